@@ -1,0 +1,61 @@
+"""Errors that people can act on.
+
+Every failure that kit foresees is a `KitError`: one line that says what is wrong and where, and a
+hint that says what to do. The command line prints both and exits with `exit_code`.
+"""
+
+from __future__ import annotations
+
+
+class KitError(Exception):
+    """A foreseen failure.
+
+    message: what is wrong and where (file, line, key), one line where possible.
+    hint: what to do about it, or an empty string.
+    """
+
+    exit_code = 2
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  {self.hint}" if self.hint else self.message
+
+
+class RecipeError(KitError):
+    """The recipe (or an override of it) is not valid."""
+
+
+class DataError(KitError):
+    """The data cannot be read or do not fit the recipe."""
+
+
+class BudgetError(DataError):
+    """The labelled budget cannot be drawn from the data."""
+
+
+class ModelError(KitError):
+    """The checkpoint cannot be used."""
+
+
+class RecordError(KitError):
+    """A folder is not a Record, or a damaged one."""
+
+
+class OutputError(KitError):
+    """Results cannot be written (no permission, no space)."""
+
+
+class TrainingError(KitError):
+    """Training started and could not go on (NaN loss, out of memory)."""
+
+    exit_code = 1
+
+
+class VerificationError(KitError):
+    """What was saved does not give the answers it gave before it was saved."""
+
+    exit_code = 1

@@ -1,0 +1,227 @@
+"""The recipe: everything a user can ask for, with every default in one place.
+
+Knows types, ranges and defaults. Knows nothing of YAML, files or libraries: `load.py` reads YAML into
+this schema and turns its complaints into errors with file and line.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+TaskName = Literal["classification", "sentiment", "translation"]
+MethodName = Literal["finetune", "lora", "probe", "scratch", "tfidf"]
+MetricName = Literal["accuracy", "macro_f1", "mcc", "exact_match"]
+Scalar = str | int | float | bool
+Name = Annotated[str, StringConstraints(min_length=1)]
+
+# Learning rates differ by an order of magnitude between methods, so each has its own default.
+LEARNING_RATE = {"finetune": 1.0e-4, "lora": 1.0e-3, "scratch": 5.0e-4, "probe": 0.0, "tfidf": 0.0}
+# A small budget needs many passes to move the weights at all, a large one needs few: unless `epochs` is
+# given, the epochs follow from a number of steps, within these bounds.
+STEPS = {"finetune": 600, "lora": 600, "scratch": 1500}
+EPOCHS = {"finetune": (3, 12), "lora": (3, 15), "scratch": (6, 40)}
+
+
+class Section(BaseModel):
+    """A part of the recipe: refuses keys it does not know, cannot be changed after validation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class DataSection(Section):
+    """Which examples there are, and how many labels may be looked at."""
+
+    source: Name | Annotated[list[Name], Field(min_length=1)]
+    """A data set id on the Hub, a path, glob or list of paths, a folder with train/test files, or
+    `package:file` for a file inside an installed Python package."""
+    test: Name | list[Name] | None = None
+    """File(s) that hold the test examples, in the same forms as `source`."""
+    train_split: Name = "train"
+    """Name of the split that labels are bought from, where the source has named splits."""
+    test_split: Name = "test"
+    """Name of the split to test on, where the source has named splits."""
+    test_size: Annotated[float, Field(gt=0)] = 0.2
+    """Test examples split off (stratified, seeded) when the source has a single split: a share below 1, or a count."""
+    split_seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of that split. It is not `train.seed`, so that every seed of a study meets the same test examples."""
+    config: Name | None = None
+    """Configuration name of a Hub data set that has several."""
+    revision: Name | None = None
+    """Revision (branch, tag or commit) of a Hub data set."""
+    where: dict[str, Scalar] = {}
+    """Keep only the rows in which each of these columns has this value."""
+    text: Name | Annotated[list[Name], Field(min_length=1, max_length=2)] | None = None
+    """Column with the text, or two columns for text pairs. Guessed from the column names if absent."""
+    label: Name | None = None
+    """Column with the label. Guessed from the column names if absent."""
+    labels: Annotated[list[str], Field(min_length=2)] | None = None
+    """Label names in order (lowest first for sentiment); by default those in the data, sorted."""
+    multi_label: bool = False
+    """An example can have several labels or none: a list, or a string split at `label_separator`."""
+    label_separator: Name = ","
+    """What separates the labels of one example in a multi-label text file."""
+    budget: Annotated[int, Field(ge=2)] | None = None
+    """Labelled examples the run may look at, validation included. All, if absent."""
+    validation: Annotated[float, Field(ge=0, lt=0.9)] = 0.1
+    """Share of the budget that is kept out of training to select and to diagnose on."""
+    max_length: Annotated[int, Field(ge=4, le=8192)] = 128
+    """Longest text in tokens; longer ones are cut, and the share of those is reported."""
+
+    @field_validator("labels")
+    @classmethod
+    def _distinct(cls, labels: list[str] | None) -> list[str] | None:
+        if labels is not None and len(set(labels)) != len(labels):
+            raise ValueError("label names must be distinct")
+        return labels
+
+
+class ModelSection(Section):
+    """Which pretrained weights to start from."""
+
+    checkpoint: Name | None = None
+    """A model id on the Hub, a local folder, or `package:folder` inside an installed Python package."""
+    revision: Name | None = None
+    """Revision (branch, tag or commit) of a Hub checkpoint."""
+    pooling: Literal["auto", "mean", "cls", "native"] = "auto"
+    """How token vectors become one text vector: `auto` takes what the checkpoint declares, and the
+    architecture's own classification head (`native`) where it declares nothing."""
+    allow_pickle: bool = False
+    """Accept weights in pickle files, which can run code when they are loaded."""
+
+
+class TrainSection(Section):
+    """How weights are trained."""
+
+    epochs: Annotated[float, Field(gt=0)] | None = None
+    """Passes over the training examples; by default from the method and the budget."""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Peak learning rate; by default the method's own."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Seed of the budget, the initial weights, dropout and the order of examples."""
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    """Examples in one optimizer step, over all processes and accumulation steps."""
+    accumulation: Annotated[int, Field(ge=1)] = 1
+    """Forward and backward passes the batch is cut into, to save memory."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """AdamW weight decay."""
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of the steps in which the learning rate rises, before it falls linearly to zero."""
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    """Gradients are clipped to this norm."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Probability mass spread evenly over all labels in the training loss."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Dropout in the encoder; by default none for pretrained weights and the checkpoint's own from scratch."""
+    head: Literal["auto", "probe", "random"] = "auto"
+    """Start of the classification head: the probe's logistic regression (`auto` where the method and
+    pooling allow it), or random weights."""
+    select: Literal["last", "best"] = "last"
+    """Keep the last weights, or those with the lowest validation loss."""
+    evaluations: Annotated[int, Field(ge=1, le=1000)] = 8
+    """How often, at most, training pauses to evaluate on validation examples and save a checkpoint."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """`auto` trains in bfloat16 where the hardware computes in it, else in float32."""
+    report_to: list[Name] = ["tensorboard"]
+    """Experiment trackers, by the names transformers knows them by."""
+
+
+class LoraSection(Section):
+    """Low-rank adapters (Hu et al. 2021, arXiv:2106.09685), used when `method` is lora."""
+
+    r: Annotated[int, Field(ge=1)] = 16
+    """Rank of the update matrices."""
+    alpha: Annotated[float, Field(gt=0)] = 32
+    """The update is scaled by alpha / r."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Dropout on the adapter's input."""
+    targets: list[Name] | Name = "all-linear"
+    """Names of the modules that get an adapter."""
+
+
+class LinearSection(Section):
+    """Regularisation of a logistic regression."""
+
+    C: Annotated[float, Field(gt=0)] | None = None
+    """Inverse regularisation strength; by default chosen inside the budget by cross-validation."""
+
+
+class ProbeSection(LinearSection):
+    """Logistic regression on frozen embeddings, used when `method` is probe and for `train.head: probe`."""
+
+
+class TfidfSection(LinearSection):
+    """TF-IDF and logistic regression, used when `method` is tfidf."""
+
+    ngrams: Annotated[int, Field(ge=1, le=5)] = 2
+    """Longest run of words that is a feature."""
+    max_features: Annotated[int, Field(ge=10)] = 200_000
+    """Most frequent features to keep."""
+
+
+class Recipe(Section):
+    """One run: the task, the data, the model and how it is trained."""
+
+    task: TaskName
+    """What is learnt: classification, sentiment (classification with ordered labels) or translation."""
+    method: MethodName = "finetune"
+    """How it is learnt."""
+    metric: MetricName | None = None
+    """The main metric; by default accuracy, for multi-label macro_f1."""
+    runs: Name = "runs"
+    """Folder that Records are written to."""
+    data: DataSection
+    model: ModelSection = ModelSection()
+    train: TrainSection = TrainSection()
+    lora: LoraSection = LoraSection()
+    probe: ProbeSection = ProbeSection()
+    tfidf: TfidfSection = TfidfSection()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.method != "tfidf" and self.model.checkpoint is None:
+            raise ValueError(f"model.checkpoint is required for method {self.method}")
+        if self.metric == "exact_match" and not self.data.multi_label:
+            raise ValueError("metric exact_match is for data.multi_label; accuracy is the same for one label")
+        if self.metric in ("accuracy", "mcc") and self.data.multi_label:
+            raise ValueError(f"metric {self.metric} is for one label an example; use macro_f1 or exact_match")
+        if self.data.multi_label and self.task == "sentiment":
+            raise ValueError("sentiment has one label an example; use task: classification")
+        if self.train.accumulation > self.train.batch_size:
+            raise ValueError("train.accumulation cannot exceed train.batch_size")
+        if self.train.head == "probe" and self.model.pooling == "native":
+            raise ValueError("train.head: probe needs model.pooling auto, mean or cls: a native head has no such start")
+        return self
+
+    @property
+    def main_metric(self) -> str:
+        """Name of the metric that runs are compared by."""
+        return self.metric or ("macro_f1" if self.data.multi_label else "accuracy")
+
+    def learning_rate(self) -> float:
+        """Peak learning rate: the recipe's, or the method's default."""
+        return self.train.learning_rate or LEARNING_RATE[self.method]
+
+    def epochs(self, examples: int) -> float:
+        """Passes over `examples` training examples: the recipe's, or enough for the method's usual steps."""
+        if self.train.epochs is not None:
+            return self.train.epochs
+        low, high = EPOCHS[self.method]
+        steps_an_epoch = math.ceil(examples / self.train.batch_size)
+        return float(min(high, max(low, round(STEPS[self.method] / steps_an_epoch))))
+
+    def request(self) -> dict[str, Any]:
+        """The parts that decide the result, as plain data: what a Record's id is made from.
+
+        Sections of other methods, where Records go and who is told about progress are left out.
+        """
+        foreign = {"lora", "tfidf"} - {self.method}
+        if self.method == "tfidf":
+            foreign |= {"model", "train", "probe"}
+        content = self.model_dump(mode="json", exclude={"runs"} | foreign)
+        content["seed"] = self.train.seed
+        if "train" in content:
+            del content["train"]["report_to"]
+        return content
