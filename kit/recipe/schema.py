@@ -7,15 +7,28 @@ this schema and turns its complaints into errors with file and line.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticKnownError
 
 TaskName = Literal["classification", "sentiment", "translation"]
 MethodName = Literal["finetune", "lora", "probe", "scratch", "tfidf"]
 MetricName = Literal["accuracy", "macro_f1", "mcc", "exact_match"]
 Scalar = str | int | float | bool
 Name = Annotated[str, StringConstraints(min_length=1)]
+# Label names in data are often numbers, and nobody puts those in quotes.
+LabelName = Annotated[str, Field(coerce_numbers_to_str=True)]
 
 # Learning rates differ by an order of magnitude between methods, so each has its own default.
 LEARNING_RATE = {"finetune": 1.0e-4, "lora": 1.0e-3, "scratch": 5.0e-4, "probe": 0.0, "tfidf": 0.0}
@@ -25,10 +38,24 @@ STEPS = {"finetune": 600, "lora": 600, "scratch": 1500}
 EPOCHS = {"finetune": (3, 12), "lora": (3, 15), "scratch": (6, 40)}
 
 
+def _members(annotation: Any) -> set[Any]:
+    """All types that an annotation is made of."""
+    return {annotation}.union(*(_members(argument) for argument in get_args(annotation)))
+
+
 class Section(BaseModel):
     """A part of the recipe: refuses keys it does not know, cannot be changed after validation."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and info.field_name:
+            kinds = _members(cls.model_fields[info.field_name].annotation)
+            if bool not in kinds and kinds & {int, float}:
+                raise PydanticKnownError("int_type" if int in kinds else "float_type")
+        return value
 
 
 class DataSection(Section):
@@ -44,9 +71,10 @@ class DataSection(Section):
     test_split: Name = "test"
     """Name of the split to test on, where the source has named splits."""
     test_size: Annotated[float, Field(gt=0)] = 0.2
-    """Test examples split off (stratified, seeded) when the source has a single split: a share below 1, or a count."""
+    """Test examples split off (stratified, seeded) where the source has a single split: a share below 1, or
+    a count."""
     split_seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of that split. It is not `train.seed`, so that every seed of a study meets the same test examples."""
+    """Seed of that split. It is not `train.seed`: every seed of a study meets the same test examples."""
     config: Name | None = None
     """Configuration name of a Hub data set that has several."""
     revision: Name | None = None
@@ -57,7 +85,7 @@ class DataSection(Section):
     """Column with the text, or two columns for text pairs. Guessed from the column names if absent."""
     label: Name | None = None
     """Column with the label. Guessed from the column names if absent."""
-    labels: Annotated[list[str], Field(min_length=2)] | None = None
+    labels: Annotated[list[LabelName], Field(min_length=2)] | None = None
     """Label names in order (lowest first for sentiment); by default those in the data, sorted."""
     multi_label: bool = False
     """An example can have several labels or none: a list, or a string split at `label_separator`."""
@@ -76,6 +104,13 @@ class DataSection(Section):
         if labels is not None and len(set(labels)) != len(labels):
             raise ValueError("label names must be distinct")
         return labels
+
+    @field_validator("test_size")
+    @classmethod
+    def _share_or_count(cls, size: float) -> float:
+        if size > 1 and size != int(size):
+            raise ValueError(f"a count of test examples must be a whole number, got {size:g}")
+        return size
 
 
 class ModelSection(Section):
@@ -114,7 +149,7 @@ class TrainSection(Section):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Probability mass spread evenly over all labels in the training loss."""
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """Dropout in the encoder; by default none for pretrained weights and the checkpoint's own from scratch."""
+    """Dropout in the encoder; by default none for pretrained weights, the checkpoint's own from scratch."""
     head: Literal["auto", "probe", "random"] = "auto"
     """Start of the classification head: the probe's logistic regression (`auto` where the method and
     pooling allow it), or random weights."""
@@ -145,11 +180,14 @@ class LinearSection(Section):
     """Regularisation of a logistic regression."""
 
     C: Annotated[float, Field(gt=0)] | None = None
-    """Inverse regularisation strength; by default chosen inside the budget by cross-validation."""
+    """Inverse regularisation strength; by default chosen on the validation examples."""
 
 
 class ProbeSection(LinearSection):
     """Logistic regression on frozen embeddings, used when `method` is probe and for `train.head: probe`."""
+
+    label_names: bool = True
+    """Also fit on the names of the labels, as one more example each, where they read like words."""
 
 
 class TfidfSection(LinearSection):
@@ -181,19 +219,36 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.method != "tfidf" and self.model.checkpoint is None:
-            raise ValueError(f"model.checkpoint is required for method {self.method}")
-        if self.metric == "exact_match" and not self.data.multi_label:
-            raise ValueError("metric exact_match is for data.multi_label; accuracy is the same for one label")
-        if self.metric in ("accuracy", "mcc") and self.data.multi_label:
-            raise ValueError(f"metric {self.metric} is for one label an example; use macro_f1 or exact_match")
-        if self.data.multi_label and self.task == "sentiment":
-            raise ValueError("sentiment has one label an example; use task: classification")
-        if self.train.accumulation > self.train.batch_size:
-            raise ValueError("train.accumulation cannot exceed train.batch_size")
-        if self.train.head == "probe" and self.model.pooling == "native":
-            raise ValueError("train.head: probe needs model.pooling auto, mean or cls: a native head has no such start")
+        """Raises ValueError with one line for every two keys that contradict each other."""
+        multi_label, metric = self.data.multi_label, self.metric
+        contradictions = {
+            f"model.checkpoint is required for method {self.method}": (
+                self.method != "tfidf" and self.model.checkpoint is None
+            ),
+            "metric exact_match is for data.multi_label; accuracy is the same for one label": (
+                metric == "exact_match" and not multi_label
+            ),
+            f"metric {metric} is for one label an example; use macro_f1 or exact_match": (
+                metric in ("accuracy", "mcc") and multi_label
+            ),
+            "task: sentiment has one label an example; use task: classification": (
+                multi_label and self.task == "sentiment"
+            ),
+            "train.accumulation cannot exceed train.batch_size": (self.train.accumulation > self.train.batch_size),
+            "train.head: probe needs model.pooling auto, mean or cls: a native head has no such start": (
+                self.train.head == "probe" and self.model.pooling == "native"
+            ),
+        }
+        if any(contradictions.values()):
+            raise ValueError("\n".join(text for text, holds in contradictions.items() if holds))
         return self
+
+    @classmethod
+    def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+        """The recipe in a YAML file, with `key=value` overrides; raises RecipeError, see `load_recipe`."""
+        from kit.recipe.load import load_recipe
+
+        return load_recipe(path, overrides)
 
     @property
     def main_metric(self) -> str:

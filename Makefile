@@ -1,0 +1,35 @@
+# Everything runs in .venv, which is made and filled when it is missing or pyproject.toml changed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check lint format clean
+
+demo: $(VENV)/.installed
+	HF_HUB_OFFLINE=1 $(BIN)/accelerate launch --config_file accelerate_config.yaml -m kit.finetune recipes/sentiment.yaml
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest
+
+check: lint
+	$(BIN)/python -m pytest --ignore tests/e2e
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# torch is asked for by its exact version first: a range may bring the several GB of a CUDA build to a machine
+# without a GPU.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/pip install -q -c constraints.txt -e '.[demo,dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache

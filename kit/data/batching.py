@@ -1,0 +1,112 @@
+"""Batches of near-equal length: little padding, and still a random order.
+
+Padding is computed like any token, so a batch costs its longest text. Sorting a few dozen batches' worth
+of shuffled examples by length removes nearly all of it, and shuffling the batches keeps the order random.
+
+Knows lengths and token arrays. Knows nothing of models or tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler
+
+from kit.data.encode import Encoded
+
+_POOL_BATCHES = 64  # batches sorted together; measured on Rotten Tomatoes: 2 % padding, 16 leave 6 %
+
+
+class EncodedDataset(Dataset[int]):
+    """Positions into encoded texts with targets; `collate` turns a batch of positions into tensors.
+
+    targets: (n,) int64 class indices or (n, labels) float32; None for texts without labels.
+    pad_id: token id that fills short rows. left: pad on the left.
+    """
+
+    def __init__(self, encoded: Encoded, targets: np.ndarray | None, pad_id: int, left: bool = False) -> None:
+        self.encoded = encoded
+        self.targets = targets
+        self.pad_id = pad_id
+        self.left = left
+
+    def __len__(self) -> int:
+        return len(self.encoded)
+
+    def __getitem__(self, index: int) -> int:
+        return index
+
+    def collate(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
+        """Tensors (batch, longest) for the model: input_ids, attention_mask, token_type_ids if any, labels if any."""
+        encoded = self.encoded
+        starts, stops = encoded.offsets[list(indices)], encoded.offsets[np.asarray(indices) + 1]
+        width = int((stops - starts).max())
+        ids = np.full((len(indices), width), self.pad_id, np.int64)
+        mask = np.zeros_like(ids)
+        types = None if encoded.token_types is None else np.zeros_like(ids)
+        for row, (start, stop) in enumerate(zip(starts, stops, strict=True)):
+            place = slice(width - (stop - start), width) if self.left else slice(0, stop - start)
+            ids[row, place] = encoded.input_ids[start:stop]
+            mask[row, place] = 1
+            if types is not None and encoded.token_types is not None:
+                types[row, place] = encoded.token_types[start:stop]
+        batch: dict[str, Any] = {"input_ids": ids, "attention_mask": mask}
+        if types is not None:
+            batch["token_type_ids"] = types
+        if self.targets is not None:
+            batch["labels"] = self.targets[list(indices)]
+        return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in batch.items()}
+
+
+class LengthSampler(Sampler[int]):
+    """Positions in an order whose consecutive runs of `batch_size` have near-equal length.
+
+    lengths: (n,) tokens in each text. batch_size: examples in one batch of one process. group: batches that
+    are run together (processes x accumulation steps) and so should be alike. The order depends on the seed and the epoch
+    alone, so every process and every restart sees the same one.
+    """
+
+    def __init__(self, lengths: np.ndarray, batch_size: int, group: int = 1, seed: int = 0) -> None:
+        self.lengths = np.asarray(lengths)
+        self.run = batch_size * group
+        self.seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the training loop before each pass, so that each has its own order."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        random = np.random.default_rng((self.seed, self.epoch))
+        shuffled = random.permutation(len(self.lengths))
+        pool = self.run * _POOL_BATCHES
+        runs: list[np.ndarray] = []
+        for start in range(0, len(shuffled), pool):
+            part = shuffled[start : start + pool]
+            part = part[np.argsort(self.lengths[part], kind="stable")]
+            runs += [part[i : i + self.run] for i in range(0, len(part), self.run)]
+        # Only the last run can be short. It stays last: a short one in the middle would shift the others' borders.
+        short = [runs.pop()] if runs and len(runs[-1]) < self.run else []
+        random.shuffle(runs)
+        yield from (int(i) for run in runs + short for i in run)
+
+
+def sorted_batches(lengths: np.ndarray, tokens: int, most: int = 512) -> list[np.ndarray]:
+    """Positions in batches of near-equal length for prediction, each at most `tokens` padded tokens.
+
+    Longest first, so that running out of memory shows at once.
+    """
+    order = np.argsort(-np.asarray(lengths), kind="stable")
+    batches: list[np.ndarray] = []
+    start = 0
+    while start < len(order):
+        size = max(1, min(most, tokens // max(1, int(lengths[order[start]]))))
+        batches.append(order[start : start + size])
+        start += size
+    return batches

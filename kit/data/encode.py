@@ -1,0 +1,138 @@
+"""Tokenised texts: made once, kept by content, laid out flat.
+
+A million short texts are three flat arrays instead of a million Python lists, and a second run (or
+another cell of a study) on the same texts finds them on disk.
+
+Knows tokenizers and token ids. Knows nothing of labels, models or recipes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kit.errors import OutputError
+from kit.files import write_atomically
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_FORMAT = b"1"  # part of every cache key: raise it when the layout changes
+_CHUNK = 20_000  # texts handed to the tokenizer at once, which bounds memory
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Token ids of n texts, flat: text i is `input_ids[offsets[i]:offsets[i + 1]]`.
+
+    input_ids: (total,) int32. token_types: (total,) int8, or None where the tokenizer has none.
+    offsets: (n + 1,) int64. truncated: (n,) bool, whether the text was cut at the longest length.
+    """
+
+    input_ids: np.ndarray
+    token_types: np.ndarray | None
+    offsets: np.ndarray
+    truncated: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(n,) tokens in each text."""
+        return np.diff(self.offsets)
+
+    def take(self, indices: np.ndarray) -> Encoded:
+        """The texts at these positions, in this order."""
+        pieces = [np.arange(self.offsets[i], self.offsets[i + 1]) for i in indices]
+        flat = np.concatenate(pieces) if pieces else np.zeros(0, np.int64)
+        types = None if self.token_types is None else self.token_types[flat]
+        offsets = np.concatenate([[0], np.cumsum(self.lengths[indices])]).astype(np.int64)
+        return Encoded(self.input_ids[flat], types, offsets, self.truncated[indices])
+
+
+def encode(
+    texts: list[tuple[str, ...]],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    cache_key: str | None = None,
+) -> Encoded:
+    """Tokenise texts or text pairs, cut at `max_length` tokens.
+
+    cache_key: identifies the tokenizer (the sha256 of its files). With it, the result is kept on disk under
+    the texts' content and found there next time; without it, nothing is read or written.
+    """
+    path = None if cache_key is None else _cache_path(texts, cache_key, max_length)
+    if path is not None and path.is_file():
+        found = _read(path)
+        if found is not None:
+            return found
+    encoded = _tokenise(texts, tokenizer, max_length)
+    if path is not None:
+        _write(path, encoded)
+    return encoded
+
+
+def cache_folder() -> Path:
+    """Where tokenised texts are kept: $KIT_CACHE, else the user's cache folder."""
+    base = os.environ.get("KIT_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kit"
+    return Path(base) / "tokens"
+
+
+def _tokenise(texts: list[tuple[str, ...]], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encoded:
+    ids: list[np.ndarray] = []
+    types: list[np.ndarray] = []
+    lengths: list[int] = []
+    truncated: list[bool] = []
+    for start in range(0, len(texts), _CHUNK):
+        chunk = texts[start : start + _CHUNK]
+        columns = [list(column) for column in zip(*chunk, strict=True)]
+        batch = tokenizer(*columns, truncation=True, max_length=max_length)
+        lengths += [len(row) for row in batch["input_ids"]]
+        ids.append(np.concatenate([np.asarray(row, np.int32) for row in batch["input_ids"]]))
+        if "token_type_ids" in batch:
+            types.append(np.concatenate([np.asarray(row, np.int8) for row in batch["token_type_ids"]]))
+        if batch.encodings:
+            truncated += [bool(encoding.overflowing) for encoding in batch.encodings]
+        else:  # a tokenizer without a Rust backend does not say; a full-length text was almost surely cut
+            truncated += [len(row) >= max_length for row in batch["input_ids"]]
+    return Encoded(
+        np.concatenate(ids) if ids else np.zeros(0, np.int32),
+        np.concatenate(types) if types else None,
+        np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64),
+        np.asarray(truncated, bool),
+    )
+
+
+def _cache_path(texts: list[tuple[str, ...]], cache_key: str, max_length: int) -> Path:
+    digest = hashlib.sha256(_FORMAT + f"{cache_key} {max_length} {len(texts)}".encode())
+    for row in texts:
+        digest.update(repr(row).encode())
+    return cache_folder() / f"{digest.hexdigest()}.npz"
+
+
+def _read(path: Path) -> Encoded | None:
+    """The cached arrays; None for a damaged file, which is then made again."""
+    try:
+        with np.load(path) as arrays:
+            return Encoded(arrays["input_ids"], arrays.get("token_types"), arrays["offsets"], arrays["truncated"])
+    except (OSError, ValueError, KeyError, EOFError):
+        return None
+
+
+def _write(path: Path, encoded: Encoded) -> None:
+    arrays = {"input_ids": encoded.input_ids, "offsets": encoded.offsets, "truncated": encoded.truncated}
+    if encoded.token_types is not None:
+        arrays["token_types"] = encoded.token_types
+    buffer = BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    try:
+        write_atomically(path, buffer.getvalue())
+    except OutputError:
+        return  # the cache only saves time: where it cannot be written, the next run tokenises again

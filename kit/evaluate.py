@@ -1,0 +1,59 @@
+"""Evaluate again: load a Record's model, answer its test examples anew, and compare with what the Record says.
+
+Knows Records, data and predictors. Trains nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kit.errors import DataError, VerificationError
+from kit.measurement.intervals import Estimate
+from kit.record import Record
+
+TOLERANCE = 1e-3  # a logit on other hardware or another number of threads; the same machine gives below 1e-5
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """metrics: computed anew. largest_difference: of any logit, from the Record's."""
+
+    record: Record
+    metrics: dict[str, Estimate]
+    largest_difference: float
+
+
+def evaluate(folder: str | Path) -> Evaluation:
+    """Answer the Record's test examples with its saved model.
+
+    Raises RecordError if it is damaged, DataError if the data are no longer those it was tested on, VerificationError
+    if an answer differs from the stored one.
+    """
+    from kit.data import prepare
+    from kit.models.predictor import load_predictor
+    from kit.tasks import task_for
+
+    record = Record.load(folder)
+    recipe = record.recipe
+    data = prepare(recipe.data, recipe.train.seed)
+    stored_prints = record.content["data"]["fingerprints"]
+    if data.fingerprints["test"] != stored_prints["test"]:
+        raise DataError(
+            f"the test examples of {recipe.data.source} are not those that {record.id} was tested on",
+            "the data changed since: `kit finetune` makes a new Record for them",
+        )
+    logits = load_predictor(record.model_folder).logits(data.test.texts)
+    stored = record.predictions()
+    difference = float(np.abs(logits - stored.logits).max())
+    if not difference <= TOLERANCE:
+        worst = int(np.abs(logits - stored.logits).max(1).argmax())
+        raise VerificationError(
+            f"{record.id} does not give its stored answers: a logit of test example {stored.ids[worst]} "
+            f"differs by {difference:.2g}",
+            "the model or a library changed since; compare record.json's versions with `pip list`",
+        )
+    task = task_for(recipe, record.labels)
+    return Evaluation(record, task.estimates(logits, data.targets(data.test)), difference)

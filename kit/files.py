@@ -1,0 +1,88 @@
+"""Writing so that nothing is ever half-written, and saying plainly why when it cannot be done.
+
+Knows files and folders. Knows nothing of what is in them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kit.errors import OutputError
+
+_REASONS = {
+    errno.ENOSPC: ("the disk is full", "free some space, or write somewhere else"),
+    errno.EDQUOT: ("the disk quota is used up", "free some space, or write somewhere else"),
+    errno.EFBIG: ("the file would exceed the size limit", "raise `ulimit -f`, or write somewhere else"),
+    errno.EACCES: ("no permission to write there", "choose a folder that you may write to"),
+    errno.EPERM: ("no permission to write there", "choose a folder that you may write to"),
+    errno.EROFS: ("the file system is read-only", "choose a folder that you may write to"),
+    errno.ENOTDIR: ("a part of the path is a file, not a folder", "choose another folder"),
+    errno.EEXIST: ("a file is in the way", "choose another folder"),
+}
+_FULL = re.compile(r"No space left on device|os error 28|PytorchStreamWriter failed writing")
+
+
+@contextmanager
+def writing_to(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals to write into an OutputError that names `path` and the way out."""
+    try:
+        yield
+    except Exception as error:
+        number = error.errno if isinstance(error, OSError) else None
+        # torch and safetensors wrap the refusal in errors of their own, with the system's words inside.
+        if number not in _REASONS and _FULL.search(str(error)):
+            number = errno.ENOSPC
+        if number not in _REASONS:
+            raise
+        reason, hint = _REASONS[number]
+        raise OutputError(f"cannot write to {path}: {reason}", hint) from error
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file in full or not at all: a reader sees the old content or the new, never a part."""
+    data = content.encode() if isinstance(content, str) else content
+    with writing_to(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def publish(draft: Path, final: Path) -> None:
+    """Move a finished folder to its place in one step; a folder that stands there is replaced."""
+    with writing_to(final):
+        aside = final.with_name(f".{final.name}.replaced")
+        shutil.rmtree(aside, ignore_errors=True)
+        if final.exists():
+            final.rename(aside)
+        draft.rename(final)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def require_space(folder: Path, needed_bytes: int) -> None:
+    """Create `folder` and raise OutputError if it cannot be written to or its disk lacks `needed_bytes`."""
+    with writing_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        free = shutil.disk_usage(folder).free
+    if free < needed_bytes:
+        raise OutputError(
+            f"cannot write to {folder}: the run needs about {needed_bytes / 1e6:.0f} MB and {free / 1e6:.0f} MB are free",
+            "free some space, or set `runs:` to a folder on another disk",
+        )

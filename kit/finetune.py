@@ -1,0 +1,277 @@
+"""The main verb: one run, from a recipe to a Record.
+
+    accelerate launch -m kit.finetune recipes/sentiment.yaml      (the same as `kit finetune`, on 1..N processes)
+
+Calls each stage once: data, checkpoint, method, measurement, Record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kit.errors import KitError, OutputError, RecordError, VerificationError
+from kit.files import publish, require_space, writing_to
+from kit.recipe import Recipe
+from kit.record import FORMAT, MODEL_FOLDER, Record, seal, write_predictions
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from kit.data import Prepared
+    from kit.methods import Fitted, Job
+    from kit.models.checkpoint import Checkpoint
+    from kit.training.progress import Progress
+
+RELOAD_SAMPLE = 64  # test examples that the saved model must answer as the fitted one did
+LOGIT_TOLERANCE = 1e-4  # float32 rounding between batches of different shape is below 1e-5
+
+
+def finetune(recipe: Recipe, *, force: bool = False, quiet: bool = False) -> Record:
+    """Fit the recipe's method on its labelled budget, test it, and write a Record.
+
+    A finished Record of the same request on the same data and checkpoint is returned instead of repeated, unless
+    `force`. A run that was killed is continued. Under several processes every process returns the same Record.
+    Raises KitError with what is wrong and what to do.
+    """
+    from accelerate import PartialState
+
+    from kit.methods import METHODS, Job
+    from kit.models.checkpoint import resolve_checkpoint
+    from kit.tasks import check_task, task_for
+    from kit.training.progress import Progress
+
+    check_task(recipe)
+    began = time.perf_counter()
+    state = PartialState()
+    progress = Progress(quiet or not state.is_main_process)
+    method = METHODS[recipe.method]
+    with state.main_process_first():  # the first downloads and fills caches, the others find them
+        data = _prepare(recipe)
+        checkpoint = resolve_checkpoint(recipe.model) if method.needs_checkpoint else None
+    task = task_for(recipe, data.labels)
+    run_id = identify(recipe, data, checkpoint)
+    final = Path(recipe.runs) / run_id
+    finished = None if force else _finished(final, progress)
+    if finished is not None:
+        progress.say(f"found the finished run {run_id} (--force repeats it)")
+        return finished
+    for warning in data.audit.warnings():
+        progress.say(f"data: {warning}")
+    with _draft(final, checkpoint, state.is_main_process, force) as draft:
+        state.wait_for_everyone()
+        job = Job(recipe, task, data, checkpoint, draft / "checkpoints", draft / "logs", progress)
+        _fit_and_write(job, draft, run_id, began)
+        state.wait_for_everyone()
+        if state.is_main_process:
+            publish(draft, final)
+        state.wait_for_everyone()
+    return Record.read(final)
+
+
+def identify(recipe: Recipe, data: Prepared, checkpoint: Checkpoint | None) -> str:
+    """The run's id: readable, and ending in a hash of the request, the data and the checkpoint's weights."""
+    content = {
+        "format": FORMAT,
+        "request": _without_locations(recipe.request()),
+        "data": data.fingerprints,
+        "checkpoint": checkpoint and [checkpoint.sha256, checkpoint.tokenizer_sha256],
+    }
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+    size = len(data.train) + len(data.validation)
+    parts = [
+        recipe.method,
+        *([checkpoint.short_name] if checkpoint else []),
+        str(size),
+        f"s{recipe.train.seed}",
+        digest,
+    ]
+    return "-".join(parts)
+
+
+def _without_locations(request: dict[str, Any]) -> dict[str, Any]:
+    """Where data and weights lie does not matter once their content is in the id."""
+    for section, keys in {
+        "data": ("source", "test", "revision"),
+        "model": ("checkpoint", "revision"),
+    }.items():
+        for key in keys:
+            request.get(section, {}).pop(key, None)
+    return request
+
+
+def _prepare(recipe: Recipe) -> Prepared:
+    from kit.data import prepare
+
+    return prepare(recipe.data, recipe.train.seed)
+
+
+def _finished(final: Path, progress: Progress) -> Record | None:
+    if not final.exists():
+        return None
+    try:
+        return Record.load(final)
+    except RecordError as error:
+        progress.say(f"{error.message}; it is run again")
+        return None
+
+
+@contextmanager
+def _draft(final: Path, checkpoint: Checkpoint | None, main: bool, force: bool) -> Iterator[Path]:
+    """The hidden folder that a run is made in, locked so that two starts of one run do not mix.
+
+    It stays when the run is killed, so that the next start continues; the finished run takes its place. A foreseen
+    failure would only repeat itself, so it leaves nothing.
+    """
+    from filelock import FileLock, Timeout
+
+    draft = final.with_name(f".{final.name}.partial")
+    if not main:
+        yield draft
+        return
+    weights = 0 if checkpoint is None else sum(f.stat().st_size for f in checkpoint.folder.glob("*.safetensors"))
+    require_space(final.parent, 6 * weights + 20_000_000)  # weights, two checkpoints with optimizer state
+    locks = final.parent / ".locks"
+    locks.mkdir(exist_ok=True)
+    lock = FileLock(locks / f"{final.name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise OutputError(f"{final} is being made by another process", "wait for it, or stop it") from error
+    try:
+        with writing_to(final):
+            draft.mkdir(parents=True, exist_ok=True)
+            for path in draft.iterdir():
+                if force or path.name not in ("checkpoints", "logs"):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+            yield draft
+    except KitError:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    finally:
+        lock.release()
+
+
+def _fit_and_write(job: Job, draft: Path, run_id: str, began: float) -> None:
+    """Fit, test, save, prove that what was saved answers alike, and complete the Record in `draft`."""
+    from accelerate import PartialState
+
+    from kit.methods import METHODS
+
+    state = PartialState()
+    data = job.data
+    job.progress.say(
+        f"{run_id}: {len(data.train)} train, {len(data.validation)} validation, {len(data.test)} test examples"
+    )
+    fitting = time.perf_counter()
+    fitted = METHODS[job.recipe.method].fit(job)
+    testing = time.perf_counter()
+    logits = fitted.predictor.logits(data.test.texts)
+    done = time.perf_counter()
+    if state.is_main_process:
+        fitted.predictor.save(draft / MODEL_FOLDER)
+    state.wait_for_everyone()
+    _verify_reload(draft / MODEL_FOLDER, data, logits)
+    if state.is_main_process:
+        shutil.rmtree(job.workdir, ignore_errors=True)
+        job.logs.mkdir(exist_ok=True)
+        write_predictions(draft, data.test, logits)
+        seconds = {"fit": testing - fitting, "test": done - testing, "total": time.perf_counter() - began}
+        seal(draft, {"id": run_id, **_describe(job, fitted, logits), "seconds": seconds})
+
+
+def _verify_reload(folder: Path, data: Prepared, logits: np.ndarray) -> None:
+    """Load what was saved and compare its answers with those of the model in memory. Every process takes part."""
+    import numpy as np
+
+    from kit.models.predictor import label_names, load_predictor
+
+    sample = data.test.texts[:RELOAD_SAMPLE]
+    again = load_predictor(folder).logits(sample)
+    change = float(np.abs(again - logits[: len(sample)]).max())
+    if label_names(folder) != data.labels or not change <= LOGIT_TOLERANCE:
+        raise VerificationError(
+            f"the saved model does not answer as it did before saving (a logit differs by {change:.2g})"
+        )
+
+
+def _describe(job: Job, fitted: Fitted, logits: np.ndarray) -> dict[str, Any]:
+    from kit.provenance import peak_memory_bytes, provenance
+
+    recipe, task, checkpoint = job.recipe, job.task, job.checkpoint
+    targets = job.data.targets(job.data.test)
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "method": recipe.method,
+        "task": recipe.task,
+        "main_metric": task.main_metric,
+        "labels": list(task.labels),
+        "recipe": recipe.model_dump(mode="json"),
+        "seeds": {"train": recipe.train.seed, "split": recipe.data.split_seed},
+        "data": _describe_data(job.data, fitted),
+        "checkpoint": checkpoint and _describe_checkpoint(checkpoint),
+        "settings": fitted.settings,
+        "parameters": fitted.predictor.parameters,
+        "training": fitted.training and _plain(asdict(fitted.training)),
+        "metrics": {name: asdict(estimate) for name, estimate in task.estimates(logits, targets).items()},
+        "details": task.details(logits, targets),
+        "peak_memory_bytes": peak_memory_bytes(),
+        "provenance": provenance(),
+    }
+
+
+def _describe_data(data: Prepared, fitted: Fitted) -> dict[str, Any]:
+    sizes = {
+        "train": len(data.train),
+        "validation": len(data.validation),
+        "pool": len(data.pool),
+        "test": len(data.test),
+    }
+    return {
+        "description": data.splits.description,
+        "revision": data.splits.revision,
+        "text_columns": list(data.splits.text_columns),
+        "label_column": data.splits.label_column,
+        "sizes": {"budget": sizes["train"] + sizes["validation"], **sizes},
+        "fingerprints": data.fingerprints,
+        "audit": _plain(asdict(data.audit)),
+        "truncation": fitted.truncation,
+    }
+
+
+def _describe_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {
+        "name": checkpoint.name,
+        "revision": checkpoint.revision,
+        "sha256": checkpoint.sha256,
+        "tokenizer_sha256": checkpoint.tokenizer_sha256,
+    }
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN and no numpy: numbers become Python's, what is not finite becomes null."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+if __name__ == "__main__":
+    from kit.cli import main
+
+    main(["finetune", *sys.argv[1:]])

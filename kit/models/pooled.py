@@ -1,0 +1,94 @@
+"""A classifier on pooled token vectors, for encoders that declare how their vectors are pooled.
+
+Sentence-embedding checkpoints are trained with mean (or first-token) pooling, often normalised. The
+architecture's own classification head ignores that; on few labels it costs several points. This model
+keeps the declared pooling and puts one linear layer on it.
+
+Knows one architecture. Knows nothing of checkpoints on disk, training or recipes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+
+class PooledConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
+    """Configuration of `PooledClassifier`: an encoder's configuration and how its vectors are pooled."""
+
+    model_type = "kit_pooled"
+
+    encoder: dict[str, Any] | None = None
+    pooling: str = "mean"
+    normalize: bool = False
+
+    def encoder_config(self) -> PreTrainedConfig:
+        """The encoder's own configuration."""
+        fields = dict(self.encoder or {})
+        return AutoConfig.for_model(fields.pop("model_type"), **fields)
+
+
+class PooledClassifier(PreTrainedModel):  # type: ignore[no-untyped-call]
+    """encoder -> pooling -> optional L2 normalisation -> linear layer."""
+
+    config_class = PooledConfig
+    base_model_prefix = "encoder"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+
+    def __init__(self, config: PooledConfig, encoder: PreTrainedModel | None = None) -> None:
+        super().__init__(config)
+        if encoder is None:
+            encoder = AutoModel.from_config(config.encoder_config())  # type: ignore[no-untyped-call]
+        self.encoder: PreTrainedModel = encoder
+        # A pooler that the forward pass skips has no gradient, which distributed training refuses.
+        if getattr(self.encoder, "pooler", None) is not None:
+            self.encoder.pooler = None
+        self.num_labels = config.num_labels
+        self.classifier = nn.Linear(int(self.encoder.config.hidden_size or 0), config.num_labels)
+        self.post_init()  # type: ignore[no-untyped-call]
+
+    def embed(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **inputs: Any) -> torch.Tensor:
+        """Text vectors (batch, hidden) of token ids (batch, length)."""
+        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **inputs).last_hidden_state
+        if self.config.pooling == "cls":
+            pooled = hidden[:, 0]
+        else:
+            mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
+            pooled = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)
+        return nn.functional.normalize(pooled, dim=-1) if self.config.normalize else pooled
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        **inputs: Any,
+    ) -> SequenceClassifierOutput:
+        """Logits (batch, labels); with `labels`, also the mean loss of transformers' problem type."""
+        if attention_mask is None:
+            attention_mask = torch.ones_like(input_ids)
+        inputs.pop("return_dict", None)
+        logits = self.classifier(self.embed(input_ids, attention_mask, **inputs))
+        loss = None
+        if labels is not None:
+            if self.config.problem_type == "multi_label_classification":
+                loss = nn.functional.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
+            else:
+                loss = nn.functional.cross_entropy(logits, labels)
+        return SequenceClassifierOutput(loss=loss, logits=logits)
+
+
+AutoConfig.register(PooledConfig.model_type, PooledConfig, exist_ok=True)
+AutoModelForSequenceClassification.register(PooledConfig, PooledClassifier, exist_ok=True)

@@ -1,0 +1,91 @@
+"""Predictors: a fitted model with all it needs to answer, and how it is kept on disk.
+
+Knows how fitted models are saved and loaded. Knows nothing of how they were fitted.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from kit.data.encode import encode
+from kit.errors import ModelError
+from kit.models.inference import predict_logits
+from kit.models.load import load_classifier, load_tokenizer, quiet
+from kit.models.tfidf import FILE as TFIDF_FILE
+from kit.models.tfidf import TfidfPredictor
+
+Texts = list[tuple[str, ...]]
+
+
+class Predictor(Protocol):
+    """What every fitted model can do."""
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+
+    def logits(self, texts: Texts) -> np.ndarray:
+        """(n, labels) float32, one row a text."""
+
+    def save(self, folder: Path) -> None:
+        """Write everything that `load_predictor` needs into a folder."""
+
+
+class TransformerPredictor:
+    """A classifier with its tokenizer and longest length."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        max_length: int,
+        tokenizer_key: str | None = None,
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.max_length = max_length
+        self.tokenizer_key = tokenizer_key
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    def logits(self, texts: Texts) -> np.ndarray:
+        """(n, labels) float32, one row a text."""
+        encoded = encode(texts, self.tokenizer, self.max_length, self.tokenizer_key)
+        return predict_logits(self.model, encoded, self.tokenizer)
+
+    def save(self, folder: Path) -> None:
+        """Weights (safetensors), configuration with label names, tokenizer with its longest length."""
+        with quiet():
+            self.model.save_pretrained(folder)
+            self.tokenizer.model_max_length = self.max_length
+            self.tokenizer.save_pretrained(folder)
+
+
+def load_predictor(folder: Path) -> Predictor:
+    """The fitted model saved in a folder, on the best device there is. Raises ModelError if it is damaged or not kit's."""
+    if (folder / TFIDF_FILE).is_file():
+        return TfidfPredictor.load(folder)
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{folder} holds no model that kit can load")
+    model = load_classifier(folder)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    tokenizer = load_tokenizer(folder)
+    model.to(torch.device(device))  # type: ignore[arg-type]
+    return TransformerPredictor(model, tokenizer, tokenizer.model_max_length)
+
+
+def label_names(folder: Path) -> tuple[str, ...]:
+    """Label names in logit order, as saved with the model."""
+    file = folder / TFIDF_FILE if (folder / TFIDF_FILE).is_file() else folder / "config.json"
+    content = json.loads(file.read_text("utf-8"))
+    names = content["id2label"]
+    return tuple(str(names[str(index)]) for index in range(len(names)))

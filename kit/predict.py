@@ -1,0 +1,81 @@
+"""Predict: a Record and some texts in, one answer a text out.
+
+Knows Records and predictors. Knows nothing of training or of the terminal.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from kit.errors import DataError
+from kit.record import Record
+
+_CHUNK = 4_096  # texts answered at once: a long file streams through in bounded memory
+
+
+def predict(folder: str | Path, texts: Iterable[str | tuple[str, ...]]) -> Iterator[dict[str, Any]]:
+    """One answer a text, in order: `text`, then `label`, `score` and `scores` (for multi-label `labels` and `scores`).
+
+    texts: strings, or tuples of two for a Record of text pairs.
+    Raises RecordError or ModelError for a damaged Record, DataError for a single text where a pair is needed or
+    the other way round.
+    """
+    from kit.models.predictor import load_predictor
+    from kit.tasks import task_for
+
+    record = Record.load(folder)
+    columns = record.content["data"]["text_columns"]
+    task = task_for(record.recipe, record.labels)
+    predictor = load_predictor(record.model_folder)
+    stream = iter(texts)
+    position = 0
+    while chunk := [(text,) if isinstance(text, str) else text for text in islice(stream, _CHUNK)]:
+        for offset, row in enumerate(chunk):
+            if len(row) != len(columns):
+                raise DataError(
+                    f"text {position + offset + 1}: {record.id} takes {len(columns)} text(s) each ({', '.join(columns)}), "
+                    f"got {len(row)}",
+                    'give pairs as JSON lines: {"' + '": "...", "'.join(columns) + '": "..."}'
+                    if len(columns) > 1
+                    else "",
+                )
+        answers = task.answers(predictor.logits(chunk))
+        for row, answer in zip(chunk, answers, strict=True):
+            yield {"text": row[0] if len(row) == 1 else list(row), **answer}
+        position += len(chunk)
+
+
+def read_texts(lines: Iterable[str], columns: list[str], where: str) -> Iterator[str | tuple[str, ...]]:
+    """Texts of a file or standard input: one a line, plain or as JSON objects with the Record's columns.
+
+    A line is JSON if it starts with `{` and parses; any other line is the text itself. Empty lines are texts too,
+    so that answers and lines correspond. Raises DataError for an object that lacks a column.
+    """
+    for number, line in enumerate(lines, start=1):
+        text = line.rstrip("\r\n")
+        value = _object(text)
+        if value is None:
+            yield text
+            continue
+        missing = [column for column in columns if column not in value]
+        if missing:
+            raise DataError(
+                f"{where}:{number}: no key {missing[0]!r} (keys: {', '.join(value)})",
+                f"each line needs {', '.join(columns)}",
+            )
+        row = tuple(str(value[column]) for column in columns)
+        yield row[0] if len(row) == 1 else row
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    if not text.startswith("{"):
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None

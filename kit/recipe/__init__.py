@@ -1,0 +1,23 @@
+"""Recipes: what a user asks for, validated before anything is run."""
+
+from kit.recipe.load import load_recipe
+from kit.recipe.schema import (
+    DataSection,
+    LoraSection,
+    ModelSection,
+    ProbeSection,
+    Recipe,
+    TfidfSection,
+    TrainSection,
+)
+
+__all__ = [
+    "DataSection",
+    "LoraSection",
+    "ModelSection",
+    "ProbeSection",
+    "Recipe",
+    "TfidfSection",
+    "TrainSection",
+    "load_recipe",
+]

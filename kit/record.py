@@ -1,0 +1,212 @@
+"""The Record: one finished run on disk. What was asked, what ran, what came out.
+
+    runs/<id>/record.json          everything about the run, as plain data
+              predictions.parquet  id, label(s), logits of every test example
+              model/               weights (safetensors), tokenizer, label names
+              logs/                trackers' files
+
+A Record is written once, atomically, and never changed. Everything that comes after training reads Records and
+nothing else.
+
+Knows the folder's layout and checks that it is whole. Knows nothing of training.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kit.errors import RecordError
+from kit.files import write_atomically
+from kit.measurement.intervals import Estimate
+from kit.recipe import Recipe
+
+if TYPE_CHECKING:
+    from kit.data import Examples
+
+FORMAT = 1
+RECORD_FILE = "record.json"
+PREDICTIONS_FILE = "predictions.parquet"
+MODEL_FOLDER = "model"
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """ids: (n,) row of each test example in its source. labels: n tuples of true label names. logits: (n, labels)."""
+
+    ids: np.ndarray
+    labels: list[tuple[str, ...]]
+    logits: np.ndarray
+
+
+@dataclass(frozen=True)
+class Record:
+    """One finished run. `content` is record.json as plain data; the properties name its parts."""
+
+    folder: Path
+    content: dict[str, Any]
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Record:
+        """Read a Record and check that each of its files is the one that was written.
+
+        Raises RecordError if the folder is not a Record, is of another format, or a file is missing or changed.
+        """
+        record = cls.read(folder)
+        for name, expected in record.content["files"].items():
+            file = record.folder / name
+            if not file.is_file():
+                raise RecordError(f"{record.folder} is damaged: {name} is missing", "run it again with --force")
+            if file_sha256(file) != expected:
+                raise RecordError(f"{record.folder} is damaged: {name} was changed", "run it again with --force")
+        return record
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Record:
+        """Read record.json alone, for listings. Raises RecordError if it is not there or not whole."""
+        folder = Path(folder)
+        path = folder / RECORD_FILE
+        if not path.is_file():
+            hint = "" if folder.exists() else "`kit list` shows the runs there are"
+            raise RecordError(f"{folder} is not a Record: it has no {RECORD_FILE}", hint)
+        try:
+            content = json.loads(path.read_text("utf-8"))
+            found = content["format"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RecordError(f"{path} is damaged: {error}", "run it again with --force") from error
+        if found != FORMAT:
+            raise RecordError(f"{path} has format {found}; this version of kit reads {FORMAT}")
+        return cls(folder, content)
+
+    @property
+    def id(self) -> str:
+        """Name of the run, made from its content."""
+        return str(self.content["id"])
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe as it was run, every default filled in."""
+        return Recipe.model_validate(self.content["recipe"])
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Label names in logit order."""
+        return tuple(self.content["labels"])
+
+    @property
+    def main_metric(self) -> str:
+        """Name of the metric that runs are compared by."""
+        return str(self.content["main_metric"])
+
+    @property
+    def metrics(self) -> dict[str, Estimate]:
+        """Test metrics with their intervals."""
+        return {name: Estimate(**fields) for name, fields in self.content["metrics"].items()}
+
+    @property
+    def model_folder(self) -> Path:
+        """Where the fitted model is."""
+        return self.folder / MODEL_FOLDER
+
+    def predictions(self) -> Predictions:
+        """The stored answers on the test examples."""
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(self.folder / PREDICTIONS_FILE).to_pydict()
+        labels = [tuple(row) for row in table["labels"]]
+        return Predictions(np.asarray(table["id"]), labels, np.asarray(table["logits"], np.float32))
+
+    def rows(self) -> list[tuple[str, str]]:
+        """The Record as a table of two columns: what people look at first."""
+        content = self.content
+        budget = content["data"]["sizes"]
+        rows = [
+            ("run", self.id),
+            ("method", str(content["method"])),
+            ("checkpoint", str((content["checkpoint"] or {}).get("name", "-"))),
+            ("data", str(content["data"]["description"])),
+            (
+                "labels bought",
+                f"{budget['budget']} ({budget['train']} train, {budget['validation']} validation)",
+            ),
+            ("test examples", str(budget["test"])),
+        ]
+        shown = [self.main_metric] + [name for name in self.metrics if name != self.main_metric]
+        rows += [(name, self.metrics[name].format(percent=name not in ("log_loss", "mae", "mcc"))) for name in shown]
+        training = content["training"]
+        if training is not None:
+            plan = training["plan"]
+            rows += [
+                (
+                    "training",
+                    f"{plan['steps']} steps, {plan['epochs']:g} epochs, rate {plan['learning_rate']:g}, {training['precision']}",
+                ),
+                ("speed", f"{training['samples_per_second']:.1f} samples/s"),
+                ("diagnosis", training["diagnosis"]["line"]),
+            ]
+        seconds, memory = content["seconds"]["total"], content["peak_memory_bytes"] / 1e6
+        rows += [
+            ("time", f"{seconds:.1f} s"),
+            ("peak memory", f"{memory:.0f} MB"),
+            ("folder", str(self.folder)),
+        ]
+        return rows
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        cells = "".join(
+            f"<tr><th style='text-align:left'>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in self.rows()
+        )
+        return f"<table>{cells}</table>"
+
+    def __repr__(self) -> str:
+        return f"Record({self.id}: {self.main_metric} {self.metrics[self.main_metric].format(percent=True)})"
+
+
+def write_predictions(folder: Path, examples: Examples, logits: np.ndarray) -> None:
+    """Write predictions.parquet: id (int64), labels (list of names), logits (list of float32)."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = {
+        "id": pa.array(examples.ids, pa.int64()),
+        "labels": pa.array([list(names) for names in examples.labels], pa.list_(pa.string())),
+        "logits": pa.array(list(logits.astype(np.float32)), pa.list_(pa.float32())),
+    }
+    pq.write_table(pa.table(columns), folder / PREDICTIONS_FILE)
+
+
+def seal(folder: Path, content: dict[str, Any]) -> None:
+    """Write record.json last, with the sha256 of the predictions and of every file of the model."""
+    covered = [
+        folder / PREDICTIONS_FILE,
+        *sorted(path for path in (folder / MODEL_FOLDER).rglob("*") if path.is_file()),
+    ]
+    files = {path.relative_to(folder).as_posix(): file_sha256(path) for path in covered}
+    text = json.dumps({"format": FORMAT, **content, "files": files}, indent=1, ensure_ascii=False, allow_nan=False)
+    write_atomically(folder / RECORD_FILE, text + "\n")
+
+
+def list_records(runs: Path) -> tuple[list[Record], list[str]]:
+    """The Records in a folder, oldest first, and one line about each that cannot be read."""
+    records, problems = [], []
+    for path in sorted(runs.glob(f"*/{RECORD_FILE}")):
+        if path.parent.name.startswith("."):
+            continue
+        try:
+            records.append(Record.read(path.parent))
+        except RecordError as error:
+            problems.append(error.message)
+    return sorted(records, key=lambda record: str(record.content["created"])), problems
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

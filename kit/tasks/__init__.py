@@ -1,0 +1,32 @@
+"""Tasks, by name. To add one: a module here and its line in TASKS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kit.errors import RecipeError
+from kit.recipe import Recipe
+from kit.tasks.base import Task
+from kit.tasks.classification import Classification
+
+TASKS: dict[str, Callable[[Recipe, tuple[str, ...]], Task]] = {
+    "classification": Classification.from_recipe,
+    "sentiment": Classification.from_recipe,
+}
+
+
+def task_for(recipe: Recipe, labels: tuple[str, ...]) -> Task:
+    """The recipe's task over these labels. Raises RecipeError for one that this version cannot do."""
+    check_task(recipe)
+    return TASKS[recipe.task](recipe, labels)
+
+
+def check_task(recipe: Recipe) -> None:
+    """Raise RecipeError for a task that this version of kit cannot do, before any data are read."""
+    if recipe.task not in TASKS:
+        raise RecipeError(
+            f"task: {recipe.task} is not available in this version of kit", f"available: {', '.join(TASKS)}"
+        )
+
+
+__all__ = ["TASKS", "Task", "check_task", "task_for"]

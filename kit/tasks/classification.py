@@ -1,0 +1,97 @@
+"""Classification: one label of several, several labels at once, or ordered labels (sentiment).
+
+Knows targets, losses and metrics of classification. Knows nothing of models, files or training.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from kit.measurement.intervals import Estimate, bootstrap_scores
+from kit.measurement.metrics import (
+    classification_scores,
+    confusion_matrix,
+    multi_label_per_class,
+    multi_label_scores,
+    per_class,
+    sigmoid,
+    softmax,
+)
+from kit.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Labels in logit order, whether several can hold at once, whether their order means something."""
+
+    name: str
+    labels: tuple[str, ...]
+    multi_label: bool
+    ordered: bool
+    main_metric: str
+    label_smoothing: float = 0.0
+
+    @classmethod
+    def from_recipe(cls, recipe: Recipe, labels: tuple[str, ...]) -> Classification:
+        """The task that a recipe asks for."""
+        return cls(
+            recipe.task,
+            labels,
+            recipe.data.multi_label,
+            recipe.task == "sentiment",
+            recipe.main_metric,
+            recipe.train.label_smoothing,
+        )
+
+    def loss(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy summed over rows, or binary cross-entropy summed over rows and labels. Logits (n, labels)."""
+        if self.multi_label:
+            smooth = targets.float() * (1 - self.label_smoothing) + self.label_smoothing / 2
+            return torch.nn.functional.binary_cross_entropy_with_logits(logits.float(), smooth, reduction="sum")
+        return torch.nn.functional.cross_entropy(
+            logits.float(), targets, reduction="sum", label_smoothing=self.label_smoothing
+        )
+
+    def scores(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+        """Metrics by name."""
+        if self.multi_label:
+            return multi_label_scores(logits, targets)
+        return classification_scores(logits, targets, ordered=self.ordered)
+
+    def estimates(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, Estimate]:
+        """Metrics by name with 95 % bootstrap intervals; the values come from the `evaluate.Metric` classes."""
+        from kit.measurement.hf import score  # evaluate takes seconds to import
+
+        values = score(logits, targets, ordered=self.ordered, multi_label=self.multi_label)
+        intervals = bootstrap_scores(logits, targets, ordered=self.ordered, multi_label=self.multi_label)
+        return {name: Estimate(values[name], found.low, found.high, found.level) for name, found in intervals.items()}
+
+    def details(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
+        """Precision, recall, F1 and support of each label; for a single label also the confusion matrix (true x predicted)."""
+        if self.multi_label:
+            return {"per_label": self._by_label(multi_label_per_class(logits, targets))}
+        confusion = confusion_matrix(targets, logits.argmax(1), len(self.labels))
+        return {"per_label": self._by_label(per_class(confusion)), "confusion": confusion.tolist()}
+
+    def answers(self, logits: np.ndarray) -> list[dict[str, Any]]:
+        """The label (or labels) and the probability of each label."""
+        probabilities = sigmoid(logits) if self.multi_label else softmax(logits)
+        answers: list[dict[str, Any]] = []
+        for row in probabilities:
+            chances = {label: round(float(p), 6) for label, p in zip(self.labels, row, strict=True)}
+            if self.multi_label:
+                answers.append({"labels": [label for label, p in chances.items() if p >= 0.5], "scores": chances})
+            else:
+                best = int(row.argmax())
+                answers.append({"label": self.labels[best], "score": chances[self.labels[best]], "scores": chances})
+        return answers
+
+    def _by_label(self, columns: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
+        return {
+            label: {name: round(float(column[index]), 6) for name, column in columns.items()}
+            for index, label in enumerate(self.labels)
+        }

@@ -1,0 +1,1 @@
+"""Training: hardware, plan, transformers' loop, diagnosis."""

@@ -1,0 +1,70 @@
+"""How training ended, in one plain line: from the losses, not from a guess.
+
+Knows loss histories. Knows nothing of models or recipes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Verdict = Literal["still improving", "converged", "overfitting", "unknown"]
+
+# A validation loss of n examples wobbles; differences below this share of the lowest loss are not trends.
+_TOLERANCE = 0.02
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One pause of training: losses and main metric on validation examples and on as many training examples."""
+
+    step: int
+    train_loss: float
+    train_metric: float
+    validation_loss: float
+    validation_metric: float
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """verdict: how training ended. since: the step from which it overfitted. line: the same for people."""
+
+    verdict: Verdict
+    since: int | None
+    line: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+def diagnose(evaluations: Sequence[Evaluation]) -> Diagnosis:
+    """Whether the validation loss was still falling, had levelled off, or was rising while the training loss fell.
+
+    Overfitting means that the validation loss ended more than 2 % above its lowest point while the training loss
+    kept falling after that point.
+    """
+    if len(evaluations) < 3:
+        return Diagnosis("unknown", None, "unknown: too few validation examples or evaluations to tell")
+    losses = [evaluation.validation_loss for evaluation in evaluations]
+    low = min(range(len(losses)), key=losses.__getitem__)
+    last, best = evaluations[-1], evaluations[low]
+    margin = _TOLERANCE * max(best.validation_loss, 1e-3)
+    if last.validation_loss > best.validation_loss + margin and last.train_loss < best.train_loss:
+        line = (
+            f"overfitting since step {best.step}: validation loss rose from {best.validation_loss:.3f} to "
+            f"{last.validation_loss:.3f} while training loss fell to {last.train_loss:.3f}"
+        )
+        if last.validation_metric >= best.validation_metric:
+            line += "; the validation metric did not suffer"
+        return Diagnosis("overfitting", best.step, line)
+    before = evaluations[-2 if len(evaluations) < 6 else -3]
+    gain = before.validation_loss - last.validation_loss
+    if gain > margin:
+        line = (
+            f"still improving: validation loss fell from {before.validation_loss:.3f} to {last.validation_loss:.3f} "
+            f"over the last {last.step - before.step} steps; more epochs may help"
+        )
+        return Diagnosis("still improving", None, line)
+    return Diagnosis("converged", None, f"converged: validation loss {last.validation_loss:.3f}, no longer falling")

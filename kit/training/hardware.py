@@ -1,0 +1,69 @@
+"""What the machine computes well: device, number format, threads.
+
+Knows torch and the processor. Knows nothing of models or recipes.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from kit.errors import RecipeError
+from kit.provenance import usable_cores
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """device: `cuda`, `mps` or `cpu`. bf16: whether training computes in bfloat16. threads: CPU threads of this process."""
+
+    device: str
+    bf16: bool
+    threads: int
+
+    @property
+    def precision(self) -> str:
+        """`bf16` or `fp32`, for people."""
+        return "bf16" if self.bf16 else "fp32"
+
+
+def set_up_hardware(precision: Precision) -> Hardware:
+    """Choose device and number format, and set the number of threads.
+
+    Raises RecipeError if bf16 is asked for where the processor does not compute in it: there it is emulated,
+    hundreds of times slower than fp32.
+    """
+    device = "cpu"
+    if os.environ.get("ACCELERATE_USE_CPU", "").lower() not in ("1", "true"):
+        if torch.cuda.is_available():
+            device = "cuda"
+        elif torch.backends.mps.is_available():
+            device = "mps"
+    capable = computes_bf16(device)
+    if precision == "bf16" and not capable:
+        raise RecipeError(
+            f"train.precision: this {device} does not compute in bfloat16",
+            "set `train.precision: auto` or `fp32`",
+        )
+    threads = torch.get_num_threads()
+    if device == "cpu":
+        # Launchers set one thread a process, and torch alone would start as many in each as there are cores.
+        threads = max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+        torch.set_num_threads(threads)
+    if device == "cuda":
+        torch.set_float32_matmul_precision("high")  # TF32 in what autocast leaves in float32
+    return Hardware(device, capable and precision != "fp32", threads)
+
+
+def computes_bf16(device: str) -> bool:
+    """Whether matrix products in bfloat16 run in hardware there."""
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device == "cpu":
+        # torch's own checks read the instruction set; AVX2 machines pass neither.
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return False

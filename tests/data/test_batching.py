@@ -1,0 +1,61 @@
+import numpy as np
+
+from kit.data.batching import EncodedDataset, LengthSampler, sorted_batches
+from kit.data.encode import Encoded
+
+LENGTHS = np.random.default_rng(0).integers(3, 60, 997)
+
+
+def encoded(lengths) -> Encoded:
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    ids = np.arange(1, offsets[-1] + 1, dtype=np.int32)
+    return Encoded(ids, None, offsets, np.zeros(len(lengths), bool))
+
+
+def padding(order, lengths, size) -> float:
+    batches = [lengths[order[i : i + size]] for i in range(0, len(order), size)]
+    computed = sum(len(batch) * batch.max() for batch in batches)
+    return 1 - lengths.sum() / computed
+
+
+def test_each_epoch_visits_every_example_once_in_its_own_order() -> None:
+    sampler = LengthSampler(LENGTHS, 16)
+    first = list(sampler)
+    sampler.set_epoch(1)
+    second = list(sampler)
+    assert sorted(first) == sorted(second) == list(range(997))
+    assert first != second
+    assert list(LengthSampler(LENGTHS, 16)) == first
+
+
+def test_batches_have_near_equal_length_and_are_not_in_order_of_length() -> None:
+    order = np.array(list(LengthSampler(LENGTHS, 16)))
+    assert padding(order, LENGTHS, 16) < 0.03
+    assert padding(np.arange(997), LENGTHS, 16) > 0.4
+    means = [LENGTHS[order[i : i + 16]].mean() for i in range(0, 992, 16)]
+    assert abs(np.corrcoef(means, range(len(means)))[0, 1]) < 0.5
+
+
+def test_a_global_batch_is_the_same_set_however_it_is_divided() -> None:
+    whole = np.array(list(LengthSampler(LENGTHS, 32, group=1)))
+    split = np.array(list(LengthSampler(LENGTHS, 8, group=4)))
+    assert np.array_equal(whole, split)
+
+
+def test_collate_pads_to_the_longest_and_masks_the_rest() -> None:
+    dataset = EncodedDataset(encoded([2, 4]), np.array([1, 0]), pad_id=99)
+    batch = dataset.collate([0, 1])
+    assert batch["input_ids"].tolist() == [[1, 2, 99, 99], [3, 4, 5, 6]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 0, 0], [1, 1, 1, 1]]
+    assert batch["labels"].tolist() == [1, 0]
+    left = EncodedDataset(encoded([2, 4]), None, pad_id=99, left=True).collate([0, 1])
+    assert left["input_ids"].tolist()[0] == [99, 99, 1, 2]
+    assert "labels" not in left
+
+
+def test_prediction_batches_cover_all_and_respect_the_token_limit() -> None:
+    batches = sorted_batches(LENGTHS, tokens=256)
+    assert sorted(np.concatenate(batches).tolist()) == list(range(997))
+    assert all(len(b) * LENGTHS[b].max() <= 256 for b in batches)
+    assert [len(b) for b in sorted_batches(np.array([500, 500]), tokens=256)] == [1, 1]
+    assert sorted_batches(np.array([], int), tokens=256) == []

@@ -1,0 +1,114 @@
+"""The `evaluate.Metric` classes: the same figures as the plain functions, nothing left behind, no network."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import evaluate
+import numpy as np
+import pytest
+
+from kit.measurement import hf, metrics
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """All that metrics write goes here, whatever the machine's settings."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(evaluate.config, "HF_METRICS_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def sample(n: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(0)
+    targets = generator.integers(0, classes, n)
+    logits = generator.normal(size=(n, classes))
+    logits[np.arange(n), targets] += 1
+    return logits, targets
+
+
+def test_scores_are_those_of_the_functions() -> None:
+    logits, targets = sample(200, 4)
+    found = hf.score(logits, targets, ordered=True)
+    expected = metrics.classification_scores(logits, targets, ordered=True)
+    assert list(found) == list(expected)
+    assert found == pytest.approx(expected, abs=1e-12)
+    assert "mae" not in hf.score(logits, targets)
+
+
+def test_multi_label_scores_are_those_of_the_functions() -> None:
+    logits = np.random.default_rng(0).normal(size=(200, 5))
+    targets = (logits + np.random.default_rng(1).normal(size=(200, 5)) > 0).astype(int)
+    found = hf.score(logits, targets, multi_label=True)
+    expected = metrics.multi_label_scores(logits, targets)
+    assert list(found) == list(expected)
+    assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_scores_by_class() -> None:
+    logits, targets = sample(200, 4)
+    targets[targets == 3] = 0
+    confusion = metrics.confusion_matrix(targets, logits.argmax(1), 4)
+    found = hf.score_by_class(logits, targets)
+    assert found.pop("confusion_matrix") == confusion.tolist()
+    assert found == {name: values.tolist() for name, values in metrics.per_class(confusion).items()}
+    labels = np.eye(4, dtype=int)[targets]
+    by_label = metrics.multi_label_per_class(logits, labels)
+    assert hf.score_by_class(logits, labels, multi_label=True) == {k: v.tolist() for k, v in by_label.items()}
+
+
+def test_metrics_are_used_like_any_of_evaluate() -> None:
+    assert hf.Accuracy().compute(predictions=[0, 1, 1, 0], references=[0, 1, 0, 0]) == {"accuracy": 0.75}
+    together = evaluate.combine([hf.Accuracy(), hf.MacroF1(), hf.ConfusionMatrix()])
+    found = together.compute(predictions=[0, 1, 1], references=[0, 1, 0])
+    assert found == {
+        "accuracy": pytest.approx(2 / 3),
+        "macro_f1": pytest.approx(2 / 3),
+        "confusion_matrix": [[1, 1], [0, 1]],
+    }
+
+
+def test_metrics_add_up_batches() -> None:
+    logits, targets = sample(100, 3)
+    metric = hf.LogLoss()
+    for start in range(0, 100, 30):
+        metric.add_batch(predictions=logits[start : start + 30], references=targets[start : start + 30])
+    assert metric.compute() == {"log_loss": pytest.approx(metrics.log_loss(logits, targets))}
+
+
+def test_every_metric_describes_itself() -> None:
+    for kind in (hf.Accuracy, hf.PerClass, hf.LogLoss, hf.CalibrationError, hf.LabelAverages, hf.MeanAbsoluteError):
+        assert kind().description
+        assert "Inputs: " in kind().inputs_description
+
+
+@pytest.mark.parametrize(
+    ("metric", "inputs", "message"),
+    [
+        (hf.Accuracy, {"predictions": [], "references": []}, "references are empty"),
+        (hf.LogLoss, {"predictions": [[0.0, np.nan]], "references": [0]}, "logits are NaN or infinite"),
+        (hf.CalibrationError, {"predictions": [[0.0, 1.0]], "references": [5]}, "targets must be 0 to 1"),
+    ],
+)
+def test_what_cannot_be_scored_is_named(metric: Any, inputs: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        metric().compute(**inputs)
+    with pytest.raises(ValueError, match="logits are empty"):
+        hf.score(np.empty((0, 2)), [])
+
+
+def test_nothing_is_left_behind(cache: Path) -> None:
+    hf.score(*sample(50, 3), ordered=True)
+    hf.score_by_class(*sample(50, 3))
+    assert [path for path in cache.rglob("*") if path.name != "temporary"] == []
+
+
+def test_a_large_test_set_takes_no_time() -> None:
+    logits, targets = sample(3080, 77)
+    start = time.perf_counter()
+    hf.score(logits, targets, ordered=True)
+    assert time.perf_counter() - start < 5  # 0.4 s on two idle cores; machines that run tests are busy

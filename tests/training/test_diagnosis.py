@@ -1,0 +1,34 @@
+import pytest
+
+from kit.training.diagnosis import Evaluation, diagnose
+
+
+def history(train, validation, metric=None):
+    metric = metric or [0.8] * len(train)
+    return [Evaluation(10 * i, t, 0.9, v, m) for i, (t, v, m) in enumerate(zip(train, validation, metric, strict=True))]
+
+
+def test_rising_validation_loss_is_overfitting_since_its_lowest_step() -> None:
+    found = diagnose(history([0.6, 0.4, 0.2, 0.1], [0.62, 0.5, 0.55, 0.7], [0.7, 0.8, 0.78, 0.75]))
+    assert (found.verdict, found.since) == ("overfitting", 10)
+    assert found.line.startswith("overfitting since step 10: validation loss rose from 0.500 to 0.700")
+    assert "did not suffer" not in found.line
+
+
+def test_overfitting_says_when_the_metric_did_not_suffer() -> None:
+    found = diagnose(history([0.6, 0.4, 0.2, 0.1], [0.62, 0.5, 0.55, 0.7], [0.7, 0.8, 0.8, 0.82]))
+    assert found.line.endswith("the validation metric did not suffer")
+
+
+def test_falling_loss_is_still_improving() -> None:
+    assert diagnose(history([0.7, 0.6, 0.5, 0.4], [0.7, 0.6, 0.5, 0.42])).verdict == "still improving"
+
+
+@pytest.mark.parametrize("tail", [[0.500, 0.498, 0.499], [0.500, 0.500, 0.505]])
+def test_a_level_loss_has_converged(tail) -> None:
+    assert diagnose(history([0.7, 0.5, 0.45, 0.44], [0.7, *tail])).verdict == "converged"
+
+
+def test_too_few_evaluations_are_not_judged() -> None:
+    assert diagnose(history([0.7, 0.6], [0.7, 0.6])).verdict == "unknown"
+    assert diagnose([]).verdict == "unknown"

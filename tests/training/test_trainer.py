@@ -1,0 +1,181 @@
+"""The trainer on the tiny real checkpoint: gradients, resume, NaN, out of memory, expected trajectory."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from kit.data.encode import encode
+from kit.errors import TrainingError
+from kit.models.checkpoint import resolve_checkpoint
+from kit.models.inference import predict_logits
+from kit.models.load import Head, build_classifier, load_tokenizer
+from kit.recipe.schema import ModelSection, TrainSection
+from kit.tasks.classification import Classification
+from kit.training import trainer as trainer_module
+from kit.training.hardware import Hardware
+from kit.training.plan import make_plan
+from kit.training.progress import Progress
+from kit.training.trainer import Fitting, Split, last_whole_checkpoint, train_classifier
+
+LABELS = ("negative", "positive")
+TASK = Classification("classification", LABELS, False, False, "accuracy")
+FP32 = Hardware("cpu", False, 2)
+
+
+@pytest.fixture(scope="module")
+def parts(tiny_checkpoint, reviews):
+    import pandas as pd
+
+    checkpoint = resolve_checkpoint(ModelSection(checkpoint=str(tiny_checkpoint)))
+    tokenizer = load_tokenizer(checkpoint.folder)
+    frame = pd.read_csv(reviews / "train.csv")
+    encoded = encode([(text,) for text in frame.text], tokenizer, 32)
+    targets = (frame.label == "positive").to_numpy().astype(np.int64)
+    split = lambda a, b: Split(encoded.take(np.arange(a, b)), targets[a:b])  # noqa: E731
+    return checkpoint, tokenizer, split(0, 90), split(90, 120)
+
+
+def build(parts, dropout=0.1):
+    torch.manual_seed(0)
+    return build_classifier(parts[0], Head(LABELS, False), "pretrained", dropout=dropout)
+
+
+def train(parts, folder, model=None, section=None, **plan_changes):
+    _, tokenizer, train_split, validation = parts
+    section = section or TrainSection(batch_size=16, evaluations=4, report_to=[])
+    plan = replace(make_plan(section, 3, 1e-3, len(train_split.targets)), **plan_changes)
+    model = model if model is not None else build(parts)
+    torch.manual_seed(1)
+    done = train_classifier(
+        Fitting(
+            model, tokenizer, TASK, train_split, validation, section, plan, FP32,
+            folder / "work", folder / "logs", Progress(quiet=True),
+        )
+    )  # fmt: skip
+    return model, done
+
+
+def test_history_has_both_losses_and_metrics_by_step(parts, tmp_path) -> None:
+    _, done = train(parts, tmp_path)
+    assert done.plan.steps == 18
+    assert [e.step for e in done.evaluations] == [0, 5, 10, 15, 18]
+    assert done.evaluations[-1].train_loss < done.evaluations[0].train_loss
+    assert all(0 <= e.validation_metric <= 1 for e in done.evaluations)
+    assert done.samples_per_second > 0
+    assert done.diagnosis.line
+
+
+def test_the_same_seed_gives_the_same_losses(parts, tmp_path) -> None:
+    first, second = train(parts, tmp_path / "a")[1], train(parts, tmp_path / "b")[1]
+    assert first.evaluations == second.evaluations
+
+
+def test_accumulation_gives_the_same_gradients_as_one_batch(parts, tmp_path) -> None:
+    """Clipping and Adam hide a gradient that is scaled wrongly: compare its norm, which transformers logs."""
+    norms = {}
+    for accumulation in (1, 4):
+        section = TrainSection(batch_size=16, accumulation=accumulation, evaluations=1, report_to=[])
+        plan = make_plan(section, 1, 1e-3, 90)
+        _, done = train(
+            parts, tmp_path / str(accumulation), build(parts, dropout=0.0), section,
+            device_batch=plan.device_batch, accumulation=accumulation,
+        )  # fmt: skip
+        norms[accumulation] = [entry["grad_norm"] for entry in done.history if "grad_norm" in entry][0]
+    assert norms[4] == pytest.approx(norms[1], rel=1e-3)
+
+
+class _KilledError(Exception):
+    pass
+
+
+def test_a_killed_run_ends_as_an_uninterrupted_one(parts, tmp_path, monkeypatch) -> None:
+    whole_model, whole = train(parts, tmp_path / "whole")
+    saves = []
+    original = trainer_module.KitTrainer._save_checkpoint
+
+    def save_then_die(self, *args, **kwargs):
+        original(self, *args, **kwargs)
+        saves.append(self.state.global_step)
+        if len(saves) == 2:
+            raise _KilledError
+
+    monkeypatch.setattr(trainer_module.KitTrainer, "_save_checkpoint", save_then_die)
+    with pytest.raises(_KilledError):
+        train(parts, tmp_path / "killed")
+    monkeypatch.undo()
+    model, resumed = train(parts, tmp_path / "killed")
+    assert resumed.notes == ["continued from step 10 of an interrupted run"]
+    assert resumed.evaluations == whole.evaluations
+    for name, tensor in whole_model.state_dict().items():
+        assert torch.equal(tensor, model.state_dict()[name]), name
+
+
+def test_a_half_written_checkpoint_is_thrown_away(parts, tmp_path) -> None:
+    plan = make_plan(TrainSection(batch_size=16, evaluations=4), 3, 1e-3, 90)
+    broken = tmp_path / "checkpoint-10"
+    broken.mkdir(parents=True)
+    (broken / "model.safetensors").write_bytes(b"half")
+    assert last_whole_checkpoint(tmp_path, plan) is None
+    assert not broken.exists()
+
+
+def test_a_checkpoint_of_another_plan_is_not_continued(parts, tmp_path) -> None:
+    train(parts, tmp_path)
+    section = TrainSection(batch_size=16, evaluations=4)
+    assert last_whole_checkpoint(tmp_path / "work", make_plan(section, 3, 1e-3, 90)) is not None
+    assert last_whole_checkpoint(tmp_path / "work", make_plan(section, 9, 1e-3, 90)) is None
+
+
+def test_a_loss_that_is_not_a_number_stops_with_advice(parts, tmp_path) -> None:
+    model = build(parts)
+    with torch.no_grad():
+        model.classifier.weight.fill_(float("nan"))
+    with pytest.raises(TrainingError, match="no longer a number") as caught:
+        train(parts, tmp_path, model)
+    assert "lower `train.learning_rate`" in caught.value.hint
+
+
+def test_out_of_memory_halves_the_batch_and_ends_with_the_same_gradients(parts, tmp_path, monkeypatch) -> None:
+    """A machine without a GPU cannot run out of its memory on demand: the model raises torch's own error instead."""
+    _, expected = train(parts, tmp_path / "enough", build(parts, dropout=0.0))
+    model = build(parts, dropout=0.0)
+    forward = model.forward
+
+    def short_of_memory(*args, **inputs):
+        if model.training and len(inputs["input_ids"]) > 8:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return forward(*args, **inputs)
+
+    monkeypatch.setattr(model, "forward", short_of_memory)
+    _, done = train(parts, tmp_path / "short", model)
+    assert done.notes == ["out of memory: batch 8 x accumulation 2 from here"]
+    assert (done.plan.device_batch, done.plan.steps) == (8, expected.plan.steps)
+    losses = [[e.validation_loss for e in run.evaluations] for run in (done, expected)]
+    assert losses[0] == pytest.approx(losses[1], abs=0.02)
+
+
+def test_out_of_memory_with_one_example_is_an_error(parts, tmp_path, monkeypatch) -> None:
+    model = build(parts)
+
+    def never(*args, **inputs):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(model, "forward", never)
+    with pytest.raises(TrainingError, match="out of memory with a single example"):
+        train(parts, tmp_path, model, TrainSection(batch_size=2, evaluations=1, report_to=[]))  # no step is possible
+
+
+def test_best_weights_are_kept_when_asked_for(parts, tmp_path) -> None:
+    section = TrainSection(batch_size=16, evaluations=6, select="best", report_to=[])
+    _, tokenizer, _, validation = parts
+    model, done = train(parts, tmp_path, build(parts, dropout=0.0), section)
+    trained = [e for e in done.evaluations if e.step > 0]
+    best = min(e.validation_loss for e in trained)
+    logits = predict_logits(model, validation.encoded, tokenizer)
+    assert TASK.scores(logits, validation.targets)["log_loss"] == pytest.approx(best, abs=1e-5)
+    shutil.rmtree(tmp_path / "work")
