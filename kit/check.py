@@ -95,7 +95,7 @@ def _model_rows(recipe: Recipe, data: Prepared, checkpoint: Checkpoint) -> list[
     ]  # fmt: skip
     if recipe.method == "probe":
         return rows
-    plan = make_plan(recipe.train, recipe.epochs(len(encoded)), recipe.learning_rate(), len(encoded))
+    plan = make_plan(recipe, len(encoded))
     rows.append(("training", f"{plan.steps} steps of {plan.batch_size} examples: {plan.epochs:g} epochs, "
                              f"learning rate {plan.learning_rate:g}"))  # fmt: skip
     rows.append(

@@ -290,9 +290,9 @@ def _bin(confidence: Floats, bins: int) -> Ints:
 
 
 def _one_hot(indices: Ints, width: int) -> Floats:
-    return (indices[:, None] == np.arange(width)).astype(np.float64)
+    return np.asarray(indices[:, None] == np.arange(width), np.float64)
 
 
 def _ratio(above: ArrayLike, below: ArrayLike) -> Floats:
     numerator, denominator = np.broadcast_arrays(np.asarray(above, np.float64), np.asarray(below, np.float64))
-    return np.divide(numerator, denominator, out=np.zeros(numerator.shape), where=denominator > 0)
+    return np.where(denominator > 0, numerator / np.where(denominator > 0, denominator, 1), 0.0)

@@ -58,13 +58,7 @@ def train_on_budget(
         start = fit_head(job, model, budget, refit=False)
         set_head(model, start)
         settings |= {"head": "probe", "head_C": start.C}
-    plan = make_plan(
-        recipe.train,
-        recipe.epochs(len(budget.train.targets)),
-        recipe.learning_rate(),
-        len(budget.train.targets),
-        PartialState().num_processes,
-    )
+    plan = make_plan(recipe, len(budget.train.targets), PartialState().num_processes)
     adapted = adapt(model)
     fitting = Fitting(
         model=adapted,

@@ -9,6 +9,7 @@ Knows one architecture. Knows nothing of checkpoints on disk, training or recipe
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from transformers import (
     PreTrainedConfig,
     PreTrainedModel,
 )
-from transformers.modeling_outputs import SequenceClassifierOutput
+from transformers.utils import ModelOutput
 
 
 class PooledConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
@@ -36,6 +37,15 @@ class PooledConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
         """The encoder's own configuration."""
         fields = dict(self.encoder or {})
         return AutoConfig.for_model(fields.pop("model_type"), **fields)
+
+
+@dataclass
+class PooledOutput(ModelOutput):
+    """logits: (batch, labels). vectors: (batch, hidden), what the logits were made from. loss: if labels were given."""
+
+    loss: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+    vectors: torch.Tensor | None = None
 
 
 class PooledClassifier(PreTrainedModel):  # type: ignore[no-untyped-call]
@@ -75,19 +85,20 @@ class PooledClassifier(PreTrainedModel):  # type: ignore[no-untyped-call]
         attention_mask: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         **inputs: Any,
-    ) -> SequenceClassifierOutput:
+    ) -> PooledOutput:
         """Logits (batch, labels); with `labels`, also the mean loss of transformers' problem type."""
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
         inputs.pop("return_dict", None)
-        logits = self.classifier(self.embed(input_ids, attention_mask, **inputs))
+        vectors = self.embed(input_ids, attention_mask, **inputs)
+        logits = self.classifier(vectors)
         loss = None
         if labels is not None:
             if self.config.problem_type == "multi_label_classification":
                 loss = nn.functional.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
             else:
                 loss = nn.functional.cross_entropy(logits, labels)
-        return SequenceClassifierOutput(loss=loss, logits=logits)
+        return PooledOutput(loss=loss, logits=logits, vectors=vectors)
 
 
 AutoConfig.register(PooledConfig.model_type, PooledConfig, exist_ok=True)

@@ -155,7 +155,20 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     overrides: such as `train.epochs=2` or `data.text=[premise, hypothesis]`; values are YAML, the last wins.
     Raises RecipeError that lists every problem: file and line (or override), key and nearest valid key.
     """
-    path = Path(path)
+    content, places = _read_all(Path(path), overrides)
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        raise RecipeError(_report(str(path), explain(error), places)) from None
+
+
+def locate(path: str | Path, overrides: Sequence[str], key: str) -> str:
+    """Where a dotted key of a recipe that was loaded stands: `my.yaml:7`, the override, or the file alone."""
+    return _place(split_key(key), _read_all(Path(path), overrides)[1], str(path))[1]
+
+
+def _read_all(path: Path, overrides: Sequence[str]) -> tuple[dict[str, Any], _Places]:
+    """What a file and its overrides say, not yet validated, and where they say it."""
     source = _Source(str(path))
     content = source.parse(_read(path))
     if content is None:
@@ -169,10 +182,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     for name, section in Recipe.model_fields.items():
         if section_of(section) and content.get(name, "absent") is None:
             content[name] = {}  # `train:` with every key under it commented out
-    try:
-        return Recipe.model_validate(content)
-    except ValidationError as error:
-        raise RecipeError(_report(str(path), explain(error), places)) from None
+    return content, places
 
 
 def recipe_to_yaml(recipe: Recipe, notes: Mapping[str, str] | None = None) -> str:

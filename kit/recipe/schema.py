@@ -30,12 +30,13 @@ Name = Annotated[str, StringConstraints(min_length=1)]
 # Label names in data are often numbers, and nobody puts those in quotes.
 LabelName = Annotated[str, Field(coerce_numbers_to_str=True)]
 
-# Learning rates differ by an order of magnitude between methods, so each has its own default.
+# Learning rates differ by an order of magnitude between methods, so each has its own default; so has the weight of the contrastive loss, which needs vectors that already mean something.
 LEARNING_RATE = {"finetune": 1.0e-4, "lora": 1.0e-3, "scratch": 5.0e-4, "probe": 0.0, "tfidf": 0.0}
 # A small budget needs many passes to move the weights at all, a large one needs few: unless `epochs` is
 # given, the epochs follow from a number of steps, within these bounds.
-STEPS = {"finetune": 600, "lora": 600, "scratch": 1500}
-EPOCHS = {"finetune": (3, 12), "lora": (3, 15), "scratch": (6, 40)}
+CONTRASTIVE = {"finetune": 0.5, "lora": 0.5, "scratch": 0.0}
+STEPS = {"finetune": 200, "lora": 300, "scratch": 1500}
+EPOCHS = {"finetune": (3, 8), "lora": (4, 12), "scratch": (8, 40)}
 
 
 def _members(annotation: Any) -> set[Any]:
@@ -148,6 +149,9 @@ class TrainSection(Section):
     """Gradients are clipped to this norm."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Probability mass spread evenly over all labels in the training loss."""
+    contrastive: Annotated[float, Field(ge=0)] | None = None
+    """Weight of the supervised contrastive loss on text vectors, for a pooled encoder and one label an example;
+    by default the method's own."""
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Dropout in the encoder; by default none for pretrained weights, the checkpoint's own from scratch."""
     head: Literal["auto", "probe", "random"] = "auto"
@@ -156,7 +160,9 @@ class TrainSection(Section):
     select: Literal["last", "best"] = "last"
     """Keep the last weights, or those with the lowest validation loss."""
     evaluations: Annotated[int, Field(ge=1, le=1000)] = 8
-    """How often, at most, training pauses to evaluate on validation examples and save a checkpoint."""
+    """How often, at most, training pauses to evaluate on validation examples; checkpoints are saved there too."""
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = 30.0
+    """Least time between two checkpoints: about what a killed run loses. A checkpoint is three times the weights."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto` trains in bfloat16 where the hardware computes in it, else in float32."""
     report_to: list[Name] = ["tensorboard"]
@@ -259,6 +265,11 @@ class Recipe(Section):
         """Peak learning rate: the recipe's, or the method's default."""
         return self.train.learning_rate or LEARNING_RATE[self.method]
 
+    def contrastive(self) -> float:
+        """Weight of the contrastive loss: the recipe's, or the method's default."""
+        given = self.train.contrastive
+        return CONTRASTIVE.get(self.method, 0.0) if given is None else given
+
     def epochs(self, examples: int) -> float:
         """Passes over `examples` training examples: the recipe's, or enough for the method's usual steps."""
         if self.train.epochs is not None:
@@ -278,5 +289,5 @@ class Recipe(Section):
         content = self.model_dump(mode="json", exclude={"runs"} | foreign)
         content["seed"] = self.train.seed
         if "train" in content:
-            del content["train"]["report_to"]
+            del content["train"]["report_to"], content["train"]["checkpoint_seconds"]
         return content

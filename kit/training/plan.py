@@ -1,6 +1,6 @@
 """The numbers of a training run, all derived before it starts.
 
-Knows arithmetic on the recipe's `train` section. Knows nothing of torch, models or texts.
+Knows arithmetic on a recipe. Knows nothing of torch, models or texts.
 """
 
 from __future__ import annotations
@@ -9,18 +9,19 @@ import math
 from dataclasses import dataclass, replace
 
 from kit.errors import RecipeError
-from kit.recipe.schema import TrainSection
+from kit.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class Plan:
     """The numbers of a training run, all derived before it starts.
 
-    batch_size: examples in one optimizer step over all processes. device_batch: examples in one forward pass.
+    contrastive: weight of the contrastive loss. batch_size: examples in one optimizer step over all processes. device_batch: examples in one forward pass.
     """
 
     epochs: float
     learning_rate: float
+    contrastive: float
     batch_size: int
     device_batch: int
     accumulation: int
@@ -33,21 +34,30 @@ class Plan:
         return replace(self, device_batch=device_batch, accumulation=math.ceil(self.batch_size / device_batch))
 
 
-def make_plan(train: TrainSection, epochs: float, learning_rate: float, examples: int, processes: int = 1) -> Plan:
-    """Derive steps and batch sizes. The batch of one step is the same on any number of processes.
+def make_plan(recipe: Recipe, examples: int, processes: int = 1) -> Plan:
+    """Derive epochs, steps and batch sizes. The batch of one step is the same on any number of processes.
 
-    Raises RecipeError if the batch cannot be divided among processes and accumulation steps.
+    examples: in the training split. Raises RecipeError if the batch cannot be divided among processes and
+    accumulation steps.
     """
+    train = recipe.train
     parts = processes * train.accumulation
-    batch_size = min(train.batch_size, max(parts, examples))
-    device_batch = max(1, batch_size // parts)
-    batch_size = device_batch * parts
-    if batch_size > max(train.batch_size, 1):
+    if train.batch_size < parts:
         raise RecipeError(
             f"train.batch_size {train.batch_size} is below {processes} processes x {train.accumulation} accumulation steps",
             f"set `train.batch_size` to {parts} or more",
         )
+    device_batch = max(1, min(train.batch_size, examples) // parts)
+    epochs = recipe.epochs(examples)
     steps_an_epoch = math.ceil(math.ceil(examples / (device_batch * processes)) / train.accumulation)
     steps = max(1, math.ceil(steps_an_epoch * epochs))
-    evaluate_every = max(1, math.ceil(steps / train.evaluations))
-    return Plan(epochs, learning_rate, batch_size, device_batch, train.accumulation, steps, evaluate_every)
+    return Plan(
+        epochs=epochs,
+        learning_rate=recipe.learning_rate(),
+        contrastive=recipe.contrastive(),
+        batch_size=device_batch * parts,
+        device_batch=device_batch,
+        accumulation=train.accumulation,
+        steps=steps,
+        evaluate_every=max(1, math.ceil(steps / train.evaluations)),
+    )

@@ -26,7 +26,7 @@ class Progress:
 
     def say(self, line: str) -> None:
         """One line, above the bar if one is drawn."""
-        self.console.print(line, markup=False)
+        self.console.print(line, markup=False, soft_wrap=True)
 
     def callbacks(self, train: TrainSection, logs: Path, metric: str) -> list[TrainerCallback]:
         """Callbacks for the trainer: the bar, and TensorBoard if the recipe reports to it."""

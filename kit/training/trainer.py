@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate.utils import should_reduce_batch_size
+from accelerate.utils import broadcast_object_list
+from accelerate.utils.memory import should_reduce_batch_size
 from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -31,10 +32,12 @@ from kit.data.batching import EncodedDataset, LengthSampler
 from kit.data.encode import Encoded
 from kit.errors import TrainingError
 from kit.models.inference import predict_logits
+from kit.models.load import quiet
 from kit.recipe import TrainSection
 from kit.tasks.base import Task
 from kit.training.diagnosis import Diagnosis, Evaluation, diagnose
 from kit.training.hardware import Hardware
+from kit.training.losses import supervised_contrastive
 from kit.training.plan import Plan
 from kit.training.progress import Progress
 
@@ -101,7 +104,8 @@ def train_classifier(fitting: Fitting) -> Training:
             progress.say(notes[-1])
         began = time.perf_counter()
         try:
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            with quiet():
+                trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
             break
         except Exception as error:
             if not _out_of_memory(error) or trainer.accelerator.num_processes > 1:
@@ -135,12 +139,21 @@ class KitTrainer(Trainer):
         self.fitting = fitting
         self.dataset = dataset
         self.first_step = 0
+        self.last_save = time.monotonic()
         super().__init__(model=fitting.model, train_dataset=dataset, data_collator=dataset.collate, **settings)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthSampler:
         group = self.accelerator.num_processes * self.args.gradient_accumulation_steps
         lengths = self.dataset.encoded.lengths
         return LengthSampler(lengths, self.args.per_device_train_batch_size, group, self.fitting.section.seed)
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        """Save unless the last checkpoint is younger than the recipe's interval; the first process decides for all."""
+        due = [time.monotonic() - self.last_save >= self.fitting.section.checkpoint_seconds]
+        due = broadcast_object_list(due)
+        if due[0] or self.args.load_best_model_at_end:
+            super()._save_checkpoint(*args, **kwargs)
+            self.last_save = time.monotonic()
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Loss and main metric on the validation examples and on as many training examples."""
@@ -160,6 +173,8 @@ class KitTrainer(Trainer):
     def _measure(self, prefix: str, split: Split) -> dict[str, float]:
         task = self.fitting.task
         logits = predict_logits(self.fitting.model, split.encoded, self.fitting.tokenizer)
+        if not np.isfinite(logits).all():
+            raise self._not_a_number("model's output")
         scores = task.scores(logits, split.targets)
         return {f"{prefix}_loss": scores["log_loss"], f"{prefix}_{task.main_metric}": scores[task.main_metric]}
 
@@ -182,12 +197,15 @@ class KitTrainer(Trainer):
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Pass on to the trackers. Raises TrainingError if the training loss is no longer a finite number."""
         if not math.isfinite(logs.get("loss", 0.0)) or not math.isfinite(logs.get("grad_norm", 0.0)):
-            raise TrainingError(
-                f"the training loss is no longer a number (step {self.state.global_step}, "
-                f"learning rate {logs.get('learning_rate', 0.0):.2g})",
-                "lower `train.learning_rate`, or set `train.precision: fp32`",
-            )
+            raise self._not_a_number("training loss")
         super().log(logs, *args, **kwargs)
+
+    def _not_a_number(self, what: str) -> TrainingError:
+        return TrainingError(
+            f"the {what} is no longer a number (step {self.state.global_step} of {self.fitting.plan.steps}, "
+            f"peak learning rate {self.fitting.plan.learning_rate:g})",
+            "lower `train.learning_rate`, or set `train.precision: fp32`",
+        )
 
 
 class _FirstStep(TrainerCallback):
@@ -212,7 +230,7 @@ def _build(fitting: Fitting) -> KitTrainer:
         dataset,
         args=_arguments(fitting),
         eval_dataset=dataset if len(fitting.validation.targets) else None,
-        compute_loss_func=_loss_function(fitting.task),
+        compute_loss_func=_loss_function(fitting.task, fitting.plan.contrastive),
         callbacks=fitting.progress.callbacks(fitting.section, fitting.logs, fitting.task.main_metric),
     )
     trainer.add_callback(_FirstStep(trainer))
@@ -258,10 +276,14 @@ def _arguments(fitting: Fitting) -> TrainingArguments:
     )
 
 
-def _loss_function(task: Task) -> Callable[..., torch.Tensor]:
+def _loss_function(task: Task, contrastive: float) -> Callable[..., torch.Tensor]:
     def loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
         items = labels.numel() if num_items_in_batch is None else num_items_in_batch
-        return task.loss(outputs["logits"], labels) / items
+        total = task.loss(outputs["logits"], labels) / items
+        if contrastive and not task.multi_label and "vectors" in outputs:
+            # Weighted by the share of the step's examples in this pass, like the task's loss.
+            total = total + contrastive * supervised_contrastive(outputs["vectors"], labels) * len(labels) / items
+        return total
 
     return loss
 

@@ -12,7 +12,7 @@ import pytest
 
 from kit.errors import RecipeError
 from kit.recipe import Recipe, load_recipe
-from kit.recipe.load import recipe_schema, recipe_to_yaml
+from kit.recipe.load import locate, recipe_schema, recipe_to_yaml
 
 BASE = "task: classification\nmodel: {checkpoint: org/model}\ndata:\n  source: tickets.csv\n"
 NEW = "kit new my.yaml --train data.csv writes a recipe for your own data."
@@ -355,3 +355,11 @@ def test_recipes_load_without_heavy_libraries() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_keys_of_a_loaded_recipe_are_located(load: Load) -> None:
+    load(BASE + "  label: intent\n")
+    assert locate("r.yaml", [], "data.label") == "r.yaml:5"
+    assert locate("r.yaml", ["data.label=x"], "data.label") == "--set data.label=x"
+    assert locate("r.yaml", [], "data.text") == "r.yaml:3"
+    assert locate("r.yaml", [], "train.epochs") == "r.yaml"

@@ -3,71 +3,30 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 from pydantic import ValidationError
 
 from kit.recipe import Recipe
-from kit.recipe.explain import section_of
-from kit.recipe.schema import Section
+from kit.recipe.explain import field_at, section_of, split_key
+from kit.recipe.schema import EPOCHS, LEARNING_RATE, STEPS, Section, _members
 
 BASE: dict[str, Any] = {
     "task": "classification",
     "data": {"source": "tickets.csv"},
     "model": {"checkpoint": "org/model"},
 }
-# A value other than the default for every key there is.
+# A value other than the default, where one cannot be made from the key's type.
 OTHER: dict[str, Any] = {
-    "task": "sentiment",
-    "method": "scratch",
     "metric": "macro_f1",
     "runs": "elsewhere",
     "data.source": ["a.csv", "b.csv"],
     "data.test": "test.csv",
-    "data.train_split": "training",
-    "data.test_split": "validation",
-    "data.test_size": 100,
-    "data.split_seed": 1,
-    "data.config": "en",
-    "data.revision": "main",
     "data.where": {"source": "imdb"},
-    "data.text": "body",
-    "data.label": "intent",
     "data.labels": ["b", "a"],
-    "data.multi_label": True,
-    "data.label_separator": ";",
-    "data.budget": 64,
-    "data.validation": 0.2,
-    "data.max_length": 64,
-    "model.checkpoint": "org/other",
-    "model.revision": "v1",
-    "model.pooling": "cls",
-    "model.allow_pickle": True,
-    "train.epochs": 2,
-    "train.learning_rate": 1e-5,
-    "train.seed": 1,
-    "train.batch_size": 16,
-    "train.accumulation": 2,
-    "train.weight_decay": 0.1,
-    "train.warmup": 0.0,
-    "train.max_grad_norm": 0.5,
-    "train.label_smoothing": 0.1,
-    "train.dropout": 0.1,
-    "train.head": "random",
-    "train.select": "best",
-    "train.evaluations": 2,
-    "train.precision": "fp32",
     "train.report_to": ["wandb"],
-    "lora.r": 8,
-    "lora.alpha": 16,
-    "lora.dropout": 0.1,
     "lora.targets": ["query"],
-    "probe.C": 1.0,
-    "probe.label_names": False,
-    "tfidf.C": 1.0,
-    "tfidf.ngrams": 1,
-    "tfidf.max_features": 1000,
 }
 # By design no part of the request: where Records go, and who is told about progress.
 NO_EFFECT = {"runs", "train.report_to"}
@@ -79,6 +38,27 @@ def leaf_keys(section: type[Section] = Recipe, prefix: str = "") -> list[str]:
         inner = section_of(field)
         keys += leaf_keys(inner, f"{prefix}{name}.") if inner else [f"{prefix}{name}"]
     return keys
+
+
+def other_value(key: str) -> Any:
+    """A valid value for a key that is not its default."""
+    field = field_at(split_key(key))
+    assert field is not None
+    if key in OTHER:
+        return OTHER[key]
+    if get_origin(field.annotation) is Literal:
+        return next(choice for choice in get_args(field.annotation) if choice not in (field.default, BASE["task"]))
+    if isinstance(field.default, bool):
+        return not field.default
+    if isinstance(field.default, int) and field.default:
+        return field.default * 2 if field.default < 4 else field.default // 2
+    if isinstance(field.default, float) and field.default:
+        return field.default / 2
+    kinds = _members(field.annotation)
+    for kind, value in ((str, "other"), (float, 0.5), (int, 64)):
+        if kind in kinds:
+            return value
+    pytest.fail(f"{key}: add a value to OTHER")
 
 
 def recipe_with(key: str = "", value: Any = None, **top: Any) -> Recipe:
@@ -96,16 +76,15 @@ def recipe_with(key: str = "", value: Any = None, **top: Any) -> Recipe:
 def test_every_key_changes_the_request(key: str) -> None:
     owner = key.partition(".")[0]
     method = owner if owner in ("lora", "probe", "tfidf") else "finetune"
-    before, after = (
-        recipe_with(method=method),
-        recipe_with(key, OTHER[key], **({"method": method} if key != "method" else {})),
-    )
+    value = other_value(key)
+    before = recipe_with(method=method)
+    after = recipe_with(key, value, **({"method": method} if key != "method" else {}))
     assert after != before, "the value is the default"
     assert (after.request() == before.request()) == (key in NO_EFFECT)
 
 
 def test_no_key_is_listed_that_is_gone() -> None:
-    assert set(OTHER) == set(leaf_keys())
+    assert set(OTHER) | NO_EFFECT <= set(leaf_keys())
 
 
 @pytest.mark.parametrize(
@@ -118,7 +97,7 @@ def test_no_key_is_listed_that_is_gone() -> None:
     ],
 )
 def test_keys_of_other_methods_do_not_change_the_request(method: str, key: str) -> None:
-    assert recipe_with(key, OTHER[key], method=method).request() == recipe_with(method=method).request()
+    assert recipe_with(key, other_value(key), method=method).request() == recipe_with(method=method).request()
 
 
 def test_the_seed_counts_for_every_method() -> None:
@@ -170,17 +149,19 @@ def test_keys_that_contradict_each_other(content: dict[str, Any], reason: str) -
         Recipe.model_validate(BASE | content)
 
 
-def test_epochs_follow_from_steps_within_bounds() -> None:
-    recipe = recipe_with()
-    assert recipe.epochs(10) == 12  # no more than the method's maximum
-    assert recipe.epochs(1_000_000) == 3  # no fewer than its minimum
-    assert recipe.epochs(32 * 100) == 6  # 600 steps of 100 an epoch
-    assert recipe_with("train.epochs", 2.5).epochs(10) == 2.5
+@pytest.mark.parametrize("method", sorted(STEPS))
+def test_epochs_follow_from_steps_within_bounds(method: str) -> None:
+    recipe, (low, high) = recipe_with(method=method), EPOCHS[method]
+    assert recipe.epochs(10) == high  # one step an epoch: as many epochs as the method allows
+    assert recipe.epochs(10_000_000) == low
+    between = (low + high) // 2
+    assert recipe.epochs(recipe.train.batch_size * round(STEPS[method] / between)) == between
+    assert recipe_with("train.epochs", 2.5, method=method).epochs(10) == 2.5
 
 
 def test_main_metric_and_rate_have_defaults() -> None:
     assert recipe_with().main_metric == "accuracy"
     assert recipe_with("data.multi_label", True).main_metric == "macro_f1"
     assert recipe_with(metric="mcc").main_metric == "mcc"
-    assert recipe_with().learning_rate() == 1e-4
+    assert recipe_with().learning_rate() == LEARNING_RATE["finetune"]
     assert recipe_with("train.learning_rate", 0.5).learning_rate() == 0.5

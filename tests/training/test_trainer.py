@@ -14,6 +14,7 @@ from kit.errors import TrainingError
 from kit.models.checkpoint import resolve_checkpoint
 from kit.models.inference import predict_logits
 from kit.models.load import Head, build_classifier, load_tokenizer
+from kit.recipe import Recipe
 from kit.recipe.schema import ModelSection, TrainSection
 from kit.tasks.classification import Classification
 from kit.training import trainer as trainer_module
@@ -25,6 +26,15 @@ from kit.training.trainer import Fitting, Split, last_whole_checkpoint, train_cl
 LABELS = ("negative", "positive")
 TASK = Classification("classification", LABELS, False, False, "accuracy")
 FP32 = Hardware("cpu", False, 2)
+SECTION = TrainSection(batch_size=16, epochs=3, learning_rate=1e-3, evaluations=4, checkpoint_seconds=0, report_to=[])
+
+
+def recipe(section: TrainSection) -> Recipe:
+    return Recipe(task="classification", data={"source": "x.csv"}, model={"checkpoint": "x"}, train=section)
+
+
+def changed(**values) -> TrainSection:
+    return SECTION.model_copy(update=values)
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +57,8 @@ def build(parts, dropout=0.1):
 
 def train(parts, folder, model=None, section=None, **plan_changes):
     _, tokenizer, train_split, validation = parts
-    section = section or TrainSection(batch_size=16, evaluations=4, report_to=[])
-    plan = replace(make_plan(section, 3, 1e-3, len(train_split.targets)), **plan_changes)
+    section = section or SECTION
+    plan = replace(make_plan(recipe(section), len(train_split.targets)), **plan_changes)
     model = model if model is not None else build(parts)
     torch.manual_seed(1)
     done = train_classifier(
@@ -79,13 +89,9 @@ def test_accumulation_gives_the_same_gradients_as_one_batch(parts, tmp_path) -> 
     """Clipping and Adam hide a gradient that is scaled wrongly: compare its norm, which transformers logs."""
     norms = {}
     for accumulation in (1, 4):
-        section = TrainSection(batch_size=16, accumulation=accumulation, evaluations=1, report_to=[])
-        plan = make_plan(section, 1, 1e-3, 90)
-        _, done = train(
-            parts, tmp_path / str(accumulation), build(parts, dropout=0.0), section,
-            device_batch=plan.device_batch, accumulation=accumulation,
-        )  # fmt: skip
-        norms[accumulation] = [entry["grad_norm"] for entry in done.history if "grad_norm" in entry][0]
+        section = changed(accumulation=accumulation, evaluations=1, epochs=1, contrastive=0.0)
+        _, done = train(parts, tmp_path / str(accumulation), build(parts, dropout=0.0), section)
+        norms[accumulation] = next(entry["grad_norm"] for entry in done.history if "grad_norm" in entry)
     assert norms[4] == pytest.approx(norms[1], rel=1e-3)
 
 
@@ -116,7 +122,7 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(parts, tmp_path, monkeypatch)
 
 
 def test_a_half_written_checkpoint_is_thrown_away(parts, tmp_path) -> None:
-    plan = make_plan(TrainSection(batch_size=16, evaluations=4), 3, 1e-3, 90)
+    plan = make_plan(recipe(SECTION), 90)
     broken = tmp_path / "checkpoint-10"
     broken.mkdir(parents=True)
     (broken / "model.safetensors").write_bytes(b"half")
@@ -126,9 +132,8 @@ def test_a_half_written_checkpoint_is_thrown_away(parts, tmp_path) -> None:
 
 def test_a_checkpoint_of_another_plan_is_not_continued(parts, tmp_path) -> None:
     train(parts, tmp_path)
-    section = TrainSection(batch_size=16, evaluations=4)
-    assert last_whole_checkpoint(tmp_path / "work", make_plan(section, 3, 1e-3, 90)) is not None
-    assert last_whole_checkpoint(tmp_path / "work", make_plan(section, 9, 1e-3, 90)) is None
+    assert last_whole_checkpoint(tmp_path / "work", make_plan(recipe(SECTION), 90)) is not None
+    assert last_whole_checkpoint(tmp_path / "work", make_plan(recipe(changed(epochs=9)), 90)) is None
 
 
 def test_a_loss_that_is_not_a_number_stops_with_advice(parts, tmp_path) -> None:
@@ -142,7 +147,7 @@ def test_a_loss_that_is_not_a_number_stops_with_advice(parts, tmp_path) -> None:
 
 def test_out_of_memory_halves_the_batch_and_ends_with_the_same_gradients(parts, tmp_path, monkeypatch) -> None:
     """A machine without a GPU cannot run out of its memory on demand: the model raises torch's own error instead."""
-    _, expected = train(parts, tmp_path / "enough", build(parts, dropout=0.0))
+    _, expected = train(parts, tmp_path / "enough", build(parts, dropout=0.0), changed(contrastive=0.0))
     model = build(parts, dropout=0.0)
     forward = model.forward
 
@@ -152,7 +157,7 @@ def test_out_of_memory_halves_the_batch_and_ends_with_the_same_gradients(parts, 
         return forward(*args, **inputs)
 
     monkeypatch.setattr(model, "forward", short_of_memory)
-    _, done = train(parts, tmp_path / "short", model)
+    _, done = train(parts, tmp_path / "short", model, changed(contrastive=0.0))
     assert done.notes == ["out of memory: batch 8 x accumulation 2 from here"]
     assert (done.plan.device_batch, done.plan.steps) == (8, expected.plan.steps)
     losses = [[e.validation_loss for e in run.evaluations] for run in (done, expected)]
@@ -167,11 +172,11 @@ def test_out_of_memory_with_one_example_is_an_error(parts, tmp_path, monkeypatch
 
     monkeypatch.setattr(model, "forward", never)
     with pytest.raises(TrainingError, match="out of memory with a single example"):
-        train(parts, tmp_path, model, TrainSection(batch_size=2, evaluations=1, report_to=[]))  # no step is possible
+        train(parts, tmp_path, model, changed(batch_size=2))  # no step is possible
 
 
 def test_best_weights_are_kept_when_asked_for(parts, tmp_path) -> None:
-    section = TrainSection(batch_size=16, evaluations=6, select="best", report_to=[])
+    section = changed(evaluations=6, select="best")
     _, tokenizer, _, validation = parts
     model, done = train(parts, tmp_path, build(parts, dropout=0.0), section)
     trained = [e for e in done.evaluations if e.step > 0]

@@ -1,0 +1,177 @@
+"""The audit: what is wrong with the examples as read, and the examples without it.
+
+Examples that cannot be learnt from (empty, unlabelled) are dropped, and from train also repetitions and every text
+that is in test, whether written alike or only differing in case, width or space. Test keeps its repetitions.
+
+Knows texts and label names. Knows nothing of budgets, seeds, files or models.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from kit.data.examples import Examples
+from kit.data.sources import Splits
+from kit.errors import DataError
+
+_IMBALANCE = 10  # largest class over smallest, from which it is worth a warning
+_NOTABLE = 0.01  # share of repeated rows from which they are worth a warning
+_SHOWN = 5
+
+Key = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Counts of rows; each dropped row is counted once, under the first reason in this order.
+
+    rows_*: as read. empty_*: some text is blank. unlabelled_*: no label. leaked_exact, leaked_normalised: training rows
+    whose text is in test, as it is or once normalised. duplicates_train: the text and label of an earlier row.
+    conflicting_train: an earlier row's text with another label (the earlier one stays). duplicates_test: kept.
+    labels_*: examples of each label after cleaning. fingerprints: sha256 of train and test after cleaning.
+    """
+
+    rows_train: int
+    rows_test: int
+    empty_train: int
+    empty_test: int
+    unlabelled_train: int
+    unlabelled_test: int
+    leaked_exact: int
+    leaked_normalised: int
+    duplicates_train: int
+    conflicting_train: int
+    duplicates_test: int
+    labels_train: dict[str, int]
+    labels_test: dict[str, int]
+    fingerprints: dict[str, str]
+
+    @property
+    def leaked(self) -> int:
+        """Training rows that were dropped because their text is in test."""
+        return self.leaked_exact + self.leaked_normalised
+
+    def warnings(self) -> list[str]:
+        """What a user should know, one plain sentence each; empty if all is well."""
+        found: list[str] = []
+        if self.leaked:
+            found.append(
+                f"{_rows(self.leaked, 'training')} also in test ({self.leaked_exact} exactly, "
+                f"{self.leaked_normalised} but for case or space): dropped from train"
+            )
+        if self.conflicting_train:
+            found.append(f"{_rows(self.conflicting_train, 'training')} repetitions with another label: dropped")
+        for split, count, rows, fate in (
+            ("training", self.duplicates_train, self.rows_train, "dropped"),
+            ("test", self.duplicates_test, self.rows_test, "kept"),
+        ):
+            if count >= _NOTABLE * rows and count:
+                found.append(f"{_rows(count, split)} repetitions of earlier ones: {fate}")
+        for split, empty, unlabelled in (
+            ("training", self.empty_train, self.unlabelled_train),
+            ("test", self.empty_test, self.unlabelled_test),
+        ):
+            found += [f"{_rows(empty, split)} without text: dropped"] if empty else []
+            found += [f"{_rows(unlabelled, split)} without a label: dropped"] if unlabelled else []
+        return found + self._balance()
+
+    def _balance(self) -> list[str]:
+        found: list[str] = []
+        most, least = (pick(self.labels_train, key=lambda k: self.labels_train[k]) for pick in (max, min))
+        if self.labels_train[most] > _IMBALANCE * self.labels_train[least]:
+            found.append(
+                f"classes are unbalanced: '{most}' has {self.labels_train[most]} training examples, "
+                f"'{least}' has {self.labels_train[least]}; look at macro_f1, not at accuracy alone"
+            )
+        untested = [name for name, count in self.labels_test.items() if not count]
+        if untested:
+            found.append(f"no test example has {_listed(untested)}")
+        return found
+
+
+def audit(splits: Splits, multi_label: bool) -> tuple[Splits, Audit]:
+    """The splits without what cannot be used, and an account of it.
+
+    Raises DataError if nothing is left of test, or of some label in train.
+    """
+    test, empty_test, unlabelled_test = _usable(splits.test, multi_label)
+    train, empty_train, unlabelled_train = _usable(splits.train, multi_label)
+    test_keys = [normalise(texts) for texts in test.texts]
+    exact, normalised = set(test.texts), set(test_keys)
+    kept: list[int] = []
+    first_labels: dict[Key, frozenset[str]] = {}
+    count: Counter[str] = Counter()
+    for place, (texts, labels) in enumerate(zip(train.texts, train.labels, strict=True)):
+        key = normalise(texts)
+        if key in normalised:
+            count["leaked_exact" if texts in exact else "leaked_normalised"] += 1
+        elif key in first_labels:
+            same = first_labels[key] == frozenset(labels)
+            count["duplicates_train" if same else "conflicting_train"] += 1
+        else:
+            first_labels[key] = frozenset(labels)
+            kept.append(place)
+    cleaned = train.take(kept)
+    _require_all(cleaned, test, splits)
+    return replace(splits, train=cleaned, test=test), Audit(
+        rows_train=len(splits.train),
+        rows_test=len(splits.test),
+        empty_train=empty_train,
+        empty_test=empty_test,
+        unlabelled_train=unlabelled_train,
+        unlabelled_test=unlabelled_test,
+        leaked_exact=count["leaked_exact"],
+        leaked_normalised=count["leaked_normalised"],
+        duplicates_train=count["duplicates_train"],
+        conflicting_train=count["conflicting_train"],
+        duplicates_test=len(test_keys) - len(normalised),
+        labels_train=_counts(cleaned, splits.labels),
+        labels_test=_counts(test, splits.labels),
+        fingerprints={"train": cleaned.fingerprint(), "test": test.fingerprint()},
+    )
+
+
+def normalise(texts: Sequence[str]) -> Key:
+    """Texts without differences of Unicode form, case and white space."""
+    return tuple(" ".join(unicodedata.normalize("NFKC", text).casefold().split()) for text in texts)
+
+
+def _usable(examples: Examples, multi_label: bool) -> tuple[Examples, int, int]:
+    """Examples with text and label, and how many had no text, or text but no label."""
+    full = np.asarray([all(text and not text.isspace() for text in texts) for texts in examples.texts], bool)
+    labelled = np.asarray([multi_label or bool(labels) for labels in examples.labels], bool)
+    usable = examples.take(np.flatnonzero(full & labelled))
+    return usable, int((~full).sum()), int((full & ~labelled).sum())
+
+
+def _require_all(train: Examples, test: Examples, splits: Splits) -> None:
+    if not len(test):
+        raise DataError("data.source: no test example is left once empty and unlabelled ones are dropped")
+    counts, before = _counts(train, splits.labels), _counts(splits.train, splits.labels)
+    lost = [name for name in splits.labels if not counts[name]]
+    if lost:
+        raise DataError(
+            f"data.source: no training example is left for {_listed(lost)} once unusable ones are dropped",
+            f"{'its' if len(lost) == 1 else 'their'} {sum(before[name] for name in lost)} rows are empty, repeated, "
+            "or in test as well",
+        )
+
+
+def _counts(examples: Examples, labels: Sequence[str]) -> dict[str, int]:
+    counts = Counter(name for names in examples.labels for name in names)
+    return {name: counts[name] for name in labels}
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(f"'{name}'" for name in names[:_SHOWN]) + more
+
+
+def _rows(count: int, split: str) -> str:
+    """`1 training example is`, `7 training examples are`."""
+    return f"{count} {split} example{' is' if count == 1 else 's are'}"

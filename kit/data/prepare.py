@@ -1,0 +1,82 @@
+"""From a data section to what a run works on: load, audit, draw the budget, hold out validation, in this order.
+
+Knows the order of these steps. Knows nothing of formats, tokenizers or models.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kit.data.audit import Audit, audit
+from kit.data.budget import hold_out, keep_covered, nested_budget, primary_class
+from kit.data.examples import Examples
+from kit.data.labels import encode_labels
+from kit.data.sources import Splits, load_splits
+from kit.errors import BudgetError
+from kit.recipe.schema import DataSection
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything a run may look at.
+
+    labels: label names in the order of class indices. train, validation: the budget, in budget order. pool: training
+    examples outside the budget, whose labels must not be read. test: only for the final figures.
+    splits: the whole cleaned splits with columns and description. fingerprints: sha256 of train, validation and test.
+    """
+
+    labels: tuple[str, ...]
+    multi_label: bool
+    train: Examples
+    validation: Examples
+    pool: Examples
+    test: Examples
+    audit: Audit
+    splits: Splits
+    fingerprints: dict[str, str]
+
+    def targets(self, examples: Examples) -> np.ndarray:
+        """Class indices (n,) int64; for multi-label (n, labels) float32 of 0 and 1."""
+        return encode_labels(examples.labels, self.labels, self.multi_label)
+
+
+def prepare(data: DataSection, seed: int) -> Prepared:
+    """Load and audit the data and draw the labelled budget.
+
+    seed: of the budget; the test examples do not depend on it. Raises DataError or BudgetError.
+    """
+    splits, account = audit(load_splits(data), data.multi_label)
+    targets = encode_labels(splits.train.labels, splits.labels, data.multi_label)
+    classes = primary_class(targets) if data.multi_label else targets
+    order = nested_budget(classes, data.budget, seed)
+    kept, held = hold_out(classes[order], data.validation)
+    if data.multi_label:
+        kept, held = keep_covered(targets[order], kept, held)
+        _require_all_labels(targets[order[kept]], splits.labels, len(order))
+    train, validation = splits.train.take(order[kept]), splits.train.take(order[held])
+    pool = np.setdiff1d(np.arange(len(splits.train)), order)
+    return Prepared(
+        labels=splits.labels,
+        multi_label=data.multi_label,
+        train=train,
+        validation=validation,
+        pool=splits.train.take(pool),
+        test=splits.test,
+        audit=account,
+        splits=splits,
+        fingerprints={
+            "train": train.fingerprint(),
+            "validation": validation.fingerprint(),
+            "test": splits.test.fingerprint(),
+        },
+    )
+
+
+def _require_all_labels(targets: np.ndarray, labels: tuple[str, ...], budget: int) -> None:
+    """Raise BudgetError if the budget of a multi-label task misses a label; a single label is covered by its draw."""
+    missing = [name for name, count in zip(labels, targets.sum(0), strict=True) if not count]
+    if missing:
+        named = ", ".join(f"'{name}'" for name in missing[:5]) + (" and more" if len(missing) > 5 else "")
+        raise BudgetError(f"data.budget: budget {budget} does not cover {named}", "set a larger data.budget")

@@ -1,0 +1,211 @@
+"""The one loading path: from a recipe's data section to train and test examples with label names.
+
+Whatever the source (files, a folder, an installed package, the Hub), everything after this module sees the same.
+
+Knows how a data section is read. Knows nothing of budgets, audits or tokenizers.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kit.data.budget import keep_covered, primary_class, split_off
+from kit.data.columns import guess_label_column, guess_text_columns, require_columns
+from kit.data.examples import Examples
+from kit.data.hub import load_hub
+from kit.data.labels import Labels, check_test_labels, encode_labels, label_name, label_order, read_labels
+from kit.data.locate import HubData, locate, split_name
+from kit.data.readers import read_table
+from kit.data.table import Table, concatenate, is_missing
+from kit.errors import DataError
+from kit.recipe.schema import DataSection, Scalar
+
+_SHOWN = 6
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Train and test examples as the source has them, before any cleaning.
+
+    labels: all label names, in the order of class indices. description: one line for people on where the data are from.
+    revision: commit of a data set on the Hub, None for anything else.
+    """
+
+    train: Examples
+    test: Examples
+    labels: tuple[str, ...]
+    text_columns: tuple[str, ...]
+    label_column: str
+    description: str
+    revision: str | None = None
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Tables by split, read when called; the only split is "" where the source has no named ones."""
+
+    name: str
+    splits: dict[str, Callable[[], Table]]
+    revision: str | None = None
+
+
+def load_splits(data: DataSection) -> Splits:
+    """Train and test examples, from named splits or by a seeded stratified split of the only one.
+
+    Raises DataError if anything is missing, cannot be read or does not fit the recipe.
+    """
+    source = _open(data.source, "data.source", data)
+    train = _keep_where(_train_table(source, data), data, source.name)
+    tested = _test_table(source, data)
+    text, label = _columns(train, data, source.name)
+    separator = data.label_separator if data.multi_label else None
+    labelled = read_labels(train.columns[label], label, separator)
+    labels = label_order(labelled, data.labels)
+    whole = _examples(train, text, labelled)
+    if tested is None:
+        kept, held = _split(encode_labels(labelled, labels, data.multi_label), data)
+        share = f"{data.test_size:.0f}" if data.test_size >= 1 else f"{100 * data.test_size:.4g} %"
+        description = f"{_described(source.name, data)}, {len(train)} rows, test split off: {share}"
+        return Splits(whole.take(kept), whole.take(held), labels, text, label, description, source.revision)
+    where, table = tested
+    table = _keep_where(table, data, where)
+    require_columns(text, table, "data.text", where)
+    require_columns([label], table, "data.label", where)
+    test_labels = read_labels(table.columns[label], label, separator)
+    check_test_labels(test_labels, labels, where)
+    description = f"{_described(source.name, data)}, {len(train)} training rows, test: {where}, {len(table)} rows"
+    return Splits(whole, _examples(table, text, test_labels), labels, text, label, description, source.revision)
+
+
+def _open(source: str | Sequence[str], key: str, data: DataSection) -> _Source:
+    found = locate(source, key)
+    name = (
+        source
+        if isinstance(source, str)
+        else source[0]
+        if len(source) == 1
+        else f"{source[0]} and {len(source) - 1} more"
+    )
+    if isinstance(found, HubData):
+        splits, revision = load_hub(found.name, data.config, data.revision)
+        return _Source(name, splits, revision)
+    return _Source(name, {split: partial(_read_files, paths, key) for split, paths in found.splits.items()})
+
+
+def _read_files(paths: Sequence[Path], key: str) -> Table:
+    tested = [path.name for path in paths if split_name(path) == "test"]
+    if key == "data.source" and len(paths) > len(tested) > 0:
+        raise DataError(
+            f"{key}: {tested[0]} is among the files to train on",
+            "name it as data.test instead, or name the folder that holds the splits",
+        )
+    try:
+        return concatenate([read_table(path) for path in paths])
+    except DataError as error:
+        raise DataError(f"{key}: {error.message}", error.hint) from error
+
+
+def _train_table(source: _Source, data: DataSection) -> Table:
+    splits = source.splits
+    if "" in splits:
+        return splits[""]()
+    if data.train_split not in splits:
+        raise DataError(
+            f"data.train_split: {source.name} has no split '{data.train_split}' (splits: {', '.join(splits)})",
+            "set data.train_split to the one to learn from",
+        )
+    return splits[data.train_split]()
+
+
+def _test_table(source: _Source, data: DataSection) -> tuple[str, Table] | None:
+    """What to call the test examples, and their table; None if they must be split off train."""
+    if data.test is not None:
+        given = _open(data.test, "data.test", data)
+        choice = data.test_split if data.test_split in given.splits else next(iter(given.splits))
+        if choice != data.test_split and len(given.splits) > 1:
+            raise DataError(
+                f"data.test: {given.name} has no split '{data.test_split}' (splits: {', '.join(given.splits)})",
+                "set data.test_split to the one to test on",
+            )
+        return given.name, given.splits[choice]()
+    splits = source.splits
+    if "" in splits or set(splits) == {data.train_split}:
+        return None
+    if data.test_split not in splits or data.test_split == data.train_split:
+        others = [split for split in splits if split != data.train_split]
+        raise DataError(
+            f"data.test_split: {source.name} has no split '{data.test_split}' to test on (splits: {', '.join(splits)})",
+            f"set data.test_split: {others[0]}",
+        )
+    return f"split '{data.test_split}' of {source.name}", splits[data.test_split]()
+
+
+def _keep_where(table: Table, data: DataSection, where: str) -> Table:
+    """The rows that satisfy `data.where`."""
+    for column, wanted in data.where.items():
+        require_columns([column], table, "data.where", where)
+        values = ["" if is_missing(value) else label_name(value) for value in table.columns[column]]
+        accepted = {value for value in set(values) if _equals(value, wanted)}
+        kept = [place for place, value in enumerate(values) if value in accepted]
+        if not kept:
+            most = ", ".join(f"{value} ({count})" for value, count in Counter(values).most_common(_SHOWN))
+            raise DataError(f"data.where: no row of {where} has {column}={wanted}", f"values of '{column}': {most}")
+        table = table.take(kept)
+    return table
+
+
+def _equals(name: str, wanted: Scalar) -> bool:
+    """Whether a cell, by its name, is the value asked for: 1 is "1" and "1.0", true is "True"."""
+    if name == label_name(wanted):
+        return True
+    if isinstance(wanted, bool):
+        return name.lower() == label_name(wanted)
+    if isinstance(wanted, str):
+        return False
+    try:
+        return float(name) == float(wanted)
+    except ValueError:
+        return False
+
+
+def _columns(table: Table, data: DataSection, where: str) -> tuple[tuple[str, ...], str]:
+    """Columns of the text and of the label: the recipe's, else guessed."""
+    text = (data.text,) if isinstance(data.text, str) else tuple(data.text or ())
+    require_columns(text, table, "data.text", where)
+    if data.label is not None:
+        require_columns([data.label], table, "data.label", where)
+    label = data.label or guess_label_column(table, exclude=text)
+    if label in text:
+        raise DataError(
+            f"data.label: column '{label}' is also data.text", "the model would only have to copy its input"
+        )
+    text = text or guess_text_columns(table, exclude=(label,))
+    for column in text:
+        if any(isinstance(value, (list, dict, bytes)) for value in table.columns[column]):
+            raise DataError(f"data.text: column '{column}' does not hold text", "name a column of plain text")
+    return text, label
+
+
+def _examples(table: Table, text: tuple[str, ...], labels: Labels) -> Examples:
+    columns = [["" if is_missing(value) else str(value) for value in table.columns[name]] for name in text]
+    return Examples(table.rows, list(zip(*columns, strict=True)), labels)
+
+
+def _split(targets: np.ndarray, data: DataSection) -> tuple[np.ndarray, np.ndarray]:
+    """Positions to train and to test on. It does not depend on the training seed: see `data.split_seed`."""
+    if not data.multi_label:
+        return split_off(targets, data.test_size, data.split_seed)
+    kept, held = split_off(primary_class(targets), data.test_size, data.split_seed)
+    return keep_covered(targets, kept, held)
+
+
+def _described(name: str, data: DataSection) -> str:
+    conditions: dict[str, Any] = data.where
+    return name + (f" ({', '.join(f'{key}={value}' for key, value in conditions.items())})" if conditions else "")

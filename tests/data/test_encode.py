@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+
+from kit.data import encode as encode_module
+from kit.data.encode import cache_folder, encode
+from kit.models.load import load_tokenizer
+
+TEXTS = [("a gripping, funny film",), ("dull",), ("word " * 50,)]
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tiny_checkpoint):
+    return load_tokenizer(tiny_checkpoint)
+
+
+def test_ids_are_the_tokenizer_s_own_and_cuts_are_counted(tokenizer) -> None:
+    encoded = encode(TEXTS, tokenizer, 16)
+    expected = tokenizer("a gripping, funny film")["input_ids"]
+    assert encoded.input_ids[: encoded.lengths[0]].tolist() == expected
+    assert encoded.lengths.tolist() == [len(expected), 3, 16]
+    assert encoded.truncated.tolist() == [False, False, True]
+
+
+def test_pairs_have_token_types(tokenizer) -> None:
+    encoded = encode([("a man sleeps", "someone rests")], tokenizer, 16)
+    assert encoded.token_types is not None
+    assert sorted(set(encoded.token_types.tolist())) == [0, 1]
+
+
+def test_the_second_time_nothing_is_tokenised(tokenizer, monkeypatch) -> None:
+    first = encode(TEXTS, tokenizer, 16, cache_key="key")
+
+    def never(*_):
+        raise AssertionError("tokenised again")
+
+    monkeypatch.setattr(encode_module, "_tokenise", never)
+    second = encode(TEXTS, tokenizer, 16, cache_key="key")
+    assert np.array_equal(first.input_ids, second.input_ids)
+    assert np.array_equal(first.offsets, second.offsets)
+    for other in ({"max_length": 15}, {"cache_key": "other"}, {"texts": TEXTS[:2]}):
+        with pytest.raises(AssertionError, match="tokenised again"):
+            encode(**{"texts": TEXTS, "tokenizer": tokenizer, "max_length": 16, "cache_key": "key"} | other)
+
+
+def test_a_damaged_cache_file_is_made_again(tokenizer) -> None:
+    texts = [("only here",)]
+    first = encode(texts, tokenizer, 16, cache_key="damaged")
+    newest = max(cache_folder().glob("*.npz"), key=lambda path: path.stat().st_mtime_ns)
+    newest.write_bytes(b"PK half a file")
+    assert encode(texts, tokenizer, 16, cache_key="damaged").input_ids.tolist() == first.input_ids.tolist()
+
+
+def test_a_cache_that_cannot_be_written_only_costs_time(tokenizer, monkeypatch, tmp_path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    monkeypatch.setenv("KIT_CACHE", str(blocked))
+    assert len(encode(TEXTS, tokenizer, 16, cache_key="key")) == 3
+
+
+def test_take_keeps_texts_whole(tokenizer) -> None:
+    encoded = encode(TEXTS, tokenizer, 16)
+    taken = encoded.take(np.array([2, 0]))
+    assert taken.lengths.tolist() == [16, encoded.lengths[0]]
+    assert taken.input_ids[16:].tolist() == encoded.input_ids[: encoded.lengths[0]].tolist()
+    assert len(encoded.take(np.array([], int))) == 0

@@ -1,0 +1,235 @@
+"""Bad input: one clear line, exit code 2, no traceback, nothing half-written."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CSV = "text,label\n" + "".join(f"a fine film number {i},{'good' if i % 2 else 'bad'}\n" for i in range(40))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to run in, with data.csv and recipe.yaml that are right; each test breaks one thing."""
+    monkeypatch.chdir(tmp_path)
+    Path("data.csv").write_text(CSV, "utf-8")
+    Path("recipe.yaml").write_text(
+        "task: classification\n"
+        "data:\n"
+        "  source: data.csv\n"
+        "  text: text\n"
+        "  label: label\n"
+        "  max_length: 16\n"
+        f"model:\n  checkpoint: {tiny_checkpoint}\n"
+        "train: {epochs: 1}\n",
+        "utf-8",
+    )
+    return tmp_path
+
+
+@pytest.fixture
+def refused(kit, folder):
+    """Run `kit finetune recipe.yaml`, check that it was refused as it must be, and return the message."""
+
+    def run(*arguments: str) -> str:
+        before = {path for path in folder.rglob("*") if "runs" in path.parts}
+        done = kit("finetune", "recipe.yaml", *arguments)
+        assert done.code == 2, (done.code, done.err)
+        assert "Traceback" not in done.err + done.out
+        assert done.err.startswith("error: ") or "\nerror: " in done.err
+        left = [p for p in folder.glob("runs/*") if p.name != ".locks"]
+        assert {path for path in folder.rglob("*") if "runs" in path.parts} - before <= set(folder.glob("runs/.locks*"))
+        assert not left
+        return done.err
+
+    return run
+
+
+def test_the_right_recipe_is_not_refused(kit, folder) -> None:
+    assert kit("finetune", "recipe.yaml").code == 0
+
+
+def test_missing_recipe(kit, folder) -> None:
+    done = kit("finetune", "recipes.yaml")
+    assert done.code == 2
+    assert "recipes.yaml" in done.err and "Traceback" not in done.err
+
+
+def test_missing_file(refused) -> None:
+    Path("data.csv").unlink()
+    assert "data.csv" in refused()
+
+
+def test_wrong_column_lists_the_columns(refused) -> None:
+    message = refused("--set", "data.label=lable")
+    assert "data.label: column 'lable' is not in data.csv (columns: text, label)" in message
+    assert "did you mean 'label'?" in message.lower()
+
+
+def test_a_label_in_test_that_train_has_not(refused) -> None:
+    Path("test.csv").write_text("text,label\na film,good\nanother,superb\n")
+    assert "superb" in refused("--set", "data.test=test.csv")
+
+
+def test_one_class_only(refused) -> None:
+    Path("data.csv").write_text(CSV.replace(",good", ",bad"))
+    assert "class" in refused()
+
+
+def test_budget_larger_than_the_data(refused) -> None:
+    message = refused("--set", "data.budget=5000")
+    assert "data.budget" in message and "5000" in message
+
+
+def test_budget_smaller_than_the_class_count(refused) -> None:
+    rows = "".join(f"text number {i} here,c{i % 5}\n" for i in range(50))
+    Path("data.csv").write_text("text,label\n" + rows)
+    message = refused("--set", "data.budget=4")
+    assert "4" in message and "5 classes" in message
+
+
+@pytest.mark.parametrize("content", ["", "text,label\n"])
+def test_empty_file(refused, content) -> None:
+    Path("data.csv").write_text(content)
+    assert "data.csv" in refused()
+
+
+def test_file_that_is_not_utf8(refused) -> None:
+    Path("data.csv").write_bytes(CSV.encode() + "caf\xe9,good\n".encode("latin-1"))
+    message = refused()
+    assert "data.csv" in message and "UTF-8" in message
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("train: {epochs: [1}\n", "recipe.yaml:9"),
+        ("task: sentiment\n", "twice"),
+        ("runs: !!python/object:os.system {}\n", "python/object"),
+        ("train2: {}\n", "train2"),
+    ],
+)
+def test_recipes_that_are_not_valid(refused, change, expected) -> None:
+    with Path("recipe.yaml").open("a") as file:
+        file.write(change)
+    message = refused()
+    assert "recipe.yaml" in message
+    assert expected in message or "duplicate" in message.lower()
+
+
+def test_several_mistakes_are_reported_at_once(refused) -> None:
+    message = refused("--set", "train.learning_rte=1", "--set", "train.batch_size=0")
+    assert "2 problems, nothing was run" in message
+    assert "did you mean learning_rate?" in message
+
+
+@pytest.mark.parametrize("broken", ["truncated", "no tokenizer", "pickle"])
+def test_checkpoints_that_cannot_be_used(refused, tiny_checkpoint, broken) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    copy = Path(shutil.copytree(tiny_checkpoint, "copy"))
+    weights = copy / "model.safetensors"
+    if broken == "truncated":
+        weights.write_bytes(weights.read_bytes()[:10_000])
+    elif broken == "no tokenizer":
+        (copy / "tokenizer.json").unlink()
+    else:
+        torch.save(load_file(weights), copy / "pytorch_model.bin")
+        weights.unlink()
+    expected = {"truncated": "truncated or damaged", "no tokenizer": "no tokenizer", "pickle": "in a pickle"}
+    assert expected[broken] in refused("--set", "model.checkpoint=copy")
+
+
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [("model.checkpoint=nobody/nothing", "model.checkpoint"), ("data.source=nobody/nothing", "data.source")],
+)
+def test_no_network_and_a_hub_id(refused, override, key) -> None:
+    message = refused("--set", override)
+    assert key in message and "Hub" in message
+
+
+def test_a_runs_folder_that_cannot_be_written(refused) -> None:
+    assert "cannot write to" in refused("--set", "runs=/sys/kit-runs")
+
+
+def test_a_runs_folder_that_is_a_file(refused) -> None:
+    Path("blocked").write_text("a file")
+    assert "cannot write to blocked" in refused("--set", "runs=blocked")
+
+
+def test_a_task_that_is_not_there_yet(refused) -> None:
+    assert "task: translation is not available" in refused("--set", "task=translation")
+
+
+def test_bf16_where_the_processor_does_not_compute_in_it(refused) -> None:
+    from kit.training.hardware import computes_bf16
+
+    if computes_bf16("cpu"):
+        pytest.skip("this processor computes in bfloat16")
+    assert "does not compute in bfloat16" in refused("--set", "train.precision=bf16")
+
+
+def test_a_learning_rate_that_ruins_training_exits_with_1(kit, folder) -> None:
+    done = kit("finetune", "recipe.yaml", "--set", "train.learning_rate=1", "--set", "train.max_grad_norm=1e30",
+               "--set", "train.epochs=60", "--set", "train.warmup=0", "--set", "model.pooling=native")  # fmt: skip
+    assert "Traceback" not in done.err
+    assert (done.code, "no longer a number" in done.err) in ((1, True), (0, False))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path):
+    """A file system of 6 MB, where the machine lets us make one."""
+    mount = tmp_path / "disk"
+    mount.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(mount)], capture_output=True, check=False
+    )
+    if made.returncode != 0:
+        pytest.skip("mounting a small file system needs root")
+    yield mount
+    subprocess.run(["umount", "-l", str(mount)], check=True)
+
+
+def test_a_disk_too_small_is_refused_before_training(kit, folder, small_disk) -> None:
+    done = kit("finetune", "recipe.yaml", "--set", f"runs={small_disk / 'runs'}")
+    assert done.code == 2
+    assert "MB are free" in done.err
+    assert not [path for path in (small_disk / "runs").iterdir() if path.name != ".locks"]
+
+
+def test_a_disk_that_fills_while_training_is_one_line(kit, folder, small_disk, monkeypatch) -> None:
+    """Past the check in advance (another program took the space), writing fails inside the libraries."""
+    monkeypatch.setattr("kit.files.shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 0, 10**9))
+    done = kit("finetune", "recipe.yaml", "--set", f"runs={small_disk / 'runs'}")
+    assert done.code == 2, done.err
+    assert "the disk is full" in done.err
+    assert "Traceback" not in done.err
+    assert not [path for path in (small_disk / "runs").iterdir() if path.name != ".locks"]
+
+
+def test_the_debug_flag_shows_the_traceback(folder) -> None:
+    command = [str(Path(sys.executable).parent / "kit"), "check", "recipe.yaml", "--set", "data.label=x", "--debug"]
+    done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ), check=False)
+    assert "Traceback" in done.stderr
+    assert done.returncode != 0
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict"])
+def test_a_folder_that_is_no_record(kit, folder, command) -> None:
+    done = kit(command, "nowhere", *(["text"] if command == "predict" else []))
+    assert done.code == 2
+    assert "nowhere is not a Record" in done.err
+
+
+def test_predicting_a_file_that_is_not_there(kit, folder) -> None:
+    kit("finetune", "recipe.yaml")
+    (run,) = [path for path in Path("runs").iterdir() if not path.name.startswith(".")]
+    done = kit("predict", run, "--file", "nothing.txt")
+    assert (done.code, "there is no file nothing.txt" in done.err) == (2, True)

