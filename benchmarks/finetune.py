@@ -184,7 +184,8 @@ def main() -> None:
         )
     print(f"ratio {median(ratios):.2f} (each seed: {', '.join(f'{r:.2f}' for r in ratios)})")
     print(
-        f"kit uses {median(use):.0%} of the matrix-product peak ({median(k['gemm'] for k in found['kit']) / 1e9:.0f} GFLOP/s)"
+        f"kit uses {median(use):.0%} of the matrix-product peak "
+        f"({median(k['gemm'] for k in found['kit']) / 1e9:.0f} GFLOP/s)"
     )
     summary = {
         "ratio": round(median(ratios), 2),

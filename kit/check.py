@@ -34,7 +34,10 @@ class Preview:
 
 
 def check(recipe: Recipe) -> Preview:
-    """Load and audit the data, draw the budget, check the checkpoint, time a few steps. Raises KitError like a run would."""
+    """Load and audit the data, draw the budget, check the checkpoint, time a few steps.
+
+    Raises KitError like a run would.
+    """
     from kit.data import prepare
     from kit.finetune import identify
     from kit.methods import METHODS

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,7 +58,8 @@ def finetune(
     _quiet_libraries()
     from kit.finetune import finetune as run
 
-    record = run(loaded, force=force)
+    with _located(recipe, overrides):
+        record = run(loaded, force=force)
     if os.environ.get("RANK", "0") == "0":
         _show_record(record, as_json)
 
@@ -79,7 +82,8 @@ def evaluate(run: RunFolder, as_json: AsJson = False) -> None:
     _table(["metric", "value [95 % interval]"], rows)
     count = found.record.content["data"]["sizes"]["test"]
     typer.echo(
-        f"same answers as the Record on all {count} test examples (largest logit difference {found.largest_difference:.1g})"
+        f"same answers as the Record on all {count} test examples "
+        f"(largest logit difference {found.largest_difference:.1g})"
     )
 
 
@@ -157,7 +161,8 @@ def check(recipe: RecipePath, overrides: Overrides = None) -> None:
     _quiet_libraries()
     from kit.check import check as preview
 
-    found = preview(loaded)
+    with _located(recipe, overrides):
+        found = preview(loaded)
     _table(["plan", str(recipe)], found.rows)
     for warning in found.warnings:
         typer.echo(f"data: {warning}")
@@ -234,6 +239,22 @@ def _guard(command: Callable[[], object]) -> int:
         typer.echo("  this was not foreseen; `--debug` shows where it happened", err=True)
         return 1
     return 0
+
+
+@contextmanager
+def _located(recipe: Path, overrides: Sequence[str] | None) -> Iterator[None]:
+    """Put the file and line (or the --set) of the key that an error speaks of before its message."""
+    try:
+        yield
+    except KitError as error:
+        key = re.match(
+            r"((?:task|method|metric|runs|(?:data|model|train|lora|probe|tfidf)\.[a-z_.]+)): ", error.message
+        )
+        if key:
+            from kit.recipe.load import locate
+
+            error.message = f"{locate(recipe, overrides or (), key[1])}: {error.message}"
+        raise
 
 
 def _quiet_libraries() -> None:

@@ -83,6 +83,6 @@ def require_space(folder: Path, needed_bytes: int) -> None:
         free = shutil.disk_usage(folder).free
     if free < needed_bytes:
         raise OutputError(
-            f"cannot write to {folder}: the run needs about {needed_bytes / 1e6:.0f} MB and {free / 1e6:.0f} MB are free",
+            f"cannot write to {folder}: a run needs about {needed_bytes / 1e6:.0f} MB, {free / 1e6:.0f} MB are free",
             "free some space, or set `runs:` to a folder on another disk",
         )

@@ -49,6 +49,7 @@ def finetune(recipe: Recipe, *, force: bool = False, quiet: bool = False) -> Rec
     from kit.methods import METHODS, Job
     from kit.models.checkpoint import resolve_checkpoint
     from kit.tasks import check_task, task_for
+    from kit.training.hardware import set_up_hardware
     from kit.training.progress import Progress
 
     check_task(recipe)
@@ -56,6 +57,7 @@ def finetune(recipe: Recipe, *, force: bool = False, quiet: bool = False) -> Rec
     state = PartialState()
     progress = Progress(quiet or not state.is_main_process)
     method = METHODS[recipe.method]
+    hardware = set_up_hardware(recipe.train.precision)
     with state.main_process_first():  # the first downloads and fills caches, the others find them
         data = _prepare(recipe)
         checkpoint = resolve_checkpoint(recipe.model) if method.needs_checkpoint else None
@@ -70,7 +72,7 @@ def finetune(recipe: Recipe, *, force: bool = False, quiet: bool = False) -> Rec
         progress.say(f"data: {warning}")
     with _draft(final, checkpoint, state.is_main_process, force) as draft:
         state.wait_for_everyone()
-        job = Job(recipe, task, data, checkpoint, draft / "checkpoints", draft / "logs", progress)
+        job = Job(recipe, task, data, hardware, checkpoint, draft / "checkpoints", draft / "logs", progress)
         _fit_and_write(job, draft, run_id, began)
         state.wait_for_everyone()
         if state.is_main_process:

@@ -36,17 +36,17 @@ def predict(folder: str | Path, texts: Iterable[str | tuple[str, ...]]) -> Itera
     while chunk := [(text,) if isinstance(text, str) else text for text in islice(stream, _CHUNK)]:
         for offset, row in enumerate(chunk):
             if len(row) != len(columns):
-                raise DataError(
-                    f"text {position + offset + 1}: {record.id} takes {len(columns)} text(s) each ({', '.join(columns)}), "
-                    f"got {len(row)}",
-                    'give pairs as JSON lines: {"' + '": "...", "'.join(columns) + '": "..."}'
-                    if len(columns) > 1
-                    else "",
-                )
+                raise _wrong_shape(position + offset + 1, len(row), columns, record.id)
         answers = task.answers(predictor.logits(chunk))
         for row, answer in zip(chunk, answers, strict=True):
             yield {"text": row[0] if len(row) == 1 else list(row), **answer}
         position += len(chunk)
+
+
+def _wrong_shape(number: int, found: int, columns: list[str], run: str) -> DataError:
+    shape = "{" + ", ".join(f'"{column}": "..."' for column in columns) + "}"
+    hint = f"give pairs as JSON lines: {shape}" if len(columns) > 1 else ""
+    return DataError(f"text {number}: {run} takes {len(columns)} each ({', '.join(columns)}), got {found}", hint)
 
 
 def read_texts(lines: Iterable[str], columns: list[str], where: str) -> Iterator[str | tuple[str, ...]]:

@@ -141,11 +141,9 @@ class Record:
         training = content["training"]
         if training is not None:
             plan = training["plan"]
+            how = f"{plan['steps']} steps, {plan['epochs']:g} epochs, rate {plan['learning_rate']:g}"
             rows += [
-                (
-                    "training",
-                    f"{plan['steps']} steps, {plan['epochs']:g} epochs, rate {plan['learning_rate']:g}, {training['precision']}",
-                ),
+                ("training", f"{how}, {training['precision']}"),
                 ("speed", f"{training['samples_per_second']:.1f} samples/s"),
                 ("diagnosis", training["diagnosis"]["line"]),
             ]

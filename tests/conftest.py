@@ -74,8 +74,8 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """400 real Rotten Tomatoes reviews as a CSV (text, label), 300 of them as train.csv and 100 as test.csv."""
     import pandas as pd
-    from kit.data.sources import load_splits
 
+    from kit.data.sources import load_splits
     from kit.recipe.schema import DataSection
 
     splits = load_splits(
@@ -159,6 +159,7 @@ def kit_process() -> Kit:
             capture_output=True,
             text=True,
             timeout=240,
+            check=False,
             env={**os.environ, **environment},
         )
         return Result(done.returncode, done.stdout, done.stderr)

@@ -61,23 +61,24 @@ class Audit:
         found: list[str] = []
         if self.leaked:
             found.append(
-                f"{_rows(self.leaked, 'training')} also in test ({self.leaked_exact} exactly, "
+                f"{_say(self.leaked, 'training', 'is', 'are')} also in test ({self.leaked_exact} exactly, "
                 f"{self.leaked_normalised} but for case or space): dropped from train"
             )
         if self.conflicting_train:
-            found.append(f"{_rows(self.conflicting_train, 'training')} repetitions with another label: dropped")
+            repeat = _say(self.conflicting_train, "training", "repeats", "repeat")
+            found.append(f"{repeat} an earlier text with another label: dropped")
         for split, count, rows, fate in (
             ("training", self.duplicates_train, self.rows_train, "dropped"),
             ("test", self.duplicates_test, self.rows_test, "kept"),
         ):
-            if count >= _NOTABLE * rows and count:
-                found.append(f"{_rows(count, split)} repetitions of earlier ones: {fate}")
+            if count and count >= _NOTABLE * rows:
+                found.append(f"{_say(count, split, 'repeats', 'repeat')} an earlier one: {fate}")
         for split, empty, unlabelled in (
             ("training", self.empty_train, self.unlabelled_train),
             ("test", self.empty_test, self.unlabelled_test),
         ):
-            found += [f"{_rows(empty, split)} without text: dropped"] if empty else []
-            found += [f"{_rows(unlabelled, split)} without a label: dropped"] if unlabelled else []
+            found += [f"{_say(empty, split, 'has', 'have')} no text: dropped"] if empty else []
+            found += [f"{_say(unlabelled, split, 'has', 'have')} no label: dropped"] if unlabelled else []
         return found + self._balance()
 
     def _balance(self) -> list[str]:
@@ -172,6 +173,6 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(f"'{name}'" for name in names[:_SHOWN]) + more
 
 
-def _rows(count: int, split: str) -> str:
+def _say(count: int, split: str, one: str, many: str) -> str:
     """`1 training example is`, `7 training examples are`."""
-    return f"{count} {split} example{' is' if count == 1 else 's are'}"
+    return f"{count} {split} example {one}" if count == 1 else f"{count} {split} examples {many}"

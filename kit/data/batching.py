@@ -64,8 +64,8 @@ class EncodedDataset(Dataset[int]):
 class LengthSampler(Sampler[int]):
     """Positions in an order whose consecutive runs of `batch_size` have near-equal length.
 
-    lengths: (n,) tokens in each text. batch_size: examples in one batch of one process. group: batches that
-    are run together (processes x accumulation steps) and so should be alike. The order depends on the seed and the epoch
+    lengths: (n,) tokens in each text. batch_size: examples in one batch of one process. group: batches that are
+    run together (processes x accumulation steps) and so should be alike. The order depends on the seed and the epoch
     alone, so every process and every restart sees the same one.
     """
 

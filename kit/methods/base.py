@@ -14,6 +14,7 @@ from kit.models.checkpoint import Checkpoint
 from kit.models.predictor import Predictor
 from kit.recipe import Recipe
 from kit.tasks import Task
+from kit.training.hardware import Hardware
 from kit.training.progress import Progress
 from kit.training.trainer import Training
 
@@ -29,6 +30,7 @@ class Job:
     recipe: Recipe
     task: Task
     data: Prepared
+    hardware: Hardware
     checkpoint: Checkpoint | None
     workdir: Path
     logs: Path

@@ -16,7 +16,6 @@ from transformers import PreTrainedModel
 from kit.methods.base import Fitted, Job
 from kit.methods.encoder import EncodedBudget, encode_budget, fit_head, new_predictor, set_head
 from kit.models.load import Head, Init, build_classifier, resolve_pooling
-from kit.training.hardware import set_up_hardware
 from kit.training.plan import make_plan
 from kit.training.trainer import Fitting, Training, train_classifier
 
@@ -44,7 +43,6 @@ def train_on_budget(
     """
     recipe = job.recipe
     assert job.checkpoint is not None
-    hardware = set_up_hardware(recipe.train.precision)
     torch.manual_seed(recipe.train.seed)
     budget = encode_budget(job)
     head = Head(job.task.labels, job.task.multi_label)
@@ -52,7 +50,7 @@ def train_on_budget(
     if dropout is None and init == "pretrained":
         dropout = 0.0
     model = build_classifier(job.checkpoint, head, init, recipe.model.pooling, dropout).to(PartialState().device)
-    settings: dict[str, float | str] = {"head": "random", "device": hardware.device}
+    settings: dict[str, float | str] = {"head": "random", "device": job.hardware.device}
     pooled = resolve_pooling(job.checkpoint.folder, recipe.model.pooling) is not None
     if pooled and (recipe.train.head == "probe" or (recipe.train.head == "auto" and init == "pretrained")):
         start = fit_head(job, model, budget, refit=False)
@@ -68,7 +66,7 @@ def train_on_budget(
         validation=budget.validation,
         section=recipe.train,
         plan=plan,
-        hardware=hardware,
+        hardware=job.hardware,
         workdir=job.workdir,
         logs=job.logs,
         progress=job.progress,

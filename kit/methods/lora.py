@@ -70,7 +70,10 @@ class LoraPredictor(TransformerPredictor):
 
 
 def add_adapters(model: PreTrainedModel, lora: LoraSection) -> PreTrainedModel:
-    """Wrap a classifier so that only low-rank updates and the head are trained. Raises ModelError for unknown targets."""
+    """Wrap a classifier so that only low-rank updates and the head are trained.
+
+    Raises ModelError for unknown targets.
+    """
     targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
     config = LoraConfig(
         task_type="SEQ_CLS",

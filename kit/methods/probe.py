@@ -11,7 +11,6 @@ from accelerate import PartialState
 from kit.methods.base import Fitted, Job
 from kit.methods.encoder import encode_budget, fit_head, new_predictor, set_head
 from kit.models.load import Head, build_classifier, resolve_pooling
-from kit.training.hardware import set_up_hardware
 
 
 class Probe:
@@ -23,7 +22,6 @@ class Probe:
     def fit(self, job: Job) -> Fitted:
         """Fit on training and validation examples, after choosing C on the latter."""
         assert job.checkpoint is not None
-        hardware = set_up_hardware(job.recipe.train.precision)
         torch.manual_seed(job.recipe.train.seed)
         budget = encode_budget(job)
         pooling = job.recipe.model.pooling
@@ -33,5 +31,5 @@ class Probe:
         model = build_classifier(job.checkpoint, head, "pretrained", pooling).to(PartialState().device)
         fitted = fit_head(job, model, budget, refit=True)
         set_head(model, fitted)
-        settings = {"C": fitted.C, "pooling": pooling, "device": hardware.device}
+        settings = {"C": fitted.C, "pooling": pooling, "device": job.hardware.device}
         return Fitted(new_predictor(job, model, budget.tokenizer), None, settings, budget.truncation)

@@ -85,12 +85,10 @@ def declared_pooling(folder: Path) -> tuple[str, bool] | None:
         return None
     settings = json.loads(pooling_file.read_text("utf-8"))
     normalize = "Normalize" in kinds
-    if settings.get("pooling_mode") in ("mean", "cls"):
-        return str(settings["pooling_mode"]), normalize
-    if settings.get("pooling_mode_mean_tokens"):
-        return "mean", normalize
-    if settings.get("pooling_mode_cls_token"):
-        return "cls", normalize
+    # Older files have a flag for each kind, newer ones name it.
+    for kind, flag in (("mean", "pooling_mode_mean_tokens"), ("cls", "pooling_mode_cls_token")):
+        if settings.get("pooling_mode") == kind or settings.get(flag):
+            return kind, normalize
     return None
 
 

@@ -21,7 +21,7 @@ from transformers import (
     PreTrainedConfig,
     PreTrainedModel,
 )
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 
 class PooledConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
@@ -66,7 +66,7 @@ class PooledClassifier(PreTrainedModel):  # type: ignore[no-untyped-call]
         if getattr(self.encoder, "pooler", None) is not None:
             self.encoder.pooler = None
         self.num_labels = config.num_labels
-        self.classifier = nn.Linear(int(self.encoder.config.hidden_size or 0), config.num_labels)
+        self.classifier = nn.Linear(int(self.encoder.config.hidden_size or 0), int(config.num_labels or 0))
         self.post_init()  # type: ignore[no-untyped-call]
 
     def embed(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **inputs: Any) -> torch.Tensor:

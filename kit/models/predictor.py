@@ -71,7 +71,10 @@ class TransformerPredictor:
 
 
 def load_predictor(folder: Path) -> Predictor:
-    """The fitted model saved in a folder, on the best device there is. Raises ModelError if it is damaged or not kit's."""
+    """The fitted model saved in a folder, on the best device there is.
+
+    Raises ModelError if it is damaged or not kit's.
+    """
     if (folder / TFIDF_FILE).is_file():
         return TfidfPredictor.load(folder)
     if not (folder / "config.json").is_file():

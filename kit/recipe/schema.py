@@ -30,11 +30,12 @@ Name = Annotated[str, StringConstraints(min_length=1)]
 # Label names in data are often numbers, and nobody puts those in quotes.
 LabelName = Annotated[str, Field(coerce_numbers_to_str=True)]
 
-# Learning rates differ by an order of magnitude between methods, so each has its own default; so has the weight of the contrastive loss, which needs vectors that already mean something.
+# Learning rates differ by an order of magnitude between methods, so each has its own default. So has the
+# weight of the contrastive loss, which needs vectors that already mean something.
 LEARNING_RATE = {"finetune": 1.0e-4, "lora": 1.0e-3, "scratch": 5.0e-4, "probe": 0.0, "tfidf": 0.0}
+CONTRASTIVE = {"finetune": 0.5, "lora": 0.5, "scratch": 0.0}
 # A small budget needs many passes to move the weights at all, a large one needs few: unless `epochs` is
 # given, the epochs follow from a number of steps, within these bounds.
-CONTRASTIVE = {"finetune": 0.5, "lora": 0.5, "scratch": 0.0}
 STEPS = {"finetune": 200, "lora": 300, "scratch": 1500}
 EPOCHS = {"finetune": (3, 8), "lora": (4, 12), "scratch": (8, 40)}
 

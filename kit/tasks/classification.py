@@ -16,6 +16,7 @@ from kit.measurement.metrics import (
     classification_scores,
     confusion_matrix,
     multi_label_per_class,
+    multi_label_predictions,
     multi_label_scores,
     per_class,
     sigmoid,
@@ -71,7 +72,10 @@ class Classification:
         return {name: Estimate(values[name], found.low, found.high, found.level) for name, found in intervals.items()}
 
     def details(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
-        """Precision, recall, F1 and support of each label; for a single label also the confusion matrix (true x predicted)."""
+        """Precision, recall, F1 and support of each label; for a single label also the confusion matrix.
+
+        The matrix has true labels in rows and predicted ones in columns.
+        """
         if self.multi_label:
             return {"per_label": self._by_label(multi_label_per_class(logits, targets))}
         confusion = confusion_matrix(targets, logits.argmax(1), len(self.labels))
@@ -81,13 +85,15 @@ class Classification:
         """The label (or labels) and the probability of each label."""
         probabilities = sigmoid(logits) if self.multi_label else softmax(logits)
         answers: list[dict[str, Any]] = []
-        for row in probabilities:
-            chances = {label: round(float(p), 6) for label, p in zip(self.labels, row, strict=True)}
+        for row, chances in zip(logits, probabilities, strict=True):
+            scores = {label: round(float(p), 6) for label, p in zip(self.labels, chances, strict=True)}
             if self.multi_label:
-                answers.append({"labels": [label for label, p in chances.items() if p >= 0.5], "scores": chances})
+                held = multi_label_predictions(row)
+                answers.append({"labels": [name for name, yes in zip(self.labels, held, strict=True) if yes]})
             else:
-                best = int(row.argmax())
-                answers.append({"label": self.labels[best], "score": chances[self.labels[best]], "scores": chances})
+                best = self.labels[int(row.argmax())]
+                answers.append({"label": best, "score": scores[best]})
+            answers[-1]["scores"] = scores
         return answers
 
     def _by_label(self, columns: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:

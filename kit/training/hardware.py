@@ -19,7 +19,10 @@ Precision = Literal["auto", "fp32", "bf16"]
 
 @dataclass(frozen=True)
 class Hardware:
-    """device: `cuda`, `mps` or `cpu`. bf16: whether training computes in bfloat16. threads: CPU threads of this process."""
+    """What a run computes on.
+
+    device: `cuda`, `mps` or `cpu`. bf16: whether training computes in bfloat16. threads: of this process, on a CPU.
+    """
 
     device: str
     bf16: bool

@@ -16,7 +16,8 @@ from kit.recipe import Recipe
 class Plan:
     """The numbers of a training run, all derived before it starts.
 
-    contrastive: weight of the contrastive loss. batch_size: examples in one optimizer step over all processes. device_batch: examples in one forward pass.
+    contrastive: weight of the contrastive loss. batch_size: examples in one optimizer step over all processes.
+    device_batch: examples in one forward pass.
     """
 
     epochs: float
@@ -44,7 +45,7 @@ def make_plan(recipe: Recipe, examples: int, processes: int = 1) -> Plan:
     parts = processes * train.accumulation
     if train.batch_size < parts:
         raise RecipeError(
-            f"train.batch_size {train.batch_size} is below {processes} processes x {train.accumulation} accumulation steps",
+            f"train.batch_size: {train.batch_size} is below {processes} processes x {train.accumulation} accumulation",
             f"set `train.batch_size` to {parts} or more",
         )
     device_batch = max(1, min(train.batch_size, examples) // parts)

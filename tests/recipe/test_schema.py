@@ -29,7 +29,7 @@ OTHER: dict[str, Any] = {
     "lora.targets": ["query"],
 }
 # By design no part of the request: where Records go, and who is told about progress.
-NO_EFFECT = {"runs", "train.report_to"}
+NO_EFFECT = {"runs", "train.report_to", "train.checkpoint_seconds"}
 
 
 def leaf_keys(section: type[Section] = Recipe, prefix: str = "") -> list[str]:

@@ -26,7 +26,7 @@ def test_a_budget_below_the_batch_is_one_batch() -> None:
 
 
 def test_a_batch_that_cannot_be_divided_is_refused() -> None:
-    with pytest.raises(RecipeError, match=r"train\.batch_size 4 is below 8 processes"):
+    with pytest.raises(RecipeError, match=r"train\.batch_size: 4 is below 8 processes"):
         make_plan(recipe(batch_size=4), 100, processes=8)
 
 

