@@ -54,10 +54,10 @@ def finetune(recipe: Recipe, *, force: bool = False, quiet: bool = False) -> Rec
 
     check_task(recipe)
     began = time.perf_counter()
-    state = PartialState()
-    progress = Progress(quiet or not state.is_main_process)
     method = METHODS[recipe.method]
     hardware = set_up_hardware(recipe.train.precision)
+    state = PartialState(cpu=hardware.device == "cpu")
+    progress = Progress(quiet or not state.is_main_process)
     with state.main_process_first():  # the first downloads and fills caches, the others find them
         data = _prepare(recipe)
         checkpoint = resolve_checkpoint(recipe.model) if method.needs_checkpoint else None

@@ -139,7 +139,9 @@ def audit(splits: Splits, multi_label: bool) -> tuple[Splits, Audit]:
 
 def normalise(texts: Sequence[str]) -> Key:
     """Texts without differences of Unicode form, case and white space."""
-    return tuple(" ".join(unicodedata.normalize("NFKC", text).casefold().split()) for text in texts)
+    return tuple(
+        " ".join((text if text.isascii() else unicodedata.normalize("NFKC", text)).casefold().split()) for text in texts
+    )
 
 
 def _usable(examples: Examples, multi_label: bool) -> tuple[Examples, int, int]:

@@ -31,21 +31,30 @@ def stratified_order(labels: Sequence[int] | np.ndarray, seed: int) -> np.ndarra
     return shuffled[np.lexsort(((rank + 0.5) / size, rank > 0))]
 
 
-def nested_budget(labels: Sequence[int] | np.ndarray, size: int | None, seed: int) -> np.ndarray:
+def nested_budget(
+    labels: Sequence[int] | np.ndarray, size: int | None, seed: int, targets: np.ndarray | None = None
+) -> np.ndarray:
     """Positions of a stratified sample of `size` examples; for one seed, smaller samples are parts of larger ones.
 
-    labels: (n,) class index of every training example. size: None for all of them.
-    Returns (size,) positions in `labels`, in a fixed order for a given seed. Raises BudgetError if `size` is below the
-    number of classes or above n.
+    labels: (n,) class index of every training example. size: None for all of them. targets: where examples have several
+    labels, (n, labels) 0/1: the first example of each label then comes first, since `labels` alone would not cover
+    a label that is never an example's rarest.
+    Returns (size,) positions in `labels`, in a fixed order for a given seed. Raises BudgetError if `size` is too small
+    to cover every class, or above n.
     """
     order = stratified_order(labels, seed)
+    needed = classes = len(np.unique(np.asarray(labels)))
+    if targets is not None:
+        present = targets[order] > 0
+        first = np.unique(present.argmax(0)[present.any(0)])
+        order = np.concatenate([order[first], np.delete(order, first)])
+        needed, classes = len(first), int(present.any(0).sum())
     if size is None:
         return order
-    classes = len(np.unique(np.asarray(labels)))
-    if size < classes:
+    if size < needed:
         raise BudgetError(
             f"data.budget: budget {size} cannot cover {classes} classes",
-            f"every class needs a labelled example: set data.budget to {classes} or more",
+            f"every class needs a labelled example: set data.budget to {needed} or more",
         )
     if size > len(order):
         raise BudgetError(

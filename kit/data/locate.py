@@ -66,8 +66,11 @@ def _is_hub_id(name: str) -> bool:
 def _local(name: str, key: str) -> Path | None:
     """The path that `name` stands for, if it exists here or names an installed package."""
     path = Path(name).expanduser()
-    if path.exists():
-        return path
+    try:
+        if path.exists():
+            return path
+    except OSError as error:
+        raise DataError(f"{key}: {name} cannot be read: {error.strerror}") from error
     package = _PACKAGE.fullmatch(name)
     return _inside_package(package[1], package[2], key) if package else None
 

@@ -14,7 +14,6 @@ from kit.data.budget import hold_out, keep_covered, nested_budget, primary_class
 from kit.data.examples import Examples
 from kit.data.labels import encode_labels
 from kit.data.sources import Splits, load_splits
-from kit.errors import BudgetError
 from kit.recipe.schema import DataSection
 
 
@@ -50,11 +49,10 @@ def prepare(data: DataSection, seed: int) -> Prepared:
     splits, account = audit(load_splits(data), data.multi_label)
     targets = encode_labels(splits.train.labels, splits.labels, data.multi_label)
     classes = primary_class(targets) if data.multi_label else targets
-    order = nested_budget(classes, data.budget, seed)
+    order = nested_budget(classes, data.budget, seed, targets if data.multi_label else None)
     kept, held = hold_out(classes[order], data.validation)
     if data.multi_label:
         kept, held = keep_covered(targets[order], kept, held)
-        _require_all_labels(targets[order[kept]], splits.labels, len(order))
     train, validation = splits.train.take(order[kept]), splits.train.take(order[held])
     pool = np.setdiff1d(np.arange(len(splits.train)), order)
     return Prepared(
@@ -69,14 +67,6 @@ def prepare(data: DataSection, seed: int) -> Prepared:
         fingerprints={
             "train": train.fingerprint(),
             "validation": validation.fingerprint(),
-            "test": splits.test.fingerprint(),
+            "test": account.fingerprints["test"],
         },
     )
-
-
-def _require_all_labels(targets: np.ndarray, labels: tuple[str, ...], budget: int) -> None:
-    """Raise BudgetError if the budget of a multi-label task misses a label; a single label is covered by its draw."""
-    missing = [name for name, count in zip(labels, targets.sum(0), strict=True) if not count]
-    if missing:
-        named = ", ".join(f"'{name}'" for name in missing[:5]) + (" and more" if len(missing) > 5 else "")
-        raise BudgetError(f"data.budget: budget {budget} does not cover {named}", "set a larger data.budget")

@@ -85,12 +85,17 @@ def test_multi_label_targets_and_every_label_in_train(tagged: str, seed: int) ->
     assert (targets.sum(1) == 0).any()
 
 
-def test_multi_label_budget_that_misses_a_label_is_refused(tmp_path: Path) -> None:
-    rows = [{"text": f"text {i}", "tags": ["a", "b"] if i % 20 == 0 else ["a"] if i % 2 else ["b"]} for i in range(60)]
-    rows += [{"text": "the only one", "tags": ["a", "c"]}, {"text": "second", "tags": ["c", "b"]}]
+@pytest.mark.parametrize("seed", range(6))
+def test_the_smallest_multi_label_budget_covers_labels_that_are_never_the_rarest(tmp_path: Path, seed: int) -> None:
+    rare = [["often", "one"], ["often", "one"], ["one"], ["often", "two"], ["often", "two"], ["two"]]
+    rows = [{"text": f"text {i}", "tags": tags} for i, tags in enumerate([["a"]] * 30 + [["b"]] * 30 + rare * 2)]
     path = tmp_path / "x.jsonl"
     path.write_text("\n".join(json.dumps(row) for row in rows), "utf-8")
-    assert prepared(source=str(path), multi_label=True, budget=10, test_size=4).labels == ("a", "b", "c")
+    section = {"source": str(path), "multi_label": True, "test_size": 4}
+    small, large = (prepared(seed, budget=budget, **section) for budget in (5, 20))
+    for data in (small, large):
+        assert (data.targets(data.train).sum(0) > 0).all()
+    assert ids(small, "train", "validation") < ids(large, "train", "validation")
     with pytest.raises(BudgetError) as caught:
-        prepared(source=str(path), multi_label=True, budget=2, test_size=4)
-    assert caught.value.message == "data.budget: budget 2 cannot cover 3 classes"
+        prepared(seed, budget=2, **section)
+    assert caught.value.message == "data.budget: budget 2 cannot cover 5 classes"
