@@ -18,31 +18,36 @@ _GOLDEN = (5**0.5 - 1) / 2  # multiples of it, modulo 1, are as evenly spread as
 _EPSILON = 1e-9  # 10 * 0.1 must count as 1
 
 
-def stratified_order(labels: Sequence[int] | np.ndarray, seed: int) -> np.ndarray:
+def stratified_order(labels: Sequence[int] | np.ndarray, seed: int, balanced: bool = False) -> np.ndarray:
     """One order of all examples in which every prefix has nearly the proportions of the whole.
 
     labels: (n,) class index of every example. The first examples are one of each class, the largest class first; after
-    that the j-th of a class with m members comes at (j + 1/2) / m of the way, and the seed breaks ties.
+    that the j-th of a class with m members comes at (j + 1/2) / m of the way, and the seed breaks ties. balanced: the
+    j-th of every class comes before the next of any, so that a prefix has equally many of each class that has them.
     Returns (n,) positions in `labels`.
     """
     classes = np.asarray(labels, np.int64)
     shuffled = np.random.default_rng(seed).permutation(len(classes))
     rank, size = _ranks(classes[shuffled])
-    return shuffled[np.lexsort(((rank + 0.5) / size, rank > 0))]
+    return shuffled[np.lexsort((rank if balanced else (rank + 0.5) / size, rank > 0))]
 
 
 def nested_budget(
-    labels: Sequence[int] | np.ndarray, size: int | None, seed: int, targets: np.ndarray | None = None
+    labels: Sequence[int] | np.ndarray,
+    size: int | None,
+    seed: int,
+    targets: np.ndarray | None = None,
+    balanced: bool = False,
 ) -> np.ndarray:
     """Positions of a stratified sample of `size` examples; for one seed, smaller samples are parts of larger ones.
 
     labels: (n,) class index of every training example. size: None for all of them. targets: where examples have several
     labels, (n, labels) 0/1: the first example of each label then comes first, since `labels` alone would not cover
-    a label that is never an example's rarest.
+    a label that is never an example's rarest. balanced: as in `stratified_order`.
     Returns (size,) positions in `labels`, in a fixed order for a given seed. Raises BudgetError if `size` is too small
     to cover every class, or above n.
     """
-    order = stratified_order(labels, seed)
+    order = stratified_order(labels, seed, balanced)
     needed = classes = len(np.unique(np.asarray(labels)))
     if targets is not None:
         present = targets[order] > 0

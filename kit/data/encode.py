@@ -56,6 +56,18 @@ class Encoded:
         offsets = np.concatenate([[0], np.cumsum(self.lengths[indices])]).astype(np.int64)
         return Encoded(self.input_ids[flat], types, offsets, self.truncated[indices])
 
+    def joined(self, other: Encoded) -> Encoded:
+        """The texts of both, these first; both were encoded by the same tokenizer."""
+        types = None
+        if self.token_types is not None and other.token_types is not None:
+            types = np.concatenate([self.token_types, other.token_types])
+        return Encoded(
+            np.concatenate([self.input_ids, other.input_ids]),
+            types,
+            np.concatenate([self.offsets, self.offsets[-1] + other.offsets[1:]]),
+            np.concatenate([self.truncated, other.truncated]),
+        )
+
 
 def encode(
     texts: list[tuple[str, ...]],

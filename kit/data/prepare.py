@@ -49,7 +49,8 @@ def prepare(data: DataSection, seed: int) -> Prepared:
     splits, account = audit(load_splits(data), data.multi_label)
     targets = encode_labels(splits.train.labels, splits.labels, data.multi_label)
     classes = primary_class(targets) if data.multi_label else targets
-    order = nested_budget(classes, data.budget, seed, targets if data.multi_label else None)
+    several = targets if data.multi_label else None
+    order = nested_budget(classes, data.budget, seed, several, data.sampling == "balanced")
     kept, held = hold_out(classes[order], data.validation)
     if data.multi_label:
         kept, held = keep_covered(targets[order], kept, held)

@@ -50,19 +50,21 @@ def train_on_budget(
     if dropout is None and init == "pretrained":
         dropout = 0.0
     model = build_classifier(job.checkpoint, head, init, recipe.model.pooling, dropout).to(PartialState().device)
+    train = budget.train
     settings: dict[str, float | str] = {"head": "random", "device": job.hardware.device}
     pooled = resolve_pooling(job.checkpoint.folder, recipe.model.pooling) is not None
     if pooled and (recipe.train.head == "probe" or (recipe.train.head == "auto" and init == "pretrained")):
         start = fit_head(job, model, budget, refit=False)
         set_head(model, start)
         settings |= {"head": "probe", "head_C": start.C}
-    plan = make_plan(recipe, len(budget.train.targets), PartialState().num_processes)
+        train = budget.train.joined(budget.names)
+    plan = make_plan(recipe, len(train.targets), PartialState().num_processes)
     adapted = adapt(model)
     fitting = Fitting(
         model=adapted,
         tokenizer=budget.tokenizer,
         task=job.task,
-        train=budget.train,
+        train=train,
         validation=budget.validation,
         section=recipe.train,
         plan=plan,

@@ -95,6 +95,8 @@ class DataSection(Section):
     """What separates the labels of one example in a multi-label text file."""
     budget: Annotated[int, Field(ge=2)] | None = None
     """Labelled examples the run may look at, validation included. All, if absent."""
+    sampling: Literal["proportional", "balanced"] = "proportional"
+    """Classes in the budget: in the proportions of the data, or as many of each as there are to be had."""
     validation: Annotated[float, Field(ge=0, lt=0.9)] = 0.1
     """Share of the budget that is kept out of training to select and to diagnose on."""
     max_length: Annotated[int, Field(ge=4, le=8192)] = 128
@@ -158,6 +160,9 @@ class TrainSection(Section):
     head: Literal["auto", "probe", "random"] = "auto"
     """Start of the classification head: the probe's logistic regression (`auto` where the method and
     pooling allow it), or random weights."""
+    label_names: bool = True
+    """Learn from the names of the labels too, as one more example each, where all of them read like words: by the
+    probe, and by fine-tuning that starts from its head."""
     select: Literal["last", "best"] = "last"
     """Keep the last weights, or those with the lowest validation loss."""
     evaluations: Annotated[int, Field(ge=1, le=1000)] = 8
@@ -192,9 +197,6 @@ class LinearSection(Section):
 
 class ProbeSection(LinearSection):
     """Logistic regression on frozen embeddings, used when `method` is probe and for `train.head: probe`."""
-
-    label_names: bool = True
-    """Also fit on the names of the labels, as one more example each, where they read like words."""
 
 
 class TfidfSection(LinearSection):
@@ -291,4 +293,6 @@ class Recipe(Section):
         content["seed"] = self.train.seed
         if "train" in content:
             del content["train"]["report_to"], content["train"]["checkpoint_seconds"]
+        if self.method == "probe":  # nothing is trained by gradients
+            content["train"] = {"label_names": self.train.label_names}
         return content

@@ -51,6 +51,12 @@ class Split:
     encoded: Encoded
     targets: np.ndarray
 
+    def joined(self, other: Split) -> Split:
+        """The examples of both, these first."""
+        if not len(other.targets):
+            return self
+        return Split(self.encoded.joined(other.encoded), np.concatenate([self.targets, other.targets]))
+
 
 @dataclass(frozen=True)
 class Training:
@@ -272,6 +278,7 @@ def _arguments(fitting: Fitting) -> TrainingArguments:
         remove_unused_columns=False,
         label_names=["labels"],
         dataloader_pin_memory=hardware.device == "cuda",
+        ddp_find_unused_parameters=False,
         disable_tqdm=True,
     )
 

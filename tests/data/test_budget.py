@@ -151,3 +151,13 @@ def test_keep_covered_moves_an_example_of_a_label_that_was_all_held_out() -> Non
     kept, held = keep_covered(targets, np.asarray([0, 1]), np.asarray([2, 3]))
     assert list(kept) == [0, 1, 2]
     assert list(held) == [3]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_balanced_budget_has_equally_many_of_each_class_that_has_them(seed) -> None:
+    labels = np.repeat([0, 1, 2], [500, 40, 4])
+    chosen = nested_budget(labels, 30, seed, balanced=True)
+    assert np.bincount(labels[chosen]).tolist() == [13, 13, 4]
+    assert set(chosen[:12]) == set(nested_budget(labels, 12, seed, balanced=True))
+    proportional = np.bincount(labels[nested_budget(labels, 30, seed)])
+    assert proportional[0] > 20

@@ -1,0 +1,166 @@
+"""Every method on every kind of task goes through the same checks, on the tiny real checkpoint."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kit import Recipe, Record, evaluate, finetune, predict
+from kit.data import prepare
+from kit.errors import ModelError
+from kit.methods import METHODS
+from kit.methods.encoder import label_texts
+from kit.tasks import TASKS
+
+GOOD = ("wonderful", "gripping", "funny", "a delight", "moving")
+BAD = ("dull", "boring", "a mess", "tedious", "lifeless")
+
+
+def rows(kind: str) -> list[dict[str, object]]:
+    """120 texts whose label follows from their words, in the shape of one kind of task."""
+    made: list[dict[str, object]] = []
+    random = np.random.default_rng(0)
+    for i in range(120):
+        good, bad = random.choice(GOOD), random.choice(BAD)
+        if kind == "single":
+            made.append({"text": f"the film {i} is {good if i % 2 else bad}", "label": "praise" if i % 2 else "blame"})
+        elif kind == "ordered":
+            words = (bad, f"{good} and {bad}", good)[i % 3]
+            made.append({"text": f"the film {i} is {words}", "label": i % 3})
+        elif kind == "pair":
+            same = good if i % 2 else bad
+            made.append({"premise": f"film {i} is {good}", "hypothesis": f"it is {same}", "label": int(i % 2)})
+        else:
+            labels = [name for name, on in (("praise", i % 2), ("blame", i % 3 == 0)) if on]
+            text = " ".join(([good] if i % 2 else []) + ([bad] if i % 3 == 0 else []))
+            made.append({"text": f"film {i} {text}", "labels": labels})
+    return made
+
+
+KINDS = {
+    "single": ("classification", {"text": "text", "label": "label"}),
+    "ordered": ("sentiment", {"text": "text", "label": "label"}),
+    "pair": ("classification", {"text": ["premise", "hypothesis"], "label": "label"}),
+    "multi": ("classification", {"text": "text", "label": "labels", "multi_label": True}),
+}
+
+
+def recipe_for(kind: str, method: str, folder: Path, checkpoint: Path, **train: object) -> Recipe:
+    source = folder / f"{kind}.jsonl"
+    source.write_text("\n".join(json.dumps(row) for row in rows(kind)), "utf-8")
+    task, columns = KINDS[kind]
+    return Recipe(
+        task=task,
+        method=method,
+        runs=str(folder / "runs"),
+        data={"source": str(source), "max_length": 24, "budget": 80, **columns},
+        model={"checkpoint": str(checkpoint)},
+        train={"epochs": 2, "evaluations": 2, **train},
+    )
+
+
+def test_every_task_of_the_registry_is_covered() -> None:
+    assert {task for task, _ in KINDS.values()} == set(TASKS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_serves_a_task(method, kind, tmp_path, tiny_checkpoint) -> None:
+    recipe = recipe_for(kind, method, tmp_path, tiny_checkpoint)
+    record = finetune(recipe, quiet=True)
+    data = prepare(recipe.data, 0)
+    stored = Record.load(record.folder).predictions()
+    assert stored.logits.shape == (len(data.test), len(data.labels))
+    assert stored.ids.tolist() == data.test.ids.tolist()
+    again = evaluate(record.folder)
+    assert again.largest_difference < 1e-4
+    assert again.metrics == record.metrics
+    main = record.metrics[record.main_metric]
+    assert main.low <= main.value <= main.high
+    assert ("mae" in record.metrics) == (kind == "ordered")
+    # One text at a time gives what a batch gives.
+    texts = data.test.texts[:3]
+    together = list(predict(record.folder, texts))
+    alone = [next(predict(record.folder, [text])) for text in texts]
+    scores = [[list(answer["scores"].values()) for answer in answers] for answers in (together, alone)]
+    assert np.abs(np.array(scores[0]) - np.array(scores[1])).max() < 1e-5
+    assert set(together[0]["scores"]) == set(data.labels)
+    assert ("labels" in together[0]) == (kind == "multi")
+
+
+@pytest.mark.parametrize("method", ["tfidf", "probe", "finetune", "lora"])
+def test_a_method_learns_what_can_be_learnt(method, tmp_path, tiny_checkpoint) -> None:
+    record = finetune(
+        recipe_for("single", method, tmp_path, tiny_checkpoint, epochs=15, learning_rate=3e-3), quiet=True
+    )
+    # The probe sees these texts through random weights; the others learn their own.
+    assert record.metrics["accuracy"].value >= (0.75 if method == "probe" else 0.9)
+
+
+def test_the_id_is_that_of_the_request(tmp_path, tiny_checkpoint) -> None:
+    ids = {m: finetune(recipe_for("single", m, tmp_path, tiny_checkpoint), quiet=True).id for m in ("tfidf", "probe")}
+    assert ids["tfidf"].startswith("tfidf-80-s0-")
+    assert ids["probe"].startswith("probe-tiny-bert-80-s0-")
+    same = finetune(recipe_for("single", "tfidf", tmp_path, tiny_checkpoint, learning_rate=0.5), quiet=True)
+    assert same.id == ids["tfidf"], "a key of another method does not change the run"
+
+
+def test_the_adapter_alone_gives_the_answers_of_the_merged_model(tmp_path, tiny_checkpoint) -> None:
+    from peft import PeftModel
+
+    from kit.data.encode import encode
+    from kit.models.checkpoint import resolve_checkpoint
+    from kit.models.inference import predict_logits
+    from kit.models.load import Head, build_classifier, load_tokenizer
+
+    recipe = recipe_for("single", "lora", tmp_path, tiny_checkpoint, epochs=6)
+    record = finetune(recipe, quiet=True)
+    data = prepare(recipe.data, 0)
+    base = build_classifier(resolve_checkpoint(recipe.model), Head(record.labels, False), "pretrained", dropout=0.0)
+    adapted = PeftModel.from_pretrained(base, record.model_folder / "adapter")
+    tokenizer = load_tokenizer(tiny_checkpoint)
+    logits = predict_logits(adapted, encode(data.test.texts, tokenizer, 24), tokenizer)
+    assert np.abs(logits - record.predictions().logits).max() < 1e-4
+    assert record.content["settings"]["trained_parameters"] < record.content["parameters"] / 10
+
+
+def test_lora_targets_that_are_not_there_are_named(tmp_path, tiny_checkpoint) -> None:
+    recipe = recipe_for("single", "lora", tmp_path, tiny_checkpoint)
+    recipe = recipe.model_copy(update={"lora": recipe.lora.model_copy(update={"targets": ["q_proj"]})})
+    with pytest.raises(ModelError, match=r"lora\.targets: \['q_proj'\] are not modules") as caught:
+        finetune(recipe, quiet=True)
+    assert "query" in caught.value.hint
+
+
+def test_the_test_labels_change_nothing_but_the_metrics(tmp_path, tiny_checkpoint) -> None:
+    """Selection never sees the test split: with every test label flipped, the model is the same."""
+    made = rows("single")
+    flip = {"praise": "blame", "blame": "praise"}
+    logits = []
+    for name, test in (("right", made[:40]), ("flipped", [{**r, "label": flip[str(r["label"])]} for r in made[:40]])):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "train.jsonl").write_text("\n".join(json.dumps(row) for row in made[40:]))
+        (folder / "test.jsonl").write_text("\n".join(json.dumps(row) for row in test))
+        recipe = recipe_for("single", "finetune", tmp_path, tiny_checkpoint, select="best")
+        recipe = recipe.model_copy(
+            update={"data": recipe.data.model_copy(update={"source": str(folder), "budget": 60})}
+        )
+        logits.append(finetune(recipe, quiet=True).predictions().logits)
+    assert np.array_equal(logits[0], logits[1])
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (("card_arrival", "lostOrStolen"), ["card arrival", "lost or stolen"]),
+        (("Refund_not_showing_up", "why-pending?"), ["refund not showing up", "why pending"]),
+        (("0", "1"), []),
+        (("positive", "2"), []),
+    ],
+)
+def test_label_names_become_texts_where_they_read_like_words(labels, expected) -> None:
+    assert label_texts(labels) == expected

@@ -1,0 +1,52 @@
+import errno
+import os
+
+import pytest
+
+from kit.errors import OutputError
+from kit.files import publish, require_space, write_atomically, writing_to
+
+
+def test_a_file_is_replaced_whole(tmp_path) -> None:
+    path = tmp_path / "deep" / "file.txt"
+    write_atomically(path, "old")
+    write_atomically(path, "new")
+    assert path.read_text() == "new"
+    assert [p.name for p in path.parent.iterdir()] == ["file.txt"]
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "file.txt"
+    write_atomically(path, "old")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("kit.files.os.fsync", full)
+    with pytest.raises(OutputError, match="the disk is full"):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file.txt"]
+
+
+def test_publishing_replaces_what_stands_there(tmp_path) -> None:
+    draft, final = tmp_path / ".draft", tmp_path / "final"
+    for folder, text in ((final, "old"), (draft, "new")):
+        folder.mkdir()
+        (folder / "file").write_text(text)
+    publish(draft, final)
+    assert (final / "file").read_text() == "new"
+    assert [p.name for p in tmp_path.iterdir()] == ["final"]
+
+
+def test_what_libraries_say_of_a_full_disk_is_understood(tmp_path) -> None:
+    with pytest.raises(OutputError, match="the disk is full"), writing_to(tmp_path):
+        raise RuntimeError("I/O error: No space left on device (os error 28)")
+    with pytest.raises(RuntimeError, match="something else"), writing_to(tmp_path):
+        raise RuntimeError("something else")
+
+
+def test_too_little_space_is_said_in_advance(tmp_path) -> None:
+    require_space(tmp_path, 1000)
+    with pytest.raises(OutputError, match="a run needs about 1000000000000 MB"):
+        require_space(tmp_path, 10**18)

@@ -1,0 +1,73 @@
+import json
+import shutil
+
+import pytest
+
+from kit.errors import RecordError
+from kit.record import Record, list_records
+
+
+@pytest.fixture
+def copy(trained, tmp_path):
+    return shutil.copytree(trained, tmp_path / "runs" / trained.name)
+
+
+def test_a_whole_record_loads_and_shows_itself(copy) -> None:
+    record = Record.load(copy)
+    assert record.recipe.data.budget == 96
+    rows = dict(record.rows())
+    assert rows["labels bought"].startswith("96 (")
+    assert "%" in rows["accuracy"] and "[" in rows["accuracy"]
+    assert record.id in record._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("predictions.parquet", "was changed"),
+        ("model/model.safetensors", "was changed"),
+        ("model/tokenizer.json", None),
+    ],
+)
+def test_a_changed_or_missing_file_is_noticed(copy, name, message) -> None:
+    if message:
+        (copy / name).write_bytes((copy / name).read_bytes() + b"x")
+    else:
+        (copy / name).unlink()
+    with pytest.raises(RecordError, match=message or "is missing"):
+        Record.load(copy)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("{", "is damaged"), ("{}", "is damaged"), ('{"format": 99}', "has format 99; this version of kit reads 1")],
+)
+def test_a_record_that_cannot_be_read_is_named_and_left_out_of_lists(copy, content, message) -> None:
+    (copy / "record.json").write_text(content)
+    with pytest.raises(RecordError, match=message):
+        Record.load(copy)
+    records, problems = list_records(copy.parent)
+    assert records == []
+    assert len(problems) == 1
+
+
+def test_hidden_and_foreign_folders_are_no_records(copy) -> None:
+    (copy.parent / "notes").mkdir()
+    shutil.copytree(copy, copy.parent / f".{copy.name}.partial")
+    records, problems = list_records(copy.parent)
+    assert [record.id for record in records] == [copy.name]
+    assert problems == []
+
+
+def test_record_json_is_plain_json(copy) -> None:
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    json.loads((copy / "record.json").read_text(), parse_constant=refuse)
+
+
+def test_html_escapes_what_comes_from_the_data(copy) -> None:
+    content = json.loads((copy / "record.json").read_text())
+    content["data"]["description"] = "<script>alert(1)</script>"
+    (copy / "record.json").write_text(json.dumps(content))
+    assert "<script>" not in Record.read(copy)._repr_html_()
