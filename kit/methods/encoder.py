@@ -6,7 +6,7 @@ Knows encoders and the budget's splits. Knows nothing of gradient training.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -38,6 +38,12 @@ class EncodedBudget:
     validation: Split
     names: Split
     truncation: dict[str, float]
+
+    def whole(self) -> EncodedBudget:
+        """The same budget with its validation examples among the training examples."""
+        nothing = np.arange(0)
+        empty = Split(self.validation.encoded.take(nothing), self.validation.targets[nothing])
+        return replace(self, train=self.train.joined(self.validation), validation=empty)
 
 
 def encode_budget(job: Job) -> EncodedBudget:

@@ -7,7 +7,8 @@ gradients then improve good vectors instead of first destroying them through a r
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from accelerate import PartialState
@@ -30,35 +31,59 @@ class Finetune:
 
     def fit(self, job: Job) -> Fitted:
         """Train on the budget's training examples."""
-        model, budget, training, settings = train_on_budget(job, self.init, lambda model: model)
-        return Fitted(new_predictor(job, model, budget.tokenizer), training, settings, budget.truncation)
+        done = train_on_budget(job, self.init, lambda model: model)
+        predictor = new_predictor(job, done.model, done.budget.tokenizer)
+        return Fitted(predictor, done.training, done.settings, done.budget.truncation)
 
 
-def train_on_budget(
-    job: Job, init: Init, adapt: Callable[[PreTrainedModel], PreTrainedModel]
-) -> tuple[PreTrainedModel, EncodedBudget, Training, dict[str, float | str]]:
-    """Build the classifier, start its head, let `adapt` wrap it, and train it.
+@dataclass(frozen=True)
+class Trained:
+    """A trained model as `adapt` gave it, the encoded budget, how training went, and the settings chosen."""
 
-    Returns the trained model (as `adapt` gave it), the encoded budget, the training and the settings chosen.
+    model: PreTrainedModel
+    budget: EncodedBudget
+    training: Training
+    settings: dict[str, Any]
+
+
+def train_on_budget(job: Job, init: Init, adapt: Callable[[PreTrainedModel], PreTrainedModel]) -> Trained:
+    """Train on the training examples, and on a small budget then once more on all of its examples.
+
+    The first training is measured on the validation examples. With few labels they are too good to be left out of the
+    final model, and the measured one has shown what the same steps do.
     """
+    budget = encode_budget(job)
+    trained = _train(job, init, adapt, budget)
+    held_out = len(budget.validation.targets)
+    if not (held_out and job.recipe.refits(held_out + len(budget.train.targets))):
+        return trained
+    job.progress.say("training again on the whole budget, its validation examples included")
+    whole = replace(job, workdir=job.workdir / "refit", logs=job.logs / "refit")
+    final = _train(whole, init, adapt, budget.whole())
+    notes = [*trained.training.notes, *final.training.notes]
+    seconds = trained.training.seconds + final.training.seconds
+    training = replace(trained.training, notes=notes, seconds=seconds)
+    return Trained(final.model, budget, training, final.settings | {"refit_steps": final.training.plan.steps})
+
+
+def _train(job: Job, init: Init, adapt: Callable[[PreTrainedModel], PreTrainedModel], budget: EncodedBudget) -> Trained:
+    """Build the classifier, start its head, let `adapt` wrap it, and train it."""
     recipe = job.recipe
     assert job.checkpoint is not None
     torch.manual_seed(recipe.train.seed)
-    budget = encode_budget(job)
     head = Head(job.task.labels, job.task.multi_label)
     dropout = recipe.train.dropout
     if dropout is None and init == "pretrained":
         dropout = 0.0
     model = build_classifier(job.checkpoint, head, init, recipe.model.pooling, dropout).to(PartialState().device)
     train = budget.train
-    settings: dict[str, float | str] = {"head": "random", "device": job.hardware.device}
+    settings: dict[str, Any] = {"head": "random", "device": job.hardware.device}
     pooled = resolve_pooling(job.checkpoint.folder, recipe.model.pooling) is not None
     if pooled and (recipe.train.head == "probe" or (recipe.train.head == "auto" and init == "pretrained")):
         start = fit_head(job, model, budget, refit=False)
         set_head(model, start)
         settings |= {"head": "probe", "head_C": start.C}
         train = budget.train.joined(budget.names)
-    plan = make_plan(recipe, len(train.targets), PartialState().num_processes)
     adapted = adapt(model)
     fitting = Fitting(
         model=adapted,
@@ -67,10 +92,10 @@ def train_on_budget(
         train=train,
         validation=budget.validation,
         section=recipe.train,
-        plan=plan,
+        plan=make_plan(recipe, len(train.targets), PartialState().num_processes),
         hardware=job.hardware,
         workdir=job.workdir,
         logs=job.logs,
         progress=job.progress,
     )
-    return adapted, budget, train_classifier(fitting), settings
+    return Trained(adapted, budget, train_classifier(fitting), settings)

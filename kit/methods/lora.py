@@ -33,9 +33,8 @@ class Lora:
 
     def fit(self, job: Job) -> Fitted:
         """Train adapters and head, merge them, and prove that merging changed no answer."""
-        wrapped, budget, training, settings = train_on_budget(
-            job, "pretrained", lambda model: add_adapters(model, job.recipe.lora)
-        )
+        done = train_on_budget(job, "pretrained", lambda model: add_adapters(model, job.recipe.lora))
+        wrapped, budget, settings = done.model, done.budget, done.settings
         settings["trained_parameters"] = sum(p.numel() for p in wrapped.parameters() if p.requires_grad)
         sample = budget.train.encoded.take(np.arange(min(64, len(budget.train.targets))))
         before = predict_logits(wrapped, sample, budget.tokenizer)
@@ -53,7 +52,7 @@ class Lora:
             )
         plain = new_predictor(job, merged, budget.tokenizer)
         predictor = LoraPredictor(plain, adapter)
-        return Fitted(predictor, training, settings, budget.truncation)
+        return Fitted(predictor, done.training, settings, budget.truncation)
 
 
 class LoraPredictor(TransformerPredictor):

@@ -38,6 +38,8 @@ CONTRASTIVE = {"finetune": 0.5, "lora": 0.5, "scratch": 0.0}
 # given, the epochs follow from a number of steps, within these bounds.
 STEPS = {"finetune": 200, "lora": 300, "scratch": 1500}
 EPOCHS = {"finetune": (3, 8), "lora": (4, 12), "scratch": (8, 40)}
+# Up to this many labels, a tenth of them in training is worth more than the time to train twice.
+REFIT_UP_TO = 1_000
 
 
 def _members(annotation: Any) -> set[Any]:
@@ -165,6 +167,8 @@ class TrainSection(Section):
     probe, and by fine-tuning that starts from its head."""
     select: Literal["last", "best"] = "last"
     """Keep the last weights, or those with the lowest validation loss."""
+    refit: bool | None = None
+    """Once measured, train again on the validation examples too; by default on budgets up to 1,000."""
     evaluations: Annotated[int, Field(ge=1, le=1000)] = 8
     """How often, at most, training pauses to evaluate on validation examples; checkpoints are saved there too."""
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 30.0
@@ -244,6 +248,9 @@ class Recipe(Section):
                 multi_label and self.task == "sentiment"
             ),
             "train.accumulation cannot exceed train.batch_size": (self.train.accumulation > self.train.batch_size),
+            "train.refit: true keeps no validation examples to select the best weights on; use train.select: last": (
+                bool(self.train.refit) and self.train.select == "best"
+            ),
             "train.head: probe needs model.pooling auto, mean or cls: a native head has no such start": (
                 self.train.head == "probe" and self.model.pooling == "native"
             ),
@@ -272,6 +279,11 @@ class Recipe(Section):
         """Weight of the contrastive loss: the recipe's, or the method's default."""
         given = self.train.contrastive
         return CONTRASTIVE.get(self.method, 0.0) if given is None else given
+
+    def refits(self, budget: int) -> bool:
+        """Whether a run on `budget` labels trains again on all of them: the recipe's word, or where it pays most."""
+        small = budget <= REFIT_UP_TO and self.train.select == "last"
+        return small if self.train.refit is None else self.train.refit
 
     def epochs(self, examples: int) -> float:
         """Passes over `examples` training examples: the recipe's, or enough for the method's usual steps."""

@@ -164,3 +164,15 @@ def test_the_test_labels_change_nothing_but_the_metrics(tmp_path, tiny_checkpoin
 )
 def test_label_names_become_texts_where_they_read_like_words(labels, expected) -> None:
     assert label_texts(labels) == expected
+
+
+def test_a_small_budget_is_trained_on_whole_once_it_is_measured(tmp_path, tiny_checkpoint) -> None:
+    found = {}
+    for refit in (None, False):
+        recipe = recipe_for("single", "finetune", tmp_path, tiny_checkpoint, refit=refit)
+        found[refit] = finetune(recipe, quiet=True).content
+    assert found[None]["settings"]["refit_steps"] >= found[None]["training"]["plan"]["steps"]
+    assert "refit_steps" not in found[False]["settings"]
+    # What is reported of training is the measured one; the final model has seen more.
+    assert found[None]["training"]["evaluations"] == found[False]["training"]["evaluations"]
+    assert found[None]["metrics"]["log_loss"] != found[False]["metrics"]["log_loss"]
