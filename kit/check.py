@@ -85,7 +85,8 @@ def _model_rows(recipe: Recipe, data: Prepared, checkpoint: Checkpoint) -> list[
     pooling = resolve_pooling(checkpoint.folder, recipe.model.pooling)
     init: Init = "scratch" if recipe.method == "scratch" else "pretrained"
     head = Head(data.labels, data.multi_label)
-    model = build_classifier(checkpoint, head, init, recipe.model.pooling, 0.0 if init == "pretrained" else None)
+    budget = len(data.train) + len(data.validation)
+    model = build_classifier(checkpoint, head, init, recipe.model.pooling, recipe.dropout(budget))
     tokenizer = load_tokenizer(checkpoint.folder)
     encoded = encode(data.train.texts, tokenizer, recipe.data.max_length, checkpoint.tokenizer_sha256)
     parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -98,7 +99,7 @@ def _model_rows(recipe: Recipe, data: Prepared, checkpoint: Checkpoint) -> list[
     ]  # fmt: skip
     if recipe.method == "probe":
         return rows
-    plan = make_plan(recipe, len(encoded))
+    plan = make_plan(recipe, len(encoded), budget)
     rows.append(("training", f"{plan.steps} steps of {plan.batch_size} examples: {plan.epochs:g} epochs, "
                              f"learning rate {plan.learning_rate:g}"))  # fmt: skip
     rows.append(

@@ -72,9 +72,8 @@ def _train(job: Job, init: Init, adapt: Callable[[PreTrainedModel], PreTrainedMo
     assert job.checkpoint is not None
     torch.manual_seed(recipe.train.seed)
     head = Head(job.task.labels, job.task.multi_label)
-    dropout = recipe.train.dropout
-    if dropout is None and init == "pretrained":
-        dropout = 0.0
+    labels_bought = len(job.data.train) + len(job.data.validation)
+    dropout = recipe.dropout(labels_bought)
     model = build_classifier(job.checkpoint, head, init, recipe.model.pooling, dropout).to(PartialState().device)
     train = budget.train
     settings: dict[str, Any] = {"head": "random", "device": job.hardware.device}
@@ -92,7 +91,7 @@ def _train(job: Job, init: Init, adapt: Callable[[PreTrainedModel], PreTrainedMo
         train=train,
         validation=budget.validation,
         section=recipe.train,
-        plan=make_plan(recipe, len(train.targets), PartialState().num_processes),
+        plan=make_plan(recipe, len(train.targets), labels_bought, PartialState().num_processes),
         hardware=job.hardware,
         workdir=job.workdir,
         logs=job.logs,

@@ -38,8 +38,9 @@ CONTRASTIVE = {"finetune": 0.5, "lora": 0.5, "scratch": 0.0}
 # given, the epochs follow from a number of steps, within these bounds.
 STEPS = {"finetune": 200, "lora": 300, "scratch": 1500}
 EPOCHS = {"finetune": (3, 8), "lora": (4, 12), "scratch": (8, 40)}
-# Up to this many labels, a tenth of them in training is worth more than the time to train twice.
-REFIT_UP_TO = 1_000
+# Up to this many labels, accuracy is worth more than time: dropout, small batches, and training a second time
+# with the validation examples.
+SMALL_BUDGET = 1_000
 
 
 def _members(annotation: Any) -> set[Any]:
@@ -142,8 +143,9 @@ class TrainSection(Section):
     """Peak learning rate; by default the method's own."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of the budget, the initial weights, dropout and the order of examples."""
-    batch_size: Annotated[int, Field(ge=1)] = 32
-    """Examples in one optimizer step, over all processes and accumulation steps."""
+    batch_size: Annotated[int, Field(ge=1)] | None = None
+    """Examples in one optimizer step, over all processes and accumulation steps; by default 16 on budgets up to 1,000,
+    else 32."""
     accumulation: Annotated[int, Field(ge=1)] = 1
     """Forward and backward passes the batch is cut into, to save memory."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
@@ -158,7 +160,8 @@ class TrainSection(Section):
     """Weight of the supervised contrastive loss on text vectors, for a pooled encoder and one label an example;
     by default the method's own."""
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """Dropout in the encoder; by default none for pretrained weights, the checkpoint's own from scratch."""
+    """Dropout in the encoder; by default the checkpoint's own, but none for pretrained weights on budgets above
+    1,000, where it only costs time."""
     head: Literal["auto", "probe", "random"] = "auto"
     """Start of the classification head: the probe's logistic regression (`auto` where the method and
     pooling allow it), or random weights."""
@@ -247,7 +250,9 @@ class Recipe(Section):
             "task: sentiment has one label an example; use task: classification": (
                 multi_label and self.task == "sentiment"
             ),
-            "train.accumulation cannot exceed train.batch_size": (self.train.accumulation > self.train.batch_size),
+            "train.accumulation cannot exceed train.batch_size": (
+                self.train.batch_size is not None and self.train.accumulation > self.train.batch_size
+            ),
             "train.refit: true keeps no validation examples to select the best weights on; use train.select: last": (
                 bool(self.train.refit) and self.train.select == "best"
             ),
@@ -282,15 +287,25 @@ class Recipe(Section):
 
     def refits(self, budget: int) -> bool:
         """Whether a run on `budget` labels trains again on all of them: the recipe's word, or where it pays most."""
-        small = budget <= REFIT_UP_TO and self.train.select == "last"
+        small = budget <= SMALL_BUDGET and self.train.select == "last"
         return small if self.train.refit is None else self.train.refit
 
-    def epochs(self, examples: int) -> float:
+    def batch_size(self, budget: int) -> int:
+        """Examples in one optimizer step of a run on `budget` labels."""
+        return self.train.batch_size or (16 if budget <= SMALL_BUDGET else 32)
+
+    def dropout(self, budget: int) -> float | None:
+        """Dropout rate of a run on `budget` labels; None is the checkpoint's own."""
+        if self.train.dropout is None and self.method != "scratch" and budget > SMALL_BUDGET:
+            return 0.0
+        return self.train.dropout
+
+    def epochs(self, examples: int, budget: int) -> float:
         """Passes over `examples` training examples: the recipe's, or enough for the method's usual steps."""
         if self.train.epochs is not None:
             return self.train.epochs
         low, high = EPOCHS[self.method]
-        steps_an_epoch = math.ceil(examples / self.train.batch_size)
+        steps_an_epoch = math.ceil(examples / self.batch_size(budget))
         return float(min(high, max(low, round(STEPS[self.method] / steps_an_epoch))))
 
     def request(self) -> dict[str, Any]:

@@ -35,21 +35,22 @@ class Plan:
         return replace(self, device_batch=device_batch, accumulation=math.ceil(self.batch_size / device_batch))
 
 
-def make_plan(recipe: Recipe, examples: int, processes: int = 1) -> Plan:
+def make_plan(recipe: Recipe, examples: int, budget: int, processes: int = 1) -> Plan:
     """Derive epochs, steps and batch sizes. The batch of one step is the same on any number of processes.
 
-    examples: in the training split. Raises RecipeError if the batch cannot be divided among processes and
-    accumulation steps.
+    examples: in the training split. budget: labels bought in all. Raises RecipeError if the batch cannot be divided
+    among processes and accumulation steps.
     """
     train = recipe.train
     parts = processes * train.accumulation
-    if train.batch_size < parts:
+    batch_size = recipe.batch_size(budget)
+    if batch_size < parts:
         raise RecipeError(
-            f"train.batch_size: {train.batch_size} is below {processes} processes x {train.accumulation} accumulation",
+            f"train.batch_size: {batch_size} is below {processes} processes x {train.accumulation} accumulation",
             f"set `train.batch_size` to {parts} or more",
         )
-    device_batch = max(1, min(train.batch_size, examples) // parts)
-    epochs = recipe.epochs(examples)
+    device_batch = max(1, min(batch_size, examples) // parts)
+    epochs = recipe.epochs(examples, budget)
     steps_an_epoch = math.ceil(math.ceil(examples / (device_batch * processes)) / train.accumulation)
     steps = max(1, math.ceil(steps_an_epoch * epochs))
     return Plan(

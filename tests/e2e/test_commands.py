@@ -112,7 +112,7 @@ def test_list_shows_the_run(trained, kit) -> None:
 def test_check_prints_the_plan_and_trains_nothing(kit, recipe_file) -> None:
     done = kit("check", recipe_file)
     assert done.code == 0, done.err
-    for part in ("120 labelled examples: 108 train, 12 validation", "estimated time", "parameters", "8 steps of 32"):
+    for part in ("120 labelled examples: 108 train, 12 validation", "estimated time", "parameters", "14 steps of 16"):
         assert part in done.out
     assert not (recipe_file.parent / "runs").exists()
 

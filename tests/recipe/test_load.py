@@ -117,7 +117,7 @@ def test_all_problems_are_reported_at_once(load: Load) -> None:
         ("  labels: [a]", "data.labels must have at least 2 items, got ['a']"),
         ("  labels: [true, false]", "data.labels[0] must be text, got true; put it in quotes"),
         ("  test_size: 1.5", "data.test_size: a count of test examples must be a whole number, got 1.5"),
-        ("train: {accumulation: 64}", "train.accumulation cannot exceed train.batch_size"),
+        ("train: {batch_size: 32, accumulation: 64}", "train.accumulation cannot exceed train.batch_size"),
         ("runs: !!python/object:os.system x", "the tag !!python/object:os.system is not allowed"),
         ("runs: !!python/object/apply:os.system [ls]", f"the tag {APPLY} is not allowed"),
         ("runs: !secret x", "the tag !secret is not allowed"),
@@ -206,7 +206,7 @@ def test_missing_checkpoint_names_the_line_of_its_section(load: Load) -> None:
 
 
 def test_contradictions_are_all_reported(load: Load) -> None:
-    error = complaint(load, BASE + "metric: exact_match\ntrain: {accumulation: 64}\n")
+    error = complaint(load, BASE + "metric: exact_match\ntrain: {batch_size: 32, accumulation: 64}\n")
     assert error.message.splitlines() == [
         "r.yaml: 2 problems, nothing was run",
         "  r.yaml:5: metric exact_match is for data.multi_label; accuracy is the same for one label",

@@ -26,6 +26,7 @@ OTHER: dict[str, Any] = {
     "data.where": {"source": "imdb"},
     "data.labels": ["b", "a"],
     "train.report_to": ["wandb"],
+    "train.refit": True,
     "lora.targets": ["query"],
 }
 # By design no part of the request: where Records go, and who is told about progress.
@@ -137,7 +138,7 @@ def test_every_key_is_described() -> None:
             {"task": "sentiment", "data": {"source": "a", "multi_label": True}},
             "task: sentiment has one label",
         ),
-        ({"train": {"accumulation": 33}}, "train.accumulation cannot exceed train.batch_size"),
+        ({"train": {"batch_size": 32, "accumulation": 33}}, "train.accumulation cannot exceed train.batch_size"),
         (
             {"train": {"head": "probe"}, "model": {"checkpoint": "x", "pooling": "native"}},
             "train.head: probe needs",
@@ -152,11 +153,11 @@ def test_keys_that_contradict_each_other(content: dict[str, Any], reason: str) -
 @pytest.mark.parametrize("method", sorted(STEPS))
 def test_epochs_follow_from_steps_within_bounds(method: str) -> None:
     recipe, (low, high) = recipe_with(method=method), EPOCHS[method]
-    assert recipe.epochs(10) == high  # one step an epoch: as many epochs as the method allows
-    assert recipe.epochs(10_000_000) == low
+    assert recipe.epochs(10, 10) == high  # one step an epoch: as many epochs as the method allows
+    assert recipe.epochs(10_000_000, 10_000_000) == low
     between = (low + high) // 2
-    assert recipe.epochs(recipe.train.batch_size * round(STEPS[method] / between)) == between
-    assert recipe_with("train.epochs", 2.5, method=method).epochs(10) == 2.5
+    assert recipe.epochs(16 * round(STEPS[method] / between), 1000) == between
+    assert recipe_with("train.epochs", 2.5, method=method).epochs(10, 10) == 2.5
 
 
 def test_main_metric_and_rate_have_defaults() -> None:
@@ -165,3 +166,14 @@ def test_main_metric_and_rate_have_defaults() -> None:
     assert recipe_with(metric="mcc").main_metric == "mcc"
     assert recipe_with().learning_rate() == LEARNING_RATE["finetune"]
     assert recipe_with("train.learning_rate", 0.5).learning_rate() == 0.5
+
+
+def test_small_budgets_trade_time_for_accuracy() -> None:
+    recipe = recipe_with(method="finetune")
+    assert (recipe.batch_size(1000), recipe.batch_size(1001)) == (16, 32)
+    assert (recipe.dropout(1000), recipe.dropout(1001)) == (None, 0.0)
+    assert recipe_with(method="scratch").dropout(5000) is None
+    assert (recipe.refits(1000), recipe.refits(1001)) == (True, False)
+    assert not recipe_with("train.select", "best").refits(100)
+    assert recipe_with("train.batch_size", 7).batch_size(5000) == 7
+    assert recipe_with("train.dropout", 0.2).dropout(5000) == 0.2

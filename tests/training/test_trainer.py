@@ -58,7 +58,7 @@ def build(parts, dropout=0.1):
 def train(parts, folder, model=None, section=None, **plan_changes):
     _, tokenizer, train_split, validation = parts
     section = section or SECTION
-    plan = replace(make_plan(recipe(section), len(train_split.targets)), **plan_changes)
+    plan = replace(make_plan(recipe(section), len(train_split.targets), 120), **plan_changes)
     model = model if model is not None else build(parts)
     torch.manual_seed(1)
     done = train_classifier(
@@ -122,7 +122,7 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(parts, tmp_path, monkeypatch)
 
 
 def test_a_half_written_checkpoint_is_thrown_away(parts, tmp_path) -> None:
-    plan = make_plan(recipe(SECTION), 90)
+    plan = make_plan(recipe(SECTION), 90, 120)
     broken = tmp_path / "checkpoint-10"
     broken.mkdir(parents=True)
     (broken / "model.safetensors").write_bytes(b"half")
@@ -132,8 +132,8 @@ def test_a_half_written_checkpoint_is_thrown_away(parts, tmp_path) -> None:
 
 def test_a_checkpoint_of_another_plan_is_not_continued(parts, tmp_path) -> None:
     train(parts, tmp_path)
-    assert last_whole_checkpoint(tmp_path / "work", make_plan(recipe(SECTION), 90)) is not None
-    assert last_whole_checkpoint(tmp_path / "work", make_plan(recipe(changed(epochs=9)), 90)) is None
+    assert last_whole_checkpoint(tmp_path / "work", make_plan(recipe(SECTION), 90, 120)) is not None
+    assert last_whole_checkpoint(tmp_path / "work", make_plan(recipe(changed(epochs=9)), 90, 120)) is None
 
 
 def test_a_loss_that_is_not_a_number_stops_with_advice(parts, tmp_path) -> None:
