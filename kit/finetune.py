@@ -50,9 +50,10 @@ def finetune(recipe: Recipe, *, force: bool = False, quiet: bool = False) -> Rec
     from kit.models.checkpoint import resolve_checkpoint
     from kit.tasks import check_task, task_for
     from kit.training.hardware import set_up_hardware
-    from kit.training.progress import Progress
+    from kit.training.progress import Progress, check_trackers
 
     check_task(recipe)
+    check_trackers(recipe.train)
     began = time.perf_counter()
     method = METHODS[recipe.method]
     hardware = set_up_hardware(recipe.train.precision)
@@ -208,7 +209,7 @@ def _verify_reload(folder: Path, data: Prepared, logits: np.ndarray) -> None:
 
 
 def _describe(job: Job, fitted: Fitted, logits: np.ndarray) -> dict[str, Any]:
-    from kit.provenance import peak_memory_bytes, provenance
+    from kit.provenance import peak_gpu_memory_bytes, peak_memory_bytes, provenance
 
     recipe, task, checkpoint = job.recipe, job.task, job.checkpoint
     targets = job.data.targets(job.data.test)
@@ -228,6 +229,7 @@ def _describe(job: Job, fitted: Fitted, logits: np.ndarray) -> dict[str, Any]:
         "metrics": {name: asdict(estimate) for name, estimate in task.estimates(logits, targets).items()},
         "details": task.details(logits, targets),
         "peak_memory_bytes": peak_memory_bytes(),
+        "peak_gpu_memory_bytes": peak_gpu_memory_bytes(),
         "provenance": provenance(),
     }
 

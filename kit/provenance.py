@@ -52,6 +52,13 @@ def peak_memory_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def peak_gpu_memory_bytes() -> int | None:
+    """Most memory that tensors of this process held on its GPU so far, in bytes; None without a GPU."""
+    import torch
+
+    return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
+
+
 def _version(package: str) -> str | None:
     try:
         return version(package)

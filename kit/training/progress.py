@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as RichProgress
 from transformers import TrainerCallback
 
+from kit.errors import RecipeError
 from kit.recipe.schema import TrainSection
 
 
@@ -37,6 +38,20 @@ class Progress:
 
             callbacks.append(TensorBoardCallback(SummaryWriter(log_dir=str(logs))))  # type: ignore[no-untyped-call]
         return callbacks
+
+
+def check_trackers(train: TrainSection) -> None:
+    """Raise RecipeError for a tracker in `train.report_to` that transformers does not know or that is not installed."""
+    from transformers.integrations.integration_utils import get_available_reporting_integrations
+
+    found: list[str] = get_available_reporting_integrations()  # type: ignore[no-untyped-call]
+    available = sorted({*found, "tensorboard"})
+    for name in train.report_to:
+        if name not in available:
+            raise RecipeError(
+                f"train.report_to: tracker {name!r} is not available (installed: {', '.join(available)})",
+                f"pip install {name}, or take it out",
+            )
 
 
 class _Bar(TrainerCallback):

@@ -6,6 +6,7 @@ Records; labels are class indices here.
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import shutil
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from accelerate.utils.memory import should_reduce_batch_size
 from transformers import (
@@ -100,7 +102,12 @@ def train_classifier(fitting: Fitting) -> Training:
     Raises TrainingError if the loss stops being a number or memory is short for a single example.
     """
     model, workdir, progress = fitting.model, fitting.workdir, fitting.progress
-    start = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    # Kept on disk rather than in memory: it is needed only if memory runs out.
+    start = workdir.with_name(f"{workdir.name}-start.pt")
+    alone = PartialState().num_processes == 1  # several would have to shrink their batches together
+    if alone:
+        workdir.mkdir(parents=True, exist_ok=True)
+        torch.save(model.state_dict(), start)
     notes: list[str] = []
     while True:
         trainer = _build(fitting)
@@ -114,7 +121,7 @@ def train_classifier(fitting: Fitting) -> Training:
                 trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
             break
         except Exception as error:
-            if not _out_of_memory(error) or trainer.accelerator.num_processes > 1:
+            if not (alone and _out_of_memory(error)):
                 raise
             if fitting.plan.device_batch == 1:
                 raise TrainingError(
@@ -127,7 +134,7 @@ def train_classifier(fitting: Fitting) -> Training:
         )
         progress.say(notes[-1])
         del trainer
-        model.load_state_dict(start)
+        model.load_state_dict(torch.load(start, weights_only=True))
         shutil.rmtree(workdir, ignore_errors=True)
     seconds = time.perf_counter() - began
     plan = fitting.plan
@@ -135,6 +142,10 @@ def train_classifier(fitting: Fitting) -> Training:
     rate = steps_run / plan.steps * plan.epochs * len(fitting.train.targets) / seconds
     evaluations = trainer.evaluations()
     history = [dict(entry) for entry in trainer.state.log_history]
+    trainer.accelerator.free_memory()  # the optimizer's state is twice the weights, and is held in a cycle
+    del trainer
+    gc.collect()
+    start.unlink(missing_ok=True)
     return Training(plan, fitting.hardware.precision, seconds, rate, history, evaluations, diagnose(evaluations), notes)
 
 

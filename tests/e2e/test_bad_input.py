@@ -168,6 +168,10 @@ def test_a_task_that_is_not_there_yet(refused) -> None:
     assert "task: translation is not available" in refused("--set", "task=translation")
 
 
+def test_a_tracker_that_is_not_there(refused) -> None:
+    assert "train.report_to: tracker 'wandbb' is not available" in refused("--set", "train.report_to=[wandbb]")
+
+
 def test_bf16_where_the_processor_does_not_compute_in_it(refused) -> None:
     from kit.training.hardware import computes_bf16
 

@@ -55,7 +55,7 @@ def build(parts, dropout=0.1):
     return build_classifier(parts[0], Head(LABELS, False), "pretrained", dropout=dropout)
 
 
-def train(parts, folder, model=None, section=None, **plan_changes):
+def train(parts, folder, model=None, section=None, hardware=FP32, **plan_changes):
     _, tokenizer, train_split, validation = parts
     section = section or SECTION
     plan = replace(make_plan(recipe(section), len(train_split.targets), 120), **plan_changes)
@@ -63,7 +63,7 @@ def train(parts, folder, model=None, section=None, **plan_changes):
     torch.manual_seed(1)
     done = train_classifier(
         Fitting(
-            model, tokenizer, TASK, train_split, validation, section, plan, FP32,
+            model, tokenizer, TASK, train_split, validation, section, plan, hardware,
             folder / "work", folder / "logs", Progress(quiet=True),
         )
     )  # fmt: skip
@@ -184,3 +184,16 @@ def test_best_weights_are_kept_when_asked_for(parts, tmp_path) -> None:
     logits = predict_logits(model, validation.encoded, tokenizer)
     assert TASK.scores(logits, validation.targets)["log_loss"] == pytest.approx(best, abs=1e-5)
     shutil.rmtree(tmp_path / "work")
+
+
+def test_bf16_trains_much_like_fp32(parts, tmp_path) -> None:
+    """Emulated where the processor lacks it, which is slow but the same arithmetic."""
+    section = changed(epochs=1)
+    losses = {}
+    for bf16 in (False, True):
+        hardware = Hardware("cpu", bf16, 2)
+        _, done = train(parts, tmp_path / str(bf16), build(parts, dropout=0.0), section, hardware)
+        losses[bf16] = [e.validation_loss for e in done.evaluations]
+        assert done.precision == hardware.precision
+    assert losses[True] == pytest.approx(losses[False], abs=0.03)
+    assert losses[True] != losses[False]
