@@ -100,14 +100,13 @@ def _model_rows(recipe: Recipe, data: Prepared, checkpoint: Checkpoint) -> list[
     if recipe.method == "probe":
         return rows
     plan = make_plan(recipe, len(encoded), budget)
-    rows.append(("training", f"{plan.steps} steps of {plan.batch_size} examples: {plan.epochs:g} epochs, "
-                             f"learning rate {plan.learning_rate:g}"))  # fmt: skip
-    rows.append(
-        (
-            "estimated time",
-            _duration(_seconds_a_step(recipe, model, encoded, tokenizer, plan, hardware.bf16) * plan.steps),
-        )
-    )
+    seconds = _seconds_a_step(recipe, model, encoded, tokenizer, plan, hardware.bf16) * plan.steps
+    steps = f"{plan.steps} steps of {plan.batch_size} examples: {plan.epochs:g} epochs"
+    rows.append(("training", f"{steps}, learning rate {plan.learning_rate:g}"))
+    if recipe.refits(budget) and len(data.validation):
+        rows.append(("then", "once more on the whole budget, validation examples included"))
+        seconds *= 2
+    rows.append(("estimated time", _duration(seconds)))
     return rows
 
 

@@ -17,7 +17,7 @@ _TOLERANCE = 0.02
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One pause of training: losses and main metric on validation examples and on as many training examples."""
+    """One pause of training: losses and main metric on validation examples and on a sample of training examples."""
 
     step: int
     train_loss: float

@@ -43,6 +43,7 @@ from kit.training.losses import supervised_contrastive
 from kit.training.plan import Plan
 from kit.training.progress import Progress
 
+_TRAIN_SAMPLE = 256  # training examples that each evaluation looks at, beside all validation examples
 _LOG_EVERY = 10  # steps between two logged training losses: frequent enough to catch NaN, rare enough to cost nothing
 
 
@@ -173,10 +174,10 @@ class KitTrainer(Trainer):
             self.last_save = time.monotonic()
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Loss and main metric on the validation examples and on as many training examples."""
+        """Loss and main metric on the validation examples and on a sample of training examples."""
         train, validation = self.fitting.train, self.fitting.validation
         # Evenly spaced training examples: the budget's order is stratified, so these are too.
-        count = min(len(train.targets), max(1, len(validation.targets)))
+        count = min(len(train.targets), _TRAIN_SAMPLE)
         seen = np.linspace(0, len(train.targets) - 1, count).astype(int)
         metrics = {
             **self._measure("train", Split(train.encoded.take(seen), train.targets[seen])),
