@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from kit.errors import KitError
-
-if TYPE_CHECKING:
-    from kit.record import Record
+from kit.terminal import (
+    exit_code_of,
+    input_lines,
+    located,
+    print_answers,
+    print_record,
+    print_table,
+    quiet_libraries,
+    summary,
+)
 
 app = typer.Typer(
     name="kit",
@@ -55,19 +59,19 @@ def finetune(
     from kit.recipe import load_recipe
 
     loaded = load_recipe(recipe, overrides or [])
-    _quiet_libraries()
+    quiet_libraries()
     from kit.finetune import finetune as run
 
-    with _located(recipe, overrides):
+    with located(recipe, overrides):
         record = run(loaded, force=force)
     if os.environ.get("RANK", "0") == "0":
-        _show_record(record, as_json)
+        print_record(record, as_json)
 
 
 @app.command()
 def evaluate(run: RunFolder, as_json: AsJson = False) -> None:
     """Load a run's model afresh, answer its test examples again, compare with the Record."""
-    _quiet_libraries()
+    quiet_libraries()
     from kit.evaluate import evaluate as run_evaluation
 
     found = run_evaluation(run)
@@ -79,7 +83,7 @@ def evaluate(run: RunFolder, as_json: AsJson = False) -> None:
         return
     percent = {"log_loss", "mae", "mcc"}
     rows = [(name, estimate.format(percent=name not in percent)) for name, estimate in found.metrics.items()]
-    _table(["metric", "value [95 % interval]"], rows)
+    print_table(["metric", "value [95 % interval]"], rows)
     count = found.record.content["data"]["sizes"]["test"]
     typer.echo(
         f"same answers as the Record on all {count} test examples "
@@ -97,7 +101,7 @@ def predict(
     file: Annotated[Path | None, typer.Option("--file", help="A file with one text (or JSON object) a line.")] = None,
 ) -> None:
     """Answer texts with a run's model, one JSON line each."""
-    _quiet_libraries()
+    quiet_libraries()
     from kit.errors import DataError
     from kit.predict import predict as run_prediction
     from kit.predict import read_texts
@@ -114,19 +118,12 @@ def predict(
         file = Path(texts[0])
     if file is None and texts:
         stream = [tuple(texts)] if len(columns) == 2 and len(texts) == 2 else list(texts)
-        _print_answers(run_prediction(run, stream))
+        print_answers(run_prediction(run, stream))
         return
     if file is None and sys.stdin.isatty():
         raise DataError("no text given", 'kit predict RUN "a text", kit predict RUN --file texts.txt, or pipe texts in')
-    try:
-        with _lines(file) as lines:
-            _print_answers(run_prediction(run, read_texts(lines, columns, str(file or "standard input"))))
-    except FileNotFoundError as error:
-        raise DataError(f"there is no file {file}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{file or 'standard input'} is not UTF-8 (byte {error.start})", "convert it, e.g. with iconv"
-        ) from error
+    with input_lines(file) as lines:
+        print_answers(run_prediction(run, read_texts(lines, columns, str(file or "standard input"))))
 
 
 @app.command()
@@ -158,12 +155,12 @@ def check(recipe: RecipePath, overrides: Overrides = None) -> None:
     from kit.recipe import load_recipe
 
     loaded = load_recipe(recipe, overrides or [])
-    _quiet_libraries()
+    quiet_libraries()
     from kit.check import check as preview
 
-    with _located(recipe, overrides):
+    with located(recipe, overrides):
         found = preview(loaded)
-    _table(["plan", str(recipe)], found.rows)
+    print_table(["plan", str(recipe)], found.rows)
     for warning in found.warnings:
         typer.echo(f"data: {warning}")
 
@@ -189,7 +186,7 @@ def list_runs(
         raise RecordError(f"there is no folder {runs}", "`kit finetune RECIPE` makes the first run")
     records, problems = list_records(runs)
     if as_json:
-        typer.echo(json.dumps([_summary(record) for record in records]))
+        typer.echo(json.dumps([summary(record) for record in records]))
     else:
         rows = [
             (
@@ -203,7 +200,7 @@ def list_runs(
             )
             for record in records
         ]
-        _table(["run", "method", "checkpoint", "budget", "metric", "value [95 % interval]", "time"], rows)
+        print_table(["run", "method", "checkpoint", "budget", "metric", "value [95 % interval]", "time"], rows)
     for problem in problems:
         typer.echo(f"left out: {problem}", err=True)
 
@@ -213,110 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if "--debug" in arguments:  # accepted anywhere, because it is added after something went wrong
         arguments = ["--debug", *[argument for argument in arguments if argument != "--debug"]]
-    sys.exit(_guard(lambda: app(arguments, standalone_mode=True)))
-
-
-def _guard(command: Callable[[], object]) -> int:
-    try:
-        command()
-    except KitError as error:
-        if os.environ.get("KIT_DEBUG"):
-            raise
-        if os.environ.get("RANK", "0") == "0":
-            typer.echo(f"error: {error}", err=True)
-        return error.exit_code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        typer.echo("interrupted: the same command continues from the last checkpoint", err=True)
-        return 130
-    except Exception as error:
-        if os.environ.get("KIT_DEBUG"):
-            raise
-        line = str(error).strip().splitlines()
-        typer.echo(f"error: {type(error).__name__}: {line[0] if line else ''}", err=True)
-        typer.echo("  this was not foreseen; `--debug` shows where it happened", err=True)
-        return 1
-    return 0
-
-
-@contextmanager
-def _located(recipe: Path, overrides: Sequence[str] | None) -> Iterator[None]:
-    """Put the file and line (or the --set) of the key that an error speaks of before its message."""
-    try:
-        yield
-    except KitError as error:
-        key = re.match(
-            r"((?:task|method|metric|runs|(?:data|model|train|lora|probe|tfidf)\.[a-z_.]+)): ", error.message
-        )
-        if key:
-            from kit.recipe.load import locate
-
-            error.message = f"{locate(recipe, overrides or (), key[1])}: {error.message}"
-        raise
-
-
-def _quiet_libraries() -> None:
-    """Keep the libraries' notices off the terminal: what matters of them kit says itself."""
-    import logging
-    import warnings
-
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if not os.environ.get("KIT_DEBUG"):
-        warnings.filterwarnings("ignore")
-        logging.disable(logging.WARNING)
-
-
-def _lines(file: Path | None):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    from contextlib import nullcontext
-
-    if file is None:
-        sys.stdin.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
-        return nullcontext(sys.stdin)
-    return file.open(encoding="utf-8")
-
-
-def _print_answers(answers) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
-    for answer in answers:
-        typer.echo(json.dumps(answer, ensure_ascii=False))
-
-
-def _show_record(record: Record, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(_summary(record)))
-    else:
-        _table(["", ""], record.rows(), header=False)
-
-
-def _summary(record: Record) -> dict[str, object]:
-    content = record.content
-    return {
-        "id": record.id,
-        "folder": str(record.folder),
-        "method": content["method"],
-        "checkpoint": (content["checkpoint"] or {}).get("name"),
-        "budget": content["data"]["sizes"]["budget"],
-        "main_metric": record.main_metric,
-        "metrics": content["metrics"],
-        "seconds": content["seconds"]["total"],
-    }
-
-
-def _table(columns: list[str], rows: Sequence[Sequence[str]], header: bool = True) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*columns, box=box.SIMPLE_HEAD if header else box.SIMPLE, show_header=header, pad_edge=False)
-    for row in rows:
-        table.add_row(*[Text(cell) for cell in row])
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=200)
-    console.print(table)
+    sys.exit(exit_code_of(lambda: app(arguments, standalone_mode=True)))
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ from kit.models.checkpoint import Checkpoint
 from kit.models.predictor import Predictor
 from kit.recipe import Recipe
 from kit.tasks import Task
+from kit.training.fitting import Training
 from kit.training.hardware import Hardware
 from kit.training.progress import Progress
-from kit.training.trainer import Training
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kit.data.encode import encode
 from kit.methods.base import Job
-from kit.methods.linear import Linear, choose_c, fit_linear
+from kit.methods.linear import DEFAULT_C, Linear, choose_c, fit_linear
 from kit.models.inference import embed
 from kit.models.load import load_tokenizer
 from kit.models.predictor import TransformerPredictor
-from kit.training.trainer import Split
+from kit.training.fitting import Split
 
 # A head that fits the training examples all too well leaves the encoder no gradient: as a start, less is more.
 START_C = 10.0
@@ -69,29 +69,32 @@ def new_predictor(job: Job, model: PreTrainedModel, tokenizer: PreTrainedTokeniz
     return TransformerPredictor(model, tokenizer, job.recipe.data.max_length, job.checkpoint.tokenizer_sha256)
 
 
-def fit_head(job: Job, model: PreTrainedModel, budget: EncodedBudget, refit: bool) -> Linear:
-    """Logistic regression on the model's text vectors.
+def start_head(job: Job, model: PreTrainedModel, budget: EncodedBudget) -> Linear:
+    """Logistic regression on the model's text vectors as a start for fine-tuning."""
+    vectors, targets = _vectors(model, budget, budget.train.joined(budget.names))
+    return fit_linear(vectors, targets, len(job.task.labels), job.recipe.probe.C or START_C)
 
-    The names of the labels count as one example each: on BANKING77 with 5 labels a class that is worth 2.5 points, with
-    10 labels 0.5.
-    refit: the head is the result, not a start: choose C on the validation examples, then fit on them as well.
+
+def fit_probe(job: Job, model: PreTrainedModel, budget: EncodedBudget) -> Linear:
+    """Logistic regression on the model's text vectors as a result.
+
+    C is chosen on the validation examples, on which it is then fitted as well. The names of the labels count as one
+    example each: on BANKING77 with 5 labels a class that is worth 2.5 points, with 10 labels 0.5.
     """
     labels = len(job.task.labels)
-    fitted_on = budget.train.joined(budget.names)
-    vectors, targets = embed(model, fitted_on.encoded, budget.tokenizer), fitted_on.targets
-    chosen = job.recipe.probe.C or (None if refit else START_C)
-    held_out = budget.validation
-    outside = embed(model, held_out.encoded, budget.tokenizer) if len(held_out.targets) else vectors[:0]
-    if chosen is None:
-        chosen = choose_c(
-            lambda c: fit_linear(vectors, targets, labels, c),
-            outside,
-            lambda logits: job.task.scores(logits, held_out.targets)["log_loss"],
-            len(outside),
-        )
-    if refit and len(outside):
-        vectors, targets = np.concatenate([vectors, outside]), np.concatenate([targets, held_out.targets])
-    return fit_linear(vectors, targets, labels, chosen)
+    vectors, targets = _vectors(model, budget, budget.train.joined(budget.names))
+    if not len(budget.validation.targets):
+        return fit_linear(vectors, targets, labels, job.recipe.probe.C or DEFAULT_C)
+    held_out, truth = _vectors(model, budget, budget.validation)
+    chosen = job.recipe.probe.C or choose_c(
+        lambda c: fit_linear(vectors, targets, labels, c),
+        lambda fitted: job.task.scores(fitted.logits(held_out), truth)["log_loss"],
+    )
+    return fit_linear(np.concatenate([vectors, held_out]), np.concatenate([targets, truth]), labels, chosen)
+
+
+def _vectors(model: PreTrainedModel, budget: EncodedBudget, split: Split) -> tuple[np.ndarray, np.ndarray]:
+    return embed(model, split.encoded, budget.tokenizer), split.targets
 
 
 def set_head(model: PreTrainedModel, head: Linear) -> None:

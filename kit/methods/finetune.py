@@ -15,10 +15,11 @@ from accelerate import PartialState
 from transformers import PreTrainedModel
 
 from kit.methods.base import Fitted, Job
-from kit.methods.encoder import EncodedBudget, encode_budget, fit_head, new_predictor, set_head
+from kit.methods.encoder import EncodedBudget, encode_budget, new_predictor, set_head, start_head
 from kit.models.load import Head, Init, build_classifier, resolve_pooling
+from kit.training.fitting import Fitting, Training
 from kit.training.plan import make_plan
-from kit.training.trainer import Fitting, Training, train_classifier
+from kit.training.trainer import train_classifier
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def _train(job: Job, init: Init, adapt: Callable[[PreTrainedModel], PreTrainedMo
     settings: dict[str, Any] = {"head": "random", "device": job.hardware.device}
     pooled = resolve_pooling(job.checkpoint.folder, recipe.model.pooling) is not None
     if pooled and (recipe.train.head == "probe" or (recipe.train.head == "auto" and init == "pretrained")):
-        start = fit_head(job, model, budget, refit=False)
+        start = start_head(job, model, budget)
         set_head(model, start)
         settings |= {"head": "probe", "head_C": start.C}
         train = budget.train.joined(budget.names)

@@ -58,21 +58,14 @@ def fit_linear(features: Features, targets: np.ndarray, labels: int, C: float) -
     return Linear(weights, bias, C)
 
 
-def choose_c(
-    fit: Callable[[float], Linear],
-    validation: Features,
-    log_loss: Callable[[np.ndarray], float],
-    rows: int,
-) -> float:
-    """The C of the grid with the lowest loss on validation examples; the default where there are none.
+def choose_c(fit: Callable[[float], Linear], loss: Callable[[Linear], float]) -> float:
+    """The C of the grid whose fit has the lowest loss.
 
-    fit: fits on the training examples. log_loss: of logits (rows, labels) on the validation examples.
+    fit: fits on the training examples. loss: of a fit, on the validation examples.
     """
-    if rows == 0:
-        return DEFAULT_C
-    losses = []
+    losses: list[float] = []
     for candidate in GRID:
-        losses.append(log_loss(fit(candidate).logits(validation)))
+        losses.append(loss(fit(candidate)))
         if len(losses) > 1 and losses[-1] > losses[-2]:  # the loss is unimodal in C: past its lowest point, stop
             break
     return GRID[int(np.argmin(losses))]

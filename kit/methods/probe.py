@@ -9,7 +9,7 @@ import torch
 from accelerate import PartialState
 
 from kit.methods.base import Fitted, Job
-from kit.methods.encoder import encode_budget, fit_head, new_predictor, set_head
+from kit.methods.encoder import encode_budget, fit_probe, new_predictor, set_head
 from kit.models.load import Head, build_classifier, resolve_pooling
 
 
@@ -29,7 +29,7 @@ class Probe:
             pooling = "mean"  # without a declared pooling, the mean of all tokens is the safest text vector
         head = Head(job.task.labels, job.task.multi_label)
         model = build_classifier(job.checkpoint, head, "pretrained", pooling).to(PartialState().device)
-        fitted = fit_head(job, model, budget, refit=True)
+        fitted = fit_probe(job, model, budget)
         set_head(model, fitted)
         settings = {"C": fitted.C, "pooling": pooling, "device": job.hardware.device}
         return Fitted(new_predictor(job, model, budget.tokenizer), None, settings, budget.truncation)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from sklearn.feature_extraction.text import TfidfVectorizer
 
 from kit.errors import DataError
 from kit.methods.base import Fitted, Job
-from kit.methods.linear import choose_c, fit_linear
+from kit.methods.linear import DEFAULT_C, choose_c, fit_linear
 from kit.models.tfidf import TfidfPredictor, join_pairs, new_vectoriser
 
 
@@ -22,24 +23,21 @@ class Tfidf:
         labels = len(task.labels)
         train_texts, held_out_texts = join_pairs(data.train.texts), join_pairs(data.validation.texts)
         targets, held_out = data.targets(data.train), data.targets(data.validation)
-        C = settings.C  # noqa: N806
-        if C is None:
+        chosen = settings.C or DEFAULT_C
+        if settings.C is None and held_out_texts:
             vectoriser = self._fit_words(job, train_texts)
-            features = vectoriser.transform(train_texts)
-            outside = vectoriser.transform(held_out_texts) if held_out_texts else features[:0]
-            C = choose_c(  # noqa: N806
+            features, outside = vectoriser.transform(train_texts), vectoriser.transform(held_out_texts)
+            chosen = choose_c(
                 lambda c: fit_linear(features, targets, labels, c),
-                outside,
-                lambda logits: task.scores(logits, held_out)["log_loss"],
-                len(held_out_texts),
+                lambda fitted: task.scores(fitted.logits(outside), held_out)["log_loss"],
             )
         texts = train_texts + held_out_texts
         vectoriser = self._fit_words(job, texts)
-        linear = fit_linear(vectoriser.transform(texts), np.concatenate([targets, held_out]), labels, C)
+        linear = fit_linear(vectoriser.transform(texts), np.concatenate([targets, held_out]), labels, chosen)
         predictor = TfidfPredictor(vectoriser, linear.weights, linear.bias, task.labels)
-        return Fitted(predictor, None, {"C": C, "features": len(vectoriser.vocabulary_)})
+        return Fitted(predictor, None, {"C": chosen, "features": len(vectoriser.vocabulary_)})
 
-    def _fit_words(self, job: Job, texts: list[str]):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    def _fit_words(self, job: Job, texts: list[str]) -> TfidfVectorizer:
         settings = job.recipe.tfidf
         try:
             return new_vectoriser(settings.ngrams, settings.max_features).fit(texts)

@@ -12,7 +12,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,6 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from accelerate.utils.memory import should_reduce_batch_size
 from transformers import (
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
     PrinterCallback,
     Trainer,
     TrainerCallback,
@@ -31,69 +29,17 @@ from transformers import (
 )
 
 from kit.data.batching import EncodedDataset, LengthSampler
-from kit.data.encode import Encoded
 from kit.errors import TrainingError
 from kit.models.inference import predict_logits
 from kit.models.load import quiet
-from kit.recipe import TrainSection
 from kit.tasks.base import Task
-from kit.training.diagnosis import Diagnosis, Evaluation, diagnose
-from kit.training.hardware import Hardware
+from kit.training.diagnosis import Evaluation, diagnose
+from kit.training.fitting import Fitting, Split, Training
 from kit.training.losses import supervised_contrastive
 from kit.training.plan import Plan
-from kit.training.progress import Progress
 
 _TRAIN_SAMPLE = 256  # training examples that each evaluation looks at, beside all validation examples
 _LOG_EVERY = 10  # steps between two logged training losses: frequent enough to catch NaN, rare enough to cost nothing
-
-
-@dataclass(frozen=True)
-class Split:
-    """Encoded texts with their targets: (n,) class indices or (n, labels) zeros and ones."""
-
-    encoded: Encoded
-    targets: np.ndarray
-
-    def joined(self, other: Split) -> Split:
-        """The examples of both, these first."""
-        if not len(other.targets):
-            return self
-        return Split(self.encoded.joined(other.encoded), np.concatenate([self.targets, other.targets]))
-
-
-@dataclass(frozen=True)
-class Training:
-    """What a training run did: its plan, losses by step, speed, and how it ended."""
-
-    plan: Plan
-    precision: str
-    seconds: float
-    samples_per_second: float
-    history: list[dict[str, float]]
-    evaluations: list[Evaluation]
-    diagnosis: Diagnosis
-    notes: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Fitting:
-    """Everything a training run is made from.
-
-    workdir: holds checkpoints; a run that was killed is continued from the last whole one found there.
-    logs: for the trackers' files.
-    """
-
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    task: Task
-    train: Split
-    validation: Split
-    section: TrainSection
-    plan: Plan
-    hardware: Hardware
-    workdir: Path
-    logs: Path
-    progress: Progress
 
 
 def train_classifier(fitting: Fitting) -> Training:

@@ -18,10 +18,11 @@ from kit.recipe import Recipe
 from kit.recipe.schema import ModelSection, TrainSection
 from kit.tasks.classification import Classification
 from kit.training import trainer as trainer_module
+from kit.training.fitting import Fitting, Split
 from kit.training.hardware import Hardware
 from kit.training.plan import make_plan
 from kit.training.progress import Progress
-from kit.training.trainer import Fitting, Split, last_whole_checkpoint, train_classifier
+from kit.training.trainer import last_whole_checkpoint, train_classifier
 
 LABELS = ("negative", "positive")
 TASK = Classification("classification", LABELS, False, False, "accuracy")

@@ -1,0 +1,139 @@
+"""How the command line speaks: tables, JSON lines, and errors that people can act on.
+
+Knows the terminal and exit codes. Knows nothing of what the commands do.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import typer
+
+from kit.errors import DataError, KitError
+
+if TYPE_CHECKING:
+    from kit.record import Record
+
+
+def exit_code_of(command: Callable[[], object]) -> int:
+    """Run a command; tell people what went wrong, and return 0 ok, 1 failure while running, 2 bad input, 130 Ctrl-C."""
+    try:
+        command()
+    except KitError as error:
+        _tell(str(error))
+        return error.exit_code
+    except BrokenPipeError:  # `kit predict ... | head` is no failure
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        _tell("interrupted\n  the same command continues from the last checkpoint")
+        return 130
+    except Exception as error:
+        line = str(error).strip().splitlines()
+        _tell(f"{type(error).__name__}: {line[0] if line else ''}\n  not foreseen; `--debug` shows where it happened")
+        return 1
+    return 0
+
+
+def _tell(message: str) -> None:
+    if os.environ.get("KIT_DEBUG"):
+        traceback.print_exc()
+    if os.environ.get("RANK", "0") == "0":  # one process speaks for all
+        typer.echo(f"error: {message}", err=True)
+
+
+@contextmanager
+def located(recipe: Path, overrides: Sequence[str] | None) -> Iterator[None]:
+    """Put the file and line (or the --set) of the key that an error speaks of before its message."""
+    try:
+        yield
+    except KitError as error:
+        key = re.match(
+            r"((?:task|method|metric|runs|(?:data|model|train|lora|probe|tfidf)\.[a-z_.]+)): ", error.message
+        )
+        if key:
+            from kit.recipe.load import locate
+
+            error.message = f"{locate(recipe, overrides or (), key[1])}: {error.message}"
+        raise
+
+
+def quiet_libraries() -> None:
+    """Keep the libraries' notices off the terminal: what matters of them kit says itself."""
+    import logging
+    import warnings
+
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if not os.environ.get("KIT_DEBUG"):
+        warnings.filterwarnings("ignore")
+        logging.disable(logging.WARNING)
+
+
+@contextmanager
+def input_lines(file: Path | None) -> Iterator[IO[str]]:
+    """Lines of a UTF-8 file, or of standard input. Raises DataError if it is not there or not UTF-8."""
+    name = str(file or "standard input")
+    try:
+        with file.open("rb") if file else nullcontext(sys.stdin.buffer) as stream:
+            yield io.TextIOWrapper(stream, encoding="utf-8")
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise DataError(f"there is no file {name}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{name} is not UTF-8 (byte 0x{error.object[error.start]:02x})", "convert it, e.g. with iconv"
+        ) from error
+
+
+def print_answers(answers: Iterable[dict[str, Any]]) -> None:
+    """One JSON object a line."""
+    for answer in answers:
+        typer.echo(json.dumps(answer, ensure_ascii=False))
+
+
+def print_record(record: Record, as_json: bool) -> None:
+    """The Record as a table, or as one line of JSON."""
+    if as_json:
+        typer.echo(json.dumps(summary(record)))
+    else:
+        print_table(["", ""], record.rows(), header=False)
+
+
+def summary(record: Record) -> dict[str, object]:
+    """What scripts want to know of a Record."""
+    content = record.content
+    return {
+        "id": record.id,
+        "folder": str(record.folder),
+        "method": content["method"],
+        "checkpoint": (content["checkpoint"] or {}).get("name"),
+        "budget": content["data"]["sizes"]["budget"],
+        "main_metric": record.main_metric,
+        "metrics": content["metrics"],
+        "seconds": content["seconds"]["total"],
+    }
+
+
+def print_table(columns: list[str], rows: Sequence[Sequence[str]], header: bool = True) -> None:
+    """A plain table, as wide as the terminal; wide enough for any line where there is none."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns, box=box.SIMPLE_HEAD if header else box.SIMPLE, show_header=header, pad_edge=False)
+    for row in rows:
+        table.add_row(*[Text(cell) for cell in row])
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=200)
+    console.print(table)
