@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import torch
+from accelerate import PartialState
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kit.data.encode import encode
@@ -80,9 +80,8 @@ def load_predictor(folder: Path) -> Predictor:
     if not (folder / "config.json").is_file():
         raise ModelError(f"{folder} holds no model that kit can load")
     model = load_classifier(folder)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model.to(PartialState().device)
     tokenizer = load_tokenizer(folder)
-    model.to(torch.device(device))  # type: ignore[arg-type]
     return TransformerPredictor(model, tokenizer, tokenizer.model_max_length)
 
 
