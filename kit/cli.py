@@ -115,11 +115,13 @@ def predict(
         and texts[0].endswith((".txt", ".jsonl", ".json"))
         and Path(texts[0]).is_file()
     ):
-        file = Path(texts[0])
+        file, texts = Path(texts[0]), None
     if file is None and texts:
         stream = [tuple(texts)] if len(columns) == 2 and len(texts) == 2 else list(texts)
         print_answers(run_prediction(run, stream))
         return
+    if file is not None and texts:
+        raise DataError("texts and --file exclude each other", "give one of them")
     if file is None and sys.stdin.isatty():
         raise DataError("no text given", 'kit predict RUN "a text", kit predict RUN --file texts.txt, or pipe texts in')
     with input_lines(file) as lines:

@@ -76,11 +76,14 @@ def publish(draft: Path, final: Path) -> None:
 
 def require_space(folder: Path, needed_bytes: int) -> None:
     """Create `folder` and raise OutputError if it cannot be written to or its disk lacks `needed_bytes`."""
-    with writing_to(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-        free = shutil.disk_usage(folder).free
+    try:
+        with writing_to(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+            free = shutil.disk_usage(folder).free
+    except FileNotFoundError as error:  # what /proc and its like answer
+        raise OutputError(f"cannot write to {folder}: it cannot be made", "choose another folder") from error
     if free < needed_bytes:
         raise OutputError(
             f"cannot write to {folder}: a run needs about {needed_bytes / 1e6:.0f} MB, {free / 1e6:.0f} MB are free",

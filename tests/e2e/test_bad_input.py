@@ -155,8 +155,9 @@ def test_no_network_and_a_hub_id(refused, override, key) -> None:
     assert key in message and "Hub" in message
 
 
-def test_a_runs_folder_that_cannot_be_written(refused) -> None:
-    assert "cannot write to" in refused("--set", "runs=/sys/kit-runs")
+@pytest.mark.parametrize("runs", ["/sys/kit-runs", "/proc/kit-runs"])
+def test_a_runs_folder_that_cannot_be_written(refused, runs) -> None:
+    assert f"cannot write to {runs}" in refused("--set", f"runs={runs}")
 
 
 def test_a_runs_folder_that_is_a_file(refused) -> None:
@@ -238,3 +239,5 @@ def test_predicting_a_file_that_is_not_there(kit, folder) -> None:
     (run,) = [path for path in Path("runs").iterdir() if not path.name.startswith(".")]
     done = kit("predict", run, "--file", "nothing.txt")
     assert (done.code, "there is no file nothing.txt" in done.err) == (2, True)
+    done = kit("predict", run, "--file", "data.csv", "a text")
+    assert (done.code, "exclude each other" in done.err) == (2, True)
