@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from kit.errors import DataError, VerificationError
+from kit.errors import DataError, RecordError, VerificationError
 from kit.measurement.intervals import Estimate
 from kit.record import Record
 
 TOLERANCE = 1e-3  # a logit on other hardware or another number of threads; the same machine gives below 1e-5
+_ROUNDING = 1e-6  # of a metric computed twice from the same numbers
 
 
 @dataclass(frozen=True)
@@ -56,4 +57,12 @@ def evaluate(folder: str | Path) -> Evaluation:
             "the model or a library changed since; compare record.json's versions with `pip list`",
         )
     task = task_for(recipe, record.labels)
-    return Evaluation(record, task.estimates(logits, data.targets(data.test)), difference)
+    targets = data.targets(data.test)
+    for name, value in task.scores(stored.logits, targets).items():
+        if abs(value - record.metrics[name].value) > _ROUNDING:
+            raise RecordError(
+                f"{record.folder} is damaged: record.json says {name} {record.metrics[name].value:.6g}, "
+                f"its predictions give {value:.6g}",
+                "run it again with --force",
+            )
+    return Evaluation(record, task.estimates(logits, targets), difference)

@@ -90,8 +90,13 @@ class Record:
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe as it was run, every default filled in."""
-        return Recipe.model_validate(self.content["recipe"])
+        """The recipe as it was run, every default filled in. Raises RecordError if it was changed into no recipe."""
+        try:
+            return Recipe.model_validate(self.content["recipe"])
+        except ValueError as error:
+            raise RecordError(
+                f"{self.folder} is damaged: its recipe is not valid", "run it again with --force"
+            ) from error
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -71,3 +71,17 @@ def test_html_escapes_what_comes_from_the_data(copy) -> None:
     content["data"]["description"] = "<script>alert(1)</script>"
     (copy / "record.json").write_text(json.dumps(content))
     assert "<script>" not in Record.read(copy)._repr_html_()
+
+
+def test_a_recipe_or_a_metric_changed_by_hand_is_noticed(copy, kit) -> None:
+    text = (copy / "record.json").read_text()
+    content = json.loads(text)
+    content["recipe"]["task"] = "zzz"
+    (copy / "record.json").write_text(json.dumps(content))
+    done = kit("evaluate", copy)
+    assert (done.code, "its recipe is not valid" in done.err) == (2, True)
+    content = json.loads(text)
+    content["metrics"]["accuracy"]["value"] = 0.99
+    (copy / "record.json").write_text(json.dumps(content))
+    done = kit("evaluate", copy)
+    assert (done.code, "record.json says accuracy 0.99, its predictions give" in done.err) == (2, True)
