@@ -4,7 +4,7 @@ Same data, checkpoint, epochs and number of examples; each run is a process of i
 that a noisy machine hits both alike. Prints samples/s, accuracy and peak memory of each, the ratio, and how much of the
 machine's matrix-product peak kit's model arithmetic uses.
 
-    python benchmarks/finetune.py [--examples 1000] [--epochs 2] [--seeds 3]
+    python benchmarks/finetune.py [--examples 2000] [--epochs 1] [--seeds 3]
 """
 
 from __future__ import annotations
@@ -152,8 +152,8 @@ def child(side: str, arguments: argparse.Namespace, seed: int) -> dict[str, floa
 def main() -> None:
     """Alternate the two sides over the seeds and print the comparison."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--examples", type=int, default=1000)
-    parser.add_argument("--epochs", type=float, default=2)
+    parser.add_argument("--examples", type=int, default=2000)
+    parser.add_argument("--epochs", type=float, default=1)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--side", choices=["peer", "kit"])
     parser.add_argument("--seed", type=int, default=0)
