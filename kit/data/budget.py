@@ -69,10 +69,13 @@ def nested_budget(
     return order[:size]
 
 
-def hold_out(labels: Sequence[int] | np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+def hold_out(
+    labels: Sequence[int] | np.ndarray, share: float, most: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Split a budget into training and validation positions; about `share` of it is validation.
 
-    labels: (n,) class index of the budget's examples, in budget order. share: 0 or more, below 1.
+    labels: (n,) class index of the budget's examples, in budget order. share: 0 or more, below 1. most: examples to
+    hold out at the most, the first ones in budget order; None for no limit.
     Stratified; the first example of each class always trains. Whether an example is held out depends only on which
     class it is of, the how-manieth of that class it is, and the order in which classes appear: so training and
     validation examples of a budget stay what they are in any larger one.
@@ -87,8 +90,8 @@ def hold_out(labels: Sequence[int] | np.ndarray, share: float) -> tuple[np.ndarr
     due = np.floor((rank + 1) * share + phase + _EPSILON)
     before = np.floor(rank * share + phase + _EPSILON)
     before[rank == 1] = 0  # what was due at the first member, which always trains, falls to the second
-    held = (due > before) & (rank > 0)
-    return np.flatnonzero(~held), np.flatnonzero(held)
+    held = np.flatnonzero((due > before) & (rank > 0))[:most]
+    return np.setdiff1d(np.arange(len(classes)), held), held
 
 
 def split_off(labels: Sequence[int] | np.ndarray, size: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

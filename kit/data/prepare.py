@@ -14,7 +14,7 @@ from kit.data.budget import hold_out, keep_covered, nested_budget, primary_class
 from kit.data.examples import Examples
 from kit.data.labels import encode_labels
 from kit.data.sources import Splits, load_splits
-from kit.recipe.schema import DataSection
+from kit.recipe.schema import VALIDATION_MOST, VALIDATION_SHARE, DataSection
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,10 @@ def prepare(data: DataSection, seed: int) -> Prepared:
     classes = primary_class(targets) if data.multi_label else targets
     several = targets if data.multi_label else None
     order = nested_budget(classes, data.budget, seed, several, data.sampling == "balanced")
-    kept, held = hold_out(classes[order], data.validation)
+    if data.validation is None:
+        kept, held = hold_out(classes[order], VALIDATION_SHARE, VALIDATION_MOST)
+    else:
+        kept, held = hold_out(classes[order], data.validation)
     if data.multi_label:
         kept, held = keep_covered(targets[order], kept, held)
     train, validation = splits.train.take(order[kept]), splits.train.take(order[held])

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 
 from kit.methods.base import Fitted, Job
 from kit.methods.encoder import EncodedBudget, encode_budget, new_predictor, set_head, start_head
-from kit.models.load import Head, Init, build_classifier, resolve_pooling
+from kit.models.load import Head, Init, build_classifier, freeze_embeddings, resolve_pooling
 from kit.training.fitting import Fitting, Training
 from kit.training.plan import make_plan
 from kit.training.trainer import train_classifier
@@ -84,7 +84,10 @@ def _train(job: Job, init: Init, adapt: Callable[[PreTrainedModel], PreTrainedMo
         set_head(model, start)
         settings |= {"head": "probe", "head_C": start.C}
         train = budget.train.joined(budget.names)
+    if recipe.freezes_embeddings():
+        freeze_embeddings(model)
     adapted = adapt(model)
+    settings["trained_parameters"] = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
     fitting = Fitting(
         model=adapted,
         tokenizer=budget.tokenizer,

@@ -35,7 +35,6 @@ class Lora:
         """Train adapters and head, merge them, and prove that merging changed no answer."""
         done = train_on_budget(job, "pretrained", lambda model: add_adapters(model, job.recipe.lora))
         wrapped, budget, settings = done.model, done.budget, done.settings
-        settings["trained_parameters"] = sum(p.numel() for p in wrapped.parameters() if p.requires_grad)
         sample = budget.train.encoded.take(np.arange(min(64, len(budget.train.targets))))
         before = predict_logits(wrapped, sample, budget.tokenizer)
         adapter = job.workdir / ADAPTER

@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerBase
 from kit.data.batching import EncodedDataset, sorted_batches
 from kit.data.encode import Encoded
 
-_BATCH_TOKENS = {"cpu": 2_048, "mps": 16_384, "cuda": 65_536}
+_BATCH_TOKENS = {"cpu": 1_024, "mps": 16_384, "cuda": 65_536}
 
 Batch = dict[str, torch.Tensor]
 

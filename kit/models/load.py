@@ -105,6 +105,12 @@ def resolve_pooling(folder: Path, pooling: str) -> tuple[str, bool] | None:
     return pooling, bool(declared and declared[1])
 
 
+def freeze_embeddings(model: PreTrainedModel) -> None:
+    """Take the encoder's embedding layer (its tables, and what normalises their sum) out of training."""
+    layer = getattr(model.base_model, "embeddings", None) or model.get_input_embeddings()
+    layer.requires_grad_(False)
+
+
 def load_classifier(folder: Path) -> PreTrainedModel:
     """A classifier that kit saved, in float32 and in evaluation mode. Raises ModelError if it is damaged."""
     try:

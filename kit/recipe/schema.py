@@ -41,6 +41,8 @@ EPOCHS = {"finetune": (3, 8), "lora": (4, 12), "scratch": (8, 40)}
 # Up to this many labels, accuracy is worth more than time: dropout, small batches, and training a second time
 # with the validation examples.
 SMALL_BUDGET = 1_000
+# Held out unless `data.validation` says otherwise: this share of the budget, and no more examples than this.
+VALIDATION_SHARE, VALIDATION_MOST = 0.1, 500
 
 
 def _members(annotation: Any) -> set[Any]:
@@ -100,8 +102,9 @@ class DataSection(Section):
     """Labelled examples the run may look at, validation included. All, if absent."""
     sampling: Literal["proportional", "balanced"] = "proportional"
     """Classes in the budget: in the proportions of the data, or as many of each as there are to be had."""
-    validation: Annotated[float, Field(ge=0, lt=0.9)] = 0.1
-    """Share of the budget that is kept out of training to select and to diagnose on."""
+    validation: Annotated[float, Field(ge=0, lt=0.9)] | None = None
+    """Share of the budget that is kept out of training to select and to diagnose on; by default a tenth, but no more
+    than 500 examples, since a label is worth more in training."""
     max_length: Annotated[int, Field(ge=4, le=8192)] = 128
     """Longest text in tokens; longer ones are cut, and the share of those is reported."""
 
@@ -165,6 +168,9 @@ class TrainSection(Section):
     head: Literal["auto", "probe", "random"] = "auto"
     """Start of the classification head: the probe's logistic regression (`auto` where the method and
     pooling allow it), or random weights."""
+    freeze_embeddings: bool | None = None
+    """Keep the token embeddings as they are, which saves memory and time and leaves the words that the budget does not
+    show in their places; by default where they are pretrained."""
     label_names: bool = True
     """Learn from the names of the labels too, as one more example each, where all of them read like words: by the
     probe, and by fine-tuning that starts from its head."""
@@ -284,6 +290,11 @@ class Recipe(Section):
         """Weight of the contrastive loss: the recipe's, or the method's default."""
         given = self.train.contrastive
         return CONTRASTIVE.get(self.method, 0.0) if given is None else given
+
+    def freezes_embeddings(self) -> bool:
+        """Whether the token embeddings stay as they are: the recipe's word, or where they are pretrained."""
+        given = self.train.freeze_embeddings
+        return self.method != "scratch" if given is None else given
 
     def refits(self, budget: int) -> bool:
         """Whether a run on `budget` labels trains again on all of them: the recipe's word, or where it pays most."""

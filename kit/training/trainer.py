@@ -12,6 +12,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from kit.data.batching import EncodedDataset, LengthSampler
+from kit.data.batching import EncodedDataset, LengthSampler, split_batch
 from kit.errors import TrainingError
 from kit.models.inference import predict_logits
 from kit.models.load import quiet
@@ -40,6 +41,9 @@ from kit.training.plan import Plan
 
 _TRAIN_SAMPLE = 256  # training examples that each evaluation looks at, beside all validation examples
 _LOG_EVERY = 10  # steps between two logged training losses: frequent enough to catch NaN, rare enough to cost nothing
+
+# Padded tokens in one forward and backward pass. On a CPU more do not compute faster, and take 0.17 MB each for MiniLM.
+_PASS_TOKENS = {"cpu": 1_024, "mps": 16_384, "cuda": 65_536}
 
 
 def train_classifier(fitting: Fitting) -> Training:
@@ -110,6 +114,17 @@ class KitTrainer(Trainer):
         group = self.accelerator.num_processes * self.args.gradient_accumulation_steps
         lengths = self.dataset.encoded.lengths
         return LengthSampler(lengths, self.args.per_device_train_batch_size, group, self.fitting.section.seed)
+
+    def training_step(
+        self, model: torch.nn.Module, inputs: dict[str, torch.Tensor], num_items_in_batch: Any = None
+    ) -> torch.Tensor:
+        """Loss and gradients of one batch, in passes that bound the memory of what backward needs."""
+        passes = split_batch(inputs, _PASS_TOKENS[self.args.device.type])
+        loss = torch.zeros((), device=self.args.device)
+        for index, part in enumerate(passes, start=1):
+            with nullcontext() if index == len(passes) else self.accelerator.no_sync(model):
+                loss += super().training_step(model, part, num_items_in_batch)
+        return loss
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         """Save unless the last checkpoint is younger than the recipe's interval; the first process decides for all."""

@@ -1,6 +1,6 @@
 import numpy as np
 
-from kit.data.batching import EncodedDataset, LengthSampler, sorted_batches
+from kit.data.batching import EncodedDataset, LengthSampler, sorted_batches, split_batch
 from kit.data.encode import Encoded
 
 LENGTHS = np.random.default_rng(0).integers(3, 60, 997)
@@ -59,3 +59,14 @@ def test_prediction_batches_cover_all_and_respect_the_token_limit() -> None:
     assert all(len(b) * LENGTHS[b].max() <= 256 for b in batches)
     assert [len(b) for b in sorted_batches(np.array([500, 500]), tokens=256)] == [1, 1]
     assert sorted_batches(np.array([], int), tokens=256) == []
+
+
+def test_a_heavy_batch_is_cut_into_equal_parts_in_order() -> None:
+    dataset = EncodedDataset(encoded([40] * 50), np.arange(50), pad_id=0)
+    batch = dataset.collate(range(50))
+    parts = split_batch(batch, tokens=800)  # 20 examples
+    assert [len(part["labels"]) for part in parts] == [17, 17, 16]
+    for name, tensor in batch.items():
+        assert np.array_equal(np.concatenate([part[name] for part in parts]), tensor)
+    assert [len(part["labels"]) for part in split_batch(batch, tokens=2000)] == [50]
+    assert [len(part["labels"]) for part in split_batch(batch, tokens=40)] == [13, 13, 12, 12]  # 16 stay together

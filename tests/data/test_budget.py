@@ -108,6 +108,17 @@ def test_five_labels_of_each_of_77_classes_still_give_validation() -> None:
     assert 35 <= len(hold_out(labels, 0.1)[1]) <= 42
 
 
+def test_a_limit_keeps_the_first_held_out_examples_and_trains_on_the_others() -> None:
+    labels = classes_of("two")
+    budget = nested_budget(labels, None, 0)
+    free, limited = hold_out(labels[budget], 0.1), hold_out(labels[budget], 0.1, 30)
+    assert len(free[1]) == 100
+    assert limited[1].tolist() == free[1][:30].tolist()
+    assert sorted([*limited[0], *limited[1]]) == list(range(1000))
+    small = nested_budget(labels, 200, 0)
+    assert set(small[hold_out(labels[small], 0.1, 30)[1]]) <= set(budget[limited[1]])
+
+
 def test_no_share_holds_out_nothing() -> None:
     train, validation = hold_out([0, 1, 0, 1], 0)
     assert list(train) == [0, 1, 2, 3]

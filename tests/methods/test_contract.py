@@ -127,6 +127,24 @@ def test_the_adapter_alone_gives_the_answers_of_the_merged_model(tmp_path, tiny_
     assert record.content["settings"]["trained_parameters"] < record.content["parameters"] / 10
 
 
+@pytest.mark.parametrize(("method", "frozen", "given"), [
+    ("finetune", True, None), ("finetune", False, False), ("scratch", False, None), ("lora", True, None),
+])  # fmt: skip
+def test_pretrained_embeddings_stay_as_they_are(method, frozen, given, tmp_path, tiny_checkpoint) -> None:
+    from safetensors.numpy import load_file
+
+    recipe = recipe_for("single", method, tmp_path, tiny_checkpoint, freeze_embeddings=given)
+    record = finetune(recipe, quiet=True)
+    before = load_file(tiny_checkpoint / "model.safetensors")
+    after = load_file(record.model_folder / "model.safetensors")
+    tables = [name for name in before if name.startswith("embeddings.")]
+    assert len(tables) == 5
+    for name in tables:
+        assert np.array_equal(before[name], after[f"encoder.{name}"]) == frozen, name
+    layer = "encoder.layer.0.attention.self.query.weight"
+    assert not np.array_equal(before[layer], after[f"encoder.{layer}"])
+
+
 def test_lora_targets_that_are_not_there_are_named(tmp_path, tiny_checkpoint) -> None:
     recipe = recipe_for("single", "lora", tmp_path, tiny_checkpoint)
     recipe = recipe.model_copy(update={"lora": recipe.lora.model_copy(update={"targets": ["q_proj"]})})

@@ -26,6 +26,7 @@ OTHER: dict[str, Any] = {
     "data.where": {"source": "imdb"},
     "data.labels": ["b", "a"],
     "train.report_to": ["wandb"],
+    "train.freeze_embeddings": False,
     "train.refit": True,
     "lora.targets": ["query"],
 }

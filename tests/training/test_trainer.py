@@ -96,6 +96,24 @@ def test_accumulation_gives_the_same_gradients_as_one_batch(parts, tmp_path) -> 
     assert norms[4] == pytest.approx(norms[1], rel=1e-3)
 
 
+def test_passes_of_few_tokens_give_the_same_gradients_as_one(parts, tmp_path, monkeypatch) -> None:
+    norms, sizes = {}, {}
+    section = changed(batch_size=45, evaluations=1, epochs=1, contrastive=0.0)
+    for tokens in (10_000, 64):
+        monkeypatch.setitem(trainer_module._PASS_TOKENS, "cpu", tokens)
+        model = build(parts, dropout=0.0)
+        seen: list[int] = []
+        model.register_forward_pre_hook(
+            lambda module, args, inputs, seen=seen: seen.append(len(inputs["input_ids"])) if module.training else None,
+            with_kwargs=True,
+        )
+        _, done = train(parts, tmp_path / str(tokens), model, section)
+        norms[tokens] = next(entry["grad_norm"] for entry in done.history if "grad_norm" in entry)
+        sizes[tokens] = seen
+    assert sizes == {10_000: [45, 45], 64: [15] * 6}
+    assert norms[64] == pytest.approx(norms[10_000], rel=1e-3)
+
+
 class _KilledError(Exception):
     pass
 
