@@ -1,10 +1,11 @@
 """Check: everything a run would do, without doing it.
 
-Knows recipes, data, checkpoints and plans. Trains nothing and writes nothing.
+Knows requests and plans. Trains nothing and writes nothing but caches.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kit.files import require_writable
 from kit.recipe import Recipe
+from kit.request import understand
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
     from kit.data import Prepared
     from kit.data.encode import Encoded
     from kit.models.checkpoint import Checkpoint
@@ -38,20 +43,14 @@ def check(recipe: Recipe) -> Preview:
 
     Raises KitError like a run would.
     """
-    from kit.data import prepare
-    from kit.finetune import identify
-    from kit.methods import METHODS
-    from kit.models.checkpoint import resolve_checkpoint
     from kit.record import RECORD_FILE
-    from kit.tasks import check_task
 
-    check_task(recipe)
-    data = prepare(recipe.data, recipe.train.seed)
-    checkpoint = resolve_checkpoint(recipe.model) if METHODS[recipe.method].needs_checkpoint else None
-    run_id = identify(recipe, data, checkpoint)
+    require_writable(Path(recipe.runs))
+    request = understand(recipe)
+    run_id, data = request.id, request.data
     rows = [("run", run_id), *_data_rows(data)]
-    if checkpoint is not None:
-        rows += _model_rows(recipe, data, checkpoint)
+    if request.checkpoint is not None:
+        rows += _model_rows(request.recipe, data, request.checkpoint)
     finished = (Path(recipe.runs) / run_id / RECORD_FILE).is_file()
     rows.append(
         (
@@ -77,41 +76,55 @@ def _data_rows(data: Prepared) -> list[tuple[str, str]]:
 
 def _model_rows(recipe: Recipe, data: Prepared, checkpoint: Checkpoint) -> list[tuple[str, str]]:
     from kit.data.encode import encode
-    from kit.models.load import Head, Init, build_classifier, load_tokenizer, resolve_pooling
+    from kit.models.load import Head, Init, build_classifier, freeze_embeddings, load_tokenizer, require_positions
     from kit.training.hardware import set_up_hardware
     from kit.training.plan import make_plan
+    from kit.training.trainer import TRAIN_SAMPLE
 
     hardware = set_up_hardware(recipe.train.precision)
-    pooling = resolve_pooling(checkpoint.folder, recipe.model.pooling)
     init: Init = "scratch" if recipe.method == "scratch" else "pretrained"
     head = Head(data.labels, data.multi_label)
-    budget = len(data.train) + len(data.validation)
-    model = build_classifier(checkpoint, head, init, recipe.model.pooling, recipe.dropout(budget))
+    model = build_classifier(checkpoint, head, init, recipe.model.pooling, recipe.train.dropout)
+    require_positions(model, recipe.data.max_length)
     tokenizer = load_tokenizer(checkpoint.folder)
     encoded = encode(data.train.texts, tokenizer, recipe.data.max_length, checkpoint.tokenizer_sha256)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     rows = [
         ("checkpoint", f"{checkpoint.name} ({parameters / 1e6:.1f} M parameters)"),
-        ("pooling", pooling[0] if pooling else "native head"),
+        ("pooling", "native head" if recipe.model.pooling == "native" else recipe.model.pooling),
         ("tokens", f"mean {encoded.lengths.mean():.0f}, longest {encoded.lengths.max()}; "
                    f"{encoded.truncated.mean():.1%} of the texts are cut at {recipe.data.max_length}"),
         ("hardware", f"{hardware.device}, {hardware.precision}, {hardware.threads} threads"),
     ]  # fmt: skip
     if recipe.method == "probe":
         return rows
-    plan = make_plan(recipe, len(encoded), budget)
-    seconds = _seconds_a_step(recipe, model, encoded, tokenizer, plan, hardware.bf16) * plan.steps
+    if recipe.train.freeze_embeddings:
+        freeze_embeddings(model)
+    plan = make_plan(recipe.train, len(encoded))
+    step_seconds = _seconds_a_step(recipe, model, encoded, tokenizer, plan, hardware.bf16)
     steps = f"{plan.steps} steps of {plan.batch_size} examples: {plan.epochs:g} epochs"
     rows.append(("training", f"{steps}, learning rate {plan.learning_rate:g}"))
-    if recipe.refits(budget) and len(data.validation):
+    training_seconds = plan.steps * step_seconds
+    if recipe.train.refit:
         rows.append(("then", "once more on the whole budget, validation examples included"))
-        seconds *= 2
+        training_seconds *= 2
+    pauses = 1 + math.ceil(plan.steps / plan.evaluate_every) if len(data.validation) else 0
+    answered = len(data.test) + pauses * (len(data.validation) + min(len(data.train), TRAIN_SAMPLE))
+    # A forward pass is a third of a step's arithmetic.
+    seconds = training_seconds + answered * step_seconds / plan.batch_size / 3
     rows.append(("estimated time", _duration(seconds)))
     return rows
 
 
-def _seconds_a_step(recipe, model, encoded: Encoded, tokenizer, plan: Plan, bf16: bool) -> float:  # type: ignore[no-untyped-def]  # noqa: ANN001
-    """Forward, backward and a third more (optimizer, evaluation) on typical batches; the weights do not change."""
+def _seconds_a_step(
+    recipe: Recipe,
+    model: PreTrainedModel,
+    encoded: Encoded,
+    tokenizer: PreTrainedTokenizerBase,
+    plan: Plan,
+    bf16: bool,
+) -> float:
+    """Forward, backward and a tenth more (the optimizer) on typical batches; the weights do not change."""
     import torch
     from accelerate import PartialState
 
@@ -121,7 +134,8 @@ def _seconds_a_step(recipe, model, encoded: Encoded, tokenizer, plan: Plan, bf16
     if recipe.method == "lora":
         model = add_adapters(model, recipe.lora)
     device = PartialState().device
-    model.to(device).train()
+    model.to(device)
+    model.train()
     dataset = EncodedDataset(encoded, None, tokenizer.pad_token_id or 0, tokenizer.padding_side == "left")
     order = np.fromiter(LengthSampler(encoded.lengths, plan.device_batch), np.int64)
     batches = [order[i : i + plan.device_batch] for i in range(0, len(order), plan.device_batch)]
@@ -137,7 +151,7 @@ def _seconds_a_step(recipe, model, encoded: Encoded, tokenizer, plan: Plan, bf16
             torch.cuda.synchronize()
         times.append(time.perf_counter() - began)
         model.zero_grad()
-    return float(np.mean(times[1:])) * plan.accumulation * 4 / 3
+    return float(np.mean(times[1:])) * plan.accumulation * 1.1
 
 
 def _duration(seconds: float) -> str:

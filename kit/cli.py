@@ -73,6 +73,7 @@ def evaluate(run: RunFolder, as_json: AsJson = False) -> None:
     """Load a run's model afresh, answer its test examples again, compare with the Record."""
     quiet_libraries()
     from kit.evaluate import evaluate as run_evaluation
+    from kit.measurement.intervals import shown
 
     found = run_evaluation(run)
     if as_json:
@@ -81,8 +82,7 @@ def evaluate(run: RunFolder, as_json: AsJson = False) -> None:
             json.dumps({"id": found.record.id, "metrics": metrics, "largest_difference": found.largest_difference})
         )
         return
-    percent = {"log_loss", "mae", "mcc"}
-    rows = [(name, estimate.format(percent=name not in percent)) for name, estimate in found.metrics.items()]
+    rows = [(name, shown(name, estimate)) for name, estimate in found.metrics.items()]
     print_table(["metric", "value [95 % interval]"], rows)
     count = found.record.content["data"]["sizes"]["test"]
     typer.echo(
@@ -96,26 +96,22 @@ def predict(
     run: RunFolder,
     texts: Annotated[
         list[str] | None,
-        typer.Argument(help="Texts; or one file with a text a line; or nothing to read standard input."),
+        typer.Argument(help="Texts; or one file, as for --file; or nothing to read standard input."),
     ] = None,
-    file: Annotated[Path | None, typer.Option("--file", help="A file with one text (or JSON object) a line.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", help="A text or JSON object a line; or CSV, TSV, Parquet.")
+    ] = None,
 ) -> None:
     """Answer texts with a run's model, one JSON line each."""
     quiet_libraries()
     from kit.errors import DataError
+    from kit.predict import is_table, named_file, read_texts, table_texts
     from kit.predict import predict as run_prediction
-    from kit.predict import read_texts
     from kit.record import Record
 
     columns = Record.read(run).content["data"]["text_columns"]
-    if (
-        file is None
-        and texts
-        and len(texts) == 1
-        and texts[0].endswith((".txt", ".jsonl", ".json"))
-        and Path(texts[0]).is_file()
-    ):
-        file, texts = Path(texts[0]), None
+    if file is None and texts and len(texts) == 1 and (named := named_file(texts[0])):
+        file, texts = named, None
     if file is None and texts:
         stream = [tuple(texts)] if len(columns) == 2 and len(texts) == 2 else list(texts)
         print_answers(run_prediction(run, stream))
@@ -124,6 +120,9 @@ def predict(
         raise DataError("texts and --file exclude each other", "give one of them")
     if file is None and sys.stdin.isatty():
         raise DataError("no text given", 'kit predict RUN "a text", kit predict RUN --file texts.txt, or pipe texts in')
+    if file is not None and is_table(file):
+        print_answers(run_prediction(run, table_texts(file, columns)))
+        return
     with input_lines(file) as lines:
         print_answers(run_prediction(run, read_texts(lines, columns, str(file or "standard input"))))
 
@@ -140,13 +139,25 @@ def new(
         typer.Option("--text", help="Column with the text; twice for text pairs. Guessed if absent."),
     ] = None,
     label: Annotated[str | None, typer.Option("--label", help="Column with the label. Guessed if absent.")] = None,
+    multi_label: Annotated[
+        bool, typer.Option("--multi-label", help="An example can have several labels, or none.")
+    ] = False,
     checkpoint: Annotated[str | None, typer.Option("--checkpoint", help="Pretrained weights to start from.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a recipe that is there.")] = False,
 ) -> None:
     """Write a recipe for your own data."""
     from kit.new import new_recipe
 
-    recipe = new_recipe(path, train, test or [], text=text, label=label, checkpoint=checkpoint, force=force)
+    recipe = new_recipe(
+        path,
+        train,
+        test or [],
+        text=text,
+        label=label,
+        multi_label=multi_label,
+        checkpoint=checkpoint,
+        force=force,
+    )
     typer.echo(f"wrote {path}: text {recipe.data.text}, label {recipe.data.label}")
     typer.echo(f"next: kit check {path}")
 
@@ -182,6 +193,7 @@ def list_runs(
 ) -> None:
     """Show the runs so far."""
     from kit.errors import RecordError
+    from kit.measurement.intervals import shown
     from kit.record import list_records
 
     if not runs.is_dir():
@@ -197,7 +209,7 @@ def list_runs(
                 str((record.content["checkpoint"] or {}).get("name", "-")),
                 str(record.content["data"]["sizes"]["budget"]),
                 record.main_metric,
-                record.metrics[record.main_metric].format(percent=True),
+                shown(record.main_metric, record.metrics[record.main_metric]),
                 f"{record.content['seconds']['total']:.0f} s",
             )
             for record in records

@@ -34,7 +34,7 @@ def evaluate(folder: str | Path) -> Evaluation:
     if an answer differs from the stored one.
     """
     from kit.data import prepare
-    from kit.models.predictor import load_predictor
+    from kit.models.predictor import load_predictor, require_labels
     from kit.tasks import task_for
 
     record = Record.load(folder)
@@ -46,6 +46,7 @@ def evaluate(folder: str | Path) -> Evaluation:
             f"the test examples of {recipe.data.source} are not those that {record.id} was tested on",
             "the data changed since: `kit finetune` makes a new Record for them",
         )
+    require_labels(record.model_folder, record.labels)
     logits = load_predictor(record.model_folder).logits(data.test.texts)
     stored = record.predictions()
     difference = float(np.abs(logits - stored.logits).max())
@@ -58,11 +59,13 @@ def evaluate(folder: str | Path) -> Evaluation:
         )
     task = task_for(recipe, record.labels)
     targets = data.targets(data.test)
-    for name, value in task.scores(stored.logits, targets).items():
-        if abs(value - record.metrics[name].value) > _ROUNDING:
+    for name, found in task.estimates(stored.logits, targets).items():
+        said = record.metrics.get(name)
+        if said is None or not np.allclose(
+            (said.value, said.low, said.high), (found.value, found.low, found.high), rtol=0, atol=_ROUNDING
+        ):
             raise RecordError(
-                f"{record.folder} is damaged: record.json says {name} {record.metrics[name].value:.6g}, "
-                f"its predictions give {value:.6g}",
+                f"{record.folder} is damaged: record.json says {name} {said}, its predictions give {found}",
                 "run it again with --force",
             )
     return Evaluation(record, task.estimates(logits, targets), difference)

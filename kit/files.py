@@ -25,6 +25,7 @@ _REASONS = {
     errno.EROFS: ("the file system is read-only", "choose a folder that you may write to"),
     errno.ENOTDIR: ("a part of the path is a file, not a folder", "choose another folder"),
     errno.EEXIST: ("a file is in the way", "choose another folder"),
+    errno.ENAMETOOLONG: ("the path is too long", "choose a shorter one"),
 }
 _FULL = re.compile(r"No space left on device|os error 28|PytorchStreamWriter failed writing")
 
@@ -49,7 +50,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file in full or not at all: a reader sees the old content or the new, never a part."""
     data = content.encode() if isinstance(content, str) else content
     with writing_to(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make(path.parent)
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(descriptor, "wb") as stream:
@@ -74,18 +75,31 @@ def publish(draft: Path, final: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
+def require_writable(folder: Path) -> None:
+    """Raise OutputError if `folder` cannot be written to, or cannot be made; makes and writes nothing."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise OutputError(f"cannot write to {folder}: {there} is a file, not a folder", "choose another folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write to {folder}: no permission to write there", "choose another folder")
+
+
 def require_space(folder: Path, needed_bytes: int) -> None:
     """Create `folder` and raise OutputError if it cannot be written to or its disk lacks `needed_bytes`."""
-    try:
-        with writing_to(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-            free = shutil.disk_usage(folder).free
-    except FileNotFoundError as error:  # what /proc and its like answer
-        raise OutputError(f"cannot write to {folder}: it cannot be made", "choose another folder") from error
+    with writing_to(folder):
+        _make(folder)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        free = shutil.disk_usage(folder).free
     if free < needed_bytes:
         raise OutputError(
             f"cannot write to {folder}: a run needs about {needed_bytes / 1e6:.0f} MB, {free / 1e6:.0f} MB are free",
             "free some space, or set `runs:` to a folder on another disk",
         )
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:  # what /proc and its like answer
+        raise OutputError(f"cannot write to {folder}: it cannot be made", "choose another folder") from error

@@ -7,8 +7,6 @@ Calls each stage once: data, checkpoint, method, measurement, Record.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import shutil
 import sys
@@ -20,10 +18,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kit.errors import KitError, OutputError, RecordError, VerificationError
+from kit.errors import KitError, OutputError, RecordError, TrainingError, VerificationError
 from kit.files import publish, require_space, writing_to
 from kit.recipe import Recipe
-from kit.record import FORMAT, MODEL_FOLDER, Record, seal, write_predictions
+from kit.record import MODEL_FOLDER, Record, seal, write_predictions
+from kit.request import understand
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from kit.training.progress import Progress
 
 RELOAD_SAMPLE = 64  # test examples that the saved model must answer as the fitted one did
+_FORCED = "forced"  # an empty file among the checkpoints of a run that repeats a finished one
 LOGIT_TOLERANCE = 1e-4  # float32 rounding between batches of different shape is below 1e-5
 
 
@@ -46,24 +46,17 @@ def finetune(recipe: Recipe, *, force: bool = False, quiet: bool = False) -> Rec
     """
     from accelerate import PartialState
 
-    from kit.methods import METHODS, Job
-    from kit.models.checkpoint import resolve_checkpoint
-    from kit.tasks import check_task, task_for
+    from kit.methods import Job
     from kit.training.hardware import set_up_hardware
-    from kit.training.progress import Progress, check_trackers
+    from kit.training.progress import Progress
 
-    check_task(recipe)
-    check_trackers(recipe.train)
     began = time.perf_counter()
-    method = METHODS[recipe.method]
     hardware = set_up_hardware(recipe.train.precision)
     state = PartialState(cpu=hardware.device == "cpu")
     progress = Progress(quiet or not state.is_main_process)
     with state.main_process_first():  # the first downloads and fills caches, the others find them
-        data = _prepare(recipe)
-        checkpoint = resolve_checkpoint(recipe.model) if method.needs_checkpoint else None
-    task = task_for(recipe, data.labels)
-    run_id = identify(recipe, data, checkpoint)
+        request = understand(recipe)
+    run_id, data = request.id, request.data
     final = Path(recipe.runs) / run_id
     finished = None if force else _finished(final, progress)
     if finished is not None:
@@ -71,52 +64,24 @@ def finetune(recipe: Recipe, *, force: bool = False, quiet: bool = False) -> Rec
         return finished
     for warning in data.audit.warnings():
         progress.say(f"data: {warning}")
-    with _draft(final, checkpoint, state.is_main_process, force) as draft:
+    with _draft(final, request.checkpoint, state.is_main_process, force) as draft:
         state.wait_for_everyone()
-        job = Job(recipe, task, data, hardware, checkpoint, draft / "checkpoints", draft / "logs", progress)
+        job = Job(
+            recipe=request.recipe,
+            task=request.task,
+            data=data,
+            hardware=hardware,
+            checkpoint=request.checkpoint,
+            workdir=draft / "checkpoints",
+            logs=draft / "logs",
+            progress=progress,
+        )
         _fit_and_write(job, draft, run_id, began)
         state.wait_for_everyone()
         if state.is_main_process:
             publish(draft, final)
         state.wait_for_everyone()
     return Record.read(final)
-
-
-def identify(recipe: Recipe, data: Prepared, checkpoint: Checkpoint | None) -> str:
-    """The run's id: readable, and ending in a hash of the request, the data and the checkpoint's weights."""
-    content = {
-        "format": FORMAT,
-        "request": _without_locations(recipe.request()),
-        "data": data.fingerprints,
-        "checkpoint": checkpoint and [checkpoint.sha256, checkpoint.tokenizer_sha256],
-    }
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
-    size = len(data.train) + len(data.validation)
-    parts = [
-        recipe.method,
-        *([checkpoint.short_name] if checkpoint else []),
-        str(size),
-        f"s{recipe.train.seed}",
-        digest,
-    ]
-    return "-".join(parts)
-
-
-def _without_locations(request: dict[str, Any]) -> dict[str, Any]:
-    """Where data and weights lie does not matter once their content is in the id."""
-    for section, keys in {
-        "data": ("source", "test", "revision"),
-        "model": ("checkpoint", "revision"),
-    }.items():
-        for key in keys:
-            request.get(section, {}).pop(key, None)
-    return request
-
-
-def _prepare(recipe: Recipe) -> Prepared:
-    from kit.data import prepare
-
-    return prepare(recipe.data, recipe.train.seed)
 
 
 def _finished(final: Path, progress: Progress) -> Record | None:
@@ -153,10 +118,15 @@ def _draft(final: Path, checkpoint: Checkpoint | None, main: bool, force: bool) 
         raise OutputError(f"{final} is being made by another process", "wait for it, or stop it") from error
     try:
         with writing_to(final):
+            forced = draft / "checkpoints" / _FORCED
+            anew = force and not forced.exists()  # a forced run that was killed is continued like any other
             draft.mkdir(parents=True, exist_ok=True)
             for path in draft.iterdir():
-                if force or path.name not in ("checkpoints", "logs"):
+                if anew or path.name not in ("checkpoints", "logs"):
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
+            if force:
+                forced.parent.mkdir(exist_ok=True)
+                forced.touch()
             yield draft
     except KitError:
         shutil.rmtree(draft, ignore_errors=True)
@@ -167,6 +137,7 @@ def _draft(final: Path, checkpoint: Checkpoint | None, main: bool, force: bool) 
 
 def _fit_and_write(job: Job, draft: Path, run_id: str, began: float) -> None:
     """Fit, test, save, prove that what was saved answers alike, and complete the Record in `draft`."""
+    import numpy as np
     from accelerate import PartialState
 
     from kit.methods import METHODS
@@ -181,6 +152,11 @@ def _fit_and_write(job: Job, draft: Path, run_id: str, began: float) -> None:
     testing = time.perf_counter()
     logits = fitted.predictor.logits(data.test.texts)
     done = time.perf_counter()
+    if not np.isfinite(logits).all():
+        raise TrainingError(
+            "the model's answers to the test examples are no longer numbers",
+            "lower `train.learning_rate`, or set `train.precision: fp32`",
+        )
     if state.is_main_process:
         fitted.predictor.save(draft / MODEL_FOLDER)
     state.wait_for_everyone()
@@ -189,7 +165,12 @@ def _fit_and_write(job: Job, draft: Path, run_id: str, began: float) -> None:
         shutil.rmtree(job.workdir, ignore_errors=True)
         job.logs.mkdir(exist_ok=True)
         write_predictions(draft, data.test, logits)
-        seconds = {"fit": testing - fitting, "test": done - testing, "total": time.perf_counter() - began}
+        earlier = fitted.training.earlier_seconds if fitted.training else 0.0
+        seconds = {
+            "fit": testing - fitting + earlier,
+            "test": done - testing,
+            "total": time.perf_counter() - began + earlier,
+        }
         seal(draft, {"id": run_id, **_describe(job, fitted, logits), "seconds": seconds})
 
 

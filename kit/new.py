@@ -33,6 +33,7 @@ def new_recipe(
     *,
     text: Sequence[str] | None = None,
     label: str | None = None,
+    multi_label: bool = False,
     checkpoint: str | None = None,
     force: bool = False,
 ) -> Recipe:
@@ -40,7 +41,8 @@ def new_recipe(
 
     train, test: where the examples are, in any form that `data.source` takes, written to the recipe as given.
     text: the column with the text, or two for pairs; label: the column with the label; guessed if not given.
-    checkpoint: pretrained weights, by default a small sentence encoder. force: replace a recipe that is there.
+    multi_label: whether an example can have several labels. checkpoint: pretrained weights, by default a small
+    sentence encoder. force: replace a recipe that is there.
     Raises OutputError if `path` is taken or cannot be written, DataError if the data cannot be used as they
     are (columns that are not there or cannot be guessed), RecipeError for values that no recipe can have.
     """
@@ -50,7 +52,12 @@ def new_recipe(
         raise OutputError(f"{path} is there already", "Choose another name, or --force to replace it.")
     content: dict[str, Any] = {
         "task": "classification",
-        "data": {"source": _one_or_all(train), "text": _one_or_all(text or ()), "label": label},
+        "data": {
+            "source": _one_or_all(train),
+            "text": _one_or_all(text or ()),
+            "label": label,
+            "multi_label": multi_label,
+        },
         "model": {"checkpoint": checkpoint or default_checkpoint()},
     }
     if test:

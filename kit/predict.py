@@ -11,27 +11,31 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from kit.data.columns import require_columns
+from kit.data.readers import data_format, read_table
+from kit.data.table import is_missing
 from kit.errors import DataError
 from kit.record import Record
 
 _CHUNK = 4_096  # texts answered at once: a long file streams through in bounded memory
 
 
-def predict(folder: str | Path, texts: Iterable[str | tuple[str, ...]]) -> Iterator[dict[str, Any]]:
+def predict(folder: str | Path, texts: str | Iterable[str | tuple[str, ...]]) -> Iterator[dict[str, Any]]:
     """One answer a text, in order: `text`, then `label`, `score` and `scores` (for multi-label `labels` and `scores`).
 
-    texts: strings, or tuples of two for a Record of text pairs.
+    texts: strings, or tuples of two for a Record of text pairs; a single string is one text.
     Raises RecordError or ModelError for a damaged Record, DataError for a single text where a pair is needed or
     the other way round.
     """
-    from kit.models.predictor import load_predictor
+    from kit.models.predictor import load_predictor, require_labels
     from kit.tasks import task_for
 
     record = Record.load(folder)
     columns = record.content["data"]["text_columns"]
     task = task_for(record.recipe, record.labels)
+    require_labels(record.model_folder, record.labels)
     predictor = load_predictor(record.model_folder)
-    stream = iter(texts)
+    stream = iter([texts] if isinstance(texts, str) else texts)
     position = 0
     while chunk := [(text,) if isinstance(text, str) else text for text in islice(stream, _CHUNK)]:
         for offset, row in enumerate(chunk):
@@ -47,6 +51,33 @@ def _wrong_shape(number: int, found: int, columns: list[str], run: str) -> DataE
     shape = "{" + ", ".join(f'"{column}": "..."' for column in columns) + "}"
     hint = f"give pairs as JSON lines: {shape}" if len(columns) > 1 else ""
     return DataError(f"text {number}: {run} takes {len(columns)} each ({', '.join(columns)}), got {found}", hint)
+
+
+def named_file(argument: str) -> Path | None:
+    """The file that a single argument names; None if it is a text. Raises DataError for the name of no file."""
+    path = Path(argument)
+    try:
+        if path.is_file():
+            return path
+    except OSError:  # too long for a name
+        return None
+    if " " not in argument and (path.suffix == ".txt" or data_format(path) is not None):
+        raise DataError(f"there is no file {argument}", "to have its name answered as a text, pipe it in")
+    return None
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file has columns rather than one text a line."""
+    return data_format(path) in (".csv", ".tsv", ".parquet")
+
+
+def table_texts(path: Path, columns: list[str]) -> Iterator[str | tuple[str, ...]]:
+    """Texts of a file with the Record's columns. Raises DataError if it cannot be read or lacks a column."""
+    table = read_table(path)
+    require_columns(columns, table, "predict", str(path))
+    for row in zip(*(table.columns[column] for column in columns), strict=True):
+        texts = tuple("" if is_missing(value) else str(value) for value in row)
+        yield texts[0] if len(texts) == 1 else texts
 
 
 def read_texts(lines: Iterable[str], columns: list[str], where: str) -> Iterator[str | tuple[str, ...]]:
@@ -67,7 +98,10 @@ def read_texts(lines: Iterable[str], columns: list[str], where: str) -> Iterator
                 f"{where}:{number}: no key {missing[0]!r} (keys: {', '.join(value)})",
                 f"each line needs {', '.join(columns)}",
             )
-        row = tuple(str(value[column]) for column in columns)
+        for column in columns:
+            if isinstance(value[column], list | dict):
+                raise DataError(f"{where}:{number}: {column} is not text but {json.dumps(value[column])[:60]}")
+        row = tuple("" if value[column] is None else str(value[column]) for column in columns)
         yield row[0] if len(row) == 1 else row
 
 

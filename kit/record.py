@@ -23,7 +23,7 @@ import numpy as np
 
 from kit.errors import RecordError
 from kit.files import write_atomically
-from kit.measurement.intervals import Estimate
+from kit.measurement.intervals import Estimate, shown
 from kit.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -33,6 +33,10 @@ FORMAT = 1
 RECORD_FILE = "record.json"
 PREDICTIONS_FILE = "predictions.parquet"
 MODEL_FOLDER = "model"
+_KEYS = (
+    "id", "created", "method", "task", "main_metric", "labels", "recipe", "data", "checkpoint", "training",
+    "metrics", "seconds", "peak_memory_bytes", "files",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,8 @@ class Record:
         Raises RecordError if the folder is not a Record, is of another format, or a file is missing or changed.
         """
         record = cls.read(folder)
+        if PREDICTIONS_FILE not in record.content["files"]:
+            raise RecordError(f"{record.folder} is damaged: its files are not listed", "run it again with --force")
         for name, expected in record.content["files"].items():
             file = record.folder / name
             if not file.is_file():
@@ -77,10 +83,13 @@ class Record:
         try:
             content = json.loads(path.read_text("utf-8"))
             found = content["format"]
+            missing = [key for key in _KEYS if key not in content] if found == FORMAT else []
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RecordError(f"{path} is damaged: {error}", "run it again with --force") from error
         if found != FORMAT:
             raise RecordError(f"{path} has format {found}; this version of kit reads {FORMAT}")
+        if missing:
+            raise RecordError(f"{path} is damaged: it has no {', '.join(missing)}", "run it again with --force")
         return cls(folder, content)
 
     @property
@@ -141,8 +150,8 @@ class Record:
             ),
             ("test examples", str(budget["test"])),
         ]
-        shown = [self.main_metric] + [name for name in self.metrics if name != self.main_metric]
-        rows += [(name, self.metrics[name].format(percent=name not in ("log_loss", "mae", "mcc"))) for name in shown]
+        names = [self.main_metric] + [name for name in self.metrics if name != self.main_metric]
+        rows += [(name, shown(name, self.metrics[name])) for name in names]
         training = content["training"]
         if training is not None:
             plan = training["plan"]
@@ -169,7 +178,7 @@ class Record:
         return f"<table>{cells}</table>"
 
     def __repr__(self) -> str:
-        return f"Record({self.id}: {self.main_metric} {self.metrics[self.main_metric].format(percent=True)})"
+        return f"Record({self.id}: {self.main_metric} {shown(self.main_metric, self.metrics[self.main_metric])})"
 
 
 def write_predictions(folder: Path, examples: Examples, logits: np.ndarray) -> None:

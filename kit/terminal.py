@@ -85,7 +85,7 @@ def input_lines(file: Path | None) -> Iterator[IO[str]]:
     name = str(file or "standard input")
     try:
         with file.open("rb") if file else nullcontext(sys.stdin.buffer) as stream:
-            yield io.TextIOWrapper(stream, encoding="utf-8")
+            yield io.TextIOWrapper(stream, encoding="utf-8-sig")
     except (FileNotFoundError, IsADirectoryError) as error:
         raise DataError(f"there is no file {name}") from error
     except UnicodeDecodeError as error:

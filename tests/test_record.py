@@ -84,4 +84,26 @@ def test_a_recipe_or_a_metric_changed_by_hand_is_noticed(copy, kit) -> None:
     content["metrics"]["accuracy"]["value"] = 0.99
     (copy / "record.json").write_text(json.dumps(content))
     done = kit("evaluate", copy)
-    assert (done.code, "record.json says accuracy 0.99, its predictions give" in done.err) == (2, True)
+    assert (done.code, "record.json says accuracy 0.990 [" in done.err) == (2, True)
+
+
+def test_a_record_that_lacks_a_part_is_left_out_of_lists(copy, kit) -> None:
+    content = json.loads((copy / "record.json").read_text())
+    del content["metrics"]
+    (copy / "record.json").write_text(json.dumps(content))
+    done = kit("list", copy.parent)
+    assert (done.code, "record.json is damaged: it has no metrics" in done.err) == (0, True)
+
+
+def test_labels_or_intervals_changed_by_hand_are_noticed(copy, kit) -> None:
+    text = (copy / "record.json").read_text()
+    content = json.loads(text)
+    content["labels"] = content["labels"][::-1]
+    (copy / "record.json").write_text(json.dumps(content))
+    for done in (kit("predict", copy, "a fine film"), kit("evaluate", copy)):
+        assert (done.code, "decides between 0, 1, its Record between 1, 0" in done.err) == (2, True)
+    content = json.loads(text)
+    content["metrics"]["accuracy"]["low"] = 0.01
+    (copy / "record.json").write_text(json.dumps(content))
+    done = kit("evaluate", copy)
+    assert (done.code, "record.json says accuracy" in done.err) == (2, True)

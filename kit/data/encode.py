@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -134,7 +135,7 @@ def _read(path: Path) -> Encoded | None:
     try:
         with np.load(path) as arrays:
             return Encoded(arrays["input_ids"], arrays.get("token_types"), arrays["offsets"], arrays["truncated"])
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return None
 
 

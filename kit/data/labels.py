@@ -18,7 +18,7 @@ from kit.data.table import is_missing
 from kit.errors import DataError
 
 Labels = list[tuple[str, ...]]
-_INTEGER = re.compile(r"[+-]?\d+")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 _SHOWN = 8
 
 
@@ -27,7 +27,7 @@ def label_name(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        return str(int(value)) if value.is_integer() else f"{value:g}"
+        return str(int(value)) if value.is_integer() else repr(value)
     return str(value).strip()
 
 
@@ -35,7 +35,8 @@ def read_labels(values: Sequence[Any], column: str, separator: str | None) -> La
     """The label names of each row; () for a row without one.
 
     separator: what separates several labels in a text value; None if an example has exactly one label.
-    Raises DataError for lists where one label is expected, and for values that are no labels.
+    Raises DataError for lists where one label is expected, for values that are no labels, and for null among lists of
+    labels.
     """
     seen: dict[Any, tuple[str, ...]] = {}  # labels repeat: a million rows are a few conversions
     rows: Labels = []
@@ -45,6 +46,11 @@ def read_labels(values: Sequence[Any], column: str, separator: str | None) -> La
         elif isinstance(value, (dict, bytes)):
             raise DataError(f"data.label: column '{column}' holds {type(value).__name__} values, not labels")
         elif is_missing(value):
+            if separator is not None:
+                raise DataError(
+                    f"data.label: column '{column}', row {place} is null, which may mean no label or not labelled",
+                    "write [] where no label holds, and leave out rows that nobody labelled",
+                )
             rows.append(())
         else:
             key = (type(value), value)
@@ -55,7 +61,7 @@ def read_labels(values: Sequence[Any], column: str, separator: str | None) -> La
 
 
 def label_order(train: Labels, declared: Sequence[str] | None) -> tuple[str, ...]:
-    """All labels in order: as declared, else those in train, by number if all are integers, else by name.
+    """All labels in order: as declared, else those in train, by number if all are numbers, else by name.
 
     Raises DataError if train has a label that is not declared, lacks one that is, or has fewer than two.
     """
@@ -82,7 +88,12 @@ def label_order(train: Labels, declared: Sequence[str] | None) -> tuple[str, ...
         )
     if declared is not None:
         return tuple(declared)
-    return tuple(sorted(counts, key=int if all(_INTEGER.fullmatch(name) for name in counts) else None))
+    return tuple(sorted(counts, key=float if are_numbers(counts) else None))
+
+
+def are_numbers(names: Iterable[str]) -> bool:
+    """Whether all label names are numbers, which have an order of their own."""
+    return all(_NUMBER.fullmatch(name) for name in names)
 
 
 def check_test_labels(test: Labels, labels: Sequence[str], split: str) -> None:

@@ -164,7 +164,7 @@ def _is_quoted_tsv(text: str) -> bool:
     They are part of the text where the file is regular without reading them and some field that begins with one
     is not a well-formed quoted field.
     """
-    lines = [line.split("\t") for line in text.splitlines() if line]
+    lines = [line.split("\t") for line in text.replace("\r\n", "\n").split("\n") if line]
     if any(len(fields) != len(lines[0]) for fields in lines):
         return True
     opened = (field for fields in lines for field in fields if field.startswith('"'))

@@ -25,6 +25,7 @@ from kit.measurement.metrics import Floats, scores, tally
 # Counts of resamples x examples that are held in memory at once: 64 MB.
 _CELLS = 8_000_000
 _PROPORTIONS = ("accuracy", "exact_match")
+_NO_SHARES = ("log_loss", "mae", "mcc")
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class Estimate:
 
     def __str__(self) -> str:
         return self.format()
+
+
+def shown(name: str, estimate: Estimate) -> str:
+    """A metric for people: shares as percentages, the others as they are."""
+    return estimate.format(percent=name not in _NO_SHARES)
 
 
 def bootstrap_scores(

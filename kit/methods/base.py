@@ -23,6 +23,7 @@ from kit.training.progress import Progress
 class Job:
     """Everything a method needs.
 
+    recipe: resolved.
     checkpoint: None for methods that start from none. workdir: for checkpoints, kept if the run is killed.
     logs: for trackers' files; they become part of the Record.
     """
@@ -61,6 +62,12 @@ class Method(Protocol):
     @property
     def needs_checkpoint(self) -> bool:
         """Whether `model.checkpoint` is used."""
+
+    def pooling(self, folder: Path, wanted: str) -> str | None:
+        """How text vectors are pooled from a checkpoint's token vectors; None for a native head, or without vectors.
+
+        wanted: the recipe's `model.pooling`.
+        """
 
     def fit(self, job: Job) -> Fitted:
         """Fit on the job's training examples; select on its validation examples; never touch its test labels."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from transformers import PreTrainedModel
 
 from kit.methods.base import Fitted, Job
 from kit.methods.encoder import EncodedBudget, encode_budget, new_predictor, set_head, start_head
-from kit.models.load import Head, Init, build_classifier, freeze_embeddings, resolve_pooling
+from kit.models.load import Head, Init, build_classifier, freeze_embeddings, require_positions, resolve_pooling
 from kit.training.fitting import Fitting, Training
 from kit.training.plan import make_plan
 from kit.training.trainer import train_classifier
@@ -29,6 +30,10 @@ class Finetune:
     name: str
     init: Init
     needs_checkpoint: bool = True
+
+    def pooling(self, folder: Path, wanted: str) -> str | None:
+        """The kind that the recipe or the checkpoint names."""
+        return resolve_pooling(folder, wanted)
 
     def fit(self, job: Job) -> Fitted:
         """Train on the budget's training examples."""
@@ -55,15 +60,18 @@ def train_on_budget(job: Job, init: Init, adapt: Callable[[PreTrainedModel], Pre
     """
     budget = encode_budget(job)
     trained = _train(job, init, adapt, budget)
-    held_out = len(budget.validation.targets)
-    if not (held_out and job.recipe.refits(held_out + len(budget.train.targets))):
+    if not job.recipe.train.refit:
         return trained
     job.progress.say("training again on the whole budget, its validation examples included")
     whole = replace(job, workdir=job.workdir / "refit", logs=job.logs / "refit")
     final = _train(whole, init, adapt, budget.whole())
     notes = [*trained.training.notes, *final.training.notes]
-    seconds = trained.training.seconds + final.training.seconds
-    training = replace(trained.training, notes=notes, seconds=seconds)
+    training = replace(
+        trained.training,
+        notes=notes,
+        seconds=trained.training.seconds + final.training.seconds,
+        earlier_seconds=trained.training.earlier_seconds + final.training.earlier_seconds,
+    )
     return Trained(final.model, budget, training, final.settings | {"refit_steps": final.training.plan.steps})
 
 
@@ -73,18 +81,17 @@ def _train(job: Job, init: Init, adapt: Callable[[PreTrainedModel], PreTrainedMo
     assert job.checkpoint is not None
     torch.manual_seed(recipe.train.seed)
     head = Head(job.task.labels, job.task.multi_label)
-    labels_bought = len(job.data.train) + len(job.data.validation)
-    dropout = recipe.dropout(labels_bought)
-    model = build_classifier(job.checkpoint, head, init, recipe.model.pooling, dropout).to(PartialState().device)
+    model = build_classifier(job.checkpoint, head, init, recipe.model.pooling, recipe.train.dropout)
+    model.to(PartialState().device)
+    require_positions(model, recipe.data.max_length)
     train = budget.train
-    settings: dict[str, Any] = {"head": "random", "device": job.hardware.device}
-    pooled = resolve_pooling(job.checkpoint.folder, recipe.model.pooling) is not None
-    if pooled and (recipe.train.head == "probe" or (recipe.train.head == "auto" and init == "pretrained")):
+    settings: dict[str, Any] = {"device": job.hardware.device}
+    if recipe.train.head == "probe":
         start = start_head(job, model, budget)
         set_head(model, start)
-        settings |= {"head": "probe", "head_C": start.C}
+        settings["head_C"] = start.C
         train = budget.train.joined(budget.names)
-    if recipe.freezes_embeddings():
+    if recipe.train.freeze_embeddings:
         freeze_embeddings(model)
     adapted = adapt(model)
     settings["trained_parameters"] = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
@@ -95,7 +102,7 @@ def _train(job: Job, init: Init, adapt: Callable[[PreTrainedModel], PreTrainedMo
         train=train,
         validation=budget.validation,
         section=recipe.train,
-        plan=make_plan(recipe, len(train.targets), labels_bought, PartialState().num_processes),
+        plan=make_plan(recipe.train, len(train.targets), PartialState().num_processes),
         hardware=job.hardware,
         workdir=job.workdir,
         logs=job.logs,

@@ -17,7 +17,7 @@ from kit.methods.base import Fitted, Job
 from kit.methods.encoder import new_predictor
 from kit.methods.finetune import train_on_budget
 from kit.models.inference import predict_logits
-from kit.models.load import quiet
+from kit.models.load import quiet, resolve_pooling
 from kit.models.predictor import TransformerPredictor
 from kit.recipe.schema import LoraSection
 
@@ -30,6 +30,10 @@ class Lora:
 
     name = "lora"
     needs_checkpoint = True
+
+    def pooling(self, folder: Path, wanted: str) -> str | None:
+        """The kind that the recipe or the checkpoint names."""
+        return resolve_pooling(folder, wanted)
 
     def fit(self, job: Job) -> Fitted:
         """Train adapters and head, merge them, and prove that merging changed no answer."""

@@ -5,12 +5,14 @@ It is saved as a classifier whose head holds the regression's weights, so it loa
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from accelerate import PartialState
 
 from kit.methods.base import Fitted, Job
 from kit.methods.encoder import encode_budget, fit_probe, new_predictor, set_head
-from kit.models.load import Head, build_classifier, resolve_pooling
+from kit.models.load import Head, build_classifier, require_positions, resolve_pooling
 
 
 class Probe:
@@ -19,17 +21,20 @@ class Probe:
     name = "probe"
     needs_checkpoint = True
 
+    def pooling(self, folder: Path, wanted: str) -> str | None:
+        """As the recipe or the checkpoint says; else the mean of all tokens, the safest text vector."""
+        return resolve_pooling(folder, wanted) or "mean"
+
     def fit(self, job: Job) -> Fitted:
         """Fit on training and validation examples, after choosing C on the latter."""
         assert job.checkpoint is not None
         torch.manual_seed(job.recipe.train.seed)
         budget = encode_budget(job)
-        pooling = job.recipe.model.pooling
-        if resolve_pooling(job.checkpoint.folder, pooling) is None:
-            pooling = "mean"  # without a declared pooling, the mean of all tokens is the safest text vector
         head = Head(job.task.labels, job.task.multi_label)
-        model = build_classifier(job.checkpoint, head, "pretrained", pooling).to(PartialState().device)
+        model = build_classifier(job.checkpoint, head, "pretrained", job.recipe.model.pooling)
+        model.to(PartialState().device)
+        require_positions(model, job.recipe.data.max_length)
         fitted = fit_probe(job, model, budget)
         set_head(model, fitted)
-        settings = {"C": fitted.C, "pooling": pooling, "device": job.hardware.device}
+        settings = {"C": fitted.C, "device": job.hardware.device}
         return Fitted(new_predictor(job, model, budget.tokenizer), None, settings, budget.truncation)

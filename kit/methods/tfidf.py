@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -16,6 +18,10 @@ class Tfidf:
 
     name = "tfidf"
     needs_checkpoint = False
+
+    def pooling(self, folder: Path, wanted: str) -> str | None:
+        """There are no token vectors to pool."""
+        return None
 
     def fit(self, job: Job) -> Fitted:
         """Choose C on the validation examples, then fit on training and validation examples together."""

@@ -24,6 +24,9 @@ WEIGHTS_INDEX = "model.safetensors.index.json"
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model",
                    "tokenizer.model", "source.spm")  # fmt: skip
+# Beside the files above, what decides how texts become tokens, and how token vectors become an answer.
+TOKENIZER_SETTINGS = ("tokenizer_config.json", "merges.txt", "added_tokens.json", "special_tokens_map.json")
+MODEL_SETTINGS = ("config.json", "modules.json", "1_Pooling/config.json")
 HUB_PATTERNS = ["*.json", "*.txt", "*.model", "*.spm", "*.safetensors", "1_Pooling/*"]
 
 
@@ -32,7 +35,7 @@ class Checkpoint:
     """Pretrained weights on this machine.
 
     name: as the recipe wrote it. folder: where it is. revision: commit on the Hub, if it came from there.
-    sha256: of the weight files. tokenizer_sha256: of the tokenizer's files.
+    sha256: of the weights, their configuration and pooling. tokenizer_sha256: of the tokenizer's files.
     """
 
     name: str
@@ -64,26 +67,31 @@ def resolve_checkpoint(model: ModelSection) -> Checkpoint:
             f"model.checkpoint: {model.checkpoint} has no tokenizer (none of {', '.join(TOKENIZER_FILES[:4])}, ...)",
             "save the tokenizer beside the weights: AutoTokenizer.from_pretrained(BASE).save_pretrained(FOLDER)",
         )
-    tokenizers += [path for path in [folder / "tokenizer_config.json"] if path.is_file()]
-    return Checkpoint(model.checkpoint, folder, revision, _sha256(weights), _sha256(tokenizers))
+    tokenizers += [folder / name for name in TOKENIZER_SETTINGS if (folder / name).is_file()]
+    settings = [folder / name for name in MODEL_SETTINGS if (folder / name).is_file()]
+    return Checkpoint(model.checkpoint, folder, revision, _sha256(weights + settings), _sha256(tokenizers))
 
 
 def declared_pooling(folder: Path) -> tuple[str, bool] | None:
     """Pooling (`mean` or `cls`) and whether vectors are normalised, as sentence-transformers files declare.
 
-    None where the checkpoint declares nothing that kit can honour.
+    None where the checkpoint declares nothing that kit can honour. Raises ModelError if its files are damaged.
     """
     modules_file = folder / "modules.json"
     if not modules_file.is_file():
         return None
-    modules = json.loads(modules_file.read_text("utf-8"))
+    modules = _read_json(modules_file)
+    if not (isinstance(modules, list) and all(isinstance(module, dict) for module in modules)):
+        raise ModelError(f"model.checkpoint: {modules_file} does not list modules")
     kinds = [str(module.get("type", "")).rsplit(".", 1)[-1] for module in modules]
     if "Pooling" not in kinds or set(kinds) - {"Transformer", "Pooling", "Normalize"}:
         return None
     pooling_file = folder / str(modules[kinds.index("Pooling")].get("path", "")) / "config.json"
     if not pooling_file.is_file():
         return None
-    settings = json.loads(pooling_file.read_text("utf-8"))
+    settings = _read_json(pooling_file)
+    if not isinstance(settings, dict):
+        raise ModelError(f"model.checkpoint: {pooling_file} does not describe a pooling")
     normalize = "Normalize" in kinds
     # Older files have a flag for each kind, newer ones name it.
     for kind, flag in (("mean", "pooling_mode_mean_tokens"), ("cls", "pooling_mode_cls_token")):
@@ -94,10 +102,11 @@ def declared_pooling(folder: Path) -> tuple[str, bool] | None:
 
 def _locate(name: str, model: ModelSection) -> tuple[Path, str | None]:
     path = Path(name).expanduser()
-    if path.is_dir():
-        return path, None
-    if ":" in name:
-        return _inside_package(name), None
+    local = path if path.is_dir() else _inside_package(name) if ":" in name else None
+    if local is not None:
+        if model.revision is not None:
+            raise ModelError(f"model.revision: {name} is not on the Hub and has no revisions", "drop model.revision")
+        return local, None
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or not re.fullmatch(r"[\w.\-]+(/[\w.\-]+)?", name):
         raise ModelError(f"model.checkpoint: there is no folder {name}", "give a local folder or a model id on the Hub")
     return _download(name, model)
@@ -157,10 +166,7 @@ def _check_config(folder: Path, name: str) -> None:
             f"model.checkpoint: {name} has no config.json",
             "name the folder that save_pretrained wrote, or a Hub id",
         )
-    try:
-        config: Any = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise ModelError(f"model.checkpoint: {name}/config.json is not valid JSON: {error}") from error
+    config = _read_json(path)
     if not isinstance(config, dict) or "model_type" not in config:
         raise ModelError(f"model.checkpoint: {name}/config.json does not name a model_type")
 
@@ -169,8 +175,11 @@ def _check_weights(folder: Path, name: str, allow_pickle: bool) -> list[Path]:
     from safetensors import SafetensorError, safe_open
 
     if (folder / WEIGHTS_INDEX).is_file():
-        index = json.loads((folder / WEIGHTS_INDEX).read_text("utf-8"))
-        files = sorted({folder / str(shard) for shard in index["weight_map"].values()})
+        index = _read_json(folder / WEIGHTS_INDEX)
+        shards = index.get("weight_map") if isinstance(index, dict) else None
+        if not isinstance(shards, dict) or not shards:
+            raise ModelError(f"model.checkpoint: {name}/{WEIGHTS_INDEX} names no weight files")
+        files = sorted({folder / str(shard) for shard in shards.values()})
     elif (folder / WEIGHTS).is_file():
         files = [folder / WEIGHTS]
     else:
@@ -193,6 +202,13 @@ def _check_weights(folder: Path, name: str, allow_pickle: bool) -> list[Path]:
                 "download or copy it again",
             ) from error
     return files
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"model.checkpoint: {path} cannot be read: {error}", "download or copy it again") from error
 
 
 def _sha256(files: list[Path]) -> str:

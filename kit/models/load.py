@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -22,7 +23,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from kit.errors import ModelError
+from kit.errors import KitError, ModelError, RecipeError
 from kit.models.checkpoint import Checkpoint, declared_pooling
 from kit.models.pooled import PooledClassifier, PooledConfig
 
@@ -79,30 +80,45 @@ def build_classifier(
                 for key in DROPOUT_KEYS:
                     if isinstance(getattr(config, key, None), int | float):
                         setattr(config, key, dropout)
-            found = resolve_pooling(checkpoint.folder, pooling)
-            if found is None:
+            kind = resolve_pooling(checkpoint.folder, pooling)
+            if kind is None:
                 return _native(checkpoint, config, head, init)
-            kind, normalize = found
             encoder = _encoder(checkpoint, config, init)
+            declared = declared_pooling(checkpoint.folder)
             # Normalised vectors are for pretrained encoders: their angles mean something.
-            settings: dict[str, Any] = {"pooling": kind, "normalize": normalize and init == "pretrained"}
+            normalize = declared is not None and declared[1] and init == "pretrained"
+            settings: dict[str, Any] = {"pooling": kind, "normalize": normalize}
             return PooledClassifier(
                 PooledConfig(encoder=encoder.config.to_dict(), **settings, **head.config()), encoder
             )
-    except (ValueError, KeyError, OSError, RuntimeError) as error:
+    except KitError:
+        raise
+    except Exception as error:  # whatever a damaged configuration or pickle makes of the libraries
         raise ModelError(
             f"model.checkpoint: {checkpoint.name} cannot be loaded for classification: {_first_line(error)}"
         ) from error
 
 
-def resolve_pooling(folder: Path, pooling: str) -> tuple[str, bool] | None:
-    """Pooling kind and normalisation that a recipe's `model.pooling` means here; None is the native head."""
-    if pooling == "native":
-        return None
-    declared = declared_pooling(folder)
+def resolve_pooling(folder: Path, pooling: str) -> str | None:
+    """The pooling kind that a recipe's `model.pooling` means for a checkpoint; None is the native head."""
     if pooling == "auto":
-        return declared
-    return pooling, bool(declared and declared[1])
+        declared = declared_pooling(folder)
+        return declared[0] if declared else None
+    return None if pooling == "native" else pooling
+
+
+def require_positions(model: PreTrainedModel, max_length: int) -> None:
+    """Raise RecipeError if texts of `max_length` tokens have more positions than the model has learnt."""
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
+            # Where a padding row is set apart (RoBERTa), positions are counted from behind it.
+            usable = module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
+            if max_length > usable:
+                raise RecipeError(
+                    f"data.max_length: {max_length} tokens are more than the {usable} that the checkpoint has "
+                    "positions for",
+                    f"set data.max_length to {usable} or less",
+                )
 
 
 def freeze_embeddings(model: PreTrainedModel) -> None:

@@ -91,3 +91,13 @@ def label_names(folder: Path) -> tuple[str, ...]:
     content = json.loads(file.read_text("utf-8"))
     names = content["id2label"]
     return tuple(str(names[str(index)]) for index in range(len(names)))
+
+
+def require_labels(folder: Path, labels: tuple[str, ...]) -> None:
+    """Raise ModelError if the model saved in a folder decides between other labels, or in another order."""
+    found = label_names(folder)
+    if found != labels:
+        raise ModelError(
+            f"{folder} decides between {', '.join(found[:6])}, its Record between {', '.join(labels[:6])}",
+            "one of them was changed: run it again with --force",
+        )

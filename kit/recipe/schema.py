@@ -1,4 +1,4 @@
-"""The recipe: everything a user can ask for, with every default in one place.
+"""The recipe: everything a user can ask for, with its defaults; what depends on data or method is in `resolve.py`.
 
 Knows types, ranges and defaults. Knows nothing of YAML, files or libraries: `load.py` reads YAML into
 this schema and turns its complaints into errors with file and line.
@@ -6,7 +6,6 @@ this schema and turns its complaints into errors with file and line.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -30,17 +29,6 @@ Name = Annotated[str, StringConstraints(min_length=1)]
 # Label names in data are often numbers, and nobody puts those in quotes.
 LabelName = Annotated[str, Field(coerce_numbers_to_str=True)]
 
-# Learning rates differ by an order of magnitude between methods, so each has its own default. So has the
-# weight of the contrastive loss, which needs vectors that already mean something.
-LEARNING_RATE = {"finetune": 1.0e-4, "lora": 1.0e-3, "scratch": 5.0e-4, "probe": 0.0, "tfidf": 0.0}
-CONTRASTIVE = {"finetune": 0.5, "lora": 0.5, "scratch": 0.0}
-# A small budget needs many passes to move the weights at all, a large one needs few: unless `epochs` is
-# given, the epochs follow from a number of steps, within these bounds.
-STEPS = {"finetune": 200, "lora": 300, "scratch": 1500}
-EPOCHS = {"finetune": (3, 8), "lora": (4, 12), "scratch": (8, 40)}
-# Up to this many labels, accuracy is worth more than time: dropout, small batches, and training a second time
-# with the validation examples.
-SMALL_BUDGET = 1_000
 # Held out unless `data.validation` says otherwise: this share of the budget, and no more examples than this.
 VALIDATION_SHARE, VALIDATION_MOST = 0.1, 500
 
@@ -141,7 +129,7 @@ class TrainSection(Section):
     """How weights are trained."""
 
     epochs: Annotated[float, Field(gt=0)] | None = None
-    """Passes over the training examples; by default from the method and the budget."""
+    """Passes over the training examples; by default from the method, the budget and the number of labels."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
     """Peak learning rate; by default the method's own."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
@@ -262,6 +250,9 @@ class Recipe(Section):
             "train.refit: true keeps no validation examples to select the best weights on; use train.select: last": (
                 bool(self.train.refit) and self.train.select == "best"
             ),
+            "model.pooling: native has no text vectors for method probe; use mean or cls": (
+                self.method == "probe" and self.model.pooling == "native"
+            ),
             "train.head: probe needs model.pooling auto, mean or cls: a native head has no such start": (
                 self.train.head == "probe" and self.model.pooling == "native"
             ),
@@ -282,45 +273,8 @@ class Recipe(Section):
         """Name of the metric that runs are compared by."""
         return self.metric or ("macro_f1" if self.data.multi_label else "accuracy")
 
-    def learning_rate(self) -> float:
-        """Peak learning rate: the recipe's, or the method's default."""
-        return self.train.learning_rate or LEARNING_RATE[self.method]
-
-    def contrastive(self) -> float:
-        """Weight of the contrastive loss: the recipe's, or the method's default."""
-        given = self.train.contrastive
-        return CONTRASTIVE.get(self.method, 0.0) if given is None else given
-
-    def freezes_embeddings(self) -> bool:
-        """Whether the token embeddings stay as they are: the recipe's word, or where they are pretrained."""
-        given = self.train.freeze_embeddings
-        return self.method != "scratch" if given is None else given
-
-    def refits(self, budget: int) -> bool:
-        """Whether a run on `budget` labels trains again on all of them: the recipe's word, or where it pays most."""
-        small = budget <= SMALL_BUDGET and self.train.select == "last"
-        return small if self.train.refit is None else self.train.refit
-
-    def batch_size(self, budget: int) -> int:
-        """Examples in one optimizer step of a run on `budget` labels."""
-        return self.train.batch_size or (16 if budget <= SMALL_BUDGET else 32)
-
-    def dropout(self, budget: int) -> float | None:
-        """Dropout rate of a run on `budget` labels; None is the checkpoint's own."""
-        if self.train.dropout is None and self.method != "scratch" and budget > SMALL_BUDGET:
-            return 0.0
-        return self.train.dropout
-
-    def epochs(self, examples: int, budget: int) -> float:
-        """Passes over `examples` training examples: the recipe's, or enough for the method's usual steps."""
-        if self.train.epochs is not None:
-            return self.train.epochs
-        low, high = EPOCHS[self.method]
-        steps_an_epoch = math.ceil(examples / self.batch_size(budget))
-        return float(min(high, max(low, round(STEPS[self.method] / steps_an_epoch))))
-
     def request(self) -> dict[str, Any]:
-        """The parts that decide the result, as plain data: what a Record's id is made from.
+        """The parts of a resolved recipe that decide the result, as plain data: what a Record's id is made from.
 
         Sections of other methods, where Records go and who is told about progress are left out.
         """

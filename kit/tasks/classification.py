@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from kit.data.labels import are_numbers
+from kit.errors import RecipeError
 from kit.measurement.intervals import Estimate, bootstrap_scores
 from kit.measurement.metrics import (
     classification_scores,
-    confusion_matrix,
-    multi_label_per_class,
     multi_label_predictions,
     multi_label_scores,
-    per_class,
     sigmoid,
     softmax,
 )
@@ -38,7 +37,12 @@ class Classification:
 
     @classmethod
     def from_recipe(cls, recipe: Recipe, labels: tuple[str, ...]) -> Classification:
-        """The task that a recipe asks for."""
+        """The task that a recipe asks for. Raises RecipeError if the order of sentiment labels is anybody's guess."""
+        if recipe.task == "sentiment" and len(labels) > 2 and recipe.data.labels is None and not are_numbers(labels):
+            raise RecipeError(
+                f"data.labels: task sentiment needs the order of its {len(labels)} labels ({', '.join(labels[:6])})",
+                "list them in data.labels, lowest first; or set task: classification",
+            )
         return cls(
             recipe.task,
             labels,
@@ -76,10 +80,12 @@ class Classification:
 
         The matrix has true labels in rows and predicted ones in columns.
         """
-        if self.multi_label:
-            return {"per_label": self._by_label(multi_label_per_class(logits, targets))}
-        confusion = confusion_matrix(targets, logits.argmax(1), len(self.labels))
-        return {"per_label": self._by_label(per_class(confusion)), "confusion": confusion.tolist()}
+        from kit.measurement.hf import score_by_class  # evaluate takes seconds to import
+
+        columns = score_by_class(logits, targets, multi_label=self.multi_label)
+        confusion = columns.pop("confusion_matrix", None)
+        found: dict[str, Any] = {"per_label": self._by_label(columns)}
+        return found if confusion is None else found | {"confusion": confusion}
 
     def answers(self, logits: np.ndarray) -> list[dict[str, Any]]:
         """The label (or labels) and the probability of each label."""
@@ -96,7 +102,7 @@ class Classification:
             answers[-1]["scores"] = scores
         return answers
 
-    def _by_label(self, columns: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
+    def _by_label(self, columns: dict[str, list[Any]]) -> dict[str, dict[str, float]]:
         return {
             label: {name: round(float(column[index]), 6) for name, column in columns.items()}
             for index, label in enumerate(self.labels)

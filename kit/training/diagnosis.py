@@ -6,8 +6,8 @@ Knows loss histories. Knows nothing of models or recipes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 Verdict = Literal["still improving", "converged", "overfitting", "unknown"]
 
@@ -33,10 +33,6 @@ class Diagnosis:
     verdict: Verdict
     since: int | None
     line: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
 
 
 def diagnose(evaluations: Sequence[Evaluation]) -> Diagnosis:

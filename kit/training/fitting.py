@@ -36,11 +36,15 @@ class Split:
 
 @dataclass(frozen=True)
 class Training:
-    """What a training run did: its plan, losses by step, speed, and how it ended."""
+    """What a training run did: its plan, losses by step, speed, and how it ended.
+
+    earlier_seconds: the part of `seconds` before the run was interrupted.
+    """
 
     plan: Plan
     precision: str
     seconds: float
+    earlier_seconds: float
     samples_per_second: float
     history: list[dict[str, float]]
     evaluations: list[Evaluation]

@@ -53,7 +53,8 @@ def set_up_hardware(precision: Precision) -> Hardware:
             "set `train.precision: auto` or `fp32`",
         )
     threads = torch.get_num_threads()
-    if device == "cpu":
+    launched = "LOCAL_WORLD_SIZE" in os.environ or "ACCELERATE_MIXED_PRECISION" in os.environ
+    if device == "cpu" and (launched or "OMP_NUM_THREADS" not in os.environ):
         # Launchers set one thread a process, and torch alone would start as many in each as there are cores.
         threads = max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
         torch.set_num_threads(threads)

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, replace
 
 from kit.errors import RecipeError
-from kit.recipe import Recipe
+from kit.recipe import TrainSection
 
 
 @dataclass(frozen=True)
@@ -35,28 +35,28 @@ class Plan:
         return replace(self, device_batch=device_batch, accumulation=math.ceil(self.batch_size / device_batch))
 
 
-def make_plan(recipe: Recipe, examples: int, budget: int, processes: int = 1) -> Plan:
-    """Derive epochs, steps and batch sizes. The batch of one step is the same on any number of processes.
+def make_plan(train: TrainSection, examples: int, processes: int = 1) -> Plan:
+    """Derive steps and batch sizes. The batch of one step is the same on any number of processes.
 
-    examples: in the training split. budget: labels bought in all. Raises RecipeError if the batch cannot be divided
+    train: of a resolved recipe. examples: in the training split. Raises RecipeError if the batch cannot be divided
     among processes and accumulation steps.
     """
-    train = recipe.train
+    epochs, batch_size = train.epochs, train.batch_size
+    assert epochs is not None and batch_size is not None
+    assert train.learning_rate is not None and train.contrastive is not None
     parts = processes * train.accumulation
-    batch_size = recipe.batch_size(budget)
     if batch_size < parts:
         raise RecipeError(
             f"train.batch_size: {batch_size} is below {processes} processes x {train.accumulation} accumulation",
             f"set `train.batch_size` to {parts} or more",
         )
     device_batch = max(1, min(batch_size, examples) // parts)
-    epochs = recipe.epochs(examples, budget)
     steps_an_epoch = math.ceil(math.ceil(examples / (device_batch * processes)) / train.accumulation)
     steps = max(1, math.ceil(steps_an_epoch * epochs))
     return Plan(
         epochs=epochs,
-        learning_rate=recipe.learning_rate(),
-        contrastive=recipe.contrastive(),
+        learning_rate=train.learning_rate,
+        contrastive=train.contrastive,
         batch_size=device_batch * parts,
         device_batch=device_batch,
         accumulation=train.accumulation,

@@ -39,7 +39,7 @@ from kit.training.fitting import Fitting, Split, Training
 from kit.training.losses import supervised_contrastive
 from kit.training.plan import Plan
 
-_TRAIN_SAMPLE = 256  # training examples that each evaluation looks at, beside all validation examples
+TRAIN_SAMPLE = 256  # training examples that each evaluation looks at, beside all validation examples
 _LOG_EVERY = 10  # steps between two logged training losses: frequent enough to catch NaN, rare enough to cost nothing
 
 # Padded tokens in one forward and backward pass. On a CPU more do not compute faster, and take 0.17 MB each for MiniLM.
@@ -55,49 +55,53 @@ def train_classifier(fitting: Fitting) -> Training:
     model, workdir, progress = fitting.model, fitting.workdir, fitting.progress
     # Kept on disk rather than in memory: it is needed only if memory runs out.
     start = workdir.with_name(f"{workdir.name}-start.pt")
-    alone = PartialState().num_processes == 1  # several would have to shrink their batches together
-    if alone:
-        workdir.mkdir(parents=True, exist_ok=True)
+    workdir.mkdir(parents=True, exist_ok=True)
+    if PartialState().num_processes == 1:
         torch.save(model.state_dict(), start)
     notes: list[str] = []
     while True:
-        trainer = _build(fitting)
-        checkpoint = last_whole_checkpoint(workdir, fitting.plan)
+        checkpoint, plan = last_whole_checkpoint(workdir, fitting.plan)
+        fitting = replace(fitting, plan=plan)
         if checkpoint is not None:
             notes.append(f"continued from step {checkpoint.name.rpartition('-')[2]} of an interrupted run")
             progress.say(notes[-1])
-        began = time.perf_counter()
-        try:
-            with quiet():
-                trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        trainer = _build(fitting)
+        if _train_until_end(trainer, checkpoint):
             break
-        except Exception as error:
-            if not (alone and _out_of_memory(error)):
-                raise
-            if fitting.plan.device_batch == 1:
-                raise TrainingError(
-                    "out of memory with a single example in the batch",
-                    "shorten `data.max_length` or use a smaller model",
-                ) from error
-        fitting = replace(fitting, plan=fitting.plan.halved())
+        fitting = replace(fitting, plan=plan.halved())
         notes.append(
             f"out of memory: batch {fitting.plan.device_batch} x accumulation {fitting.plan.accumulation} from here"
         )
         progress.say(notes[-1])
         del trainer
         model.load_state_dict(torch.load(start, weights_only=True))
-        shutil.rmtree(workdir, ignore_errors=True)
-    seconds = time.perf_counter() - began
-    plan = fitting.plan
-    steps_run = trainer.state.global_step - trainer.first_step
-    rate = steps_run / plan.steps * plan.epochs * len(fitting.train.targets) / seconds
-    evaluations = trainer.evaluations()
-    history = [dict(entry) for entry in trainer.state.log_history]
+        for folder in workdir.glob("checkpoint-*"):
+            shutil.rmtree(folder)
+    done = trainer.account(notes)
     trainer.accelerator.free_memory()  # the optimizer's state is twice the weights, and is held in a cycle
     del trainer
     gc.collect()
     start.unlink(missing_ok=True)
-    return Training(plan, fitting.hardware.precision, seconds, rate, history, evaluations, diagnose(evaluations), notes)
+    return done
+
+
+def _train_until_end(trainer: KitTrainer, checkpoint: Path | None) -> bool:
+    """Train from the checkpoint or the beginning; False if memory ran out and smaller passes may do."""
+    try:
+        with quiet():
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except Exception as error:
+        if not _out_of_memory(error):
+            raise
+        if trainer.args.world_size > 1:  # all processes would have to shrink their batches together
+            raise TrainingError("out of memory", "raise `train.accumulation`, or lower `train.batch_size`") from error
+        if trainer.fitting.plan.device_batch == 1:
+            raise TrainingError(
+                "out of memory with a single example in the batch",
+                "shorten `data.max_length` or use a smaller model",
+            ) from error
+        return False
+    return True
 
 
 class KitTrainer(Trainer):
@@ -106,7 +110,8 @@ class KitTrainer(Trainer):
     def __init__(self, fitting: Fitting, dataset: EncodedDataset, **settings: Any) -> None:
         self.fitting = fitting
         self.dataset = dataset
-        self.first_step = 0
+        self.began = time.perf_counter()
+        self.earlier = 0.0  # seconds that an interrupted start of this run had trained
         self.last_save = time.monotonic()
         super().__init__(model=fitting.model, train_dataset=dataset, data_collator=dataset.collate, **settings)
 
@@ -138,7 +143,7 @@ class KitTrainer(Trainer):
         """Loss and main metric on the validation examples and on a sample of training examples."""
         train, validation = self.fitting.train, self.fitting.validation
         # Evenly spaced training examples: the budget's order is stratified, so these are too.
-        count = min(len(train.targets), _TRAIN_SAMPLE)
+        count = min(len(train.targets), TRAIN_SAMPLE)
         seen = np.linspace(0, len(train.targets) - 1, count).astype(int)
         metrics = {
             **self._measure("train", Split(train.encoded.take(seen), train.targets[seen])),
@@ -177,7 +182,35 @@ class KitTrainer(Trainer):
         """Pass on to the trackers. Raises TrainingError if the training loss is no longer a finite number."""
         if not math.isfinite(logs.get("loss", 0.0)) or not math.isfinite(logs.get("grad_norm", 0.0)):
             raise self._not_a_number("training loss")
-        super().log(logs, *args, **kwargs)
+        super().log({**logs, "seconds": round(self.seconds(), 3)}, *args, **kwargs)
+
+    def seconds(self) -> float:
+        """Training time so far, that of an interrupted start included."""
+        return self.earlier + time.perf_counter() - self.began
+
+    def account(self, notes: list[str]) -> Training:
+        """What the finished training did."""
+        plan, seconds, evaluations = self.fitting.plan, self.seconds(), self.evaluations()
+        return Training(
+            plan=plan,
+            precision=self.fitting.hardware.precision,
+            seconds=seconds,
+            earlier_seconds=self.earlier,
+            samples_per_second=plan.epochs * len(self.fitting.train.targets) / seconds,
+            history=self._history(),
+            evaluations=evaluations,
+            diagnosis=diagnose(evaluations),
+            notes=notes,
+        )
+
+    def _history(self) -> list[dict[str, float]]:
+        """What was logged, each thing once a step: a run that is continued logs some of it again."""
+        entries = {
+            (entry["step"], *sorted(entry)): dict(entry)
+            for entry in self.state.log_history
+            if "train_runtime" not in entry
+        }
+        return list(entries.values())
 
     def _not_a_number(self, what: str) -> TrainingError:
         return TrainingError(
@@ -187,14 +220,15 @@ class KitTrainer(Trainer):
         )
 
 
-class _FirstStep(TrainerCallback):
-    """Notes the step that training starts at, which is not 0 when it is continued."""
+class _Clock(TrainerCallback):
+    """Starts the trainer's clock, at the time that an interrupted start of the run had reached."""
 
     def __init__(self, trainer: KitTrainer) -> None:
         self.trainer = trainer
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.trainer.first_step = state.global_step
+        self.trainer.earlier = max((entry.get("seconds", 0.0) for entry in state.log_history), default=0.0)
+        self.trainer.began = time.perf_counter()
 
 
 def _build(fitting: Fitting) -> KitTrainer:
@@ -212,7 +246,7 @@ def _build(fitting: Fitting) -> KitTrainer:
         compute_loss_func=_loss_function(fitting.task, fitting.plan.contrastive),
         callbacks=fitting.progress.callbacks(fitting.section, fitting.logs, fitting.task.main_metric),
     )
-    trainer.add_callback(_FirstStep(trainer))
+    trainer.add_callback(_Clock(trainer))
     trainer.remove_callback(PrinterCallback)  # kit prints its own lines
     return trainer
 
@@ -268,21 +302,30 @@ def _loss_function(task: Task, contrastive: float) -> Callable[..., torch.Tensor
     return loss
 
 
-def last_whole_checkpoint(workdir: Path, plan: Plan) -> Path | None:
-    """The newest checkpoint that was written to its end and belongs to the same plan; others are deleted.
+def last_whole_checkpoint(workdir: Path, plan: Plan) -> tuple[Path | None, Plan]:
+    """The newest checkpoint that was written to its end, with its plan: `plan`, or one of its halvings.
 
-    transformers writes trainer_state.json last, so a checkpoint in which it can be parsed is whole.
+    Checkpoints that are not whole or of another plan are deleted; without any left, None and `plan`. transformers
+    writes trainer_state.json last, so a checkpoint in which it can be parsed is whole.
     """
-    whole: list[tuple[int, Path]] = []
+    plans = {plan.device_batch: plan}
+    while plan.device_batch > 1:
+        plan = plan.halved()
+        plans[plan.device_batch] = plan
+    first = next(iter(plans.values()))
+    whole: list[tuple[int, Path, Plan]] = []
     for folder in workdir.glob("checkpoint-*"):
         try:
             state = json.loads((folder / "trainer_state.json").read_text("utf-8"))
-            if state["max_steps"] != plan.steps or state["train_batch_size"] != plan.device_batch:
+            if state["max_steps"] != first.steps:
                 raise ValueError("another plan")
-            whole.append((int(state["global_step"]), folder))
+            whole.append((int(state["global_step"]), folder, plans[state["train_batch_size"]]))
         except (OSError, ValueError, KeyError):
             shutil.rmtree(folder, ignore_errors=True)
-    return max(whole)[1] if whole else None
+    if not whole:
+        return None, first
+    _, newest, its_plan = max(whole, key=lambda found: found[0])
+    return newest, its_plan
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -63,3 +63,14 @@ def test_take_keeps_texts_whole(tokenizer) -> None:
     assert taken.lengths.tolist() == [16, encoded.lengths[0]]
     assert taken.input_ids[16:].tolist() == encoded.input_ids[: encoded.lengths[0]].tolist()
     assert len(encoded.take(np.array([], int))) == 0
+
+
+def test_a_cache_file_cut_anywhere_is_made_again(tiny_checkpoint) -> None:
+    texts = [("a text of its own for this test",)]
+    tokenizer = load_tokenizer(tiny_checkpoint)
+    first = encode(texts, tokenizer, 16, "a key of its own")
+    path = max((cache_folder()).glob("*.npz"), key=lambda file: file.stat().st_mtime)
+    for content in (path.read_bytes()[:40], b""):
+        path.write_bytes(content)
+        again = encode(texts, tokenizer, 16, "a key of its own")
+        assert again.input_ids.tolist() == first.input_ids.tolist()

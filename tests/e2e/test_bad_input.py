@@ -241,3 +241,28 @@ def test_predicting_a_file_that_is_not_there(kit, folder) -> None:
     assert (done.code, "there is no file nothing.txt" in done.err) == (2, True)
     done = kit("predict", run, "--file", "data.csv", "a text")
     assert (done.code, "exclude each other" in done.err) == (2, True)
+
+
+@pytest.mark.parametrize("command", ["check", "finetune"])
+def test_texts_longer_than_the_model_has_positions(kit, folder, command) -> None:
+    done = kit(command, "recipe.yaml", "--set", "data.max_length=1024")
+    assert done.code == 2
+    assert "--set data.max_length=1024: data.max_length: 1024 tokens are more than the 512" in done.err
+    assert not list(folder.glob("runs/[!.]*"))
+
+
+def test_check_refuses_what_a_run_would_refuse_before_it_starts(kit, folder) -> None:
+    assert "train.report_to" in kit("check", "recipe.yaml", "--set", "train.report_to=[foo]").err
+    Path("file").touch()
+    done = kit("check", "recipe.yaml", "--set", "runs=file/runs")
+    assert (done.code, "is a file, not a folder" in done.err) == (2, True)
+
+
+def test_the_order_of_sentiment_labels_is_not_guessed(kit, folder) -> None:
+    rows = "".join(f"film {i},{('bad', 'ok', 'good')[i % 3]}\n" for i in range(60))
+    Path("data.csv").write_text("text,label\n" + rows, "utf-8")
+    done = kit("check", "recipe.yaml", "--set", "task=sentiment")
+    assert done.code == 2
+    assert "task sentiment needs the order of its 3 labels (bad, good, ok)" in done.err
+    ordered = kit("check", "recipe.yaml", "--set", "task=sentiment", "--set", "data.labels=[bad, ok, good]")
+    assert (ordered.code, "bad, ok, good" in ordered.out) == (0, True)

@@ -243,3 +243,31 @@ def test_intent_recipe_on_a_local_folder(kit, banking77, tiny_checkpoint, tmp_pa
     )  # fmt: skip
     assert done.code == 0, done.err
     assert json.loads(done.out)["metrics"]["accuracy"]["value"] == pytest.approx(0.678, abs=0.03)
+
+
+def test_predict_reads_tables_and_refuses_names_of_no_file(trained, kit, tmp_path) -> None:
+    (tmp_path / "more.csv").write_text('\ufefftext,other\n"a, gripping film",1\ndull,2\n', "utf-8")
+    done = kit("predict", trained, tmp_path / "more.csv")
+    assert [json.loads(line)["text"] for line in done.out.splitlines()] == ["a, gripping film", "dull"]
+    (tmp_path / "texts.txt").write_text('\ufeff{"text": "one"}\n{"text": null}\n', "utf-8")
+    done = kit("predict", trained, "--file", tmp_path / "texts.txt")
+    assert [json.loads(line)["text"] for line in done.out.splitlines()] == ["one", ""]
+    done = kit("predict", trained, "missing.csv")
+    assert (done.code, "there is no file missing.csv" in done.err) == (2, True)
+
+
+def test_a_single_string_is_one_text(trained) -> None:
+    from kit import predict
+
+    assert [answer["text"] for answer in predict(trained, "dull")] == ["dull"]
+
+
+def test_what_was_guessed_and_what_is_default_do_not_change_the_run(kit, recipe_file, trained) -> None:
+    def run_of(*overrides: str) -> str:
+        done = kit("check", recipe_file, *[part for override in overrides for part in ("--set", override)])
+        assert done.code == 0, done.err
+        return next(line for line in done.out.splitlines() if line.split()[:1] == ["run"])
+
+    plain = run_of()
+    assert run_of("train.learning_rate=1e-4", "data.text=[text]", "model.pooling=mean") == plain
+    assert run_of("train.learning_rate=2e-4") != plain

@@ -85,7 +85,7 @@ def test_what_is_not_there_is_named(name, message) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{", "not valid JSON"), ("{}", "does not name a model_type"), (None, "has no config.json")],
+    [("{", "config.json cannot be read"), ("{}", "does not name a model_type"), (None, "has no config.json")],
 )
 def test_a_damaged_config_is_refused(copy, content, message) -> None:
     path = copy / "config.json"
@@ -101,3 +101,37 @@ def test_weights_of_another_shape_are_refused(copy) -> None:
 
     with pytest.raises(ModelError, match=r"lacks \d+ encoder weights"):
         build_classifier(resolve(copy), Head(("a", "b"), False), "pretrained")
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "tokenizer"),
+    [("config.json", True, False), ("1_Pooling/config.json", True, False), ("tokenizer_config.json", False, True)],
+)
+def test_the_fingerprint_covers_what_decides_the_answers(copy, name, weights, tokenizer) -> None:
+    before = resolve(copy)
+    (copy / name).write_text((copy / name).read_text() + " ")
+    after = resolve(copy)
+    assert (after.sha256 != before.sha256) == weights
+    assert (after.tokenizer_sha256 != before.tokenizer_sha256) == tokenizer
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("modules.json", "{", "cannot be read"),
+        ("modules.json", "[1]", "does not list modules"),
+        ("1_Pooling/config.json", "[]", "does not describe a pooling"),
+    ],
+)
+def test_damaged_pooling_files_are_named(copy, name, content, message) -> None:
+    (copy / name).write_text(content)
+    with pytest.raises(ModelError, match=message):
+        declared_pooling(copy)
+
+
+def test_a_damaged_index_and_a_revision_of_a_folder_are_refused(copy) -> None:
+    with pytest.raises(ModelError, match=r"model\.revision: .* is not on the Hub"):
+        resolve(copy, revision="main")
+    (copy / "model.safetensors.index.json").write_text("{}")
+    with pytest.raises(ModelError, match="names no weight files"):
+        resolve(copy)

@@ -14,7 +14,6 @@ from kit.errors import TrainingError
 from kit.models.checkpoint import resolve_checkpoint
 from kit.models.inference import predict_logits
 from kit.models.load import Head, build_classifier, load_tokenizer
-from kit.recipe import Recipe
 from kit.recipe.schema import ModelSection, TrainSection
 from kit.tasks.classification import Classification
 from kit.training import trainer as trainer_module
@@ -27,11 +26,9 @@ from kit.training.trainer import last_whole_checkpoint, train_classifier
 LABELS = ("negative", "positive")
 TASK = Classification("classification", LABELS, False, False, "accuracy")
 FP32 = Hardware("cpu", False, 2)
-SECTION = TrainSection(batch_size=16, epochs=3, learning_rate=1e-3, evaluations=4, checkpoint_seconds=0, report_to=[])
-
-
-def recipe(section: TrainSection) -> Recipe:
-    return Recipe(task="classification", data={"source": "x.csv"}, model={"checkpoint": "x"}, train=section)
+SECTION = TrainSection(
+    batch_size=16, epochs=3, learning_rate=1e-3, contrastive=0.5, evaluations=4, checkpoint_seconds=0, report_to=[]
+)
 
 
 def changed(**values) -> TrainSection:
@@ -59,7 +56,7 @@ def build(parts, dropout=0.1):
 def train(parts, folder, model=None, section=None, hardware=FP32, **plan_changes):
     _, tokenizer, train_split, validation = parts
     section = section or SECTION
-    plan = replace(make_plan(recipe(section), len(train_split.targets), 120), **plan_changes)
+    plan = replace(make_plan(section, len(train_split.targets)), **plan_changes)
     model = model if model is not None else build(parts)
     torch.manual_seed(1)
     done = train_classifier(
@@ -136,23 +133,26 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(parts, tmp_path, monkeypatch)
     model, resumed = train(parts, tmp_path / "killed")
     assert resumed.notes == ["continued from step 10 of an interrupted run"]
     assert resumed.evaluations == whole.evaluations
+    assert 0 < resumed.earlier_seconds < resumed.seconds
+    logged = [[(entry["step"], *sorted(entry)) for entry in run.history] for run in (resumed, whole)]
+    assert logged[0] == logged[1]
     for name, tensor in whole_model.state_dict().items():
         assert torch.equal(tensor, model.state_dict()[name]), name
 
 
 def test_a_half_written_checkpoint_is_thrown_away(parts, tmp_path) -> None:
-    plan = make_plan(recipe(SECTION), 90, 120)
+    plan = make_plan(SECTION, 90)
     broken = tmp_path / "checkpoint-10"
     broken.mkdir(parents=True)
     (broken / "model.safetensors").write_bytes(b"half")
-    assert last_whole_checkpoint(tmp_path, plan) is None
+    assert last_whole_checkpoint(tmp_path, plan) == (None, plan)
     assert not broken.exists()
 
 
 def test_a_checkpoint_of_another_plan_is_not_continued(parts, tmp_path) -> None:
     train(parts, tmp_path)
-    assert last_whole_checkpoint(tmp_path / "work", make_plan(recipe(SECTION), 90, 120)) is not None
-    assert last_whole_checkpoint(tmp_path / "work", make_plan(recipe(changed(epochs=9)), 90, 120)) is None
+    assert last_whole_checkpoint(tmp_path / "work", make_plan(SECTION, 90))[0] is not None
+    assert last_whole_checkpoint(tmp_path / "work", make_plan(changed(epochs=9), 90))[0] is None
 
 
 def test_a_loss_that_is_not_a_number_stops_with_advice(parts, tmp_path) -> None:
@@ -181,6 +181,19 @@ def test_out_of_memory_halves_the_batch_and_ends_with_the_same_gradients(parts, 
     assert (done.plan.device_batch, done.plan.steps) == (8, expected.plan.steps)
     losses = [[e.validation_loss for e in run.evaluations] for run in (done, expected)]
     assert losses[0] == pytest.approx(losses[1], abs=0.02)
+
+
+def test_a_run_killed_after_running_out_of_memory_continues_with_small_passes(parts, tmp_path, monkeypatch) -> None:
+    section = changed(contrastive=0.0)
+    _, whole = train(parts, tmp_path / "whole", build(parts, dropout=0.0), section, device_batch=8, accumulation=2)
+    plan = replace(make_plan(section, 90), device_batch=8, accumulation=2)
+    shutil.copytree(tmp_path / "whole" / "work", tmp_path / "killed" / "work")
+    checkpoint, found = last_whole_checkpoint(tmp_path / "killed" / "work", make_plan(section, 90))
+    assert checkpoint is not None
+    assert found == plan
+    _, resumed = train(parts, tmp_path / "killed", build(parts, dropout=0.0), section)
+    assert resumed.plan.device_batch == 8
+    assert resumed.evaluations == whole.evaluations
 
 
 def test_out_of_memory_with_one_example_is_an_error(parts, tmp_path, monkeypatch) -> None:

@@ -1,0 +1,103 @@
+"""Defaults that depend on the method, the budget, the labels and the checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from kit.errors import RecipeError
+from kit.recipe import Recipe
+from kit.recipe.resolve import EPOCHS, LEARNING_RATE, STEPS, Facts, resolve
+
+FACTS = Facts(("text",), "label", ("no", "yes"), train=900, validation=100, pooling="mean")
+LARGE = replace(FACTS, train=9_500, validation=500)
+
+
+def recipe(method: str = "finetune", **train: Any) -> Recipe:
+    data = {"source": "x.csv"}
+    return Recipe(task="classification", method=method, data=data, model={"checkpoint": "x"}, train=train)
+
+
+def test_what_was_guessed_is_written_down() -> None:
+    done = resolve(recipe(), FACTS)
+    assert (done.metric, done.data.text, done.data.label, done.data.labels) == (
+        "accuracy", "text", "label", ["no", "yes"],
+    )  # fmt: skip
+    assert done.model.pooling == "mean"
+    pair = resolve(recipe(), replace(FACTS, text=("premise", "hypothesis"), pooling=None))
+    assert pair.data.text == ["premise", "hypothesis"]
+    assert (pair.model.pooling, pair.train.head, pair.train.contrastive) == ("native", "random", 0.0)
+
+
+def test_asking_for_the_defaults_asks_for_the_same() -> None:
+    asked = Recipe(
+        task="classification",
+        metric="accuracy",
+        data={"source": "x.csv", "text": ["text"], "label": "label"},
+        model={"checkpoint": "x", "pooling": "mean"},
+        train={"learning_rate": 1e-4, "epochs": 4, "batch_size": 16, "head": "probe", "refit": True},
+    )
+    assert resolve(asked, FACTS).request() == resolve(recipe(), FACTS).request()
+    assert resolve(recipe(learning_rate=2e-4), FACTS).request() != resolve(recipe(), FACTS).request()
+
+
+@pytest.mark.parametrize("method", sorted(STEPS))
+def test_resolving_twice_changes_nothing(method: str) -> None:
+    once = resolve(recipe(method), FACTS)
+    assert resolve(once, FACTS) == once
+    assert Recipe.model_validate(once.model_dump()) == once
+    assert once.train.learning_rate == LEARNING_RATE[method]
+    assert resolve(recipe(method, learning_rate=0.5), FACTS).train.learning_rate == 0.5
+
+
+@pytest.mark.parametrize("method", sorted(STEPS))
+def test_epochs_follow_from_steps_within_bounds(method: str) -> None:
+    low, high = EPOCHS[method]
+    between = (low + high) // 2
+    few = replace(FACTS, train=10, validation=0)
+    some = replace(FACTS, train=16 * round(STEPS[method] / between), validation=0)
+    many = replace(FACTS, train=10_000_000)
+    assert resolve(recipe(method), few).train.epochs == high
+    assert resolve(recipe(method, batch_size=16), many).train.epochs == low
+    if some.budget <= 1000:
+        assert resolve(recipe(method), some).train.epochs == between
+    assert resolve(recipe(method, epochs=2.5), few).train.epochs == 2.5
+
+
+def test_many_classes_get_more_passes_on_a_large_budget() -> None:
+    names = tuple(f"class {k}" for k in range(77))
+    assert resolve(recipe(), LARGE).train.epochs == 3
+    assert resolve(recipe(), replace(LARGE, labels=names)).train.epochs == 8
+    assert resolve(recipe(), replace(LARGE, labels=names, train=20_000)).train.epochs == 4
+
+
+def test_small_budgets_trade_time_for_accuracy() -> None:
+    small, large = resolve(recipe(), FACTS).train, resolve(recipe(), LARGE).train
+    assert (small.batch_size, small.dropout, small.refit) == (16, None, True)
+    assert (large.batch_size, large.dropout, large.refit) == (32, 0.0, False)
+    assert resolve(recipe("scratch"), LARGE).train.dropout is None
+    assert not resolve(recipe(select="best"), FACTS).train.refit
+    assert not resolve(recipe(), replace(FACTS, validation=0)).train.refit
+    given = resolve(recipe(batch_size=7, dropout=0.2), LARGE).train
+    assert (given.batch_size, given.dropout) == (7, 0.2)
+
+
+def test_embeddings_stay_where_they_are_pretrained() -> None:
+    assert resolve(recipe(), FACTS).train.freeze_embeddings is True
+    assert resolve(recipe("scratch"), FACTS).train.freeze_embeddings is False
+    assert resolve(recipe(freeze_embeddings=False), FACTS).train.freeze_embeddings is False
+
+
+@pytest.mark.parametrize(
+    ("train", "facts", "message"),
+    [
+        ({"head": "probe"}, replace(FACTS, pooling=None), "train.head: probe needs text vectors"),
+        ({"contrastive": 0.5}, replace(FACTS, pooling=None), "train.contrastive: it needs text vectors"),
+        ({"select": "best"}, replace(FACTS, validation=0), "train.select: best needs validation examples"),
+    ],
+)
+def test_a_key_that_would_do_nothing_is_refused(train: dict[str, Any], facts: Facts, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        resolve(recipe(**train), facts)

@@ -1,0 +1,50 @@
+"""The main verb's draft folder: what is kept of a run that was killed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import kit.models.predictor
+from kit import finetune
+from kit.errors import TrainingError
+from tests.methods.test_contract import recipe_for
+
+
+class _Killed(BaseException):
+    """As little foreseen as SIGKILL."""
+
+
+def test_a_repeated_run_that_was_killed_is_continued(tmp_path, tiny_checkpoint, monkeypatch) -> None:
+    from kit.training.trainer import KitTrainer
+
+    recipe = recipe_for("single", "finetune", tmp_path, tiny_checkpoint, checkpoint_seconds=0, refit=False)
+    whole = finetune(recipe, quiet=True)
+    save = KitTrainer._save_checkpoint
+
+    def save_then_die(self, *args, **kwargs):
+        save(self, *args, **kwargs)
+        raise _Killed
+
+    monkeypatch.setattr(KitTrainer, "_save_checkpoint", save_then_die)
+    with pytest.raises(_Killed):
+        finetune(recipe, force=True, quiet=True)
+    monkeypatch.undo()
+    again = finetune(recipe, force=True, quiet=True)
+    assert again.content["training"]["notes"] == ["continued from step 5 of an interrupted run"]
+    assert again.metrics == whole.metrics
+    assert again.content["seconds"]["total"] > again.content["training"]["seconds"] > 0
+    fresh = finetune(recipe, force=True, quiet=True)
+    assert fresh.content["training"]["notes"] == []
+
+
+def test_answers_that_are_no_numbers_leave_nothing(tmp_path, tiny_checkpoint, monkeypatch) -> None:
+    recipe = recipe_for("single", "probe", tmp_path, tiny_checkpoint)
+    monkeypatch.setattr(
+        kit.models.predictor.TransformerPredictor,
+        "logits",
+        lambda self, texts: np.full((len(texts), 2), np.nan, np.float32),
+    )
+    with pytest.raises(TrainingError, match="no longer numbers"):
+        finetune(recipe, quiet=True)
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [".locks"]
