@@ -59,3 +59,8 @@ class VerificationError(KitError):
     """What was saved does not give the answers it gave before it was saved."""
 
     exit_code = 1
+
+
+def first_line(error: BaseException) -> str:
+    """What a library's error says, without the pages that may follow."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

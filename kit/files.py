@@ -6,6 +6,7 @@ Knows files and folders. Knows nothing of what is in them.
 from __future__ import annotations
 
 import errno
+import importlib.util
 import os
 import re
 import shutil
@@ -73,6 +74,15 @@ def publish(draft: Path, final: Path) -> None:
             final.rename(aside)
         draft.rename(final)
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def package_folders(package: str) -> list[Path]:
+    """The folders of an installed Python package; none if it is not installed, or is no package."""
+    try:
+        spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    except (ImportError, ValueError):
+        spec = None
+    return [Path(location) for location in (spec and spec.submodule_search_locations) or []]
 
 
 def require_writable(folder: Path) -> None:

@@ -141,6 +141,7 @@ def _fit_and_write(job: Job, draft: Path, run_id: str, began: float) -> None:
     from accelerate import PartialState
 
     from kit.methods import METHODS
+    from kit.provenance import peak_gpu_memory_bytes, peak_memory_bytes
 
     state = PartialState()
     data = job.data
@@ -157,21 +158,26 @@ def _fit_and_write(job: Job, draft: Path, run_id: str, began: float) -> None:
             "the model's answers to the test examples are no longer numbers",
             "lower `train.learning_rate`, or set `train.precision: fp32`",
         )
+    content: dict[str, Any] = {}
+    earlier = fitted.training.earlier_seconds if fitted.training else 0.0
     if state.is_main_process:
         fitted.predictor.save(draft / MODEL_FOLDER)
+        content = {"id": run_id, **_describe(job, fitted, logits)}
+    del fitted  # the saved model takes its place in memory
     state.wait_for_everyone()
     _verify_reload(draft / MODEL_FOLDER, data, logits)
     if state.is_main_process:
         shutil.rmtree(job.workdir, ignore_errors=True)
         job.logs.mkdir(exist_ok=True)
         write_predictions(draft, data.test, logits)
-        earlier = fitted.training.earlier_seconds if fitted.training else 0.0
-        seconds = {
+        content["seconds"] = {
             "fit": testing - fitting + earlier,
             "test": done - testing,
             "total": time.perf_counter() - began + earlier,
         }
-        seal(draft, {"id": run_id, **_describe(job, fitted, logits), "seconds": seconds})
+        content["peak_memory_bytes"] = peak_memory_bytes()
+        content["peak_gpu_memory_bytes"] = peak_gpu_memory_bytes()
+        seal(draft, content)
 
 
 def _verify_reload(folder: Path, data: Prepared, logits: np.ndarray) -> None:
@@ -190,7 +196,7 @@ def _verify_reload(folder: Path, data: Prepared, logits: np.ndarray) -> None:
 
 
 def _describe(job: Job, fitted: Fitted, logits: np.ndarray) -> dict[str, Any]:
-    from kit.provenance import peak_gpu_memory_bytes, peak_memory_bytes, provenance
+    from kit.provenance import provenance
 
     recipe, task, checkpoint = job.recipe, job.task, job.checkpoint
     targets = job.data.targets(job.data.test)
@@ -209,8 +215,6 @@ def _describe(job: Job, fitted: Fitted, logits: np.ndarray) -> dict[str, Any]:
         "training": fitted.training and _plain(asdict(fitted.training)),
         "metrics": {name: asdict(estimate) for name, estimate in task.estimates(logits, targets).items()},
         "details": task.details(logits, targets),
-        "peak_memory_bytes": peak_memory_bytes(),
-        "peak_gpu_memory_bytes": peak_gpu_memory_bytes(),
         "provenance": provenance(),
     }
 

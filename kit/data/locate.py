@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import glob
-import importlib.util
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from kit.data.readers import FORMATS, data_format
 from kit.errors import DataError
+from kit.files import package_folders
 
 _SHARD = re.compile(r"[-_.]\d+-of-\d+$")
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -80,17 +80,13 @@ def _inside_package(package: str, inner: str, key: str) -> Path:
         raise DataError(
             f"{key}: kit does not read {package}:{inner}", "download the file, or name a data set id on the Hub"
         )
-    try:
-        spec = importlib.util.find_spec(package)
-    except (ImportError, ValueError):
-        spec = None
-    if spec is None or not spec.submodule_search_locations:
+    roots = package_folders(package)
+    if not roots:
         wanted = _EXTRAS.get(package)
         raise DataError(
             f"{key}: {package}:{inner} needs the Python package {package}, which is not installed",
             f"pip install '{wanted}'" if wanted else f"pip install {package.replace('_', '-')}",
         )
-    roots = [Path(location) for location in spec.submodule_search_locations]
     found = next((root / inner for root in roots if (root / inner).exists() or glob.has_magic(inner)), None)
     if found is None:
         there = sorted(

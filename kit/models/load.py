@@ -23,7 +23,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from kit.errors import KitError, ModelError, RecipeError
+from kit.errors import KitError, ModelError, RecipeError, first_line
 from kit.models.checkpoint import Checkpoint, declared_pooling
 from kit.models.pooled import PooledClassifier, PooledConfig
 
@@ -59,7 +59,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         with quiet():
             tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
     except Exception as error:
-        raise ModelError(f"the tokenizer in {folder} cannot be read: {_first_line(error)}") from error
+        raise ModelError(f"the tokenizer in {folder} cannot be read: {first_line(error)}") from error
     return tokenizer
 
 
@@ -95,7 +95,7 @@ def build_classifier(
         raise
     except Exception as error:  # whatever a damaged configuration or pickle makes of the libraries
         raise ModelError(
-            f"model.checkpoint: {checkpoint.name} cannot be loaded for classification: {_first_line(error)}"
+            f"model.checkpoint: {checkpoint.name} cannot be loaded for classification: {first_line(error)}"
         ) from error
 
 
@@ -133,7 +133,7 @@ def load_classifier(folder: Path) -> PreTrainedModel:
         with quiet():
             model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(folder, use_safetensors=True)
     except Exception as error:
-        raise ModelError(f"the model in {folder} cannot be loaded: {_first_line(error)}") from error
+        raise ModelError(f"the model in {folder} cannot be loaded: {first_line(error)}") from error
     model.eval()  # type: ignore[no-untyped-call]
     return model
 
@@ -181,7 +181,3 @@ def _refuse_missing(missing: list[str], checkpoint: Checkpoint) -> None:
             f"model.checkpoint: {checkpoint.name} lacks {len(missing)} encoder weights, e.g. {sorted(missing)[0]}",
             "the folder's config.json and weights do not belong together",
         )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:200] or type(error).__name__

@@ -126,3 +126,9 @@ def test_damaged_and_foreign_files(tmp_path: Path) -> None:
     assert refused(path).message.startswith(f"{path} is not a whole gzip file: ")
     path = write(tmp_path / "x.xlsx", b"x")
     assert refused(path).message == f"{path} is of no kind that kit reads"
+
+
+def test_a_line_separator_inside_a_tsv_text_is_text(tmp_path) -> None:
+    path = tmp_path / "x.tsv"
+    path.write_text('text\tlabel\n"quoted" he said\u2028and left\ta\nplain\tb\n', "utf-8")
+    assert read_table(path).columns["text"] == ['"quoted" he said\u2028and left', "plain"]

@@ -260,3 +260,10 @@ def test_the_hub_offline_is_one_line() -> None:
         "data.source: cannot reach the Hub for data set 'mteb/banking77'",
         "check the network and the id, or set data.source to a local path",
     )
+
+
+@pytest.mark.parametrize("key", ["revision", "config"])
+def test_keys_of_the_hub_are_refused_for_local_files(tmp_path, key) -> None:
+    (tmp_path / "x.csv").write_text("text,label\na b,x\nc d,y\n", "utf-8")
+    with pytest.raises(DataError, match=rf"data\.{key}: .*x.csv is not a data set on the Hub"):
+        load_splits(DataSection(source=str(tmp_path / "x.csv"), **{key: "main"}))
