@@ -87,7 +87,8 @@ def package_folders(package: str) -> list[Path]:
 
 def require_writable(folder: Path) -> None:
     """Raise OutputError if `folder` cannot be written to, or cannot be made; makes and writes nothing."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    with writing_to(folder):
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir():
         raise OutputError(f"cannot write to {folder}: {there} is a file, not a folder", "choose another folder")
     if not os.access(there, os.W_OK | os.X_OK):

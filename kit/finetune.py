@@ -7,6 +7,7 @@ Calls each stage once: data, checkpoint, method, measurement, Record.
 
 from __future__ import annotations
 
+import gc
 import math
 import shutil
 import sys
@@ -164,6 +165,7 @@ def _fit_and_write(job: Job, draft: Path, run_id: str, began: float) -> None:
         fitted.predictor.save(draft / MODEL_FOLDER)
         content = {"id": run_id, **_describe(job, fitted, logits)}
     del fitted  # the saved model takes its place in memory
+    gc.collect()
     state.wait_for_everyone()
     _verify_reload(draft / MODEL_FOLDER, data, logits)
     if state.is_main_process:

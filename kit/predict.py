@@ -68,7 +68,7 @@ def named_file(argument: str) -> Path | None:
 
 def is_table(path: Path) -> bool:
     """Whether a file has columns rather than one text a line."""
-    return data_format(path) in (".csv", ".tsv", ".parquet")
+    return data_format(path) in (".csv", ".tsv", ".parquet") or path.suffix == ".gz"
 
 
 def table_texts(path: Path, columns: list[str]) -> Iterator[str | tuple[str, ...]]:
@@ -76,6 +76,8 @@ def table_texts(path: Path, columns: list[str]) -> Iterator[str | tuple[str, ...
     table = read_table(path)
     require_columns(columns, table, "predict", str(path))
     for row in zip(*(table.columns[column] for column in columns), strict=True):
+        if any(isinstance(value, list | dict) for value in row):
+            raise DataError(f"{path}: {' and '.join(columns)} must hold text, got {str(row)[:60]}")
         texts = tuple("" if is_missing(value) else str(value) for value in row)
         yield texts[0] if len(texts) == 1 else texts
 

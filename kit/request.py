@@ -82,9 +82,9 @@ def understand(recipe: Recipe) -> Request:
 
 
 def _without_locations(request: dict[str, Any]) -> dict[str, Any]:
-    """Where data and weights lie does not matter once their content is in the id."""
+    """Where data and weights lie and how many to take does not matter once their content is in the id."""
     for section, keys in {
-        "data": ("source", "test", "revision"),
+        "data": ("source", "test", "revision", "budget", "validation"),
         "model": ("checkpoint", "revision"),
     }.items():
         for key in keys:

@@ -106,8 +106,7 @@ def split_batch(batch: dict[str, torch.Tensor], tokens: int) -> list[dict[str, t
     examples of a batch with each other. Returns one part or more, in order.
     """
     count, width = batch["input_ids"].shape
-    most = max(_LEAST_TOGETHER, tokens // width)
-    parts = -(-count // most)
+    parts = max(1, min(-(-count * width // tokens), count // _LEAST_TOGETHER))
     pieces = {name: tensor.tensor_split(parts) for name, tensor in batch.items()}
     return [{name: pieces[name][part] for name in pieces} for part in range(parts)]
 

@@ -97,7 +97,7 @@ def _open(source: str | Sequence[str], key: str, data: DataSection) -> _Source:
         splits, revision = load_hub(found.name, data.config, data.revision)
         return _Source(name, splits, revision)
     for name_of_key in ("revision", "config"):
-        if key == "data.source" and getattr(data, name_of_key) is not None:
+        if key == "data.source" and data.test is None and getattr(data, name_of_key) is not None:
             raise DataError(
                 f"data.{name_of_key}: {name} is not a data set on the Hub, which alone has one",
                 f"drop data.{name_of_key}",

@@ -1,4 +1,4 @@
-"""Fine-tuning every weight, from pretrained ones (`finetune`) or from random ones (`scratch`).
+"""Fine-tuning all layers, from pretrained weights (`finetune`) or from random ones (`scratch`).
 
 The head starts from the probe's logistic regression where the method allows it (Kumar et al. 2022, arXiv:2202.10054):
 gradients then improve good vectors instead of first destroying them through a random head.
@@ -25,7 +25,7 @@ from kit.training.trainer import train_classifier
 
 @dataclass(frozen=True)
 class Finetune:
-    """All weights move. init: where they start."""
+    """All layers move, and token embeddings where the recipe says so. init: where they start."""
 
     name: str
     init: Init

@@ -26,8 +26,8 @@ TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", 
                    "tokenizer.model", "source.spm")  # fmt: skip
 # Beside the files above, what decides how texts become tokens, and how token vectors become an answer.
 TOKENIZER_SETTINGS = ("tokenizer_config.json", "merges.txt", "added_tokens.json", "special_tokens_map.json")
-MODEL_SETTINGS = ("config.json", "modules.json", "1_Pooling/config.json")
-HUB_PATTERNS = ["*.json", "*.txt", "*.model", "*.spm", "*.safetensors", "1_Pooling/*"]
+MODEL_SETTINGS = ("config.json", "modules.json", "*Pooling*/config.json")
+HUB_PATTERNS = ["*.json", "*.txt", "*.model", "*.spm", "*.safetensors", "*Pooling*/*"]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def resolve_checkpoint(model: ModelSection) -> Checkpoint:
             "save the tokenizer beside the weights: AutoTokenizer.from_pretrained(BASE).save_pretrained(FOLDER)",
         )
     tokenizers += [folder / name for name in TOKENIZER_SETTINGS if (folder / name).is_file()]
-    settings = [folder / name for name in MODEL_SETTINGS if (folder / name).is_file()]
+    settings = sorted(path for name in MODEL_SETTINGS for path in folder.glob(name))
     return Checkpoint(model.checkpoint, folder, revision, _sha256(weights + settings), _sha256(tokenizers))
 
 

@@ -35,6 +35,9 @@ DROPOUT_KEYS = (
     "hidden_dropout", "summary_last_dropout", "dropout_rate",
 )  # fmt: skip
 
+# The names under which they keep their tables of positions.
+_POSITIONS = ("position_embeddings", "embed_positions", "wpe")
+
 
 @dataclass(frozen=True)
 class Head:
@@ -110,9 +113,10 @@ def resolve_pooling(folder: Path, pooling: str) -> str | None:
 def require_positions(model: PreTrainedModel, max_length: int) -> None:
     """Raise RecipeError if texts of `max_length` tokens have more positions than the model has learnt."""
     for name, module in model.named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
-            # Where a padding row is set apart (RoBERTa), positions are counted from behind it.
-            usable = module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
+        if name.endswith(_POSITIONS) and isinstance(module, torch.nn.Embedding):
+            # Where a padding row is set apart (RoBERTa), or an offset is kept (BART), positions begin behind it.
+            behind = getattr(module, "offset", 0 if module.padding_idx is None else module.padding_idx + 1)
+            usable = module.num_embeddings - behind
             if max_length > usable:
                 raise RecipeError(
                     f"data.max_length: {max_length} tokens are more than the {usable} that the checkpoint has "

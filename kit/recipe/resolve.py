@@ -54,8 +54,9 @@ class Facts:
 def resolve(recipe: Recipe, facts: Facts) -> Recipe:
     """The recipe with every default filled in that the schema leaves open.
 
-    What stays None has a meaning of its own: all examples, the checkpoint's own dropout, a C chosen on validation
-    examples. Raises RecipeError for keys that these data or this checkpoint give no effect.
+    What stays None has a meaning of its own: all examples, a tenth of them to validate on, the checkpoint's own
+    dropout, a C chosen on validation examples. `train.precision: auto` stays too, for the machine to answer.
+    Raises RecipeError for keys that these data or this checkpoint give no effect.
     """
     _refuse_idle_keys(recipe, facts)
     data: dict[str, Any] = {
@@ -109,12 +110,16 @@ def _refuse_idle_keys(recipe: Recipe, facts: Facts) -> None:
             raise RecipeError(
                 f"train.contrastive: it {need}", "set model.pooling to mean or cls, or drop train.contrastive"
             )
-    if train.contrastive and recipe.data.multi_label:
+    if train.contrastive and recipe.data.multi_label and recipe.method in STEPS:
         raise RecipeError("train.contrastive: it needs one label an example", "drop train.contrastive")
-    if train.select == "best" and recipe.method in STEPS and not facts.validation:
-        raise RecipeError(
-            "train.select: best needs validation examples, and there are none", "raise data.validation or data.budget"
-        )
+    if recipe.method == "lora" and train.freeze_embeddings is False:
+        raise RecipeError("train.freeze_embeddings: LoRA trains adapters and the head only", "drop it, or finetune")
+    idle = {"train.select: best": train.select == "best", "train.refit: true": bool(train.refit)}
+    for key, given in idle.items():
+        if given and recipe.method in STEPS and not facts.validation:
+            raise RecipeError(
+                f"{key} needs validation examples, and there are none", "raise data.validation or data.budget"
+            )
 
 
 def _or(given: Any, otherwise: Any) -> Any:

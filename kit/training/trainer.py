@@ -73,16 +73,21 @@ def train_classifier(fitting: Fitting) -> Training:
             f"out of memory: batch {fitting.plan.device_batch} x accumulation {fitting.plan.accumulation} from here"
         )
         progress.say(notes[-1])
-        del trainer
+        _let_go(trainer)
         model.load_state_dict(torch.load(start, weights_only=True))
         for folder in workdir.glob("checkpoint-*"):
             shutil.rmtree(folder)
     done = trainer.account(notes)
-    trainer.accelerator.free_memory()  # the optimizer's state is twice the weights, and is held in a cycle
-    del trainer
-    gc.collect()
+    _let_go(trainer)
     start.unlink(missing_ok=True)
     return done
+
+
+def _let_go(trainer: KitTrainer) -> None:
+    """Free the optimizer's state, which is twice the weights and held in a cycle."""
+    trainer.accelerator.free_memory()
+    trainer.optimizer = trainer.lr_scheduler = None
+    gc.collect()
 
 
 def _train_until_end(trainer: KitTrainer, checkpoint: Path | None) -> bool:
@@ -114,6 +119,8 @@ class KitTrainer(Trainer):
         self.earlier = 0.0  # seconds that an interrupted start of this run had trained
         self.last_save = time.monotonic()
         super().__init__(model=fitting.model, train_dataset=dataset, data_collator=dataset.collate, **settings)
+        # accelerate would compute every later answer of this model in bfloat16 too; see autocast below.
+        self.accelerator.native_amp = False
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthSampler:
         group = self.accelerator.num_processes * self.args.gradient_accumulation_steps
@@ -130,6 +137,10 @@ class KitTrainer(Trainer):
             with nullcontext() if index == len(passes) else self.accelerator.no_sync(model):
                 loss += super().training_step(model, part, num_items_in_batch)
         return loss
+
+    def autocast_smart_context_manager(self, cache_enabled: bool | None = True) -> torch.autocast:
+        """Bfloat16 for the steps of training, where the hardware computes in it, and for nothing else."""
+        return torch.autocast(self.args.device.type, torch.bfloat16, self.fitting.hardware.bf16, cache_enabled)
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         """Save unless the last checkpoint is younger than the recipe's interval; the first process decides for all."""
@@ -266,7 +277,6 @@ def _arguments(fitting: Fitting) -> TrainingArguments:
         weight_decay=section.weight_decay,
         max_grad_norm=section.max_grad_norm,
         optim="adamw_torch_fused",
-        bf16=hardware.bf16,
         use_cpu=hardware.device == "cpu",
         seed=section.seed,
         logging_steps=_LOG_EVERY,
@@ -293,10 +303,11 @@ def _arguments(fitting: Fitting) -> TrainingArguments:
 def _loss_function(task: Task, contrastive: float) -> Callable[..., torch.Tensor]:
     def loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
         items = labels.numel() if num_items_in_batch is None else num_items_in_batch
-        total = task.loss(outputs["logits"], labels) / items
-        if contrastive and not task.multi_label and "vectors" in outputs:
-            # Weighted by the share of the step's examples in this pass, like the task's loss.
-            total = total + contrastive * supervised_contrastive(outputs["vectors"], labels) * len(labels) / items
+        with torch.autocast(labels.device.type, enabled=False):
+            total = task.loss(outputs["logits"], labels) / items
+            if contrastive and "vectors" in outputs:
+                # Weighted by the share of the step's examples in this pass, like the task's loss.
+                total = total + contrastive * supervised_contrastive(outputs["vectors"], labels) * len(labels) / items
         return total
 
     return loss
@@ -308,16 +319,17 @@ def last_whole_checkpoint(workdir: Path, plan: Plan) -> tuple[Path | None, Plan]
     Checkpoints that are not whole or of another plan are deleted; without any left, None and `plan`. transformers
     writes trainer_state.json last, so a checkpoint in which it can be parsed is whole.
     """
+    first, processes = plan, PartialState().num_processes
     plans = {plan.device_batch: plan}
-    while plan.device_batch > 1:
+    while plan.device_batch > 1 and processes == 1:
         plan = plan.halved()
         plans[plan.device_batch] = plan
-    first = next(iter(plans.values()))
     whole: list[tuple[int, Path, Plan]] = []
     for folder in workdir.glob("checkpoint-*"):
         try:
             state = json.loads((folder / "trainer_state.json").read_text("utf-8"))
-            if state["max_steps"] != first.steps:
+            # Each process keeps its random state: with another number of them, the rest would not be the same.
+            if state["max_steps"] != first.steps or len(list(folder.glob("rng_state*"))) != processes:
                 raise ValueError("another plan")
             whole.append((int(state["global_step"]), folder, plans[state["train_batch_size"]]))
         except (OSError, ValueError, KeyError):

@@ -69,4 +69,5 @@ def test_a_heavy_batch_is_cut_into_equal_parts_in_order() -> None:
     for name, tensor in batch.items():
         assert np.array_equal(np.concatenate([part[name] for part in parts]), tensor)
     assert [len(part["labels"]) for part in split_batch(batch, tokens=2000)] == [50]
-    assert [len(part["labels"]) for part in split_batch(batch, tokens=40)] == [13, 13, 12, 12]  # 16 stay together
+    assert [len(part["labels"]) for part in split_batch(batch, tokens=40)] == [17, 17, 16]  # 16 stay together
+    assert [len(part["labels"]) for part in split_batch(dataset.collate(range(17)), tokens=40)] == [17]

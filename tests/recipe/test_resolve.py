@@ -95,6 +95,7 @@ def test_embeddings_stay_where_they_are_pretrained() -> None:
     [
         ({"head": "probe"}, replace(FACTS, pooling=None), "train.head: probe needs text vectors"),
         ({"contrastive": 0.5}, replace(FACTS, pooling=None), "train.contrastive: it needs text vectors"),
+        ({"refit": True}, replace(FACTS, validation=0), "train.refit: true needs validation examples"),
         ({"select": "best"}, replace(FACTS, validation=0), "train.select: best needs validation examples"),
     ],
 )
