@@ -23,14 +23,12 @@ RECIPE = Path(__file__).parents[1] / "recipes" / "sentiment.yaml"
 MAX_LENGTH = 128
 
 
-def prepared(examples: int, seed: int, runs: str):  # noqa: ANN201
-    """The recipe and its data: both sides train and test on exactly these."""
-    from kit.data import prepare
+def recipe_for(examples: int, epochs: float, seed: int, runs: str):  # noqa: ANN201
+    """The recipe: both sides train and test on its data."""
     from kit.recipe import load_recipe
 
-    overrides = [f"data.budget={examples}", "data.validation=0", f"train.seed={seed}", f"runs={runs}"]
-    recipe = load_recipe(RECIPE, overrides)
-    return recipe, prepare(recipe.data, seed)
+    overrides = [f"data.budget={examples}", "data.validation=0", f"train.epochs={epochs}", f"train.seed={seed}"]
+    return load_recipe(RECIPE, [*overrides, f"runs={runs}"])
 
 
 def run_peer(examples: int, epochs: float, seed: int) -> dict[str, float]:
@@ -45,10 +43,12 @@ def run_peer(examples: int, epochs: float, seed: int) -> dict[str, float]:
         set_seed,
     )
 
+    from kit.data import prepare
     from kit.models.checkpoint import resolve_checkpoint
 
     with tempfile.TemporaryDirectory() as folder:
-        recipe, data = prepared(examples, seed, folder)
+        recipe = recipe_for(examples, epochs, seed, folder)
+        data = prepare(recipe.data, seed)
         checkpoint = resolve_checkpoint(recipe.model).folder
         tokenizer = AutoTokenizer.from_pretrained(checkpoint)
 
@@ -75,18 +75,19 @@ def run_peer(examples: int, epochs: float, seed: int) -> dict[str, float]:
 
 def run_kit(examples: int, epochs: float, seed: int) -> dict[str, float]:
     """Kit with its defaults, through its public function."""
+    from kit.data import prepare
     from kit.finetune import finetune
 
     with tempfile.TemporaryDirectory() as folder:
-        recipe, data = prepared(examples, seed, folder)
-        recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"epochs": epochs})})
+        recipe = recipe_for(examples, epochs, seed, folder)
         record = finetune(recipe, quiet=True)
         content = record.content
         rate = content["training"]["samples_per_second"]
         accuracy = record.metrics["accuracy"].value
         peak = content["peak_memory_bytes"]
         whole = examples * epochs / content["seconds"]["fit"]
-        flops = model_flops_a_sample(record.model_folder, [row[0] for row in data.train.texts])
+        texts = [row[0] for row in prepare(recipe.data, seed).train.texts]
+        flops = model_flops_a_sample(record.model_folder, texts)
         bf16 = content["training"]["precision"] == "bf16"
     return {
         "samples_per_second": rate,
