@@ -7,7 +7,6 @@ Records; labels are class indices here.
 from __future__ import annotations
 
 import gc
-import json
 import math
 import shutil
 import time
@@ -21,7 +20,6 @@ import numpy as np
 import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
-from accelerate.utils.memory import should_reduce_batch_size
 from transformers import (
     PrinterCallback,
     Trainer,
@@ -37,7 +35,7 @@ from kit.tasks.base import Task
 from kit.training.diagnosis import Evaluation, diagnose
 from kit.training.fitting import Fitting, Split, Training
 from kit.training.losses import supervised_contrastive
-from kit.training.plan import Plan
+from kit.training.recovery import last_whole_checkpoint, out_of_memory
 
 TRAIN_SAMPLE = 256  # training examples that each evaluation looks at, beside all validation examples
 _LOG_EVERY = 10  # steps between two logged training losses: frequent enough to catch NaN, rare enough to cost nothing
@@ -96,7 +94,7 @@ def _train_until_end(trainer: KitTrainer, checkpoint: Path | None) -> bool:
         with quiet():
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     except Exception as error:
-        if not _out_of_memory(error):
+        if not out_of_memory(error):
             raise
         if trainer.args.world_size > 1:  # all processes would have to shrink their batches together
             raise TrainingError("out of memory", "raise `train.accumulation`, or lower `train.batch_size`") from error
@@ -311,34 +309,3 @@ def _loss_function(task: Task, contrastive: float) -> Callable[..., torch.Tensor
         return total
 
     return loss
-
-
-def last_whole_checkpoint(workdir: Path, plan: Plan) -> tuple[Path | None, Plan]:
-    """The newest checkpoint that was written to its end, with its plan: `plan`, or one of its halvings.
-
-    Checkpoints that are not whole or of another plan are deleted; without any left, None and `plan`. transformers
-    writes trainer_state.json last, so a checkpoint in which it can be parsed is whole.
-    """
-    first, processes = plan, PartialState().num_processes
-    plans = {plan.device_batch: plan}
-    while plan.device_batch > 1 and processes == 1:
-        plan = plan.halved()
-        plans[plan.device_batch] = plan
-    whole: list[tuple[int, Path, Plan]] = []
-    for folder in workdir.glob("checkpoint-*"):
-        try:
-            state = json.loads((folder / "trainer_state.json").read_text("utf-8"))
-            # Each process keeps its random state: with another number of them, the rest would not be the same.
-            if state["max_steps"] != first.steps or len(list(folder.glob("rng_state*"))) != processes:
-                raise ValueError("another plan")
-            whole.append((int(state["global_step"]), folder, plans[state["train_batch_size"]]))
-        except (OSError, ValueError, KeyError):
-            shutil.rmtree(folder, ignore_errors=True)
-    if not whole:
-        return None, first
-    _, newest, its_plan = max(whole, key=lambda found: found[0])
-    return newest, its_plan
-
-
-def _out_of_memory(error: Exception) -> bool:
-    return isinstance(error, MemoryError) or should_reduce_batch_size(error)

@@ -21,7 +21,8 @@ from kit.training.fitting import Fitting, Split
 from kit.training.hardware import Hardware
 from kit.training.plan import make_plan
 from kit.training.progress import Progress
-from kit.training.trainer import last_whole_checkpoint, train_classifier
+from kit.training.recovery import last_whole_checkpoint
+from kit.training.trainer import train_classifier
 
 LABELS = ("negative", "positive")
 TASK = Classification("classification", LABELS, False, False, "accuracy")
