@@ -13,6 +13,8 @@ from kit.data import prepare
 from kit.errors import ModelError
 from kit.methods import METHODS
 from kit.methods.encoder import label_texts
+from kit.recipe.explain import section_of
+from kit.recipe.schema import Section
 from kit.tasks import TASKS
 
 GOOD = ("wonderful", "gripping", "funny", "a delight", "moving")
@@ -194,3 +196,29 @@ def test_a_small_budget_is_trained_on_whole_once_it_is_measured(tmp_path, tiny_c
     # What is reported of training is the measured one; the final model has seen more.
     assert found[None]["training"]["evaluations"] == found[False]["training"]["evaluations"]
     assert found[None]["metrics"]["log_loss"] != found[False]["metrics"]["log_loss"]
+
+
+def test_every_key_of_a_recipe_is_read_by_some_run(tmp_path, tiny_checkpoint, monkeypatch) -> None:
+    """A key that no run reads would do nothing. Validation reads keys too, but it is over when reading is watched."""
+    named = tmp_path / "named"
+    named.mkdir()
+    for split, part in (("train", rows("single")[:90]), ("test", rows("single")[90:])):
+        (named / f"{split}.jsonl").write_text("\n".join(json.dumps(row) for row in part))
+    recipes = [recipe_for("single", method, tmp_path, tiny_checkpoint, epochs=1) for method in METHODS]
+    recipes.append(recipe_for("multi", "tfidf", tmp_path, tiny_checkpoint))
+    splits = recipe_for("single", "tfidf", tmp_path, tiny_checkpoint)
+    recipes.append(splits.model_copy(update={"data": splits.data.model_copy(update={"source": str(named)})}))
+    read: set[tuple[type, str]] = set()
+    original = Section.__getattribute__
+
+    def watched(self: Section, name: str) -> object:
+        read.add((type(self), name))
+        return original(self, name)
+
+    monkeypatch.setattr(Section, "__getattribute__", watched)
+    for recipe in recipes:
+        finetune(recipe, quiet=True)
+    monkeypatch.undo()
+    sections = [Recipe, *filter(None, map(section_of, Recipe.model_fields.values()))]
+    unread = {(s.__name__, name) for s in sections for name in s.model_fields if (s, name) not in read}
+    assert unread == set()

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
-import re
-from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
@@ -162,11 +159,3 @@ def test_the_main_metric_has_a_default() -> None:
     assert recipe_with().main_metric == "accuracy"
     assert recipe_with("data.multi_label", True).main_metric == "macro_f1"
     assert recipe_with(metric="mcc").main_metric == "mcc"
-
-
-@pytest.mark.parametrize("key", leaf_keys())
-def test_every_key_is_read_somewhere(key: str) -> None:
-    """A key that no code reads would do nothing, and still change the request."""
-    package = Path(inspect.getfile(Recipe)).parents[1]
-    code = "".join(path.read_text("utf-8") for path in package.rglob("*.py") if path.name != "schema.py")
-    assert re.search(rf"\.{key.rpartition('.')[2]}\b(?!\()", code)
