@@ -49,6 +49,10 @@ class OutputError(KitError):
     """Results cannot be written (no permission, no space)."""
 
 
+class BusyError(OutputError):
+    """Another process is writing the same result just now."""
+
+
 class TrainingError(KitError):
     """Training started and could not go on (NaN loss, out of memory)."""
 

@@ -19,11 +19,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kit.errors import KitError, OutputError, RecordError, TrainingError, VerificationError
+from kit.errors import BusyError, KitError, RecordError, TrainingError, VerificationError
 from kit.files import publish, require_space, writing_to
 from kit.recipe import Recipe
 from kit.record import MODEL_FOLDER, Record, seal, write_predictions
-from kit.request import understand
+from kit.request import Shared, understand
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,12 +38,21 @@ _FORCED = "forced"  # an empty file among the checkpoints of a run that repeats 
 LOGIT_TOLERANCE = 1e-4  # float32 rounding between batches of different shape is below 1e-5
 
 
-def finetune(recipe: Recipe, *, force: bool = False, quiet: bool = False) -> Record:
+def finetune(
+    recipe: Recipe,
+    *,
+    force: bool = False,
+    quiet: bool = False,
+    keep_model: bool = True,
+    shared: Shared | None = None,
+) -> Record:
     """Fit the recipe's method on its labelled budget, test it, and write a Record.
 
     A finished Record of the same request on the same data and checkpoint is returned instead of repeated, unless
     `force`. A run that was killed is continued. Under several processes every process returns the same Record.
-    Raises KitError with what is wrong and what to do.
+    keep_model: False proves that the saved model answers alike and then deletes it; the Record keeps everything else.
+    shared: what this run has in common with others, so that it is not made again.
+    Raises KitError with what is wrong and what to do; BusyError if another process is making the same Record.
     """
     from accelerate import PartialState
 
@@ -56,43 +65,53 @@ def finetune(recipe: Recipe, *, force: bool = False, quiet: bool = False) -> Rec
     state = PartialState(cpu=hardware.device == "cpu")
     progress = Progress(quiet or not state.is_main_process)
     with state.main_process_first():  # the first downloads and fills caches, the others find them
-        request = understand(recipe)
+        request = understand(recipe, shared)
     run_id, data = request.id, request.data
     final = Path(recipe.runs) / run_id
-    finished = None if force else _finished(final, progress)
+    finished = None if force else _finished(final, keep_model, progress)
     if finished is not None:
-        progress.say(f"found the finished run {run_id} (--force repeats it)")
         return finished
     for warning in data.audit.warnings():
         progress.say(f"data: {warning}")
     with _draft(final, request.checkpoint, state.is_main_process, force) as draft:
         state.wait_for_everyone()
-        job = Job(
-            recipe=request.recipe,
-            task=request.task,
-            data=data,
-            hardware=hardware,
-            checkpoint=request.checkpoint,
-            workdir=draft / "checkpoints",
-            logs=draft / "logs",
-            progress=progress,
-        )
-        _fit_and_write(job, draft, run_id, began)
+        # Another process may have made the Record between the look above and the lock.
+        finished = None if force else _finished(final, keep_model, progress)
+        if finished is None:
+            job = Job(
+                recipe=request.recipe,
+                task=request.task,
+                data=data,
+                hardware=hardware,
+                checkpoint=request.checkpoint,
+                workdir=draft / "checkpoints",
+                logs=draft / "logs",
+                progress=progress,
+            )
+            _fit_and_write(job, draft, run_id, began, keep_model)
+            state.wait_for_everyone()
+            if state.is_main_process:
+                publish(draft, final)
+        elif state.is_main_process:
+            shutil.rmtree(draft)
         state.wait_for_everyone()
-        if state.is_main_process:
-            publish(draft, final)
-        state.wait_for_everyone()
-    return Record.read(final)
+    return finished or Record.read(final)
 
 
-def _finished(final: Path, progress: Progress) -> Record | None:
+def _finished(final: Path, needs_model: bool, progress: Progress) -> Record | None:
+    """The Record in a folder, None if there is none that is whole."""
     if not final.exists():
         return None
     try:
-        return Record.load(final)
+        record = Record.load(final)
     except RecordError as error:
         progress.say(f"{error.message}; it is run again")
         return None
+    if needs_model and not record.model_folder.is_dir():
+        progress.say(f"{final} kept no model; it is run again")
+        return None
+    progress.say(f"found the finished run {record.id} (--force repeats it)")
+    return record
 
 
 @contextmanager
@@ -116,7 +135,7 @@ def _draft(final: Path, checkpoint: Checkpoint | None, main: bool, force: bool) 
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise OutputError(f"{final} is being made by another process", "wait for it, or stop it") from error
+        raise BusyError(f"{final} is being made by another process", "wait for it, or stop it") from error
     try:
         with writing_to(final):
             forced = draft / "checkpoints" / _FORCED
@@ -136,7 +155,7 @@ def _draft(final: Path, checkpoint: Checkpoint | None, main: bool, force: bool) 
         lock.release()
 
 
-def _fit_and_write(job: Job, draft: Path, run_id: str, began: float) -> None:
+def _fit_and_write(job: Job, draft: Path, run_id: str, began: float, keep_model: bool) -> None:
     """Fit, test, save, prove that what was saved answers alike, and complete the Record in `draft`."""
     import numpy as np
     from accelerate import PartialState
@@ -179,6 +198,9 @@ def _fit_and_write(job: Job, draft: Path, run_id: str, began: float) -> None:
         }
         content["peak_memory_bytes"] = peak_memory_bytes()
         content["peak_gpu_memory_bytes"] = peak_gpu_memory_bytes()
+        content["model_bytes"] = sum(file.stat().st_size for file in (draft / MODEL_FOLDER).rglob("*"))
+        if not keep_model:
+            shutil.rmtree(draft / MODEL_FOLDER)
         seal(draft, content)
 
 

@@ -2,7 +2,7 @@
 
     runs/<id>/record.json          everything about the run, as plain data
               predictions.parquet  id, label(s), logits of every test example
-              model/               weights (safetensors), tokenizer, label names
+              model/               weights (safetensors), tokenizer, label names; absent if it was not to be kept
               logs/                trackers' files
 
 A Record is written once, atomically, and never changed. Everything that comes after training reads Records and
@@ -29,13 +29,13 @@ from kit.recipe import Recipe
 if TYPE_CHECKING:
     from kit.data import Examples
 
-FORMAT = 1
+FORMAT = 2
 RECORD_FILE = "record.json"
 PREDICTIONS_FILE = "predictions.parquet"
 MODEL_FOLDER = "model"
 _KEYS = (
     "id", "created", "method", "task", "main_metric", "labels", "recipe", "data", "checkpoint", "training",
-    "metrics", "seconds", "peak_memory_bytes", "files",
+    "metrics", "seconds", "peak_memory_bytes", "model_bytes", "files",
 )  # fmt: skip
 
 

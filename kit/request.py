@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from kit.recipe import Recipe
+from kit.recipe import DataSection, ModelSection, Recipe
 from kit.record import FORMAT
 
 if TYPE_CHECKING:
-    from kit.data import Prepared
+    from kit.data import Cleaned, Prepared
     from kit.models.checkpoint import Checkpoint
     from kit.tasks import Task
 
@@ -52,23 +52,49 @@ class Request:
         return "-".join(parts)
 
 
-def understand(recipe: Recipe) -> Request:
+@dataclass
+class Shared:
+    """What the cells of a study have in common, made once: cleaned splits, checkpoints with the hash of their files."""
+
+    _splits: dict[str, Cleaned] = field(default_factory=dict)
+    _checkpoints: dict[str, Checkpoint] = field(default_factory=dict)
+
+    def cleaned(self, data: DataSection) -> Cleaned:
+        """The splits of a data section, whatever its budget. Raises DataError."""
+        from kit.data import clean
+
+        key = data.model_dump_json(exclude={"budget", "validation", "sampling", "max_length"})
+        if key not in self._splits:
+            self._splits[key] = clean(data)
+        return self._splits[key]
+
+    def checkpoint(self, model: ModelSection) -> Checkpoint:
+        """The checkpoint that a model section names. Raises ModelError."""
+        from kit.models.checkpoint import resolve_checkpoint
+
+        key = model.model_dump_json(exclude={"pooling"})
+        if key not in self._checkpoints:
+            self._checkpoints[key] = resolve_checkpoint(model)
+        return self._checkpoints[key]
+
+
+def understand(recipe: Recipe, shared: Shared | None = None) -> Request:
     """Load and audit the data, draw the budget, find the checkpoint, fill in the defaults.
 
     Raises KitError for whatever would keep the run from starting.
     """
     from kit.data import prepare
     from kit.methods import METHODS
-    from kit.models.checkpoint import resolve_checkpoint
     from kit.recipe.resolve import Facts, resolve
     from kit.tasks import check_task, task_for
     from kit.training.progress import check_trackers
 
+    shared = shared or Shared()
     check_task(recipe)
     check_trackers(recipe.train)
     method = METHODS[recipe.method]
-    data = prepare(recipe.data, recipe.train.seed)
-    checkpoint = resolve_checkpoint(recipe.model) if method.needs_checkpoint else None
+    data = prepare(recipe.data, recipe.train.seed, shared.cleaned(recipe.data))
+    checkpoint = shared.checkpoint(recipe.model) if method.needs_checkpoint else None
     task = task_for(recipe, data.labels)
     facts = Facts(
         text=data.splits.text_columns,

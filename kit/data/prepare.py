@@ -41,12 +41,26 @@ class Prepared:
         return encode_labels(examples.labels, self.labels, self.multi_label)
 
 
-def prepare(data: DataSection, seed: int) -> Prepared:
-    """Load and audit the data and draw the labelled budget.
+@dataclass(frozen=True)
+class Cleaned:
+    """What does not depend on budget or seed: the splits without what the audit dropped."""
+
+    splits: Splits
+    audit: Audit
+
+
+def clean(data: DataSection) -> Cleaned:
+    """Load and audit the data. Raises DataError."""
+    return Cleaned(*audit(load_splits(data), data.multi_label))
+
+
+def prepare(data: DataSection, seed: int, cleaned: Cleaned | None = None) -> Prepared:
+    """Load and audit the data (unless that is done) and draw the labelled budget.
 
     seed: of the budget; the test examples do not depend on it. Raises DataError or BudgetError.
     """
-    splits, account = audit(load_splits(data), data.multi_label)
+    cleaned = cleaned or clean(data)
+    splits, account = cleaned.splits, cleaned.audit
     targets = encode_labels(splits.train.labels, splits.labels, data.multi_label)
     classes = primary_class(targets) if data.multi_label else targets
     several = targets if data.multi_label else None

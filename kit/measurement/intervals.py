@@ -21,11 +21,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
 from kit.measurement.metrics import Floats, scores, tally
+from kit.measurement.units import NO_SHARES
 
 # Counts of resamples x examples that are held in memory at once: 64 MB.
 _CELLS = 8_000_000
 _PROPORTIONS = ("accuracy", "exact_match")
-_NO_SHARES = ("log_loss", "mae", "mcc")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Estimate:
 
 def shown(name: str, estimate: Estimate) -> str:
     """A metric for people: shares as percentages, the others as they are."""
-    return estimate.format(percent=name not in _NO_SHARES)
+    return estimate.format(percent=name not in NO_SHARES)
 
 
 def bootstrap_scores(
@@ -73,7 +73,7 @@ def bootstrap_scores(
     point = scores({name: part.sum(axis=0) for name, part in parts.items()}, n)
     batches = [
         scores({name: weights @ part for name, part in parts.items()}, n)
-        for weights in _resample_weights(n, resamples, seed)
+        for weights in resample_weights(n, resamples, seed)
     ]
     estimates = {}
     for name, value in point.items():
@@ -106,7 +106,7 @@ def wilson_interval(right: int, n: int, level: float = 0.95) -> tuple[float, flo
     return (0.0 if right == 0 else low), (1.0 if right == n else high)
 
 
-def _resample_weights(n: int, resamples: int, seed: int) -> Iterator[Floats]:
+def resample_weights(n: int, resamples: int, seed: int) -> Iterator[Floats]:
     """How often each example is drawn: (some resamples, n) at a time, n draws in each row."""
     generator = np.random.default_rng(seed)
     rows = max(1, _CELLS // n)

@@ -15,9 +15,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kit.data.encode import encode
 from kit.methods.base import Job
 from kit.methods.linear import DEFAULT_C, Linear, choose_c, fit_linear
-from kit.models.inference import embed
 from kit.models.load import load_tokenizer
 from kit.models.predictor import TransformerPredictor
+from kit.models.vectors import text_vectors
 from kit.training.fitting import Split
 
 # A head that fits the training examples all too well leaves the encoder no gradient: as a start, less is more.
@@ -71,7 +71,7 @@ def new_predictor(job: Job, model: PreTrainedModel, tokenizer: PreTrainedTokeniz
 
 def start_head(job: Job, model: PreTrainedModel, budget: EncodedBudget) -> Linear:
     """Logistic regression on the model's text vectors as a start for fine-tuning."""
-    vectors, targets = _vectors(model, budget, budget.train.joined(budget.names))
+    vectors, targets = _vectors(job, model, budget, budget.train.joined(budget.names))
     return fit_linear(vectors, targets, len(job.task.labels), job.recipe.probe.C or START_C)
 
 
@@ -82,10 +82,10 @@ def fit_probe(job: Job, model: PreTrainedModel, budget: EncodedBudget) -> Linear
     example each: on BANKING77 with 5 labels a class that is worth 2.5 points, with 10 labels 0.5.
     """
     labels = len(job.task.labels)
-    vectors, targets = _vectors(model, budget, budget.train.joined(budget.names))
+    vectors, targets = _vectors(job, model, budget, budget.train.joined(budget.names))
     if not len(budget.validation.targets):
         return fit_linear(vectors, targets, labels, job.recipe.probe.C or DEFAULT_C)
-    held_out, truth = _vectors(model, budget, budget.validation)
+    held_out, truth = _vectors(job, model, budget, budget.validation)
     chosen = job.recipe.probe.C or choose_c(
         lambda c: fit_linear(vectors, targets, labels, c),
         lambda fitted: job.task.scores(fitted.logits(held_out), truth)["log_loss"],
@@ -93,8 +93,9 @@ def fit_probe(job: Job, model: PreTrainedModel, budget: EncodedBudget) -> Linear
     return fit_linear(np.concatenate([vectors, held_out]), np.concatenate([targets, truth]), labels, chosen)
 
 
-def _vectors(model: PreTrainedModel, budget: EncodedBudget, split: Split) -> tuple[np.ndarray, np.ndarray]:
-    return embed(model, split.encoded, budget.tokenizer), split.targets
+def _vectors(job: Job, model: PreTrainedModel, budget: EncodedBudget, split: Split) -> tuple[np.ndarray, np.ndarray]:
+    assert job.checkpoint is not None
+    return text_vectors(model, split.encoded, budget.tokenizer, job.checkpoint.sha256), split.targets
 
 
 def set_head(model: PreTrainedModel, head: Linear) -> None:

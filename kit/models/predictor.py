@@ -75,6 +75,7 @@ def load_predictor(folder: Path) -> Predictor:
 
     Raises ModelError if it is damaged or not kit's.
     """
+    _require_kept(folder)
     if (folder / TFIDF_FILE).is_file():
         return TfidfPredictor.load(folder)
     if not (folder / "config.json").is_file():
@@ -86,7 +87,8 @@ def load_predictor(folder: Path) -> Predictor:
 
 
 def label_names(folder: Path) -> tuple[str, ...]:
-    """Label names in logit order, as saved with the model."""
+    """Label names in logit order, as saved with the model. Raises ModelError if it was not kept."""
+    _require_kept(folder)
     file = folder / TFIDF_FILE if (folder / TFIDF_FILE).is_file() else folder / "config.json"
     content = json.loads(file.read_text("utf-8"))
     names = content["id2label"]
@@ -100,4 +102,12 @@ def require_labels(folder: Path, labels: tuple[str, ...]) -> None:
         raise ModelError(
             f"{folder} decides between {', '.join(found[:6])}, its Record between {', '.join(labels[:6])}",
             "one of them was changed: run it again with --force",
+        )
+
+
+def _require_kept(folder: Path) -> None:
+    if not folder.is_dir():
+        raise ModelError(
+            f"{folder} is not there: this run kept no model",
+            "it is of a study with `keep_models: false`; set that to true, and start the study again",
         )

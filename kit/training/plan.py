@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from kit.errors import RecipeError
 from kit.recipe import TrainSection
 
+TRAIN_SAMPLE = 256  # training examples that each evaluation looks at, beside all validation examples
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -63,3 +65,14 @@ def make_plan(train: TrainSection, examples: int, processes: int = 1) -> Plan:
         steps=steps,
         evaluate_every=max(1, math.ceil(steps / train.evaluations)),
     )
+
+
+def forward_passes(train: TrainSection, plan: Plan, training: int, validation: int, test: int) -> float:
+    """Arithmetic of a whole run, counted in forward passes of one example; a training step's backward pass is two.
+
+    train: of a resolved recipe. training, validation, test: examples of each.
+    """
+    pauses = 1 + math.ceil(plan.steps / plan.evaluate_every) if validation else 0
+    answered = test + pauses * (validation + min(training, TRAIN_SAMPLE))
+    trainings = 2 if train.refit else 1
+    return 3.0 * plan.steps * plan.batch_size * trainings + answered

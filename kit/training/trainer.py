@@ -35,9 +35,9 @@ from kit.tasks.base import Task
 from kit.training.diagnosis import Evaluation, diagnose
 from kit.training.fitting import Fitting, Split, Training
 from kit.training.losses import supervised_contrastive
+from kit.training.plan import TRAIN_SAMPLE
 from kit.training.recovery import last_whole_checkpoint, out_of_memory
 
-TRAIN_SAMPLE = 256  # training examples that each evaluation looks at, beside all validation examples
 _LOG_EVERY = 10  # steps between two logged training losses: frequent enough to catch NaN, rare enough to cost nothing
 
 # Padded tokens in one forward and backward pass. On a CPU more do not compute faster, and take 0.17 MB each for MiniLM.

@@ -1,0 +1,86 @@
+"""Estimates: what a run will look like and how long it will take, from a few training steps that are measured.
+
+Knows requests, models and plans. Trains nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kit.request import Request
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from kit.data.encode import Encoded
+    from kit.training.hardware import Hardware
+    from kit.training.plan import Plan
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The model that a request would train, its training texts as tokens, and its plan; no plan for a probe.
+
+    seconds_a_pass: of the forward pass of one example, a third of its share in a training step.
+    """
+
+    model: PreTrainedModel
+    encoded: Encoded
+    plan: Plan | None
+    seconds_a_pass: float
+
+
+def make_trial(request: Request, hardware: Hardware) -> Trial:
+    """Build the model of a request that has a checkpoint, and time it on the request's training texts."""
+    from kit.data.encode import encode
+    from kit.methods.lora import add_adapters
+    from kit.models.load import Head, Init, build_classifier, freeze_embeddings, load_tokenizer, require_positions
+    from kit.recipe.resolve import STEPS
+    from kit.training.plan import make_plan
+    from kit.training.timing import seconds_a_pass
+
+    recipe, data, checkpoint = request.recipe, request.data, request.checkpoint
+    assert checkpoint is not None
+    init: Init = "scratch" if recipe.method == "scratch" else "pretrained"
+    head = Head(data.labels, data.multi_label)
+    model = build_classifier(checkpoint, head, init, recipe.model.pooling, recipe.train.dropout)
+    require_positions(model, recipe.data.max_length)
+    tokenizer: PreTrainedTokenizerBase = load_tokenizer(checkpoint.folder)
+    encoded = encode(data.train.texts, tokenizer, recipe.data.max_length, checkpoint.tokenizer_sha256)
+    if recipe.method not in STEPS:
+        return Trial(model, encoded, None, seconds_a_pass(model, encoded, tokenizer, 32, False))
+    plan = make_plan(recipe.train, len(encoded))
+    if recipe.train.freeze_embeddings:
+        freeze_embeddings(model)
+    timed = add_adapters(model, recipe.lora) if recipe.method == "lora" else model
+    seconds = seconds_a_pass(timed, encoded, tokenizer, plan.device_batch, hardware.bf16)
+    return Trial(model, encoded, plan, seconds)
+
+
+def passes(request: Request) -> float:
+    """Forward passes of one example that a request with a checkpoint takes; a training step counts three."""
+    from kit.recipe.resolve import STEPS
+    from kit.training.plan import forward_passes, make_plan
+
+    data, train = request.data, request.recipe.train
+    sizes = len(data.train), len(data.validation), len(data.test)
+    if request.recipe.method not in STEPS:
+        return float(sum(sizes))
+    return forward_passes(train, make_plan(train, sizes[0]), *sizes)
+
+
+def tfidf_seconds(request: Request) -> float:
+    """What TF-IDF takes on a request's budget: counting its words twice, about ten regressions, and the test."""
+    from kit.methods.linear import GRID, fit_linear
+    from kit.models.tfidf import join_pairs, new_vectoriser
+
+    data, settings = request.data, request.recipe.tfidf
+    began = time.perf_counter()
+    texts = join_pairs(data.train.texts)
+    features = new_vectoriser(settings.ngrams, settings.max_features).fit(texts).transform(texts)
+    counted = time.perf_counter()
+    fit_linear(features, data.targets(data.train), len(data.labels), GRID[-1])
+    done = time.perf_counter()
+    return (counted - began) * (2 + len(data.test) / len(texts)) + (done - counted) * len(GRID)

@@ -1,0 +1,23 @@
+"""Quantities with their units, as people read them."""
+
+from __future__ import annotations
+
+NO_SHARES = ("log_loss", "mae", "mcc")  # metrics that are no percentages
+
+
+def duration(seconds: float) -> str:
+    """`42 s`, `7 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5_400 else f"{seconds / 3_600:.1f} h"
+
+
+def megabytes(size_bytes: float) -> str:
+    """`90.9 MB`, `1,207 MB`."""
+    megabytes = size_bytes / 1e6
+    return f"{megabytes:.1f} MB" if megabytes < 100 else f"{megabytes:,.0f} MB"
+
+
+def shown_value(name: str, value: float) -> str:
+    """A metric's value: `81.2 %` for shares, `0.412` for the others."""
+    return f"{value:.3f}" if name in NO_SHARES else f"{100 * value:.1f} %"

@@ -1,0 +1,47 @@
+"""How long an example takes here, from a few training steps that are measured.
+
+Knows models and batches. Knows nothing of recipes.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from kit.data.batching import EncodedDataset, LengthSampler
+from kit.data.encode import Encoded
+
+_TIMED_STEPS = 2  # after one to warm up
+_OPTIMIZER = 1.1  # a step takes this many times its forward and backward passes
+
+
+def seconds_a_pass(
+    model: PreTrainedModel, encoded: Encoded, tokenizer: PreTrainedTokenizerBase, batch_size: int, bf16: bool
+) -> float:
+    """Seconds of one example's forward pass: a third of its share in a training step. The weights do not change.
+
+    model: as it would be trained, with its frozen weights and adapters. batch_size: examples in one pass.
+    """
+    device = PartialState().device
+    model.to(device)
+    model.train()
+    dataset = EncodedDataset(encoded, None, tokenizer.pad_token_id or 0, tokenizer.padding_side == "left")
+    order = np.fromiter(LengthSampler(encoded.lengths, batch_size), np.int64)
+    batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+    by_length = sorted(batches, key=lambda batch: int(encoded.lengths[batch].max()))
+    typical = [by_length[len(by_length) * k // (_TIMED_STEPS + 2)] for k in range(1, _TIMED_STEPS + 2)]
+    each = []
+    for indices in typical:
+        batch = {name: tensor.to(device) for name, tensor in dataset.collate(indices.tolist()).items()}
+        began = time.perf_counter()
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            model(**batch).logits.float().sum().backward()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        each.append((time.perf_counter() - began) / len(indices))
+        model.zero_grad()
+    return float(np.mean(each[1:])) * _OPTIMIZER / 3
