@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,9 @@ from kit.terminal import (
     input_lines,
     located,
     print_answers,
+    print_estimates,
     print_record,
+    print_study,
     print_table,
     quiet_libraries,
     summary,
@@ -30,6 +33,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+class EngineOption(StrEnum):
+    """Where the cells of a study run."""
+
+    local = "local"
+    ray = "ray"
+
 
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, e.g. runs/finetune-...")]
@@ -176,6 +187,47 @@ def check(recipe: RecipePath, overrides: Overrides = None) -> None:
     print_table(["plan", str(recipe)], found.rows)
     for warning in found.warnings:
         typer.echo(f"data: {warning}")
+
+
+@app.command()
+def study(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the cells with an estimated time, and run none.")
+    ] = False,
+    engine: Annotated[EngineOption, typer.Option("--engine", help="Where cells run.")] = EngineOption.local,
+    address: Annotated[
+        str | None, typer.Option("--address", help="Ray cluster, e.g. auto; without it one is started here.")
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, help="Cells at once here; by default one a GPU, or one."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a recipe's study: checkpoints x methods x budgets x seeds. Start it again and it continues."""
+    from kit.errors import TrainingError
+    from kit.recipe import load_recipe
+
+    loaded = load_recipe(recipe, overrides or [])
+    quiet_libraries()
+    if dry_run:
+        from kit.study_plan import estimate_seconds, plan_study
+
+        with located(recipe, overrides):
+            plan = plan_study(loaded)
+            print_estimates(plan, estimate_seconds(plan), workers or 1)
+        return
+    from kit.study import study as run
+
+    with located(recipe, overrides):
+        done = run(loaded, name=f"study-{recipe.stem}", engine=engine.value, address=address, workers=workers)
+    print_study(done, as_json)
+    if done.failed:
+        raise TrainingError(
+            f"{len(done.failed)} of the study's cells failed, the others finished", "the same command tries them again"
+        )
 
 
 @app.command()

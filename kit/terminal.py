@@ -11,17 +11,22 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import typer
 
 from kit.errors import DataError, KitError
+from kit.measurement.units import duration, shown_value
 
 if TYPE_CHECKING:
     from kit.record import Record
+    from kit.scheduling.grid import Cell
+    from kit.study import Study
+    from kit.study_plan import Plan
 
 
 def exit_code_of(command: Callable[[], object]) -> int:
@@ -58,7 +63,7 @@ def located(recipe: Path, overrides: Sequence[str] | None) -> Iterator[None]:
         yield
     except KitError as error:
         key = re.match(
-            r"((?:task|method|metric|runs|(?:data|model|train|lora|probe|tfidf)\.[a-z_.]+)): ", error.message
+            r"((?:task|method|metric|runs|(?:data|model|train|lora|probe|tfidf|study)\.[a-z_.]+)): ", error.message
         )
         if key:
             from kit.recipe.load import locate
@@ -121,6 +126,63 @@ def summary(record: Record) -> dict[str, object]:
         "metrics": content["metrics"],
         "seconds": content["seconds"]["total"],
     }
+
+
+def print_estimates(plan: Plan, seconds: Mapping[Cell, float], workers: int) -> None:
+    """The cells of a study that is only planned, a row for each series and budget, with their time."""
+    rows: dict[tuple[Any, int], list[Cell]] = {}
+    for cell in sorted(plan.cells, key=lambda cell: cell.budget):
+        rows.setdefault((cell.series, cell.budget), []).append(cell)
+    print_table(
+        ["method", "checkpoint", "budget", "cells", "a cell", "together"],
+        [
+            (
+                series[0],
+                series[1] or "-",
+                str(budget),
+                str(len(cells)),
+                duration(seconds[cells[0]]),
+                duration(sum(seconds[cell] for cell in cells)),
+            )
+            for (series, budget), cells in sorted(rows.items(), key=lambda row: (row[0][0][0], str(row[0][0][1])))
+        ],
+    )
+    together = duration(sum(seconds.values()) / workers)
+    typer.echo(f"{len(plan.cells)} cells, about {together} in all. Nothing was run.")
+
+
+def print_study(study: Study, as_json: bool) -> None:
+    """How the cells of a study ended: means by series and budget, then what failed."""
+    finished = [(outcome, study.ledger.record(outcome)) for outcome in study.finished]
+    values = {outcome.cell: record.metrics[record.main_metric].value for outcome, record in finished if record}
+    if as_json:
+        typer.echo(
+            json.dumps(
+                {
+                    "folder": str(study.folder),
+                    "cells": [{**asdict(cell), "value": value} for cell, value in values.items()],
+                    "failed": [{**asdict(outcome.cell), "error": outcome.error} for outcome in study.failed],
+                    "open": [asdict(cell) for cell in study.open],
+                }
+            )
+        )
+        return
+    metric = study.ledger.recipe.main_metric
+    budgets = sorted({cell.budget for cell in values})
+    rows = []
+    for series in dict.fromkeys(cell.series for cell in values):
+        row = []
+        for budget in budgets:
+            found = [value for cell, value in values.items() if cell.series == series and cell.budget == budget]
+            row.append(f"{shown_value(metric, sum(found) / len(found))} ({len(found)})" if found else "-")
+        rows.append((" ".join(part for part in series if part), *row))
+    print_table([f"{metric}, mean (seeds)", *map(str, budgets)], rows)
+    for outcome in study.failed:
+        cell = outcome.cell
+        typer.echo(f"failed: {cell.name}: {outcome.error}", err=True)
+    if study.open:
+        typer.echo(f"{len(study.open)} cells are open: time was up (study.max_minutes); the same command continues")
+    typer.echo(f"next: kit report {study.folder}")
 
 
 def print_table(columns: list[str], rows: Sequence[Sequence[str]], header: bool = True) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kit.errors import RecipeError
-from kit.recipe.schema import Recipe
+from kit.recipe.schema import Recipe, StudySection
 
 # Learning rates differ by an order of magnitude between methods, so each has its own default. So has the
 # weight of the contrastive loss, which needs vectors that already mean something.
@@ -23,6 +23,8 @@ CONTRASTIVE = {"finetune": 0.5, "lora": 0.5, "scratch": 0.0}
 # given, the epochs follow from a number of steps, within these bounds.
 STEPS = {"finetune": 200, "lora": 300, "scratch": 1500}
 EPOCHS = {"finetune": (3, 8), "lora": (4, 12), "scratch": (8, 40)}
+# Keys of `train` that mean something else, or are well chosen otherwise, for another method.
+METHOD_KEYS = ("epochs", "learning_rate", "contrastive", "dropout", "head", "freeze_embeddings")
 # On a large budget with many classes, each class is to be seen about this often.
 VISITS = 1_000
 # Up to this many labels, accuracy is worth more than time: dropout, small batches, and training a second time
@@ -64,7 +66,11 @@ def resolve(recipe: Recipe, facts: Facts) -> Recipe:
         "label": facts.label,
         "labels": list(facts.labels),
     }
-    filled: dict[str, Any] = {"metric": recipe.main_metric, "data": recipe.data.model_copy(update=data)}
+    filled: dict[str, Any] = {
+        "metric": recipe.main_metric,
+        "data": recipe.data.model_copy(update=data),
+        "study": StudySection(),  # a run is the same whatever grid it belongs to
+    }
     if recipe.method != "tfidf":
         filled["model"] = recipe.model.model_copy(update={"pooling": facts.pooling or "native"})
     if recipe.method in STEPS:

@@ -209,6 +209,27 @@ class TfidfSection(LinearSection):
     """Most frequent features to keep."""
 
 
+class StudySection(Section):
+    """The grid of `kit study`: checkpoints x methods x budgets x seeds."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] | None = None
+    """Name of the study's folder in `runs`; by default `study-` and the name of the recipe file."""
+    checkpoints: Annotated[list[Name], Field(min_length=1)] | None = None
+    """Pretrained weights to compare; by default `model.checkpoint` alone."""
+    methods: Annotated[list[MethodName], Field(min_length=1)] = list(get_args(MethodName))
+    """Methods to compare. The keys of `train` whose defaults depend on the method (learning_rate, epochs, head,
+    contrastive, dropout, freeze_embeddings) hold for the recipe's own method; the others keep their defaults."""
+    budgets: Annotated[list[Annotated[int, Field(ge=2)] | Literal["all"]], Field(min_length=1)] | None = None
+    """Labelled examples, or `all`; by default five budgets that double up to `data.budget`."""
+    seeds: Annotated[int, Field(ge=1)] | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = None
+    """How many seeds (0, 1, ...) each cell gets, or which; by default 10 at budgets up to 64, 5 above."""
+    keep_models: bool = True
+    """Keep the weights of every cell, which a large grid may have no room for."""
+    max_minutes: Annotated[float, Field(gt=0)] | None = None
+    """Start no cell after this time. Cells are run seed by seed, so what is there by then is a whole, coarser study;
+    the next start continues."""
+
+
 class Recipe(Section):
     """One run: the task, the data, the model and how it is trained."""
 
@@ -226,6 +247,7 @@ class Recipe(Section):
     lora: LoraSection = LoraSection()
     probe: ProbeSection = ProbeSection()
     tfidf: TfidfSection = TfidfSection()
+    study: StudySection = StudySection()
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -281,7 +303,7 @@ class Recipe(Section):
         foreign = {"lora", "tfidf"} - {self.method}
         if self.method == "tfidf":
             foreign |= {"model", "train", "probe"}
-        content = self.model_dump(mode="json", exclude={"runs"} | foreign)
+        content = self.model_dump(mode="json", exclude={"runs", "study"} | foreign)
         content["seed"] = self.train.seed
         if "train" in content:
             del content["train"]["report_to"], content["train"]["checkpoint_seconds"]

@@ -1,0 +1,129 @@
+"""What people see while a study runs: cells done, running and failed, what they gave so far, and the time left.
+
+Knows the terminal, cells and how they ended. Knows nothing of engines or models.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from statistics import mean
+from typing import Self
+
+from rich import box
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from kit.measurement.intervals import Estimate, shown
+from kit.measurement.units import duration, shown_value
+from kit.scheduling.grid import Cell, Series
+
+
+class Board:
+    """A table on a terminal; elsewhere a line for each cell that ended.
+
+    efforts: arithmetic of every cell, in any unit: the time left is theirs, at the pace of the cells that ended.
+    slots: cells that run at once. metric: the main metric's name.
+    """
+
+    def __init__(self, efforts: Mapping[Cell, float], metric: str, quiet: bool) -> None:
+        self.efforts, self.metric = efforts, metric
+        self.slots = 1
+        self.console = Console(stderr=True, quiet=quiet, highlight=False)
+        self.values: dict[Cell, float] = {}
+        self.failed: set[Cell] = set()
+        self.running: dict[Cell, float] = {}
+        self._paces: list[tuple[float, float]] = []
+        live = not quiet and self.console.is_terminal
+        self._live = Live(get_renderable=self._render, console=self.console, refresh_per_second=2) if live else None
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def say(self, line: str) -> None:
+        """One line, above the table if one is drawn."""
+        self.console.print(line, markup=False, soft_wrap=True)
+
+    def started(self, cell: Cell) -> None:
+        """A cell that begins to run."""
+        self.running[cell] = time.monotonic()
+
+    def postponed(self, cell: Cell) -> None:
+        """A cell that is not run here for now."""
+        self.running.pop(cell, None)
+
+    def ended(self, cell: Cell, value: Estimate | None, error: str = "") -> None:
+        """A cell that gave a value, or failed; here if it was started here, else before or elsewhere."""
+        began = self.running.pop(cell, None)
+        if value is None:
+            self.failed.add(cell)
+        else:
+            self.values[cell] = value.value
+            if began is not None:
+                self._paces.append((self.efforts[cell], time.monotonic() - began))
+        if self._live is None and began is not None:
+            what = f"failed: {error}" if value is None else shown(self.metric, value)
+            took = duration(time.monotonic() - began)
+            ended = len(self.values) + len(self.failed)
+            self.say(f"[{ended}/{len(self.efforts)}] {title(cell)}: {what} ({took}){self._left()}")
+
+    def headline(self) -> str:
+        """Counts and the time left, in one line."""
+        done, failed = len(self.values), len(self.failed)
+        return f"{done} of {len(self.efforts)} cells done, {len(self.running)} running, {failed} failed{self._left()}"
+
+    def seconds_left(self) -> float | None:
+        """At the pace so far; None before any cell has ended."""
+        effort, seconds = sum(e for e, _ in self._paces), sum(s for _, s in self._paces)
+        if not effort:
+            return None
+        ended = self.values.keys() | self.failed
+        remaining = sum(e for cell, e in self.efforts.items() if cell not in ended)
+        spent = sum(time.monotonic() - began for began in self.running.values())
+        return max(0.0, remaining * seconds / effort - spent) / self.slots
+
+    def _left(self) -> str:
+        left = self.seconds_left()
+        return f", about {duration(left)} left" if left is not None and left >= 1 else ""
+
+    def _render(self) -> RenderableType:
+        budgets = sorted({cell.budget for cell in self.efforts})
+        table = Table(
+            "", *[str(b) for b in budgets], box=box.SIMPLE_HEAD, title=self.headline(), title_justify="left",
+            title_style="bold",
+        )  # fmt: skip
+        series = list(dict.fromkeys(cell.series for cell in self.efforts))
+        several = len({checkpoint for _, checkpoint in series if checkpoint}) > 1
+        for one in series:
+            name = one[0] + (f" {one[1]}" if several and one[1] else "")
+            table.add_row(Text(name), *[self._entry(one, budget) for budget in budgets])
+        return table
+
+    def _entry(self, series: Series, budget: int) -> Text:
+        cells = [c for c in self.efforts if c.series == series and c.budget == budget]
+        values = [self.values[cell] for cell in cells if cell in self.values]
+        parts = []
+        if values:
+            parts.append(shown_value(self.metric, mean(values)))
+        parts.append(f"{len(values)}/{len(cells)}")
+        if any(cell in self.running for cell in cells):
+            parts.append("running")
+        failed = sum(cell in self.failed for cell in cells)
+        if failed:
+            parts.append(f"{failed} failed")
+        return Text(" ".join(parts), style="red" if failed else "" if values else "dim")
+
+
+def title(cell: Cell) -> str:
+    """A cell for people: method, checkpoint, budget, seed."""
+    return " ".join(
+        [cell.method, *([cell.checkpoint] if cell.checkpoint else []), str(cell.budget), f"seed {cell.seed}"]
+    )

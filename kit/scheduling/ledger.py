@@ -1,0 +1,148 @@
+"""The ledger: a study's folder, which says what its cells are and how each ended.
+
+    runs/<study>/study.json        the recipe, the grid, what its data and checkpoints were
+                 cells/<cell>.json  how a cell ended: its Record, or its error
+                 speed.json         how fast one model of each series answers
+                 logs/              what the workers printed
+
+Every file is written whole or not at all, and a cell's file only when the cell has ended: whatever kills a study, what
+had finished stays. Records lie beside the study's folder, where `kit finetune` would have put them.
+
+Knows the folder's layout. Knows nothing of engines or models.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from kit.errors import RecordError
+from kit.files import write_atomically
+from kit.recipe import Recipe
+from kit.record import Record
+from kit.scheduling.grid import Cell
+
+FORMAT = 1
+STUDY_FILE = "study.json"
+SPEED_FILE = "speed.json"
+_CELLS = "cells"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a cell ended.
+
+    key: what it was run from, see `grid.cell_keys`. record: id of its Record, empty if it failed.
+    error: of a failed cell, for people. seconds: it took. time: when it ended, ISO 8601 in UTC.
+    """
+
+    cell: Cell
+    key: str
+    state: Literal["finished", "failed"]
+    record: str = ""
+    error: str = ""
+    seconds: float = 0.0
+    time: str = ""
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """A study on disk. content: study.json as plain data."""
+
+    folder: Path
+    content: dict[str, Any]
+
+    @classmethod
+    def start(cls, folder: Path, recipe: Recipe, cells: Mapping[Cell, str], data: Mapping[str, Any]) -> Ledger:
+        """Write what a study is going to run; a grid that changed replaces the one that stands there.
+
+        cells: with their keys. data: what the analysis wants to know about the data, as plain data.
+        """
+        content = {
+            "format": FORMAT,
+            "name": folder.name,
+            "created": now(),
+            "recipe": recipe.model_dump(mode="json"),
+            "cells": [{**asdict(cell), "key": key} for cell, key in cells.items()],
+            "data": dict(data),
+        }
+        earlier = folder / STUDY_FILE
+        if earlier.is_file():
+            try:
+                content["created"] = json.loads(earlier.read_text("utf-8"))["created"]
+            except (OSError, ValueError, KeyError, TypeError):
+                content["created"] = now()  # a damaged file is replaced: cells speak for themselves
+        write_atomically(earlier, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        return cls(folder, content)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Ledger:
+        """Read a study. Raises RecordError if the folder holds none, or a damaged one."""
+        path = Path(folder) / STUDY_FILE
+        if not path.is_file():
+            hint = "`kit study RECIPE` makes one, and says where"
+            raise RecordError(f"{folder} is not a study: it has no {STUDY_FILE}", hint)
+        try:
+            content = json.loads(path.read_text("utf-8"))
+            if content["format"] != FORMAT:
+                raise RecordError(f"{path} has format {content['format']}; this version of kit reads {FORMAT}")
+            Recipe.model_validate(content["recipe"])
+            ledger = cls(Path(folder), content)
+            _ = ledger.cells
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RecordError(f"{path} is damaged: {error}", "start the study again: it writes it anew") from error
+        return ledger
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe as it was given."""
+        return Recipe.model_validate(self.content["recipe"])
+
+    @property
+    def cells(self) -> dict[Cell, str]:
+        """Every cell of the grid, with its key."""
+        rows = [dict(row) for row in self.content["cells"]]
+        return {Cell(row["method"], row["checkpoint"], row["budget"], row["seed"]): row["key"] for row in rows}
+
+    def outcome(self, cell: Cell, key: str) -> Outcome | None:
+        """How a cell ended; None if it has not, was run from something else, or its file is damaged."""
+        try:
+            content = json.loads((self.folder / _CELLS / f"{cell.name}.json").read_text("utf-8"))
+            found = Outcome(**{**content, "cell": Cell(**content["cell"])})
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return found if found.cell == cell and found.key == key else None
+
+    def write(self, outcome: Outcome) -> None:
+        """Keep how a cell ended."""
+        path = self.folder / _CELLS / f"{outcome.cell.name}.json"
+        write_atomically(path, json.dumps(asdict(outcome), indent=1, ensure_ascii=False) + "\n")
+
+    def record(self, outcome: Outcome, *, whole: bool = False) -> Record | None:
+        """A finished cell's Record; None if it is gone or damaged. whole: check every file's hash too."""
+        folder = self.folder.parent / outcome.record
+        try:
+            return Record.load(folder) if whole else Record.read(folder)
+        except RecordError:
+            return None
+
+    def speeds(self) -> dict[str, Any]:
+        """What `write_speeds` kept, by Record id; empty if nothing was measured."""
+        try:
+            content = json.loads((self.folder / SPEED_FILE).read_text("utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    def write_speeds(self, speeds: dict[str, Any]) -> None:
+        """Keep how fast models answer, by Record id."""
+        write_atomically(self.folder / SPEED_FILE, json.dumps(speeds, indent=1) + "\n")
+
+
+def now() -> str:
+    """The time, ISO 8601 in UTC, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,166 @@
+"""Cells on this machine: one worker process a GPU, each seeing its own; or one on the whole CPU.
+
+Workers live as long as the study, so that libraries are imported once, and die with it.
+
+Knows processes and pipes. Knows nothing of studies, recipes or models.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from kit.errors import TrainingError
+from kit.provenance import usable_cores
+from kit.scheduling.base import Event, JobData
+from kit.scheduling.worker import READY
+
+_ASK_AGAIN_S = 0.5
+_FAILED_STARTS = 3  # of one worker in a row: then something is wrong that no new process mends
+
+
+@dataclass
+class _Worker:
+    """A worker process, the job it is at, and what it has printed of its next line."""
+
+    number: int
+    process: subprocess.Popen[bytes]
+    ready: bool = False
+    job: JobData | None = None
+    buffer: bytes = field(default=b"")
+
+
+class LocalEngine:
+    """Worker processes on this machine.
+
+    target: `module:function` that workers run. context: its first argument, JSON data. workers: how many.
+    gpus: how many there are to share out; with 0, the cores are shared out. logs: folder for what workers print.
+    """
+
+    def __init__(self, target: str, context: JobData, workers: int, gpus: int, logs: Path) -> None:
+        self.slots = workers
+        self._target, self._context, self._gpus, self._logs = target, context, gpus, logs
+        self._selector = selectors.DefaultSelector()
+        self._failed_starts = 0
+        logs.mkdir(parents=True, exist_ok=True)
+        self._workers = [self._start(number) for number in range(workers)]
+
+    def run(self, jobs: Iterator[JobData | None]) -> Iterator[Event]:
+        """Give each idle worker the next job, yield starts and results, start dead workers again.
+
+        Raises TrainingError if workers die before they can take a job.
+        """
+        exhausted = False
+        while True:
+            waiting = False
+            for worker in self._workers:
+                if exhausted or not worker.ready or worker.job is not None:
+                    continue
+                job = next(jobs, StopIteration)
+                if job is StopIteration:
+                    exhausted = True
+                elif job is None:
+                    waiting = True
+                    break
+                else:
+                    assert isinstance(job, dict)
+                    self._give(worker, job)
+                    yield Event(job)
+            if exhausted and all(worker.job is None for worker in self._workers):
+                return
+            for key, _ in self._selector.select(_ASK_AGAIN_S if waiting else None):
+                yield from self._hear(self._workers[key.data])
+
+    def close(self) -> None:
+        """End the workers; a job in the middle is left as it is, to be continued."""
+        for worker in self._workers:
+            worker.process.kill()
+            worker.process.wait()
+            for pipe in (worker.process.stdin, worker.process.stdout):
+                _close(pipe)
+        self._selector.close()
+
+    def _start(self, number: int) -> _Worker:
+        environment = dict(os.environ)
+        if self._gpus:
+            visible = environment.get("CUDA_VISIBLE_DEVICES", "").split(",")
+            devices = [name for name in visible if name] or [str(index) for index in range(self._gpus)]
+            environment["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)]
+        elif self.slots > 1:
+            environment["OMP_NUM_THREADS"] = str(max(1, usable_cores() // self.slots))
+        with (self._logs / f"worker-{number}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "kit.scheduling.worker", self._target],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=environment,
+                start_new_session=True,  # Ctrl-C is for the study, which then ends its workers
+            )
+        assert process.stdout is not None
+        self._selector.register(process.stdout, selectors.EVENT_READ, number)
+        return _Worker(number, process)
+
+    def _give(self, worker: _Worker, job: JobData) -> None:
+        worker.job = job
+        stdin = worker.process.stdin
+        assert stdin is not None
+        try:
+            stdin.write(json.dumps({"context": self._context, "job": job}).encode() + b"\n")
+            stdin.flush()
+        except BrokenPipeError:
+            return  # it died while idle: its closed output is heard next, and the job counts as one that died
+
+    def _hear(self, worker: _Worker) -> Iterator[Event]:
+        """Read what a worker wrote; at its end, start another in its place."""
+        assert worker.process.stdout is not None
+        chunk = os.read(worker.process.stdout.fileno(), 1 << 16)
+        if chunk == b"":
+            yield from self._replace(worker)
+            return
+        *lines, worker.buffer = (worker.buffer + chunk).split(b"\n")
+        for line in lines:
+            content = json.loads(line)
+            if content == READY:
+                worker.ready, self._failed_starts = True, 0
+                continue
+            job, worker.job = worker.job, None
+            assert job is not None
+            yield Event(job, content)
+
+    def _replace(self, worker: _Worker) -> Iterator[Event]:
+        code = worker.process.wait()
+        self._selector.unregister(worker.process.stdout)  # type: ignore[arg-type]
+        for pipe in (worker.process.stdin, worker.process.stdout):
+            _close(pipe)
+        self._failed_starts += not worker.ready
+        if self._failed_starts >= _FAILED_STARTS:
+            log = self._logs / f"worker-{worker.number}.log"
+            raise TrainingError("worker processes die as they start", f"{log} says why")
+        self._workers[worker.number] = self._start(worker.number)
+        if worker.job is not None:
+            yield Event(worker.job, {"died": _cause(code)})
+
+
+def _cause(code: int) -> str:
+    if code >= 0:
+        return f"its process ended with exit code {code}"
+    name = signal.Signals(-code).name if -code in list(signal.Signals) else str(-code)
+    why = ", which the system does when memory runs out" if name == "SIGKILL" else ""
+    return f"its process was ended by {name}{why}"
+
+
+def _close(pipe: IO[bytes] | None) -> None:
+    try:
+        if pipe is not None:
+            pipe.close()
+    except BrokenPipeError:
+        return  # nobody is there any more to flush to

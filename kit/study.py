@@ -1,0 +1,246 @@
+"""The study: a grid of runs, each a Record, in a folder that says how every one of them ended.
+
+Lets an engine run the cells and keeps each result as it comes. Starting a study again continues it; two starts at once
+share the work.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from kit.errors import OutputError
+from kit.files import require_space
+from kit.measurement.units import megabytes
+from kit.recipe import Recipe
+from kit.scheduling.board import Board, title
+from kit.scheduling.grid import Cell
+from kit.scheduling.ledger import Ledger, Outcome, now
+from kit.study_plan import Plan, plan_study
+
+if TYPE_CHECKING:
+    from kit.scheduling.base import Engine, JobData
+
+EngineName = Literal["local", "ray"]
+FEW_SEEDS = 5
+_RETRY_S = 1.0  # between two looks at a cell that another process runs
+_DISK_RESERVE = 200_000_000  # checkpoints of the cell that is being trained
+_TARGET = "kit.cell:run"
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study as it was left. open: cells that have not ended, because time was up."""
+
+    ledger: Ledger
+    finished: tuple[Outcome, ...]
+    failed: tuple[Outcome, ...]
+    open: tuple[Cell, ...]
+
+    @property
+    def folder(self) -> Path:
+        """Where it is."""
+        return self.ledger.folder
+
+
+def study(
+    recipe: Recipe,
+    *,
+    name: str = "study",
+    engine: EngineName = "local",
+    address: str | None = None,
+    workers: int | None = None,
+    quiet: bool = False,
+) -> Study:
+    """Run the cells of the recipe's study that have not finished, and return how all of them ended.
+
+    name: of the study's folder in `runs`, unless the recipe gives one. engine: where cells run. address: of a Ray
+    cluster, None to start one here. workers: cells at once on this machine; by default one a GPU, or one.
+    Raises KitError for bad input; cells that fail are part of what is returned.
+    """
+    plan = plan_study(recipe)
+    folder = Path(recipe.runs) / (recipe.study.name or name)
+    ledger = Ledger.start(folder, recipe, plan.cells, plan.facts)
+    with Board(plan.efforts, recipe.main_metric, quiet) as board:
+        work = _Work(plan, ledger, board)
+        for line in _words(work):
+            board.say(line)
+        if work.pending or work.untimed():
+            _require_room(work)
+            running = _engine(engine, address, workers, plan, folder)
+            try:
+                work.run(running)
+            finally:
+                running.close()
+    return work.result()
+
+
+class _Work:
+    """The cells of a study that are still to be run, and what becomes of them."""
+
+    def __init__(self, plan: Plan, ledger: Ledger, board: Board) -> None:
+        self.plan, self.ledger, self.board = plan, ledger, board
+        self.began = now()
+        minutes = plan.recipe.study.max_minutes
+        self.deadline = time.monotonic() + 60 * minutes if minutes else float("inf")
+        self.outcomes: dict[Cell, Outcome] = {}
+        self.busy: deque[tuple[float, Cell]] = deque()
+        self.pending = deque(cell for cell in plan.cells if not self._settled(cell, whole=True))
+
+    def run(self, engine: Engine) -> None:
+        """Run what is pending, then time one model of each series."""
+        self.board.slots = engine.slots
+        for event in engine.run(self._jobs()):
+            cell = Cell(**event.job["cell"])
+            if event.result is None:
+                self.board.started(cell)
+            elif event.result.get("busy"):
+                self.board.postponed(cell)
+                self.busy.append((time.monotonic() + _RETRY_S, cell))
+            else:
+                self._end(cell, event.result)
+        self._time_models(engine)
+
+    def result(self) -> Study:
+        """How all cells stand now."""
+        ended = [self.outcomes[cell] for cell in self.plan.cells if cell in self.outcomes]
+        return Study(
+            self.ledger,
+            tuple(outcome for outcome in ended if outcome.state == "finished"),
+            tuple(outcome for outcome in ended if outcome.state == "failed"),
+            tuple(cell for cell in self.plan.cells if cell not in self.outcomes),
+        )
+
+    def keeps_model(self, cell: Cell) -> bool:
+        """Whether a cell's weights stay."""
+        return self.plan.recipe.study.keep_models or cell in self.plan.kept
+
+    def untimed(self) -> list[str]:
+        """Records of the models whose speed is still to be measured, one a series."""
+        known = self.ledger.speeds()
+        ended = [self.outcomes[cell] for cell in self.plan.kept if cell in self.outcomes]
+        return [o.record for o in ended if o.state == "finished" and o.record not in known]
+
+    def _jobs(self) -> Iterator[JobData | None]:
+        """The next cell to run each time; None while the only ones left are with others."""
+        while self.pending or self.busy or self.board.running:
+            if time.monotonic() > self.deadline:
+                return
+            if self.busy and self.busy[0][0] <= time.monotonic():
+                self.pending.append(self.busy.popleft()[1])
+            if not self.pending:
+                yield None
+                continue
+            cell = self.pending.popleft()
+            if not self._settled(cell):
+                yield {"cell": asdict(cell), "keep_model": self.keeps_model(cell)}
+
+    def _settled(self, cell: Cell, *, whole: bool = False) -> bool:
+        """Whether a cell has finished before, or has ended in another process since this start.
+
+        whole: check every file of its Record.
+        """
+        outcome = self.ledger.outcome(cell, self.plan.cells[cell])
+        if outcome is None:
+            return False
+        if outcome.state == "failed":
+            if outcome.time >= self.began:
+                self._settle(outcome)
+            return cell in self.outcomes
+        record = self.ledger.record(outcome, whole=whole)
+        if record is None:
+            self.board.say(f"{title(cell)}: its Record {outcome.record} is gone or damaged; it is run again")
+        elif record.model_folder.is_dir() or not self.keeps_model(cell):
+            self._settle(outcome)
+        return cell in self.outcomes
+
+    def _end(self, cell: Cell, result: JobData) -> None:
+        """Keep what became of a cell that was run here."""
+        error = str(result.get("error") or result.get("died") or "")
+        outcome = Outcome(
+            cell,
+            self.plan.cells[cell],
+            "failed" if error else "finished",
+            record=str(result.get("record", "")),
+            error=error,
+            seconds=float(result.get("seconds", 0.0)),
+            time=now(),
+        )
+        self.ledger.write(outcome)
+        self._settle(outcome)
+
+    def _settle(self, outcome: Outcome) -> None:
+        self.outcomes[outcome.cell] = outcome
+        record = self.ledger.record(outcome) if outcome.state == "finished" else None
+        self.board.ended(outcome.cell, record.metrics[record.main_metric] if record else None, outcome.error)
+
+    def _time_models(self, engine: Engine) -> None:
+        jobs: list[JobData] = [{"time": record} for record in self.untimed()]
+        for event in engine.run(iter(jobs)):
+            if event.result is not None and "speed" in event.result:
+                self.ledger.write_speeds(self.ledger.speeds() | {event.job["time"]: event.result["speed"]})
+            elif event.result is not None:
+                why = event.result.get("error") or event.result.get("died")
+                self.board.say(f"the speed of {event.job['time']} could not be measured: {why}")
+
+
+def _words(work: _Work) -> list[str]:
+    """What a user should know before the study runs."""
+    cells = work.plan.cells
+    budgets = {cell.budget for cell in cells}
+    fewest = min(len({cell.seed for cell in cells if cell.budget == budget}) for budget in budgets)
+    lines = [f"data: {warning}" for warning in work.plan.facts["warnings"]]
+    lines.append(
+        f"{len(cells)} cells: {len({cell.series for cell in cells})} series, {len(budgets)} budgets; "
+        f"{len(work.outcomes)} of them finished before; results in {work.ledger.folder}"
+    )
+    if fewest < FEW_SEEDS:
+        lines.append(
+            f"only {fewest} seed{'s' if fewest > 1 else ''} a cell: intervals are wide, small differences stay unseen "
+            f"(study.seeds; {FEW_SEEDS} or more are usual)"
+        )
+    return lines
+
+
+def _require_room(work: _Work) -> None:
+    """Raise OutputError if the models of all cells that are still to be run do not fit on the disk."""
+    keeps = work.plan.recipe.study.keep_models
+    kept = [cell for cell in work.pending if work.keeps_model(cell)]
+    needed = sum(work.plan.model_bytes[cell.checkpoint] for cell in kept)
+    try:
+        require_space(Path(work.plan.recipe.runs), needed + _DISK_RESERVE)
+    except OutputError as error:
+        if keeps and len(kept) > 1:
+            error.hint = (
+                f"the models of {len(kept)} cells take {megabytes(needed)}: free some space, set `runs:` to a folder "
+                "on another disk, or set study.keep_models to false"
+            )
+        raise
+
+
+def _engine(name: EngineName, address: str | None, workers: int | None, plan: Plan, folder: Path) -> Engine:
+    from kit.scheduling.local import LocalEngine
+    from kit.scheduling.ray import RayEngine
+
+    context = {
+        "recipe": plan.recipe.model_dump(mode="json"),
+        "data": plan.facts["fingerprints"],
+        "folder": str(Path.cwd()),
+    }
+    if name == "ray":
+        return RayEngine(_TARGET, context, address)
+    gpus = _gpus()
+    return LocalEngine(_TARGET, context, workers or max(1, gpus), gpus, folder / "logs")
+
+
+def _gpus() -> int:
+    if os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true"):
+        return 0
+    import torch
+
+    return torch.cuda.device_count()

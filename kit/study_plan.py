@@ -1,0 +1,144 @@
+"""What a study is going to run: its grid over data and checkpoints that are there, and how long it may take.
+
+Knows recipes, data and checkpoints. Runs nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from kit.errors import KitError, RecipeError
+from kit.files import require_writable
+from kit.recipe import Recipe
+from kit.request import Shared, understand
+from kit.scheduling.grid import Cell, Series, cell_keys, cell_recipe, model_section, plan_cells
+
+if TYPE_CHECKING:
+    from kit.data import Cleaned
+
+# Loading, saving, proving that what was saved answers alike, and writing the Record: measured for MiniLM.
+_SECONDS_AROUND_A_CELL = 2.0
+# Arithmetic of TF-IDF for one example, in forward passes of a small encoder.
+_TFIDF_PASS = 0.05
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study is about to do.
+
+    cells: with the key of each, see `grid.cell_keys`. efforts: of each, in forward passes of one example.
+    facts: about the data, as plain data. model_bytes: size of one cell's weights, by checkpoint.
+    """
+
+    recipe: Recipe
+    shared: Shared
+    cells: dict[Cell, str]
+    efforts: dict[Cell, float]
+    facts: dict[str, Any]
+    model_bytes: dict[str | None, int]
+
+    @property
+    def kept(self) -> set[Cell]:
+        """Of each series, the cell whose model is kept in any case, and timed: its first seed at the largest budget."""
+        best: dict[Series, Cell] = {}
+        for cell in self.cells:
+            if cell.series not in best or cell.budget > best[cell.series].budget:
+                best[cell.series] = cell
+        return set(best.values())
+
+
+def plan_study(recipe: Recipe) -> Plan:
+    """Load and audit the data, find the checkpoints, lay out the grid.
+
+    Raises KitError for whatever would keep all cells of a series from starting.
+    """
+    from kit.tasks import check_task
+
+    check_task(recipe)
+    require_writable(Path(recipe.runs))
+    shared = Shared()
+    cleaned = shared.cleaned(recipe.data)
+    rows = cleaned.splits.train.labels
+    smallest = len({name for names in rows for name in (names if recipe.data.multi_label else names[:1])})
+    cells = plan_cells(recipe, len(rows), smallest)
+    _require_valid(recipe, cells)
+    prints: dict[str | None, str] = {None: repr(sorted(cleaned.audit.fingerprints.items()))}
+    sizes: dict[str | None, int] = {None: 0}
+    for name in dict.fromkeys(cell.checkpoint for cell in cells if cell.checkpoint is not None):
+        checkpoint = shared.checkpoint(model_section(recipe, name))
+        prints[name] = f"{checkpoint.sha256} {checkpoint.tokenizer_sha256}"
+        sizes[name] = sum(file.stat().st_size for file in checkpoint.folder.glob("*.safetensors"))
+    facts = {
+        "description": cleaned.splits.description,
+        "labels": list(cleaned.splits.labels),
+        "training_examples": len(rows),
+        "test_examples": len(cleaned.splits.test),
+        "fingerprints": cleaned.audit.fingerprints,
+        "warnings": cleaned.audit.warnings(),
+    }
+    efforts = _efforts(recipe, cells, cleaned)
+    return Plan(recipe, shared, cell_keys(recipe, cells, prints), efforts, facts, sizes)
+
+
+def estimate_seconds(plan: Plan) -> dict[Cell, float]:
+    """Time of every cell on this machine, from a few steps measured at the largest budget of each series."""
+    from kit.estimate import make_trial, tfidf_seconds
+    from kit.training.hardware import set_up_hardware
+
+    hardware = set_up_hardware(plan.recipe.train.precision)
+    pace: dict[Series, float] = {}
+    for cell in sorted(plan.cells, key=lambda cell: -cell.budget):
+        if cell.series in pace:
+            continue
+        request = understand(cell_recipe(plan.recipe, cell), plan.shared)
+        if request.checkpoint is None:
+            pace[cell.series] = tfidf_seconds(request) / plan.efforts[cell]
+        else:
+            pace[cell.series] = make_trial(request, hardware).seconds_a_pass
+    return {cell: plan.efforts[cell] * pace[cell.series] + _SECONDS_AROUND_A_CELL for cell in plan.cells}
+
+
+def _require_valid(recipe: Recipe, cells: list[Cell]) -> None:
+    """Raise RecipeError if a method contradicts other keys of the recipe: none of its cells could run."""
+    for cell in {cell.series: cell for cell in cells}.values():
+        try:
+            cell_recipe(recipe, cell)
+        except ValidationError as error:
+            from kit.recipe.explain import explain
+
+            problem = "; ".join(problem.message for problem in explain(error))
+            raise RecipeError(
+                f"study.methods: {cell.method} cannot serve this recipe: {problem}", "take it out of study.methods"
+            ) from None
+
+
+def _efforts(recipe: Recipe, cells: list[Cell], cleaned: Cleaned) -> dict[Cell, float]:
+    known: dict[tuple[Series, int], float] = {}
+    for cell in cells:
+        if (cell.series, cell.budget) not in known:
+            known[cell.series, cell.budget] = _effort(cell_recipe(recipe, cell), cell, cleaned)
+    return {cell: known[cell.series, cell.budget] for cell in cells}
+
+
+def _effort(recipe: Recipe, cell: Cell, cleaned: Cleaned) -> float:
+    """As far as it is known before a model is built: as if the checkpoint declared its pooling."""
+    from kit.recipe.resolve import STEPS, Facts, resolve
+    from kit.recipe.schema import VALIDATION_MOST, VALIDATION_SHARE
+    from kit.training.plan import forward_passes, make_plan
+
+    test = len(cleaned.splits.test)
+    if cell.method not in STEPS:
+        return (cell.budget + test) * (_TFIDF_PASS if cell.checkpoint is None else 1.0)
+    given = recipe.data.validation
+    held = min(VALIDATION_MOST, round(VALIDATION_SHARE * cell.budget)) if given is None else round(given * cell.budget)
+    train = cell.budget - held
+    labels = cleaned.splits.labels
+    try:
+        resolved = resolve(recipe, Facts(("text",), "label", labels, train, held, "mean")).train
+        return forward_passes(resolved, make_plan(resolved, train), train, held, test)
+    except KitError:
+        return 1.0  # such a cell fails as it starts
