@@ -1,0 +1,102 @@
+"""The frontier: the same rows as a comparison of every row with every other."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+import pytest
+
+from kit.analysis.findings import Series, Speed
+from kit.analysis.frontier import frontier, non_dominated
+from kit.analysis.points import Point
+from kit.measurement.intervals import Estimate
+
+
+def dominates(first: np.ndarray, second: np.ndarray, maximise: tuple[bool, ...]) -> bool:
+    better = False
+    for mine, other, more in zip(first, second, maximise, strict=True):
+        if math.isnan(other):
+            continue
+        if math.isnan(mine) or (mine < other if more else mine > other):
+            return False
+        better |= mine != other
+    return better
+
+
+@pytest.mark.parametrize("unknown", [0.0, 0.3])
+@pytest.mark.parametrize("columns", [1, 2, 4])
+def test_agrees_with_brute_force(columns: int, unknown: float) -> None:
+    generator = np.random.default_rng(columns)
+    maximise = (True, False, False, True)[:columns]
+    rows = generator.integers(0, 6, (600, columns)).astype(float)  # more than are compared at once, with many ties
+    rows[generator.random(rows.shape) < unknown] = np.nan
+    expected = [not any(dominates(other, row, maximise) for other in rows) for row in rows]
+    assert non_dominated(rows, maximise).tolist() == expected
+    assert any(expected)
+    assert columns == 4 or not all(expected)
+
+
+def test_ties_are_kept() -> None:
+    assert non_dominated(np.array([[1.0, 2.0], [1.0, 2.0], [0.9, 2.0]]), (True, False)).tolist() == [True, True, False]
+
+
+def test_unknown_values() -> None:
+    rows = np.array([[0.9, np.nan], [0.8, 5.0], [0.7, np.nan], [0.7, 6.0]])
+    # The first may be slow: it beats only those of which no more is known. The last is beaten by the second.
+    assert non_dominated(rows, (True, False)).tolist() == [True, True, False, False]
+    assert non_dominated(np.full((3, 2), np.nan), (True, True)).all()
+
+
+def test_nothing_and_a_wrong_number_of_directions() -> None:
+    assert non_dominated(np.empty((0, 2)), (True, False)).shape == (0,)
+    with pytest.raises(ValueError, match=r"rows have the shape \(3, 2\), and 1 columns have a direction"):
+        non_dominated(np.zeros((3, 2)), (True,))
+
+
+def test_thousands_of_rows_take_no_time() -> None:
+    rows = np.random.default_rng(0).random((5000, 4))
+    start = time.perf_counter()
+    found = non_dominated(rows, (True, False, False, False))
+    assert time.perf_counter() - start < 10  # 0.4 s on an idle core; machines that run tests are busy
+    assert 100 < found.sum() < 2000
+
+
+def series(name: str, metrics: dict[int, float], latency: float | None, size: int | None) -> Series:
+    points = tuple(
+        Point(budget, (), Estimate(value, value - 0.02, value + 0.02), None, np.full(4, value))
+        for budget, value in metrics.items()
+    )
+    speed = None if latency is None else Speed(latency, 2 * latency, "one core")
+    return Series(name, "finetune", None, 10, points, speed, size, None, "")
+
+
+def test_choices_weigh_metric_latency_size_and_labels() -> None:
+    found = frontier(
+        [
+            series("big", {100: 0.8, 1000: 0.9}, 20.0, 90),
+            series("small", {100: 0.7, 1000: 0.85}, 2.0, 9),
+            series("bad", {100: 0.6, 1000: 0.85}, 3.0, 9),
+            series("unmeasured", {100: 0.75, 1000: 0.76}, None, None),
+        ]
+    )
+    assert [(choice.series, choice.budget, choice.dominated) for choice in found] == [
+        ("big", 100, False),
+        ("big", 1000, False),
+        ("small", 100, False),
+        ("small", 1000, False),
+        ("bad", 100, True),
+        ("bad", 1000, True),
+        ("unmeasured", 100, True),
+        ("unmeasured", 1000, True),
+    ]
+    assert (found[0].metric, found[0].low, found[0].high) == pytest.approx((0.8, 0.78, 0.82))
+    assert (found[0].latency_ms, found[0].model_bytes) == (20.0, 90)
+    assert (found[-1].latency_ms, found[-1].model_bytes) == (None, None)
+
+
+def test_without_any_measured_speed_the_rest_decides() -> None:
+    found = frontier([series("a", {10: 0.8, 20: 0.79}, None, None)])
+    assert [choice.dominated for choice in found] == [False, True]
+    assert frontier([]) == ()

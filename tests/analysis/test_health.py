@@ -1,0 +1,131 @@
+"""Health: failed seeds are flagged, seeds that are merely worse are not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from kit.analysis.health import failed_to_train, fitness, mean_without_flagged
+from kit.analysis.points import Run, point
+from kit.training.diagnosis import Verdict
+
+TRAINED_BADLY = [{"step": 10, "train_metric": 0.5}, {"step": 20, "train_metric": 0.53}]
+TRAINED_WELL = [{"step": 10, "train_metric": 0.6}, {"step": 20, "train_metric": 0.99}]
+
+
+def answers(right: float, n: int = 400, classes: int = 2, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Logits that are right with this probability, and targets of equal shares."""
+    generator = np.random.default_rng(seed)
+    targets = np.arange(n) % classes
+    others = (targets + generator.integers(1, classes, n)) % classes
+    return np.eye(classes)[np.where(generator.random(n) < right, targets, others)], targets
+
+
+def constant(n: int = 400, share: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
+    """Logits that always give label 0, which this share of the examples has."""
+    return np.tile([1.0, 0.0], (n, 1)), (np.arange(n) >= share * n).astype(int)
+
+
+def test_a_run_at_chance_on_training_examples_too_failed_to_train() -> None:
+    found = failed_to_train(0.5, *constant(), TRAINED_BADLY, [0.8, 0.79, 0.81])
+    assert found == (
+        "failed to train: no better than the most frequent label, on training examples neither "
+        "(50.0% right, the most frequent label has 50.0%)"
+    )
+    assert failed_to_train(0.5, *constant(), TRAINED_BADLY, []) == found
+
+
+@pytest.mark.parametrize(
+    ("evaluations", "peers"),
+    [
+        (TRAINED_BADLY, [0.51, 0.49, 0.5]),  # the whole method is at chance
+        (TRAINED_WELL, [0.8, 0.8]),  # it learned its training examples, and nothing of the others
+        (None, [0.8, 0.8]),
+        ([], []),
+    ],
+)
+def test_other_runs_at_chance_are_no_better_than_the_most_frequent_label(
+    evaluations: list[dict[str, float]] | None, peers: list[float]
+) -> None:
+    found = failed_to_train(0.5, *constant(), evaluations, peers)
+    assert found.startswith("no better than the most frequent label (50.0% right")
+
+
+def test_chance_need_not_be_constant() -> None:
+    logits, targets = answers(0.5)
+    assert failed_to_train(0.5, logits, targets, None, []).startswith("no better than the most frequent label")
+
+
+@pytest.mark.parametrize("right", [0.6, 0.8, 1.0])
+def test_runs_that_learned_something_are_not_flagged(right: float) -> None:
+    logits, targets = answers(right)
+    assert failed_to_train(right, logits, targets, TRAINED_WELL, [right, right + 0.01]) == ""
+
+
+def test_finding_a_rare_label_at_the_cost_of_the_frequent_one_is_no_failure() -> None:
+    targets = np.repeat([0, 1], [360, 40])
+    guess = np.concatenate([np.repeat([0, 1], [325, 35]), np.repeat([0, 1], [8, 32])])
+    assert (guess == targets).mean() < 0.9  # the share of label 0
+    assert failed_to_train(0.75, np.eye(2)[guess], targets, TRAINED_BADLY, []) == ""
+
+
+def test_one_label_for_almost_everything_is_flagged_even_if_the_rest_is_right() -> None:
+    targets = np.arange(400) % 4
+    guess = np.zeros(400, int)
+    guess[[1, 2, 3]] = [1, 2, 3]  # three right answers in 400 are no sign of learning
+    found = failed_to_train(0.26, np.eye(4)[guess], targets, None, [])
+    assert found.startswith("no better than the most frequent label (25.8% right")
+    rare = np.repeat([0, 1], [990, 110])
+    found = failed_to_train(0.91, np.eye(2)[np.repeat([0, 1], [1090, 10])], rare, TRAINED_WELL, [0.91])
+    assert found == "gives 99.1% of the test examples the same answer"
+
+
+def test_a_run_far_below_the_other_seeds_is_flagged() -> None:
+    logits, targets = answers(0.7)
+    assert failed_to_train(0.7, logits, targets, TRAINED_WELL, [0.8, 0.81, 0.79, 0.8]) == (
+        "10.0 points below the median of the other seeds"
+    )
+    assert failed_to_train(0.7, logits, targets, TRAINED_WELL, [0.8, 0.81, 0.79]) == ""  # too few to say
+    assert failed_to_train(0.76, logits, targets, TRAINED_WELL, [0.8, 0.8, 0.8, 0.8]) == ""  # within 5 points
+    assert failed_to_train(0.7, logits, targets, TRAINED_WELL, [0.7, 0.9, 0.75, 0.85]) == ""  # others differ as much
+    assert failed_to_train(0.9, logits, targets, TRAINED_WELL, [0.7, 0.7, 0.7, 0.7]) == ""  # above
+
+
+def test_several_labels() -> None:
+    generator = np.random.default_rng(0)
+    targets = (generator.random((300, 4)) < 0.2).astype(int)
+    nothing = np.full((300, 4), -1.0)
+    assert failed_to_train(0.0, nothing, targets, [{"train_metric": 0.0}], [0.5]).startswith("failed to train")
+    found = np.where((targets == 1) | (generator.random((300, 4)) < 0.25), 1.0, -1.0)
+    right = (found > 0) == targets
+    none_at_all = (targets == 0).all(axis=1).mean()
+    assert right.all(axis=1).mean() < none_at_all  # exact match below that of no label at all
+    assert failed_to_train(0.6, found, targets, TRAINED_WELL, []) == ""
+
+
+def test_a_test_set_of_one_label_cannot_tell() -> None:
+    assert failed_to_train(1.0, np.array([[1.0, 0.0]]), np.array([0]), None, []) == ""
+    assert failed_to_train(1.0, np.tile([1.0, 0.0], (50, 1)), np.zeros(50, int), None, [1.0] * 5) == ""
+
+
+def test_verdicts_have_a_fitness() -> None:
+    verdicts: dict[Verdict, str] = {
+        "still improving": "under-fitted",
+        "converged": "well fitted",
+        "overfitting": "over-fitted",
+        "unknown": "unknown",
+    }
+    for verdict, expected in verdicts.items():
+        assert fitness(verdict) == expected
+    assert fitness("") == "unknown"
+
+
+def test_the_mean_without_flagged_seeds() -> None:
+    def with_flags(*flags: str) -> float | None:
+        right = np.arange(10) < 8
+        runs = [Run("r", s, 0.8 - 0.3 * bool(flag), right, np.full(5, 0.8), flag=flag) for s, flag in enumerate(flags)]
+        return mean_without_flagged(point(10, runs))
+
+    assert with_flags("", "failed", "") == pytest.approx(0.8)
+    assert with_flags("", "") is None
+    assert with_flags("failed", "failed") is None
