@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -40,6 +41,7 @@ class EngineOption(StrEnum):
 
     local = "local"
     ray = "ray"
+    inline = "inline"
 
 
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.")]
@@ -48,6 +50,7 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe key, e.g. train.epochs=2. Repeatable."),
 ]
+StudyFolder = Annotated[Path, typer.Argument(metavar="STUDY", help="A study's folder, e.g. runs/study-sentiment")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -196,7 +199,9 @@ def study(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the cells with an estimated time, and run none.")
     ] = False,
-    engine: Annotated[EngineOption, typer.Option("--engine", help="Where cells run.")] = EngineOption.local,
+    engine: Annotated[
+        EngineOption, typer.Option("--engine", help="Where cells run: workers here, a Ray cluster, or this process.")
+    ] = EngineOption.local,
     address: Annotated[
         str | None, typer.Option("--address", help="Ray cluster, e.g. auto; without it one is started here.")
     ] = None,
@@ -228,6 +233,48 @@ def study(
         raise TrainingError(
             f"{len(done.failed)} of the study's cells failed, the others finished", "the same command tries them again"
         )
+
+
+@app.command()
+def report(study: StudyFolder) -> None:
+    """Write what a study found: one HTML page, Markdown, CSV, and its charts as PNG."""
+    quiet_libraries()
+    from kit.analyse import analyse
+    from kit.report import write_report
+
+    findings = analyse(study)
+    paths = write_report(study, findings)
+    for sentence in (*findings.answer, *findings.notes):
+        typer.echo(sentence)
+    typer.echo("wrote " + ", ".join(str(path) for path in paths))
+
+
+@app.command()
+def advise(
+    study: StudyFolder,
+    target: Annotated[
+        float | None, typer.Option("--target", help="Least value of the main metric, e.g. 0.85; without it, the best.")
+    ] = None,
+    label_cost: Annotated[float | None, typer.Option("--label-cost", min=0, help="Cost of one label.")] = None,
+    max_latency_ms: Annotated[
+        float | None, typer.Option("--max-latency-ms", min=0, help="Longest time for one text (median).")
+    ] = None,
+    max_size_mb: Annotated[float | None, typer.Option("--max-size-mb", min=0, help="Largest saved model.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say which checkpoint, method and number of labels to choose, how sure that is, and what to measure next."""
+    quiet_libraries()
+    from kit.analyse import analyse
+    from kit.analysis.advice import Wish
+    from kit.analysis.advice import advise as run
+
+    limit = None if max_size_mb is None else 1e6 * max_size_mb
+    advice = run(analyse(study), Wish(target, label_cost, max_latency_ms, limit))
+    if as_json:
+        typer.echo(json.dumps({**asdict(advice), "sure": advice.sure}))
+        return
+    for line in advice.lines:
+        typer.echo(line)
 
 
 @app.command()

@@ -26,7 +26,7 @@ from kit.study_plan import Plan, plan_study
 if TYPE_CHECKING:
     from kit.scheduling.base import Engine, JobData
 
-EngineName = Literal["local", "ray"]
+EngineName = Literal["local", "ray", "inline"]
 FEW_SEEDS = 5
 _RETRY_S = 1.0  # between two looks at a cell that another process runs
 _DISK_RESERVE = 200_000_000  # checkpoints of the cell that is being trained
@@ -59,8 +59,9 @@ def study(
 ) -> Study:
     """Run the cells of the recipe's study that have not finished, and return how all of them ended.
 
-    name: of the study's folder in `runs`, unless the recipe gives one. engine: where cells run. address: of a Ray
-    cluster, None to start one here. workers: cells at once on this machine; by default one a GPU, or one.
+    name: of the study's folder in `runs`, unless the recipe gives one. engine: where cells run: in worker processes, on
+    a Ray cluster, or in this process. address: of the cluster, None to start one here. workers: cells at once on this
+    machine; by default one a GPU, or one.
     Raises KitError for bad input; cells that fail are part of what is returned.
     """
     plan = plan_study(recipe)
@@ -90,7 +91,7 @@ class _Work:
         self.deadline = time.monotonic() + 60 * minutes if minutes else float("inf")
         self.outcomes: dict[Cell, Outcome] = {}
         self.busy: deque[tuple[float, Cell]] = deque()
-        self.pending = deque(cell for cell in plan.cells if not self._settled(cell, whole=True))
+        self.pending = deque(cell for cell in plan.cells if not self._settled_before(cell))
 
     def run(self, engine: Engine) -> None:
         """Run what is pending, then time one model of each series."""
@@ -137,27 +138,30 @@ class _Work:
                 yield None
                 continue
             cell = self.pending.popleft()
-            if not self._settled(cell):
+            if not self._settled_elsewhere(cell):
                 yield {"cell": asdict(cell), "keep_model": self.keeps_model(cell)}
 
-    def _settled(self, cell: Cell, *, whole: bool = False) -> bool:
-        """Whether a cell has finished before, or has ended in another process since this start.
-
-        whole: check every file of its Record.
-        """
+    def _settled_before(self, cell: Cell) -> bool:
+        """Whether a cell finished in an earlier start, and its Record is whole. Failed cells are to be tried again."""
         outcome = self.ledger.outcome(cell, self.plan.cells[cell])
-        if outcome is None:
+        if outcome is None or outcome.state == "failed":
             return False
-        if outcome.state == "failed":
-            if outcome.time >= self.began:
-                self._settle(outcome)
-            return cell in self.outcomes
-        record = self.ledger.record(outcome, whole=whole)
+        record = self.ledger.record(outcome, whole=True)
         if record is None:
             self.board.say(f"{title(cell)}: its Record {outcome.record} is gone or damaged; it is run again")
-        elif record.model_folder.is_dir() or not self.keeps_model(cell):
-            self._settle(outcome)
-        return cell in self.outcomes
+            return False
+        if self.keeps_model(cell) and not record.model_folder.is_dir():
+            return False
+        self._settle(outcome)
+        return True
+
+    def _settled_elsewhere(self, cell: Cell) -> bool:
+        """Whether a cell has ended in another process since this start."""
+        outcome = self.ledger.outcome(cell, self.plan.cells[cell])
+        if outcome is None or outcome.time < self.began:
+            return False
+        self._settle(outcome)
+        return True
 
     def _end(self, cell: Cell, result: JobData) -> None:
         """Keep what became of a cell that was run here."""
@@ -224,6 +228,7 @@ def _require_room(work: _Work) -> None:
 
 
 def _engine(name: EngineName, address: str | None, workers: int | None, plan: Plan, folder: Path) -> Engine:
+    from kit.scheduling.inline import InlineEngine
     from kit.scheduling.local import LocalEngine
     from kit.scheduling.ray import RayEngine
 
@@ -234,6 +239,8 @@ def _engine(name: EngineName, address: str | None, workers: int | None, plan: Pl
     }
     if name == "ray":
         return RayEngine(_TARGET, context, address)
+    if name == "inline":
+        return InlineEngine(_TARGET, context)
     gpus = _gpus()
     return LocalEngine(_TARGET, context, workers or max(1, gpus), gpus, folder / "logs")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
 from collections.abc import Iterator
 from importlib import import_module
@@ -19,6 +20,7 @@ from kit.errors import OutputError, first_line
 from kit.scheduling.base import Event, JobData
 
 _ASK_AGAIN_S = 0.5
+_ANSWER_S = 10
 _RETRIES = 3  # of a task whose node or process died
 
 
@@ -41,8 +43,9 @@ class RayEngine:
         self._owned = not ray.is_initialized()
         if self._owned:
             try:
+                _require_answer(address)
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
-            except (ConnectionError, ValueError, RuntimeError) as error:
+            except (OSError, ValueError, RuntimeError) as error:
                 raise OutputError(
                     f"--address {address}: no Ray cluster answers there ({first_line(error)})",
                     "start one with `ray start --head`, and give its address, e.g. --address auto",
@@ -101,6 +104,13 @@ class RayEngine:
         gpus = any(node.get("GPU") for node in nodes)
         cores = [node["CPU"] / max(1, node.get("GPU", 1)) for node in nodes if not gpus or node.get("GPU")]
         return {"num_cpus": max(1, int(min(cores, default=1))), "num_gpus": 1 if gpus else 0}
+
+
+def _require_answer(address: str | None) -> None:
+    """Raise OSError if nothing listens at `host:port`: Ray alone would try for minutes."""
+    host, _, port = (address or "").rpartition(":")
+    if host and "//" not in host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
 
 
 def _call(target: str, context: JobData, job: JobData) -> JobData:

@@ -1,0 +1,118 @@
+"""The answer of a study in sentences: which method, are more labels worth it, what pretraining is worth.
+
+Knows series, comparisons and transfer. Knows nothing of files or of how it is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kit.analysis.comparison import Comparison
+from kit.analysis.curve import CurveRefused
+from kit.analysis.findings import Series
+from kit.analysis.points import Point
+from kit.analysis.transfer import Transfer
+from kit.measurement.intervals import Estimate, shown
+
+_NEXT = 2  # times the largest budget: how far ahead the headline looks
+
+
+def answer(
+    series: Sequence[Series], comparisons: Sequence[Comparison], worth: Sequence[Transfer], metric: str
+) -> tuple[str, ...]:
+    """The headline of a report, most important sentence first; empty if no cell has finished."""
+    measured = [each for each in series if each.points]
+    if not measured:
+        return ()
+    largest = max(each.points[-1].budget for each in measured)
+    at_largest = [(each, each.points[-1]) for each in measured if each.points[-1].budget == largest]
+    best, point = max(at_largest, key=lambda pair: pair[1].estimate.value)
+    sentences = [
+        f"Best at {largest:,} labels: {best.name}, {metric} {shown(metric, point.estimate)} (mean of {_seeds(point)}).",
+        *_rivals(best, comparisons, largest),
+        *_small_budget(measured, largest, metric),
+        *_more_labels(best, metric),
+        *_worth(worth),
+    ]
+    return tuple(sentences)
+
+
+def metric_of(error: Estimate) -> Estimate:
+    """A predicted error as the metric it stands for."""
+    return Estimate(1 - error.value, 1 - error.high, 1 - error.low, error.level)
+
+
+def _rivals(best: Series, comparisons: Sequence[Comparison], budget: int) -> list[str]:
+    """What the best method is significantly better than at the largest budget, and what it is not."""
+    beaten: list[str] = []
+    level: list[str] = []
+    for comparison in comparisons:
+        if best.name in (comparison.a, comparison.b) and comparison.budget == budget:
+            other = comparison.b if comparison.a == best.name else comparison.a
+            (beaten if comparison.significant else level).append(other)
+    sentences = []
+    if beaten:
+        sentences.append(f"It is significantly better than {_listed(beaten)} there.")
+    if level:
+        sentences.append(f"No significant difference there from {_listed(level)}.")
+    return sentences
+
+
+def _small_budget(series: Sequence[Series], largest: int, metric: str) -> list[str]:
+    """The best method at the smallest budget, if there is more than one budget."""
+    smallest = min(each.points[0].budget for each in series)
+    if smallest == largest:
+        return []
+    found = [(each.name, each.points[0]) for each in series if each.points[0].budget == smallest]
+    name, point = max(found, key=lambda pair: pair[1].estimate.value)
+    return [f"With {smallest:,} labels the best is {name}, {shown(metric, point.estimate)}."]
+
+
+def _more_labels(best: Series, metric: str) -> list[str]:
+    """What the last doubling gave, and what the next is predicted to give, with the error of such a prediction."""
+    sentences = []
+    if len(best.points) > 1:
+        before, last = best.points[-2:]
+        gain = last.estimate.value - before.estimate.value
+        by = f"{gain:+.3f}" if metric == "mcc" else f"{100 * gain:+.1f} points"
+        sentences.append(f"From {before.budget:,} to {last.budget:,} labels {best.name} changed by {by}.")
+    if best.fit is None:
+        return [*sentences, f"What more labels would give is not predicted: {best.refusal}"]
+    ahead = _NEXT * best.points[-1].budget
+    try:
+        predicted = metric_of(best.fit.predict(ahead))
+    except CurveRefused as refusal:
+        return [*sentences, f"What more labels would give is not predicted: {refusal}"]
+    off = best.fit.backtest.error
+    return [
+        *sentences,
+        f"With {ahead:,} labels it is predicted to reach {shown(metric, predicted)}; the same kind of prediction was off "
+        f"by {100 * abs(off):.1f} points at {best.fit.backtest.budget:,} labels, where the truth is known.",
+    ]
+
+
+def _worth(worth: Sequence[Transfer]) -> list[str]:
+    """What pretraining is worth at the smallest and the largest budget of the first pretrained series."""
+    if not worth:
+        return []
+    mine = [transfer for transfer in worth if transfer.series == worth[0].series]
+    ends = mine[:1] if len(mine) == 1 else [mine[0], mine[-1]]
+    parts = [f"{times(transfer)} at {transfer.budget:,}" for transfer in ends]
+    return [f"From scratch it would take, to match {worth[0].series}, {_listed(parts)} labels."]
+
+
+def times(transfer: Transfer) -> str:
+    """How many times more labels, in words."""
+    if transfer.times is None:
+        return f"more than {transfer.low:.3g} times the labels"
+    high = "?" if transfer.high is None else f"{transfer.high:.3g}"
+    return f"{transfer.times:.3g} times [{transfer.low:.3g}, {high}] the labels"
+
+
+def _seeds(point: Point) -> str:
+    count = len(point.runs)
+    return f"{count} seeds" if count > 1 else "1 seed, whose luck the interval does not cover"
+
+
+def _listed(items: Sequence[str]) -> str:
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"

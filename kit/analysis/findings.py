@@ -1,0 +1,112 @@
+"""Findings: what a study says, as plain data for the report, the advice and the terminal.
+
+Knows the shapes of the answers. Knows nothing of how they are computed, nor of how they are shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from kit.analysis.comparison import Comparison
+from kit.analysis.curve import Fit
+from kit.analysis.points import Point
+from kit.analysis.transfer import Transfer
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast a fitted model answers one text at a time, in milliseconds (median and 95th percentile)."""
+
+    p50_ms: float
+    p95_ms: float
+    hardware: str
+
+
+@dataclass(frozen=True)
+class Series:
+    """One method on one checkpoint over the budgets.
+
+    name: unique in the study, for people: the method, with the checkpoint where the study has several.
+    checkpoint: short name, None for methods that start from none. points: by budget, smallest first.
+    fit: of the learning curve; None if there is none, and then `refusal` says why. model_bytes: size of the saved model of
+    the largest budget.
+    """
+
+    name: str
+    method: str
+    checkpoint: str | None
+    parameters: int
+    points: tuple[Point, ...]
+    speed: Speed | None
+    model_bytes: int | None
+    fit: Fit | None
+    refusal: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A measured (series, budget) with what it costs: one dot of the frontier plot.
+
+    dominated: whether another choice is at least as good in metric, latency, size and labels, and better in one.
+    """
+
+    series: str
+    budget: int
+    metric: float
+    low: float
+    high: float
+    latency_ms: float | None
+    model_bytes: int | None
+    dominated: bool
+
+
+@dataclass(frozen=True)
+class CellRow:
+    """One cell of the grid, finished or not, for the table of all cells.
+
+    state: `finished`, `failed` or `open`. error: what a failed cell said.
+    """
+
+    series: str
+    budget: int
+    seed: int
+    state: str
+    metric: float | None = None
+    low: float | None = None
+    high: float | None = None
+    seconds: float | None = None
+    diagnosis: str = ""
+    flag: str = ""
+    record: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything a study says.
+
+    study: its name. metric: the main metric's name; higher is better. answer: the headline in words, a sentence an item.
+    comparisons: of all pairs of series at the largest budget they share, Holm-corrected together. worth: what
+    pretraining is worth, budget by budget. notes: what a reader must know to trust the numbers (few seeds, open cells,
+    flagged seeds). data: (name, value) rows about the data and its audit. environment: versions and hardware.
+    recipe: the YAML that was run. command: what reproduces the study.
+    """
+
+    study: str
+    created: str
+    task: str
+    metric: str
+    labels: tuple[str, ...]
+    test_examples: int
+    answer: tuple[str, ...]
+    notes: tuple[str, ...]
+    series: tuple[Series, ...]
+    comparisons: tuple[Comparison, ...]
+    worth: tuple[Transfer, ...]
+    frontier: tuple[Choice, ...]
+    cells: tuple[CellRow, ...]
+    data: tuple[tuple[str, str], ...]
+    environment: dict[str, Any]
+    recipe: str
+    command: str

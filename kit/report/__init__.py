@@ -1,0 +1,55 @@
+"""Report: what a study found, for people: a page, Markdown, CSV and pictures.
+
+Reads findings and nothing else. Altair and vl-convert are imported only when something is drawn.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kit.files import write_atomically
+from kit.report.page import page
+from kit.report.tables import cells_csv, markdown, points_csv
+
+if TYPE_CHECKING:
+    from kit.analysis.findings import Findings
+
+__all__ = ["cells_csv", "markdown", "page", "pictures", "points_csv", "write_report"]
+
+_SCALE = 2.0  # pixels a unit: sharp on paper and on dense screens
+
+
+def write_report(folder: Path, findings: Findings) -> list[Path]:
+    """Write report.html, report.md, report.csv (every cell), points.csv (means) and charts/*.png; returns their paths.
+
+    Everything is made before anything is written. A picture of an earlier report that is not drawn any more is removed.
+    Raises OutputError if `folder` cannot be written to.
+    """
+    files: dict[str, str | bytes] = {
+        "report.html": page(findings),
+        "report.md": markdown(findings),
+        "report.csv": cells_csv(findings),
+        "points.csv": points_csv(findings),
+        **{f"charts/{name}.png": picture for name, picture in pictures(findings).items()},
+    }
+    for name, content in files.items():
+        write_atomically(folder / name, content)
+    for name in ("curves", "sizes", "frontier"):
+        if f"charts/{name}.png" not in files:
+            (folder / "charts" / f"{name}.png").unlink(missing_ok=True)
+    return [folder / name for name in files]
+
+
+def pictures(findings: Findings) -> dict[str, bytes]:
+    """Every chart as a PNG on white, by name."""
+    import vl_convert
+
+    from kit.report.charts import all_charts
+    from kit.report.theme import LIGHT, vega_config
+
+    config = vega_config(LIGHT)
+    return {
+        name: vl_convert.vegalite_to_png(chart.to_dict(), scale=_SCALE, config=config, allowed_base_urls=[])
+        for name, chart in all_charts(findings).items()
+    }

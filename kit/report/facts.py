@@ -1,0 +1,285 @@
+"""Facts: the findings as tables of text, the same ones for the page and for Markdown.
+
+Knows findings and words. Knows nothing of HTML, Markdown or charts: whoever writes those escapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from kit.measurement.intervals import shown
+from kit.measurement.units import duration, megabytes, shown_value
+from kit.report.words import NOTHING, between, difference, p_value, plain, points, title
+
+if TYPE_CHECKING:
+    from kit.analysis.findings import CellRow, Findings, Series
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What stands in one place of a table.
+
+    note: a second, quieter line. key: what a number sorts by. bad: to be noticed.
+    """
+
+    text: str
+    note: str = ""
+    key: float | None = None
+    bad: bool = False
+
+
+@dataclass(frozen=True)
+class Column:
+    """number: set right-aligned, with figures of one width."""
+
+    name: str
+    number: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """caption: what it shows, in words. first column: what each row is about."""
+
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...] = field(default=())
+
+    def __bool__(self) -> bool:
+        return bool(self.rows)
+
+
+EMPTY = Cell(NOTHING)
+
+
+def text_cell(text: object, note: str = "", bad: bool = False) -> Cell:
+    """A cell of text that people wrote, or that a program said."""
+    return Cell(plain(text) or NOTHING, plain(note), bad=bad)
+
+
+def columns(*names: str) -> tuple[Column, ...]:
+    """Columns by name; those that end in `#` hold numbers."""
+    return tuple(Column(name.rstrip("#"), name.endswith("#")) for name in names)
+
+
+def means(findings: Findings) -> Table:
+    """A row for each method, a column for each budget: mean, interval, seeds and their spread."""
+    budgets = sorted({point.budget for each in findings.series for point in each.points})
+    rows = []
+    for each in findings.series:
+        at = {point.budget: point for point in each.points}
+        row = [text_cell(each.name)]
+        for budget in budgets:
+            point = at.get(budget)
+            if point is None:
+                row.append(EMPTY)
+                continue
+            spread = "" if point.seed_sd is None else f", sd {points(findings.metric, point.seed_sd)}"
+            count = len(point.runs)
+            note = f"{count} seed{'s' if count > 1 else ''}{spread}"
+            row.append(Cell(shown(findings.metric, point.estimate), note, point.estimate.value))
+        rows.append(tuple(row))
+    caption = (
+        f"{title(findings.metric)} by method and number of labels: mean over seeds, 95 % interval for seeds and test "
+        "examples together, number of seeds and their standard deviation."
+    )
+    return Table(caption, columns("Method", *(f"{budget:,} labels#" for budget in budgets)), tuple(rows))
+
+
+def seeds(findings: Findings) -> Table:
+    """Every seed behind the means: the numbers of the learning curves."""
+    rows = []
+    for each in findings.series:
+        for point in each.points:
+            for run in point.runs:
+                rows.append(
+                    (
+                        text_cell(each.name),
+                        Cell(f"{point.budget:,}", key=point.budget),
+                        Cell(str(run.seed), key=run.seed),
+                        Cell(shown_value(findings.metric, run.value), key=run.value),
+                        text_cell(run.flag, bad=bool(run.flag)),
+                    )
+                )
+    names = ("Method", "Labels#", "Seed#", f"{title(findings.metric)}#", "Flagged")
+    return Table("Every seed, one dot in the chart each.", columns(*names), tuple(rows))
+
+
+def comparisons(findings: Findings) -> Table:
+    """All pairs of methods, with both tests, most certain first."""
+    rows = [
+        (
+            text_cell(f"{each.a} against {each.b}", each.line),
+            Cell(f"{each.budget:,}", key=each.budget),
+            Cell(difference(findings.metric, each.difference), key=each.difference.value),
+            Cell(
+                p_value(each.p_holm),
+                f"bootstrap {p_value(each.p_bootstrap)}, McNemar {p_value(each.p_mcnemar)}",
+                each.p_holm,
+            ),
+            Cell(str(each.seeds), key=each.seeds),
+            Cell("significant" if each.significant else "not significant"),
+        )
+        for each in sorted(findings.comparisons, key=lambda each: each.p_holm)
+    ]
+    names = ("Pair", "Labels#", "Difference#", "p (Holm)#", "Paired seeds#", "Verdict")
+    caption = (
+        "Each pair of methods at the largest budget that both have, on the same test examples. A difference counts as "
+        "significant by the bootstrap test over seeds and test examples, corrected for all comparisons (Holm). "
+        "McNemar's test is of the trained models as they are, and knows nothing of other seeds."
+    )
+    return Table(caption, columns(*names), tuple(rows))
+
+
+def worth(findings: Findings) -> Table:
+    """How many times more labels training from scratch would need."""
+    rows = []
+    for each in findings.worth:
+        if each.times is None:
+            found, interval = f"more than {each.low:.3g}", NOTHING
+        else:
+            found = f"{each.times:.3g}"
+            interval = f"{each.low:.3g} to {each.high:.3g}" if each.high is not None else f"{each.low:.3g} or more"
+        rows.append(
+            (
+                text_cell(each.series),
+                Cell(f"{each.budget:,}", key=each.budget),
+                Cell(found, key=each.low if each.times is None else each.times),
+                Cell(interval, key=each.low),
+            )
+        )
+    caption = "How many times as many labels training from scratch needs to be as good as the pretrained checkpoint."
+    return Table(caption, columns("Method", "Labels#", "Times as many#", "95 % interval#"), tuple(rows))
+
+
+def ladder(findings: Findings) -> Table:
+    """The size of every series, for the size ladder."""
+    rows = [
+        (
+            text_cell(each.name),
+            text_cell(each.checkpoint or ""),
+            Cell(f"{each.parameters:,}" if each.parameters else NOTHING, key=each.parameters or None),
+            _size(each.model_bytes),
+            *_largest(each, findings.metric),
+        )
+        for each in findings.series
+    ]
+    names = (
+        "Method",
+        "Checkpoint",
+        "Parameters#",
+        "Saved model#",
+        "Largest budget#",
+        f"{title(findings.metric)} there#",
+    )
+    return Table("Size of each model, and what it reaches with its largest budget.", columns(*names), tuple(rows))
+
+
+def choices(findings: Findings) -> Table:
+    """Every choice with what it costs; those that nothing beats come first."""
+    rows = []
+    for each in sorted(findings.frontier, key=lambda each: (each.dominated, -each.metric)):
+        latency = EMPTY if each.latency_ms is None else Cell(f"{each.latency_ms:.3g} ms", key=each.latency_ms)
+        rows.append(
+            (
+                text_cell(each.series),
+                Cell(f"{each.budget:,}", key=each.budget),
+                Cell(between(findings.metric, each.metric, each.low, each.high), key=each.metric),
+                latency,
+                _size(each.model_bytes),
+                Cell("yes" if each.dominated else "no"),
+            )
+        )
+    names = (
+        "Method",
+        "Labels#",
+        f"{title(findings.metric)}#",
+        "Median latency#",
+        "Saved model#",
+        "Beaten in everything",
+    )
+    caption = (
+        "What each choice gives and costs. One is beaten in everything if another is at least as good in metric, "
+        "latency, size and labels, and better in one of them."
+    )
+    return Table(caption, columns(*names), tuple(rows))
+
+
+def speeds(findings: Findings) -> Table:
+    """Latency of one text at a time."""
+    rows = [
+        (
+            text_cell(each.name),
+            Cell(f"{each.speed.p50_ms:.3g} ms", key=each.speed.p50_ms),
+            Cell(f"{each.speed.p95_ms:.3g} ms", key=each.speed.p95_ms),
+            text_cell(each.speed.hardware),
+        )
+        for each in findings.series
+        if each.speed
+    ]
+    names = ("Method", "Median#", "95th percentile#", "Measured on")
+    return Table("Latency of one text at a time.", columns(*names), tuple(rows))
+
+
+def cells(findings: Findings) -> Table:
+    """Every cell of the grid, finished or not."""
+    names = (
+        "Method", "Labels#", "Seed#", "State", f"{title(findings.metric)}#", "Time#", "Flag or error",
+        "How training ended", "Record",
+    )  # fmt: skip
+    rows = tuple(_cell_row(each, findings.metric) for each in findings.cells)
+    return Table("Every cell of the study.", columns(*names), rows)
+
+
+def data(findings: Findings) -> Table:
+    """The data, its audit and its labels."""
+    rows = [(text_cell(name), text_cell(value)) for name, value in findings.data]
+    if findings.labels:
+        count = len(findings.labels)
+        # Quoted, so that a label with a comma in it is seen to be one label.
+        listed = ", ".join(f"“{plain(label)}”" for label in findings.labels)
+        rows.append((text_cell(f"labels ({count})"), text_cell(listed)))
+    return Table("Data, and what its audit found.", columns("What", "Value"), tuple(rows))
+
+
+def environment(findings: Findings) -> Table:
+    """Versions and hardware, nested values as dotted names."""
+    rows = tuple((text_cell(name), text_cell(value)) for name, value in _flat(findings.environment))
+    return Table("Versions and hardware.", columns("What", "Value"), rows)
+
+
+def _cell_row(row: CellRow, metric: str) -> tuple[Cell, ...]:
+    failed = row.state == "failed"
+    return (
+        text_cell(row.series),
+        Cell(f"{row.budget:,}", key=row.budget),
+        Cell(str(row.seed), key=row.seed),
+        text_cell(row.state, bad=failed),
+        Cell(between(metric, row.metric, row.low, row.high), key=row.metric),
+        EMPTY if row.seconds is None else Cell(duration(row.seconds), key=row.seconds),
+        text_cell(row.error or row.flag, bad=bool(row.error or row.flag)),
+        text_cell(row.diagnosis),
+        text_cell(row.record),
+    )
+
+
+def _size(model_bytes: int | None) -> Cell:
+    return EMPTY if model_bytes is None else Cell(megabytes(model_bytes), key=model_bytes)
+
+
+def _largest(series: Series, metric: str) -> tuple[Cell, Cell]:
+    if not series.points:
+        return EMPTY, EMPTY
+    last = series.points[-1]
+    budget = Cell(f"{last.budget:,}", key=last.budget)
+    return budget, Cell(shown(metric, last.estimate), key=last.estimate.value)
+
+
+def _flat(values: dict[str, Any], before: str = "") -> Iterable[tuple[str, object]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{before}{name}.")
+        else:
+            listed = isinstance(value, Sequence) and not isinstance(value, str)
+            yield f"{before}{name}", ", ".join(str(item) for item in value) if listed else value

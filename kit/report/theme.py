@@ -1,0 +1,101 @@
+"""Theme: the colours of the page and of its charts, once for light and once for dark.
+
+Knows colours and Vega's configuration. Knows nothing of findings.
+
+Series have the colours of Okabe & Ito 2008 (Color Universal Design), which people with any kind of colour blindness can
+tell apart; black turns white on dark ground. Some of them are pale, so charts always add a shape or a dash.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, "Noto Sans", sans-serif'
+SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "triangle-right")
+DASHES = ((1, 0), (8, 3), (4, 2), (10, 3, 2, 3), (14, 4))
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Colours of one scheme. text, muted, accent, bad: at least 4.5:1 on page and panel (WCAG 2.2, level AA)."""
+
+    page: str
+    panel: str
+    text: str
+    muted: str
+    rule: str
+    accent: str
+    bad: str
+    series: tuple[str, ...]
+    ramp: tuple[str, ...]
+
+
+_OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+LIGHT = Palette(
+    page="#ffffff",
+    panel="#f5f6f8",
+    text="#1c2126",
+    muted="#56606a",
+    rule="#d5dade",
+    accent="#0a58a6",
+    bad="#a8261c",
+    series=(*_OKABE_ITO, "#000000", "#B8A900"),  # Okabe & Ito's yellow, darkened: it cannot be seen on white
+    ramp=("#6baed6", "#08306b"),
+)
+DARK = Palette(
+    page="#14171a",
+    panel="#1d2125",
+    text="#e7eaec",
+    muted="#a6afb7",
+    rule="#363c42",
+    accent="#80bbf7",
+    bad="#ff9c92",
+    series=(*_OKABE_ITO, "#ffffff", "#F0E442"),
+    ramp=("#4682b4", "#e3f0fc"),
+)
+
+
+def vega_config(palette: Palette) -> dict[str, Any]:
+    """Vega-Lite's configuration of a palette: what a chart leaves open, so that one chart serves both schemes."""
+    axis = {
+        "domainColor": palette.rule,
+        "tickColor": palette.rule,
+        "gridColor": palette.rule,
+        "gridOpacity": 0.6,
+        "labelColor": palette.muted,
+        "titleColor": palette.text,
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "titleFontWeight": 600,
+        "titlePadding": 10,
+        "labelPadding": 5,
+    }
+    return {
+        "background": palette.page,
+        "font": FONT,
+        "view": {"stroke": None},
+        "axis": axis,
+        "legend": {
+            "orient": "bottom",
+            "labelColor": palette.text,
+            "titleColor": palette.muted,
+            "labelFontSize": 12,
+            "titleFontSize": 12,
+            "titleFontWeight": 600,
+            "symbolSize": 80,
+            "symbolStrokeWidth": 2,
+            "symbolOpacity": 1,
+            "symbolBaseFillColor": palette.muted,
+            "symbolBaseStrokeColor": palette.muted,
+            "columnPadding": 18,
+            "rowPadding": 5,
+            "offset": 16,
+            "labelLimit": 190,
+            "columns": 3,
+            "layout": {"bottom": {"anchor": "start", "direction": "horizontal", "margin": 26}},
+        },
+        "text": {"color": palette.muted, "fontSize": 11},
+        "rule": {"color": palette.muted},
+        "range": {"category": list(palette.series), "ordinal": {"scheme": list(palette.ramp)}},
+    }

@@ -1,0 +1,236 @@
+"""The page in a real browser: it draws, sorts, filters, follows the scheme, fits a phone, and runs nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit.analysis.findings import Findings
+from kit.report.page import page
+from tests.report.conftest import HOSTILE
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium and chromedriver are not installed")
+
+Driver = Any
+OPTIONS = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
+    home = tmp_path_factory.mktemp("home")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for option in (*OPTIONS, f"--user-data-dir={home / 'profile'}"):
+        options.add_argument(option)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    environment = {**os.environ, "HOME": str(home), "TMPDIR": str(home)}
+    service = webdriver.ChromeService(executable_path=DRIVER, env=environment)
+    driver = webdriver.Chrome(options=options, service=service)
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def files(findings: Findings, hostile: Findings, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("pages")
+    paths = {"usual": folder / "usual.html", "hostile": folder / "hostile.html"}
+    paths["usual"].write_text(page(findings), "utf-8")
+    paths["hostile"].write_text(page(hostile), "utf-8")
+    return paths
+
+
+def _drawn(browser: Driver) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    script = "return document.documentElement.dataset.charts === 'drawn'"
+    WebDriverWait(browser, 20, poll_frequency=0.05).until(lambda driver: driver.execute_script(script))
+
+
+def _open(browser: Driver, path: Path, width: int = 1280, scheme: str = "light") -> None:
+    browser.get_log("browser")
+    browser.get_log("performance")
+    metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    _prefer(browser, scheme)
+    browser.get(path.as_uri())
+    _drawn(browser)
+
+
+def _prefer(browser: Driver, scheme: str) -> None:
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+
+def _quiet(browser: Driver) -> None:
+    from selenium.common.exceptions import NoAlertPresentException
+
+    assert browser.get_log("browser") == []
+    assert browser.execute_script("return typeof window.pwned") == "undefined"
+    with pytest.raises(NoAlertPresentException):
+        _ = browser.switch_to.alert.text
+
+
+def _column(browser: Driver, column: int) -> list[str]:
+    script = (
+        "return [...document.querySelectorAll('#cells tbody tr')].filter((row) => !row.hidden)"
+        ".map((row) => row.cells[arguments[0]].textContent)"
+    )
+    return list(browser.execute_script(script, column))
+
+
+def _contrast(browser: Driver, selector: str) -> float:
+    """WCAG contrast of an element's text on the first ground below it that is not transparent."""
+    script = """
+      let element = document.querySelector(arguments[0]);
+      const colour = getComputedStyle(element).color;
+      const ground = () => getComputedStyle(element).backgroundColor;
+      while (ground() === "rgba(0, 0, 0, 0)") element = element.parentElement;
+      return [colour, ground()];
+    """
+    luminances = []
+    for colour in browser.execute_script(script, selector):
+        parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        luminances.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2])
+    return (max(luminances) + 0.05) / (min(luminances) + 0.05)
+
+
+@pytest.mark.parametrize("which", ["usual", "hostile"])
+def test_charts_are_drawn_without_a_complaint_and_without_the_network(
+    browser: Driver, files: dict[str, Path], which: str
+) -> None:
+    _open(browser, files[which])
+    counts = browser.execute_script(
+        "return [...document.querySelectorAll('[data-chart]')].map((e) => e.querySelectorAll('svg path').length)"
+    )
+    assert [count > 40 for count in counts] == [True] * 3, counts
+    _quiet(browser)
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+    assert files[which].as_uri() in asked
+    assert [url for url in asked if not url.startswith(("file://", "data:"))] == []
+
+
+def test_hostile_names_are_shown_in_charts_and_tooltips(browser: Driver, files: dict[str, Path]) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    _open(browser, files["hostile"])
+    legend = browser.execute_script("return document.querySelector('[data-chart=curves] svg').textContent")
+    assert HOSTILE[0] in legend
+    assert HOSTILE[7] in legend
+    browser.execute_script("document.documentElement.style.scrollBehavior = 'auto'")
+    marks = browser.find_elements("css selector", "[data-chart=curves] svg .mark-symbol.role-mark path")
+    told = ""
+    for mark in marks[::-1]:
+        browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", mark)
+        ActionChains(browser, duration=0).move_to_element(mark).perform()
+        told = browser.execute_script("return document.getElementById('vg-tooltip-element')?.textContent ?? ''")
+        if told:
+            break
+    assert any(name in told for name in HOSTILE[:8]), told
+    inside = "return document.querySelectorAll('#vg-tooltip-element :is(script, img)').length"
+    assert browser.execute_script(inside) == 0
+    assert browser.execute_script("return document.querySelectorAll('body img, svg image, svg a').length") == 0
+    _quiet(browser)
+
+
+def test_the_policy_stops_a_script_that_got_in_all_the_same(browser: Driver, files: dict[str, Path]) -> None:
+    _open(browser, files["usual"])
+    script = "const s = document.createElement('script'); s.textContent = 'window.pwned = 1'; document.body.append(s);"
+    browser.execute_script(script)
+    assert browser.execute_script("return typeof window.pwned") == "undefined"
+    assert "Content Security Policy" in browser.get_log("browser")[0]["message"]
+
+
+def test_headers_sort_by_keyboard(browser: Driver, files: dict[str, Path]) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    _open(browser, files["usual"])
+    before = _column(browser, 4)
+    button = browser.find_elements("css selector", "#cells th button")[4]
+    browser.execute_script("arguments[0].focus()", button)
+    browser.switch_to.active_element.send_keys(Keys.ENTER)
+    rising = _column(browser, 4)
+    assert rising != before
+    values = [float(text.split(" ")[0]) for text in rising[:-2]]
+    assert values == sorted(values)
+    assert rising[-2:] == ["–", "–"], "cells without a result stay last"
+    browser.switch_to.active_element.send_keys(Keys.SPACE)
+    falling = _column(browser, 4)
+    assert [float(text.split(" ")[0]) for text in falling[:-2]] == values[::-1]
+    assert falling[-2:] == ["–", "–"]
+    ordered = "return [...document.querySelectorAll('#cells th[aria-sort]')].map((e) => e.ariaSort)"
+    assert browser.execute_script(ordered) == ["descending"]
+
+
+def test_the_filter_shows_rows_that_contain_every_word(browser: Driver, files: dict[str, Path]) -> None:
+    _open(browser, files["usual"])
+    box = browser.find_element("css selector", "#cells input")
+    box.send_keys("failed train")
+    assert len(_column(browser, 0)) == 2
+    status = browser.find_element("css selector", "#cells [role=status]")
+    assert status.text == "2 of 74 rows"
+    box.clear()
+    box.send_keys("outofmemory")
+    assert _column(browser, 3) == ["failed"]
+    box.clear()
+    box.send_keys("nothing like this")
+    assert _column(browser, 0) == []
+    assert status.text == "0 of 74 rows"
+
+
+def test_the_page_follows_the_scheme(browser: Driver, files: dict[str, Path]) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    _open(browser, files["usual"])
+    label = "return document.querySelector('[data-chart=curves] svg .role-axis-title text').getAttribute('fill')"
+    selectors = ("#answer p", "figcaption", "#means caption", "nav a", "summary", "td small", "#cells bdi.bad", "pre")
+    light = browser.execute_script(label)
+    assert min(_contrast(browser, selector) for selector in selectors) >= 4.5
+    _prefer(browser, "dark")
+    scheme = "return [...document.querySelectorAll('[data-chart]')].every((e) => e.dataset.scheme === 'dark')"
+    WebDriverWait(browser, 20, poll_frequency=0.05).until(lambda driver: driver.execute_script(scheme))
+    dark = browser.execute_script(label)
+    assert int(light[1:3], 16) < 0x60
+    assert int(dark[1:3], 16) > 0xA0
+    assert min(_contrast(browser, selector) for selector in selectors) >= 4.5
+    assert browser.execute_script("return getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 26)"
+    _quiet(browser)
+
+
+@pytest.mark.parametrize("which", ["usual", "hostile"])
+def test_a_phone_never_scrolls_sideways(browser: Driver, files: dict[str, Path], which: str) -> None:
+    _open(browser, files[which], width=360)
+    browser.execute_script("document.querySelectorAll('details').forEach((e) => { e.open = true; })")
+    assert browser.execute_script("return document.scrollingElement.scrollWidth") <= 360
+    assert browser.execute_script("return document.documentElement.clientWidth") == 360
+    right = "(e) => e.getBoundingClientRect().right"
+    widest = f"return Math.max(...[...document.querySelectorAll('svg, svg text')].map({right}))"
+    assert browser.execute_script(widest) <= 360
+    wide = "return [...document.querySelectorAll('.scroll')].some((e) => e.scrollWidth > e.clientWidth)"
+    assert browser.execute_script(wide), "wide tables scroll inside their own box"
+    _quiet(browser)
+
+
+def test_charts_follow_the_width(browser: Driver, files: dict[str, Path]) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    _open(browser, files["usual"])
+    width = "return Number(document.querySelector('[data-chart=curves] svg').getAttribute('width'))"
+    wide = browser.execute_script(width)
+    metrics = {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    WebDriverWait(browser, 20, poll_frequency=0.05).until(lambda driver: driver.execute_script(width) < 400)
+    assert wide > 700

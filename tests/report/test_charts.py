@@ -1,0 +1,223 @@
+"""Charts: what they draw, and that every one can be drawn."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit.analysis.findings import Findings
+from kit.measurement.intervals import Estimate
+from kit.report import pictures, write_report
+from kit.report.charts import all_charts, frontier, learning_curves, size_ladder
+from kit.report.predictions import needed, targets
+from kit.report.rows import choice_rows, curve_rows, envelope, ladder_rows, seed_rows, set_aside
+from kit.report.theme import DARK, LIGHT, SHAPES, Palette, vega_config
+from tests.report.conftest import BUDGETS
+
+
+def _rows(spec: dict[str, Any], mark: str) -> list[dict[str, Any]]:
+    """The rows of all layers with this mark."""
+    found = []
+    for layer in spec["layer"]:
+        if layer["mark"]["type"] == mark:
+            found += spec["datasets"][layer["data"]["name"]] if "name" in layer["data"] else layer["data"]["values"]
+    return found
+
+
+def test_curves_show_every_seed_and_cross_out_the_flagged(findings: Findings) -> None:
+    chart = learning_curves(findings)
+    assert chart is not None
+    spec = chart.to_dict()
+    assert len(_rows(spec, "circle")) == 6 * 4 * 3 - 2
+    crosses = [row for row in _rows(spec, "point") if "flagged" in row]
+    assert [(row["series"], row["shown"]) for row in crosses] == [
+        ("finetune minilm", "52.0 %"),
+        ("finetune mpnet", "52.0 %"),
+    ]
+
+
+def test_curves_reach_eight_times_the_largest_budget_and_not_further(findings: Findings) -> None:
+    rows = curve_rows(findings.series[0], "accuracy")
+    ahead = [row["x"] for row in rows if row["ahead"]]
+    assert (min(ahead), max(ahead)) == (800, 6400)
+    assert min(row["x"] for row in rows) == 100
+    chart = learning_curves(findings)
+    assert chart is not None
+    dotted = [layer for layer in chart.to_dict()["layer"] if layer["encoding"].get("strokeDash") == {"value": [1, 5]}]
+    assert len(dotted) == 1
+    assert dotted[0]["encoding"]["x"]["scale"]["type"] == "log"
+
+
+def test_curves_are_the_metric_and_not_the_error(findings: Findings) -> None:
+    series = findings.series[0]
+    assert series.fit is not None
+    row = next(row for row in curve_rows(series, "accuracy") if row["x"] == 800)
+    error = series.fit.predict(800)
+    assert (row["y"], row["low"], row["high"]) == (1 - error.value, 1 - error.high, 1 - error.low)
+    assert row["low"] <= row["y"] <= row["high"]
+
+
+def test_without_a_fit_means_are_connected_and_nothing_is_predicted(findings: Findings) -> None:
+    rows = curve_rows(findings.series[4], "accuracy")
+    assert [row["x"] for row in rows] == list(BUDGETS)
+    assert not any(row["ahead"] or row["fitted"] for row in rows)
+
+
+def test_a_curve_that_refuses_below_its_budgets_is_drawn_where_it_answers(findings: Findings) -> None:
+    assert len(curve_rows(findings.series[0], "accuracy")) == 2 * 40
+
+
+def test_series_are_set_apart_within_the_promised_share() -> None:
+    for count in (1, 2, 6, 40):
+        aside = [set_aside(index, count) for index in range(count)]
+        assert max(aside) - min(aside) <= 0.05
+        assert sum(aside) == pytest.approx(0)
+        assert aside == sorted(set(aside))
+
+
+def test_all_series_look_different(findings: Findings) -> None:
+    looks = {(index % len(LIGHT.series), SHAPES[index % len(SHAPES)]) for index in range(56)}
+    assert len(looks) == 56
+
+
+def test_ladder_needs_two_sizes(findings: Findings) -> None:
+    chart = size_ladder(findings)
+    assert chart is not None
+    assert len(_rows(chart.to_dict(), "point")) == 5 * 4
+    small = tuple(each for each in findings.series if each.checkpoint != "mpnet")
+    assert size_ladder(replace(findings, series=small)) is None
+
+
+def test_ladder_falls_back_on_bytes(findings: Findings) -> None:
+    unknown = tuple(replace(each, parameters=0) for each in findings.series)
+    assert {row["size"] for row in ladder_rows(replace(findings, series=unknown))} == {90_800_000, 436_000_000}
+    lost = tuple(replace(each, model_bytes=None) for each in unknown)
+    assert ladder_rows(replace(findings, series=lost)) == []
+
+
+def test_frontier_needs_latency_and_marks_what_is_beaten(findings: Findings) -> None:
+    chart = frontier(findings)
+    assert chart is not None
+    points = _rows(chart.to_dict(), "point")
+    assert len(points) == 24
+    assert sum(row["beaten"] for row in points) == sum(choice.dominated for choice in findings.frontier) > 0
+    slow = tuple(replace(choice, latency_ms=None) for choice in findings.frontier)
+    assert frontier(replace(findings, frontier=slow)) is None
+
+
+def test_stairs_only_rise() -> None:
+    rows = [{"x": x, "y": y} for x, y in ((3, 0.5), (1, 0.6), (2, 0.55), (4, 0.9), (1, 0.4), (5, 0.9))]
+    assert envelope(rows) == [{"x": 1, "y": 0.6}, {"x": 4, "y": 0.9}]
+
+
+def test_dots_are_sized_by_model_where_budgets_do_not_differ(findings: Findings) -> None:
+    one = replace(findings, frontier=tuple(choice for choice in findings.frontier if choice.budget == 800))
+    assert {row["weight"] for row in choice_rows(one)} == {90.8, 436.0, 0.164}
+    assert {row["weight"] for row in choice_rows(findings)} == set(BUDGETS)
+
+
+def test_names_of_users_are_never_fields(hostile: Findings) -> None:
+    for name, chart in all_charts(hostile).items():
+        text = json.dumps(chart.to_dict()["layer"])
+        fields = set(re.findall(r'"field": "([^"]*)"', text))
+        assert fields <= {
+            "x", "y", "low", "high", "series", "method", "checkpoint", "labels", "shown", "seed", "seeds", "flag",
+            "what", "name", "weight", "latency", "saved", "said",
+        }, name  # fmt: skip
+        assert "expr" not in text
+        assert "pwned" not in json.dumps(chart.to_dict()["description"])
+
+
+def test_other_metrics_are_no_percentages(findings: Findings) -> None:
+    chart = learning_curves(replace(findings, metric="mcc"))
+    assert chart is not None
+    spec = chart.to_dict()
+    assert not any("%" in row["shown"] for row in _rows(spec, "circle"))
+    assert all(
+        layer["encoding"]["y"]["axis"]["format"] == ".2f"
+        for layer in spec["layer"]
+        if "axis" in layer["encoding"].get("y", {})
+    )
+
+
+def test_nothing_measured_is_nothing_drawn(nothing: Findings, bare: Findings) -> None:
+    assert all_charts(nothing) == {}
+    assert list(all_charts(bare)) == ["curves"]
+    assert seed_rows(bare.series[0], "accuracy")
+
+
+def test_targets_are_round_and_above_the_best(findings: Findings) -> None:
+    best = max(point.estimate.value for each in findings.series for point in each.points)
+    found = targets(findings)
+    assert best < found[0] <= best + 0.02
+    assert [round(b - a, 6) for a, b in pairwise(found)] == [0.02] * 3
+    assert all(target < 1 for target in targets(_better(findings)))
+
+
+def _better(findings: Findings) -> Findings:
+    """A study in which the first method is all but perfect."""
+    first = findings.series[0]
+    last = replace(first.points[-1], estimate=Estimate(0.995, 0.99, 1.0))
+    return replace(findings, series=(replace(first, points=(*first.points[:-1], last)), *findings.series[1:]))
+
+
+def test_labels_out_of_reach_are_said_to_be_more(findings: Findings) -> None:
+    table = needed(findings)
+    scratch = next(row for row in table.rows if row[0].text == "scratch minilm")
+    assert [(cell.text, cell.note) for cell in scratch[2:]] == [("more than 6,400", "interval from 6,400")] * 4
+
+
+@pytest.mark.parametrize("palette", [LIGHT, DARK], ids=["light", "dark"])
+def test_text_has_contrast(palette: Palette) -> None:
+    for ground in (palette.page, palette.panel):
+        for name in ("text", "muted", "accent", "bad"):
+            assert _contrast(getattr(palette, name), ground) >= 4.5, (name, ground)
+    assert len(set(palette.series)) == len(palette.series)
+    assert vega_config(palette)["background"] == palette.page
+
+
+def _contrast(first: str, second: str) -> float:
+    """WCAG 2.2 contrast ratio."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    light, dark = sorted((luminance(first), luminance(second)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_report_is_written_whole(findings: Findings, bare: Findings, tmp_path: Path) -> None:
+    paths = write_report(tmp_path / "report", findings)
+    names = [str(path.relative_to(tmp_path / "report")) for path in paths]
+    assert names == [
+        "report.html", "report.md", "report.csv", "points.csv", "charts/curves.png", "charts/sizes.png",
+        "charts/frontier.png",
+    ]  # fmt: skip
+    assert {path for path in (tmp_path / "report").rglob("*") if path.is_file()} == set(paths), "nothing is left over"
+    for path in paths[4:]:
+        picture = path.read_bytes()
+        assert picture.startswith(b"\x89PNG")
+        assert int.from_bytes(picture[16:20], "big") > 1400, "twice as many pixels as units"
+    write_report(tmp_path / "report", bare)
+    assert [path.name for path in (tmp_path / "report" / "charts").iterdir()] == ["curves.png"]
+
+
+def test_hostile_names_can_be_painted(hostile: Findings) -> None:
+    assert len(pictures(hostile)) == 3
+
+
+def test_importing_the_report_imports_no_drawing_library() -> None:
+    heavy = ("altair", "vl_convert", "jinja2", "torch", "pandas")
+    code = f"import sys, kit.report; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,56 @@
+"""A real Ray cluster on this machine: two nodes, one of which is lost in the middle of a study."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from kit.errors import OutputError
+from kit.recipe import load_recipe
+from kit.study import study
+from tests.test_study import table
+
+pytest.importorskip("ray", reason="ray is not installed: pip install 'kit[ray]'")
+KIT = str(Path(sys.executable).parent / "kit")
+GRID = ["study.methods=[tfidf, probe, finetune]", "study.budgets=[20, 40]", "study.seeds=2", "data.budget=null"]
+
+
+def test_a_study_on_two_nodes_one_of_which_is_lost_gives_the_same_table(recipe_file: Path, tmp_path: Path) -> None:
+    from ray.cluster_utils import Cluster
+
+    here = study(load_recipe(recipe_file, [*GRID, f"runs={tmp_path / 'here'}"]), engine="inline", quiet=True)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+    cluster.wait_for_nodes()
+    runs = tmp_path / "ray"
+    options = [part for override in [*GRID, f"runs={runs}"] for part in ("--set", override)]
+    command = [KIT, "study", str(recipe_file), "--engine", "ray", "--address", cluster.address, *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 200
+        while len(list(runs.glob("study-recipe/cells/*.json"))) < 3:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        cluster.remove_node(nodes[0], allow_graceful=False)
+        out, err = process.communicate(timeout=240)
+    finally:
+        process.kill()
+        cluster.shutdown()
+    assert process.returncode == 0, out + err
+    # Another number of threads rounds otherwise in the last bits: the same Records, the same metrics but for that.
+    expected, found = table(here.folder), table(runs / "study-recipe")
+    assert {name: record for name, (record, _) in found.items()} == {n: r for n, (r, _) in expected.items()}
+    for name, (_, metrics) in found.items():
+        assert metrics == pytest.approx(expected[name][1], abs=0.02), name
+
+
+def test_a_cluster_that_does_not_answer_is_said_in_one_line(recipe_file: Path) -> None:
+    recipe = load_recipe(recipe_file, GRID)
+    with pytest.raises(OutputError, match="no Ray cluster answers there") as caught:
+        study(recipe, engine="ray", address="127.0.0.1:1", quiet=True)
+    assert "ray start --head" in caught.value.hint

@@ -1,0 +1,261 @@
+"""The study as a user runs it: real cells on a tiny checkpoint, killed, doubled, damaged, short of time."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from kit.errors import BudgetError, RecipeError
+from kit.recipe import Recipe, load_recipe
+from kit.scheduling.ledger import Ledger
+from kit.study import Study
+from kit.study import study as run_study
+from tests.conftest import Kit
+
+KIT = str(Path(sys.executable).parent / "kit")
+Table = dict[str, tuple[str, dict[str, float]]]
+
+
+def small(recipe_file: Path, *overrides: str) -> Recipe:
+    """A study of four cells that take a second together, unless overridden."""
+    grid = ["study.methods=[tfidf, probe]", "study.budgets=[20, 40]", "study.seeds=1", "data.budget=null"]
+    return load_recipe(recipe_file, [*grid, *overrides])
+
+
+def study(recipe: Recipe) -> Study:
+    """The study in this process: starting workers takes longer than all of these cells."""
+    return run_study(recipe, engine="inline", quiet=True)
+
+
+def table(folder: Path) -> Table:
+    """Every finished cell with its Record's id and metrics: what a study comes down to."""
+    ledger = Ledger.load(folder)
+    found: Table = {}
+    for cell, key in ledger.cells.items():
+        outcome = ledger.outcome(cell, key)
+        assert outcome is not None, f"{cell.name} has not ended"
+        assert outcome.state == "finished", outcome.error
+        record = ledger.record(outcome, whole=True)
+        assert record is not None
+        found[cell.name] = (record.id, {name: estimate.value for name, estimate in record.metrics.items()})
+    return found
+
+
+def trainings(runs: Path) -> dict[str, int]:
+    """How often each Record was made: its inode changes when it is made again."""
+    return {path.parent.name: path.stat().st_ino for path in runs.glob("*/record.json")}
+
+
+def test_finished_cells_are_not_run_again_and_a_larger_grid_runs_only_what_is_new(recipe_file: Path) -> None:
+    recipe = small(recipe_file)
+    first = study(recipe)
+    assert (len(first.finished), len(first.failed), len(first.open)) == (4, 0, 0)
+    made = trainings(Path(recipe.runs))
+    wider = small(recipe_file, "study.budgets=[20, 40, 60]")
+    second = study(wider)
+    assert len(second.finished) == 6
+    again = trainings(Path(recipe.runs))
+    assert {name: again[name] for name in made} == made
+    assert len(again) == 6
+
+
+def test_cells_and_runs_of_kit_finetune_are_the_same_records(recipe_file: Path, kit: Kit) -> None:
+    done = kit("finetune", recipe_file, "--set", "method=tfidf", "--set", "data.budget=20", "--json")
+    recipe = small(recipe_file)
+    made = trainings(Path(recipe.runs))
+    study(recipe)
+    after = trainings(Path(recipe.runs))
+    assert {name: after[name] for name in made} == made == {json.loads(done.out)["id"]: next(iter(made.values()))}
+
+
+def test_a_failed_cell_is_recorded_stops_no_other_and_is_retried(recipe_file: Path, kit_process: Kit) -> None:
+    # No text vectors can be had from a head of the architecture's own, so `train.contrastive` cannot be served.
+    given = ["study.methods=[tfidf, finetune]", "study.budgets=[20]", "study.seeds=1", "data.budget=null",
+             "model.pooling=native", "train.contrastive=0.5"]  # fmt: skip
+    options = [part for override in given for part in ("--set", override)]
+    failed = kit_process("study", recipe_file, *options)
+    assert failed.code == 1
+    assert "1 of the study's cells failed" in failed.err
+    assert "train.contrastive: it needs text vectors" in failed.err
+    assert "tfidf" in failed.out
+    folder = recipe_file.parent / "runs" / "study-recipe"
+    ledger = Ledger.load(folder)
+    states = {cell.method: ledger.outcome(cell, key).state for cell, key in ledger.cells.items()}  # type: ignore[union-attr]
+    assert states == {"tfidf": "finished", "finetune": "failed"}
+    mended = kit_process("study", recipe_file, *options[:-2], "--json")
+    assert mended.code == 0, mended.err
+    content = json.loads(mended.out)
+    assert {cell["method"] for cell in content["cells"]} == {"tfidf", "finetune"}
+    assert content["failed"] == content["open"] == []
+
+
+def test_a_record_damaged_by_hand_is_noticed_and_made_again(recipe_file: Path) -> None:
+    recipe = small(recipe_file)
+    folder = study(recipe).folder
+    before = table(folder)
+    runs = Path(recipe.runs)
+    made = trainings(runs)
+    damaged = before["tfidf-20-s0"][0]
+    predictions = runs / damaged / "predictions.parquet"
+    predictions.write_bytes(predictions.read_bytes()[:-10] + b"0123456789")
+    gone = before["tfidf-40-s0"][0]
+    shutil.rmtree(runs / gone)
+    (folder / "cells" / "probe-junk.json").write_text("{")
+    next(folder.glob("cells/probe-*-20-s0.json")).write_text('{"cell": 3}')
+    study(recipe)
+    assert table(folder) == before
+    again = trainings(runs)
+    assert again[damaged] != made[damaged]
+    assert gone in again
+    kept = [name for name in made if name not in (damaged, gone)]
+    assert {name: again[name] for name in kept} == {
+        name: made[name] for name in kept
+    }  # found, though its file was damaged
+
+
+def test_without_time_cells_stay_open_and_the_next_start_goes_on(recipe_file: Path) -> None:
+    recipe = small(recipe_file, "study.max_minutes=0.0001")
+    stopped = study(recipe)
+    assert len(stopped.open) + len(stopped.finished) == 4
+    assert stopped.open
+    assert len(study(small(recipe_file)).finished) == 4
+
+
+def test_models_that_are_not_kept_are_still_proven_and_one_a_series_stays(recipe_file: Path, kit: Kit) -> None:
+    done = study(small(recipe_file, "study.keep_models=false"))
+    kept = {outcome.cell.name: done.ledger.record(outcome).model_folder.is_dir() for outcome in done.finished}  # type: ignore[union-attr]
+    assert {name.split("-")[0] for name, there in kept.items() if there} == {"tfidf", "probe"}
+    assert sorted(kept.values()) == [False, False, True, True]
+    assert all(outcome.record in done.ledger.speeds() for outcome in done.finished if kept[outcome.cell.name])
+    without = next(outcome for outcome in done.finished if not kept[outcome.cell.name])
+    assert done.ledger.record(without).content["model_bytes"] > 1_000  # type: ignore[union-attr]
+    refused = kit("predict", done.folder.parent / without.record, "a text")
+    assert refused.code == 2
+    assert "kept no model" in refused.err
+    assert "keep_models" in refused.err
+    assert all(
+        done.ledger.record(outcome).model_folder.is_dir()  # type: ignore[union-attr]
+        for outcome in study(small(recipe_file)).finished
+    )
+
+
+def test_a_method_that_cannot_serve_the_recipe_is_refused_before_anything_runs(recipe_file: Path) -> None:
+    with pytest.raises(
+        RecipeError, match=r"probe cannot serve this recipe: model\.pooling: native has no text vectors"
+    ):
+        study(small(recipe_file, "model.pooling=native"))
+    assert not (recipe_file.parent / "runs").exists()
+
+
+def test_a_budget_below_the_classes_is_refused_before_anything_runs(recipe_file: Path) -> None:
+    with pytest.raises(BudgetError, match=r"study\.budgets: 5000 is more than the \d+ training examples"):
+        study(small(recipe_file, "study.budgets=[20, 5000]"))
+    assert not (recipe_file.parent / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("study.budgets=[]", "study.budgets must not be empty"),
+        ("study.methods=[]", "study.methods must not be empty"),
+        ("study.seeds=[]", "study.seeds must not be empty"),
+        ("study.seeds=0", "study.seeds must be at least 1, got 0"),
+        ("study.budgets=[1]", r"study.budgets[0] must be at least 2, got 1"),
+        ("study.methods=[finetun]", "did you mean finetune?"),
+        ("study.budget=[50]", "study.budget is not a key; budget belongs in data"),
+        ("study.name=../up", "study.name"),
+        ("study.max_minutes=0", "study.max_minutes must be greater than 0, got 0"),
+        ("study.checkpoints=[no/where]", "no/where"),
+        ("task=translation", "task: translation is not available"),
+    ],
+)
+def test_bad_studies_end_with_exit_code_2_and_a_line_that_says_why(
+    recipe_file: Path, kit: Kit, override, message
+) -> None:
+    done = kit("study", recipe_file, "--set", override)
+    assert done.code == 2
+    assert message in done.err
+    assert "Traceback" not in done.err
+    assert not (recipe_file.parent / "runs").exists()
+
+
+def test_the_dry_run_prints_every_cell_with_a_time_and_runs_none(recipe_file: Path, kit: Kit) -> None:
+    done = kit(
+        "study", recipe_file, "--dry-run", "--set", "study.methods=[tfidf, probe, finetune]", "--set",
+        "study.budgets=[40, 80]", "--set", "study.seeds=2", "--set", "data.budget=null",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert "12 cells, about" in done.out
+    rows = [line.split() for line in done.out.splitlines() if line.split()[:1] in (["tfidf"], ["probe"], ["finetune"])]
+    assert sorted((row[0], row[2], row[3]) for row in rows) == sorted(
+        (method, budget, "2") for method in ("tfidf", "probe", "finetune") for budget in ("40", "80")
+    )
+    assert not (recipe_file.parent / "runs").exists()
+
+
+def test_two_starts_at_once_share_the_work_and_run_each_cell_once(recipe_file: Path) -> None:
+    options = ["--set", "study.methods=[finetune]", "--set", "study.budgets=[40, 80]", "--set", "study.seeds=3",
+               "--set", "data.budget=null"]  # fmt: skip
+    command = [KIT, "study", str(recipe_file), *options]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    ends = [process.communicate(timeout=200) for process in both]
+    assert [process.returncode for process in both] == [0, 0], ends
+    folder = recipe_file.parent / "runs" / "study-recipe"
+    assert len(table(folder)) == 6
+    ran = [line for _, err in ends for line in err.splitlines() if line.startswith("[") and "(" in line]
+    logs = "".join(path.read_text() for path in folder.glob("logs/*"))
+    assert "Traceback" not in logs
+    # A cell that the other process had run is found in no time; what both print, both have waited for.
+    assert ends[0][0].split("next:")[0] == ends[1][0].split("next:")[0]
+    assert len(list((recipe_file.parent / "runs").glob("finetune-*/record.json"))) == 6
+    assert len(ran) >= 6
+
+
+def test_a_study_killed_at_ten_random_moments_ends_as_one_that_was_not(recipe_file: Path, tmp_path: Path) -> None:
+    grid = ["--set", "study.methods=[tfidf, probe, finetune]", "--set", "study.budgets=[20, 40]", "--set",
+            "study.seeds=2", "--set", "data.budget=null", "--set", "train.checkpoint_seconds=0"]  # fmt: skip
+    whole = tmp_path / "whole"
+    done = subprocess.run(
+        [KIT, "study", str(recipe_file), *grid, "--set", f"runs={whole}"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    expected = table(whole / "study-recipe")
+    runs = tmp_path / "killed"
+    moments = random.Random(3)
+    made: dict[str, int] = {}
+    for _ in range(10):
+        process = subprocess.Popen(
+            [KIT, "study", str(recipe_file), *grid, "--set", f"runs={runs}"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert process.stderr is not None
+        os.set_blocking(process.stderr.fileno(), True)
+        if moments.random() < 0.7:  # most kills fall on cells, some on the start
+            for line in process.stderr:
+                if line.startswith("["):
+                    break
+            time.sleep(moments.uniform(0, 0.6))
+        else:
+            time.sleep(moments.uniform(0, 4))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stderr.close()
+        now = trainings(runs) if runs.exists() else {}
+        assert {name: now.get(name) for name in made} == made, "a finished cell was lost or run again"
+        made = now
+    last = subprocess.run(
+        [KIT, "study", str(recipe_file), *grid, "--set", f"runs={runs}"], capture_output=True, text=True, check=False
+    )
+    assert last.returncode == 0, last.stderr
+    assert table(runs / "study-recipe") == expected
+    assert {name: number for name, number in trainings(runs).items() if name in made} == made
+    assert not list(runs.glob(".*.partial"))
