@@ -131,8 +131,10 @@ def _effort(recipe: Recipe, cell: Cell, cleaned: Cleaned) -> float:
     from kit.training.plan import forward_passes, make_plan
 
     test = len(cleaned.splits.test)
+    if cell.checkpoint is None:
+        return (cell.budget + test) * _TFIDF_PASS
     if cell.method not in STEPS:
-        return (cell.budget + test) * (_TFIDF_PASS if cell.checkpoint is None else 1.0)
+        return float(cell.budget)  # the test examples' vectors are those of every other such cell
     given = recipe.data.validation
     held = min(VALIDATION_MOST, round(VALIDATION_SHARE * cell.budget)) if given is None else round(given * cell.budget)
     train = cell.budget - held

@@ -177,3 +177,22 @@ def trained(tmp_path_factory: pytest.TempPathFactory, kit_process: Kit) -> Path:
     )  # fmt: skip
     assert done.code == 0, done.err
     return next(path.parent for path in runs.glob("*/record.json"))
+
+
+@pytest.fixture(scope="session")
+def studied(tmp_path_factory: pytest.TempPathFactory, reviews: Path, tiny_checkpoint: Path) -> Path:
+    """A real study, made once: four budgets, two seeds, three methods that work and one that fails."""
+    from kit.recipe import load_recipe
+    from kit.study import study
+
+    folder = tmp_path_factory.mktemp("studied")
+    recipe = folder / "reviews.yaml"
+    recipe.write_text(
+        f"task: classification\nruns: {folder / 'runs'}\n"
+        f"data: {{source: {reviews}, text: text, label: label, max_length: 32}}\n"
+        f"model: {{checkpoint: {tiny_checkpoint}}}\nlora: {{targets: [nowhere]}}\n"
+        "train: {evaluations: 3, refit: false}\n"
+        "study: {methods: [tfidf, probe, scratch, lora], budgets: [20, 40, 80, 160], seeds: 2}\n",
+        "utf-8",
+    )
+    return study(load_recipe(recipe), name="study-reviews", engine="inline", quiet=True).folder

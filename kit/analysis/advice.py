@@ -14,7 +14,7 @@ from kit.analysis.findings import Findings, Series
 from kit.analysis.points import Point, sample_part
 from kit.errors import DataError
 from kit.measurement.intervals import Estimate, shown
-from kit.measurement.units import megabytes, shown_value
+from kit.measurement.units import megabytes, shown_difference, shown_value
 
 SURE = 0.95  # chance of meeting the target from which advice is sure
 _MOST_SEEDS = 50  # beyond these, more seeds are not what is missing
@@ -22,8 +22,10 @@ _MOST_SEEDS = 50  # beyond these, more seeds are not what is missing
 
 @dataclass(frozen=True)
 class Wish:
-    """What a user needs. target: of the main metric, higher is better; None for the best there is. label_cost: of one
-    label, in any currency. max_latency_ms: median of one text. max_size_bytes: of the saved model.
+    """What a user needs.
+
+    target: of the main metric, higher is better; None for the best there is. label_cost: of one label, in any currency.
+    max_latency_ms: median of one text. max_size_bytes: of the saved model.
     """
 
     target: float | None = None
@@ -36,7 +38,7 @@ class Wish:
 class Option:
     """A series at a number of labels.
 
-    metric: measured, or predicted by the learning curve; then `backtest` is the error of such a prediction, in the metric.
+    metric: measured, or predicted by the learning curve, and then `backtest` is the error of such a prediction.
     chance: that the metric is at least the target, None without a target.
     """
 
@@ -52,9 +54,10 @@ class Option:
 
 @dataclass(frozen=True)
 class Advice:
-    """choice: None if nothing meets the wish. runner_up: the next best of another series. safer: the cheapest that meets
-    the target surely, where the choice does not. excluded: (series, why) of what breaks a limit. lines: all of it in
-    sentences.
+    """What to choose.
+
+    choice: None if nothing meets the wish. runner_up: the next best of another series. safer: the cheapest that meets
+    the target surely, where the choice does not. excluded: (series, why) of what breaks a limit. lines: all in sentences.
     """
 
     choice: Option | None
@@ -168,7 +171,9 @@ def describe(option: Option, metric: str, wish: Wish) -> str:
     kind = metric if option.measured else f"predicted {metric}"
     parts.append(f"{kind} {shown(metric, option.metric)}")
     if option.backtest is not None:
-        parts.append(f"such a prediction was off by {_points(option.backtest, metric)} where the truth is known")
+        parts.append(
+            f"such a prediction was off by {shown_difference(metric, option.backtest)} where the truth is known"
+        )
     if option.latency_ms is not None:
         parts.append(f"{option.latency_ms:.1f} ms a text")
     if option.model_bytes is not None:
@@ -184,7 +189,7 @@ def _given_up(choice: Option, findings: Findings) -> list[str]:
     if (best.name, point.budget) == (choice.series, choice.labels) or gap <= 0:
         return ["given up: nothing; no measured choice has a higher metric"]
     mine = next((p for each, p in points if (each.name, p.budget) == (choice.series, choice.labels)), None)
-    said = f"given up: {_points(gap, findings.metric)} against {best.name} with {point.budget:,} labels"
+    said = f"given up: {shown_difference(findings.metric, gap)} against {best.name} with {point.budget:,} labels"
     if mine is not None:
         difference = point.replicates - mine.replicates
         unsure = float((difference <= 0).mean()) > (1 - SURE) / 2
@@ -239,7 +244,3 @@ def _nothing(findings: Findings, wish: Wish, options: Sequence[Option]) -> list[
         needed = series.fit.labels_for(1 - (wish.target or 0))
         lines.append(f"{near.series} would need more than {needed.low:,.0f} labels, as far as its curve says")
     return lines
-
-
-def _points(difference: float, metric: str) -> str:
-    return f"{difference:.3f}" if metric == "mcc" else f"{100 * difference:.1f} points"

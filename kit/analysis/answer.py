@@ -13,6 +13,7 @@ from kit.analysis.findings import Series
 from kit.analysis.points import Point
 from kit.analysis.transfer import Transfer
 from kit.measurement.intervals import Estimate, shown
+from kit.measurement.units import shown_difference
 
 _NEXT = 2  # times the largest budget: how far ahead the headline looks
 
@@ -74,8 +75,9 @@ def _more_labels(best: Series, metric: str) -> list[str]:
     if len(best.points) > 1:
         before, last = best.points[-2:]
         gain = last.estimate.value - before.estimate.value
-        by = f"{gain:+.3f}" if metric == "mcc" else f"{100 * gain:+.1f} points"
-        sentences.append(f"From {before.budget:,} to {last.budget:,} labels {best.name} changed by {by}.")
+        way = "gained" if gain >= 0 else "lost"
+        size = shown_difference(metric, gain)
+        sentences.append(f"From {before.budget:,} to {last.budget:,} labels {best.name} {way} {size}.")
     if best.fit is None:
         return [*sentences, f"What more labels would give is not predicted: {best.refusal}"]
     ahead = _NEXT * best.points[-1].budget
@@ -83,11 +85,11 @@ def _more_labels(best: Series, metric: str) -> list[str]:
         predicted = metric_of(best.fit.predict(ahead))
     except CurveRefused as refusal:
         return [*sentences, f"What more labels would give is not predicted: {refusal}"]
-    off = best.fit.backtest.error
+    test = best.fit.backtest
     return [
         *sentences,
-        f"With {ahead:,} labels it is predicted to reach {shown(metric, predicted)}; the same kind of prediction was off "
-        f"by {100 * abs(off):.1f} points at {best.fit.backtest.budget:,} labels, where the truth is known.",
+        f"With {ahead:,} labels it is predicted to reach {shown(metric, predicted)}; such a prediction was off by "
+        f"{shown_difference(metric, test.error)} at {test.budget:,} labels, where the truth is known.",
     ]
 
 
@@ -105,8 +107,9 @@ def times(transfer: Transfer) -> str:
     """How many times more labels, in words."""
     if transfer.times is None:
         return f"more than {transfer.low:.3g} times the labels"
+    low = "?" if transfer.low == 0 else f"{transfer.low:.3g}"
     high = "?" if transfer.high is None else f"{transfer.high:.3g}"
-    return f"{transfer.times:.3g} times [{transfer.low:.3g}, {high}] the labels"
+    return f"{transfer.times:.3g} times [{low}, {high}] the labels"
 
 
 def _seeds(point: Point) -> str:

@@ -29,8 +29,8 @@ class Series:
 
     name: unique in the study, for people: the method, with the checkpoint where the study has several.
     checkpoint: short name, None for methods that start from none. points: by budget, smallest first.
-    fit: of the learning curve; None if there is none, and then `refusal` says why. model_bytes: size of the saved model of
-    the largest budget.
+    fit: of the learning curve; None if there is none, and then `refusal` says why. model_bytes: size of the saved model
+    of the largest budget.
     """
 
     name: str
@@ -86,7 +86,7 @@ class CellRow:
 class Findings:
     """Everything a study says.
 
-    study: its name. metric: the main metric's name; higher is better. answer: the headline in words, a sentence an item.
+    study: its name. metric: the main metric's name; higher is better. answer: the headline in words, by sentence.
     comparisons: of all pairs of series at the largest budget they share, Holm-corrected together. worth: what
     pretraining is worth, budget by budget. notes: what a reader must know to trust the numbers (few seeds, open cells,
     flagged seeds). data: (name, value) rows about the data and its audit. environment: versions and hardware.

@@ -18,6 +18,12 @@ def megabytes(size_bytes: float) -> str:
     return f"{megabytes:.1f} MB" if megabytes < 100 else f"{megabytes:,.0f} MB"
 
 
+def shown_difference(name: str, difference: float) -> str:
+    """A difference of two values of a metric, without its sign: `1.2 points`, or `0.012` where it is no share."""
+    size = abs(difference)
+    return f"{size:.3f}" if name in NO_SHARES else f"{100 * size:.1f} points"
+
+
 def shown_value(name: str, value: float) -> str:
     """A metric's value: `81.2 %` for shares, `0.412` for the others."""
     return f"{value:.3f}" if name in NO_SHARES else f"{100 * value:.1f} %"

@@ -22,7 +22,7 @@ CONTRASTIVE = {"finetune": 0.5, "lora": 0.5, "scratch": 0.0}
 # A small budget needs many passes to move the weights at all, a large one needs few: unless `epochs` is
 # given, the epochs follow from a number of steps, within these bounds.
 STEPS = {"finetune": 200, "lora": 200, "scratch": 600}
-EPOCHS = {"finetune": (3, 8), "lora": (3, 8), "scratch": (6, 8)}
+EPOCHS = {"finetune": (3, 8), "lora": (3, 6), "scratch": (6, 8)}
 # Keys of `train` that mean something else, or are well chosen otherwise, for another method.
 METHOD_KEYS = ("epochs", "learning_rate", "contrastive", "dropout", "head", "freeze_embeddings")
 # On a large budget with many classes, each class is to be seen about this often.

@@ -9,6 +9,8 @@ Knows pipes. Knows nothing of what the function does.
 
 from __future__ import annotations
 
+import gc
+import itertools
 import json
 import os
 import queue
@@ -29,9 +31,12 @@ def main(target: str) -> None:
     module, _, name = target.partition(":")
     function = getattr(import_module(module), name)
     _send(results, READY)
-    while True:
+    for count in itertools.count():
         job = jobs.get()
         _send(results, function(job["context"], job["job"]))
+        if count == 0:  # libraries are imported now: garbage collection need not walk their million objects again
+            gc.collect()
+            gc.freeze()
 
 
 def _read(stream: IO[str], jobs: queue.Queue[dict[str, Any]]) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from kit.errors import RecipeError
 from kit.recipe import TrainSection
 
-TRAIN_SAMPLE = 64  # training examples that each evaluation looks at, beside all validation examples
+TRAIN_SAMPLE = 32  # training examples that each evaluation looks at, beside all validation examples
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 
 def run(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
-    print("a library that prints to standard output")
+    sys.stdout.write("a library that prints to standard output\n")
     if "die" in job:
         os.kill(os.getpid(), signal.SIGKILL)
     if "die_once" in job and not Path(job["die_once"]).exists():

@@ -83,7 +83,8 @@ def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path; from kit.scheduling.local import LocalEngine\n"
         f"engine = LocalEngine({TARGET!r}, {{'add': 0}}, 1, 0, Path({str(tmp_path)!r}))\n"
-        "for event in engine.run(iter([{'number': 0, 'sleep': 60}])): print(engine._workers[0].process.pid, flush=True)\n"
+        "for event in engine.run(iter([{'number': 0, 'sleep': 60}])):\n"
+        "    print(engine._workers[0].process.pid, flush=True)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=dict(os.environ))
     assert parent.stdout is not None

@@ -1,0 +1,188 @@
+"""Speed of a study: `kit study`, and the same grid as separate runs of transformers.Trainer with its defaults.
+
+Both sides draw the same examples, fine-tune for the same number of epochs (the Trainer's default, 3) and are tested on
+the same examples. The probe is, on the peer's side, the Trainer on a frozen encoder; TF-IDF is scikit-learn in a process of
+its own. Prints the wall time of each side, their ratio, every mean with its interval, and what the study itself took
+beside training and testing its cells.
+
+    python benchmarks/study.py [--budgets 20,40,80,160] [--seeds 2] [--methods finetune,probe,tfidf] [--workers 1]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+RECIPE = Path(__file__).parents[1] / "recipes" / "sentiment.yaml"
+MAX_LENGTH = 128
+EPOCHS = 3
+
+
+def recipe_for(arguments: argparse.Namespace, runs: str, *more: str):  # noqa: ANN201
+    """The recipe: both sides take data, budgets and seeds from it."""
+    from kit.recipe import load_recipe
+
+    overrides = [f"runs={runs}", f"train.epochs={EPOCHS}", f"study.budgets=[{arguments.budgets}]"]
+    overrides += [f"study.seeds={arguments.seeds}", f"study.methods=[{arguments.methods}]"]
+    return load_recipe(RECIPE, [*overrides, *more])
+
+
+def run_peer_cell(arguments: argparse.Namespace) -> list[int]:
+    """One cell as a script of its own would do it: whether each test example is answered right."""
+    from kit.data import prepare
+    from kit.models.checkpoint import resolve_checkpoint
+
+    with tempfile.TemporaryDirectory() as folder:
+        recipe = recipe_for(arguments, folder, f"data.budget={arguments.budget}", f"train.seed={arguments.seed}")
+        data = prepare(recipe.data, arguments.seed)
+        texts = [row[0] for part in (data.train, data.validation) for row in part.texts]
+        labels = [int(label) for part in (data.train, data.validation) for label in data.targets(part)]
+        test, truth = [row[0] for row in data.test.texts], data.targets(data.test)
+        if arguments.method == "tfidf":
+            from sklearn.feature_extraction.text import TfidfVectorizer
+            from sklearn.linear_model import LogisticRegression
+            from sklearn.pipeline import make_pipeline
+
+            model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, labels)
+            return (model.predict(test) == truth).astype(int).tolist()
+        answers = trainer_answers(arguments, resolve_checkpoint(recipe.model).folder, folder, texts, labels, test)
+        return (answers == truth).astype(int).tolist()
+
+
+def trainer_answers(arguments, checkpoint, folder, texts, labels, test):  # noqa: ANN001, ANN201
+    """transformers.Trainer as its documentation shows it, no argument changed."""
+    import numpy as np
+    from datasets import Dataset
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer, Trainer, TrainingArguments, set_seed
+
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+
+    def dataset(rows, targets) -> Dataset:  # noqa: ANN001
+        return Dataset.from_dict({**tokenizer(rows, truncation=True, max_length=MAX_LENGTH), "labels": targets})
+
+    set_seed(arguments.seed)
+    model = AutoModelForSequenceClassification.from_pretrained(checkpoint, num_labels=2)
+    if arguments.method == "probe":
+        model.base_model.requires_grad_(False)
+    settings = TrainingArguments(output_dir=folder, seed=arguments.seed, disable_tqdm=True)
+    trainer = Trainer(model=model, args=settings, train_dataset=dataset(texts, labels), processing_class=tokenizer)
+    trainer.train()
+    return np.asarray(trainer.predict(dataset(test, [0] * len(test))).predictions).argmax(1)
+
+
+def run_peer(arguments: argparse.Namespace) -> tuple[float, dict[tuple[str, int], list[list[int]]]]:
+    """Every cell in a fresh process: wall time in seconds, and the answers by method and budget."""
+    found: dict[tuple[str, int], list[list[int]]] = {}
+    began = time.perf_counter()
+    for method in arguments.methods.split(","):
+        for budget in map(int, arguments.budgets.split(",")):
+            for seed in range(arguments.seeds):
+                command = [sys.executable, __file__, "--method", method, "--budget", str(budget), "--seed", str(seed)]
+                done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
+                if done.returncode != 0:
+                    sys.exit(f"{method} {budget} failed:\n{done.stderr[-3000:]}")
+                found.setdefault((method, budget), []).append(json.loads(done.stdout.strip().splitlines()[-1]))
+                seconds = time.perf_counter() - began
+                print(f"peer: {method} {budget} seed {seed} done at {seconds:.0f} s", file=sys.stderr)
+    return time.perf_counter() - began, found
+
+
+def run_kit(arguments: argparse.Namespace, runs: str) -> tuple[float, dict[tuple[str, int], list[list[int]]], float]:
+    """`kit study` as a user types it: wall time, answers, and seconds of training and testing over all cells."""
+    from kit.record import Record
+
+    recipe = recipe_for(arguments, runs)
+    command = [str(Path(sys.executable).parent / "kit"), "study", str(RECIPE), "--json", "--workers"]
+    command += [str(arguments.workers)]
+    for override in (
+        f"runs={runs}", f"train.epochs={EPOCHS}", f"study.budgets=[{arguments.budgets}]",
+        f"study.seeds={arguments.seeds}", f"study.methods=[{arguments.methods}]",
+    ):  # fmt: skip
+        command += ["--set", override]
+    began = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
+    wall = time.perf_counter() - began
+    if done.returncode != 0:
+        sys.exit(f"kit study failed:\n{done.stderr[-3000:]}")
+    found: dict[tuple[str, int], list[list[int]]] = {}
+    busy = 0.0
+    for path in Path(recipe.runs).glob("*/record.json"):
+        record = Record.read(path.parent)
+        predictions = record.predictions()
+        truth = [record.labels.index(names[0]) for names in predictions.labels]
+        right = (predictions.logits.argmax(1) == truth).astype(int).tolist()
+        content = record.content
+        found.setdefault((content["method"], content["data"]["sizes"]["budget"]), []).append(right)
+        busy += content["seconds"]["fit"] + content["seconds"]["test"]
+    return wall, found, busy
+
+
+def environment() -> dict[str, str]:
+    """No network, and a cache that the run before did not fill."""
+    return {**os.environ, "HF_HUB_OFFLINE": "1"}
+
+
+def mean_of(answers: list[list[int]]):  # noqa: ANN201
+    """Mean accuracy over seeds with kit's interval for seeds and test examples."""
+    import numpy as np
+
+    from kit.analysis.points import Run, metric_samples, point
+
+    logits = [np.stack([1 - np.array(row), np.array(row)], axis=1).astype(float) for row in answers]
+    truth = np.ones(len(answers[0]), np.int64)
+    values, samples = metric_samples(logits, truth, "accuracy", ordered=False, multi_label=False)
+    runs = [Run(str(k), k, float(values[k]), np.array(row, bool), samples[k]) for k, row in enumerate(answers)]
+    return point(1, runs).estimate
+
+
+def main() -> None:
+    """Run both sides, one after the other, and print the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--budgets", default="20,40,80,160")
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--methods", default="finetune,probe,tfidf")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--method")
+    parser.add_argument("--budget", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    if arguments.method:
+        print(json.dumps(run_peer_cell(arguments)))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["KIT_CACHE"] = f"{folder}/cache"
+        kit_seconds, kit_found, busy = run_kit(arguments, f"{folder}/runs")
+        print(f"kit study: {kit_seconds:.0f} s", file=sys.stderr)
+        peer_seconds, peer_found = run_peer(arguments)
+    inside = 0
+    print(f"{'':18}{'Trainer, separate runs':>28}{'kit study':>28}")
+    for key in sorted(peer_found):
+        peer, kit = mean_of(peer_found[key]), mean_of(kit_found[key])
+        agree = peer.low <= kit.value <= peer.high and kit.low <= peer.value <= kit.high
+        inside += agree
+        mark = "" if agree else "  outside the other's interval"
+        print(f"{key[0]:10}{key[1]:>8}{peer.format(percent=True):>28}{kit.format(percent=True):>28}{mark}")
+    cells = len(peer_found) * arguments.seeds
+    overhead = kit_seconds * arguments.workers / busy - 1
+    print(f"{cells} cells: {peer_seconds:.0f} s separately, {kit_seconds:.0f} s by kit study: ratio "
+          f"{peer_seconds / kit_seconds:.2f}")  # fmt: skip
+    print(f"the study took {overhead:.1%} more than training and testing its cells ({busy:.0f} s)")
+    summary = {
+        "ratio": round(peer_seconds / kit_seconds, 2),
+        "peer_seconds": round(peer_seconds),
+        "kit_seconds": round(kit_seconds),
+        "overhead": round(overhead, 3),
+        "means_inside": inside,
+        "means": len(peer_found),
+    }
+    print(json.dumps(summary))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from kit.analysis.advice import Wish, advise
+from kit.analysis.answer import answer
+from kit.analysis.comparison import all_pairs
+from kit.analysis.curve import CurveRefused, fit_learning_curve
+from kit.analysis.findings import Findings, Series, Speed
+from kit.analysis.points import Point, Run, errors, metric_samples, point
+from kit.analysis.transfer import Transfer
+from kit.errors import DataError
+
+BUDGETS = (100, 200, 400, 800)
+EXAMPLES = 1_000
+
+
+def points(values: tuple[float, ...], name: str) -> tuple[Point, ...]:
+    """Points with these means over seeds that differ by about half a point, from answers to 1,000 test examples."""
+    truth = np.zeros(EXAMPLES, np.int64)
+    found = []
+    seeds = 5
+    for budget, value in zip(BUDGETS, values, strict=False):
+        right = []
+        for seed in range(seeds):
+            shifted = value + 0.005 * (seed - (seeds - 1) / 2)
+            right.append(np.random.default_rng([seed, len(name)]).permutation(EXAMPLES) < round(shifted * EXAMPLES))
+        logits = [np.stack([row, ~row], axis=1).astype(float) for row in right]
+        means, samples = metric_samples(logits, truth, "accuracy", ordered=False, multi_label=False)
+        runs = [Run(f"r{s}", s, float(means[s]), right[s], samples[s]) for s in range(seeds)]
+        found.append(point(budget, runs))
+    return tuple(found)
+
+
+def series(name: str, values: tuple[float, ...], latency: float | None, size: int) -> Series:
+    made = points(values, name)
+    try:
+        fit, refusal = fit_learning_curve(BUDGETS[: len(values)], *errors(made)), ""
+    except CurveRefused as refused:
+        fit, refusal = None, str(refused)
+    speed = None if latency is None else Speed(latency, 2 * latency, "cpu")
+    return Series(name, name.split()[0], "minilm", 1_000, made, speed, size, fit, refusal)
+
+
+def findings(*all_series: Series) -> Findings:
+    return Findings(
+        study="s", created="", task="sentiment", metric="accuracy", labels=("no", "yes"), test_examples=EXAMPLES,
+        answer=(), notes=(), series=all_series, comparisons=(), worth=(), frontier=(), cells=(), data=(),
+        environment={}, recipe="", command="",
+    )  # fmt: skip
+
+
+STUDY = findings(
+    series("finetune", (0.70, 0.76, 0.81, 0.85), 7.0, 91_000_000),
+    series("probe", (0.72, 0.74, 0.755, 0.765), 7.0, 91_000_000),
+    series("tfidf", (0.60, 0.64, 0.68, 0.71), 0.3, 200_000),
+)
+
+
+def test_the_fewest_labels_that_meet_the_target_are_chosen() -> None:
+    advice = advise(STUDY, Wish(target=0.73, label_cost=0.1))
+    assert advice.choice is not None
+    assert (advice.choice.series, advice.choice.labels) == ("finetune", 200)  # of two with as few labels, the better
+    assert advice.runner_up is not None
+    assert (advice.runner_up.series, advice.runner_up.labels) == ("probe", 200)
+    assert "20.00 for labels" in advice.lines[0]
+    assert "91.0 MB" in advice.lines[0]
+
+
+def test_limits_leave_series_out_with_the_reason() -> None:
+    advice = advise(STUDY, Wish(max_latency_ms=5))
+    assert advice.choice is not None
+    assert (advice.choice.series, advice.choice.labels) == ("tfidf", 800)
+    assert advice.excluded == (
+        ("finetune", "7.0 ms a text, above 5 ms"),
+        ("probe", "7.0 ms a text, above 5 ms"),
+    )
+    assert any(line.startswith("given up: 14.0 points against finetune with 800 labels") for line in advice.lines)
+    assert any("(significant)" in line for line in advice.lines)
+    unmeasured = findings(replace(STUDY.series[0], speed=None))
+    assert advise(unmeasured, Wish(max_latency_ms=5)).choice is None
+
+
+def test_a_choice_at_the_edge_of_the_target_is_not_sure_and_says_what_to_measure() -> None:
+    advice = advise(STUDY, Wish(target=0.849))
+    assert advice.choice is not None
+    assert advice.choice.chance is not None
+    assert 0.2 < advice.choice.chance < 0.8
+    assert not advice.sure
+    assert any(line.startswith("not sure:") for line in advice.lines)
+    assert any(line.startswith("to measure next:") for line in advice.lines)
+
+
+def test_a_choice_far_above_the_target_is_sure() -> None:
+    advice = advise(STUDY, Wish(target=0.66))
+    assert advice.sure
+    assert advice.safer is None
+    assert any(line.startswith("sure: ") for line in advice.lines)
+
+
+def test_a_safer_choice_is_named_beside_an_unsure_one() -> None:
+    advice = advise(STUDY, Wish(target=0.755))
+    assert advice.choice is not None
+    assert advice.choice.labels == 200
+    assert advice.safer is not None
+    assert (advice.safer.series, advice.safer.labels) == ("finetune", 400)
+
+
+def test_beyond_what_was_measured_the_curve_answers_with_its_own_error() -> None:
+    advice = advise(STUDY, Wish(target=0.87))
+    assert advice.choice is not None
+    assert not advice.choice.measured
+    assert advice.choice.series == "finetune"
+    assert 800 < advice.choice.labels < 6_400
+    assert advice.choice.metric.value == pytest.approx(0.87, abs=0.002)
+    assert "such a prediction was off by" in advice.lines[0]
+    assert any(f"finetune with {advice.choice.labels:,} labels (add it to study.budgets)" in x for x in advice.lines)
+
+
+def test_what_cannot_be_reached_is_said_with_what_comes_nearest() -> None:
+    advice = advise(findings(*STUDY.series[1:]), Wish(target=0.95))
+    assert advice.choice is None
+    assert not advice.sure
+    assert advice.lines[0] == "nothing that was measured or can be predicted reaches 95.0 % within the limits"
+    assert advice.lines[1].startswith("nearest: probe with 800 labels")
+    assert "more than" in advice.lines[2]
+
+
+def test_without_a_fit_the_reason_is_given() -> None:
+    few = findings(series("finetune", (0.7, 0.75, 0.8), 7.0, 1_000))
+    advice = advise(few, Wish(target=0.9))
+    assert advice.choice is None
+    assert (
+        "no prediction for finetune: a learning curve needs at least 4 different budgets; there are 3" in advice.lines
+    )
+
+
+@pytest.mark.parametrize("target", [0, 85, -0.5])
+def test_a_target_that_no_metric_can_have_is_refused(target) -> None:
+    with pytest.raises(DataError, match="85 % is 0.85") as caught:
+        advise(STUDY, Wish(target=target))
+    assert "not a value" in caught.value.message or caught.value.hint
+
+
+def test_the_answer_names_the_best_what_it_beats_and_what_more_labels_give() -> None:
+    comparisons = all_pairs([(each.name, each.points) for each in STUDY.series])
+    worth = [Transfer("finetune", 100, 8.0, 5.0, 12.0), Transfer("finetune", 800, None, 8.0, None)]
+    said = answer(STUDY.series, comparisons, worth, "accuracy")
+    assert said[0].startswith("Best at 800 labels: finetune, accuracy 85.0 % [")
+    assert "It is significantly better than probe and tfidf there." in said
+    assert any(sentence.startswith("With 100 labels the best is probe, 72.0 %") for sentence in said)
+    assert "From 400 to 800 labels finetune gained 4.0 points." in said
+    assert any("With 1,600 labels it is predicted to reach" in s and "such a prediction was off by" in s for s in said)
+    assert said[-1] == (
+        "From scratch it would take, to match finetune, 8 times [5, 12] the labels at 100 and "
+        "more than 8 times the labels at 800 labels."
+    )
+
+
+def test_a_difference_that_may_be_luck_is_called_that() -> None:
+    levels = {"finetune": (0.70, 0.76, 0.80, 0.82), "lora": (0.7, 0.75, 0.8, 0.818)}
+    close = findings(*[series(name, values, 7.0, 1) for name, values in levels.items()])
+    comparisons = all_pairs([(each.name, each.points) for each in close.series])
+    assert "No significant difference there from lora." in answer(close.series, comparisons, (), "accuracy")
+    assert answer((), (), (), "accuracy") == ()

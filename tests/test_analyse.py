@@ -1,0 +1,146 @@
+"""What a real study says: findings, report and advice from its Records."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from statistics import mean
+
+import pytest
+
+from kit.analyse import analyse, series_names
+from kit.errors import RecordError
+from kit.finetune import finetune
+from kit.record import Record
+from kit.scheduling.grid import Cell
+from kit.scheduling.ledger import Ledger
+from tests.conftest import Kit
+
+
+@pytest.fixture
+def copied(studied: Path, tmp_path: Path) -> Path:
+    """The study with its Records, to be changed."""
+    shutil.copytree(studied.parent, tmp_path / "runs", ignore=shutil.ignore_patterns("model", "logs"))
+    return tmp_path / "runs" / studied.name
+
+
+def test_means_are_those_of_the_records(studied: Path) -> None:
+    found = analyse(studied)
+    assert [each.name for each in found.series] == ["tfidf", "probe", "scratch"]
+    for series in found.series:
+        assert [point.budget for point in series.points] == [20, 40, 80, 160]
+        for point in series.points:
+            values = [Record.load(studied.parent / run.record).metrics["accuracy"].value for run in point.runs]
+            assert len(values) == 2
+            assert point.estimate.value == pytest.approx(mean(values))
+            assert point.estimate.low < point.estimate.value < point.estimate.high
+        assert series.speed is not None
+        assert 0 < series.speed.p50_ms <= series.speed.p95_ms
+        assert series.model_bytes
+        assert series.fit is not None or series.refusal
+    assert found.test_examples == len(Record.load(studied.parent / found.cells[0].record).predictions().ids)
+
+
+def test_every_cell_is_accounted_for_and_failures_are_said(studied: Path) -> None:
+    found = analyse(studied)
+    states = [row.state for row in found.cells]
+    assert len(states) == 32
+    assert states.count("finished") == 24
+    failed = [row for row in found.cells if row.state == "failed"]
+    assert {row.series for row in failed} == {"lora"}
+    assert all("lora.targets: ['nowhere'] are not modules" in row.error for row in failed)
+    assert "8 of 32 cells failed, and are missing from the means." in found.notes
+    assert any("2 seeds" in note for note in found.notes)
+
+
+def test_comparisons_transfer_and_frontier_are_of_the_series_that_finished(studied: Path) -> None:
+    found = analyse(studied)
+    assert {(c.a, c.b, c.budget) for c in found.comparisons} == {
+        ("tfidf", "probe", 160), ("tfidf", "scratch", 160), ("probe", "scratch", 160),
+    }  # fmt: skip
+    assert all(c.p_holm >= c.p_bootstrap and c.together == 3 and c.seeds == 2 for c in found.comparisons)
+    assert [(each.series, each.budget) for each in found.worth] == [("probe", b) for b in (20, 40, 80, 160)]
+    assert len(found.frontier) == 12
+    assert not all(choice.dominated for choice in found.frontier)
+    assert found.answer[0].startswith("Best at 160 labels: ")
+
+
+def test_records_of_other_test_examples_do_not_mix(copied: Path) -> None:
+    ledger = Ledger.load(copied)
+    recipe = ledger.recipe
+    other = recipe.model_copy(
+        update={
+            "method": "tfidf",
+            "runs": str(copied.parent),
+            "data": recipe.data.model_copy(update={"source": f"{recipe.data.source}/train.csv", "budget": 20}),
+        }
+    )
+    record = finetune(other, quiet=True)
+    path = copied / "cells" / "tfidf-20-s0.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "record": record.id}))
+    with pytest.raises(RecordError, match="tested on other examples"):
+        analyse(copied)
+
+
+def test_a_cell_without_its_record_is_open_again(copied: Path) -> None:
+    gone = next(copied.parent.glob("tfidf-20-*"))
+    shutil.rmtree(gone)
+    found = analyse(copied)
+    assert sum(row.state == "open" for row in found.cells) == 1
+    assert any(note.startswith("1 of 32 cells have not been run") or "1 of 32" in note for note in found.notes)
+
+
+def test_a_study_without_a_finished_cell_says_so(copied: Path) -> None:
+    for path in (copied / "cells").glob("*.json"):
+        path.unlink()
+    with pytest.raises(RecordError, match="no cell of .* has finished"):
+        analyse(copied)
+
+
+def test_series_are_named_by_their_checkpoint_only_where_there_are_several() -> None:
+    one = [Cell("finetune", "org/small", 10, 0), Cell("tfidf", None, 10, 0)]
+    assert list(series_names(one).values()) == ["finetune", "tfidf"]
+    two = [*one, Cell("finetune", "org/large", 10, 0)]
+    assert list(series_names(two).values()) == ["finetune small", "tfidf", "finetune large"]
+    alike = [*one, Cell("finetune", "other/small", 10, 0)]
+    assert list(series_names(alike).values()) == ["finetune org/small", "tfidf", "finetune other/small"]
+
+
+def test_the_report_command_writes_page_text_tables_and_pictures(copied: Path, kit: Kit) -> None:
+    done = kit("report", copied)
+    assert done.code == 0, done.err
+    answer = analyse(copied).answer
+    assert answer[0] in done.out
+    page = (copied / "report.html").read_text("utf-8")
+    assert answer[0] in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert answer[0].split(":")[0] in (copied / "report.md").read_text("utf-8")
+    with (copied / "report.csv").open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 32
+    assert (copied / "charts" / "curves.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_advise_command_speaks_and_gives_json(studied: Path, kit: Kit) -> None:
+    best = max(point.estimate.value for each in analyse(studied).series for point in each.points)
+    said = kit("advise", studied, "--target", "0.4", "--label-cost", "0.1", "--max-size-mb", "50")
+    assert said.code == 0, said.err
+    assert said.out.startswith("choose ")
+    assert "for labels" in said.out
+    content = json.loads(kit("advise", studied, "--json").out)
+    assert content["choice"]["metric"]["value"] == pytest.approx(best)
+    assert content["sure"] is True
+    assert kit("advise", studied, "--target", "85").code == 2
+
+
+@pytest.mark.parametrize("command", ["report", "advise"])
+def test_a_folder_that_is_no_study_is_bad_input(command: str, tmp_path: Path, kit: Kit) -> None:
+    done = kit(command, tmp_path)
+    assert done.code == 2
+    assert "is not a study: it has no study.json" in done.err
+    (tmp_path / "study.json").write_text('{"format": 1}')
+    done = kit(command, tmp_path)
+    assert done.code == 2
+    assert "is damaged" in done.err
