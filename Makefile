@@ -8,11 +8,12 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.installed
 	HF_HUB_OFFLINE=1 $(BIN)/accelerate launch --config_file accelerate_config.yaml -m kit.finetune recipes/sentiment.yaml
 
+# Two tests at once, each on one core: with more threads they would only wait for each other.
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: lint
-	$(BIN)/python -m pytest --ignore tests/e2e
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/e2e
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ from kit.methods import METHODS
 from kit.methods.encoder import label_texts
 from kit.recipe.explain import section_of
 from kit.recipe.schema import Section
+from kit.study import study
 from kit.tasks import TASKS
 
 GOOD = ("wonderful", "gripping", "funny", "a delight", "moving")
@@ -207,6 +208,8 @@ def test_every_key_of_a_recipe_is_read_by_some_run(tmp_path, tiny_checkpoint, mo
     recipes = [recipe_for("single", method, tmp_path, tiny_checkpoint, epochs=1) for method in METHODS]
     recipes.append(recipe_for("multi", "tfidf", tmp_path, tiny_checkpoint))
     splits = recipe_for("single", "tfidf", tmp_path, tiny_checkpoint)
+    grid = splits.study.model_copy(update={"methods": ["tfidf", "probe"], "budgets": [40], "seeds": 1})
+    splits = splits.model_copy(update={"study": grid})
     recipes.append(splits.model_copy(update={"data": splits.data.model_copy(update={"source": str(named)})}))
     read: set[tuple[type, str]] = set()
     original = Section.__getattribute__
@@ -218,6 +221,7 @@ def test_every_key_of_a_recipe_is_read_by_some_run(tmp_path, tiny_checkpoint, mo
     monkeypatch.setattr(Section, "__getattribute__", watched)
     for recipe in recipes:
         finetune(recipe, quiet=True)
+    study(splits, engine="inline", quiet=True)
     monkeypatch.undo()
     sections = [Recipe, *filter(None, map(section_of, Recipe.model_fields.values()))]
     unread = {(s.__name__, name) for s in sections for name in s.model_fields if (s, name) not in read}

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from kit.recipe import Recipe
 from kit.recipe.explain import field_at, section_of, split_key
-from kit.recipe.schema import Section, _members
+from kit.recipe.schema import Section, StudySection, _members
 
 BASE: dict[str, Any] = {
     "task": "classification",
@@ -29,9 +29,14 @@ OTHER: dict[str, Any] = {
     "train.freeze_embeddings": False,
     "train.refit": True,
     "lora.targets": ["query"],
+    "study.checkpoints": ["org/other"],
+    "study.methods": ["probe"],
+    "study.budgets": [50],
 }
 # By design no part of the request: where Records go, and who is told about progress.
 NO_EFFECT = {"runs", "train.report_to", "train.checkpoint_seconds"}
+# A grid is made of requests, and is part of none of them: tests/test_study.py has what these keys do.
+GRID = {f"study.{name}" for name in StudySection.model_fields}
 
 
 def leaf_keys(section: type[Section] = Recipe, prefix: str = "") -> list[str]:
@@ -82,11 +87,11 @@ def test_every_key_changes_the_request(key: str) -> None:
     before = recipe_with(method=method)
     after = recipe_with(key, value, **({"method": method} if key != "method" else {}))
     assert after != before, "the value is the default"
-    assert (after.request() == before.request()) == (key in NO_EFFECT)
+    assert (after.request() == before.request()) == (key in NO_EFFECT | GRID)
 
 
 def test_no_key_is_listed_that_is_gone() -> None:
-    assert set(OTHER) | NO_EFFECT <= set(leaf_keys())
+    assert set(OTHER) | NO_EFFECT | GRID <= set(leaf_keys())
 
 
 @pytest.mark.parametrize(
