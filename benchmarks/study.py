@@ -1,8 +1,8 @@
 """Speed of a study: `kit study`, and the same grid as separate runs of transformers.Trainer with its defaults.
 
 Both sides draw the same examples, fine-tune for the same number of epochs (the Trainer's default, 3) and are tested on
-the same examples. The probe is, on the peer's side, the Trainer on a frozen encoder; TF-IDF is scikit-learn in a process of
-its own. Prints the wall time of each side, their ratio, every mean with its interval, and what the study itself took
+the same examples. The probe is, on the peer's side, the Trainer on a frozen encoder; TF-IDF is scikit-learn in a process
+of its own. Prints the wall time of each side, their ratio, every mean with its interval, and what the study itself took
 beside training and testing its cells.
 
     python benchmarks/study.py [--budgets 20,40,80,160] [--seeds 2] [--methods finetune,probe,tfidf] [--workers 1]

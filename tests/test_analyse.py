@@ -95,7 +95,7 @@ def test_a_cell_without_its_record_is_open_again(copied: Path) -> None:
 def test_a_study_without_a_finished_cell_says_so(copied: Path) -> None:
     for path in (copied / "cells").glob("*.json"):
         path.unlink()
-    with pytest.raises(RecordError, match="no cell of .* has finished"):
+    with pytest.raises(RecordError, match=r"no cell of .* has finished"):
         analyse(copied)
 
 

@@ -57,7 +57,7 @@ class Advice:
     """What to choose.
 
     choice: None if nothing meets the wish. runner_up: the next best of another series. safer: the cheapest that meets
-    the target surely, where the choice does not. excluded: (series, why) of what breaks a limit. lines: all in sentences.
+    the target surely, where the choice does not. excluded: (series, why) of what breaks a limit. lines: in sentences.
     """
 
     choice: Option | None

@@ -14,7 +14,6 @@ from accelerate import PartialState
 from kit.data.encode import encode
 from kit.methods.base import Fitted, Job
 from kit.methods.encoder import encode_budget, fit_probe, new_predictor, set_head
-from kit.methods.linear import Linear
 from kit.models.load import Head, build_classifier, require_positions, resolve_pooling
 from kit.models.predictor import Texts, TransformerPredictor
 from kit.models.vectors import text_vectors
@@ -42,20 +41,22 @@ class Probe:
         fitted = fit_probe(job, model, budget)
         set_head(model, fitted)
         settings = {"C": fitted.C, "device": job.hardware.device}
-        predictor = ProbePredictor(new_predictor(job, model, budget.tokenizer), fitted, job.checkpoint.sha256)
+        predictor = ProbePredictor(new_predictor(job, model, budget.tokenizer), job.checkpoint.sha256)
         return Fitted(predictor, None, settings, budget.truncation)
 
 
 class ProbePredictor(TransformerPredictor):
     """The classifier, whose encoder is the checkpoint's: vectors that were computed before serve again."""
 
-    def __init__(self, plain: TransformerPredictor, head: Linear, weights_key: str) -> None:
+    def __init__(self, plain: TransformerPredictor, weights_key: str) -> None:
         super().__init__(plain.model, plain.tokenizer, plain.max_length, plain.tokenizer_key)
-        self.head = head
         self.weights_key = weights_key
 
     def logits(self, texts: Texts) -> np.ndarray:
         """(n, labels) float32, one row a text."""
         encoded = encode(texts, self.tokenizer, self.max_length, self.tokenizer_key)
         vectors = text_vectors(self.model, encoded, self.tokenizer, self.weights_key)
-        return self.head.logits(vectors).astype(np.float32)
+        with torch.inference_mode():
+            logits = self.model.get_submodule("classifier")(torch.from_numpy(vectors).to(self.model.device))
+        found: np.ndarray = logits.cpu().numpy()
+        return found
