@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kit.predict import predict
     from kit.recipe import Recipe
     from kit.record import Record
+    from kit.study import study
 
 _HOMES = {
     "KitError": "kit.errors",
@@ -26,9 +27,10 @@ _HOMES = {
     "evaluate": "kit.evaluate",
     "finetune": "kit.finetune",
     "predict": "kit.predict",
+    "study": "kit.study",
 }
 
-__all__ = ["KitError", "Recipe", "Record", "evaluate", "finetune", "predict"]
+__all__ = ["KitError", "Recipe", "Record", "evaluate", "finetune", "predict", "study"]
 
 
 class _Package(ModuleType):

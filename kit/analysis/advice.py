@@ -241,6 +241,5 @@ def _nothing(findings: Findings, wish: Wish, options: Sequence[Option]) -> list[
     if series.fit is None:
         lines.append(f"no prediction for {near.series}: {series.refusal}")
     else:
-        needed = series.fit.labels_for(1 - (wish.target or 0))
-        lines.append(f"{near.series} would need more than {needed.low:,.0f} labels, as far as its curve says")
+        lines.append(f"its curve does not get there by {series.fit.largest:,} labels, and beyond nothing can be said")
     return lines

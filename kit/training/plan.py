@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from kit.errors import RecipeError
 from kit.recipe import TrainSection
 
+DIAGNOSED = 3  # evaluations that it takes to say how training ended
+_LEAST_PAUSE = 10  # steps
 TRAIN_SAMPLE = 32  # training examples that each evaluation looks at, beside all validation examples
 
 
@@ -63,8 +65,14 @@ def make_plan(train: TrainSection, examples: int, processes: int = 1) -> Plan:
         device_batch=device_batch,
         accumulation=train.accumulation,
         steps=steps,
-        evaluate_every=max(1, math.ceil(steps / train.evaluations)),
+        evaluate_every=_pause_every(steps, train.evaluations),
     )
+
+
+def _pause_every(steps: int, evaluations: int) -> int:
+    """Steps between two evaluations: short trainings pause less often, or they would evaluate as long as they train."""
+    fewest = min(evaluations, DIAGNOSED)
+    return max(math.ceil(steps / evaluations), min(_LEAST_PAUSE, max(1, steps // fewest)))
 
 
 def forward_passes(train: TrainSection, plan: Plan, training: int, validation: int, test: int) -> float:

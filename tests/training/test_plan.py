@@ -11,7 +11,15 @@ def section(**train) -> TrainSection:
 
 def test_steps_follow_from_examples_and_epochs() -> None:
     plan = make_plan(section(batch_size=32, evaluations=8, epochs=2), 1000)
-    assert (plan.batch_size, plan.device_batch, plan.steps, plan.evaluate_every) == (32, 32, 64, 8)
+    assert (plan.batch_size, plan.device_batch, plan.steps, plan.evaluate_every) == (32, 32, 64, 10)
+
+
+@pytest.mark.parametrize(("steps", "evaluations", "every"), [
+    (228, 8, 29), (90, 8, 12), (40, 8, 10), (15, 8, 5), (3, 8, 1), (1, 8, 1), (40, 1, 40), (40, 2, 20), (99, 99, 10),
+])  # fmt: skip
+def test_short_trainings_pause_less_often_but_often_enough_to_diagnose(steps, evaluations, every) -> None:
+    plan = make_plan(section(batch_size=1, evaluations=evaluations, epochs=1), steps)
+    assert (plan.steps, plan.evaluate_every) == (steps, every)
 
 
 @pytest.mark.parametrize(("processes", "accumulation"), [(1, 1), (2, 1), (1, 4), (2, 4)])
