@@ -6,7 +6,7 @@ Reads Records and nothing else; every number is computed in `kit.analysis`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,11 @@ from kit.data.labels import encode_labels
 from kit.errors import RecordError
 from kit.recipe.load import recipe_to_yaml
 from kit.record import Record
+from kit.scheduling.grid import SEEDS as FEW_SEEDS
 from kit.scheduling.grid import Cell
 from kit.scheduling.ledger import Ledger, Outcome
 
 _PRETRAINED = ("finetune", "lora", "probe")
-_FEW_SEEDS = 5
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def analyse(folder: str | Path) -> Findings:
         data=tuple(_data_rows(ledger, first)),
         environment=dict(first["provenance"]),
         recipe=recipe_to_yaml(recipe),
-        command=f"kit study {ledger.folder.name.removeprefix('study-')}.yaml",
+        command=f"kit study RECIPE --set study.name={ledger.folder.name}   # RECIPE: the recipe below, in a file",
     )
 
 
@@ -93,7 +93,10 @@ def _read(ledger: Ledger, outcomes: Mapping[Cell, Outcome | None]) -> tuple[list
         record = ledger.record(outcome) if outcome is not None and outcome.state == "finished" else None
         if record is None:
             continue
-        predictions = record.predictions()
+        try:
+            predictions = record.predictions()
+        except RecordError:
+            continue  # shown as a cell that is open; the next start of the study makes it again
         mine = (predictions.ids.tolist(), predictions.labels)
         if truth is not None and mine != truth:
             raise RecordError(
@@ -126,17 +129,14 @@ def _run(each: _Finished, value: float, samples: np.ndarray, correct: np.ndarray
 
 def _flagged(finished: Sequence[_Finished], runs: Mapping[Cell, Run], targets: np.ndarray) -> dict[Cell, Run]:
     """The runs, with a flag on those that look as if they failed to train."""
-    from dataclasses import replace
-
+    peers: dict[tuple[Any, int], list[tuple[Cell, float]]] = {}
+    for cell, run in runs.items():
+        peers.setdefault((cell.series, cell.budget), []).append((cell, run.value))
     found = {}
     for each in finished:
-        peers = [
-            run.value
-            for cell, run in runs.items()
-            if (cell.series, cell.budget) == (each.cell.series, each.cell.budget) and cell != each.cell
-        ]
+        others = [value for cell, value in peers[each.cell.series, each.cell.budget] if cell != each.cell]
         evaluations = (each.record.content["training"] or {}).get("evaluations")
-        flag = failed_to_train(runs[each.cell].value, each.logits, targets, evaluations, peers)
+        flag = failed_to_train(runs[each.cell].value, each.logits, targets, evaluations, others)
         found[each.cell] = replace(runs[each.cell], flag=flag)
     return found
 
@@ -214,7 +214,7 @@ def _cell_rows(
             estimate = record.metrics[record.main_metric]
             rows.append(
                 CellRow(
-                    name, cell.budget, cell.seed, "finished", estimate.value, estimate.low, estimate.high,
+                    name, cell.budget, cell.seed, "finished", run.value, estimate.low, estimate.high,
                     record.content["seconds"]["total"], _diagnosis(run), run.flag, record.id,
                 )
             )  # fmt: skip
@@ -239,9 +239,9 @@ def _notes(
         if count:
             notes.append(f"{count} of {len(cells)} cells {said}.")
     fewest = min(len(point.runs) for each in series for point in each.points)
-    if fewest < _FEW_SEEDS:
+    if fewest < FEW_SEEDS:
         few = "one seed: intervals there cover the test sample alone" if fewest == 1 else f"{fewest} seeds"
-        notes.append(f"Some means are of {few}; {_FEW_SEEDS} or more seeds make intervals narrower and safer.")
+        notes.append(f"Some means are of {few}; {FEW_SEEDS} or more seeds make intervals narrower and safer.")
     flagged = [f"{row.series} {row.budget} seed {row.seed}" for row in cells if row.flag]
     if flagged:
         shown = ", ".join(flagged[:6]) + (f" and {len(flagged) - 6} more" if len(flagged) > 6 else "")
@@ -257,7 +257,6 @@ def _data_rows(ledger: Ledger, first: dict[str, Any]) -> list[tuple[str, str]]:
     data, audit = ledger.content["data"], first["data"]["audit"]
     rows = [
         ("data", data["description"]),
-        ("labels", ", ".join(data["labels"])),
         ("training examples to buy labels from", f"{data['training_examples']:,}"),
         ("test examples", f"{data['test_examples']:,}"),
         ("dropped from train: also in test", f"{audit['leaked_exact'] + audit['leaked_normalised']:,}"),

@@ -271,7 +271,7 @@ def advise(
     limit = None if max_size_mb is None else 1e6 * max_size_mb
     advice = run(analyse(study), Wish(target, label_cost, max_latency_ms, limit))
     if as_json:
-        typer.echo(json.dumps({**asdict(advice), "sure": advice.sure}))
+        typer.echo(json.dumps(asdict(advice)))
         return
     for line in advice.lines:
         typer.echo(line)

@@ -198,7 +198,7 @@ def _fit_and_write(job: Job, draft: Path, run_id: str, began: float, keep_model:
         }
         content["peak_memory_bytes"] = peak_memory_bytes()
         content["peak_gpu_memory_bytes"] = peak_gpu_memory_bytes()
-        content["model_bytes"] = sum(file.stat().st_size for file in (draft / MODEL_FOLDER).rglob("*"))
+        content["model_bytes"] = sum(file.stat().st_size for file in (draft / MODEL_FOLDER).glob("*"))
         if not keep_model:
             shutil.rmtree(draft / MODEL_FOLDER)
         seal(draft, content)

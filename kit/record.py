@@ -128,9 +128,12 @@ class Record:
         return self.folder / MODEL_FOLDER
 
     def predictions(self) -> Predictions:
-        """The stored answers on the test examples."""
+        """The stored answers on the test examples. Raises RecordError if their file is missing or was changed."""
         import pyarrow.parquet as pq
 
+        file = self.folder / PREDICTIONS_FILE
+        if not file.is_file() or file_sha256(file) != self.content["files"].get(PREDICTIONS_FILE):
+            raise RecordError(f"{self.folder} is damaged: {PREDICTIONS_FILE} was changed", "run it again with --force")
         table = pq.read_table(self.folder / PREDICTIONS_FILE).to_pydict()
         labels = [tuple(row) for row in table["labels"]]
         return Predictions(np.asarray(table["id"]), labels, np.asarray(table["logits"], np.float32))

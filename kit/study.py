@@ -14,12 +14,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from kit.errors import OutputError
+from kit.errors import OutputError, RecipeError
 from kit.files import require_space
 from kit.measurement.units import megabytes
 from kit.recipe import Recipe
 from kit.scheduling.board import Board, title
-from kit.scheduling.grid import Cell
+from kit.scheduling.grid import SEEDS as FEW_SEEDS
+from kit.scheduling.grid import Cell, Series
 from kit.scheduling.ledger import Ledger, Outcome, now
 from kit.study_plan import Plan, plan_study
 
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
     from kit.scheduling.base import Engine, JobData
 
 EngineName = Literal["local", "ray", "inline"]
-FEW_SEEDS = 5
 _RETRY_S = 1.0  # between two looks at a cell that another process runs
-_DISK_RESERVE = 200_000_000  # checkpoints of the cell that is being trained
+_DISK_RESERVE = 20_000_000
+_DRAFT_WEIGHTS = 6  # times its weights that a cell takes while it is trained, see finetune
 _TARGET = "kit.cell:run"
 
 
@@ -64,6 +65,7 @@ def study(
     machine; by default one a GPU, or one.
     Raises KitError for bad input; cells that fail are part of what is returned.
     """
+    _require_sense(engine, address, workers)
     plan = plan_study(recipe)
     folder = Path(recipe.runs) / (recipe.study.name or name)
     ledger = Ledger.start(folder, recipe, plan.cells, plan.facts)
@@ -79,6 +81,14 @@ def study(
             finally:
                 running.close()
     return work.result()
+
+
+def _require_sense(engine: EngineName, address: str | None, workers: int | None) -> None:
+    """Raise RecipeError for options that the engine has no use for."""
+    if address is not None and engine != "ray":
+        raise RecipeError(f"--address {address}: only --engine ray has an address", "add --engine ray, or drop it")
+    if workers is not None and engine != "local":
+        raise RecipeError(f"--workers {workers}: only --engine local has workers", "drop it")
 
 
 class _Work:
@@ -124,8 +134,13 @@ class _Work:
     def untimed(self) -> list[str]:
         """Records of the models whose speed is still to be measured, one a series."""
         known = self.ledger.speeds()
-        ended = [self.outcomes[cell] for cell in self.plan.kept if cell in self.outcomes]
-        return [o.record for o in ended if o.state == "finished" and o.record not in known]
+        best: dict[Series, Outcome] = {}
+        for cell in sorted(self.outcomes, key=lambda cell: (-cell.budget, cell.seed)):
+            outcome = self.outcomes[cell]
+            record = self.ledger.record(outcome) if outcome.state == "finished" else None
+            if record is not None and record.model_folder.is_dir():
+                best.setdefault(cell.series, outcome)
+        return [outcome.record for outcome in best.values() if outcome.record not in known]
 
     def _jobs(self) -> Iterator[JobData | None]:
         """The next cell to run each time; None while the only ones left are with others."""
@@ -184,8 +199,9 @@ class _Work:
         self.board.ended(outcome.cell, record.metrics[record.main_metric] if record else None, outcome.error)
 
     def _time_models(self, engine: Engine) -> None:
-        jobs: list[JobData] = [{"time": record} for record in self.untimed()]
-        for event in engine.run(iter(jobs)):
+        # One at a time, or they would slow each other down.
+        events = (event for record in self.untimed() for event in engine.run(iter([{"time": record}])))
+        for event in events:
             if event.result is not None and "speed" in event.result:
                 self.ledger.write_speeds(self.ledger.speeds() | {event.job["time"]: event.result["speed"]})
             elif event.result is not None:
@@ -216,8 +232,9 @@ def _require_room(work: _Work) -> None:
     keeps = work.plan.recipe.study.keep_models
     kept = [cell for cell in work.pending if work.keeps_model(cell)]
     needed = sum(work.plan.model_bytes[cell.checkpoint] for cell in kept)
+    draft = _DRAFT_WEIGHTS * max(work.plan.model_bytes.values())
     try:
-        require_space(Path(work.plan.recipe.runs), needed + _DISK_RESERVE)
+        require_space(Path(work.plan.recipe.runs), needed + draft + _DISK_RESERVE)
     except OutputError as error:
         if keeps and len(kept) > 1:
             error.hint = (

@@ -69,7 +69,12 @@ def plan_study(recipe: Recipe) -> Plan:
     prints: dict[str | None, str] = {None: repr(sorted(cleaned.audit.fingerprints.items()))}
     sizes: dict[str | None, int] = {None: 0}
     for name in dict.fromkeys(cell.checkpoint for cell in cells if cell.checkpoint is not None):
-        checkpoint = shared.checkpoint(model_section(recipe, name))
+        try:
+            checkpoint = shared.checkpoint(model_section(recipe, name))
+        except KitError as error:
+            if name != recipe.model.checkpoint:
+                error.message = error.message.replace("model.checkpoint", "study.checkpoints", 1)
+            raise
         prints[name] = f"{checkpoint.sha256} {checkpoint.tokenizer_sha256}"
         sizes[name] = sum(file.stat().st_size for file in checkpoint.folder.glob("*.safetensors"))
     facts = {

@@ -92,6 +92,15 @@ def test_a_cell_without_its_record_is_open_again(copied: Path) -> None:
     assert any(note.startswith("1 of 32 cells have not been run") or "1 of 32" in note for note in found.notes)
 
 
+def test_answers_that_were_changed_by_hand_are_left_out(copied: Path) -> None:
+    one, other = (sorted(copied.parent.glob(f"tfidf-{budget}-s0-*"))[0] for budget in (20, 40))
+    shutil.copy(one / "predictions.parquet", other / "predictions.parquet")
+    (sorted(copied.parent.glob("tfidf-80-s0-*"))[0] / "predictions.parquet").write_bytes(b"PAR1")
+    (sorted(copied.parent.glob("tfidf-160-s0-*"))[0] / "predictions.parquet").unlink()
+    states = {(row.budget, row.seed): row.state for row in analyse(copied).cells if row.series == "tfidf"}
+    assert {where for where, state in states.items() if state == "open"} == {(40, 0), (80, 0), (160, 0)}
+
+
 def test_a_study_without_a_finished_cell_says_so(copied: Path) -> None:
     for path in (copied / "cells").glob("*.json"):
         path.unlink()

@@ -162,6 +162,19 @@ def test_a_budget_below_the_classes_is_refused_before_anything_runs(recipe_file:
     assert not (recipe_file.parent / "runs").exists()
 
 
+@pytest.mark.parametrize("options", [["--address", "auto"], ["--engine", "inline", "--workers", "2"]])
+def test_options_that_the_engine_has_no_use_for_are_refused(recipe_file: Path, kit: Kit, options) -> None:
+    done = kit("study", recipe_file, *options)
+    assert done.code == 2
+    assert "only --engine" in done.err
+
+
+def test_a_checkpoint_of_the_grid_that_is_not_there_is_named_by_its_key(recipe_file: Path, kit: Kit) -> None:
+    done = kit("study", recipe_file, "--set", "study.checkpoints=[nope/nope]")
+    assert done.code == 2
+    assert "--set study.checkpoints=[nope/nope]: study.checkpoints: nope/nope" in done.err
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

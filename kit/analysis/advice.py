@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from kit.analysis.answer import metric_of
+from kit.analysis.comparison import MANY_SEEDS
 from kit.analysis.curve import CurveRefused
 from kit.analysis.findings import Findings, Series
-from kit.analysis.points import Point, sample_part
+from kit.analysis.points import Point, metric_range, sample_part, seed_loadings
 from kit.errors import DataError
 from kit.measurement.intervals import Estimate, shown
 from kit.measurement.units import megabytes, shown_difference, shown_value
@@ -39,7 +40,7 @@ class Option:
     """A series at a number of labels.
 
     metric: measured, or predicted by the learning curve, and then `backtest` is the error of such a prediction.
-    chance: that the metric is at least the target, None without a target.
+    chance: that the metric is at least the target, None without a target. seeds: that it was measured with.
     """
 
     series: str
@@ -49,6 +50,7 @@ class Option:
     chance: float | None
     latency_ms: float | None
     model_bytes: int | None
+    seeds: int
     backtest: float | None = None
 
 
@@ -57,19 +59,17 @@ class Advice:
     """What to choose.
 
     choice: None if nothing meets the wish. runner_up: the next best of another series. safer: the cheapest that meets
-    the target surely, where the choice does not. excluded: (series, why) of what breaks a limit. lines: in sentences.
+    the target surely, where the choice does not. sure: whether the choice meets the target, or without one is better
+    than the runner-up, with a chance of 95 % or more; one seed makes nothing sure. excluded: (series, why) of what
+    breaks a limit. lines: all of it in sentences.
     """
 
     choice: Option | None
     runner_up: Option | None
     safer: Option | None
     excluded: tuple[tuple[str, str], ...]
-    lines: tuple[str, ...]
-
-    @property
-    def sure(self) -> bool:
-        """Whether the choice meets the target with a chance of 95 % or more; without a target, whether there is one."""
-        return self.choice is not None and (self.choice.chance is None or self.choice.chance >= SURE)
+    sure: bool = False
+    lines: tuple[str, ...] = ()
 
 
 def advise(findings: Findings, wish: Wish) -> Advice:
@@ -77,8 +77,9 @@ def advise(findings: Findings, wish: Wish) -> Advice:
 
     Raises DataError for a target that no metric can have.
     """
-    if wish.target is not None and not 0 < wish.target <= 1:
-        hint = f"{findings.metric} goes from 0 to 1: 85 % is 0.85"
+    least = metric_range(findings.metric)[0]
+    if wish.target is not None and not least < wish.target <= 1:
+        hint = f"{findings.metric} goes from {least:g} to 1: 85 % is 0.85"
         raise DataError(f"--target {wish.target:g}: not a value that {findings.metric} can have", hint)
     excluded = tuple((each.name, why) for each in findings.series if (why := _breaks(each, wish)))
     allowed = [each for each in findings.series if each.points and each.name not in dict(excluded)]
@@ -88,8 +89,9 @@ def advise(findings: Findings, wish: Wish) -> Advice:
     runner_up = next((o for o in ranked if choice and o.series != choice.series), None)
     safer = None
     if choice and choice.chance is not None and choice.chance < SURE:
-        safer = next((o for o in ranked if o.chance is not None and o.chance >= SURE), None)
-    advice = Advice(choice, runner_up, safer, excluded, ())
+        safer = next((o for o in ranked if o.seeds > 1 and o.chance is not None and o.chance >= SURE), None)
+    advice = Advice(choice, runner_up, safer, excluded)
+    advice = replace(advice, sure=choice is not None and choice.seeds > 1 and _certainty(advice, findings) >= SURE)
     return replace(advice, lines=tuple(_lines(advice, findings, wish, options)))
 
 
@@ -137,7 +139,7 @@ def _options(series: Series, wish: Wish) -> list[Option]:
 def _measured(series: Series, point: Point, wish: Wish) -> Option:
     chance = None if wish.target is None else float((point.replicates >= wish.target).mean())
     latency = series.speed.p50_ms if series.speed else None
-    return Option(series.name, point.budget, point.estimate, True, chance, latency, series.model_bytes)
+    return Option(series.name, point.budget, point.estimate, True, chance, latency, series.model_bytes, len(point.runs))
 
 
 def _ranked(options: Sequence[Option], wish: Wish) -> list[Option]:
@@ -146,7 +148,7 @@ def _ranked(options: Sequence[Option], wish: Wish) -> list[Option]:
         return sorted(options, key=lambda o: (-o.metric.value, o.labels))
     target = wish.target
     # A prediction of exactly the target may come out a rounding error below it.
-    meets = [o for o in options if o.metric.value >= target - (0 if o.measured else 0.005)]
+    meets = [o for o in options if o.metric.value >= target - (0 if o.measured else 1e-6)]
     return sorted(meets, key=lambda o: (o.labels, not o.measured, -o.metric.value))
 
 
@@ -160,7 +162,7 @@ def _lines(advice: Advice, findings: Findings, wish: Wish, options: Sequence[Opt
         first.append(f"runner-up: {describe(advice.runner_up, metric, wish)}")
     if advice.safer is not None:
         first.append(f"safer: {describe(advice.safer, metric, wish)}")
-    return [*first, *_given_up(choice, findings), *_sureness(choice, findings, wish), *lines]
+    return [*first, *_given_up(choice, findings), *_sureness(advice, findings, wish), *lines]
 
 
 def describe(option: Option, metric: str, wish: Wish) -> str:
@@ -183,45 +185,77 @@ def describe(option: Option, metric: str, wish: Wish) -> str:
 
 def _given_up(choice: Option, findings: Findings) -> list[str]:
     """What the best measured choice of the whole study would give more."""
-    points = [(each, point) for each in findings.series for point in each.points]
-    best, point = max(points, key=lambda pair: pair[1].estimate.value)
-    gap = point.estimate.value - choice.metric.value
-    if (best.name, point.budget) == (choice.series, choice.labels) or gap <= 0:
+    best = max(
+        ((each, point) for each in findings.series for point in each.points), key=lambda pair: pair[1].estimate.value
+    )
+    gap = best[1].estimate.value - choice.metric.value
+    if (best[0].name, best[1].budget) == (choice.series, choice.labels) or gap <= 0:
         return ["given up: nothing; no measured choice has a higher metric"]
-    mine = next((p for each, p in points if (each.name, p.budget) == (choice.series, choice.labels)), None)
-    said = f"given up: {shown_difference(findings.metric, gap)} against {best.name} with {point.budget:,} labels"
+    said = f"given up: {shown_difference(findings.metric, gap)} against {best[0].name} with {best[1].budget:,} labels"
+    mine = _point(choice, findings)
     if mine is not None:
-        difference = point.replicates - mine.replicates
-        unsure = float((difference <= 0).mean()) > (1 - SURE) / 2
-        said += " (not significant)" if unsure else " (significant)"
+        plain = chance_better(best[1], mine) >= SURE and min(len(mine.runs), len(best[1].runs)) >= MANY_SEEDS
+        said += " (significant)" if plain else " (not significant)"
     return [said]
 
 
-def _sureness(choice: Option, findings: Findings, wish: Wish) -> list[str]:
-    if choice.chance is None or wish.target is None:
-        return []
-    target = shown_value(findings.metric, wish.target)
-    if choice.chance >= SURE:
-        return [f"sure: {choice.chance:.0%} of the resamples reach {target}"]
-    lines = [f"not sure: {choice.chance:.0%} of the resamples reach {target}"]
-    if not choice.measured:
-        return [*lines, f"to measure next: {choice.series} with {choice.labels:,} labels (add it to study.budgets)"]
-    series = next(each for each in findings.series if each.name == choice.series)
-    point = next(point for point in series.points if point.budget == choice.labels)
-    return [*lines, f"to measure next: {_what_is_missing(point, wish.target)}"]
+def chance_better(a: Point, b: Point) -> float:
+    """Share of replicates, paired by seeds and test examples, in which point a has the higher metric."""
+    return float((a.replicates > b.replicates).mean())
+
+
+def _point(option: Option, findings: Findings) -> Point | None:
+    """The point that an option was measured at; None if it is a prediction."""
+    series = next(each for each in findings.series if each.name == option.series)
+    return next((point for point in series.points if option.measured and point.budget == option.labels), None)
+
+
+def _certainty(advice: Advice, findings: Findings) -> float:
+    """Chance that the choice meets the target; without a target, that it is better than the runner-up."""
+    choice, other = advice.choice, advice.runner_up
+    assert choice is not None
+    if choice.chance is not None:
+        return choice.chance
+    mine, theirs = _point(choice, findings), other and _point(other, findings)
+    return chance_better(mine, theirs) if mine and theirs else 1.0
+
+
+def _sureness(advice: Advice, findings: Findings, wish: Wish) -> list[str]:
+    choice, other = advice.choice, advice.runner_up
+    assert choice is not None
+    chance = f"{_certainty(advice, findings):.0%} of the resamples"
+    if wish.target is not None:
+        said = f"{chance} reach {shown_value(findings.metric, wish.target)}"
+    elif other is not None:
+        said = f"it is better than the runner-up in {chance}"
+    else:
+        said = "there is no other series to compare with"
+    if advice.sure:
+        return [f"sure: {said}"]
+    point = _point(choice, findings)
+    if point is None:
+        return [
+            f"not sure: {said}",
+            f"to measure next: {choice.series} with {choice.labels:,} labels (add it to study.budgets)",
+        ]
+    if len(point.runs) == 1:
+        said += ", but of one seed, whose luck is not in them"
+    goal = wish.target if wish.target is not None or other is None else other.metric.value
+    return [f"not sure: {said}", f"to measure next: {_what_is_missing(point, goal or 0.0)}"]
 
 
 def _what_is_missing(point: Point, target: float) -> str:
-    """More seeds, or more test examples: whichever leaves more doubt whether the target is met."""
+    """More seeds, or more test examples: whichever leaves more doubt on which side of the target the metric lies."""
     sample = float(sample_part(point.runs).std())
-    total = float(point.replicates.std())
-    seeds = max(0.0, total**2 - sample**2) ** 0.5
+    seeds = sum(loading**2 for loading in seed_loadings(point.runs).values()) ** 0.5
     count, examples = len(point.runs), len(point.runs[0].correct)
     if count == 1:
         return f"4 more seeds at {point.budget:,} labels: one seed does not say how the others do"
     gap = abs(point.estimate.value - target) / 2  # an interval is about two standard errors to each side
     if gap <= max(sample, seeds) / 5:
-        return "nothing would settle it soon: the metric lies at the target; buy some more labels"
+        return (
+            f"a larger budget: at {point.budget:,} labels the two are too close for more seeds or test examples to tell"
+        )
     if seeds > sample:
         wanted = min(_MOST_SEEDS, -(-count * seeds**2 // gap**2))
         return f"about {max(1, int(wanted) - count)} more seeds at {point.budget:,} labels: seeds differ most"
@@ -241,5 +275,11 @@ def _nothing(findings: Findings, wish: Wish, options: Sequence[Option]) -> list[
     if series.fit is None:
         lines.append(f"no prediction for {near.series}: {series.refusal}")
     else:
-        lines.append(f"its curve does not get there by {series.fit.largest:,} labels, and beyond nothing can be said")
+        fit, needed = series.fit, series.fit.labels_for(1 - (wish.target or 0))
+        off = shown_difference(findings.metric, fit.backtest.error)
+        lines.append(
+            f"its curve does not get there by {fit.largest:,} labels (interval: from {needed.low:,.0f} on); such a "
+            f"prediction was off by {off} at {fit.backtest.budget:,} labels, where the truth is known"
+        )
+        lines.append(f"to measure next: {near.series} with {2 * series.points[-1].budget:,} labels or more")
     return lines

@@ -15,6 +15,12 @@ from kit.analysis.transfer import Transfer
 from kit.measurement.intervals import Estimate, shown
 from kit.measurement.units import shown_difference
 
+FORM_NAMES = {
+    "pow3": "power law with offset",
+    "pow4": "shifted power law with offset",
+    "mmf4": "Morgan-Mercer-Flodin curve",
+    "last": "no more than at the last budget: the curve is flat as far as can be told",
+}
 _NEXT = 2  # times the largest budget: how far ahead the headline looks
 
 
@@ -25,8 +31,8 @@ def answer(
     measured = [each for each in series if each.points]
     if not measured:
         return ()
-    largest = max(each.points[-1].budget for each in measured)
-    at_largest = [(each, each.points[-1]) for each in measured if each.points[-1].budget == largest]
+    largest = _compared(measured)
+    at_largest = [(each, point) for each in measured for point in each.points if point.budget == largest]
     best, point = max(at_largest, key=lambda pair: pair[1].estimate.value)
     sentences = [
         f"Best at {largest:,} labels: {best.name}, {metric} {shown(metric, point.estimate)} (mean of {_seeds(point)}).",
@@ -36,6 +42,15 @@ def answer(
         *_worth(worth),
     ]
     return tuple(sentences)
+
+
+def _compared(series: Sequence[Series]) -> int:
+    """The largest budget at which the most series have been measured: alone, nothing is best."""
+    counts: dict[int, int] = {}
+    for each in series:
+        for point in each.points:
+            counts[point.budget] = counts.get(point.budget, 0) + 1
+    return max(counts, key=lambda budget: (counts[budget], budget))
 
 
 def metric_of(error: Estimate) -> Estimate:
@@ -74,10 +89,12 @@ def _more_labels(best: Series, metric: str) -> list[str]:
     sentences = []
     if len(best.points) > 1:
         before, last = best.points[-2:]
-        gain = last.estimate.value - before.estimate.value
-        way = "gained" if gain >= 0 else "lost"
-        size = shown_difference(metric, gain)
-        sentences.append(f"From {before.budget:,} to {last.budget:,} labels {best.name} {way} {size}.")
+        gains = seed_gains(before, last)
+        if gains:
+            gain = sum(gains) / len(gains)
+            way = "gained" if gain >= 0 else "lost"
+            size = f"{shown_difference(metric, gain)} on the same {len(gains)} seed{'s' if len(gains) > 1 else ''}"
+            sentences.append(f"From {before.budget:,} to {last.budget:,} labels {best.name} {way} {size}.")
     if best.fit is None:
         return [*sentences, f"What more labels would give is not predicted: {best.refusal}"]
     ahead = _NEXT * best.points[-1].budget
@@ -88,19 +105,29 @@ def _more_labels(best: Series, metric: str) -> list[str]:
     test = best.fit.backtest
     return [
         *sentences,
-        f"With {ahead:,} labels it is predicted to reach {shown(metric, predicted)}; such a prediction was off by "
+        f"With {ahead:,} labels it is predicted to reach {shown(metric, predicted)} ({FORM_NAMES[best.fit.form]}); "
+        f"such a prediction was off by "
         f"{shown_difference(metric, test.error)} at {test.budget:,} labels, where the truth is known.",
     ]
+
+
+def seed_gains(before: Point, after: Point) -> list[float]:
+    """What each seed that both points have gained from the one to the other."""
+    first = {run.seed: run.value for run in before.runs}
+    return [run.value - first[run.seed] for run in after.runs if run.seed in first]
 
 
 def _worth(worth: Sequence[Transfer]) -> list[str]:
     """What pretraining is worth at the smallest and the largest budget of the first pretrained series."""
     if not worth:
         return []
-    mine = [transfer for transfer in worth if transfer.series == worth[0].series]
+    known = [transfer for transfer in worth if transfer.times is not None or transfer.low >= 1]
+    if not known:
+        return ["How many labels training from scratch would need is not known: its intervals are too wide here."]
+    mine = [transfer for transfer in known if transfer.series == known[0].series]
     ends = mine[:1] if len(mine) == 1 else [mine[0], mine[-1]]
     parts = [f"{times(transfer)} at {transfer.budget:,}" for transfer in ends]
-    return [f"From scratch it would take, to match {worth[0].series}, {_listed(parts)} labels."]
+    return [f"From scratch it would take, to match {known[0].series}, {_listed(parts)} labels."]
 
 
 def times(transfer: Transfer) -> str:

@@ -16,7 +16,7 @@ from scipy.stats import norm
 
 from kit.analysis.forms import FORMS, TINY, Floats, errors_at, first_reach, fit_rows, labels_at
 from kit.analysis.selection import choose, doubt, entrants, held_out, misfit
-from kit.measurement.intervals import Estimate, percentile_interval
+from kit.measurement.intervals import Estimate, percentile_interval, spread
 
 # Predictions end at this many times the largest measured budget.
 REACH = 8
@@ -230,7 +230,7 @@ def _variances(samples: Floats) -> Floats:
 
     No replicate differs where every answer is right, which does not make such a point certain.
     """
-    variances = samples.var(axis=0)
+    variances = spread(samples) ** 2
     varies = variances > TINY**2
     usual = float(np.median(variances[varies])) if varies.any() else 1.0
     return np.asarray(np.maximum(np.where(varies, variances, usual), usual / 10), np.float64)

@@ -45,16 +45,19 @@ def non_dominated(rows: np.ndarray, maximise: Sequence[bool]) -> NDArray[np.bool
 def frontier(series: Sequence[Series]) -> tuple[Choice, ...]:
     """Every (series, budget) as a choice, and whether another one has it all: more metric, less latency, size, labels.
 
-    Latency (median of one text) and size are those of the series, as they do not change with the budget.
+    Latency (median of one text) and size are those of the series' model at its largest budget. Latencies within 5 % and
+    sizes within 1 % count as equal: the former is noise, the latter the length of names in a file.
     """
     found = [(each, point) for each in series for point in each.points]
     if not found:
         return ()
+    latency = _steps([(each.name, each.speed.p50_ms if each.speed else None) for each in series], 0.05)
+    size = _steps([(each.name, each.model_bytes) for each in series], 0.01)
     rows = [
         (
             point.estimate.value,
-            np.nan if each.speed is None else each.speed.p50_ms,
-            np.nan if each.model_bytes is None else each.model_bytes,
+            latency[each.name],
+            size[each.name],
             point.budget,
         )
         for each, point in found
@@ -73,3 +76,17 @@ def frontier(series: Sequence[Series]) -> tuple[Choice, ...]:
         )
         for (each, point), best in zip(found, optimal, strict=True)
     )
+
+
+def _steps(values: Sequence[tuple[str, float | None]], tolerance: float) -> dict[str, float]:
+    """Each name's value, that of the smallest one within the tolerance; NaN where it is not known."""
+    found: dict[str, float] = {}
+    level = 0.0
+    for name, value in sorted(values, key=lambda pair: pair[1] or 0.0):
+        if value is None:
+            found[name] = float("nan")
+            continue
+        if not level or value > level * (1 + tolerance):
+            level = value
+        found[name] = level
+    return found

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from kit.analysis.forms import FORMS, TINY, Floats, errors_at, fit_rows
-from kit.measurement.intervals import percentile_interval
+from kit.measurement.intervals import percentile_interval, spread
 
 
 def entrants(k: int) -> list[str]:
@@ -34,7 +34,7 @@ def choose(rivals: dict[str, float], samples: Floats) -> str:
     """
     curve = min((name for name in rivals if name != "last"), key=lambda name: abs(rivals[name]))
     lead = abs(rivals["last"]) - abs(rivals[curve])
-    noise = float(samples[:, -1].std())
+    noise = float(spread(samples[:, -1]))
     came_down = percentile_interval(samples[:, 0] - samples[:, -1])[0] > TINY
     if came_down:
         return curve if lead >= -noise else "last"
@@ -46,7 +46,7 @@ def doubt(form: str, rivals: dict[str, float], samples: Floats) -> float:
     # All forms, because the chosen one has the smallest error by selection: on exponential decays with little noise,
     # the interval at twice the largest budget holds the truth 82 times of 100 by its error alone, 96 times by all.
     faults = [error for name, error in rivals.items() if name != "last" or form == "last"]
-    return float(np.sqrt(np.mean(np.square(faults)) + samples[:, -1].var()))
+    return float(np.sqrt(np.mean(np.square(faults)) + spread(samples[:, -1]) ** 2))
 
 
 def misfit(form: str, point: Floats, n: Floats, measured: Floats, weights: Floats) -> float:

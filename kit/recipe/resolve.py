@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kit.errors import RecipeError
-from kit.recipe.schema import Recipe, StudySection
+from kit.recipe.schema import VALIDATION_MOST, VALIDATION_SHARE, Recipe, StudySection
 
 # Learning rates differ by an order of magnitude between methods, so each has its own default. So has the
 # weight of the contrastive loss, which needs vectors that already mean something.
@@ -30,6 +30,18 @@ VISITS = 1_000
 # Up to this many labels, accuracy is worth more than time: dropout, small batches, and training a second time
 # with the validation examples.
 SMALL_BUDGET = 1_000
+
+
+# All of the above, and what is held out: results that were made under other defaults are not these.
+DEFAULTS = {
+    "learning_rate": LEARNING_RATE,
+    "contrastive": CONTRASTIVE,
+    "steps": STEPS,
+    "epochs": EPOCHS,
+    "visits": VISITS,
+    "small_budget": SMALL_BUDGET,
+    "validation": (VALIDATION_SHARE, VALIDATION_MOST),
+}
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,8 @@ def worth(findings: Findings) -> Table:
     rows = []
     for each in findings.worth:
         if each.times is None:
-            found, interval = f"more than {each.low:.3g}", NOTHING
+            # A bound below 1 says nothing: with these seeds scratch may be as good.
+            found, interval = (f"more than {each.low:.3g}" if each.low >= 1 else "not known"), NOTHING
         else:
             found = f"{each.times:.3g}"
             interval = f"{each.low:.3g} to {each.high:.3g}" if each.high is not None else f"{each.low:.3g} or more"

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from kit.errors import BudgetError
-from kit.recipe.resolve import METHOD_KEYS
+from kit.recipe.resolve import DEFAULTS, METHOD_KEYS
 from kit.recipe.schema import ModelSection, Recipe, StudySection, TrainSection
+from kit.record import FORMAT
 
 SMALL_BUDGET, SEEDS_SMALL, SEEDS = 64, 10, 5  # small budgets differ more from seed to seed
 _DEFAULT_BUDGETS = 5
@@ -92,7 +93,7 @@ def cell_recipe(recipe: Recipe, cell: Cell) -> Recipe:
 
 
 def cell_keys(recipe: Recipe, cells: Sequence[Cell], prints: Mapping[str | None, str]) -> dict[Cell, str]:
-    """What each cell's result follows from, as a hash: its recipe, and the content of data and checkpoint.
+    """What each cell's result follows from, as a hash: its recipe, kit's defaults, data and checkpoint.
 
     prints: content of the data (under None) and of every checkpoint. A finished cell whose key is still the same need
     not be run again.
@@ -106,7 +107,7 @@ def cell_keys(recipe: Recipe, cells: Sequence[Cell], prints: Mapping[str | None,
                 for name in names:
                     request.get(section, {}).pop(name, None)
             request.pop("seed")
-            content = [request, prints[None], prints.get(cell.checkpoint)]
+            content = [FORMAT, DEFAULTS, request, prints[None], prints.get(cell.checkpoint)]
             parts[cell.series] = json.dumps(content, sort_keys=True)
         text = f"{parts[cell.series]} {cell.budget} {cell.seed}"
         keys[cell] = hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -62,8 +62,8 @@ class LocalEngine:
         while True:
             waiting = False
             for worker in self._workers:
-                if exhausted or not worker.ready or worker.job is not None:
-                    continue
+                if exhausted or not worker.ready or worker.job is not None or worker.process.poll() is not None:
+                    continue  # one that died while idle is replaced when its end is heard, below
                 job = next(jobs, StopIteration)
                 if job is StopIteration:
                     exhausted = True
@@ -117,7 +117,7 @@ class LocalEngine:
             stdin.write(json.dumps({"context": self._context, "job": job}).encode() + b"\n")
             stdin.flush()
         except BrokenPipeError:
-            return  # it died while idle: its closed output is heard next, and the job counts as one that died
+            return  # it died just now: its closed output is heard next, and the job counts as one that died
 
     def _hear(self, worker: _Worker) -> Iterator[Event]:
         """Read what a worker wrote; at its end, start another in its place."""

@@ -126,7 +126,9 @@ def test_what_cannot_be_reached_is_said_with_what_comes_nearest() -> None:
     assert not advice.sure
     assert advice.lines[0] == "nothing that was measured or can be predicted reaches 95.0 % within the limits"
     assert advice.lines[1].startswith("nearest: probe with 800 labels")
-    assert advice.lines[2] == "its curve does not get there by 6,400 labels, and beyond nothing can be said"
+    assert advice.lines[2].startswith("its curve does not get there by 6,400 labels (interval: from ")
+    assert "such a prediction was off by" in advice.lines[2]
+    assert advice.lines[3] == "to measure next: probe with 1,600 labels or more"
 
 
 def test_without_a_fit_the_reason_is_given() -> None:
@@ -136,6 +138,27 @@ def test_without_a_fit_the_reason_is_given() -> None:
     assert (
         "no prediction for finetune: a learning curve needs at least 4 different budgets; there are 3" in advice.lines
     )
+
+
+def test_one_seed_makes_nothing_sure() -> None:
+    lone = [replace(each, points=tuple(point(p.budget, p.runs[:1]) for p in each.points)) for each in STUDY.series]
+    for wish in (Wish(target=0.5), Wish()):
+        advice = advise(findings(*lone), wish)
+        assert not advice.sure
+        assert advice.safer is None
+        assert any("one seed" in line for line in advice.lines)
+        assert any(line.startswith("to measure next: 4 more seeds") for line in advice.lines)
+
+
+def test_without_a_target_it_is_sure_only_if_the_runner_up_is_plainly_worse() -> None:
+    assert advise(STUDY, Wish()).sure
+    near = findings(
+        series("finetune", (0.70, 0.76, 0.81, 0.85), 7.0, 1), series("lora", (0.70, 0.76, 0.81, 0.849), 7.0, 1)
+    )
+    advice = advise(near, Wish())
+    assert not advice.sure
+    assert any(line.startswith("not sure: it is better than the runner-up in") for line in advice.lines)
+    assert any(line.startswith("to measure next: ") for line in advice.lines)
 
 
 @pytest.mark.parametrize("target", [0, 85, -0.5])
@@ -152,7 +175,7 @@ def test_the_answer_names_the_best_what_it_beats_and_what_more_labels_give() -> 
     assert said[0].startswith("Best at 800 labels: finetune, accuracy 85.0 % [")
     assert "It is significantly better than probe and tfidf there." in said
     assert any(sentence.startswith("With 100 labels the best is probe, 72.0 %") for sentence in said)
-    assert "From 400 to 800 labels finetune gained 4.0 points." in said
+    assert "From 400 to 800 labels finetune gained 4.0 points on the same 5 seeds." in said
     assert any("With 1,600 labels it is predicted to reach" in s and "such a prediction was off by" in s for s in said)
     assert said[-1] == (
         "From scratch it would take, to match finetune, 8 times [5, 12] the labels at 100 and "

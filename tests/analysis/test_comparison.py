@@ -164,7 +164,9 @@ def test_a_single_example_proves_nothing() -> None:
 def test_right_everywhere_against_wrong_everywhere_is_mcnemars_test() -> None:
     found = one(make_point(np.ones((2, 12), bool)), make_point(np.zeros((2, 12), bool)))
     assert found.p_bootstrap == pytest.approx(2 * 2 * 0.5**12)
-    assert found.significant
+    assert not found.significant  # whatever p is, two seeds are too few
+    assert "2 seeds are too few to call any difference significant" in found.line
+    assert one(make_point(np.ones((3, 12), bool)), make_point(np.zeros((3, 12), bool))).significant
 
 
 @pytest.mark.parametrize(("seeds", "seed_sd"), [(2, 0.005), (2, 0.02), (3, 0.03), (5, 0.005), (5, 0.03)])

@@ -6,6 +6,7 @@ from scipy.optimize import isotonic_regression, least_squares
 
 from kit.analysis.curve import CurveRefused, Fit, fit_learning_curve
 from kit.analysis.forms import FORMS, errors_at, fit_rows, pooled
+from kit.measurement.intervals import spread
 
 N = 64.0 * 2 ** np.arange(6)
 SHAPES = {
@@ -297,7 +298,7 @@ def test_replicates_are_evenly_spaced_rows_and_repeatable():
     assert (one.rows[0], one.rows[-1]) == (0, 999)
     assert set(np.diff(one.rows)) <= {5, 6}
     assert one.predict(5000) == two.predict(5000)
-    alone = fit_rows(one.form, N, samples[one.rows[7]], 1 / samples.var(axis=0))
+    alone = fit_rows(one.form, N, samples[one.rows[7]], 1 / spread(samples) ** 2)
     assert errors_at(one.form, one.replicates[7:8], N, N) == pytest.approx(errors_at(one.form, alone, N, N), abs=1e-5)
 
 

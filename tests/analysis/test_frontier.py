@@ -96,6 +96,12 @@ def test_choices_weigh_metric_latency_size_and_labels() -> None:
     assert (found[-1].latency_ms, found[-1].model_bytes) == (None, None)
 
 
+def test_noise_in_latency_and_bytes_of_names_decide_nothing() -> None:
+    found = frontier([series("better", {100: 0.8}, 15.2, 91_000_163), series("worse", {100: 0.7}, 14.6, 91_000_000)])
+    assert [choice.dominated for choice in found] == [False, True]
+    assert found[0].latency_ms == 15.2  # what is shown is what was measured
+
+
 def test_without_any_measured_speed_the_rest_decides() -> None:
     found = frontier([series("a", {10: 0.8, 20: 0.79}, None, None)])
     assert [choice.dominated for choice in found] == [False, True]

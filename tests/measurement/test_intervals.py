@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binomtest
 
 from kit.measurement import metrics
-from kit.measurement.intervals import Estimate, bootstrap_scores, percentile_interval, wilson_interval
+from kit.measurement.intervals import Estimate, bootstrap_scores, percentile_interval, spread, wilson_interval
 
 
 def sample(n: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -133,3 +133,10 @@ def test_a_thousand_resamples_take_no_time() -> None:
     start = time.perf_counter()
     bootstrap_scores(logits, targets, ordered=True)
     assert time.perf_counter() - start < 5  # 0.3 s on two idle cores; machines that run tests are busy
+
+
+def test_the_spread_is_the_standard_deviation_of_normal_samples_and_finite_for_heavy_tails() -> None:
+    generator = np.random.default_rng(0)
+    assert spread(generator.normal(3, 2, (20_000, 2))) == pytest.approx([2, 2], rel=0.05)
+    assert spread(generator.standard_t(1.5, 20_000)) < 2  # whose standard deviation is infinite
+    assert float(spread(np.ones(5))) == 0

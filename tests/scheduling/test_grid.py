@@ -6,6 +6,7 @@ import pytest
 
 from kit.errors import BudgetError
 from kit.recipe.schema import Recipe
+from kit.scheduling import grid
 from kit.scheduling.grid import Cell, cell_keys, cell_recipe, plan_cells
 
 
@@ -98,15 +99,22 @@ def test_keys_change_with_what_a_result_follows_from_and_with_nothing_else() -> 
     assert key(recipe(), prints, Cell("finetune", "org/small", 101, 0)) != base
 
 
+def test_keys_change_with_the_defaults_of_kit(monkeypatch) -> None:
+    cell = Cell("lora", "org/small", 100, 0)
+    before = cell_keys(recipe(), [cell], {None: "data"})[cell]
+    monkeypatch.setitem(grid.DEFAULTS["epochs"], "lora", (3, 99))
+    assert cell_keys(recipe(), [cell], {None: "data"})[cell] != before
+
+
 def test_five_thousand_cells_are_planned_in_under_five_seconds() -> None:
-    grid = {
+    axes = {
         "methods": ["finetune", "lora", "probe", "scratch", "tfidf"],
         "checkpoints": [f"org/model-{k}" for k in range(12)],
         "budgets": [100 * k for k in range(1, 11)],
         "seeds": 11,
     }
     began = time.perf_counter()
-    large = recipe(grid)
+    large = recipe(axes)
     cells = plan_cells(large, 10_000, 2)
     keys = cell_keys(large, cells, {None: "d", **{f"org/model-{k}": str(k) for k in range(12)}})
     seconds = time.perf_counter() - began
