@@ -218,11 +218,13 @@ def study(
     loaded = load_recipe(recipe, overrides or [])
     quiet_libraries()
     if dry_run:
+        from kit.study import finished_cells
         from kit.study_plan import estimate_seconds, plan_study
 
         with located(recipe, overrides):
             plan = plan_study(loaded)
-            print_estimates(plan, estimate_seconds(plan), workers or 1)
+            seconds = estimate_seconds(plan)
+        print_estimates(seconds, finished_cells(plan, f"study-{recipe.stem}"), workers or 1)
         return
     from kit.study import study as run
 

@@ -83,6 +83,13 @@ def study(
     return work.result()
 
 
+def finished_cells(plan: Plan, name: str) -> set[Cell]:
+    """The cells of a plan that an earlier start has finished. name: as for `study`."""
+    ledger = Ledger(Path(plan.recipe.runs) / (plan.recipe.study.name or name), {})
+    outcomes = (ledger.outcome(cell, key) for cell, key in plan.cells.items())
+    return {outcome.cell for outcome in outcomes if outcome is not None and outcome.state == "finished"}
+
+
 def _require_sense(engine: EngineName, address: str | None, workers: int | None) -> None:
     """Raise RecipeError for options that the engine has no use for."""
     if address is not None and engine != "ray":

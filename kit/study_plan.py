@@ -104,7 +104,8 @@ def estimate_seconds(plan: Plan) -> dict[Cell, float]:
             pace[cell.series] = tfidf_seconds(request) / plan.efforts[cell]
         else:
             pace[cell.series] = make_trial(request, hardware).seconds_a_pass
-    return {cell: plan.efforts[cell] * pace[cell.series] + _SECONDS_AROUND_A_CELL for cell in plan.cells}
+    around = {cell: _SECONDS_AROUND_A_CELL if cell.checkpoint else _SECONDS_AROUND_A_CELL / 4 for cell in plan.cells}
+    return {cell: plan.efforts[cell] * pace[cell.series] + around[cell] for cell in plan.cells}
 
 
 def _require_valid(recipe: Recipe, cells: list[Cell]) -> None:

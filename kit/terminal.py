@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from kit.record import Record
     from kit.scheduling.grid import Cell
     from kit.study import Study
-    from kit.study_plan import Plan
 
 
 def exit_code_of(command: Callable[[], object]) -> int:
@@ -128,10 +127,10 @@ def summary(record: Record) -> dict[str, object]:
     }
 
 
-def print_estimates(plan: Plan, seconds: Mapping[Cell, float], workers: int) -> None:
-    """The cells of a study that is only planned, a row for each series and budget, with their time."""
+def print_estimates(seconds: Mapping[Cell, float], finished: Set[Cell], workers: int) -> None:
+    """The cells of a study that are still to be run, a row for each series and budget, with their time."""
     rows: dict[tuple[Any, int], list[Cell]] = {}
-    for cell in sorted(plan.cells, key=lambda cell: cell.budget):
+    for cell in sorted(seconds.keys() - finished, key=lambda cell: (cell.method, cell.checkpoint or "", cell.budget)):
         rows.setdefault((cell.series, cell.budget), []).append(cell)
     print_table(
         ["method", "checkpoint", "budget", "cells", "a cell", "together"],
@@ -144,11 +143,13 @@ def print_estimates(plan: Plan, seconds: Mapping[Cell, float], workers: int) -> 
                 duration(seconds[cells[0]]),
                 duration(sum(seconds[cell] for cell in cells)),
             )
-            for (series, budget), cells in sorted(rows.items(), key=lambda row: (row[0][0][0], str(row[0][0][1])))
+            for (series, budget), cells in rows.items()
         ],
     )
-    together = duration(sum(seconds.values()) / workers)
-    typer.echo(f"{len(plan.cells)} cells, about {together} in all. Nothing was run.")
+    together = duration(sum(seconds[cell] for cells in rows.values() for cell in cells) / workers)
+    typer.echo(
+        f"{len(seconds)} cells, {len(finished)} of them finished; about {together} for the rest. Nothing was run."
+    )
 
 
 def print_study(study: Study, as_json: bool) -> None:

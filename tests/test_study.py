@@ -207,12 +207,21 @@ def test_the_dry_run_prints_every_cell_with_a_time_and_runs_none(recipe_file: Pa
         "study.budgets=[40, 80]", "--set", "study.seeds=2", "--set", "data.budget=null",
     )  # fmt: skip
     assert done.code == 0, done.err
-    assert "12 cells, about" in done.out
+    assert "12 cells, 0 of them finished; about" in done.out
     rows = [line.split() for line in done.out.splitlines() if line.split()[:1] in (["tfidf"], ["probe"], ["finetune"])]
     assert sorted((row[0], row[2], row[3]) for row in rows) == sorted(
         (method, budget, "2") for method in ("tfidf", "probe", "finetune") for budget in ("40", "80")
     )
     assert not (recipe_file.parent / "runs").exists()
+
+
+def test_the_dry_run_leaves_out_what_has_finished(recipe_file: Path, kit: Kit) -> None:
+    run_study(small(recipe_file), name="study-recipe", engine="inline", quiet=True)
+    given = ["study.methods=[tfidf, probe]", "study.budgets=[20, 40, 60]", "study.seeds=1", "data.budget=null"]
+    done = kit("study", recipe_file, "--dry-run", *[part for override in given for part in ("--set", override)])
+    assert "6 cells, 4 of them finished; about" in done.out
+    rows = [line.split() for line in done.out.splitlines() if line.split()[:1] in (["tfidf"], ["probe"])]
+    assert [(row[0], row[2]) for row in rows] == [("probe", "60"), ("tfidf", "60")]
 
 
 def test_two_starts_at_once_share_the_work_and_run_each_cell_once(recipe_file: Path) -> None:
