@@ -140,7 +140,9 @@ def test_the_advise_command_speaks_and_gives_json(studied: Path, kit: Kit) -> No
     assert "for labels" in said.out
     content = json.loads(kit("advise", studied, "--json").out)
     assert content["choice"]["metric"]["value"] == pytest.approx(best)
-    assert content["sure"] is True
+    lines = kit("advise", studied).out.splitlines()
+    assert content["lines"] == lines
+    assert content["sure"] == any(line.startswith("sure: ") for line in lines)
     assert kit("advise", studied, "--target", "85").code == 2
 
 

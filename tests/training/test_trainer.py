@@ -72,7 +72,7 @@ def train(parts, folder, model=None, section=None, hardware=FP32, **plan_changes
 def test_history_has_both_losses_and_metrics_by_step(parts, tmp_path) -> None:
     _, done = train(parts, tmp_path)
     assert done.plan.steps == 18
-    assert [e.step for e in done.evaluations] == [0, 5, 10, 15, 18]
+    assert [e.step for e in done.evaluations] == [0, 6, 12, 18]
     assert done.evaluations[-1].train_loss < done.evaluations[0].train_loss
     assert all(0 <= e.validation_metric <= 1 for e in done.evaluations)
     assert done.samples_per_second > 0
@@ -137,7 +137,7 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(parts, tmp_path, monkeypatch)
         train(parts, tmp_path / "killed")
     monkeypatch.undo()
     model, resumed = train(parts, tmp_path / "killed")
-    assert resumed.notes == ["continued from step 10 of an interrupted run"]
+    assert resumed.notes == ["continued from step 12 of an interrupted run"]
     assert resumed.evaluations == whole.evaluations
     assert 0 < resumed.earlier_seconds < resumed.seconds
     logged = [[(entry["step"], *sorted(entry)) for entry in run.history] for run in (resumed, whole)]
@@ -198,7 +198,7 @@ def test_a_run_killed_after_running_out_of_memory_continues_with_small_passes(pa
     monkeypatch.undo()
     checkpoint, found = last_whole_checkpoint(tmp_path / "killed" / "work", make_plan(SECTION, 90))
     assert checkpoint is not None
-    assert (checkpoint.name, found) == ("checkpoint-10", replace(make_plan(SECTION, 90), **small))
+    assert (checkpoint.name, found) == ("checkpoint-12", replace(make_plan(SECTION, 90), **small))
     model, resumed = train(parts, tmp_path / "killed")
     assert resumed.plan.device_batch == 8
     assert resumed.evaluations == whole.evaluations
