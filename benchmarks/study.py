@@ -32,26 +32,39 @@ def recipe_for(arguments: argparse.Namespace, runs: str, *more: str):  # noqa: A
     return load_recipe(RECIPE, [*overrides, *more])
 
 
-def run_peer_cell(arguments: argparse.Namespace) -> list[int]:
-    """One cell as a script of its own would do it: whether each test example is answered right."""
+def write_rows(arguments: argparse.Namespace, budget: int, seed: int, path: Path) -> None:
+    """What a script of its own has at hand: texts and labels of one budget, the test set, the checkpoint."""
     from kit.data import prepare
     from kit.models.checkpoint import resolve_checkpoint
 
-    with tempfile.TemporaryDirectory() as folder:
-        recipe = recipe_for(arguments, folder, f"data.budget={arguments.budget}", f"train.seed={arguments.seed}")
-        data = prepare(recipe.data, arguments.seed)
-        texts = [row[0] for part in (data.train, data.validation) for row in part.texts]
-        labels = [int(label) for part in (data.train, data.validation) for label in data.targets(part)]
-        test, truth = [row[0] for row in data.test.texts], data.targets(data.test)
-        if arguments.method == "tfidf":
-            from sklearn.feature_extraction.text import TfidfVectorizer
-            from sklearn.linear_model import LogisticRegression
-            from sklearn.pipeline import make_pipeline
+    recipe = recipe_for(arguments, "unused", f"data.budget={budget}", f"train.seed={seed}")
+    data = prepare(recipe.data, seed)
+    parts = (data.train, data.validation)
+    content = {
+        "texts": [row[0] for part in parts for row in part.texts],
+        "labels": [int(label) for part in parts for label in data.targets(part)],
+        "test": [row[0] for row in data.test.texts],
+        "truth": data.targets(data.test).tolist(),
+        "checkpoint": str(resolve_checkpoint(recipe.model).folder),
+    }
+    path.write_text(json.dumps(content), "utf-8")
 
-            model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, labels)
-            return (model.predict(test) == truth).astype(int).tolist()
-        answers = trainer_answers(arguments, resolve_checkpoint(recipe.model).folder, folder, texts, labels, test)
-        return (answers == truth).astype(int).tolist()
+
+def run_peer_cell(arguments: argparse.Namespace) -> list[int]:
+    """One cell as a script of its own would do it: whether each test example is answered right."""
+    rows = json.loads(Path(arguments.rows).read_text("utf-8"))
+    texts, labels, test = rows["texts"], rows["labels"], rows["test"]
+    if arguments.method == "tfidf":
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+
+        model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, labels)
+        answers = model.predict(test)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            answers = trainer_answers(arguments, rows["checkpoint"], folder, texts, labels, test)
+    return [int(answer == true) for answer, true in zip(answers, rows["truth"], strict=True)]
 
 
 def trainer_answers(arguments, checkpoint, folder, texts, labels, test):  # noqa: ANN001, ANN201
@@ -75,14 +88,18 @@ def trainer_answers(arguments, checkpoint, folder, texts, labels, test):  # noqa
     return np.asarray(trainer.predict(dataset(test, [0] * len(test))).predictions).argmax(1)
 
 
-def run_peer(arguments: argparse.Namespace) -> tuple[float, dict[tuple[str, int], list[list[int]]]]:
+def run_peer(arguments: argparse.Namespace, folder: str) -> tuple[float, dict[tuple[str, int], list[list[int]]]]:
     """Every cell in a fresh process: wall time in seconds, and the answers by method and budget."""
     found: dict[tuple[str, int], list[list[int]]] = {}
+    for budget in map(int, arguments.budgets.split(",")):
+        for seed in range(arguments.seeds):
+            write_rows(arguments, budget, seed, Path(folder) / f"{budget}-{seed}.json")
     began = time.perf_counter()
     for method in arguments.methods.split(","):
         for budget in map(int, arguments.budgets.split(",")):
             for seed in range(arguments.seeds):
-                command = [sys.executable, __file__, "--method", method, "--budget", str(budget), "--seed", str(seed)]
+                rows = f"{folder}/{budget}-{seed}.json"
+                command = [sys.executable, __file__, "--method", method, "--rows", rows, "--seed", str(seed)]
                 done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
                 if done.returncode != 0:
                     sys.exit(f"{method} {budget} failed:\n{done.stderr[-3000:]}")
@@ -151,7 +168,7 @@ def main() -> None:
     parser.add_argument("--methods", default="finetune,probe,tfidf")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--method")
-    parser.add_argument("--budget", type=int)
+    parser.add_argument("--rows")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     if arguments.method:
@@ -161,7 +178,7 @@ def main() -> None:
         os.environ["KIT_CACHE"] = f"{folder}/cache"
         kit_seconds, kit_found, total, busy = run_kit(arguments, f"{folder}/runs")
         print(f"kit study: {kit_seconds:.0f} s", file=sys.stderr)
-        peer_seconds, peer_found = run_peer(arguments)
+        peer_seconds, peer_found = run_peer(arguments, folder)
     inside = 0
     print(f"{'':18}{'Trainer, separate runs':>28}{'kit study':>28}")
     for key in sorted(peer_found):

@@ -19,23 +19,23 @@ from kit.finetune import finetune
 from kit.recipe import Recipe
 from kit.record import Record
 from kit.request import Shared
+from kit.scheduling.base import JobData
 from kit.scheduling.grid import Cell, cell_recipe
 from kit.terminal import quiet_libraries
 
-JobData = dict[str, Any]
-TIMED_TEXTS, WARM_UP = 100, 10
+TIMED_TEXTS, WARM_UP = 60, 10
 
 
 def run(context: JobData, job: JobData) -> JobData:
     """Do a job of a study. Returns {"record": id}, {"busy": true}, {"error": text} or {"speed": {...}}.
 
-    context: {"recipe": of the study, "data": fingerprints of its splits, "folder": that relative paths start at}.
+    context: {"recipe": of the study, "data": fingerprints of its splits, "checkpoints": content of each, "folder": that
+    relative paths start at}.
     job: {"cell": {...}, "keep_model": bool} or {"time": id of a Record}.
     """
     quiet_libraries()
     os.chdir(context["folder"])
     recipe = Recipe.model_validate(context["recipe"])
-    began = time.perf_counter()
     try:
         shared = _shared(json.dumps(context, sort_keys=True))
         _require_same_data(shared, recipe, context["data"])
@@ -43,14 +43,14 @@ def run(context: JobData, job: JobData) -> JobData:
             return {"speed": _time_model(Path(recipe.runs) / job["time"], shared, recipe)}
         wanted = cell_recipe(recipe, Cell(**job["cell"]))
         record = finetune(wanted, quiet=True, keep_model=job["keep_model"], shared=shared)
-        return {"record": record.id, "seconds": time.perf_counter() - began}
+        return {"record": record.id}
     except BusyError:
         return {"busy": True}
     except KitError as error:
-        return {"error": str(error), "seconds": time.perf_counter() - began}
+        return {"error": str(error)}
     except Exception as error:
         traceback.print_exc()  # goes to the worker's log
-        return {"error": f"{type(error).__name__}: {first_line(error)}", "seconds": time.perf_counter() - began}
+        return {"error": f"{type(error).__name__}: {first_line(error)}"}
 
 
 @lru_cache(maxsize=1)

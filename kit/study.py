@@ -7,6 +7,7 @@ share the work.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ _RETRY_S = 1.0  # between two looks at a cell that another process runs
 _DISK_RESERVE = 20_000_000
 _DRAFT_WEIGHTS = 6  # times its weights that a cell takes while it is trained, see finetune
 _TARGET = "kit.cell:run"
+_GPU_DEVICES = ("nvidia*", "dxg", "kfd")  # of NVIDIA, Windows' subsystem for Linux, AMD
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,6 @@ class _Work:
             "failed" if error else "finished",
             record=str(result.get("record", "")),
             error=error,
-            seconds=float(result.get("seconds", 0.0)),
             time=now(),
         )
         self.ledger.write(outcome)
@@ -259,6 +260,7 @@ def _engine(name: EngineName, address: str | None, workers: int | None, plan: Pl
     context = {
         "recipe": plan.recipe.model_dump(mode="json"),
         "data": plan.facts["fingerprints"],
+        "checkpoints": sorted(plan.prints.values()),  # what a process keeps between cells is of these
         "folder": str(Path.cwd()),
     }
     if name == "ray":
@@ -272,6 +274,8 @@ def _engine(name: EngineName, address: str | None, workers: int | None, plan: Pl
 def _gpus() -> int:
     if os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true"):
         return 0
+    if sys.platform == "linux" and not any(next(Path("/dev").glob(name), None) for name in _GPU_DEVICES):
+        return 0  # the answer, without the second and a half that torch takes to give it
     import torch
 
     return torch.cuda.device_count()

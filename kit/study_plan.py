@@ -30,12 +30,13 @@ _TFIDF_PASS = 0.05
 class Plan:
     """What a study is about to do.
 
-    cells: with the key of each, see `grid.cell_keys`. efforts: of each, in forward passes of one example.
-    facts: about the data, as plain data. model_bytes: size of one cell's weights, by checkpoint.
+    prints: content of the data (under None) and of every checkpoint. cells: with the key of each, see
+    `grid.cell_keys`. efforts: of each, in forward passes of one example. facts: about the data, as plain data. model_bytes: size of one cell's weights, by checkpoint.
     """
 
     recipe: Recipe
     shared: Shared
+    prints: dict[str | None, str]
     cells: dict[Cell, str]
     efforts: dict[Cell, float]
     facts: dict[str, Any]
@@ -86,7 +87,7 @@ def plan_study(recipe: Recipe) -> Plan:
         "warnings": cleaned.audit.warnings(),
     }
     efforts = _efforts(recipe, cells, cleaned)
-    return Plan(recipe, shared, cell_keys(recipe, cells, prints), efforts, facts, sizes)
+    return Plan(recipe, shared, prints, cell_keys(recipe, cells, prints), efforts, facts, sizes)
 
 
 def estimate_seconds(plan: Plan) -> dict[Cell, float]:

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from kit.analysis.answer import metric_of
 from kit.analysis.comparison import MANY_SEEDS
 from kit.analysis.curve import CurveRefused
 from kit.analysis.findings import Findings, Series
-from kit.analysis.points import Point, metric_range, sample_part, seed_loadings
+from kit.analysis.points import Point, metric_of, metric_range, sample_part, seed_loadings
 from kit.errors import DataError
 from kit.measurement.intervals import Estimate, shown
 from kit.measurement.units import megabytes, shown_difference, shown_value

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from kit.analysis.comparison import Comparison
 from kit.analysis.curve import CurveRefused
 from kit.analysis.findings import Series
-from kit.analysis.points import Point
+from kit.analysis.points import Point, metric_of
 from kit.analysis.transfer import Transfer
-from kit.measurement.intervals import Estimate, shown
+from kit.measurement.intervals import shown
 from kit.measurement.units import shown_difference
 
 FORM_NAMES = {
@@ -51,11 +51,6 @@ def _compared(series: Sequence[Series]) -> int:
         for point in each.points:
             counts[point.budget] = counts.get(point.budget, 0) + 1
     return max(counts, key=lambda budget: (counts[budget], budget))
-
-
-def metric_of(error: Estimate) -> Estimate:
-    """A predicted error as the metric it stands for."""
-    return Estimate(1 - error.value, 1 - error.high, 1 - error.low, error.level)
 
 
 def _rivals(best: Series, comparisons: Sequence[Comparison], budget: int) -> list[str]:

@@ -157,6 +157,11 @@ def errors(points: Sequence[Point]) -> tuple[Floats, Floats]:
     return values, np.clip(1 - np.stack([each.replicates for each in points], axis=1), 0, worst)
 
 
+def metric_of(error: Estimate) -> Estimate:
+    """A predicted error as the metric it stands for, as `errors` made it."""
+    return Estimate(1 - error.value, 1 - error.high, 1 - error.low, error.level)
+
+
 def metric_range(metric: str) -> tuple[float, float]:
     """The lowest and the highest score that a main metric can take."""
     return (-1.0, 1.0) if metric == "mcc" else (0.0, 1.0)

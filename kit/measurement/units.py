@@ -18,10 +18,10 @@ def megabytes(size_bytes: float) -> str:
     return f"{megabytes:.1f} MB" if megabytes < 100 else f"{megabytes:,.0f} MB"
 
 
-def shown_difference(name: str, difference: float) -> str:
-    """A difference of two values of a metric, without its sign: `1.2 points`, or `0.012` where it is no share."""
-    size = abs(difference)
-    return f"{size:.3f}" if name in NO_SHARES else f"{100 * size:.1f} points"
+def shown_difference(name: str, difference: float, signed: bool = False) -> str:
+    """A difference of two values, without its sign unless asked: `1.2 points`, or `0.012` where it is no share."""
+    size, sign = (difference, "+") if signed else (abs(difference), "")
+    return f"{size:{sign}.3f}" if name in NO_SHARES else f"{100 * size:{sign}.1f} points"
 
 
 def shown_value(name: str, value: float) -> str:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kit.measurement.intervals import shown
-from kit.measurement.units import duration, megabytes, shown_value
-from kit.report.words import NOTHING, between, difference, p_value, plain, points, title
+from kit.measurement.units import duration, megabytes, shown_difference, shown_value
+from kit.report.words import NOTHING, between, difference, p_value, plain, title
 
 if TYPE_CHECKING:
     from kit.analysis.findings import CellRow, Findings, Series
@@ -75,7 +75,7 @@ def means(findings: Findings) -> Table:
             if point is None:
                 row.append(EMPTY)
                 continue
-            spread = "" if point.seed_sd is None else f", sd {points(findings.metric, point.seed_sd)}"
+            spread = "" if point.seed_sd is None else f", sd {shown_difference(findings.metric, point.seed_sd)}"
             count = len(point.runs)
             note = f"{count} seed{'s' if count > 1 else ''}{spread}"
             row.append(Cell(shown(findings.metric, point.estimate), note, point.estimate.value))

@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kit.measurement.intervals import Estimate, shown
-from kit.measurement.units import shown_value
+from kit.measurement.units import shown_difference, shown_value
 from kit.report.facts import EMPTY, Cell, Table, columns, text_cell
-from kit.report.words import is_share, labels, plain, points, predicted, title
+from kit.report.words import is_share, labels, plain, predicted, title
 
 if TYPE_CHECKING:
     from kit.analysis.curve import Fit
@@ -77,7 +77,7 @@ def back_test(fit: Fit, metric: str) -> Cell:
     test = fit.backtest
     guess = shown(metric, Estimate(1 - test.predicted.value, 1 - test.predicted.high, 1 - test.predicted.low))
     note = f"{guess} predicted for {test.budget:,} labels, {shown_value(metric, 1 - test.measured)} measured"
-    return Cell(points(metric, abs(test.error)), note, abs(test.error))
+    return Cell(shown_difference(metric, abs(test.error)), note, abs(test.error))
 
 
 def targets(findings: Findings) -> list[float]:
@@ -96,7 +96,9 @@ def targets(findings: Findings) -> list[float]:
 def _form(fit: Fit, metric: str) -> str:
     """The form of a curve, and what the others would have been off by."""
     others = [
-        f"{plain(name)} {points(metric, abs(off))}" for name, off in fit.backtest.rivals.items() if name != fit.form
+        f"{plain(name)} {shown_difference(metric, abs(off))}"
+        for name, off in fit.backtest.rivals.items()
+        if name != fit.form
     ]
     return f"{fit.form}; off by, of other forms: {', '.join(others)}" if others else fit.form
 

@@ -9,7 +9,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 from kit.measurement.intervals import Estimate, shown
-from kit.measurement.units import NO_SHARES
+from kit.measurement.units import NO_SHARES, shown_difference
 
 if TYPE_CHECKING:
     from kit.analysis.curve import Fit
@@ -49,16 +49,10 @@ def between(metric: str, value: float | None, low: float | None, high: float | N
     return shown(metric, Estimate(value, low, high))
 
 
-def points(metric: str, difference: float, signed: bool = False) -> str:
-    """A difference of two values: percentage points for shares."""
-    sign = "+" if signed else ""
-    return f"{100 * difference:{sign}.1f} points" if is_share(metric) else f"{difference:{sign}.3f}"
-
-
 def difference(metric: str, found: Estimate) -> str:
     """A difference with its interval."""
-    low, high = (points(metric, end, signed=True).removesuffix(" points") for end in (found.low, found.high))
-    return f"{points(metric, found.value, signed=True)} [{low}, {high}]"
+    low, high = (shown_difference(metric, end, signed=True).removesuffix(" points") for end in (found.low, found.high))
+    return f"{shown_difference(metric, found.value, signed=True)} [{low}, {high}]"
 
 
 def p_value(p: float) -> str:
@@ -75,12 +69,12 @@ def labels(count: float) -> str:
 def predicted(fit: Fit, n: float) -> Estimate | None:
     """The metric that a curve gives at n labels (curves are of the error); None where it says nothing."""
     from kit.analysis.curve import CurveRefused
+    from kit.analysis.points import metric_of
 
     try:
-        error = fit.predict(n)
+        return metric_of(fit.predict(n))
     except CurveRefused:
         return None
-    return Estimate(1 - error.value, 1 - error.high, 1 - error.low, error.level)
 
 
 def _unfit(letter: str) -> bool:

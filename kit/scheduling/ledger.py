@@ -37,7 +37,7 @@ class Outcome:
     """How a cell ended.
 
     key: what it was run from, see `grid.cell_keys`. record: id of its Record, empty if it failed.
-    error: of a failed cell, for people. seconds: it took. time: when it ended, ISO 8601 in UTC.
+    error: of a failed cell, for people. time: when it ended, ISO 8601 in UTC.
     """
 
     cell: Cell
@@ -45,7 +45,6 @@ class Outcome:
     state: Literal["finished", "failed"]
     record: str = ""
     error: str = ""
-    seconds: float = 0.0
     time: str = ""
 
 

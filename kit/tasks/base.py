@@ -5,12 +5,14 @@ A task knows targets, losses and metrics. It knows nothing of models, files or r
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import torch
 
 from kit.measurement.intervals import Estimate
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Task(Protocol):

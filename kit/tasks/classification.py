@@ -6,10 +6,9 @@ Knows targets, losses and metrics of classification. Knows nothing of models, fi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from kit.data.labels import are_numbers
 from kit.errors import RecipeError
@@ -22,6 +21,9 @@ from kit.measurement.metrics import (
     softmax,
 )
 from kit.recipe import Recipe
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class Classification:
 
     def loss(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Cross-entropy summed over rows, or binary cross-entropy summed over rows and labels. Logits (n, labels)."""
+        import torch  # a study plans without it
+
         if self.multi_label:
             smooth = targets.float() * (1 - self.label_smoothing) + self.label_smoothing / 2
             return torch.nn.functional.binary_cross_entropy_with_logits(logits.float(), smooth, reduction="sum")
