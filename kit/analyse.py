@@ -246,6 +246,9 @@ def _notes(
     if flagged:
         shown = ", ".join(flagged[:6]) + (f" and {len(flagged) - 6} more" if len(flagged) > 6 else "")
         notes.append(f"Flagged as failed to train, but part of the means: {shown}.")
+    hardware = sorted({each.speed.hardware for each in series if each.speed is not None})
+    if len(hardware) > 1:
+        notes.append(f"Latencies were measured on different hardware, and do not compare: {'; '.join(hardware)}.")
     notes += [f"Data: {warning}." for warning in ledger.content["data"]["warnings"]]
     cut = max((each.record.content["data"]["truncation"].get("test", 0.0) for each in finished), default=0.0)
     if cut > 0.01:

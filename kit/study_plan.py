@@ -31,7 +31,8 @@ class Plan:
     """What a study is about to do.
 
     prints: content of the data (under None) and of every checkpoint. cells: with the key of each, see
-    `grid.cell_keys`. efforts: of each, in forward passes of one example. facts: about the data, as plain data. model_bytes: size of one cell's weights, by checkpoint.
+    `grid.cell_keys`. efforts: of each, in forward passes of one example. facts: about the data, as plain data.
+    model_bytes: size of one cell's weights, by checkpoint.
     """
 
     recipe: Recipe

@@ -82,7 +82,7 @@ def advise(findings: Findings, wish: Wish) -> Advice:
         raise DataError(f"--target {wish.target:g}: not a value that {findings.metric} can have", hint)
     excluded = tuple((each.name, why) for each in findings.series if (why := _breaks(each, wish)))
     allowed = [each for each in findings.series if each.points and each.name not in dict(excluded)]
-    options = [option for each in allowed for option in _options(each, wish)]
+    options = [option for each in allowed for option in _options(each, wish) if _fits(option, wish)]
     ranked = _ranked(options, wish)
     choice = ranked[0] if ranked else None
     runner_up = next((o for o in ranked if choice and o.series != choice.series), None)
@@ -96,7 +96,8 @@ def advise(findings: Findings, wish: Wish) -> Advice:
 
 def _breaks(series: Series, wish: Wish) -> str:
     """Which limit a series breaks; empty if none. What was not measured cannot be promised."""
-    latency, size = series.speed, series.model_bytes
+    latency = series.speed
+    size = min((point.model_bytes for point in series.points if point.model_bytes is not None), default=None)
     if wish.max_latency_ms is not None and latency is None:
         return "its latency was not measured"
     if wish.max_latency_ms is not None and latency is not None and latency.p50_ms > wish.max_latency_ms:
@@ -106,6 +107,11 @@ def _breaks(series: Series, wish: Wish) -> str:
     if wish.max_size_bytes is not None and size is not None and size > wish.max_size_bytes:
         return f"{megabytes(size)}, above {megabytes(wish.max_size_bytes)}"
     return ""
+
+
+def _fits(option: Option, wish: Wish) -> bool:
+    """Whether the model at this budget is small enough: the words that TF-IDF counts grow with it."""
+    return wish.max_size_bytes is None or (option.model_bytes or 0) <= wish.max_size_bytes
 
 
 def _options(series: Series, wish: Wish) -> list[Option]:
@@ -138,7 +144,7 @@ def _options(series: Series, wish: Wish) -> list[Option]:
 def _measured(series: Series, point: Point, wish: Wish) -> Option:
     chance = None if wish.target is None else float((point.replicates >= wish.target).mean())
     latency = series.speed.p50_ms if series.speed else None
-    return Option(series.name, point.budget, point.estimate, True, chance, latency, series.model_bytes, len(point.runs))
+    return Option(series.name, point.budget, point.estimate, True, chance, latency, point.model_bytes, len(point.runs))
 
 
 def _ranked(options: Sequence[Option], wish: Wish) -> list[Option]:

@@ -39,7 +39,7 @@ def answer(
         *_rivals(best, comparisons, largest),
         *_small_budget(measured, largest, metric),
         *_more_labels(best, metric),
-        *_worth(worth),
+        *_worth(worth, series),
     ]
     return tuple(sentences)
 
@@ -112,7 +112,7 @@ def seed_gains(before: Point, after: Point) -> list[float]:
     return [run.value - first[run.seed] for run in after.runs if run.seed in first]
 
 
-def _worth(worth: Sequence[Transfer]) -> list[str]:
+def _worth(worth: Sequence[Transfer], series: Sequence[Series]) -> list[str]:
     """What pretraining is worth at the smallest and the largest budget of the first pretrained series."""
     if not worth:
         return []
@@ -122,7 +122,19 @@ def _worth(worth: Sequence[Transfer]) -> list[str]:
     mine = [transfer for transfer in known if transfer.series == known[0].series]
     ends = mine[:1] if len(mine) == 1 else [mine[0], mine[-1]]
     parts = [f"{times(transfer)} at {transfer.budget:,}" for transfer in ends]
-    return [f"From scratch it would take, to match {known[0].series}, {_listed(parts)} labels."]
+    said = f"From scratch it would take, to match {known[0].series}, {_listed(parts)} labels"
+    off = scratch_backtest(series)
+    return [f"{said}; {off}." if off else f"{said}."]
+
+
+def scratch_backtest(series: Sequence[Series]) -> str:
+    """How far the learning curves of training from scratch are off where the truth is known; empty without any."""
+    tests = [each.fit.backtest for each in series if each.method == "scratch" and each.fit is not None]
+    if not tests:
+        return ""
+    metric = next(each.points[0].metric for each in series if each.points)
+    worst = max(tests, key=lambda test: abs(test.error))
+    return f"beyond its budgets by a curve that was off by {shown_difference(metric, worst.error)} at {worst.budget:,}"
 
 
 def times(transfer: Transfer) -> str:

@@ -45,23 +45,15 @@ def non_dominated(rows: np.ndarray, maximise: Sequence[bool]) -> NDArray[np.bool
 def frontier(series: Sequence[Series]) -> tuple[Choice, ...]:
     """Every (series, budget) as a choice, and whether another one has it all: more metric, less latency, size, labels.
 
-    Latency (median of one text) and size are those of the series' model at its largest budget. Latencies within 5 % and
-    sizes within 1 % count as equal: the former is noise, the latter the length of names in a file.
+    Latency (median of one text) is that of one model of the series. Latencies within 5 % and sizes within 1 % count as
+    equal: the former is noise, the latter the length of names in a file.
     """
     found = [(each, point) for each in series for point in each.points]
     if not found:
         return ()
-    latency = _steps([(each.name, each.speed.p50_ms if each.speed else None) for each in series], 0.05)
-    size = _steps([(each.name, each.model_bytes) for each in series], 0.01)
-    rows = [
-        (
-            point.estimate.value,
-            latency[each.name],
-            size[each.name],
-            point.budget,
-        )
-        for each, point in found
-    ]
+    latency = _steps([each.speed.p50_ms if each.speed else None for each, _ in found], 0.05)
+    size = _steps([point.model_bytes for _, point in found], 0.01)
+    rows = [(point.estimate.value, latency[index], size[index], point.budget) for index, (_, point) in enumerate(found)]
     optimal = non_dominated(np.array(rows, np.float64), _MAXIMISE)
     return tuple(
         Choice(
@@ -71,22 +63,20 @@ def frontier(series: Sequence[Series]) -> tuple[Choice, ...]:
             low=point.estimate.low,
             high=point.estimate.high,
             latency_ms=None if each.speed is None else each.speed.p50_ms,
-            model_bytes=each.model_bytes,
+            model_bytes=point.model_bytes,
             dominated=not best,
         )
         for (each, point), best in zip(found, optimal, strict=True)
     )
 
 
-def _steps(values: Sequence[tuple[str, float | None]], tolerance: float) -> dict[str, float]:
-    """Each name's value, that of the smallest one within the tolerance; NaN where it is not known."""
-    found: dict[str, float] = {}
-    level = 0.0
-    for name, value in sorted(values, key=lambda pair: pair[1] or 0.0):
-        if value is None:
-            found[name] = float("nan")
-            continue
-        if not level or value > level * (1 + tolerance):
+def _steps(values: Sequence[float | None], tolerance: float) -> list[float]:
+    """Each value, or the smallest one that it is within the tolerance of; NaN where it is not known."""
+    found = [float("nan")] * len(values)
+    known = sorted((value, index) for index, value in enumerate(values) if value is not None)
+    level = -1.0
+    for value, index in known:
+        if level < 0 or value > level * (1 + tolerance):
             level = value
-        found[name] = level
+        found[index] = level
     return found

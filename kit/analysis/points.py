@@ -82,6 +82,11 @@ class Point:
     replicates: np.ndarray
     metric: str = "accuracy"
 
+    @property
+    def model_bytes(self) -> int | None:
+        """Size of the saved model, the largest of its seeds; None if it is not known."""
+        return max((run.model_bytes for run in self.runs if run.model_bytes is not None), default=None)
+
 
 def right_answers(logits: ArrayLike, targets: ArrayLike, *, multi_label: bool) -> NDArray[np.bool_]:
     """(n,) whether every label of each example is right. Raises ValueError, see `metrics.check`."""

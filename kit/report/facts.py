@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from kit.analysis.answer import scratch_backtest
 from kit.measurement.intervals import shown
 from kit.measurement.units import duration, megabytes, shown_difference, shown_value
 from kit.report.words import NOTHING, between, difference, p_value, plain, title
@@ -151,6 +152,8 @@ def worth(findings: Findings) -> Table:
             )
         )
     caption = "How many times as many labels training from scratch needs to be as good as the pretrained checkpoint."
+    if off := scratch_backtest(findings.series):
+        caption += f" Found {off} labels, where the truth is known."
     return Table(caption, columns("Method", "Labels#", "Times as many#", "95 % interval#"), tuple(rows))
 
 

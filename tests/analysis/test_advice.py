@@ -18,7 +18,7 @@ BUDGETS = (100, 200, 400, 800)
 EXAMPLES = 1_000
 
 
-def points(values: tuple[float, ...], name: str) -> tuple[Point, ...]:
+def points(values: tuple[float, ...], name: str, size: int) -> tuple[Point, ...]:
     """Points with these means over seeds that differ by about half a point, from answers to 1,000 test examples."""
     truth = np.zeros(EXAMPLES, np.int64)
     found = []
@@ -30,13 +30,13 @@ def points(values: tuple[float, ...], name: str) -> tuple[Point, ...]:
             right.append(np.random.default_rng([seed, len(name)]).permutation(EXAMPLES) < round(shifted * EXAMPLES))
         logits = [np.stack([row, ~row], axis=1).astype(float) for row in right]
         means, samples = metric_samples(logits, truth, "accuracy", ordered=False, multi_label=False)
-        runs = [Run(f"r{s}", s, float(means[s]), right[s], samples[s]) for s in range(seeds)]
+        runs = [Run(f"r{s}", s, float(means[s]), right[s], samples[s], model_bytes=size) for s in range(seeds)]
         found.append(point(budget, runs))
     return tuple(found)
 
 
 def series(name: str, values: tuple[float, ...], latency: float | None, size: int) -> Series:
-    made = points(values, name)
+    made = points(values, name, size)
     try:
         fit, refusal = fit_learning_curve(BUDGETS[: len(values)], *errors(made)), ""
     except CurveRefused as refused:
@@ -82,6 +82,15 @@ def test_limits_leave_series_out_with_the_reason() -> None:
     assert any("(significant)" in line for line in advice.lines)
     unmeasured = findings(replace(STUDY.series[0], speed=None))
     assert advise(unmeasured, Wish(max_latency_ms=5)).choice is None
+
+
+def test_a_model_that_grows_with_the_budget_is_left_out_only_where_it_is_too_large() -> None:
+    tfidf = STUDY.series[2]
+    grown = [replace(p, runs=tuple(replace(run, model_bytes=1_000 * p.budget) for run in p.runs)) for p in tfidf.points]
+    advice = advise(findings(replace(tfidf, points=tuple(grown))), Wish(max_size_bytes=250_000))
+    assert advice.choice is not None
+    assert (advice.choice.labels, advice.choice.model_bytes) == (200, 200_000)
+    assert advice.excluded == ()
 
 
 def test_a_choice_at_the_edge_of_the_target_is_not_sure_and_says_what_to_measure() -> None:

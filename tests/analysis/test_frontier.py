@@ -10,7 +10,7 @@ import pytest
 
 from kit.analysis.findings import Series, Speed
 from kit.analysis.frontier import frontier, non_dominated
-from kit.analysis.points import Point
+from kit.analysis.points import Point, Run
 from kit.measurement.intervals import Estimate
 
 
@@ -64,8 +64,15 @@ def test_thousands_of_rows_take_no_time() -> None:
 
 
 def series(name: str, metrics: dict[int, float], latency: float | None, size: int | None) -> Series:
+    nothing = np.zeros(0)
     points = tuple(
-        Point(budget, (), Estimate(value, value - 0.02, value + 0.02), None, np.full(4, value))
+        Point(
+            budget,
+            (Run("r", 0, value, nothing, nothing, model_bytes=size),),
+            Estimate(value, value - 0.02, value + 0.02),
+            None,
+            np.full(4, value),
+        )
         for budget, value in metrics.items()
     )
     speed = None if latency is None else Speed(latency, 2 * latency, "one core")
