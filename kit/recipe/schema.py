@@ -10,47 +10,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
-from pydantic_core import PydanticKnownError
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from kit.recipe.distilling import DistillSection
+from kit.recipe.section import Name, Section
 
 TaskName = Literal["classification", "sentiment", "translation"]
-MethodName = Literal["finetune", "lora", "probe", "scratch", "tfidf"]
+MethodName = Literal["finetune", "lora", "probe", "scratch", "tfidf", "distill", "student"]
 MetricName = Literal["accuracy", "macro_f1", "mcc", "exact_match"]
 Scalar = str | int | float | bool
-Name = Annotated[str, StringConstraints(min_length=1)]
 # Label names in data are often numbers, and nobody puts those in quotes.
 LabelName = Annotated[str, Field(coerce_numbers_to_str=True)]
 
 # Held out unless `data.validation` says otherwise: this share of the budget, and no more examples than this.
 VALIDATION_SHARE, VALIDATION_MOST = 0.1, 500
-
-
-def _members(annotation: Any) -> set[Any]:
-    """All types that an annotation is made of."""
-    return {annotation}.union(*(_members(argument) for argument in get_args(annotation)))
-
-
-class Section(BaseModel):
-    """A part of the recipe: refuses keys it does not know, cannot be changed after validation."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, bool) and info.field_name:
-            kinds = _members(cls.model_fields[info.field_name].annotation)
-            if bool not in kinds and kinds & {int, float}:
-                raise PydanticKnownError("int_type" if int in kinds else "float_type")
-        return value
 
 
 class DataSection(Section):
@@ -209,6 +182,10 @@ class TfidfSection(LinearSection):
     """Most frequent features to keep."""
 
 
+# Compared unless a study says otherwise: all but `student`, which is the control of `kit distill`.
+_COMPARED: tuple[MethodName, ...] = ("finetune", "lora", "probe", "scratch", "tfidf", "distill")
+
+
 class StudySection(Section):
     """The grid of `kit study`: checkpoints x methods x budgets x seeds."""
 
@@ -216,7 +193,7 @@ class StudySection(Section):
     """Name of the study's folder in `runs`; by default `study-` and the name of the recipe file."""
     checkpoints: Annotated[list[Name], Field(min_length=1)] | None = None
     """Pretrained weights to compare; by default `model.checkpoint` alone."""
-    methods: Annotated[list[MethodName], Field(min_length=1)] = list(get_args(MethodName))
+    methods: Annotated[list[MethodName], Field(min_length=1)] = list(_COMPARED)
     """Methods to compare. The keys of `train` whose defaults depend on the method (learning_rate, epochs, head,
     contrastive, dropout, freeze_embeddings) hold for the recipe's own method; the others keep their defaults."""
     budgets: Annotated[list[Annotated[int, Field(ge=2)] | Literal["all"]], Field(min_length=1)] | None = None
@@ -247,6 +224,7 @@ class Recipe(Section):
     lora: LoraSection = LoraSection()
     probe: ProbeSection = ProbeSection()
     tfidf: TfidfSection = TfidfSection()
+    distill: DistillSection = DistillSection()
     study: StudySection = StudySection()
 
     @model_validator(mode="after")
@@ -255,7 +233,7 @@ class Recipe(Section):
         multi_label, metric = self.data.multi_label, self.metric
         contradictions = {
             f"model.checkpoint is required for method {self.method}": (
-                self.method != "tfidf" and self.model.checkpoint is None
+                self.model.checkpoint is None and not self._starts_elsewhere
             ),
             "metric exact_match is for data.multi_label; accuracy is the same for one label": (
                 metric == "exact_match" and not multi_label
@@ -291,6 +269,13 @@ class Recipe(Section):
         return load_recipe(path, overrides)
 
     @property
+    def _starts_elsewhere(self) -> bool:
+        """Whether the method has no use for `model.checkpoint`."""
+        given = self.method == "distill" and self.distill.teacher is not None
+        own = self.method == "student" and self.distill.student.checkpoint is not None
+        return self.method == "tfidf" or given or own
+
+    @property
     def main_metric(self) -> str:
         """Name of the metric that runs are compared by."""
         return self.metric or ("macro_f1" if self.data.multi_label else "accuracy")
@@ -301,12 +286,16 @@ class Recipe(Section):
         Sections of other methods, where Records go and who is told about progress are left out.
         """
         foreign = {"lora", "tfidf"} - {self.method}
+        if self.method not in ("distill", "student"):
+            foreign.add("distill")
         if self.method == "tfidf":
             foreign |= {"model", "train", "probe"}
         content = self.model_dump(mode="json", exclude={"runs", "study"} | foreign)
         content["seed"] = self.train.seed
         if "train" in content:
             del content["train"]["report_to"], content["train"]["checkpoint_seconds"]
+        if self.method == "student":  # of the rest, only how long it trains depends on it: `train.epochs` says that
+            content["distill"] = {"student": content["distill"]["student"]}
         if self.method == "probe":  # nothing is trained by gradients
             content["train"] = {"label_names": self.train.label_names}
         return content

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from kit.recipe import Recipe
 from kit.recipe.explain import field_at, section_of, split_key
-from kit.recipe.schema import Section, StudySection, _members
+from kit.recipe.schema import StudySection
+from kit.recipe.section import Section, members
 
 BASE: dict[str, Any] = {
     "task": "classification",
@@ -61,7 +62,7 @@ def other_value(key: str) -> Any:
         return field.default * 2 if field.default < 4 else field.default // 2
     if isinstance(field.default, float) and field.default:
         return field.default / 2
-    kinds = _members(field.annotation)
+    kinds = members(field.annotation)
     for kind, value in ((str, "other"), (float, 0.5), (int, 64)):
         if kind in kinds:
             return value

@@ -1,0 +1,131 @@
+"""Teachers: fitted models whose answers a student learns.
+
+A teacher is a Record's model or a checkpoint that has a classification head already. Its labels are matched by name.
+
+Knows Records, checkpoints and predictors. Knows nothing of students or losses.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kit.errors import ModelError
+from kit.models.checkpoint import Checkpoint, resolve_checkpoint
+from kit.record import MODEL_FOLDER, RECORD_FILE, Record
+from kit.recipe import ModelSection
+
+_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A fitted model on this machine.
+
+    name: as the recipe wrote it. labels: in the order of its logits. max_length: longest text in tokens, None where it
+    does not say. sha256: of everything its answers follow from. checkpoint: its weights and tokenizer, from which a
+    student can be made; None for a model without layers (TF-IDF). record: where it comes from, if kit made it.
+    """
+
+    name: str
+    folder: Path
+    labels: tuple[str, ...]
+    multi_label: bool
+    max_length: int | None
+    sha256: str
+    checkpoint: Checkpoint | None
+    record: Record | None
+
+    def order(self, labels: tuple[str, ...]) -> np.ndarray:
+        """(labels,) which of the teacher's logits belongs to each of these labels."""
+        return np.asarray([self.labels.index(label) for label in labels])
+
+
+def resolve_teacher(name: str, model: ModelSection) -> Teacher:
+    """Find the teacher that a recipe names and check that it is whole.
+
+    model: the recipe's model section, whose `allow_pickle` holds for a teacher too.
+    Raises RecordError for a damaged Record, ModelError for a checkpoint that cannot be used or has no head.
+    """
+    folder = Path(name).expanduser()
+    if (folder / RECORD_FILE).is_file():
+        return _from_record(name, Record.load(folder))
+    if folder.name == MODEL_FOLDER and (folder.parent / RECORD_FILE).is_file():
+        return _from_record(name, Record.load(folder.parent))
+    try:
+        checkpoint = resolve_checkpoint(ModelSection(checkpoint=name, allow_pickle=model.allow_pickle))
+    except ModelError as error:
+        error.message = error.message.replace("model.checkpoint", "distill.teacher", 1)
+        raise
+    config = json.loads((checkpoint.folder / "config.json").read_text("utf-8"))
+    kinds = [str(kind) for kind in config.get("architectures") or []]
+    if not any(kind.endswith("ForSequenceClassification") or kind == "PooledClassifier" for kind in kinds):
+        raise ModelError(
+            f"distill.teacher: {name} is a pretrained checkpoint without a classification head",
+            "fine-tune it first (kit finetune) and name that run, or leave distill.teacher out and kit does",
+        )
+    names = config.get("id2label") or {str(index): f"LABEL_{index}" for index in range(2)}
+    labels = tuple(str(names[key]) for key in sorted(names, key=int))
+    multi_label = config.get("problem_type") == "multi_label_classification"
+    sha256 = f"{checkpoint.sha256} {checkpoint.tokenizer_sha256}"
+    return Teacher(name, checkpoint.folder, labels, multi_label, None, _digest(sha256), checkpoint, None)
+
+
+def require_same_labels(teacher: Teacher, labels: tuple[str, ...], multi_label: bool) -> None:
+    """Raise ModelError unless the teacher decides between exactly these labels, in whatever order, and as many at once."""
+    if set(teacher.labels) != set(labels):
+        alone, missing = sorted(set(teacher.labels) - set(labels)), sorted(set(labels) - set(teacher.labels))
+        raise ModelError(
+            f"distill.teacher: {teacher.name} decides between {_listed(teacher.labels)}; "
+            f"the data have {_listed(labels)}"
+            + (f" (only the teacher: {_listed(alone)})" if alone else "")
+            + (f" (only the data: {_listed(missing)})" if missing else ""),
+            "labels are matched by name: take a teacher of this task, or rename the labels in the data",
+        )
+    if teacher.multi_label != multi_label:
+        several, one = "several labels an example", "one label an example"
+        raise ModelError(
+            f"distill.teacher: {teacher.name} gives {several if teacher.multi_label else one}, "
+            f"the data have {several if multi_label else one}",
+            "set data.multi_label as the teacher was trained",
+        )
+
+
+def _from_record(name: str, record: Record) -> Teacher:
+    content = record.content
+    if not record.model_folder.is_dir():
+        raise ModelError(
+            f"distill.teacher: {name} kept no model", "run it again with --force, or with `keep_models: true` in a study"
+        )
+    files = {file: sha for file, sha in content["files"].items() if file.startswith(f"{MODEL_FOLDER}/")}
+    sha256 = _digest(json.dumps(sorted(files.items())))
+    checkpoint = None
+    if content["checkpoint"] is not None:
+        whole = resolve_checkpoint(ModelSection(checkpoint=str(record.model_folder)))
+        checkpoint = Checkpoint(
+            content["checkpoint"]["name"], whole.folder, None, whole.sha256, whole.tokenizer_sha256
+        )
+    recipe = record.recipe
+    return Teacher(
+        name,
+        record.model_folder,
+        record.labels,
+        recipe.data.multi_label,
+        recipe.data.max_length,
+        sha256,
+        checkpoint,
+        record,
+    )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _listed(labels: tuple[str, ...] | list[str]) -> str:
+    more = f" and {len(labels) - _SHOWN} more" if len(labels) > _SHOWN else ""
+    return ", ".join(f"'{label}'" for label in labels[:_SHOWN]) + more
