@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kit.distill import distill
     from kit.errors import KitError
     from kit.evaluate import evaluate
     from kit.finetune import finetune
@@ -25,12 +26,13 @@ _HOMES = {
     "Recipe": "kit.recipe",
     "Record": "kit.record",
     "evaluate": "kit.evaluate",
+    "distill": "kit.distill",
     "finetune": "kit.finetune",
     "predict": "kit.predict",
     "study": "kit.study",
 }
 
-__all__ = ["KitError", "Recipe", "Record", "evaluate", "finetune", "predict", "study"]
+__all__ = ["KitError", "Recipe", "Record", "distill", "evaluate", "finetune", "predict", "study"]
 
 
 class _Package(ModuleType):

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-import time
 import traceback
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from kit.distill import taught_by
 from kit.errors import BusyError, DataError, KitError, first_line
 from kit.finetune import finetune
 from kit.recipe import Recipe
@@ -22,8 +23,6 @@ from kit.request import Shared
 from kit.scheduling.base import JobData
 from kit.scheduling.grid import Cell, cell_recipe
 from kit.terminal import quiet_libraries
-
-TIMED_TEXTS, WARM_UP = 60, 10
 
 
 def run(context: JobData, job: JobData) -> JobData:
@@ -41,7 +40,12 @@ def run(context: JobData, job: JobData) -> JobData:
         _require_same_data(shared, recipe, context["data"])
         if "time" in job:
             return {"speed": _time_model(Path(recipe.runs) / job["time"], shared, recipe)}
-        wanted = cell_recipe(recipe, Cell(**job["cell"]))
+        cell = Cell(**job["cell"])
+        wanted = cell_recipe(recipe, cell)
+        if cell.method == "distill" and wanted.distill.teacher is None:
+            # The teacher is the study's own cell: found if it has finished, made now if not.
+            teacher = finetune(cell_recipe(recipe, replace(cell, method="finetune")), quiet=True, shared=shared)
+            wanted = taught_by(wanted, teacher)
         record = finetune(wanted, quiet=True, keep_model=job["keep_model"], shared=shared)
         return {"record": record.id}
     except BusyError:
@@ -65,21 +69,12 @@ def _require_same_data(shared: Shared, recipe: Recipe, expected: dict[str, str])
 
 
 def _time_model(folder: Path, shared: Shared, recipe: Recipe) -> dict[str, Any]:
-    """How many milliseconds a saved model takes for one text: test texts one by one, after some to warm up."""
-    import numpy as np
-
+    """How many milliseconds a saved model takes for one text."""
+    from kit.measurement.speed import latencies
     from kit.models.predictor import load_predictor
     from kit.training.hardware import set_up_hardware
 
     hardware = set_up_hardware(recipe.train.precision)
     predictor = load_predictor(Record.read(folder).model_folder)
-    texts = shared.cleaned(recipe.data).splits.test.texts[:TIMED_TEXTS]
-    for text in texts[:WARM_UP]:
-        predictor.logits([text])
-    times = []
-    for text in texts:
-        began = time.perf_counter()
-        predictor.logits([text])
-        times.append(1_000 * (time.perf_counter() - began))
-    where = f"{hardware.device}, {hardware.threads} threads" if hardware.device == "cpu" else hardware.device
-    return {"p50_ms": float(np.median(times)), "p95_ms": float(np.quantile(times, 0.95)), "hardware": where}
+    found = latencies([predictor.logits], shared.cleaned(recipe.data).splits.test.texts)[0]
+    return {"p50_ms": found.p50_ms, "p95_ms": found.p95_ms, "hardware": hardware.words}

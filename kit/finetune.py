@@ -1,6 +1,6 @@
 """The main verb: fit a recipe's method on its labelled budget.
 
-    accelerate launch -m kit.finetune recipes/sentiment.yaml      (the same as `kit finetune`, on 1..N processes)
+accelerate launch -m kit.finetune recipes/sentiment.yaml      (the same as `kit finetune`, on 1..N processes)
 """
 
 from __future__ import annotations

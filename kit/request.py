@@ -10,12 +10,15 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from kit.errors import ModelError
 from kit.recipe import DataSection, ModelSection, Recipe
 from kit.record import FORMAT
 
 if TYPE_CHECKING:
     from kit.data import Cleaned, Prepared
+    from kit.data.transfer import TransferSet
     from kit.models.checkpoint import Checkpoint
+    from kit.models.teacher import Teacher
     from kit.tasks import Task
 
 
@@ -23,13 +26,16 @@ if TYPE_CHECKING:
 class Request:
     """What a run is made from.
 
-    recipe: resolved, see `kit.recipe.resolve`. checkpoint: None for methods that start from none.
+    recipe: resolved, see `kit.recipe.resolve`. checkpoint: what weights start from; None for methods that start from
+    none. teachers: of method distill; none if the teacher is still to be made. transfer: texts to distil on.
     """
 
     recipe: Recipe
     task: Task
     data: Prepared
     checkpoint: Checkpoint | None
+    teachers: tuple[Teacher, ...] = ()
+    transfer: TransferSet | None = None
 
     @property
     def id(self) -> str:
@@ -41,6 +47,9 @@ class Request:
             "data": data.fingerprints,
             "checkpoint": checkpoint and [checkpoint.sha256, checkpoint.tokenizer_sha256],
         }
+        if self.recipe.method == "distill":
+            content["teachers"] = [teacher.sha256 for teacher in self.teachers]
+            content["transfer"] = self.transfer and self.transfer.fingerprint()
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
         parts = [
             self.recipe.method,
@@ -94,17 +103,59 @@ def understand(recipe: Recipe, shared: Shared | None = None) -> Request:
     check_trackers(recipe.train)
     method = METHODS[recipe.method]
     data = prepare(recipe.data, recipe.train.seed, shared.cleaned(recipe.data))
-    checkpoint = shared.checkpoint(recipe.model) if method.needs_checkpoint else None
     task = task_for(recipe, data.labels)
+    teachers = _teachers(recipe, data) if recipe.method == "distill" else ()
+    checkpoint = _start(recipe, teachers, shared) if method.needs_checkpoint else None
+    distill, transfer = None, None
+    if recipe.method in ("distill", "student"):
+        from kit.data.transfer import transfer_set
+        from kit.methods.distill import resolve_distill
+
+        assert checkpoint is not None
+        transfer = transfer_set(recipe.distill, data, recipe.train.seed)
+        distill = resolve_distill(recipe.distill, teachers, checkpoint)
+    pooled = checkpoint is not None and (distill is None or distill.student.architecture == "transformer")
     facts = Facts(
         text=data.splits.text_columns,
         label=data.splits.label_column,
         labels=data.labels,
         train=len(data.train),
         validation=len(data.validation),
-        pooling=method.pooling(checkpoint.folder, recipe.model.pooling) if checkpoint else None,
+        pooling=method.pooling(checkpoint.folder, recipe.model.pooling) if checkpoint and pooled else None,
+        distill=distill,
+        transfer=len(transfer) if transfer else 0,
     )
-    return Request(resolve(recipe, facts), task, data, checkpoint)
+    return Request(resolve(recipe, facts), task, data, checkpoint, teachers, transfer)
+
+
+def _teachers(recipe: Recipe, data: Prepared) -> tuple[Teacher, ...]:
+    """The teachers that a recipe names, each fit for these labels. Raises RecordError or ModelError."""
+    from kit.models.teacher import require_same_labels, resolve_teacher
+
+    named = recipe.distill.teacher
+    found = tuple(resolve_teacher(name) for name in ([named] if isinstance(named, str) else named or []))
+    for teacher in found:
+        require_same_labels(teacher, data.labels, data.multi_label)
+    return found
+
+
+def _start(recipe: Recipe, teachers: tuple[Teacher, ...], shared: Shared) -> Checkpoint:
+    """The weights that training starts from: of method distill, those of the teacher, or of a student of its own."""
+    student = recipe.distill.student.checkpoint
+    if recipe.method in ("distill", "student") and student is not None:
+        try:
+            return shared.checkpoint(recipe.model.model_copy(update={"checkpoint": student, "revision": None}))
+        except ModelError as error:
+            error.message = error.message.replace("model.checkpoint", "distill.student.checkpoint", 1)
+            raise
+    if recipe.method != "distill" or not teachers:
+        return shared.checkpoint(recipe.model)
+    if teachers[0].checkpoint is None:
+        raise ModelError(
+            f"distill.student: teacher {teachers[0].name} has no layers to make a student of",
+            "name a checkpoint as the student: distill.student.checkpoint",
+        )
+    return teachers[0].checkpoint
 
 
 def _without_locations(request: dict[str, Any]) -> dict[str, Any]:
@@ -112,6 +163,7 @@ def _without_locations(request: dict[str, Any]) -> dict[str, Any]:
     for section, keys in {
         "data": ("source", "test", "revision", "budget", "validation"),
         "model": ("checkpoint", "revision"),
+        "distill": ("teacher", "texts", "pool"),
     }.items():
         for key in keys:
             request.get(section, {}).pop(key, None)

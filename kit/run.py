@@ -84,6 +84,8 @@ def run(
                 workdir=draft / "checkpoints",
                 logs=draft / "logs",
                 progress=progress,
+                teachers=request.teachers,
+                transfer=request.transfer,
             )
             _fit_and_write(job, draft, run_id, began, keep_model)
             state.wait_for_everyone()

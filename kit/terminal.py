@@ -23,6 +23,7 @@ from kit.errors import DataError, KitError
 from kit.measurement.units import duration, shown_value
 
 if TYPE_CHECKING:
+    from kit.distill import Distillation
     from kit.record import Record
     from kit.scheduling.grid import Cell
     from kit.study import Study
@@ -56,15 +57,19 @@ def _tell(message: str) -> None:
 
 
 @contextmanager
-def located(recipe: Path, overrides: Sequence[str] | None) -> Iterator[None]:
-    """Put the file and line (or the --set) of the key that an error speaks of before its message."""
+def located(recipe: Path | None, overrides: Sequence[str] | None) -> Iterator[None]:
+    """Put the file and line (or the --set) of the key that an error speaks of before its message.
+
+    recipe: None where the recipe comes from no file: then the key alone says where.
+    """
     try:
         yield
     except KitError as error:
         key = re.match(
-            r"((?:task|method|metric|runs|(?:data|model|train|lora|probe|tfidf|study)\.[a-z_.]+)): ", error.message
+            r"((?:task|method|metric|runs|(?:data|model|train|lora|probe|tfidf|distill|study)\.[a-z_.]+)): ",
+            error.message,
         )
-        if key:
+        if key and recipe is not None:
             from kit.recipe.load import locate
 
             error.message = f"{locate(recipe, overrides or (), key[1])}: {error.message}"
@@ -110,6 +115,17 @@ def print_record(record: Record, as_json: bool) -> None:
         typer.echo(json.dumps(summary(record)))
     else:
         print_table(["", ""], record.rows(), header=False)
+
+
+def print_distillation(done: Distillation, as_json: bool) -> None:
+    """The student as a table, then the verdict; or all of it as one line of JSON."""
+    if as_json:
+        found = {kind: [summary(record) for record in getattr(done, kind)] for kind in ("students", "controls")}
+        typer.echo(json.dumps({**found, "verdict": {**asdict(done.verdict), "lines": done.verdict.lines}}))
+        return
+    print_table(["", ""], done.record.rows(), header=False)
+    for line in done.verdict.lines:
+        typer.echo(line)
 
 
 def summary(record: Record) -> dict[str, object]:

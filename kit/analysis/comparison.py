@@ -70,7 +70,7 @@ class Comparison:
         """One sentence for people."""
         better = self if self.difference.value >= 0 else self._swapped()
         between = f"{better.a} is better than {better.b}" if self.significant else f"{better.a} and {better.b}"
-        found = f"{between} at {self.budget:,} labels: {self.metric} {better._size()}, p {_shown(self.p_holm)}"
+        found = f"{between} at {self.budget:,} labels: {self.metric} {better.size}, p {_shown(self.p_holm)}"
         if self.together > 1:
             found += f" (corrected for {self.together} comparisons)"
         if self.one_run:
@@ -81,7 +81,8 @@ class Comparison:
             found += "; their seeds differ, so only test examples are paired"
         return found if self.significant else f"no significant difference: {found}"
 
-    def _size(self) -> str:
+    @property
+    def size(self) -> str:
         """`+3.2 points [1.1, 5.3]`, of a correlation `+0.032 [0.011, 0.053]`."""
         value, low, high = self.difference.value, self.difference.low, self.difference.high
         if self.metric == "mcc":

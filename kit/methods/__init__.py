@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kit.methods.base import Fitted, Job, Method
+from kit.methods.distill import Distill, Student
 from kit.methods.finetune import Finetune
 from kit.methods.lora import Lora
 from kit.methods.probe import Probe
@@ -14,6 +15,8 @@ METHODS: dict[str, Method] = {
     "lora": Lora(),
     "probe": Probe(),
     "tfidf": Tfidf(),
+    "distill": Distill(),
+    "student": Student(),
 }
 
 __all__ = ["METHODS", "Fitted", "Job", "Method"]

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from kit.data import Prepared
+from kit.data.transfer import TransferSet
 from kit.models.checkpoint import Checkpoint
 from kit.models.predictor import Predictor
+from kit.models.teacher import Teacher
 from kit.recipe import Recipe
 from kit.tasks import Task
 from kit.training.fitting import Training
@@ -24,8 +26,8 @@ class Job:
     """Everything a method needs.
 
     recipe: resolved.
-    checkpoint: None for methods that start from none. workdir: for checkpoints, kept if the run is killed.
-    logs: for trackers' files; they become part of the Record.
+    checkpoint: what weights start from; None for methods that start from none. workdir: for checkpoints, kept if the
+    run is killed. logs: for trackers' files; they become part of the Record. teachers, transfer: for distillation.
     """
 
     recipe: Recipe
@@ -36,6 +38,16 @@ class Job:
     workdir: Path
     logs: Path
     progress: Progress
+    teachers: tuple[Teacher, ...] = ()
+    transfer: TransferSet | None = None
+
+    @property
+    def weights_key(self) -> str:
+        """Identifies the weights that training starts from."""
+        assert self.checkpoint is not None
+        if self.recipe.method not in ("distill", "student"):
+            return self.checkpoint.sha256
+        return f"{self.checkpoint.sha256} {self.recipe.distill.student.model_dump_json()}"
 
 
 @dataclass(frozen=True)

@@ -94,8 +94,7 @@ def fit_probe(job: Job, model: PreTrainedModel, budget: EncodedBudget) -> Linear
 
 
 def _vectors(job: Job, model: PreTrainedModel, budget: EncodedBudget, split: Split) -> tuple[np.ndarray, np.ndarray]:
-    assert job.checkpoint is not None
-    return text_vectors(model, split.encoded, budget.tokenizer, job.checkpoint.sha256), split.targets
+    return text_vectors(model, split.encoded, budget.tokenizer, job.weights_key), split.targets
 
 
 def set_head(model: PreTrainedModel, head: Linear) -> None:

@@ -19,6 +19,7 @@ from kit.methods.base import Fitted, Job
 from kit.methods.encoder import EncodedBudget, encode_budget, new_predictor, set_head, start_head
 from kit.models.load import Head, Init, build_classifier, freeze_embeddings, require_positions, resolve_pooling
 from kit.training.fitting import Fitting, Training
+from kit.training.objective import LabelObjective
 from kit.training.plan import make_plan
 from kit.training.trainer import train_classifier
 
@@ -37,7 +38,7 @@ class Finetune:
 
     def fit(self, job: Job) -> Fitted:
         """Train on the budget's training examples."""
-        done = train_on_budget(job, self.init, lambda model: model)
+        done = train_on_budget(job, lambda: pretrained_classifier(job, self.init), lambda model: model)
         predictor = new_predictor(job, done.model, done.budget.tokenizer)
         return Fitted(predictor, done.training, done.settings, done.budget.truncation)
 
@@ -52,19 +53,29 @@ class Trained:
     settings: dict[str, Any]
 
 
-def train_on_budget(job: Job, init: Init, adapt: Callable[[PreTrainedModel], PreTrainedModel]) -> Trained:
+def pretrained_classifier(job: Job, init: Init = "pretrained") -> PreTrainedModel:
+    """The recipe's checkpoint with a head for the task's labels."""
+    assert job.checkpoint is not None
+    head = Head(job.task.labels, job.task.multi_label)
+    return build_classifier(job.checkpoint, head, init, job.recipe.model.pooling, job.recipe.train.dropout)
+
+
+def train_on_budget(
+    job: Job, build: Callable[[], PreTrainedModel], adapt: Callable[[PreTrainedModel], PreTrainedModel]
+) -> Trained:
     """Train on the training examples, and on a small budget then once more on all of its examples.
 
+    build: makes the classifier that training starts from. adapt: wraps it once its head is in place.
     The first training is measured on the validation examples. With few labels they are too good to be left out of the
     final model, and the measured one has shown what the same steps do.
     """
     budget = encode_budget(job)
-    trained = _train(job, init, adapt, budget)
+    trained = _train(job, build, adapt, budget)
     if not job.recipe.train.refit:
         return trained
     job.progress.say("training again on the whole budget, its validation examples included")
     whole = replace(job, workdir=job.workdir / "refit", logs=job.logs / "refit")
-    final = _train(whole, init, adapt, budget.whole())
+    final = _train(whole, build, adapt, budget.whole())
     notes = [*trained.training.notes, *final.training.notes]
     training = replace(
         trained.training,
@@ -75,13 +86,16 @@ def train_on_budget(job: Job, init: Init, adapt: Callable[[PreTrainedModel], Pre
     return Trained(final.model, budget, training, final.settings | {"refit_steps": final.training.plan.steps})
 
 
-def _train(job: Job, init: Init, adapt: Callable[[PreTrainedModel], PreTrainedModel], budget: EncodedBudget) -> Trained:
+def _train(
+    job: Job,
+    build: Callable[[], PreTrainedModel],
+    adapt: Callable[[PreTrainedModel], PreTrainedModel],
+    budget: EncodedBudget,
+) -> Trained:
     """Build the classifier, start its head, let `adapt` wrap it, and train it."""
     recipe = job.recipe
-    assert job.checkpoint is not None
     torch.manual_seed(recipe.train.seed)
-    head = Head(job.task.labels, job.task.multi_label)
-    model = build_classifier(job.checkpoint, head, init, recipe.model.pooling, recipe.train.dropout)
+    model = build()
     model.to(PartialState().device)
     require_positions(model, recipe.data.max_length)
     train = budget.train
@@ -95,14 +109,17 @@ def _train(job: Job, init: Init, adapt: Callable[[PreTrainedModel], PreTrainedMo
         freeze_embeddings(model)
     adapted = adapt(model)
     settings["trained_parameters"] = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
+    plan = make_plan(recipe.train, len(train.targets), PartialState().num_processes)
     fitting = Fitting(
         model=adapted,
         tokenizer=budget.tokenizer,
         task=job.task,
+        objective=LabelObjective(job.task, plan.contrastive),
+        lessons=train,
         train=train,
         validation=budget.validation,
         section=recipe.train,
-        plan=make_plan(recipe.train, len(train.targets), PartialState().num_processes),
+        plan=plan,
         hardware=job.hardware,
         workdir=job.workdir,
         logs=job.logs,

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from kit.errors import ModelError, VerificationError
 from kit.methods.base import Fitted, Job
 from kit.methods.encoder import new_predictor
-from kit.methods.finetune import train_on_budget
+from kit.methods.finetune import pretrained_classifier, train_on_budget
 from kit.models.inference import predict_logits
 from kit.models.load import quiet, resolve_pooling
 from kit.models.predictor import TransformerPredictor
@@ -37,7 +37,9 @@ class Lora:
 
     def fit(self, job: Job) -> Fitted:
         """Train adapters and head, merge them, and prove that merging changed no answer."""
-        done = train_on_budget(job, "pretrained", lambda model: add_adapters(model, job.recipe.lora))
+        done = train_on_budget(
+            job, lambda: pretrained_classifier(job), lambda model: add_adapters(model, job.recipe.lora)
+        )
         wrapped, budget, settings = done.model, done.budget, done.settings
         sample = budget.train.encoded.take(np.arange(min(64, len(budget.train.targets))))
         before = predict_logits(wrapped, sample, budget.tokenizer)

@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerBase
 from kit.data.batching import EncodedDataset, sorted_batches
 from kit.data.encode import Encoded
 
-_BATCH_TOKENS = {"cpu": 1_024, "mps": 16_384, "cuda": 65_536}
+BATCH_TOKENS = {"cpu": 1_024, "mps": 16_384, "cuda": 65_536}
 
 Batch = dict[str, torch.Tensor]
 
@@ -37,7 +37,7 @@ def run_batches(
     state = PartialState()
     device = next(model.parameters()).device
     dataset = EncodedDataset(encoded, None, tokenizer.pad_token_id or 0, tokenizer.padding_side == "left")
-    batches = sorted_batches(encoded.lengths, _BATCH_TOKENS[device.type])
+    batches = sorted_batches(encoded.lengths, BATCH_TOKENS[device.type])
     mine = batches[state.process_index :: state.num_processes]
     was_training = model.training
     model.eval()

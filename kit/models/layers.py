@@ -38,9 +38,15 @@ class Layers:
         return len(self.blocks)
 
 
+def encoder_of(model: PreTrainedModel) -> PreTrainedModel:
+    """The encoder inside a classifier, or the model itself where nothing is around it."""
+    encoder: PreTrainedModel = model.base_model  # type: ignore[assignment]
+    return encoder
+
+
 def find_layers(model: PreTrainedModel) -> Layers:
     """The blocks of a classifier's encoder. Raises ModelError for an architecture in which they cannot be told."""
-    encoder = model.base_model
+    encoder = encoder_of(model)
     count = getattr(encoder.config, "num_hidden_layers", None)
     prefix = next((f"{name}." for name, module in model.named_modules() if module is encoder and name), "")
     embeddings = getattr(encoder, "embeddings", None)

@@ -16,8 +16,8 @@ import numpy as np
 
 from kit.errors import ModelError
 from kit.models.checkpoint import Checkpoint, resolve_checkpoint
-from kit.record import MODEL_FOLDER, RECORD_FILE, Record
 from kit.recipe import ModelSection
+from kit.record import MODEL_FOLDER, RECORD_FILE, Record
 
 _SHOWN = 8
 
@@ -45,10 +45,9 @@ class Teacher:
         return np.asarray([self.labels.index(label) for label in labels])
 
 
-def resolve_teacher(name: str, model: ModelSection) -> Teacher:
+def resolve_teacher(name: str) -> Teacher:
     """Find the teacher that a recipe names and check that it is whole.
 
-    model: the recipe's model section, whose `allow_pickle` holds for a teacher too.
     Raises RecordError for a damaged Record, ModelError for a checkpoint that cannot be used or has no head.
     """
     folder = Path(name).expanduser()
@@ -57,9 +56,10 @@ def resolve_teacher(name: str, model: ModelSection) -> Teacher:
     if folder.name == MODEL_FOLDER and (folder.parent / RECORD_FILE).is_file():
         return _from_record(name, Record.load(folder.parent))
     try:
-        checkpoint = resolve_checkpoint(ModelSection(checkpoint=name, allow_pickle=model.allow_pickle))
+        checkpoint = resolve_checkpoint(ModelSection(checkpoint=name))
     except ModelError as error:
         error.message = error.message.replace("model.checkpoint", "distill.teacher", 1)
+        error.hint = error.hint.partition(", or trust the file")[0]  # a teacher's weights are never unpickled
         raise
     config = json.loads((checkpoint.folder / "config.json").read_text("utf-8"))
     kinds = [str(kind) for kind in config.get("architectures") or []]
@@ -76,7 +76,7 @@ def resolve_teacher(name: str, model: ModelSection) -> Teacher:
 
 
 def require_same_labels(teacher: Teacher, labels: tuple[str, ...], multi_label: bool) -> None:
-    """Raise ModelError unless the teacher decides between exactly these labels, in whatever order, and as many at once."""
+    """Raise ModelError unless the teacher decides between exactly these labels, in any order, and as many at once."""
     if set(teacher.labels) != set(labels):
         alone, missing = sorted(set(teacher.labels) - set(labels)), sorted(set(labels) - set(teacher.labels))
         raise ModelError(
@@ -99,16 +99,15 @@ def _from_record(name: str, record: Record) -> Teacher:
     content = record.content
     if not record.model_folder.is_dir():
         raise ModelError(
-            f"distill.teacher: {name} kept no model", "run it again with --force, or with `keep_models: true` in a study"
+            f"distill.teacher: {name} kept no model",
+            "run it again with --force, or with `keep_models: true` in a study",
         )
     files = {file: sha for file, sha in content["files"].items() if file.startswith(f"{MODEL_FOLDER}/")}
     sha256 = _digest(json.dumps(sorted(files.items())))
     checkpoint = None
     if content["checkpoint"] is not None:
         whole = resolve_checkpoint(ModelSection(checkpoint=str(record.model_folder)))
-        checkpoint = Checkpoint(
-            content["checkpoint"]["name"], whole.folder, None, whole.sha256, whole.tokenizer_sha256
-        )
+        checkpoint = Checkpoint(content["checkpoint"]["name"], whole.folder, None, whole.sha256, whole.tokenizer_sha256)
     recipe = record.recipe
     return Teacher(
         name,

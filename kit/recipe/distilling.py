@@ -119,7 +119,7 @@ class LossesSection(Section):
 
 
 class AugmentSection(Section):
-    """More texts to distil on: copies in which some words are masked (Tang et al. 2019, arXiv:1903.12136, section 3.2)."""
+    """More texts to distil on: copies in which some words are masked (Tang et al. 2019, arXiv:1903.12136)."""
 
     copies: Annotated[int, Field(ge=0, le=100)] = 0
     """Changed copies of every text."""
@@ -160,7 +160,9 @@ class DistillSection(Section):
         several = isinstance(self.teacher, list) and len(self.teacher) > 1
         taught = (self.losses.logits, self.losses.mse, *(getattr(self.losses, name) for name in token_losses))
         contradictions = {
-            "distill.losses: the student must match something of the teacher's; give a weight to logits": not any(taught),
+            "distill.losses: the student must match something of the teacher's; give a weight to logits": not any(
+                taught
+            ),
             f"distill.losses.{first}: a {self.student.architecture} has no layers like the teacher's; use logits": (
                 bool(token_losses) and self.student.architecture != "transformer"
             ),

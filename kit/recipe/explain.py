@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from kit.recipe.schema import Recipe, Section
+from kit.recipe.schema import Recipe
+from kit.recipe.section import Section
 
 KeyPath = tuple[str, ...]
 

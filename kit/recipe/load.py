@@ -162,6 +162,17 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError(_report(str(path), explain(error), places)) from None
 
 
+def override_recipe(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
+    """A recipe that comes from no file, with `key=value` overrides applied. Raises RecipeError like `load_recipe`."""
+    content, places = recipe.model_dump(mode="json"), _Places()
+    for number, override in enumerate(overrides):
+        _apply(override, content, places, number)
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        raise RecipeError(_report("the recipe", explain(error), places)) from None
+
+
 def locate(path: str | Path, overrides: Sequence[str], key: str) -> str:
     """Where a dotted key of a recipe that was loaded stands: `my.yaml:7`, the override, or the file alone."""
     return _place(split_key(key), _read_all(Path(path), overrides)[1], str(path))[1]

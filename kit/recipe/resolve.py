@@ -13,16 +13,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from kit.errors import RecipeError
+from kit.recipe.distilling import DistillSection
 from kit.recipe.schema import VALIDATION_MOST, VALIDATION_SHARE, Recipe, StudySection
 
 # Learning rates differ by an order of magnitude between methods, so each has its own default. So has the
 # weight of the contrastive loss, which needs vectors that already mean something.
-LEARNING_RATE = {"finetune": 1.0e-4, "lora": 1.0e-3, "scratch": 5.0e-4}
-CONTRASTIVE = {"finetune": 0.5, "lora": 0.5, "scratch": 0.0}
+LEARNING_RATE = {"finetune": 1.0e-4, "lora": 1.0e-3, "scratch": 5.0e-4, "distill": 2.0e-4, "student": 1.0e-4}
+CONTRASTIVE = {"finetune": 0.5, "lora": 0.5, "scratch": 0.0, "distill": 0.0, "student": 0.5}
 # A small budget needs many passes to move the weights at all, a large one needs few: unless `epochs` is
 # given, the epochs follow from a number of steps, within these bounds.
-STEPS = {"finetune": 200, "lora": 200, "scratch": 600}
-EPOCHS = {"finetune": (3, 8), "lora": (3, 6), "scratch": (6, 8)}
+# A student's control takes as many steps as the student.
+STEPS = {"finetune": 200, "lora": 200, "scratch": 600, "distill": 1000, "student": 1000}
+EPOCHS = {"finetune": (3, 8), "lora": (3, 6), "scratch": (6, 8), "distill": (4, 12)}
 # Keys of `train` that mean something else, or are well chosen otherwise, for another method.
 METHOD_KEYS = ("epochs", "learning_rate", "contrastive", "dropout", "head", "freeze_embeddings")
 # On a large budget with many classes, each class is to be seen about this often.
@@ -49,7 +51,8 @@ class Facts:
     """What defaults depend on, beside the recipe.
 
     text, label: columns. labels: names in logit order. train, validation: examples of each; together they are the
-    budget. pooling: the kind that text vectors are pooled by, None for a native head or no checkpoint at all.
+    budget. pooling: the kind that text vectors are pooled by, None for a native head or no checkpoint at all. distill:
+    the section with the student's shape, and transfer: texts to distil on; for distill and student.
     """
 
     text: tuple[str, ...]
@@ -58,6 +61,8 @@ class Facts:
     train: int
     validation: int
     pooling: str | None
+    distill: DistillSection | None = None
+    transfer: int = 0
 
     @property
     def budget(self) -> int:
@@ -85,6 +90,8 @@ def resolve(recipe: Recipe, facts: Facts) -> Recipe:
     }
     if recipe.method != "tfidf":
         filled["model"] = recipe.model.model_copy(update={"pooling": facts.pooling or "native"})
+    if facts.distill is not None:
+        filled["distill"] = facts.distill
     if recipe.method in STEPS:
         filled["train"] = recipe.train.model_copy(update=_training(recipe, facts))
     return recipe.model_copy(update=filled)
@@ -92,30 +99,53 @@ def resolve(recipe: Recipe, facts: Facts) -> Recipe:
 
 def _training(recipe: Recipe, facts: Facts) -> dict[str, Any]:
     train, method, small = recipe.train, recipe.method, facts.budget <= SMALL_BUDGET
-    pretrained, pooled = method != "scratch", facts.pooling is not None
+    pretrained, pooled = method != "scratch" and _from_weights(facts.distill), facts.pooling is not None
     compared = pooled and not recipe.data.multi_label
+    if method in ("distill", "student"):
+        small, dropout = facts.transfer <= SMALL_BUDGET, 0.0 if method == "distill" else None
+        train = train.model_copy(update={"refit": bool(train.refit)})
+    else:
+        dropout = None if small or not pretrained else 0.0
     batch_size = train.batch_size or (16 if small else 32)
     head = ("probe" if pretrained and pooled else "random") if train.head == "auto" else train.head
+    if method == "distill" and facts.distill is not None and facts.distill.student.checkpoint is None:
+        head = "random" if train.head == "auto" else train.head  # the teacher's own, where the student is made of it
     return {
         "batch_size": batch_size,
         "learning_rate": train.learning_rate or LEARNING_RATE[method],
         "epochs": train.epochs or _epochs(method, facts, batch_size),
         "contrastive": _or(train.contrastive, CONTRASTIVE[method] if compared else 0.0),
-        "dropout": _or(train.dropout, None if small or not pretrained else 0.0),
+        "dropout": _or(train.dropout, dropout),
         "head": head,
         "label_names": train.label_names and head == "probe",
         "freeze_embeddings": _or(train.freeze_embeddings, pretrained),
-        "refit": bool(facts.validation) and _or(train.refit, small and train.select == "last"),
+        # Of method distill, the key is for the teacher; a control trains as often as its student, which is once.
+        "refit": bool(facts.validation) and method != "distill" and _or(train.refit, small and train.select == "last"),
     }
+
+
+def _from_weights(distill: DistillSection | None) -> bool:
+    """Whether a student's encoder starts from pretrained weights as they are; true where there is no student."""
+    student = None if distill is None else distill.student
+    return student is None or (student.architecture == "transformer" and student.init != "random")
 
 
 def _epochs(method: str, facts: Facts, batch_size: int) -> float:
     """Enough passes for the method's usual steps, and on large budgets for many visits of every class."""
+    if method == "student":
+        steps = math.ceil(facts.transfer / batch_size) * _epochs("distill", facts, batch_size)
+        return epochs_of(round(steps), facts.train, batch_size)
     low, high = EPOCHS[method]
-    wanted = round(STEPS[method] / math.ceil(facts.train / batch_size))
-    if facts.budget > SMALL_BUDGET:
+    examples = facts.transfer if method == "distill" else facts.train
+    wanted = round(STEPS[method] / math.ceil(examples / batch_size))
+    if facts.budget > SMALL_BUDGET and method != "distill":
         wanted = max(wanted, round(VISITS * len(facts.labels) / facts.train))
     return float(min(high, max(low, wanted)))
+
+
+def epochs_of(steps: int, examples: int, batch_size: int) -> float:
+    """Epochs that come to just this many steps."""
+    return (steps - 0.5) / math.ceil(examples / min(batch_size, examples))
 
 
 def _refuse_idle_keys(recipe: Recipe, facts: Facts) -> None:
@@ -128,6 +158,8 @@ def _refuse_idle_keys(recipe: Recipe, facts: Facts) -> None:
             raise RecipeError(
                 f"train.contrastive: it {need}", "set model.pooling to mean or cls, or drop train.contrastive"
             )
+    if train.contrastive and recipe.method == "distill":
+        raise RecipeError("train.contrastive: a student learns from its teacher, not from labels", "drop it")
     if train.contrastive and recipe.data.multi_label and recipe.method in STEPS:
         raise RecipeError("train.contrastive: it needs one label an example", "drop train.contrastive")
     if recipe.method == "lora" and train.freeze_embeddings is False:

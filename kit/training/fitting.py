@@ -16,13 +16,14 @@ from kit.recipe import TrainSection
 from kit.tasks.base import Task
 from kit.training.diagnosis import Diagnosis, Evaluation
 from kit.training.hardware import Hardware
+from kit.training.objective import Objective
 from kit.training.plan import Plan
 from kit.training.progress import Progress
 
 
 @dataclass(frozen=True)
 class Split:
-    """Encoded texts with their targets: (n,) class indices or (n, labels) zeros and ones."""
+    """Encoded texts with their targets: (n,) class indices or (n, labels) zeros and ones; see `Fitting.lessons`."""
 
     encoded: Encoded
     targets: np.ndarray
@@ -56,6 +57,8 @@ class Training:
 class Fitting:
     """Everything a training run is made from.
 
+    lessons: the texts that training goes through, with what the objective gets of each. train: labelled training
+    examples that it is measured on meanwhile, beside validation; the same for methods that learn from labels.
     workdir: holds checkpoints; a run that was killed is continued from the last whole one found there.
     logs: for the trackers' files.
     """
@@ -63,6 +66,8 @@ class Fitting:
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     task: Task
+    objective: Objective
+    lessons: Split
     train: Split
     validation: Split
     section: TrainSection

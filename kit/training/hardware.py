@@ -33,6 +33,11 @@ class Hardware:
         """`bf16` or `fp32`, for people."""
         return "bf16" if self.bf16 else "fp32"
 
+    @property
+    def words(self) -> str:
+        """What it is, for people."""
+        return f"{self.device}, {self.threads} threads" if self.device == "cpu" else self.device
+
 
 def set_up_hardware(precision: Precision) -> Hardware:
     """Choose device and number format, and set the number of threads.

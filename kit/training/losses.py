@@ -39,7 +39,9 @@ def softened_divergence(
     ours, theirs = student.float() / temperature, teacher.float() / temperature
     if multi_label:
         sure, unsure = functional.logsigmoid(theirs), functional.logsigmoid(-theirs)
-        each = sure.exp() * (sure - functional.logsigmoid(ours)) + unsure.exp() * (unsure - functional.logsigmoid(-ours))
+        each = sure.exp() * (sure - functional.logsigmoid(ours)) + unsure.exp() * (
+            unsure - functional.logsigmoid(-ours)
+        )
         return each.mean(dim=-1).sum() * temperature**2
     target = torch.log_softmax(theirs, dim=-1)
     divergence = functional.kl_div(torch.log_softmax(ours, dim=-1), target, reduction="sum", log_target=True)
@@ -55,9 +57,9 @@ def logit_error(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
 
 
 def token_error(student: torch.Tensor, teacher: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Squared error of token vectors: the hidden-state and embedding losses of TinyBERT (Jiao et al. 2020,
-    arXiv:1909.10351, eq. 8 and 9), whose learned projection the student's vectors have passed already.
+    """Squared error of token vectors: the hidden-state and embedding losses of TinyBERT.
 
+    Jiao et al. 2020, arXiv:1909.10351, eq. 8 and 9; the student's vectors have passed their learned projection already.
     student, teacher: (n, length, width). mask: (n, length), 1 for tokens, 0 for padding.
     Returns the mean over a text's tokens and the width, summed over examples.
     """
@@ -68,15 +70,13 @@ def token_error(student: torch.Tensor, teacher: torch.Tensor, mask: torch.Tensor
 def token_cosine(student: torch.Tensor, teacher: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """One minus the cosine of token vectors (DistilBERT, Sanh et al. 2019, arXiv:1910.01108, section 3).
 
-    student, teacher: (n, length, width). mask: (n, length). Returns the mean over a text's tokens, summed over examples.
+    student, teacher: (n, length, width). mask: (n, length). Returns means over a text's tokens, summed over examples.
     """
     each = 1 - functional.cosine_similarity(student.float(), teacher.float(), dim=-1)
     return _token_mean(each, mask).sum()
 
 
-def attention_relations(
-    student: torch.Tensor, teacher: torch.Tensor, mask: torch.Tensor, heads: int
-) -> torch.Tensor:
+def attention_relations(student: torch.Tensor, teacher: torch.Tensor, mask: torch.Tensor, heads: int) -> torch.Tensor:
     """Divergence of self-attention relations (MiniLM v2, Wang et al. 2021, arXiv:2012.15828, eq. 4 to 6).
 
     A relation is the softmax of the scaled products of a text's query vectors with each other, or its keys, or values,
@@ -93,7 +93,7 @@ def attention_relations(
 
 def _relations(vectors: torch.Tensor, absent: torch.Tensor, heads: int) -> torch.Tensor:
     """(n, heads, length, length) logarithms of relations."""
-    parts = vectors.unflatten(-1, (heads, -1)).transpose(1, 2)
+    parts = vectors.view(*vectors.shape[:-1], heads, -1).transpose(1, 2)
     products = parts @ parts.transpose(-1, -2) / parts.shape[-1] ** 0.5
     return torch.log_softmax(products.masked_fill(absent, -1e9), dim=-1)
 

@@ -10,7 +10,6 @@ import gc
 import math
 import shutil
 import time
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -31,10 +30,8 @@ from kit.data.batching import EncodedDataset, LengthSampler, split_batch
 from kit.errors import TrainingError
 from kit.models.inference import predict_logits
 from kit.models.load import quiet
-from kit.tasks.base import Task
 from kit.training.diagnosis import Evaluation, diagnose
 from kit.training.fitting import Fitting, Split, Training
-from kit.training.losses import supervised_contrastive
 from kit.training.plan import TRAIN_SAMPLE
 from kit.training.recovery import last_whole_checkpoint, out_of_memory
 
@@ -205,7 +202,7 @@ class KitTrainer(Trainer):
             precision=self.fitting.hardware.precision,
             seconds=seconds,
             earlier_seconds=self.earlier,
-            samples_per_second=plan.epochs * len(self.fitting.train.targets) / seconds,
+            samples_per_second=plan.epochs * len(self.fitting.lessons.targets) / seconds,
             history=self._history(),
             evaluations=evaluations,
             diagnosis=diagnose(evaluations),
@@ -241,9 +238,9 @@ class _Clock(TrainerCallback):
 
 
 def _build(fitting: Fitting) -> KitTrainer:
-    tokenizer, train = fitting.tokenizer, fitting.train
+    tokenizer, lessons = fitting.tokenizer, fitting.lessons
     dataset = EncodedDataset(
-        train.encoded, train.targets, tokenizer.pad_token_id or 0, left=tokenizer.padding_side == "left"
+        lessons.encoded, lessons.targets, tokenizer.pad_token_id or 0, left=tokenizer.padding_side == "left"
     )
     # compute_loss_func divides by the number of items; these models would be believed to do it themselves.
     fitting.model.accepts_loss_kwargs = False  # type: ignore[assignment]
@@ -252,7 +249,7 @@ def _build(fitting: Fitting) -> KitTrainer:
         dataset,
         args=_arguments(fitting),
         eval_dataset=dataset if len(fitting.validation.targets) else None,
-        compute_loss_func=_loss_function(fitting.task, fitting.plan.contrastive),
+        compute_loss_func=fitting.objective,
         callbacks=fitting.progress.callbacks(fitting.section, fitting.logs, fitting.task.main_metric),
     )
     trainer.add_callback(_Clock(trainer))
@@ -296,16 +293,3 @@ def _arguments(fitting: Fitting) -> TrainingArguments:
         ddp_find_unused_parameters=False,
         disable_tqdm=True,
     )
-
-
-def _loss_function(task: Task, contrastive: float) -> Callable[..., torch.Tensor]:
-    def loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
-        items = labels.numel() if num_items_in_batch is None else num_items_in_batch
-        with torch.autocast(labels.device.type, enabled=False):
-            total = task.loss(outputs["logits"], labels) / items
-            if contrastive and "vectors" in outputs:
-                # Weighted by the share of the step's examples in this pass, like the task's loss.
-                total = total + contrastive * supervised_contrastive(outputs["vectors"], labels) * len(labels) / items
-        return total
-
-    return loss

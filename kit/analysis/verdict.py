@@ -1,0 +1,187 @@
+"""The verdict on a distillation: what the student keeps of its teacher, and what the teacher was good for.
+
+The student, its teacher and its control are compared on the same test examples and the same seeds, see `points`.
+
+Knows answers and points. Knows nothing of models, files or how anything was trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kit.analysis.comparison import Comparison, compare
+from kit.analysis.points import Point, Run, metric_samples, point, right_answers
+from kit.measurement.intervals import Estimate, percentile_interval, shown
+from kit.measurement.metrics import multi_label_predictions
+from kit.measurement.units import megabytes
+
+_LEAST = 1e-9  # of a teacher's metric: below, nothing can be a share of it
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Bytes of what was saved, parameters, and milliseconds for one text (median); None where not measured."""
+
+    size_bytes: int
+    parameters: int
+    p50_ms: float | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a distillation came to.
+
+    teacher, student, control: main metric on the test examples, mean over seeds; control is None if none was made.
+    retained: student / teacher; None where the teacher's metric is 0 or less. agreement: share of test examples that
+    student and teacher answer alike. gain: student against control, None without one. seeds: how many.
+    """
+
+    metric: str
+    teacher: Estimate
+    student: Estimate
+    control: Estimate | None
+    retained: Estimate | None
+    agreement: Estimate
+    gain: Comparison | None
+    seeds: int
+    teacher_cost: Cost
+    student_cost: Cost
+    notes: tuple[str, ...] = ()
+
+    @property
+    def lines(self) -> list[str]:
+        """For people, the result first."""
+        found = [
+            f"student {shown(self.metric, self.student)}, teacher {shown(self.metric, self.teacher)}"
+            + (f", the student without its teacher {shown(self.metric, self.control)}" if self.control else "")
+        ]
+        if self.retained is not None:
+            found.append(f"retained {self.retained.format(percent=True)} of the teacher's {self.metric}; ")
+        else:
+            found.append(f"the teacher's {self.metric} is no more than 0, so none of it can be retained; ")
+        found[-1] += f"the same answer as the teacher on {self.agreement.format(percent=True)} of the test examples"
+        found.append(self._cost())
+        if self.gain is not None:
+            found.append(self._gain())
+        return found + list(self.notes)
+
+    def _cost(self) -> str:
+        ours, theirs = self.student_cost, self.teacher_cost
+        line = (
+            f"size {megabytes(ours.size_bytes)} against {megabytes(theirs.size_bytes)} "
+            f"({1 - ours.size_bytes / theirs.size_bytes:.0%} smaller)"
+        )
+        if ours.p50_ms and theirs.p50_ms:
+            times = f"{ours.p50_ms:.1f} ms a text against {theirs.p50_ms:.1f} ms"
+            line += f"; {times} ({theirs.p50_ms / ours.p50_ms:.1f}x as fast)"
+        return line
+
+    def _gain(self) -> str:
+        assert self.gain is not None
+        points = f"{self.gain.size} over the same student without it"
+        if self.gain.significant and self.gain.difference.value > 0:
+            return f"distillation helped: {points}"
+        if self.gain.difference.low > 0:
+            return f"distillation gained {points}; {self._caution()}"
+        if self.gain.difference.value <= 0:
+            return f"distillation did not help: {points}; the control is as good"
+        return f"distillation did not help beyond chance: {points}" + (f"; {self._caution()}" if self.seeds < 3 else "")
+
+    def _caution(self) -> str:
+        if self.seeds == 1:
+            return "with one seed, its luck is not in the interval (--seeds 3 or more)"
+        return f"{self.seeds} seeds are too few to be sure (--seeds 3 or more)"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Logits (n, labels) on the same test examples, of one seed; control is None if none was made."""
+
+    seed: int
+    student: np.ndarray
+    teacher: np.ndarray
+    control: np.ndarray | None
+
+
+def judge(
+    answers: Sequence[Answers],
+    targets: np.ndarray,
+    metric: str,
+    *,
+    ordered: bool,
+    multi_label: bool,
+    budget: int,
+    costs: tuple[Cost, Cost],
+    notes: Sequence[str] = (),
+) -> Verdict:
+    """The verdict over all seeds.
+
+    targets: of the test examples, as `metric_samples` takes them. costs: of the student and of the teacher.
+    The interval of what is retained is that of a ratio of means: of the replicates of both on the same resamples.
+    """
+    kinds = {"student": [each.student for each in answers], "teacher": [each.teacher for each in answers]}
+    controls = [each.control for each in answers if each.control is not None]
+    if len(controls) == len(answers):
+        kinds["control"] = controls
+    seeds = [each.seed for each in answers]
+    points = {
+        kind: _point(kind, logits, seeds, targets, metric, ordered, multi_label, budget)
+        for kind, logits in kinds.items()
+    }
+    student, teacher = points["student"], points["teacher"]
+    retained = None
+    if teacher.estimate.value > _LEAST:
+        ratios = student.replicates / np.maximum(teacher.replicates, _LEAST)
+        low, high = percentile_interval(ratios)
+        value = student.estimate.value / teacher.estimate.value
+        retained = Estimate(value, min(low, value), max(high, value))
+    control = points.get("control")
+    gain = compare([("the student", student, "its control", control)])[0] if control else None
+    return Verdict(
+        metric=metric,
+        teacher=teacher.estimate,
+        student=student.estimate,
+        control=control.estimate if control else None,
+        retained=retained,
+        agreement=_agreement(answers, seeds, multi_label),
+        gain=gain,
+        seeds=len(answers),
+        student_cost=costs[0],
+        teacher_cost=costs[1],
+        notes=tuple(notes),
+    )
+
+
+def _point(
+    kind: str,
+    logits: list[np.ndarray],
+    seeds: list[int],
+    targets: np.ndarray,
+    metric: str,
+    ordered: bool,
+    multi_label: bool,
+    budget: int,
+) -> Point:
+    values, samples = metric_samples(logits, targets, metric, ordered=ordered, multi_label=multi_label)
+    runs = [
+        Run(f"{kind} {seed}", seed, float(value), right_answers(each, targets, multi_label=multi_label), sample)
+        for seed, each, value, sample in zip(seeds, logits, values, samples, strict=True)
+    ]
+    return point(budget, runs, metric)
+
+
+def _agreement(answers: Sequence[Answers], seeds: list[int], multi_label: bool) -> Estimate:
+    """As a point whose right answers are those of the teacher."""
+    same = [
+        (multi_label_predictions(each.student) == multi_label_predictions(each.teacher)).all(axis=1)
+        if multi_label
+        else each.student.argmax(axis=1) == each.teacher.argmax(axis=1)
+        for each in answers
+    ]
+    # Scored like answers to a question with two labels, the right one being "as the teacher says".
+    logits = [np.stack([~agrees, agrees], axis=1).astype(np.float64) for agrees in same]
+    truth = np.ones(len(same[0]), np.int64)
+    return _point("agreement", logits, seeds, truth, "accuracy", False, False, 0).estimate

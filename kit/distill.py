@@ -1,0 +1,257 @@
+"""Distillation: a teacher's Record, a student's beside it, its control, and the verdict.
+
+Each of the three is a run like any other, found again if it has finished. Every seed has its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kit.errors import RecipeError, RecordError
+from kit.files import write_atomically
+from kit.recipe import Recipe
+from kit.recipe.distilling import DistillSection
+from kit.recipe.resolve import METHOD_KEYS, epochs_of
+from kit.recipe.schema import StudySection, TrainSection
+from kit.record import Record
+from kit.request import Shared
+from kit.run import run
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from kit.analysis.verdict import Cost, Verdict
+    from kit.models.teacher import Teacher
+
+VERDICT_FILE = "verdict.json"  # beside the Record of the first seed's student
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """Records by seed, and what they come to. controls: empty if none were wanted."""
+
+    students: tuple[Record, ...]
+    controls: tuple[Record, ...]
+    verdict: Verdict
+
+    @property
+    def record(self) -> Record:
+        """The student of the first seed."""
+        return self.students[0]
+
+
+def distill(
+    recipe: Recipe,
+    *,
+    seeds: int = 1,
+    controls: bool = True,
+    force: bool = False,
+    quiet: bool = False,
+    shared: Shared | None = None,
+) -> Distillation:
+    """Make the teacher if the recipe names none, then the student and its control, and compare them.
+
+    seeds: how many, from the recipe's own on. controls: False leaves out the student without a teacher.
+    Raises KitError for bad input, before anything is trained, and for failures while running.
+    """
+    if recipe.method != "distill":
+        recipe = recipe.model_copy(update={"method": "distill", "train": _own_keys(recipe, {})})
+    recipe = Recipe.model_validate(recipe.model_dump())
+    shared = shared or Shared()
+    _refuse_early(recipe, shared)
+    students, alone = [], []
+    for seed in range(recipe.train.seed, recipe.train.seed + seeds):
+        train = recipe.train.model_copy(update={"seed": seed})
+        taught = with_teacher(recipe.model_copy(update={"train": train}), quiet=quiet, shared=shared)
+        students.append(run(taught, force=force, quiet=quiet, shared=shared))
+        if controls:
+            alone.append(run(control_recipe(students[-1]), quiet=quiet, shared=shared))
+    verdict = _judge(students, alone, shared)
+    done = Distillation(tuple(students), tuple(alone), verdict)
+    _write(done)
+    return done
+
+
+def with_teacher(recipe: Recipe, *, quiet: bool = False, shared: Shared | None = None) -> Recipe:
+    """The recipe with a teacher: the one that it names, or else its checkpoint fine-tuned on the same budget."""
+    if recipe.distill.teacher is not None:
+        return recipe
+    return taught_by(recipe, run(teacher_recipe(recipe), quiet=quiet, shared=shared))
+
+
+def taught_by(recipe: Recipe, teacher: Record) -> Recipe:
+    """The recipe with this Record as the teacher."""
+    return recipe.model_copy(update={"distill": recipe.distill.model_copy(update={"teacher": str(teacher.folder)})})
+
+
+def teacher_recipe(recipe: Recipe) -> Recipe:
+    """What is fine-tuned where a recipe names no teacher. Keys that are for the student keep their defaults."""
+    update = {"method": "finetune", "distill": DistillSection(), "study": StudySection()}
+    return Recipe.model_validate(recipe.model_copy(update={**update, "train": _own_keys(recipe, {})}).model_dump())
+
+
+def control_recipe(student: Record) -> Recipe:
+    """The same student on the same budget and seed, for as many steps, without a teacher.
+
+    It starts from the layers that the teacher itself started from, where that is known, else from the teacher's.
+    """
+    recipe, training = student.recipe, student.content["training"]
+    sizes, plan = student.content["data"]["sizes"], training["plan"]
+    section: dict[str, Any] = {"student": recipe.distill.student}
+    train = {
+        "epochs": epochs_of(plan["steps"], sizes["train"], plan["batch_size"]),
+        "batch_size": plan["batch_size"],
+        "refit": False,
+    }
+    teacher = _names(recipe)[0]
+    model = recipe.model
+    made = _record_of(teacher)
+    if made is not None and made.recipe.model.checkpoint is not None:
+        model = made.recipe.model
+    elif made is None:
+        model = model.model_copy(update={"checkpoint": teacher, "revision": None, "pooling": "auto"})
+    update = {"method": "student", "distill": DistillSection(**section), "model": model}
+    return Recipe.model_validate(recipe.model_copy(update={**update, "train": _own_keys(recipe, train)}).model_dump())
+
+
+def recipe_of(teachers: Sequence[str]) -> Recipe:
+    """The recipe of a distillation that is asked for without one: the first teacher's own, on its data and budget.
+
+    Raises RecordError if that teacher is no Record.
+    """
+    record = _record_of(teachers[0])
+    if record is None:
+        raise RecordError(
+            f"{teachers[0]} is not a run, so it does not say on which data to distil",
+            "write a recipe with distill.teacher: kit distill RECIPE",
+        )
+    recipe = record.recipe
+    section = DistillSection(teacher=list(teachers))
+    update = {
+        "method": "distill",
+        "runs": str(record.folder.parent),
+        "distill": section,
+        "train": _own_keys(recipe, {"batch_size": None, "refit": None}),
+    }
+    return Recipe.model_validate(recipe.model_copy(update=update).model_dump())
+
+
+def _own_keys(recipe: Recipe, given: dict[str, Any]) -> TrainSection:
+    """The train section with the defaults of keys that mean something else for another method, but for those given."""
+    defaults = {key: TrainSection.model_fields[key].default for key in METHOD_KEYS}
+    return recipe.train.model_copy(update=defaults | given)
+
+
+def _names(recipe: Recipe) -> list[str]:
+    named = recipe.distill.teacher
+    return [named] if isinstance(named, str) else list(named or [])
+
+
+def _record_of(name: str) -> Record | None:
+    """The Record that a teacher's name stands for, None for a checkpoint."""
+    from kit.models.teacher import resolve_teacher
+
+    return resolve_teacher(name).record
+
+
+def _refuse_early(recipe: Recipe, shared: Shared) -> None:
+    """Raise for whatever would keep the student from starting, before hours go into its teacher."""
+    from kit.request import understand
+
+    request = understand(recipe, shared)
+    if recipe.distill.teacher is None and request.checkpoint is None:
+        raise RecipeError("distill.teacher: there is nothing to fine-tune a teacher from", "set model.checkpoint")
+
+
+def _judge(students: list[Record], controls: list[Record], shared: Shared) -> Verdict:
+    from kit.analysis.verdict import Answers, judge
+    from kit.data.labels import encode_labels
+    from kit.models.teacher import resolve_teacher
+
+    first = students[0]
+    recipe = first.recipe
+    answers, notes = [], []
+    teachers: list[Teacher] = []
+    for index, student in enumerate(students):
+        teachers = [resolve_teacher(name) for name in _names(student.recipe)]
+        answers.append(
+            Answers(
+                student.recipe.train.seed,
+                student.predictions().logits,
+                _teacher_answers(student, teachers, shared),
+                controls[index].predictions().logits if controls else None,
+            )
+        )
+    tests = {t.record.content["data"]["fingerprints"]["test"] for t in teachers if t.record is not None}
+    if tests - {first.content["data"]["fingerprints"]["test"]}:
+        notes.append(
+            "the teacher was tested on other examples, so it may have been trained on some of these: "
+            "then its metric and what is retained say too much"
+        )
+    labels, multi_label = first.labels, recipe.data.multi_label
+    return judge(
+        answers,
+        encode_labels(first.predictions().labels, labels, multi_label),
+        first.main_metric,
+        ordered=recipe.task == "sentiment",
+        multi_label=multi_label,
+        budget=first.content["data"]["sizes"]["budget"],
+        costs=_costs(first, teachers, shared),
+        notes=notes,
+    )
+
+
+def _teacher_answers(student: Record, teachers: list[Teacher], shared: Shared) -> np.ndarray:
+    """The teachers' logits on the student's test examples, together: those in their Records, or computed once."""
+    from kit.training.progress import Progress
+    from kit.training.teacher_outputs import averaged, teacher_logits
+
+    data = student.content["data"]["fingerprints"]
+    found = []
+    for teacher in teachers:
+        if teacher.record is not None and teacher.record.content["data"]["fingerprints"]["test"] == data["test"]:
+            logits = teacher.record.predictions().logits
+        else:
+            texts = shared.cleaned(student.recipe.data).splits.test.texts
+            longest = student.recipe.data.max_length
+            logits, _ = teacher_logits(teacher, texts, longest, Progress(quiet=True))
+        found.append(logits[:, teacher.order(student.labels)])
+    return averaged(found, student.recipe.data.multi_label)
+
+
+def _costs(student: Record, teachers: list[Teacher], shared: Shared) -> tuple[Cost, Cost]:
+    """Size and speed of the student, and of all its teachers together, timed in turns."""
+    from kit.analysis.verdict import Cost
+    from kit.measurement.speed import latencies
+    from kit.models.predictor import load_predictor
+
+    predictors = [load_predictor(folder) for folder in (student.model_folder, *(t.folder for t in teachers))]
+    texts = shared.cleaned(student.recipe.data).splits.test.texts
+    times = latencies([predictor.logits for predictor in predictors], texts)
+    sizes = [_bytes(folder) for folder in (student.model_folder, *(teacher.folder for teacher in teachers))]
+    return (
+        Cost(sizes[0], predictors[0].parameters, times[0].p50_ms),
+        Cost(sum(sizes[1:]), sum(p.parameters for p in predictors[1:]), sum(t.p50_ms for t in times[1:])),
+    )
+
+
+def _bytes(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.glob("*") if file.is_file())
+
+
+def _write(done: Distillation) -> None:
+    from accelerate import PartialState
+
+    content = {
+        "students": [record.id for record in done.students],
+        "controls": [record.id for record in done.controls],
+        "lines": done.verdict.lines,
+        **asdict(done.verdict),
+    }
+    if PartialState().is_main_process:
+        text = json.dumps(content, indent=1, ensure_ascii=False)
+        write_atomically(done.record.folder / VERDICT_FILE, text + "\n")

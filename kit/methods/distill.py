@@ -1,0 +1,283 @@
+"""Distillation: a student that learns a teacher's answers on budget and pool, and its control, which has no teacher.
+
+The student starts from the teacher's weights as far as its shape allows (Sanh et al. 2019, arXiv:1910.01108); the
+control from those that the teacher itself started from.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from kit.data.encode import encode
+from kit.data.transfer import MASK, TransferSet
+from kit.errors import ModelError, RecipeError
+from kit.methods.base import Fitted, Job
+from kit.methods.encoder import EncodedBudget, encode_budget, new_predictor, set_head, start_head
+from kit.methods.finetune import pretrained_classifier, train_on_budget
+from kit.models.checkpoint import Checkpoint
+from kit.models.layers import encoder_of
+from kit.models.load import (
+    DROPOUT_KEYS,
+    Head,
+    freeze_embeddings,
+    load_classifier,
+    load_tokenizer,
+    require_positions,
+    resolve_pooling,
+)
+from kit.models.masks import fill_masks
+from kit.models.pooled import PooledConfig
+from kit.models.predictor import Texts
+from kit.models.small import small_classifier
+from kit.models.student import encoder_config, last_to_last, reorder_labels, require_shape, shrink
+from kit.models.teacher import Teacher
+from kit.recipe.distilling import DistillSection
+from kit.training.fitting import Fitting, Split
+from kit.training.objective import TeacherObjective, places, projected
+from kit.training.plan import make_plan
+from kit.training.teacher_outputs import averaged, teacher_logits, token_outputs
+from kit.training.trainer import train_classifier
+
+
+class Distill:
+    """A student that learns from teachers."""
+
+    name = "distill"
+    needs_checkpoint = True
+
+    def pooling(self, folder: Path, wanted: str) -> str | None:
+        """The teacher's own, if its weights say so; else as for any checkpoint."""
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        if config.get("model_type") == PooledConfig.model_type:
+            return str(config.get("pooling", "mean"))
+        return resolve_pooling(folder, wanted)
+
+    def fit(self, job: Job) -> Fitted:
+        """Let the teachers answer the transfer set once, then train the student on their answers."""
+        assert job.transfer is not None and job.checkpoint is not None
+        recipe, section, progress = job.recipe, job.recipe.distill, job.progress
+        budget = encode_budget(job)
+        texts = _with_masks(job, job.transfer, budget.tokenizer)
+        longest = recipe.data.max_length
+        encoded = encode(texts, budget.tokenizer, longest, job.checkpoint.tokenizer_sha256)
+        answers, computed = [], []
+        for teacher in job.teachers:
+            logits, how = teacher_logits(
+                teacher, _for_teacher(job, teacher, texts, budget.tokenizer), longest, progress
+            )
+            answers.append(logits[:, teacher.order(job.task.labels)])
+            computed.append(how)
+        layer_map = tuple(section.layer_map or ())
+        ours, theirs = places(section, layer_map)
+        tokens, width = None, 0
+        if theirs:
+            tokens, _ = token_outputs(job.teachers[0], encoded, budget.tokenizer, theirs, progress)
+            width = int(encoder_config(job.teachers[0].folder).hidden_size)
+        torch.manual_seed(recipe.train.seed)
+        model = student_of_teacher(job)
+        model.to(PartialState().device)
+        require_positions(model, longest)
+        settings = _start(job, model, budget)
+        with projected(model, ours, width) as (captured, projections):
+            settings["trained_parameters"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
+            objective = TeacherObjective(
+                task=job.task,
+                section=section,
+                logits=torch.from_numpy(averaged(answers, job.task.multi_label)),
+                truth=torch.from_numpy(budget.train.targets),
+                tokens=tokens,
+                lengths=encoded.lengths,
+                layer_map=layer_map,
+                relation_heads=section.relation_heads or 1,
+                captured=captured,
+                projections=projections,
+            )
+            training = train_classifier(
+                Fitting(
+                    model=model,
+                    tokenizer=budget.tokenizer,
+                    task=job.task,
+                    objective=objective,
+                    lessons=Split(encoded, np.arange(len(encoded))),
+                    train=budget.train,
+                    validation=budget.validation,
+                    section=recipe.train,
+                    plan=make_plan(recipe.train, len(encoded), PartialState().num_processes),
+                    hardware=job.hardware,
+                    workdir=job.workdir,
+                    logs=job.logs,
+                    progress=progress,
+                )
+            )
+        settings["teachers"] = [_described(teacher) for teacher in job.teachers]
+        settings["teacher_answers_computed"] = [asdict(how) for how in computed]
+        settings["transfer_set"] = _sizes(job.transfer)
+        cut = {"transfer": float(encoded.truncated.mean())}
+        return Fitted(new_predictor(job, model, budget.tokenizer), training, settings, budget.truncation | cut)
+
+
+class Student:
+    """The control of distillation: the same student, for as many steps, on the budget's labels alone."""
+
+    name = "student"
+    needs_checkpoint = True
+
+    def pooling(self, folder: Path, wanted: str) -> str | None:
+        """The kind that the recipe or the checkpoint names."""
+        return resolve_pooling(folder, wanted)
+
+    def fit(self, job: Job) -> Fitted:
+        """Fine-tune the small model like any other."""
+        done = train_on_budget(job, lambda: _shaped(job, pretrained_classifier(job)), lambda model: model)
+        predictor = new_predictor(job, done.model, done.budget.tokenizer)
+        return Fitted(predictor, done.training, done.settings, done.budget.truncation)
+
+
+def student_of_teacher(job: Job) -> PreTrainedModel:
+    """The student as it starts: made of the teacher's weights, or other pretrained ones with a new head."""
+    assert job.checkpoint is not None
+    if job.recipe.distill.student.checkpoint is not None:
+        return pretrained_classifier(job)
+    source = load_classifier(job.checkpoint.folder)
+    if job.recipe.train.dropout is not None:
+        for key in DROPOUT_KEYS:
+            if isinstance(getattr(encoder_of(source).config, key, None), int | float):
+                setattr(encoder_of(source).config, key, job.recipe.train.dropout)
+    student = _shaped(job, source)
+    reorder_labels(student, job.task.labels)
+    student.train()
+    return student
+
+
+def resolve_distill(section: DistillSection, teachers: tuple[Teacher, ...], start: Checkpoint) -> DistillSection:
+    """The section with the student's shape and what its losses compare, in full.
+
+    teachers: none, if the teacher is still to be made from `start`, the weights that the student is made of.
+    Raises RecipeError or ModelError for what cannot work: before anything is trained.
+    """
+    student = require_shape(section.student, start.folder)
+    filled: dict[str, Any] = {"student": student, "layer_map": None, "relation_heads": None}
+    names = section.losses.of_tokens
+    if not names:
+        return section.model_copy(update=filled)
+    teacher = teachers[0].checkpoint if teachers else start
+    where = f"distill.losses.{names[0]}"
+    if teacher is None:
+        raise ModelError(f"{where}: teacher {teachers[0].name} has no layers", "use distill.losses.logits")
+    if teacher.tokenizer_sha256 != start.tokenizer_sha256:
+        raise RecipeError(
+            f"{where}: {section.student.checkpoint} has a tokenizer of its own, so its tokens are not the teacher's",
+            "use distill.losses.logits, or a student made of the teacher's layers",
+        )
+    theirs = encoder_config(teacher.folder)
+    own = encoder_config(start.folder)
+    layers = len(student.layers) if isinstance(student.layers, list) else int(own.num_hidden_layers)
+    layer_map = section.layer_map or last_to_last(layers, int(theirs.num_hidden_layers))
+    if len(layer_map) != layers:
+        raise RecipeError(
+            f"distill.layer_map: {len(layer_map)} layers of the teacher for the student's {layers}",
+            "name one for each of the student's layers",
+        )
+    if max(layer_map) >= int(theirs.num_hidden_layers):
+        raise RecipeError(
+            f"distill.layer_map: the teacher has no layer {max(layer_map)}",
+            f"its layers are numbered 0 to {int(theirs.num_hidden_layers) - 1}",
+        )
+    filled["layer_map"] = list(layer_map)
+    if section.losses.relations:
+        heads = section.relation_heads or int(theirs.num_attention_heads)
+        for width in (int(theirs.hidden_size), student.hidden_size or int(own.hidden_size)):
+            if width % heads:
+                raise RecipeError(
+                    f"distill.relation_heads: {heads} heads cannot be cut from vectors of {width}",
+                    "give a number that divides the teacher's width and the student's",
+                )
+        filled["relation_heads"] = heads
+    return section.model_copy(update=filled)
+
+
+def _shaped(job: Job, source: PreTrainedModel) -> PreTrainedModel:
+    """A source in the shape of the recipe's student."""
+    section = job.recipe.distill.student
+    if section.checkpoint is not None:
+        return source
+    if section.architecture == "transformer":
+        return shrink(source, section)
+    assert section.hidden_size is not None
+    embedding = source.get_input_embeddings()
+    assert isinstance(embedding, torch.nn.Embedding)
+    table = embedding.weight.detach()
+    if section.init == "random":
+        table = torch.randn_like(table)
+    head = Head(job.task.labels, job.task.multi_label).config()
+    layers = section.layers if isinstance(section.layers, int) else 1
+    return small_classifier(section.architecture, section.hidden_size, layers, table, head)
+
+
+def _start(job: Job, model: PreTrainedModel, budget: EncodedBudget) -> dict[str, Any]:
+    """Start the head of a student that brings none, and freeze what the recipe says."""
+    settings: dict[str, Any] = {"device": job.hardware.device}
+    if job.recipe.train.head == "probe":
+        head = start_head(job, model, budget)
+        set_head(model, head)
+        settings["head_C"] = head.C
+    if job.recipe.train.freeze_embeddings:
+        freeze_embeddings(model)
+    return settings
+
+
+def _with_masks(job: Job, transfer: TransferSet, tokenizer: PreTrainedTokenizerBase) -> Texts:
+    """The transfer set's texts with masked words filled, or with the student's own mask."""
+    if not transfer.augmented:
+        return transfer.texts
+    section = job.recipe.distill.augment
+    plain, masked = transfer.texts[: -transfer.augmented], transfer.texts[-transfer.augmented :]
+    if section.checkpoint is not None:
+        return plain + fill_masks(masked, section.checkpoint, job.recipe.data.max_length, job.recipe.train.seed)
+    return plain + _replaced(masked, MASK, _mask_of(tokenizer, "the student"))
+
+
+def _for_teacher(job: Job, teacher: Teacher, texts: Texts, tokenizer: PreTrainedTokenizerBase) -> Texts:
+    """The same texts with a teacher's own mask in place of the student's."""
+    assert job.transfer is not None
+    if not job.transfer.augmented or job.recipe.distill.augment.checkpoint is not None:
+        return texts
+    if teacher.checkpoint is None:
+        raise ModelError(
+            f"distill.augment: teacher {teacher.name} knows no masked words", "give distill.augment.checkpoint"
+        )
+    theirs = _mask_of(load_tokenizer(teacher.folder), f"teacher {teacher.name}")
+    return _replaced(texts, _mask_of(tokenizer, "the student"), theirs)
+
+
+def _mask_of(tokenizer: PreTrainedTokenizerBase, whose: str) -> str:
+    if not tokenizer.mask_token:
+        raise ModelError(f"distill.augment: {whose} has no mask token", "give distill.augment.checkpoint")
+    return str(tokenizer.mask_token)
+
+
+def _replaced(texts: Texts, old: str, new: str) -> Texts:
+    return texts if old == new else [tuple(text.replace(old, new) for text in row) for row in texts]
+
+
+def _described(teacher: Teacher) -> dict[str, Any]:
+    return {"name": teacher.name, "record": teacher.record.id if teacher.record else None, "sha256": teacher.sha256}
+
+
+def _sizes(transfer: TransferSet) -> dict[str, int]:
+    return {
+        "texts": len(transfer),
+        "labelled": transfer.labelled,
+        "pool": transfer.pool,
+        "extra": transfer.extra,
+        "extra_dropped": transfer.dropped,
+        "augmented": transfer.augmented,
+    }

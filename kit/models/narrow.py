@@ -1,0 +1,124 @@
+"""Narrower: the part of each of an encoder's weights that a student of less width starts from.
+
+The token vectors x of width d become P' x of width k, where the columns of P (d, k) are unit vectors: those of the most
+important dimensions (`neurons`), or the principal directions of the token embeddings (`svd`, a truncated singular value
+decomposition). What reads token vectors is multiplied by P on that side, what writes them by P', a normalisation's
+scale g becomes the diagonal of P' diag(g) P. Attention heads and feed-forward neurons keep what weighs most.
+
+Knows the names of weights in encoders like BERT. Knows nothing of training.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+import torch
+from transformers import PreTrainedModel
+
+from kit.errors import ModelError
+from kit.models.layers import encoder_of
+
+Weights = dict[str, torch.Tensor]
+
+# Rows and columns of each weight: H token vectors, N their scale, A attention heads, I feed-forward neurons, - none.
+_ROLES = (
+    (r"(query|key|value|[qkv]_lin|[qkv]_proj)\.(weight|bias)$", "AH"),
+    (r"(attention\.output\.dense|out_lin|attention\.out_proj)\.(weight|bias)$", "HA"),
+    (r"(intermediate\.dense|lin1)\.(weight|bias)$", "IH"),
+    (r"((?<!attention\.)output\.dense|lin2)\.(weight|bias)$", "HI"),
+    (r"(pooler\.dense|pre_classifier|classifier\.dense)\.(weight|bias)$", "HH"),
+    (r"(classifier|classifier\.out_proj)\.weight$", "-H"),
+    (r"(classifier|classifier\.out_proj)\.bias$", "-"),
+    (r"_embeddings\.weight$", "-H"),
+    (r"(LayerNorm|layer_norm)\.weight$", "N"),
+    (r"(LayerNorm|layer_norm)\.bias$", "H"),
+)
+
+
+def narrow_weights(weights: Weights, student: PreTrainedModel, path: str, how: Literal["neurons", "svd"]) -> Weights:
+    """Weights of the student's shape from those of its wide original.
+
+    weights: of the original, its layers numbered as in the student. path: of the layers in their names.
+    Raises ModelError for an architecture whose weights are not known.
+    """
+    wanted = {key: tensor.shape for key, tensor in student.state_dict().items()}
+    roles = {key: _role(key, student) for key in wanted if key in weights and weights[key].is_floating_point()}
+    config = encoder_of(student).config
+    projection = _projection(weights, roles, int(config.hidden_size), how)
+    of_a_head = int(config.hidden_size) // int(config.num_attention_heads)
+    result = {}
+    for key, shape in wanted.items():
+        if key not in roles:
+            continue
+        layer = re.match(rf"{re.escape(path)}\.\d+\.", key)
+        inside = {name: weights[name] for name in roles if layer and name.startswith(layer[0])}
+        kept = {
+            "A": _heads(inside, roles, int(config.num_attention_heads), of_a_head),
+            "I": _neurons(inside, roles, int(config.intermediate_size)),
+        }
+        result[key] = _cut(weights[key], roles[key], projection, kept)
+        if result[key].shape != shape:
+            raise _unknown(student, key)
+    return result | {key: weights[key] for key in wanted if key not in roles and key in weights}
+
+
+def _role(key: str, student: PreTrainedModel) -> str:
+    for pattern, role in _ROLES:
+        if re.search(pattern, key):
+            return role[0] if key.endswith(".bias") and len(role) > 1 else role
+    raise _unknown(student, key)
+
+
+def _unknown(student: PreTrainedModel, key: str) -> ModelError:
+    return ModelError(
+        f"distill.student.hidden_size: it is not known how {key} of {type(student).__name__} narrows",
+        "keep the teacher's width and choose layers, or use init: random",
+    )
+
+
+def _projection(weights: Weights, roles: dict[str, str], width: int, how: str) -> torch.Tensor:
+    """P (d, k): unit columns."""
+    tables = [weights[key] for key, role in roles.items() if role == "-H" and "word_embeddings" in key]
+    if not tables:
+        raise ModelError("distill.student.hidden_size: the teacher has no table of word embeddings to go by")
+    table = tables[0].double()
+    if how == "svd":
+        _, vectors = torch.linalg.eigh(table.T @ table)
+        principal: torch.Tensor = vectors[:, -width:].flip(-1).to(tables[0].dtype)
+        return principal
+    # A dimension matters as far as the layers read it: by the squared weights that it meets.
+    reading = [weights[key].double().pow(2).sum(0) for key, role in roles.items() if role in ("AH", "IH")]
+    importance = torch.stack(reading).sum(0) * table.pow(2).mean(0)
+    kept = importance.topk(width).indices.sort().values
+    return torch.eye(len(importance), dtype=tables[0].dtype)[:, kept]
+
+
+def _heads(inside: Weights, roles: dict[str, str], count: int, of_a_head: int) -> torch.Tensor:
+    """(A,) rows of queries, keys and values that stay: those of the heads that write most."""
+    writing = [tensor.double().pow(2).sum(0) for key, tensor in inside.items() if roles[key] == "HA"]
+    if not writing:
+        return torch.zeros(0, dtype=torch.long)
+    weight = writing[0].view(-1, of_a_head).sum(-1)
+    kept = weight.topk(count).indices.sort().values
+    return (kept[:, None] * of_a_head + torch.arange(of_a_head)).flatten()
+
+
+def _neurons(inside: Weights, roles: dict[str, str], count: int) -> torch.Tensor:
+    """(I,) feed-forward neurons that stay: those with the largest product of what they read and write."""
+    reading = [tensor.double().pow(2).sum(1) for key, tensor in inside.items() if roles[key] == "IH"]
+    writing = [tensor.double().pow(2).sum(0) for key, tensor in inside.items() if roles[key] == "HI"]
+    if not reading or not writing:
+        return torch.zeros(0, dtype=torch.long)
+    return (reading[0] * writing[0]).topk(count).indices.sort().values
+
+
+def _cut(tensor: torch.Tensor, role: str, projection: torch.Tensor, kept: dict[str, Any]) -> torch.Tensor:
+    if role == "N":  # a scale: the diagonal of P' diag(g) P
+        return tensor @ projection.pow(2)
+    for axis, kind in enumerate(role):
+        if kind == "H":
+            tensor = (tensor.movedim(axis, -1) @ projection).movedim(-1, axis)
+        elif kind in kept:
+            tensor = tensor.index_select(axis, kept[kind])
+    return tensor.contiguous()

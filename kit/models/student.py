@@ -1,0 +1,222 @@
+"""Students: smaller copies of a classifier, with some of its layers or of less width, and with its weights.
+
+Knows models and the student's section of a recipe. Knows nothing of teachers' answers, losses or training.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+
+from kit.errors import ModelError, RecipeError, first_line
+from kit.models.layers import encoder_of, find_layers
+from kit.models.load import quiet
+from kit.models.narrow import narrow_weights
+from kit.models.pooled import PooledClassifier, PooledConfig
+from kit.recipe.distilling import StudentSection
+
+# How configurations call what a narrower student changes, under the names that transformers maps to.
+_WIDTHS = ("hidden_size", "num_attention_heads", "intermediate_size")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """An encoder's size. layers: numbers of the source's layers. Widths as in transformers' configurations."""
+
+    layers: tuple[int, ...]
+    hidden_size: int
+    heads: int
+    intermediate_size: int
+
+
+def encoder_config(folder: Path) -> PreTrainedConfig:
+    """The configuration of the encoder of a checkpoint or of a classifier that kit saved. Raises ModelError."""
+    try:
+        with quiet():
+            config: PreTrainedConfig = AutoConfig.from_pretrained(folder)
+    except Exception as error:
+        raise ModelError(f"the configuration in {folder} cannot be read: {first_line(error)}") from error
+    return config.encoder_config() if isinstance(config, PooledConfig) else config
+
+
+def resolve_student(section: StudentSection, source: PreTrainedConfig) -> StudentSection:
+    """The section with the shape that it comes to over a source encoder, in full.
+
+    Raises RecipeError for layers that the source does not have, or widths that do not go together.
+    """
+    if section.checkpoint is not None:
+        return section
+    if section.architecture != "transformer":
+        default = {"layers": 1} if section.architecture == "bilstm" and section.layers is None else {}
+        return section.model_copy(update={"hidden_size": section.hidden_size or 128, **default})
+    shape = _shape(section, source)
+    return section.model_copy(
+        update={
+            "layers": list(shape.layers),
+            "hidden_size": shape.hidden_size,
+            "heads": shape.heads,
+            "intermediate_size": shape.intermediate_size,
+        }
+    )
+
+
+def shrink(model: PreTrainedModel, section: StudentSection) -> PreTrainedModel:
+    """A smaller copy of a classifier, as a resolved section describes it, in float32 on the CPU.
+
+    Layers are copied whole; a narrower student gets the part of each weight that `init` says. Random weights come from
+    torch's global generator. Raises ModelError if the architecture cannot be cut so.
+    """
+    assert isinstance(section.layers, list)
+    source = find_layers(model)
+    if max(section.layers) >= len(source):
+        raise ModelError(f"distill.student.layers: {max(section.layers)} is not among the {len(source)} layers")
+    with quiet():
+        student = _empty(model, section)
+    if section.init == "random":
+        return student
+    weights = {
+        key.replace(f"{source.path}.{old}.", f"{source.path}.{new}.", 1): tensor
+        for old, new in [(old, new) for new, old in enumerate(section.layers)]
+        for key, tensor in model.state_dict().items()
+        if key.startswith(f"{source.path}.{old}.")
+    }
+    weights |= {key: tensor for key, tensor in model.state_dict().items() if not key.startswith(f"{source.path}.")}
+    target = student.state_dict()
+    if any(weights[key].shape != tensor.shape for key, tensor in target.items() if key in weights):
+        weights = narrow_weights(weights, student, source.path, section.init)
+    missing = sorted(set(target) - set(weights))
+    if missing:
+        raise ModelError(f"distill.student: the teacher has no weights for {missing[0]} of the student")
+    student.load_state_dict({key: weights[key].clone() for key in target})
+    return student
+
+
+def require_shape(section: StudentSection, folder: Path) -> StudentSection:
+    """`resolve_student` for the classifier or checkpoint in a folder."""
+    if section.checkpoint is not None or section.architecture != "transformer":
+        return resolve_student(section, PreTrainedConfig())
+    return resolve_student(section, encoder_config(folder))
+
+
+def _shape(section: StudentSection, source: PreTrainedConfig) -> Shape:
+    there = [getattr(source, name, None) for name in ("num_hidden_layers", *_WIDTHS)]
+    if not all(isinstance(value, int) for value in there):
+        raise RecipeError(
+            f"distill.student: the layers of a {source.model_type} model cannot be told from its configuration",
+            "name a checkpoint, cnn or bilstm as the student",
+        )
+    count, width, heads, inner = (int(value or 0) for value in there)
+    layers = _layers(section.layers, count)
+    hidden = section.hidden_size or width
+    if hidden > width:
+        raise RecipeError(
+            f"distill.student.hidden_size: {hidden} is wider than the teacher's {width}", f"use less than {width}"
+        )
+    of_a_head = width // heads
+    if section.heads is None and hidden % of_a_head:
+        raise RecipeError(
+            f"distill.student.hidden_size: {hidden} cannot be cut into heads of {of_a_head}, as wide as the teacher's",
+            f"use a multiple of {of_a_head}, or give distill.student.heads with init: random",
+        )
+    wanted = section.heads or hidden // of_a_head
+    if hidden % wanted:
+        raise RecipeError(
+            f"distill.student.heads: {hidden} cannot be cut into {wanted} heads", "hidden_size must be a multiple of it"
+        )
+    if section.init != "random" and hidden // wanted != of_a_head:
+        raise RecipeError(
+            f"distill.student.heads: {wanted} heads of {hidden // wanted} cannot start from heads of {of_a_head}",
+            f"use {hidden // of_a_head} heads, or init: random" if not hidden % of_a_head else "use init: random",
+        )
+    intermediate = section.intermediate_size or round(inner * hidden / width)
+    if intermediate > inner and section.init != "random":
+        raise RecipeError(
+            f"distill.student.intermediate_size: {intermediate} is more than the teacher's {inner}",
+            f"use at most {inner}, or init: random",
+        )
+    return Shape(layers, hidden, wanted, intermediate)
+
+
+def _layers(wanted: int | list[int] | None, count: int) -> tuple[int, ...]:
+    """Numbers of layers: those asked for, or that many spread evenly, the first and the last among them."""
+    if isinstance(wanted, list):
+        absent = [number for number in wanted if number >= count]
+        if absent:
+            raise RecipeError(
+                f"distill.student.layers: there is no layer {absent[0]}, the teacher has {count}",
+                f"layers are numbered 0 to {count - 1}",
+            )
+        return tuple(wanted)
+    number = max(1, count // 2) if wanted is None else wanted
+    if number > count:
+        raise RecipeError(f"distill.student.layers: {number} of the teacher's {count} layers", f"use {count} or less")
+    return tuple(spread_evenly(number, count))
+
+
+def spread_evenly(number: int, count: int) -> list[int]:
+    """`number` of the numbers 0 to count - 1, the first and the last among them: 3 of 6 are 0, 2 and 5."""
+    return [0] if number == 1 else [index * (count - 1) // (number - 1) for index in range(number)]
+
+
+def last_to_last(number: int, count: int) -> list[int]:
+    """For each of `number` layers the one of `count` that ends the same share of the way: for 3 of 6 layers 1, 3, 5."""
+    return [(index + 1) * count // number - 1 for index in range(number)]
+
+
+def _empty(model: PreTrainedModel, section: StudentSection) -> PreTrainedModel:
+    """A model of the student's shape and the classifier's kind, its weights random."""
+    pooled = isinstance(model, PooledClassifier)
+    config = copy.deepcopy(encoder_of(model).config if pooled else model.config)
+    _resize(config, section)
+    try:
+        if not pooled:
+            return type(model)(config)
+        encoder: PreTrainedModel = AutoModel.from_config(config)  # type: ignore[no-untyped-call]
+        outer: PooledConfig = copy.deepcopy(model.config)  # type: ignore[assignment]
+        outer.encoder = encoder.config.to_dict()
+        return PooledClassifier(outer, encoder)
+    except Exception as error:
+        raise ModelError(f"distill.student: no model of this shape can be made: {first_line(error)}") from error
+
+
+def _resize(config: PreTrainedConfig, section: StudentSection) -> None:
+    assert isinstance(section.layers, list)
+    count = config.num_hidden_layers
+    for name, value in list(vars(config).items()):
+        if isinstance(value, list) and len(value) == count and name not in ("architectures",):
+            setattr(config, name, [value[number] for number in section.layers])  # what differs from layer to layer
+    config.num_hidden_layers = len(section.layers)
+    for name, wanted in zip(_WIDTHS, (section.hidden_size, section.heads, section.intermediate_size), strict=True):
+        setattr(config, name, wanted)
+
+
+def reorder_labels(model: PreTrainedModel, labels: tuple[str, ...]) -> None:
+    """Put the rows of a classifier's last layer, and its label names, in the order of `labels`, which are the same."""
+    names = {int(index): str(name) for index, name in (model.config.id2label or {}).items()}
+    found = tuple(names[index] for index in sorted(names))
+    if found == labels:
+        return
+    order = [found.index(label) for label in labels]
+    layer = [m for m in model.modules() if isinstance(m, nn.Linear) and m.out_features == len(labels)][-1]
+    with torch.no_grad():
+        layer.weight.copy_(layer.weight[order])
+        if layer.bias is not None:
+            layer.bias.copy_(layer.bias[order])
+    model.config.id2label = dict(enumerate(labels))
+    model.config.label2id = {label: index for index, label in enumerate(labels)}
+
+
+def describe(section: StudentSection) -> str:
+    """The student in a few words."""
+    if section.checkpoint is not None:
+        return section.checkpoint
+    if section.architecture != "transformer":
+        return f"{section.architecture} of width {section.hidden_size}"
+    assert isinstance(section.layers, list)
+    start = " with random weights" if section.init == "random" else ""
+    return f"layers {', '.join(map(str, section.layers))} of width {section.hidden_size}{start}"

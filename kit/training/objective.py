@@ -1,0 +1,174 @@
+"""Objectives: what a step of training makes smaller.
+
+Knows tasks, losses and tensors. Knows nothing of the training loop, files or recipes beyond the weights of losses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from kit.models.layers import Captured, capturing, encoder_of
+from kit.recipe.distilling import DistillSection
+from kit.tasks.base import Task
+from kit.training.losses import (
+    attention_relations,
+    logit_error,
+    softened_divergence,
+    supervised_contrastive,
+    token_cosine,
+    token_error,
+)
+from kit.training.teacher_outputs import TokenOutputs
+
+_PROJECTIONS = "distill_projections"
+
+
+class Objective(Protocol):
+    """The loss of a pass, as transformers' Trainer calls for it."""
+
+    def __call__(
+        self, outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None
+    ) -> torch.Tensor:
+        """A scalar: the loss of these examples, divided by the number of items in the whole step.
+
+        labels: of each example what `Fitting.lessons` gives as its target.
+        """
+
+
+@dataclass(frozen=True)
+class LabelObjective:
+    """The task's loss on true labels, and the contrastive loss on text vectors with its weight."""
+
+    task: Task
+    contrastive: float
+
+    def __call__(self, outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
+        """Targets are class indices, or zeros and ones for each label."""
+        items = labels.numel() if num_items_in_batch is None else num_items_in_batch
+        with torch.autocast(labels.device.type, enabled=False):
+            total = self.task.loss(outputs["logits"], labels) / items
+            if self.contrastive and "vectors" in outputs:
+                # Weighted by the share of the step's examples in this pass, like the task's loss.
+                total = (
+                    total + self.contrastive * supervised_contrastive(outputs["vectors"], labels) * len(labels) / items
+                )
+        return total
+
+
+@dataclass(frozen=True)
+class TeacherObjective:
+    """A weighted sum of distillation's losses. Targets are positions in the transfer set.
+
+    logits: (n, labels) of the teacher, in the task's order of labels. truth: targets of the first texts, those with
+    labels. tokens: the teacher's token vectors, None if no loss asks for them. lengths: (n,) tokens of each text.
+    layer_map: layer of the teacher for each of the student's. captured: filled by every forward pass of the student.
+    projections: of the student's token vectors to the teacher's width, by place; trained with the student.
+    """
+
+    task: Task
+    section: DistillSection
+    logits: torch.Tensor
+    truth: torch.Tensor
+    tokens: TokenOutputs | None
+    lengths: np.ndarray
+    layer_map: tuple[int, ...]
+    relation_heads: int
+    captured: Captured
+    projections: nn.ModuleDict
+
+    def __call__(self, outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
+        """See `Objective`."""
+        items = len(labels) if num_items_in_batch is None else num_items_in_batch
+        positions, device = labels.cpu(), labels.device
+        weights, logits = self.section.losses, outputs["logits"]
+        with torch.autocast(device.type, enabled=False):
+            theirs = self.logits[positions].to(device)
+            total = torch.zeros((), device=device)
+            if weights.logits:
+                loss = softened_divergence(logits, theirs, self.section.temperature, self.task.multi_label)
+                total = total + weights.logits * loss
+            if weights.mse:
+                total = total + weights.mse * logit_error(logits, theirs)
+            known = positions < len(self.truth)
+            if weights.labels and known.any():
+                truth = self.truth[positions[known]].to(device)
+                total = total + weights.labels * self.task.loss(logits[known.to(device)], truth)
+            if self.tokens is not None:
+                total = total + self._of_tokens(positions.numpy(), device)
+        return total / items
+
+    def _of_tokens(self, positions: np.ndarray, device: torch.device) -> torch.Tensor:
+        assert self.tokens is not None
+        weights = self.section.losses
+        length = next(iter(self.captured.values())).shape[1]
+        mask = (torch.arange(length)[None, :] < torch.from_numpy(self.lengths[positions])[:, None]).to(device)
+
+        def both(ours: str, theirs: str) -> tuple[torch.Tensor, torch.Tensor]:
+            vectors = self.captured[ours].float()
+            if ours in self.projections:
+                vectors = self.projections[ours](vectors)
+            return vectors, self.tokens.batch(theirs, positions, length).to(device)  # type: ignore[union-attr]
+
+        total = torch.zeros((), device=device)
+        if weights.hidden:
+            pairs = [both(f"hidden:{ours}", f"hidden:{theirs}") for ours, theirs in enumerate(self.layer_map)]
+            errors = [token_error(ours, theirs, mask) for ours, theirs in pairs]
+            total = total + weights.hidden * torch.stack(errors).mean()
+        if weights.embeddings:
+            total = total + weights.embeddings * token_error(*both("embeddings", "embeddings"), mask)
+        if weights.cosine:
+            last = f"hidden:{len(self.layer_map) - 1}"
+            total = total + weights.cosine * token_cosine(*both(last, f"hidden:{self.layer_map[-1]}"), mask)
+        if weights.relations:
+            relations = [
+                attention_relations(*both(kind, kind), mask, self.relation_heads) for kind in ("query", "key", "value")
+            ]
+            total = total + weights.relations * torch.stack(relations).mean()
+        return total
+
+
+def places(section: DistillSection, layer_map: tuple[int, ...]) -> tuple[list[str], list[str]]:
+    """Where the losses of a section look: places in the student, and in the teacher."""
+    weights = section.losses
+    ours, theirs = [], []
+    if weights.hidden:
+        ours += [f"hidden:{layer}" for layer in range(len(layer_map))]
+        theirs += [f"hidden:{layer}" for layer in layer_map]
+    elif weights.cosine:
+        ours.append(f"hidden:{len(layer_map) - 1}")
+        theirs.append(f"hidden:{layer_map[-1]}")
+    if weights.embeddings:
+        ours.append("embeddings")
+        theirs.append("embeddings")
+    if weights.relations:
+        ours += ["query", "key", "value"]
+        theirs += ["query", "key", "value"]
+    return ours, list(dict.fromkeys(theirs))
+
+
+@contextmanager
+def projected(model: PreTrainedModel, ours: list[str], width: int) -> Iterator[tuple[Captured, nn.ModuleDict]]:
+    """Capture a student's token vectors, and give it the projections to the teacher's width, until the context ends.
+
+    ours: places in the student. width: of the teacher's token vectors; where the student's are as wide, nothing is
+    projected. Projections are part of the model meanwhile, so that they are trained and resumed with it.
+    """
+    own = int(encoder_of(model).config.hidden_size or 0)
+    projecting = [place for place in ours if place == "embeddings" or place.startswith("hidden:")]
+    modules = nn.ModuleDict({place.replace(".", "_"): nn.Linear(own, width) for place in projecting if own != width})
+    if len(modules):
+        model.add_module(_PROJECTIONS, modules.to(model.device))
+    try:
+        with capturing(model, ours) as captured:
+            yield captured, modules
+    finally:
+        if len(modules):
+            delattr(model, _PROJECTIONS)
