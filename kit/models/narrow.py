@@ -11,13 +11,13 @@ Knows the names of weights in encoders like BERT. Knows nothing of training.
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel
 
 from kit.errors import ModelError
-from kit.models.layers import encoder_of
+from kit.recipe.distilling import StudentSection
 
 Weights = dict[str, torch.Tensor]
 
@@ -36,17 +36,18 @@ _ROLES = (
 )
 
 
-def narrow_weights(weights: Weights, student: PreTrainedModel, path: str, how: Literal["neurons", "svd"]) -> Weights:
+def narrow_weights(weights: Weights, student: PreTrainedModel, path: str, section: StudentSection) -> Weights:
     """Weights of the student's shape from those of its wide original.
 
-    weights: of the original, its layers numbered as in the student. path: of the layers in their names.
+    weights: of the original, its layers numbered as in the student. path: of the layers in their names. section:
+    resolved, with all widths.
     Raises ModelError for an architecture whose weights are not known.
     """
     wanted = {key: tensor.shape for key, tensor in student.state_dict().items()}
     roles = {key: _role(key, student) for key in wanted if key in weights and weights[key].is_floating_point()}
-    config = encoder_of(student).config
-    projection = _projection(weights, roles, int(config.hidden_size), how)
-    of_a_head = int(config.hidden_size) // int(config.num_attention_heads)
+    width, heads, inner = section.hidden_size, section.heads, section.intermediate_size
+    assert width is not None and heads is not None and inner is not None
+    projection = _projection(weights, roles, width, section.init)
     result = {}
     for key, shape in wanted.items():
         if key not in roles:
@@ -54,8 +55,8 @@ def narrow_weights(weights: Weights, student: PreTrainedModel, path: str, how: L
         layer = re.match(rf"{re.escape(path)}\.\d+\.", key)
         inside = {name: weights[name] for name in roles if layer and name.startswith(layer[0])}
         kept = {
-            "A": _heads(inside, roles, int(config.num_attention_heads), of_a_head),
-            "I": _neurons(inside, roles, int(config.intermediate_size)),
+            "A": _heads(inside, roles, heads, width // heads),
+            "I": _neurons(inside, roles, inner),
         }
         result[key] = _cut(weights[key], roles[key], projection, kept)
         if result[key].shape != shape:

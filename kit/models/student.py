@@ -20,8 +20,10 @@ from kit.models.narrow import narrow_weights
 from kit.models.pooled import PooledClassifier, PooledConfig
 from kit.recipe.distilling import StudentSection
 
-# How configurations call what a narrower student changes, under the names that transformers maps to.
+# How configurations call what a narrower student changes, under the names that transformers maps to; and what else the
+# width of feed-forward layers is called.
 _WIDTHS = ("hidden_size", "num_attention_heads", "intermediate_size")
+_INNER = ("intermediate_size", "hidden_dim", "ffn_dim", "d_ff")
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def shrink(model: PreTrainedModel, section: StudentSection) -> PreTrainedModel:
     weights |= {key: tensor for key, tensor in model.state_dict().items() if not key.startswith(f"{source.path}.")}
     target = student.state_dict()
     if any(weights[key].shape != tensor.shape for key, tensor in target.items() if key in weights):
-        weights = narrow_weights(weights, student, source.path, section.init)
+        weights = narrow_weights(weights, student, source.path, section)
     missing = sorted(set(target) - set(weights))
     if missing:
         raise ModelError(f"distill.student: the teacher has no weights for {missing[0]} of the student")
@@ -104,7 +106,7 @@ def require_shape(section: StudentSection, folder: Path) -> StudentSection:
 
 
 def _shape(section: StudentSection, source: PreTrainedConfig) -> Shape:
-    there = [getattr(source, name, None) for name in ("num_hidden_layers", *_WIDTHS)]
+    there = [getattr(source, name, None) for name in ("num_hidden_layers", *_widths(source))]
     if not all(isinstance(value, int) for value in there):
         raise RecipeError(
             f"distill.student: the layers of a {source.model_type} model cannot be told from its configuration",
@@ -140,6 +142,11 @@ def _shape(section: StudentSection, source: PreTrainedConfig) -> Shape:
             f"use at most {inner}, or init: random",
         )
     return Shape(layers, hidden, wanted, intermediate)
+
+
+def _widths(config: PreTrainedConfig) -> tuple[str, str, str]:
+    """`_WIDTHS`, with the name that this configuration has for the last."""
+    return (*_WIDTHS[:2], next((name for name in _INNER if hasattr(config, name)), _INNER[0]))
 
 
 def _layers(wanted: int | list[int] | None, count: int) -> tuple[int, ...]:
@@ -191,7 +198,9 @@ def _resize(config: PreTrainedConfig, section: StudentSection) -> None:
         if isinstance(value, list) and len(value) == count and name not in ("architectures",):
             setattr(config, name, [value[number] for number in section.layers])  # what differs from layer to layer
     config.num_hidden_layers = len(section.layers)
-    for name, wanted in zip(_WIDTHS, (section.hidden_size, section.heads, section.intermediate_size), strict=True):
+    for name, wanted in zip(
+        _widths(config), (section.hidden_size, section.heads, section.intermediate_size), strict=True
+    ):
         setattr(config, name, wanted)
 
 

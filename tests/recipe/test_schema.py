@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from kit.recipe import Recipe
+from kit.recipe.distilling import StudentSection
 from kit.recipe.explain import field_at, section_of, split_key
 from kit.recipe.schema import StudySection
 from kit.recipe.section import Section, members
@@ -30,9 +31,18 @@ OTHER: dict[str, Any] = {
     "train.freeze_embeddings": False,
     "train.refit": True,
     "lora.targets": ["query"],
+    "distill.layer_map": [1],
+    "distill.relation_heads": 3,
+    "distill.augment.checkpoint": "org/masked",
     "study.checkpoints": ["org/other"],
     "study.methods": ["probe"],
     "study.budgets": [50],
+}
+# Keys that others need beside them.
+BESIDE: dict[str, dict[str, Any]] = {
+    "distill.layer_map": {"losses": {"hidden": 1.0}},
+    "distill.relation_heads": {"losses": {"relations": 1.0}},
+    "distill.augment.checkpoint": {"augment": {"copies": 1}},
 }
 # By design no part of the request: where Records go, and who is told about progress.
 NO_EFFECT = {"runs", "train.report_to", "train.checkpoint_seconds"}
@@ -83,10 +93,11 @@ def recipe_with(key: str = "", value: Any = None, **top: Any) -> Recipe:
 @pytest.mark.parametrize("key", leaf_keys())
 def test_every_key_changes_the_request(key: str) -> None:
     owner = key.partition(".")[0]
-    method = owner if owner in ("lora", "probe", "tfidf") else "finetune"
+    method = owner if owner in ("lora", "probe", "tfidf", "distill") else "finetune"
     value = other_value(key)
-    before = recipe_with(method=method)
-    after = recipe_with(key, value, **({"method": method} if key != "method" else {}))
+    top = {"distill": copy.deepcopy(BESIDE[key])} if key in BESIDE else {}
+    before = recipe_with(method=method, **copy.deepcopy(top))
+    after = recipe_with(key, value, **({"method": method} if key != "method" else {}), **top)
     assert after != before, "the value is the default"
     assert (after.request() == before.request()) == (key in NO_EFFECT | GRID)
 
@@ -102,6 +113,8 @@ def test_no_key_is_listed_that_is_gone() -> None:
         ("finetune", "tfidf.ngrams"),
         ("tfidf", "train.epochs"),
         ("tfidf", "model.checkpoint"),
+        ("finetune", "distill.temperature"),
+        ("student", "distill.temperature"),
     ],
 )
 def test_keys_of_other_methods_do_not_change_the_request(method: str, key: str) -> None:
@@ -109,7 +122,7 @@ def test_keys_of_other_methods_do_not_change_the_request(method: str, key: str) 
 
 
 def test_the_seed_counts_for_every_method() -> None:
-    for method in ("finetune", "lora", "probe", "scratch", "tfidf"):
+    for method in ("finetune", "lora", "probe", "scratch", "tfidf", "distill", "student"):
         assert recipe_with("train.seed", 1, method=method).request() != recipe_with(method=method).request()
 
 
@@ -159,6 +172,53 @@ def test_every_key_is_described() -> None:
 def test_keys_that_contradict_each_other(content: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValidationError, match=reason):
         Recipe.model_validate(BASE | content)
+
+
+@pytest.mark.parametrize(
+    ("student", "section"),
+    [
+        ("layers:0,2,5", {"layers": [0, 2, 5]}),
+        ("layers:3", {"layers": 3}),
+        ("width:192", {"hidden_size": 192}),
+        ("cnn", {"architecture": "cnn"}),
+        ("org/small", {"checkpoint": "org/small"}),
+        ({"layers": "0, 5"}, {"layers": [0, 5]}),
+        ({"layers": "4,"}, {"layers": [4]}),
+    ],
+)
+def test_a_student_in_short(student: Any, section: dict[str, Any]) -> None:
+    found = recipe_with("distill.student", student, method="distill").distill.student
+    assert found == StudentSection.model_validate(section)
+
+
+@pytest.mark.parametrize(
+    ("distill", "reason"),
+    [
+        ({"student": "cnn", "losses": {"hidden": 1}}, "distill.losses.hidden: a cnn has no layers"),
+        ({"teacher": ["a", "b"], "losses": {"cosine": 1}}, "distill.losses.cosine: several teachers have no token"),
+        ({"student": {"checkpoint": "a/b", "layers": 2}}, "distill.student.checkpoint has a shape of its own"),
+        ({"student": {"architecture": "cnn", "heads": 2}}, "distill.student.heads: a cnn has none"),
+        ({"student": {"architecture": "bilstm", "layers": [0, 1]}}, "distill.student.layers: of a bilstm give how"),
+        ({"student": {"layers": [1, 1]}}, "distill.student.layers names a layer twice"),
+        ({"student": {"checkpoint": "a/b", "init": "random"}}, "distill.student.init: a checkpoint has its own"),
+        ({"losses": {"logits": 0, "labels": 1}}, "the student must match something of the teacher's"),
+        ({"layer_map": [1]}, "distill.layer_map is for distill.losses.hidden"),
+        ({"relation_heads": 4}, "distill.relation_heads is for distill.losses.relations"),
+        ({"augment": {"checkpoint": "a/b"}}, "distill.augment.checkpoint needs distill.augment.copies"),
+    ],
+)
+def test_distillations_that_cannot_work(distill: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValidationError, match=reason):
+        recipe_with(method="distill", distill=distill)
+
+
+def test_a_teacher_stands_in_for_a_checkpoint() -> None:
+    taught = recipe_with(method="distill", distill={"teacher": "runs/a"}, model={})
+    assert taught.model.checkpoint is None
+    with pytest.raises(ValidationError, match=r"model.checkpoint is required for method distill"):
+        recipe_with(method="distill", model={})
+    with pytest.raises(ValidationError, match=r"model.checkpoint is required for method student"):
+        recipe_with(method="student", model={})
 
 
 def test_the_main_metric_has_a_default() -> None:

@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 import torch
 
-from kit.training.losses import supervised_contrastive
+from kit.training.losses import (
+    attention_relations,
+    logit_error,
+    softened_divergence,
+    supervised_contrastive,
+    token_cosine,
+    token_error,
+)
 
 
 def by_hand(vectors: np.ndarray, targets: list[int], temperature: float) -> float:
@@ -39,3 +46,88 @@ def test_without_a_pair_the_loss_is_zero_and_has_a_gradient() -> None:
     loss.backward()
     assert float(loss) == 0.0
     assert vectors.grad is not None and torch.isfinite(vectors.grad).all()
+
+
+STUDENT = torch.tensor([[1.0, -0.5, 0.2], [0.1, 0.4, -2.0]])
+TEACHER = torch.tensor([[2.0, -1.0, 0.0], [0.0, 1.5, -1.0]])
+
+
+def softmax(values: np.ndarray) -> np.ndarray:
+    raised = np.exp(values - values.max(-1, keepdims=True))
+    return raised / raised.sum(-1, keepdims=True)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0, 5.0])
+def test_the_softened_divergence_is_that_of_the_formula(temperature) -> None:
+    ours, theirs = (softmax(logits.numpy() / temperature) for logits in (STUDENT, TEACHER))
+    expected = temperature**2 * (theirs * (np.log(theirs) - np.log(ours))).sum()
+    assert float(softened_divergence(STUDENT, TEACHER, temperature)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_several_labels_are_compared_one_by_one() -> None:
+    ours, theirs = (1 / (1 + np.exp(-logits.numpy() / 2)) for logits in (STUDENT, TEACHER))
+    each = theirs * np.log(theirs / ours) + (1 - theirs) * np.log((1 - theirs) / (1 - ours))
+    expected = 4 * each.mean(-1).sum()
+    assert float(softened_divergence(STUDENT, TEACHER, 2.0, multi_label=True)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_gradients_of_the_divergence_are_alike_at_every_temperature() -> None:
+    norms = []
+    for temperature in (4.0, 16.0, 64.0):
+        student = STUDENT.clone().requires_grad_()
+        softened_divergence(student, TEACHER, temperature).backward()
+        norms.append(float(student.grad.norm()))
+    assert max(norms) / min(norms) < 1.3  # without the squared temperature: 256
+
+
+def test_logit_error_is_the_mean_over_labels_summed_over_examples() -> None:
+    expected = ((STUDENT - TEACHER).numpy() ** 2).mean(1).sum()
+    assert float(logit_error(STUDENT, TEACHER)) == pytest.approx(expected, rel=1e-6)
+
+
+LOSSES = {
+    "divergence": lambda a, b, mask: softened_divergence(a[:, 0], b[:, 0], 2.0),
+    "logits": lambda a, b, mask: logit_error(a[:, 0], b[:, 0]),
+    "tokens": token_error,
+    "cosine": token_cosine,
+    "relations": lambda a, b, mask: attention_relations(a, b, mask, 2),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_is_zero_for_the_same_and_falls_along_its_gradient(name) -> None:
+    generator = torch.Generator().manual_seed(0)
+    teacher = torch.randn(3, 5, 8, generator=generator)
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [1, 0, 0, 0, 0]])
+    assert float(LOSSES[name](teacher, teacher, mask)) == pytest.approx(0.0, abs=1e-5)
+    student = torch.randn(3, 5, 8, generator=generator, requires_grad=True)
+    before = LOSSES[name](student, teacher, mask)
+    before.backward()
+    assert torch.isfinite(student.grad).all()
+    after = LOSSES[name](student - 0.05 * student.grad, teacher, mask)
+    assert 0 < float(after) < float(before)
+
+
+@pytest.mark.parametrize("name", ["tokens", "cosine", "relations"])
+def test_padding_does_not_count(name) -> None:
+    generator = torch.Generator().manual_seed(1)
+    student, teacher = (torch.randn(2, 6, 8, generator=generator) for _ in range(2))
+    mask = torch.tensor([[1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 0, 0]])
+    whole = LOSSES[name](student, teacher, mask)
+    changed = student.clone()
+    changed[mask == 0] = 100.0
+    assert float(LOSSES[name](changed, teacher, mask)) == pytest.approx(float(whole), rel=1e-5)
+    shorter = LOSSES[name](student[:, :4], teacher[:, :4], mask[:, :4])
+    assert float(shorter) == pytest.approx(float(whole), rel=1e-5)
+
+
+def test_relations_have_the_same_shape_at_any_width() -> None:
+    generator = torch.Generator().manual_seed(2)
+    student, teacher = torch.randn(2, 4, 6, generator=generator), torch.randn(2, 4, 12, generator=generator)
+    mask = torch.ones(2, 4, dtype=torch.long)
+    found = float(attention_relations(student, teacher, mask, 3))
+    ours, theirs = (
+        softmax(np.einsum("nlhd,nmhd->nhlm", *[x.numpy().reshape(2, 4, 3, -1)] * 2) / np.sqrt(x.shape[-1] / 3))
+        for x in (student, teacher)
+    )
+    assert found == pytest.approx((theirs * np.log(theirs / ours)).sum(-1).mean((1, 2)).sum(), rel=1e-4)

@@ -19,6 +19,7 @@ from kit.tasks.classification import Classification
 from kit.training import trainer as trainer_module
 from kit.training.fitting import Fitting, Split
 from kit.training.hardware import Hardware
+from kit.training.objective import LabelObjective
 from kit.training.plan import make_plan
 from kit.training.progress import Progress
 from kit.training.recovery import last_whole_checkpoint
@@ -62,8 +63,8 @@ def train(parts, folder, model=None, section=None, hardware=FP32, **plan_changes
     torch.manual_seed(1)
     done = train_classifier(
         Fitting(
-            model, tokenizer, TASK, train_split, validation, section, plan, hardware,
-            folder / "work", folder / "logs", Progress(quiet=True),
+            model, tokenizer, TASK, LabelObjective(TASK, plan.contrastive), train_split, train_split, validation,
+            section, plan, hardware, folder / "work", folder / "logs", Progress(quiet=True),
         )
     )  # fmt: skip
     return model, done

@@ -1,0 +1,111 @@
+"""The verdict: figures by hand, intervals that cover, and words that do not claim more than there is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from kit.analysis.verdict import Answers, Cost, judge
+
+COSTS = (Cost(30_000_000, 7_000_000, 2.0), Cost(90_000_000, 22_000_000, 6.0))
+
+
+def logits(right: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Answers to a question with two labels, right where `right` says so."""
+    answer = np.where(right, targets, 1 - targets)
+    return np.stack([1.0 - answer, answer.astype(float)], axis=1)
+
+
+def seeds(count: int, rates: tuple[float, float, float], examples: int = 1_000, seed: int = 0, with_control=True):
+    """Student, teacher and control that are right at these rates; a control that agrees with nobody in particular."""
+    random = np.random.default_rng(seed)
+    targets = random.integers(0, 2, examples)
+    hard = random.random(examples)  # easy examples are easy for all
+    found = []
+    for number in range(count):
+        parts = [
+            logits(0.7 * hard + 0.3 * random.random(examples) < np.quantile(0.7 * hard + 0.15, rate), targets)
+            for rate in rates
+        ]
+        found.append(Answers(number, parts[0], parts[1], parts[2] if with_control else None))
+    return found, targets
+
+
+def verdict(answers, targets, **changes):
+    settings = {"ordered": False, "multi_label": False, "budget": 100, "costs": COSTS, **changes}
+    return judge(answers, targets, "accuracy", **settings)
+
+
+def test_the_figures_are_those_by_hand() -> None:
+    answers, targets = seeds(3, (0.79, 0.80, 0.75))
+    found = verdict(answers, targets)
+    rates = {
+        kind: np.mean([(getattr(each, kind).argmax(1) == targets).mean() for each in answers])
+        for kind in ("student", "teacher", "control")
+    }
+    assert found.student.value == pytest.approx(rates["student"])
+    assert found.retained.value == pytest.approx(rates["student"] / rates["teacher"])
+    assert found.retained.low < found.retained.value < found.retained.high
+    agreement = np.mean([(each.student.argmax(1) == each.teacher.argmax(1)).mean() for each in answers])
+    assert found.agreement.value == pytest.approx(agreement)
+    assert found.gain.difference.value == pytest.approx(rates["student"] - rates["control"])
+
+
+def test_the_interval_of_what_is_retained_covers_it() -> None:
+    """100 simulated distillations of 3 seeds: the ratio of the true rates is in 95 % intervals 90 times or more."""
+    rates = (0.78, 0.80, 0.75)
+    many, _ = seeds(1, rates, examples=200_000, seed=99)
+    truth = verdict(many, np.random.default_rng(99).integers(0, 2, 200_000)).retained.value
+    inside = 0
+    for seed in range(100):
+        answers, targets = seeds(3, rates, seed=seed)
+        found = verdict(answers, targets).retained
+        inside += found.low <= truth <= found.high
+    assert inside >= 90
+
+
+@pytest.mark.parametrize(
+    ("count", "rates", "words"),
+    [
+        (5, (0.80, 0.80, 0.70), "distillation helped: +"),
+        (1, (0.80, 0.80, 0.70), "with one seed, its luck is not in the interval"),
+        (3, (0.75, 0.80, 0.75), "distillation did not help"),
+        (3, (0.70, 0.80, 0.78), "distillation did not help: "),
+    ],
+)
+def test_the_words_fit_the_figures(count, rates, words) -> None:
+    answers, targets = seeds(count, rates)
+    found = verdict(answers, targets)
+    assert any(words in line for line in found.lines), found.lines
+    if count == 1:
+        assert not any("helped" in line for line in found.lines)
+
+
+def test_without_controls_nothing_is_said_of_a_gain() -> None:
+    answers, targets = seeds(2, (0.79, 0.80, 0.75), with_control=False)
+    found = verdict(answers, targets)
+    assert found.control is None and found.gain is None
+    assert not any("distillation" in line for line in found.lines)
+    assert "67% smaller" in found.lines[2] and "3.0x as fast" in found.lines[2]
+
+
+def test_a_teacher_that_knows_nothing_can_lose_nothing() -> None:
+    targets = np.zeros(50, np.int64)
+    targets[:25] = 1
+    never = logits(np.zeros(50, bool), targets)
+    found = verdict([Answers(0, never, never, never)], targets)
+    assert found.retained is None
+    assert "none of it can be retained" in found.lines[1]
+
+
+def test_several_labels_agree_when_all_of_them_do() -> None:
+    targets = np.array([[1, 0, 1], [0, 1, 0], [1, 1, 1], [0, 0, 1]], np.float32)
+    teacher = np.where(targets > 0, 2.0, -2.0)
+    student = teacher.copy()
+    student[0, 0] *= -1
+    found = judge(
+        [Answers(0, student, teacher, None)], targets, "macro_f1",
+        ordered=False, multi_label=True, budget=10, costs=COSTS,
+    )  # fmt: skip
+    assert found.agreement.value == pytest.approx(0.75)
+    assert found.teacher.value == pytest.approx(1.0)

@@ -1,0 +1,78 @@
+"""The transfer set: which texts a student is distilled on, and that the pool's labels and test texts stay out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kit.data import prepare
+from kit.data.prepare import Prepared
+from kit.data.transfer import MASK, augmented, transfer_set
+from kit.errors import DataError
+from kit.recipe.distilling import AugmentSection, DistillSection
+from kit.recipe.schema import DataSection
+
+
+@pytest.fixture(scope="module")
+def data(reviews: Path) -> Prepared:
+    return prepare(DataSection(source=str(reviews), text="text", label="label", budget=60), 0)
+
+
+def test_budget_and_pool_by_default(data) -> None:
+    found = transfer_set(DistillSection(), data, 0)
+    assert found.texts == data.train.texts + data.pool.texts
+    assert (found.labelled, found.pool, found.extra, found.augmented) == (len(data.train), len(data.pool), 0, 0)
+    held = set(data.validation.texts) | set(data.test.texts)
+    assert not held & set(found.texts), "what is measured on is not trained on"
+
+
+def test_part_of_the_pool_is_part_of_a_larger_part(data) -> None:
+    small, large = (transfer_set(DistillSection(pool=n), data, 3) for n in (20, 80))
+    assert (small.pool, large.pool) == (20, 80)
+    assert large.texts[: len(small)] == small.texts
+    assert transfer_set(DistillSection(pool=0), data, 3).texts == data.train.texts
+    other = transfer_set(DistillSection(pool=20), data, 4)
+    assert other.texts != small.texts and other.fingerprint() != small.fingerprint()
+
+
+def test_files_add_texts_that_are_new(data, tmp_path) -> None:
+    lines = tmp_path / "more.txt"
+    tested, trained = data.test.texts[0][0], data.train.texts[0][0]
+    lines.write_text(f"a new text\n\n{tested.upper()}\n  {trained}\nA  NEW text\nanother one\n", "utf-8")
+    table = tmp_path / "more.csv"
+    table.write_text("id,text\n1,from a table\n2,another one\n", "utf-8")
+    found = transfer_set(DistillSection(texts=[str(lines), str(table)]), data, 0)
+    assert found.texts[-3:] == [("a new text",), ("another one",), ("from a table",)]
+    assert (found.extra, found.dropped) == (3, 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("none.txt", "\n  \n", "none of the 2 texts can be used"),
+        ("missing.txt", None, "cannot be read"),
+        ("latin.txt", b"caf\xe9\n", "not UTF-8"),
+        ("no.csv", "id,body\n1,a text\n", "text"),
+    ],
+)
+def test_files_that_add_nothing_are_refused(name, content, reason, data, tmp_path) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(DataError, match=reason) as error:
+        transfer_set(DistillSection(texts=str(tmp_path / name)), data, 0)
+    assert "distill.texts" in error.value.message
+
+
+def test_augmentation_masks_a_share_of_the_words() -> None:
+    texts = [(" ".join(f"word{i}" for i in range(200)),), ("one",), ("a pair", "of texts")]
+    copies = augmented(texts, AugmentSection(copies=2, share=0.2), 0)
+    assert len(copies) == 6
+    for copy, original in zip(copies, texts * 2, strict=True):
+        for new, old in zip(copy, original, strict=True):
+            pairs = list(zip(new.split(), old.split(), strict=True))
+            masked = [a for a, b in pairs if a != b]
+            assert masked and set(masked) == {MASK}
+    assert 20 <= copies[0][0].split().count(MASK) <= 60
+    assert copies[0] != copies[3], "each copy has its own masks"
+    assert augmented(texts, AugmentSection(copies=2, share=0.2), 0) == copies

@@ -1,0 +1,359 @@
+"""Distillation end to end: teachers of every kind, students of every kind, controls, verdicts, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+import kit.training.teacher_outputs as outputs_module
+from kit import Recipe, Record, distill, evaluate, finetune, predict
+from kit.distill import VERDICT_FILE, control_recipe, recipe_of, taught_by, teacher_recipe
+from kit.errors import KitError, ModelError, RecipeError, RecordError
+from kit.models.load import load_classifier
+from kit.models.predictor import load_predictor
+from kit.models.teacher import resolve_teacher
+from kit.run import run
+
+LABELS = ("negative", "positive")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory, reviews: Path, tiny_checkpoint: Path) -> Recipe:
+    """60 labels, a pool of 240 texts, a teacher with two layers, a student with one."""
+    return Recipe(
+        task="classification",
+        method="distill",
+        runs=str(tmp_path_factory.mktemp("distilled") / "runs"),
+        data={"source": str(reviews), "text": "text", "label": "label", "budget": 60, "max_length": 32},
+        model={"checkpoint": str(tiny_checkpoint)},
+        train={"epochs": 2, "evaluations": 2, "refit": False},
+        distill={"student": {"layers": [1]}},
+    )
+
+
+@pytest.fixture(scope="module")
+def teacher(base: Recipe) -> Record:
+    """What `base` fine-tunes first."""
+    return finetune(teacher_recipe(base), quiet=True)
+
+
+def changed(recipe: Recipe, **distill_keys: object) -> Recipe:
+    content = recipe.model_dump()
+    content["distill"] |= distill_keys
+    return Recipe.model_validate(content)
+
+
+@pytest.fixture(scope="module")
+def done(base: Recipe, teacher: Record):
+    return distill(base, quiet=True)
+
+
+def test_a_student_stands_beside_its_teacher_and_its_control(base, teacher, done) -> None:
+    student, control = done.record, done.controls[0]
+    assert student.content["settings"]["teachers"][0]["record"] == teacher.id
+    assert student.content["method"] == "distill" and control.content["method"] == "student"
+    assert student.content["parameters"] == control.content["parameters"]
+    assert student.content["training"]["plan"]["steps"] == control.content["training"]["plan"]["steps"]
+    assert student.content["data"]["fingerprints"] == control.content["data"]["fingerprints"]
+    sizes = student.content["settings"]["transfer_set"]
+    assert sizes["texts"] == sizes["labelled"] + sizes["pool"] > 250
+    for record in (student, control):
+        assert evaluate(record.folder).largest_difference < 1e-4
+        assert load_classifier(record.model_folder).config.encoder["num_hidden_layers"] == 1
+    assert set(next(predict(student.folder, "a fine film"))["scores"]) == set(LABELS)
+    written = json.loads((student.folder / VERDICT_FILE).read_text("utf-8"))
+    assert written["lines"] == done.verdict.lines
+    assert written["retained"]["value"] == pytest.approx(
+        student.metrics["accuracy"].value / teacher.metrics["accuracy"].value
+    )
+    assert done.verdict.student_cost.size_bytes < done.verdict.teacher_cost.size_bytes
+    Record.load(student.folder)  # the verdict beside it damages nothing
+
+
+def test_the_same_command_finds_everything(base, done, monkeypatch) -> None:
+    monkeypatch.setattr("kit.run._fit_and_write", lambda *args: pytest.fail("something was trained again"))
+    again = distill(base, quiet=True)
+    assert again.record.id == done.record.id
+    assert again.verdict.retained == done.verdict.retained
+
+
+def test_a_student_learns_what_its_teacher_says(base, teacher) -> None:
+    """More steps and a higher rate: then it agrees with its teacher more often than where it started from."""
+    recipe = base.model_copy(update={"train": base.train.model_copy(update={"epochs": 15, "learning_rate": 3e-3})})
+    found = distill(recipe, controls=False, quiet=True)
+    start = distill(base, controls=False, quiet=True)
+    assert found.verdict.agreement.value > max(0.85, start.verdict.agreement.value - 0.02)
+
+
+def test_a_second_student_costs_no_teacher_pass(base, done, monkeypatch) -> None:
+    monkeypatch.setattr(outputs_module, "load_predictor", lambda folder: pytest.fail("the teacher answered again"))
+    record = run(taught_by(changed(base, student={"layers": [0]}), _teacher_of(done)), quiet=True)
+    assert record.content["settings"]["teacher_answers_computed"] == [{"texts": 0, "of": record_texts(record)}]
+
+
+def _teacher_of(done) -> Record:
+    return Record.load(Path(done.record.recipe.distill.teacher))
+
+
+def record_texts(record: Record) -> int:
+    return record.content["settings"]["transfer_set"]["texts"]
+
+
+def test_the_labels_of_the_pool_are_never_read(base, teacher, monkeypatch) -> None:
+    from kit.data.examples import Examples
+    from kit.data.prepare import Prepared
+
+    pools = []
+    original = Prepared.targets
+
+    def watched(self: Prepared, examples: Examples) -> np.ndarray:
+        pools.append(self.pool)
+        assert not set(examples.ids.tolist()) & set(self.pool.ids.tolist()) or examples is self.test
+        return original(self, examples)
+
+    monkeypatch.setattr(Prepared, "targets", watched)
+    record = run(taught_by(changed(base, pool=100, losses={"labels": 0.5}), teacher), quiet=True)
+    assert pools and record.content["settings"]["transfer_set"]["pool"] == 100
+
+
+STUDENTS = {
+    "layers": {"student": "layers:0"},
+    "narrow": {"student": {"hidden_size": 16, "layers": 2}},
+    "svd": {"student": {"hidden_size": 16, "layers": 2, "init": "svd"}},
+    "random": {"student": {"layers": 1, "init": "random"}},
+    "cnn": {"student": "cnn"},
+    "bilstm": {"student": {"architecture": "bilstm", "hidden_size": 12}},
+}
+
+
+@pytest.mark.parametrize("kind", STUDENTS)
+def test_every_kind_of_student_is_trained_saved_and_loaded(kind, base, teacher) -> None:
+    found = distill(changed(base, **STUDENTS[kind], teacher=str(teacher.folder)), quiet=True)
+    for record in (found.record, found.controls[0]):
+        assert evaluate(record.folder).largest_difference < 1e-4
+    assert found.record.content["parameters"] == found.controls[0].content["parameters"]
+    assert found.record.content["parameters"] < teacher.content["parameters"]
+
+
+@pytest.mark.parametrize("losses", [
+    {"logits": 0, "mse": 1}, {"logits": 0, "hidden": 1}, {"embeddings": 1}, {"cosine": 1}, {"relations": 1},
+    {"logits": 1, "labels": 0.5, "hidden": 0.1, "embeddings": 0.1, "cosine": 0.1, "relations": 0.1},
+])  # fmt: skip
+@pytest.mark.parametrize("student", [{"layers": [0]}, {"layers": [0, 1], "hidden_size": 16}])
+def test_every_loss_falls_while_it_is_learnt(losses, student, base, teacher) -> None:
+    content = base.model_dump()
+    content["distill"] = {"student": student, "losses": losses, "teacher": str(teacher.folder), "pool": 60}
+    content["train"] |= {"epochs": 8, "learning_rate": 2e-3, "evaluations": 1}
+    record = run(Recipe.model_validate(content), quiet=True)
+    logged = [entry["loss"] for entry in record.content["training"]["history"] if "loss" in entry]
+    assert logged[-1] < logged[0]
+    model = load_classifier(record.model_folder)
+    assert not any("projection" in name for name, _ in model.named_parameters()), "only the student is saved"
+
+
+def test_a_student_of_other_weights_has_its_own_tokenizer(base, teacher, tmp_path) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import DistilBertConfig, DistilBertModel, PreTrainedTokenizerFast
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz", "the", "film", "is"]
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]",
+        mask_token="[MASK]",
+    ).save_pretrained(tmp_path / "other")  # fmt: skip
+    torch.manual_seed(0)
+    DistilBertModel(
+        DistilBertConfig(vocab_size=len(words), dim=16, n_layers=1, n_heads=2, hidden_dim=32)
+    ).save_pretrained(tmp_path / "other")
+    recipe = changed(base, student=str(tmp_path / "other"), teacher=str(teacher.folder))
+    found = distill(recipe, quiet=True)
+    assert found.record.content["checkpoint"]["name"] == str(tmp_path / "other")
+    assert len(load_predictor(found.record.model_folder).tokenizer) == len(words)
+    assert evaluate(found.record.folder).largest_difference < 1e-4
+    with pytest.raises(RecipeError, match=r"distill.losses.hidden: .* has a tokenizer of its own"):
+        distill(changed(recipe, losses={"hidden": 1.0}), quiet=True)
+
+
+def test_several_teachers_are_averaged(base, teacher) -> None:
+    other = finetune(
+        base.model_copy(update={"method": "tfidf", "train": base.train.model_copy(update={"seed": 0})}), quiet=True
+    )
+    found = distill(changed(base, teacher=[str(teacher.folder), str(other.folder)]), controls=False, quiet=True)
+    assert len(found.record.content["settings"]["teachers"]) == 2
+    chances = [torch.softmax(torch.tensor(r.predictions().logits), -1).numpy() for r in (teacher, other)]
+    truth = np.array([LABELS.index(names[0]) for names in teacher.predictions().labels])
+    assert found.verdict.teacher.value == pytest.approx((np.mean(chances, axis=0).argmax(1) == truth).mean(), abs=0.011)
+
+
+def test_a_teacher_without_layers_teaches_a_student_of_its_own(base, tiny_checkpoint) -> None:
+    words = finetune(base.model_copy(update={"method": "tfidf"}), quiet=True)
+    with pytest.raises(ModelError, match="has no layers to make a student of"):
+        distill(changed(base, teacher=str(words.folder)), quiet=True)
+    found = distill(changed(base, teacher=str(words.folder), student=str(tiny_checkpoint)), quiet=True)
+    assert found.record.content["settings"]["teachers"][0]["record"] == words.id
+    assert len(found.controls) == 1
+
+
+def test_a_checkpoint_with_a_head_teaches_whatever_the_order_of_its_labels(base, teacher, tmp_path) -> None:
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    model = AutoModelForSequenceClassification.from_pretrained(teacher.model_folder)
+    with torch.no_grad():
+        model.classifier.weight.copy_(model.classifier.weight.flip(0))
+        model.classifier.bias.copy_(model.classifier.bias.flip(0))
+    model.config.id2label = {0: "positive", 1: "negative"}
+    model.config.label2id = {"positive": 0, "negative": 1}
+    model.save_pretrained(tmp_path / "turned")
+    AutoTokenizer.from_pretrained(teacher.model_folder).save_pretrained(tmp_path / "turned")
+    recipe = changed(base, teacher=str(tmp_path / "turned"))
+    recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"checkpoint": None})})
+    found = distill(recipe, quiet=True)
+    assert found.verdict.teacher.value == pytest.approx(teacher.metrics["accuracy"].value)
+    assert found.record.labels == LABELS
+    straight = distill(changed(base, teacher=str(teacher.folder)), controls=False, quiet=True)
+    difference = np.abs(found.record.predictions().logits - straight.record.predictions().logits).max()
+    assert difference < 0.02, "the same student, but for rounding"
+
+
+def test_masked_copies_of_texts(base, teacher, tmp_path, tiny_checkpoint) -> None:
+    from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
+
+    plain = run(taught_by(changed(base, pool=20, augment={"copies": 1}), teacher), quiet=True)
+    sizes = plain.content["settings"]["transfer_set"]
+    assert sizes["augmented"] == sizes["labelled"] + sizes["pool"]
+    config = BertConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
+    BertForMaskedLM(config).save_pretrained(tmp_path / "masked")
+    AutoTokenizer.from_pretrained(tiny_checkpoint).save_pretrained(tmp_path / "masked")
+    recipe = changed(base, pool=20, augment={"copies": 1, "checkpoint": str(tmp_path / "masked")})
+    assert run(taught_by(recipe, teacher), quiet=True).content["settings"]["transfer_set"] == sizes
+    with pytest.raises(ModelError, match=r"distill.augment.checkpoint: .* is no masked language model"):
+        run(taught_by(changed(recipe, augment={"copies": 1, "checkpoint": str(tiny_checkpoint)}), teacher), quiet=True)
+
+
+def test_the_control_starts_where_the_teacher_started(base, teacher, done) -> None:
+    recipe = control_recipe(done.record)
+    assert recipe.method == "student" and recipe.model.checkpoint == base.model.checkpoint
+    assert recipe.distill.student.layers == [1] and recipe.distill.teacher is None
+    assert recipe.train.epochs != base.train.epochs, "as many steps on fewer examples"
+
+
+def test_from_a_finished_run_alone(kit, teacher, done) -> None:
+    found = kit("distill", "--teacher", teacher.folder, "--student", "layers:1", "--no-controls", "--set",
+                "train.epochs=2", "--set", "train.evaluations=2", "--json")  # fmt: skip
+    assert found.code == 0, found.err
+    content = json.loads(found.out)
+    assert content["students"][0]["method"] == "distill"
+    assert Path(content["students"][0]["folder"]).parent == teacher.folder.parent
+    assert content["controls"] == [] and content["verdict"]["gain"] is None
+    assert recipe_of([str(teacher.folder)]).data == teacher.recipe.data
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [
+        ({"student": {"layers": [0, 2]}}, "distill.student.layers: there is no layer 2, the teacher has 2"),
+        ({"layer_map": [0, 1], "losses": {"hidden": 1}}, "distill.layer_map: 2 layers of the teacher for the"),
+        ({"layer_map": [5], "losses": {"hidden": 1}}, "distill.layer_map: the teacher has no layer 5"),
+        ({"relation_heads": 5, "losses": {"relations": 1}}, "distill.relation_heads: 5 heads cannot be cut"),
+        ({"texts": "nowhere.txt"}, "distill.texts: nowhere.txt cannot be read"),
+        ({"student": "nowhere/at-all"}, "distill.student.checkpoint: nowhere/at-all"),
+        ({"teacher": "./nowhere"}, "distill.teacher: there is no folder ./nowhere"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_a_teacher_is_trained(keys, reason, base, monkeypatch) -> None:
+    monkeypatch.setattr("kit.run._fit_and_write", lambda *args: pytest.fail("something was trained"))
+    with pytest.raises(KitError) as error:
+        distill(changed(base, **keys).model_copy(update={"runs": base.runs + "-refused"}), quiet=True)
+    assert reason in error.value.message
+    assert error.value.exit_code == 2
+
+
+def test_a_teacher_of_other_labels_is_named_with_both_lists(base, teacher, tmp_path) -> None:
+    lines = (Path(base.data.source) / "train.csv").read_text("utf-8").replace('"positive"', '"great"')
+    (tmp_path / "data").mkdir()
+    for name in ("train", "test"):
+        text = (Path(base.data.source) / f"{name}.csv").read_text("utf-8").replace('"positive"', '"great"')
+        (tmp_path / "data" / f"{name}.csv").write_text(text, "utf-8")
+    assert '"great"' in lines
+    recipe = changed(base, teacher=str(teacher.folder))
+    recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"source": str(tmp_path / "data")})})
+    with pytest.raises(ModelError) as error:
+        distill(recipe, quiet=True)
+    assert "'negative', 'positive'" in error.value.message and "'great', 'negative'" in error.value.message
+
+
+def test_a_damaged_teacher_is_refused(base, teacher, tmp_path) -> None:
+    import shutil
+
+    broken = tmp_path / "broken"
+    shutil.copytree(teacher.folder, broken)
+    weights = broken / "model" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    with pytest.raises(RecordError, match=r"model.safetensors was changed"):
+        distill(changed(base, teacher=str(broken)), quiet=True)
+    (tmp_path / "bare").mkdir()
+    with pytest.raises(ModelError, match="distill.teacher"):
+        resolve_teacher(str(tmp_path / "bare"))
+
+
+def test_a_checkpoint_without_a_head_is_no_teacher(base, tiny_checkpoint) -> None:
+    with pytest.raises(ModelError, match="without a classification head"):
+        distill(changed(base, teacher=str(tiny_checkpoint)), quiet=True)
+
+
+def test_a_kill_at_any_time_ends_in_the_same_student(base, teacher, done, tmp_path) -> None:
+    """SIGKILL while the teacher answers or the student trains; the same command ends where an uninterrupted one does."""
+    recipe = base.model_copy(update={"runs": str(tmp_path / "runs")})
+    file = tmp_path / "recipe.yaml"
+    content = recipe.model_dump(mode="json", exclude_defaults=True)
+    content["train"] |= {"checkpoint_seconds": 0}
+    file.write_text(yaml.safe_dump(content), "utf-8")
+    command = [str(Path(sys.executable).parent / "kit"), "distill", str(file), "--no-controls", "--json"]
+    environment = {**os.environ, "KIT_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    for wait in (7.0, 10.0):
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            time.sleep(wait)
+            process.send_signal(signal.SIGKILL)
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=200)
+    assert finished.returncode == 0, finished.stderr
+    record = Record.load(json.loads(finished.stdout)["students"][0]["folder"])
+    assert record.id == done.record.id
+    assert np.abs(record.predictions().logits - done.record.predictions().logits).max() < 1e-3
+
+
+def test_in_a_study_the_teacher_is_the_study_s_own_cell(base, reviews, tiny_checkpoint, tmp_path) -> None:
+    from kit.study import study
+
+    recipe = Recipe(
+        task="classification",
+        runs=str(tmp_path / "runs"),
+        data=base.data.model_dump(exclude={"budget"}),
+        model={"checkpoint": str(tiny_checkpoint)},
+        train={"evaluations": 2, "refit": False, "learning_rate": 2e-4, "epochs": 1},
+        distill={"pool": 30, "student": {"layers": 1}},
+        study={"methods": ["finetune", "distill", "student"], "budgets": [20, 40], "seeds": 1},
+    )
+    found = study(recipe, name="study-d", engine="inline", quiet=True)
+    assert not found.failed
+    records = {(o.cell.method, o.cell.budget): found.ledger.record(o) for o in found.finished}
+    assert len(records) == 6
+    for budget in (20, 40):
+        taught = records["distill", budget].content["settings"]["teachers"][0]
+        assert taught["record"] == records["finetune", budget].id
+        plans = [records[method, budget].content["training"]["plan"] for method in ("distill", "student")]
+        assert plans[0]["steps"] == plans[1]["steps"]
+    assert len(list((tmp_path / "runs").glob("*/record.json"))) == 6

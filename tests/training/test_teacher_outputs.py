@@ -1,0 +1,184 @@
+"""Teachers' answers: computed once, kept by content, never half, never another's."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import kit.training.teacher_outputs as outputs_module
+from kit import Recipe, finetune
+from kit.data.encode import encode
+from kit.errors import OutputError
+from kit.models.layers import capturing
+from kit.models.load import load_classifier, load_tokenizer
+from kit.models.predictor import load_predictor
+from kit.models.teacher import Teacher, resolve_teacher
+from kit.training.progress import Progress
+from kit.training.teacher_outputs import averaged, teacher_logits, token_outputs
+
+QUIET = Progress(quiet=True)
+TEXTS = [(f"a film {i} that is {'good' if i % 2 else 'bad'}" + " indeed" * (i % 7),) for i in range(50)]
+
+
+@pytest.fixture(scope="module")
+def teachers(tmp_path_factory: pytest.TempPathFactory, reviews: Path, tiny_checkpoint: Path) -> list[Teacher]:
+    """Two Records of the tiny checkpoint, of different seeds."""
+    found = []
+    for seed in (0, 1):
+        recipe = Recipe(
+            task="classification",
+            runs=str(tmp_path_factory.mktemp("teachers")),
+            data={"source": str(reviews), "text": "text", "label": "label", "budget": 60, "max_length": 32},
+            model={"checkpoint": str(tiny_checkpoint)},
+            train={"epochs": 1, "evaluations": 1, "seed": seed, "refit": False},
+        )
+        found.append(resolve_teacher(str(finetune(recipe, quiet=True).folder)))
+    return found
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("KIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(outputs_module, "_LOGIT_SHARD", 20)
+    monkeypatch.setattr(outputs_module, "_TOKEN_SHARD", 20)
+    return tmp_path / "cache" / "teachers"
+
+
+def ask(teacher: Teacher, texts=TEXTS):
+    return teacher_logits(teacher, texts, 32, QUIET)
+
+
+def test_a_second_question_costs_no_teacher_pass(teachers, cache, monkeypatch) -> None:
+    first, computed = ask(teachers[0])
+    assert (computed.texts, computed.of) == (50, 50)
+    exact = load_predictor(teachers[0].folder).logits(TEXTS)
+    assert first.dtype == np.float16
+    assert np.abs(first - exact).max() < 2e-3 * max(1.0, np.abs(exact).max())
+
+    def forbidden(folder: Path) -> None:
+        raise AssertionError("the teacher was loaded again")
+
+    monkeypatch.setattr(outputs_module, "load_predictor", forbidden)
+    again, computed = ask(teachers[0])
+    assert computed.texts == 0
+    assert np.array_equal(again, first)
+
+
+def test_another_teacher_or_other_texts_find_nothing(teachers, cache) -> None:
+    first, _ = ask(teachers[0])
+    second, computed = ask(teachers[1])
+    assert computed.texts == 50
+    assert not np.array_equal(first, second)
+    assert ask(teachers[0], TEXTS[::-1])[1].texts == 50
+    assert len(list(cache.iterdir())) == 3
+
+
+def test_a_folder_that_is_about_another_teacher_is_not_used(teachers, cache) -> None:
+    """As after files were copied by hand from one place to another."""
+    first, _ = ask(teachers[0])
+    second, _ = ask(teachers[1])
+    ours, theirs = (
+        next(f for f in cache.iterdir() if json.loads((f / "about.json").read_text())["teacher"] == t.sha256)
+        for t in teachers
+    )
+    for file in ours.iterdir():
+        file.unlink()
+    for file in theirs.iterdir():
+        (ours / file.name).write_bytes(file.read_bytes())
+    again, computed = ask(teachers[0])
+    assert computed.texts == 50
+    assert np.array_equal(again, first) and not np.array_equal(again, second)
+
+
+@pytest.mark.parametrize("damage", ["cut", "bits", "empty", "gone"])
+def test_a_damaged_shard_is_computed_again_and_no_other(damage, teachers, cache) -> None:
+    first, _ = ask(teachers[0])
+    file = sorted(cache.glob("*/0001.logits.*.npy"))[0]
+    content = file.read_bytes()
+    if damage == "gone":
+        file.unlink()
+    else:
+        file.write_bytes({"cut": content[:-7], "bits": content[:-1] + bytes([content[-1] ^ 1]), "empty": b""}[damage])
+    again, computed = ask(teachers[0])
+    assert computed.texts == 20
+    assert np.array_equal(again, first)
+
+
+def test_a_killed_start_goes_on_where_it_was(teachers, cache, monkeypatch) -> None:
+    write = outputs_module._Shards.write
+
+    def dies(self, number: int, place: str, array: np.ndarray) -> None:
+        if number == 1:
+            raise KeyboardInterrupt
+        write(self, number, place, array)
+
+    monkeypatch.setattr(outputs_module._Shards, "write", dies)
+    with pytest.raises(KeyboardInterrupt):
+        ask(teachers[0])
+    monkeypatch.undo()
+    monkeypatch.setenv("KIT_CACHE", str(cache.parent))
+    monkeypatch.setattr(outputs_module, "_LOGIT_SHARD", 20)
+    _, computed = ask(teachers[0])
+    assert computed.texts == 30, "the first shard of 20 was there"
+
+
+def test_a_full_disk_is_one_clear_error_and_what_was_written_serves(teachers, cache, monkeypatch) -> None:
+    real = outputs_module.write_atomically
+
+    def full(path: Path, content: bytes | str) -> None:
+        if "0001" in path.name:
+            from kit.files import writing_to
+
+            with writing_to(path):
+                raise OSError(errno.ENOSPC, "No space left on device")
+        real(path, content)
+
+    monkeypatch.setattr(outputs_module, "write_atomically", full)
+    with pytest.raises(OutputError, match="the disk is full"):
+        ask(teachers[0])
+    monkeypatch.setattr(outputs_module, "write_atomically", real)
+    assert ask(teachers[0])[1].texts == 30
+
+
+def test_a_disk_without_room_is_refused_before_the_teacher_answers(teachers, cache, monkeypatch) -> None:
+    monkeypatch.setattr(outputs_module, "_RESERVE", 10**18)
+    monkeypatch.setattr(outputs_module, "load_predictor", lambda folder: pytest.fail("the teacher was loaded"))
+    with pytest.raises(OutputError, match="free"):
+        ask(teachers[0])
+
+
+def test_token_vectors_are_those_of_the_teacher(teachers, cache) -> None:
+    teacher = teachers[0]
+    tokenizer = load_tokenizer(teacher.folder)
+    encoded = encode(TEXTS, tokenizer, 32)
+    places = ["embeddings", "hidden:1", "query"]
+    found, computed = token_outputs(teacher, encoded, tokenizer, places, QUIET)
+    assert computed.texts == 50
+    model = load_classifier(teacher.folder)
+    for positions in (np.array([0]), np.array([19, 20, 49]), np.array([40, 3])):
+        lengths = encoded.lengths[positions]
+        batch = tokenizer([TEXTS[p][0] for p in positions], padding=True, return_tensors="pt")
+        with torch.inference_mode(), capturing(model, places) as captured:
+            model(**batch)
+        for place in places:
+            vectors = found.batch(place, positions, int(lengths.max()))
+            for row, length in enumerate(lengths):
+                assert torch.allclose(vectors[row, :length], captured[place][row, :length], atol=3e-3)
+                assert not vectors[row, length:].any()
+    assert token_outputs(teacher, encoded, tokenizer, places, QUIET)[1].texts == 0
+    assert isinstance(found.arrays["query"][0], np.memmap)
+
+
+def test_probabilities_of_several_teachers_are_averaged() -> None:
+    first, second = np.array([[2.0, 0.0, -1.0]]), np.array([[-1.0, 3.0, 0.5]])
+    raised = [np.exp(each) / np.exp(each).sum() for each in (first, second)]
+    found = averaged([first, second], multi_label=False)
+    assert np.allclose(np.exp(found), np.mean(raised, axis=0), atol=1e-6)
+    several = averaged([first, second], multi_label=True)
+    assert np.allclose(1 / (1 + np.exp(-several)), np.mean([1 / (1 + np.exp(-e)) for e in (first, second)], axis=0))
+    assert np.allclose(averaged([first], multi_label=False), first)
