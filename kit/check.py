@@ -42,6 +42,9 @@ def check(recipe: Recipe) -> Preview:
     rows = [("run", run_id), *_data_rows(data)]
     if request.checkpoint is not None:
         rows += _model_rows(request)
+    if recipe.method == "distill" and not request.teachers:
+        rows.append(("Record", f"a folder in {recipe.runs}, named once its teacher is there"))
+        return Preview("", rows[1:], data.audit.warnings(), False)
     finished = (Path(recipe.runs) / run_id / RECORD_FILE).is_file()
     rows.append(
         (
@@ -74,7 +77,8 @@ def _model_rows(request: Request) -> list[tuple[str, str]]:
     trial = make_trial(request, hardware)
     plan, lengths = trial.plan, trial.encoded.lengths
     parameters = sum(parameter.numel() for parameter in trial.model.parameters())
-    rows = [
+    rows = _distillation_rows(request) if request.transfer is not None and recipe.method == "distill" else []
+    rows += [
         ("checkpoint", f"{checkpoint.name} ({parameters / 1e6:.1f} M parameters)"),
         ("pooling", "native head" if recipe.model.pooling == "native" else recipe.model.pooling),
         ("tokens", f"mean {lengths.mean():.0f}, longest {lengths.max()}; "
@@ -88,3 +92,18 @@ def _model_rows(request: Request) -> list[tuple[str, str]]:
         rows.append(("then", "once more on the whole budget, validation examples included"))
     rows.append(("estimated time", f"about {duration(passes(request) * trial.seconds_a_pass)}"))
     return rows
+
+
+def _distillation_rows(request: Request) -> list[tuple[str, str]]:
+    from kit.models.student import describe
+
+    recipe, transfer = request.recipe, request.transfer
+    assert transfer is not None
+    first = f"{recipe.model.checkpoint}, fine-tuned on the budget first"
+    sizes = f"{transfer.labelled} of the budget, {transfer.pool} of the pool"
+    sizes += f", {transfer.extra} of other files" if transfer.extra else ""
+    return [
+        ("teacher", ", ".join(teacher.name for teacher in request.teachers) or first),
+        ("student", describe(recipe.distill.student)),
+        ("transfer set", f"{len(transfer)} texts: {sizes}" + (", and changed copies" if transfer.augmented else "")),
+    ]

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from kit.training.plan import Plan
 
 
+# What the answer of a teacher takes, in forward passes of a student half its size.
+TEACHER_PASSES = 2.0
+
+
 @dataclass(frozen=True)
 class Trial:
     """The model that a request would train, its training texts as tokens, and its plan; no plan for a probe.
@@ -35,8 +39,17 @@ class Trial:
 def make_trial(request: Request, hardware: Hardware) -> Trial:
     """Build the model of a request that has a checkpoint, and time it on the request's training texts."""
     from kit.data.encode import encode
+    from kit.methods.distill import shaped
     from kit.methods.lora import add_adapters
-    from kit.models.load import Head, Init, build_classifier, freeze_embeddings, load_tokenizer, require_positions
+    from kit.models.load import (
+        Head,
+        Init,
+        build_classifier,
+        freeze_embeddings,
+        load_classifier,
+        load_tokenizer,
+        require_positions,
+    )
     from kit.recipe.resolve import STEPS
     from kit.training.plan import make_plan
     from kit.training.timing import seconds_a_pass
@@ -45,10 +58,17 @@ def make_trial(request: Request, hardware: Hardware) -> Trial:
     assert checkpoint is not None
     init: Init = "scratch" if recipe.method == "scratch" else "pretrained"
     head = Head(data.labels, data.multi_label)
-    model = build_classifier(checkpoint, head, init, recipe.model.pooling, recipe.train.dropout)
+    student = recipe.distill.student if recipe.method in ("distill", "student") else None
+    if request.teachers and student is not None and student.checkpoint is None:
+        model = load_classifier(checkpoint.folder)
+    else:
+        model = build_classifier(checkpoint, head, init, recipe.model.pooling, recipe.train.dropout)
+    if student is not None:
+        model = shaped(student, head, model)
     require_positions(model, recipe.data.max_length)
     tokenizer: PreTrainedTokenizerBase = load_tokenizer(checkpoint.folder)
-    encoded = encode(data.train.texts, tokenizer, recipe.data.max_length, checkpoint.tokenizer_sha256)
+    texts = request.transfer.texts if request.transfer and recipe.method == "distill" else data.train.texts
+    encoded = encode(texts, tokenizer, recipe.data.max_length, checkpoint.tokenizer_sha256)
     if recipe.method not in STEPS:
         return Trial(model, encoded, None, seconds_a_pass(model, encoded, tokenizer, 32, False))
     plan = make_plan(recipe.train, len(encoded))
@@ -68,6 +88,9 @@ def passes(request: Request) -> float:
     sizes = len(data.train), len(data.validation), len(data.test)
     if request.recipe.method not in STEPS:
         return float(sum(sizes))
+    if request.recipe.method == "distill" and request.transfer is not None:
+        lessons = len(request.transfer)
+        return forward_passes(train, make_plan(train, lessons), *sizes) + TEACHER_PASSES * lessons
     return forward_passes(train, make_plan(train, sizes[0]), *sizes)
 
 

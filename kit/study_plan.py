@@ -134,6 +134,7 @@ def _efforts(recipe: Recipe, cells: list[Cell], cleaned: Cleaned) -> dict[Cell, 
 
 def _effort(recipe: Recipe, cell: Cell, cleaned: Cleaned) -> float:
     """As far as it is known before a model is built: as if the checkpoint declared its pooling."""
+    from kit.estimate import TEACHER_PASSES
     from kit.recipe.resolve import STEPS, Facts, resolve
     from kit.recipe.schema import VALIDATION_MOST, VALIDATION_SHARE
     from kit.training.plan import forward_passes, make_plan
@@ -148,7 +149,18 @@ def _effort(recipe: Recipe, cell: Cell, cleaned: Cleaned) -> float:
     train = cell.budget - held
     labels = cleaned.splits.labels
     try:
-        resolved = resolve(recipe, Facts(("text",), "label", labels, train, held, "mean")).train
+        transfer = _transfer(recipe, train, len(cleaned.splits.train) - cell.budget)
+        facts = Facts(("text",), "label", labels, train, held, "mean", recipe.distill, transfer)
+        resolved = resolve(recipe, facts).train
+        if cell.method == "distill":
+            answering = TEACHER_PASSES * transfer
+            return forward_passes(resolved, make_plan(resolved, transfer), train, held, test) + answering
         return forward_passes(resolved, make_plan(resolved, train), train, held, test)
     except KitError:
         return 1.0  # such a cell fails as it starts
+
+
+def _transfer(recipe: Recipe, train: int, pool: int) -> int:
+    """Texts that a student is distilled on, as far as that is known before files with more of them are read."""
+    section = recipe.distill
+    return (train + (pool if section.pool is None else min(section.pool, pool))) * (1 + section.augment.copies)

@@ -127,7 +127,7 @@ def test_the_labels_of_the_pool_are_never_read(base, teacher, monkeypatch) -> No
 
 
 STUDENTS = {
-    "layers": {"student": "layers:0"},
+    "layers": {"student": "layers:1"},
     "narrow": {"student": {"hidden_size": 16, "layers": 2}},
     "svd": {"student": {"hidden_size": 16, "layers": 2, "init": "svd"}},
     "random": {"student": {"layers": 1, "init": "random"}},
@@ -142,7 +142,8 @@ def test_every_kind_of_student_is_trained_saved_and_loaded(kind, base, teacher) 
     for record in (found.record, found.controls[0]):
         assert evaluate(record.folder).largest_difference < 1e-4
     assert found.record.content["parameters"] == found.controls[0].content["parameters"]
-    assert found.record.content["parameters"] < teacher.content["parameters"]
+    if kind not in ("cnn", "bilstm"):  # whose table of embeddings is wider than that of the tiny teacher
+        assert found.record.content["parameters"] < teacher.content["parameters"]
 
 
 @pytest.mark.parametrize("losses", [
@@ -152,6 +153,7 @@ def test_every_kind_of_student_is_trained_saved_and_loaded(kind, base, teacher) 
 @pytest.mark.parametrize("student", [{"layers": [0]}, {"layers": [0, 1], "hidden_size": 16}])
 def test_every_loss_falls_while_it_is_learnt(losses, student, base, teacher) -> None:
     content = base.model_dump()
+    student = {**student, "init": "random"}  # a copy of the teacher has little to learn from it
     content["distill"] = {"student": student, "losses": losses, "teacher": str(teacher.folder), "pool": 60}
     content["train"] |= {"epochs": 8, "learning_rate": 2e-3, "evaluations": 1}
     record = run(Recipe.model_validate(content), quiet=True)
@@ -306,7 +308,7 @@ def test_a_damaged_teacher_is_refused(base, teacher, tmp_path) -> None:
     with pytest.raises(RecordError, match=r"model.safetensors was changed"):
         distill(changed(base, teacher=str(broken)), quiet=True)
     (tmp_path / "bare").mkdir()
-    with pytest.raises(ModelError, match="distill.teacher"):
+    with pytest.raises(ModelError, match=r"distill.teacher: .* has no config.json"):
         resolve_teacher(str(tmp_path / "bare"))
 
 
@@ -316,7 +318,7 @@ def test_a_checkpoint_without_a_head_is_no_teacher(base, tiny_checkpoint) -> Non
 
 
 def test_a_kill_at_any_time_ends_in_the_same_student(base, teacher, done, tmp_path) -> None:
-    """SIGKILL while the teacher answers or the student trains; the same command ends where an uninterrupted one does."""
+    """SIGKILL while the teacher answers or the student trains: the same command ends like one that was let alone."""
     recipe = base.model_copy(update={"runs": str(tmp_path / "runs")})
     file = tmp_path / "recipe.yaml"
     content = recipe.model_dump(mode="json", exclude_defaults=True)

@@ -39,7 +39,7 @@ from kit.models.predictor import Texts
 from kit.models.small import small_classifier
 from kit.models.student import encoder_config, last_to_last, reorder_labels, require_shape, shrink
 from kit.models.teacher import Teacher
-from kit.recipe.distilling import DistillSection
+from kit.recipe.distilling import DistillSection, StudentSection
 from kit.training.fitting import Fitting, Split
 from kit.training.objective import TeacherObjective, places, projected
 from kit.training.plan import make_plan
@@ -204,9 +204,8 @@ def resolve_distill(section: DistillSection, teachers: tuple[Teacher, ...], star
     return section.model_copy(update=filled)
 
 
-def _shaped(job: Job, source: PreTrainedModel) -> PreTrainedModel:
-    """A source in the shape of the recipe's student."""
-    section = job.recipe.distill.student
+def shaped(section: StudentSection, head: Head, source: PreTrainedModel) -> PreTrainedModel:
+    """A classifier in the shape of a student, whose section is resolved. head: for students that bring none."""
     if section.checkpoint is not None:
         return source
     if section.architecture == "transformer":
@@ -217,9 +216,12 @@ def _shaped(job: Job, source: PreTrainedModel) -> PreTrainedModel:
     table = embedding.weight.detach()
     if section.init == "random":
         table = torch.randn_like(table)
-    head = Head(job.task.labels, job.task.multi_label).config()
     layers = section.layers if isinstance(section.layers, int) else 1
-    return small_classifier(section.architecture, section.hidden_size, layers, table, head)
+    return small_classifier(section.architecture, section.hidden_size, layers, table, head.config())
+
+
+def _shaped(job: Job, source: PreTrainedModel) -> PreTrainedModel:
+    return shaped(job.recipe.distill.student, Head(job.task.labels, job.task.multi_label), source)
 
 
 def _start(job: Job, model: PreTrainedModel, budget: EncodedBudget) -> dict[str, Any]:

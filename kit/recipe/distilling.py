@@ -36,6 +36,11 @@ class StudentSection(Section):
     """Start from the teacher's weights, where a narrower student keeps the most important neurons or the principal
     directions (`svd`) of the token vectors, or from random ones."""
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
+        """For editors: a section, or its short form."""
+        return {"anyOf": [{"type": "string"}, handler.resolve_ref_schema(handler(schema))]}
+
     @model_validator(mode="before")
     @classmethod
     def _in_short(cls, value: Any) -> Any:
