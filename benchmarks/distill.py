@@ -4,8 +4,8 @@
     python benchmarks/distill.py table [--data sentiment]      # teacher, control, student; 3 seeds
     python benchmarks/distill.py curve [--data sentiment]      # gain over the control against the number of labels
 
-The peer of `speed` is transformers.Trainer with its defaults and a `compute_loss` that asks the teacher, as its examples
-do; both sides have the same teacher, student, texts, epochs and test examples, each in a process of its own.
+The peer of `speed` is transformers.Trainer with its defaults and a `compute_loss` that asks the teacher, as in public
+examples; both sides have the same teacher, student, texts, epochs and test examples, each in a process of its own.
 """
 
 from __future__ import annotations
