@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from kit.errors import RecipeError, RecordError
 from kit.files import write_atomically
+from kit.models.teacher import Teacher, resolve_teacher
 from kit.recipe import Recipe
 from kit.recipe.distilling import DistillSection
 from kit.recipe.resolve import METHOD_KEYS, epochs_of
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from kit.analysis.verdict import Cost, Verdict
-    from kit.models.teacher import Teacher
 
 VERDICT_FILE = "verdict.json"  # beside the Record of the first seed's student
 
@@ -55,32 +55,40 @@ def distill(
 ) -> Distillation:
     """Make the teacher if the recipe names none, then the student and its control, and compare them.
 
-    seeds: how many, from the recipe's own on. controls: False leaves out the student without a teacher.
+    recipe: of method distill; of any other method, its run is the teacher. seeds: how many, from the recipe's own on.
+    controls: False leaves out the student without a teacher.
     Raises KitError for bad input, before anything is trained, and for failures while running.
     """
-    if recipe.method != "distill":
-        recipe = recipe.model_copy(update={"method": "distill", "train": _own_keys(recipe, {})})
-    recipe = Recipe.model_validate(recipe.model_dump())
     shared = shared or Shared()
-    _refuse_early(recipe, shared)
-    students, alone = [], []
+    _refuse_early(student_recipe(recipe), shared)
+    students, alone, teachers = [], [], []
     for seed in range(recipe.train.seed, recipe.train.seed + seeds):
         train = recipe.train.model_copy(update={"seed": seed})
         taught = with_teacher(recipe.model_copy(update={"train": train}), quiet=quiet, shared=shared)
+        teachers.append([resolve_teacher(name) for name in _names(taught)])
         students.append(run(taught, force=force, quiet=quiet, shared=shared))
         if controls:
-            alone.append(run(control_recipe(students[-1]), quiet=quiet, shared=shared))
-    verdict = _judge(students, alone, shared)
+            alone.append(run(control_recipe(students[-1], teachers[-1][0]), quiet=quiet, shared=shared))
+    verdict = _judge(students, alone, teachers, shared)
     done = Distillation(tuple(students), tuple(alone), verdict)
     _write(done)
     return done
 
 
 def with_teacher(recipe: Recipe, *, quiet: bool = False, shared: Shared | None = None) -> Recipe:
-    """The recipe with a teacher: the one that it names, or else its checkpoint fine-tuned on the same budget."""
+    """The recipe of the student, with the teacher that it names, or else the one that is made on the same budget."""
+    student = student_recipe(recipe)
     if recipe.distill.teacher is not None:
+        return student
+    return taught_by(student, run(teacher_recipe(recipe), quiet=quiet, shared=shared))
+
+
+def student_recipe(recipe: Recipe) -> Recipe:
+    """The recipe as one of method distill; the keys of `train` that were for another method keep their defaults."""
+    if recipe.method == "distill":
         return recipe
-    return taught_by(recipe, run(teacher_recipe(recipe), quiet=quiet, shared=shared))
+    update = {"method": "distill", "train": _own_keys(recipe, {})}
+    return Recipe.model_validate(recipe.model_copy(update=update).model_dump())
 
 
 def taught_by(recipe: Recipe, teacher: Record) -> Recipe:
@@ -89,12 +97,17 @@ def taught_by(recipe: Recipe, teacher: Record) -> Recipe:
 
 
 def teacher_recipe(recipe: Recipe) -> Recipe:
-    """What is fine-tuned where a recipe names no teacher. Keys that are for the student keep their defaults."""
-    update = {"method": "finetune", "distill": DistillSection(), "study": StudySection()}
-    return Recipe.model_validate(recipe.model_copy(update={**update, "train": _own_keys(recipe, {})}).model_dump())
+    """What teaches where a recipe names no teacher: its own run, or of method distill its checkpoint fine-tuned.
+
+    There, the keys of `train` that are for the student keep their defaults.
+    """
+    update: dict[str, Any] = {"distill": DistillSection(), "study": StudySection()}
+    if recipe.method == "distill":
+        update |= {"method": "finetune", "train": _own_keys(recipe, {})}
+    return Recipe.model_validate(recipe.model_copy(update=update).model_dump())
 
 
-def control_recipe(student: Record) -> Recipe:
+def control_recipe(student: Record, teacher: Teacher) -> Recipe:
     """The same student on the same budget and seed, for as many steps, without a teacher.
 
     It starts from the layers that the teacher itself started from, where that is known, else from the teacher's.
@@ -107,13 +120,11 @@ def control_recipe(student: Record) -> Recipe:
         "batch_size": plan["batch_size"],
         "refit": False,
     }
-    teacher = _names(recipe)[0]
-    model = recipe.model
-    made = _record_of(teacher)
+    model, made = recipe.model, teacher.record
     if made is not None and made.recipe.model.checkpoint is not None:
         model = made.recipe.model
     elif made is None:
-        model = model.model_copy(update={"checkpoint": teacher, "revision": None, "pooling": "auto"})
+        model = model.model_copy(update={"checkpoint": teacher.name, "revision": None, "pooling": "auto"})
     update = {"method": "student", "distill": DistillSection(**section), "model": model}
     return Recipe.model_validate(recipe.model_copy(update={**update, "train": _own_keys(recipe, train)}).model_dump())
 
@@ -123,7 +134,7 @@ def recipe_of(teachers: Sequence[str]) -> Recipe:
 
     Raises RecordError if that teacher is no Record.
     """
-    record = _record_of(teachers[0])
+    record = resolve_teacher(teachers[0]).record
     if record is None:
         raise RecordError(
             f"{teachers[0]} is not a run, so it does not say on which data to distil",
@@ -151,13 +162,6 @@ def _names(recipe: Recipe) -> list[str]:
     return [named] if isinstance(named, str) else list(named or [])
 
 
-def _record_of(name: str) -> Record | None:
-    """The Record that a teacher's name stands for, None for a checkpoint."""
-    from kit.models.teacher import resolve_teacher
-
-    return resolve_teacher(name).record
-
-
 def _refuse_early(recipe: Recipe, shared: Shared) -> None:
     """Raise for whatever would keep the student from starting, before hours go into its teacher."""
     from kit.request import understand
@@ -167,26 +171,24 @@ def _refuse_early(recipe: Recipe, shared: Shared) -> None:
         raise RecipeError("distill.teacher: there is nothing to fine-tune a teacher from", "set model.checkpoint")
 
 
-def _judge(students: list[Record], controls: list[Record], shared: Shared) -> Verdict:
+def _judge(students: list[Record], controls: list[Record], teachers: list[list[Teacher]], shared: Shared) -> Verdict:
+    """The verdict over all seeds. teachers: of each seed."""
     from kit.analysis.verdict import Answers, judge
     from kit.data.labels import encode_labels
-    from kit.models.teacher import resolve_teacher
 
     first = students[0]
     recipe = first.recipe
-    answers, notes = [], []
-    teachers: list[Teacher] = []
-    for index, student in enumerate(students):
-        teachers = [resolve_teacher(name) for name in _names(student.recipe)]
-        answers.append(
-            Answers(
-                student.recipe.train.seed,
-                student.predictions().logits,
-                _teacher_answers(student, teachers, shared),
-                controls[index].predictions().logits if controls else None,
-            )
+    answers = [
+        Answers(
+            student.recipe.train.seed,
+            student.predictions().logits,
+            _teacher_answers(student, teachers[index], shared),
+            controls[index].predictions().logits if controls else None,
         )
-    tests = {t.record.content["data"]["fingerprints"]["test"] for t in teachers if t.record is not None}
+        for index, student in enumerate(students)
+    ]
+    notes = []
+    tests = {t.record.content["data"]["fingerprints"]["test"] for t in teachers[0] if t.record is not None}
     if tests - {first.content["data"]["fingerprints"]["test"]}:
         notes.append(
             "the teacher was tested on other examples, so it may have been trained on some of these: "
@@ -200,7 +202,7 @@ def _judge(students: list[Record], controls: list[Record], shared: Shared) -> Ve
         ordered=recipe.task == "sentiment",
         multi_label=multi_label,
         budget=first.content["data"]["sizes"]["budget"],
-        costs=_costs(first, teachers, shared),
+        costs=_costs(first, teachers[0], shared),
         notes=notes,
     )
 

@@ -11,7 +11,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -138,7 +138,12 @@ class _Work:
 
     def keeps_model(self, cell: Cell) -> bool:
         """Whether a cell's weights stay."""
-        return self.plan.recipe.study.keep_models or cell in self.plan.kept
+        return self.plan.recipe.study.keep_models or cell in self.plan.kept or self._teaches(cell)
+
+    def _teaches(self, cell: Cell) -> bool:
+        """Whether a cell is the teacher of another, which needs its weights."""
+        own = self.plan.recipe.distill.teacher is None and cell.method == "finetune"
+        return own and replace(cell, method="distill") in self.plan.cells
 
     def untimed(self) -> list[str]:
         """Records of the models whose speed is still to be measured, one a series."""

@@ -247,7 +247,7 @@ def test_masked_copies_of_texts(base, teacher, tmp_path, tiny_checkpoint) -> Non
 
 
 def test_the_control_starts_where_the_teacher_started(base, teacher, done) -> None:
-    recipe = control_recipe(done.record)
+    recipe = control_recipe(done.record, resolve_teacher(str(teacher.folder)))
     assert recipe.method == "student" and recipe.model.checkpoint == base.model.checkpoint
     assert recipe.distill.student.layers == [1] and recipe.distill.teacher is None
     assert recipe.train.epochs != base.train.epochs, "as many steps on fewer examples"
@@ -359,3 +359,43 @@ def test_in_a_study_the_teacher_is_the_study_s_own_cell(base, reviews, tiny_chec
         plans = [records[method, budget].content["training"]["plan"] for method in ("distill", "student")]
         assert plans[0]["steps"] == plans[1]["steps"]
     assert len(list((tmp_path / "runs").glob("*/record.json"))) == 6
+
+
+def test_the_run_of_a_recipe_for_another_method_is_the_teacher(base, tmp_path) -> None:
+    recipe = base.model_copy(update={"method": "probe", "runs": str(tmp_path / "runs")})
+    recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"epochs": None})})
+    found = distill(recipe, controls=False, quiet=True)
+    probe = finetune(recipe, quiet=True)
+    assert found.record.content["settings"]["teachers"][0]["record"] == probe.id
+    assert found.record.content["method"] == "distill"
+
+
+def test_a_student_that_is_found_again_may_have_moved_with_its_teacher(
+    base, teacher, done, tmp_path, monkeypatch
+) -> None:
+    import shutil
+
+    shutil.copytree(base.runs, tmp_path / "runs")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("kit.run._fit_and_write", lambda *args: pytest.fail("something was trained again"))
+    recipe = changed(base, teacher=f"runs/{teacher.id}").model_copy(update={"runs": "runs"})
+    again = distill(recipe, quiet=True)
+    assert again.record.folder == Path("runs") / done.record.id
+    assert again.verdict.retained == done.verdict.retained
+
+
+def test_what_the_command_says(kit, base, teacher, tmp_path) -> None:
+    nothing = kit("distill")
+    assert nothing.code == 2 and "kit distill --teacher runs/<id>" in nothing.err
+    assert kit("distill", "--teacher", "nowhere/at-all").code == 2
+    file = tmp_path / "recipe.yaml"
+    file.write_text(yaml.safe_dump(base.model_dump(mode="json", exclude_defaults=True)), "utf-8")
+    shown = kit("check", file, "--set", "distill.student=layers:0,1")
+    assert shown.code == 0, shown.err
+    for words in ("fine-tuned on the budget first", "layers 0, 1 of width 32", "texts: 54 of the budget"):
+        assert words in " ".join(shown.out.split()), words
+    wrong = kit("distill", file, "--student", "layers:0,9")
+    assert wrong.code == 2 and "there is no layer 9, the teacher has 2" in wrong.err
+    assert "--set distill.student" in wrong.err or "recipe.yaml" in wrong.err
+    known = kit("check", file, "--set", f"distill.teacher={teacher.folder}")
+    assert known.code == 0 and str(teacher.folder) in known.out
