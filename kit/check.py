@@ -95,8 +95,6 @@ def _model_rows(request: Request) -> list[tuple[str, str]]:
 
 
 def _distillation_rows(request: Request) -> list[tuple[str, str]]:
-    from kit.models.student import describe
-
     recipe, transfer = request.recipe, request.transfer
     assert transfer is not None
     first = f"{recipe.model.checkpoint}, fine-tuned on the budget first"
@@ -104,6 +102,6 @@ def _distillation_rows(request: Request) -> list[tuple[str, str]]:
     sizes += f", {transfer.extra} of other files" if transfer.extra else ""
     return [
         ("teacher", ", ".join(teacher.name for teacher in request.teachers) or first),
-        ("student", describe(recipe.distill.student)),
+        ("student", recipe.distill.student.words),
         ("transfer set", f"{len(transfer)} texts: {sizes}" + (", and changed copies" if transfer.augmented else "")),
     ]

@@ -153,6 +153,13 @@ class Record:
             ),
             ("test examples", str(budget["test"])),
         ]
+        settings = content.get("settings", {})
+        if "teachers" in settings:
+            rows += [
+                ("teacher", ", ".join(each["record"] or each["name"] for each in settings["teachers"])),
+                ("student", self.recipe.distill.student.words),
+                ("distilled on", f"{settings['transfer_set']['texts']} texts"),
+            ]
         names = [self.main_metric] + [name for name in self.metrics if name != self.main_metric]
         rows += [(name, shown(name, self.metrics[name])) for name in names]
         training = content["training"]

@@ -65,7 +65,10 @@ def test_a_student_stands_beside_its_teacher_and_its_control(base, teacher, done
     assert student.content["parameters"] == control.content["parameters"]
     assert student.content["training"]["plan"]["steps"] == control.content["training"]["plan"]["steps"]
     assert student.content["data"]["fingerprints"] == control.content["data"]["fingerprints"]
+    rows = dict(student.rows())
+    assert rows["teacher"] == teacher.id and rows["student"] == "layers 1 of width 32"
     sizes = student.content["settings"]["transfer_set"]
+    assert rows["distilled on"] == f"{sizes['texts']} texts"
     assert sizes["texts"] == sizes["labelled"] + sizes["pool"] > 250
     for record in (student, control):
         assert evaluate(record.folder).largest_difference < 1e-4
@@ -370,9 +373,7 @@ def test_the_run_of_a_recipe_for_another_method_is_the_teacher(base, tmp_path) -
     assert found.record.content["method"] == "distill"
 
 
-def test_a_student_that_is_found_again_may_have_moved_with_its_teacher(
-    base, teacher, done, tmp_path, monkeypatch
-) -> None:
+def test_runs_that_moved_together_are_found(base, teacher, done, tmp_path, monkeypatch) -> None:
     import shutil
 
     shutil.copytree(base.runs, tmp_path / "runs")

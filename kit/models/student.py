@@ -218,14 +218,3 @@ def reorder_labels(model: PreTrainedModel, labels: tuple[str, ...]) -> None:
             layer.bias.copy_(layer.bias[order])
     model.config.id2label = dict(enumerate(labels))
     model.config.label2id = {label: index for index, label in enumerate(labels)}
-
-
-def describe(section: StudentSection) -> str:
-    """The student in a few words."""
-    if section.checkpoint is not None:
-        return section.checkpoint
-    if section.architecture != "transformer":
-        return f"{section.architecture} of width {section.hidden_size}"
-    assert isinstance(section.layers, list)
-    start = " with random weights" if section.init == "random" else ""
-    return f"layers {', '.join(map(str, section.layers))} of width {section.hidden_size}{start}"

@@ -98,6 +98,17 @@ class StudentSection(Section):
             raise ValueError("\n".join(text for text, holds in contradictions.items() if holds))
         return self
 
+    @property
+    def words(self) -> str:
+        """What it is, for people."""
+        if self.checkpoint is not None:
+            return self.checkpoint
+        if self.architecture != "transformer":
+            return f"{self.architecture} of width {self.hidden_size}"
+        numbers = self.layers if isinstance(self.layers, list) else [self.layers]
+        start = " with random weights" if self.init == "random" else ""
+        return f"layers {', '.join(map(str, numbers))} of width {self.hidden_size}{start}"
+
 
 class LossesSection(Section):
     """Weights of the losses that are added up. See `kit.training.losses` for each and its source."""
