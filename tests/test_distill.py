@@ -153,8 +153,8 @@ def test_every_kind_of_student_is_trained_saved_and_loaded(kind, base, teacher) 
     {"logits": 0, "mse": 1}, {"logits": 0, "hidden": 1}, {"embeddings": 1}, {"cosine": 1}, {"relations": 1},
     {"logits": 1, "labels": 0.5, "hidden": 0.1, "embeddings": 0.1, "cosine": 0.1, "relations": 0.1},
 ])  # fmt: skip
-@pytest.mark.parametrize("student", [{"layers": [0]}, {"layers": [0, 1], "hidden_size": 16}])
-def test_every_loss_falls_while_it_is_learnt(losses, student, base, teacher) -> None:
+def test_every_loss_falls_while_it_is_learnt(losses, base, teacher) -> None:
+    student = {"layers": [0, 1], "hidden_size": 16}  # narrower, so that token vectors are projected
     content = base.model_dump()
     student = {**student, "init": "random"}  # a copy of the teacher has little to learn from it
     content["distill"] = {"student": student, "losses": losses, "teacher": str(teacher.folder), "pool": 60}

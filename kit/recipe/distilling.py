@@ -16,6 +16,11 @@ _Layers = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 _Weight = Annotated[float, Field(ge=0)]
 
 
+def _or_text(schema: dict[str, Any]) -> None:
+    """Tell editors that a section has a short form."""
+    schema["anyOf"] = [{"type": "string"}, {"$ref": schema.pop("$ref")}]
+
+
 class StudentSection(Section):
     """The student. In short: `layers:0,2,5`, `layers:3`, `width:192`, `cnn`, `bilstm`, or the name of a checkpoint."""
 
@@ -35,11 +40,6 @@ class StudentSection(Section):
     init: Literal["neurons", "svd", "random"] = "neurons"
     """Start from the teacher's weights, where a narrower student keeps the most important neurons or the principal
     directions (`svd`) of the token vectors, or from random ones."""
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
-        """For editors: a section, or its short form."""
-        return {"anyOf": [{"type": "string"}, handler.resolve_ref_schema(handler(schema))]}
 
     @model_validator(mode="before")
     @classmethod
@@ -151,7 +151,7 @@ class DistillSection(Section):
     teacher: Name | Annotated[list[Name], Field(min_length=1)] | None = None
     """Folder of a run, or a checkpoint with a head for these labels, or several, whose probabilities are averaged; by
     default `model.checkpoint` is fine-tuned on the same budget first."""
-    student: StudentSection = StudentSection()
+    student: Annotated[StudentSection, Field(json_schema_extra=_or_text)] = StudentSection()
     """What the student looks like."""
     losses: LossesSection = LossesSection()
     """What the student is to match, each with its weight."""

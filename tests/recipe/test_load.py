@@ -18,8 +18,8 @@ BASE = "task: classification\nmodel: {checkpoint: org/model}\ndata:\n  source: t
 NEW = "kit new my.yaml --train data.csv writes a recipe for your own data."
 BAD = "not valid YAML:"
 APPLY = "!!python/object/apply:os.system"
-METHODS = "one of finetune, lora, probe, scratch, tfidf"
-TOP_KEYS = "task, method, metric, runs, data, model, train, lora, probe, tfidf, study"
+METHODS = "one of finetune, lora, probe, scratch, tfidf, distill, student"
+TOP_KEYS = "task, method, metric, runs, data, model, train, lora, probe, tfidf, distill, study"
 
 Load = Callable[..., Recipe]
 
@@ -340,7 +340,10 @@ def test_the_json_schema_describes_every_key_and_choice() -> None:
     schema = recipe_schema()
     assert schema["title"] == "kit recipe"
     assert schema["$schema"].startswith("https://json-schema.org/")
-    assert schema["properties"]["method"]["enum"] == ["finetune", "lora", "probe", "scratch", "tfidf"]
+    methods = ["finetune", "lora", "probe", "scratch", "tfidf", "distill", "student"]
+    assert schema["properties"]["method"]["enum"] == methods
+    student = schema["$defs"]["DistillSection"]["properties"]["student"]
+    assert student["anyOf"] == [{"type": "string"}, {"$ref": "#/$defs/StudentSection"}]
     for section in (schema, *schema["$defs"].values()):
         assert section["additionalProperties"] is False
         assert section["description"]

@@ -10,8 +10,9 @@ import pytest
 from kit.errors import RecipeError
 from kit.recipe import Recipe
 from kit.recipe.resolve import EPOCHS, LEARNING_RATE, STEPS, Facts, resolve
+from kit.training.plan import make_plan
 
-FACTS = Facts(("text",), "label", ("no", "yes"), train=900, validation=100, pooling="mean")
+FACTS = Facts(("text",), "label", ("no", "yes"), train=900, validation=100, pooling="mean", transfer=900)
 LARGE = replace(FACTS, train=9_500, validation=500)
 
 
@@ -52,18 +53,27 @@ def test_resolving_twice_changes_nothing(method: str) -> None:
     assert resolve(recipe(method, learning_rate=0.5), FACTS).train.learning_rate == 0.5
 
 
-@pytest.mark.parametrize("method", sorted(STEPS))
+@pytest.mark.parametrize("method", sorted(EPOCHS))
 def test_epochs_follow_from_steps_within_bounds(method: str) -> None:
     low, high = EPOCHS[method]
     between = (low + high) // 2
-    few = replace(FACTS, train=10, validation=0)
-    some = replace(FACTS, train=16 * round(STEPS[method] / between), validation=0)
-    many = replace(FACTS, train=10_000_000)
+    some_examples = 16 * round(STEPS[method] / between)
+    few = replace(FACTS, train=10, validation=0, transfer=10)
+    some = replace(FACTS, train=some_examples, validation=0, transfer=some_examples)
+    many = replace(FACTS, train=10_000_000, transfer=10_000_000)
     assert resolve(recipe(method), few).train.epochs == high
     assert resolve(recipe(method, batch_size=16), many).train.epochs == low
-    if some.budget <= 1000:
+    if some_examples <= 1000:
         assert resolve(recipe(method), some).train.epochs == between
     assert resolve(recipe(method, epochs=2.5), few).train.epochs == 2.5
+
+
+@pytest.mark.parametrize(("train", "transfer"), [(10, 700), (900, 900), (1_800, 7_330), (13, 1_000)])
+def test_a_control_takes_as_many_steps_as_its_student(train: int, transfer: int) -> None:
+    facts = replace(FACTS, train=train, validation=0, transfer=transfer)
+    student, control = (resolve(recipe(method), facts).train for method in ("distill", "student"))
+    assert student.batch_size == control.batch_size
+    assert make_plan(control, train).steps == make_plan(student, transfer).steps
 
 
 def test_many_classes_get_more_passes_on_a_large_budget() -> None:
