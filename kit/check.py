@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kit.distill import teacher_recipe
 from kit.estimate import make_trial, passes
 from kit.files import require_writable
 from kit.measurement.units import duration
 from kit.recipe import Recipe
-from kit.request import Request, understand
+from kit.request import Request, Shared, understand
 
 if TYPE_CHECKING:
     from kit.data import Prepared
@@ -29,21 +30,25 @@ class Preview:
     finished: bool
 
 
-def check(recipe: Recipe) -> Preview:
+def check(recipe: Recipe, shared: Shared | None = None) -> Preview:
     """Load and audit the data, draw the budget, check the checkpoint, time a few steps.
 
-    Raises KitError like a run would.
+    shared: splits and checkpoints that are loaded already. Raises KitError like a run would.
     """
     from kit.record import RECORD_FILE
 
     require_writable(Path(recipe.runs))
-    request = understand(recipe)
+    shared = shared or Shared()
+    request = understand(recipe, shared)
     run_id, data = request.id, request.data
     rows = [("run", run_id), *_data_rows(data)]
     if request.checkpoint is not None:
         rows += _model_rows(request)
     if recipe.method == "distill" and not request.teachers:
-        rows.append(("Record", f"a folder in {recipe.runs}, named once its teacher is there"))
+        rows += [
+            ("before that", _teacher_words(check(teacher_recipe(recipe), shared))),
+            ("Record", f"a folder in {recipe.runs}, named once its teacher is there"),
+        ]
         return Preview("", rows[1:], data.audit.warnings(), False)
     finished = (Path(recipe.runs) / run_id / RECORD_FILE).is_file()
     rows.append(
@@ -53,6 +58,12 @@ def check(recipe: Recipe) -> Preview:
         )
     )
     return Preview(run_id, rows, data.audit.warnings(), finished)
+
+
+def _teacher_words(teacher: Preview) -> str:
+    """Which run teaches, and how long it takes to make."""
+    state = "finished" if teacher.finished else dict(teacher.rows)["estimated time"]
+    return f"the teacher, {teacher.run_id} ({state})"
 
 
 def _data_rows(data: Prepared) -> list[tuple[str, str]]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from kit.models.checkpoint import Checkpoint
     from kit.training.progress import Progress
 
-RELOAD_SAMPLE = 64  # test examples that the saved model must answer as the fitted one did
+RELOAD_SAMPLE = 32  # test examples that the saved model must answer as the fitted one did
 _FORCED = "forced"  # an empty file among the checkpoints of a run that repeats a finished one
 LOGIT_TOLERANCE = 1e-4  # float32 rounding between batches of different shape is below 1e-5
 

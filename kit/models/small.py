@@ -8,6 +8,7 @@ Knows two architectures. Knows nothing of teachers or training.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -40,7 +41,7 @@ class BiLstmConfig(SmallConfig):  # type: ignore[no-untyped-call]
     model_type = "kit_bilstm"
 
 
-class _Small(PreTrainedModel):  # type: ignore[no-untyped-call]
+class _Small(PreTrainedModel, ABC):  # type: ignore[no-untyped-call]
     """Embeddings, a text vector made of them, dropout, one linear layer."""
 
     base_model_prefix = "body"
@@ -63,9 +64,9 @@ class _Small(PreTrainedModel):  # type: ignore[no-untyped-call]
         vectors = self.dropout(self.embeddings(input_ids)) * mask.unsqueeze(-1)
         return SequenceClassifierOutput(logits=self.classifier(self.dropout(self.pool(vectors, mask))))
 
+    @abstractmethod
     def pool(self, vectors: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """One vector (batch, features) for token vectors (batch, length, width), of which `mask` marks the real."""
-        raise NotImplementedError
 
 
 class TextCnn(_Small):

@@ -1,0 +1,17 @@
+"""Arguments and options that several commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, e.g. runs/finetune-...")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe key, e.g. train.epochs=2. Repeatable."),
+]
+StudyFolder = Annotated[Path, typer.Argument(metavar="STUDY", help="A study's folder, e.g. runs/study-sentiment")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

@@ -1,0 +1,68 @@
+"""Commands about recipes; they train nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kit.commands.options import Overrides, RecipePath
+from kit.terminal import located, print_table, quiet_libraries
+
+
+def new(
+    path: Annotated[Path, typer.Argument(metavar="RECIPE", help="Where to write the recipe.")],
+    train: Annotated[list[str], typer.Option("--train", help="File(s) with labelled examples. Repeatable.")],
+    test: Annotated[
+        list[str] | None, typer.Option("--test", help="File(s) to test on; split off if absent. Repeatable.")
+    ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option("--text", help="Column with the text; twice for text pairs. Guessed if absent."),
+    ] = None,
+    label: Annotated[str | None, typer.Option("--label", help="Column with the label. Guessed if absent.")] = None,
+    multi_label: Annotated[
+        bool, typer.Option("--multi-label", help="An example can have several labels, or none.")
+    ] = False,
+    checkpoint: Annotated[str | None, typer.Option("--checkpoint", help="Pretrained weights to start from.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a recipe that is there.")] = False,
+) -> None:
+    """Write a recipe for your own data."""
+    from kit.new import new_recipe
+
+    recipe = new_recipe(
+        path,
+        train,
+        test or [],
+        text=text,
+        label=label,
+        multi_label=multi_label,
+        checkpoint=checkpoint,
+        force=force,
+    )
+    typer.echo(f"wrote {path}: text {recipe.data.text}, label {recipe.data.label}")
+    typer.echo(f"next: kit check {path}")
+
+
+def check(recipe: RecipePath, overrides: Overrides = None) -> None:
+    """Validate a recipe and print what a run would do. Trains nothing."""
+    from kit.recipe import load_recipe
+
+    loaded = load_recipe(recipe, overrides or [])
+    quiet_libraries()
+    from kit.check import check as preview
+
+    with located(recipe, overrides):
+        found = preview(loaded)
+    print_table(["plan", str(recipe)], found.rows)
+    for warning in found.warnings:
+        typer.echo(f"data: {warning}")
+
+
+def schema() -> None:
+    """Print the JSON Schema of recipes, for completion in editors."""
+    from kit.recipe.load import recipe_schema
+
+    typer.echo(json.dumps(recipe_schema(), indent=2))

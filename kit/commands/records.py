@@ -1,0 +1,102 @@
+"""Commands about Records that are there."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kit.commands.options import AsJson, RunFolder
+from kit.terminal import input_lines, print_answers, print_table, quiet_libraries, summary
+
+
+def evaluate(run: RunFolder, as_json: AsJson = False) -> None:
+    """Load a run's model afresh, answer its test examples again, compare with the Record."""
+    quiet_libraries()
+    from kit.evaluate import evaluate as run_evaluation
+    from kit.measurement.intervals import shown
+
+    found = run_evaluation(run)
+    if as_json:
+        metrics = {name: [e.value, e.low, e.high] for name, e in found.metrics.items()}
+        typer.echo(
+            json.dumps({"id": found.record.id, "metrics": metrics, "largest_difference": found.largest_difference})
+        )
+        return
+    rows = [(name, shown(name, estimate)) for name, estimate in found.metrics.items()]
+    print_table(["metric", "value [95 % interval]"], rows)
+    count = found.record.content["data"]["sizes"]["test"]
+    typer.echo(
+        f"same answers as the Record on all {count} test examples "
+        f"(largest logit difference {found.largest_difference:.1g})"
+    )
+
+
+def predict(
+    run: RunFolder,
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(help="Texts; or one file, as for --file; or nothing to read standard input."),
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", help="A text or JSON object a line; or CSV, TSV, Parquet.")
+    ] = None,
+) -> None:
+    """Answer texts with a run's model, one JSON line each."""
+    quiet_libraries()
+    from kit.errors import DataError
+    from kit.predict import is_table, named_file, read_texts, table_texts
+    from kit.predict import predict as run_prediction
+    from kit.record import Record
+
+    columns = Record.read(run).content["data"]["text_columns"]
+    if file is None and texts and len(texts) == 1 and (named := named_file(texts[0])):
+        file, texts = named, None
+    if file is None and texts:
+        stream = [tuple(texts)] if len(columns) == 2 and len(texts) == 2 else list(texts)
+        print_answers(run_prediction(run, stream))
+        return
+    if file is not None and texts:
+        raise DataError("texts and --file exclude each other", "give one of them")
+    if file is None and sys.stdin.isatty():
+        raise DataError("no text given", 'kit predict RUN "a text", kit predict RUN --file texts.txt, or pipe texts in')
+    if file is not None and is_table(file):
+        print_answers(run_prediction(run, table_texts(file, columns)))
+        return
+    with input_lines(file) as lines:
+        print_answers(run_prediction(run, read_texts(lines, columns, str(file or "standard input"))))
+
+
+def list_runs(
+    runs: Annotated[Path, typer.Argument(help="Folder with runs.")] = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Show the runs so far."""
+    from kit.errors import RecordError
+    from kit.measurement.intervals import shown
+    from kit.record import list_records
+
+    if not runs.is_dir():
+        raise RecordError(f"there is no folder {runs}", "`kit finetune RECIPE` makes the first run")
+    records, problems = list_records(runs)
+    if as_json:
+        typer.echo(json.dumps([summary(record) for record in records]))
+    else:
+        rows = [
+            (
+                record.id,
+                str(record.content["method"]),
+                str((record.content["checkpoint"] or {}).get("name", "-")),
+                str(record.content["data"]["sizes"]["budget"]),
+                record.main_metric,
+                shown(record.main_metric, record.metrics[record.main_metric]),
+                f"{record.content['seconds']['total']:.0f} s",
+            )
+            for record in records
+        ]
+        print_table(["run", "method", "checkpoint", "budget", "metric", "value [95 % interval]", "time"], rows)
+    for problem in problems:
+        typer.echo(f"left out: {problem}", err=True)

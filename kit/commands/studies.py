@@ -1,0 +1,105 @@
+"""Commands about studies."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from kit.commands.options import AsJson, Overrides, RecipePath, StudyFolder
+from kit.terminal import located, print_estimates, print_study, quiet_libraries
+
+
+class EngineOption(StrEnum):
+    """Where the cells of a study run."""
+
+    local = "local"
+    ray = "ray"
+    inline = "inline"
+
+
+def study(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the cells with an estimated time, and run none.")
+    ] = False,
+    engine: Annotated[
+        EngineOption, typer.Option("--engine", help="Where cells run: workers here, a Ray cluster, or this process.")
+    ] = EngineOption.local,
+    address: Annotated[
+        str | None, typer.Option("--address", help="Ray cluster, e.g. auto; without it one is started here.")
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, help="Cells at once here; by default one a GPU, or one."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a recipe's study: checkpoints x methods x budgets x seeds. Start it again and it continues."""
+    from kit.errors import TrainingError
+    from kit.recipe import load_recipe
+
+    loaded = load_recipe(recipe, overrides or [])
+    quiet_libraries()
+    if dry_run:
+        from kit.study import finished_cells
+        from kit.study_plan import estimate_seconds, plan_study
+
+        with located(recipe, overrides):
+            plan = plan_study(loaded)
+            seconds = estimate_seconds(plan)
+        print_estimates(seconds, finished_cells(plan, f"study-{recipe.stem}"), workers or 1)
+        return
+    from kit.study import study as run
+
+    with located(recipe, overrides):
+        done = run(loaded, name=f"study-{recipe.stem}", engine=engine.value, address=address, workers=workers)
+    print_study(done, as_json)
+    if done.failed:
+        raise TrainingError(
+            f"{len(done.failed)} of the study's cells failed, the others finished", "the same command tries them again"
+        )
+
+
+def report(study: StudyFolder) -> None:
+    """Write what a study found: one HTML page, Markdown, CSV, and its charts as PNG."""
+    quiet_libraries()
+    from kit.analyse import analyse
+    from kit.report import write_report
+
+    findings = analyse(study)
+    paths = write_report(study, findings)
+    for sentence in (*findings.answer, *findings.notes):
+        typer.echo(sentence)
+    typer.echo("wrote " + ", ".join(str(path) for path in paths))
+
+
+def advise(
+    study: StudyFolder,
+    target: Annotated[
+        float | None, typer.Option("--target", help="Least value of the main metric, e.g. 0.85; without it, the best.")
+    ] = None,
+    label_cost: Annotated[float | None, typer.Option("--label-cost", min=0, help="Cost of one label.")] = None,
+    max_latency_ms: Annotated[
+        float | None, typer.Option("--max-latency-ms", min=0, help="Longest time for one text (median).")
+    ] = None,
+    max_size_mb: Annotated[float | None, typer.Option("--max-size-mb", min=0, help="Largest saved model.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say which checkpoint, method and number of labels to choose, how sure that is, and what to measure next."""
+    quiet_libraries()
+    from kit.analyse import analyse
+    from kit.analysis.advice import Wish
+    from kit.analysis.advice import advise as run
+
+    limit = None if max_size_mb is None else 1e6 * max_size_mb
+    advice = run(analyse(study), Wish(target, label_cost, max_latency_ms, limit))
+    if as_json:
+        typer.echo(json.dumps(asdict(advice)))
+        return
+    for line in advice.lines:
+        typer.echo(line)

@@ -1,0 +1,77 @@
+"""Commands that train: one run, or a teacher with its student and control."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kit.commands.options import AsJson, Overrides, RecipePath
+from kit.terminal import located, print_distillation, print_record, quiet_libraries
+
+
+def finetune(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    force: Annotated[bool, typer.Option("--force", help="Repeat a run that is finished.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a recipe: fit the method on the labelled budget, test it, write a Record."""
+    from kit.recipe import load_recipe
+
+    loaded = load_recipe(recipe, overrides or [])
+    quiet_libraries()
+    from kit.finetune import finetune as run
+
+    with located(recipe, overrides):
+        record = run(loaded, force=force)
+    if os.environ.get("RANK", "0") == "0":
+        print_record(record, as_json)
+
+
+def distill(
+    recipe: Annotated[Path | None, typer.Argument(metavar="[RECIPE]", help="The recipe; or give --teacher.")] = None,
+    teacher: Annotated[
+        list[str] | None, typer.Option("--teacher", help="A run's folder, or a checkpoint with a head. Repeatable.")
+    ] = None,
+    student: Annotated[
+        str | None,
+        typer.Option("--student", help="layers:0,2,5, layers:3, width:192, cnn, bilstm, or a checkpoint."),
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many seeds; the verdict is over all.")] = 1,
+    controls: Annotated[
+        bool, typer.Option("--controls/--no-controls", help="Train the same student without a teacher too.")
+    ] = True,
+    overrides: Overrides = None,
+    force: Annotated[bool, typer.Option("--force", help="Repeat a student that is finished.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Distil a small student from a teacher, and compare it with both its teacher and its control."""
+    from kit.errors import RecipeError
+    from kit.recipe import load_recipe
+    from kit.recipe.load import override_recipe
+
+    given = list(overrides or [])
+    if recipe is None and not teacher:
+        raise RecipeError(
+            "nothing to distil", "kit distill RECIPE, or kit distill --teacher runs/<id> --student layers:3"
+        )
+    given += [f"distill.student={json.dumps(student)}"] if student else []
+    if recipe is None:
+        quiet_libraries()
+        from kit.distill import recipe_of
+
+        loaded = override_recipe(recipe_of(teacher or []), given)
+    else:
+        given += [f"distill.teacher={json.dumps(teacher)}"] if teacher else []
+        loaded = load_recipe(recipe, given)
+        quiet_libraries()
+    from kit.distill import distill as run
+
+    with located(recipe, given):
+        done = run(loaded, seeds=seeds, controls=controls, force=force)
+    if os.environ.get("RANK", "0") == "0":
+        print_distillation(done, as_json)
