@@ -23,6 +23,7 @@ app = typer.Typer(
 for _command in (
     training.finetune,
     training.distill,
+    training.compress,
     records.evaluate,
     records.predict,
     recipes.new,

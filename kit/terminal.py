@@ -23,6 +23,7 @@ from kit.errors import DataError, KitError
 from kit.measurement.units import duration, shown_value
 
 if TYPE_CHECKING:
+    from kit.compress import Compression
     from kit.distill import Distillation
     from kit.record import Record
     from kit.scheduling.grid import Cell
@@ -66,7 +67,7 @@ def located(recipe: Path | None, overrides: Sequence[str] | None) -> Iterator[No
         yield
     except KitError as error:
         key = re.match(
-            r"((?:task|method|metric|runs|(?:data|model|train|lora|probe|tfidf|distill|study)\.[a-z_.]+)): ",
+            r"((?:task|method|metric|runs|(?:data|model|train|lora|probe|tfidf|distill|compress|study)\.[a-z_.]+)): ",
             error.message,
         )
         if key and recipe is not None:
@@ -126,6 +127,20 @@ def print_distillation(done: Distillation, as_json: bool) -> None:
     print_table(["", ""], done.record.rows(), header=False)
     for line in done.verdict.lines:
         typer.echo(line)
+
+
+def print_compression(done: Compression, as_json: bool) -> None:
+    """The chain, a line a step, and where it ended; or all of it as one line of JSON."""
+    if as_json:
+        steps = [
+            {**summary(link.record), "technique": link.technique, "gate": asdict(link.gate), **asdict(link.verdict)}
+            for link in done.links
+        ]
+        typer.echo(json.dumps({"source": summary(done.source), "steps": steps, "record": summary(done.record)}))
+        return
+    for line in done.lines:
+        typer.echo(line)
+    typer.echo(f"ends with {done.record.folder}")
 
 
 def summary(record: Record) -> dict[str, object]:

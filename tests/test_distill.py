@@ -84,7 +84,7 @@ def test_a_student_stands_beside_its_teacher_and_its_control(base, teacher, done
 
 
 def test_the_same_command_finds_everything(base, done, monkeypatch) -> None:
-    monkeypatch.setattr("kit.run._fit_and_write", lambda *args: pytest.fail("something was trained again"))
+    monkeypatch.setattr("kit.making._fit_and_write", lambda *args: pytest.fail("something was trained again"))
     again = distill(base, quiet=True)
     assert again.record.id == done.record.id
     assert again.verdict.retained == done.verdict.retained
@@ -280,7 +280,7 @@ def test_from_a_finished_run_alone(kit, teacher, done) -> None:
     ],
 )
 def test_what_cannot_work_is_refused_before_a_teacher_is_trained(keys, reason, base, monkeypatch) -> None:
-    monkeypatch.setattr("kit.run._fit_and_write", lambda *args: pytest.fail("something was trained"))
+    monkeypatch.setattr("kit.making._fit_and_write", lambda *args: pytest.fail("something was trained"))
     with pytest.raises(KitError) as error:
         distill(changed(base, **keys).model_copy(update={"runs": base.runs + "-refused"}), quiet=True)
     assert reason in error.value.message
@@ -378,7 +378,7 @@ def test_runs_that_moved_together_are_found(base, teacher, done, tmp_path, monke
 
     shutil.copytree(base.runs, tmp_path / "runs")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("kit.run._fit_and_write", lambda *args: pytest.fail("something was trained again"))
+    monkeypatch.setattr("kit.making._fit_and_write", lambda *args: pytest.fail("something was trained again"))
     recipe = changed(base, teacher=f"runs/{teacher.id}").model_copy(update={"runs": "runs"})
     again = distill(recipe, quiet=True)
     assert again.record.folder == Path("runs") / done.record.id

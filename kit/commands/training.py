@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from kit.commands.options import AsJson, Overrides, RecipePath
-from kit.terminal import located, print_distillation, print_record, quiet_libraries
+from kit.terminal import located, print_compression, print_distillation, print_record, quiet_libraries
 
 
 def finetune(
@@ -75,3 +75,34 @@ def distill(
         done = run(loaded, seeds=seeds, controls=controls, force=force)
     if os.environ.get("RANK", "0") == "0":
         print_distillation(done, as_json)
+
+
+def compress(
+    target: Annotated[Path, typer.Argument(metavar="RECIPE|RUN", help="A recipe, or the folder of a finished run.")],
+    steps: Annotated[
+        str | None, typer.Option("--steps", help="Techniques in order, e.g. vocabulary,int8-onnx; see the README.")
+    ] = None,
+    overrides: Overrides = None,
+    force: Annotated[bool, typer.Option("--force", help="Repeat steps that are finished.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a finished run smaller and faster, step by step; a step that costs too much is undone."""
+    from kit.recipe import load_recipe
+    from kit.recipe.load import override_recipe
+
+    given = [f"compress.steps=[{steps}]"] if steps else []
+    given += overrides or []
+    if target.is_dir():
+        quiet_libraries()
+        from kit.compress import recipe_of
+
+        recipe, loaded = None, override_recipe(recipe_of(target), given)
+    else:
+        recipe, loaded = target, load_recipe(target, given)
+        quiet_libraries()
+    from kit.compress import compress as run
+
+    with located(recipe, given):
+        done = run(loaded, force=force)
+    if os.environ.get("RANK", "0") == "0":
+        print_compression(done, as_json)

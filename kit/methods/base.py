@@ -35,11 +35,11 @@ class Job:
     data: Prepared
     hardware: Hardware
     checkpoint: Checkpoint | None
-    workdir: Path
-    logs: Path
     progress: Progress
     teachers: tuple[Teacher, ...] = ()
     transfer: TransferSet | None = None
+    workdir: Path = Path()
+    logs: Path = Path()
 
     @property
     def weights_key(self) -> str:

@@ -17,6 +17,7 @@ from kit.data.encode import encode
 from kit.errors import ModelError
 from kit.models.inference import predict_logits
 from kit.models.load import load_classifier, load_tokenizer, quiet
+from kit.models.onnx import OnnxPredictor, is_onnx
 from kit.models.tfidf import FILE as TFIDF_FILE
 from kit.models.tfidf import TfidfPredictor
 
@@ -30,6 +31,10 @@ class Predictor(Protocol):
     def parameters(self) -> int:
         """Number of weights."""
 
+    @property
+    def depends_on_batch(self) -> bool:
+        """Whether an answer depends on the texts that are answered beside it."""
+
     def logits(self, texts: Texts) -> np.ndarray:
         """(n, labels) float32, one row a text."""
 
@@ -39,6 +44,8 @@ class Predictor(Protocol):
 
 class TransformerPredictor:
     """A classifier with its tokenizer and longest length."""
+
+    depends_on_batch = False
 
     def __init__(
         self,
@@ -78,6 +85,8 @@ def load_predictor(folder: Path) -> Predictor:
     _require_kept(folder)
     if (folder / TFIDF_FILE).is_file():
         return TfidfPredictor.load(folder)
+    if is_onnx(folder):
+        return OnnxPredictor.load(folder)
     if not (folder / "config.json").is_file():
         raise ModelError(f"{folder} holds no model that kit can load")
     model = load_classifier(folder)

@@ -27,6 +27,8 @@ class TfidfPredictor:
     weights: (features, labels). bias: (labels,). labels: names in logit order.
     """
 
+    depends_on_batch = False
+
     def __init__(
         self, vectoriser: TfidfVectorizer, weights: np.ndarray, bias: np.ndarray, labels: tuple[str, ...]
     ) -> None:

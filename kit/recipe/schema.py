@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from kit.recipe.compressing import CompressSection
 from kit.recipe.distilling import DistillSection
 from kit.recipe.section import Name, Section
 
@@ -225,6 +226,7 @@ class Recipe(Section):
     probe: ProbeSection = ProbeSection()
     tfidf: TfidfSection = TfidfSection()
     distill: DistillSection = DistillSection()
+    compress: CompressSection = CompressSection()
     study: StudySection = StudySection()
 
     @model_validator(mode="after")
@@ -290,7 +292,7 @@ class Recipe(Section):
             foreign.add("distill")
         if self.method == "tfidf":
             foreign |= {"model", "train", "probe"}
-        content = self.model_dump(mode="json", exclude={"runs", "study"} | foreign)
+        content = self.model_dump(mode="json", exclude={"runs", "study", "compress"} | foreign)
         content["seed"] = self.train.seed
         if "train" in content:
             del content["train"]["report_to"], content["train"]["checkpoint_seconds"]

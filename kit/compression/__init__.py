@@ -1,0 +1,15 @@
+"""Techniques of compression, by name. To add one: a module here, its section in the recipe, its line in TECHNIQUES."""
+
+from __future__ import annotations
+
+from kit.compression.base import Technique
+from kit.compression.onnx import Int8Onnx, Onnx
+from kit.compression.vocabulary import Vocabulary
+
+TECHNIQUES: dict[str, Technique] = {
+    "vocabulary": Vocabulary(),
+    "onnx": Onnx(),
+    "int8-onnx": Int8Onnx(),
+}
+
+__all__ = ["TECHNIQUES", "Technique"]

@@ -1,0 +1,259 @@
+"""How a Record is made: locked, in a hidden folder, fitted, tested, saved, proven, sealed, published.
+
+Knows drafts, Records and predictors. Knows nothing of how models are fitted.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kit.errors import BusyError, KitError, RecordError, TrainingError, VerificationError
+from kit.files import publish, require_space, writing_to
+from kit.record import MODEL_FOLDER, Record, seal, write_predictions
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from kit.data import Prepared
+    from kit.methods import Fitted, Job
+    from kit.models.checkpoint import Checkpoint
+    from kit.models.predictor import Texts
+    from kit.training.progress import Progress
+
+RELOAD_SAMPLE = 32  # test examples that the saved model must answer as the fitted one did
+_FORCED = "forced"  # an empty file among the checkpoints of a run that repeats a finished one
+LOGIT_TOLERANCE = 1e-4  # float32 rounding between batches of different shape is below 1e-5
+
+
+def make_record(
+    final: Path,
+    job: Job,
+    fit: Callable[[Job], Fitted],
+    *,
+    began: float,
+    force: bool = False,
+    keep_model: bool = True,
+) -> Record:
+    """The Record in the folder `final`: the finished one that is there, or else a new one.
+
+    job: what is to be fitted; its `workdir` and `logs` are set here. began: on the clock of `time.perf_counter`. See
+    `kit.run.run` for the rest.
+    """
+    from accelerate import PartialState
+
+    state, progress = PartialState(), job.progress
+    finished = None if force else _finished(final, keep_model, progress)
+    if finished is not None:
+        return finished
+    for warning in job.data.audit.warnings():
+        progress.say(f"data: {warning}")
+    with _draft(final, job.checkpoint, state.is_main_process, force) as draft:
+        state.wait_for_everyone()
+        # Another process may have made the Record between the look above and the lock.
+        finished = None if force else _finished(final, keep_model, progress)
+        if finished is None:
+            placed = replace(job, workdir=draft / "checkpoints", logs=draft / "logs")
+            _fit_and_write(placed, fit, draft, final.name, began, keep_model)
+            state.wait_for_everyone()
+            if state.is_main_process:
+                publish(draft, final)
+        elif state.is_main_process:
+            shutil.rmtree(draft)
+        state.wait_for_everyone()
+    return finished or Record.read(final)
+
+
+def _finished(final: Path, needs_model: bool, progress: Progress) -> Record | None:
+    """The Record in a folder, None if there is none that is whole."""
+    if not final.exists():
+        return None
+    try:
+        record = Record.load(final)
+    except RecordError as error:
+        progress.say(f"{error.message}; it is run again")
+        return None
+    if needs_model and not record.model_folder.is_dir():
+        progress.say(f"{final} kept no model; it is run again")
+        return None
+    progress.say(f"found the finished run {record.id} (--force repeats it)")
+    return record
+
+
+@contextmanager
+def _draft(final: Path, checkpoint: Checkpoint | None, main: bool, force: bool) -> Iterator[Path]:
+    """The hidden folder that a run is made in, locked so that two starts of one run do not mix.
+
+    It stays when the run is killed, so that the next start continues; the finished run takes its place. A foreseen
+    failure would only repeat itself, so it leaves nothing.
+    """
+    from filelock import FileLock, Timeout
+
+    draft = final.with_name(f".{final.name}.partial")
+    if not main:
+        yield draft
+        return
+    weights = 0 if checkpoint is None else sum(f.stat().st_size for f in checkpoint.folder.glob("*.safetensors"))
+    require_space(final.parent, 6 * weights + 20_000_000)  # weights, two checkpoints with optimizer state
+    locks = final.parent / ".locks"
+    locks.mkdir(exist_ok=True)
+    lock = FileLock(locks / f"{final.name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise BusyError(f"{final} is being made by another process", "wait for it, or stop it") from error
+    try:
+        with writing_to(final):
+            forced = draft / "checkpoints" / _FORCED
+            anew = force and not forced.exists()  # a forced run that was killed is continued like any other
+            draft.mkdir(parents=True, exist_ok=True)
+            for path in draft.iterdir():
+                if anew or path.name not in ("checkpoints", "logs"):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+            if force:
+                forced.parent.mkdir(exist_ok=True)
+                forced.touch()
+            yield draft
+    except KitError:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    finally:
+        lock.release()
+
+
+def _fit_and_write(
+    job: Job, fit: Callable[[Job], Fitted], draft: Path, run_id: str, began: float, keep_model: bool
+) -> None:
+    """Fit, test, save, prove that what was saved answers alike, and complete the Record in `draft`."""
+    import numpy as np
+    from accelerate import PartialState
+
+    from kit.provenance import peak_gpu_memory_bytes, peak_memory_bytes
+
+    state = PartialState()
+    data = job.data
+    job.progress.say(
+        f"{run_id}: {len(data.train)} train, {len(data.validation)} validation, {len(data.test)} test examples"
+    )
+    fitting = time.perf_counter()
+    fitted = fit(job)
+    testing = time.perf_counter()
+    logits = fitted.predictor.logits(data.test.texts)
+    done = time.perf_counter()
+    if not np.isfinite(logits).all():
+        raise TrainingError(
+            "the model's answers to the test examples are no longer numbers",
+            "lower `train.learning_rate`, or set `train.precision: fp32`",
+        )
+    content: dict[str, Any] = {}
+    earlier = fitted.training.earlier_seconds if fitted.training else 0.0
+    if state.is_main_process:
+        fitted.predictor.save(draft / MODEL_FOLDER)
+        content = {"id": run_id, **_describe(job, fitted, logits)}
+    sample = data.test.texts[:RELOAD_SAMPLE]
+    expected = fitted.predictor.logits(sample) if fitted.predictor.depends_on_batch else logits[: len(sample)]
+    del fitted  # the saved model takes its place in memory
+    gc.collect()
+    state.wait_for_everyone()
+    _verify_reload(draft / MODEL_FOLDER, data.labels, sample, expected)
+    if state.is_main_process:
+        shutil.rmtree(job.workdir, ignore_errors=True)
+        job.logs.mkdir(exist_ok=True)
+        write_predictions(draft, data.test, logits)
+        content["seconds"] = {
+            "fit": testing - fitting + earlier,
+            "test": done - testing,
+            "total": time.perf_counter() - began + earlier,
+        }
+        content["peak_memory_bytes"] = peak_memory_bytes()
+        content["peak_gpu_memory_bytes"] = peak_gpu_memory_bytes()
+        content["model_bytes"] = sum(file.stat().st_size for file in (draft / MODEL_FOLDER).glob("*"))
+        if not keep_model:
+            shutil.rmtree(draft / MODEL_FOLDER)
+        seal(draft, content)
+
+
+def _verify_reload(folder: Path, labels: tuple[str, ...], texts: Texts, expected: np.ndarray) -> None:
+    """Load what was saved and compare its answers with those of the model in memory. Every process takes part."""
+    import numpy as np
+
+    from kit.models.predictor import label_names, load_predictor
+
+    change = float(np.abs(load_predictor(folder).logits(texts) - expected).max())
+    if label_names(folder) != labels or not change <= LOGIT_TOLERANCE:
+        raise VerificationError(
+            f"the saved model does not answer as it did before saving (a logit differs by {change:.2g})"
+        )
+
+
+def _describe(job: Job, fitted: Fitted, logits: np.ndarray) -> dict[str, Any]:
+    from kit.provenance import provenance
+
+    recipe, task, checkpoint = job.recipe, job.task, job.checkpoint
+    targets = job.data.targets(job.data.test)
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "method": recipe.method,
+        "task": recipe.task,
+        "main_metric": task.main_metric,
+        "labels": list(task.labels),
+        "recipe": recipe.model_dump(mode="json"),
+        "seeds": {"train": recipe.train.seed, "split": recipe.data.split_seed},
+        "data": _describe_data(job.data, fitted),
+        "checkpoint": checkpoint and _describe_checkpoint(checkpoint),
+        "settings": fitted.settings,
+        "parameters": fitted.predictor.parameters,
+        "training": fitted.training and _plain(asdict(fitted.training)),
+        "metrics": {name: asdict(estimate) for name, estimate in task.estimates(logits, targets).items()},
+        "details": task.details(logits, targets),
+        "provenance": provenance(),
+    }
+
+
+def _describe_data(data: Prepared, fitted: Fitted) -> dict[str, Any]:
+    sizes = {
+        "train": len(data.train),
+        "validation": len(data.validation),
+        "pool": len(data.pool),
+        "test": len(data.test),
+    }
+    return {
+        "description": data.splits.description,
+        "revision": data.splits.revision,
+        "text_columns": list(data.splits.text_columns),
+        "label_column": data.splits.label_column,
+        "sizes": {"budget": sizes["train"] + sizes["validation"], **sizes},
+        "fingerprints": data.fingerprints,
+        "audit": _plain(asdict(data.audit)),
+        "truncation": fitted.truncation,
+    }
+
+
+def _describe_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {
+        "name": checkpoint.name,
+        "revision": checkpoint.revision,
+        "sha256": checkpoint.sha256,
+        "tokenizer_sha256": checkpoint.tokenizer_sha256,
+    }
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN and no numpy: numbers become Python's, what is not finite becomes null."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

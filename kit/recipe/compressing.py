@@ -1,0 +1,137 @@
+"""The `compress` section: which steps make a fitted model smaller and faster, and what they may cost.
+
+Knows types, ranges and defaults. Knows nothing of models.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field, ValidationError, field_validator
+
+from kit.recipe.section import Name, Section
+
+_Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class VocabularyStep(Section):
+    """Keep the rows of the embedding matrix that the task's texts use, and a tokenizer to match."""
+
+    technique: Literal["vocabulary"] = "vocabulary"
+    max_size: Annotated[int, Field(ge=1)] | None = None
+    """Most tokens to keep, the most frequent first; by default all that the texts of budget and pool use."""
+
+
+class PruneStep(Section):
+    """Remove the attention heads and feed-forward neurons that matter least, then recover with the model as teacher."""
+
+    technique: Literal["prune"] = "prune"
+    heads: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    """Share of all attention heads that is removed."""
+    neurons: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Share of all feed-forward neurons that is removed."""
+    epochs: Annotated[float, Field(ge=0)] = 1.0
+    """Passes over budget and pool to recover; 0 leaves the model as pruning left it."""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1.0e-4
+    """Peak rate of the recovery."""
+
+
+class OnnxStep(Section):
+    """The same weights for ONNX Runtime, in float32."""
+
+    technique: Literal["onnx"] = "onnx"
+
+
+class Int8OnnxStep(Section):
+    """Weights in 8 bits for ONNX Runtime, activations rounded as they come, or by a calibration."""
+
+    technique: Literal["int8-onnx"] = "int8-onnx"
+    calibration: Literal["dynamic", "static"] = "dynamic"
+    """Ranges of activations: of each batch as it comes, or fixed beforehand on texts of the budget."""
+    per_channel: bool = True
+    """A scale for every column of a weight matrix rather than one for all of it."""
+    weights: Literal["int8", "uint8"] = "int8"
+    """Signed or unsigned weights."""
+    embeddings: bool = True
+    """Round the table of embeddings too."""
+
+
+class Int8TorchStep(Section):
+    """Linear layers in 8 bits by torchao."""
+
+    technique: Literal["int8-torch"] = "int8-torch"
+    activations: bool = False
+    """Round activations too (dynamic), rather than weights alone."""
+
+
+class BitsAndBytesStep(Section):
+    """Linear layers in 8 bits, or in 4 by nf4, by bitsandbytes."""
+
+    technique: Literal["int8-bnb", "nf4-bnb"]
+
+
+class HalfStep(Section):
+    """Weights stored in 16 bits and computed in float32: half the file, the same speed."""
+
+    technique: Literal["float16", "bfloat16"]
+
+
+Step = VocabularyStep | PruneStep | OnnxStep | Int8OnnxStep | Int8TorchStep | BitsAndBytesStep | HalfStep
+
+
+class GateSection(Section):
+    """What a step may cost at most; one that costs more is undone and the chain goes on without it."""
+
+    retained: _Share | None = 0.99
+    """Main metric on the validation examples, against the model that the chain starts from."""
+    agreement: _Share | None = None
+    """Share of the pool's texts (1,000 at most) that are answered as by the model that the chain starts from."""
+
+
+class CompressSection(Section):
+    """Steps that make a fitted model smaller and faster, each a Record of its own, used by `kit compress`."""
+
+    source: Name | None = None
+    """Folder of the run to compress; by default the recipe's own run, made first."""
+    steps: Annotated[list[Step], Field(min_length=1)] = [VocabularyStep(), Int8OnnxStep()]
+    """Techniques in order, each by its name or as {name: {key: value}}."""
+    gate: GateSection = GateSection()
+
+    @field_validator("steps", mode="before")
+    @classmethod
+    def _in_short(cls, value: Any) -> Any:
+        """`int8-onnx` and `{int8-onnx: {per_channel: false}}` for what they stand for."""
+        if isinstance(value, str):
+            value = [name.strip() for name in value.split(",") if name.strip()]
+        if not isinstance(value, list):
+            return value
+        return [_parsed(step) for step in value]
+
+
+def _parsed(step: Any) -> Any:
+    """The section of a step. Raises ValueError, in words, for a technique, a key or a value that cannot be."""
+    if isinstance(step, str):
+        step = {"technique": step}
+    elif isinstance(step, dict) and len(step) == 1 and "technique" not in step:
+        [(name, keys)] = step.items()
+        step = {"technique": name, **(keys if isinstance(keys, dict) else {})}
+    if not isinstance(step, dict):
+        return step
+    name = step.get("technique")
+    if name not in TECHNIQUES:
+        raise ValueError(f"there is no technique {name}; there are {', '.join(TECHNIQUES)}")
+    try:
+        return TECHNIQUES[name].model_validate(step)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        known = ", ".join(key for key in TECHNIQUES[name].model_fields if key != "technique")
+        if first["type"] == "extra_forbidden":
+            raise ValueError(f"{name} has no key {key}; it has {known or 'none'}") from None
+        raise ValueError(f"{key} of {name}: {first['msg'][:1].lower()}{first['msg'][1:]}") from None
+
+
+TECHNIQUES: dict[str, type[Section]] = {
+    str(name): kind for kind in get_args(Step) for name in get_args(kind.model_fields["technique"].annotation)
+}
+"""Sections by the name of their technique."""
