@@ -24,6 +24,7 @@ for _command in (
     training.finetune,
     training.distill,
     training.compress,
+    records.bench,
     records.evaluate,
     records.predict,
     recipes.new,

@@ -20,11 +20,13 @@ from typing import IO, TYPE_CHECKING, Any
 import typer
 
 from kit.errors import DataError, KitError
-from kit.measurement.units import duration, shown_value
+from kit.measurement.units import duration, megabytes, shown_value
 
 if TYPE_CHECKING:
+    from kit.bench import Subject
     from kit.compress import Compression
     from kit.distill import Distillation
+    from kit.measurement.intervals import Estimate
     from kit.record import Record
     from kit.scheduling.grid import Cell
     from kit.study import Study
@@ -141,6 +143,36 @@ def print_compression(done: Compression, as_json: bool) -> None:
     for line in done.lines:
         typer.echo(line)
     typer.echo(f"ends with {done.record.folder}")
+
+
+def print_bench(subjects: Sequence[Subject]) -> None:
+    """A row for every model that was measured, then the words that a table has no room for."""
+    rows = [
+        (
+            subject.name,
+            subject.backend,
+            megabytes(subject.size_bytes),
+            f"{subject.p50_ms:.2f}",
+            f"{subject.p95_ms:.2f}",
+            f"{subject.p99_ms:.2f}",
+            f"{subject.texts_per_second:,.0f} ({subject.batch})",
+            megabytes(subject.memory_bytes),
+            f"{subject.load_seconds:.2f}",
+            *([_times(each) for each in subject.speedups] if subject.speedups else ("1", "1")),
+        )
+        for subject in subjects
+    ]
+    columns = ["model", "backend", "files", "p50 ms", "p95", "p99", "texts/s (at once)", "memory", "load s"]
+    print_table([*columns, "faster, one text", "faster, many"], rows)
+    typer.echo(f"{subjects[0].threads} threads; memory is the whole process, with its libraries")
+    for subject in subjects:
+        for kind, ratio in zip(("for one text", "for many"), subject.speedups or (), strict=False):
+            if ratio.value < 1:
+                typer.echo(f"SLOWER here than {subjects[0].name} {kind}: {subject.name} ({subject.backend})")
+
+
+def _times(ratio: Estimate) -> str:
+    return f"{ratio.value:.2f}x [{ratio.low:.2f}, {ratio.high:.2f}]"
 
 
 def summary(record: Record) -> dict[str, object]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from kit.commands.options import AsJson, RunFolder
-from kit.terminal import input_lines, print_answers, print_table, quiet_libraries, summary
+from kit.terminal import input_lines, print_answers, print_bench, print_table, quiet_libraries, summary
 
 
 def evaluate(run: RunFolder, as_json: AsJson = False) -> None:
@@ -68,6 +69,26 @@ def predict(
         return
     with input_lines(file) as lines:
         print_answers(run_prediction(run, read_texts(lines, columns, str(file or "standard input"))))
+
+
+def bench(
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Runs, or folders with saved models.")],
+    texts: Annotated[
+        Path | None, typer.Option("--texts", help="A file with one text a line; else the first run's test texts.")
+    ] = None,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="In each round every model takes its turn.")] = 5,
+    compiled: Annotated[bool, typer.Option("--compile", help="Measure models of torch by torch.compile too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure speed, memory and size of models in turns, each in a process of its own, against the first."""
+    quiet_libraries()
+    from kit.bench import bench as run
+
+    found = run(folders, texts=texts, rounds=rounds, compiled=compiled)
+    if as_json:
+        typer.echo(json.dumps([asdict(subject) for subject in found]))
+        return
+    print_bench(found)
 
 
 def list_runs(

@@ -1,0 +1,251 @@
+"""Bench: how fast, how large and how hungry for memory models are, each in a process of its own, in turns.
+
+Knows Records, folders with saved models, and processes. Trains nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kit.errors import DataError, ModelError, TrainingError
+from kit.measurement.intervals import Estimate
+from kit.record import MODEL_FOLDER, RECORD_FILE, Record
+from kit.scheduling.worker import READY
+
+_TARGET = "kit.bench:serve"
+_TIMED_TEXTS, _WARM_UP = 40, 10
+_BATCHES = (8, 32, 128, 512)  # texts handed to the model at once, of which the fastest is taken
+_RATE_TEXTS = 512
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One model that is measured. size_bytes: of all its files. memory_bytes: resident, of its whole process.
+
+    batch: texts at a time with which its throughput was measured. speedups: against the first subject, for a single
+    text and many at a time; None for the first.
+    """
+
+    name: str
+    backend: str
+    size_bytes: int
+    parameters: int
+    load_seconds: float
+    memory_bytes: int
+    threads: int
+    batch: int
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    texts_per_second: float
+    speedups: tuple[Estimate, Estimate] | None
+
+
+def bench(
+    folders: Sequence[str | Path],
+    *,
+    texts: str | Path | None = None,
+    rounds: int = 5,
+    compiled: bool = False,
+) -> list[Subject]:
+    """Measure Records or folders with saved models against the first of them.
+
+    texts: a file with one text a line; by default the test texts of the first Record. rounds: in each, every model
+    takes its turn. compiled: measure models of torch by torch.compile as well.
+    Raises RecordError or ModelError for what is no model, DataError if there are no texts.
+    """
+    found = [_resolve(folder) for folder in folders]
+    sample = _texts(texts, [record for _, _, record in found if record is not None])
+    backends = [(name, folder, "eager") for name, folder, _ in found]
+    if compiled:
+        backends += [(name, folder, "compile") for name, folder, _ in found if (folder / "model.safetensors").is_file()]
+    processes = [_Process(name, folder, backend, sample) for name, folder, backend in backends]
+    try:
+        return _measure(processes, rounds)
+    finally:
+        for process in processes:
+            process.close()
+
+
+def serve(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
+    """Do one measurement in the process of a model; see `_Process`."""
+    try:
+        return {"load": _load, "latency": _latency, "rate": _rate, "memory": _memory}[job["do"]](context, job)
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"}
+
+
+class _Process:
+    """A process that holds one model and measures it when asked."""
+
+    def __init__(self, name: str, folder: Path, backend: str, texts: list[list[str]]) -> None:
+        self.name, self.folder, self.backend = name, folder, backend
+        self._context = {"folder": str(folder), "backend": backend, "texts": texts}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "kit.scheduling.worker", _TARGET],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self._answer()
+
+    def ask(self, do: str, **job: Any) -> dict[str, Any]:
+        """The result of one measurement. Raises TrainingError if it failed."""
+        assert self._process.stdin is not None
+        context, self._context = self._context, {}  # the process keeps it
+        try:
+            self._process.stdin.write(json.dumps({"context": context, "job": {"do": do, **job}}) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError as error:
+            raise TrainingError(f"the process that measures {self.name} died") from error
+        found = self._answer()
+        if "error" in found:
+            raise TrainingError(f"{self.name} ({self.backend}) cannot be measured: {found['error']}")
+        return found
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.communicate()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise TrainingError(f"the process that measures {self.name} died")
+        content = json.loads(line)
+        return {} if content == READY else content
+
+
+def _measure(processes: list[_Process], rounds: int) -> list[Subject]:
+    import numpy as np
+
+    from kit.measurement.rounds import Times, speedups
+
+    facts = [process.ask("load") for process in processes]
+    batches = [_best_batch(process) for process in processes]
+    latencies: list[list[list[float]]] = [[] for _ in processes]
+    rates: list[list[float]] = [[] for _ in processes]
+    for number in range(rounds):
+        order = list(range(len(processes)))[:: 1 if number % 2 == 0 else -1]
+        for index in order:
+            latencies[index].append(processes[index].ask("latency")["ms"])
+        for index in order:
+            rates[index].append(processes[index].ask("rate", batch=batches[index])["rate"])
+    times = [Times(np.array(each), np.array(rate)) for each, rate in zip(latencies, rates, strict=True)]
+    memory = [process.ask("memory")["bytes"] for process in processes]
+    return [
+        Subject(
+            name=process.name,
+            backend=fact["backend"],
+            size_bytes=sum(file.stat().st_size for file in process.folder.rglob("*") if file.is_file()),
+            parameters=fact["parameters"],
+            load_seconds=fact["seconds"],
+            memory_bytes=memory[index],
+            threads=fact["threads"],
+            batch=batches[index],
+            p50_ms=times[index].quantile(0.5),
+            p95_ms=times[index].quantile(0.95),
+            p99_ms=times[index].quantile(0.99),
+            texts_per_second=times[index].throughput,
+            speedups=speedups(times[0], times[index]) if index else None,
+        )
+        for index, (process, fact) in enumerate(zip(processes, facts, strict=True))
+    ]
+
+
+def _best_batch(process: _Process) -> int:
+    rates = {batch: process.ask("rate", batch=batch)["rate"] for batch in _BATCHES}
+    return max(rates, key=lambda batch: rates[batch])
+
+
+def _resolve(folder: str | Path) -> tuple[str, Path, Record | None]:
+    """Name, folder of the model, and the Record it is of, if any."""
+    folder = Path(folder)
+    if (folder / RECORD_FILE).is_file():
+        record = Record.load(folder)
+        if not record.model_folder.is_dir():
+            raise ModelError(f"{folder} kept no model", "run it again with --force")
+        return record.id, record.model_folder, record
+    if folder.name == MODEL_FOLDER and (folder.parent / RECORD_FILE).is_file():
+        return _resolve(folder.parent)
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{folder} is neither a run nor a folder with a saved model", "`kit list` shows the runs")
+    return folder.name, folder, None
+
+
+def _texts(file: str | Path | None, records: list[Record]) -> list[list[str]]:
+    if file is not None:
+        path = Path(file)
+        if not path.is_file():
+            raise DataError(f"there is no file {path}")
+        rows = [[line] for line in path.read_text("utf-8").splitlines() if line.strip()]
+    elif records:
+        from kit.request import Shared
+
+        rows = [list(row) for row in Shared().cleaned(records[0].recipe.data).splits.test.texts]
+    else:
+        raise DataError("no texts to measure with: none of the folders is a run", "give a file: --texts texts.txt")
+    if not rows:
+        raise DataError(f"{file} has no text")
+    return [rows[index % len(rows)] for index in range(max(_RATE_TEXTS, _TIMED_TEXTS))]
+
+
+_held: dict[str, Any] = {}  # of this process: the model, and the texts
+
+
+def _load(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
+    from kit.terminal import quiet_libraries
+
+    quiet_libraries()
+    import torch
+
+    from kit.models.predictor import TransformerPredictor, load_predictor
+
+    began = time.perf_counter()
+    predictor = load_predictor(Path(context["folder"]))
+    seconds = time.perf_counter() - began
+    backend = "onnxruntime" if type(predictor).__name__ == "OnnxPredictor" else "eager"
+    if isinstance(predictor, TransformerPredictor) and context["backend"] == "compile":
+        predictor.model = torch.compile(predictor.model, dynamic=True)  # type: ignore[assignment]
+        backend = "compile"
+    _held.update(predictor=predictor, texts=[tuple(row) for row in context["texts"]])
+    for text in _held["texts"][:_WARM_UP]:
+        predictor.logits([text])
+    return {
+        "backend": backend,
+        "seconds": seconds,
+        "parameters": predictor.parameters,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _latency(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
+    spent = []
+    for text in _held["texts"][:_TIMED_TEXTS]:
+        began = time.perf_counter()
+        _held["predictor"].logits([text])
+        spent.append(1_000 * (time.perf_counter() - began))
+    return {"ms": spent}
+
+
+def _rate(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
+    texts, size = _held["texts"][:_RATE_TEXTS], int(job["batch"])
+    began = time.perf_counter()
+    for start in range(0, len(texts), size):
+        _held["predictor"].logits(texts[start : start + size])
+    return {"rate": len(texts) / (time.perf_counter() - began)}
+
+
+def _memory(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
+    from kit.provenance import peak_memory_bytes
+
+    return {"bytes": peak_memory_bytes()}
