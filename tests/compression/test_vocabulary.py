@@ -1,0 +1,79 @@
+"""Trimmed vocabularies: what stays is read as before, whatever kind of tokenizer it is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+from kit.compression.vocabulary import _changed, _expected_change, _kept, _origins, _without_others
+from kit.data.encode import encode
+
+SPECIAL = ["[PAD]", "[UNK]"]
+
+
+@pytest.fixture(scope="module")
+def texts(reviews) -> list[tuple[str, ...]]:
+    import pandas as pd
+
+    return [(text,) for text in pd.read_csv(reviews / "train.csv")["text"]]
+
+
+def tokenizer_of(kind: str, texts: list[tuple[str, ...]]) -> PreTrainedTokenizerFast:
+    """A real tokenizer of 1,500 tokens, learnt from real texts."""
+    lines = [text for (text,) in texts]
+    if kind == "wordpiece":
+        made = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+        made.normalizer, made.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.BertPreTokenizer()
+        trainer = trainers.WordPieceTrainer(vocab_size=1_500, special_tokens=SPECIAL)
+    elif kind == "bpe":
+        made = Tokenizer(models.BPE())
+        made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        trainer = trainers.BpeTrainer(vocab_size=1_500, special_tokens=SPECIAL, initial_alphabet=alphabet)
+    else:
+        made = Tokenizer(models.Unigram())
+        made.pre_tokenizer = pre_tokenizers.Metaspace()
+        trainer = trainers.UnigramTrainer(vocab_size=1_500, special_tokens=SPECIAL, unk_token="[UNK]")
+    made.train_from_iterator(lines, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=made, pad_token="[PAD]", unk_token="[UNK]")
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "bpe", "unigram"])
+def test_texts_whose_tokens_stay_are_read_as_before(kind: str, texts: list[tuple[str, ...]]) -> None:
+    tokenizer = tokenizer_of(kind, texts)
+    some, others = texts[:60], texts[60:]
+    encoded = encode(some, tokenizer, 64)
+    kept = _kept(encoded, tokenizer, None)
+    smaller = _without_others(tokenizer, kept)
+    origin = _origins(tokenizer, smaller)
+    assert len(smaller) == len(origin) < len(tokenizer)
+    assert not _changed(encoded, encode(some, smaller, 64), origin).any()
+    before, after = encode(others, tokenizer, 64), encode(others, smaller, 64)
+    stays = np.array([np.isin(before.take(np.array([i])).input_ids, sorted(kept)).all() for i in range(len(others))])
+    changed = _changed(before, after, origin)
+    assert not changed[stays].any() and changed[~stays].all() and (~stays).any()
+    again = smaller("an unseen wordlike thing")["input_ids"]
+    assert again and max(again) < len(smaller)
+
+
+def test_a_largest_size_keeps_the_most_frequent_tokens(texts: list[tuple[str, ...]]) -> None:
+    tokenizer = tokenizer_of("wordpiece", texts)
+    encoded = encode(texts, tokenizer, 64)
+    basic = len(_kept(encoded, tokenizer, 1))
+    kept = _kept(encoded, tokenizer, basic + 100)
+    assert len(kept) == basic + 100
+    counts = np.bincount(encoded.input_ids, minlength=len(tokenizer))
+    gone = [index for index in range(len(tokenizer)) if index not in kept]
+    frequent = sorted((counts[index] for index in kept - _kept(encoded, tokenizer, 1)), reverse=True)
+    assert min(frequent) >= counts[gone].max()
+
+
+def test_how_often_new_texts_change_is_estimated_on_texts_that_were_not_looked_at(texts) -> None:
+    tokenizer = tokenizer_of("wordpiece", texts)
+    encoded = encode(texts, tokenizer, 64)
+    expected = _expected_change(encoded, tokenizer, None)
+    assert 0 < expected < 1
+    assert _expected_change(encoded, tokenizer, len(tokenizer)) == expected
+    assert _expected_change(encoded, tokenizer, 1) > expected

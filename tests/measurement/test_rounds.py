@@ -1,0 +1,44 @@
+"""Ratios of times: right on average, with intervals that hold, and blind to what disturbs a whole round."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from kit.measurement.rounds import Times, speedups
+
+
+def simulated(factor: float, rounds: int, seed: int, disturbance: np.ndarray) -> Times:
+    """A model that takes `factor` ms a text, times what disturbs each round."""
+    generator = np.random.default_rng(seed)
+    latencies = factor * disturbance[:, None] * generator.lognormal(0, 0.1, (rounds, 40))
+    rates = 1_000 / factor / disturbance * generator.lognormal(0, 0.02, rounds)
+    return Times(latencies, rates)
+
+
+def test_a_ratio_is_blind_to_disturbed_rounds() -> None:
+    disturbance = np.array([1.0, 3.0, 1.0, 2.0, 5.0])
+    first, other = simulated(8.0, 5, 0, disturbance), simulated(2.0, 5, 1, disturbance)
+    single, many = speedups(first, other)
+    assert single.value == pytest.approx(4.0, rel=0.15) and single.low < 4.0 < single.high
+    assert many.value == pytest.approx(4.0, rel=0.05)
+
+
+def test_intervals_hold_about_as_often_as_they_say() -> None:
+    held = 0
+    for trial in range(60):
+        quiet = np.ones(5)
+        single, _ = speedups(simulated(3.0, 5, 2 * trial, quiet), simulated(1.0, 5, 2 * trial + 1, quiet), trial)
+        held += single.low <= 3.0 <= single.high
+    assert held >= 50
+
+
+def test_times_of_other_rounds_are_refused() -> None:
+    quiet = np.ones(5)
+    with pytest.raises(ValueError, match="not of the same rounds"):
+        speedups(simulated(1.0, 5, 0, quiet), simulated(1.0, 4, 0, np.ones(4)))
+
+
+def test_quantiles_are_over_all_rounds() -> None:
+    times = Times(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([10.0, 30.0, 20.0]))
+    assert times.quantile(0.5) == 2.5 and times.throughput == 20.0

@@ -1,0 +1,219 @@
+"""Compression end to end: chains, gates, what is refused, and what survives of a run that is interrupted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import kit.compression.onnx as onnx_module
+from kit import Recipe, Record, evaluate, finetune, predict
+from kit.compress import CHAIN_FILE, Compression, compress, recipe_of
+from kit.data.encode import encode
+from kit.errors import KitError, ModelError, RecipeError, RecordError
+from kit.models.predictor import load_predictor
+
+# Nothing that a vocabulary of film reviews has seen.
+STRANGE = ["😀👩‍👩‍👧", "这部电影很好看", "ab" * 50_000, "   ", "", "\u0000\ufeff", "ẞßſ ﬁ İ"]
+
+
+def chain(source: Path, steps: object, **gate: object) -> Recipe:
+    recipe = recipe_of(source)
+    content = recipe.model_dump()
+    content["compress"] |= {"steps": steps, "gate": {"retained": None, "agreement": None} | gate}
+    return Recipe.model_validate(content)
+
+
+@pytest.fixture(scope="module")
+def done(trained: Path) -> Compression:
+    """A trimmed vocabulary, then 8 bits."""
+    return compress(chain(trained, ["vocabulary", "int8-onnx"]), quiet=True)
+
+
+def test_every_step_is_a_record_that_answers_as_it_says(done: Compression, trained: Path) -> None:
+    assert [link.technique for link in done.links] == ["vocabulary", "int8-onnx"]
+    for link in done.links:
+        record = Record.load(link.record.folder)
+        assert evaluate(record.folder).largest_difference < 1e-3
+        assert set(next(predict(record.folder, "a fine film"))["scores"]) == {"0", "1"}
+        assert record.content["settings"]["compression"]["start"] == trained.name
+        assert link.verdict.agreement.value > 0.9
+    sizes = [Record.read(trained).content["model_bytes"]] + [link.record.content["model_bytes"] for link in done.links]
+    assert sizes == sorted(sizes, reverse=True) and sizes[-1] < sizes[0] / 5
+    assert done.record == done.links[-1].record
+    written = json.loads((done.record.folder / CHAIN_FILE).read_text("utf-8"))
+    assert written["lines"] == done.lines and written["steps"][1]["retained"]["value"] > 0.8
+
+
+def test_texts_whose_tokens_stay_get_the_very_same_logits(done: Compression, trained: Path) -> None:
+    before, after = load_predictor(trained / "model"), load_predictor(done.links[0].record.model_folder)
+    kept = set(after.tokenizer.get_vocab())
+    texts = [row for row in _test_texts(trained)][:100]
+    cut = [before.tokenizer.convert_ids_to_tokens(_ids(before, text)) for text in texts]
+    same = [text for text, tokens in zip(texts, cut, strict=True) if set(tokens) <= kept]
+    other = [text for text, tokens in zip(texts, cut, strict=True) if not set(tokens) <= kept]
+    assert len(same) > 40 and other, "the pool's tokens cover most of the test texts, but not all"
+    assert np.array_equal(before.logits(same), after.logits(same))
+    assert not np.array_equal(before.logits(other), after.logits(other))
+
+
+def _test_texts(folder: Path) -> list[tuple[str, ...]]:
+    from kit.request import Shared
+
+    return Shared().cleaned(Record.read(folder).recipe.data).splits.test.texts
+
+
+def _ids(predictor, text: tuple[str, ...]) -> list[int]:
+    return encode([text], predictor.tokenizer, predictor.max_length).input_ids.tolist()
+
+
+def test_texts_like_nothing_before_are_answered(done: Compression, trained: Path) -> None:
+    before = [answer["scores"] for answer in predict(trained, STRANGE)]
+    for link in done.links:
+        after = [answer["scores"] for answer in predict(link.record.folder, STRANGE)]
+        assert len(after) == len(STRANGE)
+        exact = link.technique == "vocabulary"
+        for index in (3, 4):  # of spaces alone nothing but special tokens is left, and those all stay
+            assert after[index] == (before[index] if exact else pytest.approx(before[index], abs=0.2))
+
+
+def test_finished_steps_are_found_again(done: Compression, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kit.making._fit_and_write", lambda *args: pytest.fail("a step was taken again"))
+    again = compress(chain(trained, "vocabulary,int8-onnx"), quiet=True)
+    assert [link.record.id for link in again.links] == [link.record.id for link in done.links]
+
+
+def test_an_interrupted_chain_goes_on_at_its_step(done: Compression, trained: Path, monkeypatch) -> None:
+    def interrupted(*args: object) -> bytes:
+        raise KeyboardInterrupt
+
+    steps = ["vocabulary", {"int8-onnx": {"per_channel": False}}]
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(onnx_module, "_quantized", interrupted)
+        compress(chain(trained, steps), quiet=True)
+    taken: list[str] = []
+    original = onnx_module._quantized
+    monkeypatch.setattr(onnx_module, "_quantized", lambda *args: taken.append("int8") or original(*args))
+    monkeypatch.setattr("kit.compression.vocabulary._trim", lambda *args: pytest.fail("the first step was taken again"))
+    found = compress(chain(trained, steps), quiet=True)
+    assert taken == ["int8"] and found.record.id != done.record.id
+    assert not list(trained.parent.glob(".int8*")), "the draft of the interrupted step became its Record"
+
+
+def test_a_step_that_costs_too_much_is_undone(trained: Path) -> None:
+    """With single characters alone a text is another text."""
+    steps = [{"vocabulary": {"max_size": 1}}, "onnx"]
+    found = compress(chain(trained, steps, agreement=0.97), quiet=True)
+    first, second = found.links
+    assert not first.gate.passed and first.gate.agreement < 0.97
+    assert "UNDONE by the gate: agreement" in first.line
+    assert second.gate.passed and second.record.content["settings"]["compression"]["source"] == trained.name
+    assert second.verdict.agreement.value == 1.0, "made from the start, not from what was undone"
+    assert found.record == second.record
+
+
+def test_the_gate_looks_at_validation_examples_and_pool_alone(trained: Path, monkeypatch) -> None:
+    from kit.data.prepare import Prepared
+
+    seen = []
+    original = Prepared.targets
+    monkeypatch.setattr(Prepared, "targets", lambda self, part: seen.append(part) or original(self, part))
+    monkeypatch.setattr("kit.making._fit_and_write", lambda *args: pytest.fail("the step is there already"))
+    found = compress(chain(trained, ["vocabulary"], retained=0.5, agreement=0.5), quiet=True)
+    assert found.links[0].gate.retained > 0.5 and 0.9 < found.links[0].gate.agreement <= 1.0
+    validation = Record.read(trained).content["data"]["sizes"]["validation"]
+    assert seen and all(len(part) == validation for part in seen)
+
+
+def test_a_graph_in_float32_answers_as_torch_in_any_batch(trained: Path) -> None:
+    found = compress(chain(trained, ["onnx"]), quiet=True).record
+    torch_model, graph = load_predictor(trained / "model"), load_predictor(found.model_folder)
+    texts = _test_texts(trained)[:40]
+    together = graph.logits(texts)
+    assert np.abs(torch_model.logits(texts) - together).max() < 1e-4
+    assert np.abs(np.concatenate([graph.logits([text]) for text in texts]) - together).max() < 1e-4
+    assert graph.parameters == torch_model.parameters and not graph.depends_on_batch
+
+
+def test_static_ranges_make_answers_the_same_in_any_batch_and_dynamic_ones_say_by_how_much_not(
+    done: Compression, trained: Path
+) -> None:
+    effect = done.record.content["settings"]["batch_effect"]
+    assert effect["largest_difference"] > 0 and effect["other_labels"] < 0.1
+    assert load_predictor(done.record.model_folder).depends_on_batch
+    static = compress(chain(trained, [{"int8-onnx": {"calibration": "static"}}]), quiet=True).record
+    graph, texts = load_predictor(static.model_folder), _test_texts(trained)[:20]
+    assert not graph.depends_on_batch
+    assert np.abs(np.concatenate([graph.logits([text]) for text in texts]) - graph.logits(texts)).max() < 1e-3
+
+
+REFUSED = {
+    "8 bits of 8 bits": (["int8-onnx", "int8-onnx"], "int8-onnx: what int8-onnx leaves is a graph in 8 bits"),
+    "a graph has no table": (["onnx", "vocabulary"], "vocabulary: what onnx leaves is a graph for ONNX Runtime"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_chains_that_cannot_work_are_refused_before_anything_is_computed(case, trained, monkeypatch) -> None:
+    steps, words = REFUSED[case]
+    monkeypatch.setattr("kit.making._fit_and_write", lambda *args: pytest.fail("something was computed"))
+    with pytest.raises(ModelError, match=words) as error:
+        compress(chain(trained, steps), quiet=True)
+    assert error.value.hint
+
+
+def test_what_cannot_be_compressed_is_refused_with_the_reason(
+    trained: Path, done: Compression, reviews: Path, tmp_path: Path, monkeypatch
+) -> None:
+    words = finetune(
+        Recipe(
+            task="classification",
+            method="tfidf",
+            runs=str(tmp_path / "runs"),
+            data={"source": str(reviews), "text": "text", "label": "label", "budget": 60, "validation": 0},
+        ),
+        quiet=True,
+    )
+    with pytest.raises(ModelError, match="TF-IDF with a linear model") as error:
+        compress(chain(words.folder, ["int8-onnx"]), quiet=True)
+    assert "small and fast already" in error.value.hint
+    with pytest.raises(ModelError, match="is a graph in 8 bits") as error:
+        compress(chain(done.record.folder, ["vocabulary"]), quiet=True)
+    assert "compress the run it was made of" in error.value.hint
+    with pytest.raises(RecordError, match="is not a Record"):
+        recipe_of(tmp_path)
+    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+    with pytest.raises(ModelError, match="onnxruntime is not installed") as error:
+        compress(chain(trained, ["onnx"]), quiet=True)
+    assert "kit[onnx]" in error.value.hint
+
+
+def test_a_gate_that_has_nothing_to_look_at_is_refused(recipe_file: Path) -> None:
+    recipe = Recipe.load(recipe_file, ["data.validation=0", "train.epochs=1", "compress.steps=[vocabulary]"])
+    with pytest.raises(RecipeError, match=r"compress\.gate\.retained: there are no validation examples"):
+        compress(recipe, quiet=True)
+
+
+def test_the_command_compresses_the_run_of_a_recipe_and_predicts_in_a_fresh_process(
+    recipe_file, kit, kit_process
+) -> None:
+    result = kit("compress", recipe_file, "--steps", "vocabulary,int8-onnx", "--set", "compress.gate.retained=null")
+    assert result.code == 0, result.err
+    lines = result.out.strip().splitlines()
+    assert lines[0].startswith("finetune-tiny-bert-120") and lines[1].startswith("vocabulary: ")
+    assert lines[2].startswith("int8-onnx: ") and "ends with " in lines[-1]
+    folder = lines[-1].removeprefix("ends with ")
+    answered = kit_process("predict", folder, "a gripping, funny film")
+    assert answered.code == 0, answered.err
+    assert json.loads(answered.out)["label"] in ("negative", "positive")
+    again = kit("compress", folder, "--steps", "int8-onnx")
+    assert again.code == 2 and "compress the run it was made of" in again.err and "Traceback" not in again.err
+
+
+def test_a_record_damaged_by_hand_is_refused(recipe_file: Path, kit) -> None:
+    record = finetune(Recipe.load(recipe_file, ["train.epochs=1"]), quiet=True)
+    (record.model_folder / "tokenizer.json").write_text("{}", "utf-8")
+    with pytest.raises(KitError, match=r"damaged: model/tokenizer\.json was changed"):
+        compress(chain(record.folder, ["vocabulary"]), quiet=True)
