@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from kit.compression.base import Technique
 from kit.compression.onnx import Int8Onnx, Onnx
+from kit.compression.prune import Prune
 from kit.compression.vocabulary import Vocabulary
 
 TECHNIQUES: dict[str, Technique] = {
     "vocabulary": Vocabulary(),
+    "prune": Prune(),
     "onnx": Onnx(),
     "int8-onnx": Int8Onnx(),
 }

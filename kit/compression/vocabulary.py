@@ -8,6 +8,7 @@ Knows tokenizers and tables of embeddings. Knows nothing of other techniques.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import Any
 
@@ -82,8 +83,36 @@ def _kept(encoded: Encoded, tokenizer: PreTrainedTokenizerBase, max_size: int | 
         dict(zip(*(part.tolist() for part in np.unique(encoded.input_ids, return_counts=True)), strict=True))
     )
     room = None if max_size is None else max(0, max_size - len(needed))
-    wanted = [index for index, _ in counts.most_common() if index not in needed]
-    return needed | set(wanted if room is None else wanted[:room])
+    parents = _parents(tokenizer)
+    kept = set(needed)
+    for index, _ in counts.most_common():
+        whole = _closed({index}, parents) - kept
+        if room is None or len(kept) - len(needed) + len(whole) <= room:
+            kept |= whole
+    return kept
+
+
+def _parents(tokenizer: PreTrainedTokenizerBase) -> dict[int, set[int]]:
+    """Of byte-pair encoding, the tokens that each token is merged from: without them it would never come about."""
+    model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
+    vocabulary = tokenizer.get_vocab()
+    found: dict[int, set[int]] = {}
+    for merge in model.get("merges") or []:
+        left, right = merge.split(" ") if isinstance(merge, str) else merge
+        merged = vocabulary.get(left + right)
+        if merged is not None:
+            found.setdefault(merged, set()).update({vocabulary[left], vocabulary[right]})
+    return found
+
+
+def _closed(tokens: set[int], parents: dict[int, set[int]]) -> set[int]:
+    """These tokens, and all that they are merged from."""
+    found, todo = set(tokens), list(tokens)
+    while todo:
+        for parent in parents.get(todo.pop(), set()) - found:
+            found.add(parent)
+            todo.append(parent)
+    return found
 
 
 def _is_basic(token: str) -> bool:

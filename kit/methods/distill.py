@@ -7,7 +7,7 @@ control from those that the teacher itself started from.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import torch
 from accelerate import PartialState
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from kit.data.encode import encode
+from kit.data.encode import Encoded, encode
 from kit.data.transfer import MASK, TransferSet
 from kit.errors import ModelError, RecipeError
 from kit.methods.base import Fitted, Job
@@ -39,8 +39,9 @@ from kit.models.predictor import Texts
 from kit.models.small import small_classifier
 from kit.models.student import encoder_config, last_to_last, reorder_labels, require_shape, shrink
 from kit.models.teacher import Teacher
+from kit.recipe import TrainSection
 from kit.recipe.distilling import DistillSection, StudentSection
-from kit.training.fitting import Fitting, Split
+from kit.training.fitting import Fitting, Split, Training
 from kit.training.objective import TeacherObjective, places, projected
 from kit.training.plan import make_plan
 from kit.training.teacher_outputs import averaged, teacher_logits, token_outputs
@@ -86,37 +87,20 @@ class Distill:
         model.to(PartialState().device)
         require_positions(model, longest)
         settings = _start(job, model, budget)
+        objective = TeacherObjective(
+            task=job.task,
+            section=section,
+            logits=torch.from_numpy(averaged(answers, job.task.multi_label)),
+            truth=torch.from_numpy(budget.train.targets),
+            tokens=tokens,
+            lengths=encoded.lengths,
+            layer_map=layer_map,
+            relation_heads=section.relation_heads or 1,
+        )
         with projected(model, ours, width) as (captured, projections):
             settings["trained_parameters"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
-            objective = TeacherObjective(
-                task=job.task,
-                section=section,
-                logits=torch.from_numpy(averaged(answers, job.task.multi_label)),
-                truth=torch.from_numpy(budget.train.targets),
-                tokens=tokens,
-                lengths=encoded.lengths,
-                layer_map=layer_map,
-                relation_heads=section.relation_heads or 1,
-                captured=captured,
-                projections=projections,
-            )
-            training = train_classifier(
-                Fitting(
-                    model=model,
-                    tokenizer=budget.tokenizer,
-                    task=job.task,
-                    objective=objective,
-                    lessons=Split(encoded, np.arange(len(encoded))),
-                    train=budget.train,
-                    validation=budget.validation,
-                    section=recipe.train,
-                    plan=make_plan(recipe.train, len(encoded), PartialState().num_processes),
-                    hardware=job.hardware,
-                    workdir=job.workdir,
-                    logs=job.logs,
-                    progress=progress,
-                )
-            )
+            objective = replace(objective, captured=captured, projections=projections)
+            training = learn(job, model, budget, encoded, objective, recipe.train)
         settings["teachers"] = [_described(teacher) for teacher in job.teachers]
         settings["teacher_answers_computed"] = [asdict(how) for how in computed]
         settings["transfer_set"] = _sizes(job.transfer)
@@ -155,6 +139,34 @@ def student_of_teacher(job: Job) -> PreTrainedModel:
     reorder_labels(student, job.task.labels)
     student.train()
     return student
+
+
+def learn(
+    job: Job,
+    model: PreTrainedModel,
+    budget: EncodedBudget,
+    encoded: Encoded,
+    objective: TeacherObjective,
+    section: TrainSection,
+) -> Training:
+    """Train a model in place on what its teacher says of texts. section: resolved."""
+    return train_classifier(
+        Fitting(
+            model=model,
+            tokenizer=budget.tokenizer,
+            task=job.task,
+            objective=objective,
+            lessons=Split(encoded, np.arange(len(encoded))),
+            train=budget.train,
+            validation=budget.validation,
+            section=section,
+            plan=make_plan(section, len(encoded), PartialState().num_processes),
+            hardware=job.hardware,
+            workdir=job.workdir,
+            logs=job.logs,
+            progress=job.progress,
+        )
+    )
 
 
 def resolve_distill(section: DistillSection, teachers: tuple[Teacher, ...], start: Checkpoint) -> DistillSection:

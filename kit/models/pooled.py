@@ -23,15 +23,22 @@ from transformers import (
 )
 from transformers.utils.generic import ModelOutput
 
+from kit.models.blocks import resize_blocks
+
 
 class PooledConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
-    """Configuration of `PooledClassifier`: an encoder's configuration and how its vectors are pooled."""
+    """Configuration of `PooledClassifier`: an encoder's configuration and how its vectors are pooled.
+
+    kept_heads, kept_neurons: how many each layer has left, where pruning took some out; else None.
+    """
 
     model_type = "kit_pooled"
 
     encoder: dict[str, Any] | None = None
     pooling: str = "mean"
     normalize: bool = False
+    kept_heads: list[int] | None = None
+    kept_neurons: list[int] | None = None
 
     def encoder_config(self) -> PreTrainedConfig:
         """The encoder's own configuration."""
@@ -59,6 +66,7 @@ class PooledClassifier(PreTrainedModel):  # type: ignore[no-untyped-call]
 
     def __init__(self, config: PooledConfig, encoder: PreTrainedModel | None = None) -> None:
         super().__init__(config)
+        encoder_is_new = encoder is None
         if encoder is None:
             encoder = AutoModel.from_config(config.encoder_config())  # type: ignore[no-untyped-call]
         self.encoder: PreTrainedModel = encoder
@@ -67,6 +75,8 @@ class PooledClassifier(PreTrainedModel):  # type: ignore[no-untyped-call]
             self.encoder.pooler = None
         self.num_labels = config.num_labels
         self.classifier = nn.Linear(int(self.encoder.config.hidden_size or 0), int(config.num_labels or 0))
+        if encoder_is_new and config.kept_heads is not None and config.kept_neurons is not None:
+            resize_blocks(self, config.kept_heads, config.kept_neurons)
         self.post_init()  # type: ignore[no-untyped-call]
 
     def embed(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **inputs: Any) -> torch.Tensor:

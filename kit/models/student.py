@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
 from kit.errors import ModelError, RecipeError, first_line
 from kit.models.layers import encoder_of, find_layers
@@ -183,10 +183,13 @@ def _empty(model: PreTrainedModel, section: StudentSection) -> PreTrainedModel:
     try:
         if not pooled:
             return type(model)(config)
-        encoder: PreTrainedModel = AutoModel.from_config(config)  # type: ignore[no-untyped-call]
         outer: PooledConfig = copy.deepcopy(model.config)  # type: ignore[assignment]
-        outer.encoder = encoder.config.to_dict()
-        return PooledClassifier(outer, encoder)
+        outer.encoder = config.to_dict()
+        for name in ("kept_heads", "kept_neurons"):
+            counts = getattr(outer, name)
+            if counts is not None and isinstance(section.layers, list):
+                setattr(outer, name, [counts[number] for number in section.layers])
+        return PooledClassifier(outer)
     except Exception as error:
         raise ModelError(f"distill.student: no model of this shape can be made: {first_line(error)}") from error
 

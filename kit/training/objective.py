@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -81,8 +81,8 @@ class TeacherObjective:
     lengths: np.ndarray
     layer_map: tuple[int, ...]
     relation_heads: int
-    captured: Captured
-    projections: nn.ModuleDict
+    captured: Captured = field(default_factory=dict)
+    projections: nn.ModuleDict = field(default_factory=nn.ModuleDict)
 
     def __call__(self, outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
         """See `Objective`."""

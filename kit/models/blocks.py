@@ -1,0 +1,92 @@
+"""Blocks of a transformer of BERT's kind, with heads and neurons that can be taken out.
+
+Knows how BERT and its relatives name the linear layers of a block. Knows nothing of why something is taken out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from kit.errors import ModelError
+from kit.models.layers import encoder_of, find_layers
+
+# Query, key, value, what joins the heads, and the two layers of the feed-forward part: from the block on.
+_NAMES = (
+    "attention.self.query",
+    "attention.self.key",
+    "attention.self.value",
+    "attention.output.dense",
+    "intermediate.dense",
+    "output.dense",
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """The linear layers of one block. head_size: features of one attention head."""
+
+    query: nn.Linear
+    key: nn.Linear
+    value: nn.Linear
+    joined: nn.Linear
+    inner: nn.Linear
+    outer: nn.Linear
+    head_size: int
+
+    @property
+    def heads(self) -> int:
+        """How many attention heads it has."""
+        return self.query.out_features // self.head_size
+
+    @property
+    def neurons(self) -> int:
+        """How many feed-forward neurons it has."""
+        return self.inner.out_features
+
+    def keep(self, heads: torch.Tensor, neurons: torch.Tensor) -> None:
+        """Take out all heads and neurons but those with these numbers."""
+        features = (heads[:, None] * self.head_size + torch.arange(self.head_size)).flatten()
+        for layer in (self.query, self.key, self.value):
+            _keep_outputs(layer, features)
+        _keep_inputs(self.joined, features)
+        _keep_outputs(self.inner, neurons)
+        _keep_inputs(self.outer, neurons)
+
+
+def find_blocks(model: PreTrainedModel) -> list[Block]:
+    """The blocks of a classifier's encoder. Raises ModelError for an architecture whose blocks are not like BERT's."""
+    found = []
+    for block in find_layers(model).blocks:
+        modules = dict(block.named_modules())
+        layers = [layer for name in _NAMES if isinstance(layer := modules.get(name), nn.Linear)]
+        head_size = getattr(modules.get("attention.self"), "attention_head_size", None)
+        if len(layers) < len(_NAMES) or not isinstance(head_size, int):
+            raise ModelError(
+                f"prune: the blocks of a {encoder_of(model).config.model_type} model are not like BERT's",
+                "make it smaller by distillation instead: kit distill with fewer layers or less width",
+            )
+        query, key, value, joined, inner, outer = layers
+        found.append(Block(query, key, value, joined, inner, outer, head_size))
+    return found
+
+
+def resize_blocks(model: PreTrainedModel, heads: list[int], neurons: list[int]) -> None:
+    """Give each block as many heads and neurons as the lists say, whichever: their weights are loaded afterwards."""
+    for block, head, neuron in zip(find_blocks(model), heads, neurons, strict=True):
+        block.keep(torch.arange(head), torch.arange(neuron))
+
+
+def _keep_outputs(layer: nn.Linear, kept: torch.Tensor) -> None:
+    layer.weight = nn.Parameter(layer.weight.detach()[kept].clone(), layer.weight.requires_grad)
+    if layer.bias is not None:
+        layer.bias = nn.Parameter(layer.bias.detach()[kept].clone(), layer.bias.requires_grad)
+    layer.out_features = len(kept)
+
+
+def _keep_inputs(layer: nn.Linear, kept: torch.Tensor) -> None:
+    layer.weight = nn.Parameter(layer.weight.detach()[:, kept].clone(), layer.weight.requires_grad)
+    layer.in_features = len(kept)

@@ -1,0 +1,97 @@
+"""Structured pruning: what is taken out is what matters least, and is really gone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from kit import Recipe, Record, evaluate, finetune
+from kit.compress import compress, recipe_of
+from kit.compression.prune import _kept
+from kit.errors import ModelError
+from kit.models.blocks import find_blocks
+from kit.models.load import load_classifier
+from kit.models.predictor import load_predictor
+
+
+def chain(folder, *steps: dict) -> Recipe:
+    recipe = recipe_of(folder)
+    content = recipe.model_dump()
+    content["compress"] |= {"steps": list(steps), "gate": {"retained": None, "agreement": None}}
+    return Recipe.model_validate(content)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory, reviews, tiny_checkpoint) -> Record:
+    recipe = Recipe(
+        task="classification",
+        runs=str(tmp_path_factory.mktemp("pruned") / "runs"),
+        data={"source": str(reviews), "text": "text", "label": "label", "budget": 120, "max_length": 32},
+        model={"checkpoint": str(tiny_checkpoint)},
+        train={"epochs": 6, "learning_rate": 3e-3, "refit": False},
+    )
+    return finetune(recipe, quiet=True)
+
+
+def test_what_is_taken_out_is_gone_from_the_file_and_comes_back_whole(source: Record) -> None:
+    done = compress(chain(source.folder, {"prune": {"heads": 0.5, "neurons": 0.5}}), quiet=True)
+    record = done.record
+    settings = record.content["settings"]
+    model = load_classifier(record.model_folder)
+    blocks = find_blocks(model)
+    assert [block.heads for block in blocks] == settings["heads"] and sum(settings["heads"]) == 2
+    assert [block.neurons for block in blocks] == settings["neurons"] and sum(settings["neurons"]) == 64
+    assert record.content["parameters"] < settings["parameters_before"]
+    assert record.content["training"]["plan"]["epochs"] == 1.0
+    assert evaluate(record.folder).largest_difference < 1e-4
+    graph = compress(chain(record.folder, {"onnx": None}), quiet=True).record
+    texts = [("a fine film",), ("not so fine, and long, and longer than that",)]
+    ours, theirs = (load_predictor(each.model_folder).logits(texts) for each in (record, graph))
+    assert np.abs(ours - theirs).max() < 1e-4
+
+
+def test_heads_and_neurons_without_effect_go_first_and_change_nothing(source: Record, tmp_path) -> None:
+    """One head and half of the neurons of each layer are silenced by hand: pruning finds just those."""
+    model, tokenizer = load_classifier(source.model_folder), load_predictor(source.model_folder).tokenizer
+    with torch.no_grad():
+        for block in find_blocks(model):
+            block.joined.weight[:, : block.head_size] = 0
+            block.outer.weight[:, ::2] = 0
+    from kit.compress import _job
+    from kit.making import make_record  # a Record like any other, of the silenced model
+    from kit.methods import Fitted
+    from kit.models.predictor import TransformerPredictor
+    from kit.request import Shared
+
+    silenced = make_record(
+        tmp_path / "runs" / "silenced",
+        _job(source, True, Shared()),
+        lambda job: Fitted(TransformerPredictor(model, tokenizer, 32)),
+        began=0.0,
+    )
+    step = {"prune": {"heads": 0.5, "neurons": 0.5, "epochs": 0}}
+    record = compress(chain(silenced.folder, step), quiet=True).record
+    assert record.content["training"] is None
+    assert np.abs(record.predictions().logits - silenced.predictions().logits).max() < 1e-5
+    assert record.content["settings"]["heads"] == [1, 1] and record.content["settings"]["neurons"] == [32, 32]
+
+
+def test_the_lowest_scores_of_all_layers_go_and_every_layer_keeps_something() -> None:
+    scores = [torch.tensor([0.9, 0.8, 0.7, 0.6]), torch.tensor([0.1, 0.2, 0.3, 0.05])]
+    assert [kept.tolist() for kept in _kept(scores, 0.5, 1)] == [[0, 1, 2, 3], [2]]
+    assert [kept.tolist() for kept in _kept(scores, 0.0, 1)] == [[0, 1, 2, 3], [0, 1, 2, 3]]
+    assert next(len(kept) for kept in _kept([torch.rand(64), torch.rand(64)], 0.5, 8)) % 8 == 0
+
+
+def test_a_model_with_its_own_head_is_refused(source: Record, tmp_path) -> None:
+    recipe = source.recipe.model_copy(
+        update={
+            "runs": str(tmp_path / "runs"),
+            "model": source.recipe.model.model_copy(update={"pooling": "native"}),
+            "train": source.recipe.train.model_copy(update={"epochs": 1.0, "head": "random", "contrastive": 0.0}),
+        }
+    )
+    native = finetune(recipe, quiet=True)
+    with pytest.raises(ModelError, match="keeps the head of its architecture"):
+        compress(chain(native.folder, {"prune": None}), quiet=True)
