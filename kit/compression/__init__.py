@@ -5,6 +5,7 @@ from __future__ import annotations
 from kit.compression.base import Technique
 from kit.compression.onnx import Int8Onnx, Onnx
 from kit.compression.prune import Prune
+from kit.compression.quantize import BitsAndBytes, Half, Int8Torch
 from kit.compression.vocabulary import Vocabulary
 
 TECHNIQUES: dict[str, Technique] = {
@@ -12,6 +13,11 @@ TECHNIQUES: dict[str, Technique] = {
     "prune": Prune(),
     "onnx": Onnx(),
     "int8-onnx": Int8Onnx(),
+    "int8-torch": Int8Torch(),
+    "int8-bnb": BitsAndBytes(),
+    "nf4-bnb": BitsAndBytes(),
+    "float16": Half(),
+    "bfloat16": Half(),
 }
 
 __all__ = ["TECHNIQUES", "Technique"]

@@ -132,10 +132,12 @@ def freeze_embeddings(model: PreTrainedModel) -> None:
 
 
 def load_classifier(folder: Path) -> PreTrainedModel:
-    """A classifier that kit saved, in float32 and in evaluation mode. Raises ModelError if it is damaged."""
+    """A classifier that kit saved, in evaluation mode and computing in float32. Raises ModelError if it is damaged."""
     try:
         with quiet():
-            model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(folder, use_safetensors=True)
+            model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
+                folder, use_safetensors=True, dtype=torch.float32
+            )
     except Exception as error:
         raise ModelError(f"the model in {folder} cannot be loaded: {first_line(error)}") from error
     model.eval()  # type: ignore[no-untyped-call]

@@ -90,7 +90,8 @@ def load_predictor(folder: Path) -> Predictor:
     if not (folder / "config.json").is_file():
         raise ModelError(f"{folder} holds no model that kit can load")
     model = load_classifier(folder)
-    model.to(PartialState().device)
+    if not hasattr(model, "hf_quantizer"):  # layers in few bits are where they were loaded
+        model.to(PartialState().device)
     tokenizer = load_tokenizer(folder)
     return TransformerPredictor(model, tokenizer, tokenizer.model_max_length)
 

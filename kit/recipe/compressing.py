@@ -68,12 +68,14 @@ class BitsAndBytesStep(Section):
     """Linear layers in 8 bits, or in 4 by nf4, by bitsandbytes."""
 
     technique: Literal["int8-bnb", "nf4-bnb"]
+    """8 bits (LLM.int8), or 4 (nf4)."""
 
 
 class HalfStep(Section):
     """Weights stored in 16 bits and computed in float32: half the file, the same speed."""
 
     technique: Literal["float16", "bfloat16"]
+    """The format of the file: float16 rounds finer, bfloat16 never overflows."""
 
 
 Step = VocabularyStep | PruneStep | OnnxStep | Int8OnnxStep | Int8TorchStep | BitsAndBytesStep | HalfStep

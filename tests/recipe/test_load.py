@@ -19,7 +19,7 @@ NEW = "kit new my.yaml --train data.csv writes a recipe for your own data."
 BAD = "not valid YAML:"
 APPLY = "!!python/object/apply:os.system"
 METHODS = "one of finetune, lora, probe, scratch, tfidf, distill, student"
-TOP_KEYS = "task, method, metric, runs, data, model, train, lora, probe, tfidf, distill, study"
+TOP_KEYS = "task, method, metric, runs, data, model, train, lora, probe, tfidf, distill, compress, study"
 
 Load = Callable[..., Recipe]
 

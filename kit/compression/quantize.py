@@ -1,0 +1,128 @@
+"""Quantization within torch: linear layers in 8 or 4 bits, or all weights stored in 16.
+
+torchao (weights alone, or activations too) and bitsandbytes (Dettmers et al. 2022, arXiv:2208.07339; nf4: Dettmers et
+al. 2023, arXiv:2305.14314). The head stays as it is.
+
+Knows the libraries' configurations. Knows nothing of chains.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForSequenceClassification, PreTrainedModel
+
+from kit.compression.source import Kind
+from kit.errors import ModelError, first_line
+from kit.methods import Fitted, Job
+from kit.models.load import load_classifier, load_tokenizer, quiet
+from kit.models.predictor import TransformerPredictor
+from kit.recipe.compressing import BitsAndBytesStep, HalfStep, Int8TorchStep
+from kit.record import Record
+
+_HEADS = ["classifier", "score", "out_proj", "pre_classifier"]  # as the architectures call theirs
+
+
+class Int8Torch:
+    """Linear layers in 8 bits by torchao."""
+
+    takes = (Kind.TORCH,)
+    gives = Kind.QUANTIZED
+
+    def require(self, step: Int8TorchStep, source: Record) -> None:
+        """Torchao."""
+        _require("torchao", "pip install 'kit[torchao]'")
+
+    def compress(self, step: Int8TorchStep, source: Record, job: Job) -> Fitted:
+        """Round the weights."""
+        from torchao.quantization import Int8DynamicActivationInt8WeightConfig, Int8WeightOnlyConfig
+        from transformers import TorchAoConfig
+
+        kind = Int8DynamicActivationInt8WeightConfig if step.activations else Int8WeightOnlyConfig
+        return _loaded(source, job, TorchAoConfig(kind(), modules_to_not_convert=_HEADS))
+
+
+class BitsAndBytes:
+    """Linear layers in 8 or 4 bits by bitsandbytes."""
+
+    takes = (Kind.TORCH,)
+    gives = Kind.QUANTIZED
+
+    def require(self, step: BitsAndBytesStep, source: Record) -> None:
+        """bitsandbytes, which is one of kit's own requirements."""
+        _require("bitsandbytes", "pip install bitsandbytes")
+
+    def compress(self, step: BitsAndBytesStep, source: Record, job: Job) -> Fitted:
+        """Round the weights."""
+        from transformers import BitsAndBytesConfig
+
+        kind: dict[str, Any] = {"load_in_8bit": True}
+        if step.technique == "nf4-bnb":
+            kind = {
+                "load_in_4bit": True,
+                "bnb_4bit_quant_type": "nf4",
+                "bnb_4bit_compute_dtype": torch.float32,
+            }
+        config = BitsAndBytesConfig(llm_int8_skip_modules=_HEADS, **kind)  # type: ignore[no-untyped-call]
+        return _loaded(source, job, config)
+
+
+class Half:
+    """Weights stored in 16 bits; they are computed with in float32."""
+
+    takes = (Kind.TORCH,)
+    gives = Kind.TORCH
+
+    def require(self, step: HalfStep, source: Record) -> None:
+        """Nothing beside torch."""
+
+    def compress(self, step: HalfStep, source: Record, job: Job) -> Fitted:
+        """Round the weights. Raises ModelError if one is too large for float16."""
+        model, tokenizer = load_classifier(source.model_folder), load_tokenizer(source.model_folder)
+        dtype = torch.float16 if step.technique == "float16" else torch.bfloat16
+        with torch.no_grad():
+            for name, tensor in model.state_dict().items():
+                if tensor.is_floating_point():
+                    tensor.copy_(tensor.to(dtype).to(tensor.dtype))
+                    if not torch.isfinite(tensor).all():
+                        raise ModelError(f"float16: a weight of {name} is too large for it", "use bfloat16")
+        return Fitted(_HalfPredictor(model, tokenizer, job.recipe.data.max_length, dtype), settings={"device": "cpu"})
+
+
+class _HalfPredictor(TransformerPredictor):
+    """A classifier that is saved in another format than it is computed in."""
+
+    def __init__(self, model: PreTrainedModel, tokenizer: Any, max_length: int, dtype: torch.dtype) -> None:
+        super().__init__(model, tokenizer, max_length)
+        self.dtype = dtype
+
+    def save(self, folder: Path) -> None:
+        """As ever, with the weights in 16 bits."""
+        original = self.model.dtype
+        self.model.to(self.dtype)  # type: ignore[arg-type]
+        super().save(folder)
+        self.model.to(original)  # type: ignore[arg-type]
+
+
+def _loaded(source: Record, job: Job, config: Any) -> Fitted:
+    """The source's model, its linear layers rounded as a quantization config of transformers says."""
+    try:
+        with quiet():
+            model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
+                source.model_folder, quantization_config=config, dtype=torch.float32, device_map=job.hardware.device
+            )
+    except Exception as error:
+        raise ModelError(f"the model of {source.id} cannot be quantized: {first_line(error)}") from error
+    model.eval()  # type: ignore[no-untyped-call]
+    tokenizer = load_tokenizer(source.model_folder)
+    return Fitted(
+        TransformerPredictor(model, tokenizer, job.recipe.data.max_length), settings={"device": job.hardware.device}
+    )
+
+
+def _require(package: str, how: str) -> None:
+    if find_spec(package) is None:
+        raise ModelError(f"{package} is not installed", how)
