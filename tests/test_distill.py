@@ -340,6 +340,27 @@ def test_a_kill_at_any_time_ends_in_the_same_student(base, teacher, done, tmp_pa
     assert np.abs(record.predictions().logits - done.record.predictions().logits).max() < 1e-3
 
 
+def test_two_processes_make_teacher_student_and_verdict_together(base, tmp_path) -> None:
+    """Two gloo processes: one writer of Records, answers and verdict, and the same steps as one process takes."""
+    file = tmp_path / "recipe.yaml"
+    recipe = base.model_copy(update={"runs": str(tmp_path / "runs")})
+    file.write_text(yaml.safe_dump(recipe.model_dump(mode="json", exclude_defaults=True)), "utf-8")
+    command = [str(Path(sys.executable).parent / "torchrun"), "--nproc_per_node", "2", "-m", "kit.cli"]
+    environment = {**os.environ, "KIT_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    environment["ACCELERATE_USE_CPU"] = "true"
+    ran = subprocess.run(
+        [*command, "distill", str(file), "--json"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    found = json.loads(ran.stdout.strip().splitlines()[-1])
+    student = Record.load(found["students"][0]["folder"])
+    assert json.loads((student.folder / VERDICT_FILE).read_text("utf-8"))["lines"] == found["verdict"]["lines"]
+    assert len(list((tmp_path / "runs").glob("*/record.json"))) == 3
+    alone = distill(base, controls=False, quiet=True).record
+    assert student.content["training"]["plan"]["steps"] == alone.content["training"]["plan"]["steps"]
+    assert np.abs(student.predictions().logits - alone.predictions().logits).max() < 0.05
+
+
 def test_in_a_study_the_teacher_is_the_study_s_own_cell(base, reviews, tiny_checkpoint, tmp_path) -> None:
     from kit.study import study
 

@@ -1,0 +1,81 @@
+"""Compression: the shipped chain against the fine-tuned teacher in eager PyTorch, and against its plain int8 graph.
+
+For every seed: teacher, student, chain (found again if they are there). Then accuracy and what is retained over all
+seeds, and speed, memory and size of the first seed's models, each in a process of its own, in turns.
+
+    python benchmarks/compress.py [--seeds 3] [--runs runs] [--rounds 5] [--steps vocabulary,int8-onnx]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+RECIPE = Path(__file__).parents[1] / "recipes" / "sentiment-compress.yaml"
+
+
+def main() -> None:
+    """Make or find all models, then print the two tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--runs", default="runs")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", default="vocabulary,int8-onnx")
+    arguments = parser.parse_args()
+    from kit.analysis.verdict import Answers, Cost, judge
+    from kit.bench import bench
+    from kit.compress import compress, recipe_of
+    from kit.data.labels import encode_labels
+    from kit.recipe import load_recipe
+    from kit.recipe.load import override_recipe
+    from kit.record import Record
+
+    teachers, students, plain, finals = [], [], [], []
+    for seed in range(arguments.seeds):
+        given = [f"runs={arguments.runs}", f"train.seed={seed}", f"compress.steps=[{arguments.steps}]"]
+        began = time.perf_counter()
+        done = compress(load_recipe(RECIPE, given))
+        seconds = time.perf_counter() - began
+        for line in done.lines:
+            print(f"seed {seed}: {line}", flush=True)
+        print(f"seed {seed}: {seconds:.0f} s", flush=True)
+        students.append(done.source)
+        finals.append(done.record)
+        teachers.append(Record.load(done.source.recipe.distill.teacher))
+        direct = override_recipe(recipe_of(teachers[-1].folder), ["compress.steps=[int8-onnx]"])
+        open_gate = override_recipe(direct, ["compress.gate.retained=null"])
+        plain.append(compress(open_gate, quiet=True).record)
+
+    def logits(records: list[Record]) -> list:
+        return [record.predictions().logits for record in records]
+
+    targets = encode_labels(teachers[0].predictions().labels, teachers[0].labels, False)
+    none = Cost(1, 1, None)
+    kinds = {"student": students, "teacher, int8 by ONNX Runtime": plain, "chain": finals}
+    for name, records in kinds.items():
+        answers = [
+            Answers(seed, *pair, None) for seed, pair in enumerate(zip(logits(records), logits(teachers), strict=True))
+        ]
+        found = judge(answers, targets, "accuracy", ordered=True, multi_label=False, budget=2000, costs=(none, none))
+        assert found.retained is not None
+        retained, agreement = found.retained.format(percent=True), found.agreement.format(percent=True)
+        print(f"{name}: {found.student.format(percent=True)}, teacher {found.teacher.format(percent=True)}")
+        print(f"  retained {retained}, agrees on {agreement}", flush=True)
+    subjects = bench([group[0].folder for group in (teachers, students, plain, finals)], rounds=arguments.rounds)
+    for subject in subjects:
+        ratios = [] if subject.speedups is None else [each.format() for each in subject.speedups]
+        size = f"{subject.size_bytes / 1e6:.1f} MB (1/{subjects[0].size_bytes / subject.size_bytes:.1f})"
+        print(f"{subject.name} ({subject.backend}): {subject.p50_ms:.2f} ms, {subject.texts_per_second:.0f} texts/s")
+        print(f"  {size}, {subject.memory_bytes / 1e6:.0f} MB resident, faster {ratios}")
+    last = subjects[-1]
+    assert last.speedups is not None
+    print(json.dumps({
+        "p50_ratio": round(last.speedups[0].value, 2), "throughput_ratio": round(last.speedups[1].value, 2),
+        "size_ratio": round(subjects[0].size_bytes / last.size_bytes, 2),
+    }))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
