@@ -34,7 +34,7 @@ class Int8Torch:
 
     def require(self, step: Int8TorchStep, source: Record) -> None:
         """Torchao."""
-        _require("torchao", "pip install 'kit[torchao]'")
+        _require("torchao", "pip install 'kit[compress]'")
 
     def compress(self, step: Int8TorchStep, source: Record, job: Job) -> Fitted:
         """Round the weights."""

@@ -132,7 +132,7 @@ def _without_others(tokenizer: PreTrainedTokenizerBase, kept: set[int]) -> PreTr
             edited = TokenizerModel.from_transformers_tokenizer(tokenizer).remove_tokens_from_vocabulary(gone)  # type: ignore[arg-type]
             smaller: PreTrainedTokenizerBase = edited.to_transformers()
     except ImportError as error:
-        raise ModelError("skeletoken is not installed", "pip install 'kit[onnx]'") from error
+        raise ModelError("skeletoken is not installed", "pip install 'kit[compress]'") from error
     except Exception as error:
         raise ModelError(
             f"vocabulary: this tokenizer cannot be trimmed: {first_line(error)}", "take this step out of compress.steps"
