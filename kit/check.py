@@ -44,6 +44,9 @@ def check(recipe: Recipe, shared: Shared | None = None) -> Preview:
     rows = [("run", run_id), *_data_rows(data)]
     if request.checkpoint is not None:
         rows += _model_rows(request)
+    if "compress" in recipe.model_fields_set:
+        steps = ", ".join(step.technique for step in recipe.compress.steps)
+        rows.append(("kit compress", f"would then take the steps {steps}"))
     if recipe.method == "distill" and not request.teachers:
         rows += [
             ("before that", _teacher_words(check(teacher_recipe(recipe), shared))),

@@ -134,7 +134,8 @@ def recipe_of(source: str | Path) -> Recipe:
 def _require_chain(section: CompressSection, start: Record) -> None:
     """Raise ModelError for a step that cannot work on what the steps before it leave: before anything is computed."""
     from kit.compression import TECHNIQUES
-    from kit.compression.source import kind_of, require_kind
+    from kit.compression.base import require_kind
+    from kit.models.kind import kind_of
 
     kind, what = kind_of(start.model_folder), start.id
     for step in section.steps:

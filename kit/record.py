@@ -123,6 +123,13 @@ class Record:
         return {name: Estimate(**fields) for name, fields in self.content["metrics"].items()}
 
     @property
+    def how(self) -> str:
+        """How the model came about: its method, and the technique of compression, if it was compressed."""
+        compression = self.content.get("settings", {}).get("compression")
+        method = str(self.content["method"])
+        return method if compression is None else f"{compression['technique']} of {method}"
+
+    @property
     def model_folder(self) -> Path:
         """Where the fitted model is."""
         return self.folder / MODEL_FOLDER
@@ -144,7 +151,7 @@ class Record:
         budget = content["data"]["sizes"]
         rows = [
             ("run", self.id),
-            ("method", str(content["method"])),
+            ("method", self.how),
             ("checkpoint", str((content["checkpoint"] or {}).get("name", "-"))),
             ("data", str(content["data"]["description"])),
             (
@@ -160,6 +167,8 @@ class Record:
                 ("student", self.recipe.distill.student.words),
                 ("distilled on", f"{settings['transfer_set']['texts']} texts"),
             ]
+        if "compression" in settings:
+            rows.append(("compressed from", settings["compression"]["source"]))
         names = [self.main_metric] + [name for name in self.metrics if name != self.main_metric]
         rows += [(name, shown(name, self.metrics[name])) for name in names]
         training = content["training"]

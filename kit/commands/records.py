@@ -109,7 +109,7 @@ def list_runs(
         rows = [
             (
                 record.id,
-                str(record.content["method"]),
+                record.how,
                 str((record.content["checkpoint"] or {}).get("name", "-")),
                 str(record.content["data"]["sizes"]["budget"]),
                 record.main_metric,

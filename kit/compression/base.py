@@ -7,9 +7,17 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from kit.compression.source import Kind
+from kit.errors import ModelError
 from kit.methods import Fitted, Job
+from kit.models.kind import Kind
 from kit.record import Record
+
+_WAY_OUT = {
+    Kind.QUANTIZED: "compress the run it was made of: quantization comes last",
+    Kind.ONNX: "take this step before onnx, on a model of torch",
+    Kind.INT8_ONNX: "compress the run it was made of: int8-onnx comes last",
+    Kind.TFIDF: "it is small and fast already; compress a run with a checkpoint",
+}
 
 
 class Technique(Protocol):
@@ -34,3 +42,11 @@ class Technique(Protocol):
 
         job: the source's recipe, task and data; texts and labels are taken from its budget and pool, never from test.
         """
+
+
+def require_kind(technique: str, found: Kind, taken: tuple[Kind, ...], what: str) -> None:
+    """Raise ModelError, with the way out, unless a step takes models of this kind. what: the model's name."""
+    if found not in taken:
+        raise ModelError(
+            f"{technique}: {what} is {found}; this step works on {' or '.join(taken)}", _WAY_OUT.get(found, "")
+        )

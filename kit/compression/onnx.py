@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from kit.compression.source import Kind, kind_of
 from kit.data.batching import EncodedDataset, sorted_batches
 from kit.data.encode import Encoded, encode
 from kit.errors import ModelError, first_line
 from kit.methods import Fitted, Job
+from kit.models.kind import Kind, kind_of
 from kit.models.load import load_classifier, load_tokenizer, quiet
 from kit.models.onnx import Graph, OnnxPredictor, read_graph, require_onnx
 from kit.models.predictor import Texts

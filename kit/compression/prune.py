@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from accelerate import PartialState
 
-from kit.compression.source import Kind
 from kit.data.batching import EncodedDataset, sorted_batches
 from kit.data.encode import encode
 from kit.errors import ModelError
@@ -23,6 +22,7 @@ from kit.methods import Fitted, Job
 from kit.methods.distill import learn
 from kit.methods.encoder import EncodedBudget, encode_budget
 from kit.models.blocks import Block, find_blocks
+from kit.models.kind import Kind
 from kit.models.load import freeze_embeddings, load_classifier
 from kit.models.pooled import PooledClassifier, PooledConfig
 from kit.models.predictor import TransformerPredictor

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
-from kit.compression.source import Kind
 from kit.errors import ModelError, first_line
 from kit.methods import Fitted, Job
+from kit.models.kind import Kind
 from kit.models.load import load_classifier, load_tokenizer, quiet
 from kit.models.predictor import TransformerPredictor
 from kit.recipe.compressing import BitsAndBytesStep, HalfStep, Int8TorchStep

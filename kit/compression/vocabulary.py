@@ -17,10 +17,10 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from kit.compression.source import Kind
 from kit.data.encode import Encoded, encode
 from kit.errors import ModelError, VerificationError, first_line
 from kit.methods import Fitted, Job
+from kit.models.kind import Kind
 from kit.models.layers import encoder_of
 from kit.models.load import load_classifier, load_tokenizer, quiet
 from kit.models.pooled import PooledConfig

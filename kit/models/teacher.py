@@ -16,6 +16,7 @@ import numpy as np
 
 from kit.errors import ModelError
 from kit.models.checkpoint import Checkpoint, resolve_checkpoint
+from kit.models.kind import Kind, kind_of
 from kit.recipe import ModelSection
 from kit.record import MODEL_FOLDER, RECORD_FILE, Record
 
@@ -105,7 +106,7 @@ def _from_record(name: str, record: Record) -> Teacher:
     files = {file: sha for file, sha in content["files"].items() if file.startswith(f"{MODEL_FOLDER}/")}
     sha256 = _digest(json.dumps(sorted(files.items())))
     checkpoint = None
-    if content["checkpoint"] is not None:
+    if kind_of(record.model_folder) is Kind.TORCH:
         whole = resolve_checkpoint(ModelSection(checkpoint=str(record.model_folder)))
         checkpoint = Checkpoint(content["checkpoint"]["name"], whole.folder, None, whole.sha256, whole.tokenizer_sha256)
     recipe = record.recipe

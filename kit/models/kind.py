@@ -1,6 +1,6 @@
-"""What a Record's model is made of, and whether a technique can work on that.
+"""Kinds of saved models: what a folder's model is made of decides what can be done with it.
 
-Knows how saved models look. Knows nothing of techniques.
+Knows how saved models look. Knows nothing of what is done with them.
 """
 
 from __future__ import annotations
@@ -24,14 +24,6 @@ class Kind(StrEnum):
     TFIDF = "TF-IDF with a linear model"
 
 
-_WAY_OUT = {
-    Kind.QUANTIZED: "compress the run it was made of: quantization comes last",
-    Kind.ONNX: "take this step before onnx, on a model of torch",
-    Kind.INT8_ONNX: "compress the run it was made of: int8-onnx comes last",
-    Kind.TFIDF: "it is small and fast already; compress a run with a checkpoint",
-}
-
-
 def kind_of(folder: Path) -> Kind:
     """What the model saved in a folder is. Raises ModelError if there is none."""
     if not folder.is_dir():
@@ -46,11 +38,3 @@ def kind_of(folder: Path) -> Kind:
         return Kind.ONNX if weights == "float32" else Kind.INT8_ONNX
     config = json.loads((folder / "config.json").read_text("utf-8"))
     return Kind.QUANTIZED if "quantization_config" in config else Kind.TORCH
-
-
-def require_kind(technique: str, found: Kind, taken: tuple[Kind, ...], what: str) -> None:
-    """Raise ModelError, with the way out, unless a step takes models of this kind. what: the model's name."""
-    if found not in taken:
-        raise ModelError(
-            f"{technique}: {what} is {found}; this step works on {' or '.join(taken)}", _WAY_OUT.get(found, "")
-        )
