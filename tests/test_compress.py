@@ -190,6 +190,28 @@ def test_what_cannot_be_compressed_is_refused_with_the_reason(
     assert "kit[onnx]" in error.value.hint
 
 
+def test_a_compressed_model_teaches_but_no_student_is_cut_from_it(done: Compression, trained: Path) -> None:
+    from kit.models.teacher import resolve_teacher
+
+    graph = resolve_teacher(str(done.record.folder))
+    assert graph.checkpoint is None and graph.labels == ("0", "1")
+    trimmed = resolve_teacher(str(done.links[0].record.folder))
+    assert trimmed.checkpoint is not None
+    with pytest.raises(ModelError, match="has no layers to make a student of"):
+        from kit.request import understand
+
+        recipe = Record.read(trained).recipe
+        section = recipe.distill.model_copy(update={"teacher": str(done.record.folder)})
+        understand(recipe.model_copy(update={"method": "distill", "distill": section}))
+
+
+def test_a_compressed_record_says_what_it_was_made_of(done: Compression, trained: Path, kit) -> None:
+    rows = dict(done.record.rows())
+    assert rows["method"] == "int8-onnx of finetune" and rows["compressed from"] == done.links[0].record.id
+    listed = kit("list", trained.parent)
+    assert "vocabulary of finetune" in listed.out
+
+
 def test_a_gate_that_has_nothing_to_look_at_is_refused(recipe_file: Path) -> None:
     recipe = Recipe.load(recipe_file, ["data.validation=0", "train.epochs=1", "compress.steps=[vocabulary]"])
     with pytest.raises(RecipeError, match=r"compress\.gate\.retained: there are no validation examples"):

@@ -1,0 +1,92 @@
+"""What every technique promises: its model evaluates, is saved, loads in a fresh process and answers the same there."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kit import Recipe, Record, evaluate
+from kit.compress import Compression, compress, recipe_of
+from kit.compression import TECHNIQUES
+from kit.errors import ModelError
+from kit.models.kind import kind_of
+from kit.models.predictor import load_predictor
+from kit.recipe.compressing import TECHNIQUES as SECTIONS
+
+# Each technique with the settings that are not its defaults, and the least that its file is smaller; of MiniLM, half is
+# the table of embeddings, which only some techniques touch.
+CASES: dict[str, tuple[object, float]] = {
+    "vocabulary": ("vocabulary", 1.2),
+    "prune": ({"prune": {"epochs": 0}}, 1.1),
+    "onnx": ("onnx", 0.9),
+    "int8-onnx": ("int8-onnx", 3.5),
+    "int8-onnx, one scale a matrix": ({"int8-onnx": {"per_channel": False, "weights": "uint8"}}, 3.5),
+    "int8-onnx, without the table": ({"int8-onnx": {"embeddings": False}}, 1.4),
+    "int8-torch": ("int8-torch", 1.2),
+    "int8-torch, activations too": ({"int8-torch": {"activations": True}}, 1.2),
+    "int8-bnb": ("int8-bnb", 1.2),
+    "nf4-bnb": ("nf4-bnb", 1.3),
+    "float16": ("float16", 1.9),
+    "bfloat16": ("bfloat16", 1.9),
+}
+# The least share of test examples that is answered as before: much is gone from a pruned model that has not recovered.
+ALIKE = {"prune": 0.5}
+TEXTS = [["a gripping, funny film"], ["so dull that i left"], ["日本 😀"]]
+LOADS_ALL = """
+import json, logging, sys
+logging.disable(logging.WARNING)
+from pathlib import Path
+from kit.models.predictor import load_predictor
+folders, texts = json.loads(sys.argv[1])
+rows = [tuple(text) for text in texts]
+print(json.dumps({folder: load_predictor(Path(folder)).logits(rows).tolist() for folder in folders}))
+"""
+
+
+def chain(folder: Path, steps: list[object]) -> Recipe:
+    content = recipe_of(folder).model_dump()
+    content["compress"] |= {"steps": steps, "gate": {"retained": None}}
+    return Recipe.model_validate(content)
+
+
+@pytest.fixture(scope="module")
+def made(trained: Path) -> dict[str, Compression]:
+    return {case: compress(chain(trained, [step]), quiet=True) for case, (step, _) in CASES.items()}
+
+
+@pytest.fixture(scope="module")
+def reloaded(made: dict[str, Compression]) -> dict[str, list[list[float]]]:
+    """Logits by folder, of all models loaded in one fresh process."""
+    folders = [str(done.record.model_folder) for done in made.values()]
+    command = [sys.executable, "-c", LOADS_ALL, json.dumps([folders, TEXTS])]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    return json.loads(ran.stdout.strip().splitlines()[-1])
+
+
+def test_every_technique_of_the_recipe_is_there_and_is_tested() -> None:
+    assert set(TECHNIQUES) == set(SECTIONS) == {case.partition(",")[0] for case in CASES}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_compressed_model_is_what_its_record_says(case, made, reloaded, trained) -> None:
+    done, (_, smaller) = made[case], CASES[case]
+    record, source = Record.load(done.record.folder), Record.read(trained)
+    technique = case.partition(",")[0]
+    assert record.content["model_bytes"] * smaller < source.content["model_bytes"]
+    assert done.links[0].verdict.agreement.value >= ALIKE.get(technique, 0.9)
+    assert evaluate(record.folder).largest_difference < 1e-3
+    assert kind_of(record.model_folder) is TECHNIQUES[technique].gives
+    here = load_predictor(record.model_folder).logits([tuple(row) for row in TEXTS])
+    assert np.abs(here - np.array(reloaded[str(record.model_folder)])).max() < 1e-4
+
+
+def test_a_quantized_model_is_not_quantized_again(trained: Path) -> None:
+    with pytest.raises(ModelError, match="int8-onnx: what int8-bnb leaves is a quantized model of torch") as error:
+        compress(chain(trained, ["int8-bnb", "int8-onnx"]), quiet=True)
+    assert "quantization comes last" in error.value.hint
