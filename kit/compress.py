@@ -49,12 +49,18 @@ class Gate:
 
 @dataclass(frozen=True)
 class Link:
-    """One step of a chain: its Record, what its gate saw, and how it compares with the start on the test examples."""
+    """One step of a chain: its Record, what its gate saw, and how it compares with the start on the test examples.
+
+    settings: those that are not the technique's defaults, in words. calibration: expected calibration error of the
+    start and of the step's model, None where a task has none.
+    """
 
     technique: str
+    settings: str
     record: Record
     gate: Gate
     verdict: Verdict
+    calibration: tuple[float, float] | None
 
     @property
     def line(self) -> str:
@@ -67,10 +73,18 @@ class Link:
             f"agrees on {verdict.agreement.format(percent=True)}",
             f"{megabytes(ours.size_bytes)} (1/{theirs.size_bytes / ours.size_bytes:.1f})",
             _speed_words(ours.p50_ms, theirs.p50_ms),
-            f"{settings['tokens']:,} tokens of {settings['tokens_before']:,}" if "tokens_before" in settings else "",
+            self._tokens(settings),
+            "calibration error {:.1%} (before: {:.1%})".format(*reversed(self.calibration)) if self.calibration else "",
         ]
         undone = "" if self.gate.passed else "; UNDONE by the gate: " + self._why()
-        return f"{self.technique}: " + ", ".join(part for part in parts if part) + undone
+        name = f"{self.technique} ({self.settings})" if self.settings else self.technique
+        return f"{name}: " + ", ".join(part for part in parts if part) + undone
+
+    def _tokens(self, settings: dict[str, Any]) -> str:
+        if "tokens_before" not in settings:
+            return ""
+        share = settings["new_texts_read_differently"]
+        return f"{settings['tokens']:,} of {settings['tokens_before']:,} tokens ({share:.0%} of new texts use others)"
 
     def _why(self) -> str:
         found = {"retained": self.gate.retained, "agreement": self.gate.agreement}
@@ -105,6 +119,8 @@ def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared
     are finished are found again, so a chain that was killed continues where it was. force: repeats the steps.
     Raises KitError for steps that cannot work, before anything is computed, and for failures while running.
     """
+    from kit.compression import TECHNIQUES
+
     section, shared = recipe.compress, shared or Shared()
     source = start = (
         Record.load(section.source) if section.source is not None else finetune(recipe, quiet=quiet, shared=shared)
@@ -114,11 +130,14 @@ def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared
     _require_gate(section, job)
     links: list[Link] = []
     for step in section.steps:
-        record = _take(step, source, start, job, force)
-        gate = _gate(section, start, record, job)
-        links.append(Link(step.technique, record, gate, _compare(record, start, job)))
-        job.progress.say(links[-1].line)
-        source = record if gate.passed else source
+        for tried in (step, *TECHNIQUES[step.technique].variants(step)):
+            record = _take(tried, source, start, job, force)
+            gate = _gate(section, start, record, job)
+            links.append(_link(tried, record, start, gate, job))
+            job.progress.say(links[-1].line)
+            if gate.passed:
+                source = record
+                break
     done = Compression(start, tuple(links))
     _write(done)
     return done
@@ -205,6 +224,14 @@ def _id(step: Step, source: Record, job: Job) -> str:
     if job.checkpoint is not None:
         parts.insert(1, job.checkpoint.short_name)
     return "-".join(parts)
+
+
+def _link(step: Step, record: Record, start: Record, gate: Gate, job: Job) -> Link:
+    given = step.model_dump(exclude_defaults=True, exclude={"technique"})
+    settings = ", ".join(f"{key}: {json.dumps(value)}" for key, value in given.items())
+    errors = [each.metrics["ece"].value for each in (start, record) if "ece" in each.metrics]
+    calibration = (errors[0], errors[1]) if len(errors) == 2 else None
+    return Link(step.technique, settings, record, gate, _compare(record, start, job), calibration)
 
 
 def _gate(section: CompressSection, start: Record, record: Record, job: Job) -> Gate:

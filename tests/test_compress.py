@@ -103,15 +103,26 @@ def test_an_interrupted_chain_goes_on_at_its_step(done: Compression, trained: Pa
 
 
 def test_a_step_that_costs_too_much_is_undone(trained: Path) -> None:
-    """With single characters alone a text is another text."""
-    steps = [{"vocabulary": {"max_size": 1}}, "onnx"]
-    found = compress(chain(trained, steps, agreement=0.97), quiet=True)
+    """Without most of its heads and neurons a model answers differently, and without half of those as well."""
+    steps = [{"prune": {"heads": 0.9, "neurons": 0.9, "epochs": 0}}, "onnx"]
+    found = compress(chain(trained, steps, agreement=0.999), quiet=True)
+    first, gentler, last = found.links
+    for link, heads in ((first, 0.9), (gentler, 0.45)):
+        assert not link.gate.passed and link.gate.agreement < 0.999
+        assert f"prune (heads: {heads}" in link.line and "UNDONE by the gate: agreement" in link.line
+    assert last.gate.passed and last.record.content["settings"]["compression"]["source"] == trained.name
+    assert last.verdict.agreement.value == 1.0, "made from the start, not from what was undone"
+    assert found.record == last.record
+
+
+def test_other_settings_are_tried_before_a_step_is_undone(done: Compression, trained: Path) -> None:
+    """With single characters alone a text is another text; with all tokens that the pool uses, none of its is."""
+    found = compress(chain(trained, [{"vocabulary": {"max_size": 1}}], agreement=0.97), quiet=True)
     first, second = found.links
-    assert not first.gate.passed and first.gate.agreement < 0.97
-    assert "UNDONE by the gate: agreement" in first.line
-    assert second.gate.passed and second.record.content["settings"]["compression"]["source"] == trained.name
-    assert second.verdict.agreement.value == 1.0, "made from the start, not from what was undone"
-    assert found.record == second.record
+    assert not first.gate.passed and first.line.startswith("vocabulary (max_size: 1)")
+    assert second.gate.passed and second.gate.agreement == 1.0
+    assert found.record.id == done.links[0].record.id
+    assert "of 30,522 tokens" in second.line and "calibration error" in second.line
 
 
 def test_the_gate_looks_at_validation_examples_and_pool_alone(trained: Path, monkeypatch) -> None:

@@ -37,6 +37,9 @@ class Technique(Protocol):
         source: the Record that the chain starts from.
         """
 
+    def variants(self, step: Any) -> list[Any]:
+        """The same step with other settings, to be tried in turn where it costs more than the gate allows."""
+
     def compress(self, step: Any, source: Record, job: Job) -> Fitted:
         """The compressed model of a source of a kind that it takes.
 

@@ -41,6 +41,10 @@ class Onnx:
         """The packages of `kit[onnx]`."""
         require_onnx()
 
+    def variants(self, step: OnnxStep) -> list[OnnxStep]:
+        """None."""
+        return []
+
     def compress(self, step: OnnxStep, source: Record, job: Job) -> Fitted:
         """Trace the model, and prove on texts of the budget that the graph answers alike."""
         predictor = OnnxPredictor(
@@ -58,6 +62,11 @@ class Int8Onnx:
     def require(self, step: Int8OnnxStep, source: Record) -> None:
         """The packages of `kit[onnx]`."""
         require_onnx()
+
+    def variants(self, step: Int8OnnxStep) -> list[Int8OnnxStep]:
+        """Unsigned weights, which older processors add up without overflow; fixed ranges; the table in float32."""
+        others: list[dict[str, Any]] = [{"weights": "uint8"}, {"calibration": "static"}, {"embeddings": False}]
+        return [step.model_copy(update=other) for other in others if step.model_copy(update=other) != step]
 
     def compress(self, step: Int8OnnxStep, source: Record, job: Job) -> Fitted:
         """Export if need be, then round."""

@@ -57,6 +57,10 @@ class Prune:
             )
         find_blocks(model)
 
+    def variants(self, step: PruneStep) -> list[PruneStep]:
+        """Half as much."""
+        return [step.model_copy(update={"heads": step.heads / 2, "neurons": step.neurons / 2})]
+
     def compress(self, step: PruneStep, source: Record, job: Job) -> Fitted:
         """Score on the budget's training examples, take out, recover on budget and pool."""
         teacher = resolve_teacher(str(source.folder))

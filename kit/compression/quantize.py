@@ -36,6 +36,10 @@ class Int8Torch:
         """Torchao."""
         _require("torchao", "pip install 'kit[compress]'")
 
+    def variants(self, step: Int8TorchStep) -> list[Int8TorchStep]:
+        """None."""
+        return []
+
     def compress(self, step: Int8TorchStep, source: Record, job: Job) -> Fitted:
         """Round the weights."""
         from torchao.quantization import Int8DynamicActivationInt8WeightConfig, Int8WeightOnlyConfig
@@ -54,6 +58,10 @@ class BitsAndBytes:
     def require(self, step: BitsAndBytesStep, source: Record) -> None:
         """bitsandbytes, which is one of kit's own requirements."""
         _require("bitsandbytes", "pip install bitsandbytes")
+
+    def variants(self, step: BitsAndBytesStep) -> list[BitsAndBytesStep]:
+        """None."""
+        return []
 
     def compress(self, step: BitsAndBytesStep, source: Record, job: Job) -> Fitted:
         """Round the weights."""
@@ -78,6 +86,10 @@ class Half:
 
     def require(self, step: HalfStep, source: Record) -> None:
         """Nothing beside torch."""
+
+    def variants(self, step: HalfStep) -> list[HalfStep]:
+        """None."""
+        return []
 
     def compress(self, step: HalfStep, source: Record, job: Job) -> Fitted:
         """Round the weights. Raises ModelError if one is too large for float16."""

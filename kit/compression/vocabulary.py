@@ -50,6 +50,10 @@ class Vocabulary:
                 "take this step out of compress.steps",
             )
 
+    def variants(self, step: VocabularyStep) -> list[VocabularyStep]:
+        """Without a largest size, if it has one."""
+        return [] if step.max_size is None else [step.model_copy(update={"max_size": None})]
+
     def compress(self, step: VocabularyStep, source: Record, job: Job) -> Fitted:
         """Trim tokenizer and model, and prove that texts whose tokens stay are read as before."""
         model, tokenizer = load_classifier(source.model_folder), load_tokenizer(source.model_folder)
