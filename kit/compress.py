@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from kit.methods import Job
 
 CHAIN_FILE = "chain.json"  # beside the Record that a chain ends with
-_GATE_TEXTS = 1_000  # of the pool, for the agreement that a gate asks for
+# Texts of the pool that no step sees, for the agreement that a gate asks for: this share, and no more than this.
+_GATE_SHARE, _GATE_TEXTS = 0.2, 1_000
 
 
 @dataclass(frozen=True)
@@ -170,9 +171,9 @@ def _require_gate(section: CompressSection, job: Job) -> None:
             "compress.gate.retained: there are no validation examples to look at",
             "set it to null, and give compress.gate.agreement, which looks at texts without labels",
         )
-    if section.gate.agreement is not None and not len(job.data.pool):
+    if section.gate.agreement is not None and not len(_gate_rows(job)):
         raise RecipeError(
-            "compress.gate.agreement: there are no texts outside the budget to look at",
+            "compress.gate.agreement: there are too few texts outside the budget to look at",
             "set it to null, or lower data.budget",
         )
 
@@ -195,6 +196,8 @@ def _job(source: Record, quiet: bool, shared: Shared) -> Job:
 
 def _take(step: Step, source: Record, start: Record, job: Job, force: bool) -> Record:
     """The Record of one step, which is found if it has finished."""
+    import numpy as np
+
     from kit.compression import TECHNIQUES
 
     began = time.perf_counter()
@@ -202,12 +205,22 @@ def _take(step: Step, source: Record, start: Record, job: Job, force: bool) -> R
     technique = TECHNIQUES[step.technique]
 
     def fit(placed: Job) -> Any:
-        fitted = technique.compress(step, source, placed)
+        rest = np.setdiff1d(np.arange(len(job.data.pool)), _gate_rows(job))
+        seen = replace(placed.data, pool=placed.data.pool.take(rest))
+        fitted = technique.compress(step, source, replace(placed, data=seen))
         about = {"technique": step.technique, "source": source.id, "start": start.id}
         return replace(fitted, settings={**fitted.settings, "compression": about})
 
     folder = start.folder.parent / _id(step, source, job)
     return make_record(folder, replace(job, recipe=recipe), fit, began=began, force=force)
+
+
+def _gate_rows(job: Job) -> np.ndarray:
+    """Rows of the pool that gates look at, the last of it."""
+    import numpy as np
+
+    count = min(_GATE_TEXTS, int(_GATE_SHARE * len(job.data.pool)))
+    return np.arange(len(job.data.pool) - count, len(job.data.pool))
 
 
 def _id(step: Step, source: Record, job: Job) -> str:
@@ -249,7 +262,7 @@ def _gate(section: CompressSection, start: Record, record: Record, job: Job) -> 
         ]
         retained = values[1] / values[0] if values[0] > 0 else 1.0
     if wanted.agreement is not None:
-        texts = job.data.pool.texts[:_GATE_TEXTS]
+        texts = job.data.pool.take(_gate_rows(job)).texts
         agreement = float((_decided(before.logits(texts), job) == _decided(after.logits(texts), job)).all(1).mean())
     passed = (retained is None or retained >= (wanted.retained or 0.0)) and (
         agreement is None or agreement >= (wanted.agreement or 0.0)

@@ -116,11 +116,11 @@ def test_a_step_that_costs_too_much_is_undone(trained: Path) -> None:
 
 
 def test_other_settings_are_tried_before_a_step_is_undone(done: Compression, trained: Path) -> None:
-    """With single characters alone a text is another text; with all tokens that the pool uses, none of its is."""
-    found = compress(chain(trained, [{"vocabulary": {"max_size": 1}}], agreement=0.97), quiet=True)
+    """With single characters alone a text is another text; with all tokens that the pool uses, few are."""
+    found = compress(chain(trained, [{"vocabulary": {"max_size": 1}}], agreement=0.9), quiet=True)
     first, second = found.links
     assert not first.gate.passed and first.line.startswith("vocabulary (max_size: 1)")
-    assert second.gate.passed and second.gate.agreement == 1.0
+    assert second.gate.passed and 0.9 < second.gate.agreement < 1.0, "judged on texts that it did not see"
     assert found.record.id == done.links[0].record.id
     assert "of 30,522 tokens" in second.line and "calibration error" in second.line
 

@@ -36,7 +36,7 @@ _HELD_OUT = 10  # every tenth text says how often a new text is read differently
 
 
 class Vocabulary:
-    """Keep the tokens that the texts of budget and pool use."""
+    """Keep the tokens that the texts of budget and pool use; not those of validation, which judge the step."""
 
     takes = (Kind.TORCH,)
     gives = Kind.TORCH
@@ -58,7 +58,7 @@ class Vocabulary:
         """Trim tokenizer and model, and prove that texts whose tokens stay are read as before."""
         model, tokenizer = load_classifier(source.model_folder), load_tokenizer(source.model_folder)
         longest = job.recipe.data.max_length
-        texts = job.data.train.texts + job.data.validation.texts + job.data.pool.texts
+        texts = job.data.train.texts + job.data.pool.texts
         encoded = encode(texts, tokenizer, longest)
         kept = _kept(encoded, tokenizer, step.max_size)
         smaller = _without_others(tokenizer, kept)

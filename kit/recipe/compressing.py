@@ -87,7 +87,8 @@ class GateSection(Section):
     retained: _Share | None = 0.99
     """Main metric on the validation examples, against the model that the chain starts from."""
     agreement: _Share | None = None
-    """Share of the pool's texts (1,000 at most) that are answered as by the model that the chain starts from."""
+    """Share of texts that no step sees (a fifth of the pool, 1,000 at most) that are answered as by the model that the
+    chain starts from."""
 
 
 class CompressSection(Section):
