@@ -21,8 +21,8 @@ from kit.scheduling.worker import READY
 
 _TARGET = "kit.bench:serve"
 _TIMED_TEXTS, _WARM_UP = 40, 10
-_BATCHES = (8, 32, 128, 512)  # texts handed to the model at once, of which the fastest is taken
-_RATE_TEXTS = 512
+_BATCHES = (8, 32, 128)  # texts handed to the model at once, of which the fastest is taken
+_RATE_TEXTS = 256
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def bench(
     """Measure Records or folders with saved models against the first of them.
 
     texts: a file with one text a line; by default the test texts of the first Record. rounds: in each, every model
-    takes its turn. compiled: measure models of torch by torch.compile as well.
+    takes its turn; intervals need three at least. compiled: measure models of torch by torch.compile as well.
     Raises RecordError or ModelError for what is no model, DataError if there are no texts.
     """
     found = [_resolve(folder) for folder in folders]
@@ -163,7 +163,10 @@ def _measure(processes: list[_Process], rounds: int) -> list[Subject]:
 
 
 def _best_batch(process: _Process) -> int:
-    rates = {batch: process.ask("rate", batch=batch)["rate"] for batch in _BATCHES}
+    rates = {}
+    for batch in _BATCHES:
+        process.ask("rate", batch=batch)  # compiled models compile anew for another shape
+        rates[batch] = process.ask("rate", batch=batch)["rate"]
     return max(rates, key=lambda batch: rates[batch])
 
 
@@ -195,7 +198,7 @@ def _texts(file: str | Path | None, records: list[Record]) -> list[list[str]]:
     else:
         raise DataError("no texts to measure with: none of the folders is a run", "give a file: --texts texts.txt")
     if not rows:
-        raise DataError(f"{file} has no text")
+        raise DataError(f"{file or 'the test set'} has no text")
     return [rows[index % len(rows)] for index in range(max(_RATE_TEXTS, _TIMED_TEXTS))]
 
 

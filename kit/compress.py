@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kit.errors import RecipeError
+from kit.errors import DataError, KitError
 from kit.files import write_atomically
 from kit.finetune import finetune
 from kit.making import make_record
@@ -22,30 +22,16 @@ from kit.measurement.units import megabytes
 from kit.recipe import Recipe
 from kit.recipe.compressing import CompressSection, Step
 from kit.record import FORMAT, Record
-from kit.request import Shared, understand
+from kit.request import Shared
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from kit.analysis.verdict import Verdict
+    from kit.compression.gate import Gate
     from kit.methods import Job
+    from kit.models.predictor import Predictor
 
-CHAIN_FILE = "chain.json"  # beside the Record that a chain ends with
-# Texts of the pool that no step sees, for the agreement that a gate asks for: this share, and no more than this.
-_GATE_SHARE, _GATE_TEXTS = 0.2, 1_000
-
-
-@dataclass(frozen=True)
-class Gate:
-    """What a step cost: shares against the model that the chain starts from, None where not asked for.
-
-    retained: of the main metric, on the validation examples. agreement: on texts of the pool. passed: whether the step
-    stays.
-    """
-
-    retained: float | None
-    agreement: float | None
-    passed: bool
+_SAME = 1.1  # ratio of two times below which a machine's noise is as likely
+CHAIN_FILE = "chain.json"  # beside the Record that a chain ends with, which is its start if every step was undone
 
 
 @dataclass(frozen=True)
@@ -77,7 +63,7 @@ class Link:
             self._tokens(settings),
             "calibration error {:.1%} (before: {:.1%})".format(*reversed(self.calibration)) if self.calibration else "",
         ]
-        undone = "" if self.gate.passed else "; UNDONE by the gate: " + self._why()
+        undone = "" if self.gate.passed else "; UNDONE by the gate: " + self.gate.words
         name = f"{self.technique} ({self.settings})" if self.settings else self.technique
         return f"{name}: " + ", ".join(part for part in parts if part) + undone
 
@@ -86,10 +72,6 @@ class Link:
             return ""
         share = settings["new_texts_read_differently"]
         return f"{settings['tokens']:,} of {settings['tokens_before']:,} tokens ({share:.0%} of new texts use others)"
-
-    def _why(self) -> str:
-        found = {"retained": self.gate.retained, "agreement": self.gate.agreement}
-        return " and ".join(f"{name} {value:.1%}" for name, value in found.items() if value is not None)
 
 
 @dataclass(frozen=True)
@@ -121,22 +103,34 @@ def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared
     Raises KitError for steps that cannot work, before anything is computed, and for failures while running.
     """
     from kit.compression import TECHNIQUES
+    from kit.compression.gate import Judge, require_gate
+    from kit.models.predictor import load_predictor
 
     section, shared = recipe.compress, shared or Shared()
-    source = start = (
-        Record.load(section.source) if section.source is not None else finetune(recipe, quiet=quiet, shared=shared)
-    )
-    _require_chain(section, start)
-    job = _job(source, quiet, shared)
-    _require_gate(section, job)
+    if section.source is None:
+        _require_chain(section, None, "tfidf" if recipe.method == "tfidf" else recipe.method)
+        require_gate(section.gate, _job(recipe, None, quiet, shared))
+        source = start = finetune(recipe, quiet=quiet, shared=shared)
+    else:
+        source = start = Record.load(section.source)
+    _require_chain(section, start, start.id)
+    job = _job(start.recipe, start, quiet, shared)
+    require_gate(section.gate, job)
+    before = load_predictor(start.model_folder)
+    judge = Judge.of(section.gate, job, before)
     links: list[Link] = []
     for step in section.steps:
         for tried in (step, *TECHNIQUES[step.technique].variants(step)):
-            record = _take(tried, source, start, job, force)
-            gate = _gate(section, start, record, job)
-            links.append(_link(tried, record, start, gate, job))
+            try:
+                record = _take(tried, source, start, job, force)
+            except KitError as error:
+                if tried is step:
+                    raise
+                job.progress.say(f"{step.technique}, other settings: {error.message}")
+                continue
+            links.append(_link(tried, record, start, judge.gate(load_predictor(record.model_folder)), before, job))
             job.progress.say(links[-1].line)
-            if gate.passed:
+            if links[-1].gate.passed:
                 source = record
                 break
     done = Compression(start, tuple(links))
@@ -146,18 +140,19 @@ def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared
 
 def recipe_of(source: str | Path) -> Recipe:
     """The recipe of a chain that is asked for without one: the run's own. Raises RecordError if it is no Record."""
-    record = Record.read(source)
-    section = CompressSection(source=str(source))
-    return record.recipe.model_copy(update={"runs": str(record.folder.parent), "compress": section})
+    return Record.read(source).recipe.model_copy(update={"compress": CompressSection(source=str(source))})
 
 
-def _require_chain(section: CompressSection, start: Record) -> None:
-    """Raise ModelError for a step that cannot work on what the steps before it leave: before anything is computed."""
+def _require_chain(section: CompressSection, start: Record | None, what: str) -> None:
+    """Raise ModelError for a step that cannot work on what the steps before it leave: before anything is computed.
+
+    start: None while it is still to be trained, by the method `what`.
+    """
     from kit.compression import TECHNIQUES
     from kit.compression.base import require_kind
-    from kit.models.kind import kind_of
+    from kit.models.kind import Kind, kind_of
 
-    kind, what = kind_of(start.model_folder), start.id
+    kind = kind_of(start.model_folder) if start is not None else Kind.TFIDF if what == "tfidf" else Kind.TORCH
     for step in section.steps:
         technique = TECHNIQUES[step.technique]
         require_kind(step.technique, kind, technique.takes, what)
@@ -165,62 +160,57 @@ def _require_chain(section: CompressSection, start: Record) -> None:
         kind, what = technique.gives, f"what {step.technique} leaves"
 
 
-def _require_gate(section: CompressSection, job: Job) -> None:
-    if section.gate.retained is not None and not len(job.data.validation):
-        raise RecipeError(
-            "compress.gate.retained: there are no validation examples to look at",
-            "set it to null, and give compress.gate.agreement, which looks at texts without labels",
-        )
-    if section.gate.agreement is not None and not len(_gate_rows(job)):
-        raise RecipeError(
-            "compress.gate.agreement: there are too few texts outside the budget to look at",
-            "set it to null, or lower data.budget",
-        )
+def _job(recipe: Recipe, start: Record | None, quiet: bool, shared: Shared) -> Job:
+    """The data and the task of a run, and the machine that there is now.
 
-
-def _job(source: Record, quiet: bool, shared: Shared) -> Job:
-    """The data, the task and the machine, as for the source's own run."""
+    start: the run, if it is there: nothing else is asked of the place that it was made in. Raises DataError if the data
+    are no longer those that it was made of.
+    """
     from accelerate import PartialState
 
+    from kit.data import prepare
     from kit.methods import Job
+    from kit.models.checkpoint import Checkpoint
+    from kit.tasks import task_for
     from kit.training.hardware import set_up_hardware
     from kit.training.progress import Progress
 
-    recipe = source.recipe
-    hardware = set_up_hardware(recipe.train.precision)
+    hardware = set_up_hardware("auto")
     state = PartialState(cpu=hardware.device == "cpu")
-    request = understand(recipe, shared)
+    data = prepare(recipe.data, recipe.train.seed, shared.cleaned(recipe.data))
+    checkpoint = None
+    if start is not None:
+        if data.fingerprints != start.content["data"]["fingerprints"]:
+            raise DataError(
+                f"the data of {recipe.data.source} are no longer those that {start.id} was made of",
+                "make that run again, then compress it",
+            )
+        made_of = start.content["checkpoint"]
+        if made_of is not None:
+            checkpoint = Checkpoint(
+                made_of["name"], start.model_folder, None, made_of["sha256"], made_of["tokenizer_sha256"]
+            )
     progress = Progress(quiet or not state.is_main_process)
-    return Job(request.recipe, request.task, request.data, hardware, request.checkpoint, progress)
+    return Job(recipe, task_for(recipe, data.labels), data, hardware, checkpoint, progress)
 
 
 def _take(step: Step, source: Record, start: Record, job: Job, force: bool) -> Record:
     """The Record of one step, which is found if it has finished."""
-    import numpy as np
-
     from kit.compression import TECHNIQUES
+    from kit.compression.gate import pool_of_steps
 
     began = time.perf_counter()
     recipe = job.recipe.model_copy(update={"compress": CompressSection(steps=[step])})
     technique = TECHNIQUES[step.technique]
 
     def fit(placed: Job) -> Any:
-        rest = np.setdiff1d(np.arange(len(job.data.pool)), _gate_rows(job))
-        seen = replace(placed.data, pool=placed.data.pool.take(rest))
+        seen = replace(placed.data, pool=placed.data.pool.take(pool_of_steps(job)))
         fitted = technique.compress(step, source, replace(placed, data=seen))
         about = {"technique": step.technique, "source": source.id, "start": start.id}
         return replace(fitted, settings={**fitted.settings, "compression": about})
 
     folder = start.folder.parent / _id(step, source, job)
     return make_record(folder, replace(job, recipe=recipe), fit, began=began, force=force)
-
-
-def _gate_rows(job: Job) -> np.ndarray:
-    """Rows of the pool that gates look at, the last of it."""
-    import numpy as np
-
-    count = min(_GATE_TEXTS, int(_GATE_SHARE * len(job.data.pool)))
-    return np.arange(len(job.data.pool) - count, len(job.data.pool))
 
 
 def _id(step: Step, source: Record, job: Job) -> str:
@@ -231,6 +221,7 @@ def _id(step: Step, source: Record, job: Job) -> str:
         "step": step.model_dump(mode="json"),
         "source": files,
         "data": job.data.fingerprints,
+        "pool": hashlib.sha256(repr(job.data.pool.texts).encode()).hexdigest(),
     }
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
     parts = [step.technique, str(len(job.data.train) + len(job.data.validation)), f"s{job.recipe.train.seed}", digest]
@@ -239,45 +230,15 @@ def _id(step: Step, source: Record, job: Job) -> str:
     return "-".join(parts)
 
 
-def _link(step: Step, record: Record, start: Record, gate: Gate, job: Job) -> Link:
+def _link(step: Step, record: Record, start: Record, gate: Gate, before: Predictor, job: Job) -> Link:
     given = step.model_dump(exclude_defaults=True, exclude={"technique"})
     settings = ", ".join(f"{key}: {json.dumps(value)}" for key, value in given.items())
     errors = [each.metrics["ece"].value for each in (start, record) if "ece" in each.metrics]
     calibration = (errors[0], errors[1]) if len(errors) == 2 else None
-    return Link(step.technique, settings, record, gate, _compare(record, start, job), calibration)
+    return Link(step.technique, settings, record, gate, _compare(record, start, before, job), calibration)
 
 
-def _gate(section: CompressSection, start: Record, record: Record, job: Job) -> Gate:
-    """Compare a step's model with the start, on validation examples and the pool's texts."""
-    from kit.models.predictor import load_predictor
-
-    wanted, validation = section.gate, job.data.validation
-    before, after = load_predictor(start.model_folder), load_predictor(record.model_folder)
-    retained = agreement = None
-    if wanted.retained is not None:
-        targets = job.data.targets(validation)
-        values = [
-            job.task.scores(predictor.logits(validation.texts), targets)[job.task.main_metric]
-            for predictor in (before, after)
-        ]
-        retained = values[1] / values[0] if values[0] > 0 else 1.0
-    if wanted.agreement is not None:
-        texts = job.data.pool.take(_gate_rows(job)).texts
-        agreement = float((_decided(before.logits(texts), job) == _decided(after.logits(texts), job)).all(1).mean())
-    passed = (retained is None or retained >= (wanted.retained or 0.0)) and (
-        agreement is None or agreement >= (wanted.agreement or 0.0)
-    )
-    return Gate(retained, agreement, passed)
-
-
-def _decided(logits: np.ndarray, job: Job) -> np.ndarray:
-    """(n, 1) labels, or (n, labels) whether each holds."""
-    from kit.measurement.metrics import multi_label_predictions
-
-    return multi_label_predictions(logits) if job.task.multi_label else logits.argmax(1)[:, None]
-
-
-def _compare(record: Record, start: Record, job: Job) -> Verdict:
+def _compare(record: Record, start: Record, before: Predictor, job: Job) -> Verdict:
     """On the test examples, and in size and speed."""
     from kit.analysis.verdict import Answers, Cost, judge
     from kit.data.labels import encode_labels
@@ -285,7 +246,7 @@ def _compare(record: Record, start: Record, job: Job) -> Verdict:
     from kit.models.predictor import load_predictor
 
     pair = (record, start)
-    predictors = [load_predictor(each.model_folder) for each in pair]
+    predictors = [load_predictor(record.model_folder), before]
     times = latencies([predictor.logits for predictor in predictors], job.data.test.texts)
     costs = [
         Cost(int(each.content["model_bytes"]), predictor.parameters, time.p50_ms)
@@ -307,20 +268,29 @@ def _speed_words(ours: float | None, theirs: float | None) -> str:
     if not ours or not theirs:
         return ""
     ratio = theirs / ours
-    words = f"{ratio:.1f}x as fast" if ratio >= 1 else f"SLOWER: {1 / ratio:.1f}x the time"
+    words = f"{ratio:.1f}x as fast" if ratio > _SAME else f"SLOWER: {1 / ratio:.1f}x the time"
+    if 1 / _SAME <= ratio <= _SAME:
+        words = "as fast"
     return f"{ours:.2f} ms a text ({words})"
 
 
 def _write(done: Compression) -> None:
     from accelerate import PartialState
 
-    if done.record is done.source or not PartialState().is_main_process:
+    if not PartialState().is_main_process:
         return
     content = {
         "source": done.source.id,
         "lines": done.lines,
         "steps": [
-            {"technique": link.technique, "record": link.record.id, "gate": asdict(link.gate), **asdict(link.verdict)}
+            {
+                "technique": link.technique,
+                "settings": link.settings,
+                "record": link.record.id,
+                "gate": asdict(link.gate),
+                "calibration": link.calibration,
+                **asdict(link.verdict),
+            }
             for link in done.links
         ],
     }

@@ -60,7 +60,7 @@ def distill(
     Raises KitError for bad input, before anything is trained, and for failures while running.
     """
     shared = shared or Shared()
-    _refuse_early(student_recipe(recipe), shared)
+    _refuse_early(student_recipe(recipe), controls, shared)
     students, alone, teachers = [], [], []
     for seed in range(recipe.train.seed, recipe.train.seed + seeds):
         train = recipe.train.model_copy(update={"seed": seed})
@@ -162,11 +162,17 @@ def _names(recipe: Recipe) -> list[str]:
     return [named] if isinstance(named, str) else list(named or [])
 
 
-def _refuse_early(recipe: Recipe, shared: Shared) -> None:
+def _refuse_early(recipe: Recipe, controls: bool, shared: Shared) -> None:
     """Raise for whatever would keep the student from starting, before hours go into its teacher."""
     from kit.request import understand
 
     request = understand(recipe, shared)
+    first = request.teachers[0] if request.teachers else None
+    if controls and first is not None and first.compressed and recipe.distill.student.checkpoint is None:
+        raise RecipeError(
+            f"distill.teacher: {first.name} was compressed, and no control can start from what it started from",
+            "leave the controls out (--no-controls), or distil from the run it was made of",
+        )
     if recipe.distill.teacher is None and request.checkpoint is None:
         raise RecipeError("distill.teacher: there is nothing to fine-tune a teacher from", "set model.checkpoint")
 
@@ -229,9 +235,12 @@ def _costs(student: Record, teachers: list[Teacher], shared: Shared) -> tuple[Co
     """Size and speed of the student, and of all its teachers together, timed in turns."""
     from kit.analysis.verdict import Cost
     from kit.measurement.speed import latencies
-    from kit.models.predictor import load_predictor
+    from kit.models.predictor import TransformerPredictor, load_predictor
 
     predictors = [load_predictor(folder) for folder in (student.model_folder, *(t.folder for t in teachers))]
+    for predictor in predictors:
+        if isinstance(predictor, TransformerPredictor):  # tokenizers of the Hub may have no limit of their own
+            predictor.max_length = min(predictor.max_length, student.recipe.data.max_length)
     texts = shared.cleaned(student.recipe.data).splits.test.texts
     times = latencies([predictor.logits for predictor in predictors], texts)
     sizes = [_bytes(folder) for folder in (student.model_folder, *(teacher.folder for teacher in teachers))]

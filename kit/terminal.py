@@ -167,7 +167,7 @@ def print_bench(subjects: Sequence[Subject]) -> None:
     typer.echo(f"{subjects[0].threads} threads; memory is the whole process, with its libraries")
     for subject in subjects:
         for kind, ratio in zip(("for one text", "for many"), subject.speedups or (), strict=False):
-            if ratio.value < 1:
+            if ratio.high < 1:
                 typer.echo(f"SLOWER here than {subjects[0].name} {kind}: {subject.name} ({subject.backend})")
 
 

@@ -25,7 +25,7 @@ def pair(tmp_path_factory, reviews: Path, tiny_checkpoint: Path) -> list[Path]:
 
 
 def test_models_are_measured_against_the_first(pair: list[Path], kit) -> None:
-    result = kit("bench", *pair, "--rounds", 2, "--json")
+    result = kit("bench", *pair, "--rounds", 3, "--json")
     assert result.code == 0, result.err
     first, other = json.loads(result.out)
     assert first["speedups"] is None and first["backend"] == "eager"
@@ -44,7 +44,7 @@ def test_a_folder_that_is_no_run_needs_texts(pair: list[Path], tmp_path: Path, k
         bench([plain])
     texts = tmp_path / "texts.txt"
     texts.write_text("a fine film\nnot so fine\n", "utf-8")
-    result = kit("bench", plain, "--texts", texts, "--rounds", 1)
+    result = kit("bench", plain, "--texts", texts, "--rounds", 3)
     assert result.code == 0 and "exported" in result.out and "texts/s" in result.out
 
 

@@ -76,7 +76,7 @@ def bench(
     texts: Annotated[
         Path | None, typer.Option("--texts", help="A file with one text a line; else the first run's test texts.")
     ] = None,
-    rounds: Annotated[int, typer.Option("--rounds", min=1, help="In each round every model takes its turn.")] = 5,
+    rounds: Annotated[int, typer.Option("--rounds", min=3, help="In each round every model takes its turn.")] = 5,
     compiled: Annotated[bool, typer.Option("--compile", help="Measure models of torch by torch.compile too.")] = False,
     as_json: AsJson = False,
 ) -> None:

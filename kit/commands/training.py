@@ -87,12 +87,19 @@ def compress(
     as_json: AsJson = False,
 ) -> None:
     """Make a finished run smaller and faster, step by step; a step that costs too much is undone."""
+    from kit.errors import RecipeError
     from kit.recipe import load_recipe
     from kit.recipe.load import override_recipe
 
     given = [f"compress.steps=[{steps}]"] if steps else []
     given += overrides or []
     if target.is_dir():
+        foreign = [override for override in given if not override.startswith("compress.")]
+        if foreign:
+            raise RecipeError(
+                f"--set {foreign[0]}: of a finished run only compress.steps and compress.gate can be set",
+                "its data and its training are what they were; give a recipe to train another",
+            )
         quiet_libraries()
         from kit.compress import recipe_of
 

@@ -13,6 +13,7 @@ from kit.models.kind import Kind
 from kit.record import Record
 
 _WAY_OUT = {
+    Kind.HALF: "16 bits come last: compress the run it was made of",
     Kind.QUANTIZED: "compress the run it was made of: quantization comes last",
     Kind.ONNX: "take this step before onnx, on a model of torch",
     Kind.INT8_ONNX: "compress the run it was made of: int8-onnx comes last",
@@ -31,10 +32,10 @@ class Technique(Protocol):
     def gives(self) -> Kind:
         """Kind of the model that comes of it."""
 
-    def require(self, step: Any, source: Record) -> None:
+    def require(self, step: Any, source: Record | None) -> None:
         """Raise ModelError, with the reason and the way out, for what would keep the step from working.
 
-        source: the Record that the chain starts from.
+        source: the Record that the chain starts from; None while it is still to be trained.
         """
 
     def variants(self, step: Any) -> list[Any]:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from kit.compression.gate import decided
 from kit.data.batching import EncodedDataset, sorted_batches
 from kit.data.encode import Encoded, encode
 from kit.errors import ModelError, first_line
@@ -23,12 +24,12 @@ from kit.methods import Fitted, Job
 from kit.models.kind import Kind, kind_of
 from kit.models.load import load_classifier, load_tokenizer, quiet
 from kit.models.onnx import Graph, OnnxPredictor, read_graph, require_onnx
-from kit.models.predictor import Texts
+from kit.models.predictor import Texts, TransformerPredictor
 from kit.recipe.compressing import Int8OnnxStep, OnnxStep
 from kit.record import Record
 
 _PARITY = 1e-4  # of a logit, between torch and the graph in float32
-_CALIBRATION_TEXTS = 256  # of the budget
+_CALIBRATION_TEXTS, _PROOF_TEXTS = 256, 64  # of the budget
 
 
 class Onnx:
@@ -37,7 +38,7 @@ class Onnx:
     takes = (Kind.TORCH,)
     gives = Kind.ONNX
 
-    def require(self, step: OnnxStep, source: Record) -> None:
+    def require(self, step: OnnxStep, source: Record | None) -> None:
         """The packages of `kit[onnx]`."""
         require_onnx()
 
@@ -48,7 +49,7 @@ class Onnx:
     def compress(self, step: OnnxStep, source: Record, job: Job) -> Fitted:
         """Trace the model, and prove on texts of the budget that the graph answers alike."""
         predictor = OnnxPredictor(
-            _exported(source.model_folder), load_tokenizer(source.model_folder), job.recipe.data.max_length
+            _exported(source.model_folder, job), load_tokenizer(source.model_folder), job.recipe.data.max_length
         )
         return Fitted(predictor, settings={"device": "cpu"})
 
@@ -59,7 +60,7 @@ class Int8Onnx:
     takes = (Kind.TORCH, Kind.ONNX)
     gives = Kind.INT8_ONNX
 
-    def require(self, step: Int8OnnxStep, source: Record) -> None:
+    def require(self, step: Int8OnnxStep, source: Record | None) -> None:
         """The packages of `kit[onnx]`."""
         require_onnx()
 
@@ -71,9 +72,9 @@ class Int8Onnx:
     def compress(self, step: Int8OnnxStep, source: Record, job: Job) -> Fitted:
         """Export if need be, then round."""
         folder = source.model_folder
-        graph = read_graph(folder) if kind_of(folder) is Kind.ONNX else _exported(folder)
+        graph = read_graph(folder) if kind_of(folder) is Kind.ONNX else _exported(folder, job)
         tokenizer = load_tokenizer(folder)
-        texts = (job.data.train.texts + job.data.validation.texts)[:_CALIBRATION_TEXTS]
+        texts = job.data.train.texts[:_CALIBRATION_TEXTS]  # validation examples judge the step
         encoded = encode(texts, tokenizer, job.recipe.data.max_length)
         rounded = _quantized(graph.model, step, encoded, tokenizer)
         predictor = OnnxPredictor(
@@ -85,16 +86,16 @@ class Int8Onnx:
         if step.calibration == "static":
             settings["calibration_texts"] = len(texts)
         else:
-            settings["batch_effect"] = _batch_effect(predictor, texts)
+            settings["batch_effect"] = _batch_effect(predictor, texts, job)
         return Fitted(predictor, settings=settings)
 
 
-def _batch_effect(predictor: OnnxPredictor, texts: Texts) -> dict[str, float]:
+def _batch_effect(predictor: OnnxPredictor, texts: Texts, job: Job) -> dict[str, float]:
     """How far answers to texts alone are from those in batches: of any logit, and the share of other labels."""
     together, alone = predictor.logits(texts), np.concatenate([predictor.logits([text]) for text in texts])
     return {
         "largest_difference": float(np.abs(together - alone).max()),
-        "other_labels": float((together.argmax(1) != alone.argmax(1)).mean()),
+        "other_labels": float((decided(job, together) != decided(job, alone)).any(axis=1).mean()),
     }
 
 
@@ -111,32 +112,32 @@ class _Logits(torch.nn.Module):
         return logits
 
 
-def _exported(folder: Path) -> Graph:
+def _exported(folder: Path, job: Job) -> Graph:
     """The graph of a classifier in a folder. Raises ModelError if it cannot be traced, or answers differently."""
     model, tokenizer = load_classifier(folder), load_tokenizer(folder)
-    encoded = encode([("a",), ("two words and more",)], tokenizer, 16)
-    batch = EncodedDataset(encoded, None, tokenizer.pad_token_id or 0, tokenizer.padding_side == "left").collate([0, 1])
+    texts, longest = job.data.train.texts[:_PROOF_TEXTS], job.recipe.data.max_length
+    dataset = EncodedDataset(
+        encode(texts, tokenizer, longest), None, tokenizer.pad_token_id or 0, tokenizer.padding_side == "left"
+    )
+    batch = dataset.collate([0, len(texts) - 1])
     names = list(batch)
-    wrapped = _Logits(model, names).eval()
-    with torch.inference_mode():
-        expected = wrapped(*batch.values()).numpy()
     axes = {0: torch.export.Dim("batch", min=1, max=4_096), 1: torch.export.Dim("length", min=1, max=_longest(model))}
     with tempfile.TemporaryDirectory(prefix="kit-onnx-") as scratch:
         path = Path(scratch) / "model.onnx"
         try:
             with quiet(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
                 torch.onnx.export(
-                    wrapped, tuple(batch.values()), path, dynamo=True, external_data=False, verbose=False,
-                    dynamic_shapes=(tuple(axes for _ in names),), input_names=names, output_names=["logits"],
+                    _Logits(model, names).eval(), tuple(batch.values()), path, dynamo=True, external_data=False,
+                    verbose=False, dynamic_shapes=(tuple(axes for _ in names),), input_names=names,
+                    output_names=["logits"],
                 )  # fmt: skip
         except Exception as error:
             raise ModelError(f"the model in {folder} cannot be made a graph of: {first_line(error)}") from error
         graph = path.read_bytes()
     parameters = sum(parameter.numel() for parameter in model.parameters())
     made = Graph(graph, parameters, "float32", "float32", model.config.to_dict())
-    change = float(
-        np.abs(OnnxPredictor(made, tokenizer, 16).logits([("a",), ("two words and more",)]) - expected).max()
-    )
+    expected = TransformerPredictor(model, tokenizer, longest).logits(texts)
+    change = float(np.abs(OnnxPredictor(made, tokenizer, longest).logits(texts) - expected).max())
     if not change <= _PARITY:
         raise ModelError(f"the graph of {folder} does not answer as the model does (a logit differs by {change:.2g})")
     return made

@@ -47,8 +47,10 @@ class Prune:
     takes = (Kind.TORCH,)
     gives = Kind.TORCH
 
-    def require(self, step: PruneStep, source: Record) -> None:
+    def require(self, step: PruneStep, source: Record | None) -> None:
         """A pooled encoder with blocks like BERT's: only its file can say how many heads each layer has."""
+        if source is None:
+            return
         model = load_classifier(source.model_folder)
         if not isinstance(model, PooledClassifier):
             raise ModelError(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from kit.errors import ModelError, first_line
@@ -32,7 +33,7 @@ class Int8Torch:
     takes = (Kind.TORCH,)
     gives = Kind.QUANTIZED
 
-    def require(self, step: Int8TorchStep, source: Record) -> None:
+    def require(self, step: Int8TorchStep, source: Record | None) -> None:
         """Torchao."""
         _require("torchao", "pip install 'kit[compress]'")
 
@@ -55,7 +56,7 @@ class BitsAndBytes:
     takes = (Kind.TORCH,)
     gives = Kind.QUANTIZED
 
-    def require(self, step: BitsAndBytesStep, source: Record) -> None:
+    def require(self, step: BitsAndBytesStep, source: Record | None) -> None:
         """bitsandbytes, which is one of kit's own requirements."""
         _require("bitsandbytes", "pip install bitsandbytes")
 
@@ -82,9 +83,9 @@ class Half:
     """Weights stored in 16 bits; they are computed with in float32."""
 
     takes = (Kind.TORCH,)
-    gives = Kind.TORCH
+    gives = Kind.HALF
 
-    def require(self, step: HalfStep, source: Record) -> None:
+    def require(self, step: HalfStep, source: Record | None) -> None:
         """Nothing beside torch."""
 
     def variants(self, step: HalfStep) -> list[HalfStep]:
@@ -101,7 +102,9 @@ class Half:
                     tensor.copy_(tensor.to(dtype).to(tensor.dtype))
                     if not torch.isfinite(tensor).all():
                         raise ModelError(f"float16: a weight of {name} is too large for it", "use bfloat16")
-        return Fitted(_HalfPredictor(model, tokenizer, job.recipe.data.max_length, dtype), settings={"device": "cpu"})
+        model.to(PartialState().device)
+        predictor = _HalfPredictor(model, tokenizer, job.recipe.data.max_length, dtype)
+        return Fitted(predictor, settings={"device": job.hardware.device})
 
 
 class _HalfPredictor(TransformerPredictor):

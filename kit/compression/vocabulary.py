@@ -8,12 +8,15 @@ Knows tokenizers and tables of embeddings. Knows nothing of other techniques.
 
 from __future__ import annotations
 
+import copy
 import json
 from collections import Counter
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -32,6 +35,7 @@ from kit.record import Record
 _IDS = ("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id", "mask_token_id", "unk_token_id")
 # What marks a token as the continuation of a word, or its beginning, rather than as text.
 _MARKS = ("##", "▁", "Ġ", "</w>")
+_PROOF_TEXTS = 64  # that must get the very same logits from the trimmed model
 _HELD_OUT = 10  # every tenth text says how often a new text is read differently
 
 
@@ -41,8 +45,12 @@ class Vocabulary:
     takes = (Kind.TORCH,)
     gives = Kind.TORCH
 
-    def require(self, step: VocabularyStep, source: Record) -> None:
-        """A tokenizer that can be edited."""
+    def require(self, step: VocabularyStep, source: Record | None) -> None:
+        """skeletoken, and a tokenizer that can be edited."""
+        if find_spec("skeletoken") is None:
+            raise ModelError("skeletoken is not installed", "pip install 'kit[compress]'")
+        if source is None:
+            return
         tokenizer = load_tokenizer(source.model_folder)
         if not tokenizer.is_fast:
             raise ModelError(
@@ -66,9 +74,17 @@ class Vocabulary:
         again = encode(texts, smaller, longest)
         changed = _changed(encoded, again, origin)
         _require_same_reading(encoded, changed, kept)
+        alike = [text for text, other in zip(texts, changed, strict=True) if not other][:_PROOF_TEXTS]
+        expected = TransformerPredictor(model, tokenizer, longest).logits(alike)
         _trim(model, smaller, origin)
+        if not np.array_equal(TransformerPredictor(model, smaller, longest).logits(alike), expected):
+            raise ModelError(
+                f"vocabulary: a {encoder_of(model).config.model_type} model answers differently with a smaller table",
+                "take this step out of compress.steps",
+            )
+        model.to(PartialState().device)
         settings: dict[str, Any] = {
-            "device": "cpu",
+            "device": job.hardware.device,
             "tokens": len(origin),
             "tokens_before": len(tokenizer),
             "texts": len(texts),
@@ -80,13 +96,17 @@ class Vocabulary:
 
 def _kept(encoded: Encoded, tokenizer: PreTrainedTokenizerBase, max_size: int | None) -> set[int]:
     """Ids of the tokens that stay: special ones, single characters, and the most frequent of the texts'."""
-    vocabulary = tokenizer.get_vocab()
-    needed = {index for token, index in vocabulary.items() if _is_basic(token)} | set(tokenizer.all_special_ids)
-    needed |= set(tokenizer.added_tokens_decoder)
+    needed = _basic(tokenizer)
     counts = Counter(
         dict(zip(*(part.tolist() for part in np.unique(encoded.input_ids, return_counts=True)), strict=True))
     )
-    room = None if max_size is None else max(0, max_size - len(needed))
+    if max_size is not None and max_size < len(needed):
+        raise ModelError(
+            f"vocabulary: max_size {max_size} is below the {len(needed)} special tokens and single characters, without "
+            "which some texts could not be read",
+            f"set max_size to more than {len(needed)}",
+        )
+    room = None if max_size is None else max_size - len(needed)
     parents = _parents(tokenizer)
     kept = set(needed)
     for index, _ in counts.most_common():
@@ -117,6 +137,12 @@ def _closed(tokens: set[int], parents: dict[int, set[int]]) -> set[int]:
             found.add(parent)
             todo.append(parent)
     return found
+
+
+def _basic(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """Ids of special tokens and single characters."""
+    characters = {index for token, index in tokenizer.get_vocab().items() if _is_basic(token)}
+    return characters | set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
 
 
 def _is_basic(token: str) -> bool:
@@ -194,9 +220,9 @@ def _trim(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, origin: np
     assert isinstance(table, nn.Embedding)
     number = {int(old): new for new, old in enumerate(origin)}
     padding = None if table.padding_idx is None else number.get(table.padding_idx)
-    smaller = nn.Embedding(len(origin), table.embedding_dim, padding_idx=padding)
-    with torch.no_grad():
-        smaller.weight.copy_(table.weight[torch.from_numpy(origin)])
+    smaller = copy.deepcopy(table)  # architectures have their own kinds of table, with settings
+    smaller.weight = nn.Parameter(table.weight.detach()[torch.from_numpy(origin)].clone(), False)
+    smaller.num_embeddings, smaller.padding_idx = len(origin), padding
     for module in model.modules():
         for name, child in module.named_children():
             if child is table:

@@ -18,6 +18,7 @@ class Kind(StrEnum):
     """Kinds of saved models, in words."""
 
     TORCH = "a model of torch"
+    HALF = "a model of torch in 16 bits"
     QUANTIZED = "a quantized model of torch"
     ONNX = "a graph for ONNX Runtime"
     INT8_ONNX = "a graph in 8 bits for ONNX Runtime"
@@ -37,4 +38,6 @@ def kind_of(folder: Path) -> Kind:
         weights = json.loads((folder / FACTS_FILE).read_text("utf-8"))["weights"]
         return Kind.ONNX if weights == "float32" else Kind.INT8_ONNX
     config = json.loads((folder / "config.json").read_text("utf-8"))
-    return Kind.QUANTIZED if "quantization_config" in config else Kind.TORCH
+    if "quantization_config" in config:
+        return Kind.QUANTIZED
+    return Kind.HALF if config.get("dtype") in ("float16", "bfloat16") else Kind.TORCH

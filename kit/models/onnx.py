@@ -58,8 +58,8 @@ class OnnxPredictor:
 
     @property
     def depends_on_batch(self) -> bool:
-        """Whether an answer depends on the texts that are answered beside it."""
-        return self.graph.activations == "dynamic"
+        """Whether an answer may depend on the texts that are answered beside it: where activations are rounded."""
+        return self.graph.activations != "float32"
 
     def logits(self, texts: list[tuple[str, ...]]) -> np.ndarray:
         """(n, labels) float32, one row a text."""
@@ -108,7 +108,7 @@ def read_graph(folder: Path) -> Graph:
 
 
 def require_onnx() -> None:
-    """Raise ModelError where ONNX Runtime, or what graphs are made with, is not installed."""
+    """Raise ModelError where ONNX Runtime, or what graphs are made with, is missing."""
     try:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
@@ -118,9 +118,10 @@ def require_onnx() -> None:
 
 
 def _session(model: bytes) -> Any:
-    require_onnx()
-    import onnxruntime
-
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ModelError("onnxruntime is not installed", "pip install 'kit[onnx]'") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.inter_op_num_threads = 1

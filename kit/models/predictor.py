@@ -22,6 +22,7 @@ from kit.models.tfidf import FILE as TFIDF_FILE
 from kit.models.tfidf import TfidfPredictor
 
 Texts = list[tuple[str, ...]]
+_POSITIONS = 8_192  # longest text of a tokenizer that does not say, as long as recipes allow
 
 
 class Predictor(Protocol):
@@ -45,8 +46,6 @@ class Predictor(Protocol):
 class TransformerPredictor:
     """A classifier with its tokenizer and longest length."""
 
-    depends_on_batch = False
-
     def __init__(
         self,
         model: PreTrainedModel,
@@ -63,6 +62,11 @@ class TransformerPredictor:
     def parameters(self) -> int:
         """Number of weights."""
         return sum(parameter.numel() for parameter in self.model.parameters())
+
+    @property
+    def depends_on_batch(self) -> bool:
+        """Whether an answer may depend on the texts that are answered beside it: where activations are rounded."""
+        return hasattr(self.model, "hf_quantizer")
 
     def logits(self, texts: Texts) -> np.ndarray:
         """(n, labels) float32, one row a text."""
@@ -93,7 +97,7 @@ def load_predictor(folder: Path) -> Predictor:
     if not hasattr(model, "hf_quantizer"):  # layers in few bits are where they were loaded
         model.to(PartialState().device)
     tokenizer = load_tokenizer(folder)
-    return TransformerPredictor(model, tokenizer, tokenizer.model_max_length)
+    return TransformerPredictor(model, tokenizer, min(tokenizer.model_max_length, _POSITIONS))
 
 
 def label_names(folder: Path) -> tuple[str, ...]:

@@ -41,6 +41,11 @@ class Teacher:
     checkpoint: Checkpoint | None
     record: Record | None
 
+    @property
+    def compressed(self) -> bool:
+        """Whether it is a Record that compression made."""
+        return self.record is not None and "compression" in self.record.content["settings"]
+
     def order(self, labels: tuple[str, ...]) -> np.ndarray:
         """(labels,) which of the teacher's logits belongs to each of these labels."""
         return np.asarray([self.labels.index(label) for label in labels])
@@ -106,7 +111,7 @@ def _from_record(name: str, record: Record) -> Teacher:
     files = {file: sha for file, sha in content["files"].items() if file.startswith(f"{MODEL_FOLDER}/")}
     sha256 = _digest(json.dumps(sorted(files.items())))
     checkpoint = None
-    if kind_of(record.model_folder) is Kind.TORCH:
+    if kind_of(record.model_folder) in (Kind.TORCH, Kind.HALF):
         whole = resolve_checkpoint(ModelSection(checkpoint=str(record.model_folder)))
         checkpoint = Checkpoint(content["checkpoint"]["name"], whole.folder, None, whole.sha256, whole.tokenizer_sha256)
     recipe = record.recipe

@@ -117,6 +117,8 @@ def _parsed(step: Any) -> Any:
         step = {"technique": step}
     elif isinstance(step, dict) and len(step) == 1 and "technique" not in step:
         [(name, keys)] = step.items()
+        if keys is not None and not isinstance(keys, dict):
+            raise ValueError(f"{name} takes keys and values, as in {{{name}: {{key: value}}}}, got {keys}")
         step = {"technique": name, **(keys if isinstance(keys, dict) else {})}
     if not isinstance(step, dict):
         return step

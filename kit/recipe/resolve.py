@@ -24,7 +24,7 @@ CONTRASTIVE = {"finetune": 0.5, "lora": 0.5, "scratch": 0.0, "distill": 0.0, "st
 # given, the epochs follow from a number of steps, within these bounds.
 # A student's control takes as many steps as the student.
 STEPS = {"finetune": 200, "lora": 200, "scratch": 600, "distill": 1000, "student": 1000}
-EPOCHS = {"finetune": (3, 8), "lora": (3, 6), "scratch": (6, 8), "distill": (2, 12)}
+EPOCHS = {"finetune": (3, 8), "lora": (3, 6), "scratch": (6, 8), "distill": (4, 12)}
 # Keys of `train` that mean something else, or are well chosen otherwise, for another method.
 METHOD_KEYS = ("epochs", "learning_rate", "contrastive", "dropout", "head", "freeze_embeddings")
 # On a large budget with many classes, each class is to be seen about this often.

@@ -7,8 +7,9 @@ import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from kit.compression.vocabulary import _changed, _expected_change, _kept, _origins, _without_others
+from kit.compression.vocabulary import _basic, _changed, _expected_change, _kept, _origins, _without_others
 from kit.data.encode import encode
+from kit.errors import ModelError
 
 SPECIAL = ["[PAD]", "[UNK]"]
 
@@ -61,12 +62,14 @@ def test_texts_whose_tokens_stay_are_read_as_before(kind: str, texts: list[tuple
 def test_a_largest_size_keeps_the_most_frequent_tokens(texts: list[tuple[str, ...]]) -> None:
     tokenizer = tokenizer_of("wordpiece", texts)
     encoded = encode(texts, tokenizer, 64)
-    basic = len(_kept(encoded, tokenizer, 1))
+    with pytest.raises(ModelError, match="max_size 1 is below the"):
+        _kept(encoded, tokenizer, 1)
+    basic = len(_basic(tokenizer))
     kept = _kept(encoded, tokenizer, basic + 100)
     assert len(kept) == basic + 100
     counts = np.bincount(encoded.input_ids, minlength=len(tokenizer))
     gone = [index for index in range(len(tokenizer)) if index not in kept]
-    frequent = sorted((counts[index] for index in kept - _kept(encoded, tokenizer, 1)), reverse=True)
+    frequent = sorted((counts[index] for index in kept - _basic(tokenizer)), reverse=True)
     assert min(frequent) >= counts[gone].max()
 
 
@@ -76,4 +79,20 @@ def test_how_often_new_texts_change_is_estimated_on_texts_that_were_not_looked_a
     expected = _expected_change(encoded, tokenizer, None)
     assert 0 < expected < 1
     assert _expected_change(encoded, tokenizer, len(tokenizer)) == expected
-    assert _expected_change(encoded, tokenizer, 1) > expected
+    assert _expected_change(encoded, tokenizer, len(_basic(tokenizer)) + 20) > expected
+
+
+def test_a_cased_tokenizer_stays_cased_when_it_is_saved(texts: list[tuple[str, ...]], tmp_path) -> None:
+    """What is not in the vocabulary (case, kinds of input, lengths) is in the tokenizer's other files."""
+    from transformers import AutoTokenizer, BertTokenizer
+
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "The", "the", "Film", "film", "a", "##s", "x", "dull"]
+    cased = BertTokenizer(vocab={piece: index for index, piece in enumerate(pieces)}, do_lower_case=False)
+    cased.model_max_length = 77
+    kept = _kept(encode([("The Film a",), ("the x",)], cased, 16), cased, None)
+    smaller = _without_others(cased, kept)
+    smaller.save_pretrained(tmp_path)
+    again = AutoTokenizer.from_pretrained(tmp_path)
+    for tokenizer in (smaller, again):
+        assert tokenizer.tokenize("The Film x") == ["The", "Film", "x"]
+        assert tokenizer.tokenize("dull") == ["[UNK]"] and tokenizer.model_max_length == 77

@@ -1,0 +1,117 @@
+"""Gates: what a step of a chain costs, on examples and texts that no step learns from.
+
+Knows models, validation examples and the pool's texts. Never looks at test examples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kit.errors import RecipeError
+from kit.measurement.metrics import multi_label_predictions
+from kit.methods import Job
+from kit.models.predictor import Predictor
+from kit.recipe.compressing import GateSection
+
+# Texts of the pool that no step sees: this share, and no more than this.
+_SHARE, _MOST = 0.2, 1_000
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What a step cost: shares against the model that the chain starts from, None where not asked for.
+
+    retained: of the main metric, on the validation examples. agreement: on texts of the pool that no step sees.
+    passed: whether the step stays.
+    """
+
+    retained: float | None
+    agreement: float | None
+    passed: bool
+
+    @property
+    def words(self) -> str:
+        """What it saw, for people."""
+        found = {"retained": self.retained, "agreement": self.agreement}
+        return " and ".join(f"{name} {value:.1%}" for name, value in found.items() if value is not None)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The model that a chain starts from, as gates compare with it.
+
+    score: its main metric on the validation examples. decisions: its answers to the gate's texts.
+    """
+
+    section: GateSection
+    job: Job
+    score: float
+    decisions: np.ndarray
+
+    @classmethod
+    def of(cls, section: GateSection, job: Job, start: Predictor) -> Judge:
+        """Let the start answer once, for all steps. Raises RecipeError if there is nothing to compare."""
+        score = _score(job, start) if section.retained is not None else 0.0
+        if section.retained is not None and score <= 0:
+            raise RecipeError(
+                f"compress.gate.retained: the model's {job.task.main_metric} on validation examples is {score:.3f}: "
+                "none of it can be retained",
+                "set it to null, and give compress.gate.agreement",
+            )
+        decisions = decided(job, start.logits(gate_texts(job))) if section.agreement is not None else np.zeros((0, 1))
+        return cls(section, job, score, decisions)
+
+    def gate(self, model: Predictor) -> Gate:
+        """Whether a step's model may stay."""
+        retained = agreement = None
+        if self.section.retained is not None:
+            retained = _score(self.job, model) / self.score
+        if self.section.agreement is not None:
+            same = decided(self.job, model.logits(gate_texts(self.job))) == self.decisions
+            agreement = float(same.all(axis=1).mean())
+        passed = (retained is None or retained >= (self.section.retained or 0.0)) and (
+            agreement is None or agreement >= (self.section.agreement or 0.0)
+        )
+        return Gate(retained, agreement, passed)
+
+
+def require_gate(section: GateSection, job: Job) -> None:
+    """Raise RecipeError for a gate that has nothing to look at: before anything is trained."""
+    if section.retained is not None and not len(job.data.validation):
+        raise RecipeError(
+            "compress.gate.retained: there are no validation examples to look at",
+            "set it to null, and give compress.gate.agreement, which looks at texts without labels",
+        )
+    if section.agreement is not None and not len(_rows(job)):
+        raise RecipeError(
+            "compress.gate.agreement: there are too few texts outside the budget to look at",
+            "set it to null, or lower data.budget",
+        )
+
+
+def gate_texts(job: Job) -> list[tuple[str, ...]]:
+    """The pool's texts that only gates look at."""
+    return job.data.pool.take(_rows(job)).texts
+
+
+def pool_of_steps(job: Job) -> np.ndarray:
+    """Rows of the pool that steps may look at."""
+    return np.setdiff1d(np.arange(len(job.data.pool)), _rows(job))
+
+
+def decided(job: Job, logits: np.ndarray) -> np.ndarray:
+    """(n, 1) labels, or (n, labels) whether each holds."""
+    return np.asarray(multi_label_predictions(logits) if job.task.multi_label else logits.argmax(1)[:, None])
+
+
+def _rows(job: Job) -> np.ndarray:
+    # Drawn at random: files are often sorted by label or by time.
+    count = min(_MOST, int(_SHARE * len(job.data.pool)))
+    return np.sort(np.random.default_rng(0).permutation(len(job.data.pool))[:count])
+
+
+def _score(job: Job, model: Predictor) -> float:
+    validation = job.data.validation
+    return job.task.scores(model.logits(validation.texts), job.data.targets(validation))[job.task.main_metric]
