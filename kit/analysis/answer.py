@@ -143,6 +143,8 @@ def times(transfer: Transfer) -> str:
         return f"more than {transfer.low:.3g} times the labels"
     low = "?" if transfer.low == 0 else f"{transfer.low:.3g}"
     high = "?" if transfer.high is None else f"{transfer.high:.3g}"
+    if low == high == "?":
+        return f"{transfer.times:.3g} times the labels (too uncertain for an interval)"
     return f"{transfer.times:.3g} times [{low}, {high}] the labels"
 
 
