@@ -112,6 +112,21 @@ def recipe_file(tmp_path: Path, reviews: Path, tiny_checkpoint: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory, reviews: Path, tiny_checkpoint: Path) -> Path:
+    """A real Record that takes seconds to compress: the tiny checkpoint fine-tuned on 120 labels."""
+    from kit import Recipe, finetune
+
+    recipe = Recipe(
+        task="classification",
+        runs=str(tmp_path_factory.mktemp("tiny") / "runs"),
+        data={"source": str(reviews), "text": "text", "label": "label", "budget": 120, "max_length": 32},
+        model={"checkpoint": str(tiny_checkpoint)},
+        train={"epochs": 10, "learning_rate": 3e-3, "refit": False},
+    )
+    return finetune(recipe, quiet=True).folder
+
+
 @dataclass(frozen=True)
 class Result:
     """What a command printed and how it exited."""

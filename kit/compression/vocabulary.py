@@ -167,6 +167,11 @@ def _without_others(tokenizer: PreTrainedTokenizerBase, kept: set[int]) -> PreTr
         raise ModelError(
             f"vocabulary: this tokenizer cannot be trimmed: {first_line(error)}", "take this step out of compress.steps"
         ) from error
+    # What is written when it is saved: loading does not always keep what the files say.
+    smaller.init_kwargs.update(
+        {key: value for key, value in tokenizer.init_kwargs.items() if key in smaller.init_kwargs}
+    )
+    return smaller
     smaller.padding_side, smaller.truncation_side = tokenizer.padding_side, tokenizer.truncation_side
     return smaller
 

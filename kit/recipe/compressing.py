@@ -18,6 +18,7 @@ class VocabularyStep(Section):
     """Keep the rows of the embedding matrix that the task's texts use, and a tokenizer to match."""
 
     technique: Literal["vocabulary"] = "vocabulary"
+    """Fewer tokens."""
     max_size: Annotated[int, Field(ge=1)] | None = None
     """Most tokens to keep, the most frequent first; by default all that the texts of budget and pool use."""
 
@@ -26,6 +27,7 @@ class PruneStep(Section):
     """Remove the attention heads and feed-forward neurons that matter least, then recover with the model as teacher."""
 
     technique: Literal["prune"] = "prune"
+    """Fewer heads and neurons."""
     heads: Annotated[float, Field(ge=0, lt=1)] = 0.25
     """Share of all attention heads that is removed."""
     neurons: Annotated[float, Field(ge=0, lt=1)] = 0.5
@@ -40,12 +42,14 @@ class OnnxStep(Section):
     """The same weights for ONNX Runtime, in float32."""
 
     technique: Literal["onnx"] = "onnx"
+    """A graph in float32."""
 
 
 class Int8OnnxStep(Section):
     """Weights in 8 bits for ONNX Runtime, activations rounded as they come, or by a calibration."""
 
     technique: Literal["int8-onnx"] = "int8-onnx"
+    """A graph in 8 bits."""
     calibration: Literal["dynamic", "static"] = "dynamic"
     """Ranges of activations: of each batch as it comes, or fixed beforehand on texts of the budget."""
     per_channel: bool = True
@@ -60,6 +64,7 @@ class Int8TorchStep(Section):
     """Linear layers in 8 bits by torchao."""
 
     technique: Literal["int8-torch"] = "int8-torch"
+    """Linear layers in 8 bits, by torchao."""
     activations: bool = False
     """Round activations too (dynamic), rather than weights alone."""
 

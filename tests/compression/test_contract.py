@@ -18,24 +18,24 @@ from kit.models.kind import kind_of
 from kit.models.predictor import load_predictor
 from kit.recipe.compressing import TECHNIQUES as SECTIONS
 
-# Each technique with the settings that are not its defaults, and the least that its file is smaller; of MiniLM, half is
-# the table of embeddings, which only some techniques touch.
+# Each technique with the settings that are not its defaults, and the least that its file is smaller: nearly all of the
+# tiny model is its table of embeddings, which only some techniques touch.
 CASES: dict[str, tuple[object, float]] = {
-    "vocabulary": ("vocabulary", 1.2),
-    "prune": ({"prune": {"epochs": 0}}, 1.1),
+    "vocabulary": ("vocabulary", 3),
+    "prune": ({"prune": {"epochs": 0}}, 1),
     "onnx": ("onnx", 0.9),
-    "int8-onnx": ("int8-onnx", 3.5),
-    "int8-onnx, one scale a matrix": ({"int8-onnx": {"per_channel": False, "weights": "uint8"}}, 3.5),
-    "int8-onnx, without the table": ({"int8-onnx": {"embeddings": False}}, 1.4),
-    "int8-torch": ("int8-torch", 1.2),
-    "int8-torch, activations too": ({"int8-torch": {"activations": True}}, 1.2),
-    "int8-bnb": ("int8-bnb", 1.2),
-    "nf4-bnb": ("nf4-bnb", 1.3),
-    "float16": ("float16", 1.9),
-    "bfloat16": ("bfloat16", 1.9),
+    "int8-onnx": ("int8-onnx", 2.3),
+    "int8-onnx, without the table": ({"int8-onnx": {"embeddings": False, "weights": "uint8"}}, 0.9),
+    "int8-torch": ("int8-torch", 1),
+    "int8-torch, activations too": ({"int8-torch": {"activations": True}}, 1),
+    "int8-bnb": ("int8-bnb", 1),
+    "nf4-bnb": ("nf4-bnb", 1),
+    "float16": ("float16", 1.7),
+    "bfloat16": ("bfloat16", 1.7),
 }
-# The least share of test examples that is answered as before: much is gone from a pruned model that has not recovered.
-ALIKE = {"prune": 0.5}
+# The least share of test examples that is answered as before: much is gone from a pruned model that has not recovered,
+# and four bits are few for layers of 32 features.
+ALIKE = {"prune": 0.3, "nf4-bnb": 0.7, "vocabulary": 0.6}
 TEXTS = [["a gripping, funny film"], ["so dull that i left"], ["日本 😀"]]
 LOADS_ALL = """
 import json, logging, sys
@@ -55,8 +55,8 @@ def chain(folder: Path, steps: list[object]) -> Recipe:
 
 
 @pytest.fixture(scope="module")
-def made(trained: Path) -> dict[str, Compression]:
-    return {case: compress(chain(trained, [step]), quiet=True) for case, (step, _) in CASES.items()}
+def made(tiny_run: Path) -> dict[str, Compression]:
+    return {case: compress(chain(tiny_run, [step]), quiet=True) for case, (step, _) in CASES.items()}
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +74,9 @@ def test_every_technique_of_the_recipe_is_there_and_is_tested() -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_compressed_model_is_what_its_record_says(case, made, reloaded, trained) -> None:
+def test_a_compressed_model_is_what_its_record_says(case, made, reloaded, tiny_run) -> None:
     done, (_, smaller) = made[case], CASES[case]
-    record, source = Record.load(done.record.folder), Record.read(trained)
+    record, source = Record.load(done.record.folder), Record.read(tiny_run)
     technique = case.partition(",")[0]
     assert record.content["model_bytes"] * smaller < source.content["model_bytes"]
     assert done.links[0].verdict.agreement.value >= ALIKE.get(technique, 0.9)
@@ -86,7 +86,7 @@ def test_a_compressed_model_is_what_its_record_says(case, made, reloaded, traine
     assert np.abs(here - np.array(reloaded[str(record.model_folder)])).max() < 1e-4
 
 
-def test_a_quantized_model_is_not_quantized_again(trained: Path) -> None:
+def test_a_quantized_model_is_not_quantized_again(tiny_run: Path) -> None:
     with pytest.raises(ModelError, match="int8-onnx: what int8-bnb leaves is a quantized model of torch") as error:
-        compress(chain(trained, ["int8-bnb", "int8-onnx"]), quiet=True)
+        compress(chain(tiny_run, ["int8-bnb", "int8-onnx"]), quiet=True)
     assert "quantization comes last" in error.value.hint

@@ -66,7 +66,7 @@ def test_heads_and_neurons_without_effect_go_first_and_change_nothing(source: Re
 
     silenced = make_record(
         tmp_path / "runs" / "silenced",
-        _job(source, True, Shared()),
+        _job(source.recipe, source, True, Shared()),
         lambda job: Fitted(TransformerPredictor(model, tokenizer, 32)),
         began=0.0,
     )

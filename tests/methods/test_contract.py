@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from kit import Recipe, Record, evaluate, finetune, predict
+from kit.compress import compress
 from kit.data import prepare
 from kit.errors import ModelError
 from kit.methods import METHODS
@@ -222,6 +223,8 @@ def test_every_key_of_a_recipe_is_read_by_some_run(tmp_path, tiny_checkpoint, mo
     for recipe in recipes:
         finetune(recipe, quiet=True)
     study(splits, engine="inline", quiet=True)
+    chain = CompressSection(steps=["float16"], gate={"retained": None})
+    compress(recipes[0].model_copy(update={"compress": chain}), quiet=True)
     monkeypatch.undo()
     sections = [Recipe, *filter(None, map(section_of, Recipe.model_fields.values()))]
     unread = {(s.__name__, name) for s in sections for name in s.model_fields if (s, name) not in read}
