@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import copy
 import json
+import tempfile
 from collections import Counter
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -154,26 +156,21 @@ def _is_basic(token: str) -> bool:
 
 def _without_others(tokenizer: PreTrainedTokenizerBase, kept: set[int]) -> PreTrainedTokenizerBase:
     """The tokenizer with the tokens of these ids alone, numbered anew. Raises ModelError if it cannot be edited."""
-    try:
-        with quiet():
-            from skeletoken import TokenizerModel
+    from skeletoken import TokenizerModel
 
-            gone = [token for token, index in tokenizer.get_vocab().items() if index not in kept]
-            edited = TokenizerModel.from_transformers_tokenizer(tokenizer).remove_tokens_from_vocabulary(gone)  # type: ignore[arg-type]
-            smaller: PreTrainedTokenizerBase = edited.to_transformers()
-    except ImportError as error:
-        raise ModelError("skeletoken is not installed", "pip install 'kit[compress]'") from error
+    gone = [token for token, index in tokenizer.get_vocab().items() if index not in kept]
+    try:
+        with quiet(), tempfile.TemporaryDirectory(prefix="kit-tokenizer-") as scratch:
+            # The original's own files say all but the tokens: case, kinds of input, lengths.
+            tokenizer.save_pretrained(scratch)
+            edited = TokenizerModel.from_transformers_tokenizer(tokenizer)  # type: ignore[arg-type]
+            smaller = edited.remove_tokens_from_vocabulary(gone).to_tokenizer()
+            smaller.save(str(Path(scratch) / "tokenizer.json"))
+            return load_tokenizer(Path(scratch))
     except Exception as error:
         raise ModelError(
             f"vocabulary: this tokenizer cannot be trimmed: {first_line(error)}", "take this step out of compress.steps"
         ) from error
-    # What is written when it is saved: loading does not always keep what the files say.
-    smaller.init_kwargs.update(
-        {key: value for key, value in tokenizer.init_kwargs.items() if key in smaller.init_kwargs}
-    )
-    return smaller
-    smaller.padding_side, smaller.truncation_side = tokenizer.padding_side, tokenizer.truncation_side
-    return smaller
 
 
 def _origins(before: PreTrainedTokenizerBase, after: PreTrainedTokenizerBase) -> np.ndarray:

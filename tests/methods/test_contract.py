@@ -14,6 +14,7 @@ from kit.data import prepare
 from kit.errors import ModelError
 from kit.methods import METHODS
 from kit.methods.encoder import label_texts
+from kit.recipe.compressing import CompressSection
 from kit.recipe.explain import section_of
 from kit.recipe.schema import Section
 from kit.study import study
