@@ -13,6 +13,7 @@ their data in memory, so that the folders stay empty.
 from __future__ import annotations
 
 import tempfile
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import datasets
@@ -46,7 +47,7 @@ class _Metric(evaluate.Metric):  # type: ignore[misc]
         )
 
 
-class ClassMetric(_Metric):
+class ClassMetric(_Metric, ABC):
     """Inputs: (n,) predicted and (n,) true class indices; `classes`, by default one more than the highest."""
 
     inputs = (_INDEX, _INDEX)
@@ -57,8 +58,9 @@ class ClassMetric(_Metric):
         count = classes or 1 + max(int(np.max(predictions)), int(np.max(references)))
         return self._value(metrics.confusion_matrix(references, predictions, count))
 
+    @abstractmethod
     def _value(self, confusion: metrics.Ints) -> dict[str, Any]:
-        raise NotImplementedError
+        """The metric, from counts (classes, classes) with true classes in rows."""
 
 
 class Accuracy(ClassMetric):

@@ -23,15 +23,8 @@ def chain(folder, *steps: dict) -> Recipe:
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory, reviews, tiny_checkpoint) -> Record:
-    recipe = Recipe(
-        task="classification",
-        runs=str(tmp_path_factory.mktemp("pruned") / "runs"),
-        data={"source": str(reviews), "text": "text", "label": "label", "budget": 120, "max_length": 32},
-        model={"checkpoint": str(tiny_checkpoint)},
-        train={"epochs": 6, "learning_rate": 3e-3, "refit": False},
-    )
-    return finetune(recipe, quiet=True)
+def source(tiny_run) -> Record:
+    return Record.read(tiny_run)
 
 
 def test_what_is_taken_out_is_gone_from_the_file_and_comes_back_whole(source: Record) -> None:
