@@ -29,8 +29,8 @@ _RATE_TEXTS = 256
 class Subject:
     """One model that is measured. size_bytes: of all its files. memory_bytes: resident, of its whole process.
 
-    batch: texts at a time with which its throughput was measured. speedups: against the first subject, for a single
-    text and many at a time; None for the first.
+    batch: texts at a time with which its throughput was measured. joules: for a thousand texts at that batch; None
+    without codecarbon. speedups: against the first subject, for a single text and many at a time; None for the first.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Subject:
     p95_ms: float
     p99_ms: float
     texts_per_second: float
+    joules: float | None
     speedups: tuple[Estimate, Estimate] | None
 
 
@@ -77,7 +78,7 @@ def bench(
 def serve(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
     """Do one measurement in the process of a model; see `_Process`."""
     try:
-        return {"load": _load, "latency": _latency, "rate": _rate, "memory": _memory}[job["do"]](context, job)
+        return _MEASUREMENTS[job["do"]](context, job)
     except Exception as error:
         return {"error": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"}
 
@@ -142,6 +143,7 @@ def _measure(processes: list[_Process], rounds: int) -> list[Subject]:
             rates[index].append(processes[index].ask("rate", batch=batches[index])["rate"])
     times = [Times(np.array(each), np.array(rate)) for each, rate in zip(latencies, rates, strict=True)]
     memory = [process.ask("memory")["bytes"] for process in processes]
+    joules = [process.ask("energy", batch=batch)["joules"] for process, batch in zip(processes, batches, strict=True)]
     return [
         Subject(
             name=process.name,
@@ -156,6 +158,7 @@ def _measure(processes: list[_Process], rounds: int) -> list[Subject]:
             p95_ms=times[index].quantile(0.95),
             p99_ms=times[index].quantile(0.99),
             texts_per_second=times[index].throughput,
+            joules=joules[index],
             speedups=speedups(times[0], times[index]) if index else None,
         )
         for index, (process, fact) in enumerate(zip(processes, facts, strict=True))
@@ -241,14 +244,30 @@ def _latency(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _rate(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
-    texts, size = _held["texts"][:_RATE_TEXTS], int(job["batch"])
     began = time.perf_counter()
+    done = _answer_all(int(job["batch"]))
+    return {"rate": done / (time.perf_counter() - began)}
+
+
+def _energy(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
+    from kit.measurement.energy import energy_joules
+
+    each = energy_joules(lambda: _answer_all(int(job["batch"])))
+    return {"joules": None if each is None else 1_000 * each}
+
+
+def _answer_all(size: int) -> int:
+    """Answer the texts, so many at once; how many there were."""
+    texts = _held["texts"][:_RATE_TEXTS]
     for start in range(0, len(texts), size):
         _held["predictor"].logits(texts[start : start + size])
-    return {"rate": len(texts) / (time.perf_counter() - began)}
+    return len(texts)
 
 
 def _memory(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
     from kit.provenance import peak_memory_bytes
 
     return {"bytes": peak_memory_bytes()}
+
+
+_MEASUREMENTS = {"load": _load, "latency": _latency, "rate": _rate, "memory": _memory, "energy": _energy}

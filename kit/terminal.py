@@ -158,13 +158,16 @@ def print_bench(subjects: Sequence[Subject]) -> None:
             f"{subject.texts_per_second:,.0f} ({subject.batch})",
             megabytes(subject.memory_bytes),
             f"{subject.load_seconds:.2f}",
+            "-" if subject.joules is None else f"{subject.joules:,.0f}",
             *([_times(each) for each in subject.speedups] if subject.speedups else ("1", "1")),
         )
         for subject in subjects
     ]
-    columns = ["model", "backend", "files", "p50 ms", "p95", "p99", "texts/s (at once)", "memory", "load s"]
+    columns = ["model", "backend", "files", "p50 ms", "p95", "p99", "texts/s (at once)", "memory", "load s", "J/1,000"]
     print_table([*columns, "faster, one text", "faster, many"], rows)
     typer.echo(f"{subjects[0].threads} threads; memory is the whole process, with its libraries")
+    if all(subject.joules is None for subject in subjects):
+        typer.echo("no energy: pip install 'kit[energy]' for codecarbon's estimate")
     for subject in subjects:
         for kind, ratio in zip(("for one text", "for many"), subject.speedups or (), strict=False):
             if ratio.high < 1:

@@ -32,6 +32,7 @@ def test_models_are_measured_against_the_first(pair: list[Path], kit) -> None:
     assert other["speedups"][0]["low"] <= other["speedups"][0]["value"] <= other["speedups"][0]["high"]
     assert other["p50_ms"] <= other["p95_ms"] <= other["p99_ms"]
     assert first["size_bytes"] > 1e6 and first["memory_bytes"] > 1e8 and first["texts_per_second"] > 100
+    assert 0 < other["joules"] < first["joules"]
     assert other["speedups"][0]["value"] == pytest.approx(first["p50_ms"] / other["p50_ms"])
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import kit.compression.onnx as onnx_module
+import kit.compression.int8_onnx as int8_module
 from kit import Recipe, Record, evaluate, finetune, predict
 from kit.compress import CHAIN_FILE, Compression, compress, recipe_of
 from kit.compression.gate import Gate
@@ -92,11 +92,11 @@ def test_an_interrupted_chain_goes_on_at_its_step(done: Compression, tiny_run: P
 
     steps = ["vocabulary", {"int8-onnx": {"per_channel": False}}]
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(onnx_module, "_quantized", interrupted)
+        patched.setattr(int8_module, "_quantized", interrupted)
         compress(chain(tiny_run, steps), quiet=True)
     taken: list[str] = []
-    original = onnx_module._quantized
-    monkeypatch.setattr(onnx_module, "_quantized", lambda *args: taken.append("int8") or original(*args))
+    original = int8_module._quantized
+    monkeypatch.setattr(int8_module, "_quantized", lambda *args: taken.append("int8") or original(*args))
     monkeypatch.setattr("kit.compression.vocabulary._trim", lambda *args: pytest.fail("the first step was taken again"))
     found = compress(chain(tiny_run, steps), quiet=True)
     assert taken == ["int8"] and found.record.id != done.record.id
@@ -162,7 +162,7 @@ def test_static_ranges_make_answers_the_same_in_any_batch_and_dynamic_ones_say_b
 
 
 REFUSED = {
-    "8 bits of 8 bits": (["int8-onnx", "int8-onnx"], "int8-onnx: what int8-onnx leaves is a graph in 8 bits"),
+    "8 bits of 8 bits": (["int8-onnx", "int8-onnx"], "int8-onnx: what int8-onnx leaves is a quantized graph"),
     "a graph has no table": (["onnx", "vocabulary"], "vocabulary: what onnx leaves is a graph for ONNX Runtime"),
 }
 
@@ -252,13 +252,13 @@ def test_gentler_settings_that_fail_do_not_end_the_chain(tiny_run: Path, monkeyp
             raise ModelError("int8-onnx: the graph cannot be rounded: for a test")
         return original(model, step, *rest)
 
-    original = onnx_module._quantized
-    monkeypatch.setattr(onnx_module, "_quantized", failing)
+    original = int8_module._quantized
+    monkeypatch.setattr(int8_module, "_quantized", failing)
     found = compress(chain(tiny_run, [{"int8-onnx": {"per_channel": False}}], agreement=1.0), quiet=True)
     assert [link.settings for link in found.links] == [
         "per_channel: false",
         'per_channel: false, weights: "uint8"',
-        "per_channel: false, embeddings: false",
+        'per_channel: false, embeddings: "float32"',
     ]
     assert found.record.folder == tiny_run
     assert json.loads((tiny_run / CHAIN_FILE).read_text("utf-8"))["steps"][1]["settings"].endswith('"uint8"')

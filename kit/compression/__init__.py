@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from kit.compression.base import Technique
-from kit.compression.onnx import Int8Onnx, Onnx
+from kit.compression.int4_onnx import Int4Onnx
+from kit.compression.int8_onnx import Int8Onnx
+from kit.compression.onnx import Onnx
 from kit.compression.prune import Prune
 from kit.compression.quantize import BitsAndBytes, Half, Int8Torch
 from kit.compression.vocabulary import Vocabulary
@@ -13,6 +15,7 @@ TECHNIQUES: dict[str, Technique] = {
     "prune": Prune(),
     "onnx": Onnx(),
     "int8-onnx": Int8Onnx(),
+    "int4-onnx": Int4Onnx(),
     "int8-torch": Int8Torch(),
     "int8-bnb": BitsAndBytes(),
     "nf4-bnb": BitsAndBytes(),

@@ -16,7 +16,7 @@ _WAY_OUT = {
     Kind.HALF: "16 bits come last: compress the run it was made of",
     Kind.QUANTIZED: "compress the run it was made of: quantization comes last",
     Kind.ONNX: "take this step before onnx, on a model of torch",
-    Kind.INT8_ONNX: "compress the run it was made of: int8-onnx comes last",
+    Kind.QUANTIZED_ONNX: "compress the run it was made of: quantization comes last",
     Kind.TFIDF: "it is small and fast already; compress a run with a checkpoint",
 }
 

@@ -1,35 +1,32 @@
-"""ONNX Runtime: a graph of the model, in float32 or with weights in 8 bits.
+"""ONNX Runtime: a graph of the model, in float32.
 
-Knows torch's exporter and ONNX Runtime's quantizers. Knows nothing of gates or chains.
+Knows torch's exporter. Knows nothing of gates or chains.
 """
 
 from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
-from kit.compression.gate import decided
-from kit.data.batching import EncodedDataset, sorted_batches
-from kit.data.encode import Encoded, encode
+from kit.data.batching import EncodedDataset
+from kit.data.encode import encode
 from kit.errors import ModelError, first_line
 from kit.methods import Fitted, Job
 from kit.models.kind import Kind, kind_of
 from kit.models.load import load_classifier, load_tokenizer, quiet
 from kit.models.onnx import Graph, OnnxPredictor, read_graph, require_onnx
-from kit.models.predictor import Texts, TransformerPredictor
-from kit.recipe.compressing import Int8OnnxStep, OnnxStep
+from kit.models.predictor import TransformerPredictor
+from kit.recipe.compressing import OnnxStep
 from kit.record import Record
 
 _PARITY = 1e-4  # of a logit, between torch and the graph in float32
-_CALIBRATION_TEXTS, _PROOF_TEXTS = 256, 64  # of the budget
+_PROOF_TEXTS = 64  # of the budget
 
 
 class Onnx:
@@ -49,54 +46,9 @@ class Onnx:
     def compress(self, step: OnnxStep, source: Record, job: Job) -> Fitted:
         """Trace the model, and prove on texts of the budget that the graph answers alike."""
         predictor = OnnxPredictor(
-            _exported(source.model_folder, job), load_tokenizer(source.model_folder), job.recipe.data.max_length
+            exported(source.model_folder, job), load_tokenizer(source.model_folder), job.recipe.data.max_length
         )
         return Fitted(predictor, settings={"device": "cpu"})
-
-
-class Int8Onnx:
-    """A graph whose matrices are in 8 bits (Jacob et al. 2018, arXiv:1712.05877), by ONNX Runtime's quantizers."""
-
-    takes = (Kind.TORCH, Kind.ONNX)
-    gives = Kind.INT8_ONNX
-
-    def require(self, step: Int8OnnxStep, source: Record | None) -> None:
-        """The packages of `kit[onnx]`."""
-        require_onnx()
-
-    def variants(self, step: Int8OnnxStep) -> list[Int8OnnxStep]:
-        """Unsigned weights, which older processors add up without overflow; fixed ranges; the table in float32."""
-        others: list[dict[str, Any]] = [{"weights": "uint8"}, {"calibration": "static"}, {"embeddings": False}]
-        return [step.model_copy(update=other) for other in others if step.model_copy(update=other) != step]
-
-    def compress(self, step: Int8OnnxStep, source: Record, job: Job) -> Fitted:
-        """Export if need be, then round."""
-        folder = source.model_folder
-        graph = read_graph(folder) if kind_of(folder) is Kind.ONNX else _exported(folder, job)
-        tokenizer = load_tokenizer(folder)
-        texts = job.data.train.texts[:_CALIBRATION_TEXTS]  # validation examples judge the step
-        encoded = encode(texts, tokenizer, job.recipe.data.max_length)
-        rounded = _quantized(graph.model, step, encoded, tokenizer)
-        predictor = OnnxPredictor(
-            Graph(rounded, graph.parameters, "int8", step.calibration, graph.config),
-            tokenizer,
-            job.recipe.data.max_length,
-        )
-        settings: dict[str, Any] = {"device": "cpu"}
-        if step.calibration == "static":
-            settings["calibration_texts"] = len(texts)
-        else:
-            settings["batch_effect"] = _batch_effect(predictor, texts, job)
-        return Fitted(predictor, settings=settings)
-
-
-def _batch_effect(predictor: OnnxPredictor, texts: Texts, job: Job) -> dict[str, float]:
-    """How far answers to texts alone are from those in batches: of any logit, and the share of other labels."""
-    together, alone = predictor.logits(texts), np.concatenate([predictor.logits([text]) for text in texts])
-    return {
-        "largest_difference": float(np.abs(together - alone).max()),
-        "other_labels": float((decided(job, together) != decided(job, alone)).any(axis=1).mean()),
-    }
 
 
 class _Logits(torch.nn.Module):
@@ -112,8 +64,13 @@ class _Logits(torch.nn.Module):
         return logits
 
 
-def _exported(folder: Path, job: Job) -> Graph:
-    """The graph of a classifier in a folder. Raises ModelError if it cannot be traced, or answers differently."""
+def graph_of(folder: Path, job: Job) -> Graph:
+    """The graph in a folder, or that of the classifier in it. Raises ModelError if it cannot be made."""
+    return read_graph(folder) if kind_of(folder) is Kind.ONNX else exported(folder, job)
+
+
+def exported(folder: Path, job: Job) -> Graph:
+    """The float32 graph of a classifier. Raises ModelError if it cannot be traced, or answers differently."""
     model, tokenizer = load_classifier(folder), load_tokenizer(folder)
     texts, longest = job.data.train.texts[:_PROOF_TEXTS], job.recipe.data.max_length
     dataset = EncodedDataset(
@@ -147,55 +104,3 @@ def _longest(model: PreTrainedModel) -> int:
     """Positions that a model has, for the exporter's range of lengths."""
     config = getattr(model.base_model, "config", model.config)
     return int(getattr(config, "max_position_embeddings", 8_192) or 8_192)
-
-
-def _quantized(model: bytes, step: Int8OnnxStep, encoded: Encoded, tokenizer: PreTrainedTokenizerBase) -> bytes:
-    from onnxruntime.quantization import (
-        CalibrationMethod,
-        QuantFormat,
-        QuantType,
-        quantize_dynamic,
-        quantize_static,
-    )
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    weights = QuantType.QInt8 if step.weights == "int8" else QuantType.QUInt8
-    operators = ["MatMul", "Gemm", *(["Gather"] if step.embeddings else [])]
-    with tempfile.TemporaryDirectory(prefix="kit-onnx-") as scratch:
-        given, ready, rounded = (Path(scratch) / name for name in ("given.onnx", "ready.onnx", "rounded.onnx"))
-        given.write_bytes(model)
-        try:
-            if step.calibration == "dynamic":
-                quantize_dynamic(
-                    given, rounded, weight_type=weights, per_channel=step.per_channel, op_types_to_quantize=operators
-                )
-            else:
-                quant_pre_process(given, ready, skip_symbolic_shape=True)
-                quantize_static(
-                    ready, rounded, _Batches(encoded, tokenizer, ready), quant_format=QuantFormat.QDQ,
-                    weight_type=weights, activation_type=QuantType.QUInt8, per_channel=step.per_channel,
-                    op_types_to_quantize=operators, calibrate_method=CalibrationMethod.MinMax,
-                )  # fmt: skip
-        except Exception as error:
-            raise ModelError(f"int8-onnx: the graph cannot be rounded: {first_line(error)}") from error
-        return rounded.read_bytes()
-
-
-class _Batches:
-    """Texts as ONNX Runtime's calibration wants them: one dictionary of arrays after the other, then None."""
-
-    def __init__(self, encoded: Encoded, tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
-        import onnx
-
-        self.names = [each.name for each in onnx.load(path).graph.input]
-        self.batches = self._iterate(encoded, tokenizer)
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        """The next batch."""
-        return next(self.batches, None)
-
-    def _iterate(self, encoded: Encoded, tokenizer: PreTrainedTokenizerBase) -> Iterator[dict[str, np.ndarray]]:
-        dataset = EncodedDataset(encoded, None, tokenizer.pad_token_id or 0, tokenizer.padding_side == "left")
-        for indices in sorted_batches(encoded.lengths, 1_024):
-            batch = dataset.collate(indices.tolist())
-            yield {name: batch[name].numpy() for name in self.names}

@@ -15,29 +15,22 @@ import numpy as np
 import torch
 from accelerate import PartialState
 
+from kit.compression.recover import recover
 from kit.data.batching import EncodedDataset, sorted_batches
-from kit.data.encode import encode
 from kit.errors import ModelError
 from kit.methods import Fitted, Job
-from kit.methods.distill import learn
 from kit.methods.encoder import EncodedBudget, encode_budget
 from kit.models.blocks import Block, find_blocks
 from kit.models.kind import Kind
-from kit.models.load import freeze_embeddings, load_classifier
+from kit.models.load import load_classifier
 from kit.models.pooled import PooledClassifier, PooledConfig
 from kit.models.predictor import TransformerPredictor
 from kit.models.teacher import resolve_teacher
-from kit.recipe import TrainSection
 from kit.recipe.compressing import PruneStep
-from kit.recipe.distilling import DistillSection, LossesSection
 from kit.record import Record
-from kit.training.fitting import Training
-from kit.training.objective import TeacherObjective
-from kit.training.teacher_outputs import teacher_logits
 
 _SCORED = 1_000  # examples of the budget that scores are taken on
 _TOKENS = 2_048  # padded tokens in one pass of scoring
-_BATCH = 32
 _ROUND = 8  # neurons of a layer are a multiple of this, which processors like
 
 
@@ -82,7 +75,7 @@ class Prune:
         assert isinstance(model.config, PooledConfig)
         model.config.kept_heads = [len(some) for some in kept_heads]
         model.config.kept_neurons = [len(some) for some in kept_neurons]
-        training = _recover(step, model, job, budget, teacher) if step.epochs else None
+        training = recover(model, teacher, budget, job, step.epochs, step.learning_rate) if step.epochs else None
         settings: dict[str, Any] = {
             "device": job.hardware.device,
             "heads": model.config.kept_heads,
@@ -150,35 +143,3 @@ def _kept(scores: list[torch.Tensor], share: float, multiple: int) -> list[torch
         count = max(step, round(int((score > least).sum()) / step) * step)
         kept.append(score.argsort(descending=True)[: min(count, len(score))].sort().values)
     return kept
-
-
-def _recover(step: PruneStep, model: Any, job: Job, budget: EncodedBudget, teacher: Any) -> Training:
-    """Learn the unpruned model's answers on the texts of budget and pool."""
-    texts = job.data.train.texts + job.data.pool.texts
-    longest = job.recipe.data.max_length
-    encoded = encode(texts, budget.tokenizer, longest, teacher.checkpoint.tokenizer_sha256)
-    logits, _ = teacher_logits(teacher, texts, longest, job.progress)
-    section = DistillSection(losses=LossesSection())
-    objective = TeacherObjective(
-        task=job.task,
-        section=section,
-        logits=torch.from_numpy(logits[:, teacher.order(job.task.labels)].astype(np.float32)),
-        truth=torch.from_numpy(budget.train.targets),
-        tokens=None,
-        lengths=encoded.lengths,
-        layer_map=(),
-        relation_heads=1,
-    )
-    train = job.recipe.train.model_copy(
-        update={
-            "epochs": step.epochs,
-            "learning_rate": step.learning_rate,
-            "batch_size": _BATCH,
-            "contrastive": 0.0,
-            "select": TrainSection.model_fields["select"].default,
-        }
-    )
-    model.to(PartialState().device)
-    freeze_embeddings(model)
-    model.train()
-    return learn(job, model, budget, encoded, objective, train)

@@ -8,6 +8,7 @@ Knows the libraries' configurations. Knows nothing of chains.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,14 @@ import torch
 from accelerate import PartialState
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
+from kit.compression.aware import Rounding, learn_rounding, require_aware
 from kit.errors import ModelError, first_line
 from kit.methods import Fitted, Job
 from kit.models.kind import Kind
-from kit.models.load import load_classifier, load_tokenizer, quiet
+from kit.models.load import HEADS, load_classifier, load_tokenizer, quiet, rounded_on_load
 from kit.models.predictor import TransformerPredictor
 from kit.recipe.compressing import BitsAndBytesStep, HalfStep, Int8TorchStep
 from kit.record import Record
-
-_HEADS = ["classifier", "score", "out_proj", "pre_classifier"]  # as the architectures call theirs
 
 
 class Int8Torch:
@@ -36,10 +36,11 @@ class Int8Torch:
     def require(self, step: Int8TorchStep, source: Record | None) -> None:
         """Torchao."""
         _require("torchao", "pip install 'kit[compress]'")
+        require_aware(step.aware, source)
 
     def variants(self, step: Int8TorchStep) -> list[Int8TorchStep]:
-        """None."""
-        return []
+        """Learn the rounding."""
+        return [] if step.aware else [step.model_copy(update={"aware": 1.0})]
 
     def compress(self, step: Int8TorchStep, source: Record, job: Job) -> Fitted:
         """Round the weights."""
@@ -47,7 +48,11 @@ class Int8Torch:
         from transformers import TorchAoConfig
 
         kind = Int8DynamicActivationInt8WeightConfig if step.activations else Int8WeightOnlyConfig
-        return _loaded(source, job, TorchAoConfig(kind(), modules_to_not_convert=_HEADS))
+        config = TorchAoConfig(kind(), modules_to_not_convert=list(HEADS))
+        if not step.aware:
+            return _loaded(source.model_folder, job, config)
+        folder, training = learn_rounding(source, job, Rounding(8, None, step.activations), step.aware)
+        return replace(_loaded(folder, job, config), training=training)
 
 
 class BitsAndBytes:
@@ -66,17 +71,7 @@ class BitsAndBytes:
 
     def compress(self, step: BitsAndBytesStep, source: Record, job: Job) -> Fitted:
         """Round the weights."""
-        from transformers import BitsAndBytesConfig
-
-        kind: dict[str, Any] = {"load_in_8bit": True}
-        if step.technique == "nf4-bnb":
-            kind = {
-                "load_in_4bit": True,
-                "bnb_4bit_quant_type": "nf4",
-                "bnb_4bit_compute_dtype": torch.float32,
-            }
-        config = BitsAndBytesConfig(llm_int8_skip_modules=_HEADS, **kind)  # type: ignore[no-untyped-call]
-        return _loaded(source, job, config)
+        return _loaded(source.model_folder, job, rounded_on_load("int8" if step.technique == "int8-bnb" else "nf4"))
 
 
 class Half:
@@ -122,17 +117,17 @@ class _HalfPredictor(TransformerPredictor):
         self.model.to(original)  # type: ignore[arg-type]
 
 
-def _loaded(source: Record, job: Job, config: Any) -> Fitted:
-    """The source's model, its linear layers rounded as a quantization config of transformers says."""
+def _loaded(folder: Path, job: Job, config: Any) -> Fitted:
+    """The model in a folder, its linear layers rounded as a quantization config of transformers says."""
     try:
         with quiet():
             model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
-                source.model_folder, quantization_config=config, dtype=torch.float32, device_map=job.hardware.device
+                folder, quantization_config=config, dtype=torch.float32, device_map=job.hardware.device
             )
     except Exception as error:
-        raise ModelError(f"the model of {source.id} cannot be quantized: {first_line(error)}") from error
+        raise ModelError(f"the model in {folder} cannot be quantized: {first_line(error)}") from error
     model.eval()  # type: ignore[no-untyped-call]
-    tokenizer = load_tokenizer(source.model_folder)
+    tokenizer = load_tokenizer(folder)
     return Fitted(
         TransformerPredictor(model, tokenizer, job.recipe.data.max_length), settings={"device": job.hardware.device}
     )

@@ -45,6 +45,8 @@ class Job:
     def weights_key(self) -> str:
         """Identifies the weights that training starts from."""
         assert self.checkpoint is not None
+        if self.recipe.method == "lora" and self.recipe.lora.load != "float32":
+            return f"{self.checkpoint.sha256} {self.recipe.lora.load}"
         if self.recipe.method not in ("distill", "student"):
             return self.checkpoint.sha256
         return f"{self.checkpoint.sha256} {self.recipe.distill.student.model_dump_json()}"

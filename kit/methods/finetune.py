@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 
 from kit.methods.base import Fitted, Job
 from kit.methods.encoder import EncodedBudget, encode_budget, new_predictor, set_head, start_head
-from kit.models.load import Head, Init, build_classifier, freeze_embeddings, require_positions, resolve_pooling
+from kit.models.load import Bits, Head, Init, build_classifier, freeze_embeddings, require_positions, resolve_pooling
 from kit.training.fitting import Fitting, Training
 from kit.training.objective import LabelObjective
 from kit.training.plan import make_plan
@@ -53,11 +53,11 @@ class Trained:
     settings: dict[str, Any]
 
 
-def pretrained_classifier(job: Job, init: Init = "pretrained") -> PreTrainedModel:
+def pretrained_classifier(job: Job, init: Init = "pretrained", bits: Bits | None = None) -> PreTrainedModel:
     """The recipe's checkpoint with a head for the task's labels."""
     assert job.checkpoint is not None
     head = Head(job.task.labels, job.task.multi_label)
-    return build_classifier(job.checkpoint, head, init, job.recipe.model.pooling, job.recipe.train.dropout)
+    return build_classifier(job.checkpoint, head, init, job.recipe.model.pooling, job.recipe.train.dropout, bits)
 
 
 def train_on_budget(

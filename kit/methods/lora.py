@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from accelerate import PartialState
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import PreTrainedModel
 
 from kit.errors import ModelError, VerificationError
@@ -22,6 +22,7 @@ from kit.models.predictor import TransformerPredictor
 from kit.recipe.schema import LoraSection
 
 ADAPTER = "adapter"
+_SAMPLE = 64  # training examples that merging is proven on
 MERGE_TOLERANCE = 1e-3  # largest change of a logit by merging; float32 rounding gives about 1e-5
 
 
@@ -36,17 +37,24 @@ class Lora:
         return resolve_pooling(folder, wanted)
 
     def fit(self, job: Job) -> Fitted:
-        """Train adapters and head, merge them, and prove that merging changed no answer."""
+        """Train adapters and head, merge them into the pretrained weights, and prove that merging changed no answer."""
+        lora = job.recipe.lora
+        bits = None if lora.load == "float32" else lora.load
         done = train_on_budget(
-            job, lambda: pretrained_classifier(job), lambda model: add_adapters(model, job.recipe.lora)
+            job, lambda: pretrained_classifier(job, bits=bits), lambda model: add_adapters(model, lora)
         )
-        wrapped, budget, settings = done.model, done.budget, done.settings
-        sample = budget.train.encoded.take(np.arange(min(64, len(budget.train.targets))))
+        wrapped, budget, settings = done.model, done.budget, dict(done.settings)
+        sample = budget.train.encoded.take(np.arange(min(_SAMPLE, len(budget.train.targets))))
         before = predict_logits(wrapped, sample, budget.tokenizer)
         adapter = job.workdir / ADAPTER
         if PartialState().is_main_process:
             with quiet():
                 wrapped.save_pretrained(adapter)
+        PartialState().wait_for_everyone()
+        if bits is not None:
+            trained, wrapped = before, _on_whole_weights(job, adapter)
+            before = predict_logits(wrapped, sample, budget.tokenizer)
+            settings["change_without_rounding"] = float(np.abs(before - trained).max())
         merged = wrapped.merge_and_unload()  # type: ignore[operator]
         after = predict_logits(merged, sample, budget.tokenizer)
         change = float(np.abs(after - before).max())
@@ -58,6 +66,15 @@ class Lora:
         plain = new_predictor(job, merged, budget.tokenizer)
         predictor = LoraPredictor(plain, adapter)
         return Fitted(predictor, done.training, settings, budget.truncation)
+
+
+def _on_whole_weights(job: Job, adapter: Path) -> PreTrainedModel:
+    """The checkpoint in float32 with adapters and head that were trained on its rounded weights."""
+    model = pretrained_classifier(job)
+    model.to(PartialState().device)
+    with quiet():
+        wrapped: PreTrainedModel = PeftModel.from_pretrained(model, str(adapter))  # type: ignore[assignment]
+    return wrapped
 
 
 class LoraPredictor(TransformerPredictor):

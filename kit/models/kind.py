@@ -21,7 +21,7 @@ class Kind(StrEnum):
     HALF = "a model of torch in 16 bits"
     QUANTIZED = "a quantized model of torch"
     ONNX = "a graph for ONNX Runtime"
-    INT8_ONNX = "a graph in 8 bits for ONNX Runtime"
+    QUANTIZED_ONNX = "a quantized graph for ONNX Runtime"
     TFIDF = "TF-IDF with a linear model"
 
 
@@ -36,7 +36,7 @@ def kind_of(folder: Path) -> Kind:
         return Kind.TFIDF
     if is_onnx(folder):
         weights = json.loads((folder / FACTS_FILE).read_text("utf-8"))["weights"]
-        return Kind.ONNX if weights == "float32" else Kind.INT8_ONNX
+        return Kind.ONNX if weights == "float32" else Kind.QUANTIZED_ONNX
     config = json.loads((folder / "config.json").read_text("utf-8"))
     if "quantization_config" in config:
         return Kind.QUANTIZED

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from accelerate import PartialState
 from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    BitsAndBytesConfig,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -28,12 +30,16 @@ from kit.models.checkpoint import Checkpoint, declared_pooling
 from kit.models.pooled import PooledClassifier, PooledConfig
 
 Init = Literal["pretrained", "scratch"]
+Bits = Literal["int8", "nf4"]
 # The names under which the architectures of transformers keep their dropout rates.
 DROPOUT_KEYS = (
     "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "dropout", "attention_dropout",
     "embedding_dropout", "mlp_dropout", "seq_classif_dropout", "activation_dropout", "pooler_dropout",
     "hidden_dropout", "summary_last_dropout", "dropout_rate",
 )  # fmt: skip
+
+# The names that they give to the layers of their heads, which are never rounded.
+HEADS = ("classifier", "score", "out_proj", "pre_classifier")
 
 # The names under which they keep their tables of positions.
 _POSITIONS = ("position_embeddings", "embed_positions", "wpe")
@@ -67,12 +73,18 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 
 def build_classifier(
-    checkpoint: Checkpoint, head: Head, init: Init, pooling: str = "auto", dropout: float | None = None
+    checkpoint: Checkpoint,
+    head: Head,
+    init: Init,
+    pooling: str = "auto",
+    dropout: float | None = None,
+    bits: Bits | None = None,
 ) -> PreTrainedModel:
     """A classifier on the checkpoint's encoder, in float32 on the CPU, its head random.
 
     pooling: as in the recipe; `auto` honours what the checkpoint declares, else uses the native head.
-    dropout: rate for every dropout in the encoder; None keeps the checkpoint's own.
+    dropout: rate for every dropout in the encoder; None keeps the checkpoint's own. bits: linear layers are rounded
+    (for adapters on them), on the device that is used.
     Random weights (the head, or everything for `scratch`) come from torch's global generator.
     Raises ModelError if the architecture is unknown or encoder weights are missing.
     """
@@ -85,8 +97,8 @@ def build_classifier(
                         setattr(config, key, dropout)
             kind = resolve_pooling(checkpoint.folder, pooling)
             if kind is None:
-                return _native(checkpoint, config, head, init)
-            encoder = _encoder(checkpoint, config, init)
+                return _native(checkpoint, config, head, init, _rounding(bits))
+            encoder = _encoder(checkpoint, config, init, _rounding(bits))
             declared = declared_pooling(checkpoint.folder)
             # Normalised vectors are for pretrained encoders: their angles mean something.
             normalize = declared is not None and declared[1] and init == "pretrained"
@@ -131,6 +143,17 @@ def freeze_embeddings(model: PreTrainedModel) -> None:
     layer.requires_grad_(False)
 
 
+def rounded_on_load(bits: Bits) -> BitsAndBytesConfig:
+    """How transformers rounds linear layers when it loads them, by bitsandbytes. The head stays as it is.
+
+    int8: Dettmers et al. 2022, arXiv:2208.07339. nf4: Dettmers et al. 2023, arXiv:2305.14314.
+    """
+    kind: dict[str, Any] = {"load_in_8bit": True}
+    if bits == "nf4":
+        kind = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": torch.float32}
+    return BitsAndBytesConfig(llm_int8_skip_modules=list(HEADS), **kind)  # type: ignore[no-untyped-call]
+
+
 def load_classifier(folder: Path) -> PreTrainedModel:
     """A classifier that kit saved, in evaluation mode and computing in float32. Raises ModelError if it is damaged."""
     try:
@@ -157,23 +180,31 @@ def quiet() -> Iterator[None]:
         transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
-def _encoder(checkpoint: Checkpoint, config: PreTrainedConfig, init: Init) -> PreTrainedModel:
+def _rounding(bits: Bits | None) -> dict[str, Any]:
+    if bits is None:
+        return {}
+    return {"quantization_config": rounded_on_load(bits), "dtype": torch.float32, "device_map": PartialState().device}
+
+
+def _encoder(checkpoint: Checkpoint, config: PreTrainedConfig, init: Init, rounding: dict[str, Any]) -> PreTrainedModel:
     if init == "scratch":
         scratch: PreTrainedModel = AutoModel.from_config(config)  # type: ignore[no-untyped-call]
         return scratch
-    encoder, report = AutoModel.from_pretrained(checkpoint.folder, config=config, output_loading_info=True)
+    encoder, report = AutoModel.from_pretrained(checkpoint.folder, config=config, output_loading_info=True, **rounding)
     _refuse_missing([key for key in report["missing_keys"] if not key.startswith("pooler.")], checkpoint)
     return encoder  # type: ignore[no-any-return]
 
 
-def _native(checkpoint: Checkpoint, config: PreTrainedConfig, head: Head, init: Init) -> PreTrainedModel:
+def _native(
+    checkpoint: Checkpoint, config: PreTrainedConfig, head: Head, init: Init, rounding: dict[str, Any]
+) -> PreTrainedModel:
     for key, value in head.config().items():
         setattr(config, key, value)
     if init == "scratch":
         scratch: PreTrainedModel = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
         return scratch
     model, report = AutoModelForSequenceClassification.from_pretrained(
-        checkpoint.folder, config=config, output_loading_info=True, ignore_mismatched_sizes=True
+        checkpoint.folder, config=config, output_loading_info=True, ignore_mismatched_sizes=True, **rounding
     )
     prefix = model.base_model_prefix + "."
     encoder_keys = [key for key in report["missing_keys"] if key.startswith(prefix) and "pooler" not in key]

@@ -32,8 +32,9 @@ _BATCH_TOKENS = 1_024  # padded tokens at once, as for models of torch on a CPU
 class Graph:
     """A graph as bytes, and what is known of it.
 
-    weights: `float32` or `int8`. activations: `float32`; in 8 bits `static`, or `dynamic`: scaled by the largest in the
-    batch, so that an answer depends a little on what else is in it. config: as transformers writes it.
+    weights: `float32`, `int8` or `int4`. activations: `float32`; in 8 bits `static`, by `blocks` of their own, or
+    `dynamic`: scaled by the largest in the batch, so that an answer depends a little on what else is in it. config: as
+    transformers writes it.
     """
 
     model: bytes

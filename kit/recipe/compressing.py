@@ -45,7 +45,15 @@ class OnnxStep(Section):
     """A graph in float32."""
 
 
-class Int8OnnxStep(Section):
+class _Rounding(Section):
+    """What every step that rounds weights for arithmetic in few bits has."""
+
+    aware: Annotated[float, Field(ge=0)] = 0.0
+    """Passes over budget and pool in which the model learns with its rounding simulated, before it is rounded; 0 rounds
+    it as it is."""
+
+
+class Int8OnnxStep(_Rounding):
     """Weights in 8 bits for ONNX Runtime, activations rounded as they come, or by a calibration."""
 
     technique: Literal["int8-onnx"] = "int8-onnx"
@@ -56,11 +64,20 @@ class Int8OnnxStep(Section):
     """A scale for every column of a weight matrix rather than one for all of it."""
     weights: Literal["int8", "uint8"] = "int8"
     """Signed or unsigned weights."""
-    embeddings: bool = True
-    """Round the table of embeddings too."""
+    embeddings: Literal["int8", "int4", "float32"] = "int8"
+    """How the table of embeddings is stored; int4 has a scale for each 128 numbers of a row."""
 
 
-class Int8TorchStep(Section):
+class Int4OnnxStep(_Rounding):
+    """Weights and the table of embeddings in 4 bits for ONNX Runtime, activations in 8 bits as they come."""
+
+    technique: Literal["int4-onnx"] = "int4-onnx"
+    """A graph in 4 bits."""
+    block: Literal[16, 32, 64, 128] = 32
+    """Weights that share a scale: fewer are more exact, and a larger file."""
+
+
+class Int8TorchStep(_Rounding):
     """Linear layers in 8 bits by torchao."""
 
     technique: Literal["int8-torch"] = "int8-torch"
@@ -83,7 +100,7 @@ class HalfStep(Section):
     """The format of the file: float16 rounds finer, bfloat16 never overflows."""
 
 
-Step = VocabularyStep | PruneStep | OnnxStep | Int8OnnxStep | Int8TorchStep | BitsAndBytesStep | HalfStep
+Step = VocabularyStep | PruneStep | OnnxStep | Int8OnnxStep | Int4OnnxStep | Int8TorchStep | BitsAndBytesStep | HalfStep
 
 
 class GateSection(Section):

@@ -161,6 +161,10 @@ class LoraSection(Section):
     """Dropout on the adapter's input."""
     targets: list[Name] | Name = "all-linear"
     """Names of the modules that get an adapter."""
+    load: Literal["float32", "int8", "nf4"] = "float32"
+    """How the frozen weights are held while adapters are trained: in 8 or 4 bits (by bitsandbytes) they take a quarter
+    or an eighth of the memory (QLoRA, Dettmers et al. 2023, arXiv:2305.14314). The adapters are merged into the weights
+    as they were before rounding."""
 
 
 class LinearSection(Section):

@@ -14,6 +14,7 @@ from kit.data import prepare
 from kit.errors import ModelError
 from kit.methods import METHODS
 from kit.methods.encoder import label_texts
+from kit.models.kind import Kind, kind_of
 from kit.recipe.compressing import CompressSection
 from kit.recipe.explain import section_of
 from kit.recipe.schema import Section
@@ -148,6 +149,17 @@ def test_pretrained_embeddings_stay_as_they_are(method, frozen, given, tmp_path,
         assert np.array_equal(before[name], after[f"encoder.{name}"]) == frozen, name
     layer = "encoder.layer.0.attention.self.query.weight"
     assert not np.array_equal(before[layer], after[f"encoder.{layer}"])
+
+
+def test_adapters_that_were_trained_on_rounded_weights_are_merged_into_whole_ones(tmp_path, tiny_checkpoint) -> None:
+    recipe = recipe_for("single", "lora", tmp_path, tiny_checkpoint, epochs=6)
+    rounded = recipe.model_copy(update={"lora": recipe.lora.model_copy(update={"load": "nf4"})})
+    plain, record = finetune(recipe, quiet=True), finetune(rounded, quiet=True)
+    assert record.content["settings"]["change_without_rounding"] > 1e-4
+    assert "change_without_rounding" not in plain.content["settings"]
+    assert not np.array_equal(plain.predictions().logits, record.predictions().logits)
+    assert evaluate(record.folder).largest_difference < 1e-4
+    assert kind_of(record.model_folder) is Kind.TORCH and record.content["parameters"] == plain.content["parameters"]
 
 
 def test_lora_targets_that_are_not_there_are_named(tmp_path, tiny_checkpoint) -> None:

@@ -1,0 +1,140 @@
+"""ONNX Runtime in 8 bits: a graph whose matrices are rounded, activations as they come or by a calibration.
+
+Knows ONNX Runtime's quantizers. Knows nothing of gates or chains.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from kit.compression.aware import Rounding, learn_rounding, require_aware
+from kit.compression.gate import decided
+from kit.compression.int4_onnx import TABLE_BLOCK, in_four_bits
+from kit.compression.onnx import graph_of
+from kit.data.batching import EncodedDataset, sorted_batches
+from kit.data.encode import Encoded, encode
+from kit.errors import ModelError, first_line
+from kit.methods import Fitted, Job
+from kit.models.kind import Kind
+from kit.models.load import load_tokenizer
+from kit.models.onnx import OnnxPredictor, require_onnx
+from kit.models.predictor import Texts
+from kit.recipe.compressing import Int8OnnxStep
+from kit.record import Record
+
+_CALIBRATION_TEXTS = 256  # of the budget
+
+
+class Int8Onnx:
+    """A graph whose matrices are in 8 bits (Jacob et al. 2018, arXiv:1712.05877), by ONNX Runtime's quantizers."""
+
+    takes = (Kind.TORCH, Kind.ONNX)
+    gives = Kind.QUANTIZED_ONNX
+
+    def require(self, step: Int8OnnxStep, source: Record | None) -> None:
+        """The packages of `kit[onnx]`."""
+        require_onnx()
+        require_aware(step.aware, source)
+
+    def variants(self, step: Int8OnnxStep) -> list[Int8OnnxStep]:
+        """Unsigned weights, which older processors add safely; fixed ranges; the table in float32; learning."""
+        others: list[dict[str, Any]] = [
+            {"weights": "uint8"},
+            {"calibration": "static"},
+            {"embeddings": "float32"},
+            {"aware": 1.0},
+        ]
+        return [step.model_copy(update=other) for other in others if step.model_copy(update=other) != step]
+
+    def compress(self, step: Int8OnnxStep, source: Record, job: Job) -> Fitted:
+        """Export if need be, then round."""
+        table = (4, TABLE_BLOCK) if step.embeddings == "int4" else None
+        folder, training = source.model_folder, None
+        if step.aware:
+            folder, training = learn_rounding(source, job, Rounding(8, None, True, table), step.aware)
+        graph = graph_of(folder, job)
+        if step.embeddings == "int4":
+            graph = replace(graph, model=in_four_bits(graph.model, ("Gather",), TABLE_BLOCK))
+        tokenizer = load_tokenizer(folder)
+        texts = job.data.train.texts[:_CALIBRATION_TEXTS]  # validation examples judge the step
+        encoded = encode(texts, tokenizer, job.recipe.data.max_length)
+        rounded = _quantized(graph.model, step, encoded, tokenizer)
+        predictor = OnnxPredictor(
+            replace(graph, model=rounded, weights="int8", activations=step.calibration),
+            tokenizer,
+            job.recipe.data.max_length,
+        )
+        settings: dict[str, Any] = {"device": "cpu"}
+        if step.calibration == "static":
+            settings["calibration_texts"] = len(texts)
+        else:
+            settings["batch_effect"] = batch_effect(predictor, texts, job)
+        return Fitted(predictor, training, settings)
+
+
+def batch_effect(predictor: OnnxPredictor, texts: Texts, job: Job) -> dict[str, float]:
+    """How far answers to texts alone are from those in batches: of any logit, and the share of other labels."""
+    together, alone = predictor.logits(texts), np.concatenate([predictor.logits([text]) for text in texts])
+    return {
+        "largest_difference": float(np.abs(together - alone).max()),
+        "other_labels": float((decided(job, together) != decided(job, alone)).any(axis=1).mean()),
+    }
+
+
+def _quantized(model: bytes, step: Int8OnnxStep, encoded: Encoded, tokenizer: PreTrainedTokenizerBase) -> bytes:
+    from onnxruntime.quantization import (
+        CalibrationMethod,
+        QuantFormat,
+        QuantType,
+        quantize_dynamic,
+        quantize_static,
+    )
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    weights = QuantType.QInt8 if step.weights == "int8" else QuantType.QUInt8
+    operators = ["MatMul", "Gemm", *(["Gather"] if step.embeddings == "int8" else [])]
+    with tempfile.TemporaryDirectory(prefix="kit-onnx-") as scratch:
+        given, ready, rounded = (Path(scratch) / name for name in ("given.onnx", "ready.onnx", "rounded.onnx"))
+        given.write_bytes(model)
+        try:
+            if step.calibration == "dynamic":
+                quantize_dynamic(
+                    given, rounded, weight_type=weights, per_channel=step.per_channel, op_types_to_quantize=operators
+                )
+            else:
+                quant_pre_process(given, ready, skip_symbolic_shape=True)
+                quantize_static(
+                    ready, rounded, _Batches(encoded, tokenizer, ready), quant_format=QuantFormat.QDQ,
+                    weight_type=weights, activation_type=QuantType.QUInt8, per_channel=step.per_channel,
+                    op_types_to_quantize=operators, calibrate_method=CalibrationMethod.MinMax,
+                )  # fmt: skip
+        except Exception as error:
+            raise ModelError(f"int8-onnx: the graph cannot be rounded: {first_line(error)}") from error
+        return rounded.read_bytes()
+
+
+class _Batches:
+    """Texts as ONNX Runtime's calibration wants them: one dictionary of arrays after the other, then None."""
+
+    def __init__(self, encoded: Encoded, tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
+        import onnx
+
+        self.names = [each.name for each in onnx.load(path).graph.input]
+        self.batches = self._iterate(encoded, tokenizer)
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        """The next batch."""
+        return next(self.batches, None)
+
+    def _iterate(self, encoded: Encoded, tokenizer: PreTrainedTokenizerBase) -> Iterator[dict[str, np.ndarray]]:
+        dataset = EncodedDataset(encoded, None, tokenizer.pad_token_id or 0, tokenizer.padding_side == "left")
+        for indices in sorted_batches(encoded.lengths, 1_024):
+            batch = dataset.collate(indices.tolist())
+            yield {name: batch[name].numpy() for name in self.names}

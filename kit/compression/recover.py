@@ -1,0 +1,62 @@
+"""Recovery: a model that was changed learns, on the texts of budget and pool, to answer as it did before.
+
+Knows models and the transfer set. Knows nothing of what was changed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from transformers import PreTrainedModel
+
+from kit.data.encode import encode
+from kit.methods import Job
+from kit.methods.distill import learn
+from kit.methods.encoder import EncodedBudget
+from kit.models.load import freeze_embeddings
+from kit.models.teacher import Teacher
+from kit.recipe import TrainSection
+from kit.recipe.distilling import DistillSection, LossesSection
+from kit.training.fitting import Training
+from kit.training.objective import TeacherObjective
+from kit.training.teacher_outputs import teacher_logits
+
+_BATCH = 32
+
+
+def recover(
+    model: PreTrainedModel, teacher: Teacher, budget: EncodedBudget, job: Job, epochs: float, learning_rate: float
+) -> Training:
+    """Train the model in place on the logits of the teacher, which is what it was before.
+
+    job: its `checkpoint` is the teacher's. Token embeddings stay as they are.
+    """
+    assert teacher.checkpoint is not None
+    texts = job.data.train.texts + job.data.pool.texts
+    longest = job.recipe.data.max_length
+    encoded = encode(texts, budget.tokenizer, longest, teacher.checkpoint.tokenizer_sha256)
+    logits, _ = teacher_logits(teacher, texts, longest, job.progress)
+    objective = TeacherObjective(
+        task=job.task,
+        section=DistillSection(losses=LossesSection()),
+        logits=torch.from_numpy(logits[:, teacher.order(job.task.labels)].astype(np.float32)),
+        truth=torch.from_numpy(budget.train.targets),
+        tokens=None,
+        lengths=encoded.lengths,
+        layer_map=(),
+        relation_heads=1,
+    )
+    train = job.recipe.train.model_copy(
+        update={
+            "epochs": epochs,
+            "learning_rate": learning_rate,
+            "batch_size": _BATCH,
+            "contrastive": 0.0,
+            "select": TrainSection.model_fields["select"].default,
+        }
+    )
+    model.to(PartialState().device)
+    freeze_embeddings(model)
+    model.train()
+    return learn(job, model, budget, encoded, objective, train)
