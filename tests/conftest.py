@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.hub_server import HubServer
+
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
@@ -180,6 +182,13 @@ def kit_process() -> Kit:
         return Result(done.returncode, done.stdout, done.stderr)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[HubServer]:
+    """An empty Hub on this machine; what uses it runs in a process with `hub.environment(folder, token)`."""
+    with HubServer() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
