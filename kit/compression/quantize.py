@@ -127,7 +127,11 @@ def _loaded(source: Record, job: Job, config: Any) -> Fitted:
     try:
         with quiet():
             model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
-                source.model_folder, quantization_config=config, dtype=torch.float32, device_map=job.hardware.device
+                source.model_folder,
+                quantization_config=config,
+                dtype=torch.float32,
+                device_map=job.hardware.device,
+                trust_remote_code=False,
             )
     except Exception as error:
         raise ModelError(f"the model of {source.id} cannot be quantized: {first_line(error)}") from error
