@@ -8,12 +8,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.hub_server import HubServer
+from tests.kit_shell import Result
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
@@ -127,15 +127,6 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory, reviews: Path, tiny_check
         train={"epochs": 10, "learning_rate": 3e-3, "refit": False},
     )
     return finetune(recipe, quiet=True).folder
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a command printed and how it exited."""
-
-    code: int
-    out: str
-    err: str
 
 
 Kit = Callable[..., Result]

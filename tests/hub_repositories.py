@@ -134,7 +134,7 @@ class Repository:
 
         Raises HubError if `parent` is given and the branch has moved on.
         """
-        head = self.at(revision) if revision in self.refs or self.refs else None
+        head = self.at(revision) if self.refs else None
         if head is not None and parent not in (None, head.oid):
             raise HubError(412, "", "A commit has happened since. Please refresh and try again.")
         gone = tuple(delete)

@@ -83,14 +83,13 @@ class HubServer:
 
     def environment(self, home: Path, token: str | None = None) -> dict[str, str]:
         """Variables for a process that shall use this Hub, keep its cache in `home`, and be logged in with `token`."""
-        logged_in = {"HF_TOKEN": token} if token else {"HF_TOKEN": "", "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"}
         return {
             "HF_ENDPOINT": self.url,
             "HF_HOME": str(home),
             "HF_HUB_OFFLINE": "0",
             "HF_HUB_DISABLE_XET": "1",
             "HF_HUB_DISABLE_TELEMETRY": "1",
-            **logged_in,
+            "HF_TOKEN": token or "",
         }
 
     def add_model(

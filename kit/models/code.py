@@ -14,6 +14,7 @@ from pathlib import Path
 from kit.errors import ModelError
 
 _KIT = "kit_"  # how the names of kit's own architectures begin
+_RUN_BEFORE = "transformers_modules"  # the package that transformers imports such code into
 
 
 def code_of(folder: Path) -> str | None:
@@ -28,8 +29,11 @@ def code_of(folder: Path) -> str | None:
     except (OSError, ValueError):
         return None  # who reads the configuration says so
     classes = config.get("auto_map") if isinstance(config, dict) else None
-    kind = config.get("model_type") if isinstance(config, dict) else None
-    if not isinstance(classes, dict) or not classes or kind in CONFIG_MAPPING or str(kind).startswith(_KIT):
+    kind = str(config.get("model_type")) if isinstance(config, dict) else ""
+    if not isinstance(classes, dict) or not classes or kind.startswith(_KIT):
+        return None
+    # Code that ran earlier in this process is known to transformers from then on.
+    if kind in CONFIG_MAPPING and not CONFIG_MAPPING[kind].__module__.startswith(_RUN_BEFORE):
         return None
     models = {name: value for name, value in classes.items() if name.startswith("AutoModel")}
     return str(next(iter({**models, **classes}.values())))

@@ -13,6 +13,7 @@ from kit.recipe import ModelSection
 
 _PATTERNS = ["*.json", "*.txt", "*.model", "*.spm", "*.safetensors", "*Pooling*/*"]
 _PICKLE = "pytorch_model.bin"
+_TIMEOUT_S = 10.0
 
 
 def download(name: str, model: ModelSection) -> tuple[Path, str]:
@@ -24,15 +25,33 @@ def download(name: str, model: ModelSection) -> tuple[Path, str]:
     from huggingface_hub import snapshot_download
 
     patterns = _PATTERNS + ["*.bin"] * model.allow_pickle + ["*.py"] * model.trust_remote_code
+
+    def fetch() -> Path:
+        return Path(snapshot_download(name, revision=model.revision, allow_patterns=patterns))
+
     try:
-        folder = Path(patiently(lambda: snapshot_download(name, revision=model.revision, allow_patterns=patterns)))
+        folder = patiently(fetch) if _is_answered(name, model.revision) else fetch()
     except ValueError as error:
         raise ModelError(f"model.checkpoint: {name} cannot be downloaded: {first_line(error)}") from error
-    except (OSError, RuntimeError) as error:
+    except Exception as error:  # which class a broken connection raises depends on the HTTP library beneath
         raise _explained(error, name, model.revision) from error
     if not model.allow_pickle and not any(folder.glob("*.safetensors*")) and _has_pickle(name, folder.name):
         raise pickle_refused(name, _PICKLE)
     return folder, folder.name
+
+
+def _is_answered(name: str, revision: str | None) -> bool:
+    """Whether the Hub answers about a checkpoint, waiting for one that is busy.
+
+    The client asks once and then takes the copy that it has, which may be of an older commit.
+    """
+    from huggingface_hub import HfApi
+
+    try:
+        patiently(lambda: HfApi().model_info(name, revision=revision or "main", timeout=_TIMEOUT_S))
+    except Exception:  # `fetch` has the same one, if it finds no copy
+        return False
+    return True
 
 
 def pickle_refused(name: str, file: str) -> ModelError:
