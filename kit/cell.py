@@ -75,6 +75,6 @@ def _time_model(folder: Path, shared: Shared, recipe: Recipe) -> dict[str, Any]:
     from kit.training.hardware import set_up_hardware
 
     hardware = set_up_hardware(recipe.train.precision)
-    predictor = load_predictor(Record.read(folder).model_folder)
+    predictor = load_predictor(Record.read(folder).model_folder, recipe.model.trust_remote_code)
     found = latencies([predictor.logits], shared.cleaned(recipe.data).splits.test.texts)[0]
     return {"p50_ms": found.p50_ms, "p95_ms": found.p95_ms, "hardware": hardware.words}

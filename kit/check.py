@@ -91,9 +91,11 @@ def _model_rows(request: Request) -> list[tuple[str, str]]:
     trial = make_trial(request, hardware)
     plan, lengths = trial.plan, trial.encoded.lengths
     parameters = sum(parameter.numel() for parameter in trial.model.parameters())
+    code_words = f"runs {checkpoint.code} (model.trust_remote_code)" if checkpoint.code else "may run, none is needed"
     rows = _distillation_rows(request) if request.transfer is not None and recipe.method == "distill" else []
     rows += [
         ("checkpoint", f"{checkpoint.name} ({parameters / 1e6:.1f} M parameters)"),
+        *([("code of its own", code_words)] if checkpoint.trusted else []),
         ("pooling", "native head" if recipe.model.pooling == "native" else recipe.model.pooling),
         ("tokens", f"mean {lengths.mean():.0f}, longest {lengths.max()}; "
                    f"{trial.encoded.truncated.mean():.1%} of the texts are cut at {recipe.data.max_length}"),

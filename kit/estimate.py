@@ -66,7 +66,7 @@ def make_trial(request: Request, hardware: Hardware) -> Trial:
     if student is not None:
         model = shaped(student, head, model)
     require_positions(model, recipe.data.max_length)
-    tokenizer: PreTrainedTokenizerBase = load_tokenizer(checkpoint.folder)
+    tokenizer: PreTrainedTokenizerBase = load_tokenizer(checkpoint.folder, checkpoint.trusted)
     texts = request.transfer.texts if request.transfer and recipe.method == "distill" else data.train.texts
     encoded = encode(texts, tokenizer, recipe.data.max_length, checkpoint.tokenizer_sha256)
     if recipe.method not in STEPS:

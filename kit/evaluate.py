@@ -27,9 +27,10 @@ class Evaluation:
     largest_difference: float
 
 
-def evaluate(folder: str | Path) -> Evaluation:
+def evaluate(folder: str | Path, *, trust_remote_code: bool = False) -> Evaluation:
     """Answer the Record's test examples with its saved model.
 
+    trust_remote_code: let the model run code that its checkpoint brought along.
     Raises RecordError if it is damaged, DataError if the data are no longer those it was tested on, VerificationError
     if an answer differs from the stored one.
     """
@@ -47,7 +48,7 @@ def evaluate(folder: str | Path) -> Evaluation:
             "the data changed since: `kit finetune` makes a new Record for them",
         )
     require_labels(record.model_folder, record.labels)
-    logits = load_predictor(record.model_folder).logits(data.test.texts)
+    logits = load_predictor(record.model_folder, trust_remote_code).logits(data.test.texts)
     stored = record.predictions()
     difference = float(np.abs(logits - stored.logits).max())
     if not difference <= TOLERANCE:

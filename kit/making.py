@@ -163,7 +163,7 @@ def _fit_and_write(
     del fitted  # the saved model takes its place in memory
     gc.collect()
     state.wait_for_everyone()
-    _verify_reload(draft / MODEL_FOLDER, data.labels, sample, expected)
+    _verify_reload(draft / MODEL_FOLDER, job, sample, expected)
     if state.is_main_process:
         shutil.rmtree(job.workdir, ignore_errors=True)
         job.logs.mkdir(exist_ok=True)
@@ -181,14 +181,15 @@ def _fit_and_write(
         seal(draft, content)
 
 
-def _verify_reload(folder: Path, labels: tuple[str, ...], texts: Texts, expected: np.ndarray) -> None:
+def _verify_reload(folder: Path, job: Job, texts: Texts, expected: np.ndarray) -> None:
     """Load what was saved and compare its answers with those of the model in memory. Every process takes part."""
     import numpy as np
 
     from kit.models.predictor import label_names, load_predictor
 
-    change = float(np.abs(load_predictor(folder).logits(texts) - expected).max())
-    if label_names(folder) != labels or not change <= LOGIT_TOLERANCE:
+    reloaded = load_predictor(folder, job.recipe.model.trust_remote_code)
+    change = float(np.abs(reloaded.logits(texts) - expected).max())
+    if label_names(folder) != job.data.labels or not change <= LOGIT_TOLERANCE:
         raise VerificationError(
             f"the saved model does not answer as it did before saving (a logit differs by {change:.2g})"
         )

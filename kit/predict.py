@@ -20,10 +20,13 @@ from kit.record import Record
 _CHUNK = 4_096  # texts answered at once: a long file streams through in bounded memory
 
 
-def predict(folder: str | Path, texts: str | Iterable[str | tuple[str, ...]]) -> Iterator[dict[str, Any]]:
+def predict(
+    folder: str | Path, texts: str | Iterable[str | tuple[str, ...]], *, trust_remote_code: bool = False
+) -> Iterator[dict[str, Any]]:
     """One answer a text, in order: `text`, then `label`, `score` and `scores` (for multi-label `labels` and `scores`).
 
     texts: strings, or tuples of two for a Record of text pairs; a single string is one text.
+    trust_remote_code: let the model run code that its checkpoint brought along.
     Raises RecordError or ModelError for a damaged Record, DataError for a single text where a pair is needed or
     the other way round.
     """
@@ -34,7 +37,7 @@ def predict(folder: str | Path, texts: str | Iterable[str | tuple[str, ...]]) ->
     columns = record.content["data"]["text_columns"]
     task = task_for(record.recipe, record.labels)
     require_labels(record.model_folder, record.labels)
-    predictor = load_predictor(record.model_folder)
+    predictor = load_predictor(record.model_folder, trust_remote_code)
     stream = iter([texts] if isinstance(texts, str) else texts)
     position = 0
     while chunk := [(text,) if isinstance(text, str) else text for text in islice(stream, _CHUNK)]:

@@ -159,10 +159,10 @@ def _start(recipe: Recipe, teachers: tuple[Teacher, ...], shared: Shared) -> Che
 
 
 def _without_locations(request: dict[str, Any]) -> dict[str, Any]:
-    """Where data and weights lie and how many to take does not matter once their content is in the id."""
+    """Where data, weights and their code lie and how many to take does not matter once their content is in the id."""
     for section, keys in {
         "data": ("source", "test", "revision", "budget", "validation"),
-        "model": ("checkpoint", "revision"),
+        "model": ("checkpoint", "revision", "trust_remote_code"),
         "distill": ("teacher", "texts", "pool"),
     }.items():
         for key in keys:

@@ -8,10 +8,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.hub_server import HubServer
+from tests.kit_shell import Result
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
@@ -127,15 +129,6 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory, reviews: Path, tiny_check
     return finetune(recipe, quiet=True).folder
 
 
-@dataclass(frozen=True)
-class Result:
-    """What a command printed and how it exited."""
-
-    code: int
-    out: str
-    err: str
-
-
 Kit = Callable[..., Result]
 
 
@@ -180,6 +173,13 @@ def kit_process() -> Kit:
         return Result(done.returncode, done.stdout, done.stderr)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[HubServer]:
+    """An empty Hub on this machine; what uses it runs in a process with `hub.environment(folder, token)`."""
+    with HubServer() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -14,4 +14,7 @@ Overrides = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe key, e.g. train.epochs=2. Repeatable."),
 ]
 StudyFolder = Annotated[Path, typer.Argument(metavar="STUDY", help="A study's folder, e.g. runs/study-sentiment")]
+TrustRemoteCode = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Let the model run Python files that its checkpoint brought along.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

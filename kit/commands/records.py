@@ -10,17 +10,17 @@ from typing import Annotated
 
 import typer
 
-from kit.commands.options import AsJson, RunFolder
+from kit.commands.options import AsJson, RunFolder, TrustRemoteCode
 from kit.terminal import input_lines, print_answers, print_bench, print_table, quiet_libraries, summary
 
 
-def evaluate(run: RunFolder, as_json: AsJson = False) -> None:
+def evaluate(run: RunFolder, trust_remote_code: TrustRemoteCode = False, as_json: AsJson = False) -> None:
     """Load a run's model afresh, answer its test examples again, compare with the Record."""
     quiet_libraries()
     from kit.evaluate import evaluate as run_evaluation
     from kit.measurement.intervals import shown
 
-    found = run_evaluation(run)
+    found = run_evaluation(run, trust_remote_code=trust_remote_code)
     if as_json:
         metrics = {name: [e.value, e.low, e.high] for name, e in found.metrics.items()}
         typer.echo(
@@ -45,6 +45,7 @@ def predict(
     file: Annotated[
         Path | None, typer.Option("--file", help="A text or JSON object a line; or CSV, TSV, Parquet.")
     ] = None,
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Answer texts with a run's model, one JSON line each."""
     quiet_libraries()
@@ -58,17 +59,18 @@ def predict(
         file, texts = named, None
     if file is None and texts:
         stream = [tuple(texts)] if len(columns) == 2 and len(texts) == 2 else list(texts)
-        print_answers(run_prediction(run, stream))
+        print_answers(run_prediction(run, stream, trust_remote_code=trust_remote_code))
         return
     if file is not None and texts:
         raise DataError("texts and --file exclude each other", "give one of them")
     if file is None and sys.stdin.isatty():
         raise DataError("no text given", 'kit predict RUN "a text", kit predict RUN --file texts.txt, or pipe texts in')
     if file is not None and is_table(file):
-        print_answers(run_prediction(run, table_texts(file, columns)))
+        print_answers(run_prediction(run, table_texts(file, columns), trust_remote_code=trust_remote_code))
         return
     with input_lines(file) as lines:
-        print_answers(run_prediction(run, read_texts(lines, columns, str(file or "standard input"))))
+        rows = read_texts(lines, columns, str(file or "standard input"))
+        print_answers(run_prediction(run, rows, trust_remote_code=trust_remote_code))
 
 
 def bench(

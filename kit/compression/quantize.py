@@ -122,7 +122,11 @@ def _loaded(folder: Path, job: Job, config: Any) -> Fitted:
     try:
         with quiet():
             model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
-                folder, quantization_config=config, dtype=torch.float32, device_map=job.hardware.device
+                folder,
+                quantization_config=config,
+                dtype=torch.float32,
+                device_map=job.hardware.device,
+                trust_remote_code=False,
             )
     except Exception as error:
         raise ModelError(f"the model in {folder} cannot be quantized: {first_line(error)}") from error

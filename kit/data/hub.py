@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from kit.data.readers import name_classes
 from kit.data.table import Table
 from kit.errors import DataError, first_line
+from kit.hub import page, patiently, refusal
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -54,11 +55,9 @@ def _find_commit(name: str, revision: str | None) -> tuple[str | None, bool]:
     )
 
     try:
-        return HfApi().dataset_info(name, revision=revision, timeout=_TIMEOUT_S).sha, True
+        return patiently(lambda: HfApi().dataset_info(name, revision=revision, timeout=_TIMEOUT_S).sha), True
     except GatedRepoError as error:
-        raise DataError(
-            f"data.source: the data set {name} is gated on the Hub", "accept its terms there, then `hf auth login`"
-        ) from error
+        raise _gated(name) from error
     except RevisionNotFoundError as error:
         raise DataError(f"data.revision: the data set {name} has no revision {revision}") from error
     except (RepositoryNotFoundError, HFValidationError) as error:
@@ -67,7 +66,8 @@ def _find_commit(name: str, revision: str | None) -> tuple[str | None, bool]:
             "check the spelling; for private data, `hf auth login`",
         ) from error
     except HfHubHTTPError as error:
-        raise DataError(f"data.source: the Hub refused {name}: {first_line(error)}") from error
+        message, hint = refusal(error, name)
+        raise DataError(f"data.source: {message}", hint) from error
     except Exception as error:
         # Which class an unreachable Hub raises depends on the HTTP library beneath, which changed twice.
         logging.getLogger(__name__).debug("the Hub did not answer: %s", error)
@@ -80,9 +80,11 @@ def _load(name: str, config: str | None, revision: str | None, reachable: bool) 
 
     try:
         with _quiet(), _offline(not reachable):
-            loaded: dict[str, Dataset] = datasets.load_dataset(name, config, revision=revision)
+            loaded: dict[str, Dataset] = patiently(lambda: datasets.load_dataset(name, config, revision=revision))
             return loaded
     except DatasetNotFoundError as error:
+        if "gated" in str(error):  # whose description all may read
+            raise _gated(name) from error
         raise DataError(f"data.source: {first_line(error)}", "check the spelling") from error
     except ConnectionError as error:
         raise DataError(
@@ -104,6 +106,13 @@ def _load(name: str, config: str | None, revision: str | None, reachable: bool) 
         ) from error
     except (DatasetsError, OSError) as error:
         raise DataError(f"data.source: the data set {name} cannot be read: {first_line(error)}") from error
+
+
+def _gated(name: str) -> DataError:
+    return DataError(
+        f"data.source: the data set {name} is gated on the Hub",
+        f"accept its terms at {page(name, 'datasets/')}, then log in with `hf auth login`",
+    )
 
 
 def _configurations(name: str, config: str | None, message: str) -> str:

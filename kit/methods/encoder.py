@@ -49,7 +49,7 @@ class EncodedBudget:
 def encode_budget(job: Job) -> EncodedBudget:
     """Tokenise train, validation and test (so that the test's truncation is known and its tokens are cached)."""
     assert job.checkpoint is not None
-    tokenizer = load_tokenizer(job.checkpoint.folder)
+    tokenizer = load_tokenizer(job.checkpoint.folder, job.checkpoint.trusted)
     key, longest = job.checkpoint.tokenizer_sha256, job.recipe.data.max_length
     parts = {name: getattr(job.data, name) for name in ("train", "validation", "test")}
     encoded = {name: encode(part.texts, tokenizer, longest, key) for name, part in parts.items()}

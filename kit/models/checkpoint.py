@@ -17,6 +17,8 @@ from typing import Any
 
 from kit.errors import ModelError
 from kit.files import package_folders
+from kit.models.code import code_of
+from kit.models.download import download, pickle_refused
 from kit.recipe import ModelSection
 
 WEIGHTS = "model.safetensors"
@@ -27,7 +29,6 @@ TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", 
 # Beside the files above, what decides how texts become tokens, and how token vectors become an answer.
 TOKENIZER_SETTINGS = ("tokenizer_config.json", "merges.txt", "added_tokens.json", "special_tokens_map.json")
 MODEL_SETTINGS = ("config.json", "modules.json", "*Pooling*/config.json")
-HUB_PATTERNS = ["*.json", "*.txt", "*.model", "*.spm", "*.safetensors", "*Pooling*/*"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Checkpoint:
 
     name: as the recipe wrote it. folder: where it is. revision: commit on the Hub, if it came from there.
     sha256: of the weights, their configuration and pooling. tokenizer_sha256: of the tokenizer's files.
+    trusted: whether the recipe lets it run code of its own. code: the class it needs such code for, if any.
     """
 
     name: str
@@ -43,6 +45,8 @@ class Checkpoint:
     revision: str | None
     sha256: str
     tokenizer_sha256: str
+    trusted: bool = False
+    code: str | None = None
 
     @property
     def short_name(self) -> str:
@@ -54,12 +58,19 @@ class Checkpoint:
 def resolve_checkpoint(model: ModelSection) -> Checkpoint:
     """Find, download if need be, and check the checkpoint that a recipe names.
 
-    Raises ModelError if it is missing, cannot be downloaded, is truncated, lacks a tokenizer, or holds
-    its weights in pickle files that the recipe does not allow.
+    Raises ModelError if it is missing, cannot be downloaded, is truncated, lacks a tokenizer, or needs
+    pickle files or code of its own that the recipe does not allow.
     """
     assert model.checkpoint is not None  # the schema requires it for every method that comes here
     folder, revision = _locate(model.checkpoint, model)
     _check_config(folder, model.checkpoint)
+    code = code_of(folder)
+    if code is not None and not model.trust_remote_code:
+        raise ModelError(
+            f"model.checkpoint: {model.checkpoint} wants to run code of its own ({code})",
+            "take a checkpoint that transformers has a class for, or trust the files with "
+            "`model.trust_remote_code: true` once you have read them",
+        )
     weights = _check_weights(folder, model.checkpoint, model.allow_pickle)
     tokenizers = [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
     if not tokenizers:
@@ -69,7 +80,10 @@ def resolve_checkpoint(model: ModelSection) -> Checkpoint:
         )
     tokenizers += [folder / name for name in TOKENIZER_SETTINGS if (folder / name).is_file()]
     settings = sorted(path for name in MODEL_SETTINGS for path in folder.glob(name))
-    return Checkpoint(model.checkpoint, folder, revision, _sha256(weights + settings), _sha256(tokenizers))
+    if model.trust_remote_code:
+        settings += sorted(folder.rglob("*.py"))
+    digests = _sha256(weights + settings), _sha256(tokenizers)
+    return Checkpoint(model.checkpoint, folder, revision, *digests, model.trust_remote_code, code)
 
 
 def declared_pooling(folder: Path) -> tuple[str, bool] | None:
@@ -109,7 +123,7 @@ def _locate(name: str, model: ModelSection) -> tuple[Path, str | None]:
         return local, None
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or not re.fullmatch(r"[\w.\-]+(/[\w.\-]+)?", name):
         raise ModelError(f"model.checkpoint: there is no folder {name}", "give a local folder or a model id on the Hub")
-    return _download(name, model)
+    return download(name, model)
 
 
 def _inside_package(name: str) -> Path:
@@ -124,39 +138,6 @@ def _inside_package(name: str) -> Path:
     if not folder.is_dir():
         raise ModelError(f"model.checkpoint: package {package} has no folder {inner}")
     return folder
-
-
-def _download(name: str, model: ModelSection) -> tuple[Path, str | None]:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    patterns = HUB_PATTERNS + (["*.bin"] if model.allow_pickle else [])
-    try:
-        folder = Path(snapshot_download(name, revision=model.revision, allow_patterns=patterns))
-    except GatedRepoError as error:
-        raise ModelError(
-            f"model.checkpoint: {name} is gated on the Hub", "accept its terms there, then `hf auth login`"
-        ) from error
-    except RevisionNotFoundError as error:
-        raise ModelError(f"model.revision: {name} has no revision {model.revision} on the Hub") from error
-    except RepositoryNotFoundError as error:
-        raise ModelError(
-            f"model.checkpoint: {name} is neither a local folder nor a model on the Hub that you can read",
-            "check the spelling; for a private model, `hf auth login`",
-        ) from error
-    except HfHubHTTPError as error:
-        raise ModelError(f"model.checkpoint: the Hub refused {name}: {str(error).splitlines()[0]}") from error
-    except (OSError, RuntimeError) as error:
-        raise ModelError(
-            f"model.checkpoint: {name} is not a local folder, and the Hub cannot be reached",
-            "connect to the Hub, or name a local folder (recipes/sentiment.yaml uses one from a Python package)",
-        ) from error
-    return folder, folder.name
 
 
 def _check_config(folder: Path, name: str) -> None:
@@ -179,7 +160,10 @@ def _check_weights(folder: Path, name: str, allow_pickle: bool) -> list[Path]:
         shards = index.get("weight_map") if isinstance(index, dict) else None
         if not isinstance(shards, dict) or not shards:
             raise ModelError(f"model.checkpoint: {name}/{WEIGHTS_INDEX} names no weight files")
-        files = sorted({folder / str(shard) for shard in shards.values()})
+        names = {str(shard) for shard in shards.values()}
+        if any(Path(shard).name != shard for shard in names):
+            raise ModelError(f"model.checkpoint: {name}/{WEIGHTS_INDEX} names files outside its folder")
+        files = sorted(folder / shard for shard in names)
     elif (folder / WEIGHTS).is_file():
         files = [folder / WEIGHTS]
     else:
@@ -187,10 +171,7 @@ def _check_weights(folder: Path, name: str, allow_pickle: bool) -> list[Path]:
         if not pickles:
             raise ModelError(f"model.checkpoint: {name} has no {WEIGHTS}", "name a folder that holds weights")
         if not allow_pickle:
-            raise ModelError(
-                f"model.checkpoint: {name} holds its weights in a pickle ({pickles[0].name}), which can run code",
-                "convert them to safetensors, or trust the file with `model.allow_pickle: true`",
-            )
+            raise pickle_refused(name, pickles[0].name)
         return sorted(folder.glob("pytorch_model*.bin"))
     for file in files:
         try:

@@ -27,6 +27,7 @@ from transformers.utils import logging as transformers_logging
 
 from kit.errors import KitError, ModelError, RecipeError, first_line
 from kit.models.checkpoint import Checkpoint, declared_pooling
+from kit.models.code import code_of, require_trusted
 from kit.models.pooled import PooledClassifier, PooledConfig
 
 Init = Literal["pretrained", "scratch"]
@@ -62,12 +63,17 @@ class Head:
         }
 
 
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer saved in a folder. Raises ModelError if it cannot be read."""
+def load_tokenizer(folder: Path, trusted: bool = False) -> PreTrainedTokenizerBase:
+    """The tokenizer saved in a folder. Raises ModelError if it cannot be read, or needs code that is not trusted."""
     try:
         with quiet():
-            tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+            tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=trusted)
     except Exception as error:
+        if not trusted and "trust_remote_code" in str(error):
+            raise ModelError(
+                f"the tokenizer in {folder} wants to run code of its own",
+                "read that code; if you trust it, set `model.trust_remote_code: true`",
+            ) from error
         raise ModelError(f"the tokenizer in {folder} cannot be read: {first_line(error)}") from error
     return tokenizer
 
@@ -90,7 +96,8 @@ def build_classifier(
     """
     try:
         with quiet():
-            config = AutoConfig.from_pretrained(checkpoint.folder)
+            own_code = checkpoint.code is not None
+            config = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=own_code)
             if dropout is not None:
                 for key in DROPOUT_KEYS:
                     if isinstance(getattr(config, key, None), int | float):
@@ -98,6 +105,12 @@ def build_classifier(
             kind = resolve_pooling(checkpoint.folder, pooling)
             if kind is None:
                 return _native(checkpoint, config, head, init, _rounding(bits))
+            if own_code:
+                raise ModelError(
+                    f"model.checkpoint: {checkpoint.name} runs code of its own, which a model with {kind} pooling "
+                    "cannot take along",
+                    "use its native head: method finetune, lora or scratch, and model.pooling native",
+                )
             encoder = _encoder(checkpoint, config, init, _rounding(bits))
             declared = declared_pooling(checkpoint.folder)
             # Normalised vectors are for pretrained encoders: their angles mean something.
@@ -117,7 +130,7 @@ def build_classifier(
 def resolve_pooling(folder: Path, pooling: str) -> str | None:
     """The pooling kind that a recipe's `model.pooling` means for a checkpoint; None is the native head."""
     if pooling == "auto":
-        declared = declared_pooling(folder)
+        declared = None if code_of(folder) else declared_pooling(folder)
         return declared[0] if declared else None
     return None if pooling == "native" else pooling
 
@@ -154,12 +167,16 @@ def rounded_on_load(bits: Bits) -> BitsAndBytesConfig:
     return BitsAndBytesConfig(llm_int8_skip_modules=list(HEADS), **kind)  # type: ignore[no-untyped-call]
 
 
-def load_classifier(folder: Path) -> PreTrainedModel:
-    """A classifier that kit saved, in evaluation mode and computing in float32. Raises ModelError if it is damaged."""
+def load_classifier(folder: Path, trusted: bool = False) -> PreTrainedModel:
+    """A classifier that kit saved, in evaluation mode and computing in float32.
+
+    Raises ModelError if it is damaged, or needs code that is not trusted.
+    """
+    own_code = require_trusted(folder, trusted)
     try:
         with quiet():
             model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
-                folder, use_safetensors=True, dtype=torch.float32
+                folder, use_safetensors=True, dtype=torch.float32, trust_remote_code=own_code
             )
     except Exception as error:
         raise ModelError(f"the model in {folder} cannot be loaded: {first_line(error)}") from error
@@ -190,7 +207,9 @@ def _encoder(checkpoint: Checkpoint, config: PreTrainedConfig, init: Init, round
     if init == "scratch":
         scratch: PreTrainedModel = AutoModel.from_config(config)  # type: ignore[no-untyped-call]
         return scratch
-    encoder, report = AutoModel.from_pretrained(checkpoint.folder, config=config, output_loading_info=True, **rounding)
+    encoder, report = AutoModel.from_pretrained(
+        checkpoint.folder, config=config, output_loading_info=True, trust_remote_code=False, **rounding
+    )
     _refuse_missing([key for key in report["missing_keys"] if not key.startswith("pooler.")], checkpoint)
     return encoder  # type: ignore[no-any-return]
 
@@ -201,10 +220,17 @@ def _native(
     for key, value in head.config().items():
         setattr(config, key, value)
     if init == "scratch":
-        scratch: PreTrainedModel = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
+        scratch: PreTrainedModel = AutoModelForSequenceClassification.from_config(  # type: ignore[no-untyped-call]
+            config, trust_remote_code=checkpoint.code is not None
+        )
         return scratch
     model, report = AutoModelForSequenceClassification.from_pretrained(
-        checkpoint.folder, config=config, output_loading_info=True, ignore_mismatched_sizes=True, **rounding
+        checkpoint.folder,
+        config=config,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,
+        trust_remote_code=checkpoint.code is not None,
+        **rounding,
     )
     prefix = model.base_model_prefix + "."
     encoder_keys = [key for key in report["missing_keys"] if key.startswith(prefix) and "pooler" not in key]

@@ -34,7 +34,9 @@ def fill_masks(texts: Texts, checkpoint: str, max_length: int, seed: int) -> Tex
     tokenizer = load_tokenizer(found.folder)
     try:
         with quiet():
-            model, report = AutoModelForMaskedLM.from_pretrained(found.folder, output_loading_info=True)
+            model, report = AutoModelForMaskedLM.from_pretrained(
+                found.folder, output_loading_info=True, trust_remote_code=False
+            )
     except Exception as error:
         raise ModelError(f"distill.augment.checkpoint: {checkpoint} cannot be loaded: {first_line(error)}") from error
     if report["missing_keys"] or not tokenizer.mask_token:

@@ -81,10 +81,10 @@ class TransformerPredictor:
             self.tokenizer.save_pretrained(folder)
 
 
-def load_predictor(folder: Path) -> Predictor:
+def load_predictor(folder: Path, trusted: bool = False) -> Predictor:
     """The fitted model saved in a folder, on the best device there is.
 
-    Raises ModelError if it is damaged or not kit's.
+    trusted: whether it may run code of its own. Raises ModelError if it needs to and may not, is damaged or not kit's.
     """
     _require_kept(folder)
     if (folder / TFIDF_FILE).is_file():
@@ -93,10 +93,10 @@ def load_predictor(folder: Path) -> Predictor:
         return OnnxPredictor.load(folder)
     if not (folder / "config.json").is_file():
         raise ModelError(f"{folder} holds no model that kit can load")
-    model = load_classifier(folder)
+    model = load_classifier(folder, trusted)
     if not hasattr(model, "hf_quantizer"):  # layers in few bits are where they were loaded
         model.to(PartialState().device)
-    tokenizer = load_tokenizer(folder)
+    tokenizer = load_tokenizer(folder, trusted)
     return TransformerPredictor(model, tokenizer, min(tokenizer.model_max_length, _POSITIONS))
 
 

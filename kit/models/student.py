@@ -40,7 +40,7 @@ def encoder_config(folder: Path) -> PreTrainedConfig:
     """The configuration of the encoder of a checkpoint or of a classifier that kit saved. Raises ModelError."""
     try:
         with quiet():
-            config: PreTrainedConfig = AutoConfig.from_pretrained(folder)
+            config: PreTrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:
         raise ModelError(f"the configuration in {folder} cannot be read: {first_line(error)}") from error
     return config.encoder_config() if isinstance(config, PooledConfig) else config

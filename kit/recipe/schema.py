@@ -97,6 +97,9 @@ class ModelSection(Section):
     architecture's own classification head (`native`) where it declares nothing."""
     allow_pickle: bool = False
     """Accept weights in pickle files, which can run code when they are loaded."""
+    trust_remote_code: bool = False
+    """Run the Python files that a checkpoint brings along, where transformers lacks its architecture. They can do
+    whatever you can: read them first, and pin `revision`."""
 
 
 class TrainSection(Section):

@@ -1,22 +1,17 @@
 """The Hub's side of loading, against a server on this machine that answers as the Hub does."""
 
-import hashlib
 import io
 import json
 import os
-import re
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-COMMIT = "a" * 40
+from tests.hub_server import HubServer
+
 SCRIPT = """
 import json, sys
 from kit.data.sources import load_splits
@@ -58,60 +53,12 @@ REPOSITORIES = {
 }
 
 
-class Hub(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-    def answer(self, code: int, body: bytes, **headers: str) -> None:
-        self.send_response(code)
-        for name, value in {"Content-Length": str(len(body)), "X-Repo-Commit": COMMIT, **headers}.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def do_GET(self) -> None:
-        found = re.match(r"(?:/api)?/datasets/(\w+/\w+)(?:/(resolve|revision|tree)/([^/?]+)/?([^?]*))?", self.path)
-        files = REPOSITORIES.get(found[1]) if found else None
-        if found is None or files is None:
-            return self.answer(404, b"{}", X_Error_Code="RepoNotFound")
-        if found[2] == "resolve":
-            if found[4] not in files:
-                return self.answer(404, b"{}", X_Error_Code="EntryNotFound")
-            return self.answer(200, files[found[4]], ETag=f'"{hashlib.sha1(files[found[4]]).hexdigest()}"')
-        if found[3] not in (None, "main", COMMIT):
-            return self.answer(404, b"{}", X_Error_Code="RevisionNotFound")
-        if found[2] == "tree":
-            folder = Path(found[4])
-            entries = [
-                {"type": "file", "path": name, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
-                for name, content in files.items()
-                if Path(name).parent == folder
-            ]
-            if not found[4] and any("/" in name for name in files):
-                entries.append({"type": "directory", "path": "data", "size": 0, "oid": "b" * 40})
-            return self.answer(200, json.dumps(entries).encode())
-        siblings = [{"rfilename": name} for name in files]
-        return self.answer(200, json.dumps({"id": found[1], "sha": COMMIT, "siblings": siblings}).encode())
-
-
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[list[object]]]]:
+def answers(hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[list[object]]]:
     """What loading gives with the Hub in reach, and then with the same cache and no Hub."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    environment = {
-        **os.environ,
-        "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
-        "HF_HOME": str(tmp_path_factory.mktemp("hub")),
-        "HF_HUB_OFFLINE": "0",
-        "HF_HUB_DISABLE_XET": "1",
-    }
+    for name, files in REPOSITORIES.items():
+        hub.add_dataset(name, files)
+    environment = {**os.environ, **hub.environment(tmp_path_factory.mktemp("hub"))}
 
     def load(*sections: dict[str, str]) -> list[list[object]]:
         command = [sys.executable, "-c", SCRIPT, json.dumps(sections)]
@@ -130,23 +77,22 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list
         {"source": "user/nothing"},
         {"source": "user/reviews", "revision": "v9"},
     )
-    server.shutdown()
-    server.server_close()
+    environment["HF_ENDPOINT"] = "http://127.0.0.1:9"
     offline = load(
         {"source": "user/reviews"}, {"source": "user/reviews", "revision": "c" * 40}, {"source": "user/other"}
     )
-    yield {"online": online, "offline": offline}
+    return {"online": online, "offline": offline}
 
 
-READ = [
-    ["bad", "good"], COMMIT, 20, [["bad"], ["good"]],
-    "user/reviews, 20 training rows, test: split 'test' of user/reviews, 2 rows",
-]  # fmt: skip
+def read(hub: HubServer, name: str) -> list[object]:
+    """What loading a sound data set gives."""
+    words = f"{name}, 20 training rows, test: split 'test' of {name}, 2 rows"
+    return [["bad", "good"], hub.repositories[f"datasets/{name}"].at("main").oid, 20, [["bad"], ["good"]], words]
 
 
-def test_class_names_and_the_commit_are_read(answers: dict[str, list[list[object]]]) -> None:
-    assert answers["online"][0] == READ
-    assert answers["online"][1][:4] == READ[:4]
+def test_class_names_and_the_commit_are_read(hub: HubServer, answers: dict[str, list[list[object]]]) -> None:
+    assert answers["online"][0] == read(hub, "user/reviews")
+    assert answers["online"][1] == read(hub, "user/several")
 
 
 def test_what_the_hub_refuses_is_said_in_one_line(answers: dict[str, list[list[object]]]) -> None:
@@ -159,11 +105,11 @@ def test_what_the_hub_refuses_is_said_in_one_line(answers: dict[str, list[list[o
     assert revision[0] == "data.revision: the data set user/reviews has no revision v9"
 
 
-def test_without_the_hub_a_copy_loaded_before_is_used(answers: dict[str, list[list[object]]]) -> None:
+def test_without_the_hub_a_copy_loaded_before_is_used(hub: HubServer, answers: dict[str, list[list[object]]]) -> None:
     cached, elsewhere, other = answers["offline"]
-    assert cached == READ
+    assert cached == read(hub, "user/reviews")
     assert elsewhere[0] == (
-        f"data.revision: cannot reach the Hub, and the copy of user/reviews on this machine is {COMMIT}"
+        f"data.revision: cannot reach the Hub, and the copy of user/reviews on this machine is {cached[1]}"
     )
     assert other == [
         "data.source: cannot reach the Hub for data set 'user/other'",

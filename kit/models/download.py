@@ -1,0 +1,96 @@
+"""Checkpoints on the Hub: which of their files are needed, and why one cannot be had.
+
+Knows the Hub. Knows nothing of what the files hold.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kit.errors import ModelError, first_line
+from kit.hub import is_offline, page, patiently, refusal, status_of
+from kit.recipe import ModelSection
+
+_PATTERNS = ["*.json", "*.txt", "*.model", "*.spm", "*.safetensors", "*Pooling*/*"]
+_PICKLE = "pytorch_model.bin"
+_TIMEOUT_S = 10.0
+
+
+def download(name: str, model: ModelSection) -> tuple[Path, str]:
+    """The folder in the Hub's cache that has a checkpoint's files, and the commit they are of.
+
+    Files that can run code are left on the Hub, unless the recipe allows them. Without a network, what was downloaded
+    before is used. Raises ModelError if the checkpoint is not to be had.
+    """
+    from huggingface_hub import snapshot_download
+
+    patterns = _PATTERNS + ["*.bin"] * model.allow_pickle + ["*.py"] * model.trust_remote_code
+
+    def fetch() -> Path:
+        return Path(snapshot_download(name, revision=model.revision, allow_patterns=patterns))
+
+    try:
+        folder = patiently(fetch) if _is_answered(name, model.revision) else fetch()
+    except ValueError as error:
+        raise ModelError(f"model.checkpoint: {name} cannot be downloaded: {first_line(error)}") from error
+    except Exception as error:  # which class a broken connection raises depends on the HTTP library beneath
+        raise _explained(error, name, model.revision) from error
+    if not model.allow_pickle and not any(folder.glob("*.safetensors*")) and _has_pickle(name, folder.name):
+        raise pickle_refused(name, _PICKLE)
+    return folder, folder.name
+
+
+def _is_answered(name: str, revision: str | None) -> bool:
+    """Whether the Hub answers about a checkpoint, waiting for one that is busy.
+
+    The client asks once and then takes the copy that it has, which may be of an older commit.
+    """
+    from huggingface_hub import HfApi
+
+    try:
+        patiently(lambda: HfApi().model_info(name, revision=revision or "main", timeout=_TIMEOUT_S))
+    except Exception:  # `fetch` has the same one, if it finds no copy
+        return False
+    return True
+
+
+def pickle_refused(name: str, file: str) -> ModelError:
+    """The error of a checkpoint whose weights are in a pickle that the recipe does not allow."""
+    return ModelError(
+        f"model.checkpoint: {name} holds its weights in a pickle ({file}), which can run code",
+        "convert them to safetensors, or trust the file with `model.allow_pickle: true`",
+    )
+
+
+def _has_pickle(name: str, commit: str) -> bool:
+    from huggingface_hub import HfApi
+
+    try:
+        return HfApi().file_exists(name, _PICKLE, revision=commit)
+    except (OSError, RuntimeError):
+        return False  # without a network nobody knows
+
+
+def _explained(error: Exception, name: str, revision: str | None) -> ModelError:
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
+    if isinstance(error, GatedRepoError):
+        return ModelError(
+            f"model.checkpoint: {name} is gated on the Hub",
+            f"accept its terms at {page(name)}, then log in with `hf auth login`",
+        )
+    if isinstance(error, RevisionNotFoundError):
+        return ModelError(f"model.revision: {name} has no revision {revision} on the Hub")
+    if isinstance(error, RepositoryNotFoundError):
+        return ModelError(
+            f"model.checkpoint: {name} is neither a local folder nor a model on the Hub that you can read",
+            "check the spelling; for a private model, `hf auth login`",
+        )
+    if status_of(error) is not None:
+        message, hint = refusal(error, name)
+        return ModelError(f"model.checkpoint: {message}", hint)
+    connect = "unset HF_HUB_OFFLINE to download it" if is_offline() else "connect to the Hub"
+    return ModelError(
+        f"model.checkpoint: {name} is not a local folder, and the Hub cannot be reached",
+        f"{connect}, or name a local folder (recipes/sentiment.yaml uses one from a Python package)",
+    )
