@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kit.compression.base import Technique
+from kit.compression.early_exit import EarlyExit
 from kit.compression.onnx import Int8Onnx, Onnx
 from kit.compression.prune import Prune
 from kit.compression.quantize import BitsAndBytes, Half, Int8Torch
@@ -11,6 +12,7 @@ from kit.compression.vocabulary import Vocabulary
 TECHNIQUES: dict[str, Technique] = {
     "vocabulary": Vocabulary(),
     "prune": Prune(),
+    "early-exit": EarlyExit(),
     "onnx": Onnx(),
     "int8-onnx": Int8Onnx(),
     "int8-torch": Int8Torch(),
