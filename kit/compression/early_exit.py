@@ -110,7 +110,7 @@ class _Examined:
             "threshold": threshold,
             self.job.task.main_metric: score,
             "retained": score / whole if whole > 0 else float(score >= whole),
-            "leave": (torch.bincount(left, minlength=sure.shape[1]) / len(left)).tolist(),
+            "leave": (torch.bincount(left, minlength=sure.shape[1]).double() / len(left)).tolist(),
             "layers": layers,
             "speedup": sure.shape[1] / layers,
         }

@@ -66,13 +66,16 @@ class EarlyExitClassifier(PooledClassifier):
         labels: torch.Tensor | None = None,
         **inputs: Any,
     ) -> EarlyExitOutput:
-        """Logits (batch, labels), each text's from where it left; with `labels`, also the mean loss."""
+        """Logits (batch, labels), each text's from where it left; with `labels`, also the mean loss.
+
+        In training mode none leaves.
+        """
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
         inputs.pop("return_dict", None)
         texts = _Texts(self, attention_mask)
         try:
-            with texts.leaving(self._blocks):
+            with texts.leaving(self._blocks if texts.threshold < 1 else ()):
                 encoded = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **inputs)
             texts.answer(self.classifier(self.pool(encoded.last_hidden_state, texts.mask)), len(self._blocks))
         except _NoneLeftError:
@@ -176,6 +179,7 @@ class _Texts:
 
     def __init__(self, model: EarlyExitClassifier, mask: torch.Tensor) -> None:
         self.model, self.mask, self.count = model, mask, len(mask)
+        self.threshold = 1.0 if model.training else model.config.threshold
         self.rows = torch.arange(self.count, device=mask.device)
         weight = model.classifier.weight
         self.logits = torch.zeros(self.count, len(weight), dtype=weight.dtype, device=mask.device)
@@ -201,7 +205,7 @@ class _Texts:
         """What goes on to the next block: the vectors of the texts that are not sure yet. None: as it came."""
         hidden = output[0] if isinstance(output, tuple) else output
         logits = self.model.exits[number](self.model.pool(hidden, self.mask))
-        sure = confidence(logits, self.model.multi_label) > self.model.config.threshold
+        sure = confidence(logits, self.model.multi_label) > self.threshold
         leave = int(sure.sum())
         if not leave:
             return None
