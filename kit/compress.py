@@ -61,6 +61,7 @@ class Link:
             f"{megabytes(ours.size_bytes)} (1/{theirs.size_bytes / ours.size_bytes:.1f})",
             _speed_words(ours.p50_ms, theirs.p50_ms),
             self._tokens(settings),
+            self._layers(settings),
             "calibration error {:.1%} (before: {:.1%})".format(*reversed(self.calibration)) if self.calibration else "",
         ]
         undone = "" if self.gate.passed else "; UNDONE by the gate: " + self.gate.words
@@ -72,6 +73,12 @@ class Link:
             return ""
         share = settings["new_texts_read_differently"]
         return f"{settings['tokens']:,} of {settings['tokens_before']:,} tokens ({share:.0%} of new texts use others)"
+
+    def _layers(self, settings: dict[str, Any]) -> str:
+        if self.technique != "early-exit" or "chosen" not in settings:
+            return ""
+        chosen = settings["chosen"]
+        return f"{chosen['layers']:.1f} of {len(chosen['leave'])} layers a text, on validation examples"
 
 
 @dataclass(frozen=True)

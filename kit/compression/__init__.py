@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kit.compression.base import Technique
+from kit.compression.early_exit import EarlyExit
 from kit.compression.int4_onnx import Int4Onnx
 from kit.compression.int8_onnx import Int8Onnx
 from kit.compression.onnx import Onnx
@@ -13,6 +14,7 @@ from kit.compression.vocabulary import Vocabulary
 TECHNIQUES: dict[str, Technique] = {
     "vocabulary": Vocabulary(),
     "prune": Prune(),
+    "early-exit": EarlyExit(),
     "onnx": Onnx(),
     "int8-onnx": Int8Onnx(),
     "int4-onnx": Int4Onnx(),

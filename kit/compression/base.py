@@ -15,6 +15,8 @@ from kit.record import Record
 _WAY_OUT = {
     Kind.HALF: "16 bits come last: compress the run it was made of",
     Kind.QUANTIZED: "compress the run it was made of: quantization comes last",
+    Kind.EARLY_EXIT: "early-exit comes last, for nothing else keeps the places where texts leave: take it after this "
+    "step, or compress the run it was made of",
     Kind.ONNX: "take this step before onnx, on a model of torch",
     Kind.QUANTIZED_ONNX: "compress the run it was made of: quantization comes last",
     Kind.TFIDF: "it is small and fast already; compress a run with a checkpoint",

@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from kit.errors import ModelError
+from kit.models.early_exit import EarlyExitConfig
 from kit.models.onnx import FACTS_FILE, is_onnx
 from kit.models.tfidf import FILE as TFIDF_FILE
 
@@ -19,6 +20,7 @@ class Kind(StrEnum):
 
     TORCH = "a model of torch"
     HALF = "a model of torch in 16 bits"
+    EARLY_EXIT = "a model with early exits"
     QUANTIZED = "a quantized model of torch"
     ONNX = "a graph for ONNX Runtime"
     QUANTIZED_ONNX = "a quantized graph for ONNX Runtime"
@@ -40,4 +42,6 @@ def kind_of(folder: Path) -> Kind:
     config = json.loads((folder / "config.json").read_text("utf-8"))
     if "quantization_config" in config:
         return Kind.QUANTIZED
+    if config.get("model_type") == EarlyExitConfig.model_type:
+        return Kind.EARLY_EXIT
     return Kind.HALF if config.get("dtype") in ("float16", "bfloat16") else Kind.TORCH

@@ -26,6 +26,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from kit.errors import KitError, ModelError, RecipeError, first_line
+from kit.models import early_exit, small  # noqa: F401 (saved models of these architectures can be loaded)
 from kit.models.checkpoint import Checkpoint, declared_pooling
 from kit.models.code import code_of, require_trusted
 from kit.models.pooled import PooledClassifier, PooledConfig

@@ -82,6 +82,10 @@ class PooledClassifier(PreTrainedModel):  # type: ignore[no-untyped-call]
     def embed(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **inputs: Any) -> torch.Tensor:
         """Text vectors (batch, hidden) of token ids (batch, length)."""
         hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **inputs).last_hidden_state
+        return self.pool(hidden, attention_mask)
+
+    def pool(self, hidden: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Text vectors (batch, hidden) of token vectors (batch, length, hidden)."""
         if self.config.pooling == "cls":
             pooled = hidden[:, 0]
         else:
@@ -102,13 +106,15 @@ class PooledClassifier(PreTrainedModel):  # type: ignore[no-untyped-call]
         inputs.pop("return_dict", None)
         vectors = self.embed(input_ids, attention_mask, **inputs)
         logits = self.classifier(vectors)
-        loss = None
-        if labels is not None:
-            if self.config.problem_type == "multi_label_classification":
-                loss = nn.functional.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
-            else:
-                loss = nn.functional.cross_entropy(logits, labels)
-        return PooledOutput(loss=loss, logits=logits, vectors=vectors)
+        return PooledOutput(loss=self.loss(logits, labels), logits=logits, vectors=vectors)
+
+    def loss(self, logits: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor | None:
+        """The mean loss of transformers' problem type, None without labels."""
+        if labels is None:
+            return None
+        if self.config.problem_type == "multi_label_classification":
+            return nn.functional.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
+        return nn.functional.cross_entropy(logits, labels)
 
 
 AutoConfig.register(PooledConfig.model_type, PooledConfig, exist_ok=True)

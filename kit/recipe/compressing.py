@@ -38,6 +38,19 @@ class PruneStep(Section):
     """Peak rate of the recovery."""
 
 
+class EarlyExitStep(Section):
+    """A small classifier behind each block: a text leaves behind the first that is sure enough."""
+
+    technique: Literal["early-exit"] = "early-exit"
+    """Fewer blocks for most texts."""
+    retained: _Share = 0.99
+    """Share of the last classifier's main metric on the validation examples to keep; the lowest threshold from which on
+    all do is taken."""
+    threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Confidence (the largest probability; of several labels, that of the least sure one) above which a text leaves; 1
+    lets none leave. By default chosen by `retained`."""
+
+
 class OnnxStep(Section):
     """The same weights for ONNX Runtime, in float32."""
 
@@ -100,7 +113,17 @@ class HalfStep(Section):
     """The format of the file: float16 rounds finer, bfloat16 never overflows."""
 
 
-Step = VocabularyStep | PruneStep | OnnxStep | Int8OnnxStep | Int4OnnxStep | Int8TorchStep | BitsAndBytesStep | HalfStep
+Step = (
+    VocabularyStep
+    | PruneStep
+    | EarlyExitStep
+    | OnnxStep
+    | Int8OnnxStep
+    | Int4OnnxStep
+    | Int8TorchStep
+    | BitsAndBytesStep
+    | HalfStep
+)
 
 
 class GateSection(Section):

@@ -23,6 +23,7 @@ from kit.recipe.compressing import TECHNIQUES as SECTIONS
 CASES: dict[str, tuple[object, float]] = {
     "vocabulary": ("vocabulary", 3),
     "prune": ({"prune": {"epochs": 0}}, 1),
+    "early-exit": ("early-exit", 0.9),
     "onnx": ("onnx", 0.9),
     "int8-onnx": ("int8-onnx", 2.3),
     "int8-onnx, without the table": ({"int8-onnx": {"embeddings": "float32", "weights": "uint8"}}, 0.9),

@@ -1,0 +1,241 @@
+"""Early exit: who is sure leaves, the blocks behind compute for the others alone, and nobody's answer depends on it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import BertConfig, DistilBertConfig, ModernBertConfig, MPNetConfig, PreTrainedConfig, RobertaConfig
+
+from kit import Recipe, Record, evaluate
+from kit.compress import _job, compress, recipe_of
+from kit.compression import TECHNIQUES
+from kit.compression.early_exit import _chosen, _closest
+from kit.data.examples import Examples
+from kit.errors import ModelError
+from kit.methods import Job
+from kit.models.early_exit import EarlyExitClassifier, confidence, require_same_alone, with_exits
+from kit.models.kind import Kind
+from kit.models.load import load_classifier
+from kit.models.pooled import PooledClassifier, PooledConfig
+from kit.models.predictor import load_predictor
+from kit.models.small import TextCnn, TextCnnConfig
+from kit.recipe.compressing import EarlyExitStep
+from kit.request import Shared
+
+TEXTS = [
+    (text,)
+    for text in ("a gripping, funny film", "so dull that i left", "fine", "日本", "not a film, and long at that")
+]
+SIZES = {"vocab_size": 60, "hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 16}
+
+
+def chain(folder: Path, *steps: object) -> Recipe:
+    content = recipe_of(folder).model_dump()
+    content["compress"] |= {"steps": list(steps), "gate": {"retained": None}}
+    return Recipe.model_validate(content)
+
+
+def job_of(record: Record) -> Job:
+    return _job(record.recipe, record, True, Shared())
+
+
+def classifier(config: PreTrainedConfig, **settings: object) -> PooledClassifier:
+    torch.manual_seed(0)
+    model = PooledClassifier(PooledConfig(encoder=config.to_dict(), num_labels=3, **settings))
+    return model.eval()
+
+
+def spread(model: EarlyExitClassifier) -> EarlyExitClassifier:
+    """Give the exits random weights large enough that some texts leave behind each block, about."""
+    torch.manual_seed(1)
+    for layer in model.exits:
+        torch.nn.init.normal_(layer.weight, std=0.3)
+    return model
+
+
+@pytest.fixture(scope="module")
+def done(tiny_run: Path) -> Record:
+    return compress(chain(tiny_run, {"early-exit": {"retained": 0.9}}), quiet=True).record
+
+
+def test_the_threshold_is_chosen_on_validation_and_the_curve_is_in_the_record(done: Record) -> None:
+    settings = done.content["settings"]
+    curve, chosen = settings["curve"], settings["chosen"]
+    layers = [point["layers"] for point in curve]
+    assert layers == sorted(layers) and (layers[0], layers[-1]) == (1.0, 2.0)
+    assert [curve[0]["leave"], curve[-1]["leave"], curve[-1]["retained"]] == [[1.0, 0.0], [0.0, 1.0], 1.0]
+    assert chosen in curve and chosen["threshold"] == settings["threshold"] and chosen["retained"] >= 0.9
+    assert all(point["retained"] >= 0.9 for point in curve if point["threshold"] >= settings["threshold"])
+    model = load_classifier(done.model_folder)
+    assert isinstance(model, EarlyExitClassifier) and model.config.threshold == settings["threshold"]
+    assert evaluate(done.folder).largest_difference < 1e-4
+
+
+def test_the_points_of_the_curve_are_what_the_model_then_does(done: Record, tiny_run: Path) -> None:
+    job = job_of(Record.read(tiny_run))
+    predictor = load_predictor(done.model_folder)
+    for point in done.content["settings"]["curve"][::5]:
+        predictor.model.config.threshold = point["threshold"]
+        logits = predictor.logits(job.data.validation.texts)
+        assert job.task.scores(logits, job.data.targets(job.data.validation))["accuracy"] == point["accuracy"]
+
+
+def test_labels_of_test_and_training_choose_nothing(tiny_run: Path) -> None:
+    """The exits and their threshold are the same when every label but those of validation is another."""
+    job = job_of(Record.read(tiny_run))
+
+    def flipped(part: Examples) -> Examples:
+        return replace(part, labels=[(job.data.labels[row[0] == job.data.labels[0]],) for row in part.labels])
+
+    parts = {name: flipped(getattr(job.data, name)) for name in ("train", "pool", "test")}
+    made = [
+        TECHNIQUES["early-exit"].compress(EarlyExitStep(retained=0.9), Record.read(tiny_run), each)
+        for each in (job, replace(job, data=replace(job.data, **parts)))
+    ]
+    ours, others = (each.predictor.model.state_dict() for each in made)
+    assert all(torch.equal(ours[name], others[name]) for name in ours)
+    assert made[0].settings == made[1].settings
+
+
+def test_with_a_threshold_of_one_the_answers_are_bit_for_bit_those_of_before(tiny_run: Path) -> None:
+    source = Record.read(tiny_run)
+    fitted = TECHNIQUES["early-exit"].compress(EarlyExitStep(threshold=1), source, job_of(source))
+    assert np.array_equal(fitted.predictor.logits(TEXTS), load_predictor(source.model_folder).logits(TEXTS))
+    assert fitted.settings["chosen"]["layers"] == 2
+
+
+def test_who_is_sure_leaves_and_the_blocks_behind_compute_for_the_others_alone() -> None:
+    model = spread(with_exits(classifier(BertConfig(num_hidden_layers=4, **SIZES))))
+    ids = torch.randint(1, 60, (16, 7))
+    rows: list[int] = []
+    for block in model.encoder.encoder.layer:
+        block.register_forward_pre_hook(lambda block, inputs: rows.append(len(inputs[0])))
+    with torch.inference_mode():
+        model.config.threshold = 0.0
+        assert model(ids).layers.tolist() == [1] * 16 and rows == [16]
+        rows.clear()
+        model.config.threshold = 1.0
+        assert model(ids).layers.tolist() == [4] * 16 and rows == [16] * 4
+        rows.clear()
+        first = model.exits[0](model.vectors_by_layer(ids, torch.ones_like(ids))[:, 0])
+        rows.clear()
+        model.config.threshold = float(confidence(first, False).sort().values[9:11].mean())
+        found = model(ids, labels=torch.zeros(16, dtype=torch.long))
+        assert model.train()(ids).layers.tolist() == [4] * 16
+    assert rows[:-4] == [int((found.layers > number).sum()) for number in range(len(rows) - 4)] and rows[:2] == [16, 10]
+    assert torch.equal(found.logits[found.layers == 1], first[found.layers == 1])
+    assert float(found.loss) == pytest.approx(
+        float(torch.nn.functional.cross_entropy(found.logits, torch.zeros(16).long()))
+    )
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        BertConfig(num_hidden_layers=3, **SIZES),
+        RobertaConfig(num_hidden_layers=3, **SIZES),
+        DistilBertConfig(vocab_size=60, dim=16, n_layers=3, n_heads=2, hidden_dim=16),
+        MPNetConfig(num_hidden_layers=3, **SIZES),
+        ModernBertConfig(num_hidden_layers=3, **SIZES, pad_token_id=0, global_attn_every_n_layers=2, local_attention=4),
+    ],
+    ids=lambda config: config.model_type,
+)
+@pytest.mark.parametrize("several", [False, True])
+def test_a_text_gets_the_same_answer_alone_and_in_a_batch(config: PreTrainedConfig, several: bool) -> None:
+    problem = "multi_label_classification" if several else "single_label_classification"
+    model = spread(with_exits(classifier(config, problem_type=problem, pooling="cls" if several else "mean")))
+    require_same_alone(model)
+    ids = torch.randint(3, 60, (64, 9))
+    mask = (torch.arange(9)[None] < torch.randint(1, 10, (64, 1))).long()
+    with torch.inference_mode():
+        logits = model.logits_by_layer(model.vectors_by_layer(ids, mask))[:, :-1].flatten(0, 1)
+        model.config.threshold = float(confidence(logits, several).sort().values[80:82].mean())
+        together = model(ids * mask, mask)
+        alone = [model(row[: int(kept.sum())][None]) for row, kept in zip(ids, mask, strict=True)]
+    assert len(set(together.layers.tolist())) == 3
+    assert together.layers.tolist() == [int(each.layers) for each in alone]
+    assert (together.logits - torch.cat([each.logits for each in alone])).abs().max() < 1e-5
+
+
+def test_a_pruned_encoder_keeps_its_answers_and_its_exits_on_disk(tmp_path: Path) -> None:
+    pruned = classifier(BertConfig(num_hidden_layers=3, **SIZES), kept_heads=[1, 2, 1], kept_neurons=[8, 16, 5])
+    model = spread(with_exits(pruned, threshold=0.4))
+    model.save_pretrained(tmp_path)
+    ids = torch.randint(1, 60, (16, 7))
+    loaded = load_classifier(tmp_path)
+    with torch.inference_mode():
+        assert torch.equal(model(ids).logits, loaded(ids).logits) and 1 < model(ids).layers.double().mean() < 3
+        loaded.config.threshold = 1.0
+        assert torch.equal(loaded(ids).logits, pruned(ids).logits)
+
+
+def test_the_lowest_threshold_from_which_on_all_retain_enough() -> None:
+    curve = [
+        {"threshold": t, "retained": r} for t, r in ((0.0, 0.99), (0.5, 0.9), (0.8, 0.98), (0.9, 0.97), (1.0, 1.0))
+    ]
+    assert [_chosen(curve, share) for share in (0.95, 0.975, 0.995, 0.5)] == [0.8, 1.0, 1.0, 0.0]
+
+
+def test_exits_learn_what_can_be_learnt() -> None:
+    torch.manual_seed(0)
+    vectors, weight = torch.randn(2_000, 6) * torch.tensor([1, 1, 1, 3, 3, 0.01]) + 3, torch.randn(3, 6) / 3
+    for several in (False, True):
+        found, bias = _closest(vectors, vectors @ weight.T, several)
+        ours, theirs = (
+            each.sigmoid() if several else each.softmax(-1) for each in (vectors @ found.T + bias, vectors @ weight.T)
+        )
+        assert (ours - theirs).abs().mean() < 0.05
+
+
+def test_gentler_settings_lose_less() -> None:
+    technique = TECHNIQUES["early-exit"]
+    assert technique.variants(EarlyExitStep(retained=0.5)) == [EarlyExitStep(retained=0.75)]
+    assert technique.variants(EarlyExitStep(threshold=0.5)) == [EarlyExitStep(threshold=0.75)]
+    assert technique.variants(EarlyExitStep(retained=1.0)) == technique.variants(EarlyExitStep(threshold=1.0)) == []
+
+
+def test_models_that_texts_cannot_leave_are_refused() -> None:
+    small = TextCnn(TextCnnConfig(vocab_size=60, hidden_size=8, num_labels=3))
+    with pytest.raises(ModelError, match="a TextCnn has no pooled vectors") as error:
+        with_exits(small)
+    assert "model.pooling mean or cls" in error.value.hint
+    with pytest.raises(ModelError, match="a model of one layer has none to leave out"):
+        with_exits(classifier(BertConfig(num_hidden_layers=1, **SIZES)))
+    model = classifier(BertConfig(num_hidden_layers=3, **SIZES))
+    model.encoder.config.num_hidden_layers = 7
+    with pytest.raises(ModelError, match="the layers of a bert model cannot be told apart"):
+        with_exits(model)
+
+
+def test_blocks_that_are_given_more_than_is_known_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kit.models.early_exit._PER_TEXT", ())
+    with pytest.raises(ModelError, match=r"texts cannot leave a bert model|answers differently once texts have left"):
+        require_same_alone(with_exits(classifier(BertConfig(num_hidden_layers=3, **SIZES))))
+
+
+@pytest.mark.parametrize("kind", [Kind.HALF, Kind.QUANTIZED, Kind.ONNX, Kind.INT8_ONNX, Kind.TFIDF, Kind.EARLY_EXIT])
+def test_only_models_of_torch_get_exits(kind: Kind, tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kit.models.kind.kind_of", lambda folder: kind)
+    with pytest.raises(ModelError, match=f"is {kind}; this step works on a model of torch") as error:
+        compress(chain(tiny_run, "early-exit"), quiet=True)
+    assert error.value.hint
+
+
+def test_what_cannot_work_is_refused_before_anything_is_computed(
+    tiny_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kit.compress._take", lambda *args: pytest.fail("a step was taken"))
+    for after in ("int8-onnx", "onnx", "int8-bnb", "prune"):
+        with pytest.raises(ModelError, match=f"{after}: what early-exit leaves is a model with early exits") as error:
+            compress(chain(tiny_run, "early-exit", after), quiet=True)
+        assert "early-exit comes last" in error.value.hint
+    source = Record.read(tiny_run)
+    monkeypatch.setitem(source.content["data"]["sizes"], "validation", 0)
+    with pytest.raises(ModelError, match="no validation examples to choose the threshold on") as error:
+        TECHNIQUES["early-exit"].require(EarlyExitStep(), source)
+    assert "threshold: 0.95" in error.value.hint
+    TECHNIQUES["early-exit"].require(EarlyExitStep(threshold=0.9), source)
