@@ -9,6 +9,7 @@ import io
 import tempfile
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ class Onnx:
     def compress(self, step: OnnxStep, source: Record, job: Job) -> Fitted:
         """Trace the model, and prove on texts of the budget that the graph answers alike."""
         predictor = OnnxPredictor(
-            _exported(source.model_folder, job), load_tokenizer(source.model_folder), job.recipe.data.max_length
+            _exported(source, job), load_tokenizer(source.model_folder), job.recipe.data.max_length
         )
         return Fitted(predictor, settings={"device": "cpu"})
 
@@ -72,7 +73,7 @@ class Int8Onnx:
     def compress(self, step: Int8OnnxStep, source: Record, job: Job) -> Fitted:
         """Export if need be, then round."""
         folder = source.model_folder
-        graph = read_graph(folder) if kind_of(folder) is Kind.ONNX else _exported(folder, job)
+        graph = read_graph(folder) if kind_of(folder) is Kind.ONNX else _exported(source, job)
         tokenizer = load_tokenizer(folder)
         texts = job.data.train.texts[:_CALIBRATION_TEXTS]  # validation examples judge the step
         encoded = encode(texts, tokenizer, job.recipe.data.max_length)
@@ -112,10 +113,19 @@ class _Logits(torch.nn.Module):
         return logits
 
 
-def _exported(folder: Path, job: Job) -> Graph:
-    """The graph of a classifier in a folder. Raises ModelError if it cannot be traced, or answers differently."""
-    model, tokenizer = load_classifier(folder), load_tokenizer(folder)
+def _exported(source: Record, job: Job) -> Graph:
+    """The graph of a Record's classifier. Raises ModelError if it cannot be traced, or answers differently."""
+    content = tuple(sorted((name, sha) for name, sha in source.content["files"].items() if name.startswith("model/")))
     texts, longest = job.data.train.texts[:_PROOF_TEXTS], job.recipe.data.max_length
+    return _traced(source.model_folder, content, tuple(texts), longest)
+
+
+@lru_cache(maxsize=1)  # a step is often tried with other settings, on the same model
+def _traced(
+    folder: Path, content: tuple[tuple[str, str], ...], proof: tuple[tuple[str, ...], ...], longest: int
+) -> Graph:
+    """The graph of a classifier in a folder. content: the files there with their hashes. proof: texts to compare on."""
+    model, tokenizer, texts = load_classifier(folder), load_tokenizer(folder), list(proof)
     dataset = EncodedDataset(
         encode(texts, tokenizer, longest), None, tokenizer.pad_token_id or 0, tokenizer.padding_side == "left"
     )
