@@ -14,6 +14,7 @@ import pytest
 
 from tests.hub_server import HubServer
 from tests.kit_shell import Result
+from tests.processes import Forked, Forks
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
@@ -156,8 +157,28 @@ def kit(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture(scope="session")
+def start() -> Iterator[Callable[..., Forked]]:
+    """Start a command in a process of its own, forked: `start("study", path)`. See `tests.processes`."""
+    forks = Forks()
+    yield forks.start
+    forks.close()
+
+
+@pytest.fixture(scope="session")
+def kit_forked(start: Callable[..., Forked]) -> Kit:
+    """Run a command in a process of its own, forked."""
+
+    def run(*arguments: object, stdin: str = "", **environment: str) -> Result:
+        process = start(*arguments, stdin=stdin, **environment)
+        out, err = process.communicate()
+        return Result(process.wait(), out, err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
 def kit_process() -> Kit:
-    """Run a command in a process of its own, as a user does."""
+    """Run a command in a process of its own, as a user does: ten seconds more than `kit_forked`."""
 
     def run(*arguments: object, stdin: str = "", **environment: str) -> Result:
         command = [str(Path(sys.executable).parent / "kit"), *[str(argument) for argument in arguments]]

@@ -271,7 +271,7 @@ def test_of_a_finished_run_only_the_chain_can_be_set(tiny_run: Path, kit) -> Non
 
 
 def test_the_command_compresses_the_run_of_a_recipe_and_predicts_in_a_fresh_process(
-    recipe_file, kit, kit_process
+    recipe_file, kit, kit_forked
 ) -> None:
     result = kit("compress", recipe_file, "--steps", "vocabulary,int8-onnx", "--set", "compress.gate.retained=null")
     assert result.code == 0, result.err
@@ -279,7 +279,7 @@ def test_the_command_compresses_the_run_of_a_recipe_and_predicts_in_a_fresh_proc
     assert lines[0].startswith("finetune-tiny-bert-120") and lines[1].startswith("vocabulary: ")
     assert lines[2].startswith("int8-onnx: ") and "ends with " in lines[-1]
     folder = lines[-1].removeprefix("ends with ")
-    answered = kit_process("predict", folder, "a gripping, funny film")
+    answered = kit_forked("predict", folder, "a gripping, funny film")
     assert answered.code == 0, answered.err
     assert json.loads(answered.out)["label"] in ("negative", "positive")
     again = kit("compress", folder, "--steps", "int8-onnx")

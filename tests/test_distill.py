@@ -320,22 +320,28 @@ def test_a_checkpoint_without_a_head_is_no_teacher(base, tiny_checkpoint) -> Non
         distill(changed(base, teacher=str(tiny_checkpoint)), quiet=True)
 
 
-def test_a_kill_at_any_time_ends_in_the_same_student(base, teacher, done, tmp_path) -> None:
+def test_a_kill_at_any_time_ends_in_the_same_student(base, teacher, done, tmp_path, start, kit_forked) -> None:
     """SIGKILL while the teacher answers or the student trains: the same command ends like one that was let alone."""
     recipe = base.model_copy(update={"runs": str(tmp_path / "runs")})
     file = tmp_path / "recipe.yaml"
     content = recipe.model_dump(mode="json", exclude_defaults=True)
     content["train"] |= {"checkpoint_seconds": 0}
     file.write_text(yaml.safe_dump(content), "utf-8")
-    command = [str(Path(sys.executable).parent / "kit"), "distill", str(file), "--no-controls", "--json"]
-    environment = {**os.environ, "KIT_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
-    for wait in (7.0, 10.0):
-        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-            time.sleep(wait)
-            process.send_signal(signal.SIGKILL)
-    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=200)
-    assert finished.returncode == 0, finished.stderr
-    record = Record.load(json.loads(finished.stdout)["students"][0]["folder"])
+    command, cache = ["distill", file, "--no-controls", "--json"], tmp_path / "cache"
+    amid = (
+        lambda: any(cache.glob("teachers/*/about.json")),
+        lambda: any((tmp_path / "runs").glob(".distill*.partial/checkpoints/checkpoint-*")),
+    )
+    for reached in amid:
+        process = start(*command, KIT_CACHE=str(cache))
+        while not reached():
+            assert process.poll() is None
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    finished = kit_forked(*command, KIT_CACHE=str(cache))
+    assert finished.code == 0, finished.err
+    record = Record.load(json.loads(finished.out)["students"][0]["folder"])
     assert record.id == done.record.id
     assert np.abs(record.predictions().logits - done.record.predictions().logits).max() < 1e-3
 

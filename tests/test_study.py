@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,8 +18,9 @@ from kit.scheduling.ledger import Ledger
 from kit.study import Study
 from kit.study import study as run_study
 from tests.conftest import Kit
+from tests.processes import Forked
 
-KIT = str(Path(sys.executable).parent / "kit")
+Start = Callable[..., Forked]
 Table = dict[str, tuple[str, dict[str, float]]]
 
 
@@ -77,12 +76,12 @@ def test_cells_and_runs_of_kit_finetune_are_the_same_records(recipe_file: Path, 
     assert {name: after[name] for name in made} == made == {json.loads(done.out)["id"]: next(iter(made.values()))}
 
 
-def test_a_failed_cell_is_recorded_stops_no_other_and_is_retried(recipe_file: Path, kit_process: Kit) -> None:
+def test_a_failed_cell_is_recorded_stops_no_other_and_is_retried(recipe_file: Path, kit_forked: Kit) -> None:
     # No text vectors can be had from a head of the architecture's own, so `train.contrastive` cannot be served.
     given = ["study.methods=[tfidf, finetune]", "study.budgets=[20]", "study.seeds=1", "data.budget=null",
              "model.pooling=native", "train.contrastive=0.5"]  # fmt: skip
     options = [part for override in given for part in ("--set", override)]
-    failed = kit_process("study", recipe_file, *options)
+    failed = kit_forked("study", recipe_file, *options)
     assert failed.code == 1
     assert "1 of the study's cells failed" in failed.err
     assert "train.contrastive: it needs text vectors" in failed.err
@@ -91,7 +90,7 @@ def test_a_failed_cell_is_recorded_stops_no_other_and_is_retried(recipe_file: Pa
     ledger = Ledger.load(folder)
     states = {cell.method: ledger.outcome(cell, key).state for cell, key in ledger.cells.items()}  # type: ignore[union-attr]
     assert states == {"tfidf": "finished", "finetune": "failed"}
-    mended = kit_process("study", recipe_file, *options[:-2], "--json")
+    mended = kit_forked("study", recipe_file, *options[:-2], "--engine", "inline", "--json")
     assert mended.code == 0, mended.err
     content = json.loads(mended.out)
     assert {cell["method"] for cell in content["cells"]} == {"tfidf", "finetune"}
@@ -224,11 +223,10 @@ def test_the_dry_run_leaves_out_what_has_finished(recipe_file: Path, kit: Kit) -
     assert [(row[0], row[2]) for row in rows] == [("probe", "60"), ("tfidf", "60")]
 
 
-def test_two_starts_at_once_share_the_work_and_run_each_cell_once(recipe_file: Path) -> None:
+def test_two_starts_at_once_share_the_work_and_run_each_cell_once(recipe_file: Path, start: Start) -> None:
     options = ["--set", "study.methods=[finetune, probe]", "--set", "study.budgets=[40]", "--set", "study.seeds=2",
-               "--set", "data.budget=null"]  # fmt: skip
-    command = [KIT, "study", str(recipe_file), *options]
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+               "--set", "data.budget=null", "--engine", "inline"]  # fmt: skip
+    both = [start("study", recipe_file, *options) for _ in range(2)]
     runs = recipe_file.parent / "runs"
     made: dict[str, int] = {}
     while any(process.poll() is None for process in both):
@@ -236,51 +234,44 @@ def test_two_starts_at_once_share_the_work_and_run_each_cell_once(recipe_file: P
         assert {name: now.get(name) for name in made} == made, "a cell was run twice"
         made = now
         time.sleep(0.02)
-    ends = [process.communicate(timeout=60) for process in both]
+    ends = [process.communicate() for process in both]
     assert [process.returncode for process in both] == [0, 0], ends
     folder = runs / "study-recipe"
     assert len(table(folder)) == len(trainings(runs)) == 4
-    assert "Traceback" not in "".join(path.read_text() for path in folder.glob("logs/*"))
+    assert "Traceback" not in "".join(err for _, err in ends)
     # Each has waited for what the other ran: both print the whole table.
     assert ends[0][0].split("next:")[0] == ends[1][0].split("next:")[0]
 
 
-def test_a_study_killed_at_ten_random_moments_ends_as_one_that_was_not(recipe_file: Path, tmp_path: Path) -> None:
-    grid = ["--set", "study.methods=[tfidf, probe, finetune]", "--set", "study.budgets=[20, 40]", "--set",
-            "study.seeds=2", "--set", "data.budget=null", "--set", "train.checkpoint_seconds=0"]  # fmt: skip
-    whole = tmp_path / "whole"
-    done = subprocess.run(
-        [KIT, "study", str(recipe_file), *grid, "--set", f"runs={whole}"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+def test_a_study_killed_at_ten_random_moments_ends_as_one_that_was_not(
+    recipe_file: Path, tmp_path: Path, start: Start, kit_forked: Kit
+) -> None:
+    """SIGKILL ten times: while it starts and amid cells, in this process or in a worker, which must die with it."""
+    command = ["study", recipe_file, "--set", "study.methods=[tfidf, probe, finetune]", "--set",
+               "study.budgets=[20, 40]", "--set", "study.seeds=2", "--set", "data.budget=null", "--set",
+               "train.checkpoint_seconds=0"]  # fmt: skip
+    whole, runs = tmp_path / "whole", tmp_path / "killed"
+    began = time.monotonic()
+    done = kit_forked(*command, "--engine", "inline", "--set", f"runs={whole}")
+    longest = (time.monotonic() - began) / 5
+    assert done.code == 0, done.err
     expected = table(whole / "study-recipe")
-    runs = tmp_path / "killed"
     moments = random.Random(3)
     made: dict[str, int] = {}
-    for _ in range(10):
-        process = subprocess.Popen(
-            [KIT, "study", str(recipe_file), *grid, "--set", f"runs={runs}"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        assert process.stderr is not None
-        os.set_blocking(process.stderr.fileno(), True)
-        if moments.random() < 0.7:  # most kills fall on cells, some on the start
-            for line in process.stderr:
-                if line.startswith("["):
-                    break
-            time.sleep(moments.uniform(0, 0.6))
-        else:
-            time.sleep(moments.uniform(0, 4))
+    for number in range(10):
+        engine = "local" if number in (0, 5) else "inline"
+        process = start(*command, "--engine", engine, "--set", f"runs={runs}")
+        while engine == "local" and len(trainings(runs)) == len(made):  # it takes long to start
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, longest))
         process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stderr.close()
-        now = trainings(runs) if runs.exists() else {}
+        assert process.wait() == -signal.SIGKILL, "the study had ended"
+        now = trainings(runs)
         assert {name: now.get(name) for name in made} == made, "a finished cell was lost or run again"
         made = now
-    last = subprocess.run(
-        [KIT, "study", str(recipe_file), *grid, "--set", f"runs={runs}"], capture_output=True, text=True, check=False
-    )
-    assert last.returncode == 0, last.stderr
+    last = kit_forked(*command, "--engine", "inline", "--set", f"runs={runs}")
+    assert last.code == 0, last.err
     assert table(runs / "study-recipe") == expected
     assert {name: number for name, number in trainings(runs).items() if name in made} == made
     assert not list(runs.glob(".*.partial"))

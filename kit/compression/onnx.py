@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import tempfile
 from contextlib import redirect_stderr, redirect_stdout
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from kit.models.load import load_classifier, load_tokenizer, quiet
 from kit.models.onnx import Graph, OnnxPredictor, read_graph, require_onnx
 from kit.models.predictor import TransformerPredictor
 from kit.recipe.compressing import OnnxStep
-from kit.record import Record
+from kit.record import Record, file_sha256
 
 _PARITY = 1e-4  # of a logit, between torch and the graph in float32
 _PROOF_TEXTS = 64  # of the budget
@@ -71,8 +72,17 @@ def graph_of(folder: Path, job: Job) -> Graph:
 
 def exported(folder: Path, job: Job) -> Graph:
     """The float32 graph of a classifier. Raises ModelError if it cannot be traced, or answers differently."""
-    model, tokenizer = load_classifier(folder), load_tokenizer(folder)
+    content = tuple((file.name, file_sha256(file)) for file in sorted(folder.iterdir()) if file.is_file())
     texts, longest = job.data.train.texts[:_PROOF_TEXTS], job.recipe.data.max_length
+    return _traced(folder, content, tuple(texts), longest)
+
+
+@lru_cache(maxsize=1)  # a step is often tried with other settings, on the same model
+def _traced(
+    folder: Path, content: tuple[tuple[str, str], ...], proof: tuple[tuple[str, ...], ...], longest: int
+) -> Graph:
+    """The graph of a classifier in a folder. content: the files there with their hashes. proof: texts to compare on."""
+    model, tokenizer, texts = load_classifier(folder), load_tokenizer(folder), list(proof)
     dataset = EncodedDataset(
         encode(texts, tokenizer, longest), None, tokenizer.pad_token_id or 0, tokenizer.padding_side == "left"
     )
@@ -90,7 +100,7 @@ def exported(folder: Path, job: Job) -> Graph:
                 )  # fmt: skip
         except Exception as error:
             raise ModelError(f"the model in {folder} cannot be made a graph of: {first_line(error)}") from error
-        graph = path.read_bytes()
+        graph = _without_traces(path.read_bytes())
     parameters = sum(parameter.numel() for parameter in model.parameters())
     made = Graph(graph, parameters, "float32", "float32", model.config.to_dict())
     expected = TransformerPredictor(model, tokenizer, longest).logits(texts)
@@ -98,6 +108,16 @@ def exported(folder: Path, job: Job) -> Graph:
     if not change <= _PARITY:
         raise ModelError(f"the graph of {folder} does not answer as the model does (a logit differs by {change:.2g})")
     return made
+
+
+def _without_traces(graph: bytes) -> bytes:
+    """The same graph without what the exporter notes at each node of the code it came from, local paths included."""
+    import onnx
+
+    model = onnx.load_from_string(graph)
+    for part in (model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer):
+        del part.metadata_props[:]
+    return bytes(model.SerializeToString())
 
 
 def _longest(model: PreTrainedModel) -> int:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -220,11 +218,10 @@ def test_a_disk_that_fills_while_training_is_one_line(kit, folder, small_disk, m
     assert not [path for path in (small_disk / "runs").iterdir() if path.name != ".locks"]
 
 
-def test_the_debug_flag_shows_the_traceback(folder) -> None:
-    command = [str(Path(sys.executable).parent / "kit"), "check", "recipe.yaml", "--set", "data.label=x", "--debug"]
-    done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ), check=False)
-    assert "Traceback" in done.stderr
-    assert done.returncode != 0
+def test_the_debug_flag_shows_the_traceback(kit_forked, folder) -> None:
+    done = kit_forked("check", "recipe.yaml", "--set", "data.label=x", "--debug")
+    assert "Traceback" in done.err
+    assert done.code != 0
 
 
 @pytest.mark.parametrize("command", ["evaluate", "predict"])

@@ -75,8 +75,8 @@ def test_predictions_are_those_the_metrics_were_computed_from(trained) -> None:
     assert accuracy == pytest.approx(record.metrics["accuracy"].value)
 
 
-def test_evaluate_in_a_fresh_process_gives_the_same_numbers(trained, kit_process) -> None:
-    done = kit_process("evaluate", trained, "--json")
+def test_evaluate_in_a_fresh_process_gives_the_same_numbers(trained, kit_forked) -> None:
+    done = kit_forked("evaluate", trained, "--json")
     assert done.code == 0, done.err
     found = json.loads(done.out)
     record = Record.load(trained)
@@ -86,12 +86,12 @@ def test_evaluate_in_a_fresh_process_gives_the_same_numbers(trained, kit_process
         assert (value, low, high) == pytest.approx((stored.value, stored.low, stored.high), abs=1e-6), name
 
 
-def test_predict_from_arguments_file_and_pipe_agree(trained, kit, kit_process, tmp_path) -> None:
+def test_predict_from_arguments_file_and_pipe_agree(trained, kit, kit_forked, tmp_path) -> None:
     texts = ["a gripping, funny film", "dull and far too long", ""]
     file = tmp_path / "texts.txt"
     file.write_text("\n".join(texts) + "\n", "utf-8")
     outputs = [kit("predict", trained, *texts), kit("predict", trained, "--file", file), kit("predict", trained, file)]
-    outputs.append(kit_process("predict", trained, stdin=file.read_text()))
+    outputs.append(kit_forked("predict", trained, stdin=file.read_text()))
     answers = [[json.loads(line) for line in output.out.splitlines()] for output in outputs]
     assert all(output.code == 0 for output in outputs)
     assert [answer["text"] for answer in answers[0]] == texts
@@ -148,29 +148,27 @@ def test_a_damaged_record_is_run_again(kit, recipe_file) -> None:
     assert json.loads(again.out)["metrics"] == first["metrics"]
 
 
-def test_a_killed_run_continues_and_ends_as_an_uninterrupted_one(recipe_file, tmp_path) -> None:
+def test_a_killed_run_continues_and_ends_as_an_uninterrupted_one(recipe_file, tmp_path, start, kit_forked) -> None:
     """SIGKILL as soon as a checkpoint is whole; the same command again; the same metrics as without the kill."""
-    command = [str(Path(sys.executable).parent / "kit"), "finetune", str(recipe_file), "--json"]
+    command = ["finetune", recipe_file, "--json"]
     command += ["--set", "train.epochs=12", "--set", "train.evaluations=12", "--set", "train.checkpoint_seconds=0"]
-    whole = subprocess.run(
-        [*command, "--set", f"runs={tmp_path / 'whole'}"], capture_output=True, text=True, check=True
-    )
+    whole = kit_forked(*command, "--set", f"runs={tmp_path / 'whole'}")
     runs = tmp_path / "killed"
-    killed = subprocess.Popen([*command, "--set", f"runs={runs}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    killed = start(*command, "--set", f"runs={runs}")
     deadline = time.monotonic() + 120
     while not list(runs.glob(".*.partial/checkpoints/checkpoint-*/trainer_state.json")):
         assert time.monotonic() < deadline and killed.poll() is None
         time.sleep(0.005)
     killed.send_signal(signal.SIGKILL)
-    killed.wait()
+    assert killed.wait() == -signal.SIGKILL
     assert not list(runs.glob("*/record.json"))
-    again = subprocess.run([*command, "--set", f"runs={runs}"], capture_output=True, text=True, check=True)
-    assert "continued from step" in again.stderr
-    assert json.loads(again.stdout)["metrics"] == json.loads(whole.stdout)["metrics"]
+    again = kit_forked(*command, "--set", f"runs={runs}")
+    assert "continued from step" in again.err
+    assert json.loads(again.out)["metrics"] == json.loads(whole.out)["metrics"]
 
 
 @pytest.mark.parametrize("launcher", ["accelerate", "torchrun"])
-def test_launched_on_one_and_two_processes(launcher, recipe_file, tmp_path) -> None:
+def test_launched_on_one_and_two_processes(launcher, recipe_file, tmp_path, kit_forked) -> None:
     """Two gloo processes: every test example once, one writer, and metrics as from one process."""
     bin_folder = Path(sys.executable).parent
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
@@ -189,8 +187,7 @@ def test_launched_on_one_and_two_processes(launcher, recipe_file, tmp_path) -> N
     assert len(record.predictions().ids) == record.content["data"]["sizes"]["test"] == 100
     assert len(set(record.predictions().ids.tolist())) == 100
     alone = tmp_path / "alone"
-    command = [str(bin_folder / "kit"), "finetune", str(recipe_file), "--json", "--set", f"runs={alone}"]
-    subprocess.run(command, check=True, capture_output=True)
+    assert kit_forked("finetune", recipe_file, "--set", f"runs={alone}").code == 0
     difference = abs(record_of(alone).predictions().logits - record.predictions().logits).max()
     assert difference < (1e-5 if launcher == "accelerate" else 0.05)
 

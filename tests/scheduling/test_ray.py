@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import signal
 import time
 from pathlib import Path
 
@@ -13,29 +12,28 @@ from kit.errors import OutputError
 from kit.recipe import load_recipe
 from kit.study import study
 from tests.conftest import Kit
-from tests.test_study import table
+from tests.test_study import Start, table
 
 pytest.importorskip("ray", reason="ray is not installed: pip install 'kit[ray]'")
-KIT = str(Path(sys.executable).parent / "kit")
 GRID = ["study.methods=[tfidf, probe, finetune]", "study.budgets=[20, 40]", "study.seeds=2", "data.budget=null"]
 
 
 def test_a_study_on_two_nodes_one_of_which_is_lost_gives_the_same_table(
-    recipe_file: Path, tmp_path: Path, kit_process: Kit
+    recipe_file: Path, tmp_path: Path, start: Start, kit_forked: Kit
 ) -> None:
     from ray.cluster_utils import Cluster
 
     here = tmp_path / "here"
     given = [part for override in [*GRID, f"runs={here}"] for part in ("--set", override)]
-    alone = kit_process("study", recipe_file, *given, OMP_NUM_THREADS="1")  # as many as a task of one core gets
+    one = {"OMP_NUM_THREADS": "1"}  # as many as a task of one core gets
+    alone = kit_forked("study", recipe_file, "--engine", "inline", *given, **one)
     assert alone.code == 0, alone.err
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
     cluster.wait_for_nodes()
     runs = tmp_path / "ray"
     options = [part for override in [*GRID, f"runs={runs}"] for part in ("--set", override)]
-    command = [KIT, "study", str(recipe_file), "--engine", "ray", "--address", cluster.address, *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = start("study", recipe_file, "--engine", "ray", "--address", cluster.address, *options)
     try:
         deadline = time.monotonic() + 200
         while len(list(runs.glob("study-recipe/cells/*.json"))) < 3:
@@ -43,9 +41,10 @@ def test_a_study_on_two_nodes_one_of_which_is_lost_gives_the_same_table(
             assert time.monotonic() < deadline
             time.sleep(0.05)
         cluster.remove_node(nodes[0], allow_graceful=False)
-        out, err = process.communicate(timeout=240)
+        out, err = process.communicate()
     finally:
-        process.kill()
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
         cluster.shutdown()
     assert process.returncode == 0, out + err
     assert table(runs / "study-recipe") == table(here / "study-recipe")

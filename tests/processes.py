@@ -1,0 +1,144 @@
+"""Commands in processes of their own, forked from one that has imported the libraries, which takes ten seconds.
+
+A forked process is one like any other: it has a memory and a working folder of its own, knows nothing of earlier
+commands, and can be killed.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import IO
+
+_FDS = 3  # standard input, output and error
+
+
+class Forked:
+    """A running command, as `subprocess.Popen` would give it. Output is read until its end by `communicate`."""
+
+    def __init__(self, pid: int, forks: Forks, stdout: IO[str], stderr: IO[str]) -> None:
+        self.pid, self.stdout, self.stderr = pid, stdout, stderr
+        self.returncode: int | None = None
+        self._forks = forks
+        self._end = os.pidfd_open(pid)
+
+    def poll(self) -> int | None:
+        """Exit code, None while it runs; of a process ended by a signal, its number with a minus."""
+        return self._ended(0)
+
+    def wait(self, timeout: float = 240) -> int:
+        """Exit code, once it has ended."""
+        code = self._ended(timeout)
+        if code is None:
+            self.send_signal(signal.SIGKILL)
+            raise subprocess.TimeoutExpired("kit", timeout)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, to this process alone."""
+        signal.pidfd_send_signal(self._end, number)
+
+    def communicate(self) -> tuple[str, str]:
+        """All that is still to be read of both outputs, and wait for the end."""
+        texts = {self.stdout: b"", self.stderr: b""}
+        reading = [stream for stream in texts if not stream.closed]
+        while reading:
+            for stream in select.select(reading, [], [])[0]:
+                chunk = os.read(stream.fileno(), 1 << 16)
+                texts[stream] += chunk
+                if not chunk:
+                    reading.remove(stream)
+        self.wait()
+        for stream in texts:
+            stream.close()
+        return texts[self.stdout].decode(), texts[self.stderr].decode()
+
+    def _ended(self, timeout: float) -> int | None:
+        if self.returncode is None and select.select([self._end], [], [], timeout)[0]:
+            self.returncode = self._forks.exit_code(self.pid)
+            os.close(self._end)
+        return self.returncode
+
+
+class Forks:
+    """Starts commands. One for a session of tests."""
+
+    def __init__(self) -> None:
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        command = [sys.executable, "-m", "tests.processes", str(theirs.fileno())]
+        root = str(Path(__file__).parents[1])
+        self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], cwd=root)
+        theirs.close()
+
+    def start(self, *arguments: object, stdin: str = "", **environment: str) -> Forked:
+        """Start `kit` with these arguments, in the current folder."""
+        given, output, errors = os.pipe(), os.pipe(), os.pipe()
+        order = {
+            "arguments": [str(argument) for argument in arguments],
+            "environment": {**os.environ, **environment},
+            "folder": str(Path.cwd()),
+        }
+        socket.send_fds(self._socket, [json.dumps(order).encode()], [given[0], output[1], errors[1]])
+        pid = int(self._socket.recv(64))
+        for fd in (given[0], output[1], errors[1]):
+            os.close(fd)
+        with os.fdopen(given[1], "w", encoding="utf-8") as stream:
+            stream.write(stdin)
+        return Forked(pid, self, *(os.fdopen(fd, encoding="utf-8") for fd in (output[0], errors[0])))
+
+    def exit_code(self, pid: int) -> int:
+        """Of a command that has ended."""
+        self._socket.send(json.dumps({"ended": pid}).encode())
+        return int(self._socket.recv(64))
+
+    def close(self) -> None:
+        """End the process that is forked."""
+        self._socket.close()
+        self._process.wait(timeout=20)
+
+
+def _serve(connection: socket.socket) -> None:
+    """Fork for each order until the other side closes; returns in the forked processes, as `main` of a command."""
+    import torch
+
+    from kit.cli import main
+
+    for name in ("kit.compress", "kit.distill", "kit.methods", "kit.study", "evaluate", "sklearn.linear_model"):
+        import_module(name)
+    gc.freeze()  # or the first collection in each forked process would copy all memory
+    while True:
+        message, fds, _, _ = socket.recv_fds(connection, 1 << 20, _FDS)
+        if not message:
+            return
+        order = json.loads(message)
+        if "ended" in order:
+            connection.send(str(os.waitstatus_to_exitcode(os.waitpid(order["ended"], 0)[1])).encode())
+            continue
+        pid = os.fork()
+        if pid == 0:
+            break
+        connection.send(str(pid).encode())
+        for fd in fds:
+            os.close(fd)
+    connection.close()
+    for number, fd in enumerate(fds):
+        os.dup2(fd, number)
+        os.close(fd)
+    os.environ.clear()
+    os.environ.update(order["environment"])
+    os.chdir(order["folder"])
+    if "OMP_NUM_THREADS" in os.environ:  # which torch has read already
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    main(order["arguments"])
+
+
+if __name__ == "__main__":
+    _serve(socket.socket(fileno=int(sys.argv[1])))
