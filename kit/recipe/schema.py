@@ -98,8 +98,7 @@ class ModelSection(Section):
     allow_pickle: bool = False
     """Accept weights in pickle files, which can run code when they are loaded."""
     trust_remote_code: bool = False
-    """Run the Python files that a checkpoint brings along, where transformers lacks its architecture. They can do
-    whatever you can: read them first, and pin `revision`."""
+    """Run a checkpoint's own Python files where transformers lacks its classes: read them first, and pin `revision`."""
 
 
 class TrainSection(Section):
