@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kit.distill import distill
     from kit.errors import KitError
     from kit.evaluate import evaluate
+    from kit.export import export
     from kit.finetune import finetune
     from kit.predict import predict
     from kit.recipe import Recipe
@@ -27,12 +28,13 @@ _HOMES = {
     "Record": "kit.record",
     "evaluate": "kit.evaluate",
     "distill": "kit.distill",
+    "export": "kit.export",
     "finetune": "kit.finetune",
     "predict": "kit.predict",
     "study": "kit.study",
 }
 
-__all__ = ["KitError", "Recipe", "Record", "distill", "evaluate", "finetune", "predict", "study"]
+__all__ = ["KitError", "Recipe", "Record", "distill", "evaluate", "export", "finetune", "predict", "study"]
 
 
 class _Package(ModuleType):

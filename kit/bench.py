@@ -55,11 +55,13 @@ def bench(
     texts: str | Path | None = None,
     rounds: int = 5,
     compiled: bool = False,
+    energy: bool = True,
 ) -> list[Subject]:
     """Measure Records or folders with saved models against the first of them.
 
     texts: a file with one text a line; by default the test texts of the first Record. rounds: in each, every model
-    takes its turn; intervals need three at least. compiled: measure models of torch by torch.compile as well.
+    takes its turn; intervals need three at least. compiled: measure models of torch by torch.compile as well. energy: also
+    what a thousand texts take, some seconds a model.
     Raises RecordError or ModelError for what is no model, DataError if there are no texts.
     """
     found = [_resolve(folder) for folder in folders]
@@ -69,7 +71,7 @@ def bench(
         backends += [(name, folder, "compile") for name, folder, _ in found if (folder / "model.safetensors").is_file()]
     processes = [_Process(name, folder, backend, sample) for name, folder, backend in backends]
     try:
-        return _measure(processes, rounds)
+        return _measure(processes, rounds, energy)
     finally:
         for process in processes:
             process.close()
@@ -126,7 +128,7 @@ class _Process:
         return {} if content == READY else content
 
 
-def _measure(processes: list[_Process], rounds: int) -> list[Subject]:
+def _measure(processes: list[_Process], rounds: int, energy: bool) -> list[Subject]:
     import numpy as np
 
     from kit.measurement.rounds import Times, speedups
@@ -143,7 +145,10 @@ def _measure(processes: list[_Process], rounds: int) -> list[Subject]:
             rates[index].append(processes[index].ask("rate", batch=batches[index])["rate"])
     times = [Times(np.array(each), np.array(rate)) for each, rate in zip(latencies, rates, strict=True)]
     memory = [process.ask("memory")["bytes"] for process in processes]
-    joules = [process.ask("energy", batch=batch)["joules"] for process, batch in zip(processes, batches, strict=True)]
+    joules = [
+        process.ask("energy", batch=batch)["joules"] if energy else None
+        for process, batch in zip(processes, batches, strict=True)
+    ]
     return [
         Subject(
             name=process.name,
@@ -183,7 +188,7 @@ def _resolve(folder: str | Path) -> tuple[str, Path, Record | None]:
         return record.id, record.model_folder, record
     if folder.name == MODEL_FOLDER and (folder.parent / RECORD_FILE).is_file():
         return _resolve(folder.parent)
-    if not (folder / "config.json").is_file():
+    if not any((folder / name).is_file() for name in ("config.json", "tfidf.json")):
         raise ModelError(f"{folder} is neither a run nor a folder with a saved model", "`kit list` shows the runs")
     return folder.name, folder, None
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from kit.commands import recipes, records, studies, training
+from kit.commands import publishing, recipes, records, studies, training
 from kit.terminal import exit_code_of
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ for _command in (
     training.distill,
     training.compress,
     records.bench,
+    publishing.export,
     records.evaluate,
     records.predict,
     recipes.new,

@@ -65,6 +65,12 @@ class VerificationError(KitError):
     exit_code = 1
 
 
+class ExportError(KitError):
+    """A model cannot leave this machine: it answers differently there, or the Hub does not take it."""
+
+    exit_code = 1
+
+
 def first_line(error: BaseException) -> str:
     """What a library's error says, without the pages that may follow."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

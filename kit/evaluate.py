@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kit.errors import DataError, RecordError, VerificationError
 from kit.measurement.intervals import Estimate
 from kit.record import Record
+
+if TYPE_CHECKING:
+    from kit.data import Prepared
 
 TOLERANCE = 1e-3  # a logit on other hardware or another number of threads; the same machine gives below 1e-5
 _ROUNDING = 1e-6  # of a metric computed twice from the same numbers
@@ -34,19 +38,12 @@ def evaluate(folder: str | Path, *, trust_remote_code: bool = False) -> Evaluati
     Raises RecordError if it is damaged, DataError if the data are no longer those it was tested on, VerificationError
     if an answer differs from the stored one.
     """
-    from kit.data import prepare
     from kit.models.predictor import load_predictor, require_labels
     from kit.tasks import task_for
 
     record = Record.load(folder)
     recipe = record.recipe
-    data = prepare(recipe.data, recipe.train.seed)
-    stored_prints = record.content["data"]["fingerprints"]
-    if data.fingerprints["test"] != stored_prints["test"]:
-        raise DataError(
-            f"the test examples of {recipe.data.source} are not those that {record.id} was tested on",
-            "the data changed since: `kit finetune` makes a new Record for them",
-        )
+    data = prepared_for(record)
     require_labels(record.model_folder, record.labels)
     logits = load_predictor(record.model_folder, trust_remote_code).logits(data.test.texts)
     stored = record.predictions()
@@ -70,3 +67,17 @@ def evaluate(folder: str | Path, *, trust_remote_code: bool = False) -> Evaluati
                 "run it again with --force",
             )
     return Evaluation(record, task.estimates(logits, targets), difference)
+
+
+def prepared_for(record: Record) -> Prepared:
+    """The data that a Record was made of. Raises DataError if its test examples are no longer those."""
+    from kit.data import prepare
+
+    recipe = record.recipe
+    data = prepare(recipe.data, recipe.train.seed)
+    if data.fingerprints["test"] != record.content["data"]["fingerprints"]["test"]:
+        raise DataError(
+            f"the test examples of {recipe.data.source} are not those that {record.id} was tested on",
+            "the data changed since: `kit finetune` makes a new Record for them",
+        )
+    return data

@@ -18,16 +18,17 @@ _BUSY = (429, 500, 502, 503, 504)
 _WAITS_S = (1.0, 2.0, 4.0)  # before each further try
 
 
-def patiently(ask: Callable[[], T]) -> T:
+def patiently(ask: Callable[[], T], *, broken: bool = False) -> T:
     """What `ask` returns, asked again where the Hub says that it is busy or broken. For what does no harm twice.
 
-    Raises what `ask` raised last. The client itself asks again only for some requests, and not for the first.
+    broken: also where the connection broke, or nothing was answered in time. Raises what `ask` raised last. The client
+    itself asks again only for some requests, and not for the first.
     """
     for wait in _WAITS_S:
         try:
             return ask()
         except Exception as error:
-            if status_of(error) not in _BUSY:
+            if status_of(error) not in _BUSY and not (broken and _is_broken(error)):
                 raise
             logging.getLogger(__name__).debug("asking the Hub again in %g s: %s", wait, error)
         time.sleep(wait)
@@ -74,6 +75,15 @@ def _response_of(error: BaseException | None) -> Any:
             return response
         error = error.__cause__
     return None
+
+
+def _is_broken(error: BaseException | None) -> bool:
+    """Whether a connection was made or kept in vain. The HTTP library beneath has changed twice: by names."""
+    while error is not None:
+        if {"TransportError", "ConnectionError", "TimeoutError"} & {kind.__name__ for kind in type(error).__mro__}:
+            return True
+        error = error.__cause__
+    return False
 
 
 def _phrase(status: int) -> str:

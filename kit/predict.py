@@ -1,12 +1,12 @@
-"""Predict: a Record and some texts in, one answer a text out.
+"""Predict: a Record or an exported folder, and some texts in, one answer a text out.
 
-Knows Records and predictors. Knows nothing of training or of the terminal.
+Knows predictors. Knows nothing of training or of the terminal.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from kit.data.columns import require_columns
 from kit.data.readers import data_format, read_table
 from kit.data.table import is_missing
 from kit.errors import DataError
-from kit.record import Record
+from kit.served import find_served
 
 _CHUNK = 4_096  # texts answered at once: a long file streams through in bounded memory
 
@@ -33,24 +33,24 @@ def predict(
     from kit.models.predictor import load_predictor, require_labels
     from kit.tasks import task_for
 
-    record = Record.load(folder)
-    columns = record.content["data"]["text_columns"]
-    task = task_for(record.recipe, record.labels)
-    require_labels(record.model_folder, record.labels)
-    predictor = load_predictor(record.model_folder, trust_remote_code)
+    served = find_served(folder)
+    columns = served.text_columns
+    task = task_for(served.recipe, served.labels)
+    require_labels(served.model_folder, served.labels)
+    predictor = load_predictor(served.model_folder, trust_remote_code)
     stream = iter([texts] if isinstance(texts, str) else texts)
     position = 0
     while chunk := [(text,) if isinstance(text, str) else text for text in islice(stream, _CHUNK)]:
         for offset, row in enumerate(chunk):
             if len(row) != len(columns):
-                raise _wrong_shape(position + offset + 1, len(row), columns, record.id)
+                raise _wrong_shape(position + offset + 1, len(row), columns, served.name)
         answers = task.answers(predictor.logits(chunk))
         for row, answer in zip(chunk, answers, strict=True):
             yield {"text": row[0] if len(row) == 1 else list(row), **answer}
         position += len(chunk)
 
 
-def _wrong_shape(number: int, found: int, columns: list[str], run: str) -> DataError:
+def _wrong_shape(number: int, found: int, columns: Sequence[str], run: str) -> DataError:
     shape = "{" + ", ".join(f'"{column}": "..."' for column in columns) + "}"
     hint = f"give pairs as JSON lines: {shape}" if len(columns) > 1 else ""
     return DataError(f"text {number}: {run} takes {len(columns)} each ({', '.join(columns)}), got {found}", hint)
@@ -74,7 +74,7 @@ def is_table(path: Path) -> bool:
     return data_format(path) in (".csv", ".tsv", ".parquet") or path.suffix == ".gz"
 
 
-def table_texts(path: Path, columns: list[str]) -> Iterator[str | tuple[str, ...]]:
+def table_texts(path: Path, columns: Sequence[str]) -> Iterator[str | tuple[str, ...]]:
     """Texts of a file with the Record's columns. Raises DataError if it cannot be read or lacks a column."""
     table = read_table(path)
     require_columns(columns, table, "predict", str(path))
@@ -85,7 +85,7 @@ def table_texts(path: Path, columns: list[str]) -> Iterator[str | tuple[str, ...
         yield texts[0] if len(texts) == 1 else texts
 
 
-def read_texts(lines: Iterable[str], columns: list[str], where: str) -> Iterator[str | tuple[str, ...]]:
+def read_texts(lines: Iterable[str], columns: Sequence[str], where: str) -> Iterator[str | tuple[str, ...]]:
     """Texts of a file or standard input: one a line, plain or as JSON objects with the Record's columns.
 
     A line is JSON if it starts with `{` and parses; any other line is the text itself. Empty lines are texts too,

@@ -13,7 +13,6 @@ Knows the folder's layout and checks that it is whole. Knows nothing of training
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kit.errors import RecordError
-from kit.files import write_atomically
+from kit.files import file_sha256, write_atomically
 from kit.measurement.intervals import Estimate, shown
 from kit.recipe import Recipe
 
@@ -235,9 +234,3 @@ def list_records(runs: Path) -> tuple[list[Record], list[str]]:
         except RecordError as error:
             problems.append(error.message)
     return sorted(records, key=lambda record: str(record.content["created"])), problems
-
-
-def file_sha256(path: Path) -> str:
-    """sha256 of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -52,9 +52,9 @@ def predict(
     from kit.errors import DataError
     from kit.predict import is_table, named_file, read_texts, table_texts
     from kit.predict import predict as run_prediction
-    from kit.record import Record
+    from kit.served import columns_of
 
-    columns = Record.read(run).content["data"]["text_columns"]
+    columns = columns_of(run)
     if file is None and texts and len(texts) == 1 and (named := named_file(texts[0])):
         file, texts = named, None
     if file is None and texts:

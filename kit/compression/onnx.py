@@ -18,13 +18,14 @@ from transformers import PreTrainedModel
 from kit.data.batching import EncodedDataset
 from kit.data.encode import encode
 from kit.errors import ModelError, first_line
+from kit.files import file_sha256
 from kit.methods import Fitted, Job
 from kit.models.kind import Kind, kind_of
 from kit.models.load import load_classifier, load_tokenizer, quiet
 from kit.models.onnx import Graph, OnnxPredictor, read_graph, require_onnx
 from kit.models.predictor import TransformerPredictor
 from kit.recipe.compressing import OnnxStep
-from kit.record import Record, file_sha256
+from kit.record import Record
 
 _PARITY = 1e-4  # of a logit, between torch and the graph in float32
 _PROOF_TEXTS = 64  # of the budget

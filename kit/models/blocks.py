@@ -13,16 +13,7 @@ from transformers import PreTrainedModel
 
 from kit.errors import ModelError
 from kit.models.layers import encoder_of, find_layers
-
-# Query, key, value, what joins the heads, and the two layers of the feed-forward part: from the block on.
-_NAMES = (
-    "attention.self.query",
-    "attention.self.key",
-    "attention.self.value",
-    "attention.output.dense",
-    "intermediate.dense",
-    "output.dense",
-)
+from kit.models.pooled import BLOCK_LAYERS
 
 
 @dataclass(frozen=True)
@@ -62,9 +53,9 @@ def find_blocks(model: PreTrainedModel) -> list[Block]:
     found = []
     for block in find_layers(model).blocks:
         modules = dict(block.named_modules())
-        layers = [layer for name in _NAMES if isinstance(layer := modules.get(name), nn.Linear)]
+        layers = [layer for name in BLOCK_LAYERS if isinstance(layer := modules.get(name), nn.Linear)]
         head_size = getattr(modules.get("attention.self"), "attention_head_size", None)
-        if len(layers) < len(_NAMES) or not isinstance(head_size, int):
+        if len(layers) < len(BLOCK_LAYERS) or not isinstance(head_size, int):
             raise ModelError(
                 f"prune: the blocks of a {encoder_of(model).config.model_type} model are not like BERT's",
                 "make it smaller by distillation instead: kit distill with fewer layers or less width",
@@ -72,12 +63,6 @@ def find_blocks(model: PreTrainedModel) -> list[Block]:
         query, key, value, joined, inner, outer = layers
         found.append(Block(query, key, value, joined, inner, outer, head_size))
     return found
-
-
-def resize_blocks(model: PreTrainedModel, heads: list[int], neurons: list[int]) -> None:
-    """Give each block as many heads and neurons as the lists say, whichever: their weights are loaded afterwards."""
-    for block, head, neuron in zip(find_blocks(model), heads, neurons, strict=True):
-        block.keep(torch.arange(head), torch.arange(neuron))
 
 
 def _keep_outputs(layer: nn.Linear, kept: torch.Tensor) -> None:

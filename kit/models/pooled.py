@@ -4,7 +4,8 @@ Sentence-embedding checkpoints are trained with mean (or first-token) pooling, o
 architecture's own classification head ignores that; on few labels it costs several points. This model
 keeps the declared pooling and puts one linear layer on it.
 
-Knows one architecture. Knows nothing of checkpoints on disk, training or recipes.
+Knows one architecture. Knows nothing of checkpoints on disk, training or recipes, nor of the rest of kit: exported
+models take this file along, so that transformers can load them where kit is not installed.
 """
 
 from __future__ import annotations
@@ -23,7 +24,15 @@ from transformers import (
 )
 from transformers.utils.generic import ModelOutput
 
-from kit.models.blocks import resize_blocks
+# Linear layers of a block of BERT's kind: query, key, value, what joins the heads, the two of the feed-forward part.
+BLOCK_LAYERS = (
+    "attention.self.query",
+    "attention.self.key",
+    "attention.self.value",
+    "attention.output.dense",
+    "intermediate.dense",
+    "output.dense",
+)
 
 
 class PooledConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
@@ -76,7 +85,7 @@ class PooledClassifier(PreTrainedModel):  # type: ignore[no-untyped-call]
         self.num_labels = config.num_labels
         self.classifier = nn.Linear(int(self.encoder.config.hidden_size or 0), int(config.num_labels or 0))
         if encoder_is_new and config.kept_heads is not None and config.kept_neurons is not None:
-            resize_blocks(self, config.kept_heads, config.kept_neurons)
+            resize_blocks(self.encoder, config.kept_heads, config.kept_neurons)
         self.post_init()  # type: ignore[no-untyped-call]
 
     def embed(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **inputs: Any) -> torch.Tensor:
@@ -115,6 +124,22 @@ class PooledClassifier(PreTrainedModel):  # type: ignore[no-untyped-call]
         if self.config.problem_type == "multi_label_classification":
             return nn.functional.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
         return nn.functional.cross_entropy(logits, labels)
+
+
+def resize_blocks(encoder: nn.Module, heads: list[int], neurons: list[int]) -> None:
+    """Give each block of BERT's kind as many heads and neurons as the lists say; weights are loaded afterwards."""
+    blocks = [module for module in encoder.modules() if BLOCK_LAYERS[0] in dict(module.named_modules())]
+    blocks = [block for block in blocks if isinstance(block.get_submodule(BLOCK_LAYERS[-1]), nn.Linear)]
+    for block, some, others in zip(blocks, heads, neurons, strict=True):
+        features = some * int(block.get_submodule("attention.self").attention_head_size)  # type: ignore[arg-type]
+        sizes = {"attention.output.dense": (features, None), "intermediate.dense": (None, others)}
+        sizes |= {"output.dense": (others, None)} | dict.fromkeys(BLOCK_LAYERS[:3], (None, features))
+        for name, (wide, high) in sizes.items():
+            parent, _, last = name.rpartition(".")
+            old = block.get_submodule(name)
+            assert isinstance(old, nn.Linear)
+            new = nn.Linear(wide or old.in_features, high or old.out_features, old.bias is not None)
+            setattr(block.get_submodule(parent), last, new)
 
 
 AutoConfig.register(PooledConfig.model_type, PooledConfig, exist_ok=True)

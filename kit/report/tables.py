@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from kit.report import facts, predictions
+from kit.report.markdown import code, inline
 from kit.report.words import plain, title
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ _CELL_FIELDS = (
     "series", "budget", "seed", "state", "metric", "low", "high", "seconds", "diagnosis", "flag", "record", "error",
 )  # fmt: skip
 _CURVE_FIELDS = ("series", "method", "checkpoint", "parameters", "budget", "seeds", "mean", "low", "high", "seed_sd")
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$<>&-])")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
@@ -29,9 +28,9 @@ def markdown(findings: Findings) -> str:
     """The report as GitHub's Markdown: the same facts as the page, without its charts and its table of all cells."""
     about = f"{findings.task}, {findings.metric}, {findings.test_examples:,} test examples, {findings.created}"
     parts = [
-        f"# {_inline(findings.study)}",
-        _inline(about),
-        *[_inline(sentence) for sentence in findings.answer],
+        f"# {inline(findings.study)}",
+        inline(about),
+        *[inline(sentence) for sentence in findings.answer],
         *_list("What to know", findings.notes),
         *_section(title(findings.metric), facts.means(findings)),
         *_section(
@@ -44,8 +43,8 @@ def markdown(findings: Findings) -> str:
         *_section("Data", facts.data(findings)),
         *_section("Environment", facts.environment(findings)),
         "## Reproduce",
-        _code(findings.command, "sh"),
-        _code(findings.recipe, "yaml"),
+        code(findings.command, "sh"),
+        code(findings.recipe, "yaml"),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -85,42 +84,22 @@ def _harmless(value: object) -> object:
 
 
 def _list(heading: str, items: Iterable[str]) -> list[str]:
-    lines = [f"- {_inline(item)}" for item in items]
+    lines = [f"- {inline(item)}" for item in items]
     return [f"## {heading}", "\n".join(lines)] if lines else []
 
 
 def _section(heading: str, *tables: facts.Table) -> list[str]:
-    shown = [text for table in tables if table for text in (_inline(table.caption), _table(table))]
-    return [f"## {_inline(heading)}", *shown] if shown else []
+    shown = [text for table in tables if table for text in (inline(table.caption), _table(table))]
+    return [f"## {inline(heading)}", *shown] if shown else []
 
 
 def _table(table: facts.Table) -> str:
-    header = [_inline(column.name) for column in table.columns]
+    header = [inline(column.name) for column in table.columns]
     rule = ["---:" if column.number else "---" for column in table.columns]
     rows = [[_cell(cell) for cell in row] for row in table.rows]
     return "\n".join(f"| {' | '.join(row)} |" for row in (header, rule, *rows))
 
 
 def _cell(cell: facts.Cell) -> str:
-    text = _inline(cell.text)
-    return f"{text}<br>{_inline(cell.note)}" if cell.note else text
-
-
-def _inline(text: str) -> str:
-    """Text as one line that Markdown shows as it is: nothing of it becomes a tag, a link, a heading or a new column."""
-    line = " ".join(plain(text).split())
-    # `&lt;` and not `\<`: some renderers, among them those that allow raw HTML, look for tags before escapes.
-    escaped = _SPECIAL.sub(_escape, line)
-    return re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", escaped)
-
-
-def _escape(found: re.Match[str]) -> str:
-    letter = found.group(1)
-    return {"<": "&lt;", ">": "&gt;", "&": "&amp;"}.get(letter, f"\\{letter}")
-
-
-def _code(text: str, language: str) -> str:
-    """A fenced block, its fence longer than any run of backticks in the text."""
-    runs = re.findall(r"`+", text)
-    fence = "`" * max(3, *(len(run) + 1 for run in runs), 3)
-    return f"{fence}{language}\n{plain(text).rstrip()}\n{fence}"
+    text = inline(cell.text)
+    return f"{text}<br>{inline(cell.note)}" if cell.note else text

@@ -1,0 +1,64 @@
+"""Commands that take a model away from here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kit.commands.options import AsJson
+from kit.terminal import quiet_libraries
+
+
+def export(  # noqa: PLR0913, PLR0917
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
+    to: Annotated[Path | None, typer.Option("--to", help="Folder to write.")] = None,
+    formats: Annotated[
+        str,
+        typer.Option(
+            "--format", help="safetensors, onnx, int8-onnx, float16, adapter, ..., with commas; else its own."
+        ),
+    ] = "",
+    push: Annotated[str | None, typer.Option("--push", metavar="USER/NAME", help="Repository on the Hub.")] = None,
+    private: Annotated[bool, typer.Option("--private/--public", help="Of a repository that is made.")] = True,
+    revision: Annotated[str | None, typer.Option("--revision", help="Branch to push to.")] = None,
+    message: Annotated[str | None, typer.Option("--message", help="Of the commit.")] = None,
+    pull_request: Annotated[bool, typer.Option("--pr", help="Propose the commit as a pull request.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a folder or repository that kit did not make.")
+    ] = False,
+    speed: Annotated[bool, typer.Option("--speed/--no-speed", help="Measure speed for the model card.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Write a run's model for others, proven to answer as the run did, with a model card; push it to the Hub."""
+    quiet_libraries()
+    from kit.errors import RecipeError
+    from kit.export import export as run_export
+    from kit.publishing.hub import Target
+
+    if push is None and (revision or message or pull_request):
+        raise RecipeError("--revision, --message and --pr belong to a push", "add --push user/name")
+    target = None if push is None else Target(push, private, revision, message, pull_request, overwrite)
+    done = run_export(
+        run,
+        formats=[name.strip() for name in formats.split(",") if name.strip()],
+        to=to,
+        target=target,
+        overwrite=overwrite,
+        speed=speed,
+        say=lambda line: typer.echo(line, err=True),
+    )
+    if not as_json:
+        typer.echo("\n".join(done.lines))
+        return
+    found = {
+        "record": done.record.id,
+        "folder": done.folder and str(done.folder),
+        "size_bytes": done.size_bytes,
+        "proofs": {name: proof.line for name, proof in done.proofs.items()},
+        "commit": done.pushed and done.pushed.commit,
+        "address": done.pushed and done.pushed.address,
+    }
+    typer.echo(json.dumps(found))

@@ -1,0 +1,1 @@
+"""Publishing: what a run becomes when it leaves this machine, proven to answer as it did."""

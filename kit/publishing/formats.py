@@ -1,0 +1,177 @@
+"""Formats: the files that a model leaves in, how they are loaded where kit is not installed, and how exact they are.
+
+Knows the models of Records. Knows nothing of cards, of the Hub, or of what is measured.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kit.errors import ModelError, RecipeError
+from kit.models import pooled, small
+from kit.models.kind import Kind, kind_of
+from kit.models.onnx import FACTS_FILE
+from kit.record import Record
+
+ADAPTER = "adapter"
+_MODEL = "model"
+# What transformers notes of the machine that a file was written on.
+_LOCAL_KEYS = ("_name_or_path", "name_or_path", "is_local", "local_files_only")
+# Architectures of kit: the file that transformers needs to load them, which needs nothing of kit.
+_OWN_CODE = {
+    "kit_pooled": (pooled, "PooledConfig", "PooledClassifier"),
+    "kit_cnn": (small, "TextCnnConfig", "TextCnn"),
+    "kit_bilstm": (small, "BiLstmConfig", "BiLstm"),
+}
+
+
+@dataclass(frozen=True)
+class Format:
+    """A way to leave.
+
+    step: the technique of compression that makes it of a model of torch, None where the run's own files are it.
+    loader: what loads it, see `probe`. arguments: for that, beside the folder.
+    """
+
+    name: str
+    step: str | None
+    loader: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+def plan_formats(record: Record, names: list[str]) -> list[Format]:
+    """How each format is made of a run. No names: its own.
+
+    Raises RecipeError for a name that there is not, ModelError for what cannot be made, before anything is computed.
+    """
+    from kit.compression import TECHNIQUES
+    from kit.compression.base import require_kind
+    from kit.recipe.compressing import CompressSection
+
+    kind = kind_of(record.model_folder)
+    own = _own_format(record, kind)
+    found = []
+    for name in dict.fromkeys(names or [own.name]):
+        if name == own.name:
+            found.append(own)
+        elif name == ADAPTER:
+            found.append(_adapter(record))
+        elif name in _made_by_steps():
+            technique = TECHNIQUES[name]
+            require_kind(name, kind, technique.takes, record.id)
+            technique.require(CompressSection.model_validate({"steps": [name]}).steps[0], record)
+            found.append(Format(name, name, *_loading(technique.gives, name, record)))
+        else:
+            known = [own.name, *([ADAPTER] if (record.model_folder / ADAPTER).is_dir() else []), *_made_by_steps()]
+            raise RecipeError(f"--format: {name} is no format of {record.id}", f"formats: {', '.join(known)}")
+    return found
+
+
+def write_format(made: Format, record: Record, folder: Path) -> None:
+    """Copy the model of a Record, which is in this format already, without what concerns this machine alone."""
+    source = record.model_folder / ADAPTER if made.name == ADAPTER else record.model_folder
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in sorted(source.iterdir()):
+        if path.is_file() and path.suffix != ".py":
+            shutil.copyfile(path, folder / path.name)
+    if made.name == ADAPTER:
+        for path in record.model_folder.glob("*token*"):
+            shutil.copyfile(path, folder / path.name)
+        _edit(folder / "adapter_config.json", lambda config: config | {"base_model_name_or_path": _base(record)})
+        return
+    for path in folder.glob("*.json"):
+        if path.name in ("config.json", "tokenizer_config.json"):
+            _edit(path, _without_local)
+    config = folder / "config.json"
+    if made.loader == "transformers" and config.is_file():
+        kind = json.loads(config.read_text("utf-8"))["model_type"]
+        if kind in _OWN_CODE:
+            module, config_class, model_class = _OWN_CODE[kind]
+            file = Path(str(module.__file__))
+            shutil.copyfile(file, folder / f"modeling_{kind}.py")
+            classes = {"AutoConfig": config_class, "AutoModelForSequenceClassification": model_class}
+            places = {auto: f"modeling_{kind}.{name}" for auto, name in classes.items()}
+            _edit(config, lambda content: content | {"auto_map": places})
+
+
+def _own_format(record: Record, kind: Kind) -> Format:
+    config = record.model_folder / "config.json"
+    if kind is Kind.TFIDF:
+        return Format("tfidf", None, "kit")
+    if kind in (Kind.ONNX, Kind.QUANTIZED_ONNX):
+        facts = json.loads((record.model_folder / FACTS_FILE).read_text("utf-8"))
+        name = {"float32": "onnx"}.get(facts["weights"], f"{facts['weights']}-onnx")
+        return Format(name, None, "onnxruntime")
+    if kind is Kind.EARLY_EXIT:
+        raise ModelError(
+            f"{record.id} has early exits, which neither transformers nor a graph can load",
+            f"export the run it was made of: {record.content['settings']['compression']['source']}",
+        )
+    model = json.loads(config.read_text("utf-8"))
+    if "auto_map" in model:
+        raise ModelError(
+            f"{record.id} needs code that its checkpoint brought along, which is not kit's to publish",
+            "export a graph instead: --format onnx",
+        )
+    return Format("safetensors", None, *_loading(kind, model["model_type"], record))
+
+
+def _loading(kind: Kind, model_type: str, record: Record) -> tuple[str, dict[str, Any]]:
+    """What loads a model of this kind without kit, and with which arguments."""
+    if kind in (Kind.ONNX, Kind.QUANTIZED_ONNX):
+        return "onnxruntime", {}
+    arguments: dict[str, Any] = {"truncation": True}
+    if json.loads((record.model_folder / "config.json").read_text("utf-8"))["model_type"] in _OWN_CODE:
+        arguments["trust_remote_code"] = True
+    if kind is Kind.HALF:
+        arguments["dtype"] = "float32"  # as it was tested; processors without 16-bit arithmetic are slow in it
+    return "transformers", arguments
+
+
+def _adapter(record: Record) -> Format:
+    if not (record.model_folder / ADAPTER).is_dir():
+        raise ModelError(
+            f"--format adapter: {record.id} has no adapter", "train with method lora, or --format safetensors"
+        )
+    config = json.loads((record.model_folder / "config.json").read_text("utf-8"))
+    if config["model_type"] in _OWN_CODE:
+        raise ModelError(
+            f"--format adapter: {record.id} pools its vectors in a way that transformers has no class for",
+            "--format safetensors has the merged weights; or train with model.pooling native",
+        )
+    if record.content["checkpoint"]["revision"] is None:
+        raise ModelError(
+            f"--format adapter: {record.content['checkpoint']['name']}, which it belongs to, is not on the Hub",
+            "--format safetensors has the merged weights",
+        )
+    return Format(ADAPTER, None, "peft")
+
+
+def _base(record: Record) -> str:
+    return str(record.content["checkpoint"]["name"])
+
+
+def _made_by_steps() -> list[str]:
+    """Techniques that write a model otherwise, rather than change what it is."""
+    from kit.compression import TECHNIQUES
+
+    return [name for name, each in TECHNIQUES.items() if each.gives in _STORED]
+
+
+_STORED = (Kind.HALF, Kind.QUANTIZED, Kind.ONNX, Kind.QUANTIZED_ONNX)
+
+
+def _without_local(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _without_local(value) for key, value in content.items() if key not in _LOCAL_KEYS}
+    return content
+
+
+def _edit(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    content = change(json.loads(path.read_text("utf-8")))
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")

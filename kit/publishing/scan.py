@@ -1,0 +1,87 @@
+"""Nothing private leaves: local paths, the user's name in them, and tokens are looked for in every file, and refused.
+
+Knows bytes. Knows nothing of what the files are for.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import sysconfig
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit.errors import ExportError
+
+_CHUNK, _OVERLAP = 1 << 24, 1 << 9
+_LEAST = 5  # letters of a path: `/` and `/tmp` say nothing of anybody
+# Tokens of the Hub, of clouds and of code hosts, and private keys.
+_SECRETS = re.compile(
+    rb"\b(hf_[A-Za-z0-9]{24,}|gh[pousr]_[A-Za-z0-9]{30,}|AKIA[0-9A-Z]{16}|sk-[A-Za-z0-9_\-]{32,}|xox[abp]-[A-Za-z0-9\-]{20,})"
+    rb"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
+)
+_HOMES = re.compile(rb"(?<![\w./-])(/home/[\w.\-]+/|/Users/[\w.\-]+/|/root/|[A-Za-z]:\\+Users\\+[\w.\-]+)")
+
+
+@dataclass(frozen=True)
+class Leak:
+    """What was found where; `what` never repeats a secret."""
+
+    file: str
+    what: str
+
+
+def require_private(folder: Path, local: tuple[Path, ...]) -> None:
+    """Raise ExportError, naming file and kind, if a file of the folder tells something of this machine or its user.
+
+    local: folders that must not be named, beside the user's home, the current folder and Python's own.
+    """
+    found = list(scan(folder, local))
+    if found:
+        lines = "\n".join(f"  {leak.file}: {leak.what}" for leak in found[:8])
+        raise ExportError(
+            f"what was to be exported names things of this machine:\n{lines}",
+            "name the data and the checkpoint by relative paths, and keep tokens out of recipes",
+        )
+
+
+def scan(folder: Path, local: tuple[Path, ...]) -> Iterator[Leak]:
+    """Every file with something private in it, each kind once."""
+    words = _private(local)
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            told = set()
+            for part in _parts(path):
+                told |= {f"the path {word.decode(errors='replace')}" for word in words if word in part}
+                told |= {
+                    f"a path of a user ({each.group().decode(errors='replace')})" for each in _HOMES.finditer(part)
+                }
+                told |= {f"a token ({each.group()[:4].decode()}...)" for each in _SECRETS.finditer(part)}
+            yield from (Leak(path.relative_to(folder).as_posix(), what) for what in sorted(told))
+
+
+def _private(local: tuple[Path, ...]) -> list[bytes]:
+    python = [Path(sysconfig.get_paths()[name]) for name in ("purelib", "stdlib")]
+    paths = {str(path.absolute()) for path in (Path.home(), Path.cwd(), *python, *local)}
+    words = {path.encode() for path in paths if len(path) >= _LEAST}
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        user = ""
+    if len(user) >= 2:
+        words |= {f"/{user}/".encode(), f"\\{user}\\".encode()}
+    token = os.environ.get("HF_TOKEN", "")
+    if len(token) > _LEAST:
+        words.add(token.encode())
+    return sorted(words)
+
+
+def _parts(path: Path) -> Iterator[bytes]:
+    """A file's bytes in pieces that overlap, so that nothing is cut in two unseen."""
+    before = b""
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            yield before + chunk
+            before = chunk[-_OVERLAP:]

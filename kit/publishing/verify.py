@@ -1,0 +1,169 @@
+"""Verification: an exported folder answers the test examples in a process of its own, as the run did.
+
+Knows answers and processes. Knows nothing of how a format is written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kit.data import Prepared
+from kit.errors import ExportError
+from kit.measurement.intervals import Estimate
+from kit.models.predictor import load_predictor
+from kit.publishing import probe
+from kit.publishing.formats import Format
+from kit.record import Record
+
+if TYPE_CHECKING:
+    from kit.analysis.verdict import Verdict
+
+EXACT = 1e-3  # of a logit: the same sums in another order, or by another library, give below 1e-4
+_TIE = 1e-5  # two labels nearer than this are told apart by rounding alone
+_SHOWN = 5
+_TIME_LIMIT_S = 3_600
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What an exported format gave on the test examples.
+
+    examples: how many. largest_difference: of any logit, from the answers of the model that was exported. retained,
+    agreement: of these answers against those that the run stored, where the format rounds its numbers; else None.
+    """
+
+    examples: int
+    largest_difference: float
+    retained: Estimate | None
+    agreement: Estimate | None
+
+    @property
+    def line(self) -> str:
+        """For people."""
+        found = (
+            f"same labels and tokens on all {self.examples:,} test examples, largest difference of a logit "
+            f"{self.largest_difference:.1g}"
+        )
+        if self.agreement is not None:
+            kept = f"retains {self.retained.format(percent=True)} of the run's metric, " if self.retained else ""
+            found += f"; {kept}agrees with the run on {self.agreement.format(percent=True)}"
+        return found
+
+
+def verify(made: Format, folder: Path, of: Record, run: Record, data: Prepared) -> Proof:
+    """Let a fresh process answer, and compare with what was stored.
+
+    of: the Record whose files the format has. run: what is exported; another one where the format rounds its numbers.
+    A model that rounds activations by the batch is compared as it answers one text after the other.
+    Raises ExportError if the process fails, or labels, their order, tokens or answers differ.
+    """
+    texts, multi_label = data.test.texts, data.multi_label
+    stored = of.predictions().logits
+    model = load_predictor(of.model_folder)
+    alone = model.depends_on_batch
+    expected = np.concatenate([model.logits([text]) for text in texts]) if alone else stored
+    found = _ask(made, folder, of, texts, alone)
+    if tuple(found["labels"]) != of.labels:
+        raise ExportError(f"{made.name}: labels are {', '.join(found['labels'])}, not {', '.join(of.labels)}, in order")
+    _require_same_tokens(made, of, texts, found.get("tokens"))
+    logits = np.asarray(found["logits"], np.float32)
+    differences = np.abs(logits - expected).max(axis=1)
+    other = (_decided(logits, multi_label) != _decided(expected, multi_label)).any(axis=1)
+    wrong = ~(differences <= EXACT) | (other & (differences > _TIE))
+    if wrong.any():
+        raise ExportError(_differing(made, of, data, wrong, logits, expected), "nothing was exported")
+    rounded = alone or of.id != run.id
+    verdict = _against(logits, of, run, data) if rounded else None
+    retained, agreement = (verdict.retained, verdict.agreement) if verdict else (None, None)
+    return Proof(len(texts), float(differences.max()), retained, agreement)
+
+
+def _ask(made: Format, folder: Path, of: Record, texts: list[tuple[str, ...]], alone: bool) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="kit-probe-") as scratch:
+        job, answers = Path(scratch) / "job.json", Path(scratch) / "answers.json"
+        job.write_text(
+            json.dumps({
+                "loader": made.loader,
+                "arguments": {"model": str(folder), **made.arguments},
+                "texts": texts,
+                "labels": of.labels,
+                    "alone": alone,
+                "max_length": of.recipe.data.max_length,
+            }),
+            "utf-8",
+        )  # fmt: skip
+        environment = {**os.environ, "TRANSFORMERS_VERBOSITY": "error", "HF_MODULES_CACHE": scratch}
+        command = [sys.executable, str(probe.__file__), str(job), str(answers)]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=_TIME_LIMIT_S, cwd=scratch, env=environment
+        )
+        if done.returncode:
+            last = (done.stderr.strip() or "it was killed").splitlines()[-1][:200]
+            raise ExportError(f"{made.name}: a process without kit cannot use the exported folder: {last}")
+        found: dict[str, Any] = json.loads(answers.read_text("utf-8"))
+        return found
+
+
+def _require_same_tokens(
+    made: Format, of: Record, texts: list[tuple[str, ...]], tokens: list[list[int]] | None
+) -> None:
+    """Raise ExportError if a text is cut into other tokens than in the run."""
+    if tokens is None:
+        return
+    from kit.data.encode import encode
+    from kit.models.load import load_tokenizer
+
+    encoded = encode(texts, load_tokenizer(of.model_folder), of.recipe.data.max_length)
+    for number, ids in enumerate(tokens):
+        expected = encoded.input_ids[encoded.offsets[number] : encoded.offsets[number + 1]].tolist()
+        if ids != expected:
+            raise ExportError(f"{made.name}: a text is cut into other tokens than in the run: {_short(texts[number])}")
+
+
+def _differing(
+    made: Format, of: Record, data: Prepared, wrong: np.ndarray, logits: np.ndarray, stored: np.ndarray
+) -> str:
+    lines = [f"{made.name}: {int(wrong.sum())} of {len(wrong)} test examples are not answered as {of.id} answered them"]
+    for number in np.flatnonzero(wrong)[:_SHOWN]:
+        before, after = (np.array2string(values[number], precision=3) for values in (stored, logits))
+        lines.append(
+            f"  example {data.test.ids[number]}: {before} before, {after} now: {_short(data.test.texts[number])}"
+        )
+    return "\n".join(lines)
+
+
+def _against(logits: np.ndarray, of: Record, run: Record, data: Prepared) -> Verdict:
+    from kit.analysis.verdict import Answers, Cost, judge
+    from kit.data.labels import encode_labels
+
+    costs = [Cost(int(each.content["model_bytes"]), int(each.content["parameters"]), None) for each in (of, run)]
+    theirs = run.predictions()
+    return judge(
+        [Answers(run.recipe.train.seed, logits, theirs.logits, None)],
+        encode_labels(theirs.labels, run.labels, data.multi_label),
+        run.main_metric,
+        ordered=run.recipe.task == "sentiment",
+        multi_label=data.multi_label,
+        budget=int(run.content["data"]["sizes"]["budget"]),
+        costs=(costs[0], costs[1]),
+    )
+
+
+def _decided(logits: np.ndarray, multi_label: bool) -> np.ndarray:
+    from kit.measurement.metrics import multi_label_predictions
+
+    return np.asarray(multi_label_predictions(logits) if multi_label else logits.argmax(1)[:, None])
+
+
+def _short(row: tuple[str, ...]) -> str:
+    text = " | ".join(row)
+    return repr(text[:60] + ("..." if len(text) > 60 else ""))

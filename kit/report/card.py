@@ -1,0 +1,284 @@
+"""The model card: what an exported model is, how it came about, how good it is, and how to use it.
+
+Written from the Record and what was measured, nothing by hand. The metadata give the Hub its results (`model-index`).
+
+Knows Records and measurements. Knows nothing of the Hub's requests or of how a format is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from kit.measurement.intervals import shown
+from kit.record import Record
+from kit.report.markdown import code, inline, table
+from kit.report.words import title
+
+_SHOWN_LABELS = 40
+_METRIC_TYPES = {
+    "macro_f1": "f1",
+    "macro_precision": "precision",
+    "macro_recall": "recall",
+    "mcc": "matthews_correlation",
+}
+_PACKAGES = {
+    "transformers": "transformers torch",
+    "peft": "peft transformers torch",
+    "onnxruntime": "onnxruntime tokenizers",
+}
+
+
+@dataclass(frozen=True)
+class CardFormat:
+    """A format in the exported folder: where, what loads it with which arguments, what its proof says."""
+
+    name: str
+    folder: str
+    loader: str
+    arguments: dict[str, Any]
+    proof: str
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What a card says beside the Record.
+
+    name: `user/name` on the Hub, or the folder's. recipe: the run's, without local paths. history: how the model was
+    distilled and compressed, one line each. formats: the first one lies at the top. speeds: rows of a table, with what
+    they were measured on. base, licence, data_licence, languages: None or empty where they are not known.
+    """
+
+    name: str
+    recipe: dict[str, Any]
+    history: Sequence[str]
+    formats: Sequence[CardFormat]
+    speeds: Sequence[Sequence[str]] = ()
+    base: str | None = None
+    licence: str | None = None
+    dataset: str | None = None
+    data_licence: str | None = None
+    languages: Sequence[str] = field(default_factory=tuple)
+
+
+def model_card(record: Record, facts: CardFacts) -> str:
+    """The card as Markdown with metadata in front."""
+    sections = [
+        f"# {inline(facts.name)}",
+        _what(record, facts),
+        "## Use",
+        *(_use(each, record, facts) for each in facts.formats),
+        "## Results",
+        _results(record),
+        *(["How it came about:", "\n".join(f"- {inline(line)}" for line in facts.history)] if facts.history else []),
+        *(_speed(record, facts) if facts.speeds else []),
+        "## Proof",
+        _proof(facts),
+        "## Limits",
+        "\n".join(f"- {line}" for line in _limits(record, facts)),
+        "## Training",
+        _training(record, facts),
+    ]
+    return f"---\n{_metadata(record, facts)}\n---\n\n" + "\n\n".join(sections) + "\n"
+
+
+def _metadata(record: Record, facts: CardFacts) -> str:
+    from huggingface_hub import EvalResult, ModelCardData
+
+    data = record.content["data"]
+    results = [
+        EvalResult(
+            task_type="text-classification",
+            dataset_type=facts.dataset or "private",
+            dataset_name=facts.dataset or str(facts.recipe["data"]["source"]),
+            dataset_revision=data["revision"] if facts.dataset else None,
+            dataset_split="test",
+            metric_type=_METRIC_TYPES.get(name, name),
+            metric_name=f"{title(name)} (95 % interval {estimate.low:.4f} to {estimate.high:.4f})",
+            metric_value=round(estimate.value, 4),
+        )
+        for name, estimate in record.metrics.items()
+    ]
+    loader = facts.formats[0].loader
+    card = ModelCardData(
+        model_name=facts.name,
+        license=facts.licence,
+        language=list(facts.languages) or None,
+        base_model=facts.base,
+        datasets=[facts.dataset] if facts.dataset else None,
+        library_name={"onnxruntime": "onnx", "peft": "peft", "transformers": "transformers"}.get(loader),
+        pipeline_tag="text-classification",
+        tags=["kit", str(record.content["task"]), *(["onnx"] if loader == "onnxruntime" else [])],
+        metrics=sorted({_METRIC_TYPES.get(record.main_metric, record.main_metric)}),
+        eval_results=results,
+    )
+    return str(card.to_yaml()).strip()
+
+
+def _what(record: Record, facts: CardFacts) -> str:
+    content, sizes = record.content, record.content["data"]["sizes"]
+    labels = [inline(label) for label in record.labels]
+    listed = ", ".join(f"`{label}`" for label in labels[:_SHOWN_LABELS])
+    if len(labels) > _SHOWN_LABELS:
+        listed += f" and {len(labels) - _SHOWN_LABELS} more (config.json has all)"
+    several = "any number of" if record.recipe.data.multi_label else "one of"
+    texts = " and ".join(f"`{inline(column)}`" for column in content["data"]["text_columns"])
+    checkpoint = content["checkpoint"]
+    base = f"It starts from {inline(checkpoint['name'])}" if checkpoint else "It starts from no checkpoint"
+    if checkpoint and checkpoint["revision"]:
+        base += f" at revision `{checkpoint['revision']}`"
+    licence = f" (licence: {inline(facts.licence)})" if facts.licence else " (licence not known)" if checkpoint else ""
+    return (
+        f"Gives a text ({texts}) {several} {len(labels)} labels: {listed}.\n\n"
+        f"{base}{licence}, method `{record.how}`, with {sizes['budget']:,} labelled examples "
+        f"({sizes['train']:,} to learn from, {sizes['validation']:,} to validate on) and {sizes['test']:,} for the "
+        f"test. "
+        f"{content['parameters']:,} parameters."
+    )
+
+
+def _use(each: CardFormat, record: Record, facts: CardFacts) -> str:
+    where = "" if each.folder == "." else f"/{each.folder}"
+    packages = _PACKAGES.get(each.loader, "kit")
+    lines = {"transformers": _with_transformers, "peft": _with_peft, "onnxruntime": _with_onnxruntime, "kit": _with_kit}
+    intro = f"**{each.name}**" + (f" (in `{each.folder}/`)" if where else "") + f": `pip install {packages}`"
+    if each.arguments.get("trust_remote_code"):
+        intro += (
+            ". transformers has no class for this shape: `trust_remote_code` lets it load the one in the "
+            "folder's `modeling_*.py`"
+        )
+    return intro + "\n\n" + code(lines[each.loader](each, record, facts), "python")
+
+
+def _with_transformers(each: CardFormat, record: Record, facts: CardFacts) -> str:
+    arguments = "".join(f", {name}={value!r}" for name, value in each.arguments.items())
+    several = ", top_k=None" if record.recipe.data.multi_label else ""
+    return (
+        "from transformers import pipeline\n"
+        f'classify = pipeline("text-classification", "{_place(facts, each)}"{arguments})\n'
+        f"print(classify({_example(record)}{several}))"
+    )
+
+
+def _with_peft(each: CardFormat, record: Record, facts: CardFacts) -> str:
+    return (
+        "from peft import AutoPeftModelForSequenceClassification\n"
+        "from transformers import AutoTokenizer, pipeline\n"
+        "model = AutoPeftModelForSequenceClassification.from_pretrained(\n"
+        f'    "{_place(facts, each)}", num_labels={len(record.labels)}, ignore_mismatched_sizes=True,\n'
+        f"    id2label={dict(enumerate(record.labels))!r})\n"
+        f'tokenizer = AutoTokenizer.from_pretrained("{_place(facts, each)}")\n'
+        'classify = pipeline("text-classification", model=model, tokenizer=tokenizer, truncation=True)\n'
+        f"print(classify({_example(record)}))"
+    )
+
+
+def _with_onnxruntime(each: CardFormat, record: Record, facts: CardFacts) -> str:
+    pair = ", " if len(record.content["data"]["text_columns"]) > 1 else ""
+    texts = '"a text"' + (pair + '"another"' if pair else "")
+    return (
+        "import json, numpy as np, onnxruntime\n"
+        "from tokenizers import Tokenizer\n"
+        f"{_downloaded(facts, each)}\n"
+        'tokenizer = Tokenizer.from_file(f"{folder}/tokenizer.json")\n'
+        f"tokenizer.no_padding(); tokenizer.enable_truncation({record.recipe.data.max_length})\n"
+        'session = onnxruntime.InferenceSession(f"{folder}/model.onnx", providers=["CPUExecutionProvider"])\n'
+        f"text = tokenizer.encode({texts})\n"
+        'given = {"input_ids": text.ids, "attention_mask": text.attention_mask, "token_type_ids": text.type_ids}\n'
+        "given = {each.name: np.array([given[each.name]], np.int64) for each in session.get_inputs()}\n"
+        'logits = session.run(["logits"], given)[0][0]\n'
+        'print(json.load(open(f"{folder}/config.json"))["id2label"][str(logits.argmax())])'
+    )
+
+
+def _place(facts: CardFacts, each: CardFormat) -> str:
+    return facts.name if each.folder == "." else f"{facts.name}/{each.folder}"
+
+
+def _downloaded(facts: CardFacts, each: CardFormat) -> str:
+    inside = "" if each.folder == "." else f"/{each.folder}"
+    if "/" not in facts.name:
+        return f'folder = "{facts.name}{inside}"'
+    joined = f' + "{inside}"' if inside else ""
+    return f'from huggingface_hub import snapshot_download\nfolder = snapshot_download("{facts.name}"){joined}'
+
+
+def _with_kit(each: CardFormat, record: Record, facts: CardFacts) -> str:
+    return f'from kit import predict\nprint(list(predict("{_place(facts, each)}", {_example(record)})))'
+
+
+def _example(record: Record) -> str:
+    if len(record.content["data"]["text_columns"]) > 1:
+        return '{"text": "a text", "text_pair": "another"}'
+    return '"a text"'
+
+
+def _results(record: Record) -> str:
+    metrics = record.metrics
+    names = [record.main_metric, *(name for name in metrics if name != record.main_metric)]
+    rows = [(title(name), shown(name, metrics[name])) for name in names]
+    count = record.content["data"]["sizes"]["test"]
+    return table(["metric", f"on {count:,} test examples, with 95 % interval"], rows)
+
+
+def _speed(record: Record, facts: CardFacts) -> list[str]:
+    head, *rows = facts.speeds
+    return ["## Speed and size", table(list(head), rows)]
+
+
+def _proof(facts: CardFacts) -> str:
+    lines = [f"- `{each.name}`: {inline(each.proof)}" for each in facts.formats]
+    about = "Each format was loaded in a fresh process without kit and the run's folder, and answered the test examples"
+    return f"{about}:\n\n" + "\n".join(lines)
+
+
+def _limits(record: Record, facts: CardFacts) -> list[str]:
+    data, settings = record.content["data"], record.content["settings"]
+    longest, cut = record.recipe.data.max_length, data["truncation"].get("test")
+    found = []
+    if record.content["checkpoint"]:
+        share = f" ({cut:.1%} of the test texts)" if cut is not None else ""
+        found.append(f"Texts are cut after {longest} tokens{share}.")
+    if "new_texts_read_differently" in settings:
+        share = settings["new_texts_read_differently"]
+        found.append(
+            f"Its vocabulary has {settings['tokens']:,} of {settings['tokens_before']:,} tokens: about {share:.0%} of "
+            "new texts have a word that is read in smaller pieces than before."
+        )
+    known = f"Languages: {', '.join(facts.languages)}." if facts.languages else "Its languages were not declared."
+    found.append(f"{known} It was tested on texts like those it was trained on, and on no others.")
+    if "ece" in record.metrics:
+        found.append(f"Scores are not exact probabilities: calibration error {shown('ece', record.metrics['ece'])}.")
+    found.append(
+        "It gives one of its labels to every text, also to one that none of them fits."
+        * (not record.recipe.data.multi_label)
+    )
+    return [line for line in found if line]
+
+
+def _training(record: Record, facts: CardFacts) -> str:
+    content, data = record.content, record.content["data"]
+    where = content["provenance"]
+    licence = facts.data_licence or "not known"
+    prints = ", ".join(f"{name} `{sha[:16]}`" for name, sha in data["fingerprints"].items())
+    recipe = yaml.safe_dump(facts.recipe, sort_keys=False, allow_unicode=True)
+    versions = {"kit": where["kit"], "commit": where["commit"], "python": where["python"], **where["versions"]}
+    told = "\n".join(f"{name}=={version}" for name, version in versions.items() if version)
+    return (
+        f"Data: {inline(_source(facts))}, licence: {inline(licence)}; sha256 of the splits: {prints}"
+        + (f"; revision `{data['revision']}`" if data["revision"] else "")
+        + ".\n\nTo make it again, `kit finetune` (or `distill`, `compress`) with this recipe:\n\n"
+        + code(recipe, "yaml")
+        + f"\n\nand these versions, on {inline(where['cpu'])}, {where['cores']} cores"
+        + (f", {inline(', '.join(where['gpus']))}" if where["gpus"] else "")
+        + f":\n\n{code(told, '')}"
+    )
+
+
+def _source(facts: CardFacts) -> str:
+    where = facts.recipe["data"].get("where") or {}
+    chosen = ", ".join(f"{key}={value}" for key, value in where.items())
+    return str(facts.recipe["data"]["source"]) + (f" ({chosen})" if chosen else "")
