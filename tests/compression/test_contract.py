@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from kit import Recipe, Record, evaluate
-from kit.compress import Compression, compress, recipe_of
+from kit.compress import Compression, _require_chain, compress, recipe_of
 from kit.compression import TECHNIQUES
+from kit.compression.capabilities import WORKS, capabilities, capability_table
 from kit.errors import ModelError
 from kit.models.kind import kind_of
 from kit.models.predictor import load_predictor
+from kit.publishing.formats import plan_formats
 from kit.recipe.compressing import TECHNIQUES as SECTIONS
+
+REPOSITORY = Path(__file__).parents[2]
 
 # Each technique with the settings that are not its defaults, and the least that its file is smaller: nearly all of the
 # tiny model is its table of embeddings, which only some techniques touch.
@@ -52,6 +57,7 @@ import json, logging, sys
 logging.disable(logging.WARNING)
 from pathlib import Path
 from kit.models.predictor import load_predictor
+from kit.publishing.formats import plan_formats
 folders, texts = json.loads(sys.argv[1])
 rows = [tuple(text) for text in texts]
 print(json.dumps({folder: load_predictor(Path(folder)).logits(rows).tolist() for folder in folders}))
@@ -94,6 +100,29 @@ def test_a_compressed_model_is_what_its_record_says(case, made, reloaded, tiny_r
     assert kind_of(record.model_folder) is TECHNIQUES[technique].gives
     here = load_predictor(record.model_folder).logits([tuple(row) for row in TEXTS])
     assert np.abs(here - np.array(reloaded[str(record.model_folder)])).max() < 1e-4
+
+
+def test_each_cell_of_the_table_of_capabilities_is_so(made, tiny_run) -> None:
+    """evaluate, save, reload and the CPU are tested above; GPUs are not at hand."""
+    assert capability_table() in (REPOSITORY / "README.md").read_text("utf-8")
+    rows = {row.technique.strip("`"): row for row in capabilities()}
+    assert set(rows) == set(TECHNIQUES)
+    for technique, row in rows.items():
+        record = made[technique].record
+        assert (row.evaluate, row.save, row.reload, row.cpu) == (WORKS,) * 4
+        assert _refusal(lambda: plan_formats(record, [])) == (row.export != WORKS), row  # noqa: B023
+        last = chain(tiny_run, [technique, {"prune": {"epochs": 0.1}}]).compress
+        assert _refusal(lambda: _require_chain(last, Record.read(tiny_run), "run")) == (row.train != WORKS), row  # noqa: B023
+
+
+def _refusal(do: Callable[[], object]) -> bool:
+    """Whether it is refused, with a way out."""
+    try:
+        do()
+    except ModelError as error:
+        assert error.hint
+        return True
+    return False
 
 
 def test_a_quantized_model_is_not_quantized_again(tiny_run: Path) -> None:

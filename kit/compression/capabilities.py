@@ -1,0 +1,52 @@
+"""What can be done with the model that each technique leaves: works, or is refused with a reason before it is computed.
+
+The tests hold every cell of this table to it, but those of GPUs where there is none.
+
+Knows kinds of models. Knows nothing of how techniques work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+
+from kit.compression import TECHNIQUES
+from kit.models.kind import Kind
+
+WORKS = "works"
+_LAST = "refused: it comes last"
+_BY_ADAPTERS = "adapters alone: method lora with lora.load"
+
+
+@dataclass(frozen=True)
+class Capability:
+    """Of one technique. train: steps that learn (prune, early-exit, aware) may follow. export: with plain libraries."""
+
+    technique: str
+    train: str
+    evaluate: str
+    save: str
+    reload: str
+    export: str
+    cpu: str
+    gpu: str
+
+
+def capabilities() -> list[Capability]:
+    """A row for each technique, in the order of the registry."""
+    return [_row(name) for name in TECHNIQUES]
+
+
+def capability_table() -> str:
+    """The rows as Markdown."""
+    head = ("step", "train further", "evaluate", "save", "reload elsewhere", "export", "CPU", "GPU")
+    lines = [head, ("---",) * len(head), *(astuple(row) for row in capabilities())]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _row(name: str) -> Capability:
+    gives = TECHNIQUES[name].gives
+    train = WORKS if gives is Kind.TORCH else _BY_ADAPTERS if name.endswith("-bnb") else _LAST
+    export = "refused: no plain library exits early" if gives is Kind.EARLY_EXIT else WORKS
+    graph = gives in (Kind.ONNX, Kind.QUANTIZED_ONNX)
+    gpu = "answers on the CPU" if graph else "not tested: no GPU was at hand"
+    return Capability(f"`{name}`", train, WORKS, WORKS, WORKS, export, WORKS, gpu)
