@@ -210,7 +210,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, kit_process: Kit) -> Path:
     runs = tmp_path_factory.mktemp("trained") / "runs"
     done = kit_process(
         "finetune", SENTIMENT, "--set", "data.budget=96", "--set", "train.epochs=2", "--set", "data.test_size=200",
-        "--set", f"runs={runs}",
+        "--set", "data.max_length=32", "--set", "train.evaluations=2", "--set", f"runs={runs}",
     )  # fmt: skip
     assert done.code == 0, done.err
     return next(path.parent for path in runs.glob("*/record.json"))
