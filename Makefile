@@ -8,12 +8,15 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.installed
 	HF_HUB_OFFLINE=1 $(BIN)/accelerate launch --config_file accelerate_config.yaml -m kit.finetune recipes/sentiment.yaml
 
-# Two tests at once, each on one core: with more threads they would only wait for each other.
+# Two tests at once, each on one core: with more threads they would only wait for each other. A file's tests share what
+# they train, so they stay together, and slow files come first (tests/conftest.py).
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
 test: $(VENV)/.installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	$(PYTEST)
 
 check: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/e2e
+	$(PYTEST) --ignore tests/e2e
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

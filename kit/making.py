@@ -62,7 +62,7 @@ def make_record(
         finished = None if force else _finished(final, keep_model, progress)
         if finished is None:
             placed = replace(job, workdir=draft / "checkpoints", logs=draft / "logs")
-            with _quick_collection():
+            with quick_collection():
                 _fit_and_write(placed, fit, draft, final.name, began, keep_model)
             state.wait_for_everyone()
             if state.is_main_process:
@@ -131,7 +131,7 @@ def _draft(final: Path, checkpoint: Checkpoint | None, main: bool, force: bool) 
 
 
 @contextmanager
-def _quick_collection() -> Iterator[None]:
+def quick_collection() -> Iterator[None]:
     """Let garbage collection leave out what is there already: a million objects of libraries, half a second each time.
 
     A run collects several times, to free its models. Workers of a study have frozen the libraries for good.

@@ -8,15 +8,15 @@ from kit.record import Record, list_records
 
 
 @pytest.fixture
-def copy(trained, tmp_path):
-    return shutil.copytree(trained, tmp_path / "runs" / trained.name)
+def copy(tiny_run, tmp_path):
+    return shutil.copytree(tiny_run, tmp_path / "runs" / tiny_run.name)
 
 
 def test_a_whole_record_loads_and_shows_itself(copy) -> None:
     record = Record.load(copy)
-    assert record.recipe.data.budget == 96
+    assert record.recipe.data.budget == 120
     rows = dict(record.rows())
-    assert rows["labels bought"].startswith("96 (")
+    assert rows["labels bought"].startswith("120 (")
     assert "%" in rows["accuracy"] and "[" in rows["accuracy"]
     assert record.id in record._repr_html_()
 
@@ -91,7 +91,7 @@ def edited(folder, *path, value):
         (("recipe", "task"), "zzz", "its recipe is not valid"),
         (("metrics", "accuracy", "value"), 0.99, "record.json says accuracy 0.990 ["),
         (("metrics", "accuracy", "low"), 0.01, "record.json says accuracy"),
-        (("labels",), ["1", "0"], "decides between 0, 1, its Record between 1, 0"),
+        (("labels",), ["b", "a"], "decides between negative, positive, its Record between b, a"),
     ],
 )
 def test_what_was_changed_by_hand_is_noticed(copy, kit, path, value, message) -> None:
@@ -100,8 +100,8 @@ def test_what_was_changed_by_hand_is_noticed(copy, kit, path, value, message) ->
 
 
 def test_labels_changed_by_hand_are_not_answered(copy, kit) -> None:
-    done = kit("predict", edited(copy, "labels", value=["1", "0"]), "a fine film")
-    assert (done.code, "decides between 0, 1" in done.err) == (2, True)
+    done = kit("predict", edited(copy, "labels", value=["b", "a"]), "a fine film")
+    assert (done.code, "decides between negative, positive" in done.err) == (2, True)
 
 
 def test_a_record_that_lacks_a_part_is_left_out_of_lists(copy, kit) -> None:

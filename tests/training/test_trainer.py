@@ -11,6 +11,7 @@ import torch
 
 from kit.data.encode import encode
 from kit.errors import TrainingError
+from kit.making import quick_collection
 from kit.models.checkpoint import resolve_checkpoint
 from kit.models.inference import predict_logits
 from kit.models.load import Head, build_classifier, load_tokenizer
@@ -48,6 +49,13 @@ def parts(tiny_checkpoint, reviews):
     targets = (frame.label == "positive").to_numpy().astype(np.int64)
     split = lambda a, b: Split(encoded.take(np.arange(a, b)), targets[a:b])  # noqa: E731
     return checkpoint, tokenizer, split(0, 90), split(90, 120)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick(parts):
+    """As when Records are made: every training collects garbage twice."""
+    with quick_collection():
+        yield
 
 
 def build(parts, dropout=0.1):
