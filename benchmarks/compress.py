@@ -1,9 +1,9 @@
-"""Compression: the shipped chain against the fine-tuned teacher in eager PyTorch, and against its plain int8 graph.
+"""Compression: chains of steps against the fine-tuned teacher in eager PyTorch, and against its plain int8 graph.
 
 For every seed: teacher, student, chain (found again if they are there). Then accuracy and what is retained over all
 seeds, and speed, memory and size of the first seed's models, each in a process of its own, in turns.
 
-    python benchmarks/compress.py [--seeds 3] [--runs runs] [--rounds 5] [--steps vocabulary,int8-onnx]
+    python benchmarks/compress.py [--seeds 3] [--runs runs] [--rounds 5] [--steps vocabulary,int8-onnx] [--steps ...]
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--runs", default="runs")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", default="vocabulary,int8-onnx")
+    parser.add_argument("--steps", action="append", help="a chain; may be given several times")
     arguments = parser.parse_args()
+    chains = arguments.steps or ["vocabulary,int8-onnx", "int4-onnx"]
     from kit.analysis.verdict import Answers, Cost, judge
     from kit.bench import bench
     from kit.compress import compress, recipe_of
@@ -32,17 +33,19 @@ def main() -> None:
     from kit.recipe.load import override_recipe
     from kit.record import Record
 
-    teachers, students, plain, finals = [], [], [], []
+    teachers, students, plain = [], [], []
+    finals: dict[str, list[Record]] = {steps: [] for steps in chains}
     for seed in range(arguments.seeds):
-        given = [f"runs={arguments.runs}", f"train.seed={seed}", f"compress.steps=[{arguments.steps}]"]
-        began = time.perf_counter()
-        done = compress(load_recipe(RECIPE, given))
-        seconds = time.perf_counter() - began
-        for line in done.lines:
-            print(f"seed {seed}: {line}", flush=True)
-        print(f"seed {seed}: {seconds:.0f} s", flush=True)
+        for steps in chains:
+            given = [f"runs={arguments.runs}", f"train.seed={seed}", f"compress.steps=[{steps}]"]
+            began = time.perf_counter()
+            done = compress(load_recipe(RECIPE, given))
+            seconds = time.perf_counter() - began
+            for line in done.lines:
+                print(f"seed {seed}: {line}", flush=True)
+            print(f"seed {seed}: {steps} took {seconds:.0f} s", flush=True)
+            finals[steps].append(done.record)
         students.append(done.source)
-        finals.append(done.record)
         teachers.append(Record.load(done.source.recipe.distill.teacher))
         direct = override_recipe(recipe_of(teachers[-1].folder), ["compress.steps=[int8-onnx]"])
         open_gate = override_recipe(direct, ["compress.gate.retained=null"])
@@ -53,7 +56,7 @@ def main() -> None:
 
     targets = encode_labels(teachers[0].predictions().labels, teachers[0].labels, False)
     none = Cost(1, 1, None)
-    kinds = {"student": students, "teacher, int8 by ONNX Runtime": plain, "chain": finals}
+    kinds = {"student": students, "teacher, int8 by ONNX Runtime": plain, **finals}
     for name, records in kinds.items():
         answers = [
             Answers(seed, *pair, None) for seed, pair in enumerate(zip(logits(records), logits(teachers), strict=True))
@@ -63,18 +66,21 @@ def main() -> None:
         retained, agreement = found.retained.format(percent=True), found.agreement.format(percent=True)
         print(f"{name}: {found.student.format(percent=True)}, teacher {found.teacher.format(percent=True)}")
         print(f"  retained {retained}, agrees on {agreement}", flush=True)
-    subjects = bench([group[0].folder for group in (teachers, students, plain, finals)], rounds=arguments.rounds)
+    subjects = bench(
+        [group[0].folder for group in (teachers, students, plain, *finals.values())], rounds=arguments.rounds
+    )
     for subject in subjects:
         ratios = [] if subject.speedups is None else [each.format() for each in subject.speedups]
         size = f"{subject.size_bytes / 1e6:.1f} MB (1/{subjects[0].size_bytes / subject.size_bytes:.1f})"
         print(f"{subject.name} ({subject.backend}): {subject.p50_ms:.2f} ms, {subject.texts_per_second:.0f} texts/s")
         print(f"  {size}, {subject.memory_bytes / 1e6:.0f} MB resident, faster {ratios}")
-    last = subjects[-1]
-    assert last.speedups is not None
-    print(json.dumps({
-        "p50_ratio": round(last.speedups[0].value, 2), "throughput_ratio": round(last.speedups[1].value, 2),
-        "size_ratio": round(subjects[0].size_bytes / last.size_bytes, 2),
-    }))  # fmt: skip
+    for steps, last in zip(finals, subjects[-len(finals) :], strict=True):
+        assert last.speedups is not None
+        print(json.dumps({
+            "chain": steps,
+            "p50_ratio": round(last.speedups[0].value, 2), "throughput_ratio": round(last.speedups[1].value, 2),
+            "size_ratio": round(subjects[0].size_bytes / last.size_bytes, 2),
+        }))  # fmt: skip
 
 
 if __name__ == "__main__":
