@@ -44,8 +44,8 @@ class EarlyExitStep(Section):
     technique: Literal["early-exit"] = "early-exit"
     """Fewer blocks for most texts."""
     retained: _Share = 0.99
-    """Share of the last classifier's main metric on the validation examples to keep; the lowest threshold from which on
-    all do is taken."""
+    """Share of the last classifier's main metric on the validation examples to keep, by a standard error; the lowest
+    threshold from which on all do is taken."""
     threshold: Annotated[float, Field(ge=0, le=1)] | None = None
     """Confidence (the largest probability; of several labels, that of the least sure one) above which a text leaves; 1
     lets none leave. By default chosen by `retained`."""

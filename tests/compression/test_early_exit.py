@@ -69,7 +69,8 @@ def test_the_threshold_is_chosen_on_validation_and_the_curve_is_in_the_record(do
     assert layers == sorted(layers) and (layers[0], layers[-1]) == (1.0, 2.0)
     assert [curve[0]["leave"], curve[-1]["leave"], curve[-1]["retained"]] == [[1.0, 0.0], [0.0, 1.0], 1.0]
     assert chosen in curve and chosen["threshold"] == settings["threshold"] and chosen["retained"] >= 0.9
-    assert all(point["retained"] >= 0.9 for point in curve if point["threshold"] >= settings["threshold"])
+    kept = [point["retained"] - point["retained_error"] >= 0.9 for point in curve]
+    assert curve[len(kept) - kept[::-1].index(False) if False in kept else 0] == chosen
     model = load_classifier(done.model_folder)
     assert isinstance(model, EarlyExitClassifier) and model.config.threshold == settings["threshold"]
     assert evaluate(done.folder).largest_difference < 1e-4
@@ -173,11 +174,10 @@ def test_a_pruned_encoder_keeps_its_answers_and_its_exits_on_disk(tmp_path: Path
         assert torch.equal(loaded(ids).logits, pruned(ids).logits)
 
 
-def test_the_lowest_threshold_from_which_on_all_retain_enough() -> None:
-    curve = [
-        {"threshold": t, "retained": r} for t, r in ((0.0, 0.99), (0.5, 0.9), (0.8, 0.98), (0.9, 0.97), (1.0, 1.0))
-    ]
-    assert [_chosen(curve, share) for share in (0.95, 0.975, 0.995, 0.5)] == [0.8, 1.0, 1.0, 0.0]
+def test_the_lowest_threshold_from_which_on_all_retain_enough_for_sure() -> None:
+    points = ((0.0, 0.99, 0.0), (0.5, 0.9, 0.0), (0.8, 0.98, 0.02), (0.9, 0.97, 0.0), (1.0, 1.0, 0.0))
+    curve = [{"threshold": t, "retained": r, "retained_error": e} for t, r, e in points]
+    assert [_chosen(curve, share) for share in (0.95, 0.965, 0.975, 0.5)] == [0.8, 0.9, 1.0, 0.0]
 
 
 def test_exits_learn_what_can_be_learnt() -> None:
@@ -217,7 +217,7 @@ def test_blocks_that_are_given_more_than_is_known_are_refused(monkeypatch: pytes
         require_same_alone(with_exits(classifier(BertConfig(num_hidden_layers=3, **SIZES))))
 
 
-@pytest.mark.parametrize("kind", [Kind.HALF, Kind.QUANTIZED, Kind.ONNX, Kind.INT8_ONNX, Kind.TFIDF, Kind.EARLY_EXIT])
+@pytest.mark.parametrize("kind", sorted(set(Kind) - {Kind.TORCH}))
 def test_only_models_of_torch_get_exits(kind: Kind, tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kit.models.kind.kind_of", lambda folder: kind)
     with pytest.raises(ModelError, match=f"is {kind}; this step works on a model of torch") as error:
