@@ -60,8 +60,8 @@ def bench(
     """Measure Records or folders with saved models against the first of them.
 
     texts: a file with one text a line; by default the test texts of the first Record. rounds: in each, every model
-    takes its turn; intervals need three at least. compiled: measure models of torch by torch.compile as well. energy: also
-    what a thousand texts take, some seconds a model.
+    takes its turn; intervals need three at least. compiled: measure models of torch by torch.compile as well. energy:
+    also what a thousand texts take, some seconds a model.
     Raises RecordError or ModelError for what is no model, DataError if there are no texts.
     """
     found = [_resolve(folder) for folder in folders]
