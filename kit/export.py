@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from kit.publishing.verify import Proof
 
 _VERDICTS = ("verdict.json", "chain.json")  # what `distill` and `compress` write beside Records
+_NO_PATHS = ("labels", "where", "text", "label", "label_separator")  # what stands in the data, a slash or not
 _ROUNDS = 3
 _TIMED_TEXTS = 256
 
@@ -92,7 +93,7 @@ def export(
         pushed = None
         if target is not None:
             say(f"pushing {megabytes(size)} to {target.name}")
-            pushed = push(draft, target, f"{record.how} of {record.id}")
+            pushed = push(draft, target, f"{record.id}, exported by kit")
         if final is not None:
             publish(draft, final)
     return Exported(record, final, size, proofs, pushed)
@@ -162,8 +163,17 @@ def _write(
     facts = _facts(record, first, planned, places, proofs, recipe, speeds, name)
     (draft / CARD_FILE).write_text(model_card(first, facts), "utf-8")
     manifest.write(draft)
-    require_private(draft, (record.folder.parent.resolve(), draft.parent))
+    require_private(draft, _local(record, draft))
     return proofs
+
+
+def _local(record: Record, draft: Path) -> tuple[Path, ...]:
+    """Folders and files of this machine that a run may have told of, beside the usual ones."""
+    from huggingface_hub import constants
+
+    named = [*_texts(record.content["recipe"]), *_texts(record.content["checkpoint"])]
+    paths = [Path(name).expanduser() for name in named if _is_local(name)]
+    return record.folder.parent.resolve(), draft.parent, Path(constants.HF_HOME), *paths
 
 
 def _compressed(record: Record, step: str) -> Record:
@@ -200,6 +210,7 @@ def _facts(
             for each in planned
         ],
         speeds=speeds,
+        checkpoint=public((record.content["checkpoint"] or {}).get("name")),
         base=checkpoint.hub,
         licence=checkpoint.licence,
         dataset=data.hub if data else None,
@@ -274,11 +285,24 @@ def _before(record: Record) -> list[Path]:
 
 
 def public(content: Any) -> Any:
-    """A recipe without the folders of this machine: of an absolute path only the last name stays."""
+    """A recipe without the folders of this machine: of a path that leads out of the current one, the last name."""
     if isinstance(content, dict):
-        return {key: public(value) for key, value in content.items()}
+        return {key: value if key in _NO_PATHS else public(value) for key, value in content.items()}
     if isinstance(content, list):
         return [public(each) for each in content]
-    if isinstance(content, str) and (Path(content).is_absolute() or content.startswith("~")):
+    if isinstance(content, str) and _is_local(content):
         return Path(content).name
     return content
+
+
+def _is_local(text: str) -> bool:
+    return text.startswith(("~", "../")) or "/../" in text or Path(text).is_absolute()
+
+
+def _texts(content: Any) -> list[str]:
+    """All texts in plain data that may be paths."""
+    if isinstance(content, dict):
+        return [text for key, value in content.items() if key not in _NO_PATHS for text in _texts(value)]
+    if isinstance(content, list):
+        return [text for each in content for text in _texts(each)]
+    return [content] if isinstance(content, str) else []

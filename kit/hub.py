@@ -15,6 +15,8 @@ from kit.errors import first_line
 
 T = TypeVar("T")
 _BUSY = (429, 500, 502, 503, 504)
+# By names: the HTTP library beneath has changed twice. The last is what a page in place of an answer gives.
+_BROKEN = {"TransportError", "ConnectionError", "TimeoutError", "JSONDecodeError"}
 _WAITS_S = (1.0, 2.0, 4.0)  # before each further try
 
 
@@ -28,7 +30,7 @@ def patiently(ask: Callable[[], T], *, broken: bool = False) -> T:
         try:
             return ask()
         except Exception as error:
-            if status_of(error) not in _BUSY and not (broken and _is_broken(error)):
+            if status_of(error) not in _BUSY and not (broken and is_broken(error)):
                 raise
             logging.getLogger(__name__).debug("asking the Hub again in %g s: %s", wait, error)
         time.sleep(wait)
@@ -39,6 +41,15 @@ def status_of(error: BaseException | None) -> int | None:
     """The HTTP status that an error, or one that it follows from, goes back to; None if the Hub did not answer."""
     response = _response_of(error)
     return None if response is None else int(response.status_code)
+
+
+def is_broken(error: BaseException | None) -> bool:
+    """Whether a connection was made or kept in vain, or something between here and the Hub answered in its place."""
+    while error is not None:
+        if _BROKEN & {kind.__name__ for kind in type(error).__mro__}:
+            return True
+        error = error.__cause__
+    return False
 
 
 def refusal(error: BaseException, name: str) -> tuple[str, str]:
@@ -75,15 +86,6 @@ def _response_of(error: BaseException | None) -> Any:
             return response
         error = error.__cause__
     return None
-
-
-def _is_broken(error: BaseException | None) -> bool:
-    """Whether a connection was made or kept in vain. The HTTP library beneath has changed twice: by names."""
-    while error is not None:
-        if {"TransportError", "ConnectionError", "TimeoutError"} & {kind.__name__ for kind in type(error).__mro__}:
-            return True
-        error = error.__cause__
-    return False
 
 
 def _phrase(status: int) -> str:

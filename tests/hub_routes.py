@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote
 
+import yaml
+
 from tests.hub_repositories import GITATTRIBUTES, LARGE, File, HubError, Kind, Repository, User, missing
 
 if TYPE_CHECKING:
@@ -129,8 +131,15 @@ def _info(hub: HubServer, request: Request, user: User | None, part: Part) -> An
             "gated": "manual" if repository.gated else False,
             "tags": [],
             "siblings": [{"rfilename": path} for path in commit.entries],
+            **_card_data(commit.files.get("README.md", b"").decode()),
         }
     )
+
+
+def _card_data(card: str) -> dict[str, Any]:
+    """The metadata in front of a card, if there are any."""
+    parts = card.split("---\n", maxsplit=2)
+    return {"cardData": yaml.safe_load(parts[1])} if len(parts) == 3 and not parts[0] else {}
 
 
 def _described(path: str, file: File) -> dict[str, Any]:
@@ -193,6 +202,25 @@ def _commits(hub: HubServer, request: Request, user: User | None, part: Part) ->
             for commit in _repository(hub, part, user).log(part["revision"])
         ]
     )
+
+
+def _discussions(hub: HubServer, request: Request, user: User | None, part: Part) -> Answer:
+    """Pull requests, all of them open, which is all the discussion there is."""
+    repository = _repository(hub, part, user)
+    found = [
+        {
+            "num": number,
+            "title": commit.message,
+            "author": {"name": commit.author},
+            "createdAt": "2025-01-01T00:00:00.000Z",
+            "status": "open",
+            "repo": {"name": repository.id, "type": repository.kind},
+            "isPullRequest": True,
+        }
+        for number, commit in enumerate(repository.pull_requests, start=1)
+        if request.query.get("author") in (None, commit.author)
+    ]
+    return Answer.of({"discussions": found, "count": len(found), "start": 0})
 
 
 def _branch(hub: HubServer, request: Request, user: User | None, part: Part) -> Answer:
@@ -338,6 +366,7 @@ ROUTES: list[tuple[str, str, Callable[[Any, Request, User | None, Part], Answer]
     ("POST", rf"{_API}/paths-info/{_REVISION}", _paths_info),
     ("GET", rf"{_API}/refs", _refs),
     ("GET", rf"{_API}/commits/{_REVISION}", _commits),
+    ("GET", rf"{_API}/discussions", _discussions),
     ("POST", rf"{_API}/branch/(?P<branch>[^/]+)", _branch),
     ("GET", rf"{_API}/auth-check(?P<write>/write)?", _auth_check),
     ("POST", rf"{_API}/preupload/{_REVISION}", _preupload),

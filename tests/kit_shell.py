@@ -1,7 +1,7 @@
 """One kit process for several commands: importing its libraries takes longer than what most commands do.
 
 `KitShell` starts it; run as a program, this module is that process: a JSON object with arguments and variables in, one
-with what the command printed and how it exited out.
+with what the command printed and how it exited out. Its own argument names what is called: `kit.cli:main`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 
@@ -28,11 +29,14 @@ class Result:
 
 
 class KitShell:
-    """A process with an environment of its own: `shell("check", recipe, HF_TOKEN="...")`."""
+    """A process with an environment of its own: `shell("check", recipe, HF_TOKEN="...")`.
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    main: what is called instead of the command line, with the arguments as texts.
+    """
+
+    def __init__(self, environment: dict[str, str], main: str = "kit.cli:main") -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.kit_shell"],
+            [sys.executable, "-m", "tests.kit_shell", main],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -57,8 +61,8 @@ class KitShell:
 
 
 def _run(arguments: list[str]) -> tuple[int, str, str]:
-    from kit.cli import main
-
+    module, _, name = sys.argv[1].partition(":")
+    main = getattr(import_module(module), name)
     out, err, code = io.StringIO(), io.StringIO(), 0
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:

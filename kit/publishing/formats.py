@@ -82,7 +82,9 @@ def write_format(made: Format, record: Record, folder: Path) -> None:
     if made.name == ADAPTER:
         for path in record.model_folder.glob("*token*"):
             shutil.copyfile(path, folder / path.name)
-        _edit(folder / "adapter_config.json", lambda config: config | {"base_model_name_or_path": _base(record)})
+        checkpoint = record.content["checkpoint"]
+        base = {"base_model_name_or_path": checkpoint["name"], "revision": checkpoint["revision"]}
+        _edit(folder / "adapter_config.json", lambda config: config | base)
         return
     for path in folder.glob("*.json"):
         if path.name in ("config.json", "tokenizer_config.json"):
@@ -150,10 +152,6 @@ def _adapter(record: Record) -> Format:
             "--format safetensors has the merged weights",
         )
     return Format(ADAPTER, None, "peft")
-
-
-def _base(record: Record) -> str:
-    return str(record.content["checkpoint"]["name"])
 
 
 def _made_by_steps() -> list[str]:

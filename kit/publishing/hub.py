@@ -1,25 +1,22 @@
 """The push: a verified folder becomes one commit of a repository on the Hub.
 
-Through huggingface_hub alone. The token is that of the login or of HF_TOKEN; it is never shown.
+Through huggingface_hub alone. The token is that of the login or of HF_TOKEN; it is never shown. A push can be repeated:
+before it sends anything, and after an answer was lost, it looks whether the Hub has all of it already.
 
-Knows the Hub. Knows nothing of how the folder was made.
+Knows the Hub's changes. Knows nothing of how the folder was made.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from kit.errors import ExportError, RecipeError, first_line
-from kit.files import file_sha256
-from kit.hub import patiently, refusal, status_of
-from kit.publishing.manifest import MANIFEST_FILE
-
-T = TypeVar("T")
-_KEPT = ".gitattributes"  # which the Hub writes itself
+from kit.hub import is_offline, page
+from kit.publishing.remote import State, asked, find_state, find_written
 
 
 @dataclass(frozen=True)
@@ -27,7 +24,7 @@ class Target:
     """Where to push.
 
     revision: a branch. pull_request: propose the commit instead of making it. overwrite: a repository that kit did not
-    make.
+    make, and files that it did not put there.
     """
 
     name: str
@@ -46,6 +43,26 @@ class Pushed:
     address: str
 
 
+@dataclass(frozen=True)
+class _Change:
+    """What the commit is to do. before: what is there. ours: files by their path there. gone: paths to delete."""
+
+    before: State
+    ours: dict[str, Path]
+    gone: tuple[str, ...]
+
+    def missing(self, state: State) -> str | None:
+        """The first path that is not as it is to be after the commit; None if all are."""
+        kept = {name: each for name, each in self.before.files.items() if name not in self.ours}
+        for name in self.gone:
+            del kept[name]
+        wrong = (name for name, path in self.ours.items() if not state.has(name, path))
+        others = {name: each for name, each in state.files.items() if name not in self.ours}
+        return next(wrong, None) or next(
+            (name for name in sorted(kept | others) if kept.get(name) != others.get(name)), None
+        )
+
+
 def require_target(target: Target) -> None:
     """Raise RecipeError without a login, ExportError if the repository is not kit's to write to: before any work."""
     from huggingface_hub import get_token
@@ -58,110 +75,129 @@ def require_target(target: Target) -> None:
         raise RecipeError(f"--push: {first_line(error)}", "name it as user/name") from error
     if "/" not in target.name:
         raise RecipeError(f"--push: {target.name} does not say whose it is", "name it as user/name")
+    if is_offline():
+        raise RecipeError("--push: HF_HUB_OFFLINE is set, so that the Hub is not asked", "unset it")
     if get_token() is None:
         raise RecipeError("--push: you are not logged in to the Hub", "`hf auth login`, or set HF_TOKEN")
-    if _files(target) is not None and not target.overwrite and not target.pull_request and not _is_ours(target):
+    if _login(target).get("auth", {}).get("accessToken", {}).get("role") == "read":
+        raise ExportError("--push: your token only reads", "take one with write access: `hf auth login`, or HF_TOKEN")
+    there = find_state(target.name, target.revision)
+    if there is not None:
+        _writable(target, there)
+
+
+def push(folder: Path, target: Target, about: str) -> Pushed:
+    """Make the repository if it is not there, and of the folder one commit that leaves none of kit's older files.
+
+    about: first line of the commit if the target has no message. Files that people put beside kit's are left alone,
+    unless the target says otherwise. Raises ExportError, in words, for what the Hub refuses, and if it does not have
+    what was sent.
+    """
+    from huggingface_hub import HfApi
+
+    api, branch = HfApi(), target.revision
+    asked(target.name, lambda: api.create_repo(target.name, private=target.private, exist_ok=True))
+    if branch is not None and not branch.startswith("refs/") and not target.pull_request:
+        asked(target.name, lambda: api.create_branch(target.name, branch=branch, exist_ok=True))
+    before = find_state(target.name, branch)
+    if before is None:
+        raise ExportError(f"--push: the Hub does not show {target.name}", "start the same command again")
+    ours = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    gone = tuple(sorted(_writable(target, before) - set(ours)))
+    change = _Change(before, ours, gone)
+    found = _find(target, change)
+    if found is not None:
+        return found
+    try:
+        made = _commit(target, change, target.message or about)
+    except ExportError:
+        with suppress(ExportError):
+            found = _find(target, change)
+        if found is None:
+            raise
+        return found  # the answer alone was lost
+    state = find_state(target.name, made.commit)
+    wrong = change.missing(state) if state is not None else next(iter(ours))
+    if wrong is not None:
+        raise ExportError(f"--push: the Hub does not have {wrong} as it was sent", "start the same command again")
+    return made
+
+
+def _writable(target: Target, there: State) -> set[str]:
+    """Paths that a push may delete. Raises ExportError for a repository that is not kit's to write to."""
+    if target.overwrite:
+        return set(there.files)
+    written = find_written(target.name, there)
+    if written is None and not target.pull_request:
         raise ExportError(
             f"--push: {target.name} is on the Hub already and was not made by kit",
             "choose another name, propose it with --pr, or replace its files with --overwrite",
         )
+    return (written or set()) & set(there.files)
 
 
-def push(folder: Path, target: Target, about: str) -> Pushed:
-    """Make the repository if it is not there, and of the folder one commit that leaves just its files.
-
-    about: first line of the commit if the target has no message. A push that was broken off can be repeated: what the
-    Hub has already is not sent again. Raises ExportError, in words, for what the Hub refuses, and if it does not have
-    what was sent.
-    """
+def _commit(target: Target, change: _Change, message: str) -> Pushed:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
     api = HfApi()
-    _asked(target, lambda: api.create_repo(target.name, private=target.private, exist_ok=True))
-    if target.revision is not None:
-        branch = target.revision
-        _asked(target, lambda: api.create_branch(target.name, branch=branch, exist_ok=True))
-    there = _files(target) or []
-    ours = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-
-    def commit() -> Any:
-        operations: list[Any] = [CommitOperationAdd(name, str(path)) for name, path in ours.items()]
-        operations += [CommitOperationDelete(name) for name in there if name not in ours and name != _KEPT]
-        return api.create_commit(
+    sent = [(name, path) for name, path in change.ours.items() if not change.before.has(name, path)]
+    additions = [CommitOperationAdd(name, str(path)) for name, path in sent]
+    asked(
+        target.name,
+        lambda: api.preupload_lfs_files(
             target.name,
-            operations,
-            commit_message=target.message or about,
+            additions,
             revision=target.revision,
             create_pr=target.pull_request,
-        )
-
-    done = _asked(target, commit, twice=not target.pull_request)
-    _require_arrived(target, done.oid, ours)
+            free_memory=False,
+        ),
+        patient=False,
+    )
+    done: Any = asked(
+        target.name,
+        lambda: api.create_commit(
+            target.name,
+            [*additions, *(CommitOperationDelete(name) for name in change.gone)],
+            commit_message=message,
+            revision=target.revision,
+            parent_commit=change.before.commit,  # nobody's change in between is lost, and none of ours made twice
+            create_pr=target.pull_request,
+        ),
+        twice=not target.pull_request,
+    )
     return Pushed(str(done.oid), str(done.pr_url or done.commit_url))
 
 
-def _require_arrived(target: Target, commit: str, files: dict[str, Path]) -> None:
-    """Raise ExportError unless the commit has every file, of the same content where the Hub tells its sha256."""
+def _find(target: Target, change: _Change) -> Pushed | None:
+    """The push, if the Hub has it already: on the branch, or proposed."""
+    states = [(target.revision, f"{page(target.name)}/commit/{{}}")]
+    if target.pull_request:
+        states += _proposed(target)
+    for revision, address in states:
+        state = find_state(target.name, revision)
+        if state is not None and change.missing(state) is None:
+            return Pushed(state.commit, address.format(state.commit))
+    return None
+
+
+def _proposed(target: Target) -> Iterator[tuple[str | None, str]]:
+    """Ref and address of each open pull request of the user."""
     from huggingface_hub import HfApi
 
-    info = _asked(target, lambda: HfApi().model_info(target.name, revision=commit, files_metadata=True))
-    there = {each.rfilename: each for each in info.siblings or []}
-    for name, path in files.items():
-        found = there.get(name)
-        large = getattr(found, "lfs", None)
-        if found is None or (large is not None and large["sha256"] != file_sha256(path)):
-            raise ExportError(f"--push: the Hub does not have {name} as it was sent", "push again")
+    found = asked(
+        target.name,
+        lambda: list(
+            HfApi().get_repo_discussions(
+                target.name, author=_login(target)["name"], discussion_type="pull_request", discussion_status="open"
+            )
+        ),
+    )
+    for each in found:
+        yield each.git_reference, f"{page(target.name)}/discussions/{each.num}"
 
 
-def _files(target: Target) -> list[str] | None:
-    """Files of the repository's branch, None if there is no such repository."""
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+def _login(target: Target) -> dict[str, Any]:
+    """Who the token belongs to, and what it may."""
+    from huggingface_hub import whoami
 
-    def ask() -> list[str] | None:
-        try:
-            return HfApi().list_repo_files(target.name, revision=target.revision)
-        except RevisionNotFoundError:
-            return HfApi().list_repo_files(target.name)
-        except RepositoryNotFoundError as error:
-            if status_of(error) == 401:
-                raise
-            return None
-
-    return _asked(target, ask)
-
-
-def _is_ours(target: Target) -> bool:
-    """Whether kit made the repository: it has a manifest of kit, or nothing yet."""
-    from huggingface_hub import hf_hub_download
-
-    files = _files(target) or []
-    if not set(files) - {_KEPT}:
-        return True  # made by a push that was broken off
-    if MANIFEST_FILE not in files:
-        return False
-    path = _asked(target, lambda: hf_hub_download(target.name, MANIFEST_FILE, revision=target.revision))
-    try:
-        return bool(json.loads(Path(path).read_text("utf-8")).get("made_by") == "kit")
-    except (ValueError, AttributeError):
-        return False
-
-
-def _asked(target: Target, ask: Callable[[], T], *, twice: bool = True) -> T:
-    """What the Hub answers, asked again where that may help. Raises ExportError with one clear line.
-
-    twice: whether it does no harm to ask for it once more where the answer was lost.
-    """
-    try:
-        return patiently(ask, broken=twice)
-    except Exception as error:  # which class a broken connection raises depends on the HTTP library beneath
-        status = status_of(error)
-        if status is None:
-            message, hint = f"the Hub cannot be reached: {first_line(error)}", "start the same command again"
-        else:
-            message, hint = refusal(error, target.name)
-        if status == 403:
-            hint = "your token may not write there: take one with write access, or another name"
-        if status in (409, 412):
-            hint = "somebody else changed it meanwhile: start the same command again"
-        raise ExportError(f"--push: {message}", hint) from error
+    return asked(target.name, lambda: whoami(cache=True))

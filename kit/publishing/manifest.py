@@ -90,3 +90,12 @@ def is_exported(folder: Path) -> bool:
         return bool(json.loads((folder / MANIFEST_FILE).read_text("utf-8")).get("made_by") == "kit")
     except (OSError, ValueError, AttributeError):
         return False
+
+
+def written_files(folder: Path) -> set[str] | None:
+    """Paths of the files that `kit export` put into a folder, as its manifest says; None if it did not make it."""
+    try:
+        content = json.loads((folder / MANIFEST_FILE).read_text("utf-8"))
+        return {*content["files"], MANIFEST_FILE, CARD_FILE} if content["made_by"] == "kit" else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,6 +1,6 @@
 """Nothing private leaves: local paths, the user's name in them, and tokens are looked for in every file, and refused.
 
-Knows bytes. Knows nothing of what the files are for.
+Knows bytes, and this machine. Knows nothing of what the files are for.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ from pathlib import Path
 from kit.errors import ExportError
 
 _CHUNK, _OVERLAP = 1 << 24, 1 << 9
-_LEAST = 5  # letters of a path: `/` and `/tmp` say nothing of anybody
+_LEAST = 5  # letters of a path or a token: `/` and `/tmp` say nothing of anybody
 # Tokens of the Hub, of clouds and of code hosts, and private keys.
 _SECRETS = re.compile(
     rb"\b(hf_[A-Za-z0-9]{24,}|gh[pousr]_[A-Za-z0-9]{30,}|AKIA[0-9A-Z]{16}|sk-[A-Za-z0-9_\-]{32,}|xox[abp]-[A-Za-z0-9\-]{20,})"
     rb"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
 )
-_HOMES = re.compile(rb"(?<![\w./-])(/home/[\w.\-]+/|/Users/[\w.\-]+/|/root/|[A-Za-z]:\\+Users\\+[\w.\-]+)")
+# Where a path may start: not within another, and not as the host of an address.
+_START = rb"(?<![\w.:-])(?<!:/)"
+_HOMES = re.compile(_START + rb"/(?:home|Users)/[\w.\-]+/|" + _START + rb"/root/\w|[A-Za-z]:\\+Users\\+[\w.\-]+")
 
 
 @dataclass(frozen=True)
@@ -49,33 +51,41 @@ def require_private(folder: Path, local: tuple[Path, ...]) -> None:
 
 def scan(folder: Path, local: tuple[Path, ...]) -> Iterator[Leak]:
     """Every file with something private in it, each kind once."""
-    words = _private(local)
+    paths, tokens = _paths(local), _tokens()
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             told = set()
             for part in _parts(path):
-                told |= {f"the path {word.decode(errors='replace')}" for word in words if word in part}
+                told |= {f"the path {name}" for name, pattern in paths.items() if pattern.search(part)}
                 told |= {
                     f"a path of a user ({each.group().decode(errors='replace')})" for each in _HOMES.finditer(part)
                 }
                 told |= {f"a token ({each.group()[:4].decode()}...)" for each in _SECRETS.finditer(part)}
+                told |= {"your token for the Hub" for token in tokens if token in part}
             yield from (Leak(path.relative_to(folder).as_posix(), what) for what in sorted(told))
 
 
-def _private(local: tuple[Path, ...]) -> list[bytes]:
+def _paths(local: tuple[Path, ...]) -> dict[str, re.Pattern[bytes]]:
+    """What finds each path of this machine. One of a single name, as `/app`, may be a word in a vocabulary too."""
     python = [Path(sysconfig.get_paths()[name]) for name in ("purelib", "stdlib")]
-    paths = {str(path.absolute()) for path in (Path.home(), Path.cwd(), *python, *local)}
-    words = {path.encode() for path in paths if len(path) >= _LEAST}
+    names = {str(path.absolute()) for path in (Path.home(), Path.cwd(), *python, *local)}
+    found = {
+        name: re.compile(_START + re.escape(name.encode()) + (rb"(?![\w-])" if name.count("/") > 1 else rb"/\w"))
+        for name in names
+        if len(name) >= _LEAST
+    }
     try:
         user = getpass.getuser()
     except (OSError, KeyError):
-        user = ""
-    if len(user) >= 2:
-        words |= {f"/{user}/".encode(), f"\\{user}\\".encode()}
-    token = os.environ.get("HF_TOKEN", "")
-    if len(token) > _LEAST:
-        words.add(token.encode())
-    return sorted(words)
+        return found
+    inside = _START + rb"(?:/[\w.\-]+)*" + re.escape(f"/{user}/".encode())
+    return found | {f"with your name, {user}": re.compile(inside)}
+
+
+def _tokens() -> set[bytes]:
+    from huggingface_hub import get_token
+
+    return {token.encode() for token in (get_token(), os.environ.get("HF_TOKEN")) if token and len(token) > _LEAST}
 
 
 def _parts(path: Path) -> Iterator[bytes]:

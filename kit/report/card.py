@@ -15,7 +15,7 @@ import yaml
 
 from kit.measurement.intervals import shown
 from kit.record import Record
-from kit.report.markdown import code, inline, table
+from kit.report.markdown import code, inline, span, table
 from kit.report.words import title
 
 _SHOWN_LABELS = 40
@@ -57,6 +57,7 @@ class CardFacts:
     history: Sequence[str]
     formats: Sequence[CardFormat]
     speeds: Sequence[Sequence[str]] = ()
+    checkpoint: str | None = None
     base: str | None = None
     licence: str | None = None
     dataset: str | None = None
@@ -120,14 +121,16 @@ def _metadata(record: Record, facts: CardFacts) -> str:
 
 def _what(record: Record, facts: CardFacts) -> str:
     content, sizes = record.content, record.content["data"]["sizes"]
-    labels = [inline(label) for label in record.labels]
-    listed = ", ".join(f"`{label}`" for label in labels[:_SHOWN_LABELS])
+    labels = [span(label) for label in record.labels]
+    listed = ", ".join(labels[:_SHOWN_LABELS])
     if len(labels) > _SHOWN_LABELS:
         listed += f" and {len(labels) - _SHOWN_LABELS} more (config.json has all)"
     several = "any number of" if record.recipe.data.multi_label else "one of"
-    texts = " and ".join(f"`{inline(column)}`" for column in content["data"]["text_columns"])
+    texts = " and ".join(span(column) for column in content["data"]["text_columns"])
     checkpoint = content["checkpoint"]
-    base = f"It starts from {inline(checkpoint['name'])}" if checkpoint else "It starts from no checkpoint"
+    base = (
+        f"It starts from {inline(facts.checkpoint or 'a checkpoint')}" if checkpoint else "It starts from no checkpoint"
+    )
     if checkpoint and checkpoint["revision"]:
         base += f" at revision `{checkpoint['revision']}`"
     licence = f" (licence: {inline(facts.licence)})" if facts.licence else " (licence not known)" if checkpoint else ""

@@ -26,11 +26,21 @@ def _escape(found: re.Match[str]) -> str:
     return {"<": "&lt;", ">": "&gt;", "&": "&amp;"}.get(letter, f"\\{letter}")
 
 
+def span(text: str) -> str:
+    """Text as code within a line, which Markdown shows as it is. Not for tables, whose columns it may cut."""
+    line = " ".join(plain(text).split())
+    fence = _fence(line, 1)
+    return f"{fence} {line} {fence}" if not line or "`" in (line[0], line[-1]) else f"{fence}{line}{fence}"
+
+
 def code(text: str, language: str) -> str:
     """A fenced block, its fence longer than any run of backticks in the text."""
-    runs = re.findall(r"`+", text)
-    fence = "`" * max(3, *(len(run) + 1 for run in runs), 3)
+    fence = _fence(text, 3)
     return f"{fence}{language}\n{plain(text).rstrip()}\n{fence}"
+
+
+def _fence(text: str, least: int) -> str:
+    return "`" * max(least, *(len(run) + 1 for run in re.findall(r"`+", text)), least)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
