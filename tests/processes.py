@@ -77,6 +77,7 @@ class Forks:
         root = str(Path(__file__).parents[1])
         self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], cwd=root)
         theirs.close()
+        self._socket.recv(64)  # it has imported them
 
     def start(self, *arguments: object, stdin: str = "", **environment: str) -> Forked:
         """Start `kit` with these arguments, in the current folder."""
@@ -114,6 +115,7 @@ def _serve(connection: socket.socket) -> None:
     for name in ("kit.compress", "kit.distill", "kit.methods", "kit.study", "evaluate", "sklearn.linear_model"):
         import_module(name)
     gc.freeze()  # or the first collection in each forked process would copy all memory
+    connection.send(b"ready")
     while True:
         message, fds, _, _ = socket.recv_fds(connection, 1 << 20, _FDS)
         if not message:

@@ -253,7 +253,7 @@ def test_a_study_killed_at_ten_random_moments_ends_as_one_that_was_not(
     whole, runs = tmp_path / "whole", tmp_path / "killed"
     began = time.monotonic()
     done = kit_forked(*command, "--engine", "inline", "--set", f"runs={whole}")
-    longest = (time.monotonic() - began) / 5
+    longest = (time.monotonic() - began) / 8  # so that work is left for every kill
     assert done.code == 0, done.err
     expected = table(whole / "study-recipe")
     moments = random.Random(3)
