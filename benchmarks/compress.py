@@ -3,7 +3,7 @@
 For every seed: teacher, student, chain (found again if they are there). Then accuracy and what is retained over all
 seeds, and speed, memory and size of the first seed's models, each in a process of its own, in turns.
 
-    python benchmarks/compress.py [--seeds 3] [--runs runs] [--rounds 5] [--steps vocabulary,int8-onnx] [--steps ...]
+    python benchmarks/compress.py [--seeds 3] [--runs runs] [--rounds 5] [--steps vocabulary,int8-onnx ...] [--no-gate]
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ def main() -> None:
     parser.add_argument("--runs", default="runs")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", action="append", help="a chain; may be given several times")
+    parser.add_argument("--no-gate", action="store_true", help="keep every step, whatever it costs")
     arguments = parser.parse_args()
     chains = arguments.steps or ["vocabulary,int8-onnx", "int4-onnx"]
     from kit.analysis.verdict import Answers, Cost, judge
@@ -38,6 +39,7 @@ def main() -> None:
     for seed in range(arguments.seeds):
         for steps in chains:
             given = [f"runs={arguments.runs}", f"train.seed={seed}", f"compress.steps=[{steps}]"]
+            given += ["compress.gate.retained=null", "compress.gate.agreement=null"] if arguments.no_gate else []
             began = time.perf_counter()
             done = compress(load_recipe(RECIPE, given))
             seconds = time.perf_counter() - began
