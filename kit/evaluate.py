@@ -42,7 +42,6 @@ def evaluate(folder: str | Path, *, trust_remote_code: bool = False) -> Evaluati
     from kit.tasks import task_for
 
     record = Record.load(folder)
-    recipe = record.recipe
     data = prepared_for(record)
     require_labels(record.model_folder, record.labels)
     logits = load_predictor(record.model_folder, trust_remote_code).logits(data.test.texts)
@@ -55,9 +54,17 @@ def evaluate(folder: str | Path, *, trust_remote_code: bool = False) -> Evaluati
             f"differs by {difference:.2g}",
             "the model or a library changed since; compare record.json's versions with `pip list`",
         )
-    task = task_for(recipe, record.labels)
-    targets = data.targets(data.test)
-    for name, found in task.estimates(stored.logits, targets).items():
+    require_metrics(record, data)
+    task = task_for(record.recipe, record.labels)
+    return Evaluation(record, task.estimates(logits, data.targets(data.test)), difference)
+
+
+def require_metrics(record: Record, data: Prepared) -> None:
+    """Raise RecordError if record.json says other metrics than the stored answers give."""
+    from kit.tasks import task_for
+
+    task = task_for(record.recipe, record.labels)
+    for name, found in task.estimates(record.predictions().logits, data.targets(data.test)).items():
         said = record.metrics.get(name)
         if said is None or not np.allclose(
             (said.value, said.low, said.high), (found.value, found.low, found.high), rtol=0, atol=_ROUNDING
@@ -66,7 +73,6 @@ def evaluate(folder: str | Path, *, trust_remote_code: bool = False) -> Evaluati
                 f"{record.folder} is damaged: record.json says {name} {said}, its predictions give {found}",
                 "run it again with --force",
             )
-    return Evaluation(record, task.estimates(logits, targets), difference)
 
 
 def prepared_for(record: Record) -> Prepared:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from kit.errors import OutputError, RecipeError
 from kit.files import publish, require_space, writing_to
 from kit.measurement.units import megabytes
-from kit.publishing.manifest import CARD_FILE, Manifest, is_exported
+from kit.publishing.local import local_paths, public
+from kit.publishing.manifest import CARD_FILE, Manifest, written_files
 from kit.record import Record
 
 if TYPE_CHECKING:
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
     from kit.publishing.formats import Format
     from kit.publishing.hub import Pushed, Target
     from kit.publishing.verify import Proof
+    from kit.report.card import CardFacts, CardFormat
 
 _VERDICTS = ("verdict.json", "chain.json")  # what `distill` and `compress` write beside Records
-_NO_PATHS = ("labels", "where", "text", "label", "label_separator")  # what stands in the data, a slash or not
 _ROUNDS = 3
 _TIMED_TEXTS = 256
 
@@ -73,20 +74,24 @@ def export(
     Raises KitError: for what cannot be exported before anything is computed, ExportError where an answer differs, or
     the Hub refuses.
     """
-    from kit.evaluate import prepared_for
+    from kit.evaluate import prepared_for, require_metrics
     from kit.publishing.formats import plan_formats
     from kit.publishing.hub import push, require_target
+    from kit.publishing.whole import require_same, require_told
 
     if to is None and target is None:
         raise RecipeError(
             "nowhere to export to", "give a folder (--to exported/), a repository (--push user/name), or both"
         )
-    record = Record.load(run)
+    record = Record.load(Path(run).resolve())
+    require_told(record)
     planned = plan_formats(record, list(formats))
-    final = None if to is None else _place(Path(to), overwrite)
+    final = None if to is None else _place(Path(to), overwrite, record)
     if target is not None:
         require_target(target)
     data = prepared_for(record)
+    require_same(record, data)
+    require_metrics(record, data)
     with _draft(final, record) as draft:
         proofs = _write(record, planned, draft, data, say, target.name if target else (final or draft).name, speed)
         size = sum(path.stat().st_size for path in draft.rglob("*") if path.is_file())
@@ -99,15 +104,24 @@ def export(
     return Exported(record, final, size, proofs, pushed)
 
 
-def _place(to: Path, overwrite: bool) -> Path:
-    """Where to export to. Raises OutputError for a folder that holds something that kit did not export."""
-    if to.exists() and not to.is_dir():
-        raise OutputError(f"--to: {to} is a file, not a folder", "choose another folder")
-    if to.is_dir() and any(to.iterdir()) and not is_exported(to) and not overwrite:
-        raise OutputError(
-            f"--to: {to} is not empty and was not made by kit export", "choose another folder, or --overwrite"
-        )
-    return to.absolute()
+def _place(to: Path, overwrite: bool, record: Record) -> Path:
+    """Where to export to. Raises OutputError for a folder with what kit did not export, or that is needed."""
+    with writing_to(to):
+        final = to.resolve()
+        if to.exists() and not to.is_dir():
+            raise OutputError(f"--to: {to} is a file, not a folder", "choose another folder")
+    if final.is_relative_to(record.model_folder):
+        raise OutputError(f"--to: {to} is in the folder of the run's model", "choose another folder")
+    for needed, what in ((record.folder, "the run"), (Path.cwd(), "the current folder")):
+        if needed.is_relative_to(final):
+            raise OutputError(f"--to: {to} holds {what}, and would be replaced", "choose another folder")
+    there = {path.relative_to(final).as_posix() for path in final.rglob("*") if not path.is_dir()}
+    written = written_files(final)
+    others = sorted(there - (written or set()))
+    if others and not overwrite:
+        why = "is not empty and was not made by kit export" if written is None else f"holds {others[0]}, not by kit"
+        raise OutputError(f"--to: {to} {why}", "choose another folder, or --overwrite")
+    return final
 
 
 @contextmanager
@@ -134,18 +148,25 @@ def _write(
     speed: bool,
 ) -> dict[str, Proof]:
     """All formats, proven, with card and manifest, nothing private among them."""
-    from kit.publishing.formats import write_format
+    from huggingface_hub import constants
+
+    from kit.publishing.formats import packages, write_format
     from kit.publishing.scan import require_private
     from kit.publishing.verify import verify
-    from kit.report.card import model_card
+    from kit.report.card import CardFormat, model_card
 
-    places, proofs, sources = {}, {}, {}
-    for number, made in enumerate(planned):
-        sources[made.name] = record if made.step is None else _compressed(record, made.step)
-        places[made.name] = "." if number == 0 else made.name
+    proofs: dict[str, Proof] = {}
+    formats: list[CardFormat] = []
+    first = record
+    for made in planned:
+        place = made.name if formats else "."
+        source = record if made.step is None else _compressed(record, made.step)
+        first = first if formats else source
         say(f"writing {made.name} and answering {len(data.test):,} test examples with it in a fresh process")
-        write_format(made, sources[made.name], draft / places[made.name])
-        proofs[made.name] = verify(made, draft / places[made.name], sources[made.name], record, data)
+        write_format(made, source, draft / place)
+        proofs[made.name] = proof = verify(made, draft / place, source, record, data)
+        needs = packages(made, draft / place)
+        formats.append(CardFormat(made.name, place, made.loader, made.arguments, needs, proof.line))
     recipe = public(record.recipe.model_dump(mode="json", exclude_defaults=True))
     manifest = Manifest(
         record=record.id,
@@ -153,27 +174,18 @@ def _write(
         recipe=recipe,
         labels=record.labels,
         text_columns=tuple(record.content["data"]["text_columns"]),
-        formats=places,
+        formats={each.name: each.folder for each in formats},
     )
     speeds: list[list[str]] = []
     if speed:
         say("measuring speed for the card")
-        speeds = _speeds(record, {name: draft / place for name, place in places.items()}, data)
-    first = sources[planned[0].name]
-    facts = _facts(record, first, planned, places, proofs, recipe, speeds, name)
+        speeds = _speeds(record, {each.name: draft / each.folder for each in formats}, data)
+    facts = _facts(record, name, recipe, formats, _history(first), speeds)
     (draft / CARD_FILE).write_text(model_card(first, facts), "utf-8")
     manifest.write(draft)
-    require_private(draft, _local(record, draft))
+    local = local_paths([record.content["recipe"], record.content["checkpoint"]])
+    require_private(draft, (record.folder.parent.resolve(), draft.parent, Path(constants.HF_HOME), *local))
     return proofs
-
-
-def _local(record: Record, draft: Path) -> tuple[Path, ...]:
-    """Folders and files of this machine that a run may have told of, beside the usual ones."""
-    from huggingface_hub import constants
-
-    named = [*_texts(record.content["recipe"]), *_texts(record.content["checkpoint"])]
-    paths = [Path(name).expanduser() for name in named if _is_local(name)]
-    return record.folder.parent.resolve(), draft.parent, Path(constants.HF_HOME), *paths
 
 
 def _compressed(record: Record, step: str) -> Record:
@@ -187,16 +199,14 @@ def _compressed(record: Record, step: str) -> Record:
 
 def _facts(
     record: Record,
-    first: Record,
-    planned: list[Format],
-    places: dict[str, str],
-    proofs: dict[str, Proof],
-    recipe: dict[str, Any],
-    speeds: list[list[str]],
     name: str,
-) -> Any:
+    recipe: dict[str, Any],
+    formats: list[CardFormat],
+    history: list[str],
+    speeds: list[list[str]],
+) -> CardFacts:
     from kit.publishing.sources import checkpoint_source, data_source
-    from kit.report.card import CardFacts, CardFormat
+    from kit.report.card import CardFacts
 
     checkpoint = checkpoint_source(record.content["checkpoint"])
     revision = record.content["data"]["revision"]
@@ -204,11 +214,8 @@ def _facts(
     return CardFacts(
         name=name,
         recipe=recipe,
-        history=_history(first),
-        formats=[
-            CardFormat(each.name, places[each.name], each.loader, each.arguments, proofs[each.name].line)
-            for each in planned
-        ],
+        history=history,
+        formats=formats,
         speeds=speeds,
         checkpoint=public((record.content["checkpoint"] or {}).get("name")),
         base=checkpoint.hub,
@@ -282,27 +289,3 @@ def _before(record: Record) -> list[Path]:
     if "compression" in settings:
         names = [settings["compression"]["start"]]
     return [runs / name for name in names if (runs / name / "model").is_dir()]
-
-
-def public(content: Any) -> Any:
-    """A recipe without the folders of this machine: of a path that leads out of the current one, the last name."""
-    if isinstance(content, dict):
-        return {key: value if key in _NO_PATHS else public(value) for key, value in content.items()}
-    if isinstance(content, list):
-        return [public(each) for each in content]
-    if isinstance(content, str) and _is_local(content):
-        return Path(content).name
-    return content
-
-
-def _is_local(text: str) -> bool:
-    return text.startswith(("~", "../")) or "/../" in text or Path(text).is_absolute()
-
-
-def _texts(content: Any) -> list[str]:
-    """All texts in plain data that may be paths."""
-    if isinstance(content, dict):
-        return [text for key, value in content.items() if key not in _NO_PATHS for text in _texts(value)]
-    if isinstance(content, list):
-        return [text for each in content for text in _texts(each)]
-    return [content] if isinstance(content, str) else []

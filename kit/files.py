@@ -26,6 +26,7 @@ _REASONS = {
     errno.EPERM: ("no permission to write there", "choose a folder that you may write to"),
     errno.EROFS: ("the file system is read-only", "choose a folder that you may write to"),
     errno.ENOTDIR: ("a part of the path is a file, not a folder", "choose another folder"),
+    errno.ENOTEMPTY: ("something else was put there meanwhile", "start the same command again"),
     errno.EEXIST: ("a file is in the way", "choose another folder"),
     errno.ENAMETOOLONG: ("the path is too long", "choose a shorter one"),
 }
@@ -106,8 +107,11 @@ def require_space(folder: Path, needed_bytes: int) -> None:
     """Create `folder` and raise OutputError if it cannot be written to or its disk lacks `needed_bytes`."""
     with writing_to(folder):
         _make(folder)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        try:
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except FileNotFoundError as error:  # what /proc and its like answer
+            raise OutputError(f"cannot write to {folder}: it takes no files", "choose another folder") from error
         free = shutil.disk_usage(folder).free
     if free < needed_bytes:
         raise OutputError(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +19,8 @@ import kit.publishing.formats as formats_module
 from kit import Recipe, Record, finetune, predict
 from kit.compress import compress, recipe_of
 from kit.errors import ExportError, ModelError, OutputError, RecipeError, RecordError
-from kit.export import Exported, export, public
+from kit.export import Exported, export
+from kit.publishing.local import public
 from kit.publishing.manifest import read_manifest
 from kit.publishing.scan import scan
 
@@ -24,10 +28,22 @@ TEXTS = ["a gripping, funny film", "so dull that i left", "日本 😀", "   "]
 PLAIN = """
 import json, sys
 sys.modules["kit"] = None
-from transformers import pipeline
-classify = pipeline("text-classification", sys.argv[1], truncation=True, trust_remote_code=True)
+exec(sys.argv[1])
 print(json.dumps([each["label"] for each in classify(json.loads(sys.argv[2]))]))
 """
+
+
+def lines_of(card: Path) -> dict[str, str]:
+    """The lines of a card that use each format, as people copy them."""
+    return dict(re.findall(r"\*\*(\S+)\*\*.*\n\n```python\n((?s:.*?))```", card.read_text("utf-8")))
+
+
+def run_lines(code: str, *arguments: str, where: Path, without: str = "import sys; sys.modules['kit'] = None\n") -> str:
+    """What lines print, in a process of their own, beside the exported folder."""
+    command = [sys.executable, "-c", without + code, *arguments]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200, cwd=where)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    return ran.stdout.strip().splitlines()[-1]
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +66,13 @@ def test_each_format_answers_as_the_run_did(exported: Exported, tiny_run: Path) 
     assert len(list(predict(exported.folder / "int8-onnx", TEXTS))) == len(TEXTS)
 
 
-def test_the_folder_loads_with_plain_transformers(exported: Exported, tiny_run: Path) -> None:
-    command = [sys.executable, "-c", PLAIN, str(exported.folder), json.dumps(TEXTS)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
-    assert ran.returncode == 0, ran.stderr[-2000:]
-    assert json.loads(ran.stdout.strip().splitlines()[-1]) == [each["label"] for each in predict(tiny_run, TEXTS)]
+def test_the_lines_of_the_card_run_as_they_stand(exported: Exported, tiny_run: Path) -> None:
+    lines = lines_of(exported.folder / "README.md")
+    assert list(lines) == ["safetensors", "onnx", "int8-onnx"]
+    labels = run_lines(PLAIN, lines["safetensors"], json.dumps(TEXTS), where=exported.folder.parent)
+    assert json.loads(labels) == [each["label"] for each in predict(tiny_run, TEXTS)]
+    [told] = predict(tiny_run, "a text")
+    assert run_lines(lines["onnx"], where=exported.folder.parent) == told["label"]
 
 
 def test_the_card_says_what_the_record_says(exported: Exported, tiny_run: Path) -> None:
@@ -73,26 +91,37 @@ def test_the_card_says_what_the_record_says(exported: Exported, tiny_run: Path) 
     assert recipe.train == record.recipe.train and recipe.data.budget == 120
 
 
-def test_nothing_of_this_machine_is_in_the_folder(exported: Exported, tiny_run: Path, tmp_path: Path) -> None:
-    assert list(scan(exported.folder, (tiny_run.parent,))) == []
-    token = "hf_" + "a1B2" * 9
-    (tmp_path / "config.json").write_text(json.dumps({"from": str(tiny_run), "token": token}), "utf-8")
+def test_nothing_of_this_machine_is_in_the_folder(exported: Exported, tiny_run: Path, tiny_checkpoint: Path) -> None:
+    assert list(scan(exported.folder, (tiny_run.parent, tiny_checkpoint))) == []
+
+
+def test_what_tells_of_this_machine_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    token, mine = "hf_" + "a1B2" * 9, "short-token-of-mine"
+    monkeypatch.setenv("HF_TOKEN", mine)
+    monkeypatch.setattr("getpass.getuser", lambda: "anna")
+    (tmp_path / "config.json").write_text(json.dumps({"from": "file:///data/me/run", "token": token}), "utf-8")
     (tmp_path / "weights.bin").write_bytes(b"\0" * ((1 << 24) - 3) + b"/home/somebody/data" + b"\0" * 100)
-    found = {(leak.file, leak.what) for leak in scan(tmp_path, (tiny_run.parent,))}
-    assert ("config.json", f"the path {tiny_run.parent}") in found
-    assert ("config.json", "a token (hf_a...)") in found
-    assert ("weights.bin", "a path of a user (/home/somebody/)") in found
-    assert token not in str(found)
+    (tmp_path / "note.txt").write_text(f"{mine} /scratch/anna/x", "utf-8")
+    words = "https://huggingface.co/anna/model /application b/data/me /data/mean (said /home/me/x) https://x.org/home/you/"
+    (tmp_path / "vocabulary.txt").write_text(words, "utf-8")
+    found = {(leak.file, leak.what) for leak in scan(tmp_path, (Path("/data/me"), Path("/application")))}
+    assert found == {
+        ("config.json", "the path /data/me"),
+        ("config.json", "a token (hf_a...)"),
+        ("weights.bin", "a path of a user (/home/somebody/)"),
+        ("vocabulary.txt", "a path of a user (/home/me/)"),
+        ("note.txt", "your token for the Hub"),
+        ("note.txt", "the path with your name, anna"),
+    }
 
 
 def test_a_recipe_keeps_no_folder_of_this_machine() -> None:
-    content = {"source": "/data/of/me/tickets.csv", "where": {"a": "b/c"}, "test": ["~/x.csv", "rel/y.csv"], "n": 3}
-    assert public(content) == {"source": "tickets.csv", "where": {"a": "b/c"}, "test": ["x.csv", "rel/y.csv"], "n": 3}
+    kept = {"where": {"a": "/b"}, "labels": ["/help", "~"], "n": 3}
+    content = {"source": "/data/of/me/tickets.csv", "test": ["~/x.csv", "rel/y.csv", "../me/z.csv"], **kept}
+    assert public(content) == {"source": "tickets.csv", "test": ["x.csv", "rel/y.csv", "z.csv"], **kept}
 
 
 def test_an_exported_folder_that_was_changed_is_refused(exported: Exported, tmp_path: Path) -> None:
-    import shutil
-
     changed = tmp_path / "changed"
     shutil.copytree(exported.folder, changed)
     (changed / "README.md").write_text("my own card", "utf-8")  # a card may be edited
@@ -123,16 +152,53 @@ def test_where_an_answer_differs_nothing_is_left(tiny_run: Path, tmp_path: Path,
     assert list(tmp_path.iterdir()) == []
 
 
-def test_folders_of_others_are_left_alone(tiny_run: Path, tmp_path: Path) -> None:
+def test_folders_of_others_are_left_alone(exported: Exported, tiny_run: Path, tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work", "utf-8")
+    shutil.copytree(exported.folder, tmp_path / "ours")
+    (tmp_path / "ours" / "notes.txt").write_text("on this model", "utf-8")
+    monkeypatch.chdir(tmp_path / "mine")
+    refused = {
+        tmp_path / "mine" / "thesis.txt": "is a file, not a folder",
+        tmp_path / "ours": r"holds notes\.txt, not by kit",
+        tmp_path: "holds the current folder, and would be replaced",
+        tiny_run.parent: "holds the run, and would be replaced",
+        tiny_run / "model" / "exported": "is in the folder of the run's model",
+        tmp_path / ("x" * 300): "the path is too long",
+        Path("/proc/exported"): "cannot write to /proc",
+    }
+    for to, words in refused.items():
+        with pytest.raises(OutputError, match=words):
+            export(tiny_run, to=to, speed=False, overwrite=to.name != "ours")
+    monkeypatch.chdir("/")
     with pytest.raises(OutputError, match="is not empty and was not made by kit export"):
         export(tiny_run, to=tmp_path / "mine", speed=False)
-    with pytest.raises(OutputError, match="is a file, not a folder"):
-        export(tiny_run, to=tmp_path / "mine" / "thesis.txt", speed=False)
     with pytest.raises(RecipeError, match="nowhere to export to"):
         export(tiny_run)
     assert (tmp_path / "mine" / "thesis.txt").read_text("utf-8") == "years of work"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "ours"]
+
+
+DAMAGES = {
+    "says accuracy 0.990": lambda content: content["metrics"]["accuracy"].update(value=0.99, high=1.0),
+    "says labels positive, negative, not negative, positive": lambda content: content["labels"].reverse(),
+    "says data.text_columns a, b, not text": lambda content: content["data"].update(text_columns=["a", "b"]),
+    "has no data.sizes.budget, data.sizes.train": lambda content: content["data"].update(sizes={}),
+    "has no checkpoint.name": lambda content: content.update(checkpoint={}),
+    "has no provenance, settings": lambda content: content.update(provenance=1, settings=None),
+    "has no metrics.accuracy, model_bytes": lambda content: content.update(metrics={}, model_bytes="many"),
+}
+
+
+def test_a_record_that_was_changed_by_hand_is_refused(tiny_run: Path, tmp_path: Path) -> None:
+    for words, damage in DAMAGES.items():
+        shutil.copytree(tiny_run, tmp_path / "run", dirs_exist_ok=True)
+        content = json.loads((tiny_run / "record.json").read_text("utf-8"))
+        damage(content)
+        (tmp_path / "run" / "record.json").write_text(json.dumps(content), "utf-8")
+        with pytest.raises(RecordError, match=f"is damaged: record.json {words}"):
+            export(tmp_path / "run", to=tmp_path / "out", speed=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 @pytest.fixture(scope="module")
@@ -176,8 +242,44 @@ def test_other_kinds_of_models_go_out_as_they_are(run: str, others: dict[str, Pa
         assert "trust_remote_code" not in (done.folder / "README.md").read_text("utf-8")
     before, after = (list(predict(folder, TEXTS)) for folder in (others[run], done.folder))
     assert [each["label"] for each in before] == [each["label"] for each in after]
-    again = export(others[run], to=tmp_path / "out", speed=False)  # one that kit made is replaced
-    assert again.size_bytes == done.size_bytes and [path.name for path in tmp_path.iterdir()] == ["out"]
+    (tmp_path / "link").symlink_to(tmp_path / "out")
+    again = export(others[run], to=tmp_path / "link", speed=False)  # what kit made is replaced, a link leads there
+    assert again.size_bytes == done.size_bytes and again.folder == tmp_path / "out"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "out"] and (tmp_path / "link").is_symlink()
+
+
+ODD = ["<script>alert(1)</script>", "a|b", "two\nlines", "`ticks`", "/help/me", "under_score_d"]
+
+
+def test_odd_labels_and_pairs(reviews: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    """Several labels a pair of texts, as a graph, and one label a pair in TF-IDF: cards and their lines."""
+    import pandas as pd
+
+    (tmp_path / "data").mkdir()
+    for name in ("train", "test"):
+        texts = pd.read_csv(reviews / f"{name}.csv").text[:90]
+        frame = pd.DataFrame({"a|b": texts, "other": texts[::-1].values})
+        frame["one"] = [ODD[number % len(ODD)] for number in range(len(frame))]
+        frame["some"] = [[ODD[0], ODD[2]] if number % 2 else [ODD[1]] for number in range(len(frame))]
+        frame.to_json(tmp_path / "data" / f"{name}.jsonl", orient="records", lines=True)
+    data = {"source": str(tmp_path / "data"), "text": ["a|b", "other"], "budget": 60, "max_length": 32}
+    shared = {"task": "classification", "runs": str(tmp_path / "runs")}
+    words = finetune(Recipe(method="tfidf", data=data | {"label": "one"}, **shared), quiet=True)
+    several = data | {"label": "some", "multi_label": True}
+    model, train = {"checkpoint": str(tiny_checkpoint)}, {"epochs": 1, "refit": False}
+    some = finetune(Recipe(model=model, train=train, data=several, **shared), quiet=True)
+    pair = ("a text", "another")
+    for record, name in ((words, "tfidf"), (some, "onnx")):
+        done = export(record.folder, formats=[name], to=tmp_path / name, speed=False)
+        card = (done.folder / "README.md").read_text("utf-8")
+        assert "Gives two texts (`a|b` and `other`)" in card and "`<script>alert(1)</script>`, " in card
+        assert "`two lines`" in card and ModelCard(card).data.eval_results
+        without = "" if name == "tfidf" else "import sys; sys.modules['kit'] = None\n"
+        printed = run_lines(lines_of(done.folder / "README.md")[name], where=tmp_path, without=without)
+        [told] = predict(record.folder, [pair])
+        assert ast.literal_eval(printed) == ([told] if name == "tfidf" else told["labels"])
+    assert "`/help/me`" in (tmp_path / "tfidf" / "README.md").read_text("utf-8")
+    assert words.labels == tuple(read_manifest(tmp_path / "tfidf").recipe["data"]["labels"])
 
 
 def test_a_pruned_model_in_16_bits_takes_its_shape_along(tiny_run: Path, tmp_path: Path) -> None:

@@ -22,6 +22,13 @@ ADAPTER = "adapter"
 _MODEL = "model"
 # What transformers notes of the machine that a file was written on.
 _LOCAL_KEYS = ("_name_or_path", "name_or_path", "is_local", "local_files_only")
+_PACKAGES = {
+    "transformers": "transformers torch",
+    "peft": "peft transformers torch",
+    "onnxruntime": "onnxruntime tokenizers",
+    "kit": "kit",
+}
+_QUANTIZED_BY = {"torchao": " torchao", "bitsandbytes": " bitsandbytes accelerate"}
 # Architectures of kit: the file that transformers needs to load them, which needs nothing of kit.
 _OWN_CODE = {
     "kit_pooled": (pooled, "PooledConfig", "PooledClassifier"),
@@ -99,6 +106,14 @@ def write_format(made: Format, record: Record, folder: Path) -> None:
             classes = {"AutoConfig": config_class, "AutoModelForSequenceClassification": model_class}
             places = {auto: f"modeling_{kind}.{name}" for auto, name in classes.items()}
             _edit(config, lambda content: content | {"auto_map": places})
+
+
+def packages(made: Format, folder: Path) -> str:
+    """What `pip install` must be given to load a format that was written to a folder."""
+    config = folder / "config.json"
+    content = json.loads(config.read_text("utf-8")) if config.is_file() else {}
+    method = (content.get("quantization_config") or {}).get("quant_method", "")
+    return _PACKAGES[made.loader] + (_QUANTIZED_BY.get(method, "") if made.loader == "transformers" else "")
 
 
 def _own_format(record: Record, kind: Kind) -> Format:

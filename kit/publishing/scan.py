@@ -17,14 +17,15 @@ from kit.errors import ExportError
 
 _CHUNK, _OVERLAP = 1 << 24, 1 << 9
 _LEAST = 5  # letters of a path or a token: `/` and `/tmp` say nothing of anybody
-# Tokens of the Hub, of clouds and of code hosts, and private keys.
+# Tokens of the Hub, of clouds and of code hosts, and private keys. Patterns begin with letters: what may stand before
+# them is looked at where they match, since looking at every byte takes a minute for a model of 100 MB.
 _SECRETS = re.compile(
-    rb"\b(hf_[A-Za-z0-9]{24,}|gh[pousr]_[A-Za-z0-9]{30,}|AKIA[0-9A-Z]{16}|sk-[A-Za-z0-9_\-]{32,}|xox[abp]-[A-Za-z0-9\-]{20,})"
-    rb"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
+    rb"hf_[A-Za-z0-9]{24,}|gh[pousr]_[A-Za-z0-9]{30,}|AKIA[0-9A-Z]{16}|sk-[A-Za-z0-9_\-]{32,}"
+    rb"|xox[abp]-[A-Za-z0-9\-]{20,}|-----BEGIN [A-Z ]*PRIVATE KEY-----"
 )
-# Where a path may start: not within another, and not as the host of an address.
-_START = rb"(?<![\w.:-])(?<!:/)"
-_HOMES = re.compile(_START + rb"/(?:home|Users)/[\w.\-]+/|" + _START + rb"/root/\w|[A-Za-z]:\\+Users\\+[\w.\-]+")
+_HOMES = re.compile(rb"/(?:home|Users)/[\w.\-]+/|/root/\w|[A-Z]:\\+Users\\+[\w.\-]+")
+_WORD = re.compile(rb"\w")
+_INSIDE = re.compile(rb"[\w.:-]|:/")  # before a path: it is part of another, or of the address of a host
 
 
 @dataclass(frozen=True)
@@ -56,30 +57,42 @@ def scan(folder: Path, local: tuple[Path, ...]) -> Iterator[Leak]:
         if path.is_file():
             told = set()
             for part in _parts(path):
-                told |= {f"the path {name}" for name, pattern in paths.items() if pattern.search(part)}
                 told |= {
-                    f"a path of a user ({each.group().decode(errors='replace')})" for each in _HOMES.finditer(part)
+                    f"the path {name}"
+                    for name, (letters, pattern) in paths.items()
+                    if letters in part and any(_matches(pattern, part, _INSIDE))
                 }
-                told |= {f"a token ({each.group()[:4].decode()}...)" for each in _SECRETS.finditer(part)}
+                told |= {f"a path of a user ({each})" for each in _matches(_HOMES, part, _INSIDE)}
+                told |= {f"a token ({each[:4]}...)" for each in _matches(_SECRETS, part, _WORD)}
                 told |= {"your token for the Hub" for token in tokens if token in part}
             yield from (Leak(path.relative_to(folder).as_posix(), what) for what in sorted(told))
 
 
-def _paths(local: tuple[Path, ...]) -> dict[str, re.Pattern[bytes]]:
-    """What finds each path of this machine. One of a single name, as `/app`, may be a word in a vocabulary too."""
+def _paths(local: tuple[Path, ...]) -> dict[str, tuple[bytes, re.Pattern[bytes]]]:
+    """Letters that each path of this machine has, which are soon looked for, and what finds it.
+
+    A path of a single name, as `/app`, may be a word in a vocabulary too.
+    """
     python = [Path(sysconfig.get_paths()[name]) for name in ("purelib", "stdlib")]
     names = {str(path.absolute()) for path in (Path.home(), Path.cwd(), *python, *local)}
-    found = {
-        name: re.compile(_START + re.escape(name.encode()) + (rb"(?![\w-])" if name.count("/") > 1 else rb"/\w"))
-        for name in names
-        if len(name) >= _LEAST
-    }
+    found = {}
+    for name in names:
+        letters, end = name.encode(), rb"(?![\w-])" if name.count("/") > 1 else rb"/\w"
+        if len(name) >= _LEAST:
+            found[name] = letters, re.compile(re.escape(letters) + end)
     try:
         user = getpass.getuser()
     except (OSError, KeyError):
         return found
-    inside = _START + rb"(?:/[\w.\-]+)*" + re.escape(f"/{user}/".encode())
-    return found | {f"with your name, {user}": re.compile(inside)}
+    inside = f"/{user}/".encode()
+    return found | {f"with your name, {user}": (inside, re.compile(rb"(?:/[\w.\-]+)*" + re.escape(inside)))}
+
+
+def _matches(pattern: re.Pattern[bytes], part: bytes, not_after: re.Pattern[bytes]) -> Iterator[str]:
+    for each in pattern.finditer(part):
+        at = each.start()
+        if not (not_after.fullmatch(part, at - 1, at) or not_after.fullmatch(part, at - 2, at)):
+            yield each.group().decode(errors="replace")
 
 
 def _tokens() -> set[bytes]:

@@ -37,11 +37,13 @@ _TIME_LIMIT_S = 3_600
 class Proof:
     """What an exported format gave on the test examples.
 
-    examples: how many. largest_difference: of any logit, from the answers of the model that was exported. retained,
-    agreement: of these answers against those that the run stored, where the format rounds its numbers; else None.
+    examples: how many. tokens: whether the tokens of their texts were compared too. largest_difference: of any logit,
+    from the answers of the model that was exported. retained, agreement: of these answers against those that the run
+    stored, where the format rounds its numbers; else None.
     """
 
     examples: int
+    tokens: bool
     largest_difference: float
     retained: Estimate | None
     agreement: Estimate | None
@@ -49,10 +51,9 @@ class Proof:
     @property
     def line(self) -> str:
         """For people."""
-        found = (
-            f"same labels and tokens on all {self.examples:,} test examples, largest difference of a logit "
-            f"{self.largest_difference:.1g}"
-        )
+        compared = "labels and tokens" if self.tokens else "labels"
+        found = f"same {compared} on all {self.examples:,} test examples"
+        found += f", largest difference of a logit {self.largest_difference:.1g}"
         if self.agreement is not None:
             kept = f"retains {self.retained.format(percent=True)} of the run's metric, " if self.retained else ""
             found += f"; {kept}agrees with the run on {self.agreement.format(percent=True)}"
@@ -84,7 +85,7 @@ def verify(made: Format, folder: Path, of: Record, run: Record, data: Prepared) 
     rounded = alone or of.id != run.id
     verdict = _against(logits, of, run, data) if rounded else None
     retained, agreement = (verdict.retained, verdict.agreement) if verdict else (None, None)
-    return Proof(len(texts), float(differences.max()), retained, agreement)
+    return Proof(len(texts), "tokens" in found, float(differences.max()), retained, agreement)
 
 
 def _ask(made: Format, folder: Path, of: Record, texts: list[tuple[str, ...]], alone: bool) -> dict[str, Any]:

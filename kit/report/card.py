@@ -25,21 +25,20 @@ _METRIC_TYPES = {
     "macro_recall": "recall",
     "mcc": "matthews_correlation",
 }
-_PACKAGES = {
-    "transformers": "transformers torch",
-    "peft": "peft transformers torch",
-    "onnxruntime": "onnxruntime tokenizers",
-}
 
 
 @dataclass(frozen=True)
 class CardFormat:
-    """A format in the exported folder: where, what loads it with which arguments, what its proof says."""
+    """A format in the exported folder: where, what loads it with which arguments, what its proof says.
+
+    packages: what loading it needs.
+    """
 
     name: str
     folder: str
     loader: str
     arguments: dict[str, Any]
+    packages: str
     proof: str
 
 
@@ -124,7 +123,7 @@ def _what(record: Record, facts: CardFacts) -> str:
     labels = [span(label) for label in record.labels]
     listed = ", ".join(labels[:_SHOWN_LABELS])
     if len(labels) > _SHOWN_LABELS:
-        listed += f" and {len(labels) - _SHOWN_LABELS} more (config.json has all)"
+        listed += f" and {len(labels) - _SHOWN_LABELS} more (kit.json has all)"
     several = "any number of" if record.recipe.data.multi_label else "one of"
     texts = " and ".join(span(column) for column in content["data"]["text_columns"])
     checkpoint = content["checkpoint"]
@@ -134,8 +133,9 @@ def _what(record: Record, facts: CardFacts) -> str:
     if checkpoint and checkpoint["revision"]:
         base += f" at revision `{checkpoint['revision']}`"
     licence = f" (licence: {inline(facts.licence)})" if facts.licence else " (licence not known)" if checkpoint else ""
+    given = "a text" if len(content["data"]["text_columns"]) == 1 else "two texts"
     return (
-        f"Gives a text ({texts}) {several} {len(labels)} labels: {listed}.\n\n"
+        f"Gives {given} ({texts}) {several} {len(labels)} labels: {listed}.\n\n"
         f"{base}{licence}, method `{record.how}`, with {sizes['budget']:,} labelled examples "
         f"({sizes['train']:,} to learn from, {sizes['validation']:,} to validate on) and {sizes['test']:,} for the "
         f"test. "
@@ -145,9 +145,8 @@ def _what(record: Record, facts: CardFacts) -> str:
 
 def _use(each: CardFormat, record: Record, facts: CardFacts) -> str:
     where = "" if each.folder == "." else f"/{each.folder}"
-    packages = _PACKAGES.get(each.loader, "kit")
     lines = {"transformers": _with_transformers, "peft": _with_peft, "onnxruntime": _with_onnxruntime, "kit": _with_kit}
-    intro = f"**{each.name}**" + (f" (in `{each.folder}/`)" if where else "") + f": `pip install {packages}`"
+    intro = f"**{each.name}**" + (f" (in `{each.folder}/`)" if where else "") + f": `pip install {each.packages}`"
     if each.arguments.get("trust_remote_code"):
         intro += (
             ". transformers has no class for this shape: `trust_remote_code` lets it load the one in the "
@@ -193,7 +192,12 @@ def _with_onnxruntime(each: CardFormat, record: Record, facts: CardFacts) -> str
         'given = {"input_ids": text.ids, "attention_mask": text.attention_mask, "token_type_ids": text.type_ids}\n'
         "given = {each.name: np.array([given[each.name]], np.int64) for each in session.get_inputs()}\n"
         'logits = session.run(["logits"], given)[0][0]\n'
-        'print(json.load(open(f"{folder}/config.json"))["id2label"][str(logits.argmax())])'
+        'names = json.load(open(f"{folder}/config.json"))["id2label"]\n'
+        + (
+            "print([names[str(index)] for index in np.flatnonzero(logits > 0)])"
+            if record.recipe.data.multi_label
+            else "print(names[str(logits.argmax())])"
+        )
     )
 
 
@@ -210,7 +214,9 @@ def _downloaded(facts: CardFacts, each: CardFormat) -> str:
 
 
 def _with_kit(each: CardFormat, record: Record, facts: CardFacts) -> str:
-    return f'from kit import predict\nprint(list(predict("{_place(facts, each)}", {_example(record)})))'
+    pair = len(record.content["data"]["text_columns"]) > 1
+    example = '[("a text", "another")]' if pair else '"a text"'
+    return f'from kit import predict\nprint(list(predict("{_place(facts, each)}", {example})))'
 
 
 def _example(record: Record) -> str:
@@ -234,8 +240,11 @@ def _speed(record: Record, facts: CardFacts) -> list[str]:
 
 def _proof(facts: CardFacts) -> str:
     lines = [f"- `{each.name}`: {inline(each.proof)}" for each in facts.formats]
-    about = "Each format was loaded in a fresh process without kit and the run's folder, and answered the test examples"
-    return f"{about}:\n\n" + "\n".join(lines)
+    without = " without kit" * all(each.loader != "kit" for each in facts.formats)
+    about = (
+        f"Each format was loaded in a fresh process{without}, with nothing of the run's folder, and answered the test"
+    )
+    return f"{about} examples:\n\n" + "\n".join(lines)
 
 
 def _limits(record: Record, facts: CardFacts) -> list[str]:
@@ -243,13 +252,13 @@ def _limits(record: Record, facts: CardFacts) -> list[str]:
     longest, cut = record.recipe.data.max_length, data["truncation"].get("test")
     found = []
     if record.content["checkpoint"]:
-        share = f" ({cut:.1%} of the test texts)" if cut is not None else ""
+        share = f" ({100 * cut:.1f} % of the test texts)" if cut is not None else ""
         found.append(f"Texts are cut after {longest} tokens{share}.")
     if "new_texts_read_differently" in settings:
-        share = settings["new_texts_read_differently"]
+        share = 100 * settings["new_texts_read_differently"]
         found.append(
-            f"Its vocabulary has {settings['tokens']:,} of {settings['tokens_before']:,} tokens: about {share:.0%} of "
-            "new texts have a word that is read in smaller pieces than before."
+            f"Its vocabulary has {settings['tokens']:,} of {settings['tokens_before']:,} tokens: about {share:.0f} % "
+            "of new texts have a word that is read in smaller pieces than before."
         )
     known = f"Languages: {', '.join(facts.languages)}." if facts.languages else "Its languages were not declared."
     found.append(f"{known} It was tested on texts like those it was trained on, and on no others.")
