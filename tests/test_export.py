@@ -102,7 +102,9 @@ def test_what_tells_of_this_machine_is_found(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "config.json").write_text(json.dumps({"from": "file:///data/me/run", "token": token}), "utf-8")
     (tmp_path / "weights.bin").write_bytes(b"\0" * ((1 << 24) - 3) + b"/home/somebody/data" + b"\0" * 100)
     (tmp_path / "note.txt").write_text(f"{mine} /scratch/anna/x", "utf-8")
-    words = "https://huggingface.co/anna/model /application b/data/me /data/mean (said /home/me/x) https://x.org/home/you/"
+    words = (
+        "https://huggingface.co/anna/model /application b/data/me /data/mean (said /home/me/x) https://x.org/home/you/"
+    )
     (tmp_path / "vocabulary.txt").write_text(words, "utf-8")
     found = {(leak.file, leak.what) for leak in scan(tmp_path, (Path("/data/me"), Path("/application")))}
     assert found == {
