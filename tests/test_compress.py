@@ -191,7 +191,7 @@ def test_what_cannot_be_compressed_is_refused_with_the_reason(
     with pytest.raises(ModelError, match="TF-IDF with a linear model") as error:
         compress(chain(words.folder, ["int8-onnx"]), quiet=True)
     assert "small and fast already" in error.value.hint
-    with pytest.raises(ModelError, match="is a graph in 8 bits") as error:
+    with pytest.raises(ModelError, match="is a quantized graph for ONNX Runtime") as error:
         compress(chain(done.record.folder, ["vocabulary"]), quiet=True)
     assert "compress the run it was made of" in error.value.hint
     with pytest.raises(RecordError, match="is not a Record"):
@@ -259,6 +259,7 @@ def test_gentler_settings_that_fail_do_not_end_the_chain(tiny_run: Path, monkeyp
         "per_channel: false",
         'per_channel: false, weights: "uint8"',
         'per_channel: false, embeddings: "float32"',
+        "aware: 1.0, per_channel: false",
     ]
     assert found.record.folder == tiny_run
     assert json.loads((tiny_run / CHAIN_FILE).read_text("utf-8"))["steps"][1]["settings"].endswith('"uint8"')
