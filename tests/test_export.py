@@ -6,8 +6,10 @@ import ast
 import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +104,9 @@ def test_what_tells_of_this_machine_is_found(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "config.json").write_text(json.dumps({"from": "file:///data/me/run", "token": token}), "utf-8")
     (tmp_path / "weights.bin").write_bytes(b"\0" * ((1 << 24) - 3) + b"/home/somebody/data" + b"\0" * 100)
     (tmp_path / "note.txt").write_text(f"{mine} /scratch/anna/x", "utf-8")
-    words = "https://huggingface.co/anna/model /application b/data/me /data/mean (said /home/me/x) https://x.org/home/you/"
+    words = (
+        "https://huggingface.co/anna/model /application b/data/me /data/mean (said /home/me/x) https://x.org/home/you/"
+    )
     (tmp_path / "vocabulary.txt").write_text(words, "utf-8")
     found = {(leak.file, leak.what) for leak in scan(tmp_path, (Path("/data/me"), Path("/application")))}
     assert found == {
@@ -177,6 +181,16 @@ def test_folders_of_others_are_left_alone(exported: Exported, tiny_run: Path, tm
         export(tiny_run)
     assert (tmp_path / "mine" / "thesis.txt").read_text("utf-8") == "years of work"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "ours"]
+
+
+def test_an_interrupted_export_leaves_nothing(start, tiny_run: Path, tmp_path: Path) -> None:
+    process = start("export", tiny_run, "--to", tmp_path / "out", "--no-speed")
+    while process.poll() is None and not list(tmp_path.glob(".kit-export-*/config.json")):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert process.wait() == 130 and "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
 
 
 DAMAGES = {
