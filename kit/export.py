@@ -177,9 +177,11 @@ def _write(
         formats={each.name: each.folder for each in formats},
     )
     speeds: list[list[str]] = []
-    if speed:
+    # An adapter alone is as fast as its base with it.
+    measured = {each.name: draft / each.folder for each in formats if each.loader != "peft"}
+    if speed and measured:
         say("measuring speed for the card")
-        speeds = _speeds(record, {each.name: draft / each.folder for each in formats}, data)
+        speeds = _speeds(record, measured, data)
     facts = _facts(record, name, recipe, formats, _history(first), speeds)
     (draft / CARD_FILE).write_text(model_card(first, facts), "utf-8")
     manifest.write(draft)
@@ -258,7 +260,7 @@ def _speeds(record: Record, folders: dict[str, Path], data: Prepared) -> list[li
         names = [*others, *folders]
         subjects = bench([*others.values(), *folders.values()], texts=texts, rounds=_ROUNDS, energy=False)
     where = provenance()
-    machine = ", ".join(where["gpus"]) or f"{where['cpu']}, {subjects[0].threads} threads"
+    machine = ", ".join(where["gpus"]) or f"{where['cpu']}, threads: {subjects[0].threads}"
     head = ["model", "files", f"one text, median ms ({machine})", "texts a second", "against the first, one text"]
     return [
         head,

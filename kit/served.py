@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.errors import RecordError
-from kit.publishing.manifest import is_exported, read_manifest
+from kit.errors import ModelError, RecordError
+from kit.publishing.manifest import CARD_FILE, is_exported, read_manifest
 from kit.recipe import Recipe
 from kit.record import RECORD_FILE, Record
 
@@ -38,7 +38,7 @@ def columns_of(folder: str | Path) -> tuple[str, ...]:
 def find_served(folder: str | Path) -> Served:
     """The model that a folder holds: a Record, an exported folder, or the folder of one of its formats.
 
-    Raises RecordError if it is none of them, or damaged.
+    Raises RecordError if it is none of them, or damaged, ModelError for an adapter alone.
     """
     folder = Path(folder)
     if not (folder / RECORD_FILE).is_file():
@@ -55,5 +55,10 @@ def _exported(root: Path, folder: Path) -> Served:
     manifest = read_manifest(root)
     if folder != root and folder.name not in manifest.formats.values():
         raise RecordError(f"{folder} is no format of {root}", f"formats: {', '.join(manifest.formats)}")
+    if (folder / "adapter_config.json").is_file():
+        raise ModelError(
+            f"{folder} is an adapter alone, which kit does not answer with",
+            f"{root / CARD_FILE} says how peft does; `--format safetensors` exports all weights",
+        )
     recipe = Recipe.model_validate(manifest.recipe)
     return Served(manifest.record, folder, recipe, manifest.labels, manifest.text_columns)

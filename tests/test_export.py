@@ -6,8 +6,10 @@ import ast
 import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -179,6 +181,16 @@ def test_folders_of_others_are_left_alone(exported: Exported, tiny_run: Path, tm
         export(tiny_run)
     assert (tmp_path / "mine" / "thesis.txt").read_text("utf-8") == "years of work"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "ours"]
+
+
+def test_an_interrupted_export_leaves_nothing(start, tiny_run: Path, tmp_path: Path) -> None:
+    process = start("export", tiny_run, "--to", tmp_path / "out", "--no-speed")
+    while process.poll() is None and not list(tmp_path.glob(".kit-export-*/config.json")):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert process.wait() == 130 and "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
 
 
 DAMAGES = {

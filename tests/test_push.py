@@ -327,15 +327,15 @@ def adapted(kit: KitShell, hub: HubServer, home: Path, tiny_checkpoint: Path, re
     return next(path.parent for path in home.glob("runs/*/record.json"))
 
 
-def test_an_adapter_alone_finds_its_base_on_the_hub(
-    adapted: Path, hub: HubServer, kit: KitShell, home: Path, environment: dict[str, str]
-) -> None:
+def test_an_adapter_alone_finds_its_base_on_the_hub(adapted: Path, hub: HubServer, kit: KitShell, home: Path) -> None:
     used = hub.repositories["org/base"].refs["main"]
     hub.repositories["org/base"].commit({"config.json": b"{}"}, "a base that nobody can use any more")
-    done = kit(
-        "export", adapted, "--format", " adapter, adapter,", "--push", "user/adapter", "--pr", "--public", "--no-speed"
-    )
+    out = home / "adapter"
+    target = ("--to", out, "--push", "user/adapter", "--pr", "--public")
+    done = kit("export", adapted, "--format", " adapter, adapter,", *target)  # with its speed, which is not measured
     assert done.code == 0, done.err
+    said = error_of(kit("predict", out, "a text"), 2)
+    assert said[0] == f"{out} is an adapter alone, which kit does not answer with"
     repository = hub.repositories["user/adapter"]
     assert not repository.private and content_of(repository) == {}
     files = content_of(repository, "refs/pr/1")

@@ -84,7 +84,7 @@ def write_format(made: Format, record: Record, folder: Path) -> None:
     source = record.model_folder / ADAPTER if made.name == ADAPTER else record.model_folder
     folder.mkdir(parents=True, exist_ok=True)
     for path in sorted(source.iterdir()):
-        if path.is_file() and path.suffix != ".py":
+        if path.is_file() and path.suffix not in (".py", ".md"):  # peft writes a card of its own, with local paths
             shutil.copyfile(path, folder / path.name)
     if made.name == ADAPTER:
         for path in record.model_folder.glob("*token*"):
