@@ -74,7 +74,8 @@ def _paths(local: tuple[Path, ...]) -> dict[str, tuple[bytes, re.Pattern[bytes]]
     A path of a single name, as `/app`, may be a word in a vocabulary too.
     """
     python = [Path(sysconfig.get_paths()[name]) for name in ("purelib", "stdlib")]
-    names = {str(path.absolute()) for path in (Path.home(), Path.cwd(), *python, *local)}
+    folders = (Path.home(), Path.cwd(), *python, *local)
+    names = {str(form) for path in folders for form in (path.absolute(), path.resolve())}  # links lead elsewhere
     found = {}
     for name in names:
         letters, end = name.encode(), rb"(?![\w-])" if name.count("/") > 1 else rb"/\w"
