@@ -48,13 +48,15 @@ class Rounding:
     table: tuple[int, int] | None = None
 
 
-def learn_rounding(source: Record, job: Job, rounding: Rounding, epochs: float) -> tuple[Path, Training]:
+def learn_rounding(source: Record, job: Job, rounding: Rounding, epochs: float) -> tuple[Path, Training | None]:
     """A folder with the source's model after learning with its rounding simulated, still in float32; and how that went.
 
     The folder goes when the run is finished. Raises ModelError, see `require_aware`.
     """
-    folder = job.workdir.with_name("aware")
+    if not epochs:
+        return source.model_folder, None
     require_aware(epochs, source)
+    folder = job.workdir / "aware"
     teacher = resolve_teacher(str(source.folder))
     assert teacher.checkpoint is not None
     job = replace(job, checkpoint=teacher.checkpoint)

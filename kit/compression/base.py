@@ -5,12 +5,15 @@ Knows what a technique is given and what it gives back. Knows nothing of any one
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from kit.errors import ModelError
 from kit.methods import Fitted, Job
 from kit.models.kind import Kind
+from kit.recipe.section import Section
 from kit.record import Record
+
+StepT = TypeVar("StepT", bound=Section)
 
 _WAY_OUT = {
     Kind.HALF: "16 bits come last: compress the run it was made of",
@@ -48,6 +51,12 @@ class Technique(Protocol):
 
         job: the source's recipe, task and data; texts and labels are taken from its budget and pool, never from test.
         """
+
+
+def others(step: StepT, changes: list[dict[str, Any]]) -> list[StepT]:
+    """The step with each of these changes to its settings, but those that it has already."""
+    changed = [step.model_copy(update=change) for change in changes]
+    return [each for each in changed if each != step]
 
 
 def require_kind(technique: str, found: Kind, taken: tuple[Kind, ...], what: str) -> None:

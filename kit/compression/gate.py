@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kit.errors import RecipeError
-from kit.measurement.metrics import multi_label_predictions
+from kit.measurement.metrics import decisions
 from kit.methods import Job
 from kit.models.predictor import Predictor
 from kit.recipe.compressing import GateSection
@@ -60,8 +60,9 @@ class Judge:
                 "none of it can be retained",
                 "set it to null, and give compress.gate.agreement",
             )
-        decisions = decided(job, start.logits(gate_texts(job))) if section.agreement is not None else np.zeros((0, 1))
-        return cls(section, job, score, decisions)
+        asked = section.agreement is not None
+        answers = decisions(start.logits(gate_texts(job)), job.task.multi_label) if asked else np.zeros((0, 1))
+        return cls(section, job, score, answers)
 
     def gate(self, model: Predictor) -> Gate:
         """Whether a step's model may stay."""
@@ -69,7 +70,7 @@ class Judge:
         if self.section.retained is not None:
             retained = _score(self.job, model) / self.score
         if self.section.agreement is not None:
-            same = decided(self.job, model.logits(gate_texts(self.job))) == self.decisions
+            same = decisions(model.logits(gate_texts(self.job)), self.job.task.multi_label) == self.decisions
             agreement = float(same.all(axis=1).mean())
         passed = (retained is None or retained >= (self.section.retained or 0.0)) and (
             agreement is None or agreement >= (self.section.agreement or 0.0)
@@ -99,11 +100,6 @@ def gate_texts(job: Job) -> list[tuple[str, ...]]:
 def pool_of_steps(job: Job) -> np.ndarray:
     """Rows of the pool that steps may look at."""
     return np.setdiff1d(np.arange(len(job.data.pool)), _rows(job))
-
-
-def decided(job: Job, logits: np.ndarray) -> np.ndarray:
-    """(n, 1) labels, or (n, labels) whether each holds."""
-    return np.asarray(multi_label_predictions(logits) if job.task.multi_label else logits.argmax(1)[:, None])
 
 
 def _rows(job: Job) -> np.ndarray:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from kit.compression.aware import Rounding, learn_rounding, require_aware
+from kit.compression.base import others
 from kit.compression.onnx import graph_of
 from kit.errors import ModelError, first_line
 from kit.methods import Fitted, Job
@@ -42,14 +42,12 @@ class Int4Onnx:
 
     def variants(self, step: Int4OnnxStep) -> list[Int4OnnxStep]:
         """The smallest blocks; learning."""
-        others: list[dict[str, Any]] = [{"block": _SMALLEST_BLOCK}, {"aware": 1.0}]
-        return [step.model_copy(update=other) for other in others if step.model_copy(update=other) != step]
+        return others(step, [{"block": _SMALLEST_BLOCK}, {"aware": 1.0}])
 
     def compress(self, step: Int4OnnxStep, source: Record, job: Job) -> Fitted:
         """Export if need be, then round."""
-        folder, training = source.model_folder, None
-        if step.aware:
-            folder, training = learn_rounding(source, job, Rounding(4, step.block, True, (4, TABLE_BLOCK)), step.aware)
+        rounding = Rounding(4, step.block, True, (4, TABLE_BLOCK))
+        folder, training = learn_rounding(source, job, rounding, step.aware)
         graph = graph_of(folder, job)
         rounded = in_four_bits(in_four_bits(graph.model, ("Gather",), TABLE_BLOCK), ("MatMul",), step.block)
         predictor = OnnxPredictor(

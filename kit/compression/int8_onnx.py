@@ -15,12 +15,13 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from kit.compression.aware import Rounding, learn_rounding, require_aware
-from kit.compression.gate import decided
+from kit.compression.base import others
 from kit.compression.int4_onnx import TABLE_BLOCK, in_four_bits
 from kit.compression.onnx import graph_of
 from kit.data.batching import EncodedDataset, sorted_batches
 from kit.data.encode import Encoded, encode
 from kit.errors import ModelError, first_line
+from kit.measurement.metrics import decisions
 from kit.methods import Fitted, Job
 from kit.models.kind import Kind
 from kit.models.load import load_tokenizer
@@ -45,20 +46,14 @@ class Int8Onnx:
 
     def variants(self, step: Int8OnnxStep) -> list[Int8OnnxStep]:
         """Unsigned weights, which older processors add safely; fixed ranges; the table in float32; learning."""
-        others: list[dict[str, Any]] = [
-            {"weights": "uint8"},
-            {"calibration": "static"},
-            {"embeddings": "float32"},
-            {"aware": 1.0},
-        ]
-        return [step.model_copy(update=other) for other in others if step.model_copy(update=other) != step]
+        return others(
+            step, [{"weights": "uint8"}, {"calibration": "static"}, {"embeddings": "float32"}, {"aware": 1.0}]
+        )
 
     def compress(self, step: Int8OnnxStep, source: Record, job: Job) -> Fitted:
         """Export if need be, then round."""
         table = (4, TABLE_BLOCK) if step.embeddings == "int4" else None
-        folder, training = source.model_folder, None
-        if step.aware:
-            folder, training = learn_rounding(source, job, Rounding(8, None, True, table), step.aware)
+        folder, training = learn_rounding(source, job, Rounding(8, None, True, table), step.aware)
         graph = graph_of(folder, job)
         if step.embeddings == "int4":
             graph = replace(graph, model=in_four_bits(graph.model, ("Gather",), TABLE_BLOCK))
@@ -75,16 +70,17 @@ class Int8Onnx:
         if step.calibration == "static":
             settings["calibration_texts"] = len(texts)
         else:
-            settings["batch_effect"] = batch_effect(predictor, texts, job)
+            settings["batch_effect"] = _batch_effect(predictor, texts, job)
         return Fitted(predictor, training, settings)
 
 
-def batch_effect(predictor: OnnxPredictor, texts: Texts, job: Job) -> dict[str, float]:
+def _batch_effect(predictor: OnnxPredictor, texts: Texts, job: Job) -> dict[str, float]:
     """How far answers to texts alone are from those in batches: of any logit, and the share of other labels."""
     together, alone = predictor.logits(texts), np.concatenate([predictor.logits([text]) for text in texts])
+    other = decisions(together, job.task.multi_label) != decisions(alone, job.task.multi_label)
     return {
         "largest_difference": float(np.abs(together - alone).max()),
-        "other_labels": float((decided(job, together) != decided(job, alone)).any(axis=1).mean()),
+        "other_labels": float(other.any(axis=1).mean()),
     }
 
 

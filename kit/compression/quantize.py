@@ -18,6 +18,7 @@ from accelerate import PartialState
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from kit.compression.aware import Rounding, learn_rounding, require_aware
+from kit.compression.base import others
 from kit.errors import ModelError, first_line
 from kit.methods import Fitted, Job
 from kit.models.kind import Kind
@@ -40,7 +41,7 @@ class Int8Torch:
 
     def variants(self, step: Int8TorchStep) -> list[Int8TorchStep]:
         """Learn the rounding."""
-        return [] if step.aware else [step.model_copy(update={"aware": 1.0})]
+        return others(step, [{"aware": 1.0}])
 
     def compress(self, step: Int8TorchStep, source: Record, job: Job) -> Fitted:
         """Round the weights."""
@@ -49,8 +50,6 @@ class Int8Torch:
 
         kind = Int8DynamicActivationInt8WeightConfig if step.activations else Int8WeightOnlyConfig
         config = TorchAoConfig(kind(), modules_to_not_convert=list(HEADS))
-        if not step.aware:
-            return _loaded(source.model_folder, job, config)
         folder, training = learn_rounding(source, job, Rounding(8, None, step.activations), step.aware)
         return replace(_loaded(folder, job, config), training=training)
 

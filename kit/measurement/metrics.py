@@ -41,6 +41,12 @@ def multi_label_predictions(logits: ArrayLike) -> NDArray[np.bool_]:
     return np.asarray(logits) > 0
 
 
+def decisions(logits: ArrayLike, multi_label: bool) -> NDArray[Any]:
+    """What rows of logits (n, labels) decide: (n, 1) indices of labels, or (n, labels) whether each holds."""
+    values = np.asarray(logits)
+    return multi_label_predictions(values) if multi_label else values.argmax(1)[:, None]
+
+
 def check(logits: ArrayLike, targets: ArrayLike, multi_label: bool) -> tuple[Floats, Ints]:
     """Logits as float64 (n, K) and targets as int64: (n,) class indices, or (n, K) of 0 and 1.
 

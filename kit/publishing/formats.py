@@ -19,7 +19,6 @@ from kit.models.onnx import FACTS_FILE
 from kit.record import Record
 
 ADAPTER = "adapter"
-_MODEL = "model"
 # What transformers notes of the machine that a file was written on.
 _LOCAL_KEYS = ("_name_or_path", "name_or_path", "is_local", "local_files_only")
 _PACKAGES = {

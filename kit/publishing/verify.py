@@ -19,6 +19,7 @@ import numpy as np
 from kit.data import Prepared
 from kit.errors import ExportError
 from kit.measurement.intervals import Estimate
+from kit.measurement.metrics import decisions
 from kit.models.predictor import load_predictor
 from kit.publishing import probe
 from kit.publishing.formats import Format
@@ -78,7 +79,7 @@ def verify(made: Format, folder: Path, of: Record, run: Record, data: Prepared) 
     _require_same_tokens(made, of, texts, found.get("tokens"))
     logits = np.asarray(found["logits"], np.float32)
     differences = np.abs(logits - expected).max(axis=1)
-    other = (_decided(logits, multi_label) != _decided(expected, multi_label)).any(axis=1)
+    other = (decisions(logits, multi_label) != decisions(expected, multi_label)).any(axis=1)
     wrong = ~(differences <= EXACT) | (other & (differences > _TIE))
     if wrong.any():
         raise ExportError(_differing(made, of, data, wrong, logits, expected), "nothing was exported")
@@ -97,7 +98,7 @@ def _ask(made: Format, folder: Path, of: Record, texts: list[tuple[str, ...]], a
                 "arguments": {"model": str(folder), **made.arguments},
                 "texts": texts,
                 "labels": of.labels,
-                    "alone": alone,
+                "alone": alone,
                 "max_length": of.recipe.data.max_length,
             }),
             "utf-8",
@@ -157,12 +158,6 @@ def _against(logits: np.ndarray, of: Record, run: Record, data: Prepared) -> Ver
         budget=int(run.content["data"]["sizes"]["budget"]),
         costs=(costs[0], costs[1]),
     )
-
-
-def _decided(logits: np.ndarray, multi_label: bool) -> np.ndarray:
-    from kit.measurement.metrics import multi_label_predictions
-
-    return np.asarray(multi_label_predictions(logits) if multi_label else logits.argmax(1)[:, None])
 
 
 def _short(row: tuple[str, ...]) -> str:

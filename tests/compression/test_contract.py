@@ -51,6 +51,7 @@ ALIKE = {
     "int8-onnx, the table in 4 bits": 0.65,
     "vocabulary": 0.6,
 }
+WRITTEN = {"record.json", "predictions.parquet", "model", "logs", "chain.json"}  # and nothing that was in between
 TEXTS = [["a gripping, funny film"], ["so dull that i left"], ["日本 😀"]]
 LOADS_ALL = """
 import json, logging, sys
@@ -97,6 +98,7 @@ def test_a_compressed_model_is_what_its_record_says(case, made, reloaded, tiny_r
     assert record.content["model_bytes"] * smaller < source.content["model_bytes"]
     assert done.links[0].verdict.agreement.value >= ALIKE.get(case, 0.9)
     assert evaluate(record.folder).largest_difference < 1e-3
+    assert {path.name for path in record.folder.iterdir()} <= WRITTEN
     assert kind_of(record.model_folder) is TECHNIQUES[technique].gives
     here = load_predictor(record.model_folder).logits([tuple(row) for row in TEXTS])
     assert np.abs(here - np.array(reloaded[str(record.model_folder)])).max() < 1e-4
