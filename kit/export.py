@@ -180,7 +180,7 @@ def _write(
     # An adapter alone is as fast as its base with it.
     measured = {each.name: draft / each.folder for each in formats if each.loader != "peft"}
     if speed and measured:
-        say("measuring speed for the card")
+        say("measuring speed for the card, a minute or more (--no-speed leaves it out)")
         speeds = _speeds(record, measured, data)
     facts = _facts(record, name, recipe, formats, _history(first), speeds)
     (draft / CARD_FILE).write_text(model_card(first, facts), "utf-8")
