@@ -30,6 +30,7 @@ def main() -> None:
     from kit.bench import bench
     from kit.compress import compress, recipe_of
     from kit.data.labels import encode_labels
+    from kit.measurement.measure import LabelMeasure
     from kit.recipe import load_recipe
     from kit.recipe.load import override_recipe
     from kit.record import Record
@@ -54,7 +55,7 @@ def main() -> None:
         plain.append(compress(open_gate, quiet=True).record)
 
     def logits(records: list[Record]) -> list:
-        return [record.predictions().logits for record in records]
+        return [record.predictions().outputs for record in records]
 
     targets = encode_labels(teachers[0].predictions().labels, teachers[0].labels, False)
     none = Cost(1, 1, None)
@@ -63,7 +64,7 @@ def main() -> None:
         answers = [
             Answers(seed, *pair, None) for seed, pair in enumerate(zip(logits(records), logits(teachers), strict=True))
         ]
-        found = judge(answers, targets, "accuracy", ordered=True, multi_label=False, budget=2000, costs=(none, none))
+        found = judge(answers, targets, LabelMeasure("accuracy", ordered=True), budget=2000, costs=(none, none))
         assert found.retained is not None
         retained, agreement = found.retained.format(percent=True), found.agreement.format(percent=True)
         print(f"{name}: {found.student.format(percent=True)}, teacher {found.teacher.format(percent=True)}")

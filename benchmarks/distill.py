@@ -56,6 +56,7 @@ def run_peer(teacher: str, runs: str, epochs: float) -> dict[str, float]:
 
     import kit.models.pooled  # noqa: F401  the architecture of the teacher's file
     from kit.data import prepare
+    from kit.data.labels import encode_labels
     from kit.data.transfer import transfer_set
     from kit.models.student import require_shape, shrink
 
@@ -96,7 +97,7 @@ def run_peer(teacher: str, runs: str, epochs: float) -> dict[str, float]:
             model=student, args=arguments, train_dataset=tokens(texts, [0] * len(texts)), processing_class=tokenizer
         )
         trainer.train()
-        truth = data.targets(data.test)
+        truth = encode_labels(data.test.labels, data.labels, data.multi_label)
         with torch.inference_mode():
             student.eval()
             answers = []

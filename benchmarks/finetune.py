@@ -44,6 +44,7 @@ def run_peer(examples: int, epochs: float, seed: int) -> dict[str, float]:
     )
 
     from kit.data import prepare
+    from kit.data.labels import encode_labels
     from kit.models.checkpoint import resolve_checkpoint
 
     with tempfile.TemporaryDirectory() as folder:
@@ -57,7 +58,7 @@ def run_peer(examples: int, epochs: float, seed: int) -> dict[str, float]:
             return Dataset.from_dict(
                 {
                     **tokenizer(texts, truncation=True, max_length=MAX_LENGTH),
-                    "labels": data.targets(part).tolist(),
+                    "labels": encode_labels(part.labels, data.labels, data.multi_label).tolist(),
                 }
             )
 
@@ -68,7 +69,9 @@ def run_peer(examples: int, epochs: float, seed: int) -> dict[str, float]:
         result = trainer.train()
         peak = peak_memory()
         logits = trainer.predict(dataset(data.test)).predictions
-    accuracy = float((np.asarray(logits).argmax(1) == data.targets(data.test)).mean())
+    accuracy = float(
+        (np.asarray(logits).argmax(1) == encode_labels(data.test.labels, data.labels, data.multi_label)).mean()
+    )
     seconds = result.metrics["train_runtime"]
     return {"samples_per_second": examples * epochs / seconds, "accuracy": accuracy, "peak_bytes": peak}
 

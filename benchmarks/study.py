@@ -35,6 +35,7 @@ def recipe_for(arguments: argparse.Namespace, runs: str, *more: str):  # noqa: A
 def write_rows(arguments: argparse.Namespace, budget: int, seed: int, path: Path) -> None:
     """What a script of its own has at hand: texts and labels of one budget, the test set, the checkpoint."""
     from kit.data import prepare
+    from kit.data.labels import encode_labels
     from kit.models.checkpoint import resolve_checkpoint
 
     recipe = recipe_for(arguments, "unused", f"data.budget={budget}", f"train.seed={seed}")
@@ -42,9 +43,9 @@ def write_rows(arguments: argparse.Namespace, budget: int, seed: int, path: Path
     parts = (data.train, data.validation)
     content = {
         "texts": [row[0] for part in parts for row in part.texts],
-        "labels": [int(label) for part in parts for label in data.targets(part)],
+        "labels": [int(label) for part in parts for label in encode_labels(part.labels, data.labels, data.multi_label)],
         "test": [row[0] for row in data.test.texts],
-        "truth": data.targets(data.test).tolist(),
+        "truth": encode_labels(data.test.labels, data.labels, data.multi_label).tolist(),
         "checkpoint": str(resolve_checkpoint(recipe.model).folder),
     }
     path.write_text(json.dumps(content), "utf-8")
@@ -134,7 +135,7 @@ def run_kit(
         record = Record.read(path.parent)
         predictions = record.predictions()
         truth = [record.labels.index(names[0]) for names in predictions.labels]
-        right = (predictions.logits.argmax(1) == truth).astype(int).tolist()
+        right = (predictions.outputs.argmax(1) == truth).astype(int).tolist()
         content = record.content
         found.setdefault((content["method"], content["data"]["sizes"]["budget"]), []).append(right)
         total += content["seconds"]["total"]
@@ -152,10 +153,11 @@ def mean_of(answers: list[list[int]]):  # noqa: ANN201
     import numpy as np
 
     from kit.analysis.points import Run, metric_samples, point
+    from kit.measurement.measure import LabelMeasure
 
     logits = [np.stack([1 - np.array(row), np.array(row)], axis=1).astype(float) for row in answers]
     truth = np.ones(len(answers[0]), np.int64)
-    values, samples = metric_samples(logits, truth, "accuracy", ordered=False, multi_label=False)
+    values, samples = metric_samples(logits, truth, LabelMeasure("accuracy"))
     runs = [Run(str(k), k, float(values[k]), np.array(row, bool), samples[k]) for k, row in enumerate(answers)]
     return point(1, runs).estimate
 

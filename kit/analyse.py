@@ -18,15 +18,15 @@ from kit.analysis.curve import CurveRefused, Fit, fit_learning_curve
 from kit.analysis.findings import CellRow, Findings, Series, Speed
 from kit.analysis.frontier import frontier
 from kit.analysis.health import failed_to_train, fitness
-from kit.analysis.points import Point, Run, errors, metric_samples, point, right_answers
+from kit.analysis.points import Point, Run, errors, metric_samples, point
 from kit.analysis.transfer import Transfer, effective_data
-from kit.data.labels import encode_labels
 from kit.errors import RecordError
 from kit.recipe.load import recipe_to_yaml
 from kit.record import Record
 from kit.scheduling.grid import SEEDS as FEW_SEEDS
 from kit.scheduling.grid import Cell
 from kit.scheduling.ledger import Ledger, Outcome
+from kit.tasks import Task, task_for
 
 _PRETRAINED = ("finetune", "lora", "probe")
 
@@ -37,7 +37,7 @@ class _Finished:
 
     cell: Cell
     record: Record
-    logits: np.ndarray
+    outputs: np.ndarray
 
 
 def analyse(folder: str | Path) -> Findings:
@@ -48,14 +48,12 @@ def analyse(folder: str | Path) -> Findings:
     """
     ledger = Ledger.load(folder)
     outcomes = {cell: ledger.outcome(cell, key) for cell, key in ledger.cells.items()}
-    finished, targets = _read(ledger, outcomes)
-    recipe = ledger.recipe
-    metric, multi_label = recipe.main_metric, recipe.data.multi_label
-    values, samples = metric_samples(
-        [each.logits for each in finished], targets, metric, ordered=recipe.task == "sentiment", multi_label=multi_label
-    )
+    finished, task, targets = _read(ledger, outcomes)
+    recipe, measure = ledger.recipe, task.measure
+    metric = measure.main
+    values, samples = metric_samples([each.outputs for each in finished], targets, measure)
     runs = {
-        each.cell: _run(each, value, sample, right_answers(each.logits, targets, multi_label=multi_label))
+        each.cell: _run(each, value, sample, measure.right(each.outputs, targets))
         for each, value, sample in zip(finished, values.tolist(), samples, strict=True)
     }
     runs = _flagged(finished, runs, targets)
@@ -85,8 +83,8 @@ def analyse(folder: str | Path) -> Findings:
     )
 
 
-def _read(ledger: Ledger, outcomes: Mapping[Cell, Outcome | None]) -> tuple[list[_Finished], np.ndarray]:
-    """The finished cells, and the targets of the test examples, which are the same for all of them."""
+def _read(ledger: Ledger, outcomes: Mapping[Cell, Outcome | None]) -> tuple[list[_Finished], Task, np.ndarray]:
+    """The finished cells, their task, and the targets of the test examples, which are the same for all of them."""
     finished: list[_Finished] = []
     truth: tuple[list[int], list[tuple[str, ...]]] | None = None
     for cell, outcome in outcomes.items():
@@ -104,11 +102,11 @@ def _read(ledger: Ledger, outcomes: Mapping[Cell, Outcome | None]) -> tuple[list
                 "start the study again: it repeats what does not belong to its data",
             )
         truth = mine
-        finished.append(_Finished(cell, record, predictions.logits))
+        finished.append(_Finished(cell, record, predictions.outputs))
     if truth is None:
         raise RecordError(f"no cell of {ledger.folder} has finished", "start the study again: `kit study RECIPE`")
-    labels = finished[0].record.labels
-    return finished, encode_labels(truth[1], labels, ledger.recipe.data.multi_label)
+    task = task_for(ledger.recipe, finished[0].record.labels)
+    return finished, task, task.targets(truth[1])
 
 
 def _run(each: _Finished, value: float, samples: np.ndarray, correct: np.ndarray) -> Run:
@@ -136,7 +134,7 @@ def _flagged(finished: Sequence[_Finished], runs: Mapping[Cell, Run], targets: n
     for each in finished:
         others = [value for cell, value in peers[each.cell.series, each.cell.budget] if cell != each.cell]
         evaluations = (each.record.content["training"] or {}).get("evaluations")
-        flag = failed_to_train(runs[each.cell].value, each.logits, targets, evaluations, others)
+        flag = failed_to_train(runs[each.cell].value, each.outputs, targets, evaluations, others)
         found[each.cell] = replace(runs[each.cell], flag=flag)
     return found
 

@@ -230,7 +230,7 @@ def _load(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
         backend = "compile"
     _held.update(predictor=predictor, texts=[tuple(row) for row in context["texts"]])
     for text in _held["texts"][:_WARM_UP]:
-        predictor.logits([text])
+        predictor.outputs([text])
     return {
         "backend": backend,
         "seconds": seconds,
@@ -243,7 +243,7 @@ def _latency(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
     spent = []
     for text in _held["texts"][:_TIMED_TEXTS]:
         began = time.perf_counter()
-        _held["predictor"].logits([text])
+        _held["predictor"].outputs([text])
         spent.append(1_000 * (time.perf_counter() - began))
     return {"ms": spent}
 
@@ -265,7 +265,7 @@ def _answer_all(size: int) -> int:
     """Answer the texts, so many at once; how many there were."""
     texts = _held["texts"][:_RATE_TEXTS]
     for start in range(0, len(texts), size):
-        _held["predictor"].logits(texts[start : start + size])
+        _held["predictor"].outputs(texts[start : start + size])
     return len(texts)
 
 

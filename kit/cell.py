@@ -76,5 +76,5 @@ def _time_model(folder: Path, shared: Shared, recipe: Recipe) -> dict[str, Any]:
 
     hardware = set_up_hardware(recipe.train.precision)
     predictor = load_predictor(Record.read(folder).model_folder, recipe.model.trust_remote_code)
-    found = latencies([predictor.logits], shared.cleaned(recipe.data).splits.test.texts)[0]
+    found = latencies([predictor.outputs], shared.cleaned(recipe.data).splits.test.texts)[0]
     return {"p50_ms": found.p50_ms, "p95_ms": found.p95_ms, "hardware": hardware.words}

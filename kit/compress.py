@@ -248,24 +248,21 @@ def _link(step: Step, record: Record, start: Record, gate: Gate, before: Predict
 def _compare(record: Record, start: Record, before: Predictor, job: Job) -> Verdict:
     """On the test examples, and in size and speed."""
     from kit.analysis.verdict import Answers, Cost, judge
-    from kit.data.labels import encode_labels
     from kit.measurement.speed import latencies
     from kit.models.predictor import load_predictor
 
     pair = (record, start)
     predictors = [load_predictor(record.model_folder), before]
-    times = latencies([predictor.logits for predictor in predictors], job.data.test.texts)
+    times = latencies([predictor.outputs for predictor in predictors], job.data.test.texts)
     costs = [
         Cost(int(each.content["model_bytes"]), predictor.parameters, time.p50_ms)
         for each, predictor, time in zip(pair, predictors, times, strict=True)
     ]
-    ours, theirs = (each.predictions().logits for each in pair)
+    ours, theirs = (each.predictions().outputs for each in pair)
     return judge(
         [Answers(job.recipe.train.seed, ours, theirs, None)],
-        encode_labels(record.predictions().labels, record.labels, job.task.multi_label),
-        record.main_metric,
-        ordered=job.recipe.task == "sentiment",
-        multi_label=job.task.multi_label,
+        job.task.targets(record.predictions().labels),
+        job.task.measure,
         budget=len(job.data.train) + len(job.data.validation),
         costs=(costs[0], costs[1]),
     )

@@ -180,16 +180,16 @@ def _refuse_early(recipe: Recipe, controls: bool, shared: Shared) -> None:
 def _judge(students: list[Record], controls: list[Record], teachers: list[list[Teacher]], shared: Shared) -> Verdict:
     """The verdict over all seeds. teachers: of each seed."""
     from kit.analysis.verdict import Answers, judge
-    from kit.data.labels import encode_labels
+    from kit.tasks import task_for
 
     first = students[0]
     recipe = first.recipe
     answers = [
         Answers(
             student.recipe.train.seed,
-            student.predictions().logits,
+            student.predictions().outputs,
             _teacher_answers(student, teachers[index], shared),
-            controls[index].predictions().logits if controls else None,
+            controls[index].predictions().outputs if controls else None,
         )
         for index, student in enumerate(students)
     ]
@@ -200,13 +200,11 @@ def _judge(students: list[Record], controls: list[Record], teachers: list[list[T
             "the teacher was tested on other examples, so it may have been trained on some of these: "
             "then its metric and what is retained say too much"
         )
-    labels, multi_label = first.labels, recipe.data.multi_label
+    task = task_for(recipe, first.labels)
     return judge(
         answers,
-        encode_labels(first.predictions().labels, labels, multi_label),
-        first.main_metric,
-        ordered=recipe.task == "sentiment",
-        multi_label=multi_label,
+        task.targets(first.predictions().labels),
+        task.measure,
         budget=first.content["data"]["sizes"]["budget"],
         costs=_costs(first, teachers[0], shared),
         notes=notes,
@@ -222,7 +220,7 @@ def _teacher_answers(student: Record, teachers: list[Teacher], shared: Shared) -
     found = []
     for teacher in teachers:
         if teacher.record is not None and teacher.record.content["data"]["fingerprints"]["test"] == data["test"]:
-            logits = teacher.record.predictions().logits
+            logits = teacher.record.predictions().outputs
         else:
             texts = shared.cleaned(student.recipe.data).splits.test.texts
             longest = student.recipe.data.max_length
@@ -242,7 +240,7 @@ def _costs(student: Record, teachers: list[Teacher], shared: Shared) -> tuple[Co
         if isinstance(predictor, TransformerPredictor):  # tokenizers of the Hub may have no limit of their own
             predictor.max_length = min(predictor.max_length, student.recipe.data.max_length)
     texts = shared.cleaned(student.recipe.data).splits.test.texts
-    times = latencies([predictor.logits for predictor in predictors], texts)
+    times = latencies([predictor.outputs for predictor in predictors], texts)
     sizes = [_bytes(folder) for folder in (student.model_folder, *(teacher.folder for teacher in teachers))]
     return (
         Cost(sizes[0], predictors[0].parameters, times[0].p50_ms),

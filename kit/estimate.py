@@ -104,6 +104,6 @@ def tfidf_seconds(request: Request) -> float:
     texts = join_pairs(data.train.texts)
     features = new_vectoriser(settings.ngrams, settings.max_features).fit(texts).transform(texts)
     counted = time.perf_counter()
-    fit_linear(features, data.targets(data.train), len(data.labels), GRID[-1])
+    fit_linear(features, request.task.targets(data.train.labels), len(data.labels), GRID[-1])
     done = time.perf_counter()
     return (counted - began) * (2 + len(data.test) / len(texts)) + (done - counted) * len(GRID)

@@ -44,19 +44,20 @@ def evaluate(folder: str | Path, *, trust_remote_code: bool = False) -> Evaluati
     record = Record.load(folder)
     data = prepared_for(record)
     require_labels(record.model_folder, record.labels)
-    logits = load_predictor(record.model_folder, trust_remote_code).logits(data.test.texts)
+    outputs = load_predictor(record.model_folder, trust_remote_code).outputs(data.test.texts)
     stored = record.predictions()
-    difference = float(np.abs(logits - stored.logits).max())
-    if not difference <= TOLERANCE:
-        worst = int(np.abs(logits - stored.logits).max(1).argmax())
+    task = task_for(record.recipe, record.labels)
+    differences = task.differences(outputs, stored.outputs)
+    worst = int(differences.argmax())
+    if not differences[worst] <= TOLERANCE:
         raise VerificationError(
-            f"{record.id} does not give its stored answers: a logit of test example {stored.ids[worst]} "
-            f"differs by {difference:.2g}",
+            f"{record.id} does not give its stored answers: "
+            + task.difference_words(f"test example {stored.ids[worst]}", float(differences[worst])),
             "the model or a library changed since; compare record.json's versions with `pip list`",
         )
     require_metrics(record, data)
-    task = task_for(record.recipe, record.labels)
-    return Evaluation(record, task.estimates(logits, data.targets(data.test)), difference)
+    found = task.estimates(outputs, task.targets(data.test.labels))
+    return Evaluation(record, found, float(differences[worst]))
 
 
 def require_metrics(record: Record, data: Prepared) -> None:
@@ -64,7 +65,7 @@ def require_metrics(record: Record, data: Prepared) -> None:
     from kit.tasks import task_for
 
     task = task_for(record.recipe, record.labels)
-    for name, found in task.estimates(record.predictions().logits, data.targets(data.test)).items():
+    for name, found in task.estimates(record.predictions().outputs, task.targets(data.test.labels)).items():
         said = record.metrics.get(name)
         if said is None or not np.allclose(
             (said.value, said.low, said.high), (found.value, found.low, found.high), rtol=0, atol=_ROUNDING

@@ -164,9 +164,9 @@ def _fit_and_write(
     fitting = time.perf_counter()
     fitted = fit(job)
     testing = time.perf_counter()
-    logits = fitted.predictor.logits(data.test.texts)
+    outputs = fitted.predictor.outputs(data.test.texts)
     done = time.perf_counter()
-    if not np.isfinite(logits).all():
+    if outputs.dtype.kind == "f" and not np.isfinite(outputs).all():
         raise TrainingError(
             "the model's answers to the test examples are no longer numbers",
             "lower `train.learning_rate`, or set `train.precision: fp32`",
@@ -175,9 +175,9 @@ def _fit_and_write(
     earlier = fitted.training.earlier_seconds if fitted.training else 0.0
     if state.is_main_process:
         fitted.predictor.save(draft / MODEL_FOLDER)
-        content = {"id": run_id, **_describe(job, fitted, logits)}
+        content = {"id": run_id, **_describe(job, fitted, outputs)}
     sample = data.test.texts[:RELOAD_SAMPLE]
-    expected = fitted.predictor.logits(sample) if fitted.predictor.depends_on_batch else logits[: len(sample)]
+    expected = fitted.predictor.outputs(sample) if fitted.predictor.depends_on_batch else outputs[: len(sample)]
     del fitted  # the saved model takes its place in memory
     gc.collect()
     state.wait_for_everyone()
@@ -185,7 +185,7 @@ def _fit_and_write(
     if state.is_main_process:
         shutil.rmtree(job.workdir, ignore_errors=True)
         job.logs.mkdir(exist_ok=True)
-        write_predictions(draft, data.test, logits)
+        write_predictions(draft, data.test, outputs)
         content["seconds"] = {
             "fit": testing - fitting + earlier,
             "test": done - testing,
@@ -201,23 +201,22 @@ def _fit_and_write(
 
 def _verify_reload(folder: Path, job: Job, texts: Texts, expected: np.ndarray) -> None:
     """Load what was saved and compare its answers with those of the model in memory. Every process takes part."""
-    import numpy as np
-
     from kit.models.predictor import label_names, load_predictor
 
     reloaded = load_predictor(folder, job.recipe.model.trust_remote_code)
-    change = float(np.abs(reloaded.logits(texts) - expected).max())
+    change = float(job.task.differences(reloaded.outputs(texts), expected).max())
     if label_names(folder) != job.data.labels or not change <= LOGIT_TOLERANCE:
         raise VerificationError(
-            f"the saved model does not answer as it did before saving (a logit differs by {change:.2g})"
+            "the saved model does not answer as it did before saving: "
+            + job.task.difference_words("a test example", change)
         )
 
 
-def _describe(job: Job, fitted: Fitted, logits: np.ndarray) -> dict[str, Any]:
+def _describe(job: Job, fitted: Fitted, outputs: np.ndarray) -> dict[str, Any]:
     from kit.provenance import provenance
 
     recipe, task, checkpoint = job.recipe, job.task, job.checkpoint
-    targets = job.data.targets(job.data.test)
+    targets = task.targets(job.data.test.labels)
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "method": recipe.method,
@@ -231,8 +230,8 @@ def _describe(job: Job, fitted: Fitted, logits: np.ndarray) -> dict[str, Any]:
         "settings": fitted.settings,
         "parameters": fitted.predictor.parameters,
         "training": fitted.training and _plain(asdict(fitted.training)),
-        "metrics": {name: asdict(estimate) for name, estimate in task.estimates(logits, targets).items()},
-        "details": task.details(logits, targets),
+        "metrics": {name: asdict(estimate) for name, estimate in task.estimates(outputs, targets).items()},
+        "details": task.details(outputs, targets),
         "provenance": provenance(),
     }
 

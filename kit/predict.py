@@ -44,7 +44,7 @@ def predict(
         for offset, row in enumerate(chunk):
             if len(row) != len(columns):
                 raise _wrong_shape(position + offset + 1, len(row), columns, served.name)
-        answers = task.answers(predictor.logits(chunk))
+        answers = task.answers(predictor.outputs(chunk))
         for row, answer in zip(chunk, answers, strict=True):
             yield {"text": row[0] if len(row) == 1 else list(row), **answer}
         position += len(chunk)

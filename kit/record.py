@@ -1,7 +1,7 @@
 """The Record: one finished run on disk. What was asked, what ran, what came out.
 
     runs/<id>/record.json          everything about the run, as plain data
-              predictions.parquet  id, label(s), logits of every test example
+              predictions.parquet  id, label(s), and logits or translation, of every test example
               model/               weights (safetensors), tokenizer, label names; absent if it was not to be kept
               logs/                trackers' files
 
@@ -40,11 +40,15 @@ _KEYS = (
 
 @dataclass(frozen=True)
 class Predictions:
-    """ids: (n,) row of each test example in its source. labels: n tuples of true label names. logits: (n, labels)."""
+    """Of n test examples.
+
+    ids: (n,) row in its source. labels: n tuples of true label names, or of the reference. outputs: (n, labels) float32
+    logits, or (n,) translations.
+    """
 
     ids: np.ndarray
     labels: list[tuple[str, ...]]
-    logits: np.ndarray
+    outputs: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -142,7 +146,9 @@ class Record:
             raise RecordError(f"{self.folder} is damaged: {PREDICTIONS_FILE} was changed", "run it again with --force")
         table = pq.read_table(self.folder / PREDICTIONS_FILE).to_pydict()
         labels = [tuple(row) for row in table["labels"]]
-        return Predictions(np.asarray(table["id"]), labels, np.asarray(table["logits"], np.float32))
+        translated = "translation" in table
+        outputs = np.asarray(table["translation"], object) if translated else np.asarray(table["logits"], np.float32)
+        return Predictions(np.asarray(table["id"]), labels, outputs)
 
     def rows(self) -> list[tuple[str, str]]:
         """The Record as a table of two columns: what people look at first."""
@@ -199,16 +205,19 @@ class Record:
         return f"Record({self.id}: {self.main_metric} {shown(self.main_metric, self.metrics[self.main_metric])})"
 
 
-def write_predictions(folder: Path, examples: Examples, logits: np.ndarray) -> None:
-    """Write predictions.parquet: id (int64), labels (list of names), logits (list of float32)."""
+def write_predictions(folder: Path, examples: Examples, outputs: np.ndarray) -> None:
+    """Write predictions.parquet: id (int64), labels (list of names), logits (list of float32) or translation (str)."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     columns = {
         "id": pa.array(examples.ids, pa.int64()),
         "labels": pa.array([list(names) for names in examples.labels], pa.list_(pa.string())),
-        "logits": pa.array(list(logits.astype(np.float32)), pa.list_(pa.float32())),
     }
+    if outputs.dtype.kind == "f":
+        columns["logits"] = pa.array(list(outputs.astype(np.float32)), pa.list_(pa.float32()))
+    else:
+        columns["translation"] = pa.array(list(outputs), pa.string())
     pq.write_table(pa.table(columns), folder / PREDICTIONS_FILE)
 
 

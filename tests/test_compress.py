@@ -56,8 +56,8 @@ def test_texts_whose_tokens_stay_get_the_very_same_logits(done: Compression, tin
     same = [text for text, tokens in zip(texts, cut, strict=True) if set(tokens) <= kept]
     other = [text for text, tokens in zip(texts, cut, strict=True) if not set(tokens) <= kept]
     assert len(same) >= 3 and other, "the pool's tokens cover most of the test texts, but not all"
-    assert np.array_equal(before.logits(same), after.logits(same))
-    assert not np.array_equal(before.logits(other), after.logits(other))
+    assert np.array_equal(before.outputs(same), after.outputs(same))
+    assert not np.array_equal(before.outputs(other), after.outputs(other))
 
 
 def _test_texts(folder: Path) -> list[tuple[str, ...]]:
@@ -144,9 +144,9 @@ def test_a_graph_in_float32_answers_as_torch_in_any_batch(tiny_run: Path) -> Non
     found = compress(chain(tiny_run, ["onnx"]), quiet=True).record
     torch_model, graph = load_predictor(tiny_run / "model"), load_predictor(found.model_folder)
     texts = _test_texts(tiny_run)[:40]
-    together = graph.logits(texts)
-    assert np.abs(torch_model.logits(texts) - together).max() < 1e-4
-    assert np.abs(np.concatenate([graph.logits([text]) for text in texts]) - together).max() < 1e-4
+    together = graph.outputs(texts)
+    assert np.abs(torch_model.outputs(texts) - together).max() < 1e-4
+    assert np.abs(np.concatenate([graph.outputs([text]) for text in texts]) - together).max() < 1e-4
     assert graph.parameters == torch_model.parameters and not graph.depends_on_batch
 
 
@@ -158,7 +158,7 @@ def test_static_ranges_make_answers_the_same_in_any_batch_and_dynamic_ones_say_b
     assert load_predictor(done.record.model_folder).depends_on_batch
     static = compress(chain(tiny_run, [{"int8-onnx": {"calibration": "static"}}]), quiet=True).record
     graph, texts = load_predictor(static.model_folder), _test_texts(tiny_run)[:20]
-    assert np.abs(np.concatenate([graph.logits([text]) for text in texts]) - graph.logits(texts)).max() < 1e-3
+    assert np.abs(np.concatenate([graph.outputs([text]) for text in texts]) - graph.outputs(texts)).max() < 1e-3
 
 
 REFUSED = {

@@ -199,7 +199,7 @@ def test_several_teachers_are_averaged(base, teacher) -> None:
     )
     found = distill(changed(base, teacher=[str(teacher.folder), str(other.folder)]), controls=False, quiet=True)
     assert len(found.record.content["settings"]["teachers"]) == 2
-    chances = [torch.softmax(torch.tensor(r.predictions().logits), -1).numpy() for r in (teacher, other)]
+    chances = [torch.softmax(torch.tensor(r.predictions().outputs), -1).numpy() for r in (teacher, other)]
     truth = np.array([LABELS.index(names[0]) for names in teacher.predictions().labels])
     assert found.verdict.teacher.value == pytest.approx((np.mean(chances, axis=0).argmax(1) == truth).mean(), abs=0.011)
 
@@ -230,7 +230,7 @@ def test_a_checkpoint_with_a_head_teaches_whatever_the_order_of_its_labels(base,
     assert found.verdict.teacher.value == pytest.approx(teacher.metrics["accuracy"].value)
     assert found.record.labels == LABELS
     straight = distill(changed(base, teacher=str(teacher.folder)), controls=False, quiet=True)
-    difference = np.abs(found.record.predictions().logits - straight.record.predictions().logits).max()
+    difference = np.abs(found.record.predictions().outputs - straight.record.predictions().outputs).max()
     assert difference < 0.02, "the same student, but for rounding"
 
 
@@ -343,7 +343,7 @@ def test_a_kill_at_any_time_ends_in_the_same_student(base, teacher, done, tmp_pa
     assert finished.code == 0, finished.err
     record = Record.load(json.loads(finished.out)["students"][0]["folder"])
     assert record.id == done.record.id
-    assert np.abs(record.predictions().logits - done.record.predictions().logits).max() < 1e-3
+    assert np.abs(record.predictions().outputs - done.record.predictions().outputs).max() < 1e-3
 
 
 def test_two_processes_make_teacher_student_and_verdict_together(base, tmp_path) -> None:
@@ -364,7 +364,7 @@ def test_two_processes_make_teacher_student_and_verdict_together(base, tmp_path)
     assert len(list((tmp_path / "runs").glob("*/record.json"))) == 3
     alone = distill(base, controls=False, quiet=True).record
     assert student.content["training"]["plan"]["steps"] == alone.content["training"]["plan"]["steps"]
-    assert np.abs(student.predictions().logits - alone.predictions().logits).max() < 0.05
+    assert np.abs(student.predictions().outputs - alone.predictions().outputs).max() < 0.05
 
 
 def test_in_a_study_the_teacher_is_the_study_s_own_cell(base, reviews, tiny_checkpoint, tmp_path) -> None:

@@ -26,11 +26,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t as student
 
 from kit.measurement.intervals import Estimate, percentile_interval, resample_weights, wilson_interval
-from kit.measurement.metrics import Floats, check, multi_label_predictions, scores, tally
+from kit.measurement.measure import Measure
+from kit.measurement.metrics import Floats
 
 _SHARES = ("accuracy", "exact_match")
 _MULTIPLIERS, _SCALES = 20_070, 19_350  # seeds of the two generators, apart from that of the test examples
@@ -88,44 +88,27 @@ class Point:
         return max((run.model_bytes for run in self.runs if run.model_bytes is not None), default=None)
 
 
-def right_answers(logits: ArrayLike, targets: ArrayLike, *, multi_label: bool) -> NDArray[np.bool_]:
-    """(n,) whether every label of each example is right. Raises ValueError, see `metrics.check`."""
-    values, truth = check(logits, targets, multi_label)
-    if multi_label:
-        return np.asarray((multi_label_predictions(values) == truth).all(axis=1))
-    return np.asarray(values.argmax(axis=1) == truth)
-
-
 def metric_samples(
-    logits: Sequence[np.ndarray],
-    targets: np.ndarray,
-    metric: str,
-    *,
-    ordered: bool,
-    multi_label: bool,
-    resamples: int = 1000,
-    seed: int = 0,
+    outputs: Sequence[np.ndarray], targets: np.ndarray, measure: Measure, *, resamples: int = 1000, seed: int = 0
 ) -> tuple[Floats, Floats]:
     """Main metric of every run, and on the same resamples of the test examples: (R,) values and (R, B) samples.
 
-    logits: R arrays (n, K); targets: (n,) class indices, or (n, K) of 0 and 1 if `multi_label`. metric: a name that
-    `metrics.scores` knows. The resamples are those of `bootstrap_scores` with the same seed.
-    Raises ValueError if the metric does not fit the task, or logits and targets do not fit together.
+    outputs: of R runs on n examples, as `measure` takes them; targets: of the examples. The resamples are those of
+    `bootstrap_scores` with the same seed.
+    Raises ValueError if the main metric does not fit the task, or outputs and targets do not fit together.
     """
-    if metric in _SHARES:
-        if (metric == "exact_match") != multi_label:
-            raise ValueError(f"metric {metric} does not fit a task with multi_label {multi_label}")
-        return _sample_shares(logits, targets, multi_label, resamples, seed)
-    values, samples = np.empty(len(logits)), np.empty((len(logits), resamples))
-    done = 0
-    for weights in resample_weights(len(targets), resamples, seed):
-        for index, run in enumerate(logits):
-            parts = tally(run, targets, ordered=ordered, multi_label=multi_label)
-            if not done:
-                values[index] = _score({name: part.sum(axis=0) for name, part in parts.items()}, len(targets), metric)
+    if measure.main in _SHARES:
+        return _sample_shares(outputs, targets, measure, resamples, seed)
+    n = len(targets)
+    values, samples = np.empty(len(outputs)), np.empty((len(outputs), resamples))
+    for index, run in enumerate(outputs):
+        parts = measure.tally(run, targets)
+        values[index] = _score(measure, {name: part.sum(axis=0) for name, part in parts.items()}, n)
+        done = 0
+        for weights in resample_weights(n, resamples, seed):
             sums = {name: weights @ part for name, part in parts.items()}
-            samples[index, done : done + len(weights)] = _score(sums, len(targets), metric)
-        done += len(weights)
+            samples[index, done : done + len(weights)] = _score(measure, sums, n)
+            done += len(weights)
     return values, samples
 
 
@@ -211,17 +194,17 @@ def _seed_part(runs: Sequence[Run]) -> Floats:
 
 
 def _sample_shares(
-    logits: Sequence[np.ndarray], targets: np.ndarray, multi_label: bool, resamples: int, seed: int
+    outputs: Sequence[np.ndarray], targets: np.ndarray, measure: Measure, resamples: int, seed: int
 ) -> tuple[Floats, Floats]:
     """`metric_samples` of a metric that is a share of right answers: one matrix product for many runs."""
     n = len(targets)
-    right = np.empty((len(logits), n), np.bool_)
-    for index, run in enumerate(logits):
-        right[index] = right_answers(run, targets, multi_label=multi_label)
-    samples = np.empty((len(logits), resamples))
+    right = np.empty((len(outputs), n), np.bool_)
+    for index, run in enumerate(outputs):
+        right[index] = measure.right(run, targets)
+    samples = np.empty((len(outputs), resamples))
     done = 0
     for weights in resample_weights(n, resamples, seed):
-        for rows in _slices(len(logits)):
+        for rows in _slices(len(outputs)):
             samples[rows, done : done + len(weights)] = right[rows].astype(np.float64) @ weights.T / n
         done += len(weights)
     return right.mean(axis=1), samples
@@ -231,11 +214,11 @@ def _slices(rows: int) -> Iterator[slice]:
     return (slice(start, start + _RUNS_AT_ONCE) for start in range(0, rows, _RUNS_AT_ONCE))
 
 
-def _score(sums: dict[str, Floats], n: int, metric: str) -> Floats:
-    found = scores(sums, n)
-    if metric not in found:
-        raise ValueError(f"metric {metric} does not fit the task; it has {', '.join(found)}")
-    return found[metric]
+def _score(measure: Measure, sums: dict[str, Floats], n: int) -> Floats:
+    found = measure.scores(sums, n)
+    if measure.main not in found:
+        raise ValueError(f"metric {measure.main} does not fit the task; it has {', '.join(found)}")
+    return found[measure.main]
 
 
 def _check_runs(runs: Sequence[Run]) -> None:

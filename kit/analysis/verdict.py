@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from kit.analysis.comparison import Comparison, compare
-from kit.analysis.points import Point, Run, metric_samples, point, right_answers
+from kit.analysis.points import Point, Run, metric_samples, point
 from kit.measurement.intervals import Estimate, percentile_interval, shown
-from kit.measurement.metrics import multi_label_predictions
+from kit.measurement.measure import LabelMeasure, Measure
 from kit.measurement.units import megabytes
 
 _LEAST = 1e-9  # of a teacher's metric: below, nothing can be a share of it
@@ -98,7 +98,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Answers:
-    """Logits (n, labels) on the same test examples, of one seed; control is None if none was made."""
+    """Outputs on the same n test examples, of one seed; control is None if none was made."""
 
     seed: int
     student: np.ndarray
@@ -109,10 +109,8 @@ class Answers:
 def judge(
     answers: Sequence[Answers],
     targets: np.ndarray,
-    metric: str,
+    measure: Measure,
     *,
-    ordered: bool,
-    multi_label: bool,
     budget: int,
     costs: tuple[Cost, Cost],
     notes: Sequence[str] = (),
@@ -127,10 +125,7 @@ def judge(
     if len(controls) == len(answers):
         kinds["control"] = controls
     seeds = [each.seed for each in answers]
-    points = {
-        kind: _point(kind, logits, seeds, targets, metric, ordered, multi_label, budget)
-        for kind, logits in kinds.items()
-    }
+    points = {kind: _point(kind, outputs, seeds, targets, measure, budget) for kind, outputs in kinds.items()}
     student, teacher = points["student"], points["teacher"]
     retained = None
     if teacher.estimate.value > _LEAST:
@@ -141,12 +136,12 @@ def judge(
     control = points.get("control")
     gain = compare([("the student", student, "its control", control)])[0] if control else None
     return Verdict(
-        metric=metric,
+        metric=measure.main,
         teacher=teacher.estimate,
         student=student.estimate,
         control=control.estimate if control else None,
         retained=retained,
-        agreement=_agreement(answers, seeds, multi_label),
+        agreement=_agreement(answers, seeds, measure),
         gain=gain,
         seeds=len(answers),
         student_cost=costs[0],
@@ -157,31 +152,24 @@ def judge(
 
 def _point(
     kind: str,
-    logits: list[np.ndarray],
+    outputs: list[np.ndarray],
     seeds: list[int],
     targets: np.ndarray,
-    metric: str,
-    ordered: bool,
-    multi_label: bool,
+    measure: Measure,
     budget: int,
 ) -> Point:
-    values, samples = metric_samples(logits, targets, metric, ordered=ordered, multi_label=multi_label)
+    values, samples = metric_samples(outputs, targets, measure)
     runs = [
-        Run(f"{kind} {seed}", seed, float(value), right_answers(each, targets, multi_label=multi_label), sample)
-        for seed, each, value, sample in zip(seeds, logits, values, samples, strict=True)
+        Run(f"{kind} {seed}", seed, float(value), measure.right(each, targets), sample)
+        for seed, each, value, sample in zip(seeds, outputs, values, samples, strict=True)
     ]
-    return point(budget, runs, metric)
+    return point(budget, runs, measure.main)
 
 
-def _agreement(answers: Sequence[Answers], seeds: list[int], multi_label: bool) -> Estimate:
+def _agreement(answers: Sequence[Answers], seeds: list[int], measure: Measure) -> Estimate:
     """As a point whose right answers are those of the teacher."""
-    same = [
-        (multi_label_predictions(each.student) == multi_label_predictions(each.teacher)).all(axis=1)
-        if multi_label
-        else each.student.argmax(axis=1) == each.teacher.argmax(axis=1)
-        for each in answers
-    ]
+    same = [measure.same(each.student, each.teacher) for each in answers]
     # Scored like answers to a question with two labels, the right one being "as the teacher says".
     logits = [np.stack([~agrees, agrees], axis=1).astype(np.float64) for agrees in same]
     truth = np.ones(len(same[0]), np.int64)
-    return _point("agreement", logits, seeds, truth, "accuracy", False, False, 0).estimate
+    return _point("agreement", logits, seeds, truth, LabelMeasure("accuracy"), 0).estimate

@@ -128,10 +128,8 @@ class _Examined:
         """Main metric of these answers and, last, of the last classifier's: (R,) values, (R, B) on resamples."""
         return metric_samples(
             [*answers, self.logits[:, -1].numpy()],
-            self.job.data.targets(self.job.data.validation),
-            self.job.task.main_metric,
-            ordered=self.job.recipe.task == "sentiment",
-            multi_label=self.job.task.multi_label,
+            self.job.task.targets(self.job.data.validation.labels),
+            self.job.task.measure,
         )
 
 

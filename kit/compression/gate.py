@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from kit.errors import RecipeError
-from kit.measurement.metrics import decisions
 from kit.methods import Job
 from kit.models.predictor import Predictor
 from kit.recipe.compressing import GateSection
@@ -42,13 +41,13 @@ class Gate:
 class Judge:
     """The model that a chain starts from, as gates compare with it.
 
-    score: its main metric on the validation examples. decisions: its answers to the gate's texts.
+    score: its main metric on the validation examples. answers: its outputs for the gate's texts.
     """
 
     section: GateSection
     job: Job
     score: float
-    decisions: np.ndarray
+    answers: np.ndarray
 
     @classmethod
     def of(cls, section: GateSection, job: Job, start: Predictor) -> Judge:
@@ -61,7 +60,7 @@ class Judge:
                 "set it to null, and give compress.gate.agreement",
             )
         asked = section.agreement is not None
-        answers = decisions(start.logits(gate_texts(job)), job.task.multi_label) if asked else np.zeros((0, 1))
+        answers = start.outputs(gate_texts(job)) if asked else np.zeros((0, 1))
         return cls(section, job, score, answers)
 
     def gate(self, model: Predictor) -> Gate:
@@ -70,8 +69,8 @@ class Judge:
         if self.section.retained is not None:
             retained = _score(self.job, model) / self.score
         if self.section.agreement is not None:
-            same = decisions(model.logits(gate_texts(self.job)), self.job.task.multi_label) == self.decisions
-            agreement = float(same.all(axis=1).mean())
+            same = self.job.task.measure.same(model.outputs(gate_texts(self.job)), self.answers)
+            agreement = float(same.mean())
         passed = (retained is None or retained >= (self.section.retained or 0.0)) and (
             agreement is None or agreement >= (self.section.agreement or 0.0)
         )
@@ -110,4 +109,4 @@ def _rows(job: Job) -> np.ndarray:
 
 def _score(job: Job, model: Predictor) -> float:
     validation = job.data.validation
-    return job.task.scores(model.logits(validation.texts), job.data.targets(validation))[job.task.main_metric]
+    return job.task.scores(model.outputs(validation.texts), job.task.targets(validation.labels))[job.task.main_metric]

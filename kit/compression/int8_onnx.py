@@ -76,7 +76,7 @@ class Int8Onnx:
 
 def _batch_effect(predictor: OnnxPredictor, texts: Texts, job: Job) -> dict[str, float]:
     """How far answers to texts alone are from those in batches: of any logit, and the share of other labels."""
-    together, alone = predictor.logits(texts), np.concatenate([predictor.logits([text]) for text in texts])
+    together, alone = predictor.outputs(texts), np.concatenate([predictor.outputs([text]) for text in texts])
     other = decisions(together, job.task.multi_label) != decisions(alone, job.task.multi_label)
     return {
         "largest_difference": float(np.abs(together - alone).max()),

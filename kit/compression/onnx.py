@@ -104,8 +104,8 @@ def _traced(
         graph = _without_traces(path.read_bytes())
     parameters = sum(parameter.numel() for parameter in model.parameters())
     made = Graph(graph, parameters, "float32", "float32", model.config.to_dict())
-    expected = TransformerPredictor(model, tokenizer, longest).logits(texts)
-    change = float(np.abs(OnnxPredictor(made, tokenizer, longest).logits(texts) - expected).max())
+    expected = TransformerPredictor(model, tokenizer, longest).outputs(texts)
+    change = float(np.abs(OnnxPredictor(made, tokenizer, longest).outputs(texts) - expected).max())
     if not change <= _PARITY:
         raise ModelError(f"the graph of {folder} does not answer as the model does (a logit differs by {change:.2g})")
     return made

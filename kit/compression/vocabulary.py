@@ -77,9 +77,9 @@ class Vocabulary:
         changed = _changed(encoded, again, origin)
         _require_same_reading(encoded, changed, kept)
         alike = [text for text, other in zip(texts, changed, strict=True) if not other][:_PROOF_TEXTS]
-        expected = TransformerPredictor(model, tokenizer, longest).logits(alike)
+        expected = TransformerPredictor(model, tokenizer, longest).outputs(alike)
         _trim(model, smaller, origin)
-        if not np.array_equal(TransformerPredictor(model, smaller, longest).logits(alike), expected):
+        if not np.array_equal(TransformerPredictor(model, smaller, longest).outputs(alike), expected):
             raise ModelError(
                 f"vocabulary: a {encoder_of(model).config.model_type} model answers differently with a smaller table",
                 "take this step out of compress.steps",

@@ -41,6 +41,11 @@ class EncodedDataset(Dataset[int]):
     def __getitem__(self, index: int) -> int:
         return index
 
+    @property
+    def sizes(self) -> np.ndarray:
+        """(n,) tokens in each text."""
+        return self.encoded.lengths
+
     def collate(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
         """Tensors (batch, longest) for the model: input_ids, attention_mask, token_type_ids if any, labels if any."""
         encoded = self.encoded
@@ -102,10 +107,13 @@ class LengthSampler(Sampler[int]):
 def split_batch(batch: dict[str, torch.Tensor], tokens: int) -> list[dict[str, torch.Tensor]]:
     """The examples of a batch in equal parts of about `tokens` padded tokens, each with 16 examples or more.
 
-    batch: tensors (n, length) and labels. Parts of fewer examples would make short work of a loss that compares the
-    examples of a batch with each other. Returns one part or more, in order.
+    batch: tensors (n, length) and labels, which are tokens too where they have two axes and are integers. Parts of
+    fewer examples would make short work of a loss that compares the examples of a batch with each other. Returns one part or more, in order.
     """
     count, width = batch["input_ids"].shape
+    labels = batch.get("labels")
+    if labels is not None and labels.ndim == 2 and not labels.is_floating_point():
+        width += labels.shape[1]
     parts = max(1, min(-(-count * width // tokens), count // _LEAST_TOGETHER))
     pieces = {name: tensor.tensor_split(parts) for name, tensor in batch.items()}
     return [{name: pieces[name][part] for name in pieces} for part in range(parts)]

@@ -115,7 +115,7 @@ def check_test_labels(test: Labels, labels: Sequence[str], split: str) -> None:
         )
 
 
-def encode_labels(rows: Labels, labels: Sequence[str], multi_label: bool) -> np.ndarray:
+def encode_labels(rows: Sequence[tuple[str, ...]], labels: Sequence[str], multi_label: bool) -> np.ndarray:
     """Class indices of label names.
 
     Returns (n,) int64, -1 for a row without a label; with `multi_label`, (n, labels) float32 of 0 and 1.

@@ -36,10 +36,6 @@ class Prepared:
     splits: Splits
     fingerprints: dict[str, str]
 
-    def targets(self, examples: Examples) -> np.ndarray:
-        """Class indices (n,) int64; for multi-label (n, labels) float32 of 0 and 1."""
-        return encode_labels(examples.labels, self.labels, self.multi_label)
-
 
 @dataclass(frozen=True)
 class Cleaned:

@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
-from kit.measurement.metrics import Floats, scores, tally
+from kit.measurement.measure import Measure
+from kit.measurement.metrics import Floats
 from kit.measurement.units import NO_SHARES
 
 # Counts of resamples x examples that are held in memory at once: 64 MB.
@@ -53,26 +54,24 @@ def shown(name: str, estimate: Estimate) -> str:
 
 
 def bootstrap_scores(
-    logits: ArrayLike,
-    targets: ArrayLike,
+    outputs: np.ndarray,
+    targets: np.ndarray,
+    measure: Measure,
     *,
-    ordered: bool = False,
-    multi_label: bool = False,
     resamples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Estimate]:
-    """Every score of `classification_scores` or `multi_label_scores` with its interval.
+    """Every score of a measure with its interval.
 
-    logits: (n, K); targets: (n,) class indices, or (n, K) of 0 and 1 if `multi_label`.
-    ordered: labels have an order (adds mae). seed: of the resampling; the same seed gives the same intervals.
-    Raises ValueError if logits or targets are empty, not finite, or do not fit together.
+    outputs, targets: of n examples, as `measure` takes them. seed: of the resampling; the same seed gives the same
+    intervals. Raises ValueError if outputs or targets are empty, or do not fit together.
     """
-    parts = tally(logits, targets, ordered=ordered, multi_label=multi_label)
-    n = len(parts["loss"])
-    point = scores({name: part.sum(axis=0) for name, part in parts.items()}, n)
+    parts = measure.tally(outputs, targets)
+    n = len(next(iter(parts.values())))
+    point = measure.scores({name: part.sum(axis=0) for name, part in parts.items()}, n)
     batches = [
-        scores({name: weights @ part for name, part in parts.items()}, n)
+        measure.scores({name: weights @ part for name, part in parts.items()}, n)
         for weights in resample_weights(n, resamples, seed)
     ]
     estimates = {}

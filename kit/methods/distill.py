@@ -20,7 +20,15 @@ from kit.data.encode import Encoded, encode
 from kit.data.transfer import MASK, TransferSet
 from kit.errors import ModelError, RecipeError
 from kit.methods.base import Fitted, Job
-from kit.methods.encoder import EncodedBudget, encode_budget, new_predictor, set_head, start_head
+from kit.methods.encoder import (
+    EncodedBudget,
+    LabelWatch,
+    encode_budget,
+    lessons_of,
+    new_predictor,
+    set_head,
+    start_head,
+)
 from kit.methods.finetune import pretrained_classifier, train_on_budget
 from kit.models.checkpoint import Checkpoint
 from kit.models.layers import encoder_of
@@ -45,7 +53,7 @@ from kit.training.fitting import Fitting, Split, Training
 from kit.training.objective import TeacherObjective, places, projected
 from kit.training.plan import make_plan
 from kit.training.teacher_outputs import averaged, teacher_logits, token_outputs
-from kit.training.trainer import train_classifier
+from kit.training.trainer import fit_model
 
 
 class Distill:
@@ -150,15 +158,12 @@ def learn(
     section: TrainSection,
 ) -> Training:
     """Train a model in place on what its teacher says of texts. section: resolved."""
-    return train_classifier(
+    return fit_model(
         Fitting(
             model=model,
-            tokenizer=budget.tokenizer,
-            task=job.task,
             objective=objective,
-            lessons=Split(encoded, np.arange(len(encoded))),
-            train=budget.train,
-            validation=budget.validation,
+            lessons=lessons_of(Split(encoded, np.arange(len(encoded))), budget.tokenizer),
+            watch=LabelWatch(job.task, budget.tokenizer, budget.train, budget.validation),
             section=section,
             plan=make_plan(section, len(encoded), PartialState().num_processes),
             hardware=job.hardware,

@@ -5,6 +5,7 @@ Knows encoders and the budget's splits. Knows nothing of gradient training.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, replace
 
@@ -12,13 +13,17 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from kit.data.batching import EncodedDataset
 from kit.data.encode import encode
 from kit.methods.base import Job
 from kit.methods.linear import DEFAULT_C, Linear, choose_c, fit_linear
+from kit.models.inference import predict_logits
 from kit.models.load import load_tokenizer
 from kit.models.predictor import TransformerPredictor
 from kit.models.vectors import text_vectors
+from kit.tasks import Task
 from kit.training.fitting import Split
+from kit.training.plan import TRAIN_SAMPLE
 
 # A head that fits the training examples all too well leaves the encoder no gradient: as a start, less is more.
 START_C = 10.0
@@ -46,6 +51,48 @@ class EncodedBudget:
         return replace(self, train=self.train.joined(self.validation), validation=empty)
 
 
+@dataclass(frozen=True)
+class LabelWatch:
+    """Loss and main metric of a classifier on all validation examples and on a sample of training examples."""
+
+    task: Task
+    tokenizer: PreTrainedTokenizerBase
+    train: Split
+    validation: Split
+
+    @property
+    def metric(self) -> str:
+        """The task's main metric."""
+        return self.task.main_metric
+
+    @property
+    def validated(self) -> bool:
+        """Whether there are validation examples."""
+        return len(self.validation.targets) > 0
+
+    def look(self, model: PreTrainedModel) -> dict[str, float]:
+        """As kit predicts. Logits that are no numbers give a loss that is none."""
+        # Evenly spaced training examples: the budget's order is stratified, so these are too.
+        count = min(len(self.train.targets), TRAIN_SAMPLE)
+        seen = np.linspace(0, len(self.train.targets) - 1, count).astype(int)
+        sample = Split(self.train.encoded.take(seen), self.train.targets[seen])
+        return {**self._scores("train", model, sample), **self._scores("validation", model, self.validation)}
+
+    def _scores(self, prefix: str, model: PreTrainedModel, split: Split) -> dict[str, float]:
+        logits = predict_logits(model, split.encoded, self.tokenizer)
+        if not np.isfinite(logits).all():
+            return {f"{prefix}_loss": math.nan}
+        scores = self.task.scores(logits, split.targets)
+        return {f"{prefix}_loss": scores["log_loss"], f"{prefix}_{self.metric}": scores[self.metric]}
+
+
+def lessons_of(split: Split, tokenizer: PreTrainedTokenizerBase) -> EncodedDataset:
+    """The examples of a split, to learn from."""
+    return EncodedDataset(
+        split.encoded, split.targets, tokenizer.pad_token_id or 0, left=tokenizer.padding_side == "left"
+    )
+
+
 def encode_budget(job: Job) -> EncodedBudget:
     """Tokenise train, validation and test (so that the test's truncation is known and its tokens are cached)."""
     assert job.checkpoint is not None
@@ -54,8 +101,8 @@ def encode_budget(job: Job) -> EncodedBudget:
     parts = {name: getattr(job.data, name) for name in ("train", "validation", "test")}
     encoded = {name: encode(part.texts, tokenizer, longest, key) for name, part in parts.items()}
     truncation = {name: float(part.truncated.mean()) if len(part) else 0.0 for name, part in encoded.items()}
-    train = Split(encoded["train"], job.data.targets(job.data.train))
-    validation = Split(encoded["validation"], job.data.targets(job.data.validation))
+    train = Split(encoded["train"], job.task.targets(job.data.train.labels))
+    validation = Split(encoded["validation"], job.task.targets(job.data.validation.labels))
     single = len(job.data.train.texts[0]) == 1
     texts = label_texts(job.task.labels) if single and job.recipe.train.label_names else []
     every = np.eye(len(job.task.labels), dtype=train.targets.dtype) if job.task.multi_label else np.arange(len(texts))

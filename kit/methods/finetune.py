@@ -16,12 +16,20 @@ from accelerate import PartialState
 from transformers import PreTrainedModel
 
 from kit.methods.base import Fitted, Job
-from kit.methods.encoder import EncodedBudget, encode_budget, new_predictor, set_head, start_head
+from kit.methods.encoder import (
+    EncodedBudget,
+    LabelWatch,
+    encode_budget,
+    lessons_of,
+    new_predictor,
+    set_head,
+    start_head,
+)
 from kit.models.load import Bits, Head, Init, build_classifier, freeze_embeddings, require_positions, resolve_pooling
 from kit.training.fitting import Fitting, Training
 from kit.training.objective import LabelObjective
 from kit.training.plan import make_plan
-from kit.training.trainer import train_classifier
+from kit.training.trainer import fit_model
 
 
 @dataclass(frozen=True)
@@ -112,12 +120,9 @@ def _train(
     plan = make_plan(recipe.train, len(train.targets), PartialState().num_processes)
     fitting = Fitting(
         model=adapted,
-        tokenizer=budget.tokenizer,
-        task=job.task,
         objective=LabelObjective(job.task, plan.contrastive),
-        lessons=train,
-        train=train,
-        validation=budget.validation,
+        lessons=lessons_of(train, budget.tokenizer),
+        watch=LabelWatch(job.task, budget.tokenizer, train, budget.validation),
         section=recipe.train,
         plan=plan,
         hardware=job.hardware,
@@ -125,4 +130,4 @@ def _train(
         logs=job.logs,
         progress=job.progress,
     )
-    return Trained(adapted, budget, train_classifier(fitting), settings)
+    return Trained(adapted, budget, fit_model(fitting), settings)

@@ -52,7 +52,7 @@ class ProbePredictor(TransformerPredictor):
         super().__init__(plain.model, plain.tokenizer, plain.max_length, plain.tokenizer_key)
         self.weights_key = weights_key
 
-    def logits(self, texts: Texts) -> np.ndarray:
+    def outputs(self, texts: Texts) -> np.ndarray:
         """(n, labels) float32, one row a text."""
         encoded = encode(texts, self.tokenizer, self.max_length, self.tokenizer_key)
         vectors = text_vectors(self.model, encoded, self.tokenizer, self.weights_key)

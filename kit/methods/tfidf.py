@@ -28,7 +28,7 @@ class Tfidf:
         settings, data, task = job.recipe.tfidf, job.data, job.task
         labels = len(task.labels)
         train_texts, held_out_texts = join_pairs(data.train.texts), join_pairs(data.validation.texts)
-        targets, held_out = data.targets(data.train), data.targets(data.validation)
+        targets, held_out = task.targets(data.train.labels), task.targets(data.validation.labels)
         chosen = settings.C or DEFAULT_C
         if settings.C is None and held_out_texts:
             vectoriser = self._fit_words(job, train_texts)

@@ -62,7 +62,7 @@ class OnnxPredictor:
         """Whether an answer may depend on the texts that are answered beside it: where activations are rounded."""
         return self.graph.activations != "float32"
 
-    def logits(self, texts: list[tuple[str, ...]]) -> np.ndarray:
+    def outputs(self, texts: list[tuple[str, ...]]) -> np.ndarray:
         """(n, labels) float32, one row a text."""
         encoded = encode(texts, self.tokenizer, self.max_length)
         dataset = EncodedDataset(encoded, None, self.tokenizer.pad_token_id or 0, self.tokenizer.padding_side == "left")

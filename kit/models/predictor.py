@@ -36,8 +36,8 @@ class Predictor(Protocol):
     def depends_on_batch(self) -> bool:
         """Whether an answer depends on the texts that are answered beside it."""
 
-    def logits(self, texts: Texts) -> np.ndarray:
-        """(n, labels) float32, one row a text."""
+    def outputs(self, texts: Texts) -> np.ndarray:
+        """One row a text: of a classifier (n, labels) float32 logits, of a translator (n,) strings."""
 
     def save(self, folder: Path) -> None:
         """Write everything that `load_predictor` needs into a folder."""
@@ -68,7 +68,7 @@ class TransformerPredictor:
         """Whether an answer may depend on the texts that are answered beside it: where activations are rounded."""
         return hasattr(self.model, "hf_quantizer")
 
-    def logits(self, texts: Texts) -> np.ndarray:
+    def outputs(self, texts: Texts) -> np.ndarray:
         """(n, labels) float32, one row a text."""
         encoded = encode(texts, self.tokenizer, self.max_length, self.tokenizer_key)
         return predict_logits(self.model, encoded, self.tokenizer)

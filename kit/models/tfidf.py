@@ -42,7 +42,7 @@ class TfidfPredictor:
         """Number of weights."""
         return int(self.weights.size + self.bias.size)
 
-    def logits(self, texts: list[tuple[str, ...]]) -> np.ndarray:
+    def outputs(self, texts: list[tuple[str, ...]]) -> np.ndarray:
         """(n, labels) float32, one row a text."""
         if not texts:
             return np.zeros((0, len(self.labels)), np.float32)

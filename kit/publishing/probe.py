@@ -86,7 +86,7 @@ def _kit(job: dict[str, Any]) -> dict[str, Any]:
 
     folder = Path(job["arguments"]["model"])
     texts = [tuple(row) for row in job["texts"]]
-    return {"labels": list(label_names(folder)), "logits": load_predictor(folder).logits(texts).tolist()}
+    return {"labels": list(label_names(folder)), "logits": load_predictor(folder).outputs(texts).tolist()}
 
 
 if __name__ == "__main__":

@@ -19,11 +19,11 @@ import numpy as np
 from kit.data import Prepared
 from kit.errors import ExportError
 from kit.measurement.intervals import Estimate
-from kit.measurement.metrics import decisions
 from kit.models.predictor import load_predictor
 from kit.publishing import probe
 from kit.publishing.formats import Format
 from kit.record import Record
+from kit.tasks import Task, task_for
 
 if TYPE_CHECKING:
     from kit.analysis.verdict import Verdict
@@ -68,23 +68,22 @@ def verify(made: Format, folder: Path, of: Record, run: Record, data: Prepared) 
     A model that rounds activations by the batch is compared as it answers one text after the other.
     Raises ExportError if the process fails, or labels, their order, tokens or answers differ.
     """
-    texts, multi_label = data.test.texts, data.multi_label
-    stored = of.predictions().logits
+    texts, task = data.test.texts, task_for(run.recipe, run.labels)
+    stored = of.predictions().outputs
     model = load_predictor(of.model_folder)
     alone = model.depends_on_batch
-    expected = np.concatenate([model.logits([text]) for text in texts]) if alone else stored
+    expected = np.concatenate([model.outputs([text]) for text in texts]) if alone else stored
     found = _ask(made, folder, of, texts, alone)
     if tuple(found["labels"]) != of.labels:
         raise ExportError(f"{made.name}: labels are {', '.join(found['labels'])}, not {', '.join(of.labels)}, in order")
     _require_same_tokens(made, of, texts, found.get("tokens"))
     logits = np.asarray(found["logits"], np.float32)
-    differences = np.abs(logits - expected).max(axis=1)
-    other = (decisions(logits, multi_label) != decisions(expected, multi_label)).any(axis=1)
-    wrong = ~(differences <= EXACT) | (other & (differences > _TIE))
+    differences = task.differences(logits, expected)
+    wrong = ~(differences <= EXACT) | (~task.measure.same(logits, expected) & (differences > _TIE))
     if wrong.any():
         raise ExportError(_differing(made, of, data, wrong, logits, expected), "nothing was exported")
     rounded = alone or of.id != run.id
-    verdict = _against(logits, of, run, data) if rounded else None
+    verdict = _against(logits, of, run, task) if rounded else None
     retained, agreement = (verdict.retained, verdict.agreement) if verdict else (None, None)
     return Proof(len(texts), "tokens" in found, float(differences.max()), retained, agreement)
 
@@ -143,18 +142,15 @@ def _differing(
     return "\n".join(lines)
 
 
-def _against(logits: np.ndarray, of: Record, run: Record, data: Prepared) -> Verdict:
+def _against(logits: np.ndarray, of: Record, run: Record, task: Task) -> Verdict:
     from kit.analysis.verdict import Answers, Cost, judge
-    from kit.data.labels import encode_labels
 
     costs = [Cost(int(each.content["model_bytes"]), int(each.content["parameters"]), None) for each in (of, run)]
     theirs = run.predictions()
     return judge(
-        [Answers(run.recipe.train.seed, logits, theirs.logits, None)],
-        encode_labels(theirs.labels, run.labels, data.multi_label),
-        run.main_metric,
-        ordered=run.recipe.task == "sentiment",
-        multi_label=data.multi_label,
+        [Answers(run.recipe.train.seed, logits, theirs.outputs, None)],
+        task.targets(theirs.labels),
+        task.measure,
         budget=int(run.content["data"]["sizes"]["budget"]),
         costs=(costs[0], costs[1]),
     )

@@ -5,14 +5,16 @@ Knows targets, losses and metrics of classification. Knows nothing of models, fi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kit.data.labels import are_numbers
+from kit.data.labels import are_numbers, encode_labels
 from kit.errors import RecipeError
 from kit.measurement.intervals import Estimate, bootstrap_scores
+from kit.measurement.measure import LabelMeasure
 from kit.measurement.metrics import (
     classification_scores,
     multi_label_predictions,
@@ -54,6 +56,15 @@ class Classification:
             recipe.train.label_smoothing,
         )
 
+    @property
+    def measure(self) -> LabelMeasure:
+        """How logits are scored."""
+        return LabelMeasure(self.main_metric, self.ordered, self.multi_label)
+
+    def targets(self, labels: Sequence[tuple[str, ...]]) -> np.ndarray:
+        """Class indices (n,) int64; for multi-label (n, labels) float32 of 0 and 1."""
+        return encode_labels(labels, self.labels, self.multi_label)
+
     def loss(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Cross-entropy summed over rows, or binary cross-entropy summed over rows and labels. Logits (n, labels)."""
         import torch  # a study plans without it
@@ -65,37 +76,45 @@ class Classification:
             logits.float(), targets, reduction="sum", label_smoothing=self.label_smoothing
         )
 
-    def scores(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+    def scores(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
         """Metrics by name."""
         if self.multi_label:
-            return multi_label_scores(logits, targets)
-        return classification_scores(logits, targets, ordered=self.ordered)
+            return multi_label_scores(outputs, targets)
+        return classification_scores(outputs, targets, ordered=self.ordered)
 
-    def estimates(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, Estimate]:
+    def estimates(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, Estimate]:
         """Metrics by name with 95 % bootstrap intervals; the values come from the `evaluate.Metric` classes."""
         from kit.measurement.hf import score  # evaluate takes seconds to import
 
-        values = score(logits, targets, ordered=self.ordered, multi_label=self.multi_label)
-        intervals = bootstrap_scores(logits, targets, ordered=self.ordered, multi_label=self.multi_label)
+        values = score(outputs, targets, ordered=self.ordered, multi_label=self.multi_label)
+        intervals = bootstrap_scores(outputs, targets, self.measure)
         return {name: Estimate(values[name], found.low, found.high, found.level) for name, found in intervals.items()}
 
-    def details(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
+    def details(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
         """Precision, recall, F1 and support of each label; for a single label also the confusion matrix.
 
         The matrix has true labels in rows and predicted ones in columns.
         """
         from kit.measurement.hf import score_by_class  # evaluate takes seconds to import
 
-        columns = score_by_class(logits, targets, multi_label=self.multi_label)
+        columns = score_by_class(outputs, targets, multi_label=self.multi_label)
         confusion = columns.pop("confusion_matrix", None)
         found: dict[str, Any] = {"per_label": self._by_label(columns)}
         return found if confusion is None else found | {"confusion": confusion}
 
-    def answers(self, logits: np.ndarray) -> list[dict[str, Any]]:
+    def differences(self, outputs: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """(n,) the largest difference of a logit."""
+        return np.asarray(np.abs(outputs - others).max(axis=1))
+
+    def difference_words(self, what: str, difference: float) -> str:
+        """For people."""
+        return f"a logit of {what} differs by {difference:.2g}"
+
+    def answers(self, outputs: np.ndarray) -> list[dict[str, Any]]:
         """The label (or labels) and the probability of each label."""
-        probabilities = sigmoid(logits) if self.multi_label else softmax(logits)
+        probabilities = sigmoid(outputs) if self.multi_label else softmax(outputs)
         answers: list[dict[str, Any]] = []
-        for row, chances in zip(logits, probabilities, strict=True):
+        for row, chances in zip(outputs, probabilities, strict=True):
             scores = {label: round(float(p), 6) for label, p in zip(self.labels, chances, strict=True)}
             if self.multi_label:
                 held = multi_label_predictions(row)

@@ -5,15 +5,17 @@ Knows the shapes of both. Knows nothing of how training is done.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+import torch
+from transformers import PreTrainedModel
 
 from kit.data.encode import Encoded
 from kit.recipe import TrainSection
-from kit.tasks.base import Task
 from kit.training.diagnosis import Diagnosis, Evaluation
 from kit.training.hardware import Hardware
 from kit.training.objective import Objective
@@ -23,7 +25,7 @@ from kit.training.progress import Progress
 
 @dataclass(frozen=True)
 class Split:
-    """Encoded texts with their targets: (n,) class indices or (n, labels) zeros and ones; see `Fitting.lessons`."""
+    """Encoded texts with their targets: (n,) class indices or (n, labels) zeros and ones."""
 
     encoded: Encoded
     targets: np.ndarray
@@ -33,6 +35,36 @@ class Split:
         if not len(other.targets):
             return self
         return Split(self.encoded.joined(other.encoded), np.concatenate([self.targets, other.targets]))
+
+
+class Lessons(Protocol):
+    """What training goes through: n examples, of which `collate` makes tensors for the model."""
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """(n,) such that examples of near-equal size make a batch with little padding."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> int: ...
+
+    def collate(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
+        """A batch with `labels`, which the objective gets."""
+
+
+class Watch(Protocol):
+    """What a model is measured on while it learns."""
+
+    @property
+    def metric(self) -> str:
+        """Name of the metric beside the loss."""
+
+    @property
+    def validated(self) -> bool:
+        """Whether there are validation examples."""
+
+    def look(self, model: PreTrainedModel) -> dict[str, float]:
+        """`train_loss`, `train_METRIC`, `validation_loss` and `validation_METRIC`, of a sample and of all examples."""
 
 
 @dataclass(frozen=True)
@@ -57,19 +89,15 @@ class Training:
 class Fitting:
     """Everything a training run is made from.
 
-    lessons: the texts that training goes through, with what the objective gets of each. train: labelled training
-    examples that it is measured on meanwhile, beside validation; the same for methods that learn from labels.
+    watch: what the model is measured on meanwhile.
     workdir: holds checkpoints; a run that was killed is continued from the last whole one found there.
     logs: for the trackers' files.
     """
 
     model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    task: Task
     objective: Objective
-    lessons: Split
-    train: Split
-    validation: Split
+    lessons: Lessons
+    watch: Watch
     section: TrainSection
     plan: Plan
     hardware: Hardware

@@ -145,7 +145,7 @@ def teacher_logits(teacher: Teacher, texts: Texts, max_length: int, progress: Pr
         predictor = load_predictor(teacher.folder)
         if isinstance(predictor, TransformerPredictor):
             predictor.max_length = min(predictor.max_length, longest)
-        return lambda start, stop: {"logits": predictor.logits(texts[start:stop])}
+        return lambda start, stop: {"logits": predictor.outputs(texts[start:stop])}
 
     computed = _complete(shards, 2 * len(texts) * len(teacher.labels), compute, teacher, progress)
     return np.concatenate([shards.read(number, "logits") for number in range(len(shards.ranges))]), computed

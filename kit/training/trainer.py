@@ -1,7 +1,6 @@
 """The trainer: transformers' loop with batches of near-equal length and kit's one way to predict.
 
-Knows models, encoded examples and the recipe's `train` section. Knows nothing of files' formats, budgets or
-Records; labels are class indices here.
+Knows models, lessons and the recipe's `train` section. Knows nothing of tasks, files' formats, budgets or Records.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
@@ -26,13 +24,11 @@ from transformers import (
     TrainingArguments,
 )
 
-from kit.data.batching import EncodedDataset, LengthSampler, split_batch
+from kit.data.batching import LengthSampler, split_batch
 from kit.errors import TrainingError
-from kit.models.inference import predict_logits
 from kit.models.load import quiet
 from kit.training.diagnosis import Evaluation, diagnose
-from kit.training.fitting import Fitting, Split, Training
-from kit.training.plan import TRAIN_SAMPLE
+from kit.training.fitting import Fitting, Training
 from kit.training.recovery import last_whole_checkpoint, out_of_memory
 
 _LOG_EVERY = 10  # steps between two logged training losses: frequent enough to catch NaN, rare enough to cost nothing
@@ -41,7 +37,7 @@ _LOG_EVERY = 10  # steps between two logged training losses: frequent enough to 
 _PASS_TOKENS = {"cpu": 1_024, "mps": 16_384, "cuda": 65_536}
 
 
-def train_classifier(fitting: Fitting) -> Training:
+def fit_model(fitting: Fitting) -> Training:
     """Train the model in place and say how it went.
 
     Out of memory halves the batch of one forward pass and doubles the accumulation, from the beginning.
@@ -107,20 +103,20 @@ def _train_until_end(trainer: KitTrainer, checkpoint: Path | None) -> bool:
 class KitTrainer(Trainer):
     """transformers.Trainer with kit's sampler, prediction and loss scaling."""
 
-    def __init__(self, fitting: Fitting, dataset: EncodedDataset, **settings: Any) -> None:
+    def __init__(self, fitting: Fitting, **settings: Any) -> None:
         self.fitting = fitting
-        self.dataset = dataset
         self.began = time.perf_counter()
         self.earlier = 0.0  # seconds that an interrupted start of this run had trained
         self.last_save = time.monotonic()
-        super().__init__(model=fitting.model, train_dataset=dataset, data_collator=dataset.collate, **settings)
+        lessons: Any = fitting.lessons
+        super().__init__(model=fitting.model, train_dataset=lessons, data_collator=lessons.collate, **settings)
         # accelerate would compute every later answer of this model in bfloat16 too; see autocast below.
         self.accelerator.native_amp = False
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthSampler:
         group = self.accelerator.num_processes * self.args.gradient_accumulation_steps
-        lengths = self.dataset.encoded.lengths
-        return LengthSampler(lengths, self.args.per_device_train_batch_size, group, self.fitting.section.seed)
+        sizes = self.fitting.lessons.sizes
+        return LengthSampler(sizes, self.args.per_device_train_batch_size, group, self.fitting.section.seed)
 
     def training_step(
         self, model: torch.nn.Module, inputs: dict[str, torch.Tensor], num_items_in_batch: Any = None
@@ -146,31 +142,18 @@ class KitTrainer(Trainer):
             self.last_save = time.monotonic()
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Loss and main metric on the validation examples and on a sample of training examples."""
-        train, validation = self.fitting.train, self.fitting.validation
-        # Evenly spaced training examples: the budget's order is stratified, so these are too.
-        count = min(len(train.targets), TRAIN_SAMPLE)
-        seen = np.linspace(0, len(train.targets) - 1, count).astype(int)
-        metrics = {
-            **self._measure("train", Split(train.encoded.take(seen), train.targets[seen])),
-            **self._measure("validation", validation),
-        }
+        """Loss and metric on the validation examples and on a sample of training examples."""
+        metrics = self.fitting.watch.look(self.fitting.model)
+        if not all(math.isfinite(value) for value in metrics.values()):
+            raise self._not_a_number("model's output")
         metrics["eval_loss"] = metrics["validation_loss"]
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
-    def _measure(self, prefix: str, split: Split) -> dict[str, float]:
-        task = self.fitting.task
-        logits = predict_logits(self.fitting.model, split.encoded, self.fitting.tokenizer)
-        if not np.isfinite(logits).all():
-            raise self._not_a_number("model's output")
-        scores = task.scores(logits, split.targets)
-        return {f"{prefix}_loss": scores["log_loss"], f"{prefix}_{task.main_metric}": scores[task.main_metric]}
-
     def evaluations(self) -> list[Evaluation]:
         """The evaluations so far, those before an interruption included, each step once."""
-        metric = self.fitting.task.main_metric
+        metric = self.fitting.watch.metric
         found = {
             int(entry["step"]): Evaluation(
                 int(entry["step"]),
@@ -202,7 +185,7 @@ class KitTrainer(Trainer):
             precision=self.fitting.hardware.precision,
             seconds=seconds,
             earlier_seconds=self.earlier,
-            samples_per_second=plan.epochs * len(self.fitting.lessons.targets) / seconds,
+            samples_per_second=plan.epochs * len(self.fitting.lessons) / seconds,
             history=self._history(),
             evaluations=evaluations,
             diagnosis=diagnose(evaluations),
@@ -238,19 +221,15 @@ class _Clock(TrainerCallback):
 
 
 def _build(fitting: Fitting) -> KitTrainer:
-    tokenizer, lessons = fitting.tokenizer, fitting.lessons
-    dataset = EncodedDataset(
-        lessons.encoded, lessons.targets, tokenizer.pad_token_id or 0, left=tokenizer.padding_side == "left"
-    )
+    lessons: Any = fitting.lessons
     # compute_loss_func divides by the number of items; these models would be believed to do it themselves.
     fitting.model.accepts_loss_kwargs = False  # type: ignore[assignment]
     trainer = KitTrainer(
         fitting,
-        dataset,
         args=_arguments(fitting),
-        eval_dataset=dataset if len(fitting.validation.targets) else None,
+        eval_dataset=lessons if fitting.watch.validated else None,
         compute_loss_func=fitting.objective,
-        callbacks=fitting.progress.callbacks(fitting.section, fitting.logs, fitting.task.main_metric),
+        callbacks=fitting.progress.callbacks(fitting.section, fitting.logs, fitting.watch.metric),
     )
     trainer.add_callback(_Clock(trainer))
     trainer.remove_callback(PrinterCallback)  # kit prints its own lines
@@ -259,7 +238,7 @@ def _build(fitting: Fitting) -> KitTrainer:
 
 def _arguments(fitting: Fitting) -> TrainingArguments:
     section, plan, hardware = fitting.section, fitting.plan, fitting.hardware
-    validated = len(fitting.validation.targets) > 0
+    validated = fitting.watch.validated
     select = validated and section.select == "best"
     return TrainingArguments(
         output_dir=str(fitting.workdir),

@@ -13,6 +13,7 @@ from kit.analysis.findings import Findings, Series, Speed
 from kit.analysis.points import Point, Run, errors, metric_samples, point
 from kit.analysis.transfer import Transfer
 from kit.errors import DataError
+from kit.measurement.measure import LabelMeasure
 
 BUDGETS = (100, 200, 400, 800)
 EXAMPLES = 1_000
@@ -29,7 +30,7 @@ def points(values: tuple[float, ...], name: str, size: int) -> tuple[Point, ...]
             shifted = value + 0.005 * (seed - (seeds - 1) / 2)
             right.append(np.random.default_rng([seed, len(name)]).permutation(EXAMPLES) < round(shifted * EXAMPLES))
         logits = [np.stack([row, ~row], axis=1).astype(float) for row in right]
-        means, samples = metric_samples(logits, truth, "accuracy", ordered=False, multi_label=False)
+        means, samples = metric_samples(logits, truth, LabelMeasure("accuracy"))
         runs = [Run(f"r{s}", s, float(means[s]), right[s], samples[s], model_bytes=size) for s in range(seeds)]
         found.append(point(budget, runs))
     return tuple(found)

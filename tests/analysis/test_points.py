@@ -10,9 +10,10 @@ import pytest
 from scipy.stats import binomtest, norm
 from scipy.stats import t as student
 
-from kit.analysis.points import Run, errors, metric_samples, point, right_answers
+from kit.analysis.points import Run, errors, metric_samples, point
 from kit.measurement import metrics
 from kit.measurement.intervals import bootstrap_scores, resample_weights
+from kit.measurement.measure import LabelMeasure
 
 
 def answers(runs: int, n: int, classes: int, seed: int = 0) -> tuple[list[np.ndarray], np.ndarray]:
@@ -52,7 +53,9 @@ def study(
 @pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "mcc", "mae"])
 def test_samples_are_scores_of_the_examples_drawn(metric: str) -> None:
     logits, targets = answers(3, 60, 4)
-    values, samples = metric_samples(logits, targets, metric, ordered=True, multi_label=False, resamples=40, seed=7)
+    values, samples = metric_samples(
+        logits, targets, LabelMeasure(metric, ordered=True, multi_label=False), resamples=40, seed=7
+    )
     drawn = np.random.default_rng(7).integers(0, 60, (40, 60))
     for run, value, sample in zip(logits, values, samples, strict=True):
         assert value == pytest.approx(metrics.classification_scores(run, targets, ordered=True)[metric])
@@ -65,7 +68,9 @@ def test_samples_of_several_labels(metric: str) -> None:
     generator = np.random.default_rng(3)
     logits = list(generator.normal(size=(2, 50, 4)))
     targets = (logits[0] + generator.normal(size=(50, 4)) > 0.3).astype(int)
-    values, samples = metric_samples(logits, targets, metric, ordered=False, multi_label=True, resamples=30, seed=1)
+    values, samples = metric_samples(
+        logits, targets, LabelMeasure(metric, ordered=False, multi_label=True), resamples=30, seed=1
+    )
     drawn = np.random.default_rng(1).integers(0, 50, (30, 50))
     for run, value, sample in zip(logits, values, samples, strict=True):
         assert value == pytest.approx(metrics.multi_label_scores(run, targets)[metric])
@@ -76,44 +81,47 @@ def test_samples_of_several_labels(metric: str) -> None:
 @pytest.mark.parametrize("metric", ["accuracy", "macro_f1"])
 def test_batches_of_resamples_change_nothing(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
     data = answers(300, 40, 3)
-    arguments = {"ordered": False, "multi_label": False, "resamples": 25}
-    whole = metric_samples(*data, metric, **arguments)
+    whole = metric_samples(*data, LabelMeasure(metric), resamples=25)
     monkeypatch.setattr("kit.measurement.intervals._CELLS", 280)
-    for expected, found in zip(whole, metric_samples(*data, metric, **arguments), strict=True):
+    for expected, found in zip(whole, metric_samples(*data, LabelMeasure(metric), resamples=25), strict=True):
         assert found == pytest.approx(expected, abs=1e-12)
 
 
 def test_no_runs_have_no_samples_and_a_wrong_metric_is_named() -> None:
     targets = np.zeros(5, int)
-    values, samples = metric_samples([], targets, "accuracy", ordered=False, multi_label=False, resamples=9)
+    values, samples = metric_samples(
+        [], targets, LabelMeasure("accuracy"), resamples=9
+    )
     assert (values.shape, samples.shape) == ((0,), (0, 9))
     with pytest.raises(ValueError, match="metric exact_match does not fit a task with multi_label False"):
-        metric_samples([], targets, "exact_match", ordered=False, multi_label=False)
+        metric_samples([], targets, LabelMeasure("exact_match"))
     with pytest.raises(ValueError, match="metric mae does not fit the task; it has accuracy"):
-        metric_samples([np.eye(5)[:, :2]], targets, "mae", ordered=True, multi_label=False)
+        metric_samples([np.eye(5)[:, :2]], targets, LabelMeasure("mae", ordered=True, multi_label=False))
 
 
 def test_thousands_of_runs_take_seconds() -> None:
     targets = np.zeros(1000, int)
     logits = list(np.random.default_rng(0).normal(size=(1000, 1000, 2)).astype(np.float32))
     start = time.perf_counter()
-    values, samples = metric_samples(logits * 5, targets, "accuracy", ordered=False, multi_label=False)
+    values, samples = metric_samples(logits * 5, targets, LabelMeasure("accuracy"))
     assert time.perf_counter() - start < 20  # 1 s on an idle core; machines that run tests are busy
     assert samples.shape == (5000, 1000)
     assert samples.mean(axis=1) == pytest.approx(values, abs=0.01)
 
 
 def test_right_answers() -> None:
-    assert right_answers([[2, 1], [0, 1]], [0, 0], multi_label=False).tolist() == [True, False]
-    assert right_answers([[2, -1], [1, 1]], [[1, 0], [1, 0]], multi_label=True).tolist() == [True, False]
+    assert LabelMeasure("accuracy").right(np.array([[2, 1], [0, 1]]), np.array([0, 0])).tolist() == [True, False]
+    assert LabelMeasure("exact_match", multi_label=True).right(
+        np.array([[2, -1], [1, 1]]), np.array([[1, 0], [1, 0]])
+    ).tolist() == [True, False]
 
 
 def test_one_seed_has_the_interval_of_the_test_sample() -> None:
     logits, targets = answers(1, 400, 3)
-    values, samples = metric_samples(logits, targets, "accuracy", ordered=False, multi_label=False)
-    right = right_answers(logits[0], targets, multi_label=False)
+    values, samples = metric_samples(logits, targets, LabelMeasure("accuracy"))
+    right = LabelMeasure("accuracy").right(logits[0], targets)
     found = point(64, [Run("a", 3, float(values[0]), right, samples[0])])
-    expected = bootstrap_scores(logits[0], targets)["accuracy"]
+    expected = bootstrap_scores(logits[0], targets, LabelMeasure("accuracy"))["accuracy"]
     assert found.estimate.value == expected.value
     assert found.estimate.low == pytest.approx(expected.low, abs=0.002)
     assert found.estimate.high == pytest.approx(expected.high, abs=0.002)

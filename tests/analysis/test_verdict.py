@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from kit.analysis.verdict import Answers, Cost, judge
+from kit.measurement.measure import LabelMeasure
 
 COSTS = (Cost(30_000_000, 7_000_000, 2.0), Cost(90_000_000, 22_000_000, 6.0))
 
@@ -32,8 +33,8 @@ def seeds(count: int, rates: tuple[float, float, float], examples: int = 1_000, 
 
 
 def verdict(answers, targets, **changes):
-    settings = {"ordered": False, "multi_label": False, "budget": 100, "costs": COSTS, **changes}
-    return judge(answers, targets, "accuracy", **settings)
+    settings = {"budget": 100, "costs": COSTS, **changes}
+    return judge(answers, targets, LabelMeasure("accuracy"), **settings)
 
 
 def test_the_figures_are_those_by_hand() -> None:
@@ -104,9 +105,7 @@ def test_several_labels_agree_when_all_of_them_do() -> None:
     teacher = np.where(targets > 0, 2.0, -2.0)
     student = teacher.copy()
     student[0, 0] *= -1
-    found = judge(
-        [Answers(0, student, teacher, None)], targets, "macro_f1",
-        ordered=False, multi_label=True, budget=10, costs=COSTS,
-    )  # fmt: skip
+    measure = LabelMeasure("macro_f1", multi_label=True)
+    found = judge([Answers(0, student, teacher, None)], targets, measure, budget=10, costs=COSTS)
     assert found.agreement.value == pytest.approx(0.75)
     assert found.teacher.value == pytest.approx(1.0)

@@ -61,7 +61,7 @@ from kit.models.predictor import load_predictor
 from kit.publishing.formats import plan_formats
 folders, texts = json.loads(sys.argv[1])
 rows = [tuple(text) for text in texts]
-print(json.dumps({folder: load_predictor(Path(folder)).logits(rows).tolist() for folder in folders}))
+print(json.dumps({folder: load_predictor(Path(folder)).outputs(rows).tolist() for folder in folders}))
 """
 
 
@@ -100,7 +100,7 @@ def test_a_compressed_model_is_what_its_record_says(case, made, reloaded, tiny_r
     assert evaluate(record.folder).largest_difference < 1e-3
     assert {path.name for path in record.folder.iterdir()} <= WRITTEN
     assert kind_of(record.model_folder) is TECHNIQUES[technique].gives
-    here = load_predictor(record.model_folder).logits([tuple(row) for row in TEXTS])
+    here = load_predictor(record.model_folder).outputs([tuple(row) for row in TEXTS])
     assert np.abs(here - np.array(reloaded[str(record.model_folder)])).max() < 1e-4
 
 

@@ -81,8 +81,8 @@ def test_the_points_of_the_curve_are_what_the_model_then_does(done: Record, tiny
     predictor = load_predictor(done.model_folder)
     for point in done.content["settings"]["curve"][::5]:
         predictor.model.config.threshold = point["threshold"]
-        logits = predictor.logits(job.data.validation.texts)
-        assert job.task.scores(logits, job.data.targets(job.data.validation))["accuracy"] == point["accuracy"]
+        logits = predictor.outputs(job.data.validation.texts)
+        assert job.task.scores(logits, job.task.targets(job.data.validation.labels))["accuracy"] == point["accuracy"]
 
 
 def test_labels_of_test_and_training_choose_nothing(tiny_run: Path) -> None:
@@ -105,7 +105,7 @@ def test_labels_of_test_and_training_choose_nothing(tiny_run: Path) -> None:
 def test_with_a_threshold_of_one_the_answers_are_bit_for_bit_those_of_before(tiny_run: Path) -> None:
     source = Record.read(tiny_run)
     fitted = TECHNIQUES["early-exit"].compress(EarlyExitStep(threshold=1), source, job_of(source))
-    assert np.array_equal(fitted.predictor.logits(TEXTS), load_predictor(source.model_folder).logits(TEXTS))
+    assert np.array_equal(fitted.predictor.outputs(TEXTS), load_predictor(source.model_folder).outputs(TEXTS))
     assert fitted.settings["chosen"]["layers"] == 2
 
 

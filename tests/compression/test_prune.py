@@ -40,7 +40,7 @@ def test_what_is_taken_out_is_gone_from_the_file_and_comes_back_whole(source: Re
     assert evaluate(record.folder).largest_difference < 1e-4
     graph = compress(chain(record.folder, {"onnx": None}), quiet=True).record
     texts = [("a fine film",), ("not so fine, and long, and longer than that",)]
-    ours, theirs = (load_predictor(each.model_folder).logits(texts) for each in (record, graph))
+    ours, theirs = (load_predictor(each.model_folder).outputs(texts) for each in (record, graph))
     assert np.abs(ours - theirs).max() < 1e-4
 
 
@@ -66,7 +66,7 @@ def test_heads_and_neurons_without_effect_go_first_and_change_nothing(source: Re
     step = {"prune": {"heads": 0.5, "neurons": 0.5, "epochs": 0}}
     record = compress(chain(silenced.folder, step), quiet=True).record
     assert record.content["training"] is None
-    assert np.abs(record.predictions().logits - silenced.predictions().logits).max() < 1e-5
+    assert np.abs(record.predictions().outputs - silenced.predictions().outputs).max() < 1e-5
     assert record.content["settings"]["heads"] == [1, 1] and record.content["settings"]["neurons"] == [32, 32]
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from kit.data import Prepared, prepare
+from kit.data.labels import encode_labels
 from kit.errors import BudgetError
 from kit.recipe import DataSection
 
@@ -49,13 +50,13 @@ def test_a_budget_below_the_classes_is_refused(banking77: Path) -> None:
 
 def test_targets_are_class_indices(reviews: Path) -> None:
     data = prepared(source=str(reviews), budget=50, validation=0)
-    targets = data.targets(data.train)
+    targets = encode_labels(data.train.labels, data.labels, data.multi_label)
     assert data.labels == ("negative", "positive")
     assert targets.dtype == np.int64
     assert [data.labels[target] for target in targets] == [names[0] for names in data.train.labels]
     assert np.bincount(targets).tolist() == [25, 25]
     assert len(data.validation) == 0
-    assert data.targets(data.validation).shape == (0,)
+    assert encode_labels(data.validation.labels, data.labels, data.multi_label).shape == (0,)
 
 
 def test_the_same_request_gives_the_same_data(reviews: Path) -> None:
@@ -78,7 +79,7 @@ def tagged(tmp_path: Path) -> str:
 @pytest.mark.parametrize("seed", range(4))
 def test_multi_label_targets_and_every_label_in_train(tagged: str, seed: int) -> None:
     data = prepared(seed, source=tagged, multi_label=True, test_size=8, split_seed=seed, validation=0.3)
-    targets = data.targets(data.train)
+    targets = encode_labels(data.train.labels, data.labels, data.multi_label)
     assert data.labels == ("a", "b", "rare", "rarest")
     assert (targets.dtype, targets.shape) == (np.float32, (len(data.train), 4))
     assert (targets.sum(0) > 0).all()
@@ -94,7 +95,7 @@ def test_the_smallest_multi_label_budget_covers_labels_that_are_never_the_rarest
     section = {"source": str(path), "multi_label": True, "test_size": 4}
     small, large = (prepared(seed, budget=budget, **section) for budget in (5, 20))
     for data in (small, large):
-        assert (data.targets(data.train).sum(0) > 0).all()
+        assert (encode_labels(data.train.labels, data.labels, data.multi_label).sum(0) > 0).all()
     assert ids(small, "train", "validation") < ids(large, "train", "validation")
     with pytest.raises(BudgetError) as caught:
         prepared(seed, budget=2, **section)

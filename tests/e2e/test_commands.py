@@ -71,7 +71,7 @@ def test_predictions_are_those_the_metrics_were_computed_from(trained) -> None:
     record = Record.load(trained)
     stored = record.predictions()
     truth = [record.labels.index(names[0]) for names in stored.labels]
-    accuracy = sum(int(row.argmax() == t) for row, t in zip(stored.logits, truth, strict=True)) / len(truth)
+    accuracy = sum(int(row.argmax() == t) for row, t in zip(stored.outputs, truth, strict=True)) / len(truth)
     assert accuracy == pytest.approx(record.metrics["accuracy"].value)
 
 
@@ -188,7 +188,7 @@ def test_launched_on_one_and_two_processes(launcher, recipe_file, tmp_path, kit_
     assert len(set(record.predictions().ids.tolist())) == 100
     alone = tmp_path / "alone"
     assert kit_forked("finetune", recipe_file, "--set", f"runs={alone}").code == 0
-    difference = abs(record_of(alone).predictions().logits - record.predictions().logits).max()
+    difference = abs(record_of(alone).predictions().outputs - record.predictions().outputs).max()
     assert difference < (1e-5 if launcher == "accelerate" else 0.05)
 
 

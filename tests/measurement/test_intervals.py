@@ -10,6 +10,7 @@ from scipy.stats import binomtest
 
 from kit.measurement import metrics
 from kit.measurement.intervals import Estimate, bootstrap_scores, percentile_interval, spread, wilson_interval
+from kit.measurement.measure import LabelMeasure
 
 
 def sample(n: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -22,7 +23,7 @@ def sample(n: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]
 
 def test_values_are_the_scores_and_lie_in_their_intervals() -> None:
     logits, targets = sample(300, 4)
-    estimates = bootstrap_scores(logits, targets, ordered=True)
+    estimates = bootstrap_scores(logits, targets, LabelMeasure("accuracy", ordered=True))
     scores = metrics.classification_scores(logits, targets, ordered=True)
     assert {name: estimate.value for name, estimate in estimates.items()} == pytest.approx(scores)
     assert list(estimates) == list(scores)
@@ -38,7 +39,7 @@ def test_resamples_are_scored_as_if_drawn_one_by_one() -> None:
         metrics.classification_scores(logits[rows], targets[rows], ordered=True)
         for rows in generator.integers(0, 60, (200, 60))
     ]
-    estimates = bootstrap_scores(logits, targets, ordered=True, resamples=200, seed=7)
+    estimates = bootstrap_scores(logits, targets, LabelMeasure("accuracy", ordered=True), resamples=200, seed=7)
     for name in ("accuracy", "macro_f1", "mcc", "log_loss", "mae"):
         low, high = percentile_interval([scores[name] for scores in one_by_one])
         assert (estimates[name].low, estimates[name].high) == pytest.approx((low, high), abs=1e-12)
@@ -51,22 +52,26 @@ def test_multi_label_resamples_are_scored_as_if_drawn_one_by_one() -> None:
     targets = (logits + generator.normal(size=(60, 4)) > 0.5).astype(int)
     rows = np.random.default_rng(7).integers(0, 60, (200, 60))
     one_by_one = [metrics.multi_label_scores(logits[row], targets[row]) for row in rows]
-    estimates = bootstrap_scores(logits, targets, multi_label=True, resamples=200, seed=7)
+    estimates = bootstrap_scores(logits, targets, LabelMeasure("exact_match", multi_label=True), resamples=200, seed=7)
     for name in ("exact_match", "micro_f1", "macro_precision", "macro_f1", "log_loss"):
         expected = percentile_interval([scores[name] for scores in one_by_one])
         assert (estimates[name].low, estimates[name].high) == pytest.approx(expected, abs=1e-12)
 
 
 def test_batches_of_resamples_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = bootstrap_scores(*sample(100, 3), resamples=50)
+    whole = bootstrap_scores(*sample(100, 3), LabelMeasure("accuracy"), resamples=50)
     monkeypatch.setattr("kit.measurement.intervals._CELLS", 700)
-    assert bootstrap_scores(*sample(100, 3), resamples=50) == whole
+    assert bootstrap_scores(*sample(100, 3), LabelMeasure("accuracy"), resamples=50) == whole
 
 
 def test_the_seed_decides() -> None:
     data = sample(200, 3)
-    assert bootstrap_scores(*data, seed=1) == bootstrap_scores(*data, seed=1)
-    assert bootstrap_scores(*data, seed=1) != bootstrap_scores(*data, seed=2)
+    assert bootstrap_scores(*data, LabelMeasure("accuracy"), seed=1) == bootstrap_scores(
+        *data, LabelMeasure("accuracy"), seed=1
+    )
+    assert bootstrap_scores(*data, LabelMeasure("accuracy"), seed=1) != bootstrap_scores(
+        *data, LabelMeasure("accuracy"), seed=2
+    )
 
 
 @pytest.mark.parametrize("accuracy", [0.6, 0.85])
@@ -76,7 +81,9 @@ def test_intervals_cover_the_true_accuracy_as_often_as_they_say(accuracy: float)
     covered = 0
     for seed, row in enumerate(right):
         logits = np.where(row[:, None], [1.0, 0.0], [0.0, 1.0])
-        estimate = bootstrap_scores(logits, np.zeros(n, int), resamples=200, seed=seed)["accuracy"]
+        estimate = bootstrap_scores(logits, np.zeros(n, int), LabelMeasure("accuracy"), resamples=200, seed=seed)[
+            "accuracy"
+        ]
         covered += estimate.low <= accuracy <= estimate.high
     # 95 % of 400 is 380; three standard errors are 13, and the percentile bootstrap runs about 1 point low.
     assert 363 <= covered <= 393
@@ -84,7 +91,7 @@ def test_intervals_cover_the_true_accuracy_as_often_as_they_say(accuracy: float)
 
 def test_intervals_narrow_with_the_level_and_the_number_of_examples() -> None:
     def width(n: int, level: float) -> float:
-        estimate = bootstrap_scores(*sample(n, 3), level=level)["macro_f1"]
+        estimate = bootstrap_scores(*sample(n, 3), LabelMeasure("accuracy"), level=level)["macro_f1"]
         return estimate.high - estimate.low
 
     assert width(400, 0.8) < width(400, 0.95)
@@ -95,12 +102,15 @@ def test_intervals_narrow_with_the_level_and_the_number_of_examples() -> None:
 @pytest.mark.parametrize("n", [1, 50])
 def test_all_right_or_all_wrong_takes_the_wilson_interval(target: int, value: float, n: int) -> None:
     logits, targets = np.tile([1.0, 0.0], (n, 1)), np.full(n, target)
-    found = bootstrap_scores(logits, targets)["accuracy"]
+    found = bootstrap_scores(logits, targets, LabelMeasure("accuracy"))["accuracy"]
     expected = binomtest(round(value * n), n).proportion_ci(method="wilson")
     assert (found.value, found.low, found.high) == pytest.approx((value, expected.low, expected.high))
     assert found.high - found.low > 0.05
     one_hot = np.eye(2, dtype=int)[targets]
-    assert bootstrap_scores(logits, one_hot, multi_label=True)["exact_match"].value in (0.0, 1.0)
+    assert bootstrap_scores(logits, one_hot, LabelMeasure("exact_match", multi_label=True))["exact_match"].value in (
+        0.0,
+        1.0,
+    )
 
 
 @pytest.mark.parametrize(("right", "n"), [(0, 1), (0, 20), (3, 20), (19, 20), (20, 20)])
@@ -115,7 +125,7 @@ def test_percentile_interval() -> None:
 
 def test_what_has_no_interval_is_named() -> None:
     with pytest.raises(ValueError, match="logits are empty"):
-        bootstrap_scores(np.empty((0, 2)), [])
+        bootstrap_scores(np.empty((0, 2)), np.array([]), LabelMeasure("accuracy"))
     with pytest.raises(ValueError, match="samples are empty"):
         percentile_interval([])
     with pytest.raises(ValueError, match="5 of 4 is not a proportion"):
@@ -131,7 +141,7 @@ def test_estimates_show_themselves() -> None:
 def test_a_thousand_resamples_take_no_time() -> None:
     logits, targets = sample(3080, 77)
     start = time.perf_counter()
-    bootstrap_scores(logits, targets, ordered=True)
+    bootstrap_scores(logits, targets, LabelMeasure("accuracy", ordered=True))
     assert time.perf_counter() - start < 5  # 0.3 s on two idle cores; machines that run tests are busy
 
 

@@ -79,7 +79,7 @@ def test_a_method_serves_a_task(method, kind, tmp_path, tiny_checkpoint) -> None
     record = finetune(recipe, quiet=True)
     data = prepare(recipe.data, 0)
     stored = Record.load(record.folder).predictions()
-    assert stored.logits.shape == (len(data.test), len(data.labels))
+    assert stored.outputs.shape == (len(data.test), len(data.labels))
     assert stored.ids.tolist() == data.test.ids.tolist()
     again = evaluate(record.folder)
     assert again.largest_difference < 1e-4
@@ -129,7 +129,7 @@ def test_the_adapter_alone_gives_the_answers_of_the_merged_model(tmp_path, tiny_
     adapted = PeftModel.from_pretrained(base, record.model_folder / "adapter")
     tokenizer = load_tokenizer(tiny_checkpoint)
     logits = predict_logits(adapted, encode(data.test.texts, tokenizer, 24), tokenizer)
-    assert np.abs(logits - record.predictions().logits).max() < 1e-4
+    assert np.abs(logits - record.predictions().outputs).max() < 1e-4
     assert record.content["settings"]["trained_parameters"] < record.content["parameters"] / 10
 
 
@@ -157,7 +157,7 @@ def test_adapters_that_were_trained_on_rounded_weights_are_merged_into_whole_one
     plain, record = finetune(recipe, quiet=True), finetune(rounded, quiet=True)
     assert record.content["settings"]["change_without_rounding"] > 1e-4
     assert "change_without_rounding" not in plain.content["settings"]
-    assert not np.array_equal(plain.predictions().logits, record.predictions().logits)
+    assert not np.array_equal(plain.predictions().outputs, record.predictions().outputs)
     assert evaluate(record.folder).largest_difference < 1e-4
     assert kind_of(record.model_folder) is Kind.TORCH and record.content["parameters"] == plain.content["parameters"]
 
@@ -184,7 +184,7 @@ def test_the_test_labels_change_nothing_but_the_metrics(tmp_path, tiny_checkpoin
         recipe = recipe.model_copy(
             update={"data": recipe.data.model_copy(update={"source": str(folder), "budget": 60})}
         )
-        logits.append(finetune(recipe, quiet=True).predictions().logits)
+        logits.append(finetune(recipe, quiet=True).predictions().outputs)
     assert np.array_equal(logits[0], logits[1])
 
 

@@ -49,10 +49,10 @@ def test_saved_and_loaded_models_answer_alike(tiny, pooling, tmp_path) -> None:
     head = Head(("bad", "good", "so-so"), False)
     model = build_classifier(tiny, head, "pretrained", pooling)
     predictor = TransformerPredictor(model, load_tokenizer(tiny.folder), 32)
-    before = predictor.logits(TEXTS)
+    before = predictor.outputs(TEXTS)
     predictor.save(tmp_path)
     after = load_predictor(tmp_path)
-    assert np.array_equal(after.logits(TEXTS), before)
+    assert np.array_equal(after.outputs(TEXTS), before)
     assert after.parameters == predictor.parameters
     assert label_names(tmp_path) == head.labels
 
@@ -79,6 +79,6 @@ def test_tfidf_is_saved_without_pickle_and_answers_alike(tmp_path) -> None:
     predictor = TfidfPredictor(vectoriser, weights, np.array([0.1, -0.1]), ("bad", "good"))
     predictor.save(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"tfidf.json", "tfidf.safetensors"}
-    assert np.array_equal(load_predictor(tmp_path).logits(TEXTS), predictor.logits(TEXTS))
+    assert np.array_equal(load_predictor(tmp_path).outputs(TEXTS), predictor.outputs(TEXTS))
     assert label_names(tmp_path) == ("bad", "good")
-    assert predictor.logits([("",)]).shape == (1, 2)
+    assert predictor.outputs([("",)]).shape == (1, 2)

@@ -56,7 +56,7 @@ def ask(teacher: Teacher, texts=TEXTS):
 def test_a_second_question_costs_no_teacher_pass(teachers, cache, monkeypatch) -> None:
     first, computed = ask(teachers[0])
     assert (computed.texts, computed.of) == (50, 50)
-    exact = load_predictor(teachers[0].folder).logits(TEXTS)
+    exact = load_predictor(teachers[0].folder).outputs(TEXTS)
     assert first.dtype == np.float16
     assert np.abs(first - exact).max() < 2e-3 * max(1.0, np.abs(exact).max())
 

@@ -12,6 +12,7 @@ import torch
 from kit.data.encode import encode
 from kit.errors import TrainingError
 from kit.making import quick_collection
+from kit.methods.encoder import LabelWatch, lessons_of
 from kit.models.checkpoint import resolve_checkpoint
 from kit.models.inference import predict_logits
 from kit.models.load import Head, build_classifier, load_tokenizer
@@ -24,7 +25,7 @@ from kit.training.objective import LabelObjective
 from kit.training.plan import make_plan
 from kit.training.progress import Progress
 from kit.training.recovery import last_whole_checkpoint
-from kit.training.trainer import train_classifier
+from kit.training.trainer import fit_model
 
 LABELS = ("negative", "positive")
 TASK = Classification("classification", LABELS, False, False, "accuracy")
@@ -69,12 +70,20 @@ def train(parts, folder, model=None, section=None, hardware=FP32, **plan_changes
     plan = replace(make_plan(section, len(train_split.targets)), **plan_changes)
     model = model if model is not None else build(parts)
     torch.manual_seed(1)
-    done = train_classifier(
+    done = fit_model(
         Fitting(
-            model, tokenizer, TASK, LabelObjective(TASK, plan.contrastive), train_split, train_split, validation,
-            section, plan, hardware, folder / "work", folder / "logs", Progress(quiet=True),
+            model,
+            LabelObjective(TASK, plan.contrastive),
+            lessons_of(train_split, tokenizer),
+            LabelWatch(TASK, tokenizer, train_split, validation),
+            section,
+            plan,
+            hardware,
+            folder / "work",
+            folder / "logs",
+            Progress(quiet=True),
         )
-    )  # fmt: skip
+    )
     return model, done
 
 
