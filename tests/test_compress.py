@@ -128,11 +128,13 @@ def test_other_settings_are_tried_before_a_step_is_undone(done: Compression, tin
 
 
 def test_the_gate_looks_at_validation_examples_and_pool_alone(tiny_run: Path, monkeypatch) -> None:
-    from kit.data.prepare import Prepared
+    from kit.tasks.classification import Classification
 
     seen = []
-    original = Prepared.targets
-    monkeypatch.setattr(Prepared, "targets", lambda self, part: seen.append(part) or original(self, part))
+    original = Classification.scores
+    monkeypatch.setattr(
+        Classification, "scores", lambda self, logits, truth: seen.append(truth) or original(self, logits, truth)
+    )
     monkeypatch.setattr("kit.making._fit_and_write", lambda *args: pytest.fail("the step is there already"))
     found = compress(chain(tiny_run, ["vocabulary"], retained=0.5, agreement=0.4), quiet=True)
     assert found.links[0].gate.retained > 0.5 and 0.4 < found.links[0].gate.agreement <= 1.0

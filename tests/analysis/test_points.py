@@ -89,9 +89,7 @@ def test_batches_of_resamples_change_nothing(metric: str, monkeypatch: pytest.Mo
 
 def test_no_runs_have_no_samples_and_a_wrong_metric_is_named() -> None:
     targets = np.zeros(5, int)
-    values, samples = metric_samples(
-        [], targets, LabelMeasure("accuracy"), resamples=9
-    )
+    values, samples = metric_samples([], targets, LabelMeasure("accuracy"), resamples=9)
     assert (values.shape, samples.shape) == ((0,), (0, 9))
     with pytest.raises(ValueError, match="metric exact_match does not fit a task with multi_label False"):
         metric_samples([], targets, LabelMeasure("exact_match"))

@@ -1,0 +1,201 @@
+"""Parallel text: sentences and their translations, from aligned files, TMX, or columns that hold both.
+
+Whatever the form, it becomes a table with a column for each language. A pair of files that do not have the same number
+of lines is refused: from the first missing line on, nothing in it would be a translation.
+
+Knows files of parallel text. Knows nothing of recipes beyond the two languages, or of tokenizers.
+"""
+
+from __future__ import annotations
+
+import difflib
+import gzip
+import re
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from kit.data.readers import data_format
+from kit.data.table import Table
+from kit.errors import DataError
+
+Pair = tuple[Path, Path]
+_SPLITS = ("train", "test", "validation")
+_XML_LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
+
+
+def aligned_files(source: str | Sequence[str], key: str, languages: tuple[str, str]) -> dict[str, Pair] | None:
+    """Pairs of files with one sentence a line, by split ("" for the only one); None if `source` names none.
+
+    source: a folder with `train.en` and `train.de` (or .gz), the name that two such files share, or a list of two
+    files, the source language first. key: the recipe key that messages name. Raises DataError if one of a pair is missing.
+    """
+    if not isinstance(source, str):
+        return _listed(source, key, languages)
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return _in_folder(path, key, languages)
+    stem = _stem(path, languages) or path.name
+    pair = [_existing(path.with_name(f"{stem}.{language}")) for language in languages]
+    if not any(pair):
+        return None
+    return {"": _whole(pair, path.with_name(stem), key, languages)}
+
+
+def read_aligned(pair: Pair, languages: tuple[str, str]) -> Table:
+    """A row a line. Raises DataError if the files cannot be read, or do not have the same number of lines."""
+    lines = [_lines(path) for path in pair]
+    if len(lines[0]) != len(lines[1]):
+        raise DataError(
+            f"{pair[0]} has {len(lines[0]):,} lines, {pair[1]} {len(lines[1]):,}: they are not aligned",
+            "line 5 of one must be the translation of line 5 of the other; look for lines that an editor joined or split",
+        )
+    if not lines[0]:
+        raise DataError(f"{pair[0]} is empty")
+    return Table.of(dict(zip(languages, lines, strict=True)))
+
+
+def read_tmx(path: Path, languages: tuple[str, str]) -> Table:
+    """The segments of a TMX file in these languages; units that lack one of them are left out.
+
+    `en` also stands for `en-US`. Raises DataError if the file is no XML, or has no unit in both languages.
+    """
+    found: tuple[list[str], list[str]] = ([], [])
+    seen: set[str] = set()
+    try:
+        for _, unit in ElementTree.iterparse(path):
+            if unit.tag != "tu":
+                continue
+            texts: dict[str, str] = {}
+            for variant in unit.iter("tuv"):
+                language = str(variant.get(_XML_LANGUAGE) or variant.get("lang") or "").lower()
+                segment = variant.find("seg")
+                seen.add(language)
+                if segment is not None:
+                    texts.setdefault(language, " ".join("".join(segment.itertext()).split()))
+            pair = [_variant(texts, language) for language in languages]
+            if pair[0] is not None and pair[1] is not None:
+                found[0].append(pair[0])
+                found[1].append(pair[1])
+            unit.clear()
+    except ElementTree.ParseError as error:
+        raise DataError(f"{path} is not a whole TMX file: {error}", "export it again") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    if not found[0]:
+        raise DataError(
+            f"{path} has no unit in both {languages[0]} and {languages[1]} (languages: {', '.join(sorted(seen))})",
+            "set data.languages to two of them",
+        )
+    return Table.of(dict(zip(languages, found, strict=True)))
+
+
+def by_language(table: Table, languages: tuple[str, str], where: str) -> Table:
+    """The table with a column for each language in place of one that holds translations as `{"en": ..., "de": ...}`.
+
+    Raises DataError if a row lacks one of the languages.
+    """
+    holders = [name for name, values in table.columns.items() if isinstance(next(iter(values), None), dict)]
+    holder = "translation" if "translation" in holders else holders[0] if len(holders) == 1 else None
+    if holder is None or set(languages) <= set(table.columns):
+        return table
+    columns: dict[str, list[Any]] = {language: [] for language in languages}
+    for row, value in enumerate(table.columns[holder]):
+        for language in languages:
+            if not isinstance(value, dict) or language not in value:
+                there = sorted(value) if isinstance(value, dict) else []
+                near = difflib.get_close_matches(language, there, 1)
+                raise DataError(
+                    f"data.languages: '{language}' is not in column '{holder}' of {where}, row {row} "
+                    f"(languages: {', '.join(there) or 'none'})",
+                    f"did you mean '{near[0]}'?" if near else "set data.languages to two of them",
+                )
+            columns[language].append(value[language])
+    rest = {name: values for name, values in table.columns.items() if name != holder}
+    return Table({**columns, **rest}, table.rows)
+
+
+def _listed(source: Sequence[str], key: str, languages: tuple[str, str]) -> dict[str, Pair] | None:
+    paths = [Path(name).expanduser() for name in source]
+    if any(data_format(path) is not None or path.suffix == ".tmx" for path in paths):
+        return None
+    if len(paths) != 2:
+        raise DataError(
+            f"{key}: parallel text is two files, got {len(paths)}", f"[text.{languages[0]}, text.{languages[1]}]"
+        )
+    missing = [path for path in paths if not path.is_file()]
+    if missing:
+        raise DataError(f"{key}: there is no file {missing[0]}", "paths are relative to the folder you start kit in")
+    swapped = [_language_of(path) for path in paths] == [languages[1], languages[0]]
+    return {"": (paths[1], paths[0]) if swapped else (paths[0], paths[1])}
+
+
+def _in_folder(folder: Path, key: str, languages: tuple[str, str]) -> dict[str, Pair] | None:
+    stems = sorted({stem for path in folder.iterdir() if path.is_file() and (stem := _stem(path, languages))})
+    pairs = {
+        stem: _whole([_existing(folder / f"{stem}.{code}") for code in languages], folder / stem, key, languages)
+        for stem in stems
+    }
+    if not pairs:
+        return None
+    if len(pairs) == 1:
+        return {"": next(iter(pairs.values()))}
+    # `test_2016_flickr` is the test split where no other file could be.
+    for name in _SPLITS:
+        starting = [stem for stem in pairs if re.match(rf"{name[:3]}\w*?(?=$|[._-])", stem) and stem not in _SPLITS]
+        if name not in pairs and len(starting) == 1:
+            pairs[name] = pairs.pop(starting[0])
+    return pairs
+
+
+def _whole(pair: list[Path | None], stem: Path, key: str, languages: tuple[str, str]) -> Pair:
+    first, second = pair
+    if first is None or second is None:
+        there, missing = (languages[1], languages[0]) if first is None else languages
+        raise DataError(
+            f"{key}: {stem}.{there} has no translation: there is no {stem}.{missing}",
+            "set data.languages to the two that there are",
+        )
+    return first, second
+
+
+def _existing(path: Path) -> Path | None:
+    return next((each for each in (path, path.with_name(path.name + ".gz")) if each.is_file()), None)
+
+
+def _language_of(path: Path) -> str:
+    return path.name.removesuffix(".gz").rpartition(".")[2]
+
+
+def _stem(path: Path, languages: tuple[str, str]) -> str | None:
+    """`train` for train.en.gz; None for a file of neither language."""
+    stem, _, language = path.name.removesuffix(".gz").rpartition(".")
+    return stem if stem and language in languages else None
+
+
+def _variant(texts: dict[str, str], language: str) -> str | None:
+    wanted = language.lower()
+    if wanted in texts:
+        return texts[wanted]
+    return next((text for name, text in texts.items() if re.split("[-_]", name)[0] == wanted), None)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        text = data.decode("utf-8-sig")
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataError(f"{path} is not a whole gzip file: {error}", "download or copy it again") from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path} is not UTF-8 (byte {error.start})", f"convert it: iconv -f latin1 -t utf-8 {path} > new"
+        ) from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    # Only a line feed ends a line: U+2028 and the like are part of the text, and would shift one side.
+    lines = text.split("\n")
+    if lines and not lines[-1]:
+        lines.pop()
+    return [line.rstrip("\r") for line in lines]
