@@ -213,8 +213,10 @@ def _judge(students: list[Record], controls: list[Record], teachers: list[list[T
 
 def _teacher_answers(student: Record, teachers: list[Teacher], shared: Shared) -> np.ndarray:
     """The teachers' logits on the student's test examples, together: those in their Records, or computed once."""
+    import numpy as np
+
     from kit.training.progress import Progress
-    from kit.training.teacher_outputs import averaged, teacher_logits
+    from kit.training.teacher_outputs import averaged, teacher_logits, teacher_translations
 
     data = student.content["data"]["fingerprints"]
     found = []
@@ -224,7 +226,11 @@ def _teacher_answers(student: Record, teachers: list[Teacher], shared: Shared) -
         else:
             texts = shared.cleaned(student.recipe.data).splits.test.texts
             longest = student.recipe.data.max_length
+            if student.recipe.task == "translation":
+                return np.asarray(teacher_translations(teacher, texts, Progress(quiet=True))[0], object)
             logits, _ = teacher_logits(teacher, texts, longest, Progress(quiet=True))
+        if student.recipe.task == "translation":
+            return logits
         found.append(logits[:, teacher.order(student.labels)])
     return averaged(found, student.recipe.data.multi_label)
 

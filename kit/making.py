@@ -193,10 +193,15 @@ def _fit_and_write(
         }
         content["peak_memory_bytes"] = peak_memory_bytes()
         content["peak_gpu_memory_bytes"] = peak_gpu_memory_bytes()
-        content["model_bytes"] = sum(file.stat().st_size for file in (draft / MODEL_FOLDER).glob("*"))
+        content["model_bytes"] = sum(file.stat().st_size for file in _files(draft / MODEL_FOLDER))
         if not keep_model:
             shutil.rmtree(draft / MODEL_FOLDER)
         seal(draft, content)
+
+
+def _files(folder: Path) -> list[Path]:
+    """What a model is used with; an adapter that it was merged from is not."""
+    return [path for path in [*folder.glob("*"), *folder.glob("target/*")] if path.is_file()]
 
 
 def _verify_reload(folder: Path, job: Job, texts: Texts, expected: np.ndarray) -> None:

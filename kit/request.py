@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from kit.errors import ModelError
+from kit.errors import ModelError, RecipeError
 from kit.recipe import DataSection, ModelSection, Recipe
 from kit.record import FORMAT
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from kit.data.transfer import TransferSet
     from kit.models.checkpoint import Checkpoint
     from kit.models.teacher import Teacher
+    from kit.recipe.distilling import DistillSection
+    from kit.recipe.resolve import Facts
     from kit.tasks import Task
 
 
@@ -93,7 +95,7 @@ def understand(recipe: Recipe, shared: Shared | None = None) -> Request:
     Raises KitError for whatever would keep the run from starting.
     """
     from kit.data import prepare
-    from kit.methods import METHODS
+    from kit.methods import method_of
     from kit.recipe.resolve import Facts, resolve
     from kit.tasks import check_task, task_for
     from kit.training.progress import check_trackers
@@ -101,11 +103,13 @@ def understand(recipe: Recipe, shared: Shared | None = None) -> Request:
     shared = shared or Shared()
     check_task(recipe)
     check_trackers(recipe.train)
-    method = METHODS[recipe.method]
+    method = method_of(recipe.task, recipe.method)
     data = prepare(recipe.data, recipe.train.seed, shared.cleaned(recipe.data))
     task = task_for(recipe, data.labels)
     teachers = _teachers(recipe, data) if recipe.method == "distill" else ()
     checkpoint = _start(recipe, teachers, shared) if method.needs_checkpoint else None
+    if recipe.task == "translation":
+        return _translation(recipe, data, task, checkpoint, teachers)
     distill, transfer = None, None
     if recipe.method in ("distill", "student"):
         from kit.data.transfer import transfer_set
@@ -126,6 +130,60 @@ def understand(recipe: Recipe, shared: Shared | None = None) -> Request:
         transfer=len(transfer) if transfer else 0,
     )
     return Request(resolve(recipe, facts), task, data, checkpoint, teachers, transfer)
+
+
+def _translation(
+    recipe: Recipe, data: Prepared, task: Task, checkpoint: Checkpoint | None, teachers: tuple[Teacher, ...]
+) -> Request:
+    """The request of a translation. Raises RecipeError for a student that no translator can be."""
+    from kit.recipe.resolve import resolve
+
+    distill, transfer = None, None
+    if recipe.method in ("distill", "student"):
+        from kit.data.transfer import transfer_set
+        from kit.methods.translate_distill import resolve_translation_student
+
+        if len(teachers) > 1:
+            raise RecipeError("distill.teacher: one teacher writes translations, and several are named", "name one")
+        if recipe.distill.augment.copies:
+            raise RecipeError("distill.augment: a sentence with masked words has no translation", "leave it out")
+        transfer = transfer_set(recipe.distill, data, recipe.train.seed)
+        student = resolve_translation_student(recipe.distill.student, checkpoint.folder if checkpoint else None)
+        distill = recipe.distill.model_copy(update={"student": student})
+    facts = _facts_of_pairs(recipe, data, checkpoint, distill, len(transfer) if transfer else 0)
+    return Request(resolve(recipe, facts), task, data, checkpoint, teachers, transfer)
+
+
+def _facts_of_pairs(
+    recipe: Recipe, data: Prepared, checkpoint: Checkpoint | None, distill: DistillSection | None, transfer: int
+) -> Facts:
+    """What defaults of a translation depend on. Raises RecipeError for languages that the checkpoint does not know."""
+    from kit.models.languages import find_route
+    from kit.models.load import load_tokenizer
+    from kit.models.seq2seq import start_of
+    from kit.recipe.resolve import Facts
+
+    start, codes, prefix = start_of(checkpoint.folder if checkpoint else None), None, ""
+    if start == "translator":
+        assert checkpoint is not None and recipe.data.languages is not None
+        config = json.loads((checkpoint.folder / "config.json").read_text("utf-8"))
+        section, languages = recipe.translation, (recipe.data.languages[0], recipe.data.languages[1])
+        tokenizer = load_tokenizer(checkpoint.folder, checkpoint.trusted)
+        route = find_route(tokenizer, str(config.get("model_type")), languages, section.codes, section.prefix)
+        codes, prefix = route.codes, route.prefix
+    return Facts(
+        text=data.splits.text_columns,
+        label=data.splits.label_column,
+        labels=(),
+        train=len(data.train),
+        validation=len(data.validation),
+        pooling=None,
+        distill=distill,
+        transfer=transfer,
+        start="nothing" if distill is not None and distill.student.init == "random" else start,
+        codes=codes,
+        prefix=prefix,
+    )
 
 
 def _teachers(recipe: Recipe, data: Prepared) -> tuple[Teacher, ...]:

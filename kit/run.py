@@ -32,7 +32,7 @@ def run(
     """
     from accelerate import PartialState
 
-    from kit.methods import METHODS, Job
+    from kit.methods import Job, method_of
     from kit.training.hardware import set_up_hardware
     from kit.training.progress import Progress
 
@@ -51,5 +51,5 @@ def run(
         teachers=request.teachers,
         transfer=request.transfer,
     )
-    fit = METHODS[recipe.method].fit
+    fit = method_of(recipe.task, recipe.method).fit
     return make_record(Path(recipe.runs) / request.id, job, fit, began=began, force=force, keep_model=keep_model)

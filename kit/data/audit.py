@@ -12,10 +12,12 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from kit.data.examples import Examples
+from kit.data.pairs import REASONS, flaws, look_swapped
 from kit.data.sources import Splits
 from kit.errors import DataError
 
@@ -34,6 +36,8 @@ class Audit:
     whose text is in test, as it is or once normalised. duplicates_train: the text and label of an earlier row.
     conflicting_train: an earlier row's text with another label (the earlier one stays). duplicates_test: kept.
     labels_*: examples of each label after cleaning. fingerprints: sha256 of train and test after cleaning.
+    Of parallel text: identical_*, length_ratio_*, wrong_script_*: pairs that are no translations, see `pairs`; dropped
+    from train, and kept in test (flawed_test). swapped: each side is in the script of the other's language.
     """
 
     rows_train: int
@@ -50,6 +54,11 @@ class Audit:
     labels_train: dict[str, int]
     labels_test: dict[str, int]
     fingerprints: dict[str, str]
+    identical_train: int = 0
+    length_ratio_train: int = 0
+    wrong_script_train: int = 0
+    flawed_test: int = 0
+    swapped: bool = False
 
     @property
     def leaked(self) -> int:
@@ -79,10 +88,26 @@ class Audit:
         ):
             found += [f"{_say(empty, split, 'has', 'have')} no text: dropped"] if empty else []
             found += [f"{_say(unlabelled, split, 'has', 'have')} no label: dropped"] if unlabelled else []
-        return found + self._balance()
+        return found + self._pairs() + self._balance()
+
+    def _pairs(self) -> list[str]:
+        found: list[str] = []
+        for count, what in (
+            (self.identical_train, "both sides alike"),
+            (self.length_ratio_train, "sides of very different length"),
+            (self.wrong_script_train, "letters of another script than the rest"),
+        ):
+            found += [f"{_say(count, 'training', 'has', 'have')} {what}: dropped"] if count else []
+        if self.flawed_test:
+            found.append(f"{_say(self.flawed_test, 'test', 'looks', 'look')} like no translation: kept")
+        if self.swapped:
+            found.append("source and target look swapped: each is in the script of the other's language")
+        return found
 
     def _balance(self) -> list[str]:
         found: list[str] = []
+        if not self.labels_train:
+            return found
         most, least = (pick(self.labels_train, key=lambda k: self.labels_train[k]) for pick in (max, min))
         if self.labels_train[most] > _IMBALANCE * self.labels_train[least]:
             found.append(
@@ -95,22 +120,29 @@ class Audit:
         return found
 
 
-def audit(splits: Splits, multi_label: bool) -> tuple[Splits, Audit]:
+def audit(splits: Splits, multi_label: bool, languages: tuple[str, str] | None = None) -> tuple[Splits, Audit]:
     """The splits without what cannot be used, and an account of it.
 
-    Raises DataError if nothing is left of test, or of some label in train.
+    languages: of parallel text, in which a text may well have several translations. Raises DataError if nothing is left
+    of test, or of some label in train.
     """
     test, empty_test, unlabelled_test = _usable(splits.test, multi_label)
     train, empty_train, unlabelled_train = _usable(splits.train, multi_label)
     test_keys = [normalise(texts) for texts in test.texts]
     exact, normalised = set(test.texts), set(test_keys)
     kept: list[int] = []
+    flawed = _flaws(train) if languages else [None] * len(train)
     first_labels: dict[Key, frozenset[str]] = {}
     count: Counter[str] = Counter()
     for place, (texts, labels) in enumerate(zip(train.texts, train.labels, strict=True)):
         key = normalise(texts)
         if key in normalised:
             count["leaked_exact" if texts in exact else "leaked_normalised"] += 1
+            continue
+        if languages:
+            key = (*key, *normalise(labels))
+        if flawed[place] is not None:
+            count[f"{flawed[place]}_train"] += 1
         elif key in first_labels:
             same = first_labels[key] == frozenset(labels)
             count["duplicates_train" if same else "conflicting_train"] += 1
@@ -134,7 +166,22 @@ def audit(splits: Splits, multi_label: bool) -> tuple[Splits, Audit]:
         labels_train=_counts(cleaned, splits.labels),
         labels_test=_counts(test, splits.labels),
         fingerprints={"train": cleaned.fingerprint(), "test": test.fingerprint()},
+        **(_of_pairs(cleaned, test, count, languages) if languages else {}),
     )
+
+
+def _of_pairs(train: Examples, test: Examples, count: Counter[str], languages: tuple[str, str]) -> dict[str, Any]:
+    counts: dict[str, Any] = {f"{reason}_train": count[f"{reason}_train"] for reason in REASONS}
+    sides = [texts[0] for texts in train.texts], [labels[0] for labels in train.labels]
+    return {
+        **counts,
+        "flawed_test": sum(reason is not None for reason in _flaws(test)),
+        "swapped": look_swapped(*sides, languages),
+    }
+
+
+def _flaws(examples: Examples) -> list[str | None]:
+    return flaws([texts[0] for texts in examples.texts], [labels[0] for labels in examples.labels])
 
 
 def normalise(texts: Sequence[str]) -> Key:
@@ -155,6 +202,8 @@ def _usable(examples: Examples, multi_label: bool) -> tuple[Examples, int, int]:
 def _require_all(train: Examples, test: Examples, splits: Splits) -> None:
     if not len(test):
         raise DataError("data.source: no test example is left once empty and unlabelled ones are dropped")
+    if not len(train):
+        raise DataError("data.source: no training example is left once unusable ones are dropped")
     counts, before = _counts(train, splits.labels), _counts(splits.train, splits.labels)
     lost = [name for name in splits.labels if not counts[name]]
     if lost:

@@ -8,7 +8,7 @@ Knows lengths and token arrays. Knows nothing of models or tasks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,48 @@ class EncodedDataset(Dataset[int]):
         return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in batch.items()}
 
 
+class PairDataset(Dataset[int]):
+    """Positions into encoded sources and translations; `collate` turns a batch of positions into tensors.
+
+    pad_ids: that fill short rows, of sources and of translations. shift: gives the tokens that the decoder sees
+    for those that it is to write.
+    """
+
+    def __init__(
+        self,
+        sources: Encoded,
+        targets: Encoded,
+        pad_ids: tuple[int, int],
+        shift: Callable[[torch.Tensor], torch.Tensor],
+    ) -> None:
+        self.sources = EncodedDataset(sources, None, pad_ids[0])
+        self.targets = EncodedDataset(targets, None, pad_ids[1])
+        self.shift = shift
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def __getitem__(self, index: int) -> int:
+        return index
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """(n,) tokens of the translation first, then of the source: neighbours are alike on both sides."""
+        sources, targets = self.sources.encoded.lengths, self.targets.encoded.lengths
+        return np.asarray(targets * (int(sources.max(initial=0)) + 1) + sources)
+
+    def collate(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
+        """input_ids, attention_mask; labels (batch, longest), -100 where a row is short; decoder_input_ids alike."""
+        source, target = self.sources.collate(indices), self.targets.collate(indices)
+        labels = target["input_ids"].masked_fill(target["attention_mask"] == 0, -100)
+        return {
+            "input_ids": source["input_ids"],
+            "attention_mask": source["attention_mask"],
+            "decoder_input_ids": self.shift(labels),
+            "labels": labels,
+        }
+
+
 class LengthSampler(Sampler[int]):
     """Positions in an order whose consecutive runs of `batch_size` have near-equal length.
 
@@ -108,7 +150,8 @@ def split_batch(batch: dict[str, torch.Tensor], tokens: int) -> list[dict[str, t
     """The examples of a batch in equal parts of about `tokens` padded tokens, each with 16 examples or more.
 
     batch: tensors (n, length) and labels, which are tokens too where they have two axes and are integers. Parts of
-    fewer examples would make short work of a loss that compares the examples of a batch with each other. Returns one part or more, in order.
+    fewer examples would make short work of a loss that compares the examples of a batch with each other. Returns one
+    part or more, in order.
     """
     count, width = batch["input_ids"].shape
     labels = batch.get("labels")

@@ -75,18 +75,20 @@ def encode(
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
     cache_key: str | None = None,
+    as_target: bool = False,
 ) -> Encoded:
     """Tokenise texts or text pairs, cut at `max_length` tokens.
 
     cache_key: identifies the tokenizer (the sha256 of its files). With it, the result is kept on disk under
-    the texts' content and found there next time; without it, nothing is read or written.
+    the texts' content and found there next time; without it, nothing is read or written. as_target: the texts are
+    translations, which some tokenizers mark with another language.
     """
     path = None if cache_key is None else _cache_path(texts, cache_key, max_length)
     if path is not None and path.is_file():
         found = _read(path)
         if found is not None:
             return found
-    encoded = _tokenise(texts, tokenizer, max_length)
+    encoded = _tokenise(texts, tokenizer, max_length, as_target)
     if path is not None:
         _write(path, encoded)
     return encoded
@@ -98,7 +100,9 @@ def cache_folder() -> Path:
     return Path(base) / "tokens"
 
 
-def _tokenise(texts: list[tuple[str, ...]], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encoded:
+def _tokenise(
+    texts: list[tuple[str, ...]], tokenizer: PreTrainedTokenizerBase, max_length: int, as_target: bool
+) -> Encoded:
     ids: list[np.ndarray] = []
     types: list[np.ndarray] = []
     lengths: list[int] = []
@@ -106,7 +110,8 @@ def _tokenise(texts: list[tuple[str, ...]], tokenizer: PreTrainedTokenizerBase, 
     for start in range(0, len(texts), _CHUNK):
         chunk = texts[start : start + _CHUNK]
         columns = [list(column) for column in zip(*chunk, strict=True)]
-        batch = tokenizer(*columns, truncation=True, max_length=max_length)
+        given = {"text_target": columns[0]} if as_target else dict(zip(("text", "text_pair"), columns, strict=False))
+        batch = tokenizer(**given, truncation=True, max_length=max_length)
         lengths += [len(row) for row in batch["input_ids"]]
         ids.append(np.concatenate([np.asarray(row, np.int32) for row in batch["input_ids"]]))
         if "token_type_ids" in batch:

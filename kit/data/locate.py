@@ -36,16 +36,17 @@ class HubData:
     name: str
 
 
-def locate(source: str | Sequence[str], key: str) -> Files | HubData:
+def locate(source: str | Sequence[str], key: str, languages: tuple[str, str] | None = None) -> Files | HubData:
     """What `source` names: a file, glob or list of them, a folder with one file a split, or a data set on the Hub.
 
-    key: the recipe key that error messages name. Raises DataError if there is no such thing.
+    key: the recipe key that error messages name. languages: of parallel text. Raises DataError if there is no such
+    thing.
     """
     names = [source] if isinstance(source, str) else list(source)
     if len(names) == 1:
         folder = _local(names[0], key)
         if folder is not None and folder.is_dir():
-            return Files(_splits_of(folder, names[0], key))
+            return Files(_splits_of(folder, names[0], key, languages))
         if folder is None and not glob.has_magic(names[0]) and _is_hub_id(names[0]):
             return HubData(names[0])
     files = list(dict.fromkeys(path for name in names for path in _files(name, key)))
@@ -122,14 +123,19 @@ def _nearest(path: Path) -> str:
     return f"did you mean {path.parent / near[0]}?" if near else "paths are relative to the folder you start kit in"
 
 
-def _splits_of(folder: Path, name: str, key: str) -> dict[str, tuple[Path, ...]]:
+def _is_data(path: Path, languages: tuple[str, str] | None) -> bool:
+    return data_format(path) is not None or (languages is not None and path.suffix.lower() == ".tmx")
+
+
+def _splits_of(folder: Path, name: str, key: str, languages: tuple[str, str] | None) -> dict[str, tuple[Path, ...]]:
     """Data files of a folder, or of its `data` folder where it has none itself, by split."""
     for place in (folder, folder / "data"):
-        files = sorted(path for path in place.glob("*") if path.is_file() and data_format(path) is not None)
+        files = sorted(path for path in place.glob("*") if path.is_file() and _is_data(path, languages))
         if files:
             break
     else:
-        raise DataError(f"{key}: the folder {name} holds no data files", f"kit reads {', '.join(FORMATS)}")
+        pairs = f", .tmx, and pairs like train.{languages[0]} and train.{languages[1]}" if languages else ""
+        raise DataError(f"{key}: the folder {name} holds no data files", f"kit reads {', '.join(FORMATS)}{pairs}")
     splits: dict[str, tuple[Path, ...]] = {}
     for path in files:
         splits[split_name(path)] = (*splits.get(split_name(path), ()), path)

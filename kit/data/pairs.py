@@ -1,7 +1,7 @@
 """What is wrong with pairs of texts that should be translations of each other.
 
-Three signs tell a pair that was misaligned, never translated or machine-made of nothing: both sides are the same, one is
-many times as long as the other for this corpus, or letters are of another script than the rest of that side.
+Three signs tell a pair that was misaligned, never translated or made of nothing: both sides are the same, one is many
+times as long as the other for this corpus, or letters are of another script than the rest of that side.
 
 Knows texts. Knows nothing of files or models.
 """

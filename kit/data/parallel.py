@@ -23,6 +23,7 @@ from kit.errors import DataError
 
 Pair = tuple[Path, Path]
 _SPLITS = ("train", "test", "validation")
+_SIDES = (("source", "src", "source_text"), ("target", "tgt", "target_text", "translation", "reference"))
 _XML_LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 
 
@@ -30,7 +31,8 @@ def aligned_files(source: str | Sequence[str], key: str, languages: tuple[str, s
     """Pairs of files with one sentence a line, by split ("" for the only one); None if `source` names none.
 
     source: a folder with `train.en` and `train.de` (or .gz), the name that two such files share, or a list of two
-    files, the source language first. key: the recipe key that messages name. Raises DataError if one of a pair is missing.
+    files, the source language first. key: the recipe key that messages name.
+    Raises DataError if one of a pair is missing.
     """
     if not isinstance(source, str):
         return _listed(source, key, languages)
@@ -50,7 +52,7 @@ def read_aligned(pair: Pair, languages: tuple[str, str]) -> Table:
     if len(lines[0]) != len(lines[1]):
         raise DataError(
             f"{pair[0]} has {len(lines[0]):,} lines, {pair[1]} {len(lines[1]):,}: they are not aligned",
-            "line 5 of one must be the translation of line 5 of the other; look for lines that an editor joined or split",
+            "line 5 of one must be the translation of line 5 of the other; an editor may have joined or split lines",
         )
     if not lines[0]:
         raise DataError(f"{pair[0]} is empty")
@@ -115,6 +117,25 @@ def by_language(table: Table, languages: tuple[str, str], where: str) -> Table:
             columns[language].append(value[language])
     rest = {name: values for name, values in table.columns.items() if name != holder}
     return Table({**columns, **rest}, table.rows)
+
+
+def guess_language_column(table: Table, languages: tuple[str, str], side: int) -> str:
+    """The column of the source (`side` 0) or the target (1) language: named after it, or after its side.
+
+    Raises DataError if there is none.
+    """
+    plain = {name.strip().lower().replace("-", "_"): name for name in table.columns}
+    language = languages[side].lower().replace("-", "_")
+    names = (language, language.split("_")[0], *_SIDES[side])
+    found = next((plain[name] for name in names if name in plain), None)
+    if found is None:
+        key = ("text", "label")[side]
+        raise DataError(
+            f"data.{key}: no column looks like the {('source', 'target')[side]} language {languages[side]} "
+            f"(columns: {', '.join(table.columns)})",
+            f"set data.{key} to the name of the column",
+        )
+    return found
 
 
 def _listed(source: Sequence[str], key: str, languages: tuple[str, str]) -> dict[str, Pair] | None:

@@ -47,7 +47,8 @@ class Cleaned:
 
 def clean(data: DataSection) -> Cleaned:
     """Load and audit the data. Raises DataError."""
-    return Cleaned(*audit(load_splits(data), data.multi_label))
+    languages = None if data.languages is None else (data.languages[0], data.languages[1])
+    return Cleaned(*audit(load_splits(data), data.multi_label, languages))
 
 
 def prepare(data: DataSection, seed: int, cleaned: Cleaned | None = None) -> Prepared:
@@ -57,7 +58,10 @@ def prepare(data: DataSection, seed: int, cleaned: Cleaned | None = None) -> Pre
     """
     cleaned = cleaned or clean(data)
     splits, account = cleaned.splits, cleaned.audit
-    targets = encode_labels(splits.train.labels, splits.labels, data.multi_label)
+    if data.languages is None:
+        targets = encode_labels(splits.train.labels, splits.labels, data.multi_label)
+    else:
+        targets = np.zeros(len(splits.train), np.int64)  # translations are of no class
     classes = primary_class(targets) if data.multi_label else targets
     several = targets if data.multi_label else None
     order = nested_budget(classes, data.budget, seed, several, data.sampling == "balanced")

@@ -21,7 +21,8 @@ from kit.data.columns import guess_label_column, guess_text_columns, require_col
 from kit.data.examples import Examples
 from kit.data.hub import load_hub
 from kit.data.labels import Labels, check_test_labels, encode_labels, label_name, label_order, read_labels
-from kit.data.locate import HubData, locate, split_name
+from kit.data.locate import Files, HubData, locate, split_name
+from kit.data.parallel import aligned_files, by_language, guess_language_column, read_aligned, read_tmx
 from kit.data.readers import read_table
 from kit.data.table import Table, concatenate, is_missing
 from kit.errors import DataError
@@ -61,6 +62,8 @@ def load_splits(data: DataSection) -> Splits:
 
     Raises DataError if anything is missing, cannot be read or does not fit the recipe.
     """
+    if data.languages is not None:
+        return _load_pairs(data, (data.languages[0], data.languages[1]))
     source = _open(data.source, "data.source", data)
     train = _keep_where(_train_table(source, data), data, source.name)
     tested = _test_table(source, data)
@@ -84,8 +87,48 @@ def load_splits(data: DataSection) -> Splits:
     return Splits(whole, _examples(table, text, test_labels), labels, text, label, description, source.revision)
 
 
+def _load_pairs(data: DataSection, languages: tuple[str, str]) -> Splits:
+    """Parallel text: the text is in the source language, and its only label is the translation."""
+    source = _open(data.source, "data.source", data)
+    train = by_language(_keep_where(_train_table(source, data), data, source.name), languages, source.name)
+    tested = _test_table(source, data)
+    text = data.text or guess_language_column(train, languages, 0)
+    label = data.label or guess_language_column(train, languages, 1)
+    columns = [text] if isinstance(text, str) else list(text)
+    if len(columns) != 1:
+        raise DataError("data.text: a translation has one source", "name a single column")
+    if columns[0] == label:
+        raise DataError(f"data.label: column '{label}' is also data.text", "name the column with the translations")
+    whole = _pairs(train, columns[0], label, source.name)
+    described = f"{_described(source.name, data)}, {languages[0]}-{languages[1]}, {len(train):,}"
+    if tested is None:
+        kept, held = split_off(np.zeros(len(whole), np.int64), data.test_size, data.split_seed)
+        share = f"{data.test_size:.0f}" if data.test_size >= 1 else f"{100 * data.test_size:.4g} %"
+        parts = (whole.take(kept), whole.take(held))
+        description = f"{described} pairs, test split off: {share}"
+    else:
+        where, table = tested
+        table = by_language(_keep_where(table, data, where), languages, where)
+        parts = (whole, _pairs(table, columns[0], label, where))
+        description = f"{described} training pairs, test: {where}, {len(table):,} pairs"
+    return Splits(*parts, (), (columns[0],), label, description, source.revision)
+
+
+def _pairs(table: Table, text: str, label: str, where: str) -> Examples:
+    require_columns([text], table, "data.text", where)
+    require_columns([label], table, "data.label", where)
+    for key, name in (("text", text), ("label", label)):
+        if any(isinstance(value, (list, dict, bytes)) for value in table.columns[name]):
+            raise DataError(f"data.{key}: column '{name}' does not hold text", "name a column of plain text")
+    sides = [["" if is_missing(value) else str(value) for value in table.columns[name]] for name in (text, label)]
+    references: list[tuple[str, ...]] = [(line,) if line.strip() else () for line in sides[1]]
+    return Examples(table.rows, [(line,) for line in sides[0]], references)
+
+
 def _open(source: str | Sequence[str], key: str, data: DataSection) -> _Source:
-    found = locate(source, key)
+    languages = None if data.languages is None else (data.languages[0], data.languages[1])
+    pairs = None if languages is None else aligned_files(source, key, languages)
+    found = locate(source, key, languages) if pairs is None else None
     name = (
         source
         if isinstance(source, str)
@@ -102,10 +145,13 @@ def _open(source: str | Sequence[str], key: str, data: DataSection) -> _Source:
                 f"data.{name_of_key}: {name} is not a data set on the Hub, which alone has one",
                 f"drop data.{name_of_key}",
             )
-    return _Source(name, {split: partial(_read_files, paths, key) for split, paths in found.splits.items()})
+    if languages is not None and pairs is not None:
+        return _Source(name, {split: partial(read_aligned, pair, languages) for split, pair in pairs.items()})
+    assert isinstance(found, Files)
+    return _Source(name, {split: partial(_read_files, paths, key, languages) for split, paths in found.splits.items()})
 
 
-def _read_files(paths: Sequence[Path], key: str) -> Table:
+def _read_files(paths: Sequence[Path], key: str, languages: tuple[str, str] | None) -> Table:
     tested = [path.name for path in paths if split_name(path) == "test"]
     if key == "data.source" and len(paths) > len(tested) > 0:
         raise DataError(
@@ -113,9 +159,15 @@ def _read_files(paths: Sequence[Path], key: str) -> Table:
             "name it as data.test instead, or name the folder that holds the splits",
         )
     try:
-        return concatenate([read_table(path) for path in paths])
+        return concatenate([_read_file(path, languages) for path in paths])
     except DataError as error:
         raise DataError(f"{key}: {error.message}", error.hint) from error
+
+
+def _read_file(path: Path, languages: tuple[str, str] | None) -> Table:
+    if languages is not None and path.suffix.lower() == ".tmx":
+        return read_tmx(path, languages)
+    return read_table(path)
 
 
 def _train_table(source: _Source, data: DataSection) -> Table:

@@ -1,6 +1,6 @@
 """Scores of translations: BLEU, chrF++ and TER, as sacrebleu counts them.
 
-sacrebleu counts what every sentence adds; the scores of the sums are computed here for a thousand resamples at once, and
+sacrebleu counts what every sentence adds; scores of the sums are computed here for a thousand resamples at once, and
 equal those that sacrebleu computes (tested). All three are kept as shares: a BLEU of 33.2 is 0.332.
 
 BLEU: Papineni et al. 2002, doi:10.3115/1073083.1073135. chrF++: Popovic 2017, doi:10.18653/v1/W17-4770. TER: Snover et
@@ -73,7 +73,9 @@ class TranslationMeasure:
         return found
 
     def _scorer(self, name: str) -> Any:
-        from sacrebleu.metrics import BLEU, CHRF, TER
+        from sacrebleu.metrics.bleu import BLEU
+        from sacrebleu.metrics.chrf import CHRF
+        from sacrebleu.metrics.ter import TER
 
         if name == "bleu":
             return BLEU(tokenize=_TOKENIZERS.get(self.language.split("_")[0].split("-")[0].lower(), "13a"), force=True)

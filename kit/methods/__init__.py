@@ -1,4 +1,4 @@
-"""Methods, by name. To add one: a module here and its line in METHODS."""
+"""Methods, by name. To add one: a module here and its line in METHODS, or in TRANSLATING for translation."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from kit.methods.finetune import Finetune
 from kit.methods.lora import Lora
 from kit.methods.probe import Probe
 from kit.methods.tfidf import Tfidf
+from kit.methods.translate import Translate, TranslateLora
+from kit.methods.translate_distill import TranslateDistill, TranslateStudent
 
 METHODS: dict[str, Method] = {
     "finetune": Finetune("finetune", "pretrained"),
@@ -19,4 +21,18 @@ METHODS: dict[str, Method] = {
     "student": Student(),
 }
 
-__all__ = ["METHODS", "Fitted", "Job", "Method"]
+TRANSLATING: dict[str, Method] = {
+    "finetune": Translate("finetune"),
+    "scratch": Translate("scratch", needs_checkpoint=False),
+    "lora": TranslateLora(),
+    "distill": TranslateDistill(),
+    "student": TranslateStudent(),
+}
+
+
+def method_of(task: str, name: str) -> Method:
+    """The method of a name, for a task of a name."""
+    return (TRANSLATING if task == "translation" else METHODS)[name]
+
+
+__all__ = ["METHODS", "TRANSLATING", "Fitted", "Job", "Method", "method_of"]

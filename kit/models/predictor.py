@@ -20,6 +20,7 @@ from kit.models.load import load_classifier, load_tokenizer, quiet
 from kit.models.onnx import OnnxPredictor, is_onnx
 from kit.models.tfidf import FILE as TFIDF_FILE
 from kit.models.tfidf import TfidfPredictor
+from kit.models.translator import Translator
 
 Texts = list[tuple[str, ...]]
 _POSITIONS = 8_192  # longest text of a tokenizer that does not say, as long as recipes allow
@@ -93,6 +94,11 @@ def load_predictor(folder: Path, trusted: bool = False) -> Predictor:
         return OnnxPredictor.load(folder)
     if not (folder / "config.json").is_file():
         raise ModelError(f"{folder} holds no model that kit can load")
+    if (
+        "is_encoder_decoder" in (config := json.loads((folder / "config.json").read_text("utf-8")))
+        and (config["is_encoder_decoder"])
+    ):
+        return Translator.load(folder)
     model = load_classifier(folder, trusted)
     if not hasattr(model, "hf_quantizer"):  # layers in few bits are where they were loaded
         model.to(PartialState().device)
@@ -105,6 +111,8 @@ def label_names(folder: Path) -> tuple[str, ...]:
     _require_kept(folder)
     file = folder / TFIDF_FILE if (folder / TFIDF_FILE).is_file() else folder / "config.json"
     content = json.loads(file.read_text("utf-8"))
+    if content.get("is_encoder_decoder"):
+        return ()  # a translator
     names = content["id2label"]
     return tuple(str(names[str(index)]) for index in range(len(names)))
 

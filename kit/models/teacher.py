@@ -69,6 +69,9 @@ def resolve_teacher(name: str) -> Teacher:
         raise
     config = json.loads((checkpoint.folder / "config.json").read_text("utf-8"))
     kinds = [str(kind) for kind in config.get("architectures") or []]
+    if config.get("is_encoder_decoder"):
+        sha256 = _digest(f"{checkpoint.sha256} {checkpoint.tokenizer_sha256}")
+        return Teacher(name, checkpoint.folder, (), False, None, sha256, checkpoint, None)
     if not any(kind.endswith("ForSequenceClassification") or kind == "PooledClassifier" for kind in kinds):
         raise ModelError(
             f"distill.teacher: {name} is a pretrained checkpoint without a classification head",

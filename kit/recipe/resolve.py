@@ -27,6 +27,13 @@ STEPS = {"finetune": 200, "lora": 200, "scratch": 600, "distill": 1000, "student
 EPOCHS = {"finetune": (3, 8), "lora": (3, 6), "scratch": (6, 8), "distill": (4, 12)}
 # Keys of `train` that mean something else, or are well chosen otherwise, for another method.
 METHOD_KEYS = ("epochs", "learning_rate", "contrastive", "dropout", "head", "freeze_embeddings")
+# Of translation, by what training starts from: rates, batches, and as many passes over the pairs as come to `steps`,
+# within bounds.
+TRANSLATION: dict[str, dict[str, Any]] = {
+    "translator": {"rate": 5e-5, "lora": 5e-4, "batch_size": 32, "steps": 500, "epochs": (2, 10), "vocabulary": None},
+    "encoder": {"rate": 5e-4, "lora": 1e-3, "batch_size": 32, "steps": 2_000, "epochs": (8, 40), "vocabulary": 8_000},
+    "nothing": {"rate": 2e-3, "lora": 2e-3, "batch_size": 64, "steps": 6_000, "epochs": (15, 60), "vocabulary": 10_000},
+}
 # On a large budget with many classes, each class is to be seen about this often.
 VISITS = 1_000
 # Up to this many labels, accuracy is worth more than time: dropout, small batches, and training a second time
@@ -43,6 +50,7 @@ DEFAULTS = {
     "visits": VISITS,
     "small_budget": SMALL_BUDGET,
     "validation": (VALIDATION_SHARE, VALIDATION_MOST),
+    "translation": TRANSLATION,
 }
 
 
@@ -52,7 +60,8 @@ class Facts:
 
     text, label: columns. labels: names in logit order. train, validation: examples of each; together they are the
     budget. pooling: the kind that text vectors are pooled by, None for a native head or no checkpoint at all. distill:
-    the section with the student's shape, and transfer: texts to distil on; for distill and student.
+    the section with the student's shape, and transfer: texts to distil on; for distill and student. Of translation:
+    start: `translator`, `encoder` or `nothing`, what the checkpoint is; codes, prefix: how it is told the languages.
     """
 
     text: tuple[str, ...]
@@ -63,6 +72,9 @@ class Facts:
     pooling: str | None
     distill: DistillSection | None = None
     transfer: int = 0
+    start: str | None = None
+    codes: tuple[str, str] | None = None
+    prefix: str = ""
 
     @property
     def budget(self) -> int:
@@ -77,6 +89,8 @@ def resolve(recipe: Recipe, facts: Facts) -> Recipe:
     dropout, a C chosen on validation examples. `train.precision: auto` stays too, for the machine to answer.
     Raises RecipeError for keys that these data or this checkpoint give no effect.
     """
+    if recipe.task == "translation":
+        return _translation(recipe, facts)
     _refuse_idle_keys(recipe, facts)
     data: dict[str, Any] = {
         "text": facts.text[0] if len(facts.text) == 1 else list(facts.text),
@@ -95,6 +109,56 @@ def resolve(recipe: Recipe, facts: Facts) -> Recipe:
     if recipe.method in STEPS:
         filled["train"] = recipe.train.model_copy(update=_training(recipe, facts))
     return recipe.model_copy(update=filled)
+
+
+def _translation(recipe: Recipe, facts: Facts) -> Recipe:
+    """The recipe of a translation in full."""
+    assert facts.start is not None
+    train, section = recipe.train, recipe.translation
+    usual = TRANSLATION[facts.start]
+    if train.select == "best" and not facts.validation:
+        raise RecipeError(
+            "train.select: best needs validation examples, and there are none", "raise data.validation or data.budget"
+        )
+    if facts.start == "translator" and section.vocabulary is not None:
+        raise RecipeError("translation.vocabulary: this checkpoint has a vocabulary of its own", "leave it out")
+    if facts.start != "translator" and (section.codes or section.prefix):
+        raise RecipeError(
+            "translation.codes and translation.prefix are for a checkpoint that translates", "leave them out"
+        )
+    batch_size = train.batch_size or int(usual["batch_size"])
+    low, high = usual["epochs"]
+    lessons = facts.transfer if recipe.method == "distill" else facts.train
+    wanted = usual["steps"] * 32 / lessons
+    return recipe.model_copy(
+        update={
+            "metric": recipe.main_metric,
+            "data": recipe.data.model_copy(update={"text": facts.text[0], "label": facts.label}),
+            "study": StudySection(),
+            **({"distill": facts.distill} if facts.distill is not None else {}),
+            "model": recipe.model.model_copy(update={"pooling": "native"}),
+            "translation": section.model_copy(
+                update={
+                    "codes": list(facts.codes) if facts.codes else None,
+                    "prefix": facts.prefix,
+                    "vocabulary": section.vocabulary or usual["vocabulary"],
+                }
+            ),
+            "train": train.model_copy(
+                update={
+                    "batch_size": batch_size,
+                    "learning_rate": train.learning_rate or usual["lora" if recipe.method == "lora" else "rate"],
+                    "epochs": train.epochs or float(min(high, max(low, math.ceil(wanted)))),
+                    "contrastive": 0.0,
+                    "head": "random",
+                    "label_names": False,
+                    "label_smoothing": _or(train.label_smoothing, 0.1),
+                    "freeze_embeddings": _or(train.freeze_embeddings, facts.start == "encoder"),
+                    "refit": False,
+                }
+            ),
+        }
+    )
 
 
 def _training(recipe: Recipe, facts: Facts) -> dict[str, Any]:

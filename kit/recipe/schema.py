@@ -15,10 +15,11 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from kit.recipe.compressing import CompressSection
 from kit.recipe.distilling import DistillSection
 from kit.recipe.section import Name, Section
+from kit.recipe.translating import TranslationSection
 
 TaskName = Literal["classification", "sentiment", "translation"]
 MethodName = Literal["finetune", "lora", "probe", "scratch", "tfidf", "distill", "student"]
-MetricName = Literal["accuracy", "macro_f1", "mcc", "exact_match"]
+MetricName = Literal["accuracy", "macro_f1", "mcc", "exact_match", "bleu", "chrf"]
 Scalar = str | int | float | bool
 # Label names in data are often numbers, and nobody puts those in quotes.
 LabelName = Annotated[str, Field(coerce_numbers_to_str=True)]
@@ -50,10 +51,12 @@ class DataSection(Section):
     """Revision (branch, tag or commit) of a Hub data set."""
     where: dict[str, Scalar] = {}
     """Keep only the rows in which each of these columns has this value."""
+    languages: Annotated[list[Name], Field(min_length=2, max_length=2)] | None = None
+    """Source and target language of parallel text, for task translation (`[en, de]`)."""
     text: Name | Annotated[list[Name], Field(min_length=1, max_length=2)] | None = None
     """Column with the text, or two columns for text pairs. Guessed from the column names if absent."""
     label: Name | None = None
-    """Column with the label. Guessed from the column names if absent."""
+    """Column with the label, or with the translation. Guessed from the column names if absent."""
     labels: Annotated[list[LabelName], Field(min_length=2)] | None = None
     """Label names in order (lowest first for sentiment); by default those in the data, sorted."""
     multi_label: bool = False
@@ -121,8 +124,9 @@ class TrainSection(Section):
     """Share of the steps in which the learning rate rises, before it falls linearly to zero."""
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     """Gradients are clipped to this norm."""
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Probability mass spread evenly over all labels in the training loss."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Probability mass spread evenly over all labels, or tokens, in the training loss; by default none, for translation
+    0.1."""
     contrastive: Annotated[float, Field(ge=0)] | None = None
     """Weight of the supervised contrastive loss on text vectors, for a pooled encoder and one label an example;
     by default the method's own."""
@@ -189,6 +193,8 @@ class TfidfSection(LinearSection):
     """Most frequent features to keep."""
 
 
+TRANSLATING: tuple[MethodName, ...] = ("finetune", "lora", "scratch", "distill", "student")
+
 # Compared unless a study says otherwise: all but `student`, which is the control of `kit distill`.
 _COMPARED: tuple[MethodName, ...] = ("finetune", "lora", "probe", "scratch", "tfidf", "distill")
 
@@ -201,7 +207,7 @@ class StudySection(Section):
     checkpoints: Annotated[list[Name], Field(min_length=1)] | None = None
     """Pretrained weights to compare; by default `model.checkpoint` alone."""
     methods: Annotated[list[MethodName], Field(min_length=1)] = list(_COMPARED)
-    """Methods to compare. The keys of `train` whose defaults depend on the method (learning_rate, epochs, head,
+    """Methods to compare; of those named by default, translation leaves out what cannot translate. The keys of `train` whose defaults depend on the method (learning_rate, epochs, head,
     contrastive, dropout, freeze_embeddings) hold for the recipe's own method; the others keep their defaults."""
     budgets: Annotated[list[Annotated[int, Field(ge=2)] | Literal["all"]], Field(min_length=1)] | None = None
     """Labelled examples, or `all`; by default five budgets that double up to `data.budget`."""
@@ -222,7 +228,7 @@ class Recipe(Section):
     method: MethodName = "finetune"
     """How it is learnt."""
     metric: MetricName | None = None
-    """The main metric; by default accuracy, for multi-label macro_f1."""
+    """The main metric; by default accuracy, for multi-label macro_f1, for translation bleu."""
     runs: Name = "runs"
     """Folder that Records are written to."""
     data: DataSection
@@ -233,22 +239,40 @@ class Recipe(Section):
     tfidf: TfidfSection = TfidfSection()
     distill: DistillSection = DistillSection()
     compress: CompressSection = CompressSection()
+    translation: TranslationSection = TranslationSection()
     study: StudySection = StudySection()
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         """Raises ValueError with one line for every two keys that contradict each other."""
-        multi_label, metric = self.data.multi_label, self.metric
+        multi_label, metric, translates = self.data.multi_label, self.metric, self.task == "translation"
         contradictions = {
             f"model.checkpoint is required for method {self.method}": (
                 self.model.checkpoint is None and not self._starts_elsewhere
             ),
             "metric exact_match is for data.multi_label; accuracy is the same for one label": (
-                metric == "exact_match" and not multi_label
+                metric == "exact_match" and not multi_label and not translates
             ),
             f"metric {metric} is for one label an example; use macro_f1 or exact_match": (
-                metric in ("accuracy", "mcc") and multi_label
+                metric in ("accuracy", "mcc") and multi_label and not translates
             ),
+            "task: translation needs data.languages, source and target ([en, de])": (
+                translates and self.data.languages is None
+            ),
+            "data.languages: only task translation has them": not translates and self.data.languages is not None,
+            f"metric {metric} is of labels; translations have bleu and chrf": (
+                translates and metric not in (None, "bleu", "chrf")
+            ),
+            f"metric {metric} is for task translation": not translates and metric in ("bleu", "chrf"),
+            f"method {self.method} cannot translate; {', '.join(TRANSLATING)} can": (
+                translates and self.method not in TRANSLATING
+            ),
+            "data.multi_label: a translation is no label": translates and multi_label,
+            "model.pooling: a translator does not pool; leave it out": (
+                translates and self.model.pooling not in ("auto", "native")
+            ),
+            "train.head: a translator has no such head; leave it out": translates and self.train.head != "auto",
+            "train.contrastive: it compares labels; leave it out": translates and bool(self.train.contrastive),
             "task: sentiment has one label an example; use task: classification": (
                 multi_label and self.task == "sentiment"
             ),
@@ -281,11 +305,13 @@ class Recipe(Section):
         """Whether the method has no use for `model.checkpoint`."""
         given = self.method == "distill" and self.distill.teacher is not None
         own = self.method == "student" and self.distill.student.checkpoint is not None
-        return self.method == "tfidf" or given or own
+        return self.method == "tfidf" or given or own or (self.task == "translation" and self.method == "scratch")
 
     @property
     def main_metric(self) -> str:
         """Name of the metric that runs are compared by."""
+        if self.task == "translation":
+            return self.metric or "bleu"
         return self.metric or ("macro_f1" if self.data.multi_label else "accuracy")
 
     def request(self) -> dict[str, Any]:
@@ -300,6 +326,8 @@ class Recipe(Section):
             foreign |= {"model", "train", "probe"}
         content = self.model_dump(mode="json", exclude={"runs", "study", "compress"} | foreign)
         content["seed"] = self.train.seed
+        if self.task != "translation":  # which older Records know nothing of
+            del content["translation"], content["data"]["languages"]
         if "train" in content:
             del content["train"]["report_to"], content["train"]["checkpoint_seconds"]
         if self.method == "student":  # of the rest, only how long it trains depends on it: `train.epochs` says that

@@ -8,10 +8,12 @@ from kit.errors import RecipeError
 from kit.recipe import Recipe
 from kit.tasks.base import Task
 from kit.tasks.classification import Classification
+from kit.tasks.translation import Translation
 
 TASKS: dict[str, Callable[[Recipe, tuple[str, ...]], Task]] = {
     "classification": Classification.from_recipe,
     "sentiment": Classification.from_recipe,
+    "translation": Translation.from_recipe,
 }
 
 

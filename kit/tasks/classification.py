@@ -53,7 +53,7 @@ class Classification:
             recipe.data.multi_label,
             recipe.task == "sentiment",
             recipe.main_metric,
-            recipe.train.label_smoothing,
+            recipe.train.label_smoothing or 0.0,
         )
 
     @property

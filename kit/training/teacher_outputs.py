@@ -39,7 +39,7 @@ from kit.models.teacher import Teacher
 from kit.training.progress import Progress
 
 _FORMAT = 1  # part of every key: raise it when outputs would be others
-_LOGIT_SHARD, _TOKEN_SHARD = 8_192, 2_048  # texts: about what a killed start computes again
+_LOGIT_SHARD, _TOKEN_SHARD, _LINE_SHARD = 8_192, 2_048, 1_024  # texts: about what a killed start computes again
 _ABOUT = "about.json"
 _RESERVE = 10_000_000
 
@@ -151,6 +151,28 @@ def teacher_logits(teacher: Teacher, texts: Texts, max_length: int, progress: Pr
     return np.concatenate([shards.read(number, "logits") for number in range(len(shards.ranges))]), computed
 
 
+def teacher_translations(teacher: Teacher, texts: Texts, progress: Progress) -> tuple[list[str], Computed]:
+    """What a teacher makes of texts, by its own search; from the cache, if there.
+
+    Raises OutputError if they cannot be kept. Under several processes each translates a share.
+    """
+    about: dict[str, object] = {
+        "format": _FORMAT,
+        "teacher": teacher.sha256,
+        "texts": _sha(repr(texts).encode()),
+        "count": len(texts),
+    }
+    shards = _Shards(about, len(texts), _LINE_SHARD, ["translations"])
+
+    def compute() -> Callable[[int, int], dict[str, np.ndarray]]:
+        predictor = load_predictor(teacher.folder)
+        return lambda start, stop: {"translations": predictor.outputs(texts[start:stop]).astype(np.str_)}
+
+    computed = _complete(shards, 400 * len(texts), compute, teacher, progress)
+    lines = [str(line) for number in range(len(shards.ranges)) for line in shards.read(number, "translations")]
+    return lines, computed
+
+
 def token_outputs(
     teacher: Teacher, encoded: Encoded, tokenizer: PreTrainedTokenizerBase, places: list[str], progress: Progress
 ) -> tuple[TokenOutputs, Computed]:
@@ -207,8 +229,8 @@ def _complete(
     outputs = compute()
     for number in missing:
         for place, array in outputs(*shards.ranges[number]).items():
-            halved = array.astype(np.float16)
-            if not np.isfinite(halved).all():
+            halved = array.astype(np.float16) if array.dtype.kind == "f" else array
+            if array.dtype.kind == "f" and not np.isfinite(halved).all():
                 raise TrainingError(f"{place} of teacher {teacher.name} are no numbers that float16 can hold")
             if state.is_main_process:
                 shards.write(number, place, halved)

@@ -1,0 +1,124 @@
+"""Languages: what a multilingual tokenizer calls them, and how it is told which two it works between.
+
+Knows tokenizers of transformers. Knows nothing of recipes beyond names of languages.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from kit.errors import RecipeError
+
+# Three-letter codes (ISO 639-3), as NLLB writes them, of languages that people write with two.
+_THREE = dict(
+    pair.split(":")
+    for pair in """
+    af:afr am:amh ar:arb as:asm az:azj be:bel bg:bul bn:ben bs:bos ca:cat cs:ces cy:cym da:dan de:deu el:ell en:eng eo:epo
+    es:spa et:est eu:eus fa:pes fi:fin fr:fra ga:gle gl:glg gu:guj he:heb hi:hin hr:hrv hu:hun hy:hye id:ind is:isl it:ita
+    ja:jpn jv:jav ka:kat kk:kaz km:khm kn:kan ko:kor ky:kir lo:lao lt:lit lv:lvs mk:mkd ml:mal mn:khk mr:mar ms:zsm mt:mlt
+    my:mya nb:nob ne:npi nl:nld nn:nno no:nob pa:pan pl:pol ps:pbt pt:por ro:ron ru:rus sd:snd si:sin sk:slk sl:slv so:som
+    sq:als sr:srp sv:swe sw:swh ta:tam te:tel tg:tgk th:tha tl:tgl tr:tur uk:ukr ur:urd uz:uzn vi:vie xh:xho yo:yor zh:zho
+    zu:zul
+    """.split()  # noqa: SIM905
+)
+_NAMES = {
+    "en": "English", "de": "German", "fr": "French", "ro": "Romanian", "es": "Spanish", "it": "Italian", "nl": "Dutch",
+    "pt": "Portuguese", "ru": "Russian", "zh": "Chinese", "ja": "Japanese", "pl": "Polish", "cs": "Czech",
+}  # fmt: skip
+_CODE = re.compile(r"[a-z]{2,3}_[A-Z][A-Za-z]{1,3}")  # en_XX, eng_Latn
+_SHOWN = 6
+
+
+@dataclass(frozen=True)
+class Route:
+    """How a checkpoint is told what to do. codes: of source and target, for its tokenizer. prefix: of every source."""
+
+    codes: tuple[str, str] | None
+    prefix: str
+
+
+def find_route(
+    tokenizer: PreTrainedTokenizerBase,
+    model_type: str,
+    languages: tuple[str, str],
+    codes: list[str] | None,
+    prefix: str | None,
+) -> Route:
+    """The route between two languages.
+
+    codes, prefix: what the recipe says; None for what the tokenizer and the kind of model suggest. Raises RecipeError,
+    with the nearest codes, for a language that the tokenizer does not know, and for codes where it has none.
+    """
+    known = known_codes(tokenizer)
+    targets = [token for token in getattr(tokenizer, "supported_language_codes", []) if token.startswith(">>")]
+    if targets:  # Marian between many languages: the source says which one is wanted
+        wanted = codes[1] if codes else languages[1]
+        token = _choose(wanted, [each.strip("><") for each in targets], "translation.codes" if codes else None)
+        return Route(None, f">>{token}<< " + (prefix or ""))
+    if not known:
+        if codes:
+            raise RecipeError("translation.codes: this checkpoint's tokenizer has no languages", "leave it out")
+        return Route(None, _t5_prefix(languages) if prefix is None and model_type in ("t5", "mt5") else prefix or "")
+    named = tuple(codes) if codes else languages
+    key = "translation.codes" if codes else None
+    return Route((_choose(named[0], known, key), _choose(named[1], known, key)), prefix or "")
+
+
+def known_codes(tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """The languages that a tokenizer knows, as it writes them; none for one of a single pair."""
+    for name in ("lang_code_to_id", "lang_code_to_token"):
+        found = getattr(tokenizer, name, None)
+        if isinstance(found, dict) and found:
+            return sorted(str(code) for code in found)
+    if not hasattr(tokenizer, "src_lang"):
+        return []
+    return sorted(token for token in tokenizer.all_special_tokens if _CODE.fullmatch(token))
+
+
+def take_route(tokenizer: Any, route: Route) -> int | None:
+    """Set a tokenizer's languages. Returns the token that translations begin with, None where they just begin."""
+    if route.codes is None:
+        return None
+    tokenizer.src_lang, tokenizer.tgt_lang = route.codes
+    if hasattr(tokenizer, "get_lang_id"):
+        return int(tokenizer.get_lang_id(route.codes[1]))
+    return int(tokenizer.convert_tokens_to_ids(route.codes[1]))
+
+
+def _choose(wanted: str, known: list[str], key: str | None) -> str:
+    """The code of a language. key: that it was given under; None if it is only the name of a language."""
+    plain = {code.lower().replace("-", "_"): code for code in known}
+    name = wanted.lower().replace("-", "_")
+    if name in plain:
+        return plain[name]
+    first = name.split("_")[0]
+    beginnings = {first, _THREE.get(first, first)}
+    found = [code for lower, code in plain.items() if lower.split("_")[0] in beginnings]
+    if len(found) == 1 and key is None:
+        return found[0]
+    near = found or difflib.get_close_matches(name, list(plain), _SHOWN, 0.5) or sorted(plain)[:_SHOWN]
+    listed = ", ".join(plain.get(code, code) for code in near[:_SHOWN])
+    if found and key is None:
+        raise RecipeError(
+            f"data.languages: the checkpoint's tokenizer knows '{wanted}' in {len(found)} forms ({listed})",
+            f"say which: translation.codes, source and target, e.g. {found[0]}",
+        )
+    raise RecipeError(
+        f"{key or 'data.languages'}: the checkpoint's tokenizer does not know '{wanted}' (nearest: {listed})",
+        f"set translation.codes to two of its {len(known)} languages, or take another checkpoint",
+    )
+
+
+def _t5_prefix(languages: tuple[str, str]) -> str:
+    names = [_NAMES.get(language.replace("_", "-").split("-")[0].lower()) for language in languages]
+    if None in names:
+        raise RecipeError(
+            f"translation.prefix: T5 wants to be told what to do; kit has no English name for {' or '.join(languages)}",
+            'e.g. translation.prefix: "translate English to German: "',
+        )
+    return f"translate {names[0]} to {names[1]}: "

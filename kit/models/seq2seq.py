@@ -1,0 +1,249 @@
+"""Models that write: from a checkpoint, or from nothing, to a torch model with encoder and decoder.
+
+Three ways to start. A checkpoint that translates is taken as it is. One that only reads (any encoder) keeps its weights
+and gets a small fresh decoder that writes the tokens of a tokenizer of the target language (Rothe et al. 2020,
+arXiv:1907.12461). Nothing at all: a small Transformer over a tokenizer of both languages (Vaswani et al. 2017,
+arXiv:1706.03762, in the shape that is known to suit 30,000 pairs).
+
+Knows transformers' classes. Knows nothing of data, training or Records.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForSeq2SeqLM,
+    BertConfig,
+    BertLMHeadModel,
+    EncoderDecoderConfig,
+    EncoderDecoderModel,
+    GenerationConfig,
+    MarianConfig,
+    MarianMTModel,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from kit.errors import KitError, ModelError, first_line
+from kit.models.checkpoint import Checkpoint
+from kit.models.load import DROPOUT_KEYS, load_tokenizer, quiet
+
+Start = Literal["translator", "encoder", "nothing"]
+
+# Of a Transformer trained on nothing but some ten thousand pairs: a larger one learns them by heart.
+SCRATCH_LAYERS, SCRATCH_WIDTH, SCRATCH_INNER, SCRATCH_HEADS, SCRATCH_DROPOUT = 4, 128, 256, 4, 0.3
+# Shortest table of positions of a decoder that is made.
+_POSITIONS = 512
+
+
+@dataclass(frozen=True)
+class Tongues:
+    """The tokenizers of both sides, which are one object where both sides share it."""
+
+    source: PreTrainedTokenizerBase
+    target: PreTrainedTokenizerBase
+
+
+def start_of(folder: Path | None) -> Start:
+    """What a checkpoint's files are a start for. Raises ModelError for what only writes."""
+    if folder is None:
+        return "nothing"
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    if config.get("is_encoder_decoder"):
+        return "translator"
+    if any(str(name).endswith(("ForCausalLM", "LMHeadModel")) for name in config.get("architectures") or []):
+        raise ModelError(
+            f"model.checkpoint: {folder.name} only writes: kit translates with a checkpoint that has an encoder",
+            "take a sequence-to-sequence checkpoint (opus-mt, T5, NLLB), or an encoder (BERT, MiniLM)",
+        )
+    return "encoder"
+
+
+def pretrained_translator(checkpoint: Checkpoint, dropout: float | None) -> PreTrainedModel:
+    """A checkpoint that translates, in float32 on the CPU. Raises ModelError if it cannot be loaded."""
+    try:
+        with quiet():
+            config = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=checkpoint.code is not None)
+            set_dropout(config, dropout)
+            model, report = AutoModelForSeq2SeqLM.from_pretrained(
+                checkpoint.folder,
+                config=config,
+                dtype=torch.float32,
+                output_loading_info=True,
+                trust_remote_code=checkpoint.code is not None,
+            )
+    except KitError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"model.checkpoint: {checkpoint.name} cannot be loaded for translation: {first_line(error)}"
+        ) from error
+    if report["missing_keys"]:
+        raise ModelError(
+            f"model.checkpoint: {checkpoint.name} lacks {len(report['missing_keys'])} weights, "
+            f"e.g. {sorted(report['missing_keys'])[0]}",
+            "the folder's config.json and weights do not belong together",
+        )
+    return model  # type: ignore[no-any-return]
+
+
+def warm_translator(
+    checkpoint: Checkpoint, target: PreTrainedTokenizerBase, layers: int, dropout: float | None
+) -> PreTrainedModel:
+    """A checkpoint's encoder with a fresh decoder of its width, in float32 on the CPU.
+
+    Random weights come from torch's global generator. Raises ModelError for an encoder that cannot be loaded.
+    """
+    try:
+        with quiet():
+            config = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False)
+            set_dropout(config, dropout)
+            encoder = AutoModel.from_pretrained(
+                checkpoint.folder, config=config, dtype=torch.float32, trust_remote_code=False
+            )
+    except Exception as error:
+        raise ModelError(
+            f"model.checkpoint: {checkpoint.name} cannot be loaded as an encoder: {first_line(error)}"
+        ) from error
+    width, heads = config.hidden_size, config.num_attention_heads
+    decoder = BertConfig(
+        vocab_size=len(target),
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        intermediate_size=int(getattr(config, "intermediate_size", 4 * width)),
+        max_position_embeddings=_POSITIONS,
+        is_decoder=True,
+        add_cross_attention=True,
+        pad_token_id=target.pad_token_id,
+        bos_token_id=target.bos_token_id,
+        eos_token_id=target.eos_token_id,
+    )
+    set_dropout(decoder, dropout)
+    if hasattr(encoder, "pooler"):
+        encoder.pooler = None  # a vector of the whole text, which nothing here reads
+    whole = EncoderDecoderConfig.from_encoder_decoder_configs(encoder.config, decoder)
+    model = EncoderDecoderModel(config=whole, encoder=encoder, decoder=BertLMHeadModel(decoder))
+    _name_tokens(model, target, start=target.bos_token_id)
+    return model
+
+
+def scratch_translator(
+    joint: PreTrainedTokenizerBase,
+    max_length: int,
+    dropout: float | None,
+    *,
+    width: int = SCRATCH_WIDTH,
+    heads: int = SCRATCH_HEADS,
+    inner: int = SCRATCH_INNER,
+    layers: tuple[int, int] = (SCRATCH_LAYERS, SCRATCH_LAYERS),
+) -> PreTrainedModel:
+    """A small Transformer over a tokenizer of both languages, random, in float32 on the CPU.
+
+    width: of token vectors. inner: of feed-forward layers. layers: of encoder and decoder.
+    """
+    rate = SCRATCH_DROPOUT if dropout is None else dropout
+    config = MarianConfig(
+        vocab_size=len(joint),
+        decoder_vocab_size=len(joint),
+        d_model=width,
+        encoder_layers=layers[0],
+        decoder_layers=layers[1],
+        encoder_attention_heads=heads,
+        decoder_attention_heads=heads,
+        encoder_ffn_dim=inner,
+        decoder_ffn_dim=inner,
+        max_position_embeddings=max(_POSITIONS, max_length),
+        activation_function="relu",
+        dropout=rate,
+        attention_dropout=0.0,
+        activation_dropout=0.0,
+        scale_embedding=True,
+        share_encoder_decoder_embeddings=True,
+        pad_token_id=joint.pad_token_id,
+        eos_token_id=joint.eos_token_id,
+        bos_token_id=joint.bos_token_id,
+        decoder_start_token_id=joint.pad_token_id,
+        forced_eos_token_id=None,
+    )
+    model = MarianMTModel(config)
+    with torch.no_grad():  # embeddings are scaled by the root of the width on the way in, and are the output layer too
+        torch.nn.init.normal_(model.model.shared.weight, std=width**-0.5)
+    _name_tokens(model, joint, start=joint.pad_token_id)
+    return model
+
+
+def load_translator(folder: Path) -> tuple[PreTrainedModel, Tongues]:
+    """A translator that kit saved, in evaluation mode and computing in float32. Raises ModelError if it is damaged."""
+    try:
+        with quiet():
+            model: PreTrainedModel = AutoModelForSeq2SeqLM.from_pretrained(
+                folder, use_safetensors=True, dtype=torch.float32, trust_remote_code=False
+            )
+    except Exception as error:
+        raise ModelError(f"the model in {folder} cannot be loaded: {first_line(error)}") from error
+    model.eval()  # type: ignore[no-untyped-call]
+    return model, load_tongues(folder)
+
+
+def load_tongues(folder: Path) -> Tongues:
+    """The tokenizers of a translator that kit saved."""
+    source = load_tokenizer(folder)
+    target = load_tokenizer(folder / TARGET) if (folder / TARGET).is_dir() else source
+    return Tongues(source, target)
+
+
+TARGET = "target"  # folder of the target's tokenizer, inside the model's, where the two sides have one each
+
+
+def set_search(model: PreTrainedModel, beams: int, length_penalty: float, longest: int, first: int | None) -> None:
+    """Put the search for a translation into the model's generation settings, which are saved with it.
+
+    longest: tokens of a translation at most. first: token that every translation begins with, None for none.
+    """
+    before = model.generation_config
+    config = model.config
+    assert before is not None
+    start = getattr(config, "decoder_start_token_id", None)
+    model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
+        num_beams=beams,
+        length_penalty=length_penalty,
+        early_stopping=beams > 1,
+        do_sample=False,
+        max_new_tokens=longest,
+        pad_token_id=_or(config.pad_token_id, before.pad_token_id),
+        bos_token_id=_or(config.bos_token_id, before.bos_token_id),
+        eos_token_id=_or(config.eos_token_id, before.eos_token_id),
+        decoder_start_token_id=_or(before.decoder_start_token_id, start),
+        forced_bos_token_id=first,
+        bad_words_ids=before.bad_words_ids,
+    )
+
+
+def set_dropout(config: Any, rate: float | None) -> None:
+    """Set every dropout rate of a configuration; None keeps what it has."""
+    if rate is None:
+        return
+    for key in DROPOUT_KEYS:
+        if isinstance(getattr(config, key, None), int | float):
+            setattr(config, key, rate)
+
+
+def _name_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, start: int | None) -> None:
+    for config in (model.config, model.generation_config):
+        assert config is not None
+        config.decoder_start_token_id = start
+        config.pad_token_id = tokenizer.pad_token_id
+        config.eos_token_id = tokenizer.eos_token_id
+        config.bos_token_id = tokenizer.bos_token_id
+
+
+def _or(given: Any, otherwise: Any) -> Any:
+    return otherwise if given is None else given

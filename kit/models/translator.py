@@ -1,0 +1,121 @@
+"""The translator: a fitted model that writes, with its tokenizers and the way it searches.
+
+Sources are translated in batches of near-equal length, in float32, by beam search with cached keys and values; a
+batch ends when all its translations have.
+
+Knows torch models and texts. Knows nothing of metrics, training or Records.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from kit.data.batching import EncodedDataset, sorted_batches
+from kit.data.encode import Encoded, encode
+from kit.models.load import quiet
+from kit.models.seq2seq import TARGET, Tongues, load_translator
+
+# Source tokens, padded, that are translated together, shared among the beams of each.
+_BATCH_TOKENS = {"cpu": 2_048, "mps": 16_384, "cuda": 65_536}
+_LONGER, _AT_LEAST = 2.0, 16  # a translation has no more than twice the tokens of the longest source beside it, and 16
+
+
+class Translator:
+    """A model that writes. prefix: text before every source."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tongues: Tongues,
+        max_length: int,
+        prefix: str = "",
+        tokenizer_key: str | None = None,
+    ) -> None:
+        self.model = model
+        self.tongues = tongues
+        self.max_length = max_length
+        self.prefix = prefix
+        self.tokenizer_key = tokenizer_key
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    @property
+    def depends_on_batch(self) -> bool:
+        """Rounding differs between batches of different shape, and now and then decides between two words."""
+        return True
+
+    def outputs(self, texts: list[tuple[str, ...]]) -> np.ndarray:
+        """(n,) translations; that of a blank text is empty."""
+        written = [row for row, text in enumerate(texts) if text[0].strip()]
+        found = np.full(len(texts), "", object)
+        if written:
+            sources: list[tuple[str, ...]] = [(self.prefix + texts[row][0],) for row in written]
+            encoded = encode(sources, self.tongues.source, self.max_length, self.tokenizer_key)
+            found[written] = np.asarray(self._translate(encoded), object)
+        return found
+
+    def save(self, folder: Path) -> None:
+        """Weights, configuration, generation settings; tokenizers, the target's in a folder if it differs."""
+        with quiet():
+            self.model.config.prefix = self.prefix
+            self.model.save_pretrained(folder)
+            for place, tokenizer in self._tokenizers(folder).items():
+                tokenizer.model_max_length = self.max_length
+                tokenizer.save_pretrained(place)
+
+    @classmethod
+    def load(cls, folder: Path) -> Translator:
+        """The translator saved in a folder, on the best device there is. Raises ModelError if it is damaged."""
+        model, tongues = load_translator(folder)
+        model.to(PartialState().device)
+        prefix = json.loads((folder / "config.json").read_text("utf-8")).get("prefix") or ""
+        return cls(model, tongues, int(min(tongues.source.model_max_length, 8_192)), prefix)
+
+    def _tokenizers(self, folder: Path) -> dict[Path, PreTrainedTokenizerBase]:
+        found: dict[Path, PreTrainedTokenizerBase] = {folder: self.tongues.source}
+        if self.tongues.target is not self.tongues.source:
+            found[folder / TARGET] = self.tongues.target
+        return found
+
+    def _translate(self, encoded: Encoded) -> list[str]:
+        """Under several processes each translates a share and all get the whole."""
+        state = PartialState()
+        model, source, target = self.model, self.tongues.source, self.tongues.target
+        device = model.device
+        dataset = EncodedDataset(encoded, None, source.pad_token_id or 0, source.padding_side == "left")
+        config = model.generation_config
+        assert config is not None
+        beams = int(config.num_beams or 1)
+        batches = sorted_batches(encoded.lengths, max(1, _BATCH_TOKENS[device.type] // beams))
+        mine = batches[state.process_index :: state.num_processes]
+        was_training = model.training
+        model.eval()  # type: ignore[no-untyped-call]
+        parts: list[tuple[list[int], list[str]]] = []
+        try:
+            with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+                for indices in mine:
+                    batch = {name: part.to(device) for name, part in dataset.collate(indices.tolist()).items()}
+                    batch.pop("token_type_ids", None)
+                    longest = int(_LONGER * int(encoded.lengths[indices].max())) + _AT_LEAST
+                    limit = min(longest, int(config.max_new_tokens or longest))
+                    ids = model.generate(**batch, max_new_tokens=limit)  # type: ignore[operator]
+                    parts.append((indices.tolist(), target.batch_decode(ids, skip_special_tokens=True)))
+        finally:
+            model.train(was_training)
+        if state.num_processes > 1:
+            parts = gather_object(parts)
+        found = [""] * len(encoded)
+        for indices_of, lines in parts:
+            for index, line in zip(indices_of, lines, strict=True):
+                found[index] = line.strip()
+        return found
