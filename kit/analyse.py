@@ -191,7 +191,7 @@ def _fit(points: Sequence[Point]) -> tuple[Fit | None, str]:
 def _worth(series: Sequence[Series]) -> tuple[Transfer, ...]:
     found: list[Transfer] = []
     for each in series:
-        control = next((s for s in series if s.method == "scratch" and s.checkpoint == each.checkpoint), None)
+        control = next((s for s in series if s.method == "scratch" and s.checkpoint in (each.checkpoint, None)), None)
         if each.method in _PRETRAINED and control is not None:
             found += effective_data(each.name, each.points, control.points, control.fit)
     return tuple(found)

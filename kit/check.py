@@ -18,6 +18,7 @@ from kit.request import Request, Shared, understand
 
 if TYPE_CHECKING:
     from kit.data import Prepared
+    from kit.models.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ def check(recipe: Recipe, shared: Shared | None = None) -> Preview:
     shared = shared or Shared()
     request = understand(recipe, shared)
     run_id, data = request.id, request.data
-    rows = [("run", run_id), *_data_rows(data)]
-    if request.checkpoint is not None:
+    rows = [("run", run_id), *_data_rows(data, request.recipe.data.languages)]
+    if request.checkpoint is not None or recipe.task == "translation":
         rows += _model_rows(request)
     if "compress" in recipe.model_fields_set:
         steps = ", ".join(step.technique for step in recipe.compress.steps)
@@ -69,13 +70,14 @@ def _teacher_words(teacher: Preview) -> str:
     return f"the teacher, {teacher.run_id} ({state})"
 
 
-def _data_rows(data: Prepared) -> list[tuple[str, str]]:
+def _data_rows(data: Prepared, languages: list[str] | None) -> list[tuple[str, str]]:
     shown = ", ".join(data.labels[:6]) + (f", ... ({len(data.labels)} in all)" if len(data.labels) > 6 else "")
     budget = len(data.train) + len(data.validation)
+    of_labels = ("languages", " to ".join(languages)) if languages else ("labels", shown)
     return [
         ("data", data.splits.description),
         ("columns", f"text: {' + '.join(data.splits.text_columns)}; label: {data.splits.label_column}"),
-        ("labels", shown),
+        of_labels,
         ("budget", f"{budget} labelled examples: {len(data.train)} train, {len(data.validation)} validation"),
         ("pool", f"{len(data.pool)} examples outside the budget"),
         ("test", f"{len(data.test)} examples"),
@@ -86,17 +88,16 @@ def _model_rows(request: Request) -> list[tuple[str, str]]:
     from kit.training.hardware import set_up_hardware
 
     recipe, checkpoint = request.recipe, request.checkpoint
-    assert checkpoint is not None
     hardware = set_up_hardware(recipe.train.precision)
     trial = make_trial(request, hardware)
     plan, lengths = trial.plan, trial.encoded.lengths
     parameters = sum(parameter.numel() for parameter in trial.model.parameters())
-    code_words = f"runs {checkpoint.code} (model.trust_remote_code)" if checkpoint.code else "may run, none is needed"
+    name = checkpoint.name if checkpoint is not None else "none, random weights"
     rows = _distillation_rows(request) if request.transfer is not None and recipe.method == "distill" else []
     rows += [
-        ("checkpoint", f"{checkpoint.name} ({parameters / 1e6:.1f} M parameters)"),
-        *([("code of its own", code_words)] if checkpoint.trusted else []),
-        ("pooling", "native head" if recipe.model.pooling == "native" else recipe.model.pooling),
+        ("checkpoint", f"{name} ({parameters / 1e6:.1f} M parameters)"),
+        *(_code_rows(checkpoint) if checkpoint is not None else []),
+        *(_route_rows(recipe) if recipe.task == "translation" else _pooling_rows(recipe)),
         ("tokens", f"mean {lengths.mean():.0f}, longest {lengths.max()}; "
                    f"{trial.encoded.truncated.mean():.1%} of the texts are cut at {recipe.data.max_length}"),
         ("hardware", f"{hardware.device}, {hardware.precision}, {hardware.threads} threads"),
@@ -108,6 +109,23 @@ def _model_rows(request: Request) -> list[tuple[str, str]]:
         rows.append(("then", "once more on the whole budget, validation examples included"))
     rows.append(("estimated time", f"about {duration(passes(request) * trial.seconds_a_pass)}"))
     return rows
+
+
+def _code_rows(checkpoint: Checkpoint) -> list[tuple[str, str]]:
+    words = f"runs {checkpoint.code} (model.trust_remote_code)" if checkpoint.code else "may run, none is needed"
+    return [("code of its own", words)] if checkpoint.trusted else []
+
+
+def _pooling_rows(recipe: Recipe) -> list[tuple[str, str]]:
+    return [("pooling", "native head" if recipe.model.pooling == "native" else recipe.model.pooling)]
+
+
+def _route_rows(recipe: Recipe) -> list[tuple[str, str]]:
+    section = recipe.translation
+    told = [f"codes {section.codes[0]} to {section.codes[1]}"] if section.codes else []
+    told += [f"prefix {section.prefix!r}"] if section.prefix else []
+    told += [f"a vocabulary of {section.vocabulary:,} tokens, made of the budget"] if section.vocabulary else []
+    return [("translation", ", ".join([*told, f"{section.beams} beams"]))]
 
 
 def _distillation_rows(request: Request) -> list[tuple[str, str]]:

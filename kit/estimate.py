@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kit.recipe import Recipe
 from kit.request import Request
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # What the answer of a teacher takes, in forward passes of a student half its size.
 TEACHER_PASSES = 2.0
+# What a translation takes, without the beams, in forward passes of a pair.
+WRITING_PASSES = 1.0
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,10 @@ class Trial:
 
 
 def make_trial(request: Request, hardware: Hardware) -> Trial:
-    """Build the model of a request that has a checkpoint, and time it on the request's training texts."""
+    """Build the model of a request that trains one, and time it on the request's training texts."""
+    if request.recipe.task == "translation":
+        return _translation_trial(request, hardware)
+    from kit.data.batching import EncodedDataset
     from kit.data.encode import encode
     from kit.methods.distill import shaped
     from kit.methods.lora import add_adapters
@@ -69,14 +75,35 @@ def make_trial(request: Request, hardware: Hardware) -> Trial:
     tokenizer: PreTrainedTokenizerBase = load_tokenizer(checkpoint.folder, checkpoint.trusted)
     texts = request.transfer.texts if request.transfer and recipe.method == "distill" else data.train.texts
     encoded = encode(texts, tokenizer, recipe.data.max_length, checkpoint.tokenizer_sha256)
+    lessons = EncodedDataset(encoded, None, tokenizer.pad_token_id or 0, tokenizer.padding_side == "left")
     if recipe.method not in STEPS:
-        return Trial(model, encoded, None, seconds_a_pass(model, encoded, tokenizer, 32, False))
+        return Trial(model, encoded, None, seconds_a_pass(model, lessons, 32, False))
     plan = make_plan(recipe.train, len(encoded))
     if recipe.train.freeze_embeddings:
         freeze_embeddings(model)
     timed = add_adapters(model, recipe.lora) if recipe.method == "lora" else model
-    seconds = seconds_a_pass(timed, encoded, tokenizer, plan.device_batch, hardware.bf16)
-    return Trial(model, encoded, plan, seconds)
+    return Trial(model, encoded, plan, seconds_a_pass(timed, lessons, plan.device_batch, hardware.bf16))
+
+
+def _translation_trial(request: Request, hardware: Hardware) -> Trial:
+    """The writer that a request would train, timed on the budget's pairs, whose references stand for a teacher's."""
+    from kit.methods import Job
+    from kit.methods.translate import dataset_of, encode_pairs, freeze_source_embeddings, writer_of
+    from kit.methods.translate_distill import student_of
+    from kit.training.plan import make_plan
+    from kit.training.progress import Progress
+    from kit.training.timing import seconds_a_pass
+
+    recipe, examples = request.recipe, request.data.train
+    job = Job(recipe, request.task, request.data, hardware, request.checkpoint, Progress(quiet=True), request.teachers)
+    taught = recipe.method == "distill" and bool(request.teachers)
+    writer = student_of(job, examples) if taught else writer_of(job, examples)
+    if recipe.train.freeze_embeddings:
+        freeze_source_embeddings(writer.model)
+    pairs = encode_pairs(examples, writer, recipe.data.max_length)
+    plan = make_plan(recipe.train, len(request.transfer) if taught and request.transfer else len(pairs))
+    seconds = seconds_a_pass(writer.model, dataset_of(pairs, writer), plan.device_batch, hardware.bf16)
+    return Trial(writer.model, pairs.source, plan, seconds)
 
 
 def passes(request: Request) -> float:
@@ -86,12 +113,24 @@ def passes(request: Request) -> float:
 
     data, train = request.data, request.recipe.train
     sizes = len(data.train), len(data.validation), len(data.test)
+    if request.recipe.task == "translation":
+        return translation_passes(request.recipe, sizes, len(request.transfer) if request.transfer else 0)
     if request.recipe.method not in STEPS:
         return float(sum(sizes))
     if request.recipe.method == "distill" and request.transfer is not None:
         lessons = len(request.transfer)
         return forward_passes(train, make_plan(train, lessons), *sizes) + TEACHER_PASSES * lessons
     return forward_passes(train, make_plan(train, sizes[0]), *sizes)
+
+
+def translation_passes(recipe: Recipe, sizes: tuple[int, int, int], transfer: int) -> float:
+    """Forward passes of a pair that a translation takes. sizes: pairs to train, to validate, and to test on."""
+    from kit.training.plan import forward_passes, make_plan
+
+    train, writing = recipe.train, WRITING_PASSES * (1 + recipe.translation.beams / 4)
+    lessons = transfer if recipe.method == "distill" else sizes[0]
+    training = forward_passes(train, make_plan(train, lessons), sizes[0], sizes[1], 0)
+    return training + writing * (sizes[2] + (transfer if recipe.method == "distill" else 0))
 
 
 def tfidf_seconds(request: Request) -> float:

@@ -65,7 +65,9 @@ def plan_study(recipe: Recipe) -> Plan:
     shared = Shared()
     cleaned = shared.cleaned(recipe.data)
     rows = cleaned.splits.train.labels
-    smallest = len({name for names in rows for name in (names if recipe.data.multi_label else names[:1])})
+    several = recipe.data.multi_label
+    labels = {name for names in rows for name in (names if several else names[:1])} if cleaned.splits.labels else {}
+    smallest = max(2, len(labels))
     cells = plan_cells(recipe, len(rows), smallest)
     _require_valid(recipe, cells)
     prints: dict[str | None, str] = {None: repr(sorted(cleaned.audit.fingerprints.items()))}
@@ -102,7 +104,7 @@ def estimate_seconds(plan: Plan) -> dict[Cell, float]:
         if cell.series in pace:
             continue
         request = understand(cell_recipe(plan.recipe, cell), plan.shared)
-        if request.checkpoint is None:
+        if request.checkpoint is None and plan.recipe.task != "translation":
             pace[cell.series] = tfidf_seconds(request) / plan.efforts[cell]
         else:
             pace[cell.series] = make_trial(request, hardware).seconds_a_pass
@@ -136,16 +138,16 @@ def _effort(recipe: Recipe, cell: Cell, cleaned: Cleaned) -> float:
     """As far as it is known before a model is built: as if the checkpoint declared its pooling."""
     from kit.estimate import TEACHER_PASSES
     from kit.recipe.resolve import STEPS, Facts, resolve
-    from kit.recipe.schema import VALIDATION_MOST, VALIDATION_SHARE
     from kit.training.plan import forward_passes, make_plan
 
     test = len(cleaned.splits.test)
+    if recipe.task == "translation":
+        return _translation_effort(recipe, cell, cleaned)
     if cell.checkpoint is None:
         return (cell.budget + test) * _TFIDF_PASS
     if cell.method not in STEPS:
         return float(cell.budget)  # the test examples' vectors are those of every other such cell
-    given = recipe.data.validation
-    held = min(VALIDATION_MOST, round(VALIDATION_SHARE * cell.budget)) if given is None else round(given * cell.budget)
+    held = _held_out(recipe, cell)
     train = cell.budget - held
     labels = cleaned.splits.labels
     try:
@@ -158,6 +160,29 @@ def _effort(recipe: Recipe, cell: Cell, cleaned: Cleaned) -> float:
         return forward_passes(resolved, make_plan(resolved, train), train, held, test)
     except KitError:
         return 1.0  # such a cell fails as it starts
+
+
+def _translation_effort(recipe: Recipe, cell: Cell, cleaned: Cleaned) -> float:
+    """As if the checkpoint were an encoder, which takes longest."""
+    from kit.estimate import translation_passes
+    from kit.recipe.resolve import Facts, resolve
+
+    held, test = _held_out(recipe, cell), len(cleaned.splits.test)
+    train = cell.budget - held
+    try:
+        transfer = _transfer(recipe, train, len(cleaned.splits.train) - cell.budget)
+        start = "nothing" if cell.checkpoint is None else "encoder"
+        facts = Facts(("text",), "label", (), train, held, None, transfer=transfer, start=start)
+        return translation_passes(resolve(recipe, facts), (train, held, test), transfer)
+    except KitError:
+        return 1.0  # such a cell fails as it starts
+
+
+def _held_out(recipe: Recipe, cell: Cell) -> int:
+    from kit.recipe.schema import VALIDATION_MOST, VALIDATION_SHARE
+
+    given = recipe.data.validation
+    return min(VALIDATION_MOST, round(VALIDATION_SHARE * cell.budget)) if given is None else round(given * cell.budget)
 
 
 def _transfer(recipe: Recipe, train: int, pool: int) -> int:

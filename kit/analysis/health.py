@@ -20,6 +20,7 @@ from kit.measurement.metrics import check, confusion_matrix, matthews, multi_lab
 
 _WEAK = 0.1  # correlation of answers and truth below which answers do not depend on the text
 _ALWAYS = 0.99  # share of test examples with the same answer that counts as always
+_SAME = 0.3  # share of test examples with the same translation from which a model ignores its source
 _GAP = 0.05  # of the metric: smaller differences are no failure, and no sign that others did better
 _SCALED_MADS = 5.0
 _LEAST_PEERS = 4
@@ -28,19 +29,23 @@ _FITNESS = {"still improving": "under-fitted", "converged": "well fitted", "over
 
 def failed_to_train(
     value: float,
-    logits: np.ndarray,
+    outputs: np.ndarray,
     targets: np.ndarray,
     evaluations: Sequence[Mapping[str, Any]] | None,
     peers: Sequence[float],
 ) -> str:
     """Why a run looks as if it failed to train, in a few words; empty if it does not.
 
-    value: main metric on the test examples, higher is better. logits: (n, K). targets: (n,) class indices, or (n, K)
-    of 0 and 1. evaluations: those of the Record's `training`, None for methods without. peers: the metric of the other
-    seeds of the same method and budget, this run left out.
-    Raises ValueError if logits and targets do not fit together.
+    value: main metric on the test examples, higher is better. outputs: logits (n, K), or (n,) translations. targets:
+    (n,) class indices, (n, K) of 0 and 1, or (n,) references. evaluations: those of the Record's `training`, None for
+    methods without. peers: the metric of the other seeds of the same method and budget, this run left out.
+    Raises ValueError if outputs and targets do not fit together.
     """
-    answers, truth, correlation = _answers(logits, targets)
+    if outputs.dtype.kind == "O":
+        said = _largest_share(np.asarray(outputs, np.str_))
+        repeated = f"translates {said:.0%} of the test examples alike" if said > _SAME and len(outputs) > 1 else ""
+        return repeated or _far_below(value, peers)
+    answers, truth, correlation = _answers(outputs, targets)
     right = float((answers == truth).mean())
     most_frequent = _largest_share(truth)
     # One standard error: a share that is above by luck is not above.

@@ -207,8 +207,9 @@ class StudySection(Section):
     checkpoints: Annotated[list[Name], Field(min_length=1)] | None = None
     """Pretrained weights to compare; by default `model.checkpoint` alone."""
     methods: Annotated[list[MethodName], Field(min_length=1)] = list(_COMPARED)
-    """Methods to compare; of those named by default, translation leaves out what cannot translate. The keys of `train` whose defaults depend on the method (learning_rate, epochs, head,
-    contrastive, dropout, freeze_embeddings) hold for the recipe's own method; the others keep their defaults."""
+    """Methods to compare; of those named by default, translation leaves out what cannot translate. The keys of `train`
+    whose defaults depend on the method (learning_rate, epochs, head, contrastive, dropout, freeze_embeddings) hold for
+    the recipe's own method; the others keep their defaults."""
     budgets: Annotated[list[Annotated[int, Field(ge=2)] | Literal["all"]], Field(min_length=1)] | None = None
     """Labelled examples, or `all`; by default five budgets that double up to `data.budget`."""
     seeds: Annotated[int, Field(ge=1)] | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = None

@@ -14,7 +14,7 @@ from typing import Any
 
 from kit.errors import BudgetError
 from kit.recipe.resolve import DEFAULTS, METHOD_KEYS
-from kit.recipe.schema import ModelSection, Recipe, StudySection, TrainSection
+from kit.recipe.schema import TRANSLATING, ModelSection, Recipe, StudySection, TrainSection
 from kit.record import FORMAT
 
 SMALL_BUDGET, SEEDS_SMALL, SEEDS = 64, 10, 5  # small budgets differ more from seed to seed
@@ -57,7 +57,7 @@ def plan_cells(recipe: Recipe, available: int, smallest: int) -> list[Cell]:
     """
     study = recipe.study
     budgets = _budgets(study, recipe.data.budget or available, available, smallest)
-    series = [(method, checkpoint) for method in _unique(study.methods) for checkpoint in _checkpoints(recipe, method)]
+    series = [(method, checkpoint) for method in _methods(recipe) for checkpoint in _checkpoints(recipe, method)]
     seeds = {budget: _seeds(study.seeds, budget) for budget in budgets}
     cells = [
         (order, Cell(method, checkpoint, budget, seed))
@@ -120,8 +120,16 @@ def model_section(recipe: Recipe, checkpoint: str) -> ModelSection:
     return recipe.model.model_copy(update={} if same else {"checkpoint": checkpoint, "revision": None})
 
 
+def _methods(recipe: Recipe) -> list[str]:
+    """Those named, each once; of the ones that nobody named, those that can serve the task."""
+    named = list(_unique(recipe.study.methods))
+    if recipe.task == "translation" and "methods" not in recipe.study.model_fields_set:
+        return [method for method in named if method in TRANSLATING]
+    return named
+
+
 def _checkpoints(recipe: Recipe, method: str) -> list[str | None]:
-    if method == "tfidf":
+    if method == "tfidf" or (recipe.task == "translation" and method == "scratch"):
         return [None]
     return list(_unique(recipe.study.checkpoints or [recipe.model.checkpoint]))
 

@@ -10,18 +10,16 @@ import time
 import numpy as np
 import torch
 from accelerate import PartialState
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
-from kit.data.batching import EncodedDataset, LengthSampler
-from kit.data.encode import Encoded
+from kit.data.batching import LengthSampler
+from kit.training.fitting import Lessons
 
 _TIMED_STEPS = 2  # after one to warm up
 _OPTIMIZER = 1.1  # a step takes this many times its forward and backward passes
 
 
-def seconds_a_pass(
-    model: PreTrainedModel, encoded: Encoded, tokenizer: PreTrainedTokenizerBase, batch_size: int, bf16: bool
-) -> float:
+def seconds_a_pass(model: PreTrainedModel, lessons: Lessons, batch_size: int, bf16: bool) -> float:
     """Seconds of one example's forward pass: a third of its share in a training step. The weights do not change.
 
     model: as it would be trained, with its frozen weights and adapters. batch_size: examples in one pass.
@@ -29,14 +27,14 @@ def seconds_a_pass(
     device = PartialState().device
     model.to(device)
     model.train()
-    dataset = EncodedDataset(encoded, None, tokenizer.pad_token_id or 0, tokenizer.padding_side == "left")
-    order = np.fromiter(LengthSampler(encoded.lengths, batch_size), np.int64)
+    order = np.fromiter(LengthSampler(lessons.sizes, batch_size), np.int64)
     batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-    by_length = sorted(batches, key=lambda batch: int(encoded.lengths[batch].max()))
+    by_length = sorted(batches, key=lambda batch: int(lessons.sizes[batch].max()))
     typical = [by_length[len(by_length) * k // (_TIMED_STEPS + 2)] for k in range(1, _TIMED_STEPS + 2)]
     each = []
     for indices in typical:
-        batch = {name: tensor.to(device) for name, tensor in dataset.collate(indices.tolist()).items()}
+        batch = {name: tensor.to(device) for name, tensor in lessons.collate(indices.tolist()).items()}
+        batch.pop("labels", None)
         began = time.perf_counter()
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             model(**batch).logits.float().sum().backward()
