@@ -107,7 +107,8 @@ class StudentSection(Section):
             return f"{self.architecture} of width {self.hidden_size}"
         numbers = self.layers if isinstance(self.layers, list) else [self.layers]
         start = " with random weights" if self.init == "random" else ""
-        return f"layers {', '.join(map(str, numbers))} of width {self.hidden_size}{start}"
+        width = f" of width {self.hidden_size}" if self.hidden_size is not None else ""
+        return f"layers {', '.join(map(str, numbers))}{width}{start}"
 
 
 class LossesSection(Section):
