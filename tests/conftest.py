@@ -128,7 +128,21 @@ def recipe_file(tmp_path: Path, reviews: Path, tiny_checkpoint: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory: pytest.TempPathFactory, reviews: Path, tiny_checkpoint: Path) -> Path:
+def traced_once() -> Iterator[None]:
+    """Keep the graphs of several models, as tests turn from one to another: tracing one takes eight seconds."""
+    from functools import lru_cache
+
+    import kit.compression.onnx as module
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(module, "_traced", lru_cache(maxsize=8)(module._traced.__wrapped__))
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny_run(
+    tmp_path_factory: pytest.TempPathFactory, reviews: Path, tiny_checkpoint: Path, traced_once: None
+) -> Path:
     """A real Record that takes seconds to compress: the tiny checkpoint fine-tuned on 120 labels."""
     from kit import Recipe, finetune
 
@@ -216,10 +230,10 @@ def hub() -> Iterator[HubServer]:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory, kit_process: Kit) -> Path:
+def trained(tmp_path_factory: pytest.TempPathFactory, kit_forked: Kit) -> Path:
     """A real Record: MiniLM fine-tuned on 96 labels of Rotten Tomatoes by the command, made once for all tests."""
     runs = tmp_path_factory.mktemp("trained") / "runs"
-    done = kit_process(
+    done = kit_forked(
         "finetune", SENTIMENT, "--set", "data.budget=96", "--set", "train.epochs=2", "--set", "data.test_size=200",
         "--set", "data.max_length=32", "--set", "train.evaluations=2", "--set", f"runs={runs}",
     )  # fmt: skip

@@ -23,6 +23,7 @@ from kit.models.load import load_classifier
 from kit.models.predictor import load_predictor
 from kit.models.teacher import resolve_teacher
 from kit.run import run
+from kit.tasks.classification import Classification
 
 LABELS = ("negative", "positive")
 
@@ -113,20 +114,13 @@ def record_texts(record: Record) -> int:
 
 
 def test_the_labels_of_the_pool_are_never_read(base, teacher, monkeypatch) -> None:
-    from kit.data.examples import Examples
-    from kit.data.prepare import Prepared
-
-    pools = []
-    original = Prepared.targets
-
-    def watched(self: Prepared, examples: Examples) -> np.ndarray:
-        pools.append(self.pool)
-        assert not set(examples.ids.tolist()) & set(self.pool.ids.tolist()) or examples is self.test
-        return original(self, examples)
-
-    monkeypatch.setattr(Prepared, "targets", watched)
-    record = run(taught_by(changed(base, pool=100, losses={"labels": 0.5}), teacher), quiet=True)
-    assert pools and record.content["settings"]["transfer_set"]["pool"] == 100
+    seen: list[int] = []
+    original = Classification.targets
+    monkeypatch.setattr(Classification, "targets", lambda self, part: seen.append(len(part)) or original(self, part))
+    record = run(taught_by(changed(base, pool=90, losses={"labels": 0.5}), teacher), quiet=True)
+    assert record.content["settings"]["transfer_set"]["pool"] == 90
+    sizes = record.content["data"]["sizes"]
+    assert seen and set(seen) <= {sizes["train"], sizes["validation"], sizes["test"]}
 
 
 STUDENTS = {
@@ -347,7 +341,10 @@ def test_a_kill_at_any_time_ends_in_the_same_student(base, teacher, done, tmp_pa
 
 
 def test_two_processes_make_teacher_student_and_verdict_together(base, tmp_path) -> None:
-    """Two gloo processes: one writer of Records, answers and verdict, and the same steps as one process takes."""
+    """Two gloo processes: one writer of Records, answers and verdict, and the same steps as one process takes.
+
+    The teacher is a run of `kit finetune` on two processes: every test example once, and answers as from one process.
+    """
     file = tmp_path / "recipe.yaml"
     recipe = base.model_copy(update={"runs": str(tmp_path / "runs")})
     file.write_text(yaml.safe_dump(recipe.model_dump(mode="json", exclude_defaults=True)), "utf-8")
@@ -365,6 +362,11 @@ def test_two_processes_make_teacher_student_and_verdict_together(base, tmp_path)
     alone = distill(base, controls=False, quiet=True).record
     assert student.content["training"]["plan"]["steps"] == alone.content["training"]["plan"]["steps"]
     assert np.abs(student.predictions().outputs - alone.predictions().outputs).max() < 0.05
+    (name,) = [each["record"] for each in student.content["settings"]["teachers"]]
+    taught, by_one = Record.load(tmp_path / "runs" / name), Record.load(Path(base.runs) / name)
+    assert taught.content["method"] == "finetune" and len(taught.predictions().ids) == 100
+    assert taught.predictions().ids.tolist() == by_one.predictions().ids.tolist()
+    assert np.abs(taught.predictions().outputs - by_one.predictions().outputs).max() < 0.05
 
 
 def test_in_a_study_the_teacher_is_the_study_s_own_cell(base, reviews, tiny_checkpoint, tmp_path) -> None:

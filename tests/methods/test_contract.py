@@ -64,7 +64,7 @@ def recipe_for(kind: str, method: str, folder: Path, checkpoint: Path, **train: 
         runs=str(folder / "runs"),
         data={"source": str(source), "max_length": 24, "budget": 80, **columns},
         model={"checkpoint": str(checkpoint)},
-        train={"epochs": 2, "evaluations": 2, **train},
+        train={"epochs": 2, "evaluations": 2, "refit": False, **train},
     )
 
 
