@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import kit.compress as compress_module
 import kit.compression.int8_onnx as int8_module
 from kit import Recipe, Record, evaluate, finetune, predict
 from kit.compress import CHAIN_FILE, Compression, compress, recipe_of
@@ -162,15 +163,16 @@ def test_other_settings_are_tried_before_a_step_is_undone(done: Compression, tin
     assert "of 30,522 tokens" in second.line and "calibration error" in second.line
 
 
-def test_the_gate_looks_at_validation_examples_and_pool_alone(tiny_run: Path, monkeypatch) -> None:
-    seen = []
-    original = Classification.targets
+def test_the_gate_looks_at_validation_examples_and_pool_alone(done: Compression, tiny_run: Path, monkeypatch) -> None:
+    seen, decided = [], []
+    original, compare = Classification.targets, compress_module._compare
     monkeypatch.setattr(Classification, "targets", lambda self, part: seen.append(part) or original(self, part))
+    monkeypatch.setattr(compress_module, "_compare", lambda *args: decided.extend(seen) or compare(*args))
     monkeypatch.setattr("kit.making._fit_and_write", lambda *args: pytest.fail("the step is there already"))
     found = compress(chain(tiny_run, ["vocabulary"], retained=0.5, agreement=0.4), quiet=True)
     assert found.links[0].gate.retained > 0.5 and 0.4 < found.links[0].gate.agreement <= 1.0
     validation = Record.read(tiny_run).content["data"]["sizes"]["validation"]
-    assert seen and all(len(part) == validation for part in seen)
+    assert decided and all(len(part) == validation for part in decided)
 
 
 def test_a_graph_in_float32_answers_as_torch_in_any_batch(tiny_run: Path) -> None:

@@ -37,7 +37,7 @@ def base(tmp_path_factory: pytest.TempPathFactory, reviews: Path, tiny_checkpoin
         runs=str(tmp_path_factory.mktemp("distilled") / "runs"),
         data={"source": str(reviews), "text": "text", "label": "label", "budget": 60, "max_length": 32},
         model={"checkpoint": str(tiny_checkpoint)},
-        train={"epochs": 2, "evaluations": 2, "refit": False},
+        train={"epochs": 1, "evaluations": 2, "refit": False},
         distill={"student": {"layers": [1]}},
     )
 
