@@ -28,8 +28,8 @@ def test_a_study_on_two_nodes_one_of_which_is_lost_gives_the_same_table(
     one = {"OMP_NUM_THREADS": "1"}  # as many as a task of one core gets
     alone = kit_forked("study", recipe_file, "--engine", "inline", *given, **one)
     assert alone.code == 0, alone.err
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    lost = cluster.add_node(num_cpus=1)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
     cluster.wait_for_nodes()
     runs = tmp_path / "ray"
     options = [part for override in [*GRID, f"runs={runs}"] for part in ("--set", override)]
@@ -40,7 +40,7 @@ def test_a_study_on_two_nodes_one_of_which_is_lost_gives_the_same_table(
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        cluster.remove_node(lost, allow_graceful=False)
+        cluster.remove_node(nodes[0], allow_graceful=False)
         out, err = process.communicate()
     finally:
         if process.poll() is None:
