@@ -52,6 +52,10 @@ class LabelMeasure:
     ordered: bool = False
     multi_label: bool = False
 
+    def __post_init__(self) -> None:
+        if self.main in ("accuracy", "exact_match") and (self.main == "exact_match") != self.multi_label:
+            raise ValueError(f"metric {self.main} does not fit a task with multi_label {self.multi_label}")
+
     def tally(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, Floats]:
         """See `metrics.tally`."""
         return tally(outputs, targets, ordered=self.ordered, multi_label=self.multi_label)
@@ -62,8 +66,6 @@ class LabelMeasure:
 
     def right(self, outputs: np.ndarray, targets: np.ndarray) -> NDArray[np.bool_]:
         """(n,) whether every label of each example is right."""
-        if self.main in ("accuracy", "exact_match") and (self.main == "exact_match") != self.multi_label:
-            raise ValueError(f"metric {self.main} does not fit a task with multi_label {self.multi_label}")
         values, truth = check(outputs, targets, self.multi_label)
         wanted = truth if self.multi_label else truth[:, None]
         return np.asarray((decisions(values, self.multi_label) == wanted).all(axis=1))

@@ -19,6 +19,11 @@ BASE: dict[str, Any] = {
     "data": {"source": "tickets.csv"},
     "model": {"checkpoint": "org/model"},
 }
+TRANSLATION: dict[str, Any] = {
+    "task": "translation",
+    "data": {"source": "pairs.tmx", "languages": ["en", "de"]},
+    "model": {"checkpoint": "org/model"},
+}
 # A value other than the default, where one cannot be made from the key's type.
 OTHER: dict[str, Any] = {
     "metric": "macro_f1",
@@ -31,6 +36,9 @@ OTHER: dict[str, Any] = {
     "train.freeze_embeddings": False,
     "train.refit": True,
     "lora.targets": ["query"],
+    "data.languages": ["en", "fr"],
+    "translation.codes": ["en_XX", "de_DE"],
+    "translation.vocabulary": 500,
     "distill.layer_map": [1],
     "distill.relation_heads": 3,
     "distill.augment.checkpoint": "org/masked",
@@ -83,7 +91,8 @@ def other_value(key: str) -> Any:
 
 
 def recipe_with(key: str = "", value: Any = None, **top: Any) -> Recipe:
-    content = copy.deepcopy(BASE) | top
+    translates = key == "data.languages" or key.startswith("translation.")
+    content = copy.deepcopy(TRANSLATION if translates else BASE) | top
     *sections, name = key.split(".")
     target = content
     for section in sections:
@@ -99,7 +108,10 @@ def test_every_key_changes_the_request(key: str) -> None:
     method = owner if owner in ("lora", "probe", "tfidf", "distill") else "finetune"
     value = other_value(key)
     top = {"distill": copy.deepcopy(BESIDE[key])} if key in BESIDE else {}
-    before = recipe_with(method=method, **copy.deepcopy(top))
+    default = field_at(split_key(key)).default
+    given = ["en", "de"] if key == "data.languages" else default
+    translates = key == "data.languages" or owner == "translation"
+    before = recipe_with(*((key, given) if translates else ()), method=method, **copy.deepcopy(top))
     after = recipe_with(key, value, **({"method": method} if key != "method" else {}), **top)
     assert after != before, "the value is the default"
     assert (after.request() == before.request()) == (key in NO_EFFECT | GRID | CHAIN)
