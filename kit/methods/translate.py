@@ -120,6 +120,8 @@ def writer_of(job: Job, examples: Examples) -> Writer:
         model = warm_translator(job.checkpoint, target, recipe.translation.decoder_layers, dropout)
         return Writer(model, Tongues(tokenizer, target), "", None, key)
     first = take_route(tokenizer, route_of(job))
+    if key is not None and recipe.translation.codes:  # tokens of the languages are among those of every text
+        key = " ".join([key, *recipe.translation.codes])
     model = pretrained_translator(job.checkpoint, dropout)
     return Writer(model, Tongues(tokenizer, tokenizer), recipe.translation.prefix or "", first, key)
 

@@ -269,6 +269,17 @@ class Recipe(Section):
                 translates and self.method not in TRANSLATING
             ),
             "data.multi_label: a translation is no label": translates and multi_label,
+            "data.labels: a translation is no label": translates and self.data.labels is not None,
+            "data.sampling: translations have no classes to balance": translates and self.data.sampling == "balanced",
+            "train.refit: a translator is trained once; leave it out": translates and bool(self.train.refit),
+            "lora.load: of a translator only float32; leave it out": translates and self.lora.load != "float32",
+            "distill.losses: a translator learns what its teacher writes and, by labels, references: not "
+            f"{', '.join(self.distill.losses.of_logits_or_tokens)}": (
+                translates and bool(self.distill.losses.of_logits_or_tokens)
+            ),
+            "distill.temperature: a teacher's translations have none; leave it out": (
+                translates and "temperature" in self.distill.model_fields_set and self.distill.temperature != _TEMPERATURE
+            ),
             "model.pooling: a translator does not pool; leave it out": (
                 translates and self.model.pooling not in ("auto", "native")
             ),
