@@ -247,6 +247,7 @@ class Recipe(Section):
     def _fits_together(self) -> Self:
         """Raises ValueError with one line for every two keys that contradict each other."""
         multi_label, metric, translates = self.data.multi_label, self.metric, self.task == "translation"
+        untaught = (["mse"] if self.distill.losses.mse else []) + self.distill.losses.of_tokens
         contradictions = {
             f"model.checkpoint is required for method {self.method}": (
                 self.model.checkpoint is None and not self._starts_elsewhere
@@ -274,11 +275,9 @@ class Recipe(Section):
             "train.refit: a translator is trained once; leave it out": translates and bool(self.train.refit),
             "lora.load: of a translator only float32; leave it out": translates and self.lora.load != "float32",
             "distill.losses: a translator learns what its teacher writes and, by labels, references: not "
-            f"{', '.join(self.distill.losses.of_logits_or_tokens)}": (
-                translates and bool(self.distill.losses.of_logits_or_tokens)
-            ),
+            f"{', '.join(untaught)}": translates and bool(untaught),
             "distill.temperature: a teacher's translations have none; leave it out": (
-                translates and "temperature" in self.distill.model_fields_set and self.distill.temperature != _TEMPERATURE
+                translates and self.distill.temperature != DistillSection().temperature
             ),
             "model.pooling: a translator does not pool; leave it out": (
                 translates and self.model.pooling not in ("auto", "native")
