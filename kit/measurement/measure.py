@@ -53,6 +53,7 @@ class LabelMeasure:
     multi_label: bool = False
 
     def __post_init__(self) -> None:
+        """Raise ValueError for a share of right answers that this kind of labels does not have."""
         if self.main in ("accuracy", "exact_match") and (self.main == "exact_match") != self.multi_label:
             raise ValueError(f"metric {self.main} does not fit a task with multi_label {self.multi_label}")
 
@@ -66,6 +67,8 @@ class LabelMeasure:
 
     def right(self, outputs: np.ndarray, targets: np.ndarray) -> NDArray[np.bool_]:
         """(n,) whether every label of each example is right."""
+        if self.main in ("accuracy", "exact_match") and (self.main == "exact_match") != self.multi_label:
+            raise ValueError(f"metric {self.main} does not fit a task with multi_label {self.multi_label}")
         values, truth = check(outputs, targets, self.multi_label)
         wanted = truth if self.multi_label else truth[:, None]
         return np.asarray((decisions(values, self.multi_label) == wanted).all(axis=1))

@@ -120,7 +120,7 @@ def _translation(recipe: Recipe, facts: Facts) -> Recipe:
         raise RecipeError(
             "train.select: best needs validation examples, and there are none", "raise data.validation or data.budget"
         )
-    # Of a student made of its teacher's layers, the key is for the teacher.
+    # Of a student made of its teacher's layers, the key is for the teacher, and for the control.
     if facts.start == "translator" and section.vocabulary is not None and recipe.method not in ("distill", "student"):
         raise RecipeError("translation.vocabulary: this checkpoint has a vocabulary of its own", "leave it out")
     if facts.start != "translator" and (section.codes or section.prefix):
@@ -142,7 +142,7 @@ def _translation(recipe: Recipe, facts: Facts) -> Recipe:
                 update={
                     "codes": list(facts.codes) if facts.codes else None,
                     "prefix": facts.prefix,
-                    "vocabulary": None if facts.start == "translator" else section.vocabulary or usual["vocabulary"],
+                    "vocabulary": section.vocabulary or usual["vocabulary"],
                 }
             ),
             "train": train.model_copy(
