@@ -1,6 +1,7 @@
 """Export: a finished run becomes a folder that anybody can load, proven to answer as the run did, and goes to the Hub.
 
-Nothing is left behind where the proof fails: the folder is made beside its place, and moved there when it is whole.
+Nothing is left behind where the proof fails: the folder is made beside its place, and moved there when it is whole. A
+push comes last; where it fails, the proven folder stays, and the same command pushes that.
 
 Knows Records and stages of publishing. Trains nothing.
 """
@@ -11,7 +12,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,15 +26,12 @@ from kit.record import Record
 
 if TYPE_CHECKING:
     from kit.data import Prepared
-    from kit.measurement.intervals import Estimate
     from kit.publishing.formats import Format
     from kit.publishing.hub import Pushed, Target
     from kit.publishing.verify import Proof
     from kit.report.card import CardFacts, CardFormat
 
 _VERDICTS = ("verdict.json", "chain.json")  # what `distill` and `compress` write beside Records
-_ROUNDS = 3
-_TIMED_TEXTS = 256
 
 
 @dataclass(frozen=True)
@@ -75,6 +73,7 @@ def export(
     the Hub refuses.
     """
     from kit.evaluate import prepared_for, require_metrics
+    from kit.publishing.again import find_proven, kept, request_of
     from kit.publishing.formats import plan_formats
     from kit.publishing.hub import push, require_target
     from kit.publishing.whole import require_same, require_told
@@ -86,22 +85,31 @@ def export(
     record = Record.load(Path(run).resolve())
     require_told(record)
     planned = plan_formats(record, list(formats))
-    final = None if to is None else _place(Path(to), overwrite, record)
+    place = None if to is None else _place(Path(to), overwrite, record)
     if target is not None:
         require_target(target)
     data = prepared_for(record)
     require_same(record, data)
     require_metrics(record, data)
-    with _draft(final, record) as draft:
-        proofs = _write(record, planned, draft, data, say, target.name if target else (final or draft).name, speed)
-        size = sum(path.stat().st_size for path in draft.rglob("*") if path.is_file())
+    with kept(record) if place is None else nullcontext(place) as final:
+        name = target.name if target else final.name
+        request = request_of(record, planned, name, speed, _history(record))
+        proofs = find_proven(final, request)
+        if proofs is None:
+            with _draft(final.parent, record) as draft:
+                proofs = _write(record, planned, draft, data, say, name, speed, request)
+                publish(draft, final)
+        else:
+            say(f"found the folder again that was proven for {record.id}")
+            _require_private(record, final)
+        size = sum(path.stat().st_size for path in final.rglob("*") if path.is_file())
         pushed = None
         if target is not None:
             say(f"pushing {megabytes(size)} to {target.name}")
-            pushed = push(draft, target, f"{record.id}, exported by kit")
-        if final is not None:
-            publish(draft, final)
-    return Exported(record, final, size, proofs, pushed)
+            pushed = push(final, target, f"{record.id}, exported by kit")
+        if place is None:
+            shutil.rmtree(final)
+    return Exported(record, place, size, proofs, pushed)
 
 
 def _place(to: Path, overwrite: bool, record: Record) -> Path:
@@ -125,9 +133,8 @@ def _place(to: Path, overwrite: bool, record: Record) -> Path:
 
 
 @contextmanager
-def _draft(final: Path | None, record: Record) -> Iterator[Path]:
-    """A folder that is there until the export has ended; beside its place, so that it can be moved there."""
-    where = Path(tempfile.gettempdir()) if final is None else final.parent
+def _draft(where: Path, record: Record) -> Iterator[Path]:
+    """A folder that is there until it has been moved to its place, which is beside it, or something failed."""
     require_space(where, 4 * int(record.content["model_bytes"]))
     with writing_to(where):
         draft = Path(tempfile.mkdtemp(prefix=".kit-export-", dir=where))
@@ -146,12 +153,12 @@ def _write(
     say: Callable[[str], None],
     name: str,
     speed: bool,
+    request: str,
 ) -> dict[str, Proof]:
     """All formats, proven, with card and manifest, nothing private among them."""
-    from huggingface_hub import constants
-
+    from kit.publishing.again import told
     from kit.publishing.formats import packages, write_format
-    from kit.publishing.scan import require_private
+    from kit.publishing.speed import speed_table
     from kit.publishing.verify import verify
     from kit.report.card import CardFormat, model_card
 
@@ -168,26 +175,34 @@ def _write(
         needs = packages(made, draft / place)
         formats.append(CardFormat(made.name, place, made.loader, made.arguments, needs, proof.line))
     recipe = public(record.recipe.model_dump(mode="json", exclude_defaults=True))
-    manifest = Manifest(
+    speeds: list[list[str]] = []
+    # An adapter alone is as fast as its base with it.
+    measured = {each.name: draft / each.folder for each in formats if each.loader != "peft"}
+    if speed and measured:
+        say("measuring speed for the card, a minute or more (--no-speed leaves it out)")
+        speeds = speed_table(record, measured, data.test.texts)
+    facts = _facts(record, name, recipe, formats, _history(first), speeds)
+    (draft / CARD_FILE).write_text(model_card(first, facts), "utf-8")
+    Manifest(
         record=record.id,
         how=record.how,
         recipe=recipe,
         labels=record.labels,
         text_columns=tuple(record.content["data"]["text_columns"]),
         formats={each.name: each.folder for each in formats},
-    )
-    speeds: list[list[str]] = []
-    # An adapter alone is as fast as its base with it.
-    measured = {each.name: draft / each.folder for each in formats if each.loader != "peft"}
-    if speed and measured:
-        say("measuring speed for the card, a minute or more (--no-speed leaves it out)")
-        speeds = _speeds(record, measured, data)
-    facts = _facts(record, name, recipe, formats, _history(first), speeds)
-    (draft / CARD_FILE).write_text(model_card(first, facts), "utf-8")
-    manifest.write(draft)
-    local = local_paths([record.content["recipe"], record.content["checkpoint"]])
-    require_private(draft, (record.folder.parent.resolve(), draft.parent, Path(constants.HF_HOME), *local))
+        proven=told(request, draft, proofs),
+    ).write(draft)
+    _require_private(record, draft)
     return proofs
+
+
+def _require_private(record: Record, folder: Path) -> None:
+    from huggingface_hub import constants
+
+    from kit.publishing.scan import require_private
+
+    local = local_paths([record.content["recipe"], record.content["checkpoint"]])
+    require_private(folder, (record.folder.parent.resolve(), folder.parent, Path(constants.HF_HOME), *local))
 
 
 def _compressed(record: Record, step: str) -> Record:
@@ -245,49 +260,3 @@ def _history(record: Record) -> list[str]:
         compression = Record.read(folder).content["settings"].get("compression")
         folder = folder.parent / compression["source"] if compression else None
     return list(dict.fromkeys(line for lines in found for line in lines))
-
-
-def _speeds(record: Record, folders: dict[str, Path], data: Prepared) -> list[list[str]]:
-    """Rows of a table: the run's teacher or source, if it is still there, and each format, measured in turns."""
-    from kit.bench import bench
-    from kit.provenance import provenance
-
-    others = {path.name: path for path in _before(record)}
-    with tempfile.TemporaryDirectory(prefix="kit-texts-") as scratch:
-        texts = Path(scratch) / "texts.txt"
-        rows = [" ".join(" ".join(row).split()) for row in data.test.texts[:_TIMED_TEXTS]]
-        texts.write_text("\n".join(row for row in rows if row), "utf-8")
-        names = [*others, *folders]
-        subjects = bench([*others.values(), *folders.values()], texts=texts, rounds=_ROUNDS, energy=False)
-    where = provenance()
-    machine = ", ".join(where["gpus"]) or f"{where['cpu']}, threads: {subjects[0].threads}"
-    head = ["model", "files", f"one text, median ms ({machine})", "texts a second", "against the first, one text"]
-    return [
-        head,
-        *(
-            [
-                name,
-                megabytes(subject.size_bytes),
-                f"{subject.p50_ms:.2f}",
-                f"{subject.texts_per_second:,.0f}",
-                _times(subject.speedups),
-            ]
-            for name, subject in zip(names, subjects, strict=True)
-        ),
-    ]
-
-
-def _times(speedups: tuple[Estimate, Estimate] | None) -> str:
-    if speedups is None:
-        return "1"
-    single = speedups[0]
-    return f"{single.value:.1f}x as fast [{single.low:.1f}, {single.high:.1f}]"
-
-
-def _before(record: Record) -> list[Path]:
-    """The model that the run was distilled from, or compressed from first, where it still is."""
-    settings, runs = record.content["settings"], record.folder.parent
-    names = [str(each["record"]) for each in settings.get("teachers", []) if each["record"]][:1]
-    if "compression" in settings:
-        names = [settings["compression"]["start"]]
-    return [runs / name for name in names if (runs / name / "model").is_dir()]

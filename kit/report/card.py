@@ -146,7 +146,10 @@ def _what(record: Record, facts: CardFacts) -> str:
 def _use(each: CardFormat, record: Record, facts: CardFacts) -> str:
     where = "" if each.folder == "." else f"/{each.folder}"
     lines = {"transformers": _with_transformers, "peft": _with_peft, "onnxruntime": _with_onnxruntime, "kit": _with_kit}
-    intro = f"**{each.name}**" + (f" (in `{each.folder}/`)" if where else "") + f": `pip install {each.packages}`"
+    needs = f"`pip install {each.packages}`"
+    if each.loader == "kit":  # which no package index has
+        needs = "kit itself, installed from a copy of its repository: `pip install .` there"
+    intro = f"**{each.name}**" + (f" (in `{each.folder}/`)" if where else "") + f": {needs}"
     if each.arguments.get("trust_remote_code"):
         intro += (
             ". transformers has no class for this shape: `trust_remote_code` lets it load the one in the "
