@@ -13,7 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from kit.files import publish, require_space, writing_to
 from kit.measurement.units import megabytes
 from kit.publishing.local import local_paths, public
 from kit.publishing.manifest import CARD_FILE, Manifest, written_files
-from kit.record import Record
+from kit.record import RECORD_FILE, Record
 
 if TYPE_CHECKING:
     from kit.data import Prepared
@@ -181,7 +181,7 @@ def _write(
     if speed and measured:
         say("measuring speed for the card, a minute or more (--no-speed leaves it out)")
         speeds = speed_table(record, measured, data.test.texts)
-    facts = _facts(record, name, recipe, formats, _history(first), speeds)
+    facts = replace(_facts(record, name, recipe, formats, first, speeds), cut=_cut(first, data))
     (draft / CARD_FILE).write_text(model_card(first, facts), "utf-8")
     Manifest(
         record=record.id,
@@ -219,7 +219,7 @@ def _facts(
     name: str,
     recipe: dict[str, Any],
     formats: list[CardFormat],
-    history: list[str],
+    first: Record,
     speeds: list[list[str]],
 ) -> CardFacts:
     from kit.publishing.sources import checkpoint_source, data_source
@@ -231,7 +231,8 @@ def _facts(
     return CardFacts(
         name=name,
         recipe=recipe,
-        history=history,
+        history=_history(first),
+        vocabulary=_vocabulary(first),
         formats=formats,
         speeds=speeds,
         checkpoint=public((record.content["checkpoint"] or {}).get("name")),
@@ -245,18 +246,39 @@ def _facts(
 
 def _history(record: Record) -> list[str]:
     """What distillation and compression said of the runs that this one was made of, the earliest first."""
-    found: list[list[str]] = []
-    folder: Path | None = record.folder
-    seen = set()
-    while folder is not None and folder not in seen and (folder / "record.json").is_file():
-        seen.add(folder)
-        lines = [
-            str(line)
-            for name in _VERDICTS
-            if (folder / name).is_file()
-            for line in json.loads((folder / name).read_text("utf-8"))["lines"]
-        ]
-        found.insert(0, lines)
-        compression = Record.read(folder).content["settings"].get("compression")
-        folder = folder.parent / compression["source"] if compression else None
-    return list(dict.fromkeys(line for lines in found for line in lines))
+    found = [
+        str(line)
+        for each in reversed(_line(record))
+        for name in _VERDICTS
+        if (each.folder / name).is_file()
+        for line in json.loads((each.folder / name).read_text("utf-8"))["lines"]
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _vocabulary(record: Record) -> dict[str, Any] | None:
+    """What the step that trimmed the vocabulary noted, be it this run's own or one that it was made of."""
+    settings = (each.content["settings"] for each in _line(record))
+    return next((each for each in settings if "new_texts_read_differently" in each), None)
+
+
+def _cut(record: Record, data: Prepared) -> float | None:
+    """Share of the test texts that the model does not read to their end; None for one without a tokenizer."""
+    from kit.data.encode import encode
+    from kit.models.load import load_tokenizer
+
+    if record.content["checkpoint"] is None:
+        return None
+    encoded = encode(data.test.texts, load_tokenizer(record.model_folder), record.recipe.data.max_length)
+    return float(encoded.truncated.mean())
+
+
+def _line(record: Record) -> list[Record]:
+    """The run and those that it was compressed from, where they still are, the latest first."""
+    found = [record]
+    while compression := found[-1].content["settings"].get("compression"):
+        folder = found[-1].folder.parent / compression["source"]
+        if not (folder / RECORD_FILE).is_file() or any(folder == each.folder for each in found):
+            break
+        found.append(Record.read(folder))
+    return found

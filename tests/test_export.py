@@ -175,7 +175,9 @@ def test_a_recipe_keeps_no_folder_of_this_machine() -> None:
 
 def test_the_command_says_where_to_push(tiny_run: Path, monkeypatch, kit) -> None:
     asked = []
-    monkeypatch.setattr(sys.modules["kit.export"], "export", lambda run, **wanted: asked.append(wanted) or pytest.fail("asked"))
+    monkeypatch.setattr(
+        sys.modules["kit.export"], "export", lambda run, **wanted: asked.append(wanted) or pytest.fail("asked")
+    )
     words = ("--push", "user/name", "--pr", "--public", "--revision", "v1", "--message", "first", "--overwrite")
     for arguments in (words, words[:2]):
         with pytest.raises(pytest.fail.Exception):
@@ -447,7 +449,7 @@ def test_a_pruned_model_in_16_bits_takes_its_shape_along(tiny_run: Path, tmp_pat
     monkeypatch.setattr(bench_module, "_Process", Measured)
     monkeypatch.setattr("kit.terminal.quiet_libraries", lambda: None)
     content = recipe_of(tiny_run).model_dump()
-    steps = [{"prune": {"heads": 0.5, "neurons": 0.5, "epochs": 0}}, "float16"]
+    steps = ["vocabulary", {"prune": {"heads": 0.5, "neurons": 0.5, "epochs": 0}}, "float16"]
     content["compress"] |= {"steps": steps, "gate": {"retained": None}}
     record = compress(Recipe.model_validate(content), quiet=True).record
     done = export(record.folder, to=tmp_path / "out")
@@ -456,6 +458,9 @@ def test_a_pruned_model_in_16_bits_takes_its_shape_along(tiny_run: Path, tmp_pat
     speeds = [line for line in card.split("## Speed and size")[1].split("## Proof")[0].splitlines() if "|" in line]
     assert "one text, median ms" in speeds[0] and "x as fast" in speeds[3] and len(speeds) == 4
     assert "dtype='float32'" in card and "float16: " in card
+    assert re.search(r"- Texts are cut after 32 tokens \(\d+\.\d % of the test texts\)", card)
+    assert re.search(r"- Its vocabulary has [\d,]+ of 30,522 tokens: about \d+ % of new texts", card)
+    assert card.index("- vocabulary: ") < card.index("- prune ") < card.index("- float16: ")
 
 
 def test_a_proof_fails_where_labels_are_in_another_order(tiny_run: Path, tmp_path: Path, monkeypatch) -> None:
