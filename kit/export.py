@@ -1,6 +1,7 @@
 """Export: a finished run becomes a folder that anybody can load, proven to answer as the run did, and goes to the Hub.
 
-Nothing is left behind where the proof fails: the folder is made beside its place, and moved there when it is whole.
+Nothing is left behind where the proof fails: the folder is made beside its place, and moved there when it is whole. A
+push comes last; where it fails, the proven folder stays, and the same command pushes that.
 
 Knows Records and stages of publishing. Trains nothing.
 """
@@ -11,8 +12,8 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,19 +22,16 @@ from kit.files import publish, require_space, writing_to
 from kit.measurement.units import megabytes
 from kit.publishing.local import local_paths, public
 from kit.publishing.manifest import CARD_FILE, Manifest, written_files
-from kit.record import Record
+from kit.record import RECORD_FILE, Record
 
 if TYPE_CHECKING:
     from kit.data import Prepared
-    from kit.measurement.intervals import Estimate
     from kit.publishing.formats import Format
     from kit.publishing.hub import Pushed, Target
     from kit.publishing.verify import Proof
     from kit.report.card import CardFacts, CardFormat
 
 _VERDICTS = ("verdict.json", "chain.json")  # what `distill` and `compress` write beside Records
-_ROUNDS = 3
-_TIMED_TEXTS = 256
 
 
 @dataclass(frozen=True)
@@ -75,6 +73,7 @@ def export(
     the Hub refuses.
     """
     from kit.evaluate import prepared_for, require_metrics
+    from kit.publishing.again import find_proven, kept, request_of
     from kit.publishing.formats import plan_formats
     from kit.publishing.hub import push, require_target
     from kit.publishing.whole import require_same, require_told
@@ -86,22 +85,31 @@ def export(
     record = Record.load(Path(run).resolve())
     require_told(record)
     planned = plan_formats(record, list(formats))
-    final = None if to is None else _place(Path(to), overwrite, record)
+    place = None if to is None else _place(Path(to), overwrite, record)
     if target is not None:
         require_target(target)
     data = prepared_for(record)
     require_same(record, data)
     require_metrics(record, data)
-    with _draft(final, record) as draft:
-        proofs = _write(record, planned, draft, data, say, target.name if target else (final or draft).name, speed)
-        size = sum(path.stat().st_size for path in draft.rglob("*") if path.is_file())
+    with kept(record) if place is None else nullcontext(place) as final:
+        name = target.name if target else final.name
+        request = request_of(record, planned, name, speed, _history(record))
+        proofs = find_proven(final, request)
+        if proofs is None:
+            with _draft(final.parent, record) as draft:
+                proofs = _write(record, planned, draft, data, say, name, speed, request)
+                publish(draft, final)
+        else:
+            say(f"found the folder again that was proven for {record.id}")
+            _require_private(record, final)
+        size = sum(path.stat().st_size for path in final.rglob("*") if path.is_file())
         pushed = None
         if target is not None:
             say(f"pushing {megabytes(size)} to {target.name}")
-            pushed = push(draft, target, f"{record.id}, exported by kit")
-        if final is not None:
-            publish(draft, final)
-    return Exported(record, final, size, proofs, pushed)
+            pushed = push(final, target, f"{record.id}, exported by kit")
+        if place is None:
+            shutil.rmtree(final)
+    return Exported(record, place, size, proofs, pushed)
 
 
 def _place(to: Path, overwrite: bool, record: Record) -> Path:
@@ -125,9 +133,8 @@ def _place(to: Path, overwrite: bool, record: Record) -> Path:
 
 
 @contextmanager
-def _draft(final: Path | None, record: Record) -> Iterator[Path]:
-    """A folder that is there until the export has ended; beside its place, so that it can be moved there."""
-    where = Path(tempfile.gettempdir()) if final is None else final.parent
+def _draft(where: Path, record: Record) -> Iterator[Path]:
+    """A folder that is there until it has been moved to its place, which is beside it, or something failed."""
     require_space(where, 4 * int(record.content["model_bytes"]))
     with writing_to(where):
         draft = Path(tempfile.mkdtemp(prefix=".kit-export-", dir=where))
@@ -146,12 +153,12 @@ def _write(
     say: Callable[[str], None],
     name: str,
     speed: bool,
+    request: str,
 ) -> dict[str, Proof]:
     """All formats, proven, with card and manifest, nothing private among them."""
-    from huggingface_hub import constants
-
+    from kit.publishing.again import told
     from kit.publishing.formats import packages, write_format
-    from kit.publishing.scan import require_private
+    from kit.publishing.speed import speed_table
     from kit.publishing.verify import verify
     from kit.report.card import CardFormat, model_card
 
@@ -168,26 +175,34 @@ def _write(
         needs = packages(made, draft / place)
         formats.append(CardFormat(made.name, place, made.loader, made.arguments, needs, proof.line))
     recipe = public(record.recipe.model_dump(mode="json", exclude_defaults=True))
-    manifest = Manifest(
+    speeds: list[list[str]] = []
+    # An adapter alone is as fast as its base with it.
+    measured = {each.name: draft / each.folder for each in formats if each.loader != "peft"}
+    if speed and measured:
+        say("measuring speed for the card, a minute or more (--no-speed leaves it out)")
+        speeds = speed_table(record, measured, data.test.texts)
+    facts = replace(_facts(record, name, recipe, formats, first, speeds), cut=_cut(first, data))
+    (draft / CARD_FILE).write_text(model_card(first, facts), "utf-8")
+    Manifest(
         record=record.id,
         how=record.how,
         recipe=recipe,
         labels=record.labels,
         text_columns=tuple(record.content["data"]["text_columns"]),
         formats={each.name: each.folder for each in formats},
-    )
-    speeds: list[list[str]] = []
-    # An adapter alone is as fast as its base with it.
-    measured = {each.name: draft / each.folder for each in formats if each.loader != "peft"}
-    if speed and measured:
-        say("measuring speed for the card, a minute or more (--no-speed leaves it out)")
-        speeds = _speeds(record, measured, data)
-    facts = _facts(record, name, recipe, formats, _history(first), speeds)
-    (draft / CARD_FILE).write_text(model_card(first, facts), "utf-8")
-    manifest.write(draft)
-    local = local_paths([record.content["recipe"], record.content["checkpoint"]])
-    require_private(draft, (record.folder.parent.resolve(), draft.parent, Path(constants.HF_HOME), *local))
+        proven=told(request, draft, proofs),
+    ).write(draft)
+    _require_private(record, draft)
     return proofs
+
+
+def _require_private(record: Record, folder: Path) -> None:
+    from huggingface_hub import constants
+
+    from kit.publishing.scan import require_private
+
+    local = local_paths([record.content["recipe"], record.content["checkpoint"]])
+    require_private(folder, (record.folder.parent.resolve(), folder.parent, Path(constants.HF_HOME), *local))
 
 
 def _compressed(record: Record, step: str) -> Record:
@@ -204,7 +219,7 @@ def _facts(
     name: str,
     recipe: dict[str, Any],
     formats: list[CardFormat],
-    history: list[str],
+    first: Record,
     speeds: list[list[str]],
 ) -> CardFacts:
     from kit.publishing.sources import checkpoint_source, data_source
@@ -216,7 +231,8 @@ def _facts(
     return CardFacts(
         name=name,
         recipe=recipe,
-        history=history,
+        history=_history(first),
+        vocabulary=_vocabulary(first),
         formats=formats,
         speeds=speeds,
         checkpoint=public((record.content["checkpoint"] or {}).get("name")),
@@ -230,64 +246,39 @@ def _facts(
 
 def _history(record: Record) -> list[str]:
     """What distillation and compression said of the runs that this one was made of, the earliest first."""
-    found: list[list[str]] = []
-    folder: Path | None = record.folder
-    seen = set()
-    while folder is not None and folder not in seen and (folder / "record.json").is_file():
-        seen.add(folder)
-        lines = [
-            str(line)
-            for name in _VERDICTS
-            if (folder / name).is_file()
-            for line in json.loads((folder / name).read_text("utf-8"))["lines"]
-        ]
-        found.insert(0, lines)
-        compression = Record.read(folder).content["settings"].get("compression")
-        folder = folder.parent / compression["source"] if compression else None
-    return list(dict.fromkeys(line for lines in found for line in lines))
-
-
-def _speeds(record: Record, folders: dict[str, Path], data: Prepared) -> list[list[str]]:
-    """Rows of a table: the run's teacher or source, if it is still there, and each format, measured in turns."""
-    from kit.bench import bench
-    from kit.provenance import provenance
-
-    others = {path.name: path for path in _before(record)}
-    with tempfile.TemporaryDirectory(prefix="kit-texts-") as scratch:
-        texts = Path(scratch) / "texts.txt"
-        rows = [" ".join(" ".join(row).split()) for row in data.test.texts[:_TIMED_TEXTS]]
-        texts.write_text("\n".join(row for row in rows if row), "utf-8")
-        names = [*others, *folders]
-        subjects = bench([*others.values(), *folders.values()], texts=texts, rounds=_ROUNDS, energy=False)
-    where = provenance()
-    machine = ", ".join(where["gpus"]) or f"{where['cpu']}, threads: {subjects[0].threads}"
-    head = ["model", "files", f"one text, median ms ({machine})", "texts a second", "against the first, one text"]
-    return [
-        head,
-        *(
-            [
-                name,
-                megabytes(subject.size_bytes),
-                f"{subject.p50_ms:.2f}",
-                f"{subject.texts_per_second:,.0f}",
-                _times(subject.speedups),
-            ]
-            for name, subject in zip(names, subjects, strict=True)
-        ),
+    found = [
+        str(line)
+        for each in reversed(_line(record))
+        for name in _VERDICTS
+        if (each.folder / name).is_file()
+        for line in json.loads((each.folder / name).read_text("utf-8"))["lines"]
     ]
+    return list(dict.fromkeys(found))
 
 
-def _times(speedups: tuple[Estimate, Estimate] | None) -> str:
-    if speedups is None:
-        return "1"
-    single = speedups[0]
-    return f"{single.value:.1f}x as fast [{single.low:.1f}, {single.high:.1f}]"
+def _vocabulary(record: Record) -> dict[str, Any] | None:
+    """What the step that trimmed the vocabulary noted, be it this run's own or one that it was made of."""
+    settings = (each.content["settings"] for each in _line(record))
+    return next((each for each in settings if "new_texts_read_differently" in each), None)
 
 
-def _before(record: Record) -> list[Path]:
-    """The model that the run was distilled from, or compressed from first, where it still is."""
-    settings, runs = record.content["settings"], record.folder.parent
-    names = [str(each["record"]) for each in settings.get("teachers", []) if each["record"]][:1]
-    if "compression" in settings:
-        names = [settings["compression"]["start"]]
-    return [runs / name for name in names if (runs / name / "model").is_dir()]
+def _cut(record: Record, data: Prepared) -> float | None:
+    """Share of the test texts that the model does not read to their end; None for one without a tokenizer."""
+    from kit.data.encode import encode
+    from kit.models.load import load_tokenizer
+
+    if record.content["checkpoint"] is None:
+        return None
+    encoded = encode(data.test.texts, load_tokenizer(record.model_folder), record.recipe.data.max_length)
+    return float(encoded.truncated.mean())
+
+
+def _line(record: Record) -> list[Record]:
+    """The run and those that it was compressed from, where they still are, the latest first."""
+    found = [record]
+    while compression := found[-1].content["settings"].get("compression"):
+        folder = found[-1].folder.parent / compression["source"]
+        if not (folder / RECORD_FILE).is_file() or any(folder == each.folder for each in found):
+            break
+        found.append(Record.read(folder))
+    return found

@@ -8,7 +8,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from math import ceil
 from typing import Any, TypeVar
 
 from kit.errors import first_line
@@ -18,13 +20,15 @@ _BUSY = (429, 500, 502, 503, 504)
 # By names: the HTTP library beneath has changed twice. The last is what a page in place of an answer gives.
 _BROKEN = {"TransportError", "ConnectionError", "TimeoutError", "JSONDecodeError"}
 _WAITS_S = (1.0, 2.0, 4.0)  # before each further try
+_LONGEST_WAIT_S = 60.0  # that a Retry-After is obeyed for; what takes longer people decide themselves
 
 
 def patiently(ask: Callable[[], T], *, broken: bool = False) -> T:
     """What `ask` returns, asked again where the Hub says that it is busy or broken. For what does no harm twice.
 
     broken: also where the connection broke, or nothing was answered in time. Raises what `ask` raised last. The client
-    itself asks again only for some requests, and not for the first.
+    itself asks again only for some requests, and not for the first. A Retry-After of the Hub is waited for, or, where
+    that would take more than a minute, nothing is asked again.
     """
     for wait in _WAITS_S:
         try:
@@ -32,8 +36,11 @@ def patiently(ask: Callable[[], T], *, broken: bool = False) -> T:
         except Exception as error:
             if status_of(error) not in _BUSY and not (broken and is_broken(error)):
                 raise
-            logging.getLogger(__name__).debug("asking the Hub again in %g s: %s", wait, error)
-        time.sleep(wait)
+            pause = max(wait, retry_after_s(error))
+            if pause > _LONGEST_WAIT_S:
+                raise
+            logging.getLogger(__name__).debug("asking the Hub again in %g s: %s", pause, error)
+        time.sleep(pause)
     return ask()
 
 
@@ -41,6 +48,18 @@ def status_of(error: BaseException | None) -> int | None:
     """The HTTP status that an error, or one that it follows from, goes back to; None if the Hub did not answer."""
     response = _response_of(error)
     return None if response is None else int(response.status_code)
+
+
+def retry_after_s(error: BaseException | None) -> float:
+    """Seconds that the Hub asks to be left alone for, given as such or as a date; 0 where it does not say."""
+    response = _response_of(error)
+    said = response.headers.get("Retry-After", "").strip() if response is not None else ""
+    if said.isdecimal():
+        return float(said)
+    try:
+        return max(0.0, parsedate_to_datetime(said).timestamp() - time.time())
+    except ValueError:
+        return 0.0
 
 
 def is_broken(error: BaseException | None) -> bool:
@@ -62,7 +81,9 @@ def refusal(error: BaseException, name: str) -> tuple[str, str]:
         hint = "log in with a token that is valid: `hf auth login` (HF_TOKEN, where it is set, is used instead)"
         return "the Hub does not accept your token", hint
     words = f"{status} {_phrase(status)}" + (f", {said}" if said else "")
-    return f"the Hub refused {name}: {words}", "wait, and start again" if status in _BUSY else ""
+    pause = retry_after_s(error)
+    wait = f"wait {ceil(pause):,} s" if pause else "wait"
+    return f"the Hub refused {name}: {words}", f"{wait}, and start again" if status in _BUSY else ""
 
 
 def page(name: str, kind: str = "") -> str:

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
@@ -32,6 +33,29 @@ if TYPE_CHECKING:
     from kit.study import Study
 
 
+class Stopped(BaseException):  # no Exception: what a library does about those is nothing to do here
+    """A command was told from outside to end."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end a command as an error does: what it began is cleared away, and one line is said."""
+
+    def stop(number: int, frame: object) -> None:
+        raise Stopped("interrupted", 130) if number == signal.SIGINT else Stopped("stopped by SIGTERM", 1)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def exit_code_of(command: Callable[[], object]) -> int:
     """Run a command; tell people what went wrong, and return 0 ok, 1 failure while running, 2 bad input, 130 Ctrl-C."""
     try:
@@ -42,6 +66,9 @@ def exit_code_of(command: Callable[[], object]) -> int:
     except BrokenPipeError:  # `kit predict ... | head` is no failure
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Stopped as stop:
+        _tell(str(stop))
+        return stop.exit_code
     except KeyboardInterrupt:
         _tell("interrupted\n  the same command continues from the last checkpoint")
         return 130

@@ -15,7 +15,8 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -67,17 +68,31 @@ class HubServer:
         self.large: dict[str, bytes] = {}
         self._faults: list[Fault] = []
         self._lock = threading.RLock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
-        self._server.daemon_threads = True
+        self._server = self._listening(0)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         # Large files lie on another host, as those of the Hub do: clients must not send their token there.
         self.storage_url = f"http://localhost:{self._server.server_port}"
 
     def __enter__(self) -> HubServer:
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        self._serve()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stop()
+
+    def _listening(self, port: int) -> ThreadingHTTPServer:
+        server = ThreadingHTTPServer(("127.0.0.1", port), type("Handler", (_Handler,), {"hub": self}))
+        server.daemon_threads = True
+        return server
+
+    def _start(self, port: int) -> None:
+        self._server = self._listening(port)
+        self._serve()
+
+    def _serve(self) -> None:
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def _stop(self) -> None:
         self._server.shutdown()
         self._server.server_close()
 
@@ -126,6 +141,18 @@ class HubServer:
     def heal(self) -> None:
         """End all faults."""
         self._faults.clear()
+
+    @contextmanager
+    def gone(self) -> Iterator[None]:
+        """Nobody listens for a while, and connections that are open are cut."""
+        self._stop()
+        cut = Fault("", None, None, "request", 0.0, 0, {})
+        self._faults.insert(0, cut)
+        try:
+            yield
+        finally:
+            self._faults.remove(cut)
+            self._start(self._server.server_port)
 
     def find(self, pattern: str) -> list[Request]:
         """Requests so far whose line matches."""

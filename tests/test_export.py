@@ -10,23 +10,31 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import yaml
 from huggingface_hub import ModelCard
 
+import kit.bench as bench_module
 import kit.publishing.formats as formats_module
+import kit.publishing.hub as hub_module
+import kit.publishing.verify as verify_module
 from kit import Recipe, Record, finetune, predict
 from kit.compress import compress, recipe_of
 from kit.errors import ExportError, ModelError, OutputError, RecipeError, RecordError
 from kit.export import Exported, export
+from kit.publishing.hub import Pushed, Target
 from kit.publishing.local import public
 from kit.publishing.manifest import read_manifest
 from kit.publishing.scan import scan
+from tests.plain_processes import PlainProcesses
 
 TEXTS = ["a gripping, funny film", "so dull that i left", "日本 😀", "   "]
+FORMATS = ["safetensors", "onnx", "int8-onnx"]
 PLAIN = """
 import json, sys
 sys.modules["kit"] = None
@@ -40,19 +48,33 @@ def lines_of(card: Path) -> dict[str, str]:
     return dict(re.findall(r"\*\*(\S+)\*\*.*\n\n```python\n((?s:.*?))```", card.read_text("utf-8")))
 
 
-def run_lines(code: str, *arguments: str, where: Path, without: str = "import sys; sys.modules['kit'] = None\n") -> str:
+@pytest.fixture(scope="module", autouse=True)
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlainProcesses]:
+    """Proofs in processes that are forked: those of `tests.test_push` are started anew, as users' are."""
+    with PlainProcesses(tmp_path_factory.mktemp("modules")) as processes, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verify_module, "subprocess", SimpleNamespace(run=processes.run))
+        yield processes
+
+
+def run_lines(
+    code: str,
+    *arguments: str,
+    where: Path,
+    run=subprocess.run,
+    without: str = "import sys; sys.modules['kit'] = None\n",
+) -> str:
     """What lines print, in a process of their own, beside the exported folder."""
     command = [sys.executable, "-c", without + code, *arguments]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200, cwd=where)
+    ran = run(command, capture_output=True, text=True, check=False, timeout=200, cwd=where)
     assert ran.returncode == 0, ran.stderr[-2000:]
     return ran.stdout.strip().splitlines()[-1]
 
 
 @pytest.fixture(scope="module")
 def exported(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """Three formats in one folder, measured."""
+    """Three formats in one folder."""
     folder = tmp_path_factory.mktemp("export") / "exported"
-    return export(tiny_run, formats=["safetensors", "onnx", "int8-onnx"], to=folder)
+    return export(tiny_run, formats=FORMATS, to=folder, speed=False)
 
 
 def test_each_format_answers_as_the_run_did(exported: Exported, tiny_run: Path) -> None:
@@ -68,13 +90,38 @@ def test_each_format_answers_as_the_run_did(exported: Exported, tiny_run: Path) 
     assert len(list(predict(exported.folder / "int8-onnx", TEXTS))) == len(TEXTS)
 
 
-def test_the_lines_of_the_card_run_as_they_stand(exported: Exported, tiny_run: Path) -> None:
+def test_the_lines_of_the_card_run_as_they_stand(exported: Exported, tiny_run: Path, plain: PlainProcesses) -> None:
     lines = lines_of(exported.folder / "README.md")
     assert list(lines) == ["safetensors", "onnx", "int8-onnx"]
-    labels = run_lines(PLAIN, lines["safetensors"], json.dumps(TEXTS), where=exported.folder.parent)
+    labels = run_lines(PLAIN, lines["safetensors"], json.dumps(TEXTS), where=exported.folder.parent, run=plain.run)
     assert json.loads(labels) == [each["label"] for each in predict(tiny_run, TEXTS)]
     [told] = predict(tiny_run, "a text")
-    assert run_lines(lines["onnx"], where=exported.folder.parent) == told["label"]
+    assert run_lines(lines["onnx"], where=exported.folder.parent, run=plain.run) == told["label"]
+
+
+def test_what_was_proven_is_found_again(exported: Exported, tiny_run: Path, tmp_path: Path) -> None:
+    """Only for the same run, formats and kit, where each file is as it was written, the card too."""
+    folder, said = Path(shutil.copytree(exported.folder, tmp_path / "exported")), []
+    before = {path: path.stat().st_ino for path in folder.rglob("*")}
+
+    def again(**changes) -> Exported:
+        said.clear()
+        return export(tiny_run, **{"formats": FORMATS, "to": folder, "speed": False, "say": said.append, **changes})
+
+    assert again().proofs == exported.proofs and said == [f"found the folder again that was proven for {tiny_run.name}"]
+    assert {path: path.stat().st_ino for path in folder.rglob("*")} == before
+    one = again(formats=["safetensors"])
+    assert "in a fresh process" in said[0] and list(one.proofs) == ["safetensors"]
+    (folder / "README.md").write_text("# Mine", "utf-8")
+    again(formats=["safetensors"])
+    assert "in a fresh process" in said[0] and "# Mine" not in (folder / "README.md").read_text("utf-8")
+    other = Path(shutil.copytree(tiny_run, tmp_path / "runs" / tiny_run.name))
+    content = json.loads((other / "record.json").read_text("utf-8"))
+    content["seconds"]["total"] += 1
+    (other / "record.json").write_text(json.dumps(content), "utf-8")
+    export(other, to=folder, speed=False, say=said.append)
+    assert "in a fresh process" in said[-1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["exported", "runs"]
 
 
 def test_the_card_says_what_the_record_says(exported: Exported, tiny_run: Path) -> None:
@@ -84,7 +131,8 @@ def test_the_card_says_what_the_record_says(exported: Exported, tiny_run: Path) 
     assert accuracy.metric_value == round(record.metrics["accuracy"].value, 4)
     for said in (
         "`negative`, `positive`", "trust_remote_code", "onnxruntime.InferenceSession", "Texts are cut after 32 tokens",
-        record.content["data"]["fingerprints"]["test"][:16], "one text, median ms", "int8\\-onnx",
+        record.content["data"]["fingerprints"]["test"][:16], "- `int8-onnx`: same",
+        "`pip install onnxruntime tokenizers`",
         f"torch=={record.content['provenance']['versions']['torch']}",
     ):  # fmt: skip
         assert said in card.text, said
@@ -123,6 +171,46 @@ def test_a_recipe_keeps_no_folder_of_this_machine() -> None:
     kept = {"where": {"a": "/b"}, "labels": ["/help", "~"], "n": 3}
     content = {"source": "/data/of/me/tickets.csv", "test": ["~/x.csv", "rel/y.csv", "../me/z.csv"], **kept}
     assert public(content) == {"source": "tickets.csv", "test": ["x.csv", "rel/y.csv", "z.csv"], **kept}
+
+
+def test_the_command_says_where_to_push(tiny_run: Path, monkeypatch, kit) -> None:
+    asked = []
+    monkeypatch.setattr(
+        sys.modules["kit.export"], "export", lambda run, **wanted: asked.append(wanted) or pytest.fail("asked")
+    )
+    words = ("--push", "user/name", "--pr", "--public", "--revision", "v1", "--message", "first", "--overwrite")
+    for arguments in (words, words[:2]):
+        with pytest.raises(pytest.fail.Exception):
+            kit("export", tiny_run, *arguments)
+    assert [each["target"] for each in asked] == [
+        Target("user/name", private=False, revision="v1", message="first", pull_request=True, overwrite=True),
+        Target("user/name", private=True),
+    ]
+    assert kit("export", tiny_run, "--to", "out", "--pr").code == 2
+
+
+def test_a_push_that_failed_has_no_second_proof(exported: Exported, tiny_run: Path, tmp_path, monkeypatch) -> None:
+    """Where it was only to be pushed, the proven folder waits in the cache for the same command."""
+    monkeypatch.setenv("KIT_CACHE", str(tmp_path))
+    monkeypatch.setattr(hub_module, "require_target", lambda target: None)
+    pushed, said = [], []
+
+    def push(folder: Path, target: Target, about: str) -> Pushed:
+        pushed.append({path.name: path.read_bytes() for path in folder.iterdir()})
+        if len(pushed) == 1:
+            raise ExportError("--push: the Hub is busy")
+        return Pushed("a1b2", "https://hub/user/name")
+
+    monkeypatch.setattr(hub_module, "push", push)
+    wanted = {"target": Target("user/name"), "speed": False, "say": said.append}
+    with pytest.raises(ExportError, match="is busy"):
+        export(tiny_run, **wanted)
+    [waiting] = [path for path in (tmp_path / "exports").iterdir() if path.is_dir()]
+    assert read_manifest(waiting).record == tiny_run.name and "in a fresh process" in " ".join(said)
+    said.clear()
+    done = export(tiny_run, **wanted)
+    assert "in a fresh process" not in " ".join(said) and pushed[1] == pushed[0]
+    assert done.folder is None and done.pushed.commit == "a1b2" and not waiting.exists()
 
 
 def test_an_exported_folder_that_was_changed_is_refused(exported: Exported, tmp_path: Path) -> None:
@@ -183,14 +271,25 @@ def test_folders_of_others_are_left_alone(exported: Exported, tiny_run: Path, tm
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "ours"]
 
 
-def test_an_interrupted_export_leaves_nothing(start, tiny_run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "words"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 1, "stopped by SIGTERM")]
+)
+def test_an_export_that_is_stopped_leaves_nothing(number, code, words, start, tiny_run: Path, tmp_path: Path) -> None:
+    """Nor the process that proves: it is found by the draft that it was given."""
     process = start("export", tiny_run, "--to", tmp_path / "out", "--no-speed")
-    while process.poll() is None and not list(tmp_path.glob(".kit-export-*/config.json")):
+    while process.poll() is None and not probes_of(process.pid):
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    [probe] = probes_of(process.pid)
+    process.send_signal(number)
     _, err = process.communicate()
-    assert process.wait() == 130 and "Traceback" not in err
-    assert list(tmp_path.iterdir()) == []
+    assert process.wait() == code and err.splitlines()[1:] == [f"error: {words}"]
+    assert list(tmp_path.iterdir()) == [] and not Path(f"/proc/{probe}").exists()
+
+
+def probes_of(pid: int) -> list[str]:
+    """Ids of the proofs that a process has started."""
+    started = Path(f"/proc/{pid}/task/{pid}/children").read_text("utf-8").split()
+    return [each for each in started if "probe.py" in Path(f"/proc/{each}/cmdline").read_text("utf-8")]
 
 
 DAMAGES = {
@@ -265,7 +364,7 @@ def test_other_kinds_of_models_go_out_as_they_are(run: str, others: dict[str, Pa
 ODD = ["<script>alert(1)</script>", "a|b", "two\nlines", "`ticks`", "/help/me", "under_score_d"]
 
 
-def test_odd_labels_and_pairs(reviews: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
+def test_odd_labels_and_pairs(reviews: Path, tiny_checkpoint: Path, tmp_path: Path, plain: PlainProcesses) -> None:
     """Several labels a pair of texts, as a graph, and one label a pair in TF-IDF: cards and their lines."""
     import pandas as pd
 
@@ -289,22 +388,79 @@ def test_odd_labels_and_pairs(reviews: Path, tiny_checkpoint: Path, tmp_path: Pa
         assert "Gives two texts (`a|b` and `other`)" in card and "`<script>alert(1)</script>`, " in card
         assert "`two lines`" in card and ModelCard(card).data.eval_results
         without = "" if name == "tfidf" else "import sys; sys.modules['kit'] = None\n"
-        printed = run_lines(lines_of(done.folder / "README.md")[name], where=tmp_path, without=without)
+        printed = run_lines(lines_of(done.folder / "README.md")[name], where=tmp_path, run=plain.run, without=without)
         [told] = predict(record.folder, [pair])
         assert ast.literal_eval(printed) == ([told] if name == "tfidf" else told["labels"])
-    assert "`/help/me`" in (tmp_path / "tfidf" / "README.md").read_text("utf-8")
+    card = (tmp_path / "tfidf" / "README.md").read_text("utf-8")
+    assert "`/help/me`" in card
+    assert "kit itself, installed from a copy of its repository: `pip install .` there" in card
+    assert "pip install kit" not in card
     assert words.labels == tuple(read_manifest(tmp_path / "tfidf").recipe["data"]["labels"])
 
 
-def test_a_pruned_model_in_16_bits_takes_its_shape_along(tiny_run: Path, tmp_path: Path) -> None:
+QUANTIZED = {
+    "int8-torch": ("torchao", "transformers torch torchao"),
+    "int8-bnb": ("bitsandbytes", "transformers torch bitsandbytes accelerate"),
+    "nf4-bnb": ("bitsandbytes", "transformers torch bitsandbytes accelerate"),
+}
+
+
+def test_quantized_models_of_torch_load_without_kit(tiny_run: Path, tmp_path: Path, plain: PlainProcesses) -> None:
+    done = export(tiny_run, formats=list(QUANTIZED), to=tmp_path / "out", speed=False)
+    card = (done.folder / "README.md").read_text("utf-8")
+    for name, (library, packages) in QUANTIZED.items():
+        folder = done.folder if name == "int8-torch" else done.folder / name
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        assert config["quantization_config"]["quant_method"] == library
+        assert f"**{name}**" in card and f"`pip install {packages}`" in card
+        assert done.proofs[name].retained.value > 0.7 and done.proofs[name].agreement.value > 0.7
+    answers = run_lines(
+        PLAIN, lines_of(done.folder / "README.md")[name], json.dumps(TEXTS), where=tmp_path, run=plain.run
+    )
+    assert json.loads(answers) == [each["label"] for each in predict(folder, TEXTS)]
+
+
+def test_a_model_that_rounds_activations_by_the_batch_is_proven_text_by_text(tiny_run: Path, tmp_path: Path) -> None:
     content = recipe_of(tiny_run).model_dump()
-    steps = [{"prune": {"heads": 0.5, "neurons": 0.5, "epochs": 0}}, "float16"]
-    content["compress"] |= {"steps": steps, "gate": {"retained": None}}
+    content["compress"] |= {"steps": [{"int8-torch": {"activations": True}}], "gate": {"retained": None}}
     record = compress(Recipe.model_validate(content), quiet=True).record
     done = export(record.folder, to=tmp_path / "out", speed=False)
+    assert done.proofs["safetensors"].agreement.value > 0.9 and done.proofs["safetensors"].examples == 100
+
+
+class Measured:
+    """What `kit.bench` measures a model in, here within this process: `tests.test_bench` has real ones."""
+
+    def __init__(self, name: str, folder: Path, backend: str, texts: list[list[str]]) -> None:
+        self.name, self.folder, self._held = name, folder, {}
+        self._context = {"folder": str(folder), "backend": backend, "texts": texts}
+
+    def ask(self, do: str, **job: object) -> dict[str, object]:
+        bench_module._held = self._held
+        return bench_module.serve(self._context, {"do": do, **job})
+
+    def close(self) -> None:
+        self._held.clear()
+
+
+def test_a_pruned_model_in_16_bits_takes_its_shape_along(tiny_run: Path, tmp_path: Path, monkeypatch) -> None:
+    """With its speed, against the run that it was made of."""
+    monkeypatch.setattr(bench_module, "_held", {})
+    monkeypatch.setattr(bench_module, "_Process", Measured)
+    monkeypatch.setattr("kit.terminal.quiet_libraries", lambda: None)
+    content = recipe_of(tiny_run).model_dump()
+    steps = ["vocabulary", {"prune": {"heads": 0.5, "neurons": 0.5, "epochs": 0}}, "float16"]
+    content["compress"] |= {"steps": steps, "gate": {"retained": None}}
+    record = compress(Recipe.model_validate(content), quiet=True).record
+    done = export(record.folder, to=tmp_path / "out")
     assert done.proofs["safetensors"].largest_difference < 1e-4
     card = (done.folder / "README.md").read_text("utf-8")
+    speeds = [line for line in card.split("## Speed and size")[1].split("## Proof")[0].splitlines() if "|" in line]
+    assert "one text, median ms" in speeds[0] and "x as fast" in speeds[3] and len(speeds) == 4
     assert "dtype='float32'" in card and "float16: " in card
+    assert re.search(r"- Texts are cut after 32 tokens \(\d+\.\d % of the test texts\)", card)
+    assert re.search(r"- Its vocabulary has [\d,]+ of 30,522 tokens: about \d+ % of new texts", card)
+    assert card.index("- vocabulary: ") < card.index("- prune ") < card.index("- float16: ")
 
 
 def test_a_proof_fails_where_labels_are_in_another_order(tiny_run: Path, tmp_path: Path, monkeypatch) -> None:

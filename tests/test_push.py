@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from huggingface_hub import ModelCard
@@ -20,30 +25,77 @@ from tests.kit_shell import KitShell, Result
 NAME = "user/opinions"
 READER = "hf_token_that_only_reads"
 TEXTS = ["a gripping, funny film", "so dull that i left", "日本 😀", "   "]
-PULL = """
-import json, sys
-sys.modules["kit"] = None
-from transformers import pipeline
-classify = pipeline("text-classification", sys.argv[1], truncation=True, trust_remote_code=True)
-print(json.dumps([each["label"] for each in classify(json.loads(sys.argv[2]))]))
-"""
+
+
+def act(arguments: list[str]) -> None:
+    """The command line, `push FOLDER TARGET`, or `pull NAME TEXTS`: in one process, which has imported all once.
+
+    An adapter is proven in this process too: another format is in one that is started anew.
+    """
+    from kit.cli import main
+    from kit.publishing import verify
+
+    whole = verify.subprocess
+    verify.subprocess = SimpleNamespace(run=prove) if "adapter" in " ".join(arguments) else whole
+    try:
+        {"push": push_folder, "pull": pull}.get(arguments[0], lambda _: main(arguments))(arguments[1:])
+    finally:
+        verify.subprocess = whole
+
+
+@contextmanager
+def without_kit() -> Iterator[None]:
+    """What is imported meanwhile cannot import kit."""
+    ours = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "kit"}
+    sys.modules["kit"] = None
+    try:
+        yield
+    finally:
+        sys.modules.update(ours)
+
+
+def prove(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+    """Run the program that answers for the proof. command: as it would be started."""
+    before = sys.argv
+    sys.argv = command[1:]
+    try:
+        with without_kit():
+            runpy.run_path(command[1], run_name="__main__")
+    finally:
+        sys.argv = before
+    return subprocess.CompletedProcess(command, 0, "", "")
+
+
+def pull(arguments: list[str]) -> None:
+    """What users of a model do who have no kit. arguments: a name on the Hub, texts as JSON."""
+    from transformers import pipeline
+
+    with without_kit():
+        classify = pipeline("text-classification", arguments[0], truncation=True, trust_remote_code=True)
+        sys.stdout.write(json.dumps([each["label"] for each in classify(json.loads(arguments[1]))]))
 
 
 def push_folder(arguments: list[str]) -> None:
     """What `kit export --push` does once the folder is proven. arguments: the folder, the target's keys as JSON."""
+    from huggingface_hub import constants
+
     from kit.publishing.hub import Target, push, require_target
     from kit.terminal import exit_code_of, quiet_libraries
 
     quiet_libraries()
     folder, keys = arguments
     target = Target(**json.loads(keys))
+    constants.HF_HUB_OFFLINE = os.environ["HF_HUB_OFFLINE"] == "1"  # as it is read once, when that is imported
 
-    def act() -> None:
+    def push_it() -> None:
         require_target(target)
         done = push(Path(folder), target, "as it was exported")
         sys.stdout.write(f"{done.commit} {done.address}\n")
 
-    sys.exit(exit_code_of(act))
+    try:
+        sys.exit(exit_code_of(push_it))
+    finally:
+        constants.HF_HUB_OFFLINE = False
 
 
 @pytest.fixture(scope="module")
@@ -60,27 +112,29 @@ def environment(hub: HubServer, home: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def kit(environment: dict[str, str]) -> Iterator[KitShell]:
-    with KitShell(environment) as shell:
+    with KitShell(environment, "tests.test_push:act") as shell:
         yield shell
 
 
 @pytest.fixture(scope="module")
-def pushing(environment: dict[str, str]) -> Iterator[KitShell]:
-    with KitShell(environment, "tests.test_push:push_folder") as shell:
-        yield shell
+def pushing(kit: KitShell) -> Callable[..., Result]:
+    """Pushes a folder to a target, given as JSON."""
+    return partial(kit, "push")
 
 
 @pytest.fixture(scope="module")
 def exported(kit: KitShell, hub: HubServer, home: Path, tiny_run: Path) -> Path:
-    """The folder of the first push, which the Hub refused when all had been proven, and took when asked again."""
+    """The folder of the first push, which the Hub refused when all had been proven, and took without a second proof."""
     command = ("export", tiny_run, "--to", home / "first" / "exported", "--push", NAME, "--no-speed")
     hub.fail("POST .*/commit/", status=503, times=None)
     said = error_of(kit(*command), 1)
     assert said == ["--push: the Hub refused user/opinions: 503 Service Unavailable", "wait, and start again"]
-    assert not list(home.glob("first/*")) and not list(home.glob("first/.*"))
+    assert [path.name for path in (home / "first").iterdir()] == ["exported"]
     hub.heal()
     done = kit(*command)
     assert done.code == 0, done.err
+    found, pushing = done.err.strip().splitlines()
+    assert found == f"found the folder again that was proven for {tiny_run.name}" and pushing.startswith("pushing ")
     assert f"to {hub.url}/{NAME}/commit/{head(hub, NAME)}" in done.out
     assert hub.token not in done.out + done.err and "Traceback" not in done.err
     return home / "first" / "exported"
@@ -120,7 +174,7 @@ def content_of(repository: Repository, revision: str = "main") -> dict[str, byte
 
 
 def test_the_first_push_is_one_commit_of_a_private_repository(
-    exported: Path, hub: HubServer, tiny_run: Path, environment: dict[str, str]
+    exported: Path, hub: HubServer, tiny_run: Path, kit: KitShell
 ) -> None:
     repository = hub.repositories[NAME]
     assert repository.private
@@ -133,31 +187,8 @@ def test_the_first_push_is_one_commit_of_a_private_repository(
 
     from kit import predict
 
-    command = [sys.executable, "-c", PULL, NAME, json.dumps(TEXTS)]
-    pulled = subprocess.run(
-        command, env={**os.environ, **environment}, capture_output=True, text=True, check=False, timeout=200
-    )
-    assert pulled.returncode == 0, pulled.stderr[-2000:]
-    assert json.loads(pulled.stdout.splitlines()[-1]) == [each["label"] for each in predict(tiny_run, TEXTS)]
-
-
-def test_a_second_push_leaves_none_of_kits_older_files(
-    exported: Path, hub: HubServer, kit: KitShell, pushing: KitShell, home: Path, tiny_run: Path
-) -> None:
-    repository = hub.repositories[NAME]
-    repository.commit({"picture.png": b"drawn by hand"})
-    before = len(list(repository.log()))
-    command = ("export", tiny_run, "--format", "onnx", "--to", home / "onnx", "--no-speed", "--push", NAME)
-    done = kit(*command, "--revision", "main", "--message", "a graph")
-    assert done.code == 0, done.err
-    assert len(list(repository.log())) == before + 1 and repository.at("main").message == "a graph"
-    assert content_of(repository) == {**files_of(home / "onnx"), "picture.png": b"drawn by hand"}
-    assert "model.onnx" in repository.files and "model.safetensors" not in repository.files
-    commit = head(hub, NAME)
-    again = pushing(home / "onnx", json.dumps({"name": NAME}))
-    assert again.out == f"{commit} {hub.url}/{NAME}/commit/{commit}\n" and head(hub, NAME) == commit
-    whole = pushing(home / "onnx", json.dumps({"name": NAME, "overwrite": True}))
-    assert whole.code == 0 and content_of(repository) == files_of(home / "onnx")
+    pulled = kit("pull", NAME, json.dumps(TEXTS))
+    assert json.loads(pulled.out) == [each["label"] for each in predict(tiny_run, TEXTS)]
 
 
 REFUSED = {
@@ -190,13 +221,14 @@ def test_what_cannot_be_pushed_is_refused_before_any_work(
     assert "fresh process" not in done.err and not any(each in done.err + done.out for each in (READER, hub.token))
 
 
-def test_offline_is_said_to_be_so(environment: dict[str, str], home: Path) -> None:
-    with KitShell({**environment, "HF_HUB_OFFLINE": "1"}, "tests.test_push:push_folder") as shell:
-        said = error_of(shell(home, json.dumps({"name": NAME})), 2)
+def test_offline_is_said_to_be_so(pushing: Callable[..., Result], home: Path) -> None:
+    said = error_of(pushing(home, json.dumps({"name": NAME}), HF_HUB_OFFLINE="1"), 2)
     assert said == ["--push: HF_HUB_OFFLINE is set, so that the Hub is not asked", "unset it"]
 
 
-def test_repositories_of_others_are_replaced_or_proposed_to(hub: HubServer, pushing: KitShell, folder: Path) -> None:
+def test_repositories_of_others_are_replaced_or_proposed_to(
+    hub: HubServer, pushing: Callable[..., Result], folder: Path
+) -> None:
     theirs = hub.add_model("other/theirs", {"README.md": b"# Years of work", "thesis.txt": b"more of it"})
     mine = hub.add_model("user/mine", {"README.md": b"# Years of work", "thesis.txt": b"more of it"})
     over = pushing(folder, json.dumps({"name": "user/mine", "overwrite": True}))
@@ -217,7 +249,7 @@ def test_repositories_of_others_are_replaced_or_proposed_to(hub: HubServer, push
     assert "403 Forbidden, You don't have the rights to create a model under this namespace" in error_of(nowhere, 1)[0]
 
 
-def test_branches_and_who_may_see_a_repository(hub: HubServer, pushing: KitShell, folder: Path) -> None:
+def test_branches_and_who_may_see_a_repository(hub: HubServer, pushing: Callable[..., Result], folder: Path) -> None:
     target = {"name": "user/branches", "private": False, "revision": "v1", "message": "first version"}
     for _ in range(2):
         done = pushing(folder, json.dumps(target))
@@ -259,7 +291,9 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("case", FAULTS)
-def test_a_push_that_fails_can_be_repeated(case: str, hub: HubServer, pushing: KitShell, folder: Path) -> None:
+def test_a_push_that_fails_can_be_repeated(
+    case: str, hub: HubServer, pushing: Callable[..., Result], folder: Path
+) -> None:
     hub.repositories.pop("user/faulty", None)
     hub.large.clear()
     match, fault, words = FAULTS[case]
@@ -279,7 +313,32 @@ def test_a_push_that_fails_can_be_repeated(case: str, hub: HubServer, pushing: K
     assert done.out.split()[0] == head(hub, "user/faulty")
 
 
-def test_what_others_change_meanwhile_is_kept(hub: HubServer, pushing: KitShell, folder: Path) -> None:
+def test_the_hub_is_left_alone_for_as_long_as_it_asks(
+    hub: HubServer, pushing: Callable[..., Result], folder: Path
+) -> None:
+    wanted = json.dumps({"name": "user/faulty"})
+    hub.repositories.pop("user/faulty", None)
+    for status in (429, 503):
+        hub.fail("GET /api/models/user/faulty", status=status, headers={"Retry-After": "2"})
+        began = time.monotonic()
+        assert pushing(folder, wanted).code == 0
+        assert 2 <= time.monotonic() - began < 8
+    hub.fail("GET /api/models/user/faulty", status=429, headers={"Retry-After": "3600"}, times=None)
+    asked = len(hub.find("GET /api/models/user/faulty"))
+    said = error_of(pushing(folder, wanted), 1)
+    assert said == ["--push: the Hub refused user/faulty: 429 Too Many Requests", "wait 3,600 s, and start again"]
+    assert len(hub.find("GET /api/models/user/faulty")) == asked + 1
+
+
+def test_a_push_has_no_bars_of_the_client(hub: HubServer, pushing: Callable[..., Result], folder: Path) -> None:
+    """With a variable that makes the client show them where nobody watches, too."""
+    hub.large.clear()
+    done = pushing(folder, json.dumps({"name": "user/quiet"}), TQDM_POSITION="-1")
+    assert done.code == 0 and hub.find("PUT /lfs/")
+    assert done.err == ""
+
+
+def test_what_others_change_meanwhile_is_kept(hub: HubServer, pushing: Callable[..., Result], folder: Path) -> None:
     """Another push comes between looking and committing: here in the time that the Hub takes to say that it is busy."""
     import threading
 
@@ -297,8 +356,6 @@ def test_what_others_change_meanwhile_is_kept(hub: HubServer, pushing: KitShell,
 
 
 def _when_committing(hub: HubServer, asked: int, then) -> None:
-    import time
-
     while not any("/commit/" in each.line for each in hub.requests[asked:]):
         time.sleep(0.02)
     then.start()
@@ -327,15 +384,40 @@ def adapted(kit: KitShell, hub: HubServer, home: Path, tiny_checkpoint: Path, re
     return next(path.parent for path in home.glob("runs/*/record.json"))
 
 
-def test_an_adapter_alone_finds_its_base_on_the_hub(adapted: Path, hub: HubServer, kit: KitShell, home: Path) -> None:
-    used = hub.repositories["org/base"].refs["main"]
+@pytest.fixture(scope="module")
+def adapter(adapted: Path, exported: Path, hub: HubServer, kit: KitShell, home: Path) -> Path:
+    """The exported adapter, whose base is found though it was changed, pushed where people put a picture meanwhile."""
     hub.repositories["org/base"].commit({"config.json": b"{}"}, "a base that nobody can use any more")
+    hub.repositories[NAME].commit({"picture.png": b"drawn by hand"})
     out = home / "adapter"
-    target = ("--to", out, "--push", "user/adapter", "--pr", "--public")
+    target = ("--to", out, "--push", NAME, "--revision", "main", "--message", "an adapter")
     done = kit("export", adapted, "--format", " adapter, adapter,", *target)  # with its speed, which is not measured
     assert done.code == 0, done.err
-    said = error_of(kit("predict", out, "a text"), 2)
-    assert said[0] == f"{out} is an adapter alone, which kit does not answer with"
+    return out
+
+
+def test_a_second_push_leaves_none_of_kits_older_files(
+    adapter: Path, hub: HubServer, pushing: Callable[..., Result]
+) -> None:
+    repository = hub.repositories[NAME]
+    assert [each.message for each in repository.log()][:2] == ["an adapter", "Update"]
+    assert content_of(repository) == {**files_of(adapter), "picture.png": b"drawn by hand"}
+    assert "adapter_model.safetensors" in repository.files and "model.safetensors" not in repository.files
+    commit = head(hub, NAME)
+    again = pushing(adapter, json.dumps({"name": NAME}))
+    assert again.out == f"{commit} {hub.url}/{NAME}/commit/{commit}\n" and head(hub, NAME) == commit
+    whole = pushing(adapter, json.dumps({"name": NAME, "overwrite": True}))
+    assert whole.code == 0 and content_of(repository) == files_of(adapter)
+
+
+def test_an_adapter_alone_finds_its_base_on_the_hub(
+    adapter: Path, hub: HubServer, kit: KitShell, pushing: Callable[..., Result]
+) -> None:
+    used = next(iter(hub.repositories["org/base"].commits))
+    said = error_of(kit("predict", adapter, "a text"), 2)
+    assert said[0] == f"{adapter} is an adapter alone, which kit does not answer with"
+    proposed = pushing(adapter, json.dumps({"name": "user/adapter", "pull_request": True, "private": False}))
+    assert proposed.code == 0, proposed.err
     repository = hub.repositories["user/adapter"]
     assert not repository.private and content_of(repository) == {}
     files = content_of(repository, "refs/pr/1")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from kit.commands.options import AsJson
-from kit.terminal import quiet_libraries
+from kit.terminal import quiet_libraries, stoppable
 
 
 def export(  # noqa: PLR0913, PLR0917
@@ -41,15 +41,16 @@ def export(  # noqa: PLR0913, PLR0917
     if push is None and (revision or message or pull_request):
         raise RecipeError("--revision, --message and --pr belong to a push", "add --push user/name")
     target = None if push is None else Target(push, private, revision, message, pull_request, overwrite)
-    done = run_export(
-        run,
-        formats=[name.strip() for name in formats.split(",") if name.strip()],
-        to=to,
-        target=target,
-        overwrite=overwrite,
-        speed=speed,
-        say=lambda line: typer.echo(line, err=True),
-    )
+    with stoppable():
+        done = run_export(
+            run,
+            formats=[name.strip() for name in formats.split(",") if name.strip()],
+            to=to,
+            target=target,
+            overwrite=overwrite,
+            speed=speed,
+            say=lambda line: typer.echo(line, err=True),
+        )
     if not as_json:
         typer.echo("\n".join(done.lines))
         return

@@ -61,12 +61,7 @@ def resolve_teacher(name: str) -> Teacher:
         return _from_record(name, Record.load(folder))
     if folder.name == MODEL_FOLDER and (folder.parent / RECORD_FILE).is_file():
         return _from_record(name, Record.load(folder.parent))
-    try:
-        checkpoint = resolve_checkpoint(ModelSection(checkpoint=name))
-    except ModelError as error:
-        error.message = error.message.replace("model.checkpoint", "distill.teacher", 1)
-        error.hint = error.hint.partition(", or trust the file")[0]  # a teacher's weights are never unpickled
-        raise
+    checkpoint = _whole(name)
     config = json.loads((checkpoint.folder / "config.json").read_text("utf-8"))
     kinds = [str(kind) for kind in config.get("architectures") or []]
     if config.get("is_encoder_decoder"):
@@ -115,7 +110,7 @@ def _from_record(name: str, record: Record) -> Teacher:
     sha256 = _digest(json.dumps(sorted(files.items())))
     checkpoint = None
     if kind_of(record.model_folder) in (Kind.TORCH, Kind.HALF):
-        whole = resolve_checkpoint(ModelSection(checkpoint=str(record.model_folder)))
+        whole = _whole(str(record.model_folder))
         checkpoint = Checkpoint(content["checkpoint"]["name"], whole.folder, None, whole.sha256, whole.tokenizer_sha256)
     recipe = record.recipe
     return Teacher(
@@ -128,6 +123,16 @@ def _from_record(name: str, record: Record) -> Teacher:
         checkpoint,
         record,
     )
+
+
+def _whole(name: str) -> Checkpoint:
+    """The checkpoint of a teacher, whose weights are never unpickled, and none of whose code is run."""
+    try:
+        return resolve_checkpoint(ModelSection(checkpoint=name))
+    except ModelError as error:
+        error.message = error.message.replace("model.checkpoint", "distill.teacher", 1)
+        error.hint = error.hint.partition(", or trust the file")[0]
+        raise
 
 
 def _digest(text: str) -> str:

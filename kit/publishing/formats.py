@@ -25,7 +25,7 @@ _PACKAGES = {
     "transformers": "transformers torch",
     "peft": "peft transformers torch",
     "onnxruntime": "onnxruntime tokenizers",
-    "kit": "kit",
+    "kit": "",  # from its repository
 }
 _QUANTIZED_BY = {"torchao": " torchao", "bitsandbytes": " bitsandbytes accelerate"}
 # Architectures of kit: the file that transformers needs to load them, which needs nothing of kit.
@@ -108,7 +108,7 @@ def write_format(made: Format, record: Record, folder: Path) -> None:
 
 
 def packages(made: Format, folder: Path) -> str:
-    """What `pip install` must be given to load a format that was written to a folder."""
+    """What `pip install` must be given to load a format that was written to a folder; empty where that is kit alone."""
     config = folder / "config.json"
     content = json.loads(config.read_text("utf-8")) if config.is_file() else {}
     method = (content.get("quantization_config") or {}).get("quant_method", "")

@@ -11,7 +11,7 @@ Knows the folder's layout and checks that it is whole. Knows nothing of Records.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ class Manifest:
 
     record: id of the run it was made of. how: how its model came about. recipe: the run's, without local paths. labels:
     in logit order. text_columns: names of the texts of an example. formats: folder of each inside the exported one.
+    proven: what was proven of it, see `kit.publishing.again`.
     """
 
     record: str
@@ -39,6 +40,7 @@ class Manifest:
     labels: tuple[str, ...]
     text_columns: tuple[str, ...]
     formats: dict[str, str]
+    proven: dict[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         """Write it, with the sha256 of every file of the folder but the card, which people may edit."""
@@ -70,6 +72,7 @@ def read_manifest(folder: Path, whole: bool = True) -> Manifest:
             labels=tuple(content["labels"]),
             text_columns=tuple(content["text_columns"]),
             formats=dict(content["formats"]),
+            proven=dict(content.get("proven", {})),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RecordError(f"{path} is damaged: {error}", _MEND) from error

@@ -6,7 +6,8 @@ Knows huggingface_hub's requests that change nothing. Knows nothing of what is t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -79,13 +80,29 @@ def asked(name: str, ask: Callable[[], T], *, twice: bool = True, patient: bool 
 
     def limited() -> T:
         get_session().timeout = _time_limit_s()  # the client's own is none: it would wait for a dead Hub forever
-        return ask()
+        with _without_bars():
+            return ask()
 
     try:
         return patiently(limited, broken=twice) if patient else limited()
     except Exception as error:  # which class a broken connection raises depends on the HTTP library beneath
         message, hint = _words(error, name)
         raise ExportError(f"--push: {message}", hint) from error
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """No progress bars of the client: kit says itself what it pushes."""
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    if are_progress_bars_disabled():
+        yield
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()
 
 
 def _words(error: Exception, name: str) -> tuple[str, str]:

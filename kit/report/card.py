@@ -47,14 +47,17 @@ class CardFacts:
     """What a card says beside the Record.
 
     name: `user/name` on the Hub, or the folder's. recipe: the run's, without local paths. history: how the model was
-    distilled and compressed, one line each. formats: the first one lies at the top. speeds: rows of a table, with what
-    they were measured on. base, licence, data_licence, languages: None or empty where they are not known.
+    distilled and compressed, one line each. formats: the first one lies at the top. vocabulary: what was noted where it
+    was trimmed. cut: share of the test texts that are too long, None where nothing is cut. speeds: rows of a table,
+    with what they were measured on. base, licence, data_licence, languages: None or empty where they are not known.
     """
 
     name: str
     recipe: dict[str, Any]
     history: Sequence[str]
     formats: Sequence[CardFormat]
+    vocabulary: dict[str, Any] | None = None
+    cut: float | None = None
     speeds: Sequence[Sequence[str]] = ()
     checkpoint: str | None = None
     base: str | None = None
@@ -146,7 +149,10 @@ def _what(record: Record, facts: CardFacts) -> str:
 def _use(each: CardFormat, record: Record, facts: CardFacts) -> str:
     where = "" if each.folder == "." else f"/{each.folder}"
     lines = {"transformers": _with_transformers, "peft": _with_peft, "onnxruntime": _with_onnxruntime, "kit": _with_kit}
-    intro = f"**{each.name}**" + (f" (in `{each.folder}/`)" if where else "") + f": `pip install {each.packages}`"
+    needs = f"`pip install {each.packages}`"
+    if each.loader == "kit":  # which no package index has
+        needs = "kit itself, installed from a copy of its repository: `pip install .` there"
+    intro = f"**{each.name}**" + (f" (in `{each.folder}/`)" if where else "") + f": {needs}"
     if each.arguments.get("trust_remote_code"):
         intro += (
             ". transformers has no class for this shape: `trust_remote_code` lets it load the one in the "
@@ -248,16 +254,15 @@ def _proof(facts: CardFacts) -> str:
 
 
 def _limits(record: Record, facts: CardFacts) -> list[str]:
-    data, settings = record.content["data"], record.content["settings"]
-    longest, cut = record.recipe.data.max_length, data["truncation"].get("test")
     found = []
-    if record.content["checkpoint"]:
-        share = f" ({100 * cut:.1f} % of the test texts)" if cut is not None else ""
-        found.append(f"Texts are cut after {longest} tokens{share}.")
-    if "new_texts_read_differently" in settings:
-        share = 100 * settings["new_texts_read_differently"]
+    if facts.cut is not None:
+        longest = record.recipe.data.max_length
+        found.append(f"Texts are cut after {longest} tokens ({100 * facts.cut:.1f} % of the test texts).")
+    if facts.vocabulary:
+        trimmed = facts.vocabulary
+        share = 100 * trimmed["new_texts_read_differently"]
         found.append(
-            f"Its vocabulary has {settings['tokens']:,} of {settings['tokens_before']:,} tokens: about {share:.0f} % "
+            f"Its vocabulary has {trimmed['tokens']:,} of {trimmed['tokens_before']:,} tokens: about {share:.0f} % "
             "of new texts have a word that is read in smaller pieces than before."
         )
     known = f"Languages: {', '.join(facts.languages)}." if facts.languages else "Its languages were not declared."

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import struct
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +32,27 @@ def safetensors(header: object, length: int | None = None) -> bytes:
     """A file with this header, which may lie, over 16 bytes of data. length: what it says of the header's length."""
     text = json.dumps(header).encode()
     return struct.pack("<Q", len(text) if length is None else length) + text + bytes(16)
+
+
+def act(arguments: list[str]) -> None:
+    """The command line, or `offline NAME ...`: checkpoints found as where HF_HUB_OFFLINE is set, which is read once."""
+    from huggingface_hub import constants
+
+    from kit.cli import main
+    from kit.errors import ModelError
+    from kit.models.checkpoint import resolve_checkpoint
+    from kit.recipe import ModelSection
+
+    if arguments[0] != "offline":
+        main(arguments)
+    constants.HF_HUB_OFFLINE = True
+    try:
+        for name in arguments[1:]:
+            sys.stdout.write(f"{resolve_checkpoint(ModelSection(checkpoint=name)).sha256}\n")
+    except ModelError as error:
+        sys.stdout.write(str(error))
+    finally:
+        constants.HF_HUB_OFFLINE = False
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +91,9 @@ def hub(tiny_checkpoint: Path, reviews: Path) -> Iterator[HubServer]:
 
 @pytest.fixture(scope="module")
 def kit(hub: HubServer, home: Path) -> Iterator[KitShell]:
-    with KitShell({**hub.environment(home / "cache"), MARK: str(home / "mark")}) as shell:
+    with KitShell(
+        {**hub.environment(home / "cache"), MARK: str(home / "mark")}, "tests.e2e.test_from_hub:act"
+    ) as shell:
         yield shell
 
 
@@ -191,6 +212,16 @@ def test_files_that_could_run_stay_on_the_hub(hub: HubServer, kit: KitShell, rec
     assert hub.find("/user/own/resolve/") and not hub.find(r"GET .*\.(py|bin)$")
 
 
+def test_code_of_a_teacher_is_not_run_and_its_key_is_named(
+    hub: HubServer, kit: KitShell, recipe: Path, reviews: Path, home: Path
+) -> None:
+    wanted = ("--set", f"data.source={reviews}", "--set", "method=distill", "--set", "distill.teacher=user/own")
+    said = error_of(kit("finetune", recipe, *wanted)).splitlines()
+    assert said[0].endswith("distill.teacher: user/own wants to run code of its own (modeling_own.OwnClassifier)")
+    assert said[1:] == ["  take a checkpoint that transformers has a class for"]
+    assert not (home / "mark").exists()
+
+
 def test_a_token_opens_what_is_private_if_it_is_valid(hub: HubServer, kit: KitShell, recipe: Path, run: Path) -> None:
     wanted = ("finetune", recipe, "--set", "model.checkpoint=user/private")
     assert "the Hub does not accept your token" in error_of(kit(*wanted, HF_TOKEN="hf_of_nobody"))
@@ -229,6 +260,8 @@ def test_code_runs_where_the_recipe_trusts_it(
     record = json.loads((folder_of(done) / "record.json").read_text("utf-8"))
     assert record["recipe"]["model"]["trust_remote_code"] is True
     mark.unlink()
+    taught = ("--set", "method=distill", "--set", f"distill.teacher={folder_of(done)}")
+    assert "distill.teacher: " in error_of(kit("finetune", recipe, *taught)) and not mark.exists()
     said = error_of(kit("predict", folder_of(done), "a fine film"))
     assert "wants to run code of its own (modeling_own.OwnClassifier)" in said and "--trust-remote-code" in said
     assert not mark.exists()
@@ -236,8 +269,8 @@ def test_code_runs_where_the_recipe_trusts_it(
     assert json.loads(answer.out)["label"] in ("negative", "positive")
 
 
-def test_without_a_network_what_was_downloaded_serves(hub: HubServer, run: Path, recipe: Path, home: Path) -> None:
-    with KitShell({**hub.environment(home / "cache"), "HF_ENDPOINT": "http://127.0.0.1:9"}) as kit:
+def test_without_a_network_what_was_downloaded_serves(hub: HubServer, kit: KitShell, run: Path, recipe: Path) -> None:
+    with hub.gone():
         assert f"found the finished run {run.name}" in kit("finetune", recipe).err
         cold = error_of(kit("finetune", recipe, "--set", "model.checkpoint=user/other"))
         assert "user/other is not a local folder, and the Hub cannot be reached\n  connect to the Hub, or" in cold
@@ -245,22 +278,9 @@ def test_without_a_network_what_was_downloaded_serves(hub: HubServer, run: Path,
         assert "cannot reach the Hub for data set 'user/other'" in cold
 
 
-def test_offline_mode_asks_nothing(hub: HubServer, run: Path, home: Path) -> None:
-    script = """
-from kit.errors import ModelError
-from kit.models.checkpoint import resolve_checkpoint
-from kit.recipe import ModelSection
-print(resolve_checkpoint(ModelSection(checkpoint="user/tiny")).sha256)
-try:
-    resolve_checkpoint(ModelSection(checkpoint="user/other"))
-except ModelError as error:
-    print(error)
-"""
+def test_offline_mode_asks_nothing(hub: HubServer, kit: KitShell, run: Path) -> None:
     asked = len(hub.requests)
-    environment = {**os.environ, **hub.environment(home / "cache"), "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-c", script]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
-    sha256, *cold = done.stdout.splitlines()
+    sha256, *cold = kit("offline", "user/tiny", "user/other").out.splitlines()
     assert sha256 == json.loads((run / "record.json").read_text("utf-8"))["checkpoint"]["sha256"]
     assert "user/other is not a local folder, and the Hub cannot be reached" in cold[0]
     assert cold[1].startswith("  unset HF_HUB_OFFLINE to download it, or name a local folder")

@@ -1,0 +1,103 @@
+"""Found again: a folder that was proven for the same run, formats and kit is whole, and need not be made once more.
+
+A push that the Hub refused is repeated so. What was asked for is known by its content: a digest of the run's files, the
+formats, the card's name, kit's own code and the libraries that write the formats.
+
+Knows manifests and proofs. Knows nothing of the Hub.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from kit.errors import BusyError, RecordError
+from kit.files import file_sha256, package_folders, require_space
+from kit.measurement.intervals import Estimate
+from kit.provenance import PACKAGES
+from kit.publishing.formats import Format
+from kit.publishing.manifest import CARD_FILE, read_manifest, written_files
+from kit.publishing.verify import Proof
+from kit.record import RECORD_FILE, Record
+
+_WRITERS = (*PACKAGES, "onnx", "onnxscript", "onnxruntime", "torchao")
+
+
+def request_of(record: Record, formats: Sequence[Format], name: str, speed: bool, history: Sequence[str]) -> str:
+    """Digest of all that an exported folder depends on.
+
+    name: the card's. speed: whether it says how fast the formats are. history: what the card says beside the Record.
+    """
+    code = [path for folder in package_folders("kit") for path in sorted(folder.rglob("*.py"))]
+    asked = {
+        "record": [file_sha256(record.folder / RECORD_FILE), record.content["files"]],
+        "formats": [asdict(each) for each in formats],
+        "card": [name, speed, list(history)],
+        "kit": [file_sha256(path) for path in code],
+        "libraries": {package: _version(package) for package in _WRITERS},
+    }
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
+def told(request: str, folder: Path, proofs: dict[str, Proof]) -> dict[str, Any]:
+    """What a manifest keeps of a proof. folder: with its card, which no other digest covers."""
+    return {
+        "request": request,
+        "card": file_sha256(folder / CARD_FILE),
+        "formats": {name: asdict(proof) for name, proof in proofs.items()},
+    }
+
+
+def find_proven(folder: Path, request: str) -> dict[str, Proof] | None:
+    """Proofs of a folder that was made for this request, if each of its files is as it was and no other is there."""
+    try:
+        proven = read_manifest(folder).proven
+        if proven["request"] != request or proven["card"] != file_sha256(folder / CARD_FILE):
+            return None
+        there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+        if there != written_files(folder):
+            return None
+        return {name: _proof(fields) for name, fields in proven["formats"].items()}
+    except (RecordError, OSError, KeyError, TypeError, AttributeError):
+        return None  # none is there, or it is not whole
+
+
+@contextmanager
+def kept(record: Record) -> Iterator[Path]:
+    """Where the proven folder of a run waits for its push where it has no other place: one a run, in kit's cache.
+
+    Raises BusyError while another process is at it.
+    """
+    from filelock import FileLock, Timeout
+
+    from kit.data.encode import cache_folder
+
+    folder = cache_folder().with_name("exports")
+    require_space(folder, 0)
+    lock = FileLock(folder / f".{record.id}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise BusyError(f"{record.id} is being pushed by another process", "wait for it, or stop it") from error
+    try:
+        yield folder / record.id
+    finally:
+        lock.release()
+
+
+def _proof(fields: dict[str, Any]) -> Proof:
+    estimates = {name: fields[name] and Estimate(**fields[name]) for name in ("retained", "agreement")}
+    return Proof(**{**fields, **estimates})
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
