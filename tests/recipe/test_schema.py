@@ -211,7 +211,7 @@ METHODS = "finetune, lora, scratch, distill, student"
             {"method": "distill", "distill": {"temperature": 3}},
             "distill.temperature: a teacher's translations have none; leave it out",
         ),
-        ({"train": {"head": "probe"}}, "train.head: a translator has no such head; leave it out"),
+        ({"train": {"head": "probe"}}, "train.head: probe is of classification; leave it out"),
     ],
 )
 def test_keys_that_contradict_a_translation(content: dict[str, Any], reason: str) -> None:
