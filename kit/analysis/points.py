@@ -31,6 +31,7 @@ from scipy.stats import t as student
 from kit.measurement.intervals import Estimate, percentile_interval, resample_weights, wilson_interval
 from kit.measurement.measure import Measure
 from kit.measurement.metrics import Floats
+from kit.measurement.units import OF_HUNDRED
 
 _SHARES = ("accuracy", "exact_match")
 _MULTIPLIERS, _SCALES = 20_070, 19_350  # seeds of the two generators, apart from that of the test examples
@@ -127,7 +128,7 @@ def point(budget: int, runs: Sequence[Run], metric: str = "accuracy") -> Point:
     replicates = value + sample_part(ordered) + _seed_part(ordered)
     low, high = percentile_interval(replicates)
     correct = np.concatenate([run.correct for run in ordered])
-    if np.ptp(replicates) <= ROUNDING and (correct.all() or not correct.any()):
+    if metric not in OF_HUNDRED and np.ptp(replicates) <= ROUNDING and (correct.all() or not correct.any()):
         examples = len(ordered[0].correct)
         low, high = wilson_interval(examples if correct.all() else 0, examples)
     least, most = metric_range(metric)

@@ -30,7 +30,9 @@ def plain(text: object) -> str:
 def title(metric: str) -> str:
     """A metric's name for people: `macro_f1` is `Macro F1`."""
     name = metric.replace("_", " ").replace(" f1", " F1")
-    if metric in ("mcc", "mae", "ece", "bleu"):
+    if metric == "chrf":
+        return "chrF++"
+    if metric in ("mcc", "mae", "ece", "bleu", "ter"):
         return metric.upper()
     return name[:1].upper() + name[1:]
 
