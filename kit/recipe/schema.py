@@ -282,7 +282,7 @@ class Recipe(Section):
             "model.pooling: a translator does not pool; leave it out": (
                 translates and self.model.pooling not in ("auto", "native")
             ),
-            "train.head: a translator has no such head; leave it out": translates and self.train.head != "auto",
+            "train.head: a translator has no such head; leave it out": translates and self.train.head == "probe",
             "train.contrastive: it compares labels; leave it out": translates and bool(self.train.contrastive),
             "task: sentiment has one label an example; use task: classification": (
                 multi_label and self.task == "sentiment"
