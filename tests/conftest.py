@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import os
 import socket
 import subprocess
@@ -21,6 +22,7 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 REPOSITORY = Path(__file__).parents[1]
 SENTIMENT = REPOSITORY / "recipes" / "sentiment.yaml"
+MULTI30K = REPOSITORY.parent / "shared" / "data" / "multi30k"
 BANKING77 = REPOSITORY.parent / "shared" / "data" / "banking77"
 
 
@@ -121,6 +123,19 @@ def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
             {"text": [row[0] for row in chosen.texts], "label": [names[row[0]] for row in chosen.labels]}
         )
         frame.to_csv(folder / f"{name}.csv", index=False, quoting=csv.QUOTE_ALL)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def captions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """80 real pairs of Multi30k in aligned files: 60 to learn from, 20 to test on."""
+    if not MULTI30K.is_dir():
+        pytest.skip("Multi30k is not beside the repository (../shared/data/multi30k)")
+    folder = tmp_path_factory.mktemp("captions")
+    for name, split, count in (("train", "train", 60), ("test_2016_flickr", "test", 20)):
+        for language in ("en", "de"):
+            lines = gzip.decompress((MULTI30K / f"{name}.{language}.gz").read_bytes()).decode().split("\n")
+            (folder / f"{split}.{language}").write_text("\n".join(lines[:count]), "utf-8")
     return folder
 
 

@@ -223,7 +223,7 @@ def set_search(
         do_sample=False,
         max_new_tokens=longest,
         pad_token_id=_or(config.pad_token_id, before.pad_token_id),
-        bos_token_id=_or(config.bos_token_id, before.bos_token_id),
+        bos_token_id=_or(getattr(config, "bos_token_id", None), before.bos_token_id),  # T5 has none
         eos_token_id=_or(config.eos_token_id, before.eos_token_id),
         decoder_start_token_id=_or(before.decoder_start_token_id, start),
         forced_bos_token_id=first,

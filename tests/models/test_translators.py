@@ -1,0 +1,257 @@
+"""Translators of every family: how they are told the languages, what they learn from, and that a Record is whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+from kit import Recipe, Record, evaluate, finetune, predict
+from kit.data.examples import Examples
+from kit.errors import ModelError, RecipeError
+from kit.methods.translate import Writer, dataset_of, encode_pairs
+from kit.models.bpe import train_bpe
+from kit.models.checkpoint import resolve_checkpoint
+from kit.models.languages import Route, find_route, take_route
+from kit.models.load import load_tokenizer
+from kit.models.seq2seq import Tongues, pretrained_translator, scratch_translator, start_of, warm_translator
+from kit.models.translator import Translator
+from kit.recipe.schema import ModelSection
+from tests.translators import BUILDERS
+
+EN_DE = ("en", "de")
+TYPES = {"multi_marian": "marian", "nllb": "m2m_100", "m2m100": "m2m_100", "mbart50": "mbart"}
+# What a family calls English and German, and the text that it wants before every source.
+ROUTES = {
+    "marian": Route(None, ""),
+    "multi_marian": Route(None, ">>deu<< "),
+    "t5": Route(None, "translate English to German: "),
+    "m2m100": Route(("en", "de"), ""),
+    "nllb": Route(("eng_Latn", "deu_Latn"), ""),
+    "mbart50": Route(("en_XX", "de_DE"), ""),
+}
+Checkpoint = Callable[[str], Path]
+
+
+@pytest.fixture(scope="module")
+def lines(captions) -> list[str]:
+    return [line for code in EN_DE for line in (captions / f"train.{code}").read_text("utf-8").split("\n")]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(lines, tmp_path_factory) -> Checkpoint:
+    """A folder with the tiny checkpoint of a family, built once."""
+    made: dict[str, Path] = {}
+
+    def folder(name: str) -> Path:
+        if name not in made:
+            made[name] = tmp_path_factory.mktemp("translators") / name
+            made[name].mkdir()
+            torch.manual_seed(0)
+            BUILDERS[name](made[name], lines)
+        return made[name]
+
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> str:
+    return str(tmp_path_factory.mktemp("translated") / "runs")
+
+
+def recipe_of(captions: Path, checkpoint: Path, runs: str, **sections: object) -> Recipe:
+    return Recipe.model_validate(
+        {
+            "task": "translation",
+            "runs": runs,
+            "data": {"source": str(captions), "languages": ["en", "de"], "max_length": 24},
+            "model": {"checkpoint": str(checkpoint)},
+            "train": {"epochs": 3, "evaluations": 3, "learning_rate": 5e-3, "batch_size": 16},
+            "translation": {"beams": 2, "length_penalty": 0.8},
+        }
+        | sections
+    )
+
+
+def route(folder: Path, name: str, languages=EN_DE, codes=None, prefix=None) -> Route:
+    return find_route(load_tokenizer(folder), TYPES.get(name, name), languages, codes, prefix)
+
+
+def writer_for(name: str, checkpoint: Checkpoint, tiny_checkpoint: Path, lines: list[str]) -> Writer:
+    """The model of a family, or one that is made, before training."""
+    if name == "warm":
+        target = train_bpe(lines[60:], 400, 24)
+        model = warm_translator(resolve_checkpoint(ModelSection(checkpoint=str(tiny_checkpoint))), target, 1, 0.0)
+        return Writer(model, Tongues(load_tokenizer(tiny_checkpoint), target), "", None)
+    if name == "scratch":
+        joint = train_bpe(lines, 400, 24)
+        model = scratch_translator(joint, 24, 0.0, width=16, heads=2, inner=32, layers=(2, 1))
+        return Writer(model, Tongues(joint, joint), "", None)
+    folder = checkpoint(name)
+    tokenizer = load_tokenizer(folder)
+    first = take_route(tokenizer, ROUTES[name])
+    model = pretrained_translator(resolve_checkpoint(ModelSection(checkpoint=str(folder))), None)
+    return Writer(model, Tongues(tokenizer, tokenizer), ROUTES[name].prefix, first)
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_the_languages_of_a_checkpoint_are_found(name, checkpoint) -> None:
+    folder = checkpoint(name)
+    assert start_of(folder) == "translator"
+    assert route(folder, name) == ROUTES[name]
+    assert route(folder, name, ("en-GB", "de-AT") if name != "marian" else EN_DE).codes == ROUTES[name].codes
+    given = list(ROUTES[name].codes or ())
+    if given:
+        assert route(folder, name, ("xx", "yy"), given) == ROUTES[name], "codes go before languages"
+    assert route(folder, name, prefix="say: ").prefix.endswith("say: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "languages", "codes", "message"),
+    [
+        ("mbart50", EN_DE, ["en_X", "de_DE"], "translation.codes: {} 'en_X' (nearest: en_XX"),
+        ("nllb", EN_DE, ["eng_Latn", "deu_Ltn"], "translation.codes: {} 'deu_Ltn' (nearest: deu_Latn"),
+        ("nllb", ("en", "Germn"), None, "data.languages: {} 'Germn' (nearest: "),
+        ("m2m100", EN_DE, ["en", "dee"], "translation.codes: {} 'dee' (nearest: de"),
+        ("multi_marian", ("en", "it"), None, "data.languages: {} 'it' (nearest: "),
+        ("multi_marian", EN_DE, ["eng", "dee"], "translation.codes: {} 'dee' (nearest: deu"),
+        ("marian", EN_DE, ["en", "de"], "translation.codes: this checkpoint's tokenizer has no languages"),
+        ("t5", EN_DE, ["en", "de"], "translation.codes: this checkpoint's tokenizer has no languages"),
+        ("t5", ("en", "is"), None, "translation.prefix: T5 wants to be told what to do; kit has no English name for en or is"),
+    ],
+)  # fmt: skip
+def test_languages_that_a_checkpoint_does_not_know(name, languages, codes, message, checkpoint) -> None:
+    with pytest.raises(RecipeError) as caught:
+        route(checkpoint(name), name, languages, codes)
+    assert caught.value.message.startswith(message.format("the checkpoint's tokenizer does not know"))
+    assert caught.value.hint
+
+
+def test_a_language_in_several_scripts_has_to_be_told_apart(checkpoint) -> None:
+    with pytest.raises(RecipeError) as caught:
+        route(checkpoint("nllb"), "nllb", ("en", "zh"))
+    assert caught.value.message == (
+        "data.languages: the checkpoint's tokenizer knows 'zh' in 2 forms (zho_Hans, zho_Hant)"
+    )
+    assert "translation.codes" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", [*BUILDERS, "warm", "scratch"])
+def test_what_a_model_learns_from(name, checkpoint, tiny_checkpoint, lines) -> None:
+    """Labels end each translation, begin with the language where the family has it so, and are shifted as it does."""
+    writer = writer_for(name, checkpoint, tiny_checkpoint, lines)
+    rows = [0, 3, 5]
+    examples = Examples(np.asarray(rows), [(lines[row],) for row in rows], [(lines[60 + row],) for row in rows])
+    batch = dataset_of(encode_pairs(examples, writer, 64), writer).collate([0, 1, 2])
+    source, target = writer.tongues.source, writer.tongues.target
+    pad, end, start = target.pad_token_id, target.eos_token_id, writer.model.config.decoder_start_token_id
+    known = batch["labels"] != -100
+    for row in range(3):
+        written = batch["labels"][row][known[row]].tolist()
+        assert written[-1] == end and written.count(end) == 1
+        if ROUTES.get(name, Route(None, "")).codes:
+            token = writer.first
+            assert token is not None and written[0] == token
+            assert target.convert_ids_to_tokens(token) in ("__de__", "deu_Latn", "de_DE")
+        text = target.decode(written, skip_special_tokens=True)
+        if name in ("warm", "scratch"):
+            assert text.strip() == lines[60 + rows[row]], "bytes can write any text"
+        seen = batch["decoder_input_ids"][row].tolist()
+        assert seen[0] == start and seen[1 : len(written)] == written[:-1]
+        assert set(seen[len(written) + 1 :]) <= {pad}
+    codes = ROUTES[name].codes if name in ROUTES else None
+    if codes:
+        mark = source.convert_tokens_to_ids(f"__{codes[0]}__" if name == "m2m100" else codes[0])
+        assert all(mark in row for row in batch["input_ids"].tolist())
+    if name == "multi_marian":
+        assert (batch["input_ids"][:, 0] == source.convert_tokens_to_ids(">>deu<<")).all()
+    writer.model.eval()
+    inputs = {key: batch[key] for key in ("input_ids", "attention_mask")}
+    with torch.inference_mode():
+        ours = writer.model(**inputs, decoder_input_ids=batch["decoder_input_ids"]).logits
+        if name != "warm":  # an EncoderDecoderModel shifts labels by the pad token that its configuration has
+            theirs = writer.model(**inputs, labels=batch["labels"]).logits
+            assert torch.equal(ours[known], theirs[known])
+    assert ours.shape[-1] >= len(target)
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_a_checkpoint_is_trained_saved_and_loaded(name, captions, checkpoint, runs) -> None:
+    record = finetune(recipe_of(captions, checkpoint(name), runs), quiet=True)
+    evaluations = record.content["training"]["evaluations"]
+    assert evaluations[-1]["train_loss"] < evaluations[0]["train_loss"]
+    assert record.recipe.translation.prefix == ROUTES[name].prefix
+    assert record.recipe.translation.codes == (list(ROUTES[name].codes) if ROUTES[name].codes else None)
+    again = evaluate(record.folder)
+    assert again.largest_difference == 0 and again.metrics == record.metrics
+    stored = Record.load(record.folder).predictions()
+    texts = [text for (text,) in _sources(captions)]
+    assert [answer["translation"] for answer in predict(record.folder, texts)] == stored.outputs.tolist()
+    assert not any("__" in line or "_" in line or "<" in line for line in stored.outputs), "tokens are no words"
+    settings = json.loads((record.model_folder / "generation_config.json").read_text("utf-8"))
+    assert (settings["num_beams"], settings["length_penalty"], settings["max_new_tokens"]) == (2, 0.8, 24)
+    assert settings["do_sample"] is False
+    assert ("bad_words_ids" in settings) == ("marian" in name)
+    tokenizer = AutoTokenizer.from_pretrained(record.model_folder)
+    codes = ROUTES[name].codes
+    if codes is None:
+        assert settings.get("forced_bos_token_id") is None
+    else:
+        token = f"__{codes[1]}__" if name == "m2m100" else codes[1]
+        assert settings["forced_bos_token_id"] == tokenizer.convert_tokens_to_ids(token)
+        assert (tokenizer.src_lang, tokenizer.tgt_lang) == codes
+    if name != "marian":
+        return
+    # Without kit: transformers' own way to use the folder gives the same.
+    model = AutoModelForSeq2SeqLM.from_pretrained(record.model_folder)
+    ids = model.generate(**tokenizer(texts[0], return_tensors="pt"))
+    assert tokenizer.decode(ids[0], skip_special_tokens=True).strip() == stored.outputs[0]
+
+
+def _sources(captions: Path) -> list[tuple[str]]:
+    return [(line,) for line in (captions / "test.en").read_text("utf-8").split("\n")]
+
+
+def test_a_prefix_of_one_s_own(captions, checkpoint, runs) -> None:
+    told = finetune(
+        recipe_of(captions, checkpoint("t5"), runs, translation={"prefix": "in German: ", "beams": 1}), quiet=True
+    )
+    assert Translator.load(told.model_folder).prefix == "in German: "
+    assert evaluate(told.folder).largest_difference == 0
+
+
+def test_other_languages_make_other_tokens(captions, checkpoint, runs) -> None:
+    """The cache of tokenised texts tells languages apart: they are among the tokens."""
+    codes = (["en_XX", "de_DE"], ["fr_XX", "de_DE"])
+    made = [
+        finetune(recipe_of(captions, checkpoint("mbart50"), runs, translation={"codes": each}), quiet=True)
+        for each in codes
+    ]
+    assert made[0].id != made[1].id
+    for record in made:
+        assert evaluate(record.folder).largest_difference == 0
+    assert made[0].content["training"]["evaluations"] != made[1].content["training"]["evaluations"]
+
+
+@pytest.mark.parametrize("name", ["t5", "marian", "mbart50"])
+def test_lora_on_a_translator(name, captions, checkpoint, runs) -> None:
+    recipe = recipe_of(captions, checkpoint(name), runs, method="lora")
+    record = finetune(recipe, quiet=True)
+    assert evaluate(record.folder).largest_difference == 0
+    evaluations = record.content["training"]["evaluations"]
+    assert evaluations[-1]["train_loss"] < evaluations[0]["train_loss"]
+    assert not any("lora" in key for key in Translator.load(record.model_folder).model.state_dict())
+
+
+def test_what_only_writes_cannot_translate(tmp_path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"architectures": ["LlamaForCausalLM"], "model_type": "llama"}))
+    with pytest.raises(
+        ModelError, match=r"model.checkpoint: .* only writes: kit translates with a checkpoint that has"
+    ):
+        start_of(tmp_path)
+    assert start_of(None) == "nothing"
