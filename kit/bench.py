@@ -173,7 +173,8 @@ def _measure(processes: list[_Process], rounds: int, energy: bool) -> list[Subje
 def _best_batch(process: _Process) -> int:
     rates = {}
     for batch in _BATCHES:
-        process.ask("rate", batch=batch)  # compiled models compile anew for another shape
+        if process.backend == "compile":
+            process.ask("rate", batch=batch)  # it compiles anew for another shape
         rates[batch] = process.ask("rate", batch=batch)["rate"]
     return max(rates, key=lambda batch: rates[batch])
 

@@ -17,6 +17,7 @@ from kit.data.table import is_missing
 from kit.errors import DataError
 from kit.served import find_served
 
+_WORDS = 3  # a name may well be its own translation
 _CHUNK = 4_096  # texts answered at once: a long file streams through in bounded memory
 
 
@@ -24,6 +25,8 @@ def predict(
     folder: str | Path, texts: str | Iterable[str | tuple[str, ...]], *, trust_remote_code: bool = False
 ) -> Iterator[dict[str, Any]]:
     """One answer a text, in order: `text`, then `label`, `score` and `scores` (for multi-label `labels` and `scores`).
+
+    Of a translator: `text` and `translation`, with `loops` where that repeats itself and `copied` where it is the text.
 
     texts: strings, or tuples of two for a Record of text pairs; a single string is one text.
     trust_remote_code: let the model run code that its checkpoint brought along.
@@ -46,8 +49,16 @@ def predict(
                 raise _wrong_shape(position + offset + 1, len(row), columns, served.name)
         answers = task.answers(predictor.outputs(chunk))
         for row, answer in zip(chunk, answers, strict=True):
+            if _is_copy(row, answer.get("translation")):
+                answer["copied"] = True
             yield {"text": row[0] if len(row) == 1 else list(row), **answer}
         position += len(chunk)
+
+
+def _is_copy(row: tuple[str, ...], translation: Any) -> bool:
+    """Whether a translation is just its source, which was then in the target language already, or in an unknown one."""
+    words = row[0].split()
+    return isinstance(translation, str) and len(words) >= _WORDS and translation.split() == words
 
 
 def _wrong_shape(number: int, found: int, columns: Sequence[str], run: str) -> DataError:

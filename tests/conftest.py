@@ -56,6 +56,17 @@ def _private_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["KIT_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _quick_clocks() -> Iterator[None]:
+    """Time models on fewer texts: each comparison of two would take a second."""
+    import kit.measurement.speed as module
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(module, "_TIMED_TEXTS", 12)
+        patched.setattr(module, "_WARM_UP", 2)
+        yield
+
+
 @pytest.fixture(scope="session")
 def banking77() -> Path:
     """The folder of BANKING77; tests that need it are skipped where it is absent."""
@@ -121,14 +132,26 @@ def recipe_file(tmp_path: Path, reviews: Path, tiny_checkpoint: Path) -> Path:
         f"task: classification\nruns: {tmp_path / 'runs'}\n"
         f"data:\n  source: {reviews}\n  text: text\n  label: label\n  budget: 120\n  max_length: 32\n"
         f"model:\n  checkpoint: {tiny_checkpoint}\n"
-        "train: {epochs: 2, evaluations: 4}\n",
+        "train: {epochs: 2, evaluations: 4, refit: false}\n",
         "utf-8",
     )
     return path
 
 
 @pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory: pytest.TempPathFactory, reviews: Path, tiny_checkpoint: Path) -> Path:
+def traced_once() -> Iterator[None]:
+    """Keep the graphs of several models, as tests turn from one to another: tracing one takes eight seconds."""
+    from functools import lru_cache
+
+    import kit.compression.onnx as module
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(module, "_traced", lru_cache(maxsize=8)(module._traced.__wrapped__))
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory, reviews: Path, tiny_checkpoint: Path, traced_once: None) -> Path:
     """A real Record that takes seconds to compress: the tiny checkpoint fine-tuned on 120 labels."""
     from kit import Recipe, finetune
 
@@ -216,10 +239,10 @@ def hub() -> Iterator[HubServer]:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory, kit_process: Kit) -> Path:
+def trained(tmp_path_factory: pytest.TempPathFactory, kit_forked: Kit) -> Path:
     """A real Record: MiniLM fine-tuned on 96 labels of Rotten Tomatoes by the command, made once for all tests."""
     runs = tmp_path_factory.mktemp("trained") / "runs"
-    done = kit_process(
+    done = kit_forked(
         "finetune", SENTIMENT, "--set", "data.budget=96", "--set", "train.epochs=2", "--set", "data.test_size=200",
         "--set", "data.max_length=32", "--set", "train.evaluations=2", "--set", f"runs={runs}",
     )  # fmt: skip

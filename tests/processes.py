@@ -6,6 +6,7 @@ commands, and can be killed.
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
@@ -14,11 +15,14 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from importlib import import_module
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 _FDS = 3  # standard input, output and error
+_READY = b"ready"
+_START_S, _END_S = 240, 1_200
 
 
 class Forked:
@@ -69,15 +73,25 @@ class Forked:
 
 
 class Forks:
-    """Starts commands. One for a session of tests."""
+    """Starts commands, by a process that all workers of pytest share; it ends with the last of them."""
 
     def __init__(self) -> None:
-        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = [sys.executable, "-m", "tests.processes", str(theirs.fileno())]
-        root = str(Path(__file__).parents[1])
-        self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], cwd=root)
-        theirs.close()
-        self._socket.recv(64)  # it has imported them
+        # A name without a file, which is free again once nobody listens.
+        name = f"\0kit-forks-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
+        deadline = time.monotonic() + _START_S
+        self._process: subprocess.Popen[bytes] | None = None
+        while True:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self._process = _start_unless_there(name) or self._process
+            try:
+                self._socket.connect(name)
+                if self._socket.recv(64) == _READY:
+                    return
+            except (ConnectionRefusedError, ConnectionResetError):  # it is about to listen, or about to end
+                if time.monotonic() > deadline:
+                    raise
+            self._socket.close()
+            time.sleep(0.05)
 
     def start(self, *arguments: object, stdin: str = "", **environment: str) -> Forked:
         """Start `kit` with these arguments, in the current folder."""
@@ -101,36 +115,70 @@ class Forks:
         return int(self._socket.recv(64))
 
     def close(self) -> None:
-        """End the process that is forked."""
+        """No more commands are started from here; who started the process waits until the others are done."""
         self._socket.close()
-        self._process.wait(timeout=20)
+        if self._process is not None:
+            self._process.wait(timeout=_END_S)
 
 
-def _serve(connection: socket.socket) -> None:
-    """Fork for each order until the other side closes; returns in the forked processes, as `main` of a command."""
+def _start_unless_there(name: str) -> subprocess.Popen[bytes] | None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        try:
+            listener.bind(name)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return None
+            raise
+        listener.listen()
+        command = [sys.executable, "-m", "tests.processes", str(listener.fileno())]
+        root = str(Path(__file__).parents[1])
+        return subprocess.Popen(command, pass_fds=[listener.fileno()], cwd=root)
+
+
+def _serve(listener: socket.socket) -> None:
+    """Do as the workers of pytest say, until none is left."""
+    for name in ("kit.compress", "kit.distill", "kit.methods", "kit.study", "evaluate", "sklearn.linear_model"):
+        import_module(name)
+    gc.freeze()  # or the first collection in each forked process would copy all memory
+    connections: list[socket.socket] = []
+    while True:
+        for ready in select.select([listener, *connections], [], [])[0]:
+            if ready is listener:
+                connections.append(listener.accept()[0])
+                connections[-1].send(_READY)
+            elif not _obeyed(ready, [listener, *connections]):
+                connections.remove(ready)
+                ready.close()
+        if not connections:
+            return
+
+
+def _obeyed(connection: socket.socket, sockets: list[socket.socket]) -> bool:
+    """Fork, or tell how a forked process ended; False once the other side is gone. sockets: none is for the forked."""
+    message, fds, _, _ = socket.recv_fds(connection, 1 << 20, _FDS)
+    if not message:
+        return False
+    order = json.loads(message)
+    if "ended" in order:
+        connection.send(str(os.waitstatus_to_exitcode(os.waitpid(order["ended"], 0)[1])).encode())
+        return True
+    pid = os.fork()
+    if pid == 0:
+        for each in sockets:
+            each.close()
+        _run(order, fds)
+        sys.exit()
+    connection.send(str(pid).encode())
+    for fd in fds:
+        os.close(fd)
+    return True
+
+
+def _run(order: dict[str, Any], fds: list[int]) -> None:
     import torch
 
     from kit.cli import main
 
-    for name in ("kit.compress", "kit.distill", "kit.methods", "kit.study", "evaluate", "sklearn.linear_model"):
-        import_module(name)
-    gc.freeze()  # or the first collection in each forked process would copy all memory
-    connection.send(b"ready")
-    while True:
-        message, fds, _, _ = socket.recv_fds(connection, 1 << 20, _FDS)
-        if not message:
-            return
-        order = json.loads(message)
-        if "ended" in order:
-            connection.send(str(os.waitstatus_to_exitcode(os.waitpid(order["ended"], 0)[1])).encode())
-            continue
-        pid = os.fork()
-        if pid == 0:
-            break
-        connection.send(str(pid).encode())
-        for fd in fds:
-            os.close(fd)
-    connection.close()
     for number, fd in enumerate(fds):
         os.dup2(fd, number)
         os.close(fd)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
-from kit import Recipe, finetune
-from kit.bench import bench
+from kit import Recipe, Record, finetune
+from kit.bench import Subject, _texts, bench
 from kit.errors import DataError, ModelError
+from kit.request import Shared
 
 
 @pytest.fixture(scope="module")
@@ -24,29 +26,51 @@ def pair(tmp_path_factory, reviews: Path, tiny_checkpoint: Path) -> list[Path]:
     ]
 
 
-def test_models_are_measured_against_the_first(pair: list[Path], kit) -> None:
-    result = kit("bench", *pair, "--rounds", 3, "--json")
-    assert result.code == 0, result.err
-    first, other = json.loads(result.out)
-    assert first["speedups"] is None and first["backend"] == "eager"
-    assert other["speedups"][0]["low"] <= other["speedups"][0]["value"] <= other["speedups"][0]["high"]
-    assert other["p50_ms"] <= other["p95_ms"] <= other["p99_ms"]
-    assert first["size_bytes"] > 1e6 and first["memory_bytes"] > 1e8 and first["texts_per_second"] > 100
-    assert 0 < other["joules"] < first["joules"]
-    assert other["speedups"][0]["value"] == pytest.approx(first["p50_ms"] / other["p50_ms"])
+@pytest.fixture(scope="module")
+def plain(pair: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The network's model alone, as it is exported."""
+    return Path(shutil.copytree(pair[0] / "model", tmp_path_factory.mktemp("bench") / "exported"))
 
 
-def test_a_folder_that_is_no_run_needs_texts(pair: list[Path], tmp_path: Path, kit) -> None:
-    import shutil
+@pytest.fixture(scope="module")
+def measured(pair: list[Path], plain: Path) -> list[Subject]:
+    """A folder that is no run, and a run beside it, whose test texts are taken."""
+    return bench([plain, pair[1]], rounds=3)
 
-    plain = tmp_path / "exported"
-    shutil.copytree(pair[0] / "model", plain)
+
+def test_models_are_measured_against_the_first(pair: list[Path], measured: list[Subject]) -> None:
+    first, other = measured
+    assert (first.name, other.name) == ("exported", pair[1].name)
+    assert first.speedups is None and first.backend == "eager"
+    assert other.speedups is not None
+    assert other.speedups[0].low <= other.speedups[0].value <= other.speedups[0].high
+    assert other.p50_ms <= other.p95_ms <= other.p99_ms
+    assert first.size_bytes > 1e6 and first.memory_bytes > 1e8 and first.texts_per_second > 100
+    assert first.joules is not None and other.joules is not None and 0 < other.joules < first.joules
+    assert other.speedups[0].value == pytest.approx(first.p50_ms / other.p50_ms)
+
+
+def test_the_command_shows_what_was_measured(pair: list[Path], measured: list[Subject], kit, monkeypatch) -> None:
+    asked = []
+    monkeypatch.setattr("kit.bench.bench", lambda folders, **options: asked.append((folders, options)) or measured)
+    shown = kit("bench", *pair, "--rounds", 3, "--compile")
+    assert shown.code == 0 and "exported" in shown.out and "texts/s" in shown.out
+    assert asked == [(pair, {"texts": None, "rounds": 3, "compiled": True})]
+    first, other = json.loads(kit("bench", *pair, "--texts", "some.txt", "--json").out)
+    assert first["speedups"] is None and other["speedups"][0]["value"] == measured[1].speedups[0].value
+    assert first["p50_ms"] == measured[0].p50_ms and asked[1][1]["texts"] == Path("some.txt")
+
+
+def test_texts_are_those_of_a_file_or_of_the_first_run(pair: list[Path], plain: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="none of the folders is a run"):
         bench([plain])
     texts = tmp_path / "texts.txt"
-    texts.write_text("a fine film\nnot so fine\n", "utf-8")
-    result = kit("bench", plain, "--texts", texts, "--rounds", 3)
-    assert result.code == 0 and "exported" in result.out and "texts/s" in result.out
+    texts.write_text("a fine film\n\nnot so fine\n", "utf-8")
+    found = _texts(texts, [])
+    assert found[:3] == [["a fine film"], ["not so fine"], ["a fine film"]] and len(found) >= 256
+    record = Record.read(pair[0])
+    rows = Shared().cleaned(record.recipe.data).splits.test.texts
+    assert _texts(None, [record])[: len(rows)] == [list(row) for row in rows]
 
 
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:

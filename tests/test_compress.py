@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
+import signal
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import kit.compress as compress_module
 import kit.compression.int8_onnx as int8_module
 from kit import Recipe, Record, evaluate, finetune, predict
 from kit.compress import CHAIN_FILE, Compression, compress, recipe_of
@@ -15,6 +19,7 @@ from kit.compression.gate import Gate
 from kit.data.encode import encode
 from kit.errors import DataError, KitError, ModelError, RecipeError, RecordError
 from kit.models.predictor import load_predictor
+from kit.tasks.classification import Classification
 
 # Nothing that a vocabulary of film reviews has seen.
 STRANGE = ["😀👩‍👩‍👧", "这部电影很好看", "ab" * 50_000, "   ", "", "\u0000\ufeff", "ẞßſ ﬁ İ"]
@@ -103,6 +108,37 @@ def test_an_interrupted_chain_goes_on_at_its_step(done: Compression, tiny_run: P
     assert not list(tiny_run.parent.glob(".int8*")), "the draft of the interrupted step became its Record"
 
 
+def test_a_chain_killed_within_and_between_its_steps_ends_as_one_that_was_not(
+    done: Compression, tiny_run: Path, tmp_path: Path, start, kit_forked
+) -> None:
+    """SIGKILL in the first step, once it has finished, and in the second: started again, it goes on at its step."""
+    runs = tmp_path / "runs"
+    source = shutil.copytree(tiny_run, runs / tiny_run.name)
+    command = ["compress", source, "--steps", "vocabulary,int8-onnx", "--set", "compress.gate.retained=null"]
+    made: dict[str, int] = {}  # an inode changes when its step is taken again
+    for moment, steps in ((".vocabulary-*.partial", 0), ("vocabulary-*/record.json", 1), (".int8-onnx-*.partial", 1)):
+        process = start(*command)
+        while not any(runs.glob(moment)):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        now = {path.parent.name: path.stat().st_ino for path in runs.glob("[!.]*/record.json")}
+        assert made.items() <= now.items() and len(now) == 1 + steps, "a finished step was lost or taken again"
+        made = now
+    finished = kit_forked(*command)
+    assert finished.code == 0, finished.err
+    assert f"found the finished run {done.links[0].record.id}" in finished.err
+    for link in done.links:
+        ours, theirs = Record.load(runs / link.record.id), link.record
+        assert ours.metrics == theirs.metrics
+        assert np.array_equal(ours.predictions().outputs, theirs.predictions().outputs)
+        files = [{k: v for k, v in each.content["files"].items() if k.startswith("model/")} for each in (ours, theirs)]
+        assert files[0] == files[1]
+    assert {path.parent.name for path in runs.glob("*/record.json")} == {*made, done.record.id}
+    assert not list(runs.glob(".*.partial"))
+
+
 def test_a_step_that_costs_too_much_is_undone(tiny_run: Path) -> None:
     """Without most of its heads and neurons a model answers differently, and without half of those as well."""
     steps = [{"prune": {"heads": 0.9, "neurons": 0.9, "epochs": 0}}, "onnx"]
@@ -127,19 +163,16 @@ def test_other_settings_are_tried_before_a_step_is_undone(done: Compression, tin
     assert "of 30,522 tokens" in second.line and "calibration error" in second.line
 
 
-def test_the_gate_looks_at_validation_examples_and_pool_alone(tiny_run: Path, monkeypatch) -> None:
-    from kit.tasks.classification import Classification
-
-    seen = []
-    original = Classification.scores
-    monkeypatch.setattr(
-        Classification, "scores", lambda self, logits, truth: seen.append(truth) or original(self, logits, truth)
-    )
+def test_the_gate_looks_at_validation_examples_and_pool_alone(done: Compression, tiny_run: Path, monkeypatch) -> None:
+    seen, decided = [], []
+    original, compare = Classification.targets, compress_module._compare
+    monkeypatch.setattr(Classification, "targets", lambda self, part: seen.append(part) or original(self, part))
+    monkeypatch.setattr(compress_module, "_compare", lambda *args: decided.extend(seen) or compare(*args))
     monkeypatch.setattr("kit.making._fit_and_write", lambda *args: pytest.fail("the step is there already"))
     found = compress(chain(tiny_run, ["vocabulary"], retained=0.5, agreement=0.4), quiet=True)
     assert found.links[0].gate.retained > 0.5 and 0.4 < found.links[0].gate.agreement <= 1.0
     validation = Record.read(tiny_run).content["data"]["sizes"]["validation"]
-    assert seen and all(len(part) == validation for part in seen)
+    assert decided and all(len(part) == validation for part in decided)
 
 
 def test_a_graph_in_float32_answers_as_torch_in_any_batch(tiny_run: Path) -> None:
@@ -237,8 +270,6 @@ def test_what_cannot_work_is_refused_before_the_run_is_trained(recipe_file: Path
 
 
 def test_data_that_changed_since_are_refused(reviews: Path, recipe_file: Path, tmp_path: Path) -> None:
-    import shutil
-
     moved = tmp_path / "data"
     shutil.copytree(reviews, moved)
     record = finetune(Recipe.load(recipe_file, [f"data.source={moved}", "train.epochs=1"]), quiet=True)
@@ -256,6 +287,7 @@ def test_gentler_settings_that_fail_do_not_end_the_chain(tiny_run: Path, monkeyp
 
     original = int8_module._quantized
     monkeypatch.setattr(int8_module, "_quantized", failing)
+    monkeypatch.setattr(int8_module, "learn_rounding", lambda source, *rest: (source.model_folder, None))
     found = compress(chain(tiny_run, [{"int8-onnx": {"per_channel": False}}], agreement=1.0), quiet=True)
     assert [link.settings for link in found.links] == [
         "per_channel: false",
@@ -276,11 +308,11 @@ def test_of_a_finished_run_only_the_chain_can_be_set(tiny_run: Path, kit) -> Non
 def test_the_command_compresses_the_run_of_a_recipe_and_predicts_in_a_fresh_process(
     recipe_file, kit, kit_forked
 ) -> None:
-    result = kit("compress", recipe_file, "--steps", "vocabulary,int8-onnx", "--set", "compress.gate.retained=null")
+    result = kit("compress", recipe_file, "--steps", "vocabulary,float16", "--set", "compress.gate.retained=null")
     assert result.code == 0, result.err
     lines = result.out.strip().splitlines()
     assert lines[0].startswith("finetune-tiny-bert-120") and lines[1].startswith("vocabulary: ")
-    assert lines[2].startswith("int8-onnx: ") and "ends with " in lines[-1]
+    assert lines[2].startswith("float16: ") and "ends with " in lines[-1]
     folder = lines[-1].removeprefix("ends with ")
     answered = kit_forked("predict", folder, "a gripping, funny film")
     assert answered.code == 0, answered.err

@@ -37,7 +37,7 @@ def base(tmp_path_factory: pytest.TempPathFactory, reviews: Path, tiny_checkpoin
         runs=str(tmp_path_factory.mktemp("distilled") / "runs"),
         data={"source": str(reviews), "text": "text", "label": "label", "budget": 60, "max_length": 32},
         model={"checkpoint": str(tiny_checkpoint)},
-        train={"epochs": 2, "evaluations": 2, "refit": False},
+        train={"epochs": 1, "evaluations": 2, "refit": False},
         distill={"student": {"layers": [1]}},
     )
 
@@ -132,8 +132,8 @@ def test_the_labels_of_the_pool_are_never_read(base, teacher, monkeypatch) -> No
         original(self, **{**parts, "pool": replace(pool, labels=[Sealed(("?",))] * len(pool))})
 
     monkeypatch.setattr(Prepared, "__init__", sealing)
-    record = run(taught_by(changed(base, pool=100, losses={"labels": 0.5}), teacher), quiet=True)
-    assert pools[0] and record.content["settings"]["transfer_set"]["pool"] == 100
+    record = run(taught_by(changed(base, pool=90, losses={"labels": 0.5}), teacher), quiet=True)
+    assert pools[0] and record.content["settings"]["transfer_set"]["pool"] == 90
 
 
 STUDENTS = {
@@ -354,7 +354,10 @@ def test_a_kill_at_any_time_ends_in_the_same_student(base, teacher, done, tmp_pa
 
 
 def test_two_processes_make_teacher_student_and_verdict_together(base, tmp_path) -> None:
-    """Two gloo processes: one writer of Records, answers and verdict, and the same steps as one process takes."""
+    """Two gloo processes: one writer of Records, answers and verdict, and the same steps as one process takes.
+
+    The teacher is a run of `kit finetune` on two processes: every test example once, and answers as from one process.
+    """
     file = tmp_path / "recipe.yaml"
     recipe = base.model_copy(update={"runs": str(tmp_path / "runs")})
     file.write_text(yaml.safe_dump(recipe.model_dump(mode="json", exclude_defaults=True)), "utf-8")
@@ -372,6 +375,11 @@ def test_two_processes_make_teacher_student_and_verdict_together(base, tmp_path)
     alone = distill(base, controls=False, quiet=True).record
     assert student.content["training"]["plan"]["steps"] == alone.content["training"]["plan"]["steps"]
     assert np.abs(student.predictions().outputs - alone.predictions().outputs).max() < 0.05
+    (name,) = [each["record"] for each in student.content["settings"]["teachers"]]
+    taught, by_one = Record.load(tmp_path / "runs" / name), Record.load(Path(base.runs) / name)
+    assert taught.content["method"] == "finetune" and len(taught.predictions().ids) == 100
+    assert taught.predictions().ids.tolist() == by_one.predictions().ids.tolist()
+    assert np.abs(taught.predictions().outputs - by_one.predictions().outputs).max() < 0.05
 
 
 def test_in_a_study_the_teacher_is_the_study_s_own_cell(base, reviews, tiny_checkpoint, tmp_path) -> None:

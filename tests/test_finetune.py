@@ -42,7 +42,7 @@ def test_answers_that_are_no_numbers_leave_nothing(tmp_path, tiny_checkpoint, mo
     recipe = recipe_for("single", "finetune", tmp_path, tiny_checkpoint)
     monkeypatch.setattr(
         kit.models.predictor.TransformerPredictor,
-        "logits",
+        "outputs",
         lambda self, texts: np.full((len(texts), 2), np.nan, np.float32),
     )
     with pytest.raises(TrainingError, match="no longer numbers"):

@@ -84,7 +84,7 @@ def converted(translator: Translator, quantization: str, folder: Path) -> Ct2Tra
 
         def _load(self) -> Any:
             with torch.no_grad():
-                return _loader(model.config.__class__.__name__)(model.cpu(), tokenizer)
+                return _loader(type(model.config).__name__)(model.cpu(), tokenizer)
 
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -111,17 +111,21 @@ def _loader(config: str) -> Any:
     """What writes an architecture down for CTranslate2."""
     from ctranslate2.converters import transformers as known
 
-    if config != "MarianConfig":
+    if config not in ("MarianConfig", "BartConfig", "MBartConfig", "PegasusConfig", "M2M100Config"):
         return known._MODEL_LOADERS[config]
+    usual = known.BartLoader if config == "MarianConfig" else type(known._MODEL_LOADERS[config])
 
-    class Marian(known.BartLoader):  # type: ignore[misc]
-        """Marian as transformers computes it: it begins with a token, whose vector need not be zero.
+    class Loader(usual):  # type: ignore[misc, valid-type]
+        """What transformers 5 no longer writes into configurations is read off the layers.
 
-        CTranslate2's own takes the last row for that of the padding, which is so only in models of the Marian project.
+        Marian begins with a token, whose vector need not be zero: CTranslate2's own loader takes the last row for that
+        of the padding, which is so only in models of the Marian project.
         """
 
         def get_model_spec(self, model: PreTrainedModel) -> Any:
-            model.config.normalize_before = model.config.normalize_embedding = False
+            encoder = model.get_encoder()
+            model.config.normalize_before = hasattr(encoder, "layer_norm")
+            model.config.normalize_embedding = hasattr(encoder, "layernorm_embedding")
             return super().get_model_spec(model)
 
-    return Marian()
+    return Loader()

@@ -103,7 +103,9 @@ def _traced(
             raise ModelError(f"the model in {folder} cannot be made a graph of: {first_line(error)}") from error
         graph = _without_traces(path.read_bytes())
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    made = Graph(graph, parameters, "float32", "float32", model.config.to_dict())
+    config = model.config.to_dict()
+    config.pop("_name_or_path", None)  # where the model was read from is no part of it
+    made = Graph(graph, parameters, "float32", "float32", config)
     expected = TransformerPredictor(model, tokenizer, longest).outputs(texts)
     change = float(np.abs(OnnxPredictor(made, tokenizer, longest).outputs(texts) - expected).max())
     if not change <= _PARITY:

@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 
 from kit.data.examples import Examples
-from kit.data.pairs import REASONS, flaws, look_swapped
+from kit.data.pairs import REASONS, copied_share, flaws, look_swapped
 from kit.data.sources import Splits
 from kit.errors import DataError
 
 _IMBALANCE = 10  # largest class over smallest, from which it is worth a warning
 _NOTABLE = 0.01  # share of repeated rows from which they are worth a warning
+_COPIED = 0.5  # of translations' words; on Multi30k, 5 % of the German ones stand in the English text as well
 _SHOWN = 5
 
 Key = tuple[str, ...]
@@ -38,6 +39,7 @@ class Audit:
     labels_*: examples of each label after cleaning. fingerprints: sha256 of train and test after cleaning.
     Of parallel text: identical_*, length_ratio_*, wrong_script_*: pairs that are no translations, see `pairs`; dropped
     from train, and kept in test (flawed_test). swapped: each side is in the script of the other's language.
+    copied: share of the translations' words that stand in their source.
     """
 
     rows_train: int
@@ -59,6 +61,7 @@ class Audit:
     wrong_script_train: int = 0
     flawed_test: int = 0
     swapped: bool = False
+    copied: float = 0.0
 
     @property
     def leaked(self) -> int:
@@ -102,6 +105,10 @@ class Audit:
             found.append(f"{_say(self.flawed_test, 'test', 'looks', 'look')} like no translation: kept")
         if self.swapped:
             found.append("source and target look swapped: each is in the script of the other's language")
+        if self.copied > _COPIED:
+            found.append(
+                f"{self.copied:.0%} of the translations' words stand in their source: are both sides of one language?"
+            )
         return found
 
     def _balance(self) -> list[str]:
@@ -177,6 +184,7 @@ def _of_pairs(train: Examples, test: Examples, count: Counter[str], languages: t
         **counts,
         "flawed_test": sum(reason is not None for reason in _flaws(test)),
         "swapped": look_swapped(*sides, languages),
+        "copied": copied_share(*sides),
     }
 
 

@@ -122,9 +122,9 @@ def _configurations(name: str, config: str | None, message: str) -> str:
 
 
 def _to_table(data: Dataset) -> Table:
-    """The columns of text, numbers, classes and lists of these; images and the like are left behind."""
+    """The columns of text, numbers, classes, lists of these, and translations; images and the like are left behind."""
     features = data.features.to_dict()
-    plain = [name for name, feature in features.items() if _is_plain(feature)]
+    plain = [name for name, feature in features.items() if _is_plain(feature) or _is_translation(name, feature)]
     return Table.of(name_classes(data.select_columns(plain).with_format(None).to_dict(), features))
 
 
@@ -134,6 +134,15 @@ def _is_plain(feature: Any) -> bool:
     if feature.get("_type") in ("List", "LargeList", "Sequence"):
         return _is_plain(feature["feature"])
     return feature.get("_type") in ("Value", "ClassLabel") and feature.get("dtype") not in ("binary", "large_binary")
+
+
+def _is_translation(name: str, feature: Any) -> bool:
+    """Whether a column holds `{"en": ..., "de": ...}`, by its type or, as a struct of texts, by its name."""
+    if not isinstance(feature, dict):
+        return False
+    if feature.get("_type") == "Translation":
+        return True
+    return name == "translation" and all(isinstance(part, dict) and _is_plain(part) for part in feature.values())
 
 
 def _cached_commit(loaded: dict[str, Dataset]) -> str | None:

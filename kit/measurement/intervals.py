@@ -22,7 +22,7 @@ from scipy.stats import norm
 
 from kit.measurement.measure import Measure
 from kit.measurement.metrics import Floats
-from kit.measurement.units import NO_SHARES
+from kit.measurement.units import NO_SHARES, OF_HUNDRED
 
 # Counts of resamples x examples that are held in memory at once: 64 MB.
 _CELLS = 8_000_000
@@ -49,7 +49,9 @@ class Estimate:
 
 
 def shown(name: str, estimate: Estimate) -> str:
-    """A metric for people: shares as percentages, the others as they are."""
+    """A metric for people: shares as percentages, scores of translations out of 100, the others as they are."""
+    if name in OF_HUNDRED:
+        return f"{100 * estimate.value:.1f} [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
     return estimate.format(percent=name not in NO_SHARES)
 
 

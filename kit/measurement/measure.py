@@ -52,6 +52,11 @@ class LabelMeasure:
     ordered: bool = False
     multi_label: bool = False
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for a share of right answers that this kind of labels does not have."""
+        if self.main in ("accuracy", "exact_match") and (self.main == "exact_match") != self.multi_label:
+            raise ValueError(f"metric {self.main} does not fit a task with multi_label {self.multi_label}")
+
     def tally(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, Floats]:
         """See `metrics.tally`."""
         return tally(outputs, targets, ordered=self.ordered, multi_label=self.multi_label)

@@ -5,6 +5,9 @@ from __future__ import annotations
 NO_SHARES = ("log_loss", "mae", "mcc")  # metrics that are no percentages
 
 
+OF_HUNDRED = ("bleu", "chrf", "ter")  # shares that people write without a percent sign
+
+
 def duration(seconds: float) -> str:
     """`42 s`, `7 min`, `3.5 h`."""
     if seconds < 90:
@@ -25,5 +28,7 @@ def shown_difference(name: str, difference: float, signed: bool = False) -> str:
 
 
 def shown_value(name: str, value: float) -> str:
-    """A metric's value: `81.2 %` for shares, `0.412` for the others."""
+    """A metric's value: `81.2 %` for shares, `33.2` for scores of translations, `0.412` for the others."""
+    if name in OF_HUNDRED:
+        return f"{100 * value:.1f}"
     return f"{value:.3f}" if name in NO_SHARES else f"{100 * value:.1f} %"

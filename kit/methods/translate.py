@@ -34,7 +34,7 @@ from kit.models.seq2seq import (
     start_of,
     warm_translator,
 )
-from kit.models.translator import Translator
+from kit.models.translator import LEAST_RATIO, Translator
 from kit.tasks.translation import IGNORED
 from kit.training.fitting import Fitting
 from kit.training.objective import LabelObjective
@@ -44,6 +44,8 @@ from kit.training.trainer import fit_model
 MERGE_TOLERANCE = 1e-3  # largest change of a logit by merging adapters; float32 rounding gives about 1e-5
 _LOOK_TOKENS = {"cpu": 2_048, "mps": 16_384, "cuda": 65_536}
 _SAMPLE = 16
+# Of tokens of a translation to those of its source: what nearly all training pairs stay below, and room above it.
+_USUAL, _MARGIN = 0.99, 1.5
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,9 @@ def writer_of(job: Job, examples: Examples) -> Writer:
         target = train_bpe(targets, size, longest)
         model = warm_translator(job.checkpoint, target, recipe.translation.decoder_layers, dropout)
         return Writer(model, Tongues(tokenizer, target), "", None, key)
-    first = take_route(tokenizer, route_of(job))
+    route = route_of(job)
+    first = take_route(tokenizer, route)
+    key = f"{key} {route.codes}"  # the same text is other tokens in another language
     model = pretrained_translator(job.checkpoint, dropout)
     return Writer(model, Tongues(tokenizer, tokenizer), recipe.translation.prefix or "", first, key)
 
@@ -177,13 +181,17 @@ def fit_writer(
         "validation": _share(validation.source.truncated | validation.target.truncated),
         "test": _share(test.truncated),
     }
-    return Fitted(predictor_of(job, replace(writer, model=final)), training, settings, truncation)
+    return Fitted(predictor_of(job, replace(writer, model=final), pairs), training, settings, truncation)
 
 
-def predictor_of(job: Job, writer: Writer) -> Translator:
-    """The translator around a fitted model, with the search that the recipe asks for."""
+def predictor_of(job: Job, writer: Writer, pairs: Pairs) -> Translator:
+    """The translator around a fitted model, with the search that the recipe asks for.
+
+    pairs: that it was trained on; they say how long translations are.
+    """
     section, longest = job.recipe.translation, job.recipe.data.max_length
-    set_search(writer.model, section.beams, section.length_penalty, longest, writer.first)
+    ratio = float(np.quantile(pairs.target.lengths / pairs.source.lengths, _USUAL)) * _MARGIN
+    set_search(writer.model, section.beams, section.length_penalty, longest, writer.first, max(ratio, LEAST_RATIO))
     return Translator(writer.model, writer.tongues, longest, writer.prefix, writer.tokenizer_key)
 
 

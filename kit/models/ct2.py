@@ -27,7 +27,7 @@ from kit.data.batching import sorted_batches
 from kit.data.encode import encode
 from kit.errors import ModelError, first_line
 from kit.models.load import load_tokenizer
-from kit.models.translator import longest_of
+from kit.models.translator import LEAST_RATIO, longest_of
 
 FACTS_FILE, SEARCH_FILE = "ct2.json", "generation_config.json"
 _BATCH_TOKENS = 2_048  # source tokens, padded, at once, shared among the beams of each, as for torch on a CPU
@@ -98,7 +98,8 @@ class Ct2Translator:
         """Translations of one batch of sources."""
         names, search = self.tokenizer.convert_ids_to_tokens, self.search
         first = search.get("forced_bos_token_id")
-        longest = longest_of(max(map(len, pieces)), search.get("max_new_tokens"))
+        ratio = float(search.get("length_ratio", LEAST_RATIO))
+        longest = longest_of(max(map(len, pieces)), ratio, search.get("max_new_tokens"))
         found = self._engine.translate_batch(
             [names(each) for each in pieces],
             target_prefix=None if first is None else [[names(first)]] * len(pieces),

@@ -203,10 +203,13 @@ def load_tongues(folder: Path) -> Tongues:
 TARGET = "target"  # folder of the target's tokenizer, inside the model's, where the two sides have one each
 
 
-def set_search(model: PreTrainedModel, beams: int, length_penalty: float, longest: int, first: int | None) -> None:
+def set_search(
+    model: PreTrainedModel, beams: int, length_penalty: float, longest: int, first: int | None, ratio: float
+) -> None:
     """Put the search for a translation into the model's generation settings, which are saved with it.
 
-    longest: tokens of a translation at most. first: token that every translation begins with, None for none.
+    longest: tokens of a translation at most. first: token that every translation begins with, None for none. ratio: of
+    the tokens of a translation to those of its source at most; transformers ignores it.
     """
     before = model.generation_config
     config = model.config
@@ -224,6 +227,7 @@ def set_search(model: PreTrainedModel, beams: int, length_penalty: float, longes
         decoder_start_token_id=_or(before.decoder_start_token_id, start),
         forced_bos_token_id=first,
         bad_words_ids=before.bad_words_ids,
+        length_ratio=ratio,
     )
 
 

@@ -24,7 +24,9 @@ from kit.models.seq2seq import TARGET, Tongues, load_translator
 
 # Source tokens, padded, that are translated together, shared among the beams of each.
 _BATCH_TOKENS = {"cpu": 2_048, "mps": 16_384, "cuda": 65_536}
-_LONGER, _AT_LEAST = 2.0, 16  # a translation has no more than twice the tokens of the longest source beside it, and 16
+# A translation has no more tokens than so many times those of the longest source beside it (more where the model has
+# learnt longer ones), and these.
+LEAST_RATIO, _AT_LEAST = 2.0, 16
 
 
 class Translator:
@@ -95,7 +97,7 @@ class Translator:
         dataset = EncodedDataset(encoded, None, source.pad_token_id or 0, source.padding_side == "left")
         config = model.generation_config
         assert config is not None
-        beams = int(config.num_beams or 1)
+        beams, ratio = int(config.num_beams or 1), float(getattr(config, "length_ratio", LEAST_RATIO))
         batches = sorted_batches(encoded.lengths, max(1, _BATCH_TOKENS[device.type] // beams))
         mine = batches[state.process_index :: state.num_processes]
         was_training = model.training
@@ -106,7 +108,7 @@ class Translator:
                 for indices in mine:
                     batch = {name: part.to(device) for name, part in dataset.collate(indices.tolist()).items()}
                     batch.pop("token_type_ids", None)
-                    limit = longest_of(int(encoded.lengths[indices].max()), config.max_new_tokens)
+                    limit = longest_of(int(encoded.lengths[indices].max()), ratio, config.max_new_tokens)
                     ids = model.generate(**batch, max_new_tokens=limit)  # type: ignore[operator]
                     parts.append((indices.tolist(), target.batch_decode(ids, skip_special_tokens=True)))
         finally:
@@ -120,7 +122,10 @@ class Translator:
         return found
 
 
-def longest_of(source_tokens: int, most: int | None) -> int:
-    """Tokens that a translation may have. source_tokens: of the longest source beside it. most: None for any number."""
-    longest = int(_LONGER * source_tokens) + _AT_LEAST
+def longest_of(source_tokens: int, ratio: float, most: int | None) -> int:
+    """Tokens that a translation may have.
+
+    source_tokens: of the longest source beside it. ratio: of a translation to its source. most: None for any number.
+    """
+    longest = int(ratio * source_tokens) + _AT_LEAST
     return longest if most is None else min(longest, most)

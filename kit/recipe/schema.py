@@ -247,6 +247,7 @@ class Recipe(Section):
     def _fits_together(self) -> Self:
         """Raises ValueError with one line for every two keys that contradict each other."""
         multi_label, metric, translates = self.data.multi_label, self.metric, self.task == "translation"
+        untaught = (["mse"] if self.distill.losses.mse else []) + self.distill.losses.of_tokens
         contradictions = {
             f"model.checkpoint is required for method {self.method}": (
                 self.model.checkpoint is None and not self._starts_elsewhere
@@ -269,10 +270,19 @@ class Recipe(Section):
                 translates and self.method not in TRANSLATING
             ),
             "data.multi_label: a translation is no label": translates and multi_label,
+            "data.labels: a translation is no label": translates and self.data.labels is not None,
+            "data.sampling: translations have no classes to balance": translates and self.data.sampling == "balanced",
+            "train.refit: a translator is trained once; leave it out": translates and bool(self.train.refit),
+            "lora.load: of a translator only float32; leave it out": translates and self.lora.load != "float32",
+            "distill.losses: a translator learns what its teacher writes and, by labels, references: not "
+            f"{', '.join(untaught)}": translates and bool(untaught),
+            "distill.temperature: a teacher's translations have none; leave it out": (
+                translates and self.distill.temperature != DistillSection().temperature
+            ),
             "model.pooling: a translator does not pool; leave it out": (
                 translates and self.model.pooling not in ("auto", "native")
             ),
-            "train.head: a translator has no such head; leave it out": translates and self.train.head != "auto",
+            "train.head: probe is of classification; leave it out": translates and self.train.head == "probe",
             "train.contrastive: it compares labels; leave it out": translates and bool(self.train.contrastive),
             "task: sentiment has one label an example; use task: classification": (
                 multi_label and self.task == "sentiment"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,8 +34,8 @@ CASES: dict[str, tuple[object, float]] = {
     "int8-onnx": ("int8-onnx", 2.3),
     "int8-onnx, without the table": ({"int8-onnx": {"embeddings": "float32", "weights": "uint8"}}, 0.9),
     "int8-onnx, the table in 4 bits": ({"int8-onnx": {"embeddings": "int4"}}, 2.8),
-    "int8-onnx, learnt": ({"int8-onnx": {"aware": 0.3}}, 2.3),
     "int4-onnx": ("int4-onnx", 2.8),
+    "int8-onnx, learnt": ({"int8-onnx": {"aware": 0.3}}, 2.3),
     "int8-torch": ("int8-torch", 1),
     "int8-torch, activations too, learnt": ({"int8-torch": {"activations": True, "aware": 0.3}}, 1),
     "int8-bnb": ("int8-bnb", 1),
@@ -102,6 +103,18 @@ def test_a_compressed_model_is_what_its_record_says(case, made, reloaded, tiny_r
     assert kind_of(record.model_folder) is TECHNIQUES[technique].gives
     here = load_predictor(record.model_folder).outputs([tuple(row) for row in TEXTS])
     assert np.abs(here - np.array(reloaded[str(record.model_folder)])).max() < 1e-4
+
+
+@pytest.mark.parametrize("case", ["vocabulary", "early-exit", "int8-onnx"])
+@pytest.mark.parametrize("piece", ["a gripping, funny film and so on ", "ab", "电影", "!", "😀"])
+def test_a_long_text_in_one_line_takes_no_longer_than_reading_it(case, piece, made) -> None:
+    """100,000 characters take a few tenths of a second; what grows with their square would take minutes."""
+    model = load_predictor(made[case].record.model_folder)
+    text = (piece * 100_000)[:100_000]
+    began = time.process_time()
+    outputs = model.outputs([(text,)])
+    assert time.process_time() - began < 5
+    assert outputs.shape == (1, 2) and np.isfinite(outputs).all()
 
 
 def test_each_cell_of_the_table_of_capabilities_is_so(made, tiny_run) -> None:

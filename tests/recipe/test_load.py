@@ -19,7 +19,7 @@ NEW = "kit new my.yaml --train data.csv writes a recipe for your own data."
 BAD = "not valid YAML:"
 APPLY = "!!python/object/apply:os.system"
 METHODS = "one of finetune, lora, probe, scratch, tfidf, distill, student"
-TOP_KEYS = "task, method, metric, runs, data, model, train, lora, probe, tfidf, distill, compress, study"
+TOP_KEYS = "task, method, metric, runs, data, model, train, lora, probe, tfidf, distill, compress, translation, study"
 
 Load = Callable[..., Recipe]
 
@@ -92,7 +92,7 @@ def test_all_problems_are_reported_at_once(load: Load) -> None:
         ("Method: lora", "Method is not a key; did you mean method?"),
         ("method: fintune", f"method must be {METHODS}, got 'fintune'; did you mean finetune?"),
         ("method: 5", f"method must be {METHODS}, got 5"),
-        ("metric: f1", "metric must be one of accuracy, macro_f1, mcc, exact_match, got 'f1'"),
+        ("metric: f1", "metric must be one of accuracy, macro_f1, mcc, exact_match, bleu, chrf, got 'f1'"),
         ("lora: 3", "lora is a section with the keys r, alpha, dropout, targets, load, got 3"),
         ("train: {batch_size: many}", "train.batch_size must be a whole number, got 'many'"),
         ("train: {batch_size: 2.5}", "train.batch_size must be a whole number, got 2.5"),

@@ -19,6 +19,8 @@ BASE: dict[str, Any] = {
     "data": {"source": "tickets.csv"},
     "model": {"checkpoint": "org/model"},
 }
+# The same for a translation, which alone has data.languages and the translation section.
+PAIRS: dict[str, Any] = {"task": "translation", "data": {"source": "corpus", "languages": ["en", "de"]}}
 # A value other than the default, where one cannot be made from the key's type.
 OTHER: dict[str, Any] = {
     "metric": "macro_f1",
@@ -26,11 +28,14 @@ OTHER: dict[str, Any] = {
     "data.source": ["a.csv", "b.csv"],
     "data.test": "test.csv",
     "data.where": {"source": "imdb"},
+    "data.languages": ["de", "en"],
     "data.labels": ["b", "a"],
     "train.report_to": ["wandb"],
     "train.freeze_embeddings": False,
     "train.refit": True,
     "lora.targets": ["query"],
+    "translation.codes": ["en_XX", "de_DE"],
+    "translation.vocabulary": 500,
     "distill.layer_map": [1],
     "distill.relation_heads": 3,
     "distill.augment.checkpoint": "org/masked",
@@ -99,6 +104,8 @@ def test_every_key_changes_the_request(key: str) -> None:
     method = owner if owner in ("lora", "probe", "tfidf", "distill") else "finetune"
     value = other_value(key)
     top = {"distill": copy.deepcopy(BESIDE[key])} if key in BESIDE else {}
+    if owner == "translation" or key == "data.languages":
+        top |= copy.deepcopy(PAIRS)
     before = recipe_with(method=method, **copy.deepcopy(top))
     after = recipe_with(key, value, **({"method": method} if key != "method" else {}), **top)
     assert after != before, "the value is the default"
@@ -118,6 +125,7 @@ def test_no_key_is_listed_that_is_gone() -> None:
         ("tfidf", "model.checkpoint"),
         ("finetune", "distill.temperature"),
         ("student", "distill.temperature"),
+        ("finetune", "translation.beams"),
     ],
 )
 def test_keys_of_other_methods_do_not_change_the_request(method: str, key: str) -> None:
@@ -177,6 +185,47 @@ def test_keys_that_contradict_each_other(content: dict[str, Any], reason: str) -
         Recipe.model_validate(BASE | content)
 
 
+METHODS = "finetune, lora, scratch, distill, student"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ({"data": {"source": "a"}}, "task: translation needs data.languages, source and target ([en, de])"),
+        (BASE | {"data": PAIRS["data"]}, "data.languages: only task translation has them"),
+        ({"method": "probe"}, f"method probe cannot translate; {METHODS} can"),
+        ({"method": "tfidf"}, f"method tfidf cannot translate; {METHODS} can"),
+        ({"metric": "accuracy"}, "metric accuracy is of labels; translations have bleu and chrf"),
+        (BASE | {"metric": "bleu"}, "metric bleu is for task translation"),
+        ({"data": PAIRS["data"] | {"multi_label": True}}, "data.multi_label: a translation is no label"),
+        ({"model": {"checkpoint": "x", "pooling": "mean"}}, "model.pooling: a translator does not pool; leave it out"),
+        ({"train": {"refit": True}}, "train.refit: a translator is trained once; leave it out"),
+        ({"method": "lora", "lora": {"load": "nf4"}}, "lora.load: of a translator only float32; leave it out"),
+        ({"data": PAIRS["data"] | {"labels": ["a", "b"]}}, "data.labels: a translation is no label"),
+        ({"data": PAIRS["data"] | {"sampling": "balanced"}}, "data.sampling: translations have no classes to balance"),
+        (
+            {"method": "distill", "distill": {"losses": {"hidden": 1, "mse": 2}}},
+            "distill.losses: a translator learns what its teacher writes and, by labels, references: not mse, hidden",
+        ),
+        (
+            {"method": "distill", "distill": {"temperature": 3}},
+            "distill.temperature: a teacher's translations have none; leave it out",
+        ),
+        ({"train": {"head": "probe"}}, "train.head: a translator has no such head; leave it out"),
+    ],
+)
+def test_keys_that_contradict_a_translation(content: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Recipe.model_validate(BASE | PAIRS | content)
+    assert caught.value.errors()[0]["msg"] == f"Value error, {reason}"
+
+
+def test_scratch_needs_no_checkpoint_to_translate() -> None:
+    assert recipe_with(**PAIRS, method="scratch", model={}).model.checkpoint is None
+    with pytest.raises(ValidationError, match=r"model.checkpoint is required for method finetune"):
+        recipe_with(**PAIRS, model={})
+
+
 @pytest.mark.parametrize(
     ("student", "section"),
     [
@@ -228,3 +277,5 @@ def test_the_main_metric_has_a_default() -> None:
     assert recipe_with().main_metric == "accuracy"
     assert recipe_with("data.multi_label", True).main_metric == "macro_f1"
     assert recipe_with(metric="mcc").main_metric == "mcc"
+    assert recipe_with(**PAIRS).main_metric == "bleu"
+    assert recipe_with(**PAIRS, metric="chrf").main_metric == "chrf"
