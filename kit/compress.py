@@ -62,6 +62,7 @@ class Link:
             _speed_words(ours.p50_ms, theirs.p50_ms),
             self._tokens(settings),
             self._layers(settings),
+            self._conversion(settings),
             "calibration error {:.1%} (before: {:.1%})".format(*reversed(self.calibration)) if self.calibration else "",
         ]
         undone = "" if self.gate.passed else "; UNDONE by the gate: " + self.gate.words
@@ -79,6 +80,11 @@ class Link:
             return ""
         chosen = settings["chosen"]
         return f"{chosen['layers']:.1f} of {len(chosen['leave'])} layers a text, on validation examples"
+
+    def _conversion(self, settings: dict[str, Any]) -> str:
+        if self.technique != "ct2":
+            return ""
+        return f"before rounding as torch on {settings['float32_same']:.0%} of {settings['float32_texts']} texts"
 
 
 @dataclass(frozen=True)
@@ -115,12 +121,12 @@ def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared
 
     section, shared = recipe.compress, shared or Shared()
     if section.source is None:
-        _require_chain(section, None, "tfidf" if recipe.method == "tfidf" else recipe.method)
+        _require_chain(section, None, recipe)
         require_gate(section.gate, _job(recipe, None, quiet, shared))
         source = start = finetune(recipe, quiet=quiet, shared=shared)
     else:
         source = start = Record.load(section.source)
-    _require_chain(section, start, start.id)
+    _require_chain(section, start, start.recipe)
     job = _job(start.recipe, start, quiet, shared)
     require_gate(section.gate, job)
     before = load_predictor(start.model_folder)
@@ -150,16 +156,17 @@ def recipe_of(source: str | Path) -> Recipe:
     return Record.read(source).recipe.model_copy(update={"compress": CompressSection(source=str(source))})
 
 
-def _require_chain(section: CompressSection, start: Record | None, what: str) -> None:
+def _require_chain(section: CompressSection, start: Record | None, recipe: Recipe) -> None:
     """Raise ModelError for a step that cannot work on what the steps before it leave: before anything is computed.
 
-    start: None while it is still to be trained, by the method `what`.
+    start: None while it is still to be trained, as the recipe says.
     """
     from kit.compression import TECHNIQUES
-    from kit.compression.base import require_kind
-    from kit.models.kind import Kind, kind_of
+    from kit.compression.base import foreseen_kind, require_kind
+    from kit.models.kind import kind_of
 
-    kind = kind_of(start.model_folder) if start is not None else Kind.TFIDF if what == "tfidf" else Kind.TORCH
+    kind = kind_of(start.model_folder) if start is not None else foreseen_kind(recipe)
+    what = start.id if start is not None else recipe.method
     for step in section.steps:
         technique = TECHNIQUES[step.technique]
         require_kind(step.technique, kind, technique.takes, what)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kit.compression.base import Technique
+from kit.compression.ct2 import Ct2
 from kit.compression.early_exit import EarlyExit
 from kit.compression.int4_onnx import Int4Onnx
 from kit.compression.int8_onnx import Int8Onnx
@@ -18,6 +19,7 @@ TECHNIQUES: dict[str, Technique] = {
     "onnx": Onnx(),
     "int8-onnx": Int8Onnx(),
     "int4-onnx": Int4Onnx(),
+    "ct2": Ct2(),
     "int8-torch": Int8Torch(),
     "int8-bnb": BitsAndBytes(),
     "nf4-bnb": BitsAndBytes(),

@@ -9,7 +9,10 @@ from typing import Any, Protocol, TypeVar
 
 from kit.errors import ModelError
 from kit.methods import Fitted, Job
+from kit.models.checkpoint import resolve_checkpoint
 from kit.models.kind import Kind
+from kit.models.seq2seq import start_of
+from kit.recipe import Recipe
 from kit.recipe.section import Section
 from kit.record import Record
 
@@ -22,6 +25,10 @@ _WAY_OUT = {
     "step, or compress the run it was made of",
     Kind.ONNX: "take this step before onnx, on a model of torch",
     Kind.QUANTIZED_ONNX: "compress the run it was made of: quantization comes last",
+    Kind.TRANSLATOR: "it is for classifiers; for a translator take ct2, which makes it smaller and faster",
+    Kind.WARM_TRANSLATOR: "distill it into a student with `init: random` (kit distill), then take ct2 on that; float16 "
+    "halves its file as it is",
+    Kind.CT2: "compress the run it was made of: ct2 comes last",
     Kind.TFIDF: "it is small and fast already; compress a run with a checkpoint",
 }
 
@@ -51,6 +58,16 @@ class Technique(Protocol):
 
         job: the source's recipe, task and data; texts and labels are taken from its budget and pool, never from test.
         """
+
+
+def foreseen_kind(recipe: Recipe) -> Kind:
+    """Kind of the model that a recipe's own run will leave. Raises ModelError or RecipeError for a missing checkpoint."""
+    if recipe.task != "translation":
+        return Kind.TFIDF if recipe.method == "tfidf" else Kind.TORCH
+    if recipe.method not in ("finetune", "lora") or recipe.model.checkpoint is None:
+        return Kind.TRANSLATOR
+    start = start_of(resolve_checkpoint(recipe.model).folder)
+    return Kind.WARM_TRANSLATOR if start == "encoder" else Kind.TRANSLATOR
 
 
 def others(step: StepT, changes: list[dict[str, Any]]) -> list[StepT]:

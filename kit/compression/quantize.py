@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import PartialState
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
@@ -22,8 +23,9 @@ from kit.compression.base import others
 from kit.errors import ModelError, first_line
 from kit.methods import Fitted, Job
 from kit.models.kind import Kind
-from kit.models.load import HEADS, load_classifier, load_tokenizer, quiet, rounded_on_load
-from kit.models.predictor import TransformerPredictor
+from kit.models.load import HEADS, load_tokenizer, quiet, rounded_on_load
+from kit.models.predictor import Texts, TransformerPredictor, load_predictor
+from kit.models.translator import Translator
 from kit.recipe.compressing import BitsAndBytesStep, HalfStep, Int8TorchStep
 from kit.record import Record
 
@@ -76,7 +78,7 @@ class BitsAndBytes:
 class Half:
     """Weights stored in 16 bits; they are computed with in float32."""
 
-    takes = (Kind.TORCH,)
+    takes = (Kind.TORCH, Kind.TRANSLATOR, Kind.WARM_TRANSLATOR)
     gives = Kind.HALF
 
     def require(self, step: HalfStep, source: Record | None) -> None:
@@ -88,8 +90,10 @@ class Half:
 
     def compress(self, step: HalfStep, source: Record, job: Job) -> Fitted:
         """Round the weights. Raises ModelError if one is too large for float16."""
-        model, tokenizer = load_classifier(source.model_folder), load_tokenizer(source.model_folder)
         dtype = torch.float16 if step.technique == "float16" else torch.bfloat16
+        predictor = load_predictor(source.model_folder)
+        assert isinstance(predictor, TransformerPredictor | Translator)
+        model = predictor.model.cpu()
         with torch.no_grad():
             for name, tensor in model.state_dict().items():
                 if tensor.is_floating_point():
@@ -97,23 +101,35 @@ class Half:
                     if not torch.isfinite(tensor).all():
                         raise ModelError(f"float16: a weight of {name} is too large for it", "use bfloat16")
         model.to(PartialState().device)
-        predictor = _HalfPredictor(model, tokenizer, job.recipe.data.max_length, dtype)
-        return Fitted(predictor, settings={"device": job.hardware.device})
+        return Fitted(_Halved(predictor, dtype), settings={"device": job.hardware.device})
 
 
-class _HalfPredictor(TransformerPredictor):
-    """A classifier that is saved in another format than it is computed in."""
+class _Halved:
+    """A model of torch that is saved in another format than it is computed in."""
 
-    def __init__(self, model: PreTrainedModel, tokenizer: Any, max_length: int, dtype: torch.dtype) -> None:
-        super().__init__(model, tokenizer, max_length)
-        self.dtype = dtype
+    def __init__(self, model: TransformerPredictor | Translator, dtype: torch.dtype) -> None:
+        self.whole, self.dtype = model, dtype
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        return self.whole.parameters
+
+    @property
+    def depends_on_batch(self) -> bool:
+        """As the model's."""
+        return self.whole.depends_on_batch
+
+    def outputs(self, texts: Texts) -> np.ndarray:
+        """The model's."""
+        return self.whole.outputs(texts)
 
     def save(self, folder: Path) -> None:
         """As ever, with the weights in 16 bits."""
-        original = self.model.dtype
-        self.model.to(self.dtype)  # type: ignore[arg-type]
-        super().save(folder)
-        self.model.to(original)  # type: ignore[arg-type]
+        original = self.whole.model.dtype
+        self.whole.model.to(self.dtype)  # type: ignore[arg-type]
+        self.whole.save(folder)
+        self.whole.model.to(original)  # type: ignore[arg-type]
 
 
 def _loaded(folder: Path, job: Job, config: Any) -> Fitted:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from kit.errors import ModelError
+from kit.models.ct2 import is_ct2
 from kit.models.early_exit import EarlyExitConfig
 from kit.models.onnx import FACTS_FILE, is_onnx
 from kit.models.tfidf import FILE as TFIDF_FILE
@@ -24,6 +25,9 @@ class Kind(StrEnum):
     QUANTIZED = "a quantized model of torch"
     ONNX = "a graph for ONNX Runtime"
     QUANTIZED_ONNX = "a quantized graph for ONNX Runtime"
+    TRANSLATOR = "a translator of torch"
+    WARM_TRANSLATOR = "a translator of torch with an encoder and a decoder that were joined"
+    CT2 = "a translator for CTranslate2"
     TFIDF = "TF-IDF with a linear model"
 
 
@@ -39,9 +43,15 @@ def kind_of(folder: Path) -> Kind:
     if is_onnx(folder):
         weights = json.loads((folder / FACTS_FILE).read_text("utf-8"))["weights"]
         return Kind.ONNX if weights == "float32" else Kind.QUANTIZED_ONNX
+    if is_ct2(folder):
+        return Kind.CT2
     config = json.loads((folder / "config.json").read_text("utf-8"))
     if "quantization_config" in config:
         return Kind.QUANTIZED
     if config.get("model_type") == EarlyExitConfig.model_type:
         return Kind.EARLY_EXIT
-    return Kind.HALF if config.get("dtype") in ("float16", "bfloat16") else Kind.TORCH
+    if config.get("dtype") in ("float16", "bfloat16"):
+        return Kind.HALF
+    if config.get("is_encoder_decoder"):
+        return Kind.WARM_TRANSLATOR if config["model_type"] == "encoder-decoder" else Kind.TRANSLATOR
+    return Kind.TORCH

@@ -15,6 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kit.data.encode import encode
 from kit.errors import ModelError
+from kit.models.ct2 import Ct2Translator, is_ct2
 from kit.models.inference import predict_logits
 from kit.models.load import load_classifier, load_tokenizer, quiet
 from kit.models.onnx import OnnxPredictor, is_onnx
@@ -92,6 +93,8 @@ def load_predictor(folder: Path, trusted: bool = False) -> Predictor:
         return TfidfPredictor.load(folder)
     if is_onnx(folder):
         return OnnxPredictor.load(folder)
+    if is_ct2(folder):
+        return Ct2Translator.load(folder)
     if not (folder / "config.json").is_file():
         raise ModelError(f"{folder} holds no model that kit can load")
     if (
@@ -109,6 +112,8 @@ def load_predictor(folder: Path, trusted: bool = False) -> Predictor:
 def label_names(folder: Path) -> tuple[str, ...]:
     """Label names in logit order, as saved with the model. Raises ModelError if it was not kept."""
     _require_kept(folder)
+    if is_ct2(folder):
+        return ()
     file = folder / TFIDF_FILE if (folder / TFIDF_FILE).is_file() else folder / "config.json"
     content = json.loads(file.read_text("utf-8"))
     if content.get("is_encoder_decoder"):

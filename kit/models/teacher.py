@@ -21,6 +21,8 @@ from kit.recipe import ModelSection
 from kit.record import MODEL_FOLDER, RECORD_FILE, Record
 
 _SHOWN = 8
+# What a student can be cut from.
+_OF_TORCH = (Kind.TORCH, Kind.HALF, Kind.TRANSLATOR, Kind.WARM_TRANSLATOR)
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def _from_record(name: str, record: Record) -> Teacher:
     files = {file: sha for file, sha in content["files"].items() if file.startswith(f"{MODEL_FOLDER}/")}
     sha256 = _digest(json.dumps(sorted(files.items())))
     checkpoint = None
-    if kind_of(record.model_folder) in (Kind.TORCH, Kind.HALF):
+    if kind_of(record.model_folder) in _OF_TORCH:
         whole = _whole(str(record.model_folder))
         checkpoint = Checkpoint(content["checkpoint"]["name"], whole.folder, None, whole.sha256, whole.tokenizer_sha256)
     recipe = record.recipe

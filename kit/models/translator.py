@@ -108,8 +108,7 @@ class Translator:
                 for indices in mine:
                     batch = {name: part.to(device) for name, part in dataset.collate(indices.tolist()).items()}
                     batch.pop("token_type_ids", None)
-                    longest = int(ratio * int(encoded.lengths[indices].max())) + _AT_LEAST
-                    limit = min(longest, int(config.max_new_tokens or longest))
+                    limit = longest_of(int(encoded.lengths[indices].max()), ratio, config.max_new_tokens)
                     ids = model.generate(**batch, max_new_tokens=limit)  # type: ignore[operator]
                     parts.append((indices.tolist(), target.batch_decode(ids, skip_special_tokens=True)))
         finally:
@@ -121,3 +120,12 @@ class Translator:
             for index, line in zip(indices_of, lines, strict=True):
                 found[index] = line.strip()
         return found
+
+
+def longest_of(source_tokens: int, ratio: float, most: int | None) -> int:
+    """Tokens that a translation may have.
+
+    source_tokens: of the longest source beside it. ratio: of a translation to its source. most: None for any number.
+    """
+    longest = int(ratio * source_tokens) + _AT_LEAST
+    return longest if most is None else min(longest, most)

@@ -90,6 +90,15 @@ class Int4OnnxStep(_Rounding):
     """Weights that share a scale: fewer are more exact, and a larger file."""
 
 
+class Ct2Step(Section):
+    """A translator for CTranslate2, which only translates, and does that faster."""
+
+    technique: Literal["ct2"] = "ct2"
+    """The format of CTranslate2."""
+    quantization: Literal["int8", "int8_float32", "int16", "float16", "bfloat16", "float32"] = "int8"
+    """How weights are stored and multiplied; a processor without arithmetic of that kind takes the next that it has."""
+
+
 class Int8TorchStep(_Rounding):
     """Linear layers in 8 bits by torchao."""
 
@@ -120,6 +129,7 @@ Step = (
     | OnnxStep
     | Int8OnnxStep
     | Int4OnnxStep
+    | Ct2Step
     | Int8TorchStep
     | BitsAndBytesStep
     | HalfStep

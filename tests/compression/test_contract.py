@@ -127,7 +127,9 @@ def test_each_cell_of_the_table_of_capabilities_is_so(made, tiny_run) -> None:
         assert (row.evaluate, row.save, row.reload, row.cpu) == (WORKS,) * 4
         assert _refusal(lambda: plan_formats(record, [])) == (row.export != WORKS), row  # noqa: B023
         last = chain(tiny_run, [technique, {"prune": {"epochs": 0.1}}]).compress
-        assert _refusal(lambda: _require_chain(last, Record.read(tiny_run), "run")) == (row.train != WORKS), row  # noqa: B023
+        assert _refusal(lambda: _require_chain(last, Record.read(tiny_run), Record.read(tiny_run).recipe)) == (
+            row.train != WORKS
+        ), row  # noqa: B023
 
 
 def _refusal(do: Callable[[], object]) -> bool:

@@ -1,0 +1,130 @@
+"""CTranslate2: a translator in the format of a library that only translates, in 8 bits or more.
+
+The conversion is proven before it is rounded: in float32 CTranslate2 has to translate texts of the budget as torch does.
+
+Knows CTranslate2's converters. Knows nothing of gates or chains.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from kit.errors import ModelError, first_line
+from kit.methods import Fitted, Job
+from kit.models.ct2 import Ct2Facts, Ct2Translator, require_ct2
+from kit.models.kind import Kind
+from kit.models.load import quiet
+from kit.models.translator import Translator
+from kit.recipe.compressing import Ct2Step
+from kit.record import Record
+
+# Architectures that it converts, as transformers calls them in config.json.
+CONVERTED = ("marian", "bart", "mbart", "m2m_100", "pegasus", "t5", "mt5", "umt5")
+# The least share of the budget's texts that have the same translation in float32. What is left for rounding, which now
+# and then decides between two words: a conversion that is wrong shares none.
+LEAST_SAME = 0.9
+_PROOF_TEXTS = 64
+
+
+class Ct2:
+    """A translator for CTranslate2."""
+
+    takes = (Kind.TRANSLATOR,)
+    gives = Kind.CT2
+
+    def require(self, step: Ct2Step, source: Record | None) -> None:
+        """The package, and an architecture that it converts."""
+        require_ct2()
+        if source is None:
+            return
+        config = json.loads((source.model_folder / "config.json").read_text("utf-8"))
+        kind = config["model_type"]
+        shared = config.get("share_encoder_decoder_embeddings", True)
+        if kind not in CONVERTED or not shared:
+            what = kind if shared else f"{kind} with a table of embeddings for each side"
+            raise ModelError(
+                f"ct2: CTranslate2 has no form for {source.id}, which is {what}",
+                f"it converts {', '.join(CONVERTED)}; distill into a student with `init: random`, then take this step",
+            )
+
+    def variants(self, step: Ct2Step) -> list[Ct2Step]:
+        """None: more bits are asked for by name."""
+        return []
+
+    def compress(self, step: Ct2Step, source: Record, job: Job) -> Fitted:
+        """Convert, prove in float32, and round."""
+        model = Translator.load(source.model_folder)
+        exact = converted(model, "float32", job.workdir / "float32")
+        texts = job.data.train.texts[:_PROOF_TEXTS]
+        same = float((exact.outputs(texts) == model.outputs(texts)).mean())
+        if same < LEAST_SAME:
+            raise ModelError(
+                f"ct2: in float32 CTranslate2 translates {same:.0%} of {len(texts)} texts as {source.id} does",
+                "its converter does not fit this model: keep it in torch (float16 halves the file)",
+            )
+        rounded = step.quantization != "float32"
+        done = converted(model, step.quantization, job.workdir / step.quantization) if rounded else exact
+        return Fitted(done, settings={"device": "cpu", "float32_same": same, "float32_texts": len(texts)})
+
+
+def converted(translator: Translator, quantization: str, folder: Path) -> Ct2Translator:
+    """A translator for CTranslate2, written to a folder that is replaced. Raises ModelError if it cannot be made."""
+    from ctranslate2.converters import Converter
+
+    model, tokenizer = translator.model, translator.tongues.source
+
+    class InMemory(Converter):
+        """CTranslate2's own reads a folder; this takes the model that is there, in float32."""
+
+        def _load(self) -> Any:
+            with torch.no_grad():
+                return _loader(type(model.config).__name__)(model.cpu(), tokenizer)
+
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with quiet():
+            InMemory().convert(str(folder), quantization=quantization, force=True)
+    except Exception as error:
+        raise ModelError(f"ct2: CTranslate2 cannot convert the model: {first_line(error)}") from error
+    Ct2Facts(translator.parameters, quantization, translator.prefix).write(folder)
+    _save_beside(folder, model, tokenizer, translator.max_length)
+    return Ct2Translator.load(folder)
+
+
+def _save_beside(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
+    own = (folder / "config.json").read_bytes()
+    assert model.generation_config is not None
+    with quiet():
+        model.generation_config.save_pretrained(folder)
+        tokenizer.model_max_length = max_length
+        tokenizer.save_pretrained(folder)
+    (folder / "config.json").write_bytes(own)
+
+
+def _loader(config: str) -> Any:
+    """What writes an architecture down for CTranslate2."""
+    from ctranslate2.converters import transformers as known
+
+    if config not in ("MarianConfig", "BartConfig", "MBartConfig", "PegasusConfig", "M2M100Config"):
+        return known._MODEL_LOADERS[config]
+    usual = known.BartLoader if config == "MarianConfig" else type(known._MODEL_LOADERS[config])
+
+    class Loader(usual):  # type: ignore[misc, valid-type]
+        """What transformers 5 no longer writes into configurations is read off the layers.
+
+        Marian begins with a token, whose vector need not be zero: CTranslate2's own loader takes the last row for that
+        of the padding, which is so only in models of the Marian project.
+        """
+
+        def get_model_spec(self, model: PreTrainedModel) -> Any:
+            encoder = model.get_encoder()
+            model.config.normalize_before = hasattr(encoder, "layer_norm")
+            model.config.normalize_embedding = hasattr(encoder, "layernorm_embedding")
+            return super().get_model_spec(model)
+
+    return Loader()

@@ -1,0 +1,133 @@
+"""Translators for CTranslate2: what is left of one once its weights are in that library's format.
+
+    model.bin, config.json, shared_vocabulary.json    CTranslate2's own
+    ct2.json                                          number of weights, in how many bits, text before every source
+    generation_config.json                            the search, as transformers writes it
+    tokenizer files
+
+The search is that of `models.translator`: the same beams, the same longest translation of a batch.
+
+Knows CTranslate2 and encoded texts. Knows nothing of how models are converted.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from kit.data.batching import sorted_batches
+from kit.data.encode import encode
+from kit.errors import ModelError, first_line
+from kit.models.load import load_tokenizer
+from kit.models.translator import LEAST_RATIO, longest_of
+
+FACTS_FILE, SEARCH_FILE = "ct2.json", "generation_config.json"
+_BATCH_TOKENS = 2_048  # source tokens, padded, at once, shared among the beams of each, as for torch on a CPU
+
+
+@dataclass(frozen=True)
+class Ct2Facts:
+    """What CTranslate2 does not need to know. weights: as the step's `quantization` names it. prefix: of sources."""
+
+    parameters: int
+    weights: str
+    prefix: str
+
+    def write(self, folder: Path) -> None:
+        """Beside a converted model."""
+        (folder / FACTS_FILE).write_text(json.dumps(asdict(self), ensure_ascii=False), "utf-8")
+
+
+class Ct2Translator:
+    """A converted translator in a folder, with its tokenizer. Answers on the CPU, on torch's threads."""
+
+    def __init__(self, folder: Path, facts: Ct2Facts, search: dict[str, Any], tokenizer: PreTrainedTokenizerBase):
+        self.folder, self.facts, self.search, self.tokenizer = folder, facts, search, tokenizer
+        self.max_length = int(min(tokenizer.model_max_length, 8_192))
+        self._engine = _engine(folder)
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        return self.facts.parameters
+
+    @property
+    def depends_on_batch(self) -> bool:
+        """Rounding differs between batches, and a translation without end is cut by the longest source beside it."""
+        return True
+
+    def outputs(self, texts: list[tuple[str, ...]]) -> np.ndarray:
+        """(n,) translations; that of a blank text is empty."""
+        written = [row for row, text in enumerate(texts) if text[0].strip()]
+        found = np.full(len(texts), "", object)
+        if not written:
+            return found
+        sources: list[tuple[str, ...]] = [(self.facts.prefix + texts[row][0],) for row in written]
+        encoded = encode(sources, self.tokenizer, self.max_length)
+        beams = int(self.search.get("num_beams") or 1)
+        for indices in sorted_batches(encoded.lengths, max(1, _BATCH_TOKENS // beams)):
+            pieces = [encoded.input_ids[encoded.offsets[at] : encoded.offsets[at + 1]].tolist() for at in indices]
+            for at, line in zip(indices, self._translate(pieces, beams), strict=True):
+                found[written[at]] = line
+        return found
+
+    def save(self, folder: Path) -> None:
+        """Copy all files."""
+        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+
+    @classmethod
+    def load(cls, folder: Path) -> Ct2Translator:
+        """What `save` wrote. Raises ModelError if it is damaged or CTranslate2 is not installed."""
+        require_ct2()
+        try:
+            facts = Ct2Facts(**json.loads((folder / FACTS_FILE).read_text("utf-8")))
+            search = json.loads((folder / SEARCH_FILE).read_text("utf-8"))
+        except (OSError, ValueError, TypeError) as error:
+            raise ModelError(f"the model in {folder} cannot be loaded: {first_line(error)}") from error
+        return cls(folder, facts, search, load_tokenizer(folder))
+
+    def _translate(self, pieces: list[list[int]], beams: int) -> list[str]:
+        """Translations of one batch of sources."""
+        names, search = self.tokenizer.convert_ids_to_tokens, self.search
+        first = search.get("forced_bos_token_id")
+        ratio = float(search.get("length_ratio", LEAST_RATIO))
+        longest = longest_of(max(map(len, pieces)), ratio, search.get("max_new_tokens"))
+        found = self._engine.translate_batch(
+            [names(each) for each in pieces],
+            target_prefix=None if first is None else [[names(first)]] * len(pieces),
+            beam_size=beams,
+            length_penalty=float(search.get("length_penalty", 1.0)),
+            suppress_sequences=[names(each) for each in search.get("bad_words_ids") or []] or None,
+            max_decoding_length=longest,
+            max_input_length=0,
+        )
+        ids = [self.tokenizer.convert_tokens_to_ids(each.hypotheses[0]) for each in found]
+        return [line.strip() for line in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+
+
+def is_ct2(folder: Path) -> bool:
+    """Whether a folder holds a translator for CTranslate2."""
+    return (folder / FACTS_FILE).is_file()
+
+
+def require_ct2() -> None:
+    """Raise ModelError where CTranslate2 is missing."""
+    if find_spec("ctranslate2") is None:
+        raise ModelError("ctranslate2 is not installed", "pip install 'kit[ct2]'")
+
+
+def _engine(folder: Path) -> Any:
+    import ctranslate2
+
+    try:
+        return ctranslate2.Translator(str(folder), device="cpu", intra_threads=torch.get_num_threads())
+    except Exception as error:
+        raise ModelError(f"CTranslate2 cannot load the model in {folder}: {first_line(error)}") from error
