@@ -25,9 +25,10 @@ _WAY_OUT = {
     "step, or compress the run it was made of",
     Kind.ONNX: "take this step before onnx, on a model of torch",
     Kind.QUANTIZED_ONNX: "compress the run it was made of: quantization comes last",
-    Kind.TRANSLATOR: "it is for classifiers; for a translator take ct2, which makes it smaller and faster",
-    Kind.WARM_TRANSLATOR: "distill it into a student with `init: random` (kit distill), then take ct2 on that; float16 "
-    "halves its file as it is",
+    Kind.TORCH: "that step is for translators; int8-onnx makes a classifier smaller and faster",
+    Kind.TRANSLATOR: "that step is for classifiers; ct2 makes a translator smaller and faster, float16 halves its file",
+    Kind.WARM_TRANSLATOR: "distill it into a student with `distill.student.init: random`, then take ct2 on that; "
+    "float16 halves its file as it is",
     Kind.CT2: "compress the run it was made of: ct2 comes last",
     Kind.TFIDF: "it is small and fast already; compress a run with a checkpoint",
 }
@@ -61,7 +62,7 @@ class Technique(Protocol):
 
 
 def foreseen_kind(recipe: Recipe) -> Kind:
-    """Kind of the model that a recipe's own run will leave. Raises ModelError or RecipeError for a missing checkpoint."""
+    """Kind of the model that a recipe's own run will leave. Raises ModelError for a checkpoint that is missing."""
     if recipe.task != "translation":
         return Kind.TFIDF if recipe.method == "tfidf" else Kind.TORCH
     if recipe.method not in ("finetune", "lora") or recipe.model.checkpoint is None:

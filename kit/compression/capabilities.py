@@ -19,9 +19,13 @@ _BY_ADAPTERS = "adapters alone: method lora with lora.load"
 
 @dataclass(frozen=True)
 class Capability:
-    """Of one technique. train: steps that learn (prune, early-exit, aware) may follow. export: with plain libraries."""
+    """Of one technique.
+
+    models: what it takes. train: steps that learn (prune, early-exit, aware) may follow. export: with plain libraries.
+    """
 
     technique: str
+    models: str
     train: str
     evaluate: str
     save: str
@@ -38,7 +42,7 @@ def capabilities() -> list[Capability]:
 
 def capability_table() -> str:
     """The rows as Markdown."""
-    head = ("step", "train further", "evaluate", "save", "reload elsewhere", "export", "CPU", "GPU")
+    head = ("step", "of", "train further", "evaluate", "save", "reload elsewhere", "export", "CPU", "GPU")
     lines = [head, ("---",) * len(head), *(astuple(row) for row in capabilities())]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -47,6 +51,12 @@ def _row(name: str) -> Capability:
     gives = TECHNIQUES[name].gives
     train = WORKS if gives is Kind.TORCH else _BY_ADAPTERS if name.endswith("-bnb") else _LAST
     export = "refused: no plain library exits early" if gives is Kind.EARLY_EXIT else WORKS
-    graph = gives in (Kind.ONNX, Kind.QUANTIZED_ONNX)
-    gpu = "answers on the CPU" if graph else "not tested: no GPU was at hand"
-    return Capability(f"`{name}`", train, WORKS, WORKS, WORKS, export, WORKS, gpu)
+    elsewhere = gives in (Kind.ONNX, Kind.QUANTIZED_ONNX, Kind.CT2)
+    gpu = "answers on the CPU" if elsewhere else "not tested: no GPU was at hand"
+    return Capability(f"`{name}`", _models(name), train, WORKS, WORKS, WORKS, export, WORKS, gpu)
+
+
+def _models(name: str) -> str:
+    takes = TECHNIQUES[name].takes
+    found = ["classifiers"] * (Kind.TORCH in takes) + ["translators"] * (Kind.TRANSLATOR in takes)
+    return ", ".join(found)

@@ -1,6 +1,7 @@
 """CTranslate2: a translator in the format of a library that only translates, in 8 bits or more.
 
-The conversion is proven before it is rounded: in float32 CTranslate2 has to translate texts of the budget as torch does.
+The conversion is proven before it is rounded: in float32 CTranslate2 has to translate texts of the budget as torch
+does.
 
 Knows CTranslate2's converters. Knows nothing of gates or chains.
 """
@@ -78,7 +79,7 @@ def converted(translator: Translator, quantization: str, folder: Path) -> Ct2Tra
 
     model, tokenizer = translator.model, translator.tongues.source
 
-    class InMemory(Converter):
+    class InMemory(Converter):  # type: ignore[misc]
         """CTranslate2's own reads a folder; this takes the model that is there, in float32."""
 
         def _load(self) -> Any:
@@ -110,21 +111,28 @@ def _loader(config: str) -> Any:
     """What writes an architecture down for CTranslate2."""
     from ctranslate2.converters import transformers as known
 
-    if config not in ("MarianConfig", "BartConfig", "MBartConfig", "PegasusConfig", "M2M100Config"):
-        return known._MODEL_LOADERS[config]
     usual = known.BartLoader if config == "MarianConfig" else type(known._MODEL_LOADERS[config])
 
     class Loader(usual):  # type: ignore[misc, valid-type]
-        """What transformers 5 no longer writes into configurations is read off the layers.
+        """What transformers 5 no longer writes into configurations, or writes elsewhere, is read off the model.
 
-        Marian begins with a token, whose vector need not be zero: CTranslate2's own loader takes the last row for that
-        of the padding, which is so only in models of the Marian project.
+        Every translation begins with the token that transformers begins it with. Marian's vector of that need not be
+        zero: CTranslate2's own loader takes the last row for it, which is so only in models of the Marian project.
         """
 
         def get_model_spec(self, model: PreTrainedModel) -> Any:
             encoder = model.get_encoder()
             model.config.normalize_before = hasattr(encoder, "layer_norm")
             model.config.normalize_embedding = hasattr(encoder, "layernorm_embedding")
-            return super().get_model_spec(model)
+            spec = super().get_model_spec(model)
+            if not getattr(model.config, "scale_decoder_outputs", model.config.model_type != "mt5"):
+                spec.decoder.scale_outputs = 1.0  # of the T5 family only T5 and UMT5 with tied tables scale
+            return spec
+
+        def set_config(self, config: Any, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+            super().set_config(config, model, tokenizer)
+            assert model.generation_config is not None
+            start = model.generation_config.decoder_start_token_id
+            config.decoder_start_token = tokenizer.convert_ids_to_tokens(start)
 
     return Loader()

@@ -49,7 +49,9 @@ class Ct2Facts:
 class Ct2Translator:
     """A converted translator in a folder, with its tokenizer. Answers on the CPU, on torch's threads."""
 
-    def __init__(self, folder: Path, facts: Ct2Facts, search: dict[str, Any], tokenizer: PreTrainedTokenizerBase):
+    def __init__(
+        self, folder: Path, facts: Ct2Facts, search: dict[str, Any], tokenizer: PreTrainedTokenizerBase
+    ) -> None:
         self.folder, self.facts, self.search, self.tokenizer = folder, facts, search, tokenizer
         self.max_length = int(min(tokenizer.model_max_length, 8_192))
         self._engine = _engine(folder)
@@ -109,7 +111,7 @@ class Ct2Translator:
             max_decoding_length=longest,
             max_input_length=0,
         )
-        ids = [self.tokenizer.convert_tokens_to_ids(each.hypotheses[0]) for each in found]
+        ids: Any = [self.tokenizer.convert_tokens_to_ids(each.hypotheses[0]) for each in found]
         return [line.strip() for line in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
 
 

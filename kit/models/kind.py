@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from kit.errors import ModelError
 from kit.models.ct2 import is_ct2
@@ -25,8 +26,8 @@ class Kind(StrEnum):
     QUANTIZED = "a quantized model of torch"
     ONNX = "a graph for ONNX Runtime"
     QUANTIZED_ONNX = "a quantized graph for ONNX Runtime"
-    TRANSLATOR = "a translator of torch"
-    WARM_TRANSLATOR = "a translator of torch with an encoder and a decoder that were joined"
+    TRANSLATOR = "a translator"
+    WARM_TRANSLATOR = "a translator made of an encoder and a fresh decoder"
     CT2 = "a translator for CTranslate2"
     TFIDF = "TF-IDF with a linear model"
 
@@ -45,7 +46,10 @@ def kind_of(folder: Path) -> Kind:
         return Kind.ONNX if weights == "float32" else Kind.QUANTIZED_ONNX
     if is_ct2(folder):
         return Kind.CT2
-    config = json.loads((folder / "config.json").read_text("utf-8"))
+    return _kind_of_torch(json.loads((folder / "config.json").read_text("utf-8")))
+
+
+def _kind_of_torch(config: dict[str, Any]) -> Kind:
     if "quantization_config" in config:
         return Kind.QUANTIZED
     if config.get("model_type") == EarlyExitConfig.model_type:

@@ -1,0 +1,190 @@
+"""Translators: what CTranslate2 makes of them, and what is refused before anything is computed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kit import Recipe, Record, evaluate, predict
+from kit.compress import Compression, compress, recipe_of
+from kit.compression import ct2 as module
+from kit.compression.capabilities import WORKS, capabilities
+from kit.errors import ModelError
+from kit.models.bpe import train_bpe
+from kit.models.ct2 import Ct2Translator
+from kit.models.kind import Kind, kind_of
+from kit.models.predictor import load_predictor
+from kit.models.seq2seq import Tongues, set_search
+from kit.models.translator import Translator
+
+
+def chain(source: Path, steps: object, **gate: object) -> Recipe:
+    content = recipe_of(source).model_dump()
+    content["compress"] |= {"steps": steps, "gate": {"retained": None, "agreement": None} | gate}
+    return Recipe.model_validate(content)
+
+
+@pytest.fixture(scope="module")
+def done(scratch_run: Path) -> dict[str, Compression]:
+    found = {}
+    for quantization in ("float32", "int8"):
+        found[quantization] = compress(chain(scratch_run, [{"ct2": {"quantization": quantization}}]), quiet=True)
+    return found
+
+
+def test_in_float32_it_translates_as_torch_does(done, scratch_run) -> None:
+    record = done["float32"].record
+    theirs, ours = Record.load(scratch_run).predictions().outputs, record.predictions().outputs
+    assert len(ours) == 20 and (ours == theirs).mean() >= 0.95
+    assert record.content["settings"]["float32_same"] >= 0.95
+    assert "before rounding as torch on" in done["float32"].links[0].line
+    model, start = load_predictor(record.model_folder), load_predictor(scratch_run / "model")
+    assert model.parameters == start.parameters
+
+
+def test_int8_is_smaller_and_a_record_like_any_other(done, scratch_run) -> None:
+    record = Record.load(done["int8"].record.folder)
+    assert kind_of(record.model_folder) is Kind.CT2
+    assert record.content["model_bytes"] < done["float32"].record.content["model_bytes"] / 1.7
+    assert evaluate(record.folder).largest_difference == 0
+    assert set(record.metrics) == {"bleu", "chrf", "ter"} and record.how == "ct2 of scratch"
+    verdict = done["int8"].links[0].verdict
+    assert verdict.metric == "bleu" and 0 <= verdict.agreement.value <= 1
+    answers = list(predict(record.folder, ["A man is here.", "   ", ""]))
+    assert answers[0]["translation"] and [each["translation"] for each in answers[1:]] == ["", ""]
+    search = json.loads((record.model_folder / "generation_config.json").read_text("utf-8"))
+    assert (search["num_beams"], search["max_new_tokens"]) == (2, 20)
+
+
+def test_a_gate_undoes_a_conversion_that_costs_too_much(scratch_run, done, monkeypatch) -> None:
+    monkeypatch.setattr("kit.compression.gate._score", lambda job, model: _score(model))
+    found = compress(chain(scratch_run, ["ct2"], retained=0.9), quiet=True)
+    assert found.record.folder == scratch_run and "UNDONE by the gate: retained 50.0%" in found.links[0].line
+
+
+def _score(model: object) -> float:
+    return 0.2 if isinstance(model, Ct2Translator) else 0.4
+
+
+def test_a_conversion_that_translates_otherwise_is_refused(scratch_run, monkeypatch) -> None:
+    monkeypatch.setattr(Ct2Translator, "outputs", lambda self, texts: np.full(len(texts), "x", object))
+    with pytest.raises(ModelError, match="in float32 CTranslate2 translates 0% of 45 texts") as error:
+        compress(chain(scratch_run, [{"ct2": {"quantization": "int16"}}]), quiet=True)
+    assert "float16" in error.value.hint
+
+
+REFUSED = {
+    "an encoder with a fresh decoder": ("warm_run", "ct2", "made of an encoder and a fresh decoder", "init: random"),
+    "a classifier": ("tiny_run", "ct2", "is a model of torch; this step works on a translator", "int8-onnx"),
+    **{
+        f"{step} of a translator": ("scratch_run", step, "is a translator; this step works on a model of torch", "ct2")
+        for step in ("vocabulary", "prune", "early-exit", "onnx", "int8-onnx", "int4-onnx", "int8-torch", "nf4-bnb")
+    },
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_work_is_refused_before_anything_is_computed(case, request, monkeypatch) -> None:
+    run, step, words, way_out = REFUSED[case]
+    source = request.getfixturevalue(run)
+    monkeypatch.setattr("kit.making._fit_and_write", lambda *args: pytest.fail("something was computed"))
+    with pytest.raises(ModelError, match=words) as error:
+        compress(chain(source, [step]), quiet=True)
+    assert error.value.hint and way_out in error.value.hint
+
+
+def test_a_recipe_that_will_leave_another_kind_is_refused_before_it_is_trained(warm_recipe, monkeypatch) -> None:
+    monkeypatch.setattr("kit.making._fit_and_write", lambda *args: pytest.fail("something was computed"))
+    content = warm_recipe.model_dump()
+    content["compress"] |= {"steps": ["ct2"], "gate": {"retained": None, "agreement": None}}
+    with pytest.raises(ModelError, match="made of an encoder and a fresh decoder"):
+        compress(Recipe.model_validate(content), quiet=True)
+
+
+def test_architectures_and_packages_that_are_missing_are_named(scratch_run, done, monkeypatch) -> None:
+    with pytest.raises(ModelError, match="what ct2 leaves is a translator for CTranslate2") as error:
+        compress(chain(scratch_run, ["ct2", "float16"]), quiet=True)
+    assert "ct2 comes last" in error.value.hint
+    with monkeypatch.context() as patched, pytest.raises(ModelError, match=r"has no form for .*which is marian"):
+        patched.setattr(module, "CONVERTED", ("t5",))
+        compress(chain(scratch_run, ["ct2"]), quiet=True)
+    monkeypatch.setattr("kit.models.ct2.find_spec", lambda name: None)
+    for attempt in (
+        lambda: compress(chain(scratch_run, ["ct2"]), quiet=True),
+        lambda: load_predictor(done["int8"].record.model_folder),
+    ):
+        with pytest.raises(ModelError, match="ctranslate2 is not installed") as error:
+            attempt()
+        assert error.value.hint == "pip install 'kit[ct2]'"
+
+
+def test_a_damaged_model_is_named(done, tmp_path) -> None:
+    place = tmp_path / "copy"
+    load_predictor(done["int8"].record.model_folder).save(place)
+    (place / "model.bin").write_bytes(b"")
+    with pytest.raises(ModelError, match="CTranslate2 cannot load the model in"):
+        load_predictor(place)
+    (place / "ct2.json").write_text("{", "utf-8")
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_predictor(place)
+
+
+def test_16_bits_halve_a_translator_that_ct2_has_no_form_for(warm_run) -> None:
+    found = compress(chain(warm_run, ["float16"]), quiet=True).record
+    weights = [(each / "model/model.safetensors").stat().st_size for each in (found.folder, warm_run)]
+    assert weights[0] < 0.55 * weights[1] and kind_of(found.model_folder) is Kind.HALF
+    assert isinstance(load_predictor(found.model_folder), Translator)
+
+
+def test_its_row_of_the_table_is_so(done, scratch_run) -> None:
+    row = next(each for each in capabilities() if each.technique == "`ct2`")
+    assert (row.models, row.evaluate, row.save, row.reload, row.cpu) == ("translators", *[WORKS] * 4)
+    assert row.gpu == "answers on the CPU" and row.train.startswith("refused")
+    with pytest.raises(ModelError):
+        compress(chain(done["int8"].record.folder, ["ct2"]), quiet=True)
+
+
+def _model(kind: str, size: int):
+    import transformers as library
+
+    shape = {
+        "vocab_size": size, "d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 2,
+        "decoder_attention_heads": 2, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64, "max_position_embeddings": 64,
+        "init_std": 0.3, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "decoder_start_token_id": 2,
+        "forced_eos_token_id": None,
+    }  # fmt: skip
+    t5 = {
+        "vocab_size": size, "d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2,
+        "initializer_factor": 3.0, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "decoder_start_token_id": 1,
+    }  # fmt: skip
+    classes = {
+        "BART": ("Bart", shape), "mBART": ("MBart", shape), "M2M100": ("M2M100", shape), "Pegasus": ("Pegasus", shape),
+        "T5": ("T5", t5), "T5 1.1": ("T5", t5 | {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}),
+        "mT5": ("MT5", t5), "UMT5": ("UMT5", t5),
+    }  # fmt: skip
+    name, given = classes[kind]
+    return getattr(library, f"{name}ForConditionalGeneration")(getattr(library, f"{name}Config")(**given))
+
+
+@pytest.mark.parametrize("first", [None, 50], ids=["", "first token given"])
+@pytest.mark.parametrize("kind", ["BART", "mBART", "M2M100", "Pegasus", "T5", "T5 1.1", "mT5", "UMT5"])
+def test_every_architecture_is_converted_to_what_torch_computes(kind, first, tmp_path) -> None:
+    """Random weights: what ends, what repeats and what is scored by beams has to be the same in both."""
+    import torch
+
+    lines = [f"a {size} {thing} by the {place}" for size in ("big", "small") for thing in ("dog", "man", "red car")
+             for place in ("sea", "house")]  # fmt: skip
+    tokenizer = train_bpe(lines, 320, 24)
+    tokenizer.pad_token, tokenizer.bos_token = tokenizer.bos_token, tokenizer.pad_token  # as in BART: padding is 1
+    torch.manual_seed(0)
+    model = _model(kind, len(tokenizer)).eval()
+    set_search(model, 4, 1.2, 24, first, 2.0)
+    translator = Translator(model, Tongues(tokenizer, tokenizer), 24, "to german: ")
+    texts = [(line,) for line in lines]
+    expected = translator.outputs(texts)
+    found = module.converted(translator, "float32", tmp_path / "ct2")
+    assert (found.outputs(texts) == expected).mean() >= 0.9
+    assert len(set(expected)) > 1
