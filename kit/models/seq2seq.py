@@ -127,8 +127,7 @@ def warm_translator(
         eos_token_id=target.eos_token_id,
     )
     set_dropout(decoder, dropout)
-    if hasattr(encoder, "pooler"):
-        encoder.pooler = None  # a vector of the whole text, which nothing here reads
+    _drop_pooler(encoder)
     whole = EncoderDecoderConfig.from_encoder_decoder_configs(encoder.config, decoder)
     model = EncoderDecoderModel(config=whole, encoder=encoder, decoder=BertLMHeadModel(decoder))
     _name_tokens(model, target, start=target.bos_token_id)
@@ -189,6 +188,8 @@ def load_translator(folder: Path) -> tuple[PreTrainedModel, Tongues]:
             )
     except Exception as error:
         raise ModelError(f"the model in {folder} cannot be loaded: {first_line(error)}") from error
+    if model.config.model_type == "encoder-decoder":  # loading makes it anew, with random weights
+        _drop_pooler(model.get_encoder())
     model.eval()  # type: ignore[no-untyped-call]
     return model, load_tongues(folder)
 
@@ -234,6 +235,12 @@ def set_dropout(config: Any, rate: float | None) -> None:
     for key in DROPOUT_KEYS:
         if isinstance(getattr(config, key, None), int | float):
             setattr(config, key, rate)
+
+
+def _drop_pooler(encoder: Any) -> None:
+    """Leave out the vector of the whole text, which no decoder reads."""
+    if hasattr(encoder, "pooler"):
+        encoder.pooler = None
 
 
 def _name_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, start: int | None) -> None:

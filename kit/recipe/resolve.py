@@ -120,7 +120,8 @@ def _translation(recipe: Recipe, facts: Facts) -> Recipe:
         raise RecipeError(
             "train.select: best needs validation examples, and there are none", "raise data.validation or data.budget"
         )
-    if facts.start == "translator" and section.vocabulary is not None:
+    # Of method distill, the key is for the teacher that is made first, and for the control.
+    if facts.start == "translator" and section.vocabulary is not None and recipe.method != "distill":
         raise RecipeError("translation.vocabulary: this checkpoint has a vocabulary of its own", "leave it out")
     if facts.start != "translator" and (section.codes or section.prefix):
         raise RecipeError(

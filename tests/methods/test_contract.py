@@ -68,8 +68,21 @@ def recipe_for(kind: str, method: str, folder: Path, checkpoint: Path, **train: 
     )
 
 
+def translation_for(method: str, pairs: Path, folder: Path, checkpoint: Path) -> Recipe:
+    return Recipe(
+        task="translation",
+        method=method,
+        runs=str(folder / "runs"),
+        data={"source": str(pairs), "languages": ["en", "de"], "max_length": 16, "budget": 20},
+        model={"checkpoint": str(checkpoint)},
+        train={"epochs": 1, "evaluations": 1},
+        translation={"beams": 1, "decoder_layers": 1, "vocabulary": 300},
+    )
+
+
 def test_every_task_of_the_registry_is_covered() -> None:
-    assert {task for task, _ in KINDS.values()} == set(TASKS)
+    # Translation has methods of its own, and the same checks for them in test_translation.py.
+    assert {task for task, _ in KINDS.values()} | {"translation"} == set(TASKS)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -213,7 +226,7 @@ def test_a_small_budget_is_trained_on_whole_once_it_is_measured(tmp_path, tiny_c
     assert found[None]["metrics"]["log_loss"] != found[False]["metrics"]["log_loss"]
 
 
-def test_every_key_of_a_recipe_is_read_by_some_run(tmp_path, tiny_checkpoint, monkeypatch) -> None:
+def test_every_key_of_a_recipe_is_read_by_some_run(tmp_path, captions, tiny_checkpoint, monkeypatch) -> None:
     """A key that no run reads would do nothing. Validation reads keys too, but it is over when reading is watched."""
     named = tmp_path / "named"
     named.mkdir()
@@ -221,6 +234,7 @@ def test_every_key_of_a_recipe_is_read_by_some_run(tmp_path, tiny_checkpoint, mo
         (named / f"{split}.jsonl").write_text("\n".join(json.dumps(row) for row in part))
     recipes = [recipe_for("single", method, tmp_path, tiny_checkpoint, epochs=1) for method in METHODS]
     recipes.append(recipe_for("multi", "tfidf", tmp_path, tiny_checkpoint))
+    recipes += [translation_for(method, captions, tmp_path, tiny_checkpoint) for method in ("finetune", "scratch")]
     splits = recipe_for("single", "tfidf", tmp_path, tiny_checkpoint)
     grid = splits.study.model_copy(update={"methods": ["tfidf", "probe"], "budgets": [40], "seeds": 1})
     splits = splits.model_copy(update={"study": grid})

@@ -1,0 +1,347 @@
+"""Every method that translates, on a tiny encoder with a fresh decoder: Records, answers, students and controls."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+import kit.training.teacher_outputs as outputs_module
+from kit import Recipe, Record, distill, evaluate, finetune, predict
+from kit.distill import VERDICT_FILE, taught_by, teacher_recipe
+from kit.errors import KitError, ModelError
+from kit.methods import TRANSLATING, method_of
+from kit.methods.translate import Translate
+from kit.methods.translate_distill import decoder_depth, spread
+from kit.models.seq2seq import load_translator
+from kit.models.translator import Translator
+from kit.recipe.schema import TRANSLATING as NAMES
+from kit.run import run
+from kit.training.hardware import set_up_hardware
+from tests.translators import marian
+
+
+def recipe_of(captions: Path, checkpoint: Path, runs: Path, method: str = "finetune", **sections: dict) -> Recipe:
+    content: dict = {
+        "task": "translation",
+        "method": method,
+        "runs": str(runs),
+        "data": {"source": str(captions), "languages": ["en", "de"], "max_length": 24, "budget": 50},
+        "model": {"checkpoint": str(checkpoint)},
+        "train": {"epochs": 1, "evaluations": 2, "learning_rate": 5e-3, "batch_size": 16},
+        "translation": {"beams": 2, "decoder_layers": 2, "vocabulary": 400},
+        "distill": {"student": {"layers": 1}} if method in ("distill", "student") else {},
+    }
+    for name, keys in sections.items():
+        content[name] = content[name] | keys
+    return Recipe.model_validate(content)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("translated") / "runs"
+
+
+@pytest.fixture(scope="module")
+def base(captions, tiny_checkpoint, runs) -> Recipe:
+    """50 pairs, a pool of 10 sources, a teacher whose decoder has two layers, a student with the last of them."""
+    return recipe_of(captions, tiny_checkpoint, runs, "distill", distill={"student": {"layers": [1]}, "pool": 10})
+
+
+@pytest.fixture(scope="module")
+def teacher(base) -> Record:
+    """What `base` fine-tunes first."""
+    return finetune(teacher_recipe(base), quiet=True)
+
+
+@pytest.fixture(scope="module")
+def done(base, teacher):
+    return distill(taught_by(base, teacher), quiet=True)
+
+
+def changed(recipe: Recipe, **distill_keys: object) -> Recipe:
+    content = recipe.model_dump()
+    content["distill"] |= distill_keys
+    return Recipe.model_validate(content)
+
+
+def test_the_registry_and_the_schema_name_the_same_methods() -> None:
+    assert set(TRANSLATING) == set(NAMES)
+    assert isinstance(method_of("translation", "finetune"), Translate)
+    assert not isinstance(method_of("classification", "finetune"), Translate)
+
+
+@pytest.mark.parametrize("method", TRANSLATING)
+def test_a_method_makes_a_whole_record(method, captions, tiny_checkpoint, runs, teacher) -> None:
+    recipe = recipe_of(captions, tiny_checkpoint, runs, method)
+    record = finetune(taught_by(recipe, teacher) if method == "distill" else recipe, quiet=True)
+    content = record.content
+    assert set(record.metrics) == {"bleu", "chrf", "ter"} and record.main_metric == "bleu"
+    for estimate in record.metrics.values():
+        assert estimate.low <= estimate.value <= estimate.high
+    details = content["details"]
+    assert set(details) == {"signatures", "length_ratio", "empty", "loops"}
+    assert details["signatures"]["bleu"].startswith("nrefs:1|") and "nc:6|nw:2" in details["signatures"]["chrf"]
+    assert set(content["data"]["truncation"]) == {"train", "validation", "test"}
+    assert 0 <= content["data"]["truncation"]["test"] < 1
+    assert content["data"]["sizes"]["budget"] == 50 and content["data"]["sizes"]["test"] == 20
+    stored = Record.load(record.folder).predictions()
+    assert stored.outputs.shape == (20,) and all(isinstance(line, str) for line in stored.outputs)
+    again = evaluate(record.folder)
+    assert again.largest_difference == 0 and again.metrics == record.metrics
+    resolved = record.recipe
+    assert resolved.train.refit is False and resolved.train.label_smoothing == 0.1
+    assert resolved.data.text == "en" and resolved.data.label == "de"
+    start = {"finetune": True, "lora": True, "scratch": False, "student": True, "distill": False}[method]
+    if method != "distill":
+        assert resolved.train.freeze_embeddings is start
+
+
+def test_what_is_predicted(captions, teacher) -> None:
+    long = " ".join(["a man in a blue shirt"] * 830)
+    texts = ["A man walks.", "", "   ", long, "two dogs"]
+    began = time.monotonic()
+    answers = list(predict(teacher.folder, texts))
+    assert time.monotonic() - began < 10, "5,000 words are cut"
+    assert len(answers) == 5 and [a["text"] for a in answers] == texts
+    assert answers[1]["translation"] == answers[2]["translation"] == ""
+    assert "loops" not in answers[1]
+    for answer in answers:
+        words = "translation", "loops"
+        assert set(answer) - {"text"} <= set(words) and isinstance(answer["translation"], str)
+    alone = [next(predict(teacher.folder, [text]))["translation"] for text in texts]
+    assert alone == [answer["translation"] for answer in answers]
+    translator = Translator.load(teacher.model_folder)
+    cut = " ".join(long.split()[:22])
+    assert translator.outputs([(long,)])[0] == translator.outputs([(cut,)])[0], "only the first tokens are read"
+    assert teacher.recipe.data.max_length == translator.max_length == 24
+
+
+def test_a_model_that_finds_no_end_is_flagged(captions, tmp_path, runs) -> None:
+    """Random weights of a translator: hardly trained, it says one word until it is stopped."""
+    lines = [line for code in ("en", "de") for line in (captions / f"train.{code}").read_text("utf-8").split("\n")]
+    torch.manual_seed(0)
+    marian(tmp_path, lines)
+    recipe = recipe_of(captions, tmp_path, runs, translation={"vocabulary": None})
+    record = finetune(recipe, quiet=True)
+    assert record.content["details"]["loops"] > 10
+    assert next(predict(record.folder, ["Two men walk."])).get("loops") is True
+    own = recipe_of(captions, tmp_path, runs)
+    with pytest.raises(KitError) as caught:
+        finetune(own, quiet=True)
+    assert caught.value.message == "translation.vocabulary: this checkpoint has a vocabulary of its own"
+
+
+def test_adapters_are_merged(captions, tiny_checkpoint, runs, teacher) -> None:
+    record = finetune(recipe_of(captions, tiny_checkpoint, runs, "lora"), quiet=True)
+    model, _ = load_translator(record.model_folder)
+    assert not any("lora" in name for name in model.state_dict())
+    assert record.content["parameters"] == teacher.content["parameters"]
+    assert record.content["settings"]["trained_parameters"] < teacher.content["settings"]["trained_parameters"]
+    missing = recipe_of(captions, tiny_checkpoint, runs, "lora", train={"seed": 1}).model_dump()
+    missing["lora"]["targets"] = ["q_proj"]
+    with pytest.raises(ModelError, match=r"lora\.targets: \['q_proj'\] are not modules of this model"):
+        finetune(Recipe.model_validate(missing), quiet=True)
+
+
+def test_a_student_stands_beside_its_teacher_and_its_control(teacher, done) -> None:
+    student, control = done.record, done.controls[0]
+    assert student.content["settings"]["teachers"][0]["record"] == teacher.id
+    sizes = student.content["settings"]["transfer_set"]
+    assert sizes["texts"] == sizes["labelled"] + sizes["pool"] == 45 + 10
+    assert sizes["references"] == 0 and sizes["not_translated"] < 55
+    assert student.content["parameters"] == control.content["parameters"] < teacher.content["parameters"]
+    assert student.content["training"]["plan"]["steps"] == control.content["training"]["plan"]["steps"]
+    assert decoder_depth(student.model_folder) == decoder_depth(control.model_folder) == 1
+    assert decoder_depth(teacher.model_folder) == 2
+    for record in (student, control):
+        assert evaluate(record.folder).largest_difference == 0
+    # The encoder is the teacher's, whole, and of its decoder one layer is left.
+    theirs, ours = load_translator(teacher.model_folder)[0], load_translator(student.model_folder)[0]
+    assert len(ours.encoder.encoder.layer) == len(theirs.encoder.encoder.layer) == 2
+    assert len(ours.decoder.bert.encoder.layer) == 1
+    written = json.loads((student.folder / VERDICT_FILE).read_text("utf-8"))
+    assert written["lines"] == done.verdict.lines and done.verdict.lines
+    said = "\n".join(done.verdict.lines)
+    assert "bleu" in said.lower()
+    assert done.verdict.student_cost.size_bytes < done.verdict.teacher_cost.size_bytes
+    assert done.verdict.gain is not None
+
+
+def test_the_teacher_translates_once(base, teacher, done, monkeypatch) -> None:
+    """Another student costs no pass of the teacher; another teacher does."""
+    computed = done.record.content["settings"]["teacher_answers_computed"]
+    assert [each["of"] for each in computed] == [55]
+    loaded: list[Path] = []
+    original = outputs_module.load_predictor
+    monkeypatch.setattr(outputs_module, "load_predictor", lambda folder: loaded.append(folder) or original(folder))
+    second = run(taught_by(changed(base, student={"layers": [0, 1]}), teacher), quiet=True)
+    assert loaded == []
+    assert second.content["settings"]["teacher_answers_computed"] == [{"texts": 0, "of": 55}]
+    assert second.id != done.record.id
+    train = teacher.recipe.train.model_copy(update={"seed": 0, "learning_rate": 4e-3})
+    other = finetune(teacher.recipe.model_copy(update={"train": train}), quiet=True)
+    third = run(taught_by(base, other), quiet=True)
+    assert loaded == [other.model_folder]
+    assert third.content["settings"]["teacher_answers_computed"] == [{"texts": 55, "of": 55}]
+
+
+def test_from_a_finished_run_alone(kit, teacher, done) -> None:
+    """The recipe is the teacher's own, vocabulary included; the control writes with the same one."""
+    found = kit("distill", "--teacher", teacher.folder, "--student", "layers:1", "--set", "train.epochs=1", "--json")
+    assert found.code == 0, found.err
+    content = json.loads(found.out)
+    student, control = (Record.load(content[key][0]["folder"]) for key in ("students", "controls"))
+    assert student.content["parameters"] == control.content["parameters"]
+    assert content["verdict"]["lines"]
+
+
+def test_a_student_of_random_weights(base, teacher) -> None:
+    small = {"layers": 1, "init": "random", "hidden_size": 16, "heads": 2}
+    record = run(taught_by(changed(base, student=small), teacher), quiet=True)
+    model, tongues = load_translator(record.model_folder)
+    assert model.config.model_type == "marian" and model.config.d_model == 16
+    assert model.config.decoder_layers == 1 and tongues.source is tongues.target
+    assert record.recipe.train.learning_rate == base.train.learning_rate
+    assert evaluate(record.folder).largest_difference == 0
+
+
+def test_a_student_of_its_own_checkpoint(base, teacher, tiny_checkpoint) -> None:
+    record = run(taught_by(changed(base, student=str(tiny_checkpoint)), teacher), quiet=True)
+    assert record.content["checkpoint"]["name"] == str(tiny_checkpoint)
+    assert decoder_depth(record.model_folder) == base.translation.decoder_layers
+    assert evaluate(record.folder).largest_difference == 0
+
+
+def test_references_are_mixed_in(base, teacher, done) -> None:
+    record = run(taught_by(changed(base, losses={"labels": 0.5}), teacher), quiet=True)
+    sizes = record.content["settings"]["transfer_set"]
+    assert sizes["references"] == 45
+    assert record.content["training"]["plan"]["steps"] > done.record.content["training"]["plan"]["steps"]
+
+
+def test_the_labels_of_the_pool_are_never_read(base, teacher, monkeypatch) -> None:
+    from dataclasses import replace
+
+    from kit.data.prepare import Prepared
+
+    class Sealed(tuple):
+        def __iter__(self):
+            raise AssertionError("a translation of the pool was read")
+
+        def __getitem__(self, place):
+            raise AssertionError("a translation of the pool was read")
+
+    original = Prepared.__init__
+    pools = []
+
+    def sealing(self: Prepared, **parts) -> None:
+        pools.append(len(parts["pool"]))
+        sealed = [Sealed(("?",))] * len(parts["pool"])
+        original(self, **{**parts, "pool": replace(parts["pool"], labels=sealed)})
+
+    monkeypatch.setattr(Prepared, "__init__", sealing)
+    record = run(taught_by(changed(base, pool=7), teacher), quiet=True)
+    assert pools[0] and record.content["settings"]["transfer_set"]["pool"] == 7
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [
+        ({"student": "cnn"}, "distill.student: a cnn cannot translate"),
+        ({"student": {"layers": [0, 2]}}, "distill.student.layers: the teacher's decoder has no layer 2"),
+        ({"student": {"layers": 3}}, "distill.student.layers: 3 are more than the teacher's decoder has: 2"),
+        ({"student": "width:16"}, "distill.student: a narrower translator cannot be cut out of its teacher"),
+        ({"student": {"init": "random", "hidden_size": 30, "heads": 4}},
+         "distill.student.heads: 4 heads cannot be cut from a width of 30"),
+        ({"augment": {"copies": 1}}, "distill.augment: a sentence with masked words has no translation"),
+    ],
+)  # fmt: skip
+def test_what_cannot_work_is_refused_before_training(keys, reason, base, teacher, monkeypatch) -> None:
+    monkeypatch.setattr("kit.making._fit_and_write", lambda *args: pytest.fail("something was trained"))
+    with pytest.raises(KitError) as caught:
+        distill(taught_by(changed(base, **keys), teacher), quiet=True)
+    assert caught.value.message == reason and caught.value.exit_code == 2
+
+
+def test_several_teachers_are_refused(base, teacher) -> None:
+    with pytest.raises(KitError) as caught:
+        distill(changed(base, teacher=[str(teacher.folder)] * 2), quiet=True)
+    assert caught.value.message == "distill.teacher: one teacher writes translations, and several are named"
+
+
+def test_a_teacher_of_labels_cannot_translate(base, tiny_run) -> None:
+    with pytest.raises(KitError) as caught:
+        distill(changed(base, teacher=str(tiny_run)), quiet=True)
+    assert caught.value.message.startswith("distill.teacher: ") and caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"codes": ["en", "de"]}, "translation.codes and translation.prefix are for a checkpoint that translates"),
+        ({"prefix": "to German: "}, "translation.codes and translation.prefix are for a checkpoint that translates"),
+    ],
+)
+def test_an_encoder_is_not_told_languages(keys, message, captions, tiny_checkpoint, runs) -> None:
+    with pytest.raises(KitError) as caught:
+        finetune(recipe_of(captions, tiny_checkpoint, runs, translation=keys), quiet=True)
+    assert caught.value.message == message
+
+
+def test_a_kill_at_any_time_ends_in_the_same_student(base, teacher, done, tmp_path, start, kit_forked) -> None:
+    """SIGKILL while the teacher translates or the student trains: the same command ends like one let alone."""
+    recipe = taught_by(base, teacher).model_copy(update={"runs": str(tmp_path / "runs")})
+    content = recipe.model_dump(mode="json", exclude_defaults=True)
+    content["train"] |= {"checkpoint_seconds": 0}
+    file = tmp_path / "recipe.yaml"
+    file.write_text(yaml.safe_dump(content), "utf-8")
+    command, cache = ["distill", file, "--no-controls", "--json"], tmp_path / "cache"
+    amid = (
+        lambda: any(cache.glob("teachers/*/about.json")),
+        lambda: any((tmp_path / "runs").glob(".distill*.partial/checkpoints/checkpoint-*")),
+    )
+    for reached in amid:
+        process = start(*command, KIT_CACHE=str(cache))
+        while not reached():
+            assert process.poll() is None
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    finished = kit_forked(*command, KIT_CACHE=str(cache))
+    assert finished.code == 0, finished.err
+    record = Record.load(json.loads(finished.out)["students"][0]["folder"])
+    assert record.id == done.record.id
+    assert record.predictions().outputs.tolist() == done.record.predictions().outputs.tolist()
+
+
+def test_precision_is_never_fp16(captions, tiny_checkpoint, runs) -> None:
+    capable = set_up_hardware("auto").precision == "bf16"
+    for precision in ("bf16", "fp32") if capable else ("fp32",):
+        found = finetune(recipe_of(captions, tiny_checkpoint, runs, train={"precision": precision}), quiet=True)
+        assert found.content["training"]["precision"] == precision
+        assert load_translator(found.model_folder)[0].dtype.itemsize == 4, "saved and searched in float32"
+        assert evaluate(found.folder).largest_difference == 0
+    with pytest.raises(ValueError, match="precision"):
+        recipe_of(captions, tiny_checkpoint, runs, train={"precision": "fp16"})
+
+
+def test_the_best_weights_are_chosen_by_the_loss_of_references(captions, tiny_checkpoint, runs) -> None:
+    recipe = recipe_of(captions, tiny_checkpoint, runs, train={"select": "best", "epochs": 2, "learning_rate": 0.02})
+    record = finetune(recipe, quiet=True)
+    losses = [each["validation_loss"] for each in record.content["training"]["evaluations"]]
+    assert len(losses) >= 2 and all(np.isfinite(losses))
+    nothing = recipe_of(captions, tiny_checkpoint, runs, train={"select": "best"}, data={"validation": 0})
+    with pytest.raises(KitError) as caught:
+        finetune(nothing, quiet=True)
+    assert caught.value.message == "train.select: best needs validation examples, and there are none"
+
+
+def test_layers_are_spread_evenly() -> None:
+    assert [spread(wanted, 6) for wanted in (1, 2, 3, 6)] == [[0], [0, 5], [0, 2, 5], [0, 1, 2, 3, 4, 5]]
