@@ -126,6 +126,10 @@ def control_recipe(student: Record, teacher: Teacher) -> Recipe:
     elif made is None:
         model = model.model_copy(update={"checkpoint": teacher.name, "revision": None, "pooling": "auto"})
     update = {"method": "student", "distill": DistillSection(**section), "model": model}
+    own = recipe.distill.student.checkpoint is not None or recipe.distill.student.init == "random"
+    if made is not None and not own:  # what its teacher writes with, it writes with
+        vocabulary = made.recipe.translation.vocabulary
+        update["translation"] = recipe.translation.model_copy(update={"vocabulary": vocabulary})
     return Recipe.model_validate(recipe.model_copy(update={**update, "train": _own_keys(recipe, train)}).model_dump())
 
 

@@ -116,9 +116,10 @@ def _choose(wanted: str, known: list[str], key: str | None) -> str:
 
 def _t5_prefix(languages: tuple[str, str]) -> str:
     names = [_NAMES.get(language.replace("_", "-").split("-")[0].lower()) for language in languages]
-    if None in names:
+    unnamed = [language for language, name in zip(languages, names, strict=True) if name is None]
+    if unnamed:
         raise RecipeError(
-            f"translation.prefix: T5 wants to be told what to do; kit has no English name for {' or '.join(languages)}",
+            f"translation.prefix: T5 wants to be told what to do; kit has no English name for {' or '.join(unnamed)}",
             'e.g. translation.prefix: "translate English to German: "',
         )
     return f"translate {names[0]} to {names[1]}: "

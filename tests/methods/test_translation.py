@@ -1,221 +1,348 @@
-"""Translation end to end: every method that serves it, on real pairs and a tiny real checkpoint."""
+"""Every method that translates, on a tiny encoder with a fresh decoder: Records, answers, students and controls."""
 
 from __future__ import annotations
 
-import gzip
 import json
+import signal
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+import yaml
 
 import kit.training.teacher_outputs as outputs_module
 from kit import Recipe, Record, distill, evaluate, finetune, predict
-from kit.errors import ModelError, RecipeError
-from kit.methods import TRANSLATING
-from kit.methods.translate_distill import with_decoder_layers
-from kit.models.predictor import load_predictor
+from kit.distill import VERDICT_FILE, control_recipe, taught_by, teacher_recipe
+from kit.distill import recipe_of as recipe_of_runs
+from kit.errors import KitError, ModelError
+from kit.methods import TRANSLATING, method_of
+from kit.methods.translate import Translate
+from kit.methods.translate_distill import decoder_depth, spread
 from kit.models.seq2seq import load_translator
-
-MULTI30K = Path(__file__).parents[3] / "shared" / "data" / "multi30k"
-
-
-@pytest.fixture(scope="module")
-def pairs(tmp_path_factory) -> Path:
-    """70 training pairs and 12 to test on, as files that are aligned."""
-    if not MULTI30K.is_dir():
-        pytest.skip("Multi30k is not beside the repository (../shared/data/multi30k)")
-    folder = tmp_path_factory.mktemp("pairs")
-    for name, source, count in (("train", "train", 70), ("test", "test_2016_flickr", 12)):
-        for language in ("en", "de"):
-            lines = gzip.decompress((MULTI30K / f"{source}.{language}.gz").read_bytes()).decode().split("\n")
-            (folder / f"{name}.{language}").write_text("\n".join(lines[:count]) + "\n", "utf-8")
-    return folder
+from kit.models.teacher import resolve_teacher
+from kit.models.translator import Translator
+from kit.recipe.schema import TRANSLATING as NAMES
+from kit.run import run
+from kit.training.hardware import set_up_hardware
+from tests.translators import marian
 
 
-@pytest.fixture(scope="module")
-def base(pairs, tiny_checkpoint, tmp_path_factory) -> Recipe:
-    return Recipe(
-        task="translation",
-        runs=str(tmp_path_factory.mktemp("translation") / "runs"),
-        data={"source": str(pairs), "languages": ["en", "de"], "budget": 60, "max_length": 24},
-        model={"checkpoint": str(tiny_checkpoint)},
-        train={"epochs": 2, "evaluations": 2, "report_to": []},
-        translation={"vocabulary": 400, "beams": 2, "decoder_layers": 2},
-        distill={"pool": 6},
-    )
-
-
-def changed(base: Recipe, **sections) -> Recipe:
-    content = base.model_dump()
-    for name, value in sections.items():
-        content[name] = {**content[name], **value} if isinstance(value, dict) else value
+def recipe_of(captions: Path, checkpoint: Path, runs: Path, method: str = "finetune", **sections: dict) -> Recipe:
+    content: dict = {
+        "task": "translation",
+        "method": method,
+        "runs": str(runs),
+        "data": {"source": str(captions), "languages": ["en", "de"], "max_length": 24, "budget": 50},
+        "model": {"checkpoint": str(checkpoint)},
+        "train": {"epochs": 1, "evaluations": 2, "learning_rate": 5e-3, "batch_size": 16},
+        "translation": {"beams": 2, "decoder_layers": 2, "vocabulary": 400},
+        "distill": {"student": {"layers": 1}} if method in ("distill", "student") else {},
+    }
+    for name, keys in sections.items():
+        content[name] = content[name] | keys
     return Recipe.model_validate(content)
 
 
 @pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("translated") / "runs"
+
+
+@pytest.fixture(scope="module")
+def base(captions, tiny_checkpoint, runs) -> Recipe:
+    """50 pairs, a pool of 10 sources, a teacher whose decoder has two layers, a student with the last of them."""
+    return recipe_of(captions, tiny_checkpoint, runs, "distill", distill={"student": {"layers": [1]}, "pool": 10})
+
+
+@pytest.fixture(scope="module")
 def teacher(base) -> Record:
-    return finetune(base, quiet=True)
+    """What `base` fine-tunes first."""
+    return finetune(teacher_recipe(base), quiet=True)
 
 
-@pytest.mark.parametrize("method", ["finetune", "scratch", "lora"])
-def test_a_method_translates(base, method) -> None:
-    record = finetune(changed(base, method=method), quiet=True)
+@pytest.fixture(scope="module")
+def done(base, teacher):
+    return distill(taught_by(base, teacher), quiet=True)
+
+
+def changed(recipe: Recipe, **distill_keys: object) -> Recipe:
+    content = recipe.model_dump()
+    content["distill"] |= distill_keys
+    return Recipe.model_validate(content)
+
+
+def test_the_registry_and_the_schema_name_the_same_methods() -> None:
+    assert set(TRANSLATING) == set(NAMES)
+    assert isinstance(method_of("translation", "finetune"), Translate)
+    assert not isinstance(method_of("classification", "finetune"), Translate)
+
+
+@pytest.mark.parametrize("method", TRANSLATING)
+def test_a_method_makes_a_whole_record(method, captions, tiny_checkpoint, runs, teacher) -> None:
+    recipe = recipe_of(captions, tiny_checkpoint, runs, method)
+    record = finetune(taught_by(recipe, teacher) if method == "distill" else recipe, quiet=True)
     content = record.content
     assert set(record.metrics) == {"bleu", "chrf", "ter"} and record.main_metric == "bleu"
-    assert content["details"]["signatures"]["bleu"].startswith("nrefs:1|case:mixed")
-    assert content["data"]["sizes"] == {"budget": 60, "train": 54, "validation": 6, "pool": 10, "test": 12}
-    evaluations = content["training"]["evaluations"]
-    assert evaluations[-1]["train_loss"] < evaluations[0]["train_loss"]
-    assert content["settings"]["loss_on_references"] == evaluations[-1]["validation_loss"]
+    for estimate in record.metrics.values():
+        assert estimate.low <= estimate.value <= estimate.high
+    details = content["details"]
+    assert set(details) == {"signatures", "length_ratio", "empty", "loops"}
+    assert details["signatures"]["bleu"].startswith("nrefs:1|") and "nc:6|nw:2" in details["signatures"]["chrf"]
+    assert set(content["data"]["truncation"]) == {"train", "validation", "test"}
+    assert 0 <= content["data"]["truncation"]["test"] < 1
+    assert content["data"]["sizes"]["budget"] == 50 and content["data"]["sizes"]["test"] == 20
     stored = Record.load(record.folder).predictions()
-    assert stored.outputs.shape == (12,) and all(isinstance(line, str) for line in stored.outputs)
-    assert stored.labels[0] == (content_of(base, "test", "de")[0],)
+    assert stored.outputs.shape == (20,) and all(isinstance(line, str) for line in stored.outputs)
+    again = evaluate(record.folder)
+    assert again.largest_difference == 0 and again.metrics == record.metrics
+    resolved = record.recipe
+    assert resolved.train.refit is False and resolved.train.label_smoothing == 0.1
+    assert resolved.data.text == "en" and resolved.data.label == "de"
+    start = {"finetune": True, "lora": True, "scratch": False, "student": True, "distill": False}[method]
+    if method != "distill":
+        assert resolved.train.freeze_embeddings is start
+
+
+def test_what_is_predicted(captions, teacher) -> None:
+    long = " ".join(["a man in a blue shirt"] * 830)
+    texts = ["A man walks.", "", "   ", long, "two dogs"]
+    began = time.monotonic()
+    answers = list(predict(teacher.folder, texts))
+    assert time.monotonic() - began < 10, "5,000 words are cut"
+    assert len(answers) == 5 and [a["text"] for a in answers] == texts
+    assert answers[1]["translation"] == answers[2]["translation"] == ""
+    assert "loops" not in answers[1]
+    for answer in answers:
+        words = "translation", "loops"
+        assert set(answer) - {"text"} <= set(words) and isinstance(answer["translation"], str)
+    alone = [next(predict(teacher.folder, [text]))["translation"] for text in texts]
+    assert alone == [answer["translation"] for answer in answers]
+    translator = Translator.load(teacher.model_folder)
+    cut = " ".join(long.split()[:22])
+    assert translator.outputs([(long,)])[0] == translator.outputs([(cut,)])[0], "only the first tokens are read"
+    assert teacher.recipe.data.max_length == translator.max_length == 24
+
+
+def test_a_model_that_finds_no_end_is_flagged(captions, tmp_path, runs) -> None:
+    """Random weights of a translator: hardly trained, it says one word until it is stopped."""
+    lines = [line for code in ("en", "de") for line in (captions / f"train.{code}").read_text("utf-8").split("\n")]
+    torch.manual_seed(0)
+    marian(tmp_path, lines)
+    recipe = recipe_of(captions, tmp_path, runs, translation={"vocabulary": None})
+    record = finetune(recipe, quiet=True)
+    assert record.content["details"]["loops"] > 10
+    assert next(predict(record.folder, ["Two men walk."])).get("loops") is True
+    own = recipe_of(captions, tmp_path, runs)
+    with pytest.raises(KitError) as caught:
+        finetune(own, quiet=True)
+    assert caught.value.message == "translation.vocabulary: this checkpoint has a vocabulary of its own"
+
+
+def test_adapters_are_merged(captions, tiny_checkpoint, runs, teacher) -> None:
+    record = finetune(recipe_of(captions, tiny_checkpoint, runs, "lora"), quiet=True)
+    model, _ = load_translator(record.model_folder)
+    assert not any("lora" in name for name in model.state_dict())
+    assert record.content["parameters"] == teacher.content["parameters"]
+    assert record.content["settings"]["trained_parameters"] < teacher.content["settings"]["trained_parameters"]
+    missing = recipe_of(captions, tiny_checkpoint, runs, "lora", train={"seed": 1}).model_dump()
+    missing["lora"]["targets"] = ["q_proj"]
+    with pytest.raises(ModelError, match=r"lora\.targets: \['q_proj'\] are not modules of this model"):
+        finetune(Recipe.model_validate(missing), quiet=True)
+
+
+def test_a_student_stands_beside_its_teacher_and_its_control(teacher, done) -> None:
+    student, control = done.record, done.controls[0]
+    assert student.content["settings"]["teachers"][0]["record"] == teacher.id
+    sizes = student.content["settings"]["transfer_set"]
+    assert sizes["texts"] == sizes["labelled"] + sizes["pool"] == 45 + 10
+    assert sizes["references"] == 0 and sizes["not_translated"] < 55
+    assert student.content["parameters"] == control.content["parameters"] < teacher.content["parameters"]
+    assert student.content["training"]["plan"]["steps"] == control.content["training"]["plan"]["steps"]
+    assert decoder_depth(student.model_folder) == decoder_depth(control.model_folder) == 1
+    assert decoder_depth(teacher.model_folder) == 2
+    for record in (student, control):
+        assert evaluate(record.folder).largest_difference == 0
+    # The encoder is the teacher's, whole, and of its decoder one layer is left.
+    theirs, ours = load_translator(teacher.model_folder)[0], load_translator(student.model_folder)[0]
+    assert len(ours.encoder.encoder.layer) == len(theirs.encoder.encoder.layer) == 2
+    assert len(ours.decoder.bert.encoder.layer) == 1
+    written = json.loads((student.folder / VERDICT_FILE).read_text("utf-8"))
+    assert written["lines"] == done.verdict.lines and done.verdict.lines
+    said = "\n".join(done.verdict.lines)
+    assert "bleu" in said.lower()
+    assert done.verdict.student_cost.size_bytes < done.verdict.teacher_cost.size_bytes
+    assert done.verdict.gain is not None
+
+
+def test_the_teacher_translates_once(base, teacher, done, monkeypatch) -> None:
+    """Another student costs no pass of the teacher; another teacher does."""
+    computed = done.record.content["settings"]["teacher_answers_computed"]
+    assert [each["of"] for each in computed] == [55]
+    loaded: list[Path] = []
+    original = outputs_module.load_predictor
+    monkeypatch.setattr(outputs_module, "load_predictor", lambda folder: loaded.append(folder) or original(folder))
+    second = run(taught_by(changed(base, student={"layers": [0, 1]}), teacher), quiet=True)
+    assert loaded == []
+    assert second.content["settings"]["teacher_answers_computed"] == [{"texts": 0, "of": 55}]
+    assert second.id != done.record.id
+    train = teacher.recipe.train.model_copy(update={"seed": 0, "learning_rate": 4e-3})
+    other = finetune(teacher.recipe.model_copy(update={"train": train}), quiet=True)
+    third = run(taught_by(base, other), quiet=True)
+    assert loaded == [other.model_folder]
+    assert third.content["settings"]["teacher_answers_computed"] == [{"texts": 55, "of": 55}]
+
+
+def test_from_a_finished_run_alone(teacher) -> None:
+    """The recipe is the teacher's own, vocabulary included; the control writes with the same one."""
+    recipe = changed(recipe_of_runs([str(teacher.folder)]), student={"layers": [0]}, pool=0)
+    recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"epochs": 1.0})})
+    student = run(recipe, quiet=True)
+    control = run(control_recipe(student, resolve_teacher(str(teacher.folder))), quiet=True)
+    assert student.content["parameters"] == control.content["parameters"]
+    assert control.recipe.translation.vocabulary == teacher.recipe.translation.vocabulary
+
+
+def test_a_student_of_random_weights(base, teacher) -> None:
+    small = {"layers": 1, "init": "random", "hidden_size": 16, "heads": 2}
+    record = run(taught_by(changed(base, student=small), teacher), quiet=True)
+    model, tongues = load_translator(record.model_folder)
+    assert model.config.model_type == "marian" and model.config.d_model == 16
+    assert model.config.decoder_layers == 1 and tongues.source is tongues.target
+    assert record.recipe.train.learning_rate == base.train.learning_rate
     assert evaluate(record.folder).largest_difference == 0
 
 
-def content_of(base: Recipe, split: str, language: str) -> list[str]:
-    return (Path(str(base.data.source)) / f"{split}.{language}").read_text("utf-8").splitlines()
+def test_a_student_of_its_own_checkpoint(base, teacher, tiny_checkpoint) -> None:
+    record = run(taught_by(changed(base, student=str(tiny_checkpoint)), teacher), quiet=True)
+    assert record.content["checkpoint"]["name"] == str(tiny_checkpoint)
+    assert decoder_depth(record.model_folder) == base.translation.decoder_layers
+    assert evaluate(record.folder).largest_difference == 0
 
 
-def test_what_is_saved_is_plain_transformers_with_its_search(teacher, base) -> None:
-    folder = teacher.model_folder
-    model = AutoModelForSeq2SeqLM.from_pretrained(folder)
-    source, target = AutoTokenizer.from_pretrained(folder), AutoTokenizer.from_pretrained(folder / "target")
-    assert (model.generation_config.num_beams, model.generation_config.max_new_tokens) == (2, 24)
-    text = content_of(base, "test", "en")[0]
-    batch = source(text, return_tensors="pt", truncation=True, max_length=24)
-    batch.pop("token_type_ids", None)
-    with torch.inference_mode():
-        ids = model.generate(**batch)
-    mine = next(predict(teacher.folder, text))["translation"]
-    assert target.decode(ids[0], skip_special_tokens=True).strip().startswith(mine)
+def test_references_are_mixed_in(base, teacher, done) -> None:
+    record = run(taught_by(changed(base, losses={"labels": 0.5}), teacher), quiet=True)
+    sizes = record.content["settings"]["transfer_set"]
+    assert sizes["references"] == 45
+    assert record.content["training"]["plan"]["steps"] > done.record.content["training"]["plan"]["steps"]
 
 
-def test_odd_sources(teacher) -> None:
-    found = list(predict(teacher.folder, ["", "   ", "A dog. " * 5_000, "\u72d7 \U0001f415"]))
-    assert [answer["translation"] for answer in found[:2]] == ["", ""]
-    assert all(len(answer["translation"]) < 2_000 for answer in found)
+def test_the_labels_of_the_pool_are_never_read(base, teacher, monkeypatch) -> None:
+    from dataclasses import replace
+
+    from kit.data.prepare import Prepared
+
+    class Sealed(tuple):
+        def __iter__(self):
+            raise AssertionError("a translation of the pool was read")
+
+        def __getitem__(self, place):
+            raise AssertionError("a translation of the pool was read")
+
+    original = Prepared.__init__
+    pools = []
+
+    def sealing(self: Prepared, **parts) -> None:
+        pools.append(len(parts["pool"]))
+        sealed = [Sealed(("?",))] * len(parts["pool"])
+        original(self, **{**parts, "pool": replace(parts["pool"], labels=sealed)})
+
+    monkeypatch.setattr(Prepared, "__init__", sealing)
+    record = run(taught_by(changed(base, pool=7), teacher), quiet=True)
+    assert pools[0] and record.content["settings"]["transfer_set"]["pool"] == 7
 
 
-def test_translations_that_loop_or_copy_are_flagged(base) -> None:
-    from kit.predict import _is_copy
-    from kit.tasks import task_for
-
-    task = task_for(base, ())
-    line = "Ein Mann geht " * 6
-    assert task.answers(np.array([line, "Ein Mann geht.", "-" * 80], object)) == [
-        {"translation": line, "loops": True},
-        {"translation": "Ein Mann geht."},
-        {"translation": "-" * 80},
-    ]
-    assert _is_copy(("A man walks",), "A man walks") and not _is_copy(("Berlin",), "Berlin")
-
-
-def test_the_same_seed_gives_the_same_translations(base, teacher, tmp_path) -> None:
-    again = finetune(changed(base, runs=str(tmp_path)), quiet=True)
-    assert again.id == teacher.id
-    assert again.predictions().outputs.tolist() == teacher.predictions().outputs.tolist()
-
-
-def test_a_student_learns_what_its_teacher_wrote_once(base, teacher, monkeypatch) -> None:
-    recipe = changed(base, distill={"teacher": str(teacher.folder), "student": "layers:1"})
-    done = distill(recipe, quiet=True)
-    student = done.record
-    assert student.content["parameters"] < teacher.content["parameters"]
-    assert student.content["settings"]["teacher_answers_computed"] == [{"texts": 60, "of": 60}]
-    assert student.content["settings"]["transfer_set"]["references"] == 0
-    assert done.controls[0].content["parameters"] == student.content["parameters"]
-    assert done.verdict.metric == "bleu" and "of the test examples" in done.verdict.lines[1]
-    assert evaluate(student.folder).largest_difference == 0
-
-    def never(*args):
-        raise AssertionError("the teacher was asked again")
-
-    monkeypatch.setattr(outputs_module, "load_predictor", never)
-    mixed = changed(base, distill={"teacher": str(teacher.folder), "student": "layers:1", "losses": {"labels": 1.0}})
-    second = distill(mixed, quiet=True, controls=False).record
-    assert second.content["settings"]["teacher_answers_computed"] == [{"texts": 0, "of": 60}]
-    assert second.content["settings"]["transfer_set"]["references"] == 54
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [
+        ({"student": "cnn"}, "distill.student: a cnn cannot translate"),
+        ({"student": {"layers": [0, 2]}}, "distill.student.layers: the teacher's decoder has no layer 2"),
+        ({"student": {"layers": 3}}, "distill.student.layers: 3 are more than the teacher's decoder has: 2"),
+        ({"student": "width:16"}, "distill.student: a narrower translator cannot be cut out of its teacher"),
+        ({"student": {"init": "random", "hidden_size": 30, "heads": 4}},
+         "distill.student.heads: 4 heads cannot be cut from a width of 30"),
+        ({"augment": {"copies": 1}}, "distill.augment: a sentence with masked words has no translation"),
+    ],
+)  # fmt: skip
+def test_what_cannot_work_is_refused_before_training(keys, reason, base, teacher, monkeypatch) -> None:
+    monkeypatch.setattr("kit.making._fit_and_write", lambda *args: pytest.fail("something was trained"))
+    with pytest.raises(KitError) as caught:
+        distill(taught_by(changed(base, **keys), teacher), quiet=True)
+    assert caught.value.message == reason and caught.value.exit_code == 2
 
 
-def test_a_student_of_any_shape_has_a_vocabulary_of_its_own(base, teacher) -> None:
-    student = {"init": "random", "hidden_size": 16, "heads": 2, "layers": 1}
-    record = distill(
-        changed(base, distill={"teacher": str(teacher.folder), "student": student}), quiet=True, controls=False
-    ).record
-    config = json.loads((record.model_folder / "config.json").read_text())
-    assert (config["model_type"], config["d_model"], config["decoder_layers"]) == ("marian", 16, 1)
-    assert config["vocab_size"] == 400 and not (record.model_folder / "target").exists()
+def test_several_teachers_are_refused(base, teacher) -> None:
+    with pytest.raises(KitError) as caught:
+        distill(changed(base, teacher=[str(teacher.folder)] * 2), quiet=True)
+    assert caught.value.message == "distill.teacher: one teacher writes translations, and several are named"
 
 
-def test_decoder_layers_are_those_of_the_teacher(teacher) -> None:
-    model, _ = load_translator(teacher.model_folder)
-    whole = [part.attention.self.query.weight.clone() for part in model.decoder.bert.encoder.layer]
-    smaller = with_decoder_layers(model, [1])
-    assert len(smaller.decoder.bert.encoder.layer) == 1 == smaller.config.decoder.num_hidden_layers
-    assert torch.equal(smaller.decoder.bert.encoder.layer[0].attention.self.query.weight, whole[1])
-    ids = torch.tensor([[2, 5, 6]])
-    with torch.inference_mode():
-        cached = smaller.generate(input_ids=ids, num_beams=1, max_new_tokens=6, use_cache=True)
-        plain = smaller.generate(input_ids=ids, num_beams=1, max_new_tokens=6, use_cache=False)
-    assert torch.equal(cached, plain)
+def test_a_teacher_of_labels_cannot_translate(base, tiny_run) -> None:
+    with pytest.raises(KitError) as caught:
+        distill(changed(base, teacher=str(tiny_run)), quiet=True)
+    assert caught.value.message.startswith("distill.teacher: ") and caught.value.exit_code == 2
 
 
-def test_a_text_alone_is_translated_as_among_others(teacher, base) -> None:
-    predictor, texts = load_predictor(teacher.model_folder), [(line,) for line in content_of(base, "test", "en")]
-    together = predictor.outputs(texts)
-    alone = np.concatenate([predictor.outputs([text]) for text in texts])
-    same = [one == other or min(len(one), len(other)) > 60 for one, other in zip(alone, together, strict=True)]
-    assert all(same)  # a translation that finds no end may be cut elsewhere
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"codes": ["en", "de"]}, "translation.codes and translation.prefix are for a checkpoint that translates"),
+        ({"prefix": "to German: "}, "translation.codes and translation.prefix are for a checkpoint that translates"),
+    ],
+)
+def test_an_encoder_is_not_told_languages(keys, message, captions, tiny_checkpoint, runs) -> None:
+    with pytest.raises(KitError) as caught:
+        finetune(recipe_of(captions, tiny_checkpoint, runs, translation=keys), quiet=True)
+    assert caught.value.message == message
 
 
-REFUSED = {
-    "cnn": ({"distill": {"student": "cnn"}}, RecipeError, "distill.student: a cnn cannot translate"),
-    "too deep": ({"distill": {"student": "layers:3"}}, RecipeError, "3 are more than the teacher's decoder has: 2"),
-    "narrow": ({"distill": {"student": "width:16"}}, RecipeError, "a narrower translator cannot be cut out"),
-    "masks": ({"distill": {"augment": {"copies": 1}}}, RecipeError, "a sentence with masked words has no translation"),
-    "codes": ({"translation": {"codes": ["en", "de"]}}, RecipeError, "for a checkpoint that translates"),
-}
+def test_a_kill_at_any_time_ends_in_the_same_student(base, teacher, done, tmp_path, start, kit_forked) -> None:
+    """SIGKILL while the teacher translates or the student trains: the same command ends like one let alone."""
+    recipe = taught_by(base, teacher).model_copy(update={"runs": str(tmp_path / "runs")})
+    content = recipe.model_dump(mode="json", exclude_defaults=True)
+    content["train"] |= {"checkpoint_seconds": 0}
+    file = tmp_path / "recipe.yaml"
+    file.write_text(yaml.safe_dump(content), "utf-8")
+    command, cache = ["finetune", file, "--json"], tmp_path / "cache"
+    amid = (
+        lambda: any(cache.glob("teachers/*/about.json")),
+        lambda: any((tmp_path / "runs").glob(".distill*.partial/checkpoints/checkpoint-*")),
+    )
+    for reached in amid:
+        process = start(*command, KIT_CACHE=str(cache))
+        while not reached():
+            assert process.poll() is None
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    finished = kit_forked(*command, KIT_CACHE=str(cache))
+    assert finished.code == 0, finished.err
+    record = Record.load(next(path.parent for path in (tmp_path / "runs").glob("*/record.json")))
+    assert record.id == done.record.id
+    assert record.predictions().outputs.tolist() == done.record.predictions().outputs.tolist()
 
 
-@pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_work_is_refused_before_anything_is_trained(case, base, teacher) -> None:
-    sections, kind, words = REFUSED[case]
-    sections = {**sections, "distill": {"teacher": str(teacher.folder), **sections.get("distill", {})}}
-    recipe = changed(base, method="distill" if case != "codes" else "finetune", **sections)
-    with pytest.raises(kind, match=words):
-        finetune(recipe, quiet=True)
+def test_precision_is_never_fp16(captions, tiny_checkpoint, runs) -> None:
+    capable = set_up_hardware("auto").precision == "bf16"
+    precision = "bf16" if capable else "fp32"
+    found = finetune(recipe_of(captions, tiny_checkpoint, runs, train={"precision": precision}), quiet=True)
+    assert found.content["training"]["precision"] == precision
+    assert load_translator(found.model_folder)[0].dtype.itemsize == 4, "saved and searched in float32"
+    with pytest.raises(ValueError, match="precision"):
+        recipe_of(captions, tiny_checkpoint, runs, train={"precision": "fp16"})
 
 
-def test_a_checkpoint_that_only_writes_is_refused(base, tiny_checkpoint, tmp_path) -> None:
-    from shutil import copytree
-
-    writer = copytree(tiny_checkpoint, tmp_path / "writer")
-    config = json.loads((writer / "config.json").read_text())
-    (writer / "config.json").write_text(json.dumps({**config, "architectures": ["GPT2LMHeadModel"]}))
-    with pytest.raises(ModelError, match="only writes: kit translates with a checkpoint that has an encoder"):
-        finetune(changed(base, model={"checkpoint": str(writer)}), quiet=True)
-
-
-CONTRADICTIONS = {
-    "no languages": ({"data": {"languages": None}}, "task: translation needs data.languages"),
-    "tfidf": ({"method": "tfidf"}, "method tfidf cannot translate; finetune, lora, scratch, distill, student can"),
-    "accuracy": ({"metric": "accuracy"}, "metric accuracy is of labels; translations have bleu and chrf"),
-    "pooling": ({"model": {"pooling": "mean"}}, "model.pooling: a translator does not pool"),
-    "several labels": ({"data": {"multi_label": True}}, "data.multi_label: a translation is no label"),
-    "labels": ({"task": "classification"}, "data.languages: only task translation has them"),
-}
+def test_the_best_weights_are_chosen_by_the_loss_of_references(captions, tiny_checkpoint, runs) -> None:
+    recipe = recipe_of(captions, tiny_checkpoint, runs, train={"select": "best", "epochs": 2, "learning_rate": 0.02})
+    record = finetune(recipe, quiet=True)
+    losses = [each["validation_loss"] for each in record.content["training"]["evaluations"]]
+    assert len(losses) >= 2 and all(np.isfinite(losses))
+    nothing = recipe_of(captions, tiny_checkpoint, runs, train={"select": "best"}, data={"validation": 0})
+    with pytest.raises(KitError) as caught:
+        finetune(nothing, quiet=True)
+    assert caught.value.message == "train.select: best needs validation examples, and there are none"
 
 
-@pytest.mark.parametrize("case", CONTRADICTIONS)
-def test_keys_that_contradict_each_other_are_named(case, base) -> None:
-    sections, words = CONTRADICTIONS[case]
-    with pytest.raises(ValueError, match=words):
-        changed(base, **sections)
-
-
-def test_every_method_of_translation_is_tested_here() -> None:
-    assert set(TRANSLATING) == {"finetune", "scratch", "lora", "distill", "student"}
+def test_layers_are_spread_evenly() -> None:
+    assert [spread(wanted, 6) for wanted in (1, 2, 3, 6)] == [[0], [0, 5], [0, 2, 5], [0, 1, 2, 3, 4, 5]]
