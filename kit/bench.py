@@ -23,14 +23,16 @@ _TARGET = "kit.bench:serve"
 _TIMED_TEXTS, _WARM_UP = 40, 10
 _BATCHES = (8, 32, 128)  # texts handed to the model at once, of which the fastest is taken
 _RATE_TEXTS = 256
+_RATE_SENTENCES = 64  # of translators, which take a hundred times as long for each
 
 
 @dataclass(frozen=True)
 class Subject:
     """One model that is measured. size_bytes: of all its files. memory_bytes: resident, of its whole process.
 
-    batch: texts at a time with which its throughput was measured. joules: for a thousand texts at that batch; None
-    without codecarbon. speedups: against the first subject, for a single text and many at a time; None for the first.
+    batch: texts at a time with which its throughput was measured. tokens_per_second: of translations, by the model's
+    own tokenizer, at that batch; None for a classifier. joules: for a thousand texts at that batch; None without
+    codecarbon. speedups: against the first subject, for a single text and many at a time; None for the first.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Subject:
     p95_ms: float
     p99_ms: float
     texts_per_second: float
+    tokens_per_second: float | None
     joules: float | None
     speedups: tuple[Estimate, Estimate] | None
 
@@ -137,6 +140,7 @@ def _measure(processes: list[_Process], rounds: int, energy: bool) -> list[Subje
     batches = [_best_batch(process) for process in processes]
     latencies: list[list[list[float]]] = [[] for _ in processes]
     rates: list[list[float]] = [[] for _ in processes]
+    tokens: list[Any] = [process.ask("tokens")["each"] for process in processes]
     for number in range(rounds):
         order = list(range(len(processes)))[:: 1 if number % 2 == 0 else -1]
         for index in order:
@@ -163,6 +167,7 @@ def _measure(processes: list[_Process], rounds: int, energy: bool) -> list[Subje
             p95_ms=times[index].quantile(0.95),
             p99_ms=times[index].quantile(0.99),
             texts_per_second=times[index].throughput,
+            tokens_per_second=None if tokens[index] is None else tokens[index] * times[index].throughput,
             joules=joules[index],
             speedups=speedups(times[0], times[index]) if index else None,
         )
@@ -220,16 +225,19 @@ def _load(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
     quiet_libraries()
     import torch
 
+    from kit.models.ct2 import Ct2Translator
     from kit.models.predictor import TransformerPredictor, load_predictor
+    from kit.models.translator import Translator
 
     began = time.perf_counter()
     predictor = load_predictor(Path(context["folder"]))
     seconds = time.perf_counter() - began
-    backend = "onnxruntime" if type(predictor).__name__ == "OnnxPredictor" else "eager"
+    backend = _BACKENDS.get(type(predictor).__name__, "eager")
     if isinstance(predictor, TransformerPredictor) and context["backend"] == "compile":
         predictor.model = torch.compile(predictor.model, dynamic=True)  # type: ignore[assignment]
         backend = "compile"
     _held.update(predictor=predictor, texts=[tuple(row) for row in context["texts"]])
+    _held["translates"] = isinstance(predictor, Translator | Ct2Translator)
     for text in _held["texts"][:_WARM_UP]:
         predictor.outputs([text])
     return {
@@ -255,6 +263,14 @@ def _rate(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
     return {"rate": done / (time.perf_counter() - began)}
 
 
+def _tokens(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
+    """Tokens that a translation has in the mean; None of a classifier."""
+    if not _held["translates"]:
+        return {"each": None}
+    predictor, texts = _held["predictor"], _held["texts"][:_RATE_SENTENCES]
+    return {"each": predictor.tokens(predictor.outputs(texts).tolist()) / len(texts)}
+
+
 def _energy(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
     from kit.measurement.energy import energy_joules
 
@@ -264,7 +280,7 @@ def _energy(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
 
 def _answer_all(size: int) -> int:
     """Answer the texts, so many at once; how many there were."""
-    texts = _held["texts"][:_RATE_TEXTS]
+    texts = _held["texts"][: _RATE_SENTENCES if _held["translates"] else _RATE_TEXTS]
     for start in range(0, len(texts), size):
         _held["predictor"].outputs(texts[start : start + size])
     return len(texts)
@@ -276,4 +292,7 @@ def _memory(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
     return {"bytes": peak_memory_bytes()}
 
 
-_MEASUREMENTS = {"load": _load, "latency": _latency, "rate": _rate, "memory": _memory, "energy": _energy}
+_BACKENDS = {"OnnxPredictor": "onnxruntime", "Ct2Translator": "ctranslate2"}
+_MEASUREMENTS = {
+    "load": _load, "latency": _latency, "rate": _rate, "tokens": _tokens, "memory": _memory, "energy": _energy,
+}  # fmt: skip

@@ -174,6 +174,7 @@ def print_compression(done: Compression, as_json: bool) -> None:
 
 def print_bench(subjects: Sequence[Subject]) -> None:
     """A row for every model that was measured, then the words that a table has no room for."""
+    written = any(subject.tokens_per_second is not None for subject in subjects)
     rows = [
         (
             subject.name,
@@ -183,6 +184,7 @@ def print_bench(subjects: Sequence[Subject]) -> None:
             f"{subject.p95_ms:.2f}",
             f"{subject.p99_ms:.2f}",
             f"{subject.texts_per_second:,.0f} ({subject.batch})",
+            *(["-" if subject.tokens_per_second is None else f"{subject.tokens_per_second:,.0f}"] if written else []),
             megabytes(subject.memory_bytes),
             f"{subject.load_seconds:.2f}",
             "-" if subject.joules is None else f"{subject.joules:,.0f}",
@@ -190,7 +192,8 @@ def print_bench(subjects: Sequence[Subject]) -> None:
         )
         for subject in subjects
     ]
-    columns = ["model", "backend", "files", "p50 ms", "p95", "p99", "texts/s (at once)", "memory", "load s", "J/1,000"]
+    many = ["sentences/s (at once)", "tokens/s"] if written else ["texts/s (at once)"]
+    columns = ["model", "backend", "files", "p50 ms", "p95", "p99", *many, "memory", "load s", "J/1,000"]
     print_table([*columns, "faster, one text", "faster, many"], rows)
     typer.echo(f"{subjects[0].threads} threads; memory is the whole process, with its libraries")
     if all(subject.joules is None for subject in subjects):

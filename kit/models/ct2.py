@@ -27,7 +27,7 @@ from kit.data.batching import sorted_batches
 from kit.data.encode import encode
 from kit.errors import ModelError, first_line
 from kit.models.load import load_tokenizer
-from kit.models.translator import LEAST_RATIO, longest_of
+from kit.models.translator import LEAST_RATIO, count_tokens, longest_of
 
 FACTS_FILE, SEARCH_FILE = "ct2.json", "generation_config.json"
 _BATCH_TOKENS = 2_048  # source tokens, padded, at once, shared among the beams of each, as for torch on a CPU
@@ -80,6 +80,10 @@ class Ct2Translator:
             for at, line in zip(indices, self._translate(pieces, beams), strict=True):
                 found[written[at]] = line
         return found
+
+    def tokens(self, lines: list[str]) -> int:
+        """How many tokens these translations have."""
+        return count_tokens(self.tokenizer, lines)
 
     def save(self, folder: Path) -> None:
         """Copy all files."""

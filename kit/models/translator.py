@@ -66,6 +66,10 @@ class Translator:
             found[written] = np.asarray(self._translate(encoded), object)
         return found
 
+    def tokens(self, lines: list[str]) -> int:
+        """How many tokens these translations have."""
+        return count_tokens(self.tongues.target, lines)
+
     def save(self, folder: Path) -> None:
         """Weights, configuration, generation settings; tokenizers, the target's in a folder if it differs."""
         with quiet():
@@ -129,3 +133,9 @@ def longest_of(source_tokens: int, ratio: float, most: int | None) -> int:
     """
     longest = int(ratio * source_tokens) + _AT_LEAST
     return longest if most is None else min(longest, most)
+
+
+def count_tokens(tokenizer: PreTrainedTokenizerBase, lines: list[str]) -> int:
+    """How many tokens translations have by a tokenizer, the ends of lines left out."""
+    found = tokenizer(text_target=lines, add_special_tokens=False)["input_ids"]
+    return sum(map(len, found))
