@@ -240,7 +240,7 @@ def _facts(
         licence=checkpoint.licence,
         dataset=data.hub if data else None,
         data_licence=data.licence if data else None,
-        languages=checkpoint.languages,
+        languages=tuple(record.recipe.data.languages or checkpoint.languages),
     )
 
 

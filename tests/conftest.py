@@ -10,12 +10,16 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.hub_server import HubServer
 from tests.kit_shell import Result
 from tests.processes import Forked, Forks
+
+if TYPE_CHECKING:
+    from kit import Recipe
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
@@ -178,6 +182,54 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory, reviews: Path, tiny_check
         train={"epochs": 10, "learning_rate": 3e-3, "refit": False},
     )
     return finetune(recipe, quiet=True).folder
+
+
+def _translation(folder: Path, method: str, checkpoint: Path | None) -> Recipe:
+    from kit import Recipe
+
+    if not MULTI30K.is_dir():
+        pytest.skip("Multi30k is not beside the repository (../shared/data/multi30k)")
+    data = folder / "pairs"
+    data.mkdir(exist_ok=True)
+    for name, source, count in (("train", "train", 60), ("test", "test_2016_flickr", 20)):
+        for language in ("en", "de"):
+            lines = gzip.decompress((MULTI30K / f"{source}.{language}.gz").read_bytes()).decode().split("\n")
+            (data / f"{name}.{language}").write_text("\n".join(lines[:count]) + "\n", "utf-8")
+    return Recipe(
+        task="translation",
+        method=method,
+        runs=str(folder / "runs"),
+        data={"source": str(data), "languages": ["en", "de"], "budget": 50, "max_length": 20},
+        model={"checkpoint": checkpoint and str(checkpoint)},
+        train={"epochs": 1, "evaluations": 1, "report_to": []},
+        translation={"vocabulary": 400, "beams": 2, "decoder_layers": 1},
+    )
+
+
+@pytest.fixture(scope="session")
+def scratch_recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+    return _translation(tmp_path_factory.mktemp("scratch"), "scratch", None)
+
+
+@pytest.fixture(scope="session")
+def scratch_run(scratch_recipe: Recipe) -> Path:
+    """A small Transformer that has seen 45 pairs once."""
+    from kit import finetune
+
+    return finetune(scratch_recipe, quiet=True).folder
+
+
+@pytest.fixture(scope="session")
+def warm_recipe(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Recipe:
+    return _translation(tmp_path_factory.mktemp("warm"), "finetune", tiny_checkpoint)
+
+
+@pytest.fixture(scope="session")
+def warm_run(warm_recipe: Recipe) -> Path:
+    """The tiny encoder with a fresh decoder, with a tokenizer on each side."""
+    from kit import finetune
+
+    return finetune(warm_recipe, quiet=True).folder
 
 
 Kit = Callable[..., Result]

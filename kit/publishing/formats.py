@@ -16,6 +16,8 @@ from kit.errors import ModelError, RecipeError
 from kit.models import pooled, small
 from kit.models.kind import Kind, kind_of
 from kit.models.onnx import FACTS_FILE
+from kit.models.seq2seq import TARGET
+from kit.publishing.translators import translating
 from kit.record import Record
 
 ADAPTER = "adapter"
@@ -26,6 +28,8 @@ _PACKAGES = {
     "peft": "peft transformers torch",
     "onnxruntime": "onnxruntime tokenizers",
     "kit": "",  # from its repository
+    "seq2seq": "transformers torch",
+    "ctranslate2": "ctranslate2 transformers",
 }
 _QUANTIZED_BY = {"torchao": " torchao", "bitsandbytes": " bitsandbytes accelerate"}
 # Architectures of kit: the file that transformers needs to load them, which needs nothing of kit.
@@ -82,9 +86,11 @@ def write_format(made: Format, record: Record, folder: Path) -> None:
     """Copy the model of a Record, which is in this format already, without what concerns this machine alone."""
     source = record.model_folder / ADAPTER if made.name == ADAPTER else record.model_folder
     folder.mkdir(parents=True, exist_ok=True)
-    for path in sorted(source.iterdir()):
+    for path in sorted([*source.glob("*"), *source.glob(f"{TARGET}/*")]):
         if path.is_file() and path.suffix not in (".py", ".md"):  # peft writes a card of its own, with local paths
-            shutil.copyfile(path, folder / path.name)
+            place = folder / path.relative_to(source)
+            place.parent.mkdir(exist_ok=True)
+            shutil.copyfile(path, place)
     if made.name == ADAPTER:
         for path in record.model_folder.glob("*token*"):
             shutil.copyfile(path, folder / path.name)
@@ -92,7 +98,7 @@ def write_format(made: Format, record: Record, folder: Path) -> None:
         base = {"base_model_name_or_path": checkpoint["name"], "revision": checkpoint["revision"]}
         _edit(folder / "adapter_config.json", lambda config: config | base)
         return
-    for path in folder.glob("*.json"):
+    for path in folder.rglob("*.json"):
         if path.name in ("config.json", "tokenizer_config.json"):
             _edit(path, _without_local)
     config = folder / "config.json"
@@ -123,6 +129,8 @@ def _own_format(record: Record, kind: Kind) -> Format:
         facts = json.loads((record.model_folder / FACTS_FILE).read_text("utf-8"))
         name = {"float32": "onnx"}.get(facts["weights"], f"{facts['weights']}-onnx")
         return Format(name, None, "onnxruntime")
+    if kind is Kind.CT2:
+        return Format("ct2", None, *_loading(kind, "", record))
     if kind is Kind.EARLY_EXIT:
         raise ModelError(
             f"{record.id} has early exits, which neither transformers nor a graph can load",
@@ -141,6 +149,8 @@ def _loading(kind: Kind, model_type: str, record: Record) -> tuple[str, dict[str
     """What loads a model of this kind without kit, and with which arguments."""
     if kind in (Kind.ONNX, Kind.QUANTIZED_ONNX):
         return "onnxruntime", {}
+    if record.recipe.task == "translation":
+        return translating(kind, record.model_folder)
     arguments: dict[str, Any] = {"truncation": True}
     if json.loads((record.model_folder / "config.json").read_text("utf-8"))["model_type"] in _OWN_CODE:
         arguments["trust_remote_code"] = True
@@ -155,6 +165,11 @@ def _adapter(record: Record) -> Format:
             f"--format adapter: {record.id} has no adapter", "train with method lora, or --format safetensors"
         )
     config = json.loads((record.model_folder / "config.json").read_text("utf-8"))
+    if config.get("is_encoder_decoder"):
+        raise ModelError(
+            f"--format adapter: {record.id} translates, which an adapter alone is not exported for",
+            "--format safetensors has the merged weights",
+        )
     if config["model_type"] in _OWN_CODE:
         raise ModelError(
             f"--format adapter: {record.id} pools its vectors in a way that transformers has no class for",
@@ -175,7 +190,7 @@ def _made_by_steps() -> list[str]:
     return [name for name, each in TECHNIQUES.items() if each.gives in _STORED]
 
 
-_STORED = (Kind.HALF, Kind.QUANTIZED, Kind.ONNX, Kind.QUANTIZED_ONNX)
+_STORED = (Kind.HALF, Kind.QUANTIZED, Kind.ONNX, Kind.QUANTIZED_ONNX, Kind.CT2)
 
 
 def _without_local(content: Any) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,17 @@ _BATCH = 16  # of models whose answers do not depend on the texts beside them
 
 
 def main(job_file: str, answers_file: str) -> None:
-    """Answer the texts of a job: logits by text, in the order of the label names, and the token ids of each text."""
+    """Answer the texts of a job: logits by text, in the order of the label names, and the token ids of each text.
+
+    Of a translator: translations.
+    """
     job = json.loads(Path(job_file).read_text("utf-8"))
     if job["loader"] != "kit":
         sys.modules["kit"] = None  # type: ignore[assignment]
-    answer = {"transformers": _transformers, "peft": _peft, "onnxruntime": _onnxruntime, "kit": _kit}[job["loader"]]
+    answer = {
+        "transformers": _transformers, "peft": _peft, "onnxruntime": _onnxruntime, "kit": _kit, "seq2seq": _seq2seq,
+        "ctranslate2": _ctranslate2,
+    }[job["loader"]]  # fmt: skip
     Path(answers_file).write_text(json.dumps(answer(job)), "utf-8")
 
 
@@ -79,6 +86,61 @@ def _onnxruntime(job: dict[str, Any]) -> dict[str, Any]:
         logits.append(session.run(["logits"], given)[0][0].tolist())
         tokens.append(encoded.ids)
     return {"labels": [names[str(index)] for index in range(len(names))], "logits": logits, "tokens": tokens}
+
+
+def _seq2seq(job: dict[str, Any]) -> dict[str, Any]:
+    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+    given = job["arguments"]
+    folder = given["model"]
+    dtype = {"dtype": given["dtype"]} if "dtype" in given else {}
+    model = AutoModelForSeq2SeqLM.from_pretrained(folder, **dtype)
+    source = AutoTokenizer.from_pretrained(folder)
+    target = AutoTokenizer.from_pretrained(folder, subfolder="target") if given["target"] else source
+    search = model.generation_config
+
+    def translate(text: str) -> str:
+        inputs = source(text, truncation=True, return_token_type_ids=False, return_tensors="pt")
+        longest = min(int(search.length_ratio * inputs.input_ids.shape[1]) + 16, search.max_new_tokens)
+        ids = model.generate(**inputs, max_new_tokens=longest)
+        return str(target.decode(ids[0], skip_special_tokens=True)).strip()
+
+    return _translations(translate, job)
+
+
+def _ctranslate2(job: dict[str, Any]) -> dict[str, Any]:
+    import ctranslate2
+    from transformers import AutoTokenizer
+
+    given = job["arguments"]
+    folder = given["model"]
+    translator, tokenizer = ctranslate2.Translator(folder), AutoTokenizer.from_pretrained(folder)
+    search = json.loads(Path(folder, "generation_config.json").read_text("utf-8"))
+    more = {"target_prefix": [[given["first"]]]} if given["first"] is not None else {}
+
+    def translate(text: str) -> str:
+        ids = tokenizer(text, truncation=True)["input_ids"]
+        longest = min(int(search["length_ratio"] * len(ids)) + 16, search["max_new_tokens"])
+        found = translator.translate_batch(
+            [tokenizer.convert_ids_to_tokens(ids)],
+            beam_size=search.get("num_beams", 1),
+            length_penalty=search.get("length_penalty", 1.0),
+            max_decoding_length=longest,
+            max_input_length=0,
+            suppress_sequences=given["suppress"] or None,
+            **more,
+        )
+        written = tokenizer.convert_tokens_to_ids(found[0].hypotheses[0])
+        return str(tokenizer.decode(written, skip_special_tokens=True)).strip()
+
+    return _translations(translate, job)
+
+
+def _translations(translate: Callable[[str], str], job: dict[str, Any]) -> dict[str, Any]:
+    """Nothing is made of blank texts, as kit does."""
+    prefix = job["arguments"]["prefix"]
+    lines = [translate(prefix + row[0]) if row[0].strip() else "" for row in job["texts"]]
+    return {"labels": [], "translations": lines}
 
 
 def _kit(job: dict[str, Any]) -> dict[str, Any]:

@@ -38,13 +38,14 @@ _TIME_LIMIT_S = 3_600
 class Proof:
     """What an exported format gave on the test examples.
 
-    examples: how many. tokens: whether the tokens of their texts were compared too. largest_difference: of any logit,
-    from the answers of the model that was exported. retained, agreement: of these answers against those that the run
-    stored, where the format rounds its numbers; else None.
+    examples: how many. tokens: whether the tokens of their texts were compared too. translations: whether the answers
+    are some, else labels. largest_difference: of any logit, from the answers of the model that was exported. retained,
+    agreement: of these answers against those that the run stored, where the format rounds its numbers; else None.
     """
 
     examples: int
     tokens: bool
+    translations: bool
     largest_difference: float
     retained: Estimate | None
     agreement: Estimate | None
@@ -52,9 +53,10 @@ class Proof:
     @property
     def line(self) -> str:
         """For people."""
-        compared = "labels and tokens" if self.tokens else "labels"
+        compared = "translations" if self.translations else "labels and tokens" if self.tokens else "labels"
         found = f"same {compared} on all {self.examples:,} test examples"
-        found += f", largest difference of a logit {self.largest_difference:.1g}"
+        if not self.translations:
+            found += f", largest difference of a logit {self.largest_difference:.1g}"
         if self.agreement is not None:
             kept = f"retains {self.retained.format(percent=True)} of the run's metric, " if self.retained else ""
             found += f"; {kept}agrees with the run on {self.agreement.format(percent=True)}"
@@ -77,7 +79,8 @@ def verify(made: Format, folder: Path, of: Record, run: Record, data: Prepared) 
     if tuple(found["labels"]) != of.labels:
         raise ExportError(f"{made.name}: labels are {', '.join(found['labels'])}, not {', '.join(of.labels)}, in order")
     _require_same_tokens(made, of, texts, found.get("tokens"))
-    logits = np.asarray(found["logits"], np.float32)
+    translates = "translations" in found
+    logits = np.asarray(found["translations"], object) if translates else np.asarray(found["logits"], np.float32)
     differences = task.differences(logits, expected)
     wrong = ~(differences <= EXACT) | (~task.measure.same(logits, expected) & (differences > _TIE))
     if wrong.any():
@@ -85,7 +88,7 @@ def verify(made: Format, folder: Path, of: Record, run: Record, data: Prepared) 
     rounded = alone or of.id != run.id
     verdict = _against(logits, of, run, task) if rounded else None
     retained, agreement = (verdict.retained, verdict.agreement) if verdict else (None, None)
-    return Proof(len(texts), "tokens" in found, float(differences.max()), retained, agreement)
+    return Proof(len(texts), "tokens" in found, translates, float(differences.max()), retained, agreement)
 
 
 def _ask(made: Format, folder: Path, of: Record, texts: list[tuple[str, ...]], alone: bool) -> dict[str, Any]:
@@ -135,11 +138,15 @@ def _differing(
 ) -> str:
     lines = [f"{made.name}: {int(wrong.sum())} of {len(wrong)} test examples are not answered as {of.id} answered them"]
     for number in np.flatnonzero(wrong)[:_SHOWN]:
-        before, after = (np.array2string(values[number], precision=3) for values in (stored, logits))
+        before, after = (_written(values[number]) for values in (stored, logits))
         lines.append(
             f"  example {data.test.ids[number]}: {before} before, {after} now: {_short(data.test.texts[number])}"
         )
     return "\n".join(lines)
+
+
+def _written(answer: str | np.ndarray) -> str:
+    return _short((answer,)) if isinstance(answer, str) else np.array2string(answer, precision=3)
 
 
 def _against(logits: np.ndarray, of: Record, run: Record, task: Task) -> Verdict:

@@ -15,16 +15,12 @@ import yaml
 
 from kit.measurement.intervals import shown
 from kit.record import Record
+from kit.report import card_translation as translation
+from kit.report.card_metadata import card_metadata
 from kit.report.markdown import code, inline, span, table
 from kit.report.words import title
 
 _SHOWN_LABELS = 40
-_METRIC_TYPES = {
-    "macro_f1": "f1",
-    "macro_precision": "precision",
-    "macro_recall": "recall",
-    "mcc": "matthews_correlation",
-}
 
 
 @dataclass(frozen=True)
@@ -85,50 +81,26 @@ def model_card(record: Record, facts: CardFacts) -> str:
         "## Training",
         _training(record, facts),
     ]
-    return f"---\n{_metadata(record, facts)}\n---\n\n" + "\n\n".join(sections) + "\n"
-
-
-def _metadata(record: Record, facts: CardFacts) -> str:
-    from huggingface_hub import EvalResult, ModelCardData
-
-    data = record.content["data"]
-    results = [
-        EvalResult(
-            task_type="text-classification",
-            dataset_type=facts.dataset or "private",
-            dataset_name=facts.dataset or str(facts.recipe["data"]["source"]),
-            dataset_revision=data["revision"] if facts.dataset else None,
-            dataset_split="test",
-            metric_type=_METRIC_TYPES.get(name, name),
-            metric_name=f"{title(name)} (95 % interval {estimate.low:.4f} to {estimate.high:.4f})",
-            metric_value=round(estimate.value, 4),
-        )
-        for name, estimate in record.metrics.items()
-    ]
-    loader = facts.formats[0].loader
-    card = ModelCardData(
-        model_name=facts.name,
-        license=facts.licence,
-        language=list(facts.languages) or None,
-        base_model=facts.base,
-        datasets=[facts.dataset] if facts.dataset else None,
-        library_name={"onnxruntime": "onnx", "peft": "peft", "transformers": "transformers"}.get(loader),
-        pipeline_tag="text-classification",
-        tags=["kit", str(record.content["task"]), *(["onnx"] if loader == "onnxruntime" else [])],
-        metrics=sorted({_METRIC_TYPES.get(record.main_metric, record.main_metric)}),
-        eval_results=results,
-    )
-    return str(card.to_yaml()).strip()
+    return f"---\n{card_metadata(record, facts)}\n---\n\n" + "\n\n".join(sections) + "\n"
 
 
 def _what(record: Record, facts: CardFacts) -> str:
-    content, sizes = record.content, record.content["data"]["sizes"]
+    content = record.content
+    if _translates(record):
+        return f"{translation.what_it_does(record)}\n\n{_whence(record, facts)}"
     labels = [span(label) for label in record.labels]
     listed = ", ".join(labels[:_SHOWN_LABELS])
     if len(labels) > _SHOWN_LABELS:
         listed += f" and {len(labels) - _SHOWN_LABELS} more (kit.json has all)"
     several = "any number of" if record.recipe.data.multi_label else "one of"
     texts = " and ".join(span(column) for column in content["data"]["text_columns"])
+    given = "a text" if len(content["data"]["text_columns"]) == 1 else "two texts"
+    return f"Gives {given} ({texts}) {several} {len(labels)} labels: {listed}.\n\n{_whence(record, facts)}"
+
+
+def _whence(record: Record, facts: CardFacts) -> str:
+    """What it was made of."""
+    content, sizes = record.content, record.content["data"]["sizes"]
     checkpoint = content["checkpoint"]
     base = (
         f"It starts from {inline(facts.checkpoint or 'a checkpoint')}" if checkpoint else "It starts from no checkpoint"
@@ -136,19 +108,29 @@ def _what(record: Record, facts: CardFacts) -> str:
     if checkpoint and checkpoint["revision"]:
         base += f" at revision `{checkpoint['revision']}`"
     licence = f" (licence: {inline(facts.licence)})" if facts.licence else " (licence not known)" if checkpoint else ""
-    given = "a text" if len(content["data"]["text_columns"]) == 1 else "two texts"
+    named = "pairs of texts" if _translates(record) else "labelled examples"
     return (
-        f"Gives {given} ({texts}) {several} {len(labels)} labels: {listed}.\n\n"
-        f"{base}{licence}, method `{record.how}`, with {sizes['budget']:,} labelled examples "
+        f"{base}{licence}, method `{record.how}`, with {sizes['budget']:,} {named} "
         f"({sizes['train']:,} to learn from, {sizes['validation']:,} to validate on) and {sizes['test']:,} for the "
         f"test. "
         f"{content['parameters']:,} parameters."
     )
 
 
+def _translates(record: Record) -> bool:
+    return record.recipe.task == "translation"
+
+
 def _use(each: CardFormat, record: Record, facts: CardFacts) -> str:
     where = "" if each.folder == "." else f"/{each.folder}"
-    lines = {"transformers": _with_transformers, "peft": _with_peft, "onnxruntime": _with_onnxruntime, "kit": _with_kit}
+    lines = {
+        "transformers": _with_transformers,
+        "peft": _with_peft,
+        "onnxruntime": _with_onnxruntime,
+        "kit": _with_kit,
+        "seq2seq": _with_seq2seq,
+        "ctranslate2": _with_ctranslate2,
+    }
     needs = f"`pip install {each.packages}`"
     if each.loader == "kit":  # which no package index has
         needs = "kit itself, installed from a copy of its repository: `pip install .` there"
@@ -207,6 +189,14 @@ def _with_onnxruntime(each: CardFormat, record: Record, facts: CardFacts) -> str
     )
 
 
+def _with_seq2seq(each: CardFormat, record: Record, facts: CardFacts) -> str:
+    return translation.with_seq2seq(_place(facts, each), each.arguments)
+
+
+def _with_ctranslate2(each: CardFormat, record: Record, facts: CardFacts) -> str:
+    return translation.with_ctranslate2(_downloaded(facts, each), each.arguments)
+
+
 def _place(facts: CardFacts, each: CardFormat) -> str:
     return facts.name if each.folder == "." else f"{facts.name}/{each.folder}"
 
@@ -236,7 +226,10 @@ def _results(record: Record) -> str:
     names = [record.main_metric, *(name for name in metrics if name != record.main_metric)]
     rows = [(title(name), shown(name, metrics[name])) for name in names]
     count = record.content["data"]["sizes"]["test"]
-    return table(["metric", f"on {count:,} test examples, with 95 % interval"], rows)
+    found = table(["metric", f"on {count:,} test examples, with 95 % interval"], rows)
+    if not _translates(record):
+        return found
+    return found + "\n\nBy sacrebleu:\n\n" + "\n".join(translation.signature_lines(record))
 
 
 def _speed(record: Record, facts: CardFacts) -> list[str]:
@@ -269,6 +262,8 @@ def _limits(record: Record, facts: CardFacts) -> list[str]:
     found.append(f"{known} It was tested on texts like those it was trained on, and on no others.")
     if "ece" in record.metrics:
         found.append(f"Scores are not exact probabilities: calibration error {shown('ece', record.metrics['ece'])}.")
+    if _translates(record):
+        return found + translation.limits(record)
     found.append(
         "It gives one of its labels to every text, also to one that none of them fits."
         * (not record.recipe.data.multi_label)

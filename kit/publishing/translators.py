@@ -1,0 +1,33 @@
+"""How translators are loaded where kit is not installed.
+
+Knows the folders of saved translators. Knows nothing of cards.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from kit.models.ct2 import FACTS_FILE, SEARCH_FILE, is_ct2
+from kit.models.kind import Kind
+from kit.models.load import load_tokenizer
+from kit.models.seq2seq import TARGET
+
+
+def translating(kind: Kind, folder: Path) -> tuple[str, dict[str, Any]]:
+    """What loads a translator of this kind, and what has to be said to it, as the model in a folder has it.
+
+    prefix: text before every source. target: whether the target has a tokenizer of its own. first: token that
+    translations begin with. suppress: tokens that they have none of; torch reads both in the folder.
+    """
+    file = folder / (FACTS_FILE if is_ct2(folder) else "config.json")
+    arguments: dict[str, Any] = {"prefix": str(json.loads(file.read_text("utf-8")).get("prefix") or "")}
+    if kind is not Kind.CT2:
+        half = {"dtype": "float32"} if kind is Kind.HALF else {}  # as it was tested
+        return "seq2seq", {**arguments, "target": (folder / TARGET).is_dir(), **half}
+    search = json.loads((folder / SEARCH_FILE).read_text("utf-8"))
+    names = load_tokenizer(folder).convert_ids_to_tokens
+    first = search.get("forced_bos_token_id")
+    suppress = [names(each) for each in search.get("bad_words_ids") or []]
+    return "ctranslate2", {**arguments, "first": None if first is None else names(first), "suppress": suppress}

@@ -1,0 +1,68 @@
+"""The metadata in front of a model card, of which the Hub makes its search, its widget and its table of results.
+
+Knows Records. Knows nothing of the card's text.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kit.record import Record
+from kit.report.words import title
+
+if TYPE_CHECKING:
+    from kit.report.card import CardFacts
+
+# As the Hub names them.
+_METRIC_TYPES = {
+    "macro_f1": "f1",
+    "macro_precision": "precision",
+    "macro_recall": "recall",
+    "mcc": "matthews_correlation",
+    "bleu": "sacrebleu",
+}
+_LIBRARIES = {
+    "onnxruntime": "onnx",
+    "peft": "peft",
+    "transformers": "transformers",
+    "seq2seq": "transformers",
+    "ctranslate2": "ctranslate2",
+}
+_TAGS = {"onnxruntime": ["onnx"], "ctranslate2": ["ctranslate2"]}
+
+
+def card_metadata(record: Record, facts: CardFacts) -> str:
+    """As YAML."""
+    from huggingface_hub import EvalResult, ModelCardData
+
+    data, translates = record.content["data"], record.recipe.task == "translation"
+    kind = "translation" if translates else "text-classification"
+    times, places = (100, 2) if translates else (1, 4)  # scores of translations are told from 0 to 100
+    results = [
+        EvalResult(
+            task_type=kind,
+            dataset_type=facts.dataset or "private",
+            dataset_name=facts.dataset or str(facts.recipe["data"]["source"]),
+            dataset_revision=data["revision"] if facts.dataset else None,
+            dataset_split="test",
+            metric_type=_METRIC_TYPES.get(name, name),
+            metric_name=f"{title(name)} (95 % interval {times * estimate.low:.{places}f} to "
+            f"{times * estimate.high:.{places}f})",
+            metric_value=round(times * estimate.value, places),
+        )
+        for name, estimate in record.metrics.items()
+    ]
+    loader = facts.formats[0].loader
+    card = ModelCardData(
+        model_name=facts.name,
+        license=facts.licence,
+        language=list(facts.languages) or None,
+        base_model=facts.base,
+        datasets=[facts.dataset] if facts.dataset else None,
+        library_name=_LIBRARIES.get(loader),
+        pipeline_tag=kind,
+        tags=["kit", str(record.content["task"]), *_TAGS.get(loader, [])],
+        metrics=sorted({_METRIC_TYPES.get(record.main_metric, record.main_metric)}),
+        eval_results=results,
+    )
+    return str(card.to_yaml()).strip()

@@ -1,0 +1,82 @@
+"""What the card of a translator says otherwise than that of a classifier: what it does, how it is used, its limits.
+
+Knows Records and measurements. Knows nothing of the rest of the card.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kit.record import Record
+from kit.report.markdown import span
+
+
+def languages_of(record: Record) -> tuple[str, str]:
+    """Of source and target."""
+    languages = record.recipe.data.languages
+    assert languages is not None
+    return languages[0], languages[1]
+
+
+def what_it_does(record: Record) -> str:
+    """The first sentence of the card."""
+    source, target = languages_of(record)
+    return f"Translates a text from {span(source)} to {span(target)}."
+
+
+def signature_lines(record: Record) -> list[str]:
+    """The signatures of sacrebleu, without which scores cannot be compared."""
+    found = record.content["details"]["signatures"]
+    return [f"- {name}: `{signature}`" for name, signature in found.items()]
+
+
+def limits(record: Record) -> list[str]:
+    """Of translations."""
+    details, count = record.content["details"], record.content["data"]["sizes"]["test"]
+    found = ["It translates one sentence, or a few, at a time, and sees nothing of those before."]
+    for key, words in (("loops", "repeat themselves without end"), ("empty", "are empty")):
+        if details.get(key):
+            found.append(f"{details[key]:,} of {count:,} translations of the test texts {words}.")
+    return found
+
+
+def with_seq2seq(place: str, arguments: dict[str, Any]) -> str:
+    """Lines of Python that translate with transformers."""
+    dtype = f', dtype="{arguments["dtype"]}"' if "dtype" in arguments else ""
+    target = f'AutoTokenizer.from_pretrained("{place}", subfolder="target")' if arguments["target"] else "source"
+    return (
+        "from transformers import AutoModelForSeq2SeqLM, AutoTokenizer\n"
+        f'model = AutoModelForSeq2SeqLM.from_pretrained("{place}"{dtype})\n'
+        f'source = AutoTokenizer.from_pretrained("{place}")\n'
+        f"target = {target}\n"
+        f"given = source({arguments['prefix'] + 'A text.'!r}, truncation=True, return_token_type_ids=False, "
+        'return_tensors="pt")\n'
+        "search = model.generation_config\n"
+        "longest = min(int(search.length_ratio * given.input_ids.shape[1]) + 16, search.max_new_tokens)\n"
+        "ids = model.generate(**given, max_new_tokens=longest)\n"
+        "print(target.decode(ids[0], skip_special_tokens=True).strip())"
+    )
+
+
+def with_ctranslate2(downloaded: str, arguments: dict[str, Any]) -> str:
+    """Lines of Python that translate with CTranslate2. downloaded: that set `folder`."""
+    more = ""
+    if arguments["first"] is not None:
+        more += f", target_prefix=[[{arguments['first']!r}]]"
+    if arguments["suppress"]:
+        more += f", suppress_sequences={arguments['suppress']!r}"
+    return (
+        "import json, ctranslate2\n"
+        "from transformers import AutoTokenizer\n"
+        f"{downloaded}\n"
+        "translator, tokenizer = ctranslate2.Translator(folder), AutoTokenizer.from_pretrained(folder)\n"
+        'search = json.load(open(f"{folder}/generation_config.json"))\n'
+        f'ids = tokenizer({arguments["prefix"] + "A text."!r}, truncation=True)["input_ids"]\n'
+        'longest = min(int(search["length_ratio"] * len(ids)) + 16, search["max_new_tokens"])\n'
+        "found = translator.translate_batch(\n"
+        '    [tokenizer.convert_ids_to_tokens(ids)], beam_size=search.get("num_beams", 1),\n'
+        '    length_penalty=search.get("length_penalty", 1.0), max_decoding_length=longest,\n'
+        f"    max_input_length=0{more})\n"
+        "ids = tokenizer.convert_tokens_to_ids(found[0].hypotheses[0])\n"
+        "print(tokenizer.decode(ids, skip_special_tokens=True).strip())"
+    )

@@ -1,0 +1,117 @@
+"""Exported translators: what a process without kit writes with them, what the card says, and that its lines work."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kit import Record, predict
+from kit.bench import bench
+from kit.compress import compress, recipe_of
+from kit.errors import ExportError, ModelError
+from kit.export import Exported, export
+from kit.models.predictor import load_predictor
+
+
+@pytest.fixture(scope="module")
+def both(scratch_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """A model in torch, and for CTranslate2 in 8 bits."""
+    to = tmp_path_factory.mktemp("exported") / "both"
+    return export(scratch_run, formats=["safetensors", "ct2"], to=to, speed=False)
+
+
+@pytest.fixture(scope="module")
+def warm(warm_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """An encoder with a fresh decoder: a tokenizer for each side."""
+    return export(warm_run, to=tmp_path_factory.mktemp("exported") / "warm", speed=False)
+
+
+def translated_by_the_card(folder: Path, number: int) -> str:
+    """What the card's lines print, with a text of the tests, in a process that has no kit."""
+    lines = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text("utf-8"), re.DOTALL)[number]
+    lines = "import sys; sys.modules['kit'] = None\n" + lines.replace("A text.", "A man in a red shirt.")
+    command = [sys.executable, "-c", lines]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100, cwd=folder.parent)
+    assert ran.returncode == 0, ran.stderr[-1500:]
+    return ran.stdout.removesuffix("\n")
+
+
+def test_each_format_writes_the_same_in_a_fresh_process(both: Exported, scratch_run: Path) -> None:
+    torch_line, ct2_line = both.lines[:2]
+    assert torch_line.startswith("safetensors: same translations on all 20 test examples; ")
+    assert "agrees with the run on 100.0 %" in torch_line
+    assert ct2_line.startswith("ct2: same translations on all 20 test examples; ") and "agrees with the run" in ct2_line
+    names = {path.name for path in (both.folder / "ct2").iterdir()}
+    assert {"model.bin", "generation_config.json", "tokenizer.json", "ct2.json"} <= names
+    for model in (both.folder, both.folder / "ct2"):
+        answer = next(predict(model, "A man in a red shirt."))
+        assert answer["translation"] == load_predictor(model).outputs([("A man in a red shirt.",)])[0]
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["safetensors", "ct2"])
+def test_the_lines_of_the_card_translate(both: Exported, number: int) -> None:
+    folder = both.folder / (".", "ct2")[number]
+    expected = next(predict(folder, "A man in a red shirt."))["translation"]
+    assert translated_by_the_card(both.folder, number) == expected != ""
+
+
+def test_the_lines_of_a_card_with_two_tokenizers_translate(warm: Exported) -> None:
+    assert (warm.folder / "target" / "tokenizer.json").is_file()
+    expected = next(predict(warm.folder, "A man in a red shirt."))["translation"]
+    assert translated_by_the_card(warm.folder, 0) == expected
+
+
+def test_the_card_says_what_it_translates_and_how_well(both: Exported, scratch_run: Path) -> None:
+    card = (both.folder / "README.md").read_text("utf-8")
+    _, front, text = card.split("---\n", 2)
+    metadata = yaml.safe_load(front)
+    assert metadata["pipeline_tag"] == "translation" and metadata["language"] == ["en", "de"]
+    results = metadata["model-index"][0]["results"][0]
+    assert results["task"]["type"] == "translation"
+    found = {each["type"]: each["value"] for each in results["metrics"]}
+    metrics = Record.read(scratch_run).metrics
+    assert set(found) == {"sacrebleu", "chrf", "ter"}
+    assert found["ter"] == pytest.approx(100 * metrics["ter"].value, abs=0.01)
+    assert "Translates a text from `en` to `de`." in text and "50 pairs of texts" in text
+    assert "- bleu: `nrefs:1|case:mixed" in text and "It gives one of its labels" not in text
+    assert "pip install ctranslate2 transformers" in text
+
+
+def test_a_translation_that_is_another_one_keeps_everything_back(scratch_run: Path, tmp_path, monkeypatch) -> None:
+    from kit.publishing import verify
+
+    monkeypatch.setattr(verify, "_ask", lambda *job: {"labels": [], "translations": ["Ein Hund."] * 20})
+    with pytest.raises(ExportError, match="20 of 20 test examples are not answered as") as error:
+        export(scratch_run, to=tmp_path / "exported", speed=False)
+    assert "'Ein Hund.' now" in error.value.message and not (tmp_path / "exported").exists()
+
+
+def test_formats_that_a_translator_has_not_are_refused(scratch_run: Path, warm_run: Path, tmp_path) -> None:
+    with pytest.raises(ModelError, match=r"onnx: .* is a translator; this step works on a model of torch"):
+        export(scratch_run, formats=["onnx"], to=tmp_path / "exported")
+    with pytest.raises(ModelError, match=r"ct2: .* made of an encoder and a fresh decoder"):
+        export(warm_run, formats=["ct2"], to=tmp_path / "exported")
+
+
+def test_bench_tells_sentences_and_tokens_a_second(both: Exported, scratch_run: Path, kit, monkeypatch) -> None:
+    from kit import terminal
+
+    content = recipe_of(scratch_run).model_dump()
+    content["compress"] |= {"steps": ["ct2"], "gate": {"retained": None}}
+    record = compress(recipe_of(scratch_run).model_validate(content), quiet=True).record  # made by the export
+    [first] = bench([record.folder], rounds=3, energy=False)
+    assert first.backend == "ctranslate2"
+    model = load_predictor(record.model_folder)
+    each = first.tokens_per_second / first.texts_per_second
+    assert 1 <= each <= 20 and model.tokens(["A man."]) == load_predictor(scratch_run / "model").tokens(["A man."]) > 1
+    printed: list[tuple] = []
+    monkeypatch.setattr(terminal, "print_table", lambda columns, rows: printed.append((columns, rows)))
+    terminal.print_bench([first])
+    columns, rows = printed[0]
+    assert columns[6:8] == ["sentences/s (at once)", "tokens/s"] and len(rows[0]) == len(columns)
+    assert rows[0][7] == f"{first.tokens_per_second:,.0f}"
