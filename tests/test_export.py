@@ -432,7 +432,7 @@ class Measured:
     """What `kit.bench` measures a model in, here within this process: `tests.test_bench` has real ones."""
 
     def __init__(self, name: str, folder: Path, backend: str, texts: list[list[str]]) -> None:
-        self.name, self.folder, self._held = name, folder, {}
+        self.name, self.folder, self.backend, self._held = name, folder, backend, {}
         self._context = {"folder": str(folder), "backend": backend, "texts": texts}
 
     def ask(self, do: str, **job: object) -> dict[str, object]:

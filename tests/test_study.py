@@ -187,7 +187,7 @@ def test_a_checkpoint_of_the_grid_that_is_not_there_is_named_by_its_key(recipe_f
         ("study.name=../up", "study.name"),
         ("study.max_minutes=0", "study.max_minutes must be greater than 0, got 0"),
         ("study.checkpoints=[no/where]", "no/where"),
-        ("task=translation", "task: translation is not available"),
+        ("task=translation", "task: translation needs data.languages"),
     ],
 )
 def test_bad_studies_end_with_exit_code_2_and_a_line_that_says_why(

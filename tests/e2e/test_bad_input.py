@@ -163,8 +163,10 @@ def test_a_runs_folder_that_is_a_file(refused) -> None:
     assert "cannot write to blocked" in refused("--set", "runs=blocked")
 
 
-def test_a_task_that_is_not_there_yet(refused) -> None:
-    assert "task: translation is not available" in refused("--set", "task=translation")
+def test_a_translation_without_its_languages(refused) -> None:
+    assert "task: translation needs data.languages, source and target ([en, de])" in refused(
+        "--set", "task=translation"
+    )
 
 
 def test_a_tracker_that_is_not_there(refused) -> None:
