@@ -135,7 +135,8 @@ def speed(arguments: argparse.Namespace) -> None:
 def one_side(arguments: argparse.Namespace) -> dict[str, float]:
     """Train the warm start for one epoch without looking at anything meanwhile."""
     from kit.methods import Job
-    from kit.methods.translate import encode_pairs, writer_of
+    from kit.methods.translate import writer_of
+    from kit.methods.writing import encode_pairs
     from kit.request import understand
     from kit.training.hardware import set_up_hardware
     from kit.training.progress import Progress

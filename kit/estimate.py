@@ -88,8 +88,9 @@ def make_trial(request: Request, hardware: Hardware) -> Trial:
 def _translation_trial(request: Request, hardware: Hardware) -> Trial:
     """The writer that a request would train, timed on the budget's pairs, whose references stand for a teacher's."""
     from kit.methods import Job
-    from kit.methods.translate import dataset_of, encode_pairs, freeze_source_embeddings, writer_of
+    from kit.methods.translate import freeze_source_embeddings, writer_of
     from kit.methods.translate_distill import student_of
+    from kit.methods.writing import dataset_of, encode_pairs
     from kit.training.plan import make_plan
     from kit.training.progress import Progress
     from kit.training.timing import seconds_a_pass

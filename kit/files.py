@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kit.errors import OutputError
+from kit.errors import BusyError, OutputError
 
 _REASONS = {
     errno.ENOSPC: ("the disk is full", "free some space, or write somewhere else"),
@@ -31,6 +31,23 @@ _REASONS = {
     errno.ENAMETOOLONG: ("the path is too long", "choose a shorter one"),
 }
 _FULL = re.compile(r"No space left on device|os error 28|PytorchStreamWriter failed writing")
+
+
+@contextmanager
+def locked(file: Path, busy: str) -> Iterator[None]:
+    """Hold a lock, or raise BusyError at once if another process holds it. busy: what that process is doing."""
+    from filelock import FileLock, Timeout
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise BusyError(f"{busy} by another process", "wait for it, or stop it") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

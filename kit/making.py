@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kit.errors import BusyError, KitError, RecordError, TrainingError, VerificationError
-from kit.files import publish, require_space, writing_to
+from kit.errors import KitError, RecordError, TrainingError, VerificationError
+from kit.files import locked, publish, require_space, writing_to
 from kit.record import MODEL_FOLDER, Record, seal, write_predictions
 
 if TYPE_CHECKING:
@@ -96,38 +96,28 @@ def _draft(final: Path, checkpoint: Checkpoint | None, main: bool, force: bool) 
     It stays when the run is killed, so that the next start continues; the finished run takes its place. A foreseen
     failure would only repeat itself, so it leaves nothing.
     """
-    from filelock import FileLock, Timeout
-
     draft = final.with_name(f".{final.name}.partial")
     if not main:
         yield draft
         return
     weights = 0 if checkpoint is None else sum(f.stat().st_size for f in checkpoint.folder.glob("*.safetensors"))
     require_space(final.parent, 6 * weights + 20_000_000)  # weights, two checkpoints with optimizer state
-    locks = final.parent / ".locks"
-    locks.mkdir(exist_ok=True)
-    lock = FileLock(locks / f"{final.name}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise BusyError(f"{final} is being made by another process", "wait for it, or stop it") from error
-    try:
-        with writing_to(final):
-            forced = draft / "checkpoints" / _FORCED
-            anew = force and not forced.exists()  # a forced run that was killed is continued like any other
-            draft.mkdir(parents=True, exist_ok=True)
-            for path in draft.iterdir():
-                if anew or path.name not in ("checkpoints", "logs"):
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
-            if force:
-                forced.parent.mkdir(exist_ok=True)
-                forced.touch()
-            yield draft
-    except KitError:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
-    finally:
-        lock.release()
+    with locked(final.parent / ".locks" / f"{final.name}.lock", f"{final} is being made"):
+        try:
+            with writing_to(final):
+                forced = draft / "checkpoints" / _FORCED
+                anew = force and not forced.exists()  # a forced run that was killed is continued like any other
+                draft.mkdir(parents=True, exist_ok=True)
+                for path in draft.iterdir():
+                    if anew or path.name not in ("checkpoints", "logs"):
+                        shutil.rmtree(path) if path.is_dir() else path.unlink()
+                if force:
+                    forced.parent.mkdir(exist_ok=True)
+                    forced.touch()
+                yield draft
+        except KitError:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
 
 
 @contextmanager

@@ -95,7 +95,7 @@ def understand(recipe: Recipe, shared: Shared | None = None) -> Request:
     Raises KitError for whatever would keep the run from starting.
     """
     from kit.data import prepare
-    from kit.methods import method_of
+    from kit.methods import METHODS, method_of
     from kit.recipe.resolve import Facts, resolve
     from kit.tasks import check_task, task_for
     from kit.training.progress import check_trackers
@@ -118,14 +118,16 @@ def understand(recipe: Recipe, shared: Shared | None = None) -> Request:
         assert checkpoint is not None
         transfer = transfer_set(recipe.distill, data, recipe.train.seed)
         distill = resolve_distill(recipe.distill, teachers, checkpoint)
-    pooled = checkpoint is not None and (distill is None or distill.student.architecture == "transformer")
+    pooling = None
+    if checkpoint is not None and (distill is None or distill.student.architecture == "transformer"):
+        pooling = METHODS[recipe.method].pooling(checkpoint.folder, recipe.model.pooling)
     facts = Facts(
         text=data.splits.text_columns,
         label=data.splits.label_column,
         labels=data.labels,
         train=len(data.train),
         validation=len(data.validation),
-        pooling=method.pooling(checkpoint.folder, recipe.model.pooling) if checkpoint and pooled else None,
+        pooling=pooling,
         distill=distill,
         transfer=len(transfer) if transfer else 0,
     )
@@ -165,9 +167,9 @@ def _facts_of_pairs(
 
     start, codes, prefix = start_of(checkpoint.folder if checkpoint else None), None, ""
     if start == "translator":
-        assert checkpoint is not None and recipe.data.languages is not None
+        assert checkpoint is not None
         config = json.loads((checkpoint.folder / "config.json").read_text("utf-8"))
-        section, languages = recipe.translation, (recipe.data.languages[0], recipe.data.languages[1])
+        section, languages = recipe.translation, recipe.data.language_pair
         tokenizer = load_tokenizer(checkpoint.folder, checkpoint.trusted)
         route = find_route(tokenizer, str(config.get("model_type")), languages, section.codes, section.prefix)
         codes, prefix = route.codes, route.prefix

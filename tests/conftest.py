@@ -131,14 +131,20 @@ def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def captions(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """80 real pairs of Multi30k in aligned files: 60 to learn from, 20 to test on."""
+def multi30k() -> Path:
+    """The folder of Multi30k; tests that need it are skipped where it is absent."""
     if not MULTI30K.is_dir():
         pytest.skip("Multi30k is not beside the repository (../shared/data/multi30k)")
+    return MULTI30K
+
+
+@pytest.fixture(scope="session")
+def captions(tmp_path_factory: pytest.TempPathFactory, multi30k: Path) -> Path:
+    """80 real pairs of Multi30k in aligned files: 60 to learn from, 20 to test on."""
     folder = tmp_path_factory.mktemp("captions")
     for name, split, count in (("train", "train", 60), ("test_2016_flickr", "test", 20)):
         for language in ("en", "de"):
-            lines = gzip.decompress((MULTI30K / f"{name}.{language}.gz").read_bytes()).decode().split("\n")
+            lines = gzip.decompress((multi30k / f"{name}.{language}.gz").read_bytes()).decode().split("\n")
             (folder / f"{split}.{language}").write_text("\n".join(lines[:count]), "utf-8")
     return folder
 
@@ -184,17 +190,9 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory, reviews: Path, tiny_check
     return finetune(recipe, quiet=True).folder
 
 
-def _translation(folder: Path, method: str, checkpoint: Path | None) -> Recipe:
+def _translation(data: Path, folder: Path, method: str, checkpoint: Path | None) -> Recipe:
     from kit import Recipe
 
-    if not MULTI30K.is_dir():
-        pytest.skip("Multi30k is not beside the repository (../shared/data/multi30k)")
-    data = folder / "pairs"
-    data.mkdir(exist_ok=True)
-    for name, source, count in (("train", "train", 60), ("test", "test_2016_flickr", 20)):
-        for language in ("en", "de"):
-            lines = gzip.decompress((MULTI30K / f"{source}.{language}.gz").read_bytes()).decode().split("\n")
-            (data / f"{name}.{language}").write_text("\n".join(lines[:count]) + "\n", "utf-8")
     return Recipe(
         task="translation",
         method=method,
@@ -207,8 +205,8 @@ def _translation(folder: Path, method: str, checkpoint: Path | None) -> Recipe:
 
 
 @pytest.fixture(scope="session")
-def scratch_recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
-    return _translation(tmp_path_factory.mktemp("scratch"), "scratch", None)
+def scratch_recipe(captions: Path, tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+    return _translation(captions, tmp_path_factory.mktemp("scratch"), "scratch", None)
 
 
 @pytest.fixture(scope="session")
@@ -220,8 +218,8 @@ def scratch_run(scratch_recipe: Recipe) -> Path:
 
 
 @pytest.fixture(scope="session")
-def warm_recipe(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Recipe:
-    return _translation(tmp_path_factory.mktemp("warm"), "finetune", tiny_checkpoint)
+def warm_recipe(captions: Path, tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Recipe:
+    return _translation(captions, tmp_path_factory.mktemp("warm"), "finetune", tiny_checkpoint)
 
 
 @pytest.fixture(scope="session")

@@ -47,7 +47,7 @@ class Cleaned:
 
 def clean(data: DataSection) -> Cleaned:
     """Load and audit the data. Raises DataError."""
-    languages = None if data.languages is None else (data.languages[0], data.languages[1])
+    languages = None if data.languages is None else data.language_pair
     return Cleaned(*audit(load_splits(data), data.multi_label, languages))
 
 

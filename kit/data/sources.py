@@ -63,7 +63,7 @@ def load_splits(data: DataSection) -> Splits:
     Raises DataError if anything is missing, cannot be read or does not fit the recipe.
     """
     if data.languages is not None:
-        return _load_pairs(data, (data.languages[0], data.languages[1]))
+        return _load_pairs(data, data.language_pair)
     source = _open(data.source, "data.source", data)
     train = _keep_where(_train_table(source, data), data, source.name)
     tested = _test_table(source, data)
@@ -126,7 +126,7 @@ def _pairs(table: Table, text: str, label: str, where: str) -> Examples:
 
 
 def _open(source: str | Sequence[str], key: str, data: DataSection) -> _Source:
-    languages = None if data.languages is None else (data.languages[0], data.languages[1])
+    languages = None if data.languages is None else data.language_pair
     pairs = None if languages is None else aligned_files(source, key, languages)
     found = locate(source, key, languages) if pairs is None else None
     name = (

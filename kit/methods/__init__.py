@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kit.methods.base import Fitted, Job, Method
+from kit.methods.base import Classifying, Fitted, Job, Method
 from kit.methods.distill import Distill, Student
 from kit.methods.finetune import Finetune
 from kit.methods.lora import Lora
@@ -11,7 +11,7 @@ from kit.methods.tfidf import Tfidf
 from kit.methods.translate import Translate, TranslateLora
 from kit.methods.translate_distill import TranslateDistill, TranslateStudent
 
-METHODS: dict[str, Method] = {
+METHODS: dict[str, Classifying] = {
     "finetune": Finetune("finetune", "pretrained"),
     "scratch": Finetune("scratch", "scratch"),
     "lora": Lora(),
@@ -32,7 +32,7 @@ TRANSLATING: dict[str, Method] = {
 
 def method_of(task: str, name: str) -> Method:
     """The method of a name, for a task of a name."""
-    return (TRANSLATING if task == "translation" else METHODS)[name]
+    return TRANSLATING[name] if task == "translation" else METHODS[name]
 
 
 __all__ = ["METHODS", "TRANSLATING", "Fitted", "Job", "Method", "method_of"]

@@ -77,11 +77,15 @@ class Method(Protocol):
     def needs_checkpoint(self) -> bool:
         """Whether `model.checkpoint` is used."""
 
+    def fit(self, job: Job) -> Fitted:
+        """Fit on the job's training examples; select on its validation examples; never touch its test labels."""
+
+
+class Classifying(Method, Protocol):
+    """One way to fit a classifier."""
+
     def pooling(self, folder: Path, wanted: str) -> str | None:
         """How text vectors are pooled from a checkpoint's token vectors; None for a native head, or without vectors.
 
         wanted: the recipe's `model.pooling`.
         """
-
-    def fit(self, job: Job) -> Fitted:
-        """Fit on the job's training examples; select on its validation examples; never touch its test labels."""

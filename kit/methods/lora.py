@@ -6,6 +6,7 @@ The Record's model is the merged one, which loads like any other; the adapter al
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from accelerate import PartialState
@@ -96,13 +97,22 @@ def add_adapters(model: PreTrainedModel, lora: LoraSection) -> PreTrainedModel:
     Raises ModelError for unknown targets.
     """
     targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
+    return with_adapters(model, lora, targets, task_type="SEQ_CLS", modules_to_save=["classifier"])
+
+
+def with_adapters(
+    model: PreTrainedModel, lora: LoraSection, targets: str | list[str], **settings: Any
+) -> PreTrainedModel:
+    """Wrap a model so that only low-rank updates of its targets are trained.
+
+    settings: what peft's configuration has beside them. Raises ModelError for unknown targets.
+    """
     config = LoraConfig(
-        task_type="SEQ_CLS",
         r=lora.r,
         lora_alpha=lora.alpha,  # type: ignore[arg-type]
         lora_dropout=lora.dropout,
         target_modules=targets,
-        modules_to_save=["classifier"],
+        **settings,
     )
     try:
         return get_peft_model(model, config)  # type: ignore[return-value]

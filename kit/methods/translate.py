@@ -6,23 +6,21 @@ adapters on it, and of what is fresh everything; `scratch` starts from random we
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from accelerate import PartialState
-from peft import LoraConfig, get_peft_model
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
-from kit.data.batching import PairDataset, sorted_batches
-from kit.data.encode import Encoded, encode
+from kit.data.encode import encode
 from kit.data.examples import Examples
-from kit.errors import ModelError, VerificationError
+from kit.errors import VerificationError
 from kit.methods.base import Fitted, Job
+from kit.methods.lora import MERGE_TOLERANCE, with_adapters
+from kit.methods.writing import Pairs, PairWatch, Writer, dataset_of, encode_pairs, sources_of
 from kit.models.bpe import train_bpe
 from kit.models.languages import Route, take_route
 from kit.models.load import load_tokenizer, quiet, require_positions
@@ -35,39 +33,14 @@ from kit.models.seq2seq import (
     warm_translator,
 )
 from kit.models.translator import LEAST_RATIO, Translator
-from kit.tasks.translation import IGNORED
 from kit.training.fitting import Fitting
 from kit.training.objective import LabelObjective
-from kit.training.plan import TRAIN_SAMPLE, make_plan
+from kit.training.plan import make_plan
 from kit.training.trainer import fit_model
 
-MERGE_TOLERANCE = 1e-3  # largest change of a logit by merging adapters; float32 rounding gives about 1e-5
-_LOOK_TOKENS = {"cpu": 2_048, "mps": 16_384, "cuda": 65_536}
 _SAMPLE = 16
 # Of tokens of a translation to those of its source: what nearly all training pairs stay below, and room above it.
 _USUAL, _MARGIN = 0.99, 1.5
-
-
-@dataclass(frozen=True)
-class Writer:
-    """A model that is to learn to translate, with its tokenizers. first: token that its translations begin with."""
-
-    model: PreTrainedModel
-    tongues: Tongues
-    prefix: str
-    first: int | None
-    tokenizer_key: str | None = None
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Sources and translations of n examples as tokens."""
-
-    source: Encoded
-    target: Encoded
-
-    def __len__(self) -> int:
-        return len(self.source)
 
 
 @dataclass(frozen=True)
@@ -76,10 +49,6 @@ class Translate:
 
     name: str
     needs_checkpoint: bool = True
-
-    def pooling(self, folder: Path, wanted: str) -> str | None:
-        """A translator has no text vectors."""
-        return None
 
     def fit(self, job: Job) -> Fitted:
         """Train on the budget's training pairs."""
@@ -92,10 +61,6 @@ class TranslateLora:
 
     name: str = "lora"
     needs_checkpoint: bool = True
-
-    def pooling(self, folder: Path, wanted: str) -> str | None:
-        """A translator has no text vectors."""
-        return None
 
     def fit(self, job: Job) -> Fitted:
         """Train adapters and merge them; raises VerificationError if merging changes an answer."""
@@ -152,8 +117,9 @@ def fit_writer(
     require_positions(writer.model, recipe.data.max_length)
     if recipe.train.freeze_embeddings:
         freeze_source_embeddings(writer.model)
-    pairs, validation = (encode_pairs(part, writer, recipe.data.max_length) for part in (examples, job.data.validation))
-    test = encode(_sources(job.data.test, writer), writer.tongues.source, recipe.data.max_length, writer.tokenizer_key)
+    longest = recipe.data.max_length
+    pairs, validation = (encode_pairs(part, writer, longest) for part in (examples, job.data.validation))
+    test = encode(sources_of(job.data.test, writer), writer.tongues.source, longest, writer.tokenizer_key)
     plan = make_plan(recipe.train, len(pairs), PartialState().num_processes)
     settings: dict[str, Any] = {
         "device": job.hardware.device,
@@ -195,101 +161,11 @@ def predictor_of(job: Job, writer: Writer, pairs: Pairs) -> Translator:
     return Translator(writer.model, writer.tongues, longest, writer.prefix, writer.tokenizer_key)
 
 
-def encode_pairs(examples: Examples, writer: Writer, max_length: int) -> Pairs:
-    """Sources with their prefix and translations, as tokens."""
-    source, target = writer.tongues.source, writer.tongues.target
-    key = writer.tokenizer_key
-    lines: list[tuple[str, ...]] = [(labels[0],) for labels in examples.labels]
-    ours = encode(_sources(examples, writer), source, max_length, key)
-    if target is not source:
-        theirs = encode(lines, target, max_length, key_of(target))
-    else:
-        theirs = encode(lines, target, max_length, None if key is None else f"{key} target", as_target=True)
-    return Pairs(ours, theirs)
-
-
-def key_of(tokenizer: PreTrainedTokenizerBase) -> str:
-    """What identifies a tokenizer that was trained here."""
-    return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
-
-
-def dataset_of(pairs: Pairs, writer: Writer) -> PairDataset:
-    """The pairs, to learn from."""
-    source, target = writer.tongues.source, writer.tongues.target
-    return PairDataset(
-        pairs.source, pairs.target, (source.pad_token_id or 0, target.pad_token_id or 0), shift_of(writer.model)
-    )
-
-
-def shift_of(model: PreTrainedModel) -> Callable[[torch.Tensor], torch.Tensor]:
-    """What a model makes of the tokens it is to write: those that it sees before each of them."""
-    if hasattr(model, "prepare_decoder_input_ids_from_labels"):
-        return cast(Callable[[torch.Tensor], torch.Tensor], model.prepare_decoder_input_ids_from_labels)
-    start, pad = model.config.decoder_start_token_id, model.config.pad_token_id
-
-    def shifted(labels: torch.Tensor) -> torch.Tensor:
-        moved = labels.roll(1, dims=1)
-        moved[:, 0] = start
-        return moved.masked_fill(moved == IGNORED, pad)
-
-    return shifted
-
-
 def freeze_source_embeddings(model: PreTrainedModel) -> None:
     """Take the encoder's embedding layer, or the table that both sides share, out of training."""
     encoder = model.get_encoder()
     layer = getattr(encoder, "embeddings", None) or model.get_input_embeddings()
     layer.requires_grad_(False)
-
-
-@dataclass(frozen=True)
-class PairWatch:
-    """Loss of the references a token (without smoothing), and the share of their tokens that come first."""
-
-    writer: Writer
-    train: Pairs
-    validation: Pairs
-    metric: str = "token_accuracy"
-
-    @property
-    def validated(self) -> bool:
-        """Whether there are validation examples."""
-        return len(self.validation) > 0
-
-    def look(self, model: PreTrainedModel) -> dict[str, float]:
-        """In float32, each token after the reference's own."""
-        seen = np.linspace(0, len(self.train) - 1, min(len(self.train), TRAIN_SAMPLE)).astype(int)
-        sample = Pairs(self.train.source.take(seen), self.train.target.take(seen))
-        return {**self._scores("train", model, sample), **self._scores("validation", model, self.validation)}
-
-    def _scores(self, prefix: str, model: PreTrainedModel, pairs: Pairs) -> dict[str, float]:
-        dataset = dataset_of(pairs, self.writer)
-        loss = right = tokens = 0.0
-        was_training = model.training
-        model.eval()  # type: ignore[no-untyped-call]
-        device = next(model.parameters()).device
-        sizes = pairs.source.lengths + pairs.target.lengths
-        try:
-            with torch.inference_mode(), torch.autocast(device.type, enabled=False):
-                for indices in sorted_batches(sizes, _LOOK_TOKENS[device.type]):
-                    batch = {name: part.to(device) for name, part in dataset.collate(indices.tolist()).items()}
-                    labels = batch.pop("labels")
-                    logits = model(**batch).logits.float()
-                    loss += float(
-                        torch.nn.functional.cross_entropy(
-                            logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum"
-                        )
-                    )
-                    known = labels != IGNORED
-                    right += float((logits.argmax(dim=-1) == labels)[known].sum())
-                    tokens += float(known.sum())
-        finally:
-            model.train(was_training)
-        return {f"{prefix}_loss": loss / tokens, f"{prefix}_{self.metric}": right / tokens}
-
-
-def _sources(examples: Examples, writer: Writer) -> list[tuple[str, ...]]:
-    return [(writer.prefix + texts[0],) for texts in examples.texts]
 
 
 def _share(cut: np.ndarray) -> float:
@@ -307,24 +183,12 @@ def _with_adapters(job: Job, model: PreTrainedModel) -> PreTrainedModel:
         }
         chosen = linear if targets == "all-linear" else {n for n in linear if n.rpartition(".")[2] in set(targets)}
         targets = sorted(chosen) or targets
-    config = LoraConfig(
-        r=lora.r,
-        lora_alpha=lora.alpha,  # type: ignore[arg-type]
-        lora_dropout=lora.dropout,
-        target_modules=targets,
-    )
-    try:
-        wrapped = get_peft_model(model, config)
-    except ValueError as error:
-        kinds = sorted({n.rpartition(".")[2] for n, part in model.named_modules() if hasattr(part, "in_features")})
-        raise ModelError(
-            f"lora.targets: {lora.targets} are not modules of this model", f"its linear modules: {', '.join(kinds)}"
-        ) from error
+    wrapped = with_adapters(model, lora, targets)
     if warm:
         for name, parameter in model.named_parameters():
             if not name.startswith("encoder."):
                 parameter.requires_grad_(True)
-    return wrapped  # type: ignore[return-value]
+    return wrapped
 
 
 def _merged(wrapped: PreTrainedModel, writer: Writer, pairs: Pairs) -> PreTrainedModel:

@@ -25,12 +25,15 @@ from kit.data.examples import Examples
 from kit.data.pairs import loops
 from kit.errors import ModelError, RecipeError
 from kit.methods.base import Fitted, Job
-from kit.methods.translate import Writer, fit_writer, writer_of
+from kit.methods.translate import fit_writer, writer_of
+from kit.methods.writing import Writer
 from kit.models.bpe import train_bpe
 from kit.models.seq2seq import Tongues, load_translator, scratch_translator, set_dropout, start_of
 from kit.recipe.distilling import StudentSection
 from kit.training.teacher_outputs import teacher_translations
 
+# Layers of a fresh student's encoder, which runs once a sentence; the recipe counts those of the decoder.
+FRESH_ENCODER = 6
 # Where architectures of transformers keep the layers of their decoders.
 _DECODERS = ("decoder.bert.encoder.layer", "model.decoder.layers", "decoder.block", "decoder.layers")
 
@@ -41,10 +44,6 @@ class TranslateDistill:
 
     name: str = "distill"
     needs_checkpoint: bool = True
-
-    def pooling(self, folder: Path, wanted: str) -> str | None:
-        """A translator has no text vectors."""
-        return None
 
     def fit(self, job: Job) -> Fitted:
         """Let the teacher translate the transfer set once, then train the student on what it wrote."""
@@ -92,10 +91,6 @@ class TranslateStudent:
 
     name: str = "student"
     needs_checkpoint: bool = True
-
-    def pooling(self, folder: Path, wanted: str) -> str | None:
-        """A translator has no text vectors."""
-        return None
 
     def fit(self, job: Job) -> Fitted:
         """Train the small model like any other."""
@@ -258,7 +253,7 @@ def _fresh(job: Job, section: StudentSection, lessons: Examples) -> Writer:
         width=section.hidden_size,
         heads=section.heads,
         inner=section.intermediate_size,
-        layers=(6, section.layers),
+        layers=(FRESH_ENCODER, section.layers),
     )
     return Writer(model, Tongues(joint, joint), "", None)
 

@@ -24,13 +24,12 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from kit.data.batching import sorted_batches
-from kit.data.encode import encode
+from kit.data.encode import Encoded, encode
 from kit.errors import ModelError, first_line
 from kit.models.load import load_tokenizer
-from kit.models.translator import LEAST_RATIO, count_tokens, longest_of
+from kit.models.translator import LEAST_RATIO, SOURCE_TOKENS, count_tokens, longest_of, translate_written
 
 FACTS_FILE, SEARCH_FILE = "ct2.json", "generation_config.json"
-_BATCH_TOKENS = 2_048  # source tokens, padded, at once, shared among the beams of each, as for torch on a CPU
 
 
 @dataclass(frozen=True)
@@ -68,18 +67,9 @@ class Ct2Translator:
 
     def outputs(self, texts: list[tuple[str, ...]]) -> np.ndarray:
         """(n,) translations; that of a blank text is empty."""
-        written = [row for row, text in enumerate(texts) if text[0].strip()]
-        found = np.full(len(texts), "", object)
-        if not written:
-            return found
-        sources: list[tuple[str, ...]] = [(self.facts.prefix + texts[row][0],) for row in written]
-        encoded = encode(sources, self.tokenizer, self.max_length)
-        beams = int(self.search.get("num_beams") or 1)
-        for indices in sorted_batches(encoded.lengths, max(1, _BATCH_TOKENS // beams)):
-            pieces = [encoded.input_ids[encoded.offsets[at] : encoded.offsets[at + 1]].tolist() for at in indices]
-            for at, line in zip(indices, self._translate(pieces, beams), strict=True):
-                found[written[at]] = line
-        return found
+        return translate_written(
+            texts, self.facts.prefix, lambda sources: self._translate(encode(sources, self.tokenizer, self.max_length))
+        )
 
     def tokens(self, lines: list[str]) -> int:
         """How many tokens these translations have."""
@@ -100,8 +90,16 @@ class Ct2Translator:
             raise ModelError(f"the model in {folder} cannot be loaded: {first_line(error)}") from error
         return cls(folder, facts, search, load_tokenizer(folder))
 
-    def _translate(self, pieces: list[list[int]], beams: int) -> list[str]:
-        """Translations of one batch of sources."""
+    def _translate(self, encoded: Encoded) -> list[str]:
+        found = [""] * len(encoded)
+        beams = int(self.search.get("num_beams") or 1)
+        for indices in sorted_batches(encoded.lengths, max(1, SOURCE_TOKENS["cpu"] // beams)):
+            pieces = [encoded.input_ids[encoded.offsets[at] : encoded.offsets[at + 1]].tolist() for at in indices]
+            for at, line in zip(indices, self._translate_batch(pieces, beams), strict=True):
+                found[at] = line
+        return found
+
+    def _translate_batch(self, pieces: list[list[int]], beams: int) -> list[str]:
         names, search = self.tokenizer.convert_ids_to_tokens, self.search
         first = search.get("forced_bos_token_id")
         ratio = float(search.get("length_ratio", LEAST_RATIO))

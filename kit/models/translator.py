@@ -9,6 +9,7 @@ Knows torch models and texts. Knows nothing of metrics, training or Records.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from kit.models.load import quiet
 from kit.models.seq2seq import TARGET, Tongues, load_translator
 
 # Source tokens, padded, that are translated together, shared among the beams of each.
-_BATCH_TOKENS = {"cpu": 2_048, "mps": 16_384, "cuda": 65_536}
+SOURCE_TOKENS = {"cpu": 2_048, "mps": 16_384, "cuda": 65_536}
 # A translation has no more tokens than so many times those of the longest source beside it (more where the model has
 # learnt longer ones), and these.
 LEAST_RATIO, _AT_LEAST = 2.0, 16
@@ -58,13 +59,10 @@ class Translator:
 
     def outputs(self, texts: list[tuple[str, ...]]) -> np.ndarray:
         """(n,) translations; that of a blank text is empty."""
-        written = [row for row, text in enumerate(texts) if text[0].strip()]
-        found = np.full(len(texts), "", object)
-        if written:
-            sources: list[tuple[str, ...]] = [(self.prefix + texts[row][0],) for row in written]
-            encoded = encode(sources, self.tongues.source, self.max_length, self.tokenizer_key)
-            found[written] = np.asarray(self._translate(encoded), object)
-        return found
+        source, longest, key = self.tongues.source, self.max_length, self.tokenizer_key
+        return translate_written(
+            texts, self.prefix, lambda sources: self._translate(encode(sources, source, longest, key))
+        )
 
     def tokens(self, lines: list[str]) -> int:
         """How many tokens these translations have."""
@@ -102,7 +100,7 @@ class Translator:
         config = model.generation_config
         assert config is not None
         beams, ratio = int(config.num_beams or 1), float(getattr(config, "length_ratio", LEAST_RATIO))
-        batches = sorted_batches(encoded.lengths, max(1, _BATCH_TOKENS[device.type] // beams))
+        batches = sorted_batches(encoded.lengths, max(1, SOURCE_TOKENS[device.type] // beams))
         mine = batches[state.process_index :: state.num_processes]
         was_training = model.training
         model.eval()  # type: ignore[no-untyped-call]
@@ -124,6 +122,17 @@ class Translator:
             for index, line in zip(indices_of, lines, strict=True):
                 found[index] = line.strip()
         return found
+
+
+def translate_written(
+    texts: list[tuple[str, ...]], prefix: str, translate: Callable[[list[tuple[str, ...]]], list[str]]
+) -> np.ndarray:
+    """(n,) translations of texts, each behind a prefix; blank ones are not translated but empty."""
+    written = [row for row, text in enumerate(texts) if text[0].strip()]
+    found = np.full(len(texts), "", object)
+    if written:
+        found[written] = np.asarray(translate([(prefix + texts[row][0],) for row in written]), object)
+    return found
 
 
 def longest_of(source_tokens: int, ratio: float, most: int | None) -> int:

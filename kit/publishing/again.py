@@ -17,8 +17,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from kit.errors import BusyError, RecordError
-from kit.files import file_sha256, package_folders, require_space
+from kit.errors import RecordError
+from kit.files import file_sha256, locked, package_folders, require_space
 from kit.measurement.intervals import Estimate
 from kit.provenance import PACKAGES
 from kit.publishing.formats import Format
@@ -74,21 +74,12 @@ def kept(record: Record) -> Iterator[Path]:
 
     Raises BusyError while another process is at it.
     """
-    from filelock import FileLock, Timeout
-
     from kit.data.encode import cache_folder
 
     folder = cache_folder().with_name("exports")
     require_space(folder, 0)
-    lock = FileLock(folder / f".{record.id}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise BusyError(f"{record.id} is being pushed by another process", "wait for it, or stop it") from error
-    try:
+    with locked(folder / f".{record.id}.lock", f"{record.id} is being pushed"):
         yield folder / record.id
-    finally:
-        lock.release()
 
 
 def _proof(fields: dict[str, Any]) -> Proof:

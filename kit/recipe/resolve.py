@@ -15,6 +15,7 @@ from typing import Any
 from kit.errors import RecipeError
 from kit.recipe.distilling import DistillSection
 from kit.recipe.schema import VALIDATION_MOST, VALIDATION_SHARE, Recipe, StudySection
+from kit.recipe.translating import LABEL_SMOOTHING
 
 # Learning rates differ by an order of magnitude between methods, so each has its own default. So has the
 # weight of the contrastive loss, which needs vectors that already mean something.
@@ -153,7 +154,7 @@ def _translation(recipe: Recipe, facts: Facts) -> Recipe:
                     "contrastive": 0.0,
                     "head": "random",
                     "label_names": False,
-                    "label_smoothing": _or(train.label_smoothing, 0.1),
+                    "label_smoothing": _or(train.label_smoothing, LABEL_SMOOTHING),
                     "freeze_embeddings": _or(train.freeze_embeddings, facts.start == "encoder"),
                     "refit": False,
                 }

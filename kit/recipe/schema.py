@@ -15,7 +15,11 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from kit.recipe.compressing import CompressSection
 from kit.recipe.distilling import DistillSection
 from kit.recipe.section import Name, Section
-from kit.recipe.translating import TranslationSection
+from kit.recipe.translating import (
+    TranslationSection,
+    contradictions_of_labels,
+    contradictions_of_translation,
+)
 
 TaskName = Literal["classification", "sentiment", "translation"]
 MethodName = Literal["finetune", "lora", "probe", "scratch", "tfidf", "distill", "student"]
@@ -72,6 +76,12 @@ class DataSection(Section):
     than 500 examples, since a label is worth more in training."""
     max_length: Annotated[int, Field(ge=4, le=8192)] = 128
     """Longest text in tokens; longer ones are cut, and the share of those is reported."""
+
+    @property
+    def language_pair(self) -> tuple[str, str]:
+        """Of source and target. Only parallel text has one."""
+        assert self.languages is not None
+        return self.languages[0], self.languages[1]
 
     @field_validator("labels")
     @classmethod
@@ -193,8 +203,6 @@ class TfidfSection(LinearSection):
     """Most frequent features to keep."""
 
 
-TRANSLATING: tuple[MethodName, ...] = ("finetune", "lora", "scratch", "distill", "student")
-
 # Compared unless a study says otherwise: all but `student`, which is the control of `kit distill`.
 _COMPARED: tuple[MethodName, ...] = ("finetune", "lora", "probe", "scratch", "tfidf", "distill")
 
@@ -247,8 +255,7 @@ class Recipe(Section):
     def _fits_together(self) -> Self:
         """Raises ValueError with one line for every two keys that contradict each other."""
         multi_label, metric, translates = self.data.multi_label, self.metric, self.task == "translation"
-        untaught = (["mse"] if self.distill.losses.mse else []) + self.distill.losses.of_tokens
-        contradictions = {
+        contradictions = (contradictions_of_translation if translates else contradictions_of_labels)(self) | {
             f"model.checkpoint is required for method {self.method}": (
                 self.model.checkpoint is None and not self._starts_elsewhere
             ),
@@ -258,32 +265,6 @@ class Recipe(Section):
             f"metric {metric} is for one label an example; use macro_f1 or exact_match": (
                 metric in ("accuracy", "mcc") and multi_label and not translates
             ),
-            "task: translation needs data.languages, source and target ([en, de])": (
-                translates and self.data.languages is None
-            ),
-            "data.languages: only task translation has them": not translates and self.data.languages is not None,
-            f"metric {metric} is of labels; translations have bleu and chrf": (
-                translates and metric not in (None, "bleu", "chrf")
-            ),
-            f"metric {metric} is for task translation": not translates and metric in ("bleu", "chrf"),
-            f"method {self.method} cannot translate; {', '.join(TRANSLATING)} can": (
-                translates and self.method not in TRANSLATING
-            ),
-            "data.multi_label: a translation is no label": translates and multi_label,
-            "data.labels: a translation is no label": translates and self.data.labels is not None,
-            "data.sampling: translations have no classes to balance": translates and self.data.sampling == "balanced",
-            "train.refit: a translator is trained once; leave it out": translates and bool(self.train.refit),
-            "lora.load: of a translator only float32; leave it out": translates and self.lora.load != "float32",
-            "distill.losses: a translator learns what its teacher writes and, by labels, references: not "
-            f"{', '.join(untaught)}": translates and bool(untaught),
-            "distill.temperature: a teacher's translations have none; leave it out": (
-                translates and self.distill.temperature != DistillSection().temperature
-            ),
-            "model.pooling: a translator does not pool; leave it out": (
-                translates and self.model.pooling not in ("auto", "native")
-            ),
-            "train.head: probe is of classification; leave it out": translates and self.train.head == "probe",
-            "train.contrastive: it compares labels; leave it out": translates and bool(self.train.contrastive),
             "task: sentiment has one label an example; use task: classification": (
                 multi_label and self.task == "sentiment"
             ),

@@ -1,15 +1,23 @@
 """The `translation` section: how languages are told to a checkpoint, what is made where it has no decoder, and search.
 
-Knows types, ranges and defaults. Knows nothing of models.
+Knows types, ranges and defaults, and which keys of a recipe mean nothing for its task. Knows nothing of models.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from kit.recipe.distilling import DistillSection
 from kit.recipe.section import Name, Section
+
+if TYPE_CHECKING:
+    from kit.recipe.schema import Recipe
+
+TRANSLATING = ("finetune", "lora", "scratch", "distill", "student")  # methods
+SCORES = ("bleu", "chrf")
+LABEL_SMOOTHING = 0.1
 
 
 class TranslationSection(Section):
@@ -29,3 +37,35 @@ class TranslationSection(Section):
     vocabulary: Annotated[int, Field(ge=300, le=250_000)] | None = None
     """Tokens of the tokenizer that is trained on the budget: of the target language for a checkpoint that has only an
     encoder (8,000), of both for method scratch (10,000)."""
+
+
+def contradictions_of_translation(recipe: Recipe) -> dict[str, bool]:
+    """What cannot be asked of a translation, and whether this recipe asks for it."""
+    data, train, metric = recipe.data, recipe.train, recipe.metric
+    untaught = (["mse"] if recipe.distill.losses.mse else []) + recipe.distill.losses.of_tokens
+    return {
+        "task: translation needs data.languages, source and target ([en, de])": data.languages is None,
+        f"metric {metric} is of labels; translations have bleu and chrf": metric not in (None, *SCORES),
+        f"method {recipe.method} cannot translate; {', '.join(TRANSLATING)} can": recipe.method not in TRANSLATING,
+        "data.multi_label: a translation is no label": data.multi_label,
+        "data.labels: a translation is no label": data.labels is not None,
+        "data.sampling: translations have no classes to balance": data.sampling == "balanced",
+        "train.refit: a translator is trained once; leave it out": bool(train.refit),
+        "lora.load: of a translator only float32; leave it out": recipe.lora.load != "float32",
+        "distill.losses: a translator learns what its teacher writes and, by labels, references: not "
+        f"{', '.join(untaught)}": bool(untaught),
+        "distill.temperature: a teacher's translations have none; leave it out": (
+            recipe.distill.temperature != DistillSection().temperature
+        ),
+        "model.pooling: a translator does not pool; leave it out": recipe.model.pooling not in ("auto", "native"),
+        "train.head: probe is of classification; leave it out": train.head == "probe",
+        "train.contrastive: it compares labels; leave it out": bool(train.contrastive),
+    }
+
+
+def contradictions_of_labels(recipe: Recipe) -> dict[str, bool]:
+    """What only a translation has, and whether this recipe, which is none, asks for it."""
+    return {
+        "data.languages: only task translation has them": recipe.data.languages is not None,
+        f"metric {recipe.metric} is for task translation": recipe.metric in SCORES,
+    }

@@ -11,16 +11,9 @@ from kit.record import Record
 from kit.report.markdown import span
 
 
-def languages_of(record: Record) -> tuple[str, str]:
-    """Of source and target."""
-    languages = record.recipe.data.languages
-    assert languages is not None
-    return languages[0], languages[1]
-
-
 def what_it_does(record: Record) -> str:
     """The first sentence of the card."""
-    source, target = languages_of(record)
+    source, target = record.recipe.data.language_pair
     return f"Translates a text from {span(source)} to {span(target)}."
 
 

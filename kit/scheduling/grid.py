@@ -14,7 +14,8 @@ from typing import Any
 
 from kit.errors import BudgetError
 from kit.recipe.resolve import DEFAULTS, METHOD_KEYS
-from kit.recipe.schema import TRANSLATING, ModelSection, Recipe, StudySection, TrainSection
+from kit.recipe.schema import ModelSection, Recipe, StudySection, TrainSection
+from kit.recipe.translating import TRANSLATING
 from kit.record import FORMAT
 
 SMALL_BUDGET, SEEDS_SMALL, SEEDS = 64, 10, 5  # small budgets differ more from seed to seed

@@ -15,11 +15,11 @@ from kit.data.pairs import loops
 from kit.measurement.intervals import Estimate, bootstrap_scores
 from kit.measurement.translation import TranslationMeasure
 from kit.recipe import Recipe
+from kit.recipe.translating import LABEL_SMOOTHING
 
 if TYPE_CHECKING:
     import torch
 
-LABEL_SMOOTHING = 0.1
 IGNORED = -100  # in targets of the loss: what fills short rows
 
 
@@ -37,11 +37,10 @@ class Translation:
     @classmethod
     def from_recipe(cls, recipe: Recipe, labels: tuple[str, ...]) -> Translation:
         """The task that a recipe asks for."""
-        assert recipe.data.languages is not None
         smoothing = recipe.train.label_smoothing
         return cls(
             recipe.task,
-            (recipe.data.languages[0], recipe.data.languages[1]),
+            recipe.data.language_pair,
             recipe.main_metric,
             LABEL_SMOOTHING if smoothing is None else smoothing,
         )

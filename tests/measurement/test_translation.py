@@ -12,15 +12,12 @@ from sacrebleu.metrics import BLEU, CHRF, TER
 from kit.measurement.intervals import bootstrap_scores
 from kit.measurement.translation import TranslationMeasure
 
-MULTI30K = Path(__file__).parents[3] / "shared" / "data" / "multi30k"
 THEIRS = {"bleu": BLEU(), "chrf": CHRF(word_order=2), "ter": TER()}
 
 
 @pytest.fixture(scope="module")
-def references() -> np.ndarray:
-    if not MULTI30K.is_dir():
-        pytest.skip("Multi30k is not beside the repository (../shared/data/multi30k)")
-    lines = gzip.decompress((MULTI30K / "val.de.gz").read_bytes()).decode().split("\n")[:200]
+def references(multi30k: Path) -> np.ndarray:
+    lines = gzip.decompress((multi30k / "val.de.gz").read_bytes()).decode().split("\n")[:200]
     return np.asarray(lines, object)
 
 

@@ -23,7 +23,7 @@ from kit.methods.translate_distill import decoder_depth, spread
 from kit.models.seq2seq import load_translator
 from kit.models.teacher import resolve_teacher
 from kit.models.translator import Translator
-from kit.recipe.schema import TRANSLATING as NAMES
+from kit.recipe.translating import TRANSLATING as NAMES
 from kit.run import run
 from kit.training.hardware import set_up_hardware
 from tests.translators import marian

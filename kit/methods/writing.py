@@ -1,0 +1,136 @@
+"""What a model that writes learns from, and what it is measured on meanwhile: pairs of texts as tokens.
+
+Knows models with their tokenizers, and examples. Knows nothing of where models start from or how they are trained.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from kit.data.batching import PairDataset, sorted_batches
+from kit.data.encode import Encoded, encode
+from kit.data.examples import Examples
+from kit.models.inference import BATCH_TOKENS
+from kit.models.seq2seq import Tongues
+from kit.tasks.translation import IGNORED
+from kit.training.plan import TRAIN_SAMPLE
+
+
+@dataclass(frozen=True)
+class Writer:
+    """A model that is to learn to translate, with its tokenizers. first: token that its translations begin with."""
+
+    model: PreTrainedModel
+    tongues: Tongues
+    prefix: str
+    first: int | None
+    tokenizer_key: str | None = None
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Sources and translations of n examples as tokens."""
+
+    source: Encoded
+    target: Encoded
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+
+@dataclass(frozen=True)
+class PairWatch:
+    """Loss of the references a token (without smoothing), and the share of their tokens that come first."""
+
+    writer: Writer
+    train: Pairs
+    validation: Pairs
+    metric: str = "token_accuracy"
+
+    @property
+    def validated(self) -> bool:
+        """Whether there are validation examples."""
+        return len(self.validation) > 0
+
+    def look(self, model: PreTrainedModel) -> dict[str, float]:
+        """In float32, each token after the reference's own."""
+        seen = np.linspace(0, len(self.train) - 1, min(len(self.train), TRAIN_SAMPLE)).astype(int)
+        sample = Pairs(self.train.source.take(seen), self.train.target.take(seen))
+        return {**self._scores("train", model, sample), **self._scores("validation", model, self.validation)}
+
+    def _scores(self, prefix: str, model: PreTrainedModel, pairs: Pairs) -> dict[str, float]:
+        dataset = dataset_of(pairs, self.writer)
+        loss = right = tokens = 0.0
+        was_training = model.training
+        model.eval()  # type: ignore[no-untyped-call]
+        device = next(model.parameters()).device
+        sizes = pairs.source.lengths + pairs.target.lengths
+        try:
+            with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+                for indices in sorted_batches(sizes, BATCH_TOKENS[device.type]):
+                    batch = {name: part.to(device) for name, part in dataset.collate(indices.tolist()).items()}
+                    labels = batch.pop("labels")
+                    logits = model(**batch).logits.float()
+                    loss += float(
+                        torch.nn.functional.cross_entropy(
+                            logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum"
+                        )
+                    )
+                    known = labels != IGNORED
+                    right += float((logits.argmax(dim=-1) == labels)[known].sum())
+                    tokens += float(known.sum())
+        finally:
+            model.train(was_training)
+        return {f"{prefix}_loss": loss / tokens, f"{prefix}_{self.metric}": right / tokens}
+
+
+def encode_pairs(examples: Examples, writer: Writer, max_length: int) -> Pairs:
+    """Sources with their prefix and translations, as tokens."""
+    source, target = writer.tongues.source, writer.tongues.target
+    key = writer.tokenizer_key
+    lines: list[tuple[str, ...]] = [(labels[0],) for labels in examples.labels]
+    ours = encode(sources_of(examples, writer), source, max_length, key)
+    if target is not source:
+        theirs = encode(lines, target, max_length, key_of(target))
+    else:
+        theirs = encode(lines, target, max_length, None if key is None else f"{key} target", as_target=True)
+    return Pairs(ours, theirs)
+
+
+def key_of(tokenizer: PreTrainedTokenizerBase) -> str:
+    """What identifies a tokenizer that was trained here."""
+    return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+
+
+def dataset_of(pairs: Pairs, writer: Writer) -> PairDataset:
+    """The pairs, to learn from."""
+    source, target = writer.tongues.source, writer.tongues.target
+    return PairDataset(
+        pairs.source, pairs.target, (source.pad_token_id or 0, target.pad_token_id or 0), shift_of(writer.model)
+    )
+
+
+def shift_of(model: PreTrainedModel) -> Callable[[torch.Tensor], torch.Tensor]:
+    """What a model makes of the tokens it is to write: those that it sees before each of them."""
+    if hasattr(model, "prepare_decoder_input_ids_from_labels"):
+        return cast(Callable[[torch.Tensor], torch.Tensor], model.prepare_decoder_input_ids_from_labels)
+    start, pad = model.config.decoder_start_token_id, model.config.pad_token_id
+
+    def shifted(labels: torch.Tensor) -> torch.Tensor:
+        moved = labels.roll(1, dims=1)
+        moved[:, 0] = start
+        return moved.masked_fill(moved == IGNORED, pad)
+
+    return shifted
+
+
+def sources_of(examples: Examples, writer: Writer) -> list[tuple[str, ...]]:
+    """Sources, each behind the text that the model wants before it."""
+    return [(writer.prefix + texts[0],) for texts in examples.texts]
