@@ -124,7 +124,7 @@ def _route_rows(recipe: Recipe) -> list[tuple[str, str]]:
     section = recipe.translation
     told = [f"codes {section.codes[0]} to {section.codes[1]}"] if section.codes else []
     told += [f"prefix {section.prefix!r}"] if section.prefix else []
-    told += [f"a vocabulary of {section.vocabulary:,} tokens, made of the budget"] if section.vocabulary else []
+    told += [f"a vocabulary of {section.vocabulary:,} tokens at most, made of the budget"] if section.vocabulary else []
     return [("translation", ", ".join([*told, f"{section.beams} beams"]))]
 
 

@@ -106,7 +106,7 @@ def test_bench_tells_sentences_and_tokens_a_second(both: Exported, scratch_run: 
     assert first.backend == "ctranslate2"
     model = load_predictor(record.model_folder)
     each = first.tokens_per_second / first.texts_per_second
-    assert 1 <= each <= 20 and model.tokens(["A man."]) == load_predictor(scratch_run / "model").tokens(["A man."]) > 1
+    assert 1 <= each < 20.5 and model.tokens(["A man."]) == load_predictor(scratch_run / "model").tokens(["A man."]) > 1
     printed: list[tuple] = []
     monkeypatch.setattr(terminal, "print_table", lambda columns, rows: printed.append((columns, rows)))
     terminal.print_bench([first])

@@ -30,10 +30,12 @@ def evaluate(run: RunFolder, trust_remote_code: TrustRemoteCode = False, as_json
     rows = [(name, shown(name, estimate)) for name, estimate in found.metrics.items()]
     print_table(["metric", "value [95 % interval]"], rows)
     count = found.record.content["data"]["sizes"]["test"]
-    typer.echo(
-        f"same answers as the Record on all {count} test examples "
-        f"(largest logit difference {found.largest_difference:.1g})"
+    logits = (
+        ""
+        if found.record.content["task"] == "translation"
+        else (f" (largest logit difference {found.largest_difference:.1g})")
     )
+    typer.echo(f"same answers as the Record on all {count} test examples{logits}")
 
 
 def predict(
