@@ -104,8 +104,7 @@ def sentences_a_second(folders: list[Path], rounds: int) -> list[list[float]]:
     models = [load_predictor(folder) for folder in folders]
     for model in models[1:]:
         if isinstance(model, Translator):
-            model.model.generation_config.num_beams = 1
-            model.model.generation_config.early_stopping = False
+            model.take_likeliest()
     rates: list[list[float]] = [[] for _ in models]
     for _ in range(rounds):
         for place, model in enumerate(models):

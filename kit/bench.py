@@ -292,7 +292,7 @@ def _memory(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
     return {"bytes": peak_memory_bytes()}
 
 
-_BACKENDS = {"OnnxPredictor": "onnxruntime", "Ct2Translator": "ctranslate2"}
+_BACKENDS = {"OnnxPredictor": "onnxruntime", "OnnxTranslator": "onnxruntime", "Ct2Translator": "ctranslate2"}
 _MEASUREMENTS = {
     "load": _load, "latency": _latency, "rate": _rate, "tokens": _tokens, "memory": _memory, "energy": _energy,
 }  # fmt: skip

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kit.errors import DataError, KitError
+from kit.errors import DataError, KitError, ModelError
 from kit.files import write_atomically
 from kit.finetune import finetune
 from kit.making import make_record
@@ -115,7 +115,6 @@ def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared
     are finished are found again, so a chain that was killed continues where it was. force: repeats the steps.
     Raises KitError for steps that cannot work, before anything is computed, and for failures while running.
     """
-    from kit.compression import TECHNIQUES
     from kit.compression.gate import Judge, require_gate
     from kit.models.predictor import load_predictor
 
@@ -133,7 +132,7 @@ def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared
     judge = Judge.of(section.gate, job, before)
     links: list[Link] = []
     for step in section.steps:
-        for tried in (step, *TECHNIQUES[step.technique].variants(step)):
+        for tried in (step, *_other_settings(step, start)):
             try:
                 record = _take(tried, source, start, job, force)
             except KitError as error:
@@ -172,6 +171,22 @@ def _require_chain(section: CompressSection, start: Record | None, recipe: Recip
         require_kind(step.technique, kind, technique.takes, what)
         technique.require(step, start)
         kind, what = technique.gives, f"what {step.technique} leaves"
+
+
+def _other_settings(step: Step, start: Record) -> list[Step]:
+    """What is tried where a step costs more than the gate allows: those of its variants that can work."""
+    from kit.compression import TECHNIQUES
+
+    technique = TECHNIQUES[step.technique]
+
+    def can_work(variant: Step) -> bool:
+        try:
+            technique.require(variant, start)
+        except ModelError:
+            return False
+        return True
+
+    return [variant for variant in technique.variants(step) if can_work(variant)]
 
 
 def _job(recipe: Recipe, start: Record | None, quiet: bool, shared: Shared) -> Job:

@@ -168,10 +168,11 @@ def traced_once() -> Iterator[None]:
     """Keep the graphs of several models, as tests turn from one to another: tracing one takes eight seconds."""
     from functools import lru_cache
 
-    import kit.compression.onnx as module
+    from kit.compression import onnx, translator_graphs
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(module, "_traced", lru_cache(maxsize=8)(module._traced.__wrapped__))
+        for module in (onnx, translator_graphs):
+            patched.setattr(module, "_exported", lru_cache(maxsize=8)(module._exported.__wrapped__))
         yield
 
 
@@ -223,7 +224,7 @@ def warm_recipe(captions: Path, tmp_path_factory: pytest.TempPathFactory, tiny_c
 
 
 @pytest.fixture(scope="session")
-def warm_run(warm_recipe: Recipe) -> Path:
+def warm_run(warm_recipe: Recipe, traced_once: None) -> Path:
     """The tiny encoder with a fresh decoder, with a tokenizer on each side."""
     from kit import finetune
 

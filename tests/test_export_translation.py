@@ -29,8 +29,9 @@ def both(scratch_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Exporte
 
 @pytest.fixture(scope="module")
 def warm(warm_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """An encoder with a fresh decoder: a tokenizer for each side."""
-    return export(warm_run, to=tmp_path_factory.mktemp("exported") / "warm", speed=False)
+    """An encoder with a fresh decoder: a tokenizer for each side; and its graphs, in 8 bits."""
+    to = tmp_path_factory.mktemp("exported") / "warm"
+    return export(warm_run, formats=["safetensors", "int8-onnx"], to=to, speed=False)
 
 
 def translated_by_the_cards(*folders: Path) -> list[str]:
@@ -59,9 +60,13 @@ def test_each_format_writes_the_same_in_a_fresh_process(both: Exported, scratch_
 
 def test_the_lines_of_the_cards_translate(both: Exported, warm: Exported) -> None:
     assert (warm.folder / "target" / "tokenizer.json").is_file()
+    assert "same translations on all 20 test examples" in warm.lines[1] and warm.lines[1].startswith("int8-onnx")
     folders = [both.folder, both.folder / "ct2", warm.folder]
     expected = [next(predict(folder, TEXT))["translation"] for folder in folders]
-    assert translated_by_the_cards(both.folder, warm.folder) == expected and expected[0]
+    graphs = load_predictor(warm.folder / "int8-onnx")
+    graphs.take_likeliest()
+    expected.append(graphs.outputs([(TEXT,)])[0])
+    assert translated_by_the_cards(both.folder, warm.folder) == expected and all(expected)
 
 
 def test_the_card_says_what_it_translates_and_how_well(both: Exported, scratch_run: Path) -> None:
@@ -90,8 +95,8 @@ def test_a_translation_that_is_another_one_keeps_everything_back(scratch_run: Pa
 
 
 def test_formats_that_a_translator_has_not_are_refused(scratch_run: Path, warm_run: Path, tmp_path) -> None:
-    with pytest.raises(ModelError, match=r"onnx: .* is a translator; this step works on a model of torch"):
-        export(scratch_run, formats=["onnx"], to=tmp_path / "exported")
+    with pytest.raises(ModelError, match=r"int8-torch: .* is a translator; this step works on a model of torch"):
+        export(scratch_run, formats=["int8-torch"], to=tmp_path / "exported")
     with pytest.raises(ModelError, match=r"ct2: .* made of an encoder and a fresh decoder"):
         export(warm_run, formats=["ct2"], to=tmp_path / "exported")
 

@@ -70,11 +70,13 @@ def learn_rounding(source: Record, job: Job, rounding: Rounding, epochs: float) 
 
 
 def require_aware(epochs: float, source: Record | None) -> None:
-    """Raise ModelError where rounding is to be learnt and cannot be: torchao is missing, or the source is a graph."""
+    """Raise ModelError where rounding is to be learnt and cannot be: no torchao, a graph, a translator."""
     if not epochs:
         return
     if find_spec("torchao") is None:
         raise ModelError("aware: torchao is not installed", "pip install 'kit[compress]'")
+    if source is not None and source.recipe.task == "translation":
+        raise ModelError("aware: a translator cannot learn its rounding", "leave aware out")
     if source is not None and kind_of(source.model_folder) is Kind.ONNX:
         raise ModelError("aware: a graph cannot learn", "take this step on the model that the graph was made of")
 

@@ -26,9 +26,9 @@ _WAY_OUT = {
     Kind.ONNX: "take this step before onnx, on a model of torch",
     Kind.QUANTIZED_ONNX: "compress the run it was made of: quantization comes last",
     Kind.TORCH: "that step is for translators; int8-onnx makes a classifier smaller and faster",
-    Kind.TRANSLATOR: "that step is for classifiers; ct2 makes a translator smaller and faster, float16 halves its file",
-    Kind.WARM_TRANSLATOR: "distill it into a student with `distill.student.init: random`, then take ct2 on that; "
-    "float16 halves its file as it is",
+    Kind.TRANSLATOR: "that step is for classifiers; ct2 and int8-onnx make a translator smaller and faster",
+    Kind.WARM_TRANSLATOR: "int8-onnx makes it smaller and faster as it is; ct2 takes students with "
+    "`distill.student.init: random`",
     Kind.CT2: "compress the run it was made of: ct2 comes last",
     Kind.TFIDF: "it is small and fast already; compress a run with a checkpoint",
 }

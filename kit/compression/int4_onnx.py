@@ -9,18 +9,16 @@ Knows ONNX Runtime's block-wise quantizer. Knows nothing of gates or chains.
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 
 import numpy as np
 
 from kit.compression.aware import Rounding, learn_rounding, require_aware
 from kit.compression.base import others
-from kit.compression.onnx import graph_of
+from kit.compression.onnx import graph_of, predictor_of
 from kit.errors import ModelError, first_line
 from kit.methods import Fitted, Job
 from kit.models.kind import Kind
-from kit.models.load import load_tokenizer
-from kit.models.onnx import OnnxPredictor, require_onnx
+from kit.models.onnx import require_onnx
 from kit.recipe.compressing import Int4OnnxStep
 from kit.record import Record
 
@@ -32,7 +30,7 @@ _ACTIVATIONS_IN_8_BITS = 4  # its name for that
 class Int4Onnx:
     """A graph whose matrices and table of embeddings are in 4 bits."""
 
-    takes = (Kind.TORCH, Kind.ONNX)
+    takes = (Kind.TORCH, Kind.ONNX, Kind.TRANSLATOR, Kind.WARM_TRANSLATOR)
     gives = Kind.QUANTIZED_ONNX
 
     def require(self, step: Int4OnnxStep, source: Record | None) -> None:
@@ -49,13 +47,12 @@ class Int4Onnx:
         rounding = Rounding(4, step.block, True, (4, TABLE_BLOCK))
         folder, training = learn_rounding(source, job, rounding, step.aware)
         graph = graph_of(folder, job)
-        rounded = in_four_bits(in_four_bits(graph.model, ("Gather",), TABLE_BLOCK), ("MatMul",), step.block)
-        predictor = OnnxPredictor(
-            replace(graph, model=rounded, weights="int4", activations="blocks"),
-            load_tokenizer(folder),
-            job.recipe.data.max_length,
-        )
-        return Fitted(predictor, training, {"device": "cpu"})
+
+        def rounded(model: bytes) -> bytes:
+            return in_four_bits(in_four_bits(model, ("Gather",), TABLE_BLOCK), ("MatMul",), step.block)
+
+        made = predictor_of(graph.changed(rounded, "int4", "blocks"), folder, job)
+        return Fitted(made, training, {"device": "cpu"})
 
 
 def in_four_bits(model: bytes, operators: tuple[str, ...], block: int) -> bytes:

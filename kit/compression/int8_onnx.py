@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 from kit.compression.aware import Rounding, learn_rounding, require_aware
 from kit.compression.base import others
 from kit.compression.int4_onnx import TABLE_BLOCK, in_four_bits
-from kit.compression.onnx import graph_of
+from kit.compression.onnx import graph_of, predictor_of
 from kit.data.batching import EncodedDataset, sorted_batches
 from kit.data.encode import Encoded, encode
 from kit.errors import ModelError, first_line
@@ -36,13 +35,19 @@ _CALIBRATION_TEXTS = 256  # of the budget
 class Int8Onnx:
     """A graph whose matrices are in 8 bits (Jacob et al. 2018, arXiv:1712.05877), by ONNX Runtime's quantizers."""
 
-    takes = (Kind.TORCH, Kind.ONNX)
+    takes = (Kind.TORCH, Kind.ONNX, Kind.TRANSLATOR, Kind.WARM_TRANSLATOR)
     gives = Kind.QUANTIZED_ONNX
 
     def require(self, step: Int8OnnxStep, source: Record | None) -> None:
-        """The packages of `kit[onnx]`."""
+        """The packages of `kit[onnx]`; and a classifier, where ranges are to be fixed or rounding learnt."""
         require_onnx()
         require_aware(step.aware, source)
+        if step.calibration == "static" and source is not None and source.recipe.task == "translation":
+            raise ModelError(
+                "int8-onnx: calibration: static fixes ranges on texts, and a decoder's inputs are not there before it "
+                "writes",
+                "leave calibration out: the ranges of each batch are taken as they come",
+            )
 
     def variants(self, step: Int8OnnxStep) -> list[Int8OnnxStep]:
         """Unsigned weights, which older processors add safely; fixed ranges; the table in float32; learning."""
@@ -55,23 +60,22 @@ class Int8Onnx:
         table = (4, TABLE_BLOCK) if step.embeddings == "int4" else None
         folder, training = learn_rounding(source, job, Rounding(8, None, True, table), step.aware)
         graph = graph_of(folder, job)
-        if step.embeddings == "int4":
-            graph = replace(graph, model=in_four_bits(graph.model, ("Gather",), TABLE_BLOCK))
-        tokenizer = load_tokenizer(folder)
         texts = job.data.train.texts[:_CALIBRATION_TEXTS]  # validation examples judge the step
+        tokenizer = load_tokenizer(folder)
         encoded = encode(texts, tokenizer, job.recipe.data.max_length)
-        rounded = _quantized(graph.model, step, encoded, tokenizer)
-        predictor = OnnxPredictor(
-            replace(graph, model=rounded, weights="int8", activations=step.calibration),
-            tokenizer,
-            job.recipe.data.max_length,
-        )
+
+        def rounded(model: bytes) -> bytes:
+            if step.embeddings == "int4":
+                model = in_four_bits(model, ("Gather",), TABLE_BLOCK)
+            return _quantized(model, step, encoded, tokenizer)
+
+        made = predictor_of(graph.changed(rounded, "int8", step.calibration), folder, job)
         settings: dict[str, Any] = {"device": "cpu"}
         if step.calibration == "static":
             settings["calibration_texts"] = len(texts)
-        else:
-            settings["batch_effect"] = _batch_effect(predictor, texts, job)
-        return Fitted(predictor, training, settings)
+        elif isinstance(made, OnnxPredictor):
+            settings["batch_effect"] = _batch_effect(made, texts, job)
+        return Fitted(made, training, settings)
 
 
 def _batch_effect(predictor: OnnxPredictor, texts: Texts, job: Job) -> dict[str, float]:

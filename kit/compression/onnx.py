@@ -1,13 +1,10 @@
 """ONNX Runtime: a graph of the model, in float32.
 
-Knows torch's exporter. Knows nothing of gates or chains.
+Knows models and their graphs. Knows nothing of gates or chains.
 """
 
 from __future__ import annotations
 
-import io
-import tempfile
-from contextlib import redirect_stderr, redirect_stdout
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,15 +12,19 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from kit.compression.tracing import content_of, traced
+from kit.compression.translator_graphs import graphs_of
 from kit.data.batching import EncodedDataset
 from kit.data.encode import encode
-from kit.errors import ModelError, first_line
-from kit.files import file_sha256
+from kit.errors import ModelError
 from kit.methods import Fitted, Job
 from kit.models.kind import Kind, kind_of
-from kit.models.load import load_classifier, load_tokenizer, quiet
+from kit.models.load import load_classifier, load_tokenizer
 from kit.models.onnx import Graph, OnnxPredictor, read_graph, require_onnx
+from kit.models.onnx_translator import Graphs, OnnxTranslator, is_onnx_translator
 from kit.models.predictor import TransformerPredictor
+from kit.models.seq2seq import load_tongues
+from kit.models.translator import longest_source, prefix_of
 from kit.recipe.compressing import OnnxStep
 from kit.record import Record
 
@@ -34,7 +35,7 @@ _PROOF_TEXTS = 64  # of the budget
 class Onnx:
     """The graph of a model of torch, in float32."""
 
-    takes = (Kind.TORCH,)
+    takes = (Kind.TORCH, Kind.TRANSLATOR, Kind.WARM_TRANSLATOR)
     gives = Kind.ONNX
 
     def require(self, step: OnnxStep, source: Record | None) -> None:
@@ -47,10 +48,8 @@ class Onnx:
 
     def compress(self, step: OnnxStep, source: Record, job: Job) -> Fitted:
         """Trace the model, and prove on texts of the budget that the graph answers alike."""
-        predictor = OnnxPredictor(
-            exported(source.model_folder, job), load_tokenizer(source.model_folder), job.recipe.data.max_length
-        )
-        return Fitted(predictor, settings={"device": "cpu"})
+        folder = source.model_folder
+        return Fitted(predictor_of(graph_of(folder, job), folder, job), settings={"device": "cpu"})
 
 
 class _Logits(torch.nn.Module):
@@ -66,20 +65,30 @@ class _Logits(torch.nn.Module):
         return logits
 
 
-def graph_of(folder: Path, job: Job) -> Graph:
-    """The graph in a folder, or that of the classifier in it. Raises ModelError if it cannot be made."""
-    return read_graph(folder) if kind_of(folder) is Kind.ONNX else exported(folder, job)
+def graph_of(folder: Path, job: Job) -> Graph | Graphs:
+    """What is in a folder as a graph, or as a translator's two: those that are there, or those of the model that is.
 
-
-def exported(folder: Path, job: Job) -> Graph:
-    """The float32 graph of a classifier. Raises ModelError if it cannot be traced, or answers differently."""
-    content = tuple((file.name, file_sha256(file)) for file in sorted(folder.iterdir()) if file.is_file())
+    Raises ModelError if they cannot be made, or do not answer as the model does.
+    """
+    kind = kind_of(folder)
+    if is_onnx_translator(folder) or kind in (Kind.TRANSLATOR, Kind.WARM_TRANSLATOR):
+        return graphs_of(folder, job)
+    if kind is Kind.ONNX:
+        return read_graph(folder)
     texts, longest = job.data.train.texts[:_PROOF_TEXTS], job.recipe.data.max_length
-    return _traced(folder, content, tuple(texts), longest)
+    return _exported(folder, content_of(folder), tuple(texts), longest)
+
+
+def predictor_of(graph: Graph | Graphs, folder: Path, job: Job) -> OnnxPredictor | OnnxTranslator:
+    """What answers with a graph. folder: that it was made of, where its tokenizers are."""
+    if isinstance(graph, Graphs):
+        tongues = load_tongues(folder)
+        return OnnxTranslator(graph, tongues, longest_source(tongues), prefix_of(folder))
+    return OnnxPredictor(graph, load_tokenizer(folder), job.recipe.data.max_length)
 
 
 @lru_cache(maxsize=1)  # a step is often tried with other settings, on the same model
-def _traced(
+def _exported(
     folder: Path, content: tuple[tuple[str, str], ...], proof: tuple[tuple[str, ...], ...], longest: int
 ) -> Graph:
     """The graph of a classifier in a folder. content: the files there with their hashes. proof: texts to compare on."""
@@ -90,18 +99,8 @@ def _traced(
     batch = dataset.collate([0, len(texts) - 1])
     names = list(batch)
     axes = {0: torch.export.Dim("batch", min=1, max=4_096), 1: torch.export.Dim("length", min=1, max=_longest(model))}
-    with tempfile.TemporaryDirectory(prefix="kit-onnx-") as scratch:
-        path = Path(scratch) / "model.onnx"
-        try:
-            with quiet(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-                torch.onnx.export(
-                    _Logits(model, names).eval(), tuple(batch.values()), path, dynamo=True, external_data=False,
-                    verbose=False, dynamic_shapes=(tuple(axes for _ in names),), input_names=names,
-                    output_names=["logits"],
-                )  # fmt: skip
-        except Exception as error:
-            raise ModelError(f"the model in {folder} cannot be made a graph of: {first_line(error)}") from error
-        graph = _without_traces(path.read_bytes())
+    shapes = (tuple(axes for _ in names),)
+    graph = traced(_Logits(model, names).eval(), tuple(batch.values()), shapes, names, ["logits"], str(folder))
     parameters = sum(parameter.numel() for parameter in model.parameters())
     config = model.config.to_dict()
     config.pop("_name_or_path", None)  # where the model was read from is no part of it
@@ -111,16 +110,6 @@ def _traced(
     if not change <= _PARITY:
         raise ModelError(f"the graph of {folder} does not answer as the model does (a logit differs by {change:.2g})")
     return made
-
-
-def _without_traces(graph: bytes) -> bytes:
-    """The same graph without what the exporter notes at each node of the code it came from, local paths included."""
-    import onnx
-
-    model = onnx.load_from_string(graph)
-    for part in (model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer):
-        del part.metadata_props[:]
-    return bytes(model.SerializeToString())
 
 
 def _longest(model: PreTrainedModel) -> int:

@@ -11,7 +11,8 @@ Knows ONNX Runtime and encoded texts. Knows nothing of how graphs are made.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +44,17 @@ class Graph:
     activations: str
     config: dict[str, Any]
 
+    def changed(self, change: Callable[[bytes], bytes], weights: str, activations: str) -> Graph:
+        """The graph after a change that leaves its weights and activations like this."""
+        return replace(self, model=change(self.model), weights=weights, activations=activations)
+
 
 class OnnxPredictor:
     """A graph in ONNX Runtime, with its tokenizer and longest length. Answers on the CPU, on torch's threads."""
 
     def __init__(self, graph: Graph, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
         self.graph, self.tokenizer, self.max_length = graph, tokenizer, max_length
-        self._session = _session(graph.model)
+        self._session = session_of(graph.model)
         self._inputs = [each.name for each in self._session.get_inputs()]
 
     @property
@@ -93,8 +98,8 @@ class OnnxPredictor:
 
 
 def is_onnx(folder: Path) -> bool:
-    """Whether a folder holds a graph rather than weights of torch."""
-    return (folder / GRAPH_FILE).is_file()
+    """Whether a folder holds graphs, of a classifier or a translator, rather than weights of torch."""
+    return (folder / FACTS_FILE).is_file()
 
 
 def read_graph(folder: Path) -> Graph:
@@ -118,7 +123,8 @@ def require_onnx() -> None:
         raise ModelError(f"{error.name} is not installed", "pip install 'kit[onnx]'") from error
 
 
-def _session(model: bytes) -> Any:
+def session_of(model: bytes) -> Any:
+    """ONNX Runtime with a graph, on the CPU. Raises ModelError if it cannot be loaded, or the package is missing."""
     try:
         import onnxruntime
     except ImportError as error:

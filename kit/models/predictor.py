@@ -19,6 +19,7 @@ from kit.models.ct2 import Ct2Translator, is_ct2
 from kit.models.inference import predict_logits
 from kit.models.load import load_classifier, load_tokenizer, quiet
 from kit.models.onnx import OnnxPredictor, is_onnx
+from kit.models.onnx_translator import OnnxTranslator, is_onnx_translator
 from kit.models.tfidf import FILE as TFIDF_FILE
 from kit.models.tfidf import TfidfPredictor
 from kit.models.translator import Translator
@@ -91,6 +92,8 @@ def load_predictor(folder: Path, trusted: bool = False) -> Predictor:
     _require_kept(folder)
     if (folder / TFIDF_FILE).is_file():
         return TfidfPredictor.load(folder)
+    if is_onnx_translator(folder):
+        return OnnxTranslator.load(folder)
     if is_onnx(folder):
         return OnnxPredictor.load(folder)
     if is_ct2(folder):

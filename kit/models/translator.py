@@ -28,6 +28,7 @@ SOURCE_TOKENS = {"cpu": 2_048, "mps": 16_384, "cuda": 65_536}
 # A translation has no more tokens than so many times those of the longest source beside it (more where the model has
 # learnt longer ones), and these.
 LEAST_RATIO, _AT_LEAST = 2.0, 16
+_POSITIONS = 8_192  # of a tokenizer that does not say, as long as recipes allow
 
 
 class Translator:
@@ -57,6 +58,12 @@ class Translator:
         """Rounding differs between batches of different shape, and now and then decides between two words."""
         return True
 
+    def take_likeliest(self) -> None:
+        """Search no more: take the likeliest token each time, whatever the model was saved with."""
+        config = self.model.generation_config
+        assert config is not None
+        config.num_beams, config.early_stopping = 1, False
+
     def outputs(self, texts: list[tuple[str, ...]]) -> np.ndarray:
         """(n,) translations; that of a blank text is empty."""
         source, longest, key = self.tongues.source, self.max_length, self.tokenizer_key
@@ -73,7 +80,15 @@ class Translator:
         with quiet():
             self.model.config.prefix = self.prefix
             self.model.save_pretrained(folder)
-            for place, tokenizer in self._tokenizers(folder).items():
+        self.save_tokenizers(folder)
+
+    def save_tokenizers(self, folder: Path) -> None:
+        """The source's, and the target's in a folder of its own if it is another."""
+        places = {folder: self.tongues.source}
+        if self.tongues.target is not self.tongues.source:
+            places[folder / TARGET] = self.tongues.target
+        with quiet():
+            for place, tokenizer in places.items():
                 tokenizer.model_max_length = self.max_length
                 tokenizer.save_pretrained(place)
 
@@ -82,14 +97,7 @@ class Translator:
         """The translator saved in a folder, on the best device there is. Raises ModelError if it is damaged."""
         model, tongues = load_translator(folder)
         model.to(PartialState().device)
-        prefix = json.loads((folder / "config.json").read_text("utf-8")).get("prefix") or ""
-        return cls(model, tongues, int(min(tongues.source.model_max_length, 8_192)), prefix)
-
-    def _tokenizers(self, folder: Path) -> dict[Path, PreTrainedTokenizerBase]:
-        found: dict[Path, PreTrainedTokenizerBase] = {folder: self.tongues.source}
-        if self.tongues.target is not self.tongues.source:
-            found[folder / TARGET] = self.tongues.target
-        return found
+        return cls(model, tongues, longest_source(tongues), prefix_of(folder))
 
     def _translate(self, encoded: Encoded) -> list[str]:
         """Under several processes each translates a share and all get the whole."""
@@ -122,6 +130,16 @@ class Translator:
             for index, line in zip(indices_of, lines, strict=True):
                 found[index] = line.strip()
         return found
+
+
+def longest_source(tongues: Tongues) -> int:
+    """Tokens of a source at most, as they were saved with its tokenizer."""
+    return int(min(tongues.source.model_max_length, _POSITIONS))
+
+
+def prefix_of(folder: Path) -> str:
+    """Text before every source, as it was saved in the configuration."""
+    return str(json.loads((folder / "config.json").read_text("utf-8")).get("prefix") or "")
 
 
 def translate_written(

@@ -17,7 +17,7 @@ from kit.models import pooled, small
 from kit.models.kind import Kind, kind_of
 from kit.models.onnx import FACTS_FILE
 from kit.models.seq2seq import TARGET
-from kit.publishing.translators import translating
+from kit.publishing.translators import LIKELIEST, translating
 from kit.record import Record
 
 ADAPTER = "adapter"
@@ -30,6 +30,7 @@ _PACKAGES = {
     "kit": "",  # from its repository
     "seq2seq": "transformers torch",
     "ctranslate2": "ctranslate2 transformers",
+    LIKELIEST: "onnxruntime tokenizers",
 }
 _QUANTIZED_BY = {"torchao": " torchao", "bitsandbytes": " bitsandbytes accelerate"}
 # Architectures of kit: the file that transformers needs to load them, which needs nothing of kit.
@@ -128,7 +129,7 @@ def _own_format(record: Record, kind: Kind) -> Format:
     if kind in (Kind.ONNX, Kind.QUANTIZED_ONNX):
         facts = json.loads((record.model_folder / FACTS_FILE).read_text("utf-8"))
         name = {"float32": "onnx"}.get(facts["weights"], f"{facts['weights']}-onnx")
-        return Format(name, None, "onnxruntime")
+        return Format(name, None, *_loading(kind, "", record))
     if kind is Kind.CT2:
         return Format("ct2", None, *_loading(kind, "", record))
     if kind is Kind.EARLY_EXIT:
@@ -147,10 +148,10 @@ def _own_format(record: Record, kind: Kind) -> Format:
 
 def _loading(kind: Kind, model_type: str, record: Record) -> tuple[str, dict[str, Any]]:
     """What loads a model of this kind without kit, and with which arguments."""
-    if kind in (Kind.ONNX, Kind.QUANTIZED_ONNX):
-        return "onnxruntime", {}
     if record.recipe.task == "translation":
         return translating(kind, record.model_folder)
+    if kind in (Kind.ONNX, Kind.QUANTIZED_ONNX):
+        return "onnxruntime", {}
     arguments: dict[str, Any] = {"truncation": True}
     if json.loads((record.model_folder / "config.json").read_text("utf-8"))["model_type"] in _OWN_CODE:
         arguments["trust_remote_code"] = True

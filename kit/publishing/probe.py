@@ -25,7 +25,7 @@ def main(job_file: str, answers_file: str) -> None:
         sys.modules["kit"] = None  # type: ignore[assignment]
     answer = {
         "transformers": _transformers, "peft": _peft, "onnxruntime": _onnxruntime, "kit": _kit, "seq2seq": _seq2seq,
-        "ctranslate2": _ctranslate2,
+        "ctranslate2": _ctranslate2, "onnx-seq2seq": _onnx_seq2seq,
     }[job["loader"]]  # fmt: skip
     Path(answers_file).write_text(json.dumps(answer(job)), "utf-8")
 
@@ -132,6 +132,51 @@ def _ctranslate2(job: dict[str, Any]) -> dict[str, Any]:
         )
         written = tokenizer.convert_tokens_to_ids(found[0].hypotheses[0])
         return str(tokenizer.decode(written, skip_special_tokens=True)).strip()
+
+    return _translations(translate, job)
+
+
+def _onnx_seq2seq(job: dict[str, Any]) -> dict[str, Any]:
+    """The likeliest token each time."""
+    import numpy as np
+    import onnxruntime
+    from tokenizers import Tokenizer
+
+    given = job["arguments"]
+    folder = Path(given["model"])
+    encoder, decoder = (
+        onnxruntime.InferenceSession(str(folder / f"{name}.onnx"), providers=["CPUExecutionProvider"])
+        for name in ("encoder", "decoder")
+    )
+    source = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    target = Tokenizer.from_file(str(folder / "target" / "tokenizer.json")) if given["target"] else source
+    source.no_padding()
+    source.enable_truncation(job["max_length"])
+    search = json.loads((folder / "generation_config.json").read_text("utf-8"))
+    names = [each.name for each in encoder.get_outputs()]
+    empty = {
+        each.name: np.zeros((1, each.shape[1], 0, each.shape[3]), np.float32)
+        for each in decoder.get_inputs()
+        if each.name.startswith("past.")
+    }
+
+    def translate(text: str) -> str:
+        ids = source.encode(text).ids
+        mask = np.ones((1, len(ids)), np.int64)
+        cross = dict(zip(names, encoder.run(None, {"input_ids": np.array([ids]), "attention_mask": mask}), strict=True))
+        longest = min(int(search["length_ratio"] * len(ids)) + 16, search["max_new_tokens"])
+        token, past, written = search["decoder_start_token_id"], dict(empty), []
+        for place in range(longest):
+            step = {"input_ids": np.array([[token]]), "attention_mask": mask}
+            logits, *kept = decoder.run(None, {**step, **past, **cross})
+            logits[0, given["suppress"]] = -np.inf
+            forced = place == 0 and given["first"] is not None
+            token = given["first"] if forced else int(logits[0].argmax())
+            if token == search["eos_token_id"]:
+                break
+            written.append(token)
+            past = dict(zip(past, kept, strict=True))
+        return str(target.decode(written)).strip()
 
     return _translations(translate, job)
 

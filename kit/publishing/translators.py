@@ -9,10 +9,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+from kit.errors import ModelError
 from kit.models.ct2 import FACTS_FILE, SEARCH_FILE, is_ct2
 from kit.models.kind import Kind
 from kit.models.load import load_tokenizer
 from kit.models.seq2seq import TARGET
+
+# What loads a translator's graphs: its lines take the likeliest token each time.
+LIKELIEST = "onnx-seq2seq"
 
 
 def translating(kind: Kind, folder: Path) -> tuple[str, dict[str, Any]]:
@@ -20,9 +24,12 @@ def translating(kind: Kind, folder: Path) -> tuple[str, dict[str, Any]]:
 
     prefix: text before every source. target: whether the target has a tokenizer of its own. first: token that
     translations begin with. suppress: tokens that they have none of; torch reads both in the folder.
+    Raises ModelError for graphs whose tokenizer only transformers can read.
     """
     file = folder / (FACTS_FILE if is_ct2(folder) else "config.json")
     arguments: dict[str, Any] = {"prefix": str(json.loads(file.read_text("utf-8")).get("prefix") or "")}
+    if kind in (Kind.ONNX, Kind.QUANTIZED_ONNX):
+        return _graphs(folder, arguments)
     if kind is not Kind.CT2:
         half = {"dtype": "float32"} if kind is Kind.HALF else {}  # as it was tested
         return "seq2seq", {**arguments, "target": (folder / TARGET).is_dir(), **half}
@@ -31,3 +38,16 @@ def translating(kind: Kind, folder: Path) -> tuple[str, dict[str, Any]]:
     first = search.get("forced_bos_token_id")
     suppress = [names(each) for each in search.get("bad_words_ids") or []]
     return "ctranslate2", {**arguments, "first": None if first is None else names(first), "suppress": suppress}
+
+
+def _graphs(folder: Path, arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Graphs are told the numbers of tokens: their lines take the likeliest each time, without transformers."""
+    if not (folder / "tokenizer.json").is_file():
+        raise ModelError(
+            "onnx: the model's tokenizer has no tokenizer.json, which is all that is read without transformers",
+            "export safetensors or ct2",
+        )
+    search = json.loads((folder / SEARCH_FILE).read_text("utf-8"))
+    suppress = [each[0] for each in search.get("bad_words_ids") or [] if len(each) == 1]
+    told = {"target": (folder / TARGET).is_dir(), "first": search.get("forced_bos_token_id"), "suppress": suppress}
+    return LIKELIEST, {**arguments, **told}

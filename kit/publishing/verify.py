@@ -20,8 +20,10 @@ from kit.data import Prepared
 from kit.errors import ExportError
 from kit.measurement.intervals import Estimate
 from kit.models.predictor import load_predictor
+from kit.models.translator import Translator
 from kit.publishing import probe
 from kit.publishing.formats import Format
+from kit.publishing.translators import LIKELIEST
 from kit.record import Record
 from kit.tasks import Task, task_for
 
@@ -67,12 +69,15 @@ def verify(made: Format, folder: Path, of: Record, run: Record, data: Prepared) 
     """Let a fresh process answer, and compare with what was stored.
 
     of: the Record whose files the format has. run: what is exported; another one where the format rounds its numbers.
-    A model that rounds activations by the batch is compared as it answers one text after the other.
+    A model that rounds activations by the batch is compared as it answers one text after the other, and graphs of a
+    translator as it translates without a search.
     Raises ExportError if the process fails, or labels, their order, tokens or answers differ.
     """
     texts, task = data.test.texts, task_for(run.recipe, run.labels)
     stored = of.predictions().outputs
     model = load_predictor(of.model_folder)
+    if made.loader == LIKELIEST and isinstance(model, Translator):
+        model.take_likeliest()
     alone = model.depends_on_batch
     expected = np.concatenate([model.outputs([text]) for text in texts]) if alone else stored
     found = _ask(made, folder, of, texts, alone)

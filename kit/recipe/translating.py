@@ -59,6 +59,12 @@ def contradictions_of_translation(recipe: Recipe) -> dict[str, bool]:
         ),
         "model.pooling: a translator does not pool; leave it out": recipe.model.pooling not in ("auto", "native"),
         "train.head: probe is of classification; leave it out": train.head == "probe",
+        "compress.steps: a translator cannot learn its rounding; leave aware out": any(
+            getattr(step, "aware", 0.0) for step in recipe.compress.steps
+        ),
+        "compress.steps: calibration: static is of classifiers; leave it out": any(
+            getattr(step, "calibration", "") == "static" for step in recipe.compress.steps
+        ),
         "train.contrastive: it compares labels; leave it out": bool(train.contrastive),
     }
 

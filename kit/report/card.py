@@ -130,6 +130,7 @@ def _use(each: CardFormat, record: Record, facts: CardFacts) -> str:
         "kit": _with_kit,
         "seq2seq": _with_seq2seq,
         "ctranslate2": _with_ctranslate2,
+        "onnx-seq2seq": _with_graphs,
     }
     needs = f"`pip install {each.packages}`"
     if each.loader == "kit":  # which no package index has
@@ -195,6 +196,10 @@ def _with_seq2seq(each: CardFormat, record: Record, facts: CardFacts) -> str:
 
 def _with_ctranslate2(each: CardFormat, record: Record, facts: CardFacts) -> str:
     return translation.with_ctranslate2(_downloaded(facts, each), each.arguments)
+
+
+def _with_graphs(each: CardFormat, record: Record, facts: CardFacts) -> str:
+    return translation.with_graphs(_downloaded(facts, each), each.arguments)
 
 
 def _place(facts: CardFacts, each: CardFormat) -> str:

@@ -23,12 +23,13 @@ _METRIC_TYPES = {
 }
 _LIBRARIES = {
     "onnxruntime": "onnx",
+    "onnx-seq2seq": "onnx",
     "peft": "peft",
     "transformers": "transformers",
     "seq2seq": "transformers",
     "ctranslate2": "ctranslate2",
 }
-_TAGS = {"onnxruntime": ["onnx"], "ctranslate2": ["ctranslate2"]}
+_TAGS = {"onnxruntime": ["onnx"], "onnx-seq2seq": ["onnx"], "ctranslate2": ["ctranslate2"]}
 
 
 def card_metadata(record: Record, facts: CardFacts) -> str:

@@ -73,3 +73,40 @@ def with_ctranslate2(downloaded: str, arguments: dict[str, Any]) -> str:
         "ids = tokenizer.convert_tokens_to_ids(found[0].hypotheses[0])\n"
         "print(tokenizer.decode(ids, skip_special_tokens=True).strip())"
     )
+
+
+def with_graphs(downloaded: str, arguments: dict[str, Any]) -> str:
+    """Lines of Python that translate with ONNX Runtime. downloaded: that set `folder`."""
+    target = 'Tokenizer.from_file(f"{folder}/target/tokenizer.json")' if arguments["target"] else "source"
+    suppressed = f"    logits[0, {arguments['suppress']!r}] = -np.inf\n" if arguments["suppress"] else ""
+    likeliest = "int(logits[0].argmax())"
+    if arguments["first"] is not None:
+        likeliest += f" if written else {arguments['first']}"
+    return (
+        "import json, numpy as np, onnxruntime\n"
+        "from tokenizers import Tokenizer\n"
+        f"{downloaded}\n"
+        'encoder = onnxruntime.InferenceSession(f"{folder}/encoder.onnx")\n'
+        'decoder = onnxruntime.InferenceSession(f"{folder}/decoder.onnx")\n'
+        'source = Tokenizer.from_file(f"{folder}/tokenizer.json")\n'
+        f"target = {target}\n"
+        'search = json.load(open(f"{folder}/generation_config.json"))\n'
+        f"ids = source.encode({arguments['prefix'] + 'A text.'!r}).ids\n"
+        "mask = np.ones((1, len(ids)), np.int64)\n"
+        'found = encoder.run(None, {"input_ids": np.array([ids]), "attention_mask": mask})\n'
+        "cross = dict(zip([each.name for each in encoder.get_outputs()], found))\n"
+        "past = {each.name: np.zeros((1, each.shape[1], 0, each.shape[3]), np.float32)\n"
+        '        for each in decoder.get_inputs() if each.name.startswith("past.")}\n'
+        'token, written = search["decoder_start_token_id"], []\n'
+        'longest = min(int(search["length_ratio"] * len(ids)) + 16, search["max_new_tokens"])\n'
+        "while len(written) < longest:  # the likeliest token each time\n"
+        '    step = {"input_ids": np.array([[token]]), "attention_mask": mask, **past, **cross}\n'
+        "    logits, *kept = decoder.run(None, step)\n"
+        f"{suppressed}"
+        f"    token = {likeliest}\n"
+        '    if token == search["eos_token_id"]:\n'
+        "        break\n"
+        "    written.append(token)\n"
+        "    past = dict(zip(past, kept))\n"
+        "print(target.decode(written).strip())"
+    )

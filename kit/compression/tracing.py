@@ -1,0 +1,59 @@
+"""Tracing: from a module of torch to a graph for ONNX Runtime.
+
+Knows torch's exporter. Knows nothing of what a graph computes.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kit.errors import ModelError, first_line
+from kit.files import file_sha256
+from kit.models.load import quiet
+
+
+def traced(
+    module: torch.nn.Module,
+    example: tuple[torch.Tensor, ...],
+    shapes: tuple[Any, ...],
+    inputs: list[str],
+    outputs: list[str],
+    what: str,
+) -> bytes:
+    """The graph of a module.
+
+    example: its inputs. shapes: which of their axes may be of other lengths. inputs, outputs: names of the graph's.
+    what: the model, for messages. Raises ModelError if torch cannot trace it.
+    """
+    with tempfile.TemporaryDirectory(prefix="kit-onnx-") as scratch:
+        path = Path(scratch) / "model.onnx"
+        try:
+            with quiet(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+                torch.onnx.export(
+                    module, example, path, dynamo=True, external_data=False, verbose=False, dynamic_shapes=shapes,
+                    input_names=inputs, output_names=outputs,
+                )  # fmt: skip
+        except Exception as error:
+            raise ModelError(f"the model in {what} cannot be made a graph of: {first_line(error)}") from error
+        return _without_traces(path.read_bytes())
+
+
+def _without_traces(graph: bytes) -> bytes:
+    """The same graph without what the exporter notes at each node of the code it came from, local paths included."""
+    import onnx
+
+    model = onnx.load_from_string(graph)
+    for part in (model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer):
+        del part.metadata_props[:]
+    return bytes(model.SerializeToString())
+
+
+def content_of(folder: Path) -> tuple[tuple[str, str], ...]:
+    """The files of a folder with their hashes."""
+    return tuple((file.name, file_sha256(file)) for file in sorted(folder.iterdir()) if file.is_file())

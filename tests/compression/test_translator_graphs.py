@@ -1,0 +1,138 @@
+"""Translators as graphs for ONNX Runtime: the encoder, and a step of the decoder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kit import Record, evaluate, predict
+from kit.compress import Compression, compress
+from kit.compression import translator_graphs as module
+from kit.errors import ModelError
+from kit.models.kind import Kind, kind_of
+from kit.models.load import load_tokenizer
+from kit.models.onnx_translator import OnnxTranslator
+from kit.models.predictor import load_predictor
+from kit.models.seq2seq import Tongues, load_translator, set_search
+from kit.models.translator import Translator
+from kit.recipe import Recipe
+from tests.compression.test_ct2 import chain
+from tests.translators import BUILDERS
+
+
+@pytest.fixture(scope="module")
+def done(warm_run: Path) -> Compression:
+    return compress(chain(warm_run, ["onnx", "int8-onnx"]), quiet=True)
+
+
+@pytest.fixture(scope="module")
+def whole(done: Compression) -> Record:
+    return done.links[0].record
+
+
+def test_in_float32_graphs_translate_as_torch_does(whole, warm_run) -> None:
+    assert kind_of(whole.model_folder) is Kind.ONNX
+    theirs, ours = Record.load(warm_run).predictions().outputs, whole.predictions().outputs
+    assert len(ours) == 20 and any(theirs) and (ours == theirs).mean() >= 0.95
+    assert load_predictor(whole.model_folder).parameters == load_predictor(warm_run / "model").parameters
+
+
+def test_each_weight_is_in_the_graph_that_needs_it_and_no_local_path_is_in_any(whole, warm_run) -> None:
+    import onnx
+
+    sizes = {
+        side: sum(int(np.prod(each.dims)) for each in onnx.load(whole.model_folder / f"{side}.onnx").graph.initializer)
+        for side in ("encoder", "decoder")
+    }
+    model, _ = load_translator(warm_run / "model")
+    encoder = sum(part.numel() for part in model.get_encoder().parameters())
+    decoder = sum(part.numel() for part in model.parameters()) - encoder
+    table = model.get_output_embeddings().weight.numel()
+    assert sizes["encoder"] < encoder + decoder - table  # what reads the source goes with it, and nothing else
+    assert sizes["decoder"] < 1.05 * (decoder + table)  # the table is the output layer too
+    files = b"".join(path.read_bytes() for path in whole.model_folder.rglob("*") if path.is_file())
+    assert str(warm_run).encode() not in files and b"/kit/" not in files
+
+
+def test_int8_is_smaller_and_a_record_like_any_other(done, whole) -> None:
+    record = Record.load(done.record.folder)
+    assert kind_of(record.model_folder) is Kind.QUANTIZED_ONNX and record.how.startswith("int8-onnx of")
+    sizes = [
+        sum((each.model_folder / f"{side}.onnx").stat().st_size for side in ("encoder", "decoder"))
+        for each in (record, whole)
+    ]
+    assert sizes[0] < 0.5 * sizes[1]
+    assert evaluate(record.folder).largest_difference == 0
+    answers = list(predict(record.folder, ["A man is here.", "   ", ""]))
+    assert answers[0]["translation"] and [each["translation"] for each in answers[1:]] == ["", ""]
+    model = load_predictor(record.model_folder)
+    assert isinstance(model, OnnxTranslator) and model.model.generation_config.num_beams == 2
+    # Rounded, but the same translator: most of what it writes is what it wrote.
+    assert done.links[1].verdict.agreement.value >= 0.3
+
+
+def test_4_bits_are_smaller_than_the_whole(whole) -> None:
+    small = compress(chain(whole.folder, ["int4-onnx"]), quiet=True).record
+    assert json.loads((small.model_folder / "onnx.json").read_text("utf-8"))["weights"] == "int4"
+    assert small.content["model_bytes"] < whole.content["model_bytes"]
+    assert any(small.predictions().outputs)
+
+
+def test_relative_positions_are_counted_on_from_step_to_step(captions, tmp_path) -> None:
+    """T5's, greedy and by beams, with padding and sources of one word. Each other family was compared once as well."""
+    lines = (captions / "train.en").read_text("utf-8").splitlines()
+    BUILDERS["t5"](tmp_path, lines)
+    model, _ = load_translator(tmp_path)
+    tokenizer = load_tokenizer(tmp_path)
+    set_search(model, 2, 1.0, 24, None, 2.0)
+    torch_side = Translator(model, Tongues(tokenizer, tokenizer), 64)
+    folder = tmp_path / "saved"
+    torch_side.save(folder)
+    graphs = module._exported(folder, (), tuple((line,) for line in lines[:4]))
+    made = OnnxTranslator(graphs, torch_side.tongues, 64)
+    texts = [(line,) for line in [*lines[:20], "a"]]
+    for beams in (2, 1):
+        for each in (made, torch_side):
+            each.model.generation_config.num_beams = beams
+            each.model.generation_config.early_stopping = beams > 1
+        assert len(set(torch_side.outputs(texts))) > 1
+        assert (made.outputs(texts) == torch_side.outputs(texts)).all()
+
+
+def test_graphs_that_translate_otherwise_are_refused(warm_run, monkeypatch) -> None:
+    monkeypatch.setattr(module, "_exported", module._exported.__wrapped__)
+    monkeypatch.setattr(module, "traced", lambda *args: b"")
+    monkeypatch.setattr(OnnxTranslator, "__init__", lambda self, *args: None)
+    monkeypatch.setattr(OnnxTranslator, "outputs", lambda self, texts: np.full(len(texts), "x", object))
+    with pytest.raises(ModelError, match="translate 0% of 45 texts as the model does") as error:
+        compress(chain(warm_run, [{"int8-onnx": {"per_channel": False}}]), quiet=True)
+    assert "float16" in error.value.hint
+
+
+def test_what_translators_cannot_be_given_is_refused_before_anything_is_computed(warm_run, monkeypatch) -> None:
+    monkeypatch.setattr("kit.making._fit_and_write", lambda *args: pytest.fail("something was computed"))
+    source = Record.load(warm_run)
+    from kit.compression import TECHNIQUES
+    from kit.recipe.compressing import CompressSection
+
+    for given, words in (({"calibration": "static"}, "ranges on texts"), ({"aware": 1.0}, "cannot learn its rounding")):
+        content = chain(warm_run, ["onnx"]).model_dump() | {"compress": {"steps": [{"int8-onnx": given}]}}
+        with pytest.raises(ValueError, match=r"compress.steps: .*leave"):
+            Recipe.model_validate(content)
+        step = CompressSection.model_validate({"steps": [{"int8-onnx": given}]}).steps[0]
+        with pytest.raises(ModelError, match=words):
+            TECHNIQUES["int8-onnx"].require(step, source)
+
+
+def test_damaged_graphs_are_named(whole, tmp_path) -> None:
+    place = tmp_path / "copy"
+    load_predictor(whole.model_folder).save(place)
+    (place / "decoder.onnx").write_bytes(b"no graph")
+    with pytest.raises(ModelError, match="ONNX Runtime cannot load the model"):
+        load_predictor(place)
+    (place / "encoder.onnx").unlink()
+    with pytest.raises(ModelError, match=r"cannot be loaded"):
+        load_predictor(place)
