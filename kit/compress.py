@@ -116,6 +116,7 @@ def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared
     Raises KitError for steps that cannot work, before anything is computed, and for failures while running.
     """
     from kit.compression import TECHNIQUES
+    from kit.compression.base import attempts
     from kit.compression.gate import Judge, require_gate
     from kit.models.predictor import load_predictor
 
@@ -133,7 +134,7 @@ def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared
     judge = Judge.of(section.gate, job, before)
     links: list[Link] = []
     for step in section.steps:
-        for tried in (step, *TECHNIQUES[step.technique].variants(step)):
+        for tried in attempts(TECHNIQUES[step.technique], step, start):
             try:
                 record = _take(tried, source, start, job, force)
             except KitError as error:
@@ -162,7 +163,7 @@ def _require_chain(section: CompressSection, start: Record | None, recipe: Recip
     start: None while it is still to be trained, as the recipe says.
     """
     from kit.compression import TECHNIQUES
-    from kit.compression.base import foreseen_kind, require_kind
+    from kit.compression.base import foreseen_kind, kind_after, require_kind
     from kit.models.kind import kind_of
 
     kind = kind_of(start.model_folder) if start is not None else foreseen_kind(recipe)
@@ -171,7 +172,7 @@ def _require_chain(section: CompressSection, start: Record | None, recipe: Recip
         technique = TECHNIQUES[step.technique]
         require_kind(step.technique, kind, technique.takes, what)
         technique.require(step, start)
-        kind, what = technique.gives, f"what {step.technique} leaves"
+        kind, what = kind_after(technique, kind), f"what {step.technique} leaves"
 
 
 def _job(recipe: Recipe, start: Record | None, quiet: bool, shared: Shared) -> Job:

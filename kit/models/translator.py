@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kit.data.batching import EncodedDataset, sorted_batches
 from kit.data.encode import Encoded, encode
 from kit.models.load import quiet
+from kit.models.rounded import mend_names
 from kit.models.seq2seq import TARGET, Tongues, load_translator
 
 # Source tokens, padded, that are translated together, shared among the beams of each.
@@ -73,15 +75,20 @@ class Translator:
         with quiet():
             self.model.config.prefix = self.prefix
             self.model.save_pretrained(folder)
+            mend_names(folder)
             for place, tokenizer in self._tokenizers(folder).items():
                 tokenizer.model_max_length = self.max_length
                 tokenizer.save_pretrained(place)
 
     @classmethod
-    def load(cls, folder: Path) -> Translator:
-        """The translator saved in a folder, on the best device there is. Raises ModelError if it is damaged."""
-        model, tongues = load_translator(folder)
-        model.to(PartialState().device)
+    def load(cls, folder: Path, **rounding: Any) -> Translator:
+        """The translator saved in a folder, on the best device there is. Raises ModelError if it is damaged.
+
+        rounding: for transformers, to round layers as it loads them.
+        """
+        model, tongues = load_translator(folder, **rounding)
+        if not hasattr(model, "hf_quantizer"):  # layers in few bits are where they were loaded
+            model.to(PartialState().device)
         prefix = json.loads((folder / "config.json").read_text("utf-8")).get("prefix") or ""
         return cls(model, tongues, int(min(tongues.source.model_max_length, 8_192)), prefix)
 
