@@ -73,7 +73,9 @@ class Link:
         if "tokens_before" not in settings:
             return ""
         share = settings["new_texts_read_differently"]
-        return f"{settings['tokens']:,} of {settings['tokens_before']:,} tokens ({share:.0%} of new texts use others)"
+        found = f"{settings['tokens']:,} of {settings['tokens_before']:,} tokens ({share:.0%} of new texts use others)"
+        alone = settings.get("sides") == "source"
+        return found + ("; the source's alone, for the target's were made of the budget's own text" if alone else "")
 
     def _layers(self, settings: dict[str, Any]) -> str:
         if self.technique != "early-exit" or "chosen" not in settings:

@@ -30,12 +30,20 @@ from kit.models.seq2seq import Tongues, layers_to_round, set_search, warm_transl
 from kit.models.translator import Translator
 from kit.publishing.formats import packages, plan_formats
 from kit.recipe.compressing import CompressSection
-from tests.compression.test_contract import LOADS_ALL
+from tests.compression.test_vocabulary_translation import sides, trimmed  # noqa: F401 (fixtures)
 from tests.translators import BUILDERS
 
 # Steps, the run they are taken on, and the least that the file is smaller: nearly all of the warm one is its tables.
 CASES = {"int8-torch": ("scratch_run", 3.0), "int8-bnb": ("warm_run", 1.0), "nf4-bnb": ("scratch_run", 5.0)}
 KINDS = ("Int8Tensor", "Int8Params", "Params4bit")  # of rounded weights
+LOADS = """
+import json, sys
+from pathlib import Path
+from kit.models.predictor import load_predictor
+folders, texts = json.loads(sys.argv[1])
+rows = [tuple(text) for text in texts]
+print(json.dumps({folder: load_predictor(Path(folder)).outputs(rows).tolist() for folder in folders}))
+"""
 TEXTS = [("A man in a red shirt.",), ("Two dogs run through the snow and play with a big ball.",), ("日本",)]
 
 
@@ -46,7 +54,7 @@ def chain(source: Path, steps: list[object]) -> Recipe:
 
 
 def in_a_fresh_process(folders: list[Path]) -> dict[str, list[str]]:
-    command = [sys.executable, "-c", LOADS_ALL, json.dumps([[str(folder) for folder in folders], TEXTS])]
+    command = [sys.executable, "-c", LOADS, json.dumps([[str(folder) for folder in folders], TEXTS])]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
     assert ran.returncode == 0, ran.stderr[-2000:]
     found: dict[str, list[str]] = json.loads(ran.stdout.strip().splitlines()[-1])
@@ -110,11 +118,10 @@ def wide_warm(place: Path, lines: list[str]) -> Path:
 
 # Architectures, and how each is rounded. torchao's activations are rounded too.
 ROUNDINGS: dict[str, tuple[Callable[[Path, list[str]], Path], tuple[str, ...]]] = {
-    "marian": (family("marian"), ("int8-torch", "int8")),
-    "t5": (family("t5"), ("int8-torch", "int8")),
-    "m2m100": (family("m2m100"), ("int8-torch", "int8")),
-    "mbart50": (family("mbart50"), ("int8-torch", "int8")),
-    "wide t5": (wide_t5, ("nf4",)),
+    "marian": (family("marian"), ("int8",)),
+    "m2m100": (family("m2m100"), ("int8-torch",)),
+    "mbart50": (family("mbart50"), ("int8-torch",)),
+    "wide t5": (wide_t5, ("int8-torch", "int8", "nf4")),
     "wide warm": (wide_warm, ("int8-torch", "int8", "nf4")),
 }
 
@@ -144,7 +151,8 @@ def test_a_rounded_translator_is_what_its_record_says(step, made, request) -> No
     assert names and all(name.startswith(("lm_head", "decoder.cls")) for name in layers - names)
 
 
-def test_every_architecture_translates_in_a_fresh_process_as_before_it_was_saved(lines, made, tmp_path) -> None:
+def test_all_translate_in_a_fresh_process_as_before_they_were_saved(lines, made, trimmed, tmp_path) -> None:  # noqa: F811
+    """In few bits, and with fewer tokens."""
     expected: dict[str, list[str]] = {}
     for name, (build, roundings) in ROUNDINGS.items():
         torch.manual_seed(0)
@@ -166,8 +174,7 @@ def test_every_architecture_translates_in_a_fresh_process_as_before_it_was_saved
                 plain = AutoModelForSeq2SeqLM.from_pretrained(folder).eval()
                 logits = [each(input_ids=ids, decoder_input_ids=ids).logits for each in (network, plain)]
             assert torch.equal(*logits), (name, rounding)
-    for done in made.values():
-        folder = done.record.model_folder
+    for folder in [*(done.record.model_folder for done in made.values()), *(after for _, after, _ in trimmed.values())]:
         expected[str(folder)] = load_predictor(folder).outputs(TEXTS).tolist()
     assert in_a_fresh_process([Path(folder) for folder in expected]) == expected
     assert len({line for found in expected.values() for line in found}) > len(ROUNDINGS)  # they do write
