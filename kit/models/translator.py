@@ -86,11 +86,13 @@ class Translator:
 
         rounding: for transformers, to round layers as it loads them.
         """
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        if "quantization_config" in config:
+            rounding = {"device_map": PartialState().device}  # for layers in few bits stay where they were loaded
         model, tongues = load_translator(folder, **rounding)
-        if not hasattr(model, "hf_quantizer"):  # layers in few bits are where they were loaded
+        if not rounding:
             model.to(PartialState().device)
-        prefix = json.loads((folder / "config.json").read_text("utf-8")).get("prefix") or ""
-        return cls(model, tongues, int(min(tongues.source.model_max_length, 8_192)), prefix)
+        return cls(model, tongues, int(min(tongues.source.model_max_length, 8_192)), config.get("prefix") or "")
 
     def _tokenizers(self, folder: Path) -> dict[Path, PreTrainedTokenizerBase]:
         found: dict[Path, PreTrainedTokenizerBase] = {folder: self.tongues.source}
