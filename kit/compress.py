@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kit.errors import DataError, KitError, ModelError
+from kit.errors import DataError, KitError
 from kit.files import write_atomically
 from kit.finetune import finetune
 from kit.making import make_record
@@ -73,7 +73,9 @@ class Link:
         if "tokens_before" not in settings:
             return ""
         share = settings["new_texts_read_differently"]
-        return f"{settings['tokens']:,} of {settings['tokens_before']:,} tokens ({share:.0%} of new texts use others)"
+        found = f"{settings['tokens']:,} of {settings['tokens_before']:,} tokens ({share:.0%} of new texts use others)"
+        alone = settings.get("sides") == "source"
+        return found + ("; the source's alone, for the target's were made of the budget's own text" if alone else "")
 
     def _layers(self, settings: dict[str, Any]) -> str:
         if self.technique != "early-exit" or "chosen" not in settings:
@@ -115,6 +117,8 @@ def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared
     are finished are found again, so a chain that was killed continues where it was. force: repeats the steps.
     Raises KitError for steps that cannot work, before anything is computed, and for failures while running.
     """
+    from kit.compression import TECHNIQUES
+    from kit.compression.base import attempts
     from kit.compression.gate import Judge, require_gate
     from kit.models.predictor import load_predictor
 
@@ -132,7 +136,7 @@ def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared
     judge = Judge.of(section.gate, job, before)
     links: list[Link] = []
     for step in section.steps:
-        for tried in (step, *_other_settings(step, start)):
+        for tried in attempts(TECHNIQUES[step.technique], step, start):
             try:
                 record = _take(tried, source, start, job, force)
             except KitError as error:
@@ -161,7 +165,7 @@ def _require_chain(section: CompressSection, start: Record | None, recipe: Recip
     start: None while it is still to be trained, as the recipe says.
     """
     from kit.compression import TECHNIQUES
-    from kit.compression.base import foreseen_kind, require_kind
+    from kit.compression.base import foreseen_kind, kind_after, require_kind
     from kit.models.kind import kind_of
 
     kind = kind_of(start.model_folder) if start is not None else foreseen_kind(recipe)
@@ -170,23 +174,7 @@ def _require_chain(section: CompressSection, start: Record | None, recipe: Recip
         technique = TECHNIQUES[step.technique]
         require_kind(step.technique, kind, technique.takes, what)
         technique.require(step, start)
-        kind, what = technique.gives, f"what {step.technique} leaves"
-
-
-def _other_settings(step: Step, start: Record) -> list[Step]:
-    """What is tried where a step costs more than the gate allows: those of its variants that can work."""
-    from kit.compression import TECHNIQUES
-
-    technique = TECHNIQUES[step.technique]
-
-    def can_work(variant: Step) -> bool:
-        try:
-            technique.require(variant, start)
-        except ModelError:
-            return False
-        return True
-
-    return [variant for variant in technique.variants(step) if can_work(variant)]
+        kind, what = kind_after(technique, kind), f"what {step.technique} leaves"
 
 
 def _job(recipe: Recipe, start: Record | None, quiet: bool, shared: Shared) -> Job:

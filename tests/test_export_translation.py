@@ -95,8 +95,8 @@ def test_a_translation_that_is_another_one_keeps_everything_back(scratch_run: Pa
 
 
 def test_formats_that_a_translator_has_not_are_refused(scratch_run: Path, warm_run: Path, tmp_path) -> None:
-    with pytest.raises(ModelError, match=r"int8-torch: .* is a translator; this step works on a model of torch"):
-        export(scratch_run, formats=["int8-torch"], to=tmp_path / "exported")
+    with pytest.raises(ModelError, match=r"--format adapter: .* has no adapter"):
+        export(scratch_run, formats=["adapter"], to=tmp_path / "exported")
     with pytest.raises(ModelError, match=r"ct2: .* made of an encoder and a fresh decoder"):
         export(warm_run, formats=["ct2"], to=tmp_path / "exported")
 

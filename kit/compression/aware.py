@@ -70,15 +70,19 @@ def learn_rounding(source: Record, job: Job, rounding: Rounding, epochs: float) 
 
 
 def require_aware(epochs: float, source: Record | None) -> None:
-    """Raise ModelError where rounding is to be learnt and cannot be: no torchao, a graph, a translator."""
+    """Raise ModelError where rounding is to be learnt and cannot be: no torchao, or the source is a graph or writes."""
     if not epochs:
         return
     if find_spec("torchao") is None:
         raise ModelError("aware: torchao is not installed", "pip install 'kit[compress]'")
-    if source is not None and source.recipe.task == "translation":
-        raise ModelError("aware: a translator cannot learn its rounding", "leave aware out")
-    if source is not None and kind_of(source.model_folder) is Kind.ONNX:
+    kind = None if source is None else kind_of(source.model_folder)
+    if kind is Kind.ONNX:
         raise ModelError("aware: a graph cannot learn", "take this step on the model that the graph was made of")
+    if kind in (Kind.TRANSLATOR, Kind.WARM_TRANSLATOR):
+        raise ModelError(
+            "aware: what it learns from is a classifier's answers; a translator is rounded as it is",
+            "leave `aware` out; where rounding costs too much, float16 costs next to nothing",
+        )
 
 
 @contextmanager

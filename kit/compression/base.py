@@ -5,6 +5,7 @@ Knows what a technique is given and what it gives back. Knows nothing of any one
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 from kit.errors import ModelError
@@ -26,9 +27,10 @@ _WAY_OUT = {
     Kind.ONNX: "take this step before onnx, on a model of torch",
     Kind.QUANTIZED_ONNX: "compress the run it was made of: quantization comes last",
     Kind.TORCH: "that step is for translators; int8-onnx makes a classifier smaller and faster",
-    Kind.TRANSLATOR: "that step is for classifiers; ct2 and int8-onnx make a translator smaller and faster",
-    Kind.WARM_TRANSLATOR: "int8-onnx makes it smaller and faster as it is; ct2 takes students with "
-    "`distill.student.init: random`",
+    Kind.TRANSLATOR: "that step is for classifiers; ct2 and int8-onnx make a translator smaller and faster, "
+    "vocabulary, int8-torch, nf4-bnb and float16 its file smaller",
+    Kind.WARM_TRANSLATOR: "int8-onnx makes it smaller and faster as it is, vocabulary, int8-torch, nf4-bnb and float16 "
+    "its file smaller; ct2 takes students with `distill.student.init: random`",
     Kind.CT2: "compress the run it was made of: ct2 comes last",
     Kind.TFIDF: "it is small and fast already; compress a run with a checkpoint",
 }
@@ -43,7 +45,7 @@ class Technique(Protocol):
 
     @property
     def gives(self) -> Kind:
-        """Kind of the model that comes of it."""
+        """Kind of the model that comes of it; TORCH where it is of the kind that it was, see `kind_after`."""
 
     def require(self, step: Any, source: Record | None) -> None:
         """Raise ModelError, with the reason and the way out, for what would keep the step from working.
@@ -69,6 +71,21 @@ def foreseen_kind(recipe: Recipe) -> Kind:
         return Kind.TRANSLATOR
     start = start_of(resolve_checkpoint(recipe.model).folder)
     return Kind.WARM_TRANSLATOR if start == "encoder" else Kind.TRANSLATOR
+
+
+def kind_after(technique: Technique, kind: Kind) -> Kind:
+    """Kind of the model that a technique leaves of one that is of this kind."""
+    return kind if technique.gives is Kind.TORCH else technique.gives
+
+
+def attempts(technique: Technique, step: Any, source: Record) -> list[Any]:
+    """A step, and its other settings that can work on a source."""
+    found = [step]
+    for other in technique.variants(step):
+        with suppress(ModelError):
+            technique.require(other, source)
+            found.append(other)
+    return found
 
 
 def others(step: StepT, changes: list[dict[str, Any]]) -> list[StepT]:

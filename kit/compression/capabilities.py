@@ -14,7 +14,7 @@ from kit.models.kind import Kind
 
 WORKS = "works"
 _LAST = "refused: it comes last"
-_BY_ADAPTERS = "adapters alone: method lora with lora.load"
+_BY_ADAPTERS = "adapters alone, on classifiers: method lora with lora.load"
 
 
 @dataclass(frozen=True)

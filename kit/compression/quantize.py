@@ -1,13 +1,15 @@
 """Quantization within torch: linear layers in 8 or 4 bits, or all weights stored in 16.
 
 torchao (weights alone, or activations too) and bitsandbytes (Dettmers et al. 2022, arXiv:2208.07339; nf4: Dettmers et
-al. 2023, arXiv:2305.14314). The head stays as it is.
+al. 2023, arXiv:2305.14314). A classifier's head stays as it is; so do a translator's output layer and the table of
+embeddings, whose weights it often shares.
 
 Knows the libraries' configurations. Knows nothing of chains.
 """
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,9 +24,11 @@ from kit.compression.aware import Rounding, learn_rounding, require_aware
 from kit.compression.base import others
 from kit.errors import ModelError, first_line
 from kit.methods import Fitted, Job
-from kit.models.kind import Kind
-from kit.models.load import HEADS, load_tokenizer, quiet, rounded_on_load
-from kit.models.predictor import Texts, TransformerPredictor, load_predictor
+from kit.models.kind import Kind, kind_of
+from kit.models.load import HEADS, Bits, load_tokenizer, quiet, rounded_on_load
+from kit.models.predictor import Predictor, Texts, TransformerPredictor, load_predictor
+from kit.models.rounded import leave_odd_layers_unpacked, packs
+from kit.models.seq2seq import layers_to_round
 from kit.models.translator import Translator
 from kit.recipe.compressing import BitsAndBytesStep, HalfStep, Int8TorchStep
 from kit.record import Record
@@ -33,11 +37,11 @@ from kit.record import Record
 class Int8Torch:
     """Linear layers in 8 bits by torchao."""
 
-    takes = (Kind.TORCH,)
+    takes = (Kind.TORCH, Kind.TRANSLATOR, Kind.WARM_TRANSLATOR)
     gives = Kind.QUANTIZED
 
     def require(self, step: Int8TorchStep, source: Record | None) -> None:
-        """Torchao."""
+        """Torchao; to learn the rounding, a classifier."""
         _require("torchao", "pip install 'kit[compress]'")
         require_aware(step.aware, source)
 
@@ -51,20 +55,28 @@ class Int8Torch:
         from transformers import TorchAoConfig
 
         kind = Int8DynamicActivationInt8WeightConfig if step.activations else Int8WeightOnlyConfig
-        config = TorchAoConfig(kind(), modules_to_not_convert=list(HEADS))
+        config = TorchAoConfig(kind(), modules_to_not_convert=_kept(source))
         folder, training = learn_rounding(source, job, Rounding(8, None, step.activations), step.aware)
-        return replace(_loaded(folder, job, config), training=training)
+        return replace(_rounded(folder, job, config), training=training)
 
 
 class BitsAndBytes:
     """Linear layers in 8 or 4 bits by bitsandbytes."""
 
-    takes = (Kind.TORCH,)
+    takes = (Kind.TORCH, Kind.TRANSLATOR, Kind.WARM_TRANSLATOR)
     gives = Kind.QUANTIZED
 
     def require(self, step: BitsAndBytesStep, source: Record | None) -> None:
-        """bitsandbytes, which is one of kit's own requirements."""
+        """bitsandbytes, which is one of kit's own requirements; for 4 bits of a translator, layers that divide."""
         _require("bitsandbytes", "pip install bitsandbytes")
+        if step.technique == "nf4-bnb" and source is not None and kind_of(source.model_folder) is not Kind.TORCH:
+            layers, _ = layers_to_round(source.model_folder)
+            if not any(map(packs, layers.values())):
+                raise ModelError(
+                    f"nf4-bnb: no layer of {source.id} has rows by 32 and columns by 64, in which bitsandbytes packs 4 "
+                    "bits",
+                    "take int8-bnb or int8-torch, which round layers of any shape",
+                )
 
     def variants(self, step: BitsAndBytesStep) -> list[BitsAndBytesStep]:
         """None."""
@@ -72,7 +84,8 @@ class BitsAndBytes:
 
     def compress(self, step: BitsAndBytesStep, source: Record, job: Job) -> Fitted:
         """Round the weights."""
-        return _loaded(source.model_folder, job, rounded_on_load("int8" if step.technique == "int8-bnb" else "nf4"))
+        bits: Bits = "int8" if step.technique == "int8-bnb" else "nf4"
+        return _rounded(source.model_folder, job, rounded_on_load(bits, _kept(source, bits)))
 
 
 class Half:
@@ -104,11 +117,11 @@ class Half:
         return Fitted(_Halved(predictor, dtype), settings={"device": job.hardware.device})
 
 
-class _Halved:
-    """A model of torch that is saved in another format than it is computed in."""
+class _Same:
+    """Answers as another does."""
 
-    def __init__(self, model: TransformerPredictor | Translator, dtype: torch.dtype) -> None:
-        self.whole, self.dtype = model, dtype
+    def __init__(self, whole: TransformerPredictor | Translator) -> None:
+        self.whole = whole
 
     @property
     def parameters(self) -> int:
@@ -124,6 +137,14 @@ class _Halved:
         """The model's."""
         return self.whole.outputs(texts)
 
+
+class _Halved(_Same):
+    """A model of torch that is saved in another format than it is computed in."""
+
+    def __init__(self, whole: TransformerPredictor | Translator, dtype: torch.dtype) -> None:
+        super().__init__(whole)
+        self.dtype = dtype
+
     def save(self, folder: Path) -> None:
         """As ever, with the weights in 16 bits."""
         original = self.whole.model.dtype
@@ -132,24 +153,58 @@ class _Halved:
         self.whole.model.to(original)  # type: ignore[arg-type]
 
 
-def _loaded(folder: Path, job: Job, config: Any) -> Fitted:
+class _Written(_Same):
+    """A model whose files are those that were written before it answered anything.
+
+    bitsandbytes packs 4-bit weights anew when they are first used, on processors with AVX512-BF16, and what it saves
+    after that is damaged.
+    """
+
+    def __init__(self, whole: TransformerPredictor | Translator, folder: Path) -> None:
+        super().__init__(whole)
+        self.folder = folder
+        if PartialState().is_main_process:
+            shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
+            whole.save(folder)
+
+    def save(self, folder: Path) -> None:
+        """A copy of them."""
+        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+
+
+def _rounded(folder: Path, job: Job, config: Any) -> Fitted:
     """The model in a folder, its linear layers rounded as a quantization config of transformers says."""
+    rounding = {"quantization_config": config, "device_map": job.hardware.device}
+    whole: TransformerPredictor | Translator
     try:
-        with quiet():
-            model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
-                folder,
-                quantization_config=config,
-                dtype=torch.float32,
-                device_map=job.hardware.device,
-                trust_remote_code=False,
+        if kind_of(folder) is Kind.TORCH:
+            whole = TransformerPredictor(
+                _classifier(folder, rounding), load_tokenizer(folder), job.recipe.data.max_length
             )
+        else:
+            whole = Translator.rounded(folder, **rounding)
     except Exception as error:
         raise ModelError(f"the model in {folder} cannot be quantized: {first_line(error)}") from error
+    written: Predictor = _Written(whole, job.workdir / "rounded")
+    return Fitted(written, settings={"device": job.hardware.device})
+
+
+def _classifier(folder: Path, rounding: dict[str, Any]) -> PreTrainedModel:
+    with quiet():
+        model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
+            folder, dtype=torch.float32, trust_remote_code=False, **rounding
+        )
+    leave_odd_layers_unpacked(model)
     model.eval()  # type: ignore[no-untyped-call]
-    tokenizer = load_tokenizer(folder)
-    return Fitted(
-        TransformerPredictor(model, tokenizer, job.recipe.data.max_length), settings={"device": job.hardware.device}
-    )
+    return model
+
+
+def _kept(source: Record, bits: Bits = "int8") -> list[str]:
+    """Layers that are not rounded: of a translator in 4 bits also those that could not be used on every processor."""
+    if kind_of(source.model_folder) is Kind.TORCH:
+        return list(HEADS)
+    layers, kept = layers_to_round(source.model_folder)
+    return kept + [name for name, layer in layers.items() if bits == "nf4" and not packs(layer)]
 
 
 def _require(package: str, how: str) -> None:

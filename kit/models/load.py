@@ -5,7 +5,7 @@ Knows transformers' classes. Knows nothing of data, training or Records.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ from kit.models import early_exit, small  # noqa: F401 (saved models of these ar
 from kit.models.checkpoint import Checkpoint, declared_pooling
 from kit.models.code import code_of, require_trusted
 from kit.models.pooled import PooledClassifier, PooledConfig
+from kit.models.rounded import leave_odd_layers_unpacked
 
 Init = Literal["pretrained", "scratch"]
 Bits = Literal["int8", "nf4"]
@@ -157,15 +158,15 @@ def freeze_embeddings(model: PreTrainedModel) -> None:
     layer.requires_grad_(False)
 
 
-def rounded_on_load(bits: Bits) -> BitsAndBytesConfig:
-    """How transformers rounds linear layers when it loads them, by bitsandbytes. The head stays as it is.
+def rounded_on_load(bits: Bits, kept: Sequence[str] = HEADS) -> BitsAndBytesConfig:
+    """How transformers rounds linear layers when it loads them, by bitsandbytes. kept: layers that stay as they are.
 
     int8: Dettmers et al. 2022, arXiv:2208.07339. nf4: Dettmers et al. 2023, arXiv:2305.14314.
     """
     kind: dict[str, Any] = {"load_in_8bit": True}
     if bits == "nf4":
         kind = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": torch.float32}
-    return BitsAndBytesConfig(llm_int8_skip_modules=list(HEADS), **kind)  # type: ignore[no-untyped-call]
+    return BitsAndBytesConfig(llm_int8_skip_modules=list(kept), **kind)  # type: ignore[no-untyped-call]
 
 
 def load_classifier(folder: Path, trusted: bool = False) -> PreTrainedModel:
@@ -181,6 +182,7 @@ def load_classifier(folder: Path, trusted: bool = False) -> PreTrainedModel:
             )
     except Exception as error:
         raise ModelError(f"the model in {folder} cannot be loaded: {first_line(error)}") from error
+    leave_odd_layers_unpacked(model)
     model.eval()  # type: ignore[no-untyped-call]
     return model
 

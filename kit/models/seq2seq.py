@@ -179,12 +179,15 @@ def scratch_translator(
     return model
 
 
-def load_translator(folder: Path) -> tuple[PreTrainedModel, Tongues]:
-    """A translator that kit saved, in evaluation mode and computing in float32. Raises ModelError if it is damaged."""
+def load_translator(folder: Path, **rounding: Any) -> tuple[PreTrainedModel, Tongues]:
+    """A translator that kit saved, in evaluation mode and computing in float32.
+
+    rounding: for transformers, to round layers as it loads them. Raises ModelError if it is damaged.
+    """
     try:
         with quiet():
             model: PreTrainedModel = AutoModelForSeq2SeqLM.from_pretrained(
-                folder, use_safetensors=True, dtype=torch.float32, trust_remote_code=False
+                folder, use_safetensors=True, dtype=torch.float32, trust_remote_code=False, **rounding
             )
     except Exception as error:
         raise ModelError(f"the model in {folder} cannot be loaded: {first_line(error)}") from error
@@ -192,6 +195,25 @@ def load_translator(folder: Path) -> tuple[PreTrainedModel, Tongues]:
         _drop_pooler(model.get_encoder())
     model.eval()  # type: ignore[no-untyped-call]
     return model, load_tongues(folder)
+
+
+def layers_to_round(folder: Path) -> tuple[dict[str, torch.nn.Linear], list[str]]:
+    """A saved translator's linear layers, without weights, that may be rounded; and names of what must not be.
+
+    That is the output layer, and all that shares weights with others, as the table of embeddings does. And the pooler
+    of an encoder, which the file does not have: transformers makes one, and nothing reads it.
+    """
+    with quiet(), torch.device("meta"):
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        model = AutoModelForSeq2SeqLM.from_config(config)  # type: ignore[no-untyped-call]
+    head = model.get_output_embeddings()
+    shared = {*model.all_tied_weights_keys, *model.all_tied_weights_keys.values()}
+    names = {key.rpartition(".")[0] for key in shared} | {name for name, part in model.named_modules() if part is head}
+    kept = sorted({*names, "encoder.pooler"} - {""})
+    layers = {name: part for name, part in model.named_modules() if isinstance(part, torch.nn.Linear)}
+    return {
+        name: part for name, part in layers.items() if not any(f"{name}.".startswith(f"{each}.") for each in kept)
+    }, kept
 
 
 def load_tongues(folder: Path) -> Tongues:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kit.data.batching import EncodedDataset, sorted_batches
 from kit.data.encode import Encoded, encode
 from kit.models.load import quiet
+from kit.models.rounded import mend_names
 from kit.models.seq2seq import TARGET, Tongues, load_translator
 
 # Source tokens, padded, that are translated together, shared among the beams of each.
@@ -80,6 +82,7 @@ class Translator:
         with quiet():
             self.model.config.prefix = self.prefix
             self.model.save_pretrained(folder)
+            mend_names(folder)
         self.save_tokenizers(folder)
 
     def save_tokenizers(self, folder: Path) -> None:
@@ -95,8 +98,17 @@ class Translator:
     @classmethod
     def load(cls, folder: Path) -> Translator:
         """The translator saved in a folder, on the best device there is. Raises ModelError if it is damaged."""
-        model, tongues = load_translator(folder)
-        model.to(PartialState().device)
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        if "quantization_config" in config:  # layers in few bits stay where they were loaded
+            return cls.rounded(folder, device_map=PartialState().device)
+        found = cls.rounded(folder)
+        found.model.to(PartialState().device)
+        return found
+
+    @classmethod
+    def rounded(cls, folder: Path, **rounding: Any) -> Translator:
+        """The same, as transformers loads it. rounding: what it is told to round meanwhile, and where to put it."""
+        model, tongues = load_translator(folder, **rounding)
         return cls(model, tongues, longest_source(tongues), prefix_of(folder))
 
     def _translate(self, encoded: Encoded) -> list[str]:

@@ -119,7 +119,9 @@ def packages(made: Format, folder: Path) -> str:
     config = folder / "config.json"
     content = json.loads(config.read_text("utf-8")) if config.is_file() else {}
     method = (content.get("quantization_config") or {}).get("quant_method", "")
-    return _PACKAGES[made.loader] + (_QUANTIZED_BY.get(method, "") if made.loader == "transformers" else "")
+    return _PACKAGES[made.loader] + (
+        _QUANTIZED_BY.get(method, "") if made.loader in ("transformers", "seq2seq") else ""
+    )
 
 
 def _own_format(record: Record, kind: Kind) -> Format:

@@ -81,7 +81,7 @@ REFUSED = {
     "a classifier": ("tiny_run", "ct2", "is a model of torch; this step works on a translator", "int8-onnx"),
     **{
         f"{step} of a translator": ("scratch_run", step, "is a translator; this step works on a model of torch", "ct2")
-        for step in ("vocabulary", "prune", "early-exit", "int8-torch", "nf4-bnb")
+        for step in ("prune", "early-exit")
     },
 }
 

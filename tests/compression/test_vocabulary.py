@@ -7,7 +7,7 @@ import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from kit.compression.vocabulary import _basic, _changed, _expected_change, _kept, _origins, _without_others
+from kit.compression.tokens import basic_tokens, changed_texts, expected_change, kept_tokens, origins, without_others
 from kit.data.encode import encode
 from kit.errors import ModelError
 
@@ -46,14 +46,14 @@ def test_texts_whose_tokens_stay_are_read_as_before(kind: str, texts: list[tuple
     tokenizer = tokenizer_of(kind, texts)
     some, others = texts[:60], texts[60:]
     encoded = encode(some, tokenizer, 64)
-    kept = _kept(encoded, tokenizer, None)
-    smaller = _without_others(tokenizer, kept)
-    origin = _origins(tokenizer, smaller)
+    kept = kept_tokens(encoded, tokenizer, None)
+    smaller = without_others(tokenizer, kept)
+    origin = origins(tokenizer, smaller)
     assert len(smaller) == len(origin) < len(tokenizer)
-    assert not _changed(encoded, encode(some, smaller, 64), origin).any()
+    assert not changed_texts(encoded, encode(some, smaller, 64), origin).any()
     before, after = encode(others, tokenizer, 64), encode(others, smaller, 64)
     stays = np.array([np.isin(before.take(np.array([i])).input_ids, sorted(kept)).all() for i in range(len(others))])
-    changed = _changed(before, after, origin)
+    changed = changed_texts(before, after, origin)
     assert not changed[stays].any() and changed[~stays].all() and (~stays).any()
     again = smaller("an unseen wordlike thing")["input_ids"]
     assert again and max(again) < len(smaller)
@@ -63,23 +63,23 @@ def test_a_largest_size_keeps_the_most_frequent_tokens(texts: list[tuple[str, ..
     tokenizer = tokenizer_of("wordpiece", texts)
     encoded = encode(texts, tokenizer, 64)
     with pytest.raises(ModelError, match="max_size 1 is below the"):
-        _kept(encoded, tokenizer, 1)
-    basic = len(_basic(tokenizer))
-    kept = _kept(encoded, tokenizer, basic + 100)
+        kept_tokens(encoded, tokenizer, 1)
+    basic = len(basic_tokens(tokenizer))
+    kept = kept_tokens(encoded, tokenizer, basic + 100)
     assert len(kept) == basic + 100
     counts = np.bincount(encoded.input_ids, minlength=len(tokenizer))
     gone = [index for index in range(len(tokenizer)) if index not in kept]
-    frequent = sorted((counts[index] for index in kept - _basic(tokenizer)), reverse=True)
+    frequent = sorted((counts[index] for index in kept - basic_tokens(tokenizer)), reverse=True)
     assert min(frequent) >= counts[gone].max()
 
 
 def test_how_often_new_texts_change_is_estimated_on_texts_that_were_not_looked_at(texts) -> None:
     tokenizer = tokenizer_of("wordpiece", texts)
     encoded = encode(texts, tokenizer, 64)
-    expected = _expected_change(encoded, tokenizer, None)
+    expected = expected_change(encoded, tokenizer, None)
     assert 0 < expected < 1
-    assert _expected_change(encoded, tokenizer, len(tokenizer)) == expected
-    assert _expected_change(encoded, tokenizer, len(_basic(tokenizer)) + 20) > expected
+    assert expected_change(encoded, tokenizer, len(tokenizer)) == expected
+    assert expected_change(encoded, tokenizer, len(basic_tokens(tokenizer)) + 20) > expected
 
 
 def test_a_cased_tokenizer_stays_cased_when_it_is_saved(texts: list[tuple[str, ...]], tmp_path) -> None:
@@ -89,8 +89,8 @@ def test_a_cased_tokenizer_stays_cased_when_it_is_saved(texts: list[tuple[str, .
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "The", "the", "Film", "film", "a", "##s", "x", "dull"]
     cased = BertTokenizer(vocab={piece: index for index, piece in enumerate(pieces)}, do_lower_case=False)
     cased.model_max_length = 77
-    kept = _kept(encode([("The Film a",), ("the x",)], cased, 16), cased, None)
-    smaller = _without_others(cased, kept)
+    kept = kept_tokens(encode([("The Film a",), ("the x",)], cased, 16), cased, None)
+    smaller = without_others(cased, kept)
     smaller.save_pretrained(tmp_path)
     again = AutoTokenizer.from_pretrained(tmp_path)
     for tokenizer in (smaller, again):

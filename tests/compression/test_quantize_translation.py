@@ -1,0 +1,227 @@
+"""Translators in few bits: what is rounded, what stays, and that what was saved translates alike in a fresh process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from transformers import AutoModelForSeq2SeqLM, BertConfig, BertModel, T5Config, T5ForConditionalGeneration
+
+from kit import Recipe, Record, evaluate
+from kit.compress import Compression, compress, recipe_of
+from kit.compression import TECHNIQUES
+from kit.compression.base import attempts
+from kit.compression.quantize import _Written
+from kit.errors import ModelError
+from kit.models.bpe import train_bpe
+from kit.models.checkpoint import Checkpoint
+from kit.models.kind import Kind, kind_of
+from kit.models.load import rounded_on_load
+from kit.models.predictor import load_predictor
+from kit.models.seq2seq import Tongues, layers_to_round, set_search, warm_translator
+from kit.models.translator import Translator
+from kit.publishing import probe
+from kit.publishing.formats import packages, plan_formats
+from kit.publishing.translators import translating
+from kit.recipe.compressing import CompressSection
+from tests.compression.test_vocabulary_translation import sides, trimmed  # noqa: F401 (fixtures)
+from tests.translators import BUILDERS
+
+# Steps, the run they are taken on, and the least that the file is smaller: nearly all of the warm one is its tables.
+CASES = {"int8-torch": ("scratch_run", 3.0), "int8-bnb": ("warm_run", 1.0), "nf4-bnb": ("scratch_run", 5.0)}
+KINDS = ("Int8Tensor", "Int8Params", "Params4bit")  # of rounded weights
+PLAIN = """
+import json, runpy, sys
+sys.modules["kit"] = None
+translate = runpy.run_path(sys.argv[1])["_seq2seq"]
+print(json.dumps([translate(job)["translations"] for job in json.loads(sys.argv[2])]))
+"""
+FEWER = ("bart", "nllb", "untied t5")  # of the translators with fewer tokens
+TEXTS = [("Two dogs run through the snow and play with a big ball.",), ("日本",)]
+
+
+def chain(source: Path, steps: list[object]) -> Recipe:
+    content = recipe_of(source).model_dump()
+    content["compress"] |= {"steps": steps, "gate": {"retained": None, "agreement": None}}
+    return Recipe.model_validate(content)
+
+
+def in_a_process_without_kit(folders: list[Path]) -> list[list[str]]:
+    """What plain transformers translates the texts to, as exports are proven."""
+    jobs = []
+    for folder in folders:
+        loader, arguments = translating(kind_of(folder), folder)
+        assert loader == "seq2seq"
+        jobs.append({"arguments": {"model": str(folder), **arguments}, "texts": TEXTS})
+    command = [sys.executable, "-c", PLAIN, str(probe.__file__), json.dumps(jobs)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    found: list[list[str]] = json.loads(ran.stdout.strip().splitlines()[-1])
+    return found
+
+
+def one_by_one(model: Any) -> list[str]:
+    """As the other process does: what rounds activations answers by the batch."""
+    return [str(model.outputs([text])[0]) for text in TEXTS]
+
+
+def rounded(model: nn.Module) -> set[str]:
+    return {name for name, part in model.named_modules() if type(getattr(part, "weight", None)).__name__ in KINDS}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _speed_is_tested_elsewhere() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("kit.measurement.speed._TIMED_TEXTS", 1)
+        patched.setattr("kit.measurement.speed._WARM_UP", 0)
+        yield
+
+
+@pytest.fixture(scope="module")
+def made(request: pytest.FixtureRequest, _speed_is_tested_elsewhere: None) -> dict[str, Compression]:
+    runs = {run: request.getfixturevalue(run) for run, _ in CASES.values()}
+    return {step: compress(chain(runs[run], [step]), quiet=True) for step, (run, _) in CASES.items()}
+
+
+@pytest.fixture(scope="module")
+def lines(captions: Path) -> list[str]:
+    return [line for side in ("en", "de") for line in (captions / f"train.{side}").read_text("utf-8").split("\n")]
+
+
+def saved(model: Any, tongues: Tongues, folder: Path) -> Path:
+    set_search(model, 2, 1.0, 8, None, 2.0)
+    Translator(model, tongues, 24).save(folder)
+    return folder
+
+
+def family(name: str) -> Callable[[Path, list[str]], Path]:
+    def build(place: Path, lines: list[str]) -> Path:
+        BUILDERS[name](place, lines)
+        model = Translator.load(place)
+        return saved(model.model, model.tongues, place / "saved")
+
+    return build
+
+
+def wide_t5(place: Path, lines: list[str]) -> Path:
+    """Wide enough that bitsandbytes packs its layers."""
+    tokenizer = train_bpe(lines, 300, 24)
+    shape = {"d_model": 64, "d_kv": 32, "d_ff": 128, "num_layers": 1, "num_heads": 2, "initializer_factor": 3.0}
+    ends = {"decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 2}
+    model = T5ForConditionalGeneration(T5Config(vocab_size=len(tokenizer), **shape, **ends))
+    return saved(model, Tongues(tokenizer, tokenizer), place / "saved")
+
+
+def wide_warm(place: Path, lines: list[str]) -> Path:
+    """The same of an encoder and a fresh decoder."""
+    tokenizer = train_bpe(lines, 300, 24)
+    shape = {"hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 128}
+    BertModel(BertConfig(vocab_size=len(tokenizer), initializer_range=0.2, **shape)).save_pretrained(place)
+    model = warm_translator(Checkpoint("wide", place, None, "", ""), tokenizer, 1, None)
+    return saved(model, Tongues(tokenizer, train_bpe(lines, 300, 24)), place / "saved")
+
+
+# Architectures, and how each is rounded. torchao's activations are rounded too.
+ROUNDINGS: dict[str, tuple[Callable[[Path, list[str]], Path], tuple[str, ...]]] = {
+    "marian": (family("marian"), ("int8",)),
+    "m2m100": (family("m2m100"), ("int8-torch",)),
+    "wide t5": (wide_t5, ("int8", "nf4")),
+    "wide warm": (wide_warm, ("int8-torch", "nf4")),
+}
+
+
+def config_of(name: str, kept: list[str]) -> Any:
+    from torchao.quantization import Int8DynamicActivationInt8WeightConfig
+    from transformers import TorchAoConfig
+
+    if name == "int8-torch":
+        return TorchAoConfig(Int8DynamicActivationInt8WeightConfig(), modules_to_not_convert=kept)
+    return rounded_on_load(name, kept)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("step", CASES)
+def test_a_rounded_translator_is_what_its_record_says(step, made, request) -> None:
+    run, smaller = CASES[step]
+    source, record = Record.read(request.getfixturevalue(run)), Record.load(made[step].record.folder)
+    assert kind_of(record.model_folder) is Kind.QUANTIZED
+    assert record.content["model_bytes"] * smaller < source.content["model_bytes"]
+    assert evaluate(record.folder).largest_difference == 0
+    model = load_predictor(record.model_folder)
+    assert isinstance(model, Translator)
+    head = model.model.get_output_embeddings()
+    assert head.weight.dtype == torch.float32
+    layers = {name for name, part in model.model.named_modules() if isinstance(part, nn.Linear)}
+    names = rounded(model.model)
+    assert names and all(name.startswith(("lm_head", "decoder.cls")) for name in layers - names)
+
+
+def test_all_translate_in_a_fresh_process_as_before_they_were_saved(lines, made, trimmed, tmp_path) -> None:  # noqa: F811
+    """In few bits, and with fewer tokens."""
+    expected: dict[Path, list[str]] = {}
+    for name, (build, roundings) in ROUNDINGS.items():
+        torch.manual_seed(0)
+        place = tmp_path / name
+        place.mkdir()
+        source = build(place, lines)
+        layers, kept = layers_to_round(source)
+        for rounding in roundings:
+            model = Translator.load(source, quantization_config=config_of(rounding, kept), device_map="cpu")
+            network = model.model
+            assert network.get_output_embeddings().weight.dtype == torch.float32
+            assert rounded(network) <= set(layers) and len(rounded(network)) >= 0.8 * len(layers)  # T5 keeps some
+            written = _Written(model, place / f"{rounding}-first")
+            folder = place / rounding
+            expected[folder] = one_by_one(written)  # bitsandbytes packs its weights now
+            written.save(folder)
+            ids = torch.tensor([[5, 9, 11, 2]])
+            with torch.inference_mode():
+                plain = AutoModelForSeq2SeqLM.from_pretrained(folder).eval()
+                logits = [each(input_ids=ids, decoder_input_ids=ids).logits for each in (network, plain)]
+            assert torch.equal(*logits), (name, rounding)
+    for folder in [*(done.record.model_folder for done in made.values()), *(trimmed[family][1] for family in FEWER)]:
+        expected[folder] = one_by_one(load_predictor(folder))
+    assert in_a_process_without_kit(list(expected)) == list(expected.values())
+    assert len({line for found in expected.values() for line in found}) > len(ROUNDINGS)  # they do write
+
+
+def test_exports_name_what_loads_them(made, scratch_run) -> None:
+    for step, library in (("int8-torch", "torchao"), ("nf4-bnb", "bitsandbytes accelerate")):
+        [taken] = plan_formats(Record.read(scratch_run), [step])
+        [own] = plan_formats(made[step].record, [])
+        assert taken.step == step and taken.loader == own.loader == "seq2seq"
+        assert packages(own, made[step].record.model_folder) == f"transformers torch {library}"
+
+
+def test_what_cannot_work_is_refused_before_anything_is_computed(made, scratch_run, warm_run, monkeypatch) -> None:
+    monkeypatch.setattr("kit.making._fit_and_write", lambda *args: pytest.fail("something was computed"))
+    for step in ("float16", "int8-bnb", "ct2", "vocabulary"):
+        with pytest.raises(ModelError, match=f"{step}: .* is a quantized model of torch") as error:
+            compress(chain(made["int8-torch"].record.folder, [step]), quiet=True)
+        assert "quantization comes last" in error.value.hint
+    monkeypatch.setattr("kit.compression.quantize.packs", lambda layer: False)
+    with pytest.raises(ModelError, match=r"nf4-bnb: no layer of .* has rows by 32 and columns by 64") as error:
+        compress(chain(warm_run, ["nf4-bnb"]), quiet=True)
+    assert "int8-bnb" in error.value.hint
+    learnt: list[object] = [{"int8-torch": {"aware": 1.0}}]
+    with pytest.raises(ValueError, match="aware learns from a classifier's answers"):
+        chain(scratch_run, learnt)
+    with pytest.raises(ModelError, match="aware: what it learns from is a classifier's answers") as error:
+        TECHNIQUES["int8-torch"].require(CompressSection(steps=learnt).steps[0], Record.read(scratch_run))
+    assert "leave `aware` out" in error.value.hint
+    monkeypatch.setattr("kit.compression.quantize.find_spec", lambda name: None)
+    with pytest.raises(ModelError, match="bitsandbytes is not installed"):
+        compress(chain(scratch_run, ["nf4-bnb"]), quiet=True)
+
+
+def test_the_gate_offers_learning_with_rounding_to_classifiers_alone(scratch_run, tiny_run) -> None:
+    [step] = CompressSection(steps=["int8-torch"]).steps
+    technique = TECHNIQUES["int8-torch"]
+    assert [each.aware for each in attempts(technique, step, Record.read(tiny_run))] == [0, 1]
+    assert [each.aware for each in attempts(technique, step, Record.read(scratch_run))] == [0]

@@ -1,0 +1,224 @@
+"""Trimmed vocabularies of translators: what stays is translated as before, and what cannot be trimmed is refused.
+
+That they translate alike in a fresh process is tested with those in few bits, in the same process.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from transformers import (
+    AutoModelForSeq2SeqLM,
+    BartConfig,
+    BartForConditionalGeneration,
+    T5Config,
+    T5ForConditionalGeneration,
+)
+
+from kit import Recipe, Record, evaluate
+from kit.compress import compress, recipe_of
+from kit.compression.vocabulary_translation import trim_translator
+from kit.errors import ModelError
+from kit.models.bpe import train_bpe
+from kit.models.kind import Kind, kind_of
+from kit.models.predictor import load_predictor
+from kit.models.seq2seq import set_search
+from kit.models.translator import Translator
+from tests.translators import BUILDERS
+
+PREFIX = "to german: "
+
+
+def chain(source: Path, steps: list[object]) -> Recipe:
+    content = recipe_of(source).model_dump()
+    content["compress"] |= {"steps": steps, "gate": {"retained": None, "agreement": None}}
+    return Recipe.model_validate(content)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _speed_is_tested_elsewhere() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("kit.measurement.speed._TIMED_TEXTS", 1)
+        patched.setattr("kit.measurement.speed._WARM_UP", 0)
+        yield
+
+
+@pytest.fixture(scope="module")
+def sides(captions: Path) -> tuple[list[str], list[str]]:
+    en, de = ((captions / f"train.{side}").read_text("utf-8").split("\n") for side in ("en", "de"))
+    return en, de
+
+
+def job(sides: tuple[list[str], list[str]], pairs: int = 12, pool: int = 4) -> Any:
+    """What the step is given of a run. The pool has no labels that could be read."""
+    en, de = ([(line,) for line in side] for side in sides)
+    data = SimpleNamespace(
+        train=SimpleNamespace(texts=en[:pairs], labels=de[:pairs]),
+        pool=SimpleNamespace(texts=en[pairs : pairs + pool]),
+    )
+    recipe = SimpleNamespace(data=SimpleNamespace(max_length=24))
+    return SimpleNamespace(data=data, recipe=recipe, hardware=SimpleNamespace(device="cpu"))
+
+
+def bart(place: Path, lines: list[str]) -> None:
+    """With a bias of every token, words that it must not write, and a tokenizer of this size."""
+    tokenizer = train_bpe(lines, 512, 24)
+    shape = {
+        "vocab_size": len(tokenizer), "d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "init_std": 0.3,
+        "encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32,
+        "max_position_embeddings": 512, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
+        "decoder_start_token_id": 2, "forced_eos_token_id": 2,
+    }  # fmt: skip
+    model = BartForConditionalGeneration(BartConfig(**shape))
+    model.final_logits_bias = torch.randn(1, len(tokenizer))
+    model.generation_config.bad_words_ids = [[0], [400, 401]]
+    model.save_pretrained(place)
+    tokenizer.save_pretrained(place)
+
+
+def untied_t5(place: Path, lines: list[str]) -> None:
+    """As T5 1.1 and mT5 are: with an output layer of its own."""
+    tokenizer = train_bpe(lines, 512, 24)
+    shape = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2, "initializer_factor": 3.0}
+    ends = {"decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 2}
+    config = T5Config(
+        vocab_size=len(tokenizer) + 28, feed_forward_proj="gated-gelu", tie_word_embeddings=False, **ends, **shape
+    )
+    T5ForConditionalGeneration(config).save_pretrained(place)
+    tokenizer.save_pretrained(place)
+
+
+FAMILIES = {
+    "t5": (BUILDERS["t5"], None),
+    "nllb": (BUILDERS["nllb"], ("eng_Latn", "deu_Latn")),
+    "mbart50": (BUILDERS["mbart50"], ("en_XX", "de_DE")),
+    "bart": (bart, None),
+    "untied t5": (untied_t5, None),
+}
+
+
+def saved(name: str, place: Path, lines: list[str]) -> Path:
+    """A translator of a family, as kit leaves it."""
+    build, codes = FAMILIES[name]
+    torch.manual_seed(0)
+    build(place, lines)
+    whole = Translator.load(place)
+    first = None
+    if codes:
+        whole.tongues.source.src_lang, whole.tongues.source.tgt_lang = codes
+        first = whole.tongues.source.convert_tokens_to_ids(codes[1])
+    set_search(whole.model, 2, 1.0, 12, first, 2.0)
+    Translator(whole.model, whole.tongues, 24, PREFIX).save(place / "saved")
+    return place / "saved"
+
+
+def logits(folder: Path, source: str, target: str) -> tuple[torch.Tensor, list[str]]:
+    """By plain transformers, of a pair; and the names of the tokens that they are of."""
+    translator = load_predictor(folder)
+    assert isinstance(translator, Translator)
+    tokenizer = translator.tongues.source
+    model = AutoModelForSeq2SeqLM.from_pretrained(folder).eval()
+    ids = tokenizer([PREFIX + source], text_target=[target], truncation=True, return_tensors="pt")
+    with torch.inference_mode():
+        found = model(input_ids=ids["input_ids"], decoder_input_ids=ids["labels"]).logits
+    return found, tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+
+
+@pytest.fixture(scope="module")
+def trimmed(sides, tmp_path_factory) -> dict[str, tuple[Path, Path, dict[str, Any]]]:
+    """Of each family the model before, the one after, and what was noted."""
+    found = {}
+    for name in FAMILIES:
+        place = tmp_path_factory.mktemp(name.replace(" ", "-"))
+        before = saved(name, place, [*sides[0], *sides[1]])
+        fitted = trim_translator(before, job(sides), None)
+        fitted.predictor.save(place / "trimmed")
+        found[name] = (before, place / "trimmed", fitted.settings)
+    return found
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_pairs_whose_tokens_stay_have_the_very_same_logits(family, trimmed, sides) -> None:
+    before, after, settings = trimmed[family]
+    assert settings["sides"] == "both" and settings["tokens"] < settings["tokens_before"]
+    assert settings["texts"] == 16 and settings["texts_read_differently"] == 0 and settings["pairs_proven"] == 12
+    for source, target in list(zip(*sides, strict=True))[:3]:
+        (old, names), (new, fewer) = logits(before, source, target), logits(after, source, target)
+        assert new.shape == (*old.shape[:2], len(fewer)) and len(fewer) == settings["tokens"]
+        assert torch.equal(new, old[..., [names.index(name) for name in fewer]])
+    weights = [(each / "model.safetensors").stat().st_size for each in (before, after)]
+    assert weights[1] < weights[0]
+    config = json.loads((after / "config.json").read_text("utf-8"))
+    assert config["vocab_size"] == settings["tokens"]
+
+
+def test_special_tokens_are_named_by_their_new_ids(trimmed) -> None:
+    for before, after, _ in trimmed.values():
+        old, new = (load_predictor(each) for each in (before, after))
+        for key in ("pad_token_id", "eos_token_id", "decoder_start_token_id", "forced_bos_token_id", "bad_words_ids"):
+            ids = [getattr(each.model.generation_config, key) for each in (old, new)]
+            words = [_words(each, found) for each, found in zip((old, new), ids, strict=True)]
+            assert words[0] == words[1], key
+    _, after, _ = trimmed["nllb"]
+    first = load_predictor(after).model.generation_config.forced_bos_token_id
+    assert load_predictor(after).tongues.source.convert_ids_to_tokens(first) == "deu_Latn"
+
+
+def _words(translator: Translator, ids: Any) -> Any:
+    """What ids stand for, in the same lists."""
+    if isinstance(ids, list):
+        return [_words(translator, each) for each in ids]
+    return None if ids is None else translator.tongues.source.convert_ids_to_tokens(ids)
+
+
+def test_a_step_on_an_encoder_with_a_fresh_decoder_trims_the_source_alone(warm_run) -> None:
+    done = compress(chain(warm_run, ["vocabulary", "int8-torch"]), quiet=True)
+    record = Record.load(done.links[0].record.folder)
+    source = Record.read(warm_run)
+    assert kind_of(record.model_folder) is Kind.WARM_TRANSLATOR and done.links[0].gate.passed
+    assert record.content["model_bytes"] < source.content["model_bytes"] / 4
+    assert record.content["settings"]["sides"] == "source" and evaluate(record.folder).largest_difference == 0
+    assert "; the source's alone, for the target's were made of the budget's own text" in done.links[0].line
+    for name in ("tokenizer.json", "generation_config.json"):
+        place = f"target/{name}" if name == "tokenizer.json" else name
+        old, new = (json.loads((each.model_folder / place).read_text("utf-8")) for each in (source, record))
+        assert old == new
+    assert record.content["settings"]["texts_read_differently"] == 0
+    assert kind_of(done.record.model_folder) is Kind.QUANTIZED
+
+
+def test_a_largest_size_leaves_out_what_is_rare(sides, trimmed) -> None:
+    before, _, settings = trimmed["bart"]
+    smaller = trim_translator(before, job(sides), settings["tokens"] - 20)
+    assert smaller.settings["tokens"] <= settings["tokens"] - 18  # words that it must not write are kept beside
+    assert smaller.settings["texts_read_differently"] > 0
+
+
+def test_what_cannot_be_trimmed_is_refused_before_anything_is_computed(
+    scratch_run, sides, tmp_path, monkeypatch
+) -> None:
+    from kit.compression import TECHNIQUES
+    from kit.recipe.compressing import CompressSection
+
+    [step] = CompressSection(steps=["vocabulary"]).steps
+    for family in ("marian", "m2m100"):
+        place = tmp_path / family
+        (place / "model").mkdir(parents=True)
+        BUILDERS[family](place / "model", sides[0])
+        source: Any = SimpleNamespace(model_folder=place / "model", id=family)
+        with pytest.raises(ModelError, match=r"has no tokenizer\.json") as error:
+            TECHNIQUES["vocabulary"].require(step, source)
+        assert error.value.hint
+    place = tmp_path / "two-tables"
+    load_predictor(scratch_run / "model").save(place)
+    config = json.loads((place / "config.json").read_text("utf-8"))
+    (place / "config.json").write_text(json.dumps(config | {"share_encoder_decoder_embeddings": False}), "utf-8")
+    with pytest.raises(ModelError, match="a table of embeddings for each side") as error:
+        TECHNIQUES["vocabulary"].require(step, SimpleNamespace(model_folder=place, id="two"))  # type: ignore[arg-type]
+    assert "float16" in error.value.hint
