@@ -20,7 +20,8 @@ class VocabularyStep(Section):
     technique: Literal["vocabulary"] = "vocabulary"
     """Fewer tokens."""
     max_size: Annotated[int, Field(ge=1)] | None = None
-    """Most tokens to keep, the most frequent first; by default all that the texts of budget and pool use."""
+    """Most tokens to keep, the most frequent first; by default all that the texts of budget and pool use, and of a
+    translator the references of the budget."""
 
 
 class PruneStep(Section):
@@ -62,8 +63,8 @@ class _Rounding(Section):
     """What every step that rounds weights for arithmetic in few bits has."""
 
     aware: Annotated[float, Field(ge=0)] = 0.0
-    """Passes over budget and pool in which the model learns with its rounding simulated, before it is rounded; 0 rounds
-    it as it is."""
+    """Passes over budget and pool in which a classifier learns with its rounding simulated, before it is rounded; 0
+    rounds it as it is."""
 
 
 class Int8OnnxStep(_Rounding):
