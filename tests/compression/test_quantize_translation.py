@@ -172,7 +172,7 @@ def test_all_translate_in_a_fresh_process_as_before_they_were_saved(lines, made,
         source = build(place, lines)
         layers, kept = layers_to_round(source)
         for rounding in roundings:
-            model = Translator.load(source, quantization_config=config_of(rounding, kept), device_map="cpu")
+            model = Translator.rounded(source, quantization_config=config_of(rounding, kept), device_map="cpu")
             network = model.model
             assert network.get_output_embeddings().weight.dtype == torch.float32
             assert rounded(network) <= set(layers) and len(rounded(network)) >= 0.8 * len(layers)  # T5 keeps some
