@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from kit.analysis.verdict import Cost, Verdict
 
 VERDICT_FILE = "verdict.json"  # beside the Record of the first seed's student
+# Keys of translation that say what a decoder is made like: a control's is as its teacher's was.
+_OF_FRESH_DECODERS = ("vocabulary", "decoder_dropout", "encoder_rate")
 
 
 @dataclass(frozen=True)
@@ -128,8 +130,8 @@ def control_recipe(student: Record, teacher: Teacher) -> Recipe:
     update = {"method": "student", "distill": DistillSection(**section), "model": model}
     own = recipe.distill.student.checkpoint is not None or recipe.distill.student.init == "random"
     if made is not None and not own:  # what its teacher writes with, it writes with
-        vocabulary = made.recipe.translation.vocabulary
-        update["translation"] = recipe.translation.model_copy(update={"vocabulary": vocabulary})
+        theirs = {key: getattr(made.recipe.translation, key) for key in _OF_FRESH_DECODERS}
+        update["translation"] = recipe.translation.model_copy(update=theirs)
     return Recipe.model_validate(recipe.model_copy(update={**update, "train": _own_keys(recipe, train)}).model_dump())
 
 

@@ -33,6 +33,7 @@ from kit.models.seq2seq import (
     warm_translator,
 )
 from kit.models.translator import LEAST_RATIO, Translator
+from kit.recipe.translating import DECODER_DROPOUT, ENCODER_RATE
 from kit.training.fitting import Fitting
 from kit.training.objective import LabelObjective
 from kit.training.plan import make_plan
@@ -84,8 +85,12 @@ def writer_of(job: Job, examples: Examples) -> Writer:
     key = job.checkpoint.tokenizer_sha256
     if start == "encoder":
         target = train_bpe(targets, size, longest)
-        model = warm_translator(job.checkpoint, target, recipe.translation.decoder_layers, dropout)
-        return Writer(model, Tongues(tokenizer, target), "", None, key)
+        section = recipe.translation
+        fresh = DECODER_DROPOUT if section.decoder_dropout is None else section.decoder_dropout
+        model = warm_translator(job.checkpoint, target, section.decoder_layers, dropout, fresh)
+        return Writer(
+            model, Tongues(tokenizer, target), "", None, key, {"encoder.": section.encoder_rate or ENCODER_RATE}
+        )
     route = route_of(job)
     first = take_route(tokenizer, route)
     key = f"{key} {route.codes}"  # the same text is other tokens in another language
@@ -138,6 +143,7 @@ def fit_writer(
             workdir=job.workdir,
             logs=job.logs,
             progress=job.progress,
+            rate_shares=writer.rate_shares,
         )
     )
     final = finish(pairs) if finish is not None else writer.model

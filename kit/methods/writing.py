@@ -6,8 +6,8 @@ Knows models with their tokenizers, and examples. Knows nothing of where models 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
@@ -25,13 +25,17 @@ from kit.training.plan import TRAIN_SAMPLE
 
 @dataclass(frozen=True)
 class Writer:
-    """A model that is to learn to translate, with its tokenizers. first: token that its translations begin with."""
+    """A model that is to learn to translate, with its tokenizers.
+
+    first: token that its translations begin with. rate_shares: of the learning rate, by the beginning of names.
+    """
 
     model: PreTrainedModel
     tongues: Tongues
     prefix: str
     first: int | None
     tokenizer_key: str | None = None
+    rate_shares: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -95,10 +95,15 @@ def pretrained_translator(checkpoint: Checkpoint, dropout: float | None) -> PreT
 
 
 def warm_translator(
-    checkpoint: Checkpoint, target: PreTrainedTokenizerBase, layers: int, dropout: float | None
+    checkpoint: Checkpoint,
+    target: PreTrainedTokenizerBase,
+    layers: int,
+    dropout: float | None,
+    decoder_dropout: float,
 ) -> PreTrainedModel:
     """A checkpoint's encoder with a fresh decoder of its width, in float32 on the CPU.
 
+    dropout: in the encoder, None for its own.
     Random weights come from torch's global generator. Raises ModelError for an encoder that cannot be loaded.
     """
     try:
@@ -126,7 +131,7 @@ def warm_translator(
         bos_token_id=target.bos_token_id,
         eos_token_id=target.eos_token_id,
     )
-    set_dropout(decoder, dropout)
+    set_dropout(decoder, decoder_dropout)
     _drop_pooler(encoder)
     whole = EncoderDecoderConfig.from_encoder_decoder_configs(encoder.config, decoder)
     model = EncoderDecoderModel(config=whole, encoder=encoder, decoder=BertLMHeadModel(decoder))

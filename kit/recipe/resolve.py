@@ -15,7 +15,7 @@ from typing import Any
 from kit.errors import RecipeError
 from kit.recipe.distilling import DistillSection
 from kit.recipe.schema import VALIDATION_MOST, VALIDATION_SHARE, Recipe, StudySection
-from kit.recipe.translating import LABEL_SMOOTHING
+from kit.recipe.translating import DECODER_DROPOUT, ENCODER_RATE, LABEL_SMOOTHING
 
 # Learning rates differ by an order of magnitude between methods, so each has its own default. So has the
 # weight of the contrastive loss, which needs vectors that already mean something.
@@ -124,6 +124,7 @@ def _translation(recipe: Recipe, facts: Facts) -> Recipe:
     # Of a student made of its teacher's layers, the key is for the teacher, and for the control.
     if facts.start == "translator" and section.vocabulary is not None and recipe.method not in ("distill", "student"):
         raise RecipeError("translation.vocabulary: this checkpoint has a vocabulary of its own", "leave it out")
+    decoder = _fresh_decoder(recipe, facts)
     if facts.start != "translator" and (section.codes or section.prefix):
         raise RecipeError(
             "translation.codes and translation.prefix are for a checkpoint that translates", "leave them out"
@@ -144,6 +145,7 @@ def _translation(recipe: Recipe, facts: Facts) -> Recipe:
                     "codes": list(facts.codes) if facts.codes else None,
                     "prefix": facts.prefix,
                     "vocabulary": section.vocabulary or usual["vocabulary"],
+                    **decoder,
                 }
             ),
             "train": train.model_copy(
@@ -161,6 +163,22 @@ def _translation(recipe: Recipe, facts: Facts) -> Recipe:
             ),
         }
     )
+
+
+def _fresh_decoder(recipe: Recipe, facts: Facts) -> dict[str, float | None]:
+    """How a decoder that is made is trained; nothing where none is. A student's keys are for teacher and control."""
+    section = recipe.translation
+    given = (section.decoder_dropout, section.encoder_rate)
+    if facts.start != "encoder":
+        if given != (None, None) and recipe.method not in ("distill", "student"):
+            raise RecipeError(
+                "translation.decoder_dropout and translation.encoder_rate are for an encoder with a fresh decoder",
+                "leave them out",
+            )
+        given = (None, None)
+    else:
+        given = (_or(given[0], DECODER_DROPOUT), _or(given[1], ENCODER_RATE))
+    return dict(zip(("decoder_dropout", "encoder_rate"), given, strict=True))
 
 
 def _training(recipe: Recipe, facts: Facts) -> dict[str, Any]:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 TRANSLATING = ("finetune", "lora", "scratch", "distill", "student")  # methods
 SCORES = ("bleu", "chrf")
 LABEL_SMOOTHING = 0.1
+# Of a fresh decoder, and of the encoder under it.
+DECODER_DROPOUT, ENCODER_RATE = 0.3, 0.2
 
 
 class TranslationSection(Section):
@@ -34,6 +36,12 @@ class TranslationSection(Section):
     """Scores of hypotheses are divided by their length to this power: above 1 favours longer translations."""
     decoder_layers: Annotated[int, Field(ge=1, le=48)] = 3
     """Layers of the decoder that is made for a checkpoint that has only an encoder."""
+    decoder_dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Dropout in that decoder, which is fresh and learns a small budget by heart (0.3); `train.dropout` is the
+    encoder's."""
+    encoder_rate: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Learning rate of the encoder under that decoder, as a share of `train.learning_rate`: what is pretrained has less
+    to learn (0.2)."""
     vocabulary: Annotated[int, Field(ge=300, le=250_000)] | None = None
     """Tokens of the tokenizer that is trained on the budget: of the target language for a checkpoint that has only an
     encoder (8,000), of both for method scratch (10,000)."""

@@ -5,7 +5,7 @@ Knows the shapes of both. Knows nothing of how training is done.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -91,7 +91,7 @@ class Fitting:
 
     watch: what the model is measured on meanwhile.
     workdir: holds checkpoints; a run that was killed is continued from the last whole one found there.
-    logs: for the trackers' files.
+    logs: for the trackers' files. rate_shares: of the learning rate, for parameters whose names begin like this.
     """
 
     model: PreTrainedModel
@@ -104,3 +104,4 @@ class Fitting:
     workdir: Path
     logs: Path
     progress: Progress
+    rate_shares: Mapping[str, float] = field(default_factory=dict)

@@ -120,6 +120,19 @@ class KitTrainer(Trainer):
         sizes = self.fitting.lessons.sizes
         return LengthSampler(sizes, self.args.per_device_train_batch_size, group, self.fitting.section.seed)
 
+    def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
+        """Transformers' own, with groups of parameters that have a share of the learning rate."""
+        optimizer: torch.optim.Optimizer = super().create_optimizer(*args, **kwargs)
+        shares = self.fitting.rate_shares
+        names = {parameter: name for name, parameter in self.fitting.model.named_parameters()}
+        for prefix, share in shares.items():
+            for group in list(optimizer.param_groups):
+                slow = [each for each in group["params"] if names[each].startswith(prefix)]
+                if slow:
+                    group["params"] = [each for each in group["params"] if not names[each].startswith(prefix)]
+                    optimizer.add_param_group({**group, "params": slow, "lr": group["lr"] * share})
+        return optimizer
+
     def training_step(
         self, model: torch.nn.Module, inputs: dict[str, torch.Tensor], num_items_in_batch: Any = None
     ) -> torch.Tensor:

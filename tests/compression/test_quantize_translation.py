@@ -124,7 +124,7 @@ def wide_warm(place: Path, lines: list[str]) -> Path:
     tokenizer = train_bpe(lines, 300, 24)
     shape = {"hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 128}
     BertModel(BertConfig(vocab_size=len(tokenizer), initializer_range=0.2, **shape)).save_pretrained(place)
-    model = warm_translator(Checkpoint("wide", place, None, "", ""), tokenizer, 1, None)
+    model = warm_translator(Checkpoint("wide", place, None, "", ""), tokenizer, 1, None, 0.0)
     return saved(model, Tongues(tokenizer, train_bpe(lines, 300, 24)), place / "saved")
 
 

@@ -11,22 +11,28 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from torch import nn
 
 import kit.training.teacher_outputs as outputs_module
 from kit import Recipe, Record, distill, evaluate, finetune, predict
 from kit.distill import VERDICT_FILE, control_recipe, taught_by, teacher_recipe
 from kit.distill import recipe_of as recipe_of_runs
-from kit.errors import KitError, ModelError
-from kit.methods import TRANSLATING, method_of
-from kit.methods.translate import Translate
+from kit.errors import KitError, ModelError, RecipeError
+from kit.methods import TRANSLATING, Job, method_of
+from kit.methods.translate import Translate, writer_of
 from kit.methods.translate_distill import decoder_depth, spread
 from kit.models.seq2seq import load_translator
 from kit.models.teacher import resolve_teacher
 from kit.models.translator import Translator
 from kit.recipe.translating import TRANSLATING as NAMES
+from kit.request import understand
 from kit.run import run
 from kit.training.hardware import set_up_hardware
+from kit.training.progress import Progress
 from tests.translators import marian
+
+# So that something is learnt in a few steps.
+QUICK = {"decoder_dropout": 0.0, "encoder_rate": 1.0}
 
 
 def recipe_of(captions: Path, checkpoint: Path, runs: Path, method: str = "finetune", **sections: dict) -> Recipe:
@@ -37,7 +43,7 @@ def recipe_of(captions: Path, checkpoint: Path, runs: Path, method: str = "finet
         "data": {"source": str(captions), "languages": ["en", "de"], "max_length": 24, "budget": 50},
         "model": {"checkpoint": str(checkpoint)},
         "train": {"epochs": 1, "evaluations": 2, "learning_rate": 5e-3, "batch_size": 16},
-        "translation": {"beams": 2, "decoder_layers": 2, "vocabulary": 400},
+        "translation": {"beams": 2, "decoder_layers": 2, "vocabulary": 400, **(QUICK if method != "scratch" else {})},
         "distill": {"student": {"layers": 1}} if method in ("distill", "student") else {},
     }
     for name, keys in sections.items():
@@ -103,6 +109,28 @@ def test_a_method_makes_a_whole_record(method, captions, tiny_checkpoint, runs, 
     start = {"finetune": True, "lora": True, "scratch": False, "student": True, "distill": False}[method]
     if method != "distill":
         assert resolved.train.freeze_embeddings is start
+
+
+def test_a_fresh_decoder_learns_faster_and_forgets_more_than_the_encoder(captions, tiny_checkpoint, runs) -> None:
+    given = {"decoder_dropout": 0.0, "encoder_rate": 1.0}
+    writers = []
+    for keys in (dict.fromkeys(given), given):
+        request = understand(recipe_of(captions, tiny_checkpoint, runs, translation=keys))
+        hardware = set_up_hardware("fp32")
+        job = Job(request.recipe, request.task, request.data, hardware, request.checkpoint, Progress(quiet=True))
+        writers.append(writer_of(job, request.data.train))
+    usual, other = writers
+    assert (usual.rate_shares, other.rate_shares) == ({"encoder.": 0.2}, {"encoder.": 1.0})
+    rates = [{part.p for part in each.model.decoder.modules() if isinstance(part, nn.Dropout)} for each in writers]
+    assert rates == [{0.3}, {0.0}]
+    assert usual.model.encoder.config.hidden_dropout_prob == other.model.encoder.config.hidden_dropout_prob != 0.3
+    with pytest.raises(RecipeError, match="are for an encoder with a fresh decoder"):
+        understand(recipe_of(captions, tiny_checkpoint, runs, "scratch", translation=given))
+
+
+def test_a_control_is_made_as_its_teacher_was(done) -> None:
+    section = done.controls[0].recipe.translation
+    assert {key: getattr(section, key) for key in QUICK} == QUICK
 
 
 def test_what_is_predicted(captions, teacher) -> None:

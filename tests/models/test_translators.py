@@ -88,7 +88,7 @@ def writer_for(name: str, checkpoint: Checkpoint, tiny_checkpoint: Path, lines: 
     """The model of a family, or one that is made, before training."""
     if name == "warm":
         target = train_bpe(lines[60:], 400, 24)
-        model = warm_translator(resolve_checkpoint(ModelSection(checkpoint=str(tiny_checkpoint))), target, 1, 0.0)
+        model = warm_translator(resolve_checkpoint(ModelSection(checkpoint=str(tiny_checkpoint))), target, 1, 0.0, 0.0)
         return Writer(model, Tongues(load_tokenizer(tiny_checkpoint), target), "", None)
     if name == "scratch":
         joint = train_bpe(lines, 400, 24)
@@ -256,7 +256,7 @@ def test_a_student_of_some_layers_of_a_decoder(name, checkpoint, tiny_checkpoint
     writer = writer_for(name, checkpoint, tiny_checkpoint, lines)
     if name == "warm":
         target = writer.tongues.target
-        model = warm_translator(resolve_checkpoint(ModelSection(checkpoint=str(tiny_checkpoint))), target, 2, 0.0)
+        model = warm_translator(resolve_checkpoint(ModelSection(checkpoint=str(tiny_checkpoint))), target, 2, 0.0, 0.0)
         writer = replace(writer, model=model)
     examples = Examples(np.arange(2), [(lines[0],), (lines[1],)], [(lines[60],), (lines[61],)])
     batch = dataset_of(encode_pairs(examples, writer, 32), writer).collate([0, 1])

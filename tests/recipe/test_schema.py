@@ -36,6 +36,8 @@ OTHER: dict[str, Any] = {
     "lora.targets": ["query"],
     "translation.codes": ["en_XX", "de_DE"],
     "translation.vocabulary": 500,
+    "translation.decoder_dropout": 0.1,
+    "translation.encoder_rate": 0.5,
     "distill.layer_map": [1],
     "distill.relation_heads": 3,
     "distill.augment.checkpoint": "org/masked",

@@ -64,7 +64,7 @@ def build(parts, dropout=0.1):
     return build_classifier(parts[0], Head(LABELS, False), "pretrained", dropout=dropout)
 
 
-def train(parts, folder, model=None, section=None, hardware=FP32, **plan_changes):
+def train(parts, folder, model=None, section=None, hardware=FP32, rate_shares=None, **plan_changes):
     _, tokenizer, train_split, validation = parts
     section = section or SECTION
     plan = replace(make_plan(section, len(train_split.targets)), **plan_changes)
@@ -82,6 +82,7 @@ def train(parts, folder, model=None, section=None, hardware=FP32, **plan_changes
             folder / "work",
             folder / "logs",
             Progress(quiet=True),
+            rate_shares or {},
         )
     )
     return model, done
@@ -116,7 +117,8 @@ def test_passes_of_few_tokens_give_the_same_gradients_as_one(parts, tmp_path, mo
     norms, sizes = {}, {}
     section = changed(batch_size=45, evaluations=1, epochs=1, contrastive=0.0)
     for tokens in (10_000, 64):
-        monkeypatch.setitem(trainer_module._PASS_TOKENS, "cpu", tokens)
+        for passes in (trainer_module._PASS_TOKENS, trainer_module._PASS_TOKENS_BF16):
+            monkeypatch.setitem(passes, "cpu", tokens)
         model = build(parts, dropout=0.0)
         seen: list[int] = []
         model.register_forward_pre_hook(
@@ -128,6 +130,22 @@ def test_passes_of_few_tokens_give_the_same_gradients_as_one(parts, tmp_path, mo
         sizes[tokens] = seen
     assert sizes == {10_000: [45, 45], 64: [23, 22, 23, 22]}
     assert norms[64] == pytest.approx(norms[10_000], rel=1e-3)
+
+
+def test_parts_of_a_model_have_a_share_of_the_rate(parts, tmp_path) -> None:
+    """Adam moves a weight by about its rate, whatever its gradient: a hundredth of the rate, a hundredth of the way."""
+    before = {name: weights.detach().clone() for name, weights in build(parts).named_parameters()}
+    moved = {}
+    for share in (1.0, 0.01):
+        section = changed(weight_decay=0.0, contrastive=0.0, evaluations=1, epochs=1)
+        model, _ = train(parts, tmp_path / str(share), section=section, rate_shares={"encoder.": share})
+        moved[share] = {name: float((w - before[name]).abs().mean()) for name, w in model.named_parameters()}
+    slow = [name for name in before if name.startswith("encoder.") and moved[1.0][name] > 0]
+    assert len(slow) > 10 and len(slow) < len(before)
+    for name in slow:
+        assert moved[0.01][name] < 0.05 * moved[1.0][name]
+    head = next(name for name in before if "classifier" in name and "weight" in name)
+    assert moved[0.01][head] > 0.5 * moved[1.0][head]
 
 
 class _KilledError(Exception):
