@@ -288,6 +288,7 @@ def test_gentler_settings_that_fail_do_not_end_the_chain(tiny_run: Path, monkeyp
     original = int8_module._quantized
     monkeypatch.setattr(int8_module, "_quantized", failing)
     monkeypatch.setattr(int8_module, "learn_rounding", lambda source, *rest: (source.model_folder, None))
+    monkeypatch.setattr("kit.compression.gate.Judge.gate", lambda *given: Gate(None, 0.9, False))
     found = compress(chain(tiny_run, [{"int8-onnx": {"per_channel": False}}], agreement=1.0), quiet=True)
     assert [link.settings for link in found.links] == [
         "per_channel: false",

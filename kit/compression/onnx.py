@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from kit.compression.attention import Attending
 from kit.compression.tracing import content_of, traced
 from kit.compression.translator_graphs import graphs_of
 from kit.data.batching import EncodedDataset
@@ -57,11 +58,11 @@ class _Logits(torch.nn.Module):
 
     def __init__(self, model: PreTrainedModel, names: list[str]) -> None:
         super().__init__()
-        self.model, self.names = model, names
+        self.model, self.names = Attending(model), names
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
         """Logits (batch, labels) of the tensors (batch, length) that `names` says."""
-        logits: torch.Tensor = self.model(**dict(zip(self.names, inputs, strict=True))).logits
+        logits: torch.Tensor = self.model(**dict(zip(self.names, inputs, strict=True)))
         return logits
 
 
@@ -100,12 +101,12 @@ def _exported(
     names = list(batch)
     axes = {0: torch.export.Dim("batch", min=1, max=4_096), 1: torch.export.Dim("length", min=1, max=_longest(model))}
     shapes = (tuple(axes for _ in names),)
+    expected = TransformerPredictor(model, tokenizer, longest).outputs(texts)
     graph = traced(_Logits(model, names).eval(), tuple(batch.values()), shapes, names, ["logits"], str(folder))
     parameters = sum(parameter.numel() for parameter in model.parameters())
     config = model.config.to_dict()
     config.pop("_name_or_path", None)  # where the model was read from is no part of it
     made = Graph(graph, parameters, "float32", "float32", config)
-    expected = TransformerPredictor(model, tokenizer, longest).outputs(texts)
     change = float(np.abs(OnnxPredictor(made, tokenizer, longest).outputs(texts) - expected).max())
     if not change <= _PARITY:
         raise ModelError(f"the graph of {folder} does not answer as the model does (a logit differs by {change:.2g})")

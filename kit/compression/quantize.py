@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import PartialState
-from transformers import AutoModelForSequenceClassification, PreTrainedModel
+from torch import nn
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 
 from kit.compression.aware import Rounding, learn_rounding, require_aware
 from kit.compression.base import others
@@ -67,10 +68,10 @@ class BitsAndBytes:
     gives = Kind.QUANTIZED
 
     def require(self, step: BitsAndBytesStep, source: Record | None) -> None:
-        """bitsandbytes, which is one of kit's own requirements; for 4 bits of a translator, layers that divide."""
+        """bitsandbytes, which is one of kit's own requirements; for 4 bits, layers that divide."""
         _require("bitsandbytes", "pip install bitsandbytes")
-        if step.technique == "nf4-bnb" and source is not None and kind_of(source.model_folder) is not Kind.TORCH:
-            layers, _ = layers_to_round(source.model_folder)
+        if step.technique == "nf4-bnb" and source is not None:
+            layers, _ = _layers(source)
             if not any(map(packs, layers.values())):
                 raise ModelError(
                     f"nf4-bnb: no layer of {source.id} has rows by 32 and columns by 64, in which bitsandbytes packs 4 "
@@ -200,11 +201,21 @@ def _classifier(folder: Path, rounding: dict[str, Any]) -> PreTrainedModel:
 
 
 def _kept(source: Record, bits: Bits = "int8") -> list[str]:
-    """Layers that are not rounded: of a translator in 4 bits also those that could not be used on every processor."""
-    if kind_of(source.model_folder) is Kind.TORCH:
-        return list(HEADS)
-    layers, kept = layers_to_round(source.model_folder)
+    """Layers that are not rounded: in 4 bits also those that could not be used on every processor."""
+    layers, kept = _layers(source)
     return kept + [name for name, layer in layers.items() if bits == "nf4" and not packs(layer)]
+
+
+def _layers(source: Record) -> tuple[dict[str, nn.Linear], list[str]]:
+    """Linear layers, without weights, that may be rounded; and names of what must not be."""
+    folder = source.model_folder
+    if kind_of(folder) is not Kind.TORCH:
+        return layers_to_round(folder)
+    with quiet(), torch.device("meta"):
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        model = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
+    layers = {name: part for name, part in model.named_modules() if isinstance(part, nn.Linear)}
+    return {name: part for name, part in layers.items() if not set(name.split(".")) & set(HEADS)}, list(HEADS)
 
 
 def _require(package: str, how: str) -> None:

@@ -30,7 +30,7 @@ from kit.models import early_exit, small  # noqa: F401 (saved models of these ar
 from kit.models.checkpoint import Checkpoint, declared_pooling
 from kit.models.code import code_of, require_trusted
 from kit.models.pooled import PooledClassifier, PooledConfig
-from kit.models.rounded import leave_odd_layers_unpacked
+from kit.models.rounded import leave_odd_layers_unpacked, leave_unpacked
 
 Init = Literal["pretrained", "scratch"]
 Bits = Literal["int8", "nf4"]
@@ -213,6 +213,7 @@ def _encoder(checkpoint: Checkpoint, config: PreTrainedConfig, init: Init, round
     encoder, report = AutoModel.from_pretrained(
         checkpoint.folder, config=config, output_loading_info=True, trust_remote_code=False, **rounding
     )
+    leave_unpacked(encoder)
     _refuse_missing([key for key in report["missing_keys"] if not key.startswith("pooler.")], checkpoint)
     return encoder  # type: ignore[no-any-return]
 
@@ -235,6 +236,7 @@ def _native(
         trust_remote_code=checkpoint.code is not None,
         **rounding,
     )
+    leave_unpacked(model)
     prefix = model.base_model_prefix + "."
     encoder_keys = [key for key in report["missing_keys"] if key.startswith(prefix) and "pooler" not in key]
     _refuse_missing(encoder_keys, checkpoint)

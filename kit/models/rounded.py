@@ -6,6 +6,7 @@ Knows bitsandbytes' and torchao's layers and files. Knows nothing of what is rou
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from safetensors import safe_open
@@ -26,8 +27,18 @@ def packs(layer: nn.Linear) -> bool:
 
 def leave_odd_layers_unpacked(model: nn.Module) -> None:
     """Let 4-bit layers that bitsandbytes cannot pack be computed as they are."""
+    _leave_unpacked(model, lambda layer: not packs(layer))
+
+
+def leave_unpacked(model: nn.Module) -> None:
+    """Let 4-bit layers be computed as they are: packed ones can neither be trained on nor made whole again."""
+    _leave_unpacked(model, lambda layer: True)
+
+
+def _leave_unpacked(model: nn.Module, chosen: Callable[[nn.Linear], bool]) -> None:
     for module in model.modules():
-        if getattr(module, "support_avx512bf16_for_cpu", False) and isinstance(module, nn.Linear) and not packs(module):
+        packing = getattr(module, "support_avx512bf16_for_cpu", False)
+        if packing and isinstance(module, nn.Linear) and chosen(module):
             module.support_avx512bf16_for_cpu = False  # type: ignore[assignment]
 
 

@@ -158,11 +158,11 @@ def test_a_model_that_finds_no_end_is_flagged(captions, tmp_path, runs) -> None:
     lines = [line for code in ("en", "de") for line in (captions / f"train.{code}").read_text("utf-8").split("\n")]
     torch.manual_seed(0)
     marian(tmp_path, lines)
-    recipe = recipe_of(captions, tmp_path, runs, translation={"vocabulary": None})
+    recipe = recipe_of(captions, tmp_path, runs, translation={"vocabulary": None, **dict.fromkeys(QUICK)})
     record = finetune(recipe, quiet=True)
     assert record.content["details"]["loops"] > 10
     assert next(predict(record.folder, ["Two men walk."])).get("loops") is True
-    own = recipe_of(captions, tmp_path, runs)
+    own = recipe_of(captions, tmp_path, runs, translation=dict.fromkeys(QUICK))
     with pytest.raises(KitError) as caught:
         finetune(own, quiet=True)
     assert caught.value.message == "translation.vocabulary: this checkpoint has a vocabulary of its own"
