@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _SAME = 1.1  # ratio of two times below which a machine's noise is as likely
 CHAIN_FILE = "chain.json"  # beside the Record that a chain ends with, which is its start if every step was undone
+MADE = 2  # part of every id: raise it when steps make something else of the same model
 
 
 @dataclass(frozen=True)
@@ -235,6 +236,7 @@ def _id(step: Step, source: Record, job: Job) -> str:
     files = {name: sha for name, sha in source.content["files"].items() if name.startswith("model/")}
     content = {
         "format": FORMAT,
+        "made": MADE,
         "step": step.model_dump(mode="json"),
         "source": files,
         "data": job.data.fingerprints,

@@ -106,6 +106,19 @@ def test_a_compressed_model_is_what_its_record_says(case, made, reloaded, tiny_r
     assert np.abs(here - np.array(reloaded[str(record.model_folder)])).max() < 1e-4
 
 
+def test_self_attention_is_one_node_a_layer_and_pads_like_the_model(made, tiny_run) -> None:
+    import onnx
+
+    folder = made["onnx"].record.model_folder
+    kinds = [node.op_type for node in onnx.load(folder / "model.onnx").graph.node]
+    layers = json.loads((tiny_run / "model" / "config.json").read_text("utf-8"))["encoder"]["num_hidden_layers"]
+    assert kinds.count("MultiHeadAttention") == layers and "Softmax" not in kinds and "Transpose" not in kinds
+    texts = [("a gripping, funny film and so on " * 4,), ("dull",), ("so dull that i left",)]  # padded together
+    graph, model = load_predictor(folder), load_predictor(tiny_run / "model")
+    assert np.abs(graph.outputs(texts) - model.outputs(texts)).max() < 1e-4
+    assert np.abs(graph.outputs(texts)[1:2] - graph.outputs(texts[1:2])).max() < 1e-4
+
+
 @pytest.mark.parametrize("case", ["vocabulary", "early-exit", "int8-onnx"])
 @pytest.mark.parametrize("piece", ["a gripping, funny film and so on ", "ab", "电影", "!", "😀"])
 def test_a_long_text_in_one_line_takes_no_longer_than_reading_it(case, piece, made) -> None:
