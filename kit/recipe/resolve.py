@@ -31,10 +31,13 @@ METHOD_KEYS = ("epochs", "learning_rate", "contrastive", "dropout", "head", "fre
 # Of translation, by what training starts from: rates, batches, and as many passes over the pairs as come to `steps`,
 # within bounds.
 TRANSLATION: dict[str, dict[str, Any]] = {
-    "translator": {"rate": 5e-5, "lora": 5e-4, "batch_size": 32, "steps": 500, "epochs": (2, 10), "vocabulary": None},
-    "encoder": {"rate": 5e-4, "lora": 1e-3, "batch_size": 32, "steps": 2_000, "epochs": (8, 40), "vocabulary": 8_000},
-    "nothing": {"rate": 2e-3, "lora": 2e-3, "batch_size": 64, "steps": 6_000, "epochs": (15, 60), "vocabulary": 10_000},
+    "translator": {"rate": 5e-5, "lora": 5e-4, "batch_size": 32, "steps": 500, "epochs": (2, 10)},
+    "encoder": {"rate": 1e-3, "lora": 1e-3, "batch_size": 32, "steps": 1_600, "epochs": (8, 40)},
+    "nothing": {"rate": 2e-3, "lora": 2e-3, "batch_size": 64, "steps": 6_000, "epochs": (15, 60)},
 }
+# Tokens of a tokenizer that is made, of few pairs and of many: rare tokens of few pairs would be seen once or never.
+VOCABULARY = {"translator": (None, None), "encoder": (4_000, 8_000), "nothing": (10_000, 10_000)}
+FEW_PAIRS = 10_000
 # On a large budget with many classes, each class is to be seen about this often.
 VISITS = 1_000
 # Up to this many labels, accuracy is worth more than time: dropout, small batches, and training a second time
@@ -52,6 +55,7 @@ DEFAULTS = {
     "small_budget": SMALL_BUDGET,
     "validation": (VALIDATION_SHARE, VALIDATION_MOST),
     "translation": TRANSLATION,
+    "vocabulary": (VOCABULARY, FEW_PAIRS),
 }
 
 
@@ -144,7 +148,7 @@ def _translation(recipe: Recipe, facts: Facts) -> Recipe:
                 update={
                     "codes": list(facts.codes) if facts.codes else None,
                     "prefix": facts.prefix,
-                    "vocabulary": section.vocabulary or usual["vocabulary"],
+                    "vocabulary": section.vocabulary or VOCABULARY[facts.start][facts.budget > FEW_PAIRS],
                     **decoder,
                 }
             ),

@@ -44,7 +44,7 @@ class TranslationSection(Section):
     to learn (0.2)."""
     vocabulary: Annotated[int, Field(ge=300, le=250_000)] | None = None
     """Tokens of the tokenizer that is trained on the budget: of the target language for a checkpoint that has only an
-    encoder (8,000), of both for method scratch (10,000)."""
+    encoder (4,000; above 10,000 pairs 8,000), of both for method scratch (10,000)."""
 
 
 def contradictions_of_translation(recipe: Recipe) -> dict[str, bool]:
