@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
 from kit import Record, evaluate, predict
 from kit.compress import Compression, compress
@@ -71,8 +72,18 @@ def test_int8_is_smaller_and_a_record_like_any_other(done, whole) -> None:
     assert answers[0]["translation"] and [each["translation"] for each in answers[1:]] == ["", ""]
     model = load_predictor(record.model_folder)
     assert isinstance(model, OnnxTranslator) and model.model.generation_config.num_beams == 2
-    # Rounded, but the same translator, which has learnt next to nothing: rounding decides much of what it writes.
-    assert done.links[1].verdict.agreement.value > 0
+    # The tiny model has learnt next to nothing, and rounding decides what it writes: compare what it thinks of tokens.
+    ours, theirs = (first_logits(load_predictor(each.model_folder)) for each in (record, whole))
+    assert np.corrcoef(ours, theirs)[0, 1] > 0.95 and not (ours == theirs).all()
+
+
+def first_logits(model: OnnxTranslator) -> np.ndarray:
+    """Of the first token of a translation."""
+    given = model.tongues.source("A man is here.", return_tensors="pt", return_token_type_ids=False)
+    cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+    start = torch.tensor([[model.model.generation_config.decoder_start_token_id]])
+    found = model.model(start, model.model.get_encoder()(**given), given["attention_mask"], cache)
+    return found.logits[0, 0].numpy()
 
 
 def test_4_bits_are_smaller_than_the_whole(whole) -> None:
