@@ -163,6 +163,15 @@ def recipe_file(tmp_path: Path, reviews: Path, tiny_checkpoint: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def untimed() -> Iterator[None]:
+    """Chains say how fast a model is after hardly a look: that is tested elsewhere."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("kit.measurement.speed._TIMED_TEXTS", 1)
+        patched.setattr("kit.measurement.speed._WARM_UP", 0)
+        yield
+
+
 @pytest.fixture(scope="session")
 def traced_once() -> Iterator[None]:
     """Keep the graphs of several models, as tests turn from one to another: tracing one takes eight seconds."""

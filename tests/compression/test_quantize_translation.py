@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -76,16 +76,11 @@ def rounded(model: nn.Module) -> set[str]:
     return {name for name, part in model.named_modules() if type(getattr(part, "weight", None)).__name__ in KINDS}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _speed_is_tested_elsewhere() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("kit.measurement.speed._TIMED_TEXTS", 1)
-        patched.setattr("kit.measurement.speed._WARM_UP", 0)
-        yield
+pytestmark = pytest.mark.usefixtures("untimed")
 
 
 @pytest.fixture(scope="module")
-def made(request: pytest.FixtureRequest, _speed_is_tested_elsewhere: None) -> dict[str, Compression]:
+def made(request: pytest.FixtureRequest, untimed: None) -> dict[str, Compression]:
     runs = {run: request.getfixturevalue(run) for run, _ in CASES.values()}
     return {step: compress(chain(runs[run], [step]), quiet=True) for step, (run, _) in CASES.items()}
 

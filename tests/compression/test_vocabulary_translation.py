@@ -6,7 +6,6 @@ That they translate alike in a fresh process is tested with those in few bits, i
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -41,12 +40,7 @@ def chain(source: Path, steps: list[object]) -> Recipe:
     return Recipe.model_validate(content)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _speed_is_tested_elsewhere() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("kit.measurement.speed._TIMED_TEXTS", 1)
-        patched.setattr("kit.measurement.speed._WARM_UP", 0)
-        yield
+pytestmark = pytest.mark.usefixtures("untimed")
 
 
 @pytest.fixture(scope="module")
