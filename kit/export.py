@@ -62,13 +62,15 @@ def export(
     to: str | Path | None = None,
     target: Target | None = None,
     overwrite: bool = False,
+    with_code: bool = False,
     speed: bool = True,
     say: Callable[[str], None] = lambda line: None,
 ) -> Exported:
-    """Write a run's model in these formats (none: its own), prove each, and push the folder if there is a target.
+    """Write a run's model in these formats, prove each, and push the folder if there is a target.
 
-    to: the folder; one that kit exported before is replaced, another only with `overwrite`. speed: measure for the
-    card. say: is told what is being done.
+    formats: none for the model's own, or ONNX where transformers could not load that without code. to: the folder; one
+    that kit exported before is replaced, another only with `overwrite`. with_code: take along the file of code that
+    transformers needs for shapes of kit's own. speed: measure for the card. say: is told what is being done.
     Raises KitError: for what cannot be exported before anything is computed, ExportError where an answer differs, or
     the Hub refuses.
     """
@@ -84,7 +86,7 @@ def export(
         )
     record = Record.load(Path(run).resolve())
     require_told(record)
-    planned = plan_formats(record, list(formats))
+    planned = plan_formats(record, list(formats), with_code)
     place = None if to is None else _place(Path(to), overwrite, record)
     if target is not None:
         require_target(target)

@@ -74,7 +74,7 @@ def run_lines(
 def exported(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """Three formats in one folder."""
     folder = tmp_path_factory.mktemp("export") / "exported"
-    return export(tiny_run, formats=FORMATS, to=folder, speed=False)
+    return export(tiny_run, formats=FORMATS, to=folder, with_code=True, speed=False)
 
 
 def test_each_format_answers_as_the_run_did(exported: Exported, tiny_run: Path) -> None:
@@ -106,7 +106,8 @@ def test_what_was_proven_is_found_again(exported: Exported, tiny_run: Path, tmp_
 
     def again(**changes) -> Exported:
         said.clear()
-        return export(tiny_run, **{"formats": FORMATS, "to": folder, "speed": False, "say": said.append, **changes})
+        wanted = {"formats": FORMATS, "to": folder, "with_code": True, "speed": False, "say": said.append}
+        return export(tiny_run, **{**wanted, **changes})
 
     assert again().proofs == exported.proofs and said == [f"found the folder again that was proven for {tiny_run.name}"]
     assert {path: path.stat().st_ino for path in folder.rglob("*")} == before
@@ -119,7 +120,7 @@ def test_what_was_proven_is_found_again(exported: Exported, tiny_run: Path, tmp_
     content = json.loads((other / "record.json").read_text("utf-8"))
     content["seconds"]["total"] += 1
     (other / "record.json").write_text(json.dumps(content), "utf-8")
-    export(other, to=folder, speed=False, say=said.append)
+    export(other, to=folder, with_code=True, speed=False, say=said.append)
     assert "in a fresh process" in said[-1]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["exported", "runs"]
 
@@ -179,6 +180,7 @@ def test_the_command_says_where_to_push(tiny_run: Path, monkeypatch, kit) -> Non
         sys.modules["kit.export"], "export", lambda run, **wanted: asked.append(wanted) or pytest.fail("asked")
     )
     words = ("--push", "user/name", "--pr", "--public", "--revision", "v1", "--message", "first", "--overwrite")
+    words = (*words, "--with-code")
     for arguments in (words, words[:2]):
         with pytest.raises(pytest.fail.Exception):
             kit("export", tiny_run, *arguments)
@@ -186,6 +188,7 @@ def test_the_command_says_where_to_push(tiny_run: Path, monkeypatch, kit) -> Non
         Target("user/name", private=False, revision="v1", message="first", pull_request=True, overwrite=True),
         Target("user/name", private=True),
     ]
+    assert [each["with_code"] for each in asked] == [True, False]
     assert kit("export", tiny_run, "--to", "out", "--pr").code == 2
 
 
@@ -202,7 +205,7 @@ def test_a_push_that_failed_has_no_second_proof(exported: Exported, tiny_run: Pa
         return Pushed("a1b2", "https://hub/user/name")
 
     monkeypatch.setattr(hub_module, "push", push)
-    wanted = {"target": Target("user/name"), "speed": False, "say": said.append}
+    wanted = {"target": Target("user/name"), "with_code": True, "speed": False, "say": said.append}
     with pytest.raises(ExportError, match="is busy"):
         export(tiny_run, **wanted)
     [waiting] = [path for path in (tmp_path / "exports").iterdir() if path.is_dir()]
@@ -237,7 +240,7 @@ def test_where_an_answer_differs_nothing_is_left(tiny_run: Path, tmp_path: Path,
         save_file(tensors, folder / "model.safetensors", {"format": "pt"})
 
     monkeypatch.setattr(formats_module, "write_format", damaged)
-    result = kit("export", tiny_run, "--to", tmp_path / "out", "--no-speed")
+    result = kit("export", tiny_run, "--to", tmp_path / "out", "--with-code", "--no-speed")
     assert result.code == 1
     assert "of 100 test examples are not answered as" in result.err and "nothing was exported" in result.err
     assert result.err.count(" before, ") == 5 and "Traceback" not in result.err
@@ -276,7 +279,7 @@ def test_folders_of_others_are_left_alone(exported: Exported, tiny_run: Path, tm
 )
 def test_an_export_that_is_stopped_leaves_nothing(number, code, words, start, tiny_run: Path, tmp_path: Path) -> None:
     """Nor the process that proves: it is found by the draft that it was given."""
-    process = start("export", tiny_run, "--to", tmp_path / "out", "--no-speed")
+    process = start("export", tiny_run, "--to", tmp_path / "out", "--with-code", "--no-speed")
     while process.poll() is None and not probes_of(process.pid):
         time.sleep(0.05)
     [probe] = probes_of(process.pid)
@@ -346,6 +349,18 @@ def test_what_cannot_be_exported_is_refused_with_the_way_out(others: dict[str, P
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_shape_that_transformers_has_no_class_for_leaves_as_a_graph(tiny_run: Path, tmp_path: Path, kit) -> None:
+    """Nobody is asked to trust code, unless the one who exports said so."""
+    refused = kit("export", tiny_run, "--to", tmp_path / "out", "--format", "safetensors,onnx", "--no-speed")
+    assert refused.code == 2 and "Traceback" not in refused.err
+    assert f"--format safetensors: plain transformers has no class for the shape of {tiny_run.name}" in refused.err
+    assert "--format onnx needs none; --with-code takes that file along" in refused.err
+    assert list(tmp_path.iterdir()) == []
+    done = export(tiny_run, to=tmp_path / "out", speed=False)
+    assert list(done.proofs) == ["onnx"] and not list(done.folder.rglob("*.py"))
+    assert "trust_remote_code" not in (done.folder / "README.md").read_text("utf-8")
+
+
 @pytest.mark.parametrize("run", ["words", "native"])
 def test_other_kinds_of_models_go_out_as_they_are(run: str, others: dict[str, Path], tmp_path: Path) -> None:
     done = export(others[run], to=tmp_path / "out", speed=False)
@@ -406,7 +421,7 @@ QUANTIZED = {
 
 
 def test_quantized_models_of_torch_load_without_kit(tiny_run: Path, tmp_path: Path, plain: PlainProcesses) -> None:
-    done = export(tiny_run, formats=list(QUANTIZED), to=tmp_path / "out", speed=False)
+    done = export(tiny_run, formats=list(QUANTIZED), to=tmp_path / "out", with_code=True, speed=False)
     card = (done.folder / "README.md").read_text("utf-8")
     for name, (library, packages) in QUANTIZED.items():
         folder = done.folder if name == "int8-torch" else done.folder / name
@@ -424,7 +439,7 @@ def test_a_model_that_rounds_activations_by_the_batch_is_proven_text_by_text(tin
     content = recipe_of(tiny_run).model_dump()
     content["compress"] |= {"steps": [{"int8-torch": {"activations": True}}], "gate": {"retained": None}}
     record = compress(Recipe.model_validate(content), quiet=True).record
-    done = export(record.folder, to=tmp_path / "out", speed=False)
+    done = export(record.folder, to=tmp_path / "out", with_code=True, speed=False)
     assert done.proofs["safetensors"].agreement.value > 0.9 and done.proofs["safetensors"].examples == 100
 
 
@@ -452,7 +467,9 @@ def test_a_pruned_model_in_16_bits_takes_its_shape_along(tiny_run: Path, tmp_pat
     steps = ["vocabulary", {"prune": {"heads": 0.5, "neurons": 0.5, "epochs": 0}}, "float16"]
     content["compress"] |= {"steps": steps, "gate": {"retained": None}}
     record = compress(Recipe.model_validate(content), quiet=True).record
-    done = export(record.folder, to=tmp_path / "out")
+    with pytest.raises(ModelError, match=f"no class for the shape of {record.id}"):
+        export(record.folder, to=tmp_path / "out")
+    done = export(record.folder, to=tmp_path / "out", with_code=True)
     assert done.proofs["safetensors"].largest_difference < 1e-4
     card = (done.folder / "README.md").read_text("utf-8")
     speeds = [line for line in card.split("## Speed and size")[1].split("## Proof")[0].splitlines() if "|" in line]
@@ -474,5 +491,5 @@ def test_a_proof_fails_where_labels_are_in_another_order(tiny_run: Path, tmp_pat
 
     monkeypatch.setattr(formats_module, "write_format", swapped)
     with pytest.raises(ExportError, match="labels are positive, negative, not negative, positive, in order"):
-        export(tiny_run, to=tmp_path / "out", speed=False)
+        export(tiny_run, to=tmp_path / "out", with_code=True, speed=False)
     assert list(tmp_path.iterdir()) == []

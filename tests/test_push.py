@@ -125,7 +125,7 @@ def pushing(kit: KitShell) -> Callable[..., Result]:
 @pytest.fixture(scope="module")
 def exported(kit: KitShell, hub: HubServer, home: Path, tiny_run: Path) -> Path:
     """The folder of the first push, which the Hub refused when all had been proven, and took without a second proof."""
-    command = ("export", tiny_run, "--to", home / "first" / "exported", "--push", NAME, "--no-speed")
+    command = ("export", tiny_run, "--to", home / "first" / "exported", "--push", NAME, "--with-code", "--no-speed")
     hub.fail("POST .*/commit/", status=503, times=None)
     said = error_of(kit(*command), 1)
     assert said == ["--push: the Hub refused user/opinions: 503 Service Unavailable", "wait, and start again"]

@@ -29,6 +29,12 @@ def export(  # noqa: PLR0913, PLR0917
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a folder or repository that kit did not make.")
     ] = False,
+    with_code: Annotated[
+        bool,
+        typer.Option(
+            "--with-code", help="Take along the code that transformers needs for kit's own shapes (trust_remote_code)."
+        ),
+    ] = False,
     speed: Annotated[bool, typer.Option("--speed/--no-speed", help="Measure speed for the model card.")] = True,
     as_json: AsJson = False,
 ) -> None:
@@ -48,6 +54,7 @@ def export(  # noqa: PLR0913, PLR0917
             to=to,
             target=target,
             overwrite=overwrite,
+            with_code=with_code,
             speed=speed,
             say=lambda line: typer.echo(line, err=True),
         )

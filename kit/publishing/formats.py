@@ -21,6 +21,7 @@ from kit.publishing.translators import LIKELIEST, translating
 from kit.record import Record
 
 ADAPTER = "adapter"
+GRAPH = "onnx"
 # What transformers notes of the machine that a file was written on.
 _LOCAL_KEYS = ("_name_or_path", "name_or_path", "is_local", "local_files_only")
 _PACKAGES = {
@@ -55,10 +56,12 @@ class Format:
     arguments: dict[str, Any] = field(default_factory=dict)
 
 
-def plan_formats(record: Record, names: list[str]) -> list[Format]:
-    """How each format is made of a run. No names: its own.
+def plan_formats(record: Record, names: list[str], with_code: bool = False) -> list[Format]:
+    """How each format is made of a run. No names: its own, or a graph where that would need code.
 
-    Raises RecipeError for a name that there is not, ModelError for what cannot be made, before anything is computed.
+    with_code: take along the file of code that transformers needs to load a shape of kit's own.
+    Raises RecipeError for a name that there is not, ModelError for what cannot be made or loaded, before anything is
+    computed.
     """
     from kit.compression import TECHNIQUES
     from kit.compression.base import require_kind
@@ -67,7 +70,8 @@ def plan_formats(record: Record, names: list[str]) -> list[Format]:
     kind = kind_of(record.model_folder)
     own = _own_format(record, kind)
     found = []
-    for name in dict.fromkeys(names or [own.name]):
+    graph_instead = _needs_code(own) and not with_code and kind in TECHNIQUES[GRAPH].takes
+    for name in dict.fromkeys(names or [GRAPH if graph_instead else own.name]):
         if name == own.name:
             found.append(own)
         elif name == ADAPTER:
@@ -80,7 +84,28 @@ def plan_formats(record: Record, names: list[str]) -> list[Format]:
         else:
             known = [own.name, *([ADAPTER] if (record.model_folder / ADAPTER).is_dir() else []), *_made_by_steps()]
             raise RecipeError(f"--format: {name} is no format of {record.id}", f"formats: {', '.join(known)}")
+    if not with_code:
+        _require_plain(found, record, kind in TECHNIQUES[GRAPH].takes)
     return found
+
+
+def _require_plain(formats: list[Format], record: Record, has_graph: bool) -> None:
+    """Raise ModelError if transformers alone cannot load one of them: who loads a model need not trust any code."""
+    for each in filter(_needs_code, formats):
+        source = (record.content["settings"].get("compression") or {}).get("source")
+        graph = (
+            f"--format {GRAPH} needs none" if has_graph else f"export {source} with --format {GRAPH}, which needs none"
+        )
+        raise ModelError(
+            f"--format {each.name}: plain transformers has no class for the shape of {record.id}, only a file of code "
+            "would let it load",
+            f"{graph}; --with-code takes that file along, and then loading needs trust_remote_code=True; a model that "
+            "is trained with model.pooling native needs no code",
+        )
+
+
+def _needs_code(made: Format) -> bool:
+    return bool(made.arguments.get("trust_remote_code"))
 
 
 def write_format(made: Format, record: Record, folder: Path) -> None:

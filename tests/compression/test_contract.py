@@ -141,7 +141,7 @@ def test_each_cell_of_the_table_of_capabilities_is_so(made, tiny_run) -> None:
             continue
         record = made[technique].record
         assert (row.evaluate, row.save, row.reload, row.cpu) == (WORKS,) * 4
-        assert _refusal(lambda: plan_formats(record, [])) == (row.export != WORKS), row  # noqa: B023
+        assert _refusal(lambda: plan_formats(record, [], with_code=True)) == (row.export != WORKS), row  # noqa: B023
         last = chain(tiny_run, [technique, {"prune": {"epochs": 0.1}}]).compress
         start = Record.read(tiny_run)
         refused = _refusal(lambda: _require_chain(last, start, start.recipe))  # noqa: B023
