@@ -39,17 +39,17 @@ class Attending(nn.Module):
 
 
 class _Node(nn.Module):
-    """Queries, keys and values by the layers that there are, and the operator; it can be traced, not run."""
+    """Queries, keys and values by one product of matrices, and the operator; it can be traced, not run."""
 
     def __init__(self, inner: nn.Module, around: Attending) -> None:
         super().__init__()
-        self.query, self.key, self.value = (inner.get_submodule(name) for name in ("query", "key", "value"))
+        self.joint = _side_by_side([inner.get_submodule(name) for name in ("query", "key", "value")])
         self.head_size = int(inner.attention_head_size)  # type: ignore[arg-type]
         self.around = [around]  # in a list, or it would be a part of its own part
 
     def forward(self, hidden_states: torch.Tensor, *_: Any, **__: Any) -> tuple[torch.Tensor, None]:
         """Vectors (batch, length, width), and no probabilities."""
-        query, key, value = (layer(hidden_states) for layer in (self.query, self.key, self.value))
+        query, key, value = self.joint(hidden_states).chunk(3, dim=-1)
         joined: torch.Tensor = torch.onnx.ops.symbolic(
             "com.microsoft::MultiHeadAttention",
             (query, key, value, None, self.around[0].mask),
@@ -59,3 +59,12 @@ class _Node(nn.Module):
             version=1,
         )
         return joined, None
+
+
+def _side_by_side(layers: list[Any]) -> nn.Linear:
+    """One layer whose outputs are those of several, of equal shape, side by side."""
+    joint = nn.Linear(layers[0].in_features, sum(layer.out_features for layer in layers))
+    with torch.no_grad():
+        joint.weight.copy_(torch.cat([layer.weight for layer in layers]))
+        joint.bias.copy_(torch.cat([layer.bias for layer in layers]))
+    return joint

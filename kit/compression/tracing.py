@@ -41,14 +41,22 @@ def traced(
                 )  # fmt: skip
         except Exception as error:
             raise ModelError(f"the model in {what} cannot be made a graph of: {first_line(error)}") from error
-        return _without_traces(path.read_bytes())
+        return _finished(path.read_bytes())
 
 
-def _without_traces(graph: bytes) -> bytes:
-    """The same graph without what the exporter notes at each node of the code it came from, local paths included."""
+def _finished(graph: bytes) -> bytes:
+    """The same graph, faster, and without the exporter's notes on the code that each node came from (local paths).
+
+    ONNX Runtime makes one node of an addition and the layer norm that follows, whose kernel for CPUs takes five times
+    as long as the two (1.32: a quarter of a small encoder's time). It does not know that pattern by the name of Sum.
+    """
     import onnx
 
     model = onnx.load_from_string(graph)
+    normalised = {node.input[0] for node in model.graph.node if node.op_type == "LayerNormalization"}
+    for node in model.graph.node:
+        if node.op_type == "Add" and node.output[0] in normalised:
+            node.op_type = "Sum"
     for part in (model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer):
         del part.metadata_props[:]
     return bytes(model.SerializeToString())

@@ -106,13 +106,21 @@ def test_a_compressed_model_is_what_its_record_says(case, made, reloaded, tiny_r
     assert np.abs(here - np.array(reloaded[str(record.model_folder)])).max() < 1e-4
 
 
-def test_self_attention_is_one_node_a_layer_and_pads_like_the_model(made, tiny_run) -> None:
+def test_self_attention_is_one_node_a_layer_and_pads_like_the_model(made, tiny_run, tmp_path) -> None:
     import onnx
+    import onnxruntime
 
     folder = made["onnx"].record.model_folder
     kinds = [node.op_type for node in onnx.load(folder / "model.onnx").graph.node]
     layers = json.loads((tiny_run / "model" / "config.json").read_text("utf-8"))["encoder"]["num_hidden_layers"]
     assert kinds.count("MultiHeadAttention") == layers and "Softmax" not in kinds and "Transpose" not in kinds
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "as-run.onnx")
+    onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
+    run = {node.op_type for node in onnx.load(tmp_path / "as-run.onnx").graph.node}
+    assert (
+        "LayerNormalization" in run and "SkipLayerNormalization" not in run
+    )  # the slow one, see kit.compression.tracing
     texts = [("a gripping, funny film and so on " * 4,), ("dull",), ("so dull that i left",)]  # padded together
     graph, model = load_predictor(folder), load_predictor(tiny_run / "model")
     assert np.abs(graph.outputs(texts) - model.outputs(texts)).max() < 1e-4
