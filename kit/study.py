@@ -114,7 +114,6 @@ class _Work:
 
     def run(self, engine: Engine) -> None:
         """Run what is pending, then time one model of each series."""
-        self.board.slots = engine.slots
         for event in engine.run(self._jobs()):
             cell = Cell(**event.job["cell"])
             if event.result is None:
@@ -151,9 +150,11 @@ class _Work:
         best: dict[Series, Outcome] = {}
         for cell in sorted(self.outcomes, key=lambda cell: (-cell.budget, cell.seed)):
             outcome = self.outcomes[cell]
+            if cell.series in best:
+                continue
             record = self.ledger.record(outcome) if outcome.state == "finished" else None
             if record is not None and record.model_folder.is_dir():
-                best.setdefault(cell.series, outcome)
+                best[cell.series] = outcome
         return [outcome.record for outcome in best.values() if outcome.record not in known]
 
     def _jobs(self) -> Iterator[JobData | None]:
@@ -168,7 +169,8 @@ class _Work:
                 continue
             cell = self.pending.popleft()
             if not self._settled_elsewhere(cell):
-                yield {"cell": asdict(cell), "keep_model": self.keeps_model(cell)}
+                gpus = self.plan.gpu_share(cell)
+                yield {"cell": asdict(cell), "keep_model": self.keeps_model(cell), "gpus": gpus}
 
     def _settled_before(self, cell: Cell) -> bool:
         """Whether a cell finished in an earlier start, and its Record is whole. Failed cells are to be tried again."""
@@ -225,11 +227,13 @@ class _Work:
 def _words(work: _Work) -> list[str]:
     """What a user should know before the study runs."""
     cells = work.plan.cells
-    budgets = {cell.budget for cell in cells}
-    fewest = min(len({cell.seed for cell in cells if cell.budget == budget}) for budget in budgets)
+    seeds: dict[int, set[int]] = {}
+    for cell in cells:
+        seeds.setdefault(cell.budget, set()).add(cell.seed)
+    fewest = min(len(each) for each in seeds.values())
     lines = [f"data: {warning}" for warning in work.plan.facts["warnings"]]
     lines.append(
-        f"{len(cells)} cells: {len({cell.series for cell in cells})} series, {len(budgets)} budgets; "
+        f"{len(cells)} cells: {len({cell.series for cell in cells})} series, {len(seeds)} budgets; "
         f"{len(work.outcomes)} of them finished before; results in {work.ledger.folder}"
     )
     if fewest < FEW_SEEDS:
