@@ -57,9 +57,11 @@ class Plan:
         return set(best.values())
 
     def gpu_share(self, cell: Cell) -> float:
-        """What a cell needs of a GPU, from the size of its weights: 0 for TF-IDF, a whole one for large checkpoints."""
+        """What a cell needs of a GPU: 0 for TF-IDF, else what the recipe says, else by the size of its weights."""
         if cell.method == "tfidf":
             return 0.0
+        if self.recipe.study.gpus is not None:
+            return self.recipe.study.gpus
         return next((share for limit, share in _GPU_SHARES if self.model_bytes[cell.checkpoint] <= limit), 1.0)
 
 

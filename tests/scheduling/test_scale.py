@@ -6,7 +6,6 @@ import sys
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from kit.scheduling.grid import Cell
 from kit.scheduling.ledger import Ledger
 from kit.scheduling.ray import RayEngine
 from kit.study import Study, _Work
+from kit.study_engine import Place
 from kit.study_plan import Plan, plan_study
 from tests.scheduling.simulated_ray import SimulatedRay
 
@@ -62,7 +62,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> SimulatedRay:
 def run(plan: Plan, record: str) -> Study:
     ledger = Ledger.start(Path(plan.recipe.runs) / "study", plan.recipe, plan.cells, plan.facts)
     with Board(plan.efforts, "accuracy", quiet=True) as board:
-        work = _Work(plan, ledger, board)
+        work = _Work(plan, ledger, board, Place("ray"))
         engine = RayEngine(f"{__name__}:ended", {"record": record}, None)
         work.run(engine)
     return work.result()
@@ -153,4 +153,3 @@ def test_cells_ask_for_the_share_of_a_gpu_that_their_weights_need(grid) -> None:
         plan.model_bytes[checkpoint] = size
         shares[size] = plan.gpu_share(finetuned)
     assert shares == {90_000_000: 0.25, 440_000_000: 0.5, 1_300_000_000: 1.0}
-    assert asdict(finetuned)["method"] == "finetune"
