@@ -17,7 +17,8 @@ JobData = dict[str, Any]
 class Event:
     """A job was started (`result` is None), or ended.
 
-    result: what the function returned; or {"died": why}, if the process it ran in died.
+    result: what the function returned; or {"died": why}, if the process it ran in died; or {"refused": why}, if a
+    worker is not fit for any job.
     """
 
     job: JobData

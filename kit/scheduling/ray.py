@@ -92,9 +92,13 @@ class RayEngine:
             self._ray.shutdown()
 
     def _result(self, reference: Any) -> JobData:
+        errors = self._ray.exceptions
         try:
             found: JobData = self._ray.get(reference)
-        except self._ray.exceptions.RayError as error:
+        except (errors.RayTaskError, errors.RuntimeEnvSetupError) as error:
+            # What goes wrong in a job is part of its result: this one did not come as far as that.
+            return {"refused": f"a Ray worker cannot start: {str(error).strip().splitlines()[-1]}"}
+        except errors.RayError as error:
             return {"died": f"Ray could not finish it in {1 + _RETRIES} attempts: {first_line(error)}"}
         return found
 

@@ -16,8 +16,20 @@ from types import SimpleNamespace
 from typing import Any
 
 
-class LostError(Exception):
-    """Raised for a task that was lost more often than it may be tried again."""
+class RayError(Exception):
+    """What Ray raises."""
+
+
+class LostError(RayError):
+    """Of a task that was lost more often than it may be tried again."""
+
+
+class RayTaskError(RayError):
+    """Of a task whose function raised, or could not be imported."""
+
+
+class RuntimeEnvSetupError(RayError):
+    """Of a task whose environment could not be made."""
 
 
 @dataclass(eq=False)
@@ -49,7 +61,9 @@ class SimulatedRay:
     ended: results that tasks gave, by what `name` says of a call's arguments. most: references that somebody held.
     """
 
-    exceptions = SimpleNamespace(RayError=LostError, RayTaskError=LostError)
+    exceptions = SimpleNamespace(
+        RayError=RayError, RayTaskError=RayTaskError, RuntimeEnvSetupError=RuntimeEnvSetupError
+    )
 
     def __init__(
         self,
@@ -156,7 +170,11 @@ class SimulatedRay:
         del node.running[task]
         for name, need in task.needs.items():
             node.free[name] += need
-        task.result, task.done = task.call(), True
+        task.done = True
+        try:
+            task.result = task.call()
+        except Exception as error:
+            task.error = RayTaskError(f"ray::_call()\n{type(error).__name__}: {error}")
         self._place([node] if self._waiting else [])
 
     def _lose(self, node: Node) -> None:

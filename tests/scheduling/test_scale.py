@@ -6,12 +6,15 @@ import sys
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from kit import finetune
+from kit.errors import WorkerError
 from kit.recipe import Recipe, load_recipe
+from kit.recipe.schema import StudySection
 from kit.scheduling.base import JobData
 from kit.scheduling.board import Board
 from kit.scheduling.grid import Cell
@@ -143,6 +146,16 @@ def test_the_driver_keeps_of_each_cell_how_it_ended_and_nothing_more(grid, monke
     assert largest < 500 * min(4_000, size / 2)
 
 
+def test_workers_without_kit_end_the_study_with_the_reason(grid, monkeypatch) -> None:
+    plan = plan_study(grid(1, 1))
+    cluster(monkeypatch)
+    with Board(plan.efforts, "accuracy", quiet=True) as board, pytest.raises(WorkerError) as caught:
+        ledger = Ledger.start(Path(plan.recipe.runs) / "study", plan.recipe, plan.cells, plan.facts)
+        _Work(plan, ledger, board, Place("ray")).run(RayEngine("no_kit.here:run", {}, None))
+    assert caught.value.message == "a Ray worker cannot start: ModuleNotFoundError: No module named 'no_kit'"
+    assert not list(ledger.folder.glob("cells/*"))
+
+
 def test_cells_ask_for_the_share_of_a_gpu_that_their_weights_need(grid) -> None:
     plan = plan_study(grid(1, 1))
     (checkpoint,) = {cell.checkpoint for cell in plan.cells if cell.checkpoint}
@@ -153,3 +166,14 @@ def test_cells_ask_for_the_share_of_a_gpu_that_their_weights_need(grid) -> None:
         plan.model_bytes[checkpoint] = size
         shares[size] = plan.gpu_share(finetuned)
     assert shares == {90_000_000: 0.25, 440_000_000: 0.5, 1_300_000_000: 1.0}
+    said = replace(plan, recipe=plan.recipe.model_copy(update={"study": StudySection(gpus=0.1)}))
+    assert (said.gpu_share(finetuned), said.gpu_share(Cell("tfidf", None, 10, 0))) == (0.1, 0)
+
+
+def test_tasks_get_their_share_of_a_node(monkeypatch) -> None:
+    cluster(monkeypatch)
+    engine = RayEngine(f"{__name__}:ended", {}, None)
+    needs = [engine._needs({"gpus": share}) for share in (0.0, 0.1, 0.5, 1.0)] + [engine._needs({})]
+    assert [(need["num_cpus"], need["num_gpus"]) for need in needs] == [(1, 0), (1, 0.1), (4, 0.5), (8, 1), (8, 1)]
+    monkeypatch.setitem(sys.modules, "ray", SimulatedRay(2, {"CPU": 4.0}, named, task_s=1, lost_s=1e9, away_s=1))
+    assert RayEngine(f"{__name__}:ended", {}, None)._needs({"gpus": 0.5}) == {"num_cpus": 4}
