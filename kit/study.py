@@ -17,6 +17,7 @@ from kit.errors import OutputError, WorkerError
 from kit.files import require_space
 from kit.measurement.units import megabytes
 from kit.recipe import Recipe
+from kit.record import Record
 from kit.scheduling.board import Board, title
 from kit.scheduling.grid import SEEDS as FEW_SEEDS
 from kit.scheduling.grid import Cell, Series
@@ -154,7 +155,7 @@ class _Work:
             outcome = self.outcomes[cell]
             if cell.series in best:
                 continue
-            record = self.ledger.record(outcome) if outcome.state == "finished" else None
+            record = self.ledger.record(outcome)
             if record is not None and record.model_folder.is_dir():
                 best[cell.series] = outcome
         return [outcome.record for outcome in best.values() if outcome.record not in known]
@@ -187,7 +188,7 @@ class _Work:
             return False
         if self.keeps_model(cell) and not record.model_folder.is_dir():
             return False
-        self._settle(outcome)
+        self._settle(outcome, record)
         return True
 
     def _settled_elsewhere(self, cell: Cell) -> bool:
@@ -195,7 +196,7 @@ class _Work:
         outcome = self.ledger.outcome(cell, self.plan.cells[cell])
         if outcome is None or outcome.time < self.began:
             return False
-        self._settle(outcome)
+        self._settle(outcome, self.ledger.record(outcome))
         return True
 
     def _end(self, cell: Cell, result: JobData) -> None:
@@ -210,7 +211,7 @@ class _Work:
             time=now(),
         )
         self.ledger.write(outcome)
-        self._settle(outcome)
+        self._settle(outcome, self.ledger.record(outcome))
 
     def _fetch(self, record: str) -> str:
         """Copy a Record that a worker put into the storage; what went wrong, if something did."""
@@ -222,9 +223,8 @@ class _Work:
             return str(error)
         return "" if whole else f"--storage {self.place.storage.url}: {record} did not arrive there whole"
 
-    def _settle(self, outcome: Outcome) -> None:
+    def _settle(self, outcome: Outcome, record: Record | None) -> None:
         self.outcomes[outcome.cell] = outcome
-        record = self.ledger.record(outcome) if outcome.state == "finished" else None
         self.board.ended(outcome.cell, record.metrics[record.main_metric] if record else None, outcome.error)
 
     def _time_models(self, engine: Engine) -> None:
