@@ -32,7 +32,8 @@ def test_a_study_on_two_nodes_one_of_which_is_lost_gives_the_same_table(
     alone = kit_forked("study", recipe_file, "--engine", "inline", *given, **one)
     assert alone.code == 0, alone.err
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+    # Ray believes what it is told of GPUs: networks ask for a quarter of one, TF-IDF for none.
+    nodes = [cluster.add_node(num_cpus=1, num_gpus=1) for _ in range(2)]
     cluster.wait_for_nodes()
     runs, storage = tmp_path / "ray", tmp_path / "storage"
     options = [part for override in [*GRID, f"runs={runs}"] for part in ("--set", override)]

@@ -133,6 +133,7 @@ def test_a_study_goes_through_the_storage_and_is_found_there_from_elsewhere(
     # No more was made than the grid asks for: the teachers of the students are its own cells.
     assert {path.split("/")[2] for path in fsspec.filesystem("memory").find("/there")} == ids
     assert not list(Path(recipe_file).parent.glob("runs/.*.fetched"))
+    assert len(here.ledger.speeds()) == 3
     assert kit("report", here.folder).code == kit("advise", here.folder).code == 0
     there = study(
         load_recipe(recipe_file, [*grid, f"runs={tmp_path / 'elsewhere'}"]),
@@ -173,6 +174,13 @@ def test_a_record_that_does_not_arrive_whole_is_a_failed_cell(recipe_file: Path,
     assert all("did not arrive there whole" in outcome.error for outcome in done.failed)
     assert len(done.failed) == 2
     assert not list(done.folder.parent.glob("*/record.json"))
+
+
+def test_a_storage_that_workers_do_not_see_is_bad_input(recipe_file: Path, kit: Kit) -> None:
+    done = kit("study", recipe_file, "--engine", "ray", "--storage", "memory://there")
+    assert done.code == 2
+    assert "--storage memory://there: workers are other processes" in done.err
+    assert "Traceback" not in done.err
 
 
 @pytest.mark.parametrize(
