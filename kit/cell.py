@@ -1,60 +1,132 @@
 """One cell of a study, in the process of a worker: a run like any other, or the timing of a model.
 
 What a study's cells have in common is made once a process. Errors are results: nothing that goes wrong in a cell
-reaches the worker.
+reaches the worker. Where the study has a storage, Records are made in a folder of the worker's own, and put there.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
+import socket
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from kit.data.encode import cache_folder
 from kit.distill import taught_by
-from kit.errors import BusyError, DataError, KitError, first_line
+from kit.errors import BusyError, DataError, KitError, RecordError, first_line
+from kit.files import locked
 from kit.finetune import finetune
+from kit.provenance import versions
 from kit.recipe import Recipe
 from kit.record import Record
-from kit.request import Shared
+from kit.request import Shared, understand
 from kit.scheduling.base import JobData
 from kit.scheduling.grid import Cell, cell_recipe
+from kit.scheduling.storage import Storage
 from kit.terminal import quiet_libraries
 
 
 def run(context: JobData, job: JobData) -> JobData:
-    """Do a job of a study. Returns {"record": id}, {"busy": true}, {"error": text} or {"speed": {...}}.
+    """Do a job of a study.
 
+    Returns {"record": id}, {"busy": true}, {"error": text}, {"speed": {...}}, or {"refused": text} from a worker that
+    must not run any cell.
     context: {"recipe": of the study, "data": fingerprints of its splits, "checkpoints": content of each, "folder": that
-    relative paths start at}.
+    relative paths start at, "versions": see `provenance.versions`, "storage": URL or null}.
     job: {"cell": {...}, "keep_model": bool} or {"time": id of a Record}.
     """
     quiet_libraries()
-    os.chdir(context["folder"])
-    recipe = Recipe.model_validate(context["recipe"])
+    different = _differences(context["versions"], versions())
+    if different:
+        return {"refused": f"the worker on {socket.gethostname()} has other versions: {'; '.join(different)}"}
+    if Path(context["folder"]).is_dir():  # elsewhere the cluster has unpacked it, and has started the worker in it
+        os.chdir(context["folder"])
+    storage = Storage(context["storage"]) if context["storage"] else None
     try:
-        shared = _shared(json.dumps(context, sort_keys=True))
-        _require_same_data(shared, recipe, context["data"])
-        if "time" in job:
-            return {"speed": _time_model(Path(recipe.runs) / job["time"], shared, recipe)}
-        cell = Cell(**job["cell"])
-        wanted = cell_recipe(recipe, cell)
-        if cell.method == "distill" and wanted.distill.teacher is None:
-            # The teacher is the study's own cell: found if it has finished, made now if not.
-            teacher = finetune(cell_recipe(recipe, replace(cell, method="finetune")), quiet=True, shared=shared)
-            wanted = taught_by(wanted, teacher)
-        record = finetune(wanted, quiet=True, keep_model=job["keep_model"], shared=shared)
-        return {"record": record.id}
+        with _own_runs(Recipe.model_validate(context["recipe"]), storage, job) as recipe:
+            shared = _shared(json.dumps(context, sort_keys=True))
+            _require_same_data(shared, recipe, context["data"])
+            if "time" in job:
+                return {"speed": _time_model(_found(job["time"], Path(recipe.runs), storage), shared, recipe)}
+            return {"record": _cell(Cell(**job["cell"]), recipe, job["keep_model"], shared, storage).id}
     except BusyError:
         return {"busy": True}
-    except KitError as error:
-        return {"error": str(error)}
     except Exception as error:
-        traceback.print_exc()  # goes to the worker's log
-        return {"error": f"{type(error).__name__}: {first_line(error)}"}
+        return {"error": _words(error)}
+
+
+def _cell(cell: Cell, recipe: Recipe, keep_model: bool, shared: Shared, storage: Storage | None) -> Record:
+    """The cell's Record. One of method distill is taught by the study's own cell: found if that has finished."""
+    wanted = cell_recipe(recipe, cell)
+    if cell.method == "distill" and wanted.distill.teacher is None:
+        wanted = taught_by(wanted, _made(cell_recipe(recipe, replace(cell, method="finetune")), True, shared, storage))
+    return _made(wanted, keep_model, shared, storage)
+
+
+def _made(wanted: Recipe, keep_model: bool, shared: Shared, storage: Storage | None) -> Record:
+    """The Record of a recipe, found or made; afterwards it is in the storage too, if there is one."""
+    if storage is not None:
+        storage.fetch(understand(wanted, shared).id, Path(wanted.runs))
+    record = finetune(wanted, quiet=True, keep_model=keep_model, shared=shared)
+    if storage is not None:
+        storage.keep(record)
+    return record
+
+
+def _found(run_id: str, runs: Path, storage: Storage | None) -> Path:
+    """The folder of a finished Record. Raises RecordError if the storage has lost it."""
+    if storage is not None and not storage.fetch(run_id, runs):
+        raise RecordError(f"{storage.url}/{run_id} is no Record any more", "start the study again: it makes it anew")
+    return runs / run_id
+
+
+@contextmanager
+def _own_runs(recipe: Recipe, storage: Storage | None, job: JobData) -> Iterator[Recipe]:
+    """The recipe, with a storage for a folder that is this job's alone and is gone afterwards.
+
+    It stays if the process dies, so that the next attempt on this machine continues. Raises BusyError while another
+    process is at the same job.
+    """
+    if storage is None:
+        yield recipe
+        return
+    content = [storage.url, recipe.model_dump(mode="json"), job]
+    name = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    folder = cache_folder().with_name("cells") / name
+    with locked(folder.with_name(f".{name}.lock"), f"{folder} is being worked in"):
+        try:
+            yield recipe.model_copy(update={"runs": str(folder)})
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _words(error: Exception) -> str:
+    """What went wrong in a cell, and what to do about it where that is known."""
+    if isinstance(error, KitError):
+        return str(error)
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        package = error.name.partition(".")[0]
+        where = f"the Python package {package} is not installed on {socket.gethostname()}"
+        return f"{where}\n  pip install {package.replace('_', '-')}"
+    traceback.print_exception(error)  # goes to the worker's log
+    return f"{type(error).__name__}: {first_line(error)}"
+
+
+def _differences(expected: dict[str, str | None], found: dict[str, str | None]) -> list[str]:
+    """What a worker has other versions of than the study's start had."""
+    return [
+        f"{name} {found.get(name) or 'not installed'} there, {version or 'not installed'} where the study was started"
+        for name, version in expected.items()
+        if found.get(name) != version
+    ]
 
 
 @lru_cache(maxsize=1)

@@ -49,6 +49,10 @@ class OutputError(KitError):
     """Results cannot be written (no permission, no space)."""
 
 
+class WorkerError(KitError):
+    """A worker of a study is not fit to run its cells."""
+
+
 class BusyError(OutputError):
     """Another process is writing the same result just now."""
 

@@ -37,6 +37,16 @@ def provenance() -> dict[str, Any]:
     }
 
 
+def versions() -> dict[str, str | None]:
+    """What results follow from besides the recipe: Python, kit and its libraries; None for one that is not installed.
+
+    Builds of one version (2.13.0+cpu, 2.13.0+cu128) count as the same: machines with and without GPUs need both.
+    """
+    found = {name: _version(name) for name in ("kit", *PACKAGES)}
+    public = {name: number and number.partition("+")[0] for name, number in found.items()}
+    return {"python": ".".join(platform.python_version_tuple()[:2]), **public}
+
+
 def usable_cores() -> int:
     """Cores that this process may run on, which in a container are fewer than the machine has."""
     if hasattr(os, "sched_getaffinity"):

@@ -6,34 +6,32 @@ share the work.
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from kit.errors import OutputError, RecipeError
+from kit.errors import OutputError, WorkerError
 from kit.files import require_space
 from kit.measurement.units import megabytes
 from kit.recipe import Recipe
+from kit.record import Record
 from kit.scheduling.board import Board, title
 from kit.scheduling.grid import SEEDS as FEW_SEEDS
 from kit.scheduling.grid import Cell, Series
 from kit.scheduling.ledger import Ledger, Outcome, now
+from kit.scheduling.storage import Storage
+from kit.study_engine import EngineName, Place, start_engine
 from kit.study_plan import Plan, plan_study
 
 if TYPE_CHECKING:
     from kit.scheduling.base import Engine, JobData
 
-EngineName = Literal["local", "ray", "inline"]
 _RETRY_S = 1.0  # between two looks at a cell that another process runs
 _DISK_RESERVE = 20_000_000
 _DRAFT_WEIGHTS = 6  # times its weights that a cell takes while it is trained, see finetune
-_TARGET = "kit.cell:run"
-_GPU_DEVICES = ("nvidia*", "dxg", "kfd")  # of NVIDIA, Windows' subsystem for Linux, AMD
 
 
 @dataclass(frozen=True)
@@ -58,26 +56,28 @@ def study(
     engine: EngineName = "local",
     address: str | None = None,
     workers: int | None = None,
+    storage: str | None = None,
     quiet: bool = False,
 ) -> Study:
     """Run the cells of the recipe's study that have not finished, and return how all of them ended.
 
-    name: of the study's folder in `runs`, unless the recipe gives one. engine: where cells run: in worker processes, on
-    a Ray cluster, or in this process. address: of the cluster, None to start one here. workers: cells at once on this
-    machine; by default one a GPU, or one.
-    Raises KitError for bad input; cells that fail are part of what is returned.
+    name: of the study's folder in `runs`, unless the recipe gives one. storage: a URL; the rest is as in
+    `study_engine.Place`. With a storage, what workers make and what it holds already is copied to `runs`.
+    Raises KitError for bad input, WorkerError if a worker must not run cells; cells that fail are part of what is
+    returned.
     """
-    _require_sense(engine, address, workers)
+    place = Place(engine, address, workers, Storage(storage) if storage is not None else None)
+    place.require_sense()
     plan = plan_study(recipe)
     folder = Path(recipe.runs) / (recipe.study.name or name)
     ledger = Ledger.start(folder, recipe, plan.cells, plan.facts)
     with Board(plan.efforts, recipe.main_metric, quiet) as board:
-        work = _Work(plan, ledger, board)
+        work = _Work(plan, ledger, board, place)
         for line in _words(work):
             board.say(line)
         if work.pending or work.untimed():
             _require_room(work)
-            running = _engine(engine, address, workers, plan, folder)
+            running = start_engine(place, plan, folder)
             try:
                 work.run(running)
             finally:
@@ -92,19 +92,11 @@ def finished_cells(plan: Plan, name: str) -> set[Cell]:
     return {outcome.cell for outcome in outcomes if outcome is not None and outcome.state == "finished"}
 
 
-def _require_sense(engine: EngineName, address: str | None, workers: int | None) -> None:
-    """Raise RecipeError for options that the engine has no use for."""
-    if address is not None and engine != "ray":
-        raise RecipeError(f"--address {address}: only --engine ray has an address", "add --engine ray, or drop it")
-    if workers is not None and engine != "local":
-        raise RecipeError(f"--workers {workers}: only --engine local has workers", "drop it")
-
-
 class _Work:
     """The cells of a study that are still to be run, and what becomes of them."""
 
-    def __init__(self, plan: Plan, ledger: Ledger, board: Board) -> None:
-        self.plan, self.ledger, self.board = plan, ledger, board
+    def __init__(self, plan: Plan, ledger: Ledger, board: Board, place: Place) -> None:
+        self.plan, self.ledger, self.board, self.place = plan, ledger, board, place
         self.began = now()
         minutes = plan.recipe.study.max_minutes
         self.deadline = time.monotonic() + 60 * minutes if minutes else float("inf")
@@ -113,12 +105,16 @@ class _Work:
         self.pending = deque(cell for cell in plan.cells if not self._settled_before(cell))
 
     def run(self, engine: Engine) -> None:
-        """Run what is pending, then time one model of each series."""
-        self.board.slots = engine.slots
+        """Run what is pending, then time one model of each series. Raises WorkerError for a worker that refuses."""
         for event in engine.run(self._jobs()):
             cell = Cell(**event.job["cell"])
             if event.result is None:
                 self.board.started(cell)
+            elif "refused" in event.result:
+                raise WorkerError(
+                    event.result["refused"],
+                    "install the same everywhere, and start the study again: it continues with what is left",
+                )
             elif event.result.get("busy"):
                 self.board.postponed(cell)
                 self.busy.append((time.monotonic() + _RETRY_S, cell))
@@ -145,15 +141,23 @@ class _Work:
         own = self.plan.recipe.distill.teacher is None and cell.method == "finetune"
         return own and replace(cell, method="distill") in self.plan.cells
 
+    def _awaits_teacher(self, cell: Cell) -> bool:
+        """Whether a cell is taught by one that has not ended: run at once, both would make it."""
+        teacher = replace(cell, method="finetune")
+        awaited = cell.method == "distill" and teacher in self.plan.cells and teacher not in self.outcomes
+        return awaited and self._teaches(teacher)
+
     def untimed(self) -> list[str]:
         """Records of the models whose speed is still to be measured, one a series."""
         known = self.ledger.speeds()
         best: dict[Series, Outcome] = {}
         for cell in sorted(self.outcomes, key=lambda cell: (-cell.budget, cell.seed)):
             outcome = self.outcomes[cell]
-            record = self.ledger.record(outcome) if outcome.state == "finished" else None
+            if cell.series in best:
+                continue
+            record = self.ledger.record(outcome)
             if record is not None and record.model_folder.is_dir():
-                best.setdefault(cell.series, outcome)
+                best[cell.series] = outcome
         return [outcome.record for outcome in best.values() if outcome.record not in known]
 
     def _jobs(self) -> Iterator[JobData | None]:
@@ -167,8 +171,11 @@ class _Work:
                 yield None
                 continue
             cell = self.pending.popleft()
-            if not self._settled_elsewhere(cell):
-                yield {"cell": asdict(cell), "keep_model": self.keeps_model(cell)}
+            if self._awaits_teacher(cell):
+                self.busy.append((time.monotonic() + _RETRY_S, cell))
+            elif not self._settled_elsewhere(cell):
+                gpus = self.plan.gpu_share(cell)
+                yield {"cell": asdict(cell), "keep_model": self.keeps_model(cell), "gpus": gpus}
 
     def _settled_before(self, cell: Cell) -> bool:
         """Whether a cell finished in an earlier start, and its Record is whole. Failed cells are to be tried again."""
@@ -181,7 +188,7 @@ class _Work:
             return False
         if self.keeps_model(cell) and not record.model_folder.is_dir():
             return False
-        self._settle(outcome)
+        self._settle(outcome, record)
         return True
 
     def _settled_elsewhere(self, cell: Cell) -> bool:
@@ -189,12 +196,12 @@ class _Work:
         outcome = self.ledger.outcome(cell, self.plan.cells[cell])
         if outcome is None or outcome.time < self.began:
             return False
-        self._settle(outcome)
+        self._settle(outcome, self.ledger.record(outcome))
         return True
 
     def _end(self, cell: Cell, result: JobData) -> None:
         """Keep what became of a cell that was run here."""
-        error = str(result.get("error") or result.get("died") or "")
+        error = str(result.get("error") or result.get("died") or "") or self._fetch(result["record"])
         outcome = Outcome(
             cell,
             self.plan.cells[cell],
@@ -204,11 +211,20 @@ class _Work:
             time=now(),
         )
         self.ledger.write(outcome)
-        self._settle(outcome)
+        self._settle(outcome, self.ledger.record(outcome))
 
-    def _settle(self, outcome: Outcome) -> None:
+    def _fetch(self, record: str) -> str:
+        """Copy a Record that a worker put into the storage; what went wrong, if something did."""
+        if self.place.storage is None:
+            return ""
+        try:
+            whole = self.place.storage.fetch(record, self.ledger.folder.parent)
+        except OutputError as error:
+            return str(error)
+        return "" if whole else f"--storage {self.place.storage.url}: {record} did not arrive there whole"
+
+    def _settle(self, outcome: Outcome, record: Record | None) -> None:
         self.outcomes[outcome.cell] = outcome
-        record = self.ledger.record(outcome) if outcome.state == "finished" else None
         self.board.ended(outcome.cell, record.metrics[record.main_metric] if record else None, outcome.error)
 
     def _time_models(self, engine: Engine) -> None:
@@ -225,11 +241,13 @@ class _Work:
 def _words(work: _Work) -> list[str]:
     """What a user should know before the study runs."""
     cells = work.plan.cells
-    budgets = {cell.budget for cell in cells}
-    fewest = min(len({cell.seed for cell in cells if cell.budget == budget}) for budget in budgets)
+    seeds: dict[int, set[int]] = {}
+    for cell in cells:
+        seeds.setdefault(cell.budget, set()).add(cell.seed)
+    fewest = min(len(each) for each in seeds.values())
     lines = [f"data: {warning}" for warning in work.plan.facts["warnings"]]
     lines.append(
-        f"{len(cells)} cells: {len({cell.series for cell in cells})} series, {len(budgets)} budgets; "
+        f"{len(cells)} cells: {len({cell.series for cell in cells})} series, {len(seeds)} budgets; "
         f"{len(work.outcomes)} of them finished before; results in {work.ledger.folder}"
     )
     if fewest < FEW_SEEDS:
@@ -255,32 +273,3 @@ def _require_room(work: _Work) -> None:
                 "on another disk, or set study.keep_models to false"
             )
         raise
-
-
-def _engine(name: EngineName, address: str | None, workers: int | None, plan: Plan, folder: Path) -> Engine:
-    from kit.scheduling.inline import InlineEngine
-    from kit.scheduling.local import LocalEngine
-    from kit.scheduling.ray import RayEngine
-
-    context = {
-        "recipe": plan.recipe.model_dump(mode="json"),
-        "data": plan.facts["fingerprints"],
-        "checkpoints": sorted(plan.prints.values()),  # what a process keeps between cells is of these
-        "folder": str(Path.cwd()),
-    }
-    if name == "ray":
-        return RayEngine(_TARGET, context, address)
-    if name == "inline":
-        return InlineEngine(_TARGET, context)
-    gpus = _gpus()
-    return LocalEngine(_TARGET, context, workers or max(1, gpus), gpus, folder / "logs")
-
-
-def _gpus() -> int:
-    if os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true"):
-        return 0
-    if sys.platform == "linux" and not any(next(Path("/dev").glob(name), None) for name in _GPU_DEVICES):
-        return 0  # the answer, without the second and a half that torch takes to give it
-    import torch
-
-    return torch.cuda.device_count()

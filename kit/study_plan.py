@@ -6,6 +6,7 @@ Knows recipes, data and checkpoints. Runs nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 _SECONDS_AROUND_A_CELL = 2.0
 # Arithmetic of TF-IDF for one example, in forward passes of a small encoder.
 _TFIDF_PASS = 0.05
+# Training holds weights, gradients and Adam's two moments, four times the weights, beside activations: what several
+# cells of these sizes need together fits in a GPU of 16 GB.
+_GPU_SHARES = ((150_000_000, 0.25), (500_000_000, 0.5))
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Plan:
     facts: dict[str, Any]
     model_bytes: dict[str | None, int]
 
-    @property
+    @cached_property
     def kept(self) -> set[Cell]:
         """Of each series, the cell whose model is kept in any case, and timed: its first seed at the largest budget."""
         best: dict[Series, Cell] = {}
@@ -51,6 +55,14 @@ class Plan:
             if cell.series not in best or cell.budget > best[cell.series].budget:
                 best[cell.series] = cell
         return set(best.values())
+
+    def gpu_share(self, cell: Cell) -> float:
+        """What a cell needs of a GPU: 0 for TF-IDF, else what the recipe says, else by the size of its weights."""
+        if cell.method == "tfidf":
+            return 0.0
+        if self.recipe.study.gpus is not None:
+            return self.recipe.study.gpus
+        return next((share for limit, share in _GPU_SHARES if self.model_bytes[cell.checkpoint] <= limit), 1.0)
 
 
 def plan_study(recipe: Recipe) -> Plan:

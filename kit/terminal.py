@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 from typing import IO, TYPE_CHECKING, Any
 
 import typer
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from kit.distill import Distillation
     from kit.measurement.intervals import Estimate
     from kit.record import Record
-    from kit.scheduling.grid import Cell
+    from kit.scheduling.grid import Cell, Series
     from kit.study import Study
 
 
@@ -250,8 +251,9 @@ def print_estimates(seconds: Mapping[Cell, float], finished: Set[Cell], workers:
 
 def print_study(study: Study, as_json: bool) -> None:
     """How the cells of a study ended: means by series and budget, then what failed."""
-    finished = [(outcome, study.ledger.record(outcome)) for outcome in study.finished]
-    values = {outcome.cell: record.metrics[record.main_metric].value for outcome, record in finished if record}
+    # One Record at a time: those of a large grid do not fit in memory together.
+    finished = ((outcome.cell, study.ledger.record(outcome)) for outcome in study.finished)
+    values = {cell: record.metrics[record.main_metric].value for cell, record in finished if record}
     if as_json:
         typer.echo(
             json.dumps(
@@ -265,14 +267,14 @@ def print_study(study: Study, as_json: bool) -> None:
         )
         return
     metric = study.ledger.recipe.main_metric
+    points: dict[Series, dict[int, list[float]]] = {}
+    for cell, value in values.items():
+        points.setdefault(cell.series, {}).setdefault(cell.budget, []).append(value)
     budgets = sorted({cell.budget for cell in values})
     rows = []
-    for series in dict.fromkeys(cell.series for cell in values):
-        row = []
-        for budget in budgets:
-            found = [value for cell, value in values.items() if cell.series == series and cell.budget == budget]
-            row.append(f"{shown_value(metric, sum(found) / len(found))} ({len(found)})" if found else "-")
-        rows.append((" ".join(part for part in series if part), *row))
+    for series, found in points.items():
+        means = [f"{shown_value(metric, fmean(found[b]))} ({len(found[b])})" if b in found else "-" for b in budgets]
+        rows.append((" ".join(part for part in series if part), *means))
     print_table([f"{metric}, mean (seeds)", *map(str, budgets)], rows)
     for outcome in study.failed:
         cell = outcome.cell

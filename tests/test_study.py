@@ -185,6 +185,7 @@ def test_a_checkpoint_of_the_grid_that_is_not_there_is_named_by_its_key(recipe_f
         ("study.methods=[finetun]", "did you mean finetune?"),
         ("study.budget=[50]", "study.budget is not a key; budget belongs in data"),
         ("study.name=../up", "study.name"),
+        ("study.gpus=2", "study.gpus must be at most 1, got 2"),
         ("study.max_minutes=0", "study.max_minutes must be greater than 0, got 0"),
         ("study.checkpoints=[no/where]", "no/where"),
         ("task=translation", "task: translation needs data.languages"),

@@ -37,6 +37,13 @@ def study(
         int | None,
         typer.Option("--workers", min=1, help="Cells at once here; by default one a GPU, or one."),
     ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            "--storage",
+            help="Folder, s3://, gs:// or other fsspec URL that Records come through, if nodes do not see `runs`.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a recipe's study: checkpoints x methods x budgets x seeds. Start it again and it continues."""
@@ -57,7 +64,14 @@ def study(
     from kit.study import study as run
 
     with located(recipe, overrides):
-        done = run(loaded, name=f"study-{recipe.stem}", engine=engine.value, address=address, workers=workers)
+        done = run(
+            loaded,
+            name=f"study-{recipe.stem}",
+            engine=engine.value,
+            address=address,
+            workers=workers,
+            storage=storage,
+        )
     print_study(done, as_json)
     if done.failed:
         raise TrainingError(

@@ -224,6 +224,8 @@ class StudySection(Section):
     """How many seeds (0, 1, ...) each cell gets, or which; by default 10 at budgets up to 64, 5 above."""
     keep_models: bool = True
     """Keep the weights of every cell, which a large grid may have no room for."""
+    gpus: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share of a GPU that a cell needs on a Ray cluster; by default a quarter, a half or all of one, by its weights."""
     max_minutes: Annotated[float, Field(gt=0)] | None = None
     """Start no cell after this time. Cells are run seed by seed, so what is there by then is a whole, coarser study;
     the next start continues."""

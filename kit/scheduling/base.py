@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+# What engines read of a job: "gpus", the share of a GPU that it needs (0 to 1; a whole one unless it says).
 JobData = dict[str, Any]
 
 
@@ -16,7 +17,8 @@ JobData = dict[str, Any]
 class Event:
     """A job was started (`result` is None), or ended.
 
-    result: what the function returned; or {"died": why}, if the process it ran in died.
+    result: what the function returned; or {"died": why}, if the process it ran in died; or {"refused": why}, if a
+    worker is not fit for any job.
     """
 
     job: JobData
@@ -25,10 +27,6 @@ class Event:
 
 class Engine(Protocol):
     """Runs a function `module:name` of (context, job) in other processes."""
-
-    @property
-    def slots(self) -> int:
-        """Jobs that can run at once."""
 
     def run(self, jobs: Iterator[JobData | None]) -> Iterator[Event]:
         """Take jobs as there is room for them, and yield what happens; None from `jobs` means: ask again soon."""

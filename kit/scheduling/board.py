@@ -25,17 +25,22 @@ class Board:
     """A table on a terminal; elsewhere a line for each cell that ended.
 
     efforts: arithmetic of every cell, in any unit: the time left is theirs, at the pace of the cells that ended.
-    slots: cells that run at once. metric: the main metric's name.
+    metric: the main metric's name.
     """
 
     def __init__(self, efforts: Mapping[Cell, float], metric: str, quiet: bool) -> None:
         self.efforts, self.metric = efforts, metric
-        self.slots = 1
+        self.at_once = 1  # cells that ran at the same time, at most so far
         self.console = Console(stderr=True, quiet=quiet, highlight=False)
         self.values: dict[Cell, float] = {}
         self.failed: set[Cell] = set()
         self.running: dict[Cell, float] = {}
-        self._paces: list[tuple[float, float]] = []
+        # Sums, kept as cells end: adding all cells up at each end would take longer than the cells of a large grid.
+        self._timed_effort, self._timed_seconds = 0.0, 0.0
+        self._effort_left = sum(efforts.values())
+        self._points: dict[tuple[Series, int], list[Cell]] = {}
+        for cell in efforts:
+            self._points.setdefault((cell.series, cell.budget), []).append(cell)
         live = not quiet and self.console.is_terminal
         self._live = Live(get_renderable=self._render, console=self.console, refresh_per_second=2) if live else None
 
@@ -55,6 +60,7 @@ class Board:
     def started(self, cell: Cell) -> None:
         """A cell that begins to run."""
         self.running[cell] = time.monotonic()
+        self.at_once = max(self.at_once, len(self.running))
 
     def postponed(self, cell: Cell) -> None:
         """A cell that is not run here for now."""
@@ -63,12 +69,15 @@ class Board:
     def ended(self, cell: Cell, value: Estimate | None, error: str = "") -> None:
         """A cell that gave a value, or failed; here if it was started here, else before or elsewhere."""
         began = self.running.pop(cell, None)
+        if cell not in self.values and cell not in self.failed:
+            self._effort_left -= self.efforts[cell]
         if value is None:
             self.failed.add(cell)
         else:
             self.values[cell] = value.value
             if began is not None:
-                self._paces.append((self.efforts[cell], time.monotonic() - began))
+                self._timed_effort += self.efforts[cell]
+                self._timed_seconds += time.monotonic() - began
         if self._live is None and began is not None:
             what = f"failed: {error}" if value is None else shown(self.metric, value)
             took = duration(time.monotonic() - began)
@@ -82,25 +91,22 @@ class Board:
 
     def seconds_left(self) -> float | None:
         """At the pace so far; None before any cell has ended."""
-        effort, seconds = sum(e for e, _ in self._paces), sum(s for _, s in self._paces)
-        if not effort:
+        if not self._timed_effort:
             return None
-        ended = self.values.keys() | self.failed
-        remaining = sum(e for cell, e in self.efforts.items() if cell not in ended)
-        spent = sum(time.monotonic() - began for began in self.running.values())
-        return max(0.0, remaining * seconds / effort - spent) / self.slots
+        spent = time.monotonic() * len(self.running) - sum(self.running.values())
+        return max(0.0, self._effort_left * self._timed_seconds / self._timed_effort - spent) / self.at_once
 
     def _left(self) -> str:
         left = self.seconds_left()
         return f", about {duration(left)} left" if left is not None and left >= 1 else ""
 
     def _render(self) -> RenderableType:
-        budgets = sorted({cell.budget for cell in self.efforts})
+        budgets = sorted({budget for _, budget in self._points})
         table = Table(
             "", *[str(b) for b in budgets], box=box.SIMPLE_HEAD, title=self.headline(), title_justify="left",
             title_style="bold",
         )  # fmt: skip
-        series = list(dict.fromkeys(cell.series for cell in self.efforts))
+        series = list(dict.fromkeys(one for one, _ in self._points))
         several = len({checkpoint for _, checkpoint in series if checkpoint}) > 1
         for one in series:
             name = one[0] + (f" {one[1]}" if several and one[1] else "")
@@ -108,7 +114,7 @@ class Board:
         return table
 
     def _entry(self, series: Series, budget: int) -> Text:
-        cells = [c for c in self.efforts if c.series == series and c.budget == budget]
+        cells = self._points.get((series, budget), [])
         values = [self.values[cell] for cell in cells if cell in self.values]
         parts = []
         if values:

@@ -19,8 +19,6 @@ _ASK_AGAIN_S = 0.5
 class InlineEngine:
     """Calls `target` (`module:function`) with `context` and each job."""
 
-    slots = 1
-
     def __init__(self, target: str, context: JobData) -> None:
         module, _, name = target.partition(":")
         self._function = getattr(import_module(module), name)

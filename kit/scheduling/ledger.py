@@ -122,7 +122,9 @@ class Ledger:
         write_atomically(path, json.dumps(asdict(outcome), indent=1, ensure_ascii=False) + "\n")
 
     def record(self, outcome: Outcome, *, whole: bool = False) -> Record | None:
-        """A finished cell's Record; None if it is gone or damaged. whole: check every file's hash too."""
+        """A cell's Record; None if it failed, or that is gone or damaged. whole: check every file's hash too."""
+        if outcome.state == "failed":
+            return None
         folder = self.folder.parent / outcome.record
         try:
             return Record.load(folder) if whole else Record.read(folder)

@@ -46,8 +46,8 @@ class LocalEngine:
     """
 
     def __init__(self, target: str, context: JobData, workers: int, gpus: int, logs: Path) -> None:
-        self.slots = workers
         self._target, self._context, self._gpus, self._logs = target, context, gpus, logs
+        self._cores = max(1, usable_cores() // workers) if workers > 1 else 0
         self._selector = selectors.DefaultSelector()
         self._failed_starts = 0
         logs.mkdir(parents=True, exist_ok=True)
@@ -94,8 +94,8 @@ class LocalEngine:
             visible = environment.get("CUDA_VISIBLE_DEVICES", "").split(",")
             devices = [name for name in visible if name] or [str(index) for index in range(self._gpus)]
             environment["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)]
-        elif self.slots > 1:
-            environment["OMP_NUM_THREADS"] = str(max(1, usable_cores() // self.slots))
+        elif self._cores:
+            environment["OMP_NUM_THREADS"] = str(self._cores)
         with (self._logs / f"worker-{number}.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "kit.scheduling.worker", self._target],

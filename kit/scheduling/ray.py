@@ -1,7 +1,7 @@
 """Cells on a Ray cluster: one task a cell, placed by Ray, run again elsewhere when a node is lost.
 
-The folder with the runs has to be one that every node sees. At most as many tasks as the cluster has room for are
-in flight, so that the driver holds no more than those however large the grid is.
+At most as many tasks as the cluster has room for are in flight, and one more, so that the driver holds no more than
+those however large the grid is.
 
 Knows Ray. Knows nothing of studies, recipes or models.
 """
@@ -12,6 +12,7 @@ import logging
 import os
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
@@ -22,14 +23,15 @@ from kit.scheduling.base import Event, JobData
 _ASK_AGAIN_S = 0.5
 _ANSWER_S = 10
 _RETRIES = 3  # of a task whose node or process died
+_Needs = dict[str, float]  # cores and GPUs, as Ray's options name them
 
 
 class RayEngine:
     """Tasks on a Ray cluster.
 
     target: `module:function` that tasks run. context: its first argument, JSON data. address: of the cluster, as
-    `ray.init` takes it; None starts one on this machine. Each task gets a GPU where there are any, and an equal share
-    of its node's cores; without GPUs the cores of a node.
+    `ray.init` takes it; None starts one on this machine. Where there are GPUs, each task gets the share of one that its
+    job asks for, and as large a share of the cores that its node has for a GPU; without GPUs the cores of a node.
     Raises OutputError if Ray is not installed or the cluster does not answer.
     """
 
@@ -51,26 +53,19 @@ class RayEngine:
                     "start one with `ray start --head`, and give its address, e.g. --address auto",
                 ) from error
         self._context = ray.put(context)
-        self._needs = self._share()
-        self._task = ray.remote(**self._needs, max_retries=_RETRIES)(_call)
+        self._gpus, self._cores = self._cluster()
+        self._task = ray.remote(max_retries=_RETRIES)(_call)
         self._target = target
-
-    @property
-    def slots(self) -> int:
-        """Tasks that the cluster has room for, counted anew: nodes come and go."""
-        have = self._ray.cluster_resources()
-        room = [have.get("CPU", 0) / self._needs["num_cpus"]]
-        if self._needs["num_gpus"]:
-            room.append(have.get("GPU", 0) / self._needs["num_gpus"])
-        return max(1, int(min(room)))
 
     def run(self, jobs: Iterator[JobData | None]) -> Iterator[Event]:
         """Keep the cluster full, yield starts and results in the order in which they come."""
         running: dict[Any, JobData] = {}
+        taken: Counter[str] = Counter()
         exhausted = False
         while running or not exhausted:
             waiting = False
-            while not exhausted and not waiting and len(running) < self.slots:
+            have = self._have()
+            while not exhausted and not waiting and (not running or all(taken[name] < have[name] for name in have)):
                 job = next(jobs, StopIteration)
                 if job is StopIteration:
                     exhausted = True
@@ -78,14 +73,18 @@ class RayEngine:
                     waiting = True
                 else:
                     assert isinstance(job, dict)
-                    running[self._task.remote(self._target, self._context, job)] = job
+                    needs = self._needs(job)
+                    taken.update(needs)
+                    running[self._task.options(**needs).remote(self._target, self._context, job)] = job
                     yield Event(job)
             if not running:
                 time.sleep(_ASK_AGAIN_S if waiting else 0)
                 continue
             done, _ = self._ray.wait(list(running), num_returns=1, timeout=_ASK_AGAIN_S)
             for reference in done:
-                yield Event(running.pop(reference), self._result(reference))
+                job = running.pop(reference)
+                taken.subtract(self._needs(job))
+                yield Event(job, self._result(reference))
 
     def close(self) -> None:
         """Leave the cluster; tasks of this driver end with it."""
@@ -93,17 +92,33 @@ class RayEngine:
             self._ray.shutdown()
 
     def _result(self, reference: Any) -> JobData:
+        errors = self._ray.exceptions
         try:
             found: JobData = self._ray.get(reference)
-        except self._ray.exceptions.RayError as error:
+        except (errors.RayTaskError, errors.RuntimeEnvSetupError) as error:
+            # What goes wrong in a job is part of its result: this one did not come as far as that.
+            return {"refused": f"a Ray worker cannot start: {str(error).strip().splitlines()[-1]}"}
+        except errors.RayError as error:
             return {"died": f"Ray could not finish it in {1 + _RETRIES} attempts: {first_line(error)}"}
         return found
 
-    def _share(self) -> dict[str, float]:
+    def _cluster(self) -> tuple[bool, float]:
+        """Whether there are GPUs, and the cores that every node has for each of them; without any, cores of a node."""
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
         gpus = any(node.get("GPU") for node in nodes)
         cores = [node["CPU"] / max(1, node.get("GPU", 1)) for node in nodes if not gpus or node.get("GPU")]
-        return {"num_cpus": max(1, int(min(cores, default=1))), "num_gpus": 1 if gpus else 0}
+        return gpus, min(cores, default=1)
+
+    def _needs(self, job: JobData) -> _Needs:
+        if not self._gpus:
+            return {"num_cpus": max(1, int(self._cores))}
+        share = job.get("gpus", 1.0)
+        return {"num_cpus": max(1, int(self._cores * share)), "num_gpus": share}
+
+    def _have(self) -> dict[str, float]:
+        """Cores and GPUs of the cluster, counted anew: nodes come and go."""
+        have = self._ray.cluster_resources()
+        return {"num_cpus": have.get("CPU", 0.0)} | ({"num_gpus": have.get("GPU", 0.0)} if self._gpus else {})
 
 
 def _require_answer(address: str | None) -> None:

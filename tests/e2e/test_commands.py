@@ -219,7 +219,7 @@ def test_the_api_is_as_thin_as_the_command_line(recipe_file) -> None:
 def test_every_shipped_recipe_is_valid() -> None:
     from kit.recipe import load_recipe
 
-    paths = sorted((REPOSITORY / "recipes").rglob("*.yaml"))
+    paths = sorted((REPOSITORY / "recipes").glob("*.yaml"))  # in folders below are files for other programs
     assert len(paths) >= 3
     for path in paths:
         assert load_recipe(path).data.source

@@ -52,11 +52,11 @@ def test_the_time_left_is_the_rest_of_the_work_at_the_pace_so_far(monkeypatch) -
     made.clock["now"] = 10.0  # type: ignore[attr-defined]
     made.ended(CELLS[0], Estimate(0.75, 0.7, 0.8))
     assert made.seconds_left() == pytest.approx(10 * 350 / 50)  # 50 units took 10 s, 350 are left
-    made.slots = 2
-    assert made.seconds_left() == pytest.approx(10 * 350 / 50 / 2)
     made.started(CELLS[1])
+    made.started(CELLS[2])
+    assert made.seconds_left() == pytest.approx(70 / 2)
     made.clock["now"] = 14.0  # type: ignore[attr-defined]
-    assert made.seconds_left() == pytest.approx((70 - 4) / 2)
+    assert made.seconds_left() == pytest.approx((70 - 4 - 4) / 2)
 
 
 def test_a_cell_that_was_found_says_nothing_of_the_pace(monkeypatch) -> None:

@@ -1,0 +1,87 @@
+"""Where the cells of a study run: the engine that its options ask for, and what each worker is told.
+
+Knows engines by name. Knows nothing of how cells end.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from kit.errors import RecipeError
+from kit.provenance import versions
+from kit.scheduling.storage import Storage
+from kit.study_plan import Plan
+
+if TYPE_CHECKING:
+    from kit.scheduling.base import Engine
+
+EngineName = Literal["local", "ray", "inline"]
+_TARGET = "kit.cell:run"
+_GPU_DEVICES = ("nvidia*", "dxg", "kfd")  # of NVIDIA, Windows' subsystem for Linux, AMD
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where cells run, as a user says it.
+
+    engine: in worker processes, on a Ray cluster, or in this process. address: of the cluster, None to start one here.
+    workers: cells at once on this machine; None is one a GPU, or one. storage: through which Records come from workers
+    that do not see the folder with the runs.
+    """
+
+    engine: EngineName = "local"
+    address: str | None = None
+    workers: int | None = None
+    storage: Storage | None = None
+
+    def require_sense(self) -> None:
+        """Raise RecipeError for options that the engine has no use for, OutputError if the storage takes no files."""
+        if self.address is not None and self.engine != "ray":
+            raise RecipeError(
+                f"--address {self.address}: only --engine ray has an address", "add --engine ray, or drop it"
+            )
+        if self.workers is not None and self.engine != "local":
+            raise RecipeError(f"--workers {self.workers}: only --engine local has workers", "drop it")
+        if self.storage is not None:
+            if self.storage.in_this_process and self.engine != "inline":
+                raise RecipeError(
+                    f"--storage {self.storage.url}: workers are other processes, and do not see it",
+                    "name a place that every machine sees, or add --engine inline",
+                )
+            self.storage.require_writable()
+
+
+def start_engine(place: Place, plan: Plan, folder: Path) -> Engine:
+    """The engine, ready for cells. folder: of the study. Raises KitError if it cannot be started."""
+    from kit.scheduling.inline import InlineEngine
+    from kit.scheduling.local import LocalEngine
+    from kit.scheduling.ray import RayEngine
+
+    context = {
+        "recipe": plan.recipe.model_dump(mode="json"),
+        "data": plan.facts["fingerprints"],
+        "checkpoints": sorted(plan.prints.values()),  # what a process keeps between cells is of these
+        "folder": str(Path.cwd()),
+        "versions": versions(),
+        "storage": place.storage and place.storage.absolute().url,
+    }
+    if place.engine == "ray":
+        return RayEngine(_TARGET, context, place.address)
+    if place.engine == "inline":
+        return InlineEngine(_TARGET, context)
+    gpus = _gpus()
+    return LocalEngine(_TARGET, context, place.workers or max(1, gpus), gpus, folder / "logs")
+
+
+def _gpus() -> int:
+    if os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true"):
+        return 0
+    if sys.platform == "linux" and not any(next(Path("/dev").glob(name), None) for name in _GPU_DEVICES):
+        return 0  # the answer, without the second and a half that torch takes to give it
+    import torch
+
+    return torch.cuda.device_count()

@@ -1,0 +1,52 @@
+"""The files for clusters: whole, and in step with kit."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from pathlib import Path
+
+import typer
+import yaml
+
+from kit.cli import app
+
+FOLDER = Path(__file__).parents[2] / "recipes" / "ray"
+
+
+def require_valid_study(command: str) -> None:
+    """Fail unless the options of a `kit study` command are those that kit has."""
+    program, verb, *arguments = shlex.split(command)
+    assert (program, verb) == ("kit", "study")
+    study = typer.main.get_command(app).commands["study"]  # type: ignore[attr-defined]
+    given = study.make_context("study", [str(FOLDER / "kuberay.yaml"), *arguments[1:]]).params
+    assert given["engine"] == "ray"
+    assert given["address"]
+
+
+def test_the_kuberay_file_is_a_job_that_kit_understands() -> None:
+    (job,) = yaml.safe_load_all((FOLDER / "kuberay.yaml").read_text("utf-8"))
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    assert job["metadata"]["name"]
+    require_valid_study(job["spec"]["entrypoint"])
+    cluster = job["spec"]["rayClusterSpec"]
+    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    assert len(groups) == 2
+    for group in groups:
+        assert all(isinstance(value, str) for value in group["rayStartParams"].values())
+        (container,) = group["template"]["spec"]["containers"]
+        assert {"name", "image", "resources"} <= container.keys()
+        assert container["resources"]["requests"] == container["resources"]["limits"]
+    worker = cluster["workerGroupSpecs"][0]
+    assert worker["groupName"]
+    assert worker["minReplicas"] <= worker["replicas"] <= worker["maxReplicas"]
+
+
+def test_the_slurm_script_is_one_that_bash_and_kit_understand() -> None:
+    script = FOLDER / "slurm.sh"
+    subprocess.run(["bash", "-n", script], check=True)
+    lines = script.read_text("utf-8").splitlines()
+    assert lines[0] == "#!/usr/bin/env bash"
+    asked = {line.split("=")[0] for line in lines if line.startswith("#SBATCH ")}
+    assert {"#SBATCH --nodes", "#SBATCH --ntasks-per-node", "#SBATCH --cpus-per-task"} <= asked
+    require_valid_study(lines[-1])

