@@ -19,6 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import kit.methods  # noqa: F401  libraries that every cell needs: a worker has them before there is a cell to run
 from kit.data.encode import cache_folder
 from kit.distill import taught_by
 from kit.errors import BusyError, DataError, KitError, RecordError, first_line

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.errors import OutputError, WorkerError
-from kit.files import require_space
+from kit.files import require_space, require_writable
 from kit.measurement.units import megabytes
 from kit.recipe import Recipe
 from kit.record import Record
@@ -23,7 +23,7 @@ from kit.scheduling.grid import SEEDS as FEW_SEEDS
 from kit.scheduling.grid import Cell, Series
 from kit.scheduling.ledger import Ledger, Outcome, now
 from kit.scheduling.storage import Storage
-from kit.study_engine import EngineName, Place, start_engine
+from kit.study_engine import EngineName, Place, started, worker_context
 from kit.study_plan import Plan, plan_study
 
 if TYPE_CHECKING:
@@ -68,20 +68,18 @@ def study(
     """
     place = Place(engine, address, workers, Storage(storage) if storage is not None else None)
     place.require_sense()
-    plan = plan_study(recipe)
+    require_writable(Path(recipe.runs))
     folder = Path(recipe.runs) / (recipe.study.name or name)
-    ledger = Ledger.start(folder, recipe, plan.cells, plan.facts)
-    with Board(plan.efforts, recipe.main_metric, quiet) as board:
-        work = _Work(plan, ledger, board, place)
-        for line in _words(work):
-            board.say(line)
-        if work.pending or work.untimed():
-            _require_room(work)
-            running = start_engine(place, plan, folder)
-            try:
-                work.run(running)
-            finally:
-                running.close()
+    with started(place, folder) as running:  # workers import libraries while the study is planned
+        plan = plan_study(recipe)
+        ledger = Ledger.start(folder, recipe, plan.cells, plan.facts)
+        with Board(plan.efforts, recipe.main_metric, quiet) as board:
+            work = _Work(plan, ledger, board, place)
+            for line in _words(work):
+                board.say(line)
+            if work.pending or work.untimed():
+                _require_room(work)
+                work.run(running, worker_context(place, plan))
     return work.result()
 
 
@@ -104,9 +102,9 @@ class _Work:
         self.busy: deque[tuple[float, Cell]] = deque()
         self.pending = deque(cell for cell in plan.cells if not self._settled_before(cell))
 
-    def run(self, engine: Engine) -> None:
+    def run(self, engine: Engine, context: JobData) -> None:
         """Run what is pending, then time one model of each series. Raises WorkerError for a worker that refuses."""
-        for event in engine.run(self._jobs()):
+        for event in engine.run(context, self._jobs()):
             cell = Cell(**event.job["cell"])
             if event.result is None:
                 self.board.started(cell)
@@ -120,7 +118,7 @@ class _Work:
                 self.busy.append((time.monotonic() + _RETRY_S, cell))
             else:
                 self._end(cell, event.result)
-        self._time_models(engine)
+        self._time_models(engine, context)
 
     def result(self) -> Study:
         """How all cells stand now."""
@@ -227,9 +225,9 @@ class _Work:
         self.outcomes[outcome.cell] = outcome
         self.board.ended(outcome.cell, record.metrics[record.main_metric] if record else None, outcome.error)
 
-    def _time_models(self, engine: Engine) -> None:
+    def _time_models(self, engine: Engine, context: JobData) -> None:
         # One at a time, or they would slow each other down.
-        events = (event for record in self.untimed() for event in engine.run(iter([{"time": record}])))
+        events = (event for record in self.untimed() for event in engine.run(context, iter([{"time": record}])))
         for event in events:
             if event.result is not None and "speed" in event.result:
                 self.ledger.write_speeds(self.ledger.speeds() | {event.job["time"]: event.result["speed"]})

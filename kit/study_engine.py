@@ -6,18 +6,22 @@ Knows engines by name. Knows nothing of how cells end.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from kit.errors import RecipeError
 from kit.provenance import versions
+from kit.scheduling.ledger import STUDY_FILE
 from kit.scheduling.storage import Storage
 from kit.study_plan import Plan
 
 if TYPE_CHECKING:
-    from kit.scheduling.base import Engine
+    from kit.scheduling.base import Engine, JobData
 
 EngineName = Literal["local", "ray", "inline"]
 _TARGET = "kit.cell:run"
@@ -55,13 +59,28 @@ class Place:
             self.storage.require_writable()
 
 
-def start_engine(place: Place, plan: Plan, folder: Path) -> Engine:
-    """The engine, ready for cells. folder: of the study. Raises KitError if it cannot be started."""
-    from kit.scheduling.inline import InlineEngine
-    from kit.scheduling.local import LocalEngine
-    from kit.scheduling.ray import RayEngine
+@contextmanager
+def started(place: Place, folder: Path) -> Iterator[Engine]:
+    """The engine, until the context ends. Raises KitError if it cannot be started.
 
-    context = {
+    folder: of the study, for what workers print. If no study is begun there, nothing is left behind.
+    """
+    made = [each for each in (folder, folder.parent) if not each.exists()]
+    engine = _engine(place, folder)
+    try:
+        yield engine
+    finally:
+        engine.close()
+        if made and not (folder / STUDY_FILE).is_file():
+            shutil.rmtree(folder / "logs", ignore_errors=True)
+            for each in made:
+                with suppress(OSError):  # others have begun something there
+                    each.rmdir()
+
+
+def worker_context(place: Place, plan: Plan) -> JobData:
+    """What all cells of a study have in common, see `kit.cell.run`."""
+    return {
         "recipe": plan.recipe.model_dump(mode="json"),
         "data": plan.facts["fingerprints"],
         "checkpoints": sorted(plan.prints.values()),  # what a process keeps between cells is of these
@@ -69,12 +88,19 @@ def start_engine(place: Place, plan: Plan, folder: Path) -> Engine:
         "versions": versions(),
         "storage": place.storage and place.storage.absolute().url,
     }
+
+
+def _engine(place: Place, folder: Path) -> Engine:
+    from kit.scheduling.inline import InlineEngine
+    from kit.scheduling.local import LocalEngine
+    from kit.scheduling.ray import RayEngine
+
     if place.engine == "ray":
-        return RayEngine(_TARGET, context, place.address)
+        return RayEngine(_TARGET, place.address)
     if place.engine == "inline":
-        return InlineEngine(_TARGET, context)
+        return InlineEngine(_TARGET)
     gpus = _gpus()
-    return LocalEngine(_TARGET, context, place.workers or max(1, gpus), gpus, folder / "logs")
+    return LocalEngine(_TARGET, place.workers or max(1, gpus), gpus, folder / "logs")
 
 
 def _gpus() -> int:

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from kit.errors import KitError, RecipeError
-from kit.files import require_writable
 from kit.recipe import Recipe
 from kit.request import Shared, understand
 from kit.scheduling.grid import Cell, Series, cell_keys, cell_recipe, model_section, plan_cells
@@ -73,7 +71,6 @@ def plan_study(recipe: Recipe) -> Plan:
     from kit.tasks import check_task
 
     check_task(recipe)
-    require_writable(Path(recipe.runs))
     shared = Shared()
     cleaned = shared.cleaned(recipe.data)
     rows = cleaned.splits.train.labels

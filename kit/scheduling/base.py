@@ -28,7 +28,7 @@ class Event:
 class Engine(Protocol):
     """Runs a function `module:name` of (context, job) in other processes."""
 
-    def run(self, jobs: Iterator[JobData | None]) -> Iterator[Event]:
+    def run(self, context: JobData, jobs: Iterator[JobData | None]) -> Iterator[Event]:
         """Take jobs as there is room for them, and yield what happens; None from `jobs` means: ask again soon."""
 
     def close(self) -> None:

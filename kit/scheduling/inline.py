@@ -17,21 +17,20 @@ _ASK_AGAIN_S = 0.5
 
 
 class InlineEngine:
-    """Calls `target` (`module:function`) with `context` and each job."""
+    """Calls `target` (`module:function`) with a context and each job."""
 
-    def __init__(self, target: str, context: JobData) -> None:
+    def __init__(self, target: str) -> None:
         module, _, name = target.partition(":")
         self._function = getattr(import_module(module), name)
-        self._context = context
 
-    def run(self, jobs: Iterator[JobData | None]) -> Iterator[Event]:
+    def run(self, context: JobData, jobs: Iterator[JobData | None]) -> Iterator[Event]:
         """Run each job as it comes."""
         for job in jobs:
             if job is None:
                 time.sleep(_ASK_AGAIN_S)
                 continue
             yield Event(job)
-            yield Event(job, self._function(self._context, job))
+            yield Event(job, self._function(context, job))
 
     def close(self) -> None:
         """Nothing runs between two jobs."""

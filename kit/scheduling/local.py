@@ -41,19 +41,20 @@ class _Worker:
 class LocalEngine:
     """Worker processes on this machine.
 
-    target: `module:function` that workers run. context: its first argument, JSON data. workers: how many.
+    They start at once, and import what `target` needs before there are jobs.
+    target: `module:function` of (context, job) that workers run, JSON data both. workers: how many.
     gpus: how many there are to share out; with 0, the cores are shared out. logs: folder for what workers print.
     """
 
-    def __init__(self, target: str, context: JobData, workers: int, gpus: int, logs: Path) -> None:
-        self._target, self._context, self._gpus, self._logs = target, context, gpus, logs
+    def __init__(self, target: str, workers: int, gpus: int, logs: Path) -> None:
+        self._target, self._gpus, self._logs = target, gpus, logs
         self._cores = max(1, usable_cores() // workers) if workers > 1 else 0
         self._selector = selectors.DefaultSelector()
         self._failed_starts = 0
         logs.mkdir(parents=True, exist_ok=True)
         self._workers = [self._start(number) for number in range(workers)]
 
-    def run(self, jobs: Iterator[JobData | None]) -> Iterator[Event]:
+    def run(self, context: JobData, jobs: Iterator[JobData | None]) -> Iterator[Event]:
         """Give each idle worker the next job, yield starts and results, start dead workers again.
 
         Raises TrainingError if workers die before they can take a job.
@@ -72,7 +73,7 @@ class LocalEngine:
                     break
                 else:
                     assert isinstance(job, dict)
-                    self._give(worker, job)
+                    self._give(worker, context, job)
                     yield Event(job)
             if exhausted and all(worker.job is None for worker in self._workers):
                 return
@@ -109,12 +110,12 @@ class LocalEngine:
         self._selector.register(process.stdout, selectors.EVENT_READ, number)
         return _Worker(number, process)
 
-    def _give(self, worker: _Worker, job: JobData) -> None:
+    def _give(self, worker: _Worker, context: JobData, job: JobData) -> None:
         worker.job = job
         stdin = worker.process.stdin
         assert stdin is not None
         try:
-            stdin.write(json.dumps({"context": self._context, "job": job}).encode() + b"\n")
+            stdin.write(json.dumps({"context": context, "job": job}).encode() + b"\n")
             stdin.flush()
         except BrokenPipeError:
             return  # it died just now: its closed output is heard next, and the job counts as one that died

@@ -29,13 +29,13 @@ _Needs = dict[str, float]  # cores and GPUs, as Ray's options name them
 class RayEngine:
     """Tasks on a Ray cluster.
 
-    target: `module:function` that tasks run. context: its first argument, JSON data. address: of the cluster, as
+    target: `module:function` of (context, job) that tasks run, JSON data both. address: of the cluster, as
     `ray.init` takes it; None starts one on this machine. Where there are GPUs, each task gets the share of one that its
     job asks for, and as large a share of the cores that its node has for a GPU; without GPUs the cores of a node.
     Raises OutputError if Ray is not installed or the cluster does not answer.
     """
 
-    def __init__(self, target: str, context: JobData, address: str | None) -> None:
+    def __init__(self, target: str, address: str | None) -> None:
         try:
             import ray
         except ImportError as error:
@@ -52,13 +52,13 @@ class RayEngine:
                     f"--address {address}: no Ray cluster answers there ({first_line(error)})",
                     "start one with `ray start --head`, and give its address, e.g. --address auto",
                 ) from error
-        self._context = ray.put(context)
         self._gpus, self._cores = self._cluster()
         self._task = ray.remote(max_retries=_RETRIES)(_call)
         self._target = target
 
-    def run(self, jobs: Iterator[JobData | None]) -> Iterator[Event]:
+    def run(self, context: JobData, jobs: Iterator[JobData | None]) -> Iterator[Event]:
         """Keep the cluster full, yield starts and results in the order in which they come."""
+        shared = self._ray.put(context)
         running: dict[Any, JobData] = {}
         taken: Counter[str] = Counter()
         exhausted = False
@@ -75,7 +75,7 @@ class RayEngine:
                     assert isinstance(job, dict)
                     needs = self._needs(job)
                     taken.update(needs)
-                    running[self._task.options(**needs).remote(self._target, self._context, job)] = job
+                    running[self._task.options(**needs).remote(self._target, shared, job)] = job
                     yield Event(job)
             if not running:
                 time.sleep(_ASK_AGAIN_S if waiting else 0)

@@ -23,16 +23,20 @@ def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
-def results(engine: LocalEngine, jobs: Iterator[JobData | None]) -> list[tuple[JobData, JobData]]:
+def results(
+    engine: LocalEngine, jobs: Iterator[JobData | None], context: JobData | None = None
+) -> list[tuple[JobData, JobData]]:
     try:
-        return [(event.job, event.result) for event in engine.run(jobs) if event.result is not None]
+        return [
+            (event.job, event.result) for event in engine.run(context or {"add": 0}, jobs) if event.result is not None
+        ]
     finally:
         engine.close()
 
 
 def test_every_job_is_run_once_over_all_workers(tmp_path: Path) -> None:
-    engine = LocalEngine(TARGET, {"add": 100}, 2, 0, tmp_path)
-    done = results(engine, iter([{"number": k, "sleep": 0.05} for k in range(8)]))
+    engine = LocalEngine(TARGET, 2, 0, tmp_path)
+    done = results(engine, iter([{"number": k, "sleep": 0.05} for k in range(8)]), {"add": 100})
     assert sorted(result["sum"] for _, result in done) == list(range(100, 108))
     assert all(result["sum"] == 100 + job["number"] for job, result in done)
     assert len({result["pid"] for _, result in done}) == 2
@@ -41,7 +45,7 @@ def test_every_job_is_run_once_over_all_workers(tmp_path: Path) -> None:
 
 def test_each_worker_sees_its_own_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
-    engine = LocalEngine(TARGET, {"add": 0}, 2, 2, tmp_path)
+    engine = LocalEngine(TARGET, 2, 2, tmp_path)
     done = results(engine, iter([{"number": k, "sleep": 0.2} for k in range(4)]))
     by_process = {result["pid"]: result["cuda"] for _, result in done}
     assert sorted(by_process.values()) == ["4", "6"]
@@ -50,15 +54,13 @@ def test_each_worker_sees_its_own_gpu(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_workers_on_a_cpu_share_its_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr("kit.scheduling.local.usable_cores", lambda: 8)
-    engine = LocalEngine(TARGET, {"add": 0}, 2, 0, tmp_path)
+    engine = LocalEngine(TARGET, 2, 0, tmp_path)
     assert {result["threads"] for _, result in results(engine, iter([{"number": 0}]))} == {"4"}
 
 
 def test_a_worker_that_dies_costs_its_job_and_no_other(tmp_path: Path) -> None:
     jobs = [{"number": 0}, {"number": 1, "die": True}, {"number": 2}, {"number": 3, "die_once": str(tmp_path / "x")}]
-    done = {
-        job["number"]: result for job, result in results(LocalEngine(TARGET, {"add": 0}, 1, 0, tmp_path), iter(jobs))
-    }
+    done = {job["number"]: result for job, result in results(LocalEngine(TARGET, 1, 0, tmp_path), iter(jobs))}
     assert (done[0]["sum"], done[2]["sum"]) == (0, 2)
     assert "SIGKILL" in done[1]["died"]
     assert "memory" in done[1]["died"]
@@ -66,7 +68,7 @@ def test_a_worker_that_dies_costs_its_job_and_no_other(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_cannot_start_is_an_error_that_says_where_to_look(tmp_path: Path) -> None:
-    engine = LocalEngine("no.such:function", {}, 1, 0, tmp_path)
+    engine = LocalEngine("no.such:function", 1, 0, tmp_path)
     with pytest.raises(TrainingError, match="die as they start") as caught:
         results(engine, iter([{"number": 0}]))
     assert str(tmp_path / "worker-0.log") in caught.value.hint
@@ -75,15 +77,15 @@ def test_a_worker_that_cannot_start_is_an_error_that_says_where_to_look(tmp_path
 
 def test_none_from_the_jobs_means_ask_again(tmp_path: Path) -> None:
     jobs: Iterator[JobData | None] = iter([{"number": 1}, None, {"number": 2}, None])
-    done = results(LocalEngine(TARGET, {"add": 0}, 1, 0, tmp_path), jobs)
+    done = results(LocalEngine(TARGET, 1, 0, tmp_path), jobs)
     assert [result["sum"] for _, result in done] == [1, 2]
 
 
 def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path; from kit.scheduling.local import LocalEngine\n"
-        f"engine = LocalEngine({TARGET!r}, {{'add': 0}}, 1, 0, Path({str(tmp_path)!r}))\n"
-        "for event in engine.run(iter([{'number': 0, 'sleep': 60}])):\n"
+        f"engine = LocalEngine({TARGET!r}, 1, 0, Path({str(tmp_path)!r}))\n"
+        "for event in engine.run({'add': 0}, iter([{'number': 0, 'sleep': 60}])):\n"
         "    print(engine._workers[0].process.pid, flush=True)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=dict(os.environ))

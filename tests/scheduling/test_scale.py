@@ -66,8 +66,7 @@ def run(plan: Plan, record: str) -> Study:
     ledger = Ledger.start(Path(plan.recipe.runs) / "study", plan.recipe, plan.cells, plan.facts)
     with Board(plan.efforts, "accuracy", quiet=True) as board:
         work = _Work(plan, ledger, board, Place("ray"))
-        engine = RayEngine(f"{__name__}:ended", {"record": record}, None)
-        work.run(engine)
+        work.run(RayEngine(f"{__name__}:ended", None), {"record": record})
     return work.result()
 
 
@@ -151,7 +150,7 @@ def test_workers_without_kit_end_the_study_with_the_reason(grid, monkeypatch) ->
     cluster(monkeypatch)
     with Board(plan.efforts, "accuracy", quiet=True) as board, pytest.raises(WorkerError) as caught:
         ledger = Ledger.start(Path(plan.recipe.runs) / "study", plan.recipe, plan.cells, plan.facts)
-        _Work(plan, ledger, board, Place("ray")).run(RayEngine("no_kit.here:run", {}, None))
+        _Work(plan, ledger, board, Place("ray")).run(RayEngine("no_kit.here:run", None), {})
     assert caught.value.message == "a Ray worker cannot start: ModuleNotFoundError: No module named 'no_kit'"
     assert not list(ledger.folder.glob("cells/*"))
 
@@ -172,8 +171,8 @@ def test_cells_ask_for_the_share_of_a_gpu_that_their_weights_need(grid) -> None:
 
 def test_tasks_get_their_share_of_a_node(monkeypatch) -> None:
     cluster(monkeypatch)
-    engine = RayEngine(f"{__name__}:ended", {}, None)
+    engine = RayEngine(f"{__name__}:ended", None)
     needs = [engine._needs({"gpus": share}) for share in (0.0, 0.1, 0.5, 1.0)] + [engine._needs({})]
     assert [(need["num_cpus"], need["num_gpus"]) for need in needs] == [(1, 0), (1, 0.1), (4, 0.5), (8, 1), (8, 1)]
     monkeypatch.setitem(sys.modules, "ray", SimulatedRay(2, {"CPU": 4.0}, named, task_s=1, lost_s=1e9, away_s=1))
-    assert RayEngine(f"{__name__}:ended", {}, None)._needs({"gpus": 0.5}) == {"num_cpus": 4}
+    assert RayEngine(f"{__name__}:ended", None)._needs({"gpus": 0.5}) == {"num_cpus": 4}
