@@ -48,7 +48,7 @@ def _options(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command and exit: 0 ok, 1 failure while running, 2 bad input."""
+    """Run a command and exit: 0 ok, 1 failure while running, 2 bad input, 130 Ctrl-C, 143 SIGTERM."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if "--debug" in arguments:  # accepted anywhere, because it is added after something went wrong
         arguments = ["--debug", *[argument for argument in arguments if argument != "--debug"]]
