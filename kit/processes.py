@@ -29,10 +29,12 @@ def meet(device: str) -> PartialState:
     """The processes of this launch, from here on together; alone if none was launched.
 
     device: `cuda`, `mps` or `cpu`, as kit computes on it. Waiting for one another ends with an error after half an
-    hour, or the seconds that KIT_TIMEOUT_SECONDS says. Raises LaunchError for more processes than GPUs.
+    hour, or the seconds that KIT_TIMEOUT_SECONDS says. Raises LaunchError for more processes than GPUs, and for
+    launches that shard the model.
     """
     from accelerate import PartialState
 
+    _refuse_shards()
     _require_devices(device)
     return PartialState(cpu=device == "cpu", timeout=timedelta(seconds=limit_seconds()))
 
@@ -47,6 +49,20 @@ def limit_seconds() -> float:
     if not 0 < seconds < float("inf"):
         raise LaunchError(f"{LIMIT}={given} is no number of seconds", f"unset it, or set it to {_LIMIT_SECONDS}")
     return seconds
+
+
+def _refuse_shards() -> None:
+    """Raise LaunchError for FSDP and DeepSpeed: what they would change has not been proven, and fails without a word.
+
+    Each process answers a share of the texts with a whole model, and the first one saves it: sharded, its parts would
+    wait for each other for ever. A batch is learnt in several backward passes: DeepSpeed takes a step after each.
+    """
+    for variable, name in (("ACCELERATE_USE_FSDP", "FSDP"), ("ACCELERATE_USE_DEEPSPEED", "DeepSpeed")):
+        if os.environ.get(variable, "").lower() in ("1", "true"):
+            raise LaunchError(
+                f"this launch shards the model ({name}), and every process of kit works with a whole one",
+                "use accelerate_config.yaml (DDP); a smaller train.batch_size or method lora takes less memory",
+            )
 
 
 def _require_devices(device: str) -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import signal
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +19,10 @@ import pytest
 import yaml
 
 from kit import Recipe
+from kit.errors import LaunchError
+from kit.processes import meet
 from kit.record import Record
+from tests.conftest import REPOSITORY
 from tests.launches import Launch, launched
 
 # Losses and answers of the same steps: sums in another order, nothing else.
@@ -235,3 +243,51 @@ def test_more_processes_than_gpus_are_refused(write, kit_forked) -> None:
     assert refused.code == 2
     assert "error: 4 processes were launched on this machine, one for each GPU; GPUs that can be seen: 0" in refused.err
     assert "accelerate launch --num_processes 1" in refused.err
+
+
+CONFIGS = sorted([REPOSITORY / "accelerate_config.yaml", *(REPOSITORY / "recipes" / "accelerate").glob("*.yaml")])
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_accelerate_takes_its_files_and_they_say_what_was_run(path: Path) -> None:
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    config = load_config_from_file(str(path))
+    assert config.num_processes >= 1 and config.compute_environment == "LOCAL_MACHINE"
+    assert path.name == "accelerate_config.yaml" or "\n# Run: " in path.read_text("utf-8")
+    assert len(CONFIGS) == 6
+
+
+@pytest.mark.parametrize(("variable", "name"), [("ACCELERATE_USE_FSDP", "FSDP"), ("ACCELERATE_USE_DEEPSPEED", "Deep")])
+def test_a_launch_that_shards_the_model_is_refused(variable: str, name: str, monkeypatch) -> None:
+    monkeypatch.setenv(variable, "true")
+    with pytest.raises(LaunchError, match=f"shards the model \\({name}") as caught:
+        meet("cpu")
+    assert "accelerate_config.yaml" in caught.value.hint and caught.value.exit_code == 2
+
+
+def test_two_machines_are_two_launches_that_meet(write, start, tmp_path: Path) -> None:
+    """By accelerate itself, with the file for two machines: one process on each, here both on this one."""
+    recipe = write("apart", epochs=1, evaluations=1)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    command = [
+        *(str(Path(sys.executable).parent / "accelerate"), "launch", "--num_processes", "2"),
+        *("--config_file", str(REPOSITORY / "recipes" / "accelerate" / "two-machines.yaml")),
+        *("--main_process_port", port, "-m", "kit.finetune", str(recipe), "--json"),
+    ]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    machines = [
+        subprocess.Popen(
+            [*command[:2], "--machine_rank", str(rank), *command[2:]],
+            env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    ends = [machine.communicate(timeout=200) for machine in machines]
+    assert [machine.returncode for machine in machines] == [0, 0], "\n".join(err[-2000:] for _, err in ends)
+    assert json.loads(ends[0][0].strip().splitlines()[-1])["id"] == record_of(recipe).id and ends[1][0] == ""
+    same = write("near", epochs=1, evaluations=1)
+    together(start, "finetune", same)
+    same_answers(record_of(same), record_of(recipe))

@@ -265,7 +265,7 @@ def _arguments(fitting: Fitting) -> TrainingArguments:
     section, plan, hardware = fitting.section, fitting.plan, fitting.hardware
     validated = fitting.watch.validated
     select = validated and section.select == "best"
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(fitting.workdir),
         max_steps=plan.steps,
         per_device_train_batch_size=plan.device_batch,
@@ -297,3 +297,6 @@ def _arguments(fitting: Fitting) -> TrainingArguments:
         ddp_find_unused_parameters=False,
         disable_tqdm=True,
     )
+    # A process has one device: with several GPUs in sight, transformers would put a share of each batch on every one.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
