@@ -15,6 +15,7 @@ from kit.terminal import exit_code_of
 app = typer.Typer(
     name="kit",
     help="Transfer learning on a labelled budget, with numbers that can be trusted.",
+    epilog="Exit codes: 0 ok, 1 failure while running, 2 bad input, 130 Ctrl-C, 143 SIGTERM (saved first).",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -48,7 +49,7 @@ def _options(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command and exit: 0 ok, 1 failure while running, 2 bad input."""
+    """Run a command and exit: 0 ok, 1 failure while running, 2 bad input, 130 Ctrl-C, 143 SIGTERM."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if "--debug" in arguments:  # accepted anywhere, because it is added after something went wrong
         arguments = ["--debug", *[argument for argument in arguments if argument != "--debug"]]

@@ -184,17 +184,16 @@ def _job(recipe: Recipe, start: Record | None, quiet: bool, shared: Shared) -> J
     start: the run, if it is there: nothing else is asked of the place that it was made in. Raises DataError if the data
     are no longer those that it was made of.
     """
-    from accelerate import PartialState
-
     from kit.data import prepare
     from kit.methods import Job
     from kit.models.checkpoint import Checkpoint
+    from kit.processes import meet
     from kit.tasks import task_for
     from kit.training.hardware import set_up_hardware
     from kit.training.progress import Progress
 
     hardware = set_up_hardware("auto")
-    state = PartialState(cpu=hardware.device == "cpu")
+    state = meet(hardware.device)
     data = prepare(recipe.data, recipe.train.seed, shared.cleaned(recipe.data))
     checkpoint = None
     if start is not None:

@@ -61,7 +61,11 @@ def distill(
     controls: False leaves out the student without a teacher.
     Raises KitError for bad input, before anything is trained, and for failures while running.
     """
+    from kit.processes import meet
+    from kit.training.hardware import set_up_hardware
+
     shared = shared or Shared()
+    meet(set_up_hardware(recipe.train.precision).device)
     _refuse_early(student_recipe(recipe), controls, shared)
     students, alone, teachers = [], [], []
     for seed in range(recipe.train.seed, recipe.train.seed + seeds):

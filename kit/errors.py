@@ -57,6 +57,10 @@ class BusyError(OutputError):
     """Another process is writing the same result just now."""
 
 
+class LaunchError(KitError):
+    """Processes were launched that this machine cannot run, or that cannot work together."""
+
+
 class TrainingError(KitError):
     """Training started and could not go on (NaN loss, out of memory)."""
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kit.errors import KitError, RecordError, TrainingError, VerificationError
+from kit.errors import KitError, LaunchError, RecordError, TrainingError, VerificationError
 from kit.files import locked, publish, require_space, writing_to
 from kit.record import MODEL_FOLDER, Record, seal, write_predictions
 
@@ -58,6 +58,12 @@ def make_record(
         progress.say(f"data: {warning}")
     with _draft(final, job.checkpoint, state.is_main_process, force) as draft:
         state.wait_for_everyone()
+        if not draft.is_dir():
+            raise LaunchError(
+                f"{final.parent} is not the same folder for all machines: process {state.process_index} does not see "
+                "what process 0 made there",
+                "set `runs:` to a folder on storage that all machines share",
+            )
         # Another process may have made the Record between the look above and the lock.
         finished = None if force else _finished(final, keep_model, progress)
         if finished is None:
@@ -115,6 +121,8 @@ def _draft(final: Path, checkpoint: Checkpoint | None, main: bool, force: bool) 
                     forced.parent.mkdir(exist_ok=True)
                     forced.touch()
                 yield draft
+        except LaunchError:  # nothing is wrong with the run: launched otherwise, it continues
+            raise
         except KitError:
             shutil.rmtree(draft, ignore_errors=True)
             raise

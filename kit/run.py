@@ -30,15 +30,14 @@ def run(
     shared: what this run has in common with others, so that it is not made again.
     Raises KitError with what is wrong and what to do; BusyError if another process is making the same Record.
     """
-    from accelerate import PartialState
-
     from kit.methods import Job, method_of
+    from kit.processes import meet
     from kit.training.hardware import set_up_hardware
     from kit.training.progress import Progress
 
     began = time.perf_counter()
     hardware = set_up_hardware(recipe.train.precision)
-    state = PartialState(cpu=hardware.device == "cpu")
+    state = meet(hardware.device)
     with state.main_process_first():  # the first downloads and fills caches, the others find them
         request = understand(recipe, shared)
     job = Job(

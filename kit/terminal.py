@@ -9,7 +9,6 @@ import io
 import json
 import os
 import re
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
@@ -23,6 +22,8 @@ import typer
 
 from kit.errors import DataError, KitError
 from kit.measurement.units import duration, megabytes, shown_value
+from kit.processes import first_to_tell, lost_process
+from kit.stopping import INTERRUPTED, Stopped
 
 if TYPE_CHECKING:
     from kit.bench import Subject
@@ -34,31 +35,11 @@ if TYPE_CHECKING:
     from kit.study import Study
 
 
-class Stopped(BaseException):  # no Exception: what a library does about those is nothing to do here
-    """A command was told from outside to end."""
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
-
-
-@contextmanager
-def stoppable() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end a command as an error does: what it began is cleared away, and one line is said."""
-
-    def stop(number: int, frame: object) -> None:
-        raise Stopped("interrupted", 130) if number == signal.SIGINT else Stopped("stopped by SIGTERM", 1)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def exit_code_of(command: Callable[[], object]) -> int:
-    """Run a command; tell people what went wrong, and return 0 ok, 1 failure while running, 2 bad input, 130 Ctrl-C."""
+    """Run a command and tell people what went wrong.
+
+    Returns 0 ok, 1 failure while running, 2 bad input, 130 Ctrl-C, 143 SIGTERM.
+    """
     try:
         command()
     except KitError as error:
@@ -72,10 +53,11 @@ def exit_code_of(command: Callable[[], object]) -> int:
         return stop.exit_code
     except KeyboardInterrupt:
         _tell("interrupted\n  the same command continues from the last checkpoint")
-        return 130
+        return INTERRUPTED
     except Exception as error:
         line = str(error).strip().splitlines()
-        _tell(f"{type(error).__name__}: {line[0] if line else ''}\n  not foreseen; `--debug` shows where it happened")
+        words = f"{type(error).__name__}: {line[0] if line else ''}"
+        _tell(str(lost_process(error) or f"{words}\n  not foreseen; `--debug` shows where it happened"))
         return 1
     return 0
 
@@ -83,7 +65,7 @@ def exit_code_of(command: Callable[[], object]) -> int:
 def _tell(message: str) -> None:
     if os.environ.get("KIT_DEBUG"):
         traceback.print_exc()
-    if os.environ.get("RANK", "0") == "0":  # one process speaks for all
+    if first_to_tell():
         typer.echo(f"error: {message}", err=True)
 
 

@@ -32,8 +32,9 @@ BANKING77 = REPOSITORY.parent / "shared" / "data" / "banking77"
 
 # The files that take longest, by seconds of a core: those run first, so that two workers end at the same time.
 SLOW = (
-    "test_distill.py", "e2e/test_commands.py", "test_study.py", "methods/test_contract.py", "scheduling/test_ray.py",
-    "test_compress.py", "compression/test_contract.py", "test_bench.py", "scheduling/test_scale.py", "test_analyse.py",
+    "test_distill.py", "test_processes.py", "e2e/test_commands.py", "test_study.py", "methods/test_contract.py",
+    "scheduling/test_ray.py", "test_compress.py", "compression/test_contract.py", "test_bench.py",
+    "scheduling/test_scale.py", "test_analyse.py",
 )  # fmt: skip
 
 

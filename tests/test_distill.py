@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +21,7 @@ from kit.models.load import load_classifier
 from kit.models.predictor import load_predictor
 from kit.models.teacher import resolve_teacher
 from kit.run import run
+from tests.launches import launched
 
 LABELS = ("negative", "positive")
 
@@ -353,7 +351,7 @@ def test_a_kill_at_any_time_ends_in_the_same_student(base, teacher, done, tmp_pa
     assert np.abs(record.predictions().outputs - done.record.predictions().outputs).max() < 1e-3
 
 
-def test_two_processes_make_teacher_student_and_verdict_together(base, tmp_path) -> None:
+def test_two_processes_make_teacher_student_and_verdict_together(base, tmp_path, start) -> None:
     """Two gloo processes: one writer of Records, answers and verdict, and the same steps as one process takes.
 
     The teacher is a run of `kit finetune` on two processes: every test example once, and answers as from one process.
@@ -361,14 +359,9 @@ def test_two_processes_make_teacher_student_and_verdict_together(base, tmp_path)
     file = tmp_path / "recipe.yaml"
     recipe = base.model_copy(update={"runs": str(tmp_path / "runs")})
     file.write_text(yaml.safe_dump(recipe.model_dump(mode="json", exclude_defaults=True)), "utf-8")
-    command = [str(Path(sys.executable).parent / "torchrun"), "--nproc_per_node", "2", "-m", "kit.cli"]
-    environment = {**os.environ, "KIT_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
-    environment["ACCELERATE_USE_CPU"] = "true"
-    ran = subprocess.run(
-        [*command, "distill", str(file), "--json"], env=environment, capture_output=True, text=True, check=False
-    )
-    assert ran.returncode == 0, ran.stderr[-2000:]
-    found = json.loads(ran.stdout.strip().splitlines()[-1])
+    first, second = launched(start, 2, "distill", file, "--json", KIT_CACHE=str(tmp_path / "cache")).results()
+    assert (first.code, second.code) == (0, 0), first.err + second.err
+    found = json.loads(first.out)
     student = Record.load(found["students"][0]["folder"])
     assert json.loads((student.folder / VERDICT_FILE).read_text("utf-8"))["lines"] == found["verdict"]["lines"]
     assert len(list((tmp_path / "runs").glob("*/record.json"))) == 3

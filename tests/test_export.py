@@ -275,7 +275,7 @@ def test_folders_of_others_are_left_alone(exported: Exported, tiny_run: Path, tm
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "words"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 1, "stopped by SIGTERM")]
+    ("number", "code", "words"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "stopped by SIGTERM")]
 )
 def test_an_export_that_is_stopped_leaves_nothing(number, code, words, start, tiny_run: Path, tmp_path: Path) -> None:
     """Nor the process that proves: it is found by the draft that it was given."""

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from kit.commands.options import AsJson
-from kit.terminal import quiet_libraries, stoppable
+from kit.stopping import stoppable
+from kit.terminal import quiet_libraries
 
 
 def export(  # noqa: PLR0913, PLR0917

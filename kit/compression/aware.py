@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from torch import nn
 from transformers import PreTrainedModel
 
@@ -65,7 +66,10 @@ def learn_rounding(source: Record, job: Job, rounding: Rounding, epochs: float) 
     with _simulated(model, rounding):
         training = recover(model, teacher, budget, job, epochs, _RATE)
     model.cpu().eval()  # type: ignore[no-untyped-call]
-    TransformerPredictor(model, budget.tokenizer, job.recipe.data.max_length).save(folder)
+    state = PartialState()
+    if state.is_main_process:
+        TransformerPredictor(model, budget.tokenizer, job.recipe.data.max_length).save(folder)
+    state.wait_for_everyone()
     return folder, training
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kit.errors import ModelError, first_line
@@ -74,7 +75,18 @@ class Ct2:
 
 
 def converted(translator: Translator, quantization: str, folder: Path) -> Ct2Translator:
-    """A translator for CTranslate2, written to a folder that is replaced. Raises ModelError if it cannot be made."""
+    """A translator for CTranslate2, written to a folder that is replaced, by the first process.
+
+    Raises ModelError if it cannot be made.
+    """
+    state = PartialState()
+    if state.is_main_process:
+        _convert(translator, quantization, folder)
+    state.wait_for_everyone()
+    return Ct2Translator.load(folder)
+
+
+def _convert(translator: Translator, quantization: str, folder: Path) -> None:
     from ctranslate2.converters import Converter
 
     model, tokenizer = translator.model, translator.tongues.source
@@ -94,7 +106,6 @@ def converted(translator: Translator, quantization: str, folder: Path) -> Ct2Tra
         raise ModelError(f"ct2: CTranslate2 cannot convert the model: {first_line(error)}") from error
     Ct2Facts(translator.parameters, quantization, translator.prefix).write(folder)
     _save_beside(folder, model, tokenizer, translator.max_length)
-    return Ct2Translator.load(folder)
 
 
 def _save_beside(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:

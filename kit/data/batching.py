@@ -8,12 +8,13 @@ Knows lengths and token arrays. Knows nothing of models or tasks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import BatchSampler, Dataset, Sampler
 
 from kit.data.encode import Encoded
 
@@ -144,6 +145,29 @@ class LengthSampler(Sampler[int]):
         short = [runs.pop()] if runs and len(runs[-1]) < self.run else []
         random.shuffle(runs)
         yield from (int(i) for run in runs + short for i in run)
+
+
+class SharedBatches(BatchSampler):
+    """One process's share of every batch: each is divided among the processes, the last and short one too.
+
+    order: positions, over and over the same for all processes. batch_size: examples in a batch of one process. A batch
+    with fewer examples than there are processes takes some from the beginning again, so that none stands idle.
+    """
+
+    def __init__(self, order: LengthSampler, batch_size: int, processes: int, index: int) -> None:
+        super().__init__(order, batch_size, drop_last=False)
+        self.processes, self.index = processes, index
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.sampler) / (self.batch_size * self.processes))  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[list[int]]:
+        positions = list(self.sampler)
+        whole = self.batch_size * self.processes
+        for start in range(0, len(positions), whole):
+            batch = positions[start : start + whole]
+            batch += positions[: max(0, self.processes - len(batch))]
+            yield batch[self.index :: self.processes]  # neighbours are of near-equal length: so are the shares
 
 
 def split_batch(batch: dict[str, torch.Tensor], tokens: int) -> list[dict[str, torch.Tensor]]:

@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 
 from kit.errors import RecipeError
+from kit.processes import on_cpu
 from kit.provenance import usable_cores
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -46,7 +47,7 @@ def set_up_hardware(precision: Precision) -> Hardware:
     hundreds of times slower than fp32.
     """
     device = "cpu"
-    if os.environ.get("ACCELERATE_USE_CPU", "").lower() not in ("1", "true"):
+    if not on_cpu():
         if torch.cuda.is_available():
             device = "cuda"
         elif torch.backends.mps.is_available():

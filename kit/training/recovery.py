@@ -1,4 +1,4 @@
-"""Recovery: what a training run goes on from after it was killed, or after memory ran out.
+"""Recovery: how a training run stops between two steps, and what it goes on from afterwards.
 
 Knows the folders that transformers writes checkpoints to, and plans. Knows nothing of models or losses.
 """
@@ -7,39 +7,105 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from accelerate import PartialState
 from accelerate.utils.memory import should_reduce_batch_size
+from transformers import TrainerCallback
 
+from kit.errors import LaunchError
+from kit.processes import any_says
 from kit.training.plan import Plan
+
+
+class StopBetweenSteps(TrainerCallback):
+    """Has a checkpoint saved once any process was told to end. told: whether this one was."""
+
+    def __init__(self, told: Callable[[], bool]) -> None:
+        self.told = told
+        self.stopping = False
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """All processes ask, after every step."""
+        if any_says(self.told()):
+            self.stopping = control.should_save = True
+
+
+class Clock(TrainerCallback):
+    """Starts a trainer's clock, at the time that an interrupted start of the run had reached."""
+
+    def __init__(self, trainer: Any) -> None:
+        self.trainer = trainer
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Sets `earlier` and `began` of the trainer, in seconds."""
+        self.trainer.earlier = max((entry.get("seconds", 0.0) for entry in state.log_history), default=0.0)
+        self.trainer.began = time.perf_counter()
 
 
 def last_whole_checkpoint(workdir: Path, plan: Plan) -> tuple[Path | None, Plan]:
     """The newest checkpoint that was written to its end, with its plan: `plan`, or one of its halvings.
 
     Checkpoints that are not whole or of another plan are deleted; without any left, None and `plan`. transformers
-    writes trainer_state.json last, so a checkpoint in which it can be parsed is whole.
+    writes trainer_state.json last, so a checkpoint in which it can be parsed is whole. One of another number of
+    processes is continued if these take the same steps on the same batches; else raises LaunchError.
     """
-    first, processes = plan, PartialState().num_processes
-    plans = {plan.device_batch: plan}
-    while plan.device_batch > 1 and processes == 1:
-        plan = plan.halved()
-        plans[plan.device_batch] = plan
-    whole: list[tuple[int, Path, Plan]] = []
-    for folder in workdir.glob("checkpoint-*"):
+    processes, plans = PartialState().num_processes, {plan.device_batch: plan}
+    smaller = plan
+    while smaller.device_batch > 1 and processes == 1:
+        smaller = smaller.halved()
+        plans[smaller.device_batch] = smaller
+    for folder in sorted(workdir.glob("checkpoint-*"), key=_step_of, reverse=True):
         try:
             state = json.loads((folder / "trainer_state.json").read_text("utf-8"))
-            # Each process keeps its random state: with another number of them, the rest would not be the same.
-            if state["max_steps"] != first.steps or len(list(folder.glob("rng_state*"))) != processes:
+            steps, batch = int(state["max_steps"]), int(state["train_batch_size"])
+            if _written_by(folder) != processes:
+                _require_same_steps(folder, steps, batch, plan)
+                return folder, plan
+            if steps != plan.steps:
                 raise ValueError("another plan")
-            whole.append((int(state["global_step"]), folder, plans[state["train_batch_size"]]))
+            return folder, plans[batch]
         except (OSError, ValueError, KeyError):
             shutil.rmtree(folder, ignore_errors=True)
-    if not whole:
-        return None, first
-    _, newest, its_plan = max(whole, key=lambda found: found[0])
-    return newest, its_plan
+    return None, plan
+
+
+def _step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def _require_same_steps(checkpoint: Path, steps: int, batch: int, plan: Plan) -> None:
+    """Raise LaunchError unless a checkpoint of another number of processes is of as many steps on the same batches.
+
+    steps: in all. batch: of one process.
+    """
+    before, now = _written_by(checkpoint), PartialState().num_processes
+    examples = before * batch * plan.accumulation
+    if (steps, examples) != (plan.steps, plan.batch_size):
+        raise LaunchError(
+            f"this run was begun on {_processes(before)}, in {steps} steps of {examples} examples; "
+            f"on {_processes(now)} it would be {plan.steps} steps of {plan.batch_size}",
+            f"continue it on {_processes(before)}, or begin again with --force",
+        )
+
+
+def continued(checkpoint: Path) -> str:
+    """What to note of a run that goes on; on another number of processes, dropout draws otherwise from there."""
+    note = f"continued from step {_step_of(checkpoint)} of an interrupted run"
+    before, now = _written_by(checkpoint), PartialState().num_processes
+    return note if before == now else f"{note}, begun on {_processes(before)}, on {_processes(now)}"
+
+
+def _written_by(checkpoint: Path) -> int:
+    """How many processes wrote it: each keeps its random state."""
+    return len(list(checkpoint.glob("rng_state*")))
+
+
+def _processes(count: int) -> str:
+    return "1 process" if count == 1 else f"{count} processes"
 
 
 def out_of_memory(error: Exception) -> bool:

@@ -28,7 +28,7 @@ from transformers import PreTrainedTokenizerBase
 
 from kit.data.batching import EncodedDataset, sorted_batches
 from kit.data.encode import Encoded, cache_folder
-from kit.errors import TrainingError
+from kit.errors import LaunchError, TrainingError
 from kit.files import require_space, write_atomically
 from kit.measurement.metrics import sigmoid, softmax
 from kit.models.inference import BATCH_TOKENS
@@ -195,7 +195,7 @@ def token_outputs(
         )
 
     needed = 2 * len(encoded.input_ids) * width * len(places)
-    computed = _complete(shards, needed, compute, teacher, progress)
+    computed = _complete(shards, needed, compute, teacher, progress, alone=True)
     return TokenOutputs(shards, encoded), computed
 
 
@@ -214,8 +214,13 @@ def _complete(
     compute: Callable[[], Callable[[int, int], dict[str, np.ndarray]]],
     teacher: Teacher,
     progress: Progress,
+    alone: bool = False,
 ) -> Computed:
-    """Compute and keep the shards that are missing. Every process takes part; the first one looks and writes."""
+    """Compute and keep the shards that are missing; the first process looks which.
+
+    alone: each process computes and writes shards of its own. Else they share the work on every shard among them, and
+    the first one writes it.
+    """
     state = PartialState()
     count = shards.ranges[-1][1]
     todo: list[list[int]] = [shards.missing() if state.is_main_process else []]
@@ -226,20 +231,28 @@ def _complete(
     progress.say(f"teacher {teacher.name}: answering {texts:,} texts" + (f" of {count:,}" if texts < count else ""))
     if state.is_main_process:
         shards.require_room(needed_bytes * texts // count)
-    outputs = compute()
-    for number in missing:
+    state.wait_for_everyone()
+    if not (shards.folder / _ABOUT).is_file():
+        raise LaunchError(
+            f"{shards.folder} is not the same folder for all machines, and holds a teacher's answers",
+            "set the environment variable KIT_CACHE to a folder on storage that all machines share",
+        )
+    mine = missing[state.process_index :: state.num_processes] if alone else missing
+    outputs = compute() if mine else None
+    for number in mine:
+        assert outputs is not None
         for place, array in outputs(*shards.ranges[number]).items():
             halved = array.astype(np.float16) if array.dtype.kind == "f" else array
             if array.dtype.kind == "f" and not np.isfinite(halved).all():
                 raise TrainingError(f"{place} of teacher {teacher.name} are no numbers that float16 can hold")
-            if state.is_main_process:
+            if alone or state.is_main_process:
                 shards.write(number, place, halved)
     state.wait_for_everyone()
     return Computed(texts, count)
 
 
 def _token_vectors(model: torch.nn.Module, encoded: Encoded, pad_id: int, places: list[str]) -> dict[str, np.ndarray]:
-    """(tokens, width) float32 vectors at each place, text after text. Every process computes all of them."""
+    """(tokens, width) float32 vectors at each place, text after text, computed by this process alone."""
     device = next(model.parameters()).device
     dataset = EncodedDataset(encoded, None, pad_id)
     found: dict[str, np.ndarray] = {}

@@ -16,20 +16,18 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
-from transformers import (
-    PrinterCallback,
-    Trainer,
-    TrainerCallback,
-    TrainingArguments,
-)
+from accelerate.data_loader import prepare_data_loader
+from torch.utils.data import DataLoader
+from transformers import PrinterCallback, Trainer, TrainingArguments
 
-from kit.data.batching import LengthSampler, split_batch
+from kit.data.batching import LengthSampler, SharedBatches, split_batch
 from kit.errors import TrainingError
 from kit.models.load import quiet
+from kit.processes import any_says
+from kit.stopping import TERMINATED, Stopped, deferring
 from kit.training.diagnosis import Evaluation, diagnose
 from kit.training.fitting import Fitting, Training
-from kit.training.recovery import last_whole_checkpoint, out_of_memory
+from kit.training.recovery import Clock, StopBetweenSteps, continued, last_whole_checkpoint, out_of_memory
 
 _LOG_EVERY = 10  # steps between two logged training losses: frequent enough to catch NaN, rare enough to cost nothing
 
@@ -42,7 +40,8 @@ _PASS_TOKENS_BF16 = {**_PASS_TOKENS, "cpu": 4_096}
 def fit_model(fitting: Fitting) -> Training:
     """Train the model in place and say how it went.
 
-    Out of memory halves the batch of one forward pass and doubles the accumulation, from the beginning.
+    Out of memory halves the batch of one forward pass and doubles the accumulation, from the beginning. SIGTERM to any
+    process of a stoppable command saves a checkpoint after the step that it came in, and raises Stopped.
     Raises TrainingError if the loss stops being a number or memory is short for a single example.
     """
     model, workdir, progress = fitting.model, fitting.workdir, fitting.progress
@@ -52,24 +51,25 @@ def fit_model(fitting: Fitting) -> Training:
     if PartialState().num_processes == 1:
         torch.save(model.state_dict(), start)
     notes: list[str] = []
-    while True:
-        checkpoint, plan = last_whole_checkpoint(workdir, fitting.plan)
-        fitting = replace(fitting, plan=plan)
-        if checkpoint is not None:
-            notes.append(f"continued from step {checkpoint.name.rpartition('-')[2]} of an interrupted run")
+    with deferring() as told:
+        while True:
+            checkpoint, plan = last_whole_checkpoint(workdir, fitting.plan)
+            fitting = replace(fitting, plan=plan)
+            if checkpoint is not None:
+                notes.append(continued(checkpoint))
+                progress.say(notes[-1])
+            trainer = _build(fitting, StopBetweenSteps(told))
+            if _train_until_end(trainer, checkpoint):
+                break
+            fitting = replace(fitting, plan=plan.halved())
+            notes.append(
+                f"out of memory: batch {fitting.plan.device_batch} x accumulation {fitting.plan.accumulation} from here"
+            )
             progress.say(notes[-1])
-        trainer = _build(fitting)
-        if _train_until_end(trainer, checkpoint):
-            break
-        fitting = replace(fitting, plan=plan.halved())
-        notes.append(
-            f"out of memory: batch {fitting.plan.device_batch} x accumulation {fitting.plan.accumulation} from here"
-        )
-        progress.say(notes[-1])
-        _let_go(trainer)
-        model.load_state_dict(torch.load(start, weights_only=True))
-        for folder in workdir.glob("checkpoint-*"):
-            shutil.rmtree(folder)
+            _let_go(trainer)
+            model.load_state_dict(torch.load(start, weights_only=True))
+            for folder in workdir.glob("checkpoint-*"):
+                shutil.rmtree(folder)
     done = trainer.account(notes)
     _let_go(trainer)
     start.unlink(missing_ok=True)
@@ -105,20 +105,33 @@ def _train_until_end(trainer: KitTrainer, checkpoint: Path | None) -> bool:
 class KitTrainer(Trainer):
     """transformers.Trainer with kit's sampler, prediction and loss scaling."""
 
-    def __init__(self, fitting: Fitting, **settings: Any) -> None:
+    def __init__(self, fitting: Fitting, stop: StopBetweenSteps, **settings: Any) -> None:
         self.fitting = fitting
         self.began = time.perf_counter()
         self.earlier = 0.0  # seconds that an interrupted start of this run had trained
         self.last_save = time.monotonic()
+        self.stop = stop
         lessons: Any = fitting.lessons
         super().__init__(model=fitting.model, train_dataset=lessons, data_collator=lessons.collate, **settings)
         # accelerate would compute every later answer of this model in bfloat16 too; see autocast below.
         self.accelerator.native_amp = False
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> LengthSampler:
-        group = self.accelerator.num_processes * self.args.gradient_accumulation_steps
-        sizes = self.fitting.lessons.sizes
-        return LengthSampler(sizes, self.args.per_device_train_batch_size, group, self.fitting.section.seed)
+    def get_train_dataloader(self) -> DataLoader[int]:
+        """This process's share of the batches, which are the same on any number of processes."""
+        processes, batch = self.accelerator.num_processes, self.args.per_device_train_batch_size
+        group = processes * self.args.gradient_accumulation_steps
+        order = LengthSampler(self.fitting.lessons.sizes, batch, group, self.fitting.section.seed)
+        loader: DataLoader[int] = DataLoader(
+            self.train_dataset,  # type: ignore[arg-type]
+            batch_sampler=SharedBatches(order, batch, processes, self.accelerator.process_index),
+            collate_fn=self.data_collator,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
+        # As for one process: accelerate would divide what is divided, and fill the last batch up.
+        shared: DataLoader[int] = prepare_data_loader(
+            loader, self.accelerator.device, num_processes=1, process_index=0, put_on_device=True
+        )
+        return shared
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
         """Transformers' own, with groups of parameters that have a share of the learning rate."""
@@ -150,12 +163,17 @@ class KitTrainer(Trainer):
         return torch.autocast(self.args.device.type, torch.bfloat16, self.fitting.hardware.bf16, cache_enabled)
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        """Save unless the last checkpoint is younger than the recipe's interval; the first process decides for all."""
-        due = [time.monotonic() - self.last_save >= self.fitting.section.checkpoint_seconds]
-        due = broadcast_object_list(due)
-        if due[0] or self.args.load_best_model_at_end:
+        """Save unless the last checkpoint is younger than the recipe's interval; end if told to."""
+        due = any_says(time.monotonic() - self.last_save >= self.fitting.section.checkpoint_seconds)
+        if due or self.stop.stopping or self.args.load_best_model_at_end:
+            # A state that was continued has the batch of the processes that began it.
+            self.state.train_batch_size = self.args.per_device_train_batch_size
             super()._save_checkpoint(*args, **kwargs)
             self.last_save = time.monotonic()
+        if self.stop.stopping:
+            PartialState().wait_for_everyone()  # or one that has written its part would take the others with it
+            step = f"step {self.state.global_step} of {self.fitting.plan.steps}"
+            raise Stopped(f"stopped by SIGTERM after {step}\n  the same command continues from there", TERMINATED)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Loss and metric on the validation examples and on a sample of training examples."""
@@ -225,29 +243,20 @@ class KitTrainer(Trainer):
         )
 
 
-class _Clock(TrainerCallback):
-    """Starts the trainer's clock, at the time that an interrupted start of the run had reached."""
-
-    def __init__(self, trainer: KitTrainer) -> None:
-        self.trainer = trainer
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.trainer.earlier = max((entry.get("seconds", 0.0) for entry in state.log_history), default=0.0)
-        self.trainer.began = time.perf_counter()
-
-
-def _build(fitting: Fitting) -> KitTrainer:
+def _build(fitting: Fitting, stop: StopBetweenSteps) -> KitTrainer:
     lessons: Any = fitting.lessons
     # compute_loss_func divides by the number of items; these models would be believed to do it themselves.
     fitting.model.accepts_loss_kwargs = False  # type: ignore[assignment]
     trainer = KitTrainer(
         fitting,
+        stop,
         args=_arguments(fitting),
         eval_dataset=lessons if fitting.watch.validated else None,
         compute_loss_func=fitting.objective,
         callbacks=fitting.progress.callbacks(fitting.section, fitting.logs, fitting.watch.metric),
     )
-    trainer.add_callback(_Clock(trainer))
+    trainer.add_callback(Clock(trainer))
+    trainer.add_callback(stop)
     trainer.remove_callback(PrinterCallback)  # kit prints its own lines
     return trainer
 
@@ -256,7 +265,7 @@ def _arguments(fitting: Fitting) -> TrainingArguments:
     section, plan, hardware = fitting.section, fitting.plan, fitting.hardware
     validated = fitting.watch.validated
     select = validated and section.select == "best"
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(fitting.workdir),
         max_steps=plan.steps,
         per_device_train_batch_size=plan.device_batch,
@@ -288,3 +297,6 @@ def _arguments(fitting: Fitting) -> TrainingArguments:
         ddp_find_unused_parameters=False,
         disable_tqdm=True,
     )
+    # A process has one device: with several GPUs in sight, transformers would put a share of each batch on every one.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments

@@ -1,6 +1,6 @@
 import numpy as np
 
-from kit.data.batching import EncodedDataset, LengthSampler, sorted_batches, split_batch
+from kit.data.batching import EncodedDataset, LengthSampler, SharedBatches, sorted_batches, split_batch
 from kit.data.encode import Encoded
 
 LENGTHS = np.random.default_rng(0).integers(3, 60, 997)
@@ -71,3 +71,15 @@ def test_a_heavy_batch_is_cut_into_equal_parts_in_order() -> None:
     assert [len(part["labels"]) for part in split_batch(batch, tokens=2000)] == [50]
     assert [len(part["labels"]) for part in split_batch(batch, tokens=40)] == [17, 17, 16]  # 16 stay together
     assert [len(part["labels"]) for part in split_batch(dataset.collate(range(17)), tokens=40)] == [17]
+
+
+def test_processes_share_every_batch_the_short_one_too() -> None:
+    order = LengthSampler(LENGTHS, 8, group=4)  # 997 examples: the last of 32 batches has 5
+    shares = [list(SharedBatches(order, 8, 4, index)) for index in range(4)]
+    assert [len(share) for share in shares] == [len(SharedBatches(order, 8, 4, 0))] * 4 == [32] * 4
+    together = [[place for share in shares for place in share[number]] for number in range(32)]
+    expected = list(order)
+    assert [sorted(batch) for batch in together] == [sorted(expected[i : i + 32]) for i in range(0, 997, 32)]
+    assert [len(share[-1]) for share in shares] == [2, 1, 1, 1]
+    short = LengthSampler(LENGTHS[:33], 8, group=4)
+    assert [list(SharedBatches(short, 8, 4, index))[-1] for index in (0, 3)] == [[list(short)[-1]], [list(short)[2]]]
