@@ -5,17 +5,23 @@ from __future__ import annotations
 import csv
 import gzip
 import os
+import pickle
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import wraps
+from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from filelock import FileLock
 
 from tests.hub_server import HubServer
 from tests.kit_shell import Result
+from tests.plain_processes import PlainProcesses
 from tests.processes import Forked, Forks
 
 if TYPE_CHECKING:
@@ -33,8 +39,10 @@ BANKING77 = REPOSITORY.parent / "shared" / "data" / "banking77"
 # The files that take longest, by seconds of a core: those run first, so that two workers end at the same time.
 SLOW = (
     "test_distill.py", "test_processes.py", "e2e/test_commands.py", "test_study.py", "methods/test_contract.py",
-    "scheduling/test_ray.py", "test_compress.py", "compression/test_contract.py", "test_bench.py",
-    "scheduling/test_scale.py", "test_analyse.py",
+    "scheduling/test_ray.py", "test_compress.py", "test_export_translation.py", "test_export.py",
+    "compression/test_contract.py", "test_bench.py", "compression/test_translator_graphs.py",
+    "scheduling/test_scale.py", "test_analyse.py", "compression/test_quantize_translation.py",
+    "compression/test_ct2.py", "compression/test_vocabulary_translation.py",
 )  # fmt: skip
 
 
@@ -174,16 +182,33 @@ def untimed() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def traced_once() -> Iterator[None]:
-    """Keep the graphs of several models, as tests turn from one to another: tracing one takes eight seconds."""
-    from functools import lru_cache
-
+def traced_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep graphs on disk, where all workers find them: tracing a translator takes 15 seconds."""
     from kit.compression import onnx, translator_graphs
 
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # whose folder is in one that all workers share
+        folder = folder.parent
     with pytest.MonkeyPatch.context() as patched:
         for module in (onnx, translator_graphs):
-            patched.setattr(module, "_exported", lru_cache(maxsize=8)(module._exported.__wrapped__))
+            patched.setattr(module, "_exported", _on_disk(module._exported.__wrapped__, folder))
         yield
+
+
+def _on_disk(export: Callable[..., Any], folder: Path) -> Callable[..., Any]:
+    """A function of a model's folder, its content and more, which does its work once for each content."""
+
+    @wraps(export)
+    def exported(model: Path, content: tuple[tuple[str, str], ...], *more: object) -> Any:
+        if not content:
+            return export(model, content, *more)
+        path = folder / f"graph-{sha256(repr((export.__module__, content, *more)).encode()).hexdigest()}"
+        with FileLock(f"{path}.lock"):
+            if not path.exists():
+                path.write_bytes(pickle.dumps(export(model, content, *more)))
+            return pickle.loads(path.read_bytes())
+
+    return exported
 
 
 @pytest.fixture(scope="session")
@@ -305,6 +330,23 @@ def kit_process() -> Kit:
         return Result(done.returncode, done.stdout, done.stderr)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlainProcesses]:
+    """Programs without kit, forked from one process that has imported the libraries."""
+    with PlainProcesses(tmp_path_factory.mktemp("modules")) as processes:
+        yield processes
+
+
+@pytest.fixture(scope="module")
+def forked_proofs(plain: PlainProcesses) -> Iterator[None]:
+    """Proofs of exports in processes that are forked: those of `tests.test_push` are started anew, as users' are."""
+    import kit.publishing.verify as module
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(module, "subprocess", SimpleNamespace(run=plain.run))
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ _LIBRARIES = (
 
 
 class PlainProcesses:
-    """The process that is forked. One for the tests of a module."""
+    """The process that is forked. One for all tests of a worker of pytest."""
 
     def __init__(self, modules: Path) -> None:
         self._process = subprocess.Popen(

@@ -10,9 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,7 +20,6 @@ from huggingface_hub import ModelCard
 import kit.bench as bench_module
 import kit.publishing.formats as formats_module
 import kit.publishing.hub as hub_module
-import kit.publishing.verify as verify_module
 from kit import Recipe, Record, finetune, predict
 from kit.compress import compress, recipe_of
 from kit.errors import ExportError, ModelError, OutputError, RecipeError, RecordError
@@ -48,12 +45,7 @@ def lines_of(card: Path) -> dict[str, str]:
     return dict(re.findall(r"\*\*(\S+)\*\*.*\n\n```python\n((?s:.*?))```", card.read_text("utf-8")))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlainProcesses]:
-    """Proofs in processes that are forked: those of `tests.test_push` are started anew, as users' are."""
-    with PlainProcesses(tmp_path_factory.mktemp("modules")) as processes, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verify_module, "subprocess", SimpleNamespace(run=processes.run))
-        yield processes
+pytestmark = pytest.mark.usefixtures("forked_proofs")
 
 
 def run_lines(
@@ -71,7 +63,7 @@ def run_lines(
 
 
 @pytest.fixture(scope="module")
-def exported(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+def exported(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory, forked_proofs: None) -> Exported:
     """Three formats in one folder."""
     folder = tmp_path_factory.mktemp("export") / "exported"
     return export(tiny_run, formats=FORMATS, to=folder, with_code=True, speed=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,32 +15,33 @@ from kit.compress import compress, recipe_of
 from kit.errors import ExportError, ModelError
 from kit.export import Exported, export
 from kit.models.predictor import load_predictor
+from tests.plain_processes import PlainProcesses
 
 TEXT = "A man in a red shirt."
 
 
 @pytest.fixture(scope="module")
-def both(scratch_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+def both(scratch_run: Path, tmp_path_factory: pytest.TempPathFactory, forked_proofs: None) -> Exported:
     """A model in torch, and for CTranslate2 in 8 bits."""
     to = tmp_path_factory.mktemp("exported") / "both"
     return export(scratch_run, formats=["safetensors", "ct2"], to=to, speed=False)
 
 
 @pytest.fixture(scope="module")
-def warm(warm_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+def warm(warm_run: Path, tmp_path_factory: pytest.TempPathFactory, forked_proofs: None) -> Exported:
     """An encoder with a fresh decoder: a tokenizer for each side; and its graphs, in 8 bits."""
     to = tmp_path_factory.mktemp("exported") / "warm"
     return export(warm_run, formats=["safetensors", "int8-onnx"], to=to, speed=False)
 
 
-def translated_by_the_cards(*folders: Path) -> list[str]:
+def translated_by_the_cards(plain: PlainProcesses, *folders: Path) -> list[str]:
     """What the lines of cards print, each with a text of the tests, in one process that has no kit."""
     lines = ["import os, sys; sys.modules['kit'] = None"]
     for folder in folders:
         found = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text("utf-8"), re.DOTALL)
         lines += [f"os.chdir({str(folder.parent)!r})", *(each.replace("A text.", TEXT) for each in found)]
     command = [sys.executable, "-c", "\n".join(lines)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
+    ran = plain.run(command, cwd=folders[0])
     assert ran.returncode == 0, ran.stderr[-1500:]
     return ran.stdout.splitlines()
 
@@ -58,7 +58,7 @@ def test_each_format_writes_the_same_in_a_fresh_process(both: Exported, scratch_
         assert answer["translation"] == load_predictor(model).outputs([(TEXT,)])[0]
 
 
-def test_the_lines_of_the_cards_translate(both: Exported, warm: Exported) -> None:
+def test_the_lines_of_the_cards_translate(both: Exported, warm: Exported, plain: PlainProcesses) -> None:
     assert (warm.folder / "target" / "tokenizer.json").is_file()
     assert "same translations on all 20 test examples" in warm.lines[1] and warm.lines[1].startswith("int8-onnx")
     folders = [both.folder, both.folder / "ct2", warm.folder]
@@ -66,7 +66,7 @@ def test_the_lines_of_the_cards_translate(both: Exported, warm: Exported) -> Non
     graphs = load_predictor(warm.folder / "int8-onnx")
     graphs.take_likeliest()
     expected.append(graphs.outputs([(TEXT,)])[0])
-    assert translated_by_the_cards(both.folder, warm.folder) == expected and all(expected)
+    assert translated_by_the_cards(plain, both.folder, warm.folder) == expected and all(expected)
 
 
 def test_the_card_says_what_it_translates_and_how_well(both: Exported, scratch_run: Path) -> None:

@@ -133,6 +133,7 @@ def warm_translator(
     )
     set_dropout(decoder, decoder_dropout)
     _drop_pooler(encoder)
+    encoder.config.name_or_path = ""  # where it was read from is no part of the model; its config is written as it is
     whole = EncoderDecoderConfig.from_encoder_decoder_configs(encoder.config, decoder)
     model = EncoderDecoderModel(config=whole, encoder=encoder, decoder=BertLMHeadModel(decoder))
     _name_tokens(model, target, start=target.bos_token_id)
