@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from kit.analysis.forms import FORMS, TINY, Floats, errors_at, first_reach, fit_rows, labels_at
 from kit.analysis.selection import choose, doubt, entrants, held_out, misfit
@@ -238,7 +238,7 @@ def _variances(samples: Floats) -> Floats:
 
 def _normal_scores(count: int) -> tuple[Floats, Floats]:
     """Two sets of `count` standard normal quantiles in unrelated orders, the same at every call."""
-    scores = norm.ppf((np.arange(count) + 0.5) / count)
+    scores = ndtri((np.arange(count) + 0.5) / count)
     generator = np.random.default_rng(0)
     return generator.permutation(scores), generator.permutation(scores)
 

@@ -26,7 +26,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from kit.measurement.intervals import Estimate, percentile_interval, resample_weights, wilson_interval
 from kit.measurement.measure import Measure
@@ -166,7 +166,7 @@ def sample_part(runs: Sequence[Run]) -> Floats:
     deviations = np.asarray(mean - mean.mean(), np.float64)
     if examples < 2 or np.ptp(mean) <= ROUNDING:
         return np.zeros_like(deviations)
-    return deviations * math.sqrt(examples / (examples - 1)) * float(student.ppf(0.975, examples - 1)) / _Z
+    return deviations * math.sqrt(examples / (examples - 1)) * float(stdtrit(examples - 1, 0.975)) / _Z
 
 
 def seed_loadings(runs: Sequence[Run]) -> dict[int, float]:

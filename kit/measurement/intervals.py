@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from kit.measurement.measure import Measure
 from kit.measurement.metrics import Floats
@@ -108,7 +108,7 @@ def wilson_interval(right: int, n: int, level: float = 0.95) -> tuple[float, flo
     """Wilson score interval of a proportion `right` / `n`: (low, high), never of zero width."""
     if n < 1 or not 0 <= right <= n:
         raise ValueError(f"{right} of {n} is not a proportion")
-    z = float(norm.ppf((1 + level) / 2))
+    z = float(ndtri((1 + level) / 2))
     share = right / n
     centre = share + z**2 / (2 * n)
     spread = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))

@@ -22,8 +22,6 @@ def code_of(folder: Path) -> str | None:
 
     The name of a class is `file.Class`, with `repository--` before it where the file lies in another repository.
     """
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-
     try:
         config = json.loads((folder / "config.json").read_text("utf-8"))
     except (OSError, ValueError):
@@ -32,6 +30,8 @@ def code_of(folder: Path) -> str | None:
     kind = str(config.get("model_type")) if isinstance(config, dict) else ""
     if not isinstance(classes, dict) or not classes or kind.startswith(_KIT):
         return None
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING  # takes seconds: most bring no code along
+
     # Code that ran earlier in this process is known to transformers from then on.
     if kind in CONFIG_MAPPING and not CONFIG_MAPPING[kind].__module__.startswith(_RUN_BEFORE):
         return None
