@@ -256,7 +256,8 @@ def _arguments(fitting: Fitting) -> TrainingArguments:
     section, plan, hardware = fitting.section, fitting.plan, fitting.hardware
     validated = fitting.watch.validated
     select = validated and section.select == "best"
-    return TrainingArguments(
+    on_gpu = hardware.device == "cuda"
+    arguments = TrainingArguments(
         output_dir=str(fitting.workdir),
         max_steps=plan.steps,
         per_device_train_batch_size=plan.device_batch,
@@ -284,7 +285,11 @@ def _arguments(fitting: Fitting) -> TrainingArguments:
         report_to=[name for name in section.report_to if name != "tensorboard"] or "none",
         remove_unused_columns=False,
         label_names=["labels"],
-        dataloader_pin_memory=hardware.device == "cuda",
+        dataloader_pin_memory=on_gpu,
+        accelerator_config={"non_blocking": on_gpu},
         ddp_find_unused_parameters=False,
         disable_tqdm=True,
     )
+    # One process computes on one device: of several GPUs transformers would use all, each with a batch of its own.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
