@@ -103,19 +103,22 @@ def run_kit(examples: int, epochs: float, seed: int) -> dict[str, float]:
 
 
 def model_flops_a_sample(folder: Path, texts: list[str]) -> float:
-    """Arithmetic of one training example without padding: 6 FLOPs a weight and token, and attention's products.
-
-    The usual count (Kaplan et al. 2020, arXiv:2001.08361): twice for the forward pass, four times for the backward.
-    """
+    """Arithmetic of one training example of a pooled run's model, without padding."""
     from transformers import AutoTokenizer
 
     config = json.loads((folder / "config.json").read_text("utf-8"))["encoder"]
+    ids = AutoTokenizer.from_pretrained(folder)(texts, truncation=True, max_length=MAX_LENGTH)["input_ids"]
+    return training_flops(config, [len(each) for each in ids])
+
+
+def training_flops(config: dict, lengths: list[int]) -> float:
+    """Mean arithmetic of training on texts of so many tokens: 6 FLOPs a weight and token, and attention's products.
+
+    The usual count (Kaplan et al. 2020, arXiv:2001.08361): twice for the forward pass, four times for the backward.
+    config: of an encoder of BERT's kind.
+    """
     hidden, inner, layers = config["hidden_size"], config["intermediate_size"], config["num_hidden_layers"]
     weights = layers * (4 * hidden * hidden + 2 * hidden * inner)
-    lengths = [
-        len(ids)
-        for ids in AutoTokenizer.from_pretrained(folder)(texts, truncation=True, max_length=MAX_LENGTH)["input_ids"]
-    ]
     return mean(6 * weights * n + 12 * layers * hidden * n * n for n in lengths)
 
 

@@ -19,7 +19,7 @@ from kit.models.teacher import Teacher
 from kit.recipe import TrainSection
 from kit.recipe.distilling import DistillSection, LossesSection
 from kit.training.fitting import Training
-from kit.training.objective import TeacherObjective
+from kit.training.objective import TeacherObjective, truth_of
 from kit.training.teacher_outputs import teacher_logits
 
 _BATCH = 32
@@ -37,11 +37,12 @@ def recover(
     longest = job.recipe.data.max_length
     encoded = encode(texts, budget.tokenizer, longest, teacher.checkpoint.tokenizer_sha256)
     logits, _ = teacher_logits(teacher, texts, longest, job.progress)
+    model.to(PartialState().device)
     objective = TeacherObjective(
         task=job.task,
         section=DistillSection(losses=LossesSection()),
-        logits=torch.from_numpy(logits[:, teacher.order(job.task.labels)].astype(np.float32)),
-        truth=torch.from_numpy(budget.train.targets),
+        logits=torch.from_numpy(logits[:, teacher.order(job.task.labels)].astype(np.float32)).to(model.device),
+        truth=truth_of(budget.train.targets, len(encoded)).to(model.device),
         tokens=None,
         lengths=encoded.lengths,
         layer_map=(),
@@ -56,7 +57,6 @@ def recover(
             "select": TrainSection.model_fields["select"].default,
         }
     )
-    model.to(PartialState().device)
     freeze_embeddings(model)
     model.train()
     return learn(job, model, budget, encoded, objective, train)

@@ -50,7 +50,7 @@ from kit.models.teacher import Teacher
 from kit.recipe import TrainSection
 from kit.recipe.distilling import DistillSection, StudentSection
 from kit.training.fitting import Fitting, Split, Training
-from kit.training.objective import TeacherObjective, places, projected
+from kit.training.objective import TeacherObjective, places, projected, truth_of
 from kit.training.plan import make_plan
 from kit.training.teacher_outputs import averaged, teacher_logits, token_outputs
 from kit.training.trainer import fit_model
@@ -98,8 +98,8 @@ class Distill:
         objective = TeacherObjective(
             task=job.task,
             section=section,
-            logits=torch.from_numpy(averaged(answers, job.task.multi_label)),
-            truth=torch.from_numpy(budget.train.targets),
+            logits=torch.from_numpy(averaged(answers, job.task.multi_label)).to(model.device),
+            truth=truth_of(budget.train.targets, len(encoded)).to(model.device),
             tokens=tokens,
             lengths=encoded.lengths,
             layer_map=layer_map,

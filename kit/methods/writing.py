@@ -19,7 +19,7 @@ from kit.data.encode import Encoded, encode
 from kit.data.examples import Examples
 from kit.models.inference import BATCH_TOKENS
 from kit.models.seq2seq import Tongues
-from kit.tasks.translation import IGNORED
+from kit.tasks.base import IGNORED
 from kit.training.plan import TRAIN_SAMPLE
 
 

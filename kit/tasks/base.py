@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import torch
 
 
+IGNORED = -100  # a target of the loss that counts nothing: what fills short rows, or was not labelled
+
+
 class Task(Protocol):
     """One kind of problem."""
 
@@ -45,7 +48,7 @@ class Task(Protocol):
         """What `measure` takes as targets: (n, ...) from the label names, or the reference, of each example."""
 
     def loss(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Loss summed over the batch's targets (a scalar); the trainer divides by their number."""
+        """Loss summed over the batch's targets (a scalar), those that are IGNORED left out; the trainer divides."""
 
     def scores(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
         """Metrics by name."""

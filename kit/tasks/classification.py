@@ -23,6 +23,7 @@ from kit.measurement.metrics import (
     softmax,
 )
 from kit.recipe import Recipe
+from kit.tasks.base import IGNORED
 
 if TYPE_CHECKING:
     import torch
@@ -71,9 +72,14 @@ class Classification:
 
         if self.multi_label:
             smooth = targets.float() * (1 - self.label_smoothing) + self.label_smoothing / 2
-            return torch.nn.functional.binary_cross_entropy_with_logits(logits.float(), smooth, reduction="sum")
+            weight = (targets != IGNORED).float()
+            return torch.nn.functional.binary_cross_entropy_with_logits(logits.float(), smooth, weight, reduction="sum")
         return torch.nn.functional.cross_entropy(
-            logits.float(), targets, reduction="sum", label_smoothing=self.label_smoothing
+            logits.float(),
+            targets,
+            reduction="sum",
+            ignore_index=IGNORED,
+            label_smoothing=self.label_smoothing,
         )
 
     def scores(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:

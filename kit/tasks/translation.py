@@ -16,11 +16,10 @@ from kit.measurement.intervals import Estimate, bootstrap_scores
 from kit.measurement.translation import TranslationMeasure
 from kit.recipe import Recipe
 from kit.recipe.translating import LABEL_SMOOTHING
+from kit.tasks.base import IGNORED
 
 if TYPE_CHECKING:
     import torch
-
-IGNORED = -100  # in targets of the loss: what fills short rows
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 
 from kit.models.layers import Captured, capturing, encoder_of
 from kit.recipe.distilling import DistillSection
-from kit.tasks.base import Task
+from kit.tasks.base import IGNORED, Task
 from kit.training.losses import (
     attention_relations,
     logit_error,
@@ -67,9 +67,12 @@ class LabelObjective:
 class TeacherObjective:
     """A weighted sum of distillation's losses. Targets are positions in the transfer set.
 
-    logits: (n, labels) of the teacher, in the task's order of labels. truth: targets of the first texts, those with
-    labels. tokens: the teacher's token vectors, None if no loss asks for them. lengths: (n,) tokens of each text.
-    layer_map: layer of the teacher for each of the student's. captured: filled by every forward pass of the student.
+    Logits and truth lie where the student is computed: a step that looks them up on the host waits for the device. The
+    teacher's token vectors are too many for that, and their losses do wait.
+
+    logits: (n, labels) of the teacher, in the task's order of labels. truth: (n, ...) targets, see `truth_of`.
+    tokens: the teacher's token vectors, None if no loss asks for them. lengths: (n,) tokens of each text. layer_map:
+    layer of the teacher for each of the student's. captured: filled by every forward pass of the student.
     projections: of the student's token vectors to the teacher's width, by place; trained with the student.
     """
 
@@ -87,22 +90,20 @@ class TeacherObjective:
     def __call__(self, outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
         """See `Objective`."""
         items = len(labels) if num_items_in_batch is None else num_items_in_batch
-        positions, device = labels.cpu(), labels.device
+        device = labels.device
         weights, logits = self.section.losses, outputs["logits"]
         with torch.autocast(device.type, enabled=False):
-            theirs = self.logits[positions].to(device)
+            theirs = self.logits[labels]
             total = torch.zeros((), device=device)
             if weights.logits:
                 loss = softened_divergence(logits, theirs, self.section.temperature, self.task.multi_label)
                 total = total + weights.logits * loss
             if weights.mse:
                 total = total + weights.mse * logit_error(logits, theirs)
-            known = positions < len(self.truth)
-            if weights.labels and known.any():
-                truth = self.truth[positions[known]].to(device)
-                total = total + weights.labels * self.task.loss(logits[known.to(device)], truth)
+            if weights.labels:
+                total = total + weights.labels * self.task.loss(logits, self.truth[labels])
             if self.tokens is not None:
-                total = total + self._of_tokens(positions.numpy(), device)
+                total = total + self._of_tokens(labels.cpu().numpy(), device)
         return total / items
 
     def _of_tokens(self, positions: np.ndarray, device: torch.device) -> torch.Tensor:
@@ -133,6 +134,13 @@ class TeacherObjective:
             ]
             total = total + weights.relations * torch.stack(relations).mean()
         return total
+
+
+def truth_of(targets: np.ndarray, count: int) -> torch.Tensor:
+    """(count, ...) targets of a transfer set of `count` texts, whose first ones have these labels, the others none."""
+    truth = np.full((count, *targets.shape[1:]), IGNORED, targets.dtype)
+    truth[: len(targets)] = targets
+    return torch.from_numpy(truth)
 
 
 def places(section: DistillSection, layer_map: tuple[int, ...]) -> tuple[list[str], list[str]]:

@@ -265,6 +265,7 @@ def _arguments(fitting: Fitting) -> TrainingArguments:
     section, plan, hardware = fitting.section, fitting.plan, fitting.hardware
     validated = fitting.watch.validated
     select = validated and section.select == "best"
+    on_gpu = hardware.device == "cuda"
     arguments = TrainingArguments(
         output_dir=str(fitting.workdir),
         max_steps=plan.steps,
@@ -293,7 +294,8 @@ def _arguments(fitting: Fitting) -> TrainingArguments:
         report_to=[name for name in section.report_to if name != "tensorboard"] or "none",
         remove_unused_columns=False,
         label_names=["labels"],
-        dataloader_pin_memory=hardware.device == "cuda",
+        dataloader_pin_memory=on_gpu,
+        accelerator_config={"non_blocking": on_gpu},
         ddp_find_unused_parameters=False,
         disable_tqdm=True,
     )

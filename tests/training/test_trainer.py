@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from kit.data.encode import encode
 from kit.errors import TrainingError
@@ -64,28 +65,30 @@ def build(parts, dropout=0.1):
     return build_classifier(parts[0], Head(LABELS, False), "pretrained", dropout=dropout)
 
 
-def train(parts, folder, model=None, section=None, hardware=FP32, rate_shares=None, **plan_changes):
+def fitting_of(parts, folder, model=None, section=None, hardware=FP32, rate_shares=None, **plan_changes):
     _, tokenizer, train_split, validation = parts
     section = section or SECTION
     plan = replace(make_plan(section, len(train_split.targets)), **plan_changes)
     model = model if model is not None else build(parts)
     torch.manual_seed(1)
-    done = fit_model(
-        Fitting(
-            model,
-            LabelObjective(TASK, plan.contrastive),
-            lessons_of(train_split, tokenizer),
-            LabelWatch(TASK, tokenizer, train_split, validation),
-            section,
-            plan,
-            hardware,
-            folder / "work",
-            folder / "logs",
-            Progress(quiet=True),
-            rate_shares or {},
-        )
+    return Fitting(
+        model,
+        LabelObjective(TASK, plan.contrastive),
+        lessons_of(train_split, tokenizer),
+        LabelWatch(TASK, tokenizer, train_split, validation),
+        section,
+        plan,
+        hardware,
+        folder / "work",
+        folder / "logs",
+        Progress(quiet=True),
+        rate_shares or {},
     )
-    return model, done
+
+
+def train(parts, folder, *settings, **changes):
+    fitting = fitting_of(parts, folder, *settings, **changes)
+    return fitting.model, fit_model(fitting)
 
 
 def test_history_has_both_losses_and_metrics_by_step(parts, tmp_path) -> None:
@@ -279,3 +282,43 @@ def test_bf16_trains_much_like_fp32(parts, tmp_path) -> None:
         assert done.precision == hardware.precision
     assert losses[True] == pytest.approx(losses[False], abs=0.03)
     assert losses[True] != losses[False]
+
+
+def test_on_a_gpu_copies_do_not_wait_and_one_process_uses_one(parts, tmp_path, monkeypatch) -> None:
+    """Of a machine with two GPUs, transformers would make one model over both, with twice the batch."""
+    fitting = fitting_of(parts, tmp_path)
+    assert not trainer_module._arguments(fitting).accelerator_config.non_blocking
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    arguments = trainer_module._arguments(replace(fitting, hardware=Hardware("cuda", True, 1)))
+    assert arguments.dataloader_pin_memory
+    assert arguments.accelerator_config.non_blocking
+    assert (arguments.n_gpu, arguments.train_batch_size) == (1, fitting.plan.device_batch)
+
+
+class _Reads(TorchDispatchMode):
+    """Counts what makes the host wait for a GPU: values that Python reads, and shapes that depend on values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        by_mask = func is torch.ops.aten.index.Tensor and any(i is not None and i.dtype == torch.bool for i in args[1])
+        read = (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default)
+        self.count += by_mask or func in read
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_step_reads_no_more_than_the_mask(parts, tmp_path, monkeypatch) -> None:
+    """Transformers' own look at whether a batch is padded; kit adds none."""
+    step, reads = trainer_module.KitTrainer.training_step, []
+
+    def counted(*args, **kwargs):
+        with _Reads() as found:
+            loss = step(*args, **kwargs)
+        reads.append(found.count)
+        return loss
+
+    monkeypatch.setattr(trainer_module.KitTrainer, "training_step", counted)
+    train(parts, tmp_path, section=changed(epochs=1))
+    assert set(reads) == {1}

@@ -1,0 +1,55 @@
+"""The benchmark of GPUs: its whole code path on a CPU, and what it says where there is no GPU."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
+SIDES = ("Trainer", "Trainer, bf16", "kit")
+
+
+def start(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {
+        **os.environ,
+        "CUDA_VISIBLE_DEVICES": "",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(BENCHMARK.parents[1]),
+    }
+    command = [sys.executable, str(BENCHMARK), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=280, check=False, env=environment)
+
+
+def test_it_asks_for_a_gpu() -> None:
+    done = start()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "needs a CUDA GPU, and torch sees none; --try-on-cpu tries the code path\n"
+
+
+def test_every_side_of_every_model_is_measured() -> None:
+    done = start("--try-on-cpu")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "tiny models on a CPU, to try the code path: the figures mean nothing"
+    expected = [(model, side) for model in ("MiniLM", "BERT-base", "BERT-large") for side in SIDES]
+    expected.append(("BERT-large", "kit, QLoRA"))
+    summary = json.loads(lines[-1])
+    rows = summary["rows"]
+    assert [(row["model"], row["side"]) for row in rows] == expected
+    assert [(line[:12].rstrip(), line[12:28].rstrip()) for line in lines[3:-2]] == expected
+    figures = [summary["gemm_tflops"], summary["teacher_texts_per_second"]]
+    for row in rows:
+        names = ["samples_per_second", "kit_times_as_fast", "peak_mb"] + ["utilisation"] * (row["side"] in SIDES)
+        assert list(row) == ["model", "side", *names]
+        figures += [row[name] for name in names]
+    assert all(math.isfinite(figure) and figure > 0 for figure in figures)
+    ours = {row["model"]: row for row in rows if row["side"] == "kit"}
+    for row in rows:
+        ratio = ours[row["model"]]["samples_per_second"] / row["samples_per_second"]
+        assert row["kit_times_as_fast"] == pytest.approx(ratio, rel=0.02, abs=0.02)
