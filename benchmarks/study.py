@@ -140,6 +140,9 @@ def run_kit(
         found.setdefault((content["method"], content["data"]["sizes"]["budget"]), []).append(right)
         total += content["seconds"]["total"]
         busy += content["seconds"]["fit"] + content["seconds"]["test"]
+    for path in Path(recipe.runs).glob("*/speed.json"):  # how fast a model answers is tested too, once a series
+        timing = sum(speed["seconds"] for speed in json.loads(path.read_text("utf-8")).values())
+        total, busy = total + timing, busy + timing
     return wall, found, total, busy
 
 

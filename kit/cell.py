@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import socket
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -147,7 +148,9 @@ def _time_model(folder: Path, shared: Shared, recipe: Recipe) -> dict[str, Any]:
     from kit.models.predictor import load_predictor
     from kit.training.hardware import set_up_hardware
 
+    began = time.perf_counter()
     hardware = set_up_hardware(recipe.train.precision)
     predictor = load_predictor(Record.read(folder).model_folder, recipe.model.trust_remote_code)
     found = latencies([predictor.outputs], shared.cleaned(recipe.data).splits.test.texts)[0]
-    return {"p50_ms": found.p50_ms, "p95_ms": found.p95_ms, "hardware": hardware.words}
+    seconds = time.perf_counter() - began
+    return {"p50_ms": found.p50_ms, "p95_ms": found.p95_ms, "hardware": hardware.words, "seconds": seconds}

@@ -16,11 +16,15 @@ from kit.analysis.transfer import Transfer
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast a fitted model answers one text at a time, in milliseconds (median and 95th percentile)."""
+    """How fast a fitted model answers one text at a time, in milliseconds (median and 95th percentile).
+
+    seconds: that loading and timing it took.
+    """
 
     p50_ms: float
     p95_ms: float
     hardware: str
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
