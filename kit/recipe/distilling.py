@@ -166,6 +166,9 @@ class DistillSection(Section):
     """Texts of the pool that are distilled on besides the budget's; all of them, if absent."""
     texts: Name | Annotated[list[Name], Field(min_length=1)] | None = None
     """File(s) with more texts, without labels: one a line (.txt), or tables with the column(s) `data.text`."""
+    sentences: Annotated[int, Field(ge=1)] | None = None
+    """Take so many sentences of these files' texts in place of the texts, drawn at random from those that are as long
+    as the data's texts: for files of longer texts."""
     augment: AugmentSection = AugmentSection()
     """Changed copies of all these texts."""
 
@@ -191,6 +194,9 @@ class DistillSection(Section):
             ),
             "distill.relation_heads is for distill.losses.relations, which has no weight": (
                 self.relation_heads is not None and not self.losses.relations
+            ),
+            "distill.sentences are those of distill.texts, which is absent": (
+                self.sentences is not None and self.texts is None
             ),
             "distill.augment.checkpoint needs distill.augment.copies": (
                 self.augment.checkpoint is not None and not self.augment.copies

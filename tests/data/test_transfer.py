@@ -47,6 +47,31 @@ def test_files_add_texts_that_are_new(data, tmp_path) -> None:
     assert (found.extra, found.dropped) == (3, 5)
 
 
+def test_sentences_of_longer_texts_that_are_as_long_as_the_datas(data, tmp_path) -> None:
+    """Cut at marks and at lines' ends; too short and too long ones, those of test texts and repeated ones stay out."""
+    words = sorted(len(text.split()) for (text,) in data.train.texts + data.pool.texts)
+    usual = words[len(words) // 2]
+    fits = [f"{start} " + "and so on " * 20 for start in ("first", "second", "third", "第四")]
+    fits = [" ".join(text.split()[:usual]) for text in fits]
+    long = " ".join(["endless"] * (words[-1] + 5))
+    table = tmp_path / "more.csv"
+    tested = data.test.texts[0][0]
+    rows = [f"{fits[0]}. {fits[1]}! No. {long}.", f"{fits[2]}<br />{fits[3]}.", f"{fits[0]}. {tested}", tested]
+    table.write_text("text\n" + "\n".join(f'"{row}"' for row in rows) + "\n", "utf-8")
+    assert '"' not in tested and len(tested.split()) in range(words[len(words) // 20], words[-len(words) // 20])
+    found = transfer_set(DistillSection(texts=str(table), sentences=50), data, 0)
+    texts = [text for (text,) in found.texts[-found.extra :]]
+    assert set(texts) == {f"{fits[0]}.", f"{fits[1]}!", fits[2], f"{fits[3]}."} and found.extra == 4
+    assert found.dropped == 1, "the text that is in test"
+    some = transfer_set(DistillSection(texts=str(table), sentences=3), data, 0)
+    assert some.texts[-3:] == found.texts[-4:-1], "fewer are a part of more"
+    (tmp_path / "short.txt").write_text("No. Oh!\n", "utf-8")
+    with pytest.raises(DataError, match=r"no sentence of distill.texts has \d+ to \d+ words"):
+        transfer_set(DistillSection(texts=str(tmp_path / "short.txt"), sentences=3), data, 0)
+    with pytest.raises(ValueError, match=r"distill\.sentences are those of distill\.texts, which is absent"):
+        DistillSection(sentences=3)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [

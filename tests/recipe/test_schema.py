@@ -48,6 +48,7 @@ OTHER: dict[str, Any] = {
 }
 # Keys that others need beside them.
 BESIDE: dict[str, dict[str, Any]] = {
+    "distill.sentences": {"texts": "more.csv"},
     "distill.layer_map": {"losses": {"hidden": 1.0}},
     "distill.relation_heads": {"losses": {"relations": 1.0}},
     "distill.augment.checkpoint": {"augment": {"copies": 1}},
