@@ -24,6 +24,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 BANKING77 = ROOT.parent / "shared" / "data" / "banking77"
+BUDGET_AND_POOL = ("distill.texts=null", "distill.sentences=null")  # what students of `speed` are distilled on
 MAX_LENGTH, TEMPERATURE = 128, 2.0
 
 
@@ -42,7 +43,7 @@ def run_kit(teacher: str, runs: str, epochs: float) -> dict[str, float]:
     from kit.record import Record
     from kit.run import run
 
-    recipe = recipe_for("sentiment", runs, f"distill.teacher={teacher}", f"train.epochs={epochs}")
+    recipe = recipe_for("sentiment", runs, f"distill.teacher={teacher}", f"train.epochs={epochs}", *BUDGET_AND_POOL)
     began = time.perf_counter()
     record = run(recipe, quiet=True)
     seconds = time.perf_counter() - began
@@ -62,7 +63,7 @@ def run_peer(teacher: str, runs: str, epochs: float) -> dict[str, float]:
     from kit.data.transfer import transfer_set
     from kit.models.student import require_shape, shrink
 
-    recipe = recipe_for("sentiment", runs)
+    recipe = recipe_for("sentiment", runs, *BUDGET_AND_POOL)
     data = prepare(recipe.data, 0)
     texts = transfer_set(recipe.distill, data, 0).texts
     folder = Path(teacher) / "model"
