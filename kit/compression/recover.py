@@ -17,7 +17,7 @@ from kit.methods.encoder import EncodedBudget
 from kit.models.load import freeze_embeddings
 from kit.models.teacher import Teacher
 from kit.recipe import TrainSection
-from kit.recipe.distilling import DistillSection, LossesSection
+from kit.recipe.distilling import DistillSection
 from kit.training.fitting import Training
 from kit.training.objective import TeacherObjective
 from kit.training.teacher_outputs import teacher_logits
@@ -39,7 +39,7 @@ def recover(
     logits, _ = teacher_logits(teacher, texts, longest, job.progress)
     objective = TeacherObjective(
         task=job.task,
-        section=DistillSection(losses=LossesSection()),
+        section=DistillSection().resolved(translates=False),
         logits=torch.from_numpy(logits[:, teacher.order(job.task.labels)].astype(np.float32)),
         truth=torch.from_numpy(budget.train.targets),
         tokens=None,

@@ -24,6 +24,7 @@ from kit.files import write_atomically
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+IGNORED = -100  # fills short rows of what is to be written, which no loss counts
 _FORMAT = b"1"  # part of every cache key: raise it when the layout changes
 _CHUNK = 20_000  # texts handed to the tokenizer at once, which bounds memory
 

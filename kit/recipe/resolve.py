@@ -110,7 +110,7 @@ def resolve(recipe: Recipe, facts: Facts) -> Recipe:
     if recipe.method != "tfidf":
         filled["model"] = recipe.model.model_copy(update={"pooling": facts.pooling or "native"})
     if facts.distill is not None:
-        filled["distill"] = facts.distill
+        filled["distill"] = facts.distill.resolved(translates=False)
     if recipe.method in STEPS:
         filled["train"] = recipe.train.model_copy(update=_training(recipe, facts))
     return recipe.model_copy(update=filled)
@@ -142,7 +142,7 @@ def _translation(recipe: Recipe, facts: Facts) -> Recipe:
             "metric": recipe.main_metric,
             "data": recipe.data.model_copy(update={"text": facts.text[0], "label": facts.label}),
             "study": StudySection(),
-            **({"distill": facts.distill} if facts.distill is not None else {}),
+            **({"distill": facts.distill.resolved(translates=True)} if facts.distill is not None else {}),
             "model": recipe.model.model_copy(update={"pooling": "native"}),
             "translation": section.model_copy(
                 update={

@@ -320,6 +320,8 @@ class Recipe(Section):
         content["seed"] = self.train.seed
         if self.task != "translation":  # which older Records know nothing of
             del content["translation"], content["data"]["languages"]
+            if "distill" in content:
+                del content["distill"]["losses"]["sequence"]
         if "train" in content:
             del content["train"]["report_to"], content["train"]["checkpoint_seconds"]
         if self.method == "student":  # of the rest, only how long it trains depends on it: `train.epochs` says that

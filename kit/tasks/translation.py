@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kit.data.encode import IGNORED
 from kit.data.pairs import loops
 from kit.measurement.intervals import Estimate, bootstrap_scores
 from kit.measurement.translation import TranslationMeasure
@@ -19,8 +20,6 @@ from kit.recipe.translating import LABEL_SMOOTHING
 
 if TYPE_CHECKING:
     import torch
-
-IGNORED = -100  # in targets of the loss: what fills short rows
 
 
 @dataclass(frozen=True)

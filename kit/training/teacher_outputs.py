@@ -25,17 +25,20 @@ from kit.models.layers import capturing
 from kit.models.load import load_classifier
 from kit.models.predictor import Texts, TransformerPredictor, load_predictor
 from kit.models.teacher import Teacher
+from kit.models.translator import Translator
 from kit.training.progress import Progress
 from kit.training.shards import Computed, Shards, complete, sha_of
 
 _FORMAT = 1  # part of every key: raise it when outputs would be others
-_LOGIT_SHARD, _TOKEN_SHARD, _LINE_SHARD = 8_192, 2_048, 1_024  # texts: about what a killed start computes again
+# Texts: about what a killed start computes again.
+_LOGIT_SHARD, _TOKEN_SHARD, _LINE_SHARD, _WORD_SHARD = 8_192, 2_048, 1_024, 2_048
+LIKELIEST = 8  # tokens that are kept at each place of a translation, as Tan et al. 2019, arXiv:1902.10461, do
 
 
 class TokenOutputs:
-    """A teacher's token vectors at some places, for encoded texts.
+    """What a teacher says at each token of encoded texts: its vectors at some places, or the tokens that are likeliest.
 
-    Kept as float16, text after text without padding, and read from disk as they are asked for.
+    Kept text after text without padding, numbers as float16, and read from disk as they are asked for.
     """
 
     def __init__(self, shards: Shards, encoded: Encoded) -> None:
@@ -52,6 +55,16 @@ class TokenOutputs:
             base = self.offsets[self.starts[shard]]
             start, stop = self.offsets[position] - base, self.offsets[position + 1] - base
             result[row, : stop - start] = arrays[shard][start:stop]
+        return torch.from_numpy(result)
+
+    def rows(self, place: str, tokens: np.ndarray) -> torch.Tensor:
+        """(n, width), as they are kept, of tokens by their places among those of all texts."""
+        arrays, bases = self.arrays[place], self.offsets[self.starts]
+        result = np.empty((len(tokens), arrays[0].shape[1]), arrays[0].dtype)
+        shards = np.searchsorted(bases, tokens, side="right") - 1
+        for shard in np.unique(shards):
+            there = shards == shard
+            result[there] = arrays[shard][tokens[there] - bases[shard]]
         return torch.from_numpy(result)
 
 
@@ -102,6 +115,37 @@ def teacher_translations(teacher: Teacher, texts: Texts, progress: Progress) -> 
     computed = complete(shards, 400 * len(texts), compute, teacher, progress)
     lines = [str(line) for number in range(len(shards.ranges)) for line in shards.read(number, "translations")]
     return lines, computed
+
+
+def teacher_words(
+    teacher: Teacher, texts: Texts, translations: Encoded, progress: Progress
+) -> tuple[TokenOutputs, Computed]:
+    """The tokens that a teacher finds likeliest at each place of translations, from the cache if they are there.
+
+    translations: of the texts, by a tokenizer that is the teacher's too. Gives `tokens` int32, and `log_chances`, the
+    logarithms of their probabilities (see `Translator.likeliest`). Raises OutputError if they cannot be kept.
+    """
+    about: dict[str, object] = {
+        "format": _FORMAT,
+        "teacher": teacher.sha256,
+        "texts": sha_of(repr(texts).encode()),
+        "translations": sha_of(translations.input_ids.tobytes() + translations.offsets.tobytes()),
+        "likeliest": LIKELIEST,
+    }
+    shards = Shards(about, len(texts), _WORD_SHARD, ["tokens", "log_chances"])
+
+    def compute() -> Callable[[int, int], dict[str, np.ndarray]]:
+        translator = load_predictor(teacher.folder)
+        assert isinstance(translator, Translator)
+
+        def answer(start: int, stop: int) -> dict[str, np.ndarray]:
+            part = translations.take(np.arange(start, stop))
+            return dict(zip(shards.places, translator.likeliest(texts[start:stop], part, LIKELIEST), strict=True))
+
+        return answer
+
+    computed = complete(shards, 6 * LIKELIEST * len(translations.input_ids), compute, teacher, progress)
+    return TokenOutputs(shards, translations), computed
 
 
 def token_outputs(
