@@ -53,6 +53,7 @@ def recover(
             "learning_rate": learning_rate,
             "batch_size": _BATCH,
             "contrastive": 0.0,
+            "average": 1,
             "select": TrainSection.model_fields["select"].default,
         }
     )

@@ -27,6 +27,7 @@ from transformers import (
 from kit.data.batching import LengthSampler, split_batch
 from kit.errors import TrainingError
 from kit.models.load import quiet
+from kit.training.averaging import Averaging, averaged_steps
 from kit.training.diagnosis import Evaluation, diagnose
 from kit.training.fitting import Fitting, Training
 from kit.training.recovery import last_whole_checkpoint, out_of_memory
@@ -248,6 +249,9 @@ def _build(fitting: Fitting) -> KitTrainer:
         callbacks=fitting.progress.callbacks(fitting.section, fitting.logs, fitting.watch.metric),
     )
     trainer.add_callback(_Clock(trainer))
+    if (count := fitting.section.average or 1) > 1:
+        steps = averaged_steps(fitting.plan, count)
+        trainer.add_callback(Averaging(fitting.model, fitting.workdir, steps, fitting.watch.validated))
     trainer.remove_callback(PrinterCallback)  # kit prints its own lines
     return trainer
 

@@ -32,6 +32,7 @@ OTHER: dict[str, Any] = {
     "data.labels": ["b", "a"],
     "train.report_to": ["wandb"],
     "train.freeze_embeddings": False,
+    "train.average": 3,
     "train.refit": True,
     "lora.targets": ["query"],
     "translation.codes": ["en_XX", "de_DE"],
@@ -229,6 +230,19 @@ def test_keys_that_contradict_a_translation(content: dict[str, Any], reason: str
     with pytest.raises(ValidationError) as caught:
         Recipe.model_validate(BASE | PAIRS | content)
     assert caught.value.errors()[0]["msg"] == f"Value error, {reason}"
+
+
+@pytest.mark.parametrize(
+    ("train", "reason"),
+    [
+        ({"average": 2, "select": "best"}, "the mean of the last weights is none of them; use train.select: last"),
+        ({"average": 9}, "training pauses 8 times; raise train.evaluations"),
+    ],
+)
+def test_means_that_cannot_be_had(train: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Recipe.model_validate(BASE | {"train": train})
+    assert caught.value.errors()[0]["msg"] == f"Value error, train.average: {reason}"
 
 
 def test_scratch_needs_no_checkpoint_to_translate() -> None:
