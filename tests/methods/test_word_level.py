@@ -176,6 +176,10 @@ def test_another_student_costs_no_pass_and_another_teacher_finds_nothing(
     second = run(taught_by(alone, teacher), quiet=True)
     assert second.content["settings"]["teacher_answers_computed"] == [{"texts": 0, "of": n} for n in (55, lessons)]
     assert second.id != done.id
+    elsewhere = taught_by(base, teacher).model_copy(update={"runs": str(tmp_path)})
+    again = run(elsewhere, quiet=True)
+    assert again.id == done.id
+    assert again.predictions().outputs.tolist() == done.predictions().outputs.tolist()
     monkeypatch.setattr(outputs_module, "load_predictor", original)
     third = run(taught_by(base, taught(base, 11)), quiet=True)
     assert all(each["texts"] == each["of"] for each in third.content["settings"]["teacher_answers_computed"])
