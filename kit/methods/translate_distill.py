@@ -25,6 +25,7 @@ from kit.data.examples import Examples
 from kit.data.pairs import loops
 from kit.errors import ModelError, RecipeError
 from kit.methods.base import Fitted, Job
+from kit.methods.distill import describe_teacher, sizes_of
 from kit.methods.translate import fit_writer, pairs_of, writer_of
 from kit.methods.writing import Writer, dataset_of
 from kit.models.bpe import train_bpe
@@ -70,21 +71,10 @@ class TranslateDistill:
         placed = dataset_of(pairs, writer, PlacedPairDataset)
         fitted = fit_writer(job, writer, pairs, lessons=placed, objective=objective)
         settings: dict[str, Any] = {
-            "teachers": [
-                {
-                    "name": teacher.name,
-                    "record": teacher.record.id if teacher.record else None,
-                    "sha256": teacher.sha256,
-                }
-            ],
+            "teachers": [describe_teacher(teacher)],
             "teacher_answers_computed": [asdict(each) for each in answers],
             "transfer_set": {
-                "texts": len(job.transfer),
-                "labelled": job.transfer.labelled,
-                "pool": job.transfer.pool,
-                "extra": job.transfer.extra,
-                "extra_dropped": job.transfer.dropped,
-                "augmented": job.transfer.augmented,
+                **sizes_of(job.transfer),
                 "not_translated": len(job.transfer) - len(written),
                 "references": len(lessons) - len(written),
             },

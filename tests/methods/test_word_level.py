@@ -277,6 +277,8 @@ def test_the_command_of_the_recipe_and_from_a_finished_run(kit, base, teacher, c
         "translation.beams": 2, "translation.vocabulary": 400, "distill.teacher": teacher.folder, "runs": base.runs,
     }  # fmt: skip
     given = [part for key, value in keys.items() for part in ("--set", f"{key}={value}")]
+    plan = kit("check", "recipes/translation-distill.yaml", *given)
+    assert plan.code == 0 and "0.5 x logits, 1 x sequence" in plan.out, plan.err
     by_recipe = kit("distill", "recipes/translation-distill.yaml", *given)
     assert by_recipe.code == 0, by_recipe.err
     assert "retained" in by_recipe.out
