@@ -279,10 +279,12 @@ def test_the_command_of_the_recipe_and_from_a_finished_run(kit, base, teacher, c
     given = [part for key, value in keys.items() for part in ("--set", f"{key}={value}")]
     plan = kit("check", "recipes/translation-distill.yaml", *given)
     assert plan.code == 0 and "0.5 x logits, 1 x sequence" in plan.out, plan.err
-    by_recipe = kit("distill", "recipes/translation-distill.yaml", *given)
+    by_recipe = kit("distill", "recipes/translation-distill.yaml", *given, "--no-controls")
     assert by_recipe.code == 0, by_recipe.err
     assert "retained" in by_recipe.out
-    by_run = kit("distill", "--teacher", teacher.folder, "--student", "layers:1", "--no-controls")
+    by_run = kit(
+        "distill", "--teacher", teacher.folder, "--student", "layers:1", "--no-controls", "--set", "train.epochs=1"
+    )
     assert by_run.code == 0, by_run.err
     wrong = kit("distill", "recipes/translation-distill.yaml", *given, "--student", str(tiny_checkpoint))
     assert wrong.code == 2 and "writes with other tokens than its teacher" in wrong.err
