@@ -131,11 +131,13 @@ def _route_rows(recipe: Recipe) -> list[tuple[str, str]]:
 def _distillation_rows(request: Request) -> list[tuple[str, str]]:
     recipe, transfer = request.recipe, request.transfer
     assert transfer is not None
+    weights = recipe.distill.losses.model_dump()
     first = f"{recipe.model.checkpoint}, fine-tuned on the budget first"
     sizes = f"{transfer.labelled} of the budget, {transfer.pool} of the pool"
     sizes += f", {transfer.extra} of other files" if transfer.extra else ""
     return [
         ("teacher", ", ".join(teacher.name for teacher in request.teachers) or first),
         ("student", recipe.distill.student.words),
+        ("losses", ", ".join(f"{weight:g} x {name}" for name, weight in weights.items() if weight)),
         ("transfer set", f"{len(transfer)} texts: {sizes}" + (", and changed copies" if transfer.augmented else "")),
     ]

@@ -109,7 +109,7 @@ def understand(recipe: Recipe, shared: Shared | None = None) -> Request:
     teachers = _teachers(recipe, data) if recipe.method == "distill" else ()
     checkpoint = _start(recipe, teachers, shared) if method.needs_checkpoint else None
     if recipe.task == "translation":
-        return _translation(recipe, data, task, checkpoint, teachers)
+        return _translation(recipe, data, task, checkpoint, teachers, shared)
     distill, transfer = None, None
     if recipe.method in ("distill", "student"):
         from kit.data.transfer import transfer_set
@@ -135,7 +135,12 @@ def understand(recipe: Recipe, shared: Shared | None = None) -> Request:
 
 
 def _translation(
-    recipe: Recipe, data: Prepared, task: Task, checkpoint: Checkpoint | None, teachers: tuple[Teacher, ...]
+    recipe: Recipe,
+    data: Prepared,
+    task: Task,
+    checkpoint: Checkpoint | None,
+    teachers: tuple[Teacher, ...],
+    shared: Shared,
 ) -> Request:
     """The request of a translation. Raises RecipeError for a student that no translator can be."""
     from kit.recipe.resolve import resolve
@@ -143,7 +148,7 @@ def _translation(
     distill, transfer = None, None
     if recipe.method in ("distill", "student"):
         from kit.data.transfer import transfer_set
-        from kit.methods.translate_distill import resolve_translation_student
+        from kit.methods.translate_distill import require_same_tokens, resolve_translation_student
 
         if len(teachers) > 1:
             raise RecipeError("distill.teacher: one teacher writes translations, and several are named", "name one")
@@ -152,6 +157,10 @@ def _translation(
         transfer = transfer_set(recipe.distill, data, recipe.train.seed)
         student = resolve_translation_student(recipe.distill.student, checkpoint.folder if checkpoint else None)
         distill = recipe.distill.model_copy(update={"student": student})
+        if recipe.method == "distill" and distill.losses.logits:
+            assert checkpoint is not None
+            teacher = teachers[0].checkpoint if teachers else shared.checkpoint(recipe.model)
+            require_same_tokens(distill, checkpoint.folder, teacher.folder if teacher else None)
     facts = _facts_of_pairs(recipe, data, checkpoint, distill, len(transfer) if transfer else 0)
     return Request(resolve(recipe, facts), task, data, checkpoint, teachers, transfer)
 

@@ -17,7 +17,7 @@ from kit.methods.encoder import EncodedBudget
 from kit.models.load import freeze_embeddings
 from kit.models.teacher import Teacher
 from kit.recipe import TrainSection
-from kit.recipe.distilling import DistillSection, LossesSection
+from kit.recipe.distilling import DistillSection
 from kit.training.fitting import Training
 from kit.training.objective import TeacherObjective, truth_of
 from kit.training.teacher_outputs import teacher_logits
@@ -40,7 +40,7 @@ def recover(
     model.to(PartialState().device)
     objective = TeacherObjective(
         task=job.task,
-        section=DistillSection(losses=LossesSection()),
+        section=DistillSection().resolved(translates=False),
         logits=torch.from_numpy(logits[:, teacher.order(job.task.labels)].astype(np.float32)).to(model.device),
         truth=truth_of(budget.train.targets, len(encoded)).to(model.device),
         tokens=None,
@@ -54,6 +54,7 @@ def recover(
             "learning_rate": learning_rate,
             "batch_size": _BATCH,
             "contrastive": 0.0,
+            "average": 1,
             "select": TrainSection.model_fields["select"].default,
         }
     )

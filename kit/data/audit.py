@@ -38,7 +38,8 @@ class Audit:
     conflicting_train: an earlier row's text with another label (the earlier one stays). duplicates_test: kept.
     labels_*: examples of each label after cleaning. fingerprints: sha256 of train and test after cleaning.
     Of parallel text: identical_*, length_ratio_*, wrong_script_*: pairs that are no translations, see `pairs`; dropped
-    from train, and kept in test (flawed_test). swapped: each side is in the script of the other's language.
+    from train, and kept in test (flawed_test). swapped: each side is in the script, or the words, of the other's
+    language.
     copied: share of the translations' words that stand in their source.
     """
 
@@ -104,7 +105,7 @@ class Audit:
         if self.flawed_test:
             found.append(f"{_say(self.flawed_test, 'test', 'looks', 'look')} like no translation: kept")
         if self.swapped:
-            found.append("source and target look swapped: each is in the script of the other's language")
+            found.append("source and target look swapped: each is in the script, or the words, of the other's language")
         if self.copied > _COPIED:
             found.append(
                 f"{self.copied:.0%} of the translations' words stand in their source: are both sides of one language?"

@@ -24,6 +24,7 @@ from kit.files import write_atomically
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+IGNORED = -100  # a target of the loss that counts nothing: what fills short rows, or was not labelled
 _FORMAT = b"1"  # part of every cache key: raise it when the layout changes
 _CHUNK = 20_000  # texts handed to the tokenizer at once, which bounds memory
 

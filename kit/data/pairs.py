@@ -16,10 +16,13 @@ from functools import lru_cache
 
 import numpy as np
 
+from kit.data.common_words import reads_like
+
 REASONS = ("identical", "length_ratio", "wrong_script")
 _RATIO = 3.0  # times as long, or as short, as the corpus has it
 _LONG = 20  # characters of the longer side from which a ratio means something
 _WORDS = 3  # a name or a number may well be its own translation
+_READ = 10_000  # lines of a side that tell its language
 _LOOP = re.compile(r"(.{3,80}?)\1{3,}", re.DOTALL)  # the same four times in a row
 _EAST_ASIAN = {"CJK": "CJK", "HIRAGANA": "CJK", "KATAKANA": "CJK", "HALFWIDTH": "CJK", "FULLWIDTH": "CJK"}
 # Languages that are not written in Latin letters.
@@ -51,10 +54,13 @@ def flaws(sources: Sequence[str], targets: Sequence[str]) -> list[str | None]:
 
 
 def look_swapped(sources: Sequence[str], targets: Sequence[str], languages: tuple[str, str]) -> bool:
-    """Whether each side is written in the script of the other's language."""
-    expected = tuple(_SCRIPTS.get(_primary(language), "LATIN") for language in languages)
+    """Whether each side is written in the script of the other's language, or in its words if they share a script."""
+    first, second = map(_primary, languages)
+    expected = tuple(_SCRIPTS.get(language, "LATIN") for language in (first, second))
+    if expected[0] == expected[1]:
+        return bool(reads_like(sources[:_READ], second, first) and reads_like(targets[:_READ], first, second))
     usual = tuple(_most_common([main_script(text) for text in side]) for side in (sources, targets))
-    return expected[0] != expected[1] and usual == (expected[1], expected[0])
+    return usual == (expected[1], expected[0])
 
 
 def main_script(text: str) -> str | None:

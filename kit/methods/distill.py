@@ -109,9 +109,9 @@ class Distill:
             settings["trained_parameters"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
             objective = replace(objective, captured=captured, projections=projections)
             training = learn(job, model, budget, encoded, objective, recipe.train)
-        settings["teachers"] = [_described(teacher) for teacher in job.teachers]
+        settings["teachers"] = [describe_teacher(teacher) for teacher in job.teachers]
         settings["teacher_answers_computed"] = [asdict(how) for how in computed]
-        settings["transfer_set"] = _sizes(job.transfer)
+        settings["transfer_set"] = sizes_of(job.transfer)
         cut = {"transfer": float(encoded.truncated.mean())}
         return Fitted(new_predictor(job, model, budget.tokenizer), training, settings, budget.truncation | cut)
 
@@ -287,11 +287,13 @@ def _replaced(texts: Texts, old: str, new: str) -> Texts:
     return texts if old == new else [tuple(text.replace(old, new) for text in row) for row in texts]
 
 
-def _described(teacher: Teacher) -> dict[str, Any]:
+def describe_teacher(teacher: Teacher) -> dict[str, Any]:
+    """What a Record says of a teacher."""
     return {"name": teacher.name, "record": teacher.record.id if teacher.record else None, "sha256": teacher.sha256}
 
 
-def _sizes(transfer: TransferSet) -> dict[str, int]:
+def sizes_of(transfer: TransferSet) -> dict[str, int]:
+    """How many texts a transfer set has, and where they are from."""
     return {
         "texts": len(transfer),
         "labelled": transfer.labelled,

@@ -15,6 +15,7 @@ import torch
 from accelerate import PartialState
 from transformers import PreTrainedModel
 
+from kit.data.batching import PairDataset
 from kit.data.encode import encode
 from kit.data.examples import Examples
 from kit.errors import VerificationError
@@ -35,7 +36,7 @@ from kit.models.seq2seq import (
 from kit.models.translator import LEAST_RATIO, Translator
 from kit.recipe.translating import DECODER_DROPOUT, ENCODER_RATE
 from kit.training.fitting import Fitting
-from kit.training.objective import LabelObjective
+from kit.training.objective import LabelObjective, Objective
 from kit.training.plan import make_plan
 from kit.training.trainer import fit_model
 
@@ -53,7 +54,8 @@ class Translate:
 
     def fit(self, job: Job) -> Fitted:
         """Train on the budget's training pairs."""
-        return fit_writer(job, writer_of(job, job.data.train), job.data.train)
+        writer = writer_of(job, job.data.train)
+        return fit_writer(job, writer, pairs_of(job, writer, job.data.train))
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ class TranslateLora:
         """Train adapters and merge them; raises VerificationError if merging changes an answer."""
         writer = writer_of(job, job.data.train)
         wrapped = _with_adapters(job, writer.model)
-        return fit_writer(job, writer, job.data.train, wrapped, lambda pairs: _merged(wrapped, writer, pairs))
+        pairs = pairs_of(job, writer, job.data.train)
+        return fit_writer(job, writer, pairs, wrapped, finish=lambda: _merged(wrapped, writer, pairs))
 
 
 def writer_of(job: Job, examples: Examples) -> Writer:
@@ -104,17 +107,25 @@ def route_of(job: Job) -> Route:
     return Route((section.codes[0], section.codes[1]) if section.codes else None, section.prefix or "")
 
 
+def pairs_of(job: Job, writer: Writer, examples: Examples) -> Pairs:
+    """Examples as tokens, cut at the recipe's longest length."""
+    return encode_pairs(examples, writer, job.recipe.data.max_length)
+
+
 def fit_writer(
     job: Job,
     writer: Writer,
-    examples: Examples,
+    pairs: Pairs,
     wrapped: PreTrainedModel | None = None,
-    finish: Callable[[Pairs], PreTrainedModel] | None = None,
+    *,
+    finish: Callable[[], PreTrainedModel] | None = None,
+    lessons: PairDataset | None = None,
+    objective: Objective | None = None,
 ) -> Fitted:
     """Train a model on pairs.
 
-    examples: to learn from. wrapped: the model as it is trained, if that is not the writer's own. finish: makes the
-    final model of what was trained; it gets the training pairs.
+    wrapped: the model as it is trained, if that is not the writer's own. finish: makes the final model of what was
+    trained. lessons, objective: the pairs with other labels than their tokens, and the loss that reads these.
     """
     recipe = job.recipe
     model = wrapped or writer.model
@@ -123,7 +134,7 @@ def fit_writer(
     if recipe.train.freeze_embeddings:
         freeze_source_embeddings(writer.model)
     longest = recipe.data.max_length
-    pairs, validation = (encode_pairs(part, writer, longest) for part in (examples, job.data.validation))
+    validation = pairs_of(job, writer, job.data.validation)
     test = encode(sources_of(job.data.test, writer), writer.tongues.source, longest, writer.tokenizer_key)
     plan = make_plan(recipe.train, len(pairs), PartialState().num_processes)
     settings: dict[str, Any] = {
@@ -134,8 +145,8 @@ def fit_writer(
     training = fit_model(
         Fitting(
             model=model,
-            objective=LabelObjective(job.task, 0.0),
-            lessons=dataset_of(pairs, writer),
+            objective=objective or LabelObjective(job.task, 0.0),
+            lessons=lessons or dataset_of(pairs, writer),
             watch=PairWatch(writer, pairs, validation),
             section=recipe.train,
             plan=plan,
@@ -146,7 +157,7 @@ def fit_writer(
             rate_shares=writer.rate_shares,
         )
     )
-    final = finish(pairs) if finish is not None else writer.model
+    final = finish() if finish is not None else writer.model
     settings["loss_on_references"] = training.evaluations[-1].validation_loss if training.evaluations else None
     truncation = {
         "train": _share(pairs.source.truncated | pairs.target.truncated),

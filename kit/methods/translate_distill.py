@@ -4,38 +4,41 @@ Sequence-level knowledge distillation (Kim & Rush 2016, arXiv:1606.07947): the t
 by its own search, and the student is trained on that. Such translations are simpler than people's, which a small model
 can follow. Nothing else passes from one to the other, so the student may have any shape and vocabulary.
 
+Word-level, beside it or alone: at each place of these translations (and of references, where they are lessons too) the
+student learns which tokens its teacher finds likely there. That takes a student with its teacher's tokens.
+
 A student of the teacher's layers keeps the whole encoder and some layers of the decoder: the decoder runs once a token,
 the encoder once a sentence (Kasai et al. 2021, Deep Encoder, Shallow Decoder, arXiv:2006.10369).
 """
 
 from __future__ import annotations
 
-import copy
-import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
-from transformers import PreTrainedModel
 
+from kit.data.batching import PlacedPairDataset
 from kit.data.examples import Examples
 from kit.data.pairs import loops
 from kit.errors import ModelError, RecipeError
 from kit.methods.base import Fitted, Job
-from kit.methods.translate import fit_writer, writer_of
-from kit.methods.writing import Writer
+from kit.methods.distill import describe_teacher, sizes_of
+from kit.methods.translate import fit_writer, pairs_of, writer_of
+from kit.methods.writing import Writer, dataset_of
 from kit.models.bpe import train_bpe
-from kit.models.seq2seq import Tongues, load_translator, scratch_translator, set_dropout, start_of
-from kit.recipe.distilling import StudentSection
-from kit.training.teacher_outputs import teacher_translations
+from kit.models.decoder import decoder_depth, set_all_dropout, spread, tokens_of, with_decoder_layers
+from kit.models.seq2seq import Tongues, load_translator, scratch_translator, start_of
+from kit.models.teacher import Teacher
+from kit.recipe.distilling import DistillSection, StudentSection
+from kit.training.objective import WordObjective
+from kit.training.shards import Computed
+from kit.training.teacher_outputs import teacher_translations, teacher_words
 
 # Layers of a fresh student's encoder, which runs once a sentence; the recipe counts those of the decoder.
 FRESH_ENCODER = 6
-# Where architectures of transformers keep the layers of their decoders.
-_DECODERS = ("decoder.bert.encoder.layer", "model.decoder.layers", "decoder.block", "decoder.layers")
 
 
 @dataclass(frozen=True)
@@ -46,39 +49,33 @@ class TranslateDistill:
     needs_checkpoint: bool = True
 
     def fit(self, job: Job) -> Fitted:
-        """Let the teacher translate the transfer set once, then train the student on what it wrote."""
+        """Let the teacher answer once, then train the student on what it says."""
         assert job.transfer is not None
-        teacher = job.teachers[0]
-        lines, computed = teacher_translations(teacher, job.transfer.texts, job.progress)
-        rows = [row for row, line in enumerate(lines) if line and not loops(line)]
-        if not rows:
-            raise ModelError(
-                f"distill.teacher: {teacher.name} translates nothing: all {len(lines)} translations are empty or loop",
-                "train the teacher on more pairs",
-            )
-        written = Examples(
-            np.asarray(rows, np.int64), [job.transfer.texts[row] for row in rows], [(lines[row],) for row in rows]
-        )
+        teacher, section = job.teachers[0], job.recipe.distill
+        written, computed = _written(job, teacher)
         lessons = _with_references(written, job)
         torch.manual_seed(job.recipe.train.seed)
-        fitted = fit_writer(job, student_of(job, lessons), lessons)
+        writer = student_of(job, lessons)
+        pairs = pairs_of(job, writer, lessons)
+        words, answers = None, [computed]
+        if section.losses.logits:
+            words, computed = teacher_words(teacher, lessons.texts, pairs.target, job.progress)
+            answers.append(computed)
+        objective = WordObjective(
+            task=job.task,
+            section=section,
+            tokens=torch.from_numpy(pairs.target.input_ids.astype(np.int64)),
+            written=int(pairs.target.offsets[len(written)]),
+            words=words,
+        )
+        placed = dataset_of(pairs, writer, PlacedPairDataset)
+        fitted = fit_writer(job, writer, pairs, lessons=placed, objective=objective)
         settings: dict[str, Any] = {
-            "teachers": [
-                {
-                    "name": teacher.name,
-                    "record": teacher.record.id if teacher.record else None,
-                    "sha256": teacher.sha256,
-                }
-            ],
-            "teacher_answers_computed": [asdict(computed)],
+            "teachers": [describe_teacher(teacher)],
+            "teacher_answers_computed": [asdict(each) for each in answers],
             "transfer_set": {
-                "texts": len(job.transfer),
-                "labelled": job.transfer.labelled,
-                "pool": job.transfer.pool,
-                "extra": job.transfer.extra,
-                "extra_dropped": job.transfer.dropped,
-                "augmented": job.transfer.augmented,
-                "not_translated": len(lines) - len(rows),
+                **sizes_of(job.transfer),
+                "not_translated": len(job.transfer) - len(written),
                 "references": len(lessons) - len(written),
             },
         }
@@ -96,7 +93,8 @@ class TranslateStudent:
         """Train the small model like any other."""
         section, train = job.recipe.distill.student, job.data.train
         if section.init == "random":
-            return fit_writer(job, _fresh(job, section, train), train)
+            fresh = _fresh(job, section, train)
+            return fit_writer(job, fresh, pairs_of(job, fresh, train))
         layers = section.layers
         if section.checkpoint is None and isinstance(layers, list):
             translation = job.recipe.translation.model_copy(update={"decoder_layers": len(layers)})
@@ -104,7 +102,7 @@ class TranslateStudent:
         writer = writer_of(job, train)
         if section.checkpoint is None and isinstance(layers, list) and _start(job) == "translator":
             writer = replace(writer, model=with_decoder_layers(writer.model, layers))
-        return fit_writer(job, writer, train)
+        return fit_writer(job, writer, pairs_of(job, writer, train))
 
 
 def student_of(job: Job, lessons: Examples) -> Writer:
@@ -122,6 +120,26 @@ def student_of(job: Job, lessons: Examples) -> Writer:
     prefix = str(getattr(model.config, "prefix", "") or "")
     model.train()
     return Writer(with_decoder_layers(model, section.layers), tongues, prefix, first)
+
+
+def require_same_tokens(section: DistillSection, start: Path, teacher: Path | None) -> None:
+    """Raise RecipeError unless the teacher's next tokens mean something to the student: before anything is trained.
+
+    start: folder that the student is made of. teacher: its folder, or that of the checkpoint it is to be made of; None
+    for one that gives translations and no probabilities.
+    """
+    student, where = section.student, "distill.losses.logits"
+    hint = "leave it out: by distill.losses.sequence a student learns what any teacher writes"
+    if teacher is None:
+        raise RecipeError(f"{where}: this teacher says what it writes, and not how sure it is of each token", hint)
+    if student.checkpoint is None and student.init != "random":
+        return
+    own = None if student.init == "random" else tokens_of(start)
+    if own is None or own != tokens_of(teacher):
+        raise RecipeError(
+            f"{where}: {student.words} writes with other tokens than its teacher, so theirs cannot be compared",
+            f"{hint}; or take layers of the teacher, which keep its tokens (distill.student: layers:1)",
+        )
 
 
 def resolve_translation_student(section: StudentSection, folder: Path | None) -> StudentSection:
@@ -171,74 +189,6 @@ def resolve_translation_student(section: StudentSection, folder: Path | None) ->
     return section.model_copy(update={"layers": wanted})
 
 
-def spread(wanted: int, count: int) -> list[int]:
-    """Numbers of `wanted` layers of `count`, spread evenly, the first and (of two or more) the last among them."""
-    return [0] if wanted == 1 else [round(k * (count - 1) / (wanted - 1)) for k in range(wanted)]
-
-
-def decoder_depth(folder: Path) -> int | None:
-    """How many layers the decoder of a saved translator has; None for a checkpoint that has no decoder yet."""
-    if start_of(folder) != "translator":
-        return None
-    config = json.loads((folder / "config.json").read_text("utf-8"))
-    inner = config.get("decoder") if isinstance(config.get("decoder"), dict) else config
-    for name in ("decoder_layers", "num_decoder_layers", "num_hidden_layers", "num_layers"):
-        if isinstance(inner.get(name), int):
-            return int(inner[name])
-    raise ModelError(f"the layers of the decoder in {folder} cannot be told from its configuration")
-
-
-def with_decoder_layers(model: PreTrainedModel, layers: list[int]) -> PreTrainedModel:
-    """The model, which is changed, with these layers of its decoder (numbered from 0) and no others.
-
-    Raises ModelError for an architecture whose decoder cannot be found.
-    """
-    path = next((path for path in _DECODERS if _has(model, path)), None)
-    if path is None:
-        raise ModelError(
-            f"distill.student: the decoder of a {model.config.model_type} model cannot be found",
-            "use a student of random weights, or a checkpoint",
-        )
-    parent, _, name = path.rpartition(".")
-    stack = model.get_submodule(path)
-    assert isinstance(stack, nn.ModuleList)
-    kept = nn.ModuleList(copy.deepcopy(stack[index]) for index in layers)
-    for place, layer in enumerate(kept):  # cached keys and values are found by the number of their layer
-        for part in layer.modules():
-            if isinstance(getattr(part, "layer_idx", None), int):
-                part.layer_idx = place  # type: ignore[assignment]
-    if path == "decoder.block" and hasattr(stack[0].layer[0].SelfAttention, "relative_attention_bias"):  # type: ignore[union-attr, index]
-        # T5 keeps the table of relative positions of all layers in the first one.
-        kept[0].layer[0].SelfAttention = copy.deepcopy(kept[0].layer[0].SelfAttention)  # type: ignore[union-attr, index]
-        _take_positions(stack[0], kept[0])
-    setattr(model.get_submodule(parent), name, kept)
-    inner = model.config.decoder if model.config.model_type == "encoder-decoder" else model.config
-    for key in ("decoder_layers", "num_decoder_layers"):
-        if hasattr(inner, key):
-            setattr(inner, key, len(layers))
-    if model.config.model_type == "encoder-decoder":
-        inner.num_hidden_layers = len(layers)
-    return model
-
-
-def set_all_dropout(model: PreTrainedModel, rate: float | None) -> None:
-    """Set the rate of every dropout module; None keeps what the model has."""
-    if rate is None:
-        return
-    set_dropout(model.config, rate)
-    for part in model.modules():
-        if isinstance(part, nn.Dropout):
-            part.p = rate
-        elif isinstance(getattr(part, "dropout", None), float):
-            part.dropout = rate  # type: ignore[assignment]
-
-
-def _take_positions(source: nn.Module, target: nn.Module) -> None:
-    theirs, ours = source.layer[0].SelfAttention, target.layer[0].SelfAttention  # type: ignore[union-attr, index]
-    ours.has_relative_attention_bias = True
-    ours.relative_attention_bias = copy.deepcopy(theirs.relative_attention_bias)
-
-
 def _fresh(job: Job, section: StudentSection, lessons: Examples) -> Writer:
     """A small Transformer with random weights and a vocabulary of both languages, made of the lessons."""
     assert isinstance(section.layers, int) and section.hidden_size and section.heads and section.intermediate_size
@@ -258,6 +208,20 @@ def _fresh(job: Job, section: StudentSection, lessons: Examples) -> Writer:
     return Writer(model, Tongues(joint, joint), "", None)
 
 
+def _written(job: Job, teacher: Teacher) -> tuple[Examples, Computed]:
+    """What the teacher makes of the transfer set, but for what is empty or loops. Raises ModelError if that is all."""
+    assert job.transfer is not None
+    lines, computed = teacher_translations(teacher, job.transfer.texts, job.progress)
+    rows = [row for row, line in enumerate(lines) if line and not loops(line)]
+    if not rows:
+        raise ModelError(
+            f"distill.teacher: {teacher.name} translates nothing: all {len(lines)} translations are empty or loop",
+            "train the teacher on more pairs",
+        )
+    texts = [job.transfer.texts[row] for row in rows]
+    return Examples(np.asarray(rows, np.int64), texts, [(lines[row],) for row in rows]), computed
+
+
 def _with_references(written: Examples, job: Job) -> Examples:
     """The teacher's translations, and beside them the budget's own references if the recipe gives labels a weight."""
     if not job.recipe.distill.losses.labels:
@@ -270,10 +234,3 @@ def _with_references(written: Examples, job: Job) -> Examples:
 
 def _start(job: Job) -> str:
     return start_of(job.checkpoint.folder if job.checkpoint is not None else None)
-
-
-def _has(model: nn.Module, path: str) -> bool:
-    try:
-        return isinstance(model.get_submodule(path), nn.ModuleList)
-    except AttributeError:
-        return False

@@ -6,20 +6,19 @@ Knows models with their tokenizers, and examples. Knows nothing of where models 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import cast
 
 import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kit.data.batching import PairDataset, sorted_batches
-from kit.data.encode import Encoded, encode
+from kit.data.encode import IGNORED, Encoded, encode
 from kit.data.examples import Examples
 from kit.models.inference import BATCH_TOKENS
 from kit.models.seq2seq import Tongues
-from kit.tasks.base import IGNORED
+from kit.models.translator import shift_of
 from kit.training.plan import TRAIN_SAMPLE
 
 
@@ -113,26 +112,12 @@ def key_of(tokenizer: PreTrainedTokenizerBase) -> str:
     return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
 
 
-def dataset_of(pairs: Pairs, writer: Writer) -> PairDataset:
-    """The pairs, to learn from."""
+def dataset_of(pairs: Pairs, writer: Writer, kind: type[PairDataset] = PairDataset) -> PairDataset:
+    """The pairs, to learn from. kind: which says what their labels are."""
     source, target = writer.tongues.source, writer.tongues.target
-    return PairDataset(
+    return kind(
         pairs.source, pairs.target, (source.pad_token_id or 0, target.pad_token_id or 0), shift_of(writer.model)
     )
-
-
-def shift_of(model: PreTrainedModel) -> Callable[[torch.Tensor], torch.Tensor]:
-    """What a model makes of the tokens it is to write: those that it sees before each of them."""
-    if hasattr(model, "prepare_decoder_input_ids_from_labels"):
-        return cast(Callable[[torch.Tensor], torch.Tensor], model.prepare_decoder_input_ids_from_labels)
-    start, pad = model.config.decoder_start_token_id, model.config.pad_token_id
-
-    def shifted(labels: torch.Tensor) -> torch.Tensor:
-        moved = labels.roll(1, dims=1)
-        moved[:, 0] = start
-        return moved.masked_fill(moved == IGNORED, pad)
-
-    return shifted
 
 
 def sources_of(examples: Examples, writer: Writer) -> list[tuple[str, ...]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -19,8 +19,9 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from kit.data.batching import EncodedDataset, sorted_batches
-from kit.data.encode import Encoded, encode
+from kit.data.batching import EncodedDataset, PairDataset, sorted_batches
+from kit.data.encode import IGNORED, Encoded, encode
+from kit.models.inference import BATCH_TOKENS
 from kit.models.load import quiet
 from kit.models.rounded import mend_names
 from kit.models.seq2seq import TARGET, Tongues, load_translator
@@ -72,6 +73,38 @@ class Translator:
         return translate_written(
             texts, self.prefix, lambda sources: self._translate(encode(sources, source, longest, key))
         )
+
+    def likeliest(
+        self, texts: list[tuple[str, ...]], translations: Encoded, count: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The tokens that are likeliest at each place of given translations, after those before it.
+
+        translations: of the texts, by the target's tokenizer. count: of tokens at a place, up to the whole vocabulary.
+        Returns (total, count) int32 numbers of tokens and the float32 logarithms of their probabilities, likeliest
+        first, translation after translation. Every process computes all of them.
+        """
+        model = self.model
+        sources: list[tuple[str, ...]] = [(self.prefix + text[0],) for text in texts]
+        encoded = encode(sources, self.tongues.source, self.max_length, self.tokenizer_key)
+        pads = (self.tongues.source.pad_token_id or 0, self.tongues.target.pad_token_id or 0)
+        dataset = PairDataset(encoded, translations, pads, shift_of(model))
+        tokens = np.empty((len(translations.input_ids), count), np.int32)
+        chances = np.empty(tokens.shape, np.float32)
+        was_training = model.training
+        model.eval()  # type: ignore[no-untyped-call]
+        try:
+            with torch.inference_mode(), torch.autocast(model.device.type, enabled=False):
+                for indices in sorted_batches(encoded.lengths + translations.lengths, BATCH_TOKENS[model.device.type]):
+                    batch = {name: part.to(model.device) for name, part in dataset.collate(indices.tolist()).items()}
+                    known = batch.pop("labels") != IGNORED
+                    logits = model(**batch).logits[known].float()
+                    top = logits.topk(count, dim=-1)
+                    places = np.concatenate([np.arange(*translations.offsets[[i, i + 1]]) for i in indices])
+                    tokens[places] = top.indices.cpu().numpy()
+                    chances[places] = (top.values - logits.logsumexp(dim=-1, keepdim=True)).cpu().numpy()
+        finally:
+            model.train(was_training)
+        return tokens, chances
 
     def tokens(self, lines: list[str]) -> int:
         """How many tokens these translations have."""
@@ -142,6 +175,20 @@ class Translator:
             for index, line in zip(indices_of, lines, strict=True):
                 found[index] = line.strip()
         return found
+
+
+def shift_of(model: PreTrainedModel) -> Callable[[torch.Tensor], torch.Tensor]:
+    """What a model makes of the tokens it is to write: those that it sees before each of them."""
+    if hasattr(model, "prepare_decoder_input_ids_from_labels"):
+        return cast(Callable[[torch.Tensor], torch.Tensor], model.prepare_decoder_input_ids_from_labels)
+    start, pad = model.config.decoder_start_token_id, model.config.pad_token_id
+
+    def shifted(labels: torch.Tensor) -> torch.Tensor:
+        moved = labels.roll(1, dims=1)
+        moved[:, 0] = start
+        return moved.masked_fill(moved == IGNORED, pad)
+
+    return shifted
 
 
 def longest_source(tongues: Tongues) -> int:

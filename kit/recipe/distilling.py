@@ -114,12 +114,16 @@ class StudentSection(Section):
 class LossesSection(Section):
     """Weights of the losses that are added up. See `kit.training.losses` for each and its source."""
 
-    logits: _Weight = 1.0
-    """Of the softened answers: Kullback-Leibler divergence at `distill.temperature` (Hinton et al. 2015)."""
+    logits: _Weight | None = None
+    """Of the softened answers: Kullback-Leibler divergence at `distill.temperature` (Hinton et al. 2015), by default 1.
+    Of a translator, of the next token at each place of the lessons (word-level, Kim & Rush 2016), by default 0: its
+    student must write with the teacher's tokens."""
+    sequence: _Weight | None = None
+    """Of the teacher's own translations (sequence-level, Kim & Rush 2016), by default 1; for task translation."""
     mse: _Weight = 0.0
     """Of the logits: mean squared error."""
     labels: _Weight = 0.0
-    """Of the true labels, on the examples that have them."""
+    """Of the true labels, or of references, on the examples that have them."""
     hidden: _Weight = 0.0
     """Of the token vectors of every layer, see `distill.layer_map`: mean squared error (TinyBERT)."""
     embeddings: _Weight = 0.0
@@ -156,8 +160,8 @@ class DistillSection(Section):
     """What the student looks like."""
     losses: LossesSection = LossesSection()
     """What the student is to match, each with its weight."""
-    temperature: Annotated[float, Field(gt=0)] = 2.0
-    """Softens both sides' answers in the loss of logits."""
+    temperature: Annotated[float, Field(gt=0)] | None = None
+    """Softens both sides' answers in the loss of logits; by default 2, of a translator 1."""
     layer_map: _Layers | None = None
     """Layer of the teacher that each layer of the student is to match; by default spread evenly, last to last."""
     relation_heads: Annotated[int, Field(ge=1)] | None = None
@@ -178,11 +182,10 @@ class DistillSection(Section):
         token_losses = self.losses.of_tokens
         first = (token_losses or [""])[0]
         several = isinstance(self.teacher, list) and len(self.teacher) > 1
-        taught = (self.losses.logits, self.losses.mse, *(getattr(self.losses, name) for name in token_losses))
+        losses = self.losses
+        taught = losses.logits is None or losses.logits or losses.sequence or losses.mse or token_losses
         contradictions = {
-            "distill.losses: the student must match something of the teacher's; give a weight to logits": not any(
-                taught
-            ),
+            "distill.losses: the student must match something of the teacher's; give a weight to logits": not taught,
             f"distill.losses.{first}: a {self.student.architecture} has no layers like the teacher's; use logits": (
                 bool(token_losses) and self.student.architecture != "transformer"
             ),
@@ -205,3 +208,15 @@ class DistillSection(Section):
         if any(contradictions.values()):
             raise ValueError("\n".join(text for text, holds in contradictions.items() if holds))
         return self
+
+    def resolved(self, translates: bool) -> DistillSection:
+        """The section with the weights and the temperature that follow from whether the student translates."""
+        losses, temperature = self.losses, self.temperature
+        logits = (0.0 if translates else 1.0) if losses.logits is None else losses.logits
+        sequence = 1.0 if translates and losses.sequence is None else losses.sequence
+        if temperature is None and not translates:
+            temperature = 2.0
+        elif temperature is None and logits:
+            temperature = 1.0
+        filled = {"losses": losses.model_copy(update={"logits": logits, "sequence": sequence})}
+        return self.model_copy(update={**filled, "temperature": temperature})

@@ -14,7 +14,7 @@ from typing import Any
 
 from kit.errors import RecipeError
 from kit.recipe.distilling import DistillSection
-from kit.recipe.schema import VALIDATION_MOST, VALIDATION_SHARE, Recipe, StudySection
+from kit.recipe.schema import VALIDATION_MOST, VALIDATION_SHARE, Recipe, StudySection, TrainSection
 from kit.recipe.translating import DECODER_DROPOUT, ENCODER_RATE, LABEL_SMOOTHING
 
 # Learning rates differ by an order of magnitude between methods, so each has its own default. So has the
@@ -27,13 +27,13 @@ CONTRASTIVE = {"finetune": 0.5, "lora": 0.5, "scratch": 0.0, "distill": 0.0, "st
 STEPS = {"finetune": 200, "lora": 200, "scratch": 600, "distill": 1000, "student": 1000}
 EPOCHS = {"finetune": (3, 8), "lora": (3, 6), "scratch": (6, 8), "distill": (4, 12)}
 # Keys of `train` that mean something else, or are well chosen otherwise, for another method.
-METHOD_KEYS = ("epochs", "learning_rate", "contrastive", "dropout", "head", "freeze_embeddings")
+METHOD_KEYS = ("epochs", "learning_rate", "contrastive", "dropout", "head", "freeze_embeddings", "average")
 # Of translation, by what training starts from: rates, batches, and as many passes over the pairs as come to `steps`,
 # within bounds.
 TRANSLATION: dict[str, dict[str, Any]] = {
-    "translator": {"rate": 5e-5, "lora": 5e-4, "batch_size": 32, "steps": 500, "epochs": (2, 10)},
-    "encoder": {"rate": 1e-3, "lora": 1e-3, "batch_size": 32, "steps": 1_600, "epochs": (8, 40)},
-    "nothing": {"rate": 2e-3, "lora": 2e-3, "batch_size": 64, "steps": 6_000, "epochs": (15, 60)},
+    "translator": {"rate": 5e-5, "lora": 5e-4, "batch_size": 32, "steps": 500, "epochs": (2, 10), "average": 1},
+    "encoder": {"rate": 1e-3, "lora": 1e-3, "batch_size": 32, "steps": 1_600, "epochs": (8, 40), "average": 1},
+    "nothing": {"rate": 2e-3, "lora": 2e-3, "batch_size": 64, "steps": 6_000, "epochs": (15, 60), "average": 3},
 }
 # Tokens of a tokenizer that is made, of few pairs and of many: rare tokens of few pairs would be seen once or never.
 VOCABULARY = {"translator": (None, None), "encoder": (4_000, 8_000), "nothing": (10_000, 10_000)}
@@ -110,7 +110,7 @@ def resolve(recipe: Recipe, facts: Facts) -> Recipe:
     if recipe.method != "tfidf":
         filled["model"] = recipe.model.model_copy(update={"pooling": facts.pooling or "native"})
     if facts.distill is not None:
-        filled["distill"] = facts.distill
+        filled["distill"] = facts.distill.resolved(translates=False)
     if recipe.method in STEPS:
         filled["train"] = recipe.train.model_copy(update=_training(recipe, facts))
     return recipe.model_copy(update=filled)
@@ -142,7 +142,7 @@ def _translation(recipe: Recipe, facts: Facts) -> Recipe:
             "metric": recipe.main_metric,
             "data": recipe.data.model_copy(update={"text": facts.text[0], "label": facts.label}),
             "study": StudySection(),
-            **({"distill": facts.distill} if facts.distill is not None else {}),
+            **({"distill": facts.distill.resolved(translates=True)} if facts.distill is not None else {}),
             "model": recipe.model.model_copy(update={"pooling": "native"}),
             "translation": section.model_copy(
                 update={
@@ -163,10 +163,16 @@ def _translation(recipe: Recipe, facts: Facts) -> Recipe:
                     "label_smoothing": _or(train.label_smoothing, LABEL_SMOOTHING),
                     "freeze_embeddings": _or(train.freeze_embeddings, facts.start == "encoder"),
                     "refit": False,
+                    "average": train.average or _average(train, usual["average"]),
                 }
             ),
         }
     )
+
+
+def _average(train: TrainSection, usual: int) -> int:
+    """The usual number of weights that are averaged, as far as training pauses so often and none is selected."""
+    return 1 if train.select == "best" else min(usual, train.evaluations)
 
 
 def _fresh_decoder(recipe: Recipe, facts: Facts) -> dict[str, float | None]:
@@ -206,6 +212,7 @@ def _training(recipe: Recipe, facts: Facts) -> dict[str, Any]:
         "dropout": _or(train.dropout, dropout),
         "head": head,
         "label_names": train.label_names and head == "probe",
+        "average": train.average or 1,
         "freeze_embeddings": _or(train.freeze_embeddings, pretrained),
         # Of method distill, the key is for the teacher; a control trains as often as its student, which is once.
         "refit": bool(facts.validation) and method != "distill" and _or(train.refit, small and train.select == "last"),

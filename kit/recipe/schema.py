@@ -154,6 +154,9 @@ class TrainSection(Section):
     probe, and by fine-tuning that starts from its head."""
     select: Literal["last", "best"] = "last"
     """Keep the last weights, or those with the lowest validation loss."""
+    average: Annotated[int, Field(ge=1, le=100)] | None = None
+    """End with the mean of the weights at so many of the last pauses for evaluation, the end of training among them; by
+    default 1, which is the last weights alone, for a translator that starts from nothing 3."""
     refit: bool | None = None
     """Once measured, train again on the validation examples too; by default on budgets up to 1,000."""
     evaluations: Annotated[int, Field(ge=1, le=1000)] = 8
@@ -216,8 +219,8 @@ class StudySection(Section):
     """Pretrained weights to compare; by default `model.checkpoint` alone."""
     methods: Annotated[list[MethodName], Field(min_length=1)] = list(_COMPARED)
     """Methods to compare; of those named by default, translation leaves out what cannot translate. The keys of `train`
-    whose defaults depend on the method (learning_rate, epochs, head, contrastive, dropout, freeze_embeddings) hold for
-    the recipe's own method; the others keep their defaults."""
+    whose defaults depend on the method (learning_rate, epochs, head, contrastive, dropout, freeze_embeddings, average)
+    hold for the recipe's own method; the others keep their defaults."""
     budgets: Annotated[list[Annotated[int, Field(ge=2)] | Literal["all"]], Field(min_length=1)] | None = None
     """Labelled examples, or `all`; by default five budgets that double up to `data.budget`."""
     seeds: Annotated[int, Field(ge=1)] | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = None
@@ -273,6 +276,12 @@ class Recipe(Section):
             "train.accumulation cannot exceed train.batch_size": (
                 self.train.batch_size is not None and self.train.accumulation > self.train.batch_size
             ),
+            "train.average: the mean of the last weights is none of them; use train.select: last": (
+                (self.train.average or 1) > 1 and self.train.select == "best"
+            ),
+            f"train.average: training pauses {self.train.evaluations} times; raise train.evaluations": (
+                (self.train.average or 1) > self.train.evaluations
+            ),
             "train.refit: true keeps no validation examples to select the best weights on; use train.select: last": (
                 bool(self.train.refit) and self.train.select == "best"
             ),
@@ -322,8 +331,12 @@ class Recipe(Section):
         content["seed"] = self.train.seed
         if self.task != "translation":  # which older Records know nothing of
             del content["translation"], content["data"]["languages"]
+            if "distill" in content:
+                del content["distill"]["losses"]["sequence"]
         if "train" in content:
             del content["train"]["report_to"], content["train"]["checkpoint_seconds"]
+            if content["train"]["average"] in (None, 1):  # which older Records know nothing of
+                del content["train"]["average"]
         if self.method == "student":  # of the rest, only how long it trains depends on it: `train.epochs` says that
             content["distill"] = {"student": content["distill"]["student"]}
         if self.method == "probe":  # nothing is trained by gradients

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from kit.recipe.distilling import DistillSection
 from kit.recipe.section import Name, Section
 
 if TYPE_CHECKING:
@@ -50,7 +49,8 @@ class TranslationSection(Section):
 def contradictions_of_translation(recipe: Recipe) -> dict[str, bool]:
     """What cannot be asked of a translation, and whether this recipe asks for it."""
     data, train, metric = recipe.data, recipe.train, recipe.metric
-    untaught = (["mse"] if recipe.distill.losses.mse else []) + recipe.distill.losses.of_tokens
+    losses = recipe.distill.losses
+    untaught = (["mse"] if losses.mse else []) + losses.of_tokens
     return {
         "task: translation needs data.languages, source and target ([en, de])": data.languages is None,
         f"metric {metric} is of labels; translations have bleu and chrf": metric not in (None, *SCORES),
@@ -63,10 +63,13 @@ def contradictions_of_translation(recipe: Recipe) -> dict[str, bool]:
             getattr(step, "aware", 0) for step in recipe.compress.steps
         ),
         "lora.load: of a translator only float32; leave it out": recipe.lora.load != "float32",
-        "distill.losses: a translator learns what its teacher writes and, by labels, references: not "
+        "distill.losses: a translator learns what its teacher writes (sequence, logits) and references (labels): not "
         f"{', '.join(untaught)}": bool(untaught),
-        "distill.temperature: a teacher's translations have none; leave it out": (
-            recipe.distill.temperature != DistillSection().temperature
+        "distill.losses: the student must learn something of the teacher's; give a weight to sequence or logits": (
+            losses.sequence == 0 and not losses.logits
+        ),
+        "distill.temperature is for distill.losses.logits, which has no weight": (
+            recipe.distill.temperature is not None and not losses.logits
         ),
         "model.pooling: a translator does not pool; leave it out": recipe.model.pooling not in ("auto", "native"),
         "train.head: probe is of classification; leave it out": train.head == "probe",
@@ -85,4 +88,5 @@ def contradictions_of_labels(recipe: Recipe) -> dict[str, bool]:
     return {
         "data.languages: only task translation has them": recipe.data.languages is not None,
         f"metric {recipe.metric} is for task translation": recipe.metric in SCORES,
+        "distill.losses.sequence: only a translator writes; use logits": recipe.distill.losses.sequence is not None,
     }

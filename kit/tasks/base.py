@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     import torch
 
 
-IGNORED = -100  # a target of the loss that counts nothing: what fills short rows, or was not labelled
-
-
 class Task(Protocol):
     """One kind of problem."""
 

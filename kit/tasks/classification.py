@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kit.data.encode import IGNORED
 from kit.data.labels import are_numbers, encode_labels
 from kit.errors import RecipeError
 from kit.measurement.intervals import Estimate, bootstrap_scores
@@ -23,7 +24,6 @@ from kit.measurement.metrics import (
     softmax,
 )
 from kit.recipe import Recipe
-from kit.tasks.base import IGNORED
 
 if TYPE_CHECKING:
     import torch

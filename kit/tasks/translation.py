@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kit.data.encode import IGNORED
 from kit.data.pairs import loops
 from kit.measurement.intervals import Estimate, bootstrap_scores
 from kit.measurement.translation import TranslationMeasure
 from kit.recipe import Recipe
 from kit.recipe.translating import LABEL_SMOOTHING
-from kit.tasks.base import IGNORED
 
 if TYPE_CHECKING:
     import torch

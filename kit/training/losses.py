@@ -56,6 +56,29 @@ def logit_error(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
     return (student.float() - teacher.float()).pow(2).mean(dim=-1).sum()
 
 
+def word_cross_entropy(
+    student: torch.Tensor, log_chances: torch.Tensor, tokens: torch.Tensor, temperature: float
+) -> torch.Tensor:
+    """Cross-entropy of the student's next token against the teacher's: word-level distillation.
+
+    Kim & Rush 2016, arXiv:1606.07947, section 3.1; of the teacher's distribution the k likeliest tokens alone are kept
+    (Tan et al. 2019, arXiv:1902.10461, section 3.2). All other tokens are one outcome more, on both sides: with the
+    probability that is left, so that the student also learns how much that is, and not which of them. The temperature
+    softens these outcomes; its square keeps gradients alike at every temperature. With k as large as the vocabulary
+    nothing is left, and this is the full cross-entropy.
+    student: (n, vocabulary) logits at n places of translations. log_chances: (n, k) logarithms of the teacher's
+    probabilities, of these tokens: (n, k) int64. Returns the sum over places.
+    """
+    ours, theirs = student.float(), log_chances.float()
+    outcomes = ours.gather(-1, tokens)
+    if tokens.shape[-1] < student.shape[-1]:
+        others = ours.scatter(-1, tokens, float("-inf")).logsumexp(dim=-1, keepdim=True)
+        left = (1 - theirs.exp().sum(dim=-1, keepdim=True)).clamp(min=0).log()
+        outcomes, theirs = torch.cat([outcomes, others], dim=-1), torch.cat([theirs, left], dim=-1)
+    target = torch.softmax(theirs / temperature, dim=-1)
+    return -(target * torch.log_softmax(outcomes / temperature, dim=-1)).sum() * temperature**2
+
+
 def token_error(student: torch.Tensor, teacher: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Squared error of token vectors: the hidden-state and embedding losses of TinyBERT.
 

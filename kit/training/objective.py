@@ -15,9 +15,10 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from kit.data.encode import IGNORED
 from kit.models.layers import Captured, capturing, encoder_of
 from kit.recipe.distilling import DistillSection
-from kit.tasks.base import IGNORED, Task
+from kit.tasks.base import Task
 from kit.training.losses import (
     attention_relations,
     logit_error,
@@ -25,6 +26,7 @@ from kit.training.losses import (
     supervised_contrastive,
     token_cosine,
     token_error,
+    word_cross_entropy,
 )
 from kit.training.teacher_outputs import TokenOutputs
 
@@ -96,6 +98,7 @@ class TeacherObjective:
             theirs = self.logits[labels]
             total = torch.zeros((), device=device)
             if weights.logits:
+                assert self.section.temperature is not None
                 loss = softened_divergence(logits, theirs, self.section.temperature, self.task.multi_label)
                 total = total + weights.logits * loss
             if weights.mse:
@@ -141,6 +144,43 @@ def truth_of(targets: np.ndarray, count: int) -> torch.Tensor:
     truth = np.full((count, *targets.shape[1:]), IGNORED, targets.dtype)
     truth[: len(targets)] = targets
     return torch.from_numpy(truth)
+
+
+@dataclass(frozen=True)
+class WordObjective:
+    """A weighted sum of a translator's losses. Targets are places among the tokens of all lessons, or IGNORED.
+
+    tokens: (total,) of all lessons, those that the teacher wrote before the references. written: tokens of the former.
+    words: what the teacher finds likeliest at each place, None if no loss asks for it.
+    """
+
+    task: Task
+    section: DistillSection
+    tokens: torch.Tensor
+    written: int
+    words: TokenOutputs | None
+
+    def __call__(self, outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
+        """See `Objective`. Items are tokens."""
+        weights, logits, device = self.section.losses, outputs["logits"], labels.device
+        known = labels != IGNORED
+        items = known.sum() if num_items_in_batch is None else num_items_in_batch
+        places = labels[known].cpu()
+        targets = torch.full_like(labels, IGNORED)
+        targets[known] = self.tokens[places].to(device)
+        with torch.autocast(device.type, enabled=False):
+            total = torch.zeros((), device=device)
+            for weight, part in ((weights.sequence, labels < self.written), (weights.labels, labels >= self.written)):
+                if weight:
+                    total = total + weight * self.task.loss(logits, targets.masked_fill(~part, IGNORED))
+            if self.words is not None and weights.logits:
+                theirs = (self.words.rows(name, places.numpy()).to(device) for name in ("log_chances", "tokens"))
+                total = total + weights.logits * self._of_words(logits[known], *theirs)
+        return total / items
+
+    def _of_words(self, logits: torch.Tensor, log_chances: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        assert self.section.temperature is not None
+        return word_cross_entropy(logits, log_chances, tokens.long(), self.section.temperature)
 
 
 def places(section: DistillSection, layer_map: tuple[int, ...]) -> tuple[list[str], list[str]]:

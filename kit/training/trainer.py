@@ -25,6 +25,7 @@ from kit.errors import TrainingError
 from kit.models.load import quiet
 from kit.processes import any_says
 from kit.stopping import TERMINATED, Stopped, deferring
+from kit.training.averaging import Averaging, averaged_steps
 from kit.training.diagnosis import Evaluation, diagnose
 from kit.training.fitting import Fitting, Training
 from kit.training.recovery import Clock, StopBetweenSteps, continued, last_whole_checkpoint, out_of_memory
@@ -257,6 +258,9 @@ def _build(fitting: Fitting, stop: StopBetweenSteps) -> KitTrainer:
     )
     trainer.add_callback(Clock(trainer))
     trainer.add_callback(stop)
+    if (count := fitting.section.average or 1) > 1:
+        steps = averaged_steps(fitting.plan, count)
+        trainer.add_callback(Averaging(fitting.model, fitting.workdir, steps, fitting.watch.validated))
     trainer.remove_callback(PrinterCallback)  # kit prints its own lines
     return trainer
 

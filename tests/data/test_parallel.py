@@ -241,12 +241,20 @@ def test_swapped_languages_are_told_by_their_script(tmp_path) -> None:
     write(tmp_path / "train.ru", EN)
     account = prepare(section(tmp_path / "train", languages=["en", "ru"], test_size=1), 0).audit
     assert account.swapped
-    assert "source and target look swapped: each is in the script of the other's language" in account.warnings()
+    warning = "source and target look swapped: each is in the script, or the words, of the other's language"
+    assert warning in account.warnings()
     right = prepare(section(tmp_path / "train", languages=["ru", "en"], test_size=1), 0).audit
     assert right.swapped, "the files say en for Russian, whatever the direction"
     write(tmp_path / "right.en", EN)
     write(tmp_path / "right.ru", RU)
     assert not prepare(section(tmp_path / "right", languages=["en", "ru"], test_size=1), 0).audit.swapped
+
+
+def test_swapped_captions_are_told_by_their_words(captions, tmp_path) -> None:
+    for code, other in (("en", "de"), ("de", "en")):
+        write(tmp_path / f"train.{code}", (captions / f"train.{other}").read_text("utf-8").split("\n"))
+    assert prepare(section(tmp_path / "train", test_size=10), 0).audit.swapped
+    assert not prepare(section(captions), 0).audit.swapped
 
 
 def test_test_pairs_that_look_wrong_are_kept_and_counted(tmp_path) -> None:

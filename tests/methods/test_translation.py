@@ -20,7 +20,7 @@ from kit.distill import recipe_of as recipe_of_runs
 from kit.errors import KitError, ModelError, RecipeError
 from kit.methods import TRANSLATING, Job, method_of
 from kit.methods.translate import Translate, writer_of
-from kit.methods.translate_distill import decoder_depth, spread
+from kit.models.decoder import decoder_depth, spread
 from kit.models.seq2seq import load_translator
 from kit.models.teacher import resolve_teacher
 from kit.models.translator import Translator

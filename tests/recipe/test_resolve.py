@@ -9,6 +9,7 @@ import pytest
 
 from kit.errors import RecipeError
 from kit.recipe import Recipe
+from kit.recipe.distilling import DistillSection
 from kit.recipe.resolve import EPOCHS, LEARNING_RATE, STEPS, Facts, resolve
 from kit.training.plan import make_plan
 
@@ -112,3 +113,39 @@ def test_embeddings_stay_where_they_are_pretrained() -> None:
 def test_a_key_that_would_do_nothing_is_refused(train: dict[str, Any], facts: Facts, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         resolve(recipe(**train), facts)
+
+
+def translator(method: str = "scratch", **train: Any) -> Recipe:
+    data = {"source": "x.tsv", "languages": ["en", "de"]}
+    return Recipe(task="translation", method=method, data=data, model={"checkpoint": "x"}, train=train)
+
+
+def test_weights_are_averaged_where_a_translator_starts_from_nothing() -> None:
+    nothing, encoder = (replace(FACTS, pooling=None, start=start) for start in ("nothing", "encoder"))
+    assert resolve(translator(), nothing).train.average == 3
+    assert resolve(translator("finetune"), encoder).train.average == resolve(recipe(), FACTS).train.average == 1
+    assert resolve(translator("finetune", average=4), encoder).train.average == 4
+    assert resolve(translator(average=1), nothing).train.average == 1
+    assert resolve(translator(select="best"), nothing).train.average == 1
+    assert resolve(translator(evaluations=2), nothing).train.average == 2
+    done = resolve(translator(), nothing)
+    assert resolve(done, nothing) == done == Recipe.model_validate(done.model_dump())
+
+
+def test_weights_that_are_not_averaged_keep_the_id_of_a_run() -> None:
+    assert "average" not in resolve(recipe(), FACTS).request()["train"]
+    assert resolve(recipe(average=2), FACTS).request()["train"]["average"] == 2
+
+
+def test_what_a_translator_learns_of_its_teacher_is_written_down() -> None:
+    facts = replace(FACTS, pooling=None, start="translator")
+    for given, losses, temperature in (
+        ({}, (1.0, 0.0), None),
+        ({"losses": {"logits": 0.5}}, (1.0, 0.5), 1.0),
+        ({"losses": {"logits": 2, "sequence": 0}, "temperature": 3}, (0.0, 2.0), 3.0),
+    ):
+        section = DistillSection.model_validate(given)
+        done = resolve(translator("distill"), replace(facts, distill=section)).distill
+        assert (done.losses.sequence, done.losses.logits) == losses and done.temperature == temperature
+    labels = resolve(recipe("distill"), replace(FACTS, distill=DistillSection())).distill
+    assert (labels.losses.logits, labels.losses.sequence, labels.temperature) == (1.0, None, 2.0)

@@ -32,6 +32,7 @@ OTHER: dict[str, Any] = {
     "data.labels": ["b", "a"],
     "train.report_to": ["wandb"],
     "train.freeze_embeddings": False,
+    "train.average": 3,
     "train.refit": True,
     "lora.targets": ["query"],
     "translation.codes": ["en_XX", "de_DE"],
@@ -107,7 +108,7 @@ def test_every_key_changes_the_request(key: str) -> None:
     method = owner if owner in ("lora", "probe", "tfidf", "distill") else "finetune"
     value = other_value(key)
     top = {"distill": copy.deepcopy(BESIDE[key])} if key in BESIDE else {}
-    if owner == "translation" or key == "data.languages":
+    if owner == "translation" or key in ("data.languages", "distill.losses.sequence"):
         top |= copy.deepcopy(PAIRS)
     before = recipe_with(method=method, **copy.deepcopy(top))
     after = recipe_with(key, value, **({"method": method} if key != "method" else {}), **top)
@@ -208,11 +209,20 @@ METHODS = "finetune, lora, scratch, distill, student"
         ({"data": PAIRS["data"] | {"sampling": "balanced"}}, "data.sampling: translations have no classes to balance"),
         (
             {"method": "distill", "distill": {"losses": {"hidden": 1, "mse": 2}}},
-            "distill.losses: a translator learns what its teacher writes and, by labels, references: not mse, hidden",
+            "distill.losses: a translator learns what its teacher writes (sequence, logits) and references (labels): "
+            "not mse, hidden",
         ),
         (
             {"method": "distill", "distill": {"temperature": 3}},
-            "distill.temperature: a teacher's translations have none; leave it out",
+            "distill.temperature is for distill.losses.logits, which has no weight",
+        ),
+        (
+            {"method": "distill", "distill": {"losses": {"sequence": 0}}},
+            "distill.losses: the student must learn something of the teacher's; give a weight to sequence or logits",
+        ),
+        (
+            BASE | {"distill": {"losses": {"sequence": 1}}},
+            "distill.losses.sequence: only a translator writes; use logits",
         ),
         ({"train": {"head": "probe"}}, "train.head: probe is of classification; leave it out"),
     ],
@@ -221,6 +231,19 @@ def test_keys_that_contradict_a_translation(content: dict[str, Any], reason: str
     with pytest.raises(ValidationError) as caught:
         Recipe.model_validate(BASE | PAIRS | content)
     assert caught.value.errors()[0]["msg"] == f"Value error, {reason}"
+
+
+@pytest.mark.parametrize(
+    ("train", "reason"),
+    [
+        ({"average": 2, "select": "best"}, "the mean of the last weights is none of them; use train.select: last"),
+        ({"average": 9}, "training pauses 8 times; raise train.evaluations"),
+    ],
+)
+def test_means_that_cannot_be_had(train: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Recipe.model_validate(BASE | {"train": train})
+    assert caught.value.errors()[0]["msg"] == f"Value error, train.average: {reason}"
 
 
 def test_scratch_needs_no_checkpoint_to_translate() -> None:

@@ -9,6 +9,7 @@ from kit.training.losses import (
     supervised_contrastive,
     token_cosine,
     token_error,
+    word_cross_entropy,
 )
 
 
@@ -78,6 +79,50 @@ def test_gradients_of_the_divergence_are_alike_at_every_temperature() -> None:
         softened_divergence(student, TEACHER, temperature).backward()
         norms.append(float(student.grad.norm()))
     assert max(norms) / min(norms) < 1.3  # without the squared temperature: 256
+
+
+def word_by_word(logits: np.ndarray, theirs: np.ndarray, tokens: np.ndarray, temperature: float) -> float:
+    """The sum over outcomes, one at a time: k tokens, and all others together."""
+    total = 0.0
+    for row in range(len(logits)):
+        chances = softmax(logits[row])
+        ours = [chances[token] for token in tokens[row]] + [sum(np.delete(chances, tokens[row]))]
+        given = [np.exp(chance) for chance in theirs[row]]
+        given.append(1 - sum(given))
+        ours, given = (np.asarray(side) ** (1 / temperature) for side in (ours, given))
+        total -= (given / given.sum() * np.log(ours / ours.sum())).sum() * temperature**2
+    return total
+
+
+@pytest.mark.parametrize("temperature", [1.0, 3.0])
+@pytest.mark.parametrize("kept", [1, 3])
+def test_word_cross_entropy_is_the_sum_over_kept_tokens_and_the_rest(kept, temperature) -> None:
+    random = torch.Generator().manual_seed(0)
+    student, teacher = (torch.randn(4, 7, generator=random) for _ in range(2))
+    likeliest = teacher.log_softmax(-1).topk(kept)
+    found = word_cross_entropy(student, likeliest.values, likeliest.indices, temperature)
+    expected = word_by_word(student.numpy(), likeliest.values.numpy(), likeliest.indices.numpy(), temperature)
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
+def test_with_the_whole_vocabulary_it_is_the_full_cross_entropy() -> None:
+    random = torch.Generator().manual_seed(0)
+    student, teacher = (torch.randn(4, 7, generator=random) for _ in range(2))
+    likeliest = teacher.log_softmax(-1).topk(7)
+    expected = torch.nn.functional.cross_entropy(student, teacher.softmax(-1), reduction="sum")
+    assert float(word_cross_entropy(student, likeliest.values, likeliest.indices, 1.0)) == pytest.approx(
+        float(expected)
+    )
+
+
+def test_a_teacher_that_is_sure_of_one_token_is_a_label() -> None:
+    """Nothing is left for the other tokens, whatever rounding makes of it; and their logits still learn."""
+    student = STUDENT.clone().requires_grad_()
+    loss = word_cross_entropy(student, torch.tensor([[0.0], [1e-4]]), torch.tensor([[0], [1]]), 1.0)
+    loss.backward()
+    expected = torch.nn.functional.cross_entropy(STUDENT, torch.tensor([0, 1]), reduction="sum")
+    assert float(loss) == pytest.approx(float(expected)) and torch.isfinite(student.grad).all()
+    assert (student.grad[0] != 0).all()
 
 
 def test_logit_error_is_the_mean_over_labels_summed_over_examples() -> None:

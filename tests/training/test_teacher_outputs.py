@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+import kit.training.shards as shards_module
 import kit.training.teacher_outputs as outputs_module
 from kit import Recipe, finetune
 from kit.data.encode import encode
@@ -143,14 +144,14 @@ def test_a_damaged_shard_is_computed_again_and_no_other(damage, teachers, cache)
 
 
 def test_a_killed_start_goes_on_where_it_was(teachers, cache, monkeypatch) -> None:
-    write = outputs_module._Shards.write
+    write = shards_module.Shards.write
 
     def dies(self, number: int, place: str, array: np.ndarray) -> None:
         if number == 1:
             raise KeyboardInterrupt
         write(self, number, place, array)
 
-    monkeypatch.setattr(outputs_module._Shards, "write", dies)
+    monkeypatch.setattr(shards_module.Shards, "write", dies)
     with pytest.raises(KeyboardInterrupt):
         ask(teachers[0])
     monkeypatch.undo()
@@ -161,7 +162,7 @@ def test_a_killed_start_goes_on_where_it_was(teachers, cache, monkeypatch) -> No
 
 
 def test_a_full_disk_is_one_clear_error_and_what_was_written_serves(teachers, cache, monkeypatch) -> None:
-    real = outputs_module.write_atomically
+    real = shards_module.write_atomically
 
     def full(path: Path, content: bytes | str) -> None:
         if "0001" in path.name:
@@ -171,15 +172,15 @@ def test_a_full_disk_is_one_clear_error_and_what_was_written_serves(teachers, ca
                 raise OSError(errno.ENOSPC, "No space left on device")
         real(path, content)
 
-    monkeypatch.setattr(outputs_module, "write_atomically", full)
+    monkeypatch.setattr(shards_module, "write_atomically", full)
     with pytest.raises(OutputError, match="the disk is full"):
         ask(teachers[0])
-    monkeypatch.setattr(outputs_module, "write_atomically", real)
+    monkeypatch.setattr(shards_module, "write_atomically", real)
     assert ask(teachers[0])[1].texts == 30
 
 
 def test_a_disk_without_room_is_refused_before_the_teacher_answers(teachers, cache, monkeypatch) -> None:
-    monkeypatch.setattr(outputs_module, "_RESERVE", 10**18)
+    monkeypatch.setattr(shards_module, "_RESERVE", 10**18)
     monkeypatch.setattr(outputs_module, "load_predictor", lambda folder: pytest.fail("the teacher was loaded"))
     with pytest.raises(OutputError, match="free"):
         ask(teachers[0])

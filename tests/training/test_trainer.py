@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from kit.data.encode import encode
@@ -20,6 +21,7 @@ from kit.models.load import Head, build_classifier, load_tokenizer
 from kit.recipe.schema import ModelSection, TrainSection
 from kit.tasks.classification import Classification
 from kit.training import trainer as trainer_module
+from kit.training.averaging import averaged_steps
 from kit.training.fitting import Fitting, Split
 from kit.training.hardware import Hardware
 from kit.training.objective import LabelObjective
@@ -265,6 +267,57 @@ def test_best_weights_are_kept_when_asked_for(parts, tmp_path) -> None:
     logits = predict_logits(model, validation.encoded, tokenizer)
     assert TASK.scores(logits, validation.targets)["log_loss"] == pytest.approx(best, abs=1e-5)
     shutil.rmtree(tmp_path / "work")
+
+
+def test_the_last_weights_are_averaged_when_asked_for(parts, tmp_path, monkeypatch) -> None:
+    """Of the evaluations at steps 0, 6, 12 and 18; the last one is of the mean."""
+    plain, without = train(parts, tmp_path / "plain")
+    saved = {}
+    keep = trainer_module.Averaging.on_step_end
+
+    def seen(self, args, state, control, **kwargs) -> None:
+        saved[state.global_step] = {name: w.detach().clone() for name, w in self.model.named_parameters()}
+        keep(self, args, state, control, **kwargs)
+
+    monkeypatch.setattr(trainer_module.Averaging, "on_step_end", seen)
+    model, done = train(parts, tmp_path / "mean", section=changed(average=2))
+    for name, weights in model.named_parameters():
+        assert torch.equal(saved[18][name], plain.state_dict()[name]), "training itself is the same"
+        assert torch.allclose(weights, (saved[12][name] + saved[18][name]) / 2, atol=1e-7), name
+    assert [e.step for e in done.evaluations] == [0, 6, 12, 18]
+    assert done.evaluations[:-1] == without.evaluations[:-1] and done.evaluations[-1] != without.evaluations[-1]
+    logits = predict_logits(model, parts[3].encoded, parts[1])
+    assert TASK.scores(logits, parts[3].targets)["log_loss"] == pytest.approx(done.evaluations[-1].validation_loss)
+
+
+@pytest.mark.parametrize("saves", [1, 2, 3])
+def test_a_killed_run_ends_with_the_same_mean(saves, parts, tmp_path, monkeypatch) -> None:
+    section = changed(average=3)
+    whole, _ = train(parts, tmp_path / "whole", section=section)
+    _die_at_save(monkeypatch, saves)
+    with pytest.raises(_KilledError):
+        train(parts, tmp_path / "killed", section=section)
+    monkeypatch.undo()
+    model, _ = train(parts, tmp_path / "killed", section=section)
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, model.state_dict()[name]), name
+
+
+def test_frozen_weights_are_neither_kept_nor_averaged(parts, tmp_path) -> None:
+    frozen = build(parts)
+    frozen.get_input_embeddings().requires_grad_(False)
+    before = frozen.get_input_embeddings().weight.clone()
+    model, _ = train(parts, tmp_path, frozen, changed(average=2))
+    assert torch.equal(model.get_input_embeddings().weight, before)
+    kept = load_file(next((tmp_path / "work").glob("weights-18.safetensors")))
+    assert (
+        set(kept) == {name for name, part in model.named_parameters() if part.requires_grad} < set(model.state_dict())
+    )
+
+
+def test_the_averaged_steps_are_the_last_pauses() -> None:
+    plan = replace(make_plan(SECTION, 90), steps=20, evaluate_every=6)
+    assert [averaged_steps(plan, count) for count in (1, 2, 4, 9)] == [[20], [18, 20], [6, 12, 18, 20], [6, 12, 18, 20]]
 
 
 def test_bf16_trains_much_like_fp32(parts, tmp_path) -> None:
