@@ -22,7 +22,7 @@ TEXTS = 8  # in the transfer set, of which the first three have labels
 def taught(task: Classification, device: str = "cpu") -> TeacherObjective:
     return TeacherObjective(
         task=task,
-        section=DistillSection(losses=LossesSection(logits=1.0, mse=0.5, labels=2.0)),
+        section=DistillSection(losses=LossesSection(logits=1.0, mse=0.5, labels=2.0)).resolved(translates=False),
         logits=torch.randn(TEXTS, 3, generator=torch.Generator().manual_seed(0)).to(device),
         truth=truth_of(TARGETS[task.multi_label], TEXTS).to(device),
         tokens=None,

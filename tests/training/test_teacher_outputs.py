@@ -99,33 +99,33 @@ def test_a_folder_that_is_about_another_teacher_is_not_used(teachers, cache) -> 
 
 def test_processes_share_the_shards_of_token_vectors_out(cache, monkeypatch) -> None:
     """A stand-in for the state of each of two processes, in turn: one of them computes and writes a shard."""
-    shards = outputs_module._Shards({"about": "nothing"}, 50, 20, ["here"])
+    shards = shards_module.Shards({"about": "nothing"}, 50, 20, ["here"])
     done: dict[int, list[tuple[int, int]]] = {0: [], 1: []}
     for index, ranges in done.items():
         state = SimpleNamespace(
             num_processes=2, process_index=index, is_main_process=index == 0, wait_for_everyone=lambda: None
         )
-        monkeypatch.setattr(outputs_module, "PartialState", lambda state=state: state)
-        monkeypatch.setattr(outputs_module, "broadcast_object_list", lambda todo: [[0, 1, 2]])
+        monkeypatch.setattr(shards_module, "PartialState", lambda state=state: state)
+        monkeypatch.setattr(shards_module, "broadcast_object_list", lambda todo: [[0, 1, 2]])
 
         def compute(start: int, stop: int, ranges=ranges) -> dict[str, np.ndarray]:
             ranges.append((start, stop))
             return {"here": np.ones((stop - start, 2), np.float32)}
 
         teacher = SimpleNamespace(name="nobody")
-        computed = outputs_module._complete(shards, 400, lambda: compute, teacher, QUIET, alone=True)
+        computed = shards_module.complete(shards, 400, lambda: compute, teacher, QUIET, alone=True)
         assert (computed.texts, computed.of) == (50, 50)
     assert done == {0: [(0, 20), (40, 50)], 1: [(20, 40)]}
     assert shards.missing() == [] and len(list(shards.folder.glob("*.npy"))) == 3
 
 
 def test_machines_that_do_not_share_the_cache_are_told(cache, monkeypatch) -> None:
-    shards = outputs_module._Shards({"about": "nothing"}, 50, 20, ["here"])
+    shards = shards_module.Shards({"about": "nothing"}, 50, 20, ["here"])
     state = SimpleNamespace(num_processes=2, process_index=1, is_main_process=False, wait_for_everyone=lambda: None)
-    monkeypatch.setattr(outputs_module, "PartialState", lambda: state)
-    monkeypatch.setattr(outputs_module, "broadcast_object_list", lambda todo: [[0, 1, 2]])
+    monkeypatch.setattr(shards_module, "PartialState", lambda: state)
+    monkeypatch.setattr(shards_module, "broadcast_object_list", lambda todo: [[0, 1, 2]])
     with pytest.raises(LaunchError, match="is not the same folder for all machines") as caught:
-        outputs_module._complete(shards, 400, lambda: None, SimpleNamespace(name="nobody"), QUIET)
+        shards_module.complete(shards, 400, lambda: None, SimpleNamespace(name="nobody"), QUIET)
     assert "KIT_CACHE" in caught.value.hint
 
 
