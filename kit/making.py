@@ -85,6 +85,7 @@ def _finished(final: Path, needs_model: bool, progress: Progress) -> Record | No
         return None
     try:
         record = Record.load(final)
+        record.require_unchanged()
     except RecordError as error:
         progress.say(f"{error.message}; it is run again")
         return None

@@ -13,6 +13,7 @@ Knows the folder's layout and checks that it is whole. Knows nothing of training
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +82,7 @@ class Record:
         folder = Path(folder)
         path = folder / RECORD_FILE
         if not path.is_file():
-            hint = "" if folder.exists() else "`kit list` shows the runs there are"
+            hint = "nor is it an exported folder" if folder.exists() else "`kit list` shows the runs there are"
             raise RecordError(f"{folder} is not a Record: it has no {RECORD_FILE}", hint)
         try:
             content = json.loads(path.read_text("utf-8"))
@@ -94,6 +95,14 @@ class Record:
         if missing:
             raise RecordError(f"{path} is damaged: it has no {', '.join(missing)}", "run it again with --force")
         return cls(folder, content)
+
+    def require_unchanged(self) -> None:
+        """Raise RecordError if record.json is not what was written: nothing that it says can be taken over then.
+
+        Those of earlier versions of kit do not say what was written, and pass.
+        """
+        if self.content.get("sha256", _digest(self.content)) != _digest(self.content):
+            raise RecordError(f"{self.folder} is damaged: {RECORD_FILE} was changed", "run it again with --force")
 
     @property
     def id(self) -> str:
@@ -222,14 +231,21 @@ def write_predictions(folder: Path, examples: Examples, outputs: np.ndarray) -> 
 
 
 def seal(folder: Path, content: dict[str, Any]) -> None:
-    """Write record.json last, with the sha256 of the predictions and of every file of the model."""
+    """Write record.json last, with the sha256 of the predictions, of the model's files, and of its own content."""
     covered = [
         folder / PREDICTIONS_FILE,
         *sorted(path for path in (folder / MODEL_FOLDER).rglob("*") if path.is_file()),
     ]
     files = {path.relative_to(folder).as_posix(): file_sha256(path) for path in covered}
-    text = json.dumps({"format": FORMAT, **content, "files": files}, indent=1, ensure_ascii=False, allow_nan=False)
+    whole = {"format": FORMAT, **content, "files": files}
+    whole["sha256"] = _digest(whole)
+    text = json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False)
     write_atomically(folder / RECORD_FILE, text + "\n")
+
+
+def _digest(content: dict[str, Any]) -> str:
+    said = {key: value for key, value in content.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def list_records(runs: Path) -> tuple[list[Record], list[str]]:

@@ -51,6 +51,8 @@ class Place:
         if self.workers is not None and self.engine != "local":
             raise RecipeError(f"--workers {self.workers}: only --engine local has workers", "drop it")
         if self.storage is not None:
+            if not self.storage.url.strip():
+                raise RecipeError("--storage is empty", "name a folder or a URL, e.g. s3://bucket/runs")
             if self.storage.in_this_process and self.engine != "inline":
                 raise RecipeError(
                     f"--storage {self.storage.url}: workers are other processes, and do not see it",

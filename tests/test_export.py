@@ -327,7 +327,7 @@ def test_what_cannot_be_exported_is_refused_with_the_way_out(others: dict[str, P
     refused = {
         ("words", "onnx"): "onnx: tfidf-60-s0-[0-9a-f]* is TF-IDF with a linear model",
         ("native", "gguf"): "--format: gguf is no format of .*\n  formats: safetensors, onnx",
-        ("native", "adapter"): "has no adapter\n  train with method lora",
+        ("native", "adapter"): "has no adapter\n  train with method lora, or leave --format out",
         ("lora", "adapter"): "which it belongs to, is not on the Hub\n  --format safetensors",
     }
     for (run, name), words in refused.items():

@@ -99,6 +99,16 @@ def test_what_was_changed_by_hand_is_noticed(copy, kit, path, value, message) ->
     assert (done.code, message in done.err) == (2, True), done.err
 
 
+def test_a_record_that_was_edited_is_not_taken_over(copy) -> None:
+    """One of an earlier kit, which has no digest of itself, is."""
+    Record.load(copy).require_unchanged()
+    other = Record.load(edited(copy, "metrics", "accuracy", "value", value=0.99))
+    with pytest.raises(RecordError, match=r"edited is damaged: record\.json was changed"):
+        other.require_unchanged()
+    older = {key: value for key, value in other.content.items() if key != "sha256"}
+    Record(other.folder, older).require_unchanged()
+
+
 def test_labels_changed_by_hand_are_not_answered(copy, kit) -> None:
     done = kit("predict", edited(copy, "labels", value=["b", "a"]), "a fine film")
     assert (done.code, "decides between negative, positive" in done.err) == (2, True)

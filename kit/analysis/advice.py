@@ -59,7 +59,8 @@ class Advice:
 
     choice: None if nothing meets the wish. runner_up: the next best of another series. safer: the cheapest that meets
     the target surely, where the choice does not. sure: whether the choice meets the target, or without one is better
-    than the runner-up, with a chance of 95 % or more; one seed makes nothing sure. excluded: (series, why) of what
+    than the runner-up, with a chance of 95 % or more; one seed makes nothing sure, nor two a comparison.
+    excluded: (series, why) of what
     breaks a limit. lines: all of it in sentences.
     """
 
@@ -90,7 +91,10 @@ def advise(findings: Findings, wish: Wish) -> Advice:
     if choice and choice.chance is not None and choice.chance < SURE:
         safer = next((o for o in ranked if o.seeds > 1 and o.chance is not None and o.chance >= SURE), None)
     advice = Advice(choice, runner_up, safer, excluded)
-    advice = replace(advice, sure=choice is not None and choice.seeds > 1 and _certainty(advice, findings) >= SURE)
+    # Two seeds are too few to compare by, as in the report; what they say of a target has their wide interval.
+    fewest = 3 if wish.target is None else 2
+    enough = choice is not None and choice.seeds >= fewest
+    advice = replace(advice, sure=enough and _certainty(advice, findings) >= SURE)
     return replace(advice, lines=tuple(_lines(advice, findings, wish, options)))
 
 
@@ -245,6 +249,9 @@ def _sureness(advice: Advice, findings: Findings, wish: Wish) -> list[str]:
         ]
     if len(point.runs) == 1:
         said += ", but of one seed, whose luck is not in them"
+    if wish.target is None and len(point.runs) == 2:
+        said += ", but of two seeds, which are too few to compare by"
+        return [f"not sure: {said}", f"to measure next: 3 more seeds at {point.budget:,} labels"]
     goal = wish.target if wish.target is not None or other is None else other.metric.value
     return [f"not sure: {said}", f"to measure next: {_what_is_missing(point, goal or 0.0)}"]
 

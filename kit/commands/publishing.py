@@ -17,11 +17,11 @@ def export(  # noqa: PLR0913, PLR0917
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
     to: Annotated[Path | None, typer.Option("--to", help="Folder to write.")] = None,
     formats: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--format", help="safetensors, onnx, int8-onnx, float16, adapter, ..., with commas; else its own."
         ),
-    ] = "",
+    ] = None,
     push: Annotated[str | None, typer.Option("--push", metavar="USER/NAME", help="Repository on the Hub.")] = None,
     private: Annotated[bool, typer.Option("--private/--public", help="Of a repository that is made.")] = True,
     revision: Annotated[str | None, typer.Option("--revision", help="Branch to push to.")] = None,
@@ -45,13 +45,16 @@ def export(  # noqa: PLR0913, PLR0917
     from kit.export import export as run_export
     from kit.publishing.hub import Target
 
+    names = [name.strip() for name in (formats or "").split(",") if name.strip()]
+    if formats is not None and not names:
+        raise RecipeError("--format is empty", "leave it out, or name formats: --format onnx,int8-onnx")
     if push is None and (revision or message or pull_request):
         raise RecipeError("--revision, --message and --pr belong to a push", "add --push user/name")
     target = None if push is None else Target(push, private, revision, message, pull_request, overwrite)
     with stoppable():
         done = run_export(
             run,
-            formats=[name.strip() for name in formats.split(",") if name.strip()],
+            formats=names,
             to=to,
             target=target,
             overwrite=overwrite,

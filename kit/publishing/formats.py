@@ -190,7 +190,7 @@ def _loading(kind: Kind, model_type: str, record: Record) -> tuple[str, dict[str
 def _adapter(record: Record) -> Format:
     if not (record.model_folder / ADAPTER).is_dir():
         raise ModelError(
-            f"--format adapter: {record.id} has no adapter", "train with method lora, or --format safetensors"
+            f"--format adapter: {record.id} has no adapter", "train with method lora, or leave --format out"
         )
     config = json.loads((record.model_folder / "config.json").read_text("utf-8"))
     if config.get("is_encoder_decoder"):
@@ -201,7 +201,7 @@ def _adapter(record: Record) -> Format:
     if config["model_type"] in _OWN_CODE:
         raise ModelError(
             f"--format adapter: {record.id} pools its vectors in a way that transformers has no class for",
-            "--format safetensors has the merged weights; or train with model.pooling native",
+            "--format onnx has the merged weights; or train with model.pooling native",
         )
     if record.content["checkpoint"]["revision"] is None:
         raise ModelError(

@@ -122,14 +122,18 @@ class Ledger:
         write_atomically(path, json.dumps(asdict(outcome), indent=1, ensure_ascii=False) + "\n")
 
     def record(self, outcome: Outcome, *, whole: bool = False) -> Record | None:
-        """A cell's Record; None if it failed, or that is gone or damaged. whole: check every file's hash too."""
+        """A cell's Record; None if it failed, or that is gone or damaged. whole: check all that it says and has too."""
         if outcome.state == "failed":
             return None
         folder = self.folder.parent / outcome.record
         try:
-            return Record.load(folder) if whole else Record.read(folder)
+            if not whole:
+                return Record.read(folder)
+            record = Record.load(folder)
+            record.require_unchanged()
         except RecordError:
             return None
+        return record
 
     def speeds(self) -> dict[str, Any]:
         """What `write_speeds` kept, by Record id; empty if nothing was measured."""

@@ -150,6 +150,14 @@ def test_without_a_fit_the_reason_is_given() -> None:
     )
 
 
+def test_two_seeds_are_too_few_to_compare_by() -> None:
+    pairs = [replace(each, points=tuple(point(p.budget, p.runs[:2]) for p in each.points)) for each in STUDY.series]
+    advice = advise(findings(*pairs), Wish())
+    assert not advice.sure
+    assert any("of two seeds, which are too few to compare by" in line for line in advice.lines)
+    assert any(line.startswith("to measure next: 3 more seeds") for line in advice.lines)
+
+
 def test_one_seed_makes_nothing_sure() -> None:
     lone = [replace(each, points=tuple(point(p.budget, p.runs[:1]) for p in each.points)) for each in STUDY.series]
     for wish in (Wish(target=0.5), Wish()):
