@@ -108,14 +108,18 @@ def test_a_record_damaged_by_hand_is_noticed_and_made_again(recipe_file: Path) -
     predictions.write_bytes(predictions.read_bytes()[:-10] + b"0123456789")
     gone = before["tfidf-40-s0"][0]
     shutil.rmtree(runs / gone)
+    edited = next(row[0] for name, row in before.items() if name.startswith("probe") and "-40-" in name)
+    said = json.loads((runs / edited / "record.json").read_text("utf-8"))
+    said["metrics"]["accuracy"]["value"] = 0.99
+    (runs / edited / "record.json").write_text(json.dumps(said), "utf-8")
     (folder / "cells" / "probe-junk.json").write_text("{")
     next(folder.glob("cells/probe-*-20-s0.json")).write_text('{"cell": 3}')
     study(recipe)
     assert table(folder) == before
     again = trainings(runs)
-    assert again[damaged] != made[damaged]
+    assert again[damaged] != made[damaged] and again[edited] != made[edited]
     assert gone in again
-    kept = [name for name in made if name not in (damaged, gone)]
+    kept = [name for name in made if name not in (damaged, gone, edited)]
     assert {name: again[name] for name in kept} == {
         name: made[name] for name in kept
     }  # found, though its file was damaged

@@ -59,9 +59,8 @@ class Advice:
 
     choice: None if nothing meets the wish. runner_up: the next best of another series. safer: the cheapest that meets
     the target surely, where the choice does not. sure: whether the choice meets the target, or without one is better
-    than the runner-up, with a chance of 95 % or more; one seed makes nothing sure, nor two a comparison.
-    excluded: (series, why) of what
-    breaks a limit. lines: all of it in sentences.
+    than the runner-up, with a chance of 95 % or more; one seed makes nothing sure, nor two a comparison. excluded:
+    (series, why) of what breaks a limit. lines: all of it in sentences.
     """
 
     choice: Option | None
