@@ -17,7 +17,8 @@ from kit.models.teacher import Teacher, resolve_teacher
 from kit.recipe import Recipe
 from kit.recipe.distilling import DistillSection
 from kit.recipe.resolve import METHOD_KEYS, epochs_of
-from kit.recipe.schema import StudySection, TrainSection
+from kit.recipe.schema import StudySection
+from kit.recipe.training import TrainSection
 from kit.record import Record
 from kit.request import Shared
 from kit.run import run

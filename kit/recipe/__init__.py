@@ -8,8 +8,8 @@ from kit.recipe.schema import (
     ProbeSection,
     Recipe,
     TfidfSection,
-    TrainSection,
 )
+from kit.recipe.training import TrainSection
 
 __all__ = [
     "DataSection",

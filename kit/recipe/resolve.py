@@ -14,7 +14,8 @@ from typing import Any
 
 from kit.errors import RecipeError
 from kit.recipe.distilling import DistillSection
-from kit.recipe.schema import VALIDATION_MOST, VALIDATION_SHARE, Recipe, StudySection, TrainSection
+from kit.recipe.schema import VALIDATION_MOST, VALIDATION_SHARE, Recipe, StudySection
+from kit.recipe.training import TrainSection
 from kit.recipe.translating import DECODER_DROPOUT, ENCODER_RATE, LABEL_SMOOTHING
 
 # Learning rates differ by an order of magnitude between methods, so each has its own default. So has the

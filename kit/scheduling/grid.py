@@ -14,7 +14,8 @@ from typing import Any
 
 from kit.errors import BudgetError
 from kit.recipe.resolve import DEFAULTS, METHOD_KEYS
-from kit.recipe.schema import ModelSection, Recipe, StudySection, TrainSection
+from kit.recipe.schema import ModelSection, Recipe, StudySection
+from kit.recipe.training import TrainSection
 from kit.recipe.translating import TRANSLATING
 from kit.record import FORMAT
 

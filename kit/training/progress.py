@@ -15,7 +15,7 @@ from rich.progress import Progress as RichProgress
 from transformers import TrainerCallback
 
 from kit.errors import RecipeError
-from kit.recipe.schema import TrainSection
+from kit.recipe.training import TrainSection
 
 
 class Progress:

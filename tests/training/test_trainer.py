@@ -18,7 +18,8 @@ from kit.methods.encoder import LabelWatch, lessons_of
 from kit.models.checkpoint import resolve_checkpoint
 from kit.models.inference import predict_logits
 from kit.models.load import Head, build_classifier, load_tokenizer
-from kit.recipe.schema import ModelSection, TrainSection
+from kit.recipe.schema import ModelSection
+from kit.recipe.training import TrainSection
 from kit.tasks.classification import Classification
 from kit.training import trainer as trainer_module
 from kit.training.averaging import averaged_steps
