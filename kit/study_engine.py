@@ -5,7 +5,6 @@ Knows engines by name. Knows nothing of how cells end.
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from kit.errors import RecipeError
+from kit.processes import on_cpu
 from kit.provenance import versions
 from kit.scheduling.ledger import STUDY_FILE
 from kit.scheduling.storage import Storage
@@ -106,7 +106,7 @@ def _engine(place: Place, folder: Path) -> Engine:
 
 
 def _gpus() -> int:
-    if os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true"):
+    if on_cpu():
         return 0
     if sys.platform == "linux" and not any(next(Path("/dev").glob(name), None) for name in _GPU_DEVICES):
         return 0  # the answer, without the second and a half that torch takes to give it

@@ -130,7 +130,12 @@ class KitTrainer(Trainer):
         )
         # As for one process: accelerate would divide what is divided, and fill the last batch up.
         shared: DataLoader[int] = prepare_data_loader(
-            loader, self.accelerator.device, num_processes=1, process_index=0, put_on_device=True
+            loader,
+            self.accelerator.device,
+            num_processes=1,
+            process_index=0,
+            put_on_device=True,
+            non_blocking=self.accelerator.non_blocking,
         )
         return shared
 

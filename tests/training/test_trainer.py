@@ -28,7 +28,7 @@ from kit.training.hardware import Hardware
 from kit.training.objective import LabelObjective
 from kit.training.plan import make_plan
 from kit.training.progress import Progress
-from kit.training.recovery import last_whole_checkpoint
+from kit.training.recovery import StopBetweenSteps, last_whole_checkpoint
 from kit.training.trainer import fit_model
 
 LABELS = ("negative", "positive")
@@ -347,6 +347,11 @@ def test_on_a_gpu_copies_do_not_wait_and_one_process_uses_one(parts, tmp_path, m
     assert arguments.dataloader_pin_memory
     assert arguments.accelerator_config.non_blocking
     assert (arguments.n_gpu, arguments.train_batch_size) == (1, fitting.plan.device_batch)
+    monkeypatch.undo()
+    trainer = trainer_module._build(fitting, StopBetweenSteps(lambda: False))
+    for wanted in (False, True):  # the loader is kit's own, and copies as it is told
+        trainer.accelerator.dataloader_config.non_blocking = wanted
+        assert trainer.get_train_dataloader()._non_blocking is wanted
 
 
 class _Reads(TorchDispatchMode):
