@@ -249,8 +249,8 @@ def _id(step: Step, source: Record, job: Job) -> str:
 
 
 def _link(step: Step, record: Record, start: Record, gate: Gate, before: Predictor, job: Job) -> Link:
-    given = step.model_dump(exclude_defaults=True, exclude={"technique"})
-    settings = ", ".join(f"{key}: {json.dumps(value)}" for key, value in given.items())
+    given = step.model_dump(exclude_defaults=True)
+    settings = ", ".join(f"{key}: {json.dumps(value)}" for key, value in given.items() if key != "technique")
     errors = [each.metrics["ece"].value for each in (start, record) if "ece" in each.metrics]
     calibration = (errors[0], errors[1]) if len(errors) == 2 else None
     return Link(step.technique, settings, record, gate, _compare(record, start, before, job), calibration)

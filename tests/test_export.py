@@ -433,6 +433,9 @@ def test_a_model_that_rounds_activations_by_the_batch_is_proven_text_by_text(tin
     record = compress(Recipe.model_validate(content), quiet=True).record
     done = export(record.folder, to=tmp_path / "out", with_code=True, speed=False)
     assert done.proofs["safetensors"].agreement.value > 0.9 and done.proofs["safetensors"].examples == 100
+    assert len(list(predict(done.folder, TEXTS))) == len(TEXTS)
+    [step] = read_manifest(done.folder).recipe["compress"]["steps"]
+    assert (step["technique"], step["activations"]) == ("int8-torch", True)
 
 
 class Measured:

@@ -7,14 +7,24 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, field_validator, model_serializer
 
 from kit.recipe.section import Name, Section
 
 _Share = Annotated[float, Field(gt=0, le=1)]
 
 
-class VocabularyStep(Section):
+class _Step(Section):
+    """What all steps have."""
+
+    @model_serializer(mode="wrap")
+    def _named(self, given: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A step is its name, even where only what is no default is asked for."""
+        content: dict[str, Any] = given(self)
+        return content if "technique" in content else {"technique": self.technique, **content}  # type: ignore[attr-defined]
+
+
+class VocabularyStep(_Step):
     """Keep the rows of the embedding matrix that the task's texts use, and a tokenizer to match."""
 
     technique: Literal["vocabulary"] = "vocabulary"
@@ -24,7 +34,7 @@ class VocabularyStep(Section):
     translator the references of the budget."""
 
 
-class PruneStep(Section):
+class PruneStep(_Step):
     """Remove the attention heads and feed-forward neurons that matter least, then recover with the model as teacher."""
 
     technique: Literal["prune"] = "prune"
@@ -39,7 +49,7 @@ class PruneStep(Section):
     """Peak rate of the recovery."""
 
 
-class EarlyExitStep(Section):
+class EarlyExitStep(_Step):
     """A small classifier behind each block: a text leaves behind the first that is sure enough."""
 
     technique: Literal["early-exit"] = "early-exit"
@@ -52,14 +62,14 @@ class EarlyExitStep(Section):
     lets none leave. By default chosen by `retained`."""
 
 
-class OnnxStep(Section):
+class OnnxStep(_Step):
     """The same weights for ONNX Runtime, in float32."""
 
     technique: Literal["onnx"] = "onnx"
     """A graph in float32."""
 
 
-class _Rounding(Section):
+class _Rounding(_Step):
     """What every step that rounds weights for arithmetic in few bits has."""
 
     aware: Annotated[float, Field(ge=0)] = 0.0
@@ -91,7 +101,7 @@ class Int4OnnxStep(_Rounding):
     """Weights that share a scale: fewer are more exact, and a larger file."""
 
 
-class Ct2Step(Section):
+class Ct2Step(_Step):
     """A translator for CTranslate2, which only translates, and does that faster."""
 
     technique: Literal["ct2"] = "ct2"
@@ -109,14 +119,14 @@ class Int8TorchStep(_Rounding):
     """Round activations too (dynamic), rather than weights alone."""
 
 
-class BitsAndBytesStep(Section):
+class BitsAndBytesStep(_Step):
     """Linear layers in 8 bits, or in 4 by nf4, by bitsandbytes."""
 
     technique: Literal["int8-bnb", "nf4-bnb"]
     """8 bits (LLM.int8), or 4 (nf4)."""
 
 
-class HalfStep(Section):
+class HalfStep(_Step):
     """Weights stored in 16 bits and computed in float32: half the file, the same speed."""
 
     technique: Literal["float16", "bfloat16"]
