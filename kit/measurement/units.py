@@ -16,8 +16,10 @@ def duration(seconds: float) -> str:
 
 
 def megabytes(size_bytes: float) -> str:
-    """`90.9 MB`, `1,207 MB`."""
+    """`0.03 MB`, `90.9 MB`, `1,207 MB`."""
     megabytes = size_bytes / 1e6
+    if megabytes < 0.1:
+        return f"{megabytes:.2g} MB"
     return f"{megabytes:.1f} MB" if megabytes < 100 else f"{megabytes:,.0f} MB"
 
 
