@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -48,7 +47,11 @@ class EncodedDataset(Dataset[int]):
         return self.encoded.lengths
 
     def collate(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
-        """Tensors (batch, longest) for the model: input_ids, attention_mask, token_type_ids if any, labels if any."""
+        """The same as tensors."""
+        return {name: torch.from_numpy(array) for name, array in self.arrays(indices).items()}
+
+    def arrays(self, indices: Sequence[int]) -> dict[str, np.ndarray]:
+        """(batch, longest) for the model: input_ids, attention_mask, token_type_ids if any, labels if any."""
         encoded = self.encoded
         starts, stops = encoded.offsets[list(indices)], encoded.offsets[np.asarray(indices) + 1]
         width = int((stops - starts).max())
@@ -61,12 +64,12 @@ class EncodedDataset(Dataset[int]):
             mask[row, place] = 1
             if types is not None and encoded.token_types is not None:
                 types[row, place] = encoded.token_types[start:stop]
-        batch: dict[str, Any] = {"input_ids": ids, "attention_mask": mask}
+        batch = {"input_ids": ids, "attention_mask": mask}
         if types is not None:
             batch["token_type_ids"] = types
         if self.targets is not None:
-            batch["labels"] = self.targets[list(indices)]
-        return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in batch.items()}
+            batch["labels"] = np.ascontiguousarray(self.targets[list(indices)])
+        return batch
 
 
 class PairDataset(Dataset[int]):

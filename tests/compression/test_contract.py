@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from kit import Recipe, Record, evaluate
@@ -164,6 +166,36 @@ def _refusal(do: Callable[[], object]) -> bool:
         assert error.hint
         return True
     return False
+
+
+def test_threads_share_the_batches_of_a_graph(made, reviews, monkeypatch) -> None:
+    monkeypatch.setattr("kit.models.onnx.torch.get_num_threads", lambda: 3)
+    seen = set()
+    predictor = load_predictor(made["onnx"].record.model_folder)
+    answer = predictor._answer
+
+    def watched(session, dataset, indices):
+        seen.add(threading.current_thread().name)
+        time.sleep(0.01)  # or one could be done with all before the others begin
+        return answer(session, dataset, indices)
+
+    monkeypatch.setattr(predictor, "_answer", watched)
+    texts = pd.read_csv(reviews / "test.csv")["text"].tolist()
+    rows = [(text,) for text in texts]
+    together = predictor.outputs(rows)
+    assert len(seen) == 3
+    alone = np.concatenate([predictor.outputs([row]) for row in rows])
+    assert np.abs(together - alone).max() < 1e-4
+    assert predictor.outputs([]).shape == (0, together.shape[1])
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [([3, 2, 1], 4), ([3, 2, 2], 2), ([1, 2, 0], 1)])
+def test_a_single_text_gets_as_many_threads_as_answer_it_soonest(seconds, expected, made, monkeypatch) -> None:
+    predictor = load_predictor(made["onnx"].record.model_folder)
+    monkeypatch.setattr("kit.models.onnx.torch.get_num_threads", lambda: 4)
+    taken = iter(seconds)
+    monkeypatch.setattr("kit.models.onnx._seconds", lambda session, inputs: next(taken))
+    assert predictor._alone.get_session_options().intra_op_num_threads == expected
 
 
 def test_a_quantized_model_is_not_quantized_again(tiny_run: Path) -> None:
