@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kit.errors import DataError, RecordError, VerificationError
+from kit.errors import DataError, RecipeError, RecordError, VerificationError
 from kit.measurement.intervals import Estimate
 from kit.record import Record
 
@@ -31,17 +31,20 @@ class Evaluation:
     largest_difference: float
 
 
-def evaluate(folder: str | Path, *, trust_remote_code: bool = False) -> Evaluation:
+def evaluate(folder: str | Path, *, trust_remote_code: bool = False, comet: Path | None = None) -> Evaluation:
     """Answer the Record's test examples with its saved model.
 
-    trust_remote_code: let the model run code that its checkpoint brought along.
+    trust_remote_code: let the model run code that its checkpoint brought along. comet: a checkpoint of COMET, for
+    translations: its score is one more metric.
     Raises RecordError if it is damaged, DataError if the data are no longer those it was tested on, VerificationError
-    if an answer differs from the stored one.
+    if an answer differs from the stored one; ModelError or RecipeError where COMET cannot be asked.
     """
     from kit.models.predictor import load_predictor, require_labels
     from kit.tasks import task_for
 
     record = Record.load(folder)
+    if comet is not None:
+        _require_comet(record, comet)
     data = prepared_for(record)
     require_labels(record.model_folder, record.labels)
     outputs = load_predictor(record.model_folder, trust_remote_code).outputs(data.test.texts)
@@ -56,8 +59,21 @@ def evaluate(folder: str | Path, *, trust_remote_code: bool = False) -> Evaluati
             "the model or a library changed since; compare record.json's versions with `pip list`",
         )
     require_metrics(record, data)
-    found = task.estimates(outputs, task.targets(data.test.labels))
+    targets = task.targets(data.test.labels)
+    found = task.estimates(outputs, targets)
+    if comet is not None:
+        from kit.measurement.comet import comet as comet_of
+
+        found["comet"] = comet_of([row[0] for row in data.test.texts], list(outputs), list(targets), comet)
     return Evaluation(record, found, float(differences[worst]))
+
+
+def _require_comet(record: Record, checkpoint: Path) -> None:
+    from kit.measurement.comet import require_comet
+
+    if record.recipe.task != "translation":
+        raise RecipeError(f"--comet: {record.id} does not translate", "COMET scores translations: leave it out")
+    require_comet(checkpoint)
 
 
 def require_metrics(record: Record, data: Prepared) -> None:

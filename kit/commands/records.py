@@ -14,13 +14,21 @@ from kit.commands.options import AsJson, RunFolder, TrustRemoteCode
 from kit.terminal import input_lines, print_answers, print_bench, print_table, quiet_libraries, summary
 
 
-def evaluate(run: RunFolder, trust_remote_code: TrustRemoteCode = False, as_json: AsJson = False) -> None:
+def evaluate(
+    run: RunFolder,
+    comet: Annotated[
+        Path | None,
+        typer.Option(help="A checkpoint of COMET (.ckpt): score translations with it too, by its own command."),
+    ] = None,
+    trust_remote_code: TrustRemoteCode = False,
+    as_json: AsJson = False,
+) -> None:
     """Load a run's model afresh, answer its test examples again, compare with the Record."""
     quiet_libraries()
     from kit.evaluate import evaluate as run_evaluation
     from kit.measurement.intervals import shown
 
-    found = run_evaluation(run, trust_remote_code=trust_remote_code)
+    found = run_evaluation(run, trust_remote_code=trust_remote_code, comet=comet)
     if as_json:
         metrics = {name: [e.value, e.low, e.high] for name, e in found.metrics.items()}
         typer.echo(

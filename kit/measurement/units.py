@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-NO_SHARES = ("log_loss", "mae", "mcc")  # metrics that are no percentages
-
-
+NO_SHARES = ("log_loss", "mae", "mcc", "comet")  # metrics that are no percentages
 OF_HUNDRED = ("bleu", "chrf", "ter")  # shares that people write without a percent sign
 
 
