@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 from kit.errors import ModelError
 from kit.methods import Fitted, Job
 from kit.models.checkpoint import resolve_checkpoint
-from kit.models.kind import Kind
+from kit.models.kind import Kind, kind_of
 from kit.models.seq2seq import start_of
 from kit.recipe import Recipe
 from kit.recipe.section import Section
@@ -69,8 +69,9 @@ def foreseen_kind(recipe: Recipe) -> Kind:
         return Kind.TFIDF if recipe.method == "tfidf" else Kind.TORCH
     if recipe.method not in ("finetune", "lora") or recipe.model.checkpoint is None:
         return Kind.TRANSLATOR
-    start = start_of(resolve_checkpoint(recipe.model).folder)
-    return Kind.WARM_TRANSLATOR if start == "encoder" else Kind.TRANSLATOR
+    folder = resolve_checkpoint(recipe.model).folder
+    warm = start_of(folder) == "encoder" or kind_of(folder) is Kind.WARM_TRANSLATOR
+    return Kind.WARM_TRANSLATOR if warm else Kind.TRANSLATOR
 
 
 def kind_after(technique: Technique, kind: Kind) -> Kind:

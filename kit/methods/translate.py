@@ -27,6 +27,7 @@ from kit.models.languages import Route, take_route
 from kit.models.load import load_tokenizer, quiet, require_positions
 from kit.models.seq2seq import (
     Tongues,
+    load_tongues,
     pretrained_translator,
     scratch_translator,
     set_search,
@@ -84,9 +85,9 @@ def writer_of(job: Job, examples: Examples) -> Writer:
         joint = train_bpe([texts[0] for texts in examples.texts] + targets, size, longest)
         return Writer(scratch_translator(joint, longest, dropout), Tongues(joint, joint), "", None)
     assert job.checkpoint is not None
-    tokenizer = load_tokenizer(job.checkpoint.folder, job.checkpoint.trusted)
     key = job.checkpoint.tokenizer_sha256
     if start == "encoder":
+        tokenizer = load_tokenizer(job.checkpoint.folder, job.checkpoint.trusted)
         target = train_bpe(targets, size, longest)
         section = recipe.translation
         fresh = DECODER_DROPOUT if section.decoder_dropout is None else section.decoder_dropout
@@ -94,11 +95,11 @@ def writer_of(job: Job, examples: Examples) -> Writer:
         return Writer(
             model, Tongues(tokenizer, target), "", None, key, {"encoder.": section.encoder_rate or ENCODER_RATE}
         )
-    route = route_of(job)
-    first = take_route(tokenizer, route)
+    tongues, route = load_tongues(job.checkpoint.folder, job.checkpoint.trusted), route_of(job)
+    first = take_route(tongues.source, route)
     key = f"{key} {route.codes}"  # the same text is other tokens in another language
     model = pretrained_translator(job.checkpoint, dropout)
-    return Writer(model, Tongues(tokenizer, tokenizer), recipe.translation.prefix or "", first, key)
+    return Writer(model, tongues, recipe.translation.prefix or "", first, key)
 
 
 def route_of(job: Job) -> Route:

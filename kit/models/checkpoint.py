@@ -143,9 +143,11 @@ def _inside_package(name: str) -> Path:
 def _check_config(folder: Path, name: str) -> None:
     path = folder / "config.json"
     if not path.is_file():
+        own = folder / "model"
+        hint = "name the folder that save_pretrained wrote, or a Hub id"
         raise ModelError(
             f"model.checkpoint: {name} has no config.json",
-            "name the folder that save_pretrained wrote, or a Hub id",
+            f"that of a run is in a folder inside: {own}" if (own / "config.json").is_file() else hint,
         )
     config = _read_json(path)
     if not isinstance(config, dict) or "model_type" not in config:

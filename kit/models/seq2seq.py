@@ -85,12 +85,14 @@ def pretrained_translator(checkpoint: Checkpoint, dropout: float | None) -> PreT
         raise ModelError(
             f"model.checkpoint: {checkpoint.name} cannot be loaded for translation: {first_line(error)}"
         ) from error
-    if report["missing_keys"]:
+    missing = sorted(name for name in report["missing_keys"] if not name.startswith("encoder.pooler."))
+    if missing:
         raise ModelError(
-            f"model.checkpoint: {checkpoint.name} lacks {len(report['missing_keys'])} weights, "
-            f"e.g. {sorted(report['missing_keys'])[0]}",
+            f"model.checkpoint: {checkpoint.name} lacks {len(missing)} weights, e.g. {missing[0]}",
             "the folder's config.json and weights do not belong together",
         )
+    if model.config.model_type == "encoder-decoder":  # one that kit made of an encoder has no pooler
+        _drop_pooler(model.get_encoder())
     return model  # type: ignore[no-any-return]
 
 
@@ -222,10 +224,13 @@ def layers_to_round(folder: Path) -> tuple[dict[str, torch.nn.Linear], list[str]
     }, kept
 
 
-def load_tongues(folder: Path) -> Tongues:
-    """The tokenizers of a translator that kit saved."""
-    source = load_tokenizer(folder)
-    target = load_tokenizer(folder / TARGET) if (folder / TARGET).is_dir() else source
+def load_tongues(folder: Path, trusted: bool = False) -> Tongues:
+    """The tokenizers of a translator: one, or in a translator that kit saved one for each side.
+
+    trusted: whether code that the folder brings along may run.
+    """
+    source = load_tokenizer(folder, trusted)
+    target = load_tokenizer(folder / TARGET, trusted) if (folder / TARGET).is_dir() else source
     return Tongues(source, target)
 
 

@@ -15,12 +15,14 @@ from torch import nn
 
 import kit.training.teacher_outputs as outputs_module
 from kit import Recipe, Record, distill, evaluate, finetune, predict
+from kit.compression.base import foreseen_kind
 from kit.distill import VERDICT_FILE, control_recipe, taught_by, teacher_recipe
 from kit.distill import recipe_of as recipe_of_runs
 from kit.errors import KitError, ModelError, RecipeError
 from kit.methods import TRANSLATING, Job, method_of
 from kit.methods.translate import Translate, writer_of
 from kit.models.decoder import decoder_depth, spread
+from kit.models.kind import Kind, kind_of
 from kit.models.seq2seq import load_translator
 from kit.models.teacher import resolve_teacher
 from kit.models.translator import Translator
@@ -33,6 +35,7 @@ from tests.translators import marian
 
 # So that something is learnt in a few steps.
 QUICK = {"decoder_dropout": 0.0, "encoder_rate": 1.0}
+NOT_FRESH = {"decoder_dropout": None, "encoder_rate": None}
 
 
 def recipe_of(captions: Path, checkpoint: Path, runs: Path, method: str = "finetune", **sections: dict) -> Recipe:
@@ -126,6 +129,21 @@ def test_a_fresh_decoder_learns_faster_and_forgets_more_than_the_encoder(caption
     assert usual.model.encoder.config.hidden_dropout_prob == other.model.encoder.config.hidden_dropout_prob != 0.3
     with pytest.raises(RecipeError, match="are for an encoder with a fresh decoder"):
         understand(recipe_of(captions, tiny_checkpoint, runs, "scratch", translation=given))
+
+
+def test_a_translator_made_of_an_encoder_learns_on(captions, teacher, runs) -> None:
+    made_of = teacher.model_folder
+    recipe = recipe_of(captions, made_of, runs, train={"epochs": 2}, translation={"vocabulary": None} | NOT_FRESH)
+    record = finetune(recipe, quiet=True)
+    history = record.content["training"]["evaluations"]
+    assert history[0]["validation_loss"] < teacher.content["training"]["evaluations"][-1]["validation_loss"] + 0.05
+    for name in ("tokenizer.json", "target/tokenizer.json"):
+        assert (record.model_folder / name).read_bytes() == (made_of / name).read_bytes()
+    assert evaluate(record.folder).largest_difference == 0
+    assert foreseen_kind(recipe) is kind_of(record.model_folder) is Kind.WARM_TRANSLATOR
+    with pytest.raises(ModelError) as caught:
+        finetune(recipe_of(captions, teacher.folder, runs), quiet=True)
+    assert caught.value.hint == f"that of a run is in a folder inside: {made_of}"
 
 
 def test_a_control_is_made_as_its_teacher_was(done) -> None:
