@@ -22,7 +22,12 @@ from kit.errors import OutputError
 from kit.files import write_atomically
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
+
+    _Rows = tuple[
+        list[list[int]], list[list[int]] | None, list[bool]
+    ]  # ids and types of each text, and whether it was cut
 
 IGNORED = -100  # a target of the loss that counts nothing: what fills short rows, or was not labelled
 _FORMAT = b"1"  # part of every cache key: raise it when the layout changes
@@ -108,25 +113,71 @@ def _tokenise(
     types: list[np.ndarray] = []
     lengths: list[int] = []
     truncated: list[bool] = []
+    backend = None if as_target else _backend(tokenizer)
     for start in range(0, len(texts), _CHUNK):
         chunk = texts[start : start + _CHUNK]
-        columns = [list(column) for column in zip(*chunk, strict=True)]
-        given = {"text_target": columns[0]} if as_target else dict(zip(("text", "text_pair"), columns, strict=False))
-        batch = tokenizer(**given, truncation=True, max_length=max_length)
-        lengths += [len(row) for row in batch["input_ids"]]
-        ids.append(np.concatenate([np.asarray(row, np.int32) for row in batch["input_ids"]]))
-        if "token_type_ids" in batch:
-            types.append(np.concatenate([np.asarray(row, np.int8) for row in batch["token_type_ids"]]))
-        if batch.encodings:
-            truncated += [bool(encoding.overflowing) for encoding in batch.encodings]
-        else:  # a tokenizer without a Rust backend does not say; a full-length text was almost surely cut
-            truncated += [len(row) >= max_length for row in batch["input_ids"]]
+        if backend is None:
+            rows, kinds, cut = _by_transformers(chunk, tokenizer, max_length, as_target)
+        else:
+            rows, kinds, cut = _by_backend(chunk, tokenizer, backend, max_length)
+        lengths += [len(row) for row in rows]
+        ids.append(np.concatenate([np.asarray(row, np.int32) for row in rows]))
+        if kinds is not None:
+            types.append(np.concatenate([np.asarray(row, np.int8) for row in kinds]))
+        truncated += cut
     return Encoded(
         np.concatenate(ids) if ids else np.zeros(0, np.int32),
         np.concatenate(types) if types else None,
         np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64),
         np.asarray(truncated, bool),
     )
+
+
+def _by_transformers(
+    texts: list[tuple[str, ...]], tokenizer: PreTrainedTokenizerBase, max_length: int, as_target: bool
+) -> _Rows:
+    columns = [list(column) for column in zip(*texts, strict=True)]
+    given = {"text_target": columns[0]} if as_target else dict(zip(("text", "text_pair"), columns, strict=False))
+    batch = tokenizer(**given, truncation=True, max_length=max_length)
+    if batch.encodings:
+        cut = [bool(encoding.overflowing) for encoding in batch.encodings]
+    else:  # a tokenizer without a Rust backend does not say; a full-length text was almost surely cut
+        cut = [len(row) >= max_length for row in batch["input_ids"]]
+    return batch["input_ids"], batch.get("token_type_ids"), cut
+
+
+def _by_backend(
+    texts: list[tuple[str, ...]], tokenizer: PreTrainedTokenizerBase, backend: Tokenizer, max_length: int
+) -> _Rows:
+    """The same, in half the time for a single text."""
+    from transformers.tokenization_utils_base import TruncationStrategy
+    from transformers.utils.generic import PaddingStrategy
+
+    tokenizer.set_truncation_and_padding(
+        PaddingStrategy.DO_NOT_PAD, TruncationStrategy.LONGEST_FIRST, max_length, 0, None, None
+    )
+    backend.encode_special_tokens = tokenizer.split_special_tokens
+    if len(texts) == 1:
+        first, *rest = texts[0]
+        found = [backend.encode(first, rest[0] if rest else None)]
+    else:
+        found = backend.encode_batch_fast([row[0] if len(row) == 1 else row for row in texts])
+    kinds = [each.type_ids for each in found] if "token_type_ids" in tokenizer.model_input_names else None
+    return [each.ids for each in found], kinds, [bool(each.overflowing) for each in found]
+
+
+def _backend(tokenizer: PreTrainedTokenizerBase) -> Tokenizer | None:
+    """The Rust tokenizer, where transformers adds nothing to what it does; else None."""
+    from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+    kind = type(tokenizer)
+    own = (
+        not issubclass(kind, PreTrainedTokenizerFast)
+        or kind.__call__ is not PreTrainedTokenizerBase.__call__
+        or kind._encode_plus is not PreTrainedTokenizerFast._encode_plus
+        or hasattr(kind, "_switch_to_input_mode")
+    )
+    return None if own else tokenizer.backend_tokenizer
 
 
 def _cache_path(texts: list[tuple[str, ...]], cache_key: str, max_length: int) -> Path:

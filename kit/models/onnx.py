@@ -66,6 +66,7 @@ class OnnxPredictor:
         self.graph, self.tokenizer, self.max_length = graph, tokenizer, max_length
         self._session = session_of(graph.model, 1)
         self._inputs = [each.name for each in self._session.get_inputs()]
+        self._padding = tokenizer.pad_token_id or 0, tokenizer.padding_side == "left"
 
     @property
     def parameters(self) -> int:
@@ -80,7 +81,7 @@ class OnnxPredictor:
     def outputs(self, texts: list[tuple[str, ...]]) -> np.ndarray:
         """(n, labels) float32, one row a text."""
         encoded = encode(texts, self.tokenizer, self.max_length)
-        dataset = EncodedDataset(encoded, None, self.tokenizer.pad_token_id or 0, self.tokenizer.padding_side == "left")
+        dataset = EncodedDataset(encoded, None, *self._padding)
         batches = sorted_batches(encoded.lengths, _BATCH_TOKENS)
         if len(batches) == 1:
             answers = [self._answer(self._alone, dataset, batches[0])]

@@ -1,10 +1,16 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
+from transformers import PreTrainedTokenizerBase
 
 from kit.data import encode as encode_module
 from kit.data.encode import cache_folder, encode
+from kit.models.bpe import train_bpe
 from kit.models.load import load_tokenizer
+from tests.translators import mbart50
 
+PAIRS = [("", "b"), ("a man sleeps", "someone rests [SEP] 日本 😀"), ("w " * 9, "v " * 40)]
 TEXTS = [("a gripping, funny film",), ("dull",), ("word " * 50,)]
 
 
@@ -74,3 +80,33 @@ def test_a_cache_file_cut_anywhere_is_made_again(tiny_checkpoint) -> None:
         path.write_bytes(content)
         again = encode(texts, tokenizer, 16, "a key of its own")
         assert again.input_ids.tolist() == first.input_ids.tolist()
+
+
+def bytes_of_text(folder: Path) -> PreTrainedTokenizerBase:
+    return train_bpe([text for text, *_ in TEXTS], 300, 512)
+
+
+def languages(folder: Path) -> PreTrainedTokenizerBase:
+    mbart50(folder, [text for text, *_ in TEXTS])
+    tokenizer = load_tokenizer(folder)
+    tokenizer.src_lang, tokenizer.tgt_lang = "en_XX", "de_DE"
+    return tokenizer
+
+
+@pytest.mark.parametrize(
+    "rows", [TEXTS, [("", "b"), ("a man sleeps", "someone rests [SEP] 日本 😀"), ("w " * 9, "v " * 40)]]
+)
+@pytest.mark.parametrize("made", [load_tokenizer, bytes_of_text, languages])
+def test_a_text_is_read_as_transformers_reads_it_alone_or_among_others(made, rows, tiny_checkpoint, tmp_path) -> None:
+    tokenizer = made(tiny_checkpoint if made is load_tokenizer else tmp_path)
+    together = encode(rows, tokenizer, 16)
+    for number, row in enumerate(rows):
+        expected = tokenizer(*row, truncation=True, max_length=16)
+        alone = encode([row], tokenizer, 16)
+        assert alone.input_ids.tolist() == expected["input_ids"]
+        assert together.take(np.array([number])).input_ids.tolist() == expected["input_ids"]
+        assert (alone.token_types is None) == ("token_type_ids" not in expected)
+        if alone.token_types is not None:
+            assert alone.token_types.tolist() == expected["token_type_ids"]
+        uncut = tokenizer(*row)["input_ids"]
+        assert alone.truncated.tolist() == [len(uncut) > 16] == [together.truncated[number]]
