@@ -11,6 +11,7 @@ import os
 import re
 from datetime import timedelta
 from functools import cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from kit.errors import KitError, LaunchError, TrainingError
@@ -22,6 +23,19 @@ LIMIT = "KIT_TIMEOUT_SECONDS"
 # Processes wait for each other while one downloads a checkpoint, or writes a graph: the limit is for those that hang.
 _LIMIT_SECONDS = 1_800
 _ASKING_SECONDS = 5
+_NOT_UNDER_FSDP = {
+    "fsdp_offload_params": "torch does it on GPUs only, and kit has not been run so",
+    "fsdp_activation_checkpointing": "it fails for translators that cache what they decode",
+}
+_OWN = {
+    "ACCELERATE_MIXED_PRECISION": "no",
+    "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "auto",
+    "ACCELERATE_GRADIENT_CLIPPING": "auto",
+    "ACCELERATE_DEEPSPEED_ZERO3_INIT": "false",
+    "ACCELERATE_DEEPSPEED_ZERO3_SAVE_16BIT_MODEL": "true",
+    "FSDP_CPU_RAM_EFFICIENT_LOADING": "false",
+    "FSDP_STATE_DICT_TYPE": "SHARDED_STATE_DICT",
+}
 _LOST = re.compile(r"gloo/|NCCL|Connection (closed|reset) by peer|Broken pipe|[Tt]imed out|wait timeout")
 
 
@@ -30,11 +44,11 @@ def meet(device: str) -> PartialState:
 
     device: `cuda`, `mps` or `cpu`, as kit computes on it. Waiting for one another ends with an error after half an
     hour, or the seconds that KIT_TIMEOUT_SECONDS says. Raises LaunchError for more processes than GPUs, and for
-    launches that shard the model.
+    launches that shard the model in a way that kit does not.
     """
     from accelerate import PartialState
 
-    _refuse_shards()
+    _set_up_shards()
     _require_devices(device)
     return PartialState(cpu=device == "cpu", timeout=timedelta(seconds=limit_seconds()))
 
@@ -51,18 +65,57 @@ def limit_seconds() -> float:
     return seconds
 
 
-def _refuse_shards() -> None:
-    """Raise LaunchError for FSDP and DeepSpeed: what they would change has not been proven, and fails without a word.
+def sharded_by() -> str | None:
+    """What this launch divides the model with: `FSDP`, `ZeRO-2` or `ZeRO-3`; None for whole models."""
+    if _is_set("ACCELERATE_USE_FSDP"):
+        return "FSDP"
+    if _is_set("ACCELERATE_USE_DEEPSPEED"):
+        return f"ZeRO-{os.environ.get('ACCELERATE_DEEPSPEED_ZERO_STAGE', '2')}"
+    return None
 
-    Each process answers a share of the texts with a whole model, and the first one saves it: sharded, its parts would
-    wait for each other for ever. A batch is learnt in several backward passes: DeepSpeed takes a step after each.
+
+def _set_up_shards() -> None:
+    """Set what kit itself decides of a launch that shards the model. Raises LaunchError for what has not been proven.
+
+    Precision, clipping and accumulation are the recipe's; every process loads the whole model, so none may be left
+    without weights; and each writes its own part of a checkpoint.
     """
-    for variable, name in (("ACCELERATE_USE_FSDP", "FSDP"), ("ACCELERATE_USE_DEEPSPEED", "DeepSpeed")):
-        if os.environ.get(variable, "").lower() in ("1", "true"):
-            raise LaunchError(
-                f"this launch shards the model ({name}), and every process of kit works with a whole one",
-                "use accelerate_config.yaml (DDP); a smaller train.batch_size or method lora takes less memory",
-            )
+    kind = sharded_by()
+    if kind is None:
+        return
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        raise LaunchError(
+            f"this launch shards the model ({kind}), and there is one process",
+            "accelerate launch --num_processes 2, or use accelerate_config.yaml",
+        )
+    if kind == "FSDP":
+        _require_fsdp2()
+    else:
+        _require_zero(kind)
+    os.environ |= _OWN
+
+
+def _require_fsdp2() -> None:
+    if os.environ.get("FSDP_VERSION", "1") != "2":
+        raise LaunchError("this launch shards the model by FSDP of version 1", "set `fsdp_version: 2` in its file")
+    for key, reason in _NOT_UNDER_FSDP.items():
+        if _is_set(key.upper()):
+            raise LaunchError(f"{key}: {reason}", f"set `{key}: false` in the launch's file")
+
+
+def _require_zero(kind: str) -> None:
+    if kind not in ("ZeRO-2", "ZeRO-3"):
+        raise LaunchError(f"this launch is of DeepSpeed {kind}; kit takes ZeRO-2 and ZeRO-3", "set `zero_stage: 2`")
+    if "ACCELERATE_DEEPSPEED_CONFIG_FILE" in os.environ:
+        raise LaunchError(
+            "deepspeed_config_file: batches, precision and clipping are the recipe's, and such a file has its own",
+            f"use recipes/accelerate/deepspeed-{kind.lower().replace('-', '')}.yaml",
+        )
+    for key in ("offload_optimizer_device", "offload_param_device"):
+        if os.environ.get(f"ACCELERATE_DEEPSPEED_{key.upper()}", "none") != "none":
+            raise LaunchError(f"{key}: kit has not been run so", f"set `{key}: none` in the launch's file")
+    if find_spec("deepspeed") is None:
+        raise LaunchError("this launch shards the model by DeepSpeed, which is not installed", "pip install deepspeed")
 
 
 def _require_devices(device: str) -> None:
@@ -82,20 +135,29 @@ def _require_devices(device: str) -> None:
 
 def on_cpu() -> bool:
     """Whether the launch asks for a CPU, whatever else there is."""
-    return os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true")
+    return _is_set("ACCELERATE_USE_CPU")
+
+
+def _is_set(variable: str) -> bool:
+    return os.environ.get(variable, "").lower() in ("1", "true")
 
 
 def any_says(yes: bool) -> bool:
-    """Whether any process says yes. All have to ask; the answer is on the CPU, so that no GPU's work is waited for."""
+    """Whether any process says yes. All have to ask."""
+    return bool(largest(int(yes)))
+
+
+def largest(number: int) -> int:
+    """The largest of all processes' numbers. All have to ask; it is on the CPU, so that no GPU's work is waited for."""
     from accelerate import PartialState
 
     if PartialState().num_processes == 1:
-        return yes
+        return number
     import torch
 
-    said = torch.tensor([int(yes)])
+    said = torch.tensor([number])
     torch.distributed.all_reduce(said, torch.distributed.ReduceOp.MAX, group=_cpu_group())
-    return bool(said.item())
+    return int(said.item())
 
 
 @cache

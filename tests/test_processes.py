@@ -19,8 +19,6 @@ import pytest
 import yaml
 
 from kit import Recipe
-from kit.errors import LaunchError
-from kit.processes import meet
 from kit.record import Record
 from tests.conftest import REPOSITORY
 from tests.launches import Launch, launched
@@ -256,14 +254,6 @@ def test_accelerate_takes_its_files_and_they_say_what_was_run(path: Path) -> Non
     assert config.num_processes >= 1 and config.compute_environment == "LOCAL_MACHINE"
     assert path.name == "accelerate_config.yaml" or "\n# Run: " in path.read_text("utf-8")
     assert len(CONFIGS) == 6
-
-
-@pytest.mark.parametrize(("variable", "name"), [("ACCELERATE_USE_FSDP", "FSDP"), ("ACCELERATE_USE_DEEPSPEED", "Deep")])
-def test_a_launch_that_shards_the_model_is_refused(variable: str, name: str, monkeypatch) -> None:
-    monkeypatch.setenv(variable, "true")
-    with pytest.raises(LaunchError, match=f"shards the model \\({name}") as caught:
-        meet("cpu")
-    assert "accelerate_config.yaml" in caught.value.hint and caught.value.exit_code == 2
 
 
 def test_two_machines_are_two_launches_that_meet(write, start, tmp_path: Path) -> None:

@@ -185,18 +185,21 @@ class SharedBatches(BatchSampler):
             yield batch[self.index :: self.processes]  # neighbours are of near-equal length: so are the shares
 
 
-def split_batch(batch: dict[str, torch.Tensor], tokens: int) -> list[dict[str, torch.Tensor]]:
-    """The examples of a batch in equal parts of about `tokens` padded tokens, each with 16 examples or more.
+def passes_of(batch: dict[str, torch.Tensor], tokens: int) -> int:
+    """How many equal parts a batch has of about `tokens` padded tokens, each with 16 examples or more.
 
     batch: tensors (n, length) and labels, which are tokens too where they have two axes and are integers. Parts of
-    fewer examples would make short work of a loss that compares the examples of a batch with each other. Returns one
-    part or more, in order.
+    fewer examples would make short work of a loss that compares the examples of a batch with each other.
     """
     count, width = batch["input_ids"].shape
     labels = batch.get("labels")
     if labels is not None and labels.ndim == 2 and not labels.is_floating_point():
         width += labels.shape[1]
-    parts = max(1, min(-(-count * width // tokens), count // _LEAST_TOGETHER))
+    return max(1, min(-(-count * width // tokens), count // _LEAST_TOGETHER))
+
+
+def split_batch(batch: dict[str, torch.Tensor], parts: int) -> list[dict[str, torch.Tensor]]:
+    """The examples of a batch in equal parts, in order."""
     pieces = {name: tensor.tensor_split(parts) for name, tensor in batch.items()}
     return [{name: pieces[name][part] for name in pieces} for part in range(parts)]
 

@@ -19,6 +19,7 @@ from transformers import TrainerCallback
 
 from kit.files import write_atomically
 from kit.training.plan import Plan
+from kit.training.sharding import Whole
 
 
 class Averaging(TrainerCallback):
@@ -26,21 +27,23 @@ class Averaging(TrainerCallback):
 
     They are kept before the trainer saves its checkpoint of that step, so a run that goes on from a checkpoint finds
     all that came before it. The last evaluation and the last checkpoint are of the mean.
-    steps: rising, the last one the end of training.
+    learner: what is trained of the model. steps: rising, the last one the end of training.
     """
 
-    def __init__(self, model: nn.Module, folder: Path, steps: list[int], evaluates: bool) -> None:
-        self.model, self.folder, self.steps, self.evaluates = model, folder, steps, evaluates
+    def __init__(self, model: nn.Module, learner: Whole, folder: Path, steps: list[int], evaluates: bool) -> None:
+        self.model, self.learner, self.folder, self.steps, self.evaluates = model, learner, folder, steps, evaluates
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Called by transformers after every step. Raises OutputError if the disk is full."""
         if state.global_step not in self.steps:
             return
+        self.learner.gather()
         if state.is_world_process_zero:
             write_atomically(self._file(state.global_step), save(self._trained()))
         if state.global_step == self.steps[-1]:
             PartialState().wait_for_everyone()
             self._take_mean()
+            self.learner.spread()
             control.should_evaluate = self.evaluates
 
     def _take_mean(self) -> None:

@@ -17,8 +17,15 @@ from accelerate.utils.memory import should_reduce_batch_size
 from transformers import TrainerCallback
 
 from kit.errors import LaunchError
-from kit.processes import any_says
+from kit.processes import any_says, sharded_by
 from kit.training.plan import Plan
+
+# Files of checkpoints that hold shards, by what wrote them.
+_SHARDS = {
+    "FSDP": "pytorch_model_fsdp*",
+    "ZeRO-2": "global_step*/mp_rank_00_model_states.pt",
+    "ZeRO-3": "global_step*/zero_pp_rank_0_mp_rank_00_model_states.pt",
+}
 
 
 class StopBetweenSteps(TrainerCallback):
@@ -51,7 +58,8 @@ def last_whole_checkpoint(workdir: Path, plan: Plan) -> tuple[Path | None, Plan]
 
     Checkpoints that are not whole or of another plan are deleted; without any left, None and `plan`. transformers
     writes trainer_state.json last, so a checkpoint in which it can be parsed is whole. One of another number of
-    processes is continued if these take the same steps on the same batches; else raises LaunchError.
+    processes is continued if these take the same steps on the same batches; else raises LaunchError, as for one of
+    whole models where this launch shards them, or the other way round.
     """
     processes, plans = PartialState().num_processes, {plan.device_batch: plan}
     smaller = plan
@@ -62,6 +70,7 @@ def last_whole_checkpoint(workdir: Path, plan: Plan) -> tuple[Path | None, Plan]
         try:
             state = json.loads((folder / "trainer_state.json").read_text("utf-8"))
             steps, batch = int(state["max_steps"]), int(state["train_batch_size"])
+            _require_same_shards(folder)
             if _written_by(folder) != processes:
                 _require_same_steps(folder, steps, batch, plan)
                 return folder, plan
@@ -89,6 +98,23 @@ def _require_same_steps(checkpoint: Path, steps: int, batch: int, plan: Plan) ->
             f"this run was begun on {_processes(before)}, in {steps} steps of {examples} examples; "
             f"on {_processes(now)} it would be {plan.steps} steps of {plan.batch_size}",
             f"continue it on {_processes(before)}, or begin again with --force",
+        )
+
+
+def _require_same_shards(checkpoint: Path) -> None:
+    """Raise LaunchError for a checkpoint whose weights are not divided as this launch divides them."""
+    before, now = next((kind for kind, files in _SHARDS.items() if any(checkpoint.glob(files))), None), sharded_by()
+    if before != now:
+        words = {kind: f"shards of the model ({kind})" if kind else "whole models" for kind in (before, now)}
+        raise LaunchError(
+            f"this run was begun on {words[before]}, and this launch trains {words[now]}",
+            "continue it by the launch that began it, or begin again with --force",
+        )
+    count = _written_by(checkpoint)
+    if now not in (None, "FSDP") and count != PartialState().num_processes:
+        raise LaunchError(
+            f"this run was begun on {_processes(count)}, for whose number DeepSpeed has divided its checkpoint",
+            f"continue it on {_processes(count)}, or begin again with --force",
         )
 
 

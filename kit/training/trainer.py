@@ -18,19 +18,19 @@ import torch
 from accelerate import PartialState
 from accelerate.data_loader import prepare_data_loader
 from torch.utils.data import DataLoader
-from transformers import PrinterCallback, Trainer, TrainingArguments
+from transformers import PrinterCallback, Trainer
 
-from kit.data.batching import LengthSampler, SharedBatches, split_batch
+from kit.data.batching import LengthSampler, SharedBatches, passes_of, split_batch
 from kit.errors import TrainingError
 from kit.models.load import quiet
 from kit.processes import any_says
 from kit.stopping import TERMINATED, Stopped, deferring
+from kit.training.arguments import arguments_of
 from kit.training.averaging import Averaging, averaged_steps
 from kit.training.diagnosis import Evaluation, diagnose
 from kit.training.fitting import Fitting, Training
 from kit.training.recovery import Clock, StopBetweenSteps, continued, last_whole_checkpoint, out_of_memory
-
-_LOG_EVERY = 10  # steps between two logged training losses: frequent enough to catch NaN, rare enough to cost nothing
+from kit.training.sharding import Whole, to_train
 
 # Padded tokens in one forward and backward pass. On a CPU more do not compute faster, and take 0.17 MB each for MiniLM;
 # but where it computes in bfloat16, every pass rounds all weights again.
@@ -59,7 +59,7 @@ def fit_model(fitting: Fitting) -> Training:
             if checkpoint is not None:
                 notes.append(continued(checkpoint))
                 progress.say(notes[-1])
-            trainer = _build(fitting, StopBetweenSteps(told))
+            trainer = _build(fitting, to_train(model, fitting.objective), StopBetweenSteps(told))
             if _train_until_end(trainer, checkpoint):
                 break
             fitting = replace(fitting, plan=plan.halved())
@@ -72,6 +72,7 @@ def fit_model(fitting: Fitting) -> Training:
             for folder in workdir.glob("checkpoint-*"):
                 shutil.rmtree(folder)
     done = trainer.account(notes)
+    trainer.learner.finish()
     _let_go(trainer)
     start.unlink(missing_ok=True)
     return done
@@ -106,16 +107,27 @@ def _train_until_end(trainer: KitTrainer, checkpoint: Path | None) -> bool:
 class KitTrainer(Trainer):
     """transformers.Trainer with kit's sampler, prediction and loss scaling."""
 
-    def __init__(self, fitting: Fitting, stop: StopBetweenSteps, **settings: Any) -> None:
-        self.fitting = fitting
+    def __init__(self, fitting: Fitting, learner: Whole, stop: StopBetweenSteps, **settings: Any) -> None:
+        self.fitting, self.learner = fitting, learner
         self.began = time.perf_counter()
         self.earlier = 0.0  # seconds that an interrupted start of this run had trained
         self.last_save = time.monotonic()
         self.stop = stop
         lessons: Any = fitting.lessons
-        super().__init__(model=fitting.model, train_dataset=lessons, data_collator=lessons.collate, **settings)
+        super().__init__(
+            model=learner.model,
+            train_dataset=lessons,
+            data_collator=lessons.collate,
+            compute_loss_func=learner.objective,
+            **settings,
+        )
         # accelerate would compute every later answer of this model in bfloat16 too; see autocast below.
         self.accelerator.native_amp = False
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """Transformers' own, which has the launch divide the model if it is one that does."""
+        super().create_accelerator_and_postprocess()
+        self.learner.engage(self)
 
     def get_train_dataloader(self) -> DataLoader[int]:
         """This process's share of the batches, which are the same on any number of processes."""
@@ -141,9 +153,11 @@ class KitTrainer(Trainer):
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
         """Transformers' own, with groups of parameters that have a share of the learning rate."""
+        if self.optimizer is not None:
+            return self.optimizer
         optimizer: torch.optim.Optimizer = super().create_optimizer(*args, **kwargs)
         shares = self.fitting.rate_shares
-        names = {parameter: name for name, parameter in self.fitting.model.named_parameters()}
+        names = {parameter: name for name, parameter in self.learner.model.named_parameters()}
         for prefix, share in shares.items():
             for group in list(optimizer.param_groups):
                 slow = [each for each in group["params"] if names[each].startswith(prefix)]
@@ -157,10 +171,11 @@ class KitTrainer(Trainer):
     ) -> torch.Tensor:
         """Loss and gradients of one batch, in passes that bound the memory of what backward needs."""
         tokens = _PASS_TOKENS_BF16 if self.fitting.hardware.bf16 else _PASS_TOKENS
-        passes = split_batch(inputs, tokens[self.args.device.type])
+        count = self.learner.passes(passes_of(inputs, tokens[self.args.device.type]))
+        passes = split_batch(inputs, count)
         loss = torch.zeros((), device=self.args.device)
         for index, part in enumerate(passes, start=1):
-            with nullcontext() if index == len(passes) else self.accelerator.no_sync(model):
+            with nullcontext() if index == len(passes) else self.learner.kept(self.accelerator, model):
                 loss += super().training_step(model, part, num_items_in_batch)
         return loss
 
@@ -183,7 +198,8 @@ class KitTrainer(Trainer):
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Loss and metric on the validation examples and on a sample of training examples."""
-        metrics = self.fitting.watch.look(self.fitting.model)
+        with self.learner.answering():
+            metrics = self.fitting.watch.look(self.fitting.model)
         if not all(math.isfinite(value) for value in metrics.values()):
             raise self._not_a_number("model's output")
         metrics["eval_loss"] = metrics["validation_loss"]
@@ -249,65 +265,22 @@ class KitTrainer(Trainer):
         )
 
 
-def _build(fitting: Fitting, stop: StopBetweenSteps) -> KitTrainer:
+def _build(fitting: Fitting, learner: Whole, stop: StopBetweenSteps) -> KitTrainer:
     lessons: Any = fitting.lessons
     # compute_loss_func divides by the number of items; these models would be believed to do it themselves.
-    fitting.model.accepts_loss_kwargs = False  # type: ignore[assignment]
+    learner.model.accepts_loss_kwargs = False  # type: ignore[assignment]
     trainer = KitTrainer(
         fitting,
+        learner,
         stop,
-        args=_arguments(fitting),
+        args=arguments_of(fitting),
         eval_dataset=lessons if fitting.watch.validated else None,
-        compute_loss_func=fitting.objective,
         callbacks=fitting.progress.callbacks(fitting.section, fitting.logs, fitting.watch.metric),
     )
     trainer.add_callback(Clock(trainer))
     trainer.add_callback(stop)
     if (count := fitting.section.average or 1) > 1:
         steps = averaged_steps(fitting.plan, count)
-        trainer.add_callback(Averaging(fitting.model, fitting.workdir, steps, fitting.watch.validated))
+        trainer.add_callback(Averaging(fitting.model, learner, fitting.workdir, steps, fitting.watch.validated))
     trainer.remove_callback(PrinterCallback)  # kit prints its own lines
     return trainer
-
-
-def _arguments(fitting: Fitting) -> TrainingArguments:
-    section, plan, hardware = fitting.section, fitting.plan, fitting.hardware
-    validated = fitting.watch.validated
-    select = validated and section.select == "best"
-    on_gpu = hardware.device == "cuda"
-    arguments = TrainingArguments(
-        output_dir=str(fitting.workdir),
-        max_steps=plan.steps,
-        per_device_train_batch_size=plan.device_batch,
-        gradient_accumulation_steps=plan.accumulation,
-        learning_rate=plan.learning_rate,
-        lr_scheduler_type="linear",
-        warmup_steps=round(plan.steps * section.warmup),
-        weight_decay=section.weight_decay,
-        max_grad_norm=section.max_grad_norm,
-        optim="adamw_torch_fused",
-        use_cpu=hardware.device == "cpu",
-        seed=section.seed,
-        logging_steps=_LOG_EVERY,
-        logging_first_step=True,
-        logging_nan_inf_filter=False,
-        eval_on_start=validated,
-        eval_strategy="steps" if validated else "no",
-        eval_steps=plan.evaluate_every,
-        save_strategy="steps",
-        save_steps=plan.evaluate_every,
-        save_total_limit=2 if select else 1,
-        load_best_model_at_end=select,
-        metric_for_best_model="eval_loss",
-        greater_is_better=False,
-        report_to=[name for name in section.report_to if name != "tensorboard"] or "none",
-        remove_unused_columns=False,
-        label_names=["labels"],
-        dataloader_pin_memory=on_gpu,
-        accelerator_config={"non_blocking": on_gpu},
-        ddp_find_unused_parameters=False,
-        disable_tqdm=True,
-    )
-    # A process has one device: with several GPUs in sight, transformers would put a share of each batch on every one.
-    arguments._n_gpu = min(arguments.n_gpu, 1)
-    return arguments

@@ -1,6 +1,6 @@
 import numpy as np
 
-from kit.data.batching import EncodedDataset, LengthSampler, SharedBatches, sorted_batches, split_batch
+from kit.data.batching import EncodedDataset, LengthSampler, SharedBatches, passes_of, sorted_batches, split_batch
 from kit.data.encode import Encoded
 
 LENGTHS = np.random.default_rng(0).integers(3, 60, 997)
@@ -64,13 +64,17 @@ def test_prediction_batches_cover_all_and_respect_the_token_limit() -> None:
 def test_a_heavy_batch_is_cut_into_equal_parts_in_order() -> None:
     dataset = EncodedDataset(encoded([40] * 50), np.arange(50), pad_id=0)
     batch = dataset.collate(range(50))
-    parts = split_batch(batch, tokens=800)  # 20 examples
+    parts = split_batch(batch, passes_of(batch, tokens=800))  # 20 examples
     assert [len(part["labels"]) for part in parts] == [17, 17, 16]
     for name, tensor in batch.items():
         assert np.array_equal(np.concatenate([part[name] for part in parts]), tensor)
-    assert [len(part["labels"]) for part in split_batch(batch, tokens=2000)] == [50]
-    assert [len(part["labels"]) for part in split_batch(batch, tokens=40)] == [17, 17, 16]  # 16 stay together
-    assert [len(part["labels"]) for part in split_batch(dataset.collate(range(17)), tokens=40)] == [17]
+    assert [len(part["labels"]) for part in split_batch(batch, passes_of(batch, tokens=2000))] == [50]
+    assert [len(part["labels"]) for part in split_batch(batch, passes_of(batch, tokens=40))] == [
+        17,
+        17,
+        16,
+    ]  # 16 stay together
+    assert passes_of(dataset.collate(range(17)), tokens=40) == 1
 
 
 def test_processes_share_every_batch_the_short_one_too() -> None:

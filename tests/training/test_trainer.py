@@ -22,6 +22,7 @@ from kit.recipe.schema import ModelSection
 from kit.recipe.training import TrainSection
 from kit.tasks.classification import Classification
 from kit.training import trainer as trainer_module
+from kit.training.arguments import arguments_of
 from kit.training.averaging import averaged_steps
 from kit.training.fitting import Fitting, Split
 from kit.training.hardware import Hardware
@@ -29,6 +30,7 @@ from kit.training.objective import LabelObjective
 from kit.training.plan import make_plan
 from kit.training.progress import Progress
 from kit.training.recovery import StopBetweenSteps, last_whole_checkpoint
+from kit.training.sharding import Whole
 from kit.training.trainer import fit_model
 
 LABELS = ("negative", "positive")
@@ -341,14 +343,14 @@ def test_bf16_trains_much_like_fp32(parts, tmp_path) -> None:
 def test_on_a_gpu_copies_do_not_wait_and_one_process_uses_one(parts, tmp_path, monkeypatch) -> None:
     """Of a machine with two GPUs, transformers would make one model over both, with twice the batch."""
     fitting = fitting_of(parts, tmp_path)
-    assert not trainer_module._arguments(fitting).accelerator_config.non_blocking
+    assert not arguments_of(fitting).accelerator_config.non_blocking
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    arguments = trainer_module._arguments(replace(fitting, hardware=Hardware("cuda", True, 1)))
+    arguments = arguments_of(replace(fitting, hardware=Hardware("cuda", True, 1)))
     assert arguments.dataloader_pin_memory
     assert arguments.accelerator_config.non_blocking
     assert (arguments.n_gpu, arguments.train_batch_size) == (1, fitting.plan.device_batch)
     monkeypatch.undo()
-    trainer = trainer_module._build(fitting, StopBetweenSteps(lambda: False))
+    trainer = trainer_module._build(fitting, Whole(fitting.model, fitting.objective), StopBetweenSteps(lambda: False))
     for wanted in (False, True):  # the loader is kit's own, and copies as it is told
         trainer.accelerator.dataloader_config.non_blocking = wanted
         assert trainer.get_train_dataloader()._non_blocking is wanted
