@@ -71,8 +71,8 @@ def checkpoint_of(shape: Shape | None, folder: Path) -> str:
     return str(folder)
 
 
-def job_for(checkpoint: str, reviews: Reviews, method: str) -> Job:
-    """One epoch on the same reviews, whatever the checkpoint and the method."""
+def job_for(checkpoint: str, reviews: Reviews, method: str, *more: str) -> Job:
+    """One epoch on the same reviews, whatever the checkpoint, the method, and more of the recipe."""
     from kit.methods import Job
     from kit.recipe import load_recipe
     from kit.request import understand
@@ -85,7 +85,8 @@ def job_for(checkpoint: str, reviews: Reviews, method: str) -> Job:
         "data.budget": reviews.examples, "data.validation": 0, "data.max_length": MAX_LENGTH,
         "train.epochs": 1, "train.report_to": "[]",
     }  # fmt: skip
-    request = understand(load_recipe(RECIPE, [f"{key}={value}" for key, value in overrides.items()]), reviews.shared)
+    recipe = load_recipe(RECIPE, [*(f"{key}={value}" for key, value in overrides.items()), *more])
+    request = understand(recipe, reviews.shared)
     hardware, progress = set_up_hardware("auto"), Progress(quiet=True)
     return Job(request.recipe, request.task, request.data, hardware, request.checkpoint, progress)
 

@@ -63,5 +63,8 @@ class TrainSection(Section):
     """Least time between two checkpoints: about what a killed run loses. A checkpoint is three times the weights."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto` trains in bfloat16 where the hardware computes in it, else in float32."""
+    compile: bool = False
+    """Compile the steps of training (torch.compile, for any shape): that takes a minute at the start, so it is for long
+    trainings."""
     report_to: list[Name] = ["tensorboard"]
     """Experiment trackers, by the names transformers knows them by."""

@@ -113,6 +113,7 @@ class KitTrainer(Trainer):
         self.earlier = 0.0  # seconds that an interrupted start of this run had trained
         self.last_save = time.monotonic()
         self.stop = stop
+        self.stepped: torch.nn.Module | None = None
         lessons: Any = fitting.lessons
         super().__init__(
             model=learner.model,
@@ -174,10 +175,18 @@ class KitTrainer(Trainer):
         count = self.learner.passes(passes_of(inputs, tokens[self.args.device.type]))
         passes = split_batch(inputs, count)
         loss = torch.zeros((), device=self.args.device)
+        stepped = self._compiled(model) if self.fitting.section.compile else model
         for index, part in enumerate(passes, start=1):
             with nullcontext() if index == len(passes) else self.learner.kept(self.accelerator, model):
-                loss += super().training_step(model, part, num_items_in_batch)
+                loss += super().training_step(stepped, part, num_items_in_batch)
         return loss
+
+    def _compiled(self, model: torch.nn.Module) -> torch.nn.Module:
+        """The same weights behind compiled code. Transformers' own way to it would be that of the whole process."""
+        if self.stepped is None:
+            self.stepped = torch.compile(model, dynamic=True)  # type: ignore[assignment]
+        assert self.stepped is not None
+        return self.stepped
 
     def autocast_smart_context_manager(self, cache_enabled: bool | None = True) -> torch.autocast:
         """Bfloat16 for the steps of training, where the hardware computes in it, and for nothing else."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -138,6 +139,23 @@ def test_passes_of_few_tokens_give_the_same_gradients_as_one(parts, tmp_path, mo
         sizes[tokens] = seen
     assert sizes == {10_000: [45, 45], 64: [23, 22, 23, 22]}
     assert norms[64] == pytest.approx(norms[10_000], rel=1e-3)
+
+
+def test_compiled_steps_learn_the_same(parts, tmp_path, monkeypatch) -> None:
+    """Traced for any shape, in several passes; the code that is made of it is not, for that takes a minute."""
+    from torch._dynamo.utils import counters
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    monkeypatch.setitem(trainer_module._PASS_TOKENS, "cpu", 512)
+    models, traced = {}, {}
+    for compiled in (False, True):
+        counters.clear()
+        section = changed(compile=compiled, batch_size=45, epochs=2, evaluations=1)
+        models[compiled], _ = train(parts, tmp_path / str(compiled), build(parts, dropout=0.0), section)
+        traced[compiled] = counters["frames"]["ok"]
+    assert traced[False] == 0 < traced[True]
+    for ours, theirs in zip(models[True].parameters(), models[False].parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
 
 
 def test_parts_of_a_model_have_a_share_of_the_rate(parts, tmp_path) -> None:
