@@ -140,6 +140,13 @@ class CalibrationError(LogitMetric):
         return {"ece": metrics.expected_calibration_error(probabilities, references, bins)}
 
 
+class ClassScores(LogitMetric):
+    """All scores of a run at once, and what they are made of is read once: accuracy to calibration error."""
+
+    def _compute(self, predictions: ArrayLike, references: ArrayLike, ordered: bool = False) -> dict[str, Any]:
+        return metrics.classification_scores(predictions, references, ordered=ordered)
+
+
 class LabelMetric(_Metric):
     """Inputs: (n, K) predicted and (n, K) true labels, each 0 or 1."""
 
@@ -189,6 +196,13 @@ class LabelCalibrationError(LabelLogitMetric):
         return {"ece": metrics.binary_calibration_error(probabilities, references, bins)}
 
 
+class LabelScores(LabelLogitMetric):
+    """All scores of a run with several labels an example at once: exact match to calibration error."""
+
+    def _compute(self, predictions: ArrayLike, references: ArrayLike) -> dict[str, Any]:
+        return metrics.multi_label_scores(predictions, references)
+
+
 def score(
     logits: ArrayLike, targets: ArrayLike, *, ordered: bool = False, multi_label: bool = False
 ) -> dict[str, float]:
@@ -199,19 +213,8 @@ def score(
     """
     values, truth = metrics.check(logits, targets, multi_label)
     if multi_label:
-        of_labels = [ExactMatch, LabelAverages]
-        of_logits = [LabelLogLoss, LabelCalibrationError]
-        distance: list[type[_Metric]] = []
-    else:
-        of_labels = [Accuracy, MacroPrecision, MacroRecall, MacroF1, MatthewsCorrelation]
-        of_logits = [LogLoss, CalibrationError]
-        distance = [MeanAbsoluteError] if ordered and values.shape[1] > 2 else []
-    guess = _predicted(values, multi_label)
-    return {
-        **_compute(of_labels, guess, truth),
-        **_compute(of_logits, values, truth),
-        **_compute(distance, guess, truth),
-    }
+        return _compute([LabelScores], values, truth)
+    return _compute([ClassScores], values, truth, ordered=ordered)
 
 
 def score_by_class(logits: ArrayLike, targets: ArrayLike, *, multi_label: bool = False) -> dict[str, list[Any]]:

@@ -40,6 +40,26 @@ def test_scores_are_those_of_the_functions() -> None:
     assert "mae" not in hf.score(logits, targets)
 
 
+def test_metrics_one_by_one_are_those_of_a_run() -> None:
+    logits, targets = sample(200, 4)
+    of_classes = [hf.Accuracy, hf.MacroPrecision, hf.MacroRecall, hf.MacroF1, hf.MatthewsCorrelation]
+    guessed = {"predictions": logits.argmax(1), "references": targets}
+    found = evaluate.combine([kind() for kind in [*of_classes, hf.MeanAbsoluteError]]).compute(**guessed)
+    of_logits = evaluate.combine([hf.LogLoss(), hf.CalibrationError()])
+    found |= of_logits.compute(predictions=logits, references=targets)
+    assert found == pytest.approx(hf.score(logits, targets, ordered=True), abs=1e-12)
+
+
+def test_multi_label_metrics_one_by_one_are_those_of_a_run() -> None:
+    logits = np.random.default_rng(0).normal(size=(200, 5))
+    targets = (logits + np.random.default_rng(1).normal(size=(200, 5)) > 0).astype(int)
+    decided = {"predictions": (logits > 0).astype(int), "references": targets}
+    found = evaluate.combine([hf.ExactMatch(), hf.LabelAverages()]).compute(**decided)
+    of_logits = evaluate.combine([hf.LabelLogLoss(), hf.LabelCalibrationError()])
+    found |= of_logits.compute(predictions=logits, references=targets)
+    assert found == pytest.approx(hf.score(logits, targets, multi_label=True), abs=1e-12)
+
+
 def test_multi_label_scores_are_those_of_the_functions() -> None:
     logits = np.random.default_rng(0).normal(size=(200, 5))
     targets = (logits + np.random.default_rng(1).normal(size=(200, 5)) > 0).astype(int)
