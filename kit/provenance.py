@@ -9,6 +9,7 @@ import os
 import platform
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -75,15 +76,18 @@ def peak_gpu_memory_bytes() -> int | None:
     return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
 
 
+@cache
 def _version(package: str) -> str | None:
+    """Of a package as it is first asked for: what is installed later is not what this process runs."""
     try:
         return version(package)
     except PackageNotFoundError:
         return None
 
 
+@cache
 def _commit() -> dict[str, Any]:
-    """Commit and dirty flag of kit's own checkout; None for an installed copy."""
+    """Commit and dirty flag of kit's own checkout, when it is first asked for; None for an installed copy."""
     folder = Path(__file__).resolve().parent
     if not (folder.parent / ".git").exists():
         return {"commit": None, "dirty": None}

@@ -35,7 +35,7 @@ def context(recipe_file: Path) -> dict[str, Any]:
 
 
 def test_a_worker_with_other_versions_refuses_and_names_each(context, monkeypatch) -> None:
-    monkeypatch.setattr("kit.provenance.version", lambda name: {"torch": "2.9.1+cu128"}.get(name, "1.0"))
+    monkeypatch.setattr("kit.provenance._version", lambda name: {"torch": "2.9.1+cu128"}.get(name, "1.0"))
     context["versions"] = {**versions(), "torch": "2.13.0", "peft": None}
     refused = cell.run(context, JOB)["refused"]
     assert "torch 2.9.1 there, 2.13.0 where the study was started" in refused
@@ -45,9 +45,9 @@ def test_a_worker_with_other_versions_refuses_and_names_each(context, monkeypatc
 
 
 def test_builds_for_other_hardware_are_the_same_version(monkeypatch) -> None:
-    monkeypatch.setattr("kit.provenance.version", lambda _: "2.13.0+cpu")
+    monkeypatch.setattr("kit.provenance._version", lambda _: "2.13.0+cpu")
     here = versions()
-    monkeypatch.setattr("kit.provenance.version", lambda _: "2.13.0+cu128")
+    monkeypatch.setattr("kit.provenance._version", lambda _: "2.13.0+cu128")
     assert versions() == here
 
 
