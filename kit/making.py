@@ -122,7 +122,9 @@ def _draft(final: Path, checkpoint: Checkpoint | None, main: bool, force: bool) 
                     forced.parent.mkdir(exist_ok=True)
                     forced.touch()
                 yield draft
-        except LaunchError:  # nothing is wrong with the run: launched otherwise, it continues
+        except LaunchError:  # nothing is wrong with the run: launched otherwise, what it has saved is continued
+            if not any(draft.rglob("checkpoint-*")):
+                shutil.rmtree(draft, ignore_errors=True)
             raise
         except KitError:
             shutil.rmtree(draft, ignore_errors=True)

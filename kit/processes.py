@@ -127,9 +127,12 @@ def _require_devices(device: str) -> None:
         return
     seen = {"cuda": torch.cuda.device_count(), "mps": 1}.get(device, 0)
     if here > seen:
+        fewer = f"accelerate launch --num_processes {max(1, seen)}"
+        if seen < 2 and sharded_by():  # which takes two processes at least
+            fewer += " --config_file accelerate_config.yaml"
         raise LaunchError(
             f"{here} processes were launched on this machine, one for each GPU; GPUs that can be seen: {seen}",
-            f"accelerate launch --num_processes {max(1, seen)}; for processes on a CPU set ACCELERATE_USE_CPU=true",
+            f"{fewer}; for processes on a CPU set ACCELERATE_USE_CPU=true",
         )
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kit import Recipe
+from kit import Recipe, finetune
 from kit.errors import LaunchError
 from kit.processes import meet
+from kit.recipe import load_recipe
+from kit.training.fitting import Fitting
 from tests.launches import launched
 from tests.test_processes import alone, record_of, same_answers, saved, together, uneven, wait_for, write
 
@@ -116,6 +118,7 @@ def test_a_sharded_translator_keeps_its_tied_weights(warm_recipe: Recipe, start,
     ("launch", "message", "hint"),
     [
         ({**FSDP, "WORLD_SIZE": "1"}, "there is one process", "num_processes 2"),
+        ({**FSDP, "LOCAL_WORLD_SIZE": "2"}, "GPUs that can be seen: 0", "1 --config_file accelerate_config.yaml; for"),
         ({**FSDP, "FSDP_VERSION": "1"}, "FSDP of version 1", "fsdp_version: 2"),
         ({**FSDP, "FSDP_OFFLOAD_PARAMS": "true"}, "fsdp_offload_params", "fsdp_offload_params: false"),
         ({**FSDP, "FSDP_ACTIVATION_CHECKPOINTING": "true"}, "fails for translators", "activation_checkpointing: false"),
@@ -127,8 +130,25 @@ def test_a_sharded_translator_keeps_its_tied_weights(warm_recipe: Recipe, start,
 def test_a_sharded_launch_that_is_not_proven_is_refused(launch, message, hint, monkeypatch) -> None:
     for variable, value in {"WORLD_SIZE": "2", **launch}.items():
         monkeypatch.setenv(variable, value)
+    monkeypatch.setattr("kit.processes._OWN", {})  # what is set for launches that get so far
     before = dict(os.environ)
     with pytest.raises(LaunchError, match=message) as caught:
         meet("cpu")
     assert hint in caught.value.hint and caught.value.exit_code == 2
     assert dict(os.environ) == before
+
+
+def test_a_refused_launch_leaves_no_folder_behind_unless_something_was_saved(recipe_file: Path, monkeypatch) -> None:
+    refused = "kit.methods.finetune.fit_model"
+    recipe = load_recipe(recipe_file)
+
+    def refuse(fitting: Fitting) -> None:
+        if kept:
+            (fitting.workdir / "checkpoint-3").mkdir(parents=True)
+        raise LaunchError("refused", "")
+
+    monkeypatch.setattr(refused, refuse)
+    for kept in (False, True):
+        with pytest.raises(LaunchError):
+            finetune(recipe, quiet=True)
+        assert bool(list(Path(recipe.runs).glob(".*.partial"))) == kept

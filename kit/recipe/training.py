@@ -64,7 +64,7 @@ class TrainSection(Section):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto` trains in bfloat16 where the hardware computes in it, else in float32."""
     compile: bool = False
-    """Compile the steps of training (torch.compile, for any shape): that takes a minute at the start, so it is for long
-    trainings."""
+    """Compile the steps of training (torch.compile, for any shape): that takes minutes at the start, so it is for long
+    trainings. Dropout draws otherwise then."""
     report_to: list[Name] = ["tensorboard"]
     """Experiment trackers, by the names transformers knows them by."""

@@ -184,6 +184,10 @@ class KitTrainer(Trainer):
     def _compiled(self, model: torch.nn.Module) -> torch.nn.Module:
         """The same weights behind compiled code. Transformers' own way to it would be that of the whole process."""
         if self.stepped is None:
+            self.fitting.progress.say(
+                "the first step compiles the code of all: that takes minutes, counts in the times below, and cannot be "
+                "stopped and kept"
+            )
             self.stepped = torch.compile(model, dynamic=True)  # type: ignore[assignment]
         assert self.stepped is not None
         return self.stepped
