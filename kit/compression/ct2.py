@@ -20,7 +20,7 @@ from kit.errors import ModelError, first_line
 from kit.methods import Fitted, Job
 from kit.models.ct2 import Ct2Facts, Ct2Translator, require_ct2
 from kit.models.kind import Kind
-from kit.models.load import quiet
+from kit.models.load import quiet, save_tokenizer
 from kit.models.translator import Translator
 from kit.recipe.compressing import Ct2Step
 from kit.record import Record
@@ -113,8 +113,7 @@ def _save_beside(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedToke
     assert model.generation_config is not None
     with quiet():
         model.generation_config.save_pretrained(folder)
-        tokenizer.model_max_length = max_length
-        tokenizer.save_pretrained(folder)
+    save_tokenizer(tokenizer, folder, max_length)
     (folder / "config.json").write_bytes(own)
 
 

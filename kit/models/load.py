@@ -80,6 +80,20 @@ def load_tokenizer(folder: Path, trusted: bool = False) -> PreTrainedTokenizerBa
     return tokenizer
 
 
+def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path, max_length: int) -> None:
+    """Write a tokenizer with its longest length; the same files whatever it has read before.
+
+    Its Rust part remembers how it last cut and padded, which would be written too.
+    """
+    tokenizer.model_max_length = max_length
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        backend.no_truncation()
+        backend.no_padding()
+    with quiet():
+        tokenizer.save_pretrained(folder)
+
+
 def build_classifier(
     checkpoint: Checkpoint,
     head: Head,

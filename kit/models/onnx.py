@@ -26,7 +26,7 @@ from transformers import PreTrainedTokenizerBase
 from kit.data.batching import EncodedDataset, sorted_batches
 from kit.data.encode import encode
 from kit.errors import ModelError, first_line
-from kit.models.load import load_tokenizer, quiet
+from kit.models.load import load_tokenizer, save_tokenizer
 
 GRAPH_FILE, FACTS_FILE, CONFIG_FILE = "model.onnx", "onnx.json", "config.json"
 # Padded tokens that a thread answers at once. Threads with batches of their own answer 1.4 times as many texts as
@@ -119,9 +119,7 @@ class OnnxPredictor:
         facts = {name: getattr(self.graph, name) for name in ("parameters", "weights", "activations")}
         (folder / FACTS_FILE).write_text(json.dumps(facts), "utf-8")
         (folder / CONFIG_FILE).write_text(json.dumps(self.graph.config, indent=1, ensure_ascii=False), "utf-8")
-        with quiet():
-            self.tokenizer.model_max_length = self.max_length
-            self.tokenizer.save_pretrained(folder)
+        save_tokenizer(self.tokenizer, folder, self.max_length)
 
     @classmethod
     def load(cls, folder: Path) -> OnnxPredictor:

@@ -17,7 +17,7 @@ from kit.data.encode import encode
 from kit.errors import ModelError
 from kit.models.ct2 import Ct2Translator, is_ct2
 from kit.models.inference import predict_logits
-from kit.models.load import load_classifier, load_tokenizer, quiet
+from kit.models.load import load_classifier, load_tokenizer, quiet, save_tokenizer
 from kit.models.onnx import OnnxPredictor, is_onnx
 from kit.models.onnx_translator import OnnxTranslator, is_onnx_translator
 from kit.models.tfidf import FILE as TFIDF_FILE
@@ -80,8 +80,7 @@ class TransformerPredictor:
         """Weights (safetensors), configuration with label names, tokenizer with its longest length."""
         with quiet():
             self.model.save_pretrained(folder)
-            self.tokenizer.model_max_length = self.max_length
-            self.tokenizer.save_pretrained(folder)
+        save_tokenizer(self.tokenizer, folder, self.max_length)
 
 
 def load_predictor(folder: Path, trusted: bool = False) -> Predictor:

@@ -22,7 +22,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kit.data.batching import EncodedDataset, PairDataset, sorted_batches
 from kit.data.encode import IGNORED, Encoded, encode
 from kit.models.inference import BATCH_TOKENS
-from kit.models.load import quiet
+from kit.models.load import quiet, save_tokenizer
 from kit.models.rounded import mend_names
 from kit.models.seq2seq import TARGET, Tongues, load_translator
 
@@ -123,10 +123,8 @@ class Translator:
         places = {folder: self.tongues.source}
         if self.tongues.target is not self.tongues.source:
             places[folder / TARGET] = self.tongues.target
-        with quiet():
-            for place, tokenizer in places.items():
-                tokenizer.model_max_length = self.max_length
-                tokenizer.save_pretrained(place)
+        for place, tokenizer in places.items():
+            save_tokenizer(tokenizer, place, self.max_length)
 
     @classmethod
     def load(cls, folder: Path) -> Translator:

@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerBase
 from kit.data import encode as encode_module
 from kit.data.encode import cache_folder, encode
 from kit.models.bpe import train_bpe
-from kit.models.load import load_tokenizer
+from kit.models.load import load_tokenizer, save_tokenizer
 from tests.translators import mbart50
 
 PAIRS = [("", "b"), ("a man sleeps", "someone rests [SEP] 日本 😀"), ("w " * 9, "v " * 40)]
@@ -110,3 +110,13 @@ def test_a_text_is_read_as_transformers_reads_it_alone_or_among_others(made, row
             assert alone.token_types.tolist() == expected["token_type_ids"]
         uncut = tokenizer(*row)["input_ids"]
         assert alone.truncated.tolist() == [len(uncut) > 16] == [together.truncated[number]]
+
+
+def test_what_a_tokenizer_has_read_does_not_change_its_files(tiny_checkpoint, tmp_path) -> None:
+    for number, rows in enumerate(([], TEXTS)):
+        tokenizer = load_tokenizer(tiny_checkpoint)
+        encode(rows, tokenizer, 16)
+        save_tokenizer(tokenizer, tmp_path / str(number), 16)
+    unused, used = ((tmp_path / number / "tokenizer.json").read_bytes() for number in "01")
+    assert unused == used
+    assert load_tokenizer(tmp_path / "1").model_max_length == 16
