@@ -143,15 +143,20 @@ def test_student_and_steps_that_learn_are_those_of_one_process(write, start, kit
     assert answered[0] == answered[1] == [{"texts": 135, "of": 135}]
 
 
+def written_translation(recipe: Recipe, path: Path) -> Path:
+    """The recipe of a translation without dropout, written to a path, its runs beside it."""
+    train = recipe.train.model_copy(update={"precision": "fp32", "dropout": 0.0})
+    section = recipe.translation.model_copy(update={"decoder_dropout": 0.0})
+    update = {"runs": str(path.with_name(f"{path.stem}-runs")), "train": train, "translation": section}
+    content = recipe.model_copy(update=update).model_dump(mode="json", exclude_defaults=True)
+    path.write_text(yaml.safe_dump(content), "utf-8")
+    return path
+
+
 def test_a_translator_of_two_processes_is_that_of_one(warm_recipe: Recipe, start, kit_forked, tmp_path: Path) -> None:
     records = []
     for name in ("one", "two"):
-        train = warm_recipe.train.model_copy(update={"precision": "fp32", "dropout": 0.0})
-        section = warm_recipe.translation.model_copy(update={"decoder_dropout": 0.0})
-        update = {"runs": str(tmp_path / f"{name}-runs"), "train": train, "translation": section}
-        path = tmp_path / f"{name}.yaml"
-        content = warm_recipe.model_copy(update=update).model_dump(mode="json", exclude_defaults=True)
-        path.write_text(yaml.safe_dump(content), "utf-8")
+        path = written_translation(warm_recipe, tmp_path / f"{name}.yaml")
         alone(kit_forked, "finetune", path) if name == "one" else together(start, "finetune", path)
         records.append(record_of(path))
     by_one, by_two = records

@@ -7,7 +7,6 @@ import signal
 from pathlib import Path
 
 import pytest
-import yaml
 
 from kit import Recipe, finetune
 from kit.errors import LaunchError
@@ -15,7 +14,17 @@ from kit.processes import meet
 from kit.recipe import load_recipe
 from kit.training.fitting import Fitting
 from tests.launches import launched
-from tests.test_processes import alone, record_of, same_answers, saved, together, uneven, wait_for, write
+from tests.test_processes import (
+    alone,
+    record_of,
+    same_answers,
+    saved,
+    together,
+    uneven,
+    wait_for,
+    write,
+    written_translation,
+)
 
 __all__ = ["uneven", "write"]  # fixtures
 
@@ -103,12 +112,7 @@ def _elements_by_process(folder: Path) -> list[int]:
 def test_a_sharded_translator_keeps_its_tied_weights(warm_recipe: Recipe, start, kit_forked, tmp_path: Path) -> None:
     losses = []
     for name in ("one", "two"):
-        train = warm_recipe.train.model_copy(update={"precision": "fp32", "dropout": 0.0})
-        section = warm_recipe.translation.model_copy(update={"decoder_dropout": 0.0})
-        update = {"runs": str(tmp_path / f"{name}-runs"), "train": train, "translation": section}
-        path = tmp_path / f"{name}.yaml"
-        content = warm_recipe.model_copy(update=update).model_dump(mode="json", exclude_defaults=True)
-        path.write_text(yaml.safe_dump(content), "utf-8")
+        path = written_translation(warm_recipe, tmp_path / f"{name}.yaml")
         alone(kit_forked, "finetune", path) if name == "one" else together(start, "finetune", path, **FSDP)
         losses.append([each["validation_loss"] for each in record_of(path).content["training"]["evaluations"]])
     assert losses[0] == pytest.approx(losses[1], rel=1e-4) and losses[0][-1] < losses[0][0]

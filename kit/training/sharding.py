@@ -8,6 +8,7 @@ Knows accelerate's launches, DTensors and engines. Knows nothing of what is trai
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
@@ -63,7 +64,7 @@ class Whole:
         return context
 
 
-class Divided(Whole):
+class Divided(Whole, ABC):
     """A copy of the model, of whose training each process holds a part.
 
     Captured vectors and projections of the objective belong to modules, so the copy has an objective of its own. On a
@@ -115,11 +116,13 @@ class Divided(Whole):
         pairs = zip(self.whole.parameters(), self.model.parameters(), strict=True)
         return ((ours, theirs) for ours, theirs in pairs if ours.requires_grad)
 
+    @abstractmethod
     def _whole_of(self, part: nn.Parameter) -> torch.Tensor:
-        raise NotImplementedError
+        """A parameter of the copy as it is in all processes together."""
 
+    @abstractmethod
     def _take(self, part: nn.Parameter, whole: torch.Tensor) -> None:
-        raise NotImplementedError
+        """Give a parameter of the copy this process's part of a whole one."""
 
 
 class Fsdp(Divided):
