@@ -4,13 +4,9 @@ Both sides draw the same examples and are tested on the same examples. The peer 
 changed, with peft's adapters for LoRA; its probe and TF-IDF are scikit-learn's logistic regression, on mean vectors of
 transformers' encoder and on words. Each of its cells is a process of its own, as a script would be. Prints the wall
 time of each side, their ratio, every mean with its interval, and what the study took beside its cells.
+Kit chooses as it does by default, but for the number of epochs, which is the Trainer's.
 
---settings trainer: the recipe is told the Trainer's and scikit-learn's defaults, so that both sides do the same work
-and their means have to agree (no probe: it needs text vectors, where this head is the checkpoint's own).
---settings own: kit chooses as it does by default, but for the number of epochs.
-
-    python benchmarks/study.py [--settings trainer] [--budgets 20,40,80,160] [--seeds 3] [--workers 1]
-                               [--methods finetune,lora,tfidf]
+    python benchmarks/study.py [--budgets 20,40,80,160] [--seeds 3] [--workers 1] [--methods finetune,lora,tfidf]
 """
 
 from __future__ import annotations
@@ -26,21 +22,12 @@ from pathlib import Path
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "sentiment.yaml"
 MAX_LENGTH = 128
-SETTINGS = {
-    "own": ["train.epochs=3"],
-    "trainer": [
-        *("data.validation=0", "model.pooling=native"),
-        *("train.epochs=3", "train.batch_size=8", "train.learning_rate=5e-5", "train.warmup=0", "train.weight_decay=0"),
-        *("train.head=random", "train.freeze_embeddings=false", "train.label_names=false"),
-        *("tfidf.C=1", "tfidf.ngrams=1"),
-    ],
-}
 
 
 def overrides_of(arguments: argparse.Namespace, runs: str) -> list[str]:
     """What the recipe is told."""
     grid = [f"study.budgets=[{arguments.budgets}]", f"study.seeds={arguments.seeds}"]
-    return [f"runs={runs}", *SETTINGS[arguments.settings], *grid, f"study.methods=[{arguments.methods}]"]
+    return [f"runs={runs}", "train.epochs=3", *grid, f"study.methods=[{arguments.methods}]"]
 
 
 def recipe_for(arguments: argparse.Namespace, runs: str, *more: str):  # noqa: ANN201
@@ -209,7 +196,6 @@ def mean_of(answers: list[list[int]]):  # noqa: ANN201
 def main() -> None:
     """Run both sides, one after the other, and print the comparison."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--settings", choices=SETTINGS, default="trainer")
     parser.add_argument("--budgets", default="20,40,80,160")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--methods", default="finetune,lora,tfidf")
@@ -241,7 +227,6 @@ def main() -> None:
     print(f"the study took {overhead:.1%} more than its runs ({total:.0f} s), {around:.1%} more than their training "
           f"and testing alone ({busy:.0f} s)")  # fmt: skip
     summary = {
-        "settings": arguments.settings,
         "ratio": round(peer_seconds / kit_seconds, 2),
         "peer_seconds": round(peer_seconds),
         "kit_seconds": round(kit_seconds),

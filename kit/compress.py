@@ -27,6 +27,7 @@ from kit.request import Shared
 if TYPE_CHECKING:
     from kit.analysis.verdict import Verdict
     from kit.compression.gate import Gate
+    from kit.data.transfer import TransferSet
     from kit.methods import Job
     from kit.models.predictor import Predictor
 
@@ -132,6 +133,8 @@ def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared
         source = start = Record.load(section.source)
     _require_chain(section, start, start.recipe)
     job = _job(start.recipe, start, quiet, shared)
+    if any(step.technique == "vocabulary" for step in section.steps):
+        job = replace(job, transfer=_transfer(job))
     require_gate(section.gate, job)
     before = load_predictor(start.model_folder)
     judge = Judge.of(section.gate, job, before)
@@ -211,6 +214,17 @@ def _job(recipe: Recipe, start: Record | None, quiet: bool, shared: Shared) -> J
     return Job(recipe, task_for(recipe, data.labels), data, hardware, checkpoint, progress)
 
 
+def _transfer(job: Job) -> TransferSet | None:
+    """What a student was distilled on, if files were part of it: their tokens stay. Raises DataError if they are gone."""
+    from kit.data.transfer import transfer_set
+
+    recipe = job.recipe
+    if recipe.task == "translation" or recipe.method not in ("distill", "student") or recipe.distill.texts is None:
+        return None
+    whole = recipe.distill.model_copy(update={"pool": None})  # so that none of the pool's texts is taken from a file
+    return transfer_set(whole, job.data, recipe.train.seed)
+
+
 def _take(step: Step, source: Record, start: Record, job: Job, force: bool) -> Record:
     """The Record of one step, which is found if it has finished."""
     from kit.compression import TECHNIQUES
@@ -241,6 +255,8 @@ def _id(step: Step, source: Record, job: Job) -> str:
         "data": job.data.fingerprints,
         "pool": hashlib.sha256(repr(job.data.pool.texts).encode()).hexdigest(),
     }
+    if step.technique == "vocabulary" and job.transfer is not None:
+        content["transfer"] = job.transfer.fingerprint()
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
     parts = [step.technique, str(len(job.data.train) + len(job.data.validation)), f"s{job.recipe.train.seed}", digest]
     if job.checkpoint is not None:

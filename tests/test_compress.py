@@ -14,11 +14,13 @@ import pytest
 import kit.compress as compress_module
 import kit.compression.int8_onnx as int8_module
 from kit import Recipe, Record, evaluate, finetune, predict
-from kit.compress import CHAIN_FILE, Compression, compress, recipe_of
-from kit.compression.gate import Gate
+from kit.compress import CHAIN_FILE, Compression, _job, compress, recipe_of
+from kit.compression.gate import Gate, gate_texts
 from kit.data.encode import encode
 from kit.errors import DataError, KitError, ModelError, RecipeError, RecordError
+from kit.models.load import load_tokenizer
 from kit.models.predictor import load_predictor
+from kit.request import Shared
 from kit.tasks.classification import Classification
 
 # Nothing that a vocabulary of film reviews has seen.
@@ -66,13 +68,31 @@ def test_texts_whose_tokens_stay_get_the_very_same_logits(done: Compression, tin
 
 
 def _test_texts(folder: Path) -> list[tuple[str, ...]]:
-    from kit.request import Shared
-
     return Shared().cleaned(Record.read(folder).recipe.data).splits.test.texts
 
 
 def _ids(predictor, text: tuple[str, ...]) -> list[int]:
     return encode([text], predictor.tokenizer, predictor.max_length).input_ids.tolist()
+
+
+def test_the_tokens_of_files_that_a_student_learned_from_stay(done: Compression, tiny_run: Path, tmp_path: Path) -> None:
+    """And no text that only gates look at adds its tokens, though it is in such a file too."""
+    before, trimmed = load_predictor(tiny_run / "model"), set(load_tokenizer(done.links[0].record.model_folder).get_vocab())
+    gone = [token for token in before.tokenizer.get_vocab() if token.isalpha() and token not in trimmed]
+    judged = gate_texts(_job(Record.read(tiny_run).recipe, Record.read(tiny_run), True, Shared()))
+    file = tmp_path / "others.txt"
+    file.write_text("\n".join([f"a {gone[0]} of {gone[1]}", *(row[0] for row in judged)]), "utf-8")
+    content = Record.read(tiny_run).recipe.model_dump()
+    content |= {"method": "distill", "runs": str(tmp_path / "runs")}
+    content["distill"] |= {"teacher": str(tiny_run), "student": "layers:1", "texts": str(file)}
+    content["train"] = {"epochs": 0.1}
+    student = finetune(Recipe.model_validate(content), quiet=True)
+    link = compress(chain(student.folder, ["vocabulary"]), quiet=True).links[0]
+    now = set(load_tokenizer(link.record.model_folder).get_vocab())
+    assert now == trimmed | {gone[0], gone[1]}
+    file.unlink()
+    with pytest.raises(DataError, match="others.txt"):
+        compress(chain(student.folder, [{"vocabulary": {"max_size": 300}}]), quiet=True)
 
 
 def test_texts_like_nothing_before_are_answered(done: Compression, tiny_run: Path) -> None:

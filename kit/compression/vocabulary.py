@@ -40,7 +40,10 @@ _PROOF_TEXTS = 64  # that must get the very same logits from the trimmed model
 
 
 class Vocabulary:
-    """Keep the tokens that the texts of budget and pool use; not those of validation, which judge the step."""
+    """Keep the tokens that the texts of budget and pool use, and the files that a student was distilled on.
+
+    Not those of validation, which judge the step.
+    """
 
     takes = (Kind.TORCH, Kind.TRANSLATOR, Kind.WARM_TRANSLATOR)
     gives = Kind.TORCH
@@ -70,7 +73,7 @@ class Vocabulary:
             return trim_translator(source.model_folder, job, step.max_size)
         model, tokenizer = load_classifier(source.model_folder), load_tokenizer(source.model_folder)
         longest = job.recipe.data.max_length
-        texts = job.data.train.texts + job.data.pool.texts
+        texts = job.data.train.texts + job.data.pool.texts + (job.transfer.extra_texts if job.transfer else [])
         encoded = encode(texts, tokenizer, longest)
         kept = kept_tokens(encoded, tokenizer, step.max_size)
         smaller = without_others(tokenizer, kept)

@@ -48,6 +48,12 @@ class TransferSet:
     def __len__(self) -> int:
         return len(self.texts)
 
+    @property
+    def extra_texts(self) -> Texts:
+        """Those from other files."""
+        start = self.labelled + self.pool
+        return self.texts[start : start + self.extra]
+
     def fingerprint(self) -> str:
         """sha256 over the texts in order."""
         digest = hashlib.sha256()

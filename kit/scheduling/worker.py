@@ -29,12 +29,15 @@ def main(target: str) -> None:
     jobs: queue.Queue[dict[str, Any]] = queue.Queue()
     threading.Thread(target=_read, args=(sys.stdin, jobs), daemon=True).start()
     module, _, name = target.partition(":")
+    gc.disable()  # libraries make a million objects that stay: looking for garbage among them takes a second or two
     function = getattr(import_module(module), name)
+    gc.enable()
+    gc.freeze()
     _send(results, READY)
     for count in itertools.count():
         job = jobs.get()
         _send(results, function(job["context"], job["job"]))
-        if count == 0:  # libraries are imported now: garbage collection need not walk their million objects again
+        if count == 0:  # what the first job has imported stays too
             gc.collect()
             gc.freeze()
 
