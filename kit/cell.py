@@ -20,6 +20,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import kit.methods  # noqa: F401  libraries that every cell needs: a worker has them before there is a cell to run
 from kit.data.encode import cache_folder
 from kit.distill import taught_by
@@ -63,6 +65,9 @@ def run(context: JobData, job: JobData) -> JobData:
         return {"busy": True}
     except Exception as error:
         return {"error": _words(error)}
+    finally:
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            torch.cuda.empty_cache()  # what a worker holds between cells, others on the same GPU lack
 
 
 def _cell(cell: Cell, recipe: Recipe, keep_model: bool, shared: Shared, storage: Storage | None) -> Record:

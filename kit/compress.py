@@ -215,7 +215,7 @@ def _job(recipe: Recipe, start: Record | None, quiet: bool, shared: Shared) -> J
 
 
 def _transfer(job: Job) -> TransferSet | None:
-    """What a student was distilled on, if files were part of it: their tokens stay. Raises DataError if they are gone."""
+    """What a student was distilled on, if files were part of it. Raises DataError if they are gone."""
     from kit.data.transfer import transfer_set
 
     recipe = job.recipe

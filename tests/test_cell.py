@@ -85,6 +85,15 @@ def test_a_worker_without_another_package_says_so_too(context, monkeypatch) -> N
     assert error.endswith("pip install zstandard")
 
 
+def test_between_cells_a_worker_gives_the_memory_of_its_gpu_back(context, monkeypatch) -> None:
+    given: list[str] = []
+    monkeypatch.setattr("torch.cuda.is_initialized", lambda: True)
+    monkeypatch.setattr("torch.cuda.empty_cache", lambda: given.append("back"))
+    assert "record" in cell.run(context, JOB)
+    assert "error" in cell.run({**context, "data": {}}, JOB)
+    assert given == ["back", "back"]
+
+
 def test_a_worker_that_does_not_have_the_folder_stays_where_the_cluster_started_it(
     context, monkeypatch, tmp_path
 ) -> None:
