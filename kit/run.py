@@ -26,7 +26,7 @@ def run(
 
     A finished Record of the same request on the same data and checkpoint is returned instead of repeated, unless
     `force`. A run that was killed is continued. Under several processes every process returns the same Record.
-    keep_model: False proves that the saved model answers alike and then deletes it; the Record keeps everything else.
+    keep_model: False deletes the saved model, unproven, once its size is known; the Record keeps everything else.
     shared: what this run has in common with others, so that it is not made again.
     Raises KitError with what is wrong and what to do; BusyError if another process is making the same Record.
     """

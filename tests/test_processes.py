@@ -100,13 +100,14 @@ def same_answers(by_one: Record, by_two: Record, tolerance: float = ROUNDING) ->
 
 
 def test_two_processes_take_the_steps_of_one(write, start, kit_forked) -> None:
-    one, two = write("one"), write("two")
+    one, two = write("one"), write("two", report_to=["tensorboard"])
     alone(kit_forked, "finetune", one)
     printed = together(start, "finetune", two)
     assert "accuracy" in printed[0] and printed[1] == "", "one process prints the Record"
     assert [path.suffix for path in record_of(two).folder.parent.iterdir() if path.name != ".locks"] == [""]
     by_one, by_two = record_of(one), record_of(two)
     assert by_one.id == by_two.id
+    assert len(list((by_two.folder / "logs").glob("events*"))) == 1, "one process writes for TensorBoard"
     plans = [record.content["training"]["plan"] for record in (by_one, by_two)]
     assert plans[0]["device_batch"] == 16 and plans[1] == {**plans[0], "device_batch": 8}
     histories = [record.content["training"]["history"] for record in (by_one, by_two)]

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
@@ -32,7 +33,7 @@ class Progress:
     def callbacks(self, train: TrainSection, logs: Path, metric: str) -> list[TrainerCallback]:
         """Callbacks for the trainer: the bar, and TensorBoard if the recipe reports to it."""
         callbacks: list[TrainerCallback] = [_Bar(self, metric)]
-        if "tensorboard" in train.report_to:
+        if "tensorboard" in train.report_to and PartialState().is_main_process:  # a writer leaves a file even if idle
             from torch.utils.tensorboard import SummaryWriter
             from transformers.integrations.integration_utils import TensorBoardCallback
 
