@@ -7,6 +7,7 @@ import shutil
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ import kit.compress as compress_module
 import kit.compression.int8_onnx as int8_module
 from kit import Recipe, Record, evaluate, finetune, predict
 from kit.compress import CHAIN_FILE, Compression, _job, compress, recipe_of
-from kit.compression.gate import Gate, gate_texts
+from kit.compression.gate import Gate, Judge, gate_texts
 from kit.data.encode import encode
 from kit.errors import DataError, KitError, ModelError, RecipeError, RecordError
 from kit.models.load import load_tokenizer
@@ -184,6 +185,24 @@ def test_other_settings_are_tried_before_a_step_is_undone(done: Compression, tin
     assert first.record.content["settings"]["tokens"] == 2_100
     assert found.record.id == second.record.id == done.links[0].record.id
     assert "of 30,522 tokens" in second.line and "calibration error" in second.line
+
+
+def test_of_few_validation_examples_one_may_be_lost_and_not_two(tiny_run: Path) -> None:
+    record, start = Record.read(tiny_run), load_predictor(tiny_run / "model")
+    job = _job(record.recipe, record, True, Shared())
+    section = Recipe.model_validate(
+        {**record.recipe.model_dump(), "compress": {"gate": {"retained": 0.99}}}
+    ).compress.gate
+    judge = Judge.of(section, job, start)
+    validation = job.data.validation
+    answers, targets = start.outputs(validation.texts), job.task.targets(validation.labels)
+    right = np.flatnonzero(answers.argmax(1) == targets)
+    assert len(right) < 100, "one of them is more than a hundredth"
+    for lost, passed in ((1, True), (2, False)):
+        worse = answers.copy()
+        worse[right[:lost]] *= -1
+        gate = judge.gate(SimpleNamespace(outputs=lambda _, worse=worse: worse))
+        assert gate.passed is passed and gate.retained == pytest.approx(1 - lost / len(right))
 
 
 def test_the_gate_looks_at_validation_examples_and_pool_alone(done: Compression, tiny_run: Path, monkeypatch) -> None:

@@ -71,10 +71,19 @@ class Judge:
         if self.section.agreement is not None:
             same = self.job.task.measure.same(model.outputs(gate_texts(self.job)), self.answers)
             agreement = float(same.mean())
-        passed = (retained is None or retained >= (self.section.retained or 0.0)) and (
+        passed = (retained is None or retained >= self._least_retained) and (
             agreement is None or agreement >= (self.section.agreement or 0.0)
         )
         return Gate(retained, agreement, passed)
+
+    @property
+    def _least_retained(self) -> float:
+        """What the section asks for, or what is left when one validation example is lost, if that is less.
+
+        Few examples cannot tell a percent: a single one that rounding turns weighs more.
+        """
+        one = 1 / (self.score * len(self.job.data.validation))
+        return min(self.section.retained or 0.0, 1 - one - 1e-9)
 
 
 def require_gate(section: GateSection, job: Job) -> None:

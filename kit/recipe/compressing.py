@@ -151,7 +151,8 @@ class GateSection(Section):
     """What a step may cost at most; one that costs more is undone and the chain goes on without it."""
 
     retained: _Share | None = 0.99
-    """Main metric on the validation examples, against the model that the chain starts from."""
+    """Main metric on the validation examples, against the model that the chain starts from; one example may always be
+    lost, which is more than this where they are few."""
     agreement: _Share | None = None
     """Share of texts that no step sees (a fifth of the pool, 1,000 at most) that are answered as by the model that the
     chain starts from."""
