@@ -35,7 +35,7 @@ def arguments_given() -> argparse.Namespace:
 def main() -> None:
     """Make or find all models, then print the two tables."""
     arguments = arguments_given()
-    chains = arguments.steps or ["vocabulary,int8-onnx", "int4-onnx"]
+    chains = arguments.steps or ["vocabulary, {int8-onnx: {embeddings: int4}}", "int4-onnx"]
     from kit.analysis.verdict import Answers, Cost, judge
     from kit.bench import bench
     from kit.compress import compress, recipe_of

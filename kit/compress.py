@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _SAME = 1.1  # ratio of two times below which a machine's noise is as likely
 CHAIN_FILE = "chain.json"  # beside the Record that a chain ends with, which is its start if every step was undone
-MADE = 3  # part of every id: raise it when steps make something else of the same model
+MADE = 4  # part of every id: raise it when steps make something else of the same model
 
 
 @dataclass(frozen=True)

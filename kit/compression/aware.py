@@ -39,14 +39,14 @@ _RATE = 5.0e-5  # peak; weights only have to move by about the width of a roundi
 class Rounding:
     """What is simulated. block: weights of a row that share a scale, None for all of it.
 
-    activations: in 8 bits, each token by its own range. table: bits and block of the table of embeddings; None leaves
-    it alone.
+    activations: in 8 bits, each token by its own range. table: bits of the table of embeddings, whose rows have a scale
+    each; None leaves it alone.
     """
 
     bits: int
     block: int | None
     activations: bool
-    table: tuple[int, int] | None = None
+    table: int | None = None
 
 
 def learn_rounding(source: Record, job: Job, rounding: Rounding, epochs: float) -> tuple[Path, Training | None]:
@@ -104,8 +104,8 @@ def _simulated(model: PreTrainedModel, rounding: Rounding) -> Iterator[None]:
     table = model.get_input_embeddings()
     hook = None
     if rounding.table is not None and isinstance(table, nn.Embedding):
-        rows = IntxFakeQuantizer(_weights(*rounding.table, table.embedding_dim))
-        # Blocks lie within rows: rounding the rows that a batch asks for is rounding the table.
+        rows = IntxFakeQuantizer(_weights(rounding.table, None, table.embedding_dim))
+        # Each row has its scale: rounding the rows that a batch asks for is rounding the table.
         hook = table.register_forward_hook(lambda _, __, found: rows(found.flatten(0, 1)).view_as(found))
     try:
         yield

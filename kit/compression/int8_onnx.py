@@ -6,7 +6,7 @@ Knows ONNX Runtime's quantizers. Knows nothing of gates or chains.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from kit.compression.aware import Rounding, learn_rounding, require_aware
 from kit.compression.base import others
-from kit.compression.int4_onnx import TABLE_BLOCK, in_four_bits
+from kit.compression.four_bits import lookups, tables_in_four_bits
 from kit.compression.onnx import graph_of, predictor_of
 from kit.data.batching import EncodedDataset, sorted_batches
 from kit.data.encode import Encoded, encode
@@ -30,6 +30,7 @@ from kit.recipe.compressing import Int8OnnxStep
 from kit.record import Record
 
 _CALIBRATION_TEXTS = 256  # of the budget
+_LARGE = 0.125  # share of the largest table's numbers from which 4 bits are worth while
 
 
 class Int8Onnx:
@@ -57,7 +58,7 @@ class Int8Onnx:
 
     def compress(self, step: Int8OnnxStep, source: Record, job: Job) -> Fitted:
         """Export if need be, then round."""
-        table = (4, TABLE_BLOCK) if step.embeddings == "int4" else None
+        table = 4 if step.embeddings == "int4" else None
         folder, training = learn_rounding(source, job, Rounding(8, None, True, table), step.aware)
         graph = graph_of(folder, job)
         texts = job.data.train.texts[:_CALIBRATION_TEXTS]  # validation examples judge the step
@@ -65,9 +66,11 @@ class Int8Onnx:
         encoded = encode(texts, tokenizer, job.recipe.data.max_length)
 
         def rounded(model: bytes) -> bytes:
-            if step.embeddings == "int4":
-                model = in_four_bits(model, ("Gather",), TABLE_BLOCK)
-            return _quantized(model, step, encoded, tokenizer)
+            if step.embeddings != "int4":
+                return _quantized(model, step, encoded, tokenizer)
+            # Positions and kinds of token stay in 8 bits: there is nothing to save.
+            later = lookups(model, _LARGE)
+            return tables_in_four_bits(_quantized(model, step, encoded, tokenizer, later), _LARGE)
 
         made = predictor_of(graph.changed(rounded, "int8", step.calibration), folder, job)
         settings: dict[str, Any] = {"device": "cpu"}
@@ -88,7 +91,10 @@ def _batch_effect(predictor: OnnxPredictor, texts: Texts, job: Job) -> dict[str,
     }
 
 
-def _quantized(model: bytes, step: Int8OnnxStep, encoded: Encoded, tokenizer: PreTrainedTokenizerBase) -> bytes:
+def _quantized(
+    model: bytes, step: Int8OnnxStep, encoded: Encoded, tokenizer: PreTrainedTokenizerBase, without: Sequence[str] = ()
+) -> bytes:
+    """The graph in 8 bits. without: names of nodes that stay as they are."""
     from onnxruntime.quantization import (
         CalibrationMethod,
         QuantFormat,
@@ -99,21 +105,27 @@ def _quantized(model: bytes, step: Int8OnnxStep, encoded: Encoded, tokenizer: Pr
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     weights = QuantType.QInt8 if step.weights == "int8" else QuantType.QUInt8
-    operators = ["MatMul", "Gemm", *(["Gather"] if step.embeddings == "int8" else [])]
+    operators = ["MatMul", "Gemm", *(["Gather"] if step.embeddings != "float32" else [])]
     with tempfile.TemporaryDirectory(prefix="kit-onnx-") as scratch:
         given, ready, rounded = (Path(scratch) / name for name in ("given.onnx", "ready.onnx", "rounded.onnx"))
         given.write_bytes(model)
         try:
             if step.calibration == "dynamic":
                 quantize_dynamic(
-                    given, rounded, weight_type=weights, per_channel=step.per_channel, op_types_to_quantize=operators
+                    given,
+                    rounded,
+                    weight_type=weights,
+                    per_channel=step.per_channel,
+                    op_types_to_quantize=operators,
+                    nodes_to_exclude=list(without),
                 )
             else:
                 quant_pre_process(given, ready, skip_symbolic_shape=True)
                 quantize_static(
                     ready, rounded, _Batches(encoded, tokenizer, ready), quant_format=QuantFormat.QDQ,
                     weight_type=weights, activation_type=QuantType.QUInt8, per_channel=step.per_channel,
-                    op_types_to_quantize=operators, calibrate_method=CalibrationMethod.MinMax,
+                    op_types_to_quantize=operators, nodes_to_exclude=list(without),
+                    calibrate_method=CalibrationMethod.MinMax,
                 )  # fmt: skip
         except Exception as error:
             raise ModelError(f"int8-onnx: the graph cannot be rounded: {first_line(error)}") from error
