@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 _ACTIVATIONS_IN_8_BITS = 4  # ONNX Runtime's name for that
 _ROWS = 4_096  # rounded at once: 250,000 rows of 768 numbers would take gigabytes
-# Shares of a row's largest number that the step -8 may stand for: cutting it off makes the others finer. The last leaves
-# it to the step 7.
+# Shares of a row's largest number that the step -8 may stand for: cutting it off makes the others finer. With the last,
+# the step 7 stands for it.
 _REACHES = np.append(np.linspace(0.6, 1.0, 11), 8 / 7).astype(np.float32)
 
 
