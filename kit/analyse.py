@@ -251,6 +251,9 @@ def _notes(
     cut = max((each.record.content["data"]["truncation"].get("test", 0.0) for each in finished), default=0.0)
     if cut > 0.01:
         notes.append(f"{cut:.1%} of the test texts are longer than data.max_length, and are cut.")
+    cut = max((each.record.content["data"]["truncation"].get("references", 0.0) for each in finished), default=0.0)
+    if cut > 0.01:
+        notes.append(f"Up to {cut:.1%} of the references to learn from are longer than data.max_length, and are cut.")
     return notes
 
 

@@ -18,6 +18,7 @@ from kit.request import Request, Shared, understand
 
 if TYPE_CHECKING:
     from kit.data import Prepared
+    from kit.data.encode import Encoded
     from kit.models.checkpoint import Checkpoint
 
 
@@ -100,6 +101,7 @@ def _model_rows(request: Request) -> list[tuple[str, str]]:
         *(_route_rows(recipe) if recipe.task == "translation" else _pooling_rows(recipe)),
         ("tokens", f"mean {lengths.mean():.0f}, longest {lengths.max()}; "
                    f"{trial.encoded.truncated.mean():.1%} of the texts are cut at {recipe.data.max_length}"),
+        *([] if trial.references is None else [("tokens to write", _reference_words(trial.references, recipe))]),
         ("hardware", f"{hardware.device}, {hardware.precision}, {hardware.threads} threads"),
     ]  # fmt: skip
     if plan is not None:
@@ -109,6 +111,11 @@ def _model_rows(request: Request) -> list[tuple[str, str]]:
         rows.append(("then", "once more on the whole budget, validation examples included"))
     rows.append(("estimated time", f"about {duration(passes(request) * trial.seconds_a_pass)}"))
     return rows
+
+
+def _reference_words(references: Encoded, recipe: Recipe) -> str:
+    share = f"{references.truncated.mean():.1%} of the references are cut at {recipe.data.max_length}"
+    return f"mean {references.lengths.mean():.0f}, longest {references.lengths.max()}; {share}"
 
 
 def _code_rows(checkpoint: Checkpoint) -> list[tuple[str, str]]:

@@ -30,13 +30,15 @@ WRITING_PASSES = 1.0
 class Trial:
     """The model that a request would train, its training texts as tokens, and its plan; no plan for a probe.
 
-    seconds_a_pass: of the forward pass of one example, a third of its share in a training step.
+    seconds_a_pass: of the forward pass of one example, a third of its share in a training step. references: what the
+    texts are translated to, as tokens.
     """
 
     model: PreTrainedModel
     encoded: Encoded
     plan: Plan | None
     seconds_a_pass: float
+    references: Encoded | None = None
 
 
 def make_trial(request: Request, hardware: Hardware) -> Trial:
@@ -104,7 +106,7 @@ def _translation_trial(request: Request, hardware: Hardware) -> Trial:
     pairs = encode_pairs(examples, writer, recipe.data.max_length)
     plan = make_plan(recipe.train, len(request.transfer) if taught and request.transfer else len(pairs))
     seconds = seconds_a_pass(writer.model, dataset_of(pairs, writer), plan.device_batch, hardware.bf16)
-    return Trial(writer.model, pairs.source, plan, seconds)
+    return Trial(writer.model, pairs.source, plan, seconds, pairs.target)
 
 
 def passes(request: Request) -> float:

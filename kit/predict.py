@@ -27,6 +27,7 @@ def predict(
     """One answer a text, in order: `text`, then `label`, `score` and `scores` (for multi-label `labels` and `scores`).
 
     Of a translator: `text` and `translation`, with `loops` where that repeats itself and `copied` where it is the text.
+    With `cut` where only the beginning of a text was read, for it has more tokens than the model was made for.
 
     texts: strings, or tuples of two for a Record of text pairs; a single string is one text.
     trust_remote_code: let the model run code that its checkpoint brought along.
@@ -48,7 +49,9 @@ def predict(
             if len(row) != len(columns):
                 raise _wrong_shape(position + offset + 1, len(row), columns, served.name)
         answers = task.answers(predictor.outputs(chunk))
-        for row, answer in zip(chunk, answers, strict=True):
+        for row, answer, cut in zip(chunk, answers, predictor.cut(chunk), strict=True):
+            if cut:
+                answer["cut"] = True
             if _is_copy(row, answer.get("translation")):
                 answer["copied"] = True
             yield {"text": row[0] if len(row) == 1 else list(row), **answer}
@@ -75,14 +78,17 @@ def named_file(argument: str) -> Path | None:
             return path
     except OSError:  # too long for a name
         return None
-    if " " not in argument and (path.suffix == ".txt" or data_format(path) is not None):
+    if " " not in argument and (path.suffix in (".txt", ".gz", ".tmx") or data_format(path) is not None):
         raise DataError(f"there is no file {argument}", "to have its name answered as a text, pipe it in")
     return None
 
 
 def is_table(path: Path) -> bool:
-    """Whether a file has columns rather than one text a line."""
-    return data_format(path) in (".csv", ".tsv", ".parquet") or path.suffix == ".gz"
+    """Whether a file has columns rather than one text a line. Raises DataError for a translation memory."""
+    if path.suffix == ".tmx":
+        raise DataError(f"{path} is a translation memory", "give its sentences, one a line")
+    kind = data_format(path)
+    return kind in (".csv", ".tsv", ".parquet") or (kind is not None and path.suffix == ".gz")
 
 
 def table_texts(path: Path, columns: Sequence[str]) -> Iterator[str | tuple[str, ...]]:
@@ -108,6 +114,9 @@ def read_texts(lines: Iterable[str], columns: Sequence[str], where: str) -> Iter
         if value is None:
             yield text
             continue
+        nested = value.get("translation")
+        if isinstance(nested, dict) and not set(columns) <= set(value):  # as pairs of a translation are written
+            value = nested
         missing = [column for column in columns if column not in value]
         if missing:
             raise DataError(

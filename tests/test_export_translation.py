@@ -18,6 +18,7 @@ from kit.models.predictor import load_predictor
 from tests.plain_processes import PlainProcesses
 
 TEXT = "A man in a red shirt."
+LONG = "man " * 4_999 + "man"
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,8 @@ def translated_by_the_cards(plain: PlainProcesses, *folders: Path) -> list[str]:
     lines = ["import os, sys; sys.modules['kit'] = None"]
     for folder in folders:
         found = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text("utf-8"), re.DOTALL)
-        lines += [f"os.chdir({str(folder.parent)!r})", *(each.replace("A text.", TEXT) for each in found)]
+        lines += [f"os.chdir({str(folder.parent)!r})"]
+        lines += [each.replace("A text.", text) for text in (TEXT, LONG) for each in found]
     command = [sys.executable, "-c", "\n".join(lines)]
     ran = plain.run(command, cwd=folders[0])
     assert ran.returncode == 0, ran.stderr[-1500:]
@@ -60,12 +62,17 @@ def test_each_format_writes_the_same_in_a_fresh_process(both: Exported, scratch_
 
 def test_the_lines_of_the_cards_translate(both: Exported, warm: Exported, plain: PlainProcesses) -> None:
     assert (warm.folder / "target" / "tokenizer.json").is_file()
-    assert "same translations on all 20 test examples" in warm.lines[1] and warm.lines[1].startswith("int8-onnx")
-    folders = [both.folder, both.folder / "ct2", warm.folder]
-    expected = [next(predict(folder, TEXT))["translation"] for folder in folders]
+    assert warm.lines[1].startswith("int8-onnx: same translations on all 20 test examples as by kit without a search; ")
+    assert warm.lines[1].endswith(", which searches")
     graphs = load_predictor(warm.folder / "int8-onnx")
     graphs.take_likeliest()
-    expected.append(graphs.outputs([(TEXT,)])[0])
+    expected = []
+    for folders, more in (((both.folder, both.folder / "ct2"), None), ((warm.folder,), graphs)):
+        for text in (TEXT, LONG):
+            answers = [next(predict(folder, text)) for folder in folders]
+            assert all(answer.get("cut", False) is (text is LONG) for answer in answers)
+            expected += [answer["translation"] for answer in answers]
+            expected += [] if more is None else [more.outputs([(text,)])[0]]
     assert translated_by_the_cards(plain, both.folder, warm.folder) == expected and all(expected)
 
 
@@ -95,7 +102,7 @@ def test_a_translation_that_is_another_one_keeps_everything_back(scratch_run: Pa
 
 
 def test_formats_that_a_translator_has_not_are_refused(scratch_run: Path, warm_run: Path, tmp_path) -> None:
-    with pytest.raises(ModelError, match=r"--format adapter: .* has no adapter"):
+    with pytest.raises(ModelError, match=r"--format adapter: .* of a translator no adapter is kept"):
         export(scratch_run, formats=["adapter"], to=tmp_path / "exported")
     with pytest.raises(ModelError, match=r"ct2: .* made of an encoder and a fresh decoder"):
         export(warm_run, formats=["ct2"], to=tmp_path / "exported")

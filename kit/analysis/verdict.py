@@ -72,7 +72,7 @@ class Verdict:
         ours, theirs = self.student_cost, self.teacher_cost
         line = (
             f"size {megabytes(ours.size_bytes)} against {megabytes(theirs.size_bytes)} "
-            f"({1 - ours.size_bytes / theirs.size_bytes:.0%} smaller)"
+            f"({_smaller(ours.size_bytes / theirs.size_bytes)})"
         )
         if ours.p50_ms and theirs.p50_ms:
             times = f"{ours.p50_ms:.1f} ms a text against {theirs.p50_ms:.1f} ms"
@@ -148,6 +148,11 @@ def judge(
         teacher_cost=costs[1],
         notes=tuple(notes),
     )
+
+
+def _smaller(share: float) -> str:
+    """In words, for a size that is this share of another."""
+    return f"{1 - share:.0%} smaller" if share < 0.995 else f"{share - 1:.0%} larger" if share > 1.005 else "as large"
 
 
 def _point(

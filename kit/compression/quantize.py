@@ -138,6 +138,10 @@ class _Same:
         """The model's."""
         return self.whole.outputs(texts)
 
+    def cut(self, texts: Texts) -> np.ndarray:
+        """The model's."""
+        return self.whole.cut(texts)
+
 
 class _Halved(_Same):
     """A model of torch that is saved in another format than it is computed in."""

@@ -14,7 +14,6 @@ import re
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 from kit.data.readers import data_format
@@ -97,24 +96,23 @@ def read_tmx(path: Path, languages: tuple[str, str]) -> Table:
 def by_language(table: Table, languages: tuple[str, str], where: str) -> Table:
     """The table with a column for each language in place of one that holds translations as `{"en": ..., "de": ...}`.
 
-    Raises DataError if a row lacks one of the languages.
+    A row that lacks one of them has nothing on that side. Raises DataError for a language that no row has.
     """
     holders = [name for name, values in table.columns.items() if isinstance(next(iter(values), None), dict)]
     holder = "translation" if "translation" in holders else holders[0] if len(holders) == 1 else None
     if holder is None or set(languages) <= set(table.columns):
         return table
-    columns: dict[str, list[Any]] = {language: [] for language in languages}
-    for row, value in enumerate(table.columns[holder]):
-        for language in languages:
-            if not isinstance(value, dict) or language not in value:
-                there = sorted(value) if isinstance(value, dict) else []
-                near = difflib.get_close_matches(language, there, 1)
-                raise DataError(
-                    f"data.languages: '{language}' is not in column '{holder}' of {where}, row {row} "
-                    f"(languages: {', '.join(there) or 'none'})",
-                    f"did you mean '{near[0]}'?" if near else "set data.languages to two of them",
-                )
-            columns[language].append(value[language])
+    values = [value if isinstance(value, dict) else {} for value in table.columns[holder]]
+    there = sorted({name for value in values for name in value})
+    for language in languages:
+        if language not in there:
+            near = difflib.get_close_matches(language, there, 1)
+            raise DataError(
+                f"data.languages: '{language}' is in no row of column '{holder}' of {where} "
+                f"(languages: {', '.join(there) or 'none'})",
+                f"did you mean '{near[0]}'?" if near else "set data.languages to two of them",
+            )
+    columns = {language: [value.get(language) for value in values] for language in languages}
     rest = {name: values for name, values in table.columns.items() if name != holder}
     return Table({**columns, **rest}, table.rows)
 

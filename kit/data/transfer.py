@@ -158,7 +158,7 @@ def _names(texts: str | Sequence[str]) -> list[str]:
 
 def _read(name: str, columns: tuple[str, ...]) -> Texts:
     path = Path(name).expanduser()
-    if path.suffix == ".txt":
+    if path.suffix == ".txt" or (path.is_file() and data_format(path) is None and path.suffix not in (".gz", ".tmx")):
         if len(columns) > 1:
             raise DataError(f"distill.texts: {name} has one text a line, the data have pairs", "name a table")
         try:

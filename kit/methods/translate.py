@@ -43,6 +43,7 @@ from kit.training.trainer import fit_model
 
 _SAMPLE = 16
 # Of tokens of a translation to those of its source: what nearly all training pairs stay below, and room above it.
+_FEW = 0.01  # share of references whose end may be cut off without a word about it
 _USUAL, _MARGIN = 0.99, 1.5
 
 
@@ -138,6 +139,12 @@ def fit_writer(
     validation = pairs_of(job, writer, job.data.validation)
     test = encode(sources_of(job.data.test, writer), writer.tongues.source, longest, writer.tokenizer_key)
     plan = make_plan(recipe.train, len(pairs), PartialState().num_processes)
+    unfinished = _share(pairs.target.truncated)
+    if unfinished > _FEW:
+        job.progress.say(
+            f"data: {unfinished:.1%} of the references have more than {longest} tokens (data.max_length) and are cut: "
+            "a translator learns to stop there"
+        )
     settings: dict[str, Any] = {
         "device": job.hardware.device,
         "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
@@ -164,6 +171,7 @@ def fit_writer(
         "train": _share(pairs.source.truncated | pairs.target.truncated),
         "validation": _share(validation.source.truncated | validation.target.truncated),
         "test": _share(test.truncated),
+        "references": unfinished,
     }
     return Fitted(predictor_of(job, replace(writer, model=final), pairs), training, settings, truncation)
 

@@ -65,6 +65,11 @@ class Ct2Translator:
         """Rounding differs between batches, and a translation without end is cut by the longest source beside it."""
         return True
 
+    def cut(self, texts: list[tuple[str, ...]]) -> np.ndarray:
+        """(n,) bool: which texts are longer than the model reads."""
+        sources: list[tuple[str, ...]] = [(self.facts.prefix + text[0],) for text in texts]
+        return encode(sources, self.tokenizer, self.max_length).truncated
+
     def outputs(self, texts: list[tuple[str, ...]]) -> np.ndarray:
         """(n,) translations; that of a blank text is empty."""
         return translate_written(

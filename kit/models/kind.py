@@ -26,7 +26,7 @@ class Kind(StrEnum):
     QUANTIZED = "a quantized model of torch"
     ONNX = "a graph for ONNX Runtime"
     QUANTIZED_ONNX = "a quantized graph for ONNX Runtime"
-    TRANSLATOR = "a translator"
+    TRANSLATOR = "a translator of one architecture (Marian, T5, BART and the like)"
     WARM_TRANSLATOR = "a translator made of an encoder and a fresh decoder"
     CT2 = "a translator for CTranslate2"
     TFIDF = "TF-IDF with a linear model"

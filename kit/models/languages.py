@@ -66,7 +66,13 @@ def find_route(
         return Route(None, _t5_prefix(languages) if prefix is None and model_type in ("t5", "mt5") else prefix or "")
     named = tuple(codes) if codes else languages
     key = "translation.codes" if codes else None
-    return Route((_choose(named[0], known, key), _choose(named[1], known, key)), prefix or "")
+    route = Route((_choose(named[0], known, key), _choose(named[1], known, key)), prefix or "")
+    if codes and all(_is_of(code, language) for code, language in zip(codes, reversed(languages), strict=True)):
+        raise RecipeError(
+            f"translation.codes: {' to '.join(codes)} is the other way round than data.languages",
+            f"translation.codes: [{codes[1]}, {codes[0]}]",
+        )
+    return route
 
 
 def known_codes(tokenizer: PreTrainedTokenizerBase) -> list[str]:
@@ -112,6 +118,12 @@ def _choose(wanted: str, known: list[str], key: str | None) -> str:
         f"{key or 'data.languages'}: the checkpoint's tokenizer does not know '{wanted}' (nearest: {listed})",
         f"set translation.codes to two of its {len(known)} languages, or take another checkpoint",
     )
+
+
+def _is_of(code: str, language: str) -> bool:
+    """Whether a code is of a language: deu_Latn of de."""
+    of, name = (each.lower().replace("-", "_").split("_")[0] for each in (code, language))
+    return of in (name, _THREE.get(name, name))
 
 
 def _t5_prefix(languages: tuple[str, str]) -> str:

@@ -78,6 +78,10 @@ class OnnxPredictor:
         """Whether an answer may depend on the texts that are answered beside it: where activations are rounded."""
         return self.graph.activations != "float32"
 
+    def cut(self, texts: list[tuple[str, ...]]) -> np.ndarray:
+        """(n,) bool: which texts are longer than the model reads."""
+        return encode(texts, self.tokenizer, self.max_length).truncated
+
     def outputs(self, texts: list[tuple[str, ...]]) -> np.ndarray:
         """(n, labels) float32, one row a text."""
         encoded = encode(texts, self.tokenizer, self.max_length)

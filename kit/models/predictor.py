@@ -42,6 +42,9 @@ class Predictor(Protocol):
     def outputs(self, texts: Texts) -> np.ndarray:
         """One row a text: of a classifier (n, labels) float32 logits, of a translator (n,) strings."""
 
+    def cut(self, texts: Texts) -> np.ndarray:
+        """(n,) bool: which texts are longer than the model reads."""
+
     def save(self, folder: Path) -> None:
         """Write everything that `load_predictor` needs into a folder."""
 
@@ -75,6 +78,10 @@ class TransformerPredictor:
         """(n, labels) float32, one row a text."""
         encoded = encode(texts, self.tokenizer, self.max_length, self.tokenizer_key)
         return predict_logits(self.model, encoded, self.tokenizer)
+
+    def cut(self, texts: Texts) -> np.ndarray:
+        """(n,) bool: which texts are longer than the model reads."""
+        return encode(texts, self.tokenizer, self.max_length, self.tokenizer_key).truncated
 
     def save(self, folder: Path) -> None:
         """Weights (safetensors), configuration with label names, tokenizer with its longest length."""

@@ -42,6 +42,10 @@ class TfidfPredictor:
         """Number of weights."""
         return int(self.weights.size + self.bias.size)
 
+    def cut(self, texts: list[tuple[str, ...]]) -> np.ndarray:
+        """(n,) bool: which texts are longer than the model reads; none is."""
+        return np.zeros(len(texts), bool)
+
     def outputs(self, texts: list[tuple[str, ...]]) -> np.ndarray:
         """(n, labels) float32, one row a text."""
         if not texts:

@@ -67,6 +67,11 @@ class Translator:
         assert config is not None
         config.num_beams, config.early_stopping = 1, False
 
+    def cut(self, texts: list[tuple[str, ...]]) -> np.ndarray:
+        """(n,) bool: which texts are longer than the model reads."""
+        sources: list[tuple[str, ...]] = [(self.prefix + text[0],) for text in texts]
+        return encode(sources, self.tongues.source, self.max_length, self.tokenizer_key).truncated
+
     def outputs(self, texts: list[tuple[str, ...]]) -> np.ndarray:
         """(n,) translations; that of a blank text is empty."""
         source, longest, key = self.tongues.source, self.max_length, self.tokenizer_key

@@ -188,16 +188,16 @@ def _loading(kind: Kind, model_type: str, record: Record) -> tuple[str, dict[str
 
 
 def _adapter(record: Record) -> Format:
+    if record.recipe.task == "translation":
+        raise ModelError(
+            f"--format adapter: {record.id} translates, and of a translator no adapter is kept",
+            "--format safetensors has the merged weights",
+        )
     if not (record.model_folder / ADAPTER).is_dir():
         raise ModelError(
             f"--format adapter: {record.id} has no adapter", "train with method lora, or leave --format out"
         )
     config = json.loads((record.model_folder / "config.json").read_text("utf-8"))
-    if config.get("is_encoder_decoder"):
-        raise ModelError(
-            f"--format adapter: {record.id} translates, which an adapter alone is not exported for",
-            "--format safetensors has the merged weights",
-        )
     if config["model_type"] in _OWN_CODE:
         raise ModelError(
             f"--format adapter: {record.id} pools its vectors in a way that transformers has no class for",

@@ -43,6 +43,7 @@ class Proof:
     examples: how many. tokens: whether the tokens of their texts were compared too. translations: whether the answers
     are some, else labels. largest_difference: of any logit, from the answers of the model that was exported. retained,
     agreement: of these answers against those that the run stored, where the format rounds its numbers; else None.
+    greedy: whether translations took the likeliest token each time, without a search.
     """
 
     examples: int
@@ -51,6 +52,7 @@ class Proof:
     largest_difference: float
     retained: Estimate | None
     agreement: Estimate | None
+    greedy: bool = False
 
     @property
     def line(self) -> str:
@@ -59,9 +61,12 @@ class Proof:
         found = f"same {compared} on all {self.examples:,} test examples"
         if not self.translations:
             found += f", largest difference of a logit {self.largest_difference:.1g}"
+        if self.greedy:
+            found += " as by kit without a search"
         if self.agreement is not None:
             kept = f"retains {self.retained.format(percent=True)} of the run's metric, " if self.retained else ""
             found += f"; {kept}agrees with the run on {self.agreement.format(percent=True)}"
+            found += ", which searches" if self.greedy else ""
         return found
 
 
@@ -93,7 +98,8 @@ def verify(made: Format, folder: Path, of: Record, run: Record, data: Prepared) 
     rounded = alone or of.id != run.id
     verdict = _against(logits, of, run, task) if rounded else None
     retained, agreement = (verdict.retained, verdict.agreement) if verdict else (None, None)
-    return Proof(len(texts), "tokens" in found, translates, float(differences.max()), retained, agreement)
+    greedy = made.loader == LIKELIEST
+    return Proof(len(texts), "tokens" in found, translates, float(differences.max()), retained, agreement, greedy)
 
 
 def _ask(made: Format, folder: Path, of: Record, texts: list[tuple[str, ...]], alone: bool) -> dict[str, Any]:

@@ -199,7 +199,7 @@ def _with_ctranslate2(each: CardFormat, record: Record, facts: CardFacts) -> str
 
 
 def _with_graphs(each: CardFormat, record: Record, facts: CardFacts) -> str:
-    return translation.with_graphs(_downloaded(facts, each), each.arguments)
+    return translation.with_graphs(_downloaded(facts, each), each.arguments, record.recipe.data.max_length)
 
 
 def _place(facts: CardFacts, each: CardFormat) -> str:

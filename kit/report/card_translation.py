@@ -75,8 +75,8 @@ def with_ctranslate2(downloaded: str, arguments: dict[str, Any]) -> str:
     )
 
 
-def with_graphs(downloaded: str, arguments: dict[str, Any]) -> str:
-    """Lines of Python that translate with ONNX Runtime. downloaded: that set `folder`."""
+def with_graphs(downloaded: str, arguments: dict[str, Any], longest: int) -> str:
+    """Lines of Python that translate with ONNX Runtime. downloaded: that set `folder`. longest: tokens of a text."""
     target = 'Tokenizer.from_file(f"{folder}/target/tokenizer.json")' if arguments["target"] else "source"
     suppressed = f"    logits[0, {arguments['suppress']!r}] = -np.inf\n" if arguments["suppress"] else ""
     likeliest = "int(logits[0].argmax())"
@@ -90,6 +90,7 @@ def with_graphs(downloaded: str, arguments: dict[str, Any]) -> str:
         'decoder = onnxruntime.InferenceSession(f"{folder}/decoder.onnx")\n'
         'source = Tokenizer.from_file(f"{folder}/tokenizer.json")\n'
         f"target = {target}\n"
+        f"source.no_padding(); source.enable_truncation({longest})\n"
         'search = json.load(open(f"{folder}/generation_config.json"))\n'
         f"ids = source.encode({arguments['prefix'] + 'A text.'!r}).ids\n"
         "mask = np.ones((1, len(ids)), np.int64)\n"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kit.analysis.answer import scratch_backtest
 from kit.measurement.intervals import shown
-from kit.measurement.units import duration, megabytes, shown_difference, shown_value
+from kit.measurement.units import OF_HUNDRED, duration, megabytes, shown_difference, shown_value
 from kit.report.words import NOTHING, between, difference, p_value, plain, title
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ def seeds(findings: Findings) -> Table:
 
 def comparisons(findings: Findings) -> Table:
     """All pairs of methods, with both tests, most certain first."""
+    counts = findings.metric not in OF_HUNDRED  # translations are seldom right or wrong, which McNemar's test counts
     rows = [
         (
             text_cell(f"{each.a} against {each.b}", each.line),
@@ -116,7 +117,7 @@ def comparisons(findings: Findings) -> Table:
             Cell(difference(findings.metric, each.difference), key=each.difference.value),
             Cell(
                 p_value(each.p_holm),
-                f"bootstrap {p_value(each.p_bootstrap)}, McNemar {p_value(each.p_mcnemar)}",
+                f"bootstrap {p_value(each.p_bootstrap)}" + (f", McNemar {p_value(each.p_mcnemar)}" if counts else ""),
                 each.p_holm,
             ),
             Cell(str(each.seeds), key=each.seeds),
@@ -127,9 +128,10 @@ def comparisons(findings: Findings) -> Table:
     names = ("Pair", "Labels#", "Difference#", "p (Holm)#", "Paired seeds#", "Verdict")
     caption = (
         "Each pair of methods at the largest budget that both have, on the same test examples. A difference counts as "
-        "significant by the bootstrap test over seeds and test examples, corrected for all comparisons (Holm). "
-        "McNemar's test is of the trained models as they are, and knows nothing of other seeds."
+        "significant by the bootstrap test over seeds and test examples, corrected for all comparisons (Holm)."
     )
+    if counts:
+        caption += " McNemar's test is of the trained models as they are, and knows nothing of other seeds."
     return Table(caption, columns(*names), tuple(rows))
 
 

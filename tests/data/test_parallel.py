@@ -197,9 +197,21 @@ def test_a_language_that_the_translations_lack_is_named_with_the_nearest(tmp_pat
     with pytest.raises(DataError) as caught:
         load_splits(section(path))
     assert caught.value.message == (
-        f"data.languages: 'en' is not in column 'translation' of {path}, row 0 (languages: deu, eng)"
+        f"data.languages: 'en' is in no row of column 'translation' of {path} (languages: deu, eng)"
     )
     assert caught.value.hint == "did you mean 'eng'?"
+
+
+def test_a_row_that_lacks_a_side_is_like_one_with_an_empty_side(tmp_path) -> None:
+    good = sentences(30)
+    rows = [{"translation": {"en": en, "de": de}} for en, de in good]
+    rows[8:8] = [{"translation": {"en": "only a source"}}, {"translation": "no pair at all"}]
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows), "utf-8")
+    data = prepare(section(path, test_size=4, validation=0), 0)
+    audit = data.audit
+    assert audit.empty_train + audit.empty_test + audit.unlabelled_train + audit.unlabelled_test == 2
+    assert len(data.train) + len(data.validation) + len(data.pool) + len(data.test) == len(good)
 
 
 def test_what_is_no_translation_is_counted_and_dropped_from_train(tmp_path) -> None:

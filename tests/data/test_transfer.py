@@ -37,7 +37,7 @@ def test_part_of_the_pool_is_part_of_a_larger_part(data) -> None:
 
 
 def test_files_add_texts_that_are_new(data, tmp_path) -> None:
-    lines = tmp_path / "more.txt"
+    lines = tmp_path / "more.en"  # text, whatever its last name says
     tested, trained = data.test.texts[0][0], data.train.texts[0][0]
     lines.write_text(f"a new text\n\n{tested.upper()}\n  {trained}\nA  NEW text\nanother one\n", "utf-8")
     table = tmp_path / "more.csv"

@@ -99,7 +99,7 @@ def test_a_method_makes_a_whole_record(method, captions, tiny_checkpoint, runs, 
     details = content["details"]
     assert set(details) == {"signatures", "length_ratio", "empty", "loops"}
     assert details["signatures"]["bleu"].startswith("nrefs:1|") and "nc:6|nw:2" in details["signatures"]["chrf"]
-    assert set(content["data"]["truncation"]) == {"train", "validation", "test"}
+    assert set(content["data"]["truncation"]) == {"train", "validation", "test", "references"}
     assert 0 <= content["data"]["truncation"]["test"] < 1
     assert content["data"]["sizes"]["budget"] == 50 and content["data"]["sizes"]["test"] == 20
     stored = Record.load(record.folder).predictions()

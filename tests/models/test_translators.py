@@ -122,6 +122,7 @@ def test_the_languages_of_a_checkpoint_are_found(name, checkpoint) -> None:
         ("m2m100", EN_DE, ["en", "dee"], "translation.codes: {} 'dee' (nearest: de"),
         ("multi_marian", ("en", "it"), None, "data.languages: {} 'it' (nearest: "),
         ("multi_marian", EN_DE, ["eng", "dee"], "translation.codes: {} 'dee' (nearest: deu"),
+        ("nllb", EN_DE, ["deu_Latn", "eng_Latn"], "translation.codes: deu_Latn to eng_Latn is the other way round"),
         ("marian", EN_DE, ["en", "de"], "translation.codes: this checkpoint's tokenizer has no languages"),
         ("t5", EN_DE, ["en", "de"], "translation.codes: this checkpoint's tokenizer has no languages"),
         ("t5", ("en", "is"), None, "translation.prefix: T5 wants to be told what to do; kit has no English name for"),

@@ -1,0 +1,46 @@
+"""What `kit predict` reads, and what it says of texts that it cannot read whole."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from kit import predict
+from kit.errors import DataError
+from kit.predict import is_table, named_file, read_texts
+from kit.terminal import input_lines
+
+
+def test_a_text_that_is_cut_says_so(tiny_run: Path) -> None:
+    whole, cut = predict(tiny_run, ["a fine film", "a fine film " * 50])
+    assert "cut" not in whole and cut["cut"] is True
+    again = next(predict(tiny_run, "a fine film " * 60))
+    assert again["scores"] == cut["scores"], "the rest was not read"
+
+
+def test_text_in_gzip_is_text(tmp_path: Path) -> None:
+    path = tmp_path / "texts.en.gz"
+    path.write_bytes(gzip.compress(b"one\n\ntwo\n"))
+    assert named_file(str(path)) == path and not is_table(path)
+    with input_lines(path) as lines:
+        assert list(read_texts(lines, ["text"], "here")) == ["one", "", "two"]
+    path.write_bytes(gzip.compress(b"one\n" * 1000)[:-12])
+    with pytest.raises(DataError, match="not a whole gzip file"), input_lines(path) as lines:
+        list(lines)
+    assert is_table(tmp_path / "x.csv.gz") and is_table(tmp_path / "x.jsonl.gz") and not is_table(tmp_path / "x.jsonl")
+
+
+def test_pairs_as_they_train_are_read_by_their_source() -> None:
+    line = json.dumps({"translation": {"en": "Two dogs.", "de": "Zwei Hunde."}})
+    assert list(read_texts([line], ["en"], "here")) == ["Two dogs."]
+    with pytest.raises(DataError, match=r"here:1: no key 'fr' \(keys: en, de\)"):
+        list(read_texts([line], ["fr"], "here"))
+
+
+def test_a_translation_memory_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.tmx").write_text("<tmx/>", "utf-8")
+    with pytest.raises(DataError, match="is a translation memory"):
+        is_table(tmp_path / "a.tmx")
