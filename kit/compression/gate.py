@@ -80,8 +80,8 @@ class Judge:
     def _least_retained(self) -> float:
         """What the section asks for, or what is left when one validation example is lost, if that is less.
 
-        Few examples cannot tell a percent: a single one that rounding turns weighs more. Of scores that are no shares of
-        right answers it is taken to weigh twice the average at most.
+        Few examples cannot tell a percent: a single one that rounding turns weighs more. Of scores that are no shares
+        of right answers it is taken to weigh twice the average at most.
         """
         one = min(1 / self.score, 2.0) / len(self.job.data.validation)
         return min(self.section.retained or 0.0, 1 - one - 1e-9)
