@@ -159,9 +159,9 @@ def test_what_is_predicted(captions, teacher) -> None:
     assert time.monotonic() - began < 10, "5,000 words are cut"
     assert len(answers) == 5 and [a["text"] for a in answers] == texts
     assert answers[1]["translation"] == answers[2]["translation"] == ""
-    assert "loops" not in answers[1]
+    assert "loops" not in answers[1] and [answer.get("cut", False) for answer in answers] == [False] * 3 + [True, False]
     for answer in answers:
-        words = "translation", "loops"
+        words = "translation", "loops", "cut"
         assert set(answer) - {"text"} <= set(words) and isinstance(answer["translation"], str)
     alone = [next(predict(teacher.folder, [text]))["translation"] for text in texts]
     assert alone == [answer["translation"] for answer in answers]
