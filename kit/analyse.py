@@ -248,12 +248,10 @@ def _notes(
     if len(hardware) > 1:
         notes.append(f"Latencies were measured on different hardware, and do not compare: {'; '.join(hardware)}.")
     notes += [f"Data: {warning}." for warning in ledger.content["data"]["warnings"]]
-    cut = max((each.record.content["data"]["truncation"].get("test", 0.0) for each in finished), default=0.0)
-    if cut > 0.01:
-        notes.append(f"{cut:.1%} of the test texts are longer than data.max_length, and are cut.")
-    cut = max((each.record.content["data"]["truncation"].get("references", 0.0) for each in finished), default=0.0)
-    if cut > 0.01:
-        notes.append(f"Up to {cut:.1%} of the references to learn from are longer than data.max_length, and are cut.")
+    for split, what in (("test", "test texts"), ("references", "references to learn from")):
+        cut = max((each.record.content["data"]["truncation"].get(split, 0.0) for each in finished), default=0.0)
+        if cut > 0.01:
+            notes.append(f"{cut:.1%} of the {what} are longer than data.max_length, and are cut.")
     return notes
 
 

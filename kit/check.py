@@ -91,7 +91,7 @@ def _model_rows(request: Request) -> list[tuple[str, str]]:
     recipe, checkpoint = request.recipe, request.checkpoint
     hardware = set_up_hardware(recipe.train.precision)
     trial = make_trial(request, hardware)
-    plan, lengths = trial.plan, trial.encoded.lengths
+    plan = trial.plan
     parameters = sum(parameter.numel() for parameter in trial.model.parameters())
     name = checkpoint.name if checkpoint is not None else "none, random weights"
     rows = _distillation_rows(request) if request.transfer is not None and recipe.method == "distill" else []
@@ -99,11 +99,14 @@ def _model_rows(request: Request) -> list[tuple[str, str]]:
         ("checkpoint", f"{name} ({parameters / 1e6:.1f} M parameters)"),
         *(_code_rows(checkpoint) if checkpoint is not None else []),
         *(_route_rows(recipe) if recipe.task == "translation" else _pooling_rows(recipe)),
-        ("tokens", f"mean {lengths.mean():.0f}, longest {lengths.max()}; "
-                   f"{trial.encoded.truncated.mean():.1%} of the texts are cut at {recipe.data.max_length}"),
-        *([] if trial.references is None else [("tokens to write", _reference_words(trial.references, recipe))]),
+        ("tokens", _token_words(trial.encoded, "texts", recipe)),
+        *(
+            []
+            if trial.references is None
+            else [("tokens to write", _token_words(trial.references, "references", recipe))]
+        ),
         ("hardware", f"{hardware.device}, {hardware.precision}, {hardware.threads} threads"),
-    ]  # fmt: skip
+    ]
     if plan is not None:
         steps = f"{plan.steps} steps of {plan.batch_size} examples: {plan.epochs:g} epochs"
         rows.append(("training", f"{steps}, learning rate {plan.learning_rate:g}"))
@@ -113,9 +116,9 @@ def _model_rows(request: Request) -> list[tuple[str, str]]:
     return rows
 
 
-def _reference_words(references: Encoded, recipe: Recipe) -> str:
-    share = f"{references.truncated.mean():.1%} of the references are cut at {recipe.data.max_length}"
-    return f"mean {references.lengths.mean():.0f}, longest {references.lengths.max()}; {share}"
+def _token_words(encoded: Encoded, what: str, recipe: Recipe) -> str:
+    cut = f"{encoded.truncated.mean():.1%} of the {what} are cut at {recipe.data.max_length}"
+    return f"mean {encoded.lengths.mean():.0f}, longest {encoded.lengths.max()}; {cut}"
 
 
 def _code_rows(checkpoint: Checkpoint) -> list[tuple[str, str]]:

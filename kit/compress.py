@@ -27,7 +27,6 @@ from kit.request import Shared
 if TYPE_CHECKING:
     from kit.analysis.verdict import Verdict
     from kit.compression.gate import Gate
-    from kit.data.transfer import TransferSet
     from kit.methods import Job
     from kit.models.predictor import Predictor
 
@@ -122,6 +121,7 @@ def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared
     from kit.compression import TECHNIQUES
     from kit.compression.base import attempts
     from kit.compression.gate import Judge, require_gate
+    from kit.data.transfer import distilled_on
     from kit.models.predictor import load_predictor
 
     section, shared = recipe.compress, shared or Shared()
@@ -134,7 +134,7 @@ def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared
     _require_chain(section, start, start.recipe)
     job = _job(start.recipe, start, quiet, shared)
     if any(step.technique == "vocabulary" for step in section.steps):
-        job = replace(job, transfer=_transfer(job))
+        job = replace(job, transfer=distilled_on(job.recipe, job.data))
     require_gate(section.gate, job)
     before = load_predictor(start.model_folder)
     judge = Judge.of(section.gate, job, before)
@@ -212,17 +212,6 @@ def _job(recipe: Recipe, start: Record | None, quiet: bool, shared: Shared) -> J
             )
     progress = Progress(quiet or not state.is_main_process)
     return Job(recipe, task_for(recipe, data.labels), data, hardware, checkpoint, progress)
-
-
-def _transfer(job: Job) -> TransferSet | None:
-    """What a student was distilled on, if files were part of it. Raises DataError if they are gone."""
-    from kit.data.transfer import transfer_set
-
-    recipe = job.recipe
-    if recipe.task == "translation" or recipe.method not in ("distill", "student") or recipe.distill.texts is None:
-        return None
-    whole = recipe.distill.model_copy(update={"pool": None})  # so that none of the pool's texts is taken from a file
-    return transfer_set(whole, job.data, recipe.train.seed)
 
 
 def _take(step: Step, source: Record, start: Record, job: Job, force: bool) -> Record:

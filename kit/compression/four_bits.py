@@ -70,7 +70,7 @@ def tables_in_four_bits(model: bytes, least: float = 0.0) -> bytes:
     """A graph whose tables, see `lookups`, are in 4 bits: two numbers a byte, and a scale a row.
 
     Rows are taken apart after they were looked up, by seven nodes: ONNX Runtime's own operator, GatherBlockQuantized,
-    takes four times as long, a tenth of a small model's time for one text.
+    takes five to seven times as long, a tenth of a small model's time for one text.
     """
     import onnx
     from onnx import helper, numpy_helper

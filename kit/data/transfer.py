@@ -21,6 +21,7 @@ from kit.data.prepare import Prepared
 from kit.data.readers import data_format, read_table
 from kit.data.table import is_missing
 from kit.errors import DataError
+from kit.recipe import Recipe
 from kit.recipe.distilling import AugmentSection, DistillSection
 
 Texts = list[tuple[str, ...]]
@@ -76,6 +77,16 @@ def transfer_set(section: DistillSection, data: Prepared, seed: int) -> Transfer
         raise DataError("distill: there is no text to distil on", "raise data.budget, or name files in distill.texts")
     changed = augmented(texts, section.augment, seed)
     return TransferSet(texts + changed, len(data.train), len(pool), len(extra), len(changed), dropped)
+
+
+def distilled_on(recipe: Recipe, data: Prepared) -> TransferSet | None:
+    """What a student was distilled on, if files were part of it. Raises DataError if they are gone.
+
+    With the whole pool, so that none of its texts is taken for one of a file.
+    """
+    if recipe.task == "translation" or recipe.method not in ("distill", "student") or recipe.distill.texts is None:
+        return None
+    return transfer_set(recipe.distill.model_copy(update={"pool": None}), data, recipe.train.seed)
 
 
 def augmented(texts: Texts, section: AugmentSection, seed: int) -> Texts:
