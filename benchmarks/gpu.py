@@ -6,23 +6,24 @@
 IMDB reviews cut at 128 tokens, one epoch, on MiniLM and on random weights of BERT-base's and BERT-large's shape, which
 train as fast as learnt ones. All sides in one process, in turns, after a round that warms up; each with its defaults:
 Trainer in batches of 8 (in float32, and with bf16), kit in batches of 32 and with token embeddings frozen, and the same
-with its steps compiled (`train.compile`; the time that compiling takes is in no round that counts). Prints for
-every side samples/s, the share of a GEMM's speed (bfloat16, in the same run) that the model's arithmetic uses, and the
-peak of the GPU's memory; of the largest model QLoRA (nf4) as well; and how many texts a second a teacher's answers are
-kept of.
+without padding in the layers (`train.padding_free`), with its steps compiled (`train.compile`; the time that compiling
+takes is in no round that counts), and with both. Prints for every side samples/s, the share of a GEMM's speed
+(bfloat16, in the same run) that the model's arithmetic uses, and the peak of the GPU's memory; of the largest model
+QLoRA (nf4) as well; and how many texts a second a teacher's answers are kept of.
 
 To reach: BERT-base 3 times as fast as Trainer's defaults, with 45 % of the GEMM's speed.
 
-What kit does not do there, and why:
-- Batches without padding. transformers flattens them (DataCollatorWithFlattening), but its masks for encoders know one
-  text a row: without the package flash-attn, BERT would read the texts as one, or need a mask of all tokens by all.
-  torch has attention over texts of any length (torch.nn.attention.varlen), but on GPUs alone, so equal losses cannot be
-  tested without one. There is little to gain: batches of near-equal length are 2 % padding, reviews cut at 128 hardly
-  any.
+What kit does not do there unless it is asked to, and why:
+- Batches without padding. Those of near-equal length are 2 % padding, reviews cut at 128 hardly any, and jagged tensors
+  cost the host time in every layer. What there is to gain besides: attention without a mask, and a step that does not
+  wait for transformers to read it.
+- torch.compile. Batches have many lengths; on a CPU it cost more than it gave.
+
+What kit does not do at all, and why:
 - Lengths in multiples of 8. Products have batch x length rows, with 32 examples a multiple of 8 already.
-- torch.compile unless it is asked for. Batches have many lengths; on a CPU it cost more than it gave.
 - Processes that load data. A batch of 32 is made in 0.07 ms, while the GPU computes the one before.
-- A step without waiting. In each pass transformers looks whether the mask can be left out, which reads it.
+- A step without waiting where there is padding. In each pass transformers looks whether the mask can be left out, which
+  reads it.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -47,25 +49,31 @@ if TYPE_CHECKING:
     from kit.methods import Job
 
 AIM_RATIO, AIM_UTILISATION = 3.0, 0.45
-QLORA, COMPILED = "kit, QLoRA", "kit, compiled"
+QLORA = "kit, QLoRA"
+WAYS = {
+    "kit, no padding": ["train.padding_free=true"],
+    "kit, compiled": ["train.compile=true"],
+    "kit, both": ["train.padding_free=true", "train.compile=true"],
+}
 
 
 @dataclass(frozen=True)
 class Work:
     """What is measured. models: None is MiniLM itself. warm_ups: rounds before those that count.
 
-    compiled: of these models, training with compiled steps as well.
+    ways: names of `WAYS` to train each model besides kit's own.
     """
 
     examples: int
     rounds: int
     warm_ups: int
     models: dict[str, Shape | None]
-    compiled: tuple[str, ...]
+    ways: tuple[str, ...]
 
 
 SHAPES = {"MiniLM": None, "BERT-base": Shape(768, 12, 12), "BERT-large": Shape(1024, 24, 16)}
-TINY = Work(32, 1, 0, dict.fromkeys(SHAPES, Shape(64, 2, 2)), compiled=())  # which would take a minute
+# Compiling would take minutes.
+TINY = Work(32, 1, 0, dict.fromkeys(SHAPES, Shape(64, 2, 2)), ("kit, no padding",))
 
 
 @dataclass(frozen=True)
@@ -155,9 +163,9 @@ def measure_model(name: str, checkpoint: str, work: Work, reviews: Reviews) -> t
         "Trainer, bf16": lambda: train_with_trainer(job, rows, bf16=True),
         "kit": lambda: train_with_kit(job),
     }
-    if name in work.compiled:
-        compiled = job_for(checkpoint, reviews, "finetune", "train.compile=true")
-        sides[COMPILED] = lambda: train_with_kit(compiled)
+    for way in work.ways:
+        other = job_for(checkpoint, reviews, "finetune", *WAYS[way])
+        sides[way] = partial(train_with_kit, other)
     if name == list(work.models)[-1]:
         adapters = job_for(checkpoint, reviews, "lora")
         sides[QLORA] = lambda: train_with_kit(adapters)
@@ -238,9 +246,7 @@ def main() -> None:
     if not torch.cuda.is_available():
         print("needs a CUDA GPU, and torch sees none; --try-on-cpu tries the code path", file=sys.stderr)
         sys.exit(2)
-    summary = measure(
-        Work(arguments.examples, arguments.rounds, 1, SHAPES, tuple(SHAPES)), torch.cuda.get_device_name()
-    )
+    summary = measure(Work(arguments.examples, arguments.rounds, 1, SHAPES, tuple(WAYS)), torch.cuda.get_device_name())
     base = {each["side"]: each for each in summary["rows"] if each["model"] == "BERT-base"}
     ratio, use = base["Trainer"]["kit_times_as_fast"], base["kit"]["utilisation"]
     for what, value, aim in (("times Trainer", ratio, AIM_RATIO), ("of the GEMM's speed", use, AIM_UTILISATION)):

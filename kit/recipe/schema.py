@@ -206,6 +206,7 @@ class Recipe(Section):
     def _fits_together(self) -> Self:
         """Raises ValueError with one line for every two keys that contradict each other."""
         multi_label, metric, translates = self.data.multi_label, self.metric, self.task == "translation"
+        shape = self.distill.student.architecture
         contradictions = (contradictions_of_translation if translates else contradictions_of_labels)(self) | {
             f"model.checkpoint is required for method {self.method}": (
                 self.model.checkpoint is None and not self._starts_elsewhere
@@ -230,6 +231,12 @@ class Recipe(Section):
             ),
             "train.refit: true keeps no validation examples to select the best weights on; use train.select: last": (
                 bool(self.train.refit) and self.train.select == "best"
+            ),
+            "train.padding_free: distill.losses of tokens look at texts with what fills them up; leave it out": (
+                self.train.padding_free and self.method == "distill" and bool(self.distill.losses.of_tokens)
+            ),
+            f"train.padding_free: a {shape} has no layers that could leave it out; leave the key out": (
+                self.train.padding_free and self.method in ("distill", "student") and shape != "transformer"
             ),
             "model.pooling: native has no text vectors for method probe; use mean or cls": (
                 self.method == "probe" and self.model.pooling == "native"
@@ -283,6 +290,8 @@ class Recipe(Section):
             del content["train"]["report_to"], content["train"]["checkpoint_seconds"]
             if content["train"]["average"] in (None, 1):  # which older Records know nothing of
                 del content["train"]["average"]
+            if not content["train"]["padding_free"]:
+                del content["train"]["padding_free"]
         if self.method == "student":  # of the rest, only how long it trains depends on it: `train.epochs` says that
             content["distill"] = {"student": content["distill"]["student"]}
         if self.method == "probe":  # nothing is trained by gradients

@@ -66,5 +66,9 @@ class TrainSection(Section):
     compile: bool = False
     """Compile the steps of training (torch.compile, for any shape): that takes minutes at the start, so it is for long
     trainings. Dropout draws otherwise then."""
+    padding_free: bool = False
+    """Compute an encoder's layers on the tokens of a batch alone, without what fills short texts up, where its
+    architecture can. Batches are of near-equal length, so there is little to leave out; on a CPU it is slower. Dropout
+    draws otherwise then."""
     report_to: list[Name] = ["tensorboard"]
     """Experiment trackers, by the names transformers knows them by."""

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import PartialState
 from accelerate.data_loader import prepare_data_loader
@@ -29,6 +30,7 @@ from kit.training.arguments import arguments_of
 from kit.training.averaging import Averaging, averaged_steps
 from kit.training.diagnosis import Evaluation, diagnose
 from kit.training.fitting import Fitting, Training
+from kit.training.padding_free import HOST_MASK, PaddingFree, keeping_mask, rows_of
 from kit.training.recovery import Clock, StopBetweenSteps, continued, last_whole_checkpoint, out_of_memory
 from kit.training.sharding import Whole, to_train
 
@@ -79,7 +81,9 @@ def fit_model(fitting: Fitting) -> Training:
 
 
 def _let_go(trainer: KitTrainer) -> None:
-    """Free the optimizer's state, which is twice the weights and held in a cycle."""
+    """Free the optimizer's state, which is twice the weights and held in a cycle; leave the model as it was."""
+    if trainer.padding_free is not None:
+        trainer.padding_free.end()
     trainer.accelerator.free_memory()
     trainer.optimizer = trainer.lr_scheduler = None
     gc.collect()
@@ -114,11 +118,12 @@ class KitTrainer(Trainer):
         self.last_save = time.monotonic()
         self.stop = stop
         self.stepped: torch.nn.Module | None = None
+        self.padding_free = PaddingFree(learner.model) if fitting.section.padding_free else None
         lessons: Any = fitting.lessons
         super().__init__(
             model=learner.model,
             train_dataset=lessons,
-            data_collator=lessons.collate,
+            data_collator=keeping_mask(lessons.collate) if self.padding_free else lessons.collate,
             compute_loss_func=learner.objective,
             **settings,
         )
@@ -172,12 +177,19 @@ class KitTrainer(Trainer):
     ) -> torch.Tensor:
         """Loss and gradients of one batch, in passes that bound the memory of what backward needs."""
         tokens = _PASS_TOKENS_BF16 if self.fitting.hardware.bf16 else _PASS_TOKENS
+        masks: Any = inputs.pop(HOST_MASK, None)
         count = self.learner.passes(passes_of(inputs, tokens[self.args.device.type]))
-        passes = split_batch(inputs, count)
+        passes: list[dict[str, Any]] = split_batch(inputs, count)
         loss = torch.zeros((), device=self.args.device)
         stepped = self._compiled(model) if self.fitting.section.compile else model
+        if self.padding_free is not None:
+            parts = zip(passes, np.array_split(masks, count), strict=True)
+            passes = [part | rows_of(mask, self.args.device) for part, mask in parts]
         for index, part in enumerate(passes, start=1):
-            with nullcontext() if index == len(passes) else self.learner.kept(self.accelerator, model):
+            with (
+                nullcontext() if self.padding_free is None else self.padding_free.steps(),
+                nullcontext() if index == count else self.learner.kept(self.accelerator, model),
+            ):
                 loss += super().training_step(stepped, part, num_items_in_batch)
         return loss
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
-SIDES = ("Trainer", "Trainer, bf16", "kit")
+SIDES = ("Trainer", "Trainer, bf16", "kit", "kit, no padding")
 
 
 def start(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -246,6 +246,33 @@ def test_means_that_cannot_be_had(train: dict[str, Any], reason: str) -> None:
     assert caught.value.errors()[0]["msg"] == f"Value error, train.average: {reason}"
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (PAIRS, "it is for encoders alone; leave it out"),
+        (
+            {"method": "distill", "distill": {"losses": {"hidden": 1.0}}},
+            "distill.losses of tokens look at texts with what fills them up; leave it out",
+        ),
+        (
+            {"method": "distill", "distill": {"student": "cnn"}},
+            "a cnn has no layers that could leave it out; leave the key out",
+        ),
+    ],
+)
+def test_what_cannot_leave_padding_out(content: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Recipe.model_validate(BASE | content | {"train": {"padding_free": True}})
+    assert caught.value.errors()[0]["msg"] == f"Value error, train.padding_free: {reason}"
+
+
+def test_only_training_without_padding_is_another_request() -> None:
+    usual, free = (recipe_with(train={"padding_free": free}).request() for free in (False, True))
+    assert "padding_free" not in usual["train"]
+    assert free["train"].pop("padding_free") is True
+    assert usual == free
+
+
 def test_scratch_needs_no_checkpoint_to_translate() -> None:
     assert recipe_with(**PAIRS, method="scratch", model={}).model.checkpoint is None
     with pytest.raises(ValidationError, match=r"model.checkpoint is required for method finetune"):

@@ -18,6 +18,7 @@ from kit.making import quick_collection
 from kit.methods.encoder import LabelWatch, lessons_of
 from kit.models.checkpoint import resolve_checkpoint
 from kit.models.inference import predict_logits
+from kit.models.layers import find_layers
 from kit.models.load import Head, build_classifier, load_tokenizer
 from kit.recipe.schema import ModelSection
 from kit.recipe.training import TrainSection
@@ -28,6 +29,7 @@ from kit.training.averaging import averaged_steps
 from kit.training.fitting import Fitting, Split
 from kit.training.hardware import Hardware
 from kit.training.objective import LabelObjective
+from kit.training.padding_free import PaddingFree
 from kit.training.plan import make_plan
 from kit.training.progress import Progress
 from kit.training.recovery import StopBetweenSteps, last_whole_checkpoint
@@ -141,21 +143,33 @@ def test_passes_of_few_tokens_give_the_same_gradients_as_one(parts, tmp_path, mo
     assert norms[64] == pytest.approx(norms[10_000], rel=1e-3)
 
 
-def test_compiled_steps_learn_the_same(parts, tmp_path, monkeypatch) -> None:
+def test_compiled_steps_and_those_without_padding_learn_the_same(parts, tmp_path, monkeypatch) -> None:
     """Traced for any shape, in several passes; the code that is made of it is not, for that takes a minute."""
     from torch._dynamo.utils import counters
 
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     monkeypatch.setitem(trainer_module._PASS_TOKENS, "cpu", 512)
-    models, traced = {}, {}
-    for compiled in (False, True):
+    models, traced, computed = {}, {}, {}
+    free, both = ("padding_free",), ("compile", "padding_free")
+    for ways in ((), free, both):
         counters.clear()
-        section = changed(compile=compiled, batch_size=45, epochs=2, evaluations=1)
-        models[compiled], _ = train(parts, tmp_path / str(compiled), build(parts, dropout=0.0), section)
-        traced[compiled] = counters["frames"]["ok"]
-    assert traced[False] == 0 < traced[True]
-    for ours, theirs in zip(models[True].parameters(), models[False].parameters(), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
+        model = build(parts, dropout=0.0)
+        tokens: list[int] = []
+
+        def count(_, inputs, tokens=tokens) -> None:
+            if torch.is_grad_enabled():
+                tokens.append(inputs[0].shape[:2].numel())
+
+        if "compile" not in ways:  # which would trace it
+            find_layers(model).blocks[0].register_forward_pre_hook(count)
+        section = changed(**dict.fromkeys(ways, True), batch_size=45, epochs=2, evaluations=1)
+        models[ways], _ = train(parts, tmp_path / "-".join(ways), model, section)
+        traced[ways], computed[ways] = counters["frames"]["ok"], sum(tokens)
+    assert traced[()] == traced[free] == 0 < traced[both]
+    assert computed[free] == 2 * parts[2].encoded.lengths.sum() < computed[()]
+    for model in models.values():
+        for ours, theirs in zip(model.parameters(), models[()].parameters(), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
 
 
 def test_parts_of_a_model_have_a_share_of_the_rate(parts, tmp_path) -> None:
@@ -399,5 +413,11 @@ def test_a_step_reads_no_more_than_the_mask(parts, tmp_path, monkeypatch) -> Non
         return loss
 
     monkeypatch.setattr(trainer_module.KitTrainer, "training_step", counted)
-    train(parts, tmp_path, section=changed(epochs=1))
+    train(parts, tmp_path / "padded", section=changed(epochs=1))
     assert set(reads) == {1}
+    # Without padding not even that. Attention over jagged tensors reads where they begin, but on a CPU alone.
+    reads.clear()
+    monkeypatch.setattr(PaddingFree, "_try", lambda *_: None)
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", lambda query, *_, **__: query)
+    train(parts, tmp_path / "free", section=changed(epochs=1, padding_free=True))
+    assert set(reads) == {0}
