@@ -1,12 +1,14 @@
 """Speed of a study: `kit study`, and the same grid as separate runs of transformers.Trainer with its defaults.
 
 Both sides draw the same examples and are tested on the same examples. The peer fine-tunes with the Trainer, no argument
-changed, with peft's adapters for LoRA; its probe and TF-IDF are scikit-learn's logistic regression, on mean vectors of
-transformers' encoder and on words. Each of its cells is a process of its own, as a script would be. Prints the wall
-time of each side, their ratio, every mean with its interval, and what the study took beside its cells.
-Kit chooses as it does by default, but for the number of epochs, which is the Trainer's.
+changed but the number of epochs if `--epochs` gives another than its own 3, with peft's adapters for LoRA; its probe
+and TF-IDF are scikit-learn's logistic regression, on mean vectors of transformers' encoder and on words. Each of its
+cells is a process of its own, as a script would be. Prints the wall time of each side, their ratio, every mean with its
+interval, and what the study took beside its cells.
+Kit chooses as it does by default, but for the number of epochs, which is the Trainer's: 3 are so few steps with 40
+labels that the Trainer has not begun to learn; 8 are kit's own choice there.
 
-    python benchmarks/study.py [--budgets 20,40,80,160] [--seeds 3] [--workers 1] [--methods finetune,lora,tfidf]
+    python benchmarks/study.py [--budgets 20,40,80,160] [--seeds 3] [--epochs 3] [--workers 1] [--methods ...]
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ MAX_LENGTH = 128
 def overrides_of(arguments: argparse.Namespace, runs: str) -> list[str]:
     """What the recipe is told."""
     grid = [f"study.budgets=[{arguments.budgets}]", f"study.seeds={arguments.seeds}"]
-    return [f"runs={runs}", "train.epochs=3", *grid, f"study.methods=[{arguments.methods}]"]
+    return [f"runs={runs}", f"train.epochs={arguments.epochs}", *grid, f"study.methods=[{arguments.methods}]"]
 
 
 def recipe_for(arguments: argparse.Namespace, runs: str, *more: str):  # noqa: ANN201
@@ -96,7 +98,7 @@ def mean_vectors(checkpoint: str, texts: list[str]):  # noqa: ANN201
 
 
 def trainer_answers(arguments, rows, folder):  # noqa: ANN001, ANN201
-    """transformers.Trainer as its documentation shows it, no argument changed."""
+    """transformers.Trainer as its documentation shows it, no argument changed but the number of epochs."""
     import numpy as np
     from datasets import Dataset
     from transformers import AutoModelForSequenceClassification, AutoTokenizer, Trainer, TrainingArguments, set_seed
@@ -113,7 +115,9 @@ def trainer_answers(arguments, rows, folder):  # noqa: ANN001, ANN201
         from peft import LoraConfig, get_peft_model
 
         model = get_peft_model(model, LoraConfig(task_type="SEQ_CLS", modules_to_save=["classifier"], **rows["lora"]))
-    settings = TrainingArguments(output_dir=folder, seed=arguments.seed, disable_tqdm=True)
+    settings = TrainingArguments(
+        output_dir=folder, num_train_epochs=arguments.epochs, seed=arguments.seed, disable_tqdm=True
+    )
     learned = dataset(rows["texts"], rows["labels"])
     trainer = Trainer(model=model, args=settings, train_dataset=learned, processing_class=tokenizer)
     trainer.train()
@@ -132,6 +136,7 @@ def run_peer(arguments: argparse.Namespace, folder: str) -> tuple[float, dict[tu
             for seed in range(arguments.seeds):
                 rows = f"{folder}/{budget}-{seed}.json"
                 command = [sys.executable, __file__, "--method", method, "--rows", rows, "--seed", str(seed)]
+                command += ["--epochs", str(arguments.epochs)]
                 done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
                 if done.returncode != 0:
                     sys.exit(f"{method} {budget} failed:\n{done.stderr[-3000:]}")
@@ -199,6 +204,7 @@ def main() -> None:
     parser.add_argument("--budgets", default="20,40,80,160")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--methods", default="finetune,lora,tfidf")
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--method")
     parser.add_argument("--rows")
