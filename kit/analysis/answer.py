@@ -141,11 +141,14 @@ def times(transfer: Transfer) -> str:
     """How many times more labels, in words."""
     if transfer.times is None:
         return f"more than {transfer.low:.3g} times the labels"
-    low = "?" if transfer.low == 0 else f"{transfer.low:.3g}"
-    high = "?" if transfer.high is None else f"{transfer.high:.3g}"
-    if low == high == "?":
-        return f"{transfer.times:.3g} times the labels (too uncertain for an interval)"
-    return f"{transfer.times:.3g} times [{low}, {high}] the labels"
+    said = f"{transfer.times:.3g} times"
+    if transfer.low == 0 and transfer.high is None:
+        return f"{said} the labels (too uncertain for an interval)"
+    if transfer.low == 0:
+        return f"{said} (at most {transfer.high:.3g}) the labels"
+    if transfer.high is None:
+        return f"{said} (at least {transfer.low:.3g}) the labels"
+    return f"{said} [{transfer.low:.3g}, {transfer.high:.3g}] the labels"
 
 
 def _seeds(point: Point) -> str:

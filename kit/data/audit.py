@@ -94,6 +94,11 @@ class Audit:
             found += [f"{_say(unlabelled, split, 'has', 'have')} no label: dropped"] if unlabelled else []
         return found + self._pairs() + self._balance()
 
+    def fates(self) -> str:
+        """What became of the rows that were read, in one line."""
+        lines = [line for line in self.warnings() if line.endswith(": dropped") or line.endswith("dropped from train")]
+        return "; ".join([f"{self.rows_train:,} training and {self.rows_test:,} test examples were read", *lines])
+
     def _pairs(self) -> list[str]:
         found: list[str] = []
         for count, what in (
@@ -158,8 +163,7 @@ def audit(splits: Splits, multi_label: bool, languages: tuple[str, str] | None =
             first_labels[key] = frozenset(labels)
             kept.append(place)
     cleaned = train.take(kept)
-    _require_all(cleaned, test, splits)
-    return replace(splits, train=cleaned, test=test), Audit(
+    account = Audit(
         rows_train=len(splits.train),
         rows_test=len(splits.test),
         empty_train=empty_train,
@@ -176,6 +180,8 @@ def audit(splits: Splits, multi_label: bool, languages: tuple[str, str] | None =
         fingerprints={"train": cleaned.fingerprint(), "test": test.fingerprint()},
         **(_of_pairs(cleaned, test, count, languages) if languages else {}),
     )
+    _require_all(cleaned, test, splits, account)
+    return replace(splits, train=cleaned, test=test), account
 
 
 def _of_pairs(train: Examples, test: Examples, count: Counter[str], languages: tuple[str, str]) -> dict[str, Any]:
@@ -208,11 +214,13 @@ def _usable(examples: Examples, multi_label: bool) -> tuple[Examples, int, int]:
     return usable, int((~full).sum()), int((full & ~labelled).sum())
 
 
-def _require_all(train: Examples, test: Examples, splits: Splits) -> None:
+def _require_all(train: Examples, test: Examples, splits: Splits, account: Audit) -> None:
     if not len(test):
-        raise DataError("data.source: no test example is left once empty and unlabelled ones are dropped")
+        raise DataError(
+            "data.source: no test example is left once empty and unlabelled ones are dropped", account.fates()
+        )
     if not len(train):
-        raise DataError("data.source: no training example is left once unusable ones are dropped")
+        raise DataError("data.source: no training example is left once unusable ones are dropped", account.fates())
     counts, before = _counts(train, splits.labels), _counts(splits.train, splits.labels)
     lost = [name for name in splits.labels if not counts[name]]
     if lost:

@@ -92,8 +92,19 @@ def test_a_class_that_cleaning_removes_from_train_is_an_error() -> None:
 
 
 def test_a_test_split_of_empty_texts_is_an_error() -> None:
-    with pytest.raises(DataError, match="no test example is left"):
+    with pytest.raises(DataError, match="no test example is left") as caught:
         audit(splits(TRAIN, examples(("", "pos"))), multi_label=False)
+    assert "1 test examples were read" in str(caught.value.hint)
+    assert "1 test example has no text: dropped" in str(caught.value.hint)
+
+
+def test_a_train_split_of_untranslated_pairs_says_what_became_of_it() -> None:
+    same = [("a dog runs here", "a dog runs here"), ("two cats sleep there", "two cats sleep there")]
+    with pytest.raises(DataError, match="no training example is left") as caught:
+        audit(splits(examples(*same), examples(("a man", "ein Mann"))), multi_label=False, languages=("en", "de"))
+    assert caught.value.hint == (
+        "2 training and 1 test examples were read; 2 training examples have both sides alike: dropped"
+    )
 
 
 def test_text_pairs_leak_only_as_pairs() -> None:
