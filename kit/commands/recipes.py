@@ -12,7 +12,7 @@ from kit.commands.options import Overrides, RecipePath
 from kit.terminal import located, print_table, quiet_libraries
 
 
-def new(
+def new(  # noqa: PLR0913, PLR0917
     path: Annotated[Path, typer.Argument(metavar="RECIPE", help="Where to write the recipe.")],
     train: Annotated[list[str], typer.Option("--train", help="File(s) with labelled examples. Repeatable.")],
     test: Annotated[
@@ -26,6 +26,10 @@ def new(
     multi_label: Annotated[
         bool, typer.Option("--multi-label", help="An example can have several labels, or none.")
     ] = False,
+    languages: Annotated[
+        str | None,
+        typer.Option("--languages", metavar="FROM,TO", help="The examples are translations. For example en,de."),
+    ] = None,
     checkpoint: Annotated[str | None, typer.Option("--checkpoint", help="Pretrained weights to start from.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a recipe that is there.")] = False,
 ) -> None:
@@ -39,10 +43,12 @@ def new(
         text=text,
         label=label,
         multi_label=multi_label,
+        languages=None if languages is None else [name.strip() for name in languages.split(",")],
         checkpoint=checkpoint,
         force=force,
     )
-    typer.echo(f"wrote {path}: text {recipe.data.text}, label {recipe.data.label}")
+    found = f"text {recipe.data.text}, label {recipe.data.label}"
+    typer.echo(f"wrote {path}: {found if languages is None else f'translations, {languages}'}")
     typer.echo(f"next: kit check {path}")
 
 
