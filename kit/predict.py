@@ -84,15 +84,15 @@ def named_file(argument: str) -> Path | None:
 
 
 def is_table(path: Path) -> bool:
-    """Whether a file has columns rather than one text a line. Raises DataError for a translation memory."""
-    if path.suffix == ".tmx":
-        raise DataError(f"{path} is a translation memory", "give its sentences, one a line")
+    """Whether a file has columns rather than one text a line."""
     kind = data_format(path)
-    return kind in (".csv", ".tsv", ".parquet") or (kind is not None and path.suffix == ".gz")
+    return kind in (".csv", ".tsv", ".parquet") or path.suffix == ".tmx" or (kind is not None and path.suffix == ".gz")
 
 
 def table_texts(path: Path, columns: Sequence[str]) -> Iterator[str | tuple[str, ...]]:
     """Texts of a file with the Record's columns. Raises DataError if it cannot be read or lacks a column."""
+    if path.suffix == ".tmx":  # columns, but of languages, which a Record does not name its texts by
+        raise DataError(f"{path} is a translation memory", "give its sentences, one a line")
     table = read_table(path)
     require_columns(columns, table, "predict", str(path))
     for row in zip(*(table.columns[column] for column in columns), strict=True):

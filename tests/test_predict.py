@@ -10,7 +10,7 @@ import pytest
 
 from kit import predict
 from kit.errors import DataError
-from kit.predict import is_table, named_file, read_texts
+from kit.predict import is_table, named_file, read_texts, table_texts
 from kit.terminal import input_lines
 
 
@@ -43,4 +43,5 @@ def test_pairs_as_they_train_are_read_by_their_source() -> None:
 def test_a_translation_memory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.tmx").write_text("<tmx/>", "utf-8")
     with pytest.raises(DataError, match="is a translation memory"):
-        is_table(tmp_path / "a.tmx")
+        next(table_texts(tmp_path / "a.tmx", ["en"]))
+    assert is_table(tmp_path / "a.tmx")
