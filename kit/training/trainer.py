@@ -29,6 +29,7 @@ from kit.stopping import TERMINATED, Stopped, deferring
 from kit.training.arguments import arguments_of
 from kit.training.averaging import Averaging, averaged_steps
 from kit.training.diagnosis import Evaluation, diagnose
+from kit.training.dropout import QuickDropout
 from kit.training.fitting import Fitting, Training
 from kit.training.padding_free import HOST_MASK, PaddingFree, keeping_mask, rows_of
 from kit.training.recovery import Clock, StopBetweenSteps, continued, last_whole_checkpoint, out_of_memory
@@ -185,8 +186,11 @@ class KitTrainer(Trainer):
         if self.padding_free is not None:
             parts = zip(passes, np.array_split(masks, count), strict=True)
             passes = [part | rows_of(mask, self.args.device) for part, mask in parts]
+        # Compiled code draws by itself, and on a GPU torch is quick.
+        quick = self.args.device.type == "cpu" and not self.fitting.section.compile
         for index, part in enumerate(passes, start=1):
             with (
+                QuickDropout() if quick else nullcontext(),
                 nullcontext() if self.padding_free is None else self.padding_free.steps(),
                 nullcontext() if index == count else self.learner.kept(self.accelerator, model),
             ):

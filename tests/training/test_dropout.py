@@ -1,0 +1,119 @@
+"""Quick dropout: as often and as much as it says, in every function that drops, and nowhere else."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from kit.training import dropout
+from kit.training.dropout import QuickDropout, dropped
+
+
+@pytest.mark.parametrize(("rate", "level"), [(0.1, 26), (0.5, 128), (0.9, 230)])
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_elements_are_dropped_at_the_rate_and_the_others_make_up_for_it(rate, level, kind) -> None:
+    torch.manual_seed(0)
+    tensor = torch.ones(301, 333, dtype=kind, requires_grad=True)  # no multiple of eight
+    found = dropped(tensor, rate)
+    zeros, chance, count = int((found == 0).sum()), level / 256, tensor.numel()
+    assert abs(zeros - chance * count) < 5 * (count * chance * (1 - chance)) ** 0.5
+    assert (found[found != 0] == torch.tensor(1 / (1 - chance)).to(kind)).all()
+    found.backward(torch.full_like(found, 3.0))
+    assert tensor.grad is not None
+    assert torch.equal(tensor.grad == 0, found == 0)
+    torch.testing.assert_close(tensor.grad, 3 * found.detach(), rtol=0.01, atol=0)
+
+
+def test_neighbours_are_dropped_independently() -> None:
+    torch.manual_seed(0)
+    kept = (dropped(torch.ones(100_000), 0.5) != 0).float()
+    for distance in (1, 2, 7, 8, 64):
+        both = float((kept[distance:] * kept[:-distance]).mean())
+        assert both == pytest.approx(0.25, abs=0.01)
+
+
+def test_rates_at_the_ends() -> None:
+    tensor = torch.ones(10)
+    assert torch.equal(dropped(tensor, 0.0), tensor)
+    assert torch.equal(dropped(tensor, 1.0), torch.zeros(10))
+
+
+def test_modules_and_functions_drop_quickly_within_and_the_same_for_the_same_seed(monkeypatch) -> None:
+    rates = []
+    original = dropped
+    monkeypatch.setattr(dropout, "dropped", lambda tensor, rate: rates.append(rate) or original(tensor, rate))
+    layer, ones = nn.Dropout(0.25), torch.ones(4, 100)
+    runs = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        with QuickDropout():
+            runs.append([layer(ones), nn.functional.dropout(ones, p=0.5), nn.functional.dropout(ones, 0.5, False)])
+    assert rates == [0.25, 0.5] * 2
+    for first, second in zip(*runs, strict=True):
+        assert torch.equal(first, second)
+    assert torch.equal(runs[0][2], ones)
+    with QuickDropout():
+        assert torch.equal(layer.eval()(ones), ones)
+    layer.train()(ones)
+    assert len(rates) == 4  # outside it is torch's own
+
+
+@pytest.mark.parametrize("options", [{}, {"is_causal": True}, {"scale": 0.3}, {"mask": bool}, {"mask": float}])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_attention_is_torchs_own_but_for_what_is_dropped(options, groups, monkeypatch) -> None:
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(2, heads, 5, 8, requires_grad=True) for heads in (4, 4 // groups, 4 // groups))
+    options = dict(options)
+    if kind := options.pop("mask", None):
+        seen = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]]).bool()[:, None, None, :]
+        options["attn_mask"] = seen if kind is bool else torch.zeros(2, 1, 1, 5).masked_fill(~seen, -1e4)
+    rates = []
+    monkeypatch.setattr(dropout, "dropped", lambda tensor, rate: rates.append(rate) or tensor)
+    attend = nn.functional.scaled_dot_product_attention
+    gqa = {"enable_gqa": groups > 1}
+    usual = attend(query, key, value, dropout_p=0.0, **options, **gqa)
+    with QuickDropout():
+        assert torch.equal(attend(query, key, value, dropout_p=0.0, **options, **gqa), usual)
+        assert rates == []
+        ours = attend(query, key, value, dropout_p=0.1, **options, **gqa)
+    assert rates == [0.1]
+    torch.testing.assert_close(ours, usual, rtol=1e-4, atol=1e-5)
+    theirs = torch.autograd.grad(usual.square().sum(), (query, key, value))
+    for mine, other in zip(torch.autograd.grad(ours.square().sum(), (query, key, value)), theirs, strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-5)
+
+
+class Draws(TorchDispatchMode):
+    """Counts what torch's own dropout and kit's draw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slow = self.quick = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.slow += func in (torch.ops.aten.bernoulli_.float, torch.ops.aten.native_dropout.default)
+        self.quick += func is getattr(torch.ops.aten.random_, "from")
+        return func(*args, **(kwargs or {}))
+
+
+def test_no_part_of_an_encoder_or_a_decoder_draws_slowly() -> None:
+    from transformers import BertConfig, BertForSequenceClassification, MarianConfig, MarianMTModel
+
+    shape = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    ids = torch.randint(5, 90, (2, 6))
+    encoder = BertForSequenceClassification(BertConfig(**shape, vocab_size=100)).train()
+    marian = MarianConfig(
+        d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=2,
+        encoder_ffn_dim=32, decoder_ffn_dim=32, vocab_size=100, pad_token_id=0, decoder_start_token_id=0,
+        dropout=0.1, attention_dropout=0.1,
+    )  # fmt: skip
+    translator = MarianMTModel(marian).train()
+    for model, batch in ((encoder, {}), (translator, {"labels": ids})):
+        with Draws() as outside:
+            model(input_ids=ids, **batch)
+        with QuickDropout(), Draws() as within:
+            model(input_ids=ids, **batch)
+        assert outside.slow > 5
+        assert (within.slow, within.quick) == (0, outside.slow)
