@@ -150,15 +150,15 @@ def one_side(arguments: argparse.Namespace) -> dict[str, float]:
         job = Job(request.recipe, request.task, request.data, hardware, request.checkpoint, progress)
         job = Job(**{**vars(job), "workdir": Path(folder) / "work", "logs": Path(folder) / "logs"})
         writer = writer_of(job, job.data.train)
+        pairs = encode_pairs(job.data.train, writer, job.recipe.data.max_length)
         if arguments.side == "kit":
             from kit.methods.translate import fit_writer
 
-            fitted = fit_writer(job, writer, job.data.train)
+            fitted = fit_writer(job, writer, pairs)
             assert fitted.training is not None
             return {"pairs_per_second": fitted.training.samples_per_second}
         from transformers import DataCollatorForSeq2Seq, Seq2SeqTrainer, Seq2SeqTrainingArguments
 
-        pairs = encode_pairs(job.data.train, writer, job.recipe.data.max_length)
         rows = [
             {"input_ids": s.tolist(), "labels": t.tolist()}
             for s, t in zip(
