@@ -40,7 +40,7 @@ class TrainSection(Section):
     by default the method's own."""
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Dropout in the encoder; by default the checkpoint's own, but none for pretrained weights on budgets above
-    1,000, where it only costs time."""
+    1,000, where it only costs time. On a CPU it is drawn to the nearest 1/256."""
     head: Literal["auto", "probe", "random"] = "auto"
     """Start of the classification head: the probe's logistic regression (`auto` where the method and
     pooling allow it), or random weights."""
