@@ -16,6 +16,7 @@ from kit.recipe.compressing import GateSection
 
 # Texts of the pool that no step sees: this share, and no more than this.
 _SHARE, _MOST = 0.2, 1_000
+_SHARES = ("accuracy", "exact_match")  # of right answers: each example is worth as much as another
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,10 @@ class Judge:
         Few examples cannot tell a percent: a single one that rounding turns weighs more. Of scores that are no shares
         of right answers it is taken to weigh twice the average at most.
         """
-        one = min(1 / self.score, 2.0) / len(self.job.data.validation)
+        weight = 1 / self.score
+        if self.job.task.main_metric not in _SHARES:
+            weight = min(weight, 2.0)
+        one = weight / len(self.job.data.validation)
         return min(self.section.retained or 0.0, 1 - one - 1e-9)
 
 
