@@ -129,14 +129,13 @@ class PlacedPairDataset(PairDataset):
 class LengthSampler(Sampler[int]):
     """Positions in an order whose consecutive runs of `batch_size` have near-equal length.
 
-    lengths: (n,) tokens in each text. batch_size: examples in one batch of one process. group: batches that are
-    run together (processes x accumulation steps) and so should be alike. The order depends on the seed and the epoch
-    alone, so every process and every restart sees the same one.
+    lengths: (n,) tokens in each text. batch_size: examples in one step of training, however it is divided. The order
+    depends on the seed and the epoch alone, so every process and every restart sees the same one.
     """
 
-    def __init__(self, lengths: np.ndarray, batch_size: int, group: int = 1, seed: int = 0) -> None:
+    def __init__(self, lengths: np.ndarray, batch_size: int, seed: int = 0) -> None:
         self.lengths = np.asarray(lengths)
-        self.run = batch_size * group
+        self.run = batch_size
         self.seed = seed
         self.epoch = 0
 
@@ -163,26 +162,33 @@ class LengthSampler(Sampler[int]):
 
 
 class SharedBatches(BatchSampler):
-    """One process's share of every batch: each is divided among the processes, the last and short one too.
+    """One process's share of every pass: a step's batch is cut into passes, and each is divided among the processes.
 
-    order: positions, over and over the same for all processes. batch_size: examples in a batch of one process. A batch
-    with fewer examples than there are processes takes some from the beginning again, so that none stands idle.
+    order: positions, the same for all processes. accumulation: passes in a step. A batch that these numbers do not
+    divide is the same examples all the same: passes, and shares of one, differ by an example. A last pass with fewer
+    examples than there are processes takes some from the beginning again, so that none stands idle.
     """
 
-    def __init__(self, order: LengthSampler, batch_size: int, processes: int, index: int) -> None:
-        super().__init__(order, batch_size, drop_last=False)
-        self.processes, self.index = processes, index
+    def __init__(self, order: LengthSampler, accumulation: int, processes: int, index: int) -> None:
+        self.passes = [len(part) for part in np.array_split(np.arange(order.run), accumulation) if len(part)]
+        super().__init__(order, math.ceil(self.passes[0] / processes), drop_last=False)
+        self.step, self.processes, self.index = order.run, processes, index
 
     def __len__(self) -> int:
-        return math.ceil(len(self.sampler) / (self.batch_size * self.processes))  # type: ignore[arg-type]
+        steps, rest = divmod(len(self.sampler), self.step)  # type: ignore[arg-type]
+        begun = np.cumsum([0, *self.passes[:-1]]) < rest  # passes that the last and short step has examples for
+        return steps * len(self.passes) + int(begun.sum())
 
     def __iter__(self) -> Iterator[list[int]]:
         positions = list(self.sampler)
-        whole = self.batch_size * self.processes
-        for start in range(0, len(positions), whole):
-            batch = positions[start : start + whole]
-            batch += positions[: max(0, self.processes - len(batch))]
-            yield batch[self.index :: self.processes]  # neighbours are of near-equal length: so are the shares
+        for start in range(0, len(positions), self.step):
+            rest = positions[start : start + self.step]
+            for size in self.passes:
+                batch, rest = rest[:size], rest[size:]
+                if not batch:
+                    break
+                batch += positions[: max(0, self.processes - len(batch))]
+                yield batch[self.index :: self.processes]  # neighbours are of near-equal length: so are the shares
 
 
 def passes_of(batch: dict[str, torch.Tensor], tokens: int) -> int:

@@ -21,7 +21,7 @@ class Plan:
     """The numbers of a training run, all derived before it starts.
 
     contrastive: weight of the contrastive loss. batch_size: examples in one optimizer step over all processes.
-    device_batch: examples in one forward pass.
+    device_batch: examples in one forward pass, of which some may have one fewer.
     """
 
     epochs: float
@@ -42,8 +42,8 @@ class Plan:
 def make_plan(train: TrainSection, examples: int, processes: int = 1) -> Plan:
     """Derive steps and batch sizes. The batch of one step is the same on any number of processes.
 
-    train: of a resolved recipe. examples: in the training split. Raises RecipeError if the batch cannot be divided
-    among processes and accumulation steps.
+    train: of a resolved recipe. examples: in the training split. Raises RecipeError if the batch is to have fewer
+    examples than there are processes and accumulation steps.
     """
     epochs, batch_size = train.epochs, train.batch_size
     assert epochs is not None and batch_size is not None
@@ -54,15 +54,14 @@ def make_plan(train: TrainSection, examples: int, processes: int = 1) -> Plan:
             f"train.batch_size: {batch_size} is below {processes} processes x {train.accumulation} accumulation",
             f"set `train.batch_size` to {parts} or more",
         )
-    device_batch = max(1, min(batch_size, examples) // parts)
-    steps_an_epoch = math.ceil(math.ceil(examples / (device_batch * processes)) / train.accumulation)
-    steps = max(1, math.ceil(steps_an_epoch * epochs))
+    batch_size = max(1, min(batch_size, examples))
+    steps = max(1, math.ceil(math.ceil(examples / batch_size) * epochs))
     return Plan(
         epochs=epochs,
         learning_rate=train.learning_rate,
         contrastive=train.contrastive,
-        batch_size=device_batch * parts,
-        device_batch=device_batch,
+        batch_size=batch_size,
+        device_batch=math.ceil(batch_size / parts),
         accumulation=train.accumulation,
         steps=steps,
         evaluate_every=_pause_every(steps, train.evaluations),

@@ -58,8 +58,8 @@ def last_whole_checkpoint(workdir: Path, plan: Plan) -> tuple[Path | None, Plan]
 
     Checkpoints that are not whole or of another plan are deleted; without any left, None and `plan`. transformers
     writes trainer_state.json last, so a checkpoint in which it can be parsed is whole. One of another number of
-    processes is continued if these take the same steps on the same batches; else raises LaunchError, as for one of
-    whole models where this launch shards them, or the other way round.
+    processes is continued: these take the same steps on the same batches. Raises LaunchError for one of whole models
+    where this launch shards them, or the other way round.
     """
     processes, plans = PartialState().num_processes, {plan.device_batch: plan}
     smaller = plan
@@ -71,12 +71,9 @@ def last_whole_checkpoint(workdir: Path, plan: Plan) -> tuple[Path | None, Plan]
             state = json.loads((folder / "trainer_state.json").read_text("utf-8"))
             steps, batch = int(state["max_steps"]), int(state["train_batch_size"])
             _require_same_shards(folder)
-            if _written_by(folder) != processes:
-                _require_same_steps(folder, steps, batch, plan)
-                return folder, plan
             if steps != plan.steps:
                 raise ValueError("another plan")
-            return folder, plans[batch]
+            return folder, plan if _written_by(folder) != processes else plans[batch]
         except (OSError, ValueError, KeyError):
             shutil.rmtree(folder, ignore_errors=True)
     return None, plan
@@ -84,21 +81,6 @@ def last_whole_checkpoint(workdir: Path, plan: Plan) -> tuple[Path | None, Plan]
 
 def _step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.rpartition("-")[2])
-
-
-def _require_same_steps(checkpoint: Path, steps: int, batch: int, plan: Plan) -> None:
-    """Raise LaunchError unless a checkpoint of another number of processes is of as many steps on the same batches.
-
-    steps: in all. batch: of one process.
-    """
-    before, now = _written_by(checkpoint), PartialState().num_processes
-    examples = before * batch * plan.accumulation
-    if (steps, examples) != (plan.steps, plan.batch_size):
-        raise LaunchError(
-            f"this run was begun on {_processes(before)}, in {steps} steps of {examples} examples; "
-            f"on {_processes(now)} it would be {plan.steps} steps of {plan.batch_size}",
-            f"continue it on {_processes(before)}, or begin again with --force",
-        )
 
 
 def _require_same_shards(checkpoint: Path) -> None:
@@ -122,7 +104,7 @@ def continued(checkpoint: Path) -> str:
     """What to note of a run that goes on; on another number of processes, dropout draws otherwise from there."""
     note = f"continued from step {_step_of(checkpoint)} of an interrupted run"
     before, now = _written_by(checkpoint), PartialState().num_processes
-    return note if before == now else f"{note}, begun on {_processes(before)}, on {_processes(now)}"
+    return note if before == now else f"{note}, saved by {_processes(before)}, on {_processes(now)}"
 
 
 def _written_by(checkpoint: Path) -> int:

@@ -138,12 +138,11 @@ class KitTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader[int]:
         """This process's share of the batches, which are the same on any number of processes."""
-        processes, batch = self.accelerator.num_processes, self.args.per_device_train_batch_size
-        group = processes * self.args.gradient_accumulation_steps
-        order = LengthSampler(self.fitting.lessons.sizes, batch, group, self.fitting.section.seed)
+        plan, accelerator = self.fitting.plan, self.accelerator
+        order = LengthSampler(self.fitting.lessons.sizes, plan.batch_size, self.fitting.section.seed)
         loader: DataLoader[int] = DataLoader(
             self.train_dataset,  # type: ignore[arg-type]
-            batch_sampler=SharedBatches(order, batch, processes, self.accelerator.process_index),
+            batch_sampler=SharedBatches(order, plan.accumulation, accelerator.num_processes, accelerator.process_index),
             collate_fn=self.data_collator,
             pin_memory=self.args.dataloader_pin_memory,
         )

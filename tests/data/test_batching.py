@@ -1,4 +1,7 @@
+import math
+
 import numpy as np
+import pytest
 
 from kit.data.batching import EncodedDataset, LengthSampler, SharedBatches, passes_of, sorted_batches, split_batch
 from kit.data.encode import Encoded
@@ -34,12 +37,6 @@ def test_batches_have_near_equal_length_and_are_not_in_order_of_length() -> None
     assert padding(np.arange(997), LENGTHS, 16) > 0.4
     means = [LENGTHS[order[i : i + 16]].mean() for i in range(0, 992, 16)]
     assert abs(np.corrcoef(means, range(len(means)))[0, 1]) < 0.5
-
-
-def test_a_global_batch_is_the_same_set_however_it_is_divided() -> None:
-    whole = np.array(list(LengthSampler(LENGTHS, 32, group=1)))
-    split = np.array(list(LengthSampler(LENGTHS, 8, group=4)))
-    assert np.array_equal(whole, split)
 
 
 def test_collate_pads_to_the_longest_and_masks_the_rest() -> None:
@@ -78,12 +75,30 @@ def test_a_heavy_batch_is_cut_into_equal_parts_in_order() -> None:
 
 
 def test_processes_share_every_batch_the_short_one_too() -> None:
-    order = LengthSampler(LENGTHS, 8, group=4)  # 997 examples: the last of 32 batches has 5
-    shares = [list(SharedBatches(order, 8, 4, index)) for index in range(4)]
-    assert [len(share) for share in shares] == [len(SharedBatches(order, 8, 4, 0))] * 4 == [32] * 4
+    order = LengthSampler(LENGTHS, 32)  # 997 examples: the last of 32 batches has 5
+    shares = [list(SharedBatches(order, 1, 4, index)) for index in range(4)]
+    assert [len(share) for share in shares] == [len(SharedBatches(order, 1, 4, 0))] * 4 == [32] * 4
     together = [[place for share in shares for place in share[number]] for number in range(32)]
     expected = list(order)
     assert [sorted(batch) for batch in together] == [sorted(expected[i : i + 32]) for i in range(0, 997, 32)]
     assert [len(share[-1]) for share in shares] == [2, 1, 1, 1]
-    short = LengthSampler(LENGTHS[:33], 8, group=4)
-    assert [list(SharedBatches(short, 8, 4, index))[-1] for index in (0, 3)] == [[list(short)[-1]], [list(short)[2]]]
+    short = LengthSampler(LENGTHS[:33], 32)
+    assert [list(SharedBatches(short, 1, 4, index))[-1] for index in (0, 3)] == [[list(short)[-1]], [list(short)[2]]]
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 5])
+@pytest.mark.parametrize("accumulation", [1, 2, 3])
+@pytest.mark.parametrize("count", [997, 960, 10, 3])
+def test_a_step_is_on_the_same_examples_however_it_is_divided(processes, accumulation, count) -> None:
+    order = LengthSampler(LENGTHS[:count], 16)
+    shares = [list(SharedBatches(order, accumulation, processes, index)) for index in range(processes)]
+    assert {len(share) for share in shares} == {len(SharedBatches(order, accumulation, processes, 0))}
+    passes = [[place for share in parts for place in share] for parts in zip(*shares, strict=True)]
+    assert max(len(share) for parts in shares for share in parts) <= math.ceil(math.ceil(16 / accumulation) / processes)
+    expected = list(order)
+    for number, start in enumerate(range(0, count, 16)):
+        parts = passes[number * accumulation : (number + 1) * accumulation]
+        step = [place for part in parts for place in part]
+        examples = expected[start : start + 16]
+        assert set(step) >= set(examples) and (len(examples) < 16 or sorted(step) == sorted(examples))
+    assert sum(map(len, passes)) - count < processes  # those that a last short pass takes again

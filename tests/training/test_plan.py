@@ -27,6 +27,9 @@ def test_the_batch_of_a_step_does_not_depend_on_how_it_is_divided(processes, acc
     plan = make_plan(section(batch_size=32, accumulation=accumulation, epochs=2), 1000, processes)
     assert plan.device_batch * processes * accumulation == 32
     assert plan.steps == 64
+    odd = make_plan(section(batch_size=31, accumulation=accumulation, epochs=2), 1000, processes)
+    assert (odd.batch_size, odd.steps) == (31, 66)
+    assert odd.device_batch == -(-31 // (processes * accumulation))
 
 
 def test_a_budget_below_the_batch_is_one_batch() -> None:
