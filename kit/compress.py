@@ -195,7 +195,8 @@ def _job(recipe: Recipe, start: Record | None, quiet: bool, shared: Shared) -> J
     from kit.training.hardware import set_up_hardware
     from kit.training.progress import Progress
 
-    hardware = set_up_hardware("auto")
+    # In float32 where the run was to be; bfloat16, which this machine may lack, is not insisted on.
+    hardware = set_up_hardware("fp32" if recipe.train.precision == "fp32" else "auto")
     state = meet(hardware.device)
     data = prepare(recipe.data, recipe.train.seed, shared.cleaned(recipe.data))
     checkpoint = None

@@ -16,6 +16,7 @@ from kit.files import write_atomically
 from kit.models.teacher import Teacher, resolve_teacher
 from kit.recipe import Recipe
 from kit.recipe.distilling import DistillSection
+from kit.recipe.explain import validated
 from kit.recipe.resolve import METHOD_KEYS, epochs_of
 from kit.recipe.schema import StudySection
 from kit.recipe.training import TrainSection
@@ -95,7 +96,7 @@ def student_recipe(recipe: Recipe) -> Recipe:
     if recipe.method == "distill":
         return recipe
     update = {"method": "distill", "train": _own_keys(recipe, {})}
-    return Recipe.model_validate(recipe.model_copy(update=update).model_dump())
+    return validated(recipe.model_copy(update=update).model_dump())
 
 
 def taught_by(recipe: Recipe, teacher: Record) -> Recipe:
@@ -111,7 +112,7 @@ def teacher_recipe(recipe: Recipe) -> Recipe:
     update: dict[str, Any] = {"distill": DistillSection(), "study": StudySection()}
     if recipe.method == "distill":
         update |= {"method": "finetune", "train": _own_keys(recipe, {})}
-    return Recipe.model_validate(recipe.model_copy(update=update).model_dump())
+    return validated(recipe.model_copy(update=update).model_dump())
 
 
 def control_recipe(student: Record, teacher: Teacher) -> Recipe:
@@ -137,7 +138,7 @@ def control_recipe(student: Record, teacher: Teacher) -> Recipe:
     if made is not None and not own:  # what its teacher writes with, it writes with
         theirs = {key: getattr(made.recipe.translation, key) for key in _OF_FRESH_DECODERS}
         update["translation"] = recipe.translation.model_copy(update=theirs)
-    return Recipe.model_validate(recipe.model_copy(update={**update, "train": _own_keys(recipe, train)}).model_dump())
+    return validated(recipe.model_copy(update={**update, "train": _own_keys(recipe, train)}).model_dump())
 
 
 def recipe_of(teachers: Sequence[str]) -> Recipe:
@@ -159,7 +160,7 @@ def recipe_of(teachers: Sequence[str]) -> Recipe:
         "distill": section,
         "train": _own_keys(recipe, {"batch_size": None, "refit": None}),
     }
-    return Recipe.model_validate(recipe.model_copy(update=update).model_dump())
+    return validated(recipe.model_copy(update=update).model_dump())
 
 
 def _own_keys(recipe: Recipe, given: dict[str, Any]) -> TrainSection:

@@ -59,6 +59,7 @@ def make_trial(request: Request, hardware: Hardware) -> Trial:
         require_positions,
     )
     from kit.recipe.resolve import STEPS
+    from kit.training.padding_free import PaddingFree
     from kit.training.plan import make_plan
     from kit.training.timing import seconds_a_pass
 
@@ -78,6 +79,8 @@ def make_trial(request: Request, hardware: Hardware) -> Trial:
     texts = request.transfer.texts if request.transfer and recipe.method == "distill" else data.train.texts
     encoded = encode(texts, tokenizer, recipe.data.max_length, checkpoint.tokenizer_sha256)
     lessons = EncodedDataset(encoded, None, tokenizer.pad_token_id or 0, tokenizer.padding_side == "left")
+    if recipe.train.padding_free:
+        PaddingFree(model).end()
     if recipe.method not in STEPS:
         return Trial(model, encoded, None, seconds_a_pass(model, lessons, 32, False))
     plan = make_plan(recipe.train, len(encoded))

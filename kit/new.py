@@ -10,12 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
-from kit.errors import OutputError, RecipeError
+from kit.errors import OutputError
 from kit.files import write_atomically
 from kit.recipe import Recipe, load_recipe
-from kit.recipe.explain import explain
+from kit.recipe.explain import validated
 from kit.recipe.load import recipe_to_yaml
 
 if TYPE_CHECKING:
@@ -65,11 +63,11 @@ def new_recipe(  # noqa: PLR0913
     }
     if test:
         content["data"]["test"] = _one_or_all(test)
-    splits = _load(_validate(content))
+    splits = _load(validated(content))
     columns = (*splits.text_columns, splits.label_column)
     if languages is None or columns != tuple(languages):  # or they say nothing that the languages do not
         content["data"] |= {"text": _one_or_all(splits.text_columns), "label": splits.label_column}
-    recipe = _validate(content)
+    recipe = validated(content)
     write_atomically(path, _head(path) + recipe_to_yaml(recipe, _notes(splits, with_test=bool(test))))
     loaded = load_recipe(path)
     assert loaded == recipe, "a recipe changed on its way through YAML"
@@ -79,13 +77,6 @@ def new_recipe(  # noqa: PLR0913
 def default_checkpoint() -> str:
     """The checkpoint for those who name none: all-MiniLM-L6-v2, from where it needs no network if possible."""
     return f"{_PACKAGED}:model" if importlib.util.find_spec(_PACKAGED) else _ON_HUB
-
-
-def _validate(content: dict[str, Any]) -> Recipe:
-    try:
-        return Recipe.model_validate(content)
-    except ValidationError as error:
-        raise RecipeError("; ".join(problem.message for problem in explain(error))) from None
 
 
 def _load(recipe: Recipe) -> Splits:

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from kit.errors import KitError, RecipeError
 from kit.recipe import Recipe
 from kit.request import Shared, understand
@@ -126,12 +124,10 @@ def _require_valid(recipe: Recipe, cells: list[Cell]) -> None:
     for cell in {cell.series: cell for cell in cells}.values():
         try:
             cell_recipe(recipe, cell)
-        except ValidationError as error:
-            from kit.recipe.explain import explain
-
-            problem = "; ".join(problem.message for problem in explain(error))
+        except RecipeError as error:
             raise RecipeError(
-                f"study.methods: {cell.method} cannot serve this recipe: {problem}", "take it out of study.methods"
+                f"study.methods: {cell.method} cannot serve this recipe: {error.message}",
+                "take it out of study.methods",
             ) from None
 
 

@@ -187,6 +187,15 @@ def test_other_settings_are_tried_before_a_step_is_undone(done: Compression, tin
     assert "of 30,522 tokens" in second.line and "calibration error" in second.line
 
 
+@pytest.mark.parametrize(("asked", "bf16"), [("fp32", False), ("auto", True), ("bf16", True)])
+def test_a_chain_computes_as_its_run_was_to(asked, bf16, tiny_run: Path, monkeypatch) -> None:
+    monkeypatch.setattr("kit.training.hardware.computes_bf16", lambda device: True)
+    record = Record.read(tiny_run)
+    train = record.recipe.train.model_copy(update={"precision": asked})
+    job = _job(record.recipe.model_copy(update={"train": train}), record, True, Shared())
+    assert job.hardware.bf16 is bf16
+
+
 def test_of_few_validation_examples_one_may_be_lost_and_not_two(tiny_run: Path) -> None:
     record, start = Record.read(tiny_run), load_predictor(tiny_run / "model")
     job = _job(record.recipe, record, True, Shared())

@@ -20,6 +20,7 @@ from kit.errors import KitError, ModelError, RecipeError, RecordError
 from kit.models.load import load_classifier
 from kit.models.predictor import load_predictor
 from kit.models.teacher import resolve_teacher
+from kit.recipe.distilling import DistillSection
 from kit.run import run
 from tests.launches import launched
 
@@ -55,6 +56,14 @@ def changed(recipe: Recipe, **distill_keys: object) -> Recipe:
 @pytest.fixture(scope="module")
 def done(base: Recipe, teacher: Record):
     return distill(base, quiet=True)
+
+
+def test_a_run_s_recipe_that_no_student_can_have_is_refused_in_words(base: Recipe) -> None:
+    train = base.train.model_copy(update={"padding_free": True})
+    losses = DistillSection(student=base.distill.student, losses={"hidden": 1.0})
+    asked = base.model_copy(update={"method": "finetune", "train": train, "distill": losses})
+    with pytest.raises(RecipeError, match=r"train\.padding_free: distill\.losses of tokens look at texts"):
+        distill(asked, quiet=True)
 
 
 def test_a_student_stands_beside_its_teacher_and_its_control(base, teacher, done) -> None:

@@ -86,12 +86,13 @@ class Audit:
         ):
             if count and count >= _NOTABLE * rows:
                 found.append(f"{_say(count, split, 'repeats', 'repeat')} an earlier one: {fate}")
+        what = "label" if self.labels_test else "translation"
         for split, empty, unlabelled in (
             ("training", self.empty_train, self.unlabelled_train),
             ("test", self.empty_test, self.unlabelled_test),
         ):
             found += [f"{_say(empty, split, 'has', 'have')} no text: dropped"] if empty else []
-            found += [f"{_say(unlabelled, split, 'has', 'have')} no label: dropped"] if unlabelled else []
+            found += [f"{_say(unlabelled, split, 'has', 'have')} no {what}: dropped"] if unlabelled else []
         return found + self._pairs() + self._balance()
 
     def fates(self) -> str:

@@ -109,7 +109,7 @@ def split_off(labels: Sequence[int] | np.ndarray, size: float, seed: int) -> tup
     if count > most:
         raise DataError(
             f"data.test_size: {count} of {len(labelled)} labelled rows cannot be split off, "
-            f"because each of the {kinds} classes needs one to train on",
+            f"because {f'each of the {kinds} classes needs one' if kinds > 1 else 'one has to stay'} to train on",
             f"set data.test_size to {most} or less" if most else "add rows, or give the test rows as data.test",
         )
     spare = order[kinds:]  # the order begins with one of each class: those are kept

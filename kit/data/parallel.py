@@ -9,14 +9,12 @@ Knows files of parallel text. Knows nothing of recipes beyond the two languages,
 from __future__ import annotations
 
 import difflib
-import gzip
 import re
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-from kit.data.readers import data_format
+from kit.data.readers import data_format, read_text
 from kit.data.table import Table
 from kit.errors import DataError
 
@@ -51,7 +49,8 @@ def read_aligned(pair: Pair, languages: tuple[str, str]) -> Table:
     if len(lines[0]) != len(lines[1]):
         raise DataError(
             f"{pair[0]} has {len(lines[0]):,} lines, {pair[1]} {len(lines[1]):,}: they are not aligned",
-            "line 5 of one must be the translation of line 5 of the other; an editor may have joined or split lines",
+            "line 5 of one must be the translation of line 5 of the other; an editor may have joined or split lines, "
+            "or left an empty one at the end",
         )
     if not lines[0]:
         raise DataError(f"{pair[0]} is empty")
@@ -147,6 +146,8 @@ def _listed(source: Sequence[str], key: str, languages: tuple[str, str]) -> dict
     missing = [path for path in paths if not path.is_file()]
     if missing:
         raise DataError(f"{key}: there is no file {missing[0]}", "paths are relative to the folder you start kit in")
+    if paths[0] == paths[1]:
+        raise DataError(f"{key}: {paths[0]} is named twice", f"name one of {languages[0]} and one of {languages[1]}")
     swapped = [_language_of(path) for path in paths] == [languages[1], languages[0]]
     return {"": (paths[1], paths[0]) if swapped else (paths[0], paths[1])}
 
@@ -175,7 +176,7 @@ def _whole(pair: list[Path | None], stem: Path, key: str, languages: tuple[str, 
         there, missing = (languages[1], languages[0]) if first is None else languages
         raise DataError(
             f"{key}: {stem}.{there} has no translation: there is no {stem}.{missing}",
-            "set data.languages to the two that there are",
+            "put it beside that, or set data.languages to two that are there",
         )
     return first, second
 
@@ -202,19 +203,8 @@ def _variant(texts: dict[str, str], language: str) -> str | None:
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        text = data.decode("utf-8-sig")
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{path} is not a whole gzip file: {error}", "download or copy it again") from error
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path} is not UTF-8 (byte {error.start})", f"convert it: iconv -f latin1 -t utf-8 {path} > new"
-        ) from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
     # Only a line feed ends a line: U+2028 and the like are part of the text, and would shift one side.
-    lines = text.split("\n")
+    lines = read_text(path).split("\n")
     if lines and not lines[-1]:
         lines.pop()
     return [line.rstrip("\r") for line in lines]

@@ -42,11 +42,14 @@ def read_table(path: Path) -> Table:
     """
     kind = data_format(path)
     if kind is None:
-        raise DataError(f"{path} is of no kind that kit reads", f"kit reads {', '.join(FORMATS)} (text also as .gz)")
+        raise DataError(
+            f"{path} is of no kind that kit reads",
+            f"kit reads {', '.join(FORMATS)} (text also as .gz); a pair of aligned files wants data.languages",
+        )
     if kind == ".parquet":
         table = _read_parquet(path)
     else:
-        text = _read_text(path)
+        text = read_text(path)
         if not text.strip():
             raise DataError(f"{path} is empty")
         table = _read_json(path, text) if kind in (".jsonl", ".json", ".ndjson") else _read_csv(path, text, kind)
@@ -97,7 +100,8 @@ def _reading(path: Path) -> Iterator[None]:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """What a text file holds, plain or as .gz. Raises DataError if it is missing, damaged or not UTF-8."""
     with _reading(path):
         data = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
     if data.startswith(_UTF16):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from kit.errors import RecipeError
 from kit.recipe.schema import Recipe
 from kit.recipe.section import Section
 
@@ -39,6 +40,7 @@ _BOUNDS = {
     "too_short": "must have at least {min_length} items",
     "too_long": "must have at most {max_length} items",
     "finite_number": "must be a finite number",
+    "string_pattern_mismatch": "must match {pattern}",
 }
 
 
@@ -48,6 +50,14 @@ class Problem:
 
     path: KeyPath
     message: str
+
+
+def validated(content: Mapping[str, Any]) -> Recipe:
+    """The recipe of plain data. Raises RecipeError that says every problem."""
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        raise RecipeError("; ".join(problem.message for problem in explain(error))) from None
 
 
 def explain(error: ValidationError) -> list[Problem]:

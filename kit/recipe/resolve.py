@@ -196,6 +196,7 @@ def _training(recipe: Recipe, facts: Facts) -> dict[str, Any]:
     train, method, small = recipe.train, recipe.method, facts.budget <= SMALL_BUDGET
     pretrained, pooled = method != "scratch" and _from_weights(facts.distill), facts.pooling is not None
     compared = pooled and not recipe.data.multi_label
+    student = None if facts.distill is None else facts.distill.student
     if method in ("distill", "student"):
         small, dropout = facts.transfer <= SMALL_BUDGET, 0.0 if method == "distill" else None
         train = train.model_copy(update={"refit": bool(train.refit)})
@@ -214,6 +215,7 @@ def _training(recipe: Recipe, facts: Facts) -> dict[str, Any]:
         "head": head,
         "label_names": train.label_names and head == "probe",
         "average": train.average or 1,
+        "padding_free": train.padding_free and (student is None or student.architecture == "transformer"),
         "freeze_embeddings": _or(train.freeze_embeddings, pretrained),
         # Of method distill, the key is for the teacher; a control trains as often as its student, which is once.
         "refit": bool(facts.validation) and method != "distill" and _or(train.refit, small and train.select == "last"),

@@ -6,6 +6,7 @@ this schema and turns its complaints into errors with file and line.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -90,6 +91,14 @@ class DataSection(Section):
         if labels is not None and len(set(labels)) != len(labels):
             raise ValueError("label names must be distinct")
         return labels
+
+    @field_validator("languages")
+    @classmethod
+    def _named(cls, languages: list[str] | None) -> list[str] | None:
+        for name in languages or []:
+            if not re.fullmatch(r"[A-Za-z]{2,}([-_][A-Za-z0-9]+)*", name):
+                raise ValueError(f"{name!r} is no language as data sets call them: en, pt-BR, zh_Hans, english")
+        return languages
 
     @field_validator("test_size")
     @classmethod
@@ -206,7 +215,6 @@ class Recipe(Section):
     def _fits_together(self) -> Self:
         """Raises ValueError with one line for every two keys that contradict each other."""
         multi_label, metric, translates = self.data.multi_label, self.metric, self.task == "translation"
-        shape = self.distill.student.architecture
         contradictions = (contradictions_of_translation if translates else contradictions_of_labels)(self) | {
             f"model.checkpoint is required for method {self.method}": (
                 self.model.checkpoint is None and not self._starts_elsewhere
@@ -234,9 +242,6 @@ class Recipe(Section):
             ),
             "train.padding_free: distill.losses of tokens look at texts with what fills them up; leave it out": (
                 self.train.padding_free and self.method == "distill" and bool(self.distill.losses.of_tokens)
-            ),
-            f"train.padding_free: a {shape} has no layers that could leave it out; leave the key out": (
-                self.train.padding_free and self.method in ("distill", "student") and shape != "transformer"
             ),
             "model.pooling: native has no text vectors for method probe; use mean or cls": (
                 self.method == "probe" and self.model.pooling == "native"

@@ -68,7 +68,7 @@ class TrainSection(Section):
     trainings. Dropout draws otherwise then."""
     padding_free: bool = False
     """Compute an encoder's layers on the tokens of a batch alone, without what fills short texts up, where its
-    architecture can. Batches are of near-equal length, so there is little to leave out; on a CPU it is slower. Dropout
-    draws otherwise then."""
+    architecture can; a CNN and a BiLSTM have no such layers. Batches are of near-equal length, so there is little to
+    leave out; on a CPU it is slower. Dropout draws otherwise then."""
     report_to: list[Name] = ["tensorboard"]
     """Experiment trackers, by the names transformers knows them by."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kit.errors import BudgetError
+from kit.recipe.explain import validated
 from kit.recipe.resolve import DEFAULTS, METHOD_KEYS
 from kit.recipe.schema import ModelSection, Recipe, StudySection
 from kit.recipe.training import TrainSection
@@ -73,7 +74,7 @@ def plan_cells(recipe: Recipe, available: int, smallest: int) -> list[Cell]:
 def cell_recipe(recipe: Recipe, cell: Cell) -> Recipe:
     """The recipe of one cell: what `kit finetune` would run.
 
-    Raises ValueError (pydantic's) if the method contradicts other keys of the recipe.
+    Raises RecipeError if the method contradicts other keys of the recipe.
     """
     train: dict[str, Any] = {"seed": cell.seed}
     if cell.method != recipe.method:
@@ -81,7 +82,7 @@ def cell_recipe(recipe: Recipe, cell: Cell) -> Recipe:
     model: dict[str, Any] = {}
     if cell.checkpoint is not None and cell.checkpoint != recipe.model.checkpoint:
         model = {"checkpoint": cell.checkpoint, "revision": None}
-    return Recipe.model_validate(
+    return validated(
         recipe.model_copy(
             update={
                 "method": cell.method,

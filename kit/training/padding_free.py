@@ -127,7 +127,8 @@ class PaddingFree:
                 model(**batch, **rows_of(known, model.device))
             padded, alone = made
         except Exception as error:
-            raise _refusal(encoder_of(model), first_line(error)) from error
+            why = f"its blocks do not take tokens in one row ({first_line(error)})"
+            raise _refusal(encoder_of(model), why) from error
         finally:
             hook.remove()
             model.train(training)

@@ -22,14 +22,14 @@ from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer
 
 from kit.data.batching import LengthSampler, SharedBatches, passes_of, split_batch
-from kit.errors import TrainingError
+from kit.errors import RecipeError, TrainingError
 from kit.models.load import quiet
 from kit.processes import any_says
 from kit.stopping import TERMINATED, Stopped, deferring
 from kit.training.arguments import arguments_of
 from kit.training.averaging import Averaging, averaged_steps
 from kit.training.diagnosis import Evaluation, diagnose
-from kit.training.dropout import QuickDropout
+from kit.training.dropout import drawing_on
 from kit.training.fitting import Fitting, Training
 from kit.training.padding_free import HOST_MASK, PaddingFree, keeping_mask, rows_of
 from kit.training.recovery import Clock, StopBetweenSteps, continued, last_whole_checkpoint, out_of_memory
@@ -119,6 +119,8 @@ class KitTrainer(Trainer):
         self.last_save = time.monotonic()
         self.stop = stop
         self.stepped: torch.nn.Module | None = None
+        if fitting.section.compile:
+            _require_compiler()
         self.padding_free = PaddingFree(learner.model) if fitting.section.padding_free else None
         lessons: Any = fitting.lessons
         super().__init__(
@@ -176,25 +178,29 @@ class KitTrainer(Trainer):
         self, model: torch.nn.Module, inputs: dict[str, torch.Tensor], num_items_in_batch: Any = None
     ) -> torch.Tensor:
         """Loss and gradients of one batch, in passes that bound the memory of what backward needs."""
-        tokens = _PASS_TOKENS_BF16 if self.fitting.hardware.bf16 else _PASS_TOKENS
-        masks: Any = inputs.pop(HOST_MASK, None)
-        count = self.learner.passes(passes_of(inputs, tokens[self.args.device.type]))
-        passes: list[dict[str, Any]] = split_batch(inputs, count)
         loss = torch.zeros((), device=self.args.device)
-        stepped = self._compiled(model) if self.fitting.section.compile else model
-        if self.padding_free is not None:
-            parts = zip(passes, np.array_split(masks, count), strict=True)
-            passes = [part | rows_of(mask, self.args.device) for part, mask in parts]
-        # Compiled code draws by itself, and on a GPU torch is quick.
-        quick = self.args.device.type == "cpu" and not self.fitting.section.compile
+        compiled = self.fitting.section.compile  # code that draws by itself
+        stepped = self._compiled(model) if compiled else model
+        passes = self._passes(inputs)
         for index, part in enumerate(passes, start=1):
             with (
-                QuickDropout() if quick else nullcontext(),
+                nullcontext() if compiled else drawing_on(self.args.device),
                 nullcontext() if self.padding_free is None else self.padding_free.steps(),
-                nullcontext() if index == count else self.learner.kept(self.accelerator, model),
+                nullcontext() if index == len(passes) else self.learner.kept(self.accelerator, model),
             ):
                 loss += super().training_step(stepped, part, num_items_in_batch)
         return loss
+
+    def _passes(self, inputs: dict[str, Any]) -> list[dict[str, Any]]:
+        """A batch in parts, each as the model takes it."""
+        tokens = _PASS_TOKENS_BF16 if self.fitting.hardware.bf16 else _PASS_TOKENS
+        mask = inputs.pop(HOST_MASK, None)
+        count = self.learner.passes(passes_of(inputs, tokens[self.args.device.type]))
+        parts: list[dict[str, Any]] = split_batch(inputs, count)
+        if mask is None:
+            return parts
+        masks = np.array_split(mask, count)
+        return [part | rows_of(each, self.args.device) for part, each in zip(parts, masks, strict=True)]
 
     def _compiled(self, model: torch.nn.Module) -> torch.nn.Module:
         """The same weights behind compiled code. Transformers' own way to it would be that of the whole process."""
@@ -291,6 +297,20 @@ class KitTrainer(Trainer):
             f"peak learning rate {self.fitting.plan.learning_rate:g})",
             "lower `train.learning_rate`, or set `train.precision: fp32`",
         )
+
+
+def _require_compiler() -> None:
+    """Raise RecipeError where torch finds nothing to compile its code with."""
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler as error:
+        raise RecipeError(
+            "train.compile: torch needs a C++ compiler for that, and finds none",
+            "install one (Debian: apt install g++), or leave the key out",
+        ) from error
 
 
 def _build(fitting: Fitting, learner: Whole, stop: StopBetweenSteps) -> KitTrainer:

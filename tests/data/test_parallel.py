@@ -130,8 +130,18 @@ def test_a_damaged_side_is_named(tmp_path) -> None:
     with pytest.raises(DataError, match=r"a.en.gz is not a whole gzip file"):
         load_splits(section(tmp_path / "a"))
     (tmp_path / "a.en").write_bytes("Mädchen\n".encode("latin1"))
-    with pytest.raises(DataError, match=r"a.en is not UTF-8 \(byte 1\)"):
+    with pytest.raises(DataError, match=r"a.en is not UTF-8: byte 0xe4 in line 1 \(byte 1 of the file\)"):
         load_splits(section(tmp_path / "a"))
+    (tmp_path / "a.en").write_bytes("girl\n".encode("utf-16"))
+    with pytest.raises(DataError, match=r"a.en is not UTF-8 but UTF-16"):
+        load_splits(section(tmp_path / "a"))
+
+
+def test_one_file_for_both_sides_is_refused(tmp_path) -> None:
+    write(tmp_path / "a.en", EN)
+    with pytest.raises(DataError, match=r"a\.en is named twice") as caught:
+        load_splits(section([str(tmp_path / "a.en")] * 2))
+    assert caught.value.hint == "name one of en and one of de"
 
 
 def test_tmx(tmp_path) -> None:

@@ -250,6 +250,22 @@ def test_texts_longer_than_the_model_has_positions(kit, folder, command) -> None
     assert not list(folder.glob("runs/[!.]*"))
 
 
+@pytest.mark.parametrize("command", ["check", "finetune"])
+def test_layers_that_cannot_leave_padding_out(kit, folder, tiny_checkpoint, command) -> None:
+    from transformers import DebertaV2Config, DebertaV2Model
+
+    shutil.copytree(
+        tiny_checkpoint, "other", ignore=shutil.ignore_patterns("*.safetensors", "1_Pooling", "modules.json")
+    )
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    DebertaV2Model(DebertaV2Config(**shape, vocab_size=30_522)).save_pretrained("other")
+    asked = ("--set", "model.checkpoint=other", "--set", "train.padding_free=true")
+    done = kit(command, "recipe.yaml", *asked)
+    assert done.code == 2, done.out
+    assert "train.padding_free: a deberta-v2 model cannot be trained without padding" in done.err
+    assert "Traceback" not in done.err
+
+
 def test_check_refuses_what_a_run_would_refuse_before_it_starts(kit, folder) -> None:
     assert "train.report_to" in kit("check", "recipe.yaml", "--set", "train.report_to=[foo]").err
     Path("file").touch()

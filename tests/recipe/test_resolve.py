@@ -33,6 +33,15 @@ def test_what_was_guessed_is_written_down() -> None:
     assert (pair.model.pooling, pair.train.head, pair.train.contrastive) == ("native", "random", 0.0)
 
 
+def test_what_has_no_padding_to_leave_out_asks_for_the_same() -> None:
+    for shape, left_out in (("cnn", False), ("transformer", True)):
+        section = DistillSection(student={"architecture": shape} if shape == "cnn" else {"layers": [0]})
+        facts = replace(FACTS, distill=section)
+        free, usual = (resolve(recipe("distill", padding_free=wanted), facts) for wanted in (True, False))
+        assert free.train.padding_free is left_out
+        assert (free.request() == usual.request()) is not left_out
+
+
 def test_asking_for_the_defaults_asks_for_the_same() -> None:
     asked = Recipe(
         task="classification",

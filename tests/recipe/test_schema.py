@@ -254,10 +254,6 @@ def test_means_that_cannot_be_had(train: dict[str, Any], reason: str) -> None:
             {"method": "distill", "distill": {"losses": {"hidden": 1.0}}},
             "distill.losses of tokens look at texts with what fills them up; leave it out",
         ),
-        (
-            {"method": "distill", "distill": {"student": "cnn"}},
-            "a cnn has no layers that could leave it out; leave the key out",
-        ),
     ],
 )
 def test_what_cannot_leave_padding_out(content: dict[str, Any], reason: str) -> None:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from kit.data.encode import encode
-from kit.errors import TrainingError
+from kit.errors import RecipeError, TrainingError
 from kit.making import quick_collection
 from kit.methods.encoder import LabelWatch, lessons_of
 from kit.models.checkpoint import resolve_checkpoint
@@ -170,6 +170,13 @@ def test_compiled_steps_and_those_without_padding_learn_the_same(parts, tmp_path
     for model in models.values():
         for ours, theirs in zip(model.parameters(), models[()].parameters(), strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
+
+
+def test_compiling_without_a_compiler_is_refused_before_training(parts, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("CXX", str(tmp_path / "no-compiler"))
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, str(tmp_path / "no-compiler")))
+    with pytest.raises(RecipeError, match=r"train\.compile: torch needs a C\+\+ compiler"):
+        train(parts, tmp_path, section=changed(compile=True))
 
 
 def test_parts_of_a_model_have_a_share_of_the_rate(parts, tmp_path) -> None:
