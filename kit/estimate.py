@@ -79,10 +79,10 @@ def make_trial(request: Request, hardware: Hardware) -> Trial:
     texts = request.transfer.texts if request.transfer and recipe.method == "distill" else data.train.texts
     encoded = encode(texts, tokenizer, recipe.data.max_length, checkpoint.tokenizer_sha256)
     lessons = EncodedDataset(encoded, None, tokenizer.pad_token_id or 0, tokenizer.padding_side == "left")
-    if recipe.train.padding_free:
-        PaddingFree(model).end()
     if recipe.method not in STEPS:
         return Trial(model, encoded, None, seconds_a_pass(model, lessons, 32, False))
+    if recipe.train.padding_free:
+        PaddingFree(model).end()
     plan = make_plan(recipe.train, len(encoded))
     if recipe.train.freeze_embeddings:
         freeze_embeddings(model)

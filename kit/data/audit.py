@@ -25,6 +25,7 @@ _IMBALANCE = 10  # largest class over smallest, from which it is worth a warning
 _NOTABLE = 0.01  # share of repeated rows from which they are worth a warning
 _COPIED = 0.5  # of translations' words; on Multi30k, 5 % of the German ones stand in the English text as well
 _SHOWN = 5
+_DROPPED, _KEPT = "dropped", "kept"  # what became of rows
 
 Key = tuple[str, ...]
 
@@ -71,45 +72,50 @@ class Audit:
 
     def warnings(self) -> list[str]:
         """What a user should know, one plain sentence each; empty if all is well."""
-        found: list[str] = []
-        if self.leaked:
-            found.append(
-                f"{_say(self.leaked, 'training', 'is', 'are')} also in test ({self.leaked_exact} exactly, "
-                f"{self.leaked_normalised} but for case or space): dropped from train"
-            )
-        if self.conflicting_train:
-            repeat = _say(self.conflicting_train, "training", "repeats", "repeat")
-            found.append(f"{repeat} an earlier text with another label: dropped")
-        for split, count, rows, fate in (
-            ("training", self.duplicates_train, self.rows_train, "dropped"),
-            ("test", self.duplicates_test, self.rows_test, "kept"),
-        ):
-            if count and count >= _NOTABLE * rows:
-                found.append(f"{_say(count, split, 'repeats', 'repeat')} an earlier one: {fate}")
-        what = "label" if self.labels_test else "translation"
-        for split, empty, unlabelled in (
-            ("training", self.empty_train, self.unlabelled_train),
-            ("test", self.empty_test, self.unlabelled_test),
-        ):
-            found += [f"{_say(empty, split, 'has', 'have')} no text: dropped"] if empty else []
-            found += [f"{_say(unlabelled, split, 'has', 'have')} no {what}: dropped"] if unlabelled else []
-        return found + self._pairs() + self._balance()
+        return [f"{sentence}: {fate}" for sentence, fate in self._rows()] + self._looks() + self._balance()
 
     def fates(self) -> str:
-        """What became of the rows that were read, in one line."""
-        lines = [line for line in self.warnings() if line.endswith(": dropped") or line.endswith("dropped from train")]
-        return "; ".join([f"{self.rows_train:,} training and {self.rows_test:,} test examples were read", *lines])
+        """How many rows were read and why any were dropped, in one line."""
+        reasons = [f"{sentence}: {fate}" for sentence, fate in self._rows() if fate != _KEPT]
+        return "; ".join([f"{self.rows_train:,} training and {self.rows_test:,} test examples were read", *reasons])
 
-    def _pairs(self) -> list[str]:
-        found: list[str] = []
-        for count, what in (
-            (self.identical_train, "both sides alike"),
-            (self.length_ratio_train, "sides of very different length"),
-            (self.wrong_script_train, "letters of another script than the rest"),
+    def _rows(self) -> list[tuple[str, str]]:
+        """What was wrong with rows, and whether they were dropped."""
+        found: list[tuple[str, str]] = []
+        if self.leaked:
+            leaked = (
+                f"{_say(self.leaked, 'training', 'is', 'are')} also in test ({self.leaked_exact} exactly, "
+                f"{self.leaked_normalised} but for case or space)"
+            )
+            found.append((leaked, f"{_DROPPED} from train"))
+        if self.conflicting_train:
+            repeat = _say(self.conflicting_train, "training", "repeats", "repeat")
+            found.append((f"{repeat} an earlier text with another label", _DROPPED))
+        for split, count, rows, fate in (
+            ("training", self.duplicates_train, self.rows_train, _DROPPED),
+            ("test", self.duplicates_test, self.rows_test, _KEPT),
         ):
-            found += [f"{_say(count, 'training', 'has', 'have')} {what}: dropped"] if count else []
+            if count and count >= _NOTABLE * rows:
+                found.append((f"{_say(count, split, 'repeats', 'repeat')} an earlier one", fate))
+        label = "no label" if self.labels_test else "no translation"
+        for split, count, what in (
+            ("training", self.empty_train, "no text"),
+            ("training", self.unlabelled_train, label),
+            ("test", self.empty_test, "no text"),
+            ("test", self.unlabelled_test, label),
+            ("training", self.identical_train, "both sides alike"),
+            ("training", self.length_ratio_train, "sides of very different length"),
+            ("training", self.wrong_script_train, "letters of another script than the rest"),
+        ):
+            if count:
+                found.append((f"{_say(count, split, 'has', 'have')} {what}", _DROPPED))
         if self.flawed_test:
-            found.append(f"{_say(self.flawed_test, 'test', 'looks', 'look')} like no translation: kept")
+            found.append((f"{_say(self.flawed_test, 'test', 'looks', 'look')} like no translation", _KEPT))
+        return found
+
+    def _looks(self) -> list[str]:
+        """What is odd about all pairs together."""
+        found: list[str] = []
         if self.swapped:
             found.append("source and target look swapped: each is in the script, or the words, of the other's language")
         if self.copied > _COPIED:

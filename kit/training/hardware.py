@@ -77,3 +77,17 @@ def computes_bf16(device: str) -> bool:
         # torch's own checks read the instruction set; AVX2 machines pass neither.
         return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     return False
+
+
+def require_compiler() -> None:
+    """Raise RecipeError where torch finds nothing to compile its code with."""
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler as error:
+        raise RecipeError(
+            "train.compile: torch needs a C++ compiler for that, and finds none",
+            "install one (Debian: apt install g++), or leave the key out",
+        ) from error

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer
 
 from kit.data.batching import LengthSampler, SharedBatches, passes_of, split_batch
-from kit.errors import RecipeError, TrainingError
+from kit.errors import TrainingError
 from kit.models.load import quiet
 from kit.processes import any_says
 from kit.stopping import TERMINATED, Stopped, deferring
@@ -31,6 +31,7 @@ from kit.training.averaging import Averaging, averaged_steps
 from kit.training.diagnosis import Evaluation, diagnose
 from kit.training.dropout import drawing_on
 from kit.training.fitting import Fitting, Training
+from kit.training.hardware import require_compiler
 from kit.training.padding_free import HOST_MASK, PaddingFree, keeping_mask, rows_of
 from kit.training.recovery import Clock, StopBetweenSteps, continued, last_whole_checkpoint, out_of_memory
 from kit.training.sharding import Whole, to_train
@@ -120,7 +121,7 @@ class KitTrainer(Trainer):
         self.stop = stop
         self.stepped: torch.nn.Module | None = None
         if fitting.section.compile:
-            _require_compiler()
+            require_compiler()
         self.padding_free = PaddingFree(learner.model) if fitting.section.padding_free else None
         lessons: Any = fitting.lessons
         super().__init__(
@@ -297,20 +298,6 @@ class KitTrainer(Trainer):
             f"peak learning rate {self.fitting.plan.learning_rate:g})",
             "lower `train.learning_rate`, or set `train.precision: fp32`",
         )
-
-
-def _require_compiler() -> None:
-    """Raise RecipeError where torch finds nothing to compile its code with."""
-    from torch._inductor.cpp_builder import get_cpp_compiler
-    from torch._inductor.exc import InvalidCxxCompiler
-
-    try:
-        get_cpp_compiler()
-    except InvalidCxxCompiler as error:
-        raise RecipeError(
-            "train.compile: torch needs a C++ compiler for that, and finds none",
-            "install one (Debian: apt install g++), or leave the key out",
-        ) from error
 
 
 def _build(fitting: Fitting, learner: Whole, stop: StopBetweenSteps) -> KitTrainer:
