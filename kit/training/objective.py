@@ -67,7 +67,7 @@ class LabelObjective:
 
 @dataclass(frozen=True)
 class TeacherObjective:
-    """A weighted sum of distillation's losses. Targets are positions in the transfer set.
+    """A weighted sum of distillation's losses. Targets are positions in the transfer set, or all of a pass IGNORED.
 
     Logits and truth lie where the student is computed: a step that looks them up on the host waits for the device. The
     teacher's token vectors are too many for that, and their losses do wait.
@@ -93,6 +93,7 @@ class TeacherObjective:
         """See `Objective`."""
         items = len(labels) if num_items_in_batch is None else num_items_in_batch
         device = labels.device
+        counts, labels = (labels[0] != IGNORED).float(), labels.clamp(min=0)
         weights, logits = self.section.losses, outputs["logits"]
         with torch.autocast(device.type, enabled=False):
             theirs = self.logits[labels]
@@ -107,7 +108,7 @@ class TeacherObjective:
                 total = total + weights.labels * self.task.loss(logits, self.truth[labels])
             if self.tokens is not None:
                 total = total + self._of_tokens(labels.cpu().numpy(), device)
-        return total / items
+        return total * counts / items
 
     def _of_tokens(self, positions: np.ndarray, device: torch.device) -> torch.Tensor:
         assert self.tokens is not None

@@ -43,16 +43,15 @@ def make_plan(train: TrainSection, examples: int, processes: int = 1) -> Plan:
     """Derive steps and batch sizes. The batch of one step is the same on any number of processes.
 
     train: of a resolved recipe. examples: in the training split. Raises RecipeError if the batch is to have fewer
-    examples than there are processes and accumulation steps.
+    examples than accumulation steps.
     """
     epochs, batch_size = train.epochs, train.batch_size
     assert epochs is not None and batch_size is not None
     assert train.learning_rate is not None and train.contrastive is not None
-    parts = processes * train.accumulation
-    if batch_size < parts:
+    if batch_size < train.accumulation:
         raise RecipeError(
-            f"train.batch_size: {batch_size} is below {processes} processes x {train.accumulation} accumulation",
-            f"set `train.batch_size` to {parts} or more",
+            f"train.batch_size: {batch_size} is below train.accumulation: {train.accumulation}",
+            f"set `train.accumulation` to {batch_size} or less",
         )
     batch_size = max(1, min(batch_size, examples))
     steps = max(1, math.ceil(math.ceil(examples / batch_size) * epochs))
@@ -61,7 +60,7 @@ def make_plan(train: TrainSection, examples: int, processes: int = 1) -> Plan:
         learning_rate=train.learning_rate,
         contrastive=train.contrastive,
         batch_size=batch_size,
-        device_batch=math.ceil(batch_size / parts),
+        device_batch=math.ceil(batch_size / (processes * train.accumulation)),
         accumulation=train.accumulation,
         steps=steps,
         evaluate_every=_pause_every(steps, train.evaluations),

@@ -21,7 +21,7 @@ from accelerate.data_loader import prepare_data_loader
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer
 
-from kit.data.batching import LengthSampler, SharedBatches, passes_of, split_batch
+from kit.data.batching import LengthSampler, SharedBatches, passes_of, split_batch, without_fillers
 from kit.errors import TrainingError
 from kit.models.load import quiet
 from kit.processes import any_says
@@ -124,10 +124,11 @@ class KitTrainer(Trainer):
             require_compiler()
         self.padding_free = PaddingFree(learner.model) if fitting.section.padding_free else None
         lessons: Any = fitting.lessons
+        collate = without_fillers(lessons.collate)
         super().__init__(
             model=learner.model,
             train_dataset=lessons,
-            data_collator=keeping_mask(lessons.collate) if self.padding_free else lessons.collate,
+            data_collator=keeping_mask(collate) if self.padding_free else collate,
             compute_loss_func=learner.objective,
             **settings,
         )

@@ -2,9 +2,18 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
-from kit.data.batching import EncodedDataset, LengthSampler, SharedBatches, passes_of, sorted_batches, split_batch
-from kit.data.encode import Encoded
+from kit.data.batching import (
+    EncodedDataset,
+    LengthSampler,
+    SharedBatches,
+    passes_of,
+    sorted_batches,
+    split_batch,
+    without_fillers,
+)
+from kit.data.encode import IGNORED, Encoded
 
 LENGTHS = np.random.default_rng(0).integers(3, 60, 997)
 
@@ -83,10 +92,11 @@ def test_processes_share_every_batch_the_short_one_too() -> None:
     assert [sorted(batch) for batch in together] == [sorted(expected[i : i + 32]) for i in range(0, 997, 32)]
     assert [len(share[-1]) for share in shares] == [2, 1, 1, 1]
     short = LengthSampler(LENGTHS[:33], 32)
-    assert [list(SharedBatches(short, 1, 4, index))[-1] for index in (0, 3)] == [[list(short)[-1]], [list(short)[2]]]
+    last = list(short)[-1]
+    assert [list(SharedBatches(short, 1, 4, index))[-1] for index in range(4)] == [[last], [~last], [~last], [~last]]
 
 
-@pytest.mark.parametrize("processes", [1, 2, 3, 5])
+@pytest.mark.parametrize("processes", [1, 2, 3, 5, 20])
 @pytest.mark.parametrize("accumulation", [1, 2, 3])
 @pytest.mark.parametrize("count", [997, 960, 10, 3])
 def test_a_step_is_on_the_same_examples_however_it_is_divided(processes, accumulation, count) -> None:
@@ -100,5 +110,15 @@ def test_a_step_is_on_the_same_examples_however_it_is_divided(processes, accumul
         parts = passes[number * accumulation : (number + 1) * accumulation]
         step = [place for part in parts for place in part]
         examples = expected[start : start + 16]
-        assert set(step) >= set(examples) and (len(examples) < 16 or sorted(step) == sorted(examples))
-    assert sum(map(len, passes)) - count < processes  # those that a last short pass takes again
+        assert sorted(place for place in step if place >= 0) == sorted(examples)
+    assert all(len(share) == 1 for parts in shares for share in parts if share[0] < 0)  # what stands in does so alone
+
+
+@pytest.mark.parametrize("targets", [np.arange(997), np.ones((997, 2), np.float32)])
+def test_what_stands_in_for_an_example_has_no_target(targets) -> None:
+    dataset = EncodedDataset(encoded(LENGTHS), targets, pad_id=0)
+    collate = without_fillers(dataset.collate)
+    usual, filler = collate([3, 5]), collate([~3])
+    assert torch.equal(usual["labels"], dataset.collate([3, 5])["labels"])
+    assert torch.equal(filler["input_ids"], dataset.collate([3])["input_ids"])
+    assert filler["labels"].eq(IGNORED).all() and filler["labels"].dtype == usual["labels"].dtype

@@ -37,8 +37,9 @@ def test_a_budget_below_the_batch_is_one_batch() -> None:
 
 
 def test_a_batch_that_cannot_be_divided_is_refused() -> None:
-    with pytest.raises(RecipeError, match=r"train\.batch_size: 4 is below 8 processes"):
-        make_plan(section(batch_size=4, epochs=1), 100, processes=8)
+    with pytest.raises(RecipeError, match=r"train\.batch_size: 4 is below train\.accumulation: 8"):
+        make_plan(section(batch_size=4, accumulation=8, epochs=1), 100)
+    assert make_plan(section(batch_size=4, epochs=1), 100, processes=8).device_batch == 1
 
 
 def test_halving_keeps_the_batch_and_the_steps() -> None:
