@@ -119,6 +119,25 @@ def test_two_processes_take_the_steps_of_one(write, start, kit_forked) -> None:
     assert np.ptp(by_two.predictions().outputs) > 100 * ROUNDING, "the model has learnt something that can differ"
 
 
+def test_a_batch_of_fewer_examples_than_processes_is_that_of_one(write, start, kit_forked) -> None:
+    """Each epoch ends with a batch of one example, of the teacher's 106 and of its student's 141."""
+    given = ["--set", "distill.student={layers: 1}", "--set", "distill.losses.hidden=1.0", "--set", "distill.pool=35"]
+    given += ["--set", "data.validation=0"]
+    records = []
+    for name in ("one", "three"):
+        recipe = write(name, epochs=2, batch_size=35)
+        if name == "one":
+            alone(kit_forked, "distill", recipe, "--no-controls", *given)
+        else:
+            together(start, "distill", recipe, "--no-controls", *given, count=3)
+        runs = recipe.with_name(f"{name}-runs")
+        records.append([Record.load(next(runs.glob(f"{kind}-*"))) for kind in ("finetune", "distill")])
+    assert records[0][0].id == records[1][0].id  # a student's is that of its teacher's weights, which rounding changes
+    for by_one, by_three in zip(*records, strict=True):
+        same_answers(by_one, by_three)
+    assert [record.content["training"]["plan"]["steps"] for record in records[0]] == [8, 60]
+
+
 def test_student_and_steps_that_learn_are_those_of_one_process(write, start, kit_forked, tmp_path: Path) -> None:
     """Distillation from answers and layers, then pruning with recovery, then learning with the rounding simulated."""
     caches = {name: tmp_path / f"cache-{name}" for name in ("one", "two")}
