@@ -139,6 +139,11 @@ def _loader(config: str) -> Any:
                 spec.decoder.scale_outputs = 1.0  # of the T5 family only T5 and UMT5 with tied tables scale
             return spec
 
+        def set_position_encodings(self, spec: Any, module: Any) -> None:
+            super().set_position_encodings(spec, module)
+            if hasattr(module, "weights"):  # computed ones count from after the padding token, wherever that is
+                spec.encodings = module.weights[module.padding_idx + 1 :]
+
         def set_config(self, config: Any, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
             super().set_config(config, model, tokenizer)
             assert model.generation_config is not None

@@ -116,6 +116,7 @@ class Ct2Translator:
             length_penalty=float(search.get("length_penalty", 1.0)),
             suppress_sequences=[names(each) for each in search.get("bad_words_ids") or []] or None,
             max_decoding_length=longest,
+            min_decoding_length=0,  # as torch: nothing may be the likeliest translation
             max_input_length=0,
         )
         ids: Any = [self.tokenizer.convert_tokens_to_ids(each.hypotheses[0]) for each in found]

@@ -126,6 +126,7 @@ def _ctranslate2(job: dict[str, Any]) -> dict[str, Any]:
             beam_size=search.get("num_beams", 1),
             length_penalty=search.get("length_penalty", 1.0),
             max_decoding_length=longest,
+            min_decoding_length=0,
             max_input_length=0,
             suppress_sequences=given["suppress"] or None,
             **more,

@@ -68,7 +68,7 @@ def with_ctranslate2(downloaded: str, arguments: dict[str, Any]) -> str:
         'longest = min(int(search["length_ratio"] * len(ids)) + 16, search["max_new_tokens"])\n'
         "found = translator.translate_batch(\n"
         '    [tokenizer.convert_ids_to_tokens(ids)], beam_size=search.get("num_beams", 1),\n'
-        '    length_penalty=search.get("length_penalty", 1.0), max_decoding_length=longest,\n'
+        '    length_penalty=search.get("length_penalty", 1.0), max_decoding_length=longest, min_decoding_length=0,\n'
         f"    max_input_length=0{more})\n"
         "ids = tokenizer.convert_tokens_to_ids(found[0].hypotheses[0])\n"
         "print(tokenizer.decode(ids, skip_special_tokens=True).strip())"

@@ -118,7 +118,7 @@ def test_architectures_and_packages_that_are_missing_are_named(scratch_run, done
     with pytest.raises(ModelError, match="what ct2 leaves is a translator for CTranslate2") as error:
         compress(chain(scratch_run, ["ct2", "float16"]), quiet=True)
     assert "ct2 comes last" in error.value.hint
-    with monkeypatch.context() as patched, pytest.raises(ModelError, match=r"has no form for .*which is marian"):
+    with monkeypatch.context() as patched, pytest.raises(ModelError, match=r"has no form for .*which is m2m_100"):
         patched.setattr(module, "CONVERTED", ("t5",))
         compress(chain(scratch_run, ["ct2"]), quiet=True)
     monkeypatch.setattr("kit.models.ct2.find_spec", lambda name: None)

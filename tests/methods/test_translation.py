@@ -254,7 +254,7 @@ def test_a_student_of_random_weights(base, teacher) -> None:
     small = {"layers": 1, "init": "random", "hidden_size": 16, "heads": 2}
     record = run(taught_by(changed(base, student=small), teacher), quiet=True)
     model, tongues = load_translator(record.model_folder)
-    assert model.config.model_type == "marian" and model.config.d_model == 16
+    assert model.config.model_type == "m2m_100" and model.config.d_model == 16
     assert model.config.decoder_layers == 1 and tongues.source is tongues.target
     assert record.recipe.train.learning_rate == base.train.learning_rate
     assert evaluate(record.folder).largest_difference == 0
