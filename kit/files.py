@@ -30,7 +30,8 @@ _REASONS = {
     errno.EEXIST: ("a file is in the way", "choose another folder"),
     errno.ENAMETOOLONG: ("the path is too long", "choose a shorter one"),
 }
-_FULL = re.compile(r"No space left on device|os error 28|PytorchStreamWriter failed writing")
+_FULL = re.compile(r"No space left on device|PytorchStreamWriter failed writing")
+_NUMBER = re.compile(r"os error (\d+)")
 
 
 @contextmanager
@@ -58,6 +59,8 @@ def writing_to(path: Path) -> Iterator[None]:
     except Exception as error:
         number = error.errno if isinstance(error, OSError) else None
         # torch and safetensors wrap the refusal in errors of their own, with the system's words inside.
+        if number not in _REASONS and (inside := _NUMBER.search(str(error))):
+            number = int(inside[1])
         if number not in _REASONS and _FULL.search(str(error)):
             number = errno.ENOSPC
         if number not in _REASONS:

@@ -36,7 +36,8 @@ _OWN = {
     "FSDP_CPU_RAM_EFFICIENT_LOADING": "false",
     "FSDP_STATE_DICT_TYPE": "SHARDED_STATE_DICT",
 }
-_LOST = re.compile(r"gloo/|NCCL|Connection (closed|reset) by peer|Broken pipe|[Tt]imed out|wait timeout")
+_SILENT = re.compile(r"[Tt]imed out|wait timeout")
+_LOST = re.compile(rf"gloo/|NCCL|Connection (closed|reset) by peer|Broken pipe|{_SILENT.pattern}")
 
 
 def meet(device: str) -> PartialState:
@@ -177,9 +178,11 @@ def lost_process(error: Exception) -> KitError | None:
     """What an error says, if it is that another process of the launch is gone or silent; else None."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or not _LOST.search(str(error)):
         return None
+    silent = _SILENT.search(str(error))
     return TrainingError(
-        f"another process of this launch ended, or was silent for {limit_seconds():.0f} seconds",
-        "its own error, or the launcher's words on it, say why; the same command continues from the last checkpoint",
+        f"another process of this launch {f'was silent for {limit_seconds():.0f} seconds' if silent else 'ended'}",
+        "its own error, or the launcher's words on it, say why; the same command continues from the last checkpoint, "
+        "if there is one yet",
     )
 
 

@@ -1,5 +1,6 @@
 import errno
 import os
+import re
 
 import pytest
 
@@ -39,11 +40,14 @@ def test_publishing_replaces_what_stands_there(tmp_path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["final"]
 
 
-def test_what_libraries_say_of_a_full_disk_is_understood(tmp_path) -> None:
+def test_what_libraries_say_of_a_refusal_is_understood(tmp_path) -> None:
     with pytest.raises(OutputError, match="the disk is full"), writing_to(tmp_path):
         raise RuntimeError("I/O error: No space left on device (os error 28)")
-    with pytest.raises(RuntimeError, match="something else"), writing_to(tmp_path):
-        raise RuntimeError("something else")
+    with pytest.raises(OutputError, match="the file would exceed the size limit"), writing_to(tmp_path):
+        raise RuntimeError("Error while serializing: I/O error: File too large (os error 27)")
+    for other in ("something else", "no such thing (os error 2)"):
+        with pytest.raises(RuntimeError, match=re.escape(other)), writing_to(tmp_path):
+            raise RuntimeError(other)
 
 
 def test_too_little_space_is_said_in_advance(tmp_path) -> None:

@@ -34,7 +34,7 @@ METHOD_KEYS = ("epochs", "learning_rate", "contrastive", "dropout", "head", "fre
 TRANSLATION: dict[str, dict[str, Any]] = {
     "translator": {"rate": 5e-5, "lora": 5e-4, "batch_size": 32, "steps": 500, "epochs": (2, 10), "average": 1},
     "encoder": {"rate": 1e-3, "lora": 1e-3, "batch_size": 32, "steps": 1_600, "epochs": (8, 40), "average": 1},
-    "nothing": {"rate": 1e-3, "lora": 1e-3, "batch_size": 32, "steps": 6_000, "epochs": (15, 60), "average": 3},
+    "nothing": {"rate": 3e-3, "lora": 3e-3, "batch_size": 32, "steps": 6_000, "epochs": (15, 60), "average": 3},
 }
 # Tokens of a tokenizer that is made, of few pairs and of many: rare tokens of few pairs would be seen once or never.
 VOCABULARY = {"translator": (None, None), "encoder": (4_000, 8_000), "nothing": (3_000, 10_000)}
