@@ -70,16 +70,17 @@ class LabelWatch:
         """Whether there are validation examples."""
         return len(self.validation.targets) > 0
 
-    def look(self, model: PreTrainedModel) -> dict[str, float]:
-        """As kit predicts. Logits that are no numbers give a loss that is none."""
+    def look(self, model: PreTrainedModel, bf16: bool) -> dict[str, float]:
+        """See `Watch`. Logits that are no numbers give a loss that is none."""
         # Evenly spaced training examples: the budget's order is stratified, so these are too.
         count = min(len(self.train.targets), TRAIN_SAMPLE)
         seen = np.linspace(0, len(self.train.targets) - 1, count).astype(int)
         sample = Split(self.train.encoded.take(seen), self.train.targets[seen])
-        return {**self._scores("train", model, sample), **self._scores("validation", model, self.validation)}
+        parts = (("train", sample), ("validation", self.validation))
+        return {name: value for part in parts for name, value in self._scores(*part, model, bf16).items()}
 
-    def _scores(self, prefix: str, model: PreTrainedModel, split: Split) -> dict[str, float]:
-        logits = predict_logits(model, split.encoded, self.tokenizer)
+    def _scores(self, prefix: str, split: Split, model: PreTrainedModel, bf16: bool) -> dict[str, float]:
+        logits = predict_logits(model, split.encoded, self.tokenizer, bf16)
         if not np.isfinite(logits).all():
             return {f"{prefix}_loss": math.nan}
         scores = self.task.scores(logits, split.targets)

@@ -62,13 +62,14 @@ class PairWatch:
         """Whether there are validation examples."""
         return len(self.validation) > 0
 
-    def look(self, model: PreTrainedModel) -> dict[str, float]:
-        """In float32, each token after the reference's own."""
+    def look(self, model: PreTrainedModel, bf16: bool) -> dict[str, float]:
+        """See `Watch`; each token after the reference's own."""
         seen = np.linspace(0, len(self.train) - 1, min(len(self.train), TRAIN_SAMPLE)).astype(int)
         sample = Pairs(self.train.source.take(seen), self.train.target.take(seen))
-        return {**self._scores("train", model, sample), **self._scores("validation", model, self.validation)}
+        parts = (("train", sample), ("validation", self.validation))
+        return {name: value for part in parts for name, value in self._scores(*part, model, bf16).items()}
 
-    def _scores(self, prefix: str, model: PreTrainedModel, pairs: Pairs) -> dict[str, float]:
+    def _scores(self, prefix: str, pairs: Pairs, model: PreTrainedModel, bf16: bool) -> dict[str, float]:
         dataset = dataset_of(pairs, self.writer)
         loss = right = tokens = 0.0
         was_training = model.training
@@ -76,7 +77,7 @@ class PairWatch:
         device = next(model.parameters()).device
         sizes = pairs.source.lengths + pairs.target.lengths
         try:
-            with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+            with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                 for indices in sorted_batches(sizes, BATCH_TOKENS[device.type]):
                     batch = {name: part.to(device) for name, part in dataset.collate(indices.tolist()).items()}
                     labels = batch.pop("labels")

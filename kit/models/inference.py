@@ -29,9 +29,11 @@ def run_batches(
     encoded: Encoded,
     tokenizer: PreTrainedTokenizerBase,
     forward: Callable[[torch.nn.Module, Batch], torch.Tensor],
+    bf16: bool = False,
 ) -> np.ndarray:
     """`forward` on every text, (n, width) float32 in the texts' order.
 
+    bf16: multiply matrices in bfloat16, as the steps of training do; answers that are kept are computed in float32.
     Under several processes each computes a share and all get the whole result. The model's mode is restored.
     """
     state = PartialState()
@@ -44,7 +46,7 @@ def run_batches(
     precision = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:
-        with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             parts = []
             for indices in mine:
                 batch = {name: tensor.to(device) for name, tensor in dataset.collate(indices.tolist()).items()}
@@ -62,9 +64,11 @@ def run_batches(
     return result
 
 
-def predict_logits(model: torch.nn.Module, encoded: Encoded, tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
-    """Logits (n, labels), float32."""
-    return run_batches(model, encoded, tokenizer, lambda network, batch: network(**batch).logits)
+def predict_logits(
+    model: torch.nn.Module, encoded: Encoded, tokenizer: PreTrainedTokenizerBase, bf16: bool = False
+) -> np.ndarray:
+    """Logits (n, labels), float32. bf16: see `run_batches`."""
+    return run_batches(model, encoded, tokenizer, lambda network, batch: network(**batch).logits, bf16)
 
 
 def embed(model: torch.nn.Module, encoded: Encoded, tokenizer: PreTrainedTokenizerBase) -> np.ndarray:

@@ -187,7 +187,7 @@ def scratch_translator(
     for name, part in model.named_modules():
         if isinstance(part, torch.nn.Linear) and name != "lm_head":
             torch.nn.init.xavier_uniform_(part.weight)
-    table = model.get_input_embeddings()
+    table = model.model.shared
     with torch.no_grad():  # embeddings are scaled by the root of the width on the way in, and are the output layer too
         torch.nn.init.normal_(table.weight, std=width**-0.5)
         table.weight[joint.pad_token_id] = 0

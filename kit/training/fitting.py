@@ -63,8 +63,11 @@ class Watch(Protocol):
     def validated(self) -> bool:
         """Whether there are validation examples."""
 
-    def look(self, model: PreTrainedModel) -> dict[str, float]:
-        """`train_loss`, `train_METRIC`, `validation_loss` and `validation_METRIC`, of a sample and of all examples."""
+    def look(self, model: PreTrainedModel, bf16: bool) -> dict[str, float]:
+        """`train_loss`, `train_METRIC`, `validation_loss` and `validation_METRIC`, of a sample and of all examples.
+
+        bf16: whether to compute as steps in bfloat16 do.
+        """
 
 
 @dataclass(frozen=True)

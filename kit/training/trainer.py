@@ -29,10 +29,10 @@ from kit.stopping import TERMINATED, Stopped, deferring
 from kit.training.arguments import arguments_of
 from kit.training.averaging import Averaging, averaged_steps
 from kit.training.diagnosis import Evaluation, diagnose
-from kit.training.dropout import drawing_on
 from kit.training.fitting import Fitting, Training
 from kit.training.hardware import require_compiler
 from kit.training.padding_free import HOST_MASK, PaddingFree, keeping_mask, rows_of
+from kit.training.quick import quick_on
 from kit.training.recovery import Clock, StopBetweenSteps, continued, last_whole_checkpoint, out_of_memory
 from kit.training.sharding import Whole, to_train
 
@@ -186,7 +186,7 @@ class KitTrainer(Trainer):
         passes = self._passes(inputs)
         for index, part in enumerate(passes, start=1):
             with (
-                nullcontext() if compiled else drawing_on(self.args.device),
+                nullcontext() if compiled else quick_on(self.args.device),
                 nullcontext() if self.padding_free is None else self.padding_free.steps(),
                 nullcontext() if index == len(passes) else self.learner.kept(self.accelerator, model),
             ):
@@ -216,7 +216,7 @@ class KitTrainer(Trainer):
         return self.stepped
 
     def autocast_smart_context_manager(self, cache_enabled: bool | None = True) -> torch.autocast:
-        """Bfloat16 for the steps of training, where the hardware computes in it, and for nothing else."""
+        """Bfloat16 for the steps of training, where the hardware computes in it; looks at the model do likewise."""
         return torch.autocast(self.args.device.type, torch.bfloat16, self.fitting.hardware.bf16, cache_enabled)
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
@@ -235,7 +235,7 @@ class KitTrainer(Trainer):
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Loss and metric on the validation examples and on a sample of training examples."""
         with self.learner.answering():
-            metrics = self.fitting.watch.look(self.fitting.model)
+            metrics = self.fitting.watch.look(self.fitting.model, self.fitting.hardware.bf16)
         if not all(math.isfinite(value) for value in metrics.values()):
             raise self._not_a_number("model's output")
         metrics["eval_loss"] = metrics["validation_loss"]

@@ -1,4 +1,4 @@
-"""Quick dropout: as often and as much as it says, in every function that drops, and nowhere else."""
+"""Quick dropout: as often and as much as it says, in every function that drops. Quick attention: the same results."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from kit.training import dropout
-from kit.training.dropout import QuickDropout, dropped
+from kit.training import quick
+from kit.training.quick import Quick, dropped
 
 
 @pytest.mark.parametrize(("rate", "level"), [(0.1, 26), (0.5, 128), (0.9, 230)])
@@ -43,18 +43,18 @@ def test_rates_at_the_ends() -> None:
 def test_modules_and_functions_drop_quickly_within_and_the_same_for_the_same_seed(monkeypatch) -> None:
     rates = []
     original = dropped
-    monkeypatch.setattr(dropout, "dropped", lambda tensor, rate: rates.append(rate) or original(tensor, rate))
+    monkeypatch.setattr(quick, "dropped", lambda tensor, rate: rates.append(rate) or original(tensor, rate))
     layer, ones = nn.Dropout(0.25), torch.ones(4, 100)
     runs = []
     for _ in range(2):
         torch.manual_seed(3)
-        with QuickDropout():
+        with Quick():
             runs.append([layer(ones), nn.functional.dropout(ones, p=0.5), nn.functional.dropout(ones, 0.5, False)])
     assert rates == [0.25, 0.5] * 2
     for first, second in zip(*runs, strict=True):
         assert torch.equal(first, second)
     assert torch.equal(runs[0][2], ones)
-    with QuickDropout():
+    with Quick():
         assert torch.equal(layer.eval()(ones), ones)
     layer.train()(ones)
     assert len(rates) == 4  # outside it is torch's own
@@ -70,11 +70,11 @@ def test_attention_is_torchs_own_but_for_what_is_dropped(options, groups, monkey
         seen = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]]).bool()[:, None, None, :]
         options["attn_mask"] = seen if kind is bool else torch.zeros(2, 1, 1, 5).masked_fill(~seen, -1e4)
     rates = []
-    monkeypatch.setattr(dropout, "dropped", lambda tensor, rate: rates.append(rate) or tensor)
+    monkeypatch.setattr(quick, "dropped", lambda tensor, rate: rates.append(rate) or tensor)
     attend = nn.functional.scaled_dot_product_attention
     gqa = {"enable_gqa": groups > 1}
     usual = attend(query, key, value, dropout_p=0.0, **options, **gqa)
-    with QuickDropout():
+    with Quick():
         assert torch.equal(attend(query, key, value, dropout_p=0.0, **options, **gqa), usual)
         assert rates == []
         ours = attend(query, key, value, dropout_p=0.1, **options, **gqa)
@@ -83,6 +83,31 @@ def test_attention_is_torchs_own_but_for_what_is_dropped(options, groups, monkey
     theirs = torch.autograd.grad(usual.square().sum(), (query, key, value))
     for mine, other in zip(torch.autograd.grad(ours.square().sum(), (query, key, value)), theirs, strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-5)
+
+
+def test_attention_in_bfloat16_is_plain_where_it_learns_from_short_texts(monkeypatch) -> None:
+    torch.manual_seed(0)
+    plain = []
+    original = quick._attention
+    monkeypatch.setattr(quick, "_attention", lambda *args, **options: plain.append(1) or original(*args, **options))
+    attend, seen = nn.functional.scaled_dot_product_attention, (torch.arange(20) < 17)[None]
+
+    def results(kind: torch.dtype, length: int = 20, learns: bool = True) -> list[torch.Tensor]:
+        parts = [part.to(kind).requires_grad_(learns) for part in torch.randn(3, 2, 4, length, 8).unbind()]
+        found = attend(*parts, attn_mask=seen if length == 20 else None)
+        return [found, *torch.autograd.grad(found.float().square().sum(), parts)] if learns else [found]
+
+    torch.manual_seed(1)
+    exact = results(torch.float32)
+    torch.manual_seed(1)
+    with Quick():
+        ours = results(torch.bfloat16)
+        assert plain == [1]
+        for mine, other in zip(ours, exact, strict=True):
+            assert mine.dtype == torch.bfloat16
+            assert float((mine.float() - other).norm() / other.norm()) < 0.01
+        results(torch.float32), results(torch.bfloat16, 300), results(torch.bfloat16, learns=False)
+        assert plain == [1]
 
 
 class Draws(TorchDispatchMode):
@@ -113,7 +138,7 @@ def test_no_part_of_an_encoder_or_a_decoder_draws_slowly() -> None:
     for model, batch in ((encoder, {}), (translator, {"labels": ids})):
         with Draws() as outside:
             model(input_ids=ids, **batch)
-        with QuickDropout(), Draws() as within:
+        with Quick(), Draws() as within:
             model(input_ids=ids, **batch)
         assert outside.slow > 5
         assert (within.slow, within.quick) == (0, outside.slow)
