@@ -36,6 +36,7 @@ TRANSLATION: dict[str, dict[str, Any]] = {
     "encoder": {"rate": 1e-3, "lora": 1e-3, "batch_size": 32, "steps": 1_600, "epochs": (8, 40), "average": 1},
     "nothing": {"rate": 3e-3, "lora": 3e-3, "batch_size": 32, "steps": 6_000, "epochs": (15, 60), "average": 3},
 }
+USUAL_WIDTH = 128  # of what starts from nothing, whose rate that is
 # Tokens of a tokenizer that is made, of few pairs and of many: rare tokens of few pairs would be seen once or never.
 VOCABULARY = {"translator": (None, None), "encoder": (4_000, 8_000), "nothing": (3_000, 10_000)}
 FEW_PAIRS = 10_000
@@ -56,7 +57,7 @@ DEFAULTS = {
     "small_budget": SMALL_BUDGET,
     "validation": (VALIDATION_SHARE, VALIDATION_MOST),
     "translation": TRANSLATION,
-    "vocabulary": (VOCABULARY, FEW_PAIRS),
+    "vocabulary": (VOCABULARY, FEW_PAIRS, USUAL_WIDTH),
 }
 
 
@@ -138,6 +139,12 @@ def _translation(recipe: Recipe, facts: Facts) -> Recipe:
     low, high = usual["epochs"]
     lessons = facts.transfer if recipe.method == "distill" else facts.train
     wanted = usual["steps"] * 32 / lessons
+    fresh = facts.start == "nothing"
+    pairs = max(facts.budget, facts.transfer) if fresh else facts.budget  # that a tokenizer is made of
+    rate = float(usual["lora" if recipe.method == "lora" else "rate"])
+    width = facts.distill.student.hidden_size if fresh and facts.distill is not None else None
+    if width is not None:  # falls with the root of the width (Vaswani et al. 2017)
+        rate = float(f"{rate * (USUAL_WIDTH / width) ** 0.5:.2g}")
     return recipe.model_copy(
         update={
             "metric": recipe.main_metric,
@@ -149,14 +156,14 @@ def _translation(recipe: Recipe, facts: Facts) -> Recipe:
                 update={
                     "codes": list(facts.codes) if facts.codes else None,
                     "prefix": facts.prefix,
-                    "vocabulary": section.vocabulary or VOCABULARY[facts.start][facts.budget > FEW_PAIRS],
+                    "vocabulary": section.vocabulary or VOCABULARY[facts.start][pairs > FEW_PAIRS],
                     **decoder,
                 }
             ),
             "train": train.model_copy(
                 update={
                     "batch_size": batch_size,
-                    "learning_rate": train.learning_rate or usual["lora" if recipe.method == "lora" else "rate"],
+                    "learning_rate": train.learning_rate or rate,
                     "epochs": train.epochs or float(min(high, max(low, math.ceil(wanted)))),
                     "contrastive": 0.0,
                     "head": "random",

@@ -141,6 +141,23 @@ def test_weights_are_averaged_where_a_translator_starts_from_nothing() -> None:
     assert resolve(done, nothing) == done == Recipe.model_validate(done.model_dump())
 
 
+def test_a_wider_student_of_random_weights_learns_at_a_lower_rate_and_of_more_sentences_more_tokens() -> None:
+    of = translator("distill")
+    few = replace(FACTS, pooling=None, start="nothing", transfer=900)
+    found = {}
+    for width in (128, 512):
+        student = DistillSection(student={"init": "random", "hidden_size": width, "layers": 1})
+        found[width] = resolve(of, replace(few, distill=student))
+    assert found[128].train.learning_rate == 2 * found[512].train.learning_rate
+    assert found[128].translation.vocabulary == found[512].translation.vocabulary == 3_000
+    many = resolve(of, replace(few, distill=student, transfer=25_000))
+    assert many.translation.vocabulary == 10_000
+    kept = resolve(of, replace(few, distill=student, start="encoder", transfer=25_000))
+    assert kept.translation.vocabulary == 4_000, (
+        "of a student with its teacher's tokens the transfer set decides nothing"
+    )
+
+
 def test_weights_that_are_not_averaged_keep_the_id_of_a_run() -> None:
     assert "average" not in resolve(recipe(), FACTS).request()["train"]
     assert resolve(recipe(average=2), FACTS).request()["train"]["average"] == 2
