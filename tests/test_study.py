@@ -50,8 +50,8 @@ def table(folder: Path) -> Table:
 
 
 def trainings(runs: Path) -> dict[str, int]:
-    """How often each Record was made: its inode changes when it is made again."""
-    return {path.parent.name: path.stat().st_ino for path in runs.glob("*/record.json")}
+    """How often each Record was made: its inode changes when it is made again. Drafts are in hidden folders."""
+    return {path.parent.name: path.stat().st_ino for path in runs.glob("[!.]*/record.json")}
 
 
 def test_finished_cells_are_not_run_again_and_a_larger_grid_runs_only_what_is_new(recipe_file: Path) -> None:
