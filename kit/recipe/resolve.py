@@ -36,7 +36,7 @@ TRANSLATION: dict[str, dict[str, Any]] = {
     "encoder": {"rate": 1e-3, "lora": 1e-3, "batch_size": 32, "steps": 1_600, "epochs": (8, 40), "average": 1},
     "nothing": {"rate": 3e-3, "lora": 3e-3, "batch_size": 32, "steps": 6_000, "epochs": (15, 60), "average": 3},
 }
-USUAL_WIDTH = 128  # of what starts from nothing, whose rate that is
+RATE_WIDTH = 128  # width of token vectors that the rate of what starts from nothing is for
 # Tokens of a tokenizer that is made, of few pairs and of many: rare tokens of few pairs would be seen once or never.
 VOCABULARY = {"translator": (None, None), "encoder": (4_000, 8_000), "nothing": (3_000, 10_000)}
 FEW_PAIRS = 10_000
@@ -56,8 +56,8 @@ DEFAULTS = {
     "visits": VISITS,
     "small_budget": SMALL_BUDGET,
     "validation": (VALIDATION_SHARE, VALIDATION_MOST),
-    "translation": TRANSLATION,
-    "vocabulary": (VOCABULARY, FEW_PAIRS, USUAL_WIDTH),
+    "translation": (TRANSLATION, RATE_WIDTH),
+    "vocabulary": (VOCABULARY, FEW_PAIRS),
 }
 
 
@@ -144,7 +144,7 @@ def _translation(recipe: Recipe, facts: Facts) -> Recipe:
     rate = float(usual["lora" if recipe.method == "lora" else "rate"])
     width = facts.distill.student.hidden_size if fresh and facts.distill is not None else None
     if width is not None:  # falls with the root of the width (Vaswani et al. 2017)
-        rate = float(f"{rate * (USUAL_WIDTH / width) ** 0.5:.2g}")
+        rate = float(f"{rate * (RATE_WIDTH / width) ** 0.5:.2g}")
     return recipe.model_copy(
         update={
             "metric": recipe.main_metric,

@@ -4,8 +4,8 @@ Dropout: torch draws a number for each element, which took a sixth of a small tr
 decide about eight elements, so that a rate is a multiple of 1/256: 0.1 is 26/256. What is left is scaled by the rate
 that it was (Srivastava et al. 2014), so nothing is biased.
 
-Attention in bfloat16: the backward pass of torch's own takes 6 to 10 times as long as that of the plain formula on
-texts of 20 to 50 tokens, which was a third of a classifier's training and half of a small translator's.
+Attention in bfloat16: torch's own with its backward pass takes 4 to 7 times as long as the plain formula on texts of 20
+to 50 tokens, which was a third of a classifier's training and half of a small translator's.
 
 Knows torch's functions. Knows nothing of models, or of what is trained.
 """

@@ -10,7 +10,7 @@ import pytest
 from kit.errors import RecipeError
 from kit.recipe import Recipe
 from kit.recipe.distilling import DistillSection
-from kit.recipe.resolve import EPOCHS, LEARNING_RATE, STEPS, Facts, resolve
+from kit.recipe.resolve import EPOCHS, LEARNING_RATE, RATE_WIDTH, STEPS, Facts, resolve
 from kit.training.plan import make_plan
 
 FACTS = Facts(("text",), "label", ("no", "yes"), train=900, validation=100, pooling="mean", transfer=900)
@@ -142,9 +142,12 @@ def test_weights_are_averaged_where_a_translator_starts_from_nothing() -> None:
 
 
 def test_a_wider_student_of_random_weights_learns_at_a_lower_rate_and_of_more_sentences_more_tokens() -> None:
+    from kit.models.seq2seq import SCRATCH_WIDTH
+
     of = translator("distill")
     few = replace(FACTS, pooling=None, start="nothing", transfer=900)
     found = {}
+    assert RATE_WIDTH == SCRATCH_WIDTH, "the rate is of what `scratch` makes"
     for width in (128, 512):
         student = DistillSection(student={"init": "random", "hidden_size": width, "layers": 1})
         found[width] = resolve(of, replace(few, distill=student))
