@@ -36,7 +36,7 @@ def recover(
     texts = job.data.train.texts + job.data.pool.texts
     longest = job.recipe.data.max_length
     encoded = encode(texts, budget.tokenizer, longest, teacher.checkpoint.tokenizer_sha256)
-    logits, _ = teacher_logits(teacher, texts, longest, job.progress)
+    logits, _ = teacher_logits(teacher, texts, longest, job.progress, job.hardware.bf16)
     model.to(PartialState().device)
     objective = TeacherObjective(
         task=job.task,

@@ -79,16 +79,16 @@ class Distill:
         encoded = encode(texts, budget.tokenizer, longest, job.checkpoint.tokenizer_sha256)
         answers, computed = [], []
         for teacher in job.teachers:
-            logits, how = teacher_logits(
-                teacher, _for_teacher(job, teacher, texts, budget.tokenizer), longest, progress
-            )
+            asked = _for_teacher(job, teacher, texts, budget.tokenizer)
+            logits, how = teacher_logits(teacher, asked, longest, progress, job.hardware.bf16)
             answers.append(logits[:, teacher.order(job.task.labels)])
             computed.append(how)
         layer_map = tuple(section.layer_map or ())
         ours, theirs = places(section, layer_map)
         tokens, width = None, 0
         if theirs:
-            tokens, _ = token_outputs(job.teachers[0], encoded, budget.tokenizer, theirs, progress)
+            teacher, bf16 = job.teachers[0], job.hardware.bf16
+            tokens, _ = token_outputs(teacher, encoded, budget.tokenizer, theirs, progress, bf16)
             width = int(encoder_config(job.teachers[0].folder).hidden_size)
         torch.manual_seed(recipe.train.seed)
         model = student_of_teacher(job)

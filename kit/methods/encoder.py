@@ -142,7 +142,8 @@ def fit_probe(job: Job, model: PreTrainedModel, budget: EncodedBudget) -> Linear
 
 
 def _vectors(job: Job, model: PreTrainedModel, budget: EncodedBudget, split: Split) -> tuple[np.ndarray, np.ndarray]:
-    return text_vectors(model, split.encoded, budget.tokenizer, job.weights_key), split.targets
+    vectors = text_vectors(model, split.encoded, budget.tokenizer, job.weights_key, job.hardware.bf16)
+    return vectors, split.targets
 
 
 def set_head(model: PreTrainedModel, head: Linear) -> None:

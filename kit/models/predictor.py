@@ -74,10 +74,10 @@ class TransformerPredictor:
         """Whether an answer may depend on the texts that are answered beside it: where activations are rounded."""
         return hasattr(self.model, "hf_quantizer")
 
-    def outputs(self, texts: Texts) -> np.ndarray:
-        """(n, labels) float32, one row a text."""
+    def outputs(self, texts: Texts, bf16: bool = False) -> np.ndarray:
+        """(n, labels) float32, one row a text. bf16: see `inference.run_batches`."""
         encoded = encode(texts, self.tokenizer, self.max_length, self.tokenizer_key)
-        return predict_logits(self.model, encoded, self.tokenizer)
+        return predict_logits(self.model, encoded, self.tokenizer, bf16)
 
     def cut(self, texts: Texts) -> np.ndarray:
         """(n,) bool: which texts are longer than the model reads."""

@@ -23,24 +23,25 @@ _FORMAT = "1"  # part of every cache key: raise it when the vectors would be oth
 
 
 def text_vectors(
-    model: PreTrainedModel, encoded: Encoded, tokenizer: PreTrainedTokenizerBase, weights_key: str
+    model: PreTrainedModel, encoded: Encoded, tokenizer: PreTrainedTokenizerBase, weights_key: str, bf16: bool = False
 ) -> np.ndarray:
     """Vectors (n, hidden) float32 of encoded texts, from the cache if they are there.
 
-    model: with `embed`, its weights as the checkpoint has them. weights_key: identifies those weights.
+    model: with `embed`, its weights as the checkpoint has them. weights_key: identifies those weights. bf16: see
+    `inference.run_batches`.
     The vectors of a set of texts are kept together: a text's vector differs in its last bits with the batch it is in,
     and a run must not depend on what was run before it.
     """
     if PartialState().num_processes > 1:  # all processes must take part in `embed`, or none
-        return embed(model, encoded, tokenizer)
-    path = cache_folder().with_name("vectors") / f"{_key(model, encoded, weights_key)}.npy"
+        return embed(model, encoded, tokenizer, bf16)
+    path = cache_folder().with_name("vectors") / f"{_key(model, encoded, weights_key, bf16)}.npy"
     try:
         found: np.ndarray = np.load(path, allow_pickle=False)
         if len(found) == len(encoded):
             return found
     except (OSError, ValueError, EOFError):
         pass  # absent or damaged: made again below
-    vectors = embed(model, encoded, tokenizer)
+    vectors = embed(model, encoded, tokenizer, bf16)
     buffer = BytesIO()
     np.save(buffer, vectors)
     try:
@@ -50,10 +51,10 @@ def text_vectors(
     return vectors
 
 
-def _key(model: PreTrainedModel, encoded: Encoded, weights_key: str) -> str:
+def _key(model: PreTrainedModel, encoded: Encoded, weights_key: str, bf16: bool) -> str:
     config = model.config
-    how = (_FORMAT, weights_key, getattr(config, "pooling", ""), getattr(config, "normalize", ""), model.device.type)
-    digest = hashlib.sha256(repr(how).encode())
+    pooling = (getattr(config, "pooling", ""), getattr(config, "normalize", ""))
+    digest = hashlib.sha256(repr((_FORMAT, weights_key, *pooling, model.device.type, bf16)).encode())
     for array in (encoded.input_ids, encoded.offsets, encoded.token_types):
         digest.update(b"-" if array is None else array.tobytes())
     return digest.hexdigest()

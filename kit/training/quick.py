@@ -4,8 +4,8 @@ Dropout: torch draws a number for each element, which took a sixth of a small tr
 decide about eight elements, so that a rate is a multiple of 1/256: 0.1 is 26/256. What is left is scaled by the rate
 that it was (Srivastava et al. 2014), so nothing is biased.
 
-Attention in bfloat16: torch's own with its backward pass takes 4 to 7 times as long as the plain formula on texts of 20
-to 50 tokens, which was a third of a classifier's training and half of a small translator's.
+Attention: torch's own with its backward pass takes 4 to 7 times as long as the plain formula on texts of 20 to 50 tokens
+in bfloat16, which was a third of a classifier's training and half of a small translator's, and up to 3 times in float32.
 
 Knows torch's functions. Knows nothing of models, or of what is trained.
 """
@@ -21,8 +21,8 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 _LEVELS = 256
-# Keys up to which plain attention is the quicker one in bfloat16 (on an Intel Xeon, where at 256 it no longer is).
-_SHORT = 192
+# Keys up to which plain attention is the quicker one, as measured: benchmarks/LOG.md.
+_SHORT = {torch.bfloat16: 192, torch.float32: 64}
 
 
 def quick_on(device: torch.device) -> AbstractContextManager[Any]:
@@ -31,7 +31,7 @@ def quick_on(device: torch.device) -> AbstractContextManager[Any]:
 
 
 class Quick(TorchFunctionMode):
-    """Within this context dropout is quick, and so is scaled dot product attention, with dropout or in bfloat16."""
+    """Within this context dropout is quick, and so is scaled dot product attention that learns from short texts."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Iterable[type], args: Any = (), kwargs: Any = None
@@ -81,7 +81,7 @@ def _is_slow(query: torch.Tensor, key: torch.Tensor, *more: Any, dropout_p: floa
     if query.is_nested:
         return False
     trains = torch.is_grad_enabled() and query.requires_grad
-    return dropout_p > 0 or (trains and query.dtype == torch.bfloat16 and key.shape[-2] <= _SHORT)
+    return dropout_p > 0 or (trains and key.shape[-2] <= _SHORT.get(query.dtype, 0))
 
 
 def _attention(

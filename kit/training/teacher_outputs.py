@@ -68,13 +68,17 @@ class TokenOutputs:
         return torch.from_numpy(result)
 
 
-def teacher_logits(teacher: Teacher, texts: Texts, max_length: int, progress: Progress) -> tuple[np.ndarray, Computed]:
+def teacher_logits(
+    teacher: Teacher, texts: Texts, max_length: int, progress: Progress, bf16: bool = False
+) -> tuple[np.ndarray, Computed]:
     """A teacher's logits (n, labels) float16 for texts, in the order of its own labels; from the cache, if there.
 
-    max_length: for a teacher that does not say. Raises OutputError if they cannot be kept, TrainingError if they are no
-    numbers. Under several processes each computes a share, and all get the whole.
+    max_length: for a teacher that does not say. bf16: for a student that is trained in bfloat16, a teacher of torch
+    answers in it too. Raises OutputError if they cannot be kept, TrainingError if they are no numbers. Under several
+    processes each computes a share, and all get the whole.
     """
     longest = teacher.max_length or max_length
+    bf16 = bf16 and teacher.checkpoint is not None
     about: dict[str, object] = {
         "format": _FORMAT,
         "teacher": teacher.sha256,
@@ -82,14 +86,16 @@ def teacher_logits(teacher: Teacher, texts: Texts, max_length: int, progress: Pr
         "count": len(texts),
         "max_length": longest,
         "labels": list(teacher.labels),
+        "bf16": bf16,
     }
     shards = Shards(about, len(texts), _LOGIT_SHARD, ["logits"])
 
     def compute() -> Callable[[int, int], dict[str, np.ndarray]]:
         predictor = load_predictor(teacher.folder)
-        if isinstance(predictor, TransformerPredictor):
-            predictor.max_length = min(predictor.max_length, longest)
-        return lambda start, stop: {"logits": predictor.outputs(texts[start:stop])}
+        if not isinstance(predictor, TransformerPredictor):
+            return lambda start, stop: {"logits": predictor.outputs(texts[start:stop])}
+        predictor.max_length = min(predictor.max_length, longest)
+        return lambda start, stop: {"logits": predictor.outputs(texts[start:stop], bf16)}
 
     computed = complete(shards, 2 * len(texts) * len(teacher.labels), compute, teacher, progress)
     return np.concatenate([shards.read(number, "logits") for number in range(len(shards.ranges))]), computed
@@ -149,24 +155,34 @@ def teacher_words(
 
 
 def token_outputs(
-    teacher: Teacher, encoded: Encoded, tokenizer: PreTrainedTokenizerBase, places: list[str], progress: Progress
+    teacher: Teacher,
+    encoded: Encoded,
+    tokenizer: PreTrainedTokenizerBase,
+    places: list[str],
+    progress: Progress,
+    bf16: bool = False,
 ) -> tuple[TokenOutputs, Computed]:
     """A teacher's token vectors at some places (see `models.layers.capturing`), from the cache if they are there.
 
-    encoded: the texts, by a tokenizer that is the teacher's too. Raises like `teacher_logits`, and ModelError for
-    places that the teacher does not have.
+    encoded: the texts, by a tokenizer that is the teacher's too. bf16: as for `teacher_logits`. Raises like that, and
+    ModelError for places that the teacher does not have.
     """
     digest = hashlib.sha256()
     for array in (encoded.input_ids, encoded.offsets, encoded.token_types):
         digest.update(b"-" if array is None else array.tobytes())
-    about: dict[str, object] = {"format": _FORMAT, "teacher": teacher.sha256, "tokens": digest.hexdigest()}
+    about: dict[str, object] = {
+        "format": _FORMAT,
+        "teacher": teacher.sha256,
+        "tokens": digest.hexdigest(),
+        "bf16": bf16,
+    }
     shards = Shards({**about, "places": places}, len(encoded), _TOKEN_SHARD, places)
     width = int(json.loads((teacher.folder / "config.json").read_text("utf-8")).get("hidden_size") or 1_024)
 
     def compute() -> Callable[[int, int], dict[str, np.ndarray]]:
         model = load_classifier(teacher.folder).to(PartialState().device)
         return lambda start, stop: _token_vectors(
-            model, encoded.take(np.arange(start, stop)), tokenizer.pad_token_id or 0, places
+            model, encoded.take(np.arange(start, stop)), tokenizer.pad_token_id or 0, places, bf16
         )
 
     needed = 2 * len(encoded.input_ids) * width * len(places)
@@ -183,12 +199,18 @@ def averaged(all_logits: list[np.ndarray], multi_label: bool) -> np.ndarray:
     return np.asarray(np.log(mean / (1 - mean)) if multi_label else np.log(mean), np.float32)
 
 
-def _token_vectors(model: torch.nn.Module, encoded: Encoded, pad_id: int, places: list[str]) -> dict[str, np.ndarray]:
+def _token_vectors(
+    model: torch.nn.Module, encoded: Encoded, pad_id: int, places: list[str], bf16: bool
+) -> dict[str, np.ndarray]:
     """(tokens, width) float32 vectors at each place, text after text, computed by this process alone."""
     device = next(model.parameters()).device
     dataset = EncodedDataset(encoded, None, pad_id)
     found: dict[str, np.ndarray] = {}
-    with torch.inference_mode(), capturing(model, places) as captured:  # type: ignore[arg-type]
+    with (
+        torch.inference_mode(),
+        torch.autocast(device.type, torch.bfloat16, enabled=bf16),
+        capturing(model, places) as captured,  # type: ignore[arg-type]
+    ):
         for indices in sorted_batches(encoded.lengths, BATCH_TOKENS[device.type]):
             batch = {name: tensor.to(device) for name, tensor in dataset.collate(indices.tolist()).items()}
             model(**batch)

@@ -71,6 +71,7 @@ def test_attention_is_torchs_own_but_for_what_is_dropped(options, groups, monkey
         options["attn_mask"] = seen if kind is bool else torch.zeros(2, 1, 1, 5).masked_fill(~seen, -1e4)
     rates = []
     monkeypatch.setattr(quick, "dropped", lambda tensor, rate: rates.append(rate) or tensor)
+    monkeypatch.setattr(quick, "_SHORT", {})
     attend = nn.functional.scaled_dot_product_attention
     gqa = {"enable_gqa": groups > 1}
     usual = attend(query, key, value, dropout_p=0.0, **options, **gqa)
@@ -85,7 +86,7 @@ def test_attention_is_torchs_own_but_for_what_is_dropped(options, groups, monkey
         torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-5)
 
 
-def test_attention_in_bfloat16_is_plain_where_it_learns_from_short_texts(monkeypatch) -> None:
+def test_attention_is_plain_where_it_learns_from_short_texts(monkeypatch) -> None:
     torch.manual_seed(0)
     plain = []
     original = quick._attention
@@ -106,8 +107,12 @@ def test_attention_in_bfloat16_is_plain_where_it_learns_from_short_texts(monkeyp
         for mine, other in zip(ours, exact, strict=True):
             assert mine.dtype == torch.bfloat16
             assert float((mine.float() - other).norm() / other.norm()) < 0.01
-        results(torch.float32), results(torch.bfloat16, 300), results(torch.bfloat16, learns=False)
+        for kind, long in ((torch.bfloat16, 300), (torch.float32, 65)):
+            results(kind, long), results(kind, learns=False)
+        results(torch.float64)
         assert plain == [1]
+        results(torch.float32)
+        assert plain == [1, 1]
 
 
 class Draws(TorchDispatchMode):

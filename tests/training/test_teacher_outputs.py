@@ -71,6 +71,18 @@ def test_a_second_question_costs_no_teacher_pass(teachers, cache, monkeypatch) -
     assert np.array_equal(again, first)
 
 
+def test_a_student_trained_in_bfloat16_is_told_in_bfloat16(teachers, cache) -> None:
+    exact, _ = ask(teachers[0])
+    found, computed = teacher_logits(teachers[0], TEXTS, 32, QUIET, bf16=True)
+    assert computed.texts == 50, "answers in float32 are others"
+    assert 0 < np.abs(found.astype(float) - exact).max() < 0.03 * np.abs(exact).max()
+    tokenizer = load_tokenizer(teachers[0].folder)
+    encoded = encode(TEXTS, tokenizer, 32)
+    kept = [token_outputs(teachers[0], encoded, tokenizer, ["hidden:1"], QUIET, bf16)[0] for bf16 in (False, True)]
+    vectors, rounded = (one.batch("hidden:1", np.arange(50), int(encoded.lengths.max())) for one in kept)
+    assert 0 < float((vectors - rounded).norm() / vectors.norm()) < 0.02
+
+
 def test_another_teacher_or_other_texts_find_nothing(teachers, cache) -> None:
     first, _ = ask(teachers[0])
     second, computed = ask(teachers[1])
