@@ -52,10 +52,10 @@ class ProbePredictor(TransformerPredictor):
         super().__init__(plain.model, plain.tokenizer, plain.max_length, plain.tokenizer_key)
         self.weights_key = weights_key
 
-    def outputs(self, texts: Texts) -> np.ndarray:
-        """(n, labels) float32, one row a text."""
+    def outputs(self, texts: Texts, bf16: bool = False) -> np.ndarray:
+        """(n, labels) float32, one row a text. bf16: see `TransformerPredictor`."""
         encoded = encode(texts, self.tokenizer, self.max_length, self.tokenizer_key)
-        vectors = text_vectors(self.model, encoded, self.tokenizer, self.weights_key)
+        vectors = text_vectors(self.model, encoded, self.tokenizer, self.weights_key, bf16)
         with torch.inference_mode():
             logits = self.model.get_submodule("classifier")(torch.from_numpy(vectors).to(self.model.device))
         found: np.ndarray = logits.cpu().numpy()

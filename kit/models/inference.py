@@ -1,7 +1,7 @@
 """Prediction: one path for validation, test, `evaluate` and `predict`.
 
-Answers that are kept are in float32 and from batches sorted by length, so that the same text gets the same answer alone,
-in a batch of 64, and in a fresh process.
+Answers that are kept are in float32 and from batches sorted by length, so that the same text gets the same answer
+alone, in a batch of 64, and in a fresh process.
 
 Knows torch models and encoded texts. Knows nothing of labels, metrics or Records.
 """
@@ -33,8 +33,8 @@ def run_batches(
 ) -> np.ndarray:
     """`forward` on every text, (n, width) float32 in the texts' order.
 
-    bf16: multiply matrices in bfloat16, as the steps of training do: for looks while a model is trained, and for what is
-    learnt from, as a teacher's logits and a pretrained encoder's vectors are.
+    bf16: multiply matrices in bfloat16, as the steps of training do: for looks while a model is trained, and for what
+    is learnt from, as a teacher's logits and a pretrained encoder's vectors are.
     Under several processes each computes a share and all get the whole result. The model's mode is restored.
     """
     state = PartialState()

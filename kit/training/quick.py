@@ -4,8 +4,9 @@ Dropout: torch draws a number for each element, which took a sixth of a small tr
 decide about eight elements, so that a rate is a multiple of 1/256: 0.1 is 26/256. What is left is scaled by the rate
 that it was (Srivastava et al. 2014), so nothing is biased.
 
-Attention: torch's own with its backward pass takes 4 to 7 times as long as the plain formula on texts of 20 to 50 tokens
-in bfloat16, which was a third of a classifier's training and half of a small translator's, and up to 3 times in float32.
+Attention: torch's own with its backward pass takes 4 to 7 times as long as the plain formula on texts of 20 to 50
+tokens in bfloat16, which was a third of a classifier's training and half of a small translator's. In float32 it takes
+up to 3 times as long.
 
 Knows torch's functions. Knows nothing of models, or of what is trained.
 """
