@@ -13,6 +13,8 @@ Verdict = Literal["still improving", "converged", "overfitting", "unknown"]
 
 # A validation loss of n examples wobbles; differences below this share of the lowest loss are not trends.
 _TOLERANCE = 0.02
+# A loss that fell by this share in the second half, and is level at the end, may be level for want of a learning rate.
+_STEEP = 0.05
 
 
 @dataclass(frozen=True)
@@ -63,4 +65,10 @@ def diagnose(evaluations: Sequence[Evaluation]) -> Diagnosis:
             f"over the last {last.step - before.step} steps; more epochs may help"
         )
         return Diagnosis("still improving", None, line)
-    return Diagnosis("converged", None, f"converged: validation loss {last.validation_loss:.3f}, no longer falling")
+    line = f"converged: validation loss {last.validation_loss:.3f}, no longer falling"
+    half = evaluations[len(evaluations) // 2]
+    if half.validation_loss > last.validation_loss * (1 + _STEEP):
+        line += (
+            f" as the learning rate ran out, but {half.validation_loss:.3f} at step {half.step}; more epochs may help"
+        )
+    return Diagnosis("converged", None, line)

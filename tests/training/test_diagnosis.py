@@ -29,6 +29,14 @@ def test_a_level_loss_has_converged(tail) -> None:
     assert diagnose(history([0.7, 0.5, 0.45, 0.44], [0.7, *tail])).verdict == "converged"
 
 
+def test_a_loss_that_fell_until_the_rate_ran_out_may_fall_further() -> None:
+    falling = [7.5, 6.8, 6.2, 5.7, 5.4, 5.2, 5.15, 5.14, 5.14]
+    found = diagnose(history([7.4] * 9, falling))
+    assert found.verdict == "converged"
+    assert found.line.endswith("but 5.400 at step 40; more epochs may help")
+    assert "more epochs" not in diagnose(history([0.5] * 9, [0.7, 0.6, *[0.5] * 7])).line
+
+
 def test_too_few_evaluations_are_not_judged() -> None:
     assert diagnose(history([0.7, 0.6], [0.7, 0.6])).verdict == "unknown"
     assert diagnose([]).verdict == "unknown"
