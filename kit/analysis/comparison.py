@@ -246,8 +246,8 @@ def _tail(distance: float, normal_sd: float, student_scale: float, freedom: floa
 def _same_everywhere(difference: float, examples: int) -> tuple[float, float]:
     """Interval of a difference that is the same for each of n examples, as for two models with the same answers.
 
-    On at least `least` of all texts it is what it is here, and on the others anything from -1 to 1. That holds for means
-    over examples; for a metric of the whole, as BLEU is, it is a wide interval rather than an exact one.
+    On at least `least` of all texts it is what it is here, and on the others anything from -1 to 1. That is so for
+    means over examples; for a metric of the whole, as BLEU is, it stands in for an exact one.
     """
     least = wilson_interval(examples, examples)[0]
     return least * difference - (1 - least), least * difference + (1 - least)
