@@ -84,6 +84,7 @@ def load_splits(data: DataSection) -> Splits:
     test_labels = read_labels(table.columns[label], label, separator)
     check_test_labels(test_labels, labels, where)
     description = f"{_described(source.name, data)}, {len(train)} training rows, test: {where}, {len(table)} rows"
+    description += _unused(data)
     return Splits(whole, _examples(table, text, test_labels), labels, text, label, description, source.revision)
 
 
@@ -110,8 +111,14 @@ def _load_pairs(data: DataSection, languages: tuple[str, str]) -> Splits:
         where, table = tested
         table = by_language(_keep_where(table, data, where), languages, where)
         parts = (whole, _pairs(table, columns[0], label, where))
-        description = f"{described} training pairs, test: {where}, {len(table):,} pairs"
+        description = f"{described} training pairs, test: {where}, {len(table):,} pairs{_unused(data)}"
     return Splits(*parts, (), (columns[0],), label, description, source.revision)
+
+
+def _unused(data: DataSection) -> str:
+    """What is said of a size for the test split where the data bring one."""
+    default = type(data).model_fields["test_size"].default
+    return "" if data.test_size == default else f" (data.test_size: {data.test_size:.4g} is not used)"
 
 
 def _pairs(table: Table, text: str, label: str, where: str) -> Examples:

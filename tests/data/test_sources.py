@@ -88,6 +88,8 @@ def test_a_folder_has_splits_by_file_name(save: Save) -> None:
     splits = load(source="d")
     assert (len(splits.train), len(splits.test)) == (21, 3)
     assert len(load(source="d", test_split="validation").test) == 4
+    assert splits.description.endswith("21 training rows, test: split 'test' of d, 3 rows")
+    assert load(source="d", test_size=100).description.endswith(", 3 rows (data.test_size: 100 is not used)")
     assert refused(source="d", test_split="dev") == (
         "data.test_split: d has no split 'dev' to test on (splits: test, train, validation)",
         "set data.test_split: test",
