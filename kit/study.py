@@ -100,7 +100,10 @@ class _Work:
         self.deadline = time.monotonic() + 60 * minutes if minutes else float("inf")
         self.outcomes: dict[Cell, Outcome] = {}
         self.busy: deque[tuple[float, Cell]] = deque()
-        self.pending = deque(cell for cell in plan.cells if not self._settled_before(cell))
+        pending = [cell for cell in plan.cells if not self._settled_before(cell)]
+        if place.runs_several and not minutes:  # of a seed the longest first, so that none ends long after the others
+            pending.sort(key=lambda cell: (cell.seed, -self._at_stake(cell)))
+        self.pending = deque(pending)
 
     def run(self, engine: Engine, context: JobData) -> None:
         """Run what is pending, then time one model of each series. Raises WorkerError for a worker that refuses."""
@@ -139,6 +142,12 @@ class _Work:
         own = self.plan.recipe.distill.teacher is None and cell.method == "finetune"
         return own and replace(cell, method="distill") in self.plan.cells
 
+    def _at_stake(self, cell: Cell) -> float:
+        """A cell's effort, and that of the cell which waits for it."""
+        efforts = self.plan.efforts
+        waits = cell.method == "finetune" and self._teaches(cell)
+        return efforts[cell] + (efforts[replace(cell, method="distill")] if waits else 0.0)
+
     def _awaits_teacher(self, cell: Cell) -> bool:
         """Whether a cell is taught by one that has not ended: run at once, both would make it."""
         teacher = replace(cell, method="finetune")
@@ -164,7 +173,7 @@ class _Work:
             if time.monotonic() > self.deadline:
                 return
             if self.busy and self.busy[0][0] <= time.monotonic():
-                self.pending.append(self.busy.popleft()[1])
+                self.pending.appendleft(self.busy.popleft()[1])
             if not self.pending:
                 yield None
                 continue

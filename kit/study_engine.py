@@ -42,6 +42,11 @@ class Place:
     workers: int | None = None
     storage: Storage | None = None
 
+    @property
+    def runs_several(self) -> bool:
+        """Whether cells run at the same time."""
+        return self.engine == "ray" or (self.engine == "local" and _workers(self) > 1)
+
     def require_sense(self) -> None:
         """Raise RecipeError for options that the engine has no use for, OutputError if the storage takes no files."""
         if self.address is not None and self.engine != "ray":
@@ -101,8 +106,11 @@ def _engine(place: Place, folder: Path) -> Engine:
         return RayEngine(_TARGET, place.address)
     if place.engine == "inline":
         return InlineEngine(_TARGET)
-    gpus = _gpus()
-    return LocalEngine(_TARGET, place.workers or max(1, gpus), gpus, folder / "logs")
+    return LocalEngine(_TARGET, _workers(place), _gpus(), folder / "logs")
+
+
+def _workers(place: Place) -> int:
+    return place.workers or max(1, _gpus())
 
 
 def _gpus() -> int:

@@ -114,6 +114,33 @@ def test_ten_thousand_cells_on_two_hundred_failing_nodes_are_each_run_once(grid,
     assert len(list(second.folder.glob("cells/*.json"))) == 10_000
 
 
+@pytest.mark.parametrize("place", [Place("local", workers=2), Place("ray"), Place("local"), Place("inline")])
+def test_where_several_cells_run_at_once_a_seed_ends_with_its_short_ones(place, grid, tmp_path) -> None:
+    recipe = grid(3, 2)
+    methods = recipe.study.model_copy(update={"methods": ["tfidf", "distill", "probe", "finetune"]})
+    recipe = recipe.model_copy(update={"study": methods})
+
+    def order(recipe: Recipe) -> list[Cell]:
+        plan = plan_study(recipe)
+        with Board(plan.efforts, "accuracy", quiet=True) as board:
+            return list(_Work(plan, Ledger(tmp_path, {}), board, place).pending)
+
+    plan, cells = plan_study(recipe), order(recipe)
+    limited = recipe.model_copy(update={"study": methods.model_copy(update={"max_minutes": 60})})
+    assert set(cells) == set(plan.cells)
+    assert [cell.seed for cell in cells] == [0] * 12 + [1] * 12
+    assert order(limited) == list(plan.cells)
+    if not place.runs_several:
+        assert cells == list(plan.cells)
+        return
+    for budget in {cell.budget for cell in cells}:
+        place_of = {cell.method: cells.index(cell) for cell in cells if (cell.budget, cell.seed) == (budget, 0)}
+        assert sorted(place_of, key=place_of.__getitem__) == ["finetune", "distill", "probe", "tfidf"]
+    largest = max(cell.budget for cell in cells)
+    assert (cells[0].method, cells[0].budget) == ("finetune", largest), "the teacher before the cell that waits for it"
+    assert plan.efforts[cells[-1]] == min(plan.efforts.values())
+
+
 def test_four_times_the_cells_cost_four_times_the_work(grid, monkeypatch) -> None:
     found = {}
     for budgets, seeds in ((6, 4), (12, 8)):
