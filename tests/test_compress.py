@@ -163,8 +163,11 @@ def test_a_chain_killed_within_and_between_its_steps_ends_as_one_that_was_not(
     assert not list(runs.glob(".*.partial"))
 
 
-def test_a_step_that_costs_too_much_is_undone(tiny_run: Path) -> None:
-    """Without most of its heads and neurons a model answers differently, and without half of those as well."""
+def test_a_step_that_costs_too_much_is_undone(tiny_run: Path, monkeypatch) -> None:
+    """What pruning costs so small a model is chance, so the gate is told; the graph's it finds itself."""
+    gates = iter([Gate(None, 0.6, False), Gate(None, 0.8, False)])
+    honest = Judge.gate
+    monkeypatch.setattr(Judge, "gate", lambda self, model: next(gates, None) or honest(self, model))
     steps = [{"prune": {"heads": 0.9, "neurons": 0.9, "epochs": 0}}, "onnx"]
     found = compress(chain(tiny_run, steps, agreement=0.999), quiet=True)
     first, gentler, last = found.links
