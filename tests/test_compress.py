@@ -217,6 +217,21 @@ def test_of_few_validation_examples_one_may_be_lost_and_not_two(tiny_run: Path) 
         assert gate.passed is passed and gate.retained == pytest.approx(1 - lost / len(right))
 
 
+def test_agreement_is_with_what_the_start_answers(tiny_run: Path) -> None:
+    record, start = Record.read(tiny_run), load_predictor(tiny_run / "model")
+    job = _job(record.recipe, record, True, Shared())
+    section = chain(tiny_run, ["onnx"], agreement=0.9).compress.gate
+    judge = Judge.of(section, job, start)
+    texts = len(judge.answers)
+    assert texts >= 20
+    assert judge.gate(start) == Gate(None, 1.0, True)
+    for other, passed in ((texts // 10, True), (texts // 10 + 1, False)):
+        answers = judge.answers.copy()
+        answers[:other] *= -1
+        gate = judge.gate(SimpleNamespace(outputs=lambda _, answers=answers: answers))
+        assert gate.passed is passed and gate.agreement == pytest.approx(1 - other / texts)
+
+
 def test_the_gate_looks_at_validation_examples_and_pool_alone(done: Compression, tiny_run: Path, monkeypatch) -> None:
     seen, decided = [], []
     original, compare = Classification.targets, compress_module._compare
