@@ -75,20 +75,19 @@ class Distill:
         recipe, section, progress = job.recipe, job.recipe.distill, job.progress
         budget = encode_budget(job)
         texts = _with_masks(job, job.transfer, budget.tokenizer)
-        longest = recipe.data.max_length
+        longest, bf16 = recipe.data.max_length, job.hardware.bf16
         encoded = encode(texts, budget.tokenizer, longest, job.checkpoint.tokenizer_sha256)
         answers, computed = [], []
         for teacher in job.teachers:
             asked = _for_teacher(job, teacher, texts, budget.tokenizer)
-            logits, how = teacher_logits(teacher, asked, longest, progress, job.hardware.bf16)
+            logits, how = teacher_logits(teacher, asked, longest, progress, bf16)
             answers.append(logits[:, teacher.order(job.task.labels)])
             computed.append(how)
         layer_map = tuple(section.layer_map or ())
         ours, theirs = places(section, layer_map)
         tokens, width = None, 0
         if theirs:
-            teacher, bf16 = job.teachers[0], job.hardware.bf16
-            tokens, _ = token_outputs(teacher, encoded, budget.tokenizer, theirs, progress, bf16)
+            tokens, _ = token_outputs(job.teachers[0], encoded, budget.tokenizer, theirs, progress, bf16)
             width = int(encoder_config(job.teachers[0].folder).hidden_size)
         torch.manual_seed(recipe.train.seed)
         model = student_of_teacher(job)

@@ -41,7 +41,8 @@ def diagnose(evaluations: Sequence[Evaluation]) -> Diagnosis:
     """Whether the validation loss was still falling, had levelled off, or was rising while the training loss fell.
 
     Overfitting means that the validation loss ended more than 2 % above its lowest point while the training loss
-    kept falling after that point.
+    kept falling after that point. A loss that is level at the end but fell by 5 % in the second half has converged
+    with a reservation: the last steps have hardly a learning rate, at which every loss is level.
     """
     if len(evaluations) < 3:
         return Diagnosis("unknown", None, "unknown: too few validation examples or evaluations to tell")
