@@ -75,15 +75,15 @@ class LabelWatch:
         # Evenly spaced training examples: the budget's order is stratified, so these are too.
         count = min(len(self.train.targets), TRAIN_SAMPLE)
         seen = np.linspace(0, len(self.train.targets) - 1, count).astype(int)
-        sample = Split(self.train.encoded.take(seen), self.train.targets[seen])
-        parts = (("train", sample), ("validation", self.validation))
-        return {name: value for part in parts for name, value in self._scores(*part, model, bf16).items()}
+        asked = Split(self.train.encoded.take(seen), self.train.targets[seen]).joined(self.validation)
+        logits = predict_logits(model, asked.encoded, self.tokenizer, bf16)
+        parts = (("train", slice(None, count)), ("validation", slice(count, None)))
+        return {k: v for name, rows in parts for k, v in self._scores(name, logits[rows], asked.targets[rows]).items()}
 
-    def _scores(self, prefix: str, split: Split, model: PreTrainedModel, bf16: bool) -> dict[str, float]:
-        logits = predict_logits(model, split.encoded, self.tokenizer, bf16)
+    def _scores(self, prefix: str, logits: np.ndarray, targets: np.ndarray) -> dict[str, float]:
         if not np.isfinite(logits).all():
             return {f"{prefix}_loss": math.nan}
-        scores = self.task.scores(logits, split.targets)
+        scores = self.task.scores(logits, targets)
         return {f"{prefix}_loss": scores["log_loss"], f"{prefix}_{self.metric}": scores[self.metric]}
 
 
