@@ -68,6 +68,7 @@ def analyse(folder: str | Path) -> Findings:
         task=recipe.task,
         metric=metric,
         labels=finished[0].record.labels,
+        training_examples=int(ledger.content["data"]["training_examples"]),
         test_examples=len(targets),
         answer=answer(series, comparisons, worth, metric),
         notes=tuple(_notes(ledger, cells, series, finished)),
@@ -232,7 +233,10 @@ def _notes(
 ) -> list[str]:
     """What a reader must know to trust the numbers."""
     notes = []
-    for state, said in (("failed", "failed, and are missing from the means"), ("open", "have not been run")):
+    for state, said in (
+        ("failed", "failed, and are missing from the means"),
+        ("open", "have not been run, or their Record is gone or damaged"),
+    ):
         count = sum(row.state == state for row in cells)
         if count:
             notes.append(f"{count} of {len(cells)} cells {said}.")

@@ -73,7 +73,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file in full or not at all: a reader sees the old content or the new, never a part."""
     data = content.encode() if isinstance(content, str) else content
     with writing_to(path):
-        _make(path.parent)
+        make_folder(path.parent)
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(descriptor, "wb") as stream:
@@ -126,7 +126,7 @@ def require_writable(folder: Path) -> None:
 def require_space(folder: Path, needed_bytes: int) -> None:
     """Create `folder` and raise OutputError if it cannot be written to or its disk lacks `needed_bytes`."""
     with writing_to(folder):
-        _make(folder)
+        make_folder(folder)
         try:
             with tempfile.TemporaryFile(dir=folder):
                 pass
@@ -140,7 +140,8 @@ def require_space(folder: Path, needed_bytes: int) -> None:
         )
 
 
-def _make(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it. Raises OutputError where none can be made."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileNotFoundError as error:  # what /proc and its like answer

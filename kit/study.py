@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.errors import OutputError, WorkerError
+from kit.errors import OutputError, RecordError, WorkerError
 from kit.files import require_space, require_writable
 from kit.measurement.units import megabytes
 from kit.recipe import Recipe
@@ -72,10 +72,11 @@ def study(
     folder = Path(recipe.runs) / (recipe.study.name or name)
     with started(place, folder) as running:  # workers import libraries while the study is planned
         plan = plan_study(recipe)
+        left_out = _left_out(folder, plan)
         ledger = Ledger.start(folder, recipe, plan.cells, plan.facts)
         with Board(plan.efforts, recipe.main_metric, quiet) as board:
             work = _Work(plan, ledger, board, place)
-            for line in _words(work):
+            for line in [*left_out, *_words(work)]:
                 board.say(line)
             if work.pending or work.untimed():
                 _require_room(work)
@@ -245,6 +246,27 @@ class _Work:
                 self.board.say(f"the speed of {event.job['time']} could not be measured: {why}")
 
 
+def _left_out(folder: Path, plan: Plan) -> list[str]:
+    """What the study that stood in this folder had, and the report will have no more."""
+    try:
+        earlier = Ledger.load(folder)
+    except RecordError:
+        return []  # there was none, or one that could not be read either
+    before = [cell for cell, key in earlier.cells.items() if (ended := earlier.outcome(cell, key)) and not ended.error]
+    gone = sum(cell not in plan.cells for cell in before)
+    changed = sum(cell in plan.cells and plan.cells[cell] != earlier.cells[cell] for cell in before)
+    lines = []
+    if gone:
+        lines.append(
+            f"{gone} finished cell{'s' if gone > 1 else ''} of the study that was in {folder} "
+            f"{'are' if gone > 1 else 'is'} not part of this one: its report leaves them out. Their Records stay; "
+            "`study.name` gives a study a folder of its own"
+        )
+    if changed:
+        lines.append(f"{changed} cells finished before with other data, settings or weights, and are run again")
+    return lines
+
+
 def _words(work: _Work) -> list[str]:
     """What a user should know before the study runs."""
     cells = work.plan.cells
@@ -258,9 +280,13 @@ def _words(work: _Work) -> list[str]:
         f"{len(work.outcomes)} of them finished before; results in {work.ledger.folder}"
     )
     if fewest < FEW_SEEDS:
+        what = (
+            "intervals are wide, small differences stay unseen"
+            if fewest > 1
+            else "intervals leave out what other seeds would do, and are too narrow"
+        )
         lines.append(
-            f"only {fewest} seed{'s' if fewest > 1 else ''} a cell: intervals are wide, small differences stay unseen "
-            f"(study.seeds; {FEW_SEEDS} or more are usual)"
+            f"only {fewest} seed{'s' if fewest > 1 else ''} a cell: {what} (study.seeds; {FEW_SEEDS} or more are usual)"
         )
     return lines
 

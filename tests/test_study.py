@@ -67,6 +67,21 @@ def test_finished_cells_are_not_run_again_and_a_larger_grid_runs_only_what_is_ne
     assert len(again) == 6
 
 
+def test_a_smaller_or_changed_grid_says_what_its_report_will_not_have(recipe_file: Path, kit: Kit) -> None:
+    options = [f"--set={each}" for each in ("study.budgets=[20, 40]", "study.seeds=1", "data.budget=null")]
+    first = kit("study", recipe_file, "--engine", "inline", *options, "--set", "study.methods=[tfidf, probe]")
+    assert first.code == 0
+    assert "finished cell" not in first.err
+    smaller = kit("study", recipe_file, "--engine", "inline", *options, "--set", "study.methods=[tfidf]")
+    assert "2 finished cells of the study that was in " in smaller.err
+    assert "are not part of this one: its report leaves them out" in smaller.err
+    options += ["--set=study.methods=[tfidf]", "--set=data.validation=0.3"]
+    changed = kit("study", recipe_file, "--engine", "inline", *options)
+    assert changed.code == 0
+    assert "2 cells finished before with other data, settings or weights, and are run again" in changed.err
+    assert "finished cells of the study" not in changed.err
+
+
 def test_cells_and_runs_of_kit_finetune_are_the_same_records(recipe_file: Path, kit: Kit) -> None:
     done = kit("finetune", recipe_file, "--set", "method=tfidf", "--set", "data.budget=20", "--json")
     recipe = small(recipe_file)

@@ -5,19 +5,24 @@ Knows series and numbers. Knows nothing of files or of how it is shown.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from kit.analysis.comparison import MANY_SEEDS
+import numpy as np
+from scipy.special import stdtrit
+
+from kit.analysis.comparison import compare
 from kit.analysis.curve import CurveRefused
 from kit.analysis.findings import Findings, Series
-from kit.analysis.points import Point, metric_of, metric_range, sample_part, seed_loadings
+from kit.analysis.points import Point, metric_of, metric_range, sample_part, seed_freedom, seed_loadings
 from kit.errors import DataError
 from kit.measurement.intervals import Estimate, shown
 from kit.measurement.units import megabytes, shown_difference, shown_value
 
 SURE = 0.95  # chance of meeting the target from which advice is sure
-_MOST_SEEDS = 50  # beyond these, more seeds are not what is missing
+_MOST_SEEDS, _MOST_TESTS = 50, 20  # seeds, and times the test examples, beyond which more are not what is missing
+_Z = 1.959964
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,8 @@ class Option:
 
     metric: measured, or predicted by the learning curve, and then `backtest` is the error of such a prediction.
     chance: that the metric is at least the target, None without a target. seeds: that it was measured with.
+    model_bytes: of a prediction for a model that grows with its labels, as words that TF-IDF counts do, along the line
+    through the two largest budgets, which such growth stays below.
     """
 
     series: str
@@ -59,7 +66,8 @@ class Advice:
 
     choice: None if nothing meets the wish. runner_up: the next best of another series. safer: the cheapest that meets
     the target surely, where the choice does not. sure: whether the choice meets the target, or without one is better
-    than the runner-up, with a chance of 95 % or more; one seed makes nothing sure, nor two a comparison. excluded:
+    than the runner-up, with a chance of 95 % or more; one seed makes nothing sure, nor two a comparison, and without a
+    runner-up there is nothing to be sure of. excluded:
     (series, why) of what breaks a limit. lines: all of it in sentences.
     """
 
@@ -74,11 +82,12 @@ class Advice:
 def advise(findings: Findings, wish: Wish) -> Advice:
     """The fewest labels that meet the target within the limits, or without a target the best metric within them.
 
+    Where these are equal, the quicker and then the smaller model is chosen.
     Raises DataError for a target that no metric can have.
     """
     least = metric_range(findings.metric)[0]
     if wish.target is not None and not least < wish.target <= 1:
-        hint = f"{findings.metric} goes from {least:g} to 1: 85 % is 0.85"
+        hint = f"a target is above {least:g} and at most 1: 85 % is 0.85"
         raise DataError(f"--target {wish.target:g}: not a value that {findings.metric} can have", hint)
     excluded = tuple((each.name, why) for each in findings.series if (why := _breaks(each, wish)))
     allowed = [each for each in findings.series if each.points and each.name not in dict(excluded)]
@@ -136,12 +145,25 @@ def _options(series: Series, wish: Wish) -> list[Option]:
         replace(
             options[-1],
             labels=labels,
+            model_bytes=_bytes_at(series, labels),
             metric=metric_of(error),
             measured=False,
             chance=chance,
             backtest=-series.fit.backtest.error,
         ),
     ]
+
+
+def _bytes_at(series: Series, labels: int) -> int | None:
+    """Size of a model at a number of labels that was not measured; None if no size is known."""
+    budgets = [point.budget for point in series.points if point.model_bytes is not None]
+    sizes = [point.model_bytes for point in series.points if point.model_bytes is not None]
+    if not sizes:
+        return None
+    if labels <= budgets[-1] or len(sizes) == 1:
+        return round(float(np.interp(labels, budgets, sizes)))
+    growth = max(0.0, (sizes[-1] - sizes[-2]) / (budgets[-1] - budgets[-2]))
+    return round(sizes[-1] + growth * (labels - budgets[-1]))
 
 
 def _measured(series: Series, point: Point, wish: Wish) -> Option:
@@ -153,11 +175,17 @@ def _measured(series: Series, point: Point, wish: Wish) -> Option:
 def _ranked(options: Sequence[Option], wish: Wish) -> list[Option]:
     """Those that meet the target, fewest labels first; without a target, highest metric first."""
     if wish.target is None:
-        return sorted(options, key=lambda o: (-o.metric.value, o.labels))
+        return sorted(options, key=lambda o: (-o.metric.value, o.labels, *_weight(o)))
     target = wish.target
     # A prediction of exactly the target may come out a rounding error below it.
     meets = [o for o in options if o.metric.value >= target - (0 if o.measured else 1e-6)]
-    return sorted(meets, key=lambda o: (o.labels, not o.measured, -o.metric.value))
+    return sorted(meets, key=lambda o: (o.labels, not o.measured, -o.metric.value, *_weight(o)))
+
+
+def _weight(option: Option) -> tuple[float, float]:
+    """Latency and size, where these are all that tells options apart."""
+    latency = math.inf if option.latency_ms is None else option.latency_ms
+    return latency, math.inf if option.model_bytes is None else option.model_bytes
 
 
 def _lines(advice: Advice, findings: Findings, wish: Wish, options: Sequence[Option]) -> list[str]:
@@ -187,23 +215,25 @@ def describe(option: Option, metric: str, wish: Wish) -> str:
     if option.latency_ms is not None:
         parts.append(f"{option.latency_ms:.1f} ms a text")
     if option.model_bytes is not None:
-        parts.append(megabytes(option.model_bytes))
+        parts.append(megabytes(option.model_bytes) if option.measured else f"about {megabytes(option.model_bytes)}")
     return ", ".join(parts)
 
 
 def _given_up(choice: Option, findings: Findings) -> list[str]:
-    """What the best measured choice of the whole study would give more."""
-    best = max(
-        ((each, point) for each in findings.series for point in each.points), key=lambda pair: pair[1].estimate.value
-    )
+    """What the best measured choice of all would give more; as it was picked, all others are corrected for."""
+    measured = [(each, point) for each in findings.series for point in each.points]
+    best = max(measured, key=lambda pair: pair[1].estimate.value)
     gap = best[1].estimate.value - choice.metric.value
     if (best[0].name, best[1].budget) == (choice.series, choice.labels) or gap <= 0:
         return ["given up: nothing; no measured choice has a higher metric"]
     said = f"given up: {shown_difference(findings.metric, gap)} against {best[0].name} with {best[1].budget:,} labels"
     mine = _point(choice, findings)
     if mine is not None:
-        plain = chance_better(best[1], mine) >= SURE and min(len(mine.runs), len(best[1].runs)) >= MANY_SEEDS
-        said += " (significant)" if plain else " (not significant)"
+        others = [pair for pair in measured if pair[1] is not mine]
+        # A comparison is of one budget: here it is of choices, whatever their labels.
+        tried = compare([(one.name, replace(p, budget=mine.budget), choice.series, mine) for one, p in others])
+        found = tried[next(index for index, pair in enumerate(others) if pair[1] is best[1])]
+        said += " (significant)" if found.significant else " (not significant)"
     return [said]
 
 
@@ -225,7 +255,7 @@ def _certainty(advice: Advice, findings: Findings) -> float:
     if choice.chance is not None:
         return choice.chance
     mine, theirs = _point(choice, findings), other and _point(other, findings)
-    return chance_better(mine, theirs) if mine and theirs else 1.0
+    return chance_better(mine, theirs) if mine and theirs else 0.0
 
 
 def _sureness(advice: Advice, findings: Findings, wish: Wish) -> list[str]:
@@ -237,41 +267,58 @@ def _sureness(advice: Advice, findings: Findings, wish: Wish) -> list[str]:
     elif other is not None:
         said = f"it is better than the runner-up in {chance}"
     else:
-        said = "there is no other series to compare with"
+        return ["there is no other series within the limits to compare with"]
     if advice.sure:
         return [f"sure: {said}"]
     point = _point(choice, findings)
     if point is None:
-        return [
-            f"not sure: {said}",
-            f"to measure next: {choice.series} with {choice.labels:,} labels (add it to study.budgets)",
-        ]
+        more = choice.labels - findings.training_examples
+        how = "add it to study.budgets" if more <= 0 else f"{more:,} more than the data have"
+        return [f"not sure: {said}", f"to measure next: {choice.series} with {choice.labels:,} labels ({how})"]
     if len(point.runs) == 1:
         said += ", but of one seed, whose luck is not in them"
     if wish.target is None and len(point.runs) == 2:
         said += ", but of two seeds, which are too few to compare by"
         return [f"not sure: {said}", f"to measure next: 3 more seeds at {point.budget:,} labels"]
     goal = wish.target if wish.target is not None or other is None else other.metric.value
-    return [f"not sure: {said}", f"to measure next: {_what_is_missing(point, goal or 0.0)}"]
+    close = "it is too close to the target" if wish.target is not None else "the two are too close"
+    return [f"not sure: {said}", f"to measure next: {_what_is_missing(point, goal or 0.0, close)}"]
 
 
-def _what_is_missing(point: Point, target: float) -> str:
-    """More seeds, or more test examples: whichever leaves more doubt on which side of the target the metric lies."""
-    sample = float(sample_part(point.runs).std())
-    seeds = sum(loading**2 for loading in seed_loadings(point.runs).values()) ** 0.5
-    count, examples = len(point.runs), len(point.runs[0].correct)
+def _what_is_missing(point: Point, goal: float, close: str) -> str:
+    """What makes the point's interval end at the goal: more seeds, more test examples, or both.
+
+    The two parts of its half width add up in squares; that of n seeds falls with the root of n, and with the quantile
+    of Student's t. close: what to say where no number of either is enough.
+    """
+    count, examples, at = len(point.runs), len(point.runs[0].correct), f"at {point.budget:,} labels"
     if count == 1:
-        return f"4 more seeds at {point.budget:,} labels: one seed does not say how the others do"
-    gap = abs(point.estimate.value - target) / 2  # an interval is about two standard errors to each side
-    if gap <= max(sample, seeds) / 5:
-        return (
-            f"a larger budget: at {point.budget:,} labels the two are too close for more seeds or test examples to tell"
-        )
-    if seeds > sample:
-        wanted = min(_MOST_SEEDS, -(-count * seeds**2 // gap**2))
-        return f"about {max(1, int(wanted) - count)} more seeds at {point.budget:,} labels: seeds differ most"
-    wanted = examples * sample**2 / gap**2
-    return f"about {max(1, round(wanted - examples)):,} more test examples: the test set is what limits certainty"
+        return f"4 more seeds {at}: one seed does not say how the others do"
+    gap = abs(point.estimate.value - goal)
+    sample, power = _Z * float(sample_part(point.runs).std()), 2
+    if sample == 0:  # not one error: what may be left of them falls with the number of examples, not with its root
+        sample, power = point.estimate.high - point.estimate.low, 1
+    deviation = math.hypot(*seed_loadings(point.runs).values()) * math.sqrt(count)
+
+    def width(seeds: int) -> float:
+        return float(stdtrit(seed_freedom(seeds), 0.975)) * deviation / math.sqrt(seeds)
+
+    def seeds_for(room: float) -> int | None:
+        return next((n for n in range(count + 1, _MOST_SEEDS + 1) if width(n) <= room), None)
+
+    def tests_for(room: float) -> float:
+        return examples * (sample / room) ** power if room > 0 else math.inf
+
+    alone = seeds_for(math.sqrt(gap**2 - sample**2)) if gap > sample else None
+    tests = tests_for(math.sqrt(gap**2 - width(count) ** 2)) if gap > width(count) else math.inf
+    if alone is not None and (width(count) > sample or tests > _MOST_TESTS * examples):
+        return f"about {alone - count} more seeds {at}: seeds differ most"
+    if tests <= _MOST_TESTS * examples:
+        return f"about {max(1, round(tests - examples)):,} more test examples: the test set is what limits certainty"
+    both, tests = seeds_for(gap / math.sqrt(2)), tests_for(gap / math.sqrt(2))
+    if both is not None and tests <= _MOST_TESTS * examples:
+        return f"about {both - count} more seeds {at} and {max(1, round(tests - examples)):,} more test examples"
+    return f"a larger budget: {at} {close} for more seeds or test examples to tell"
 
 
 def _nothing(findings: Findings, wish: Wish, options: Sequence[Option]) -> list[str]:
@@ -285,6 +332,12 @@ def _nothing(findings: Findings, wish: Wish, options: Sequence[Option]) -> list[
     series = next(each for each in findings.series if each.name == near.series)
     if series.fit is None:
         lines.append(f"no prediction for {near.series}: {series.refusal}")
+        return lines
+    next_budget = 2 * series.points[-1].budget
+    if series.fit.form == "last":
+        lines.append(
+            "how many labels get there cannot be told from these budgets: its curve is flat as far as they show"
+        )
     else:
         fit, needed = series.fit, series.fit.labels_for(1 - (wish.target or 0))
         off = shown_difference(findings.metric, fit.backtest.error)
@@ -292,5 +345,7 @@ def _nothing(findings: Findings, wish: Wish, options: Sequence[Option]) -> list[
             f"its curve does not get there by {fit.largest:,} labels (interval: from {needed.low:,.0f} on); such a "
             f"prediction was off by {off} at {fit.backtest.budget:,} labels, where the truth is known"
         )
-        lines.append(f"to measure next: {near.series} with {2 * series.points[-1].budget:,} labels or more")
+    more = next_budget - findings.training_examples
+    beyond = f" ({more:,} more than the data have)" if more > 0 else ""
+    lines.append(f"to measure next: {near.series} with {next_budget:,} labels or more{beyond}")
     return lines

@@ -5,6 +5,7 @@ Knows series, comparisons and transfer. Knows nothing of files or of how it is s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from kit.analysis.comparison import Comparison
@@ -19,7 +20,7 @@ FORM_NAMES = {
     "pow3": "power law with offset",
     "pow4": "shifted power law with offset",
     "mmf4": "Morgan-Mercer-Flodin curve",
-    "last": "no more than at the last budget: the curve is flat as far as can be told",
+    "last": "as at the last budget: from these budgets it cannot be told what more labels bring",
 }
 _NEXT = 2  # times the largest budget: how far ahead the headline looks
 
@@ -33,7 +34,7 @@ def answer(
         return ()
     largest = _compared(measured)
     at_largest = [(each, point) for each in measured for point in each.points if point.budget == largest]
-    best, point = max(at_largest, key=lambda pair: pair[1].estimate.value)
+    best, point = max(at_largest, key=_best_first)
     sentences = [
         f"Best at {largest:,} labels: {best.name}, {metric} {shown(metric, point.estimate)} (mean of {_seeds(point)}).",
         *_rivals(best, comparisons, largest),
@@ -51,6 +52,13 @@ def _compared(series: Sequence[Series]) -> int:
         for point in each.points:
             counts[point.budget] = counts.get(point.budget, 0) + 1
     return max(counts, key=lambda budget: (counts[budget], budget))
+
+
+def _best_first(pair: tuple[Series, Point]) -> tuple[float, float, float]:
+    """Highest metric, and where that is the same the quicker and then the smaller model."""
+    series, point = pair
+    latency = series.speed.p50_ms if series.speed else math.inf
+    return point.estimate.value, -latency, -(math.inf if point.model_bytes is None else point.model_bytes)
 
 
 def _rivals(best: Series, comparisons: Sequence[Comparison], budget: int) -> list[str]:
@@ -74,9 +82,9 @@ def _small_budget(series: Sequence[Series], largest: int, metric: str) -> list[s
     smallest = min(each.points[0].budget for each in series)
     if smallest == largest:
         return []
-    found = [(each.name, each.points[0]) for each in series if each.points[0].budget == smallest]
-    name, point = max(found, key=lambda pair: pair[1].estimate.value)
-    return [f"With {smallest:,} labels the best is {name}, {shown(metric, point.estimate)}."]
+    found = [(each, each.points[0]) for each in series if each.points[0].budget == smallest]
+    best, point = max(found, key=_best_first)
+    return [f"With {smallest:,} labels the best is {best.name}, {shown(metric, point.estimate)}."]
 
 
 def _more_labels(best: Series, metric: str) -> list[str]:
@@ -98,9 +106,11 @@ def _more_labels(best: Series, metric: str) -> list[str]:
     except CurveRefused as refusal:
         return [*sentences, f"What more labels would give is not predicted: {refusal}"]
     test = best.fit.backtest
+    more = predicted.value >= best.points[-1].estimate.value
+    where = "reach" if more else "be, no higher than measured so far, at"
     return [
         *sentences,
-        f"With {ahead:,} labels it is predicted to reach {shown(metric, predicted)} ({FORM_NAMES[best.fit.form]}); "
+        f"With {ahead:,} labels it is predicted to {where} {shown(metric, predicted)} ({FORM_NAMES[best.fit.form]}); "
         f"such a prediction was off by "
         f"{shown_difference(metric, test.error)} at {test.budget:,} labels, where the truth is known.",
     ]

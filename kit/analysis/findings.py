@@ -90,7 +90,8 @@ class CellRow:
 class Findings:
     """Everything a study says.
 
-    study: its name. metric: the main metric's name; higher is better. answer: the headline in words, by sentence.
+    study: its name. metric: the main metric's name; higher is better. training_examples: that labels can be bought for.
+    answer: the headline in words, by sentence.
     comparisons: of all pairs of series at the largest budget they share, Holm-corrected together. worth: what
     pretraining is worth, budget by budget. notes: what a reader must know to trust the numbers (few seeds, open cells,
     flagged seeds). data: (name, value) rows about the data and its audit. environment: versions and hardware.
@@ -102,6 +103,7 @@ class Findings:
     task: str
     metric: str
     labels: tuple[str, ...]
+    training_examples: int
     test_examples: int
     answer: tuple[str, ...]
     notes: tuple[str, ...]

@@ -154,7 +154,7 @@ def _wrong_value(key: KeyPath, details: list[ErrorDetails]) -> Problem:
     got = f"got {_shown(detail['input'])}"
     context = {name: _shown(value) for name, value in detail.get("ctx", {}).items()}
     if detail["type"] == "literal_error":
-        return Problem(key, f"{subject} must be one of {_choices(key, detail)}")
+        return Problem(key, f"{subject} must be {_wanted(details)}one of {_choices(key, detail)}")
     if detail["type"] == "too_short" and not detail["input"]:
         return Problem(key, f"{subject} must not be empty")
     if detail["type"] in _BOUNDS:
@@ -194,6 +194,12 @@ def _options(key: KeyPath) -> str:
 def _allowed(key: KeyPath) -> list[str]:
     field = field_at(key)
     return [str(value) for value in _literals(field.annotation)] if field else []
+
+
+def _wanted(details: list[ErrorDetails]) -> str:
+    """What the other members of a union take that has a few words beside them."""
+    others = dict.fromkeys(_EXPECTED[_kind(each)] for each in details if _is_type_error(each))
+    return "".join(f"{other} or " for other in others)
 
 
 def _choices(key: KeyPath, detail: ErrorDetails) -> str:

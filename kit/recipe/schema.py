@@ -30,6 +30,8 @@ Scalar = str | int | float | bool
 # Label names in data are often numbers, and nobody puts those in quotes.
 LabelName = Annotated[str, Field(coerce_numbers_to_str=True)]
 
+_Seed = Annotated[int, Field(ge=0, lt=2**32)]  # as `train.seed`
+
 # Held out unless `data.validation` says otherwise: this share of the budget, and no more examples than this.
 VALIDATION_SHARE, VALIDATION_MOST = 0.1, 500
 
@@ -178,7 +180,7 @@ class StudySection(Section):
     hold for the recipe's own method; the others keep their defaults."""
     budgets: Annotated[list[Annotated[int, Field(ge=2)] | Literal["all"]], Field(min_length=1)] | None = None
     """Labelled examples, or `all`; by default five budgets that double up to `data.budget`."""
-    seeds: Annotated[int, Field(ge=1)] | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = None
+    seeds: Annotated[int, Field(ge=1)] | Annotated[list[_Seed], Field(min_length=1)] | None = None
     """How many seeds (0, 1, ...) each cell gets, or which; by default 10 at budgets up to 64, 5 above."""
     keep_models: bool = True
     """Keep the weights of every cell, which a large grid may have no room for."""

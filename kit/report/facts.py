@@ -207,7 +207,7 @@ def choices(findings: Findings) -> Table:
     )
     caption = (
         "What each choice gives and costs. One is beaten in everything if another is at least as good in metric, "
-        "latency, size and labels, and better in one of them."
+        "latency, size and labels, and better in one of them; latencies within 5 % count as the same."
     )
     return Table(caption, columns(*names), tuple(rows))
 

@@ -111,6 +111,8 @@ def _at(fit: Fit, times: int, metric: str) -> Cell:
 
 def _labels_for(fit: Fit, target: float) -> Cell:
     found = fit.labels_for(1 - target)
+    if found.value is None and fit.form == "last":
+        return Cell("not known", "the curve does not say what more labels bring", math.inf)
     if found.value is None:
         return Cell(f"more than {labels(fit.largest)}", f"interval from {labels(found.low)}", math.inf)
     if found.value <= fit.budgets[0]:

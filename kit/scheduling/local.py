@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from kit.errors import TrainingError
+from kit.files import make_folder
 from kit.provenance import usable_cores
 from kit.scheduling.base import Event, JobData
 from kit.scheduling.worker import READY
@@ -51,7 +52,7 @@ class LocalEngine:
         self._cores = max(1, usable_cores() // workers) if workers > 1 else 0
         self._selector = selectors.DefaultSelector()
         self._failed_starts = 0
-        logs.mkdir(parents=True, exist_ok=True)
+        make_folder(logs)
         self._workers = [self._start(number) for number in range(workers)]
 
     def run(self, context: JobData, jobs: Iterator[JobData | None]) -> Iterator[Event]:

@@ -48,7 +48,8 @@ def series(name: str, values: tuple[float, ...], latency: float | None, size: in
 
 def findings(*all_series: Series) -> Findings:
     return Findings(
-        study="s", created="", task="sentiment", metric="accuracy", labels=("no", "yes"), test_examples=EXAMPLES,
+        study="s", created="", task="sentiment", metric="accuracy", labels=("no", "yes"), training_examples=7_000,
+        test_examples=EXAMPLES,
         answer=(), notes=(), series=all_series, comparisons=(), worth=(), frontier=(), cells=(), data=(),
         environment={}, recipe="", command="",
     )  # fmt: skip
@@ -207,3 +208,84 @@ def test_a_difference_that_may_be_luck_is_called_that() -> None:
     comparisons = all_pairs([(each.name, each.points) for each in close.series])
     assert "No significant difference there from lora." in answer(close.series, comparisons, (), "accuracy")
     assert answer((), (), (), "accuracy") == ()
+
+
+def perfect(name: str, latency: float, size: int, examples: int = 32) -> Series:
+    """A series whose three seeds answer every test example right, at each budget."""
+    right = np.ones(examples, bool)
+    runs = [Run(f"r{s}", s, 1.0, right, np.ones(1_000), model_bytes=size) for s in range(3)]
+    made = tuple(point(budget, runs) for budget in BUDGETS[:3])
+    return Series(name, name, "minilm", 1_000, made, Speed(latency, latency, "cpu"), size, None, "few budgets")
+
+
+def test_no_error_among_few_test_examples_does_not_make_a_higher_target_sure() -> None:
+    study = findings(perfect("probe", 7.0, 1_000))
+    advice = advise(study, Wish(target=0.99))
+    assert advice.choice is not None
+    assert advice.choice.chance == pytest.approx(1 - 0.99**33, abs=0.05)  # Beta(33, 1)
+    assert not advice.sure
+    assert any("more test examples: the test set is what limits certainty" in line for line in advice.lines)
+    assert advise(study, Wish(target=0.85)).sure  # 32 of 32: above 0.89 at 97.5 %
+
+
+def test_of_equal_choices_the_quicker_and_smaller_is_taken() -> None:
+    study = findings(perfect("finetune", 13.0, 91_000_000), perfect("tfidf", 0.4, 11_000))
+    for wish in (Wish(), Wish(target=0.85)):
+        advice = advise(study, wish)
+        assert advice.choice is not None
+        assert (advice.choice.series, advice.choice.labels) == ("tfidf", 100)
+    assert answer(study.series, (), (), "accuracy")[0].startswith("Best at 400 labels: tfidf")
+
+
+def test_a_lone_series_is_better_than_nothing_for_sure() -> None:
+    advice = advise(findings(STUDY.series[0]), Wish())
+    assert not advice.sure
+    assert advice.lines[-1] == "there is no other series within the limits to compare with"
+
+
+def test_a_predicted_model_that_grows_is_held_to_the_limit_at_the_predicted_labels() -> None:
+    tfidf = replace(series("finetune", (0.70, 0.76, 0.81, 0.85), 0.3, 0), name="tfidf", method="tfidf")
+    grown = [replace(p, runs=tuple(replace(run, model_bytes=1_000 * p.budget) for run in p.runs)) for p in tfidf.points]
+    study = findings(replace(tfidf, points=tuple(grown)))
+    free = advise(study, Wish(target=0.87)).choice
+    assert free is not None
+    assert free.model_bytes == 1_000 * free.labels
+    assert advise(study, Wish(target=0.87, max_size_bytes=900_000)).choice is None
+    assert f"about {free.model_bytes / 1e6:.1f} MB" in advise(study, Wish(target=0.87)).lines[0]
+
+
+def test_labels_that_the_data_do_not_have_are_told() -> None:
+    few = replace(STUDY, training_examples=900)
+    advice = advise(few, Wish(target=0.87))
+    assert advice.choice is not None
+    missing = advice.choice.labels - 900
+    assert any(line.endswith(f"labels ({missing:,} more than the data have)") for line in advice.lines)
+    nothing = advise(replace(few, series=STUDY.series[1:]), Wish(target=0.95))
+    assert nothing.lines[3] == "to measure next: probe with 1,600 labels or more (700 more than the data have)"
+
+
+def test_what_is_given_up_is_significant_only_after_all_that_might_have_been_the_best() -> None:
+    levels = {"finetune": (0.800, 0.802, 0.803, 0.822), "lora": (0.806, 0.806, 0.807, 0.807)}
+    close = findings(*[series(name, values, 7.0, 1) for name, values in levels.items()])
+    advice = advise(close, Wish(target=0.80))
+    assert any(line.endswith("with 800 labels (not significant)") for line in advice.lines)
+
+
+@pytest.mark.parametrize(("seed_sd", "examples"), [(0.03, 1_000), (0.001, 200)])
+def test_what_to_measure_next_makes_the_interval_end_at_the_target(seed_sd, examples) -> None:
+    def measured(seeds: int, examples: int) -> Point:
+        spread = np.linspace(-1, 1, seeds)
+        spread = 0.8 + seed_sd * spread / spread.std(ddof=1)
+        right = [np.random.default_rng(s).permutation(examples) < round(v * examples) for s, v in enumerate(spread)]
+        logits = [np.stack([row, ~row], axis=1).astype(float) for row in right]
+        means, samples = metric_samples(logits, np.zeros(examples, np.int64), LabelMeasure("accuracy"))
+        return point(100, [Run(str(s), s, float(means[s]), right[s], samples[s]) for s in range(seeds)])
+
+    target = 0.77 if examples > 500 else 0.78
+    start = replace(STUDY.series[0], points=(measured(3, examples),), fit=None)
+    advice = advise(findings(start), Wish(target=target))
+    said = next(line for line in advice.lines if line.startswith("to measure next: about"))
+    number = int(said.split()[4].replace(",", ""))
+    more = measured(3 + number, examples) if "seeds differ most" in said else measured(3, examples + number)
+    assert ("seeds differ most" in said) == (seed_sd > 0.01)
+    assert more.estimate.low == pytest.approx(target, abs=0.01)

@@ -91,6 +91,8 @@ def test_all_problems_are_reported_at_once(load: Load) -> None:
         ("lora: {zzzz: 1}", "lora.zzzz is not a key; keys of lora are r, alpha, dropout, targets, load"),
         ("Method: lora", "Method is not a key; did you mean method?"),
         ("method: fintune", f"method must be {METHODS}, got 'fintune'; did you mean finetune?"),
+        ("study: {budgets: [a]}", "study.budgets[0] must be a whole number or one of all, got 'a'"),
+        ("study: {seeds: [4294967296]}", "study.seeds[0] must be less than 4294967296, got 4294967296"),
         ("method: 5", f"method must be {METHODS}, got 5"),
         ("metric: f1", "metric must be one of accuracy, macro_f1, mcc, exact_match, bleu, chrf, got 'f1'"),
         ("lora: 3", "lora is a section with the keys r, alpha, dropout, targets, load, got 3"),

@@ -137,6 +137,7 @@ def study(names: Sequence[str], labels: tuple[str, ...], said: str = "") -> Find
         task="classification",
         metric="accuracy",
         labels=labels,
+        training_examples=7_000,
         test_examples=500,
         answer=(
             f"Best at 800 labels: {best.name}, accuracy 83.6 % [81.1, 86.0] (mean of 3 seeds).",
