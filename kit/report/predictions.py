@@ -106,7 +106,7 @@ def _form(fit: Fit, metric: str) -> str:
 def _at(fit: Fit, times: int, metric: str) -> Cell:
     n = times * max(fit.budgets)
     found = predicted(fit, n) if n <= fit.largest * (1 + 1e-9) else None
-    return EMPTY if found is None else Cell(shown(metric, found), f"{labels(n)} labels", found.value)
+    return EMPTY if found is None else Cell(shown(metric, found), f"{n:,} labels", found.value)
 
 
 def _labels_for(fit: Fit, target: float) -> Cell:
@@ -114,7 +114,7 @@ def _labels_for(fit: Fit, target: float) -> Cell:
     if found.value is None and fit.form == "last":
         return Cell("not known", "the curve does not say what more labels bring", math.inf)
     if found.value is None:
-        return Cell(f"more than {labels(fit.largest)}", f"interval from {labels(found.low)}", math.inf)
+        return Cell(f"more than {fit.largest:,}", f"interval from {labels(found.low)}", math.inf)
     if found.value <= fit.budgets[0]:
         return Cell(f"at most {labels(found.value)}", "the smallest budget", found.value)
     high = "no upper end" if found.high is None else labels(found.high)

@@ -82,6 +82,8 @@ def test_limits_leave_series_out_with_the_reason() -> None:
     )
     assert any(line.startswith("given up: 14.0 points against finetune with 800 labels") for line in advice.lines)
     assert any("(significant)" in line for line in advice.lines)
+    near = dict(advise(STUDY, Wish(max_latency_ms=6)).excluded)
+    assert near["probe"] == "7.0 ms a text, above 6 ms; one model was timed, once: `kit bench` tells so narrow a case"
     unmeasured = findings(replace(STUDY.series[0], speed=None))
     assert advise(unmeasured, Wish(max_latency_ms=5)).choice is None
 
