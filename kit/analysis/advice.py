@@ -339,7 +339,7 @@ def _nothing(findings: Findings, wish: Wish, options: Sequence[Option]) -> list[
     next_budget = 2 * series.points[-1].budget
     if series.fit.form == "last":
         lines.append(
-            "how many labels get there cannot be told: no curve predicts its largest budget better than the one before does"
+            "how many labels get there cannot be told: no curve foretells its largest budget better than the one before"
         )
     else:
         fit, needed = series.fit, series.fit.labels_for(1 - (wish.target or 0))
