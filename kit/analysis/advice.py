@@ -92,7 +92,8 @@ def advise(findings: Findings, wish: Wish) -> Advice:
         raise DataError(f"--target {wish.target:g}: not a value that {findings.metric} can have", hint)
     excluded = tuple((each.name, why) for each in findings.series if (why := _breaks(each, wish)))
     allowed = [each for each in findings.series if each.points and each.name not in dict(excluded)]
-    options = [option for each in allowed for option in _options(each, wish) if _fits(option, wish)]
+    every = [option for each in allowed for option in _options(each, wish)]
+    options = [option for option in every if _fits(option, wish)]
     ranked = _ranked(options, wish)
     choice = ranked[0] if ranked else None
     runner_up = next((o for o in ranked if choice and o.series != choice.series), None)
@@ -104,7 +105,7 @@ def advise(findings: Findings, wish: Wish) -> Advice:
     fewest = 3 if wish.target is None else 2
     enough = choice is not None and choice.seeds >= fewest
     advice = replace(advice, sure=enough and _certainty(advice, findings) >= SURE)
-    return replace(advice, lines=tuple(_lines(advice, findings, wish, options)))
+    return replace(advice, lines=tuple(_lines(advice, findings, wish, every)))
 
 
 def _breaks(series: Series, wish: Wish) -> str:
@@ -120,7 +121,7 @@ def _breaks(series: Series, wish: Wish) -> str:
     if wish.max_size_bytes is not None and size is None:
         return "its size is not known"
     if wish.max_size_bytes is not None and size is not None and size > wish.max_size_bytes:
-        return f"{megabytes(size)}, above {megabytes(wish.max_size_bytes)}"
+        return f"{megabytes(size)}, above {wish.max_size_bytes / 1e6:g} MB"
     return ""
 
 
@@ -138,6 +139,8 @@ def _options(series: Series, wish: Wish) -> list[Option]:
     if needed is None:
         return options
     labels = int(-(-needed // 1))
+    if labels <= options[-1].labels:
+        return options  # what was measured there is less, and overrules the curve
     try:
         error = series.fit.predict(labels)
     except CurveRefused:
@@ -191,11 +194,11 @@ def _weight(option: Option) -> tuple[float, float]:
     return latency, math.inf if option.model_bytes is None else option.model_bytes
 
 
-def _lines(advice: Advice, findings: Findings, wish: Wish, options: Sequence[Option]) -> list[str]:
+def _lines(advice: Advice, findings: Findings, wish: Wish, every: Sequence[Option]) -> list[str]:
     metric, choice = findings.metric, advice.choice
     lines = [f"left out: {name}: {why}" for name, why in advice.excluded]
     if choice is None:
-        return [*_nothing(findings, wish, options), *lines]
+        return [*_nothing(findings, wish, every), *lines]
     first = [f"choose {describe(choice, metric, wish)}"]
     if advice.runner_up is not None:
         first.append(f"runner-up: {describe(advice.runner_up, metric, wish)}")
@@ -236,7 +239,8 @@ def _given_up(choice: Option, findings: Findings) -> list[str]:
         # A comparison is of one budget: here it is of choices, whatever their labels.
         tried = compare([(one.name, replace(p, budget=mine.budget), choice.series, mine) for one, p in others])
         found = tried[next(index for index, pair in enumerate(others) if pair[1] is best[1])]
-        said += " (significant)" if found.significant else " (not significant)"
+        kind = "significant" if found.significant else "not significant"
+        said += f" ({kind}, corrected for {len(tried)} comparison{'s' if len(tried) > 1 else ''})"
     return [said]
 
 
@@ -262,37 +266,55 @@ def _certainty(advice: Advice, findings: Findings) -> float:
 
 
 def _sureness(advice: Advice, findings: Findings, wish: Wish) -> list[str]:
+    """How sure the choice is, and if it is not, what to measure next."""
     choice, other = advice.choice, advice.runner_up
     assert choice is not None
     chance = f"{_certainty(advice, findings):.0%} of the resamples"
+    point, rival = _point(choice, findings), other and _point(other, findings)
     if wish.target is not None:
         said = f"{chance} reach {shown_value(findings.metric, wish.target)}"
-    elif other is not None:
-        said = f"it is better than the runner-up in {chance}"
-    else:
+    elif other is None:
         return ["there is no other series within the limits to compare with"]
+    elif point and rival and not np.ptp(point.replicates - rival.replicates):
+        same = "the runner-up is as good in all of the resamples, and no lighter"
+        return [f"not sure: {same}", "to measure next: more test examples, on which the two may differ"]
+    else:
+        said = f"it is better than the runner-up in {chance}"
     if advice.sure:
         return [f"sure: {said}"]
-    point = _point(choice, findings)
+    if point is not None and len(point.runs) == 1:
+        said += ", but of one seed, whose luck is not in them"
+    if point is not None and wish.target is None and len(point.runs) == 2:
+        said += ", but of two seeds, which are too few to compare by"
+    return [f"not sure: {said}", f"to measure next: {_to_measure(choice, other, point, findings, wish)}"]
+
+
+def _to_measure(choice: Option, other: Option | None, point: Point | None, findings: Findings, wish: Wish) -> str:
+    """What would make sure of a choice, which was measured at this point or predicted."""
+    if wish.target == 1:
+        return "nothing; no test set can show that there will be no error"
     if point is None:
         more = choice.labels - findings.training_examples
         how = "add it to study.budgets" if more <= 0 else f"{more:,} more than the data have"
-        return [f"not sure: {said}", f"to measure next: {choice.series} with {choice.labels:,} labels ({how})"]
-    if len(point.runs) == 1:
-        said += ", but of one seed, whose luck is not in them"
+        return f"{choice.series} with {choice.labels:,} labels ({how})"
+    at = f"at {point.budget:,} labels"
     if wish.target is None and len(point.runs) == 2:
-        said += ", but of two seeds, which are too few to compare by"
-        return [f"not sure: {said}", f"to measure next: 3 more seeds at {point.budget:,} labels"]
+        return f"3 more seeds {at}"
     goal = wish.target if wish.target is not None or other is None else other.metric.value
+    missing = _what_is_missing(point, goal or 0.0)
+    if missing is not None:
+        return missing
     close = "it is too close to the target" if wish.target is not None else "the two are too close"
-    return [f"not sure: {said}", f"to measure next: {_what_is_missing(point, goal or 0.0, close)}"]
+    close = f"{at} {close} for more seeds or test examples to tell"
+    larger = [p for s in findings.series if s.name == choice.series for p in s.points if p.budget > point.budget]
+    return f"nothing: {close}, and larger budgets are measured" if larger else f"a larger budget: {close}"
 
 
-def _what_is_missing(point: Point, goal: float, close: str) -> str:
+def _what_is_missing(point: Point, goal: float) -> str | None:
     """What makes the point's interval end at the goal: more seeds, more test examples, or both.
 
     The two parts of its half width add up in squares; that of n seeds falls with the root of n, and with the quantile
-    of Student's t. close: what to say where no number of either is enough.
+    of Student's t. None where no number of either is enough.
     """
     count, examples, at = len(point.runs), len(point.runs[0].correct), f"at {point.budget:,} labels"
     if count == 1:
@@ -321,34 +343,43 @@ def _what_is_missing(point: Point, goal: float, close: str) -> str:
     both, tests = seeds_for(gap / math.sqrt(2)), tests_for(gap / math.sqrt(2))
     if both is not None and tests <= _MOST_TESTS * examples:
         return f"about {both - count} more seeds {at} and {max(1, round(tests - examples)):,} more test examples"
-    return f"a larger budget: {at} {close} for more seeds or test examples to tell"
+    return None
 
 
-def _nothing(findings: Findings, wish: Wish, options: Sequence[Option]) -> list[str]:
-    """Why nothing meets the wish, and what comes nearest."""
+def _nothing(findings: Findings, wish: Wish, every: Sequence[Option]) -> list[str]:
+    """Why nothing meets the wish, and what comes nearest. every: options, those that are too large too."""
+    options = [option for option in every if _fits(option, wish)]
     if not options:
         return ["nothing meets the limits"]
     near = max(options, key=lambda o: o.metric.value)
     target = shown_value(findings.metric, wish.target or 0)
     lines = [f"nothing that was measured or can be predicted reaches {target} within the limits"]
     lines.append(f"nearest: {describe(near, findings.metric, wish)}")
+    if too_large := _ranked([option for option in every if option not in options], wish):
+        limit = f"above {(wish.max_size_bytes or 0) / 1e6:g} MB"
+        return [*lines, f"too large: {describe(too_large[0], findings.metric, wish)}, {limit}"]
     series = next(each for each in findings.series if each.name == near.series)
+    lines.append(_why_not(series, findings.metric, wish.target or 0))
+    labels = 2 * series.points[-1].budget
+    more = labels - findings.training_examples
+    beyond = f" ({more:,} more than the data have)" if more > 0 else ""
+    return [*lines, f"to measure next: {near.series} with {labels:,} labels or more{beyond}"]
+
+
+def _why_not(series: Series, metric: str, target: float) -> str:
+    """Why a series is not predicted to reach a target."""
     if series.fit is None:
-        lines.append(f"no prediction for {near.series}: {series.refusal}")
-        return lines
-    next_budget = 2 * series.points[-1].budget
-    if series.fit.form == "last":
-        lines.append(
+        return f"no prediction for {series.name}: {series.refusal}"
+    fit, largest = series.fit, series.points[-1].budget
+    if fit.form == "last":
+        return (
             "how many labels get there cannot be told: no curve foretells its largest budget better than the one before"
         )
-    else:
-        fit, needed = series.fit, series.fit.labels_for(1 - (wish.target or 0))
-        off = shown_difference(findings.metric, fit.backtest.error)
-        lines.append(
-            f"its curve does not get there by {fit.largest:,} labels (interval: from {needed.low:,.0f} on); such a "
-            f"prediction was off by {off} at {fit.backtest.budget:,} labels, where the truth is known"
-        )
-    more = next_budget - findings.training_examples
-    beyond = f" ({more:,} more than the data have)" if more > 0 else ""
-    lines.append(f"to measure next: {near.series} with {next_budget:,} labels or more{beyond}")
-    return lines
+    needed = fit.labels_for(1 - target)
+    if needed.value is not None:
+        return f"its curve gets there with {needed.value:,.0f} labels, but {largest:,} were measured to give less"
+    off = shown_difference(metric, fit.backtest.error)
+    return (
+        f"its curve does not get there by {fit.largest:,} labels (interval: from {needed.low:,.0f} on); such a "
+        f"prediction was off by {off} at {fit.backtest.budget:,} labels, where the truth is known"
+    )

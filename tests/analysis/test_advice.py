@@ -81,7 +81,7 @@ def test_limits_leave_series_out_with_the_reason() -> None:
         ("probe", "7.0 ms a text, above 5 ms"),
     )
     assert any(line.startswith("given up: 14.0 points against finetune with 800 labels") for line in advice.lines)
-    assert any("(significant)" in line for line in advice.lines)
+    assert any("(significant, corrected for 11 comparisons)" in line for line in advice.lines)
     near = dict(advise(STUDY, Wish(max_latency_ms=6)).excluded)
     assert near["probe"] == "7.0 ms a text, above 6 ms; one model was timed, once: `kit bench` tells so narrow a case"
     unmeasured = findings(replace(STUDY.series[0], speed=None))
@@ -270,7 +270,7 @@ def test_what_is_given_up_is_significant_only_after_all_that_might_have_been_the
     levels = {"finetune": (0.800, 0.802, 0.803, 0.822), "lora": (0.806, 0.806, 0.807, 0.807)}
     close = findings(*[series(name, values, 7.0, 1) for name, values in levels.items()])
     advice = advise(close, Wish(target=0.80))
-    assert any(line.endswith("with 800 labels (not significant)") for line in advice.lines)
+    assert any(line.endswith("with 800 labels (not significant, corrected for 7 comparisons)") for line in advice.lines)
 
 
 @pytest.mark.parametrize(("seed_sd", "examples"), [(0.03, 1_000), (0.001, 200)])
@@ -291,3 +291,38 @@ def test_what_to_measure_next_makes_the_interval_end_at_the_target(seed_sd, exam
     more = measured(3 + number, examples) if "seeds differ most" in said else measured(3, examples + number)
     assert ("seeds differ most" in said) == (seed_sd > 0.01)
     assert more.estimate.low == pytest.approx(target, abs=0.01)
+
+
+def test_a_curve_does_not_overrule_what_was_measured() -> None:
+    bumpy = series("finetune", (0.70, 0.76, 0.81, 0.812), 7.0, 1_000)
+    assert bumpy.fit is not None
+    target = 0.8125
+    options = advise(findings(bumpy), Wish(target=target))
+    assert options.choice is None or options.choice.labels > 800
+
+
+def test_where_only_the_size_is_in_the_way_that_is_said() -> None:
+    tfidf = STUDY.series[2]
+    grown = [replace(p, runs=tuple(replace(run, model_bytes=1_000 * p.budget) for run in p.runs)) for p in tfidf.points]
+    advice = advise(findings(replace(tfidf, points=tuple(grown))), Wish(target=0.70, max_size_bytes=450_000))
+    assert advice.choice is None
+    assert advice.lines[1].startswith("nearest: tfidf with 400 labels")
+    assert advice.lines[2].startswith("too large: tfidf with 800 labels")
+    assert advice.lines[2].endswith("above 0.45 MB")
+    assert not any("curve" in line for line in advice.lines)
+
+
+def test_two_that_answer_alike_are_called_that_and_no_test_set_shows_perfection() -> None:
+    study = findings(perfect("finetune", 13.0, 91_000_000), perfect("tfidf", 0.4, 11_000))
+    lines = advise(study, Wish()).lines
+    assert "not sure: the runner-up is as good in all of the resamples, and no lighter" in lines
+    assert (
+        "to measure next: nothing; no test set can show that there will be no error"
+        in advise(study, Wish(target=1)).lines
+    )
+
+
+def test_a_budget_that_is_too_close_to_tell_is_not_sent_to_larger_ones_that_are_measured() -> None:
+    edge = STUDY.series[0].points[1].estimate.value - 0.0004
+    lines = advise(findings(STUDY.series[0]), Wish(target=edge)).lines
+    assert any(line.endswith("and larger budgets are measured") for line in lines)
