@@ -5,24 +5,22 @@ Knows series and numbers. Knows nothing of files or of how it is shown.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import stdtrit
 
 from kit.analysis.comparison import compare
 from kit.analysis.curve import CurveRefused
+from kit.analysis.evidence import more_evidence
 from kit.analysis.findings import Findings, Series
-from kit.analysis.points import Point, metric_of, metric_range, sample_part, seed_freedom, seed_loadings
+from kit.analysis.frontier import weight
+from kit.analysis.points import Point, metric_of, metric_range
 from kit.errors import DataError
 from kit.measurement.intervals import Estimate, shown
 from kit.measurement.units import megabytes, shown_difference, shown_value
 
 SURE = 0.95  # chance of meeting the target from which advice is sure
-_MOST_SEEDS, _MOST_TESTS = 50, 20  # seeds, and times the test examples, beyond which more are not what is missing
-_Z = 1.959964
 _NEAR = 1.25  # latencies of equal networks, each timed once, were seen to differ by as much
 
 
@@ -181,17 +179,13 @@ def _measured(series: Series, point: Point, wish: Wish) -> Option:
 def _ranked(options: Sequence[Option], wish: Wish) -> list[Option]:
     """Those that meet the target, fewest labels first; without a target, highest metric first."""
     if wish.target is None:
-        return sorted(options, key=lambda o: (-o.metric.value, o.labels, *_weight(o)))
+        return sorted(options, key=lambda o: (-o.metric.value, o.labels, *weight(o.latency_ms, o.model_bytes)))
     target = wish.target
     # A prediction of exactly the target may come out a rounding error below it.
     meets = [o for o in options if o.metric.value >= target - (0 if o.measured else 1e-6)]
-    return sorted(meets, key=lambda o: (o.labels, not o.measured, -o.metric.value, *_weight(o)))
-
-
-def _weight(option: Option) -> tuple[float, float]:
-    """Latency and size, where these are all that tells options apart."""
-    latency = math.inf if option.latency_ms is None else option.latency_ms
-    return latency, math.inf if option.model_bytes is None else option.model_bytes
+    return sorted(
+        meets, key=lambda o: (o.labels, not o.measured, -o.metric.value, *weight(o.latency_ms, o.model_bytes))
+    )
 
 
 def _lines(advice: Advice, findings: Findings, wish: Wish, every: Sequence[Option]) -> list[str]:
@@ -301,49 +295,13 @@ def _to_measure(choice: Option, other: Option | None, point: Point | None, findi
     if wish.target is None and len(point.runs) == 2:
         return f"3 more seeds {at}"
     goal = wish.target if wish.target is not None or other is None else other.metric.value
-    missing = _what_is_missing(point, goal or 0.0)
+    missing = more_evidence(point, goal or 0.0)
     if missing is not None:
         return missing
     close = "it is too close to the target" if wish.target is not None else "the two are too close"
     close = f"{at} {close} for more seeds or test examples to tell"
     larger = [p for s in findings.series if s.name == choice.series for p in s.points if p.budget > point.budget]
     return f"nothing: {close}, and larger budgets are measured" if larger else f"a larger budget: {close}"
-
-
-def _what_is_missing(point: Point, goal: float) -> str | None:
-    """What makes the point's interval end at the goal: more seeds, more test examples, or both.
-
-    The two parts of its half width add up in squares; that of n seeds falls with the root of n, and with the quantile
-    of Student's t. None where no number of either is enough.
-    """
-    count, examples, at = len(point.runs), len(point.runs[0].correct), f"at {point.budget:,} labels"
-    if count == 1:
-        return f"4 more seeds {at}: one seed does not say how the others do"
-    gap = abs(point.estimate.value - goal)
-    sample, power = _Z * float(sample_part(point.runs).std()), 2
-    if sample == 0:  # not one error: what may be left of them falls with the number of examples, not with its root
-        sample, power = point.estimate.high - point.estimate.low, 1
-    deviation = math.hypot(*seed_loadings(point.runs).values()) * math.sqrt(count)
-
-    def width(seeds: int) -> float:
-        return float(stdtrit(seed_freedom(seeds), 0.975)) * deviation / math.sqrt(seeds)
-
-    def seeds_for(room: float) -> int | None:
-        return next((n for n in range(count + 1, _MOST_SEEDS + 1) if width(n) <= room), None)
-
-    def tests_for(room: float) -> float:
-        return examples * (sample / room) ** power if room > 0 else math.inf
-
-    alone = seeds_for(math.sqrt(gap**2 - sample**2)) if gap > sample else None
-    tests = tests_for(math.sqrt(gap**2 - width(count) ** 2)) if gap > width(count) else math.inf
-    if alone is not None and (width(count) > sample or tests > _MOST_TESTS * examples):
-        return f"about {alone - count} more seeds {at}: seeds differ most"
-    if tests <= _MOST_TESTS * examples:
-        return f"about {max(1, round(tests - examples)):,} more test examples: the test set is what limits certainty"
-    both, tests = seeds_for(gap / math.sqrt(2)), tests_for(gap / math.sqrt(2))
-    if both is not None and tests <= _MOST_TESTS * examples:
-        return f"about {both - count} more seeds {at} and {max(1, round(tests - examples)):,} more test examples"
-    return None
 
 
 def _nothing(findings: Findings, wish: Wish, every: Sequence[Option]) -> list[str]:

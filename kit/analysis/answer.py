@@ -5,12 +5,12 @@ Knows series, comparisons and transfer. Knows nothing of files or of how it is s
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from kit.analysis.comparison import Comparison
 from kit.analysis.curve import CurveRefused
 from kit.analysis.findings import Series
+from kit.analysis.frontier import weight
 from kit.analysis.points import Point, metric_of
 from kit.analysis.transfer import Transfer
 from kit.measurement.intervals import shown
@@ -57,8 +57,8 @@ def _compared(series: Sequence[Series]) -> int:
 def _best_first(pair: tuple[Series, Point]) -> tuple[float, float, float]:
     """Highest metric, and where that is the same the quicker and then the smaller model."""
     series, point = pair
-    latency = series.speed.p50_ms if series.speed else math.inf
-    return point.estimate.value, -latency, -(math.inf if point.model_bytes is None else point.model_bytes)
+    latency, size = weight(series.speed.p50_ms if series.speed else None, point.model_bytes)
+    return point.estimate.value, -latency, -size
 
 
 def _rivals(best: Series, comparisons: Sequence[Comparison], budget: int) -> list[str]:

@@ -5,6 +5,7 @@ Knows numbers with a direction, and series. Knows nothing of how they were measu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -68,6 +69,11 @@ def frontier(series: Sequence[Series]) -> tuple[Choice, ...]:
         )
         for (each, point), best in zip(found, optimal, strict=True)
     )
+
+
+def weight(latency_ms: float | None, model_bytes: int | None) -> tuple[float, float]:
+    """What equal choices are ordered by, the lightest first: latency, then size; what is not known comes last."""
+    return math.inf if latency_ms is None else latency_ms, math.inf if model_bytes is None else model_bytes
 
 
 def _steps(values: Sequence[float | None], tolerance: float) -> list[float]:
