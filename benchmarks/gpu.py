@@ -91,13 +91,11 @@ class Side:
 
 def train_with_trainer(job: Job, rows: list[dict[str, Any]], bf16: bool) -> float:
     """Samples/s of transformers.Trainer as its documentation shows it, but that it writes no checkpoints."""
-    import torch
     from transformers import AutoModelForSequenceClassification, PrinterCallback, Trainer, TrainingArguments
 
     from kit.models.load import load_tokenizer, quiet
 
     assert job.checkpoint is not None
-    torch.set_float32_matmul_precision("highest")  # torch's own default; kit's set-up has changed it
     folder = job.checkpoint.folder
     with quiet():
         model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=len(job.task.labels))

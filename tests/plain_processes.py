@@ -35,7 +35,12 @@ class PlainProcesses:
             stdout=subprocess.PIPE,
             text=True,
             cwd=Path(__file__).parents[1],
-            env={**os.environ, "TRANSFORMERS_VERBOSITY": "error", "HF_MODULES_CACHE": str(modules)},
+            env={
+                **os.environ,
+                "TRANSFORMERS_VERBOSITY": "error",
+                "HF_MODULES_CACHE": str(modules),
+                "CUDA_VISIBLE_DEVICES": "",  # a GPU could not be used after a fork
+            },
         )
 
     def run(self, command: Sequence[str], *, cwd: str | Path, **_: object) -> subprocess.CompletedProcess[str]:

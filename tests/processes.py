@@ -1,7 +1,7 @@
 """Commands in processes of their own, forked from one that has imported the libraries, which takes ten seconds.
 
 A forked process is one like any other: it has a memory and a working folder of its own, knows nothing of earlier
-commands, and can be killed.
+commands, and can be killed. But it computes on the CPU.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import IO, Any
 _FDS = 3  # standard input, output and error
 _READY = b"ready"
 _START_S, _END_S = 240, 1_200
+_NO_GPU = {"CUDA_VISIBLE_DEVICES": ""}  # which could not be used after a fork
 
 
 class Forked:
@@ -137,6 +138,7 @@ def _start_unless_there(name: str) -> subprocess.Popen[bytes] | None:
 
 def _serve(listener: socket.socket) -> None:
     """Do as the workers of pytest say, until none is left."""
+    os.environ.update(_NO_GPU)
     for name in ("kit.compress", "kit.distill", "kit.methods", "kit.study", "evaluate", "sklearn.linear_model"):
         import_module(name)
     gc.freeze()  # or the first collection in each forked process would copy all memory
@@ -183,7 +185,7 @@ def _run(order: dict[str, Any], fds: list[int]) -> None:
         os.dup2(fd, number)
         os.close(fd)
     os.environ.clear()
-    os.environ.update(order["environment"])
+    os.environ.update(order["environment"], **_NO_GPU)
     os.chdir(order["folder"])
     if "OMP_NUM_THREADS" in os.environ:  # which torch has read already
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))

@@ -14,6 +14,7 @@ from accelerate import PartialState
 from kit.data.encode import encode
 from kit.methods.base import Fitted, Job
 from kit.methods.encoder import encode_budget, fit_probe, new_predictor, set_head
+from kit.models.inference import full_float32
 from kit.models.load import Head, build_classifier, require_positions, resolve_pooling
 from kit.models.predictor import Texts, TransformerPredictor
 from kit.models.vectors import text_vectors
@@ -56,7 +57,7 @@ class ProbePredictor(TransformerPredictor):
         """(n, labels) float32, one row a text. bf16: see `TransformerPredictor`."""
         encoded = encode(texts, self.tokenizer, self.max_length, self.tokenizer_key)
         vectors = text_vectors(self.model, encoded, self.tokenizer, self.weights_key, bf16)
-        with torch.inference_mode():
+        with full_float32(), torch.inference_mode():
             logits = self.model.get_submodule("classifier")(torch.from_numpy(vectors).to(self.model.device))
         found: np.ndarray = logits.cpu().numpy()
         return found

@@ -8,7 +8,8 @@ Knows torch models and encoded texts. Knows nothing of labels, metrics or Record
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -22,6 +23,19 @@ from kit.data.encode import Encoded
 BATCH_TOKENS = {"cpu": 1_024, "mps": 16_384, "cuda": 65_536}
 
 Batch = dict[str, torch.Tensor]
+
+
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """Multiply float32 numbers as they are: a GPU may otherwise round them to 10 bits first (TF32)."""
+    matrices, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(matrices)
+        torch.backends.cudnn.allow_tf32 = convolutions
 
 
 def run_batches(
@@ -44,16 +58,13 @@ def run_batches(
     mine = batches[state.process_index :: state.num_processes]
     was_training = model.training
     model.eval()
-    precision = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
     try:
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        with full_float32(), torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             parts = []
             for indices in mine:
                 batch = {name: tensor.to(device) for name, tensor in dataset.collate(indices.tolist()).items()}
                 parts.append((indices, forward(model, batch).float().cpu().numpy()))
     finally:
-        torch.set_float32_matmul_precision(precision)
         model.train(was_training)
     if state.num_processes > 1:
         parts = gather_object(parts)

@@ -21,7 +21,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kit.data.batching import EncodedDataset, PairDataset, sorted_batches
 from kit.data.encode import IGNORED, Encoded, encode
-from kit.models.inference import BATCH_TOKENS
+from kit.models.inference import BATCH_TOKENS, full_float32
 from kit.models.load import quiet, save_tokenizer
 from kit.models.rounded import mend_names
 from kit.models.seq2seq import TARGET, Tongues, load_translator
@@ -98,7 +98,7 @@ class Translator:
         was_training = model.training
         model.eval()  # type: ignore[no-untyped-call]
         try:
-            with torch.inference_mode(), torch.autocast(model.device.type, enabled=False):
+            with full_float32(), torch.inference_mode(), torch.autocast(model.device.type, enabled=False):
                 for indices in sorted_batches(encoded.lengths + translations.lengths, BATCH_TOKENS[model.device.type]):
                     batch = {name: part.to(model.device) for name, part in dataset.collate(indices.tolist()).items()}
                     known = batch.pop("labels") != IGNORED
@@ -162,7 +162,7 @@ class Translator:
         model.eval()  # type: ignore[no-untyped-call]
         parts: list[tuple[list[int], list[str]]] = []
         try:
-            with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+            with full_float32(), torch.inference_mode(), torch.autocast(device.type, enabled=False):
                 for indices in mine:
                     batch = {name: part.to(device) for name, part in dataset.collate(indices.tolist()).items()}
                     batch.pop("token_type_ids", None)

@@ -6,6 +6,8 @@ Knows torch and the processor. Knows nothing of models or recipes.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -64,9 +66,19 @@ def set_up_hardware(precision: Precision) -> Hardware:
         # Launchers set one thread a process, and torch alone would start as many in each as there are cores.
         threads = max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
         torch.set_num_threads(threads)
-    if device == "cuda":
-        torch.set_float32_matmul_precision("high")  # TF32 in what autocast leaves in float32
     return Hardware(device, capable and precision != "fp32", threads)
+
+
+@contextmanager
+def coarse_float32(device: str) -> Iterator[None]:
+    """For steps of training: on a GPU what autocast leaves in float32 is multiplied in TF32, 10 bits of fraction."""
+    before = torch.get_float32_matmul_precision()
+    if device == "cuda":
+        torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def computes_bf16(device: str) -> bool:

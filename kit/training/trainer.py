@@ -30,7 +30,7 @@ from kit.training.arguments import arguments_of
 from kit.training.averaging import Averaging, averaged_steps
 from kit.training.diagnosis import Evaluation, diagnose
 from kit.training.fitting import Fitting, Training
-from kit.training.hardware import require_compiler
+from kit.training.hardware import coarse_float32, require_compiler
 from kit.training.padding_free import HOST_MASK, PaddingFree, keeping_mask, rows_of
 from kit.training.quick import quick_on
 from kit.training.recovery import Clock, StopBetweenSteps, continued, last_whole_checkpoint, out_of_memory
@@ -186,6 +186,7 @@ class KitTrainer(Trainer):
         passes = self._passes(inputs)
         for index, part in enumerate(passes, start=1):
             with (
+                coarse_float32(self.args.device.type),
                 nullcontext() if compiled else quick_on(self.args.device),
                 nullcontext() if self.padding_free is None else self.padding_free.steps(),
                 nullcontext() if index == len(passes) else self.learner.kept(self.accelerator, model),

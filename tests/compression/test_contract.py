@@ -113,7 +113,10 @@ def test_self_attention_is_one_node_a_layer_and_pads_like_the_model(made, tiny_r
     import onnxruntime
 
     folder = made["onnx"].record.model_folder
-    kinds = [node.op_type for node in onnx.load(folder / "model.onnx").graph.node]
+    graph = onnx.load(folder / "model.onnx").graph
+    weights = {each.name for each in graph.initializer}
+    assert not weights & {each.name for each in graph.value_info}, "what ONNX Runtime 1.30 trips over when it rounds"
+    kinds = [node.op_type for node in graph.node]
     layers = json.loads((tiny_run / "model" / "config.json").read_text("utf-8"))["encoder"]["num_hidden_layers"]
     assert kinds.count("MultiHeadAttention") == layers and "Softmax" not in kinds and "Transpose" not in kinds
     options = onnxruntime.SessionOptions()
@@ -124,9 +127,9 @@ def test_self_attention_is_one_node_a_layer_and_pads_like_the_model(made, tiny_r
         "LayerNormalization" in run and "SkipLayerNormalization" not in run
     )  # the slow one, see kit.compression.tracing
     texts = [("a gripping, funny film and so on " * 4,), ("dull",), ("so dull that i left",)]  # padded together
-    graph, model = load_predictor(folder), load_predictor(tiny_run / "model")
-    assert np.abs(graph.outputs(texts) - model.outputs(texts)).max() < 1e-4
-    assert np.abs(graph.outputs(texts)[1:2] - graph.outputs(texts[1:2])).max() < 1e-4
+    answers, model = load_predictor(folder), load_predictor(tiny_run / "model")
+    assert np.abs(answers.outputs(texts) - model.outputs(texts)).max() < 1e-4
+    assert np.abs(answers.outputs(texts)[1:2] - answers.outputs(texts[1:2])).max() < 1e-4
 
 
 @pytest.mark.parametrize("case", ["vocabulary", "early-exit", "int8-onnx"])

@@ -2,8 +2,11 @@ import pytest
 import torch
 
 from kit.errors import RecipeError
+from kit.methods.probe import ProbePredictor
+from kit.models.inference import full_float32
+from kit.models.predictor import load_predictor
 from kit.provenance import usable_cores
-from kit.training.hardware import computes_bf16, set_up_hardware
+from kit.training.hardware import coarse_float32, computes_bf16, set_up_hardware
 
 
 @pytest.fixture
@@ -32,3 +35,35 @@ def test_bf16_is_refused_where_it_would_be_emulated(monkeypatch) -> None:
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     with pytest.raises(RecipeError, match=r"train\.precision: this cpu does not compute in bfloat16"):
         set_up_hardware("bf16")
+
+
+def test_a_gpu_rounds_float32_in_steps_of_training_alone() -> None:
+    precision = torch.get_float32_matmul_precision
+    with coarse_float32("cpu"):
+        assert precision() == "highest"
+    with coarse_float32("cuda"):
+        assert precision() == "high"
+        with full_float32():  # a look at the model on the way
+            assert (precision(), torch.backends.cudnn.allow_tf32) == ("highest", False)
+        assert (precision(), torch.backends.cudnn.allow_tf32) == ("high", True)
+    assert precision() == "highest"
+
+
+@pytest.mark.parametrize("kind", ["finetune", "probe", "scratch"])
+def test_answers_are_in_full_float32_whatever_the_process_has_set(kind, tiny_run, scratch_run) -> None:
+    """On a GPU the answers of a probe in a run, whose last product was rounded, were not those of its saved model."""
+    predictor = load_predictor((scratch_run if kind == "scratch" else tiny_run) / "model")
+    if kind == "probe":
+        predictor = ProbePredictor(predictor, "these weights")
+    seen = {}
+    for name, module in predictor.model.named_modules():
+        module.register_forward_hook(
+            lambda *_, name=name: seen.setdefault(name, set()).add(torch.get_float32_matmul_precision())
+        )
+    torch.set_float32_matmul_precision("high")
+    try:
+        predictor.outputs([("a gripping, funny film",), ("dull",)])
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    last = "classifier" if kind != "scratch" else "lm_head"
+    assert last in seen and set().union(*seen.values()) == {"highest"}
