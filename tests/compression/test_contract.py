@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from kit import Recipe, Record, evaluate
 from kit.compress import Compression, _require_chain, compress, recipe_of
@@ -20,7 +21,7 @@ from kit.compression import TECHNIQUES
 from kit.compression.capabilities import WORKS, capabilities, capability_table
 from kit.errors import ModelError
 from kit.models.kind import kind_of
-from kit.models.predictor import load_predictor
+from kit.models.predictor import TransformerPredictor, load_predictor
 from kit.publishing.formats import plan_formats
 from kit.recipe.compressing import TECHNIQUES as SECTIONS
 
@@ -104,7 +105,10 @@ def test_a_compressed_model_is_what_its_record_says(case, made, reloaded, tiny_r
     assert evaluate(record.folder).largest_difference < 1e-3
     assert {path.name for path in record.folder.iterdir()} <= WRITTEN
     assert kind_of(record.model_folder) is TECHNIQUES[technique].gives
-    here = load_predictor(record.model_folder).outputs([tuple(row) for row in TEXTS])
+    predictor = load_predictor(record.model_folder)
+    if isinstance(predictor, TransformerPredictor):
+        assert predictor.model.device.type == ("cuda" if torch.cuda.is_available() else "cpu")
+    here = predictor.outputs([tuple(row) for row in TEXTS])
     assert np.abs(here - np.array(reloaded[str(record.model_folder)])).max() < 1e-4
 
 
