@@ -1,6 +1,6 @@
 """What can be done with the model that each technique leaves: works, or is refused with a reason before it is computed.
 
-The tests hold every cell of this table to it, but those of GPUs where there is none.
+The tests hold every cell of this table to it; those of GPUs where there is one.
 
 Knows kinds of models. Knows nothing of how techniques work.
 """
@@ -14,6 +14,7 @@ from kit.models.kind import Kind
 
 WORKS = "works"
 _LAST = "refused: it comes last"
+_UNSEEN = "works for translators; not seen for classifiers"  # which answered on the CPU when there was one to try
 _BY_ADAPTERS = "adapters alone, on classifiers: method lora with lora.load"
 
 
@@ -52,7 +53,7 @@ def _row(name: str) -> Capability:
     train = WORKS if gives is Kind.TORCH else _BY_ADAPTERS if name.endswith("-bnb") else _LAST
     export = "refused: no plain library exits early" if gives is Kind.EARLY_EXIT else WORKS
     elsewhere = gives in (Kind.ONNX, Kind.QUANTIZED_ONNX, Kind.CT2)
-    gpu = "answers on the CPU" if elsewhere else "not tested: no GPU was at hand"
+    gpu = "answers on the CPU" if elsewhere else _UNSEEN if name == "int8-torch" else WORKS
     return Capability(f"`{name}`", _models(name), train, WORKS, WORKS, WORKS, export, WORKS, gpu)
 
 

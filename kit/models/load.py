@@ -5,6 +5,7 @@ Knows transformers' classes. Knows nothing of data, training or Records.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -186,13 +187,19 @@ def rounded_on_load(bits: Bits, kept: Sequence[str] = HEADS) -> BitsAndBytesConf
 def load_classifier(folder: Path, trusted: bool = False) -> PreTrainedModel:
     """A classifier that kit saved, in evaluation mode and computing in float32.
 
+    On the CPU; layers in few bits cannot be moved, so that they are put on the device that is used.
     Raises ModelError if it is damaged, or needs code that is not trusted.
     """
     own_code = require_trusted(folder, trusted)
     try:
+        rounded = "quantization_config" in json.loads((folder / "config.json").read_text("utf-8"))
         with quiet():
             model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
-                folder, use_safetensors=True, dtype=torch.float32, trust_remote_code=own_code
+                folder,
+                use_safetensors=True,
+                dtype=torch.float32,
+                trust_remote_code=own_code,
+                device_map=PartialState().device if rounded else None,
             )
     except Exception as error:
         raise ModelError(f"the model in {folder} cannot be loaded: {first_line(error)}") from error
