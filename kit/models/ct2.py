@@ -65,6 +65,10 @@ class Ct2Translator:
         """Rounding differs between batches, and a translation without end is cut by the longest source beside it."""
         return True
 
+    def take_likeliest(self) -> None:
+        """Search no more: see `Translator`."""
+        self.search = {**self.search, "num_beams": 1}
+
     def cut(self, texts: list[tuple[str, ...]]) -> np.ndarray:
         """(n,) bool: which texts are longer than the model reads."""
         sources: list[tuple[str, ...]] = [(self.facts.prefix + text[0],) for text in texts]

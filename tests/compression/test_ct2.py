@@ -43,6 +43,12 @@ def test_in_float32_it_translates_as_torch_does(done, scratch_run) -> None:
     assert "before rounding as torch on" in done["float32"].links[0].line
     model, start = load_predictor(record.model_folder), load_predictor(scratch_run / "model")
     assert model.parameters == start.parameters
+    texts = [("A man is here.",), ("Two dogs run through the snow and play with a big ball.",)]
+    found = []
+    for each in (model, start):
+        each.take_likeliest()
+        found.append(each.outputs(texts).tolist())
+    assert found[0] == found[1] and model.search["num_beams"] == 1
 
 
 def test_int8_is_smaller_and_a_record_like_any_other(done, scratch_run) -> None:
