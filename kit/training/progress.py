@@ -6,6 +6,8 @@ Knows the terminal and transformers' callbacks. Knows nothing of what is trained
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from transformers import TrainerCallback
 from kit.errors import RecipeError
 from kit.recipe.training import TrainSection
 
+_LINE_SECONDS = 60  # between lines on the progress of what has no evaluations
+
 
 class Progress:
     """Where a run reports to. quiet: say nothing (other processes than the first, and use as a library)."""
@@ -29,6 +33,35 @@ class Progress:
     def say(self, line: str) -> None:
         """One line, above the bar if one is drawn."""
         self.console.print(line, markup=False, soft_wrap=True)
+
+    @contextmanager
+    def counting(self, what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+        """Show how far work has come: on a terminal by a bar, elsewhere by a line a minute with the time left.
+
+        Yields what is to be called with the number of units that were done since.
+        """
+        bar = self.bar(what, unit) if self.console.is_terminal and not self.quiet else None
+        task = bar.add_task(unit, total=total) if bar is not None else None
+        began = told = time.perf_counter()
+        done = 0
+
+        def advance(count: int) -> None:
+            nonlocal done, told
+            done += count
+            now = time.perf_counter()
+            if bar is not None and task is not None:
+                bar.update(task, completed=done)
+            elif now - told >= _LINE_SECONDS and done < total:
+                told = now
+                self.say(f"  {done:,} of {total:,} {unit}  {(now - began) / done * (total - done):.0f} s left")
+
+        with bar or nullcontext():
+            yield advance
+
+    def bar(self, what: str, unit: str) -> RichProgress:
+        """One that leaves no trace."""
+        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn(f"{unit},"), TimeRemainingColumn())
+        return RichProgress(*columns, console=self.console, transient=True)
 
     def callbacks(self, train: TrainSection, logs: Path, metric: str) -> list[TrainerCallback]:
         """Callbacks for the trainer: the bar, and TensorBoard if the recipe reports to it."""
@@ -70,14 +103,7 @@ class _Bar(TrainerCallback):
         self.began, self.first = time.perf_counter(), state.global_step
         if self.progress.quiet or not self.progress.console.is_terminal:
             return
-        columns = (
-            TextColumn("training"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("steps,"),
-            TimeRemainingColumn(),
-        )
-        self.bar = RichProgress(*columns, console=self.progress.console, transient=True)
+        self.bar = self.progress.bar("training", "steps")
         self.task = self.bar.add_task("train", total=state.max_steps, completed=state.global_step)
         self.bar.start()
 

@@ -121,14 +121,17 @@ def complete(
         )
     mine = missing[state.process_index :: state.num_processes] if alone else missing
     outputs = compute() if mine else None
-    for number in mine:
-        assert outputs is not None
-        for place, array in outputs(*shards.ranges[number]).items():
-            halved = array.astype(np.float16) if array.dtype.kind == "f" else array
-            if array.dtype.kind == "f" and not np.isfinite(halved).all():
-                raise TrainingError(f"{place} of teacher {teacher.name} are no numbers that float16 can hold")
-            if alone or state.is_main_process:
-                shards.write(number, place, halved)
+    sizes = {number: shards.ranges[number][1] - shards.ranges[number][0] for number in mine}
+    with progress.counting("answering", sum(sizes.values()), "texts") as done:
+        for number, size in sizes.items():
+            assert outputs is not None
+            for place, array in outputs(*shards.ranges[number]).items():
+                halved = array.astype(np.float16) if array.dtype.kind == "f" else array
+                if array.dtype.kind == "f" and not np.isfinite(halved).all():
+                    raise TrainingError(f"{place} of teacher {teacher.name} are no numbers that float16 can hold")
+                if alone or state.is_main_process:
+                    shards.write(number, place, halved)
+            done(size)
     state.wait_for_everyone()
     return Computed(texts, count)
 

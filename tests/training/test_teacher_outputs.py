@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import json
+import re
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 import kit.training.shards as shards_module
 import kit.training.teacher_outputs as outputs_module
@@ -69,6 +72,20 @@ def test_a_second_question_costs_no_teacher_pass(teachers, cache, monkeypatch) -
     again, computed = ask(teachers[0])
     assert computed.texts == 0
     assert np.array_equal(again, first)
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_long_pass_of_the_teacher_says_how_far_it_is(terminal, teachers, cache, monkeypatch) -> None:
+    """By a bar on a terminal; else by lines, of which the last would say nothing new."""
+    monkeypatch.setattr("kit.training.progress._LINE_SECONDS", 0)
+    progress = Progress()
+    progress.console = Console(file=StringIO(), force_terminal=terminal, width=200, color_system=None)
+    teacher_logits(teachers[0], TEXTS, 32, progress)
+    shown = progress.console.file.getvalue()
+    assert "answering 50 texts" in shown
+    lines = re.findall(r"(\d+) of 50 texts  \d+ s left\n", shown)
+    assert lines == ([] if terminal else ["20", "40"])
+    assert ("50/50 texts," in shown) == terminal
 
 
 def test_a_student_trained_in_bfloat16_is_told_in_bfloat16(teachers, cache) -> None:
