@@ -54,7 +54,7 @@ def exit_code_of(command: Callable[[], object]) -> int:
         _tell(str(stop))
         return stop.exit_code
     except KeyboardInterrupt:
-        _tell("interrupted\n  the same command continues from the last checkpoint")
+        _tell("interrupted\n  the same command continues from what it has kept")
         return INTERRUPTED
     except Exception as error:
         line = str(error).strip().splitlines()

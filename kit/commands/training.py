@@ -13,7 +13,7 @@ from kit.commands.options import AsJson, Overrides, RecipePath
 from kit.stopping import stoppable
 from kit.terminal import located, print_compression, print_distillation, print_record, quiet_libraries
 
-_CONTINUES = "the same command continues from the last checkpoint"
+_CONTINUES = "the same command continues from what it has kept"
 
 
 def finetune(
