@@ -181,8 +181,7 @@ def lost_process(error: Exception) -> KitError | None:
     silent = _SILENT.search(str(error))
     return TrainingError(
         f"another process of this launch {f'was silent for {limit_seconds():.0f} seconds' if silent else 'ended'}",
-        "its own error, or the launcher's words on it, say why; the same command continues from what it has kept, "
-        "if there is one yet",
+        "its own error, or the launcher's words on it, say why; the same command continues from what it has kept",
     )
 
 
