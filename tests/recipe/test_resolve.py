@@ -161,6 +161,17 @@ def test_a_wider_student_of_random_weights_learns_at_a_lower_rate_and_of_more_se
     )
 
 
+def test_a_student_cut_out_of_its_teacher_learns_faster_than_a_translator_that_is_whole() -> None:
+    facts = replace(FACTS, pooling=None, start="translator", transfer=28_000)
+    cut, other = DistillSection(student="layers:1"), DistillSection(student="org/other")
+    found = [resolve(translator("distill"), replace(facts, distill=each)).train for each in (cut, other)]
+    assert [(each.learning_rate, each.freeze_embeddings, each.epochs) for each in found] == [
+        (3e-4, True, 3), (5e-5, False, 2)
+    ]  # fmt: skip
+    whole = resolve(translator(), facts).train
+    assert (whole.learning_rate, whole.freeze_embeddings) == (5e-5, False)
+
+
 def test_weights_that_are_not_averaged_keep_the_id_of_a_run() -> None:
     assert "average" not in resolve(recipe(), FACTS).request()["train"]
     assert resolve(recipe(average=2), FACTS).request()["train"]["average"] == 2
