@@ -11,6 +11,7 @@ made in `--runs`. `speed` trains the same warm start for one epoch, each side in
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import os
 import subprocess
@@ -23,6 +24,7 @@ from statistics import median
 HERE = Path(__file__).parent
 RECIPE = HERE.parent / "recipes" / "translation.yaml"
 MULTI30K = HERE.parents[1] / "shared" / "data" / "multi30k"
+TIMED = 200  # sentences
 STUDENTS = {"random": ["distill.student.init=random"]}
 
 
@@ -85,7 +87,7 @@ def student(arguments: argparse.Namespace) -> None:
         given = [f"data.budget={'null' if budget == 'all' else budget}", *given]
         if arguments.teacher:
             given.append(f"distill.teacher={arguments.teacher}")
-        recipe = recipe_for(arguments, "method=distill", *given)
+        recipe = recipe_for(arguments, "method=distill", *given, *arguments.set)
         done = distill(recipe, seeds=arguments.seeds, controls=not arguments.no_controls)
         print(f"student {name}, {arguments.seeds} seeds")
         for line in done.verdict.lines:
@@ -100,12 +102,12 @@ def student(arguments: argparse.Namespace) -> None:
             "student, greedy": done.record.model_folder,
             f"student by {step}, greedy": rounded[0].model_folder,
         }
-        rates = dict(zip(models, sentences_a_second(list(models.values()), arguments.rounds), strict=True))
-        first = rates["teacher, beam 4"]
-        for model, found in rates.items():
-            ratios = [ours / theirs for theirs, ours in zip(first, found, strict=True)]
+        first: list[float] = []
+        for model, (bleu, rates) in zip(models, answers(list(models.values()), arguments.rounds), strict=True):
+            first = rates if model == "teacher, beam 4" else first
+            ratios = [ours / theirs for theirs, ours in zip(first, rates, strict=True)]
             print(
-                f"  {model}: {median(found):.1f} sentences/s, "
+                f"  {model}: BLEU {bleu:.1f}, {median(rates):.1f} sentences/s, "
                 f"{median(ratios):.1f}x [{min(ratios):.1f}, {max(ratios):.1f}]",
                 flush=True,
             )
@@ -121,14 +123,17 @@ def in_8_bits(folder: Path, step: str):  # noqa: ANN201
     return compress(Recipe.model_validate(content)).record
 
 
-def sentences_a_second(folders: list[Path], rounds: int) -> list[list[float]]:
-    """Of each model in each round; the first searches as it was saved, the others take the likeliest token."""
-    import gzip
+def answers(folders: list[Path], rounds: int) -> list[tuple[float, list[float]]]:
+    """BLEU on the test set and sentences a second in each round, of each model.
+
+    The first searches as it was saved, the others take the likeliest token.
+    """
+    import sacrebleu
 
     from kit.models.predictor import load_predictor
 
-    lines = gzip.decompress((MULTI30K / "test_2016_flickr.en.gz").read_bytes()).decode().splitlines()[:200]
-    texts: list[tuple[str, ...]] = [(line,) for line in lines]
+    sources, references = (test_lines(language) for language in ("en", "de"))
+    texts: list[tuple[str, ...]] = [(line,) for line in sources]
     models = [load_predictor(folder) for folder in folders]
     for model in models[1:]:
         model.take_likeliest()  # type: ignore[attr-defined]
@@ -136,9 +141,15 @@ def sentences_a_second(folders: list[Path], rounds: int) -> list[list[float]]:
     for _ in range(rounds):
         for place, model in enumerate(models):
             began = time.perf_counter()
-            model.outputs(texts)
-            rates[place].append(len(texts) / (time.perf_counter() - began))
-    return rates
+            model.outputs(texts[:TIMED])
+            rates[place].append(TIMED / (time.perf_counter() - began))
+    lines = [[str(line) for line in model.outputs(texts)] for model in models]
+    return [(sacrebleu.corpus_bleu(found, [references]).score, rate) for found, rate in zip(lines, rates, strict=True)]
+
+
+def test_lines(language: str) -> list[str]:
+    """Of the test set of 2016."""
+    return gzip.decompress((MULTI30K / f"test_2016_flickr.{language}.gz").read_bytes()).decode().splitlines()
 
 
 def speed(arguments: argparse.Namespace) -> None:
@@ -217,6 +228,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--students", default="layers:1;random", help="separated by semicolons")
     parser.add_argument("--teacher", help="a run; by default one is made for each seed")
+    parser.add_argument("--set", action="append", default=[], help="more of the recipe of `student`: train.epochs=3")
     parser.add_argument("--no-controls", action="store_true")
     parser.add_argument("--examples", type=int, default=1_000)
     parser.add_argument("--rounds", type=int, default=3)
