@@ -103,7 +103,7 @@ def student(arguments: argparse.Namespace) -> None:
             f"student by {step}, greedy": rounded[0].model_folder,
         }
         first: list[float] = []
-        for model, (bleu, rates) in zip(models, answers(list(models.values()), arguments.rounds), strict=True):
+        for model, (bleu, rates) in zip(models, answers(list(models.values()), arguments), strict=True):
             first = rates if model == "teacher, beam 4" else first
             ratios = [ours / theirs for theirs, ours in zip(first, rates, strict=True)]
             print(
@@ -123,7 +123,7 @@ def in_8_bits(folder: Path, step: str):  # noqa: ANN201
     return compress(Recipe.model_validate(content)).record
 
 
-def answers(folders: list[Path], rounds: int) -> list[tuple[float, list[float]]]:
+def answers(folders: list[Path], arguments: argparse.Namespace) -> list[tuple[float, list[float]]]:
     """BLEU on the test set and sentences a second in each round, of each model.
 
     The first searches as it was saved, the others take the likeliest token.
@@ -132,13 +132,13 @@ def answers(folders: list[Path], rounds: int) -> list[tuple[float, list[float]]]
 
     from kit.models.predictor import load_predictor
 
-    sources, references = (test_lines(language) for language in ("en", "de"))
+    sources, references = (test_lines(arguments.source, language) for language in ("en", "de"))
     texts: list[tuple[str, ...]] = [(line,) for line in sources]
     models = [load_predictor(folder) for folder in folders]
     for model in models[1:]:
         model.take_likeliest()  # type: ignore[attr-defined]
     rates: list[list[float]] = [[] for _ in models]
-    for _ in range(rounds):
+    for _ in range(arguments.rounds):
         for place, model in enumerate(models):
             began = time.perf_counter()
             model.outputs(texts[:TIMED])
@@ -147,9 +147,9 @@ def answers(folders: list[Path], rounds: int) -> list[tuple[float, list[float]]]
     return [(sacrebleu.corpus_bleu(found, [references]).score, rate) for found, rate in zip(lines, rates, strict=True)]
 
 
-def test_lines(language: str) -> list[str]:
+def test_lines(source: Path, language: str) -> list[str]:
     """Of the test set of 2016."""
-    return gzip.decompress((MULTI30K / f"test_2016_flickr.{language}.gz").read_bytes()).decode().splitlines()
+    return gzip.decompress((source / f"test_2016_flickr.{language}.gz").read_bytes()).decode().splitlines()
 
 
 def speed(arguments: argparse.Namespace) -> None:
