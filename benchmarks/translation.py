@@ -96,7 +96,8 @@ def student(arguments: argparse.Namespace) -> None:
         rounded = [in_8_bits(record.folder, step) for record in done.students]
         shown = " ".join(f"{100 * record.metrics['bleu'].value:.1f}" for record in rounded)
         print(f"  {step}, searching as its teacher does: BLEU {shown}", flush=True)
-        teacher = Path(str(done.record.recipe.distill.teacher)) / "model"
+        named = done.record.recipe.distill.teacher
+        teacher = Path(named if isinstance(named, str) else named[0]) / "model"
         models = {
             "teacher, beam 4": teacher,
             "student, greedy": done.record.model_folder,
