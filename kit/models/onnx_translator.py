@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +33,10 @@ from kit.errors import ModelError, first_line
 from kit.models.load import quiet
 from kit.models.onnx import FACTS_FILE, session_of
 from kit.models.seq2seq import Tongues, load_tongues
-from kit.models.translator import Translator, longest_source, prefix_of
+from kit.models.translator import Search, Translator, longest_source, prefix_of
 
 ENCODER_FILE, DECODER_FILE = "encoder.onnx", "decoder.onnx"
+_BATCH_TOKENS = 1_024  # of sources, by each thread
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,21 @@ class OnnxTranslator(Translator):
         """Number of weights."""
         return self.graphs.parameters
 
+    @property
+    def _batch_tokens(self) -> int:
+        return _BATCH_TOKENS
+
+    def _each(self, search: Search, batches: list[np.ndarray]) -> list[list[str]]:
+        """Several batches by threads that need not wait for each other after every node."""
+        if len(batches) < 2 or torch.get_num_threads() < 2:
+            return super()._each(search, batches)
+        with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+            return list(threads.map(partial(search, self._of_one_thread), batches))
+
+    @cached_property
+    def _of_one_thread(self) -> GraphModel:
+        return GraphModel(self.graphs, 1)
+
     def save(self, folder: Path) -> None:
         """The graphs, the configuration, the search, and the tokenizers."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -90,11 +108,11 @@ class GraphModel(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyped-c
     main_input_name = "input_ids"
     _supports_sdpa = True  # of no consequence: attention is in the graphs
 
-    def __init__(self, graphs: Graphs) -> None:
+    def __init__(self, graphs: Graphs, threads: int | None = None) -> None:
         super().__init__(graphs.config)
         self.generation_config = graphs.search
-        self.cross = _Cross(session_of(graphs.encoder))
-        self.step = session_of(graphs.decoder)  # the search looks for layers in what is called decoder
+        self.cross = _Cross(session_of(graphs.encoder, threads))
+        self.step = session_of(graphs.decoder, threads)  # the search looks for layers in what is called decoder
         self.inputs = [each.name for each in self.step.get_inputs()]
         self.layers = sum(name.startswith("cross.") for name in self.inputs) // 2
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kit.data.batching import EncodedDataset, PairDataset, sorted_batches
 from kit.data.encode import IGNORED, Encoded, encode
+from kit.models.greedy import likeliest_tokens
 from kit.models.inference import BATCH_TOKENS, full_float32
 from kit.models.load import quiet, save_tokenizer
 from kit.models.rounded import mend_names
@@ -31,6 +33,7 @@ SOURCE_TOKENS = {"cpu": 2_048, "mps": 16_384, "cuda": 65_536}
 # A translation has no more tokens than so many times those of the longest source beside it (more where the model has
 # learnt longer ones), and these.
 LEAST_RATIO, _AT_LEAST = 2.0, 16
+Search = Callable[[PreTrainedModel, np.ndarray], list[str]]
 _POSITIONS = 8_192  # of a tokenizer that does not say, as long as recipes allow
 
 
@@ -147,37 +150,56 @@ class Translator:
         model, tongues = load_translator(folder, **rounding)
         return cls(model, tongues, longest_source(tongues), prefix_of(folder))
 
+    @property
+    def _batch_tokens(self) -> int:
+        """Padded tokens of sources that are translated at once, by each beam."""
+        return SOURCE_TOKENS[self.model.device.type]
+
     def _translate(self, encoded: Encoded) -> list[str]:
         """Under several processes each translates a share and all get the whole."""
         state = PartialState()
-        model, source, target = self.model, self.tongues.source, self.tongues.target
-        device = model.device
+        model, source = self.model, self.tongues.source
         dataset = EncodedDataset(encoded, None, source.pad_token_id or 0, source.padding_side == "left")
         config = model.generation_config
         assert config is not None
-        beams, ratio = int(config.num_beams or 1), float(getattr(config, "length_ratio", LEAST_RATIO))
-        batches = sorted_batches(encoded.lengths, max(1, SOURCE_TOKENS[device.type] // beams))
+        batches = sorted_batches(encoded.lengths, max(1, self._batch_tokens // int(config.num_beams or 1)))
         mine = batches[state.process_index :: state.num_processes]
         was_training = model.training
         model.eval()  # type: ignore[no-untyped-call]
-        parts: list[tuple[list[int], list[str]]] = []
         try:
-            with full_float32(), torch.inference_mode(), torch.autocast(device.type, enabled=False):
-                for indices in mine:
-                    batch = {name: part.to(device) for name, part in dataset.collate(indices.tolist()).items()}
-                    batch.pop("token_type_ids", None)
-                    limit = longest_of(int(encoded.lengths[indices].max()), ratio, config.max_new_tokens)
-                    ids = model.generate(**batch, max_new_tokens=limit)  # type: ignore[operator]
-                    parts.append((indices.tolist(), target.batch_decode(ids, skip_special_tokens=True)))
+            with full_float32():
+                lines = self._each(partial(self._search, encoded, dataset), mine)
         finally:
             model.train(was_training)
+        parts = [(indices.tolist(), of_batch) for indices, of_batch in zip(mine, lines, strict=True)]
         if state.num_processes > 1:
             parts = gather_object(parts)
         found = [""] * len(encoded)
-        for indices_of, lines in parts:
-            for index, line in zip(indices_of, lines, strict=True):
+        for indices, of_batch in parts:
+            for index, line in zip(indices, of_batch, strict=True):
                 found[index] = line.strip()
         return found
+
+    def _each(self, search: Search, batches: list[np.ndarray]) -> list[list[str]]:
+        """What a search finds for each batch."""
+        return [search(self.model, indices) for indices in batches]
+
+    def _search(
+        self, encoded: Encoded, dataset: EncodedDataset, model: PreTrainedModel, indices: np.ndarray
+    ) -> list[str]:
+        """Of the texts with these numbers, as the model was saved to search."""
+        config, device = model.generation_config, model.device
+        assert config is not None
+        ratio = float(getattr(config, "length_ratio", LEAST_RATIO))
+        limit = longest_of(int(encoded.lengths[indices].max()), ratio, config.max_new_tokens)
+        searches = int(config.num_beams or 1) > 1 or config.do_sample
+        way = {} if searches else {"custom_generate": likeliest_tokens}
+        with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+            batch = {name: part.to(device) for name, part in dataset.collate(indices.tolist()).items()}
+            batch.pop("token_type_ids", None)
+            ids = model.generate(**batch, **way, max_new_tokens=limit)  # type: ignore[operator]
+        lines: list[str] = self.tongues.target.batch_decode(ids, skip_special_tokens=True)
+        return lines
 
 
 def shift_of(model: PreTrainedModel) -> Callable[[torch.Tensor], torch.Tensor]:

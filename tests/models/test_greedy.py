@@ -1,0 +1,70 @@
+"""The search for the likeliest token: transformers' own, but for the rows that have ended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForSeq2SeqLM
+
+from kit.models.greedy import likeliest_tokens
+from kit.models.predictor import load_predictor
+from tests.translators import BUILDERS
+
+LENGTHS = (12, 3, 9, 5, 12, 7, 2, 10, 4, 8, 6, 11)
+LIMIT = 20
+TEXTS = [("Two dogs run through the snow and play with a big ball.",), ("A man.",), ("",), ("日本",)] * 3
+
+
+@pytest.mark.parametrize("family", sorted({*BUILDERS} - {"multi_marian"}))
+def test_translations_are_those_of_transformers_and_what_has_ended_is_not_computed(family, tmp_path) -> None:
+    torch.manual_seed(0)
+    lines = [f"a {size} {thing}" for size in ("big", "small") for thing in ("dog", "man", "red car", "house")]
+    BUILDERS[family](tmp_path, lines)
+    model = AutoModelForSeq2SeqLM.from_pretrained(tmp_path).eval()
+    ids = torch.randint(4, model.config.vocab_size, (len(LENGTHS), max(LENGTHS)))
+    start = torch.full((len(LENGTHS), 1), model.config.decoder_start_token_id)
+    mask = (torch.arange(max(LENGTHS)) < torch.tensor(LENGTHS)[:, None]).long()
+    batch = {
+        "input_ids": ids, "attention_mask": mask, "max_new_tokens": LIMIT, "num_beams": 1, "no_repeat_ngram_size": 1,
+        "decoder_input_ids": torch.cat([start, ids[:, :1]], 1),  # or all would be translated alike
+    }  # fmt: skip
+    model.generation_config.forced_bos_token_id = None
+    model.generation_config.eos_token_id = None
+    plain = model.generate(**batch)
+    ends = [int(plain[3 * row, place]) for row, place in enumerate((4, 7, 10, 13))]  # so that rows end here and there
+    model.generation_config.eos_token_id = sorted({*ends, int(model.config.eos_token_id)})
+    expected = model.generate(**batch)
+    given: list[int] = []
+    model.get_decoder().register_forward_hook(lambda _, __, out: given.append(len(out.last_hidden_state)))
+    found = model.generate(**batch, custom_generate=likeliest_tokens)
+    assert found.tolist() == expected.tolist()
+    ended = (expected != model.generation_config.pad_token_id).sum(1)
+    assert len(set(ended.tolist())) > 1, "nothing was tested if all end together"
+    assert given[0] == len(LENGTHS) > given[-1] and len(given) == expected.shape[1] - 2
+
+
+def test_graphs_of_a_translator_do_likewise_and_share_batches_among_threads(
+    tmp_path: Path, warm_run: Path, monkeypatch
+) -> None:
+    from kit.compress import compress, recipe_of
+    from kit.recipe import Recipe
+
+    content = recipe_of(warm_run).model_dump()
+    content["compress"] |= {"steps": ["onnx"], "gate": {"retained": None}}
+    folder = compress(Recipe.model_validate(content), quiet=True).record.model_folder
+    graphs, model = load_predictor(folder), load_predictor(warm_run / "model")
+    for each in (graphs, model):
+        each.take_likeliest()
+    alone = graphs.outputs(TEXTS)
+    assert alone.tolist() == model.outputs(TEXTS).tolist()
+    assert len(set(alone)) > 1 and alone[2] == ""
+    monkeypatch.setattr("kit.models.onnx_translator._BATCH_TOKENS", 8)
+    monkeypatch.setattr("kit.models.onnx_translator.torch.get_num_threads", lambda: 3)
+    used = set()
+    search = graphs._search
+    monkeypatch.setattr(graphs, "_search", lambda *given: used.add(id(given[2])) or search(*given))
+    assert np.array_equal(graphs.outputs(TEXTS), alone)
+    assert used == {id(graphs._of_one_thread)}
