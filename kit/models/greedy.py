@@ -12,10 +12,22 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from transformers import Cache
+from transformers import Cache, GenerationConfig
+from transformers.generation.configuration_utils import GenerationMode
 from transformers.utils.generic import ModelOutput
 
 _ENDED = 0.25  # share of a batch that has ended before its rows are taken out, which copies the others
+
+
+def way(config: GenerationConfig) -> dict[str, Any]:
+    """What `generate` is told so as to search like this: nothing where it is to search otherwise.
+
+    Nor where it looks at the sources' tokens, which it finds by the number of a row.
+    """
+    sources = config.encoder_no_repeat_ngram_size or (config.encoder_repetition_penalty or 1.0) != 1.0
+    if sources or config.get_generation_mode() is not GenerationMode.GREEDY_SEARCH:
+        return {}
+    return {"custom_generate": likeliest_tokens}
 
 
 def likeliest_tokens(
@@ -41,7 +53,7 @@ def likeliest_tokens(
         inputs = model.prepare_inputs_for_generation(input_ids, **place, **given)
         outputs = model(**inputs, return_dict=True)
         given = model._update_model_kwargs_for_generation(outputs, given, is_encoder_decoder=True)
-        place = {"next_sequence_length": 1}
+        place = {"next_sequence_length": 1 if given.get("use_cache") else None}
         tokens = _largest(logits_processor(input_ids, outputs.logits[:, -1].float())).masked_fill(ended, pad)
         input_ids = torch.cat([input_ids, tokens[:, None]], dim=-1)
         columns.append(torch.full((count,), pad, device=input_ids.device).index_put((rows,), tokens))

@@ -22,7 +22,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kit.data.batching import EncodedDataset, PairDataset, sorted_batches
 from kit.data.encode import IGNORED, Encoded, encode
-from kit.models.greedy import likeliest_tokens
+from kit.models import greedy
 from kit.models.inference import BATCH_TOKENS, full_float32
 from kit.models.load import quiet, save_tokenizer
 from kit.models.rounded import mend_names
@@ -192,12 +192,10 @@ class Translator:
         assert config is not None
         ratio = float(getattr(config, "length_ratio", LEAST_RATIO))
         limit = longest_of(int(encoded.lengths[indices].max()), ratio, config.max_new_tokens)
-        searches = int(config.num_beams or 1) > 1 or config.do_sample
-        way = {} if searches else {"custom_generate": likeliest_tokens}
         with torch.inference_mode(), torch.autocast(device.type, enabled=False):
             batch = {name: part.to(device) for name, part in dataset.collate(indices.tolist()).items()}
             batch.pop("token_type_ids", None)
-            ids = model.generate(**batch, **way, max_new_tokens=limit)  # type: ignore[operator]
+            ids = model.generate(**batch, **greedy.way(config), max_new_tokens=limit)  # type: ignore[operator]
         lines: list[str] = self.tongues.target.batch_decode(ids, skip_special_tokens=True)
         return lines
 

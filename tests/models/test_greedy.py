@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForSeq2SeqLM
+from transformers import AutoModelForSeq2SeqLM, GenerationConfig
 
-from kit.models.greedy import likeliest_tokens
+from kit.models.greedy import likeliest_tokens, way
 from kit.models.predictor import load_predictor
 from tests.translators import BUILDERS
 
@@ -44,6 +44,30 @@ def test_translations_are_those_of_transformers_and_what_has_ended_is_not_comput
     ended = (expected != model.generation_config.pad_token_id).sum(1)
     assert len(set(ended.tolist())) > 1, "nothing was tested if all end together"
     assert given[0] == len(LENGTHS) > given[-1] and len(given) == expected.shape[1] - 2
+
+
+@pytest.mark.parametrize(
+    ("given", "ours"),
+    [
+        ({}, True),
+        ({"no_repeat_ngram_size": 3, "use_cache": False}, True),
+        ({"num_beams": 2}, False),
+        ({"do_sample": True}, False),
+        ({"prompt_lookup_num_tokens": 4}, False),
+        ({"encoder_no_repeat_ngram_size": 3}, False),
+        ({"encoder_repetition_penalty": 1.2}, False),
+    ],
+)
+def test_other_searches_are_left_to_transformers(given, ours) -> None:
+    assert bool(way(GenerationConfig(**given))) == ours
+
+
+def test_a_model_without_a_cache_gets_the_same_translations(scratch_run) -> None:
+    model = load_predictor(scratch_run / "model")
+    model.take_likeliest()
+    expected = model.outputs(TEXTS)
+    model.model.generation_config.use_cache = False
+    assert model.outputs(TEXTS).tolist() == expected.tolist() and len(set(expected)) > 1
 
 
 def test_graphs_of_a_translator_do_likewise_and_share_batches_among_threads(
