@@ -22,10 +22,10 @@ _ENDED = 0.25  # share of a batch that has ended before its rows are taken out, 
 def way(config: GenerationConfig) -> dict[str, Any]:
     """What `generate` is told so as to search like this: nothing where it is to search otherwise.
 
-    Nor where it looks at the sources' tokens, which it finds by the number of a row.
+    Nor where it looks at the sources' tokens, which it finds by the number of a row, or the cache has a fixed shape.
     """
     sources = config.encoder_no_repeat_ngram_size or (config.encoder_repetition_penalty or 1.0) != 1.0
-    if sources or config.get_generation_mode() is not GenerationMode.GREEDY_SEARCH:
+    if sources or config.cache_implementation or config.get_generation_mode() is not GenerationMode.GREEDY_SEARCH:
         return {}
     return {"custom_generate": likeliest_tokens}
 
@@ -44,7 +44,8 @@ def likeliest_tokens(
     """
     for name in ("synced_gpus", "streamer", "assistant_model"):
         given.pop(name, None)
-    pad, count = int(generation_config.pad_token_id or 0), len(input_ids)
+    padding = generation_config._pad_token_tensor  # the end, where a model has none
+    pad, count = 0 if padding is None else int(padding), len(input_ids)
     rows = torch.arange(count, device=input_ids.device)  # of the batch, that are still computed
     ended = torch.zeros(count, dtype=torch.bool, device=input_ids.device)
     columns = [torch.full((count,), pad, device=input_ids.device).index_put((rows,), column) for column in input_ids.T]

@@ -68,7 +68,7 @@ class Translator:
         """Search no more: take the likeliest token each time, whatever the model was saved with."""
         config = self.model.generation_config
         assert config is not None
-        config.num_beams, config.early_stopping = 1, False
+        config.num_beams, config.early_stopping, config.do_sample = 1, False, False
 
     def cut(self, texts: list[tuple[str, ...]]) -> np.ndarray:
         """(n,) bool: which texts are longer than the model reads."""

@@ -30,8 +30,8 @@ EPOCHS = {"finetune": (3, 8), "lora": (3, 6), "scratch": (6, 8), "distill": (4, 
 # Keys of `train` that mean something else, or are well chosen otherwise, for another method.
 METHOD_KEYS = ("epochs", "learning_rate", "contrastive", "dropout", "head", "freeze_embeddings", "average")
 # Of translation, by what training starts from: rates, batches, and as many passes over the pairs as come to `steps`,
-# within bounds. `layers` is a student that was cut out of its teacher: at 5e-5 half a pass taught it less than
-# a quarter of one at 3e-4, which is also what Shleifer & Rush 2020 (arXiv:2010.13002) used, with embeddings kept.
+# within bounds. `layers` is a student that was cut out of its teacher, or its control: at 5e-5 half a pass taught it
+# less than a quarter of one at 3e-4, which Shleifer & Rush 2020 (arXiv:2010.13002) used too, with embeddings kept.
 TRANSLATION: dict[str, dict[str, Any]] = {
     "translator": {"rate": 5e-5, "lora": 5e-4, "batch_size": 32, "steps": 500, "epochs": (2, 10), "average": 1},
     "layers": {"rate": 3e-4, "batch_size": 32, "steps": 1_800, "epochs": (2, 10), "average": 1},
@@ -184,8 +184,8 @@ def _translation(recipe: Recipe, facts: Facts) -> Recipe:
 def _training_start(recipe: Recipe, facts: Facts) -> str:
     """The key of `TRANSLATION`."""
     assert facts.start is not None
-    student = facts.distill.student if facts.distill is not None and recipe.method == "distill" else None
-    cut = student is not None and student.checkpoint is None and facts.start == "translator"
+    small = facts.distill.student if facts.distill is not None and recipe.method in ("distill", "student") else None
+    cut = small is not None and small.checkpoint is None and facts.start == "translator"
     return "layers" if cut else facts.start
 
 

@@ -72,9 +72,11 @@ def set_up_hardware(precision: Precision) -> Hardware:
 @contextmanager
 def coarse_float32(device: str) -> Iterator[None]:
     """For steps of training: on a GPU what autocast leaves in float32 is multiplied in TF32, 10 bits of fraction."""
+    if device != "cuda":
+        yield
+        return
     before = torch.get_float32_matmul_precision()
-    if device == "cuda":
-        torch.set_float32_matmul_precision("high")
+    torch.set_float32_matmul_precision("high")
     try:
         yield
     finally:

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 
 from kit.data.batching import LengthSampler
 from kit.training.fitting import Lessons
+from kit.training.hardware import coarse_float32
 from kit.training.quick import quick_on
 
 _TIMED_STEPS = 2  # after one to warm up
@@ -37,7 +38,8 @@ def seconds_a_pass(model: PreTrainedModel, lessons: Lessons, batch_size: int, bf
         batch = {name: tensor.to(device) for name, tensor in lessons.collate(indices.tolist()).items()}
         batch.pop("labels", None)
         began = time.perf_counter()
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16), quick_on(device):
+        fast = coarse_float32(device.type)
+        with fast, torch.autocast(device.type, torch.bfloat16, enabled=bf16), quick_on(device):
             model(**batch).logits.float().sum().backward()
         if device.type == "cuda":
             torch.cuda.synchronize()

@@ -56,10 +56,31 @@ def test_translations_are_those_of_transformers_and_what_has_ended_is_not_comput
         ({"prompt_lookup_num_tokens": 4}, False),
         ({"encoder_no_repeat_ngram_size": 3}, False),
         ({"encoder_repetition_penalty": 1.2}, False),
+        ({"cache_implementation": "static"}, False),
     ],
 )
 def test_other_searches_are_left_to_transformers(given, ours) -> None:
     assert bool(way(GenerationConfig(**given))) == ours
+
+
+def test_without_a_token_for_padding_translations_end_with_that_for_their_end(tmp_path) -> None:
+    torch.manual_seed(0)
+    BUILDERS["m2m100"](tmp_path, ["a big dog", "a small red car"])
+    model = AutoModelForSeq2SeqLM.from_pretrained(tmp_path).eval()
+    ids = torch.arange(4, 28).reshape(4, 6)
+    start = torch.full((4, 1), model.config.decoder_start_token_id)
+    batch = {
+        "input_ids": ids, "attention_mask": torch.ones_like(ids),
+        "decoder_input_ids": torch.cat([start, ids[:, :1]], 1),
+        "max_new_tokens": 8, "num_beams": 1, "no_repeat_ngram_size": 1,
+    }  # fmt: skip
+    model.generation_config.eos_token_id = model.config.eos_token_id = None
+    plain = model.generate(**batch)
+    model.config.pad_token_id = model.generation_config.pad_token_id = None
+    model.generation_config.eos_token_id = [int(plain[0, 3]), int(plain[1, 6])]
+    expected = model.generate(**batch)
+    assert model.generate(**batch, custom_generate=likeliest_tokens).tolist() == expected.tolist()
+    assert (expected[0, 4:] == int(plain[0, 3])).all()
 
 
 def test_a_model_without_a_cache_gets_the_same_translations(scratch_run) -> None:

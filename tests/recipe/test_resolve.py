@@ -168,6 +168,8 @@ def test_a_student_cut_out_of_its_teacher_learns_faster_than_a_translator_that_i
     assert [(each.learning_rate, each.freeze_embeddings, each.epochs) for each in found] == [
         (3e-4, True, 3), (5e-5, False, 2)
     ]  # fmt: skip
+    control = resolve(translator("student"), replace(facts, distill=cut)).train
+    assert (control.learning_rate, control.freeze_embeddings) == (3e-4, True), "so that the teacher alone is the gain"
     whole = resolve(translator(), facts).train
     assert (whole.learning_rate, whole.freeze_embeddings) == (5e-5, False)
 
