@@ -19,7 +19,7 @@ from transformers.utils.generic import ModelOutput
 _ENDED = 0.25  # share of a batch that has ended before its rows are taken out, which copies the others
 
 
-def way(config: GenerationConfig) -> dict[str, Any]:
+def settings_for(config: GenerationConfig) -> dict[str, Any]:
     """What `generate` is told so as to search like this: nothing where it is to search otherwise.
 
     Nor where it looks at the sources' tokens, which it finds by the number of a row, or the cache has a fixed shape.

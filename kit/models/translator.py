@@ -195,7 +195,7 @@ class Translator:
         with torch.inference_mode(), torch.autocast(device.type, enabled=False):
             batch = {name: part.to(device) for name, part in dataset.collate(indices.tolist()).items()}
             batch.pop("token_type_ids", None)
-            ids = model.generate(**batch, **greedy.way(config), max_new_tokens=limit)  # type: ignore[operator]
+            ids = model.generate(**batch, **greedy.settings_for(config), max_new_tokens=limit)  # type: ignore[operator]
         lines: list[str] = self.tongues.target.batch_decode(ids, skip_special_tokens=True)
         return lines
 

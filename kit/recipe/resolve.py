@@ -184,8 +184,8 @@ def _translation(recipe: Recipe, facts: Facts) -> Recipe:
 def _training_start(recipe: Recipe, facts: Facts) -> str:
     """The key of `TRANSLATION`."""
     assert facts.start is not None
-    small = facts.distill.student if facts.distill is not None and recipe.method in ("distill", "student") else None
-    cut = small is not None and small.checkpoint is None and facts.start == "translator"
+    section = facts.distill if recipe.method in ("distill", "student") else None
+    cut = section is not None and section.student.checkpoint is None and facts.start == "translator"
     return "layers" if cut else facts.start
 
 

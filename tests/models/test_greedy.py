@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForSeq2SeqLM, GenerationConfig
 
-from kit.models.greedy import likeliest_tokens, way
+from kit.models.greedy import likeliest_tokens, settings_for
 from kit.models.predictor import load_predictor
 from tests.translators import BUILDERS
 
@@ -60,7 +60,7 @@ def test_translations_are_those_of_transformers_and_what_has_ended_is_not_comput
     ],
 )
 def test_other_searches_are_left_to_transformers(given, ours) -> None:
-    assert bool(way(GenerationConfig(**given))) == ours
+    assert bool(settings_for(GenerationConfig(**given))) == ours
 
 
 def test_without_a_token_for_padding_translations_end_with_that_for_their_end(tmp_path) -> None:
