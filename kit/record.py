@@ -188,7 +188,8 @@ class Record:
         training = content["training"]
         if training is not None:
             plan = training["plan"]
-            how = f"{plan['steps']} steps, {plan['epochs']:g} epoch{'' if plan['epochs'] == 1 else 's'}, rate {plan['learning_rate']:g}"
+            epochs = f"{plan['epochs']:g} epoch{'' if plan['epochs'] == 1 else 's'}"
+            how = f"{plan['steps']} steps, {epochs}, rate {plan['learning_rate']:g}"
             rows += [
                 ("training", f"{how}, {training['precision']}"),
                 ("speed", f"{training['samples_per_second']:.1f} samples/s"),
