@@ -4,7 +4,7 @@ For every seed: teacher, student, chain (found again if they are there). Then ac
 seeds, and speed, memory and size of the first seed's models, each in a process of its own, in turns.
 
     python benchmarks/compress.py [--seeds 3] [--runs runs] [--rounds 5] [--steps vocabulary,int8-onnx ...] [--no-gate]
-                                  [--set distill.student=layers:0,5 ...]
+                                  [--set distill.student=layers:0,1,2 ...]
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 BANKING77 = ROOT.parent / "shared" / "data" / "banking77"
-BUDGET_AND_POOL = ("distill.texts=null", "distill.sentences=null")  # what students of `speed` are distilled on
+OF_SPEED = ("distill.student=layers:0,2,5", "distill.texts=null", "distill.sentences=null")  # budget and pool alone
 MAX_LENGTH, TEMPERATURE = 128, 2.0
 
 
@@ -43,7 +43,7 @@ def run_kit(teacher: str, runs: str, epochs: float) -> dict[str, float]:
     from kit.record import Record
     from kit.run import run
 
-    recipe = recipe_for("sentiment", runs, f"distill.teacher={teacher}", f"train.epochs={epochs}", *BUDGET_AND_POOL)
+    recipe = recipe_for("sentiment", runs, f"distill.teacher={teacher}", f"train.epochs={epochs}", *OF_SPEED)
     began = time.perf_counter()
     record = run(recipe, quiet=True)
     seconds = time.perf_counter() - began
@@ -63,7 +63,7 @@ def run_peer(teacher: str, runs: str, epochs: float) -> dict[str, float]:
     from kit.data.transfer import transfer_set
     from kit.models.student import require_shape, shrink
 
-    recipe = recipe_for("sentiment", runs, *BUDGET_AND_POOL)
+    recipe = recipe_for("sentiment", runs, *OF_SPEED)
     data = prepare(recipe.data, 0)
     texts = transfer_set(recipe.distill, data, 0).texts
     folder = Path(teacher) / "model"
@@ -170,7 +170,7 @@ def main() -> None:
     parser.add_argument("what", choices=["speed", "table", "curve"])
     parser.add_argument("--data", choices=["sentiment", "banking77"], default="sentiment")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--students", default="layers:0,2,5;layers:0,5", help="separated by semicolons")
+    parser.add_argument("--students", default="layers:0,1,2;layers:0,1", help="separated by semicolons")
     parser.add_argument("--set", action="append", default=[], help="keys of the recipe, of table and curve")
     parser.add_argument("--no-controls", action="store_true")
     parser.add_argument("--budgets", default="100,500,2000")

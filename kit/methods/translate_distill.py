@@ -29,7 +29,8 @@ from kit.methods.distill import describe_teacher, sizes_of
 from kit.methods.translate import fit_writer, pairs_of, writer_of
 from kit.methods.writing import Writer, dataset_of
 from kit.models.bpe import train_bpe
-from kit.models.decoder import decoder_depth, set_all_dropout, spread, tokens_of, with_decoder_layers
+from kit.models.decoder import decoder_depth, set_all_dropout, tokens_of, with_decoder_layers
+from kit.models.layers import spread_evenly
 from kit.models.seq2seq import Tongues, load_translator, scratch_translator, start_of
 from kit.models.teacher import Teacher
 from kit.recipe.distilling import DistillSection, StudentSection
@@ -180,7 +181,7 @@ def resolve_translation_student(section: StudentSection, folder: Path | None) ->
     if isinstance(wanted, int):
         if count is not None and wanted > count:
             raise RecipeError(f"distill.student.layers: {wanted} are more than the teacher's decoder has: {count}", "")
-        wanted = spread(wanted, count) if count is not None else list(range(wanted))
+        wanted = spread_evenly(wanted, count) if count is not None else list(range(wanted))
     if count is not None and max(wanted) >= count:
         raise RecipeError(
             f"distill.student.layers: the teacher's decoder has no layer {max(wanted)}",

@@ -19,11 +19,6 @@ from kit.models.seq2seq import load_tongues, set_dropout, start_of
 _DECODERS = ("decoder.bert.encoder.layer", "model.decoder.layers", "decoder.block", "decoder.layers")
 
 
-def spread(wanted: int, count: int) -> list[int]:
-    """Numbers of `wanted` layers of `count`, spread evenly, the first and (of two or more) the last among them."""
-    return [0] if wanted == 1 else [round(k * (count - 1) / (wanted - 1)) for k in range(wanted)]
-
-
 def decoder_depth(folder: Path) -> int | None:
     """How many layers the decoder of a saved translator has; None for a checkpoint that has no decoder yet."""
     if start_of(folder) != "translator":

@@ -38,6 +38,11 @@ class Layers:
         return len(self.blocks)
 
 
+def spread_evenly(number: int, count: int) -> list[int]:
+    """`number` of the numbers 0 to count - 1, the first and the last among them: 3 of 6 are 0, 2 and 5."""
+    return [0] if number == 1 else [index * (count - 1) // (number - 1) for index in range(number)]
+
+
 def encoder_of(model: PreTrainedModel) -> PreTrainedModel:
     """The encoder inside a classifier, or the model itself where nothing is around it."""
     encoder: PreTrainedModel = model.base_model  # type: ignore[assignment]

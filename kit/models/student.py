@@ -14,7 +14,7 @@ from torch import nn
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
 from kit.errors import ModelError, RecipeError, first_line
-from kit.models.layers import encoder_of, find_layers
+from kit.models.layers import encoder_of, find_layers, spread_evenly
 from kit.models.load import quiet
 from kit.models.narrow import narrow_weights
 from kit.models.pooled import PooledClassifier, PooledConfig
@@ -150,7 +150,11 @@ def _widths(config: PreTrainedConfig) -> tuple[str, str, str]:
 
 
 def _layers(wanted: int | list[int] | None, count: int) -> tuple[int, ...]:
-    """Numbers of layers: those asked for, or that many spread evenly, the first and the last among them."""
+    """Numbers of layers: those asked for, or that many spread evenly, or by default the first half.
+
+    Lower layers carry most of what a task needs, and go together as they were trained (Sajjad et al. 2022,
+    arXiv:2004.03844, section 4); a student of the first ones follows its teacher more closely in benchmarks/LOG.md.
+    """
     if isinstance(wanted, list):
         absent = [number for number in wanted if number >= count]
         if absent:
@@ -159,15 +163,11 @@ def _layers(wanted: int | list[int] | None, count: int) -> tuple[int, ...]:
                 f"layers are numbered 0 to {count - 1}",
             )
         return tuple(wanted)
-    number = max(1, count // 2) if wanted is None else wanted
-    if number > count:
-        raise RecipeError(f"distill.student.layers: {number} of the teacher's {count} layers", f"use {count} or less")
-    return tuple(spread_evenly(number, count))
-
-
-def spread_evenly(number: int, count: int) -> list[int]:
-    """`number` of the numbers 0 to count - 1, the first and the last among them: 3 of 6 are 0, 2 and 5."""
-    return [0] if number == 1 else [index * (count - 1) // (number - 1) for index in range(number)]
+    if wanted is None:
+        return tuple(range(max(1, count // 2)))
+    if wanted > count:
+        raise RecipeError(f"distill.student.layers: {wanted} of the teacher's {count} layers", f"use {count} or less")
+    return tuple(spread_evenly(wanted, count))
 
 
 def last_to_last(number: int, count: int) -> list[int]:

@@ -21,7 +21,7 @@ from kit.distill import recipe_of as recipe_of_runs
 from kit.errors import KitError, ModelError, RecipeError
 from kit.methods import TRANSLATING, Job, method_of
 from kit.methods.translate import Translate, writer_of
-from kit.models.decoder import decoder_depth, spread
+from kit.models.decoder import decoder_depth
 from kit.models.kind import Kind, kind_of
 from kit.models.seq2seq import load_translator
 from kit.models.teacher import resolve_teacher
@@ -388,7 +388,3 @@ def test_the_best_weights_are_chosen_by_the_loss_of_references(captions, tiny_ch
     with pytest.raises(KitError) as caught:
         finetune(nothing, quiet=True)
     assert caught.value.message == "train.select: best needs validation examples, and there are none"
-
-
-def test_layers_are_spread_evenly() -> None:
-    assert [spread(wanted, 6) for wanted in (1, 2, 3, 6)] == [[0], [0, 5], [0, 2, 5], [0, 1, 2, 3, 4, 5]]

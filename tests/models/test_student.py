@@ -17,10 +17,10 @@ from transformers import (
 
 from kit.errors import ModelError, RecipeError
 from kit.models.checkpoint import resolve_checkpoint
-from kit.models.layers import capturing, find_layers
+from kit.models.layers import capturing, find_layers, spread_evenly
 from kit.models.load import Head, build_classifier, load_classifier
 from kit.models.small import SMALL, small_classifier
-from kit.models.student import last_to_last, reorder_labels, resolve_student, shrink, spread_evenly
+from kit.models.student import last_to_last, reorder_labels, resolve_student, shrink
 from kit.recipe.distilling import StudentSection
 from kit.recipe.schema import ModelSection
 
@@ -56,6 +56,12 @@ def logits(model) -> torch.Tensor:
 )  # fmt: skip
 def test_layers_are_spread_evenly(number, count, expected) -> None:
     assert spread_evenly(number, count) == expected
+
+
+def test_by_default_a_student_has_the_first_half_of_the_layers() -> None:
+    assert resolve_student(StudentSection(), BertConfig(num_hidden_layers=6)).layers == [0, 1, 2]
+    assert resolve_student(StudentSection(hidden_size=192), BertConfig(num_hidden_layers=3)).layers == [0]
+    assert resolve_student(StudentSection(layers=3), BertConfig(num_hidden_layers=6)).layers == [0, 2, 5]
 
 
 def test_layers_are_matched_last_to_last() -> None:
