@@ -96,7 +96,8 @@ def _model_rows(request: Request) -> list[tuple[str, str]]:
     name = checkpoint.name if checkpoint is not None else "none, random weights"
     rows = _distillation_rows(request) if request.transfer is not None and recipe.method == "distill" else []
     rows += [
-        ("checkpoint", f"{name} ({parameters / 1e6:.1f} M parameters)"),
+        ("checkpoint", name),
+        ("parameters", f"{parameters / 1e6:.1f} M"),
         *(_code_rows(checkpoint) if checkpoint is not None else []),
         *(_route_rows(recipe) if recipe.task == "translation" else _pooling_rows(recipe)),
         ("tokens", _token_words(trial.encoded, "texts", recipe)),

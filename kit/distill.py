@@ -11,15 +11,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kit.control import control_recipe, own_keys, require_control, require_start
 from kit.errors import RecipeError, RecordError
 from kit.files import write_atomically
 from kit.models.teacher import Teacher, resolve_teacher
 from kit.recipe import Recipe
 from kit.recipe.distilling import DistillSection
 from kit.recipe.explain import validated
-from kit.recipe.resolve import METHOD_KEYS, epochs_of
 from kit.recipe.schema import StudySection
-from kit.recipe.training import TrainSection
 from kit.record import Record
 from kit.request import Shared
 from kit.run import run
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from kit.analysis.verdict import Cost, Verdict
 
 VERDICT_FILE = "verdict.json"  # beside the Record of the first seed's student
-# Keys of translation that say what a decoder is made like: a control's is as its teacher's was.
-_OF_FRESH_DECODERS = ("vocabulary", "decoder_dropout", "encoder_rate")
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ def distill(
 
     shared = shared or Shared()
     meet(set_up_hardware(recipe.train.precision).device)
-    _refuse_early(student_recipe(recipe), controls, shared)
+    _refuse_early(recipe, controls, shared)
     students, alone, teachers = [], [], []
     for seed in range(recipe.train.seed, recipe.train.seed + seeds):
         train = recipe.train.model_copy(update={"seed": seed})
@@ -95,7 +92,7 @@ def student_recipe(recipe: Recipe) -> Recipe:
     """The recipe as one of method distill; the keys of `train` that were for another method keep their defaults."""
     if recipe.method == "distill":
         return recipe
-    update = {"method": "distill", "train": _own_keys(recipe, {})}
+    update = {"method": "distill", "train": own_keys(recipe, {})}
     return validated(recipe.model_copy(update=update).model_dump())
 
 
@@ -111,34 +108,8 @@ def teacher_recipe(recipe: Recipe) -> Recipe:
     """
     update: dict[str, Any] = {"distill": DistillSection(), "study": StudySection()}
     if recipe.method == "distill":
-        update |= {"method": "finetune", "train": _own_keys(recipe, {})}
+        update |= {"method": "finetune", "train": own_keys(recipe, {})}
     return validated(recipe.model_copy(update=update).model_dump())
-
-
-def control_recipe(student: Record, teacher: Teacher) -> Recipe:
-    """The same student on the same budget and seed, for as many steps, without a teacher.
-
-    It starts from the layers that the teacher itself started from, where that is known, else from the teacher's.
-    """
-    recipe, training = student.recipe, student.content["training"]
-    sizes, plan = student.content["data"]["sizes"], training["plan"]
-    section: dict[str, Any] = {"student": recipe.distill.student}
-    train = {
-        "epochs": epochs_of(plan["steps"], sizes["train"], plan["batch_size"]),
-        "batch_size": plan["batch_size"],
-        "refit": False,
-    }
-    model, made = recipe.model, teacher.record
-    if made is not None and made.recipe.model.checkpoint is not None:
-        model = made.recipe.model
-    elif made is None:
-        model = model.model_copy(update={"checkpoint": teacher.name, "revision": None, "pooling": "auto"})
-    update = {"method": "student", "distill": DistillSection(**section), "model": model}
-    own = recipe.distill.student.checkpoint is not None or recipe.distill.student.init == "random"
-    if made is not None and not own:  # what its teacher writes with, it writes with
-        theirs = {key: getattr(made.recipe.translation, key) for key in _OF_FRESH_DECODERS}
-        update["translation"] = recipe.translation.model_copy(update=theirs)
-    return validated(recipe.model_copy(update={**update, "train": _own_keys(recipe, train)}).model_dump())
 
 
 def recipe_of(teachers: Sequence[str]) -> Recipe:
@@ -158,15 +129,9 @@ def recipe_of(teachers: Sequence[str]) -> Recipe:
         "method": "distill",
         "runs": str(record.folder.parent),
         "distill": section,
-        "train": _own_keys(recipe, {"batch_size": None, "refit": None}),
+        "train": own_keys(recipe, {"batch_size": None, "refit": None}),
     }
     return validated(recipe.model_copy(update=update).model_dump())
-
-
-def _own_keys(recipe: Recipe, given: dict[str, Any]) -> TrainSection:
-    """The train section with the defaults of keys that mean something else for another method, but for those given."""
-    defaults = {key: TrainSection.model_fields[key].default for key in METHOD_KEYS}
-    return recipe.train.model_copy(update=defaults | given)
 
 
 def _names(recipe: Recipe) -> list[str]:
@@ -174,17 +139,16 @@ def _names(recipe: Recipe) -> list[str]:
     return [named] if isinstance(named, str) else list(named or [])
 
 
-def _refuse_early(recipe: Recipe, controls: bool, shared: Shared) -> None:
-    """Raise for whatever would keep the student from starting, before hours go into its teacher."""
+def _refuse_early(given: Recipe, controls: bool, shared: Shared) -> None:
+    """Raise for whatever would keep the student or its control from starting, before hours go into its teacher."""
     from kit.request import understand
 
+    recipe = student_recipe(given)
     request = understand(recipe, shared)
-    first = request.teachers[0] if request.teachers else None
-    if controls and first is not None and first.compressed and recipe.distill.student.checkpoint is None:
-        raise RecipeError(
-            f"distill.teacher: {first.name} was compressed, and no control can start from what it started from",
-            "leave the controls out (--no-controls), or distil from the run it was made of",
-        )
+    if controls and request.teachers:
+        require_control(request.recipe, request.teachers[0])
+    elif controls:
+        require_start(teacher_recipe(given).method, request.recipe.distill.student)
     if recipe.distill.teacher is None and request.checkpoint is None:
         raise RecipeError("distill.teacher: there is nothing to fine-tune a teacher from", "set model.checkpoint")
 

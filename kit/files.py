@@ -30,7 +30,7 @@ _REASONS = {
     errno.EEXIST: ("a file is in the way", "choose another folder"),
     errno.ENAMETOOLONG: ("the path is too long", "choose a shorter one"),
 }
-_FULL = re.compile(r"No space left on device|PytorchStreamWriter failed writing")
+_FULL = re.compile(r"No space left on device|PytorchStreamWriter failed writing|inline_container.*unexpected pos")
 _NUMBER = re.compile(r"os error (\d+)")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import time
 from dataclasses import replace
@@ -15,12 +16,14 @@ import yaml
 
 import kit.training.teacher_outputs as outputs_module
 from kit import Recipe, Record, distill, evaluate, finetune, predict
-from kit.distill import VERDICT_FILE, control_recipe, recipe_of, taught_by, teacher_recipe
+from kit.control import control_recipe
+from kit.distill import VERDICT_FILE, recipe_of, taught_by, teacher_recipe
 from kit.errors import KitError, ModelError, RecipeError, RecordError
 from kit.models.load import load_classifier
 from kit.models.predictor import load_predictor
 from kit.models.teacher import resolve_teacher
 from kit.recipe.distilling import DistillSection
+from kit.record import seal
 from kit.run import run
 from tests.launches import launched
 
@@ -268,6 +271,34 @@ def test_the_control_starts_where_the_teacher_started(base, teacher, done) -> No
     assert recipe.method == "student" and recipe.model.checkpoint == base.model.checkpoint
     assert recipe.distill.student.layers == [1] and recipe.distill.teacher is None
     assert recipe.train.epochs != base.train.epochs, "as many steps on fewer examples"
+
+
+def test_the_control_of_a_student_s_student_starts_from_the_same_layers(base, done, tiny_checkpoint, tmp_path) -> None:
+    """Layer 0 of a student that has layer 1 of its teacher is layer 1 of what that teacher started from."""
+    second = run(taught_by(changed(base, student={"layers": [0]}), done.record), quiet=True)
+    between = resolve_teacher(str(done.record.folder))
+    recipe = control_recipe(second, between)
+    assert recipe.distill.student.layers == [1] and recipe.model.checkpoint == base.model.checkpoint
+
+    own = shutil.copytree(tiny_checkpoint, tmp_path / "own")
+    other = run(taught_by(changed(base, student={"checkpoint": str(own)}), _teacher_of(done)), quiet=True)
+    third = run(taught_by(changed(base, student={"layers": [0]}), other), quiet=True)
+    recipe = control_recipe(third, resolve_teacher(str(other.folder)))
+    assert recipe.distill.student.layers == [0] and recipe.model.checkpoint == str(own)
+
+    moved = shutil.copytree(done.record.folder, tmp_path / "runs" / done.record.id)
+    content = json.loads((moved / "record.json").read_text("utf-8"))
+    content["recipe"]["distill"]["teacher"] = str(tmp_path / "gone")
+    seal(moved, {key: value for key, value in content.items() if key != "sha256"})
+    with pytest.raises(RecipeError, match="is a student itself, and what it started from cannot be told"):
+        distill(changed(base, teacher=str(moved), student={"layers": [0]}), quiet=True)
+
+
+@pytest.mark.parametrize("student", [{"layers": [1]}, {"architecture": "cnn"}])
+def test_random_weights_leave_no_control_to_start_from_them(base, student) -> None:
+    scratch = changed(base, student=student).model_copy(update={"method": "scratch"})
+    with pytest.raises(RecipeError, match="starts from random weights, and a control would start from pretrained ones"):
+        distill(scratch, quiet=True)
 
 
 def test_from_a_finished_run_alone(kit, teacher, done) -> None:

@@ -43,6 +43,8 @@ def test_publishing_replaces_what_stands_there(tmp_path) -> None:
 def test_what_libraries_say_of_a_refusal_is_understood(tmp_path) -> None:
     with pytest.raises(OutputError, match="the disk is full"), writing_to(tmp_path):
         raise RuntimeError("I/O error: No space left on device (os error 28)")
+    with pytest.raises(OutputError, match="the disk is full"), writing_to(tmp_path):
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 4544 vs 4438")
     with pytest.raises(OutputError, match="the file would exceed the size limit"), writing_to(tmp_path):
         raise RuntimeError("Error while serializing: I/O error: File too large (os error 27)")
     for other in ("something else", "no such thing (os error 2)"):

@@ -86,6 +86,8 @@ class Verdict:
             return f"distillation helped: {points}"
         if self.gain.difference.low > 0:
             return f"distillation gained {points}; {self._caution()}"
+        if self.gain.difference.high < 0:
+            return f"distillation did not help: {points}; the control is better"
         if self.gain.difference.value <= 0:
             return f"distillation did not help: {points}; the control is as good"
         return f"distillation did not help beyond chance: {points}" + (f"; {self._caution()}" if self.seeds < 3 else "")

@@ -42,7 +42,7 @@ def distill(
     ] = None,
     student: Annotated[
         str | None,
-        typer.Option("--student", help="layers:0,2,5, layers:3, width:192, cnn, bilstm, or a checkpoint."),
+        typer.Option("--student", help="layers:0,1, layers:3, width:192, cnn, bilstm, or a checkpoint."),
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many seeds; the verdict is over all.")] = 1,
     controls: Annotated[
@@ -60,9 +60,11 @@ def distill(
     given = list(overrides or [])
     if recipe is None and not teacher:
         raise RecipeError(
-            "nothing to distil", "kit distill RECIPE, or kit distill --teacher runs/<id> --student layers:3"
+            "nothing to distil", "kit distill RECIPE, or kit distill --teacher runs/<id> --student layers:0,1"
         )
-    given += [f"distill.student={json.dumps(student)}"] if student else []
+    if not all(name.strip() for name in teacher or []):
+        raise RecipeError("--teacher is empty", "name a run's folder, or a checkpoint with a head")
+    given += [f"distill.student={json.dumps(student)}"] if student is not None else []
     if recipe is None:
         quiet_libraries()
         from kit.distill import recipe_of

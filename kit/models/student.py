@@ -117,7 +117,7 @@ def _shape(section: StudentSection, source: PreTrainedConfig) -> Shape:
     hidden = section.hidden_size or width
     if hidden > width:
         raise RecipeError(
-            f"distill.student.hidden_size: {hidden} is wider than the teacher's {width}", f"use less than {width}"
+            f"distill.student.hidden_size: {hidden} is wider than the teacher's {width}", f"use at most {width}"
         )
     of_a_head = width // heads
     if section.heads is None and hidden % of_a_head:

@@ -22,7 +22,7 @@ def _or_text(schema: dict[str, Any]) -> None:
 
 
 class StudentSection(Section):
-    """The student. In short: `layers:0,2,5`, `layers:3`, `width:192`, `cnn`, `bilstm`, or the name of a checkpoint."""
+    """The student. In short: `layers:0,1`, `layers:3`, `width:192`, `cnn`, `bilstm`, or the name of a checkpoint."""
 
     architecture: Literal["transformer", "cnn", "bilstm"] = "transformer"
     """A smaller copy of the teacher, or a convolutional or recurrent network over its tokenizer."""
@@ -47,7 +47,9 @@ class StudentSection(Section):
         """The sections that the short forms stand for."""
         if not isinstance(value, str):
             return value
-        kind, _, rest = value.strip().partition(":")
+        kind, colon, rest = value.strip().partition(":")
+        if colon and kind in ("cnn", "bilstm"):
+            raise ValueError(f"{kind} has no short form with a number: {{architecture: {kind}, hidden_size: {rest}}}")
         if kind == "layers":
             return {"layers": rest}
         if kind == "width":
@@ -61,12 +63,14 @@ class StudentSection(Section):
         if isinstance(value, str) and re.fullmatch(r"\s*\d+(\s*,\s*\d+)*\s*,?\s*", value):
             numbers = [int(number) for number in value.split(",") if number.strip()]
             return numbers if "," in value else numbers[0]
+        if isinstance(value, str):
+            raise ValueError(f"give numbers as in 0,1 (one layer alone: 5,), or how many as in 3; got {value!r}")
         return value
 
     @field_validator("hidden_size", mode="before")
     @classmethod
     def _number(cls, value: Any) -> Any:
-        return int(value) if isinstance(value, str) and value.strip().isdigit() else value
+        return int(value) if isinstance(value, str) and value.strip().isdecimal() else value
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

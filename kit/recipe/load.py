@@ -268,7 +268,11 @@ def _apply(override: str, content: dict[str, Any], places: _Places, order: int) 
             section[part] = {}
         section = section[part]
         if not isinstance(section, dict):
-            raise source.error(f"{'.'.join(path[:depth])} is not a section, {path[depth]} cannot be set in it")
+            whole = ".".join(path[:depth])
+            raise source.error(
+                f"{whole} is not a section, {path[depth]} cannot be set in it",
+                hint=f"it is {section!r} there; where a section may stand, set it as a whole: {whole}={{...}}",
+            )
     section[path[-1]] = value
     for inner in [place for place in places if place[: len(path)] == path]:
         del places[inner]

@@ -16,7 +16,8 @@ from torch import nn
 import kit.training.teacher_outputs as outputs_module
 from kit import Recipe, Record, distill, evaluate, finetune, predict
 from kit.compression.base import foreseen_kind
-from kit.distill import VERDICT_FILE, control_recipe, taught_by, teacher_recipe
+from kit.control import control_recipe
+from kit.distill import VERDICT_FILE, taught_by, teacher_recipe
 from kit.distill import recipe_of as recipe_of_runs
 from kit.errors import KitError, ModelError, RecipeError
 from kit.methods import TRANSLATING, Job, method_of

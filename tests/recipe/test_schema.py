@@ -295,6 +295,9 @@ def test_a_student_in_short(student: Any, section: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("distill", "reason"),
     [
+        ({"student": "cnn:64"}, "cnn has no short form with a number: {architecture: cnn, hidden_size: 64}"),
+        ({"student": "layers:0-2"}, "give numbers as in 0,1 .* or how many as in 3; got '0-2'"),
+        ({"student": "layers:-1"}, "give numbers as in 0,1 .* or how many as in 3; got '-1'"),
         ({"student": "cnn", "losses": {"hidden": 1}}, "distill.losses.hidden: a cnn has no layers"),
         ({"teacher": ["a", "b"], "losses": {"cosine": 1}}, "distill.losses.cosine: several teachers have no token"),
         ({"student": {"checkpoint": "a/b", "layers": 2}}, "distill.student.checkpoint has a shape of its own"),
