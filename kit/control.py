@@ -14,8 +14,7 @@ from kit.models.teacher import Teacher, resolve_teacher
 from kit.recipe import ModelSection, Recipe
 from kit.recipe.distilling import DistillSection, StudentSection
 from kit.recipe.explain import validated
-from kit.recipe.resolve import METHOD_KEYS, epochs_of
-from kit.recipe.training import TrainSection
+from kit.recipe.resolve import METHOD_DEFAULTS, epochs_of
 from kit.record import Record
 
 # Keys of translation that say what a decoder is made like: a control's is as its teacher's was.
@@ -31,18 +30,19 @@ def control_recipe(student: Record, teacher: Teacher) -> Recipe:
     """
     recipe, training = student.recipe, student.content["training"]
     sizes, plan = student.content["data"]["sizes"], training["plan"]
-    train = {
+    train = METHOD_DEFAULTS | {
         "epochs": epochs_of(plan["steps"], sizes["train"], plan["batch_size"]),
         "batch_size": plan["batch_size"],
         "refit": False,
     }
     model, section = _start(recipe.model, recipe.distill.student, teacher)
-    update = {"method": "student", "distill": DistillSection(student=section), "model": model}
+    update: dict[str, Any] = {"method": "student", "distill": DistillSection(student=section), "model": model}
     made = teacher.record
     if made is not None and not _of_its_own(section):  # what its teacher writes with, it writes with
         theirs = {key: getattr(made.recipe.translation, key) for key in _OF_FRESH_DECODERS}
         update["translation"] = recipe.translation.model_copy(update=theirs)
-    return validated(recipe.model_copy(update={**update, "train": own_keys(recipe, train)}).model_dump())
+    update["train"] = recipe.train.model_copy(update=train)
+    return validated(recipe.model_copy(update=update).model_dump())
 
 
 def require_control(recipe: Recipe, teacher: Teacher) -> None:
@@ -50,21 +50,16 @@ def require_control(recipe: Recipe, teacher: Teacher) -> None:
     _start(recipe.model, recipe.distill.student, teacher)
 
 
-def require_start(method: str, student: StudentSection) -> None:
-    """Raise RecipeError if a teacher that this method is still to make leaves a control without weights to start from.
+def require_weights(student: StudentSection, teacher: str) -> None:
+    """Raise RecipeError for a student of what started from random weights, unless it has a start of its own.
 
-    Random ones are others each time, and pretrained ones would give the control what the teacher never had.
+    Random weights are others each time, and pretrained ones would give the control what the teacher never had.
     """
-    if method == "scratch" and not _of_its_own(student):
+    if not _of_its_own(student):
         raise RecipeError(
-            "distill.teacher: it starts from random weights, and a control would start from pretrained ones", _WITHOUT
+            f"distill.teacher: {teacher} starts from random weights, and a control would start from pretrained ones",
+            _WITHOUT,
         )
-
-
-def own_keys(recipe: Recipe, given: dict[str, Any]) -> TrainSection:
-    """The train section with the defaults of keys that mean something else for another method, but for those given."""
-    defaults = {key: TrainSection.model_fields[key].default for key in METHOD_KEYS}
-    return recipe.train.model_copy(update=defaults | given)
 
 
 def _of_its_own(section: StudentSection) -> bool:
@@ -86,27 +81,40 @@ def _start(model: ModelSection, section: StudentSection, teacher: Teacher) -> tu
             f"distill.teacher: {teacher.name} was compressed, and no control can start from what it started from",
             f"{_WITHOUT}, or distil from the run it was made of",
         )
-    if made.recipe.method not in ("distill", "student"):
-        require_start(made.recipe.method, section)
-        return model, section
-    cut = made.recipe.distill.student
+    method, cut = made.recipe.method, made.recipe.distill.student
+    if method in ("distill", "student"):
+        return _start_of_student(model, section, made, cut)
+    if method == "scratch":
+        require_weights(section, teacher.name)
+    return model, section
+
+
+def _start_of_student(
+    model: ModelSection, section: StudentSection, made: Record, cut: StudentSection
+) -> tuple[ModelSection, StudentSection]:
+    """`_start` where the teacher is itself a student, or the control of one. cut: what it is of its own teacher."""
     if cut.checkpoint is not None:
         return model.model_copy(update={"checkpoint": cut.checkpoint, "revision": None}), section
-    require_start("scratch" if cut.init == "random" else "", section)
+    if cut.init == "random":
+        require_weights(section, made.id)
+    elif isinstance(section.layers, list) and isinstance(cut.layers, list) and section.init != "random":
+        section = section.model_copy(update={"layers": [cut.layers[number] for number in section.layers]})
     if made.recipe.method == "student":
-        return model, _renumbered(section, cut)
+        return model, section
     below = _teacher_of(made)
-    _require_as_wide(section, cut, below)
-    return _start(model, _renumbered(section, cut), below)
+    if section.architecture != "transformer" and cut.architecture == "transformer":
+        _require_as_wide(cut, below)
+    return _start(model, section, below)
 
 
 def _teacher_of(student: Record) -> Teacher:
     """The first teacher of a Record, where it was or beside it. Raises RecipeError if it is gone or damaged."""
     named = student.recipe.distill.teacher
-    first = named if isinstance(named, str) else (named or [""])[0]
+    first = named[0] if isinstance(named, list) else str(named)
     beside = student.folder.parent / str(student.content["settings"]["teachers"][0]["record"])
+    gone = not Path(first).expanduser().exists()
     try:
-        return resolve_teacher(str(beside) if not Path(first).expanduser().exists() and beside.exists() else first)
+        return resolve_teacher(str(beside) if gone and beside.exists() else first)
     except KitError as error:
         raise RecipeError(
             f"distill.teacher: {student.id} is a student itself, and what it started from cannot be told: "
@@ -115,20 +123,12 @@ def _teacher_of(student: Record) -> Teacher:
         ) from error
 
 
-def _require_as_wide(section: StudentSection, cut: StudentSection, source: Teacher) -> None:
-    """Raise RecipeError for a small network over a table of embeddings that is narrower than its control's would be."""
-    if section.architecture == "transformer" or cut.architecture != "transformer" or cut.hidden_size is None:
-        return
+def _require_as_wide(cut: StudentSection, source: Teacher) -> None:
+    """Raise RecipeError if token vectors were narrowed: a cnn or bilstm over them, and its control, would differ."""
     from kit.models.student import encoder_config
 
     if encoder_config(source.folder).hidden_size != cut.hidden_size:
         raise RecipeError(
-            "distill.teacher: a narrower student itself, and a control would start from wider token vectors", _WITHOUT
+            "distill.teacher: it is a narrower student itself, and a control would start from wider token vectors",
+            _WITHOUT,
         )
-
-
-def _renumbered(section: StudentSection, cut: StudentSection) -> StudentSection:
-    """The section with its layers numbered as in what `cut` was taken from."""
-    if section.init == "random" or not isinstance(section.layers, list) or not isinstance(cut.layers, list):
-        return section
-    return section.model_copy(update={"layers": [cut.layers[number] for number in section.layers]})

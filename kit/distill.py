@@ -11,13 +11,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kit.control import control_recipe, own_keys, require_control, require_start
+from kit.control import control_recipe, require_control, require_weights
 from kit.errors import RecipeError, RecordError
 from kit.files import write_atomically
 from kit.models.teacher import Teacher, resolve_teacher
 from kit.recipe import Recipe
 from kit.recipe.distilling import DistillSection
 from kit.recipe.explain import validated
+from kit.recipe.resolve import METHOD_DEFAULTS
 from kit.recipe.schema import StudySection
 from kit.record import Record
 from kit.request import Shared
@@ -92,7 +93,7 @@ def student_recipe(recipe: Recipe) -> Recipe:
     """The recipe as one of method distill; the keys of `train` that were for another method keep their defaults."""
     if recipe.method == "distill":
         return recipe
-    update = {"method": "distill", "train": own_keys(recipe, {})}
+    update = {"method": "distill", "train": recipe.train.model_copy(update=METHOD_DEFAULTS)}
     return validated(recipe.model_copy(update=update).model_dump())
 
 
@@ -108,7 +109,7 @@ def teacher_recipe(recipe: Recipe) -> Recipe:
     """
     update: dict[str, Any] = {"distill": DistillSection(), "study": StudySection()}
     if recipe.method == "distill":
-        update |= {"method": "finetune", "train": own_keys(recipe, {})}
+        update |= {"method": "finetune", "train": recipe.train.model_copy(update=METHOD_DEFAULTS)}
     return validated(recipe.model_copy(update=update).model_dump())
 
 
@@ -129,7 +130,7 @@ def recipe_of(teachers: Sequence[str]) -> Recipe:
         "method": "distill",
         "runs": str(record.folder.parent),
         "distill": section,
-        "train": own_keys(recipe, {"batch_size": None, "refit": None}),
+        "train": recipe.train.model_copy(update=METHOD_DEFAULTS | {"batch_size": None, "refit": None}),
     }
     return validated(recipe.model_copy(update=update).model_dump())
 
@@ -147,8 +148,8 @@ def _refuse_early(given: Recipe, controls: bool, shared: Shared) -> None:
     request = understand(recipe, shared)
     if controls and request.teachers:
         require_control(request.recipe, request.teachers[0])
-    elif controls:
-        require_start(teacher_recipe(given).method, request.recipe.distill.student)
+    elif controls and teacher_recipe(given).method == "scratch":
+        require_weights(request.recipe.distill.student, "it")
     if recipe.distill.teacher is None and request.checkpoint is None:
         raise RecipeError("distill.teacher: there is nothing to fine-tune a teacher from", "set model.checkpoint")
 

@@ -77,7 +77,7 @@ def test_a_student_stands_beside_its_teacher_and_its_control(base, teacher, done
     assert student.content["training"]["plan"]["steps"] == control.content["training"]["plan"]["steps"]
     assert student.content["data"]["fingerprints"] == control.content["data"]["fingerprints"]
     rows = dict(student.rows())
-    assert rows["teacher"] == teacher.id and rows["student"] == "layers 1 of width 32"
+    assert rows["teacher"] == teacher.id and rows["student"] == "layers 1 of width 32 and 64 neurons"
     sizes = student.content["settings"]["transfer_set"]
     assert rows["distilled on"] == f"{sizes['texts']} texts"
     assert sizes["texts"] == sizes["labelled"] + sizes["pool"] > 250
@@ -468,7 +468,11 @@ def test_what_the_command_says(kit, base, teacher, tmp_path) -> None:
     file.write_text(yaml.safe_dump(base.model_dump(mode="json", exclude_defaults=True)), "utf-8")
     shown = kit("check", file, "--set", "distill.student=layers:0,1")
     assert shown.code == 0, shown.err
-    for words in ("fine-tuned on the budget first", "layers 0, 1 of width 32", "texts: 54 of the budget"):
+    for words in (
+        "fine-tuned on the budget first",
+        "layers 0, 1 of width 32 and 64 neurons",
+        "texts: 54 of the budget",
+    ):
         assert words in " ".join(shown.out.split()), words
     wrong = kit("distill", file, "--student", "layers:0,9")
     assert wrong.code == 2 and "there is no layer 9, the teacher has 2" in wrong.err

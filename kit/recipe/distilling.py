@@ -49,7 +49,9 @@ class StudentSection(Section):
             return value
         kind, colon, rest = value.strip().partition(":")
         if colon and kind in ("cnn", "bilstm"):
-            raise ValueError(f"{kind} has no short form with a number: {{architecture: {kind}, hidden_size: {rest}}}")
+            raise ValueError(
+                f"{kind} has no short form with a number; write {{architecture: {kind}, hidden_size: {rest}}}"
+            )
         if kind == "layers":
             return {"layers": rest}
         if kind == "width":
@@ -112,7 +114,8 @@ class StudentSection(Section):
         numbers = self.layers if isinstance(self.layers, list) else [self.layers]
         start = " with random weights" if self.init == "random" else ""
         width = f" of width {self.hidden_size}" if self.hidden_size is not None else ""
-        return f"layers {', '.join(map(str, numbers))}{width}{start}"
+        neurons = f" and {self.intermediate_size} neurons" if self.intermediate_size is not None else ""
+        return f"layers {', '.join(map(str, numbers))}{width}{neurons}{start}"
 
 
 class LossesSection(Section):

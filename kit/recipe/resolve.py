@@ -27,8 +27,11 @@ CONTRASTIVE = {"finetune": 0.5, "lora": 0.5, "scratch": 0.0, "distill": 0.0, "st
 # A student's control takes as many steps as the student.
 STEPS = {"finetune": 200, "lora": 200, "scratch": 600, "distill": 1000, "student": 1000}
 EPOCHS = {"finetune": (3, 8), "lora": (3, 6), "scratch": (6, 8), "distill": (4, 12)}
-# Keys of `train` that mean something else, or are well chosen otherwise, for another method.
-METHOD_KEYS = ("epochs", "learning_rate", "contrastive", "dropout", "head", "freeze_embeddings", "average")
+# Keys of `train` that mean something else, or are well chosen otherwise, for another method, with their defaults.
+METHOD_DEFAULTS: dict[str, Any] = {
+    key: TrainSection.model_fields[key].default
+    for key in ("epochs", "learning_rate", "contrastive", "dropout", "head", "freeze_embeddings", "average")
+}
 # Of translation, by what training starts from: rates, batches, and as many passes over the pairs as come to `steps`,
 # within bounds. `layers` is a student that was cut out of its teacher, or its control: at 5e-5 half a pass taught it
 # less than a quarter of one at 3e-4, which Shleifer & Rush 2020 (arXiv:2010.13002) used too, with embeddings kept.

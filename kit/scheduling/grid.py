@@ -14,9 +14,8 @@ from typing import Any
 
 from kit.errors import BudgetError
 from kit.recipe.explain import validated
-from kit.recipe.resolve import DEFAULTS, METHOD_KEYS
+from kit.recipe.resolve import DEFAULTS, METHOD_DEFAULTS
 from kit.recipe.schema import ModelSection, Recipe, StudySection
-from kit.recipe.training import TrainSection
 from kit.recipe.translating import TRANSLATING
 from kit.record import FORMAT
 
@@ -78,7 +77,7 @@ def cell_recipe(recipe: Recipe, cell: Cell) -> Recipe:
     """
     train: dict[str, Any] = {"seed": cell.seed}
     if cell.method != recipe.method:
-        train |= {key: TrainSection.model_fields[key].default for key in METHOD_KEYS}
+        train |= METHOD_DEFAULTS
     model: dict[str, Any] = {}
     if cell.checkpoint is not None and cell.checkpoint != recipe.model.checkpoint:
         model = {"checkpoint": cell.checkpoint, "revision": None}

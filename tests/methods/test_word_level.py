@@ -231,7 +231,10 @@ def test_a_student_comes_closer_to_its_teacher_by_words(base, teacher, examples)
 @pytest.mark.parametrize(
     ("student", "words"),
     [
-        ({"init": "random", "layers": 1, "hidden_size": 16, "heads": 2}, "layers 1 of width 16 with random weights"),
+        (
+            {"init": "random", "layers": 1, "hidden_size": 16, "heads": 2},
+            "layers 1 of width 16 and 32 neurons with random weights",
+        ),
         ("another checkpoint", "CHECKPOINT"),
     ],
 )

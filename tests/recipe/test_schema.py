@@ -295,7 +295,7 @@ def test_a_student_in_short(student: Any, section: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("distill", "reason"),
     [
-        ({"student": "cnn:64"}, "cnn has no short form with a number: {architecture: cnn, hidden_size: 64}"),
+        ({"student": "cnn:64"}, "cnn has no short form with a number; write {architecture: cnn, hidden_size: 64}"),
         ({"student": "layers:0-2"}, "give numbers as in 0,1 .* or how many as in 3; got '0-2'"),
         ({"student": "layers:-1"}, "give numbers as in 0,1 .* or how many as in 3; got '-1'"),
         ({"student": "cnn", "losses": {"hidden": 1}}, "distill.losses.hidden: a cnn has no layers"),
