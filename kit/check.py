@@ -106,7 +106,10 @@ def _model_rows(request: Request) -> list[tuple[str, str]]:
             if trial.references is None
             else [("tokens to write", _token_words(trial.references, "references", recipe))]
         ),
-        ("hardware", f"{hardware.device}, {hardware.precision}, {hardware.threads} threads"),
+        (
+            "hardware",
+            f"{hardware.device}, {hardware.precision}, {hardware.threads} thread{'s' if hardware.threads > 1 else ''}",
+        ),
     ]
     if plan is not None:
         steps = f"{plan.steps} steps of {plan.batch_size} examples: {plan.epochs:g} epochs"

@@ -186,7 +186,8 @@ def print_bench(subjects: Sequence[Subject]) -> None:
     many = ["sentences/s (at once)", "tokens/s"] if written else ["texts/s (at once)"]
     columns = ["model", "backend", "files", "p50 ms", "p95", "p99", *many, "memory", "load s", "J/1,000"]
     print_table([*columns, "faster, one text", "faster, many"], rows)
-    typer.echo(f"{subjects[0].threads} threads; memory is the whole process, with its libraries")
+    threads = subjects[0].threads
+    typer.echo(f"{threads} thread{'s' if threads > 1 else ''}; memory is the whole process, with its libraries")
     if all(subject.joules is None for subject in subjects):
         typer.echo("no energy: pip install 'kit[energy]' for codecarbon's estimate")
     for subject in subjects:
