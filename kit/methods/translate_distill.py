@@ -8,7 +8,8 @@ Word-level, beside it or alone: at each place of these translations (and of refe
 student learns which tokens its teacher finds likely there. That takes a student with its teacher's tokens.
 
 A student of the teacher's layers keeps the whole encoder and some layers of the decoder: the decoder runs once a token,
-the encoder once a sentence (Kasai et al. 2021, Deep Encoder, Shallow Decoder, arXiv:2006.10369).
+the encoder once a sentence (Kasai et al. 2021, Deep Encoder, Shallow Decoder, arXiv:2006.10369). A narrower one is
+narrower on both sides.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from kit.methods.writing import Writer, dataset_of
 from kit.models.bpe import train_bpe
 from kit.models.decoder import decoder_depth, set_all_dropout, tokens_of, with_decoder_layers
 from kit.models.layers import spread_evenly
+from kit.models.narrow_translator import narrow_translator, translator_widths
 from kit.models.seq2seq import Tongues, load_translator, scratch_translator, start_of
 from kit.models.teacher import Teacher
 from kit.recipe.distilling import DistillSection, StudentSection
@@ -103,6 +105,7 @@ class TranslateStudent:
         writer = writer_of(job, train)
         if section.checkpoint is None and isinstance(layers, list) and _start(job) == "translator":
             writer = replace(writer, model=with_decoder_layers(writer.model, layers))
+        writer = replace(writer, model=narrow_translator(writer.model, section))
         return fit_writer(job, writer, pairs_of(job, writer, train))
 
 
@@ -115,12 +118,13 @@ def student_of(job: Job, lessons: Examples) -> Writer:
         return _fresh(job, section, lessons)
     assert isinstance(section.layers, list) and job.checkpoint is not None
     model, tongues = load_translator(job.checkpoint.folder)
-    set_all_dropout(model, job.recipe.train.dropout)
     # The teacher's tokenizer was saved with its languages set, and the model with the token that follows from them.
     first = model.generation_config.forced_bos_token_id if model.generation_config else None
     prefix = str(getattr(model.config, "prefix", "") or "")
+    model = narrow_translator(with_decoder_layers(model, section.layers), section)
+    set_all_dropout(model, job.recipe.train.dropout)
     model.train()
-    return Writer(with_decoder_layers(model, section.layers), tongues, prefix, first)
+    return Writer(model, tongues, prefix, first)
 
 
 def require_same_tokens(section: DistillSection, start: Path, teacher: Path | None) -> None:
@@ -169,11 +173,7 @@ def resolve_translation_student(section: StudentSection, folder: Path | None) ->
                 "intermediate_size": section.intermediate_size or 2 * width,
             }
         )
-    if section.hidden_size is not None or section.heads is not None or section.intermediate_size is not None:
-        raise RecipeError(
-            "distill.student: a narrower translator cannot be cut out of its teacher",
-            "leave hidden_size, heads and intermediate_size out, or add init: random for one of any shape",
-        )
+    section = translator_widths(section, folder)
     count = None if folder is None else decoder_depth(folder)
     wanted = section.layers
     if wanted is None:

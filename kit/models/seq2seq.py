@@ -92,7 +92,7 @@ def pretrained_translator(checkpoint: Checkpoint, dropout: float | None) -> PreT
             "the folder's config.json and weights do not belong together",
         )
     if model.config.model_type == "encoder-decoder":  # one that kit made of an encoder has no pooler
-        _drop_pooler(model.get_encoder())
+        drop_pooler(model.get_encoder())
     return model  # type: ignore[no-any-return]
 
 
@@ -134,7 +134,7 @@ def warm_translator(
         eos_token_id=target.eos_token_id,
     )
     set_dropout(decoder, decoder_dropout)
-    _drop_pooler(encoder)
+    drop_pooler(encoder)
     encoder.config.name_or_path = ""  # where it was read from is no part of the model; its config is written as it is
     whole = EncoderDecoderConfig.from_encoder_decoder_configs(encoder.config, decoder)
     model = EncoderDecoderModel(config=whole, encoder=encoder, decoder=BertLMHeadModel(decoder))
@@ -208,7 +208,7 @@ def load_translator(folder: Path, **rounding: Any) -> tuple[PreTrainedModel, Ton
     except Exception as error:
         raise ModelError(f"the model in {folder} cannot be loaded: {first_line(error)}") from error
     if model.config.model_type == "encoder-decoder":
-        _drop_pooler(model.get_encoder())
+        drop_pooler(model.get_encoder())
     model.eval()  # type: ignore[no-untyped-call]
     return model, load_tongues(folder)
 
@@ -282,7 +282,7 @@ def set_dropout(config: Any, rate: float | None) -> None:
             setattr(config, key, rate)
 
 
-def _drop_pooler(encoder: Any) -> None:
+def drop_pooler(encoder: Any) -> None:
     """Take out what makes a vector of the whole text, which nothing here reads."""
     if getattr(encoder, "pooler", None) is not None:
         encoder.pooler = None

@@ -90,7 +90,7 @@ def shrink(model: PreTrainedModel, section: StudentSection) -> PreTrainedModel:
     weights |= {key: tensor for key, tensor in model.state_dict().items() if not key.startswith(f"{source.path}.")}
     target = student.state_dict()
     if any(weights[key].shape != tensor.shape for key, tensor in target.items() if key in weights):
-        weights = narrow_weights(weights, student, source.path, section)
+        weights = narrow_weights(weights, student, section)
     missing = sorted(set(target) - set(weights))
     if missing:
         raise ModelError(f"distill.student: the teacher has no weights for {missing[0]} of the student")
@@ -114,12 +114,17 @@ def _shape(section: StudentSection, source: PreTrainedConfig) -> Shape:
         )
     count, width, heads, inner = (int(value or 0) for value in there)
     layers = _layers(section.layers, count)
+    return Shape(layers, *narrower(section, width, heads, inner))
+
+
+def narrower(section: StudentSection, width: int, heads: int, inner: int) -> tuple[int, int, int]:
+    """Width, heads and feed-forward neurons of a student whose source has these. Raises RecipeError if it has not."""
+    of_a_head = width // heads
     hidden = section.hidden_size or width
     if hidden > width:
         raise RecipeError(
             f"distill.student.hidden_size: {hidden} is wider than the teacher's {width}", f"use at most {width}"
         )
-    of_a_head = width // heads
     if section.heads is None and hidden % of_a_head:
         raise RecipeError(
             f"distill.student.hidden_size: {hidden} cannot be cut into heads of {of_a_head}, as wide as the teacher's",
@@ -141,7 +146,7 @@ def _shape(section: StudentSection, source: PreTrainedConfig) -> Shape:
             f"distill.student.intermediate_size: {intermediate} is more than the teacher's {inner}",
             f"use at most {inner}, or init: random",
         )
-    return Shape(layers, hidden, wanted, intermediate)
+    return hidden, wanted, intermediate
 
 
 def _widths(config: PreTrainedConfig) -> tuple[str, str, str]:

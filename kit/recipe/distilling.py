@@ -30,7 +30,7 @@ class StudentSection(Section):
     """Other pretrained weights, with their own tokenizer, in place of a copy of the teacher."""
     layers: Annotated[int, Field(ge=1)] | _Layers | None = None
     """Layers of the teacher that are copied: their numbers from 0, or how many, spread evenly; by default the first
-    half of them. Of a bilstm, how many it has."""
+    half of them. Of a translator, layers of its decoder. Of a bilstm, how many it has."""
     hidden_size: Annotated[int, Field(ge=2)] | None = None
     """Width of the token vectors (of a cnn its filters, of a bilstm its units); by default the teacher's (128)."""
     heads: Annotated[int, Field(ge=1)] | None = None

@@ -251,6 +251,25 @@ def test_from_a_finished_run_alone(teacher) -> None:
     assert control.recipe.translation.vocabulary == teacher.recipe.translation.vocabulary
 
 
+def test_a_narrower_student_and_its_control(base, teacher) -> None:
+    """Both sides are as wide as asked for, with a decoder of the teacher and with a fresh one."""
+    narrow = {"layers": [1], "hidden_size": 16, "intermediate_size": 24}
+    student = run(taught_by(changed(base, student=narrow), teacher), quiet=True)
+    control = run(control_recipe(student, resolve_teacher(str(teacher.folder))), quiet=True)
+    for record in (student, control):
+        model, _ = load_translator(record.model_folder)
+        for side in (model.encoder.config, model.decoder.config):
+            assert (side.hidden_size, side.num_attention_heads, side.intermediate_size) == (16, 1, 24)
+        assert evaluate(record.folder).largest_difference == 0
+    assert student.content["parameters"] == control.content["parameters"] < teacher.content["parameters"]
+    line = content_of(base, "test")
+    assert next(predict(student.folder, line))["translation"] == str(student.predictions().outputs[0])
+
+
+def content_of(base: Recipe, split: str) -> str:
+    return (Path(str(base.data.source)) / f"{split}.en").read_text("utf-8").splitlines()[0]
+
+
 def test_a_student_of_random_weights(base, teacher) -> None:
     small = {"layers": 1, "init": "random", "hidden_size": 16, "heads": 2}
     record = run(taught_by(changed(base, student=small), teacher), quiet=True)
@@ -306,7 +325,8 @@ def test_the_labels_of_the_pool_are_never_read(base, teacher, monkeypatch) -> No
         ({"student": "cnn"}, "distill.student: a cnn cannot translate"),
         ({"student": {"layers": [0, 2]}}, "distill.student.layers: the teacher's decoder has no layer 2"),
         ({"student": {"layers": 3}}, "distill.student.layers: 3 are more than the teacher's decoder has: 2"),
-        ({"student": "width:16"}, "distill.student: a narrower translator cannot be cut out of its teacher"),
+        ({"student": "width:20"},
+         "distill.student.hidden_size: 20 cannot be cut into heads of 16, as wide as the teacher's"),
         ({"student": {"init": "random", "hidden_size": 30, "heads": 4}},
          "distill.student.heads: 4 heads cannot be cut from a width of 30"),
         ({"augment": {"copies": 1}}, "distill.augment: a sentence with masked words has no translation"),
