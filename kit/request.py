@@ -155,7 +155,8 @@ def _translation(
         if recipe.distill.augment.copies:
             raise RecipeError("distill.augment: a sentence with masked words has no translation", "leave it out")
         transfer = transfer_set(recipe.distill, data, recipe.train.seed)
-        student = resolve_translation_student(recipe.distill.student, checkpoint.folder if checkpoint else None)
+        depth = recipe.translation.decoder_layers if recipe.method == "distill" else None
+        student = resolve_translation_student(recipe.distill.student, checkpoint.folder if checkpoint else None, depth)
         distill = recipe.distill.model_copy(update={"student": student})
         if recipe.method == "distill" and distill.losses.logits:
             assert checkpoint is not None

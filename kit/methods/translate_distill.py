@@ -94,19 +94,22 @@ class TranslateStudent:
 
     def fit(self, job: Job) -> Fitted:
         """Train the small model like any other."""
-        section, train = job.recipe.distill.student, job.data.train
-        if section.init == "random":
-            fresh = _fresh(job, section, train)
-            return fit_writer(job, fresh, pairs_of(job, fresh, train))
-        layers = section.layers
-        if section.checkpoint is None and isinstance(layers, list):
-            translation = job.recipe.translation.model_copy(update={"decoder_layers": len(layers)})
-            job = replace(job, recipe=job.recipe.model_copy(update={"translation": translation}))
-        writer = writer_of(job, train)
-        if section.checkpoint is None and isinstance(layers, list) and _start(job) == "translator":
-            writer = replace(writer, model=with_decoder_layers(writer.model, layers))
-        writer = replace(writer, model=narrow_translator(writer.model, section))
-        return fit_writer(job, writer, pairs_of(job, writer, train))
+        writer = untaught(job, job.data.train)
+        return fit_writer(job, writer, pairs_of(job, writer, job.data.train))
+
+
+def untaught(job: Job, examples: Examples) -> Writer:
+    """The student as it starts without a teacher, from what its teacher started from. examples: as for `writer_of`."""
+    section = job.recipe.distill.student
+    if section.checkpoint is not None:
+        return writer_of(job, examples)
+    if section.init == "random":
+        return _fresh(job, section, examples)
+    assert isinstance(section.layers, list)
+    translation = job.recipe.translation.model_copy(update={"decoder_layers": len(section.layers)})
+    writer = writer_of(replace(job, recipe=job.recipe.model_copy(update={"translation": translation})), examples)
+    cut = with_decoder_layers(writer.model, section.layers) if _start(job) == "translator" else writer.model
+    return replace(writer, model=narrow_translator(cut, section))
 
 
 def student_of(job: Job, lessons: Examples) -> Writer:
@@ -147,8 +150,12 @@ def require_same_tokens(section: DistillSection, start: Path, teacher: Path | No
         )
 
 
-def resolve_translation_student(section: StudentSection, folder: Path | None) -> StudentSection:
+def resolve_translation_student(
+    section: StudentSection, folder: Path | None, depth: int | None = None
+) -> StudentSection:
     """The section with the layers that it comes to. folder: of the teacher, or of what the teacher is to be made of.
+
+    depth: layers of a decoder that is still to be made, where they are known.
 
     Raises RecipeError or ModelError for what no translator can be: before anything is trained.
     """
@@ -174,13 +181,16 @@ def resolve_translation_student(section: StudentSection, folder: Path | None) ->
             }
         )
     section = translator_widths(section, folder)
-    count = None if folder is None else decoder_depth(folder)
+    count = (None if folder is None else decoder_depth(folder)) or depth
     wanted = section.layers
     if wanted is None:
         wanted = max(1, (count or 2) // 2)
     if isinstance(wanted, int):
         if count is not None and wanted > count:
-            raise RecipeError(f"distill.student.layers: {wanted} are more than the teacher's decoder has: {count}", "")
+            raise RecipeError(
+                f"distill.student.layers: {wanted} are more than the teacher's decoder has: {count}",
+                f"use {count} or less",
+            )
         wanted = spread_evenly(wanted, count) if count is not None else list(range(wanted))
     if count is not None and max(wanted) >= count:
         raise RecipeError(

@@ -185,10 +185,11 @@ def _translation(recipe: Recipe, facts: Facts) -> Recipe:
 
 
 def _training_start(recipe: Recipe, facts: Facts) -> str:
-    """The key of `TRANSLATION`."""
+    """The key of `TRANSLATION`. A teacher that is still to be made of an encoder will be a translator."""
     assert facts.start is not None
     section = facts.distill if recipe.method in ("distill", "student") else None
-    cut = section is not None and section.student.checkpoint is None and facts.start == "translator"
+    whole = "translator" if facts.start == "encoder" and recipe.method == "distill" else facts.start
+    cut = section is not None and section.student.checkpoint is None and whole == "translator"
     return "layers" if cut else facts.start
 
 

@@ -15,6 +15,7 @@ from torch import nn
 
 import kit.training.teacher_outputs as outputs_module
 from kit import Recipe, Record, distill, evaluate, finetune, predict
+from kit.check import check
 from kit.compression.base import foreseen_kind
 from kit.control import control_recipe
 from kit.distill import VERDICT_FILE, taught_by, teacher_recipe
@@ -249,6 +250,18 @@ def test_from_a_finished_run_alone(teacher) -> None:
     control = run(control_recipe(student, resolve_teacher(str(teacher.folder))), quiet=True)
     assert student.content["parameters"] == control.content["parameters"]
     assert control.recipe.translation.vocabulary == teacher.recipe.translation.vocabulary
+
+
+@pytest.mark.parametrize("student", [{"layers": 1}, {"layers": [1], "hidden_size": 16}, {"init": "random"}])
+def test_a_check_foresees_the_student_of_a_teacher_that_is_not_there_yet(student, base, teacher) -> None:
+    """The same shape, size and plan as once the teacher is there."""
+    content = changed(base, student=student).model_dump()
+    content["train"]["learning_rate"] = content["train"]["epochs"] = None
+    recipe = Recipe.model_validate(content)
+    before, after = (dict(check(each).rows) for each in (recipe, taught_by(recipe, teacher)))
+    assert teacher.id in before["before that"] and "before that" not in after
+    for row in ("student", "parameters", "training", "transfer set"):
+        assert before[row] == after[row]
 
 
 def test_a_narrower_student_and_its_control(base, teacher) -> None:
