@@ -19,6 +19,7 @@ from kit.record import Record
 
 # Keys of translation that say what a decoder is made like: a control's is as its teacher's was.
 _OF_FRESH_DECODERS = ("vocabulary", "decoder_dropout", "encoder_rate")
+_WIDTHS = ("hidden_size", "heads", "intermediate_size")
 _WITHOUT = "leave the controls out (--no-controls)"
 
 
@@ -98,7 +99,8 @@ def _start_of_student(
     if cut.init == "random":
         require_weights(section, made.id)
     elif isinstance(section.layers, list) and isinstance(cut.layers, list) and section.init != "random":
-        section = section.model_copy(update={"layers": [cut.layers[number] for number in section.layers]})
+        widths = {key: getattr(section, key) or getattr(cut, key) for key in _WIDTHS}
+        section = section.model_copy(update={"layers": [cut.layers[number] for number in section.layers], **widths})
     if made.recipe.method == "student":
         return model, section
     below = _teacher_of(made)

@@ -277,6 +277,10 @@ def test_a_narrower_student_and_its_control(base, teacher) -> None:
     assert student.content["parameters"] == control.content["parameters"] < teacher.content["parameters"]
     line = content_of(base, "test")
     assert next(predict(student.folder, line))["translation"] == str(student.predictions().outputs[0])
+    # A student of the student is as narrow, and so is its control, though it starts from the wide encoder.
+    own = run(taught_by(changed(base, student={"layers": [0]}), student), quiet=True)
+    again = run(control_recipe(own, resolve_teacher(str(student.folder))), quiet=True)
+    assert own.content["parameters"] == again.content["parameters"] == student.content["parameters"]
 
 
 def content_of(base: Recipe, split: str) -> str:
