@@ -176,8 +176,10 @@ def _translation_effort(recipe: Recipe, cell: Cell, cleaned: Cleaned) -> float:
     train = cell.budget - held
     try:
         transfer = _transfer(recipe, train, len(cleaned.splits.train) - cell.budget)
-        start = "nothing" if cell.checkpoint is None else "encoder"
-        facts = Facts(("text",), "label", (), train, held, None, transfer=transfer, start=start)
+        section = recipe.distill if cell.method == "distill" else None
+        fresh = cell.checkpoint is None or (section is not None and section.student.init == "random")
+        start = "nothing" if fresh else "encoder"
+        facts = Facts(("text",), "label", (), train, held, None, section, transfer, start)
         return translation_passes(resolve(recipe, facts), (train, held, test), transfer)
     except KitError:
         return 1.0  # such a cell fails as it starts

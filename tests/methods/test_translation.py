@@ -21,6 +21,7 @@ from kit.control import control_recipe
 from kit.distill import VERDICT_FILE, taught_by, teacher_recipe
 from kit.distill import recipe_of as recipe_of_runs
 from kit.errors import KitError, ModelError, RecipeError
+from kit.estimate import passes
 from kit.methods import TRANSLATING, Job, method_of
 from kit.methods.translate import Translate, writer_of
 from kit.models.decoder import decoder_depth
@@ -31,6 +32,8 @@ from kit.models.translator import Translator
 from kit.recipe.translating import TRANSLATING as NAMES
 from kit.request import understand
 from kit.run import run
+from kit.scheduling.grid import cell_recipe
+from kit.study_plan import plan_study
 from kit.training.hardware import set_up_hardware
 from kit.training.progress import Progress
 from tests.translators import marian
@@ -262,6 +265,18 @@ def test_a_check_foresees_the_student_of_a_teacher_that_is_not_there_yet(student
     assert teacher.id in before["before that"] and "before that" not in after
     for row in ("student", "parameters", "training", "transfer set"):
         assert before[row] == after[row]
+
+
+@pytest.mark.parametrize("student", [{"layers": 1}, {"init": "random"}])
+def test_a_study_foresees_what_a_student_takes(student, base) -> None:
+    """Before the data are drawn it knows as many passes of a distillation as the request has."""
+    content = changed(base, student=student).model_dump()
+    content["train"]["learning_rate"] = content["train"]["epochs"] = None
+    content["study"] = {"methods": ["finetune", "distill"], "budgets": [30, 50], "seeds": 1}
+    plan = plan_study(Recipe.model_validate(content))
+    for cell in plan.cells:
+        request = understand(cell_recipe(plan.recipe, cell), plan.shared)
+        assert plan.efforts[cell] == pytest.approx(passes(request), rel=0.01)
 
 
 def test_a_narrower_student_and_its_control(base, teacher) -> None:
