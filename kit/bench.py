@@ -190,10 +190,12 @@ def _resolve(folder: str | Path) -> tuple[str, Path, Record | None]:
     if (folder / RECORD_FILE).is_file():
         record = Record.load(folder)
         if not record.model_folder.is_dir():
-            raise ModelError(f"{folder} kept no model", "run it again with --force")
+            raise ModelError(f"{folder} kept no model", "make it again, by the command that made it and --force")
         return record.id, record.model_folder, record
     if folder.name == MODEL_FOLDER and (folder.parent / RECORD_FILE).is_file():
         return _resolve(folder.parent)
+    if (folder / "adapter_config.json").is_file():
+        raise ModelError(f"{folder} is an adapter without its model", "name the run: its model has the adapter merged")
     if not any((folder / name).is_file() for name in ("config.json", "tfidf.json")):
         raise ModelError(f"{folder} is neither a run nor a folder with a saved model", "`kit list` shows the runs")
     return folder.name, folder, None

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from kit.analysis.verdict import Verdict
     from kit.compression.gate import Gate
     from kit.methods import Job
+    from kit.models.kind import Kind
     from kit.models.predictor import Predictor
 
 _SAME = 1.1  # ratio of two times below which a machine's noise is as likely
@@ -64,11 +65,17 @@ class Link:
             self._tokens(settings),
             self._layers(settings),
             self._conversion(settings),
+            self._batches(settings),
             "calibration error {:.1%} (before: {:.1%})".format(*reversed(self.calibration)) if self.calibration else "",
         ]
-        undone = "" if self.gate.passed else "; UNDONE by the gate: " + self.gate.words
+        undone = "" if self.gate.passed else f"; {self.outcome}"
         name = f"{self.technique} ({self.settings})" if self.settings else self.technique
         return f"{name}: " + ", ".join(part for part in parts if part) + undone
+
+    @property
+    def outcome(self) -> str:
+        """Whether the step stays, and why not, for people."""
+        return "stays" if self.gate.passed else "UNDONE by the gate: " + " and ".join(self.gate.broken)
 
     def _tokens(self, settings: dict[str, Any]) -> str:
         if "tokens_before" not in settings:
@@ -83,6 +90,11 @@ class Link:
             return ""
         chosen = settings["chosen"]
         return f"{chosen['layers']:.1f} of {len(chosen['leave'])} layers a text, on validation examples"
+
+    def _batches(self, settings: dict[str, Any]) -> str:
+        if not settings.get("batch_effect"):
+            return ""
+        return f"alone or in a batch: another label for {settings['batch_effect']['other_labels']:.1%} of the texts"
 
     def _conversion(self, settings: dict[str, Any]) -> str:
         if self.technique != "ct2":
@@ -138,6 +150,8 @@ def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared
     require_gate(section.gate, job)
     before = load_predictor(start.model_folder)
     judge = Judge.of(section.gate, job, before)
+    if judge.coarse:
+        job.progress.say(judge.coarse)
     links: list[Link] = []
     for step in section.steps:
         for tried in attempts(TECHNIQUES[step.technique], step, start):
@@ -149,7 +163,7 @@ def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared
                 job.progress.say(f"{step.technique}, other settings: {error.message}")
                 continue
             links.append(_link(tried, record, start, judge.gate(load_predictor(record.model_folder)), before, job))
-            job.progress.say(links[-1].line)
+            job.progress.say(f"{step.technique}: {links[-1].outcome}")
             if links[-1].gate.passed:
                 source = record
                 break
@@ -169,15 +183,21 @@ def _require_chain(section: CompressSection, start: Record | None, recipe: Recip
     start: None while it is still to be trained, as the recipe says.
     """
     from kit.compression import TECHNIQUES
-    from kit.compression.base import foreseen_kind, kind_after, require_kind
+    from kit.compression.base import foreseen_kind, kind_after, require_kind, works_first
     from kit.models.kind import kind_of
 
     kind = kind_of(start.model_folder) if start is not None else foreseen_kind(recipe)
     what = start.id if start is not None else recipe.method
+    made_of = (start.content["settings"].get("compression") or {}).get("source") if start is not None else None
+    way_out = f"compress the run it was made of: {made_of}" if made_of is not None else ""
+    before: tuple[str, Kind] | None = None  # the step before, and what it was taken of
     for step in section.steps:
         technique = TECHNIQUES[step.technique]
-        require_kind(step.technique, kind, technique.takes, what)
+        if before is not None and works_first(technique, before[1], TECHNIQUES[before[0]]):
+            way_out = f"take {step.technique} before {before[0]}"
+        require_kind(step.technique, kind, technique.takes, what, way_out)
         technique.require(step, start)
+        before, way_out = (step.technique, kind), ""
         kind, what = kind_after(technique, kind), f"what {step.technique} leaves"
 
 
@@ -292,7 +312,7 @@ def _speed_words(ours: float | None, theirs: float | None) -> str:
     words = f"{ratio:.1f}x as fast" if ratio > _SAME else f"SLOWER: {1 / ratio:.1f}x the time"
     if 1 / _SAME <= ratio <= _SAME:
         words = "as fast"
-    return f"{ours:.2f} ms a text ({words})"
+    return f"about {ours:.2g} ms a text ({words})"
 
 
 def _write(done: Compression) -> None:
@@ -308,7 +328,7 @@ def _write(done: Compression) -> None:
                 "technique": link.technique,
                 "settings": link.settings,
                 "record": link.record.id,
-                "gate": asdict(link.gate),
+                "gate": link.gate.content,
                 "calibration": link.calibration,
                 **asdict(link.verdict),
             }

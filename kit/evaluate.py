@@ -88,7 +88,7 @@ def require_metrics(record: Record, data: Prepared) -> None:
         ):
             raise RecordError(
                 f"{record.folder} is damaged: record.json says {name} {said}, its predictions give {found}",
-                "run it again with --force",
+                "make it again, by the command that made it and --force",
             )
 
 

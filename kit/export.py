@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from kit.publishing.verify import Proof
     from kit.report.card import CardFacts, CardFormat
 
-_VERDICTS = ("verdict.json", "chain.json")  # what `distill` and `compress` write beside Records
-
 
 @dataclass(frozen=True)
 class Exported:
@@ -247,14 +245,26 @@ def _facts(
 
 
 def _history(record: Record) -> list[str]:
-    """What distillation and compression said of the runs that this one was made of, the earliest first."""
-    found = [
-        str(line)
-        for each in reversed(_line(record))
-        for name in _VERDICTS
-        if (each.folder / name).is_file()
-        for line in json.loads((each.folder / name).read_text("utf-8"))["lines"]
-    ]
+    """What distillation and compression said of the runs that this one was made of, the earliest first.
+
+    A chain lies beside the Record that it ended with. One whose steps were all undone ended with its start, and made
+    nothing of it; one that began before others of these runs tells of them too.
+    """
+    from kit.compress import CHAIN_FILE
+    from kit.distill import VERDICT_FILE
+
+    found: list[str] = []
+    begun: str | None = None
+    for each in _line(record):
+        if begun not in (None, each.id):
+            continue
+        begun = None
+        if (each.folder / VERDICT_FILE).is_file():
+            found = json.loads((each.folder / VERDICT_FILE).read_text("utf-8"))["lines"] + found
+        if (each.folder / CHAIN_FILE).is_file():
+            chain = json.loads((each.folder / CHAIN_FILE).read_text("utf-8"))
+            if chain["source"] != each.id:
+                found, begun = chain["lines"] + found, chain["source"]
     return list(dict.fromkeys(found))
 
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 FORMAT = 2
 RECORD_FILE = "record.json"
+_AGAIN = "make it again, by the command that made it and --force"
+MANIFEST_FILE = "kit.json"  # of an exported folder, which is no Record
 PREDICTIONS_FILE = "predictions.parquet"
 MODEL_FOLDER = "model"
 _KEYS = (
@@ -67,13 +69,13 @@ class Record:
         """
         record = cls.read(folder)
         if PREDICTIONS_FILE not in record.content["files"]:
-            raise RecordError(f"{record.folder} is damaged: its files are not listed", "run it again with --force")
+            raise RecordError(f"{record.folder} is damaged: its files are not listed", _AGAIN)
         for name, expected in record.content["files"].items():
             file = record.folder / name
             if not file.is_file():
-                raise RecordError(f"{record.folder} is damaged: {name} is missing", "run it again with --force")
+                raise RecordError(f"{record.folder} is damaged: {name} is missing", _AGAIN)
             if file_sha256(file) != expected:
-                raise RecordError(f"{record.folder} is damaged: {name} was changed", "run it again with --force")
+                raise RecordError(f"{record.folder} is damaged: {name} was changed", _AGAIN)
         return record
 
     @classmethod
@@ -82,18 +84,24 @@ class Record:
         folder = Path(folder)
         path = folder / RECORD_FILE
         if not path.is_file():
-            hint = "nor is it an exported folder" if folder.exists() else "`kit list` shows the runs there are"
-            raise RecordError(f"{folder} is not a Record: it has no {RECORD_FILE}", hint)
+            if (folder / MANIFEST_FILE).is_file():
+                raise RecordError(
+                    f"{folder} is an exported folder, not a Record",
+                    f"name the run that it was made of, which its {MANIFEST_FILE} tells",
+                )
+            raise RecordError(
+                f"{folder} is not a Record: it has no {RECORD_FILE}", "`kit list` shows the runs there are"
+            )
         try:
             content = json.loads(path.read_text("utf-8"))
             found = content["format"]
             missing = [key for key in _KEYS if key not in content] if found == FORMAT else []
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RecordError(f"{path} is damaged: {error}", "run it again with --force") from error
+            raise RecordError(f"{path} is damaged: {error}", _AGAIN) from error
         if found != FORMAT:
             raise RecordError(f"{path} has format {found}; this version of kit reads {FORMAT}")
         if missing:
-            raise RecordError(f"{path} is damaged: it has no {', '.join(missing)}", "run it again with --force")
+            raise RecordError(f"{path} is damaged: it has no {', '.join(missing)}", _AGAIN)
         return cls(folder, content)
 
     def require_unchanged(self) -> None:
@@ -102,7 +110,7 @@ class Record:
         Those of earlier versions of kit do not say what was written, and pass.
         """
         if self.content.get("sha256", _digest(self.content)) != _digest(self.content):
-            raise RecordError(f"{self.folder} is damaged: {RECORD_FILE} was changed", "run it again with --force")
+            raise RecordError(f"{self.folder} is damaged: {RECORD_FILE} was changed", _AGAIN)
 
     @property
     def id(self) -> str:
@@ -115,9 +123,7 @@ class Record:
         try:
             return Recipe.model_validate(self.content["recipe"])
         except ValueError as error:
-            raise RecordError(
-                f"{self.folder} is damaged: its recipe is not valid", "run it again with --force"
-            ) from error
+            raise RecordError(f"{self.folder} is damaged: its recipe is not valid", _AGAIN) from error
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -152,7 +158,7 @@ class Record:
 
         file = self.folder / PREDICTIONS_FILE
         if not file.is_file() or file_sha256(file) != self.content["files"].get(PREDICTIONS_FILE):
-            raise RecordError(f"{self.folder} is damaged: {PREDICTIONS_FILE} was changed", "run it again with --force")
+            raise RecordError(f"{self.folder} is damaged: {PREDICTIONS_FILE} was changed", _AGAIN)
         table = pq.read_table(self.folder / PREDICTIONS_FILE).to_pydict()
         labels = [tuple(row) for row in table["labels"]]
         translated = "translation" in table

@@ -153,7 +153,7 @@ def print_compression(done: Compression, as_json: bool) -> None:
     """The chain, a line a step, and where it ended; or all of it as one line of JSON."""
     if as_json:
         steps = [
-            {**summary(link.record), "technique": link.technique, "gate": asdict(link.gate), **asdict(link.verdict)}
+            {**summary(link.record), "technique": link.technique, "gate": link.gate.content, **asdict(link.verdict)}
             for link in done.links
         ]
         typer.echo(json.dumps({"source": summary(done.source), "steps": steps, "record": summary(done.record)}))

@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 import time
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -165,7 +166,7 @@ def test_a_chain_killed_within_and_between_its_steps_ends_as_one_that_was_not(
 
 def test_a_step_that_costs_too_much_is_undone(tiny_run: Path, monkeypatch) -> None:
     """What pruning costs so small a model is chance, so the gate is told; the graph's it finds itself."""
-    gates = iter([Gate(None, 0.6, False), Gate(None, 0.8, False)])
+    gates = iter([Gate(None, share, (f"agrees on {share:.1%} of a few",)) for share in (0.6, 0.8)])
     honest = Judge.gate
     monkeypatch.setattr(Judge, "gate", lambda self, model: next(gates, None) or honest(self, model))
     steps = [{"prune": {"heads": 0.9, "neurons": 0.9, "epochs": 0}}, "onnx"]
@@ -173,18 +174,18 @@ def test_a_step_that_costs_too_much_is_undone(tiny_run: Path, monkeypatch) -> No
     first, gentler, last = found.links
     for link, heads in ((first, 0.9), (gentler, 0.45)):
         assert not link.gate.passed and link.gate.agreement < 0.999
-        assert f"prune (heads: {heads}" in link.line and "UNDONE by the gate: agreement" in link.line
+        assert f"prune (heads: {heads}" in link.line and "UNDONE by the gate: agrees on" in link.line
     assert last.gate.passed and last.record.content["settings"]["compression"]["source"] == tiny_run.name
     assert last.verdict.agreement.value == 1.0, "made from the start, not from what was undone"
     assert found.record == last.record
 
 
 def test_other_settings_are_tried_before_a_step_is_undone(done: Compression, tiny_run: Path, monkeypatch) -> None:
-    gates = iter([Gate(None, 0.1, False), Gate(None, 0.9, True)])
+    gates = iter([Gate(None, 0.1, ("agrees on 10.0%",)), Gate(None, 0.9, ())])
     monkeypatch.setattr("kit.compression.gate.Judge.gate", lambda self, model: next(gates))
     found = compress(chain(tiny_run, [{"vocabulary": {"max_size": 2_100}}], agreement=0.5), quiet=True)
     first, second = found.links
-    assert first.line.startswith("vocabulary (max_size: 2100)") and "UNDONE by the gate: agreement 10.0%" in first.line
+    assert first.line.startswith("vocabulary (max_size: 2100)") and "UNDONE by the gate: agrees on 10.0%" in first.line
     assert first.record.content["settings"]["tokens"] == 2_100
     assert found.record.id == second.record.id == done.links[0].record.id
     assert "of 30,522 tokens" in second.line and "calibration error" in second.line
@@ -215,6 +216,11 @@ def test_of_few_validation_examples_one_may_be_lost_and_not_two(tiny_run: Path) 
         worse[right[:lost]] *= -1
         gate = judge.gate(SimpleNamespace(outputs=lambda _, worse=worse: worse))
         assert gate.passed is passed and gate.retained == pytest.approx(1 - lost / len(right))
+    asked = f"at least {1 - 1 / len(right):.1%} asked for"
+    assert gate.broken == (f"{gate.retained:.1%} retained on {len(validation)} validation examples, {asked}",)
+    assert judge.coarse.startswith(f"compress.gate.retained: {len(validation)} validation examples cannot tell 99.0%")
+    loose = section.model_copy(update={"retained": 0.5})
+    assert Judge.of(loose, job, start).coarse == ""
 
 
 def test_agreement_is_with_what_the_start_answers(tiny_run: Path) -> None:
@@ -224,12 +230,14 @@ def test_agreement_is_with_what_the_start_answers(tiny_run: Path) -> None:
     judge = Judge.of(section, job, start)
     texts = len(judge.answers)
     assert texts >= 20
-    assert judge.gate(start) == Gate(None, 1.0, True)
+    assert judge.gate(start) == Gate(None, 1.0, ())
     for other, passed in ((texts // 10, True), (texts // 10 + 1, False)):
         answers = judge.answers.copy()
         answers[:other] *= -1
         gate = judge.gate(SimpleNamespace(outputs=lambda _, answers=answers: answers))
         assert gate.passed is passed and gate.agreement == pytest.approx(1 - other / texts)
+    assert gate.broken == (f"agrees on {gate.agreement:.1%} of {texts} texts of the pool, at least 90.0% asked for",)
+    assert gate.content == {**asdict(gate), "passed": False}
 
 
 def test_the_gate_looks_at_validation_examples_and_pool_alone(done: Compression, tiny_run: Path, monkeypatch) -> None:
@@ -357,7 +365,7 @@ def test_gentler_settings_that_fail_do_not_end_the_chain(tiny_run: Path, monkeyp
     original = int8_module._quantized
     monkeypatch.setattr(int8_module, "_quantized", failing)
     monkeypatch.setattr(int8_module, "learn_rounding", lambda source, *rest: (source.model_folder, None))
-    monkeypatch.setattr("kit.compression.gate.Judge.gate", lambda *given: Gate(None, 0.9, False))
+    monkeypatch.setattr("kit.compression.gate.Judge.gate", lambda *given: Gate(None, 0.9, ("agrees on 90.0%",)))
     found = compress(chain(tiny_run, [{"int8-onnx": {"per_channel": False}}], agreement=1.0), quiet=True)
     assert [link.settings for link in found.links] == [
         "per_channel: false",

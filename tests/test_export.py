@@ -346,7 +346,9 @@ def test_a_shape_that_transformers_has_no_class_for_leaves_as_a_graph(tiny_run: 
     refused = kit("export", tiny_run, "--to", tmp_path / "out", "--format", "safetensors,onnx", "--no-speed")
     assert refused.code == 2 and "Traceback" not in refused.err
     assert f"--format safetensors: plain transformers has no class for the shape of {tiny_run.name}" in refused.err
-    assert "--format onnx needs none; --with-code takes that file along" in refused.err
+    assert "--with-code takes that file along, and then loading needs trust_remote_code=True; --format onnx needs" in (
+        refused.err
+    )
     assert list(tmp_path.iterdir()) == []
     done = export(tiny_run, to=tmp_path / "out", speed=False)
     assert list(done.proofs) == ["onnx"] and not list(done.folder.rglob("*.py"))

@@ -85,7 +85,7 @@ def distill(
 def compress(
     target: Annotated[Path, typer.Argument(metavar="RECIPE|RUN", help="A recipe, or the folder of a finished run.")],
     steps: Annotated[
-        str | None, typer.Option("--steps", help="Techniques in order, e.g. vocabulary,int8-onnx; see the README.")
+        str | None, typer.Option("--steps", help="Techniques in order; of a run by default vocabulary,int8-onnx.")
     ] = None,
     overrides: Overrides = None,
     force: Annotated[bool, typer.Option("--force", help="Repeat steps that are finished.")] = False,
@@ -96,8 +96,13 @@ def compress(
     from kit.recipe import load_recipe
     from kit.recipe.load import override_recipe
 
-    given = [f"compress.steps=[{steps}]"] if steps else []
-    given += overrides or []
+    given = list(overrides or [])
+    if steps is not None:
+        if any(override.startswith("compress.steps=") for override in given):
+            raise RecipeError("--steps and --set compress.steps both say which steps to take", "give one of them")
+        if not steps.replace(",", "").strip():
+            raise RecipeError(f"--steps {steps!r} names no technique", "name some in order, as in vocabulary,int8-onnx")
+        given.insert(0, f"compress.steps=[{steps}]")
     if target.is_dir():
         foreign = [override for override in given if not override.startswith("compress.")]
         if foreign:

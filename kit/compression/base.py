@@ -35,6 +35,8 @@ _WAY_OUT = {
     Kind.TFIDF: "it is small and fast already; compress a run with a checkpoint",
 }
 
+_TRANSLATORS = (Kind.TRANSLATOR, Kind.WARM_TRANSLATOR, Kind.CT2)
+
 
 class Technique(Protocol):
     """One way to compress. A step is its section in the recipe, see `kit.recipe.compressing`."""
@@ -79,6 +81,11 @@ def kind_after(technique: Technique, kind: Kind) -> Kind:
     return kind if technique.gives is Kind.TORCH else technique.gives
 
 
+def works_first(technique: Technique, kind: Kind, other: Technique) -> bool:
+    """Whether a technique can be taken of this kind, and another one of what it leaves."""
+    return kind in technique.takes and kind_after(technique, kind) in other.takes
+
+
 def attempts(technique: Technique, step: Any, source: Record) -> list[Any]:
     """A step, and its other settings that can work on a source."""
     found = [step]
@@ -95,9 +102,15 @@ def others(step: StepT, changes: list[dict[str, Any]]) -> list[StepT]:
     return [each for each in changed if each != step]
 
 
-def require_kind(technique: str, found: Kind, taken: tuple[Kind, ...], what: str) -> None:
-    """Raise ModelError, with the way out, unless a step takes models of this kind. what: the model's name."""
-    if found not in taken:
-        raise ModelError(
-            f"{technique}: {what} is {found}; this step works on {' or '.join(taken)}", _WAY_OUT.get(found, "")
-        )
+def require_kind(technique: str, found: Kind, taken: tuple[Kind, ...], what: str, way_out: str = "") -> None:
+    """Raise ModelError, with the way out, unless a step takes models of this kind.
+
+    what: the model's name. way_out: where it is known better than from the kind.
+    """
+    if found in taken:
+        return
+    alike = [kind for kind in taken if (kind in _TRANSLATORS) == (found in _TRANSLATORS)]
+    raise ModelError(
+        f"{technique}: {what} is {found}; this step works on {' or '.join(alike or taken)}",
+        way_out or _WAY_OUT.get(found, ""),
+    )

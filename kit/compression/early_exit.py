@@ -101,7 +101,7 @@ class _Examined:
         return cls(job, logits.cpu())
 
     def curve(self, thresholds: Sequence[float]) -> list[dict[str, Any]]:
-        """Points of the curve of accuracy against speed.
+        """Points of the curve of accuracy against the work that is left.
 
         retained_error: standard error of what is retained, on the same resamples of the examples for both. leave: share
         of texts that leave behind each layer. layers: how many a text goes through on average.
@@ -119,7 +119,6 @@ class _Examined:
                 "retained_error": float(spread(sample / np.maximum(samples[-1], _LEAST))),
                 "leave": (torch.bincount(each, minlength=depth).double() / count).tolist(),
                 "layers": float((each + 1).double().mean()),
-                "speedup": depth / float((each + 1).double().mean()),
             }
             for threshold, each, value, sample in zip(thresholds, left, values[:-1], samples[:-1], strict=True)
         ]

@@ -5,7 +5,8 @@ Knows models, validation examples and the pool's texts. Never looks at test exam
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from kit.recipe.compressing import GateSection
 
 # Texts of the pool that no step sees: this share, and no more than this.
 _SHARE, _MOST = 0.2, 1_000
+_MUCH = 0.005  # of what is retained: a gate that lets through so much more than is asked for is said to be coarse
 _SHARES = ("accuracy", "exact_match")  # of right answers: each example is worth as much as another
 
 
@@ -24,18 +26,22 @@ class Gate:
     """What a step cost: shares against the model that the chain starts from, None where not asked for.
 
     retained: of the main metric, on the validation examples. agreement: on texts of the pool that no step sees.
-    passed: whether the step stays.
+    broken: what was less than it had to be, in words; empty where the step stays.
     """
 
     retained: float | None
     agreement: float | None
-    passed: bool
+    broken: tuple[str, ...]
 
     @property
-    def words(self) -> str:
-        """What it saw, for people."""
-        found = {"retained": self.retained, "agreement": self.agreement}
-        return " and ".join(f"{name} {value:.1%}" for name, value in found.items() if value is not None)
+    def passed(self) -> bool:
+        """Whether the step stays."""
+        return not self.broken
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """For files and programs."""
+        return {**asdict(self), "passed": self.passed}
 
 
 @dataclass(frozen=True)
@@ -67,18 +73,34 @@ class Judge:
     def gate(self, model: Predictor) -> Gate:
         """Whether a step's model may stay."""
         retained = agreement = None
+        broken = []
         if self.section.retained is not None:
             retained = _score(self.job, model) / self.score
+            if retained < self.least_retained:
+                seen = f"{len(self.job.data.validation):,} validation examples"
+                broken.append(f"{retained:.1%} retained on {seen}, at least {self.least_retained:.1%} asked for")
         if self.section.agreement is not None:
             same = self.job.task.measure.same(model.outputs(gate_texts(self.job)), self.answers)
             agreement = float(same.mean())
-        passed = (retained is None or retained >= self._least_retained) and (
-            agreement is None or agreement >= (self.section.agreement or 0.0)
-        )
-        return Gate(retained, agreement, passed)
+            if agreement < self.section.agreement:
+                seen = f"{len(same):,} texts of the pool"
+                broken.append(f"agrees on {agreement:.1%} of {seen}, at least {self.section.agreement:.1%} asked for")
+        return Gate(retained, agreement, tuple(broken))
 
     @property
-    def _least_retained(self) -> float:
+    def coarse(self) -> str:
+        """In words, that its validation examples are too few for what is asked; empty where they are not."""
+        asked = self.section.retained
+        if asked is None or (least := self.least_retained) > asked - _MUCH:
+            return ""
+        more = "" if self.section.agreement is not None else "; compress.gate.agreement looks at texts without labels"
+        return (
+            f"compress.gate.retained: {len(self.job.data.validation):,} validation examples cannot tell {asked:.1%} "
+            f"from less: a step that loses one of them, {least:.1%}, stays{more}"
+        )
+
+    @property
+    def least_retained(self) -> float:
         """What the section asks for, or what is left when one validation example is lost, if that is less.
 
         Few examples cannot tell a percent: a single one that rounding turns weighs more. Of scores that are no shares

@@ -37,7 +37,7 @@ def kind_of(folder: Path) -> Kind:
     if not folder.is_dir():
         raise ModelError(
             f"{folder} is not there: this run kept no model",
-            "run it again with --force, or with `keep_models: true` in a study",
+            "make it again, by the command that made it and --force; in a study, with `keep_models: true`",
         )
     if (folder / TFIDF_FILE).is_file():
         return Kind.TFIDF

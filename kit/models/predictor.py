@@ -137,7 +137,7 @@ def require_labels(folder: Path, labels: tuple[str, ...]) -> None:
     if found != labels:
         raise ModelError(
             f"{folder} decides between {', '.join(found[:6])}, its Record between {', '.join(labels[:6])}",
-            "one of them was changed: run it again with --force",
+            "one of them was changed: make it again, by the command that made it and --force",
         )
 
 

@@ -106,7 +106,7 @@ def _from_record(name: str, record: Record) -> Teacher:
     if not record.model_folder.is_dir():
         raise ModelError(
             f"distill.teacher: {name} kept no model",
-            "run it again with --force, or with `keep_models: true` in a study",
+            "make it again, by the command that made it and --force; in a study, with `keep_models: true`",
         )
     files = {file: sha for file, sha in content["files"].items() if file.startswith(f"{MODEL_FOLDER}/")}
     sha256 = _digest(json.dumps(sorted(files.items())))

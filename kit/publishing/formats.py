@@ -93,14 +93,12 @@ def _require_plain(formats: list[Format], record: Record, has_graph: bool) -> No
     """Raise ModelError if transformers alone cannot load one of them: who loads a model need not trust any code."""
     for each in filter(_needs_code, formats):
         source = (record.content["settings"].get("compression") or {}).get("source")
-        graph = (
-            f"--format {GRAPH} needs none" if has_graph else f"export {source} with --format {GRAPH}, which needs none"
-        )
+        graph = f"--format {GRAPH} needs none" if has_graph else f"{source} with --format {GRAPH} needs none"
         raise ModelError(
             f"--format {each.name}: plain transformers has no class for the shape of {record.id}, only a file of code "
             "would let it load",
-            f"{graph}; --with-code takes that file along, and then loading needs trust_remote_code=True; a model that "
-            "is trained with model.pooling native needs no code",
+            f"--with-code takes that file along, and then loading needs trust_remote_code=True; {graph}; a model that "
+            "is trained with model.pooling native needs none either",
         )
 
 

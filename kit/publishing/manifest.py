@@ -5,7 +5,7 @@
              ...             the first format's files: what `from_pretrained` and `kit predict` read
              <format>/...    those of each other format, whole in themselves
 
-Knows the folder's layout and checks that it is whole. Knows nothing of Records.
+Knows the folder's layout and checks that it is whole.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any
 from kit.errors import RecordError
 from kit.files import file_sha256, write_atomically
 from kit.recipe import Recipe
+from kit.record import MANIFEST_FILE
 
-MANIFEST_FILE = "kit.json"
 CARD_FILE = "README.md"
 _FORMAT = 1
 _MEND = "export it again"

@@ -15,7 +15,8 @@ from typing import TypeVar
 from kit.errors import ExportError, first_line
 from kit.files import file_sha256
 from kit.hub import is_broken, patiently, refusal, status_of
-from kit.publishing.manifest import MANIFEST_FILE, written_files
+from kit.publishing.manifest import written_files
+from kit.record import MANIFEST_FILE
 
 T = TypeVar("T")
 HUB_FILE = ".gitattributes"  # which the Hub writes itself, and changes when it stores a large file

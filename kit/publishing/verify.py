@@ -43,7 +43,8 @@ class Proof:
     examples: how many. tokens: whether the tokens of their texts were compared too. translations: whether the answers
     are some, else labels. largest_difference: of any logit, from the answers of the model that was exported. retained,
     agreement: of these answers against those that the run stored, where the format rounds its numbers; else None.
-    greedy: whether translations took the likeliest token each time, without a search.
+    greedy: whether translations took the likeliest token each time, without a search. alone: whether each text was
+    answered by itself, where the run's stored answers were given in batches, on which they depend a little.
     """
 
     examples: int
@@ -53,6 +54,7 @@ class Proof:
     retained: Estimate | None
     agreement: Estimate | None
     greedy: bool = False
+    alone: bool = False
 
     @property
     def line(self) -> str:
@@ -63,10 +65,12 @@ class Proof:
             found += f", largest difference of a logit {self.largest_difference:.1g}"
         if self.greedy:
             found += " as by kit without a search"
+        elif self.alone:
+            found += " as by kit for each text alone"
         if self.agreement is not None:
             kept = f"retains {self.retained.format(percent=True)} of the run's metric, " if self.retained else ""
             found += f"; {kept}agrees with the run on {self.agreement.format(percent=True)}"
-            found += ", which searches" if self.greedy else ""
+            found += ", which searches" if self.greedy else "'s answers in batches" if self.alone else ""
         return found
 
 
@@ -99,7 +103,9 @@ def verify(made: Format, folder: Path, of: Record, run: Record, data: Prepared) 
     verdict = _against(logits, of, run, task) if rounded else None
     retained, agreement = (verdict.retained, verdict.agreement) if verdict else (None, None)
     greedy = made.loader == LIKELIEST
-    return Proof(len(texts), "tokens" in found, translates, float(differences.max()), retained, agreement, greedy)
+    return Proof(
+        len(texts), "tokens" in found, translates, float(differences.max()), retained, agreement, greedy, alone
+    )
 
 
 def _ask(made: Format, folder: Path, of: Record, texts: list[tuple[str, ...]], alone: bool) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def require_told(record: Record) -> None:
     if missing:
         raise RecordError(
             f"{record.folder} is damaged: record.json has no {', '.join(dict.fromkeys(missing))}",
-            "run it again with --force",
+            "make it again, by the command that made it and --force",
         )
 
 
@@ -47,7 +47,7 @@ def require_same(record: Record, data: Prepared) -> None:
             raise RecordError(
                 f"{record.folder} is damaged: record.json says {key} {', '.join(map(str, told))}, not "
                 f"{', '.join(found)} as the data do",
-                "run it again with --force",
+                "make it again, by the command that made it and --force",
             )
 
 

@@ -5,9 +5,16 @@ Knows types, ranges and defaults. Knows nothing of models.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, field_validator, model_serializer
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from kit.recipe.section import Name, Section
 
@@ -47,6 +54,13 @@ class PruneStep(_Step):
     """Passes over budget and pool to recover; 0 leaves the model as pruning left it."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 1.0e-4
     """Peak rate of the recovery."""
+
+    @model_validator(mode="after")
+    def _removes(self) -> Self:
+        """Raises ValueError if there is nothing to remove."""
+        if not self.heads and not self.neurons:
+            raise ValueError("prune removes nothing: give heads or neurons a share above 0")
+        return self
 
 
 class EarlyExitStep(_Step):
@@ -152,10 +166,10 @@ class GateSection(Section):
 
     retained: _Share | None = 0.99
     """Main metric on the validation examples, against the model that the chain starts from; one example may always be
-    lost, which is more than this where they are few."""
+    lost, which is more than this where they are few. Null does not ask."""
     agreement: _Share | None = None
     """Share of texts that no step sees (a fifth of the pool, 1,000 at most) that are answered as by the model that the
-    chain starts from."""
+    chain starts from. Null does not ask."""
 
 
 class CompressSection(Section):
@@ -166,6 +180,13 @@ class CompressSection(Section):
     steps: Annotated[list[Step], Field(min_length=1)] = [VocabularyStep(), Int8OnnxStep()]
     """Techniques in order, each by its name or as {name: {key: value}}."""
     gate: GateSection = GateSection()
+    """What a step may cost; null lets every step stay."""
+
+    @field_validator("gate", mode="before")
+    @classmethod
+    def _open(cls, value: Any) -> Any:
+        """`gate: null` asks for nothing."""
+        return GateSection(retained=None, agreement=None) if value is None else value
 
     @field_validator("steps", mode="before")
     @classmethod
@@ -177,6 +198,14 @@ class CompressSection(Section):
             return value
         return [_parsed(step) for step in value]
 
+    @field_validator("steps")
+    @classmethod
+    def _once(cls, steps: list[Step]) -> list[Step]:
+        """Raises ValueError for a second vocabulary, which would find nothing to remove."""
+        if sum(isinstance(step, VocabularyStep) for step in steps) > 1:
+            raise ValueError("vocabulary is named twice: the second would find nothing left to remove")
+        return steps
+
 
 def _parsed(step: Any) -> Any:
     """The section of a step. Raises ValueError, in words, for a technique, a key or a value that cannot be."""
@@ -187,8 +216,12 @@ def _parsed(step: Any) -> Any:
         if keys is not None and not isinstance(keys, dict):
             raise ValueError(f"{name} takes keys and values, as in {{{name}: {{key: value}}}}, got {keys}")
         step = {"technique": name, **(keys if isinstance(keys, dict) else {})}
-    if not isinstance(step, dict):
+    if isinstance(step, _Step):
         return step
+    if not isinstance(step, dict):
+        raise ValueError(f"a step is a name, or {{name: {{key: value}}}}, got {step}")
+    if len(step) > 1 and "technique" not in step:
+        raise ValueError(f"each step is an item of the list: [{', '.join(f'{{{name}: ...}}' for name in step)}]")
     name = step.get("technique")
     if name not in TECHNIQUES:
         raise ValueError(f"there is no technique {name}; there are {', '.join(TECHNIQUES)}")
@@ -200,6 +233,8 @@ def _parsed(step: Any) -> Any:
         known = ", ".join(key for key in TECHNIQUES[name].model_fields if key != "technique")
         if first["type"] == "extra_forbidden":
             raise ValueError(f"{name} has no key {key}; it has {known or 'none'}") from None
+        if not key:
+            raise ValueError(str(first["ctx"]["error"])) from None
         raise ValueError(f"{key} of {name}: {first['msg'][:1].lower()}{first['msg'][1:]}") from None
 
 

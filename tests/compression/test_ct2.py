@@ -68,7 +68,7 @@ def test_int8_is_smaller_and_a_record_like_any_other(done, scratch_run) -> None:
 def test_a_gate_undoes_a_conversion_that_costs_too_much(scratch_run, done, monkeypatch) -> None:
     monkeypatch.setattr("kit.compression.gate._score", lambda job, model: _score(model))
     found = compress(chain(scratch_run, ["ct2"], retained=0.9), quiet=True)
-    assert found.record.folder == scratch_run and "UNDONE by the gate: retained 50.0%" in found.links[0].line
+    assert found.record.folder == scratch_run and "UNDONE by the gate: 50.0% retained on" in found.links[0].line
 
 
 def _score(model: object) -> float:
