@@ -312,7 +312,7 @@ def _speed_words(ours: float | None, theirs: float | None) -> str:
     words = f"{ratio:.1f}x as fast" if ratio > _SAME else f"SLOWER: {1 / ratio:.1f}x the time"
     if 1 / _SAME <= ratio <= _SAME:
         words = "as fast"
-    return f"about {ours:.2g} ms a text ({words})"
+    return f"about {ours:.{0 if ours >= 10 else 1}f} ms a text ({words})"  # after a short look: `kit bench` measures
 
 
 def _write(done: Compression) -> None:

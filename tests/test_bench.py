@@ -76,3 +76,7 @@ def test_texts_are_those_of_a_file_or_of_the_first_run(pair: list[Path], plain: 
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="neither a run nor a folder with a saved model"):
         bench([tmp_path])
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(ModelError, match="is an adapter without its model") as caught:
+        bench([tmp_path])
+    assert caught.value.hint == "name the run: its model has the adapter merged"

@@ -20,6 +20,7 @@ from kit.compress import CHAIN_FILE, Compression, _job, compress, recipe_of
 from kit.compression.gate import Gate, Judge, gate_texts
 from kit.data.encode import encode
 from kit.errors import DataError, KitError, ModelError, RecipeError, RecordError
+from kit.export import _history
 from kit.models.load import load_tokenizer
 from kit.models.predictor import load_predictor
 from kit.request import Shared
@@ -305,7 +306,7 @@ def test_what_cannot_be_compressed_is_refused_with_the_reason(
     assert "small and fast already" in error.value.hint
     with pytest.raises(ModelError, match="is a quantized graph for ONNX Runtime") as error:
         compress(chain(done.record.folder, ["vocabulary"]), quiet=True)
-    assert "compress the run it was made of" in error.value.hint
+    assert error.value.hint == f"compress the run it was made of: {done.links[0].record.id}"
     with pytest.raises(RecordError, match="is not a Record"):
         recipe_of(tmp_path)
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
@@ -329,6 +330,19 @@ def test_a_compressed_model_teaches_but_no_student_is_cut_from_it(done: Compress
         understand(recipe.model_copy(update={"method": "distill", "distill": section}))
 
 
+def test_what_a_card_tells_of_chains_is_how_its_model_came_about(done: Compression, tiny_run: Path) -> None:
+    """Not what was tried on its source and undone, nor the chain of the same step alone, which is told of already."""
+    trimmed = compress(chain(tiny_run, ["vocabulary"]), quiet=True)
+    assert trimmed.record.id == done.links[0].record.id
+    (tiny_run / CHAIN_FILE).write_text(json.dumps({"source": tiny_run.name, "lines": ["onnx: UNDONE by the gate"]}))
+    try:
+        told = [[line.partition(":")[0] for line in _history(each)] for each in (done.record, trimmed.record)]
+        assert told == [[tiny_run.name, "vocabulary", "int8-onnx"], [tiny_run.name, "vocabulary"]]
+        assert _history(Record.read(tiny_run)) == []
+    finally:
+        (tiny_run / CHAIN_FILE).unlink()
+
+
 def test_a_compressed_record_says_what_it_was_made_of(done: Compression, tiny_run: Path, kit) -> None:
     rows = dict(done.record.rows())
     assert rows["method"] == "int8-onnx of finetune" and rows["compressed from"] == done.links[0].record.id
@@ -342,8 +356,37 @@ def test_what_cannot_work_is_refused_before_the_run_is_trained(recipe_file: Path
     with pytest.raises(RecipeError, match=r"compress\.gate\.retained: there are no validation examples"):
         compress(recipe, quiet=True)
     late = Recipe.load(recipe_file, ["compress.steps=[int8-onnx, vocabulary]"])
-    with pytest.raises(ModelError, match="what int8-onnx leaves"):
+    with pytest.raises(ModelError, match="what int8-onnx leaves") as error:
         compress(late, quiet=True)
+    assert error.value.hint == "take vocabulary before int8-onnx"
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ("[[vocabulary]]", "a step is a name, or {name: {key: value}}, got ['vocabulary']"),
+        ("[{vocabulary: {}, onnx: {}}]", "each step is an item of the list: [{vocabulary: ...}, {onnx: ...}]"),
+        ("[{prune: {heads: 0, neurons: 0}}]", "prune removes nothing: give heads or neurons a share above 0"),
+        ("[vocabulary, vocabulary]", "vocabulary is named twice: the second would find nothing left to remove"),
+    ],
+)
+def test_steps_that_say_nothing_are_refused_in_words(steps, message, recipe_file: Path) -> None:
+    with pytest.raises(RecipeError) as caught:
+        Recipe.load(recipe_file, [f"compress.steps={steps}"])
+    assert caught.value.message.endswith(f"compress.steps: {message}")
+
+
+def test_no_gate_at_all(recipe_file: Path) -> None:
+    gate = Recipe.load(recipe_file, ["compress.gate=null"]).compress.gate
+    assert (gate.retained, gate.agreement) == (None, None)
+
+
+def test_steps_are_named_once_and_by_name(tiny_run: Path, kit) -> None:
+    for given in (["--steps", ""], ["--steps", ","]):
+        refused = kit("compress", tiny_run, *given)
+        assert refused.code == 2 and f"--steps {given[1]!r} names no technique" in refused.err
+    refused = kit("compress", tiny_run, "--steps", "onnx", "--set", "compress.steps=[float16]")
+    assert refused.code == 2 and "--steps and --set compress.steps both say which steps to take" in refused.err
 
 
 def test_data_that_changed_since_are_refused(reviews: Path, recipe_file: Path, tmp_path: Path) -> None:

@@ -138,6 +138,12 @@ def test_nothing_of_this_machine_is_in_the_folder(exported: Exported, tiny_run: 
     assert list(scan(exported.folder, (tiny_run.parent, tiny_checkpoint))) == []
 
 
+def test_an_exported_folder_is_not_taken_for_a_record(exported: Exported) -> None:
+    with pytest.raises(RecordError, match="is an exported folder, not a Record") as caught:
+        Record.load(exported.folder)
+    assert caught.value.hint == "name the run that it was made of, which its kit.json tells"
+
+
 def test_what_tells_of_this_machine_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     token, mine = "hf_" + "a1B2" * 9, "short-token-of-mine"
     monkeypatch.setenv("HF_TOKEN", mine)

@@ -209,24 +209,14 @@ class CompressSection(Section):
 
 def _parsed(step: Any) -> Any:
     """The section of a step. Raises ValueError, in words, for a technique, a key or a value that cannot be."""
-    if isinstance(step, str):
-        step = {"technique": step}
-    elif isinstance(step, dict) and len(step) == 1 and "technique" not in step:
-        [(name, keys)] = step.items()
-        if keys is not None and not isinstance(keys, dict):
-            raise ValueError(f"{name} takes keys and values, as in {{{name}: {{key: value}}}}, got {keys}")
-        step = {"technique": name, **(keys if isinstance(keys, dict) else {})}
     if isinstance(step, _Step):
         return step
-    if not isinstance(step, dict):
-        raise ValueError(f"a step is a name, or {{name: {{key: value}}}}, got {step}")
-    if len(step) > 1 and "technique" not in step:
-        raise ValueError(f"each step is an item of the list: [{', '.join(f'{{{name}: ...}}' for name in step)}]")
-    name = step.get("technique")
+    keys = _keys_of(step)
+    name = keys.get("technique")
     if name not in TECHNIQUES:
         raise ValueError(f"there is no technique {name}; there are {', '.join(TECHNIQUES)}")
     try:
-        return TECHNIQUES[name].model_validate(step)
+        return TECHNIQUES[name].model_validate(keys)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
@@ -236,6 +226,22 @@ def _parsed(step: Any) -> Any:
         if not key:
             raise ValueError(str(first["ctx"]["error"])) from None
         raise ValueError(f"{key} of {name}: {first['msg'][:1].lower()}{first['msg'][1:]}") from None
+
+
+def _keys_of(step: Any) -> dict[str, Any]:
+    """A step's keys, its technique among them, of any form that a step has."""
+    if isinstance(step, str):
+        return {"technique": step}
+    if not isinstance(step, dict):
+        raise ValueError(f"a step is a name, or {{name: {{key: value}}}}, got {step}")
+    if "technique" in step:
+        return step
+    if len(step) != 1:
+        raise ValueError(f"each step is an item of the list: [{', '.join(f'{{{name}: ...}}' for name in step)}]")
+    [(name, keys)] = step.items()
+    if keys is not None and not isinstance(keys, dict):
+        raise ValueError(f"{name} takes keys and values, as in {{{name}: {{key: value}}}}, got {keys}")
+    return {"technique": name, **(keys or {})}
 
 
 TECHNIQUES: dict[str, type[Section]] = {
