@@ -189,15 +189,15 @@ def _require_chain(section: CompressSection, start: Record | None, recipe: Recip
     kind = kind_of(start.model_folder) if start is not None else foreseen_kind(recipe)
     what = start.id if start is not None else recipe.method
     made_of = (start.content["settings"].get("compression") or {}).get("source") if start is not None else None
-    way_out = f"compress the run it was made of: {made_of}" if made_of is not None else ""
+    way_out = ""
     before: tuple[str, Kind] | None = None  # the step before, and what it was taken of
     for step in section.steps:
         technique = TECHNIQUES[step.technique]
         if before is not None and works_first(technique, before[1], TECHNIQUES[before[0]]):
             way_out = f"take {step.technique} before {before[0]}"
-        require_kind(step.technique, kind, technique.takes, what, way_out)
+        require_kind(step.technique, kind, technique.takes, what, made_of=made_of, way_out=way_out)
         technique.require(step, start)
-        before, way_out = (step.technique, kind), ""
+        before, made_of, way_out = (step.technique, kind), None, ""
         kind, what = kind_after(technique, kind), f"what {step.technique} leaves"
 
 

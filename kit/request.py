@@ -199,13 +199,15 @@ def _facts_of_pairs(
 
 
 def _teachers(recipe: Recipe, data: Prepared) -> tuple[Teacher, ...]:
-    """The teachers that a recipe names, each fit for these labels. Raises RecordError or ModelError."""
-    from kit.models.teacher import require_same_labels, resolve_teacher
+    """The teachers that a recipe names, each fit for these labels or languages. Raises RecordError or ModelError."""
+    from kit.models.teacher import require_same_labels, require_same_languages, resolve_teacher
 
     named = recipe.distill.teacher
     found = tuple(resolve_teacher(name) for name in ([named] if isinstance(named, str) else named or []))
     for teacher in found:
         require_same_labels(teacher, data.labels, data.multi_label)
+        if recipe.task == "translation":
+            require_same_languages(teacher, recipe.data.language_pair)
     return found
 
 

@@ -306,7 +306,7 @@ def test_what_cannot_be_compressed_is_refused_with_the_reason(
     assert "small and fast already" in error.value.hint
     with pytest.raises(ModelError, match="is a quantized graph for ONNX Runtime") as error:
         compress(chain(done.record.folder, ["vocabulary"]), quiet=True)
-    assert error.value.hint == f"compress the run it was made of: {done.links[0].record.id}"
+    assert f"compress the run it was made of, {done.links[0].record.id}: quantization comes last" == error.value.hint
     with pytest.raises(RecordError, match="is not a Record"):
         recipe_of(tmp_path)
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)

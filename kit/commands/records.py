@@ -67,6 +67,8 @@ def predict(
     columns = columns_of(run)
     if file is None and texts and len(texts) == 1 and (named := named_file(texts[0])):
         file, texts = named, None
+    if texts == ["-"]:  # as other commands call standard input
+        texts = None
     if file is None and texts:
         stream = [tuple(texts)] if len(columns) == 2 and len(texts) == 2 else list(texts)
         print_answers(run_prediction(run, stream, trust_remote_code=trust_remote_code))

@@ -24,7 +24,7 @@ _WAY_OUT = {
     Kind.QUANTIZED: "compress the run it was made of: quantization comes last",
     Kind.EARLY_EXIT: "early-exit comes last, for nothing else keeps the places where texts leave: take it after this "
     "step, or compress the run it was made of",
-    Kind.ONNX: "take this step before onnx, on a model of torch",
+    Kind.ONNX: "take this step before onnx, on a classifier of torch",
     Kind.QUANTIZED_ONNX: "compress the run it was made of: quantization comes last",
     Kind.TORCH: "that step is for translators; int8-onnx makes a classifier smaller and faster",
     Kind.TRANSLATOR: "that step is for classifiers; ct2 and int8-onnx make a translator smaller and faster, "
@@ -102,15 +102,20 @@ def others(step: StepT, changes: list[dict[str, Any]]) -> list[StepT]:
     return [each for each in changed if each != step]
 
 
-def require_kind(technique: str, found: Kind, taken: tuple[Kind, ...], what: str, way_out: str = "") -> None:
+def require_kind(
+    technique: str, found: Kind, taken: tuple[Kind, ...], what: str, *, made_of: str | None = None, way_out: str = ""
+) -> None:
     """Raise ModelError, with the way out, unless a step takes models of this kind.
 
-    what: the model's name. way_out: where it is known better than from the kind.
+    what: the model's name. made_of: the run that compression made it of. way_out: if it is known better than from that.
     """
     if found in taken:
         return
-    alike = [kind for kind in taken if (kind in _TRANSLATORS) == (found in _TRANSLATORS)]
+    of_classifiers = found in (Kind.TORCH, Kind.EARLY_EXIT, Kind.TFIDF)
+    alike = [kind for kind in taken if kind not in _TRANSLATORS] if of_classifiers else []
+    usual = _WAY_OUT.get(found, "")
+    if made_of is not None:
+        usual = usual.replace("the run it was made of", f"the run it was made of, {made_of}")
     raise ModelError(
-        f"{technique}: {what} is {found}; this step works on {' or '.join(alike or taken)}",
-        way_out or _WAY_OUT.get(found, ""),
+        f"{technique}: {what} is {found}; this step works on {' or '.join(alike or taken)}", way_out or usual
     )

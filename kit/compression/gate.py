@@ -93,10 +93,12 @@ class Judge:
         asked = self.section.retained
         if asked is None or (least := self.least_retained) > asked - _MUCH:
             return ""
-        more = "" if self.section.agreement is not None else "; compress.gate.agreement looks at texts without labels"
+        more, texts = "", len(_rows(self.job))
+        if self.section.agreement is None and texts:
+            more = f"; compress.gate.agreement would look at {texts:,} texts without labels too"
         return (
             f"compress.gate.retained: {len(self.job.data.validation):,} validation examples cannot tell {asked:.1%} "
-            f"from less: a step that loses one of them, {least:.1%}, stays{more}"
+            f"from less: a step that loses one of them ({least:.1%} retained) stays{more}"
         )
 
     @property

@@ -170,7 +170,10 @@ def resolve_translation_student(
         width = section.hidden_size or 256
         heads = section.heads or max(1, width // 64)
         if width % heads:
-            raise RecipeError(f"distill.student.heads: {heads} heads cannot be cut from a width of {width}", "")
+            raise RecipeError(
+                f"distill.student.heads: {heads} heads cannot be cut from a width of {width}",
+                "hidden_size must be a multiple of heads",
+            )
         layers = section.layers if isinstance(section.layers, int) else 2
         return section.model_copy(
             update={

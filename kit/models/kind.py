@@ -20,7 +20,7 @@ from kit.models.tfidf import FILE as TFIDF_FILE
 class Kind(StrEnum):
     """Kinds of saved models, in words."""
 
-    TORCH = "a model of torch"
+    TORCH = "a classifier of torch"
     HALF = "a model of torch in 16 bits"
     EARLY_EXIT = "a model with early exits"
     QUANTIZED = "a quantized model of torch"

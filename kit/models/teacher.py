@@ -101,6 +101,19 @@ def require_same_labels(teacher: Teacher, labels: tuple[str, ...], multi_label: 
         )
 
 
+def require_same_languages(teacher: Teacher, languages: tuple[str, str]) -> None:
+    """Raise ModelError for a run that translates between other languages, or the other way round."""
+    if teacher.record is None:
+        return
+    theirs = teacher.record.recipe.data.language_pair
+    if theirs != languages:
+        found, wanted = " to ".join(theirs), " to ".join(languages)
+        raise ModelError(
+            f"distill.teacher: {teacher.name} translates {found}; the recipe says {wanted}",
+            "take a teacher of this direction, or set data.languages as the teacher has them",
+        )
+
+
 def _from_record(name: str, record: Record) -> Teacher:
     content = record.content
     if not record.model_folder.is_dir():
@@ -113,7 +126,8 @@ def _from_record(name: str, record: Record) -> Teacher:
     checkpoint = None
     if kind_of(record.model_folder) in _OF_TORCH:
         whole = _whole(str(record.model_folder))
-        checkpoint = Checkpoint(content["checkpoint"]["name"], whole.folder, None, whole.sha256, whole.tokenizer_sha256)
+        start = (content["checkpoint"] or {}).get("name", record.id)  # of random weights, it is its own start
+        checkpoint = Checkpoint(start, whole.folder, None, whole.sha256, whole.tokenizer_sha256)
     recipe = record.recipe
     return Teacher(
         name,

@@ -65,12 +65,13 @@ class Proof:
             found += f", largest difference of a logit {self.largest_difference:.1g}"
         if self.greedy:
             found += " as by kit without a search"
-        elif self.alone:
+        elif self.alone and not self.translations:
             found += " as by kit for each text alone"
         if self.agreement is not None:
             kept = f"retains {self.retained.format(percent=True)} of the run's metric, " if self.retained else ""
-            found += f"; {kept}agrees with the run on {self.agreement.format(percent=True)}"
-            found += ", which searches" if self.greedy else "'s answers in batches" if self.alone else ""
+            of = "the run's answers in batches" if self.alone and not self.translations else "the run"
+            found += f"; {kept}agrees with {of} on {self.agreement.format(percent=True)}"
+            found += ", which searches" if self.greedy else ""
         return found
 
 

@@ -45,6 +45,8 @@ class StudentSection(Section):
     @classmethod
     def _in_short(cls, value: Any) -> Any:
         """The sections that the short forms stand for."""
+        if isinstance(value, dict) and "width" in value:
+            raise ValueError("width is for the short form, width:192; in a section it is called hidden_size")
         if not isinstance(value, str):
             return value
         kind, colon, rest = value.strip().partition(":")

@@ -13,6 +13,8 @@ Verdict = Literal["still improving", "converged", "overfitting", "unknown"]
 
 # A validation loss of n examples wobbles; differences below this share of the lowest loss are not trends.
 _TOLERANCE = 0.02
+# A last stretch that has this share of all that the loss fell by is no end of it.
+_SHARE_OF_FALL = 0.1
 # A loss that fell by this share in the second half, and is level at the end, may be level for want of a learning rate.
 _STEEP = 0.05
 
@@ -40,6 +42,7 @@ class Diagnosis:
 def diagnose(evaluations: Sequence[Evaluation]) -> Diagnosis:
     """Whether the validation loss was still falling, had levelled off, or was rising while the training loss fell.
 
+    It was falling if the last stretch has 2 % of the loss, or half of that and a tenth of the whole fall.
     Overfitting means that the validation loss ended more than 2 % above its lowest point while the training loss
     kept falling after that point. A loss that is level at the end but fell by 5 % in the second half has converged
     with a reservation: the last steps have hardly a learning rate, at which every loss is level.
@@ -60,7 +63,7 @@ def diagnose(evaluations: Sequence[Evaluation]) -> Diagnosis:
         return Diagnosis("overfitting", best.step, line)
     before = evaluations[-2 if len(evaluations) < 6 else -3]
     gain = before.validation_loss - last.validation_loss
-    if gain > margin:
+    if gain > margin or gain > max(margin / 2, _SHARE_OF_FALL * (losses[0] - last.validation_loss)):
         line = (
             f"still improving: validation loss fell from {before.validation_loss:.3f} to {last.validation_loss:.3f} "
             f"over the last {last.step - before.step} steps; more epochs may help"

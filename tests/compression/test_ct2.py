@@ -87,14 +87,14 @@ REFUSED = {
     "a classifier": (
         "tiny_run",
         "ct2",
-        "is a model of torch; this step works on a translator of one architecture",
+        "is a classifier of torch; this step works on a translator of one architecture",
         "int8-onnx",
     ),
     **{
         f"{step} of a translator": (
             "scratch_run",
             step,
-            "is a translator of one architecture .*; this step works on a model of torch",
+            "is a translator of one architecture .*; this step works on a classifier of torch",
             "ct2",
         )
         for step in ("prune", "early-exit")

@@ -377,6 +377,28 @@ def test_several_teachers_are_refused(base, teacher) -> None:
     assert caught.value.message == "distill.teacher: one teacher writes translations, and several are named"
 
 
+def test_a_teacher_of_the_other_direction_is_refused(base, teacher) -> None:
+    recipe = taught_by(base, teacher).model_dump()
+    recipe["data"]["languages"] = ["de", "en"]
+    with pytest.raises(ModelError, match="translates en to de; the recipe says de to en"):
+        understand(Recipe.model_validate(recipe))
+
+
+def test_a_teacher_of_random_weights(captions, tiny_checkpoint, base, runs) -> None:
+    """Its layers, and a fresh student, learn from it as from any other; a control of its layers there is none."""
+    scratch = finetune(recipe_of(captions, tiny_checkpoint, runs, "scratch", train={"epochs": 20}), quiet=True)
+    content = changed(taught_by(base, scratch), student={"layers": [0], "intermediate_size": 100}).model_dump()
+    student = run(Recipe.model_validate(content), quiet=True)
+    assert student.content["checkpoint"]["name"] == scratch.id
+    model, _ = load_translator(student.model_folder)
+    assert (model.config.decoder_layers, model.config.encoder_ffn_dim, model.config.decoder_ffn_dim) == (1, 100, 100)
+    with pytest.raises(RecipeError, match="starts from random weights, and a control would start from pretrained ones"):
+        control_recipe(student, resolve_teacher(str(scratch.folder)))
+    fresh = taught_by(changed(base, student={"init": "random", "hidden_size": 16, "layers": 1}), scratch)
+    done = distill(fresh, quiet=True)
+    assert done.record.content["parameters"] == done.controls[0].content["parameters"]
+
+
 def test_a_teacher_of_labels_cannot_translate(base, tiny_run) -> None:
     with pytest.raises(KitError) as caught:
         distill(changed(base, teacher=str(tiny_run)), quiet=True)
