@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kit.errors import DataError, ModelError, TrainingError
+from kit.errors import MAKE_AGAIN, DataError, ModelError, TrainingError
 from kit.measurement.intervals import Estimate
 from kit.record import MODEL_FOLDER, RECORD_FILE, Record
 from kit.scheduling.worker import READY
@@ -190,7 +190,7 @@ def _resolve(folder: str | Path) -> tuple[str, Path, Record | None]:
     if (folder / RECORD_FILE).is_file():
         record = Record.load(folder)
         if not record.model_folder.is_dir():
-            raise ModelError(f"{folder} kept no model", "make it again, by the command that made it and --force")
+            raise ModelError(f"{folder} kept no model", MAKE_AGAIN)
         return record.id, record.model_folder, record
     if folder.name == MODEL_FOLDER and (folder.parent / RECORD_FILE).is_file():
         return _resolve(folder.parent)

@@ -94,7 +94,7 @@ def _translation_trial(request: Request, hardware: Hardware) -> Trial:
     """The writer that a request would train, timed on the budget's pairs, whose references stand for a teacher's."""
     from kit.methods import Job
     from kit.methods.translate import freeze_source_embeddings, writer_of
-    from kit.methods.translate_distill import student_of, untaught
+    from kit.methods.translate_distill import student_of
     from kit.methods.writing import dataset_of, encode_pairs
     from kit.training.plan import make_plan
     from kit.training.progress import Progress
@@ -102,10 +102,7 @@ def _translation_trial(request: Request, hardware: Hardware) -> Trial:
 
     recipe, examples = request.recipe, request.data.train
     job = Job(recipe, request.task, request.data, hardware, request.checkpoint, Progress(quiet=True), request.teachers)
-    if recipe.method in ("distill", "student"):
-        writer = student_of(job, examples) if request.teachers else untaught(job, examples)
-    else:
-        writer = writer_of(job, examples)
+    writer = (student_of if recipe.method in ("distill", "student") else writer_of)(job, examples)
     if recipe.train.freeze_embeddings:
         freeze_source_embeddings(writer.model)
     pairs = encode_pairs(examples, writer, recipe.data.max_length)

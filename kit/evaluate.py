@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kit.errors import DataError, RecipeError, RecordError, VerificationError
+from kit.errors import MAKE_AGAIN, DataError, RecipeError, RecordError, VerificationError
 from kit.measurement.intervals import Estimate
 from kit.record import Record
 
@@ -88,7 +88,7 @@ def require_metrics(record: Record, data: Prepared) -> None:
         ):
             raise RecordError(
                 f"{record.folder} is damaged: record.json says {name} {said}, its predictions give {found}",
-                "make it again, by the command that made it and --force",
+                MAKE_AGAIN,
             )
 
 

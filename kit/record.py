@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kit.errors import RecordError
+from kit.errors import MAKE_AGAIN, RecordError
 from kit.files import file_sha256, write_atomically
 from kit.measurement.intervals import Estimate, shown
 from kit.recipe import Recipe
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 FORMAT = 2
 RECORD_FILE = "record.json"
-_AGAIN = "make it again, by the command that made it and --force"
 MANIFEST_FILE = "kit.json"  # of an exported folder, which is no Record
 PREDICTIONS_FILE = "predictions.parquet"
 MODEL_FOLDER = "model"
@@ -69,13 +68,13 @@ class Record:
         """
         record = cls.read(folder)
         if PREDICTIONS_FILE not in record.content["files"]:
-            raise RecordError(f"{record.folder} is damaged: its files are not listed", _AGAIN)
+            raise RecordError(f"{record.folder} is damaged: its files are not listed", MAKE_AGAIN)
         for name, expected in record.content["files"].items():
             file = record.folder / name
             if not file.is_file():
-                raise RecordError(f"{record.folder} is damaged: {name} is missing", _AGAIN)
+                raise RecordError(f"{record.folder} is damaged: {name} is missing", MAKE_AGAIN)
             if file_sha256(file) != expected:
-                raise RecordError(f"{record.folder} is damaged: {name} was changed", _AGAIN)
+                raise RecordError(f"{record.folder} is damaged: {name} was changed", MAKE_AGAIN)
         return record
 
     @classmethod
@@ -97,11 +96,11 @@ class Record:
             found = content["format"]
             missing = [key for key in _KEYS if key not in content] if found == FORMAT else []
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RecordError(f"{path} is damaged: {error}", _AGAIN) from error
+            raise RecordError(f"{path} is damaged: {error}", MAKE_AGAIN) from error
         if found != FORMAT:
             raise RecordError(f"{path} has format {found}; this version of kit reads {FORMAT}")
         if missing:
-            raise RecordError(f"{path} is damaged: it has no {', '.join(missing)}", _AGAIN)
+            raise RecordError(f"{path} is damaged: it has no {', '.join(missing)}", MAKE_AGAIN)
         return cls(folder, content)
 
     def require_unchanged(self) -> None:
@@ -110,7 +109,7 @@ class Record:
         Those of earlier versions of kit do not say what was written, and pass.
         """
         if self.content.get("sha256", _digest(self.content)) != _digest(self.content):
-            raise RecordError(f"{self.folder} is damaged: {RECORD_FILE} was changed", _AGAIN)
+            raise RecordError(f"{self.folder} is damaged: {RECORD_FILE} was changed", MAKE_AGAIN)
 
     @property
     def id(self) -> str:
@@ -123,7 +122,7 @@ class Record:
         try:
             return Recipe.model_validate(self.content["recipe"])
         except ValueError as error:
-            raise RecordError(f"{self.folder} is damaged: its recipe is not valid", _AGAIN) from error
+            raise RecordError(f"{self.folder} is damaged: its recipe is not valid", MAKE_AGAIN) from error
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -158,7 +157,7 @@ class Record:
 
         file = self.folder / PREDICTIONS_FILE
         if not file.is_file() or file_sha256(file) != self.content["files"].get(PREDICTIONS_FILE):
-            raise RecordError(f"{self.folder} is damaged: {PREDICTIONS_FILE} was changed", _AGAIN)
+            raise RecordError(f"{self.folder} is damaged: {PREDICTIONS_FILE} was changed", MAKE_AGAIN)
         table = pq.read_table(self.folder / PREDICTIONS_FILE).to_pydict()
         labels = [tuple(row) for row in table["labels"]]
         translated = "translation" in table

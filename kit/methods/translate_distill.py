@@ -94,40 +94,43 @@ class TranslateStudent:
 
     def fit(self, job: Job) -> Fitted:
         """Train the small model like any other."""
-        writer = untaught(job, job.data.train)
+        writer = student_of(job, job.data.train)
         return fit_writer(job, writer, pairs_of(job, writer, job.data.train))
 
 
-def untaught(job: Job, examples: Examples) -> Writer:
-    """The student as it starts without a teacher, from what its teacher started from. examples: as for `writer_of`."""
-    section = job.recipe.distill.student
-    if section.checkpoint is not None:
-        return writer_of(job, examples)
-    if section.init == "random":
-        return _fresh(job, section, examples)
-    assert isinstance(section.layers, list)
-    translation = job.recipe.translation.model_copy(update={"decoder_layers": len(section.layers)})
-    writer = writer_of(replace(job, recipe=job.recipe.model_copy(update={"translation": translation})), examples)
-    cut = with_decoder_layers(writer.model, section.layers) if _start(job) == "translator" else writer.model
-    return replace(writer, model=narrow_translator(cut, section))
-
-
 def student_of(job: Job, lessons: Examples) -> Writer:
-    """The student as it starts. lessons: that a fresh one's vocabulary is made of."""
+    """The student as it starts: of its teacher, or without one of what its teacher is made of, as a control is.
+
+    lessons: that a fresh one's vocabulary is made of.
+    """
     section = job.recipe.distill.student
     if section.checkpoint is not None:
         return writer_of(job, lessons)
     if section.init == "random":
         return _fresh(job, section, lessons)
-    assert isinstance(section.layers, list) and job.checkpoint is not None
+    assert isinstance(section.layers, list)
+    if job.teachers:
+        return _of_teacher(job, section, section.layers)
+    return _of_start(job, section, section.layers, lessons)
+
+
+def _of_teacher(job: Job, section: StudentSection, layers: list[int]) -> Writer:
+    assert job.checkpoint is not None
     model, tongues = load_translator(job.checkpoint.folder)
     # The teacher's tokenizer was saved with its languages set, and the model with the token that follows from them.
     first = model.generation_config.forced_bos_token_id if model.generation_config else None
     prefix = str(getattr(model.config, "prefix", "") or "")
-    model = narrow_translator(with_decoder_layers(model, section.layers), section)
+    model = narrow_translator(with_decoder_layers(model, layers), section)
     set_all_dropout(model, job.recipe.train.dropout)
     model.train()
     return Writer(model, tongues, prefix, first)
+
+
+def _of_start(job: Job, section: StudentSection, layers: list[int], examples: Examples) -> Writer:
+    translation = job.recipe.translation.model_copy(update={"decoder_layers": len(layers)})
+    writer = writer_of(replace(job, recipe=job.recipe.model_copy(update={"translation": translation})), examples)
+    cut = with_decoder_layers(writer.model, layers) if _start(job) == "translator" else writer.model
+    return replace(writer, model=narrow_translator(cut, section))
 
 
 def require_same_tokens(section: DistillSection, start: Path, teacher: Path | None) -> None:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from kit.errors import ModelError
+from kit.errors import MAKE_AGAIN, ModelError
 from kit.models.ct2 import is_ct2
 from kit.models.early_exit import EarlyExitConfig
 from kit.models.onnx import FACTS_FILE, is_onnx
@@ -37,7 +37,7 @@ def kind_of(folder: Path) -> Kind:
     if not folder.is_dir():
         raise ModelError(
             f"{folder} is not there: this run kept no model",
-            "make it again, by the command that made it and --force; in a study, with `keep_models: true`",
+            f"{MAKE_AGAIN}; in a study, with `keep_models: true`",
         )
     if (folder / TFIDF_FILE).is_file():
         return Kind.TFIDF

@@ -14,7 +14,7 @@ from accelerate import PartialState
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kit.data.encode import encode
-from kit.errors import ModelError
+from kit.errors import MAKE_AGAIN, ModelError
 from kit.models.ct2 import Ct2Translator, is_ct2
 from kit.models.inference import predict_logits
 from kit.models.load import load_classifier, load_tokenizer, quiet, save_tokenizer
@@ -137,7 +137,7 @@ def require_labels(folder: Path, labels: tuple[str, ...]) -> None:
     if found != labels:
         raise ModelError(
             f"{folder} decides between {', '.join(found[:6])}, its Record between {', '.join(labels[:6])}",
-            "one of them was changed: make it again, by the command that made it and --force",
+            f"one of them was changed: {MAKE_AGAIN}",
         )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kit.errors import ModelError
+from kit.errors import MAKE_AGAIN, ModelError
 from kit.models.checkpoint import Checkpoint, resolve_checkpoint
 from kit.models.kind import Kind, kind_of
 from kit.recipe import ModelSection
@@ -119,7 +119,7 @@ def _from_record(name: str, record: Record) -> Teacher:
     if not record.model_folder.is_dir():
         raise ModelError(
             f"distill.teacher: {name} kept no model",
-            "make it again, by the command that made it and --force; in a study, with `keep_models: true`",
+            f"{MAKE_AGAIN}; in a study, with `keep_models: true`",
         )
     files = {file: sha for file, sha in content["files"].items() if file.startswith(f"{MODEL_FOLDER}/")}
     sha256 = _digest(json.dumps(sorted(files.items())))

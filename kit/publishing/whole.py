@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kit.errors import RecordError
+from kit.errors import MAKE_AGAIN, RecordError
 from kit.record import Record
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def require_told(record: Record) -> None:
     if missing:
         raise RecordError(
             f"{record.folder} is damaged: record.json has no {', '.join(dict.fromkeys(missing))}",
-            "make it again, by the command that made it and --force",
+            MAKE_AGAIN,
         )
 
 
@@ -47,7 +47,7 @@ def require_same(record: Record, data: Prepared) -> None:
             raise RecordError(
                 f"{record.folder} is damaged: record.json says {key} {', '.join(map(str, told))}, not "
                 f"{', '.join(found)} as the data do",
-                "make it again, by the command that made it and --force",
+                MAKE_AGAIN,
             )
 
 
