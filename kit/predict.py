@@ -6,23 +6,30 @@ Knows predictors. Knows nothing of training or of the terminal.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from kit.data.columns import require_columns
+from kit.data.pairs import copied_share, looks_like
 from kit.data.readers import data_format, read_table
 from kit.data.table import is_missing
 from kit.errors import DataError
-from kit.served import find_served
+from kit.served import Served, find_served
 
 _WORDS = 3  # a name may well be its own translation
+_COPIED = 0.5  # of the words of translations, from which on nothing was translated; names and numbers are far fewer
+_TELLING = 20  # words below which their share says nothing
 _CHUNK = 4_096  # texts answered at once: a long file streams through in bounded memory
 
 
 def predict(
-    folder: str | Path, texts: str | Iterable[str | tuple[str, ...]], *, trust_remote_code: bool = False
+    folder: str | Path,
+    texts: str | Iterable[str | tuple[str, ...]],
+    *,
+    trust_remote_code: bool = False,
+    tell: Callable[[str], None] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """One answer a text, in order: `text`, then `label`, `score` and `scores` (for multi-label `labels` and `scores`).
 
@@ -30,7 +37,8 @@ def predict(
     With `cut` where only the beginning of a text was read, for it has more tokens than the model was made for.
 
     texts: strings, or tuples of two for a Record of text pairs; a single string is one text.
-    trust_remote_code: let the model run code that its checkpoint brought along.
+    trust_remote_code: let the model run code that its checkpoint brought along. tell: is told once where texts to
+    translate look to be in the target language, or come back as they were.
     Raises RecordError or ModelError for a damaged Record, DataError for a single text where a pair is needed or
     the other way round.
     """
@@ -49,6 +57,11 @@ def predict(
             if len(row) != len(columns):
                 raise _wrong_shape(position + offset + 1, len(row), columns, served.name)
         answers = task.answers(predictor.outputs(chunk))
+        if tell and served.recipe.task == "translation":
+            wrong = _not_translated([row[0] for row in chunk], answers, served)
+            if wrong:
+                tell(wrong)
+                tell = None
         for row, answer, cut in zip(chunk, answers, predictor.cut(chunk), strict=True):
             if cut:
                 answer["cut"] = True
@@ -56,6 +69,23 @@ def predict(
                 answer["copied"] = True
             yield {"text": row[0] if len(row) == 1 else list(row), **answer}
         position += len(chunk)
+
+
+def _not_translated(sources: list[str], answers: list[dict[str, Any]], served: Served) -> str | None:
+    """What is said of sources that are not in the language that a translator reads; None if they look right."""
+    languages = served.recipe.data.languages
+    assert languages is not None
+    source, target = languages
+    if looks_like(sources, target, source):
+        return f"these texts look to be in {target}; {served.name} translates from {source} to {target}"
+    translations = [answer["translation"] for answer in answers]
+    copied = copied_share(sources, translations)
+    if copied >= _COPIED and sum(len(line.split()) for line in translations) >= _TELLING:
+        return (
+            f"{copied:.0%} of the words come back as they were: are these texts in {source}, "
+            f"which {served.name} translates to {target}?"
+        )
+    return None
 
 
 def _is_copy(row: tuple[str, ...], translation: Any) -> bool:

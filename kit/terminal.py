@@ -130,6 +130,11 @@ def print_answers(answers: Iterable[dict[str, Any]]) -> None:
         typer.echo(json.dumps(answer, ensure_ascii=False))
 
 
+def warn(message: str) -> None:
+    """A line on standard error, beside answers that stay as they are."""
+    typer.echo(f"warning: {message}", err=True)
+
+
 def print_record(record: Record, as_json: bool) -> None:
     """The Record as a table, or as one line of JSON."""
     if as_json:

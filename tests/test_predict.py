@@ -10,8 +10,10 @@ import pytest
 
 from kit import predict
 from kit.errors import DataError
-from kit.predict import is_table, named_file, read_texts, table_texts
+from kit.predict import _not_translated, is_table, named_file, read_texts, table_texts
+from kit.served import find_served
 from kit.terminal import input_lines
+from tests.conftest import Kit
 
 
 def test_a_text_that_is_cut_says_so(tiny_run: Path) -> None:
@@ -19,6 +21,24 @@ def test_a_text_that_is_cut_says_so(tiny_run: Path) -> None:
     assert "cut" not in whole and cut["cut"] is True
     again = next(predict(tiny_run, "a fine film " * 60))
     assert again["scores"] == cut["scores"], "the rest was not read"
+
+
+def test_sources_in_the_target_language_are_told_of_once(kit: Kit, scratch_run: Path, captions: Path) -> None:
+    german = (captions / "test.de").read_text("utf-8").splitlines()
+    done = kit("predict", str(scratch_run), *german)
+    assert done.code == 0 and len(done.out.splitlines()) == len(german)
+    (line,) = [line for line in done.err.splitlines() if line.startswith("warning:")]
+    assert "look to be in de" in line and "from en to de" in line
+    assert "warning" not in kit("predict", str(scratch_run), "--file", str(captions / "test.en")).err
+
+
+def test_texts_that_come_back_as_they_were_are_told_of(scratch_run: Path) -> None:
+    served = find_served(scratch_run)
+    names = [f"Anna Berg {number} Oslo Bergen" for number in range(6)]
+    told = _not_translated(names, [{"translation": name} for name in names], served)
+    assert told is not None and "100% of the words come back" in told
+    assert _not_translated(names[:2], [{"translation": name} for name in names[:2]], served) is None, "too few words"
+    assert _not_translated(names, [{"translation": "ein Hund"} for _ in names], served) is None
 
 
 def test_text_in_gzip_is_text(tmp_path: Path) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from kit.commands.options import AsJson, RunFolder, TrustRemoteCode
-from kit.terminal import input_lines, print_answers, print_bench, print_table, quiet_libraries, summary
+from kit.terminal import input_lines, print_answers, print_bench, print_table, quiet_libraries, summary, warn
 
 
 def evaluate(
@@ -64,6 +65,7 @@ def predict(
     from kit.predict import predict as run_prediction
     from kit.served import columns_of
 
+    answers = partial(run_prediction, run, trust_remote_code=trust_remote_code, tell=warn)
     columns = columns_of(run)
     if file is None and texts and len(texts) == 1 and (named := named_file(texts[0])):
         file, texts = named, None
@@ -71,18 +73,18 @@ def predict(
         texts = None
     if file is None and texts:
         stream = [tuple(texts)] if len(columns) == 2 and len(texts) == 2 else list(texts)
-        print_answers(run_prediction(run, stream, trust_remote_code=trust_remote_code))
+        print_answers(answers(stream))
         return
     if file is not None and texts:
         raise DataError("texts and --file exclude each other", "give one of them")
     if file is None and sys.stdin.isatty():
         raise DataError("no text given", 'kit predict RUN "a text", kit predict RUN --file texts.txt, or pipe texts in')
     if file is not None and is_table(file):
-        print_answers(run_prediction(run, table_texts(file, columns), trust_remote_code=trust_remote_code))
+        print_answers(answers(table_texts(file, columns)))
         return
     with input_lines(file) as lines:
         rows = read_texts(lines, columns, str(file or "standard input"))
-        print_answers(run_prediction(run, rows, trust_remote_code=trust_remote_code))
+        print_answers(answers(rows))
 
 
 def bench(

@@ -55,12 +55,16 @@ def flaws(sources: Sequence[str], targets: Sequence[str]) -> list[str | None]:
 
 def look_swapped(sources: Sequence[str], targets: Sequence[str], languages: tuple[str, str]) -> bool:
     """Whether each side is written in the script of the other's language, or in its words if they share a script."""
-    first, second = map(_primary, languages)
-    expected = tuple(_SCRIPTS.get(language, "LATIN") for language in (first, second))
-    if expected[0] == expected[1]:
-        return bool(reads_like(sources[:_READ], second, first) and reads_like(targets[:_READ], first, second))
-    usual = tuple(_most_common([main_script(text) for text in side]) for side in (sources, targets))
-    return usual == (expected[1], expected[0])
+    return looks_like(sources, languages[1], languages[0]) and looks_like(targets, *languages)
+
+
+def looks_like(texts: Sequence[str], language: str, expected: str) -> bool:
+    """Whether texts that should be in one language are in another's script, or in its words if they share a script."""
+    found, wanted = map(_primary, (language, expected))
+    scripts = [_SCRIPTS.get(code, "LATIN") for code in (found, wanted)]
+    if scripts[0] == scripts[1]:
+        return bool(reads_like(texts[:_READ], found, wanted))
+    return _most_common([main_script(text) for text in texts]) == scripts[0]
 
 
 def main_script(text: str) -> str | None:
