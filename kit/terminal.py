@@ -91,6 +91,19 @@ def located(recipe: Path | None, overrides: Sequence[str] | None) -> Iterator[No
         raise
 
 
+@contextmanager
+def options_for_keys(options: Mapping[str, str]) -> Iterator[None]:
+    """Say options of a command where an error speaks of keys of a recipe, for those who have none yet."""
+    key = re.compile("|".join(rf"\b{re.escape(name)}\b" for name in options))
+    try:
+        yield
+    except KitError as error:
+        error.message, error.hint = (
+            key.sub(lambda found: options[found[0]], text) for text in (error.message, error.hint)
+        )
+        raise
+
+
 def quiet_libraries() -> None:
     """Keep the libraries' notices off the terminal: what matters of them kit says itself."""
     import logging

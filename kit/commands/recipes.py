@@ -9,7 +9,18 @@ from typing import Annotated
 import typer
 
 from kit.commands.options import Overrides, RecipePath
-from kit.terminal import located, print_table, quiet_libraries
+from kit.terminal import located, options_for_keys, print_table, quiet_libraries
+
+# What `kit new` calls the keys of the recipe that it writes.
+_KEYS = {
+    "data.source": "--train",
+    "data.test": "--test",
+    "data.text": "--text",
+    "data.label": "--label",
+    "data.multi_label": "--multi-label",
+    "data.languages": "--languages",
+    "model.checkpoint": "--checkpoint",
+}
 
 
 def new(  # noqa: PLR0913, PLR0917
@@ -36,17 +47,18 @@ def new(  # noqa: PLR0913, PLR0917
     """Write a recipe for your own data."""
     from kit.new import new_recipe
 
-    recipe = new_recipe(
-        path,
-        train,
-        test or [],
-        text=text,
-        label=label,
-        multi_label=multi_label,
-        languages=None if languages is None else [name.strip() for name in languages.split(",")],
-        checkpoint=checkpoint,
-        force=force,
-    )
+    with options_for_keys(_KEYS):
+        recipe = new_recipe(
+            path,
+            train,
+            test or [],
+            text=text,
+            label=label,
+            multi_label=multi_label,
+            languages=None if languages is None else [name.strip() for name in languages.split(",")],
+            checkpoint=checkpoint,
+            force=force,
+        )
     found = f"text {recipe.data.text}, label {recipe.data.label}"
     typer.echo(f"wrote {path}: {found if languages is None else f'translations, {languages}'}")
     typer.echo(f"next: kit check {path}")

@@ -88,8 +88,8 @@ def _load(name: str, config: str | None, revision: str | None, reachable: bool) 
         raise DataError(f"data.source: {first_line(error)}", "check the spelling") from error
     except ConnectionError as error:
         raise DataError(
-            f"data.source: cannot reach the Hub for data set '{name}'",
-            "check the network and the id, or set data.source to a local path",
+            f"data.source: {name} is not here, and the Hub, where it may be a data set, cannot be reached",
+            "check the path; for a data set of the Hub, the network and its id",
         ) from error
     except RuntimeError as error:
         if "scripts are no longer supported" not in str(error):

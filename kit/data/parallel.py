@@ -174,9 +174,13 @@ def _whole(pair: list[Path | None], stem: Path, key: str, languages: tuple[str, 
     first, second = pair
     if first is None or second is None:
         there, missing = (languages[1], languages[0]) if first is None else languages
+        named = [path for path in stem.parent.iterdir() if path.name.startswith(f"{stem.name}.")]
+        others = sorted({_language_of(path) for path in named} - {there})
         raise DataError(
             f"{key}: {stem}.{there} has no translation: there is no {stem}.{missing}",
-            "put it beside that, or set data.languages to two that are there",
+            f"beside it is {stem}.{f', {stem}.'.join(others)}: set data.languages to those you want"
+            if others
+            else "put it beside that, or set data.languages to two that are there",
         )
     return first, second
 

@@ -112,6 +112,6 @@ def test_without_the_hub_a_copy_loaded_before_is_used(hub: HubServer, answers: d
         f"data.revision: cannot reach the Hub, and the copy of user/reviews on this machine is {cached[1]}"
     )
     assert other == [
-        "data.source: cannot reach the Hub for data set 'user/other'",
-        "check the network and the id, or set data.source to a local path",
+        "data.source: user/other is not here, and the Hub, where it may be a data set, cannot be reached",
+        "check the path; for a data set of the Hub, the network and its id",
     ]

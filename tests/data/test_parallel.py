@@ -124,6 +124,15 @@ def test_a_side_that_is_missing(files, source, message, tmp_path) -> None:
     assert caught.value.message == message.replace("{}", str(tmp_path))
 
 
+def test_languages_that_are_there_are_listed(tmp_path) -> None:
+    for name, lines in (("train.en", EN), ("train.de", DE), ("train.nl.gz", EN)):
+        write(tmp_path / name, lines)
+    with pytest.raises(DataError) as caught:
+        load_splits(section(tmp_path, languages=["en", "fr"]))
+    assert caught.value.message.endswith(f"there is no {tmp_path}/train.fr")
+    assert f"beside it is {tmp_path}/train.de, {tmp_path}/train.nl" in caught.value.hint
+
+
 def test_a_damaged_side_is_named(tmp_path) -> None:
     write(tmp_path / "a.de", DE)
     (tmp_path / "a.en.gz").write_bytes(gzip.compress("\n".join(EN).encode())[:-9])

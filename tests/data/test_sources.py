@@ -259,8 +259,8 @@ def test_multi_hot_vectors_are_refused(save: Save) -> None:
 
 def test_the_hub_offline_is_one_line() -> None:
     assert refused(source="mteb/banking77") == (
-        "data.source: cannot reach the Hub for data set 'mteb/banking77'",
-        "check the network and the id, or set data.source to a local path",
+        "data.source: mteb/banking77 is not here, and the Hub, where it may be a data set, cannot be reached",
+        "check the path; for a data set of the Hub, the network and its id",
     )
 
 

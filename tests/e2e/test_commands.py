@@ -195,6 +195,8 @@ def test_new_writes_a_recipe_that_runs(kit, reviews, tiny_checkpoint, tmp_path, 
     run = kit("finetune", "my.yaml", "--json", "--set", "train.epochs=1", "--set", "data.max_length=16")
     assert run.code == 0, run.err
     assert json.loads(run.out)["budget"] == 240
+    unknown = kit("new", "other.yaml", "--train", "tickets.csv", "--text", "txt")
+    assert unknown.code == 2 and unknown.err.startswith("error: --text: column 'txt' is not in tickets.csv")
     refused = kit("new", "my.yaml", "--train", "tickets.csv")
     assert (refused.code, "is there already" in refused.err) == (2, True)
 
