@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,88 +18,18 @@ from kit.files import write_atomically
 from kit.finetune import finetune
 from kit.making import make_record
 from kit.measurement.intervals import shown
-from kit.measurement.units import megabytes
 from kit.recipe import Recipe
 from kit.recipe.compressing import CompressSection, Step
 from kit.record import FORMAT, Record
 from kit.request import Shared
 
 if TYPE_CHECKING:
-    from kit.analysis.verdict import Verdict
-    from kit.compression.gate import Gate
+    from kit.compression.link import Link
     from kit.methods import Job
     from kit.models.kind import Kind
-    from kit.models.predictor import Predictor
 
-_SAME = 1.1  # ratio of two times below which a machine's noise is as likely
 CHAIN_FILE = "chain.json"  # beside the Record that a chain ends with, which is its start if every step was undone
 MADE = 4  # part of every id: raise it when steps make something else of the same model
-
-
-@dataclass(frozen=True)
-class Link:
-    """One step of a chain: its Record, what its gate saw, and how it compares with the start on the test examples.
-
-    settings: those that are not the technique's defaults, in words. calibration: expected calibration error of the
-    start and of the step's model, None where a task has none.
-    """
-
-    technique: str
-    settings: str
-    record: Record
-    gate: Gate
-    verdict: Verdict
-    calibration: tuple[float, float] | None
-
-    @property
-    def line(self) -> str:
-        """For people."""
-        verdict, settings = self.verdict, self.record.content["settings"]
-        ours, theirs = verdict.student_cost, verdict.teacher_cost
-        parts = [
-            f"{shown(verdict.metric, verdict.student)}",
-            f"retained {verdict.retained.format(percent=True)}" if verdict.retained else "",
-            f"agrees on {verdict.agreement.format(percent=True)}",
-            f"{megabytes(ours.size_bytes)} (1/{theirs.size_bytes / ours.size_bytes:.1f})",
-            _speed_words(ours.p50_ms, theirs.p50_ms),
-            self._tokens(settings),
-            self._layers(settings),
-            self._conversion(settings),
-            self._batches(settings),
-            "calibration error {:.1%} (before: {:.1%})".format(*reversed(self.calibration)) if self.calibration else "",
-        ]
-        undone = "" if self.gate.passed else f"; {self.outcome}"
-        name = f"{self.technique} ({self.settings})" if self.settings else self.technique
-        return f"{name}: " + ", ".join(part for part in parts if part) + undone
-
-    @property
-    def outcome(self) -> str:
-        """Whether the step stays, and why not, for people."""
-        return "stays" if self.gate.passed else "UNDONE by the gate: " + " and ".join(self.gate.broken)
-
-    def _tokens(self, settings: dict[str, Any]) -> str:
-        if "tokens_before" not in settings:
-            return ""
-        share = settings["new_texts_read_differently"]
-        found = f"{settings['tokens']:,} of {settings['tokens_before']:,} tokens ({share:.0%} of new texts use others)"
-        alone = settings.get("sides") == "source"
-        return found + ("; the source's alone, for the target's were made of the budget's own text" if alone else "")
-
-    def _layers(self, settings: dict[str, Any]) -> str:
-        if self.technique != "early-exit" or "chosen" not in settings:
-            return ""
-        chosen = settings["chosen"]
-        return f"{chosen['layers']:.1f} of {len(chosen['leave'])} layers a text, on validation examples"
-
-    def _batches(self, settings: dict[str, Any]) -> str:
-        if not settings.get("batch_effect"):
-            return ""
-        return f"alone or in a batch: another label for {settings['batch_effect']['other_labels']:.1%} of the texts"
-
-    def _conversion(self, settings: dict[str, Any]) -> str:
-        if self.technique != "ct2":
-            return ""
-        return f"before rounding as torch on {settings['float32_same']:.0%} of {settings['float32_texts']} texts"
 
 
 @dataclass(frozen=True)
@@ -133,6 +63,7 @@ def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared
     from kit.compression import TECHNIQUES
     from kit.compression.base import attempts
     from kit.compression.gate import Judge, require_gate
+    from kit.compression.link import link_of
     from kit.data.transfer import distilled_on
     from kit.models.predictor import load_predictor
 
@@ -162,7 +93,7 @@ def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared
                     raise
                 job.progress.say(f"{step.technique}, other settings: {error.message}")
                 continue
-            links.append(_link(tried, record, start, judge.gate(load_predictor(record.model_folder)), before, job))
+            links.append(link_of(tried, record, start, judge.gate(load_predictor(record.model_folder)), before, job))
             job.progress.say(f"{step.technique}: {links[-1].outcome}")
             if links[-1].gate.passed:
                 source = record
@@ -274,47 +205,6 @@ def _id(step: Step, source: Record, job: Job) -> str:
     return "-".join(parts)
 
 
-def _link(step: Step, record: Record, start: Record, gate: Gate, before: Predictor, job: Job) -> Link:
-    given = step.model_dump(exclude_defaults=True)
-    settings = ", ".join(f"{key}: {json.dumps(value)}" for key, value in given.items() if key != "technique")
-    errors = [each.metrics["ece"].value for each in (start, record) if "ece" in each.metrics]
-    calibration = (errors[0], errors[1]) if len(errors) == 2 else None
-    return Link(step.technique, settings, record, gate, _compare(record, start, before, job), calibration)
-
-
-def _compare(record: Record, start: Record, before: Predictor, job: Job) -> Verdict:
-    """On the test examples, and in size and speed."""
-    from kit.analysis.verdict import Answers, Cost, judge
-    from kit.measurement.speed import latencies
-    from kit.models.predictor import load_predictor
-
-    pair = (record, start)
-    predictors = [load_predictor(record.model_folder), before]
-    times = latencies([predictor.outputs for predictor in predictors], job.data.test.texts)
-    costs = [
-        Cost(int(each.content["model_bytes"]), predictor.parameters, time.p50_ms)
-        for each, predictor, time in zip(pair, predictors, times, strict=True)
-    ]
-    ours, theirs = (each.predictions().outputs for each in pair)
-    return judge(
-        [Answers(job.recipe.train.seed, ours, theirs, None)],
-        job.task.targets(record.predictions().labels),
-        job.task.measure,
-        budget=len(job.data.train) + len(job.data.validation),
-        costs=(costs[0], costs[1]),
-    )
-
-
-def _speed_words(ours: float | None, theirs: float | None) -> str:
-    if not ours or not theirs:
-        return ""
-    ratio = theirs / ours
-    words = f"{ratio:.1f}x as fast" if ratio > _SAME else f"SLOWER: {1 / ratio:.1f}x the time"
-    if 1 / _SAME <= ratio <= _SAME:
-        words = "as fast"
-    return f"about {ours:.{0 if ours >= 10 else 1}f} ms a text ({words})"  # after a short look: `kit bench` measures
-
-
 def _write(done: Compression) -> None:
     from accelerate import PartialState
 
@@ -323,16 +213,6 @@ def _write(done: Compression) -> None:
     content = {
         "source": done.source.id,
         "lines": done.lines,
-        "steps": [
-            {
-                "technique": link.technique,
-                "settings": link.settings,
-                "record": link.record.id,
-                "gate": link.gate.content,
-                "calibration": link.calibration,
-                **asdict(link.verdict),
-            }
-            for link in done.links
-        ],
+        "steps": [link.content for link in done.links],
     }
     write_atomically(done.record.folder / CHAIN_FILE, json.dumps(content, indent=1, ensure_ascii=False) + "\n")

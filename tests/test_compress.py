@@ -13,8 +13,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-import kit.compress as compress_module
 import kit.compression.int8_onnx as int8_module
+import kit.compression.link as link_module
 from kit import Recipe, Record, evaluate, finetune, predict
 from kit.compress import CHAIN_FILE, Compression, _job, compress, recipe_of
 from kit.compression.gate import Gate, Judge, gate_texts
@@ -243,9 +243,9 @@ def test_agreement_is_with_what_the_start_answers(tiny_run: Path) -> None:
 
 def test_the_gate_looks_at_validation_examples_and_pool_alone(done: Compression, tiny_run: Path, monkeypatch) -> None:
     seen, decided = [], []
-    original, compare = Classification.targets, compress_module._compare
+    original, compare = Classification.targets, link_module._compare
     monkeypatch.setattr(Classification, "targets", lambda self, part: seen.append(part) or original(self, part))
-    monkeypatch.setattr(compress_module, "_compare", lambda *args: decided.extend(seen) or compare(*args))
+    monkeypatch.setattr(link_module, "_compare", lambda *args: decided.extend(seen) or compare(*args))
     monkeypatch.setattr("kit.making._fit_and_write", lambda *args: pytest.fail("the step is there already"))
     found = compress(chain(tiny_run, ["vocabulary"], retained=0.5, agreement=0.4), quiet=True)
     assert found.links[0].gate.retained > 0.5 and 0.4 < found.links[0].gate.agreement <= 1.0
