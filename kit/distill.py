@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from kit.control import control_recipe, require_control, require_weights
 from kit.errors import RecipeError, RecordError
 from kit.files import write_atomically
-from kit.models.teacher import Teacher, resolve_teacher
+from kit.models.teacher import Teacher, load_teacher, resolve_teacher
 from kit.recipe import Recipe
 from kit.recipe.distilling import DistillSection
 from kit.recipe.explain import validated
@@ -71,7 +71,7 @@ def distill(
     for seed in range(recipe.train.seed, recipe.train.seed + seeds):
         train = recipe.train.model_copy(update={"seed": seed})
         taught = with_teacher(recipe.model_copy(update={"train": train}), quiet=quiet, shared=shared)
-        teachers.append([resolve_teacher(name) for name in _names(taught)])
+        teachers.append([resolve_teacher(name, taught) for name in _names(taught)])
         students.append(run(taught, force=force, quiet=quiet, shared=shared))
         if controls:
             alone.append(run(control_recipe(students[-1], teachers[-1][0]), quiet=quiet, shared=shared))
@@ -126,10 +126,13 @@ def recipe_of(teachers: Sequence[str]) -> Recipe:
         )
     recipe = record.recipe
     section = DistillSection(teacher=list(teachers))
+    # How the teacher is told what to translate, it knows; a student of another family is told otherwise.
+    translation = recipe.translation.model_copy(update={"codes": None, "prefix": None})
     update = {
         "method": "distill",
         "runs": str(record.folder.parent),
         "distill": section,
+        "translation": translation,
         "train": recipe.train.model_copy(update=METHOD_DEFAULTS | {"batch_size": None, "refit": None}),
     }
     return validated(recipe.model_copy(update=update).model_dump())
@@ -218,7 +221,7 @@ def _costs(student: Record, teachers: list[Teacher], shared: Shared) -> tuple[Co
     from kit.measurement.speed import latencies
     from kit.models.predictor import TransformerPredictor, load_predictor
 
-    predictors = [load_predictor(folder) for folder in (student.model_folder, *(t.folder for t in teachers))]
+    predictors = [load_predictor(student.model_folder), *map(load_teacher, teachers)]
     for predictor in predictors:
         if isinstance(predictor, TransformerPredictor):  # tokenizers of the Hub may have no limit of their own
             predictor.max_length = min(predictor.max_length, student.recipe.data.max_length)

@@ -162,12 +162,17 @@ def _translation(
             assert checkpoint is not None
             teacher = teachers[0].checkpoint if teachers else shared.checkpoint(recipe.model)
             require_same_tokens(distill, checkpoint.folder, teacher.folder if teacher else None)
-    facts = _facts_of_pairs(recipe, data, checkpoint, distill, len(transfer) if transfer else 0)
+    facts = _facts_of_pairs(recipe, data, checkpoint, distill, teachers, len(transfer) if transfer else 0)
     return Request(resolve(recipe, facts), task, data, checkpoint, teachers, transfer)
 
 
 def _facts_of_pairs(
-    recipe: Recipe, data: Prepared, checkpoint: Checkpoint | None, distill: DistillSection | None, transfer: int
+    recipe: Recipe,
+    data: Prepared,
+    checkpoint: Checkpoint | None,
+    distill: DistillSection | None,
+    teachers: tuple[Teacher, ...],
+    transfer: int,
 ) -> Facts:
     """What defaults of a translation depend on. Raises RecipeError for languages that the checkpoint does not know."""
     from kit.models.languages import find_route
@@ -176,10 +181,14 @@ def _facts_of_pairs(
     from kit.recipe.resolve import Facts
 
     start, codes, prefix = start_of(checkpoint.folder if checkpoint else None), None, ""
+    if distill is not None and distill.student.init == "random":
+        start = "nothing"
     if start == "translator":
         assert checkpoint is not None
         config = json.loads((checkpoint.folder / "config.json").read_text("utf-8"))
         section, languages = recipe.translation, recipe.data.language_pair
+        if teachers and teachers[0].record and distill is not None and distill.student.checkpoint is None:
+            section = teachers[0].record.recipe.translation  # of its layers, it is told what to do as it is
         tokenizer = load_tokenizer(checkpoint.folder, checkpoint.trusted)
         route = find_route(tokenizer, str(config.get("model_type")), languages, section.codes, section.prefix)
         codes, prefix = route.codes, route.prefix
@@ -192,7 +201,7 @@ def _facts_of_pairs(
         pooling=None,
         distill=distill,
         transfer=transfer,
-        start="nothing" if distill is not None and distill.student.init == "random" else start,
+        start=start,
         codes=codes,
         prefix=prefix,
     )
@@ -203,7 +212,7 @@ def _teachers(recipe: Recipe, data: Prepared) -> tuple[Teacher, ...]:
     from kit.models.teacher import require_same_labels, require_same_languages, resolve_teacher
 
     named = recipe.distill.teacher
-    found = tuple(resolve_teacher(name) for name in ([named] if isinstance(named, str) else named or []))
+    found = tuple(resolve_teacher(name, recipe) for name in ([named] if isinstance(named, str) else named or []))
     for teacher in found:
         require_same_labels(teacher, data.labels, data.multi_label)
         if recipe.task == "translation":

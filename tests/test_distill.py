@@ -110,7 +110,7 @@ def test_a_student_learns_what_its_teacher_says(base, teacher) -> None:
 
 
 def test_a_second_student_costs_no_teacher_pass(base, done, monkeypatch) -> None:
-    monkeypatch.setattr(outputs_module, "load_predictor", lambda folder: pytest.fail("the teacher answered again"))
+    monkeypatch.setattr(outputs_module, "load_teacher", lambda folder: pytest.fail("the teacher answered again"))
     record = run(taught_by(changed(base, student={"layers": [0]}), _teacher_of(done)), quiet=True)
     assert record.content["settings"]["teacher_answers_computed"] == [{"texts": 0, "of": record_texts(record)}]
 

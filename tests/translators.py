@@ -20,6 +20,7 @@ from transformers import (
     MBart50Tokenizer,
     MBartConfig,
     MBartForConditionalGeneration,
+    MBartTokenizer,
     NllbTokenizer,
     PreTrainedModel,
     T5Config,
@@ -104,8 +105,17 @@ def mbart50(folder: Path, lines: Lines) -> None:
     _save(folder, MBartForConditionalGeneration(config), tokenizer)
 
 
+def mbart25(folder: Path, lines: Lines) -> None:
+    """The same, written behind a text; made to write no language in particular."""
+    vocabulary = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *_unigrams(lines)]
+    tokenizer = MBartTokenizer(vocab=vocabulary, src_lang="en_XX")
+    config = MBartConfig(vocab_size=len(tokenizer), forced_eos_token_id=2, **_SHAPE)
+    _save(folder, MBartForConditionalGeneration(config), tokenizer)
+
+
 BUILDERS: dict[str, Callable[[Path, Lines], None]] = {
     "marian": marian, "multi_marian": multi_marian, "t5": t5, "m2m100": m2m100, "nllb": nllb, "mbart50": mbart50,
+    "mbart25": mbart25,
 }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from functools import lru_cache
 import numpy as np
 
 from kit.data.common_words import reads_like
+from kit.language_codes import primary
 
 REASONS = ("identical", "length_ratio", "wrong_script")
 _RATIO = 3.0  # times as long, or as short, as the corpus has it
@@ -25,13 +26,14 @@ _WORDS = 3  # a name or a number may well be its own translation
 _READ = 10_000  # lines of a side that tell its language
 _LOOP = re.compile(r"(.{3,80}?)\1{3,}", re.DOTALL)  # the same four times in a row
 _EAST_ASIAN = {"CJK": "CJK", "HIRAGANA": "CJK", "KATAKANA": "CJK", "HALFWIDTH": "CJK", "FULLWIDTH": "CJK"}
+_SEVERAL = ("sr", "bs", "kk", "mn", "uz", "az", "tk", "ku", "pa", "ks")  # languages that are written in several ways
 # Languages that are not written in Latin letters.
 _SCRIPTS = {
-    **dict.fromkeys(("ru", "uk", "be", "bg", "mk", "sr", "kk", "ky", "mn", "tg"), "CYRILLIC"),
+    **dict.fromkeys(("ru", "uk", "be", "bg", "mk", "ky", "tg"), "CYRILLIC"),
     **dict.fromkeys(("zh", "ja", "yue"), "CJK"), **dict.fromkeys(("ar", "fa", "ur", "ps", "sd", "ug"), "ARABIC"),
     **dict.fromkeys(("hi", "mr", "ne", "sa"), "DEVANAGARI"), **dict.fromkeys(("he", "yi"), "HEBREW"),
     "ko": "HANGUL", "el": "GREEK", "th": "THAI", "ka": "GEORGIAN", "hy": "ARMENIAN", "ta": "TAMIL", "te": "TELUGU",
-    "bn": "BENGALI", "as": "BENGALI", "gu": "GUJARATI", "pa": "GURMUKHI", "kn": "KANNADA", "ml": "MALAYALAM",
+    "bn": "BENGALI", "as": "BENGALI", "gu": "GUJARATI", "kn": "KANNADA", "ml": "MALAYALAM",
     "si": "SINHALA", "km": "KHMER", "lo": "LAO", "my": "MYANMAR", "am": "ETHIOPIC", "bo": "TIBETAN",
 }  # fmt: skip
 
@@ -60,7 +62,9 @@ def look_swapped(sources: Sequence[str], targets: Sequence[str], languages: tupl
 
 def looks_like(texts: Sequence[str], language: str, expected: str) -> bool:
     """Whether texts that should be in one language are in another's script, or in its words if they share a script."""
-    found, wanted = map(_primary, (language, expected))
+    found, wanted = map(primary, (language, expected))
+    if found in _SEVERAL or wanted in _SEVERAL:
+        return False
     scripts = [_SCRIPTS.get(code, "LATIN") for code in (found, wanted)]
     if scripts[0] == scripts[1]:
         return bool(reads_like(texts[:_READ], found, wanted))
@@ -102,7 +106,3 @@ def _script(letter: str) -> str | None:
 def _most_common(scripts: Sequence[str | None]) -> str | None:
     counts = Counter(script for script in scripts if script)
     return counts.most_common(1)[0][0] if counts else None
-
-
-def _primary(language: str) -> str:
-    return language.replace("_", "-").split("-")[0].lower()

@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-from kit.data.readers import data_format, read_text
+from kit.data.readers import data_format, read_lines
 from kit.data.table import Table
 from kit.errors import DataError
 
 Pair = tuple[Path, Path]
-_SPLITS = ("train", "test", "validation")
+# What names of files begin with.
+_SPLITS = {"train": "train(?:ing)?", "test": "test(?:ing)?", "validation": "val(?:id(?:ation)?)?"}
 _SIDES = (("source", "src", "source_text"), ("target", "tgt", "target_text", "translation", "reference"))
+_CODES = ("bpt", "ept", "ph", "it", "ut")  # of TMX: what they hold is markup, not text
 _XML_LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 
 
@@ -45,7 +47,7 @@ def aligned_files(source: str | Sequence[str], key: str, languages: tuple[str, s
 
 def read_aligned(pair: Pair, languages: tuple[str, str]) -> Table:
     """A row a line. Raises DataError if the files cannot be read, or do not have the same number of lines."""
-    lines = [_lines(path) for path in pair]
+    lines = [read_lines(path) for path in pair]
     if len(lines[0]) != len(lines[1]):
         raise DataError(
             f"{pair[0]} has {len(lines[0]):,} lines, {pair[1]} {len(lines[1]):,}: they are not aligned",
@@ -66,15 +68,15 @@ def read_tmx(path: Path, languages: tuple[str, str]) -> Table:
     seen: set[str] = set()
     try:
         for _, unit in ElementTree.iterparse(path):
-            if unit.tag != "tu":
+            if _tag(unit) != "tu":
                 continue
             texts: dict[str, str] = {}
-            for variant in unit.iter("tuv"):
+            for variant in (each for each in unit.iter() if _tag(each) == "tuv"):
                 language = str(variant.get(_XML_LANGUAGE) or variant.get("lang") or "").lower()
-                segment = variant.find("seg")
+                segment = next((each for each in variant if _tag(each) == "seg"), None)
                 seen.add(language)
                 if segment is not None:
-                    texts.setdefault(language, " ".join("".join(segment.itertext()).split()))
+                    texts.setdefault(language, " ".join("".join(_written_in(segment)).split()))
             pair = [_variant(texts, language) for language in languages]
             if pair[0] is not None and pair[1] is not None:
                 found[0].append(pair[0])
@@ -90,6 +92,20 @@ def read_tmx(path: Path, languages: tuple[str, str]) -> Table:
             "set data.languages to two of them",
         )
     return Table.of(dict(zip(languages, found, strict=True)))
+
+
+def _tag(element: ElementTree.Element) -> str:
+    """Its name, of whatever namespace."""
+    return element.tag.rpartition("}")[2]
+
+
+def _written_in(segment: ElementTree.Element) -> Iterator[str]:
+    """The text of a segment without the codes of the document that it is from."""
+    yield segment.text or ""
+    for inner in segment:
+        if _tag(inner) not in _CODES:
+            yield from _written_in(inner)
+        yield inner.tail or ""
 
 
 def by_language(table: Table, languages: tuple[str, str], where: str) -> Table:
@@ -163,8 +179,8 @@ def _in_folder(folder: Path, key: str, languages: tuple[str, str]) -> dict[str, 
     if len(pairs) == 1:
         return {"": next(iter(pairs.values()))}
     # `test_2016_flickr` is the test split where no other file could be.
-    for name in _SPLITS:
-        starting = [stem for stem in pairs if re.match(rf"{name[:3]}\w*?(?=$|[._-])", stem) and stem not in _SPLITS]
+    for name, beginning in _SPLITS.items():
+        starting = [stem for stem in pairs if re.match(rf"{beginning}(?=$|[._\-\d])", stem) and stem not in _SPLITS]
         if name not in pairs and len(starting) == 1:
             pairs[name] = pairs.pop(starting[0])
     return pairs
@@ -204,11 +220,3 @@ def _variant(texts: dict[str, str], language: str) -> str | None:
     if wanted in texts:
         return texts[wanted]
     return next((text for name, text in texts.items() if re.split("[-_]", name)[0] == wanted), None)
-
-
-def _lines(path: Path) -> list[str]:
-    # Only a line feed ends a line: U+2028 and the like are part of the text, and would shift one side.
-    lines = read_text(path).split("\n")
-    if lines and not lines[-1]:
-        lines.pop()
-    return [line.rstrip("\r") for line in lines]

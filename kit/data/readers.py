@@ -118,6 +118,17 @@ def read_text(path: Path) -> str:
         ) from error
 
 
+def read_lines(path: Path) -> list[str]:
+    """Lines of a text file, plain or as .gz. Raises like `read_text`.
+
+    Only a line feed ends a line: U+2028 and the like are part of the text, and would shift one side of a translation.
+    """
+    lines = read_text(path).split("\n")
+    if not lines[-1]:
+        lines.pop()
+    return [line.rstrip("\r") for line in lines]
+
+
 def _read_csv(path: Path, text: str, kind: str) -> Table:
     header_line = text.lstrip("\r\n").split("\n", 1)[0]
     delimiter = "\t" if kind == ".tsv" else ","

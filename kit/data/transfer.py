@@ -18,7 +18,7 @@ from kit.data.columns import require_columns
 from kit.data.examples import Examples
 from kit.data.locate import HubData, locate
 from kit.data.prepare import Prepared
-from kit.data.readers import data_format, read_table
+from kit.data.readers import data_format, read_lines, read_table
 from kit.data.table import is_missing
 from kit.errors import DataError
 from kit.recipe import Recipe
@@ -169,14 +169,14 @@ def _names(texts: str | Sequence[str]) -> list[str]:
 
 def _read(name: str, columns: tuple[str, ...]) -> Texts:
     path = Path(name).expanduser()
-    if path.suffix == ".txt" or (path.is_file() and data_format(path) is None and path.suffix not in (".gz", ".tmx")):
+    plain = path.is_file() and data_format(path) is None and path.suffix != ".tmx"
+    if plain or path.name.removesuffix(".gz").endswith(".txt"):
         if len(columns) > 1:
             raise DataError(f"distill.texts: {name} has one text a line, the data have pairs", "name a table")
         try:
-            return [(line,) for line in path.read_text("utf-8").splitlines()]
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            raise DataError(f"distill.texts: {name} cannot be read: {reason}") from error
+            return [(line,) for line in read_lines(path)]
+        except DataError as error:
+            raise DataError(f"distill.texts: {error.message}", error.hint) from error
     found = locate(name, "distill.texts")
     if isinstance(found, HubData) or list(found.splits) != [""]:
         raise DataError(f"distill.texts: {name} is not a file", "name .txt files or tables")

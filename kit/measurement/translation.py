@@ -18,11 +18,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.language_codes import primary
 from kit.measurement.metrics import Floats
 
 SCORES = ("bleu", "chrf", "ter")
 _ORDERS = 4  # longest run of words that BLEU counts
-_TOKENIZERS = {"zh": "zh", "ja": "char", "ko": "char", "th": "char", "lo": "char", "km": "char", "my": "char"}
+_TOKENIZERS = {
+    "zh": "zh",
+    "yue": "zh",
+    "ja": "char",
+    "ko": "char",
+    "th": "char",
+    "lo": "char",
+    "km": "char",
+    "my": "char",
+}
 
 
 @dataclass(frozen=True)
@@ -78,7 +88,7 @@ class TranslationMeasure:
         from sacrebleu.metrics.ter import TER
 
         if name == "bleu":
-            return BLEU(tokenize=_TOKENIZERS.get(self.language.split("_")[0].split("-")[0].lower(), "13a"), force=True)
+            return BLEU(tokenize=_TOKENIZERS.get(primary(self.language), "13a"), force=True)
         return CHRF(word_order=2) if name == "chrf" else TER()
 
 

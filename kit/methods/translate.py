@@ -23,7 +23,7 @@ from kit.methods.base import Fitted, Job
 from kit.methods.lora import MERGE_TOLERANCE, with_adapters
 from kit.methods.writing import Pairs, PairWatch, Writer, dataset_of, encode_pairs, sources_of
 from kit.models.bpe import train_bpe
-from kit.models.languages import Route, take_route
+from kit.models.languages import Route
 from kit.models.load import load_tokenizer, quiet, require_positions
 from kit.models.seq2seq import (
     Tongues,
@@ -32,6 +32,7 @@ from kit.models.seq2seq import (
     scratch_translator,
     set_search,
     start_of,
+    tell_route,
     warm_translator,
 )
 from kit.models.translator import LEAST_RATIO, Translator
@@ -93,13 +94,12 @@ def writer_of(job: Job, examples: Examples) -> Writer:
         section = recipe.translation
         fresh = DECODER_DROPOUT if section.decoder_dropout is None else section.decoder_dropout
         model = warm_translator(job.checkpoint, target, section.decoder_layers, dropout, fresh)
-        return Writer(
-            model, Tongues(tokenizer, target), "", None, key, {"encoder.": section.encoder_rate or ENCODER_RATE}
-        )
+        shares = {} if recipe.method == "lora" else {"encoder.": section.encoder_rate or ENCODER_RATE}
+        return Writer(model, Tongues(tokenizer, target), "", None, key, shares)
     tongues, route = load_tongues(job.checkpoint.folder, job.checkpoint.trusted), route_of(job)
-    first = take_route(tongues.source, route)
-    key = f"{key} {route.codes}"  # the same text is other tokens in another language
     model = pretrained_translator(job.checkpoint, dropout)
+    first = tell_route(model, tongues.source, route)
+    key = f"{key} {route.codes}"  # the same text is other tokens in another language
     return Writer(model, tongues, recipe.translation.prefix or "", first, key)
 
 
@@ -150,12 +150,13 @@ def fit_writer(
         "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "target_tokens": len(writer.tongues.target),
     }
+    watch = PairWatch(writer, pairs, validation)
     training = fit_model(
         Fitting(
             model=model,
             objective=objective or LabelObjective(job.task, 0.0),
             lessons=lessons or dataset_of(pairs, writer),
-            watch=PairWatch(writer, pairs, validation),
+            watch=watch,
             section=recipe.train,
             plan=plan,
             hardware=job.hardware,
@@ -166,7 +167,7 @@ def fit_writer(
         )
     )
     final = finish() if finish is not None else writer.model
-    settings["loss_on_references"] = training.evaluations[-1].validation_loss if training.evaluations else None
+    settings["loss_on_references"] = watch.loss(final)  # weights may be a mean, or those of an earlier step
     truncation = {
         "train": _share(pairs.source.truncated | pairs.target.truncated),
         "validation": _share(validation.source.truncated | validation.target.truncated),

@@ -33,7 +33,7 @@ from kit.models.bpe import train_bpe
 from kit.models.decoder import decoder_depth, set_all_dropout, tokens_of, with_decoder_layers
 from kit.models.layers import spread_evenly
 from kit.models.narrow_translator import narrow_translator, translator_widths
-from kit.models.seq2seq import Tongues, load_translator, scratch_translator, start_of
+from kit.models.seq2seq import Tongues, load_translator, scratch_translator, start_of, tell_route
 from kit.models.teacher import Teacher
 from kit.recipe.distilling import DistillSection, StudentSection
 from kit.training.objective import WordObjective
@@ -117,9 +117,12 @@ def student_of(job: Job, lessons: Examples) -> Writer:
 def _of_teacher(job: Job, section: StudentSection, layers: list[int]) -> Writer:
     assert job.checkpoint is not None
     model, tongues = load_translator(job.checkpoint.folder)
-    # The teacher's tokenizer was saved with its languages set, and the model with the token that follows from them.
-    first = model.generation_config.forced_bos_token_id if model.generation_config else None
-    prefix = str(getattr(model.config, "prefix", "") or "")
+    asked = job.teachers[0].asked
+    if asked is not None:
+        first, prefix = tell_route(model, tongues.source, asked.route), asked.route.prefix
+    else:  # it was saved with its languages set, and with the token that follows from them
+        first = model.generation_config.forced_bos_token_id if model.generation_config else None
+        prefix = str(getattr(model.config, "prefix", "") or "")
     model = narrow_translator(with_decoder_layers(model, layers), section)
     set_all_dropout(model, job.recipe.train.dropout)
     model.train()

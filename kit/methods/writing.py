@@ -69,6 +69,10 @@ class PairWatch:
         parts = (("train", sample), ("validation", self.validation))
         return {name: value for part in parts for name, value in self._scores(*part, model, bf16).items()}
 
+    def loss(self, model: PreTrainedModel) -> float | None:
+        """Of the validation references a token, in float32; None without any."""
+        return self._scores("", self.validation, model, False)["_loss"] if self.validated else None
+
     def _scores(self, prefix: str, pairs: Pairs, model: PreTrainedModel, bf16: bool) -> dict[str, float]:
         dataset = dataset_of(pairs, self.writer)
         loss = right = tokens = 0.0

@@ -25,10 +25,10 @@ WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model",
-                   "tokenizer.model", "source.spm")  # fmt: skip
+                   "tokenizer.model", "source.spm", "target.spm", "target_vocab.json")  # fmt: skip
 # Beside the files above, what decides how texts become tokens, and how token vectors become an answer.
 TOKENIZER_SETTINGS = ("tokenizer_config.json", "merges.txt", "added_tokens.json", "special_tokens_map.json")
-MODEL_SETTINGS = ("config.json", "modules.json", "*Pooling*/config.json")
+MODEL_SETTINGS = ("config.json", "generation_config.json", "modules.json", "*Pooling*/config.json")
 
 
 @dataclass(frozen=True)

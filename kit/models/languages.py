@@ -13,19 +13,8 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from kit.errors import RecipeError
+from kit.language_codes import THREE, primary
 
-# Three-letter codes (ISO 639-3), as NLLB writes them, of languages that people write with two.
-_THREE = dict(
-    pair.split(":")
-    for pair in """
-    af:afr am:amh ar:arb as:asm az:azj be:bel bg:bul bn:ben bs:bos ca:cat cs:ces cy:cym da:dan de:deu el:ell en:eng
-    eo:epo es:spa et:est eu:eus fa:pes fi:fin fr:fra ga:gle gl:glg gu:guj he:heb hi:hin hr:hrv hu:hun hy:hye id:ind
-    is:isl it:ita ja:jpn jv:jav ka:kat kk:kaz km:khm kn:kan ko:kor ky:kir lo:lao lt:lit lv:lvs mk:mkd ml:mal mn:khk
-    mr:mar ms:zsm mt:mlt my:mya nb:nob ne:npi nl:nld nn:nno no:nob pa:pan pl:pol ps:pbt pt:por ro:ron ru:rus sd:snd
-    si:sin sk:slk sl:slv so:som sq:als sr:srp sv:swe sw:swh ta:tam te:tel tg:tgk th:tha tl:tgl tr:tur uk:ukr ur:urd
-    uz:uzn vi:vie xh:xho yo:yor zh:zho zu:zul
-    """.split()  # noqa: SIM905
-)
 _NAMES = {
     "en": "English", "de": "German", "fr": "French", "ro": "Romanian", "es": "Spanish", "it": "Italian", "nl": "Dutch",
     "pt": "Portuguese", "ru": "Russian", "zh": "Chinese", "ja": "Japanese", "pl": "Polish", "cs": "Czech",
@@ -57,9 +46,12 @@ def find_route(
     known = known_codes(tokenizer)
     targets = [token for token in getattr(tokenizer, "supported_language_codes", []) if token.startswith(">>")]
     if targets:  # Marian between many languages: the source says which one is wanted
+        said = next((token for token in targets if (prefix or "").startswith(token)), "")
+        if said and not codes:
+            return Route(None, prefix or "")
         wanted = codes[1] if codes else languages[1]
         token = _choose(wanted, [each.strip("><") for each in targets], "translation.codes" if codes else None)
-        return Route(None, f">>{token}<< " + (prefix or ""))
+        return Route(None, f">>{token}<< " + (prefix or "").removeprefix(said).lstrip())
     if not known:
         if codes:
             raise RecipeError("translation.codes: this checkpoint's tokenizer has no languages", "leave it out")
@@ -96,6 +88,11 @@ def take_route(tokenizer: Any, route: Route) -> int | None:
     return int(tokenizer.convert_tokens_to_ids(route.codes[1]))
 
 
+def ends_in_language(tokenizer: Any) -> bool:
+    """Whether a tokenizer whose languages are set writes the language behind a text, as that of mBART-25 does."""
+    return not tokenizer.prefix_tokens and len(tokenizer.suffix_tokens) > 1
+
+
 def _choose(wanted: str, known: list[str], key: str | None) -> str:
     """The code of a language. key: that it was given under; None if it is only the name of a language."""
     plain = {code.lower().replace("-", "_"): code for code in known}
@@ -103,7 +100,7 @@ def _choose(wanted: str, known: list[str], key: str | None) -> str:
     if name in plain:
         return plain[name]
     first = name.split("_")[0]
-    beginnings = {first, _THREE.get(first, first)}
+    beginnings = {first, THREE.get(first, first)}
     found = [code for lower, code in plain.items() if lower.split("_")[0] in beginnings]
     if len(found) == 1 and key is None:
         return found[0]
@@ -122,12 +119,11 @@ def _choose(wanted: str, known: list[str], key: str | None) -> str:
 
 def _is_of(code: str, language: str) -> bool:
     """Whether a code is of a language: deu_Latn of de."""
-    of, name = (each.lower().replace("-", "_").split("_")[0] for each in (code, language))
-    return of in (name, _THREE.get(name, name))
+    return primary(code) == primary(language)
 
 
 def _t5_prefix(languages: tuple[str, str]) -> str:
-    names = [_NAMES.get(language.replace("_", "-").split("-")[0].lower()) for language in languages]
+    names = [_NAMES.get(primary(language)) for language in languages]
     unnamed = [language for language, name in zip(languages, names, strict=True) if name is None]
     if unnamed:
         raise RecipeError(

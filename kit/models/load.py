@@ -235,7 +235,7 @@ def _encoder(checkpoint: Checkpoint, config: PreTrainedConfig, init: Init, round
         checkpoint.folder, config=config, output_loading_info=True, trust_remote_code=False, **rounding
     )
     leave_unpacked(encoder)
-    _refuse_missing([key for key in report["missing_keys"] if not key.startswith("pooler.")], checkpoint)
+    refuse_missing([key for key in report["missing_keys"] if not key.startswith("pooler.")], checkpoint)
     return encoder  # type: ignore[no-any-return]
 
 
@@ -260,11 +260,12 @@ def _native(
     leave_unpacked(model)
     prefix = model.base_model_prefix + "."
     encoder_keys = [key for key in report["missing_keys"] if key.startswith(prefix) and "pooler" not in key]
-    _refuse_missing(encoder_keys, checkpoint)
+    refuse_missing(encoder_keys, checkpoint)
     return model  # type: ignore[no-any-return]
 
 
-def _refuse_missing(missing: list[str], checkpoint: Checkpoint) -> None:
+def refuse_missing(missing: list[str], checkpoint: Checkpoint) -> None:
+    """Raise ModelError if weights of an encoder are missing: they would be random."""
     if missing:
         raise ModelError(
             f"model.checkpoint: {checkpoint.name} lacks {len(missing)} encoder weights, e.g. {sorted(missing)[0]}",

@@ -33,7 +33,8 @@ from transformers import (
 
 from kit.errors import KitError, ModelError, first_line
 from kit.models.checkpoint import Checkpoint
-from kit.models.load import DROPOUT_KEYS, load_tokenizer, quiet
+from kit.models.languages import Route, ends_in_language, take_route
+from kit.models.load import DROPOUT_KEYS, load_tokenizer, quiet, refuse_missing
 
 Start = Literal["translator", "encoder", "nothing"]
 
@@ -58,7 +59,9 @@ def start_of(folder: Path | None) -> Start:
     config = json.loads((folder / "config.json").read_text("utf-8"))
     if config.get("is_encoder_decoder"):
         return "translator"
-    if any(str(name).endswith(("ForCausalLM", "LMHeadModel")) for name in config.get("architectures") or []):
+    kinds = [str(name) for name in config.get("architectures") or []]
+    # XLM and FlauBERT are encoders, which have called their masked language models so.
+    if any(name.endswith(("ForCausalLM", "LMHeadModel")) and not name.endswith("WithLMHeadModel") for name in kinds):
         raise ModelError(
             f"model.checkpoint: {folder.name} only writes: kit translates with a checkpoint that has an encoder",
             "take a sequence-to-sequence checkpoint (opus-mt, T5, NLLB), or an encoder (BERT, MiniLM)",
@@ -72,6 +75,8 @@ def pretrained_translator(checkpoint: Checkpoint, dropout: float | None) -> PreT
         with quiet():
             config = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=checkpoint.code is not None)
             set_dropout(config, dropout)
+            if hasattr(config, "encoder_layerdrop"):  # layers that are left out have no gradients to share (M2M100)
+                config.encoder_layerdrop = config.decoder_layerdrop = 0.0
             model, report = AutoModelForSeq2SeqLM.from_pretrained(
                 checkpoint.folder,
                 config=config,
@@ -112,13 +117,18 @@ def warm_translator(
         with quiet():
             config = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False)
             set_dropout(config, dropout)
-            encoder = AutoModel.from_pretrained(
-                checkpoint.folder, config=config, dtype=torch.float32, trust_remote_code=False
+            encoder, report = AutoModel.from_pretrained(
+                checkpoint.folder,
+                config=config,
+                dtype=torch.float32,
+                output_loading_info=True,
+                trust_remote_code=False,
             )
     except Exception as error:
         raise ModelError(
             f"model.checkpoint: {checkpoint.name} cannot be loaded as an encoder: {first_line(error)}"
         ) from error
+    refuse_missing([name for name in report["missing_keys"] if not name.startswith("pooler.")], checkpoint)
     width, heads = config.hidden_size, config.num_attention_heads
     decoder = BertConfig(
         vocab_size=len(target),
@@ -245,6 +255,26 @@ def load_tongues(folder: Path, trusted: bool = False) -> Tongues:
 TARGET = "target"  # folder of the target's tokenizer, inside the model's, where the two sides have one each
 
 
+def tell_route(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, route: Route) -> int | None:
+    """Tell a checkpoint the languages it is to work between. Returns the token that it is made to begin with, if any.
+
+    Of mBART-25, which writes the language behind a text, a decoder starts from it instead (Liu et al. 2020,
+    arXiv:2001.08210). Raises ModelError where the tokenizer writes it there and the model wants it in front.
+    """
+    first = take_route(tokenizer, route)
+    if first is None or not ends_in_language(tokenizer):
+        return first
+    if model.config.model_type != "mbart":
+        raise ModelError(
+            "model.checkpoint: its tokenizer writes the language behind a text, where its model does not look for it",
+            'set "legacy_behaviour": false in its tokenizer_config.json',
+        )
+    for config in (model.config, model.generation_config):
+        assert config is not None
+        config.decoder_start_token_id = first
+    return None
+
+
 def set_search(
     model: PreTrainedModel, beams: int, length_penalty: float, longest: int, first: int | None, ratio: float
 ) -> None:
@@ -268,18 +298,22 @@ def set_search(
         eos_token_id=_or(config.eos_token_id, before.eos_token_id),
         decoder_start_token_id=_or(before.decoder_start_token_id, start),
         forced_bos_token_id=first,
+        forced_eos_token_id=before.forced_eos_token_id,
         bad_words_ids=before.bad_words_ids,
+        renormalize_logits=before.renormalize_logits,
         length_ratio=ratio,
     )
 
 
 def set_dropout(config: Any, rate: float | None) -> None:
-    """Set every dropout rate of a configuration; None keeps what it has."""
+    """Set every dropout rate of a configuration, of both sides where each has its own; None keeps what it has."""
     if rate is None:
         return
-    for key in DROPOUT_KEYS:
-        if isinstance(getattr(config, key, None), int | float):
-            setattr(config, key, rate)
+    both = (config.encoder, config.decoder) if config.model_type == "encoder-decoder" else ()
+    for part in (config, *both):
+        for key in DROPOUT_KEYS:
+            if isinstance(getattr(part, key, None), int | float):
+                setattr(part, key, rate)
 
 
 def drop_pooler(encoder: Any) -> None:

@@ -17,12 +17,27 @@ import numpy as np
 from kit.errors import MAKE_AGAIN, ModelError
 from kit.models.checkpoint import Checkpoint, resolve_checkpoint
 from kit.models.kind import Kind, kind_of
-from kit.recipe import ModelSection
+from kit.models.languages import Route, find_route
+from kit.models.load import load_tokenizer
+from kit.models.predictor import Predictor, load_predictor
+from kit.models.seq2seq import set_search, tell_route
+from kit.models.translator import LEAST_RATIO, Translator
+from kit.recipe import ModelSection, Recipe
 from kit.record import MODEL_FOLDER, RECORD_FILE, Record
 
 _SHOWN = 8
 # What a student can be cut from.
 _OF_TORCH = (Kind.TORCH, Kind.HALF, Kind.TRANSLATOR, Kind.WARM_TRANSLATOR)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How a checkpoint that kit did not make is asked to translate: languages, search and longest length in tokens."""
+
+    route: Route
+    beams: int
+    length_penalty: float
+    max_length: int
 
 
 @dataclass(frozen=True)
@@ -32,6 +47,7 @@ class Teacher:
     name: as the recipe wrote it. labels: in the order of its logits. max_length: longest text in tokens, None where it
     does not say. sha256: of everything its answers follow from. checkpoint: its weights and tokenizer, from which a
     student can be made; None for a model without layers (TF-IDF). record: where it comes from, if kit made it.
+    asked: how it is made to translate, if kit did not make it, and it can.
     """
 
     name: str
@@ -42,6 +58,7 @@ class Teacher:
     sha256: str
     checkpoint: Checkpoint | None
     record: Record | None
+    asked: Asked | None = None
 
     @property
     def compressed(self) -> bool:
@@ -53,9 +70,10 @@ class Teacher:
         return np.asarray([self.labels.index(label) for label in labels])
 
 
-def resolve_teacher(name: str) -> Teacher:
+def resolve_teacher(name: str, recipe: Recipe | None = None) -> Teacher:
     """Find the teacher that a recipe names and check that it is whole.
 
+    recipe: that names it, by which a checkpoint is told what to translate; a run knows that by itself.
     Raises RecordError for a damaged Record, ModelError for a checkpoint that cannot be used or has no head.
     """
     folder = Path(name).expanduser()
@@ -67,8 +85,9 @@ def resolve_teacher(name: str) -> Teacher:
     config = json.loads((checkpoint.folder / "config.json").read_text("utf-8"))
     kinds = [str(kind) for kind in config.get("architectures") or []]
     if config.get("is_encoder_decoder"):
-        sha256 = _digest(f"{checkpoint.sha256} {checkpoint.tokenizer_sha256}")
-        return Teacher(name, checkpoint.folder, (), False, None, sha256, checkpoint, None)
+        asked = _asked(checkpoint, str(config.get("model_type")), recipe) if recipe and recipe.data.languages else None
+        sha256 = _digest(f"{checkpoint.sha256} {checkpoint.tokenizer_sha256} {asked}")
+        return Teacher(name, checkpoint.folder, (), False, None, sha256, checkpoint, None, asked)
     if not any(kind.endswith("ForSequenceClassification") or kind == "PooledClassifier" for kind in kinds):
         raise ModelError(
             f"distill.teacher: {name} is a pretrained checkpoint without a classification head",
@@ -79,6 +98,18 @@ def resolve_teacher(name: str) -> Teacher:
     multi_label = config.get("problem_type") == "multi_label_classification"
     sha256 = f"{checkpoint.sha256} {checkpoint.tokenizer_sha256}"
     return Teacher(name, checkpoint.folder, labels, multi_label, None, _digest(sha256), checkpoint, None)
+
+
+def load_teacher(teacher: Teacher) -> Predictor:
+    """The model of a teacher, ready to answer. Raises ModelError if it cannot be loaded."""
+    asked = teacher.asked
+    if asked is None:
+        return load_predictor(teacher.folder)
+    translator = Translator.load(teacher.folder)
+    first = tell_route(translator.model, translator.tongues.source, asked.route)
+    set_search(translator.model, asked.beams, asked.length_penalty, asked.max_length, first, LEAST_RATIO)
+    translator.prefix, translator.max_length = asked.route.prefix, min(asked.max_length, translator.max_length)
+    return translator
 
 
 def require_same_labels(teacher: Teacher, labels: tuple[str, ...], multi_label: bool) -> None:
@@ -139,6 +170,15 @@ def _from_record(name: str, record: Record) -> Teacher:
         checkpoint,
         record,
     )
+
+
+def _asked(checkpoint: Checkpoint, model_type: str, recipe: Recipe) -> Asked:
+    """By the recipe's languages. Its codes and prefix are the teacher's unless the student has a checkpoint itself."""
+    section, own = recipe.translation, recipe.distill.student.checkpoint is not None
+    codes, prefix = (None, None) if own else (section.codes, section.prefix)
+    tokenizer = load_tokenizer(checkpoint.folder, checkpoint.trusted)
+    route = find_route(tokenizer, model_type, recipe.data.language_pair, codes, prefix)
+    return Asked(route, section.beams, section.length_penalty, recipe.data.max_length)
 
 
 def _whole(name: str) -> Checkpoint:

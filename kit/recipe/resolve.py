@@ -134,10 +134,11 @@ def _translation(recipe: Recipe, facts: Facts) -> Recipe:
             "train.select: best needs validation examples, and there are none", "raise data.validation or data.budget"
         )
     # Of a student made of its teacher's layers, the key is for the teacher, and for the control.
-    if facts.start == "translator" and section.vocabulary is not None and recipe.method not in ("distill", "student"):
+    of_student = recipe.method in ("distill", "student")
+    if facts.start == "translator" and section.vocabulary is not None and not of_student:
         raise RecipeError("translation.vocabulary: this checkpoint has a vocabulary of its own", "leave it out")
     decoder = _fresh_decoder(recipe, facts)
-    if facts.start != "translator" and (section.codes or section.prefix):
+    if facts.start != "translator" and (section.codes or section.prefix) and not of_student:
         raise RecipeError(
             "translation.codes and translation.prefix are for a checkpoint that translates", "leave them out"
         )
@@ -210,7 +211,11 @@ def _fresh_decoder(recipe: Recipe, facts: Facts) -> dict[str, float | None]:
             )
         given = (None, None)
     else:
-        given = (_or(given[0], DECODER_DROPOUT), _or(given[1], ENCODER_RATE))
+        if recipe.method == "lora" and given[1] is not None:
+            raise RecipeError(
+                "translation.encoder_rate: adapters are as fresh as the decoder, and learn at its rate", "leave it out"
+            )
+        given = (_or(given[0], DECODER_DROPOUT), None if recipe.method == "lora" else _or(given[1], ENCODER_RATE))
     return dict(zip(("decoder_dropout", "encoder_rate"), given, strict=True))
 
 

@@ -59,9 +59,6 @@ def contradictions_of_translation(recipe: Recipe) -> dict[str, bool]:
         "data.labels: a translation is no label": data.labels is not None,
         "data.sampling: translations have no classes to balance": data.sampling == "balanced",
         "train.refit: a translator is trained once; leave it out": bool(train.refit),
-        "compress.steps: aware learns from a classifier's answers, not from translations; leave it out": any(
-            getattr(step, "aware", 0) for step in recipe.compress.steps
-        ),
         "lora.load: of a translator only float32; leave it out": recipe.lora.load != "float32",
         "distill.losses: a translator learns what its teacher writes (sequence, logits) and references (labels): not "
         f"{', '.join(untaught)}": bool(untaught),

@@ -78,6 +78,9 @@ def cell_recipe(recipe: Recipe, cell: Cell) -> Recipe:
     train: dict[str, Any] = {"seed": cell.seed}
     if cell.method != recipe.method:
         train |= METHOD_DEFAULTS
+    # Keys of a fresh decoder, and of a checkpoint's languages, are for the methods that have them.
+    unused = {"scratch": ("codes", "prefix", "decoder_dropout", "encoder_rate"), "lora": ("encoder_rate",)}
+    other = {} if cell.method == recipe.method else dict.fromkeys(unused.get(cell.method, ()))
     model: dict[str, Any] = {}
     if cell.checkpoint is not None and cell.checkpoint != recipe.model.checkpoint:
         model = {"checkpoint": cell.checkpoint, "revision": None}
@@ -88,6 +91,7 @@ def cell_recipe(recipe: Recipe, cell: Cell) -> Recipe:
                 "data": recipe.data.model_copy(update={"budget": cell.budget}),
                 "model": recipe.model.model_copy(update=model),
                 "train": recipe.train.model_copy(update=train),
+                "translation": recipe.translation.model_copy(update=other),
                 "study": StudySection(),
             }
         ).model_dump()

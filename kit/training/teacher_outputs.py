@@ -23,8 +23,8 @@ from kit.measurement.metrics import sigmoid, softmax
 from kit.models.inference import BATCH_TOKENS
 from kit.models.layers import capturing
 from kit.models.load import load_classifier
-from kit.models.predictor import Texts, TransformerPredictor, load_predictor
-from kit.models.teacher import Teacher
+from kit.models.predictor import Texts, TransformerPredictor
+from kit.models.teacher import Teacher, load_teacher
 from kit.models.translator import Translator
 from kit.training.progress import Progress
 from kit.training.shards import Computed, Shards, complete, sha_of
@@ -91,7 +91,7 @@ def teacher_logits(
     shards = Shards(about, len(texts), _LOGIT_SHARD, ["logits"])
 
     def compute() -> Callable[[int, int], dict[str, np.ndarray]]:
-        predictor = load_predictor(teacher.folder)
+        predictor = load_teacher(teacher)
         if not isinstance(predictor, TransformerPredictor):
             return lambda start, stop: {"logits": predictor.outputs(texts[start:stop])}
         predictor.max_length = min(predictor.max_length, longest)
@@ -115,7 +115,7 @@ def teacher_translations(teacher: Teacher, texts: Texts, progress: Progress) -> 
     shards = Shards(about, len(texts), _LINE_SHARD, ["translations"])
 
     def compute() -> Callable[[int, int], dict[str, np.ndarray]]:
-        predictor = load_predictor(teacher.folder)
+        predictor = load_teacher(teacher)
         return lambda start, stop: {"translations": predictor.outputs(texts[start:stop]).astype(np.str_)}
 
     computed = complete(shards, 400 * len(texts), compute, teacher, progress)
@@ -141,7 +141,7 @@ def teacher_words(
     shards = Shards(about, len(texts), _WORD_SHARD, ["tokens", "log_chances"])
 
     def compute() -> Callable[[int, int], dict[str, np.ndarray]]:
-        translator = load_predictor(teacher.folder)
+        translator = load_teacher(teacher)
         assert isinstance(translator, Translator)
 
         def answer(start: int, stop: int) -> dict[str, np.ndarray]:

@@ -76,7 +76,7 @@ def test_sentences_of_longer_texts_that_are_as_long_as_the_datas(data, tmp_path)
     ("name", "content", "reason"),
     [
         ("none.txt", "\n  \n", "none of the 2 texts can be used"),
-        ("missing.txt", None, "cannot be read"),
+        ("missing.txt", None, "there is no file"),
         ("latin.txt", b"caf\xe9\n", "not UTF-8"),
         ("no.csv", "id,body\n1,a text\n", "text"),
     ],

@@ -170,8 +170,8 @@ def test_another_student_costs_no_pass_and_another_teacher_finds_nothing(
     assert [each["of"] for each in computed] == [55, lessons]
     section = done.recipe.distill
     assert (section.losses.logits, section.losses.sequence, section.temperature) == (1.0, 1.0, 1.0)
-    original = outputs_module.load_predictor
-    monkeypatch.setattr(outputs_module, "load_predictor", lambda folder: pytest.fail("the teacher was loaded"))
+    original = outputs_module.load_teacher
+    monkeypatch.setattr(outputs_module, "load_teacher", lambda folder: pytest.fail("the teacher was loaded"))
     alone = changed(base, losses={"logits": 1.0, "sequence": 0.0}, temperature=2.0)
     second = run(taught_by(alone, teacher), quiet=True)
     assert second.content["settings"]["teacher_answers_computed"] == [{"texts": 0, "of": n} for n in (55, lessons)]
@@ -180,7 +180,7 @@ def test_another_student_costs_no_pass_and_another_teacher_finds_nothing(
     again = run(elsewhere, quiet=True)
     assert again.id == done.id
     assert again.predictions().outputs.tolist() == done.predictions().outputs.tolist()
-    monkeypatch.setattr(outputs_module, "load_predictor", original)
+    monkeypatch.setattr(outputs_module, "load_teacher", original)
     third = run(taught_by(base, taught(base, 11)), quiet=True)
     assert all(each["texts"] == each["of"] for each in third.content["settings"]["teacher_answers_computed"])
 
@@ -256,7 +256,7 @@ def test_a_teacher_without_probabilities_is_refused(base, teacher, monkeypatch) 
     from dataclasses import replace
 
     silent = replace(resolve_teacher(str(teacher.folder)), checkpoint=None)
-    monkeypatch.setattr("kit.models.teacher.resolve_teacher", lambda name: silent)
+    monkeypatch.setattr("kit.models.teacher.resolve_teacher", lambda *named: silent)
     with pytest.raises(KitError) as caught:
         run(taught_by(changed(base, student=str(teacher.model_folder)), teacher), quiet=True)
     assert caught.value.message.startswith("distill.losses.logits: this teacher says what it writes")

@@ -25,7 +25,10 @@ def test_translations_are_those_of_transformers_and_what_has_ended_is_not_comput
     BUILDERS[family](tmp_path, lines)
     model = AutoModelForSeq2SeqLM.from_pretrained(tmp_path).eval()
     ids = torch.randint(4, model.config.vocab_size, (len(LENGTHS), max(LENGTHS)))
-    start = torch.full((len(LENGTHS), 1), model.config.decoder_start_token_id)
+    begin = model.generation_config.decoder_start_token_id = (
+        2 if family == "mbart25" else model.config.decoder_start_token_id
+    )
+    start = torch.full((len(LENGTHS), 1), begin)
     mask = (torch.arange(max(LENGTHS)) < torch.tensor(LENGTHS)[:, None]).long()
     batch = {
         "input_ids": ids, "attention_mask": mask, "max_new_tokens": LIMIT, "num_beams": 1, "no_repeat_ngram_size": 1,

@@ -19,15 +19,15 @@ from kit.methods.writing import Writer, dataset_of, encode_pairs
 from kit.models.bpe import train_bpe
 from kit.models.checkpoint import resolve_checkpoint
 from kit.models.decoder import decoder_depth, with_decoder_layers
-from kit.models.languages import Route, find_route, take_route
+from kit.models.languages import Route, find_route
 from kit.models.load import load_tokenizer
-from kit.models.seq2seq import Tongues, pretrained_translator, scratch_translator, start_of, warm_translator
+from kit.models.seq2seq import Tongues, pretrained_translator, scratch_translator, start_of, tell_route, warm_translator
 from kit.models.translator import Translator
 from kit.recipe.schema import ModelSection
 from tests.translators import BUILDERS
 
 EN_DE = ("en", "de")
-TYPES = {"multi_marian": "marian", "nllb": "m2m_100", "m2m100": "m2m_100", "mbart50": "mbart"}
+TYPES = {"multi_marian": "marian", "nllb": "m2m_100", "m2m100": "m2m_100", "mbart50": "mbart", "mbart25": "mbart"}
 # What a family calls English and German, and the text that it wants before every source.
 ROUTES = {
     "marian": Route(None, ""),
@@ -36,6 +36,7 @@ ROUTES = {
     "m2m100": Route(("en", "de"), ""),
     "nllb": Route(("eng_Latn", "deu_Latn"), ""),
     "mbart50": Route(("en_XX", "de_DE"), ""),
+    "mbart25": Route(("en_XX", "de_DE"), ""),
 }
 Checkpoint = Callable[[str], Path]
 
@@ -96,8 +97,8 @@ def writer_for(name: str, checkpoint: Checkpoint, tiny_checkpoint: Path, lines: 
         return Writer(model, Tongues(joint, joint), "", None)
     folder = checkpoint(name)
     tokenizer = load_tokenizer(folder)
-    first = take_route(tokenizer, ROUTES[name])
     model = pretrained_translator(resolve_checkpoint(ModelSection(checkpoint=str(folder))), None)
+    first = tell_route(model, tokenizer, ROUTES[name])
     return Writer(model, Tongues(tokenizer, tokenizer), ROUTES[name].prefix, first)
 
 
@@ -146,7 +147,7 @@ def test_a_language_in_several_scripts_has_to_be_told_apart(checkpoint) -> None:
 
 @pytest.mark.parametrize("name", [*BUILDERS, "warm", "scratch"])
 def test_what_a_model_learns_from(name, checkpoint, tiny_checkpoint, lines) -> None:
-    """Labels end each translation, begin with the language where the family has it so, and are shifted as it does."""
+    """Labels end each translation, have the language where the family has it so, and are shifted as it does."""
     writer = writer_for(name, checkpoint, tiny_checkpoint, lines)
     rows = [0, 3, 5]
     examples = Examples(np.asarray(rows), [(lines[row],) for row in rows], [(lines[60 + row],) for row in rows])
@@ -156,8 +157,10 @@ def test_what_a_model_learns_from(name, checkpoint, tiny_checkpoint, lines) -> N
     known = batch["labels"] != -100
     for row in range(3):
         written = batch["labels"][row][known[row]].tolist()
-        assert written[-1] == end and written.count(end) == 1
-        if ROUTES.get(name, Route(None, "")).codes:
+        if name == "mbart25":
+            assert writer.first is None and written[-1] == start == target.convert_tokens_to_ids("de_DE")
+        assert written[-2 if name == "mbart25" else -1] == end and written.count(end) == 1
+        if name != "mbart25" and ROUTES.get(name, Route(None, "")).codes:
             token = writer.first
             assert token is not None and written[0] == token
             assert target.convert_ids_to_tokens(token) in ("__de__", "deu_Latn", "de_DE")
@@ -206,7 +209,8 @@ def test_a_checkpoint_is_trained_saved_and_loaded(name, captions, checkpoint, ru
         assert settings.get("forced_bos_token_id") is None
     else:
         token = f"__{codes[1]}__" if name == "m2m100" else codes[1]
-        assert settings["forced_bos_token_id"] == tokenizer.convert_tokens_to_ids(token)
+        of_language = "decoder_start_token_id" if name == "mbart25" else "forced_bos_token_id"
+        assert settings[of_language] == tokenizer.convert_tokens_to_ids(token)
         assert (tokenizer.src_lang, tokenizer.tgt_lang) == codes
     if name != "marian":
         return

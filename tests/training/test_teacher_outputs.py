@@ -68,7 +68,7 @@ def test_a_second_question_costs_no_teacher_pass(teachers, cache, monkeypatch) -
     def forbidden(folder: Path) -> None:
         raise AssertionError("the teacher was loaded again")
 
-    monkeypatch.setattr(outputs_module, "load_predictor", forbidden)
+    monkeypatch.setattr(outputs_module, "load_teacher", forbidden)
     again, computed = ask(teachers[0])
     assert computed.texts == 0
     assert np.array_equal(again, first)
@@ -210,7 +210,7 @@ def test_a_full_disk_is_one_clear_error_and_what_was_written_serves(teachers, ca
 
 def test_a_disk_without_room_is_refused_before_the_teacher_answers(teachers, cache, monkeypatch) -> None:
     monkeypatch.setattr(shards_module, "_RESERVE", 10**18)
-    monkeypatch.setattr(outputs_module, "load_predictor", lambda folder: pytest.fail("the teacher was loaded"))
+    monkeypatch.setattr(outputs_module, "load_teacher", lambda folder: pytest.fail("the teacher was loaded"))
     with pytest.raises(OutputError, match="free"):
         ask(teachers[0])
 

@@ -1,0 +1,28 @@
+"""Codes of languages: what de, de-DE, de_DE, deu and deu_Latn have in common.
+
+Knows nothing of texts or tokenizers.
+"""
+
+from __future__ import annotations
+
+import re
+
+# Three-letter codes (ISO 639-3), as NLLB writes them, of languages that people write with two.
+THREE = dict(
+    pair.split(":")
+    for pair in """
+    af:afr am:amh ar:arb as:asm az:azj be:bel bg:bul bn:ben bs:bos ca:cat cs:ces cy:cym da:dan de:deu el:ell en:eng
+    eo:epo es:spa et:est eu:eus fa:pes fi:fin fr:fra ga:gle gl:glg gu:guj he:heb hi:hin hr:hrv hu:hun hy:hye id:ind
+    is:isl it:ita ja:jpn jv:jav ka:kat kk:kaz km:khm kn:kan ko:kor ky:kir lo:lao lt:lit lv:lvs mk:mkd ml:mal mn:khk
+    mr:mar ms:zsm mt:mlt my:mya nb:nob ne:npi nl:nld nn:nno no:nob pa:pan pl:pol ps:pbt pt:por ro:ron ru:rus sd:snd
+    si:sin sk:slk sl:slv so:som sq:als sr:srp sv:swe sw:swh ta:tam te:tel tg:tgk th:tha tl:tgl tr:tur uk:ukr ur:urd
+    uz:uzn vi:vie xh:xho yo:yor zh:zho zu:zul
+    """.split()  # noqa: SIM905
+)
+_TWO = {three: two for two, three in THREE.items()} | {"cmn": "zh", "nb": "no", "nob": "no"}
+
+
+def primary(language: str) -> str:
+    """The language of a code, by two letters where it has them: `de` of de-AT and deu_Latn."""
+    first = re.split("[-_]", language.lower())[0]
+    return _TWO.get(first, first)

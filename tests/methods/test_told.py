@@ -1,0 +1,130 @@
+"""What teachers and students of every family are told: languages and prefixes reach those who need them, no others."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from kit import Recipe, finetune
+from kit.control import control_recipe
+from kit.distill import distill, recipe_of
+from kit.models.load import load_tokenizer
+from kit.models.predictor import load_predictor
+from kit.models.seq2seq import load_translator, set_search, tell_route
+from kit.models.teacher import load_teacher, resolve_teacher
+from kit.models.translator import LEAST_RATIO, Translator
+from kit.recipe.explain import validated
+from kit.request import understand
+from tests.models.test_translators import ROUTES
+from tests.translators import BUILDERS
+
+TOLD = ["multi_marian", "t5", "m2m100", "nllb", "mbart50", "mbart25"]
+SOURCES = [("Two dogs run across the grass.",), ("A man in green holds a guitar.",)]
+
+
+@pytest.fixture(scope="module")
+def families(captions: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    lines = [line for code in ("en", "de") for line in (captions / f"train.{code}").read_text("utf-8").split("\n")]
+    made = {}
+    for name in [*TOLD, "marian"]:
+        made[name] = tmp_path_factory.mktemp("families") / name
+        made[name].mkdir()
+        torch.manual_seed(0)
+        BUILDERS[name](made[name], lines)
+    return made
+
+
+def recipe_for(captions: Path, runs: Path, **sections: object) -> Recipe:
+    return Recipe.model_validate(
+        {
+            "task": "translation",
+            "runs": str(runs),
+            "data": {"source": str(captions), "languages": ["en", "de"], "budget": 40, "max_length": 24},
+            "train": {"epochs": 1, "evaluations": 1, "batch_size": 16},
+            "translation": {"beams": 2},
+        }
+        | sections
+    )
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_a_checkpoint_that_teaches_is_told_what_to_translate(name, families, captions, tmp_path) -> None:
+    folder = families[name]
+    recipe = recipe_for(captions, tmp_path, method="distill", distill={"teacher": str(folder), "student": "layers:1"})
+    teacher = resolve_teacher(str(folder), recipe)
+    assert teacher.asked is not None and teacher.asked.route == ROUTES[name]
+    model, tongues = load_translator(folder)
+    first = tell_route(model, tongues.source, ROUTES[name])
+    set_search(model, 2, 1.0, 24, first, LEAST_RATIO)
+    expected = Translator(model, tongues, 24, ROUTES[name].prefix).outputs(SOURCES)
+    assert load_teacher(teacher).outputs(SOURCES).tolist() == expected.tolist()
+    greedy = recipe.model_copy(update={"translation": recipe.translation.model_copy(update={"beams": 1})})
+    assert resolve_teacher(str(folder), greedy).sha256 != teacher.sha256, "what it says is kept under how it is asked"
+
+
+@pytest.mark.parametrize("name", ["t5", "nllb"])
+def test_students_of_such_a_teacher_are_told_too(name, families, captions, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("kit.methods.translate_distill.loops", lambda line: False)  # as its random weights have it
+    section = {"teacher": str(families[name]), "student": "layers:1"}
+    done = distill(recipe_for(captions, tmp_path, method="distill", distill=section), quiet=True)
+    for record in (done.students[0], done.controls[0]):
+        assert (record.recipe.translation.codes, record.recipe.translation.prefix) == (
+            list(ROUTES[name].codes) if ROUTES[name].codes else None,
+            ROUTES[name].prefix,
+        )
+        translator = load_predictor(record.model_folder)
+        assert isinstance(translator, Translator) and translator.prefix == ROUTES[name].prefix
+        if name == "nllb":
+            settings = json.loads((record.model_folder / "generation_config.json").read_text("utf-8"))
+            tokenizer = AutoTokenizer.from_pretrained(record.model_folder)
+            assert settings["forced_bos_token_id"] == tokenizer.convert_tokens_to_ids("deu_Latn")
+            assert (tokenizer.src_lang, tokenizer.tgt_lang) == ("eng_Latn", "deu_Latn")
+
+
+def test_what_a_teacher_is_told_is_not_for_a_student_of_another_kind(families, captions, tmp_path) -> None:
+    told = finetune(recipe_for(captions, tmp_path, model={"checkpoint": str(families["t5"])}), quiet=True)
+    assert told.recipe.translation.prefix == "translate English to German: "
+    asked = recipe_of([str(told.folder)])
+
+    def student(section: dict[str, object] | str) -> Recipe:
+        content = asked.model_dump()
+        content["distill"]["student"] = section
+        return understand(validated(content)).recipe
+
+    assert student("layers:1").translation.prefix == "translate English to German: "
+    assert student({"checkpoint": str(families["marian"])}).translation.prefix == ""
+    assert student({"checkpoint": str(families["nllb"])}).translation.codes == ["eng_Latn", "deu_Latn"]
+    fresh = student({"init": "random", "hidden_size": 16, "layers": 1})
+    assert (fresh.translation.prefix, fresh.translation.codes) == ("", None)
+
+
+@pytest.mark.parametrize("name", ["t5", "nllb", "multi_marian"])
+def test_a_fresh_student_has_a_control(name, families, captions, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("kit.methods.translate_distill.loops", lambda line: False)
+    student = {"init": "random", "hidden_size": 16, "layers": 1}
+    section = {"teacher": str(families[name]), "student": student}
+    done = distill(recipe_for(captions, tmp_path, method="distill", distill=section), controls=False, quiet=True)
+    control = understand(control_recipe(done.record, resolve_teacher(str(families[name])))).recipe
+    assert control.method == "student" and control.distill.student == done.record.recipe.distill.student
+    assert (control.translation.codes, control.translation.prefix) == (None, "")
+
+
+def test_a_recipe_that_says_what_is_the_default_asks_for_the_same_run(families, captions, tmp_path) -> None:
+    recipe = recipe_for(captions, tmp_path, model={"checkpoint": str(families["multi_marian"])})
+    once = understand(recipe)
+    section = recipe.translation.model_copy(update={"prefix": once.recipe.translation.prefix})
+    twice = understand(recipe.model_copy(update={"translation": section}))
+    assert once.recipe.translation.prefix == twice.recipe.translation.prefix == ">>deu<< "
+    assert once.id == twice.id
+    other = recipe.translation.model_copy(update={"prefix": ">>fra<< "})
+    assert understand(recipe.model_copy(update={"translation": other})).recipe.translation.prefix == ">>fra<< "
+
+
+def test_a_language_behind_the_text_is_mbart_s_alone(families) -> None:
+    model, _ = load_translator(families["nllb"])
+    with pytest.raises(Exception, match="writes the language behind a text"):
+        tell_route(model, load_tokenizer(families["mbart25"]), ROUTES["mbart25"])
