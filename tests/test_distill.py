@@ -319,7 +319,7 @@ def test_from_a_finished_run_alone(kit, teacher, done) -> None:
         ({"layer_map": [0, 1], "losses": {"hidden": 1}}, "distill.layer_map: 2 layers of the teacher for the"),
         ({"layer_map": [5], "losses": {"hidden": 1}}, "distill.layer_map: the teacher has no layer 5"),
         ({"relation_heads": 5, "losses": {"relations": 1}}, "distill.relation_heads: 5 heads cannot be cut"),
-        ({"texts": "nowhere.txt"}, "distill.texts: nowhere.txt cannot be read"),
+        ({"texts": "nowhere.txt"}, "distill.texts: there is no file nowhere.txt"),
         ({"student": "nowhere/at-all"}, "distill.student.checkpoint: nowhere/at-all"),
         ({"teacher": "./nowhere"}, "distill.teacher: there is no folder ./nowhere"),
     ],

@@ -7,7 +7,7 @@ from itertools import permutations
 import pytest
 
 from kit.data.common_words import reads_like
-from kit.data.pairs import look_swapped
+from kit.data.pairs import look_swapped, looks_like
 
 TEXTS = {
     "en": "All human beings are born free and equal in dignity and rights. They are endowed with reason and conscience "
@@ -49,6 +49,14 @@ def test_nothing_is_said_without_evidence() -> None:
     assert reads_like(english + [TEXTS["de"]] * 3, "en", "de") is None, "as many of both"
     assert not look_swapped(english, english, ("de", "en")), "one language on both sides is another mistake"
     assert not look_swapped(english, [TEXTS["fr"]] * 3, ("de", "en"))
+
+
+def test_scripts_tell_languages_by_whatever_code() -> None:
+    chinese, english = ["他昨天去了学校"], ["He went to school yesterday"]
+    assert look_swapped(chinese, english, ("eng_Latn", "zho_Hans")) and look_swapped(chinese, english, ("en", "zh"))
+    assert not look_swapped(english, chinese, ("eng_Latn", "zho_Hans"))
+    serbian = ["Ovo je tekst na srpskom jeziku koji se piše latinicom"]
+    assert not looks_like(serbian, "en", "sr"), "a language of two scripts is not told by one"
 
 
 def test_regions_and_scripts_do_not_matter() -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from kit.data import prepare
+from kit.data.parallel import aligned_files, read_tmx
 from kit.data.sources import load_splits
 from kit.errors import DataError
 from kit.recipe.schema import DataSection
@@ -165,6 +166,27 @@ def test_tmx(tmp_path) -> None:
     path.write_text(TMX[:-30], "utf-8")
     with pytest.raises(DataError, match=r"data.source: .*memory.tmx is not a whole TMX file: "):
         load_splits(section(path))
+
+
+def test_tmx_of_a_translator_s_tools(tmp_path) -> None:
+    """Codes of the document are no text, what they enclose is; a namespace changes nothing."""
+    unit = (
+        '<tu><tuv xml:lang="en"><seg>Click <bpt i="1">&lt;b&gt;</bpt>here<ept i="1">&lt;/b&gt;</ept> <hi>now</hi></seg>'
+        '</tuv><tuv xml:lang="de"><seg>Hier<ph>{0}</ph> klicken<it pos="end">&lt;/i&gt;</it></seg></tuv></tu>'
+    )
+    for space in ("", ' xmlns="http://www.lisa.org/tmx14"'):
+        path = tmp_path / "memory.tmx"
+        path.write_text(
+            f'<?xml version="1.0"?><tmx version="1.4"{space}><header/><body>{unit * 2}</body></tmx>', "utf-8"
+        )
+        assert read_tmx(path, ("en", "de")).columns == {"en": ["Click here now"] * 2, "de": ["Hier klicken"] * 2}
+
+
+def test_files_named_like_no_split_are_none(tmp_path) -> None:
+    for stem in ("travel", "testament", "test_2016", "value"):
+        for code, lines in (("en", EN), ("de", DE)):
+            write(tmp_path / f"{stem}.{code}", lines)
+    assert sorted(aligned_files(str(tmp_path), "data.source", ("en", "de"))) == ["test", "testament", "travel", "value"]
 
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet", "csv", "csv of sides"])

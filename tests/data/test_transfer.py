@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,13 @@ def test_sentences_of_longer_texts_that_are_as_long_as_the_datas(data, tmp_path)
         transfer_set(DistillSection(texts=str(tmp_path / "short.txt"), sentences=3), data, 0)
     with pytest.raises(ValueError, match=r"distill\.sentences are those of distill\.texts, which is absent"):
         DistillSection(sentences=3)
+
+
+def test_only_a_line_feed_ends_a_text(data, tmp_path) -> None:
+    lines = ["\ufeffone film\u2028of two halves", "another one, seen\u0085twice"]
+    (tmp_path / "more.txt.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
+    found = transfer_set(DistillSection(texts=str(tmp_path / "more.txt.gz")), data, 0)
+    assert [text for (text,) in found.texts[-found.extra :]] == [lines[0].removeprefix("\ufeff"), lines[1]]
 
 
 @pytest.mark.parametrize(

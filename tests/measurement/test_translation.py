@@ -73,6 +73,15 @@ def test_signatures_name_the_tokenizer() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("languages", "tokenizer"),
+    [(("zho_Hans", "cmn", "yue", "zh-TW"), "zh"), (("jpn_Jpan", "ja_XX", "kor_Hang"), "char"), (("deu_Latn",), "13a")],
+)
+def test_a_language_has_its_words_by_whatever_code(languages, tokenizer) -> None:
+    for language in languages:
+        assert f"tok:{tokenizer}|" in TranslationMeasure(language=language).signatures()["bleu"]
+
+
 def test_missing_references_are_refused() -> None:
     with pytest.raises(ValueError, match="1 translations for 2 references"):
         TranslationMeasure().tally(np.array(["a"], object), np.array(["a", "b"], object))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 import kit.training.teacher_outputs as outputs_module
@@ -24,15 +26,17 @@ from kit.errors import KitError, ModelError, RecipeError
 from kit.estimate import passes
 from kit.methods import TRANSLATING, Job, method_of
 from kit.methods.translate import Translate, writer_of
+from kit.models.checkpoint import resolve_checkpoint
 from kit.models.decoder import decoder_depth
 from kit.models.kind import Kind, kind_of
-from kit.models.seq2seq import load_translator
+from kit.models.seq2seq import load_translator, pretrained_translator
 from kit.models.teacher import resolve_teacher
 from kit.models.translator import Translator
+from kit.recipe.schema import ModelSection
 from kit.recipe.translating import TRANSLATING as NAMES
 from kit.request import understand
 from kit.run import run
-from kit.scheduling.grid import cell_recipe
+from kit.scheduling.grid import Cell, cell_recipe
 from kit.study_plan import plan_study
 from kit.training.hardware import set_up_hardware
 from kit.training.progress import Progress
@@ -44,6 +48,7 @@ NOT_FRESH = {"decoder_dropout": None, "encoder_rate": None}
 
 
 def recipe_of(captions: Path, checkpoint: Path, runs: Path, method: str = "finetune", **sections: dict) -> Recipe:
+    quick = {} if method in ("scratch", "lora") else QUICK
     content: dict = {
         "task": "translation",
         "method": method,
@@ -51,7 +56,12 @@ def recipe_of(captions: Path, checkpoint: Path, runs: Path, method: str = "finet
         "data": {"source": str(captions), "languages": ["en", "de"], "max_length": 24, "budget": 50},
         "model": {"checkpoint": str(checkpoint)},
         "train": {"epochs": 1, "evaluations": 2, "learning_rate": 5e-3, "batch_size": 16},
-        "translation": {"beams": 2, "decoder_layers": 2, "vocabulary": 400, **(QUICK if method != "scratch" else {})},
+        "translation": {
+            "beams": 2,
+            "decoder_layers": 2,
+            "vocabulary": 400,
+            **quick,
+        },
         "distill": {"student": {"layers": 1}} if method in ("distill", "student") else {},
     }
     for name, keys in sections.items():
@@ -232,8 +242,8 @@ def test_the_teacher_translates_once(base, teacher, done, monkeypatch) -> None:
     computed = done.record.content["settings"]["teacher_answers_computed"]
     assert [each["of"] for each in computed] == [55]
     loaded: list[Path] = []
-    original = outputs_module.load_predictor
-    monkeypatch.setattr(outputs_module, "load_predictor", lambda folder: loaded.append(folder) or original(folder))
+    original = outputs_module.load_teacher
+    monkeypatch.setattr(outputs_module, "load_teacher", lambda which: loaded.append(which.folder) or original(which))
     second = run(taught_by(changed(base, student={"layers": [0, 1]}), teacher), quiet=True)
     assert loaded == []
     assert second.content["settings"]["teacher_answers_computed"] == [{"texts": 0, "of": 55}]
@@ -418,6 +428,40 @@ def test_an_encoder_is_not_told_languages(keys, message, captions, tiny_checkpoi
     assert caught.value.message == message
 
 
+def test_keys_of_one_method_do_not_keep_a_study_from_the_others(captions, tiny_checkpoint, runs) -> None:
+    recipe = recipe_of(captions, tiny_checkpoint, runs)
+    assert recipe.translation.decoder_dropout == 0.0
+    for method in ("finetune", "scratch", "lora"):
+        found = understand(
+            cell_recipe(recipe, Cell(method, None if method == "scratch" else str(tiny_checkpoint), 40, 0))
+        )
+        given = found.recipe.translation
+        expected = {"finetune": (0.0, 1.0), "scratch": (None, None), "lora": (0.0, None)}[method]
+        assert (given.decoder_dropout, given.encoder_rate) == expected
+    with pytest.raises(RecipeError, match=r"translation.encoder_rate: adapters are as fresh as the decoder"):
+        understand(recipe_of(captions, tiny_checkpoint, runs, "lora", translation={"encoder_rate": 0.5}))
+
+
+def test_an_encoder_without_some_of_its_weights_is_refused(captions, tiny_checkpoint, runs, tmp_path) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(tiny_checkpoint, folder)
+    weights = load_file(folder / "model.safetensors")
+    kept = {name: weight for name, weight in weights.items() if ".layer.1." not in name}
+    assert 0 < len(kept) < len(weights)
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=f"lacks {len(weights) - len(kept)} encoder weights"):
+        finetune(recipe_of(captions, folder, runs), quiet=True)
+
+
+def test_dropout_of_a_translator_with_two_configurations(teacher) -> None:
+    checkpoint = resolve_checkpoint(ModelSection(checkpoint=str(teacher.model_folder)))
+
+    def rates(dropout: float | None) -> set[float]:
+        return {part.p for part in pretrained_translator(checkpoint, dropout).modules() if isinstance(part, nn.Dropout)}
+
+    assert rates(0.45) == {0.45} and rates(0.0) == {0.0} and 0.45 not in rates(None)
+
+
 def test_a_kill_at_any_time_ends_in_the_same_student(base, teacher, done, tmp_path, start, kit_forked) -> None:
     """SIGKILL while the teacher translates or the student trains: the same command ends like one let alone."""
     recipe = taught_by(base, teacher).model_copy(update={"runs": str(tmp_path / "runs")})
@@ -459,6 +503,7 @@ def test_the_best_weights_are_chosen_by_the_loss_of_references(captions, tiny_ch
     record = finetune(recipe, quiet=True)
     losses = [each["validation_loss"] for each in record.content["training"]["evaluations"]]
     assert len(losses) >= 2 and all(np.isfinite(losses))
+    assert record.content["settings"]["loss_on_references"] == pytest.approx(min(losses), rel=0.01), "of what is kept"
     nothing = recipe_of(captions, tiny_checkpoint, runs, train={"select": "best"}, data={"validation": 0})
     with pytest.raises(KitError) as caught:
         finetune(nothing, quiet=True)
