@@ -73,7 +73,7 @@ def resolve_checkpoint(model: ModelSection) -> Checkpoint:
         )
     weights = _check_weights(folder, model.checkpoint, model.allow_pickle)
     tokenizers = [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
-    if not tokenizers:
+    if not tokenizers and not _reads_characters(folder):
         raise ModelError(
             f"model.checkpoint: {model.checkpoint} has no tokenizer (none of {', '.join(TOKENIZER_FILES[:4])}, ...)",
             "save the tokenizer beside the weights: AutoTokenizer.from_pretrained(BASE).save_pretrained(FOLDER)",
@@ -112,6 +112,13 @@ def declared_pooling(folder: Path) -> tuple[str, bool] | None:
         if settings.get("pooling_mode") == kind or settings.get(flag):
             return kind, normalize
     return None
+
+
+def _reads_characters(folder: Path) -> bool:
+    """Whether a tokenizer takes bytes or characters as they are (ByT5, CANINE), and has no vocabulary to save."""
+    file = folder / "tokenizer_config.json"
+    settings = _read_json(file) if file.is_file() else None
+    return isinstance(settings, dict) and settings.get("tokenizer_class") in ("ByT5Tokenizer", "CanineTokenizer")
 
 
 def _locate(name: str, model: ModelSection) -> tuple[Path, str | None]:

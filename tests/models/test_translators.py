@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, ByT5Tokenizer, T5Config, T5ForConditionalGeneration
 
 from kit import Recipe, Record, evaluate, finetune, predict
 from kit.data.examples import Examples
@@ -218,6 +218,16 @@ def test_a_checkpoint_is_trained_saved_and_loaded(name, captions, checkpoint, ru
     model = AutoModelForSeq2SeqLM.from_pretrained(record.model_folder)
     ids = model.generate(**tokenizer(texts[0], return_tensors="pt"))
     assert tokenizer.decode(ids[0], skip_special_tokens=True).strip() == stored.outputs[0]
+
+
+def test_a_tokenizer_of_bytes_has_no_vocabulary(captions, tmp_path, runs) -> None:
+    folder = tmp_path / "byt5"
+    ByT5Tokenizer().save_pretrained(folder)
+    shape = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2}
+    T5ForConditionalGeneration(T5Config(vocab_size=384, decoder_start_token_id=0, **shape)).save_pretrained(folder)
+    record = finetune(recipe_of(captions, folder, runs), quiet=True)
+    assert record.recipe.translation.prefix == ROUTES["t5"].prefix
+    assert evaluate(record.folder).largest_difference == 0
 
 
 def _sources(captions: Path) -> list[tuple[str]]:
