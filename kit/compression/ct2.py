@@ -16,6 +16,7 @@ import torch
 from accelerate import PartialState
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from kit.compression.proof import proof_texts, require_same
 from kit.errors import ModelError, first_line
 from kit.methods import Fitted, Job
 from kit.models.ct2 import Ct2Facts, Ct2Translator, require_ct2
@@ -27,10 +28,6 @@ from kit.record import Record
 
 # Architectures that it converts, as transformers calls them in config.json.
 CONVERTED = ("marian", "bart", "mbart", "m2m_100", "pegasus", "t5", "mt5", "umt5")
-# The least share of the budget's texts that have the same translation in float32. What is left for rounding, which now
-# and then decides between two words: a conversion that is wrong shares none.
-LEAST_SAME = 0.9
-_PROOF_TEXTS = 64
 
 
 class Ct2:
@@ -62,13 +59,8 @@ class Ct2:
         """Convert, prove in float32, and round."""
         model = Translator.load(source.model_folder)
         exact = converted(model, "float32", job.workdir / "float32")
-        texts = job.data.train.texts[:_PROOF_TEXTS]
-        same = float((exact.outputs(texts) == model.outputs(texts)).mean())
-        if same < LEAST_SAME:
-            raise ModelError(
-                f"ct2: in float32 CTranslate2 translates {same:.0%} of {len(texts)} texts as {source.id} does",
-                "its converter does not fit this model: keep it in torch (float16 halves the file)",
-            )
+        texts = proof_texts(job.data.train)
+        same = require_same(exact, model, texts, f"ct2: CTranslate2's form of {source.id}")
         rounded = step.quantization != "float32"
         done = converted(model, step.quantization, job.workdir / step.quantization) if rounded else exact
         return Fitted(done, settings={"device": "cpu", "float32_same": same, "float32_texts": len(texts)})

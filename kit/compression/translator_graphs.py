@@ -19,16 +19,12 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
+from kit.compression.proof import proof_texts, require_same
 from kit.compression.tracing import content_of, traced
-from kit.errors import ModelError
 from kit.methods import Job
 from kit.models.onnx_translator import Graphs, OnnxTranslator, is_onnx_translator, read_graphs
 from kit.models.translator import Translator
 
-# The least share of the budget's texts that have the same translation in float32. What is left is for sums in another
-# order, which now and then decide between two words: graphs that are wrong share none.
-LEAST_SAME = 0.9
-_PROOF_TEXTS = 64
 _LONGEST = 8_192  # positions of a model that does not say
 
 
@@ -39,7 +35,7 @@ def graphs_of(folder: Path, job: Job) -> Graphs:
     """
     if is_onnx_translator(folder):
         return read_graphs(folder)
-    return _exported(folder, content_of(folder), tuple(job.data.train.texts[:_PROOF_TEXTS]))
+    return _exported(folder, content_of(folder), tuple(proof_texts(job.data.train)))
 
 
 @lru_cache(maxsize=1)  # a step is often tried with other settings, on the same model
@@ -71,21 +67,12 @@ def _exported(folder: Path, content: tuple[tuple[str, str], ...], proof: tuple[t
     assert model.generation_config is not None
     graphs = Graphs(encoder, decoder, whole.parameters, "float32", config, model.generation_config)
     made = OnnxTranslator(graphs, whole.tongues, whole.max_length, whole.prefix)
-    _require_same(whole, made, list(proof), folder)
+    require_same(made, whole, list(proof), f"the pair of graphs of {folder}")
     return graphs
 
 
 def _names(kind: str, layers: int) -> list[str]:
     return [f"{kind}.{number}.{part}" for number in range(layers) for part in ("key", "value")]
-
-
-def _require_same(whole: Translator, made: OnnxTranslator, texts: list[tuple[str, ...]], folder: Path) -> None:
-    same = float((made.outputs(texts) == whole.outputs(texts)).mean())
-    if same < LEAST_SAME:
-        raise ModelError(
-            f"the graphs of {folder} translate {same:.0%} of {len(texts)} texts as the model does",
-            "keep it in torch (float16 halves the file)",
-        )
 
 
 class _Encoder(nn.Module):
