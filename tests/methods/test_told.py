@@ -102,7 +102,7 @@ def test_what_a_teacher_is_told_is_not_for_a_student_of_another_kind(families, c
     assert (fresh.translation.prefix, fresh.translation.codes) == ("", None)
 
 
-@pytest.mark.parametrize("name", ["t5", "nllb", "multi_marian"])
+@pytest.mark.parametrize("name", ["t5", "nllb"])
 def test_a_fresh_student_has_a_control(name, families, captions, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("kit.methods.translate_distill.loops", lambda line: False)
     student = {"init": "random", "hidden_size": 16, "layers": 1}
