@@ -22,6 +22,7 @@ from kit.errors import VerificationError
 from kit.methods.base import Fitted, Job
 from kit.methods.lora import MERGE_TOLERANCE, with_adapters
 from kit.methods.writing import Pairs, PairWatch, Writer, dataset_of, encode_pairs, sources_of
+from kit.models.asking import set_search, tell_route
 from kit.models.bpe import train_bpe
 from kit.models.languages import Route
 from kit.models.load import load_tokenizer, quiet, require_positions
@@ -30,9 +31,7 @@ from kit.models.seq2seq import (
     load_tongues,
     pretrained_translator,
     scratch_translator,
-    set_search,
     start_of,
-    tell_route,
     warm_translator,
 )
 from kit.models.translator import LEAST_RATIO, Translator

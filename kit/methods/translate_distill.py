@@ -29,11 +29,12 @@ from kit.methods.base import Fitted, Job
 from kit.methods.distill import describe_teacher, sizes_of
 from kit.methods.translate import fit_writer, pairs_of, writer_of
 from kit.methods.writing import Writer, dataset_of
+from kit.models.asking import tell_route
 from kit.models.bpe import train_bpe
 from kit.models.decoder import decoder_depth, set_all_dropout, tokens_of, with_decoder_layers
 from kit.models.layers import spread_evenly
 from kit.models.narrow_translator import narrow_translator, translator_widths
-from kit.models.seq2seq import Tongues, load_translator, scratch_translator, start_of, tell_route
+from kit.models.seq2seq import Tongues, load_translator, scratch_translator, start_of
 from kit.models.teacher import Teacher
 from kit.recipe.distilling import DistillSection, StudentSection
 from kit.training.objective import WordObjective

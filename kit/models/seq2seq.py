@@ -24,7 +24,6 @@ from transformers import (
     BertLMHeadModel,
     EncoderDecoderConfig,
     EncoderDecoderModel,
-    GenerationConfig,
     M2M100Config,
     M2M100ForConditionalGeneration,
     PreTrainedModel,
@@ -33,7 +32,6 @@ from transformers import (
 
 from kit.errors import KitError, ModelError, first_line
 from kit.models.checkpoint import Checkpoint
-from kit.models.languages import Route, ends_in_language, take_route
 from kit.models.load import DROPOUT_KEYS, load_tokenizer, quiet, refuse_missing
 
 Start = Literal["translator", "encoder", "nothing"]
@@ -255,56 +253,6 @@ def load_tongues(folder: Path, trusted: bool = False) -> Tongues:
 TARGET = "target"  # folder of the target's tokenizer, inside the model's, where the two sides have one each
 
 
-def tell_route(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, route: Route) -> int | None:
-    """Tell a checkpoint the languages it is to work between. Returns the token that it is made to begin with, if any.
-
-    Of mBART-25, which writes the language behind a text, a decoder starts from it instead (Liu et al. 2020,
-    arXiv:2001.08210). Raises ModelError where the tokenizer writes it there and the model wants it in front.
-    """
-    first = take_route(tokenizer, route)
-    if first is None or not ends_in_language(tokenizer):
-        return first
-    if model.config.model_type != "mbart":
-        raise ModelError(
-            "model.checkpoint: its tokenizer writes the language behind a text, where its model does not look for it",
-            'set "legacy_behaviour": false in its tokenizer_config.json',
-        )
-    for config in (model.config, model.generation_config):
-        assert config is not None
-        config.decoder_start_token_id = first
-    return None
-
-
-def set_search(
-    model: PreTrainedModel, beams: int, length_penalty: float, longest: int, first: int | None, ratio: float
-) -> None:
-    """Put the search for a translation into the model's generation settings, which are saved with it.
-
-    longest: tokens of a translation at most. first: token that every translation begins with, None for none. ratio: of
-    the tokens of a translation to those of its source at most; transformers ignores it.
-    """
-    before = model.generation_config
-    config = model.config
-    assert before is not None
-    start = getattr(config, "decoder_start_token_id", None)
-    model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
-        num_beams=beams,
-        length_penalty=length_penalty,
-        early_stopping=beams > 1,
-        do_sample=False,
-        max_new_tokens=longest,
-        pad_token_id=_or(config.pad_token_id, before.pad_token_id),
-        bos_token_id=_or(getattr(config, "bos_token_id", None), before.bos_token_id),  # T5 has none
-        eos_token_id=_or(config.eos_token_id, before.eos_token_id),
-        decoder_start_token_id=_or(before.decoder_start_token_id, start),
-        forced_bos_token_id=first,
-        forced_eos_token_id=before.forced_eos_token_id,
-        bad_words_ids=before.bad_words_ids,
-        renormalize_logits=before.renormalize_logits,
-        length_ratio=ratio,
-    )
-
-
 def set_dropout(config: Any, rate: float | None) -> None:
     """Set every dropout rate of a configuration, of both sides where each has its own; None keeps what it has."""
     if rate is None:
@@ -329,7 +277,3 @@ def _name_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, sta
         config.pad_token_id = tokenizer.pad_token_id
         config.eos_token_id = tokenizer.eos_token_id
         config.bos_token_id = tokenizer.bos_token_id
-
-
-def _or(given: Any, otherwise: Any) -> Any:
-    return otherwise if given is None else given

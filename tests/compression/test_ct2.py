@@ -13,11 +13,12 @@ from kit.compress import Compression, compress, recipe_of
 from kit.compression import ct2 as module
 from kit.compression.capabilities import WORKS, capabilities
 from kit.errors import ModelError
+from kit.models.asking import set_search
 from kit.models.bpe import train_bpe
 from kit.models.ct2 import Ct2Translator
 from kit.models.kind import Kind, kind_of
 from kit.models.predictor import load_predictor
-from kit.models.seq2seq import Tongues, set_search
+from kit.models.seq2seq import Tongues
 from kit.models.translator import Translator
 
 

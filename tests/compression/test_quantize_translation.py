@@ -20,12 +20,13 @@ from kit.compression import TECHNIQUES
 from kit.compression.base import attempts
 from kit.compression.quantize import _Written
 from kit.errors import ModelError
+from kit.models.asking import set_search
 from kit.models.bpe import train_bpe
 from kit.models.checkpoint import Checkpoint
 from kit.models.kind import Kind, kind_of
 from kit.models.load import rounded_on_load
 from kit.models.predictor import load_predictor
-from kit.models.seq2seq import Tongues, layers_to_round, set_search, warm_translator
+from kit.models.seq2seq import Tongues, layers_to_round, warm_translator
 from kit.models.translator import Translator
 from kit.publishing import probe
 from kit.publishing.formats import packages, plan_formats

@@ -14,11 +14,12 @@ from kit import Record, evaluate, predict
 from kit.compress import Compression, compress
 from kit.compression import translator_graphs as module
 from kit.errors import ModelError
+from kit.models.asking import set_search
 from kit.models.kind import Kind, kind_of
 from kit.models.load import load_tokenizer
 from kit.models.onnx_translator import OnnxTranslator
 from kit.models.predictor import load_predictor
-from kit.models.seq2seq import Tongues, load_translator, set_search
+from kit.models.seq2seq import Tongues, load_translator
 from kit.models.translator import Translator
 from kit.recipe import Recipe
 from tests.compression.test_ct2 import chain

@@ -24,10 +24,10 @@ from kit import Recipe, Record, evaluate
 from kit.compress import compress, recipe_of
 from kit.compression.vocabulary_translation import trim_translator
 from kit.errors import ModelError
+from kit.models.asking import set_search
 from kit.models.bpe import train_bpe
 from kit.models.kind import Kind, kind_of
 from kit.models.predictor import load_predictor
-from kit.models.seq2seq import set_search
 from kit.models.translator import Translator
 from tests.translators import BUILDERS
 

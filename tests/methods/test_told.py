@@ -12,9 +12,10 @@ from transformers import AutoTokenizer
 from kit import Recipe, finetune
 from kit.control import control_recipe
 from kit.distill import distill, recipe_of
+from kit.models.asking import set_search, tell_route
 from kit.models.load import load_tokenizer
 from kit.models.predictor import load_predictor
-from kit.models.seq2seq import load_translator, set_search, tell_route
+from kit.models.seq2seq import load_translator
 from kit.models.teacher import load_teacher, resolve_teacher
 from kit.models.translator import LEAST_RATIO, Translator
 from kit.recipe.explain import validated

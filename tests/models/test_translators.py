@@ -16,12 +16,13 @@ from kit import Recipe, Record, evaluate, finetune, predict
 from kit.data.examples import Examples
 from kit.errors import ModelError, RecipeError
 from kit.methods.writing import Writer, dataset_of, encode_pairs
+from kit.models.asking import tell_route
 from kit.models.bpe import train_bpe
 from kit.models.checkpoint import resolve_checkpoint
 from kit.models.decoder import decoder_depth, with_decoder_layers
 from kit.models.languages import Route, find_route
 from kit.models.load import load_tokenizer
-from kit.models.seq2seq import Tongues, pretrained_translator, scratch_translator, start_of, tell_route, warm_translator
+from kit.models.seq2seq import Tongues, pretrained_translator, scratch_translator, start_of, warm_translator
 from kit.models.translator import Translator
 from kit.recipe.schema import ModelSection
 from tests.translators import BUILDERS
