@@ -8,7 +8,7 @@ Knows class indices and seeds. Knows nothing of texts, label names, models or fi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
@@ -92,6 +92,21 @@ def hold_out(
     before[rank == 1] = 0  # what was due at the first member, which always trains, falls to the second
     held = np.flatnonzero((due > before) & (rank > 0))[:most]
     return np.setdiff1d(np.arange(len(classes)), held), held
+
+
+def hold_out_sources(
+    sources: Sequence[Hashable], share: float, most: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `hold_out`, of pairs without classes: all pairs of a source train, or all of them validate.
+
+    sources: (n,) in budget order. most: sources to hold out at the most. The order in which sources first appear
+    decides, so a source that validates in a budget does so in any larger one.
+    """
+    number: dict[Hashable, int] = {}
+    of = np.asarray([number.setdefault(source, len(number)) for source in sources], np.int64)
+    _, held = hold_out(np.zeros(len(number), np.int64), share, most)
+    validates = np.isin(of, held)
+    return np.flatnonzero(~validates), np.flatnonzero(validates)
 
 
 def split_off(labels: Sequence[int] | np.ndarray, size: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kit.data.audit import Audit, audit
-from kit.data.budget import hold_out, keep_covered, nested_budget, primary_class
+from kit.data.audit import Audit, audit, normalise
+from kit.data.budget import hold_out, hold_out_sources, keep_covered, nested_budget, primary_class
 from kit.data.examples import Examples
 from kit.data.labels import encode_labels
 from kit.data.sources import Splits, load_splits
@@ -21,8 +21,9 @@ from kit.recipe.schema import VALIDATION_MOST, VALIDATION_SHARE, DataSection
 class Prepared:
     """Everything a run may look at.
 
-    labels: label names in the order of class indices. train, validation: the budget, in budget order. pool: training
-    examples outside the budget, whose labels must not be read. test: only for the final figures.
+    labels: label names in the order of class indices. train, validation: the budget, in budget order; no source of
+    parallel text is in both. pool: training examples outside the budget, whose labels must not be read (of parallel
+    text without the sources that validate). test: only for the final figures.
     splits: the whole cleaned splits with columns and description. fingerprints: sha256 of train, validation and test.
     """
 
@@ -65,14 +66,18 @@ def prepare(data: DataSection, seed: int, cleaned: Cleaned | None = None) -> Pre
     classes = primary_class(targets) if data.multi_label else targets
     several = targets if data.multi_label else None
     order = nested_budget(classes, data.budget, seed, several, data.sampling == "balanced")
-    if data.validation is None:
-        kept, held = hold_out(classes[order], VALIDATION_SHARE, VALIDATION_MOST)
-    else:
-        kept, held = hold_out(classes[order], data.validation)
+    share, most = (VALIDATION_SHARE, VALIDATION_MOST) if data.validation is None else (data.validation, None)
+    pool = np.setdiff1d(np.arange(len(splits.train)), order)
+    if data.languages is None:
+        kept, held = hold_out(classes[order], share, most)
+    else:  # a text may have several translations
+        sources = [normalise(texts) for texts in splits.train.texts]
+        kept, held = hold_out_sources([sources[place] for place in order], share, most)
+        validates = {sources[place] for place in order[held]}
+        pool = np.asarray([place for place in pool if sources[place] not in validates], np.int64)
     if data.multi_label:
         kept, held = keep_covered(targets[order], kept, held)
     train, validation = splits.train.take(order[kept]), splits.train.take(order[held])
-    pool = np.setdiff1d(np.arange(len(splits.train)), order)
     return Prepared(
         labels=splits.labels,
         multi_label=data.multi_label,

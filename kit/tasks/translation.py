@@ -6,7 +6,7 @@ Knows references, losses and scores of translations. Knows nothing of models, fi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,11 +76,14 @@ class Translation:
         return bootstrap_scores(outputs, targets, self.measure)
 
     def details(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
-        """Sacrebleu's signatures; words against the references'; translations that are empty, or repeat themselves."""
-        words = [sum(len(line.split()) for line in side) for side in (outputs, targets)]
+        """Sacrebleu's signatures; words against the references'; translations that are empty, or repeat themselves.
+
+        Words are what BLEU takes for them in the target language.
+        """
+        words = replace(self.measure, names=("bleu",)).tally(outputs, targets)["bleu"][:, :2].sum(axis=0)
         return {
             "signatures": self.measure.signatures(),
-            "length_ratio": words[0] / words[1] if words[1] else None,
+            "length_ratio": float(words[0] / words[1]) if words[1] else None,
             "empty": int(sum(not line for line in outputs)),
             "loops": int(sum(loops(line) for line in outputs)),
         }

@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from kit.data.budget import hold_out, keep_covered, nested_budget, primary_class, split_off, stratified_order
+from kit.data.budget import (
+    hold_out,
+    hold_out_sources,
+    keep_covered,
+    nested_budget,
+    primary_class,
+    split_off,
+    stratified_order,
+)
 from kit.errors import BudgetError, DataError
 
 SEEDS = range(4)
@@ -117,6 +125,26 @@ def test_a_limit_keeps_the_first_held_out_examples_and_trains_on_the_others() ->
     assert sorted([*limited[0], *limited[1]]) == list(range(1000))
     small = nested_budget(labels, 200, 0)
     assert set(small[hold_out(labels[small], 0.1, 30)[1]]) <= set(budget[limited[1]])
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_all_translations_of_a_source_train_or_all_validate(seed: int) -> None:
+    sources = np.random.default_rng(seed).integers(0, 300, 1000)
+    before: tuple[set[int], set[int]] = (set(), set())
+    for size in (200, 500, 1000):
+        train, validation = hold_out_sources(sources[:size].tolist(), 0.1, 25)
+        assert sorted([*train, *validation]) == list(range(size))
+        now = set(sources[train].tolist()), set(sources[validation].tolist())
+        assert not now[0] & now[1]
+        assert abs(len(now[1]) - min(25, len(set(sources[:size].tolist())) / 10)) <= 1
+        assert before[0] <= now[0] and before[1] <= now[1]
+        before = now
+
+
+def test_sources_that_differ_are_held_out_like_examples_without_classes() -> None:
+    alone = hold_out_sources([f"source {number}" for number in range(700)], 0.1, 50)
+    for part, other in zip(alone, hold_out(np.zeros(700, int), 0.1, 50), strict=True):
+        assert part.tolist() == other.tolist()
 
 
 def test_no_share_holds_out_nothing() -> None:

@@ -317,6 +317,17 @@ def test_test_pairs_that_look_wrong_are_kept_and_counted(tmp_path) -> None:
     assert "1 test example looks like no translation: kept" in data.audit.warnings()
 
 
+def test_no_source_is_on_two_sides_of_a_choice(tmp_path) -> None:
+    pairs = [
+        (f"number {n} has a dog", f"{word} Nummer {n} hat einen Hund") for n in range(60) for word in ("Die", "Der")
+    ]
+    test = [("a cat sits there", "dort sitzt eine Katze")]
+    data = prepare(corpus(tmp_path, pairs, test).model_copy(update={"budget": 100}), 0)
+    train, validation, pool = ({texts[0] for texts in part.texts} for part in (data.train, data.validation, data.pool))
+    assert len(data.train) + len(data.validation) == 100 and len(validation) >= 4
+    assert not validation & (train | pool)
+
+
 def test_smaller_budgets_are_part_of_larger_ones(tmp_path) -> None:
     data = corpus(tmp_path, sentences(60), [("a cat", "eine Katze")])
     drawn = {}

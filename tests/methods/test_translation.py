@@ -38,6 +38,7 @@ from kit.request import understand
 from kit.run import run
 from kit.scheduling.grid import Cell, cell_recipe
 from kit.study_plan import plan_study
+from kit.tasks.translation import Translation
 from kit.training.hardware import set_up_hardware
 from kit.training.progress import Progress
 from tests.translators import marian
@@ -101,6 +102,13 @@ def test_the_registry_and_the_schema_name_the_same_methods() -> None:
     assert set(TRANSLATING) == set(NAMES)
     assert isinstance(method_of("translation", "finetune"), Translate)
     assert not isinstance(method_of("classification", "finetune"), Translate)
+
+
+@pytest.mark.parametrize(("language", "ratio"), [("zh", 0.5), ("zho_Hans", 0.5), ("de", 1.0)])
+def test_lengths_are_of_what_the_language_takes_for_words(language: str, ratio: float) -> None:
+    task = Translation("translation", ("en", language), "chrf")
+    lines = np.asarray(["我们", "今天"], object), np.asarray(["我们去吧", "今天天气"], object)
+    assert task.details(*lines)["length_ratio"] == ratio
 
 
 @pytest.mark.parametrize("method", TRANSLATING)
