@@ -25,6 +25,7 @@ from kit.methods.writing import Pairs, PairWatch, Writer, dataset_of, encode_pai
 from kit.models.asking import set_search, tell_route
 from kit.models.bpe import train_bpe
 from kit.models.languages import Route
+from kit.models.lengths import LEAST_RATIO
 from kit.models.load import load_tokenizer, quiet, require_positions
 from kit.models.seq2seq import (
     Tongues,
@@ -34,7 +35,7 @@ from kit.models.seq2seq import (
     start_of,
     warm_translator,
 )
-from kit.models.translator import LEAST_RATIO, Translator
+from kit.models.translator import Translator
 from kit.recipe.translating import DECODER_DROPOUT, ENCODER_RATE
 from kit.training.fitting import Fitting
 from kit.training.objective import LabelObjective, Objective

@@ -5,7 +5,7 @@
     generation_config.json                            the search, as transformers writes it
     tokenizer files
 
-The search is that of `models.translator`: the same beams, the same longest translation of a batch.
+The search is that of `models.translator`: the same beams, the same longest translation of a text.
 
 Knows CTranslate2 and encoded texts. Knows nothing of how models are converted.
 """
@@ -26,8 +26,9 @@ from transformers import PreTrainedTokenizerBase
 from kit.data.batching import sorted_batches
 from kit.data.encode import Encoded, encode
 from kit.errors import ModelError, first_line
+from kit.models.lengths import limits_of
 from kit.models.load import load_tokenizer
-from kit.models.translator import LEAST_RATIO, SOURCE_TOKENS, count_tokens, longest_of, translate_written
+from kit.models.translator import SOURCE_TOKENS, count_tokens, translate_written
 
 FACTS_FILE, SEARCH_FILE = "ct2.json", "generation_config.json"
 
@@ -62,7 +63,7 @@ class Ct2Translator:
 
     @property
     def depends_on_batch(self) -> bool:
-        """Rounding differs between batches, and a translation without end is cut by the longest source beside it."""
+        """Rounding differs between batches."""
         return True
 
     def take_likeliest(self) -> None:
@@ -100,31 +101,38 @@ class Ct2Translator:
         return cls(folder, facts, search, load_tokenizer(folder))
 
     def _translate(self, encoded: Encoded) -> list[str]:
-        found = [""] * len(encoded)
         beams = int(self.search.get("num_beams") or 1)
-        for indices in sorted_batches(encoded.lengths, max(1, SOURCE_TOKENS["cpu"] // beams)):
-            pieces = [encoded.input_ids[encoded.offsets[at] : encoded.offsets[at + 1]].tolist() for at in indices]
-            for at, line in zip(indices, self._translate_batch(pieces, beams), strict=True):
-                found[at] = line
-        return found
+        limits = limits_of(encoded.lengths, self.search)
+        found: list[list[str]] = [[]] * len(encoded)
 
-    def _translate_batch(self, pieces: list[list[int]], beams: int) -> list[str]:
+        def write(rows: np.ndarray, limit: int) -> None:
+            for row, pieces in zip(rows, self._pieces(encoded, rows, beams, limit), strict=True):
+                found[row] = pieces
+
+        for rows in sorted_batches(encoded.lengths, max(1, SOURCE_TOKENS["cpu"] // beams)):
+            write(rows, int(limits[rows].max()))
+            # The engine has one limit for a batch: what found no end within its own is searched for once more.
+            over = rows[np.asarray([len(found[row]) for row in rows]) > limits[rows]]
+            for limit in np.unique(limits[over]):
+                write(over[limits[over] == limit], int(limit))
+        ids: Any = [self.tokenizer.convert_tokens_to_ids(each) for each in found]
+        return [line.strip() for line in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+
+    def _pieces(self, encoded: Encoded, rows: np.ndarray, beams: int, limit: int) -> list[list[str]]:
+        """The tokens of translations of some texts, `limit` at most."""
         names, search = self.tokenizer.convert_ids_to_tokens, self.search
         first = search.get("forced_bos_token_id")
-        ratio = float(search.get("length_ratio", LEAST_RATIO))
-        longest = longest_of(max(map(len, pieces)), ratio, search.get("max_new_tokens"))
         found = self._engine.translate_batch(
-            [names(each) for each in pieces],
-            target_prefix=None if first is None else [[names(first)]] * len(pieces),
+            [names(encoded.input_ids[slice(*encoded.offsets[[row, row + 1]])].tolist()) for row in rows],
+            target_prefix=None if first is None else [[names(first)]] * len(rows),
             beam_size=beams,
             length_penalty=float(search.get("length_penalty", 1.0)),
             suppress_sequences=[names(each) for each in search.get("bad_words_ids") or []] or None,
-            max_decoding_length=longest,
+            max_decoding_length=limit,
             min_decoding_length=0,  # as torch: nothing may be the likeliest translation
             max_input_length=0,
         )
-        ids: Any = [self.tokenizer.convert_tokens_to_ids(each.hypotheses[0]) for each in found]
-        return [line.strip() for line in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+        return [each.hypotheses[0] for each in found]
 
 
 def is_ct2(folder: Path) -> bool:

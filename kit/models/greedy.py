@@ -19,15 +19,16 @@ from transformers.utils.generic import ModelOutput
 _ENDED = 0.25  # share of a batch that has ended before its rows are taken out, which copies the others
 
 
-def settings_for(config: GenerationConfig) -> dict[str, Any]:
+def settings_for(config: GenerationConfig, limits: torch.Tensor) -> dict[str, Any]:
     """What `generate` is told so as to search like this: nothing where it is to search otherwise.
 
     Nor where it looks at the sources' tokens, which it finds by the number of a row, or the cache has a fixed shape.
+    limits: (batch,) tokens that each translation may have.
     """
     sources = config.encoder_no_repeat_ngram_size or (config.encoder_repetition_penalty or 1.0) != 1.0
     if sources or config.cache_implementation or config.get_generation_mode() is not GenerationMode.GREEDY_SEARCH:
         return {}
-    return {"custom_generate": likeliest_tokens}
+    return {"custom_generate": likeliest_tokens, "limits": limits}
 
 
 def likeliest_tokens(
@@ -36,16 +37,18 @@ def likeliest_tokens(
     logits_processor: Any,
     stopping_criteria: Any,
     generation_config: Any,
+    limits: torch.Tensor,
     **given: Any,
 ) -> torch.Tensor:
     """What `generate(custom_generate=likeliest_tokens)` calls, with all that it has prepared.
 
-    input_ids: (batch, 1 or more) tokens that translations begin with. Returns (batch, length) tokens, padded.
+    input_ids: (batch, 1 or more) tokens that translations begin with. limits: (batch,) tokens behind these. Returns
+    (batch, length) tokens, padded.
     """
     for name in ("synced_gpus", "streamer", "assistant_model"):
         given.pop(name, None)
     padding = generation_config._pad_token_tensor  # the end, where a model has none
-    pad, count = 0 if padding is None else int(padding), len(input_ids)
+    pad, (count, begun) = 0 if padding is None else int(padding), input_ids.shape
     rows = torch.arange(count, device=input_ids.device)  # of the batch, that are still computed
     ended = torch.zeros(count, dtype=torch.bool, device=input_ids.device)
     columns = [torch.full((count,), pad, device=input_ids.device).index_put((rows,), column) for column in input_ids.T]
@@ -58,7 +61,7 @@ def likeliest_tokens(
         tokens = _largest(logits_processor(input_ids, outputs.logits[:, -1].float())).masked_fill(ended, pad)
         input_ids = torch.cat([input_ids, tokens[:, None]], dim=-1)
         columns.append(torch.full((count,), pad, device=input_ids.device).index_put((rows,), tokens))
-        ended = ended | stopping_criteria(input_ids, None)
+        ended = ended | stopping_criteria(input_ids, None) | (input_ids.shape[1] - begun >= limits[rows])
         if ended.float().mean() >= _ENDED and not ended.all():
             kept = (~ended).nonzero().squeeze(1)
             given = {name: _rows_of(value, kept, len(rows)) for name, value in given.items()}

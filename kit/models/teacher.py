@@ -19,9 +19,10 @@ from kit.models.asking import set_search, tell_route
 from kit.models.checkpoint import Checkpoint, resolve_checkpoint
 from kit.models.kind import Kind, kind_of
 from kit.models.languages import Route, find_route
+from kit.models.lengths import LEAST_RATIO
 from kit.models.load import load_tokenizer
 from kit.models.predictor import Predictor, load_predictor
-from kit.models.translator import LEAST_RATIO, Translator
+from kit.models.translator import Translator
 from kit.recipe import ModelSection, Recipe
 from kit.record import MODEL_FOLDER, RECORD_FILE, Record
 

@@ -24,15 +24,13 @@ from kit.data.batching import EncodedDataset, PairDataset, sorted_batches
 from kit.data.encode import IGNORED, Encoded, encode
 from kit.models import greedy
 from kit.models.inference import BATCH_TOKENS, full_float32
+from kit.models.lengths import Limits, limits_of
 from kit.models.load import quiet, save_tokenizer
 from kit.models.rounded import mend_names
 from kit.models.seq2seq import TARGET, Tongues, load_translator
 
 # Source tokens, padded, that are translated together, shared among the beams of each.
 SOURCE_TOKENS = {"cpu": 2_048, "mps": 16_384, "cuda": 65_536}
-# A translation has no more tokens than so many times those of the longest source beside it (more where the model has
-# learnt longer ones), and these.
-LEAST_RATIO, _AT_LEAST = 2.0, 16
 Search = Callable[[PreTrainedModel, np.ndarray], list[str]]
 _POSITIONS = 8_192  # of a tokenizer that does not say, as long as recipes allow
 
@@ -190,12 +188,12 @@ class Translator:
         """Of the texts with these numbers, as the model was saved to search."""
         config, device = model.generation_config, model.device
         assert config is not None
-        ratio = float(getattr(config, "length_ratio", LEAST_RATIO))
-        limit = longest_of(int(encoded.lengths[indices].max()), ratio, config.max_new_tokens)
+        limits = torch.from_numpy(limits_of(encoded.lengths[indices], config.to_dict())).to(device)
         with torch.inference_mode(), torch.autocast(device.type, enabled=False):
             batch = {name: part.to(device) for name, part in dataset.collate(indices.tolist()).items()}
             batch.pop("token_type_ids", None)
-            ids = model.generate(**batch, **greedy.settings_for(config), max_new_tokens=limit)  # type: ignore[operator]
+            kind = greedy.settings_for(config, limits) or {"stopping_criteria": [Limits(limits)]}
+            ids = model.generate(**batch, **kind, max_new_tokens=int(limits.max()))  # type: ignore[operator]
         lines: list[str] = self.tongues.target.batch_decode(ids, skip_special_tokens=True)
         return lines
 
@@ -233,15 +231,6 @@ def translate_written(
     if written:
         found[written] = np.asarray(translate([(prefix + texts[row][0],) for row in written]), object)
     return found
-
-
-def longest_of(source_tokens: int, ratio: float, most: int | None) -> int:
-    """Tokens that a translation may have.
-
-    source_tokens: of the longest source beside it. ratio: of a translation to its source. most: None for any number.
-    """
-    longest = int(ratio * source_tokens) + _AT_LEAST
-    return longest if most is None else min(longest, most)
 
 
 def count_tokens(tokenizer: PreTrainedTokenizerBase, lines: list[str]) -> int:

@@ -42,7 +42,7 @@ def test_translations_are_those_of_transformers_and_what_has_ended_is_not_comput
     expected = model.generate(**batch)
     given: list[int] = []
     model.get_decoder().register_forward_hook(lambda _, __, out: given.append(len(out.last_hidden_state)))
-    found = model.generate(**batch, custom_generate=likeliest_tokens)
+    found = model.generate(**batch, custom_generate=likeliest_tokens, limits=torch.full((len(ids),), LIMIT))
     assert found.tolist() == expected.tolist()
     ended = (expected != model.generation_config.pad_token_id).sum(1)
     assert len(set(ended.tolist())) > 1, "nothing was tested if all end together"
@@ -63,7 +63,7 @@ def test_translations_are_those_of_transformers_and_what_has_ended_is_not_comput
     ],
 )
 def test_other_searches_are_left_to_transformers(given, ours) -> None:
-    assert bool(settings_for(GenerationConfig(**given))) == ours
+    assert bool(settings_for(GenerationConfig(**given), torch.ones(1))) == ours
 
 
 def test_without_a_token_for_padding_translations_end_with_that_for_their_end(tmp_path) -> None:
@@ -82,7 +82,10 @@ def test_without_a_token_for_padding_translations_end_with_that_for_their_end(tm
     model.config.pad_token_id = model.generation_config.pad_token_id = None
     model.generation_config.eos_token_id = [int(plain[0, 3]), int(plain[1, 6])]
     expected = model.generate(**batch)
-    assert model.generate(**batch, custom_generate=likeliest_tokens).tolist() == expected.tolist()
+    assert (
+        model.generate(**batch, custom_generate=likeliest_tokens, limits=torch.full((len(ids),), LIMIT)).tolist()
+        == expected.tolist()
+    )
     assert (expected[0, 4:] == int(plain[0, 3])).all()
 
 
