@@ -131,6 +131,11 @@ def _loader(config: str) -> Any:
                 spec.decoder.scale_outputs = 1.0  # of the T5 family only T5 and UMT5 with tied tables scale
             return spec
 
+        def get_vocabulary(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+            """A table may have rows beyond the tokenizer's tokens, which are never written."""
+            tokens: list[str] = super().get_vocabulary(model, tokenizer)[: model.config.vocab_size]
+            return tokens + [f"madeupword{place}" for place in range(len(tokens), model.config.vocab_size)]
+
         def set_position_encodings(self, spec: Any, module: Any) -> None:
             super().set_position_encodings(spec, module)
             if hasattr(module, "weights"):  # computed ones count from after the padding token, wherever that is
@@ -138,6 +143,7 @@ def _loader(config: str) -> Any:
 
         def set_config(self, config: Any, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
             super().set_config(config, model, tokenizer)
+            config.bos_token = config.bos_token or config.eos_token  # opus-mt has none; it must be a token of some kind
             assert model.generation_config is not None
             start = model.generation_config.decoder_start_token_id
             config.decoder_start_token = tokenizer.convert_ids_to_tokens(start)

@@ -39,7 +39,8 @@ def set_search(
     """Put the search for a translation into the model's generation settings, which are saved with it.
 
     longest: tokens of a translation at most. first: token that every translation begins with, None for none. ratio: of
-    the tokens of a translation to those of its source at most; transformers ignores it.
+    the tokens of a translation to those of its source at most; transformers ignores it. A token that a translation ends
+    with if it is too long is left out: it would come where the longest of a batch is cut.
     """
     before = model.generation_config
     config = model.config
@@ -56,7 +57,6 @@ def set_search(
         eos_token_id=_or(config.eos_token_id, before.eos_token_id),
         decoder_start_token_id=_or(before.decoder_start_token_id, start),
         forced_bos_token_id=first,
-        forced_eos_token_id=before.forced_eos_token_id,
         bad_words_ids=before.bad_words_ids,
         renormalize_logits=before.renormalize_logits,
         length_ratio=ratio,

@@ -146,8 +146,8 @@ class GraphModel(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyped-c
         cross = [tensor for name, tensor in encoder_outputs.items() if name.startswith("cross")]
         cache = past_key_values.self_attention_cache
         began = cache.get_seq_length() > 0
-        if began:
-            past = [tensor for layer in cache.layers for tensor in (layer.keys, layer.values)]
+        if began:  # of T5, transformers makes a cache with as many layers as the encoder has
+            past = [tensor for layer in cache.layers[: self.layers] for tensor in (layer.keys, layer.values)]
         else:
             batch, heads, _length, width = cross[0].shape
             past = [torch.zeros(batch, heads, 0, width)] * (2 * self.layers)

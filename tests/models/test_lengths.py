@@ -25,7 +25,6 @@ def endless(folder: Path, family: str, beams: int) -> Translator:
     torch.manual_seed(0)
     BUILDERS[family](folder, LINES)
     model = AutoModelForSeq2SeqLM.from_pretrained(folder).eval()
-    model.generation_config.forced_eos_token_id = None
     end = model.config.eos_token_id
     model.get_output_embeddings().register_forward_hook(
         lambda _, __, logits: logits.index_fill_(-1, torch.tensor(end), -1e4)
