@@ -157,7 +157,7 @@ def _measure(processes: list[_Process], rounds: int, energy: bool) -> list[Subje
         Subject(
             name=process.name,
             backend=fact["backend"],
-            size_bytes=sum(file.stat().st_size for file in process.folder.rglob("*") if file.is_file()),
+            size_bytes=_size(process.folder),
             parameters=fact["parameters"],
             load_seconds=fact["seconds"],
             memory_bytes=memory[index],
@@ -199,6 +199,13 @@ def _resolve(folder: str | Path) -> tuple[str, Path, Record | None]:
     if not any((folder / name).is_file() for name in ("config.json", "tfidf.json")):
         raise ModelError(f"{folder} is neither a run nor a folder with a saved model", "`kit list` shows the runs")
     return folder.name, folder, None
+
+
+def _size(folder: Path) -> int:
+    """Bytes of a model's files; an exported folder may hold other formats of it in folders of their own."""
+    own = [each for each in folder.iterdir() if each.is_dir() and not (each / "config.json").is_file()]
+    files = [path for each in own for path in each.rglob("*")]
+    return sum(path.stat().st_size for path in [*files, *folder.iterdir()] if path.is_file())
 
 
 def _texts(file: str | Path | None, records: list[Record]) -> list[list[str]]:

@@ -21,6 +21,17 @@ THREE = dict(
 )
 _TWO = {three: two for two, three in THREE.items()} | {"cmn": "zh", "nb": "no", "nob": "no"}
 
+# Of languages that T5 and columns of tables are told by name.
+NAMES = {
+    "en": "English", "de": "German", "fr": "French", "ro": "Romanian", "es": "Spanish", "it": "Italian", "nl": "Dutch",
+    "pt": "Portuguese", "ru": "Russian", "zh": "Chinese", "ja": "Japanese", "pl": "Polish", "cs": "Czech",
+}  # fmt: skip
+
+
+def is_language(code: str) -> bool:
+    """Whether this is the code of a language that kit knows: `de`, `deu`, `de-AT`."""
+    return primary(code) in THREE
+
 
 def primary(language: str) -> str:
     """The language of a code, by two letters where it has them: `de` of de-AT and deu_Latn."""

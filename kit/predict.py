@@ -106,6 +106,8 @@ def named_file(argument: str) -> Path | None:
     try:
         if path.is_file():
             return path
+        if path.is_dir() and "/" in argument:
+            raise DataError(f"{argument} is a folder", "name a file in it, or pipe in the text")
     except OSError:  # too long for a name
         return None
     if " " not in argument and (path.suffix in (".txt", ".gz", ".tmx") or data_format(path) is not None):

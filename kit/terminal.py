@@ -47,7 +47,9 @@ def exit_code_of(command: Callable[[], object]) -> int:
     except KitError as error:
         _tell(str(error))
         return error.exit_code
-    except BrokenPipeError:  # `kit predict ... | head` is no failure
+    except (BrokenPipeError, SystemExit) as end:  # `kit predict ... | head` is no failure, though typer ends by 1
+        if isinstance(end, SystemExit) and not isinstance(end.__context__, BrokenPipeError):
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Stopped as stop:

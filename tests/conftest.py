@@ -236,7 +236,7 @@ def _translation(data: Path, folder: Path, method: str, checkpoint: Path | None)
         data={"source": str(data), "languages": ["en", "de"], "budget": 50, "max_length": 20},
         model={"checkpoint": checkpoint and str(checkpoint)},
         train={"epochs": 1, "evaluations": 1, "report_to": []},
-        translation={"vocabulary": 400, "beams": 2, "decoder_layers": 1},
+        translation={"vocabulary": 400, "beams": 2} | ({} if checkpoint is None else {"decoder_layers": 1}),
     )
 
 

@@ -18,7 +18,7 @@ from kit.analysis.frontier import weight
 from kit.analysis.points import Point, metric_of, metric_range
 from kit.errors import DataError
 from kit.measurement.intervals import Estimate, shown
-from kit.measurement.units import megabytes, shown_difference, shown_value
+from kit.measurement.units import OF_HUNDRED, megabytes, shown_difference, shown_value
 
 SURE = 0.95  # chance of meeting the target from which advice is sure
 _NEAR = 1.25  # latencies of equal networks, each timed once, were seen to differ by as much
@@ -85,6 +85,8 @@ def advise(findings: Findings, wish: Wish) -> Advice:
     Raises DataError for a target that no metric can have.
     """
     least = metric_range(findings.metric)[0]
+    if findings.metric in OF_HUNDRED and wish.target is not None and wish.target >= 1:
+        wish = replace(wish, target=wish.target / 100)  # as everyone says it, and kit shows it
     if wish.target is not None and not least < wish.target <= 1:
         hint = f"a target is above {least:g} and at most 1: 85 % is 0.85"
         raise DataError(f"--target {wish.target:g}: not a value that {findings.metric} can have", hint)

@@ -127,7 +127,8 @@ def point(budget: int, runs: Sequence[Run], metric: str = "accuracy") -> Point:
     values = np.array([run.value for run in ordered])
     value = float(values.mean())
     replicates = value + sample_part(ordered) + _seed_part(ordered)
-    low, high = percentile_interval(replicates)
+    # Of a single run, what its Record says; the replicates are a little wider, for it is the mean that is resampled.
+    low, high = percentile_interval(replicates if len(ordered) > 1 else ordered[0].samples)
     correct = np.concatenate([run.correct for run in ordered])
     if metric not in OF_HUNDRED and np.ptp(replicates) <= ROUNDING and (correct.all() or not correct.any()):
         examples = len(ordered[0].correct)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kit.analysis.comparison import Comparison, compare
-from kit.analysis.points import Point, Run, metric_samples, point
+from kit.analysis.points import Point, Run, metric_range, metric_samples, point
 from kit.measurement.intervals import Estimate, percentile_interval, shown
 from kit.measurement.measure import LabelMeasure, Measure
 from kit.measurement.units import megabytes
@@ -35,8 +35,8 @@ class Verdict:
     """What a distillation came to.
 
     teacher, student, control: main metric on the test examples, mean over seeds; control is None if none was made.
-    retained: student / teacher; None where the teacher's metric is 0 or less. agreement: share of test examples that
-    student and teacher answer alike. gain: student against control, None without one. seeds: how many.
+    retained: student / teacher; None where the teacher's metric may be 0 or less. agreement: share of test examples
+    that student and teacher answer alike. gain: student against control, None without one. seeds: how many.
     """
 
     metric: str
@@ -61,7 +61,7 @@ class Verdict:
         if self.retained is not None:
             found.append(f"retained {self.retained.format(percent=True)} of the teacher's {self.metric}; ")
         else:
-            found.append(f"the teacher's {self.metric} is no more than 0, so none of it can be retained; ")
+            found.append(f"the teacher's {self.metric} may be no more than 0, so no share of it can be told; ")
         found[-1] += f"the same answer as the teacher on {self.agreement.format(percent=True)} of the test examples"
         found.append(self._cost())
         if self.gain is not None:
@@ -130,9 +130,9 @@ def judge(
     points = {kind: _point(kind, outputs, seeds, targets, measure, budget) for kind, outputs in kinds.items()}
     student, teacher = points["student"], points["teacher"]
     retained = None
-    if teacher.estimate.value > _LEAST:
-        ratios = student.replicates / np.maximum(teacher.replicates, _LEAST)
-        low, high = percentile_interval(ratios)
+    if min(teacher.estimate.value, percentile_interval(teacher.replicates)[0]) > _LEAST:
+        possible = np.clip(student.replicates, *metric_range(measure.main))
+        low, high = percentile_interval(possible / np.maximum(teacher.replicates, _LEAST))
         value = student.estimate.value / teacher.estimate.value
         retained = Estimate(value, min(low, value), max(high, value))
     control = points.get("control")

@@ -96,7 +96,10 @@ def report(study: StudyFolder) -> None:
 def advise(
     study: StudyFolder,
     target: Annotated[
-        float | None, typer.Option("--target", help="Least value of the main metric, e.g. 0.85; without it, the best.")
+        float | None,
+        typer.Option(
+            "--target", help="Least value of the main metric, e.g. 0.85, or a BLEU of 30; without it, the best."
+        ),
     ] = None,
     label_cost: Annotated[float | None, typer.Option("--label-cost", min=0, help="Cost of one label.")] = None,
     max_latency_ms: Annotated[

@@ -9,6 +9,7 @@ Knows files of parallel text. Knows nothing of recipes beyond the two languages,
 from __future__ import annotations
 
 import difflib
+import glob
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from xml.etree import ElementTree
 from kit.data.readers import data_format, read_lines
 from kit.data.table import Table
 from kit.errors import DataError
+from kit.language_codes import NAMES, is_language, primary
 
 Pair = tuple[Path, Path]
 # What names of files begin with.
@@ -29,8 +31,8 @@ _XML_LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 def aligned_files(source: str | Sequence[str], key: str, languages: tuple[str, str]) -> dict[str, Pair] | None:
     """Pairs of files with one sentence a line, by split ("" for the only one); None if `source` names none.
 
-    source: a folder with `train.en` and `train.de` (or .gz), the name that two such files share, or a list of two
-    files, the source language first. key: the recipe key that messages name.
+    source: a folder with `train.en` and `train.de` (or .gz), the name that two such files share, a glob of them, or a
+    list of two files, the source language first. key: the recipe key that messages name.
     Raises DataError if one of a pair is missing.
     """
     if not isinstance(source, str):
@@ -38,6 +40,8 @@ def aligned_files(source: str | Sequence[str], key: str, languages: tuple[str, s
     path = Path(source).expanduser()
     if path.is_dir():
         return _in_folder(path, key, languages)
+    if glob.has_magic(source) and not path.is_file():
+        return _matching(path, key, languages)
     stem = _stem(path, languages) or path.name
     pair = [_existing(path.with_name(f"{stem}.{language}")) for language in languages]
     if not any(pair):
@@ -139,14 +143,14 @@ def guess_language_column(table: Table, languages: tuple[str, str], side: int) -
     """
     plain = {name.strip().lower().replace("-", "_"): name for name in table.columns}
     language = languages[side].lower().replace("-", "_")
-    names = (language, language.split("_")[0], *_SIDES[side])
+    names = (language, language.split("_")[0], NAMES.get(primary(language), "").lower(), *_SIDES[side])
     found = next((plain[name] for name in names if name in plain), None)
     if found is None:
         key = ("text", "label")[side]
         raise DataError(
             f"data.{key}: no column looks like the {('source', 'target')[side]} language {languages[side]} "
             f"(columns: {', '.join(table.columns)})",
-            f"set data.{key} to the name of the column",
+            "set data.text to the column of the source and data.label to that of the translations",
         )
     return found
 
@@ -164,8 +168,30 @@ def _listed(source: Sequence[str], key: str, languages: tuple[str, str]) -> dict
         raise DataError(f"{key}: there is no file {missing[0]}", "paths are relative to the folder you start kit in")
     if paths[0] == paths[1]:
         raise DataError(f"{key}: {paths[0]} is named twice", f"name one of {languages[0]} and one of {languages[1]}")
-    swapped = [_language_of(path) for path in paths] == [languages[1], languages[0]]
-    return {"": (paths[1], paths[0]) if swapped else (paths[0], paths[1])}
+    named, wanted = [primary(_language_of(path)) for path in paths], [primary(language) for language in languages]
+    if named == wanted[::-1]:
+        paths, named = paths[::-1], named[::-1]
+    for path, found, language in zip(paths, named, wanted, strict=True):
+        if is_language(found) and found != language:
+            raise DataError(
+                f"{key}: {path} is named as if it were in {found}, where data.languages has {language}",
+                "set data.languages to the languages of the files, the source first, or name the file otherwise",
+            )
+    return {"": (paths[0], paths[1])}
+
+
+def _matching(pattern: Path, key: str, languages: tuple[str, str]) -> dict[str, Pair] | None:
+    """The pair of files that a glob matches, among others; None for a glob of other files."""
+    found = [Path(match) for match in glob.glob(str(pattern))]  # noqa: PTH207
+    stems = sorted({(path.parent, stem) for path in found if path.is_file() and (stem := _stem(path, languages))})
+    if not stems:
+        return None
+    if len(stems) > 1:
+        several = ", ".join(str(folder / stem) for folder, stem in stems)
+        raise DataError(f"{key}: {pattern} matches more than one pair of files: {several}", "name one of them")
+    folder, stem = stems[0]
+    pair = [_existing(folder / f"{stem}.{language}") for language in languages]
+    return {"": _whole(pair, folder / stem, key, languages)}
 
 
 def _in_folder(folder: Path, key: str, languages: tuple[str, str]) -> dict[str, Pair] | None:
@@ -175,6 +201,7 @@ def _in_folder(folder: Path, key: str, languages: tuple[str, str]) -> dict[str, 
         for stem in stems
     }
     if not pairs:
+        _suggest_languages(folder, key, languages)
         return None
     if len(pairs) == 1:
         return {"": next(iter(pairs.values()))}
@@ -184,6 +211,18 @@ def _in_folder(folder: Path, key: str, languages: tuple[str, str]) -> dict[str, 
         if name not in pairs and len(starting) == 1:
             pairs[name] = pairs.pop(starting[0])
     return pairs
+
+
+def _suggest_languages(folder: Path, key: str, languages: tuple[str, str]) -> None:
+    """Raise DataError if a folder has pairs in variants of the languages: train.en-US where `en` is asked for."""
+    there = sorted({_language_of(path) for path in folder.iterdir() if path.is_file()})
+    near = [[name for name in there if primary(name) == primary(language)] for language in languages]
+    if all(near):
+        first, second = near[0][0], near[1][0]
+        raise DataError(
+            f"{key}: the folder {folder} has files in {first} and {second}, and none in {' and '.join(languages)}",
+            f"data.languages: [{first}, {second}]",
+        )
 
 
 def _whole(pair: list[Path | None], stem: Path, key: str, languages: tuple[str, str]) -> Pair:

@@ -13,12 +13,8 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from kit.errors import RecipeError
-from kit.language_codes import THREE, primary
+from kit.language_codes import NAMES, THREE, primary
 
-_NAMES = {
-    "en": "English", "de": "German", "fr": "French", "ro": "Romanian", "es": "Spanish", "it": "Italian", "nl": "Dutch",
-    "pt": "Portuguese", "ru": "Russian", "zh": "Chinese", "ja": "Japanese", "pl": "Polish", "cs": "Czech",
-}  # fmt: skip
 _CODE = re.compile(r"[a-z]{2,3}_[A-Z][A-Za-z]{1,3}")  # en_XX, eng_Latn
 _SHOWN = 6
 
@@ -123,7 +119,7 @@ def _is_of(code: str, language: str) -> bool:
 
 
 def _t5_prefix(languages: tuple[str, str]) -> str:
-    names = [_NAMES.get(primary(language)) for language in languages]
+    names = [NAMES.get(primary(language)) for language in languages]
     unnamed = [language for language, name in zip(languages, names, strict=True) if name is None]
     if unnamed:
         raise RecipeError(

@@ -89,6 +89,11 @@ def resolve_teacher(name: str, recipe: Recipe | None = None) -> Teacher:
         asked = _asked(checkpoint, str(config.get("model_type")), recipe) if recipe and recipe.data.languages else None
         sha256 = _digest(f"{checkpoint.sha256} {checkpoint.tokenizer_sha256} {asked}")
         return Teacher(name, checkpoint.folder, (), False, None, sha256, checkpoint, None, asked)
+    if recipe is not None and recipe.data.languages is not None:
+        raise ModelError(
+            f"distill.teacher: {name} is a checkpoint that does not translate",
+            "fine-tune it first (kit finetune) and name that run, or leave distill.teacher out and kit does",
+        )
     if not any(kind.endswith("ForSequenceClassification") or kind == "PooledClassifier" for kind in kinds):
         raise ModelError(
             f"distill.teacher: {name} is a pretrained checkpoint without a classification head",

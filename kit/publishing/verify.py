@@ -60,13 +60,13 @@ class Proof:
     def line(self) -> str:
         """For people."""
         compared = "translations" if self.translations else "labels and tokens" if self.tokens else "labels"
-        found = f"same {compared} on all {self.examples:,} test examples"
+        found = f"without kit the same {compared} as with it on all {self.examples:,} test examples"
         if not self.translations:
             found += f", largest difference of a logit {self.largest_difference:.1g}"
         if self.greedy:
-            found += " as by kit without a search"
+            found += ", without a search"
         elif self.alone and not self.translations:
-            found += " as by kit for each text alone"
+            found += ", each text alone"
         if self.agreement is not None:
             kept = f"retains {self.retained.format(percent=True)} of the run's metric, " if self.retained else ""
             of = "the run's answers in batches" if self.alone and not self.translations else "the run"

@@ -16,7 +16,7 @@ from kit.errors import RecipeError
 from kit.recipe.distilling import DistillSection
 from kit.recipe.schema import VALIDATION_MOST, VALIDATION_SHARE, Recipe, StudySection
 from kit.recipe.training import TrainSection
-from kit.recipe.translating import DECODER_DROPOUT, ENCODER_RATE, LABEL_SMOOTHING
+from kit.recipe.translating import DECODER_DROPOUT, DECODER_LAYERS, ENCODER_RATE, LABEL_SMOOTHING
 
 # Learning rates differ by an order of magnitude between methods, so each has its own default. So has the
 # weight of the contrastive loss, which needs vectors that already mean something.
@@ -206,9 +206,10 @@ def _fresh_decoder(recipe: Recipe, facts: Facts) -> dict[str, float | None]:
     section = recipe.translation
     given = (section.decoder_dropout, section.encoder_rate)
     if facts.start != "encoder":
-        if given != (None, None) and recipe.method not in ("distill", "student"):
+        layers = section.decoder_layers != DECODER_LAYERS
+        if (given != (None, None) or layers) and recipe.method not in ("distill", "student"):
             raise RecipeError(
-                "translation.decoder_dropout and translation.encoder_rate are for an encoder with a fresh decoder",
+                "translation.decoder_layers, decoder_dropout and encoder_rate are for an encoder with a fresh decoder",
                 "leave them out",
             )
         given = (None, None)

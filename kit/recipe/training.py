@@ -22,8 +22,8 @@ class TrainSection(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of the budget, the initial weights, dropout and the order of examples."""
     batch_size: Annotated[int, Field(ge=1)] | None = None
-    """Examples in one optimizer step, over all processes and accumulation steps; by default 16 on budgets up to 1,000,
-    else 32."""
+    """Examples in one optimizer step, over all processes and accumulation steps; by default 16 on budgets up to 1,000
+    labels, else 32; of translations 32."""
     accumulation: Annotated[int, Field(ge=1)] = 1
     """Forward and backward passes the batch is cut into, to save memory."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01

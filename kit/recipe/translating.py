@@ -18,6 +18,7 @@ TRANSLATING = ("finetune", "lora", "scratch", "distill", "student")  # methods
 SCORES = ("bleu", "chrf")
 LABEL_SMOOTHING = 0.1
 # Of a fresh decoder, and of the encoder under it.
+DECODER_LAYERS = 3
 DECODER_DROPOUT, ENCODER_RATE = 0.3, 0.2
 
 
@@ -33,7 +34,7 @@ class TranslationSection(Section):
     """Hypotheses that the search keeps; 1 takes the likeliest token each time, which is faster."""
     length_penalty: Annotated[float, Field(ge=-10, le=10)] = 1.0
     """Scores of hypotheses are divided by their length to this power: above 1 favours longer translations."""
-    decoder_layers: Annotated[int, Field(ge=1, le=48)] = 3
+    decoder_layers: Annotated[int, Field(ge=1, le=48)] = DECODER_LAYERS
     """Layers of the decoder that is made for a checkpoint that has only an encoder."""
     decoder_dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Dropout in that decoder, which is fresh and learns a small budget by heart (0.3); `train.dropout` is the

@@ -16,7 +16,7 @@ from kit.errors import BudgetError
 from kit.recipe.explain import validated
 from kit.recipe.resolve import DEFAULTS, METHOD_DEFAULTS
 from kit.recipe.schema import ModelSection, Recipe, StudySection
-from kit.recipe.translating import TRANSLATING
+from kit.recipe.translating import DECODER_LAYERS, TRANSLATING
 from kit.record import FORMAT
 
 SMALL_BUDGET, SEEDS_SMALL, SEEDS = 64, 10, 5  # small budgets differ more from seed to seed
@@ -80,7 +80,9 @@ def cell_recipe(recipe: Recipe, cell: Cell) -> Recipe:
         train |= METHOD_DEFAULTS
     # Keys of a fresh decoder, and of a checkpoint's languages, are for the methods that have them.
     unused = {"scratch": ("codes", "prefix", "decoder_dropout", "encoder_rate"), "lora": ("encoder_rate",)}
-    other = {} if cell.method == recipe.method else dict.fromkeys(unused.get(cell.method, ()))
+    other: dict[str, Any] = {} if cell.method == recipe.method else dict.fromkeys(unused.get(cell.method, ()))
+    if cell.method == "scratch" != recipe.method:
+        other["decoder_layers"] = DECODER_LAYERS
     model: dict[str, Any] = {}
     if cell.checkpoint is not None and cell.checkpoint != recipe.model.checkpoint:
         model = {"checkpoint": cell.checkpoint, "revision": None}

@@ -15,6 +15,8 @@ Verdict = Literal["still improving", "converged", "overfitting", "unknown"]
 _TOLERANCE = 0.02
 # A last stretch that has this share of all that the loss fell by is no end of it.
 _SHARE_OF_FALL = 0.1
+# A loss that never changed by this share says nothing.
+_UNMOVED = 0.005
 # A loss that fell by this share in the second half, and is level at the end, may be level for want of a learning rate.
 _STEEP = 0.05
 
@@ -69,8 +71,11 @@ def diagnose(evaluations: Sequence[Evaluation]) -> Diagnosis:
             f"over the last {last.step - before.step} steps; more epochs may help"
         )
         return Diagnosis("still improving", None, line)
+    if max(losses) - best.validation_loss < _UNMOVED * losses[0]:
+        line = f"unknown: validation loss hardly moved, from {losses[0]:.3f} to {last.validation_loss:.3f}"
+        return Diagnosis("unknown", None, f"{line}; more epochs or a higher learning rate may help")
     line = f"converged: validation loss {last.validation_loss:.3f}, no longer falling"
-    half = evaluations[len(evaluations) // 2]
+    half = evaluations[(len(evaluations) - 1) // 2]
     if half.validation_loss > last.validation_loss * (1 + _STEEP):
         line += (
             f" as the learning rate ran out, but {half.validation_loss:.3f} at step {half.step}; more epochs may help"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from kit.analysis.verdict import Answers, Cost, judge
+from kit.measurement.intervals import bootstrap_scores
 from kit.measurement.measure import LabelMeasure
 
 COSTS = (Cost(30_000_000, 7_000_000, 2.0), Cost(90_000_000, 22_000_000, 6.0))
@@ -97,7 +98,24 @@ def test_a_teacher_that_knows_nothing_can_lose_nothing() -> None:
     never = logits(np.zeros(50, bool), targets)
     found = verdict([Answers(0, never, never, never)], targets)
     assert found.retained is None
-    assert "none of it can be retained" in found.lines[1]
+    assert "no share of it can be told" in found.lines[1]
+
+
+def test_what_is_near_nothing_has_no_share_and_no_share_is_below_nothing() -> None:
+    targets = np.ones(60, np.int64)
+    right = np.zeros((3, 60), bool)
+    right[0, :30] = right[1, :1] = True
+    half, one, none = (logits(row, targets) for row in right)
+    assert verdict([Answers(0, half, one, None)], targets).retained is None
+    retained = verdict([Answers(0, one, half, None)], targets).retained
+    assert retained is not None and 0 <= retained.low < retained.value < retained.high < 0.2
+    assert verdict([Answers(0, none, half, None)], targets).retained.low == 0
+
+
+def test_of_one_seed_the_interval_is_that_of_its_record() -> None:
+    answers, targets = seeds(1, (0.79, 0.80, 0.75), with_control=False)
+    found = verdict(answers, targets)
+    assert found.teacher == bootstrap_scores(answers[0].teacher, targets, LabelMeasure("accuracy"))["accuracy"]
 
 
 def test_several_labels_agree_when_all_of_them_do() -> None:

@@ -90,6 +90,41 @@ def test_two_aligned_files(form, tmp_path) -> None:
     assert pairs_of(section(source, test_size=1)) == PAIRS
 
 
+@pytest.mark.parametrize("pattern", ["news.*", "n*s.??", "*.*"])
+def test_a_glob_of_two_aligned_files(pattern, tmp_path) -> None:
+    for name, lines in (("news.en", EN), ("news.de", DE), ("news.fr", EN[:2])):
+        write(tmp_path / name, lines)
+    assert pairs_of(section(tmp_path / pattern, test_size=1)) == PAIRS
+    write(tmp_path / "old.en", EN)
+    if pattern == "*.*":
+        with pytest.raises(DataError, match=r"matches more than one pair of files: .*news, .*old"):
+            load_splits(section(tmp_path / pattern))
+
+
+def test_a_glob_of_tables_is_one_of_tables(tmp_path) -> None:
+    pd.DataFrame(PAIRS, columns=["en", "de"]).to_csv(tmp_path / "a.csv", index=False)
+    assert pairs_of(section(tmp_path / "*.csv", test_size=1)) == PAIRS
+
+
+def test_files_of_other_languages_than_those_named_are_refused(tmp_path) -> None:
+    names = write(tmp_path / "a.en", EN), write(tmp_path / "a.de", DE)
+    with pytest.raises(DataError) as caught:
+        load_splits(section(list(names), languages=["en", "fr"]))
+    assert caught.value.message == (
+        f"data.source: {names[1]} is named as if it were in de, where data.languages has fr"
+    )
+    assert len(load_splits(section(list(names), languages=["en-GB", "de"])).train) > 0
+
+
+def test_variants_of_languages_that_are_there_are_suggested(tmp_path) -> None:
+    write(tmp_path / "train.en-US", EN)
+    write(tmp_path / "train.de-DE", DE)
+    with pytest.raises(DataError) as caught:
+        load_splits(section(tmp_path))
+    assert caught.value.hint == "data.languages: [en-US, de-DE]"
+    assert pairs_of(section(tmp_path, languages=["en-US", "de-DE"], test_size=1)) == PAIRS
+
+
 def test_only_a_line_feed_ends_a_line(tmp_path) -> None:
     (tmp_path / "a.en").write_bytes("\ufeffa man\u2028walks\r\ntwo dogs\x0brun".encode())
     (tmp_path / "a.de").write_bytes(b"ein Mann geht\r\nzwei Hunde rennen\r\n")
@@ -218,6 +253,11 @@ def test_the_hub_s_feature_for_translations(tmp_path) -> None:
         assert table.columns == {"de": DE, "en": EN}
     data.to_parquet(tmp_path / "train.parquet")
     assert pairs_of(section(tmp_path / "train.parquet", test_size=1)) == PAIRS
+
+
+def test_columns_called_by_the_names_of_languages(tmp_path) -> None:
+    pd.DataFrame(PAIRS, columns=["English", "german"]).to_csv(tmp_path / "a.csv", index=False)
+    assert pairs_of(section(tmp_path / "a.csv", test_size=1)) == PAIRS
 
 
 def test_columns_that_cannot_be_told(tmp_path) -> None:

@@ -76,7 +76,7 @@ def translation_for(method: str, pairs: Path, folder: Path, checkpoint: Path) ->
         data={"source": str(pairs), "languages": ["en", "de"], "max_length": 16, "budget": 20},
         model={"checkpoint": str(checkpoint)},
         train={"epochs": 1, "evaluations": 1},
-        translation={"beams": 1, "decoder_layers": 1, "vocabulary": 300},
+        translation={"beams": 1, "vocabulary": 300} | ({} if method == "scratch" else {"decoder_layers": 1}),
     )
 
 

@@ -45,11 +45,12 @@ from tests.translators import marian
 
 # So that something is learnt in a few steps.
 QUICK = {"decoder_dropout": 0.0, "encoder_rate": 1.0}
-NOT_FRESH = {"decoder_dropout": None, "encoder_rate": None}
+NOT_FRESH = {"decoder_layers": 3, "decoder_dropout": None, "encoder_rate": None}
 
 
 def recipe_of(captions: Path, checkpoint: Path, runs: Path, method: str = "finetune", **sections: dict) -> Recipe:
     quick = {} if method in ("scratch", "lora") else QUICK
+    fresh = {} if method == "scratch" else {"decoder_layers": 2}
     content: dict = {
         "task": "translation",
         "method": method,
@@ -59,8 +60,8 @@ def recipe_of(captions: Path, checkpoint: Path, runs: Path, method: str = "finet
         "train": {"epochs": 1, "evaluations": 2, "learning_rate": 5e-3, "batch_size": 16},
         "translation": {
             "beams": 2,
-            "decoder_layers": 2,
             "vocabulary": 400,
+            **fresh,
             **quick,
         },
         "distill": {"student": {"layers": 1}} if method in ("distill", "student") else {},

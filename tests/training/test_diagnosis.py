@@ -37,6 +37,21 @@ def test_a_loss_that_fell_until_the_rate_ran_out_may_fall_further() -> None:
     assert "more epochs" not in diagnose(history([0.5] * 9, [0.7, 0.6, *[0.5] * 7])).line
 
 
+def test_a_loss_that_fell_over_a_few_pauses_until_the_rate_ran_out_may_fall_further() -> None:
+    found = diagnose(history([8.0, 7.1, 6.7, 6.6], [8.013, 7.126, 6.691, 6.579]))
+    assert found.line.endswith(
+        "no longer falling as the learning rate ran out, but 7.126 at step 10; more epochs may help"
+    )
+
+
+def test_a_loss_that_never_moved_has_not_converged() -> None:
+    found = diagnose(history([6.8] * 4, [6.8184, 6.8171, 6.8163, 6.8159]))
+    assert (found.verdict, found.since) == ("unknown", None)
+    assert "hardly moved, from 6.818 to 6.816" in found.line
+    found = diagnose(history([6.8] * 4, [6.8, 5.0, 6.8, 6.79]))
+    assert found.verdict != "unknown"
+
+
 def test_too_few_evaluations_are_not_judged() -> None:
     assert diagnose(history([0.7, 0.6], [0.7, 0.6])).verdict == "unknown"
     assert diagnose([]).verdict == "unknown"
