@@ -190,6 +190,9 @@ class Record:
             rows.append(("compressed from", settings["compression"]["source"]))
         names = [self.main_metric] + [name for name in self.metrics if name != self.main_metric]
         rows += [(name, shown(name, self.metrics[name])) for name in names]
+        losses = settings.get("loss_on_references")
+        if isinstance(losses, dict):  # earlier Records have one number, of the validation pairs
+            rows.append(("loss on references", f"{losses['test']:.3f} a token"))
         training = content["training"]
         if training is not None:
             plan = training["plan"]

@@ -124,7 +124,7 @@ def test_the_card_says_what_the_record_says(exported: Exported, tiny_run: Path) 
     assert accuracy.metric_value == round(record.metrics["accuracy"].value, 4)
     for said in (
         "`negative`, `positive`", "trust_remote_code", "onnxruntime.InferenceSession", "Texts are cut after 32 tokens",
-        record.content["data"]["fingerprints"]["test"][:16], "- `int8-onnx`: same",
+        record.content["data"]["fingerprints"]["test"][:16], "- `int8-onnx`: without kit the same",
         "`pip install onnxruntime tokenizers`",
         f"torch=={record.content['provenance']['versions']['torch']}",
     ):  # fmt: skip

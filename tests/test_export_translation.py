@@ -50,9 +50,12 @@ def translated_by_the_cards(plain: PlainProcesses, *folders: Path) -> list[str]:
 
 def test_each_format_writes_the_same_in_a_fresh_process(both: Exported, scratch_run: Path) -> None:
     torch_line, ct2_line = both.lines[:2]
-    assert torch_line.startswith("safetensors: same translations on all 20 test examples; ")
+    assert torch_line.startswith("safetensors: without kit the same translations as with it on all 20 test examples; ")
     assert "agrees with the run on 100.0 %" in torch_line
-    assert ct2_line.startswith("ct2: same translations on all 20 test examples; ") and "agrees with the run" in ct2_line
+    assert (
+        ct2_line.startswith("ct2: without kit the same translations as with it on all 20 test examples; ")
+        and "agrees with the run" in ct2_line
+    )
     names = {path.name for path in (both.folder / "ct2").iterdir()}
     assert {"model.bin", "generation_config.json", "tokenizer.json", "ct2.json"} <= names
     for model in (both.folder, both.folder / "ct2"):
@@ -62,7 +65,9 @@ def test_each_format_writes_the_same_in_a_fresh_process(both: Exported, scratch_
 
 def test_the_lines_of_the_cards_translate(both: Exported, warm: Exported, plain: PlainProcesses) -> None:
     assert (warm.folder / "target" / "tokenizer.json").is_file()
-    assert warm.lines[1].startswith("int8-onnx: same translations on all 20 test examples as by kit without a search; ")
+    assert warm.lines[1].startswith(
+        "int8-onnx: without kit the same translations as with it on all 20 test examples, without a search; "
+    )
     assert warm.lines[1].endswith(", which searches")
     graphs = load_predictor(warm.folder / "int8-onnx")
     graphs.take_likeliest()

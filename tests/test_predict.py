@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,3 +67,16 @@ def test_a_translation_memory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is a translation memory"):
         next(table_texts(tmp_path / "a.tmx", ["en"]))
     assert is_table(tmp_path / "a.tmx")
+
+
+def test_a_folder_is_no_text(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"is a folder"):
+        named_file(str(tmp_path))
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure(scratch_run: Path, captions: Path) -> None:
+    lines = "yes 'a man and a dog' | head -300"
+    command = f"set -o pipefail; {lines} | {sys.executable} -m kit.cli predict {scratch_run} - | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert len(done.stdout.splitlines()) == 1 and "error" not in done.stderr
+    assert done.returncode == 0, done.stderr

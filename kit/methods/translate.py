@@ -16,12 +16,11 @@ from accelerate import PartialState
 from transformers import PreTrainedModel
 
 from kit.data.batching import PairDataset
-from kit.data.encode import encode
 from kit.data.examples import Examples
 from kit.errors import VerificationError
 from kit.methods.base import Fitted, Job
 from kit.methods.lora import MERGE_TOLERANCE, with_adapters
-from kit.methods.writing import Pairs, PairWatch, Writer, dataset_of, encode_pairs, sources_of
+from kit.methods.writing import Pairs, PairWatch, Writer, dataset_of, encode_pairs
 from kit.models.asking import set_search, tell_route
 from kit.models.bpe import train_bpe
 from kit.models.languages import Route
@@ -137,7 +136,7 @@ def fit_writer(
         freeze_source_embeddings(writer.model)
     longest = recipe.data.max_length
     validation = pairs_of(job, writer, job.data.validation)
-    test = encode(sources_of(job.data.test, writer), writer.tongues.source, longest, writer.tokenizer_key)
+    test = pairs_of(job, writer, job.data.test)
     plan = make_plan(recipe.train, len(pairs), PartialState().num_processes)
     unfinished = _share(pairs.target.truncated)
     if unfinished > _FEW:
@@ -167,11 +166,12 @@ def fit_writer(
         )
     )
     final = finish() if finish is not None else writer.model
-    settings["loss_on_references"] = watch.loss(final)  # weights may be a mean, or those of an earlier step
+    # Of what is kept: weights may be a mean, or those of an earlier step.
+    settings["loss_on_references"] = {"validation": watch.loss(final, validation), "test": watch.loss(final, test)}
     truncation = {
         "train": _share(pairs.source.truncated | pairs.target.truncated),
         "validation": _share(validation.source.truncated | validation.target.truncated),
-        "test": _share(test.truncated),
+        "test": _share(test.source.truncated),
         "references": unfinished,
     }
     return Fitted(predictor_of(job, replace(writer, model=final), pairs), training, settings, truncation)

@@ -69,9 +69,9 @@ class PairWatch:
         parts = (("train", sample), ("validation", self.validation))
         return {name: value for part in parts for name, value in self._scores(*part, model, bf16).items()}
 
-    def loss(self, model: PreTrainedModel) -> float | None:
-        """Of the validation references a token, in float32; None without any."""
-        return self._scores("", self.validation, model, False)["_loss"] if self.validated else None
+    def loss(self, model: PreTrainedModel, pairs: Pairs) -> float | None:
+        """Of the references of some pairs a token, in float32; None without any."""
+        return self._scores("", pairs, model, False)["_loss"] if len(pairs) else None
 
     def _scores(self, prefix: str, pairs: Pairs, model: PreTrainedModel, bf16: bool) -> dict[str, float]:
         dataset = dataset_of(pairs, self.writer)

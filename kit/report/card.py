@@ -234,7 +234,9 @@ def _results(record: Record) -> str:
     found = table(["metric", f"on {count:,} test examples, with 95 % interval"], rows)
     if not _translates(record):
         return found
-    return found + "\n\nBy sacrebleu:\n\n" + "\n".join(translation.signature_lines(record))
+    found += "\n\nBy sacrebleu:\n\n" + "\n".join(translation.signature_lines(record))
+    loss = translation.loss_line(record)
+    return found if loss is None else f"{found}\n\n{loss}"
 
 
 def _speed(record: Record, facts: CardFacts) -> list[str]:

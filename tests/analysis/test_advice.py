@@ -189,6 +189,13 @@ def test_a_target_that_no_metric_can_have_is_refused(target) -> None:
     assert "85 % is 0.85" in caught.value.hint
 
 
+@pytest.mark.parametrize("target", [0.73, 73])
+def test_a_target_of_translations_may_be_of_a_hundred(target) -> None:
+    advice = advise(replace(STUDY, metric="bleu"), Wish(target=target))
+    assert advice.choice is not None and advice.choice.labels == 200
+    assert " 76.0 [" in advice.lines[0]
+
+
 def test_the_answer_names_the_best_what_it_beats_and_what_more_labels_give() -> None:
     comparisons = all_pairs([(each.name, each.points) for each in STUDY.series])
     worth = [Transfer("finetune", 100, 8.0, 5.0, 12.0), Transfer("finetune", 800, None, 8.0, None)]

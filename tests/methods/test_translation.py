@@ -151,8 +151,9 @@ def test_a_fresh_decoder_learns_faster_and_forgets_more_than_the_encoder(caption
     rates = [{part.p for part in each.model.decoder.modules() if isinstance(part, nn.Dropout)} for each in writers]
     assert rates == [{0.3}, {0.0}]
     assert usual.model.encoder.config.hidden_dropout_prob == other.model.encoder.config.hidden_dropout_prob != 0.3
-    with pytest.raises(RecipeError, match="are for an encoder with a fresh decoder"):
-        understand(recipe_of(captions, tiny_checkpoint, runs, "scratch", translation=given))
+    for keys in (given, {"decoder_layers": 2}):
+        with pytest.raises(RecipeError, match="are for an encoder with a fresh decoder"):
+            understand(recipe_of(captions, tiny_checkpoint, runs, "scratch", translation=keys))
 
 
 def test_a_translator_made_of_an_encoder_learns_on(captions, teacher, runs) -> None:
@@ -200,7 +201,7 @@ def test_a_model_that_finds_no_end_is_flagged(captions, tmp_path, runs) -> None:
     lines = [line for code in ("en", "de") for line in (captions / f"train.{code}").read_text("utf-8").split("\n")]
     torch.manual_seed(0)
     marian(tmp_path, lines)
-    recipe = recipe_of(captions, tmp_path, runs, translation={"vocabulary": None, **dict.fromkeys(QUICK)})
+    recipe = recipe_of(captions, tmp_path, runs, translation={"vocabulary": None, **NOT_FRESH})
     record = finetune(recipe, quiet=True)
     assert record.content["details"]["loops"] > 10
     assert next(predict(record.folder, ["Two men walk."])).get("loops") is True
@@ -512,7 +513,9 @@ def test_the_best_weights_are_chosen_by_the_loss_of_references(captions, tiny_ch
     record = finetune(recipe, quiet=True)
     losses = [each["validation_loss"] for each in record.content["training"]["evaluations"]]
     assert len(losses) >= 2 and all(np.isfinite(losses))
-    assert record.content["settings"]["loss_on_references"] == pytest.approx(min(losses), rel=0.01), "of what is kept"
+    assert record.content["settings"]["loss_on_references"]["validation"] == pytest.approx(min(losses), rel=0.01)
+    test = record.content["settings"]["loss_on_references"]["test"]
+    assert min(losses) / 3 < test < 3 * min(losses) and f"{test:.3f} a token" in str(dict(record.rows()))
     nothing = recipe_of(captions, tiny_checkpoint, runs, train={"select": "best"}, data={"validation": 0})
     with pytest.raises(KitError) as caught:
         finetune(nothing, quiet=True)
