@@ -67,8 +67,8 @@ def t5(folder: Path, lines: Lines) -> None:
     vocabulary = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *_unigrams(lines)]
     tokenizer = T5Tokenizer(vocab=vocabulary, extra_ids=0)
     config = T5Config(
-        vocab_size=len(tokenizer), d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2, decoder_start_token_id=0,
-        pad_token_id=0, eos_token_id=1, dropout_rate=0.0,
+        vocab_size=len(tokenizer), d_model=16, d_kv=8, d_ff=32, num_layers=3, num_decoder_layers=2, num_heads=2,
+        decoder_start_token_id=0, pad_token_id=0, eos_token_id=1, dropout_rate=0.0,
     )  # fmt: skip
     _save(folder, T5ForConditionalGeneration(config), tokenizer)
 

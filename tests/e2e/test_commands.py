@@ -264,3 +264,10 @@ def test_what_was_guessed_and_what_is_default_do_not_change_the_run(kit, recipe_
     plain = run_of()
     assert run_of("train.learning_rate=1e-4", "data.text=[text]", "model.pooling=mean") == plain
     assert run_of("train.learning_rate=2e-4") != plain
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure() -> None:
+    """`kit ... | head`: here the reader is gone before the first line."""
+    command = f"set -o pipefail; {sys.executable} -m kit.cli schema | true"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and not done.stderr
