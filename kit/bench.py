@@ -20,6 +20,7 @@ from kit.record import MODEL_FOLDER, RECORD_FILE, Record
 from kit.scheduling.worker import READY
 
 _TARGET = "kit.bench:serve"
+_MODEL_FILES = ("config.json", "tfidf.json", "adapter_config.json")  # of which a folder with a model has one
 _TIMED_TEXTS, _WARM_UP = 40, 10
 _BATCHES = (8, 32, 128)  # texts handed to the model at once, of which the fastest is taken
 _RATE_TEXTS = 256
@@ -196,16 +197,16 @@ def _resolve(folder: str | Path) -> tuple[str, Path, Record | None]:
         return _resolve(folder.parent)
     if (folder / "adapter_config.json").is_file():
         raise ModelError(f"{folder} is an adapter without its model", "name the run: its model has the adapter merged")
-    if not any((folder / name).is_file() for name in ("config.json", "tfidf.json")):
+    if not any((folder / name).is_file() for name in _MODEL_FILES):
         raise ModelError(f"{folder} is neither a run nor a folder with a saved model", "`kit list` shows the runs")
     return folder.name, folder, None
 
 
 def _size(folder: Path) -> int:
     """Bytes of a model's files; an exported folder may hold other formats of it in folders of their own."""
-    own = [each for each in folder.iterdir() if each.is_dir() and not (each / "config.json").is_file()]
-    files = [path for each in own for path in each.rglob("*")]
-    return sum(path.stat().st_size for path in [*files, *folder.iterdir()] if path.is_file())
+    others = [each for each in folder.iterdir() if any((each / name).is_file() for name in _MODEL_FILES)]
+    own = [path for path in folder.rglob("*") if not any(other in path.parents for other in others)]
+    return sum(path.stat().st_size for path in own if path.is_file())
 
 
 def _texts(file: str | Path | None, records: list[Record]) -> list[list[str]]:

@@ -101,7 +101,10 @@ def _wrong_shape(number: int, found: int, columns: Sequence[str], run: str) -> D
 
 
 def named_file(argument: str) -> Path | None:
-    """The file that a single argument names; None if it is a text. Raises DataError for the name of no file."""
+    """The file that a single argument names; None if it is a text.
+
+    Raises DataError for the name of no file, or of a folder.
+    """
     path = Path(argument)
     try:
         if path.is_file():

@@ -135,6 +135,12 @@ class Record:
         return str(self.content["main_metric"])
 
     @property
+    def loss_on_references(self) -> float | None:
+        """What the test references cost a translator a token; None where it was not measured."""
+        losses = self.content["settings"].get("loss_on_references")
+        return losses["test"] if isinstance(losses, dict) else None  # earlier Records have that of validation alone
+
+    @property
     def metrics(self) -> dict[str, Estimate]:
         """Test metrics with their intervals."""
         return {name: Estimate(**fields) for name, fields in self.content["metrics"].items()}
@@ -190,9 +196,8 @@ class Record:
             rows.append(("compressed from", settings["compression"]["source"]))
         names = [self.main_metric] + [name for name in self.metrics if name != self.main_metric]
         rows += [(name, shown(name, self.metrics[name])) for name in names]
-        losses = settings.get("loss_on_references")
-        if isinstance(losses, dict):  # earlier Records have one number, of the validation pairs
-            rows.append(("loss on references", f"{losses['test']:.3f} a token"))
+        if self.loss_on_references is not None:
+            rows.append(("loss on references", f"{self.loss_on_references:.3f} a token"))
         training = content["training"]
         if training is not None:
             plan = training["plan"]

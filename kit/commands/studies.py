@@ -111,8 +111,8 @@ def advise(
     """Say which checkpoint, method and number of labels to choose, how sure that is, and what to measure next."""
     quiet_libraries()
     from kit.analyse import analyse
-    from kit.analysis.advice import Wish
     from kit.analysis.advice import advise as run
+    from kit.analysis.options import Wish
 
     limit = None if max_size_mb is None else 1e6 * max_size_mb
     advice = run(analyse(study), Wish(target, label_cost, max_latency_ms, limit))

@@ -235,8 +235,8 @@ def _results(record: Record) -> str:
     if not _translates(record):
         return found
     found += "\n\nBy sacrebleu:\n\n" + "\n".join(translation.signature_lines(record))
-    loss = translation.loss_line(record)
-    return found if loss is None else f"{found}\n\n{loss}"
+    loss = record.loss_on_references
+    return found if loss is None else f"{found}\n\nLoss on the references: {loss:.3f} a token of the model's own."
 
 
 def _speed(record: Record, facts: CardFacts) -> list[str]:

@@ -23,14 +23,6 @@ def signature_lines(record: Record) -> list[str]:
     return [f"- {name}: `{signature}`" for name, signature in found.items()]
 
 
-def loss_line(record: Record) -> str | None:
-    """What references cost the model, where it gives probabilities."""
-    losses = record.content["settings"].get("loss_on_references")
-    if not isinstance(losses, dict):  # earlier Records have one number, of the validation pairs
-        return None
-    return f"Loss on the references: {losses['test']:.3f} a token of the model's own."
-
-
 def limits(record: Record) -> list[str]:
     """Of translations."""
     details, count = record.content["details"], record.content["data"]["sizes"]["test"]

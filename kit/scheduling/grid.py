@@ -16,9 +16,14 @@ from kit.errors import BudgetError
 from kit.recipe.explain import validated
 from kit.recipe.resolve import DEFAULTS, METHOD_DEFAULTS
 from kit.recipe.schema import ModelSection, Recipe, StudySection
-from kit.recipe.translating import DECODER_LAYERS, TRANSLATING
+from kit.recipe.translating import TRANSLATING, TranslationSection
 from kit.record import FORMAT
 
+# Keys of `translation` that a method has no use for.
+_UNUSED = {
+    "scratch": ("codes", "prefix", "decoder_layers", "decoder_dropout", "encoder_rate"),
+    "lora": ("encoder_rate",),
+}
 SMALL_BUDGET, SEEDS_SMALL, SEEDS = 64, 10, 5  # small budgets differ more from seed to seed
 _DEFAULT_BUDGETS = 5
 
@@ -79,10 +84,8 @@ def cell_recipe(recipe: Recipe, cell: Cell) -> Recipe:
     if cell.method != recipe.method:
         train |= METHOD_DEFAULTS
     # Keys of a fresh decoder, and of a checkpoint's languages, are for the methods that have them.
-    unused = {"scratch": ("codes", "prefix", "decoder_dropout", "encoder_rate"), "lora": ("encoder_rate",)}
-    other: dict[str, Any] = {} if cell.method == recipe.method else dict.fromkeys(unused.get(cell.method, ()))
-    if cell.method == "scratch" != recipe.method:
-        other["decoder_layers"] = DECODER_LAYERS
+    unused = () if cell.method == recipe.method else _UNUSED.get(cell.method, ())
+    usual = TranslationSection()
     model: dict[str, Any] = {}
     if cell.checkpoint is not None and cell.checkpoint != recipe.model.checkpoint:
         model = {"checkpoint": cell.checkpoint, "revision": None}
@@ -93,7 +96,7 @@ def cell_recipe(recipe: Recipe, cell: Cell) -> Recipe:
                 "data": recipe.data.model_copy(update={"budget": cell.budget}),
                 "model": recipe.model.model_copy(update=model),
                 "train": recipe.train.model_copy(update=train),
-                "translation": recipe.translation.model_copy(update=other),
+                "translation": recipe.translation.model_copy(update={key: getattr(usual, key) for key in unused}),
                 "study": StudySection(),
             }
         ).model_dump()

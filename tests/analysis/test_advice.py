@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kit.analysis.advice import Wish, advise
+from kit.analysis.advice import advise
 from kit.analysis.answer import answer
 from kit.analysis.comparison import all_pairs
 from kit.analysis.curve import CurveRefused, fit_learning_curve
 from kit.analysis.findings import Findings, Series, Speed
+from kit.analysis.options import Wish
 from kit.analysis.points import Point, Run, errors, metric_samples, point
 from kit.analysis.transfer import Transfer
 from kit.errors import DataError
