@@ -114,7 +114,7 @@ def _ctranslate2(job: dict[str, Any]) -> dict[str, Any]:
 
     given = job["arguments"]
     folder = given["model"]
-    translator, tokenizer = ctranslate2.Translator(folder), AutoTokenizer.from_pretrained(folder)
+    translator, tokenizer = ctranslate2.Translator(folder, intra_threads=1), AutoTokenizer.from_pretrained(folder)
     search = json.loads(Path(folder, "generation_config.json").read_text("utf-8"))
     more = {"target_prefix": [[given["first"]]]} if given["first"] is not None else {}
 

@@ -62,7 +62,8 @@ def with_ctranslate2(downloaded: str, arguments: dict[str, Any]) -> str:
         "import json, ctranslate2\n"
         "from transformers import AutoTokenizer\n"
         f"{downloaded}\n"
-        "translator, tokenizer = ctranslate2.Translator(folder), AutoTokenizer.from_pretrained(folder)\n"
+        "translator = ctranslate2.Translator(folder, intra_threads=1)\n"
+        "tokenizer = AutoTokenizer.from_pretrained(folder)\n"
         'search = json.load(open(f"{folder}/generation_config.json"))\n'
         f'ids = tokenizer({arguments["prefix"] + "A text."!r}, truncation=True)["input_ids"]\n'
         'longest = min(int(search["length_ratio"] * len(ids)) + 16, search["max_new_tokens"])\n'

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from kit import Recipe, Record, evaluate, predict
 from kit.compress import Compression, compress, recipe_of
@@ -52,6 +53,21 @@ def test_in_float32_it_translates_as_torch_does(done, scratch_run) -> None:
         each.take_likeliest()
         found.append(each.outputs(texts).tolist())
     assert found[0] == found[1] and model.search["num_beams"] == 1
+
+
+def test_texts_are_shared_among_threads_that_do_not_wait_for_each_other(done, monkeypatch) -> None:
+    folder = done["int8"].record.model_folder
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    load_predictor(folder)
+    assert torch.get_num_threads() == 2, "of torch itself none is lost"
+    torch.set_num_threads(threads)
+    texts = [(f"A man is at the {place} of number {number}.",) for number in range(40) for place in ("door", "sea")]
+    expected = load_predictor(folder).outputs(texts)
+    monkeypatch.setattr("kit.models.ct2.torch.get_num_threads", lambda: 3)
+    shared = load_predictor(folder)
+    assert shared._engine.num_translators == 3
+    assert shared.outputs(texts).tolist() == expected.tolist()
 
 
 def test_int8_is_smaller_and_a_record_like_any_other(done, scratch_run) -> None:
@@ -192,8 +208,6 @@ def _model(kind: str, size: int):
 @pytest.mark.parametrize("kind", ["BART", "mBART", "M2M100", "Pegasus", "T5", "T5 1.1", "mT5", "UMT5"])
 def test_every_architecture_is_converted_to_what_torch_computes(kind, first, tmp_path) -> None:
     """Random weights: what ends, what repeats and what is scored by beams has to be the same in both."""
-    import torch
-
     lines = [f"a {size} {thing} by the {place}" for size in ("big", "small") for thing in ("dog", "man", "red car")
              for place in ("sea", "house")]  # fmt: skip
     tokenizer = train_bpe(lines, 320, 24)
@@ -212,8 +226,6 @@ def test_every_architecture_is_converted_to_what_torch_computes(kind, first, tmp
 @pytest.mark.parametrize("family", sorted(BUILDERS))
 def test_every_family_s_own_tokenizer_is_read_as_torch_reads_it(family, tmp_path) -> None:
     """Marian's has no token to begin with, M2M100's tables have more rows than there are tokens."""
-    import torch
-
     lines = [f"a {size} {thing}" for size in ("big", "small") for thing in ("dog", "man", "red car", "house")]
     torch.manual_seed(0)
     BUILDERS[family](tmp_path, lines)
