@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kit.data.readers import name_classes
+from kit.data.class_labels import name_classes
 from kit.data.table import Table
 from kit.errors import DataError, first_line
 from kit.hub import page, patiently, refusal

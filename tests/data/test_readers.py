@@ -6,7 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from kit.data.readers import class_names, read_table
+from kit.data.class_labels import class_names
+from kit.data.readers import read_table
 from kit.errors import DataError
 
 
