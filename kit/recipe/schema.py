@@ -288,6 +288,7 @@ class Recipe(Section):
         if self.method == "tfidf":
             foreign |= {"model", "train", "probe"}
         content = self.model_dump(mode="json", exclude={"runs", "study", "compress"} | foreign)
+        content = self.without_later_keys(content)
         content["seed"] = self.train.seed
         if self.task != "translation":  # which older Records know nothing of
             del content["translation"], content["data"]["languages"]

@@ -5,7 +5,8 @@ Knows pydantic. Knows nothing of any one key.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, get_args
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticKnownError
@@ -22,6 +23,23 @@ class Section(BaseModel):
     """A part of the recipe: refuses keys it does not know, cannot be changed after validation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+    later_keys: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+    """Keys added after the first Records were written, each with the values that change nothing. A request leaves these
+    keys out while they have such a value, so that the ids of finished runs stay the same."""
+
+    def without_later_keys(self, content: dict[str, Any]) -> dict[str, Any]:
+        """Return dumped content without the later keys that change nothing, in this section and those inside it.
+
+        Args:
+            content: `self.model_dump()`, of all keys or some.
+        """
+        kept = {}
+        for key, value in content.items():
+            field = getattr(self, key, None)
+            if key not in self.later_keys or field not in self.later_keys[key]:
+                kept[key] = field.without_later_keys(value) if isinstance(field, Section) else value
+        return kept
 
     @field_validator("*", mode="before")
     @classmethod

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Literal, get_args, get_origin
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, get_args, get_origin
 
 import pytest
 from pydantic import ValidationError
@@ -331,3 +332,17 @@ def test_the_main_metric_has_a_default() -> None:
     assert recipe_with(metric="mcc").main_metric == "mcc"
     assert recipe_with(**PAIRS).main_metric == "bleu"
     assert recipe_with(**PAIRS, metric="chrf").main_metric == "chrf"
+
+
+def test_later_keys_leave_requests_unchanged() -> None:
+    class Inner(Section):
+        later_keys: ClassVar[Mapping[str, tuple[Any, ...]]] = {"new": (None, "off")}
+        old: int = 1
+        new: str | None = None
+
+    class Outer(Section):
+        inner: Inner = Inner()
+
+    for value, kept in ((None, False), ("off", False), ("on", True)):
+        outer = Outer(inner=Inner(new=value))
+        assert ("new" in outer.without_later_keys(outer.model_dump())["inner"]) is kept
