@@ -116,8 +116,7 @@ def _given_up(choice: Option, findings: Findings) -> list[str]:
         # A comparison is of one budget: here it is of choices, whatever their labels.
         tried = compare([(one.name, replace(p, budget=mine.budget), choice.series, mine) for one, p in others])
         found = tried[next(index for index, pair in enumerate(others) if pair[1] is best[1])]
-        kind = "significant" if found.significant else "not significant"
-        said += f" ({kind}, corrected for {len(tried)} comparison{'s' if len(tried) > 1 else ''})"
+        said += f" {found.interval} ({found.verdict})"
     return [said]
 
 

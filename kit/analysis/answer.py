@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kit.analysis.comparison import Comparison
+from kit.analysis.comparison import Comparison, compare
 from kit.analysis.curve import CurveRefused
 from kit.analysis.findings import Series
 from kit.analysis.frontier import weight
-from kit.analysis.points import Point, metric_of
+from kit.analysis.points import Point, metric_of, point
+from kit.analysis.significance import Judgement, Result, requirement
 from kit.analysis.transfer import Transfer
 from kit.measurement.intervals import shown
 from kit.measurement.units import shown_difference
@@ -33,11 +34,14 @@ def answer(
     if not measured:
         return ()
     largest = _compared(measured)
-    at_largest = [(each, point) for each in measured for point in each.points if point.budget == largest]
-    best, point = max(at_largest, key=_best_first)
+    at_largest = [(each, p) for each in measured for p in each.points if p.budget == largest]
+    best, best_point = max(at_largest, key=_best_first)
+    mine = [each for each in comparisons if best.name in (each.a, each.b) and each.budget == largest]
+    value = f"{metric} {shown(metric, best_point.estimate)} (mean of {_seeds(best_point)})"
+    lead = "Best" if all(each.significant for each in mine) else "Highest mean"
     sentences = [
-        f"Best at {largest:,} labels: {best.name}, {metric} {shown(metric, point.estimate)} (mean of {_seeds(point)}).",
-        *_rivals(best, comparisons, largest),
+        f"{lead} at {largest:,} labels: {best.name}, {value}.",
+        *_rivals(best, mine),
         *_small_budget(measured, largest, metric),
         *_more_labels(best, metric),
         *_worth(worth, series),
@@ -49,8 +53,8 @@ def _compared(series: Sequence[Series]) -> int:
     """The largest budget at which the most series have been measured: alone, nothing is best."""
     counts: dict[int, int] = {}
     for each in series:
-        for point in each.points:
-            counts[point.budget] = counts.get(point.budget, 0) + 1
+        for measured in each.points:
+            counts[measured.budget] = counts.get(measured.budget, 0) + 1
     return max(counts, key=lambda budget: (counts[budget], budget))
 
 
@@ -61,30 +65,37 @@ def _best_first(pair: tuple[Series, Point]) -> tuple[float, float, float]:
     return point.estimate.value, -latency, -size
 
 
-def _rivals(best: Series, comparisons: Sequence[Comparison], budget: int) -> list[str]:
-    """What the best method is significantly better than at the largest budget, and what it is not."""
-    beaten: list[str] = []
-    level: list[str] = []
+def _rivals(best: Series, comparisons: Sequence[Comparison]) -> list[str]:
+    """Say how the best method compares with each other one, by the outcome of each test."""
+    groups: dict[Judgement, list[str]] = {}
     for comparison in comparisons:
-        if best.name in (comparison.a, comparison.b) and comparison.budget == budget:
-            other = comparison.b if comparison.a == best.name else comparison.a
-            (beaten if comparison.significant else level).append(other)
-    sentences = []
-    if beaten:
-        sentences.append(f"It is significantly better than {_listed(beaten)} there.")
-    if level:
-        sentences.append(f"No significant difference there from {_listed(level)}.")
-    return sentences
+        mine = comparison if comparison.a == best.name else comparison.swapped()
+        other = mine.b if mine.significant else f"{mine.b} ({mine.size})"
+        groups.setdefault(mine.judgement, []).append(other)
+    order = list(Result)
+    return [_rivals_line(groups[key], key) for key in sorted(groups, key=lambda key: order.index(key.result))]
+
+
+def _rivals_line(others: Sequence[str], judgement: Judgement) -> str:
+    match judgement.result:
+        case Result.SIGNIFICANT:
+            return f"It is significantly better than {_listed(others)} there."
+        case Result.NOT_SIGNIFICANT:
+            return f"No significant difference there from {_listed(others)}."
+        case Result.NOT_AFTER_CORRECTION:
+            return f"Not significant after correction for all comparisons: its lead over {_listed(others)}."
+        case _:
+            return f"Its lead over {_listed(others)} is not tested: {judgement.reason}; {requirement()}."
 
 
 def _small_budget(series: Sequence[Series], largest: int, metric: str) -> list[str]:
-    """The best method at the smallest budget, if there is more than one budget."""
+    """Name the method with the highest mean at the smallest budget, if there is more than one budget."""
     smallest = min(each.points[0].budget for each in series)
     if smallest == largest:
         return []
     found = [(each, each.points[0]) for each in series if each.points[0].budget == smallest]
-    best, point = max(found, key=_best_first)
-    return [f"With {smallest:,} labels the best is {best.name}, {shown(metric, point.estimate)}."]
+    best, best_point = max(found, key=_best_first)
+    return [f"With {smallest:,} labels the highest mean is that of {best.name}, {shown(metric, best_point.estimate)}."]
 
 
 def _more_labels(best: Series, metric: str) -> list[str]:
@@ -92,12 +103,7 @@ def _more_labels(best: Series, metric: str) -> list[str]:
     sentences = []
     if len(best.points) > 1:
         before, last = best.points[-2:]
-        gains = seed_gains(before, last)
-        if gains:
-            gain = sum(gains) / len(gains)
-            way = "gained" if gain >= 0 else "lost"
-            size = f"{shown_difference(metric, gain)} on the same {len(gains)} seed{'s' if len(gains) > 1 else ''}"
-            sentences.append(f"From {before.budget:,} to {last.budget:,} labels {best.name} {way} {size}.")
+        sentences += _last_gain(best.name, before, last, metric)
     if best.fit is None:
         return [*sentences, f"What more labels would give is not predicted: {best.refusal}"]
     ahead = _NEXT * best.points[-1].budget
@@ -116,10 +122,21 @@ def _more_labels(best: Series, metric: str) -> list[str]:
     ]
 
 
-def seed_gains(before: Point, after: Point) -> list[float]:
-    """What each seed that both points have gained from the one to the other."""
-    first = {run.seed: run.value for run in before.runs}
-    return [run.value - first[run.seed] for run in after.runs if run.seed in first]
+def _last_gain(name: str, before: Point, last: Point, metric: str) -> list[str]:
+    """Say what the step from the second largest to the largest budget gave, with its interval."""
+    shared = {run.seed for run in before.runs} & {run.seed for run in last.runs}
+    if not shared:
+        return []
+    first, second = (point(0, [r for r in each.runs if r.seed in shared], metric) for each in (before, last))
+    gain = compare([("after", second, "before", first)])[0]
+    if gain.difference.low <= 0 <= gain.difference.high:
+        change = f"changed by {gain.size}"
+    elif gain.difference.value > 0:
+        change = f"gained {gain.size.removeprefix('+')}"
+    else:
+        change = f"lost {gain.swapped().size.removeprefix('+')}"
+    seeds = f"{len(shared)} seed{'s' if len(shared) > 1 else ''}"
+    return [f"From {before.budget:,} to {last.budget:,} labels {name} {change} on the same {seeds}."]
 
 
 def _worth(worth: Sequence[Transfer], series: Sequence[Series]) -> list[str]:
@@ -163,7 +180,7 @@ def times(transfer: Transfer) -> str:
 
 def _seeds(point: Point) -> str:
     count = len(point.runs)
-    return f"{count} seeds" if count > 1 else "1 seed, whose luck the interval does not cover"
+    return f"{count} seeds" if count > 1 else "1 seed; the interval does not include seed variance"
 
 
 def _listed(items: Sequence[str]) -> str:

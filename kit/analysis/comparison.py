@@ -21,11 +21,10 @@ from numpy.typing import ArrayLike
 from scipy.special import bdtr, ndtr, stdtr  # scipy.stats has them too, and takes a second to import
 
 from kit.analysis.points import ROUNDING, Point, Run, metric_range, sample_part, seed_freedom, seed_loadings
+from kit.analysis.significance import MIN_SEEDS, Judgement, Result, judge_difference, requirement
 from kit.measurement.intervals import Estimate, percentile_interval, wilson_interval
 from kit.measurement.metrics import Floats
 
-_LEVEL = 0.05
-MANY_SEEDS = 3  # below these, no difference is called significant
 _FEW = 10  # replicates beyond 0 that are too few to count: below, the tail of the distribution takes their place
 
 Pair = tuple[str, Point, str, Point]
@@ -36,7 +35,8 @@ class Comparison:
     """Series a against series b at one budget, on the same test examples.
 
     difference: metric of a - metric of b. p_bootstrap: two-sided, over seeds and test examples. p_mcnemar: two-sided,
-    of the trained models as they are. p_holm: p_bootstrap corrected for the `together` comparisons made at once.
+    of the trained models as they are. p_holm: p_bootstrap corrected for the `together` comparisons that were tested at
+    once; p_bootstrap itself where too few seeds are paired for the test.
     seeds: how many seeds both have; 0 if none, and then only the test examples are paired. only_a, only_b: test
     examples that only a, or only b, answers right; the mean over paired seeds (without any, over all pairs of runs).
     metric: its name. one_run: a side has one seed, whose luck is not in the interval.
@@ -57,54 +57,77 @@ class Comparison:
     one_run: bool = False
 
     @property
-    def significant(self) -> bool:
-        """Whether the difference is more than luck, at 5 % for all comparisons made together.
+    def judgement(self) -> Judgement:
+        """Outcome of the test, in agreement with the interval of the difference."""
+        low, high = self.difference.low, self.difference.high
+        return judge_difference(
+            low, high, self.p_holm, paired_seeds=self.seeds, one_run=self.one_run, together=self.together
+        )
 
-        Never with fewer than three paired seeds: there, such claims were wrong in 8 to 58 % of simulated cases.
-        """
-        return self.p_holm < _LEVEL and self.seeds >= MANY_SEEDS
+    @property
+    def significant(self) -> bool:
+        """Whether the difference is significant at 5 % for all comparisons made together."""
+        return self.judgement.result is Result.SIGNIFICANT
+
+    @property
+    def tested(self) -> bool:
+        """Whether both sides share enough seeds for the test."""
+        return self.judgement.result is not Result.NOT_TESTED
+
+    @property
+    def verdict(self) -> str:
+        """Outcome of the test with what it depends on: `significant, corrected for 11 comparisons`."""
+        judgement, several = self.judgement, f" for {self.together} comparisons"
+        if judgement.result is Result.NOT_TESTED:
+            return f"{judgement.words}; {requirement()}"
+        if judgement.result is Result.NOT_AFTER_CORRECTION:
+            return judgement.words + several
+        return judgement.words + (f", corrected{several}" if self.together > 1 else "")
 
     @property
     def line(self) -> str:
         """One sentence for people."""
-        better = self if self.difference.value >= 0 else self._swapped()
-        between = f"{better.a} is better than {better.b}" if self.significant else f"{better.a} and {better.b}"
-        found = f"{between} at {self.budget:,} labels: {self.metric} {better.size}, p {_shown(self.p_holm)}"
-        if self.together > 1:
-            found += f" (corrected for {self.together} comparisons)"
-        if self.one_run:
-            found += "; with one seed, its luck is not counted"
-        elif 0 < self.seeds < MANY_SEEDS:
-            found += f"; {self.seeds} seeds are too few to call any difference significant"
-        elif not self.seeds:
-            found += "; their seeds differ, so only test examples are paired"
-        return found if self.significant else f"no significant difference: {found}"
+        better = self if self.difference.value >= 0 else self.swapped()
+        at = f"at {self.budget:,} labels: {self.metric} {better.size}"
+        result = self.judgement.result
+        if result is Result.NOT_TESTED:
+            return f"{better.a} and {better.b} {at}; {self.verdict}"
+        p = f"p {_shown(self.p_holm)}" + (f" (corrected for {self.together} comparisons)" if self.together > 1 else "")
+        if result is Result.SIGNIFICANT:
+            return f"{better.a} is better than {better.b} {at}, {p}"
+        if result is Result.NOT_AFTER_CORRECTION:
+            return f"{better.a} and {better.b} {at}; {self.judgement.words}: {p}"
+        return f"no significant difference: {better.a} and {better.b} {at}, {p}"
 
     @property
     def size(self) -> str:
         """`+3.2 points [1.1, 5.3]`, of a correlation `+0.032 [0.011, 0.053]`."""
-        value, low, high = self.difference.value, self.difference.low, self.difference.high
-        if self.metric == "mcc":
-            return f"{value:+.3f} [{low:.3f}, {high:.3f}]"
-        return f"{100 * value:+.1f} points [{100 * low:.1f}, {100 * high:.1f}]"
+        value = self.difference.value
+        return f"{value:+.3f} {self.interval}" if self.metric == "mcc" else f"{100 * value:+.1f} points {self.interval}"
 
-    def _swapped(self) -> Comparison:
+    @property
+    def interval(self) -> str:
+        """`[1.1, 5.3]` in points, of a correlation `[0.011, 0.053]`."""
+        low, high = self.difference.low, self.difference.high
+        return f"[{low:.3f}, {high:.3f}]" if self.metric == "mcc" else f"[{100 * low:.1f}, {100 * high:.1f}]"
+
+    def swapped(self) -> Comparison:
+        """Return the same comparison with a and b exchanged."""
         found = self.difference
         turned = Estimate(-found.value, -found.high, -found.low, found.level)
         return replace(self, a=self.b, b=self.a, difference=turned, only_a=self.only_b, only_b=self.only_a)
 
 
 def compare(pairs: Sequence[Pair]) -> tuple[Comparison, ...]:
-    """Each (name, point, name, point), Holm-corrected together.
+    """Compare each (name, point, name, point); Holm-correct those that are tested together.
 
     Raises ValueError if the points of a pair differ in budget, metric, test examples or number of resamples.
     """
     found = [_compare(*pair) for pair in pairs]
-    corrected = holm([comparison.p_bootstrap for comparison in found])
-    return tuple(
-        replace(comparison, p_holm=float(p), together=len(found))
-        for comparison, p in zip(found, corrected, strict=True)
-    )
+    tested = [index for index, comparison in enumerate(found) if comparison.tested]
+    for index, p in zip(tested, holm([found[index].p_bootstrap for index in tested]), strict=True):
+        found[index] = replace(found[index], p_holm=float(p), together=len(tested))
+    return tuple(found)
 
 
 def all_pairs(series: Sequence[tuple[str, Sequence[Point]]]) -> tuple[Comparison, ...]:
@@ -214,7 +237,7 @@ def _not_in_seeds(point_a: Point, point_b: Point) -> float:
     too little to leave anything out.
     """
     n = len(point_a.runs)
-    if n < MANY_SEEDS or [run.seed for run in point_a.runs] != [run.seed for run in point_b.runs]:
+    if n < MIN_SEEDS or [run.seed for run in point_a.runs] != [run.seed for run in point_b.runs]:
         return 1.0
     samples = np.stack([a.samples - b.samples for a, b in zip(point_a.runs, point_b.runs, strict=True)])
     mean = samples.mean(axis=0)

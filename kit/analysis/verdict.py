@@ -14,6 +14,7 @@ import numpy as np
 
 from kit.analysis.comparison import Comparison, compare
 from kit.analysis.points import Point, Run, metric_range, metric_samples, point
+from kit.analysis.significance import MIN_SEEDS, Result, requirement
 from kit.measurement.intervals import Estimate, percentile_interval, shown
 from kit.measurement.measure import LabelMeasure, Measure
 from kit.measurement.units import megabytes
@@ -81,21 +82,15 @@ class Verdict:
 
     def _gain(self) -> str:
         assert self.gain is not None
-        points = f"{self.gain.size} over the same student without it"
-        if self.gain.significant and self.gain.difference.value > 0:
-            return f"distillation helped: {points}"
-        if self.gain.difference.low > 0:
-            return f"distillation gained {points}; {self._caution()}"
-        if self.gain.difference.high < 0:
-            return f"distillation did not help: {points}; the control is better"
-        if self.gain.difference.value <= 0:
-            return f"distillation did not help: {points}; the control is as good"
-        return f"distillation did not help beyond chance: {points}" + (f"; {self._caution()}" if self.seeds < 3 else "")
-
-    def _caution(self) -> str:
-        if self.seeds == 1:
-            return "with one seed, its luck is not in the interval (--seeds 3 or more)"
-        return f"{self.seeds} seeds are too few to be sure (--seeds 3 or more)"
+        size, judgement = f"{self.gain.size} over the same student trained without a teacher", self.gain.judgement
+        if judgement.result is Result.NOT_TESTED:
+            more = f"; --seeds {MIN_SEEDS} or more" if self.seeds < MIN_SEEDS else ""
+            return f"distillation gave {size}; {judgement.words} ({requirement()}{more})"
+        if judgement.result is not Result.SIGNIFICANT:
+            return f"no significant gain from distillation: {size}"
+        if self.gain.difference.value > 0:
+            return f"distillation helped: {size}"
+        return f"distillation hurt: {size}; the control is better"
 
 
 @dataclass(frozen=True)

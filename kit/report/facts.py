@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kit.analysis.answer import scratch_backtest
+from kit.analysis.significance import MIN_SEEDS
 from kit.measurement.intervals import shown
 from kit.measurement.units import OF_HUNDRED, duration, megabytes, shown_difference, shown_value
 from kit.report.words import NOTHING, between, difference, p_value, plain, title
 
 if TYPE_CHECKING:
+    from kit.analysis.comparison import Comparison
     from kit.analysis.findings import CellRow, Findings, Series
 
 
@@ -115,24 +117,30 @@ def comparisons(findings: Findings) -> Table:
             text_cell(f"{each.a} against {each.b}", each.line),
             Cell(f"{each.budget:,}", key=each.budget),
             Cell(difference(findings.metric, each.difference), key=each.difference.value),
-            Cell(
-                p_value(each.p_holm),
-                f"bootstrap {p_value(each.p_bootstrap)}" + (f", McNemar {p_value(each.p_mcnemar)}" if counts else ""),
-                each.p_holm,
-            ),
+            _p_cell(each, counts),
             Cell(str(each.seeds), key=each.seeds),
-            Cell("significant" if each.significant else "not significant"),
+            Cell(each.judgement.words),
         )
-        for each in sorted(findings.comparisons, key=lambda each: each.p_holm)
+        for each in sorted(findings.comparisons, key=lambda each: (not each.tested, each.p_holm))
     ]
     names = ("Pair", "Labels#", "Difference#", "p (Holm)#", "Paired seeds#", "Verdict")
     caption = (
         "Each pair of methods at the largest budget that both have, on the same test examples. A difference counts as "
-        "significant by the bootstrap test over seeds and test examples, corrected for all comparisons (Holm)."
+        "significant by the bootstrap test over seeds and test examples, corrected for all comparisons that are tested "
+        f"(Holm). The test needs {MIN_SEEDS} seeds that both have; differences with fewer are not tested."
     )
     if counts:
-        caption += " McNemar's test is of the trained models as they are, and knows nothing of other seeds."
+        caption += " McNemar's test compares the trained models themselves and ignores that other seeds would differ."
     return Table(caption, columns(*names), tuple(rows))
+
+
+def _p_cell(each: Comparison, counts: bool) -> Cell:
+    """Return the corrected p value, with the uncorrected ones below; no p value where nothing was tested."""
+    mcnemar = f"McNemar {p_value(each.p_mcnemar)}" if counts else ""
+    if not each.tested:
+        return Cell(NOTHING, mcnemar)
+    notes = [f"bootstrap {p_value(each.p_bootstrap)}", mcnemar]
+    return Cell(p_value(each.p_holm), ", ".join(note for note in notes if note), each.p_holm)
 
 
 def worth(findings: Findings) -> Table:

@@ -203,8 +203,8 @@ def test_the_answer_names_the_best_what_it_beats_and_what_more_labels_give() -> 
     said = answer(STUDY.series, comparisons, worth, "accuracy")
     assert said[0].startswith("Best at 800 labels: finetune, accuracy 85.0 % [")
     assert "It is significantly better than probe and tfidf there." in said
-    assert any(sentence.startswith("With 100 labels the best is probe, 72.0 %") for sentence in said)
-    assert "From 400 to 800 labels finetune gained 4.0 points on the same 5 seeds." in said
+    assert any(sentence.startswith("With 100 labels the highest mean is that of probe, 72.0 %") for sentence in said)
+    assert any(s.startswith("From 400 to 800 labels finetune gained 4.0 points [") for s in said)
     assert any("With 1,600 labels it is predicted to reach" in s and "such a prediction was off by" in s for s in said)
     assert said[-1] == (
         "From scratch it would take, to match finetune, 8 times [5, 12] the labels at 100 and "
@@ -216,8 +216,25 @@ def test_a_difference_that_may_be_luck_is_called_that() -> None:
     levels = {"finetune": (0.70, 0.76, 0.80, 0.82), "lora": (0.7, 0.75, 0.8, 0.818)}
     close = findings(*[series(name, values, 7.0, 1) for name, values in levels.items()])
     comparisons = all_pairs([(each.name, each.points) for each in close.series])
-    assert "No significant difference there from lora." in answer(close.series, comparisons, (), "accuracy")
+    said = answer(close.series, comparisons, (), "accuracy")
+    assert said[0].startswith("Highest mean at 800 labels: finetune")
+    assert said[1].startswith("No significant difference there from lora (+0.2 points [-")
     assert answer((), (), (), "accuracy") == ()
+
+
+def of_seeds(each: Series, count: int) -> Series:
+    return replace(each, points=tuple(point(p.budget, p.runs[:count]) for p in each.points))
+
+
+@pytest.mark.parametrize(("count", "words"), [(1, "1 seed"), (2, "2 seeds")])
+def test_a_lead_of_few_seeds_is_not_tested(count: int, words: str) -> None:
+    study = [of_seeds(each, count) for each in STUDY.series]
+    comparisons = all_pairs([(each.name, each.points) for each in study])
+    said = " ".join(answer(study, comparisons, (), "accuracy"))
+    assert all(each.difference.low > 0 for each in comparisons if each.a == "finetune")
+    assert f"is not tested: {words}; the bootstrap test over seeds and test examples needs 3 seeds" in said
+    assert "No significant difference" not in said
+    assert "Its lead over probe (+8.5 points [" in said
 
 
 def perfect(name: str, latency: float, size: int, examples: int = 32) -> Series:
@@ -278,7 +295,7 @@ def test_what_is_given_up_is_significant_only_after_all_that_might_have_been_the
     levels = {"finetune": (0.800, 0.802, 0.803, 0.822), "lora": (0.806, 0.806, 0.807, 0.807)}
     close = findings(*[series(name, values, 7.0, 1) for name, values in levels.items()])
     advice = advise(close, Wish(target=0.80))
-    assert any(line.endswith("with 800 labels (not significant, corrected for 7 comparisons)") for line in advice.lines)
+    assert any(line.endswith("(not significant after correction for 7 comparisons)") for line in advice.lines)
 
 
 @pytest.mark.parametrize(("seed_sd", "examples"), [(0.03, 1_000), (0.001, 200)])

@@ -106,7 +106,7 @@ def test_one_seed_is_the_paired_bootstrap_of_examples() -> None:
     assert found.p_mcnemar == pytest.approx(mcnemar(first[0], second[0]))
     assert (found.seeds, found.one_run) == (1, True)
     assert (found.only_a, found.only_b) == ((gaps == 1).sum(), (gaps == -1).sum())
-    assert found.line.endswith("its luck is not counted")
+    assert "; not tested: 1 seed; the bootstrap test over seeds and test examples needs 3 seeds" in found.line
 
 
 def test_seeds_that_differ_together_do_not_hide_a_difference() -> None:
@@ -120,8 +120,8 @@ def test_seeds_that_differ_together_do_not_hide_a_difference() -> None:
     assert (paired.seeds, apart.seeds) == (5, 0)
     assert paired.difference.value == pytest.approx(apart.difference.value)
     assert paired.only_b == apart.only_b - apart.only_a + paired.only_a == 0
-    assert apart.line.startswith("no significant difference: a and b at 64 labels: accuracy +")
-    assert apart.line.endswith("their seeds differ, so only test examples are paired")
+    assert apart.line.startswith("a and b at 64 labels: accuracy +")
+    assert "not tested: no seed in common" in apart.line
 
 
 def test_some_common_seeds_are_paired() -> None:
@@ -165,7 +165,7 @@ def test_right_everywhere_against_wrong_everywhere_is_mcnemars_test() -> None:
     found = one(make_point(np.ones((2, 12), bool)), make_point(np.zeros((2, 12), bool)))
     assert found.p_bootstrap == pytest.approx(2 * 2 * 0.5**12)
     assert not found.significant  # whatever p is, two seeds are too few
-    assert "2 seeds are too few to call any difference significant" in found.line
+    assert "not tested: 2 seeds" in found.line
     assert one(make_point(np.ones((3, 12), bool)), make_point(np.zeros((3, 12), bool))).significant
 
 
@@ -236,6 +236,27 @@ def test_lines_are_for_people() -> None:
     assert "p < 0.001 (" in replace(found, p_holm=2e-5).line
     unclear = Comparison("a", "b", 64, Estimate(0.004, -0.01, 0.018), 0.61, 0.5, 0.61, 5, 10, 9, metric="mcc")
     assert unclear.line == "no significant difference: a and b at 64 labels: mcc +0.004 [-0.010, 0.018], p = 0.61"
+
+
+@pytest.mark.parametrize("seeds", [0, 1, 2, 3, 5])
+@pytest.mark.parametrize(("low", "high"), [(0.01, 0.05), (-0.01, 0.05), (-0.05, -0.01), (0.0, 0.05)])
+@pytest.mark.parametrize(("p", "together"), [(0.01, 1), (0.2, 1), (0.2, 4)])
+def test_words_never_contradict_the_interval(seeds, low, high, p, together) -> None:
+    value = (low + high) / 2
+    found = Comparison("a", "b", 64, Estimate(value, low, high), p, p, p, seeds, 1, 2, together=together)
+    assert found.significant == ("is better than" in found.line)
+    assert ("not tested" in found.line) == (seeds < 3)
+    if low <= 0 <= high:
+        assert not found.significant
+    elif seeds >= 3 and together > 1:
+        assert "no significant difference" not in found.line
+
+
+def test_untested_pairs_do_not_weigh_on_the_correction() -> None:
+    right = np.random.default_rng(3).random((3, 60)) < 0.7
+    whole, few = make_point(right), make_point(right[:2])
+    found = compare([("a", whole, "b", whole), ("a", whole, "c", few)])
+    assert [each.together for each in found] == [1, 1]
 
 
 def test_points_that_cannot_be_compared_are_refused() -> None:

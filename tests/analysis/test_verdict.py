@@ -71,8 +71,9 @@ def test_the_interval_of_what_is_retained_covers_it() -> None:
     ("count", "rates", "words"),
     [
         (5, (0.80, 0.80, 0.70), "distillation helped: +"),
-        (1, (0.80, 0.80, 0.70), "with one seed, its luck is not in the interval"),
-        (3, (0.75, 0.80, 0.75), "distillation did not help"),
+        (1, (0.80, 0.80, 0.70), "not tested: 1 seed (the bootstrap test"),
+        (2, (0.70, 0.80, 0.78), "not tested: 2 seeds (the bootstrap test"),
+        (3, (0.75, 0.80, 0.75), "no significant gain from distillation: "),
         (3, (0.70, 0.80, 0.78), "the control is better"),
     ],
 )
@@ -80,8 +81,8 @@ def test_the_words_fit_the_figures(count, rates, words) -> None:
     answers, targets = seeds(count, rates)
     found = verdict(answers, targets)
     assert any(words in line for line in found.lines), found.lines
-    if count == 1:
-        assert not any("helped" in line for line in found.lines)
+    if count < 3:
+        assert not any("helped" in line or "hurt" in line or "better" in line for line in found.lines)
 
 
 def test_without_controls_nothing_is_said_of_a_gain() -> None:
