@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from kit.data.class_labels import UnnamedClass
+from kit.data.label_words import listed
 from kit.data.table import is_missing
 from kit.errors import DataError
 
@@ -41,6 +43,7 @@ def read_labels(values: Sequence[Any], column: str, separator: str | None) -> La
     seen: dict[Any, tuple[str, ...]] = {}  # labels repeat: a million rows are a few conversions
     rows: Labels = []
     for place, value in enumerate(values):
+        _require_class(value, column, place)
         if isinstance(value, (list, tuple)):
             rows.append(_names_in_list(value, column, place, separator))
         elif isinstance(value, (dict, bytes)):
@@ -70,14 +73,14 @@ def label_order(train: Labels, declared: Sequence[str] | None) -> tuple[str, ...
         unknown = sorted(set(counts) - set(declared))
         if unknown:
             raise DataError(
-                f"data.labels: the data have {_listed(unknown, counts)} as well", _did_you_mean(unknown, declared)
+                f"data.labels: the data have {listed(unknown, counts)} as well", _did_you_mean(unknown, declared)
             )
         absent = [name for name in declared if name not in counts]
         if absent:
             raise DataError(
-                f"data.labels: no training example has {_listed(absent)}",
+                f"data.labels: no training example has {listed(absent)}",
                 _did_you_mean(absent, sorted(set(counts) - set(declared)))
-                or f"labels there are: {_listed(sorted(counts))}",
+                or f"labels there are: {listed(sorted(counts))}",
             )
     if not counts:
         raise DataError("data.label: no training example has a label")
@@ -105,7 +108,7 @@ def check_test_labels(test: Labels, labels: Sequence[str], split: str) -> None:
     unknown = sorted(set(counts) - set(labels))
     if unknown:
         raise DataError(
-            f"data.label: test has {_listed(unknown, counts)}, which train has not",
+            f"data.label: test has {listed(unknown, counts)}, which train has not",
             _did_you_mean(unknown, labels) or "add training examples for it, or leave those test rows out",
         )
     if not counts:
@@ -127,6 +130,17 @@ def encode_labels(rows: Sequence[tuple[str, ...]], labels: Sequence[str], multi_
     for place, row in enumerate(rows):
         targets[place, [index[name] for name in row]] = 1
     return targets
+
+
+def _require_class(value: Any, column: str, place: int) -> None:
+    """Raise DataError for a value that is outside the column's declared classes."""
+    for item in value if isinstance(value, (list, tuple)) else [value]:
+        if isinstance(item, UnnamedClass):
+            raise DataError(
+                f"data.label: column '{column}', row {place + 1}: {item.value!r} is not a class of this column, "
+                f"which declares {len(item.names)}: {listed(item.names)}",
+                "correct the value, or write the file again without its class names (the ClassLabel metadata)",
+            )
 
 
 def _names_in_list(value: Sequence[Any], column: str, place: int, separator: str | None) -> tuple[str, ...]:
@@ -156,13 +170,6 @@ def _names_in_value(value: Any, separator: str | None) -> tuple[str, ...]:
             return tuple(dict.fromkeys(label_name(item) for item in items))
     names = (part.strip() for part in value.split(separator))
     return tuple(dict.fromkeys(name for name in names if name))
-
-
-def _listed(names: Iterable[str], counts: Counter[str] | None = None) -> str:
-    """`'a' (3), 'b' (1)`, cut after a few."""
-    quoted = [f"'{name}' ({counts[name]})" if counts else f"'{name}'" for name in names]
-    more = f" and {len(quoted) - _SHOWN} more" if len(quoted) > _SHOWN else ""
-    return ", ".join(quoted[:_SHOWN]) + more
 
 
 def _did_you_mean(names: Sequence[str], known: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kit.data.class_labels import name_classes
+from kit.data.class_labels import declared_features, name_classes
 from kit.data.table import Table
 from kit.errors import DataError
 
@@ -202,7 +202,6 @@ def _read_parquet(path: Path) -> Table:
             table = pyarrow.parquet.ParquetFile(path).read()
         except pyarrow.ArrowException as error:
             raise DataError(f"{path} is not a whole Parquet file: {str(error).splitlines()[0]}") from error
-    metadata = json.loads((table.schema.metadata or {}).get(b"huggingface", b"{}"))
-    features = metadata.get("info", {}).get("features") or {}
+    features = declared_features(table.schema.metadata)
     kept = table.select([name for name in table.column_names if not name.startswith("__index_level_")])
     return Table.of(name_classes(kept.to_pydict(), features))

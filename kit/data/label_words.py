@@ -1,0 +1,35 @@
+"""Label names as messages and reports show them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from kit.printable import printable
+
+_SHOWN = 8
+
+
+def quoted(name: str) -> str:
+    """Return a label name in quotes, on one line."""
+    return f"'{printable(name)}'"
+
+
+def plain(name: str) -> str:
+    """Return a label name as a list without quotes shows it: in quotes if it could be taken for several."""
+    shown = printable(name)
+    return f"'{shown}'" if not shown or "," in shown or shown != shown.strip() else shown
+
+
+def listed(names: Sequence[str], counts: Mapping[str, int] | None = None, most: int = _SHOWN) -> str:
+    """Return `'a' (3), 'b' (1)`, cut after `most` names. counts: examples of each name, to be shown."""
+    shown = [f"{quoted(name)} ({counts[name]:,})" if counts else quoted(name) for name in names[:most]]
+    return ", ".join(shown) + _rest(names, most)
+
+
+def in_line(names: Sequence[str], most: int = _SHOWN) -> str:
+    """Return `a, b, 'c, d' and 3 more`: quotes only where a name has a comma of its own."""
+    return ", ".join(plain(name) for name in names[:most]) + _rest(names, most)
+
+
+def _rest(names: Sequence[str], most: int) -> str:
+    return f" and {len(names) - most:,} more" if len(names) > most else ""
