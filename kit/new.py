@@ -6,15 +6,17 @@ Knows recipes and how data are loaded. Knows nothing of models: the checkpoint i
 from __future__ import annotations
 
 import importlib.util
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kit.errors import OutputError
+from kit.data.label_words import in_line
+from kit.errors import OutputError, RecipeError
 from kit.files import write_atomically
-from kit.recipe import Recipe, load_recipe
+from kit.recipe import Recipe
 from kit.recipe.explain import validated
-from kit.recipe.load import recipe_to_yaml
+from kit.recipe.load import comment, recipe_from_yaml, recipe_to_yaml
 
 if TYPE_CHECKING:
     from kit.data.sources import Splits
@@ -68,10 +70,14 @@ def new_recipe(  # noqa: PLR0913
     if languages is None or columns != tuple(languages):  # or they say nothing that the languages do not
         content["data"] |= {"text": _one_or_all(splits.text_columns), "label": splits.label_column}
     recipe = validated(content)
-    write_atomically(path, _head(path) + recipe_to_yaml(recipe, _notes(splits, with_test=bool(test))))
-    loaded = load_recipe(path)
-    assert loaded == recipe, "a recipe changed on its way through YAML"
-    return loaded
+    text = _head(path) + recipe_to_yaml(recipe, _notes(splits, with_test=bool(test)))
+    if recipe_from_yaml(text, str(path)) != recipe:
+        raise RecipeError(
+            "this recipe cannot be written as YAML: a name in it changes when it is read again",
+            "rename the columns or labels that have unusual characters",
+        )
+    write_atomically(path, text)
+    return recipe
 
 
 def default_checkpoint() -> str:
@@ -91,15 +97,16 @@ def _one_or_all(values: Sequence[str]) -> str | list[str] | None:
 
 
 def _head(path: Path) -> str:
-    return (
-        f"# kit check {path} shows what a run would do, kit finetune {path} runs it.\n"
-        "# kit schema lists all keys. To pay for fewer labels: --set data.budget=200\n"
+    name = shlex.quote(str(path))
+    lines = (
+        f"kit check {name} shows what a run would do, kit finetune {name} runs it.",
+        "kit schema lists all keys. To pay for fewer labels: --set data.budget=200",
     )
+    return "".join(f"{comment(line)}\n" for line in lines)
 
 
 def _notes(splits: Splits, with_test: bool) -> dict[str, str]:
     """Comments on what was found, by key."""
-    shown = ", ".join(splits.labels[:5]) + (", ..." if len(splits.labels) > 5 else "")
     train, test = f"{len(splits.train):,} training", f"{len(splits.test):,} test examples"
     notes = {
         "data.source": f"{train} examples" if with_test else f"{train} and {test}",
@@ -109,5 +116,5 @@ def _notes(splits: Splits, with_test: bool) -> dict[str, str]:
         return notes | {"data.languages": "from, to"}
     return notes | {
         "task": "or sentiment, if the labels have an order (then list them, lowest first, in data.labels)",
-        "data.label": f"{len(splits.labels)} labels: {' '.join(shown.split())}",
+        "data.label": f"{len(splits.labels)} labels: {in_line(splits.labels, most=5)}",
     }

@@ -9,7 +9,8 @@ import pytest
 
 from kit.errors import DataError, OutputError, RecipeError
 from kit.new import default_checkpoint, new_recipe
-from kit.recipe import load_recipe
+from kit.recipe import Recipe, load_recipe
+from kit.recipe.load import recipe_from_yaml, recipe_to_yaml
 
 RECIPE = Path("my.yaml")
 
@@ -145,3 +146,33 @@ def test_several_labels_an_example() -> None:
     recipe = new_recipe(RECIPE, ["tags.jsonl"], text=["body"], label="tags", multi_label=True)
     assert recipe.data.multi_label
     assert load_recipe(RECIPE) == recipe
+
+
+NASTY = (
+    "label\n(final)", "a # b", "a: b", "'", '"', "*star", "&anchor", "!tag", "%percent", "@at", "`tick`", "- dash", "?",
+    "{a}", "[a]", "a\u2028b", "a\u2029b", "a\x85b", "\U0001f468\u200d\U0001f469\u200d\U0001f467", "esc\x1b[31m",
+    "nul\x00", "tab\there", "\x0bvt", "fs\x1c", "trail\u00a0", "true", "no", "null", "~", "1", "1.0", "0x1f", "1e3",
+    "2026-01-01", "back\\slash\\", "a,b", "\ufeffbom", "zero\u200bwidth", "rtl\u202e", "\ufffe", "\U0010ffff", "\x7f",
+    "cr\rlf\r\n.", "x" * 300, "é", "e\u0301", "=", "<<", "|", ">", "---", "...", "a b", "#", "long " * 60 + "end",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_a_recipe_with_any_column_and_label_names_loads_as_written(name: str) -> None:
+    label = f"label {name}"
+    rows = [json.dumps({f"text {name}": f"word{i} of a text", label: (name, "other")[i % 2]}) for i in range(10)]
+    Path("nasty.jsonl").write_text("\n".join(rows))
+    recipe = new_recipe(RECIPE, ["nasty.jsonl"], text=[f"text {name}"], label=label)
+    assert load_recipe(RECIPE) == recipe
+    assert (recipe.data.text, recipe.data.label) == (f"text {name}", label)
+    names = Recipe.model_validate(
+        recipe.model_dump() | {"data": recipe.data.model_dump() | {"labels": [name, "other"]}}
+    )
+    assert recipe_from_yaml(recipe_to_yaml(names), "again") == names
+
+
+def test_a_recipe_that_changes_when_read_again_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kit.new.recipe_to_yaml", lambda recipe, notes: "task: classification\n")
+    with pytest.raises(RecipeError):
+        new_recipe(RECIPE, ["tickets.csv"], text=["body"], label="intent")
+    assert not RECIPE.exists()

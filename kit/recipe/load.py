@@ -17,6 +17,7 @@ import yaml
 from pydantic import ValidationError
 
 from kit.errors import RecipeError
+from kit.printable import printable
 from kit.recipe.explain import Problem, explain, nearest, section_of, split_key
 from kit.recipe.schema import Recipe
 
@@ -37,8 +38,14 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """SafeDumper that also quotes text which only `_Loader` would take for a number."""
+    """SafeDumper that writes each text on one line, and quotes text which only `_Loader` would take for a number."""
 
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        """Return the node of a text, with escapes where a character may not stand in YAML or would break the line."""
+        return self.represent_scalar(f"{_PREFIX}str", text, style=None if printable(text) == text else '"')
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
 
 _PLAIN = {
     "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
@@ -180,20 +187,25 @@ def locate(path: str | Path, overrides: Sequence[str], key: str) -> str:
 
 def _read_all(path: Path, overrides: Sequence[str]) -> tuple[dict[str, Any], _Places]:
     """What a file and its overrides say, not yet validated, and where they say it."""
-    source = _Source(str(path))
-    content = source.parse(_read(path))
-    if content is None:
-        raise source.error("the recipe is empty", hint=_NEW)
-    if not isinstance(content, dict):
-        kind = "a list" if isinstance(content, list) else "one value"
-        raise source.error(f"a recipe is a mapping of keys (task: ..., data: ...), this is {kind}")
-    places = {key: (line, f"{path}:{line}") for key, line in source.lines.items()}
+    content, places = _plain_content(_read(path), str(path))
     for number, override in enumerate(overrides):
         _apply(override, content, places, MAX_BYTES + number)
     for name, section in Recipe.model_fields.items():
         if section_of(section) and content.get(name, "absent") is None:
             content[name] = {}  # `train:` with every key under it commented out
     return content, places
+
+
+def _plain_content(text: str, name: str) -> tuple[dict[str, Any], _Places]:
+    """Return a recipe's YAML text as plain data, and where each key stands."""
+    source = _Source(name)
+    content = source.parse(text)
+    if content is None:
+        raise source.error("the recipe is empty", hint=_NEW)
+    if not isinstance(content, dict):
+        kind = "a list" if isinstance(content, list) else "one value"
+        raise source.error(f"a recipe is a mapping of keys (task: ..., data: ...), this is {kind}")
+    return content, {key: (line, f"{name}:{line}") for key, line in source.lines.items()}
 
 
 def recipe_to_yaml(recipe: Recipe, notes: Mapping[str, str] | None = None) -> str:
@@ -205,11 +217,25 @@ def recipe_to_yaml(recipe: Recipe, notes: Mapping[str, str] | None = None) -> st
     text = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10**6)
     source = _Source("recipe")
     source.parse(text)
-    lines = text.splitlines()
+    lines = text.removesuffix("\n").split("\n")
     for key, note in (notes or {}).items():
         if number := source.lines.get(split_key(key)):
-            lines[number - 1] += f"  # {note}"
+            lines[number - 1] += f"  {comment(note)}"
     return "\n".join(lines) + "\n"
+
+
+def comment(text: str) -> str:
+    """Return the text as a YAML comment: one line without characters that YAML does not allow."""
+    return f"# {printable(text)}"
+
+
+def recipe_from_yaml(text: str, name: str) -> Recipe:
+    """Return the recipe in a YAML text. name: what errors call it. Raises RecipeError like `load_recipe`."""
+    content, places = _plain_content(text, name)
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        raise RecipeError(_report(name, explain(error), places)) from None
 
 
 def recipe_schema() -> dict[str, Any]:
