@@ -15,8 +15,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-from kit.data.readers import data_format, read_lines
+from kit.data.readers import data_format
 from kit.data.table import Table
+from kit.data.text_files import read_lines
 from kit.errors import DataError
 from kit.language_codes import NAMES, is_language, primary
 

@@ -18,8 +18,9 @@ from kit.data.columns import require_columns
 from kit.data.examples import Examples
 from kit.data.locate import HubData, locate
 from kit.data.prepare import Prepared
-from kit.data.readers import data_format, read_lines, read_table
+from kit.data.readers import data_format, read_table
 from kit.data.table import is_missing
+from kit.data.text_files import read_lines
 from kit.errors import DataError
 from kit.recipe import Recipe
 from kit.recipe.distilling import AugmentSection, DistillSection

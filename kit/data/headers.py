@@ -1,0 +1,103 @@
+"""Headers of delimited files: decide whether the first line names the columns or is an example."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from kit.data.blank import strip_invisible
+from kit.data.columns import LABEL_NAMES, TEXT_NAMES, TEXT_PAIRS, WEAK_LABEL_NAMES
+
+Verdict = Literal["header", "example", "unclear"]
+Sign = Literal["name", "value", "perhaps a name", "perhaps a value", "unknown"]
+
+_OTHER_NAMES = (
+    "id", "idx", "index", "guid", "uuid", "no", "nr", "number", "row", "source", "date", "time", "timestamp", "user",
+    "author", "name", "language", "lang", "split", "label_text", "label_name", "label_id", "product", "reason",
+)  # fmt: skip
+_KNOWN = frozenset(
+    (*TEXT_NAMES, *LABEL_NAMES, *WEAK_LABEL_NAMES, *_OTHER_NAMES, *(name for pair in TEXT_PAIRS for name in pair))
+)
+_SAMPLE = 2_000
+_MOST = 0.9  # share of a column that has some form, from which the column is said to have it
+_SHORTEST = 0.02  # share of texts that may be shorter than an example
+_WORDS, _CHARACTERS = 4, 25  # from which on a cell reads like a sentence rather than a name
+_FEWEST = 4  # rows that show whether values recur
+_LONGEST_LABEL = 60
+_NUMBER = re.compile(r"[+-]?(\d+([.,]\d+)*|[.,]\d+)([eE][+-]?\d+)?%?")
+
+
+def judge_first_row(first: Sequence[str], rows: Sequence[Sequence[str]]) -> Verdict:
+    """Return whether the first row of a file is its header.
+
+    Args:
+        first: Cells of the first row.
+        rows: The rows after it. Copies of the first row say nothing and are skipped.
+
+    Returns:
+        `header` or `example` where the evidence points one way, `unclear` where it does not.
+    """
+    cells = [strip_invisible(cell) for cell in first]
+    sample = [row for row in rows[:_SAMPLE] if len(row) == len(first) and list(row) != list(first)]
+    if not sample or not any(cells) or cells == [str(place) for place in range(len(cells))]:
+        return "header"
+    columns = [[cell for cell in map(str.strip, column) if cell] for column in zip(*sample, strict=True)]
+    signs = [_sign(cell, column, len(sample)) for cell, column in zip(cells, columns, strict=True)]
+    if "name" in signs:
+        return "header"
+    if "value" in signs:
+        return "unclear" if "perhaps a name" in signs else "example"
+    return "unclear" if "perhaps a value" in signs else "header"
+
+
+def is_known_name(cell: str) -> bool:
+    """Return whether a cell is one of the usual names of columns."""
+    return re.sub(r"[\s\-]+", "_", strip_invisible(cell)).casefold() in _KNOWN
+
+
+def _sign(cell: str, column: Sequence[str], rows: int) -> Sign:
+    """Return what a cell of the first row looks like, compared with the filled cells below it."""
+    if not cell:
+        return "name" if len(column) >= _MOST * rows else "unknown"
+    if not column:
+        return "unknown"
+    if cell in column and _is_label_like(column):
+        return "value"
+    if is_known_name(cell):
+        return "name"
+    return _sign_of_form(cell, column)
+
+
+def _sign_of_form(cell: str, column: Sequence[str]) -> Sign:
+    """Return what a cell looks like by its characters and its length."""
+    if _share(column, _is_number) >= _MOST:
+        return "value" if _is_number(cell) else "name"
+    if _share(column, _has_digit) >= _MOST and not _has_digit(cell) and len(cell.split()) < _WORDS:
+        return "name" if len(column) >= _FEWEST else "perhaps a name"
+    lengths = sorted(map(len, column))
+    if _is_label_like(column) or len(cell) < lengths[int(_SHORTEST * len(lengths))]:
+        return "perhaps a name"
+    return "perhaps a value" if _is_sentence(cell) else "unknown"
+
+
+def _is_label_like(column: Sequence[str]) -> bool:
+    """Return whether a column has few distinct short values."""
+    kinds = set(column)
+    return len(column) >= _FEWEST and len(kinds) <= len(column) // 2 and max(map(len, kinds)) <= _LONGEST_LABEL
+
+
+def _share(column: Sequence[str], has_form: Callable[[str], bool]) -> float:
+    return sum(1 for cell in column if has_form(cell)) / len(column)
+
+
+def _is_number(cell: str) -> bool:
+    return _NUMBER.fullmatch(cell) is not None
+
+
+def _has_digit(cell: str) -> bool:
+    return any(character.isdigit() for character in cell)
+
+
+def _is_sentence(cell: str) -> bool:
+    return len(cell.split()) >= _WORDS or len(cell) >= _CHARACTERS

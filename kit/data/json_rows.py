@@ -1,0 +1,173 @@
+"""JSON: an array of objects, or one object per line -> Table, with values of the types that the file has."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from kit.characters import without_surrogates
+from kit.data.delimited import two_columns
+from kit.data.table import Table, Unit
+from kit.errors import DataError
+
+_DEPTH = 100  # levels of lists and objects; the parser itself fails at about a thousand
+_EXPECTED = 'one object a line: {"text": "...", "label": "..."}'
+_ESCAPED_SURROGATE = re.compile(r"\\ud[89a-f]", re.IGNORECASE)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+Item = tuple[int, Any]  # line or item from 1, value
+
+
+class _RepeatedKeyError(Exception):
+    """An object has one key twice."""
+
+
+def read_json(text: str, name: str) -> Table:
+    """Return the objects of a JSON array, or of a file with one object per line.
+
+    Half a surrogate pair, which is no character, is read as U+FFFD, and the table's notes count them.
+
+    Args:
+        text: Content of the file.
+        name: Name of the file for error messages.
+
+    Raises:
+        DataError: The file is not valid JSON, or holds something else. Names the line or the item.
+    """
+    items = _array(text, name)
+    unit: Unit = "line" if items is None else "item"
+    if items is None:
+        items = list(_lines(text, name))
+    _require_objects(items, name, unit)
+    notes = _mend_all(items, name, unit) if _ESCAPED_SURROGATE.search(text) else ()
+    columns = dict.fromkeys(key for _, row in items for key in row)
+    content = {column: [row.get(column) for _, row in items] for column in columns}
+    table = Table.of(content, unit, [number for number, _ in items])
+    return replace(table, blank=_between(items) if unit == "line" else (), notes=notes)
+
+
+def parse_value(text: str, where: str) -> Any:
+    """Return the value of one JSON text, with half surrogate pairs as U+FFFD.
+
+    Raises:
+        DataError: It is not valid JSON, has a key twice, or is nested too deeply.
+    """
+    value = _parse(text, where)
+    _require_shallow(value, where)
+    return mend_surrogates(value) if _ESCAPED_SURROGATE.search(text) else value
+
+
+def mend_surrogates(value: Any) -> Any:
+    """Return a value in which halves of surrogate pairs are U+FFFD, in all its texts and keys."""
+    if isinstance(value, str):
+        return without_surrogates(value)
+    if isinstance(value, list):
+        return [mend_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        return {mend_surrogates(key): mend_surrogates(item) for key, item in value.items()}
+    return value
+
+
+def _array(text: str, name: str) -> list[Item] | None:
+    """Return the items of a file that is one JSON array; None if it has one value per line."""
+    if not text.lstrip().startswith("["):
+        return None
+    try:
+        values = _parse(text, name)
+    except DataError:
+        if _is_value(text.lstrip().split("\n", 1)[0]):
+            return None
+        raise
+    return list(enumerate(values, start=1)) if isinstance(values, list) else None
+
+
+def _is_value(line: str) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _lines(text: str, name: str) -> Iterator[Item]:
+    for line, content in enumerate(text.split("\n"), start=1):
+        if content.strip():
+            yield line, _parse(content, f"{name}, line {line}")
+
+
+def _parse(text: str, where: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_distinct)
+    except _RepeatedKeyError as error:
+        raise two_columns(where, str(error)) from error
+    except RecursionError as error:
+        raise _too_deep(where) from error
+    except json.JSONDecodeError as error:
+        line = f", line {error.lineno}" if "\n" in text.strip() else ""
+        raise DataError(f"{where}{line}: not valid JSON: {error}", _EXPECTED) from error
+    except ValueError as error:  # a number of thousands of digits
+        raise DataError(f"{where}: not valid JSON: {error}", _EXPECTED) from error
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        keys = [key for key, _ in pairs]
+        raise _RepeatedKeyError(next(key for key in keys if keys.count(key) > 1))
+    return content
+
+
+def _require_objects(items: list[Item], name: str, unit: Unit) -> None:
+    for number, value in items:
+        if not isinstance(value, dict):
+            raise DataError(f"{name}, {unit} {number}: expected an object, got {type(value).__name__}", _EXPECTED)
+        _require_shallow(value, f"{name}, {unit} {number}")
+
+
+def _require_shallow(value: Any, where: str) -> None:
+    level = [value]
+    for _ in range(_DEPTH):
+        level = [item for outer in level for item in _inside(outer)]
+        if not level:
+            return
+    raise _too_deep(where)
+
+
+def _inside(value: Any) -> Iterator[Any]:
+    """Yield the lists and objects that a value holds."""
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return (item for item in items if isinstance(item, (dict, list)))
+
+
+def _too_deep(where: str) -> DataError:
+    return DataError(
+        f"{where}: lists and objects are nested more than {_DEPTH} levels deep", "leave the nested values out"
+    )
+
+
+def _mend_all(items: list[Item], name: str, unit: Unit) -> tuple[str, ...]:
+    """Mend half surrogate pairs in place, and return the note that counts them."""
+    counts = {number: _count_surrogates(value) for number, value in items}
+    damaged = [number for number, count in counts.items() if count]
+    if not damaged:
+        return ()
+    items[:] = [(number, mend_surrogates(value) if counts[number] else value) for number, value in items]
+    halves = sum(counts.values())
+    characters = "1 half of a character was" if halves == 1 else f"{halves:,} halves of characters were"
+    return (f"{name}: {characters} read as U+FFFD, the first in {unit} {damaged[0]} (lone surrogates)",)
+
+
+def _count_surrogates(value: Any) -> int:
+    if isinstance(value, str):
+        return len(_SURROGATE.findall(value))
+    parts = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
+    return sum(map(_count_surrogates, parts))
+
+
+def _between(items: list[Item]) -> tuple[int, ...]:
+    """Return the lines without a value that stand before the last value."""
+    lines = {line for line, _ in items}
+    return tuple(line for line in range(1, max(lines, default=1)) if line not in lines)

@@ -1,0 +1,128 @@
+"""Parquet files and folders written by `save_to_disk` -> Table."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from kit.data.class_labels import declared_features, name_classes
+from kit.data.decompress import too_large
+from kit.data.delimited import two_columns
+from kit.data.reading import Reading
+from kit.data.table import Table
+from kit.errors import DataError, first_line
+
+_BATCH_ROWS = 1_000
+_CELL_BYTES = 8  # least memory of a cell, however well it compresses
+
+
+def read_parquet(data: bytes | Path, name: str, reading: Reading) -> Table:
+    """Return the rows of a Parquet file.
+
+    Args:
+        data: The file, or its content.
+        name: Name of the file for error messages.
+        reading: Limit on the unpacked size.
+
+    Raises:
+        DataError: The file is damaged, unpacks to more than the limit, or has two columns of one name.
+    """
+    import pyarrow.parquet
+
+    packed = len(data) if isinstance(data, bytes) else data.stat().st_size
+    if not packed:
+        raise DataError(f"{name} is empty")
+    with _whole(name):
+        file = pyarrow.parquet.ParquetFile(io.BytesIO(data) if isinstance(data, bytes) else data)
+        schema = file.schema_arrow
+        _require_distinct(schema.names, name)
+        _require_small(file.metadata, name, reading, packed)
+        batches = list(_limited(file.iter_batches(_BATCH_ROWS), name, reading, packed))
+        table = pyarrow.Table.from_batches(batches, schema)
+        kept = [column for column in schema.names if not column.startswith("__index_level_")]
+        columns = {column: _values(table[column], column, name) for column in kept}
+        return Table.of(name_classes(columns, declared_features(schema.metadata)), "row", range(1, table.num_rows + 1))
+
+
+@contextmanager
+def _whole(name: str) -> Iterator[None]:
+    """Turn whatever the library raises about damaged content into a DataError."""
+    try:
+        yield
+    except (DataError, FileNotFoundError, PermissionError):
+        raise
+    except Exception as error:  # damaged files raise about every class of error
+        raise DataError(
+            f"{name} is not a whole Parquet file: {first_line(error)}", "download or copy it again"
+        ) from error
+
+
+def _require_distinct(names: list[str], name: str) -> None:
+    repeated = sorted({column for column in names if names.count(column) > 1})
+    if repeated:
+        raise two_columns(name, repeated[0])
+
+
+def _require_small(metadata: Any, name: str, reading: Reading, packed: int) -> None:
+    """Compare the sizes in the footer with the limit, before anything is unpacked."""
+    groups = [metadata.row_group(place) for place in range(metadata.num_row_groups)]
+    unpacked = sum(group.total_byte_size for group in groups)
+    cells = sum(group.num_rows for group in groups) * max(1, metadata.num_columns)
+    limit = reading.unpacked_limit(packed)
+    if unpacked > limit or cells * _CELL_BYTES > _most_cells(limit):
+        raise too_large(name, limit, packed)
+
+
+def _most_cells(limit: int) -> int:
+    """Return the memory for cells: a column of few classes may well compress a thousand times."""
+    return max(limit, 100_000_000)
+
+
+def _limited(batches: Iterator[Any], name: str, reading: Reading, packed: int) -> Iterator[Any]:
+    """Yield batches until they take more memory than the limit; the footer may lie."""
+    limit, unpacked = _most_cells(reading.unpacked_limit(packed)), 0
+    for batch in batches:
+        unpacked += batch.nbytes
+        if unpacked > limit:
+            raise too_large(name, limit, packed)
+        yield batch
+
+
+def _values(column: Any, title: str, name: str) -> list[Any]:
+    """Return the cells of a column, floats of 32 bits as they were written."""
+    import pyarrow
+
+    try:
+        values = column.to_pylist()
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{name}, row {_first_broken(column)}: column '{title}' is not UTF-8", "write the column again as UTF-8"
+        ) from error
+    return [shortest_float(value) for value in values] if _has_short_floats(column.type, pyarrow) else values
+
+
+def _first_broken(column: Any) -> int:
+    for row, value in enumerate(column, start=1):
+        try:
+            value.as_py()
+        except UnicodeDecodeError:
+            return row
+    return len(column)
+
+
+def _has_short_floats(kind: Any, pyarrow: Any) -> bool:
+    if pyarrow.types.is_list(kind) or pyarrow.types.is_large_list(kind) or pyarrow.types.is_fixed_size_list(kind):
+        return _has_short_floats(kind.value_type, pyarrow)
+    return bool(pyarrow.types.is_float32(kind) or pyarrow.types.is_float16(kind))
+
+
+def shortest_float(value: Any) -> Any:
+    """Return the shortest decimal number that rounds to a float of 32 bits: 0.1, not 0.10000000149011612."""
+    import numpy as np
+
+    if isinstance(value, list):
+        return [shortest_float(item) for item in value]
+    return float(str(np.float32(value))) if isinstance(value, float) else value

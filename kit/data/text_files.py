@@ -1,0 +1,88 @@
+"""Text files: bytes from disk, unpacked and decoded, as one text or as lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kit.data.decompress import unpacked_chunks
+from kit.data.reading import DEFAULT_READING, Reading
+from kit.errors import DataError
+
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_BYTE_ORDER_MARK = "\ufeff"
+_PROBE_BYTES = 1_000
+
+
+@contextmanager
+def reading_file(path: Path) -> Iterator[None]:
+    """Turn errors of the operating system into a DataError; refuse what is not a regular file."""
+    try:
+        if path.exists() and not path.is_file():
+            kind = "a folder" if path.is_dir() else "not a regular file"
+            raise DataError(f"{path} is {kind}", "name a file")
+        yield
+    except FileNotFoundError as error:
+        raise DataError(f"there is no file {path}") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def read_bytes(path: Path, reading: Reading = DEFAULT_READING) -> bytes:
+    """Return the content of a file, unpacked if it is a .gz. Raises DataError."""
+    with reading_file(path):
+        if path.suffix.lower() != ".gz":
+            return path.read_bytes()
+        with path.open("rb") as stream:
+            return b"".join(unpacked_chunks(stream, str(path), reading))
+
+
+def decode_text(data: bytes, name: str, suffix: str = "") -> str:
+    """Return bytes as text, without a byte order mark.
+
+    Args:
+        data: Bytes of a text file.
+        name: Name of the file for error messages.
+        suffix: Suffix of the file that the hint of an error names.
+
+    Raises:
+        DataError: The bytes are not UTF-8. The message has the line and the byte.
+    """
+    if data.startswith(_UTF16) or _looks_like_utf16(data):
+        raise DataError(f"{name} is not UTF-8 but UTF-16", f"convert it: iconv -f utf-16 -t utf-8 {name} > new{suffix}")
+    try:
+        return data.decode().lstrip(_BYTE_ORDER_MARK)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{name} is not UTF-8: byte 0x{data[error.start]:02x} in line {line} (byte {error.start} of the file)",
+            f"convert it: iconv -f latin1 -t utf-8 {name} > new{suffix} (latin1 is the usual other encoding)",
+        ) from error
+
+
+def _looks_like_utf16(data: bytes) -> bool:
+    """Return whether every other byte is null, as in UTF-16 without a byte order mark."""
+    probe = data[:_PROBE_BYTES]
+    return len(probe) > 3 and probe.count(0) * 5 >= len(probe) * 2
+
+
+def read_text(path: Path, reading: Reading = DEFAULT_READING) -> str:
+    """Return the content of a text file, plain or as .gz. Raises DataError if it is missing, damaged or not UTF-8."""
+    return decode_text(read_bytes(path, reading), str(path), path.suffix)
+
+
+def read_lines(path: Path, reading: Reading = DEFAULT_READING) -> list[str]:
+    """Return the lines of a text file, plain or as .gz. Raises like `read_text`.
+
+    Only a line feed ends a line: U+2028 and the like are part of the text, and would shift one side of a translation.
+    """
+    return split_lines(read_text(path, reading))
+
+
+def split_lines(text: str) -> list[str]:
+    """Return the lines of a text. Only a line feed ends a line, and carriage returns before it are left out."""
+    lines = text.split("\n")
+    if not lines[-1]:
+        lines.pop()
+    return [line.rstrip("\r") for line in lines]
