@@ -14,9 +14,12 @@ class KitError(Exception):
 
     message: what is wrong and where (file, line, key), one line where possible.
     hint: what to do about it, or an empty string.
+    checkpoints_are_useless: True only if a run that continues from its checkpoints fails the same way again, whatever
+    is done about the machine, the disk or the launch. Such an error deletes them; every other one keeps them.
     """
 
     exit_code = 2
+    checkpoints_are_useless = False
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -67,6 +70,12 @@ class TrainingError(KitError):
     """Training started and could not go on (NaN loss, out of memory)."""
 
     exit_code = 1
+
+
+class DivergedError(TrainingError):
+    """The loss or the model's outputs are no longer finite numbers: the same steps lead there again."""
+
+    checkpoints_are_useless = True
 
 
 class VerificationError(KitError):

@@ -17,9 +17,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kit.errors import BusyError, OutputError
+from kit.stopping import note_kept
 
+CHECKPOINT_SEAL = "files.json"  # the file that is written last into a checkpoint of a training
 _REASONS = {
     errno.ENOSPC: ("the disk is full", "free some space, or write somewhere else"),
+    errno.ENOMEM: ("the machine is out of memory", "end other programs, and start the same command again"),
+    errno.EIO: ("the disk failed", "check the disk, or write somewhere else"),
     errno.EDQUOT: ("the disk quota is used up", "free some space, or write somewhere else"),
     errno.EFBIG: ("the file would exceed the size limit", "raise `ulimit -f`, or write somewhere else"),
     errno.EACCES: ("no permission to write there", "choose a folder that you may write to"),
@@ -93,6 +97,11 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def folder_bytes(folder: Path) -> int:
+    """Return the size of all files in a folder, 0 if there is none."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+
+
 def publish(draft: Path, final: Path) -> None:
     """Move a finished folder to its place in one step; a folder that stands there is replaced."""
     with writing_to(final):
@@ -101,6 +110,7 @@ def publish(draft: Path, final: Path) -> None:
         if final.exists():
             final.rename(aside)
         draft.rename(final)
+        note_kept(str(final), str(final))
         shutil.rmtree(aside, ignore_errors=True)
 
 

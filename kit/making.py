@@ -16,9 +16,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kit.errors import KitError, LaunchError, RecordError, TrainingError, VerificationError
-from kit.files import locked, publish, require_space, writing_to
+from kit.errors import DivergedError, KitError, LaunchError, OutputError, RecordError, VerificationError
+from kit.files import CHECKPOINT_SEAL, folder_bytes, locked, publish, require_space, writing_to
 from kit.record import MODEL_FOLDER, Record, seal, write_predictions
+from kit.stopping import Stopped, note_kept
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from kit.training.progress import Progress
 
 RELOAD_SAMPLE = 32  # test examples that the saved model must answer as the fitted one did
-_FORCED = "forced"  # an empty file among the checkpoints of a run that repeats a finished one
 LOGIT_TOLERANCE = 1e-4  # float32 rounding between batches of different shape is below 1e-5
 
 
@@ -65,7 +65,8 @@ def make_record(
                 "set `runs:` to a folder on storage that all machines share",
             )
         # Another process may have made the Record between the look above and the lock.
-        finished = None if force else _finished(final, keep_model, progress)
+        unfinished = force and _forced_marker(final).exists()
+        finished = None if unfinished else _finished(final, keep_model, progress)
         if finished is None:
             placed = replace(job, workdir=draft / "checkpoints", logs=draft / "logs")
             with quick_collection():
@@ -73,6 +74,7 @@ def make_record(
             state.wait_for_everyone()
             if state.is_main_process:
                 publish(draft, final)
+                _forced_marker(final).unlink(missing_ok=True)
         elif state.is_main_process:
             shutil.rmtree(draft)
         state.wait_for_everyone()
@@ -93,42 +95,96 @@ def _finished(final: Path, needs_model: bool, progress: Progress) -> Record | No
         progress.say(f"{final} kept no model; it is run again")
         return None
     progress.say(f"found the finished run {record.id} (--force repeats it)")
+    note_kept(record.id, record.id)
     return record
 
 
 @contextmanager
 def _draft(final: Path, checkpoint: Checkpoint | None, main: bool, force: bool) -> Iterator[Path]:
-    """The hidden folder that a run is made in, locked so that two starts of one run do not mix.
+    """Yield the hidden folder that a run is made in, locked so that two starts of one run do not mix.
 
-    It stays when the run is killed, so that the next start continues; the finished run takes its place. A foreseen
-    failure would only repeat itself, so it leaves nothing.
+    The finished run takes the folder's place. An interrupted or failed run leaves it with its checkpoints, from which
+    the next start continues; it is removed if it holds none, or if the error says that they are useless.
     """
     draft = final.with_name(f".{final.name}.partial")
     if not main:
         yield draft
         return
     weights = 0 if checkpoint is None else sum(f.stat().st_size for f in checkpoint.folder.glob("*.safetensors"))
-    require_space(final.parent, 6 * weights + 20_000_000)  # weights, two checkpoints with optimizer state
+    # Weights, and two checkpoints with the state of the optimizer; an earlier start has taken a part of it.
+    require_space(final.parent, max(0, 6 * weights + 20_000_000 - folder_bytes(draft)))
     with locked(final.parent / ".locks" / f"{final.name}.lock", f"{final} is being made"):
         try:
-            with writing_to(final):
-                forced = draft / "checkpoints" / _FORCED
-                anew = force and not forced.exists()  # a forced run that was killed is continued like any other
-                draft.mkdir(parents=True, exist_ok=True)
-                for path in draft.iterdir():
-                    if anew or path.name not in ("checkpoints", "logs"):
-                        shutil.rmtree(path) if path.is_dir() else path.unlink()
-                if force:
-                    forced.parent.mkdir(exist_ok=True)
-                    forced.touch()
+            with writing_to(final), _folder_in_place(draft):
+                _prepare(draft, final, force)
                 yield draft
-        except LaunchError:  # nothing is wrong with the run: launched otherwise, what it has saved is continued
-            if not any(draft.rglob("checkpoint-*")):
+        except Stopped:
+            _note_checkpoints(draft, final)
+            raise
+        except KitError as error:
+            if error.checkpoints_are_useless or not _checkpoints(draft):
                 shutil.rmtree(draft, ignore_errors=True)
+                _forced_marker(final).unlink(missing_ok=True)
             raise
-        except KitError:
-            shutil.rmtree(draft, ignore_errors=True)
+
+
+def _prepare(draft: Path, final: Path, force: bool) -> None:
+    """Publish a draft that is complete, or make it and clear it of everything that is no checkpoint.
+
+    A forced run that was interrupted continues like any other: a marker file tells it from one that starts anew.
+    """
+    marker = _forced_marker(final)
+    from_scratch = force and not marker.exists()
+    if not from_scratch and _is_complete(draft):
+        publish(draft, final)
+        marker.unlink(missing_ok=True)
+        draft.mkdir()
+        return
+    draft.mkdir(parents=True, exist_ok=True)
+    for path in draft.iterdir():
+        if from_scratch or path.name not in ("checkpoints", "logs"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if force:
+        marker.touch()
+
+
+def _forced_marker(final: Path) -> Path:
+    """Return the path of an empty file that exists while a finished run is being repeated."""
+    return final.parent / ".locks" / f"{final.name}.forced"
+
+
+def _is_complete(draft: Path) -> bool:
+    """Return whether an earlier start was ended between writing the whole Record and publishing it."""
+    try:
+        Record.load(draft).require_unchanged()
+    except RecordError:
+        return False
+    return True
+
+
+@contextmanager
+def _folder_in_place(draft: Path) -> Iterator[None]:
+    """Raise OutputError in the place of whatever error follows from the folder being deleted by someone else."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, KitError) or draft.is_dir():
             raise
+        raise OutputError(
+            f"cannot write to {draft}: the folder was removed while the run was going on", "start it again"
+        ) from error
+
+
+def _checkpoints(draft: Path) -> list[Path]:
+    """Return the checkpoints that were written to their end, the latest last."""
+    folders = [path.parent for path in draft.rglob(f"checkpoint-*/{CHECKPOINT_SEAL}")]
+    return sorted(folders, key=lambda folder: (len(folder.parts), int(folder.name.rpartition("-")[2])))
+
+
+def _note_checkpoints(draft: Path, final: Path) -> None:
+    for folder in _checkpoints(draft)[-1:]:
+        which = "" if folder.parent.name == "checkpoints" else f"{folder.parent.name}, "
+        note_kept(final.name, f"{which}step {folder.name.rpartition('-')[2]} of {final.name}")
 
 
 @contextmanager
@@ -168,7 +224,7 @@ def _fit_and_write(
     outputs = fitted.predictor.outputs(data.test.texts)
     done = time.perf_counter()
     if outputs.dtype.kind == "f" and not np.isfinite(outputs).all():
-        raise TrainingError(
+        raise DivergedError(
             "the model's answers to the test examples are no longer numbers",
             "lower `train.learning_rate`, or set `train.precision: fp32`",
         )
@@ -185,7 +241,6 @@ def _fit_and_write(
     if keep_model:  # nobody loads one that is thrown away
         _verify_reload(draft / MODEL_FOLDER, job, sample, expected)
     if state.is_main_process:
-        shutil.rmtree(job.workdir, ignore_errors=True)
         job.logs.mkdir(exist_ok=True)
         write_predictions(draft, data.test, outputs)
         content["seconds"] = {
@@ -199,6 +254,7 @@ def _fit_and_write(
         if not keep_model:
             shutil.rmtree(draft / MODEL_FOLDER)
         seal(draft, content)
+        shutil.rmtree(job.workdir, ignore_errors=True)  # last: until here, a failure may cost the steps since then
 
 
 def _files(folder: Path) -> list[Path]:

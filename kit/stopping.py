@@ -1,10 +1,8 @@
-"""Being told to end: by Ctrl-C, or by SIGTERM, which schedulers send before they take a machine away.
-
-Knows signals and exit codes. Knows nothing of what is stopped.
-"""
+"""Ctrl-C, and SIGTERM, which schedulers send before they take a machine away."""
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -12,35 +10,61 @@ from contextlib import contextmanager
 
 INTERRUPTED = 130  # exit codes: 128 and the signal's number, as shells count
 TERMINATED = 143
+NOTHING_SAVED = "nothing was saved: the same command starts from the beginning"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "stopped by SIGTERM"}
+_SAVING = b"interrupted: saving after this step (Ctrl-C again ends at once, without saving)\n"
+_kept: dict[str, str] = {}
 
 
-class Stopped(BaseException):  # no Exception: what a library does about those is nothing to do here
-    """A command was told from outside to end."""
+class Stopped(BaseException):  # not an Exception: libraries that handle those must not handle this
+    """A command was ended from outside.
 
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
+    signal_number: SIGINT or SIGTERM. where: appended to the first line, e.g. ` after step 3 of 9`.
+    hint: what the next start does; None derives it from what was reported to `note_kept`.
+    """
+
+    def __init__(self, signal_number: int, where: str = "", hint: str | None = None) -> None:
+        self.message = f"{_WORDS[signal.Signals(signal_number)]}{where}"
+        self.exit_code = 128 + signal_number
+        self.hint = hint
+        super().__init__(self.message)
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  {self.hint or _what_is_kept()}"
 
 
-class _Stop:
-    """A signal handler that ends a command. advice: a line on what to do next, or an empty string."""
+def note_kept(kind: str, name: str) -> None:
+    """Report finished work that a next start of the command finds again.
 
-    def __init__(self, advice: str) -> None:
-        self.advice = f"\n  {advice}" if advice else ""
+    kind: replaces an earlier report of the same kind. name: words for the user, e.g. `3 finished cells`.
+    """
+    _kept[kind] = name
 
-    def __call__(self, number: int, frame: object) -> None:
-        if number == signal.SIGINT:
-            raise Stopped(f"interrupted{self.advice}", INTERRUPTED)
-        raise Stopped(f"stopped by SIGTERM{self.advice}", TERMINATED)
+
+def _what_is_kept() -> str:
+    if not _kept:
+        return NOTHING_SAVED
+    names = list(_kept.values())
+    shown = names if len(names) <= 3 else [*names[:1], f"{len(names) - 2} more", names[-1]]
+    return f"saved: {', '.join(shown)}; the same command continues from there"
+
+
+def _raise_stopped(number: int, frame: object) -> None:
+    raise Stopped(number)
 
 
 @contextmanager
-def stoppable(advice: str = "") -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end a command as an error does: what it began is cleared away, and it is said in a line.
+def stoppable() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end a command by raising Stopped, so that what it began is cleared away.
 
-    advice: what to do next.
+    Does nothing outside of the main thread, which alone can handle signals.
     """
-    before = {number: signal.signal(number, _Stop(advice)) for number in (signal.SIGINT, signal.SIGTERM)}
+    _kept.clear()
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, _raise_stopped) for number in _SIGNALS}
     try:
         yield
     finally:
@@ -49,21 +73,31 @@ def stoppable(advice: str = "") -> Iterator[None]:
 
 
 @contextmanager
-def deferring() -> Iterator[Callable[[], bool]]:
-    """Let a stoppable command finish what it is at when SIGTERM comes: yields a function that says whether it came.
+def deferring() -> Iterator[Callable[[], int]]:
+    """Let a stoppable command finish its step when Ctrl-C or SIGTERM comes; a second Ctrl-C ends it at once.
 
-    If nobody stopped in between, the signal ends the command afterwards. Elsewhere (kit as a library, threads) signals
-    do what they did.
+    Yields a function that returns the signal's number, 0 if none came. If nobody stopped in between, Stopped is raised
+    at the end. In threads and in programs that use kit as a library, signals are left as they are.
     """
-    stop = signal.getsignal(signal.SIGTERM)
-    if not isinstance(stop, _Stop) or threading.current_thread() is not threading.main_thread():
-        yield lambda: False
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGTERM) is not _raise_stopped:
+        yield lambda: 0
         return
     came: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
+
+    def defer(number: int, frame: object) -> None:
+        if number == signal.SIGINT:
+            if came:
+                raise Stopped(number)
+            os.write(2, _SAVING)
+        came.append(number)
+
+    for number in _SIGNALS:
+        signal.signal(number, defer)
     try:
-        yield lambda: bool(came)
+        yield lambda: came[-1] if came else 0
     finally:
-        signal.signal(signal.SIGTERM, stop)
+        for number in _SIGNALS:
+            signal.signal(number, _raise_stopped)
     if came:
-        stop(signal.SIGTERM, None)
+        raise Stopped(came[-1])

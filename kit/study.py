@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.errors import OutputError, RecordError, WorkerError
-from kit.files import require_space, require_writable
+from kit.files import CHECKPOINT_SEAL, require_space, require_writable
 from kit.measurement.units import megabytes
 from kit.recipe import Recipe
 from kit.record import Record
@@ -23,6 +23,7 @@ from kit.scheduling.grid import SEEDS as FEW_SEEDS
 from kit.scheduling.grid import Cell, Series
 from kit.scheduling.ledger import Ledger, Outcome, now
 from kit.scheduling.storage import Storage
+from kit.stopping import Stopped, note_kept
 from kit.study_engine import EngineName, Place, started, worker_context
 from kit.study_plan import Plan, plan_study
 
@@ -80,7 +81,11 @@ def study(
                 board.say(line)
             if work.pending or work.untimed():
                 _require_room(work)
-                work.run(running, worker_context(place, plan))
+                try:
+                    work.run(running, worker_context(place, plan))
+                except Stopped:
+                    _note_what_stays(work)
+                    raise
     return work.result()
 
 
@@ -244,6 +249,16 @@ class _Work:
             elif event.result is not None:
                 why = event.result.get("error") or event.result.get("died")
                 self.board.say(f"the speed of {event.job['time']} could not be measured: {why}")
+
+
+def _note_what_stays(work: _Work) -> None:
+    """Report what a start that is interrupted leaves to the next one: finished cells, and checkpoints of others."""
+    finished = sum(outcome.state == "finished" for outcome in work.outcomes.values())
+    if finished:
+        note_kept("cells", f"{finished} finished cell{'s' if finished > 1 else ''}")
+    runs = work.ledger.folder.parent
+    if work.place.storage is None and any(runs.glob(f".*.partial/**/checkpoint-*/{CHECKPOINT_SEAL}")):
+        note_kept("checkpoints", "the checkpoints of unfinished cells")
 
 
 def _left_out(folder: Path, plan: Plan) -> list[str]:

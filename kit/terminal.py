@@ -25,7 +25,7 @@ import typer
 from kit.errors import DataError, KitError
 from kit.measurement.units import duration, megabytes, shown_value
 from kit.processes import first_to_tell, lost_process
-from kit.stopping import INTERRUPTED, Stopped
+from kit.stopping import Stopped, stoppable
 
 if TYPE_CHECKING:
     from kit.bench import Subject
@@ -43,7 +43,8 @@ def exit_code_of(command: Callable[[], object]) -> int:
     Returns 0 ok, 1 failure while running, 2 bad input, 130 Ctrl-C, 143 SIGTERM.
     """
     try:
-        command()
+        with stoppable():
+            command()
     except KitError as error:
         _tell(str(error))
         return error.exit_code
@@ -55,9 +56,6 @@ def exit_code_of(command: Callable[[], object]) -> int:
     except Stopped as stop:
         _tell(str(stop))
         return stop.exit_code
-    except KeyboardInterrupt:
-        _tell("interrupted\n  the same command continues from what it has kept")
-        return INTERRUPTED
     except Exception as error:
         line = str(error).strip().splitlines()
         words = f"{type(error).__name__}: {line[0] if line else ''}"

@@ -10,6 +10,7 @@ import pytest
 
 from kit import Recipe, finetune
 from kit.errors import LaunchError
+from kit.files import CHECKPOINT_SEAL, write_atomically
 from kit.processes import meet
 from kit.recipe import load_recipe
 from kit.training.fitting import Fitting
@@ -148,7 +149,7 @@ def test_a_refused_launch_leaves_no_folder_behind_unless_something_was_saved(rec
 
     def refuse(fitting: Fitting) -> None:
         if kept:
-            (fitting.workdir / "checkpoint-3").mkdir(parents=True)
+            write_atomically(fitting.workdir / "checkpoint-3" / CHECKPOINT_SEAL, "{}")
         raise LaunchError("refused", "")
 
     monkeypatch.setattr(refused, refuse)

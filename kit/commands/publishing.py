@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from kit.commands.options import AsJson
-from kit.stopping import stoppable
 from kit.terminal import quiet_libraries
 
 
@@ -51,17 +50,16 @@ def export(  # noqa: PLR0913, PLR0917
     if push is None and (revision or message or pull_request):
         raise RecipeError("--revision, --message and --pr belong to a push", "add --push user/name")
     target = None if push is None else Target(push, private, revision, message, pull_request, overwrite)
-    with stoppable():
-        done = run_export(
-            run,
-            formats=names,
-            to=to,
-            target=target,
-            overwrite=overwrite,
-            with_code=with_code,
-            speed=speed,
-            say=lambda line: typer.echo(line, err=True),
-        )
+    done = run_export(
+        run,
+        formats=names,
+        to=to,
+        target=target,
+        overwrite=overwrite,
+        with_code=with_code,
+        speed=speed,
+        say=lambda line: typer.echo(line, err=True),
+    )
     if not as_json:
         typer.echo("\n".join(done.lines))
         return

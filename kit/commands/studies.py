@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from kit.commands.options import AsJson, Overrides, RecipePath, StudyFolder
-from kit.stopping import stoppable
 from kit.terminal import located, print_estimates, print_study, quiet_libraries
 
 
@@ -64,7 +63,7 @@ def study(
         return
     from kit.study import study as run
 
-    with stoppable("start the study again: it continues"), located(recipe, overrides):
+    with located(recipe, overrides):
         done = run(
             loaded,
             name=f"study-{recipe.stem}",

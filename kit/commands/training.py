@@ -10,10 +10,7 @@ from typing import Annotated
 import typer
 
 from kit.commands.options import AsJson, Overrides, RecipePath
-from kit.stopping import stoppable
 from kit.terminal import located, print_compression, print_distillation, print_record, quiet_libraries
-
-_CONTINUES = "the same command continues from what it has kept"
 
 
 def finetune(
@@ -29,7 +26,7 @@ def finetune(
     quiet_libraries()
     from kit.finetune import finetune as run
 
-    with stoppable(_CONTINUES), located(recipe, overrides):
+    with located(recipe, overrides):
         record = run(loaded, force=force)
     if os.environ.get("RANK", "0") == "0":
         print_record(record, as_json)
@@ -76,7 +73,7 @@ def distill(
         quiet_libraries()
     from kit.distill import distill as run
 
-    with stoppable(_CONTINUES), located(recipe, given):
+    with located(recipe, given):
         done = run(loaded, seeds=seeds, controls=controls, force=force)
     if os.environ.get("RANK", "0") == "0":
         print_distillation(done, as_json)
@@ -119,7 +116,7 @@ def compress(
         quiet_libraries()
     from kit.compress import compress as run
 
-    with stoppable(_CONTINUES), located(recipe, given):
+    with located(recipe, given):
         done = run(loaded, force=force)
     if os.environ.get("RANK", "0") == "0":
         print_compression(done, as_json)

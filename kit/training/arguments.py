@@ -40,7 +40,7 @@ def arguments_of(fitting: Fitting) -> TrainingArguments:
         eval_steps=plan.evaluate_every,
         save_strategy="steps",
         save_steps=plan.evaluate_every,
-        save_total_limit=2 if select else 1,
+        save_total_limit=2,  # the one before serves if the newest is damaged
         load_best_model_at_end=select,
         metric_for_best_model="eval_loss",
         greater_is_better=False,

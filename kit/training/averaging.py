@@ -19,6 +19,7 @@ from transformers import TrainerCallback
 
 from kit.files import write_atomically
 from kit.training.plan import Plan
+from kit.training.recovery import AVERAGED
 from kit.training.sharding import Whole
 
 
@@ -58,7 +59,7 @@ class Averaging(TrainerCallback):
         return {name: part.detach().cpu().contiguous() for name, part in parts if part.requires_grad}
 
     def _file(self, step: int) -> Path:
-        return self.folder / f"weights-{step}.safetensors"
+        return self.folder / f"{AVERAGED}{step}.safetensors"
 
 
 def averaged_steps(plan: Plan, count: int) -> list[int]:

@@ -1,14 +1,13 @@
-"""Recovery: how a training run stops between two steps, and what it goes on from afterwards.
-
-Knows the folders that transformers writes checkpoints to, and plans. Knows nothing of models or losses.
-"""
+"""Checkpoints: how a training run stops between two steps, and which checkpoint it continues from."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,9 @@ from accelerate import PartialState
 from accelerate.utils.memory import should_reduce_batch_size
 from transformers import TrainerCallback
 
-from kit.errors import LaunchError
-from kit.processes import any_says, sharded_by
+from kit.errors import LaunchError, first_line
+from kit.files import CHECKPOINT_SEAL, file_sha256, write_atomically
+from kit.processes import largest, sharded_by
 from kit.training.plan import Plan
 
 # Files of checkpoints that hold shards, by what wrote them.
@@ -28,17 +28,24 @@ _SHARDS = {
 }
 
 
-class StopBetweenSteps(TrainerCallback):
-    """Has a checkpoint saved once any process was told to end. told: whether this one was."""
+AVERAGED = "weights-"  # start of the names of weights that wait beside the checkpoints to be averaged
 
-    def __init__(self, told: Callable[[], bool]) -> None:
-        self.told = told
-        self.stopping = False
+
+class StopBetweenSteps(TrainerCallback):
+    """Saves a checkpoint after the step in which any process got a signal to end.
+
+    received: returns the number of the signal that this process got, 0 if none. signal_number: of any process.
+    """
+
+    def __init__(self, received: Callable[[], int]) -> None:
+        self.received = received
+        self.signal_number = 0
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """All processes ask, after every step."""
-        if any_says(self.told()):
-            self.stopping = control.should_save = True
+        """Compare with the other processes, which all call this after every step."""
+        self.signal_number = largest(self.received())
+        if self.signal_number:
+            control.should_save = True
 
 
 class Clock(TrainerCallback):
@@ -53,30 +60,96 @@ class Clock(TrainerCallback):
         self.trainer.began = time.perf_counter()
 
 
-def last_whole_checkpoint(workdir: Path, plan: Plan) -> tuple[Path | None, Plan]:
-    """The newest checkpoint that was written to its end, with its plan: `plan`, or one of its halvings.
+@dataclass(frozen=True)
+class Resumption:
+    """Where training goes on.
 
-    Checkpoints that are not whole or of another plan are deleted; without any left, None and `plan`. transformers
-    writes trainer_state.json last, so a checkpoint in which it can be parsed is whole. One of another number of
-    processes is continued: these take the same steps on the same batches. Raises LaunchError for one of whole models
-    where this launch shards them, or the other way round.
+    checkpoint: None at step 0. plan: the run's, or the one of its halvings that the checkpoint was made with.
+    problems: one line on each newer checkpoint that cannot be used.
     """
+
+    checkpoint: Path | None
+    plan: Plan
+    problems: tuple[str, ...] = ()
+
+
+class _UnusableError(Exception):
+    """A checkpoint that training cannot go on from; the message says why."""
+
+
+def seal_checkpoint(folder: Path) -> None:
+    """Write, as the last file of a checkpoint, the size and sha256 of each of its files and of the weights to average.
+
+    Every process must have written its part. Only one process calls this.
+    """
+    averaged = [path for path in folder.parent.glob(f"{AVERAGED}*") if path.is_file()]
+    covered = [path for path in [*folder.rglob("*"), *averaged] if path.is_file() and path != folder / CHECKPOINT_SEAL]
+    files = {os.path.relpath(path, folder): [path.stat().st_size, file_sha256(path)] for path in sorted(covered)}
+    write_atomically(folder / CHECKPOINT_SEAL, json.dumps(files))
+
+
+def find_checkpoint(workdir: Path, plan: Plan) -> Resumption:
+    """Return the newest checkpoint that is whole and of the same plan or one of its halvings.
+
+    Every other checkpoint that is newer is deleted, and its problem returned. A checkpoint of another number of
+    processes is used: these take the same steps on the same batches.
+
+    Raises:
+        LaunchError: if the checkpoint holds whole models and this launch shards them, or the other way round.
+    """
+    problems: list[str] = []
+    for folder in sorted(workdir.glob("checkpoint-*"), key=_step_of, reverse=True):
+        try:
+            _require_whole(folder)
+            _require_same_shards(folder)
+            return Resumption(folder, _plan_of(folder, plan), tuple(problems))
+        except _UnusableError as error:
+            problems.append(f"{folder.name} cannot be continued: {error}")
+            shutil.rmtree(folder, ignore_errors=True)
+    return Resumption(None, plan, tuple(problems))
+
+
+def _require_whole(folder: Path) -> None:
+    """Raise _UnusableError unless all files of a checkpoint are those that were written."""
+    try:
+        files = json.loads((folder / CHECKPOINT_SEAL).read_text("utf-8"))
+        for name, (size, sha256) in files.items():
+            path = folder / name
+            if not path.is_file():
+                raise _UnusableError(f"{name} is missing")
+            if path.stat().st_size != size or file_sha256(path) != sha256:
+                raise _UnusableError(f"{name} is damaged")
+    except FileNotFoundError as error:
+        raise _UnusableError("it was not written to its end") from error
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise _UnusableError(f"its list of files cannot be read ({first_line(error)})") from error
+
+
+def _plan_of(folder: Path, plan: Plan) -> Plan:
+    """Return the plan that a whole checkpoint was made with. Raises _UnusableError for another run's plan."""
     processes, plans = PartialState().num_processes, {plan.device_batch: plan}
     smaller = plan
     while smaller.device_batch > 1 and processes == 1:
         smaller = smaller.halved()
         plans[smaller.device_batch] = smaller
-    for folder in sorted(workdir.glob("checkpoint-*"), key=_step_of, reverse=True):
-        try:
-            state = json.loads((folder / "trainer_state.json").read_text("utf-8"))
-            steps, batch = int(state["max_steps"]), int(state["train_batch_size"])
-            _require_same_shards(folder)
-            if steps != plan.steps:
-                raise ValueError("another plan")
-            return folder, plan if _written_by(folder) != processes else plans[batch]
-        except (OSError, ValueError, KeyError):
-            shutil.rmtree(folder, ignore_errors=True)
-    return None, plan
+    try:
+        state = json.loads((folder / "trainer_state.json").read_text("utf-8"))
+        steps, batch = int(state["max_steps"]), int(state["train_batch_size"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise _UnusableError("trainer_state.json is damaged") from error
+    if steps != plan.steps:
+        raise _UnusableError(f"it belongs to a training of {steps} steps, not {plan.steps}")
+    if _written_by(folder) != processes:
+        return plan
+    if batch not in plans:
+        raise _UnusableError(f"it was made with batches of {batch}")
+    return plans[batch]
+
+
+def drop_older(workdir: Path) -> None:
+    """Delete all checkpoints but the newest, to make room for the next."""
+    for folder in sorted(workdir.glob("checkpoint-*"), key=_step_of)[:-1]:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _step_of(checkpoint: Path) -> int:

@@ -22,10 +22,10 @@ from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer
 
 from kit.data.batching import LengthSampler, SharedBatches, passes_of, split_batch, without_fillers
-from kit.errors import TrainingError
+from kit.errors import DivergedError, TrainingError
 from kit.models.load import quiet
-from kit.processes import any_says
-from kit.stopping import TERMINATED, Stopped, deferring
+from kit.processes import any_says, sharded_by
+from kit.stopping import Stopped, deferring
 from kit.training.arguments import arguments_of
 from kit.training.averaging import Averaging, averaged_steps
 from kit.training.diagnosis import Evaluation, diagnose
@@ -33,7 +33,16 @@ from kit.training.fitting import Fitting, Training
 from kit.training.hardware import coarse_float32, require_compiler
 from kit.training.padding_free import HOST_MASK, PaddingFree, keeping_mask, rows_of
 from kit.training.quick import quick_on
-from kit.training.recovery import Clock, StopBetweenSteps, continued, last_whole_checkpoint, out_of_memory
+from kit.training.recovery import (
+    Clock,
+    Resumption,
+    StopBetweenSteps,
+    continued,
+    drop_older,
+    find_checkpoint,
+    out_of_memory,
+    seal_checkpoint,
+)
 from kit.training.sharding import Whole, to_train
 
 # Padded tokens in one forward and backward pass. On a CPU more do not compute faster, and take 0.17 MB each for MiniLM;
@@ -45,9 +54,10 @@ _PASS_TOKENS_BF16 = {**_PASS_TOKENS, "cpu": 4_096}
 def fit_model(fitting: Fitting) -> Training:
     """Train the model in place and say how it went.
 
-    Out of memory halves the batch of one forward pass and doubles the accumulation, from the beginning. SIGTERM to any
-    process of a stoppable command saves a checkpoint after the step that it came in, and raises Stopped.
-    Raises TrainingError if the loss stops being a number or memory is short for a single example.
+    Out of memory halves the batch of one forward pass and doubles the accumulation, from the beginning. Ctrl-C or
+    SIGTERM to any process of a stoppable command saves a checkpoint after the step that it came in, and raises Stopped.
+    A checkpoint that is damaged is replaced by the newest one that is whole, else training starts from step 0.
+    Raises DivergedError if the loss stops being a number, TrainingError if memory is short for a single example.
     """
     model, workdir, progress = fitting.model, fitting.workdir, fitting.progress
     # Kept on disk rather than in memory: it is needed only if memory runs out.
@@ -56,21 +66,24 @@ def fit_model(fitting: Fitting) -> Training:
     if PartialState().num_processes == 1:
         torch.save(model.state_dict(), start)
     notes: list[str] = []
-    with deferring() as told:
+
+    def note(line: str) -> None:
+        notes.append(line)
+        progress.say(line)
+
+    with deferring() as received:
         while True:
-            checkpoint, plan = last_whole_checkpoint(workdir, fitting.plan)
-            fitting = replace(fitting, plan=plan)
-            if checkpoint is not None:
-                notes.append(continued(checkpoint))
-                progress.say(notes[-1])
-            trainer = _build(fitting, to_train(model, fitting.objective), StopBetweenSteps(told))
-            if _train_until_end(trainer, checkpoint):
+            start_at = find_checkpoint(workdir, fitting.plan)
+            fitting = replace(fitting, plan=start_at.plan)
+            for line in _words(start_at):
+                note(line)
+            trainer = _build(fitting, to_train(model, fitting.objective), StopBetweenSteps(received))
+            if _train_until_end(trainer, start_at.checkpoint):
                 break
-            fitting = replace(fitting, plan=plan.halved())
-            notes.append(
+            fitting = replace(fitting, plan=fitting.plan.halved())
+            note(
                 f"out of memory: batch {fitting.plan.device_batch} x accumulation {fitting.plan.accumulation} from here"
             )
-            progress.say(notes[-1])
             _let_go(trainer)
             model.load_state_dict(torch.load(start, weights_only=True))
             for folder in workdir.glob("checkpoint-*"):
@@ -80,6 +93,13 @@ def fit_model(fitting: Fitting) -> Training:
     _let_go(trainer)
     start.unlink(missing_ok=True)
     return done
+
+
+def _words(start_at: Resumption) -> list[str]:
+    """Return lines on how a run goes on that was interrupted; none for a run that starts."""
+    if start_at.checkpoint is not None:
+        return [*start_at.problems, continued(start_at.checkpoint)]
+    return [*start_at.problems, "no checkpoint is whole: training starts from step 0"] if start_at.problems else []
 
 
 def _let_go(trainer: KitTrainer) -> None:
@@ -221,17 +241,35 @@ class KitTrainer(Trainer):
         return torch.autocast(self.args.device.type, torch.bfloat16, self.fitting.hardware.bf16, cache_enabled)
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        """Save unless the last checkpoint is younger than the recipe's interval; end if told to."""
+        """Save if the recipe's interval has passed or training ends; raise Stopped after a signal."""
         due = any_says(time.monotonic() - self.last_save >= self.fitting.section.checkpoint_seconds)
-        if due or self.stop.stopping or self.args.load_best_model_at_end:
-            # A state that was continued has the batch of the processes that began it.
-            self.state.train_batch_size = self.args.per_device_train_batch_size
-            super()._save_checkpoint(*args, **kwargs)
-            self.last_save = time.monotonic()
-        if self.stop.stopping:
-            PartialState().wait_for_everyone()  # or one that has written its part would take the others with it
-            step = f"step {self.state.global_step} of {self.fitting.plan.steps}"
-            raise Stopped(f"stopped by SIGTERM after {step}\n  the same command continues from there", TERMINATED)
+        if due or self._at_end or self.stop.signal_number or self.args.load_best_model_at_end:
+            self._save_whole(*args, **kwargs)
+        if self.stop.signal_number:
+            step = f" after step {self.state.global_step} of {self.fitting.plan.steps}"
+            raise Stopped(self.stop.signal_number, step, "the same command continues from there")
+
+    @property
+    def _at_end(self) -> bool:
+        """Whether the last step was taken: what follows may be interrupted, and continues from these weights."""
+        return bool(self.state.global_step >= self.fitting.plan.steps)
+
+    def _save_whole(self, *args: Any, **kwargs: Any) -> None:
+        # A state that was continued has the batch of the processes that began it.
+        self.state.train_batch_size = self.args.per_device_train_batch_size
+        if self.args.should_save and not self.args.load_best_model_at_end:
+            drop_older(self.fitting.workdir)
+        super()._save_checkpoint(*args, **kwargs)
+        PartialState().wait_for_everyone()  # until each process has written its part
+        if self.args.should_save:
+            seal_checkpoint(self.fitting.workdir / f"checkpoint-{self.state.global_step}")
+        PartialState().wait_for_everyone()
+        self.last_save = time.monotonic()
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        """Save what further steps need; after the last one only where a launch divides the model."""
+        if not self._at_end or sharded_by():
+            super()._save_optimizer_and_scheduler(output_dir)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Loss and metric on the validation examples and on a sample of training examples."""
@@ -294,8 +332,8 @@ class KitTrainer(Trainer):
         }
         return list(entries.values())
 
-    def _not_a_number(self, what: str) -> TrainingError:
-        return TrainingError(
+    def _not_a_number(self, what: str) -> DivergedError:
+        return DivergedError(
             f"the {what} is no longer a number (step {self.state.global_step} of {self.fitting.plan.steps}, "
             f"peak learning rate {self.fitting.plan.learning_rate:g})",
             "lower `train.learning_rate`, or set `train.precision: fp32`",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import shutil
 import subprocess
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -218,6 +221,37 @@ def test_a_disk_that_fills_while_training_is_one_line(kit, folder, small_disk, m
     assert "the disk is full" in done.err
     assert "Traceback" not in done.err
     assert not [path for path in (small_disk / "runs").iterdir() if path.name != ".locks"]
+
+
+SAVING = ("--set", "train.checkpoint_seconds=0", "--set", "train.epochs=3", "--set", "train.evaluations=3", "--json")
+REFUSALS = {
+    "optimizer": ("torch.save", RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 1 vs 0")),
+    "predictions": ("pyarrow.parquet.write_table", OSError(errno.EDQUOT, "Disk quota exceeded")),
+}
+
+
+@pytest.mark.parametrize("where", REFUSALS)
+def test_a_refused_write_keeps_the_checkpoints(kit, folder, where, monkeypatch) -> None:
+    undisturbed = json.loads(kit("finetune", "recipe.yaml", *SAVING, "--set", "runs=whole").out)
+    name, refusal = REFUSALS[where]
+    module, _, function = name.rpartition(".")
+    original = getattr(import_module(module), function)
+
+    def refused(*arguments, **settings):
+        if any(Path("runs").glob(".*.partial/checkpoints/checkpoint-*/files.json")):
+            raise refusal
+        return original(*arguments, **settings)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(name, refused)
+        done = kit("finetune", "recipe.yaml", *SAVING)
+    assert done.code == 2 and "Traceback" not in done.err and "not foreseen" not in done.err, done.err
+    assert "cannot write to runs" in done.err
+    (kept,) = Path("runs").glob(".*.partial/checkpoints")
+    steps = [int(path.parent.name.rpartition("-")[2]) for path in kept.glob("checkpoint-*/files.json")]
+    again = kit("finetune", "recipe.yaml", *SAVING)
+    assert f"continued from step {max(steps)} of" in again.err
+    assert json.loads(again.out)["metrics"] == undisturbed["metrics"]
 
 
 def test_the_debug_flag_shows_the_traceback(kit_forked, folder) -> None:

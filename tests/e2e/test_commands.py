@@ -156,7 +156,7 @@ def test_a_killed_run_continues_and_ends_as_an_uninterrupted_one(recipe_file, tm
     runs = tmp_path / "killed"
     killed = start(*command, "--set", f"runs={runs}")
     deadline = time.monotonic() + 120
-    while not list(runs.glob(".*.partial/checkpoints/checkpoint-*/trainer_state.json")):
+    while not list(runs.glob(".*.partial/checkpoints/checkpoint-*/files.json")):
         assert time.monotonic() < deadline and killed.poll() is None
         time.sleep(0.005)
     killed.send_signal(signal.SIGKILL)

@@ -32,7 +32,7 @@ from kit.training.objective import LabelObjective
 from kit.training.padding_free import PaddingFree
 from kit.training.plan import make_plan
 from kit.training.progress import Progress
-from kit.training.recovery import StopBetweenSteps, last_whole_checkpoint
+from kit.training.recovery import Resumption, StopBetweenSteps, find_checkpoint
 from kit.training.sharding import Whole
 from kit.training.trainer import fit_model
 
@@ -234,14 +234,79 @@ def test_a_half_written_checkpoint_is_thrown_away(parts, tmp_path) -> None:
     broken = tmp_path / "checkpoint-10"
     broken.mkdir(parents=True)
     (broken / "model.safetensors").write_bytes(b"half")
-    assert last_whole_checkpoint(tmp_path, plan) == (None, plan)
+    problem = "checkpoint-10 cannot be continued: it was not written to its end"
+    assert find_checkpoint(tmp_path, plan) == Resumption(None, plan, (problem,))
     assert not broken.exists()
+
+
+@pytest.fixture(scope="module")
+def two_checkpoints(parts, tmp_path_factory):
+    """The working folder of a run with averaging that was killed after its second checkpoint."""
+    folder = tmp_path_factory.mktemp("two")
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(_KilledError):
+        _die_at_save(patched, 2)
+        train(parts, folder, section=changed(average=3))
+    return folder / "work"
+
+
+_DAMAGES = {
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-1]),
+    "emptied": lambda path: path.write_bytes(b""),
+    "removed": lambda path: path.unlink(),
+    "changed": lambda path: path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:]),
+}
+
+
+@pytest.mark.parametrize("damage", _DAMAGES)
+def test_any_damaged_file_leads_to_the_checkpoint_before(two_checkpoints, tmp_path, damage) -> None:
+    plan = make_plan(changed(average=3), 90)
+    whole = find_checkpoint(two_checkpoints, plan)
+    assert whole.checkpoint == two_checkpoints / "checkpoint-12" and whole.problems == ()
+    names = {path.name for path in whole.checkpoint.iterdir()}
+    assert {"model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"} < names
+    for name in [*sorted(names), "../weights-12.safetensors"]:
+        work = shutil.copytree(two_checkpoints, tmp_path / name.strip("./"))
+        _DAMAGES[damage](work / "checkpoint-12" / name)
+        found = find_checkpoint(work, plan)
+        assert found.checkpoint == work / "checkpoint-6", name
+        assert found.problems[0].startswith("checkpoint-12 cannot be continued: "), name
+        assert not (work / "checkpoint-12").exists()
+
+
+def test_a_run_with_a_damaged_checkpoint_ends_as_an_undisturbed_one(parts, two_checkpoints, tmp_path) -> None:
+    whole, _ = train(parts, tmp_path / "whole", section=changed(average=3))
+    for damaged, last in (
+        ([12], "continued from step 6 of an interrupted run"),
+        ([6, 12], "no checkpoint is whole: training starts from step 0"),
+    ):
+        folder = tmp_path / str(len(damaged))
+        shutil.copytree(two_checkpoints, folder / "work")
+        for step in damaged:
+            (folder / "work" / f"checkpoint-{step}" / "optimizer.pt").unlink()
+        model, resumed = train(parts, folder, section=changed(average=3))
+        assert resumed.notes[0] == "checkpoint-12 cannot be continued: optimizer.pt is missing"
+        assert resumed.notes[-1] == last
+        for name, tensor in whole.state_dict().items():
+            assert torch.equal(tensor, model.state_dict()[name]), name
+
+
+def test_a_run_interrupted_after_its_last_step_trains_no_more(parts, tmp_path, monkeypatch) -> None:
+    section = changed(checkpoint_seconds=3_600)
+    model, done = train(parts, tmp_path, section=section)
+    (last,) = (tmp_path / "work").glob("checkpoint-*")
+    assert last.name == "checkpoint-18" and not (last / "optimizer.pt").exists(), "nothing is left to be trained"
+    monkeypatch.setattr(trainer_module.KitTrainer, "training_step", None)
+    again, resumed = train(parts, tmp_path, section=section)
+    assert resumed.notes == ["continued from step 18 of an interrupted run"]
+    assert resumed.evaluations == done.evaluations
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name]), name
 
 
 def test_a_checkpoint_of_another_plan_is_not_continued(parts, tmp_path) -> None:
     train(parts, tmp_path)
-    assert last_whole_checkpoint(tmp_path / "work", make_plan(SECTION, 90))[0] is not None
-    assert last_whole_checkpoint(tmp_path / "work", make_plan(changed(epochs=9), 90))[0] is None
+    assert find_checkpoint(tmp_path / "work", make_plan(SECTION, 90)).checkpoint is not None
+    assert find_checkpoint(tmp_path / "work", make_plan(changed(epochs=9), 90)).checkpoint is None
 
 
 def test_a_loss_that_is_not_a_number_stops_with_advice(parts, tmp_path) -> None:
@@ -279,9 +344,9 @@ def test_a_run_killed_after_running_out_of_memory_continues_with_small_passes(pa
     with pytest.raises(_KilledError):
         train(parts, tmp_path / "killed", **small)
     monkeypatch.undo()
-    checkpoint, found = last_whole_checkpoint(tmp_path / "killed" / "work", make_plan(SECTION, 90))
-    assert checkpoint is not None
-    assert (checkpoint.name, found) == ("checkpoint-12", replace(make_plan(SECTION, 90), **small))
+    found = find_checkpoint(tmp_path / "killed" / "work", make_plan(SECTION, 90))
+    assert found.checkpoint is not None
+    assert (found.checkpoint.name, found.plan) == ("checkpoint-12", replace(make_plan(SECTION, 90), **small))
     model, resumed = train(parts, tmp_path / "killed")
     assert resumed.plan.device_batch == 8
     assert resumed.evaluations == whole.evaluations
@@ -389,7 +454,7 @@ def test_on_a_gpu_copies_do_not_wait_and_one_process_uses_one(parts, tmp_path, m
     assert arguments.accelerator_config.non_blocking
     assert (arguments.n_gpu, arguments.train_batch_size) == (1, fitting.plan.device_batch)
     monkeypatch.undo()
-    trainer = trainer_module._build(fitting, Whole(fitting.model, fitting.objective), StopBetweenSteps(lambda: False))
+    trainer = trainer_module._build(fitting, Whole(fitting.model, fitting.objective), StopBetweenSteps(lambda: 0))
     for wanted in (False, True):  # the loader is kit's own, and copies as it is told
         trainer.accelerator.dataloader_config.non_blocking = wanted
         assert trainer.get_train_dataloader()._non_blocking is wanted
