@@ -225,7 +225,8 @@ def _cell_rows(
 
 
 def _diagnosis(run: Run) -> str:
-    return f"{fitness(run.verdict)}: {run.line}" if run.verdict else ""
+    found = fitness(run.verdict)
+    return run.line if found == "unknown" else f"{found}: {run.line}"
 
 
 def _notes(

@@ -59,7 +59,7 @@ def failed_to_train(
 
 
 def fitness(verdict: str) -> str:
-    """`under-fitted`, `well fitted` or `over-fitted` from a verdict of `training.diagnosis`; else `unknown`."""
+    """Return `under-fitted`, `well fitted` or `over-fitted` for a verdict of `training.diagnosis`, else `unknown`."""
     return _FITNESS.get(verdict, "unknown")
 
 

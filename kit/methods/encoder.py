@@ -22,7 +22,8 @@ from kit.models.load import load_tokenizer
 from kit.models.predictor import TransformerPredictor
 from kit.models.vectors import text_vectors
 from kit.tasks import Task
-from kit.training.fitting import Split
+from kit.training.diagnosis import loss_parts
+from kit.training.fitting import Look, Split
 from kit.training.plan import TRAIN_SAMPLE
 
 # A head that fits the training examples all too well leaves the encoder no gradient: as a start, less is more.
@@ -70,7 +71,7 @@ class LabelWatch:
         """Whether there are validation examples."""
         return len(self.validation.targets) > 0
 
-    def look(self, model: PreTrainedModel, bf16: bool) -> dict[str, float]:
+    def look(self, model: PreTrainedModel, bf16: bool) -> Look:
         """See `Watch`. Logits that are no numbers give a loss that is none."""
         # Evenly spaced training examples: the budget's order is stratified, so these are too.
         count = min(len(self.train.targets), TRAIN_SAMPLE)
@@ -78,7 +79,15 @@ class LabelWatch:
         asked = Split(self.train.encoded.take(seen), self.train.targets[seen]).joined(self.validation)
         logits = predict_logits(model, asked.encoded, self.tokenizer, bf16)
         parts = (("train", slice(None, count)), ("validation", slice(count, None)))
-        return {k: v for name, rows in parts for k, v in self._scores(name, logits[rows], asked.targets[rows]).items()}
+        scores = {
+            k: v for name, rows in parts for k, v in self._scores(name, logits[rows], asked.targets[rows]).items()
+        }
+        return Look(scores, len(logits) - count, self._loss_parts(logits[count:], asked.targets[count:]))
+
+    def _loss_parts(self, logits: np.ndarray, targets: np.ndarray) -> list[float]:
+        if not len(targets) or not np.isfinite(logits).all():
+            return []
+        return loss_parts(self.task.measure.tally(logits, targets)["loss"][:, 0])
 
     def _scores(self, prefix: str, logits: np.ndarray, targets: np.ndarray) -> dict[str, float]:
         if not np.isfinite(logits).all():

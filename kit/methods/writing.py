@@ -19,6 +19,8 @@ from kit.data.examples import Examples
 from kit.models.inference import BATCH_TOKENS
 from kit.models.seq2seq import Tongues
 from kit.models.translator import shift_of
+from kit.training.diagnosis import loss_parts
+from kit.training.fitting import Look
 from kit.training.plan import TRAIN_SAMPLE
 
 
@@ -49,6 +51,30 @@ class Pairs:
 
 
 @dataclass(frozen=True)
+class _References:
+    """For each of n references: summed loss, tokens predicted first, number of tokens."""
+
+    losses: np.ndarray
+    right: np.ndarray
+    tokens: np.ndarray
+
+    @property
+    def loss(self) -> float:
+        """Mean loss per token."""
+        return float(self.losses.sum() / self.tokens.sum())
+
+    @property
+    def accuracy(self) -> float:
+        """Share of tokens that are predicted first."""
+        return float(self.right.sum() / self.tokens.sum())
+
+    @property
+    def loss_parts(self) -> list[float]:
+        """Values whose mean is the loss; none if the loss is not a number."""
+        return loss_parts(self.losses, self.tokens) if np.isfinite(self.losses).all() else []
+
+
+@dataclass(frozen=True)
 class PairWatch:
     """Loss of the references a token (without smoothing), and the share of their tokens that come first."""
 
@@ -62,20 +88,25 @@ class PairWatch:
         """Whether there are validation examples."""
         return len(self.validation) > 0
 
-    def look(self, model: PreTrainedModel, bf16: bool) -> dict[str, float]:
-        """See `Watch`; each token after the reference's own."""
+    def look(self, model: PreTrainedModel, bf16: bool) -> Look:
+        """See `Watch`; each token is predicted after the reference's own tokens."""
         seen = np.linspace(0, len(self.train) - 1, min(len(self.train), TRAIN_SAMPLE)).astype(int)
         sample = Pairs(self.train.source.take(seen), self.train.target.take(seen))
-        parts = (("train", sample), ("validation", self.validation))
-        return {name: value for part in parts for name, value in self._scores(*part, model, bf16).items()}
+        parts = {"train": self._score(sample, model, bf16), "validation": self._score(self.validation, model, bf16)}
+        scores = {
+            name: value
+            for split, score in parts.items()
+            for name, value in ((f"{split}_loss", score.loss), (f"{split}_{self.metric}", score.accuracy))
+        }
+        return Look(scores, len(self.validation), parts["validation"].loss_parts)
 
     def loss(self, model: PreTrainedModel, pairs: Pairs) -> float | None:
-        """Of the references of some pairs a token, in float32; None without any."""
-        return self._scores("", pairs, model, False)["_loss"] if len(pairs) else None
+        """Return the per-token loss on the references in float32, or None if there are none."""
+        return self._score(pairs, model, False).loss if len(pairs) else None
 
-    def _scores(self, prefix: str, pairs: Pairs, model: PreTrainedModel, bf16: bool) -> dict[str, float]:
+    def _score(self, pairs: Pairs, model: PreTrainedModel, bf16: bool) -> _References:
         dataset = dataset_of(pairs, self.writer)
-        loss = right = tokens = 0.0
+        losses, right, tokens = np.zeros(len(pairs)), np.zeros(len(pairs)), np.zeros(len(pairs))
         was_training = model.training
         model.eval()  # type: ignore[no-untyped-call]
         device = next(model.parameters()).device
@@ -86,17 +117,16 @@ class PairWatch:
                     batch = {name: part.to(device) for name, part in dataset.collate(indices.tolist()).items()}
                     labels = batch.pop("labels")
                     logits = model(**batch).logits.float()
-                    loss += float(
-                        torch.nn.functional.cross_entropy(
-                            logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum"
-                        )
+                    loss = torch.nn.functional.cross_entropy(
+                        logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none"
                     )
                     known = labels != IGNORED
-                    right += float((logits.argmax(dim=-1) == labels)[known].sum())
-                    tokens += float(known.sum())
+                    losses[indices] = loss.view(labels.shape).sum(dim=1).double().cpu().numpy()
+                    right[indices] = ((logits.argmax(dim=-1) == labels) & known).sum(dim=1).cpu().numpy()
+                    tokens[indices] = known.sum(dim=1).cpu().numpy()
         finally:
             model.train(was_training)
-        return {f"{prefix}_loss": loss / tokens, f"{prefix}_{self.metric}": right / tokens}
+        return _References(losses, right, tokens)
 
 
 def encode_pairs(examples: Examples, writer: Writer, max_length: int) -> Pairs:

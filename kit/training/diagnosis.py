@@ -1,35 +1,40 @@
-"""How training ended, in one plain line: from the losses, not from a guess.
-
-Knows loss histories. Knows nothing of models or recipes.
-"""
+"""How training ended, judged from the validation losses and their noise."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Verdict = Literal["still improving", "converged", "overfitting", "unknown"]
+import numpy as np
+from scipy.special import stdtrit
 
-# A validation loss of n examples wobbles; differences below this share of the lowest loss are not trends.
-_TOLERANCE = 0.02
-# A last stretch that has this share of all that the loss fell by is no end of it.
-_SHARE_OF_FALL = 0.1
-# A loss that never changed by this share says nothing.
-_UNMOVED = 0.005
-# A loss that fell by this share in the second half, and is level at the end, may be level for want of a learning rate.
-_STEEP = 0.05
+Verdict = Literal["still improving", "converged", "overfitting", "too few validation examples", "unknown"]
+
+MIN_VALIDATION = 20  # with fewer examples, the t interval of a mean loss covers too seldom: single losses are skewed
+_MAX_PARTS = 100  # values of one evaluation that are kept to estimate the noise
+_TOLERANCE = 0.02  # share of the lowest loss: smaller differences are not worth a word
+_SHARE_OF_FALL = 0.1  # share of the total fall of the loss from which its last part counts as improvement
+_UNMOVED = 0.005  # share of the first loss: a loss that moved less says nothing
+_STEEP = 0.05  # share of the last loss that the second half must have gained for a low learning rate to be suspected
+_RESOLUTION = 0.1  # share of the last loss: "converged" needs a noise below it
+_LEVEL = 0.975
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One pause of training: losses and main metric on validation examples and on a sample of training examples."""
+    """One pause of training: losses and main metric on validation examples and on a sample of training examples.
+
+    validation_examples: 0 where the number is not known.
+    """
 
     step: int
     train_loss: float
     train_metric: float
     validation_loss: float
     validation_metric: float
+    validation_examples: int = 0
 
 
 @dataclass(frozen=True)
@@ -41,43 +46,161 @@ class Diagnosis:
     line: str
 
 
-def diagnose(evaluations: Sequence[Evaluation]) -> Diagnosis:
-    """Whether the validation loss was still falling, had levelled off, or was rising while the training loss fell.
+def loss_parts(losses: np.ndarray, weights: np.ndarray | None = None) -> list[float]:
+    """Return at most 100 values whose mean is the loss, from n losses: examples, or groups of examples.
 
-    It was falling if the last stretch has 2 % of the loss, or half of that and a tenth of the whole fall.
-    Overfitting means that the validation loss ended more than 2 % above its lowest point while the training loss
-    kept falling after that point. A loss that is level at the end but fell by 5 % in the second half has converged
-    with a reservation: the last steps have hardly a learning rate, at which every loss is level.
+    The differences of these values between two evaluations of the same examples estimate the noise of the difference
+    of the two losses.
+
+    Args:
+        losses: (n,) loss of each example, summed over its tokens where it has several.
+        weights: (n,) number of tokens of each example; None for one each.
     """
+    n = len(losses)
+    if n == 0:
+        return []
+    total = float(n if weights is None else weights.sum())
+    groups = math.ceil(n / math.ceil(n / _MAX_PARTS))
+    sums = np.bincount(np.arange(n) % groups, np.asarray(losses, np.float64), minlength=groups)
+    return [float(f"{value:.6g}") for value in sums * groups / total]
+
+
+def diagnose(evaluations: Sequence[Evaluation], parts: Sequence[Sequence[float]] = ()) -> Diagnosis:
+    """Judge whether the validation loss was still falling, had levelled off, or had risen.
+
+    A difference of two losses counts only if it is larger than its noise: the standard error of the paired differences
+    of the examples, times the quantile of Student's t (for the lowest loss, which was selected, corrected for the
+    number of evaluations).
+
+    - overfitting: the loss ended more than 2 % above its minimum, beyond noise, while the training loss fell.
+    - still improving: the last loss is the lowest, and the last part of training lowered it by 2 %, or by half of that
+      and a tenth of the whole fall, beyond noise.
+    - converged: neither, and the noise is small enough to have seen either.
+    - too few validation examples: the noise is too large to tell, or there are fewer than 20 examples.
+
+    Args:
+        evaluations: In the order of their steps, each of the same validation examples.
+        parts: For each evaluation the values of `loss_parts`; without them the noise is bounded by the loss itself,
+            or taken for 0 if the number of validation examples is not known either.
+    """
+    too_little = _too_little(evaluations)
+    if too_little is not None:
+        return too_little
+    history = _History(evaluations, parts)
+    losses = history.losses
+    low = len(losses) - 1 - int(np.argmin(losses[::-1]))  # of equal losses the last
+    if losses[-1] > losses[low] + _margin(losses[low]):
+        return _after_rise(history, low)
+    return _last_stretch(history, low)
+
+
+def _too_little(evaluations: Sequence[Evaluation]) -> Diagnosis | None:
+    """Return what is missing for a judgement; None if nothing is."""
+    if not evaluations:
+        return Diagnosis("unknown", None, "unknown: there are no validation examples")
+    count = evaluations[-1].validation_examples
+    if count and count < MIN_VALIDATION:
+        return _too_few(count, f"{MIN_VALIDATION} are the least")
     if len(evaluations) < 3:
-        return Diagnosis("unknown", None, "unknown: too few validation examples or evaluations to tell")
-    losses = [evaluation.validation_loss for evaluation in evaluations]
-    low = min(range(len(losses)), key=losses.__getitem__)
-    last, best = evaluations[-1], evaluations[low]
-    margin = _TOLERANCE * max(best.validation_loss, 1e-3)
-    if last.validation_loss > best.validation_loss + margin and last.train_loss < best.train_loss:
+        many = f"{len(evaluations)} evaluation{'s' if len(evaluations) > 1 else ''}"
+        return Diagnosis("unknown", None, f"unknown: {many} of the validation loss are too few to tell")
+    return None
+
+
+def _margin(loss: float) -> float:
+    return _TOLERANCE * max(loss, 1e-3)
+
+
+def _last_stretch(history: _History, low: int) -> Diagnosis:
+    """Judge a loss that ended at its minimum, or within 2 % of it."""
+    losses, end = history.losses, len(history.losses) - 1
+    count, margin = history.evaluations[-1].validation_examples, _margin(losses[low])
+    before = end - (1 if end < 5 else 2)
+    steps = history.evaluations[-1].step - history.evaluations[before].step
+    gain, fall, noise = losses[before] - losses[-1], losses[0] - losses[-1], history.noise(before, -1)
+    notable = gain > margin or gain > max(margin / 2, _SHARE_OF_FALL * fall)
+    if low == end and notable and gain > noise:
         line = (
-            f"overfitting since step {best.step}: validation loss rose from {best.validation_loss:.3f} to "
-            f"{last.validation_loss:.3f} while training loss fell to {last.train_loss:.3f}"
-        )
-        if last.validation_metric >= best.validation_metric:
-            line += "; the validation metric did not suffer"
-        return Diagnosis("overfitting", best.step, line)
-    before = evaluations[-2 if len(evaluations) < 6 else -3]
-    gain = before.validation_loss - last.validation_loss
-    if gain > margin or gain > max(margin / 2, _SHARE_OF_FALL * (losses[0] - last.validation_loss)):
-        line = (
-            f"still improving: validation loss fell from {before.validation_loss:.3f} to {last.validation_loss:.3f} "
-            f"over the last {last.step - before.step} steps; more epochs may help"
+            f"still improving: validation loss fell from {losses[before]:.3f} to {losses[-1]:.3f} over the last "
+            f"{steps} steps{_of(count)}; more epochs may help"
         )
         return Diagnosis("still improving", None, line)
-    if max(losses) - best.validation_loss < _UNMOVED * losses[0]:
-        line = f"unknown: validation loss hardly moved, from {losses[0]:.3f} to {last.validation_loss:.3f}"
+    if max(losses) - losses[low] < _UNMOVED * losses[0]:
+        line = f"unknown: validation loss hardly moved, from {losses[0]:.3f} to {losses[-1]:.3f}"
         return Diagnosis("unknown", None, f"{line}; more epochs or a higher learning rate may help")
-    line = f"converged: validation loss {last.validation_loss:.3f}, no longer falling"
-    half = evaluations[(len(evaluations) - 1) // 2]
-    if half.validation_loss > last.validation_loss * (1 + _STEEP):
+    if noise > max(_RESOLUTION * losses[-1], _SHARE_OF_FALL * fall) or (notable and gain <= noise):
+        return _too_few(count, f"their loss changed by {-gain:+.3f} ± {noise:.3f} over the last {steps} steps")
+    return _converged(history, low, f" ({-gain:+.3f} ± {noise:.3f} over the last {steps} steps)" if noise else "")
+
+
+class _History:
+    """Validation losses by evaluation, with the noise of their differences."""
+
+    def __init__(self, evaluations: Sequence[Evaluation], parts: Sequence[Sequence[float]]) -> None:
+        self.evaluations = evaluations
+        self.losses = [evaluation.validation_loss for evaluation in evaluations]
+        whole = len(parts) == len(evaluations) and len({len(each) for each in parts}) == 1 and len(parts[0]) > 1
+        self.parts = np.asarray(parts, np.float64) if whole else None
+
+    def noise(self, first: int, second: int, selected_from: int = 1) -> float:
+        """Return the largest difference of two losses that chance explains.
+
+        Args:
+            first: Index of an evaluation.
+            second: Index of another evaluation.
+            selected_from: Number of evaluations that one of them was chosen from for its loss.
+        """
+        level = 1 - (1 - _LEVEL) / selected_from
+        if self.parts is not None:
+            differences = self.parts[first] - self.parts[second]
+            n = len(differences)
+            return float(stdtrit(n - 1, level) * differences.std(ddof=1) / math.sqrt(n))
+        examples = self.evaluations[-1].validation_examples
+        if not examples:
+            return 0.0
+        # Losses of single examples vary about as much as their mean; two evaluations of the same examples less.
+        return float(stdtrit(examples - 1, level) * min(self.losses[first], self.losses[second]) / math.sqrt(examples))
+
+
+def _after_rise(history: _History, low: int) -> Diagnosis:
+    """Judge a loss that ended above its minimum."""
+    best, last = history.evaluations[low], history.evaluations[-1]
+    count = last.validation_examples
+    rise = f"from {best.validation_loss:.3f} to {last.validation_loss:.3f}"
+    if last.validation_loss - best.validation_loss <= history.noise(low, -1, len(history.losses) - 1):
+        return _too_few(count, f"their loss rose {rise} after step {best.step}, which is within noise")
+    if last.train_loss >= best.train_loss:
+        line = f"unknown: validation loss rose {rise} after step {best.step}, and training loss did not fall"
+        return Diagnosis("unknown", None, f"{line}; a lower learning rate may help")
+    line = (
+        f"overfitting since step {best.step}: validation loss rose {rise}{_of(count)} while training loss fell to "
+        f"{last.train_loss:.3f}"
+    )
+    if last.validation_metric >= best.validation_metric:
+        line += "; the validation metric did not suffer"
+    return Diagnosis("overfitting", best.step, line)
+
+
+def _converged(history: _History, low: int, change: str) -> Diagnosis:
+    """Describe a loss that is level at the end, with a reservation where only the learning rate may have ended it."""
+    losses, end = history.losses, len(history.losses) - 1
+    line = f"converged: validation loss {losses[-1]:.3f}{_of(history.evaluations[-1].validation_examples)}"
+    if low < end and losses[low] < losses[-1]:
+        return Diagnosis("converged", None, f"{line}, lowest at step {history.evaluations[low].step}")
+    line += f", no longer falling{change}"
+    half = end // 2
+    if losses[half] > losses[-1] * (1 + _STEEP) and losses[half] - losses[-1] > history.noise(half, -1):
         line += (
-            f" as the learning rate ran out, but {half.validation_loss:.3f} at step {half.step}; more epochs may help"
+            f" as the learning rate ran out, but {losses[half]:.3f} at step {history.evaluations[half].step}; "
+            "more epochs may help"
         )
     return Diagnosis("converged", None, line)
+
+
+def _too_few(count: int, why: str) -> Diagnosis:
+    many = f" ({count})" if count else ""
+    return Diagnosis("too few validation examples", None, f"too few validation examples to tell{many}: {why}")
+
+
+def _of(count: int) -> str:
+    return f" ({count:,} examples)" if count else ""

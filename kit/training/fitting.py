@@ -52,6 +52,19 @@ class Lessons(Protocol):
         """A batch with `labels`, which the objective gets."""
 
 
+@dataclass(frozen=True)
+class Look:
+    """What a model was measured to be at one pause of training.
+
+    scores: `train_loss`, `train_METRIC`, `validation_loss` and `validation_METRIC`. validation_parts: values whose mean
+    is the validation loss, see `diagnosis.loss_parts`; empty if the loss is not a number.
+    """
+
+    scores: dict[str, float]
+    validation_examples: int
+    validation_parts: list[float]
+
+
 class Watch(Protocol):
     """What a model is measured on while it learns."""
 
@@ -63,8 +76,8 @@ class Watch(Protocol):
     def validated(self) -> bool:
         """Whether there are validation examples."""
 
-    def look(self, model: PreTrainedModel, bf16: bool) -> dict[str, float]:
-        """`train_loss`, `train_METRIC`, `validation_loss` and `validation_METRIC`, of a sample and of all examples.
+    def look(self, model: PreTrainedModel, bf16: bool) -> Look:
+        """Measure the model on a sample of training examples and on all validation examples.
 
         bf16: whether to compute as steps in bfloat16 do.
         """

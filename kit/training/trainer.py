@@ -50,6 +50,8 @@ from kit.training.sharding import Whole, to_train
 _PASS_TOKENS = {"cpu": 1_024, "mps": 16_384, "cuda": 65_536}
 _PASS_TOKENS_BF16 = {**_PASS_TOKENS, "cpu": 4_096}
 
+_EXAMPLES, _PARTS = "validation_examples", "validation_parts"  # keys of an evaluation in the trainer's state
+
 
 def fit_model(fitting: Fitting) -> Training:
     """Train the model in place and say how it went.
@@ -274,25 +276,37 @@ class KitTrainer(Trainer):
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Loss and metric on the validation examples and on a sample of training examples."""
         with self.learner.answering():
-            metrics = self.fitting.watch.look(self.fitting.model, self.fitting.hardware.bf16)
+            look = self.fitting.watch.look(self.fitting.model, self.fitting.hardware.bf16)
+        metrics = dict(look.scores)
         if not all(math.isfinite(value) for value in metrics.values()):
             raise self._not_a_number("model's output")
         metrics["eval_loss"] = metrics["validation_loss"]
         self.log(metrics)
+        # Kept with the checkpoint, and not for trackers, which take single numbers.
+        entry: dict[str, Any] = self.state.log_history[-1]
+        entry |= {_EXAMPLES: look.validation_examples, _PARTS: look.validation_parts}
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
     def evaluations(self) -> list[Evaluation]:
-        """The evaluations so far, those before an interruption included, each step once."""
+        """Return the evaluations so far, those before an interruption included, each step once."""
         metric = self.fitting.watch.metric
-        found = {
-            int(entry["step"]): Evaluation(
+        return [
+            Evaluation(
                 int(entry["step"]),
                 entry["train_loss"],
                 entry[f"train_{metric}"],
                 entry["validation_loss"],
                 entry[f"validation_{metric}"],
+                entry.get(_EXAMPLES, 0),
             )
+            for entry in self._looks()
+        ]
+
+    def _looks(self) -> list[dict[str, Any]]:
+        """Return what was logged by each evaluation, in the order of steps; the last one where a step has several."""
+        found = {
+            int(entry["step"]): dict(entry)
             for entry in self.state.log_history
             if "validation_loss" in entry and "train_loss" in entry
         }
@@ -319,14 +333,14 @@ class KitTrainer(Trainer):
             samples_per_second=plan.epochs * len(self.fitting.lessons) / seconds,
             history=self._history(),
             evaluations=evaluations,
-            diagnosis=diagnose(evaluations),
+            diagnosis=diagnose(evaluations, [entry.get(_PARTS, []) for entry in self._looks()]),
             notes=notes,
         )
 
     def _history(self) -> list[dict[str, float]]:
         """What was logged, each thing once a step: a run that is continued logs some of it again."""
         entries = {
-            (entry["step"], *sorted(entry)): dict(entry)
+            (entry["step"], *sorted(entry)): {k: v for k, v in entry.items() if k not in (_EXAMPLES, _PARTS)}
             for entry in self.state.log_history
             if "train_runtime" not in entry
         }

@@ -113,6 +113,7 @@ def test_verdicts_have_a_fitness() -> None:
         "still improving": "under-fitted",
         "converged": "well fitted",
         "overfitting": "over-fitted",
+        "too few validation examples": "unknown",
         "unknown": "unknown",
     }
     for verdict, expected in verdicts.items():

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
-from kit.training.diagnosis import Evaluation, diagnose
+from kit.training.diagnosis import Evaluation, diagnose, loss_parts
 
 
 def history(train, validation, metric=None):
@@ -48,10 +51,64 @@ def test_a_loss_that_never_moved_has_not_converged() -> None:
     found = diagnose(history([6.8] * 4, [6.8184, 6.8171, 6.8163, 6.8159]))
     assert (found.verdict, found.since) == ("unknown", None)
     assert "hardly moved, from 6.818 to 6.816" in found.line
-    found = diagnose(history([6.8] * 4, [6.8, 5.0, 6.8, 6.79]))
+    found = diagnose(history([6.8, 6.0, 5.0, 4.0], [6.8, 5.0, 6.8, 6.79]))
     assert found.verdict != "unknown"
+    found = diagnose(history([6.8] * 4, [6.8, 5.0, 6.8, 6.79]))
+    assert "and training loss did not fall; a lower learning rate may help" in found.line
 
 
 def test_too_few_evaluations_are_not_judged() -> None:
     assert diagnose(history([0.7, 0.6], [0.7, 0.6])).verdict == "unknown"
     assert diagnose([]).verdict == "unknown"
+
+
+def sampled(means, examples, spread=1.0, shared=0.0, seed=0):
+    """Evaluations of losses with these true means, and their parts; `shared` is the part common to all evaluations."""
+    random = np.random.default_rng(seed)
+    own = random.exponential(1, examples) - 1
+    losses = [mean * (1 + shared * own) + spread * mean * (random.exponential(1, examples) - 1) for mean in means]
+    made = history(np.linspace(0.7, 0.1, len(means)), [float(each.mean()) for each in losses])
+    made = [replace(each, validation_examples=examples) for each in made]
+    return made, [loss_parts(each) for each in losses]
+
+
+@pytest.mark.parametrize("means", [[0.6, 0.5, 0.55, 0.9], [0.9, 0.8, 0.6, 0.4], [0.6, 0.5, 0.5, 0.5]])
+def test_ten_validation_examples_decide_nothing(means) -> None:
+    found = diagnose(*sampled(means, 10))
+    assert found.verdict == "too few validation examples"
+    assert found.line.startswith("too few validation examples to tell (10)")
+    assert "more epochs" not in found.line and "overfitting" not in found.line
+
+
+@pytest.mark.parametrize("examples", [20, 40, 100, 400])
+def test_noise_about_a_level_loss_is_no_trend(examples) -> None:
+    """Of 100 histories of which only noise moves, 5 % may be called a trend."""
+    found = [diagnose(*sampled([0.5] * 8, examples, spread=0.5, seed=seed)).verdict for seed in range(100)]
+    assert sum(verdict in ("still improving", "overfitting") for verdict in found) <= 10
+
+
+def test_many_validation_examples_show_a_clear_trend() -> None:
+    assert diagnose(*sampled([0.9, 0.7, 0.55, 0.45], 500, spread=0.3)).verdict == "still improving"
+    assert diagnose(*sampled([0.9, 0.5, 0.6, 0.8], 500, spread=0.3)).verdict == "overfitting"
+    assert diagnose(*sampled([0.9, 0.5, 0.5, 0.5], 500, spread=0.2)).verdict == "converged"
+
+
+def test_paired_losses_show_what_unpaired_ones_hide() -> None:
+    evaluations, parts = sampled([0.9, 0.7, 0.6, 0.5], 60, spread=0.1, shared=1.0)
+    assert diagnose(evaluations, parts).verdict == "still improving"
+    assert diagnose(evaluations).verdict == "too few validation examples"
+
+
+@pytest.mark.parametrize("tail", [[0.44, 0.40, 0.405], [0.40, 0.401, 0.402], [0.40, 0.405, 0.404]])
+def test_more_epochs_are_not_advised_after_the_minimum(tail) -> None:
+    line = diagnose(history([0.7, 0.5, 0.4, 0.3, 0.2, 0.1, 0.1], [0.9, 0.8, 0.7, 0.6, *tail])).line
+    assert line.startswith("converged") and "lowest at step" in line and "more epochs" not in line
+
+
+@pytest.mark.parametrize("examples", [1, 99, 100, 101, 150, 1_000])
+def test_parts_have_the_loss_as_their_mean(examples) -> None:
+    losses, tokens = np.random.default_rng(0).random((2, examples)) + 0.1
+    assert len(loss_parts(losses)) <= 100
+    assert np.mean(loss_parts(losses)) == pytest.approx(losses.mean(), rel=1e-5)
+    assert np.mean(loss_parts(losses, tokens)) == pytest.approx(losses.sum() / tokens.sum(), rel=1e-5)
+    assert loss_parts(np.array([])) == []
