@@ -15,7 +15,7 @@ import numpy as np
 from kit.analysis.answer import answer
 from kit.analysis.comparison import all_pairs
 from kit.analysis.curve import CurveRefused, Fit, fit_learning_curve
-from kit.analysis.findings import CellRow, Findings, Series, Speed
+from kit.analysis.findings import CellRow, Findings, Series
 from kit.analysis.frontier import frontier
 from kit.analysis.health import failed_to_train, fitness
 from kit.analysis.points import Point, Run, errors, metric_samples, point
@@ -25,7 +25,7 @@ from kit.recipe.load import recipe_to_yaml
 from kit.record import Record
 from kit.scheduling.grid import SEEDS as FEW_SEEDS
 from kit.scheduling.grid import Cell
-from kit.scheduling.ledger import Ledger, Outcome
+from kit.scheduling.ledger import SPEED_FILE, Ledger, Outcome
 from kit.tasks import Task, task_for
 
 _PRETRAINED = ("finetune", "lora", "probe")
@@ -159,7 +159,7 @@ def _series(ledger: Ledger, finished: Sequence[_Finished], runs: Mapping[Cell, R
                 checkpoint=key[1],
                 parameters=int(last.content["parameters"]),
                 points=points,
-                speed=None if speed is None else Speed(**speed),
+                speed=speed,
                 model_bytes=last.content["model_bytes"],
                 fit=fit,
                 refusal=refusal,
@@ -249,15 +249,29 @@ def _notes(
     if flagged:
         shown = ", ".join(flagged[:6]) + (f" and {len(flagged) - 6} more" if len(flagged) > 6 else "")
         notes.append(f"Flagged as failed to train, but part of the means: {shown}.")
-    hardware = sorted({each.speed.hardware for each in series if each.speed is not None})
-    if len(hardware) > 1:
-        notes.append(f"Latencies were measured on different hardware, and do not compare: {'; '.join(hardware)}.")
+    notes += _speed_notes(ledger, series)
     notes += [f"Data: {warning}." for warning in ledger.content["data"]["warnings"]]
     for split, what in (("test", "test texts"), ("references", "references to learn from")):
         cut = max((each.record.content["data"]["truncation"].get(split, 0.0) for each in finished), default=0.0)
         if cut > 0.01:
             notes.append(f"{cut:.1%} of the {what} are longer than data.max_length, and are cut.")
     return notes
+
+
+def _speed_notes(ledger: Ledger, series: Sequence[Series]) -> list[str]:
+    """Return what a reader must know to trust the latencies."""
+    notes = []
+    timed = [(each, each.speed) for each in series if each.speed is not None]
+    if not timed and (ledger.folder / SPEED_FILE).exists():
+        why = f"{SPEED_FILE} is damaged or of an earlier version of kit"
+        notes.append(f"Latency is not known: {why}. Start the study again: it measures all models.")
+    for each, _ in timed:
+        records = {run.record for point in each.points for run in point.runs}
+        alike = [other.name for other, speed in timed if speed.measured_on in records]
+        if alike:
+            notes.append(f"Latency of {', '.join(alike)}: that of {each.name}, which does the same arithmetic.")
+    warnings = sorted({speed.warning for _, speed in timed if speed.warning})
+    return [*notes, *(f"Latencies are doubtful: {warning}." for warning in warnings)]
 
 
 def _data_rows(ledger: Ledger, first: dict[str, Any]) -> list[tuple[str, str]]:

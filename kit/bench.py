@@ -1,30 +1,29 @@
-"""Bench: how fast, how large and how hungry for memory models are, each in a process of its own, in turns.
-
-Knows Records, folders with saved models, and processes. Trains nothing.
-"""
+"""Speed, size and memory of models, each in its own process, measured in turns."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from kit.bench_worker import RATE_TEXTS
 from kit.errors import MAKE_AGAIN, DataError, ModelError, TrainingError
 from kit.measurement.intervals import Estimate
 from kit.record import MODEL_FOLDER, RECORD_FILE, Record
 from kit.scheduling.worker import READY
 
-_TARGET = "kit.bench:serve"
+if TYPE_CHECKING:
+    from kit.measurement.rounds import Times
+    from kit.measurement.speed import LengthSpeed, Speed, Turn
+
+_TARGET = "kit.bench_worker:serve"
 _MODEL_FILES = ("config.json", "tfidf.json", "adapter_config.json")  # of which a folder with a model has one
-_TIMED_TEXTS, _WARM_UP = 40, 10
 _BATCHES = (8, 32, 128)  # texts handed to the model at once, of which the fastest is taken
-_RATE_TEXTS = 256
-_RATE_SENTENCES = 64  # of translators, which take a hundred times as long for each
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,8 @@ class Subject:
     batch: texts at a time with which its throughput was measured. tokens_per_second: of translations, by the model's
     own tokenizer, at that batch; None for a classifier. joules: for a thousand texts at that batch; None without
     codecarbon. speedups: against the first subject, for a single text and many at a time; None for the first.
+    interval_ms: 95 % interval of p50_ms. by_length: p50 of short, medium and long texts. warning: why the times are
+    doubtful; empty on an idle machine. measured_on: subject that was timed, if it does the same arithmetic.
     """
 
     name: str
@@ -51,50 +52,48 @@ class Subject:
     tokens_per_second: float | None
     joules: float | None
     speedups: tuple[Estimate, Estimate] | None
+    interval_ms: tuple[float, float]
+    by_length: tuple[LengthSpeed, ...]
+    warning: str = ""
+    measured_on: str = ""
 
 
 def bench(
     folders: Sequence[str | Path],
     *,
-    texts: str | Path | None = None,
+    texts: str | Path | Sequence[tuple[str, ...]] | None = None,
     rounds: int = 5,
     compiled: bool = False,
     energy: bool = True,
 ) -> list[Subject]:
     """Measure Records or folders with saved models against the first of them.
 
-    texts: a file with one text a line; by default the test texts of the first Record. rounds: in each, every model
-    takes its turn; intervals need three at least. compiled: measure models of torch by torch.compile as well. energy:
-    also what a thousand texts take, some seconds a model.
+    texts: a file with one text per line, or texts; by default the test texts of the first Record. A random sample with
+    their length distribution is measured. rounds: in each, every model takes its turn; intervals need at least three.
+    Rounds in which the machine was busy are repeated. compiled: measure PyTorch models with torch.compile as well.
+    energy: also the energy for a thousand texts, which takes some seconds per model.
     Raises RecordError or ModelError for what is no model, DataError if there are no texts.
     """
     found = [_resolve(folder) for folder in folders]
-    sample = _texts(texts, [record for _, _, record in found if record is not None])
+    rows = _texts(texts, [record for _, _, record in found if record is not None])
     backends = [(name, folder, "eager") for name, folder, _ in found]
     if compiled:
         backends += [(name, folder, "compile") for name, folder, _ in found if (folder / "model.safetensors").is_file()]
+    sample = _sample(rows)
     processes = [_Process(name, folder, backend, sample) for name, folder, backend in backends]
     try:
-        return _measure(processes, rounds, energy)
+        return _measure(processes, sample, rounds, energy)
     finally:
         for process in processes:
             process.close()
 
 
-def serve(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
-    """Do one measurement in the process of a model; see `_Process`."""
-    try:
-        return _MEASUREMENTS[job["do"]](context, job)
-    except Exception as error:
-        return {"error": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"}
-
-
 class _Process:
     """A process that holds one model and measures it when asked."""
 
-    def __init__(self, name: str, folder: Path, backend: str, texts: list[list[str]]) -> None:
+    def __init__(self, name: str, folder: Path, backend: str, sample: _Sample) -> None:
         self.name, self.folder, self.backend = name, folder, backend
-        self._context = {"folder": str(folder), "backend": backend, "texts": texts}
+        self._context = {"folder": str(folder), "backend": backend, **asdict(sample)}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "kit.scheduling.worker", _TARGET],
             stdin=subprocess.PIPE,
@@ -132,48 +131,91 @@ class _Process:
         return {} if content == READY else content
 
 
-def _measure(processes: list[_Process], rounds: int, energy: bool) -> list[Subject]:
-    import numpy as np
-
-    from kit.measurement.rounds import Times, speedups
+def _measure(processes: list[_Process], sample: _Sample, rounds: int, energy: bool) -> list[Subject]:
+    from kit.measurement.load import LoadMeter
+    from kit.measurement.speed import fewer, speeds_of, take_turns
 
     facts = [process.ask("load") for process in processes]
-    batches = [_best_batch(process) for process in processes]
-    latencies: list[list[list[float]]] = [[] for _ in processes]
-    rates: list[list[float]] = [[] for _ in processes]
-    tokens: list[Any] = [process.ask("tokens")["each"] for process in processes]
-    for number in range(rounds):
-        order = list(range(len(processes)))[:: 1 if number % 2 == 0 else -1]
-        for index in order:
-            latencies[index].append(processes[index].ask("latency")["ms"])
-        for index in order:
-            rates[index].append(processes[index].ask("rate", batch=batches[index])["rate"])
-    times = [Times(np.array(each), np.array(rate)) for each, rate in zip(latencies, rates, strict=True)]
-    memory = [process.ask("memory")["bytes"] for process in processes]
-    joules = [
-        process.ask("energy", batch=batch)["joules"] if energy else None
-        for process, batch in zip(processes, batches, strict=True)
-    ]
+    long_outputs = any(fact["translates"] for fact in facts)
+    leaders = _leaders(processes)
+    timed = [index for index, leader in enumerate(leaders) if leader == index]
+    batches = {index: _best_batch(processes[index]) for index in timed}
+    sitting = take_turns(
+        [partial(_turn, processes[index], batches[index], long_outputs) for index in timed],
+        rounds,
+        LoadMeter(facts[0]["threads"]),
+    )
+    texts = fewer(sample.rows, long_outputs)
+    times = dict(zip(timed, sitting.times, strict=True))
+    speeds = dict(zip(timed, speeds_of(sitting, texts, "", 0.0), strict=True))
     return [
-        Subject(
-            name=process.name,
-            backend=fact["backend"],
-            size_bytes=_size(process.folder),
-            parameters=fact["parameters"],
-            load_seconds=fact["seconds"],
-            memory_bytes=memory[index],
-            threads=fact["threads"],
-            batch=batches[index],
-            p50_ms=times[index].quantile(0.5),
-            p95_ms=times[index].quantile(0.95),
-            p99_ms=times[index].quantile(0.99),
-            texts_per_second=times[index].throughput,
-            tokens_per_second=None if tokens[index] is None else tokens[index] * times[index].throughput,
-            joules=joules[index],
-            speedups=speedups(times[0], times[index]) if index else None,
+        _subject(
+            process,
+            facts[index],
+            _Measured(
+                times[leader],
+                times[leaders[0]] if index else None,
+                replace(speeds[leader], measured_on="" if leader == index else processes[leader].name),
+                batches[leader],
+            ),
+            energy,
         )
-        for index, (process, fact) in enumerate(zip(processes, facts, strict=True))
+        for index, (process, leader) in enumerate(zip(processes, leaders, strict=True))
     ]
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Times of a subject, those of the first subject (None for the first), its speed and the fastest batch size."""
+
+    times: Times
+    first: Times | None
+    speed: Speed
+    batch: int
+
+
+def _subject(process: _Process, fact: dict[str, Any], measured: _Measured, energy: bool) -> Subject:
+    from kit.measurement.rounds import speedups
+
+    times, speed = measured.times, measured.speed
+    tokens = process.ask("tokens")["each"]
+    return Subject(
+        name=process.name,
+        backend=fact["backend"],
+        size_bytes=_size(process.folder),
+        parameters=fact["parameters"],
+        load_seconds=fact["seconds"],
+        memory_bytes=process.ask("memory")["bytes"],
+        threads=fact["threads"],
+        batch=measured.batch,
+        p50_ms=speed.p50_ms,
+        p95_ms=speed.p95_ms,
+        p99_ms=times.quantile(0.99),
+        texts_per_second=times.throughput,
+        tokens_per_second=None if tokens is None else tokens * times.throughput,
+        joules=process.ask("energy", batch=measured.batch)["joules"] if energy else None,
+        speedups=None if measured.first is None else speedups(measured.first, times),
+        interval_ms=speed.interval,
+        by_length=speed.by_length,
+        warning=speed.warning,
+        measured_on=speed.measured_on,
+    )
+
+
+def _leaders(processes: list[_Process]) -> list[int]:
+    """Return for each process the first one whose model does the same arithmetic; that one is timed for both."""
+    from kit.models.signature import compute_signature
+
+    signatures = [(compute_signature(process.folder), process.backend) for process in processes]
+    return [signatures.index(signature) for signature in signatures]
+
+
+def _turn(process: _Process, batch: int, long_outputs: bool) -> Turn:
+    """Return one turn of a model in its own process. long_outputs: see `speed.fewer`."""
+    from kit.measurement.speed import Turn
+
+    single, many = process.ask("latency", long_outputs=long_outputs), process.ask("rate", batch=batch)
+    return Turn(single["ms"], many["rate"], single["cpu"] + many["cpu"])
 
 
 def _best_batch(process: _Process) -> int:
@@ -209,100 +251,36 @@ def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in own if path.is_file())
 
 
-def _texts(file: str | Path | None, records: list[Record]) -> list[list[str]]:
-    if file is not None:
-        path = Path(file)
+def _texts(given: str | Path | Sequence[tuple[str, ...]] | None, records: list[Record]) -> list[tuple[str, ...]]:
+    if isinstance(given, str | Path):
+        path = Path(given)
         if not path.is_file():
             raise DataError(f"there is no file {path}")
-        rows = [[line] for line in path.read_text("utf-8").splitlines() if line.strip()]
+        rows: list[tuple[str, ...]] = [(line,) for line in path.read_text("utf-8").splitlines() if line.strip()]
+    elif given is not None:
+        rows = list(given)
     elif records:
         from kit.request import Shared
 
-        rows = [list(row) for row in Shared().cleaned(records[0].recipe.data).splits.test.texts]
+        rows = list(Shared().cleaned(records[0].recipe.data).splits.test.texts)
     else:
         raise DataError("no texts to measure with: none of the folders is a run", "give a file: --texts texts.txt")
     if not rows:
-        raise DataError(f"{file or 'the test set'} has no text")
-    return [rows[index % len(rows)] for index in range(max(_RATE_TEXTS, _TIMED_TEXTS))]
+        raise DataError(f"{given or 'the test set'} has no text")
+    return rows
 
 
-_held: dict[str, Any] = {}  # of this process: the model, and the texts
+@dataclass(frozen=True)
+class _Sample:
+    """Texts that are measured one at a time, and in batches."""
+
+    rows: list[tuple[str, ...]]
+    many: list[tuple[str, ...]]
 
 
-def _load(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
-    from kit.terminal import quiet_libraries
+def _sample(rows: list[tuple[str, ...]]) -> _Sample:
+    from kit.measurement.sample import length_sample
+    from kit.measurement.speed import timed_texts
 
-    quiet_libraries()
-    import torch
-
-    from kit.models.ct2 import Ct2Translator
-    from kit.models.predictor import TransformerPredictor, load_predictor
-    from kit.models.translator import Translator
-
-    began = time.perf_counter()
-    predictor = load_predictor(Path(context["folder"]))
-    seconds = time.perf_counter() - began
-    backend = _BACKENDS.get(type(predictor).__name__, "eager")
-    if isinstance(predictor, TransformerPredictor) and context["backend"] == "compile":
-        predictor.model = torch.compile(predictor.model, dynamic=True)  # type: ignore[assignment]
-        backend = "compile"
-    _held.update(predictor=predictor, texts=[tuple(row) for row in context["texts"]])
-    _held["translates"] = isinstance(predictor, Translator | Ct2Translator)
-    for text in _held["texts"][:_WARM_UP]:
-        predictor.outputs([text])
-    return {
-        "backend": backend,
-        "seconds": seconds,
-        "parameters": predictor.parameters,
-        "threads": torch.get_num_threads(),
-    }
-
-
-def _latency(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
-    spent = []
-    for text in _held["texts"][:_TIMED_TEXTS]:
-        began = time.perf_counter()
-        _held["predictor"].outputs([text])
-        spent.append(1_000 * (time.perf_counter() - began))
-    return {"ms": spent}
-
-
-def _rate(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
-    began = time.perf_counter()
-    done = _answer_all(int(job["batch"]))
-    return {"rate": done / (time.perf_counter() - began)}
-
-
-def _tokens(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
-    """Tokens that a translation has in the mean; None of a classifier."""
-    if not _held["translates"]:
-        return {"each": None}
-    predictor, texts = _held["predictor"], _held["texts"][:_RATE_SENTENCES]
-    return {"each": predictor.tokens(predictor.outputs(texts).tolist()) / len(texts)}
-
-
-def _energy(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
-    from kit.measurement.energy import energy_joules
-
-    each = energy_joules(lambda: _answer_all(int(job["batch"])))
-    return {"joules": None if each is None else 1_000 * each}
-
-
-def _answer_all(size: int) -> int:
-    """Answer the texts, so many at once; how many there were."""
-    texts = _held["texts"][: _RATE_SENTENCES if _held["translates"] else _RATE_TEXTS]
-    for start in range(0, len(texts), size):
-        _held["predictor"].outputs(texts[start : start + size])
-    return len(texts)
-
-
-def _memory(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
-    from kit.provenance import peak_memory_bytes
-
-    return {"bytes": peak_memory_bytes()}
-
-
-_BACKENDS = {"OnnxPredictor": "onnxruntime", "OnnxTranslator": "onnxruntime", "Ct2Translator": "ctranslate2"}
-_MEASUREMENTS = {
-    "load": _load, "latency": _latency, "rate": _rate, "tokens": _tokens, "memory": _memory, "energy": _energy,
-}  # fmt: skip
+    many = length_sample(rows, RATE_TEXTS)
+    return _Sample(timed_texts(rows), [many[index % len(many)] for index in range(RATE_TEXTS)])

@@ -11,14 +11,12 @@ import json
 import os
 import shutil
 import socket
-import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -28,6 +26,7 @@ from kit.distill import taught_by
 from kit.errors import BusyError, DataError, KitError, RecordError, first_line
 from kit.files import locked
 from kit.finetune import finetune
+from kit.models.signature import compute_signature
 from kit.provenance import versions
 from kit.recipe import Recipe
 from kit.record import Record
@@ -41,11 +40,11 @@ from kit.terminal import quiet_libraries
 def run(context: JobData, job: JobData) -> JobData:
     """Do a job of a study.
 
-    Returns {"record": id}, {"busy": true}, {"error": text}, {"speed": {...}}, or {"refused": text} from a worker that
-    must not run any cell.
+    Returns {"record": id}, {"busy": true}, {"error": text}, or {"refused": text} from a worker that must not run any
+    cell. A job that measures models returns {"speeds": content of speed.json, "unmeasured": {id: reason}}.
     context: {"recipe": of the study, "data": fingerprints of its splits, "checkpoints": content of each, "folder": that
     relative paths start at, "versions": see `provenance.versions`, "storage": URL or null}.
-    job: {"cell": {...}, "keep_model": bool} or {"time": id of a Record}.
+    job: {"cell": {...}, "keep_model": bool} or {"time": [ids of Records]}.
     """
     quiet_libraries()
     different = _differences(context["versions"], versions())
@@ -59,7 +58,7 @@ def run(context: JobData, job: JobData) -> JobData:
             shared = _shared(json.dumps(context, sort_keys=True))
             _require_same_data(shared, recipe, context["data"])
             if "time" in job:
-                return {"speed": _time_model(_found(job["time"], Path(recipe.runs), storage), shared, recipe)}
+                return _time_models(job["time"], shared, recipe, storage)
             return {"record": _cell(Cell(**job["cell"]), recipe, job["keep_model"], shared, storage).id}
     except BusyError:
         return {"busy": True}
@@ -147,15 +146,33 @@ def _require_same_data(shared: Shared, recipe: Recipe, expected: dict[str, str])
         raise DataError(f"data.source: {recipe.data.source} changed since the study began", "start the study again")
 
 
-def _time_model(folder: Path, shared: Shared, recipe: Recipe) -> dict[str, Any]:
-    """How many milliseconds a saved model takes for one text."""
-    from kit.measurement.speed import latencies
-    from kit.models.predictor import load_predictor
+def _time_models(ids: list[str], shared: Shared, recipe: Recipe, storage: Storage | None) -> JobData:
+    """Measure saved models in turns, one for each compute signature."""
+    from kit.measurement.speed import latencies, speeds_to_json
+    from kit.models.held import HeldModels
     from kit.training.hardware import set_up_hardware
 
-    began = time.perf_counter()
     hardware = set_up_hardware(recipe.train.precision)
-    predictor = load_predictor(Record.read(folder).model_folder, recipe.model.trust_remote_code)
-    found = latencies([predictor.outputs], shared.cleaned(recipe.data).splits.test.texts)[0]
-    seconds = time.perf_counter() - began
-    return {"p50_ms": found.p50_ms, "p95_ms": found.p95_ms, "hardware": hardware.words, "seconds": seconds}
+    texts = shared.cleaned(recipe.data).splits.test.texts
+    models = HeldModels(recipe.model.trust_remote_code)
+    alike: dict[str, list[str]] = {}
+    folders: dict[str, Path] = {}
+    unmeasured: dict[str, str] = {}
+    for run_id in ids:
+        try:
+            folder = Record.read(_found(run_id, Path(recipe.runs), storage)).model_folder
+            signature = compute_signature(folder)
+            if signature not in alike:
+                models.predict(folder, texts[:1])
+                folders[signature] = folder
+            alike.setdefault(signature, []).append(run_id)
+        except Exception as error:
+            unmeasured[run_id] = _words(error)
+    timed = [partial(models.predict, folders[signature]) for signature in alike]
+    found = latencies(timed, texts, hardware.words, recipe.task == "translation") if timed else []
+    speeds = {
+        run_id: replace(speed, measured_on="" if run_id == group[0] else group[0])
+        for group, speed in zip(alike.values(), found, strict=True)
+        for run_id in group
+    }
+    return {"speeds": speeds_to_json(speeds), "unmeasured": unmeasured}

@@ -220,17 +220,22 @@ def _costs(student: Record, teachers: list[Teacher], shared: Shared) -> tuple[Co
     from kit.analysis.verdict import Cost
     from kit.measurement.speed import latencies
     from kit.models.predictor import TransformerPredictor, load_predictor
+    from kit.training.hardware import set_up_hardware
 
     predictors = [load_predictor(student.model_folder), *map(load_teacher, teachers)]
     for predictor in predictors:
         if isinstance(predictor, TransformerPredictor):  # tokenizers of the Hub may have no limit of their own
             predictor.max_length = min(predictor.max_length, student.recipe.data.max_length)
     texts = shared.cleaned(student.recipe.data).splits.test.texts
-    times = latencies([predictor.outputs for predictor in predictors], texts)
+    translates = student.recipe.task == "translation"
+    hardware = set_up_hardware(student.recipe.train.precision).words
+    own, *others = latencies([predictor.outputs for predictor in predictors], texts, hardware, translates)
     sizes = [_bytes(folder) for folder in (student.model_folder, *(teacher.folder for teacher in teachers))]
+    parameters = [predictor.parameters for predictor in predictors]
+    together = (sum(each.interval[0] for each in others), sum(each.interval[1] for each in others))
     return (
-        Cost(sizes[0], predictors[0].parameters, times[0].p50_ms),
-        Cost(sum(sizes[1:]), sum(p.parameters for p in predictors[1:]), sum(t.p50_ms for t in times[1:])),
+        Cost(sizes[0], parameters[0], own.p50_ms, own.interval, own.warning),
+        Cost(sum(sizes[1:]), sum(parameters[1:]), sum(each.p50_ms for each in others), together, own.warning),
     )
 
 

@@ -158,7 +158,7 @@ def _write(
     """All formats, proven, with card and manifest, nothing private among them."""
     from kit.publishing.again import told
     from kit.publishing.formats import packages, write_format
-    from kit.publishing.speed import speed_table
+    from kit.publishing.speed import SpeedSection, measure_speed
     from kit.publishing.verify import verify
     from kit.report.card import CardFormat, model_card
 
@@ -175,13 +175,18 @@ def _write(
         needs = packages(made, draft / place)
         formats.append(CardFormat(made.name, place, made.loader, made.arguments, needs, proof.line))
     recipe = public(record.recipe.model_dump(mode="json", exclude_defaults=True))
-    speeds: list[list[str]] = []
+    speed_section = SpeedSection([], [])
     # An adapter alone is as fast as its base with it.
     measured = {each.name: draft / each.folder for each in formats if each.loader != "peft"}
     if speed and measured:
         say("measuring speed for the card, a minute or more (--no-speed leaves it out)")
-        speeds = speed_table(record, measured, data.test.texts)
-    facts = replace(_facts(record, name, recipe, formats, first, speeds), cut=_cut(first, data))
+        speed_section = measure_speed(record, measured, data.test.texts)
+    facts = replace(
+        _facts(record, name, recipe, formats, first),
+        cut=_cut(first, data),
+        speeds=speed_section.rows,
+        speed_notes=speed_section.notes,
+    )
     (draft / CARD_FILE).write_text(model_card(first, facts), "utf-8")
     Manifest(
         record=record.id,
@@ -220,7 +225,6 @@ def _facts(
     recipe: dict[str, Any],
     formats: list[CardFormat],
     first: Record,
-    speeds: list[list[str]],
 ) -> CardFacts:
     from kit.publishing.sources import checkpoint_source, data_source
     from kit.report.card import CardFacts
@@ -234,7 +238,6 @@ def _facts(
         history=_history(first),
         vocabulary=_vocabulary(first),
         formats=formats,
-        speeds=speeds,
         checkpoint=public((record.content["checkpoint"] or {}).get("name")),
         base=checkpoint.hub,
         licence=checkpoint.licence,

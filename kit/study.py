@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from kit.errors import OutputError, RecordError, WorkerError
 from kit.files import CHECKPOINT_SEAL, require_space, require_writable
+from kit.measurement.speed import Speed, speeds_from_json
 from kit.measurement.units import megabytes
 from kit.recipe import Recipe
 from kit.record import Record
@@ -161,7 +162,10 @@ class _Work:
         return awaited and self._teaches(teacher)
 
     def untimed(self) -> list[str]:
-        """Records of the models whose speed is still to be measured, one a series."""
+        """Return the Records whose models are measured next, one per series; empty if all of them have been.
+
+        A single missing speed makes all models be measured again: only those of one sitting compare.
+        """
         known = self.ledger.speeds()
         best: dict[Series, Outcome] = {}
         for cell in sorted(self.outcomes, key=lambda cell: (-cell.budget, cell.seed)):
@@ -171,7 +175,8 @@ class _Work:
             record = self.ledger.record(outcome)
             if record is not None and record.model_folder.is_dir():
                 best[cell.series] = outcome
-        return [outcome.record for outcome in best.values() if outcome.record not in known]
+        timed = [outcome.record for outcome in best.values()]
+        return [] if all(record in known for record in timed) else timed
 
     def _jobs(self) -> Iterator[JobData | None]:
         """The next cell to run each time; None while the only ones left are with others."""
@@ -241,14 +246,24 @@ class _Work:
         self.board.ended(outcome.cell, record.metrics[record.main_metric] if record else None, outcome.error)
 
     def _time_models(self, engine: Engine, context: JobData) -> None:
-        # One at a time, or they would slow each other down.
-        events = (event for record in self.untimed() for event in engine.run(context, iter([{"time": record}])))
-        for event in events:
-            if event.result is not None and "speed" in event.result:
-                self.ledger.write_speeds(self.ledger.speeds() | {event.job["time"]: event.result["speed"]})
-            elif event.result is not None:
+        untimed = self.untimed()
+        if not untimed:
+            return
+        for event in engine.run(context, iter([{"time": untimed}])):  # one job: models are measured in turns
+            if event.result is None:
+                continue
+            for record, why in event.result.get("unmeasured", {}).items():
+                self.board.say(f"the speed of {record} could not be measured: {why}")
+            if "speeds" in event.result:
+                self._keep_speeds(speeds_from_json(event.result["speeds"].encode()))
+            else:
                 why = event.result.get("error") or event.result.get("died")
-                self.board.say(f"the speed of {event.job['time']} could not be measured: {why}")
+                self.board.say(f"the speed of the models could not be measured: {why}")
+
+    def _keep_speeds(self, speeds: dict[str, Speed]) -> None:
+        self.ledger.write_speeds(speeds)
+        for warning in sorted({speed.warning for speed in speeds.values() if speed.warning}):
+            self.board.say(f"latency: {warning}")
 
 
 def _note_what_stays(work: _Work) -> None:

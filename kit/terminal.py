@@ -189,7 +189,7 @@ def print_bench(subjects: Sequence[Subject]) -> None:
             subject.name,
             subject.backend,
             megabytes(subject.size_bytes),
-            f"{subject.p50_ms:.2f}",
+            f"{subject.p50_ms:.2f} [{subject.interval_ms[0]:.2f}, {subject.interval_ms[1]:.2f}]",
             f"{subject.p95_ms:.2f}",
             f"{subject.p99_ms:.2f}",
             f"{subject.texts_per_second:,.0f} ({subject.batch})",
@@ -204,14 +204,28 @@ def print_bench(subjects: Sequence[Subject]) -> None:
     many = ["sentences/s (at once)", "tokens/s"] if written else ["texts/s (at once)"]
     columns = ["model", "backend", "files", "p50 ms", "p95", "p99", *many, "memory", "load s", "J/1,000"]
     print_table([*columns, "faster, one text", "faster, many"], rows)
+    _print_lengths(subjects)
     threads = subjects[0].threads
     typer.echo(f"{threads} thread{'s' if threads > 1 else ''}; memory is the whole process, with its libraries")
     if all(subject.joules is None for subject in subjects):
         typer.echo("no energy: pip install 'kit[energy]' for codecarbon's estimate")
+    for warning in sorted({subject.warning for subject in subjects} - {""}):
+        warn(warning)
     for subject in subjects:
+        if subject.measured_on:
+            typer.echo(f"{subject.name}: times of {subject.measured_on}, which does the same arithmetic")
         for kind, ratio in zip(("for one text", "for many"), subject.speedups or (), strict=False):
             if ratio.high < 1:
                 typer.echo(f"SLOWER here than {subjects[0].name} {kind}: {subject.name} ({subject.backend})")
+
+
+def _print_lengths(subjects: Sequence[Subject]) -> None:
+    """Print the median time of short, medium and long texts."""
+    lengths = " / ".join(f"{each.characters:,}" for each in subjects[0].by_length)
+    typer.echo(f"p50 ms of short, medium and long texts ({lengths} characters), from a sample of all lengths:")
+    for subject in subjects:
+        times = " / ".join(f"{each.p50_ms:.2f}" for each in subject.by_length)
+        typer.echo(f"  {subject.name} ({subject.backend}): {times}")
 
 
 def _times(ratio: Estimate) -> str:

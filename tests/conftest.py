@@ -79,6 +79,8 @@ def _quick_clocks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(module, "_TIMED_TEXTS", 12)
         patched.setattr(module, "_WARM_UP", 2)
+        patched.setattr(module, "_ROUNDS", 2)
+        patched.setattr(module, "_REPEATS", 1)
         yield
 
 
@@ -178,6 +180,7 @@ def untimed() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("kit.measurement.speed._TIMED_TEXTS", 1)
         patched.setattr("kit.measurement.speed._WARM_UP", 0)
+        patched.setattr("kit.measurement.speed._ROUNDS", 1)
         yield
 
 

@@ -96,7 +96,8 @@ def describe(option: Option, metric: str, wish: Wish) -> str:
             f"such a prediction was off by {shown_difference(metric, option.backtest)} where the truth is known"
         )
     if option.latency_ms is not None:
-        parts.append(f"{option.latency_ms:.1f} ms a text")
+        doubt = f" ({option.latency_doubt})" if option.latency_doubt else ""
+        parts.append(f"{option.latency_ms:.1f} ms per text{doubt}")
     if option.model_bytes is not None:
         parts.append(megabytes(option.model_bytes) if option.measured else f"about {megabytes(option.model_bytes)}")
     return ", ".join(parts)

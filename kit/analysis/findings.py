@@ -12,19 +12,7 @@ from kit.analysis.comparison import Comparison
 from kit.analysis.curve import Fit
 from kit.analysis.points import Point
 from kit.analysis.transfer import Transfer
-
-
-@dataclass(frozen=True)
-class Speed:
-    """How fast a fitted model answers one text at a time, in milliseconds (median and 95th percentile).
-
-    seconds: that loading and timing it took.
-    """
-
-    p50_ms: float
-    p95_ms: float
-    hardware: str
-    seconds: float = 0.0
+from kit.measurement.speed import Speed
 
 
 @dataclass(frozen=True)
@@ -53,6 +41,7 @@ class Choice:
     """A measured (series, budget) with what it costs: one dot of the frontier plot.
 
     dominated: whether another choice is at least as good in metric, latency, size and labels, and better in one.
+    latency_interval: 95 % interval of latency_ms.
     """
 
     series: str
@@ -63,6 +52,7 @@ class Choice:
     latency_ms: float | None
     model_bytes: int | None
     dominated: bool
+    latency_interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -15,47 +15,71 @@ from kit.analysis.findings import Choice, Series
 
 _ROWS_AT_ONCE = 256  # comparisons with 5,000 rows are then 1.3 MB a column
 _MAXIMISE = (True, False, False, False)  # metric, latency, size, labels
+_LATENCY = 1  # column
+_SAME_LATENCY = 1.05**0.5  # medians within 5 % overlap once each is widened by this factor
 
 
-def non_dominated(rows: np.ndarray, maximise: Sequence[bool]) -> NDArray[np.bool_]:
-    """Which rows are Pareto-optimal: no other row is at least as good in every column and better in one.
+def non_dominated(
+    rows: np.ndarray, maximise: Sequence[bool], intervals: tuple[np.ndarray, np.ndarray] | None = None
+) -> NDArray[np.bool_]:
+    """Return which rows are Pareto-optimal: no other row is as good in every column and better in one.
 
-    rows: (n, m), NaN where unknown. maximise: for each of the m columns, whether more is better. Returns (n,).
-    An unknown value is neither better nor worse than another, but a row dominates nothing that is known where it is
-    not: it could be worse there. Equal rows do not dominate each other. Takes n^2 m comparisons.
-    Raises ValueError if `maximise` does not name every column.
+    Unknown values are neither better nor worse than others, but a row with an unknown value dominates no row whose
+    value is known in that column. Equal rows do not dominate each other. Values whose intervals overlap count as equal.
+
+    Args:
+        rows: (n, m) values, NaN where unknown.
+        maximise: for each of the m columns, whether more is better.
+        intervals: (n, m) lower and (n, m) upper ends of the values; None if the values are exact.
+
+    Returns:
+        (n,) bool, after n^2 m comparisons.
+
+    Raises:
+        ValueError: `maximise` does not have one entry per column.
     """
     values = np.asarray(rows, np.float64)
     if values.ndim != 2 or values.shape[1] != len(maximise):
         raise ValueError(f"rows have the shape {values.shape}, and {len(maximise)} columns have a direction")
     known = ~np.isnan(values)
-    scores = np.where(known, np.where(maximise, values, -values), -np.inf)
+    low, high = intervals or (values, values)
+    worst = np.where(known, np.where(maximise, low, -high), -np.inf)
+    best = np.where(known, np.where(maximise, high, -low), -np.inf)
     optimal = np.ones(len(values), np.bool_)
     for start in range(0, len(values), _ROWS_AT_ONCE):
         some = slice(start, start + _ROWS_AT_ONCE)
-        shape = (len(scores[some]), len(scores))
+        shape = (len(values[some]), len(values))
         no_worse, better = np.ones(shape, np.bool_), np.zeros(shape, np.bool_)
-        for column in range(scores.shape[1]):
-            mine, others = scores[some, column, None], scores[None, :, column]
-            no_worse &= others >= mine
-            better |= (others > mine) & known[some, column, None]
+        for column in range(values.shape[1]):
+            no_worse &= best[None, :, column] >= worst[some, column, None]
+            better |= (worst[None, :, column] > best[some, column, None]) & known[some, column, None]
         optimal[some] = ~(no_worse & better).any(axis=1)
     return optimal
 
 
 def frontier(series: Sequence[Series]) -> tuple[Choice, ...]:
-    """Every (series, budget) as a choice, and whether another one has it all: more metric, less latency, size, labels.
+    """Return every (series, budget) as a choice, with whether another choice dominates it.
 
-    Latency (median of one text) is that of one model of the series. Latencies within 5 % and sizes within 1 % count as
-    equal: the former is noise, the latter the length of names in a file.
+    A choice is dominated if another one has at least the same metric and no more latency, size and labels, and is
+    better in one of these. Latency (median of one text) is that of one model of the series. Latencies count as equal if
+    their intervals overlap or they are within 5 %, sizes if they are within 1 % (names in a file differ in length).
     """
     found = [(each, point) for each in series for point in each.points]
     if not found:
         return ()
-    latency = _steps([each.speed.p50_ms if each.speed else None for each, _ in found], 0.05)
+    speeds = [each.speed for each, _ in found]
     size = _steps([point.model_bytes for _, point in found], 0.01)
-    rows = [(point.estimate.value, latency[index], size[index], point.budget) for index, (_, point) in enumerate(found)]
-    optimal = non_dominated(np.array(rows, np.float64), _MAXIMISE)
+    rows = np.array(
+        [
+            (point.estimate.value, speed.p50_ms if speed else np.nan, size[index], point.budget)
+            for index, ((_, point), speed) in enumerate(zip(found, speeds, strict=True))
+        ],
+        np.float64,
+    )
+    low, high = rows.copy(), rows.copy()
+    low[:, _LATENCY] = [min(s.interval[0], s.p50_ms / _SAME_LATENCY) if s else np.nan for s in speeds]
+    high[:, _LATENCY] = [max(s.interval[1], s.p50_ms * _SAME_LATENCY) if s else np.nan for s in speeds]
+    optimal = non_dominated(rows, _MAXIMISE, (low, high))
     return tuple(
         Choice(
             series=each.name,
@@ -66,6 +90,7 @@ def frontier(series: Sequence[Series]) -> tuple[Choice, ...]:
             latency_ms=None if each.speed is None else each.speed.p50_ms,
             model_bytes=point.model_bytes,
             dominated=not best,
+            latency_interval=None if each.speed is None else each.speed.interval,
         )
         for (each, point), best in zip(found, optimal, strict=True)
     )

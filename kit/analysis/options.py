@@ -15,9 +15,8 @@ from kit.analysis.findings import Series
 from kit.analysis.frontier import weight
 from kit.analysis.points import Point, metric_of
 from kit.measurement.intervals import Estimate
+from kit.measurement.speed import Speed
 from kit.measurement.units import megabytes
-
-_NEAR = 1.25  # latencies of equal networks, each timed once, were seen to differ by as much
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,8 @@ class Option:
     metric: measured, or predicted by the learning curve, and then `backtest` is the error of such a prediction.
     chance: that the metric is at least the target, None without a target. seeds: that it was measured with.
     model_bytes: of a prediction for a model that grows with its labels, as words that TF-IDF counts do, along the line
-    through the two largest budgets, which such growth stays below.
+    through the two largest budgets, which such growth stays below. latency_doubt: see
+    `latency_doubt`.
     """
 
     series: str
@@ -53,6 +53,7 @@ class Option:
     model_bytes: int | None
     seeds: int
     backtest: float | None = None
+    latency_doubt: str = ""
 
 
 def breaks(series: Series, wish: Wish) -> str:
@@ -62,14 +63,25 @@ def breaks(series: Series, wish: Wish) -> str:
     if wish.max_latency_ms is not None and latency is None:
         return "its latency was not measured"
     if wish.max_latency_ms is not None and latency is not None and latency.p50_ms > wish.max_latency_ms:
-        near = latency.p50_ms < _NEAR * wish.max_latency_ms
-        doubt = "; one model was timed, once: `kit bench` tells so narrow a case" if near else ""
-        return f"{latency.p50_ms:.1f} ms a text, above {wish.max_latency_ms:g} ms{doubt}"
+        doubt = latency_doubt(latency, wish)
+        return f"{latency.p50_ms:.1f} ms per text, above {wish.max_latency_ms:g} ms{f'; {doubt}' if doubt else ''}"
     if wish.max_size_bytes is not None and size is None:
         return "its size is not known"
     if wish.max_size_bytes is not None and size is not None and size > wish.max_size_bytes:
         return f"{megabytes(size)}, above {wish.max_size_bytes / 1e6:g} MB"
     return ""
+
+
+def latency_doubt(speed: Speed | None, wish: Wish) -> str:
+    """Return why a latency may be on the other side of the limit; empty if there is no limit or no such reason."""
+    if speed is None or wish.max_latency_ms is None:
+        return ""
+    (low, high), reasons = speed.interval, []
+    if low < wish.max_latency_ms < high:
+        reasons.append(f"the limit lies inside its interval [{low:.1f}, {high:.1f}]")
+    if speed.warning:
+        reasons.append("measured on a busy machine")
+    return ", ".join(reasons)
 
 
 def fits(option: Option, wish: Wish) -> bool:
@@ -121,8 +133,17 @@ def _bytes_at(series: Series, labels: int) -> int | None:
 
 def _measured(series: Series, point: Point, wish: Wish) -> Option:
     chance = None if wish.target is None else float((point.replicates >= wish.target).mean())
-    latency = series.speed.p50_ms if series.speed else None
-    return Option(series.name, point.budget, point.estimate, True, chance, latency, point.model_bytes, len(point.runs))
+    return Option(
+        series=series.name,
+        labels=point.budget,
+        metric=point.estimate,
+        measured=True,
+        chance=chance,
+        latency_ms=series.speed.p50_ms if series.speed else None,
+        model_bytes=point.model_bytes,
+        seeds=len(point.runs),
+        latency_doubt=latency_doubt(series.speed, wish),
+    )
 
 
 def ranked(options: Sequence[Option], wish: Wish) -> list[Option]:

@@ -24,11 +24,16 @@ _LEAST = 1e-9  # of a teacher's metric: below, nothing can be a share of it
 
 @dataclass(frozen=True)
 class Cost:
-    """Bytes of what was saved, parameters, and milliseconds for one text (median); None where not measured."""
+    """Bytes of what was saved, parameters, and milliseconds for one text (median); None where not measured.
+
+    interval_ms: 95 % interval of p50_ms. warning: why the time is doubtful.
+    """
 
     size_bytes: int
     parameters: int
     p50_ms: float | None
+    interval_ms: tuple[float, float] | None = None
+    warning: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,8 +81,9 @@ class Verdict:
             f"({_smaller(ours.size_bytes / theirs.size_bytes)})"
         )
         if ours.p50_ms and theirs.p50_ms:
-            times = f"{ours.p50_ms:.1f} ms a text against {theirs.p50_ms:.1f} ms"
+            times = f"{ours.p50_ms:.1f} ms per text against {theirs.p50_ms:.1f} ms"
             line += f"; {times} ({theirs.p50_ms / ours.p50_ms:.1f}x as fast)"
+            line += f"; {ours.warning}" if ours.warning else ""
         return line
 
     def _gain(self) -> str:

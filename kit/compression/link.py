@@ -47,7 +47,7 @@ class Link:
             f"retained {verdict.retained.format(percent=True)}" if verdict.retained else "",
             f"agrees on {verdict.agreement.format(percent=True)}",
             f"{megabytes(ours.size_bytes)} (1/{theirs.size_bytes / ours.size_bytes:.1f})",
-            _speed_words(ours.p50_ms, theirs.p50_ms),
+            _speed_words(ours, theirs),
             self._tokens(settings),
             self._layers(settings),
             self._conversion(settings),
@@ -55,6 +55,7 @@ class Link:
             "calibration error {:.1%} (before: {:.1%})".format(*reversed(self.calibration)) if self.calibration else "",
         ]
         undone = "" if self.gate.passed else f"; {self.outcome}"
+        undone += f"; {ours.warning}" if ours.warning else ""
         name = f"{self.technique} ({self.settings})" if self.settings else self.technique
         return f"{name}: " + ", ".join(part for part in parts if part) + undone
 
@@ -113,10 +114,11 @@ def _compare(record: Record, start: Record, before: Predictor, job: Job) -> Verd
     """On the test examples, and in size and speed."""
     pair = (record, start)
     predictors = [load_predictor(record.model_folder), before]
-    times = latencies([predictor.outputs for predictor in predictors], job.data.test.texts)
+    models = [predictor.outputs for predictor in predictors]
+    speeds = latencies(models, job.data.test.texts, job.hardware.words, job.recipe.task == "translation")
     costs = [
-        Cost(int(each.content["model_bytes"]), predictor.parameters, time.p50_ms)
-        for each, predictor, time in zip(pair, predictors, times, strict=True)
+        Cost(int(each.content["model_bytes"]), predictor.parameters, speed.p50_ms, speed.interval, speed.warning)
+        for each, predictor, speed in zip(pair, predictors, speeds, strict=True)
     ]
     ours, theirs = (each.predictions().outputs for each in pair)
     return judge(
@@ -128,11 +130,22 @@ def _compare(record: Record, start: Record, before: Predictor, job: Job) -> Verd
     )
 
 
-def _speed_words(ours: float | None, theirs: float | None) -> str:
-    if not ours or not theirs:
+def _speed_words(ours: Cost, theirs: Cost) -> str:
+    if not ours.p50_ms or not theirs.p50_ms:
         return ""
-    ratio = theirs / ours
-    words = f"{ratio:.1f}x as fast" if ratio > _SAME else f"SLOWER: {1 / ratio:.1f}x the time"
-    if 1 / _SAME <= ratio <= _SAME:
+    ratio = theirs.p50_ms / ours.p50_ms
+    words = f"{ratio:.1f}x as fast" if ratio > 1 else f"SLOWER: {1 / ratio:.1f}x the time"
+    if 1 / _SAME <= ratio <= _SAME or _overlap(ours, theirs):
         words = "as fast"
-    return f"about {ours:.{0 if ours >= 10 else 1}f} ms a text ({words})"  # after a short look: `kit bench` measures
+    return f"about {ours.p50_ms:.{_places(ours.p50_ms)}f} ms per text ({words})"
+
+
+def _places(milliseconds: float) -> int:
+    return 0 if milliseconds >= 10 else 1 if milliseconds >= 1 else 2
+
+
+def _overlap(ours: Cost, theirs: Cost) -> bool:
+    """Return whether the intervals of two times overlap, so that neither model is known to be faster."""
+    if ours.interval_ms is None or theirs.interval_ms is None:
+        return False
+    return ours.interval_ms[0] <= theirs.interval_ms[1] and theirs.interval_ms[0] <= ours.interval_ms[1]

@@ -1,11 +1,8 @@
-"""Comparing models that were timed in turns: medians, tails, and ratios with their intervals.
-
-Knows arrays of times. Knows nothing of models or processes.
-"""
+"""Times of models that were measured in turns: quantiles, and ratios of two models with intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,49 +10,76 @@ import numpy as np
 from kit.measurement.intervals import Estimate, percentile_interval
 
 _RESAMPLES = 1_000
+_NEIGHBOURS = 4  # texts of near-equal length that stand for each other when texts are resampled
 
 
 @dataclass(frozen=True)
 class Times:
-    """What was measured of one model.
+    """Measured times of one model.
 
-    latencies: (rounds, texts) milliseconds for one text. rates: (rounds,) texts a second, many at a time.
+    latencies: (rounds, texts) milliseconds for one text. rates: (rounds,) texts per second in batches; empty if batches
+    were not measured.
     """
 
     latencies: np.ndarray
     rates: np.ndarray
 
     def quantile(self, share: float) -> float:
-        """Milliseconds that this share of all single texts took at most."""
+        """Return the milliseconds that this share of all single texts took at most."""
         return float(np.quantile(self.latencies, share))
 
     @property
     def throughput(self) -> float:
-        """Texts a second, many at a time: the median round."""
+        """Texts per second in batches: the median round."""
         return float(np.median(self.rates))
 
 
+def latency_interval(times: Times, lengths: Sequence[int], share: float = 0.5, seed: int = 0) -> Estimate:
+    """Return a quantile of the time for one text with its 95 % interval over rounds and texts.
+
+    Rounds are resampled, and texts among those of near-equal length: the sample has the length distribution of all
+    texts by design, so that lengths add nothing to its error.
+    """
+    rounds, texts = times.latencies.shape
+    ordered = times.latencies[:, np.argsort(lengths, kind="stable")]
+    starts = np.arange(texts) // _NEIGHBOURS * _NEIGHBOURS
+    ends = np.minimum(starts + _NEIGHBOURS, texts)
+    generator = np.random.default_rng(seed)
+    drawn = generator.integers(0, rounds, (_RESAMPLES, rounds))
+    columns = generator.integers(starts, ends, (_RESAMPLES, texts))
+    samples = ordered[drawn[:, :, None], columns[:, None, :]].reshape(_RESAMPLES, -1)
+    return _estimate(times.quantile(share), np.quantile(samples, share, axis=1))
+
+
 def speedups(first: Times, other: Times, seed: int = 0) -> tuple[Estimate, Estimate]:
-    """How many times as fast as the first one the other is: for a single text (median), and many at a time.
+    """Return how many times as fast as the first model the other one is: for a single text (median), and in batches.
 
     Both were measured in the same rounds, on the same texts. Rounds and texts are resampled together, the same ones for
-    both, so that what disturbed a round disturbs both sides of a ratio. Raises ValueError if they do not match.
+    both, so that a disturbed round disturbs both sides of a ratio. Raises ValueError if they do not match.
     """
     if first.latencies.shape != other.latencies.shape or first.rates.shape != other.rates.shape:
         raise ValueError(f"times of {first.latencies.shape} and {other.latencies.shape} are not of the same rounds")
-    rounds, texts = first.latencies.shape
+    many = _ratio(lambda drawn, _: np.median(other.rates[drawn]) / np.median(first.rates[drawn]), first, seed)
+    return latency_ratio(first, other, seed), many
+
+
+def latency_ratio(first: Times, other: Times, seed: int = 0) -> Estimate:
+    """Return how many times as fast as the first model the other one is for a single text; see `speedups`."""
+    theirs, ours = first.latencies, other.latencies
+    return _ratio(lambda rows, cols: np.median(theirs[rows][:, cols]) / np.median(ours[rows][:, cols]), first, seed)
+
+
+def _ratio(ratio: Callable[[np.ndarray, np.ndarray], np.floating], times: Times, seed: int) -> Estimate:
+    """Return a ratio of two models and its interval. ratio: function of rows (rounds) and columns (texts)."""
+    rounds, texts = times.latencies.shape
     generator = np.random.default_rng(seed)
-    single, many = np.empty(_RESAMPLES), np.empty(_RESAMPLES)
+    samples = np.empty(_RESAMPLES)
     for index in range(_RESAMPLES):
-        drawn = generator.integers(0, rounds, rounds)
-        columns = generator.integers(0, texts, texts)
-        ours, theirs = (times.latencies[drawn][:, columns] for times in (other, first))
-        single[index] = np.median(theirs) / np.median(ours)
-        many[index] = np.median(other.rates[drawn]) / np.median(first.rates[drawn])
-    values = (first.quantile(0.5) / other.quantile(0.5), other.throughput / first.throughput)
-    return tuple(_estimate(value, sample) for value, sample in zip(values, (single, many), strict=True))  # type: ignore[return-value]
+        rows, columns = generator.integers(0, rounds, rounds), generator.integers(0, texts, texts)
+        samples[index] = ratio(np.asarray(rows), np.asarray(columns))
+    return _estimate(float(ratio(np.arange(rounds), np.arange(texts))), samples)
 
 
 def _estimate(value: float, samples: Sequence[float] | np.ndarray) -> Estimate:
     low, high = percentile_interval(samples)
-    return Estimate(value, min(low, value), max(high, value))
+    return Estimate(float(value), float(min(low, value)), float(max(high, value)))

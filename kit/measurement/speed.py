@@ -1,42 +1,257 @@
-"""Speed: how long fitted models take for one text.
-
-Knows clocks and functions that answer texts. Knows nothing of what the models are.
-"""
+"""Latency of fitted models, measured in turns on one sample of texts; the only place that times single texts."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import numpy as np
 
-_TIMED_TEXTS, _WARM_UP = 60, 10
+from kit.measurement.load import LoadMeter
+from kit.measurement.rounds import Times, latency_interval
+from kit.measurement.sample import Text, characters, length_sample
 
-Answer = Callable[[list[tuple[str, ...]]], object]
+_TIMED_TEXTS, _WARM_UP, _ROUNDS = 48, 5, 3
+_REPEATS = 2  # times the rounds that were asked for: a busy machine gets no more than these
+_SPREAD = 1.3  # ratio of a model's median time in two rounds above which the slower round was disturbed
+_NOISE_MS = 0.1  # differences between rounds that are never a sign of disturbance
+FORMAT = 2
+
+Predict = Callable[[list[Text]], object]
 
 
 @dataclass(frozen=True)
-class Latency:
-    """Milliseconds for one text: median and 95 % quantile over texts."""
+class LengthSpeed:
+    """Median milliseconds for one text of a third of the length distribution. characters: median length there."""
+
+    characters: int
+    p50_ms: float
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Milliseconds that a fitted model takes for one text: median and 95th percentile over texts.
+
+    hardware: what it was measured on. seconds: what the measurement took. low_ms, high_ms: 95 % interval of the median
+    over rounds and texts. by_length: short, medium and long texts. warning: why the figure is doubtful; empty if the
+    machine was idle. measured_on: Record of the model that was timed, if it is another one that computes the same.
+    """
 
     p50_ms: float
     p95_ms: float
+    hardware: str
+    seconds: float = 0.0
+    low_ms: float | None = None
+    high_ms: float | None = None
+    by_length: tuple[LengthSpeed, ...] = ()
+    texts: int = 0
+    rounds: int = 0
+    warning: str = ""
+    measured_on: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for times that are no positive numbers."""
+        if not all(0 < each < math.inf for each in (self.p50_ms, self.p95_ms, *self.interval)):
+            raise ValueError("a latency is a positive number")
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the median; of no width if it was not measured."""
+        low = self.p50_ms if self.low_ms is None else self.low_ms
+        return low, self.p50_ms if self.high_ms is None else self.high_ms
 
 
-def latencies(models: Sequence[Answer], texts: Sequence[tuple[str, ...]]) -> list[Latency]:
-    """How long each model takes for one text, over the first texts, after some to warm up.
+@dataclass(frozen=True)
+class Turn:
+    """One model's turn in a round.
 
-    The models take turns at every text, so that a noisy machine is as noisy for one as for another.
+    milliseconds: of each text. rate: texts per second in batches, None if not measured. cpu_seconds: CPU time of a
+    measured process that is not this one.
     """
-    timed = list(texts[:_TIMED_TEXTS])
-    for model in models:
-        for text in timed[:_WARM_UP]:
-            model([text])
-    spent = np.empty((len(models), len(timed)))
-    for column, text in enumerate(timed):
-        for row, model in enumerate(models):
-            began = time.perf_counter()
-            model([text])
-            spent[row, column] = 1_000 * (time.perf_counter() - began)
-    return [Latency(float(np.median(row)), float(np.quantile(row, 0.95))) for row in spent]
+
+    milliseconds: Sequence[float]
+    rate: float | None = None
+    cpu_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """Times of several models that were measured in turns. warning: why they are doubtful; empty on an idle machine."""
+
+    times: list[Times]
+    rounds: int
+    warning: str = ""
+
+
+@dataclass
+class _Round:
+    turns: list[Turn] = field(default_factory=list)
+    others: float | None = None  # cores that other processes used
+
+    @property
+    def medians(self) -> np.ndarray:
+        return np.array([np.median(turn.milliseconds) for turn in self.turns])
+
+
+def timed_texts(texts: Sequence[Text]) -> list[Text]:
+    """Return the sample of the test texts that latency is measured on: the same for every model and command."""
+    return length_sample(texts, _TIMED_TEXTS)
+
+
+def fewer(sample: Sequence[Text], long_outputs: bool) -> list[Text]:
+    """Return the part of the sample that is used.
+
+    Args:
+        sample: see `timed_texts`.
+        long_outputs: whether models write texts (translators), which takes long: then every second text is used.
+    """
+    return list(sample[:: 2 if long_outputs else 1])
+
+
+def time_turn(predict: Predict, texts: Sequence[Text]) -> Turn:
+    """Time one model on each of the texts, after a few to warm up."""
+    for text in texts[:_WARM_UP]:
+        predict([text])
+    spent = []
+    for text in texts:
+        began = time.perf_counter()
+        predict([text])
+        spent.append(1_000 * (time.perf_counter() - began))
+    return Turn(spent)
+
+
+def take_turns(
+    turns: Sequence[Callable[[], Turn]], rounds: int | None = None, meter: LoadMeter | None = None
+) -> Sitting:
+    """Measure models in rounds, in each of which every model has its turn, in alternating order.
+
+    A round is disturbed if other processes took cores that the models need, or if a model was much slower in it than
+    in another round. Disturbed rounds are repeated, and left out once there are enough others. If there are not enough,
+    all rounds count and the result has a warning.
+
+    Args:
+        turns: one function per model that measures it once.
+        rounds: number of undisturbed rounds that are wanted; None for the usual number.
+        meter: of the machine's load; None for a new one.
+    """
+    wanted, meter = rounds or _ROUNDS, meter or LoadMeter()
+    done: list[_Round] = []
+    quiet: list[_Round] = []
+    while len(quiet) < wanted and len(done) < _REPEATS * wanted:
+        done.append(_round(turns, backwards=len(done) % 2 == 1, meter=meter))
+        quiet = _undisturbed(done, meter)
+    enough = len(quiet) >= wanted
+    kept = quiet if enough else done
+    return Sitting(
+        [_times([each.turns[index] for each in kept]) for index in range(len(turns))],
+        len(kept),
+        "" if enough else _warning(done, meter),
+    )
+
+
+def latencies(
+    models: Sequence[Predict], texts: Sequence[Text], hardware: str, long_outputs: bool = False
+) -> list[Speed]:
+    """Return the speed of each model for one text, measured in turns in this process.
+
+    Args:
+        models: functions of a list of texts.
+        texts: all test texts, of which `timed_texts` are used.
+        hardware: what it is measured on.
+        long_outputs: see `fewer`.
+    """
+    began = time.perf_counter()
+    timed = fewer(timed_texts(texts), long_outputs)
+    sitting = take_turns([partial(time_turn, model, timed) for model in models], meter=LoadMeter(_threads()))
+    return speeds_of(sitting, timed, hardware, time.perf_counter() - began)
+
+
+def speeds_of(sitting: Sitting, texts: Sequence[Text], hardware: str, seconds: float) -> list[Speed]:
+    """Return what a sitting says of each model. texts: those that were timed."""
+    lengths = [characters(text) for text in texts]
+    found = []
+    for times in sitting.times:
+        median = latency_interval(times, lengths)
+        found.append(
+            Speed(
+                p50_ms=median.value,
+                p95_ms=times.quantile(0.95),
+                hardware=hardware,
+                seconds=seconds,
+                low_ms=median.low,
+                high_ms=median.high,
+                by_length=by_length(times, lengths),
+                texts=len(texts),
+                rounds=sitting.rounds,
+                warning=sitting.warning,
+            )
+        )
+    return found
+
+
+def by_length(times: Times, lengths: Sequence[int]) -> tuple[LengthSpeed, ...]:
+    """Return the median time of short, medium and long texts: thirds of the length distribution."""
+    thirds = np.array_split(np.argsort(lengths, kind="stable"), min(3, len(lengths)))
+    return tuple(
+        LengthSpeed(int(np.median(np.array(lengths)[third])), float(np.median(times.latencies[:, third])))
+        for third in thirds
+    )
+
+
+def speeds_to_json(speeds: dict[str, Speed]) -> str:
+    """Return the content of a study's speed.json."""
+    content: bytes = _adapter().dump_json({"format": FORMAT, "speeds": speeds}, indent=1)
+    return content.decode() + "\n"
+
+
+def speeds_from_json(content: bytes) -> dict[str, Speed]:
+    """Return the speeds in a study's speed.json by Record id. Raises ValueError for any other content."""
+    found = _adapter().validate_json(content, strict=True)
+    if found.get("format") != FORMAT or not isinstance(found.get("speeds"), dict):
+        raise ValueError(f"not speeds of format {FORMAT}")
+    return dict(found["speeds"])
+
+
+def _adapter() -> Any:
+    """Return pydantic's reader and writer of speed.json."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(dict[str, int | dict[str, Speed]])
+
+
+def _round(turns: Sequence[Callable[[], Turn]], *, backwards: bool, meter: LoadMeter) -> _Round:
+    measured: dict[int, Turn] = {}
+    for index in range(len(turns))[:: -1 if backwards else 1]:
+        measured[index] = turns[index]()
+    ordered = [measured[index] for index in range(len(turns))]
+    return _Round(ordered, meter.lap(sum(turn.cpu_seconds for turn in ordered)))
+
+
+def _undisturbed(rounds: Sequence[_Round], meter: LoadMeter) -> list[_Round]:
+    fastest = np.min([each.medians for each in rounds], axis=0)
+    limit = np.maximum(_SPREAD * fastest, fastest + _NOISE_MS)
+    return [each for each in rounds if not meter.is_busy(each.others) and (each.medians <= limit).all()]
+
+
+def _warning(rounds: Sequence[_Round], meter: LoadMeter) -> str:
+    """Return what disturbed a sitting, for people."""
+    medians = np.array([each.medians for each in rounds])
+    spread = float((medians.max(axis=0) / medians.min(axis=0)).max())
+    others = [each.others for each in rounds if each.others is not None and meter.is_busy(each.others)]
+    used = f"other processes used {np.mean(others):.1f} of {meter.cores} cores, " if others else ""
+    return f"the machine was busy ({used}rounds differed by {spread:.1f}x): measure again when it is idle"
+
+
+def _times(turns: Sequence[Turn]) -> Times:
+    rates = [turn.rate for turn in turns if turn.rate is not None]
+    return Times(np.array([turn.milliseconds for turn in turns]), np.array(rates))
+
+
+def _threads() -> int:
+    import torch
+
+    return torch.get_num_threads()

@@ -1,12 +1,9 @@
-"""Speed, for the card: the formats of an exported folder against what the run was made of, measured in turns.
-
-Knows Records and `kit bench`. Knows nothing of how a card says it.
-"""
+"""The speed section of a model card: exported formats against the model that the run was made of, measured in turns."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,40 +11,63 @@ from kit.measurement.units import megabytes
 from kit.record import Record
 
 if TYPE_CHECKING:
+    from kit.bench import Subject
     from kit.measurement.intervals import Estimate
 
 _ROUNDS = 3
-_TIMED_TEXTS = 256
 
 
-def speed_table(record: Record, folders: dict[str, Path], test: Sequence[tuple[str, ...]]) -> list[list[str]]:
-    """Rows of a table: the run's teacher or source, if it is still there, and each format, measured in turns."""
+@dataclass(frozen=True)
+class SpeedSection:
+    """Rows of a table, the header first, and sentences below it."""
+
+    rows: list[list[str]]
+    notes: list[str]
+
+
+def measure_speed(record: Record, folders: dict[str, Path], test: Sequence[tuple[str, ...]]) -> SpeedSection:
+    """Measure the run's teacher or source, if it still exists, and each format, in turns."""
     from kit.bench import bench
     from kit.provenance import provenance
 
     others = {path.name: path for path in _before(record)}
-    with tempfile.TemporaryDirectory(prefix="kit-texts-") as scratch:
-        texts = Path(scratch) / "texts.txt"
-        rows = [" ".join(" ".join(row).split()) for row in test[:_TIMED_TEXTS]]
-        texts.write_text("\n".join(row for row in rows if row), "utf-8")
-        names = [*others, *folders]
-        subjects = bench([*others.values(), *folders.values()], texts=texts, rounds=_ROUNDS, energy=False)
+    names = [*others, *folders]
+    subjects = bench([*others.values(), *folders.values()], texts=test, rounds=_ROUNDS, energy=False)
     where = provenance()
     machine = ", ".join(where["gpus"]) or f"{where['cpu']}, threads: {subjects[0].threads}"
-    head = ["model", "files", f"one text, median ms ({machine})", "texts a second", "against the first, one text"]
+    head = ["model", "files", f"one text, median ms ({machine})", "95th percentile", "texts per second"]
+    rows = [_row(name, subject) for name, subject in zip(names, subjects, strict=True)]
+    return SpeedSection([[*head, "against the first, one text"], *rows], _notes(names, subjects))
+
+
+def _row(name: str, subject: Subject) -> list[str]:
+    low, high = subject.interval_ms
     return [
-        head,
-        *(
-            [
-                name,
-                megabytes(subject.size_bytes),
-                f"{subject.p50_ms:.2f}",
-                f"{subject.texts_per_second:,.0f}",
-                _times(subject.speedups),
-            ]
-            for name, subject in zip(names, subjects, strict=True)
-        ),
+        name,
+        megabytes(subject.size_bytes),
+        f"{subject.p50_ms:.2f} [{low:.2f}, {high:.2f}]",
+        f"{subject.p95_ms:.2f}",
+        f"{subject.texts_per_second:,.0f}",
+        _times(subject.speedups),
     ]
+
+
+def _notes(names: Sequence[str], subjects: Sequence[Subject]) -> list[str]:
+    lengths = ", ".join(f"{each.characters:,}" for each in subjects[0].by_length)
+    notes = [
+        "Measured on a random sample of the test texts with their length distribution, all models in turns, in "
+        "several rounds; brackets: 95 % intervals over rounds and texts.",
+        f"Median ms for short, medium and long texts ({lengths} characters): "
+        + "; ".join(
+            f"{name} {', '.join(f'{each.p50_ms:.2f}' for each in subject.by_length)}"
+            for name, subject in zip(names, subjects, strict=True)
+        )
+        + ".",
+    ]
+    shared = [name for name, subject in zip(names, subjects, strict=True) if subject.measured_on]
+    if shared:
+        notes.append(f"Not timed, because another model does the same arithmetic: {', '.join(shared)}.")
+    return [*notes, *(f"Warning: {warning}." for warning in sorted({each.warning for each in subjects} - {""}))]
 
 
 def _times(speedups: tuple[Estimate, Estimate] | None) -> str:

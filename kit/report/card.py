@@ -42,10 +42,11 @@ class CardFormat:
 class CardFacts:
     """What a card says beside the Record.
 
-    name: `user/name` on the Hub, or the folder's. recipe: the run's, without local paths. history: how the model was
-    distilled and compressed, one line each. formats: the first one lies at the top. vocabulary: what was noted where it
-    was trimmed. cut: share of the test texts that are too long, None where nothing is cut. speeds: rows of a table,
-    with what they were measured on. base, licence, data_licence, languages: None or empty where they are not known.
+    name: `user/name` on the Hub, or the folder's. recipe: the run's, without local paths. history: how the model
+    was distilled and compressed, one line each. formats: the first one lies at the top. vocabulary: what was noted
+    where it was trimmed. cut: share of the test texts that are too long, None where nothing is cut. speeds: rows of
+    a table, with what they were measured on. speed_notes: sentences below the table. base, licence, data_licence,
+    languages: None or empty where they are not known.
     """
 
     name: str
@@ -55,6 +56,7 @@ class CardFacts:
     vocabulary: dict[str, Any] | None = None
     cut: float | None = None
     speeds: Sequence[Sequence[str]] = ()
+    speed_notes: Sequence[str] = ()
     checkpoint: str | None = None
     base: str | None = None
     licence: str | None = None
@@ -241,7 +243,7 @@ def _results(record: Record) -> str:
 
 def _speed(record: Record, facts: CardFacts) -> list[str]:
     head, *rows = facts.speeds
-    return ["## Speed and size", table(list(head), rows)]
+    return ["## Speed and size", table(list(head), rows), *map(inline, facts.speed_notes)]
 
 
 def _proof(facts: CardFacts) -> str:

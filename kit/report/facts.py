@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kit.analysis.answer import scratch_backtest
 from kit.analysis.significance import MIN_SEEDS
 from kit.measurement.intervals import shown
+from kit.measurement.speed import Speed
 from kit.measurement.units import OF_HUNDRED, duration, megabytes, shown_difference, shown_value
 from kit.report.words import NOTHING, between, difference, p_value, plain, title
 
@@ -215,25 +216,40 @@ def choices(findings: Findings) -> Table:
     )
     caption = (
         "What each choice gives and costs. One is beaten in everything if another is at least as good in metric, "
-        "latency, size and labels, and better in one of them; latencies within 5 % count as the same."
+        "latency, size and labels, and better in one of them; latencies count as the same if they are within 5 % or "
+        "their intervals overlap."
     )
     return Table(caption, columns(*names), tuple(rows))
 
 
 def speeds(findings: Findings) -> Table:
     """Latency of one text at a time."""
+    timed = [(each.name, each.speed) for each in findings.series if each.speed]
     rows = [
         (
-            text_cell(each.name),
-            Cell(f"{each.speed.p50_ms:.3g} ms", key=each.speed.p50_ms),
-            Cell(f"{each.speed.p95_ms:.3g} ms", key=each.speed.p95_ms),
-            text_cell(each.speed.hardware),
+            text_cell(name),
+            Cell(f"{speed.p50_ms:.3g} ms [{speed.interval[0]:.3g}, {speed.interval[1]:.3g}]", key=speed.p50_ms),
+            Cell(f"{speed.p95_ms:.3g} ms", key=speed.p95_ms),
+            text_cell(" / ".join(f"{part.p50_ms:.3g}" for part in speed.by_length)),
+            text_cell(speed.hardware + (" (busy)" if speed.warning else "")),
         )
-        for each in findings.series
-        if each.speed
+        for name, speed in timed
     ]
-    names = ("Method", "Median#", "95th percentile#", "Measured on")
-    return Table("Latency of one text at a time.", columns(*names), tuple(rows))
+    names = ("Method", "Median#", "95th percentile#", "Short / medium / long texts, ms", "Measured on")
+    return Table(_speed_caption([speed for _, speed in timed]), columns(*names), tuple(rows))
+
+
+def _speed_caption(speeds: Sequence[Speed]) -> str:
+    """Return how latencies were measured, with a warning if the machine was busy."""
+    said = "Latency of one text at a time, all models in turns."
+    if speeds and speeds[0].by_length:
+        lengths = " / ".join(f"{part.characters:,}" for part in speeds[0].by_length)
+        said += (
+            f" A random sample of {speeds[0].texts} test texts with the length distribution of all of them, "
+            f"{speeds[0].rounds} rounds; short, medium and long texts have {lengths} characters (median). "
+            "Brackets: 95 % intervals over rounds and texts."
+        )
+    return " ".join([said, *(f"Warning: {each}." for each in sorted({speed.warning for speed in speeds} - {""}))])
 
 
 def cells(findings: Findings) -> Table:

@@ -2,7 +2,7 @@
 
     runs/<study>/study.json        the recipe, the grid, what its data and checkpoints were
                  cells/<cell>.json  how a cell ended: its Record, or its error
-                 speed.json         how fast one model of each series answers
+                 speed.json         latency of one model of each series, measured in turns
                  logs/              what the workers printed
 
 Every file is written whole or not at all, and a cell's file only when the cell has ended: whatever kills a study, what
@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 from kit.errors import RecordError
 from kit.files import write_atomically
+from kit.measurement.speed import Speed, speeds_from_json, speeds_to_json
 from kit.recipe import Recipe
 from kit.record import Record
 from kit.scheduling.grid import Cell
@@ -135,17 +136,16 @@ class Ledger:
             return None
         return record
 
-    def speeds(self) -> dict[str, Any]:
-        """What `write_speeds` kept, by Record id; empty if nothing was measured."""
+    def speeds(self) -> dict[str, Speed]:
+        """Return the measured speeds by Record id; empty if there are none, or the file is damaged or an old one."""
         try:
-            content = json.loads((self.folder / SPEED_FILE).read_text("utf-8"))
+            return speeds_from_json((self.folder / SPEED_FILE).read_bytes())
         except (OSError, ValueError):
             return {}
-        return content if isinstance(content, dict) else {}
 
-    def write_speeds(self, speeds: dict[str, Any]) -> None:
-        """Keep how fast models answer, by Record id."""
-        write_atomically(self.folder / SPEED_FILE, json.dumps(speeds, indent=1) + "\n")
+    def write_speeds(self, speeds: dict[str, Speed]) -> None:
+        """Keep the measured speeds, by Record id."""
+        write_atomically(self.folder / SPEED_FILE, speeds_to_json(speeds))
 
 
 def now() -> str:

@@ -78,15 +78,25 @@ def test_limits_leave_series_out_with_the_reason() -> None:
     assert advice.choice is not None
     assert (advice.choice.series, advice.choice.labels) == ("tfidf", 800)
     assert advice.excluded == (
-        ("finetune", "7.0 ms a text, above 5 ms"),
-        ("probe", "7.0 ms a text, above 5 ms"),
+        ("finetune", "7.0 ms per text, above 5 ms"),
+        ("probe", "7.0 ms per text, above 5 ms"),
     )
     assert any(line.startswith("given up: 14.0 points against finetune with 800 labels") for line in advice.lines)
     assert any("(significant, corrected for 11 comparisons)" in line for line in advice.lines)
-    near = dict(advise(STUDY, Wish(max_latency_ms=6)).excluded)
-    assert near["probe"] == "7.0 ms a text, above 6 ms; one model was timed, once: `kit bench` tells so narrow a case"
     unmeasured = findings(replace(STUDY.series[0], speed=None))
     assert advise(unmeasured, Wish(max_latency_ms=5)).choice is None
+
+
+def test_a_latency_limit_inside_an_interval_is_said() -> None:
+    speed = replace(STUDY.series[0].speed, low_ms=5.5, high_ms=9.0)
+    study = findings(replace(STUDY.series[0], speed=speed))
+    [(_, why)] = advise(study, Wish(max_latency_ms=6)).excluded
+    assert why == "7.0 ms per text, above 6 ms; the limit lies inside its interval [5.5, 9.0]"
+    [line, *_] = advise(study, Wish(max_latency_ms=8)).lines
+    assert "7.0 ms per text (the limit lies inside its interval [5.5, 9.0])" in line
+    busy = findings(replace(STUDY.series[0], speed=replace(speed, warning="the machine was busy")))
+    [(_, why)] = advise(busy, Wish(max_latency_ms=5)).excluded
+    assert why == "7.0 ms per text, above 5 ms; measured on a busy machine"
 
 
 def test_a_model_that_grows_with_the_budget_is_left_out_only_where_it_is_too_large() -> None:

@@ -63,7 +63,14 @@ def test_thousands_of_rows_take_no_time() -> None:
     assert 100 < found.sum() < 2000
 
 
-def series(name: str, metrics: dict[int, float], latency: float | None, size: int | None) -> Series:
+def series(
+    name: str,
+    metrics: dict[int, float],
+    latency: float | None,
+    size: int | None,
+    interval: tuple[float, float] | None = None,
+) -> Series:
+    low, high = interval or (None, None)
     nothing = np.zeros(0)
     points = tuple(
         Point(
@@ -75,7 +82,7 @@ def series(name: str, metrics: dict[int, float], latency: float | None, size: in
         )
         for budget, value in metrics.items()
     )
-    speed = None if latency is None else Speed(latency, 2 * latency, "one core")
+    speed = None if latency is None else Speed(latency, 2 * latency, "one core", low_ms=low, high_ms=high)
     return Series(name, "finetune", None, 10, points, speed, size, None, "")
 
 
@@ -107,6 +114,15 @@ def test_noise_in_latency_and_bytes_of_names_decide_nothing() -> None:
     found = frontier([series("better", {100: 0.8}, 15.2, 91_000_163), series("worse", {100: 0.7}, 14.6, 91_000_000)])
     assert [choice.dominated for choice in found] == [False, True]
     assert found[0].latency_ms == 15.2  # what is shown is what was measured
+
+
+def test_latencies_whose_intervals_overlap_are_equal() -> None:
+    slow, fast = (27.0, 90, (14.0, 40.0)), (15.0, 90, (13.0, 18.0))
+    found = frontier([series("finetune", {100: 0.8}, *slow), series("probe", {100: 0.8}, *fast)])
+    assert [choice.dominated for choice in found] == [False, False]
+    assert found[0].latency_interval == (14.0, 40.0)
+    apart = frontier([series("a", {100: 0.8}, 27.0, 90, (25.0, 29.0)), series("b", {100: 0.8}, *fast)])
+    assert [choice.dominated for choice in apart] == [True, False]
 
 
 def test_without_any_measured_speed_the_rest_decides() -> None:

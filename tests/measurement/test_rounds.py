@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kit.measurement.rounds import Times, speedups
+from kit.measurement.rounds import Times, latency_interval, speedups
 
 
 def simulated(factor: float, rounds: int, seed: int, disturbance: np.ndarray) -> Times:
@@ -42,3 +42,15 @@ def test_times_of_other_rounds_are_refused() -> None:
 def test_quantiles_are_over_all_rounds() -> None:
     times = Times(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([10.0, 30.0, 20.0]))
     assert times.quantile(0.5) == 2.5 and times.throughput == 20.0
+
+
+def test_latency_interval_leaves_out_the_spread_of_lengths() -> None:
+    lengths = np.arange(48)
+    noise = np.random.default_rng(0).normal(0, 0.05, (3, 48))
+    found = latency_interval(Times(10.0 + lengths[None, :] + noise, np.array([])), lengths.tolist())
+    assert found.low < 33.5 < found.high and found.high - found.low < 2
+
+
+def test_latency_interval_covers_rounds_that_differ() -> None:
+    found = latency_interval(Times(np.repeat([[10.0], [12.0], [14.0]], 48, axis=1), np.array([])), [5] * 48)
+    assert (found.low, found.value, found.high) == (10.0, 12.0, 14.0)

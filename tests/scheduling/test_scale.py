@@ -13,6 +13,7 @@ import pytest
 
 from kit import finetune
 from kit.errors import WorkerError
+from kit.measurement.speed import Speed, speeds_to_json
 from kit.recipe import Recipe, load_recipe
 from kit.recipe.schema import StudySection
 from kit.scheduling.base import JobData
@@ -31,12 +32,12 @@ METHODS, NODES = 5, 200
 def ended(context: JobData, job: JobData) -> JobData:
     """What a worker gives: all cells share one Record."""
     if "time" in job:
-        return {"speed": {"p50_ms": 1.0, "p95_ms": 1.0, "hardware": "simulated"}}
+        return {"speeds": speeds_to_json(dict.fromkeys(job["time"], Speed(1.0, 1.0, "simulated")))}
     return {"record": context["record"]}
 
 
 def named(_: str, context: JobData, job: JobData) -> str:
-    return Cell(**job["cell"]).name if "cell" in job else f"time {job['time']}"
+    return Cell(**job["cell"]).name if "cell" in job else "time"
 
 
 @pytest.fixture

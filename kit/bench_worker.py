@@ -1,0 +1,99 @@
+"""Measurements of one model in its own process, for `kit.bench`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+RATE_TEXTS = 256
+_RATE_SENTENCES = 64  # of translators, which take a hundred times as long for each
+
+
+def serve(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
+    """Do one measurement in the process of a model; see `_Process`."""
+    try:
+        return _MEASUREMENTS[job["do"]](context, job)
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"}
+
+
+_held: dict[str, Any] = {}  # of this process: the model, and the texts
+
+
+def _load(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
+    from kit.terminal import quiet_libraries
+
+    quiet_libraries()
+    import torch
+
+    from kit.models.ct2 import Ct2Translator
+    from kit.models.predictor import TransformerPredictor, load_predictor
+    from kit.models.translator import Translator
+
+    began = time.perf_counter()
+    predictor = load_predictor(Path(context["folder"]))
+    seconds = time.perf_counter() - began
+    backend = _BACKENDS.get(type(predictor).__name__, "eager")
+    if isinstance(predictor, TransformerPredictor) and context["backend"] == "compile":
+        predictor.model = torch.compile(predictor.model, dynamic=True)  # type: ignore[assignment]
+        backend = "compile"
+    translates = isinstance(predictor, Translator | Ct2Translator)
+    _held.update(predictor=predictor, translates=translates)
+    _held.update(singles=[tuple(row) for row in context["rows"]], texts=[tuple(row) for row in context["many"]])
+    return {
+        "backend": backend,
+        "seconds": seconds,
+        "parameters": predictor.parameters,
+        "threads": torch.get_num_threads(),
+        "translates": translates,
+    }
+
+
+def _latency(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
+    from kit.measurement.speed import fewer, time_turn
+
+    began = time.process_time()
+    turn = time_turn(_held["predictor"].outputs, fewer(_held["singles"], job["long_outputs"]))
+    return {"ms": turn.milliseconds, "cpu": time.process_time() - began}
+
+
+def _rate(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
+    began, cpu = time.perf_counter(), time.process_time()
+    done = _answer_all(int(job["batch"]))
+    return {"rate": done / (time.perf_counter() - began), "cpu": time.process_time() - cpu}
+
+
+def _tokens(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
+    """Tokens that a translation has in the mean; None of a classifier."""
+    if not _held["translates"]:
+        return {"each": None}
+    predictor, texts = _held["predictor"], _held["texts"][:_RATE_SENTENCES]
+    return {"each": predictor.tokens(predictor.outputs(texts).tolist()) / len(texts)}
+
+
+def _energy(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
+    from kit.measurement.energy import energy_joules
+
+    each = energy_joules(lambda: _answer_all(int(job["batch"])))
+    return {"joules": None if each is None else 1_000 * each}
+
+
+def _answer_all(size: int) -> int:
+    """Answer the texts, so many at once; how many there were."""
+    texts = _held["texts"][: _RATE_SENTENCES if _held["translates"] else RATE_TEXTS]
+    for start in range(0, len(texts), size):
+        _held["predictor"].outputs(texts[start : start + size])
+    return len(texts)
+
+
+def _memory(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
+    from kit.provenance import peak_memory_bytes
+
+    return {"bytes": peak_memory_bytes()}
+
+
+_BACKENDS = {"OnnxPredictor": "onnxruntime", "OnnxTranslator": "onnxruntime", "Ct2Translator": "ctranslate2"}
+_MEASUREMENTS = {
+    "load": _load, "latency": _latency, "rate": _rate, "tokens": _tokens, "memory": _memory, "energy": _energy,
+}  # fmt: skip

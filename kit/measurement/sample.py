@@ -1,0 +1,34 @@
+"""The sample of texts that speed is measured on: random, with the length distribution of all texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+Text = tuple[str, ...]
+_SEED = 48
+
+
+def length_sample(texts: Sequence[Text], size: int) -> list[Text]:
+    """Return a seeded random sample with the length distribution of all texts, in random order.
+
+    The texts are sorted by length and cut into `size` parts of equal count; one text is drawn from each. The sample
+    does not depend on the order of the texts, so that every command that measures a model draws the same one. All texts
+    are returned if there are no more than `size`.
+
+    Args:
+        texts: texts or pairs of texts.
+        size: number of texts to draw.
+    """
+    ordered = sorted(texts, key=lambda text: (characters(text), text))
+    generator = np.random.default_rng(_SEED)
+    if len(ordered) > size:
+        places = (np.arange(size) + generator.random(size)) * len(ordered) / size
+        ordered = [ordered[int(place)] for place in places]
+    return [ordered[index] for index in generator.permutation(len(ordered))]
+
+
+def characters(text: Text) -> int:
+    """Return the length of a text or a pair of texts, in characters."""
+    return sum(map(len, text))

@@ -1,0 +1,50 @@
+"""Saved models that are used in turns, as many in memory at once as fit."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from kit.models.predictor import Predictor, Texts, load_predictor
+
+_MEMORY_SHARE = 0.25  # of the free memory that the files of all held models may have
+
+
+class HeldModels:
+    """Loads a model when it is first used, and drops the others when they do not fit beside it.
+
+    Args:
+        trusted: whether models may run code of their own.
+        limit: bytes of model files that may be in memory at once; None for a share of the free memory.
+    """
+
+    def __init__(self, trusted: bool = False, limit: float | None = None) -> None:
+        self._trusted = trusted
+        self._limit = _MEMORY_SHARE * _free_memory() if limit is None else limit
+        self._held: dict[Path, Predictor] = {}
+
+    def predict(self, folder: Path, texts: Texts) -> np.ndarray:
+        """Return the outputs of the model saved in a folder; see `Predictor.outputs`."""
+        if folder not in self._held:
+            if sum(map(_size, [*self._held, folder])) > self._limit:
+                self._held.clear()
+            self._held[folder] = load_predictor(folder, self._trusted)
+        return self._held[folder].outputs(texts)
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _free_memory() -> float:
+    if torch.cuda.is_available():
+        return float(torch.cuda.mem_get_info()[0])
+    information = Path("/proc/meminfo")
+    if information.is_file():
+        for line in information.read_text("ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return 1_024.0 * int(line.split()[1])
+    return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) / 2

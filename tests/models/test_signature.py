@@ -1,0 +1,47 @@
+"""Compute signatures: equal for models that do the same arithmetic."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from kit.models.signature import compute_signature
+
+
+@pytest.fixture
+def copy(tiny_run: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_run / "model", tmp_path / "model"))
+
+
+def changed(folder: Path, **values: object) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), **values}), "utf-8")
+
+
+def test_names_and_dropout_change_no_signature(tiny_run: Path, copy: Path) -> None:
+    changed(copy, id2label={"0": "bad", "1": "good"}, label2id={"bad": 0, "good": 1}, classifier_dropout=0.3)
+    assert compute_signature(copy) == compute_signature(tiny_run / "model")
+
+
+@pytest.mark.parametrize("values", [{"id2label": {"0": "a"}}, {"model_type": "other"}, {"pooling": "cls"}])
+def test_another_architecture_has_another_signature(tiny_run: Path, copy: Path, values: dict[str, object]) -> None:
+    changed(copy, **values)
+    assert compute_signature(copy) != compute_signature(tiny_run / "model")
+
+
+def test_the_longest_text_is_part_of_a_signature(tiny_run: Path, copy: Path) -> None:
+    path = copy / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), "model_max_length": 7}), "utf-8")
+    assert compute_signature(copy) != compute_signature(tiny_run / "model")
+
+
+def test_methods_on_one_checkpoint_share_a_signature(studied: Path) -> None:
+    found = {}
+    for path in studied.parent.glob("*/model"):
+        found.setdefault(path.parent.name.split("-")[0], set()).add(compute_signature(path))
+    assert found["probe"] == found["scratch"] and len(found["probe"]) == 1
+    assert not found["tfidf"] & found["probe"]
+    assert len(found["tfidf"]) == len(list(studied.parent.glob("tfidf*/model")))  # words of their own
