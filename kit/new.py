@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,16 +35,20 @@ def new_recipe(  # noqa: PLR0913
     label: str | None = None,
     multi_label: bool = False,
     languages: Sequence[str] | None = None,
+    header: str | Sequence[str] = "auto",
+    separator: str | None = None,
     checkpoint: str | None = None,
     force: bool = False,
+    tell: Callable[[str], None] | None = None,
 ) -> Recipe:
     """Write a recipe for the user's own data, with the columns it found, and return it as it loads.
 
     train, test: where the examples are, in any form that `data.source` takes, written to the recipe as given.
     text: the column with the text, or two for pairs; label: the column with the label; guessed if not given.
     multi_label: whether an example can have several labels. languages: of translations, from and to; the label is the
-    translation then. checkpoint: pretrained weights, by default a small sentence encoder. force: replace a recipe that
-    is there.
+    translation then. header, separator: of CSV and TSV files, as in the recipe. tell: called with each assumption made
+    while reading the files. checkpoint: pretrained weights, by default a small sentence encoder. force: replace a
+    recipe that is there.
     Raises OutputError if `path` is taken or cannot be written, DataError if the data cannot be used as they
     are (columns that are not there or cannot be guessed), RecipeError for values that no recipe can have.
     """
@@ -60,6 +64,8 @@ def new_recipe(  # noqa: PLR0913
             "text": _one_or_all(text or ()),
             "label": label,
             "multi_label": multi_label,
+            "header": header if isinstance(header, str) else list(header),
+            "separator": separator,
         },
         "model": {"checkpoint": checkpoint or default_checkpoint()},
     }
@@ -69,6 +75,8 @@ def new_recipe(  # noqa: PLR0913
     columns = (*splits.text_columns, splits.label_column)
     if languages is None or columns != tuple(languages):  # or they say nothing that the languages do not
         content["data"] |= {"text": _one_or_all(splits.text_columns), "label": splits.label_column}
+    if splits.headless:
+        content["data"]["header"] = "none"
     recipe = validated(content)
     text = _head(path) + recipe_to_yaml(recipe, _notes(splits, with_test=bool(test)))
     if recipe_from_yaml(text, str(path)) != recipe:
@@ -77,6 +85,9 @@ def new_recipe(  # noqa: PLR0913
             "rename the columns or labels that have unusual characters",
         )
     write_atomically(path, text)
+    if tell:
+        for note in splits.notes:
+            tell(note)
     return recipe
 
 

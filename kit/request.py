@@ -105,6 +105,8 @@ def understand(recipe: Recipe, shared: Shared | None = None) -> Request:
     check_trackers(recipe.train)
     method = method_of(recipe.task, recipe.method)
     data = prepare(recipe.data, recipe.train.seed, shared.cleaned(recipe.data))
+    if data.splits.headless:  # so that small files with the same columns can be read for predictions
+        recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"header": "none"})})
     task = task_for(recipe, data.labels)
     teachers = _teachers(recipe, data) if recipe.method == "distill" else ()
     checkpoint = _start(recipe, teachers, shared) if method.needs_checkpoint else None
@@ -242,7 +244,7 @@ def _start(recipe: Recipe, teachers: tuple[Teacher, ...], shared: Shared) -> Che
 def _without_locations(request: dict[str, Any]) -> dict[str, Any]:
     """Where data, weights and their code lie and how many to take does not matter once their content is in the id."""
     for section, keys in {
-        "data": ("source", "test", "revision", "budget", "validation"),
+        "data": ("source", "test", "revision", "budget", "validation", "header", "separator", "max_bytes"),
         "model": ("checkpoint", "revision", "trust_remote_code"),
         "distill": ("teacher", "texts", "pool"),
     }.items():

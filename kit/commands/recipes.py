@@ -19,6 +19,8 @@ _KEYS = {
     "data.label": "--label",
     "data.multi_label": "--multi-label",
     "data.languages": "--languages",
+    "data.header": "--header",
+    "data.separator": "--separator",
     "model.checkpoint": "--checkpoint",
 }
 
@@ -41,6 +43,13 @@ def new(  # noqa: PLR0913, PLR0917
         str | None,
         typer.Option("--languages", metavar="FROM,TO", help="The examples are translations. For example en,de."),
     ] = None,
+    header: Annotated[
+        str, typer.Option("--header", help="Of CSV, TSV: first (line), none, or the names of the columns: text,label.")
+    ] = "auto",
+    no_header: Annotated[bool, typer.Option("--no-header", help="The same as --header none.")] = False,
+    separator: Annotated[
+        str | None, typer.Option("--separator", help="Character between columns (tab for a tab). Detected if absent.")
+    ] = None,
     checkpoint: Annotated[str | None, typer.Option("--checkpoint", help="Pretrained weights to start from.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a recipe that is there.")] = False,
 ) -> None:
@@ -56,12 +65,20 @@ def new(  # noqa: PLR0913, PLR0917
             label=label,
             multi_label=multi_label,
             languages=None if languages is None else [name.strip() for name in languages.split(",")],
+            header=_header("none" if no_header else header),
+            separator=separator,
             checkpoint=checkpoint,
             force=force,
+            tell=lambda note: typer.echo(f"data: {note}"),
         )
     found = f"text {recipe.data.text}, label {recipe.data.label}"
     typer.echo(f"wrote {path}: {found if languages is None else f'translations, {languages}'}")
     typer.echo(f"next: kit check {path}")
+
+
+def _header(value: str) -> str | list[str]:
+    """Return the value of `data.header` for a `--header` option."""
+    return value if value in ("auto", "first", "none") else [name.strip() for name in value.split(",")]
 
 
 def check(recipe: RecipePath, overrides: Overrides = None) -> None:

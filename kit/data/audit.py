@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from kit.data.blank import is_blank
 from kit.data.examples import Examples
 from kit.data.pairs import REASONS, copied_share, flaws, look_swapped
 from kit.data.sources import Splits
@@ -41,7 +42,8 @@ class Audit:
     Of parallel text: identical_*, length_ratio_*, wrong_script_*: pairs that are no translations, see `pairs`; dropped
     from train, and kept in test (flawed_test). swapped: each side is in the script, or the words, of the other's
     language.
-    copied: share of the translations' words that stand in their source.
+    copied: share of the translations' words that stand in their source. notes: what was assumed or repaired while the
+    files were read.
     """
 
     rows_train: int
@@ -64,6 +66,7 @@ class Audit:
     flawed_test: int = 0
     swapped: bool = False
     copied: float = 0.0
+    notes: tuple[str, ...] = ()
 
     @property
     def leaked(self) -> int:
@@ -72,7 +75,8 @@ class Audit:
 
     def warnings(self) -> list[str]:
         """What a user should know, one plain sentence each; empty if all is well."""
-        return [f"{sentence}: {fate}" for sentence, fate in self._rows()] + self._looks() + self._balance()
+        rows = [f"{sentence}: {fate}" for sentence, fate in self._rows()]
+        return [*self.notes, *rows, *self._looks(), *self._balance()]
 
     def fates(self) -> str:
         """How many rows were read and why any were dropped, in one line."""
@@ -185,6 +189,7 @@ def audit(splits: Splits, multi_label: bool, languages: tuple[str, str] | None =
         labels_train=_counts(cleaned, splits.labels),
         labels_test=_counts(test, splits.labels),
         fingerprints={"train": cleaned.fingerprint(), "test": test.fingerprint()},
+        notes=splits.notes,
         **(_of_pairs(cleaned, test, count, languages) if languages else {}),
     )
     _require_all(cleaned, test, splits, account)
@@ -215,7 +220,7 @@ def normalise(texts: Sequence[str]) -> Key:
 
 def _usable(examples: Examples, multi_label: bool) -> tuple[Examples, int, int]:
     """Examples with text and label, and how many had no text, or text but no label."""
-    full = np.asarray([all(text and not text.isspace() for text in texts) for texts in examples.texts], bool)
+    full = np.asarray([not any(map(is_blank, texts)) for texts in examples.texts], bool)
     labelled = np.asarray([multi_label or bool(labels) for labels in examples.labels], bool)
     usable = examples.take(np.flatnonzero(full & labelled))
     return usable, int((~full).sum()), int((full & ~labelled).sum())

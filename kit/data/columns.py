@@ -96,9 +96,10 @@ def _cannot_tell(what: str, candidates: list[str], table: Table) -> DataError:
         return DataError(
             f"data.{what}: {several} could each be the {what} {columns}", f"say which: data.{what}: {candidates[0]}"
         )
-    return DataError(
-        f"data.{what}: no column looks like the {what} {columns}", f"set data.{what} to the name of the column"
-    )
+    hint = f"set data.{what} to the name of the column"
+    if len(table.columns) == 1:
+        hint = "if another character separates the columns, set data.separator"
+    return DataError(f"data.{what}: no column looks like the {what} {columns}", hint)
 
 
 def _nearest(name: str, columns: Collection[str]) -> str | None:
@@ -126,13 +127,16 @@ def _sample(values: Sequence[Any]) -> list[Any]:
 
 
 def _is_text(values: Sequence[Any]) -> bool:
+    """Return whether a column holds texts; JSON and Parquet may have a few numbers among them."""
     sample = _sample(values)
-    return bool(sample) and all(isinstance(value, str) for value in sample)
+    texts = sum(isinstance(value, str) for value in sample)
+    numbers = sum(isinstance(value, (int, float)) for value in sample)
+    return texts > numbers and texts + numbers == len(sample)
 
 
 def _mean_length(values: Sequence[Any]) -> float:
     sample = _sample(values)
-    return sum(len(value) for value in sample) / max(1, len(sample))
+    return sum(len(str(value)) for value in sample) / max(1, len(sample))
 
 
 def _distinct_share(values: Sequence[Any]) -> float:

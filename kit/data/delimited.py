@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 
 from kit.data.blank import strip_invisible
-from kit.data.headers import judge_first_row
+from kit.data.headers import Verdict, is_known_name, judge_first_row
 from kit.data.reading import Reading
 from kit.data.separators import NAMES, find_separator, take_excel_line
 from kit.data.table import Table
@@ -105,9 +105,18 @@ def _header(numbered: Sequence[Record], name: str, reading: Reading) -> _Header:
         return _declared(list(reading.header), first, name)
     rows = [fields for _, fields in islice(numbered, 1, _JUDGED)]
     verdict = judge_first_row(numbered[0][1], rows)
+    if len(reading.known_names) == len(first) and not _continues_with_header(first, reading.known_names, verdict):
+        return _Header(made_up, 0, made_up=True, assumed=True)
     if verdict == "unclear":
         raise _unclear(name, *numbered[0])
     return _Header(named, 1) if verdict == "header" else _Header(made_up, 0, made_up=True, assumed=True)
+
+
+def _continues_with_header(first: Sequence[str], known: Sequence[str], verdict: Verdict) -> bool:
+    """Return whether the first line of a file that continues another is a header, the same or a different one."""
+    if {cell.casefold() for cell in first} & {column.casefold() for column in known}:
+        return True
+    return verdict == "header" and any(map(is_known_name, first))
 
 
 def _declared(names: list[str], first: list[str], name: str) -> _Header:
@@ -167,7 +176,11 @@ def _wrong_width(name: str, line: int, width: int, header: _Header, separator: s
 def _notes(name: str, header: _Header, repeated: Sequence[int]) -> tuple[str, ...]:
     notes = []
     if header.assumed:
-        notes.append(f"{name} is read without a header: its first line is an example, and the columns have numbers")
+        shown = ", ".join(header.names[:_SHOWN])
+        notes.append(
+            f"{name} seems to have no header: line 1 is read as an example, and the columns are called {shown} "
+            "(if line 1 is the header: data.header: first)"
+        )
     if repeated:
         shown = ", ".join(map(str, repeated[:_SHOWN])) + (", ..." if len(repeated) > _SHOWN else "")
         lines = "1 line repeats" if len(repeated) == 1 else f"{len(repeated)} lines repeat"

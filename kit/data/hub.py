@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kit.data.class_labels import name_classes
+from kit.data.parquet import shortest_float
 from kit.data.table import Table
 from kit.errors import DataError, first_line
 from kit.hub import page, patiently, refusal
@@ -33,7 +34,7 @@ def load_hub(name: str, config: str | None, revision: str | None) -> tuple[dict[
     """
     commit, reachable = _find_commit(name, revision)
     loaded = _load(name, config, commit or revision, reachable)
-    splits: dict[str, Callable[[], Table]] = {str(split): partial(_to_table, data) for split, data in loaded.items()}
+    splits: dict[str, Callable[[], Table]] = {str(split): partial(to_table, data) for split, data in loaded.items()}
     found = commit or _cached_commit(loaded)
     if revision and _COMMIT.fullmatch(revision) and found not in (None, revision):
         raise DataError(
@@ -121,11 +122,23 @@ def _configurations(name: str, config: str | None, message: str) -> str:
     return f"the data set {name} has no configuration {config}{known}" if config else f"{name} has several{known}"
 
 
-def _to_table(data: Dataset) -> Table:
+def to_table(data: Dataset) -> Table:
     """The columns of text, numbers, classes, lists of these, and translations; images and the like are left behind."""
     features = data.features.to_dict()
     plain = [name for name, feature in features.items() if _is_plain(feature) or _is_translation(name, feature)]
-    return Table.of(name_classes(data.select_columns(plain).with_format(None).to_dict(), features))
+    columns = data.select_columns(plain).with_format(None).to_dict()
+    for name in plain:
+        if _has_short_floats(features[name]):
+            columns[name] = [shortest_float(value) for value in columns[name]]
+    return Table.of(name_classes(columns, features))
+
+
+def _has_short_floats(feature: Any) -> bool:
+    """Return whether a column holds floats of 32 or 16 bits, or lists of them."""
+    if isinstance(feature, list):
+        return _has_short_floats(feature[0])
+    inner = feature.get("feature")
+    return feature.get("dtype") in ("float32", "float16") if inner is None else _has_short_floats(inner)
 
 
 def _is_plain(feature: Any) -> bool:

@@ -107,7 +107,7 @@ def _parse(text: str, where: str) -> Any:
         raise _too_deep(where) from error
     except json.JSONDecodeError as error:
         line = f", line {error.lineno}" if "\n" in text.strip() else ""
-        raise DataError(f"{where}{line}: not valid JSON: {error}", _EXPECTED) from error
+        raise DataError(f"{where}{line}: not valid JSON: {error.msg} (column {error.colno})", _EXPECTED) from error
     except ValueError as error:  # a number of thousands of digits
         raise DataError(f"{where}: not valid JSON: {error}", _EXPECTED) from error
 

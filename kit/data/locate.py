@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.data.readers import FORMATS, data_format
+from kit.data.saved import is_saved, saved_splits
 from kit.errors import DataError
 from kit.files import package_folders
 
@@ -46,6 +47,9 @@ def locate(source: str | Sequence[str], key: str, languages: tuple[str, str] | N
     if len(names) == 1:
         folder = _local(names[0], key)
         if folder is not None and folder.is_dir():
+            saved = saved_splits(folder)
+            if saved is not None:
+                return Files({split: (path,) for split, path in saved.items()})
             return Files(_splits_of(folder, names[0], key, languages))
         if folder is None and not glob.has_magic(names[0]) and _is_hub_id(names[0]):
             return HubData(names[0])
@@ -102,6 +106,8 @@ def _inside_package(package: str, inner: str, key: str) -> Path:
 
 def _files(name: str, key: str) -> list[Path]:
     path = _local(name, key)
+    if path is not None and is_saved(path):
+        return [path]
     if path is not None and path.is_dir():
         raise DataError(f"{key}: a list names files, and {name} is a folder", f"name the files in it: {name}/*.csv")
     pattern = str(path if path is not None else Path(name).expanduser())

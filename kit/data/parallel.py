@@ -12,10 +12,12 @@ import difflib
 import glob
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 from kit.data.readers import data_format
+from kit.data.reading import DEFAULT_READING, Reading
 from kit.data.table import Table
 from kit.data.text_files import read_lines
 from kit.errors import DataError
@@ -50,9 +52,9 @@ def aligned_files(source: str | Sequence[str], key: str, languages: tuple[str, s
     return {"": _whole(pair, path.with_name(stem), key, languages)}
 
 
-def read_aligned(pair: Pair, languages: tuple[str, str]) -> Table:
+def read_aligned(pair: Pair, languages: tuple[str, str], reading: Reading = DEFAULT_READING) -> Table:
     """A row a line. Raises DataError if the files cannot be read, or do not have the same number of lines."""
-    lines = [read_lines(path) for path in pair]
+    lines = [read_lines(path, reading) for path in pair]
     if len(lines[0]) != len(lines[1]):
         raise DataError(
             f"{pair[0]} has {len(lines[0]):,} lines, {pair[1]} {len(lines[1]):,}: they are not aligned",
@@ -87,8 +89,10 @@ def read_tmx(path: Path, languages: tuple[str, str]) -> Table:
                 found[0].append(pair[0])
                 found[1].append(pair[1])
             unit.clear()
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # the latter two of encodings
         raise DataError(f"{path} is not a whole TMX file: {error}", "export it again") from error
+    except RecursionError as error:
+        raise DataError(f"{path}: elements are nested too deeply", "export it again") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
     if not found[0]:
@@ -134,7 +138,7 @@ def by_language(table: Table, languages: tuple[str, str], where: str) -> Table:
             )
     columns = {language: [value.get(language) for value in values] for language in languages}
     rest = {name: values for name, values in table.columns.items() if name != holder}
-    return Table({**columns, **rest}, table.rows)
+    return replace(table, columns={**columns, **rest})
 
 
 def guess_language_column(table: Table, languages: tuple[str, str], side: int) -> str:

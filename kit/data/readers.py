@@ -13,6 +13,7 @@ from kit.data.delimited import read_delimited
 from kit.data.json_rows import read_json
 from kit.data.parquet import read_parquet
 from kit.data.reading import DEFAULT_READING, Reading
+from kit.data.saved import is_saved, read_saved
 from kit.data.table import Table
 from kit.data.text_files import decode_text, read_bytes, reading_file
 from kit.errors import DataError
@@ -33,13 +34,15 @@ def data_format(path: Path) -> str | None:
 
 
 def read_table(path: Path, reading: Reading = DEFAULT_READING) -> Table:
-    """Return all rows of one file.
+    """Return all rows of one file, or of a folder that `save_to_disk` wrote.
 
     Raises:
         DataError: The file is missing, empty, damaged, too large once unpacked, or not UTF-8. Names the file, and the
             line where there is one.
     """
     kind = data_format(path)
+    if is_saved(path):
+        return _with_rows(read_saved(path), str(path))
     if kind is None:
         raise DataError(
             f"{path} is of no kind that kit reads",

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from kit.recipe import DataSection
 
 Header = Literal["auto", "first", "none"] | tuple[str, ...]
 
@@ -21,6 +24,8 @@ class Reading:
             the header. `none`: there is no header, and columns are named `column 1`, `column 2`. A tuple: the names
             of the columns of a file without a header.
         separator: Character between the columns of a delimited file. None: detect it.
+        known_names: Names of the columns of the file that this one continues: its first line is an example unless it
+            has one of them.
         max_bytes: Size that a compressed file may unpack to. None: `MAX_UNPACKED_BYTES`, and no more than
             `MAX_UNPACKED_RATIO` times the size of the file.
     """
@@ -28,6 +33,7 @@ class Reading:
     header: Header = "auto"
     separator: str | None = None
     max_bytes: int | None = None
+    known_names: tuple[str, ...] = ()
 
     def unpacked_limit(self, packed_bytes: int) -> int:
         """Return the number of bytes that a compressed file of this size may unpack to."""
@@ -37,3 +43,9 @@ class Reading:
 
 
 DEFAULT_READING = Reading()
+
+
+def reading_of(data: DataSection) -> Reading:
+    """Return how a recipe wants its data files to be read."""
+    header: Header = tuple(data.header) if isinstance(data.header, list) else data.header
+    return Reading(header, data.separator, data.max_bytes)

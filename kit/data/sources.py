@@ -9,21 +9,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kit.data.blank import is_blank
 from kit.data.budget import keep_covered, primary_class, split_off
 from kit.data.columns import guess_label_column, guess_text_columns, require_columns
 from kit.data.examples import Examples
 from kit.data.hub import load_hub
 from kit.data.labels import Labels, check_test_labels, encode_labels, label_name, label_order, read_labels
 from kit.data.locate import Files, HubData, locate, split_name
-from kit.data.parallel import aligned_files, by_language, guess_language_column, read_aligned, read_tmx
-from kit.data.readers import read_table
+from kit.data.parallel import Pair, aligned_files, by_language, guess_language_column, read_aligned, read_tmx
+from kit.data.readers import DELIMITED, data_format, read_table
+from kit.data.reading import Reading, reading_of
 from kit.data.table import Table, concatenate, is_missing
 from kit.errors import DataError
 from kit.recipe.schema import DataSection, Scalar
@@ -36,7 +38,8 @@ class Splits:
     """Train and test examples as the source has them, before any cleaning.
 
     labels: all label names, in the order of class indices. description: one line for people on where the data are from.
-    revision: commit of a data set on the Hub, None for anything else.
+    revision: commit of a data set on the Hub, None for anything else. headless: the columns have made-up names, because
+    no file has a header. notes: sentences about what was assumed or repaired while reading.
     """
 
     train: Examples
@@ -46,14 +49,20 @@ class Splits:
     label_column: str
     description: str
     revision: str | None = None
+    headless: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class _Source:
-    """Tables by split, read when called; the only split is "" where the source has no named ones."""
+    """Tables by split, read when called; the only split is "" where the source has no named ones.
+
+    A split is called with the names of the columns of the data that it belongs to, so that a file without a header is
+    recognised; () where there are none.
+    """
 
     name: str
-    splits: dict[str, Callable[[], Table]]
+    splits: dict[str, Callable[[tuple[str, ...]], Table]]
     revision: str | None = None
 
 
@@ -66,7 +75,7 @@ def load_splits(data: DataSection) -> Splits:
         return _load_pairs(data, data.language_pair)
     source = _open(data.source, "data.source", data)
     train = _keep_where(_train_table(source, data), data, source.name)
-    tested = _test_table(source, data)
+    tested = _test_table(source, data, () if train.headless else tuple(train.columns))
     text, label = _columns(train, data, source.name)
     separator = data.label_separator if data.multi_label else None
     labelled = read_labels(train.columns[label], label, separator)
@@ -76,7 +85,8 @@ def load_splits(data: DataSection) -> Splits:
         kept, held = _split(encode_labels(labelled, labels, data.multi_label), data)
         share = f"{data.test_size:.0f}" if data.test_size >= 1 else f"{100 * data.test_size:.4g} %"
         description = f"{_described(source.name, data)}, {len(train)} rows, test split off: {share}"
-        return Splits(whole.take(kept), whole.take(held), labels, text, label, description, source.revision)
+        parts = (whole.take(kept), whole.take(held))
+        return _with_notes(Splits(*parts, labels, text, label, description, source.revision), train)
     where, table = tested
     table = _keep_where(table, data, where)
     require_columns(text, table, "data.text", where)
@@ -85,14 +95,21 @@ def load_splits(data: DataSection) -> Splits:
     check_test_labels(test_labels, labels, where)
     description = f"{_described(source.name, data)}, {len(train)} training rows, test: {where}, {len(table)} rows"
     description += _unused(data)
-    return Splits(whole, _examples(table, text, test_labels), labels, text, label, description, source.revision)
+    parts = (whole, _examples(table, text, test_labels))
+    return _with_notes(Splits(*parts, labels, text, label, description, source.revision), train, table)
+
+
+def _with_notes(splits: Splits, train: Table, *tested: Table) -> Splits:
+    """Return the splits with what was assumed or repaired while their tables were read."""
+    notes = dict.fromkeys(note for table in (train, *tested) for note in table.notes)
+    return replace(splits, headless=train.headless, notes=tuple(notes))
 
 
 def _load_pairs(data: DataSection, languages: tuple[str, str]) -> Splits:
     """Parallel text: the text is in the source language, and its only label is the translation."""
     source = _open(data.source, "data.source", data)
     train = by_language(_keep_where(_train_table(source, data), data, source.name), languages, source.name)
-    tested = _test_table(source, data)
+    tested = _test_table(source, data, () if train.headless else tuple(train.columns))
     text = data.text or guess_language_column(train, languages, 0)
     label = data.label or guess_language_column(train, languages, 1)
     columns = [text] if isinstance(text, str) else list(text)
@@ -101,6 +118,7 @@ def _load_pairs(data: DataSection, languages: tuple[str, str]) -> Splits:
     if columns[0] == label:
         raise DataError(f"data.label: column '{label}' is also data.text", "name the column with the translations")
     whole = _pairs(train, columns[0], label, source.name)
+    tables = [train]
     described = f"{_described(source.name, data)}, {languages[0]}-{languages[1]}, {len(train):,}"
     if tested is None:
         kept, held = split_off(np.zeros(len(whole), np.int64), data.test_size, data.split_seed)
@@ -110,9 +128,10 @@ def _load_pairs(data: DataSection, languages: tuple[str, str]) -> Splits:
     else:
         where, table = tested
         table = by_language(_keep_where(table, data, where), languages, where)
+        tables.append(table)
         parts = (whole, _pairs(table, columns[0], label, where))
         description = f"{described} training pairs, test: {where}, {len(table):,} pairs{_unused(data)}"
-    return Splits(*parts, (), (columns[0],), label, description, source.revision)
+    return _with_notes(Splits(*parts, (), (columns[0],), label, description, source.revision), *tables)
 
 
 def _unused(data: DataSection) -> str:
@@ -128,7 +147,7 @@ def _pairs(table: Table, text: str, label: str, where: str) -> Examples:
         if any(isinstance(value, (list, dict, bytes)) for value in table.columns[name]):
             raise DataError(f"data.{key}: column '{name}' does not hold text", "name a column of plain text")
     sides = [["" if is_missing(value) else str(value) for value in table.columns[name]] for name in (text, label)]
-    references: list[tuple[str, ...]] = [(line,) if line.strip() else () for line in sides[1]]
+    references: list[tuple[str, ...]] = [() if is_blank(line) else (line,) for line in sides[1]]
     return Examples(table.rows, [(line,) for line in sides[0]], references)
 
 
@@ -145,7 +164,7 @@ def _open(source: str | Sequence[str], key: str, data: DataSection) -> _Source:
     )
     if isinstance(found, HubData):
         splits, revision = load_hub(found.name, data.config, data.revision)
-        return _Source(name, splits, revision)
+        return _Source(name, {split: partial(_read_hub, read) for split, read in splits.items()}, revision)
     for name_of_key in ("revision", "config"):
         if key == "data.source" and data.test is None and getattr(data, name_of_key) is not None:
             raise DataError(
@@ -153,12 +172,29 @@ def _open(source: str | Sequence[str], key: str, data: DataSection) -> _Source:
                 f"drop data.{name_of_key}",
             )
     if languages is not None and pairs is not None:
-        return _Source(name, {split: partial(read_aligned, pair, languages) for split, pair in pairs.items()})
+        return _Source(name, {split: partial(_read_pair, pair, languages, data) for split, pair in pairs.items()})
     assert isinstance(found, Files)
-    return _Source(name, {split: partial(_read_files, paths, key, languages) for split, paths in found.splits.items()})
+    if key == "data.source":
+        _refuse_idle_header(data, name, [path for paths in found.splits.values() for path in paths])
+    return _Source(name, {split: partial(_read_files, paths, key, data) for split, paths in found.splits.items()})
 
 
-def _read_files(paths: Sequence[Path], key: str, languages: tuple[str, str] | None) -> Table:
+def _refuse_idle_header(data: DataSection, name: str, paths: Sequence[Path]) -> None:
+    """Refuse keys that are for delimited files where there are none. Test files may still be delimited."""
+    given = "header" if data.header != "auto" else "separator" if data.separator is not None else None
+    if given and data.test is None and not any(data_format(path) in DELIMITED for path in paths):
+        raise DataError(f"data.{given}: {name} is neither CSV nor TSV, which alone have one", f"drop data.{given}")
+
+
+def _read_hub(read: Callable[[], Table], _names: tuple[str, ...]) -> Table:
+    return read()
+
+
+def _read_pair(pair: Pair, languages: tuple[str, str], data: DataSection, _names: tuple[str, ...]) -> Table:
+    return read_aligned(pair, languages, reading_of(data))
+
+
+def _read_files(paths: Sequence[Path], key: str, data: DataSection, names: tuple[str, ...]) -> Table:
     tested = [path.name for path in paths if split_name(path) == "test"]
     if key == "data.source" and len(paths) > len(tested) > 0:
         raise DataError(
@@ -166,31 +202,53 @@ def _read_files(paths: Sequence[Path], key: str, languages: tuple[str, str] | No
             "name it as data.test instead, or name the folder that holds the splits",
         )
     try:
-        return concatenate([_read_file(path, languages) for path in paths])
+        return concatenate(_read_in_turn(paths, data, names))
     except DataError as error:
+        if error.message.startswith("data."):  # it names a key already
+            raise
         raise DataError(f"{key}: {error.message}", error.hint) from error
 
 
-def _read_file(path: Path, languages: tuple[str, str] | None) -> Table:
-    if languages is not None and path.suffix.lower() == ".tmx":
-        return read_tmx(path, languages)
-    return read_table(path)
+def _read_in_turn(paths: Sequence[Path], data: DataSection, names: tuple[str, ...]) -> list[Table]:
+    """Read files that belong together: those without a header take the names of an earlier one."""
+    reading, tables = reading_of(data), []
+    for path in paths:
+        table = _read_file(path, data, replace(reading, known_names=names))
+        if names and table.headless and len(table.columns) == len(names):
+            columns = dict(zip(names, table.columns.values(), strict=True))
+            note = (
+                f"{path} seems to have no header: line 1 is read as an example, and the columns are {', '.join(names)}"
+            )
+            table = replace(table, columns=columns, headless=False, notes=(note, *table.notes[1:]))
+        elif not names and not table.headless:
+            names = tuple(table.columns)
+        tables.append(table)
+    return tables
+
+
+def _read_file(path: Path, data: DataSection, reading: Reading) -> Table:
+    if data.languages is not None and path.suffix.lower() == ".tmx":
+        return read_tmx(path, data.language_pair)
+    return read_table(path, reading)
 
 
 def _train_table(source: _Source, data: DataSection) -> Table:
     splits = source.splits
     if "" in splits:
-        return splits[""]()
+        return splits[""](())
     if data.train_split not in splits:
         raise DataError(
             f"data.train_split: {source.name} has no split '{data.train_split}' (splits: {', '.join(splits)})",
             "set data.train_split to the one to learn from",
         )
-    return splits[data.train_split]()
+    return splits[data.train_split](())
 
 
-def _test_table(source: _Source, data: DataSection) -> tuple[str, Table] | None:
-    """What to call the test examples, and their table; None if they must be split off train."""
+def _test_table(source: _Source, data: DataSection, names: tuple[str, ...]) -> tuple[str, Table] | None:
+    """Return what to call the test examples, and their table; None if they must be split off train.
+
+    names: columns of the training examples.
+    """
     if data.test is not None:
         given = _open(data.test, "data.test", data)
         choice = data.test_split if data.test_split in given.splits else next(iter(given.splits))
@@ -199,7 +257,7 @@ def _test_table(source: _Source, data: DataSection) -> tuple[str, Table] | None:
                 f"data.test: {given.name} has no split '{data.test_split}' (splits: {', '.join(given.splits)})",
                 "set data.test_split to the one to test on",
             )
-        return given.name, given.splits[choice]()
+        return given.name, given.splits[choice](names)
     splits = source.splits
     if "" in splits or set(splits) == {data.train_split}:
         return None
@@ -209,7 +267,7 @@ def _test_table(source: _Source, data: DataSection) -> tuple[str, Table] | None:
             f"data.test_split: {source.name} has no split '{data.test_split}' to test on (splits: {', '.join(splits)})",
             f"set data.test_split: {others[0]}",
         )
-    return f"split '{data.test_split}' of {source.name}", splits[data.test_split]()
+    return f"split '{data.test_split}' of {source.name}", splits[data.test_split](names)
 
 
 def _keep_where(table: Table, data: DataSection, where: str) -> Table:

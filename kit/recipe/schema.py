@@ -7,9 +7,9 @@ this schema and turns its complaints into errors with file and line.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
@@ -57,6 +57,14 @@ class DataSection(Section):
     """Configuration name of a Hub data set that has several."""
     revision: Name | None = None
     """Revision (branch, tag or commit) of a Hub data set."""
+    header: Literal["auto", "first", "none"] | Annotated[list[Name], Field(min_length=1)] = "auto"
+    """Header of CSV and TSV files. `auto` detects whether there is one, and asks where that is unclear. `first`: the
+    first line is the header. `none`: the first line is an example, and columns are named `column 1`, `column 2`. A
+    list: the names of the columns of a file without a header."""
+    separator: Name | None = None
+    """Character between the columns of CSV and TSV files (`tab` for a tab). Detected if absent."""
+    max_bytes: Annotated[int, Field(ge=1)] | None = None
+    """Size that a compressed file (.gz, Parquet) may unpack to; by default 1 GB, and 100 times the size of the file."""
     where: dict[str, Scalar] = {}
     """Keep only the rows in which each of these columns has this value."""
     languages: Annotated[list[Name], Field(min_length=2, max_length=2)] | None = None
@@ -81,6 +89,12 @@ class DataSection(Section):
     max_length: Annotated[int, Field(ge=4, le=8192)] = 128
     """Longest text in tokens; longer ones are cut, and the share of those is reported."""
 
+    later_keys: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "header": ("auto",),
+        "separator": (None,),
+        "max_bytes": (None,),
+    }
+
     @property
     def language_pair(self) -> tuple[str, str]:
         """Of source and target. Only parallel text has one."""
@@ -93,6 +107,21 @@ class DataSection(Section):
         if labels is not None and len(set(labels)) != len(labels):
             raise ValueError("label names must be distinct")
         return labels
+
+    @field_validator("header")
+    @classmethod
+    def _distinct_columns(cls, header: str | list[str]) -> str | list[str]:
+        if isinstance(header, list) and len(set(header)) != len(header):
+            raise ValueError("names of columns must be distinct")
+        return header
+
+    @field_validator("separator")
+    @classmethod
+    def _one_character(cls, separator: str | None) -> str | None:
+        separator = {"tab": "\t", "\\t": "\t"}.get(separator or "", separator)
+        if separator is not None and (len(separator) != 1 or separator in '"\r\n'):
+            raise ValueError(f"a separator is one character, and not a quote or a line end; got {separator!r}")
+        return separator
 
     @field_validator("languages")
     @classmethod

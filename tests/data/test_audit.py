@@ -43,7 +43,7 @@ def test_every_kind_of_bad_row_is_counted_once_and_dropped_from_train() -> None:
         "leaked_exact": 1, "leaked_normalised": 1, "duplicates_train": 1, "conflicting_train": 1, "duplicates_test": 1,
         "labels_train": {"neg": 1, "pos": 1}, "labels_test": {"neg": 1, "pos": 2},
         "identical_train": 0, "length_ratio_train": 0, "wrong_script_train": 0, "flawed_test": 0,
-        "swapped": False, "copied": 0.0,
+        "swapped": False, "copied": 0.0, "notes": (),
     }  # fmt: skip
     assert prints == {"train": cleaned.train.fingerprint(), "test": cleaned.test.fingerprint()}
 

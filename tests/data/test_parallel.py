@@ -242,14 +242,14 @@ def test_the_hub_s_feature_for_translations(tmp_path) -> None:
     """`datasets.Translation` in a parquet file, as a data set of the Hub keeps it, read as kit reads the Hub."""
     import datasets
 
-    from kit.data.hub import _to_table
+    from kit.data.hub import to_table
     from kit.data.parallel import by_language
 
     features = datasets.Features({"translation": datasets.Translation(languages=["en", "de"])})
     rows = {"translation": [{"en": en, "de": de} for en, de in PAIRS]}
     data = datasets.Dataset.from_dict(rows, features=features)
     for each in (data, datasets.Dataset.from_dict(rows)):  # by its type, and as a mere struct
-        table = by_language(_to_table(each), ("de", "en"), "here")
+        table = by_language(to_table(each), ("de", "en"), "here")
         assert table.columns == {"de": DE, "en": EN}
     data.to_parquet(tmp_path / "train.parquet")
     assert pairs_of(section(tmp_path / "train.parquet", test_size=1)) == PAIRS

@@ -28,6 +28,8 @@ OTHER: dict[str, Any] = {
     "runs": "elsewhere",
     "data.source": ["a.csv", "b.csv"],
     "data.test": "test.csv",
+    "data.header": ["text", "label"],
+    "data.separator": ";",
     "data.where": {"source": "imdb"},
     "data.languages": ["de", "en"],
     "data.labels": ["b", "a"],
