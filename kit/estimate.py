@@ -147,7 +147,8 @@ def tfidf_seconds(request: Request) -> float:
     data, settings = request.data, request.recipe.tfidf
     began = time.perf_counter()
     texts = join_pairs(data.train.texts)
-    features = new_vectoriser(settings.ngrams, settings.max_features).fit(texts).transform(texts)
+    vectoriser = new_vectoriser(settings.ngrams, settings.max_features, analyzer=settings.analyzer)
+    features = vectoriser.fit(texts).transform(texts)
     counted = time.perf_counter()
     fit_linear(features, request.task.targets(data.train.labels), len(data.labels), GRID[-1])
     done = time.perf_counter()

@@ -95,6 +95,7 @@ def understand(recipe: Recipe, shared: Shared | None = None) -> Request:
     Raises KitError for whatever would keep the run from starting.
     """
     from kit.data import prepare
+    from kit.data.scripts import words_are_separated
     from kit.methods import METHODS, method_of
     from kit.recipe.resolve import Facts, resolve
     from kit.tasks import check_task, task_for
@@ -132,6 +133,7 @@ def understand(recipe: Recipe, shared: Shared | None = None) -> Request:
         pooling=pooling,
         distill=distill,
         transfer=len(transfer) if transfer else 0,
+        separated=recipe.method != "tfidf" or words_are_separated(" ".join(row) for row in data.train.texts),
     )
     return Request(resolve(recipe, facts), task, data, checkpoint, teachers, transfer)
 

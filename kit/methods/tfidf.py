@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -12,9 +13,11 @@ from kit.methods.base import Fitted, Job
 from kit.methods.linear import DEFAULT_C, choose_c, fit_linear
 from kit.models.tfidf import TfidfPredictor, join_pairs, new_vectoriser
 
+_FEW = 10  # validation texts below which a share says little
+
 
 class Tfidf:
-    """Counts of words and word pairs."""
+    """Counts of words and word pairs, or of characters where words are not separated."""
 
     name = "tfidf"
     needs_checkpoint = False
@@ -25,27 +28,50 @@ class Tfidf:
 
     def fit(self, job: Job) -> Fitted:
         """Choose C on the validation examples, then fit on training and validation examples together."""
-        settings, data, task = job.recipe.tfidf, job.data, job.task
-        labels = len(task.labels)
+        data, task, analyzer = job.data, job.task, job.recipe.tfidf.analyzer
+        if analyzer == "mixed":
+            job.progress.say("tfidf: counts characters too (analyzer mixed) where spaces do not separate the words")
+        found = self._choose(job)
+        texts = join_pairs(data.train.texts) + join_pairs(data.validation.texts)
+        targets = np.concatenate([task.targets(data.train.labels), task.targets(data.validation.labels)])
+        vectoriser = self._fit_words(job, texts)
+        linear = fit_linear(vectoriser.transform(texts), targets, len(task.labels), found["C"])
+        predictor = TfidfPredictor(vectoriser, linear.weights, linear.bias, task.labels, analyzer=analyzer)
+        return Fitted(predictor, None, {**found, "features": len(vectoriser.vocabulary_), "analyzer": analyzer})
+
+    def _choose(self, job: Job) -> dict[str, Any]:
+        """Return C, and the share of validation texts without any feature where there are validation texts."""
+        given, data, task = job.recipe.tfidf.C, job.data, job.task
+        if not len(data.validation):
+            return {"C": given or DEFAULT_C}
         train_texts, held_out_texts = join_pairs(data.train.texts), join_pairs(data.validation.texts)
         targets, held_out = task.targets(data.train.labels), task.targets(data.validation.labels)
-        chosen = settings.C or DEFAULT_C
-        if settings.C is None and held_out_texts:
-            vectoriser = self._fit_words(job, train_texts)
-            features, outside = vectoriser.transform(train_texts), vectoriser.transform(held_out_texts)
-            chosen = choose_c(
-                lambda c: fit_linear(features, targets, labels, c),
-                lambda fitted: task.scores(fitted.logits(outside), held_out)["log_loss"],
-            )
-        texts = train_texts + held_out_texts
-        vectoriser = self._fit_words(job, texts)
-        linear = fit_linear(vectoriser.transform(texts), np.concatenate([targets, held_out]), labels, chosen)
-        predictor = TfidfPredictor(vectoriser, linear.weights, linear.bias, task.labels)
-        return Fitted(predictor, None, {"C": chosen, "features": len(vectoriser.vocabulary_)})
+        vectoriser = self._fit_words(job, train_texts)
+        features, outside = vectoriser.transform(train_texts), vectoriser.transform(held_out_texts)
+        chosen = given or choose_c(
+            lambda c: fit_linear(features, targets, len(task.labels), c),
+            lambda fitted: task.scores(fitted.logits(outside), held_out)["log_loss"],
+        )
+        return {"C": chosen, "texts_without_features": _share_without_features(outside, job)}
 
     def _fit_words(self, job: Job, texts: list[str]) -> TfidfVectorizer:
-        settings = job.recipe.tfidf
+        settings, analyzer = job.recipe.tfidf, job.recipe.tfidf.analyzer
         try:
-            return new_vectoriser(settings.ngrams, settings.max_features).fit(texts)
+            return new_vectoriser(settings.ngrams, settings.max_features, analyzer=analyzer).fit(texts)
         except ValueError as error:
-            raise DataError(f"method tfidf: no words in the {len(texts)} training texts ({error})") from error
+            raise DataError(
+                f"tfidf.analyzer: {analyzer} finds nothing to count in the {len(texts)} training texts ({error})",
+                "" if analyzer == "char" else "set tfidf.analyzer to char",
+            ) from error
+
+
+def _share_without_features(features: Any, job: Job) -> float:
+    """Return the share of validation texts that have no feature, with a warning if that is most of them."""
+    count, empty = int(features.shape[0]), int((features.getnnz(axis=1) == 0).sum())
+    if count >= _FEW and 2 * empty >= count:
+        way_out = "" if job.recipe.tfidf.analyzer == "char" else "; try tfidf.analyzer: char"
+        job.progress.say(
+            f"tfidf: {empty} of {count} validation texts have no word in common with the training texts, so all of "
+            f"them get the same prediction{way_out}"
+        )
+    return empty / count

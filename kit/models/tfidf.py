@@ -1,13 +1,14 @@
 """TF-IDF and logistic regression as a predictor: the baseline that users ask for.
 
 Saved as JSON (words) and safetensors (numbers): loading it runs no code.
-
-Knows scikit-learn's TF-IDF and linear models. Knows nothing of budgets or Records.
 """
 
 from __future__ import annotations
 
 import json
+import unicodedata
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from kit.data.scripts import RUNS
 from kit.errors import ModelError
 
+ANALYZERS = ("word", "mixed", "char")
+_CHARACTERS = 4  # longest run of characters of a word, of analyzer char
+_UNSEPARATED_CHARACTERS = 3  # the same in text without spaces, of analyzer mixed: most words there have one or two
 FILE = "tfidf.json"
 WEIGHTS = "tfidf.safetensors"
 
@@ -24,15 +29,27 @@ WEIGHTS = "tfidf.safetensors"
 class TfidfPredictor:
     """A fitted vectoriser and the weights of its linear model.
 
-    weights: (features, labels). bias: (labels,). labels: names in logit order.
+    Args:
+        vectoriser: Fitted, see `new_vectoriser`.
+        weights: (features, labels).
+        bias: (labels,).
+        labels: Names in logit order.
+        analyzer: The one that the vectoriser was made with.
     """
 
     depends_on_batch = False
 
     def __init__(
-        self, vectoriser: TfidfVectorizer, weights: np.ndarray, bias: np.ndarray, labels: tuple[str, ...]
+        self,
+        vectoriser: TfidfVectorizer,
+        weights: np.ndarray,
+        bias: np.ndarray,
+        labels: tuple[str, ...],
+        *,
+        analyzer: str = "word",
     ) -> None:
         self.vectoriser = vectoriser
+        self.analyzer = analyzer
         self.weights = weights
         self.bias = bias
         self.labels = labels
@@ -60,6 +77,7 @@ class TfidfPredictor:
         content = {
             "id2label": dict(enumerate(self.labels)),
             "ngrams": self.vectoriser.ngram_range[1],
+            **({} if self.analyzer == "word" else {"analyzer": self.analyzer}),
             "vocabulary": sorted(vocabulary, key=vocabulary.__getitem__),
         }
         (folder / FILE).write_text(json.dumps(content, ensure_ascii=False), "utf-8")
@@ -75,27 +93,67 @@ class TfidfPredictor:
         try:
             content = json.loads((folder / FILE).read_text("utf-8"))
             arrays = load_file(folder / WEIGHTS)
-            vectoriser = new_vectoriser(int(content["ngrams"]), vocabulary=content["vocabulary"])
+            analyzer = content.get("analyzer", "word")
+            vectoriser = new_vectoriser(int(content["ngrams"]), vocabulary=content["vocabulary"], analyzer=analyzer)
             vectoriser.idf_ = arrays["idf"]
             names = content["id2label"]
             labels = tuple(str(names[str(index)]) for index in range(len(names)))
-            return cls(vectoriser, arrays["weights"], arrays["bias"], labels)
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            return cls(vectoriser, arrays["weights"], arrays["bias"], labels, analyzer=analyzer)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
             raise ModelError(f"the TF-IDF model in {folder} is damaged: {error}") from error
 
 
 def new_vectoriser(
-    ngrams: int, max_features: int | None = None, vocabulary: list[str] | None = None
+    ngrams: int, max_features: int | None = None, vocabulary: list[str] | None = None, *, analyzer: str = "word"
 ) -> TfidfVectorizer:
-    """Words and runs of words, with logarithmic counts. Keeps one-letter words: `I` and `a` matter in short texts."""
-    return TfidfVectorizer(
-        ngram_range=(1, ngrams),
-        sublinear_tf=True,
-        strip_accents="unicode",
-        token_pattern=r"(?u)\b\w+\b|[!?]",
-        max_features=max_features,
-        vocabulary=vocabulary,
-    )
+    """Return a TF-IDF vectoriser with logarithmic counts.
+
+    Words of one letter are kept: `I` and `a` matter in short texts.
+
+    Args:
+        ngrams: Longest run of words that is a feature.
+        max_features: Most frequent features to keep; None keeps all.
+        vocabulary: Features in the order of their columns; None learns them.
+        analyzer: `word`; `char` for the characters of each word and their neighbours; `mixed` for words where spaces
+            separate them, and for characters of the scripts without spaces and of emoji.
+
+    Raises:
+        ValueError: The analyzer is not one of these.
+    """
+    if analyzer not in ANALYZERS:
+        raise ValueError(f"the analyzer is {analyzer}, not {', '.join(ANALYZERS)}")
+    shared = {"sublinear_tf": True, "max_features": max_features, "vocabulary": vocabulary}
+    if analyzer == "char":
+        return TfidfVectorizer(analyzer="char_wb", ngram_range=(1, _CHARACTERS), preprocessor=_composed, **shared)
+    kind = _MixedVectoriser if analyzer == "mixed" else TfidfVectorizer
+    pattern = r"(?u)\b\w+\b|[!?]"
+    return kind(ngram_range=(1, ngrams), strip_accents="unicode", token_pattern=pattern, **shared)
+
+
+class _MixedVectoriser(TfidfVectorizer):  # type: ignore[misc]
+    """Words and runs of words; in text that spaces do not separate, characters and runs of characters."""
+
+    def build_analyzer(self) -> Callable[[str], list[str]]:
+        """Return a function from a text to its features."""
+        return partial(_mixed_features, super().build_analyzer())
+
+
+def _mixed_features(words: Callable[[str], list[str]], text: str) -> list[str]:
+    text = unicodedata.normalize("NFKC", text).replace("\ufe0f", "")  # the same emoji with and without its selector
+    found = words(RUNS.sub(" ", text))
+    for run in RUNS.findall(text):
+        edged = f" {run} "  # where a run begins or ends is a feature too
+        found += run
+        found += [
+            edged[start : start + length]
+            for length in range(2, _UNSEPARATED_CHARACTERS + 1)
+            for start in range(len(edged) - length + 1)
+        ]
+    return found
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold()
 
 
 def join_pairs(texts: list[tuple[str, ...]]) -> list[str]:

@@ -74,7 +74,8 @@ class Facts:
 
     text, label: columns. labels: names in logit order. train, validation: examples of each; together they are the
     budget. pooling: the kind that text vectors are pooled by, None for a native head or no checkpoint at all. distill:
-    the section with the student's shape, and transfer: texts to distil on; for distill and student. Of translation:
+    the section with the student's shape, and transfer: texts to distil on; for distill and student. separated: whether
+    spaces separate the words of the training texts. Of translation:
     start: `translator`, `encoder` or `nothing`, what the checkpoint is; codes, prefix: how it is told the languages.
     """
 
@@ -87,6 +88,7 @@ class Facts:
     distill: DistillSection | None = None
     transfer: int = 0
     start: str | None = None
+    separated: bool = True
     codes: tuple[str, str] | None = None
     prefix: str = ""
 
@@ -116,7 +118,11 @@ def resolve(recipe: Recipe, facts: Facts) -> Recipe:
         "data": recipe.data.model_copy(update=data),
         "study": StudySection(),  # a run is the same whatever grid it belongs to
     }
-    if recipe.method != "tfidf":
+    if recipe.method == "tfidf":
+        usual = "word" if facts.separated else "mixed"
+        analyzer = usual if recipe.tfidf.analyzer == "auto" else recipe.tfidf.analyzer
+        filled["tfidf"] = recipe.tfidf.model_copy(update={"analyzer": analyzer})
+    else:
         filled["model"] = recipe.model.model_copy(update={"pooling": facts.pooling or "native"})
     if facts.distill is not None:
         filled["distill"] = facts.distill.resolved(translates=False)

@@ -186,6 +186,12 @@ class ProbeSection(LinearSection):
 class TfidfSection(LinearSection):
     """TF-IDF and logistic regression, used when `method` is tfidf."""
 
+    later_keys = {"analyzer": ("auto", "word")}
+
+    analyzer: Literal["auto", "word", "mixed", "char"] = "auto"
+    """What is counted: `word`; `mixed`, words where spaces separate them, and runs of up to three characters in scripts
+    without spaces (Chinese, Japanese, Thai, ...) and emoji; `char`, runs of up to four characters within words. `auto`
+    takes `mixed` where the training texts have words that no spaces separate, and `word` otherwise."""
     ngrams: Annotated[int, Field(ge=1, le=5)] = 2
     """Longest run of words that is a feature."""
     max_features: Annotated[int, Field(ge=10)] = 200_000

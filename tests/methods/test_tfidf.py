@@ -1,0 +1,166 @@
+"""TF-IDF on text in which spaces do not separate the words."""
+
+from __future__ import annotations
+
+import json
+from itertools import cycle, islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kit import Recipe, Record, finetune
+from kit.data.scripts import is_written_in, language_of, main_script, words_are_separated
+from kit.errors import DataError, ModelError
+from kit.methods.linear import fit_linear
+from kit.models.tfidf import FILE, TfidfPredictor, new_vectoriser
+
+# A place and a judgement each; the judgement decides the label.
+SENTENCES = {
+    "zh": (
+        ("这家酒店", "昨天看的电影", "孩子用的书包", "今天买的手机"),
+        ("说实话非常好", "我很满意"),
+        ("特别糟糕", "很失望"),
+    ),
+    "ja": (
+        ("このホテルは", "昨日の映画は", "新しい電話は", "駅前の店は"),
+        ("とても良かった", "最高です"),
+        ("ひどかった", "最悪です"),
+    ),
+    "th": (
+        ("โรงแรมนี้", "หนังเมื่อวาน", "โทรศัพท์เครื่องใหม่", "ร้านหน้าสถานี"),
+        ("ดีมากเลย", "ประทับใจสุดๆ"),
+        ("แย่มากเลย", "ผิดหวังสุดๆ"),
+    ),
+}
+
+
+def reviews(language: str, count: int) -> tuple[list[str], list[str]]:
+    """Sentences without spaces, all different, with their labels in turn."""
+    places, good, bad = SENTENCES[language]
+    texts, labels = [], []
+    for i, place in enumerate(islice(cycle(places), count)):
+        judgements = bad if i % 2 else good
+        texts.append(f"{place}{chr(0x4E00 + i) if language == 'zh' else i}{judgements[i // 2 % 2]}")
+        labels.append("neg" if i % 2 else "pos")
+    return texts, labels
+
+
+@pytest.mark.parametrize("language", SENTENCES)
+def test_tfidf_reads_text_without_spaces(language: str, tmp_path: Path) -> None:
+    record = train(tmp_path, *reviews(language, 60))
+    assert record.metrics["accuracy"].value > 0.9
+    assert record.content["settings"]["analyzer"] == record.content["recipe"]["tfidf"]["analyzer"] == "mixed"
+    assert record.content["settings"]["texts_without_features"] == 0
+
+
+def test_emoji_alone_are_read(tmp_path: Path) -> None:
+    texts = [("👍🏽" if i % 2 else "💔") + chr(0x1F400 + i) for i in range(60)]
+    assert train(tmp_path, texts, ["pos", "neg"] * 30).metrics["accuracy"].value > 0.9
+
+
+def test_texts_without_common_words_are_warned_about(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [f"{chr(97 + i % 26)}{chr(97 + i // 26)}{'ella' if i % 2 else 'ard'}" for i in range(200)]
+    record = train(tmp_path, names, ["woman" if i % 2 else "man" for i in range(200)], quiet=False)
+    assert record.content["settings"]["texts_without_features"] == 1
+    assert "no word in common with the training texts" in capsys.readouterr().err
+    named = train(tmp_path, names, ["woman" if i % 2 else "man" for i in range(200)], analyzer="char")
+    assert named.metrics["accuracy"].value == 1
+
+
+def test_texts_without_anything_to_count_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"tfidf.analyzer: word finds nothing to count") as caught:
+        train(tmp_path, ["…" * (i + 1) for i in range(60)], ["pos", "neg"] * 30)
+    assert "char" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("texts", "separated"),
+    [
+        (["a plain sentence", "another one"], True),
+        (["Слова разделены", "пробелами"], True),
+        (["한국어는 띄어쓰기를 한다"], True),
+        (["हिन्दी में शब्द अलग होते हैं"], True),
+        (["", "123", "!?"], True),
+        ([], True),
+        ([*["good 😀😀😀"] * 50], True),
+        ([*["a longer sentence in English"] * 40, "好"], True),
+        (["这家酒店非常好"], False),
+        (["ภาษาไทยไม่เว้นวรรค"], False),
+        (["ភាសាខ្មែរ"], False),
+        (["ဗမာစာ"], False),
+        (["ພາສາລາວ"], False),
+        (["ｱｲｳｴｵ"], False),
+        (["這個 phone 的 battery 很好"], False),
+        ([*["a longer sentence in English"] * 9, "好"], False),
+        (["😀😡", "👍🏽"], False),
+    ],
+)
+def test_separation_of_words_is_decided_from_the_text(texts: list[str], separated: bool) -> None:
+    assert words_are_separated(texts) is separated
+
+
+def test_spaced_text_keeps_its_id_and_features() -> None:
+    given = {"task": "classification", "method": "tfidf", "data": {"source": "a.csv"}}
+    usual = Recipe.model_validate(given).request()
+    assert "analyzer" not in usual["tfidf"]
+    assert Recipe.model_validate(given | {"tfidf": {"analyzer": "word"}}).request() == usual
+    assert Recipe.model_validate(given | {"tfidf": {"analyzer": "mixed"}}).request() != usual
+    text = "Ein Café, zwei Cafés! You and I"
+    words, mixed = (new_vectoriser(2, analyzer=name).build_analyzer()(text) for name in ("word", "mixed"))
+    assert words == mixed
+
+
+def test_mixed_counts_words_and_characters() -> None:
+    found = new_vectoriser(2, analyzer="mixed").build_analyzer()("这个 battery life 差❤️")
+    assert {"battery", "life", "battery life", "这", "个", "这个", "差", "❤", " 这个"} <= set(found)
+    assert "\ufe0f" not in "".join(found)
+
+
+@pytest.mark.parametrize("analyzer", ["word", "mixed", "char"])
+def test_saved_model_keeps_its_analyzer(analyzer: str, tmp_path: Path) -> None:
+    texts, labels = reviews("zh", 12)
+    texts = [f"{text} fine words" for text in texts]
+    vectoriser = new_vectoriser(2, analyzer=analyzer).fit(texts)
+    fitted = fit_linear(vectoriser.transform(texts), np.array([name == "pos" for name in labels], int), 2, 1.0)
+    predictor = TfidfPredictor(vectoriser, fitted.weights, fitted.bias, ("neg", "pos"), analyzer=analyzer)
+    predictor.save(tmp_path)
+    rows = [(text,) for text in texts]
+    assert np.allclose(TfidfPredictor.load(tmp_path).outputs(rows), predictor.outputs(rows))
+    content = json.loads((tmp_path / FILE).read_text("utf-8"))
+    for damage in ("words", 3, ["word"]):
+        (tmp_path / FILE).write_text(json.dumps(content | {"analyzer": damage}), "utf-8")
+        with pytest.raises(ModelError, match="damaged"):
+            TfidfPredictor.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "script", "language"),
+    [
+        ("这家酒店 is 非常好", "CJK", "zh"),
+        ("このホテルは最高です", "KANA", "ja"),
+        ("酒店非常好、とても", "KANA", "ja"),
+        ("โรงแรมนี้ดีมาก", "THAI", "th"),
+        ("호텔이 좋아요", "HANGUL", "ko"),
+        ("Отель отличный", "CYRILLIC", None),
+        ("a hotel", "LATIN", None),
+        ("ｈｏｔｅｌ", "LATIN", None),
+        ("123 !", None, None),
+    ],
+)
+def test_script_tells_the_language_where_one_uses_it(text: str, script: str | None, language: str | None) -> None:
+    assert main_script([text]) == script
+    assert language_of(script) == language
+    if language is not None and script is not None:
+        assert is_written_in(language, script)
+        assert not is_written_in("en", script)
+
+
+def train(folder: Path, texts: list[str], labels: list[str], *, analyzer: str = "auto", quiet: bool = True) -> Record:
+    """The Record of TF-IDF on these texts."""
+    source = folder / "reviews.jsonl"
+    rows = [{"text": text, "label": label} for text, label in zip(texts, labels, strict=True)]
+    source.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), "utf-8")
+    data = {"source": str(source), "text": "text", "label": "label"}
+    recipe = {"task": "classification", "method": "tfidf", "runs": str(folder / "runs"), "data": data}
+    return finetune(Recipe.model_validate(recipe | {"tfidf": {"analyzer": analyzer}}), quiet=quiet)
