@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any
 from kit.bench_worker import RATE_TEXTS
 from kit.errors import MAKE_AGAIN, DataError, ModelError, TrainingError
 from kit.measurement.intervals import Estimate
+from kit.names import regular_files
+from kit.publishing.manifest import is_exported
 from kit.record import MODEL_FOLDER, RECORD_FILE, Record
 from kit.scheduling.worker import READY
+from kit.served import find_served
 
 if TYPE_CHECKING:
     from kit.measurement.rounds import Times
@@ -228,7 +231,7 @@ def _best_batch(process: _Process) -> int:
 
 
 def _resolve(folder: str | Path) -> tuple[str, Path, Record | None]:
-    """Name, folder of the model, and the Record it is of, if any."""
+    """Return the name, the model's folder, and the Record that it belongs to, if any, checked by their manifests."""
     folder = Path(folder)
     if (folder / RECORD_FILE).is_file():
         record = Record.load(folder)
@@ -241,6 +244,10 @@ def _resolve(folder: str | Path) -> tuple[str, Path, Record | None]:
         raise ModelError(f"{folder} is an adapter without its model", "name the run: its model has the adapter merged")
     if not any((folder / name).is_file() for name in _MODEL_FILES):
         raise ModelError(f"{folder} is neither a run nor a folder with a saved model", "`kit list` shows the runs")
+    if is_exported(folder) or is_exported(folder.parent):
+        find_served(folder)
+    else:
+        regular_files(folder, ModelError)
     return folder.name, folder, None
 
 

@@ -160,7 +160,7 @@ def _time_models(ids: list[str], shared: Shared, recipe: Recipe, storage: Storag
     unmeasured: dict[str, str] = {}
     for run_id in ids:
         try:
-            folder = Record.read(_found(run_id, Path(recipe.runs), storage)).model_folder
+            folder = Record.load(_found(run_id, Path(recipe.runs), storage)).model_folder
             signature = compute_signature(folder)
             if signature not in alike:
                 models.predict(folder, texts[:1])

@@ -79,7 +79,7 @@ def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared
     if any(step.technique == "vocabulary" for step in section.steps):
         job = replace(job, transfer=distilled_on(job.recipe, job.data))
     require_gate(section.gate, job)
-    before = load_predictor(start.model_folder)
+    before = load_predictor(start.model_folder, backend=start.backend)
     judge = Judge.of(section.gate, job, before)
     if judge.coarse:
         job.progress.say(judge.coarse)
@@ -93,7 +93,16 @@ def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared
                     raise
                 job.progress.say(f"{step.technique}, other settings: {error.message}")
                 continue
-            links.append(link_of(tried, record, start, judge.gate(load_predictor(record.model_folder)), before, job))
+            links.append(
+                link_of(
+                    tried,
+                    record,
+                    start,
+                    judge.gate(load_predictor(record.model_folder, backend=record.backend)),
+                    before,
+                    job,
+                )
+            )
             job.progress.say(f"{step.technique}: {links[-1].outcome}")
             if links[-1].gate.passed:
                 source = record
@@ -117,7 +126,7 @@ def _require_chain(section: CompressSection, start: Record | None, recipe: Recip
     from kit.compression.base import foreseen_kind, kind_after, require_kind, works_first
     from kit.models.kind import kind_of
 
-    kind = kind_of(start.model_folder) if start is not None else foreseen_kind(recipe)
+    kind = kind_of(start.model_folder, start.backend) if start is not None else foreseen_kind(recipe)
     what = start.id if start is not None else recipe.method
     made_of = (start.content["settings"].get("compression") or {}).get("source") if start is not None else None
     way_out = ""

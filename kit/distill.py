@@ -222,7 +222,7 @@ def _costs(student: Record, teachers: list[Teacher], shared: Shared) -> tuple[Co
     from kit.models.predictor import TransformerPredictor, load_predictor
     from kit.training.hardware import set_up_hardware
 
-    predictors = [load_predictor(student.model_folder), *map(load_teacher, teachers)]
+    predictors = [load_predictor(student.model_folder, backend=student.backend), *map(load_teacher, teachers)]
     for predictor in predictors:
         if isinstance(predictor, TransformerPredictor):  # tokenizers of the Hub may have no limit of their own
             predictor.max_length = min(predictor.max_length, student.recipe.data.max_length)

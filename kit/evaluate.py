@@ -46,8 +46,8 @@ def evaluate(folder: str | Path, *, trust_remote_code: bool = False, comet: Path
     if comet is not None:
         _require_comet(record, comet)
     data = prepared_for(record)
-    require_labels(record.model_folder, record.labels)
-    outputs = load_predictor(record.model_folder, trust_remote_code).outputs(data.test.texts)
+    require_labels(record.model_folder, record.labels, record.backend)
+    outputs = load_predictor(record.model_folder, trust_remote_code, record.backend).outputs(data.test.texts)
     stored = record.predictions()
     task = task_for(record.recipe, record.labels)
     differences = task.differences(outputs, stored.outputs)

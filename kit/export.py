@@ -123,7 +123,7 @@ def _place(to: Path, overwrite: bool, record: Record) -> Path:
     for needed, what in ((record.folder, "the run"), (Path.cwd(), "the current folder")):
         if needed.is_relative_to(final):
             raise OutputError(f"--to: {to} holds {what}, and would be replaced", "choose another folder")
-    there = {path.relative_to(final).as_posix() for path in final.rglob("*") if not path.is_dir()}
+    there = {path.relative_to(final).as_posix() for path in final.rglob("*") if path.is_symlink() or not path.is_dir()}
     written = written_files(final)
     others = sorted(there - (written or set()))
     if others and not overwrite:
@@ -156,6 +156,7 @@ def _write(
     request: str,
 ) -> dict[str, Proof]:
     """All formats, proven, with card and manifest, nothing private among them."""
+    from kit.models.backend import backend_in
     from kit.publishing.again import told
     from kit.publishing.formats import packages, write_format
     from kit.publishing.speed import SpeedSection, measure_speed
@@ -195,6 +196,7 @@ def _write(
         labels=record.labels,
         text_columns=tuple(record.content["data"]["text_columns"]),
         formats={each.name: each.folder for each in formats},
+        backends={each.name: backend_in(draft / each.folder) for each in formats},
         proven=told(request, draft, proofs),
     ).write(draft)
     _require_private(record, draft)

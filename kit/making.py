@@ -87,7 +87,8 @@ def _finished(final: Path, needs_model: bool, progress: Progress) -> Record | No
         return None
     try:
         record = Record.load(final)
-        record.require_unchanged()
+        if record.id != final.name:
+            raise RecordError(f"{final} has the Record of another run, {record.id}")
     except RecordError as error:
         progress.say(f"{error.message}; it is run again")
         return None

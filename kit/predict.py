@@ -48,8 +48,8 @@ def predict(
     served = find_served(folder)
     columns = served.text_columns
     task = task_for(served.recipe, served.labels)
-    require_labels(served.model_folder, served.labels)
-    predictor = load_predictor(served.model_folder, trust_remote_code)
+    require_labels(served.model_folder, served.labels, served.backend)
+    predictor = load_predictor(served.model_folder, trust_remote_code, served.backend)
     stream = iter([texts] if isinstance(texts, str) else texts)
     position = 0
     while chunk := [(text,) if isinstance(text, str) else text for text in islice(stream, _CHUNK)]:

@@ -13,7 +13,6 @@ Knows the folder's layout and checks that it is whole. Knows nothing of training
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kit.errors import MAKE_AGAIN, RecordError
+from kit.errors import MAKE_AGAIN, ModelError, RecordError
 from kit.files import file_sha256, write_atomically
 from kit.measurement.intervals import Estimate, shown
+from kit.models.backend import Backend, backend_of
+from kit.names import plain_name, plain_path, regular_files
 from kit.recipe import Recipe
+from kit.seals import require_seal, sealed
 
 if TYPE_CHECKING:
     from kit.data import Examples
@@ -38,6 +40,8 @@ _KEYS = (
     "id", "created", "method", "task", "main_metric", "labels", "recipe", "data", "checkpoint", "training",
     "metrics", "seconds", "peak_memory_bytes", "model_bytes", "files",
 )  # fmt: skip
+_MODEL = f"{MODEL_FOLDER}/"
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -62,24 +66,32 @@ class Record:
 
     @classmethod
     def load(cls, folder: str | Path) -> Record:
-        """Read a Record and check that each of its files is the one that was written.
+        """Read a Record and check that it consists of the files that were written, and no others.
 
-        Raises RecordError if the folder is not a Record, is of another format, or a file is missing or changed.
+        Raises RecordError if the folder is not a Record, is of another format, a file is missing, changed or a link
+        that leads elsewhere, or the model's folder has a file that record.json does not list.
         """
         record = cls.read(folder)
-        if PREDICTIONS_FILE not in record.content["files"]:
-            raise RecordError(f"{record.folder} is damaged: its files are not listed", MAKE_AGAIN)
-        for name, expected in record.content["files"].items():
-            file = record.folder / name
-            if not file.is_file():
+        listed = record.content["files"]
+        found = regular_files(record.folder, only=(PREDICTIONS_FILE, MODEL_FOLDER))
+        for name, expected in listed.items():
+            if name not in found:
                 raise RecordError(f"{record.folder} is damaged: {name} is missing", MAKE_AGAIN)
-            if file_sha256(file) != expected:
+            if file_sha256(found[name]) != expected:
                 raise RecordError(f"{record.folder} is damaged: {name} was changed", MAKE_AGAIN)
+        if unlisted := sorted(set(found) - set(listed)):
+            raise RecordError(
+                f"{record.folder} has files that {RECORD_FILE} does not list: {', '.join(unlisted[:_SHOWN])}",
+                f"remove them, or {MAKE_AGAIN}",
+            )
         return record
 
     @classmethod
     def read(cls, folder: str | Path) -> Record:
-        """Read record.json alone, for listings. Raises RecordError if it is not there or not whole."""
+        """Read record.json alone, for listings, and check it by its own hash.
+
+        Raises RecordError if it is not there, was changed, or has a name that leads out of the folder.
+        """
         folder = Path(folder)
         path = folder / RECORD_FILE
         if not path.is_file():
@@ -95,21 +107,33 @@ class Record:
             content = json.loads(path.read_text("utf-8"))
             found = content["format"]
             missing = [key for key in _KEYS if key not in content] if found == FORMAT else []
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise RecordError(f"{path} is damaged: {error}", MAKE_AGAIN) from error
         if found != FORMAT:
             raise RecordError(f"{path} has format {found}; this version of kit reads {FORMAT}")
         if missing:
             raise RecordError(f"{path} is damaged: it has no {', '.join(missing)}", MAKE_AGAIN)
+        require_seal(path, content, MAKE_AGAIN)
+        _require_names(path, content)
         return cls(folder, content)
 
-    def require_unchanged(self) -> None:
-        """Raise RecordError if record.json is not what was written: nothing that it says can be taken over then.
+    @property
+    def backend(self) -> Backend:
+        """Library that runs the model: as record.json names it, in earlier Records from the list of its files.
 
-        Those of earlier versions of kit do not say what was written, and pass.
+        Raises RecordError if the two do not agree, ModelError if no model was kept.
         """
-        if self.content.get("sha256", _digest(self.content)) != _digest(self.content):
-            raise RecordError(f"{self.folder} is damaged: {RECORD_FILE} was changed", MAKE_AGAIN)
+        names = [name.removeprefix(_MODEL) for name in self.content["files"] if name.startswith(_MODEL)]
+        if not names:
+            raise ModelError(f"{self.folder} kept no model", f"{MAKE_AGAIN}; in a study, with `keep_models: true`")
+        listed = backend_of(names, self.model_folder)
+        if self.content.get("backend", listed) != listed:
+            raise RecordError(
+                f"{self.folder} is damaged: {RECORD_FILE} names the backend {self.content['backend']}, its files are "
+                f"those of {listed}",
+                MAKE_AGAIN,
+            )
+        return listed
 
     @property
     def id(self) -> str:
@@ -245,21 +269,37 @@ def write_predictions(folder: Path, examples: Examples, outputs: np.ndarray) -> 
 
 
 def seal(folder: Path, content: dict[str, Any]) -> None:
-    """Write record.json last, with the sha256 of the predictions, of the model's files, and of its own content."""
-    covered = [
-        folder / PREDICTIONS_FILE,
-        *sorted(path for path in (folder / MODEL_FOLDER).rglob("*") if path.is_file()),
-    ]
-    files = {path.relative_to(folder).as_posix(): file_sha256(path) for path in covered}
-    whole = {"format": FORMAT, **content, "files": files}
-    whole["sha256"] = _digest(whole)
-    text = json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False)
+    """Write record.json last: with its own hash, the backend and the hash of the predictions and the model's files."""
+    found = regular_files(folder, only=(PREDICTIONS_FILE, MODEL_FOLDER))
+    files = {name: file_sha256(path) for name, path in sorted(found.items())}
+    whole = {"format": FORMAT, **content}
+    if names := [name.removeprefix(_MODEL) for name in files if name.startswith(_MODEL)]:
+        whole["backend"] = backend_of(names, folder / MODEL_FOLDER)
+    text = json.dumps(sealed({**whole, "files": files}), indent=1, ensure_ascii=False, allow_nan=False)
     write_atomically(folder / RECORD_FILE, text + "\n")
 
 
-def _digest(content: dict[str, Any]) -> str:
-    said = {key: value for key, value in content.items() if key != "sha256"}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+def _require_names(path: Path, content: dict[str, Any]) -> None:
+    """Raise RecordError if a name in record.json that becomes part of a path is not a plain one."""
+    plain_name(content["id"], f"{path}: id")
+    files = content["files"]
+    if not isinstance(files, dict) or PREDICTIONS_FILE not in files:
+        raise RecordError(f"{path.parent} is damaged: its files are not listed", MAKE_AGAIN)
+    for name, sha256 in files.items():
+        plain_path(name, f"{path}: files")
+        if not (name == PREDICTIONS_FILE or name.startswith(_MODEL)) or not isinstance(sha256, str):
+            raise RecordError(f"{path}: files: {name} is not a file of a Record", MAKE_AGAIN)
+    settings = content.get("settings")
+    if not isinstance(settings, dict):
+        return
+    try:
+        sources = settings.get("compression") or {}
+        names = [sources[key] for key in ("source", "start") if key in sources]
+        names += [each["record"] for each in settings.get("teachers", []) if each["record"] is not None]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise RecordError(f"{path} is damaged: its settings have another shape", MAKE_AGAIN) from error
+    for name in names:
+        plain_name(name, f"{path}: settings")
 
 
 def list_records(runs: Path) -> tuple[list[Record], list[str]]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.errors import ModelError, RecordError
+from kit.models.backend import Backend
 from kit.publishing.manifest import CARD_FILE, is_exported, read_manifest
 from kit.recipe import Recipe
 from kit.record import RECORD_FILE, Record
@@ -20,6 +21,7 @@ class Served:
 
     name: str
     model_folder: Path
+    backend: Backend
     recipe: Recipe
     labels: tuple[str, ...]
     text_columns: tuple[str, ...]
@@ -48,17 +50,20 @@ def find_served(folder: str | Path) -> Served:
             return _exported(folder.parent, folder)
     record = Record.load(folder)
     columns = tuple(record.content["data"]["text_columns"])
-    return Served(record.id, record.model_folder, record.recipe, record.labels, columns)
+    return Served(record.id, record.model_folder, record.backend, record.recipe, record.labels, columns)
 
 
 def _exported(root: Path, folder: Path) -> Served:
     manifest = read_manifest(root)
-    if folder != root and folder.name not in manifest.formats.values():
+    place = "." if folder == root else folder.name
+    name = next((name for name, inside in manifest.formats.items() if inside == place), None)
+    if name is None:
         raise RecordError(f"{folder} is no format of {root}", f"formats: {', '.join(manifest.formats)}")
-    if (folder / "adapter_config.json").is_file():
+    backend = manifest.backends[name]
+    if backend is Backend.ADAPTER:
         raise ModelError(
             f"{folder} is an adapter alone, which kit does not answer with",
             f"{root / CARD_FILE} says how peft does; `--format safetensors` exports all weights",
         )
     recipe = Recipe.model_validate(manifest.recipe)
-    return Served(manifest.record, folder, recipe, manifest.labels, manifest.text_columns)
+    return Served(manifest.record, folder, backend, recipe, manifest.labels, manifest.text_columns)

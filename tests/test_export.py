@@ -29,6 +29,7 @@ from kit.publishing.local import public
 from kit.publishing.manifest import read_manifest
 from kit.publishing.scan import scan
 from tests.plain_processes import PlainProcesses
+from tests.sealing import edit
 
 TEXTS = ["a gripping, funny film", "so dull that i left", "日本 😀", "   "]
 FORMATS = ["safetensors", "onnx", "int8-onnx"]
@@ -109,9 +110,7 @@ def test_what_was_proven_is_found_again(exported: Exported, tiny_run: Path, tmp_
     again(formats=["safetensors"])
     assert "in a fresh process" in said[0] and "# Mine" not in (folder / "README.md").read_text("utf-8")
     other = Path(shutil.copytree(tiny_run, tmp_path / "runs" / tiny_run.name))
-    content = json.loads((other / "record.json").read_text("utf-8"))
-    content["seconds"]["total"] += 1
-    (other / "record.json").write_text(json.dumps(content), "utf-8")
+    edit(other / "record.json", lambda content: content["seconds"].update(total=1.0), reseal=True)
     export(other, to=folder, with_code=True, speed=False, say=said.append)
     assert "in a fresh process" in said[-1]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["exported", "runs"]
@@ -307,9 +306,7 @@ DAMAGES = {
 def test_a_record_that_was_changed_by_hand_is_refused(tiny_run: Path, tmp_path: Path) -> None:
     for words, damage in DAMAGES.items():
         shutil.copytree(tiny_run, tmp_path / "run", dirs_exist_ok=True)
-        content = json.loads((tiny_run / "record.json").read_text("utf-8"))
-        damage(content)
-        (tmp_path / "run" / "record.json").write_text(json.dumps(content), "utf-8")
+        edit(tmp_path / "run" / "record.json", damage, reseal=True)
         with pytest.raises(RecordError, match=f"is damaged: record.json {words}"):
             export(tmp_path / "run", to=tmp_path / "out", speed=False)
     assert [path.name for path in tmp_path.iterdir()] == ["run"]

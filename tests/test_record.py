@@ -5,6 +5,7 @@ import pytest
 
 from kit.errors import RecordError
 from kit.record import Record, list_records
+from tests.sealing import edit
 
 
 @pytest.fixture
@@ -67,22 +68,21 @@ def test_record_json_is_plain_json(copy) -> None:
 
 
 def test_html_escapes_what_comes_from_the_data(copy) -> None:
-    content = json.loads((copy / "record.json").read_text())
-    content["data"]["description"] = "<script>alert(1)</script>"
-    (copy / "record.json").write_text(json.dumps(content))
+    script = {"description": "<script>alert(1)</script>"}
+    edit(copy / "record.json", lambda content: content["data"].update(script), reseal=True)
     assert "<script>" not in Record.read(copy)._repr_html_()
 
 
-def edited(folder, *path, value):
-    """Change one value in a Record's record.json by hand, in a copy beside it; returns the copy."""
+def edited(folder, *path, value, reseal=True):
+    """Change one value in a Record's record.json, in a copy beside it; returns the copy."""
+
+    def change(content) -> None:
+        for key in path[:-1]:
+            content = content[key]
+        content[path[-1]] = value
+
     copy = shutil.copytree(folder, folder.with_name("edited"), dirs_exist_ok=True)
-    content = json.loads((folder / "record.json").read_text())
-    inner = content
-    for key in path[:-1]:
-        inner = inner[key]
-    inner[path[-1]] = value
-    (copy / "record.json").write_text(json.dumps(content))
-    return copy
+    return edit(copy / "record.json", change, reseal=reseal)
 
 
 @pytest.mark.parametrize(
@@ -100,13 +100,12 @@ def test_what_was_changed_by_hand_is_noticed(copy, kit, path, value, message) ->
 
 
 def test_a_record_that_was_edited_is_not_taken_over(copy) -> None:
-    """One of an earlier kit, which has no digest of itself, is."""
-    Record.load(copy).require_unchanged()
-    other = Record.load(edited(copy, "metrics", "accuracy", "value", value=0.99))
+    other = edited(copy, "metrics", "accuracy", "value", value=0.99, reseal=False)
     with pytest.raises(RecordError, match=r"edited is damaged: record\.json was changed"):
-        other.require_unchanged()
-    older = {key: value for key, value in other.content.items() if key != "sha256"}
-    Record(other.folder, older).require_unchanged()
+        Record.read(other)
+    edit(other / "record.json", lambda content: content.pop("sha256"))
+    with pytest.raises(RecordError, match=r"record\.json has no hash of its content: it was edited, or an earlier"):
+        Record.read(other)
 
 
 def test_labels_changed_by_hand_are_not_answered(copy, kit) -> None:

@@ -79,7 +79,7 @@ def require_aware(epochs: float, source: Record | None) -> None:
         return
     if find_spec("torchao") is None:
         raise ModelError("aware: torchao is not installed", "pip install 'kit[compress]'")
-    kind = None if source is None else kind_of(source.model_folder)
+    kind = None if source is None else kind_of(source.model_folder, source.backend)
     if kind is Kind.ONNX:
         raise ModelError("aware: a graph cannot learn", "take this step on the model that the graph was made of")
     if kind in (Kind.TRANSLATOR, Kind.WARM_TRANSLATOR):

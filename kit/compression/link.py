@@ -113,7 +113,7 @@ def link_of(step: Step, record: Record, start: Record, gate: Gate, before: Predi
 def _compare(record: Record, start: Record, before: Predictor, job: Job) -> Verdict:
     """On the test examples, and in size and speed."""
     pair = (record, start)
-    predictors = [load_predictor(record.model_folder), before]
+    predictors = [load_predictor(record.model_folder, backend=record.backend), before]
     models = [predictor.outputs for predictor in predictors]
     speeds = latencies(models, job.data.test.texts, job.hardware.words, job.recipe.task == "translation")
     costs = [

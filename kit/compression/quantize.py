@@ -105,7 +105,7 @@ class Half:
     def compress(self, step: HalfStep, source: Record, job: Job) -> Fitted:
         """Round the weights. Raises ModelError if one is too large for float16."""
         dtype = torch.float16 if step.technique == "float16" else torch.bfloat16
-        predictor = load_predictor(source.model_folder)
+        predictor = load_predictor(source.model_folder, backend=source.backend)
         assert isinstance(predictor, TransformerPredictor | Translator)
         model = predictor.model.cpu()
         with torch.no_grad():

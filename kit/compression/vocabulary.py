@@ -60,7 +60,7 @@ class Vocabulary:
                 f"vocabulary: {type(tokenizer).__name__} has no tokenizer.json, so it cannot be edited",
                 "take this step out of compress.steps",
             )
-        if kind_of(source.model_folder) is not Kind.TORCH:
+        if kind_of(source.model_folder, source.backend) is not Kind.TORCH:
             require_one_table(source.model_folder)
 
     def variants(self, step: VocabularyStep) -> list[VocabularyStep]:
@@ -69,7 +69,7 @@ class Vocabulary:
 
     def compress(self, step: VocabularyStep, source: Record, job: Job) -> Fitted:
         """Trim tokenizer and model, and prove that texts whose tokens stay are read as before."""
-        if kind_of(source.model_folder) is not Kind.TORCH:
+        if kind_of(source.model_folder, source.backend) is not Kind.TORCH:
             return trim_translator(source.model_folder, job, step.max_size)
         model, tokenizer = load_classifier(source.model_folder), load_tokenizer(source.model_folder)
         longest = job.recipe.data.max_length

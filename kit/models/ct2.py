@@ -139,11 +139,6 @@ class Ct2Translator:
         return [each.hypotheses[0] for each in found]
 
 
-def is_ct2(folder: Path) -> bool:
-    """Whether a folder holds a translator for CTranslate2."""
-    return (folder / FACTS_FILE).is_file()
-
-
 def require_ct2() -> None:
     """Raise ModelError where CTranslate2 is missing."""
     if find_spec("ctranslate2") is None:

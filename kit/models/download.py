@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kit.errors import ModelError, first_line
 from kit.hub import is_offline, page, patiently, refusal, status_of
+from kit.names import plain_name
 from kit.recipe import ModelSection
 
 _PATTERNS = ["*.json", "*.txt", "*.model", "*.spm", "*.safetensors", "*Pooling*/*"]
@@ -24,6 +25,8 @@ def download(name: str, model: ModelSection) -> tuple[Path, str]:
     """
     from huggingface_hub import snapshot_download
 
+    for part in (model.revision or "main").split("/"):
+        plain_name(part, "model.revision", ModelError)
     patterns = _PATTERNS + ["*.bin"] * model.allow_pickle + ["*.py"] * model.trust_remote_code
 
     def fetch() -> Path:

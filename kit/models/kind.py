@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import MAKE_AGAIN, ModelError
-from kit.models.ct2 import is_ct2
+from kit.models.backend import Backend, backend_in
 from kit.models.early_exit import EarlyExitConfig
-from kit.models.onnx import FACTS_FILE, is_onnx
-from kit.models.tfidf import FILE as TFIDF_FILE
+from kit.models.onnx import FACTS_FILE
 
 
 class Kind(StrEnum):
@@ -32,19 +31,23 @@ class Kind(StrEnum):
     TFIDF = "TF-IDF with a linear model"
 
 
-def kind_of(folder: Path) -> Kind:
-    """What the model saved in a folder is. Raises ModelError if there is none."""
+def kind_of(folder: Path, backend: Backend | None = None) -> Kind:
+    """Return the kind of the model saved in a folder. backend: As its manifest names it; None without a manifest.
+
+    Raises ModelError if there is no model.
+    """
     if not folder.is_dir():
         raise ModelError(
             f"{folder} is not there: this run kept no model",
             f"{MAKE_AGAIN}; in a study, with `keep_models: true`",
         )
-    if (folder / TFIDF_FILE).is_file():
+    backend = backend or backend_in(folder)
+    if backend is Backend.TFIDF:
         return Kind.TFIDF
-    if is_onnx(folder):
+    if backend in (Backend.ONNX, Backend.ONNX_TRANSLATOR):
         weights = json.loads((folder / FACTS_FILE).read_text("utf-8"))["weights"]
         return Kind.ONNX if weights == "float32" else Kind.QUANTIZED_ONNX
-    if is_ct2(folder):
+    if backend is Backend.CT2:
         return Kind.CT2
     return _kind_of_torch(json.loads((folder / "config.json").read_text("utf-8")))
 

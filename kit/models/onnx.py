@@ -132,11 +132,6 @@ class OnnxPredictor:
         return cls(read_graph(folder), tokenizer, tokenizer.model_max_length)
 
 
-def is_onnx(folder: Path) -> bool:
-    """Whether a folder holds graphs, of a classifier or a translator, rather than weights of torch."""
-    return (folder / FACTS_FILE).is_file()
-
-
 def read_graph(folder: Path) -> Graph:
     """The graph saved in a folder. Raises ModelError if it is damaged."""
     try:

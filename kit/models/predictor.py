@@ -6,6 +6,7 @@ Knows how fitted models are saved and loaded. Knows nothing of how they were fit
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -15,11 +16,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kit.data.encode import encode
 from kit.errors import MAKE_AGAIN, ModelError
-from kit.models.ct2 import Ct2Translator, is_ct2
+from kit.models.backend import Backend, backend_in
+from kit.models.ct2 import Ct2Translator
 from kit.models.inference import predict_logits
 from kit.models.load import load_classifier, load_tokenizer, quiet, save_tokenizer
-from kit.models.onnx import OnnxPredictor, is_onnx
-from kit.models.onnx_translator import OnnxTranslator, is_onnx_translator
+from kit.models.onnx import OnnxPredictor
+from kit.models.onnx_translator import OnnxTranslator
 from kit.models.tfidf import FILE as TFIDF_FILE
 from kit.models.tfidf import TfidfPredictor
 from kit.models.translator import Translator
@@ -90,26 +92,24 @@ class TransformerPredictor:
         save_tokenizer(self.tokenizer, folder, self.max_length)
 
 
-def load_predictor(folder: Path, trusted: bool = False) -> Predictor:
-    """The fitted model saved in a folder, on the best device there is.
+def load_predictor(folder: Path, trusted: bool = False, backend: Backend | None = None) -> Predictor:
+    """Load the fitted model saved in a folder, on the best device there is.
 
-    trusted: whether it may run code of its own. Raises ModelError if it needs to and may not, is damaged or not kit's.
+    Args:
+        folder: The model's folder.
+        trusted: Whether the model may run code of its own.
+        backend: Library that runs the model, as its manifest names it; None for a folder that has no manifest.
+
+    Raises:
+        ModelError: If the model needs code and is not trusted, is damaged, or is not one that kit can load.
     """
     _require_kept(folder)
-    if (folder / TFIDF_FILE).is_file():
-        return TfidfPredictor.load(folder)
-    if is_onnx_translator(folder):
-        return OnnxTranslator.load(folder)
-    if is_onnx(folder):
-        return OnnxPredictor.load(folder)
-    if is_ct2(folder):
-        return Ct2Translator.load(folder)
-    if not (folder / "config.json").is_file():
+    backend = backend or backend_in(folder)
+    if backend in _LOADERS:
+        return _LOADERS[backend](folder)
+    if backend is Backend.ADAPTER or not (folder / "config.json").is_file():
         raise ModelError(f"{folder} holds no model that kit can load")
-    if (
-        "is_encoder_decoder" in (config := json.loads((folder / "config.json").read_text("utf-8")))
-        and (config["is_encoder_decoder"])
-    ):
+    if json.loads((folder / "config.json").read_text("utf-8")).get("is_encoder_decoder"):
         return Translator.load(folder)
     model = load_classifier(folder, trusted)
     if not hasattr(model, "hf_quantizer"):  # layers in few bits are where they were loaded
@@ -118,12 +118,24 @@ def load_predictor(folder: Path, trusted: bool = False) -> Predictor:
     return TransformerPredictor(model, tokenizer, min(tokenizer.model_max_length, _POSITIONS))
 
 
-def label_names(folder: Path) -> tuple[str, ...]:
-    """Label names in logit order, as saved with the model. Raises ModelError if it was not kept."""
+_LOADERS: dict[Backend, Callable[[Path], Predictor]] = {
+    Backend.TFIDF: TfidfPredictor.load,
+    Backend.ONNX: OnnxPredictor.load,
+    Backend.ONNX_TRANSLATOR: OnnxTranslator.load,
+    Backend.CT2: Ct2Translator.load,
+}
+
+
+def label_names(folder: Path, backend: Backend | None = None) -> tuple[str, ...]:
+    """Return the label names in logit order, as saved with the model; none for a translator.
+
+    Raises ModelError if the model was not kept.
+    """
     _require_kept(folder)
-    if is_ct2(folder):
+    backend = backend or backend_in(folder)
+    if backend in (Backend.CT2, Backend.ONNX_TRANSLATOR):
         return ()
-    file = folder / TFIDF_FILE if (folder / TFIDF_FILE).is_file() else folder / "config.json"
+    file = folder / (TFIDF_FILE if backend is Backend.TFIDF else "config.json")
     content = json.loads(file.read_text("utf-8"))
     if content.get("is_encoder_decoder"):
         return ()  # a translator
@@ -131,9 +143,9 @@ def label_names(folder: Path) -> tuple[str, ...]:
     return tuple(str(names[str(index)]) for index in range(len(names)))
 
 
-def require_labels(folder: Path, labels: tuple[str, ...]) -> None:
+def require_labels(folder: Path, labels: tuple[str, ...], backend: Backend | None = None) -> None:
     """Raise ModelError if the model saved in a folder decides between other labels, or in another order."""
-    found = label_names(folder)
+    found = label_names(folder, backend)
     if found != labels:
         raise ModelError(
             f"{folder} decides between {', '.join(found[:6])}, its Record between {', '.join(labels[:6])}",

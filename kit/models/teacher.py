@@ -110,7 +110,8 @@ def load_teacher(teacher: Teacher) -> Predictor:
     """The model of a teacher, ready to answer. Raises ModelError if it cannot be loaded."""
     asked = teacher.asked
     if asked is None:
-        return load_predictor(teacher.folder)
+        backend = teacher.record.backend if teacher.record is not None else None
+        return load_predictor(teacher.folder, backend=backend)
     translator = Translator.load(teacher.folder)
     first = tell_route(translator.model, translator.tongues.source, asked.route)
     set_search(translator.model, asked.beams, asked.length_penalty, asked.max_length, first, LEAST_RATIO)
@@ -161,7 +162,7 @@ def _from_record(name: str, record: Record) -> Teacher:
     files = {file: sha for file, sha in content["files"].items() if file.startswith(f"{MODEL_FOLDER}/")}
     sha256 = _digest(json.dumps(sorted(files.items())))
     checkpoint = None
-    if kind_of(record.model_folder) in _OF_TORCH:
+    if kind_of(record.model_folder, record.backend) in _OF_TORCH:
         whole = _whole(str(record.model_folder))
         start = (content["checkpoint"] or {}).get("name", record.id)  # of random weights, it is its own start
         checkpoint = Checkpoint(start, whole.folder, None, whole.sha256, whole.tokenizer_sha256)

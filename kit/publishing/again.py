@@ -20,6 +20,7 @@ from typing import Any
 from kit.errors import RecordError
 from kit.files import file_sha256, locked, package_folders, require_space
 from kit.measurement.intervals import Estimate
+from kit.names import plain_name, regular_files
 from kit.provenance import PACKAGES
 from kit.publishing.formats import Format
 from kit.publishing.manifest import CARD_FILE, read_manifest, written_files
@@ -60,8 +61,7 @@ def find_proven(folder: Path, request: str) -> dict[str, Proof] | None:
         proven = read_manifest(folder).proven
         if proven["request"] != request or proven["card"] != file_sha256(folder / CARD_FILE):
             return None
-        there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
-        if there != written_files(folder):
+        if set(regular_files(folder)) != written_files(folder):
             return None
         return {name: _proof(fields) for name, fields in proven["formats"].items()}
     except (RecordError, OSError, KeyError, TypeError, AttributeError):
@@ -76,10 +76,10 @@ def kept(record: Record) -> Iterator[Path]:
     """
     from kit.data.encode import cache_folder
 
-    folder = cache_folder().with_name("exports")
+    folder, name = cache_folder().with_name("exports"), plain_name(record.id, f"{record.folder}: id")
     require_space(folder, 0)
-    with locked(folder / f".{record.id}.lock", f"{record.id} is being pushed"):
-        yield folder / record.id
+    with locked(folder / f".{name}.lock", f"{name} is being pushed"):
+        yield folder / name
 
 
 def _proof(fields: dict[str, Any]) -> Proof:

@@ -17,8 +17,9 @@ from kit.models import pooled, small
 from kit.models.kind import Kind, kind_of
 from kit.models.onnx import FACTS_FILE
 from kit.models.seq2seq import TARGET
+from kit.names import plain_name, regular_files
 from kit.publishing.translators import LIKELIEST, translating
-from kit.record import Record
+from kit.record import MODEL_FOLDER, Record
 
 ADAPTER = "adapter"
 GRAPH = "onnx"
@@ -67,7 +68,7 @@ def plan_formats(record: Record, names: list[str], with_code: bool = False) -> l
     from kit.compression.base import require_kind
     from kit.recipe.compressing import CompressSection
 
-    kind = kind_of(record.model_folder)
+    kind = kind_of(record.model_folder, record.backend)
     own = _own_format(record, kind)
     found = []
     graph_instead = _needs_code(own) and not with_code and kind in TECHNIQUES[GRAPH].takes
@@ -108,16 +109,12 @@ def _needs_code(made: Format) -> bool:
 
 def write_format(made: Format, record: Record, folder: Path) -> None:
     """Copy the model of a Record, which is in this format already, without what concerns this machine alone."""
-    source = record.model_folder / ADAPTER if made.name == ADAPTER else record.model_folder
     folder.mkdir(parents=True, exist_ok=True)
-    for path in sorted([*source.glob("*"), *source.glob(f"{TARGET}/*")]):
-        if path.is_file() and path.suffix not in (".py", ".md"):  # peft writes a card of its own, with local paths
-            place = folder / path.relative_to(source)
-            place.parent.mkdir(exist_ok=True)
-            shutil.copyfile(path, place)
+    for name, path in _files_of(made, record).items():
+        place = folder / name
+        place.parent.mkdir(exist_ok=True)
+        shutil.copyfile(path, place)
     if made.name == ADAPTER:
-        for path in record.model_folder.glob("*token*"):
-            shutil.copyfile(path, folder / path.name)
         checkpoint = record.content["checkpoint"]
         base = {"base_model_name_or_path": checkpoint["name"], "revision": checkpoint["revision"]}
         _edit(folder / "adapter_config.json", lambda config: config | base)
@@ -137,6 +134,22 @@ def write_format(made: Format, record: Record, folder: Path) -> None:
             _edit(config, lambda content: content | {"auto_map": places})
 
 
+def _files_of(made: Format, record: Record) -> dict[str, Path]:
+    """Return the files of a format by their place in the exported folder: those that record.json lists, and no links.
+
+    An adapter goes with the tokenizer of its model, a whole model without the adapter that was merged into it.
+    """
+    prefix = f"{MODEL_FOLDER}/"
+    listed = [name.removeprefix(prefix) for name in record.content["files"] if name.startswith(prefix)]
+    adapter = {name.removeprefix(f"{ADAPTER}/"): name for name in listed if name.startswith(f"{ADAPTER}/")}
+    own = {name: name for name in listed if "/" not in name or name.startswith(f"{TARGET}/")}
+    if made.name == ADAPTER:
+        own = {**adapter, **{name: name for name in own if "/" not in name and "token" in name}}
+    found = regular_files(record.folder, only=(MODEL_FOLDER,))
+    # Code is written anew, and peft writes a card of its own, with local paths.
+    return {name: found[prefix + place] for name, place in own.items() if Path(name).suffix not in (".py", ".md")}
+
+
 def packages(made: Format, folder: Path) -> str:
     """What `pip install` must be given to load a format that was written to a folder; empty where that is kit alone."""
     config = folder / "config.json"
@@ -154,6 +167,7 @@ def _own_format(record: Record, kind: Kind) -> Format:
     if kind in (Kind.ONNX, Kind.QUANTIZED_ONNX):
         facts = json.loads((record.model_folder / FACTS_FILE).read_text("utf-8"))
         name = {"float32": "onnx"}.get(facts["weights"], f"{facts['weights']}-onnx")
+        plain_name(name, f"{record.model_folder / FACTS_FILE}: weights", ModelError)
         return Format(name, None, *_loading(kind, "", record))
     if kind is Kind.CT2:
         return Format("ct2", None, *_loading(kind, "", record))

@@ -16,6 +16,7 @@ from typing import Any
 
 from kit.errors import ExportError, RecipeError, first_line
 from kit.hub import is_offline, page
+from kit.names import regular_files
 from kit.publishing.remote import State, asked, find_state, find_written
 
 
@@ -102,7 +103,7 @@ def push(folder: Path, target: Target, about: str) -> Pushed:
     before = find_state(target.name, branch)
     if before is None:
         raise ExportError(f"--push: the Hub does not show {target.name}", "start the same command again")
-    ours = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    ours = regular_files(folder, ExportError)
     gone = tuple(sorted(_writable(target, before) - set(ours)))
     change = _Change(before, ours, gone)
     found = _find(target, change)

@@ -11,18 +11,27 @@ Knows the folder's layout and checks that it is whole.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kit.errors import RecordError
 from kit.files import file_sha256, write_atomically
+from kit.models.backend import Backend
+from kit.names import plain_name, plain_path, regular_files
 from kit.recipe import Recipe
 from kit.record import MANIFEST_FILE
+from kit.seals import require_seal, sealed
 
 CARD_FILE = "README.md"
-_FORMAT = 1
+_FORMAT = 2
+_UNSEALED = 1  # format of earlier versions, without the manifest's own hash and the backends
 _MEND = "export it again"
+_SHOWN = 5
+_OF_TOOLS = (".git", ".gitattributes", ".gitignore", ".cache")  # what git and the Hub's client put beside the files
+# Files that no library reads with a model: what people write about it.
+_DOCUMENTS = re.compile(r"(LICEN[CS]E|NOTICE|CITATION)(\.(txt|cff))?|[^/]+\.(md|png|jpe?g|gif|svg|pdf)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -31,7 +40,7 @@ class Manifest:
 
     record: id of the run it was made of. how: how its model came about. recipe: the run's, without local paths. labels:
     in logit order. text_columns: names of the texts of an example. formats: folder of each inside the exported one.
-    proven: what was proven of it, see `kit.publishing.again`.
+    backends: library that runs each format. proven: what was proven of it, see `kit.publishing.again`.
     """
 
     record: str
@@ -40,65 +49,107 @@ class Manifest:
     labels: tuple[str, ...]
     text_columns: tuple[str, ...]
     formats: dict[str, str]
+    backends: dict[str, Backend]
     proven: dict[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
-        """Write it, with the sha256 of every file of the folder but the card, which people may edit."""
+        """Write kit.json with its own hash and that of every file except the card, which people may edit."""
         files = {
-            path.relative_to(folder).as_posix(): file_sha256(path)
-            for path in sorted(folder.rglob("*"))
-            if path.is_file() and path.name not in (MANIFEST_FILE, CARD_FILE)
+            name: file_sha256(path)
+            for name, path in regular_files(folder).items()
+            if name not in (MANIFEST_FILE, CARD_FILE)
         }
-        content = {"made_by": "kit", "format": _FORMAT, **asdict(self), "files": files}
+        content = sealed({"made_by": "kit", "format": _FORMAT, **asdict(self), "files": files})
         write_atomically(folder / MANIFEST_FILE, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def read_manifest(folder: Path, whole: bool = True) -> Manifest:
-    """The manifest of an exported folder. whole: check that every file is the one that was written.
+    """Return the manifest of an exported folder, checked by its own hash.
 
-    Raises RecordError if there is none, or something was changed.
+    whole: Check that the folder consists of the files that were written, except for what git, the Hub's client and
+    people put beside them, and no library reads.
+
+    Raises RecordError if there is no manifest, it or a file was changed, or a file is missing or unknown.
     """
     path = folder / MANIFEST_FILE
     try:
         content = json.loads(path.read_text("utf-8"))
-        if content["format"] != _FORMAT:
-            raise RecordError(f"{path} has format {content['format']}; this version of kit reads {_FORMAT}")
+        _require_vouched(path, content)
         files = dict(content["files"])
         Recipe.model_validate(content["recipe"])
         found = Manifest(
-            record=str(content["record"]),
+            record=plain_name(content["record"], f"{path}: record"),
             how=str(content["how"]),
             recipe=content["recipe"],
             labels=tuple(content["labels"]),
             text_columns=tuple(content["text_columns"]),
-            formats=dict(content["formats"]),
+            formats=_folders(path, content["formats"]),
+            backends={name: Backend(content["backends"][name]) for name in content["formats"]},
             proven=dict(content.get("proven", {})),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RecordError(f"{path} is damaged: {error}", _MEND) from error
-    for name, expected in files.items() if whole else ():
-        file = folder / name
-        if not file.resolve().is_relative_to(folder.resolve()):
-            raise RecordError(f"{path} names a file outside its folder: {name}", _MEND)
-        if not file.is_file():
-            raise RecordError(f"{folder} is damaged: {name} is missing", _MEND)
-        if file_sha256(file) != expected:
-            raise RecordError(f"{folder} is damaged: {name} was changed", _MEND)
+    for name in files:
+        plain_path(name, f"{path}: files")
+    if whole:
+        _require_exact(folder, files)
     return found
 
 
 def is_exported(folder: Path) -> bool:
-    """Whether a folder was made by `kit export`."""
+    """Return whether a folder was made by `kit export`."""
     try:
         return bool(json.loads((folder / MANIFEST_FILE).read_text("utf-8")).get("made_by") == "kit")
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return False
 
 
 def written_files(folder: Path) -> set[str] | None:
-    """Paths of the files that `kit export` put into a folder, as its manifest says; None if it did not make it."""
+    """Return the paths of the files that `kit export` put into a folder; None if its manifest does not vouch for them.
+
+    Manifests of earlier versions have no hash of their own; their lists are good enough to replace a folder by.
+    """
+    path = folder / MANIFEST_FILE
     try:
-        content = json.loads((folder / MANIFEST_FILE).read_text("utf-8"))
-        return {*content["files"], MANIFEST_FILE, CARD_FILE} if content["made_by"] == "kit" else None
-    except (OSError, ValueError, KeyError, TypeError):
+        content = json.loads(path.read_text("utf-8"))
+        if content["made_by"] != "kit":
+            return None
+        if content["format"] != _UNSEALED:
+            _require_vouched(path, content)
+        return {plain_path(name, f"{path}: files") for name in content["files"]} | {MANIFEST_FILE, CARD_FILE}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, RecordError):
         return None
+
+
+def _require_vouched(path: Path, content: dict[str, Any]) -> None:
+    """Raise RecordError if a manifest is of another format or was changed."""
+    if content["format"] == _UNSEALED:
+        raise RecordError(f"{path} was written by an earlier version of kit, without a hash of its own", _MEND)
+    if content["format"] != _FORMAT:
+        raise RecordError(f"{path} has format {content['format']}; this version of kit reads {_FORMAT}")
+    require_seal(path, content, _MEND)
+
+
+def _folders(path: Path, formats: dict[str, str]) -> dict[str, str]:
+    """Return the folder of each format. Raises RecordError for one outside the exported folder."""
+    for name, folder in formats.items():
+        plain_name(name, f"{path}: formats")
+        if folder != ".":
+            plain_name(folder, f"{path}: formats")
+    return dict(formats)
+
+
+def _require_exact(folder: Path, files: dict[str, str]) -> None:
+    """Raise RecordError if a listed file is missing or changed, or a file is there that is not listed."""
+    found = regular_files(folder, skip=_OF_TOOLS)
+    for name, expected in files.items():
+        if name not in found:
+            raise RecordError(f"{folder} is damaged: {name} is missing", _MEND)
+        if file_sha256(found[name]) != expected:
+            raise RecordError(f"{folder} is damaged: {name} was changed", _MEND)
+    unlisted = sorted(name for name in set(found) - set(files) - {MANIFEST_FILE} if not _DOCUMENTS.fullmatch(name))
+    if unlisted:
+        raise RecordError(
+            f"{folder} has files that {MANIFEST_FILE} does not list: {', '.join(unlisted[:_SHOWN])}",
+            f"move them out of the folder, or {_MEND}",
+        )

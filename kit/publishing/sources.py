@@ -13,8 +13,10 @@ from importlib.metadata import metadata as package_metadata
 from pathlib import Path
 from typing import Any
 
+from kit.errors import ModelError
 from kit.files import package_folders
 from kit.hub import is_offline, patiently
+from kit.names import plain_path
 
 _CARD = "README.md"
 _LONGEST = 60  # letters of a licence's name: some packages give its whole text
@@ -41,7 +43,9 @@ def checkpoint_source(checkpoint: dict[str, Any] | None) -> Source:
     if ":" in name and not Path(name).is_dir():
         package, _, inner = name.partition(":")
         folders = package_folders(package)
-        return _of_folder(folders[0] / inner, package) if folders else Source(None, None, ())
+        if not folders:
+            return Source(None, None, ())
+        return _of_folder(folders[0] / plain_path(inner, f"checkpoint {name}", ModelError), package)
     return _of_folder(Path(name).expanduser(), None)
 
 

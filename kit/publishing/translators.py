@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import ModelError
-from kit.models.ct2 import FACTS_FILE, SEARCH_FILE, is_ct2
+from kit.models.ct2 import FACTS_FILE, SEARCH_FILE
 from kit.models.kind import Kind
 from kit.models.load import load_tokenizer
 from kit.models.seq2seq import TARGET
@@ -26,7 +26,7 @@ def translating(kind: Kind, folder: Path) -> tuple[str, dict[str, Any]]:
     translations begin with. suppress: tokens that they have none of; torch reads both in the folder.
     Raises ModelError for graphs whose tokenizer only transformers can read.
     """
-    file = folder / (FACTS_FILE if is_ct2(folder) else "config.json")
+    file = folder / (FACTS_FILE if kind is Kind.CT2 else "config.json")
     arguments: dict[str, Any] = {"prefix": str(json.loads(file.read_text("utf-8")).get("prefix") or "")}
     if kind in (Kind.ONNX, Kind.QUANTIZED_ONNX):
         return _graphs(folder, arguments)

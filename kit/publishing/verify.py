@@ -85,7 +85,7 @@ def verify(made: Format, folder: Path, of: Record, run: Record, data: Prepared) 
     """
     texts, task = data.test.texts, task_for(run.recipe, run.labels)
     stored = of.predictions().outputs
-    model = load_predictor(of.model_folder)
+    model = load_predictor(of.model_folder, backend=of.backend)
     if made.loader == LIKELIEST and isinstance(model, Translator):
         model.take_likeliest()
     alone = model.depends_on_batch

@@ -23,6 +23,7 @@ from typing import Any, Literal
 from kit.errors import RecordError
 from kit.files import write_atomically
 from kit.measurement.speed import Speed, speeds_from_json, speeds_to_json
+from kit.names import plain_name
 from kit.recipe import Recipe
 from kit.record import Record
 from kit.scheduling.grid import Cell
@@ -106,7 +107,10 @@ class Ledger:
     def cells(self) -> dict[Cell, str]:
         """Every cell of the grid, with its key."""
         rows = [dict(row) for row in self.content["cells"]]
-        return {Cell(row["method"], row["checkpoint"], row["budget"], row["seed"]): row["key"] for row in rows}
+        cells = {Cell(row["method"], row["checkpoint"], row["budget"], row["seed"]): row["key"] for row in rows}
+        for cell in cells:
+            plain_name(cell.name, f"{self.folder / STUDY_FILE}: cells")
+        return cells
 
     def outcome(self, cell: Cell, key: str) -> Outcome | None:
         """How a cell ended; None if it has not, was run from something else, or its file is damaged."""
@@ -123,18 +127,18 @@ class Ledger:
         write_atomically(path, json.dumps(asdict(outcome), indent=1, ensure_ascii=False) + "\n")
 
     def record(self, outcome: Outcome, *, whole: bool = False) -> Record | None:
-        """A cell's Record; None if it failed, or that is gone or damaged. whole: check all that it says and has too."""
+        """Return the Record of a cell; None if the cell failed, or its Record is gone, damaged or another run's.
+
+        whole: Check every file of the Record too.
+        """
         if outcome.state == "failed":
             return None
-        folder = self.folder.parent / outcome.record
         try:
-            if not whole:
-                return Record.read(folder)
-            record = Record.load(folder)
-            record.require_unchanged()
+            folder = self.folder.parent / plain_name(outcome.record, f"{self.folder}: record")
+            record = Record.load(folder) if whole else Record.read(folder)
         except RecordError:
             return None
-        return record
+        return record if record.id == outcome.record else None
 
     def speeds(self) -> dict[str, Speed]:
         """Return the measured speeds by Record id; empty if there are none, or the file is damaged or an old one."""

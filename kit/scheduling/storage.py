@@ -18,11 +18,12 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, TypeVar
 
 from kit.errors import OutputError, RecordError, first_line
 from kit.files import publish
+from kit.names import plain_name
 from kit.record import RECORD_FILE, Record
 
 _WAITS_S = (0.5, 2.0, 8.0)  # before each further attempt
@@ -63,7 +64,7 @@ class Storage:
             return
         if earlier is not None:  # another Record of the same run: it must not vouch for files that are replaced now
             self._patiently("writing", lambda: file_system.rm_file(f"{there}/{RECORD_FILE}"))
-        for file in sorted(path for path in record.folder.rglob("*") if path.is_file()):
+        for file in sorted(path for path in record.folder.rglob("*") if path.is_file() and not path.is_symlink()):
             name = file.relative_to(record.folder).as_posix()
             if name != RECORD_FILE:
                 self._patiently("writing", partial(file_system.put_file, str(file), f"{there}/{name}"))
@@ -74,6 +75,7 @@ class Storage:
 
         A Record that is half-written or damaged counts as none. Raises OutputError if the storage does not answer.
         """
+        plain_name(run_id, f"{self.url}: id", OutputError)
         seal = self._seal(run_id)
         if seal is None:
             return False
@@ -83,7 +85,8 @@ class Storage:
         draft.mkdir(parents=True, exist_ok=True)
         try:
             self._copy(run_id, seal, draft)
-            Record.load(draft)
+            if Record.load(draft).id != run_id:
+                raise RecordError(f"{self.url}/{run_id} is the Record of another run")
             publish(draft, runs / run_id)
         except RecordError:
             return False
@@ -95,8 +98,6 @@ class Storage:
         file_system, root = self._place
         (draft / RECORD_FILE).write_bytes(seal)
         for name in Record.read(draft).content["files"]:
-            if ".." in PurePosixPath(name).parts or PurePosixPath(name).is_absolute():
-                raise RecordError(f"{self.url}/{run_id} is damaged: {name} is no file of a Record")
             (draft / name).parent.mkdir(parents=True, exist_ok=True)
             try:
                 self._patiently("reading", partial(file_system.get_file, f"{root}/{run_id}/{name}", str(draft / name)))

@@ -133,5 +133,7 @@ def test_a_damaged_index_and_a_revision_of_a_folder_are_refused(copy) -> None:
     with pytest.raises(ModelError, match=r"model\.revision: .* is not on the Hub"):
         resolve(copy, revision="main")
     (copy / "model.safetensors.index.json").write_text("{}")
+    assert resolve(copy).folder == copy  # transformers reads the whole file, not the index
+    (copy / "model.safetensors").unlink()
     with pytest.raises(ModelError, match="names no weight files"):
         resolve(copy)

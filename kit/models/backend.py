@@ -1,0 +1,63 @@
+"""Backends: the library that runs a saved model, decided from the list of its files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+
+from kit.errors import ModelError
+
+
+class Backend(StrEnum):
+    """Library that runs a saved model, as `record.json` and `kit.json` name it."""
+
+    TORCH = "torch"
+    ONNX = "onnx"
+    ONNX_TRANSLATOR = "onnx-translator"
+    CT2 = "ctranslate2"
+    TFIDF = "tfidf"
+    ADAPTER = "adapter"  # weights for peft, without the model that they belong to
+
+
+# File that only models of this backend have, the most specific first.
+_MARKS = {
+    "tfidf.json": Backend.TFIDF,
+    "ct2.json": Backend.CT2,
+    "decoder.onnx": Backend.ONNX_TRANSLATOR,
+    "onnx.json": Backend.ONNX,
+    "adapter_config.json": Backend.ADAPTER,
+}
+_WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors|pytorch_model.*\.bin")
+
+
+def backend_of(files: Iterable[str], where: Path) -> Backend:
+    """Return the backend of the model that consists of these files.
+
+    Args:
+        files: Paths relative to the model's folder.
+        where: The folder, for messages.
+
+    Raises:
+        ModelError: If the files belong to no model, or to models of several backends.
+    """
+    names = {name for name in files if "/" not in name}
+    found = {backend: mark for mark, backend in _MARKS.items() if mark in names}
+    if Backend.ONNX_TRANSLATOR in found:
+        found.pop(Backend.ONNX, None)
+    if weights := sorted(filter(_WEIGHTS.fullmatch, names)):
+        found[Backend.TORCH] = weights[0]
+    if len(found) > 1:
+        raise ModelError(
+            f"{where} has files of several models: {', '.join(sorted(found.values()))}",
+            "remove those that do not belong there, or make the model again",
+        )
+    if not found and "config.json" not in names:
+        raise ModelError(f"{where} holds no model that kit can load")
+    return next(iter(found), Backend.TORCH)
+
+
+def backend_in(folder: Path) -> Backend:
+    """Return the backend of the model in a folder that no manifest describes. Raises ModelError, see `backend_of`."""
+    return backend_of((path.name for path in folder.iterdir() if path.is_file()), folder)

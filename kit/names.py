@@ -1,0 +1,135 @@
+"""Names and paths that come from files or users, checked before they become part of a path."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import unicodedata
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+
+from kit.errors import KitError, RecordError
+
+LONGEST_NAME = 200  # bytes: file systems take 255, and kit adds prefixes and suffixes
+_MOST_PARTS = 8  # of a path inside a folder
+_SHOWN = 60
+# Line and paragraph separators, control and formatting characters (text direction), lone surrogates.
+_INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
+_FORBIDDEN = set('/\\:*?"<>|')
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # devices on Windows
+
+
+def plain_name(name: object, what: str, error: type[KitError] = RecordError) -> str:
+    """Return a name that is safe as one part of a path.
+
+    Args:
+        name: The value to check, of any type.
+        what: Where the name comes from, for the message.
+        error: Class of the error to raise.
+
+    Raises:
+        KitError: If the name is not text, empty, hidden (leading dot), too long, or has a separator, a drive, or a
+            character that is not printed.
+    """
+    reason = _why_not_plain(name)
+    if reason:
+        raise error(f"{what}: {_shown(name)} is not a plain name: {reason}", "take letters, digits, '-', '_' and '.'")
+    return str(name)
+
+
+def plain_path(path: object, what: str, error: type[KitError] = RecordError) -> str:
+    """Return a relative path, with '/' between its parts, that stays inside its folder. See `plain_name`."""
+    parts = path.split("/") if isinstance(path, str) else [path]
+    reasons = [reason for part in parts if (reason := _why_not_plain(part))]
+    if len(parts) > _MOST_PARTS:
+        reasons.append("it has too many parts")
+    if reasons:
+        raise error(f"{what}: {_shown(path)} is not a path inside the folder: {reasons[0]}")
+    return str(path)
+
+
+def regular_files(
+    folder: Path, error: type[KitError] = RecordError, *, only: Collection[str] = (), skip: Collection[str] = ()
+) -> dict[str, Path]:
+    """Return the files below a folder by their path relative to it, with '/' between the parts.
+
+    only, skip: Names in the folder itself that are looked at (all, if empty), and that are not.
+    Links are followed where they stay in the folder, or in the same repository of the Hub's cache, whose snapshots
+    consist of links.
+
+    Raises:
+        KitError: For a link that leads elsewhere or to a folder, and for anything that is not a file or a folder.
+    """
+    roots = _roots(folder)
+    chosen = (entry for entry in _entries(folder, error) if not only or entry.name in only)
+    entries = (entry for entry in chosen if entry.name not in skip)
+    return {path.relative_to(folder).as_posix(): path for path in _walk(entries, roots, error)}
+
+
+def _entries(folder: Path, error: type[KitError]) -> list[os.DirEntry[str]]:
+    try:
+        return sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as reason:
+        raise error(f"{folder} cannot be read: {reason.strerror}") from reason
+
+
+def _walk(entries: Iterable[os.DirEntry[str]], roots: list[Path], error: type[KitError]) -> Iterator[Path]:
+    for entry in entries:
+        path = Path(entry.path)
+        if entry.is_symlink():
+            _require_inside(path, roots, error)
+            yield path
+        elif entry.is_dir(follow_symlinks=False):
+            yield from _walk(_entries(path, error), roots, error)
+        elif entry.is_file(follow_symlinks=False):
+            yield path
+        else:
+            raise error(f"{path} is neither a file nor a folder", "remove it")
+
+
+def _require_inside(link: Path, roots: list[Path], error: type[KitError]) -> None:
+    """Raise an error for a link whose target is not a regular file below one of these folders."""
+    try:
+        target = link.resolve(strict=True)
+        is_file = stat.S_ISREG(target.stat().st_mode)
+    except (OSError, RuntimeError) as reason:  # a loop of links
+        raise error(f"{link} is a link that leads nowhere", "remove it, or put the file in its place") from reason
+    if not any(target.is_relative_to(root) for root in roots):
+        raise error(f"{link} is a link that leads out of its folder", "copy the file there if you trust it")
+    if not is_file:
+        raise error(f"{link} is a link to something that is not a file", "remove it")
+
+
+def _roots(folder: Path) -> list[Path]:
+    """Return the folders that links in a folder may lead to: itself, and the blobs of a repository in the Hub's cache.
+
+    `models--USER--NAME/snapshots/COMMIT/...` has links to `models--USER--NAME/blobs/...`.
+    """
+    real = folder.resolve()
+    found = [real]
+    for place in (real, *real.parents):
+        if place.parent.name == "snapshots" and re.match(r"(models|datasets|spaces)--", place.parent.parent.name):
+            found.append(place.parent.parent / "blobs")
+    return found
+
+
+def _why_not_plain(name: object) -> str:
+    """Return why a value cannot be one part of a path; an empty string if it can."""
+    if not isinstance(name, str):
+        return "it is not text"
+    reasons = {
+        "it is empty": not name,
+        "it begins with a dot": name.startswith("."),
+        "it begins with a blank, or ends with a blank or a dot": name != name.strip() or name.endswith("."),
+        "it has a separator or a character that some systems do not allow in names": bool(_FORBIDDEN & set(name)),
+        "it has a character that is not printed": any(unicodedata.category(each) in _INVISIBLE for each in name),
+        f"it is longer than {LONGEST_NAME} bytes": len(name.encode(errors="replace")) > LONGEST_NAME,
+        "it is the name of a device": bool(_RESERVED.fullmatch(name)),
+    }
+    return next((reason for reason, holds in reasons.items() if holds), "")
+
+
+def _shown(value: object) -> str:
+    text = ascii(value)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."

@@ -1,0 +1,35 @@
+"""The hash with which kit's JSON files vouch for their own content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from kit.errors import RecordError
+
+SEAL = "sha256"
+
+
+def sealed(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the content with the hash of everything else in it under `sha256`."""
+    return {**content, SEAL: _digest(content)}
+
+
+def require_seal(path: Path, content: dict[str, Any], hint: str) -> None:
+    """Raise RecordError if a file's content is not what was written, or does not contain its own hash.
+
+    A file without a hash may have been edited, and its hash removed.
+    """
+    if SEAL not in content:
+        raise RecordError(
+            f"{path} has no hash of its content: it was edited, or an earlier version of kit wrote it", hint
+        )
+    if content[SEAL] != _digest(content):
+        raise RecordError(f"{path.parent} is damaged: {path.name} was changed", hint)
+
+
+def _digest(content: dict[str, Any]) -> str:
+    rest = {key: value for key, value in content.items() if key != SEAL}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()

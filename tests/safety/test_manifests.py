@@ -1,0 +1,252 @@
+"""record.json and kit.json vouch for themselves and for every file of a model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from kit import Recipe, finetune, predict
+from kit.compress import compress, recipe_of
+from kit.errors import ModelError, RecordError
+from kit.export import Exported, export
+from kit.models.backend import Backend, backend_of
+from kit.models.teacher import resolve_teacher
+from kit.publishing.manifest import read_manifest, written_files
+from kit.record import Record
+from kit.served import find_served
+from tests.sealing import edit
+
+TFIDF = {"tfidf.json": '{"id2label": {"0": "negative", "1": "positive"}}', "tfidf.safetensors": ""}
+
+
+@pytest.fixture
+def copy(tiny_run: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_run, tmp_path / "runs" / tiny_run.name))
+
+
+@pytest.fixture(scope="module")
+def words(reviews: Path, tmp_path_factory: pytest.TempPathFactory, forked_proofs: None) -> Exported:
+    """A run of TF-IDF, which is made in no time, as exported."""
+    folder = tmp_path_factory.mktemp("words")
+    data = {"source": str(reviews), "text": "text", "label": "label", "budget": 60}
+    made = finetune(Recipe(task="classification", method="tfidf", runs=str(folder / "runs"), data=data), quiet=True)
+    return export(made.folder, to=folder / "exported", speed=False)
+
+
+@pytest.fixture
+def exported(words: Exported, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(words.folder, tmp_path / "exported"))
+
+
+def better(content) -> None:
+    content["metrics"]["accuracy"].update(value=0.999, low=0.99, high=1.0)
+
+
+@pytest.mark.parametrize("unsealed", [False, True])
+def test_every_verb_refuses_an_edited_record(copy: Path, unsealed: bool, kit, tmp_path: Path) -> None:
+    edit(copy / "record.json", better)
+    if unsealed:
+        edit(copy / "record.json", lambda content: content.pop("sha256"))
+    words = "has no hash of its content" if unsealed else "record.json was changed"
+    verbs = {
+        "predict": [copy, "a fine film"],
+        "evaluate": [copy],
+        "export": [copy, "--to", tmp_path / "out"],
+        "bench": [copy],
+        "compress": [copy, "--steps", "onnx"],
+    }
+    for verb, arguments in verbs.items():
+        done = kit(verb, *arguments)
+        assert (done.code, words in done.err) == (2, True), (verb, done.err)
+    with pytest.raises(RecordError, match=words):
+        resolve_teacher(str(copy))
+    listed = kit("list", copy.parent)
+    assert (listed.code, "99" in listed.out, words in listed.err) == (0, False, True)
+
+
+def drop_entry(folder: Path) -> None:
+    """Flip a model's weights and take its file out of the list."""
+    edit(folder / "record.json", lambda content: content["files"].pop("model/model.safetensors"), reseal=True)
+    weights = folder / "model" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4] + b"abcd")
+
+
+def drop_predictions(folder: Path) -> None:
+    edit(folder / "record.json", lambda content: content["files"].pop("predictions.parquet"), reseal=True)
+
+
+def add(name: str, text: str = "{}"):
+    def change(folder: Path) -> None:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, "utf-8")
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        drop_entry,
+        drop_predictions,
+        add("model/tfidf.json", TFIDF["tfidf.json"]),
+        add("model/onnx.json"),
+        add("model/ct2.json"),
+        add("model/decoder.onnx"),
+        add("model/adapter_config.json", '{"base_model_name_or_path": "user/evil"}'),
+        add("model/modeling_evil.py", "1/0"),
+        add("model/chat_template.jinja"),
+        add("model/.hidden"),
+        add("model/target/tokenizer.json"),
+    ],
+)
+def test_a_run_has_exactly_the_files_it_lists(copy: Path, damage) -> None:
+    damage(copy)
+    for load in (Record.load, find_served, lambda folder: resolve_teacher(str(folder / "model")), recipe_and_compress):
+        with pytest.raises(RecordError, match=r"does not list|are not listed"):
+            load(copy)
+
+
+def recipe_and_compress(folder: Path) -> None:
+    compress(recipe_of(folder), quiet=True)
+
+
+def test_files_beside_the_models_are_left_alone(copy: Path) -> None:
+    (copy / "notes.txt").write_text("my notes", "utf-8")
+    (copy / "chain.json").write_text("{}", "utf-8")
+    assert Record.load(copy).id == copy.name
+
+
+def test_a_renamed_run_still_loads_but_not_as_another(copy: Path) -> None:
+    moved = copy.rename(copy.with_name("mine"))
+    assert Record.load(moved).id == copy.name
+
+
+def test_the_manifest_says_which_library_runs_the_model(copy: Path) -> None:
+    assert Record.load(copy).content["backend"] == "torch"
+    edit(copy / "record.json", lambda content: content.pop("backend"), reseal=True)  # as earlier versions wrote it
+    assert Record.load(copy).backend is Backend.TORCH
+    edit(copy / "record.json", lambda content: content.update(backend="tfidf"), reseal=True)
+    with pytest.raises(RecordError, match="names the backend tfidf, its files are those of torch"):
+        find_served(copy)
+
+
+@pytest.mark.parametrize(
+    ("names", "backend"),
+    [
+        (["config.json", "model.safetensors", "adapter/adapter_config.json"], Backend.TORCH),
+        (["config.json", "model-00001-of-00002.safetensors"], Backend.TORCH),
+        (["config.json", "onnx.json", "model.onnx"], Backend.ONNX),
+        (["config.json", "onnx.json", "encoder.onnx", "decoder.onnx"], Backend.ONNX_TRANSLATOR),
+        (["config.json", "ct2.json", "model.bin"], Backend.CT2),
+        (["tfidf.json", "tfidf.safetensors"], Backend.TFIDF),
+        (["adapter_config.json", "adapter_model.safetensors"], Backend.ADAPTER),
+    ],
+)
+def test_the_backend_follows_from_the_listed_files(names, backend) -> None:
+    assert backend_of(names, Path("model")) is backend
+
+
+@pytest.mark.parametrize("name", ["tfidf.json", "onnx.json", "ct2.json", "decoder.onnx", "adapter_config.json"])
+def test_files_of_two_models_in_a_folder_are_refused(name: str, tiny_run: Path, tmp_path: Path, kit) -> None:
+    folder = Path(shutil.copytree(tiny_run / "model", tmp_path / "plain"))
+    (folder / name).write_text("{}", "utf-8")
+    with pytest.raises(ModelError, match=f"has files of several models: .*{name}|has files of several models: {name}"):
+        backend_of((path.name for path in folder.iterdir()), folder)
+
+
+def update(content, **values) -> None:
+    content.update(values)
+
+
+def test_code_beside_a_model_does_not_run(tiny_run: Path, tmp_path: Path, kit) -> None:
+    """Not even where config.json, the list of files and the hash were all made to fit."""
+    copy = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    proof = tmp_path / "executed"
+    (copy / "model" / "evil.py").write_text(f"open({str(proof)!r}, 'w')\nclass Evil: pass\n", "utf-8")
+    auto = {"AutoConfig": "evil.Evil", "AutoModelForSequenceClassification": "evil.Evil", "AutoTokenizer": "evil.Evil"}
+    for kind in ("kit_evil", "kit_pooled", "evil", "bert"):
+        edit(copy / "model" / "config.json", partial(update, model_type=kind, auto_map=auto))
+        edit(copy / "model" / "tokenizer_config.json", partial(update, auto_map=auto))
+        files = {
+            path.relative_to(copy).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in (copy / "model").rglob("*")
+            if path.is_file()
+        }
+        edit(copy / "record.json", partial(update, files={**Record.read(copy).content["files"], **files}), reseal=True)
+        done = kit("predict", copy, "a fine film")
+        assert "Traceback" not in done.err and not proof.exists(), (kind, done.err)
+    assert done.code == 2
+
+
+def test_an_exported_folder_predicts_and_vouches_for_itself(exported: Path, words: Exported) -> None:
+    assert read_manifest(exported).backends == {"tfidf": Backend.TFIDF}
+    (exported / "LICENSE").write_text("MIT", "utf-8")
+    (exported / "plot.png").write_bytes(b"")
+    (exported / "README.md").write_text("# Mine", "utf-8")
+    (exported / ".gitattributes").write_text("*.onnx filter=lfs", "utf-8")
+    for folder in (".git/hooks", ".cache/huggingface"):
+        (exported / folder).mkdir(parents=True)
+        (exported / folder / "x").write_text("x", "utf-8")
+    texts = ["a fine film", "so dull"]
+    assert list(predict(exported, texts)) == list(predict(words.record.folder, texts))
+
+
+EDITS = {
+    "labels": lambda content: content["labels"].reverse(),
+    "an entry of files": lambda content: content["files"].pop("tfidf.safetensors"),
+    "the hash": lambda content: content.pop("sha256"),
+    "formats": lambda content: content.update(formats={"tfidf": "../other"}),
+    "the recipe": lambda content: content["recipe"]["data"].update(max_length=4),
+    "the format": lambda content: (content.pop("sha256"), content.update(format=1)),
+}
+
+
+@pytest.mark.parametrize("what", EDITS)
+def test_an_edited_manifest_is_refused_by_every_verb(exported: Path, what: str, kit) -> None:
+    edit(exported / "kit.json", EDITS[what])
+    for verb in (["predict", exported, "a fine film"], ["bench", exported, "--texts", exported / "README.md"]):
+        done = kit(*verb)
+        assert (done.code, "kit.json" in done.err, "Traceback" in done.err) == (2, True, False), (verb, done.err)
+
+
+RESEALED = {
+    "formats": lambda content: content.update(formats={"tfidf": "../other"}),
+    "a name of a format": lambda content: content.update(formats={"../x": "."}, backends={"../x": "tfidf"}),
+    "files": lambda content: content["files"].update({"../../victim": "0"}),
+    "record": lambda content: content.update(record="../../victim"),
+    "backend": lambda content: content.update(backends={"tfidf": "pickle"}),
+    "types": lambda content: content.update(formats=3),
+    "an entry less": lambda content: content["files"].pop("tfidf.safetensors"),
+}
+
+
+@pytest.mark.parametrize("what", RESEALED)
+def test_a_sealed_manifest_with_paths_for_names_is_refused(exported: Path, what: str) -> None:
+    edit(exported / "kit.json", RESEALED[what], reseal=True)
+    with pytest.raises(RecordError):
+        find_served(exported)
+
+
+@pytest.mark.parametrize("name", ["onnx.json", "config.json", "evil.py", "onnx/model.onnx", "pickle.bin"])
+def test_an_exported_folder_has_exactly_the_files_it_lists(exported: Path, name: str) -> None:
+    add(name)(exported)
+    with pytest.raises(RecordError, match=f"has files that kit.json does not list: {name}"):
+        find_served(exported)
+
+
+def test_a_manifest_that_was_edited_gives_no_files_away(exported: Path) -> None:
+    assert written_files(exported) is not None
+    edit(exported / "kit.json", lambda content: content["files"].update({"thesis.txt": "0"}))
+    assert written_files(exported) is None
+    edit(exported / "kit.json", lambda content: content["files"].update({"../thesis.txt": "0"}), reseal=True)
+    assert written_files(exported) is None
+
+
+def test_manifests_are_plain_json(exported: Path) -> None:
+    content = json.loads((exported / "kit.json").read_text("utf-8"))
+    assert content["format"] == 2 and len(content["sha256"]) == 64

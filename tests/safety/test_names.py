@@ -1,0 +1,158 @@
+"""Names from files and users never lead out of their folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from kit.errors import KitError, ModelError, OutputError, RecordError
+from kit.models.checkpoint import resolve_checkpoint
+from kit.names import plain_name, plain_path, regular_files
+from kit.publishing.again import kept
+from kit.recipe import ModelSection
+from kit.record import Record
+from kit.scheduling.ledger import Ledger
+from kit.scheduling.storage import Storage
+from tests.sealing import edit
+
+BAD_NAMES = [
+    "", ".", "..", ".hidden", "/etc", "a/b", "a\\b", "C:", "C:x", "a\0b", "a\nb", "a\x1b[2J", "x" * 201, "é" * 101,
+    "a\u202eb", "a\u2028b", "\ud800", " a", "a ", "a.", "NUL", "com1.txt", "a*", None, 3, ["a"], {},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_names_that_are_not_plain_are_refused(name) -> None:
+    with pytest.raises(RecordError, match="is not a plain name") as caught:
+        plain_name(name, "id")
+    assert caught.value.message.isprintable()
+
+
+@pytest.mark.parametrize("name", ["a", "finetune-minilm-120-s0-509d3d8a", "Übung 1", "x" * 200, "a..b", "日本"])
+def test_plain_names_are_returned(name) -> None:
+    assert plain_name(name, "id") == name and plain_path(f"model/{name}", "files") == f"model/{name}"
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../x", "model/../../x", "a//b", "a/", "model\\..\\x", "a/" * 9 + "b"])
+def test_paths_that_lead_out_are_refused(path) -> None:
+    with pytest.raises(RecordError, match="is not a path inside the folder"):
+        plain_path(path, "files")
+
+
+@pytest.fixture
+def copy(tiny_run: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_run, tmp_path / "runs" / tiny_run.name))
+
+
+NAMES = {
+    "id": lambda content: content.update(id="../../victim"),
+    "id of another type": lambda content: content.update(id=["a"]),
+    "files": lambda content: content["files"].update({"../../victim/secret": "0"}),
+    "files elsewhere in the folder": lambda content: content["files"].update({"notes.txt": "0"}),
+    "files as a list": lambda content: content.update(files=list(content["files"])),
+    "compression": lambda content: content["settings"].update(compression={"source": "../../victim", "start": "a"}),
+    "start": lambda content: content["settings"].update(compression={"source": "a", "start": "/victim"}),
+    "teachers": lambda content: content["settings"].update(teachers=[{"record": "../victim", "name": "a"}]),
+    "settings": lambda content: content["settings"].update(teachers=[3]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("place", NAMES)
+def test_a_sealed_record_with_a_path_for_a_name_is_refused(copy: Path, place: str, kit) -> None:
+    edit(copy / "record.json", NAMES[place], reseal=True)
+    with pytest.raises(RecordError):
+        Record.read(copy)
+    listed = kit("list", copy.parent)
+    assert listed.code == 0 and copy.name not in listed.out and "left out: " in listed.err
+
+
+def test_a_folder_outside_the_cache_is_not_made_or_removed(tiny_run: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("KIT_CACHE", str(tmp_path / "cache"))
+    record = Record(tiny_run, {**Record.read(tiny_run).content, "id": "../../victim"})
+    with pytest.raises(RecordError, match="is not a plain name"), kept(record):
+        pytest.fail("entered")
+
+
+@pytest.mark.parametrize("id_", ["../victim", "/victim", ".."])
+def test_a_storage_is_not_asked_for_a_path(id_: str, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="is not a plain name"):
+        Storage(str(tmp_path / "there")).fetch(id_, tmp_path / "runs")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_storage_does_not_pass_one_run_off_as_another(copy: Path, tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path / "there"))
+    storage.keep(Record.load(copy))
+    (tmp_path / "there" / copy.name).rename(tmp_path / "there" / "better-run")
+    assert not storage.fetch("better-run", tmp_path / "here")
+    assert list((tmp_path / "here").iterdir()) == []
+
+
+def test_links_in_a_folder_do_not_go_to_a_storage(copy: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret", "utf-8")
+    (copy / "logs" / "latest").symlink_to(tmp_path / "secret")
+    Storage(str(tmp_path / "there")).keep(Record.load(copy))
+    assert not (tmp_path / "there" / copy.name / "logs" / "latest").exists()
+
+
+@pytest.mark.parametrize("method", ["../../victim", "a/b", "", 3, None])
+def test_cells_of_a_study_have_plain_names(method, tiny_run: Path, tmp_path: Path) -> None:
+    from kit.scheduling.grid import Cell
+
+    folder = tmp_path / "study"
+    Ledger.start(folder, Record.read(tiny_run).recipe, {Cell("tfidf", None, 20, 0): "key"}, {})
+    assert Ledger.load(folder).cells
+    edit(folder / "study.json", lambda content: content["cells"][0].update(method=method, budget="../x"))
+    with pytest.raises(RecordError):
+        Ledger.load(folder)
+
+
+@pytest.mark.parametrize("name", ["../shard.safetensors", "/etc/passwd", "a/b.safetensors", "..\\x"])
+@pytest.mark.parametrize("index", ["model.safetensors.index.json", "pytorch_model.bin.index.json"])
+def test_shards_of_a_checkpoint_stay_in_its_folder(name: str, index: str, tiny_checkpoint: Path, tmp_path) -> None:
+    import json
+
+    folder = Path(shutil.copytree(tiny_checkpoint, tmp_path / "checkpoint"))
+    (folder / "model.safetensors").unlink()
+    (folder / index).write_text(json.dumps({"weight_map": {"a": name}}), "utf-8")
+    with pytest.raises(ModelError, match="names files outside its folder"):
+        resolve_checkpoint(ModelSection(checkpoint=str(folder), allow_pickle=True))
+
+
+@pytest.mark.parametrize("revision", ["../../x", "/etc", "a/../b", "refs/../../x", "a\0b"])
+def test_a_revision_is_not_a_path(revision: str) -> None:
+    with pytest.raises(KitError):
+        resolve_checkpoint(ModelSection(checkpoint="user/model", revision=revision))
+
+
+def test_links_are_followed_inside_a_folder_and_the_cache_of_the_hub(tmp_path: Path) -> None:
+    snapshot = tmp_path / "models--user--name" / "snapshots" / "abc"
+    blobs = tmp_path / "models--user--name" / "blobs"
+    for folder in (snapshot / "1_Pooling", blobs):
+        folder.mkdir(parents=True)
+    (blobs / "123").write_text("{}", "utf-8")
+    (snapshot / "config.json").symlink_to("../../blobs/123")
+    (snapshot / "1_Pooling" / "config.json").symlink_to("../../../blobs/123")
+    (snapshot / "same.json").symlink_to("config.json")
+    assert list(regular_files(snapshot)) == ["1_Pooling/config.json", "config.json", "same.json"]
+    assert list(regular_files(snapshot / "1_Pooling")) == ["config.json"]
+    (tmp_path / "models--user--other" / "blobs").mkdir(parents=True)
+    (tmp_path / "models--user--other" / "blobs" / "4").write_text("secret", "utf-8")
+    (snapshot / "other.json").symlink_to("../../../models--user--other/blobs/4")
+    with pytest.raises(RecordError, match=r"other\.json is a link that leads out of its folder"):
+        regular_files(snapshot)
+
+
+def test_what_is_neither_a_file_nor_a_folder_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "config.json")
+    with pytest.raises(RecordError, match="is neither a file nor a folder"):
+        regular_files(tmp_path)
+    (tmp_path / "config.json").unlink()
+    for target in ("loop", "nowhere", "/dev/zero"):
+        (tmp_path / "loop").symlink_to(target)
+        with pytest.raises(RecordError, match="is a link that leads"):
+            regular_files(tmp_path)
+        (tmp_path / "loop").unlink()
