@@ -135,8 +135,10 @@ def _prepare(draft: Path, final: Path, force: bool) -> None:
     A forced run that was interrupted continues like any other: a marker file tells it from one that starts anew.
     """
     marker = _forced_marker(final)
+    if draft.is_symlink():  # whatever it leads to is not kit's to clear
+        draft.unlink()
     from_scratch = force and not marker.exists()
-    if not from_scratch and _is_complete(draft):
+    if not from_scratch and _is_complete(draft, final.name):
         publish(draft, final)
         marker.unlink(missing_ok=True)
         draft.mkdir()
@@ -144,7 +146,7 @@ def _prepare(draft: Path, final: Path, force: bool) -> None:
     draft.mkdir(parents=True, exist_ok=True)
     for path in draft.iterdir():
         if from_scratch or path.name not in ("checkpoints", "logs"):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     if force:
         marker.touch()
 
@@ -154,13 +156,12 @@ def _forced_marker(final: Path) -> Path:
     return final.parent / ".locks" / f"{final.name}.forced"
 
 
-def _is_complete(draft: Path) -> bool:
+def _is_complete(draft: Path, run_id: str) -> bool:
     """Return whether an earlier start was ended between writing the whole Record and publishing it."""
     try:
-        Record.load(draft).require_unchanged()
+        return Record.load(draft).id == run_id
     except RecordError:
         return False
-    return True
 
 
 @contextmanager
