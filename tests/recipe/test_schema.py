@@ -38,6 +38,7 @@ OTHER: dict[str, Any] = {
     "train.average": 3,
     "train.refit": True,
     "lora.targets": ["query"],
+    "tfidf.analyzer": "mixed",
     "translation.codes": ["en_XX", "de_DE"],
     "translation.vocabulary": 500,
     "translation.decoder_dropout": 0.1,
