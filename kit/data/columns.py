@@ -1,19 +1,19 @@
-"""Which columns hold the text and the label: as the recipe says, or guessed from names, then from content.
+"""Columns that hold the text and the label: as the recipe says, or guessed from names and content.
 
-A guess is made only where one column stands out; otherwise the error lists the columns and the key to set.
-
-Knows column names and values. Knows nothing of files or splits.
+A guess is made only where one column stands out; otherwise the error lists the candidates and the key to set.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from kit.data.label_words import in_line, plain
 from kit.data.table import Table, is_missing
 from kit.errors import DataError
+from kit.printable import printable
 
 TEXT_PAIRS = (
     ("premise", "hypothesis"), ("sentence1", "sentence2"), ("sentence_1", "sentence_2"), ("question1", "question2"),
@@ -33,6 +33,13 @@ WEAK_LABEL_NAMES = ("rating", "stars", "score", "y")
 _SAMPLE = 2_000  # rows looked at to judge a column by its content
 _MOST_CLASSES = 500
 _LONGEST_LABEL = 60  # characters
+_LONGEST_EXAMPLE = 30  # characters
+_MOST_DISTINCT = 0.9  # share of distinct values from which a column with the name of a label holds something else
+_FEW_ROWS = 20
+_BITS = (("0", "1"), ("0.0", "1.0"), ("false", "true"))
+_SHOWN = 6
+_MOST_COLUMNS = 50
+_FEWEST_LABEL_COLUMNS = 3  # that hold 0 and 1, to be taken for one column per label
 
 
 def require_columns(names: Sequence[str], table: Table, key: str, where: str) -> None:
@@ -45,28 +52,49 @@ def require_columns(names: Sequence[str], table: Table, key: str, where: str) ->
             continue
         near = _nearest(name, table.columns)
         raise DataError(
-            f"{key}: column '{name}' is not in {where} (columns: {', '.join(table.columns)})",
+            f"{key}: column '{name}' is not in {where} (columns: {in_line(list(table.columns), most=_MOST_COLUMNS)})",
             f"did you mean '{near}'?" if near else "",
         )
 
 
-def guess_label_column(table: Table, exclude: Collection[str] = ()) -> str:
-    """The column with the label; raises DataError if none or several could be.
+class LabelPerColumnError(DataError):
+    """The data have one 0/1 column per label. columns: their names."""
 
-    exclude: columns known to hold something else. Of an integer column X and its names in X_text or X_name, the
-    latter is taken.
+    def __init__(self, columns: tuple[str, ...]) -> None:
+        super().__init__(
+            f"data.label: {len(columns)} columns hold only 0 and 1, as if each were a label: {in_line(columns)}",
+            f"if they are, set data.label: [{', '.join(columns)}]; else set data.label to one column",
+        )
+        self.columns = columns
+
+
+def guess_label_column(table: Table, exclude: Collection[str] = ()) -> str:
+    """Return the column with the label, if only one could be it.
+
+    A column called `label` is taken before others, and a column with another usual name before those without one; a
+    name that means other things too (score, rating) is no advantage. Of a column X and its names in X_text or
+    X_name, the latter is taken.
+
+    exclude: columns known to hold something else. Raises DataError if no column or several could be the label,
+    LabelPerColumnError if three columns or more hold only 0 and 1 and no other could be it.
     """
     names = {_plain(name): name for name in table.columns if name not in exclude}
-    exact = [names[name] for name in LABEL_NAMES if name in names]
-    if exact and _plain(exact[0]) in LABEL_NAMES[:2]:
-        return _with_names(exact[0], names)
-    named = [names[f"{name}{end}"] for name in LABEL_NAMES for end in ("_text", "_name") if f"{name}{end}" in names]
-    found = exact or named[:1] or [names[name] for name in WEAK_LABEL_NAMES if name in names]
-    if not found:
-        found = [name for name in names.values() if _is_label_like(table.columns[name])]
+    alike = [name for name in names.values() if _is_label_like(table.columns[name])]
+    usual = [names[name] for name in _usual_names(names) if _repeats(table.columns[names[name]]) or not alike]
+    weak = [names[name] for name in WEAK_LABEL_NAMES if name in names and _repeats(table.columns[names[name]])]
+    if usual and _plain(usual[0]) in LABEL_NAMES[:2]:
+        found = usual[:1]
+    elif usual:
+        found = usual + [name for name in weak if name in alike]
+    else:
+        found = alike or weak
+    found = _without_numbers(found, names, table)
+    if all(_is_bits(table.columns[name]) for name in found) and len(found) >= _FEWEST_LABEL_COLUMNS:
+        zero = [name for name in names.values() if _is_zero(table.columns[name])]  # a rare label may not hold here
+        raise LabelPerColumnError(tuple(name for name in names.values() if name in found or name in zero))
     if len(found) != 1:
         raise _cannot_tell("label", found, table)
-    return _with_names(found[0], names)
+    return found[0]
 
 
 def guess_text_columns(table: Table, exclude: Collection[str] = ()) -> tuple[str, ...]:
@@ -90,9 +118,11 @@ def guess_text_columns(table: Table, exclude: Collection[str] = ()) -> tuple[str
 
 
 def _cannot_tell(what: str, candidates: list[str], table: Table) -> DataError:
-    columns = f"(columns: {', '.join(table.columns)})"
+    columns = f"(columns: {in_line(list(table.columns), most=_MOST_COLUMNS)})"
     if len(candidates) > 1:
-        several = " and ".join(candidates) if len(candidates) == 2 else ", ".join(candidates)
+        shown = [f"{plain(name)} ({_examples_of(table.columns[name])})" for name in candidates[:_SHOWN]]
+        shown += [f"{len(candidates) - _SHOWN} more"] if len(candidates) > _SHOWN else []
+        several = " and ".join(shown) if len(shown) == 2 else ", ".join(shown)
         return DataError(
             f"data.{what}: {several} could each be the {what} {columns}", f"say which: data.{what}: {candidates[0]}"
         )
@@ -113,11 +143,56 @@ def _plain(name: str) -> str:
     return re.sub(r"[\s\-]+", "_", name.strip()).casefold()
 
 
-def _with_names(column: str, names: dict[str, str]) -> str:
-    for end in ("_text", "_name"):
-        if _plain(column) + end in names:
-            return names[_plain(column) + end]
-    return column
+def _usual_names(names: Collection[str]) -> list[str]:
+    """Return the names in use for label columns, `label` first."""
+    forms = [f"{name}{end}" for name in LABEL_NAMES for end in ("", "_text", "_name")]
+    return [name for name in forms if name in names]
+
+
+def _without_numbers(found: list[str], names: Mapping[str, str], table: Table) -> list[str]:
+    """Return candidates without those whose values only number those of another: of label and label_text, the text."""
+    ends = [names.get(_plain(name) + end) for name in found for end in ("_text", "_name")]
+    every = list(dict.fromkeys([*found, *(name for name in ends if name is not None)]))
+    kept = [name for name in every if not any(_is_number_of(name, other, names, table) for other in every)]
+    return kept if set(kept) & set(found) or len(found) == len(kept) == 1 else found
+
+
+def _is_number_of(name: str, other: str, names: Mapping[str, str], table: Table) -> bool:
+    """Check whether a column holds other words for each value of the first one, and is the better one to learn."""
+    if name == other or not _one_to_one(table.columns[name], table.columns[other]):
+        return False
+    longer = _plain(other) in (f"{_plain(name)}_text", f"{_plain(name)}_name")
+    return longer or (_is_text(table.columns[other]) and not _is_text(table.columns[name]))
+
+
+def _one_to_one(first: Sequence[Any], second: Sequence[Any]) -> bool:
+    """Check that the values of two columns always come together."""
+    pairs = {(str(one), str(two)) for one, two in zip(first, second, strict=True)}
+    return len(pairs) == len({one for one, _ in pairs}) == len({two for _, two in pairs}) < len(first)
+
+
+def _repeats(values: Sequence[Any]) -> bool:
+    """Check that a column repeats values; a long one that hardly does is no label, whatever its name."""
+    sample = [str(value) for value in _sample(values)]
+    return len(sample) < _FEW_ROWS or len(set(sample)) <= _MOST_DISTINCT * len(sample)
+
+
+def _is_bits(values: Sequence[Any]) -> bool:
+    kinds = {str(value).strip().lower() for value in values if not is_missing(value)}
+    return any(kinds <= {zero, one} for zero, one in _BITS)
+
+
+def _is_zero(values: Sequence[Any]) -> bool:
+    kinds = {str(value).strip().lower() for value in values}
+    return any(kinds == {zero} for zero, _ in _BITS)
+
+
+def _examples_of(values: Sequence[Any]) -> str:
+    """Return two values of a column."""
+    kinds = dict.fromkeys(printable(str(value)) for value in _sample(values))
+    return ", ".join(
+        repr(kind if len(kind) <= _LONGEST_EXAMPLE else f"{kind[:_LONGEST_EXAMPLE]}...") for kind in [*kinds][:2]
+    )
 
 
 def _sample(values: Sequence[Any]) -> list[Any]:
@@ -145,9 +220,12 @@ def _distinct_share(values: Sequence[Any]) -> float:
 
 
 def _is_label_like(values: Sequence[Any]) -> bool:
-    """Few distinct short values, each on two rows or more on average."""
-    if any(isinstance(value, (list, dict, bytes)) for value in _sample(values)):
-        return False
-    kinds = {value for value in values if not is_missing(value)}
+    """Check for few distinct short values, or lists of them, each on two rows or more on average."""
+    kinds: set[Any] = set()
+    for value in values:
+        items = value if isinstance(value, list) else [] if is_missing(value) else [value]
+        if any(isinstance(item, (list, dict, bytes)) for item in items):
+            return False
+        kinds.update(items)
     short = all(len(str(kind)) <= _LONGEST_LABEL for kind in kinds)
     return short and 2 <= len(kinds) <= min(_MOST_CLASSES, len(values) // 2)
