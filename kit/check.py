@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kit.data.label_words import in_line
 from kit.distill import teacher_recipe
 from kit.estimate import make_trial, passes
 from kit.files import require_writable
@@ -72,12 +73,12 @@ def _teacher_words(teacher: Preview) -> str:
 
 
 def _data_rows(data: Prepared, languages: list[str] | None) -> list[tuple[str, str]]:
-    shown = ", ".join(data.labels[:6]) + (f", ... ({len(data.labels)} in all)" if len(data.labels) > 6 else "")
+    shown = in_line(data.labels, most=6)
     budget = len(data.train) + len(data.validation)
     of_labels = ("languages", " to ".join(languages)) if languages else ("labels", shown)
     return [
         ("data", data.splits.description),
-        ("columns", f"text: {' + '.join(data.splits.text_columns)}; label: {data.splits.label_column}"),
+        ("columns", f"text: {' + '.join(data.splits.text_columns)}; label: {in_line(data.splits.label_columns)}"),
         of_labels,
         ("budget", f"{budget} labelled examples: {len(data.train)} train, {len(data.validation)} validation"),
         ("pool", f"{len(data.pool)} examples outside the budget"),

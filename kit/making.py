@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from kit.errors import DivergedError, KitError, LaunchError, OutputError, RecordError, VerificationError
 from kit.files import CHECKPOINT_SEAL, folder_bytes, locked, publish, require_space, writing_to
+from kit.recipe.section import one_or_all
 from kit.record import MODEL_FOLDER, Record, seal, write_predictions
 from kit.stopping import Stopped, note_kept
 
@@ -312,7 +313,7 @@ def _describe_data(data: Prepared, fitted: Fitted) -> dict[str, Any]:
         "description": data.splits.description,
         "revision": data.splits.revision,
         "text_columns": list(data.splits.text_columns),
-        "label_column": data.splits.label_column,
+        "label_column": one_or_all(data.splits.label_columns),
         "sizes": {"budget": sizes["train"] + sizes["validation"], **sizes},
         "fingerprints": data.fingerprints,
         "audit": _plain(asdict(data.audit)),

@@ -11,12 +11,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kit.data.columns import LabelPerColumnError
+from kit.data.label_separators import USUAL
 from kit.data.label_words import in_line
 from kit.errors import OutputError, RecipeError
 from kit.files import write_atomically
 from kit.recipe import Recipe
 from kit.recipe.explain import validated
 from kit.recipe.load import comment, recipe_from_yaml, recipe_to_yaml
+from kit.recipe.section import one_or_all
 
 if TYPE_CHECKING:
     from kit.data.sources import Splits
@@ -32,8 +35,9 @@ def new_recipe(  # noqa: PLR0913
     test: Sequence[str] = (),
     *,
     text: Sequence[str] | None = None,
-    label: str | None = None,
+    label: str | Sequence[str] | None = None,
     multi_label: bool = False,
+    label_separator: str | None = None,
     languages: Sequence[str] | None = None,
     header: str | Sequence[str] = "auto",
     separator: str | None = None,
@@ -44,8 +48,9 @@ def new_recipe(  # noqa: PLR0913
     """Write a recipe for the user's own data, with the columns it found, and return it as it loads.
 
     train, test: where the examples are, in any form that `data.source` takes, written to the recipe as given.
-    text: the column with the text, or two for pairs; label: the column with the label; guessed if not given.
-    multi_label: whether an example can have several labels. languages: of translations, from and to; the label is the
+    text: the column with the text, or two for pairs; label: the column with the label, or one 0/1 column per label;
+    guessed if not given. multi_label: whether an example can have several labels. label_separator: what separates them
+    in one cell; found from the data if not given. languages: of translations, from and to; the label is the
     translation then. header, separator: of CSV and TSV files, as in the recipe. tell: called with each assumption made
     while reading the files. checkpoint: pretrained weights, by default a small sentence encoder. force: replace a
     recipe that is there.
@@ -59,24 +64,27 @@ def new_recipe(  # noqa: PLR0913
     content: dict[str, Any] = {
         "task": "classification" if languages is None else "translation",
         "data": {
-            "source": _one_or_all(train),
+            "source": one_or_all(train),
             "languages": None if languages is None else list(languages),
-            "text": _one_or_all(text or ()),
-            "label": label,
-            "multi_label": multi_label,
+            "text": one_or_all(text or ()),
+            "label": one_or_all([label] if isinstance(label, str) else label or ()),
+            "multi_label": multi_label or (not isinstance(label, str | None) and len(label) > 1),
+            "label_separator": label_separator,
             "header": header if isinstance(header, str) else list(header),
             "separator": separator,
         },
         "model": {"checkpoint": checkpoint or default_checkpoint()},
     }
     if test:
-        content["data"]["test"] = _one_or_all(test)
-    splits = _load(validated(content))
-    columns = (*splits.text_columns, splits.label_column)
+        content["data"]["test"] = one_or_all(test)
+    splits = _load(content)
+    columns = (*splits.text_columns, *splits.label_columns)
     if languages is None or columns != tuple(languages):  # or they say nothing that the languages do not
-        content["data"] |= {"text": _one_or_all(splits.text_columns), "label": splits.label_column}
+        content["data"] |= {"text": one_or_all(splits.text_columns), "label": one_or_all(splits.label_columns)}
     if splits.headless:
         content["data"]["header"] = "none"
+    if splits.label_separator != USUAL:
+        content["data"]["label_separator"] = splits.label_separator
     recipe = validated(content)
     text = _head(path) + recipe_to_yaml(recipe, _notes(splits, with_test=bool(test)))
     if recipe_from_yaml(text, str(path)) != recipe:
@@ -96,15 +104,15 @@ def default_checkpoint() -> str:
     return f"{_PACKAGED}:model" if importlib.util.find_spec(_PACKAGED) else _ON_HUB
 
 
-def _load(recipe: Recipe) -> Splits:
+def _load(content: dict[str, Any]) -> Splits:
+    """Return the splits of a recipe's content; one 0/1 column per label is written to the content where it is found."""
     from kit.data.sources import load_splits
 
-    return load_splits(recipe.data)
-
-
-def _one_or_all(values: Sequence[str]) -> str | list[str] | None:
-    """As people write it: nothing, one value, or a list."""
-    return list(values) if len(values) > 1 else next(iter(values), None)
+    try:
+        return load_splits(validated(content).data)
+    except LabelPerColumnError as found:
+        content["data"] |= {"label": list(found.columns), "multi_label": True}
+        return load_splits(validated(content).data)
 
 
 def _head(path: Path) -> str:
@@ -125,7 +133,8 @@ def _notes(splits: Splits, with_test: bool) -> dict[str, str]:
     }
     if not splits.labels:  # of translations
         return notes | {"data.languages": "from, to"}
+    one_hot = "one 0/1 column per label, " if len(splits.label_columns) > 1 else ""
     return notes | {
         "task": "or sentiment, if the labels have an order (then list them, lowest first, in data.labels)",
-        "data.label": f"{len(splits.labels)} labels: {in_line(splits.labels, most=5)}",
+        "data.label": f"{one_hot}{len(splits.labels)} labels: {in_line(splits.labels, most=5)}",
     }

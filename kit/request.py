@@ -126,7 +126,8 @@ def understand(recipe: Recipe, shared: Shared | None = None) -> Request:
         pooling = METHODS[recipe.method].pooling(checkpoint.folder, recipe.model.pooling)
     facts = Facts(
         text=data.splits.text_columns,
-        label=data.splits.label_column,
+        label=data.splits.label_columns,
+        label_separator=data.splits.label_separator,
         labels=data.labels,
         train=len(data.train),
         validation=len(data.validation),
@@ -198,7 +199,7 @@ def _facts_of_pairs(
         codes, prefix = route.codes, route.prefix
     return Facts(
         text=data.splits.text_columns,
-        label=data.splits.label_column,
+        label=data.splits.label_columns,
         labels=(),
         train=len(data.train),
         validation=len(data.validation),

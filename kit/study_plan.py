@@ -157,7 +157,7 @@ def _effort(recipe: Recipe, cell: Cell, cleaned: Cleaned) -> float:
     labels = cleaned.splits.labels
     try:
         transfer = _transfer(recipe, train, len(cleaned.splits.train) - cell.budget)
-        facts = Facts(("text",), "label", labels, train, held, "mean", recipe.distill, transfer)
+        facts = Facts(("text",), ("label",), labels, train, held, "mean", recipe.distill, transfer)
         resolved = resolve(recipe, facts).train
         if cell.method == "distill":
             answering = TEACHER_PASSES * transfer
@@ -179,7 +179,7 @@ def _translation_effort(recipe: Recipe, cell: Cell, cleaned: Cleaned) -> float:
         section = recipe.distill if cell.method == "distill" else None
         fresh = cell.checkpoint is None or (section is not None and section.student.init == "random")
         start = "nothing" if fresh else "encoder"
-        facts = Facts(("text",), "label", (), train, held, None, section, transfer, start)
+        facts = Facts(("text",), ("label",), (), train, held, None, section, transfer, start)
         return translation_passes(resolve(recipe, facts), (train, held, test), transfer)
     except KitError:
         return 1.0  # such a cell fails as it starts

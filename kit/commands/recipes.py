@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from kit.commands.options import Overrides, RecipePath
+from kit.data.label_words import in_line
 from kit.terminal import located, options_for_keys, print_table, quiet_libraries
 
 # What `kit new` calls the keys of the recipe that it writes.
@@ -18,6 +19,7 @@ _KEYS = {
     "data.text": "--text",
     "data.label": "--label",
     "data.multi_label": "--multi-label",
+    "data.label_separator": "--label-separator",
     "data.languages": "--languages",
     "data.header": "--header",
     "data.separator": "--separator",
@@ -35,10 +37,21 @@ def new(  # noqa: PLR0913, PLR0917
         list[str] | None,
         typer.Option("--text", help="Column with the text; twice for text pairs. Guessed if absent."),
     ] = None,
-    label: Annotated[str | None, typer.Option("--label", help="Column with the label. Guessed if absent.")] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option("--label", help="Column with the label; several for one 0/1 column per label. Guessed if absent."),
+    ] = None,
     multi_label: Annotated[
         bool, typer.Option("--multi-label", help="An example can have several labels, or none.")
     ] = False,
+    label_separator: Annotated[
+        str | None,
+        typer.Option(
+            "--label-separator",
+            metavar="MARK",
+            help="What separates labels in one cell. Found from the data if absent.",
+        ),
+    ] = None,
     languages: Annotated[
         str | None,
         typer.Option("--languages", metavar="FROM,TO", help="The examples are translations. For example en,de."),
@@ -63,7 +76,8 @@ def new(  # noqa: PLR0913, PLR0917
             test or [],
             text=text,
             label=label,
-            multi_label=multi_label,
+            multi_label=multi_label or label_separator is not None,
+            label_separator=label_separator,
             languages=None if languages is None else [name.strip() for name in languages.split(",")],
             header=_header("none" if no_header else header),
             separator=separator,
@@ -71,7 +85,7 @@ def new(  # noqa: PLR0913, PLR0917
             force=force,
             tell=lambda note: typer.echo(f"data: {note}"),
         )
-    found = f"text {recipe.data.text}, label {recipe.data.label}"
+    found = f"text {recipe.data.text}, label {in_line(recipe.data.label_columns)}"
     typer.echo(f"wrote {path}: {found if languages is None else f'translations, {languages}'}")
     typer.echo(f"next: kit check {path}")
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from kit.data.blank import is_blank
 from kit.data.examples import Examples
+from kit.data.label_words import listed, quoted
 from kit.data.pairs import REASONS, copied_share, flaws, look_swapped
 from kit.data.sources import Splits
 from kit.errors import DataError
@@ -25,7 +26,6 @@ from kit.errors import DataError
 _IMBALANCE = 10  # largest class over smallest, from which it is worth a warning
 _NOTABLE = 0.01  # share of repeated rows from which they are worth a warning
 _COPIED = 0.5  # of translations' words; on Multi30k, 5 % of the German ones stand in the English text as well
-_SHOWN = 5
 _DROPPED, _KEPT = "dropped", "kept"  # what became of rows
 
 Key = tuple[str, ...]
@@ -42,8 +42,8 @@ class Audit:
     Of parallel text: identical_*, length_ratio_*, wrong_script_*: pairs that are no translations, see `pairs`; dropped
     from train, and kept in test (flawed_test). swapped: each side is in the script, or the words, of the other's
     language.
-    copied: share of the translations' words that stand in their source. notes: what was assumed or repaired while the
-    files were read.
+    copied: share of the translations' words that stand in their source. notes: what was assumed, repaired or looks
+    wrong while the data were read.
     """
 
     rows_train: int
@@ -135,12 +135,12 @@ class Audit:
         most, least = (pick(self.labels_train, key=lambda k: self.labels_train[k]) for pick in (max, min))
         if self.labels_train[most] > _IMBALANCE * self.labels_train[least]:
             found.append(
-                f"classes are unbalanced: '{most}' has {self.labels_train[most]} training examples, "
-                f"'{least}' has {self.labels_train[least]}; look at macro_f1, not at accuracy alone"
+                f"classes are unbalanced: {quoted(most)} has {self.labels_train[most]} training examples, "
+                f"{quoted(least)} has {self.labels_train[least]}; look at macro_f1, not at accuracy alone"
             )
         untested = [name for name, count in self.labels_test.items() if not count]
         if untested:
-            found.append(f"no test example has {_listed(untested)}")
+            found.append(f"no test example has {listed(untested)}")
         return found
 
 
@@ -237,7 +237,7 @@ def _require_all(train: Examples, test: Examples, splits: Splits, account: Audit
     lost = [name for name in splits.labels if not counts[name]]
     if lost:
         raise DataError(
-            f"data.source: no training example is left for {_listed(lost)} once unusable ones are dropped",
+            f"data.source: no training example is left for {listed(lost)} once unusable ones are dropped",
             f"{'its' if len(lost) == 1 else 'their'} {sum(before[name] for name in lost)} rows are empty, repeated, "
             "or in test as well",
         )
@@ -246,11 +246,6 @@ def _require_all(train: Examples, test: Examples, splits: Splits, account: Audit
 def _counts(examples: Examples, labels: Sequence[str]) -> dict[str, int]:
     counts = Counter(name for names in examples.labels for name in names)
     return {name: counts[name] for name in labels}
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(f"'{name}'" for name in names[:_SHOWN]) + more
 
 
 def _say(count: int, split: str, one: str, many: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Collection, Mapping, Sequence
 
 from kit.printable import printable
 
@@ -33,3 +34,12 @@ def in_line(names: Sequence[str], most: int = _SHOWN) -> str:
 
 def _rest(names: Sequence[str], most: int) -> str:
     return f" and {len(names) - most:,} more" if len(names) > most else ""
+
+
+def did_you_mean(names: Sequence[str], known: Collection[str]) -> str:
+    """Return a question with the known name that is nearest to one of the names; empty if none is near."""
+    for name in names:
+        near = difflib.get_close_matches(name, list(known), 1)
+        if near:
+            return f"did you mean {quoted(near[0])} for {quoted(name)}?"
+    return ""

@@ -1,12 +1,7 @@
-"""From the values of a label column to label names, and the checks that make the set of labels sound.
-
-Knows label values and names. Knows nothing of files, columns' names or class indices.
-"""
+"""Names of labels, their order, and the checks that make the set of labels sound."""
 
 from __future__ import annotations
 
-import ast
-import difflib
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -14,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from kit.data.class_labels import UnnamedClass
-from kit.data.label_words import listed
-from kit.data.table import is_missing
+from kit.data.label_column import Labels
+from kit.data.label_words import did_you_mean, listed, quoted
+from kit.data.label_writing import MERGE_HINT, fold
 from kit.errors import DataError
 
-Labels = list[tuple[str, ...]]
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 _SHOWN = 8
 
@@ -33,36 +27,6 @@ def label_name(value: Any) -> str:
     return str(value).strip()
 
 
-def read_labels(values: Sequence[Any], column: str, separator: str | None) -> Labels:
-    """The label names of each row; () for a row without one.
-
-    separator: what separates several labels in a text value; None if an example has exactly one label.
-    Raises DataError for lists where one label is expected, for values that are no labels, and for null among lists of
-    labels.
-    """
-    seen: dict[Any, tuple[str, ...]] = {}  # labels repeat: a million rows are a few conversions
-    rows: Labels = []
-    for place, value in enumerate(values):
-        _require_class(value, column, place)
-        if isinstance(value, (list, tuple)):
-            rows.append(_names_in_list(value, column, place, separator))
-        elif isinstance(value, (dict, bytes)):
-            raise DataError(f"data.label: column '{column}' holds {type(value).__name__} values, not labels")
-        elif is_missing(value):
-            if separator is not None:
-                raise DataError(
-                    f"data.label: column '{column}', row {place} is null, which may mean no label or not labelled",
-                    "write [] where no label holds, and leave out rows that nobody labelled",
-                )
-            rows.append(())
-        else:
-            key = (type(value), value)
-            if key not in seen:
-                seen[key] = _names_in_value(value, separator)
-            rows.append(seen[key])
-    return rows
-
-
 def label_order(train: Labels, declared: Sequence[str] | None) -> tuple[str, ...]:
     """All labels in order: as declared, else those in train, by number if all are numbers, else by name.
 
@@ -73,21 +37,31 @@ def label_order(train: Labels, declared: Sequence[str] | None) -> tuple[str, ...
         unknown = sorted(set(counts) - set(declared))
         if unknown:
             raise DataError(
-                f"data.labels: the data have {listed(unknown, counts)} as well", _did_you_mean(unknown, declared)
+                f"data.labels: the data have {listed(unknown, counts)} as well", did_you_mean(unknown, declared)
             )
         absent = [name for name in declared if name not in counts]
         if absent:
             raise DataError(
                 f"data.labels: no training example has {listed(absent)}",
-                _did_you_mean(absent, sorted(set(counts) - set(declared)))
+                did_you_mean(absent, sorted(set(counts) - set(declared)))
                 or f"labels there are: {listed(sorted(counts))}",
             )
     if not counts:
         raise DataError("data.label: no training example has a label")
+    if len(counts) == 1 and not all(train):
+        raise DataError(
+            f"data.label: {listed(list(counts))} is the only label; kit needs two or more",
+            "make the rows without it a label of their own: one column with two labels, without data.multi_label",
+        )
     if len(counts) == 1:
         raise DataError(
-            f"data.label: every training example has the label '{next(iter(counts))}'; there is nothing to learn",
+            f"data.label: every training example has the label {listed(list(counts))}; there is nothing to learn",
             "check data.where and data.label",
+        )
+    if min(map(len, train)) == len(counts):
+        raise DataError(
+            f"data.label: every training example has all {len(counts)} labels; there is nothing to learn",
+            "name the labels that hold, not all labels there are; check data.label",
         )
     if declared is not None:
         return tuple(declared)
@@ -107,15 +81,25 @@ def check_test_labels(test: Labels, labels: Sequence[str], split: str) -> None:
     counts = Counter(name for row in test for name in row)
     unknown = sorted(set(counts) - set(labels))
     if unknown:
-        raise DataError(
-            f"data.label: test has {listed(unknown, counts)}, which train has not",
-            _did_you_mean(unknown, labels) or "add training examples for it, or leave those test rows out",
-        )
+        raise _unknown_in_test(unknown, counts, labels)
     if not counts:
         raise DataError(
             f"data.test_split: no example of {split} has a label",
             "set data.test_split to a split that has labels (often `validation`), or give files as data.test",
         )
+
+
+def _unknown_in_test(unknown: Sequence[str], counts: Counter[str], labels: Sequence[str]) -> DataError:
+    """Return an error about labels of test that train lacks, or writes in another way."""
+    written = {fold(name): name for name in labels}
+    alike = [(name, written[fold(name)]) for name in unknown if fold(name) in written]
+    if len(alike) == len(unknown):
+        pairs = ", ".join(f"{quoted(name)} ({counts[name]:,}) for {quoted(known)}" for name, known in alike[:_SHOWN])
+        return DataError(f"data.label: test writes labels of train in another way: {pairs}", MERGE_HINT)
+    return DataError(
+        f"data.label: test has {listed(unknown, counts)}, which train has not",
+        did_you_mean(unknown, labels) or "add training examples for it, or leave those test rows out",
+    )
 
 
 def encode_labels(rows: Sequence[tuple[str, ...]], labels: Sequence[str], multi_label: bool) -> np.ndarray:
@@ -130,51 +114,3 @@ def encode_labels(rows: Sequence[tuple[str, ...]], labels: Sequence[str], multi_
     for place, row in enumerate(rows):
         targets[place, [index[name] for name in row]] = 1
     return targets
-
-
-def _require_class(value: Any, column: str, place: int) -> None:
-    """Raise DataError for a value that is outside the column's declared classes."""
-    for item in value if isinstance(value, (list, tuple)) else [value]:
-        if isinstance(item, UnnamedClass):
-            raise DataError(
-                f"data.label: column '{column}', row {place + 1}: {item.value!r} is not a class of this column, "
-                f"which declares {len(item.names)}: {listed(item.names)}",
-                "correct the value, or write the file again without its class names (the ClassLabel metadata)",
-            )
-
-
-def _names_in_list(value: Sequence[Any], column: str, place: int, separator: str | None) -> tuple[str, ...]:
-    if separator is None:
-        raise DataError(
-            f"data.label: column '{column}' holds lists of labels", "set data.multi_label: true, or name another column"
-        )
-    names = tuple(label_name(item) for item in value if not is_missing(item))
-    if len(set(names)) != len(names):
-        raise DataError(
-            f"data.label: column '{column}', row {place} repeats a label: {list(value)[:_SHOWN]}",
-            "each row must list the labels that hold (names or numbers), not a 0 or 1 for every label",
-        )
-    return names
-
-
-def _names_in_value(value: Any, separator: str | None) -> tuple[str, ...]:
-    if separator is None or not isinstance(value, str):
-        name = label_name(value)
-        return (name,) if name else ()
-    if value.strip().startswith("[") and value.strip().endswith("]"):  # how pandas writes lists to CSV
-        try:
-            items = ast.literal_eval(value.strip())
-        except (ValueError, SyntaxError):
-            items = None
-        if isinstance(items, list):
-            return tuple(dict.fromkeys(label_name(item) for item in items))
-    names = (part.strip() for part in value.split(separator))
-    return tuple(dict.fromkeys(name for name in names if name))
-
-
-def _did_you_mean(names: Sequence[str], known: Sequence[str]) -> str:
-    for name in names:
-        near = difflib.get_close_matches(name, list(known), 1)
-        if near:
-            return f"did you mean '{near[0]}' for '{name}'?"
-    return ""

@@ -21,7 +21,10 @@ from kit.data.budget import keep_covered, primary_class, split_off
 from kit.data.columns import guess_label_column, guess_text_columns, require_columns
 from kit.data.examples import Examples
 from kit.data.hub import load_hub
-from kit.data.labels import Labels, check_test_labels, encode_labels, label_name, label_order, read_labels
+from kit.data.label_column import Labels
+from kit.data.label_reading import read_split_labels
+from kit.data.label_separators import USUAL
+from kit.data.labels import check_test_labels, encode_labels, label_name
 from kit.data.locate import Files, HubData, locate, split_name
 from kit.data.parallel import Pair, aligned_files, by_language, guess_language_column, read_aligned, read_tmx
 from kit.data.readers import DELIMITED, data_format, read_table
@@ -38,19 +41,21 @@ class Splits:
     """Train and test examples as the source has them, before any cleaning.
 
     labels: all label names, in the order of class indices. description: one line for people on where the data are from.
-    revision: commit of a data set on the Hub, None for anything else. headless: the columns have made-up names, because
-    no file has a header. notes: sentences about what was assumed or repaired while reading.
+    label_columns: the column with the labels, or one 0/1 column per label. revision: commit of a data set on the Hub,
+    None for anything else. headless: the columns have made-up names, because no file has a header. notes: sentences
+    about what was assumed, repaired or looks wrong while reading. label_separator: between the labels in one cell.
     """
 
     train: Examples
     test: Examples
     labels: tuple[str, ...]
     text_columns: tuple[str, ...]
-    label_column: str
+    label_columns: tuple[str, ...]
     description: str
     revision: str | None = None
     headless: bool = False
     notes: tuple[str, ...] = ()
+    label_separator: str = USUAL
 
 
 @dataclass(frozen=True)
@@ -77,32 +82,33 @@ def load_splits(data: DataSection) -> Splits:
     train = _keep_where(_train_table(source, data), data, source.name)
     tested = _test_table(source, data, () if train.headless else tuple(train.columns))
     text, label = _columns(train, data, source.name)
-    separator = data.label_separator if data.multi_label else None
-    labelled = read_labels(train.columns[label], label, separator)
-    labels = label_order(labelled, data.labels)
-    whole = _examples(train, text, labelled)
-    if tested is None:
-        kept, held = _split(encode_labels(labelled, labels, data.multi_label), data)
+    where, table = tested or ("", None)
+    if table is not None:
+        table = _keep_where(table, data, where)
+        require_columns(text, table, "data.text", where)
+        require_columns(label, table, "data.label", where)
+    labels = read_split_labels(train, table, label, data)
+    whole = _examples(train, text, labels.train)
+    if table is None:
+        kept, held = _split(encode_labels(labels.train, labels.order, data.multi_label), data)
         share = f"{data.test_size:.0f}" if data.test_size >= 1 else f"{100 * data.test_size:.4g} %"
         description = f"{_described(source.name, data)}, {len(train)} rows, test split off: {share}"
         parts = (whole.take(kept), whole.take(held))
-        return _with_notes(Splits(*parts, labels, text, label, description, source.revision), train)
-    where, table = tested
-    table = _keep_where(table, data, where)
-    require_columns(text, table, "data.text", where)
-    require_columns([label], table, "data.label", where)
-    test_labels = read_labels(table.columns[label], label, separator)
-    check_test_labels(test_labels, labels, where)
-    description = f"{_described(source.name, data)}, {len(train)} training rows, test: {where}, {len(table)} rows"
-    description += _unused(data)
-    parts = (whole, _examples(table, text, test_labels))
-    return _with_notes(Splits(*parts, labels, text, label, description, source.revision), train, table)
+    else:
+        assert labels.test is not None
+        check_test_labels(labels.test, labels.order, where)
+        description = f"{_described(source.name, data)}, {len(train)} training rows, test: {where}, {len(table)} rows"
+        description += _unused(data)
+        parts = (whole, _examples(table, text, labels.test))
+    splits = Splits(*parts, labels.order, text, label, description, source.revision, notes=labels.notes)
+    splits = replace(splits, label_separator=labels.separator)
+    return _with_notes(splits, train, *([] if table is None else [table]))
 
 
 def _with_notes(splits: Splits, train: Table, *tested: Table) -> Splits:
     """Return the splits with what was assumed or repaired while their tables were read."""
     notes = dict.fromkeys(note for table in (train, *tested) for note in table.notes)
-    return replace(splits, headless=train.headless, notes=tuple(notes))
+    return replace(splits, headless=train.headless, notes=(*notes, *splits.notes))
 
 
 def _load_pairs(data: DataSection, languages: tuple[str, str]) -> Splits:
@@ -111,7 +117,7 @@ def _load_pairs(data: DataSection, languages: tuple[str, str]) -> Splits:
     train = by_language(_keep_where(_train_table(source, data), data, source.name), languages, source.name)
     tested = _test_table(source, data, () if train.headless else tuple(train.columns))
     text = data.text or guess_language_column(train, languages, 0)
-    label = data.label or guess_language_column(train, languages, 1)
+    label = next(iter(data.label_columns), None) or guess_language_column(train, languages, 1)
     columns = [text] if isinstance(text, str) else list(text)
     if len(columns) != 1:
         raise DataError("data.text: a translation has one source", "name a single column")
@@ -131,7 +137,7 @@ def _load_pairs(data: DataSection, languages: tuple[str, str]) -> Splits:
         tables.append(table)
         parts = (whole, _pairs(table, columns[0], label, where))
         description = f"{described} training pairs, test: {where}, {len(table):,} pairs{_unused(data)}"
-    return _with_notes(Splits(*parts, (), (columns[0],), label, description, source.revision), *tables)
+    return _with_notes(Splits(*parts, (), (columns[0],), (label,), description, source.revision), *tables)
 
 
 def _unused(data: DataSection) -> str:
@@ -298,18 +304,18 @@ def _equals(name: str, wanted: Scalar) -> bool:
         return False
 
 
-def _columns(table: Table, data: DataSection, where: str) -> tuple[tuple[str, ...], str]:
+def _columns(table: Table, data: DataSection, where: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Columns of the text and of the label: the recipe's, else guessed."""
     text = (data.text,) if isinstance(data.text, str) else tuple(data.text or ())
     require_columns(text, table, "data.text", where)
-    if data.label is not None:
-        require_columns([data.label], table, "data.label", where)
-    label = data.label or guess_label_column(table, exclude=text)
-    if label in text:
+    require_columns(data.label_columns, table, "data.label", where)
+    label = data.label_columns or (guess_label_column(table, exclude=text),)
+    twice = [column for column in label if column in text]
+    if twice:
         raise DataError(
-            f"data.label: column '{label}' is also data.text", "the model would only have to copy its input"
+            f"data.label: column '{twice[0]}' is also data.text", "the model would only have to copy its input"
         )
-    text = text or guess_text_columns(table, exclude=(label,))
+    text = text or guess_text_columns(table, exclude=label)
     for column in text:
         if any(isinstance(value, (list, dict, bytes)) for value in table.columns[column]):
             raise DataError(f"data.text: column '{column}' does not hold text", "name a column of plain text")

@@ -15,6 +15,7 @@ from typing import Any
 from kit.errors import RecipeError
 from kit.recipe.distilling import DistillSection
 from kit.recipe.schema import VALIDATION_MOST, VALIDATION_SHARE, Recipe, StudySection
+from kit.recipe.section import one_or_all
 from kit.recipe.training import TrainSection
 from kit.recipe.translating import DECODER_DROPOUT, DECODER_LAYERS, ENCODER_RATE, LABEL_SMOOTHING
 
@@ -80,7 +81,7 @@ class Facts:
     """
 
     text: tuple[str, ...]
-    label: str
+    label: tuple[str, ...]
     labels: tuple[str, ...]
     train: int
     validation: int
@@ -91,6 +92,7 @@ class Facts:
     separated: bool = True
     codes: tuple[str, str] | None = None
     prefix: str = ""
+    label_separator: str = ","
 
     @property
     def budget(self) -> int:
@@ -109,9 +111,10 @@ def resolve(recipe: Recipe, facts: Facts) -> Recipe:
         return _translation(recipe, facts)
     _refuse_idle_keys(recipe, facts)
     data: dict[str, Any] = {
-        "text": facts.text[0] if len(facts.text) == 1 else list(facts.text),
-        "label": facts.label,
+        "text": one_or_all(facts.text),
+        "label": one_or_all(facts.label),
         "labels": list(facts.labels),
+        "label_separator": facts.label_separator,
     }
     filled: dict[str, Any] = {
         "metric": recipe.main_metric,
@@ -163,7 +166,7 @@ def _translation(recipe: Recipe, facts: Facts) -> Recipe:
     return recipe.model_copy(
         update={
             "metric": recipe.main_metric,
-            "data": recipe.data.model_copy(update={"text": facts.text[0], "label": facts.label}),
+            "data": recipe.data.model_copy(update={"text": facts.text[0], "label": facts.label[0]}),
             "study": StudySection(),
             **({"distill": facts.distill.resolved(translates=True)} if facts.distill is not None else {}),
             "model": recipe.model.model_copy(update={"pooling": "native"}),

@@ -71,14 +71,21 @@ class DataSection(Section):
     """Source and target language of parallel text, for task translation (`[en, de]`)."""
     text: Name | Annotated[list[Name], Field(min_length=1, max_length=2)] | None = None
     """Column with the text, or two columns for text pairs. Guessed from the column names if absent."""
-    label: Name | None = None
-    """Column with the label, or with the translation. Guessed from the column names if absent."""
+    label: Name | Annotated[list[Name], Field(min_length=2)] | None = None
+    """Column with the label, or with the translation; or a list of columns, one per label, that hold 0 or 1 (then an
+    example can have several labels). Guessed from names and content if absent."""
     labels: Annotated[list[LabelName], Field(min_length=2)] | None = None
-    """Label names in order (lowest first for sentiment); by default those in the data, sorted."""
+    """Label names in order (lowest first for sentiment); by default those in the data, sorted. They name the places of
+    0/1 vectors."""
+    label_map: dict[str, LabelName] = {}
+    """New names of labels, for training and test data: `{old: new}`. Two labels with the same new name are one."""
+    normalise_labels: bool = False
+    """Read labels that differ only in case, spaces, Unicode form, number format or invisible characters as one label,
+    in training and test data; its name is the one in `labels`, or the most frequent."""
     multi_label: bool = False
     """An example can have several labels or none: a list, or a string split at `label_separator`."""
-    label_separator: Name = ","
-    """What separates the labels of one example in a multi-label text file."""
+    label_separator: Name | None = None
+    """What separates the labels of one example in a multi-label text file; found from the data if absent."""
     budget: Annotated[int, Field(ge=2)] | None = None
     """Labelled examples the run may look at, validation included. All, if absent."""
     sampling: Literal["proportional", "balanced"] = "proportional"
@@ -93,6 +100,8 @@ class DataSection(Section):
         "header": ("auto",),
         "separator": (None,),
         "max_bytes": (None,),
+        "label_map": ({},),
+        "normalise_labels": (False,),
     }
 
     @property
@@ -100,6 +109,26 @@ class DataSection(Section):
         """Of source and target. Only parallel text has one."""
         assert self.languages is not None
         return self.languages[0], self.languages[1]
+
+    @property
+    def label_columns(self) -> tuple[str, ...]:
+        """Columns that the recipe names for the label; empty if they are to be guessed."""
+        return (self.label,) if isinstance(self.label, str) else tuple(self.label or ())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _several_columns(cls, content: Any) -> Any:
+        """One column per label means that an example can have several."""
+        if isinstance(content, dict) and isinstance(content.get("label"), list) and "multi_label" not in content:
+            return {**content, "multi_label": True}
+        return content
+
+    @field_validator("label")
+    @classmethod
+    def _distinct_label_columns(cls, label: str | list[str] | None) -> str | list[str] | None:
+        if isinstance(label, list) and len(set(label)) != len(label):
+            raise ValueError("columns must be distinct")
+        return label
 
     @field_validator("labels")
     @classmethod
@@ -265,6 +294,9 @@ class Recipe(Section):
             "task: sentiment has one label an example; use task: classification": (
                 multi_label and self.task == "sentiment"
             ),
+            "data.label: several columns need data.multi_label: true": (
+                isinstance(self.data.label, list) and not multi_label
+            ),
             "train.accumulation cannot exceed train.batch_size": (
                 self.train.batch_size is not None and self.train.accumulation > self.train.batch_size
             ),
@@ -325,6 +357,7 @@ class Recipe(Section):
         content = self.model_dump(mode="json", exclude={"runs", "study", "compress"} | foreign)
         content = self.without_later_keys(content)
         content["seed"] = self.train.seed
+        content["data"]["label_separator"] = self.data.label_separator or ","  # the default of older Records
         if self.task != "translation":  # which older Records know nothing of
             del content["translation"], content["data"]["languages"]
             if "distill" in content:

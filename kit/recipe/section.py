@@ -5,13 +5,18 @@ Knows pydantic. Knows nothing of any one key.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticKnownError
 
 Name = Annotated[str, StringConstraints(min_length=1)]
+
+
+def one_or_all(values: Sequence[str]) -> str | list[str] | None:
+    """Return names as people write them: nothing, a single one, or a list."""
+    return list(values) if len(values) > 1 else next(iter(values), None)
 
 
 def members(annotation: Any) -> set[Any]:

@@ -64,9 +64,7 @@ def test_no_label_column_lists_the_columns() -> None:
 
 
 def test_two_columns_of_like_length_are_not_guessed_between() -> None:
-    with pytest.raises(
-        DataError, match=r"data\.text: b \('a .*\) and a \('a .*\) could each be the text"
-    ):
+    with pytest.raises(DataError, match=r"data\.text: b \('a .*\) and a \('a .*\) could each be the text"):
         guess(a=LONG, b=LONG, label=KINDS)
 
 

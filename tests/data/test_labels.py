@@ -1,6 +1,6 @@
 import pytest
 
-from kit.data.labels import label_name, label_order, read_labels
+from kit.data.labels import label_name, label_order
 from kit.errors import DataError
 
 
@@ -14,8 +14,8 @@ def test_large_numbers_stay_apart() -> None:
     assert (label_name(3.0), label_name(0.5), label_name(True)) == ("3", "0.5", "true")
 
 
-def test_null_among_lists_of_labels_is_not_taken_for_no_label() -> None:
-    assert read_labels([["a"], []], "tags", ",") == [("a",), ()]
-    with pytest.raises(DataError, match="column 'tags', row 1 is null"):
-        read_labels([["a"], None], "tags", ",")
-    assert read_labels(["a", None], "label", None) == [("a",), ()]
+def test_labels_that_every_example_has_are_refused() -> None:
+    with pytest.raises(DataError, match=r"every training example has all 2 labels; there is nothing to learn"):
+        label_order([("0", "1"), ("1", "0")], None)
+    with pytest.raises(DataError, match=r"'a' is the only label; kit needs two or more"):
+        label_order([("a",), ()], None)

@@ -49,7 +49,7 @@ def refused(**section: Any) -> tuple[str, str]:
 def test_rotten_tomatoes_from_its_package() -> None:
     splits = load(source=REVIEWS, where={"source": "rotten_tomatoes"}, test_size=1000)
     assert splits.description == f"{REVIEWS} (source=rotten_tomatoes), 8530 rows, test split off: 1000"
-    assert (splits.labels, splits.text_columns, splits.label_column) == (("0", "1"), ("text",), "label")
+    assert (splits.labels, splits.text_columns, splits.label_columns) == (("0", "1"), ("text",), ("label",))
     assert Counter(splits.test.labels) == {("0",): 500, ("1",): 500}
     assert (len(splits.train), splits.revision) == (7530, None)
     assert not set(splits.train.ids) & set(splits.test.ids)
@@ -59,7 +59,7 @@ def test_rotten_tomatoes_from_its_package() -> None:
 def test_banking77_needs_no_column_names(banking77: Path) -> None:
     splits = load(source=str(banking77))
     assert (len(splits.train), len(splits.test), len(splits.labels)) == (10_003, 3_080, 77)
-    assert (splits.text_columns, splits.label_column) == (("text",), "category")
+    assert (splits.text_columns, splits.label_columns) == (("text",), ("category",))
     assert splits.labels == tuple(sorted(splits.labels))
 
 
@@ -235,7 +235,7 @@ def test_an_unlabelled_test_split(save: Save) -> None:
 def test_text_pairs_and_label_text(save: Save) -> None:
     rows = [(f"p{i}", f"h{i}", i % 3, ("yes", "no", "maybe")[i % 3]) for i in range(12)]
     splits = load(source=save("x.csv", rows, "premise", "hypothesis", "label", "label_text"))
-    assert (splits.text_columns, splits.label_column) == (("premise", "hypothesis"), "label_text")
+    assert (splits.text_columns, splits.label_columns) == (("premise", "hypothesis"), ("label_text",))
     assert all(first[1:] == second[1:] for first, second in splits.train.texts)
 
 
@@ -252,9 +252,12 @@ def test_multi_label_lists_and_strings(save: Save) -> None:
     )
 
 
-def test_multi_hot_vectors_are_refused(save: Save) -> None:
+def test_vectors_of_unnamed_labels_are_refused(save: Save) -> None:
     name = save_json("x.jsonl", [{"text": f"t{i}", "label": [0, 1, 0]} for i in range(4)])
-    assert refused(source=name, multi_label=True)[0] == "data.label: column 'label', row 0 repeats a label: [0, 1, 0]"
+    assert refused(source=name, multi_label=True) == (
+        "data.label: column 'label' holds vectors of 3 times 0 or 1 without names",
+        "set data.labels to the 3 label names, in the order of the vectors",
+    )
 
 
 def test_the_hub_offline_is_one_line() -> None:

@@ -111,7 +111,7 @@ def test_all_problems_are_reported_at_once(load: Load) -> None:
         ("  text: 5", "data.text must be text or a list, got 5"),
         ("  text: ''", "data.text must not be empty, got ''"),
         ("  text: []", "data.text must not be empty"),
-        ("  label: {a: 1}", "data.label must be text, got {'a': 1}"),
+        ("  label: {a: 1}", "data.label must be text or a list, got {'a': 1}"),
         ("  multi_label: 3", "data.multi_label must be true or false, got 3"),
         ("  where: 3", "data.where must be a section of keys, got 3"),
         ("  where: {a.b: [1]}", "data.where.a.b must be text, a number or true or false, got [1]"),

@@ -13,7 +13,7 @@ from kit.recipe.distilling import DistillSection
 from kit.recipe.resolve import EPOCHS, LEARNING_RATE, RATE_WIDTH, STEPS, Facts, resolve
 from kit.training.plan import make_plan
 
-FACTS = Facts(("text",), "label", ("no", "yes"), train=900, validation=100, pooling="mean", transfer=900)
+FACTS = Facts(("text",), ("label",), ("no", "yes"), train=900, validation=100, pooling="mean", transfer=900)
 LARGE = replace(FACTS, train=9_500, validation=500)
 
 

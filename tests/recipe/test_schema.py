@@ -40,6 +40,7 @@ OTHER: dict[str, Any] = {
     "lora.targets": ["query"],
     "tfidf.analyzer": "mixed",
     "translation.codes": ["en_XX", "de_DE"],
+    "data.label_map": {"a": "b"},
     "translation.vocabulary": 500,
     "translation.decoder_dropout": 0.1,
     "translation.encoder_rate": 0.5,

@@ -1,0 +1,57 @@
+"""A column of labels: its cells, and the rows to name in errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kit.data.class_labels import UnnamedClass
+from kit.data.label_words import listed, quoted
+from kit.data.table import Table
+from kit.errors import DataError
+from kit.printable import printable
+
+Labels = list[tuple[str, ...]]
+_LONGEST_CELL = 80  # characters of a cell in a message
+
+
+@dataclass(frozen=True)
+class LabelColumn:
+    """A column of a table, read as labels."""
+
+    name: str
+    table: Table
+
+    @property
+    def values(self) -> Sequence[Any]:
+        """Cells of the column, row by row."""
+        return self.table.columns[self.name]
+
+    def error(self, place: int, problem: str, hint: str = "") -> DataError:
+        """Return an error about the cell at a position."""
+        where = f"column {quoted(self.name)}, {self.table.place(place)}"
+        return DataError(f"data.label: {where}: {problem}", hint)
+
+    def cells(self) -> Iterator[tuple[int, Any]]:
+        """Yield position and cell of every row. Raises DataError for cells that no label column holds."""
+        for place, value in enumerate(self.values):
+            for item in value if isinstance(value, (list, tuple)) else [value]:
+                if isinstance(item, (UnnamedClass, dict, bytes)):
+                    raise self._unreadable(place, item)
+            yield place, value
+
+    def _unreadable(self, place: int, item: Any) -> DataError:
+        if not isinstance(item, UnnamedClass):
+            return self.error(place, f"a {type(item).__name__} is no label: {cell_words(item)}")
+        return self.error(
+            place,
+            f"{item.value!r} is not a class of this column, which declares {len(item.names)}: {listed(item.names)}",
+            "correct the value, or write the file again without its class names (the ClassLabel metadata)",
+        )
+
+
+def cell_words(value: Any) -> str:
+    """Return a cell as an error shows it: on one line, and cut."""
+    text = printable(str(value))
+    return text if len(text) <= _LONGEST_CELL else text[: _LONGEST_CELL - 3] + "..."

@@ -1,0 +1,248 @@
+"""How the cells of a label column hold labels: one each, lists of them, or 0/1 vectors over named labels."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kit.data.label_column import LabelColumn, Labels, cell_words
+from kit.data.label_lists import ListError, parse_list
+from kit.data.label_separators import USUAL, Separated, find_separator, split_labels
+from kit.data.label_words import listed, quoted
+from kit.data.labels import label_name
+from kit.data.table import is_missing
+from kit.errors import DataError
+
+_BITS = {"0": False, "1": True, "false": False, "true": True}
+_MARKS = re.compile(r"[\s,;|/]+")
+_DECIMAL_BIT = re.compile(r"[01]\.0*")
+_DIGITS = re.compile(r"[01]{3,}")
+_SEVERAL = "set data.multi_label: true, or name another column"
+_MENDED = 'write a JSON list in each cell: ["a", "b"], and [] where no label holds'
+
+
+@dataclass(frozen=True)
+class LabelForm:
+    """How to read the cells of a label column.
+
+    several: whether an example can have several labels. separator: between the labels of a text cell.
+    places: names of the places of a 0/1 vector; empty if cells hold names or numbers of labels.
+    """
+
+    several: bool
+    separator: str = USUAL
+    places: tuple[str, ...] = ()
+    _read: dict[Any, tuple[str, ...]] = field(default_factory=dict, compare=False, repr=False)
+
+    def read(self, column: LabelColumn) -> Labels:
+        """Return the label names of each row; () for a row without one. Raises DataError naming the row."""
+        return [self._labels(column, place, value) for place, value in column.cells()]
+
+    def _labels(self, column: LabelColumn, place: int, value: Any) -> tuple[str, ...]:
+        if isinstance(value, (list, tuple)):
+            return self._from_list(column, place, value)
+        if is_missing(value):
+            return self._missing(column, place)
+        key = (type(value), value)
+        if key not in self._read:  # labels repeat: a million rows are a few conversions
+            self._read[key] = self._from_value(column, place, value)
+        return self._read[key]
+
+    def _missing(self, column: LabelColumn, place: int) -> tuple[str, ...]:
+        if self.several:
+            raise column.error(
+                place,
+                "null may mean no label or not labelled",
+                "write [] where no label holds, and leave out rows that nobody labelled",
+            )
+        return ()
+
+    def _from_value(self, column: LabelColumn, place: int, value: Any) -> tuple[str, ...]:
+        if not self.several:
+            name = label_name(value)
+            return (name,) if name else ()
+        items = _list_in(column, place, value)
+        if self.places:
+            return self._held(column, place, items if items is not None else _tokens(str(value)), value)
+        if items is not None:
+            return tuple(dict.fromkeys(_names(column, place, items)))
+        return split_labels(value, self.separator) if isinstance(value, str) else (label_name(value),)
+
+    def _from_list(self, column: LabelColumn, place: int, value: Sequence[Any]) -> tuple[str, ...]:
+        if not self.several:
+            raise DataError(f"data.label: column {quoted(column.name)} holds lists of labels", _SEVERAL)
+        if self.places:
+            return self._held(column, place, value, value)
+        names = _names(column, place, [item for item in value if not is_missing(item)])
+        if len(set(names)) != len(names):
+            raise _repeated(column, place, value)
+        return names
+
+    def _held(self, column: LabelColumn, place: int, items: Sequence[Any], cell: Any) -> tuple[str, ...]:
+        bits = [truth(item) for item in items]
+        if len(bits) != len(self.places) or None in bits:
+            raise column.error(
+                place, f"{cell_words(cell)} is not a vector of {len(self.places)} times 0 or 1, as other cells are"
+            )
+        return tuple(name for name, holds in zip(self.places, bits, strict=True) if holds)
+
+
+def find_form(
+    column: LabelColumn, several: bool, separator: str | None, declared: Sequence[str] | None
+) -> tuple[LabelForm, bool]:
+    """Return how the training cells hold labels, and whether the separator was found from them.
+
+    several: whether an example can have several labels. separator: as the recipe sets it, None to find it.
+    declared: the recipe's label names, which name the places of vectors. Raises DataError for lists where one label is
+    expected, for vectors that nothing names, and for cells that can be read in more than one way.
+    """
+    cells = list(_distinct(column))
+    if not several:
+        _refuse_lists(column, cells)
+        return LabelForm(False), False
+    length = _vector_length(cells)
+    if length:
+        return LabelForm(True, USUAL, _named_places(column, length, declared)), False
+    if separator is not None:
+        return LabelForm(True, separator), False
+    texts = {value for place, value in cells if isinstance(value, str) and _list_in(column, place, value) is None}
+    found = find_separator(texts)
+    if found.unclear:
+        raise _ask_for_separator(column, found, texts)
+    return LabelForm(True, found.separator), any(found.separator in text for text in texts) and found.separator != USUAL
+
+
+def truth(value: Any) -> bool | None:
+    """Return the truth value of a cell that holds 0 or 1 in any form, None for other cells."""
+    name = label_name(value).lower()
+    if _DECIMAL_BIT.fullmatch(name):
+        name = name[0]
+    return _BITS.get(name)
+
+
+def _distinct(column: LabelColumn) -> Iterator[tuple[int, Any]]:
+    """Yield position and value of the cells that hold something, each value once."""
+    seen = set()
+    for place, value in column.cells():
+        key = str(value) if isinstance(value, (list, tuple)) else value
+        if not is_missing(value) and key != "" and (type(value), key) not in seen:
+            seen.add((type(value), key))
+            yield place, value
+
+
+def _list_in(column: LabelColumn, place: int, value: Any) -> list[Any] | None:
+    """Return the items of a text cell that holds a list, None for other cells."""
+    if not isinstance(value, str):
+        return None
+    try:
+        return parse_list(value)
+    except ListError as error:
+        raise column.error(place, f"{cell_words(value)}: {error}", _MENDED) from None
+
+
+def _names(column: LabelColumn, place: int, items: Sequence[Any]) -> tuple[str, ...]:
+    """Return the names of a list's items; refuse items that are no labels."""
+    for item in items:
+        if isinstance(item, (list, tuple)):
+            raise column.error(place, f"a list inside a list: {cell_words(items)}", _MENDED)
+        if isinstance(item, float) and not item.is_integer():
+            raise column.error(place, f"{item} in a list is no label", "list the labels that hold, not their scores")
+    return tuple(name for name in map(label_name, items) if name)
+
+
+def _repeated(column: LabelColumn, place: int, value: Sequence[Any]) -> DataError:
+    return column.error(
+        place,
+        f"a label is repeated: {cell_words(list(value))}",
+        "each row must list the labels that hold (names or numbers); vectors of 0 and 1 must all have the same length",
+    )
+
+
+def _refuse_lists(column: LabelColumn, cells: Sequence[tuple[int, Any]]) -> None:
+    """Raise DataError where every cell is a list or a vector though an example has one label."""
+    if not cells or not all(isinstance(value, str) for _, value in cells):
+        return
+    first = cells[0][1].strip()
+    if _tokens(first)[1:] and (length := _vector_length(cells)):
+        raise DataError(
+            f"data.label: column {quoted(column.name)} holds vectors of {length} times 0 or 1: {cell_words(first)}",
+            "set data.multi_label: true and data.labels to the names of the places, or name another column",
+        )
+    if first[:1] in "[{" and all(_is_list(value) for _, value in cells):
+        raise DataError(
+            f"data.label: column {quoted(column.name)} holds lists of labels: {cell_words(first)}", _SEVERAL
+        )
+
+
+def _is_list(cell: str) -> bool:
+    try:
+        return parse_list(cell) is not None
+    except ListError:
+        return False
+
+
+def _tokens(text: str) -> list[str]:
+    """Return what stands between the marks of a cell, or the digits of 010."""
+    text = text.strip()
+    return list(text) if _DIGITS.fullmatch(text) else [token for token in _MARKS.split(text) if token]
+
+
+def _vector_length(cells: Sequence[tuple[int, Any]]) -> int:
+    """Return the length of the column's 0/1 vectors, 0 if its cells are no vectors.
+
+    In vectors every cell has the same number of places, at least two, and each is 0 or 1: read as labels, they would
+    be two labels that nearly every example has. Where most cells are vectors of three or more, the others are errors.
+    """
+    lengths = Counter(len(bits) for _, value in cells if len(bits := _bits(value)) > 1)
+    length, count = max(lengths.items(), key=lambda item: item[1], default=(0, 0))
+    return length if count and (count == len(cells) or (length > 2 and 2 * count > len(cells))) else 0
+
+
+def _bits(value: Any) -> Sequence[Any]:
+    """Return the items of a cell that holds nothing but zeros and ones, else an empty list."""
+    items = value if isinstance(value, (list, tuple)) else _vector_items(value)
+    flat = not any(isinstance(item, (list, tuple)) for item in items)
+    return items if flat and all(truth(item) is not None for item in items) else ()
+
+
+def _vector_items(value: Any) -> Sequence[Any]:
+    if not isinstance(value, str) or not _tokens(value):
+        return ()
+    tokens = _tokens(value)
+    items = None if truth(tokens[0]) is not None else _parsed(value)
+    return tokens if items is None else items
+
+
+def _parsed(cell: str) -> list[Any] | None:
+    try:
+        return parse_list(cell)
+    except ListError:
+        return None
+
+
+def _named_places(column: LabelColumn, length: int, declared: Sequence[str] | None) -> tuple[str, ...]:
+    if declared is None:
+        raise DataError(
+            f"data.label: column {quoted(column.name)} holds vectors of {length} times 0 or 1 without names",
+            f"set data.labels to the {length} label names, in the order of the vectors",
+        )
+    if len(declared) != length:
+        raise DataError(
+            f"data.labels: {len(declared)} names for vectors of {length} times 0 or 1 in {quoted(column.name)}",
+            f"name all {length} places, in the order of the vectors",
+        )
+    return tuple(declared)
+
+
+def _ask_for_separator(column: LabelColumn, found: Separated, texts: set[str]) -> DataError:
+    examples = sorted(text for text in texts if any(mark in text for mark in found.unclear))[:2]
+    marks = " or ".join(repr(mark) for mark in found.unclear)
+    hint = "set data.label_separator to what separates labels" + (
+        "" if USUAL in found.unclear else ", or to ',' if nothing does"
+    )
+    return DataError(
+        f"data.label: column {quoted(column.name)} may separate labels by {marks}: {listed(examples)}", hint
+    )

@@ -1,0 +1,228 @@
+"""Lists of labels in text cells, as libraries write them.
+
+JSON, Python, NumPy (without commas), pandas, polars, PyTorch, DuckDB and PostgreSQL are read; a cell that begins and
+ends like a list and is none of them is refused.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+_CLOSING = {"[": "]", "(": ")", "{": "}"}
+# Calls around a list, such as array(['a'], dtype=object); other names before a bracket are part of a label.
+_WRAPPERS = re.compile(
+    r"(?:(?:np|numpy|torch|pd|jnp)\.)?(?:array|set|frozenset|tuple|list|tensor|Array|Index|Int64Index|CategoricalIndex"
+    r"|deque|dict_keys|dict_values|odict_keys|Series|OrderedSet)\s*\("
+)
+_ITEM_WRAPPERS = re.compile(r"(?:np|numpy|torch)\.(?:str_|bytes_|u?int\d*|float\d*|bool_?|tensor)\s*\(")
+_ARROW_LIST = re.compile(r"<pyarrow\.\w+: (.*)>", re.DOTALL)
+_PANDAS_ARRAY = re.compile(r"<\w*Array>\s*(\[.*\])\s*Length: .*", re.DOTALL)
+_CATEGORIES = re.compile(r"(\[.*\])\s*Categories \(.*", re.DOTALL)
+_POLARS = re.compile(r"(?:shape: \(\d+,\)\s*)?Series: '.*?' \[.*?\]\s*(\[.*\])", re.DOTALL)
+_PANDAS_SERIES_END = re.compile(r"\n(?:Name: .*, )?(?:Length: \d+, )?dtype: \w+$")
+_PANDAS_SERIES_LINE = re.compile(r"\S+\s+(.*)")
+_QUOTED = re.compile(r"[ub]?('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")", re.DOTALL)
+_CUT = ("...", "…", "..")  # where NumPy, polars and pandas leave items out
+_OPENED = re.compile(r"\[\s*(['\"]|\d+[\s,])")  # how only a list begins
+_NOTHING = {"none", "null", "nan", "<na>", "nat"}
+_NUMBERS = re.compile(r"(?:[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|True|False|true|false)")
+
+
+class ListError(Exception):
+    """The cell looks like a list and cannot be read as one. The message says why."""
+
+
+@dataclass
+class _Cursor:
+    text: str
+    place: int = 0
+
+    def skip_space(self) -> None:
+        while self.place < len(self.text) and self.text[self.place].isspace():
+            self.place += 1
+
+    def at(self, mark: str) -> bool:
+        return self.text.startswith(mark, self.place)
+
+    def take(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
+        found = pattern.match(self.text, self.place)
+        if found:
+            self.place = found.end()
+        return found
+
+
+def parse_list(cell: str) -> list[Any] | None:
+    """Return the items of a cell that holds a list, None if the cell does not look like a list.
+
+    Items are text, numbers and booleans; missing items are left out. Raises ListError for a cell that begins and ends
+    like a list and has no one reading: nested or shortened lists, mappings, words that may be one label or several.
+    """
+    text = _unwrapped(cell.strip())
+    if isinstance(text, list):
+        return text
+    if _OPENED.match(text) and _end_of_list(text) is None:
+        raise ListError("the list is not closed")
+    if text[:1] not in _CLOSING or text[-1:] != _CLOSING[text[0]]:
+        return None
+    end = _end_of_list(text)
+    if end is None or end < len(text) - 1:
+        return None  # brackets are part of the labels: [bug], [feature]
+    if text[0] == "(" and not _is_tuple(text[1:-1]):
+        return None
+    return _items(text[1:-1], braces=text[0] == "{")
+
+
+def _unwrapped(text: str) -> str | list[Any]:
+    """Return the list inside the forms that name their type: array([...]), Series, <StringArray>."""
+    for pattern in (_ARROW_LIST, _PANDAS_ARRAY, _CATEGORIES, _POLARS):
+        if form := pattern.fullmatch(text):
+            return form[1].strip()
+    if _PANDAS_SERIES_END.search(text):
+        lines = [_PANDAS_SERIES_LINE.fullmatch(line) for line in _PANDAS_SERIES_END.sub("", text).split("\n")]
+        if all(lines):
+            for line in lines:
+                _require_whole(line[0].split()[0] if line else "")
+            return [line[1] for line in lines if line]
+    wrapper = _WRAPPERS.match(text)
+    if not wrapper or not text.endswith(")"):
+        return text
+    inside = text[wrapper.end() : -1].strip()
+    if not inside:
+        return []
+    end = _end_of_list(inside)
+    if end is None or inside[0] not in _CLOSING or inside[end + 1 :].strip()[:1] not in ("", ","):
+        return text
+    return inside[: end + 1]
+
+
+def _require_whole(word: str) -> None:
+    """Raise ListError for the mark of items that were left out."""
+    if word in _CUT:
+        raise ListError("the list is cut short (...): write all of its items")
+
+
+def _end_of_list(text: str) -> int | None:
+    """Return the place of the bracket that closes the first one, None if it stays open."""
+    cursor, depth = _Cursor(text), 0
+    fresh = True  # whether an item may begin here: quotes inside a word are part of the word
+    while cursor.place < len(text):
+        char = text[cursor.place]
+        if fresh and cursor.take(_QUOTED):
+            fresh = False
+            continue
+        if char in _CLOSING:
+            depth += 1
+        elif char in _CLOSING.values():
+            depth -= 1
+            if not depth:
+                return cursor.place
+        fresh = char in _CLOSING or char in ",:" or char.isspace()
+        cursor.place += 1
+    return None
+
+
+def _is_tuple(inside: str) -> bool:
+    """Check that parentheses hold a tuple; a label may well stand in parentheses."""
+    inside = inside.strip()
+    return not inside or "," in inside or bool(_QUOTED.fullmatch(inside))
+
+
+def _items(inside: str, braces: bool) -> list[Any]:
+    cursor, items, words, commas = _Cursor(inside), [], 0, 0
+    cursor.skip_space()
+    while cursor.place < len(inside):
+        item, bare = _item(cursor, braces)
+        words += bare
+        items.append(item)
+        gap = cursor.place
+        cursor.skip_space()
+        if cursor.at(","):
+            commas += 1
+            cursor.place += 1
+            cursor.skip_space()
+        elif cursor.place == gap < len(inside):
+            raise ListError(f"there is no comma or space after {inside[:gap]!r}")
+    if words and not commas and len(items) > 1:
+        raise ListError("words without quotes and commas may be one label or several")
+    return [item for item in _joined(items, inside, commas) if item is not None]
+
+
+def _joined(items: list[Any], inside: str, commas: int) -> list[Any]:
+    """Return the items; those of a list with commas and without quotes may have spaces inside: [credit card, fees]."""
+    if not commas or not any(isinstance(item, _Word) for item in items):
+        return [_value(item) for item in items]
+    if any(not isinstance(item, _Word) and isinstance(item, str) for item in items):
+        if len(items) > commas + 1:
+            raise ListError("some labels have quotes and others do not")
+        return [_value(item) for item in items]
+    return [_value(_Word(part.strip())) for part in inside.split(",") if part.strip()]
+
+
+class _Word(str):
+    """A text that stands in a list without quotes."""
+
+    __slots__ = ()
+
+
+def _item(cursor: _Cursor, braces: bool) -> tuple[Any, bool]:
+    """Return one item and whether it is a word without quotes."""
+    text = cursor.text
+    if text[cursor.place] in _CLOSING:
+        raise ListError("a list inside a list: write one list per example")
+    if quoted := cursor.take(_QUOTED):
+        if cursor.at(":") and braces:
+            raise ListError("a mapping, not a list of labels")
+        return _unquoted(quoted), False
+    if wrapper := cursor.take(_ITEM_WRAPPERS):
+        item, _ = _item(cursor, braces)
+        if not cursor.at(")"):
+            raise ListError(f"{wrapper[0]} is not closed")
+        cursor.place += 1
+        return (_plain(item) if isinstance(item, _Word) else item), False
+    start = cursor.place
+    while cursor.place < len(text) and not (text[cursor.place].isspace() or text[cursor.place] in ",)"):
+        cursor.place += 1
+    if cursor.place == start:
+        if text[start] == ",":
+            raise ListError("an item is missing between two commas")
+        cursor.place += 1
+    word = _Word(text[start : cursor.place])
+    _require_whole(word)
+    if braces and ":" in word:
+        raise ListError("a mapping, not a list of labels")
+    known = bool(_NUMBERS.fullmatch(word)) or word.lower() in _NOTHING
+    return (_plain(word) if known else word), not known
+
+
+def _unquoted(quoted: re.Match[str]) -> str:
+    literal = quoted[1]
+    if "\\" not in literal:
+        return literal[1:-1]
+    if literal[0] == '"':
+        try:
+            return str(json.loads(literal, strict=False))
+        except ValueError:
+            pass
+    try:
+        return str(ast.literal_eval(literal))
+    except (ValueError, SyntaxError):
+        return literal[1:-1]
+
+
+def _value(item: Any) -> Any:
+    return _plain(item) if isinstance(item, _Word) else item
+
+
+def _plain(word: str) -> Any:
+    """Return the value of a word without quotes: a number, a truth value, None or text."""
+    if word.lower() in _NOTHING:
+        return None
+    if word in ("True", "true", "False", "false"):
+        return word.lower() == "true"
+    if not _NUMBERS.fullmatch(word):
+        return str(word)
+    return float(word) if re.search(r"[.eE]", word) else int(word)

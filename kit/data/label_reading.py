@@ -1,0 +1,107 @@
+"""From the label columns of train and test to label names, read and written in the same way in both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from kit.data.label_column import LabelColumn, Labels, cell_words
+from kit.data.label_forms import find_form, truth
+from kit.data.label_separators import SEPARATORS, USUAL, joined_by
+from kit.data.label_words import listed
+from kit.data.label_writing import count_labels, mapped_names, merged_names, rename, typed_names, writing_remark
+from kit.data.labels import label_order
+from kit.data.table import Table
+from kit.recipe.schema import DataSection
+
+
+@dataclass(frozen=True)
+class SplitLabels:
+    """Label names of train and test (None without a test table).
+
+    order: all labels in the order of class indices. separator: between labels in one cell. notes: sentences about
+    assumptions and doubts that the user should read.
+    """
+
+    train: Labels
+    test: Labels | None
+    order: tuple[str, ...]
+    separator: str
+    notes: tuple[str, ...]
+
+
+def read_split_labels(train: Table, test: Table | None, columns: Sequence[str], data: DataSection) -> SplitLabels:
+    """Return the labels of both splits; how cells are read is decided from the training rows.
+
+    columns: the column with the labels, or one 0/1 column per label. Raises DataError naming the column, and the row
+    where there is one.
+    """
+    notes: list[str] = []
+    if len(columns) > 1:
+        separator = data.label_separator or USUAL
+        rows, tested = (None if table is None else _one_hot(table, columns) for table in (train, test))
+    else:
+        column = LabelColumn(columns[0], train)
+        form, assumed = find_form(column, data.multi_label, data.label_separator, data.labels)
+        separator = form.separator
+        rows, tested = form.read(column), None if test is None else form.read(LabelColumn(columns[0], test))
+        if assumed:
+            notes.append(f"labels in one cell are separated by {separator!r} (data.label_separator)")
+    assert rows is not None
+    rows, tested = _renamed(rows, tested, data)
+    counts = count_labels(rows, tested or [])
+    notes += [note for note in (_joined(counts, data, separator), writing_remark(counts)) if note]
+    order = label_order(rows, _declared(columns, data))
+    return SplitLabels(rows, tested, order, separator, tuple(notes))
+
+
+def _one_hot(table: Table, columns: Sequence[str]) -> Labels:
+    """Return the labels of each row from one 0/1 column per label."""
+    holds = [_bits(LabelColumn(name, table)) for name in columns]
+    return [tuple(name for name, bit in zip(columns, row, strict=True) if bit) for row in zip(*holds, strict=True)]
+
+
+def _bits(column: LabelColumn) -> list[bool]:
+    bits = []
+    for place, value in column.cells():
+        bit = truth(value)
+        if bit is None:
+            raise column.error(
+                place,
+                f"{cell_words(value)!r} is neither 0 nor 1",
+                "a column per label has a 0 or 1 in every row: leave out rows that nobody labelled",
+            )
+        bits.append(bit)
+    return bits
+
+
+def _declared(columns: Sequence[str], data: DataSection) -> list[str] | None:
+    if data.labels is None and len(columns) > 1:
+        return [data.label_map.get(name, name) for name in columns] if not data.normalise_labels else None
+    return data.labels
+
+
+def _renamed(train: Labels, test: Labels | None, data: DataSection) -> tuple[Labels, Labels | None]:
+    """Return the labels under the names that number formats, `data.label_map` and `data.normalise_labels` give."""
+
+    def apply(names: Mapping[str, str]) -> None:
+        nonlocal train, test
+        train, test = rename(train, names), None if test is None else rename(test, names)
+
+    apply(typed_names(sorted(count_labels(train, test or [])), data.labels))
+    if data.label_map:
+        apply(mapped_names(sorted(count_labels(train, test or [])), data.label_map))
+    if data.normalise_labels:
+        apply(merged_names(count_labels(train, test or []), data.labels))
+    return train, test
+
+
+def _joined(names: Mapping[str, int], data: DataSection, separator: str) -> str | None:
+    """Return a warning about labels that look like several labels in one."""
+    marks = (*SEPARATORS, " ") if data.multi_label else SEPARATORS
+    mark = joined_by(names, [mark for mark in marks if not data.multi_label or mark != separator])
+    if mark is None:
+        return None
+    keys = f"data.label_separator: {mark!r}" if data.multi_label else f"data.multi_label: true ({mark!r} separates)"
+    example = listed(sorted(name for name in names if mark in name), most=2)
+    return f"some labels look like several joined by {mark!r}, such as {example}: if they are, set {keys}"

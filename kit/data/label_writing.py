@@ -1,0 +1,119 @@
+"""Labels that differ only in writing: numbers and truth values become one label, other differences are reported."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+from kit.data.label_column import Labels
+from kit.data.label_words import did_you_mean, listed
+from kit.errors import DataError
+
+_NUMBER = re.compile(r"[+-]?(?:0|[1-9]\d*)(?:\.\d*)?")  # not 007, whose zeros may be part of a code
+_LOOSE_NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?")
+_TRUTH = ("false", "true")
+_SHOWN_GROUPS = 4
+MERGE_HINT = "set data.normalise_labels: true to read them as one label, or data.label_map to name each"
+
+
+def fold(name: str) -> str:
+    """Return a label name without differences of case, spaces, Unicode form, number format and invisible characters."""
+    text = unicodedata.normalize("NFKC", _visible(unicodedata.normalize("NFKC", name)).casefold())
+    text = " ".join(text.split())
+    return _plain_number(text) if _LOOSE_NUMBER.fullmatch(text) else text
+
+
+def typed_names(names: Sequence[str], declared: Sequence[str] | None) -> dict[str, str]:
+    """Return new names where all are numbers, or all truth values, and some are written in two ways (1 and 1.0).
+
+    declared: names in the recipe, whose writing is kept. A column that writes every label in one way keeps it.
+    """
+    every = [*names, *(declared or ())]
+    if all(_NUMBER.fullmatch(name) for name in every):
+        plain = {name: _plain_number(name) for name in every}
+    elif all(name.lower() in _TRUTH for name in every):
+        plain = {name: name.lower() for name in every}
+    else:
+        return {}
+    if len(set(plain.values())) == len(set(every)):
+        return {}
+    wanted = {plain[name]: name for name in declared or ()}
+    return {name: wanted.get(plain[name], plain[name]) for name in names}
+
+
+def mapped_names(names: Sequence[str], label_map: Mapping[str, str]) -> dict[str, str]:
+    """Return the names that `data.label_map` changes. Raises DataError for an entry that no example has."""
+    unknown = [name for name in label_map if name not in names]
+    if unknown:
+        raise DataError(
+            f"data.label_map: no example has the label {listed(unknown)}",
+            did_you_mean(unknown, names) or f"labels are: {listed(sorted(names))}",
+        )
+    return dict(label_map)
+
+
+def merged_names(counts: Mapping[str, int], declared: Sequence[str] | None) -> dict[str, str]:
+    """Return one name for the labels of each group: the declared one, else the most frequent, cleaned."""
+    renamed: dict[str, str] = {}
+    for group in alike(counts):
+        name = _chosen(group, declared or ())
+        renamed |= dict.fromkeys(group, name)
+    return renamed
+
+
+def alike(counts: Mapping[str, int]) -> list[list[str]]:
+    """Return the groups of labels that differ only in writing, the most frequent label of each first."""
+    groups = defaultdict(list)
+    for name in sorted(counts, key=lambda name: (-counts[name], name)):
+        groups[fold(name)].append(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def writing_remark(counts: Mapping[str, int]) -> str | None:
+    """Return a warning that lists the groups of labels that differ only in writing; None if there are none."""
+    groups = alike(counts)
+    if not groups:
+        return None
+    words = "; ".join(listed(group, counts) for group in groups[:_SHOWN_GROUPS])
+    more = f"; and {len(groups) - _SHOWN_GROUPS} more groups" if len(groups) > _SHOWN_GROUPS else ""
+    return f"some labels differ only in writing: {words}{more}: {MERGE_HINT}"
+
+
+def rename(rows: Labels, names: Mapping[str, str]) -> Labels:
+    """Return the labels of each row under their new names, each once."""
+    if not names:
+        return rows
+    renamed = {row: tuple(dict.fromkeys(names.get(name, name) for name in row)) for row in set(rows)}
+    return [renamed[row] for row in rows]
+
+
+def count_labels(*splits: Labels) -> Counter[str]:
+    """Return how many rows of all splits have each label."""
+    return Counter(name for rows in splits for row in rows for name in row)
+
+
+def _plain_number(text: str) -> str:
+    """Return a number without a plus sign and needless zeros: 1.0, 1. and +1 as 1; -0.0 as 0."""
+    number = Decimal(text.rstrip("."))
+    whole = number.to_integral_value()
+    if number == whole:
+        return f"{whole:f}".replace("-0", "0") if not whole else f"{whole:f}"
+    return f"{number:f}".rstrip("0")
+
+
+def _visible(text: str) -> str:
+    return "".join(char for char in text if unicodedata.category(char) not in ("Cf", "Cc") or char.isspace())
+
+
+def _clean(name: str) -> str:
+    """Return a name in the usual Unicode form, without invisible characters and doubled spaces."""
+    return " ".join(_visible(unicodedata.normalize("NFC", name)).split())
+
+
+def _chosen(group: Sequence[str], declared: Sequence[str]) -> str:
+    known = (name for name in group if name in declared)
+    clean = (name for name in group if name == _clean(name))
+    return next(known, None) or next(clean, None) or _clean(group[0])
