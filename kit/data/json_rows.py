@@ -1,10 +1,11 @@
-"""JSON: an array of objects, or one object per line -> Table, with values of the types that the file has."""
+"""JSON: an array of objects, one per line, or indented ones -> Table, with values of the types that the file has."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +19,8 @@ _EXPECTED = 'one object a line: {"text": "...", "label": "..."}'
 _ESCAPED_SURROGATE = re.compile(r"\\ud[89a-f]", re.IGNORECASE)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
+_BLANK = re.compile(r"\s*")
+
 Item = tuple[int, Any]  # line or item from 1, value
 
 
@@ -25,7 +28,7 @@ class _RepeatedKeyError(Exception):
     """An object has one key twice."""
 
 
-def read_json(text: str, name: str) -> Table:
+def read_json(text: str, name: str, required: Sequence[str] = ()) -> Table:
     """Return the objects of a JSON array, or of a file with one object per line.
 
     Half a surrogate pair, which is no character, is read as U+FFFD, and the table's notes count them.
@@ -33,6 +36,7 @@ def read_json(text: str, name: str) -> Table:
     Args:
         text: Content of the file.
         name: Name of the file for error messages.
+        required: Keys that every object must have; see `Reading`.
 
     Raises:
         DataError: The file is not valid JSON, or holds something else. Names the line or the item.
@@ -40,7 +44,9 @@ def read_json(text: str, name: str) -> Table:
     items = _array(text, name)
     unit: Unit = "line" if items is None else "item"
     if items is None:
-        items = list(_lines(text, name))
+        items = _objects(text, name)
+    if required:
+        items = [(number, _with_keys(value, required, f"{name}, {unit} {number}")) for number, value in items]
     _require_objects(items, name, unit)
     notes = _mend_all(items, name, unit) if _ESCAPED_SURROGATE.search(text) else ()
     columns = dict.fromkeys(key for _, row in items for key in row)
@@ -92,6 +98,61 @@ def _is_value(line: str) -> bool:
     return True
 
 
+def _objects(text: str, name: str) -> list[Item]:
+    """Return the values of a file with one per line, or with each indented over several lines."""
+    try:
+        return list(_lines(text, name))
+    except DataError:
+        first_line = text.lstrip().split("\n", 1)[0]
+        if not first_line.startswith("{"):
+            raise
+        try:
+            return list(_indented(text, name))
+        except DataError:
+            if first_line.strip() == "{":
+                raise
+        raise
+
+
+def _indented(text: str, name: str) -> Iterator[Item]:
+    """Yield the values of a file in which each begins on a new line. Raises DataError with the line."""
+    decoder = json.JSONDecoder(object_pairs_hook=_distinct)
+    position, line = 0, 1
+    while (start := _end_of_blank(text, position)) < len(text):
+        if position and "\n" not in text[position:start]:
+            raise DataError(f"{name}, line {line}: two values in one line", _EXPECTED)
+        line += text.count("\n", position, start)
+        with _parsing(name, several_lines=True):
+            value, position = decoder.raw_decode(text, start)
+        yield line, value
+        line += text.count("\n", start, position)
+
+
+def _end_of_blank(text: str, position: int) -> int:
+    blank = _BLANK.match(text, position)
+    return blank.end() if blank else position
+
+
+def _with_keys(value: Any, required: Sequence[str], where: str) -> Any:
+    """Return an object that has all required keys, of a string or an object.
+
+    The keys may be inside `translation`, as in data sets of parallel text.
+    """
+    if isinstance(value, str) and len(required) == 1:
+        return {required[0]: value}
+    if not isinstance(value, dict):
+        return value
+    nested = value.get("translation")
+    if isinstance(nested, dict) and not set(required) <= set(value):
+        value = {**value, **nested}
+    missing = [key for key in required if key not in value]
+    if missing:
+        raise DataError(
+            f"{where}: no key {missing[0]!r} (keys: {', '.join(value)})", f"each object needs {', '.join(required)}"
+        )
+    return value
+
+
 def _lines(text: str, name: str) -> Iterator[Item]:
     for line, content in enumerate(text.split("\n"), start=1):
         if content.strip():
@@ -99,14 +160,21 @@ def _lines(text: str, name: str) -> Iterator[Item]:
 
 
 def _parse(text: str, where: str) -> Any:
-    try:
+    with _parsing(where, several_lines="\n" in text.strip()):
         return json.loads(text, object_pairs_hook=_distinct)
+
+
+@contextmanager
+def _parsing(where: str, several_lines: bool) -> Iterator[None]:
+    """Turn errors of the JSON parser into a DataError."""
+    try:
+        yield
     except _RepeatedKeyError as error:
         raise two_columns(where, str(error)) from error
     except RecursionError as error:
         raise _too_deep(where) from error
     except json.JSONDecodeError as error:
-        line = f", line {error.lineno}" if "\n" in text.strip() else ""
+        line = f", line {error.lineno}" if several_lines else ""
         raise DataError(f"{where}{line}: not valid JSON: {error.msg} (column {error.colno})", _EXPECTED) from error
     except ValueError as error:  # a number of thousands of digits
         raise DataError(f"{where}: not valid JSON: {error}", _EXPECTED) from error

@@ -77,7 +77,7 @@ def _parse_text(data: bytes, name: str, kind: str, reading: Reading) -> Table:
         raise DataError(f"{name} is empty")
     if kind in DELIMITED:
         return _with_rows(read_delimited(text, name, kind, reading), name)
-    return _with_rows(read_json(text, name), name)
+    return _with_rows(read_json(text, name, reading.required), name)
 
 
 def _with_rows(table: Table, name: str) -> Table:

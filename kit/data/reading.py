@@ -28,12 +28,14 @@ class Reading:
             has one of them.
         max_bytes: Size that a compressed file may unpack to. None: `MAX_UNPACKED_BYTES`, and no more than
             `MAX_UNPACKED_RATIO` times the size of the file.
+        required: Keys that every JSON object must have. If it is one, a file may hold strings instead of objects.
     """
 
     header: Header = "auto"
     separator: str | None = None
     max_bytes: int | None = None
     known_names: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
 
     def unpacked_limit(self, packed_bytes: int) -> int:
         """Return the number of bytes that a compressed file of this size may unpack to."""
