@@ -1,78 +1,158 @@
-"""Predict: a Record or an exported folder, and some texts in, one answer a text out.
-
-Knows predictors. Knows nothing of training or of the terminal.
-"""
+"""Prediction with a finished run or an exported model: texts in, one prediction per text out."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kit.data.columns import require_columns
+from kit.characters import without_surrogates
 from kit.data.pairs import copied_share, looks_like
-from kit.data.readers import data_format, read_table
-from kit.data.table import is_missing
 from kit.errors import DataError
 from kit.served import Served, find_served
 
-_WORDS = 3  # a name may well be its own translation
-_COPIED = 0.5  # of the words of translations, from which on nothing was translated; names and numbers are far fewer
-_TELLING = 20  # words below which their share says nothing
-_CHUNK = 4_096  # texts answered at once: a long file streams through in bounded memory
+if TYPE_CHECKING:
+    from kit.models.predictor import Predictor
+    from kit.tasks.base import Task
+
+_COPY_WORDS = 3  # a shorter text may be a name, which is its own translation
+_COPIED = 0.5  # share of copied words from which nothing was translated; names and numbers are far fewer
+_MIN_WORDS = 20  # words below which the share of copied words means nothing
+_CHUNK = 1_024  # texts per call of the model: a stream is predicted in bounded memory, and progress is shown
+_SHOWN = 60  # characters
+
+Texts = tuple[str, ...]
 
 
 def predict(
     folder: str | Path,
-    texts: str | Iterable[str | tuple[str, ...]],
+    texts: str | Iterable[str | Sequence[str]],
     *,
     trust_remote_code: bool = False,
-    tell: Callable[[str], None] | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """One answer a text, in order: `text`, then `label`, `score` and `scores` (for multi-label `labels` and `scores`).
+    """Yield one prediction per text, in order.
 
-    Of a translator: `text` and `translation`, with `loops` where that repeats itself and `copied` where it is the text.
-    With `cut` where only the beginning of a text was read, for it has more tokens than the model was made for.
+    Every prediction has `text`, then `label`, `score` and `scores`; for multi-label `labels` and `scores`; for
+    translation `translation`, `loops` if it repeats itself, and `copied` if it is the source text. `cut` is true if the
+    text has more tokens than the model reads.
 
-    texts: strings, or tuples of two for a Record of text pairs; a single string is one text.
-    trust_remote_code: let the model run code that its checkpoint brought along. tell: is told once where texts to
-    translate look to be in the target language, or come back as they were.
-    Raises RecordError or ModelError for a damaged Record, DataError for a single text where a pair is needed or
-    the other way round.
+    Args:
+        folder: A run, an exported model, or one format of it.
+        texts: Strings, or sequences of two strings for a model of text pairs. A single string is one text. Half
+            characters (lone surrogates) are read as U+FFFD.
+        trust_remote_code: Whether the model may run code that its checkpoint brought along.
+        warn: Called once if texts to translate look to be in the target language, or come back unchanged.
+
+    Raises:
+        DataError: A text is missing, is not a string, or has the wrong number of parts. Names its position. For a list,
+            nothing is predicted before all texts are checked.
+        RecordError: The folder is not a run or an exported model, or is damaged.
+        ModelError: The model cannot be loaded.
     """
+    yield from predict_with(find_served(folder), texts, trust_remote_code=trust_remote_code, warn=warn)
+
+
+def predict_with(
+    served: Served,
+    texts: str | Iterable[str | Sequence[str]],
+    *,
+    trust_remote_code: bool = False,
+    warn: Callable[[str], None] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Yield one prediction per text. Like `predict`, for a model that was found before."""
     from kit.models.predictor import load_predictor, require_labels
     from kit.tasks import task_for
 
-    served = find_served(folder)
-    columns = served.text_columns
+    rows = _checked(texts, served)
     task = task_for(served.recipe, served.labels)
     require_labels(served.model_folder, served.labels, served.backend)
     predictor = load_predictor(served.model_folder, trust_remote_code, served.backend)
-    stream = iter([texts] if isinstance(texts, str) else texts)
-    position = 0
-    while chunk := [(text,) if isinstance(text, str) else text for text in islice(stream, _CHUNK)]:
-        for offset, row in enumerate(chunk):
-            if len(row) != len(columns):
-                raise _wrong_shape(position + offset + 1, len(row), columns, served.name)
-        answers = task.answers(predictor.outputs(chunk))
-        if tell and served.recipe.task == "translation":
-            wrong = _not_translated([row[0] for row in chunk], answers, served)
-            if wrong:
-                tell(wrong)
-                tell = None
-        for row, answer, cut in zip(chunk, answers, predictor.cut(chunk), strict=True):
-            if cut:
-                answer["cut"] = True
-            if _is_copy(row, answer.get("translation")):
-                answer["copied"] = True
-            yield {"text": row[0] if len(row) == 1 else list(row), **answer}
-        position += len(chunk)
+    while chunk := list(islice(rows, _CHUNK)):
+        predictions = _predict_chunk(chunk, predictor, task)
+        if warn and served.recipe.task == "translation":
+            warning = _not_translated([row[0] for row in chunk], predictions, served)
+            if warning:
+                warn(warning)
+                warn = None
+        yield from predictions
+
+
+def prediction_columns(served: Served) -> dict[str, Any]:
+    """Return an example of every field that a prediction of a model can have, by name, without the text."""
+    from kit.tasks import task_for
+
+    example = task_for(served.recipe, served.labels).example_answer
+    return {**example, **({"copied": False} if "translation" in example else {}), "cut": False}
+
+
+def _predict_chunk(chunk: list[Texts], predictor: Predictor, task: Task) -> list[dict[str, Any]]:
+    predictions = []
+    for row, answer, cut in zip(chunk, task.answers(predictor.outputs(chunk)), predictor.cut(chunk), strict=True):
+        if cut:
+            answer["cut"] = True
+        if _is_copy(row, answer.get("translation")):
+            answer["copied"] = True
+        predictions.append({"text": row[0] if len(row) == 1 else list(row), **answer})
+    return predictions
+
+
+def _checked(texts: object, served: Served) -> Iterator[Texts]:
+    """Return the rows as tuples of strings; those of a list are all checked at once."""
+    if isinstance(texts, str):
+        texts = [texts]
+    is_table = hasattr(texts, "iloc") and hasattr(texts, "columns")  # of pandas: would yield names of columns
+    if is_table or isinstance(texts, (bytes, Mapping)) or not isinstance(texts, Iterable):
+        raise DataError(
+            f"texts: expected strings, got {_described(texts)}",
+            "pass a list of strings, for example the column of a table: frame['text'].tolist()",
+        )
+    rows = (_row(value, number, served) for number, value in enumerate(texts, start=1))
+    return iter(list(rows)) if isinstance(texts, Sized) else rows
+
+
+def _row(value: object, number: int, served: Served) -> Texts:
+    """Return the texts of one row. Raises DataError that names its number."""
+    columns = served.text_columns
+    row = (value,) if isinstance(value, str) else value
+    if not isinstance(row, (tuple, list)):
+        raise DataError(f"text {number} is {_described(value)}, not a string", _row_hint(value, columns))
+    for part in row:
+        if not isinstance(part, str):
+            raise DataError(f"text {number} holds {_described(part)}, not a string", _row_hint(part, columns))
+    if len(row) != len(columns):
+        raise DataError(
+            f"text {number}: {served.name} takes {len(columns)} per row ({', '.join(columns)}), got {len(row)}",
+            _shape_hint(columns),
+        )
+    return tuple(map(without_surrogates, row))
+
+
+def _row_hint(value: object, columns: Sequence[str]) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "leave missing values out, or replace them by an empty string"
+    return _shape_hint(columns) if isinstance(value, Mapping) or len(columns) > 1 else "convert it with str()"
+
+
+def _shape_hint(columns: Sequence[str]) -> str:
+    if len(columns) == 1:
+        return f"pass the strings of {columns[0]!r}, one per row"
+    pair = ", ".join(f'"{column}": "..."' for column in columns)
+    return f"from Python pass tuples ({', '.join(columns)}); in files use these columns, or JSON lines {{{pair}}}"
+
+
+def _described(value: object) -> str:
+    """Return a value and its type, for messages."""
+    if value is None:
+        return "None"
+    shown = repr(value)
+    return f"{shown if len(shown) <= _SHOWN else f'{shown[:_SHOWN]}...'} ({type(value).__name__})"
 
 
 def _not_translated(sources: list[str], answers: list[dict[str, Any]], served: Served) -> str | None:
-    """What is said of sources that are not in the language that a translator reads; None if they look right."""
+    """Return a warning if sources are not in the language that a translator reads, None if they look right."""
     languages = served.recipe.data.languages
     assert languages is not None
     source, target = languages
@@ -80,7 +160,7 @@ def _not_translated(sources: list[str], answers: list[dict[str, Any]], served: S
         return f"these texts look to be in {target}; {served.name} translates from {source} to {target}"
     translations = [answer["translation"] for answer in answers]
     copied = copied_share(sources, translations)
-    if copied >= _COPIED and sum(len(line.split()) for line in translations) >= _TELLING:
+    if copied >= _COPIED and sum(len(line.split()) for line in translations) >= _MIN_WORDS:
         return (
             f"{copied:.0%} of the words come back as they were: are these texts in {source}, "
             f"which {served.name} translates to {target}?"
@@ -88,88 +168,7 @@ def _not_translated(sources: list[str], answers: list[dict[str, Any]], served: S
     return None
 
 
-def _is_copy(row: tuple[str, ...], translation: Any) -> bool:
-    """Whether a translation is just its source, which was then in the target language already, or in an unknown one."""
+def _is_copy(row: Texts, translation: object) -> bool:
+    """Return whether a translation is its source: a text in the target language, or in an unknown one."""
     words = row[0].split()
-    return isinstance(translation, str) and len(words) >= _WORDS and translation.split() == words
-
-
-def _wrong_shape(number: int, found: int, columns: Sequence[str], run: str) -> DataError:
-    shape = "{" + ", ".join(f'"{column}": "..."' for column in columns) + "}"
-    hint = f"give pairs as JSON lines: {shape}" if len(columns) > 1 else ""
-    return DataError(f"text {number}: {run} takes {len(columns)} each ({', '.join(columns)}), got {found}", hint)
-
-
-def named_file(argument: str) -> Path | None:
-    """The file that a single argument names; None if it is a text.
-
-    Raises DataError for the name of no file, or of a folder.
-    """
-    path = Path(argument)
-    try:
-        if path.is_file():
-            return path
-        if path.is_dir() and "/" in argument:
-            raise DataError(f"{argument} is a folder", "name a file in it, or pipe in the text")
-    except OSError:  # too long for a name
-        return None
-    if " " not in argument and (path.suffix in (".txt", ".gz", ".tmx") or data_format(path) is not None):
-        raise DataError(f"there is no file {argument}", "to have its name answered as a text, pipe it in")
-    return None
-
-
-def is_table(path: Path) -> bool:
-    """Whether a file has columns rather than one text a line."""
-    kind = data_format(path)
-    return kind in (".csv", ".tsv", ".parquet") or path.suffix == ".tmx" or (kind is not None and path.suffix == ".gz")
-
-
-def table_texts(path: Path, columns: Sequence[str]) -> Iterator[str | tuple[str, ...]]:
-    """Texts of a file with the Record's columns. Raises DataError if it cannot be read or lacks a column."""
-    if path.suffix == ".tmx":  # columns, but of languages, which a Record does not name its texts by
-        raise DataError(f"{path} is a translation memory", "give its sentences, one a line")
-    table = read_table(path)
-    require_columns(columns, table, "predict", str(path))
-    for row in zip(*(table.columns[column] for column in columns), strict=True):
-        if any(isinstance(value, list | dict) for value in row):
-            raise DataError(f"{path}: {' and '.join(columns)} must hold text, got {str(row)[:60]}")
-        texts = tuple("" if is_missing(value) else str(value) for value in row)
-        yield texts[0] if len(texts) == 1 else texts
-
-
-def read_texts(lines: Iterable[str], columns: Sequence[str], where: str) -> Iterator[str | tuple[str, ...]]:
-    """Texts of a file or standard input: one a line, plain or as JSON objects with the Record's columns.
-
-    A line is JSON if it starts with `{` and parses; any other line is the text itself. Empty lines are texts too,
-    so that answers and lines correspond. Raises DataError for an object that lacks a column.
-    """
-    for number, line in enumerate(lines, start=1):
-        text = line.rstrip("\r\n")
-        value = _object(text)
-        if value is None:
-            yield text
-            continue
-        nested = value.get("translation")
-        if isinstance(nested, dict) and not set(columns) <= set(value):  # as pairs of a translation are written
-            value = nested
-        missing = [column for column in columns if column not in value]
-        if missing:
-            raise DataError(
-                f"{where}:{number}: no key {missing[0]!r} (keys: {', '.join(value)})",
-                f"each line needs {', '.join(columns)}",
-            )
-        for column in columns:
-            if isinstance(value[column], list | dict):
-                raise DataError(f"{where}:{number}: {column} is not text but {json.dumps(value[column])[:60]}")
-        row = tuple("" if value[column] is None else str(value[column]) for column in columns)
-        yield row[0] if len(row) == 1 else row
-
-
-def _object(text: str) -> dict[str, Any] | None:
-    if not text.startswith("{"):
-        return None
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None
+    return isinstance(translation, str) and len(words) >= _COPY_WORDS and translation.split() == words

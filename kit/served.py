@@ -27,16 +27,6 @@ class Served:
     text_columns: tuple[str, ...]
 
 
-def columns_of(folder: str | Path) -> tuple[str, ...]:
-    """Names of the texts that the model in a folder takes, without a check of its files. Raises RecordError."""
-    folder = Path(folder)
-    if not (folder / RECORD_FILE).is_file():
-        for place in (folder, folder.parent):
-            if is_exported(place):
-                return read_manifest(place, whole=False).text_columns
-    return tuple(Record.read(folder).content["data"]["text_columns"])
-
-
 def find_served(folder: str | Path) -> Served:
     """The model that a folder holds: a Record, an exported folder, or the folder of one of its formats.
 

@@ -5,24 +5,22 @@ Knows the terminal and exit codes. Knows nothing of what the commands do.
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
 import os
 import re
 import sys
 import traceback
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from kit.errors import DataError, KitError
+from kit.errors import KitError
+from kit.json_lines import json_line
 from kit.measurement.units import duration, megabytes, shown_value
 from kit.processes import first_to_tell, lost_process
 from kit.stopping import Stopped, stoppable
@@ -116,31 +114,10 @@ def quiet_libraries() -> None:
         logging.disable(logging.WARNING)
 
 
-@contextmanager
-def input_lines(file: Path | None) -> Iterator[IO[str]]:
-    """Lines of a UTF-8 file, or of standard input. Raises DataError if it is not there or not UTF-8."""
-    name = str(file or "standard input")
-    try:
-        with _opened(file) if file else nullcontext(sys.stdin.buffer) as stream:
-            yield io.TextIOWrapper(stream, encoding="utf-8-sig")
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{name} is not a whole gzip file: {error}", "pack it again") from error
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise DataError(f"there is no file {name}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{name} is not UTF-8 (byte 0x{error.object[error.start]:02x})", "convert it, e.g. with iconv"
-        ) from error
-
-
-def _opened(file: Path) -> BinaryIO:
-    return cast("BinaryIO", gzip.open(file)) if file.suffix == ".gz" else file.open("rb")
-
-
-def print_answers(answers: Iterable[dict[str, Any]]) -> None:
-    """One JSON object a line."""
-    for answer in answers:
-        typer.echo(json.dumps(answer, ensure_ascii=False))
+def print_predictions(predictions: Iterable[dict[str, Any]]) -> None:
+    """Print one JSON object per line."""
+    for prediction in predictions:
+        typer.echo(json_line(prediction))
 
 
 def warn(message: str) -> None:

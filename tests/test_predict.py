@@ -1,18 +1,17 @@
-"""What `kit predict` reads, and what it says of texts that it cannot read whole."""
+"""Predictions from Python and from the command: their order, their number, and warnings about texts."""
 
 from __future__ import annotations
 
-import gzip
 import json
+import math
 from pathlib import Path
 
 import pytest
 
 from kit import predict
 from kit.errors import DataError
-from kit.predict import _not_translated, is_table, named_file, read_texts, table_texts
+from kit.predict import _not_translated
 from kit.served import find_served
-from kit.terminal import input_lines
 from tests.conftest import Kit
 
 
@@ -27,9 +26,9 @@ def test_sources_in_the_target_language_are_told_of_once(kit: Kit, scratch_run: 
     german = (captions / "test.de").read_text("utf-8").splitlines()
     done = kit("predict", str(scratch_run), *german)
     assert done.code == 0 and len(done.out.splitlines()) == len(german)
-    (line,) = [line for line in done.err.splitlines() if line.startswith("warning:")]
+    (line,) = [line for line in done.err.splitlines() if "look to be" in line]
     assert "look to be in de" in line and "from en to de" in line
-    assert "warning" not in kit("predict", str(scratch_run), "--file", str(captions / "test.en")).err
+    assert "look to be" not in kit("predict", str(scratch_run), "--file", str(captions / "test.en")).err
 
 
 def test_texts_that_come_back_as_they_were_are_told_of(scratch_run: Path) -> None:
@@ -41,32 +40,80 @@ def test_texts_that_come_back_as_they_were_are_told_of(scratch_run: Path) -> Non
     assert _not_translated(names, [{"translation": "ein Hund"} for _ in names], served) is None
 
 
-def test_text_in_gzip_is_text(tmp_path: Path) -> None:
-    path = tmp_path / "texts.en.gz"
-    path.write_bytes(gzip.compress(b"one\n\ntwo\n"))
-    assert named_file(str(path)) == path and not is_table(path)
-    with input_lines(path) as lines:
-        assert list(read_texts(lines, ["text"], "here")) == ["one", "", "two"]
-    path.write_bytes(gzip.compress(b"one\n" * 1000)[:-12])
-    with pytest.raises(DataError, match="not a whole gzip file"), input_lines(path) as lines:
-        list(lines)
-    assert is_table(tmp_path / "x.csv.gz") and is_table(tmp_path / "x.jsonl.gz") and not is_table(tmp_path / "x.jsonl")
+def texts_of(out: str) -> list[str]:
+    return [json.loads(line)["text"] for line in out.splitlines()]
 
 
-def test_pairs_as_they_train_are_read_by_their_source() -> None:
-    line = json.dumps({"translation": {"en": "Two dogs.", "de": "Zwei Hunde."}})
-    assert list(read_texts([line], ["en"], "here")) == ["Two dogs."]
-    with pytest.raises(DataError, match=r"here:1: no key 'fr' \(keys: en, de\)"):
-        list(read_texts([line], ["fr"], "here"))
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["fine", None], r"text 2 is None, not a string"),
+        (["fine", math.nan], r"text 2 is nan \(float\), not a string"),
+        (["fine", 3], r"text 2 is 3 \(int\), not a string"),
+        (["fine", b"dull"], r"text 2 is b'dull' \(bytes\), not a string"),
+        ([{"text": "fine"}], r"text 1 is \{'text': 'fine'\} \(dict\), not a string"),
+        (["fine", ("one", "two")], r"text 2: .* takes 1 per row \(text\), got 2"),
+        ([("fine",), (None,)], r"text 2 holds None, not a string"),
+        ({"text": ["fine"]}, r"texts: expected strings, got .*dict"),
+        (None, r"texts: expected strings, got None"),
+        (b"fine", r"texts: expected strings, got .*bytes"),
+    ],
+)
+def test_values_that_are_not_texts_are_refused(tiny_run: Path, texts: object, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        next(predict(tiny_run, texts))  # type: ignore[arg-type]
 
 
-def test_a_translation_memory_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.tmx").write_text("<tmx/>", "utf-8")
-    with pytest.raises(DataError, match="is a translation memory"):
-        next(table_texts(tmp_path / "a.tmx", ["en"]))
-    assert is_table(tmp_path / "a.tmx")
+def test_a_table_of_pandas_is_refused_and_its_column_read(tiny_run: Path) -> None:
+    import pandas as pd
+
+    frame = pd.DataFrame({"text": ["fine", "dull"]})
+    with pytest.raises(DataError, match="expected strings, got"):
+        next(predict(tiny_run, frame))
+    assert [each["text"] for each in predict(tiny_run, frame["text"])] == ["fine", "dull"]
 
 
-def test_a_folder_is_no_text(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"is a folder"):
-        named_file(str(tmp_path))
+def test_half_characters_are_predicted_as_u_fffd(tiny_run: Path, kit: Kit, tmp_path: Path) -> None:
+    broken, whole = predict(tiny_run, ["fine \ud83d", "fine \ufffd"])
+    assert broken == whole
+    done = kit("predict", tiny_run, "dull", "caf\udce9 fine")
+    assert done.code == 0 and texts_of(done.out) == ["dull", "caf\ufffd fine"]
+    assert "warning: text 2 has bytes that are not UTF-8, read as U+FFFD" in done.err
+    path = tmp_path / "half.jsonl"
+    path.write_text('{"text": "fine \\ud83d"}\n{"text": "dull"}\n', "utf-8")
+    done = kit("predict", tiny_run, path)
+    assert done.code == 0 and texts_of(done.out) == ["fine \ufffd", "dull"] and "in line 1" in done.err
+
+
+def test_empty_and_cut_texts_are_counted(tiny_run: Path, kit: Kit, tmp_path: Path) -> None:
+    path = tmp_path / "texts.txt"
+    path.write_text("fine\n\n" + "dull " * 60 + "\n \u200b\n", "utf-8")
+    done = kit("predict", tiny_run, path)
+    assert done.code == 0 and len(done.out.splitlines()) == 4
+    assert done.err.splitlines() == [
+        "warning: 2 of 4 texts are empty: line 2, line 4",
+        "warning: 1 of 4 texts is longer than the model reads and was cut: line 3",
+    ]
+
+
+def test_line_separators_stay_inside_a_prediction(tiny_run: Path, kit: Kit, tmp_path: Path) -> None:
+    text = "a\u2028b\x85c\rd\x0be\x0cf"
+    path = tmp_path / "texts.txt"
+    path.write_bytes(f"{text}\nfine\r\n".encode())
+    done = kit("predict", tiny_run, path)
+    assert done.code == 0 and texts_of(done.out) == [text, "fine"]
+
+
+def test_several_files_are_predicted_in_order(tiny_run: Path, kit: Kit, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text\none\n", "utf-8")
+    (tmp_path / "b.json").write_text('[{"text": "two"}]', "utf-8")
+    both = [tmp_path / "b.json", tmp_path / "a.csv"]
+    assert texts_of(kit("predict", tiny_run, *both).out) == ["two", "one"]
+    assert texts_of(kit("predict", tiny_run, "--file", both[0], "--file", both[1]).out) == ["two", "one"]
+
+
+def test_a_broken_line_is_refused_before_anything_is_printed(tiny_run: Path, kit: Kit, tmp_path: Path) -> None:
+    path = tmp_path / "broken.jsonl"
+    path.write_text('{"text": "one"}\n' * 3 + '{"text": "two",}\n', "utf-8")
+    done = kit("predict", tiny_run, path)
+    assert (done.code, done.out) == (2, "") and "broken.jsonl, line 4: not valid JSON" in done.err

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from kit.commands.options import AsJson, RunFolder, TrustRemoteCode
-from kit.terminal import input_lines, print_answers, print_bench, print_table, quiet_libraries, summary, warn
+from kit.terminal import print_bench, print_table, quiet_libraries, summary
 
 
 def evaluate(
@@ -51,40 +49,32 @@ def predict(
     run: RunFolder,
     texts: Annotated[
         list[str] | None,
-        typer.Argument(help="Texts; or one file, as for --file; or nothing to read standard input."),
+        typer.Argument(help="Texts; or files, as for --file; or nothing (or -) to read standard input."),
     ] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", help="A text or JSON object a line; or CSV, TSV, Parquet.")
+        list[Path] | None,
+        typer.Option("--file", help="CSV, TSV, JSON, JSON lines, Parquet or one text per line; may be repeated."),
+    ] = None,
+    input_format: Annotated[
+        str | None,
+        typer.Option("--format", help="Of the input, if its name does not tell: text, json, csv, tsv, parquet."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write a table: .csv, .jsonl or .parquet. Default: JSON lines here.")
+    ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--keep", help="A column of the input for the table: its name, NAME=NEW_NAME, or all; repeatable."
+        ),
     ] = None,
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
-    """Answer texts with a run's model, one JSON line each."""
+    """Predict texts with a run's model: one JSON object per line, or a table (--out), in the order of the input."""
     quiet_libraries()
-    from kit.errors import DataError
-    from kit.predict import is_table, named_file, read_texts, table_texts
-    from kit.predict import predict as run_prediction
-    from kit.served import columns_of
+    from kit.commands.prediction import Request, run_prediction
 
-    answers = partial(run_prediction, run, trust_remote_code=trust_remote_code, tell=warn)
-    columns = columns_of(run)
-    if file is None and texts and len(texts) == 1 and (named := named_file(texts[0])):
-        file, texts = named, None
-    if texts == ["-"]:  # as other commands call standard input
-        texts = None
-    if file is None and texts:
-        stream = [tuple(texts)] if len(columns) == 2 and len(texts) == 2 else list(texts)
-        print_answers(answers(stream))
-        return
-    if file is not None and texts:
-        raise DataError("texts and --file exclude each other", "give one of them")
-    if file is None and sys.stdin.isatty():
-        raise DataError("no text given", 'kit predict RUN "a text", kit predict RUN --file texts.txt, or pipe texts in')
-    if file is not None and is_table(file):
-        print_answers(answers(table_texts(file, columns)))
-        return
-    with input_lines(file) as lines:
-        rows = read_texts(lines, columns, str(file or "standard input"))
-        print_answers(answers(rows))
+    run_prediction(Request(run, texts or [], file or [], input_format, out, keep or [], trust_remote_code))
 
 
 def bench(

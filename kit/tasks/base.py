@@ -64,3 +64,7 @@ class Task(Protocol):
 
     def answers(self, outputs: np.ndarray) -> list[dict[str, Any]]:
         """For each output what `kit predict` prints."""
+
+    @property
+    def example_answer(self) -> dict[str, Any]:
+        """An answer with every field that one can have, for the columns of a table of predictions."""

@@ -131,6 +131,17 @@ class Classification:
             answers[-1]["scores"] = scores
         return answers
 
+    @property
+    def example_answer(self) -> dict[str, Any]:
+        """An answer with every field that one can have."""
+        scores = dict.fromkeys(self.labels, 0.0)
+        first = self.labels[0]
+        return (
+            {"labels": [first], "scores": scores}
+            if self.multi_label
+            else {"label": first, "score": 0.0, "scores": scores}
+        )
+
     def _by_label(self, columns: dict[str, list[Any]]) -> dict[str, dict[str, float]]:
         return {
             label: {name: round(float(column[index]), 6) for name, column in columns.items()}

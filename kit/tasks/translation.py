@@ -99,3 +99,8 @@ class Translation:
     def answers(self, outputs: np.ndarray) -> list[dict[str, Any]]:
         """The translation, with `loops` where it repeats itself: the model found no end."""
         return [{"translation": line, **({"loops": True} if loops(line) else {})} for line in outputs]
+
+    @property
+    def example_answer(self) -> dict[str, Any]:
+        """An answer with every field that one can have."""
+        return {"translation": "", "loops": False}

@@ -1,0 +1,113 @@
+"""The command `kit predict`: from its arguments to predictions on standard output or in a table."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from itertools import islice, tee
+from pathlib import Path
+from typing import Any
+
+from kit.data.reading import reading_of
+from kit.errors import DataError
+from kit.file_arguments import sort_arguments
+from kit.predict import predict_with, prediction_columns
+from kit.prediction_input import FORMATS, PredictionInput, Row, from_files, from_standard_input, from_texts
+from kit.prediction_output import check_output, kept_columns, table_writer
+from kit.prediction_warnings import TextWarnings, as_columns
+from kit.served import Served, find_served
+from kit.terminal import print_predictions, warn
+
+_ROWS_PER_WRITE = 1_024
+
+
+@dataclass(frozen=True)
+class Request:
+    """The arguments of the command."""
+
+    run: Path
+    arguments: list[str]
+    files: list[Path]
+    format: str | None
+    out: Path | None
+    keep: list[str]
+    trust_remote_code: bool
+
+
+def run_prediction(request: Request) -> None:
+    """Predict all rows of the input, in order.
+
+    Raises:
+        DataError: The input is not clear, or cannot be read. Nothing was printed then, unless it is a stream.
+        OutputError: The table cannot be written.
+    """
+    if request.keep and request.out is None:
+        raise DataError("--keep goes with --out", "kit predict RUN tickets.csv --out predictions.csv --keep ticket_id")
+    served = find_served(request.run)
+    source = _read_input(request, served)
+    for note in source.notes:
+        warn(note)
+    warnings = TextWarnings()
+    if request.out is None:
+        predicted = warnings.watch(*_predictions(source.rows(), served, request))
+        print_predictions(prediction for _, prediction in predicted)
+    else:
+        _write_table(request, request.out, source, served, warnings)
+    for line in warnings.lines():
+        warn(line)
+
+
+def _read_input(request: Request, served: Served) -> PredictionInput:
+    if request.format is not None and request.format not in FORMATS:
+        raise DataError(f"--format {request.format}: not a format", f"one of {', '.join(FORMATS)}")
+    arguments, files = request.arguments, request.files
+    if files and arguments:
+        raise DataError("texts and --file exclude each other", "give one of them")
+    columns = served.text_columns
+    reading = reading_of(served.recipe.data)
+    if files and files != [Path("-")]:
+        return from_files([path.expanduser() for path in files], columns, reading, request.format)
+    if arguments and arguments != ["-"]:
+        sorted_arguments = sort_arguments(arguments)
+        if sorted_arguments.files:
+            return from_files(sorted_arguments.files, columns, reading, request.format)
+        for note in sorted_arguments.notes:
+            warn(note)
+        return from_texts(sorted_arguments.texts, columns)
+    if sys.stdin is None or sys.stdin.isatty():
+        raise DataError("no text given", 'kit predict RUN "a text", kit predict RUN --file texts.txt, or pipe texts in')
+    return from_standard_input(columns, reading, request.format)
+
+
+def _predictions(
+    rows: Iterator[Row], served: Served, request: Request
+) -> tuple[Iterable[Row], Iterator[dict[str, Any]]]:
+    """Return the rows, and an iterator over their predictions."""
+    rows, texts = tee(rows)
+    predictions = predict_with(
+        served, (row.texts for row in texts), trust_remote_code=request.trust_remote_code, warn=warn
+    )
+    return rows, predictions
+
+
+def _write_table(request: Request, path: Path, source: PredictionInput, served: Served, warnings: TextWarnings) -> None:
+    """Write kept columns and predictions; without --keep, the texts are kept."""
+    from kit.training.progress import Progress
+
+    check_output(path, source.files, request.run)
+    example = prediction_columns(served)
+    keep = kept_columns(request.keep or source.text_columns, source.columns, list(example))
+    values = {name: source.values(column) for column, name in keep.items()}
+    predicted = warnings.watch(*_predictions(source.rows(list(keep)), served, request))
+    progress = nullcontext() if source.count is None else Progress().counting("predicting", source.count, "texts")
+    with table_writer(path, values, example) as writer, progress as advance:
+        while rows := list(islice(predicted, _ROWS_PER_WRITE)):
+            writer.write([_table_row(row, prediction, keep, example) for row, prediction in rows])
+            if advance:
+                advance(len(rows))
+
+
+def _table_row(row: Row, prediction: dict[str, Any], keep: dict[str, str], example: dict[str, Any]) -> dict[str, Any]:
+    return {**{name: row.kept[column] for column, name in keep.items()}, **as_columns(prediction, example)}

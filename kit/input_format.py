@@ -1,0 +1,110 @@
+"""The format of content whose name does not tell it: standard input, text files, files with unknown extensions."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from kit.errors import DataError
+
+PARQUET_MAGIC = b"PAR1"
+_SEPARATORS = ",\t;|"
+_OBJECT = re.compile(r'\{\s*("(?:[^"\\]|\\.)*"\s*:|\}|$)')
+_ARRAY = re.compile(r"\[\s*(\{\s*[\"}]|$)")
+_LONGEST_HEADER = 100_000  # characters
+_HEAD_LINES = 10_000  # lines searched for objects below the first
+_AS_TEXTS = "--format text predicts every line as it stands"
+
+
+@dataclass(frozen=True)
+class Format:
+    """How content is to be read.
+
+    Attributes:
+        kind: An extension for `read_table`, or None for one text per line.
+        note: An assumption that the user should read, or an empty string.
+    """
+
+    kind: str | None
+    note: str = ""
+
+
+def detect_format(text: str, columns: Sequence[str], name: str, *, is_text_file: bool) -> Format:
+    """Return how content is to be read.
+
+    Args:
+        text: The content.
+        columns: Names of the texts that the model reads.
+        name: Name of the source, for messages.
+        is_text_file: Whether the extension says that the content is text, so that a header alone proves nothing.
+
+    Raises:
+        DataError: Some lines are JSON objects with these columns, and others are not.
+    """
+    content = text.lstrip("\ufeff \t\r\n")
+    first_line = content.split("\n", 1)[0].strip()
+    if _OBJECT.match(first_line):
+        return Format(".jsonl")
+    if first_line.startswith("["):
+        return _array(content, first_line, name)
+    if first_line.startswith('"') and len(columns) == 1 and not is_text_file and _are_json_strings(content):
+        return Format(".jsonl", f"{name} was read as JSON: one string per line; {_AS_TEXTS}")
+    _refuse_objects_below(text, columns, name)
+    return _table(text, columns, name, is_text_file)
+
+
+def _array(content: str, first_line: str, name: str) -> Format:
+    """Return JSON for an array of objects or strings, even for a damaged one, and text for other brackets."""
+    try:
+        items = json.loads(content)
+    except (ValueError, RecursionError):
+        return Format(".json" if _ARRAY.match(content if first_line == "[" else first_line) else None)
+    if any(isinstance(item, dict) for item in items):
+        return Format(".json")
+    if items and all(isinstance(item, str) for item in items):
+        return Format(".json", f"{name} was read as a JSON array of {len(items)} strings; {_AS_TEXTS}")
+    return Format(None)
+
+
+def _are_json_strings(content: str) -> bool:
+    lines = [line for line in content.split("\n") if line.strip()]
+    return all(line.lstrip().startswith('"') and isinstance(_parsed(line), str) for line in lines)
+
+
+def _refuse_objects_below(text: str, columns: Sequence[str], name: str) -> None:
+    """Raise DataError if a line below the first is a JSON object for the model."""
+    for number, line in enumerate(islice(text.split("\n"), _HEAD_LINES), start=1):
+        if not _OBJECT.match(line.strip()):
+            continue
+        value = _parsed(line)
+        if isinstance(value, dict) and (set(columns) <= set(value) or "translation" in value):
+            raise DataError(
+                f"{name}, line {number} is a JSON object, and lines before it are not",
+                f"write all of them as JSON objects; or {_AS_TEXTS}",
+            )
+
+
+def _table(text: str, columns: Sequence[str], name: str, is_text_file: bool) -> Format:
+    """Return CSV or TSV if the first line is a header that names the texts of the model."""
+    header = re.split(r"[\r\n]", text.lstrip("\ufeff\r\n")[:_LONGEST_HEADER], maxsplit=1)[0]
+    for separator in _SEPARATORS:
+        cells = [cell.strip() for cell in next(csv.reader([header], delimiter=separator), [])]
+        if not set(columns) <= set(cells):
+            continue
+        named = f"its first line names the column{'s' if len(columns) > 1 else ''} {' and '.join(columns)}"
+        kind = ".tsv" if separator == "\t" else ".csv"
+        if is_text_file and len(cells) == 1:
+            return Format(None, f"{name}: the first line is predicted as a text, though {named}; see --format csv")
+        return Format(kind, f"{name} was read as {kind[1:].upper()}, because {named}; {_AS_TEXTS}")
+    return Format(None)
+
+
+def _parsed(line: str) -> object:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None

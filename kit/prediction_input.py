@@ -1,0 +1,303 @@
+"""Rows to predict: texts from arguments, from files of every format, or from standard input."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from kit.characters import has_surrogates
+from kit.data.columns import require_columns
+from kit.data.decompress import gunzip
+from kit.data.readers import DELIMITED, data_format, parse_table, read_table
+from kit.data.reading import Reading
+from kit.data.table import Table, is_missing
+from kit.data.text_files import decode_text, read_bytes
+from kit.errors import DataError
+from kit.input_format import PARQUET_MAGIC, detect_format
+
+STANDARD_INPUT = "standard input"
+FORMATS = {"text": None, "json": ".jsonl", "csv": ".csv", "tsv": ".tsv", "parquet": ".parquet"}
+_TEXT_EXTENSIONS = (".txt", ".text", ".log", ".md", ".lst")
+_UNREADABLE = {
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), "save the sheet as CSV"),
+    **dict.fromkeys((".zip", ".tar", ".tgz", ".7z", ".bz2", ".xz", ".zst"), "unpack it first (.gz is read as it is)"),
+    **dict.fromkeys((".pdf", ".doc", ".docx", ".odt", ".rtf"), "save its text as .txt, one text per line"),
+    ".tmx": "a translation memory: give its sentences, one per line",
+}
+_WHOLE_BYTES = 200_000_000  # larger plain text is predicted as a stream
+_HEAD_BYTES = 1_000_000
+_GZIP = b"\x1f\x8b"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row to predict.
+
+    Attributes:
+        texts: The texts that the model reads.
+        place: Where the row stands, for messages.
+        kept: Values of the columns to keep.
+    """
+
+    texts: tuple[str, ...]
+    place: str
+    kept: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class PredictionInput:
+    """Rows from one or several sources, in order.
+
+    Attributes:
+        tables: Name and rows of every source; empty if the rows are a stream.
+        text_columns: Names of the texts that the model reads.
+        files: The files that were read.
+        notes: Assumptions and repairs that the user should read.
+        stream: Function that yields the texts of a source too large to read whole, with their lines.
+    """
+
+    tables: tuple[tuple[str, Table], ...]
+    text_columns: tuple[str, ...]
+    files: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+    stream: Callable[[], Iterator[tuple[int, str]]] | None = None
+
+    @property
+    def count(self) -> int | None:
+        """The number of rows, None for a stream."""
+        return None if self.stream else sum(len(table) for _, table in self.tables)
+
+    @property
+    def columns(self) -> list[str]:
+        """Columns that all sources have."""
+        if self.stream:
+            return list(self.text_columns)
+        first, *others = [table.columns for _, table in self.tables]
+        return [name for name in first if all(name in columns for columns in others)]
+
+    def values(self, column: str) -> list[Any] | None:
+        """Return all values of a column, None for a stream of texts."""
+        return None if self.stream else [value for _, table in self.tables for value in table.columns[column]]
+
+    def rows(self, keep: Sequence[str] = ()) -> Iterator[Row]:
+        """Yield the rows, with the values of the columns to keep."""
+        if self.stream:
+            for line, text in self.stream():
+                yield Row((text,), f"line {line}", dict.fromkeys(keep, text))
+        for name, table in self.tables:
+            source = f"{name}, " if len(self.tables) > 1 else ""
+            texts = zip(*(map(as_text, table.columns[column]) for column in self.text_columns), strict=True)
+            for index, row in enumerate(texts):
+                kept = {column: table.columns[column][index] for column in keep}
+                yield Row(row, f"{source}{table.place(index)}", kept)
+
+
+def as_text(value: Any) -> str:
+    """Return a cell as training reads it: nothing as an empty text, a number as it is written."""
+    return "" if is_missing(value) else str(value)
+
+
+def from_texts(texts: Sequence[str], columns: Sequence[str]) -> PredictionInput:
+    """Return texts from arguments: one per row, or exactly two for a model of text pairs.
+
+    Raises:
+        DataError: A model of text pairs gets another number of texts.
+    """
+    if len(columns) > 1 and len(texts) != len(columns):
+        raise DataError(
+            f"the model reads {' and '.join(columns)} together, got {len(texts)} text{'s' if len(texts) > 1 else ''}",
+            f"give one of each; several pairs go into a file with the columns {', '.join(columns)}",
+        )
+    rows = [texts] if len(columns) > 1 else [[text] for text in texts]
+    content = {column: [row[place] for row in rows] for place, column in enumerate(columns)}
+    table = Table.of(content)
+    broken = [number for number, text in enumerate(texts, start=1) if has_surrogates(text)]
+    notes = [f"text {number} has bytes that are not UTF-8, read as U+FFFD" for number in broken]
+    return PredictionInput((("arguments", table),), tuple(columns), notes=tuple(notes))
+
+
+def from_files(
+    paths: Sequence[Path], columns: Sequence[str], reading: Reading, format: str | None = None
+) -> PredictionInput:
+    """Return the rows of files, one file after the other.
+
+    Args:
+        paths: Files of any format that training reads, or with one text per line.
+        columns: Names of the texts that the model reads.
+        reading: How the training files were read.
+        format: A key of `FORMATS`; None takes it from the extension and the content.
+
+    Raises:
+        DataError: A file is missing, damaged, or has no such columns. Names the file, and the line if there is one.
+    """
+    if len(paths) == 1 and _is_large_text(paths[0], columns, format):
+        stream = _file_stream(paths[0])
+        return PredictionInput((), tuple(columns), tuple(paths), stream=stream)
+    read = [_read_file(path, columns, reading, format) for path in paths]
+    tables = tuple((str(path), table) for path, (table, _) in zip(paths, read, strict=True))
+    return PredictionInput(tables, tuple(columns), tuple(paths), tuple(note for _, notes in read for note in notes))
+
+
+def from_standard_input(
+    columns: Sequence[str], reading: Reading, format: str | None = None, source: BinaryIO | None = None
+) -> PredictionInput:
+    """Return the rows of standard input, in any format that files may have, also as gzip. Raises like `from_files`."""
+    stream = source or sys.stdin.buffer
+    data = stream.read(_WHOLE_BYTES)
+    if len(data) == _WHOLE_BYTES:
+        if len(columns) == 1 and format in (None, "text") and _is_plain_text(data[:_HEAD_BYTES], columns, format):
+            return PredictionInput((), tuple(columns), stream=lambda: _lines(data, stream, STANDARD_INPUT))
+        data += stream.read()
+    table, notes = _parse(data, STANDARD_INPUT, columns, reading, format)
+    return PredictionInput(((STANDARD_INPUT, table),), tuple(columns), notes=notes)
+
+
+def _read_file(
+    path: Path, columns: Sequence[str], reading: Reading, format: str | None
+) -> tuple[Table, tuple[str, ...]]:
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    hint = _UNREADABLE.get(suffixes[-1]) if suffixes else None
+    if hint:
+        raise DataError(f"{path}: kit does not read {suffixes[-1]} files", hint)
+    kind = data_format(path)
+    if format is None and kind is not None:
+        return _fitting(lambda way: read_table(path, way), kind, columns, reading, str(path))
+    is_stream = str(path).startswith("/dev/")  # process substitution, /dev/stdin
+    data = path.read_bytes() if is_stream else read_bytes(path, reading)
+    is_text = any(suffix in _TEXT_EXTENSIONS for suffix in suffixes[-2:])
+    return _parse(data, str(path), columns, reading, format, is_text)
+
+
+def _parse(
+    data: bytes, name: str, columns: Sequence[str], reading: Reading, format: str | None, is_text_file: bool = False
+) -> tuple[Table, tuple[str, ...]]:
+    """Return the rows of content in a given or detected format, and what was assumed."""
+    if data.startswith(_GZIP):
+        data = gunzip(data, name, reading)
+    kind, note = FORMATS[format or "text"], ""
+    if format is None and data.startswith(PARQUET_MAGIC):
+        kind = ".parquet"
+    elif format is None:
+        found = detect_format(decode_text(data, name), columns, name, is_text_file=is_text_file)
+        kind, note = found.kind, found.note
+    notes = (note,) if note else ()
+    if kind is None:
+        table = _text_table(decode_text(data, name), columns, name)
+        return table, (*notes, *table.notes)
+    table, more = _fitting(lambda way: parse_table(data, name, kind, way), kind, columns, reading, name)
+    return table, (*notes, *more)
+
+
+def _text_table(text: str, columns: Sequence[str], name: str) -> Table:
+    """Return one text per line. Only a line feed, with a carriage return before it or not, ends a line."""
+    if len(columns) > 1:
+        example = ", ".join(f'"{column}": "..."' for column in columns)
+        raise DataError(
+            f"{name}: the model reads {' and '.join(columns)} together, and a line of text is one text",
+            f"give a CSV with these columns, or JSON lines: {{{example}}}",
+        )
+    lines = text.split("\n")
+    if not lines[-1]:
+        lines.pop()
+    lines = [line.removesuffix("\r") for line in lines]
+    table = Table.of({columns[0]: lines}, "line", range(1, len(lines) + 1))
+    if not lines:
+        return replace(table, notes=(f"{name} is empty: there is nothing to predict",))
+    if len(lines) == 1 and "\r" in lines[0]:
+        return replace(table, notes=(f"{name} has carriage returns and no line feed: it was read as one text",))
+    return table
+
+
+def _fitting(
+    read: Callable[[Reading], Table], kind: str, columns: Sequence[str], reading: Reading, name: str
+) -> tuple[Table, tuple[str, ...]]:
+    """Return a table that has the columns of the model, with a row for every blank line of a delimited file."""
+    reading = replace(reading, required=tuple(columns))
+    table = _read_delimited(read, columns, reading) if kind in DELIMITED else read(reading)
+    if kind in DELIMITED:
+        table = table.with_blank_rows()
+    table = _unnested(table, columns)
+    require_columns(columns, table, "predict", name)
+    for column in columns:
+        for index, value in enumerate(table.columns[column]):
+            if isinstance(value, (list, dict, tuple, bytes)):
+                raise DataError(f"{name}, {table.place(index)}: {column} is not text but {str(value)[:60]}")
+    return table, table.notes
+
+
+def _read_delimited(read: Callable[[Reading], Table], columns: Sequence[str], reading: Reading) -> Table:
+    """Return a table whose header is its first line if that names the model's columns, else as training reads it."""
+    tables: list[Table] = []
+    errors: list[DataError] = []
+    ways = (replace(reading, header="first"), reading, replace(reading, header="first", separator=None))
+    for way in ways if reading.separator else ways[:2]:
+        try:
+            table = read(way)
+        except DataError as error:
+            errors.append(error)
+            continue
+        if set(columns) <= set(table.columns):
+            return table
+        tables.append(table)
+    if not tables:
+        raise errors[0]
+    return tables[0]
+
+
+def _unnested(table: Table, columns: Sequence[str]) -> Table:
+    """Return the table with the source language of a column `translation`, which data sets of parallel text have."""
+    values = table.columns.get("translation")
+    if set(columns) <= set(table.columns) or values is None or not all(isinstance(value, dict) for value in values):
+        return table
+    nested = {column: [value.get(column) for value in values] for column in columns}
+    return replace(table, columns={**nested, **table.columns}) if any(any(v) for v in nested.values()) else table
+
+
+def _is_large_text(path: Path, columns: Sequence[str], format: str | None) -> bool:
+    """Return whether a file is plain text that is predicted line by line, because it is too large to read whole."""
+    if format not in (None, "text") or len(columns) > 1 or data_format(path) is not None:
+        return False
+    try:
+        if not path.is_file() or path.stat().st_size <= _WHOLE_BYTES:
+            return False
+        with path.open("rb") as stream:
+            return _is_plain_text(stream.read(_HEAD_BYTES), columns, format)
+    except OSError:
+        return False
+
+
+def _is_plain_text(head: bytes, columns: Sequence[str], format: str | None) -> bool:
+    if head.startswith((_GZIP, PARQUET_MAGIC)):
+        return False
+    whole_lines = head[: head.rfind(b"\n") + 1] or head
+    text = whole_lines.decode("utf-8", "replace")
+    return format == "text" or detect_format(text, columns, STANDARD_INPUT, is_text_file=True).kind is None
+
+
+def _file_stream(path: Path) -> Callable[[], Iterator[tuple[int, str]]]:
+    def stream() -> Iterator[tuple[int, str]]:
+        with path.open("rb") as source:
+            yield from _lines(b"", source, str(path))
+
+    return stream
+
+
+def _lines(head: bytes, stream: BinaryIO, name: str) -> Iterator[tuple[int, str]]:
+    """Yield line numbers and lines of bytes that were read, followed by the rest of a stream. Raises DataError."""
+    start = head.rfind(b"\n") + 1
+    unfinished = head[start:] + stream.readline()
+    lines: Iterable[bytes] = itertools.chain(io.BytesIO(head[:start]), [unfinished] if unfinished else [], stream)
+    for number, line in enumerate(lines, start=1):
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{name} is not UTF-8: byte 0x{line[error.start]:02x} in line {number}",
+                "convert it: iconv -f latin1 -t utf-8",
+            ) from error
+        yield number, text.removesuffix("\n").removesuffix("\r")

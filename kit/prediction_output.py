@@ -1,0 +1,278 @@
+"""Tables of predictions: the input columns to keep beside the predictions, as CSV, JSON lines or Parquet."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+from kit.characters import without_surrogates
+from kit.errors import DataError, OutputError
+from kit.files import make_folder, require_writable, writing_to
+from kit.json_lines import json_line
+
+if TYPE_CHECKING:
+    import pyarrow
+
+FORMATS = (".csv", ".jsonl", ".ndjson", ".parquet")
+_TO_QUOTE = re.compile(r'[",\r\n]|^\s|\s$')
+_UNFINISHED = "kit-part"
+
+
+class TableWriter(Protocol):
+    """Write rows of a table to a file."""
+
+    def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Append rows that have a value for every column."""
+
+    def close(self) -> None:
+        """Finish the file."""
+
+
+def check_output(path: Path, inputs: Sequence[Path], run: Path) -> None:
+    """Raise OutputError if predictions cannot, or must not, be written to a path.
+
+    Args:
+        path: The file to write.
+        inputs: The files that are read.
+        run: The folder of the model, whose files must stay as they are.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise OutputError(
+            f"--out {path}: the format follows from the extension, and kit writes {', '.join(FORMATS)}",
+            f"for example --out {path.with_suffix('.csv') if path.name else 'predictions.csv'}",
+        )
+    target = path.resolve()
+    if target.is_dir():
+        raise OutputError(f"--out {path} is a folder", f"name a file in it: {path / 'predictions.csv'}")
+    if target.exists() and not target.is_file():
+        raise OutputError(f"--out {path} is not a regular file", "name a file")
+    if any(_is_same(target, each) for each in inputs):
+        raise OutputError(f"--out {path} is the input file", "name another file")
+    if target.is_relative_to(run.resolve()):
+        raise OutputError(f"--out {path} is inside the folder of the model", "write the predictions somewhere else")
+    require_writable(target.parent)
+
+
+def kept_columns(keep: Sequence[str], available: Sequence[str], predicted: Sequence[str]) -> dict[str, str]:
+    """Return the name in the output of every input column to keep, in the order of the output.
+
+    Args:
+        keep: Names of input columns, `column=new name`, or `all`.
+        available: Columns of the input.
+        predicted: Columns of the predictions.
+
+    Raises:
+        DataError: If a column is not in the input, or two columns of the output would have the same name.
+    """
+    kept: dict[str, str] = {}
+    for name in keep:
+        if name in available or name == "all":
+            continue
+        column, equals, new = name.rpartition("=")
+        if not (equals and column in available):
+            raise DataError(
+                f"--keep {name}: the input has no column {column or name!r} (columns: {', '.join(available)})"
+            )
+        if not new.strip():
+            raise DataError(f"--keep {name}: the new name is empty", f"--keep {column}=name")
+        kept[column] = new
+    wanted = list(available) if "all" in keep else [_source(name, available) for name in keep]
+    result = {column: kept.get(column, column) for column in wanted}
+    _refuse_collisions(result, predicted)
+    return result
+
+
+def _source(name: str, available: Sequence[str]) -> str:
+    return name if name in available else name.rpartition("=")[0]
+
+
+def _refuse_collisions(kept: Mapping[str, str], predicted: Sequence[str]) -> None:
+    used = set(predicted)
+    for column, name in kept.items():
+        if name in used:
+            what = "a prediction" if name in predicted else "another kept column"
+            raise DataError(
+                f"--keep {column}: the output already has a column {name!r}, for {what}",
+                f"give the kept column another name: --keep '{column}=input_{name}'",
+            )
+        used.add(name)
+
+
+@contextmanager
+def table_writer(
+    path: Path, kept: Mapping[str, Sequence[Any] | None], example: Mapping[str, Any]
+) -> Iterator[TableWriter]:
+    """Open a table for writing; the file appears, or is replaced, only when all rows are written.
+
+    Args:
+        path: The file; its extension is the format.
+        kept: Values of every kept column, by its name in the output; None for a column of texts.
+        example: A prediction as it will be written, for the names and types of its columns.
+
+    Raises:
+        DataError: If Parquet cannot store the values of a kept column.
+        OutputError: If the file cannot be written.
+    """
+    path = path.resolve()
+    kind = path.suffix.lower()
+    schema = _arrow_schema(kept, example) if kind == ".parquet" else None
+    with _replacing(path) as draft:
+        writer = _open_writer(draft, kind, [*kept, *example], schema)
+        try:
+            yield writer
+        finally:
+            writer.close()
+
+
+def _open_writer(draft: Path, kind: str, columns: Sequence[str], schema: pyarrow.Schema | None) -> TableWriter:
+    if schema is not None:
+        return _ParquetWriter(draft, schema)
+    stream = draft.open("w", encoding="utf-8", newline="")
+    return _CsvWriter(stream, columns) if kind == ".csv" else _JsonWriter(stream)
+
+
+class _CsvWriter:
+    """CSV with a header, comma, double quotes and line feeds."""
+
+    def __init__(self, stream: IO[str], columns: Sequence[str]) -> None:
+        self._stream = stream
+        self._columns = columns
+        self._line(columns)
+
+    def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        for row in rows:
+            self._line([_cell(row[name]) for name in self._columns])
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def _line(self, cells: Sequence[str]) -> None:
+        self._stream.write(without_surrogates(",".join(map(_quoted, cells))) + "\n")
+
+
+class _JsonWriter:
+    """One JSON object per line."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        for row in rows:
+            self._stream.write(json_line(row) + "\n")
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class _ParquetWriter:
+    """Parquet, one row group per call of `write`."""
+
+    def __init__(self, path: Path, schema: pyarrow.Schema) -> None:
+        from pyarrow.parquet import ParquetWriter
+
+        self._schema = schema
+        self._writer = ParquetWriter(path, schema)
+
+    def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        import pyarrow
+
+        columns = {name: [_clean(row[name]) for row in rows] for name in self._schema.names}
+        self._writer.write_table(pyarrow.table(columns, schema=self._schema))
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def _arrow_schema(kept: Mapping[str, Sequence[Any] | None], example: Mapping[str, Any]) -> pyarrow.Schema:
+    import pyarrow
+
+    fields = [(name, _arrow_type(name, [""] if values is None else values)) for name, values in kept.items()]
+    return pyarrow.schema(fields + [(name, _arrow_type(name, [value])) for name, value in example.items()])
+
+
+def _arrow_type(name: str, values: Sequence[Any]) -> pyarrow.DataType:
+    import pyarrow
+
+    try:
+        found = pyarrow.array([_clean(value) for value in values]).type
+    except (pyarrow.ArrowException, OverflowError) as error:
+        raise DataError(
+            f"--keep {name}: Parquet cannot store the values of this column together ({str(error).splitlines()[0]})",
+            "write .csv or .jsonl, or leave the column out",
+        ) from error
+    return pyarrow.string() if pyarrow.types.is_null(found) else found
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return without_surrogates(value)
+    if isinstance(value, list):
+        return [_clean(item) for item in value]
+    if isinstance(value, dict):
+        return {_clean(name): _clean(item) for name, item in value.items()}
+    return value
+
+
+def _cell(value: Any) -> str:
+    """Return a value as the text of a CSV cell: lists and objects as JSON, missing values as nothing."""
+    if isinstance(value, str):
+        return value
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return json.loads(text) if (text := json_line(value)).startswith('"') else text
+
+
+def _quoted(cell: str) -> str:
+    return '"' + cell.replace('"', '""') + '"' if _TO_QUOTE.search(cell) else cell
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Yield a draft beside a file, and put it in the file's place if the block ends without an error."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{_UNFINISHED}")
+    with writing_to(path):
+        make_folder(path.parent)
+        _remove_abandoned_drafts(path)
+        try:
+            yield draft
+            with draft.open("rb") as stream:
+                os.fsync(stream.fileno())
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def _remove_abandoned_drafts(path: Path) -> None:
+    """Remove what killed processes left beside a file."""
+    for draft in path.parent.glob(f".{_escaped(path.name)}.*.{_UNFINISHED}"):
+        process = draft.name.split(".")[-2]
+        if process.isdigit() and not _is_running(int(process)):
+            with suppress(OSError):
+                draft.unlink()
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+def _escaped(name: str) -> str:
+    return re.sub(r"([*?[])", r"[\1]", name)
+
+
+def _is_same(target: Path, other: Path) -> bool:
+    try:
+        return target.samefile(other)
+    except OSError:
+        return False
