@@ -13,7 +13,6 @@ from kit.data.label_words import in_line
 from kit.distill import teacher_recipe
 from kit.estimate import make_trial, passes
 from kit.files import require_writable
-from kit.measurement.units import duration
 from kit.recipe import Recipe
 from kit.request import Request, Shared, understand
 
@@ -117,7 +116,8 @@ def _model_rows(request: Request) -> list[tuple[str, str]]:
         rows.append(("training", f"{steps}, learning rate {plan.learning_rate:g}"))
     if plan is not None and recipe.train.refit:
         rows.append(("then", "once more on the whole budget, validation examples included"))
-    rows.append(("estimated time", f"about {duration(passes(request) * trial.seconds_a_pass)}"))
+    span = trial.seconds_a_pass.scaled(passes(request))
+    rows.append(("estimated time", span.words + (f"; {span.warning}" if span.warning else "")))
     return rows
 
 

@@ -243,7 +243,9 @@ class _Work:
 
     def _settle(self, outcome: Outcome, record: Record | None) -> None:
         self.outcomes[outcome.cell] = outcome
-        self.board.ended(outcome.cell, record.metrics[record.main_metric] if record else None, outcome.error)
+        value = record.metrics[record.main_metric] if record else None
+        seconds = record.content["seconds"]["total"] if record else None
+        self.board.ended(outcome.cell, value, outcome.error, seconds)
 
     def _time_models(self, engine: Engine, context: JobData) -> None:
         untimed = self.untimed()

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from kit.errors import KitError, RecipeError
+from kit.measurement.durations import Span
 from kit.recipe import Recipe
 from kit.request import Shared, understand
 from kit.scheduling.grid import Cell, Series, cell_keys, cell_recipe, model_section, plan_cells
@@ -100,23 +101,23 @@ def plan_study(recipe: Recipe) -> Plan:
     return Plan(recipe, shared, prints, cell_keys(recipe, cells, prints), efforts, facts, sizes)
 
 
-def estimate_seconds(plan: Plan) -> dict[Cell, float]:
-    """Time of every cell on this machine, from a few steps measured at the largest budget of each series."""
+def estimate_seconds(plan: Plan) -> dict[Cell, Span]:
+    """Return the time of every cell on this machine, from a few steps measured at the largest budget of each series."""
     from kit.estimate import make_trial, tfidf_seconds
     from kit.training.hardware import set_up_hardware
 
     hardware = set_up_hardware(plan.recipe.train.precision)
-    pace: dict[Series, float] = {}
+    pace: dict[Series, Span] = {}
     for cell in sorted(plan.cells, key=lambda cell: -cell.budget):
         if cell.series in pace:
             continue
         request = understand(cell_recipe(plan.recipe, cell), plan.shared)
         if request.checkpoint is None and plan.recipe.task != "translation":
-            pace[cell.series] = tfidf_seconds(request) / plan.efforts[cell]
+            pace[cell.series] = tfidf_seconds(request).scaled(1 / plan.efforts[cell])
         else:
             pace[cell.series] = make_trial(request, hardware).seconds_a_pass
     around = {cell: _SECONDS_AROUND_A_CELL if cell.checkpoint else _SECONDS_AROUND_A_CELL / 4 for cell in plan.cells}
-    return {cell: plan.efforts[cell] * pace[cell.series] + around[cell] for cell in plan.cells}
+    return {cell: pace[cell.series].scaled(plan.efforts[cell]) + Span.fixed(around[cell]) for cell in plan.cells}
 
 
 def _require_valid(recipe: Recipe, cells: list[Cell]) -> None:

@@ -21,7 +21,7 @@ import typer
 
 from kit.errors import KitError
 from kit.json_lines import json_line
-from kit.measurement.units import duration, megabytes, shown_value
+from kit.measurement.units import megabytes, shown_value
 from kit.processes import first_to_tell, lost_process
 from kit.stopping import Stopped, stoppable
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from kit.bench import Subject
     from kit.compress import Compression
     from kit.distill import Distillation
+    from kit.measurement.durations import Span
     from kit.measurement.intervals import Estimate
     from kit.record import Record
     from kit.scheduling.grid import Cell, Series
@@ -224,8 +225,10 @@ def summary(record: Record) -> dict[str, object]:
     }
 
 
-def print_estimates(seconds: Mapping[Cell, float], finished: Set[Cell], workers: int) -> None:
-    """The cells of a study that are still to be run, a row for each series and budget, with their time."""
+def print_estimates(seconds: Mapping[Cell, Span], finished: Set[Cell], workers: int) -> None:
+    """Print the cells of a study that are still to be run, a row for each series and budget, with their time."""
+    from kit.measurement.durations import total
+
     rows: dict[tuple[Any, int], list[Cell]] = {}
     for cell in sorted(seconds.keys() - finished, key=lambda cell: (cell.method, cell.checkpoint or "", cell.budget)):
         rows.setdefault((cell.series, cell.budget), []).append(cell)
@@ -237,16 +240,18 @@ def print_estimates(seconds: Mapping[Cell, float], finished: Set[Cell], workers:
                 series[1] or "-",
                 str(budget),
                 str(len(cells)),
-                duration(seconds[cells[0]]),
-                duration(sum(seconds[cell] for cell in cells)),
+                seconds[cells[0]].words,
+                total(seconds[cell] for cell in cells).words,
             )
             for (series, budget), cells in rows.items()
         ],
     )
-    together = duration(sum(seconds[cell] for cells in rows.values() for cell in cells) / workers)
+    together = total(seconds[cell] for cells in rows.values() for cell in cells).scaled(1 / workers)
     typer.echo(
-        f"{len(seconds)} cells, {len(finished)} of them finished; about {together} for the rest. Nothing was run."
+        f"{len(seconds)} cells, {len(finished)} of them finished; {together.words} for the rest. Nothing was run."
     )
+    if together.warning:
+        warn(f"times: {together.warning}")
 
 
 def print_study(study: Study, as_json: bool) -> None:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from huggingface_hub import ModelCard
 import kit.bench as bench_module
 import kit.publishing.formats as formats_module
 import kit.publishing.hub as hub_module
-from kit import Recipe, Record, finetune, predict
+from kit import Recipe, Record, bench_worker, finetune, predict
 from kit.compress import compress, recipe_of
 from kit.errors import ExportError, ModelError, OutputError, RecipeError, RecordError
 from kit.export import Exported, export
@@ -446,13 +447,13 @@ def test_a_model_that_rounds_activations_by_the_batch_is_proven_text_by_text(tin
 class Measured:
     """What `kit.bench` measures a model in, here within this process: `tests.test_bench` has real ones."""
 
-    def __init__(self, name: str, folder: Path, backend: str, texts: list[list[str]]) -> None:
+    def __init__(self, name: str, folder: Path, backend: str, sample: bench_module._Sample) -> None:
         self.name, self.folder, self.backend, self._held = name, folder, backend, {}
-        self._context = {"folder": str(folder), "backend": backend, "texts": texts}
+        self._context = {"folder": str(folder), "backend": backend, **asdict(sample)}
 
     def ask(self, do: str, **job: object) -> dict[str, object]:
-        bench_module._held = self._held
-        return bench_module.serve(self._context, {"do": do, **job})
+        bench_worker._held = self._held
+        return bench_worker.serve(self._context, {"do": do, **job})
 
     def close(self) -> None:
         self._held.clear()
@@ -460,7 +461,7 @@ class Measured:
 
 def test_a_pruned_model_in_16_bits_takes_its_shape_along(tiny_run: Path, tmp_path: Path, monkeypatch) -> None:
     """With its speed, against the run that it was made of."""
-    monkeypatch.setattr(bench_module, "_held", {})
+    monkeypatch.setattr(bench_worker, "_held", {})
     monkeypatch.setattr(bench_module, "_Process", Measured)
     monkeypatch.setattr("kit.terminal.quiet_libraries", lambda: None)
     content = recipe_of(tiny_run).model_dump()

@@ -1,7 +1,4 @@
-"""What people see while a study runs: cells done, running and failed, what they gave so far, and the time left.
-
-Knows the terminal, cells and how they ended. Knows nothing of engines or models.
-"""
+"""The table or lines that people see while a study runs: cells done, running and failed, results, and the time left."""
 
 from __future__ import annotations
 
@@ -16,15 +13,17 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from kit.measurement.durations import Span
 from kit.measurement.intervals import Estimate, shown
 from kit.measurement.units import duration, shown_value
+from kit.scheduling.cell_times import CellTimes, Kind
 from kit.scheduling.grid import Cell, Series
 
 
 class Board:
     """A table on a terminal; elsewhere a line for each cell that ended.
 
-    efforts: arithmetic of every cell, in any unit: the time left is theirs, at the pace of the cells that ended.
+    efforts: arithmetic of every cell, in any unit, for the time left of kinds of cells of which none has ended.
     metric: the main metric's name.
     """
 
@@ -35,12 +34,14 @@ class Board:
         self.values: dict[Cell, float] = {}
         self.failed: set[Cell] = set()
         self.running: dict[Cell, float] = {}
-        # Sums, kept as cells end: adding all cells up at each end would take longer than the cells of a large grid.
-        self._timed_effort, self._timed_seconds = 0.0, 0.0
-        self._effort_left = sum(efforts.values())
-        self._points: dict[tuple[Series, int], list[Cell]] = {}
+        self._times = CellTimes(efforts)
+        self._ended_here = 0  # cells that were started here and have ended
+        self._cold: set[Cell] = set()  # cells that run as the first of their process
+        self._points: dict[Kind, list[Cell]] = {}
         for cell in efforts:
             self._points.setdefault((cell.series, cell.budget), []).append(cell)
+        # Counted as cells end: counting all cells at each end would take longer than the cells of a large grid.
+        self._open = {kind: len(cells) for kind, cells in self._points.items()}
         live = not quiet and self.console.is_terminal
         self._live = Live(get_renderable=self._render, console=self.console, refresh_per_second=2) if live else None
 
@@ -59,6 +60,8 @@ class Board:
 
     def started(self, cell: Cell) -> None:
         """A cell that begins to run."""
+        if not self._ended_here:
+            self._cold.add(cell)
         self.running[cell] = time.monotonic()
         self.at_once = max(self.at_once, len(self.running))
 
@@ -66,19 +69,22 @@ class Board:
         """A cell that is not run here for now."""
         self.running.pop(cell, None)
 
-    def ended(self, cell: Cell, value: Estimate | None, error: str = "") -> None:
-        """A cell that gave a value, or failed; here if it was started here, else before or elsewhere."""
+    def ended(self, cell: Cell, value: Estimate | None, error: str = "", seconds: float | None = None) -> None:
+        """Show a cell that gave a value, or failed; here if it was started here, else before or elsewhere.
+
+        seconds: that its Record says the run took, without what its process loaded before.
+        """
         began = self.running.pop(cell, None)
         if cell not in self.values and cell not in self.failed:
-            self._effort_left -= self.efforts[cell]
+            self._open[cell.series, cell.budget] -= 1
         if value is None:
             self.failed.add(cell)
         else:
             self.values[cell] = value.value
             if began is not None:
-                self._timed_effort += self.efforts[cell]
-                self._timed_seconds += time.monotonic() - began
-        if self._live is None and began is not None:
+                self._record_time(cell, time.monotonic() - began, seconds)
+        self._ended_here += began is not None
+        if self._live is None and began is not None and not self.console.quiet:
             what = f"failed: {error}" if value is None else shown(self.metric, value)
             took = duration(time.monotonic() - began)
             ended = len(self.values) + len(self.failed)
@@ -89,16 +95,19 @@ class Board:
         done, failed = len(self.values), len(self.failed)
         return f"{done} of {len(self.efforts)} cells done, {len(self.running)} running, {failed} failed{self._left()}"
 
-    def seconds_left(self) -> float | None:
-        """At the pace so far; None before any cell has ended."""
-        if not self._timed_effort:
-            return None
-        spent = time.monotonic() * len(self.running) - sum(self.running.values())
-        return max(0.0, self._effort_left * self._timed_seconds / self._timed_effort - spent) / self.at_once
+    def time_left(self) -> Span | None:
+        """Return the time that is left, estimated from ended cells of the same kind; None while too little is known."""
+        now = time.monotonic()
+        left = self._times.left(self._open, {cell: now - began for cell, began in self.running.items()})
+        return left and left.scaled(1 / self.at_once)
+
+    def _record_time(self, cell: Cell, elapsed: float, seconds: float | None) -> None:
+        cold = cell in self._cold
+        self._times.add(cell, min(elapsed, seconds) if cold and seconds else elapsed, cold=cold)
 
     def _left(self) -> str:
-        left = self.seconds_left()
-        return f", about {duration(left)} left" if left is not None and left >= 1 else ""
+        left = self.time_left()
+        return f", {left.words} left" if left is not None and left.high >= 1 else ""
 
     def _render(self) -> RenderableType:
         budgets = sorted({budget for _, budget in self._points})

@@ -1,10 +1,8 @@
-"""What people see while a run goes on: a bar with the time left, and a line at each evaluation.
-
-Knows the terminal and transformers' callbacks. Knows nothing of what is trained.
-"""
+"""The progress of a run that people see: a bar with the time left, and a line at each evaluation."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -13,11 +11,12 @@ from typing import Any
 
 from accelerate import PartialState
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as RichProgress
 from transformers import TrainerCallback
 
 from kit.errors import RecipeError
+from kit.measurement.durations import Pace, Span
 from kit.recipe.training import TrainSection
 
 _LINE_SECONDS = 60  # between lines on the progress of what has no evaluations
@@ -41,26 +40,30 @@ class Progress:
         Yields what is to be called with the number of units that were done since.
         """
         bar = self.bar(what, unit) if self.console.is_terminal and not self.quiet else None
-        task = bar.add_task(unit, total=total) if bar is not None else None
-        began = told = time.perf_counter()
-        done = 0
+        task = bar.add_task(unit, total=total, left="") if bar is not None else None
+        last = last_line = time.perf_counter()
+        done, pace = 0, Pace()
 
         def advance(count: int) -> None:
-            nonlocal done, told
-            done += count
+            nonlocal done, last, last_line
             now = time.perf_counter()
+            if count:
+                pace.add(now - last, count)
+            done, last = done + count, now
+            left = _words(pace.left(total - done))
             if bar is not None and task is not None:
-                bar.update(task, completed=done)
-            elif now - told >= _LINE_SECONDS and done < total:
-                told = now
-                self.say(f"  {done:,} of {total:,} {unit}  {(now - began) / done * (total - done):.0f} s left")
+                bar.update(task, completed=done, left=left)
+            elif now - last_line >= _LINE_SECONDS and done < total:
+                last_line = now
+                self.say(f"  {done:,} of {total:,} {unit}{left and f'  {left}'}")
 
         with bar or nullcontext():
             yield advance
 
     def bar(self, what: str, unit: str) -> RichProgress:
-        """One that leaves no trace."""
-        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn(f"{unit},"), TimeRemainingColumn())
+        """Return a progress bar that is removed at the end; tasks have a field `left`: the time left in words."""
+        left = TextColumn("{task.fields[left]}")
+        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn(f"{unit} "), left)
         return RichProgress(*columns, console=self.console, transient=True)
 
     def callbacks(self, train: TrainSection, logs: Path, metric: str) -> list[TrainerCallback]:
@@ -96,36 +99,60 @@ class _Bar(TrainerCallback):
         self.metric = metric
         self.bar: RichProgress | None = None
         self.task: Any = None
-        self.began = 0.0
-        self.first = 0
+        self.steps, self.evaluations = Pace(), Pace()
+        self.last = 0.0
+        self.evaluated = self.every = 0  # step of the last evaluation, and steps between two
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.began, self.first = time.perf_counter(), state.global_step
+        self.last, self.evaluated = time.perf_counter(), state.global_step
+        self.steps, self.evaluations = Pace(), Pace()
         if self.progress.quiet or not self.progress.console.is_terminal:
             return
         self.bar = self.progress.bar("training", "steps")
-        self.task = self.bar.add_task("train", total=state.max_steps, completed=state.global_step)
+        self.task = self.bar.add_task("train", total=state.max_steps, completed=state.global_step, left="")
         self.bar.start()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.steps.add(self._lap())
         if self.bar is not None:
-            self.bar.update(self.task, completed=state.global_step)
+            self.bar.update(self.task, completed=state.global_step, left=_words(self._left(state)))
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._lap()  # a checkpoint is no part of the next step
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         metrics: dict[str, float] = kwargs["metrics"]
-        done = state.global_step - self.first
-        left = ""
-        if done > 0:
-            seconds = (time.perf_counter() - self.began) / done * (state.max_steps - state.global_step)
-            left = f"  {seconds:.0f} s left" if seconds >= 1 else ""
+        self.evaluations.add(self._lap())
+        self.every = state.global_step - self.evaluated or self.every
+        self.evaluated = state.global_step
+        left = _words(self._left(state))
         name = self.metric
         self.progress.say(
             f"step {state.global_step:>5}/{state.max_steps}  "
             f"loss: train {metrics['train_loss']:.3f} validation {metrics['validation_loss']:.3f}  "
-            f"{name}: train {metrics[f'train_{name}']:.3f} validation {metrics[f'validation_{name}']:.3f}{left}"
+            f"{name}: train {metrics[f'train_{name}']:.3f} validation {metrics[f'validation_{name}']:.3f}"
+            f"{left and f'  {left}'}"
         )
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self.bar is not None:
             self.bar.stop()
             self.bar = None
+
+    def _lap(self) -> float:
+        """Return the seconds since the last call."""
+        last, self.last = self.last, time.perf_counter()
+        return self.last - last
+
+    def _left(self, state: Any) -> Span | None:
+        """Return the time of the steps and evaluations that are left."""
+        steps = self.steps.left(state.max_steps - state.global_step)
+        if steps is None or not self.every:
+            return steps
+        pauses = math.ceil((state.max_steps - self.evaluated) / self.every)
+        return steps + (self.evaluations.left_at_first(pauses) or Span.fixed(0.0))
+
+
+def _words(left: Span | None) -> str:
+    """Return the time left for people; empty if it is unknown or less than a second."""
+    return f"{left.words} left" if left is not None and left.high >= 1 else ""

@@ -1,11 +1,10 @@
-"""How long an example takes here, from a few training steps that are measured.
-
-Knows models and batches. Knows nothing of recipes.
-"""
+"""Time of a forward pass on this machine, from a few training steps that are measured."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from statistics import mean, median
 
 import numpy as np
 import torch
@@ -13,36 +12,70 @@ from accelerate import PartialState
 from transformers import PreTrainedModel
 
 from kit.data.batching import LengthSampler
+from kit.measurement.durations import Span
+from kit.measurement.load import LoadMeter
 from kit.training.fitting import Lessons
 from kit.training.hardware import coarse_float32
 from kit.training.quick import quick_on
 
-_TIMED_STEPS = 2  # after one to warm up
+_BATCHES = 3  # of typical lengths
+_ROUNDS, _ENOUGH_S = 8, 3.0  # over these batches: as many, or until so much time was spent
 _OPTIMIZER = 1.1  # a step takes this many times its forward and backward passes
 
 
-def seconds_a_pass(model: PreTrainedModel, lessons: Lessons, batch_size: int, bf16: bool) -> float:
-    """Seconds of one example's forward pass: a third of its share in a training step. The weights do not change.
+def seconds_a_pass(model: PreTrainedModel, lessons: Lessons, batch_size: int, bf16: bool) -> Span:
+    """Return the time of one example's forward pass: a third of its share in a training step.
 
-    model: as it would be trained, with its frozen weights and adapters. batch_size: examples in one pass.
+    Steps are repeated after one that pays one-off costs. The weights do not change.
+
+    Args:
+        model: as it would be trained, with its frozen weights and adapters.
+        lessons: training examples.
+        batch_size: examples in one pass.
+        bf16: whether steps compute in bfloat16.
     """
-    device = PartialState().device
-    model.to(device)
+    model.to(PartialState().device)
     model.train()
+    batches = _typical_batches(lessons, batch_size)
+    meter = LoadMeter(torch.get_num_threads())
+    _step(model, lessons, batches[-1], bf16)
+    rounds: list[list[float]] = []
+    began = time.perf_counter()
+    while not rounds or (len(rounds) < _ROUNDS and time.perf_counter() - began < _ENOUGH_S):
+        rounds.append([_step(model, lessons, batch, bf16) / len(batch) for batch in batches])
+    others = meter.lap()
+    warning = ""
+    if others is not None and meter.is_busy(others):
+        warning = f"the machine is busy (other processes use {others:.1f} of {meter.cores} cores): it may be far less"
+    return pass_span(rounds, warning)
+
+
+def pass_span(rounds: Sequence[Sequence[float]], warning: str = "") -> Span:
+    """Return the time of one example's forward pass. rounds: seconds per example of a step, for the same batches."""
+    steps = list(zip(*rounds, strict=True))
+    share = _OPTIMIZER / 3
+    middle, low, high = (share * mean(of(times) for times in steps) for of in (median, min, max))
+    return Span.around(middle, low, high, warning)
+
+
+def _typical_batches(lessons: Lessons, batch_size: int) -> list[np.ndarray]:
+    """Return batches of which one is short, one medium and one long, so that their mean is that of all."""
     order = np.fromiter(LengthSampler(lessons.sizes, batch_size), np.int64)
     batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
     by_length = sorted(batches, key=lambda batch: int(lessons.sizes[batch].max()))
-    typical = [by_length[len(by_length) * k // (_TIMED_STEPS + 2)] for k in range(1, _TIMED_STEPS + 2)]
-    each = []
-    for indices in typical:
-        batch = {name: tensor.to(device) for name, tensor in lessons.collate(indices.tolist()).items()}
-        batch.pop("labels", None)
-        began = time.perf_counter()
-        fast = coarse_float32(device.type)
-        with fast, torch.autocast(device.type, torch.bfloat16, enabled=bf16), quick_on(device):
-            model(**batch).logits.float().sum().backward()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        each.append((time.perf_counter() - began) / len(indices))
-        model.zero_grad()
-    return float(np.mean(each[1:])) * _OPTIMIZER / 3
+    return [by_length[len(by_length) * k // (_BATCHES + 1)] for k in range(1, _BATCHES + 1)]
+
+
+def _step(model: PreTrainedModel, lessons: Lessons, indices: np.ndarray, bf16: bool) -> float:
+    """Return the seconds of one forward and backward pass of a batch."""
+    device = PartialState().device
+    batch = {name: tensor.to(device) for name, tensor in lessons.collate(indices.tolist()).items()}
+    batch.pop("labels", None)
+    began = time.perf_counter()
+    with coarse_float32(device.type), torch.autocast(device.type, torch.bfloat16, enabled=bf16), quick_on(device):
+        model(**batch).logits.float().sum().backward()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    seconds = time.perf_counter() - began
+    model.zero_grad()
+    return seconds

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import pytest
 from rich.console import Console
@@ -13,8 +14,8 @@ CELLS = [Cell("finetune", "org/small", budget, seed) for budget in (50, 100) for
 CELLS.append(Cell("tfidf", None, 100, 0))
 
 
-def board(monkeypatch: pytest.MonkeyPatch) -> Board:
-    made = Board({cell: float(cell.budget) for cell in CELLS}, "accuracy", quiet=True)
+def board(monkeypatch: pytest.MonkeyPatch, cells: Sequence[Cell] = CELLS) -> Board:
+    made = Board({cell: float(cell.budget) for cell in cells}, "accuracy", quiet=True)
     clock = {"now": 0.0}
     monkeypatch.setattr("kit.scheduling.board.time.monotonic", lambda: clock["now"])
     made.clock = clock  # type: ignore[attr-defined]
@@ -45,24 +46,75 @@ def test_the_table_shows_cells_done_running_and_failed(monkeypatch) -> None:
     ]
 
 
-def test_the_time_left_is_the_rest_of_the_work_at_the_pace_so_far(monkeypatch) -> None:
+def took(made: Board, cell: Cell, seconds: float, recorded: float | None = None) -> None:
+    made.started(cell)
+    made.clock["now"] += seconds  # type: ignore[attr-defined]
+    made.ended(cell, Estimate(0.75, 0.7, 0.8), seconds=recorded)
+
+
+def test_time_left_is_unknown_before_a_similar_cell_ended(monkeypatch) -> None:
     made = board(monkeypatch)
-    assert made.seconds_left() is None
-    made.started(CELLS[0])
-    made.clock["now"] = 10.0  # type: ignore[attr-defined]
-    made.ended(CELLS[0], Estimate(0.75, 0.7, 0.8))
-    assert made.seconds_left() == pytest.approx(10 * 350 / 50)  # 50 units took 10 s, 350 are left
-    made.started(CELLS[1])
-    made.started(CELLS[2])
-    assert made.seconds_left() == pytest.approx(70 / 2)
-    made.clock["now"] = 14.0  # type: ignore[attr-defined]
-    assert made.seconds_left() == pytest.approx((70 - 4 - 4) / 2)
+    assert made.time_left() is None
+    took(made, CELLS[4], 3.0)  # TF-IDF says nothing about the others
+    assert made.time_left() is None
+    assert "left" not in made.headline()
+
+
+def test_time_left_uses_the_median_of_cells_of_the_same_kind(monkeypatch) -> None:
+    cells = [Cell("finetune", "org/small", 50, seed) for seed in range(10)]
+    made = board(monkeypatch, cells)
+    took(made, cells[0], 500.0, recorded=12.0)  # loaded libraries, data and the checkpoint first
+    assert made.time_left().seconds == pytest.approx(9 * 12)
+    for cell, seconds in zip(cells[1:6], (10.0, 11.0, 10.0, 60.0, 9.0), strict=True):  # a busy phase in between
+        took(made, cell, seconds)
+    left = made.time_left()
+    assert left.seconds == pytest.approx(4 * 10) and 30 < left.low <= 40 <= left.high < 60
+
+
+def test_time_left_subtracts_running_cells_and_shares_workers(monkeypatch) -> None:
+    made = board(monkeypatch, CELLS[:4])
+    took(made, CELLS[0], 10.0)
+    for cell in CELLS[1:3]:
+        made.started(cell)
+    made.clock["now"] += 4.0  # type: ignore[attr-defined]
+    # One of 50 labels ran for 4 of 10 s; of 100 labels, 18 s each: 2 s are fixed.
+    assert made.time_left().seconds == pytest.approx(((10 - 4) + (18 - 4) + 18) / 2)
+
+
+def test_time_of_other_budgets_is_between_fixed_and_proportional(monkeypatch) -> None:
+    cells = [Cell("finetune", "org/small", budget, 0) for budget in (50, 500)]
+    made = board(monkeypatch, cells)
+    took(made, cells[0], 10.0)
+    left = made.time_left()
+    assert (left.low, left.seconds, left.high) == pytest.approx((0.5 * 10, 2 + 8 * 10, 10 * 10))  # half: it was cold
+
+
+def test_time_follows_the_line_through_two_budgets(monkeypatch) -> None:
+    cells = [Cell("finetune", "org/small", budget, 0) for budget in (50, 100, 1000)]
+    made = board(monkeypatch, cells)
+    took(made, cells[0], 30.0, recorded=15.0)
+    took(made, cells[1], 20.0)
+    assert made.time_left().seconds == pytest.approx(2 + 18 * 10)  # the first one was cold: it does not count
+    more = [*cells, Cell("finetune", "org/small", 200, 0)]
+    made = board(monkeypatch, more)
+    for cell, seconds in ((cells[0], 99.0), (more[3], 40.0), (cells[1], 25.0)):
+        took(made, cell, seconds)
+    assert made.time_left().seconds == pytest.approx(25 + 0.15 * 900)
+
+
+def test_another_method_on_a_checkpoint_gives_a_wide_estimate(monkeypatch) -> None:
+    cells = [Cell("probe", "org/small", 50, 0), Cell("finetune", "org/small", 100, 0)]
+    made = board(monkeypatch, cells)
+    took(made, cells[0], 12.0)
+    left = made.time_left()
+    assert (left.low, left.seconds, left.high) == pytest.approx((11, 22, 44))
+    assert "about 11 to 44 s left" in made.headline()
 
 
 def test_a_cell_that_was_found_says_nothing_of_the_pace(monkeypatch) -> None:
     made = board(monkeypatch)
     made.ended(CELLS[0], Estimate(0.75, 0.7, 0.8))
-    assert made.seconds_left() is None
+    assert made.time_left() is None
     assert "1 of 5 cells done" in made.headline()
 
 

@@ -1,0 +1,102 @@
+"""Time of a study's cells that have not ended, estimated from those that have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from statistics import median
+
+from kit.measurement.durations import Span, spread_of, total
+from kit.scheduling.grid import Cell, Series
+
+_FIXED_S = 2.0  # of a cell's time that does not grow with its arithmetic: loading, saving, proof
+_OTHER_METHOD = 2.0  # factor each way that the pace of one method is off for another
+_OTHER_BUDGET = 1.25  # the same for a line through the budgets that were measured
+
+Kind = tuple[Series, int]
+
+
+class CellTimes:
+    """Durations of ended cells by kind: series and budget.
+
+    Args:
+        efforts: arithmetic of every cell of the study, in any unit.
+    """
+
+    def __init__(self, efforts: Mapping[Cell, float]) -> None:
+        self._efforts = {(cell.series, cell.budget): effort for cell, effort in efforts.items()}
+        self._warm: dict[Kind, list[float]] = {}
+        self._cold: dict[Kind, list[float]] = {}
+
+    def add(self, cell: Cell, seconds: float, *, cold: bool) -> None:
+        """Record how long a cell took. cold: whether it was the first of its process, and loaded libraries and data."""
+        times = self._cold if cold else self._warm
+        times.setdefault((cell.series, cell.budget), []).append(seconds)
+
+    def left(self, open_cells: Mapping[Kind, int], running: Mapping[Cell, float]) -> Span | None:
+        """Return the time of all cells that have not ended, one after another; None where too little is known.
+
+        Args:
+            open_cells: number of cells of each kind that have not ended.
+            running: seconds since the start of those that run.
+        """
+        spans = {kind: self.estimate(kind) for kind, count in open_cells.items() if count}
+        known = {kind: span for kind, span in spans.items() if span is not None}
+        if len(known) < len(spans):
+            return None
+        elapsed = [(known[cell.series, cell.budget], seconds) for cell, seconds in running.items()]
+        waiting = dict(open_cells)
+        for cell in running:
+            waiting[cell.series, cell.budget] -= 1
+        return total(
+            [
+                *(known[kind].scaled(count) for kind, count in waiting.items() if count > 0),
+                *(span.less(seconds) for span, seconds in elapsed),
+            ]
+        )
+
+    def estimate(self, kind: Kind) -> Span | None:
+        """Return the time of one cell, from its kind, else its series, else its checkpoint; None if all are unknown."""
+        if kind in self._warm:
+            return spread_of(self._warm[kind])
+        series = {k: times for k, times in self._warm.items() if k[0] == kind[0]}
+        if series:
+            return self._from_series(kind, {self._efforts[k]: median(times) for k, times in series.items()})
+        first = {k: times for k, times in self._cold.items() if k[0] == kind[0]}
+        if first:
+            found = self._from_series(kind, {self._efforts[k]: median(times) for k, times in first.items()})
+            return Span(found.seconds, 0.5 * found.low, found.high)
+        return self._from_checkpoint(kind)
+
+    def _from_series(self, kind: Kind, times: Mapping[float, float]) -> Span:
+        """Return an estimate from other budgets. times: median seconds by effort."""
+        effort = self._efforts[kind]
+        if len(times) > 1:
+            seconds = _on_line(times, effort)
+            return Span.around(seconds, seconds / _OTHER_BUDGET, seconds * _OTHER_BUDGET)
+        [(measured, seconds)] = times.items()
+        ratio = effort / measured if measured else 1.0
+        fixed = min(_FIXED_S, seconds)
+        ends = sorted((seconds, seconds * ratio))  # all of it is fixed, or all of it grows
+        return Span.around(fixed + (seconds - fixed) * ratio, ends[0], ends[1])
+
+    def _from_checkpoint(self, kind: Kind) -> Span | None:
+        """Return an estimate from other methods on the same checkpoint, whose efforts have the same unit."""
+        rates = [
+            max(0.0, median(times) - _FIXED_S) / self._efforts[k]
+            for group in (self._warm, self._cold)
+            for k, times in group.items()
+            if k[0][1] is not None and k[0][1] == kind[0][1] and self._efforts[k]
+        ]
+        if not rates:
+            return None
+        seconds = _FIXED_S + median(rates) * self._efforts[kind]
+        return Span(seconds, seconds / _OTHER_METHOD, seconds * _OTHER_METHOD)
+
+
+def _on_line(times: Mapping[float, float], effort: float) -> float:
+    """Return the time at an effort on the line through measured times, without negative slope or negative time at 0."""
+    mean_effort, mean_time = (sum(values) / len(times) for values in (times.keys(), times.values()))
+    variance = sum((each - mean_effort) ** 2 for each in times)
+    slope = sum((each - mean_effort) * (times[each] - mean_time) for each in times) / variance if variance else 0.0
+    slope = min(max(0.0, slope), mean_time / mean_effort if mean_effort else 0.0)
+    return mean_time + slope * (effort - mean_effort)
