@@ -54,6 +54,18 @@ class OutputError(KitError):
     """Results cannot be written (no permission, no space)."""
 
 
+class SystemRefusalError(KitError):
+    """The operating system refuses to read or write, where no other class says more."""
+
+    exit_code = 1
+
+
+class StreamError(KitError):
+    """Standard output takes no more: it is closed, or redirected to a full disk."""
+
+    exit_code = 1
+
+
 class WorkerError(KitError):
     """A worker of a study is not fit to run its cells."""
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kit.errors import OutputError, RecipeError
-from kit.files import publish, require_space, writing_to
+from kit.files import publish, require_space, temporary_folder, writing_to
 from kit.measurement.units import megabytes
 from kit.publishing.local import local_paths, public
 from kit.publishing.manifest import CARD_FILE, Manifest, written_files
@@ -137,8 +136,7 @@ def _draft(where: Path, record: Record) -> Iterator[Path]:
     """A folder that is there until it has been moved to its place, which is beside it, or something failed."""
     require_space(where, 4 * int(record.content["model_bytes"]))
     with writing_to(where):
-        draft = Path(tempfile.mkdtemp(prefix=".kit-export-", dir=where))
-        draft.chmod(0o755)
+        draft = temporary_folder(where, ".kit-export-")
         try:
             yield draft
         finally:

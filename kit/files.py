@@ -10,7 +10,9 @@ import hashlib
 import importlib.util
 import os
 import re
+import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +22,7 @@ from kit.errors import BusyError, OutputError
 from kit.stopping import note_kept
 
 CHECKPOINT_SEAL = "files.json"  # the file that is written last into a checkpoint of a training
+_NAME_LENGTH = 200  # of 255 bytes that file systems allow, with what is added to a name
 _REASONS = {
     errno.ENOSPC: ("the disk is full", "free some space, or write somewhere else"),
     errno.ENOMEM: ("the machine is out of memory", "end other programs, and start the same command again"),
@@ -74,20 +77,22 @@ def writing_to(path: Path) -> Iterator[None]:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file in full or not at all: a reader sees the old content or the new, never a part."""
+    """Write a file in full or not at all: a reader sees the old content or the new, never a part.
+
+    Who may read the file is decided by the umask, as for every other file.
+    """
     data = content.encode() if isinstance(content, str) else content
     with writing_to(path):
         make_folder(path.parent)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        draft = path.with_name(f".{path.name[:_NAME_LENGTH]}.{secrets.token_hex(8)}")
         try:
-            with os.fdopen(descriptor, "wb") as stream:
+            with draft.open("xb") as stream:
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
+            draft.replace(path)
         except BaseException:
-            Path(name).unlink(missing_ok=True)
+            draft.unlink(missing_ok=True)
             raise
 
 
@@ -109,9 +114,25 @@ def publish(draft: Path, final: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
         if final.exists():
             final.rename(aside)
+        _share_as_folder(draft)
         draft.rename(final)
         note_kept(str(final), str(final))
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _share_as_folder(folder: Path) -> None:
+    """Let those read a folder's files who may read the folder: some libraries write files for their owner alone."""
+    mode = stat.S_IMODE(folder.stat().st_mode) & 0o666
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink() and stat.S_IMODE(path.stat().st_mode) != mode:
+            path.chmod(mode)
+
+
+def temporary_folder(parent: Path, prefix: str) -> Path:
+    """Make and return a folder with a name of its own, readable by those whom the umask allows."""
+    folder = parent / f"{prefix}{secrets.token_hex(8)}"
+    folder.mkdir()
+    return folder
 
 
 def package_folders(package: str) -> list[Path]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 _ESCAPED = {"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"}  # controls, invisible marks, half characters, line separators
+# C1 controls, marks of direction, line separators, half characters; JSON escapes C0 controls itself.
+_OBEYED = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufeff\ud800-\udfff]")
 _JOINERS = "\u200c\u200d"  # part of emoji and of words in several scripts
 
 
@@ -28,3 +31,20 @@ def _shown(text: str, place: int) -> str:
 def _joins(text: str, place: int) -> bool:
     around = text[place - 1 : place] + text[place + 1 : place + 2]
     return len(around) == 2 and not any(char.isascii() or char in _JOINERS for char in around)
+
+
+def printable_lines(text: str) -> str:
+    """Return a text of several lines with each made printable; lines after the first are indented.
+
+    So that a line break inside of data cannot begin a line that looks like one of kit's own.
+    """
+    first, *others = text.split("\n")
+    shown = [printable(line.rstrip("\r")) for line in others]
+    return "\n".join(
+        [printable(first.rstrip("\r")), *(line if not line or line[0] == " " else f"  {line}" for line in shown)]
+    )
+
+
+def printable_json(text: str) -> str:
+    r"""Return JSON with characters that a terminal would obey as `\u` escapes; its content stays the same."""
+    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -5,10 +5,8 @@ Knows the terminal and exit codes. Knows nothing of what the commands do.
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
@@ -17,11 +15,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from kit.errors import KitError
-from kit.json_lines import json_line
+from kit.console import drop_output, echo, echo_drawn, echo_json, finish_output
+from kit.errors import KitError, OutputError, StreamError, SystemRefusalError, TrainingError
 from kit.measurement.units import megabytes, shown_value
+from kit.printable import printable
 from kit.processes import first_to_tell, lost_process
 from kit.stopping import Stopped, stoppable
 
@@ -37,37 +34,71 @@ if TYPE_CHECKING:
 
 
 def exit_code_of(command: Callable[[], object]) -> int:
-    """Run a command and tell people what went wrong.
+    """Run a command and print what went wrong.
 
     Returns 0 ok, 1 failure while running, 2 bad input, 130 Ctrl-C, 143 SIGTERM.
     """
     try:
         with stoppable():
-            command()
-    except KitError as error:
-        _tell(str(error))
-        return error.exit_code
-    except (BrokenPipeError, SystemExit) as end:  # `kit predict ... | head` is no failure, though typer ends by 1
-        if isinstance(end, SystemExit) and not isinstance(end.__context__, BrokenPipeError):
-            raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+            _require_current_folder()
+            return _ended(command)
     except Stopped as stop:
-        _tell(str(stop))
+        _print_error(str(stop))
         return stop.exit_code
+    except BrokenPipeError:  # `kit predict ... | head` is not a failure
+        drop_output()
+        return 0
     except Exception as error:
-        line = str(error).strip().splitlines()
-        words = f"{type(error).__name__}: {line[0] if line else ''}"
-        _tell(str(lost_process(error) or f"{words}\n  not foreseen; `--debug` shows where it happened"))
-        return 1
-    return 0
+        known = error if isinstance(error, KitError) else _foreseen(error)
+        if isinstance(known, StreamError):
+            drop_output()
+        _print_error(str(known) if known is not None else f"{_name(error)}\n  not foreseen; `--debug` shows where")
+        return 1 if known is None else known.exit_code
 
 
-def _tell(message: str) -> None:
+def _ended(command: Callable[[], object]) -> int:
+    """Return a command's exit code. Raises StreamError or BrokenPipeError if its output cannot be written in full."""
+    code = 0
+    try:
+        command()
+    except SystemExit as end:  # typer ends commands so; with 1 if the reader of the output left
+        if isinstance(end.__context__, BrokenPipeError):
+            raise end.__context__ from None
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    finish_output()
+    return code
+
+
+def _require_current_folder() -> None:
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise OutputError("the current folder was deleted", "change to another folder") from error
+
+
+def _foreseen(error: Exception) -> KitError | None:
+    """Return what an error of Python or a library means where that is known: refusals of the system, lost processes."""
+    lost = lost_process(error)
+    if lost is not None:
+        return lost
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        return TrainingError("memory ran out", "end other programs, or use a smaller model or fewer texts at once")
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return SystemRefusalError(f"{where}{error.strerror}")
+    return None
+
+
+def _name(error: Exception) -> str:
+    line = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {line[0] if line else ''}"
+
+
+def _print_error(message: str) -> None:
     if os.environ.get("KIT_DEBUG"):
-        traceback.print_exc()
+        echo(traceback.format_exc(), err=True)
     if first_to_tell():
-        typer.echo(f"error: {message}", err=True)
+        echo(f"error: {message}", err=True)
 
 
 @contextmanager
@@ -118,18 +149,18 @@ def quiet_libraries() -> None:
 def print_predictions(predictions: Iterable[dict[str, Any]]) -> None:
     """Print one JSON object per line."""
     for prediction in predictions:
-        typer.echo(json_line(prediction))
+        echo_json(prediction)
 
 
 def warn(message: str) -> None:
     """A line on standard error, beside answers that stay as they are."""
-    typer.echo(f"warning: {message}", err=True)
+    echo(f"warning: {message}", err=True)
 
 
 def print_record(record: Record, as_json: bool) -> None:
     """The Record as a table, or as one line of JSON."""
     if as_json:
-        typer.echo(json.dumps(summary(record)))
+        echo_json(summary(record))
     else:
         print_table(["", ""], record.rows(), header=False)
 
@@ -137,12 +168,14 @@ def print_record(record: Record, as_json: bool) -> None:
 def print_distillation(done: Distillation, as_json: bool) -> None:
     """The student as a table, then the verdict; or all of it as one line of JSON."""
     if as_json:
-        found = {kind: [summary(record) for record in getattr(done, kind)] for kind in ("students", "controls")}
-        typer.echo(json.dumps({**found, "verdict": {**asdict(done.verdict), "lines": done.verdict.lines}}))
+        found: dict[str, Any] = {
+            kind: [summary(record) for record in getattr(done, kind)] for kind in ("students", "controls")
+        }
+        echo_json({**found, "verdict": {**asdict(done.verdict), "lines": done.verdict.lines}})
         return
     print_table(["", ""], done.record.rows(), header=False)
     for line in done.verdict.lines:
-        typer.echo(line)
+        echo(line)
 
 
 def print_compression(done: Compression, as_json: bool) -> None:
@@ -152,11 +185,11 @@ def print_compression(done: Compression, as_json: bool) -> None:
             {**summary(link.record), "technique": link.technique, "gate": link.gate.content, **asdict(link.verdict)}
             for link in done.links
         ]
-        typer.echo(json.dumps({"source": summary(done.source), "steps": steps, "record": summary(done.record)}))
+        echo_json({"source": summary(done.source), "steps": steps, "record": summary(done.record)})
         return
     for line in done.lines:
-        typer.echo(line)
-    typer.echo(f"ends with {done.record.folder}")
+        echo(line)
+    echo(f"ends with {done.record.folder}")
 
 
 def print_bench(subjects: Sequence[Subject]) -> None:
@@ -184,26 +217,26 @@ def print_bench(subjects: Sequence[Subject]) -> None:
     print_table([*columns, "faster, one text", "faster, many"], rows)
     _print_lengths(subjects)
     threads = subjects[0].threads
-    typer.echo(f"{threads} thread{'s' if threads > 1 else ''}; memory is the whole process, with its libraries")
+    echo(f"{threads} thread{'s' if threads > 1 else ''}; memory is the whole process, with its libraries")
     if all(subject.joules is None for subject in subjects):
-        typer.echo("no energy: pip install 'kit[energy]' for codecarbon's estimate")
+        echo("no energy: pip install 'kit[energy]' for codecarbon's estimate")
     for warning in sorted({subject.warning for subject in subjects} - {""}):
         warn(warning)
     for subject in subjects:
         if subject.measured_on:
-            typer.echo(f"{subject.name}: times of {subject.measured_on}, which does the same arithmetic")
+            echo(f"{subject.name}: times of {subject.measured_on}, which does the same arithmetic")
         for kind, ratio in zip(("for one text", "for many"), subject.speedups or (), strict=False):
             if ratio.high < 1:
-                typer.echo(f"SLOWER here than {subjects[0].name} {kind}: {subject.name} ({subject.backend})")
+                echo(f"SLOWER here than {subjects[0].name} {kind}: {subject.name} ({subject.backend})")
 
 
 def _print_lengths(subjects: Sequence[Subject]) -> None:
     """Print the median time of short, medium and long texts."""
     lengths = " / ".join(f"{each.characters:,}" for each in subjects[0].by_length)
-    typer.echo(f"p50 ms of short, medium and long texts ({lengths} characters), from a sample of all lengths:")
+    echo(f"p50 ms of short, medium and long texts ({lengths} characters), from a sample of all lengths:")
     for subject in subjects:
         times = " / ".join(f"{each.p50_ms:.2f}" for each in subject.by_length)
-        typer.echo(f"  {subject.name} ({subject.backend}): {times}")
+        echo(f"  {subject.name} ({subject.backend}): {times}")
 
 
 def _times(ratio: Estimate) -> str:
@@ -247,9 +280,7 @@ def print_estimates(seconds: Mapping[Cell, Span], finished: Set[Cell], workers: 
         ],
     )
     together = total(seconds[cell] for cells in rows.values() for cell in cells).scaled(1 / workers)
-    typer.echo(
-        f"{len(seconds)} cells, {len(finished)} of them finished; {together.words} for the rest. Nothing was run."
-    )
+    echo(f"{len(seconds)} cells, {len(finished)} of them finished; {together.words} for the rest. Nothing was run.")
     if together.warning:
         warn(f"times: {together.warning}")
 
@@ -260,15 +291,13 @@ def print_study(study: Study, as_json: bool) -> None:
     finished = ((outcome.cell, study.ledger.record(outcome)) for outcome in study.finished)
     values = {cell: record.metrics[record.main_metric].value for cell, record in finished if record}
     if as_json:
-        typer.echo(
-            json.dumps(
-                {
-                    "folder": str(study.folder),
-                    "cells": [{**asdict(cell), "value": value} for cell, value in values.items()],
-                    "failed": [{**asdict(outcome.cell), "error": outcome.error} for outcome in study.failed],
-                    "open": [asdict(cell) for cell in study.open],
-                }
-            )
+        echo_json(
+            {
+                "folder": str(study.folder),
+                "cells": [{**asdict(cell), "value": value} for cell, value in values.items()],
+                "failed": [{**asdict(outcome.cell), "error": outcome.error} for outcome in study.failed],
+                "open": [asdict(cell) for cell in study.open],
+            }
         )
         return
     metric = study.ledger.recipe.main_metric
@@ -283,23 +312,21 @@ def print_study(study: Study, as_json: bool) -> None:
     print_table([f"{metric}, mean (seeds)", *map(str, budgets)], rows)
     for outcome in study.failed:
         cell = outcome.cell
-        typer.echo(f"failed: {cell.name}: {outcome.error}", err=True)
+        echo(f"failed: {cell.name}: {outcome.error}", err=True)
     if study.open:
-        typer.echo(f"{len(study.open)} cells are open: time was up (study.max_minutes); the same command continues")
-    typer.echo(f"next: kit report {study.folder}")
+        echo(f"{len(study.open)} cells are open: time was up (study.max_minutes); the same command continues")
+    echo(f"next: kit report {study.folder}")
 
 
 def print_table(columns: list[str], rows: Sequence[Sequence[str]], header: bool = True) -> None:
-    """A plain table, as wide as the terminal; wide enough for any line where there is none."""
+    """Print a plain table, as wide as the terminal; 200 columns wide where there is none."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*columns, box=box.SIMPLE_HEAD if header else box.SIMPLE, show_header=header, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD if header else box.SIMPLE, show_header=header, pad_edge=False)
+    for title in columns:
+        table.add_column(Text(printable(title)))
     for row in rows:
-        table.add_row(*[Text(cell) for cell in row])
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=200)
-    console.print(table)
+        table.add_row(*[Text(printable(cell)) for cell in row])
+    echo_drawn(table)

@@ -2,10 +2,12 @@ import errno
 import os
 import re
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from kit.errors import OutputError
-from kit.files import publish, require_space, write_atomically, writing_to
+from kit.files import publish, require_space, temporary_folder, write_atomically, writing_to
 
 
 def test_a_file_is_replaced_whole(tmp_path) -> None:
@@ -28,6 +30,21 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path, monkeypatch) -
         write_atomically(path, "new")
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["file.txt"]
+
+
+@pytest.mark.parametrize(("umask", "file", "folder"), [(0o077, 0o600, 0o700), (0o022, 0o644, 0o755), (0, 0o666, 0o777)])
+def test_files_and_folders_follow_the_umask(tmp_path, umask, file, folder) -> None:
+    before = os.umask(umask)
+    try:
+        write_atomically(tmp_path / "deep" / "file.txt", "text")
+        draft = temporary_folder(tmp_path, ".draft-")
+        (draft / "model").mkdir()
+        save_file({"a": np.zeros(1)}, draft / "model" / "model.safetensors")  # for its owner alone
+        publish(draft, tmp_path / "final")
+    finally:
+        os.umask(before)
+    for path in tmp_path.rglob("*"):
+        assert path.stat().st_mode & 0o777 == (folder if path.is_dir() else file), path
 
 
 def test_publishing_replaces_what_stands_there(tmp_path) -> None:

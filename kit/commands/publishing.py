@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from kit.commands.options import AsJson
+from kit.console import echo, echo_json
 from kit.terminal import quiet_libraries
 
 
@@ -58,10 +58,11 @@ def export(  # noqa: PLR0913, PLR0917
         overwrite=overwrite,
         with_code=with_code,
         speed=speed,
-        say=lambda line: typer.echo(line, err=True),
+        say=lambda line: echo(line, err=True),
     )
     if not as_json:
-        typer.echo("\n".join(done.lines))
+        for line in done.lines:
+            echo(line)
         return
     found = {
         "record": done.record.id,
@@ -71,4 +72,4 @@ def export(  # noqa: PLR0913, PLR0917
         "commit": done.pushed and done.pushed.commit,
         "address": done.pushed and done.pushed.address,
     }
-    typer.echo(json.dumps(found))
+    echo_json(found)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from kit.commands.options import Overrides, RecipePath
+from kit.console import echo, echo_json
 from kit.data.label_words import in_line
 from kit.terminal import located, options_for_keys, print_table, quiet_libraries
 
@@ -83,11 +83,11 @@ def new(  # noqa: PLR0913, PLR0917
             separator=separator,
             checkpoint=checkpoint,
             force=force,
-            tell=lambda note: typer.echo(f"data: {note}"),
+            tell=lambda note: echo(f"data: {note}"),
         )
     found = f"text {recipe.data.text}, label {in_line(recipe.data.label_columns)}"
-    typer.echo(f"wrote {path}: {found if languages is None else f'translations, {languages}'}")
-    typer.echo(f"next: kit check {path}")
+    echo(f"wrote {path}: {found if languages is None else f'translations, {languages}'}")
+    echo(f"next: kit check {path}")
 
 
 def _header(value: str) -> str | list[str]:
@@ -107,11 +107,11 @@ def check(recipe: RecipePath, overrides: Overrides = None) -> None:
         found = preview(loaded)
     print_table(["plan", str(recipe)], found.rows)
     for warning in found.warnings:
-        typer.echo(f"data: {warning}")
+        echo(f"data: {warning}")
 
 
 def schema() -> None:
     """Print the JSON Schema of recipes, for completion in editors."""
     from kit.recipe.load import recipe_schema
 
-    typer.echo(json.dumps(recipe_schema(), indent=2))
+    echo_json(recipe_schema(), indent=2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,7 @@ from typing import Annotated
 import typer
 
 from kit.commands.options import AsJson, RunFolder, TrustRemoteCode
+from kit.console import echo, echo_json
 from kit.terminal import print_bench, print_table, quiet_libraries, summary
 
 
@@ -30,9 +30,7 @@ def evaluate(
     found = run_evaluation(run, trust_remote_code=trust_remote_code, comet=comet)
     if as_json:
         metrics = {name: [e.value, e.low, e.high] for name, e in found.metrics.items()}
-        typer.echo(
-            json.dumps({"id": found.record.id, "metrics": metrics, "largest_difference": found.largest_difference})
-        )
+        echo_json({"id": found.record.id, "metrics": metrics, "largest_difference": found.largest_difference})
         return
     rows = [(name, shown(name, estimate)) for name, estimate in found.metrics.items()]
     print_table(["metric", "value [95 % interval]"], rows)
@@ -42,7 +40,7 @@ def evaluate(
         if found.record.content["task"] == "translation"
         else (f" (largest logit difference {found.largest_difference:.1g})")
     )
-    typer.echo(f"same answers as the Record on all {count} test examples{logits}")
+    echo(f"same answers as the Record on all {count} test examples{logits}")
 
 
 def predict(
@@ -92,7 +90,7 @@ def bench(
 
     found = run(folders, texts=texts, rounds=rounds, compiled=compiled)
     if as_json:
-        typer.echo(json.dumps([asdict(subject) for subject in found]))
+        echo_json([asdict(subject) for subject in found])
         return
     print_bench(found)
 
@@ -110,7 +108,7 @@ def list_runs(
         raise RecordError(f"there is no folder {runs}", "`kit finetune RECIPE` makes the first run")
     records, problems = list_records(runs)
     if as_json:
-        typer.echo(json.dumps([summary(record) for record in records]))
+        echo_json([summary(record) for record in records])
     else:
         rows = [
             (
@@ -126,4 +124,4 @@ def list_runs(
         ]
         print_table(["run", "method", "checkpoint", "budget", "metric", "value [95 % interval]", "time"], rows)
     for problem in problems:
-        typer.echo(f"left out: {problem}", err=True)
+        echo(f"left out: {problem}", err=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from enum import StrEnum
 from typing import Annotated
@@ -10,6 +9,7 @@ from typing import Annotated
 import typer
 
 from kit.commands.options import AsJson, Overrides, RecipePath, StudyFolder
+from kit.console import echo, echo_json
 from kit.terminal import located, print_estimates, print_study, quiet_libraries
 
 
@@ -88,8 +88,8 @@ def report(study: StudyFolder) -> None:
     findings = analyse(study)
     paths = write_report(study, findings)
     for sentence in (*findings.answer, *findings.notes):
-        typer.echo(sentence)
-    typer.echo("wrote " + ", ".join(str(path) for path in paths))
+        echo(sentence)
+    echo("wrote " + ", ".join(str(path) for path in paths))
 
 
 def advise(
@@ -116,7 +116,7 @@ def advise(
     limit = None if max_size_mb is None else 1e6 * max_size_mb
     advice = run(analyse(study), Wish(target, label_cost, max_latency_ms, limit))
     if as_json:
-        typer.echo(json.dumps(asdict(advice)))
+        echo_json(asdict(advice))
         return
     for line in advice.lines:
-        typer.echo(line)
+        echo(line)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kit.analysis.curve import Fit
 
 NOTHING = "–"  # where there is no value
-_TURNS = "\u202a\u202b\u202c\u202d\u202e"
+_TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
 def plain(text: object) -> str:

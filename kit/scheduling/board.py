@@ -8,11 +8,12 @@ from statistics import mean
 from typing import Self
 
 from rich import box
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from kit.console import console, say
 from kit.measurement.durations import Span
 from kit.measurement.intervals import Estimate, shown
 from kit.measurement.units import duration, shown_value
@@ -30,7 +31,7 @@ class Board:
     def __init__(self, efforts: Mapping[Cell, float], metric: str, quiet: bool) -> None:
         self.efforts, self.metric = efforts, metric
         self.at_once = 1  # cells that ran at the same time, at most so far
-        self.console = Console(stderr=True, quiet=quiet, highlight=False)
+        self.console = console(quiet=quiet)
         self.values: dict[Cell, float] = {}
         self.failed: set[Cell] = set()
         self.running: dict[Cell, float] = {}
@@ -56,7 +57,7 @@ class Board:
 
     def say(self, line: str) -> None:
         """One line, above the table if one is drawn."""
-        self.console.print(line, markup=False, soft_wrap=True)
+        say(self.console, line)
 
     def started(self, cell: Cell) -> None:
         """A cell that begins to run."""

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as RichProgress
 from transformers import TrainerCallback
 
+from kit.console import console, say
 from kit.errors import RecipeError
 from kit.measurement.durations import Pace, Span
 from kit.recipe.training import TrainSection
@@ -27,11 +27,11 @@ class Progress:
 
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
-        self.console = Console(stderr=True, quiet=quiet, highlight=False)
+        self.console = console(quiet=quiet)
 
     def say(self, line: str) -> None:
         """One line, above the bar if one is drawn."""
-        self.console.print(line, markup=False, soft_wrap=True)
+        say(self.console, line)
 
     @contextmanager
     def counting(self, what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
