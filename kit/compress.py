@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from kit.record import FORMAT, Record
 from kit.request import Shared
 
 if TYPE_CHECKING:
+    from kit.compression.gate import Judge
     from kit.compression.link import Link
     from kit.methods import Job
     from kit.models.kind import Kind
@@ -47,10 +48,10 @@ class Compression:
 
     @property
     def lines(self) -> list[str]:
-        """For people: a line a step."""
+        """For people: a line or two for each step."""
         metric = self.source.main_metric
         start = f"{self.source.id}: {shown(metric, self.source.metrics[metric])}"
-        return [start, *(link.line for link in self.links)]
+        return [start, *(line for link in self.links for line in link.lines)]
 
 
 def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared: Shared | None = None) -> Compression:
@@ -81,13 +82,13 @@ def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared
     require_gate(section.gate, job)
     before = load_predictor(start.model_folder, backend=start.backend)
     judge = Judge.of(section.gate, job, before)
-    if judge.coarse:
-        job.progress.say(judge.coarse)
+    for warning in filter(None, (judge.coarse, judge.few)):
+        job.progress.say(warning)
     links: list[Link] = []
     for step in section.steps:
         for tried in attempts(TECHNIQUES[step.technique], step, start):
             try:
-                record = _take(tried, source, start, job, force)
+                record = _take(tried, source, start, judge, force)
             except KitError as error:
                 if tried is step:
                     raise
@@ -175,19 +176,22 @@ def _job(recipe: Recipe, start: Record | None, quiet: bool, shared: Shared) -> J
     return Job(recipe, task_for(recipe, data.labels), data, hardware, checkpoint, progress)
 
 
-def _take(step: Step, source: Record, start: Record, job: Job, force: bool) -> Record:
-    """The Record of one step, which is found if it has finished."""
+def _take(step: Step, source: Record, start: Record, judge: Judge, force: bool) -> Record:
+    """Return the Record of one step, which is found if it has finished."""
     from kit.compression import TECHNIQUES
     from kit.compression.gate import pool_of_steps
 
-    began = time.perf_counter()
+    began, job = time.perf_counter(), judge.job
     recipe = job.recipe.model_copy(update={"compress": CompressSection(steps=[step])})
     technique = TECHNIQUES[step.technique]
 
     def fit(placed: Job) -> Any:
         seen = replace(placed.data, pool=placed.data.pool.take(pool_of_steps(job)))
         fitted = technique.compress(step, source, replace(placed, data=seen))
-        about = {"technique": step.technique, "source": source.id, "start": start.id}
+        about: dict[str, Any] = {"technique": step.technique, "source": source.id, "start": start.id}
+        if judge.validation is not None:
+            changes = judge.recall_changes(fitted.predictor.outputs(placed.data.validation.texts))
+            about["largest_recall_loss"] = asdict(changes[0])
         return replace(fitted, settings={**fitted.settings, "compression": about})
 
     folder = start.folder.parent / _id(step, source, job)

@@ -181,10 +181,7 @@ def print_distillation(done: Distillation, as_json: bool) -> None:
 def print_compression(done: Compression, as_json: bool) -> None:
     """The chain, a line a step, and where it ended; or all of it as one line of JSON."""
     if as_json:
-        steps = [
-            {**summary(link.record), "technique": link.technique, "gate": link.gate.content, **asdict(link.verdict)}
-            for link in done.links
-        ]
+        steps = [{**summary(link.record), **link.content} for link in done.links]
         echo_json({"source": summary(done.source), "steps": steps, "record": summary(done.record)})
         return
     for line in done.lines:

@@ -6,7 +6,7 @@ import json
 import shutil
 import signal
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +17,7 @@ import kit.compression.int8_onnx as int8_module
 import kit.compression.link as link_module
 from kit import Recipe, Record, evaluate, finetune, predict
 from kit.compress import CHAIN_FILE, Compression, _job, compress, recipe_of
-from kit.compression.gate import Gate, Judge, gate_texts
+from kit.compression.gate import Gate, Judge, gate_texts, require_gate
 from kit.data.encode import encode
 from kit.errors import DataError, KitError, ModelError, RecipeError, RecordError
 from kit.export import _history
@@ -55,7 +55,8 @@ def test_every_step_is_a_record_that_answers_as_it_says(done: Compression, tiny_
     assert sizes == sorted(sizes, reverse=True) and sizes[-1] < sizes[0] / 5
     assert done.record == done.links[-1].record
     written = json.loads((done.record.folder / CHAIN_FILE).read_text("utf-8"))
-    assert written["lines"] == done.lines and written["steps"][1]["retained"]["value"] > 0.8
+    assert written["lines"] == done.lines and "used for no choice: '" in done.lines[-1]
+    assert written["steps"][1]["retained"]["value"] > 0.8
 
 
 def test_texts_whose_tokens_stay_get_the_very_same_logits(done: Compression, tiny_run: Path) -> None:
@@ -224,20 +225,75 @@ def test_of_few_validation_examples_one_may_be_lost_and_not_two(tiny_run: Path) 
     assert Judge.of(loose, job, start).coarse == ""
 
 
+def test_gate_limits_the_loss_of_the_worst_class(tiny_run: Path) -> None:
+    record, start = Record.read(tiny_run), load_predictor(tiny_run / "model")
+    job = _job(record.recipe, record, True, Shared())
+    judge = Judge.of(chain(tiny_run, ["onnx"], worst_class=0.25).compress.gate, job, start)
+    answers, targets = judge.validation, job.task.targets(job.data.validation.labels)
+    assert answers is not None and "fewer than 4 validation examples" not in judge.few
+    label = int(np.bincount(targets[answers.argmax(1) == targets]).argmax())
+    members = np.flatnonzero((targets == label) & (answers.argmax(1) == targets))
+    count = int((targets == label).sum())
+    for lost in (0, 1, len(members)):
+        worse = answers.copy()
+        worse[members[:lost]] *= -1
+        gate = judge.gate(SimpleNamespace(outputs=lambda _, worse=worse: worse))
+        worst = gate.worst_class
+        assert worst is not None and worst.loss.value == pytest.approx(lost / count)
+        assert worst.loss.low <= worst.loss.value <= worst.loss.high and worst.loss.low < worst.loss.high
+        assert gate.passed is (lost / count <= max(0.25, 1 / count))
+        assert lost == 0 or (worst.label, worst.count) == (job.task.labels[label], count)
+    assert gate.broken[0].startswith(f"recall on validation examples fell: '{job.task.labels[label]}' from ")
+    assert gate.broken[0].endswith("a loss of at most 25.0 points asked for")
+    strict = Judge.of(chain(tiny_run, ["onnx"], worst_class=0.01).compress.gate, job, start)
+    assert strict.few.startswith("compress.gate.worst_class: 2 of 2 classes have fewer than 100 validation examples")
+
+
+def test_steps_report_recall_of_each_class(done: Compression, kit, tiny_run: Path) -> None:
+    link = done.links[-1]
+    assert link.gate.worst_class is not None
+    saved = link.record.content["settings"]["compression"]["largest_recall_loss"]
+    assert saved == asdict(link.gate.worst_class), "the Record and the gate looked at the same validation examples"
+    assert "recall on validation examples" in link.line
+    after = {name: row["recall"] for name, row in link.record.content["details"]["per_label"].items()}
+    assert {each.label: pytest.approx(each.after, abs=1e-6) for each in link.test_recall} == after
+    printed = kit(
+        "compress", tiny_run, "--steps", "vocabulary,int8-onnx", "--set", "compress.gate.retained=null", "--json"
+    )
+    step = json.loads(printed.out)["steps"][-1]
+    assert step["gate"]["worst_class"]["label"] == link.gate.worst_class.label
+    assert [each["label"] for each in step["test_recall"]] == [each.label for each in link.test_recall]
+
+
+def test_worst_class_needs_classes_and_validation_examples(tiny_run: Path) -> None:
+    pairs = {"task": "translation", "data": {"source": "corpus", "languages": ["en", "de"]}, "method": "scratch"}
+    with pytest.raises(ValueError, match=r"compress\.gate\.worst_class: a translation has no classes"):
+        Recipe.model_validate(pairs | {"compress": {"gate": {"worst_class": 0.05}}})
+    record = Record.read(tiny_run)
+    job = _job(record.recipe, record, True, Shared())
+    empty = replace(job, data=replace(job.data, validation=job.data.validation.take([])))
+    section = chain(tiny_run, ["onnx"], worst_class=0.05).compress.gate
+    with pytest.raises(RecipeError, match="there are no validation examples to compute recall on"):
+        require_gate(section, empty)
+
+
 def test_agreement_is_with_what_the_start_answers(tiny_run: Path) -> None:
     record, start = Record.read(tiny_run), load_predictor(tiny_run / "model")
     job = _job(record.recipe, record, True, Shared())
     section = chain(tiny_run, ["onnx"], agreement=0.9).compress.gate
     judge = Judge.of(section, job, start)
-    texts = len(judge.answers)
+    texts, own = len(judge.answers), judge.validation
     assert texts >= 20
-    assert judge.gate(start) == Gate(None, 1.0, ())
+    gate = judge.gate(start)
+    assert (gate.retained, gate.agreement, gate.broken) == (None, 1.0, ())
     for other, passed in ((texts // 10, True), (texts // 10 + 1, False)):
         answers = judge.answers.copy()
         answers[:other] *= -1
-        gate = judge.gate(SimpleNamespace(outputs=lambda _, answers=answers: answers))
+        gate = judge.gate(SimpleNamespace(outputs=lambda rows, a=answers: a if len(rows) == texts else own))
         assert gate.passed is passed and gate.agreement == pytest.approx(1 - other / texts)
-    assert gate.broken == (f"agrees on {gate.agreement:.1%} of {texts} texts of the pool, at least 90.0% asked for",)
+    assert gate.broken[-1:] == (
+        f"agrees on {gate.agreement:.1%} of {texts} texts of the pool, at least 90.0% asked for",
+    )
     assert gate.content == {**asdict(gate), "passed": False}
 
 
@@ -336,7 +392,10 @@ def test_what_a_card_tells_of_chains_is_how_its_model_came_about(done: Compressi
     assert trimmed.record.id == done.links[0].record.id
     (tiny_run / CHAIN_FILE).write_text(json.dumps({"source": tiny_run.name, "lines": ["onnx: UNDONE by the gate"]}))
     try:
-        told = [[line.partition(":")[0] for line in _history(each)] for each in (done.record, trimmed.record)]
+        told = [
+            list(dict.fromkeys(line.partition(":")[0] for line in _history(each)))
+            for each in (done.record, trimmed.record)
+        ]
         assert told == [[tiny_run.name, "vocabulary", "int8-onnx"], [tiny_run.name, "vocabulary"]]
         assert _history(Record.read(tiny_run)) == []
     finally:
@@ -433,7 +492,8 @@ def test_the_command_compresses_the_run_of_a_recipe_and_predicts_in_a_fresh_proc
     assert result.code == 0, result.err
     lines = result.out.strip().splitlines()
     assert lines[0].startswith("finetune-tiny-bert-120") and lines[1].startswith("vocabulary: ")
-    assert lines[2].startswith("float16: ") and "ends with " in lines[-1]
+    assert lines[3].startswith("float16: ") and "ends with " in lines[-1]
+    assert all("recall on the test examples, used for no choice: '" in lines[place] for place in (2, 4))
     folder = lines[-1].removeprefix("ends with ")
     answered = kit_forked("predict", folder, "a gripping, funny film")
     assert answered.code == 0, answered.err

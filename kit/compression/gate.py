@@ -1,16 +1,16 @@
-"""Gates: what a step of a chain costs, on examples and texts that no step learns from.
-
-Knows models, validation examples and the pool's texts. Never looks at test examples.
-"""
+"""Gates: what a step of a chain costs, on validation examples and texts of the pool, never on test examples."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from kit.compression.recall import RecallChange, recall_changes
 from kit.errors import RecipeError
+from kit.measurement.measure import LabelMeasure
 from kit.methods import Job
 from kit.models.predictor import Predictor
 from kit.recipe.compressing import GateSection
@@ -18,20 +18,26 @@ from kit.recipe.compressing import GateSection
 # Texts of the pool that no step sees: this share, and no more than this.
 _SHARE, _MOST = 0.2, 1_000
 _MUCH = 0.005  # of what is retained: a gate that lets through so much more than is asked for is said to be coarse
+_ROUNDING = 1e-9
 _SHARES = ("accuracy", "exact_match")  # of right answers: each example is worth as much as another
 
 
 @dataclass(frozen=True)
 class Gate:
-    """What a step cost: shares against the model that the chain starts from, None where not asked for.
+    """What a step cost, against the model that the chain starts from.
 
-    retained: of the main metric, on the validation examples. agreement: on texts of the pool that no step sees.
-    broken: what was less than it had to be, in words; empty where the step stays.
+    Args:
+        retained: Share of the main metric on the validation examples; None if there is no such limit.
+        agreement: Share of texts of the pool that no step sees; None if there is no such limit.
+        broken: The limits that were missed, in words; empty where the step stays.
+        worst_class: The class with the largest loss of recall on the validation examples; None without classes or
+            validation examples.
     """
 
     retained: float | None
     agreement: float | None
     broken: tuple[str, ...]
+    worst_class: RecallChange | None = None
 
     @property
     def passed(self) -> bool:
@@ -48,18 +54,26 @@ class Gate:
 class Judge:
     """The model that a chain starts from, as gates compare with it.
 
-    score: its main metric on the validation examples. answers: its outputs for the gate's texts.
+    Args:
+        section: The limits.
+        job: Its task and data.
+        score: Main metric on the validation examples; 0 if there is no limit for it.
+        answers: Outputs for the gate's texts.
+        validation: Outputs for the validation examples; None without classes or examples.
     """
 
     section: GateSection
     job: Job
     score: float
     answers: np.ndarray
+    validation: np.ndarray | None
 
     @classmethod
     def of(cls, section: GateSection, job: Job, start: Predictor) -> Judge:
-        """Let the start answer once, for all steps. Raises RecipeError if there is nothing to compare."""
-        score = _score(job, start) if section.retained is not None else 0.0
+        """Compute the outputs of the start once for all steps. Raises RecipeError if there is nothing to compare."""
+        wanted = section.retained is not None or _has_classes(job)
+        outputs = start.outputs(job.data.validation.texts) if wanted and len(job.data.validation) else None
+        score = _score(job, outputs) if section.retained is not None and outputs is not None else 0.0
         if section.retained is not None and score <= 0:
             raise RecipeError(
                 f"compress.gate.retained: the model's {job.task.main_metric} on validation examples is {score:.3f}: "
@@ -68,24 +82,69 @@ class Judge:
             )
         asked = section.agreement is not None
         answers = start.outputs(gate_texts(job)) if asked else np.zeros((0, 1))
-        return cls(section, job, score, answers)
+        return cls(section, job, score, answers, outputs if _has_classes(job) else None)
 
     def gate(self, model: Predictor) -> Gate:
-        """Whether a step's model may stay."""
+        """Return what a step's model costs, and whether it may stay."""
         retained = agreement = None
         broken = []
-        if self.section.retained is not None:
-            retained = _score(self.job, model) / self.score
+        validation, outputs = self.job.data.validation, None
+        if self.section.retained is not None or self.validation is not None:
+            outputs = model.outputs(validation.texts)
+        if self.section.retained is not None and outputs is not None:
+            retained = _score(self.job, outputs) / self.score
             if retained < self.least_retained:
-                seen = f"{len(self.job.data.validation):,} validation examples"
+                seen = f"{len(validation):,} validation examples"
                 broken.append(f"{retained:.1%} retained on {seen}, at least {self.least_retained:.1%} asked for")
+        changes = self.recall_changes(outputs)
+        broken += self._lost_classes(changes)
         if self.section.agreement is not None:
             same = self.job.task.measure.same(model.outputs(gate_texts(self.job)), self.answers)
             agreement = float(same.mean())
             if agreement < self.section.agreement:
                 seen = f"{len(same):,} texts of the pool"
                 broken.append(f"agrees on {agreement:.1%} of {seen}, at least {self.section.agreement:.1%} asked for")
-        return Gate(retained, agreement, tuple(broken))
+        return Gate(retained, agreement, tuple(broken), changes[0] if changes else None)
+
+    def recall_changes(self, outputs: np.ndarray | None) -> tuple[RecallChange, ...]:
+        """Return the change of recall of each class, from a model's outputs for the validation examples."""
+        if self.validation is None or outputs is None:
+            return ()
+        targets = self.job.task.targets(self.job.data.validation.labels)
+        return recall_changes(self.validation, outputs, targets, self.job.task.labels, self.job.task.measure)
+
+    def _lost_classes(self, changes: tuple[RecallChange, ...]) -> list[str]:
+        """Return words for the classes that lose more recall than is allowed, at most three of them."""
+        limit = self.section.worst_class
+        if limit is None:
+            return []
+        # As with `retained`, one example may always be lost.
+        lost = [change for change in changes if change.loss.value > max(limit, 1 / change.count) + _ROUNDING]
+        more = f", and {len(lost) - 3} more classes" if len(lost) > 3 else ""
+        words = " and ".join(change.words for change in lost[:3])
+        asked = f"a loss of at most {100 * limit:.1f} points asked for"
+        return [f"recall on validation examples fell: {words}{more}, {asked}"] if lost else []
+
+    @property
+    def few(self) -> str:
+        """In words, which classes have too few validation examples for `worst_class`; empty where all have enough."""
+        limit = self.section.worst_class
+        if limit is None:
+            return ""
+        targets = np.asarray(self.job.task.targets(self.job.data.validation.labels))
+        labels, least = self.job.task.labels, math.ceil(1 / limit - _ROUNDING)
+        several = self.job.task.multi_label
+        counts = targets.sum(axis=0) if several else np.bincount(targets, minlength=len(labels))
+        few = [(int(count), label) for count, label in zip(counts, labels, strict=True) if count < least]
+        if not few:
+            return ""
+        shown = ", ".join(f"'{label}' ({count})" for count, label in sorted(few)[:6])
+        more = f" and {len(few) - 6} more" if len(few) > 6 else ""
+        return (
+            f"compress.gate.worst_class: {len(few)} of {len(labels)} classes have fewer than {least:,} validation "
+            f"examples, too few to tell a loss of {100 * limit:.1f} points: {shown}{more}; one example of each may be "
+            "lost"
+        )
 
     @property
     def coarse(self) -> str:
@@ -122,6 +181,16 @@ def require_gate(section: GateSection, job: Job) -> None:
             "compress.gate.retained: there are no validation examples to look at",
             "set it to null, and give compress.gate.agreement, which looks at texts without labels",
         )
+    if section.worst_class is not None and not _has_classes(job):
+        raise RecipeError(
+            "compress.gate.worst_class: a translation has no classes",
+            "leave it out; compress.gate.retained and compress.gate.agreement apply to translations",
+        )
+    if section.worst_class is not None and not len(job.data.validation):
+        raise RecipeError(
+            "compress.gate.worst_class: there are no validation examples to compute recall on",
+            "set it to null, or set data.validation above 0 and train the model again",
+        )
     if section.agreement is not None and not len(_rows(job)):
         raise RecipeError(
             "compress.gate.agreement: there are too few texts outside the budget to look at",
@@ -145,6 +214,9 @@ def _rows(job: Job) -> np.ndarray:
     return np.sort(np.random.default_rng(0).permutation(len(job.data.pool))[:count])
 
 
-def _score(job: Job, model: Predictor) -> float:
-    validation = job.data.validation
-    return job.task.scores(model.outputs(validation.texts), job.task.targets(validation.labels))[job.task.main_metric]
+def _score(job: Job, outputs: np.ndarray) -> float:
+    return job.task.scores(outputs, job.task.targets(job.data.validation.labels))[job.task.main_metric]
+
+
+def _has_classes(job: Job) -> bool:
+    return isinstance(job.task.measure, LabelMeasure)

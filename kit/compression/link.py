@@ -11,6 +11,7 @@ from typing import Any
 
 from kit.analysis.verdict import Answers, Cost, Verdict, judge
 from kit.compression.gate import Gate
+from kit.compression.recall import RecallChange, recall_changes, recall_line
 from kit.measurement.intervals import shown
 from kit.measurement.speed import latencies
 from kit.measurement.units import megabytes
@@ -27,7 +28,8 @@ class Link:
     """One step of a chain: its Record, what its gate saw, and how it compares with the start on the test examples.
 
     settings: those that are not the technique's defaults, in words. calibration: expected calibration error of the
-    start and of the step's model, None where a task has none.
+    start and of the step's model, None where a task has none. test_recall: recall of each class on the test examples,
+    the largest loss first, for the report alone.
     """
 
     technique: str
@@ -36,6 +38,13 @@ class Link:
     gate: Gate
     verdict: Verdict
     calibration: tuple[float, float] | None
+    test_recall: tuple[RecallChange, ...] = ()
+
+    @property
+    def lines(self) -> list[str]:
+        """For people: the step, and the recall of its classes on test examples if there are any."""
+        recall = recall_line(self.test_recall)
+        return [self.line, f"{self.technique}: {recall}"] if recall else [self.line]
 
     @property
     def line(self) -> str:
@@ -53,6 +62,7 @@ class Link:
             self._conversion(settings),
             self._batches(settings),
             "calibration error {:.1%} (before: {:.1%})".format(*reversed(self.calibration)) if self.calibration else "",
+            self._worst_class(),
         ]
         undone = "" if self.gate.passed else f"; {self.outcome}"
         undone += f"; {ours.warning}" if ours.warning else ""
@@ -73,8 +83,17 @@ class Link:
             "record": self.record.id,
             "gate": self.gate.content,
             "calibration": self.calibration,
+            "test_recall": [asdict(change) for change in self.test_recall],
             **asdict(self.verdict),
         }
+
+    def _worst_class(self) -> str:
+        worst = self.gate.worst_class
+        if worst is None:
+            return ""
+        if worst.loss.value <= 0:
+            return "no class lost recall on validation examples"
+        return f"largest loss of recall on validation examples: {worst.words}"
 
     def _tokens(self, settings: dict[str, Any]) -> str:
         if "tokens_before" not in settings:
@@ -107,7 +126,11 @@ def link_of(step: Step, record: Record, start: Record, gate: Gate, before: Predi
     settings = ", ".join(f"{key}: {json.dumps(value)}" for key, value in given.items() if key != "technique")
     errors = [each.metrics["ece"].value for each in (start, record) if "ece" in each.metrics]
     calibration = (errors[0], errors[1]) if len(errors) == 2 else None
-    return Link(step.technique, settings, record, gate, _compare(record, start, before, job), calibration)
+    verdict = _compare(record, start, before, job)
+    ours, theirs = record.predictions(), start.predictions()
+    targets = job.task.targets(ours.labels)
+    recall = recall_changes(theirs.outputs, ours.outputs, targets, job.task.labels, job.task.measure)
+    return Link(step.technique, settings, record, gate, verdict, calibration, recall)
 
 
 def _compare(record: Record, start: Record, before: Predictor, job: Job) -> Verdict:

@@ -170,6 +170,10 @@ class GateSection(Section):
     agreement: _Share | None = None
     """Share of texts that no step sees (a fifth of the pool, 1,000 at most) that are answered as by the model that the
     chain starts from. Null does not ask."""
+    worst_class: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Largest loss of recall of any class on the validation examples, against the model that the chain starts from:
+    0.05 allows a class to fall from 80 to 75 %. One example of each class may always be lost. Null sets no limit; the
+    largest loss is reported anyway."""
 
 
 class CompressSection(Section):
@@ -186,7 +190,7 @@ class CompressSection(Section):
     @classmethod
     def _open(cls, value: Any) -> Any:
         """`gate: null` asks for nothing."""
-        return GateSection(retained=None, agreement=None) if value is None else value
+        return GateSection(retained=None) if value is None else value
 
     @field_validator("steps", mode="before")
     @classmethod

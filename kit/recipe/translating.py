@@ -77,6 +77,9 @@ def contradictions_of_translation(recipe: Recipe) -> dict[str, bool]:
         "compress.steps: calibration: static is of classifiers; leave it out": any(
             getattr(step, "calibration", "") == "static" for step in recipe.compress.steps
         ),
+        "compress.gate.worst_class: a translation has no classes; leave it out": (
+            recipe.compress.gate.worst_class is not None
+        ),
         "train.padding_free: it is for encoders alone; leave it out": train.padding_free,
         "train.contrastive: it compares labels; leave it out": bool(train.contrastive),
     }

@@ -64,7 +64,13 @@ NO_EFFECT = {"runs", "train.report_to", "train.checkpoint_seconds"}
 # A grid is made of requests, and is part of none of them: tests/test_study.py has what these keys do.
 GRID = {f"study.{name}" for name in StudySection.model_fields}
 # Steps that follow a run are no part of its request: tests/test_compress.py has what these keys do.
-CHAIN = {"compress.source", "compress.steps", "compress.gate.retained", "compress.gate.agreement"}
+CHAIN = {
+    "compress.source",
+    "compress.steps",
+    "compress.gate.retained",
+    "compress.gate.agreement",
+    "compress.gate.worst_class",
+}
 
 
 def leaf_keys(section: type[Section] = Recipe, prefix: str = "") -> list[str]:
