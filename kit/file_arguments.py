@@ -146,6 +146,8 @@ def _looks_like_a_file(argument: str) -> bool:
         return True
     if re.search(r"\s", name):
         return False
+    if re.fullmatch(r"[\w./\\-]*\w[/\\]", name):
+        return True
     parents = [parent for parent in Path(name).parents if str(parent) not in (".", "/")]
     return bool(_PREFIX.match(name) and (parents or not name.startswith("/"))) or any(map(_is_folder, parents))
 

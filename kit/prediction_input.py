@@ -21,6 +21,7 @@ from kit.errors import DataError
 from kit.input_format import PARQUET_MAGIC, detect_format
 
 STANDARD_INPUT = "standard input"
+_ARGUMENTS = "arguments"
 FORMATS = {"text": None, "json": ".jsonl", "csv": ".csv", "tsv": ".tsv", "parquet": ".parquet"}
 _TEXT_EXTENSIONS = (".txt", ".text", ".log", ".md", ".lst")
 _UNREADABLE = {
@@ -94,7 +95,8 @@ class PredictionInput:
             texts = zip(*(map(as_text, table.columns[column]) for column in self.text_columns), strict=True)
             for index, row in enumerate(texts):
                 kept = {column: table.columns[column][index] for column in keep}
-                yield Row(row, f"{source}{table.place(index)}", kept)
+                place = f"text {index + 1}" if name == _ARGUMENTS else f"{source}{table.place(index)}"
+                yield Row(row, place, kept)
 
 
 def as_text(value: Any) -> str:
@@ -118,7 +120,7 @@ def from_texts(texts: Sequence[str], columns: Sequence[str]) -> PredictionInput:
     table = Table.of(content)
     broken = [number for number, text in enumerate(texts, start=1) if has_surrogates(text)]
     notes = [f"text {number} has bytes that are not UTF-8, read as U+FFFD" for number in broken]
-    return PredictionInput((("arguments", table),), tuple(columns), notes=tuple(notes))
+    return PredictionInput(((_ARGUMENTS, table),), tuple(columns), notes=tuple(notes))
 
 
 def from_files(
@@ -222,12 +224,21 @@ def _fitting(
     if kind in DELIMITED:
         table = table.with_blank_rows()
     table = _unnested(table, columns)
-    require_columns(columns, table, "predict", name)
+    _require_columns(columns, table, kind, name)
     for column in columns:
         for index, value in enumerate(table.columns[column]):
             if isinstance(value, (list, dict, tuple, bytes)):
                 raise DataError(f"{name}, {table.place(index)}: {column} is not text but {str(value)[:60]}")
     return table, table.notes
+
+
+def _require_columns(columns: Sequence[str], table: Table, kind: str, name: str) -> None:
+    try:
+        require_columns(columns, table, "predict", name)
+    except DataError as error:
+        if kind in DELIMITED and not error.hint:
+            error.hint = "the first line must name the columns; --format text predicts every line as a text"
+        raise
 
 
 def _read_delimited(read: Callable[[Reading], Table], columns: Sequence[str], reading: Reading) -> Table:

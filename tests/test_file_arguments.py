@@ -32,7 +32,7 @@ def test_texts_are_texts(folder: Path, text: str) -> None:
 @pytest.mark.parametrize(
     "name",
     ["b.csv", "B.CSV", "my other tickets.csv", "texts.TXT", "b.csv.gz", "*.tsv", "data/*.csv", "data/y", "./b", "../b",
-     "/tmp/nowhere/b", "~/nowhere-b", "C:\\b", "b.xlsx", "b.tmx", "x?.parquet", "b.csv "],
+     "/tmp/nowhere/b", "~/nowhere-b", "C:\\b", "b.xlsx", "b.tmx", "x?.parquet", "b.csv ", "nowhere/"],
 )  # fmt: skip
 def test_names_of_missing_files_are_refused(folder: Path, name: str) -> None:
     with pytest.raises(DataError, match=r"there is no file|no file matches"):

@@ -148,7 +148,8 @@ def _with_keys(value: Any, required: Sequence[str], where: str) -> Any:
     missing = [key for key in required if key not in value]
     if missing:
         raise DataError(
-            f"{where}: no key {missing[0]!r} (keys: {', '.join(value)})", f"each object needs {', '.join(required)}"
+            f"{where}: no key {missing[0]!r} (keys: {', '.join(value) or 'none'})",
+            f"each object needs {', '.join(required)}",
         )
     return value
 
