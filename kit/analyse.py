@@ -21,6 +21,7 @@ from kit.analysis.health import failed_to_train, fitness
 from kit.analysis.points import Point, Run, errors, metric_samples, point
 from kit.analysis.transfer import Transfer, effective_data
 from kit.errors import RecordError
+from kit.measurement.measure import LabelMeasure, Measure
 from kit.recipe.load import recipe_to_yaml
 from kit.record import Record
 from kit.scheduling.grid import SEEDS as FEW_SEEDS
@@ -57,7 +58,8 @@ def analyse(folder: str | Path) -> Findings:
         for each, value, sample in zip(finished, values.tolist(), samples, strict=True)
     }
     runs = _flagged(finished, runs, targets)
-    series = _series(ledger, finished, runs, metric)
+    others = _other_runs(finished, runs, targets, measure)
+    series = _series(ledger, finished, runs, metric, others)
     comparisons = all_pairs([(each.name, each.points) for each in series])
     worth = _worth(series)
     cells = _cell_rows(ledger, outcomes, {each.cell: each for each in finished}, runs)
@@ -81,6 +83,8 @@ def analyse(folder: str | Path) -> Findings:
         environment=dict(first["provenance"]),
         recipe=recipe_to_yaml(recipe),
         command=f"kit study RECIPE --set study.name={ledger.folder.name}   # RECIPE: the recipe below, in a file",
+        baselines=finished[0].record.baselines,
+        balance=finished[0].record.balance,
     )
 
 
@@ -140,7 +144,29 @@ def _flagged(finished: Sequence[_Finished], runs: Mapping[Cell, Run], targets: n
     return found
 
 
-def _series(ledger: Ledger, finished: Sequence[_Finished], runs: Mapping[Cell, Run], metric: str) -> tuple[Series, ...]:
+def _other_runs(
+    finished: Sequence[_Finished], runs: Mapping[Cell, Run], targets: np.ndarray, measure: Measure
+) -> dict[str, dict[Cell, Run]]:
+    """Return the runs as scored by the metrics that are shown beside the main one."""
+    found: dict[str, dict[Cell, Run]] = {}
+    for name in finished[0].record.shown_metrics:
+        if name == measure.main or not isinstance(measure, LabelMeasure):
+            continue
+        values, samples = metric_samples([each.outputs for each in finished], targets, replace(measure, main=name))
+        found[name] = {
+            each.cell: replace(runs[each.cell], value=value, samples=sample)
+            for each, value, sample in zip(finished, values.tolist(), samples, strict=True)
+        }
+    return found
+
+
+def _series(
+    ledger: Ledger,
+    finished: Sequence[_Finished],
+    runs: Mapping[Cell, Run],
+    metric: str,
+    others: Mapping[str, Mapping[Cell, Run]],
+) -> tuple[Series, ...]:
     names, speeds = series_names(list(ledger.cells)), ledger.speeds()
     series = []
     for key, name in names.items():
@@ -149,6 +175,10 @@ def _series(ledger: Ledger, finished: Sequence[_Finished], runs: Mapping[Cell, R
             continue
         budgets = sorted({each.cell.budget for each in mine})
         points = tuple(point(b, [runs[e.cell] for e in mine if e.cell.budget == b], metric) for b in budgets)
+        beside = {
+            name: tuple(point(b, [scored[e.cell] for e in mine if e.cell.budget == b], name) for b in budgets)
+            for name, scored in others.items()
+        }
         last = max(mine, key=lambda each: each.cell.budget).record
         speed = next((speeds[each.record.id] for each in mine if each.record.id in speeds), None)
         fit, refusal = _fit(points)
@@ -163,6 +193,7 @@ def _series(ledger: Ledger, finished: Sequence[_Finished], runs: Mapping[Cell, R
                 model_bytes=last.content["model_bytes"],
                 fit=fit,
                 refusal=refusal,
+                others=beside,
             )
         )
     return tuple(series)
@@ -249,8 +280,11 @@ def _notes(
     if flagged:
         shown = ", ".join(flagged[:6]) + (f" and {len(flagged) - 6} more" if len(flagged) > 6 else "")
         notes.append(f"Flagged as failed to train, but part of the means: {shown}.")
+    notes += _baseline_notes(series, finished[0].record)
     notes += _speed_notes(ledger, series)
-    notes += [f"Data: {warning}." for warning in ledger.content["data"]["warnings"]]
+    covered = "classes are unbalanced" if finished[0].record.balance else None  # by the baselines' notes already
+    warnings = ledger.content["data"]["warnings"]
+    notes += [f"Data: {warning}." for warning in warnings if covered is None or not warning.startswith(covered)]
     for split, what in (("test", "test texts"), ("references", "references to learn from")):
         cut = max((each.record.content["data"]["truncation"].get(split, 0.0) for each in finished), default=0.0)
         if cut > 0.01:
@@ -272,6 +306,19 @@ def _speed_notes(ledger: Ledger, series: Sequence[Series]) -> list[str]:
             notes.append(f"Latency of {', '.join(alike)}: that of {each.name}, which does the same arithmetic.")
     warnings = sorted({speed.warning for _, speed in timed if speed.warning})
     return [*notes, *(f"Latencies are doubtful: {warning}." for warning in warnings)]
+
+
+def _baseline_notes(series: Sequence[Series], record: Record) -> list[str]:
+    """Return what a model has to beat, and which series do not beat it with their largest budget."""
+    metric, baselines = record.main_metric, record.baselines
+    notes = []
+    if words := baselines.words(metric):
+        always = " and ".join(f"'{label}'" for label in baselines.labels) or "no label"
+        notes.append(f"To be beaten, {metric}: {words} (always predicting {always}).")
+    weak = [each.name for each in series if baselines.not_beaten(metric, each.points[-1].estimate)]
+    if weak:
+        notes.append(f"Not better than the majority even with their largest budget: {', '.join(weak)}.")
+    return notes + ([f"{record.balance[0].upper()}{record.balance[1:]}."] if record.balance else [])
 
 
 def _data_rows(ledger: Ledger, first: dict[str, Any]) -> list[tuple[str, str]]:

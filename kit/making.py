@@ -9,7 +9,8 @@ import gc
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -316,9 +317,17 @@ def _describe_data(data: Prepared, fitted: Fitted) -> dict[str, Any]:
         "label_column": one_or_all(data.splits.label_columns),
         "sizes": {"budget": sizes["train"] + sizes["validation"], **sizes},
         "fingerprints": data.fingerprints,
+        "most_frequent_labels": _most_frequent([*data.train.labels, *data.validation.labels]) if data.labels else None,
         "audit": _plain(asdict(data.audit)),
         "truncation": fitted.truncation,
     }
+
+
+def _most_frequent(label_sets: Sequence[tuple[str, ...]]) -> list[str]:
+    """Return the most frequent set of labels; of equally frequent ones the first in alphabetical order."""
+    counts = Counter(tuple(sorted(labels)) for labels in label_sets)
+    most = max(counts.values())
+    return list(min(labels for labels, count in counts.items() if count == most))
 
 
 def _describe_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ import numpy as np
 
 from kit.errors import MAKE_AGAIN, ModelError, RecordError
 from kit.files import file_sha256, write_atomically
+from kit.measurement.baselines import Baselines, balance_words, metrics_to_show, run_baselines
 from kit.measurement.intervals import Estimate, shown
 from kit.models.backend import Backend, backend_of
 from kit.names import plain_name, plain_path, regular_files
@@ -169,6 +171,33 @@ class Record:
         """Test metrics with their intervals."""
         return {name: Estimate(**fields) for name, fields in self.content["metrics"].items()}
 
+    @cached_property
+    def baselines(self) -> Baselines:
+        """Scores of a random guess and of the most frequent label; empty where they cannot be found out."""
+        try:
+            return run_baselines(self.content, lambda: self.predictions().labels)
+        except (RecordError, OSError, KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError):
+            return Baselines()
+
+    @property
+    def shown_metrics(self) -> tuple[str, ...]:
+        """The main metric first; on unbalanced classes accuracy and macro_f1 too."""
+        names = metrics_to_show(self.main_metric, list(self._label_counts.values()), self._multi_label)
+        return tuple(name for name in names if name in self.metrics)
+
+    @property
+    def balance(self) -> str:
+        """How unbalanced the classes are and which metric decides, in one line; empty for balanced ones."""
+        return "" if self._multi_label else balance_words(self._label_counts, self.main_metric)
+
+    @property
+    def _label_counts(self) -> dict[str, int]:
+        return dict(self.content["data"].get("audit", {}).get("labels_train") or {})
+
+    @property
+    def _multi_label(self) -> bool:
+        return bool(self.content["recipe"].get("data", {}).get("multi_label"))
+
     @property
     def how(self) -> str:
         """How the model came about: its method, and the technique of compression, if it was compressed."""
@@ -219,7 +248,9 @@ class Record:
         if "compression" in settings:
             rows.append(("compressed from", settings["compression"]["source"]))
         names = [self.main_metric] + [name for name in self.metrics if name != self.main_metric]
-        rows += [(name, shown(name, self.metrics[name])) for name in names]
+        rows += [(name, self.baselines.beside(name, self.metrics[name])) for name in names]
+        worse = self.baselines.not_beaten(self.main_metric, self.metrics[self.main_metric])
+        rows += [("note", line) for line in (worse, self.balance) if line]
         if self.loss_on_references is not None:
             rows.append(("loss on references", f"{self.loss_on_references:.3f} a token"))
         training = content["training"]

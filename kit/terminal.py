@@ -251,8 +251,15 @@ def summary(record: Record) -> dict[str, object]:
         "budget": content["data"]["sizes"]["budget"],
         "main_metric": record.main_metric,
         "metrics": content["metrics"],
+        **_baselines(record),
         "seconds": content["seconds"]["total"],
     }
+
+
+def _baselines(record: Record) -> dict[str, dict[str, dict[str, float]]]:
+    """Return the scores of a random guess and of the most frequent label, for JSON."""
+    found = record.baselines
+    return {"baselines": {"chance": dict(found.chance), "majority": dict(found.majority)}} if found.chance else {}
 
 
 def print_estimates(seconds: Mapping[Cell, Span], finished: Set[Cell], workers: int) -> None:
@@ -283,21 +290,46 @@ def print_estimates(seconds: Mapping[Cell, Span], finished: Set[Cell], workers: 
 
 
 def print_study(study: Study, as_json: bool) -> None:
-    """How the cells of a study ended: means by series and budget, then what failed."""
+    """Print how the cells of a study ended: means by series and budget, baselines, then what failed."""
     # One Record at a time: those of a large grid do not fit in memory together.
     finished = ((outcome.cell, study.ledger.record(outcome)) for outcome in study.finished)
-    values = {cell: record.metrics[record.main_metric].value for cell, record in finished if record}
+    values: dict[str, dict[Cell, float]] = {}
+    first: Record | None = None
+    for cell, record in finished:
+        if record is not None:
+            first = first or record
+            for name in first.shown_metrics:
+                values.setdefault(name, {})[cell] = record.metrics[name].value
+    main = study.ledger.recipe.main_metric
     if as_json:
+        cells = [
+            {**asdict(cell), "value": value, **{name: values[name][cell] for name in values if name != main}}
+            for cell, value in values.get(main, {}).items()
+        ]
         echo_json(
             {
                 "folder": str(study.folder),
-                "cells": [{**asdict(cell), "value": value} for cell, value in values.items()],
+                "cells": cells,
                 "failed": [{**asdict(outcome.cell), "error": outcome.error} for outcome in study.failed],
                 "open": [asdict(cell) for cell in study.open],
+                **({} if first is None else _baselines(first)),
             }
         )
         return
-    metric = study.ledger.recipe.main_metric
+    for name, by_cell in values.items():
+        _print_means(name, by_cell, first)
+    if first is not None and first.balance:
+        echo(first.balance)
+    for outcome in study.failed:
+        cell = outcome.cell
+        echo(f"failed: {cell.name}: {outcome.error}", err=True)
+    if study.open:
+        echo(f"{len(study.open)} cells are open: time was up (study.max_minutes); the same command continues")
+    echo(f"next: kit report {study.folder}")
+
+
+def _print_means(metric: str, values: Mapping[Cell, float], first: Record | None) -> None:
+    """Print the mean of one metric for each series and budget, with the baselines below."""
     points: dict[Series, dict[int, list[float]]] = {}
     for cell, value in values.items():
         points.setdefault(cell.series, {}).setdefault(cell.budget, []).append(value)
@@ -306,13 +338,11 @@ def print_study(study: Study, as_json: bool) -> None:
     for series, found in points.items():
         means = [f"{shown_value(metric, fmean(found[b]))} ({len(found[b])})" if b in found else "-" for b in budgets]
         rows.append((" ".join(part for part in series if part), *means))
+    baselines = {"chance": first.baselines.chance, "majority": first.baselines.majority} if first else {}
+    for name, baseline in baselines.items():
+        if metric in baseline:
+            rows.append((name, *(shown_value(metric, baseline[metric]) for _ in budgets)))
     print_table([f"{metric}, mean (seeds)", *map(str, budgets)], rows)
-    for outcome in study.failed:
-        cell = outcome.cell
-        echo(f"failed: {cell.name}: {outcome.error}", err=True)
-    if study.open:
-        echo(f"{len(study.open)} cells are open: time was up (study.max_minutes); the same command continues")
-    echo(f"next: kit report {study.folder}")
 
 
 def print_table(columns: list[str], rows: Sequence[Sequence[str]], header: bool = True) -> None:

@@ -60,11 +60,11 @@ def test_comparisons_transfer_and_frontier_are_of_the_series_that_finished(studi
     assert {(c.a, c.b, c.budget) for c in found.comparisons} == {
         ("tfidf", "probe", 160), ("tfidf", "scratch", 160), ("probe", "scratch", 160),
     }  # fmt: skip
-    assert all(c.p_holm >= c.p_bootstrap and c.together == 3 and c.seeds == 2 for c in found.comparisons)
+    assert all(c.judgement.words == "not tested: 2 seeds" for c in found.comparisons)
     assert [(each.series, each.budget) for each in found.worth] == [("probe", b) for b in (20, 40, 80, 160)]
     assert len(found.frontier) == 12
     assert not all(choice.dominated for choice in found.frontier)
-    assert found.answer[0].startswith("Best at 160 labels: ")
+    assert found.answer[0].startswith("Highest mean at 160 labels: ")
 
 
 def test_records_of_other_test_examples_do_not_mix(copied: Path) -> None:

@@ -19,7 +19,22 @@ def test_a_whole_record_loads_and_shows_itself(copy) -> None:
     rows = dict(record.rows())
     assert rows["labels bought"].startswith("120 (")
     assert "%" in rows["accuracy"] and "[" in rows["accuracy"]
+    assert "(chance 50.0 %, majority " in rows["accuracy"]
     assert record.id in record._repr_html_()
+
+
+def test_a_record_without_counts_has_no_baselines(copy) -> None:
+    record = Record.read(copy)
+    record.content["data"]["audit"] = {"labels_test": None}
+    assert record.baselines.words("accuracy") == ""
+    assert record.shown_metrics == ("accuracy",)
+
+
+def test_unbalanced_classes_show_both_metrics(copy) -> None:
+    record = Record.read(copy)
+    record.content["data"]["audit"]["labels_train"] = {"0": 10, "1": 110}
+    assert record.shown_metrics == ("accuracy", "macro_f1")
+    assert "decisions use accuracy; `metric: macro_f1`" in dict(record.rows())["note"]
 
 
 @pytest.mark.parametrize(

@@ -37,10 +37,11 @@ def answer(
     at_largest = [(each, p) for each in measured for p in each.points if p.budget == largest]
     best, best_point = max(at_largest, key=_best_first)
     mine = [each for each in comparisons if best.name in (each.a, each.b) and each.budget == largest]
-    value = f"{metric} {shown(metric, best_point.estimate)} (mean of {_seeds(best_point)})"
+    beside = best.beside(largest)
+    value = f"{metric} {shown(metric, best_point.estimate)}" + (f", {beside}" if beside else "")
     lead = "Best" if all(each.significant for each in mine) else "Highest mean"
     sentences = [
-        f"{lead} at {largest:,} labels: {best.name}, {value}.",
+        f"{lead} at {largest:,} labels: {best.name}, {value} (mean of {_seeds(best_point)}).",
         *_rivals(best, mine),
         *_small_budget(measured, largest, metric),
         *_more_labels(best, metric),

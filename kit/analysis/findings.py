@@ -5,13 +5,16 @@ Knows the shapes of the answers. Knows nothing of how they are computed, nor of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from kit.analysis.comparison import Comparison
 from kit.analysis.curve import Fit
 from kit.analysis.points import Point
 from kit.analysis.transfer import Transfer
+from kit.measurement.baselines import Baselines
+from kit.measurement.intervals import shown
 from kit.measurement.speed import Speed
 
 
@@ -21,6 +24,7 @@ class Series:
 
     name: unique in the study, for people: the method, with the checkpoint where the study has several.
     checkpoint: short name, None for methods that start from none. points: by budget, smallest first.
+    others: on unbalanced classes, the points of accuracy or macro_f1, whichever is not the main metric.
     fit: of the learning curve; None if there is none, and then `refusal` says why. model_bytes: size of the saved model
     of the largest budget.
     """
@@ -34,6 +38,12 @@ class Series:
     model_bytes: int | None
     fit: Fit | None
     refusal: str
+    others: Mapping[str, tuple[Point, ...]] = field(default_factory=dict)
+
+    def beside(self, budget: int) -> str:
+        """Return the other metrics at a budget in words: `macro_f1 61.0 % [58.2, 63.9]`; empty if there are none."""
+        found = [(name, p) for name, points in self.others.items() for p in points if p.budget == budget]
+        return ", ".join(f"{name} {shown(name, p.estimate)}" for name, p in found)
 
 
 @dataclass(frozen=True)
@@ -85,7 +95,8 @@ class Findings:
     comparisons: of all pairs of series at the largest budget they share, Holm-corrected together. worth: what
     pretraining is worth, budget by budget. notes: what a reader must know to trust the numbers (few seeds, open cells,
     flagged seeds). data: (name, value) rows about the data and its audit. environment: versions and hardware.
-    recipe: the YAML that was run. command: what reproduces the study.
+    recipe: the YAML that was run. command: what reproduces the study. baselines: scores that need no model. balance:
+    how unbalanced the classes are and which metric decides, empty for balanced ones.
     """
 
     study: str
@@ -106,3 +117,5 @@ class Findings:
     environment: dict[str, Any]
     recipe: str
     command: str
+    baselines: Baselines = field(default_factory=Baselines)
+    balance: str = ""

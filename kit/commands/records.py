@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kit.commands.options import AsJson, RunFolder, TrustRemoteCode
 from kit.console import echo, echo_json
+from kit.measurement.units import shown_value
 from kit.terminal import print_bench, print_table, quiet_libraries, summary
+
+if TYPE_CHECKING:
+    from kit.record import Record
 
 
 def evaluate(
@@ -25,14 +29,14 @@ def evaluate(
     """Load a run's model afresh, answer its test examples again, compare with the Record."""
     quiet_libraries()
     from kit.evaluate import evaluate as run_evaluation
-    from kit.measurement.intervals import shown
 
     found = run_evaluation(run, trust_remote_code=trust_remote_code, comet=comet)
     if as_json:
         metrics = {name: [e.value, e.low, e.high] for name, e in found.metrics.items()}
         echo_json({"id": found.record.id, "metrics": metrics, "largest_difference": found.largest_difference})
         return
-    rows = [(name, shown(name, estimate)) for name, estimate in found.metrics.items()]
+    baselines = found.record.baselines
+    rows = [(name, baselines.beside(name, estimate)) for name, estimate in found.metrics.items()]
     print_table(["metric", "value [95 % interval]"], rows)
     count = found.record.content["data"]["sizes"]["test"]
     logits = (
@@ -95,13 +99,38 @@ def bench(
     print_bench(found)
 
 
+def _listed(record: Record) -> list[tuple[str, ...]]:
+    """Return a Record as rows of `kit list`: one, and on unbalanced classes another one for the second metric."""
+    from kit.measurement.intervals import shown
+
+    baselines = record.baselines
+    about = (
+        record.id,
+        record.how,
+        str((record.content["checkpoint"] or {}).get("name", "-")),
+        str(record.content["data"]["sizes"]["budget"]),
+    )
+    rows: list[tuple[str, ...]] = []
+    for name in record.shown_metrics:
+        found = [values.get(name) for values in (baselines.chance, baselines.majority)]
+        rows.append(
+            (
+                *(about if not rows else [""] * len(about)),
+                name,
+                shown(name, record.metrics[name]),
+                *("-" if value is None else shown_value(name, value) for value in found),
+                "" if rows else f"{record.content['seconds']['total']:.0f} s",
+            )
+        )
+    return rows
+
+
 def list_runs(
     runs: Annotated[Path, typer.Argument(help="Folder with runs.")] = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
     """Show the runs so far."""
     from kit.errors import RecordError
-    from kit.measurement.intervals import shown
     from kit.record import list_records
 
     if not runs.is_dir():
@@ -110,18 +139,8 @@ def list_runs(
     if as_json:
         echo_json([summary(record) for record in records])
     else:
-        rows = [
-            (
-                record.id,
-                record.how,
-                str((record.content["checkpoint"] or {}).get("name", "-")),
-                str(record.content["data"]["sizes"]["budget"]),
-                record.main_metric,
-                shown(record.main_metric, record.metrics[record.main_metric]),
-                f"{record.content['seconds']['total']:.0f} s",
-            )
-            for record in records
-        ]
-        print_table(["run", "method", "checkpoint", "budget", "metric", "value [95 % interval]", "time"], rows)
+        columns = ["run", "method", "checkpoint", "budget", "metric", "value [95 % interval]"]
+        rows = [row for record in records for row in _listed(record)]
+        print_table([*columns, "chance", "majority", "time"], rows)
     for problem in problems:
         echo(f"left out: {problem}", err=True)

@@ -22,8 +22,8 @@ from kit.data.label_words import listed, quoted
 from kit.data.pairs import REASONS, copied_share, flaws, look_swapped
 from kit.data.sources import Splits
 from kit.errors import DataError
+from kit.measurement.baselines import is_unbalanced
 
-_IMBALANCE = 10  # largest class over smallest, from which it is worth a warning
 _NOTABLE = 0.01  # share of repeated rows from which they are worth a warning
 _COPIED = 0.5  # of translations' words; on Multi30k, 5 % of the German ones stand in the English text as well
 _DROPPED, _KEPT = "dropped", "kept"  # what became of rows
@@ -133,10 +133,11 @@ class Audit:
         if not self.labels_train:
             return found
         most, least = (pick(self.labels_train, key=lambda k: self.labels_train[k]) for pick in (max, min))
-        if self.labels_train[most] > _IMBALANCE * self.labels_train[least]:
+        if is_unbalanced(list(self.labels_train.values())):
             found.append(
                 f"classes are unbalanced: {quoted(most)} has {self.labels_train[most]} training examples, "
-                f"{quoted(least)} has {self.labels_train[least]}; look at macro_f1, not at accuracy alone"
+                f"{quoted(least)} has {self.labels_train[least]}; accuracy hides small classes, so "
+                "macro_f1 is shown beside it, and `metric: macro_f1` decides by it"
             )
         untested = [name for name, count in self.labels_test.items() if not count]
         if untested:

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from kit.measurement.intervals import shown
+from kit.measurement.units import shown_value
 from kit.record import Record
 from kit.report import card_translation as translation
 from kit.report.card_metadata import card_metadata
@@ -231,14 +232,27 @@ def _example(record: Record) -> str:
 def _results(record: Record) -> str:
     metrics = record.metrics
     names = [record.main_metric, *(name for name in metrics if name != record.main_metric)]
-    rows = [(title(name), shown(name, metrics[name])) for name in names]
     count = record.content["data"]["sizes"]["test"]
-    found = table(["metric", f"on {count:,} test examples, with 95 % interval"], rows)
+    header = ["metric", f"on {count:,} test examples, with 95 % interval"]
     if not _translates(record):
-        return found
+        return _label_results(record, header, names)
+    found = table(header, [(title(name), shown(name, metrics[name])) for name in names])
     found += "\n\nBy sacrebleu:\n\n" + "\n".join(translation.signature_lines(record))
     loss = record.loss_on_references
     return found if loss is None else f"{found}\n\nLoss on the references: {loss:.3f} a token of the model's own."
+
+
+def _label_results(record: Record, header: list[str], names: list[str]) -> str:
+    """The metrics beside a random guess and the most frequent label."""
+    metrics, baselines = record.metrics, record.baselines
+    found = (baselines.chance, baselines.majority)
+    rows = [
+        (title(name), shown(name, metrics[name]), *(shown_value(name, b[name]) if name in b else "" for b in found))
+        for name in names
+    ]
+    lines = [table([*header, "chance", "majority"], rows)]
+    worse = baselines.not_beaten(record.main_metric, metrics[record.main_metric])
+    return "\n\n".join([*lines, *(inline(f"{line[0].upper()}{line[1:]}.") for line in (worse, record.balance) if line)])
 
 
 def _speed(record: Record, facts: CardFacts) -> list[str]:

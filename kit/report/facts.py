@@ -5,7 +5,7 @@ Knows findings and words. Knows nothing of HTML, Markdown or charts: whoever wri
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from kit.report.words import NOTHING, between, difference, p_value, plain, title
 if TYPE_CHECKING:
     from kit.analysis.comparison import Comparison
     from kit.analysis.findings import CellRow, Findings, Series
+    from kit.analysis.points import Point
 
 
 @dataclass(frozen=True)
@@ -68,27 +69,47 @@ def columns(*names: str) -> tuple[Column, ...]:
 
 
 def means(findings: Findings) -> Table:
-    """A row for each method, a column for each budget: mean, interval, seeds and their spread."""
-    budgets = sorted({point.budget for each in findings.series for point in each.points})
+    """Return a row for each method and baseline, a column for each budget: mean, interval, seeds and their spread."""
+    return _means(findings, findings.metric, {each.name: each.points for each in findings.series})
+
+
+def other_means(findings: Findings) -> tuple[Table, ...]:
+    """Return the same table for each metric that is shown beside the main one."""
+    names = dict.fromkeys(name for each in findings.series for name in each.others)
+    return tuple(
+        _means(findings, name, {each.name: each.others.get(name, ()) for each in findings.series}) for name in names
+    )
+
+
+def _means(findings: Findings, metric: str, points: Mapping[str, Sequence[Point]]) -> Table:
+    budgets = sorted({point.budget for each in points.values() for point in each})
     rows = []
-    for each in findings.series:
-        at = {point.budget: point for point in each.points}
-        row = [text_cell(each.name)]
-        for budget in budgets:
-            point = at.get(budget)
-            if point is None:
-                row.append(EMPTY)
-                continue
-            spread = "" if point.seed_sd is None else f", sd {shown_difference(findings.metric, point.seed_sd)}"
-            count = len(point.runs)
-            note = f"{count} seed{'s' if count > 1 else ''}{spread}"
-            row.append(Cell(shown(findings.metric, point.estimate), note, point.estimate.value))
-        rows.append(tuple(row))
+    for name, measured in points.items():
+        at = {point.budget: point for point in measured}
+        rows.append((text_cell(name), *(_mean_cell(metric, at.get(budget)) for budget in budgets)))
+    baselines = findings.baselines
+    always = " and ".join(f"“{plain(label)}”" for label in baselines.labels) or "no label"
+    for name, note, values in (
+        ("chance", "a uniform random guess", baselines.chance),
+        ("majority", f"always {always}", baselines.majority),
+    ):
+        if metric in values:
+            cell = Cell(shown_value(metric, values[metric]), key=values[metric])
+            rows.append((text_cell(name, note), *(cell for _ in budgets)))
     caption = (
-        f"{title(findings.metric)} by method and number of labels: mean over seeds, 95 % interval for seeds and test "
+        f"{title(metric)} by method and number of labels: mean over seeds, 95 % interval for seeds and test "
         "examples together, number of seeds and their standard deviation."
     )
     return Table(caption, columns("Method", *(f"{budget:,} labels#" for budget in budgets)), tuple(rows))
+
+
+def _mean_cell(metric: str, point: Point | None) -> Cell:
+    if point is None:
+        return EMPTY
+    spread = "" if point.seed_sd is None else f", sd {shown_difference(metric, point.seed_sd)}"
+    count = len(point.runs)
+    note = f"{count} seed{'s' if count > 1 else ''}{spread}"
+    return Cell(shown(metric, point.estimate), note, point.estimate.value)
 
 
 def seeds(findings: Findings) -> Table:

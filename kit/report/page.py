@@ -89,7 +89,7 @@ def _sections(findings: Findings, drawn: set[str]) -> Iterator[Section]:
     metric = title(findings.metric)
     more = tuple(t for t in (predictions.ahead(findings), predictions.needed(findings)) if t)
     yield _figure("curves", "Learning curves", _CURVES, drawn, facts.seeds(findings))
-    yield Section("means", f"{metric} by budget", tables=(facts.means(findings),))
+    yield Section("means", f"{metric} by budget", tables=(facts.means(findings), *facts.other_means(findings)))
     yield Section("predictions", "More labels", tables=(*more, predictions.refusals(findings)))
     yield Section("comparisons", "Comparisons", tables=(facts.comparisons(findings),))
     yield Section("worth", "What pretraining is worth", tables=(facts.worth(findings),))

@@ -32,7 +32,7 @@ def markdown(findings: Findings) -> str:
         inline(about),
         *[inline(sentence) for sentence in findings.answer],
         *_list("What to know", findings.notes),
-        *_section(title(findings.metric), facts.means(findings)),
+        *_section(title(findings.metric), facts.means(findings), *facts.other_means(findings)),
         *_section(
             "More labels", predictions.ahead(findings), predictions.needed(findings), predictions.refusals(findings)
         ),

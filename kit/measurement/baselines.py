@@ -1,0 +1,161 @@
+"""Scores of two rules that read no text: a uniform random guess, and always the most frequent training label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from kit.measurement.intervals import Estimate, shown
+from kit.measurement.metrics import Floats, scores
+from kit.measurement.units import shown_value
+
+# Unbalanced: the largest class has this many times the examples of the smallest, or this share of all examples.
+UNBALANCED_RATIO, UNBALANCED_SHARE = 10, 0.7
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """Scores on the test examples, by metric; empty for tasks without labels.
+
+    chance: expected score of a uniform random guess; of several labels per example, each with a probability of 1/2.
+    majority: score of always predicting `labels`, the most frequent label (or set of labels) of the training examples.
+    """
+
+    chance: Mapping[str, float] = field(default_factory=dict)
+    majority: Mapping[str, float] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+
+    def words(self, metric: str) -> str:
+        """Return `chance 20.0 %, majority 22.0 %`, or what is known of the two."""
+        parts = [("chance", self.chance), ("majority", self.majority)]
+        return ", ".join(f"{name} {shown_value(metric, found[metric])}" for name, found in parts if metric in found)
+
+    def beside(self, metric: str, estimate: Estimate) -> str:
+        """Return the estimate with the baselines: `21.2 % [18.0, 24.5] (chance 20.0 %, majority 22.0 %)`."""
+        words = self.words(metric)
+        return f"{shown(metric, estimate)} ({words})" if words else shown(metric, estimate)
+
+    def not_beaten(self, metric: str, estimate: Estimate) -> str:
+        """Say that the estimate is not better than the majority; empty if its interval lies above."""
+        if metric not in self.majority or estimate.low > self.majority[metric]:
+            return ""
+        always = " and ".join(f"'{label}'" for label in self.labels) or "no label"
+        value = shown_value(metric, self.majority[metric])
+        return f"not better than always predicting {always} ({metric} {value}): the interval does not lie above it"
+
+
+def is_unbalanced(counts: Sequence[int]) -> bool:
+    """Return whether the training examples of the classes are so uneven that accuracy hides the small classes."""
+    present = [count for count in counts if count]
+    if len(present) < 2:
+        return False
+    return max(present) >= UNBALANCED_RATIO * min(present) or max(present) >= UNBALANCED_SHARE * sum(present)
+
+
+def label_baselines(
+    support: Sequence[int], majority: int, labels: Sequence[str], *, ordered: bool = False
+) -> Baselines:
+    """Return the baselines of a task with one label per example.
+
+    Args:
+        support: Test examples of each label, in the order of `labels`.
+        majority: Index of the most frequent training label.
+        labels: Names of the labels.
+        ordered: Whether the labels have an order.
+    """
+    truth = np.asarray(support, np.float64)
+    n, k = float(truth.sum()), len(truth)
+    if n == 0:
+        return Baselines()
+    always = np.eye(k)[majority]
+    chance = _averages(truth / k, np.full(k, n / k), truth)
+    chance |= {"accuracy": 1 / k, "mcc": 0.0, "log_loss": float(np.log(k))}
+    constant = _averages(always * truth, always * n, truth)
+    constant |= {"accuracy": float(truth[majority] / n), "mcc": 0.0}
+    if ordered and k > 2:
+        distances = np.abs(np.arange(k)[:, None] - np.arange(k))
+        chance["mae"] = float(truth @ distances.mean(axis=1) / n)
+        constant["mae"] = float(truth @ distances[:, majority] / n)
+    return Baselines(chance, constant, (labels[majority],))
+
+
+def label_set_baselines(
+    support: Sequence[int], examples: int, majority: Sequence[int], labels: Sequence[str], exact: float | None
+) -> Baselines:
+    """Return the baselines of a task with any number of labels per example.
+
+    Args:
+        support: Test examples that have each label, in the order of `labels`.
+        examples: Number of test examples.
+        majority: Indices of the labels in the most frequent set.
+        labels: Names of the labels.
+        exact: Share of the test examples that have just this set; None if it is not known.
+    """
+    truth, k = np.asarray(support, np.float64), len(support)
+    if examples == 0 or k == 0:
+        return Baselines()
+    always = np.isin(np.arange(k), np.asarray(majority, np.int64)).astype(np.float64)
+    chance = _averages(truth / 2, np.full(k, examples / 2), truth, micro=True)
+    constant = _averages(always * truth, always * examples, truth, micro=True)
+    chance |= {"exact_match": 0.5**k, "log_loss": float(np.log(2))}
+    if exact is not None:
+        constant["exact_match"] = exact
+    return Baselines(chance, constant, tuple(labels[index] for index in majority))
+
+
+def run_baselines(content: Mapping[str, Any], test_labels: Callable[[], Sequence[tuple[str, ...]]]) -> Baselines:
+    """Return the baselines of a finished run.
+
+    The majority is that of the training examples, which are counted after cleaning and before a budget is drawn. The
+    most frequent set of several labels is what the run noted of its budget; earlier runs did not, and there the most
+    frequent set of the test examples stands in for it.
+
+    Args:
+        content: The run's record.json.
+        test_labels: Reads the labels of the test examples, which only sets of labels need.
+    """
+    labels, data = list(content["labels"]), content["data"]
+    if not labels:
+        return Baselines()
+    counts = data["audit"]["labels_test"]
+    support = [int(counts.get(label, 0)) for label in labels]
+    if not content["recipe"]["data"].get("multi_label"):
+        train = data["audit"]["labels_train"]
+        most = max(range(len(labels)), key=lambda index: int(train.get(labels[index], 0)))
+        return label_baselines(support, most, labels, ordered=content["task"] == "sentiment")
+    sets = [frozenset(each) for each in test_labels()]
+    noted = data.get("most_frequent_labels")
+    majority = frozenset(noted) if noted is not None else max(sorted(set(sets), key=sorted), key=sets.count)
+    indices = [index for index, label in enumerate(labels) if label in majority]
+    return label_set_baselines(support, len(sets), indices, labels, sets.count(majority) / len(sets))
+
+
+def metrics_to_show(main: str, counts: Sequence[int], multi_label: bool) -> tuple[str, ...]:
+    """Return the main metric, and on unbalanced classes accuracy and macro_f1 beside it."""
+    if multi_label or not is_unbalanced(counts):
+        return (main,)
+    return (main, *(name for name in ("accuracy", "macro_f1") if name != main))
+
+
+def balance_words(counts: Mapping[str, int], main: str) -> str:
+    """Say how unbalanced classes are and which metric decides; empty for balanced ones."""
+    present = {label: count for label, count in counts.items() if count}
+    if not is_unbalanced(list(present.values())):
+        return ""
+    total = sum(present.values())
+    most, least = (choose(present, key=lambda label: present[label]) for choose in (max, min))
+    shares = " and ".join(f"'{label}' {100 * present[label] / total:.1f} %" for label in (most, least))
+    how = "; `metric: macro_f1` in the recipe weighs every class equally" if main == "accuracy" else ""
+    return f"unbalanced classes ({shares} of the training examples): decisions use {main}{how}"
+
+
+def _averages(hits: Floats, predicted: Floats, support: Floats, micro: bool = False) -> dict[str, float]:
+    """Return the macro averages (and micro_f1) for counts, or expected counts, of each label."""
+    zero = np.zeros(1)
+    sums = {"hits": hits, "predicted": predicted, "support": support, "exact": zero, "loss": zero, "calibration": zero}
+    names = ["macro_precision", "macro_recall", "macro_f1"] + ["micro_f1"] * micro
+    found = scores(sums, 1)
+    return {name: float(found[name]) for name in names}

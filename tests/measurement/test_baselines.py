@@ -1,0 +1,104 @@
+"""Baselines: what reads no text scores what a simulation of it scores, and words say what is not better."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef, precision_score, recall_score
+
+from kit.measurement.baselines import (
+    balance_words,
+    is_unbalanced,
+    label_baselines,
+    label_set_baselines,
+    metrics_to_show,
+    run_baselines,
+)
+from kit.measurement.intervals import Estimate
+
+SUPPORT = [50, 30, 15, 5]
+LABELS = ("a", "b", "c", "d")
+
+
+def content(train: dict[str, int], test: dict[str, int], **data: object) -> dict[str, object]:
+    audit = {"labels_train": train, "labels_test": test}
+    several = "most_frequent_labels" in data
+    return {
+        "labels": list(test), "task": "classification", "recipe": {"data": {"multi_label": several}},
+        "data": {"audit": audit, **data},
+    }  # fmt: skip
+
+
+def test_the_majority_scores_what_a_constant_prediction_scores() -> None:
+    truth = np.repeat(np.arange(4), SUPPORT)
+    always = np.full(100, 1)
+    found = label_baselines(SUPPORT, 1, LABELS, ordered=True).majority
+    assert found["accuracy"] == pytest.approx(accuracy_score(truth, always))
+    assert found["macro_f1"] == pytest.approx(f1_score(truth, always, average="macro", zero_division=0))
+    assert found["macro_precision"] == pytest.approx(precision_score(truth, always, average="macro", zero_division=0))
+    assert found["macro_recall"] == pytest.approx(recall_score(truth, always, average="macro", zero_division=0))
+    assert found["mae"] == pytest.approx(np.abs(truth - 1).mean())
+    assert found["mcc"] == 0
+
+
+def test_chance_is_the_mean_of_random_guesses() -> None:
+    truth = np.repeat(np.arange(4), 20 * np.array(SUPPORT))
+    random = np.random.default_rng(0)
+    guesses = [random.integers(0, 4, len(truth)) for _ in range(50)]
+    found = label_baselines(SUPPORT, 0, LABELS, ordered=True).chance
+    assert found["accuracy"] == 0.25
+    f1 = np.mean([f1_score(truth, guess, average="macro") for guess in guesses])
+    assert found["macro_f1"] == pytest.approx(f1, abs=0.005)
+    assert np.mean([matthews_corrcoef(truth, g) for g in guesses]) == pytest.approx(found["mcc"], abs=0.005)
+    assert found["mae"] == pytest.approx(np.mean([np.abs(truth - g).mean() for g in guesses]), abs=0.02)
+
+
+def test_sets_of_labels_have_the_most_frequent_set_as_majority() -> None:
+    truth = np.repeat([[1, 0, 0], [1, 1, 0], [0, 0, 1]], [50, 30, 20], axis=0)
+    always = np.tile([1, 0, 0], (100, 1))
+    found = label_set_baselines(truth.sum(axis=0).tolist(), 100, [0], LABELS[:3], 0.5)
+    assert found.majority["exact_match"] == 0.5
+    for average in ("macro", "micro"):
+        expected = f1_score(truth, always, average=average, zero_division=0)
+        assert found.majority[f"{average}_f1"] == pytest.approx(expected)
+    assert found.chance["exact_match"] == 0.125
+    random = np.random.default_rng(0)
+    guesses = [f1_score(truth, random.random(truth.shape) < 0.5, average="macro") for _ in range(300)]
+    assert found.chance["macro_f1"] == pytest.approx(np.mean(guesses), abs=0.01)
+
+
+def test_the_majority_is_that_of_the_training_examples() -> None:
+    found = run_baselines(content({"no": 10, "yes": 90}, {"no": 78, "yes": 22}), list)
+    assert (found.labels, found.majority["accuracy"]) == (("yes",), 0.22)
+    sets = [("x",)] * 3 + [("x", "y")] * 5 + [()] * 2
+    several = content({"x": 1, "y": 1}, {"x": 8, "y": 5}, most_frequent_labels=[])
+    assert run_baselines(several, lambda: sets).majority["exact_match"] == 0.2
+    several["data"]["most_frequent_labels"] = None  # as in earlier Records  # type: ignore[index]
+    assert run_baselines(several, lambda: sets).majority["exact_match"] == 0.5
+
+
+def test_words_stand_beside_a_metric_and_say_what_is_not_better() -> None:
+    found = label_baselines([22, 20, 20, 19, 19], 0, "abcde")
+    assert found.beside("accuracy", Estimate(0.212, 0.18, 0.25)) == (
+        "21.2 % [18.0, 25.0] (chance 20.0 %, majority 22.0 %)"
+    )
+    assert "always predicting 'a' (accuracy 22.0 %)" in found.not_beaten("accuracy", Estimate(0.3, 0.2, 0.4))
+    assert found.not_beaten("accuracy", Estimate(0.3, 0.25, 0.4)) == ""
+    assert found.words("bleu") == found.not_beaten("bleu", Estimate(0.1, 0.1, 0.1)) == ""
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [([50, 50], False), ([70, 30], True), ([69, 31], False), ([100, 50, 10], True), ([10, 9], False), ([5], False)],
+)
+def test_classes_are_unbalanced_by_ratio_or_share(counts, expected) -> None:
+    assert is_unbalanced(counts) is expected
+    assert metrics_to_show("accuracy", counts, False) == (("accuracy", "macro_f1") if expected else ("accuracy",))
+    assert metrics_to_show("macro_f1", counts, True) == ("macro_f1",)
+
+
+def test_unbalanced_classes_say_which_metric_decides() -> None:
+    counts = {"billing": 90, "legal": 2}
+    assert "`metric: macro_f1`" in balance_words(counts, "accuracy")
+    assert balance_words(counts, "macro_f1").endswith("decisions use macro_f1")
+    assert balance_words({"a": 5, "b": 5}, "accuracy") == ""
