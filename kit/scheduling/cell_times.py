@@ -10,6 +10,7 @@ from kit.scheduling.grid import Cell, Series
 
 _FIXED_S = 2.0  # of a cell's time that does not grow with its arithmetic: loading, saving, proof
 _OTHER_METHOD = 2.0  # factor each way that the pace of one method is off for another
+_COMPARABLE = 0.2  # share of a cell's effort that another method's cell must have
 _OTHER_BUDGET = 1.25  # the same for a line through the budgets that were measured
 
 Kind = tuple[Series, int]
@@ -39,6 +40,8 @@ class CellTimes:
             open_cells: number of cells of each kind that have not ended.
             running: seconds since the start of those that run.
         """
+        if not self._warm and any(count for kind, count in open_cells.items() if kind not in self._cold):
+            return None  # the only cell that ended has loaded libraries and data
         spans = {kind: self.estimate(kind) for kind, count in open_cells.items() if count}
         known = {kind: span for kind, span in spans.items() if span is not None}
         if len(known) < len(spans):
@@ -58,6 +61,9 @@ class CellTimes:
         """Return the time of one cell, from its kind, else its series, else its checkpoint; None if all are unknown."""
         if kind in self._warm:
             return spread_of(self._warm[kind])
+        if kind in self._cold:
+            seconds = median(self._cold[kind])
+            return Span.around(seconds, 0.5 * seconds, seconds)
         series = {k: times for k, times in self._warm.items() if k[0] == kind[0]}
         if series:
             return self._from_series(kind, {self._efforts[k]: median(times) for k, times in series.items()})
@@ -80,12 +86,15 @@ class CellTimes:
         return Span.around(fixed + (seconds - fixed) * ratio, ends[0], ends[1])
 
     def _from_checkpoint(self, kind: Kind) -> Span | None:
-        """Return an estimate from other methods on the same checkpoint, whose efforts have the same unit."""
+        """Return an estimate from other methods on the same checkpoint, whose efforts have the same unit.
+
+        Cells with far less arithmetic say nothing: their time is spent elsewhere.
+        """
+        least = _COMPARABLE * self._efforts[kind]
         rates = [
             max(0.0, median(times) - _FIXED_S) / self._efforts[k]
-            for group in (self._warm, self._cold)
-            for k, times in group.items()
-            if k[0][1] is not None and k[0][1] == kind[0][1] and self._efforts[k]
+            for k, times in self._warm.items()
+            if k[0][1] is not None and k[0][1] == kind[0][1] and self._efforts[k] > least
         ]
         if not rates:
             return None

@@ -71,8 +71,15 @@ def test_time_left_uses_the_median_of_cells_of_the_same_kind(monkeypatch) -> Non
     assert left.seconds == pytest.approx(4 * 10) and 30 < left.low <= 40 <= left.high < 60
 
 
+def warmed(monkeypatch, *cells: Cell) -> Board:
+    """A board whose first cell, of TF-IDF, has ended."""
+    made = board(monkeypatch, [CELLS[4], *cells])
+    took(made, CELLS[4], 1.0)
+    return made
+
+
 def test_time_left_subtracts_running_cells_and_shares_workers(monkeypatch) -> None:
-    made = board(monkeypatch, CELLS[:4])
+    made = warmed(monkeypatch, *CELLS[:4])
     took(made, CELLS[0], 10.0)
     for cell in CELLS[1:3]:
         made.started(cell)
@@ -81,34 +88,40 @@ def test_time_left_subtracts_running_cells_and_shares_workers(monkeypatch) -> No
     assert made.time_left().seconds == pytest.approx(((10 - 4) + (18 - 4) + 18) / 2)
 
 
+def test_the_first_cell_says_nothing_about_other_kinds(monkeypatch) -> None:
+    made = board(monkeypatch, CELLS[:4])
+    took(made, CELLS[0], 500.0, recorded=400.0)
+    assert made.time_left() is None
+
+
 def test_time_of_other_budgets_is_between_fixed_and_proportional(monkeypatch) -> None:
     cells = [Cell("finetune", "org/small", budget, 0) for budget in (50, 500)]
-    made = board(monkeypatch, cells)
+    made = warmed(monkeypatch, *cells)
     took(made, cells[0], 10.0)
     left = made.time_left()
-    assert (left.low, left.seconds, left.high) == pytest.approx((0.5 * 10, 2 + 8 * 10, 10 * 10))  # half: it was cold
+    assert (left.low, left.seconds, left.high) == pytest.approx((10, 2 + 8 * 10, 100))
 
 
 def test_time_follows_the_line_through_two_budgets(monkeypatch) -> None:
-    cells = [Cell("finetune", "org/small", budget, 0) for budget in (50, 100, 1000)]
+    cells = [Cell("finetune", "org/small", budget, 0) for budget in (50, 100, 200, 1000)]
     made = board(monkeypatch, cells)
-    took(made, cells[0], 30.0, recorded=15.0)
-    took(made, cells[1], 20.0)
-    assert made.time_left().seconds == pytest.approx(2 + 18 * 10)  # the first one was cold: it does not count
-    more = [*cells, Cell("finetune", "org/small", 200, 0)]
-    made = board(monkeypatch, more)
-    for cell, seconds in ((cells[0], 99.0), (more[3], 40.0), (cells[1], 25.0)):
+    for cell, seconds in ((cells[0], 99.0), (cells[1], 25.0), (cells[2], 40.0)):  # the first one does not count
         took(made, cell, seconds)
     assert made.time_left().seconds == pytest.approx(25 + 0.15 * 900)
 
 
 def test_another_method_on_a_checkpoint_gives_a_wide_estimate(monkeypatch) -> None:
-    cells = [Cell("probe", "org/small", 50, 0), Cell("finetune", "org/small", 100, 0)]
-    made = board(monkeypatch, cells)
-    took(made, cells[0], 12.0)
+    made = warmed(monkeypatch, CELLS[0], Cell("lora", "org/small", 100, 0))
+    took(made, CELLS[0], 12.0)
     left = made.time_left()
     assert (left.low, left.seconds, left.high) == pytest.approx((11, 22, 44))
     assert "about 11 to 44 s left" in made.headline()
+
+
+def test_a_method_with_far_less_arithmetic_says_nothing_about_others(monkeypatch) -> None:
+    made = warmed(monkeypatch, Cell("probe", "org/small", 10, 0), Cell("finetune", "org/small", 100, 0))
+    took(made, Cell("probe", "org/small", 10, 0), 11.0)
+    assert made.time_left() is None
 
 
 def test_a_cell_that_was_found_says_nothing_of_the_pace(monkeypatch) -> None:
