@@ -103,6 +103,8 @@ def _header(numbered: Sequence[Record], name: str, reading: Reading) -> _Header:
         return _Header(made_up, 0, made_up=True)
     if reading.header != "auto":
         return _declared(list(reading.header), first, name)
+    if set(first) & {strip_invisible(column) for column in reading.columns}:
+        return _Header(named, 1)
     rows = [fields for _, fields in islice(numbered, 1, _JUDGED)]
     verdict = judge_first_row(numbered[0][1], rows)
     if len(reading.known_names) == len(first) and not _continues_with_header(first, reading.known_names, verdict):
@@ -133,7 +135,9 @@ def _names(fields: Iterable[str]) -> list[str]:
 
 
 def _is_header(fields: Sequence[str], names: Sequence[str]) -> bool:
-    """Return whether a row is the header again, in whatever case."""
+    """Return whether a row is the header again, in whatever case, or another `sep=;` line."""
+    if fields[0].casefold() == "sep=" and not any(fields[1:]):
+        return True
     return fields[0].strip(f" {_BOM}").casefold() == names[0].casefold() and [
         field.casefold() for field in _names(fields)
     ] == [name.casefold() for name in names]

@@ -59,7 +59,7 @@ def is_known_name(cell: str) -> bool:
 def _sign(cell: str, column: Sequence[str], rows: int) -> Sign:
     """Return what a cell of the first row looks like, compared with the filled cells below it."""
     if not cell:
-        return "name" if len(column) >= _MOST * rows else "unknown"
+        return "perhaps a name" if len(column) >= _MOST * rows else "unknown"
     if not column:
         return "unknown"
     if cell in column and _is_label_like(column):
@@ -75,10 +75,12 @@ def _sign_of_form(cell: str, column: Sequence[str]) -> Sign:
         return "value" if _is_number(cell) else "name"
     if _share(column, _has_digit) >= _MOST and not _has_digit(cell) and len(cell.split()) < _WORDS:
         return "name" if len(column) >= _FEWEST else "perhaps a name"
+    if len(cell.split()) >= _WORDS and not _is_label_like(column):
+        return "perhaps a value"
     lengths = sorted(map(len, column))
     if _is_label_like(column) or len(cell) < lengths[int(_SHORTEST * len(lengths))]:
         return "perhaps a name"
-    return "perhaps a value" if _is_sentence(cell) else "unknown"
+    return "perhaps a value" if len(cell) >= _CHARACTERS else "unknown"
 
 
 def _is_label_like(column: Sequence[str]) -> bool:
@@ -97,7 +99,3 @@ def _is_number(cell: str) -> bool:
 
 def _has_digit(cell: str) -> bool:
     return any(character.isdigit() for character in cell)
-
-
-def _is_sentence(cell: str) -> bool:
-    return len(cell.split()) >= _WORDS or len(cell) >= _CHARACTERS

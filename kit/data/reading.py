@@ -24,6 +24,7 @@ class Reading:
             the header. `none`: there is no header, and columns are named `column 1`, `column 2`. A tuple: the names
             of the columns of a file without a header.
         separator: Character between the columns of a delimited file. None: detect it.
+        columns: Columns that the file should have: a first line with one of these names is the header.
         known_names: Names of the columns of the file that this one continues: its first line is an example unless it
             has one of them.
         max_bytes: Size that a compressed file may unpack to. None: `MAX_UNPACKED_BYTES`, and no more than
@@ -34,6 +35,7 @@ class Reading:
     header: Header = "auto"
     separator: str | None = None
     max_bytes: int | None = None
+    columns: tuple[str, ...] = ()
     known_names: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
 
@@ -50,4 +52,6 @@ DEFAULT_READING = Reading()
 def reading_of(data: DataSection) -> Reading:
     """Return how a recipe wants its data files to be read."""
     header: Header = tuple(data.header) if isinstance(data.header, list) else data.header
-    return Reading(header, data.separator, data.max_bytes)
+    named = (data.text, data.label, list(data.where))
+    columns = [name for names in named for name in ([names] if isinstance(names, str) else names or ())]
+    return Reading(header, data.separator, data.max_bytes, tuple(columns))
