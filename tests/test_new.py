@@ -176,3 +176,14 @@ def test_a_recipe_that_changes_when_read_again_is_not_written(monkeypatch: pytes
     with pytest.raises(RecipeError):
         new_recipe(RECIPE, ["tickets.csv"], text=["body"], label="intent")
     assert not RECIPE.exists()
+
+
+def test_a_missing_header_is_said_and_written() -> None:
+    rows = [f"please help me with request {i},{('pay', 'refund')[i % 2]}" for i in range(20)]
+    Path("bare.csv").write_text("\n".join(rows))
+    said: list[str] = []
+    recipe = new_recipe(RECIPE, ["bare.csv"], tell=said.append)
+    assert (recipe.data.header, recipe.data.text, recipe.data.label) == ("none", "column 1", "column 2")
+    assert said[0].startswith("bare.csv seems to have no header")
+    assert new_recipe(RECIPE, ["bare.csv"], header=["body", "intent"], force=True).data.text == "body"
+    assert load_recipe(RECIPE).data.header == ["body", "intent"]

@@ -13,8 +13,8 @@ Verdict = Literal["header", "example", "unclear"]
 Sign = Literal["name", "value", "perhaps a name", "perhaps a value", "unknown"]
 
 _OTHER_NAMES = (
-    "id", "idx", "index", "guid", "uuid", "no", "nr", "number", "row", "source", "date", "time", "timestamp", "user",
-    "author", "name", "language", "lang", "split", "label_text", "label_name", "label_id", "product", "reason",
+    "id", "idx", "index", "guid", "uuid", "row", "source", "date", "time", "timestamp", "user",
+    "author", "name", "language", "lang", "split", "label_text", "label_name", "label_id",
 )  # fmt: skip
 _KNOWN = frozenset(
     (*TEXT_NAMES, *LABEL_NAMES, *WEAK_LABEL_NAMES, *_OTHER_NAMES, *(name for pair in TEXT_PAIRS for name in pair))

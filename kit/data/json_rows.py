@@ -15,6 +15,7 @@ from kit.data.table import Table, Unit
 from kit.errors import DataError
 
 _DEPTH = 100  # levels of lists and objects; the parser itself fails at about a thousand
+_BYTE_ORDER_MARK = "\ufeff"
 _EXPECTED = 'one object a line: {"text": "...", "label": "..."}'
 _ESCAPED_SURROGATE = re.compile(r"\\ud[89a-f]", re.IGNORECASE)
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -83,8 +84,8 @@ def _array(text: str, name: str) -> list[Item] | None:
         return None
     try:
         values = _parse(text, name)
-    except DataError:
-        if _is_value(text.lstrip().split("\n", 1)[0]):
+    except DataError as error:
+        if isinstance(error.__cause__, json.JSONDecodeError) and _is_value(text.lstrip().split("\n", 1)[0]):
             return None
         raise
     return list(enumerate(values, start=1)) if isinstance(values, list) else None
@@ -156,8 +157,9 @@ def _with_keys(value: Any, required: Sequence[str], where: str) -> Any:
 
 def _lines(text: str, name: str) -> Iterator[Item]:
     for line, content in enumerate(text.split("\n"), start=1):
-        if content.strip():
-            yield line, _parse(content, f"{name}, line {line}")
+        value = content.lstrip(_BYTE_ORDER_MARK)  # of a file that was appended to another
+        if value.strip():
+            yield line, _parse(value, f"{name}, line {line}")
 
 
 def _parse(text: str, where: str) -> Any:

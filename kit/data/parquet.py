@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kit.data.class_labels import declared_features, name_classes
 from kit.data.decompress import too_large
@@ -14,6 +14,9 @@ from kit.data.delimited import two_columns
 from kit.data.reading import Reading
 from kit.data.table import Table
 from kit.errors import DataError, first_line
+
+if TYPE_CHECKING:
+    import pyarrow.parquet
 
 _BATCH_ROWS = 1_000
 _CELL_BYTES = 8  # least memory of a cell, however well it compresses
@@ -36,15 +39,24 @@ def read_parquet(data: bytes | Path, name: str, reading: Reading) -> Table:
     if not packed:
         raise DataError(f"{name} is empty")
     with _whole(name):
-        file = pyarrow.parquet.ParquetFile(io.BytesIO(data) if isinstance(data, bytes) else data)
-        schema = file.schema_arrow
+        schema, kinds = _open(data).schema_arrow, pyarrow.types
+        has_text = (kinds.is_string, kinds.is_large_string, kinds.is_string_view)
+        texts = [field.name for field in schema if any(check(field.type) for check in has_text)]
+        file = _open(data, texts)
         _require_distinct(schema.names, name)
         _require_small(file.metadata, name, reading, packed)
         batches = list(_limited(file.iter_batches(_BATCH_ROWS), name, reading, packed))
-        table = pyarrow.Table.from_batches(batches, schema)
+        table = pyarrow.Table.from_batches(batches, file.schema_arrow)
         kept = [column for column in schema.names if not column.startswith("__index_level_")]
         columns = {column: _values(table[column], column, name) for column in kept}
         return Table.of(name_classes(columns, declared_features(schema.metadata)), "row", range(1, table.num_rows + 1))
+
+
+def _open(data: bytes | Path, texts: Sequence[str] = ()) -> pyarrow.parquet.ParquetFile:
+    """Open a file. Columns in `texts` are read with each distinct text once, however often a row repeats it."""
+    import pyarrow.parquet
+
+    return pyarrow.parquet.ParquetFile(io.BytesIO(data) if isinstance(data, bytes) else data, read_dictionary=[*texts])
 
 
 @contextmanager
@@ -85,10 +97,21 @@ def _limited(batches: Iterator[Any], name: str, reading: Reading, packed: int) -
     """Yield batches until they take more memory than the limit; the footer may lie."""
     limit, unpacked = _most_cells(reading.unpacked_limit(packed)), 0
     for batch in batches:
-        unpacked += batch.nbytes
+        unpacked += sum(_size(column) for column in batch.columns)
         if unpacked > limit:
             raise too_large(name, limit, packed)
         yield batch
+
+
+def _size(column: Any) -> int:
+    """Return the bytes that a column takes once each row has its own text."""
+    import pyarrow
+    import pyarrow.compute
+
+    if not pyarrow.types.is_dictionary(column.type):
+        return int(column.nbytes)
+    lengths = pyarrow.compute.binary_length(column.dictionary)
+    return int(pyarrow.compute.sum(lengths.take(column.indices).cast("int64")).as_py() or 0)
 
 
 def _values(column: Any, title: str, name: str) -> list[Any]:

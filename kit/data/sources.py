@@ -28,7 +28,7 @@ from kit.data.labels import check_test_labels, encode_labels, label_name
 from kit.data.locate import Files, HubData, locate, split_name
 from kit.data.parallel import Pair, aligned_files, by_language, guess_language_column, read_aligned, read_tmx
 from kit.data.readers import DELIMITED, data_format, read_table
-from kit.data.reading import Reading, reading_of
+from kit.data.reading import DEFAULT_READING, Reading, reading_of
 from kit.data.table import Table, concatenate, is_missing
 from kit.errors import DataError
 from kit.recipe.schema import DataSection, Scalar
@@ -42,8 +42,9 @@ class Splits:
 
     labels: all label names, in the order of class indices. description: one line for people on where the data are from.
     label_columns: the column with the labels, or one 0/1 column per label. revision: commit of a data set on the Hub,
-    None for anything else. headless: the columns have made-up names, because no file has a header. notes: sentences
-    about what was assumed, repaired or looks wrong while reading. label_separator: between the labels in one cell.
+    None for anything else. headless: the columns have made-up names, because no file has a header. reading: how the
+    recipe wants its files to be read. notes: sentences about what was assumed, repaired or looks wrong while reading.
+    label_separator: between the labels in one cell.
     """
 
     train: Examples
@@ -54,6 +55,7 @@ class Splits:
     description: str
     revision: str | None = None
     headless: bool = False
+    reading: Reading = DEFAULT_READING
     notes: tuple[str, ...] = ()
     label_separator: str = USUAL
 
@@ -76,8 +78,12 @@ def load_splits(data: DataSection) -> Splits:
 
     Raises DataError if anything is missing, cannot be read or does not fit the recipe.
     """
-    if data.languages is not None:
-        return _load_pairs(data, data.language_pair)
+    loaded = _load_labelled(data) if data.languages is None else _load_pairs(data, data.language_pair)
+    return replace(loaded, reading=reading_of(data))
+
+
+def _load_labelled(data: DataSection) -> Splits:
+    """Load texts with labels."""
     source = _open(data.source, "data.source", data)
     train = _keep_where(_train_table(source, data), data, source.name)
     tested = _test_table(source, data, () if train.headless else tuple(train.columns))

@@ -8,17 +8,19 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from kit.data.audit import Key, normalise
+from kit.data.blank import is_blank
 from kit.data.columns import require_columns
 from kit.data.examples import Examples
 from kit.data.locate import HubData, locate
 from kit.data.prepare import Prepared
 from kit.data.readers import data_format, read_table
+from kit.data.reading import Reading
 from kit.data.table import is_missing
 from kit.data.text_files import read_lines
 from kit.errors import DataError
@@ -116,7 +118,7 @@ def _from_pool(pool: Examples, most: int | None, seed: int) -> Texts:
 def _from_files(section: DistillSection, data: Prepared, pool: Texts, seed: int) -> tuple[Texts, int]:
     """The usable texts of the recipe's own files, or sentences of them, each once; how many texts were not usable."""
     assert section.texts is not None
-    rows = [row for name in _names(section.texts) for row in _read(name, data.splits.text_columns)]
+    rows = [row for name in _names(section.texts) for row in _read(name, data.splits.text_columns, data.splits.reading)]
     known = {
         normalise(row) for part in (data.test.texts, data.train.texts, data.validation.texts, pool) for row in part
     }
@@ -124,7 +126,7 @@ def _from_files(section: DistillSection, data: Prepared, pool: Texts, seed: int)
     seen = set(known)
     for row in rows:
         key = normalise(row)
-        if all(part.strip() for part in row) and key not in seen:
+        if not any(map(is_blank, row)) and key not in seen:
             seen.add(key)
             usable.append(row)
     if not usable:
@@ -168,14 +170,15 @@ def _names(texts: str | Sequence[str]) -> list[str]:
     return [texts] if isinstance(texts, str) else list(texts)
 
 
-def _read(name: str, columns: tuple[str, ...]) -> Texts:
+def _read(name: str, columns: tuple[str, ...], options: Reading) -> Texts:
+    reading = replace(options, columns=columns)
     path = Path(name).expanduser()
     plain = path.is_file() and data_format(path) is None and path.suffix != ".tmx"
     if plain or path.name.removesuffix(".gz").endswith(".txt"):
         if len(columns) > 1:
             raise DataError(f"distill.texts: {name} has one text a line, the data have pairs", "name a table")
         try:
-            return [(line,) for line in read_lines(path)]
+            return [(line,) for line in read_lines(path, reading)]
         except DataError as error:
             raise DataError(f"distill.texts: {error.message}", error.hint) from error
     found = locate(name, "distill.texts")
@@ -185,7 +188,7 @@ def _read(name: str, columns: tuple[str, ...]) -> Texts:
     for file in found.splits[""]:
         if data_format(file) is None:
             raise DataError(f"distill.texts: {file} is of no kind that kit reads", "name .txt files or tables")
-        table = read_table(file)
+        table = read_table(file, reading)
         require_columns(columns, table, "distill.texts", str(file))
         cells = [["" if is_missing(value) else str(value) for value in table.columns[column]] for column in columns]
         rows += list(zip(*cells, strict=True))

@@ -21,6 +21,7 @@ from accelerate.utils import gather_object
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kit.data.batching import EncodedDataset, PairDataset, sorted_batches
+from kit.data.blank import is_blank
 from kit.data.encode import IGNORED, Encoded, encode
 from kit.models import greedy
 from kit.models.inference import BATCH_TOKENS, full_float32
@@ -226,7 +227,7 @@ def translate_written(
     texts: list[tuple[str, ...]], prefix: str, translate: Callable[[list[tuple[str, ...]]], list[str]]
 ) -> np.ndarray:
     """(n,) translations of texts, each behind a prefix; blank ones are not translated but empty."""
-    written = [row for row, text in enumerate(texts) if text[0].strip()]
+    written = [row for row, text in enumerate(texts) if not is_blank(text[0])]
     found = np.full(len(texts), "", object)
     if written:
         found[written] = np.asarray(translate([(prefix + texts[row][0],) for row in written]), object)

@@ -379,3 +379,14 @@ def test_smaller_budgets_are_part_of_larger_ones(tmp_path) -> None:
     assert drawn[10] < drawn[20] < drawn[40]
     other = prepare(data.model_copy(update={"budget": 10}), 1)
     assert {*other.train.ids.tolist(), *other.validation.ids.tolist()} != drawn[10]
+
+
+def test_hostile_tmx_files_are_refused(tmp_path: Path) -> None:
+    entities = "".join(f'<!ENTITY e{i} "{f"&e{i - 1};" * 10}">' for i in range(1, 10))
+    laughs = f'<!DOCTYPE tmx [<!ENTITY e0 "ha">{entities}]><tmx><seg>&e9;</seg></tmx>'
+    segment = "<x>" * 5_000 + "a" + "</x>" * 5_000
+    deep = f'<tmx><tu><tuv lang="en"><seg>{segment}</seg></tuv></tu></tmx>'
+    for content in (laughs, deep, '<?xml version="1.0" encoding="nonsense"?><tmx/>'):
+        (tmp_path / "x.tmx").write_text(content)
+        with pytest.raises(DataError, match=r"x\.tmx"):
+            read_tmx(tmp_path / "x.tmx", ("en", "de"))

@@ -1,5 +1,10 @@
 import gzip
+import io
 import json
+import os
+import random
+import tracemalloc
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -7,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from kit.data.class_labels import class_names
-from kit.data.readers import read_table
+from kit.data.readers import parse_table, read_table
+from kit.data.reading import DEFAULT_READING, Reading
 from kit.errors import DataError
 
 
@@ -133,3 +139,116 @@ def test_a_line_separator_inside_a_tsv_text_is_text(tmp_path) -> None:
     path = tmp_path / "x.tsv"
     path.write_text('text\tlabel\n"quoted" he said\u2028and left\ta\nplain\tb\n', "utf-8")
     assert read_table(path).columns["text"] == ['"quoted" he said\u2028and left', "plain"]
+
+
+def test_half_characters_in_json_become_replacement_characters(tmp_path: Path) -> None:
+    lines = [r'{"text": "a \ud83d lamp", "label": "x"}', r'{"text": "a \ud83d\ude00", "label": ["\udc00", "y"]}']
+    table = read_table(write(tmp_path / "x.jsonl", "\n".join(lines)))
+    assert table.columns == {"text": ["a \ufffd lamp", "a \U0001f600"], "label": ["x", ["\ufffd", "y"]]}
+    note = "2 halves of characters were read as U+FFFD, the first in line 1 (lone surrogates)"
+    assert table.notes == (f"{tmp_path / 'x.jsonl'}: {note}",)
+    assert (
+        read_table(write(tmp_path / "x.json", f"[{','.join(lines)}]")).notes[0].endswith("in item 1 (lone surrogates)")
+    )
+
+
+@pytest.mark.parametrize("value", ["[" * 500 + "]" * 500, "[" * 99_999, '{"a":' * 500 + "1" + "}" * 500])
+def test_deeply_nested_json_is_refused(tmp_path: Path, value: str) -> None:
+    path = write(tmp_path / "x.jsonl", f'{{"text": "a"}}\n{{"text": "b", "label": {value}}}\n')
+    assert refused(path).message == f"{path}, line 2: lists and objects are nested more than 100 levels deep"
+
+
+def test_keys_and_columns_of_one_name_are_refused_in_every_format(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.jsonl", '{"text": "a"}\n{"text": "b", "text": "c"}\n')
+    assert refused(path).message == f"{path}, line 2 has two columns named 'text'"
+    path = write(tmp_path / "x.json", '[{"text": "b", "text": "c"}]')
+    assert refused(path).message == f"{path} has two columns named 'text'"
+    pq.write_table(pa.Table.from_arrays([pa.array(["a"])] * 2, ["text", "text"]), tmp_path / "x.parquet")
+    assert refused(tmp_path / "x.parquet").message == f"{tmp_path / 'x.parquet'} has two columns named 'text'"
+
+
+def test_json_files_that_were_appended_are_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.jsonl", '\ufeff{"text": "a"}\n\n\ufeff{"text": "b"}\n')
+    table = read_table(path)
+    assert (table.columns["text"], table.place(1), table.blank) == (["a", "b"], "line 3", (2,))
+
+
+def test_a_bad_item_of_a_json_array_names_its_line(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.json", '[{"text": "a"},\n{"text": "b",}]')
+    assert refused(path).message.startswith(f"{path}, line 2: not valid JSON: Expecting property name")
+
+
+@pytest.mark.parametrize("kind", [pa.float32(), pa.list_(pa.float32()), pa.float64()])
+def test_floats_of_parquet_are_read_as_written(tmp_path: Path, kind: pa.DataType) -> None:
+    values = [[0.1], [0.3], None] if pa.types.is_list(kind) else [0.1, 0.3, None]
+    pq.write_table(pa.table({"label": pa.array(values, kind)}), tmp_path / "x.parquet")
+    assert read_table(tmp_path / "x.parquet").columns["label"] == values
+
+
+def test_broken_text_in_parquet_names_its_row(tmp_path: Path) -> None:
+    buffers = pa.array([b"fine", b"caf\xe9"]).buffers()
+    pq.write_table(pa.table({"text": pa.Array.from_buffers(pa.string(), 2, buffers)}), tmp_path / "x.parquet")
+    assert refused(tmp_path / "x.parquet").message == f"{tmp_path / 'x.parquet'}, row 2: column 'text' is not UTF-8"
+
+
+def test_damaged_parquet_files_are_refused_or_read() -> None:
+    stream = io.BytesIO()
+    pq.write_table(pa.table({"text": [f"text {i}" for i in range(50)], "label": [0, 1] * 25}), stream)
+    whole, chance = stream.getvalue(), random.Random(0)
+    for _ in range(60):
+        damaged = bytearray(whole)
+        for _ in range(chance.choice([1, 3, 20])):
+            damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+        with suppress(DataError):
+            parse_table(bytes(damaged), "x.parquet", ".parquet")
+
+
+def peak_bytes(path: Path, reading: Reading) -> int:
+    """Return the most memory that Python and Arrow held while a file was refused."""
+    pool = pa.default_memory_pool()
+    before = pool.max_memory()
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError) as caught:
+            read_table(path, reading)
+        assert "unpacks to more than" in caught.value.message
+        assert caught.value.hint == "if you trust the file, set data.max_bytes to the size that it may unpack to"
+        return tracemalloc.get_traced_memory()[1] + pool.max_memory() - before
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_small_gzip_cannot_fill_the_memory(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.csv.gz", gzip.compress(b"text,label\n" + b"a" * 20_000_000 + b",1\n", 1))
+    assert peak_bytes(path, Reading(max_bytes=1_000_000)) < 6_000_000
+    assert "unpacks to more than 16,000,000" in refused(path).message
+
+
+def test_the_limit_on_unpacking_can_be_raised(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.csv.gz", gzip.compress(b"text,label\n" + b"a,b\n" * 10))
+    assert len(read_table(path, Reading(max_bytes=51))) == 10
+    with pytest.raises(DataError, match="unpacks to more than 50"):
+        read_table(path, Reading(max_bytes=50))
+
+
+def test_a_small_parquet_file_cannot_fill_the_memory(tmp_path: Path) -> None:
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * 200, pa.int32()), pa.array(["a" * 900_000]))
+    pq.write_table(pa.table({"text": texts}), tmp_path / "x.parquet", store_schema=False)  # holds the text once
+    assert peak_bytes(tmp_path / "x.parquet", DEFAULT_READING) < 20_000_000
+    pq.write_table(pa.table({"text": ["a" * 9_000] * 300}), tmp_path / "y.parquet", use_dictionary=False)
+    assert peak_bytes(tmp_path / "y.parquet", Reading(max_bytes=1_000_000)) < 5_000_000
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.parquet", "x.jsonl.gz"])
+def test_what_is_not_a_regular_file_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / name).mkdir()
+    assert refused(tmp_path / "folder" / name).message.endswith(f"{name} is a folder")
+    os.mkfifo(tmp_path / name)
+    assert refused(tmp_path / name).message.endswith(f"{name} is not a regular file")
+
+
+def test_content_without_a_file_is_read_alike() -> None:
+    assert parse_table(gzip.compress(b"text\na\n"), "standard input", ".csv").columns == {"text": ["a"]}
+    with pytest.raises(DataError, match=r"standard input, line 2: not valid JSON"):
+        parse_table(b'{"text": "a"}\nb', "standard input", ".jsonl")

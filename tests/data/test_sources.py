@@ -1,4 +1,5 @@
 import csv
+import gzip
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -272,3 +273,63 @@ def test_keys_of_the_hub_are_refused_for_local_files(tmp_path, key) -> None:
     (tmp_path / "x.csv").write_text("text,label\na b,x\nc d,y\n", "utf-8")
     with pytest.raises(DataError, match=rf"data\.{key}: .*x.csv is not a data set on the Hub"):
         load_splits(DataSection(source=str(tmp_path / "x.csv"), **{key: "main"}))
+
+
+LONG = [(f"the lamp was {('noisy', 'lovely')[i % 2]} on day {i}", ("no", "yes")[i % 2]) for i in range(20)]
+
+
+def save_bare(name: str, rows: list[tuple[str, str]]) -> str:
+    """Write rows as CSV without a header."""
+    Path(name).write_text("".join(f"{text},{label}\n" for text, label in rows), "utf-8")
+    return name
+
+
+def test_a_file_without_a_header_keeps_all_examples(save: Save) -> None:
+    splits = load(source=save_bare("x.csv", LONG), test_size=4)
+    assert (len(splits.train), splits.text_columns, splits.label_column) == (16, ("column 1",), "column 2")
+    assert splits.headless
+    assert splits.notes[0].startswith("x.csv seems to have no header")
+    again = load(source="x.csv", header="none", text="column 1", label="column 2", test_size=4)
+    assert (again.train.texts, again.notes) == (splits.train.texts, ())
+    named = load(source="x.csv", header=["opinion", "verdict"], test_size=4)
+    assert (named.train.texts, named.text_columns, named.headless) == (splits.train.texts, ("opinion",), False)
+
+
+def test_parts_without_a_header_take_the_names_of_the_first(save: Save) -> None:
+    save("part-1.csv", LONG[:10], "comment", "verdict")
+    splits = load(source=["part-1.csv", save_bare("part-2.csv", LONG[10:14])], test=save_bare("test.csv", LONG[14:]))
+    assert (len(splits.train), len(splits.test), splits.text_columns) == (14, 6, ("comment",))
+    assert [note.split(" ")[0] for note in splits.notes] == ["part-2.csv", "test.csv"]
+
+
+def test_named_columns_decide_where_a_header_is_unclear(save: Save) -> None:
+    question = "What did the customer say about it?"
+    save("x.csv", LONG, question, "Bereich")
+    message, hint = refused(source="x.csv")
+    assert message == f"data.source: x.csv: line 1 may be the header or an example ({question} | Bereich)"
+    assert hint.startswith("say which: data.header: first")
+    assert len(load(source="x.csv", text=question, label="Bereich", test_size=4).train) == 16
+
+
+def test_header_and_separator_are_for_delimited_files(save: Save) -> None:
+    save_json("x.jsonl", [{"text": text, "label": label} for text, label in ROWS])
+    assert refused(source="x.jsonl", header="none") == (
+        "data.header: x.jsonl is neither CSV nor TSV, which alone have one", "drop data.header"
+    )  # fmt: skip
+    Path("x.csv").write_text("text^label\n" + "".join(f"{text}^{label}\n" for text, label in ROWS))
+    assert refused(source="x.csv")[1] == "if another character separates the columns, set data.separator"
+    assert load(source="x.csv", separator="^", test_size=4).text_columns == ("text",)
+
+
+def test_compressed_files_unpack_as_far_as_the_recipe_allows(save: Save) -> None:
+    Path("x.csv.gz").write_bytes(gzip.compress(Path(save("x.csv")).read_bytes()))
+    message, _ = refused(source="x.csv.gz", max_bytes=100)
+    assert message.endswith("unpacks to more than 100")
+    assert len(load(source="x.csv.gz", max_bytes=1_000, test_size=4).train) == 16
+
+
+def test_a_text_column_may_hold_a_few_numbers(save: Save) -> None:
+    rows = [{"comment": 7 if i == 3 else text, "verdict": label} for i, (text, label) in enumerate(ROWS)]
+    splits = load(source=save_json("x.jsonl", rows), test_size=4)
+    assert splits.text_columns == ("comment",)
+    assert ("7",) in splits.train.texts + splits.test.texts

@@ -1,0 +1,169 @@
+"""Headers, separators and line ends of delimited files."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+import pytest
+
+from kit.data.readers import parse_table
+from kit.data.reading import Header, Reading
+from kit.data.table import Table
+from kit.errors import DataError
+
+ROWS = [(f"the bike was noisy, and cold on day {i}", "neg" if i % 2 else "pos") for i in range(12)]
+NAMES = ("text", "label")
+
+
+def delimited(rows: Sequence[Sequence[object]], separator: str = ",", end: str = "\n") -> str:
+    stream = io.StringIO()
+    csv.writer(stream, delimiter=separator, lineterminator=end).writerows(rows)
+    return stream.getvalue()
+
+
+def read(text: str, name: str = "x.csv", **reading: object) -> Table:
+    return parse_table(text.encode(), name, name[name.rindex(".") :], Reading(**reading))  # type: ignore[arg-type]
+
+
+def refused(text: str, **reading: object) -> DataError:
+    with pytest.raises(DataError) as caught:
+        read(text, **reading)
+    return caught.value
+
+
+def rows_of(table: Table) -> list[tuple[object, ...]]:
+    return list(zip(*table.columns.values(), strict=True))
+
+
+HEADERLESS = {
+    "text and label": ROWS,
+    "label and text": [(label, text) for text, label in ROWS],
+    "numbers": [(text, int(label == "pos")) for text, label in ROWS],
+    "ids": [(place, *row) for place, row in enumerate(ROWS)],
+    "no spaces": [(f"这个产品非常好用我很喜欢{i}", ("好评", "差评")[i % 2]) for i in range(12)],
+    "labels that are usual names": [(text, {"pos": "review", "neg": "question"}[label]) for text, label in ROWS],
+    "the first row twice": [ROWS[0], *ROWS],
+    "short texts": [("pear", "fruit"), ("saw", "tool"), ("fig", "fruit"), ("pliers", "tool"), ("plum", "fruit")],
+}
+
+
+@pytest.mark.parametrize("rows", HEADERLESS.values(), ids=HEADERLESS)
+def test_a_first_line_like_the_others_is_an_example(rows: list[tuple[object, ...]]) -> None:
+    table = read(delimited(rows))
+    assert rows_of(table) == [tuple(map(str, row)) for row in rows]
+    assert list(table.columns) == [f"column {place}" for place in range(1, len(rows[0]) + 1)]
+    assert table.headless
+    assert table.notes[0].startswith("x.csv seems to have no header: line 1 is read as an example")
+
+
+HEADED = {
+    "usual names": (NAMES, ROWS),
+    "other names": (("Kundenmeldung", "Kategorie"), ROWS),
+    "a sentence and a usual name": (("What did the customer say about it?", "Category"), ROWS),
+    "the name of a class": (("text", "pos"), ROWS),
+    "numbers of pandas": (("0", "1"), ROWS),
+    "an unnamed index": (("", *NAMES), [(place, *row) for place, row in enumerate(ROWS)]),
+    "one column per label": (("comment", "toxic", "insult"), [(text, 1, 0) for text, _ in ROWS]),
+    "no spaces": (("文本", "标签"), HEADERLESS["no spaces"]),
+    "short texts": (("word", "kind"), HEADERLESS["short texts"]),
+    "two rows": (("Kundenmeldung", "Kategorie"), ROWS[:2]),
+}
+
+
+@pytest.mark.parametrize(("names", "rows"), HEADED.values(), ids=HEADED)
+def test_a_header_is_never_an_example(names: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:
+    table = read(delimited([names, *rows]))
+    assert list(table.columns) == [name or "column 1" for name in names]
+    assert (len(table), table.headless, table.notes) == (len(rows), False, ())
+
+
+UNCLEAR = {
+    "a rare label": [("something else entirely here", "rare"), *ROWS],
+    "a sentence as a name": [("What did the customer say about it?", "Bereich"), *ROWS],
+    "too few rows": ROWS[:2],
+    "an empty text": [("", "pos"), *ROWS],
+}
+
+
+@pytest.mark.parametrize("rows", UNCLEAR.values(), ids=UNCLEAR)
+def test_an_unclear_first_line_is_asked_about(rows: list[tuple[str, str]]) -> None:
+    error = refused(delimited(rows))
+    assert error.message.startswith("x.csv: line 1 may be the header or an example (")
+    assert error.hint.startswith("say which: data.header: first (it is the header), none")
+    assert len(read(delimited(rows), header="none")) == len(rows)
+    assert len(read(delimited(rows), header="first")) == len(rows) - 1
+    assert list(read(delimited(rows), columns=(rows[0][1],)).columns) == list(name or "column 1" for name in rows[0])
+
+
+@pytest.mark.parametrize("header", [NAMES, ("Text ", "label")])
+def test_declared_names_stand_for_a_missing_header(header: Header) -> None:
+    assert list(read(delimited(ROWS), header=header).columns) == list(header)
+    assert len(read(delimited([NAMES, *ROWS]), header=NAMES)) == len(ROWS)
+    error = refused(delimited(ROWS), header=("text",))
+    assert error.message == "data.header: 1 names for x.csv, which has 2 columns"
+
+
+def test_headers_of_concatenated_files_are_left_out() -> None:
+    part = delimited([NAMES, *ROWS[:6]])
+    table = read("\ufeff" + part + "\ufeff" + part + "\n" + part.replace("text,label", '"Text",LABEL'))
+    assert rows_of(table) == ROWS[:6] * 3
+    assert table.notes == ("x.csv: 2 lines repeat the header and are left out (line 8, 16)",)
+    assert table.blank == (15,)
+    assert table.place(6) == "line 9"
+
+
+@pytest.mark.parametrize("line", ["sep=;\r\n", '"sep=;"\n', "SEP=;;\n", "\ufeffsep=;\n"])
+def test_the_separator_line_of_excel_is_honoured(line: str) -> None:
+    table = read(line + delimited([NAMES, *ROWS], ";"))
+    assert (list(table.columns), rows_of(table), table.place(0)) == (list(NAMES), ROWS, "line 3")
+    assert rows_of(read(line + delimited(ROWS, ";"))) == ROWS
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\r\r\n"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("name", ["x.csv", "x.tsv"])
+def test_separators_and_line_ends_are_detected(name: str, separator: str, end: str) -> None:
+    table = read(delimited([NAMES, *ROWS], separator, end), name)
+    assert (list(table.columns), rows_of(table)) == (list(NAMES), ROWS)
+    assert rows_of(read(delimited(ROWS, separator, end), name)) == ROWS
+
+
+def test_commas_in_headers_texts_and_numbers_are_no_separators() -> None:
+    for text in ("one, comma in each", "with, several, commas"):
+        rows = [(f"{text} {i}", f"{i % 3},5") for i in range(9)]
+        table = read(delimited([("comment, customer", "score"), *rows], ";"))
+        assert (list(table.columns), rows_of(table)) == (["comment, customer", "score"], rows)
+    listed = [(f"text {i}", ("a;b", "b;c")[i % 2]) for i in range(8)]
+    assert rows_of(read(delimited([NAMES, *listed]))) == listed
+
+
+def test_an_unclear_separator_is_asked_about() -> None:
+    content = delimited([(f"text {i}", ("a;b", "b;c")[i % 2]) for i in range(8)])
+    error = refused(content)
+    assert error.message == "x.csv: the columns may be separated by a comma or a semicolon"
+    assert error.hint == "say which: data.separator: ','"
+    assert read(content, separator=",").columns["column 2"][:2] == ["a;b", "b;c"]
+    assert rows_of(read(delimited([NAMES, *ROWS], "^"), separator="^")) == ROWS
+
+
+def test_carriage_returns_inside_cells_stay() -> None:
+    assert read("text,label\na\rb,1\nc,0\n").columns == {"text": ["a\rb", "c"], "label": ["1", "0"]}
+    quoted = [(f"{text}\rmore", label) for text, label in ROWS]
+    assert rows_of(read(delimited([NAMES, *quoted]))) == quoted
+    assert rows_of(read(delimited([NAMES, *quoted], ";", "\r"))) == quoted
+
+
+def test_blank_lines_can_be_counted_as_rows() -> None:
+    table = read("text\nfirst\n\nsecond\n\n")
+    assert (table.columns["text"], table.blank) == (["first", "second"], (3, 5))
+    whole = table.with_blank_rows()
+    assert whole.columns["text"] == ["first", "", "second", ""]
+    assert [whole.place(row) for row in range(4)] == ["line 2", "line 3", "line 4", "line 5"]
+    assert read("text,label\na,1\n \nb,0\n\n").with_blank_rows().columns["text"] == ["a", "", "b"]
+
+
+@pytest.mark.parametrize("second", ["text", "text\u200b", " text "])
+def test_two_columns_of_one_name_are_refused(second: str) -> None:
+    assert refused(f"text,{second}\na,b\n").message == "x.csv has two columns named 'text'"

@@ -1,0 +1,50 @@
+"""Folders of `save_to_disk`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+
+from kit.data.locate import Files, locate
+from kit.data.readers import read_table
+from kit.errors import DataError
+
+
+def some_rows(count: int) -> Dataset:
+    features = Features(
+        {"text": Value("string"), "label": ClassLabel(names=["bad", "good"]), "score": Value("float32")}
+    )
+    rows = {"text": [f"text {i}" for i in range(count)], "label": [i % 2 for i in range(count)], "score": [0.1] * count}
+    return Dataset.from_dict(rows, features=features)
+
+
+def located(folder: Path) -> dict[str, int]:
+    found = locate(str(folder), "data.source")
+    assert isinstance(found, Files)
+    return {split: len(read_table(*paths)) for split, paths in found.splits.items()}
+
+
+def test_a_saved_dataset_is_read(tmp_path: Path) -> None:
+    some_rows(4).save_to_disk(tmp_path / "one")
+    assert located(tmp_path / "one") == {"": 4}
+    table = read_table(tmp_path / "one")
+    assert table.columns["label"] == ["bad", "good", "bad", "good"]
+    assert table.columns["score"] == [0.1] * 4
+
+
+def test_each_split_of_a_saved_dataset_dict_is_read(tmp_path: Path) -> None:
+    DatasetDict({"train": some_rows(4), "test": some_rows(2)}).save_to_disk(tmp_path / "all")
+    assert located(tmp_path / "all") == {"test": 2, "train": 4}
+
+
+def test_damaged_folders_are_refused(tmp_path: Path) -> None:
+    DatasetDict({"train": some_rows(4)}).save_to_disk(tmp_path / "all")
+    (arrow,) = (tmp_path / "all" / "train").glob("*.arrow")
+    arrow.write_bytes(arrow.read_bytes()[:200])
+    with pytest.raises(DataError, match="cannot be read as a folder of save_to_disk"):
+        located(tmp_path / "all")
+    (tmp_path / "all" / "train" / "state.json").unlink()
+    with pytest.raises(DataError, match="has no split that is whole"):
+        located(tmp_path / "all")
