@@ -286,7 +286,7 @@ def save_bare(name: str, rows: list[tuple[str, str]]) -> str:
 
 def test_a_file_without_a_header_keeps_all_examples(save: Save) -> None:
     splits = load(source=save_bare("x.csv", LONG), test_size=4)
-    assert (len(splits.train), splits.text_columns, splits.label_column) == (16, ("column 1",), "column 2")
+    assert (len(splits.train), splits.text_columns, splits.label_columns) == (16, ("column 1",), ("column 2",))
     assert splits.headless
     assert splits.notes[0].startswith("x.csv seems to have no header")
     again = load(source="x.csv", header="none", text="column 1", label="column 2", test_size=4)
