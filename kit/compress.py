@@ -149,6 +149,7 @@ def _job(recipe: Recipe, start: Record | None, quiet: bool, shared: Shared) -> J
     are no longer those that it was made of.
     """
     from kit.data import prepare
+    from kit.data.changes import changed_data
     from kit.methods import Job
     from kit.models.checkpoint import Checkpoint
     from kit.processes import meet
@@ -164,8 +165,8 @@ def _job(recipe: Recipe, start: Record | None, quiet: bool, shared: Shared) -> J
     if start is not None:
         if data.fingerprints != start.content["data"]["fingerprints"]:
             raise DataError(
-                f"the data of {recipe.data.source} are no longer those that {start.id} was made of",
-                "make that run again, then compress it",
+                f"{changed_data(start.content['data'], data)} changed since {start.id} was made of them",
+                "restore them; or make that run again, then compress it",
             )
         made_of = start.content["checkpoint"]
         if made_of is not None:

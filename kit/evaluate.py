@@ -1,7 +1,4 @@
-"""Evaluate again: load a Record's model, answer its test examples anew, and compare with what the Record says.
-
-Knows Records, data and predictors. Trains nothing.
-"""
+"""Evaluate again: load a Record's model, predict its test examples anew, and compare with the stored predictions."""
 
 from __future__ import annotations
 
@@ -93,14 +90,15 @@ def require_metrics(record: Record, data: Prepared) -> None:
 
 
 def prepared_for(record: Record) -> Prepared:
-    """The data that a Record was made of. Raises DataError if its test examples are no longer those."""
+    """Return the data that a Record was made of. Raises DataError if its test examples are no longer those."""
     from kit.data import prepare
+    from kit.data.changes import changed_data
 
     recipe = record.recipe
     data = prepare(recipe.data, recipe.train.seed)
     if data.fingerprints["test"] != record.content["data"]["fingerprints"]["test"]:
         raise DataError(
-            f"the test examples of {recipe.data.source} are not those that {record.id} was tested on",
-            "the data changed since: `kit finetune` makes a new Record for them",
+            f"{changed_data(record.content['data'], data)} changed since {record.id} was made and tested on them",
+            "restore them; or make a new run of the new data with `kit finetune`",
         )
     return data

@@ -243,8 +243,22 @@ def _facts(
         licence=checkpoint.licence,
         dataset=data.hub if data else None,
         data_licence=data.licence if data else None,
-        languages=tuple(record.recipe.data.languages or checkpoint.languages),
+        languages=checkpoint.languages,
     )
+
+
+def _languages(record: Record, data: Prepared, of_checkpoint: Sequence[str]) -> tuple[str, ...]:
+    """Return the languages of a translation from its recipe, otherwise those of the training texts."""
+    from kit.publishing.languages import card_languages
+    from kit.publishing.sources import data_source
+
+    section = record.recipe.data
+    if section.languages is not None:
+        return tuple(section.languages)
+    declared: tuple[str, ...] = ()
+    if isinstance(section.source, str):
+        declared = data_source(section.source, record.content["data"]["revision"]).languages
+    return card_languages([" ".join(row) for row in data.train.texts], declared, of_checkpoint)
 
 
 def _history(record: Record) -> list[str]:

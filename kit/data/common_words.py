@@ -31,6 +31,7 @@ _WORDS = {
     "fi": "ja on ei se että ovat hän oli mutta kun tai niin myös joka kuin sen ole mukaan kanssa jos",
     "tr": "ve bir bu ile için da de olan olarak çok daha gibi ne ama kadar sonra en o her var",
 }
+LANGUAGES = tuple(_WORDS)
 _WORD = re.compile(r"[^\W\d_]+")
 _TIMES = 3  # as many words of the one as of the other
 _LEAST = 5  # of these words, below which nothing is said

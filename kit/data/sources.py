@@ -45,6 +45,7 @@ class Splits:
     None for anything else. headless: the columns have made-up names, because no file has a header. reading: how the
     recipe wants its files to be read. notes: sentences about what was assumed, repaired or looks wrong while reading.
     label_separator: between the labels in one cell.
+    train_source, test_source: names of the files, folders or splits; test_source is empty if test is split off train.
     """
 
     train: Examples
@@ -58,6 +59,8 @@ class Splits:
     reading: Reading = DEFAULT_READING
     notes: tuple[str, ...] = ()
     label_separator: str = USUAL
+    train_source: str = ""
+    test_source: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,8 +110,14 @@ def _load_labelled(data: DataSection) -> Splits:
         description += _unused(data)
         parts = (whole, _examples(table, text, labels.test))
     splits = Splits(*parts, labels.order, text, label, description, source.revision, notes=labels.notes)
-    splits = replace(splits, label_separator=labels.separator)
+    splits = _with_sources(replace(splits, label_separator=labels.separator), source, data, where)
     return _with_notes(splits, train, *([] if table is None else [table]))
+
+
+def _with_sources(splits: Splits, source: _Source, data: DataSection, where: str) -> Splits:
+    """Return the splits with names of their sources. where: of the test examples, empty if they are split off."""
+    train = source.name if "" in source.splits else f"split '{data.train_split}' of {source.name}"
+    return replace(splits, train_source=train, test_source=where)
 
 
 def _with_notes(splits: Splits, train: Table, *tested: Table) -> Splits:
@@ -143,7 +152,9 @@ def _load_pairs(data: DataSection, languages: tuple[str, str]) -> Splits:
         tables.append(table)
         parts = (whole, _pairs(table, columns[0], label, where))
         description = f"{described} training pairs, test: {where}, {len(table):,} pairs{_unused(data)}"
-    return _with_notes(Splits(*parts, (), (columns[0],), (label,), description, source.revision), *tables)
+    splits = Splits(*parts, (), (columns[0],), (label,), description, source.revision)
+    where = "" if tested is None else tested[0]
+    return _with_notes(_with_sources(splits, source, data, where), *tables)
 
 
 def _unused(data: DataSection) -> str:
