@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+
+from kit.errors import DataError
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
@@ -17,3 +20,13 @@ def without_surrogates(text: str) -> str:
     if not has_surrogates(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def require_utf8(arguments: Iterable[str]) -> None:
+    """Raise DataError for an argument whose bytes are not UTF-8: recipes and Records could not hold it."""
+    for argument in arguments:
+        if has_surrogates(argument):
+            raise DataError(
+                f"the argument {without_surrogates(argument)!r} has bytes that are not UTF-8",
+                "a terminal with another encoding may have changed it; rename a file or folder that is called so",
+            )

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from kit.characters import require_utf8
 from kit.commands import publishing, recipes, records, studies, training
 from kit.terminal import exit_code_of
 
@@ -53,7 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if "--debug" in arguments:  # accepted anywhere, because it is added after something went wrong
         arguments = ["--debug", *[argument for argument in arguments if argument != "--debug"]]
-    sys.exit(exit_code_of(lambda: app(arguments, standalone_mode=True)))
+    sys.exit(exit_code_of(lambda: _run(arguments)))
+
+
+def _run(arguments: list[str]) -> None:
+    if arguments[:1] != ["predict"] and arguments[:2] != ["--debug", "predict"]:  # which checks all but its texts
+        require_utf8(arguments)
+    app(arguments, standalone_mode=True)
 
 
 if __name__ == "__main__":

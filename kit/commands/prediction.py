@@ -10,6 +10,7 @@ from itertools import islice, tee
 from pathlib import Path
 from typing import Any
 
+from kit.characters import require_utf8
 from kit.data.reading import reading_of
 from kit.errors import DataError
 from kit.file_arguments import sort_arguments
@@ -45,6 +46,7 @@ def run_prediction(request: Request) -> None:
     """
     if request.keep and request.out is None:
         raise DataError("--keep goes with --out", "kit predict RUN tickets.csv --out predictions.csv --keep ticket_id")
+    require_utf8([str(request.run), *request.keep, request.format or "", str(request.out or "")])
     served = find_served(request.run)
     source = _read_input(request, served)
     for note in source.notes:
