@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from kit.data.headers import is_known_name
+from kit.data.separators import take_excel_line
 from kit.errors import DataError
 
 PARQUET_MAGIC = b"PAR1"
@@ -90,9 +92,14 @@ def _refuse_objects_below(text: str, columns: Sequence[str], name: str) -> None:
 
 def _table(text: str, columns: Sequence[str], name: str, is_text_file: bool) -> Format:
     """Return CSV or TSV if the first line is a header that names the texts of the model."""
-    header = re.split(r"[\r\n]", text.lstrip("\ufeff\r\n")[:_LONGEST_HEADER], maxsplit=1)[0]
+    start = text.lstrip("\ufeff\r\n")[:_LONGEST_HEADER]
+    header = re.split(r"[\r\n]", start[take_excel_line(start)[1] :], maxsplit=1)[0]
+    unknown = ""
     for separator in _SEPARATORS:
         cells = [cell.strip() for cell in next(csv.reader([header], delimiter=separator), [])]
+        if len(cells) > 1 and all(map(is_known_name, cells)):
+            unknown = f"{name}: the first line looks like the header of a table that lacks {' and '.join(columns)}; "
+            unknown += "every line is predicted as a text; --format csv reads a table"
         if not set(columns) <= set(cells):
             continue
         named = f"its first line names the column{'s' if len(columns) > 1 else ''} {' and '.join(columns)}"
@@ -100,7 +107,7 @@ def _table(text: str, columns: Sequence[str], name: str, is_text_file: bool) -> 
         if is_text_file and len(cells) == 1:
             return Format(None, f"{name}: the first line is predicted as a text, though {named}; see --format csv")
         return Format(kind, f"{name} was read as {kind[1:].upper()}, because {named}; {_AS_TEXTS}")
-    return Format(None)
+    return Format(None, unknown)
 
 
 def _parsed(line: str) -> object:

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from kit.data.labels import read_labels
+from kit.data.label_reading import read_split_labels
 from kit.data.readers import read_table
 from kit.errors import DataError, OutputError
 from kit.prediction_output import check_output, kept_columns, table_writer
+from kit.recipe.schema import DataSection
 from tests.conftest import Kit
 
 TICKETS = 'ticket_id,text,label\n007,"a fine, ""big"" film",positive\n008,"=dull\rand\nlong",\n009, dull ,positive\n'
@@ -73,7 +74,8 @@ def test_odd_values_come_back_as_they_were(tmp_path: Path, extension: str) -> No
     write(path, {"id": list(range(len(ODD))), "text": ODD}, [{**EXAMPLE, "labels": labels} for labels in held])
     table = read_table(path)
     assert table.columns["text"] == ODD
-    assert read_labels(table.columns["labels"], "labels", ",") == [tuple(labels) for labels in held]
+    data = DataSection(source=str(path), text="text", label="labels", multi_label=True)
+    assert read_split_labels(table, None, ["labels"], data).train == [tuple(labels) for labels in held]
 
 
 def test_pandas_reads_the_same_values(tmp_path: Path) -> None:
