@@ -41,6 +41,7 @@ def new_recipe(  # noqa: PLR0913
     languages: Sequence[str] | None = None,
     header: str | Sequence[str] = "auto",
     separator: str | None = None,
+    max_bytes: int | None = None,
     checkpoint: str | None = None,
     force: bool = False,
     tell: Callable[[str], None] | None = None,
@@ -51,7 +52,7 @@ def new_recipe(  # noqa: PLR0913
     text: the column with the text, or two for pairs; label: the column with the label, or one 0/1 column per label;
     guessed if not given. multi_label: whether an example can have several labels. label_separator: what separates them
     in one cell; found from the data if not given. languages: of translations, from and to; the label is the
-    translation then. header, separator: of CSV and TSV files, as in the recipe. tell: called with each assumption made
+    translation then. header, separator, max_bytes: as in the recipe. tell: called with each assumption made
     while reading the files. checkpoint: pretrained weights, by default a small sentence encoder. force: replace a
     recipe that is there.
     Raises OutputError if `path` is taken or cannot be written, DataError if the data cannot be used as they
@@ -72,6 +73,7 @@ def new_recipe(  # noqa: PLR0913
             "label_separator": label_separator,
             "header": header if isinstance(header, str) else list(header),
             "separator": separator,
+            "max_bytes": max_bytes,
         },
         "model": {"checkpoint": checkpoint or default_checkpoint()},
     }

@@ -23,6 +23,7 @@ _KEYS = {
     "data.languages": "--languages",
     "data.header": "--header",
     "data.separator": "--separator",
+    "data.max_bytes": "--max-bytes",
     "model.checkpoint": "--checkpoint",
 }
 
@@ -63,6 +64,9 @@ def new(  # noqa: PLR0913, PLR0917
     separator: Annotated[
         str | None, typer.Option("--separator", help="Character between columns (tab for a tab). Detected if absent.")
     ] = None,
+    max_bytes: Annotated[
+        int | None, typer.Option("--max-bytes", help="Size that a compressed file may unpack to; 1 GB by default.")
+    ] = None,
     checkpoint: Annotated[str | None, typer.Option("--checkpoint", help="Pretrained weights to start from.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a recipe that is there.")] = False,
 ) -> None:
@@ -81,6 +85,7 @@ def new(  # noqa: PLR0913, PLR0917
             languages=None if languages is None else [name.strip() for name in languages.split(",")],
             header=_header("none" if no_header else header),
             separator=separator,
+            max_bytes=max_bytes,
             checkpoint=checkpoint,
             force=force,
             tell=lambda note: echo(f"data: {note}"),
