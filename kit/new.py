@@ -38,6 +38,7 @@ def new_recipe(  # noqa: PLR0913
     label: str | Sequence[str] | None = None,
     multi_label: bool = False,
     label_separator: str | None = None,
+    labels: Sequence[str] | None = None,
     languages: Sequence[str] | None = None,
     header: str | Sequence[str] = "auto",
     separator: str | None = None,
@@ -51,8 +52,9 @@ def new_recipe(  # noqa: PLR0913
     train, test: where the examples are, in any form that `data.source` takes, written to the recipe as given.
     text: the column with the text, or two for pairs; label: the column with the label, or one 0/1 column per label;
     guessed if not given. multi_label: whether an example can have several labels. label_separator: what separates them
-    in one cell; found from the data if not given. languages: of translations, from and to; the label is the
-    translation then. header, separator, max_bytes: as in the recipe. tell: called with each assumption made
+    in one cell; found from the data if not given. labels: label names in order, for 0/1 vectors or ordered labels.
+    languages: of translations, from and to; the label is the translation then. header, separator, max_bytes: as in the
+    recipe. tell: called with each assumption made
     while reading the files. checkpoint: pretrained weights, by default a small sentence encoder. force: replace a
     recipe that is there.
     Raises OutputError if `path` is taken or cannot be written, DataError if the data cannot be used as they
@@ -71,6 +73,7 @@ def new_recipe(  # noqa: PLR0913
             "label": one_or_all([label] if isinstance(label, str) else label or ()),
             "multi_label": multi_label or (not isinstance(label, str | None) and len(label) > 1),
             "label_separator": label_separator,
+            "labels": None if labels is None else list(labels),
             "header": header if isinstance(header, str) else list(header),
             "separator": separator,
             "max_bytes": max_bytes,
@@ -88,7 +91,7 @@ def new_recipe(  # noqa: PLR0913
     if splits.label_separator != USUAL:
         content["data"]["label_separator"] = splits.label_separator
     recipe = validated(content)
-    text = _head(path) + recipe_to_yaml(recipe, _notes(splits, with_test=bool(test)))
+    text = _head(path) + recipe_to_yaml(recipe, _notes(splits, bool(test), multi_label=recipe.data.multi_label))
     if recipe_from_yaml(text, str(path)) != recipe:
         raise RecipeError(
             "this recipe cannot be written as YAML: a name in it changes when it is read again",
@@ -96,9 +99,16 @@ def new_recipe(  # noqa: PLR0913
         )
     write_atomically(path, text)
     if tell:
-        for note in splits.notes:
+        for note in (*_columns_note(splits, label), *splits.notes):
             tell(note)
     return recipe
+
+
+def _columns_note(splits: Splits, label: object) -> list[str]:
+    """Return what was assumed about the label columns."""
+    if label or len(splits.label_columns) == 1:
+        return []
+    return [f"columns that hold only 0 and 1 are read as one label each: {in_line(splits.label_columns)}"]
 
 
 def default_checkpoint() -> str:
@@ -126,7 +136,7 @@ def _head(path: Path) -> str:
     return "".join(f"{comment(line)}\n" for line in lines)
 
 
-def _notes(splits: Splits, with_test: bool) -> dict[str, str]:
+def _notes(splits: Splits, with_test: bool, multi_label: bool) -> dict[str, str]:
     """Comments on what was found, by key."""
     train, test = f"{len(splits.train):,} training", f"{len(splits.test):,} test examples"
     notes = {
@@ -136,7 +146,8 @@ def _notes(splits: Splits, with_test: bool) -> dict[str, str]:
     if not splits.labels:  # of translations
         return notes | {"data.languages": "from, to"}
     one_hot = "one 0/1 column per label, " if len(splits.label_columns) > 1 else ""
+    if not multi_label:
+        notes["task"] = "or sentiment, if the labels have an order (then list them, lowest first, in data.labels)"
     return notes | {
-        "task": "or sentiment, if the labels have an order (then list them, lowest first, in data.labels)",
         "data.label": f"{one_hot}{len(splits.labels)} labels: {in_line(splits.labels, most=5)}",
     }

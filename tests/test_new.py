@@ -148,6 +148,26 @@ def test_several_labels_an_example() -> None:
     assert load_recipe(RECIPE) == recipe
 
 
+def test_one_column_per_label_is_noticed() -> None:
+    rows = [f"{i},a comment {i},{i % 2},{int(i % 3 == 0)},{int(i % 5 == 0)}" for i in range(30)]
+    Path("comments.csv").write_text("\n".join(["id,comment_text,toxic,rude,threat", *rows]))
+    notes: list[str] = []
+    recipe = new_recipe(RECIPE, ["comments.csv"], tell=notes.append)
+    assert (recipe.data.label, recipe.data.multi_label) == (["toxic", "rude", "threat"], True)
+    assert load_recipe(RECIPE) == recipe
+    assert "# one 0/1 column per label, 3 labels: toxic, rude, threat" in RECIPE.read_text()
+    assert notes == ["columns that hold only 0 and 1 are read as one label each: toxic, rude, threat"]
+    two = new_recipe(RECIPE, ["comments.csv"], label=["toxic", "threat"], force=True)
+    assert two.data.label == ["toxic", "threat"]
+
+
+def test_the_separator_found_is_written() -> None:
+    rows = [f"a request {i},{('pay', 'pay;refund', 'refund', 'refund;other', 'other')[i % 5]}" for i in range(30)]
+    Path("tags.csv").write_text("\n".join(["body,tags", *rows]))
+    assert new_recipe(RECIPE, ["tags.csv"], multi_label=True).data.label_separator == ";"
+    assert "3 labels: other, pay, refund" in RECIPE.read_text()
+
+
 NASTY = (
     "label\n(final)", "a # b", "a: b", "'", '"', "*star", "&anchor", "!tag", "%percent", "@at", "`tick`", "- dash", "?",
     "{a}", "[a]", "a\u2028b", "a\u2029b", "a\x85b", "\U0001f468\u200d\U0001f469\u200d\U0001f467", "esc\x1b[31m",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,7 @@ _KEYS = {
     "data.label": "--label",
     "data.multi_label": "--multi-label",
     "data.label_separator": "--label-separator",
+    "data.labels": "--labels",
     "data.languages": "--languages",
     "data.header": "--header",
     "data.separator": "--separator",
@@ -53,6 +55,10 @@ def new(  # noqa: PLR0913, PLR0917
             help="What separates labels in one cell. Found from the data if absent.",
         ),
     ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option("--labels", metavar="A,B,...", help="Label names in order, of 0/1 vectors or of ordered labels."),
+    ] = None,
     languages: Annotated[
         str | None,
         typer.Option("--languages", metavar="FROM,TO", help="The examples are translations. For example en,de."),
@@ -82,6 +88,7 @@ def new(  # noqa: PLR0913, PLR0917
             label=label,
             multi_label=multi_label or label_separator is not None,
             label_separator=label_separator,
+            labels=None if labels is None else _names(labels),
             languages=None if languages is None else [name.strip() for name in languages.split(",")],
             header=_header("none" if no_header else header),
             separator=separator,
@@ -98,6 +105,11 @@ def new(  # noqa: PLR0913, PLR0917
 def _header(value: str) -> str | list[str]:
     """Return the value of `data.header` for a `--header` option."""
     return value if value in ("auto", "first", "none") else [name.strip() for name in value.split(",")]
+
+
+def _names(text: str) -> list[str]:
+    """Return names separated by commas; quotes keep a comma inside a name."""
+    return [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
 
 
 def check(recipe: RecipePath, overrides: Overrides = None) -> None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from kit.data.label_words import in_line, plain
+from kit.data.label_words import in_line, list_item
 from kit.data.table import Table, is_missing
 from kit.errors import DataError
 from kit.printable import printable
@@ -71,9 +71,9 @@ class LabelPerColumnError(DataError):
 def guess_label_column(table: Table, exclude: Collection[str] = ()) -> str:
     """Return the column with the label, if only one could be it.
 
-    A column called `label` is taken before others, and a column with another usual name before those without one; a
-    name that means other things too (score, rating) is no advantage. Of a column X and its names in X_text or
-    X_name, the latter is taken.
+    A column with a usual name (label, category, intent) is taken before those without one; a name that means other
+    things too (score, rating) is no advantage. Of a column of numbers and the column of their names, the latter is
+    taken.
 
     exclude: columns known to hold something else. Raises DataError if no column or several could be the label,
     LabelPerColumnError if three columns or more hold only 0 and 1 and no other could be it.
@@ -83,7 +83,7 @@ def guess_label_column(table: Table, exclude: Collection[str] = ()) -> str:
     usual = [names[name] for name in _usual_names(names) if _repeats(table.columns[names[name]]) or not alike]
     weak = [names[name] for name in WEAK_LABEL_NAMES if name in names and _repeats(table.columns[names[name]])]
     if usual and _plain(usual[0]) in LABEL_NAMES[:2]:
-        found = usual[:1]
+        found = [name for name in usual if name == usual[0] or name in alike]
     elif usual:
         found = usual + [name for name in weak if name in alike]
     else:
@@ -120,11 +120,14 @@ def guess_text_columns(table: Table, exclude: Collection[str] = ()) -> tuple[str
 def _cannot_tell(what: str, candidates: list[str], table: Table) -> DataError:
     columns = f"(columns: {in_line(list(table.columns), most=_MOST_COLUMNS)})"
     if len(candidates) > 1:
-        shown = [f"{plain(name)} ({_examples_of(table.columns[name])})" for name in candidates[:_SHOWN]]
+        shown = [f"{list_item(name)} ({_examples_of(table.columns[name])})" for name in candidates[:_SHOWN]]
         shown += [f"{len(candidates) - _SHOWN} more"] if len(candidates) > _SHOWN else []
         several = " and ".join(shown) if len(shown) == 2 else ", ".join(shown)
+        bits = [name for name in candidates if what == "label" and _is_bits(table.columns[name])]
+        each = f", or if each is a label: data.label: [{', '.join(bits)}]" if len(bits) > 1 else ""
         return DataError(
-            f"data.{what}: {several} could each be the {what} {columns}", f"say which: data.{what}: {candidates[0]}"
+            f"data.{what}: {several} could each be the {what} {columns}",
+            f"say which: data.{what}: {candidates[0]}{each}",
         )
     hint = f"set data.{what} to the name of the column"
     if len(table.columns) == 1:
@@ -150,19 +153,23 @@ def _usual_names(names: Collection[str]) -> list[str]:
 
 
 def _without_numbers(found: list[str], names: Mapping[str, str], table: Table) -> list[str]:
-    """Return candidates without those whose values only number those of another: of label and label_text, the text."""
-    ends = [names.get(_plain(name) + end) for name in found for end in ("_text", "_name")]
-    every = list(dict.fromkeys([*found, *(name for name in ends if name is not None)]))
-    kept = [name for name in every if not any(_is_number_of(name, other, names, table) for other in every)]
-    return kept if set(kept) & set(found) or len(found) == len(kept) == 1 else found
+    """Return candidates, with the column of words in place of one that only numbers them (label_text for label)."""
+    twins = [names.get(_plain(name) + end) for name in found for end in ("_text", "_name")]
+    every = dict.fromkeys([*found, *(name for name in twins if name is not None)])
+    words = (next((other for other in every if _numbers(name, other, table)), name) for name in found)
+    return list(dict.fromkeys(words))
 
 
-def _is_number_of(name: str, other: str, names: Mapping[str, str], table: Table) -> bool:
-    """Check whether a column holds other words for each value of the first one, and is the better one to learn."""
+def _numbers(name: str, other: str, table: Table) -> bool:
+    """Check whether the values of a column are numbers of the values of another."""
     if name == other or not _one_to_one(table.columns[name], table.columns[other]):
         return False
     longer = _plain(other) in (f"{_plain(name)}_text", f"{_plain(name)}_name")
-    return longer or (_is_text(table.columns[other]) and not _is_text(table.columns[name]))
+    return longer or (_are_digits(table.columns[name]) and not _are_digits(table.columns[other]))
+
+
+def _are_digits(values: Sequence[Any]) -> bool:
+    return all(re.fullmatch(r"\d+(\.0)?", str(value)) for value in _sample(values))
 
 
 def _one_to_one(first: Sequence[Any], second: Sequence[Any]) -> bool:
@@ -178,7 +185,7 @@ def _repeats(values: Sequence[Any]) -> bool:
 
 
 def _is_bits(values: Sequence[Any]) -> bool:
-    kinds = {str(value).strip().lower() for value in values if not is_missing(value)}
+    kinds = {str(value).strip().lower() for value in values if not is_missing(value)} - {""}
     return any(kinds <= {zero, one} for zero, one in _BITS)
 
 

@@ -85,7 +85,7 @@ class LabelForm:
         bits = [truth(item) for item in items]
         if len(bits) != len(self.places) or None in bits:
             raise column.error(
-                place, f"{cell_words(cell)} is not a vector of {len(self.places)} times 0 or 1, as other cells are"
+                place, f"{cell_words(cell)} is not a 0/1 vector of length {len(self.places)}, as other cells are"
             )
         return tuple(name for name, holds in zip(self.places, bits, strict=True) if holds)
 
@@ -168,7 +168,7 @@ def _refuse_lists(column: LabelColumn, cells: Sequence[tuple[int, Any]]) -> None
     first = cells[0][1].strip()
     if _tokens(first)[1:] and (length := _vector_length(cells)):
         raise DataError(
-            f"data.label: column {quoted(column.name)} holds vectors of {length} times 0 or 1: {cell_words(first)}",
+            f"data.label: column {quoted(column.name)} holds 0/1 vectors of length {length}: {cell_words(first)}",
             "set data.multi_label: true and data.labels to the names of the places, or name another column",
         )
     if first[:1] in "[{" and all(_is_list(value) for _, value in cells):
@@ -226,12 +226,13 @@ def _parsed(cell: str) -> list[Any] | None:
 def _named_places(column: LabelColumn, length: int, declared: Sequence[str] | None) -> tuple[str, ...]:
     if declared is None:
         raise DataError(
-            f"data.label: column {quoted(column.name)} holds vectors of {length} times 0 or 1 without names",
+            f"data.label: column {quoted(column.name)} holds 0/1 vectors of length {length}, and their places have no "
+            "names",
             f"set data.labels to the {length} label names, in the order of the vectors",
         )
     if len(declared) != length:
         raise DataError(
-            f"data.labels: {len(declared)} names for vectors of {length} times 0 or 1 in {quoted(column.name)}",
+            f"data.labels: {len(declared)} names for the 0/1 vectors of length {length} in {quoted(column.name)}",
             f"name all {length} places, in the order of the vectors",
         )
     return tuple(declared)

@@ -92,7 +92,7 @@ def _renamed(train: Labels, test: Labels | None, data: DataSection) -> tuple[Lab
     if data.label_map:
         apply(mapped_names(sorted(count_labels(train, test or [])), data.label_map))
     if data.normalise_labels:
-        apply(merged_names(count_labels(train, test or []), data.labels))
+        apply(merged_names(count_labels(train), count_labels(test or []), data.labels))
     return train, test
 
 

@@ -15,7 +15,7 @@ def quoted(name: str) -> str:
     return f"'{printable(name)}'"
 
 
-def plain(name: str) -> str:
+def list_item(name: str) -> str:
     """Return a label name as a list without quotes shows it: in quotes if it could be taken for several."""
     shown = printable(name)
     return f"'{shown}'" if not shown or "," in shown or shown != shown.strip() else shown
@@ -29,7 +29,7 @@ def listed(names: Sequence[str], counts: Mapping[str, int] | None = None, most: 
 
 def in_line(names: Sequence[str], most: int = _SHOWN) -> str:
     """Return `a, b, 'c, d' and 3 more`: quotes only where a name has a comma of its own."""
-    return ", ".join(plain(name) for name in names[:most]) + _rest(names, most)
+    return ", ".join(list_item(name) for name in names[:most]) + _rest(names, most)
 
 
 def _rest(names: Sequence[str], most: int) -> str:

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from kit.data.label_column import Labels
-from kit.data.label_words import did_you_mean, listed
+from kit.data.label_words import did_you_mean, listed, quoted
 from kit.errors import DataError
+from kit.printable import printable
 
 _NUMBER = re.compile(r"[+-]?(?:0|[1-9]\d*)(?:\.\d*)?")  # not 007, whose zeros may be part of a code
 _LOOSE_NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?")
@@ -55,10 +56,14 @@ def mapped_names(names: Sequence[str], label_map: Mapping[str, str]) -> dict[str
     return dict(label_map)
 
 
-def merged_names(counts: Mapping[str, int], declared: Sequence[str] | None) -> dict[str, str]:
-    """Return one name for the labels of each group: the declared one, else the most frequent, cleaned."""
+def merged_names(train: Mapping[str, int], test: Mapping[str, int], declared: Sequence[str] | None) -> dict[str, str]:
+    """Return one name for the labels of each group: the declared one, else the most frequent in train.
+
+    train, test: rows with each label. Names with invisible parts are taken last, and cleaned.
+    """
     renamed: dict[str, str] = {}
-    for group in alike(counts):
+    names = sorted({*train, *test, *(declared or ())}, key=lambda name: (-train.get(name, 0), -test.get(name, 0), name))
+    for group in _groups(names):
         name = _chosen(group, declared or ())
         renamed |= dict.fromkeys(group, name)
     return renamed
@@ -66,8 +71,12 @@ def merged_names(counts: Mapping[str, int], declared: Sequence[str] | None) -> d
 
 def alike(counts: Mapping[str, int]) -> list[list[str]]:
     """Return the groups of labels that differ only in writing, the most frequent label of each first."""
+    return _groups(sorted(counts, key=lambda name: (-counts[name], name)))
+
+
+def _groups(names: Sequence[str]) -> list[list[str]]:
     groups = defaultdict(list)
-    for name in sorted(counts, key=lambda name: (-counts[name], name)):
+    for name in names:
         groups[fold(name)].append(name)
     return [group for group in groups.values() if len(group) > 1]
 
@@ -77,9 +86,21 @@ def writing_remark(counts: Mapping[str, int]) -> str | None:
     groups = alike(counts)
     if not groups:
         return None
-    words = "; ".join(listed(group, counts) for group in groups[:_SHOWN_GROUPS])
+    words = "; ".join(_group_words(group, counts) for group in groups[:_SHOWN_GROUPS])
     more = f"; and {len(groups) - _SHOWN_GROUPS} more groups" if len(groups) > _SHOWN_GROUPS else ""
     return f"some labels differ only in writing: {words}{more}: {MERGE_HINT}"
+
+
+def _group_words(group: Sequence[str], counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{distinct_words(name)} ({counts[name]:,})" for name in group)
+
+
+def distinct_words(name: str) -> str:
+    """Return a label in quotes, with escapes for accents that are characters of their own."""
+    if unicodedata.is_normalized("NFC", name):
+        return quoted(name)
+    shown = (f"\\u{ord(char):04x}" if unicodedata.combining(char) else char for char in printable(name))
+    return f"'{''.join(shown)}'"
 
 
 def rename(rows: Labels, names: Mapping[str, str]) -> Labels:

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from kit.data.label_column import Labels
-from kit.data.label_words import did_you_mean, listed, quoted
-from kit.data.label_writing import MERGE_HINT, fold
+from kit.data.label_words import did_you_mean, listed
+from kit.data.label_writing import MERGE_HINT, distinct_words, fold
 from kit.errors import DataError
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+_TRUTH = ({"0", "1"}, {"false", "true"})
 _SHOWN = 8
 
 
@@ -94,12 +95,14 @@ def _unknown_in_test(unknown: Sequence[str], counts: Counter[str], labels: Seque
     written = {fold(name): name for name in labels}
     alike = [(name, written[fold(name)]) for name in unknown if fold(name) in written]
     if len(alike) == len(unknown):
-        pairs = ", ".join(f"{quoted(name)} ({counts[name]:,}) for {quoted(known)}" for name, known in alike[:_SHOWN])
+        pairs = ", ".join(
+            f"{distinct_words(name)} ({counts[name]:,}) for {distinct_words(known)}" for name, known in alike[:_SHOWN]
+        )
         return DataError(f"data.label: test writes labels of train in another way: {pairs}", MERGE_HINT)
-    return DataError(
-        f"data.label: test has {listed(unknown, counts)}, which train has not",
-        did_you_mean(unknown, labels) or "add training examples for it, or leave those test rows out",
-    )
+    hint = did_you_mean(unknown, labels) or "add training examples for it, or leave those test rows out"
+    if {fold(name) for name in labels} in _TRUTH and {fold(name) for name in unknown} <= set().union(*_TRUTH):
+        hint = "write truth values in one way: data.label_map: {'0': 'false', '1': 'true'}, or the other way round"
+    return DataError(f"data.label: test has {listed(unknown, counts)}, which train has not", hint)
 
 
 def encode_labels(rows: Sequence[tuple[str, ...]], labels: Sequence[str], multi_label: bool) -> np.ndarray:

@@ -15,6 +15,7 @@ from accelerate import PartialState
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kit.data.encode import encode
+from kit.data.label_words import in_line
 from kit.errors import MAKE_AGAIN, ModelError
 from kit.models.backend import Backend, backend_in
 from kit.models.ct2 import Ct2Translator
@@ -148,7 +149,7 @@ def require_labels(folder: Path, labels: tuple[str, ...], backend: Backend | Non
     found = label_names(folder, backend)
     if found != labels:
         raise ModelError(
-            f"{folder} decides between {', '.join(found[:6])}, its Record between {', '.join(labels[:6])}",
+            f"{folder} decides between {in_line(found)}, its Record between {in_line(labels)}",
             f"one of them was changed: {MAKE_AGAIN}",
         )
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kit.data.label_words import listed
 from kit.errors import MAKE_AGAIN, ModelError
 from kit.models.asking import set_search, tell_route
 from kit.models.checkpoint import Checkpoint, resolve_checkpoint
@@ -26,7 +27,6 @@ from kit.models.translator import Translator
 from kit.recipe import ModelSection, Recipe
 from kit.record import MODEL_FOLDER, RECORD_FILE, Record
 
-_SHOWN = 8
 # What a student can be cut from.
 _OF_TORCH = (Kind.TORCH, Kind.HALF, Kind.TRANSLATOR, Kind.WARM_TRANSLATOR)
 
@@ -124,10 +124,10 @@ def require_same_labels(teacher: Teacher, labels: tuple[str, ...], multi_label: 
     if set(teacher.labels) != set(labels):
         alone, missing = sorted(set(teacher.labels) - set(labels)), sorted(set(labels) - set(teacher.labels))
         raise ModelError(
-            f"distill.teacher: {teacher.name} decides between {_listed(teacher.labels)}; "
-            f"the data have {_listed(labels)}"
-            + (f" (only the teacher: {_listed(alone)})" if alone else "")
-            + (f" (only the data: {_listed(missing)})" if missing else ""),
+            f"distill.teacher: {teacher.name} decides between {listed(teacher.labels)}; "
+            f"the data have {listed(labels)}"
+            + (f" (only the teacher: {listed(alone)})" if alone else "")
+            + (f" (only the data: {listed(missing)})" if missing else ""),
             "labels are matched by name: take a teacher of this task, or rename the labels in the data",
         )
     if teacher.multi_label != multi_label:
@@ -200,8 +200,3 @@ def _whole(name: str) -> Checkpoint:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _listed(labels: tuple[str, ...] | list[str]) -> str:
-    more = f" and {len(labels) - _SHOWN} more" if len(labels) > _SHOWN else ""
-    return ", ".join(f"'{label}'" for label in labels[:_SHOWN]) + more

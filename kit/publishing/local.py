@@ -9,7 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-_NO_PATHS = ("labels", "where", "text", "label", "label_separator")  # what stands in the data, a slash or not
+_NO_PATHS = (
+    "labels",
+    "where",
+    "text",
+    "label",
+    "label_separator",
+    "label_map",
+)  # what stands in the data, a slash or not
 
 
 def public(content: Any) -> Any:

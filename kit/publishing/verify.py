@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kit.data import Prepared
+from kit.data.label_words import in_line
 from kit.errors import ExportError
 from kit.measurement.intervals import Estimate
 from kit.models.predictor import load_predictor
@@ -92,7 +93,7 @@ def verify(made: Format, folder: Path, of: Record, run: Record, data: Prepared) 
     expected = np.concatenate([model.outputs([text]) for text in texts]) if alone else stored
     found = _ask(made, folder, of, texts, alone)
     if tuple(found["labels"]) != of.labels:
-        raise ExportError(f"{made.name}: labels are {', '.join(found['labels'])}, not {', '.join(of.labels)}, in order")
+        raise ExportError(f"{made.name}: labels are {in_line(found['labels'])}, not {in_line(of.labels)}, in order")
     _require_same_tokens(made, of, texts, found.get("tokens"))
     translates = "translations" in found
     logits = np.asarray(found["translations"], object) if translates else np.asarray(found["logits"], np.float32)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kit.data.encode import IGNORED
+from kit.data.label_words import in_line
 from kit.data.labels import are_numbers, encode_labels
 from kit.errors import RecipeError
 from kit.measurement.intervals import Estimate, bootstrap_scores
@@ -45,7 +46,7 @@ class Classification:
         """The task that a recipe asks for. Raises RecipeError if the order of sentiment labels is anybody's guess."""
         if recipe.task == "sentiment" and len(labels) > 2 and recipe.data.labels is None and not are_numbers(labels):
             raise RecipeError(
-                f"data.labels: task sentiment needs the order of its {len(labels)} labels ({', '.join(labels[:6])})",
+                f"data.labels: task sentiment needs the order of its {len(labels)} labels ({in_line(labels)})",
                 "list them in data.labels, lowest first; or set task: classification",
             )
         return cls(

@@ -1,6 +1,9 @@
+import re
+from typing import Any
+
 import pytest
 
-from kit.data.columns import guess_label_column, guess_text_columns, require_columns
+from kit.data.columns import LabelPerColumnError, guess_label_column, guess_text_columns, require_columns
 from kit.data.table import Table
 from kit.errors import DataError
 
@@ -54,6 +57,57 @@ def test_two_columns_that_could_be_the_label_are_not_guessed_between() -> None:
         "(columns: text, intent, sentiment)"
     )
     assert caught.value.hint == "say which: data.label: intent"
+
+
+STARS = ["1", "5", "3", "2"] * 3
+WORDS = ["good", "bad"] * 6
+
+
+@pytest.mark.parametrize(
+    ("columns", "asked"),
+    [
+        ({"score": STARS, "flair": KINDS}, "score ('1', '5') and flair ('yes', 'no')"),
+        ({"verdict": KINDS, "score": [0.9, 0.7, 1.0] * 4}, "verdict ('yes', 'no') and score ('0.9', '0.7')"),
+        ({"category": KINDS, "rating": STARS}, "category ('yes', 'no') and rating ('1', '5')"),
+        ({"stars": STARS, "flagged": [True, False] * 6}, "stars ('1', '5') and flagged ('True', 'False')"),
+        ({"label": WORDS, "topic": KINDS}, "label ('good', 'bad') and topic ('yes', 'no')"),
+        ({"user": [1, 2, 3, 4] * 3, "kind": KINDS}, "user ('1', '2') and kind ('yes', 'no')"),
+        ({"stars": STARS, "genres": [["a"], ["a", "b"]] * 6}, "stars ('1', '5') and genres ("),
+    ],
+)
+def test_any_two_columns_that_could_be_the_label_are_asked_about(columns: dict[str, list[Any]], asked: str) -> None:
+    with pytest.raises(DataError, match=re.escape(f"data.label: {asked}")):
+        guess(text=LONG, **columns)
+
+
+@pytest.mark.parametrize(
+    ("columns", "label"),
+    [
+        ({"stars": STARS}, "stars"),
+        ({"label": KINDS, "score": STARS}, "label"),
+        ({"intent": KINDS, "source": WORDS}, "intent"),
+        ({"label": [0, 1] * 6, "category": WORDS}, "category"),
+        ({"label": WORDS, "label_text": LONG}, "label"),
+        ({"y": STARS, "id": list(range(12))}, "y"),
+        ({"target": [f"free text {i}" for i in range(30)], "flair": ["a", "b", "c"] * 10}, "flair"),
+    ],
+)
+def test_one_plausible_label_column_is_guessed(columns: dict[str, list[Any]], label: str) -> None:
+    text = [f"a rather long sentence, number {i}" for i in range(len(next(iter(columns.values()))))]
+    assert guess_label_column(Table.of({"text": text, **columns})) == label
+
+
+def test_numbers_that_hardly_repeat_are_no_label() -> None:
+    with pytest.raises(DataError, match=r"no column looks like the label"):
+        guess_label_column(Table.of({"text": [f"t{i}" for i in range(40)], "score": [i / 7 for i in range(40)]}))
+
+
+def test_columns_of_zeros_and_ones_are_named_as_one_column_per_label() -> None:
+    bits = {"toxic": [0, 1] * 6, "obscene": [1, 0, 0] * 4, "insult": ["0", "1", ""] * 4, "threat": [0] * 12}
+    with pytest.raises(LabelPerColumnError) as caught:
+        guess_label_column(Table.of({"id": list(range(12)), "text": LONG, **bits}))
+    assert caught.value.columns == ("toxic", "obscene", "insult", "threat")
+    assert caught.value.hint.startswith("if they are, set data.label: [toxic, obscene, insult, threat]")
 
 
 def test_no_label_column_lists_the_columns() -> None:

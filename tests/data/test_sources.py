@@ -219,6 +219,15 @@ def test_labels_of_test_that_train_lacks(save: Save) -> None:
     )
 
 
+def test_labels_of_test_that_differ_only_in_writing_name_the_key(save: Save) -> None:
+    test = save("t.csv", [("a", "No"), ("b", "YES")])
+    assert refused(source=save("x.csv"), test=test) == (
+        "data.label: test writes labels of train in another way: 'No' (1) for 'no', 'YES' (1) for 'yes'",
+        "set data.normalise_labels: true to read them as one label, or data.label_map to name each",
+    )
+    assert load(source="x.csv", test=test, normalise_labels=True).labels == ("no", "yes")
+
+
 def test_one_class_only(save: Save) -> None:
     assert refused(source=save("x.csv"), where={"label": "yes"}, label="label")[0] == (
         "data.label: every training example has the label 'yes'; there is nothing to learn"
@@ -256,7 +265,7 @@ def test_multi_label_lists_and_strings(save: Save) -> None:
 def test_vectors_of_unnamed_labels_are_refused(save: Save) -> None:
     name = save_json("x.jsonl", [{"text": f"t{i}", "label": [0, 1, 0]} for i in range(4)])
     assert refused(source=name, multi_label=True) == (
-        "data.label: column 'label' holds vectors of 3 times 0 or 1 without names",
+        "data.label: column 'label' holds 0/1 vectors of length 3, and their places have no names",
         "set data.labels to the 3 label names, in the order of the vectors",
     )
 

@@ -1,0 +1,141 @@
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kit.data.label_reading import SplitLabels, read_split_labels
+from kit.data.table import Table
+from kit.errors import DataError
+from kit.recipe import DataSection
+
+
+def read(values: list[Any], test: list[Any] | None = None, **section: Any) -> SplitLabels:
+    tables = [None if column is None else Table.of({"tags": column}) for column in (values, test)]
+    assert tables[0] is not None
+    return read_split_labels(tables[0], tables[1], ["tags"], DataSection(source="x.csv", **section))
+
+
+def refused(values: list[Any], **section: Any) -> str:
+    with pytest.raises(DataError) as caught:
+        read(values, **section)
+    return str(caught.value)
+
+
+VECTORS = [[0, 1, 0], [1, 1, 0], [0, 0, 0], [0, 0, 1]]
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        list,
+        str,
+        lambda bits: [bool(bit) for bit in bits],
+        lambda bits: [float(bit) for bit in bits],
+        lambda bits: str(np.array(bits)),
+        lambda bits: str(np.array(bits, dtype=bool)),
+        lambda bits: str(np.array(bits, dtype=float)),
+        lambda bits: " ".join(map(str, bits)),
+        lambda bits: ",".join(map(str, bits)),
+        lambda bits: "".join(map(str, bits)),
+    ],
+)
+def test_vectors_are_read_over_named_labels_only(write: Any) -> None:
+    cells = [write(bits) for bits in VECTORS]
+    assert read(cells, multi_label=True, labels=["a", "b", "c"]).train == [("b",), ("a", "b"), (), ("c",)]
+    assert "holds 0/1 vectors of length 3, and their places have no names" in refused(cells, multi_label=True)
+    assert "2 names for the 0/1 vectors of length 3" in refused(cells, multi_label=True, labels=["a", "b"])
+    assert "multi_label" in refused(cells)
+
+
+def test_vectors_of_two_labels_never_hold_both() -> None:
+    assert "vectors of length 2" in refused([[0, 1], [1, 0]], multi_label=True)
+    assert read([[0], [1], [0, 1]], multi_label=True).train == [("0",), ("1",), ("0", "1")]
+
+
+def test_a_cell_that_is_no_vector_among_vectors_is_named() -> None:
+    broken = refused([*VECTORS, [0, 1]], multi_label=True, labels=["a", "b", "c"])
+    assert "column 'tags', row 5: [0, 1] is not a 0/1 vector of length 3" in broken
+
+
+def test_bad_list_cells_are_refused_with_their_row() -> None:
+    assert "column 'tags', row 2: ['a' 'b': the list is not closed" in refused(
+        ["['a' 'b']", "['a' 'b'"], multi_label=True
+    )
+    assert "row 2: null may mean" in refused([["a"], None], multi_label=True)
+    assert "row 1: 0.5 in a list is no label" in refused([[0.5, 1.0], [2.0]], multi_label=True)
+    assert "row 1: a label is repeated" in refused([["a", "a"], ["b"]], multi_label=True)
+    assert "holds lists of labels: ['a']" in refused(["['a']", "['b']"])
+
+
+@pytest.mark.parametrize("mark", [";", "|", ",", "/", " | ", "\n"])
+def test_the_separator_is_found_from_the_cells(mark: str) -> None:
+    cells = [mark.join(tags) for tags in (["card"], ["fees", "pin"], ["pin", "card"], ["fees"], [])]
+    found = read(cells, ["card" + mark + "pin"], multi_label=True)
+    assert found.order == ("card", "fees", "pin")
+    assert found.test == [("card", "pin")]
+    assert len(found.notes) == (mark != ",")
+
+
+def test_marks_inside_names_do_not_separate() -> None:
+    cells = ["TCP/IP; routing, static", "TCP/IP", "routing, static; DNS", "DNS; TCP/IP"]
+    assert read(cells, multi_label=True).order == ("DNS", "TCP/IP", "routing, static")
+    assert read(["AC/DC", "rock", "AC/DC"], multi_label=True).order == ("AC/DC", "rock")
+    assert read(["a;b", "c"], multi_label=True, label_separator=",").order == ("a;b", "c")
+
+
+def test_unclear_separators_are_asked_about() -> None:
+    assert "may separate labels by ',' or ';'" in refused(["a,b", "b;a", "a", "b"], multi_label=True)
+    assert "set data.label_separator" in refused(["a;b", "c;d", "e"], multi_label=True)
+
+
+def test_single_labels_that_look_joined_are_noted() -> None:
+    cells = ["a", "b", "c", "a;b", "b;c", "a;c"]
+    assert "look like several joined by ';'" in read(cells).notes[0]
+    assert read(["red;hot", "cold", "red;hot"]).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "labels"),
+    [
+        (["0", "1", "0.0", "1.00"], None, ("0", "1")),
+        (["0.0", "1.0"], ["0", "1"], ("0", "1")),
+        (["0.0", "1.0"], ["1.0", "0.0"], ("0.0", "1.0")),
+        ([True, False], ["TRUE", "False"], ("false", "true")),
+        (["True", "False"], None, ("False", "True")),
+        (["007", "7"], None, ("7", "007")),
+    ],
+)
+def test_numbers_and_truth_values_written_in_two_ways_are_one_label(train: Any, test: Any, labels: Any) -> None:
+    assert set(read(train, test).order) == set(labels)
+    assert "1.0" in read(["0", "1"], ["0.0"], labels=["0", "1.0"]).order
+
+
+ALIKE = ["neg", "neg", "NEG", "neg\u200b", "pos", "credit  card", "credit card", "é", "e\u0301", "ﬁne", "fine"]
+
+
+def test_labels_that_differ_only_in_writing_are_noted_and_merged() -> None:
+    note = read(ALIKE).notes[0]
+    assert "'neg' (2), 'NEG' (1), 'neg\\u200b' (1)" in note
+    assert "data.normalise_labels" in note
+    merged = read(ALIKE, ["NEG"], normalise_labels=True)
+    assert merged.order == ("credit card", "fine", "neg", "pos", "é")
+    assert (merged.test, merged.notes) == ([("neg",)], ())
+    assert read(["neg", "POS"], labels=["NEG", "POS"], normalise_labels=True).order == ("NEG", "POS")
+
+
+def test_a_label_map_renames_train_and_test() -> None:
+    found = read(["0", "1", "2"], ["1"], label_map={"0": "bad", "1": "good", "2": "good"})
+    assert (found.train, found.test, found.order) == ([("bad",), ("good",), ("good",)], [("good",)], ("bad", "good"))
+    assert "no example has the label '3'" in refused(["0", "1"], label_map={"3": "x"})
+
+
+def test_one_column_per_label() -> None:
+    table = Table.of({"toxic": [0, 1, True], "rude": ["1", "0.0", "false"]})
+    data = DataSection(source="x.csv", label=["toxic", "rude"])
+    assert data.multi_label
+    found = read_split_labels(table, None, ["toxic", "rude"], data)
+    assert (found.train, found.order) == ([("rude",), ("toxic",), ("toxic",)], ("toxic", "rude"))
+    for bad in ("", 2, None, "yes", -1):
+        broken = Table.of({"toxic": [0, 1, 1], "rude": ["1", "0", bad]})
+        with pytest.raises(DataError, match=r"column 'rude', row 3: .* is neither 0 nor 1"):
+            read_split_labels(broken, None, ["toxic", "rude"], data)
