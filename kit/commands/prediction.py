@@ -18,6 +18,7 @@ from kit.predict import predict_with, prediction_columns
 from kit.prediction_input import FORMATS, PredictionInput, Row, from_files, from_standard_input, from_texts
 from kit.prediction_output import check_output, kept_columns, table_writer
 from kit.prediction_warnings import TextWarnings, as_columns
+from kit.publishing.manifest import is_exported
 from kit.served import Served, find_served
 from kit.terminal import print_predictions, warn
 
@@ -98,7 +99,8 @@ def _write_table(request: Request, path: Path, source: PredictionInput, served: 
     """Write kept columns and predictions; without --keep, the texts are kept."""
     from kit.training.progress import Progress
 
-    check_output(path, source.files, request.run)
+    run = request.run
+    check_output(path, source.files, run.parent if is_exported(run.parent) else run)
     example = prediction_columns(served)
     keep = kept_columns(request.keep or source.text_columns, source.columns, list(example))
     values = {name: source.values(column) for column, name in keep.items()}
