@@ -11,6 +11,7 @@ import typer
 
 from kit.characters import require_utf8
 from kit.commands import publishing, recipes, records, studies, training
+from kit.leftovers import remove_leftovers
 from kit.terminal import exit_code_of
 
 app = typer.Typer(
@@ -47,6 +48,7 @@ def _options(
 ) -> None:
     if debug:
         os.environ["KIT_DEBUG"] = "1"
+    remove_leftovers()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

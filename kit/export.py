@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kit.errors import OutputError, RecipeError
-from kit.files import publish, require_space, temporary_folder, writing_to
+from kit.files import publish, remove_left_aside, require_space, writing_to
 from kit.measurement.units import megabytes
 from kit.publishing.local import local_paths, public
 from kit.publishing.manifest import CARD_FILE, Manifest, written_files
 from kit.record import RECORD_FILE, Record
+from kit.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from kit.data import Prepared
@@ -99,6 +100,7 @@ def export(
                 proofs = _write(record, planned, draft, data, say, name, speed, request)
                 publish(draft, final)
         else:
+            remove_left_aside(final)
             say(f"found the folder again that was proven for {record.id}")
             _require_private(record, final)
         size = sum(path.stat().st_size for path in final.rglob("*") if path.is_file())
@@ -135,12 +137,8 @@ def _place(to: Path, overwrite: bool, record: Record) -> Path:
 def _draft(where: Path, record: Record) -> Iterator[Path]:
     """A folder that is there until it has been moved to its place, which is beside it, or something failed."""
     require_space(where, 4 * int(record.content["model_bytes"]))
-    with writing_to(where):
-        draft = temporary_folder(where, ".kit-export-")
-        try:
-            yield draft
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
+    with writing_to(where), temporary_folder("export", where) as draft:
+        yield draft
 
 
 def _write(

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from kit.errors import BusyError, OutputError
 from kit.stopping import note_kept
+from kit.temporary import replaced_folder
 
 CHECKPOINT_SEAL = "files.json"  # the file that is written last into a checkpoint of a training
 _NAME_LENGTH = 200  # of 255 bytes that file systems allow, with what is added to a name
@@ -110,14 +111,21 @@ def folder_bytes(folder: Path) -> int:
 def publish(draft: Path, final: Path) -> None:
     """Move a finished folder to its place in one step; a folder that stands there is replaced."""
     with writing_to(final):
-        aside = final.with_name(f".{final.name}.replaced")
-        shutil.rmtree(aside, ignore_errors=True)
-        if final.exists():
-            final.rename(aside)
         _share_as_folder(draft)
-        draft.rename(final)
+        if final.exists():
+            with replaced_folder(final) as aside:
+                final.rename(aside)
+                draft.rename(final)
+                remove_left_aside(final)
+        else:
+            draft.rename(final)
         note_kept(str(final), str(final))
-        shutil.rmtree(aside, ignore_errors=True)
+
+
+def remove_left_aside(final: Path) -> None:
+    """Remove the old content of a folder that an earlier version of kit was killed while replacing."""
+    if final.is_dir():
+        shutil.rmtree(final.with_name(f".{final.name}.replaced"), ignore_errors=True)
 
 
 def _share_as_folder(folder: Path) -> None:
@@ -126,13 +134,6 @@ def _share_as_folder(folder: Path) -> None:
     for path in folder.rglob("*"):
         if path.is_file() and not path.is_symlink() and stat.S_IMODE(path.stat().st_mode) != mode:
             path.chmod(mode)
-
-
-def temporary_folder(parent: Path, prefix: str) -> Path:
-    """Make and return a folder with a name of its own, readable by those whom the umask allows."""
-    folder = parent / f"{prefix}{secrets.token_hex(8)}"
-    folder.mkdir()
-    return folder
 
 
 def package_folders(package: str) -> list[Path]:

@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 from kit.errors import DivergedError, KitError, LaunchError, OutputError, RecordError, VerificationError
 from kit.files import CHECKPOINT_SEAL, folder_bytes, locked, publish, require_space, writing_to
+from kit.leftovers import remove_drafts
 from kit.recipe.section import one_or_all
 from kit.record import MODEL_FOLDER, Record, seal, write_predictions
 from kit.stopping import Stopped, note_kept
+from kit.temporary import note_place
 
 if TYPE_CHECKING:
     import numpy as np
@@ -113,6 +115,8 @@ def _draft(final: Path, checkpoint: Checkpoint | None, main: bool, force: bool) 
     if not main:
         yield draft
         return
+    remove_drafts(final.parent)
+    note_place(final.parent)
     weights = 0 if checkpoint is None else sum(f.stat().st_size for f in checkpoint.folder.glob("*.safetensors"))
     # Weights, and two checkpoints with the state of the optimizer; an earlier start has taken a part of it.
     require_space(final.parent, max(0, 6 * weights + 20_000_000 - folder_bytes(draft)))

@@ -29,6 +29,7 @@ from kit.publishing.hub import Pushed, Target
 from kit.publishing.local import public
 from kit.publishing.manifest import read_manifest
 from kit.publishing.scan import scan
+from kit.stopping import NOTHING_SAVED
 from tests.plain_processes import PlainProcesses
 from tests.sealing import edit
 
@@ -283,7 +284,7 @@ def test_an_export_that_is_stopped_leaves_nothing(number, code, words, start, ti
     [probe] = probes_of(process.pid)
     process.send_signal(number)
     _, err = process.communicate()
-    assert process.wait() == code and err.splitlines()[1:] == [f"error: {words}"]
+    assert process.wait() == code and err.splitlines()[1:] == [f"error: {words}", f"  {NOTHING_SAVED}"]
     assert list(tmp_path.iterdir()) == [] and not Path(f"/proc/{probe}").exists()
 
 

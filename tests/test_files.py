@@ -7,7 +7,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from kit.errors import OutputError
-from kit.files import publish, require_space, temporary_folder, write_atomically, writing_to
+from kit.files import publish, require_space, write_atomically, writing_to
+from kit.temporary import temporary_folder
 
 
 def test_a_file_is_replaced_whole(tmp_path) -> None:
@@ -37,10 +38,10 @@ def test_files_and_folders_follow_the_umask(tmp_path, umask, file, folder) -> No
     before = os.umask(umask)
     try:
         write_atomically(tmp_path / "deep" / "file.txt", "text")
-        draft = temporary_folder(tmp_path, ".draft-")
-        (draft / "model").mkdir()
-        save_file({"a": np.zeros(1)}, draft / "model" / "model.safetensors")  # for its owner alone
-        publish(draft, tmp_path / "final")
+        with temporary_folder("draft", tmp_path) as draft:
+            (draft / "model").mkdir()
+            save_file({"a": np.zeros(1)}, draft / "model" / "model.safetensors")  # for its owner alone
+            publish(draft, tmp_path / "final")
     finally:
         os.umask(before)
     for path in tmp_path.rglob("*"):

@@ -5,7 +5,6 @@ Knows ONNX Runtime's quantizers. Knows nothing of gates or chains.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from kit.models.onnx import OnnxPredictor, require_onnx
 from kit.models.predictor import Texts
 from kit.recipe.compressing import Int8OnnxStep
 from kit.record import Record
+from kit.temporary import temporary_folder
 
 _CALIBRATION_TEXTS = 256  # of the budget
 _LARGE = 0.125  # share of the largest table's numbers from which 4 bits are worth while
@@ -106,8 +106,8 @@ def _quantized(
 
     weights = QuantType.QInt8 if step.weights == "int8" else QuantType.QUInt8
     operators = ["MatMul", "Gemm", *(["Gather"] if step.embeddings != "float32" else [])]
-    with tempfile.TemporaryDirectory(prefix="kit-onnx-") as scratch:
-        given, ready, rounded = (Path(scratch) / name for name in ("given.onnx", "ready.onnx", "rounded.onnx"))
+    with temporary_folder("onnx") as scratch:
+        given, ready, rounded = (scratch / name for name in ("given.onnx", "ready.onnx", "rounded.onnx"))
         given.write_bytes(model)
         try:
             if step.calibration == "dynamic":

@@ -6,9 +6,7 @@ Knows tokenizers and tokenised texts. Knows nothing of models.
 from __future__ import annotations
 
 import json
-import tempfile
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
@@ -16,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from kit.data.encode import Encoded
 from kit.errors import ModelError, VerificationError, first_line
 from kit.models.load import load_tokenizer, quiet
+from kit.temporary import temporary_folder
 
 # What marks a token as the continuation of a word, or its beginning, rather than as text.
 _MARKS = ("##", "▁", "Ġ", "</w>")
@@ -86,13 +85,13 @@ def without_others(tokenizer: PreTrainedTokenizerBase, kept: set[int]) -> PreTra
 
     gone = [token for token, index in tokenizer.get_vocab().items() if index not in kept]
     try:
-        with quiet(), tempfile.TemporaryDirectory(prefix="kit-tokenizer-") as scratch:
+        with quiet(), temporary_folder("tokenizer") as scratch:
             # The original's own files say all but the tokens: case, kinds of input, lengths.
             tokenizer.save_pretrained(scratch)
             edited = TokenizerModel.from_transformers_tokenizer(tokenizer)  # type: ignore[arg-type]
             smaller = edited.remove_tokens_from_vocabulary(gone).to_tokenizer()
-            smaller.save(str(Path(scratch) / "tokenizer.json"))
-            return load_tokenizer(Path(scratch))
+            smaller.save(str(scratch / "tokenizer.json"))
+            return load_tokenizer(scratch)
     except Exception as error:
         raise ModelError(
             f"vocabulary: this tokenizer cannot be trimmed: {first_line(error)}", "take this step out of compress.steps"

@@ -6,7 +6,6 @@ Knows torch's exporter. Knows nothing of what a graph computes.
 from __future__ import annotations
 
 import io
-import tempfile
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import torch
 from kit.errors import ModelError, first_line
 from kit.files import file_sha256
 from kit.models.load import quiet
+from kit.temporary import temporary_folder
 
 
 def traced(
@@ -32,8 +32,8 @@ def traced(
     what: the model, for messages. Raises ModelError if torch cannot trace it.
     """
     module.requires_grad_(False)  # a gradient to be had makes tracing take a tenth longer
-    with tempfile.TemporaryDirectory(prefix="kit-onnx-") as scratch:
-        path = Path(scratch) / "model.onnx"
+    with temporary_folder("onnx") as scratch:
+        path = scratch / "model.onnx"
         try:
             with quiet(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
                 torch.onnx.export(

@@ -9,7 +9,6 @@ Knows tokenizers and token ids. Knows nothing of labels, models or recipes.
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -18,6 +17,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from kit.cache import cache_root
 from kit.errors import OutputError
 from kit.files import write_atomically
 
@@ -101,9 +101,8 @@ def encode(
 
 
 def cache_folder() -> Path:
-    """Where tokenised texts are kept: $KIT_CACHE, else the user's cache folder."""
-    base = os.environ.get("KIT_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kit"
-    return Path(base) / "tokens"
+    """Return the folder for tokenised texts."""
+    return cache_root() / "tokens"
 
 
 def _tokenise(

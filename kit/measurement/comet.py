@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import numpy as np
 
 from kit.errors import ModelError, RecipeError
 from kit.measurement.intervals import Estimate, percentile_interval, resample_weights
+from kit.temporary import temporary_folder
 
 COMMAND = "comet-score"
 _RESAMPLES = 1_000
@@ -44,8 +44,7 @@ def comet(sources: Sequence[str], translations: Sequence[str], references: Seque
     checkpoint: COMET's own file. Raises ModelError with its words if it fails.
     """
     require_comet(checkpoint)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with temporary_folder("comet") as folder:
         command = [COMMAND, "--model", str(checkpoint.resolve()), "--gpus", str(int(_on_gpu())), "--quiet"]
         for option, lines in (("-s", sources), ("-t", translations), ("-r", references)):
             path = folder / option.strip("-")

@@ -12,7 +12,6 @@ their data in memory, so that the folders stay empty.
 
 from __future__ import annotations
 
-import tempfile
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
@@ -22,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kit.measurement import metrics
+from kit.temporary import temporary_folder
 
 _INDEX = datasets.Value("int64")
 _INDICES = datasets.List(datasets.Value("int64"))
@@ -239,7 +239,7 @@ def _compute(kinds: list[type[_Metric]], predictions: Any, references: Any, **se
     """The results of several metrics of the same inputs, by name."""
     if not kinds:
         return {}
-    with tempfile.TemporaryDirectory(prefix="kit-metrics-") as folder:
-        together = evaluate.combine([kind(cache_dir=folder) for kind in kinds])
+    with temporary_folder("metrics") as folder:
+        together = evaluate.combine([kind(cache_dir=str(folder)) for kind in kinds])
         results: dict[str, Any] = together.compute(predictions=predictions, references=references, **settings)
     return results

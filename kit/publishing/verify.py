@@ -9,7 +9,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +26,7 @@ from kit.publishing.formats import Format
 from kit.publishing.translators import LIKELIEST
 from kit.record import Record
 from kit.tasks import Task, task_for
+from kit.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from kit.analysis.verdict import Verdict
@@ -111,8 +111,8 @@ def verify(made: Format, folder: Path, of: Record, run: Record, data: Prepared) 
 
 
 def _ask(made: Format, folder: Path, of: Record, texts: list[tuple[str, ...]], alone: bool) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(prefix="kit-probe-") as scratch:
-        job, answers = Path(scratch) / "job.json", Path(scratch) / "answers.json"
+    with temporary_folder("probe") as scratch:
+        job, answers = scratch / "job.json", scratch / "answers.json"
         job.write_text(
             json.dumps({
                 "loader": made.loader,
@@ -124,7 +124,7 @@ def _ask(made: Format, folder: Path, of: Record, texts: list[tuple[str, ...]], a
             }),
             "utf-8",
         )  # fmt: skip
-        environment = {**os.environ, "TRANSFORMERS_VERBOSITY": "error", "HF_MODULES_CACHE": scratch}
+        environment = {**os.environ, "TRANSFORMERS_VERBOSITY": "error", "HF_MODULES_CACHE": str(scratch)}
         command = [sys.executable, str(probe.__file__), str(job), str(answers)]
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=_TIME_LIMIT_S, cwd=scratch, env=environment

@@ -1,0 +1,63 @@
+"""What killed processes left behind, removed by the next start of kit."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from kit.errors import BusyError
+from kit.files import CHECKPOINT_SEAL, locked
+from kit.temporary import noted_places, remove_abandoned
+
+_DRAFT = re.compile(r"\.(?P<run>[^.].*)\.partial")
+
+
+@cache  # once for each process
+def remove_leftovers() -> None:
+    """Remove temporary folders and drafts of killed processes of this user, in all places that the cache notes."""
+    for place, note in noted_places():
+        if not remove_abandoned(place) + remove_drafts(place):
+            with suppress(OSError):
+                note.unlink()
+
+
+@cache  # once for each folder in a process: a study makes many runs in one
+def remove_drafts(runs: Path) -> int:
+    """Remove the drafts of runs that no process works on and that have nothing to continue from.
+
+    Only folders of this user with a lock of kit are touched, and the lock is held meanwhile. Returns the number of
+    drafts in use.
+    """
+    used = 0
+    with suppress(OSError):
+        for entry in list(os.scandir(runs)):
+            match = _DRAFT.fullmatch(entry.name)
+            if match is not None and entry.is_dir(follow_symlinks=False):
+                used += _in_use(Path(entry.path), runs / ".locks" / f"{match['run']}.lock")
+    return used
+
+
+def _in_use(draft: Path, lock: Path) -> bool:
+    """Return whether a process works on a draft; remove the draft if not, unless the next start continues from it."""
+    try:
+        found = lock.lstat()
+        if not stat.S_ISREG(found.st_mode) or {found.st_uid, draft.lstat().st_uid} != {os.getuid()}:
+            return False
+        with locked(lock, f"{draft} is being written"):
+            if not _is_worth_keeping(draft):
+                shutil.rmtree(draft, ignore_errors=True)
+    except BusyError:
+        return True
+    except OSError:
+        return False  # not a draft of kit, or gone meanwhile
+    return False
+
+
+def _is_worth_keeping(draft: Path) -> bool:
+    """Return whether a draft has a checkpoint, or a whole Record that was not yet moved to its place."""
+    return (draft / "record.json").exists() or any(draft.rglob(f"checkpoint-*/{CHECKPOINT_SEAL}"))
