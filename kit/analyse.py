@@ -20,6 +20,7 @@ from kit.analysis.frontier import frontier
 from kit.analysis.health import failed_to_train, fitness
 from kit.analysis.points import Point, Run, errors, metric_samples, point
 from kit.analysis.transfer import Transfer, effective_data
+from kit.derived import with_candidates
 from kit.errors import RecordError
 from kit.measurement.measure import LabelMeasure, Measure
 from kit.recipe.load import recipe_to_yaml
@@ -41,9 +42,11 @@ class _Finished:
     outputs: np.ndarray
 
 
-def analyse(folder: str | Path) -> Findings:
+def analyse(folder: str | Path, *, derived: bool = False) -> Findings:
     """Everything that the finished cells of a study say.
 
+    derived: whether to look for runs in the same folder that were compressed or distilled from the study's, and to
+    measure the latency of all models in one sitting if some of them have none.
     Raises RecordError if the folder is no study, nothing in it has finished, or its Records were tested on different
     examples.
     """
@@ -64,6 +67,12 @@ def analyse(folder: str | Path) -> Findings:
     worth = _worth(series)
     cells = _cell_rows(ledger, outcomes, {each.cell: each for each in finished}, runs)
     first = finished[0].record.content
+    candidates: tuple[Series, ...] = ()
+    no_latency = ""
+    if derived:
+        series, candidates, no_latency = with_candidates(
+            ledger, [each.record for each in finished], series, targets, measure
+        )
     return Findings(
         study=ledger.folder.name,
         created=str(ledger.content["created"]),
@@ -85,6 +94,9 @@ def analyse(folder: str | Path) -> Findings:
         command=f"kit study RECIPE --set study.name={ledger.folder.name}   # RECIPE: the recipe below, in a file",
         baselines=finished[0].record.baselines,
         balance=finished[0].record.balance,
+        candidates=candidates,
+        runs=str(ledger.folder.parent),
+        no_latency=no_latency,
     )
 
 
@@ -109,7 +121,9 @@ def _read(ledger: Ledger, outcomes: Mapping[Cell, Outcome | None]) -> tuple[list
         truth = mine
         finished.append(_Finished(cell, record, predictions.outputs))
     if truth is None:
-        raise RecordError(f"no cell of {ledger.folder} has finished", "start the study again: `kit study RECIPE`")
+        raise RecordError(
+            f"{ledger.folder} is unfinished: 0 of {len(outcomes)} cells", "start the study again: `kit study RECIPE`"
+        )
     task = task_for(ledger.recipe, finished[0].record.labels)
     return finished, task, task.targets(truth[1])
 

@@ -58,7 +58,7 @@ def run(context: JobData, job: JobData) -> JobData:
             shared = _shared(json.dumps(context, sort_keys=True))
             _require_same_data(shared, recipe, context["data"])
             if "time" in job:
-                return _time_models(job["time"], shared, recipe, storage)
+                return time_models(job["time"], shared, recipe, storage)
             return {"record": _cell(Cell(**job["cell"]), recipe, job["keep_model"], shared, storage).id}
     except BusyError:
         return {"busy": True}
@@ -146,7 +146,7 @@ def _require_same_data(shared: Shared, recipe: Recipe, expected: dict[str, str])
         raise DataError(f"data.source: {recipe.data.source} changed since the study began", "start the study again")
 
 
-def _time_models(ids: list[str], shared: Shared, recipe: Recipe, storage: Storage | None) -> JobData:
+def time_models(ids: list[str], shared: Shared, recipe: Recipe, storage: Storage | None) -> JobData:
     """Measure saved models in turns, one for each compute signature."""
     from kit.measurement.speed import latencies, speeds_to_json
     from kit.models.held import HeldModels

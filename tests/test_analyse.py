@@ -104,7 +104,7 @@ def test_answers_that_were_changed_by_hand_are_left_out(copied: Path) -> None:
 def test_a_study_without_a_finished_cell_says_so(copied: Path) -> None:
     for path in (copied / "cells").glob("*.json"):
         path.unlink()
-    with pytest.raises(RecordError, match=r"no cell of .* has finished"):
+    with pytest.raises(RecordError, match=r"is unfinished: 0 of \d+ cells"):
         analyse(copied)
 
 
@@ -144,6 +144,9 @@ def test_the_advise_command_speaks_and_gives_json(studied: Path, kit: Kit) -> No
     assert content["lines"] == lines
     assert content["sure"] == any(line.startswith("sure: ") for line in lines)
     assert kit("advise", studied, "--target", "85").code == 2
+    nothing = kit("advise", studied, "--target", "0.999", "--max-size-mb", "0.001")
+    assert nothing.code == kit("advise", studied, "--target", "0.999", "--max-size-mb", "0.001", "--json").code == 1
+    assert nothing.out.startswith("nothing qualifies: ")
 
 
 @pytest.mark.parametrize("command", ["report", "advise"])

@@ -12,14 +12,26 @@ import numpy as np
 
 from kit.analysis.comparison import compare
 from kit.analysis.evidence import more_evidence
-from kit.analysis.findings import Findings, Series
-from kit.analysis.options import Option, Wish, breaks, fits, options_of, ranked
+from kit.analysis.findings import Findings
+from kit.analysis.frontier import weight
+from kit.analysis.nearest import nothing_qualifies
+from kit.analysis.options import Option, Wish, breaks, describe, fits, options_of, ranked
 from kit.analysis.points import Point, metric_range
+from kit.analysis.significance import requirement
 from kit.errors import DataError
-from kit.measurement.intervals import shown
-from kit.measurement.units import OF_HUNDRED, megabytes, shown_difference, shown_value
+from kit.measurement.units import OF_HUNDRED, shown_difference, shown_value
 
 SURE = 0.95  # chance of meeting the target from which advice is sure
+DECIDED = 0.8  # share of the resamples that a choice has to win, or to meet the target in, to be named as the choice
+_LISTED, _MOST_LISTED = 0.9, 4  # contenders that are listed: as many as win this share together, and no more
+
+
+@dataclass(frozen=True)
+class Contender:
+    """An option with the share of the resamples in which it is the best choice."""
+
+    option: Option
+    share: float
 
 
 @dataclass(frozen=True)
@@ -29,8 +41,10 @@ class Advice:
     choice: None if nothing meets the wish. runner_up: the next best of another series. safer: the cheapest that meets
     the target surely, where the choice does not. sure: whether the choice meets the target, or without one is better
     than the runner-up, with a chance of 95 % or more; one seed makes nothing sure, nor two a comparison, and without a
-    runner-up there is nothing to be sure of. excluded:
-    (series, why) of what breaks a limit. lines: all of it in sentences.
+    runner-up there is nothing to be sure of. decided: whether the choice meets the target, or without one is the best
+    of all options, in 80 % of the resamples; otherwise `choice` is only the first of the `contenders`. excluded:
+    (series, why) of what breaks a limit. commands: what to try if nothing meets the wish. unfinished: how much of the
+    study has finished, empty if no cell is open. lines: all of it in sentences.
     """
 
     choice: Option | None
@@ -38,23 +52,23 @@ class Advice:
     safer: Option | None
     excluded: tuple[tuple[str, str], ...]
     sure: bool = False
+    decided: bool = False
+    contenders: tuple[Contender, ...] = ()
+    commands: tuple[str, ...] = ()
+    unfinished: str = ""
     lines: tuple[str, ...] = ()
 
 
 def advise(findings: Findings, wish: Wish) -> Advice:
-    """The fewest labels that meet the target within the limits, or without a target the best metric within them.
+    """Return the fewest labels that meet the target within the limits, or without a target the best metric.
 
     Where these are equal, the quicker and then the smaller model is chosen.
     Raises DataError for a target that no metric can have.
     """
-    least = metric_range(findings.metric)[0]
-    if findings.metric in OF_HUNDRED and wish.target is not None and wish.target >= 1:
-        wish = replace(wish, target=wish.target / 100)  # as everyone says it, and kit shows it
-    if wish.target is not None and not least < wish.target <= 1:
-        hint = f"a target is above {least:g} and at most 1: 85 % is 0.85"
-        raise DataError(f"--target {wish.target:g}: not a value that {findings.metric} can have", hint)
-    excluded = tuple((each.name, why) for each in findings.series if (why := breaks(each, wish)))
-    allowed = [each for each in findings.series if each.points and each.name not in dict(excluded)]
+    wish = _checked(wish, findings.metric)
+    no_latency = findings.unfinished or findings.no_latency
+    excluded = tuple((each.name, why) for each in findings.options if (why := breaks(each, wish, no_latency)))
+    allowed = [each for each in findings.options if each.points and each.name not in dict(excluded)]
     every = [option for each in allowed for option in options_of(each, wish)]
     options = [option for option in every if fits(option, wish)]
     order = ranked(options, wish)
@@ -63,49 +77,119 @@ def advise(findings: Findings, wish: Wish) -> Advice:
     safer = None
     if choice and choice.chance is not None and choice.chance < SURE:
         safer = next((o for o in order if o.seeds > 1 and o.chance is not None and o.chance >= SURE), None)
-    advice = Advice(choice, runner_up, safer, excluded)
-    # Two seeds are too few to compare by, as in the report; what they say of a target has their wide interval.
-    fewest = 3 if wish.target is None else 2
-    enough = choice is not None and choice.seeds >= fewest
-    advice = replace(advice, sure=enough and _certainty(advice, findings) >= SURE)
-    return replace(advice, lines=tuple(_lines(advice, findings, wish, every)))
-
-
-def _lines(advice: Advice, findings: Findings, wish: Wish, every: Sequence[Option]) -> list[str]:
-    metric, choice = findings.metric, advice.choice
-    lines = [f"left out: {name}: {why}" for name, why in advice.excluded]
+    advice = Advice(choice, runner_up, safer, excluded, unfinished=findings.unfinished)
     if choice is None:
-        return [*_nothing(findings, wish, every), *lines]
-    first = [f"choose {describe(choice, metric, wish)}"]
-    if advice.runner_up is not None:
-        first.append(f"runner-up: {describe(advice.runner_up, metric, wish)}")
+        nearest = nothing_qualifies(findings, wish, every)
+        advice = replace(advice, commands=nearest.commands)
+        lines = [*nearest.lines, *(f"to try: {command}" for command in nearest.commands)]
+        return replace(advice, lines=tuple(_framed(lines, advice)))
+    contenders = contenders_of(options, findings, wish)
+    decided = (contenders[0].share if choice.chance is None else choice.chance) >= DECIDED
+    # Two seeds are too few to compare by, as in the report; what they say of a target has their wide interval.
+    enough = choice.seeds >= (3 if wish.target is None else 2)
+    sure = enough and _certainty(advice, findings) >= SURE
+    advice = replace(advice, contenders=tuple(contenders), decided=decided, sure=sure)
+    return replace(advice, lines=tuple(_framed(_lines(advice, findings, wish), advice)))
+
+
+def _checked(wish: Wish, metric: str) -> Wish:
+    """Return the wish with its target as a share. Raises DataError for a target that the metric cannot have."""
+    least = metric_range(metric)[0]
+    if metric in OF_HUNDRED and wish.target is not None and wish.target >= 1:
+        wish = replace(wish, target=wish.target / 100)  # as everyone says it, and kit shows it
+    if wish.target is not None and not least < wish.target <= 1:
+        hint = f"a target is above {least:g} and at most 1: 85 % is 0.85"
+        raise DataError(f"--target {wish.target:g}: not a value that {metric} can have", hint)
+    return wish
+
+
+def contenders_of(options: Sequence[Option], findings: Findings, wish: Wish) -> list[Contender]:
+    """Return the options that win in the most resamples, most first: together 90 % of them, and at most four.
+
+    In a resample that option wins which would be chosen if its metrics were the true ones.
+    """
+    first = sorted(options, key=lambda o: (o.labels, *weight(o.latency_ms, o.model_bytes)))
+    samples = np.stack(_same_length([_replicates(option, findings) for option in first]))
+    if wish.target is not None:
+        labels = np.array([option.labels for option in first])[:, None]
+        fewest = np.where(samples >= wish.target, labels, np.inf)
+        reached = np.isfinite(fewest) & (fewest == fewest.min(axis=0))
+        none = ~reached.any(axis=0)
+        samples = np.where(reached | none, samples, -np.inf)
+    shares = np.bincount(samples.argmax(axis=0), minlength=len(first)) / samples.shape[1]
+    ordered = sorted(zip(first, shares.tolist(), strict=True), key=lambda pair: -pair[1])
+    found: list[Contender] = []
+    for option, share in ordered:
+        if len(found) == _MOST_LISTED or share == 0 or sum(each.share for each in found) >= _LISTED:
+            break
+        found.append(Contender(option, share))
+    return found
+
+
+def _replicates(option: Option, findings: Findings) -> np.ndarray:
+    measured = _point(option, findings)
+    if measured is not None:
+        return measured.replicates
+    fit = next(each for each in findings.options if each.name == option.series).fit
+    assert fit is not None
+    return np.asarray(1 - fit.paths([option.labels])[:, 0])
+
+
+def _same_length(samples: Sequence[np.ndarray]) -> list[np.ndarray]:
+    most = max(len(each) for each in samples)
+    return [np.resize(each, most) for each in samples]
+
+
+def _framed(lines: Sequence[str], advice: Advice) -> list[str]:
+    """Return the lines between what holds for all of them and what was left out."""
+    first = [f"{advice.unfinished} have finished; `kit study RECIPE` continues"] if advice.unfinished else []
+    return [*first, *lines, *(f"left out: {name}: {why}" for name, why in advice.excluded)]
+
+
+def _lines(advice: Advice, findings: Findings, wish: Wish) -> list[str]:
+    metric, choice = findings.metric, advice.choice
+    assert choice is not None
+    if advice.decided:
+        first = [f"choose {describe(choice, findings, wish)}"]
+        if advice.runner_up is not None:
+            first.append(f"runner-up: {describe(advice.runner_up, findings, wish)}")
+    else:
+        first = _undecided(advice, findings, wish)
     if advice.safer is not None:
-        first.append(f"safer: {describe(advice.safer, metric, wish)}")
-    return [*first, *_given_up(choice, findings), *_sureness(advice, findings, wish), *lines]
+        first.append(f"safer: {describe(advice.safer, findings, wish)}")
+    weak = findings.baselines.not_beaten(metric, choice.metric) if choice.measured else ""
+    return [
+        *first,
+        *([f"{choice.series} with {choice.labels:,} labels is {weak}"] if weak else []),
+        *_given_up(choice, findings),
+        *_sureness(advice, findings, wish),
+        *([findings.balance] if findings.balance else []),
+    ]
 
 
-def describe(option: Option, metric: str, wish: Wish) -> str:
-    """An option in one line: series, labels and their cost, metric, latency, size."""
-    parts = [f"{option.series} with {option.labels:,} labels"]
-    if wish.label_cost is not None:
-        parts.append(f"{option.labels * wish.label_cost:,.2f} for labels")
-    kind = metric if option.measured else f"predicted {metric}"
-    parts.append(f"{kind} {shown(metric, option.metric)}")
-    if option.backtest is not None:
-        parts.append(
-            f"such a prediction was off by {shown_difference(metric, option.backtest)} where the truth is known"
-        )
-    if option.latency_ms is not None:
-        doubt = f" ({option.latency_doubt})" if option.latency_doubt else ""
-        parts.append(f"{option.latency_ms:.1f} ms per text{doubt}")
-    if option.model_bytes is not None:
-        parts.append(megabytes(option.model_bytes) if option.measured else f"about {megabytes(option.model_bytes)}")
-    return ", ".join(parts)
+def _undecided(advice: Advice, findings: Findings, wish: Wish) -> list[str]:
+    """Say between which options the study cannot decide, and describe them."""
+    choice, contenders = advice.choice, advice.contenders
+    assert choice is not None
+    if choice.chance is not None:
+        target = shown_value(findings.metric, wish.target or 0)
+        name = f"{choice.series} with {choice.labels:,} labels"
+        why = f"{name} reaches {target} in only {choice.chance:.0%} of the resamples"
+        return [f"undecided: {why}", f"possible: {describe(choice, findings, wish)}"]
+    names = [f"{each.option.series} with {each.option.labels:,} labels ({each.share:.0%})" for each in contenders]
+    listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    lines = [f"undecided: the study cannot decide between {listed}; in brackets, the share of resamples that each wins"]
+    lines += [f"possible: {describe(each.option, findings, wish)}" for each in contenders]
+    lightest = min((each.option for each in contenders), key=lambda o: weight(o.latency_ms, o.model_bytes))
+    known = lightest.latency_ms is not None or lightest.model_bytes is not None
+    if len(contenders) > 1 and known:
+        lines.append(f"lightest of them: {lightest.series} with {lightest.labels:,} labels")
+    return lines
 
 
 def _given_up(choice: Option, findings: Findings) -> list[str]:
     """What the best measured choice of all would give more; as it was picked, all others are corrected for."""
-    measured = [(each, point) for each in findings.series for point in each.points]
+    measured = [(each, point) for each in findings.options for point in each.points]
     best = max(measured, key=lambda pair: pair[1].estimate.value)
     gap = best[1].estimate.value - choice.metric.value
     if (best[0].name, best[1].budget) == (choice.series, choice.labels) or gap <= 0:
@@ -128,7 +212,7 @@ def chance_better(a: Point, b: Point) -> float:
 
 def _point(option: Option, findings: Findings) -> Point | None:
     """The point that an option was measured at; None if it is a prediction."""
-    series = next(each for each in findings.series if each.name == option.series)
+    series = next(each for each in findings.options if each.name == option.series)
     return next((point for point in series.points if option.measured and point.budget == option.labels), None)
 
 
@@ -160,9 +244,9 @@ def _sureness(advice: Advice, findings: Findings, wish: Wish) -> list[str]:
     if advice.sure:
         return [f"sure: {said}"]
     if point is not None and len(point.runs) == 1:
-        said += ", but of one seed, whose luck is not in them"
+        said += ", but with one seed, so seed variance is not included"
     if point is not None and wish.target is None and len(point.runs) == 2:
-        said += ", but of two seeds, which are too few to compare by"
+        said += f", but not tested: two seeds; {requirement()}"
     return [f"not sure: {said}", f"to measure next: {_to_measure(choice, other, point, findings, wish)}"]
 
 
@@ -183,44 +267,5 @@ def _to_measure(choice: Option, other: Option | None, point: Point | None, findi
         return missing
     close = "it is too close to the target" if wish.target is not None else "the two are too close"
     close = f"{at} {close} for more seeds or test examples to tell"
-    larger = [p for s in findings.series if s.name == choice.series for p in s.points if p.budget > point.budget]
+    larger = [p for s in findings.options if s.name == choice.series for p in s.points if p.budget > point.budget]
     return f"nothing: {close}, and larger budgets are measured" if larger else f"a larger budget: {close}"
-
-
-def _nothing(findings: Findings, wish: Wish, every: Sequence[Option]) -> list[str]:
-    """Why nothing meets the wish, and what comes nearest. every: options, those that are too large too."""
-    options = [option for option in every if fits(option, wish)]
-    if not options:
-        return ["nothing meets the limits"]
-    near = max(options, key=lambda o: o.metric.value)
-    target = shown_value(findings.metric, wish.target or 0)
-    lines = [f"nothing that was measured or can be predicted reaches {target} within the limits"]
-    lines.append(f"nearest: {describe(near, findings.metric, wish)}")
-    if too_large := ranked([option for option in every if option not in options], wish):
-        limit = f"above {(wish.max_size_bytes or 0) / 1e6:g} MB"
-        return [*lines, f"too large: {describe(too_large[0], findings.metric, wish)}, {limit}"]
-    series = next(each for each in findings.series if each.name == near.series)
-    lines.append(_why_not(series, findings.metric, wish.target or 0))
-    labels = 2 * series.points[-1].budget
-    more = labels - findings.training_examples
-    beyond = f" ({more:,} more than the data have)" if more > 0 else ""
-    return [*lines, f"to measure next: {near.series} with {labels:,} labels or more{beyond}"]
-
-
-def _why_not(series: Series, metric: str, target: float) -> str:
-    """Why a series is not predicted to reach a target."""
-    if series.fit is None:
-        return f"no prediction for {series.name}: {series.refusal}"
-    fit, largest = series.fit, series.points[-1].budget
-    if fit.form == "last":
-        return (
-            "how many labels get there cannot be told: no curve foretells its largest budget better than the one before"
-        )
-    needed = fit.labels_for(1 - target)
-    if needed.value is not None:
-        return f"its curve gets there with {needed.value:,.0f} labels, but {largest:,} were measured to give less"
-    off = shown_difference(metric, fit.backtest.error)
-    return (
-        f"its curve does not get there by {fit.largest:,} labels (interval: from {needed.low:,.0f} on); such a "
-        f"prediction was off by {off} at {fit.backtest.budget:,} labels, where the truth is known"
-    )

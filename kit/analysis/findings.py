@@ -96,7 +96,9 @@ class Findings:
     pretraining is worth, budget by budget. notes: what a reader must know to trust the numbers (few seeds, open cells,
     flagged seeds). data: (name, value) rows about the data and its audit. environment: versions and hardware.
     recipe: the YAML that was run. command: what reproduces the study. baselines: scores that need no model. balance:
-    how unbalanced the classes are and which metric decides, empty for balanced ones.
+    how unbalanced the classes are and which metric decides, empty for balanced ones. candidates: compressed and
+    distilled runs that were made from the study's runs, for advice. runs: folder of all runs. no_latency: why latencies
+    of candidates are missing.
     """
 
     study: str
@@ -119,3 +121,18 @@ class Findings:
     command: str
     baselines: Baselines = field(default_factory=Baselines)
     balance: str = ""
+    candidates: tuple[Series, ...] = ()
+    runs: str = "runs"
+    no_latency: str = ""
+
+    @property
+    def unfinished(self) -> str:
+        """`unfinished: 12 of 48 cells`; empty if no cell is open."""
+        finished = sum(cell.state == "finished" for cell in self.cells)
+        is_open = any(cell.state == "open" for cell in self.cells)
+        return f"unfinished: {finished} of {len(self.cells)} cells" if is_open else ""
+
+    @property
+    def options(self) -> tuple[Series, ...]:
+        """The study's series, and those that were made from its runs."""
+        return (*self.series, *self.candidates)

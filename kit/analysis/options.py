@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kit.analysis.curve import CurveRefused
-from kit.analysis.findings import Series
+from kit.analysis.findings import Findings, Series
 from kit.analysis.frontier import weight
 from kit.analysis.points import Point, metric_of
-from kit.measurement.intervals import Estimate
+from kit.measurement.intervals import Estimate, shown
 from kit.measurement.speed import Speed
-from kit.measurement.units import megabytes
+from kit.measurement.units import megabytes, shown_difference
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,15 @@ class Option:
     latency_doubt: str = ""
 
 
-def breaks(series: Series, wish: Wish) -> str:
-    """Which limit a series breaks; empty if none. What was not measured cannot be promised."""
+def breaks(series: Series, wish: Wish, no_latency: str = "") -> str:
+    """Return which limit a series breaks; empty if none. What was not measured cannot be promised.
+
+    no_latency: why a latency is missing, where that is known.
+    """
     latency = series.speed
     size = min((point.model_bytes for point in series.points if point.model_bytes is not None), default=None)
     if wish.max_latency_ms is not None and latency is None:
-        return "its latency was not measured"
+        return no_latency or "its latency was not measured"
     if wish.max_latency_ms is not None and latency is not None and latency.p50_ms > wish.max_latency_ms:
         doubt = latency_doubt(latency, wish)
         return f"{latency.p50_ms:.1f} ms per text, above {wish.max_latency_ms:g} ms{f'; {doubt}' if doubt else ''}"
@@ -156,3 +159,26 @@ def ranked(options: Sequence[Option], wish: Wish) -> list[Option]:
     return sorted(
         meets, key=lambda o: (o.labels, not o.measured, -o.metric.value, *weight(o.latency_ms, o.model_bytes))
     )
+
+
+def describe(option: Option, findings: Findings, wish: Wish) -> str:
+    """Return an option in one line: series, labels and their cost, metric, latency, size."""
+    metric = findings.metric
+    parts = [f"{option.series} with {option.labels:,} labels"]
+    if wish.label_cost is not None:
+        parts.append(f"{option.labels * wish.label_cost:,.2f} for labels")
+    kind = metric if option.measured else f"predicted {metric}"
+    parts.append(f"{kind} {shown(metric, option.metric)}")
+    series = next(each for each in findings.options if each.name == option.series)
+    if option.measured and (beside := series.beside(option.labels)):
+        parts.append(beside)
+    if option.backtest is not None:
+        parts.append(
+            f"such a prediction was off by {shown_difference(metric, option.backtest)} where the truth is known"
+        )
+    if option.latency_ms is not None:
+        doubt = f" ({option.latency_doubt})" if option.latency_doubt else ""
+        parts.append(f"{option.latency_ms:.1f} ms per text{doubt}")
+    if option.model_bytes is not None:
+        parts.append(megabytes(option.model_bytes) if option.measured else f"about {megabytes(option.model_bytes)}")
+    return ", ".join(parts)

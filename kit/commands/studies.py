@@ -107,16 +107,18 @@ def advise(
     max_size_mb: Annotated[float | None, typer.Option("--max-size-mb", min=0, help="Largest saved model.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say which checkpoint, method and number of labels to choose, how sure that is, and what to measure next."""
+    """Advise which checkpoint, method and number of labels to choose; exit code 1 if nothing meets the wish."""
     quiet_libraries()
     from kit.analyse import analyse
     from kit.analysis.advice import advise as run
     from kit.analysis.options import Wish
 
     limit = None if max_size_mb is None else 1e6 * max_size_mb
-    advice = run(analyse(study), Wish(target, label_cost, max_latency_ms, limit))
+    advice = run(analyse(study, derived=True), Wish(target, label_cost, max_latency_ms, limit))
     if as_json:
         echo_json(asdict(advice))
-        return
-    for line in advice.lines:
-        echo(line)
+    else:
+        for line in advice.lines:
+            echo(line)
+    if advice.choice is None:
+        raise typer.Exit(1)

@@ -9,11 +9,12 @@ from kit.analysis.advice import advise
 from kit.analysis.answer import answer
 from kit.analysis.comparison import all_pairs
 from kit.analysis.curve import CurveRefused, fit_learning_curve
-from kit.analysis.findings import Findings, Series, Speed
+from kit.analysis.findings import CellRow, Findings, Series, Speed
 from kit.analysis.options import Wish
 from kit.analysis.points import Point, Run, errors, metric_samples, point
 from kit.analysis.transfer import Transfer
 from kit.errors import DataError
+from kit.measurement.baselines import Baselines
 from kit.measurement.measure import LabelMeasure
 
 BUDGETS = (100, 200, 400, 800)
@@ -140,7 +141,8 @@ def test_beyond_what_was_measured_the_curve_answers_with_its_own_error() -> None
     assert advice.choice.series == "finetune"
     assert 800 < advice.choice.labels < 6_400
     assert advice.choice.metric.value == pytest.approx(0.87, abs=0.002)
-    assert "such a prediction was off by" in advice.lines[0]
+    assert advice.lines[0].startswith(f"undecided: finetune with {advice.choice.labels:,} labels reaches 87.0 % in ")
+    assert "such a prediction was off by" in advice.lines[1]
     assert any(f"finetune with {advice.choice.labels:,} labels (add it to study.budgets)" in x for x in advice.lines)
 
 
@@ -148,11 +150,58 @@ def test_what_cannot_be_reached_is_said_with_what_comes_nearest() -> None:
     advice = advise(findings(*STUDY.series[1:]), Wish(target=0.95))
     assert advice.choice is None
     assert not advice.sure
-    assert advice.lines[0] == "nothing that was measured or can be predicted reaches 95.0 % within the limits"
-    assert advice.lines[1].startswith("nearest: probe with 800 labels")
+    assert advice.lines[0] == "nothing qualifies: no choice, measured or predicted, reaches accuracy 95.0 %"
+    assert advice.lines[1].startswith("nearest within the limits: probe with 800 labels")
     assert advice.lines[2].startswith("its curve does not get there by 6,400 labels (interval: from ")
     assert "such a prediction was off by" in advice.lines[2]
     assert advice.lines[3] == "to measure next: probe with 1,600 labels or more"
+    assert advice.commands == ("kit study RECIPE --set 'study.budgets=[100, 200, 400, 800, 1600]'",)
+    assert advice.lines[4] == f"to try: {advice.commands[0]}"
+
+
+def test_limits_that_nothing_meets_name_the_command_to_try() -> None:
+    advice = advise(replace(STUDY, runs="my runs"), Wish(target=0.82, max_latency_ms=5, max_size_bytes=25e6))
+    assert advice.choice is None
+    assert advice.lines[0].endswith("reaches accuracy 82.0 % within 5 ms per text and 25 MB")
+    assert any(line.startswith("nearest beyond the limits: finetune with 800 labels") for line in advice.lines)
+    assert advice.commands == ("kit compress 'my runs/r0'", "kit distill --teacher 'my runs/r0' --student layers:3")
+
+
+def test_a_compressed_run_is_chosen_where_the_study_has_nothing() -> None:
+    small = replace(series("finetune + int8-onnx", (0.69, 0.75, 0.80, 0.847), 0.7, 4_900_000), fit=None)
+    study = replace(STUDY, candidates=(replace(small, points=small.points[-1:]),))
+    advice = advise(study, Wish(target=0.82, max_latency_ms=5, max_size_bytes=25e6))
+    assert advice.lines[0].startswith("choose finetune + int8-onnx with 800 labels, accuracy 84.7 % [")
+    assert advice.lines[0].endswith("0.7 ms per text, 4.9 MB")
+    tighter = advise(study, Wish(target=0.82, max_latency_ms=0.5))
+    assert tighter.commands == ("kit distill --teacher runs/r0 --student layers:3",)
+
+
+def test_choices_that_cannot_be_told_apart_are_no_headline() -> None:
+    levels = {"finetune": 0.82, "lora": 0.821, "probe": 0.819, "tfidf": 0.6}
+    close = findings(*[series(name, (value,), 7.0, 1_000) for name, value in levels.items()])
+    advice = advise(close, Wish())
+    assert not advice.decided
+    assert {each.option.series for each in advice.contenders} == {"finetune", "lora", "probe"}
+    assert sum(each.share for each in advice.contenders) > 0.9
+    assert advice.lines[0].startswith("undecided: the study cannot decide between ")
+    assert not any(line.startswith("choose") for line in advice.lines)
+    assert any(line.startswith("to measure next: ") for line in advice.lines)
+
+
+def test_an_unfinished_study_says_so() -> None:
+    cells = [CellRow("finetune", 100, seed, "finished" if seed < 2 else "open") for seed in range(5)]
+    slow = replace(STUDY, series=(replace(STUDY.series[0], speed=None),), cells=tuple(cells))
+    advice = advise(slow, Wish(max_latency_ms=5))
+    assert advice.lines[0] == "unfinished: 2 of 5 cells have finished; `kit study RECIPE` continues"
+    assert dict(advice.excluded) == {"finetune": "unfinished: 2 of 5 cells"}
+    assert not any("latency was not measured" in line for line in advice.lines)
+
+
+def test_a_choice_no_better_than_the_majority_is_said_to_be_so() -> None:
+    baselines = Baselines({"accuracy": 0.5}, {"accuracy": 0.9}, ("no",))
+    said = " ".join(advise(replace(STUDY, baselines=baselines), Wish()).lines)
+    assert "finetune with 800 labels is not better than always predicting 'no' (accuracy 90.0 %)" in said
 
 
 def test_without_a_fit_the_reason_is_given() -> None:
@@ -168,7 +217,7 @@ def test_two_seeds_are_too_few_to_compare_by() -> None:
     pairs = [replace(each, points=tuple(point(p.budget, p.runs[:2]) for p in each.points)) for each in STUDY.series]
     advice = advise(findings(*pairs), Wish())
     assert not advice.sure
-    assert any("of two seeds, which are too few to compare by" in line for line in advice.lines)
+    assert any("not tested: two seeds; the bootstrap test" in line for line in advice.lines)
     assert any(line.startswith("to measure next: 3 more seeds") for line in advice.lines)
 
 
@@ -288,7 +337,7 @@ def test_a_predicted_model_that_grows_is_held_to_the_limit_at_the_predicted_labe
     assert free is not None
     assert free.model_bytes == 1_000 * free.labels
     assert advise(study, Wish(target=0.87, max_size_bytes=900_000)).choice is None
-    assert f"about {free.model_bytes / 1e6:.1f} MB" in advise(study, Wish(target=0.87)).lines[0]
+    assert f"about {free.model_bytes / 1e6:.1f} MB" in advise(study, Wish(target=0.87)).lines[1]
 
 
 def test_labels_that_the_data_do_not_have_are_told() -> None:
@@ -341,8 +390,8 @@ def test_where_only_the_size_is_in_the_way_that_is_said() -> None:
     grown = [replace(p, runs=tuple(replace(run, model_bytes=1_000 * p.budget) for run in p.runs)) for p in tfidf.points]
     advice = advise(findings(replace(tfidf, points=tuple(grown))), Wish(target=0.70, max_size_bytes=450_000))
     assert advice.choice is None
-    assert advice.lines[1].startswith("nearest: tfidf with 400 labels")
-    assert advice.lines[2].startswith("too large: tfidf with 800 labels")
+    assert advice.lines[1].startswith("nearest within the limits: tfidf with 400 labels")
+    assert advice.lines[2].startswith("nearest beyond the limits: tfidf with 800 labels")
     assert advice.lines[2].endswith("above 0.45 MB")
     assert not any("curve" in line for line in advice.lines)
 

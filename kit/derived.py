@@ -1,0 +1,210 @@
+"""Runs that were compressed or distilled from a study's runs: candidates for advice beside the study's own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from kit.analysis.findings import Series
+from kit.analysis.points import Run, metric_samples, point
+from kit.errors import KitError, RecordError
+from kit.measurement.measure import Measure
+from kit.measurement.speed import speeds_from_json
+from kit.record import Predictions, Record, list_records
+from kit.scheduling.ledger import Ledger
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A compressed run, or a distilled student, with the study's run that it comes from.
+
+    root: id of the study's run. steps: what was done to its model, in order, in words. outputs: for the test examples.
+    """
+
+    record: Record
+    root: str
+    steps: tuple[str, ...]
+    outputs: np.ndarray
+
+    @property
+    def budget(self) -> int:
+        """Number of labelled examples that the run used."""
+        return int(self.record.content["data"]["sizes"]["budget"])
+
+    @property
+    def seed(self) -> int:
+        """Seed of the training."""
+        return self.record.recipe.train.seed
+
+
+def with_candidates(
+    ledger: Ledger, roots: Sequence[Record], series: tuple[Series, ...], targets: np.ndarray, measure: Measure
+) -> tuple[tuple[Series, ...], tuple[Series, ...], str]:
+    """Return the series and the candidates, with latencies of one sitting, and why some latencies are missing.
+
+    Args:
+        ledger: The study.
+        roots: Records of its finished cells.
+        series: What the study has measured.
+        targets: Targets of the test examples.
+        measure: How outputs are scored.
+    """
+    runs = ledger.folder.parent
+    found = derived_runs(runs, roots, roots[0].predictions())
+    by_record = {run.record: each for each in series for p in each.points for run in p.runs}
+    candidates = candidate_series(found, by_record, targets, measure)
+    if not candidates:
+        return series, (), ""
+    models = {each.name: measured_record(each, runs) for each in (*series, *candidates)}
+    why = measure_together(ledger, [record for record in models.values() if record is not None])
+    speeds = ledger.speeds()
+
+    def timed(each: Series) -> Series:
+        record = models[each.name]
+        return each if record is None or record.id not in speeds else replace(each, speed=speeds[record.id])
+
+    return tuple(map(timed, series)), tuple(map(timed, candidates)), why
+
+
+def derived_runs(runs: Path, roots: Sequence[Record], truth: Predictions) -> list[Derived]:
+    """Return the whole Records in a folder that were made from some Records and tested on the same examples.
+
+    Args:
+        runs: Folder of all runs.
+        roots: Records of the study's cells.
+        truth: Test examples of the study.
+    """
+    known = {record.id for record in roots}
+    tested = {str(record.content["data"]["fingerprints"].get("test")) for record in roots}
+    others = {record.id: record for record in list_records(runs)[0] if record.id not in known}
+    found = []
+    for record in others.values():
+        try:
+            way = _way(record, others, known)
+            if way is None or str(record.content["data"]["fingerprints"].get("test")) not in tested:
+                continue
+            predictions = Record.load(record.folder).predictions()
+            _ = record.recipe
+        except (RecordError, KeyError, TypeError, AttributeError):
+            continue  # damaged, or of another shape: not a candidate
+        if predictions.ids.tolist() == truth.ids.tolist() and predictions.labels == truth.labels:
+            found.append(Derived(record, *way, predictions.outputs))
+    return found
+
+
+def _way(record: Record, others: Mapping[str, Record], known: set[str]) -> tuple[str, tuple[str, ...]] | None:
+    """Return the root of a Record and the steps from there; None if it comes from no root."""
+    steps: list[str] = []
+    for _ in range(len(others) + 1):
+        settings = record.content["settings"]
+        if compression := settings.get("compression"):
+            steps.append(_step_words(record))
+            source = str(compression["source"])
+        elif teachers := settings.get("teachers"):
+            steps.append(f"distill ({record.recipe.distill.student.words})")
+            ids = [str(each["record"]) for each in teachers if each["record"]]
+            source = next((name for name in ids if name in known or name in others), "")
+        else:
+            return None
+        if source in known:
+            return source, tuple(reversed(steps))
+        if source not in others:
+            return None
+        record = others[source]
+    return None  # a circle, which only an edited Record can have
+
+
+def _step_words(record: Record) -> str:
+    """Name a compression with the settings that are not the technique's defaults."""
+    step = record.recipe.compress.steps[0]
+    settings = step.model_dump(exclude_defaults=True, mode="json")
+    words = ", ".join(f"{key} {json.dumps(value)}" for key, value in settings.items() if key != "technique")
+    return f"{step.technique} ({words})" if words else str(step.technique)
+
+
+def candidate_series(
+    derived: Sequence[Derived], roots: Mapping[str, Series], targets: np.ndarray, measure: Measure
+) -> list[Series]:
+    """Return derived runs as series: those of one series of the study with the same steps, over budgets and seeds.
+
+    Args:
+        derived: Runs that were tested on the same examples as the study.
+        roots: Series of the study by the ids of their Records.
+        targets: Targets of the test examples.
+        measure: How outputs are scored.
+    """
+    if not derived:
+        return []
+    values, samples = metric_samples([each.outputs for each in derived], targets, measure)
+    groups: dict[tuple[str, tuple[str, ...]], dict[tuple[int, int], tuple[Record, Run]]] = {}
+    for each, value, sample in zip(derived, values.tolist(), samples, strict=True):
+        right, size = measure.right(each.outputs, targets), int(each.record.content["model_bytes"])
+        run = Run(each.record.id, each.seed, value, right, sample, model_bytes=size)
+        # Of several with the same seed the newest counts: Records are listed oldest first.
+        groups.setdefault((roots[each.root].name, each.steps), {})[each.budget, each.seed] = (each.record, run)
+    named = {root.name: root for root in roots.values()}
+    return [_as_series(named[name], steps, found, measure.main) for (name, steps), found in groups.items()]
+
+
+def _as_series(
+    root: Series, steps: tuple[str, ...], found: Mapping[tuple[int, int], tuple[Record, Run]], metric: str
+) -> Series:
+    budgets = sorted({budget for budget, _ in found})
+    last = found[max(found)][0]
+    return Series(
+        name=" + ".join([root.name, *steps]),
+        method=root.method,
+        checkpoint=root.checkpoint,
+        parameters=int(last.content["parameters"]),
+        points=tuple(point(b, [run for (at, _), (_, run) in found.items() if at == b], metric) for b in budgets),
+        speed=None,
+        model_bytes=int(last.content["model_bytes"]),
+        fit=None,
+        refusal="it was made from a run of the study, at that run's number of labels alone",
+    )
+
+
+def measured_record(series: Series, runs: Path) -> Record | None:
+    """Return the Record that stands for a series when latency is measured: of the largest budget with a saved model."""
+    for each in sorted(series.points, key=lambda each: -each.budget):
+        for run in each.runs:
+            try:
+                record = Record.read(runs / run.record)
+            except RecordError:
+                continue
+            if record.model_folder.is_dir():
+                return record
+    return None
+
+
+def measure_together(ledger: Ledger, records: Sequence[Record]) -> str:
+    """Measure the latency of models in turns in one sitting and keep it with the study, unless that was done before.
+
+    Args:
+        ledger: The study.
+        records: One Record per series and candidate, with its model.
+
+    Returns:
+        Why latencies are missing; empty if none is.
+    """
+    from kit.cell import time_models
+    from kit.request import Shared
+
+    wanted = [record.id for record in records]
+    if all(name in ledger.speeds() for name in wanted):
+        return ""
+    recipe = ledger.recipe.model_copy(update={"runs": str(ledger.folder.parent)})
+    shared = Shared()
+    try:
+        tested = records[0].content["data"]["fingerprints"]["test"]
+        if shared.cleaned(recipe.data).audit.fingerprints["test"] != tested:
+            return f"the data of {recipe.data.source} changed since the study was run"
+        result = time_models(wanted, shared, recipe, None)
+        ledger.write_speeds(speeds_from_json(result["speeds"].encode()))
+    except KitError as error:
+        return error.message
+    return "; ".join(f"{name}: {why}" for name, why in result["unmeasured"].items())

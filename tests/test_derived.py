@@ -1,0 +1,78 @@
+"""Derived runs: compressed and distilled runs are found beside the study that they were made from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from kit.analyse import analyse
+from kit.derived import derived_runs
+from kit.record import Record, seal
+
+
+@pytest.fixture
+def runs(studied: Path, tmp_path: Path) -> Path:
+    """A copy of the study's folder of runs."""
+    shutil.copytree(studied.parent, tmp_path / "runs")
+    return tmp_path / "runs"
+
+
+def made_from(source: Record, name: str, **settings: object) -> Record:
+    """A copy of a Record that says that it was made from another one."""
+    folder = shutil.copytree(source.folder, source.folder.with_name(name))
+    content = json.loads((folder / "record.json").read_text())
+    content |= {"id": name, "settings": {**content["settings"], **settings}}
+    content["recipe"]["compress"]["steps"] = [{"technique": "int8-onnx"}]
+    for key in ("sha256", "format", "files", "backend"):
+        content.pop(key, None)
+    seal(folder, content)
+    return Record.read(folder)
+
+
+def compressed(source: Record, name: str) -> Record:
+    return made_from(source, name, compression={"technique": "int8-onnx", "source": source.id})
+
+
+def probe(runs: Path, budget: int = 160) -> Record:
+    return Record.read(sorted(runs.glob(f"probe-*-{budget}-s0-*"))[0])
+
+
+def test_chains_of_compressed_and_distilled_runs_are_followed(runs: Path) -> None:
+    root = probe(runs)
+    one = compressed(root, "one")
+    compressed(one, "two")
+    made_from(root, "student", teachers=[{"record": root.id, "name": "t"}])
+    compressed(Record.read(runs / "student"), "small-student")
+    compressed(one, "again")
+    found = {each.record.id: each for each in derived_runs(runs, [root], root.predictions())}
+    assert {name: len(each.steps) for name, each in found.items()} == {
+        "one": 1, "two": 2, "student": 1, "small-student": 2, "again": 2,
+    }  # fmt: skip
+    assert {each.root for each in found.values()} == {root.id}
+    assert (found["one"].budget, found["one"].seed) == (160, 0)
+
+
+def test_foreign_circular_and_damaged_runs_are_no_candidates(runs: Path) -> None:
+    root = probe(runs)
+    made_from(root, "circle", compression={"technique": "int8-onnx", "source": "circle"})
+    made_from(root, "orphan", compression={"technique": "int8-onnx", "source": "elsewhere"})
+    compressed(root, "damaged").folder.joinpath("predictions.parquet").write_bytes(b"PAR1")
+    tested_elsewhere = compressed(root, "other").folder / "record.json"
+    tested_elsewhere.write_text(tested_elsewhere.read_text().replace(root.content["data"]["fingerprints"]["test"], "0"))
+    assert derived_runs(runs, [root], root.predictions()) == []
+
+
+def test_a_compressed_run_is_a_candidate_with_the_latency_of_one_sitting(runs: Path, untimed: None) -> None:
+    study = runs / next(path.parent.name for path in runs.glob("*/study.json"))
+    compressed(probe(runs), "small")
+    found = analyse(study, derived=True)
+    (candidate,) = found.candidates
+    assert candidate.name == "probe + int8-onnx"
+    assert [point.budget for point in candidate.points] == [160]
+    measured = {each.name: each.speed for each in found.options if each.speed is not None}
+    assert {"probe", "probe + int8-onnx", "tfidf"} <= set(measured)
+    assert len({speed.hardware for speed in measured.values()}) == 1
+    assert analyse(study).candidates == ()
