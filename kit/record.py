@@ -21,8 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kit.errors import MAKE_AGAIN, ModelError, RecordError
+from kit.errors import MAKE_AGAIN, ModelError, RecordError, first_line
+from kit.file_types import RecordContent, require_types
 from kit.files import file_sha256, write_atomically
+from kit.json_files import read_object
 from kit.measurement.baselines import Baselines, balance_words, metrics_to_show, run_baselines
 from kit.measurement.intervals import Estimate, shown
 from kit.models.backend import Backend, backend_of
@@ -105,17 +107,15 @@ class Record:
             raise RecordError(
                 f"{folder} is not a Record: it has no {RECORD_FILE}", "`kit list` shows the runs there are"
             )
-        try:
-            content = json.loads(path.read_text("utf-8"))
-            found = content["format"]
-            missing = [key for key in _KEYS if key not in content] if found == FORMAT else []
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            raise RecordError(f"{path} is damaged: {error}", MAKE_AGAIN) from error
-        if found != FORMAT:
+        content = read_object(path, hint=MAKE_AGAIN)
+        found = content.get("format")
+        missing = [key for key in ("format", *_KEYS) if key not in content]
+        if found not in (None, FORMAT):
             raise RecordError(f"{path} has format {found}; this version of kit reads {FORMAT}")
         if missing:
             raise RecordError(f"{path} is damaged: it has no {', '.join(missing)}", MAKE_AGAIN)
         require_seal(path, content, MAKE_AGAIN)
+        require_types(path, content, RecordContent, MAKE_AGAIN)
         _require_names(path, content)
         return cls(folder, content)
 
@@ -217,11 +217,16 @@ class Record:
         file = self.folder / PREDICTIONS_FILE
         if not file.is_file() or file_sha256(file) != self.content["files"].get(PREDICTIONS_FILE):
             raise RecordError(f"{self.folder} is damaged: {PREDICTIONS_FILE} was changed", MAKE_AGAIN)
-        table = pq.read_table(self.folder / PREDICTIONS_FILE).to_pydict()
-        labels = [tuple(row) for row in table["labels"]]
-        translated = "translation" in table
-        outputs = np.asarray(table["translation"], object) if translated else np.asarray(table["logits"], np.float32)
-        return Predictions(np.asarray(table["id"]), labels, outputs)
+        try:
+            table = pq.read_table(self.folder / PREDICTIONS_FILE).to_pydict()
+            labels = [tuple(row) for row in table["labels"]]
+            translated = "translation" in table
+            written = table["translation" if translated else "logits"]
+            outputs = np.asarray(written, object if translated else np.float32)
+            return Predictions(np.asarray(table["id"], np.int64), labels, outputs)
+        except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:  # pyarrow's errors are of these
+            problem = f"{PREDICTIONS_FILE} cannot be read ({first_line(error)})"
+            raise RecordError(f"{self.folder} is damaged: {problem}", MAKE_AGAIN) from error
 
     def rows(self) -> list[tuple[str, str]]:
         """The Record as a table of two columns: what people look at first."""

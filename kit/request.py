@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kit.errors import ModelError, RecipeError
+from kit.json_files import read_object
 from kit.recipe import DataSection, ModelSection, Recipe
 from kit.record import FORMAT
 
@@ -190,7 +191,7 @@ def _facts_of_pairs(
         start = "nothing"
     if start == "translator":
         assert checkpoint is not None
-        config = json.loads((checkpoint.folder / "config.json").read_text("utf-8"))
+        config = read_object(checkpoint.folder / "config.json", ModelError)
         section, languages = recipe.translation, recipe.data.language_pair
         if teachers and teachers[0].record and distill is not None and distill.student.checkpoint is None:
             section = teachers[0].record.recipe.translation  # of its layers, it is told what to do as it is

@@ -32,6 +32,7 @@ class Forked:
     def __init__(self, pid: int, forks: Forks, stdout: IO[str], stderr: IO[str]) -> None:
         self.pid, self.stdout, self.stderr = pid, stdout, stderr
         self.returncode: int | None = None
+        self.peak_bytes = 0  # of memory, once it has ended
         self._forks = forks
         self._end = os.pidfd_open(pid)
 
@@ -68,7 +69,7 @@ class Forked:
 
     def _ended(self, timeout: float) -> int | None:
         if self.returncode is None and select.select([self._end], [], [], timeout)[0]:
-            self.returncode = self._forks.exit_code(self.pid)
+            self.returncode, self.peak_bytes = self._forks.end_of(self.pid)
             os.close(self._end)
         return self.returncode
 
@@ -110,10 +111,11 @@ class Forks:
             stream.write(stdin)
         return Forked(pid, self, *(os.fdopen(fd, encoding="utf-8") for fd in (output[0], errors[0])))
 
-    def exit_code(self, pid: int) -> int:
-        """Of a command that has ended."""
+    def end_of(self, pid: int) -> tuple[int, int]:
+        """Return the exit code of a command that has ended, and the most memory that it took, in bytes."""
         self._socket.send(json.dumps({"ended": pid}).encode())
-        return int(self._socket.recv(64))
+        code, kilobytes = self._socket.recv(64).split()
+        return int(code), 1024 * int(kilobytes)
 
     def close(self) -> None:
         """No more commands are started from here; who started the process waits until the others are done."""
@@ -162,7 +164,8 @@ def _obeyed(connection: socket.socket, sockets: list[socket.socket]) -> bool:
         return False
     order = json.loads(message)
     if "ended" in order:
-        connection.send(str(os.waitstatus_to_exitcode(os.waitpid(order["ended"], 0)[1])).encode())
+        _, status, used = os.wait4(order["ended"], 0)
+        connection.send(f"{os.waitstatus_to_exitcode(status)} {used.ru_maxrss}".encode())
         return True
     pid = os.fork()
     if pid == 0:

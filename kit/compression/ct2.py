@@ -8,7 +8,6 @@ Knows CTranslate2's converters. Knows nothing of gates or chains.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kit.compression.proof import proof_texts, require_same
 from kit.errors import ModelError, first_line
+from kit.json_files import read_object
 from kit.methods import Fitted, Job
 from kit.models.ct2 import Ct2Facts, Ct2Translator, require_ct2
 from kit.models.kind import Kind
@@ -41,7 +41,7 @@ class Ct2:
         require_ct2()
         if source is None:
             return
-        config = json.loads((source.model_folder / "config.json").read_text("utf-8"))
+        config = read_object(source.model_folder / "config.json", ModelError)
         kind = config["model_type"]
         shared = config.get("share_encoder_decoder_embeddings", True)
         if kind not in CONVERTED or not shared:

@@ -8,7 +8,6 @@ Knows tokenizers and tables of translators. Knows nothing of other techniques.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from kit.compression.tokens import (
 )
 from kit.data.encode import Encoded, encode
 from kit.errors import ModelError
+from kit.json_files import read_object
 from kit.methods import Fitted, Job
 from kit.models.seq2seq import TARGET, Tongues
 from kit.models.translator import Translator
@@ -55,7 +55,7 @@ class _Read:
 
 def require_one_table(folder: Path) -> None:
     """Raise ModelError for a translator that has a table of embeddings for each side, unless kit made the decoder."""
-    config = json.loads((folder / "config.json").read_text("utf-8"))
+    config = read_object(folder / "config.json", ModelError)
     if config["model_type"] == "encoder-decoder":
         return
     if not config.get("share_encoder_decoder_embeddings", True) or (folder / TARGET).is_dir():

@@ -6,7 +6,6 @@ control from those that the teacher itself started from.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kit.data.encode import Encoded, encode
 from kit.data.transfer import MASK, TransferSet
 from kit.errors import ModelError, RecipeError
+from kit.json_files import read_object
 from kit.methods.base import Fitted, Job
 from kit.methods.encoder import (
     EncodedBudget,
@@ -64,7 +64,7 @@ class Distill:
 
     def pooling(self, folder: Path, wanted: str) -> str | None:
         """The teacher's own, if its weights say so; else as for any checkpoint."""
-        config = json.loads((folder / "config.json").read_text("utf-8"))
+        config = read_object(folder / "config.json", ModelError)
         if config.get("model_type") == PooledConfig.model_type:
             return str(config.get("pooling", "mean"))
         return resolve_pooling(folder, wanted)

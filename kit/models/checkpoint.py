@@ -9,7 +9,6 @@ Knows files of checkpoints. Knows nothing of labels, training or torch modules.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 from kit.errors import ModelError
 from kit.files import package_folders
+from kit.json_files import read_json
 from kit.models.code import code_of
 from kit.models.download import download, pickle_refused
 from kit.names import plain_name, plain_path, regular_files
@@ -223,9 +223,10 @@ def _require_inside(folder: Path, name: str) -> None:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"model.checkpoint: {path} cannot be read: {error}", "download or copy it again") from error
+        return read_json(path, ModelError, "download or copy it again")
+    except ModelError as error:
+        error.message = f"model.checkpoint: {error.message}"
+        raise
 
 
 def _sha256(files: list[Path]) -> str:

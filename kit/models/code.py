@@ -8,10 +8,10 @@ Knows how checkpoints name their code. Knows nothing of what it does.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from kit.errors import ModelError
+from kit.errors import ModelError, RecordError
+from kit.json_files import read_json
 
 _KIT = "kit_"  # how the names of kit's own architectures begin
 _RUN_BEFORE = "transformers_modules"  # the package that transformers imports such code into
@@ -23,8 +23,8 @@ def code_of(folder: Path) -> str | None:
     The name of a class is `file.Class`, with `repository--` before it where the file lies in another repository.
     """
     try:
-        config = json.loads((folder / "config.json").read_text("utf-8"))
-    except (OSError, ValueError):
+        config = read_json(folder / "config.json")
+    except RecordError:
         return None  # who reads the configuration says so
     classes = config.get("auto_map") if isinstance(config, dict) else None
     kind = str(config.get("model_type")) if isinstance(config, dict) else ""

@@ -26,6 +26,7 @@ from transformers import PreTrainedTokenizerBase
 from kit.data.batching import sorted_batches
 from kit.data.encode import Encoded, encode
 from kit.errors import ModelError, first_line
+from kit.json_files import read_object
 from kit.models.lengths import limits_of
 from kit.models.load import load_tokenizer
 from kit.models.translator import SOURCE_TOKENS, count_tokens, translate_written
@@ -97,8 +98,8 @@ class Ct2Translator:
         """What `save` wrote. Raises ModelError if it is damaged or CTranslate2 is not installed."""
         require_ct2()
         try:
-            facts = Ct2Facts(**json.loads((folder / FACTS_FILE).read_text("utf-8")))
-            search = json.loads((folder / SEARCH_FILE).read_text("utf-8"))
+            facts = Ct2Facts(**read_object(folder / FACTS_FILE, ModelError))
+            search = read_object(folder / SEARCH_FILE, ModelError)
         except (OSError, ValueError, TypeError) as error:
             raise ModelError(f"the model in {folder} cannot be loaded: {first_line(error)}") from error
         return cls(folder, facts, search, load_tokenizer(folder))

@@ -6,13 +6,14 @@ Knows transformers' models with encoder and decoder. Knows nothing of students, 
 from __future__ import annotations
 
 import copy
-import json
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 from transformers import PreTrainedModel
 
 from kit.errors import ModelError
+from kit.json_files import read_object
 from kit.models.seq2seq import load_tongues, set_dropout, start_of
 
 # Where architectures of transformers keep the layers of their decoders.
@@ -23,8 +24,9 @@ def decoder_depth(folder: Path) -> int | None:
     """How many layers the decoder of a saved translator has; None for a checkpoint that has no decoder yet."""
     if start_of(folder) != "translator":
         return None
-    config = json.loads((folder / "config.json").read_text("utf-8"))
-    inner = config.get("decoder") if isinstance(config.get("decoder"), dict) else config
+    config = read_object(folder / "config.json", ModelError)
+    decoder = config.get("decoder")
+    inner: dict[str, Any] = decoder if isinstance(decoder, dict) else config
     for name in ("decoder_layers", "num_decoder_layers", "num_hidden_layers", "num_layers"):
         if isinstance(inner.get(name), int):
             return int(inner[name])
@@ -38,8 +40,9 @@ def tokens_of(folder: Path) -> tuple[dict[str, int], int] | None:
     """
     if start_of(folder) != "translator":
         return None
-    config = json.loads((folder / "config.json").read_text("utf-8"))
-    inner = config.get("decoder") if isinstance(config.get("decoder"), dict) else config
+    config = read_object(folder / "config.json", ModelError)
+    decoder = config.get("decoder")
+    inner: dict[str, Any] = decoder if isinstance(decoder, dict) else config
     return load_tongues(folder).target.get_vocab(), int(inner.get("decoder_vocab_size") or inner["vocab_size"])
 
 

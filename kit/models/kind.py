@@ -5,12 +5,12 @@ Knows how saved models look. Knows nothing of what is done with them.
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from kit.errors import MAKE_AGAIN, ModelError
+from kit.json_files import read_object
 from kit.models.backend import Backend, backend_in
 from kit.models.early_exit import EarlyExitConfig
 from kit.models.onnx import FACTS_FILE
@@ -45,11 +45,11 @@ def kind_of(folder: Path, backend: Backend | None = None) -> Kind:
     if backend is Backend.TFIDF:
         return Kind.TFIDF
     if backend in (Backend.ONNX, Backend.ONNX_TRANSLATOR):
-        weights = json.loads((folder / FACTS_FILE).read_text("utf-8"))["weights"]
+        weights = read_object(folder / FACTS_FILE, ModelError)["weights"]
         return Kind.ONNX if weights == "float32" else Kind.QUANTIZED_ONNX
     if backend is Backend.CT2:
         return Kind.CT2
-    return _kind_of_torch(json.loads((folder / "config.json").read_text("utf-8")))
+    return _kind_of_torch(read_object(folder / "config.json", ModelError))
 
 
 def _kind_of_torch(config: dict[str, Any]) -> Kind:

@@ -5,7 +5,6 @@ Knows transformers' classes. Knows nothing of data, training or Records.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from kit.errors import KitError, ModelError, RecipeError, first_line
+from kit.json_files import read_object
 from kit.models import early_exit, small  # noqa: F401 (saved models of these architectures can be loaded)
 from kit.models.checkpoint import Checkpoint, declared_pooling
 from kit.models.code import code_of, require_trusted
@@ -192,7 +192,7 @@ def load_classifier(folder: Path, trusted: bool = False) -> PreTrainedModel:
     """
     own_code = require_trusted(folder, trusted)
     try:
-        rounded = "quantization_config" in json.loads((folder / "config.json").read_text("utf-8"))
+        rounded = "quantization_config" in read_object(folder / "config.json", ModelError)
         with quiet():
             model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
                 folder,

@@ -26,6 +26,7 @@ from transformers import PreTrainedTokenizerBase
 from kit.data.batching import EncodedDataset, sorted_batches
 from kit.data.encode import encode
 from kit.errors import ModelError, first_line
+from kit.json_files import read_object
 from kit.models.load import load_tokenizer, save_tokenizer
 
 GRAPH_FILE, FACTS_FILE, CONFIG_FILE = "model.onnx", "onnx.json", "config.json"
@@ -135,8 +136,8 @@ class OnnxPredictor:
 def read_graph(folder: Path) -> Graph:
     """The graph saved in a folder. Raises ModelError if it is damaged."""
     try:
-        facts = json.loads((folder / FACTS_FILE).read_text("utf-8"))
-        config = json.loads((folder / CONFIG_FILE).read_text("utf-8"))
+        facts = read_object(folder / FACTS_FILE, ModelError)
+        config = read_object(folder / CONFIG_FILE, ModelError)
         model = (folder / GRAPH_FILE).read_bytes()
         return Graph(model, int(facts["parameters"]), str(facts["weights"]), str(facts["activations"]), config)
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -30,6 +30,7 @@ from transformers.modeling_outputs import Seq2SeqLMOutput
 from transformers.utils.generic import ModelOutput
 
 from kit.errors import ModelError, first_line
+from kit.json_files import read_object
 from kit.models.load import quiet
 from kit.models.onnx import FACTS_FILE, session_of
 from kit.models.seq2seq import Tongues, load_tongues
@@ -188,7 +189,7 @@ def is_onnx_translator(folder: Path) -> bool:
 def read_graphs(folder: Path) -> Graphs:
     """The graphs saved in a folder. Raises ModelError if they are damaged."""
     try:
-        facts = json.loads((folder / FACTS_FILE).read_text("utf-8"))
+        facts = read_object(folder / FACTS_FILE, ModelError)
         with quiet():
             return Graphs(
                 (folder / ENCODER_FILE).read_bytes(),

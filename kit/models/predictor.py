@@ -5,7 +5,6 @@ Knows how fitted models are saved and loaded. Knows nothing of how they were fit
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kit.data.encode import encode
 from kit.data.label_words import in_line
 from kit.errors import MAKE_AGAIN, ModelError
+from kit.json_files import read_object
 from kit.models.backend import Backend, backend_in
 from kit.models.ct2 import Ct2Translator
 from kit.models.inference import predict_logits
@@ -110,7 +110,7 @@ def load_predictor(folder: Path, trusted: bool = False, backend: Backend | None 
         return _LOADERS[backend](folder)
     if backend is Backend.ADAPTER or not (folder / "config.json").is_file():
         raise ModelError(f"{folder} holds no model that kit can load")
-    if json.loads((folder / "config.json").read_text("utf-8")).get("is_encoder_decoder"):
+    if read_object(folder / "config.json", ModelError).get("is_encoder_decoder"):
         return Translator.load(folder)
     model = load_classifier(folder, trusted)
     if not hasattr(model, "hf_quantizer"):  # layers in few bits are where they were loaded
@@ -137,7 +137,7 @@ def label_names(folder: Path, backend: Backend | None = None) -> tuple[str, ...]
     if backend in (Backend.CT2, Backend.ONNX_TRANSLATOR):
         return ()
     file = folder / (TFIDF_FILE if backend is Backend.TFIDF else "config.json")
-    content = json.loads(file.read_text("utf-8"))
+    content = read_object(file, ModelError)
     if content.get("is_encoder_decoder"):
         return ()  # a translator
     names = content["id2label"]

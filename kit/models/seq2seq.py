@@ -10,7 +10,6 @@ Knows transformers' classes. Knows nothing of data, training or Records.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -31,6 +30,7 @@ from transformers import (
 )
 
 from kit.errors import KitError, ModelError, first_line
+from kit.json_files import read_object
 from kit.models.checkpoint import Checkpoint
 from kit.models.load import DROPOUT_KEYS, load_tokenizer, quiet, refuse_missing
 
@@ -54,7 +54,7 @@ def start_of(folder: Path | None) -> Start:
     """What a checkpoint's files are a start for. Raises ModelError for what only writes."""
     if folder is None:
         return "nothing"
-    config = json.loads((folder / "config.json").read_text("utf-8"))
+    config = read_object(folder / "config.json", ModelError)
     if config.get("is_encoder_decoder"):
         return "translator"
     kinds = [str(name) for name in config.get("architectures") or []]

@@ -8,6 +8,8 @@ import struct
 from pathlib import Path
 from typing import Any
 
+from kit.errors import ModelError
+from kit.json_files import read_object
 from kit.models.kind import Kind, kind_of
 from kit.models.onnx import GRAPH_FILE
 
@@ -39,7 +41,7 @@ def compute_signature(folder: Path) -> str:
 
 
 def _configuration(folder: Path) -> str:
-    content = json.loads((folder / "config.json").read_text("utf-8"))
+    content = read_object(folder / "config.json", ModelError)
     labels = len(content.get("id2label", {}))
     return json.dumps([labels, _arithmetic(content)], sort_keys=True)
 
@@ -58,7 +60,7 @@ def _tokenizer(folder: Path) -> list[str]:
         if path.name != "tokenizer_config.json":
             found.append(hashlib.sha256(path.read_bytes()).hexdigest())
     settings = folder / "tokenizer_config.json"
-    longest = json.loads(settings.read_text("utf-8")).get("model_max_length") if settings.is_file() else None
+    longest = read_object(settings, ModelError).get("model_max_length") if settings.is_file() else None
     return [*found, str(longest)]
 
 

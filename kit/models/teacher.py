@@ -16,6 +16,7 @@ import numpy as np
 
 from kit.data.label_words import listed
 from kit.errors import MAKE_AGAIN, ModelError
+from kit.json_files import read_object
 from kit.models.asking import set_search, tell_route
 from kit.models.checkpoint import Checkpoint, resolve_checkpoint
 from kit.models.kind import Kind, kind_of
@@ -83,7 +84,7 @@ def resolve_teacher(name: str, recipe: Recipe | None = None) -> Teacher:
     if folder.name == MODEL_FOLDER and (folder.parent / RECORD_FILE).is_file():
         return _from_record(name, Record.load(folder.parent))
     checkpoint = _whole(name)
-    config = json.loads((checkpoint.folder / "config.json").read_text("utf-8"))
+    config = read_object(checkpoint.folder / "config.json", ModelError)
     kinds = [str(kind) for kind in config.get("architectures") or []]
     if config.get("is_encoder_decoder"):
         asked = _asked(checkpoint, str(config.get("model_type")), recipe) if recipe and recipe.data.languages else None

@@ -18,6 +18,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from kit.data.scripts import RUNS
 from kit.errors import ModelError
+from kit.json_files import read_object
 
 ANALYZERS = ("word", "mixed", "char")
 _CHARACTERS = 4  # longest run of characters of a word, of analyzer char
@@ -91,7 +92,7 @@ class TfidfPredictor:
     def load(cls, folder: Path) -> TfidfPredictor:
         """Read what `save` wrote. Raises ModelError if it is damaged."""
         try:
-            content = json.loads((folder / FILE).read_text("utf-8"))
+            content = read_object(folder / FILE, ModelError)
             arrays = load_file(folder / WEIGHTS)
             analyzer = content.get("analyzer", "word")
             vectoriser = new_vectoriser(int(content["ngrams"]), vocabulary=content["vocabulary"], analyzer=analyzer)

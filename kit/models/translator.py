@@ -8,7 +8,6 @@ Knows torch models and texts. Knows nothing of metrics, training or Records.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -23,6 +22,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kit.data.batching import EncodedDataset, PairDataset, sorted_batches
 from kit.data.blank import is_blank
 from kit.data.encode import IGNORED, Encoded, encode
+from kit.errors import ModelError
+from kit.json_files import read_object
 from kit.models import greedy
 from kit.models.inference import BATCH_TOKENS, full_float32
 from kit.models.lengths import Limits, limits_of
@@ -136,7 +137,7 @@ class Translator:
     @classmethod
     def load(cls, folder: Path) -> Translator:
         """The translator saved in a folder, on the best device there is. Raises ModelError if it is damaged."""
-        config = json.loads((folder / "config.json").read_text("utf-8"))
+        config = read_object(folder / "config.json", ModelError)
         if "quantization_config" in config:  # layers in few bits stay where they were loaded
             return cls.rounded(folder, device_map=PartialState().device)
         found = cls.rounded(folder)
@@ -220,7 +221,7 @@ def longest_source(tongues: Tongues) -> int:
 
 def prefix_of(folder: Path) -> str:
     """Text before every source, as it was saved in the configuration."""
-    return str(json.loads((folder / "config.json").read_text("utf-8")).get("prefix") or "")
+    return str(read_object(folder / "config.json", ModelError).get("prefix") or "")
 
 
 def translate_written(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import ModelError, RecipeError
+from kit.json_files import read_object
 from kit.models import pooled, small
 from kit.models.kind import Kind, kind_of
 from kit.models.onnx import FACTS_FILE
@@ -124,7 +125,7 @@ def write_format(made: Format, record: Record, folder: Path) -> None:
             _edit(path, _without_local)
     config = folder / "config.json"
     if made.loader == "transformers" and config.is_file():
-        kind = json.loads(config.read_text("utf-8"))["model_type"]
+        kind = read_object(config, ModelError)["model_type"]
         if kind in _OWN_CODE:
             module, config_class, model_class = _OWN_CODE[kind]
             file = Path(str(module.__file__))
@@ -153,7 +154,7 @@ def _files_of(made: Format, record: Record) -> dict[str, Path]:
 def packages(made: Format, folder: Path) -> str:
     """What `pip install` must be given to load a format that was written to a folder; empty where that is kit alone."""
     config = folder / "config.json"
-    content = json.loads(config.read_text("utf-8")) if config.is_file() else {}
+    content = read_object(config, ModelError) if config.is_file() else {}
     method = (content.get("quantization_config") or {}).get("quant_method", "")
     return _PACKAGES[made.loader] + (
         _QUANTIZED_BY.get(method, "") if made.loader in ("transformers", "seq2seq") else ""
@@ -165,7 +166,7 @@ def _own_format(record: Record, kind: Kind) -> Format:
     if kind is Kind.TFIDF:
         return Format("tfidf", None, "kit")
     if kind in (Kind.ONNX, Kind.QUANTIZED_ONNX):
-        facts = json.loads((record.model_folder / FACTS_FILE).read_text("utf-8"))
+        facts = read_object(record.model_folder / FACTS_FILE, ModelError)
         name = {"float32": "onnx"}.get(facts["weights"], f"{facts['weights']}-onnx")
         plain_name(name, f"{record.model_folder / FACTS_FILE}: weights", ModelError)
         return Format(name, None, *_loading(kind, "", record))
@@ -176,7 +177,7 @@ def _own_format(record: Record, kind: Kind) -> Format:
             f"{record.id} has early exits, which neither transformers nor a graph can load",
             f"export the run it was made of: {record.content['settings']['compression']['source']}",
         )
-    model = json.loads(config.read_text("utf-8"))
+    model = read_object(config, ModelError)
     if "auto_map" in model:
         raise ModelError(
             f"{record.id} needs code that its checkpoint brought along, which is not kit's to publish",
@@ -192,7 +193,7 @@ def _loading(kind: Kind, model_type: str, record: Record) -> tuple[str, dict[str
     if kind in (Kind.ONNX, Kind.QUANTIZED_ONNX):
         return "onnxruntime", {}
     arguments: dict[str, Any] = {"truncation": True}
-    if json.loads((record.model_folder / "config.json").read_text("utf-8"))["model_type"] in _OWN_CODE:
+    if read_object(record.model_folder / "config.json", ModelError)["model_type"] in _OWN_CODE:
         arguments["trust_remote_code"] = True
     if kind is Kind.HALF:
         arguments["dtype"] = "float32"  # as it was tested; processors without 16-bit arithmetic are slow in it
@@ -209,7 +210,7 @@ def _adapter(record: Record) -> Format:
         raise ModelError(
             f"--format adapter: {record.id} has no adapter", "train with method lora, or leave --format out"
         )
-    config = json.loads((record.model_folder / "config.json").read_text("utf-8"))
+    config = read_object(record.model_folder / "config.json", ModelError)
     if config["model_type"] in _OWN_CODE:
         raise ModelError(
             f"--format adapter: {record.id} pools its vectors in a way that transformers has no class for",
@@ -240,5 +241,5 @@ def _without_local(content: Any) -> Any:
 
 
 def _edit(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-    content = change(json.loads(path.read_text("utf-8")))
+    content = change(read_object(path, ModelError))
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")

@@ -5,11 +5,11 @@ Knows the folders of saved translators. Knows nothing of cards.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from kit.errors import ModelError
+from kit.json_files import read_object
 from kit.models.ct2 import FACTS_FILE, SEARCH_FILE
 from kit.models.kind import Kind
 from kit.models.load import load_tokenizer
@@ -27,13 +27,13 @@ def translating(kind: Kind, folder: Path) -> tuple[str, dict[str, Any]]:
     Raises ModelError for graphs whose tokenizer only transformers can read.
     """
     file = folder / (FACTS_FILE if kind is Kind.CT2 else "config.json")
-    arguments: dict[str, Any] = {"prefix": str(json.loads(file.read_text("utf-8")).get("prefix") or "")}
+    arguments: dict[str, Any] = {"prefix": str(read_object(file, ModelError).get("prefix") or "")}
     if kind in (Kind.ONNX, Kind.QUANTIZED_ONNX):
         return _graphs(folder, arguments)
     if kind is not Kind.CT2:
         half = {"dtype": "float32"} if kind is Kind.HALF else {}  # as it was tested
         return "seq2seq", {**arguments, "target": (folder / TARGET).is_dir(), **half}
-    search = json.loads((folder / SEARCH_FILE).read_text("utf-8"))
+    search = read_object(folder / SEARCH_FILE, ModelError)
     names = load_tokenizer(folder).convert_ids_to_tokens
     first = search.get("forced_bos_token_id")
     suppress = [names(each) for each in search.get("bad_words_ids") or []]
@@ -47,7 +47,7 @@ def _graphs(folder: Path, arguments: dict[str, Any]) -> tuple[str, dict[str, Any
             "onnx: the model's tokenizer has no tokenizer.json, which is all that is read without transformers",
             "export safetensors or ct2",
         )
-    search = json.loads((folder / SEARCH_FILE).read_text("utf-8"))
+    search = read_object(folder / SEARCH_FILE, ModelError)
     suppress = [each[0] for each in search.get("bad_words_ids") or [] if len(each) == 1]
     told = {"target": (folder / TARGET).is_dir(), "first": search.get("forced_bos_token_id"), "suppress": suppress}
     return LIKELIEST, {**arguments, **told}

@@ -15,13 +15,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import TypeAdapter
+
 from kit.errors import RecordError
+from kit.file_types import StudyContent, require_types
 from kit.files import write_atomically
+from kit.json_files import read_object
 from kit.measurement.speed import Speed, speeds_from_json, speeds_to_json
 from kit.names import plain_name
 from kit.recipe import Recipe
@@ -50,6 +55,9 @@ class Outcome:
     time: str = ""
 
 
+_OUTCOME = TypeAdapter(Outcome)
+
+
 @dataclass(frozen=True)
 class Ledger:
     """A study on disk. content: study.json as plain data."""
@@ -73,10 +81,8 @@ class Ledger:
         }
         earlier = folder / STUDY_FILE
         if earlier.is_file():
-            try:
-                content["created"] = json.loads(earlier.read_text("utf-8"))["created"]
-            except (OSError, ValueError, KeyError, TypeError):
-                content["created"] = now()  # a damaged file is replaced: cells speak for themselves
+            with suppress(RecordError):  # a damaged file is replaced: cells speak for themselves
+                content["created"] = str(read_object(earlier).get("created") or content["created"])
         write_atomically(earlier, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
         return cls(folder, content)
 
@@ -87,15 +93,17 @@ class Ledger:
         if not path.is_file():
             hint = "`kit study RECIPE` makes one, and says where"
             raise RecordError(f"{folder} is not a study: it has no {STUDY_FILE}", hint)
+        hint = "start the study again: it writes it anew"
+        content = read_object(path, hint=hint)
+        if content.get("format") != FORMAT:
+            raise RecordError(f"{path} has format {content.get('format')}; this version of kit reads {FORMAT}", hint)
+        require_types(path, content, StudyContent, hint)
         try:
-            content = json.loads(path.read_text("utf-8"))
-            if content["format"] != FORMAT:
-                raise RecordError(f"{path} has format {content['format']}; this version of kit reads {FORMAT}")
             Recipe.model_validate(content["recipe"])
-            ledger = cls(Path(folder), content)
-            _ = ledger.cells
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RecordError(f"{path} is damaged: {error}", "start the study again: it writes it anew") from error
+        except ValueError as error:
+            raise RecordError(f"{path} is damaged: its recipe is not valid", hint) from error
+        ledger = cls(Path(folder), content)
+        _ = ledger.cells  # names are checked
         return ledger
 
     @property
@@ -115,9 +123,8 @@ class Ledger:
     def outcome(self, cell: Cell, key: str) -> Outcome | None:
         """How a cell ended; None if it has not, was run from something else, or its file is damaged."""
         try:
-            content = json.loads((self.folder / _CELLS / f"{cell.name}.json").read_text("utf-8"))
-            found = Outcome(**{**content, "cell": Cell(**content["cell"])})
-        except (OSError, ValueError, KeyError, TypeError):
+            found = _OUTCOME.validate_python(read_object(self.folder / _CELLS / f"{cell.name}.json"))
+        except (RecordError, ValueError):
             return None
         return found if found.cell == cell and found.key == key else None
 

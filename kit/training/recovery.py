@@ -15,8 +15,9 @@ from accelerate import PartialState
 from accelerate.utils.memory import should_reduce_batch_size
 from transformers import TrainerCallback
 
-from kit.errors import LaunchError, first_line
+from kit.errors import LaunchError, RecordError, first_line
 from kit.files import CHECKPOINT_SEAL, file_sha256, write_atomically
+from kit.json_files import read_object
 from kit.processes import largest, sharded_by
 from kit.training.plan import Plan
 
@@ -112,16 +113,16 @@ def find_checkpoint(workdir: Path, plan: Plan) -> Resumption:
 def _require_whole(folder: Path) -> None:
     """Raise _UnusableError unless all files of a checkpoint are those that were written."""
     try:
-        files = json.loads((folder / CHECKPOINT_SEAL).read_text("utf-8"))
+        if not (folder / CHECKPOINT_SEAL).exists():
+            raise _UnusableError("it was not written to its end")
+        files = read_object(folder / CHECKPOINT_SEAL)
         for name, (size, sha256) in files.items():
             path = folder / name
             if not path.is_file():
                 raise _UnusableError(f"{name} is missing")
             if path.stat().st_size != size or file_sha256(path) != sha256:
                 raise _UnusableError(f"{name} is damaged")
-    except FileNotFoundError as error:
-        raise _UnusableError("it was not written to its end") from error
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, RecordError) as error:
         raise _UnusableError(f"its list of files cannot be read ({first_line(error)})") from error
 
 
@@ -133,9 +134,9 @@ def _plan_of(folder: Path, plan: Plan) -> Plan:
         smaller = smaller.halved()
         plans[smaller.device_batch] = smaller
     try:
-        state = json.loads((folder / "trainer_state.json").read_text("utf-8"))
+        state = read_object(folder / "trainer_state.json")
         steps, batch = int(state["max_steps"]), int(state["train_batch_size"])
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecordError) as error:
         raise _UnusableError("trainer_state.json is damaged") from error
     if steps != plan.steps:
         raise _UnusableError(f"it belongs to a training of {steps} steps, not {plan.steps}")

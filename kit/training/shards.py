@@ -24,8 +24,9 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
 from kit.data.encode import cache_folder
-from kit.errors import LaunchError, TrainingError
+from kit.errors import LaunchError, RecordError, TrainingError
 from kit.files import require_space, write_atomically
+from kit.json_files import read_json
 from kit.models.teacher import Teacher
 from kit.training.progress import Progress
 
@@ -53,8 +54,8 @@ class Shards:
     def missing(self) -> list[int]:
         """Shards that are not there whole. A folder that is about something else is emptied."""
         try:
-            same = json.loads((self.folder / _ABOUT).read_text("utf-8")) == self.about
-        except (OSError, ValueError):
+            same = read_json(self.folder / _ABOUT) == self.about
+        except RecordError:
             same = False
         if not same:
             shutil.rmtree(self.folder, ignore_errors=True)

@@ -9,7 +9,6 @@ Knows teachers and texts. Knows nothing of students or losses.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 
 import numpy as np
@@ -19,6 +18,8 @@ from transformers import PreTrainedTokenizerBase
 
 from kit.data.batching import EncodedDataset, sorted_batches
 from kit.data.encode import Encoded
+from kit.errors import ModelError
+from kit.json_files import read_object
 from kit.measurement.metrics import sigmoid, softmax
 from kit.models.inference import BATCH_TOKENS
 from kit.models.layers import capturing
@@ -177,7 +178,7 @@ def token_outputs(
         "bf16": bf16,
     }
     shards = Shards({**about, "places": places}, len(encoded), _TOKEN_SHARD, places)
-    width = int(json.loads((teacher.folder / "config.json").read_text("utf-8")).get("hidden_size") or 1_024)
+    width = int(read_object(teacher.folder / "config.json", ModelError).get("hidden_size") or 1_024)
 
     def compute() -> Callable[[int, int], dict[str, np.ndarray]]:
         model = load_classifier(teacher.folder).to(PartialState().device)

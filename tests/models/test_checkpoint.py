@@ -85,7 +85,7 @@ def test_what_is_not_there_is_named(name, message) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{", "config.json cannot be read"), ("{}", "does not name a model_type"), (None, "has no config.json")],
+    [("{", "config.json is damaged"), ("{}", "does not name a model_type"), (None, "has no config.json")],
 )
 def test_a_damaged_config_is_refused(copy, content, message) -> None:
     path = copy / "config.json"
@@ -118,7 +118,7 @@ def test_the_fingerprint_covers_what_decides_the_answers(copy, name, weights, to
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("modules.json", "{", "cannot be read"),
+        ("modules.json", "{", "is damaged"),
         ("modules.json", "[1]", "does not list modules"),
         ("1_Pooling/config.json", "[]", "does not describe a pooling"),
     ],

@@ -1,0 +1,46 @@
+"""JSON files as plain data: everything that can be wrong with one is an error that names the file."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+from kit.errors import KitError, RecordError, first_line
+
+_MAX_BYTES = 256_000_000  # the largest tokenizers take 30 MB
+
+
+def read_json(path: Path, error: type[KitError] = RecordError, hint: str = "") -> Any:
+    """Return the content of a JSON file.
+
+    Args:
+        path: The file, in UTF-8.
+        error: Class of the error that is raised.
+        hint: What the user can do about a damaged file.
+
+    Raises:
+        KitError: of class `error`, if the path is not a regular file, cannot be read, or is not JSON.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise error(f"{path} is not a file", hint)
+        if status.st_size > _MAX_BYTES:
+            raise error(f"{path}: {status.st_size / 1e6:.0f} MB are too much for a file of this kind", hint)
+        return json.loads(path.read_text("utf-8"))
+    except OSError as problem:
+        raise error(f"{path} cannot be read: {problem.strerror or problem}", hint) from problem
+    except RecursionError as problem:
+        raise error(f"{path} is damaged: it is nested too deeply", hint) from problem
+    except ValueError as problem:
+        raise error(f"{path} is damaged: {first_line(problem)}", hint) from problem
+
+
+def read_object(path: Path, error: type[KitError] = RecordError, hint: str = "") -> dict[str, Any]:
+    """Return the content of a file that holds a JSON object. Raises like `read_json`."""
+    content = read_json(path, error, hint)
+    if not isinstance(content, dict):
+        raise error(f"{path} is damaged: it holds no JSON object", hint)
+    return content
