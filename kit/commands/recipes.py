@@ -10,7 +10,6 @@ import typer
 
 from kit.commands.options import Overrides, RecipePath
 from kit.console import echo, echo_json
-from kit.data.label_words import in_line
 from kit.terminal import located, options_for_keys, print_table, quiet_libraries
 
 # What `kit new` calls the keys of the recipe that it writes.
@@ -77,6 +76,7 @@ def new(  # noqa: PLR0913, PLR0917
     force: Annotated[bool, typer.Option("--force", help="Overwrite a recipe that is there.")] = False,
 ) -> None:
     """Write a recipe for your own data."""
+    from kit.data.label_words import in_line
     from kit.new import new_recipe
 
     with options_for_keys(_KEYS):
