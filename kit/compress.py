@@ -19,7 +19,7 @@ from kit.finetune import finetune
 from kit.making import make_record
 from kit.measurement.intervals import shown
 from kit.recipe import Recipe
-from kit.recipe.compressing import CompressSection, Step
+from kit.recipe.compressing import CompressSection, GateSection, Step
 from kit.record import FORMAT, Record
 from kit.request import Shared
 
@@ -183,7 +183,7 @@ def _take(step: Step, source: Record, start: Record, judge: Judge, force: bool) 
     from kit.compression.gate import pool_of_steps
 
     began, job = time.perf_counter(), judge.job
-    recipe = job.recipe.model_copy(update={"compress": CompressSection(steps=[step])})
+    recipe = job.recipe.model_copy(update={"compress": _chain_section(source, step)})
     technique = TECHNIQUES[step.technique]
 
     def fit(placed: Job) -> Any:
@@ -197,6 +197,17 @@ def _take(step: Step, source: Record, start: Record, judge: Judge, force: bool) 
 
     folder = start.folder.parent / _id(step, source, job)
     return make_record(folder, replace(job, recipe=recipe), fit, began=began, force=force)
+
+
+def _chain_section(source: Record, step: Step) -> CompressSection:
+    """Return the section that leads from the trained run to this step, so that the Record's recipe makes it again."""
+    from kit.publishing.reproduce import chain_steps
+
+    gate = GateSection(retained=None)  # the steps that stayed, whatever limits they met
+    try:
+        return CompressSection(steps=[*chain_steps(source), step], gate=gate)
+    except ValueError:  # no recipe may name these steps together: a vocabulary that is trimmed twice
+        return CompressSection(steps=[step], gate=gate)
 
 
 def _id(step: Step, source: Record, job: Job) -> str:

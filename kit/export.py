@@ -155,6 +155,7 @@ def _write(
     from kit.models.backend import backend_in
     from kit.publishing.again import told
     from kit.publishing.formats import packages, write_format
+    from kit.publishing.reproduce import reproduction_of
     from kit.publishing.speed import SpeedSection, measure_speed
     from kit.publishing.verify import verify
     from kit.report.card import CardFormat, model_card
@@ -178,9 +179,12 @@ def _write(
     if speed and measured:
         say("measuring speed for the card, a minute or more (--no-speed leaves it out)")
         speed_section = measure_speed(record, measured, data.test.texts)
+    facts = _facts(record, name, recipe, formats, first)
     facts = replace(
-        _facts(record, name, recipe, formats, first),
+        facts,
         cut=_cut(first, data),
+        languages=_languages(record, data, facts.languages),
+        reproduction=reproduction_of(first),
         speeds=speed_section.rows,
         speed_notes=speed_section.notes,
     )

@@ -219,6 +219,7 @@ def _fit_and_write(
     import numpy as np
     from accelerate import PartialState
 
+    from kit.models.origin import forget_origin
     from kit.provenance import peak_gpu_memory_bytes, peak_memory_bytes
 
     state = PartialState()
@@ -240,6 +241,7 @@ def _fit_and_write(
     earlier = fitted.training.earlier_seconds if fitted.training else 0.0
     if state.is_main_process:
         fitted.predictor.save(draft / MODEL_FOLDER)
+        forget_origin(draft / MODEL_FOLDER, job.checkpoint)
         content = {"id": run_id, **_describe(job, fitted, outputs)}
     sample = data.test.texts[:RELOAD_SAMPLE]
     expected = fitted.predictor.outputs(sample) if fitted.predictor.depends_on_batch else outputs[: len(sample)]

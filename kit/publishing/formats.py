@@ -17,6 +17,7 @@ from kit.json_files import read_object
 from kit.models import pooled, small
 from kit.models.kind import Kind, kind_of
 from kit.models.onnx import FACTS_FILE
+from kit.models.origin import without_local_keys
 from kit.models.seq2seq import TARGET
 from kit.names import plain_name, regular_files
 from kit.publishing.translators import LIKELIEST, translating
@@ -24,8 +25,6 @@ from kit.record import MODEL_FOLDER, Record
 
 ADAPTER = "adapter"
 GRAPH = "onnx"
-# What transformers notes of the machine that a file was written on.
-_LOCAL_KEYS = ("_name_or_path", "name_or_path", "is_local", "local_files_only")
 _PACKAGES = {
     "transformers": "transformers torch",
     "peft": "peft transformers torch",
@@ -122,7 +121,7 @@ def write_format(made: Format, record: Record, folder: Path) -> None:
         return
     for path in folder.rglob("*.json"):
         if path.name in ("config.json", "tokenizer_config.json"):
-            _edit(path, _without_local)
+            _edit(path, without_local_keys)
     config = folder / "config.json"
     if made.loader == "transformers" and config.is_file():
         kind = read_object(config, ModelError)["model_type"]
@@ -232,12 +231,6 @@ def _made_by_steps() -> list[str]:
 
 
 _STORED = (Kind.HALF, Kind.QUANTIZED, Kind.ONNX, Kind.QUANTIZED_ONNX, Kind.CT2)
-
-
-def _without_local(content: Any) -> Any:
-    if isinstance(content, dict):
-        return {key: _without_local(value) for key, value in content.items() if key not in _LOCAL_KEYS}
-    return content
 
 
 def _edit(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:

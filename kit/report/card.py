@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-import yaml
+from typing import TYPE_CHECKING, Any
 
 from kit.measurement.intervals import shown
 from kit.measurement.units import shown_value
@@ -20,6 +18,9 @@ from kit.report import card_translation as translation
 from kit.report.card_metadata import card_metadata
 from kit.report.markdown import code, inline, span, table
 from kit.report.words import title
+
+if TYPE_CHECKING:
+    from kit.publishing.reproduce import Reproduction
 
 _SHOWN_LABELS = 40
 
@@ -64,6 +65,7 @@ class CardFacts:
     dataset: str | None = None
     data_licence: str | None = None
     languages: Sequence[str] = field(default_factory=tuple)
+    reproduction: Reproduction | None = None
 
 
 def model_card(record: Record, facts: CardFacts) -> str:
@@ -83,6 +85,7 @@ def model_card(record: Record, facts: CardFacts) -> str:
         "\n".join(f"- {line}" for line in _limits(record, facts)),
         "## Training",
         _training(record, facts),
+        *(["## Reproduce this model", _reproduction(facts.reproduction)] if facts.reproduction else []),
     ]
     return f"---\n{card_metadata(record, facts)}\n---\n\n" + "\n\n".join(sections) + "\n"
 
@@ -299,18 +302,29 @@ def _training(record: Record, facts: CardFacts) -> str:
     where = content["provenance"]
     licence = facts.data_licence or "not known"
     prints = ", ".join(f"{name} `{sha[:16]}`" for name, sha in data["fingerprints"].items())
-    recipe = yaml.safe_dump(facts.recipe, sort_keys=False, allow_unicode=True)
     versions = {"kit": where["kit"], "commit": where["commit"], "python": where["python"], **where["versions"]}
-    told = "\n".join(f"{name}=={version}" for name, version in versions.items() if version)
+    packages = "\n".join(f"{name}=={version}" for name, version in versions.items() if version)
     return (
         f"Data: {inline(_source(facts))}, licence: {inline(licence)}; sha256 of the splits: {prints}"
         + (f"; revision `{data['revision']}`" if data["revision"] else "")
-        + ".\n\nTo make it again, `kit finetune` (or `distill`, `compress`) with this recipe:\n\n"
-        + code(recipe, "yaml")
-        + f"\n\nand these versions, on {inline(where['cpu'])}, {where['cores']} cores"
+        + f".\n\nMade on {inline(where['cpu'])}, {where['cores']} cores"
         + (f", {inline(', '.join(where['gpus']))}" if where["gpus"] else "")
-        + f":\n\n{code(told, '')}"
+        + f", with these versions:\n\n{code(packages, '')}"
     )
+
+
+def _reproduction(reproduction: Reproduction) -> str:
+    """Recipes and commands that make the run again in an empty folder, and the files that it must hold."""
+    parts = [f"In an empty folder, these commands make the run `{reproduction.run}` again."]
+    if reproduction.missing:
+        parts.append(f"Something is missing: {inline(' '.join(reproduction.missing))}")
+    if reproduction.files:
+        parts.append("The folder must hold these files, which are not part of this repository:")
+        parts.append(table(["file", "sha256"], list(reproduction.files.items())))
+    for name, recipe in reproduction.recipes.items():
+        parts += [f"`{name}`:", code(recipe, "yaml")]
+    parts += ["Then run:", code("\n".join(reproduction.commands), "sh")]
+    return "\n\n".join(parts)
 
 
 def _source(facts: CardFacts) -> str:

@@ -1,0 +1,239 @@
+"""How to make a run again: the recipes and commands that give the same id, and the files that they need.
+
+Nothing in it names a path of this machine: local files get names of their own, relative to an empty folder.
+"""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kit.errors import KitError
+from kit.files import file_sha256
+from kit.recipe import Recipe
+from kit.recipe.compressing import CompressSection, Step
+from kit.recipe.load import recipe_to_yaml
+from kit.recipe.schema import StudySection
+from kit.record import RECORD_FILE, Record
+
+RUNS = "runs"  # folder of the runs that the commands make
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What makes a run again, started in a folder that holds the needed files.
+
+    Args:
+        run: Id of the run that the last command ends with.
+        recipes: YAML by file name.
+        commands: In order; each reads one of the recipes.
+        files: sha256 of each needed file, by its name relative to the folder.
+        missing: Sentences about what could not be described, because it is no longer on this machine.
+    """
+
+    run: str
+    recipes: dict[str, str]
+    commands: tuple[str, ...]
+    files: dict[str, str]
+    missing: tuple[str, ...] = ()
+
+
+def reproduction_of(record: Record) -> Reproduction:
+    """Return how to make a run again, with its teachers and all steps of its compression."""
+    writer = _Writer()
+    writer.write(record, "model")
+    files = {name: file_sha256(path) for name, path in sorted(writer.places.files.items())}
+    return Reproduction(record.id, writer.recipes, tuple(writer.commands), files, tuple(writer.missing))
+
+
+@dataclass
+class _Places:
+    """Names for local files and folders.
+
+    names: by the path as a recipe has it. files: path of each file by its new name.
+    """
+
+    names: dict[str, str] = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict)
+
+    def name(self, value: str, used: Sequence[Path]) -> str:
+        """Return a name for a file, a folder, a glob or a stem; `used` are the files that are read because of it."""
+        if value not in self.names:
+            path = Path(value).expanduser()
+            if path.is_file():
+                self.names[value] = self._free(path.name)
+                self.files[self.names[value]] = path
+            else:
+                root = path if path.is_dir() else _folder_of(path)
+                folder = self._free(root.resolve().name or "data")
+                rest = path.relative_to(root).as_posix()
+                self.names[value] = folder if rest == "." else f"{folder}/{rest}"
+                self.files |= {f"{folder}/{each.relative_to(root).as_posix()}": each for each in used}
+        return self.names[value]
+
+    def _free(self, name: str) -> str:
+        """Return the name, in a folder of its own if the name is in use."""
+        used = {each.split("/")[0] for each in (*self.files, *self.names.values())} | {RUNS}
+        candidate, number = name, 2
+        while candidate.split("/")[0] in used:
+            candidate, number = f"files-{number}/{name}", number + 1
+        return candidate
+
+
+@dataclass
+class _Writer:
+    """Recipes and commands, teachers first. done: names of the runs that are written already."""
+
+    recipes: dict[str, str] = field(default_factory=dict)
+    commands: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    places: _Places = field(default_factory=_Places)
+    done: set[str] = field(default_factory=set)
+
+    def write(self, record: Record, name: str) -> None:
+        """Add what makes a run, after what makes its teachers."""
+        if record.id in self.done:
+            return
+        self.done.add(record.id)
+        recipe, steps = record.recipe, chain_steps(record)
+        teacher = self._teachers(record, recipe) if recipe.method == "distill" else recipe.distill.teacher
+        section = recipe.distill.model_copy(update={"teacher": teacher})
+        update = {"runs": RUNS, "study": StudySection(), "compress": CompressSection(), "distill": section}
+        file = self._file(name)
+        self.recipes[file] = recipe_to_yaml(self._portable(recipe.model_copy(update=update), record)) + _chain(steps)
+        self.commands.append(f"kit {'compress' if steps else 'finetune'} {file}")
+
+    def _file(self, name: str) -> str:
+        number = sum(file.rpartition(".")[0].rstrip("-0123456789") == name for file in self.recipes)
+        return f"{name}-{number + 1}.yaml" if number else f"{name}.yaml"
+
+    def _teachers(self, record: Record, recipe: Recipe) -> str | list[str] | None:
+        """Return the teachers as the recipe is to name them: runs by the folder that their commands make."""
+        given = recipe.distill.teacher
+        names = [self._teacher(record, name) for name in ([given] if isinstance(given, str) else given or [])]
+        return names[0] if isinstance(given, str) else names or None
+
+    def _teacher(self, record: Record, name: str) -> str:
+        path = Path(name).expanduser()
+        for folder in (path, path.parent, record.folder.parent / path.name):
+            if (folder / RECORD_FILE).is_file():
+                teacher = Record.read(folder)
+                self.write(teacher, "teacher")
+                return f"{RUNS}/{teacher.id}"
+        return str(self._checkpoint(name))
+
+    def _portable(self, recipe: Recipe, record: Record) -> Recipe:
+        """Return the recipe with names for local files, and revisions for what is from the Hub."""
+        data, content = recipe.data, record.content
+        languages = None if data.languages is None else data.language_pair
+        update: dict[str, Any] = {
+            key: self._data(getattr(data, key), f"data.{key}", languages) for key in ("source", "test")
+        }
+        if content["data"]["revision"]:
+            update["revision"] = content["data"]["revision"]
+        section, checkpoint = recipe.distill, recipe.model.checkpoint
+        model: dict[str, Any] = {"checkpoint": self._checkpoint(checkpoint)}
+        origin = content["checkpoint"]
+        if origin is not None and origin["name"] == checkpoint and origin["revision"]:
+            model["revision"] = origin["revision"]
+        student = {"checkpoint": self._checkpoint(section.student.checkpoint)}
+        augment = {"checkpoint": self._checkpoint(section.augment.checkpoint)}
+        distill = {
+            "texts": self._data(section.texts, "distill.texts", None),
+            "student": section.student.model_copy(update=student),
+            "augment": section.augment.model_copy(update=augment),
+        }
+        return recipe.model_copy(
+            update={
+                "data": data.model_copy(update=update),
+                "model": recipe.model.model_copy(update=model),
+                "distill": section.model_copy(update=distill),
+            }
+        )
+
+    def _data(
+        self, given: str | list[str] | None, key: str, languages: tuple[str, str] | None
+    ) -> str | list[str] | None:
+        if given is None:
+            return None
+        if isinstance(given, list) and languages is None:
+            return [str(self._data(each, key, None)) for each in given]
+        names = [given] if isinstance(given, str) else given
+        try:
+            used = list(_data_files(given, key, languages))
+        except KitError:
+            self.missing += [f"{Path(name).name} ({key}) is no longer there." for name in names]
+            names = [Path(name).name for name in names]
+        else:
+            names = [self.places.name(name, used) for name in names] if used else names
+        return names[0] if isinstance(given, str) else names
+
+    def _checkpoint(self, name: str | None) -> str | None:
+        """Return a name for a local checkpoint; of the Hub and of packages the name as it is."""
+        if name is None:
+            return None
+        folder = Path(name).expanduser()
+        if folder.is_dir():
+            return self.places.name(name, [path for path in sorted(folder.rglob("*")) if path.is_file()])
+        if folder.is_absolute() or name.startswith((".", "~")):
+            self.missing.append(f"The checkpoint {folder.name} is no longer there.")
+            return folder.name
+        return name
+
+
+def chain_steps(record: Record) -> list[Step]:
+    """Return the steps of compression that lead from a trained run to this one; none if this is a trained run.
+
+    The recipe of a Record holds all of them. Earlier versions of kit wrote the last one alone: the others are in the
+    Records that it was made of.
+    """
+    about = record.content["settings"].get("compression")
+    if about is None:
+        return []
+    steps = list(record.recipe.compress.steps)
+    source = record.folder.parent / str(about["source"])
+    if len(steps) == 1 and source != record.folder and (source / RECORD_FILE).is_file():
+        return chain_steps(Record.read(source)) + steps
+    return steps
+
+
+def _chain(steps: Sequence[Step]) -> str:
+    """Return the section of a recipe that takes these steps, whatever they cost; empty without steps."""
+    if not steps:
+        return ""
+    listed: list[Any] = []
+    for step in steps:
+        settings = step.model_dump(mode="json", exclude_defaults=True, exclude={"technique"})
+        settings.pop("technique", None)
+        listed.append({step.technique: settings} if settings else step.technique)
+    return yaml.safe_dump({"compress": {"steps": listed, "gate": None}}, sort_keys=False)
+
+
+def _data_files(given: str | list[str], key: str, languages: tuple[str, str] | None) -> Iterator[Path]:
+    """Yield the files that a name in a data section stands for; none on the Hub or in a package."""
+    from kit.data.locate import Files, locate
+    from kit.data.parallel import aligned_files
+
+    pairs = None if languages is None else aligned_files(given, key, languages)
+    if pairs is not None:
+        for pair in pairs.values():
+            yield from pair
+        return
+    found, names = locate(given, key, languages), [given] if isinstance(given, str) else given
+    if isinstance(found, Files) and not all(":" in name and not Path(name).exists() for name in names):
+        for paths in found.splits.values():
+            for path in paths:
+                yield from (each for each in sorted(path.rglob("*")) if each.is_file()) if path.is_dir() else (path,)
+
+
+def _folder_of(path: Path) -> Path:
+    """Return the folder of a glob or of a stem: the longest part without wildcards."""
+    folder = path.parent
+    while glob.has_magic(str(folder)):
+        folder = folder.parent
+    return folder

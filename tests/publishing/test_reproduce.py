@@ -1,0 +1,160 @@
+"""The recipes and commands of a card make the same run again in an empty folder."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit import Recipe, Record, finetune
+from kit.compress import compress, recipe_of
+from kit.files import file_sha256
+from kit.publishing.reproduce import chain_steps, reproduction_of
+from kit.recipe.load import recipe_to_yaml
+from kit.report.card import CardFacts, CardFormat, model_card
+
+
+def card_of(record: Record) -> str:
+    """The model card of a run, as far as it says how to make it again."""
+    facts = CardFacts(
+        name="exported",
+        recipe=record.recipe.model_dump(mode="json"),
+        history=[],
+        formats=[CardFormat("safetensors", ".", "transformers", {}, "transformers", "")],
+        reproduction=reproduction_of(record),
+    )
+    return model_card(record, facts)
+
+
+def follow(card: str, folder: Path, sources: dict[str, Path], kit: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Do what a card says in an empty folder; returns the id of the run that its last command ends with.
+
+    sources: folders with the files that the card names, by the first part of the name; "" for single files.
+    """
+    section = card.partition("## Reproduce this model")[2]
+    assert "Something is missing" not in section and str(folder.parent) not in section
+    for name, digest in re.findall(r"^\| (\S+) \| ([0-9a-f]{64}) \|$", section, re.MULTILINE):
+        plain = name.replace("\\", "")
+        first, _, rest = plain.partition("/")
+        origin = sources[first] / rest if rest else sources[""] / plain
+        assert file_sha256(origin) == digest
+        target = folder / plain
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(origin, target)
+    for name, text in re.findall(r"^`(\S+\.yaml)`:\n\n```yaml\n(.*?)\n```$", section, re.MULTILINE | re.DOTALL):
+        (folder / name).write_text(text, "utf-8")
+    monkeypatch.chdir(folder)
+    [commands] = re.findall(r"^```sh\n(.*?)\n```$", section, re.MULTILINE | re.DOTALL)
+    out = ""
+    for command in commands.splitlines():
+        program, *arguments = command.split()
+        result = kit(*arguments)
+        assert program == "kit" and result.code == 0, result.err
+        out = result.out
+    [ended] = re.findall(r"runs/(\S+)", out.splitlines()[-1] if "ends with" in out else out)[-1:]
+    return str(ended)
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Path:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def sources(reviews: Path, tiny_checkpoint: Path) -> dict[str, Path]:
+    return {reviews.name: reviews, tiny_checkpoint.name: tiny_checkpoint}
+
+
+def compressed(folder: Path, steps: list[object]) -> Record:
+    content = recipe_of(folder).model_dump()
+    content["compress"] |= {"steps": steps, "gate": None}
+    return compress(Recipe.model_validate(content), quiet=True).record
+
+
+def test_card_of_a_chain_reproduces_all_its_steps(
+    tiny_run: Path, empty: Path, sources: dict[str, Path], kit, monkeypatch, untimed: None
+) -> None:
+    trimmed = compressed(tiny_run, ["vocabulary"])
+    rounded = compressed(trimmed.folder, [{"int8-onnx": {"embeddings": "int4"}}])  # a chain that goes on with another
+    card = card_of(rounded)
+    assert follow(card, empty, sources, kit, monkeypatch) == rounded.id
+    assert {path.parent.name for path in empty.glob("runs/*/record.json")} == {tiny_run.name, trimmed.id, rounded.id}
+    recipe = empty / "record.yaml"  # of the Record itself, which names the data where they are
+    recipe.write_text(recipe_to_yaml(rounded.recipe.model_copy(update={"runs": "runs"})), "utf-8")
+    assert compress(Recipe.load(recipe), quiet=True).record.id == rounded.id
+
+
+def test_card_of_a_student_names_its_teacher_and_the_teachers_recipe(
+    tiny_run: Path, empty: Path, sources: dict[str, Path], kit, monkeypatch, tmp_path: Path
+) -> None:
+    texts = tmp_path / "a" / "train.csv"
+    texts.parent.mkdir()
+    texts.write_text("text\nmore text without labels\nand more of it\n", "utf-8")
+    content = Record.read(tiny_run).recipe.model_dump()
+    content |= {"method": "distill", "runs": str(tmp_path / "runs"), "train": {"epochs": 0.1}}
+    content["distill"] |= {"teacher": str(tiny_run), "student": "layers:1", "texts": str(texts)}
+    student = finetune(Recipe.model_validate(content), quiet=True)
+    reproduction = reproduction_of(student)
+    assert reproduction.commands == ("kit finetune teacher.yaml", "kit finetune model.yaml")
+    assert f"teacher: runs/{tiny_run.name}" in reproduction.recipes["model.yaml"]
+    assert follow(card_of(student), empty, {**sources, "": texts.parent}, kit, monkeypatch) == student.id
+
+
+def test_card_of_an_adapter_reproduces_it(
+    tiny_run: Path, empty: Path, sources: dict[str, Path], kit, monkeypatch, tmp_path: Path
+) -> None:
+    content = Record.read(tiny_run).recipe.model_dump()
+    content |= {"method": "lora", "runs": str(tmp_path / "runs"), "train": {"epochs": 1}, "lora": {"r": 2}}
+    record = finetune(Recipe.model_validate(content), quiet=True)
+    assert follow(card_of(record), empty, sources, kit, monkeypatch) == record.id
+
+
+@pytest.mark.parametrize("form", ["two files of one name", "glob", "list"])
+def test_local_files_get_names_of_their_own(
+    form: str, reviews: Path, empty: Path, kit, monkeypatch, tmp_path: Path
+) -> None:
+    for folder, name in (("one", "train"), ("two", "test")):
+        (tmp_path / folder).mkdir()
+        shutil.copy(reviews / f"{name}.csv", tmp_path / folder / "all.csv")
+    train = tmp_path / "one" / "all.csv"
+    source = {"two files of one name": str(train), "glob": str(train.parent / "*.csv"), "list": [str(train)]}[form]
+    data = {"source": source, "test": str(tmp_path / "two" / "all.csv"), "text": "text", "label": "label", "budget": 60}
+    recipe = {"task": "classification", "method": "tfidf", "runs": str(tmp_path / "runs"), "data": data}
+    record = finetune(Recipe.model_validate(recipe), quiet=True)
+    names = list(reproduction_of(record).files)
+    places = {"": tmp_path / "one", "one": tmp_path / "one", "files-2": tmp_path / "two"}
+    if form == "glob":
+        assert names == ["all.csv", "one/all.csv"]
+        places[""] = tmp_path / "two"
+    else:
+        assert names == ["all.csv", "files-2/all.csv"]
+    assert follow(card_of(record), empty, places, kit, monkeypatch) == record.id
+
+
+def test_what_is_gone_is_named(tiny_run: Path, tmp_path: Path) -> None:
+    moved = shutil.copytree(tiny_run, tmp_path / "runs" / tiny_run.name)
+    record = Record.read(moved)
+    content = {**record.content["recipe"], "method": "distill"}
+    content["data"] = {**content["data"], "source": str(tmp_path / "gone.csv")}
+    content["distill"] = {**content["distill"], "teacher": str(tmp_path / "runs" / "teacher-1")}
+    found = reproduction_of(Record(record.folder, {**record.content, "recipe": content}))
+    assert found.missing == (
+        "The checkpoint teacher-1 is no longer there.",
+        "gone.csv (data.source) is no longer there.",
+    )
+    assert str(tmp_path) not in found.recipes["model.yaml"]
+
+
+def test_steps_of_older_records_are_collected(tiny_run: Path) -> None:
+    trimmed = compressed(tiny_run, ["vocabulary"])
+    halved = compressed(trimmed.folder, ["float16"])
+    assert [step.technique for step in chain_steps(halved)] == ["vocabulary", "float16"]
+    recipe = {**halved.content["recipe"], "compress": {"steps": ["float16"]}}
+    older = Record(halved.folder, {**halved.content, "recipe": recipe})
+    assert [step.technique for step in chain_steps(older)] == ["vocabulary", "float16"]
+    assert chain_steps(Record.read(tiny_run)) == []
