@@ -22,6 +22,7 @@ from kit.recipe import Recipe
 from kit.recipe.compressing import CompressSection, GateSection, Step
 from kit.record import FORMAT, Record
 from kit.request import Shared
+from kit.seals import sealed
 
 if TYPE_CHECKING:
     from kit.compression.gate import Judge
@@ -235,9 +236,9 @@ def _write(done: Compression) -> None:
 
     if not PartialState().is_main_process:
         return
-    content = {
+    content = sealed({
         "source": done.source.id,
         "lines": done.lines,
         "steps": [link.content for link in done.links],
-    }
+    })  # fmt: skip
     write_atomically(done.record.folder / CHAIN_FILE, json.dumps(content, indent=1, ensure_ascii=False) + "\n")

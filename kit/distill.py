@@ -23,6 +23,7 @@ from kit.recipe.schema import StudySection
 from kit.record import Record
 from kit.request import Shared
 from kit.run import run
+from kit.seals import sealed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -253,5 +254,5 @@ def _write(done: Distillation) -> None:
         **asdict(done.verdict),
     }
     if PartialState().is_main_process:
-        text = json.dumps(content, indent=1, ensure_ascii=False)
+        text = json.dumps(sealed(content), indent=1, ensure_ascii=False)
         write_atomically(done.record.folder / VERDICT_FILE, text + "\n")

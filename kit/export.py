@@ -8,7 +8,6 @@ Knows Records and stages of publishing. Trains nothing.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -22,6 +21,7 @@ from kit.measurement.units import megabytes
 from kit.publishing.local import local_paths, public
 from kit.publishing.manifest import CARD_FILE, Manifest, written_files
 from kit.record import RECORD_FILE, Record
+from kit.seals import read_sealed
 from kit.temporary import temporary_folder
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from kit.publishing.hub import Pushed, Target
     from kit.publishing.verify import Proof
     from kit.report.card import CardFacts, CardFormat
+
+_REPEAT = "repeat the `kit {}` command that made it: finished runs are found again, and the file is written anew"
 
 
 @dataclass(frozen=True)
@@ -279,9 +281,9 @@ def _history(record: Record) -> list[str]:
             continue
         begun = None
         if (each.folder / VERDICT_FILE).is_file():
-            found = json.loads((each.folder / VERDICT_FILE).read_text("utf-8"))["lines"] + found
+            found = read_sealed(each.folder / VERDICT_FILE, _REPEAT.format("distill"))["lines"] + found
         if (each.folder / CHAIN_FILE).is_file():
-            chain = json.loads((each.folder / CHAIN_FILE).read_text("utf-8"))
+            chain = read_sealed(each.folder / CHAIN_FILE, _REPEAT.format("compress"))
             if chain["source"] != each.id:
                 found, begun = chain["lines"] + found, chain["source"]
     return list(dict.fromkeys(found))
@@ -311,5 +313,8 @@ def _line(record: Record) -> list[Record]:
         folder = found[-1].folder.parent / compression["source"]
         if not (folder / RECORD_FILE).is_file() or any(folder == each.folder for each in found):
             break
-        found.append(Record.read(folder))
+        before = Record.read(folder)
+        if before.id != compression["source"]:
+            break
+        found.append(before)
     return found

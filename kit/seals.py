@@ -17,6 +17,18 @@ def sealed(content: dict[str, Any]) -> dict[str, Any]:
     return {**content, SEAL: _digest(content)}
 
 
+def read_sealed(path: Path, hint: str) -> dict[str, Any]:
+    """Return the content of a JSON file that vouches for itself. Raises RecordError if it was changed or is damaged."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise RecordError(f"{path} is damaged: {error}", hint) from error
+    if not isinstance(content, dict):
+        raise RecordError(f"{path} is damaged: it holds no object", hint)
+    require_seal(path, content, hint)
+    return content
+
+
 def require_seal(path: Path, content: dict[str, Any], hint: str) -> None:
     """Raise RecordError if a file's content is not what was written, or does not contain its own hash.
 

@@ -24,6 +24,7 @@ from kit.export import _history
 from kit.models.load import load_tokenizer
 from kit.models.predictor import load_predictor
 from kit.request import Shared
+from kit.seals import sealed
 from kit.tasks.classification import Classification
 
 # Nothing that a vocabulary of film reviews has seen.
@@ -390,7 +391,9 @@ def test_what_a_card_tells_of_chains_is_how_its_model_came_about(done: Compressi
     """Not what was tried on its source and undone, nor the chain of the same step alone, which is told of already."""
     trimmed = compress(chain(tiny_run, ["vocabulary"]), quiet=True)
     assert trimmed.record.id == done.links[0].record.id
-    (tiny_run / CHAIN_FILE).write_text(json.dumps({"source": tiny_run.name, "lines": ["onnx: UNDONE by the gate"]}))
+    (tiny_run / CHAIN_FILE).write_text(
+        json.dumps(sealed({"source": tiny_run.name, "lines": ["onnx: UNDONE by the gate"]}))
+    )
     try:
         told = [
             list(dict.fromkeys(line.partition(":")[0] for line in _history(each)))

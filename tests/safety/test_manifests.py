@@ -250,3 +250,11 @@ def test_a_manifest_that_was_edited_gives_no_files_away(exported: Path) -> None:
 def test_manifests_are_plain_json(exported: Path) -> None:
     content = json.loads((exported / "kit.json").read_text("utf-8"))
     assert content["format"] == 2 and len(content["sha256"]) == 64
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"source": "a", "lines": ["100 %"]}', '{"sha256": "0", "lines": []}'])
+def test_an_edited_chain_gets_into_no_card(content: str, copy: Path, tmp_path: Path) -> None:
+    (copy / "chain.json").write_text(content, "utf-8")
+    with pytest.raises(RecordError, match=r"chain\.json") as caught:
+        export(copy, to=tmp_path / "out", formats=["onnx"], speed=False)
+    assert "repeat the `kit compress` command" in caught.value.hint
