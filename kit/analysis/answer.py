@@ -85,6 +85,8 @@ def _rivals_line(others: Sequence[str], judgement: Judgement) -> str:
             return f"No significant difference there from {_listed(others)}."
         case Result.NOT_AFTER_CORRECTION:
             return f"Not significant after correction for all comparisons: its lead over {_listed(others)}."
+        case Result.BORDERLINE:
+            return f"Close to significance, but not significant there: its lead over {_listed(others)}."
         case _:
             return f"Its lead over {_listed(others)} is not tested: {judgement.reason}; {requirement()}."
 

@@ -95,7 +95,7 @@ class Comparison:
         p = f"p {_shown(self.p_holm)}" + (f" (corrected for {self.together} comparisons)" if self.together > 1 else "")
         if result is Result.SIGNIFICANT:
             return f"{better.a} is better than {better.b} {at}, {p}"
-        if result is Result.NOT_AFTER_CORRECTION:
+        if result in (Result.NOT_AFTER_CORRECTION, Result.BORDERLINE):
             return f"{better.a} and {better.b} {at}; {self.judgement.words}: {p}"
         return f"no significant difference: {better.a} and {better.b} {at}, {p}"
 

@@ -16,6 +16,7 @@ class Result(StrEnum):
     SIGNIFICANT = "significant"
     NOT_SIGNIFICANT = "not significant"
     NOT_AFTER_CORRECTION = "not significant after correction"
+    BORDERLINE = "not significant by its p value, close to the limit"
     NOT_TESTED = "not tested"
 
 
@@ -53,7 +54,7 @@ def judge_difference(
         return Judgement(Result.SIGNIFICANT)
     if together > 1:
         return Judgement(Result.NOT_AFTER_CORRECTION)
-    return Judgement(Result.NOT_SIGNIFICANT)
+    return Judgement(Result.BORDERLINE)  # the interval and p are two readings of the same resamples
 
 
 def _too_few(paired_seeds: int, one_run: bool) -> str:

@@ -92,8 +92,10 @@ class Verdict:
         if judgement.result is Result.NOT_TESTED:
             more = f"; --seeds {MIN_SEEDS} or more" if self.seeds < MIN_SEEDS else ""
             return f"distillation gave {size}; {judgement.words} ({requirement()}{more})"
-        if judgement.result is not Result.SIGNIFICANT:
+        if judgement.result is Result.NOT_SIGNIFICANT:
             return f"no significant gain from distillation: {size}"
+        if judgement.result is not Result.SIGNIFICANT:
+            return f"distillation gave {size}; {judgement.words}"
         if self.gain.difference.value > 0:
             return f"distillation helped: {size}"
         return f"distillation hurt: {size}; the control is better"

@@ -14,6 +14,7 @@ import altair as alt
 from kit.report.drawing import (
     Look,
     chart,
+    clip_layers,
     curve_layers,
     divide,
     log_scale,
@@ -23,6 +24,7 @@ from kit.report.drawing import (
     table,
     tips,
 )
+from kit.report.names import BESIDE, LEGEND, short_names
 from kit.report.rows import (
     Rows,
     choice_rows,
@@ -76,8 +78,10 @@ def learning_curves(findings: Findings) -> alt.LayerChart | None:
         means += mean_rows(each, findings.metric, aside)
         seeds += seed_rows(each, findings.metric, aside)
         curves += curve_rows(each, findings.metric)
-    y = metric_scale(findings.metric, [*means, *seeds], bands=curves)
-    look = Look([plain(each.name) for each in measured])
+    short = short_names((plain(each.name) for each in measured), LEGEND)
+    means, seeds, curves = (_named(rows, short) for rows in (means, seeds, curves))
+    y = metric_scale(findings.metric, means, bands=curves, dots=[row["y"] for row in seeds])
+    look = Look(list(short.values()))
     layers = [
         *(divide(bought, x) if largest > bought else []),
         *curve_layers(curves, x, y, look),
@@ -98,7 +102,8 @@ def size_ladder(findings: Findings) -> alt.LayerChart | None:
         return None
     by_parameters = rows[0]["size"] in {each.parameters for each in findings.series}
     heading = "Parameters (log scale)" if by_parameters else "Bytes of the saved model (log scale)"
-    names = {row["size"]: row["checkpoint"] for row in rows}
+    short = short_names((row["checkpoint"] for row in rows), BESIDE)
+    names = {row["size"]: short[row["checkpoint"]] for row in rows}
     x = log_scale(heading, [row["x"] for row in rows], ".3~s", sorted(names) if len(names) <= _MOST_NAMES else ())
     y = metric_scale(findings.metric, rows)
     budgets = [f"{budget:,}" for budget in sorted({row["budget"] for row in rows})]
@@ -112,12 +117,13 @@ def size_ladder(findings: Findings) -> alt.LayerChart | None:
         line.encode(x=x.x(), y=y.y(), color=colour, strokeDash=look.dash, detail="labels:N"),
         bar.encode(x=x.x(), y=y.y("low"), y2="high:Q", color=colour),
         dot.encode(x=x.x(), y=y.y(), color=colour, shape=look.shape, tooltip=told),
+        *clip_layers(rows, x, y, colour, told),
     ]
     if len(names) <= _MOST_NAMES:
-        text = table({"x": size, "name": name} for size, name in names.items())
-        layers.append(
-            text.mark_text(baseline="bottom", limit=130, dy=-2).encode(x=x.x(), y=alt.value(0), text="name:N")
-        )
+        # In turns in two lines, as neighbours may be close.
+        for index, (size, name) in enumerate(sorted(names.items())):
+            text = table([{"x": size, "name": name}]).mark_text(baseline="bottom", dy=-2 - 14 * (index % 2))
+            layers.append(text.encode(x=x.x(), y=alt.value(0), text="name:N"))
     return chart(
         layers,
         f"Size ladder: {title(findings.metric)} against the size of {len(names)} models at {len(budgets)} budgets. "
@@ -136,7 +142,8 @@ def frontier(findings: Findings) -> alt.LayerChart | None:
     x = log_scale("Median latency, ms (log scale)", [row["x"] for row in rows], "~g")
     y = metric_scale(findings.metric, rows)
     met = {row["series"] for row in rows}
-    look = Look([name for each in findings.series if (name := plain(each.name)) in met])
+    short = short_names((name for each in findings.series if (name := plain(each.name)) in met), LEGEND)
+    rows, look = _named(rows, short), Look(list(short.values()))
     by_labels = weighs_labels([choice for choice in findings.frontier if choice.latency_ms])
     weights = sorted({row["weight"] for row in rows})
     size = alt.Size(
@@ -146,7 +153,7 @@ def frontier(findings: Findings) -> alt.LayerChart | None:
         legend=alt.Legend(values=[weights[0], weights[len(weights) // 2], weights[-1]], format=",.4~r"),
     )
     told = tips(
-        series="Method", labels="Labels", shown=title(findings.metric), latency="Latency", saved="Saved model",
+        name="Method", labels="Labels", shown=title(findings.metric), latency="Latency", saved="Saved model",
         said="Beaten in everything",
     )  # fmt: skip
     best = [row for row in rows if not row["beaten"]]
@@ -158,6 +165,7 @@ def frontier(findings: Findings) -> alt.LayerChart | None:
     layers = [
         stairs.encode(x=x.x(), y=y.y()),
         bar.encode(x=x.x(), y=y.y("low"), y2="high:Q", color=look.color),
+        *clip_layers(best, x, y, look.color, told),
         faint.encode(**place),
         full.encode(**place),
     ]
@@ -166,3 +174,8 @@ def frontier(findings: Findings) -> alt.LayerChart | None:
         f"Frontier: {title(findings.metric)} against latency of {len(rows)} choices, {len(best)} of which no other "
         "beats in everything. The numbers are in the table below.",
     )
+
+
+def _named(rows: Rows, short: dict[str, str]) -> Rows:
+    """Return rows whose series have a short name for the legend, and their whole name for what is shown on hovering."""
+    return [row | {"name": row["series"], "series": short[row["series"]]} for row in rows]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 import altair as alt
@@ -67,18 +68,42 @@ class Look:
         self.dash = alt.StrokeDash(f"{field}:N", scale=dashed, legend=None)
 
 
-def metric_scale(metric: str, rows: Rows, bands: Sequence[dict[str, Any]] = ()) -> Scale:
-    """The axis of a metric: as long as values and intervals of `rows` need, with a little room.
+def metric_scale(metric: str, rows: Rows, bands: Sequence[dict[str, Any]] = (), dots: Sequence[float] = ()) -> Scale:
+    """Return the axis of a metric: as long as values and usual intervals of `rows` need, with a little room.
 
-    bands: those of predictions, which may be wide: they get up to half as much again, and are cut off there.
+    An interval gets no more room beyond the values than a fifth of their span, or twice the median half width of all
+    intervals: a single one that says nothing does not flatten all others. What goes beyond is cut off, see
+    `clip_layers`.
+
+    Args:
+        metric: Name of the metric.
+        rows: Values with intervals.
+        bands: Bands of predictions, which may be wide: beyond `rows` they get at most half the span.
+        dots: Values without an interval.
     """
-    values = [row[key] for row in rows for key in ("y", "low", "high")]
-    span = max(max(values) - min(values), 0.02)
-    low = min([min(values), *(max(row["low"], min(values) - span / 2) for row in bands)]) - 0.05 * span
-    high = max([max(values), *(min(row["high"], max(values) + span / 2) for row in bands)]) + 0.05 * span
+    values = [*(row["y"] for row in rows), *dots]
+    least, most = min(values), max(values)
+    halves = [max(row["y"] - row["low"], row["high"] - row["y"]) for row in rows]
+    reach = max((most - least) / 5, 2 * median(halves), 0.01)
+    ends = [max(row["low"], least - reach) for row in rows], [min(row["high"], most + reach) for row in rows]
+    least, most = min([least, *ends[0]]), max([most, *ends[1]])
+    span = max(most - least, 0.02)
+    low = min([least, *(max(row["low"], least - span / 2) for row in bands)]) - 0.05 * span
+    high = max([most, *(min(row["high"], most + span / 2) for row in bands)]) + 0.05 * span
     if is_share(metric):
         return Scale(title(metric), max(low, 0.0), min(high, 1.0), log=False, form=".0%")
     return Scale(title(metric), low, high, log=False, form=".2f")
+
+
+def clip_layers(rows: Rows, x: Scale, y: Scale, color: Any, told: list[alt.Tooltip]) -> list[Any]:
+    """Return arrows at the ends of the axis for the intervals that go beyond it."""
+    below = [row | {"end": y.low} for row in rows if row["low"] < y.low]
+    above = [row | {"end": y.high} for row in rows if row["high"] > y.high]
+    marks = [
+        *([table(below).mark_text(text="▼", fontSize=10, baseline="bottom")] if below else []),
+        *([table(above).mark_text(text="▲", fontSize=10, baseline="top")] if above else []),
+    ]
+    return [mark.encode(x=x.x(), y=y.y("end"), color=color, tooltip=told) for mark in marks]
 
 
 def log_scale(heading: str, values: Sequence[float], form: str, ticks: Sequence[float] = ()) -> Scale:
@@ -120,7 +145,7 @@ def curve_layers(rows: Rows, x: Scale, y: Scale, look: Look) -> list[Any]:
             layers.append(
                 line.encode(
                     x=x.x(), y=y.y(), color=look.color, strokeDash=dash,
-                    tooltip=tips(series="Method", labels="Labels", shown="Curve"),
+                    tooltip=tips(name="Method", labels="Labels", shown="Curve"),
                 )
             )  # fmt: skip
     return layers
@@ -128,7 +153,7 @@ def curve_layers(rows: Rows, x: Scale, y: Scale, look: Look) -> list[Any]:
 
 def seed_layers(rows: Rows, x: Scale, y: Scale, look: Look) -> list[Any]:
     """A faint dot for every run; a cross for those that failed to train."""
-    headings = {"series": "Method", "labels": "Labels", "seed": "Seed", "shown": "Value"}
+    headings = {"name": "Method", "labels": "Labels", "seed": "Seed", "shown": "Value"}
     faint = table(row for row in rows if not row["flagged"]).mark_circle(size=26, opacity=0.45)
     layers = [faint.encode(x=x.x(), y=y.y(), color=look.color, tooltip=tips(**headings))]
     if flagged := [row for row in rows if row["flagged"]]:
@@ -141,10 +166,11 @@ def mean_layers(rows: Rows, x: Scale, y: Scale, look: Look) -> list[Any]:
     """A mark for every mean, and a line over its interval."""
     bar = table(rows).mark_rule(strokeWidth=1.6, clip=True)
     dot = table(rows).mark_point(size=75, filled=True, opacity=1)
-    told = tips(series="Method", labels="Labels", shown="Mean", seeds="Seeds")
+    told = tips(name="Method", labels="Labels", shown="Mean", seeds="Seeds")
     return [
         bar.encode(x=x.x(), y=y.y("low"), y2="high:Q", color=look.color),
         dot.encode(x=x.x(), y=y.y(), color=look.color, shape=look.shape, tooltip=told),
+        *clip_layers(rows, x, y, look.color, told),
     ]
 
 

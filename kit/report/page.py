@@ -30,12 +30,17 @@ _HERE = Path(__file__).parent
 _CURVES = (
     "Marks are means over seeds, with their 95 % interval; faint dots are single seeds, crosses are seeds that failed "
     "to train. Lines are fitted learning curves with 95 % bands, dotted where they predict: at most 8 times the "
-    "largest budget. A method without a fitted curve has its means connected. Methods are set slightly apart sideways."
+    "largest budget. A method without a fitted curve has its means connected. Methods are set slightly apart sideways. "
+    "▲ and ▼ mark intervals that go on beyond the axis."
 )
-_SIZES = "Each line is one method at one number of labels, over the sizes of its checkpoints. Bars are 95 % intervals."
+_SIZES = (
+    "Each line is one method at one number of labels, over the sizes of its checkpoints. Bars are 95 % intervals; "
+    "▲ and ▼ mark those that go on beyond the axis."
+)
 _FRONTIER = (
     "Filled: no other choice is at least as good in metric, latency, size and labels. Dashed stairs: the best "
-    "metric within each latency. Larger dots: more labels, or with one budget a larger model. Bars: 95 % intervals."
+    "metric within each latency. Larger dots: more labels, or with one budget a larger model. Bars: 95 % intervals; "
+    "▲ and ▼ mark those that go on beyond the axis."
 )
 
 

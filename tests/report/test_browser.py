@@ -234,3 +234,14 @@ def test_charts_follow_the_width(browser: Driver, files: dict[str, Path]) -> Non
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     WebDriverWait(browser, 20, poll_frequency=0.05).until(lambda driver: driver.execute_script(width) < 400)
     assert wide > 700
+
+
+@pytest.mark.parametrize("width", [1200, 1300, 1400])
+def test_tables_fit_their_place_on_a_laptop(browser: Driver, files: dict[str, Path], width: int) -> None:
+    _open(browser, files["usual"], width=width)
+    script = (
+        "document.querySelectorAll('details').forEach((each) => each.open = true);"
+        "return [...document.querySelectorAll('.scroll')].filter((each) => each.scrollWidth > each.clientWidth)"
+        ".map((each) => each.querySelector('table').id)"
+    )
+    assert browser.execute_script(script) == []

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +18,7 @@ from kit.analysis.findings import Findings
 from kit.measurement.intervals import Estimate
 from kit.report import pictures, write_report
 from kit.report.charts import all_charts, frontier, learning_curves, size_ladder
+from kit.report.names import short_names
 from kit.report.predictions import needed, targets
 from kit.report.rows import choice_rows, curve_rows, envelope, ladder_rows, seed_rows, set_aside
 from kit.report.theme import DARK, LIGHT, SHAPES, Palette, vega_config
@@ -146,6 +148,56 @@ def test_other_metrics_are_no_percentages(findings: Findings) -> None:
         for layer in spec["layer"]
         if "axis" in layer["encoding"].get("y", {})
     )
+
+
+def _wide(findings: Findings) -> Findings:
+    """The study with one interval from 0 to 1."""
+    first = findings.series[0]
+    point = replace(first.points[0], estimate=Estimate(0.66, 0.0, 1.0))
+    choices = (replace(findings.frontier[0], low=0.0, high=1.0, dominated=False), *findings.frontier[1:])
+    series = (replace(first, points=(point, *first.points[1:])), *findings.series[1:])
+    return replace(findings, series=series, frontier=choices)
+
+
+@pytest.mark.parametrize("draw", [learning_curves, size_ladder, frontier])
+def test_one_wide_interval_does_not_stretch_the_axis(findings: Findings, draw: Callable[..., Any]) -> None:
+    usual, wide = (draw(each).to_dict() for each in (findings, _wide(findings)))
+
+    def span(spec: dict[str, Any]) -> float:
+        low, high = next(
+            layer["encoding"]["y"]["scale"]["domain"] for layer in spec["layer"] if layer["mark"]["type"] == "point"
+        )
+        return float(high - low)
+
+    assert span(wide) < 1.35 * span(usual) < 0.9
+    arrows = [layer["mark"]["text"] for layer in wide["layer"] if layer["mark"].get("text")]
+    assert "▼" in arrows
+    assert not [layer for layer in usual["layer"] if layer["mark"].get("text") == "▼"]
+
+
+def test_long_names_stay_apart_in_legends_and_beside_sizes(findings: Findings) -> None:
+    long = "sentence-transformers/paraphrase-multilingual-MiniLM"
+    names = {"minilm": f"{long}-L12-v2", "mpnet": f"{long}-L24-v2"}
+    series = tuple(
+        replace(each, checkpoint=name, name=f"{each.method} {name}")
+        for each in findings.series
+        if (name := names.get(each.checkpoint or ""))
+    )
+    for chart in (learning_curves, size_ladder):
+        spec = chart(replace(findings, series=series)).to_dict()  # type: ignore[union-attr]
+        rows = [*_rows(spec, "point"), *_rows(spec, "text")]
+        shown = {row["series"] for row in rows if "shown" in row} if chart is learning_curves else set()
+        shown |= {row["name"] for row in rows if "x" in row and "series" not in row and "name" in row}
+        assert len(shown) == (5 if chart is learning_curves else 2)
+        assert all(len(name) <= 26 for name in shown)
+
+
+def test_names_that_differ_in_their_middle_get_numbers() -> None:
+    names = [f"{'a' * 30}{letter}{'b' * 30}" for letter in "xyz"]
+    short = short_names(names, 20)
+    assert len(set(short.values())) == 3
+    assert max(map(len, short.values())) <= 20
+    assert short_names(["tfidf", "probe"], 20) == {"tfidf": "tfidf", "probe": "probe"}
 
 
 def test_nothing_measured_is_nothing_drawn(nothing: Findings, bare: Findings) -> None:
