@@ -51,7 +51,8 @@ class Compression:
     def lines(self) -> list[str]:
         """For people: a line or two for each step."""
         metric = self.source.main_metric
-        start = f"{self.source.id}: {shown(metric, self.source.metrics[metric])}"
+        beside = f", {self.source.beside}" if self.source.beside else ""
+        start = f"{self.source.id}: {shown(metric, self.source.metrics[metric])}{beside}"
         return [start, *(line for link in self.links for line in link.lines)]
 
 

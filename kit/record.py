@@ -186,6 +186,11 @@ class Record:
         return tuple(name for name in names if name in self.metrics)
 
     @property
+    def beside(self) -> str:
+        """The metrics that are shown beside the main one, in words: `macro_f1 58.4 % [50.6, 69.6]`; or empty."""
+        return ", ".join(f"{name} {shown(name, self.metrics[name])}" for name in self.shown_metrics[1:])
+
+    @property
     def balance(self) -> str:
         """How unbalanced the classes are and which metric decides, in one line; empty for balanced ones."""
         return "" if self._multi_label else balance_words(self._label_counts, self.main_metric)

@@ -34,6 +34,7 @@ def test_unbalanced_classes_show_both_metrics(copy) -> None:
     record = Record.read(copy)
     record.content["data"]["audit"]["labels_train"] = {"0": 10, "1": 110}
     assert record.shown_metrics == ("accuracy", "macro_f1")
+    assert record.beside.startswith("macro_f1 ")
     assert "decisions use accuracy; `metric: macro_f1`" in dict(record.rows())["note"]
 
 

@@ -53,6 +53,7 @@ class Link:
         ours, theirs = verdict.student_cost, verdict.teacher_cost
         parts = [
             f"{shown(verdict.metric, verdict.student)}",
+            self.record.beside,
             f"retained {verdict.retained.format(percent=True)}" if verdict.retained else "",
             f"agrees on {verdict.agreement.format(percent=True)}",
             f"{megabytes(ours.size_bytes)} (1/{theirs.size_bytes / ours.size_bytes:.1f})",
