@@ -69,13 +69,24 @@ def bench(
     compiled: bool = False,
     energy: bool = True,
 ) -> list[Subject]:
-    """Measure Records or folders with saved models against the first of them.
+    """Measure speed, memory and size of models in turns, each in its own process, against the first of them.
 
-    texts: a file with one text per line, or texts; by default the test texts of the first Record. A random sample with
-    their length distribution is measured. rounds: in each, every model takes its turn; intervals need at least three.
-    Rounds in which the machine was busy are repeated. compiled: measure PyTorch models with torch.compile as well.
-    energy: also the energy for a thousand texts, which takes some seconds per model.
-    Raises RecordError or ModelError for what is no model, DataError if there are no texts.
+    Args:
+        folders: Runs, or folders with saved models.
+        texts: A file with one text per line, or texts; None takes the test texts of the first run. A random sample with
+            their length distribution is measured.
+        rounds: In each, every model takes its turn; intervals need at least three. Rounds in which the machine was busy
+            are repeated.
+        compiled: Whether to measure PyTorch models with torch.compile as well.
+        energy: Whether to measure the energy for a thousand texts, which takes some seconds per model.
+
+    Returns:
+        One entry per model and backend, in the order of the folders.
+
+    Raises:
+        RecordError: A run is damaged.
+        ModelError: A folder holds no model.
+        DataError: There are no texts.
     """
     found = [_resolve(folder) for folder in folders]
     rows = _texts(texts, [record for _, _, record in found if record is not None])

@@ -33,9 +33,17 @@ class Preview:
 
 
 def check(recipe: Recipe, shared: Shared | None = None) -> Preview:
-    """Load and audit the data, draw the budget, check the checkpoint, time a few steps.
+    """Load and audit the data, draw the budget, check the checkpoint and time a few steps. Trains nothing.
 
-    shared: splits and checkpoints that are loaded already. Raises KitError like a run would.
+    Args:
+        recipe: What a run would be asked for.
+        shared: Data and checkpoints that are loaded already.
+
+    Returns:
+        What a run would do, in rows for people, and warnings about the data.
+
+    Raises:
+        KitError: What would keep a run from starting.
     """
     from kit.record import RECORD_FILE
 

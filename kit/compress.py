@@ -57,11 +57,21 @@ class Compression:
 
 
 def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared: Shared | None = None) -> Compression:
-    """Take the steps of `compress.steps`, each from the model that the one before left; each gives a Record.
+    """Take the steps of `compress.steps`, each on the model that the one before left. Each step gives a Record.
 
-    recipe: its own run is compressed, made first if it is not there, unless `compress.source` names another. Steps that
-    are finished are found again, so a chain that was killed continues where it was. force: repeats the steps.
-    Raises KitError for steps that cannot work, before anything is computed, and for failures while running.
+    Finished steps are found again, so a chain that was killed continues where it was.
+
+    Args:
+        recipe: Its own run is compressed, and made first if it is not there, unless `compress.source` names another.
+        force: Whether to repeat finished steps.
+        quiet: Whether to print no progress.
+        shared: Data and checkpoints that are loaded already.
+
+    Returns:
+        The start of the chain and its steps; `record` is the Record that the chain ends with.
+
+    Raises:
+        KitError: A step cannot work, which is found before anything is computed, or failed while running.
     """
     from kit.compression import TECHNIQUES
     from kit.compression.base import attempts

@@ -58,9 +58,19 @@ def distill(
 ) -> Distillation:
     """Make the teacher if the recipe names none, then the student and its control, and compare them.
 
-    recipe: of method distill; of any other method, its run is the teacher. seeds: how many, from the recipe's own on.
-    controls: False leaves out the student without a teacher.
-    Raises KitError for bad input, before anything is trained, and for failures while running.
+    Args:
+        recipe: Of method distill; of any other method, its run is the teacher.
+        seeds: Number of seeds, from the recipe's own on.
+        controls: Whether to train the same student without a teacher.
+        force: Whether to repeat finished students.
+        quiet: Whether to print no progress.
+        shared: Data and checkpoints that are loaded already.
+
+    Returns:
+        The students, their controls and the verdict.
+
+    Raises:
+        KitError: Bad input, which is found before anything is trained, or a failure while running.
     """
     from kit.processes import meet
     from kit.training.hardware import set_up_hardware

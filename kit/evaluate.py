@@ -29,12 +29,22 @@ class Evaluation:
 
 
 def evaluate(folder: str | Path, *, trust_remote_code: bool = False, comet: Path | None = None) -> Evaluation:
-    """Answer the Record's test examples with its saved model.
+    """Predict the test examples of a run again with its saved model, and compare with the stored predictions.
 
-    trust_remote_code: let the model run code that its checkpoint brought along. comet: a checkpoint of COMET, for
-    translations: its score is one more metric.
-    Raises RecordError if it is damaged, DataError if the data are no longer those it was tested on, VerificationError
-    if an answer differs from the stored one; ModelError or RecipeError where COMET cannot be asked.
+    Args:
+        folder: Folder of the run.
+        trust_remote_code: Whether the model may run code that its checkpoint brought along.
+        comet: A checkpoint of COMET for translations, whose score is one more metric.
+
+    Returns:
+        The metrics, computed again, and the largest difference of a logit.
+
+    Raises:
+        RecordError: The run is damaged.
+        DataError: The test examples changed.
+        VerificationError: A prediction differs from the stored one.
+        ModelError: COMET cannot be run.
+        RecipeError: COMET is for translations.
     """
     from kit.models.predictor import load_predictor, require_labels
     from kit.tasks import task_for

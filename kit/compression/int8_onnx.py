@@ -25,6 +25,7 @@ from kit.models.kind import Kind
 from kit.models.load import load_tokenizer
 from kit.models.onnx import OnnxPredictor, require_onnx
 from kit.models.predictor import Texts
+from kit.notices import without_warnings
 from kit.recipe.compressing import Int8OnnxStep
 from kit.record import Record
 from kit.temporary import temporary_folder
@@ -111,14 +112,15 @@ def _quantized(
         given.write_bytes(model)
         try:
             if step.calibration == "dynamic":
-                quantize_dynamic(
-                    given,
-                    rounded,
-                    weight_type=weights,
-                    per_channel=step.per_channel,
-                    op_types_to_quantize=operators,
-                    nodes_to_exclude=list(without),
-                )
+                with without_warnings():
+                    quantize_dynamic(
+                        given,
+                        rounded,
+                        weight_type=weights,
+                        per_channel=step.per_channel,
+                        op_types_to_quantize=operators,
+                        nodes_to_exclude=list(without),
+                    )
             else:
                 quant_pre_process(given, ready, skip_symbolic_shape=True)
                 quantize_static(

@@ -20,6 +20,7 @@ from kit.methods.finetune import pretrained_classifier, train_on_budget
 from kit.models.inference import predict_logits
 from kit.models.load import quiet, resolve_pooling
 from kit.models.predictor import TransformerPredictor
+from kit.notices import without_warnings
 from kit.recipe.schema import LoraSection
 
 ADAPTER = "adapter"
@@ -115,7 +116,8 @@ def with_adapters(
         **settings,
     )
     try:
-        return get_peft_model(model, config)  # type: ignore[return-value]
+        with without_warnings():  # peft uses names that transformers has replaced
+            return get_peft_model(model, config)  # type: ignore[return-value]
     except ValueError as error:
         kinds = sorted(
             {name.rpartition(".")[2] for name, module in model.named_modules() if hasattr(module, "in_features")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -220,7 +221,7 @@ def test_blocks_that_are_given_more_than_is_known_are_refused(monkeypatch: pytes
 
 @pytest.mark.parametrize("kind", sorted(set(Kind) - {Kind.TORCH}))
 def test_only_models_of_torch_get_exits(kind: Kind, tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kit.models.kind.kind_of", lambda folder: kind)
+    monkeypatch.setattr("kit.models.kind.kind_of", lambda *given: kind)
     with pytest.raises(ModelError, match=re.escape(f"is {kind}; this step works on a classifier of torch")) as error:
         compress(chain(tiny_run, "early-exit"), quiet=True)
     assert error.value.hint
@@ -229,7 +230,7 @@ def test_only_models_of_torch_get_exits(kind: Kind, tiny_run: Path, monkeypatch:
 def test_what_cannot_work_is_refused_before_anything_is_computed(
     tiny_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kit.compress._take", lambda *args: pytest.fail("a step was taken"))
+    monkeypatch.setattr(import_module("kit.compress"), "_take", lambda *args: pytest.fail("a step was taken"))
     for after in ("int8-onnx", "onnx", "int8-bnb", "prune"):
         with pytest.raises(ModelError, match=f"{after}: what early-exit leaves is a model with early exits") as error:
             compress(chain(tiny_run, "early-exit", after), quiet=True)

@@ -1,0 +1,59 @@
+"""Notices of libraries that concern no user of kit, kept off the terminal one by one.
+
+Each filter belongs to one logger and drops one message: the levels and handlers of the program that uses kit stay as
+they are.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# Beginning of a message, by the logger that writes it.
+_NOTICES = {
+    "torchao": "Failed to load",
+    "torch.utils._pytree": "%s is an Enum subclass",
+    "torch.onnx._internal.exporter._registration": "torchvision is not installed",
+    "bitsandbytes.backends.cpu.ops": "Failed to load CPU gemm_4bit_forward",
+    "skeletoken.transformers_compat": "HuggingFace tokenizer defines",
+}
+
+
+class _Notice(logging.Filter):
+    """Drops records whose message begins with a text."""
+
+    def __init__(self, beginning: str) -> None:
+        super().__init__()
+        self.beginning = beginning
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a record is to be written."""
+        return not str(record.msg).startswith(self.beginning)
+
+
+def hide_notices() -> None:
+    """Install the filters, once per process; not with KIT_DEBUG."""
+    if os.environ.get("KIT_DEBUG"):
+        return
+    for name, beginning in _NOTICES.items():
+        logger = logging.getLogger(name)
+        if not any(isinstance(each, _Notice) for each in logger.filters):
+            logger.addFilter(_Notice(beginning))
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Hide Python warnings, and what libraries log with the root logger, while a library is called."""
+    root = logging.getLogger()
+    handlers, everything = list(root.handlers), _Notice("")
+    root.addFilter(everything)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        root.removeFilter(everything)
+        root.handlers[:] = handlers  # logging.warning() adds a handler to a root logger that has none
