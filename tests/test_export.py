@@ -407,6 +407,7 @@ def test_odd_labels_and_pairs(reviews: Path, tiny_checkpoint: Path, tmp_path: Pa
         [told] = predict(record.folder, [pair])
         assert ast.literal_eval(printed) == ([told] if name == "tfidf" else told["labels"])
     card = (tmp_path / "tfidf" / "README.md").read_text("utf-8")
+    assert "\n## Reproduce this model\n" in card and "```sh\nkit finetune model.yaml\n```" in card
     assert "`/help/me`" in card
     assert "kit itself, installed from a copy of its repository: `pip install .` there" in card
     assert "pip install kit" not in card
