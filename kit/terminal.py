@@ -5,6 +5,7 @@ Knows the terminal and exit codes. Knows nothing of what the commands do.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import traceback
@@ -85,7 +86,10 @@ def _foreseen(error: Exception) -> KitError | None:
         return TrainingError("memory ran out", "end other programs, or use a smaller model or fewer texts at once")
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename is not None else ""
-        return SystemRefusalError(f"{where}{error.strerror}")
+        refusal = SystemRefusalError(f"{where}{error.strerror}")
+        if error.errno == errno.ENAMETOOLONG:
+            refusal.exit_code, refusal.hint = 2, "give a shorter name"
+        return refusal
     return None
 
 

@@ -19,6 +19,7 @@ from kit.files import package_folders
 from kit.json_files import read_json
 from kit.models.code import code_of
 from kit.models.download import download, pickle_refused
+from kit.models.sizes import require_possible_sizes
 from kit.names import plain_name, plain_path, regular_files
 from kit.recipe import ModelSection
 
@@ -163,6 +164,7 @@ def _check_config(folder: Path, name: str) -> None:
     config = _read_json(path)
     if not isinstance(config, dict) or "model_type" not in config:
         raise ModelError(f"model.checkpoint: {name}/config.json does not name a model_type")
+    require_possible_sizes(config, name)
 
 
 def _check_weights(folder: Path, name: str, allow_pickle: bool) -> list[Path]:

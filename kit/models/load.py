@@ -5,7 +5,7 @@ Knows transformers' classes. Knows nothing of data, training or Records.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ from kit.models.checkpoint import Checkpoint, declared_pooling
 from kit.models.code import code_of, require_trusted
 from kit.models.pooled import PooledClassifier, PooledConfig
 from kit.models.rounded import leave_odd_layers_unpacked, leave_unpacked
+from kit.models.sizes import require_memory
 
 Init = Literal["pretrained", "scratch"]
 Bits = Literal["int8", "nf4"]
@@ -229,8 +230,7 @@ def _rounding(bits: Bits | None) -> dict[str, Any]:
 
 def _encoder(checkpoint: Checkpoint, config: PreTrainedConfig, init: Init, rounding: dict[str, Any]) -> PreTrainedModel:
     if init == "scratch":
-        scratch: PreTrainedModel = AutoModel.from_config(config)  # type: ignore[no-untyped-call]
-        return scratch
+        return _scratch(lambda: AutoModel.from_config(config), checkpoint)  # type: ignore[no-untyped-call]
     encoder, report = AutoModel.from_pretrained(
         checkpoint.folder, config=config, output_loading_info=True, trust_remote_code=False, **rounding
     )
@@ -239,16 +239,24 @@ def _encoder(checkpoint: Checkpoint, config: PreTrainedConfig, init: Init, round
     return encoder  # type: ignore[no-any-return]
 
 
+def _scratch(build: Callable[[], PreTrainedModel], checkpoint: Checkpoint) -> PreTrainedModel:
+    """Return a model with random weights. Raises ModelError if it does not fit in memory."""
+    if checkpoint.code is None:  # code of a checkpoint's own may not build without allocating
+        require_memory(build, checkpoint.name)
+    return build()
+
+
 def _native(
     checkpoint: Checkpoint, config: PreTrainedConfig, head: Head, init: Init, rounding: dict[str, Any]
 ) -> PreTrainedModel:
     for key, value in head.config().items():
         setattr(config, key, value)
     if init == "scratch":
-        scratch: PreTrainedModel = AutoModelForSequenceClassification.from_config(  # type: ignore[no-untyped-call]
-            config, trust_remote_code=checkpoint.code is not None
+        classes, own_code = AutoModelForSequenceClassification, checkpoint.code is not None
+        return _scratch(
+            lambda: classes.from_config(config, trust_remote_code=own_code),  # type: ignore[no-untyped-call]
+            checkpoint,
         )
-        return scratch
     model, report = AutoModelForSequenceClassification.from_pretrained(
         checkpoint.folder,
         config=config,

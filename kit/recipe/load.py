@@ -252,6 +252,8 @@ def _read(path: Path) -> str:
     if path.is_dir():
         raise RecipeError(f"{path} is a folder, not a recipe", _recipes_near(path, path.name))
     try:
+        if path.is_fifo() and not path.is_relative_to("/dev"):  # nobody may ever write to it
+            raise RecipeError(f"{path} is not a regular file", _NEW)
         if path.stat().st_size > MAX_BYTES:
             raise RecipeError(f"{path}: {path.stat().st_size / 1e6:.0f} MB is too large for a recipe", _NEW)
         content = path.read_bytes()

@@ -1,0 +1,73 @@
+"""Sizes in a checkpoint's configuration, compared with the memory of this machine before anything is allocated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from kit.errors import ModelError
+from kit.measurement.units import megabytes
+from kit.provenance import memory_bytes
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_FLOAT32 = 4
+_MAX_LAYERS = 10_000
+_WIDTHS = ("hidden_size", "d_model", "n_embd", "dim")
+_LAYERS = (
+    "num_hidden_layers", "num_layers", "n_layer", "n_layers", "encoder_layers", "decoder_layers", "num_decoder_layers",
+)  # fmt: skip
+_TALL = (  # tables and matrices that are as wide as the model
+    "vocab_size", "max_position_embeddings", "n_positions", "type_vocab_size", "intermediate_size", "d_ff",
+    "encoder_ffn_dim", "decoder_ffn_dim", "n_inner", *_WIDTHS,
+)  # fmt: skip
+_NARROW = "embedding_size"  # width of the tables where it is not the model's (ALBERT, ELECTRA)
+
+
+def require_possible_sizes(config: dict[str, Any], name: str) -> None:
+    """Raise ModelError if one matrix of a model exceeds the machine's memory, or the number of layers any model's.
+
+    Args:
+        config: Content of config.json; the configurations of an encoder and a decoder may lie inside.
+        name: What the message calls the checkpoint.
+    """
+    memory = memory_bytes()
+    for part in _parts(config):
+        for key in _LAYERS:
+            if (layers := _size(part, key)) > _MAX_LAYERS:
+                raise ModelError(f"model.checkpoint: {name}/config.json: {key} {layers} is more than any model has")
+        width = max(_size(part, key) for key in _WIDTHS)
+        for key in _TALL:
+            wide = min(width, _size(part, _NARROW) or width) if key == "vocab_size" else width
+            needed = _FLOAT32 * max(1, wide) * _size(part, key)
+            if needed > memory:
+                raise ModelError(
+                    f"model.checkpoint: {name}/config.json: {key} {_size(part, key)} needs {megabytes(needed)} for one "
+                    f"matrix, this machine has {megabytes(memory)}",
+                    "download or copy the checkpoint again, or use a smaller one",
+                )
+
+
+def require_memory(build: Callable[[], nn.Module], name: str) -> None:
+    """Raise ModelError if the parameters of a model that is about to be built take more than the machine's memory."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        needed = _FLOAT32 * sum(parameter.numel() for parameter in build().parameters())
+    if needed > memory_bytes():
+        raise ModelError(
+            f"model.checkpoint: the model of {name} takes {megabytes(needed)}, this machine has "
+            f"{megabytes(memory_bytes())}",
+            "use a smaller checkpoint",
+        )
+
+
+def _parts(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield config
+    yield from (value for value in config.values() if isinstance(value, dict))
+
+
+def _size(part: dict[str, Any], key: str) -> int:
+    value = part.get(key)
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
