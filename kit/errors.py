@@ -6,7 +6,7 @@ hint that says what to do. The command line prints both and exits with `exit_cod
 
 from __future__ import annotations
 
-MAKE_AGAIN = "make it again, by the command that made it and --force"  # what to do about a damaged or missing model
+MAKE_AGAIN = "re-run the original command with --force"  # the remedy for a damaged or missing model
 
 
 class KitError(Exception):
