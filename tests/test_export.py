@@ -298,7 +298,7 @@ def probes_of(pid: int) -> list[str]:
 DAMAGES = {
     "record.json says accuracy 0.990": lambda content: content["metrics"]["accuracy"].update(value=0.99, high=1.0),
     "record.json says labels positive, negative, not negative, positive": lambda content: content["labels"].reverse(),
-    "record.json says data.text_columns a, b, not text": lambda content: content["data"].update(text_columns=["a", "b"]),
+    "record.json says data.text_columns a, b": lambda content: content["data"].update(text_columns=["a", "b"]),
     "data.sizes.budget: Field required": lambda content: content["data"].update(sizes={}),
     "checkpoint.name: Field required": lambda content: content.update(checkpoint={}),
     "settings: Input should be a valid dictionary": lambda content: content.update(provenance=1, settings=None),
