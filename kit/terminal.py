@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
@@ -148,6 +149,8 @@ def quiet_libraries() -> None:
     if not os.environ.get("KIT_DEBUG"):
         warnings.filterwarnings("ignore")
         logging.disable(logging.WARNING)
+        # A writer of TensorBoard's fails in a thread of its own, and in the main thread with its next event.
+        threading.excepthook = lambda arguments: None
 
 
 def print_predictions(predictions: Iterable[dict[str, Any]]) -> None:

@@ -9,6 +9,7 @@ Knows files of checkpoints. Knows nothing of labels, training or torch modules.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,6 +189,8 @@ def _check_weights(folder: Path, name: str, allow_pickle: bool) -> list[Path]:
             with safe_open(file, framework="np") as tensors:
                 tensors.keys()
         except (SafetensorError, OSError) as error:
+            if file.is_file() and not os.access(file, os.R_OK):
+                raise ModelError(f"model.checkpoint: {name}/{file.name} cannot be read: no permission") from error
             raise ModelError(
                 f"model.checkpoint: {name}/{file.name} is truncated or damaged: {error}",
                 "download or copy it again",

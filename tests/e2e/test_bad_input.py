@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import torch
 
 CSV = "text,label\n" + "".join(f"a fine film number {i},{'good' if i % 2 else 'bad'}\n" for i in range(40))
 
@@ -252,6 +253,18 @@ def test_a_refused_write_keeps_the_checkpoints(kit, folder, where, monkeypatch) 
     again = kit("finetune", "recipe.yaml", *SAVING)
     assert f"continued from step {max(steps)} of" in again.err
     assert json.loads(again.out)["metrics"] == undisturbed["metrics"]
+
+
+def test_a_runs_folder_deleted_while_training_is_one_line(kit, folder, monkeypatch) -> None:
+    def deleted(*arguments, **settings):
+        shutil.rmtree("runs")
+        return original(*arguments, **settings)
+
+    original = torch.save
+    monkeypatch.setattr("torch.save", deleted)
+    done = kit("finetune", "recipe.yaml", *SAVING)
+    assert done.code == 2 and "Traceback" not in done.err
+    assert "the folder was removed while the run was going on" in done.err
 
 
 def test_the_debug_flag_shows_the_traceback(kit_forked, folder) -> None:

@@ -1,0 +1,56 @@
+"""Ctrl-C and SIGTERM: what a command says it has saved."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from kit.errors import DataError, DivergedError, KitError, OutputError, TrainingError
+from kit.stopping import NOTHING_SAVED, Stopped, deferring, note_kept, stoppable
+from kit.terminal import exit_code_of
+
+
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize(("number", "words"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "stopped by SIGTERM")])
+def test_a_command_that_saved_nothing_says_so(capsys, number, words) -> None:
+    assert exit_code_of(lambda: os.kill(os.getpid(), number)) == 128 + number
+    assert capsys.readouterr().err == f"error: {words}\n  {NOTHING_SAVED}\n"
+
+
+def test_a_command_names_what_it_saved(capsys) -> None:
+    def command() -> None:
+        note_kept("run", "step 3 of a-run")
+        note_kept("run", "step 4 of a-run")
+        note_kept("cells", "2 finished cells")
+        interrupt()
+
+    exit_code_of(command)
+    assert "saved: step 4 of a-run, 2 finished cells; the same command continues from there" in capsys.readouterr().err
+    exit_code_of(interrupt)
+    assert NOTHING_SAVED in capsys.readouterr().err, "of this command alone"
+
+
+def test_one_signal_waits_for_the_step_and_a_second_does_not(capfd) -> None:
+    with stoppable():
+        with pytest.raises(Stopped), deferring() as received:
+            assert received() == 0
+            interrupt()
+            assert received() == signal.SIGINT
+        assert "Ctrl-C again ends at once" in capfd.readouterr().err
+        reached = []
+        with pytest.raises(Stopped), deferring():
+            interrupt()
+            interrupt()
+            reached.append("past the second")
+        assert reached == []
+
+
+def test_only_divergence_makes_checkpoints_useless() -> None:
+    assert DivergedError.checkpoints_are_useless
+    for kind in (KitError, OutputError, DataError, TrainingError):
+        assert not kind.checkpoints_are_useless
