@@ -205,6 +205,7 @@ def _take(step: Step, source: Record, start: Record, judge: Judge, force: bool) 
         if judge.validation is not None:
             changes = judge.recall_changes(fitted.predictor.outputs(placed.data.validation.texts))
             about["largest_recall_loss"] = asdict(changes[0])
+            about["recall_words"] = judge.recall_words(changes)
         return replace(fitted, settings={**fitted.settings, "compression": about})
 
     folder = start.folder.parent / _id(step, source, job)

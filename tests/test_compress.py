@@ -255,7 +255,8 @@ def test_steps_report_recall_of_each_class(done: Compression, kit, tiny_run: Pat
     assert link.gate.worst_class is not None
     saved = link.record.content["settings"]["compression"]["largest_recall_loss"]
     assert saved == asdict(link.gate.worst_class), "the Record and the gate looked at the same validation examples"
-    assert "recall on validation examples" in link.line
+    assert link.record.content["settings"]["compression"]["recall_words"] == link.gate.recall_words
+    assert "too few" in link.gate.recall_words and link.gate.recall_words in link.line
     after = {name: row["recall"] for name, row in link.record.content["details"]["per_label"].items()}
     assert {each.label: pytest.approx(each.after, abs=1e-6) for each in link.test_recall} == after
     printed = kit(

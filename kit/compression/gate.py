@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kit.compression.recall import RecallChange, recall_changes
+from kit.compression.recall import RecallChange, loss_words, recall_changes
 from kit.errors import RecipeError
 from kit.measurement.measure import LabelMeasure
 from kit.methods import Job
@@ -32,12 +32,14 @@ class Gate:
         broken: The limits that were missed, in words; empty where the step stays.
         worst_class: The class with the largest loss of recall on the validation examples; None without classes or
             validation examples.
+        recall_words: `worst_class` for people, or that the classes have too few validation examples to tell.
     """
 
     retained: float | None
     agreement: float | None
     broken: tuple[str, ...]
     worst_class: RecallChange | None = None
+    recall_words: str = ""
 
     @property
     def passed(self) -> bool:
@@ -104,7 +106,8 @@ class Judge:
             if agreement < self.section.agreement:
                 seen = f"{len(same):,} texts of the pool"
                 broken.append(f"agrees on {agreement:.1%} of {seen}, at least {self.section.agreement:.1%} asked for")
-        return Gate(retained, agreement, tuple(broken), changes[0] if changes else None)
+        worst = changes[0] if changes else None
+        return Gate(retained, agreement, tuple(broken), worst, self.recall_words(changes))
 
     def recall_changes(self, outputs: np.ndarray | None) -> tuple[RecallChange, ...]:
         """Return the change of recall of each class, from a model's outputs for the validation examples."""
@@ -112,6 +115,10 @@ class Judge:
             return ()
         targets = self.job.task.targets(self.job.data.validation.labels)
         return recall_changes(self.validation, outputs, targets, self.job.task.labels, self.job.task.measure)
+
+    def recall_words(self, changes: tuple[RecallChange, ...]) -> str:
+        """Return the largest loss of recall of a class for people; empty without classes or validation examples."""
+        return loss_words(changes, len(self.job.task.labels), len(self.job.data.validation))
 
     def _lost_classes(self, changes: tuple[RecallChange, ...]) -> list[str]:
         """Return words for the classes that lose more recall than is allowed, at most three of them."""

@@ -63,7 +63,7 @@ class Link:
             self._conversion(settings),
             self._batches(settings),
             "calibration error {:.1%} (before: {:.1%})".format(*reversed(self.calibration)) if self.calibration else "",
-            self._worst_class(),
+            self.gate.recall_words,
         ]
         undone = "" if self.gate.passed else f"; {self.outcome}"
         undone += f"; {ours.warning}" if ours.warning else ""
@@ -87,14 +87,6 @@ class Link:
             "test_recall": [asdict(change) for change in self.test_recall],
             **asdict(self.verdict),
         }
-
-    def _worst_class(self) -> str:
-        worst = self.gate.worst_class
-        if worst is None:
-            return ""
-        if worst.loss.value <= 0:
-            return "no class lost recall on validation examples"
-        return f"largest loss of recall on validation examples: {worst.words}"
 
     def _tokens(self, settings: dict[str, Any]) -> str:
         if "tokens_before" not in settings:

@@ -96,6 +96,29 @@ def paired_interval(lost: int, gained: int, count: int, comparisons: int = 1) ->
     return max(-1.0, first - second - half), min(1.0, first - second + half)
 
 
+def loss_words(changes: Sequence[RecallChange], classes: int, examples: int) -> str:
+    """Return the largest loss of recall on validation examples for people; empty without classes.
+
+    Args:
+        changes: Change of each class that has validation examples, the largest loss first.
+        classes: Number of classes, with those without validation examples.
+        examples: Number of validation examples.
+    """
+    if not changes:
+        return ""
+    worst = changes[0]
+    few = classes - sum(change.count >= MIN_EXAMPLES for change in changes)
+    if worst.loss.value > 0:
+        found = f"largest loss of recall on validation examples: {worst.words}"
+    elif few == classes:
+        return f"loss of recall of any class: too few validation examples to tell ({examples:,})"
+    else:
+        found = "no class lost recall on validation examples"
+    if few and worst.count >= MIN_EXAMPLES:
+        found += f"; {few} of {classes} classes have fewer than {MIN_EXAMPLES} of these examples, too few to tell"
+    return found
+
+
 def recall_line(changes: Sequence[RecallChange]) -> str:
     """Return recall of the classes on test examples for people, the largest loss first; empty without classes."""
     if not changes:

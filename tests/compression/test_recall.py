@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kit.compression.recall import MIN_EXAMPLES, paired_interval, recall_changes, recall_line
+from kit.compression.recall import MIN_EXAMPLES, loss_words, paired_interval, recall_changes, recall_line
 from kit.measurement.measure import LabelMeasure
 from kit.measurement.translation import TranslationMeasure
 
@@ -42,6 +42,23 @@ def test_classes_with_few_examples_are_said_to_be_few() -> None:
         outputs = logits([0] * count, 2)
         changes = recall_changes(outputs, outputs, np.zeros(count, int), ("a", "b"), LabelMeasure("accuracy"))
         assert ("too few to tell" in changes[0].words) is few
+
+
+def same_answers(*counts: int) -> str:
+    targets = np.repeat(np.arange(len(counts)), counts)
+    outputs, labels = logits(list(targets), len(counts)), [str(index) for index in range(len(counts))]
+    changes = recall_changes(outputs, outputs, targets, labels, LabelMeasure("accuracy"))
+    return loss_words(changes, len(labels), len(targets))
+
+
+def test_no_lost_recall_is_claimed_only_with_enough_examples() -> None:
+    assert same_answers(4, 4) == "loss of recall of any class: too few validation examples to tell (8)"
+    assert same_answers(8, 0) == "loss of recall of any class: too few validation examples to tell (8)"
+    assert same_answers(20, 20) == "no class lost recall on validation examples"
+    assert same_answers(40, 3, 0) == (
+        "no class lost recall on validation examples; "
+        "2 of 3 classes have fewer than 20 of these examples, too few to tell"
+    )
 
 
 def test_translations_have_no_recall() -> None:
