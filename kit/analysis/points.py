@@ -104,11 +104,12 @@ def metric_samples(
     values, samples = np.empty(len(outputs)), np.empty((len(outputs), resamples))
     for index, run in enumerate(outputs):
         parts = measure.tally(run, targets)
-        values[index] = _score(measure, {name: part.sum(axis=0) for name, part in parts.items()}, n)
+        whole = {name: part.sum(axis=0) for name, part in parts.items()}
+        values[index] = _score(measure, whole, whole, n)
         done = 0
         for weights in resample_weights(n, resamples, seed):
             sums = {name: weights @ part for name, part in parts.items()}
-            samples[index, done : done + len(weights)] = _score(measure, sums, n)
+            samples[index, done : done + len(weights)] = _score(measure, sums, whole, n)
             done += len(weights)
     return values, samples
 
@@ -227,8 +228,8 @@ def _slices(rows: int) -> Iterator[slice]:
     return (slice(start, start + _RUNS_AT_ONCE) for start in range(0, rows, _RUNS_AT_ONCE))
 
 
-def _score(measure: Measure, sums: dict[str, Floats], n: int) -> Floats:
-    found = measure.scores(sums, n)
+def _score(measure: Measure, sums: dict[str, Floats], whole: dict[str, Floats], n: int) -> Floats:
+    found = measure.scores(sums, n, whole)
     if measure.main not in found:
         raise ValueError(f"metric {measure.main} does not fit the task; it has {', '.join(found)}")
     return found[measure.main]

@@ -71,9 +71,10 @@ def bootstrap_scores(
     """
     parts = measure.tally(outputs, targets)
     n = len(next(iter(parts.values())))
-    point = measure.scores({name: part.sum(axis=0) for name, part in parts.items()}, n)
+    whole = {name: part.sum(axis=0) for name, part in parts.items()}
+    point = measure.scores(whole, n)
     batches = [
-        measure.scores({name: weights @ part for name, part in parts.items()}, n)
+        measure.scores({name: weights @ part for name, part in parts.items()}, n, whole)
         for weights in resample_weights(n, resamples, seed)
     ]
     estimates = {}

@@ -31,8 +31,13 @@ class Measure(Protocol):
         Raises ValueError if outputs and targets do not fit together.
         """
 
-    def scores(self, sums: Mapping[str, Floats], n: int) -> dict[str, Floats]:
-        """Scores (...) from sums over n examples (..., width); leading axes stay."""
+    def scores(
+        self, sums: Mapping[str, Floats], n: int, whole: Mapping[str, Floats] | None = None
+    ) -> dict[str, Floats]:
+        """Return scores (...) from sums over n examples (..., width); leading axes stay.
+
+        whole: sums over the test set (width,) if `sums` are of its resamples; None otherwise.
+        """
 
     def right(self, outputs: np.ndarray, targets: np.ndarray) -> NDArray[np.bool_]:
         """(n,) whether each output is just what was wanted."""
@@ -61,9 +66,11 @@ class LabelMeasure:
         """See `metrics.tally`."""
         return tally(outputs, targets, ordered=self.ordered, multi_label=self.multi_label)
 
-    def scores(self, sums: Mapping[str, Floats], n: int) -> dict[str, Floats]:
+    def scores(
+        self, sums: Mapping[str, Floats], n: int, whole: Mapping[str, Floats] | None = None
+    ) -> dict[str, Floats]:
         """See `metrics.scores`."""
-        return scores(sums, n)
+        return scores(sums, n, whole)
 
     def right(self, outputs: np.ndarray, targets: np.ndarray) -> NDArray[np.bool_]:
         """(n,) whether every label of each example is right."""

@@ -191,8 +191,15 @@ def tally(
     return _tally_multi_label(values, truth) if multi_label else _tally_single_label(values, truth, ordered)
 
 
-def scores(sums: Mapping[str, Floats], n: int) -> dict[str, Floats]:
-    """Scores (...) from sums over n examples (..., width) of what `tally` gives; leading axes stay."""
+def scores(sums: Mapping[str, Floats], n: int, whole: Mapping[str, Floats] | None = None) -> dict[str, Floats]:
+    """Return scores (...) from sums (..., width) of what `tally` returns; leading axes stay.
+
+    Args:
+        sums: Sums over n examples.
+        n: Number of examples.
+        whole: Sums over the test set (width,) if `sums` are of its resamples: macro averages then have the classes of
+            the test set, see `_with_all_classes`.
+    """
     counts = sums["hits"], sums["predicted"], sums["support"]
     result: dict[str, Floats] = {}
     if "exact" in sums:
@@ -200,7 +207,7 @@ def scores(sums: Mapping[str, Floats], n: int) -> dict[str, Floats]:
         result["micro_f1"] = _micro_f1(*counts)
     else:
         result["accuracy"] = sums["hits"].sum(axis=-1) / n
-    result |= _macro(*counts)
+    result |= _macro(*counts) if whole is None else _macro_of_resamples(sums, whole)
     if "exact" not in sums:
         result["mcc"] = _matthews(*counts)
     result["log_loss"] = sums["loss"][..., 0] / n
@@ -269,8 +276,29 @@ def _by_class(hits: NDArray[Any], predicted: NDArray[Any], support: NDArray[Any]
     }
 
 
-def _macro(hits: NDArray[Any], predicted: NDArray[Any], support: NDArray[Any]) -> dict[str, Floats]:
-    present = (predicted + support > 0).sum(axis=-1)
+def _macro_of_resamples(sums: Mapping[str, Floats], whole: Mapping[str, Floats]) -> dict[str, Floats]:
+    present = np.asarray((whole["predicted"] + whole["support"] > 0).sum())
+    return _macro(*_with_all_classes(sums, whole), present)
+
+
+def _with_all_classes(sums: Mapping[str, Floats], whole: Mapping[str, Floats]) -> tuple[Floats, Floats, Floats]:
+    """Return hits, predictions and support of resamples, with the classes that a resample has no example of.
+
+    A resample without the two examples of a rare class says nothing of this class. It takes the class's examples of
+    the test set, which is the number that it has on average; leaving the class out would score an easier task.
+    """
+    absent = (sums["support"] == 0) & (whole["support"] > 0)
+    hits = np.where(absent, whole["hits"], sums["hits"])
+    predicted = sums["predicted"] + np.where(absent, whole["hits"], 0)
+    return hits, predicted, np.where(absent, whole["support"], sums["support"])
+
+
+def _macro(
+    hits: NDArray[Any], predicted: NDArray[Any], support: NDArray[Any], present: NDArray[Any] | None = None
+) -> dict[str, Floats]:
+    """Return averages over `present` classes: by default those that occur or are predicted."""
+    if present is None:
+        present = (predicted + support > 0).sum(axis=-1)
     return {
         f"macro_{name}": _ratio(values.sum(axis=-1), present)
         for name, values in _by_class(hits, predicted, support).items()

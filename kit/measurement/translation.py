@@ -61,7 +61,9 @@ class TranslationMeasure:
             found[name] = np.asarray(counts, np.float64)
         return found
 
-    def scores(self, sums: Mapping[str, Floats], n: int) -> dict[str, Floats]:
+    def scores(
+        self, sums: Mapping[str, Floats], n: int, whole: Mapping[str, Floats] | None = None
+    ) -> dict[str, Floats]:
         """Scores (...) of sums (..., width)."""
         return {name: _SCORE[name](sums[name]) for name in self.names}
 

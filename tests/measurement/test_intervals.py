@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
+from kit.analysis.points import metric_samples
 from kit.measurement import metrics
 from kit.measurement.intervals import Estimate, bootstrap_scores, percentile_interval, spread, wilson_interval
 from kit.measurement.measure import LabelMeasure
@@ -56,6 +57,30 @@ def test_multi_label_resamples_are_scored_as_if_drawn_one_by_one() -> None:
     for name in ("exact_match", "micro_f1", "macro_precision", "macro_f1", "log_loss"):
         expected = percentile_interval([scores[name] for scores in one_by_one])
         assert (estimates[name].low, estimates[name].high) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("hits", [0, 1, 2])
+def test_macro_intervals_keep_a_class_of_two_examples(hits: int) -> None:
+    targets = np.repeat([0, 1, 2], [100, 100, 2])
+    guesses = targets.copy()
+    guesses[[0, 100]] = 1, 0
+    guesses[200 : 202 - hits] = 0
+    logits, measure = np.eye(3)[guesses], LabelMeasure("macro_f1")
+    estimates = bootstrap_scores(logits, targets, measure)
+    recall = estimates["macro_recall"]
+    assert recall.value == pytest.approx((0.99 + 0.99 + hits / 2) / 3)
+    assert recall.high <= (2 + min(hits, 1)) / 3 + 1e-9, "without the class, resamples would reach 100 %"
+    assert recall.low >= (0.95 + 0.95 + hits // 2) / 3
+    values, samples = metric_samples([logits], targets, measure)
+    assert values[0] == estimates["macro_f1"].value
+    assert percentile_interval(samples) == (estimates["macro_f1"].low, estimates["macro_f1"].high)
+
+
+def test_class_that_is_only_predicted_counts_in_every_resample() -> None:
+    targets, guesses = np.repeat([0, 1], 50), np.repeat([0, 1], 50)
+    guesses[0] = 2  # no resample without this example scores two classes alone
+    estimate = bootstrap_scores(np.eye(3)[guesses], targets, LabelMeasure("macro_f1"))["macro_f1"]
+    assert estimate.high <= 2 / 3
 
 
 def test_batches_of_resamples_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
