@@ -120,7 +120,8 @@ def _way(record: Record, others: Mapping[str, Record], known: set[str]) -> tuple
 
 def _step_words(record: Record) -> str:
     """Name a compression with the settings that are not the technique's defaults."""
-    step = record.recipe.compress.steps[0]
+    # A Record's recipe holds the whole chain of compression: the step of the Record itself is the last one.
+    step = record.recipe.compress.steps[-1]
     settings = step.model_dump(exclude_defaults=True, mode="json")
     words = ", ".join(f"{key} {json.dumps(value)}" for key, value in settings.items() if key != "technique")
     return f"{step.technique} ({words})" if words else str(step.technique)

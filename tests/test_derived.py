@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -20,12 +21,12 @@ def runs(studied: Path, tmp_path: Path) -> Path:
     return tmp_path / "runs"
 
 
-def made_from(source: Record, name: str, **settings: object) -> Record:
+def made_from(source: Record, name: str, techniques: Sequence[str] = ("int8-onnx",), **settings: object) -> Record:
     """A copy of a Record that says that it was made from another one."""
     folder = shutil.copytree(source.folder, source.folder.with_name(name))
     content = json.loads((folder / "record.json").read_text())
     content |= {"id": name, "settings": {**content["settings"], **settings}}
-    content["recipe"]["compress"]["steps"] = [{"technique": "int8-onnx"}]
+    content["recipe"]["compress"]["steps"] = [{"technique": each} for each in techniques]
     for key in ("sha256", "format", "files", "backend"):
         content.pop(key, None)
     seal(folder, content)
@@ -53,6 +54,15 @@ def test_chains_of_compressed_and_distilled_runs_are_followed(runs: Path) -> Non
     }  # fmt: skip
     assert {each.root for each in found.values()} == {root.id}
     assert (found["one"].budget, found["one"].seed) == (160, 0)
+
+
+def test_each_step_of_a_chain_is_named_by_its_technique(runs: Path) -> None:
+    root = probe(runs)
+    made_from(root, "one", ["vocabulary"], compression={"technique": "vocabulary", "source": root.id})
+    chain = ["vocabulary", "int8-onnx"]
+    made_from(root, "two", chain, compression={"technique": "int8-onnx", "source": "one"})
+    found = {each.record.id: each.steps for each in derived_runs(runs, [root], root.predictions())}
+    assert found == {"one": ("vocabulary",), "two": ("vocabulary", "int8-onnx")}
 
 
 def test_foreign_circular_and_damaged_runs_are_no_candidates(runs: Path) -> None:

@@ -162,7 +162,7 @@ def ranked(options: Sequence[Option], wish: Wish) -> list[Option]:
 
 
 def describe(option: Option, findings: Findings, wish: Wish) -> str:
-    """Return an option in one line: series, labels and their cost, metric, latency, size."""
+    """Return an option in one line: series, labels and their cost, metric, latency, size, folders of derived runs."""
     metric = findings.metric
     parts = [f"{option.series} with {option.labels:,} labels"]
     if wish.label_cost is not None:
@@ -181,4 +181,13 @@ def describe(option: Option, findings: Findings, wish: Wish) -> str:
         parts.append(f"{option.latency_ms:.1f} ms per text{doubt}")
     if option.model_bytes is not None:
         parts.append(megabytes(option.model_bytes) if option.measured else f"about {megabytes(option.model_bytes)}")
+    if series.name in {each.name for each in findings.candidates}:
+        parts.append(f"in {_folders(series, option.labels, findings.runs)}")
     return ", ".join(parts)
+
+
+def _folders(series: Series, labels: int, runs: str) -> str:
+    """Return the folder of the first run behind an option, and how many other runs there are."""
+    point = min(series.points, key=lambda each: abs(each.budget - labels))
+    others = f" and {len(point.runs) - 1} more" if len(point.runs) > 1 else ""
+    return f"{runs}/{point.runs[0].record}{others}"

@@ -172,7 +172,7 @@ def test_a_compressed_run_is_chosen_where_the_study_has_nothing() -> None:
     study = replace(STUDY, candidates=(replace(small, points=small.points[-1:]),))
     advice = advise(study, Wish(target=0.82, max_latency_ms=5, max_size_bytes=25e6))
     assert advice.lines[0].startswith("choose finetune + int8-onnx with 800 labels, accuracy 84.7 % [")
-    assert advice.lines[0].endswith("0.7 ms per text, 4.9 MB")
+    assert advice.lines[0].endswith("0.7 ms per text, 4.9 MB, in runs/r0 and 4 more")
     tighter = advise(study, Wish(target=0.82, max_latency_ms=0.5))
     assert tighter.commands == ("kit distill --teacher runs/r0 --student layers:3",)
 
