@@ -14,7 +14,7 @@ from kit.analysis.comparison import compare
 from kit.analysis.evidence import more_evidence
 from kit.analysis.findings import Findings
 from kit.analysis.frontier import weight
-from kit.analysis.nearest import nothing_qualifies
+from kit.analysis.nearest import FINISH, nothing_qualifies
 from kit.analysis.options import Option, Wish, breaks, describe, fits, options_of, ranked
 from kit.analysis.points import Point, metric_range
 from kit.analysis.significance import requirement
@@ -142,8 +142,12 @@ def _same_length(samples: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 def _framed(lines: Sequence[str], advice: Advice) -> list[str]:
     """Return the lines between what holds for all of them and what was left out."""
-    first = [f"{advice.unfinished} have finished; `kit study RECIPE` continues"] if advice.unfinished else []
-    return [*first, *lines, *(f"left out: {name}: {why}" for name, why in advice.excluded)]
+    said = any(line.startswith("cannot tell yet") for line in lines)
+    first = [f"{advice.unfinished} have finished; `{FINISH}` continues"] if advice.unfinished and not said else []
+    untimed = [name for name, why in advice.excluded if why == advice.unfinished]
+    others = [f"left out: {name}: {why}" for name, why in advice.excluded if why != advice.unfinished]
+    once = [f"left out: {', '.join(untimed)}: not timed, as the study is unfinished"] if untimed else []
+    return [*first, *lines, *others, *once]
 
 
 def _lines(advice: Advice, findings: Findings, wish: Wish) -> list[str]:

@@ -11,6 +11,8 @@ from kit.analysis.findings import Findings, Series
 from kit.analysis.options import Option, Wish, breaks, describe, fits, options_of, ranked
 from kit.measurement.units import megabytes, shown_difference, shown_value
 
+FINISH = "kit study RECIPE"  # the command that continues an unfinished study
+
 
 @dataclass(frozen=True)
 class Nearest:
@@ -31,6 +33,9 @@ def nothing_qualifies(findings: Findings, wish: Wish, allowed: Sequence[Option])
     within = [option for option in allowed if fits(option, wish)]
     every = [option for each in findings.options if each.points for option in options_of(each, wish)]
     outside = [option for option in ranked(every, wish) if option not in within]
+    if untimed := _untimed(findings, wish):
+        finished = findings.unfinished.removeprefix("unfinished: ")
+        return Nearest((f"cannot tell yet: the study is unfinished ({finished}) and {untimed}",), (FINISH,))
     lines = [f"nothing qualifies: no choice, measured or predicted, {_wanted(findings, wish)}"]
     near = max(within, key=lambda option: option.metric.value, default=None)
     over = min(outside, key=lambda option: _excess(option, wish), default=None)
@@ -47,11 +52,24 @@ def nothing_qualifies(findings: Findings, wish: Wish, allowed: Sequence[Option])
     studied = [option for option in within if option.series in names] or within
     series = _series(max(studied, key=lambda option: option.metric.value), findings)
     lines.append(_why_not(series, findings.metric, wish.target or 0))
+    if findings.unfinished:
+        return Nearest(tuple(lines), (FINISH,))
     labels = 2 * series.points[-1].budget
     more = labels - findings.training_examples
     beyond = f" ({more:,} more than the data have)" if more > 0 else ""
     lines.append(f"to measure next: {series.name} with {labels:,} labels or more{beyond}")
     return Nearest(tuple(lines), tuple(_larger(findings)))
+
+
+def _untimed(findings: Findings, wish: Wish) -> str:
+    """Say how many models of an unfinished study a latency limit cannot be checked for; empty if none."""
+    if not findings.unfinished or wish.max_latency_ms is None:
+        return ""
+    models = [each for each in findings.options if each.points]
+    missing = sum(each.speed is None for each in models)
+    if missing == len(models):
+        return "no model was timed"
+    return f"{missing} of its {len(models)} models were not timed" if missing else ""
 
 
 def _wanted(findings: Findings, wish: Wish) -> str:
@@ -100,7 +118,8 @@ def _smaller(option: Option, findings: Findings) -> list[str]:
 
 def _larger(findings: Findings) -> list[str]:
     """Return the command that measures the study with more labels, if the data have more."""
-    budgets = sorted({point.budget for each in findings.series for point in each.points})
+    measured = {point.budget for each in findings.series for point in each.points}
+    budgets = sorted(measured | {cell.budget for cell in findings.cells})
     more = min(2 * budgets[-1], findings.training_examples)
     if more <= budgets[-1]:
         return ["a study with a larger checkpoint (study.checkpoints), or more labelled data"]

@@ -191,11 +191,30 @@ def test_choices_that_cannot_be_told_apart_are_no_headline() -> None:
 
 def test_an_unfinished_study_says_so() -> None:
     cells = [CellRow("finetune", 100, seed, "finished" if seed < 2 else "open") for seed in range(5)]
-    slow = replace(STUDY, series=(replace(STUDY.series[0], speed=None),), cells=tuple(cells))
+    untimed = tuple(replace(each, speed=None) for each in STUDY.series)
+    slow = replace(STUDY, series=untimed, cells=tuple(cells))
     advice = advise(slow, Wish(max_latency_ms=5))
-    assert advice.lines[0] == "unfinished: 2 of 5 cells have finished; `kit study RECIPE` continues"
-    assert dict(advice.excluded) == {"finetune": "unfinished: 2 of 5 cells"}
-    assert not any("latency was not measured" in line for line in advice.lines)
+    assert advice.lines == (
+        "cannot tell yet: the study is unfinished (2 of 5 cells) and no model was timed",
+        "to try: kit study RECIPE",
+        "left out: finetune, probe, tfidf: not timed, as the study is unfinished",
+    )
+    assert advice.commands == ("kit study RECIPE",)
+    assert dict(advice.excluded)["finetune"] == "unfinished: 2 of 5 cells"
+    partly = advise(replace(slow, series=(*untimed[:2], STUDY.series[2])), Wish(0.8, max_latency_ms=5))
+    assert partly.lines[0].endswith("and 2 of its 3 models were not timed")
+    first = advise(slow, Wish()).lines[0]
+    assert first == "unfinished: 2 of 5 cells have finished; `kit study RECIPE` continues"
+
+
+def test_the_command_to_try_is_never_the_grid_of_the_study() -> None:
+    cells = [CellRow("probe", budget, 0, "open" if budget == 1_600 else "finished") for budget in (*BUDGETS, 1_600)]
+    study = replace(findings(*STUDY.series[1:]), cells=tuple(cells))
+    assert advise(study, Wish(target=0.95)).commands == ("kit study RECIPE",)
+    failed = replace(study, cells=(*cells[:-1], replace(cells[-1], state="failed")))
+    assert advise(failed, Wish(target=0.95)).commands == (
+        "kit study RECIPE --set 'study.budgets=[100, 200, 400, 800, 1600, 3200]'",
+    )
 
 
 def test_a_choice_no_better_than_the_majority_is_said_to_be_so() -> None:
