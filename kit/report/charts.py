@@ -6,7 +6,7 @@ Knows findings and which marks show what. Knows nothing of pages, files or colou
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import altair as alt
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 _GREY = "#8a939b"  # seen on light and on dark ground
 _MOST_NAMES = 5  # checkpoints whose names fit beside each other
+_MOST_SIZES = 5  # sizes of dots that a legend shows
 
 
 def all_charts(findings: Findings) -> dict[str, alt.LayerChart]:
@@ -150,7 +151,7 @@ def frontier(findings: Findings) -> alt.LayerChart | None:
         "weight:Q",
         title="Labels" if by_labels else "Saved model, MB",
         scale=alt.Scale(range=[45, 380], zero=False),
-        legend=alt.Legend(values=[weights[0], weights[len(weights) // 2], weights[-1]], format=",.4~r"),
+        legend=alt.Legend(values=_legend_sizes(weights), format=",.4~r"),
     )
     told = tips(
         name="Method", labels="Labels", shown=title(findings.metric), latency="Latency", saved="Saved model",
@@ -174,6 +175,14 @@ def frontier(findings: Findings) -> alt.LayerChart | None:
         f"Frontier: {title(findings.metric)} against latency of {len(rows)} choices, {len(best)} of which no other "
         "beats in everything. The numbers are in the table below.",
     )
+
+
+def _legend_sizes(weights: Sequence[float]) -> list[float]:
+    """Return sorted sizes for a legend: all that look different at four digits, or of many the ends and the middle."""
+    sizes = list({f"{each:.4g}": each for each in weights}.values())
+    if len(sizes) <= _MOST_SIZES:
+        return sizes
+    return [sizes[0], sizes[len(sizes) // 2], sizes[-1]]
 
 
 def _named(rows: Rows, short: dict[str, str]) -> Rows:

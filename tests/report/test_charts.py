@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -124,6 +124,17 @@ def test_dots_are_sized_by_model_where_budgets_do_not_differ(findings: Findings)
     one = replace(findings, frontier=tuple(choice for choice in findings.frontier if choice.budget == 800))
     assert {row["weight"] for row in choice_rows(one)} == {90.8, 436.0, 0.164}
     assert {row["weight"] for row in choice_rows(findings)} == set(BUDGETS)
+
+
+@pytest.mark.parametrize("budgets", [BUDGETS[:1], BUDGETS[:2], BUDGETS])
+def test_the_legend_of_sizes_has_one_entry_per_budget(findings: Findings, budgets: Sequence[int]) -> None:
+    choices = tuple(choice for choice in findings.frontier if choice.budget in budgets)
+    chart = frontier(replace(findings, frontier=choices))
+    assert chart is not None
+    sizes = [layer["encoding"]["size"] for layer in chart.to_dict()["layer"] if "size" in layer["encoding"]]
+    values = sizes[0]["legend"]["values"]
+    assert len(values) == len(set(values))
+    assert len(budgets) == 1 or values == list(budgets)
 
 
 def test_names_of_users_are_never_fields(hostile: Findings) -> None:
