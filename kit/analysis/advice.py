@@ -14,7 +14,7 @@ from kit.analysis.comparison import compare
 from kit.analysis.evidence import more_evidence
 from kit.analysis.findings import Findings
 from kit.analysis.frontier import weight
-from kit.analysis.nearest import FINISH, nothing_qualifies
+from kit.analysis.nearest import FINISH, better_left_out, nothing_qualifies
 from kit.analysis.options import Option, Wish, breaks, describe, fits, options_of, ranked
 from kit.analysis.points import Point, metric_range
 from kit.analysis.significance import requirement
@@ -43,7 +43,8 @@ class Advice:
     than the runner-up, with a chance of 95 % or more; one seed makes nothing sure, nor two a comparison, and without a
     runner-up there is nothing to be sure of. decided: whether the choice meets the target, or without one is the best
     of all options, in 80 % of the resamples; otherwise `choice` is only the first of the `contenders`. excluded:
-    (series, why) of what breaks a limit. commands: what to try if nothing meets the wish. unfinished: how much of the
+    (series, why) of what breaks a limit. commands: what to try if nothing meets the
+    wish, or if the choice is unsure and a better one is too slow or too large. unfinished: how much of the
     study has finished, empty if no cell is open. lines: all of it in sentences.
     """
 
@@ -89,7 +90,10 @@ def advise(findings: Findings, wish: Wish) -> Advice:
     enough = choice.seeds >= (3 if wish.target is None else 2)
     sure = enough and _certainty(advice, findings) >= SURE
     advice = replace(advice, contenders=tuple(contenders), decided=decided, sure=sure)
-    return replace(advice, lines=tuple(_framed(_lines(advice, findings, wish), advice)))
+    if not (decided and sure) or choice.latency_doubt:
+        advice = replace(advice, commands=better_left_out(findings, wish, choice))
+    lines = [*_lines(advice, findings, wish), *(f"to try: {command}" for command in advice.commands)]
+    return replace(advice, lines=tuple(_framed(lines, advice)))
 
 
 def _checked(wish: Wish, metric: str) -> Wish:

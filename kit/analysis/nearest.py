@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kit.analysis.findings import Findings, Series
-from kit.analysis.options import Option, Wish, breaks, describe, fits, options_of, ranked
-from kit.measurement.units import megabytes, shown_difference, shown_value
+from kit.analysis.options import Option, Wish, describe, fits, options_of, ranked
+from kit.measurement.units import shown_difference, shown_value
 
 FINISH = "kit study RECIPE"  # the command that continues an unfinished study
 
@@ -42,7 +42,7 @@ def nothing_qualifies(findings: Findings, wish: Wish, allowed: Sequence[Option])
     if near is not None:
         lines.append(f"nearest within the limits: {describe(near, findings, wish)}")
     if over is not None:
-        lines.append(f"nearest beyond the limits: {describe(over, findings, wish)}; {_over(over, findings, wish)}")
+        lines.append(f"nearest beyond the limits: {describe(over, findings, wish)}; {_over(over, wish)}")
         return Nearest(tuple(lines), tuple(_smaller(over, findings)))
     if near is None:
         best = max(every, key=lambda option: option.metric.value, default=None)
@@ -95,9 +95,38 @@ def _excess(option: Option, wish: Wish) -> tuple[float, float]:
     return max(ratios), -option.metric.value
 
 
-def _over(option: Option, findings: Findings, wish: Wish) -> str:
-    why = breaks(_series(option, findings), wish, findings.unfinished or findings.no_latency)
-    return why or f"{megabytes(option.model_bytes or 0)}, above {(wish.max_size_bytes or 0) / 1e6:g} MB"
+def _over(option: Option, wish: Wish) -> str:
+    """Say which limits an option breaks; its latency and size stand in its description."""
+    reasons = []
+    if wish.max_latency_ms is not None and option.latency_ms is None:
+        reasons.append("its latency was not measured")
+    elif wish.max_latency_ms is not None and (option.latency_ms or 0) > wish.max_latency_ms:
+        reasons.append(f"above {wish.max_latency_ms:g} ms")
+    if wish.max_size_bytes is not None and option.model_bytes is None:
+        reasons.append("its size is not known")
+    elif wish.max_size_bytes is not None and (option.model_bytes or 0) > wish.max_size_bytes:
+        reasons.append(f"above {wish.max_size_bytes / 1e6:g} MB")
+    return " and ".join(reasons)
+
+
+def better_left_out(findings: Findings, wish: Wish, choice: Option) -> tuple[str, ...]:
+    """Return the command for the best measured option that only latency or size leave out; none if it is no better.
+
+    Args:
+        findings: The study with its candidates.
+        wish: What is needed.
+        choice: The first choice within the limits.
+    """
+    measured = [option for each in findings.options for option in options_of(each, wish) if option.measured]
+    better = [o for o in measured if o.metric.value > choice.metric.value and _exceeds(o, wish)]
+    ordered = sorted(better, key=lambda option: -option.metric.value)
+    return next((tuple(commands[:1]) for each in ordered if (commands := _smaller(each, findings))), ())
+
+
+def _exceeds(option: Option, wish: Wish) -> bool:
+    """Whether a known latency or size of an option is above its limit."""
+    slow = wish.max_latency_ms is not None and (option.latency_ms or 0) > wish.max_latency_ms
+    return slow or not fits(option, wish)
 
 
 def _smaller(option: Option, findings: Findings) -> list[str]:
@@ -110,10 +139,13 @@ def _smaller(option: Option, findings: Findings) -> list[str]:
     if compressed is not None:
         root = max((e for e in findings.series if series.name.startswith(f"{e.name} + ")), key=lambda e: len(e.name))
     at = min(root.points, key=lambda point: abs(point.budget - option.labels))
-    run = shlex.quote(f"{findings.runs}/{at.runs[0].record}")
+    kept = next((run for run in at.runs if run.model_bytes is not None), at.runs[0])
+    run = shlex.quote(f"{findings.runs}/{kept.record}")
     student = "" if findings.task == "translation" else " --student layers:3"
     distil = f"kit distill --teacher {run}{student}"
-    return [distil] if compressed is not None else [f"kit compress {run}", distil]
+    names = [each.name for each in findings.candidates if each.name.startswith(f"{root.name} + ")]
+    compressed_before = any(not name.startswith(f"{root.name} + distill") for name in names)
+    return [distil] if compressed is not None or compressed_before else [f"kit compress {run}", distil]
 
 
 def _larger(findings: Findings) -> list[str]:

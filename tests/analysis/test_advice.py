@@ -88,6 +88,26 @@ def test_limits_leave_series_out_with_the_reason() -> None:
     assert advise(unmeasured, Wish(max_latency_ms=5)).choice is None
 
 
+def test_an_unsure_choice_names_the_better_run_to_compress() -> None:
+    tight = Wish(max_latency_ms=5)
+    advice = advise(STUDY, tight)  # tfidf is the only one within the limit, and worse
+    assert advice.commands == ("kit compress runs/r0",)
+    assert "to try: kit compress runs/r0" in advice.lines
+    small = replace(STUDY, candidates=(replace(STUDY.series[2], name="finetune + int8-onnx"),))
+    assert advise(small, tight).commands == ("kit distill --teacher runs/r0 --student layers:3",)  # compressed before
+    best = findings(replace(STUDY.series[2], name="probe", speed=STUDY.series[0].speed), STUDY.series[2])
+    assert advise(best, tight).commands == ()  # what is left out is no better
+    assert advise(STUDY, Wish(target=0.66, max_latency_ms=5)).commands == ()
+    untimed = findings(replace(STUDY.series[0], speed=None), STUDY.series[2])
+    assert advise(untimed, tight).commands == ()
+
+
+def test_what_is_beyond_a_limit_is_described_once() -> None:
+    busy = replace(STUDY.series[0], speed=replace(STUDY.series[0].speed, warning="the machine was busy"))
+    [_, near, *_] = advise(findings(busy), Wish(max_latency_ms=5, max_size_bytes=25e6)).lines
+    assert near.endswith("], 7.0 ms per text (measured on a busy machine), 91.0 MB; above 5 ms and above 25 MB")
+
+
 def test_a_latency_limit_inside_an_interval_is_said() -> None:
     speed = replace(STUDY.series[0].speed, low_ms=5.5, high_ms=9.0)
     study = findings(replace(STUDY.series[0], speed=speed))
