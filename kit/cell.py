@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -40,13 +41,15 @@ from kit.terminal import quiet_libraries
 def run(context: JobData, job: JobData) -> JobData:
     """Do a job of a study.
 
-    Returns {"record": id}, {"busy": true}, {"error": text}, or {"refused": text} from a worker that must not run any
-    cell. A job that measures models returns {"speeds": content of speed.json, "unmeasured": {id: reason}}.
+    Returns {"record": id, "found": bool} (found: its Record was finished before), {"busy": true}, {"error": text}, or
+    {"refused": text} from a worker that must not run any cell. A job that measures models returns {"speeds": content of
+    speed.json, "unmeasured": {id: reason}}.
     context: {"recipe": of the study, "data": fingerprints of its splits, "checkpoints": content of each, "folder": that
     relative paths start at, "versions": see `provenance.versions`, "storage": URL or null}.
     job: {"cell": {...}, "keep_model": bool} or {"time": [ids of Records]}.
     """
     quiet_libraries()
+    began = datetime.now(UTC).isoformat(timespec="seconds")  # as Records note when they were created
     different = _differences(context["versions"], versions())
     if different:
         return {"refused": f"the worker on {socket.gethostname()} has other versions: {'; '.join(different)}"}
@@ -59,7 +62,8 @@ def run(context: JobData, job: JobData) -> JobData:
             _require_same_data(shared, recipe, context["data"])
             if "time" in job:
                 return time_models(job["time"], shared, recipe, storage)
-            return {"record": _cell(Cell(**job["cell"]), recipe, job["keep_model"], shared, storage).id}
+            record = _cell(Cell(**job["cell"]), recipe, job["keep_model"], shared, storage)
+            return {"record": record.id, "found": record.content["created"] < began}
     except BusyError:
         return {"busy": True}
     except Exception as error:

@@ -240,7 +240,7 @@ class _Work:
             time=now(),
         )
         self.ledger.write(outcome)
-        self._settle(outcome, self.ledger.record(outcome))
+        self._settle(outcome, self.ledger.record(outcome), found=bool(result.get("found")))
 
     def _fetch(self, record: str) -> str:
         """Copy a Record that a worker put into the storage; what went wrong, if something did."""
@@ -252,11 +252,12 @@ class _Work:
             return str(error)
         return "" if whole else f"--storage {self.place.storage.url}: {record} did not arrive there whole"
 
-    def _settle(self, outcome: Outcome, record: Record | None) -> None:
+    def _settle(self, outcome: Outcome, record: Record | None, found: bool = False) -> None:
+        """Keep an outcome. found: whether a worker had nothing to run, since the Record was finished before."""
         self.outcomes[outcome.cell] = outcome
         value = record.metrics[record.main_metric] if record else None
         seconds = record.content["seconds"]["total"] if record else None
-        self.board.ended(outcome.cell, value, outcome.error, seconds)
+        self.board.ended(outcome.cell, value, outcome.error, seconds, found=found)
 
     def _time_models(self, engine: Engine, context: JobData) -> None:
         untimed = self.untimed()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -92,6 +94,14 @@ def test_between_cells_a_worker_gives_the_memory_of_its_gpu_back(context, monkey
     assert "record" in cell.run(context, JOB)
     assert "error" in cell.run({**context, "data": {}}, JOB)
     assert given == ["back", "back"]
+
+
+def test_a_worker_reports_a_record_that_was_finished_before(context, monkeypatch) -> None:
+    first = cell.run(context, JOB)
+    assert not first["found"]
+    later = SimpleNamespace(now=lambda zone: datetime.now(zone) + timedelta(minutes=1))
+    monkeypatch.setattr("kit.cell.datetime", later)
+    assert cell.run(context, JOB) == {"record": first["record"], "found": True}
 
 
 def test_a_worker_that_does_not_have_the_folder_stays_where_the_cluster_started_it(

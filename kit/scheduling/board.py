@@ -70,10 +70,19 @@ class Board:
         """A cell that is not run here for now."""
         self.running.pop(cell, None)
 
-    def ended(self, cell: Cell, value: Estimate | None, error: str = "", seconds: float | None = None) -> None:
+    def ended(
+        self,
+        cell: Cell,
+        value: Estimate | None,
+        error: str = "",
+        seconds: float | None = None,
+        *,
+        found: bool = False,
+    ) -> None:
         """Show a cell that gave a value, or failed; here if it was started here, else before or elsewhere.
 
         seconds: that its Record says the run took, without what its process loaded before.
+        found: whether its Record was finished before, so that the time since its start says nothing about other cells.
         """
         began = self.running.pop(cell, None)
         if cell not in self.values and cell not in self.failed:
@@ -82,12 +91,12 @@ class Board:
             self.failed.add(cell)
         else:
             self.values[cell] = value.value
-            if began is not None:
+            if began is not None and not found:
                 self._record_time(cell, time.monotonic() - began, seconds)
-        self._ended_here += began is not None
+        self._ended_here += began is not None and not found
         if self._live is None and began is not None and not self.console.quiet:
             what = f"failed: {error}" if value is None else shown(self.metric, value)
-            took = duration(time.monotonic() - began)
+            took = "finished before" if found else duration(time.monotonic() - began)
             ended = len(self.values) + len(self.failed)
             self.say(f"[{ended}/{len(self.efforts)}] {title(cell)}: {what} ({took}){self._left()}")
 

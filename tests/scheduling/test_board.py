@@ -46,10 +46,10 @@ def test_the_table_shows_cells_done_running_and_failed(monkeypatch) -> None:
     ]
 
 
-def took(made: Board, cell: Cell, seconds: float, recorded: float | None = None) -> None:
+def took(made: Board, cell: Cell, seconds: float, recorded: float | None = None, found: bool = False) -> None:
     made.started(cell)
     made.clock["now"] += seconds  # type: ignore[attr-defined]
-    made.ended(cell, Estimate(0.75, 0.7, 0.8), seconds=recorded)
+    made.ended(cell, Estimate(0.75, 0.7, 0.8), seconds=recorded, found=found)
 
 
 def test_time_left_is_unknown_before_a_similar_cell_ended(monkeypatch) -> None:
@@ -129,6 +129,25 @@ def test_a_cell_that_was_found_says_nothing_of_the_pace(monkeypatch) -> None:
     made.ended(CELLS[0], Estimate(0.75, 0.7, 0.8))
     assert made.time_left() is None
     assert "1 of 5 cells done" in made.headline()
+
+
+def test_records_finished_before_do_not_feed_the_time_left(monkeypatch) -> None:
+    cells = [Cell("finetune", "org/small", 50, seed) for seed in range(6)]
+    made = board(monkeypatch, cells)
+    for cell in cells[:3]:
+        took(made, cell, 0.5, recorded=40.0, found=True)
+    assert made.time_left() is None
+    took(made, cells[3], 50.0, recorded=40.0)  # the first that runs still loads libraries
+    assert made.time_left().seconds == pytest.approx(2 * 40)
+    took(made, cells[4], 41.0)
+    assert made.time_left().seconds == pytest.approx(41)
+
+
+def test_a_log_line_says_finished_before(capsys) -> None:
+    with Board(dict.fromkeys(CELLS, 1.0), "accuracy", quiet=False) as made:
+        made.started(CELLS[0])
+        made.ended(CELLS[0], Estimate(0.75, 0.7, 0.8), found=True)
+    assert capsys.readouterr().err.endswith("75.0 % [70.0, 80.0] (finished before)\n")
 
 
 def test_a_log_file_gets_a_line_for_each_cell(capsys) -> None:
