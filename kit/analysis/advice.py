@@ -15,7 +15,7 @@ from kit.analysis.evidence import more_evidence
 from kit.analysis.findings import Findings
 from kit.analysis.frontier import weight
 from kit.analysis.nearest import FINISH, better_left_out, nothing_qualifies
-from kit.analysis.options import Option, Wish, breaks, describe, fits, options_of, ranked
+from kit.analysis.options import Option, Wish, breaks, cheapest_line, describe, fits, named, options_of, ranked
 from kit.analysis.points import Point, metric_range
 from kit.analysis.significance import requirement
 from kit.errors import DataError
@@ -168,8 +168,8 @@ def _lines(advice: Advice, findings: Findings, wish: Wish) -> list[str]:
     weak = findings.baselines.not_beaten(metric, choice.metric) if choice.measured else ""
     return [
         *first,
-        *([f"{choice.series} with {choice.labels:,} labels is {weak}"] if weak else []),
-        *_given_up(choice, findings),
+        *([f"{named(choice)} is {weak}"] if weak else []),
+        *_given_up(advice, findings),
         *_sureness(advice, findings, wish),
         *([findings.balance] if findings.balance else []),
     ]
@@ -181,27 +181,25 @@ def _undecided(advice: Advice, findings: Findings, wish: Wish) -> list[str]:
     assert choice is not None
     if choice.chance is not None:
         target = shown_value(findings.metric, wish.target or 0)
-        name = f"{choice.series} with {choice.labels:,} labels"
-        why = f"{name} reaches {target} in only {choice.chance:.0%} of the resamples"
+        why = f"{named(choice)} reaches {target} in only {choice.chance:.0%} of the resamples"
         return [f"undecided: {why}", f"possible: {describe(choice, findings, wish)}"]
-    names = [f"{each.option.series} with {each.option.labels:,} labels ({each.share:.0%})" for each in contenders]
+    names = [f"{named(each.option)} ({each.share:.0%})" for each in contenders]
     listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
     lines = [f"undecided: the study cannot decide between {listed}; in brackets, the share of resamples that each wins"]
     lines += [f"possible: {describe(each.option, findings, wish)}" for each in contenders]
-    lightest = min((each.option for each in contenders), key=lambda o: weight(o.latency_ms, o.model_bytes))
-    known = lightest.latency_ms is not None or lightest.model_bytes is not None
-    if len(contenders) > 1 and known:
-        lines.append(f"lightest of them: {lightest.series} with {lightest.labels:,} labels")
+    lines += cheapest_line([each.option for each in contenders])
     return lines
 
 
-def _given_up(choice: Option, findings: Findings) -> list[str]:
+def _given_up(advice: Advice, findings: Findings) -> list[str]:
     """What the best measured choice of all would give more; as it was picked, all others are corrected for."""
+    choice = advice.choice
+    assert choice is not None
     measured = [(each, point) for each in findings.options for point in each.points]
     best = max(measured, key=lambda pair: pair[1].estimate.value)
     gap = best[1].estimate.value - choice.metric.value
     if (best[0].name, best[1].budget) == (choice.series, choice.labels) or gap <= 0:
-        return ["given up: nothing; no measured choice has a higher metric"]
+        return ["given up: nothing; no measured choice has a higher metric"] if advice.decided else []
     said = f"given up: {shown_difference(findings.metric, gap)} against {best[0].name} with {best[1].budget:,} labels"
     mine = _point(choice, findings)
     if mine is not None:
@@ -248,7 +246,7 @@ def _sureness(advice: Advice, findings: Findings, wish: Wish) -> list[str]:
         same = "the runner-up is as good in all of the resamples, and no lighter"
         return [f"not sure: {same}", "to measure next: more test examples, on which the two may differ"]
     else:
-        said = f"it is better than the runner-up in {chance}"
+        said = f"{named(choice)} beats {named(other)} in {chance}{_best_of_all(advice)}"
     if advice.sure:
         return [f"sure: {said}"]
     if point is not None and len(point.runs) == 1:
@@ -256,6 +254,12 @@ def _sureness(advice: Advice, findings: Findings, wish: Wish) -> list[str]:
     if point is not None and wish.target is None and len(point.runs) == 2:
         said += f", but not tested: two seeds; {requirement()}"
     return [f"not sure: {said}", f"to measure next: {_to_measure(choice, other, point, findings, wish)}"]
+
+
+def _best_of_all(advice: Advice) -> str:
+    """Return the share of resamples that the choice wins, for the end of a sentence; empty if it is not a contender."""
+    share = next((each.share for each in advice.contenders if each.option == advice.choice), None)
+    return "" if share is None else f"; it is the best of all in {share:.0%}"
 
 
 def _to_measure(choice: Option, other: Option | None, point: Point | None, findings: Findings, wish: Wish) -> str:

@@ -16,7 +16,8 @@ from kit.analysis.findings import Choice, Series
 _ROWS_AT_ONCE = 256  # comparisons with 5,000 rows are then 1.3 MB a column
 _MAXIMISE = (True, False, False, False)  # metric, latency, size, labels
 _LATENCY = 1  # column
-_SAME_LATENCY = 1.05**0.5  # medians within 5 % overlap once each is widened by this factor
+SAME_LATENCY, SAME_SIZE = 1.05, 1.01  # medians within 5 % and sizes within 1 % count as equal
+_WIDER = SAME_LATENCY**0.5  # equal medians overlap once each is widened by this factor
 
 
 def non_dominated(
@@ -68,7 +69,7 @@ def frontier(series: Sequence[Series]) -> tuple[Choice, ...]:
     if not found:
         return ()
     speeds = [each.speed for each, _ in found]
-    size = _steps([point.model_bytes for _, point in found], 0.01)
+    size = _steps([point.model_bytes for _, point in found], SAME_SIZE - 1)
     rows = np.array(
         [
             (point.estimate.value, speed.p50_ms if speed else np.nan, size[index], point.budget)
@@ -77,8 +78,8 @@ def frontier(series: Sequence[Series]) -> tuple[Choice, ...]:
         np.float64,
     )
     low, high = rows.copy(), rows.copy()
-    low[:, _LATENCY] = [min(s.interval[0], s.p50_ms / _SAME_LATENCY) if s else np.nan for s in speeds]
-    high[:, _LATENCY] = [max(s.interval[1], s.p50_ms * _SAME_LATENCY) if s else np.nan for s in speeds]
+    low[:, _LATENCY] = [min(s.interval[0], s.p50_ms / _WIDER) if s else np.nan for s in speeds]
+    high[:, _LATENCY] = [max(s.interval[1], s.p50_ms * _WIDER) if s else np.nan for s in speeds]
     optimal = non_dominated(rows, _MAXIMISE, (low, high))
     return tuple(
         Choice(

@@ -12,7 +12,7 @@ import numpy as np
 
 from kit.analysis.curve import CurveRefused
 from kit.analysis.findings import Findings, Series
-from kit.analysis.frontier import weight
+from kit.analysis.frontier import SAME_LATENCY, SAME_SIZE, weight
 from kit.analysis.points import Point, metric_of
 from kit.measurement.intervals import Estimate, shown
 from kit.measurement.speed import Speed
@@ -161,10 +161,15 @@ def ranked(options: Sequence[Option], wish: Wish) -> list[Option]:
     )
 
 
+def named(option: Option) -> str:
+    """Return the name of an option: `finetune with 80 labels`."""
+    return f"{option.series} with {option.labels:,} labels"
+
+
 def describe(option: Option, findings: Findings, wish: Wish) -> str:
     """Return an option in one line: series, labels and their cost, metric, latency, size, folders of derived runs."""
     metric = findings.metric
-    parts = [f"{option.series} with {option.labels:,} labels"]
+    parts = [named(option)]
     if wish.label_cost is not None:
         parts.append(f"{option.labels * wish.label_cost:,.2f} for labels")
     kind = metric if option.measured else f"predicted {metric}"
@@ -191,3 +196,18 @@ def _folders(series: Series, labels: int, runs: str) -> str:
     point = min(series.points, key=lambda each: abs(each.budget - labels))
     others = f" and {len(point.runs) - 1} more" if len(point.runs) > 1 else ""
     return f"{runs}/{point.runs[0].record}{others}"
+
+
+def cheapest_line(options: Sequence[Option]) -> list[str]:
+    """Name the lightest of several options, or if they are equally light those that need the fewest labels.
+
+    Returns:
+        One line, or none if the options do not differ.
+    """
+    weights = [weight(each.latency_ms, each.model_bytes) for each in options]
+    (quickest, slowest), (smallest, largest) = ((min(column), max(column)) for column in zip(*weights, strict=True))
+    if slowest > quickest * SAME_LATENCY or largest > smallest * SAME_SIZE:
+        lightest = min(options, key=lambda each: (*weight(each.latency_ms, each.model_bytes), each.labels))
+        return [f"lightest of them: {named(lightest)}"]
+    fewest = [each for each in options if each.labels == min(each.labels for each in options)]
+    return [f"needs the fewest labels: {' and '.join(map(named, fewest))}"] if len(fewest) < len(options) else []

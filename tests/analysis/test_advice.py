@@ -205,8 +205,19 @@ def test_choices_that_cannot_be_told_apart_are_no_headline() -> None:
     assert {each.option.series for each in advice.contenders} == {"finetune", "lora", "probe"}
     assert sum(each.share for each in advice.contenders) > 0.9
     assert advice.lines[0].startswith("undecided: the study cannot decide between ")
-    assert not any(line.startswith("choose") for line in advice.lines)
+    assert not any(line.startswith(("choose", "given up: nothing", "lightest", "needs the")) for line in advice.lines)
     assert any(line.startswith("to measure next: ") for line in advice.lines)
+
+
+@pytest.mark.parametrize(
+    ("latency", "line"),
+    [(7.0, "needs the fewest labels: probe with 100 labels"), (0.4, "lightest of them: lora with 200 labels")],
+)
+def test_of_close_choices_the_cheapest_is_named(latency: float, line: str) -> None:
+    probe = series("probe", (0.82,), 7.2, 1_005)
+    lora = series("lora", (0.5, 0.821), latency, 1_000)
+    lines = advise(findings(probe, replace(lora, points=lora.points[1:])), Wish()).lines
+    assert line in lines
 
 
 def test_an_unfinished_study_says_so() -> None:
@@ -277,7 +288,9 @@ def test_without_a_target_it_is_sure_only_if_the_runner_up_is_plainly_worse() ->
     )
     advice = advise(near, Wish())
     assert not advice.sure
-    assert any(line.startswith("not sure: it is better than the runner-up in") for line in advice.lines)
+    [unsure] = [line for line in advice.lines if line.startswith("not sure: ")]
+    assert unsure.startswith("not sure: finetune with 800 labels beats lora with 800 labels in ")
+    assert unsure.endswith(f" of the resamples; it is the best of all in {advice.contenders[0].share:.0%}")
     assert any(line.startswith("to measure next: ") for line in advice.lines)
 
 
