@@ -326,6 +326,8 @@ def test_static_ranges_make_answers_the_same_in_any_batch_and_dynamic_ones_say_b
 ) -> None:
     effect = done.record.content["settings"]["batch_effect"]
     assert effect["largest_difference"] > 0 and effect["other_labels"] < 0.3
+    share = f"{100 * effect['other_labels']:.1f} % of {effect['texts']} training texts"
+    assert f"alone or in a batch: another label for {share}" in done.lines[-2]
     assert load_predictor(done.record.model_folder).depends_on_batch
     static = compress(chain(tiny_run, [{"int8-onnx": {"calibration": "static"}}]), quiet=True).record
     graph, texts = load_predictor(static.model_folder), _test_texts(tiny_run)[:20]

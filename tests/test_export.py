@@ -26,10 +26,12 @@ from kit.bench import _Sample as Sample
 from kit.compress import compress, recipe_of
 from kit.errors import ExportError, ModelError, OutputError, RecipeError, RecordError
 from kit.export import Exported, export
+from kit.measurement.intervals import Estimate
 from kit.publishing.hub import Pushed, Target
 from kit.publishing.local import public
 from kit.publishing.manifest import read_manifest
 from kit.publishing.scan import scan
+from kit.publishing.verify import Proof
 from kit.stopping import NOTHING_SAVED
 from tests.plain_processes import PlainProcesses
 from tests.sealing import edit
@@ -117,6 +119,12 @@ def test_what_was_proven_is_found_again(exported: Exported, tiny_run: Path, tmp_
     export(other, to=folder, with_code=True, speed=False, say=said.append)
     assert "in a fresh process" in said[-1]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["exported", "runs"]
+
+
+def test_agreement_of_a_proof_names_its_examples() -> None:
+    line = Proof(60, False, False, 1e-7, None, Estimate(0.983, 0.95, 1.0), alone=True).line
+    assert line.startswith("without kit the same labels as with it on all 60 test examples")
+    assert line.endswith("agrees with the run's answers in batches on 98.3 % [95.0, 100.0] of these test examples")
 
 
 def test_the_card_says_what_the_record_says(exported: Exported, tiny_run: Path) -> None:

@@ -82,13 +82,15 @@ class Int8Onnx:
         return Fitted(made, training, settings)
 
 
-def _batch_effect(predictor: OnnxPredictor, texts: Texts, job: Job) -> dict[str, float]:
-    """How far answers to texts alone are from those in batches: of any logit, and the share of other labels."""
+def _batch_effect(predictor: OnnxPredictor, texts: Texts, job: Job) -> dict[str, Any]:
+    """Return how far outputs for training texts alone are from those in batches, and the share of other labels."""
     together, alone = predictor.outputs(texts), np.concatenate([predictor.outputs([text]) for text in texts])
     other = decisions(together, job.task.multi_label) != decisions(alone, job.task.multi_label)
     return {
         "largest_difference": float(np.abs(together - alone).max()),
         "other_labels": float(other.any(axis=1).mean()),
+        "split": "train",
+        "texts": len(texts),
     }
 
 

@@ -103,9 +103,12 @@ class Link:
         return f"{chosen['layers']:.1f} of {len(chosen['leave'])} layers a text, on validation examples"
 
     def _batches(self, settings: dict[str, Any]) -> str:
-        if not settings.get("batch_effect"):
+        effect = settings.get("batch_effect")
+        if not effect:
             return ""
-        return f"alone or in a batch: another label for {settings['batch_effect']['other_labels']:.1%} of the texts"
+        # Records of earlier versions do not have the number of texts.
+        texts = f"{effect['texts']:,} training texts" if "texts" in effect else "training texts"
+        return f"alone or in a batch: another label for {100 * effect['other_labels']:.1f} % of {texts}"
 
     def _conversion(self, settings: dict[str, Any]) -> str:
         if self.technique != "ct2":

@@ -71,8 +71,8 @@ class Proof:
         if self.agreement is not None:
             kept = f"retains {self.retained.format(percent=True)} of the run's metric, " if self.retained else ""
             of = "the run's answers in batches" if self.alone and not self.translations else "the run"
-            found += f"; {kept}agrees with {of} on {self.agreement.format(percent=True)}"
-            found += ", which searches" if self.greedy else ""
+            of += ", which searches," if self.greedy else ""
+            found += f"; {kept}agrees with {of} on {self.agreement.format(percent=True)} of these test examples"
         return found
 
 
