@@ -36,7 +36,8 @@ def nothing_qualifies(findings: Findings, wish: Wish, allowed: Sequence[Option])
     if untimed := _untimed(findings, wish):
         finished = findings.unfinished.removeprefix("unfinished: ")
         return Nearest((f"cannot tell yet: the study is unfinished ({finished}) and {untimed}",), (FINISH,))
-    lines = [f"nothing qualifies: no choice, measured or predicted, {_wanted(findings, wish)}"]
+    yet = " yet" if findings.unfinished else ""
+    lines = [f"nothing qualifies{yet}: no choice, measured or predicted, {_wanted(findings, wish)}"]
     near = max(within, key=lambda option: option.metric.value, default=None)
     over = min(outside, key=lambda option: _excess(option, wish), default=None)
     if near is not None:

@@ -241,7 +241,9 @@ def test_an_unfinished_study_says_so() -> None:
 def test_the_command_to_try_is_never_the_grid_of_the_study() -> None:
     cells = [CellRow("probe", budget, 0, "open" if budget == 1_600 else "finished") for budget in (*BUDGETS, 1_600)]
     study = replace(findings(*STUDY.series[1:]), cells=tuple(cells))
-    assert advise(study, Wish(target=0.95)).commands == ("kit study RECIPE",)
+    advice = advise(study, Wish(target=0.95))
+    assert advice.lines[1].startswith("nothing qualifies yet: ")
+    assert advice.commands == ("kit study RECIPE",)
     failed = replace(study, cells=(*cells[:-1], replace(cells[-1], state="failed")))
     assert advise(failed, Wish(target=0.95)).commands == (
         "kit study RECIPE --set 'study.budgets=[100, 200, 400, 800, 1600, 3200]'",
