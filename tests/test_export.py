@@ -121,6 +121,11 @@ def test_what_was_proven_is_found_again(exported: Exported, tiny_run: Path, tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["exported", "runs"]
 
 
+def test_tfidf_is_proven_without_torch() -> None:
+    code = "import sys, kit.models.tfidf; assert not {'torch', 'transformers'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_agreement_of_a_proof_names_its_examples() -> None:
     line = Proof(60, False, False, 1e-7, None, Estimate(0.983, 0.95, 1.0), alone=True).line
     assert line.startswith("without kit the same labels as with it on all 60 test examples")
