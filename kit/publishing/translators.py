@@ -10,6 +10,7 @@ from typing import Any
 
 from kit.errors import ModelError
 from kit.json_files import read_object
+from kit.models.backend import Backend, backend_in
 from kit.models.ct2 import FACTS_FILE, SEARCH_FILE
 from kit.models.kind import Kind
 from kit.models.load import load_tokenizer
@@ -26,7 +27,8 @@ def translating(kind: Kind, folder: Path) -> tuple[str, dict[str, Any]]:
     translations begin with. suppress: tokens that they have none of; torch reads both in the folder.
     Raises ModelError for graphs whose tokenizer only transformers can read.
     """
-    file = folder / (FACTS_FILE if kind is Kind.CT2 else "config.json")
+    source = backend_in(folder)  # the run's own model, which a format of another kind may be made from
+    file = folder / (FACTS_FILE if source is Backend.CT2 else "config.json")
     arguments: dict[str, Any] = {"prefix": str(read_object(file, ModelError).get("prefix") or "")}
     if kind in (Kind.ONNX, Kind.QUANTIZED_ONNX):
         return _graphs(folder, arguments)
