@@ -205,7 +205,7 @@ def test_what_cannot_be_trimmed_is_refused_before_anything_is_computed(
         place = tmp_path / family
         (place / "model").mkdir(parents=True)
         BUILDERS[family](place / "model", sides[0])
-        source: Any = SimpleNamespace(model_folder=place / "model", id=family)
+        source: Any = SimpleNamespace(model_folder=place / "model", id=family, backend=None)
         with pytest.raises(ModelError, match=r"has no tokenizer\.json") as error:
             TECHNIQUES["vocabulary"].require(step, source)
         assert error.value.hint
@@ -214,5 +214,6 @@ def test_what_cannot_be_trimmed_is_refused_before_anything_is_computed(
     config = json.loads((place / "config.json").read_text("utf-8"))
     (place / "config.json").write_text(json.dumps(config | {"share_encoder_decoder_embeddings": False}), "utf-8")
     with pytest.raises(ModelError, match="a table of embeddings for each side") as error:
-        TECHNIQUES["vocabulary"].require(step, SimpleNamespace(model_folder=place, id="two"))  # type: ignore[arg-type]
+        source = SimpleNamespace(model_folder=place, id="two", backend=None)
+        TECHNIQUES["vocabulary"].require(step, source)
     assert "float16" in error.value.hint
