@@ -18,6 +18,7 @@ from typing import Any
 
 from kit.errors import RecordError
 from kit.files import file_sha256, write_atomically
+from kit.json_files import read_object
 from kit.models.backend import Backend
 from kit.names import plain_name, plain_path, regular_files
 from kit.recipe import Recipe
@@ -73,7 +74,7 @@ def read_manifest(folder: Path, whole: bool = True) -> Manifest:
     """
     path = folder / MANIFEST_FILE
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = read_object(path, hint=_MEND)
         _require_vouched(path, content)
         files = dict(content["files"])
         Recipe.model_validate(content["recipe"])
@@ -99,8 +100,8 @@ def read_manifest(folder: Path, whole: bool = True) -> Manifest:
 def is_exported(folder: Path) -> bool:
     """Return whether a folder was made by `kit export`."""
     try:
-        return bool(json.loads((folder / MANIFEST_FILE).read_text("utf-8")).get("made_by") == "kit")
-    except (OSError, ValueError, AttributeError, RecursionError):
+        return bool(read_object(folder / MANIFEST_FILE).get("made_by") == "kit")
+    except RecordError:
         return False
 
 
@@ -111,7 +112,7 @@ def written_files(folder: Path) -> set[str] | None:
     """
     path = folder / MANIFEST_FILE
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = read_object(path)
         if content["made_by"] != "kit":
             return None
         if content["format"] != _UNSEALED:

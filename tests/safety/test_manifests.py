@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from kit.errors import ModelError, RecordError
 from kit.export import Exported, export
 from kit.models.backend import Backend, backend_of
 from kit.models.teacher import resolve_teacher
-from kit.publishing.manifest import read_manifest, written_files
+from kit.publishing.manifest import is_exported, read_manifest, written_files
 from kit.record import Record
 from kit.served import find_served
 from tests.sealing import edit
@@ -245,6 +246,18 @@ def test_a_manifest_that_was_edited_gives_no_files_away(exported: Path) -> None:
     assert written_files(exported) is None
     edit(exported / "kit.json", lambda content: content["files"].update({"../thesis.txt": "0"}), reseal=True)
     assert written_files(exported) is None
+
+
+@pytest.mark.parametrize("kind", ["device", "pipe"])
+def test_a_manifest_that_is_no_file_is_not_read(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "kit.json"
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    assert not is_exported(tmp_path)
+    with pytest.raises(RecordError, match="is not a file"):
+        read_manifest(tmp_path)
 
 
 def test_manifests_are_plain_json(exported: Path) -> None:
