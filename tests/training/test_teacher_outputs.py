@@ -83,9 +83,9 @@ def test_a_long_pass_of_the_teacher_says_how_far_it_is(terminal, teachers, cache
     teacher_logits(teachers[0], TEXTS, 32, progress)
     shown = progress.console.file.getvalue()
     assert "answering 50 texts" in shown
-    lines = re.findall(r"(\d+) of 50 texts  \d+ s left\n", shown)
+    lines = re.findall(r"(\d+) of 50 texts(?:  .+ left)?\n", shown)
     assert lines == ([] if terminal else ["20", "40"])
-    assert ("50/50 texts," in shown) == terminal
+    assert ("50/50 texts" in shown) == terminal
 
 
 def test_a_student_trained_in_bfloat16_is_told_in_bfloat16(teachers, cache) -> None:
