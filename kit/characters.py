@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from kit.errors import DataError
 
@@ -20,6 +21,17 @@ def without_surrogates(text: str) -> str:
     if not has_surrogates(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def without_surrogates_inside(value: Any) -> Any:
+    """Return plain data in which all texts and keys can be encoded as UTF-8; see `without_surrogates`."""
+    if isinstance(value, str):
+        return without_surrogates(value)
+    if isinstance(value, list):
+        return [without_surrogates_inside(item) for item in value]
+    if isinstance(value, dict):
+        return {without_surrogates_inside(key): without_surrogates_inside(item) for key, item in value.items()}
+    return value
 
 
 def require_utf8(arguments: Iterable[str]) -> None:

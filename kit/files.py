@@ -87,14 +87,17 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         make_folder(path.parent)
         draft = path.with_name(f".{path.name[:_NAME_LENGTH]}.{secrets.token_hex(8)}")
         try:
-            with draft.open("xb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            draft.replace(path)
-        except BaseException:
+            draft.write_bytes(data)
+            move_into_place(draft, path)
+        finally:
             draft.unlink(missing_ok=True)
-            raise
+
+
+def move_into_place(draft: Path, path: Path) -> None:
+    """Put a finished file in the place of another on the same file system, in one step that a crash cannot split."""
+    with draft.open("rb") as stream:
+        os.fsync(stream.fileno())
+    draft.replace(path)
 
 
 def file_sha256(path: Path) -> str:

@@ -16,7 +16,7 @@ from kit.data.decompress import gunzip
 from kit.data.readers import DELIMITED, data_format, parse_table, read_table
 from kit.data.reading import Reading
 from kit.data.table import Table, is_missing
-from kit.data.text_files import decode_text, read_bytes
+from kit.data.text_files import decode_text, read_bytes, split_lines
 from kit.errors import DataError
 from kit.input_format import PARQUET_MAGIC, detect_format
 
@@ -203,10 +203,7 @@ def _text_table(text: str, columns: Sequence[str], name: str) -> Table:
             f"{name}: the model reads {' and '.join(columns)} together, and a line of text is one text",
             f"give a CSV with these columns, or JSON lines: {{{example}}}",
         )
-    lines = text.split("\n")
-    if not lines[-1]:
-        lines.pop()
-    lines = [line.removesuffix("\r") for line in lines]
+    lines = split_lines(text)
     table = Table.of({columns[0]: lines}, "line", range(1, len(lines) + 1))
     if not lines:
         return replace(table, notes=(f"{name} is empty: there is nothing to predict",))
@@ -311,4 +308,4 @@ def _lines(head: bytes, stream: BinaryIO, name: str) -> Iterator[tuple[int, str]
                 f"{name} is not UTF-8: byte 0x{line[error.start]:02x} in line {number}",
                 "convert it: iconv -f latin1 -t utf-8",
             ) from error
-        yield number, text.removesuffix("\n").removesuffix("\r")
+        yield number, text.removesuffix("\n").rstrip("\r")

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
-from kit.characters import without_surrogates
+from kit.characters import without_surrogates, without_surrogates_inside
 from kit.errors import DataError, OutputError
-from kit.files import make_folder, require_writable, writing_to
+from kit.files import make_folder, move_into_place, require_writable, writing_to
 from kit.json_lines import json_line
+from kit.temporary import temporary_folder
 
 if TYPE_CHECKING:
     import pyarrow
 
 FORMATS = (".csv", ".jsonl", ".ndjson", ".parquet")
+# Written by hand because csv.writer leaves a lone carriage return unquoted, which readers take for the end of a row.
 _TO_QUOTE = re.compile(r'[",\r\n]|^\s|\s$')
-_UNFINISHED = "kit-part"
 
 
 class TableWriter(Protocol):
@@ -182,7 +182,7 @@ class _ParquetWriter:
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         import pyarrow
 
-        columns = {name: [_clean(row[name]) for row in rows] for name in self._schema.names}
+        columns = {name: [without_surrogates_inside(row[name]) for row in rows] for name in self._schema.names}
         self._writer.write_table(pyarrow.table(columns, schema=self._schema))
 
     def close(self) -> None:
@@ -200,23 +200,13 @@ def _arrow_type(name: str, values: Sequence[Any]) -> pyarrow.DataType:
     import pyarrow
 
     try:
-        found = pyarrow.array([_clean(value) for value in values]).type
+        found = pyarrow.array([without_surrogates_inside(value) for value in values]).type
     except (pyarrow.ArrowException, OverflowError) as error:
         raise DataError(
             f"--keep {name}: Parquet cannot store the values of this column together ({str(error).splitlines()[0]})",
             "write .csv or .jsonl, or leave the column out",
         ) from error
     return pyarrow.string() if pyarrow.types.is_null(found) else found
-
-
-def _clean(value: Any) -> Any:
-    if isinstance(value, str):
-        return without_surrogates(value)
-    if isinstance(value, list):
-        return [_clean(item) for item in value]
-    if isinstance(value, dict):
-        return {_clean(name): _clean(item) for name, item in value.items()}
-    return value
 
 
 def _cell(value: Any) -> str:
@@ -234,41 +224,16 @@ def _quoted(cell: str) -> str:
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
-    """Yield a draft beside a file, and put it in the file's place if the block ends without an error."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{_UNFINISHED}")
+    """Yield a draft, and put it in a file's place if the block ends without an error.
+
+    The draft is in a temporary folder beside the file, which the next start of kit removes if this process is killed.
+    """
     with writing_to(path):
         make_folder(path.parent)
-        _remove_abandoned_drafts(path)
-        try:
+        with temporary_folder("predictions", path.parent) as folder:
+            draft = folder / path.name
             yield draft
-            with draft.open("rb") as stream:
-                os.fsync(stream.fileno())
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
-
-
-def _remove_abandoned_drafts(path: Path) -> None:
-    """Remove what killed processes left beside a file."""
-    for draft in path.parent.glob(f".{_escaped(path.name)}.*.{_UNFINISHED}"):
-        process = draft.name.split(".")[-2]
-        if process.isdigit() and not _is_running(int(process)):
-            with suppress(OSError):
-                draft.unlink()
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True
-    return True
-
-
-def _escaped(name: str) -> str:
-    return re.sub(r"([*?[])", r"[\1]", name)
+            move_into_place(draft, path)
 
 
 def _is_same(target: Path, other: Path) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import RecordError
+from kit.json_files import read_object
 
 SEAL = "sha256"
 
@@ -19,12 +20,7 @@ def sealed(content: dict[str, Any]) -> dict[str, Any]:
 
 def read_sealed(path: Path, hint: str) -> dict[str, Any]:
     """Return the content of a JSON file that vouches for itself. Raises RecordError if it was changed or is damaged."""
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise RecordError(f"{path} is damaged: {error}", hint) from error
-    if not isinstance(content, dict):
-        raise RecordError(f"{path} is damaged: it holds no object", hint)
+    content = read_object(path, hint=hint)
     require_seal(path, content, hint)
     return content
 

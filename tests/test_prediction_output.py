@@ -143,7 +143,6 @@ def test_outputs_that_would_do_harm_are_refused(tmp_path: Path, tickets: Path) -
 def test_a_failed_prediction_leaves_the_old_table(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     path.write_text("old\n", "utf-8")
-    (tmp_path / ".out.csv.999999999.kit-part").write_text("of a killed process", "utf-8")
     with pytest.raises(DataError), table_writer(path, {"x": ["a"]}, EXAMPLE) as writer:
         writer.write([{"x": "a", **EXAMPLE}])
         raise DataError("line 2")

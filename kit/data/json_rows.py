@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from kit.characters import without_surrogates
+from kit.characters import without_surrogates_inside
 from kit.data.delimited import two_columns
 from kit.data.table import Table, Unit
 from kit.errors import DataError
@@ -64,18 +64,7 @@ def parse_value(text: str, where: str) -> Any:
     """
     value = _parse(text, where)
     _require_shallow(value, where)
-    return mend_surrogates(value) if _ESCAPED_SURROGATE.search(text) else value
-
-
-def mend_surrogates(value: Any) -> Any:
-    """Return a value in which halves of surrogate pairs are U+FFFD, in all its texts and keys."""
-    if isinstance(value, str):
-        return without_surrogates(value)
-    if isinstance(value, list):
-        return [mend_surrogates(item) for item in value]
-    if isinstance(value, dict):
-        return {mend_surrogates(key): mend_surrogates(item) for key, item in value.items()}
-    return value
+    return without_surrogates_inside(value) if _ESCAPED_SURROGATE.search(text) else value
 
 
 def _array(text: str, name: str) -> list[Item] | None:
@@ -225,7 +214,7 @@ def _mend_all(items: list[Item], name: str, unit: Unit) -> tuple[str, ...]:
     damaged = [number for number, count in counts.items() if count]
     if not damaged:
         return ()
-    items[:] = [(number, mend_surrogates(value) if counts[number] else value) for number, value in items]
+    items[:] = [(number, without_surrogates_inside(value) if counts[number] else value) for number, value in items]
     halves = sum(counts.values())
     characters = "1 half of a character was" if halves == 1 else f"{halves:,} halves of characters were"
     return (f"{name}: {characters} read as U+FFFD, the first in {unit} {damaged[0]} (lone surrogates)",)
