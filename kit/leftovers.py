@@ -14,6 +14,7 @@ from kit.errors import BusyError
 from kit.files import CHECKPOINT_SEAL, locked
 from kit.temporary import noted_places, remove_abandoned
 
+_TRAININGS = {"checkpoints": "", "refit": " of the second training (refit)"}
 _DRAFT = re.compile(r"\.(?P<run>[^.].*)\.partial")
 
 
@@ -59,5 +60,30 @@ def _in_use(draft: Path, lock: Path) -> bool:
 
 
 def _is_worth_keeping(draft: Path) -> bool:
-    """Return whether a draft has a checkpoint, or a whole Record that was not yet moved to its place."""
-    return (draft / "record.json").exists() or any(draft.rglob(f"checkpoint-*/{CHECKPOINT_SEAL}"))
+    """Return whether a draft has a checkpoint, or a whole Record that was not yet moved to its place.
+
+    A checkpoint that was not written to its end counts too: the next start of its run names it.
+    """
+    return (draft / "record.json").exists() or any(draft.rglob("checkpoint-*/"))
+
+
+def saved_checkpoints(draft: Path) -> list[Path]:
+    """Return the checkpoints in a draft that were written to their end, the latest last."""
+    folders = [path.parent for path in draft.rglob(f"checkpoint-*/{CHECKPOINT_SEAL}")]
+    numbered = [folder for folder in folders if folder.name.rpartition("-")[2].isdigit()]
+    return sorted(numbered, key=lambda folder: (len(folder.parts), int(folder.name.rpartition("-")[2])))
+
+
+def checkpoint_words(checkpoint: Path) -> str:
+    """Return the step of a checkpoint and the training that it belongs to, for the user."""
+    training = _TRAININGS.get(checkpoint.parent.name, f" of {checkpoint.parent.name}")
+    return f"step {checkpoint.name.rpartition('-')[2]}{training}"
+
+
+def saved_in(runs: Path) -> str:
+    """Return the newest checkpoint of each unfinished run in a folder, for the user; empty if there is none."""
+    with suppress(OSError):
+        drafts = [(match["run"], path) for path in runs.iterdir() if (match := _DRAFT.fullmatch(path.name))]
+        saved = [(run, saved_checkpoints(path)[-1:]) for run, path in sorted(drafts) if not path.is_symlink()]
+        return ", ".join(f"{checkpoint_words(newest)} of {run}" for run, folders in saved for newest in folders)
+    return ""

@@ -8,7 +8,8 @@ import signal
 import pytest
 
 from kit.errors import DataError, DivergedError, KitError, OutputError, TrainingError
-from kit.stopping import NOTHING_SAVED, Stopped, deferring, note_kept, stoppable
+from kit.leftovers import saved_in
+from kit.stopping import NOTHING_SAVED, Stopped, deferring, forget_earlier, note_earlier, note_kept, stoppable
 from kit.terminal import exit_code_of
 
 
@@ -33,6 +34,26 @@ def test_a_command_names_what_it_saved(capsys) -> None:
     assert "saved: step 4 of a-run, 2 finished cells; the same command continues from there" in capsys.readouterr().err
     exit_code_of(interrupt)
     assert NOTHING_SAVED in capsys.readouterr().err, "of this command alone"
+
+
+def test_a_command_stopped_while_loading_names_earlier_checkpoints(tmp_path, capsys) -> None:
+    for name in ("checkpoint-12", "refit/checkpoint-8", "refit/checkpoint-9"):
+        folder = tmp_path / ".finetune-1.partial" / "checkpoints" / name
+        folder.mkdir(parents=True)
+        if name != "refit/checkpoint-9":  # this one was not written to its end
+            (folder / "files.json").write_text("{}", "utf-8")
+
+    def command(is_known: bool) -> None:
+        note_earlier(lambda: saved_in(tmp_path))
+        if is_known:
+            forget_earlier()
+        interrupt()
+
+    exit_code_of(lambda: command(is_known=False))
+    earlier = "saved by earlier starts: step 8 of the second training (refit) of finetune-1\n"
+    assert capsys.readouterr().err.endswith(f"this start saved nothing; {earlier}")
+    exit_code_of(lambda: command(is_known=True))
+    assert NOTHING_SAVED in capsys.readouterr().err
 
 
 def test_one_signal_waits_for_the_step_and_a_second_does_not(capfd) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kit.commands.options import AsJson, Overrides, RecipePath, StudyFolder
 from kit.console import echo, echo_json
 from kit.terminal import located, print_estimates, print_study, quiet_libraries
+
+if TYPE_CHECKING:
+    from kit.recipe import Recipe
 
 
 class EngineOption(StrEnum):
@@ -49,8 +53,10 @@ def study(
     """Run a recipe's study: checkpoints x methods x budgets x seeds. Start it again and it continues."""
     from kit.errors import TrainingError
     from kit.recipe import load_recipe
+    from kit.stopping import note_earlier
 
     loaded = load_recipe(recipe, overrides or [])
+    note_earlier(lambda: _saved_by_earlier_starts(loaded, f"study-{recipe.stem}"))
     quiet_libraries()
     if dry_run:
         from kit.study import finished_cells
@@ -77,6 +83,16 @@ def study(
         raise TrainingError(
             f"{len(done.failed)} of the study's cells failed, the others finished", "the same command tries them again"
         )
+
+
+def _saved_by_earlier_starts(recipe: Recipe, name: str) -> str:
+    """Return what the runs folder holds of earlier starts of a study, for the user; empty if nothing."""
+    from kit.leftovers import saved_in
+
+    runs = Path(recipe.runs)
+    cells = len(list((runs / (recipe.study.name or name) / "cells").glob("*.json")))
+    ended = f"{cells} ended cell{'s' if cells > 1 else ''} of the study" if cells else ""
+    return ", ".join(filter(None, (ended, saved_in(runs))))
 
 
 def report(study: StudyFolder) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kit.commands.options import AsJson, Overrides, RecipePath
 from kit.terminal import located, print_compression, print_distillation, print_record, quiet_libraries
+
+if TYPE_CHECKING:
+    from kit.recipe import Recipe
 
 
 def finetune(
@@ -23,6 +26,7 @@ def finetune(
     from kit.recipe import load_recipe
 
     loaded = load_recipe(recipe, overrides or [])
+    _note_earlier(loaded)
     quiet_libraries()
     from kit.finetune import finetune as run
 
@@ -71,6 +75,7 @@ def distill(
         given += [f"distill.teacher={json.dumps(teacher)}"] if teacher else []
         loaded = load_recipe(recipe, given)
         quiet_libraries()
+    _note_earlier(loaded)
     from kit.distill import distill as run
 
     with located(recipe, given):
@@ -114,9 +119,18 @@ def compress(
     else:
         recipe, loaded = target, load_recipe(target, given)
         quiet_libraries()
+    _note_earlier(loaded)
     from kit.compress import compress as run
 
     with located(recipe, given):
         done = run(loaded, force=force)
     if os.environ.get("RANK", "0") == "0":
         print_compression(done, as_json)
+
+
+def _note_earlier(recipe: Recipe) -> None:
+    """Let a command that is stopped while it loads say what earlier starts saved."""
+    from kit.leftovers import saved_in
+    from kit.stopping import note_earlier
+
+    note_earlier(lambda: saved_in(Path(recipe.runs)))
