@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kit.errors import DivergedError, KitError, LaunchError, OutputError, RecordError, VerificationError
-from kit.files import CHECKPOINT_SEAL, folder_bytes, locked, publish, require_space, writing_to
-from kit.leftovers import remove_drafts
+from kit.files import folder_bytes, locked, publish, require_space, writing_to
+from kit.leftovers import checkpoint_words, remove_drafts, saved_checkpoints
 from kit.recipe.section import one_or_all
 from kit.record import MODEL_FOLDER, Record, seal, write_predictions
-from kit.stopping import Stopped, note_kept
+from kit.stopping import Stopped, forget_earlier, note_kept
 from kit.temporary import note_place
 
 if TYPE_CHECKING:
@@ -129,9 +129,12 @@ def _draft(final: Path, checkpoint: Checkpoint | None, main: bool, force: bool) 
             _note_checkpoints(draft, final)
             raise
         except KitError as error:
-            if error.checkpoints_are_useless or not _checkpoints(draft):
+            kept = [] if error.checkpoints_are_useless else saved_checkpoints(draft)
+            if not kept:
                 shutil.rmtree(draft, ignore_errors=True)
                 _forced_marker(final).unlink(missing_ok=True)
+            if kept or isinstance(error, OutputError):
+                error.hint = "; ".join(filter(None, (error.hint, _words_on_kept(kept, final.name))))
             raise
 
 
@@ -183,16 +186,18 @@ def _folder_in_place(draft: Path) -> Iterator[None]:
         ) from error
 
 
-def _checkpoints(draft: Path) -> list[Path]:
-    """Return the checkpoints that were written to their end, the latest last."""
-    folders = [path.parent for path in draft.rglob(f"checkpoint-*/{CHECKPOINT_SEAL}")]
-    return sorted(folders, key=lambda folder: (len(folder.parts), int(folder.name.rpartition("-")[2])))
+def _words_on_kept(checkpoints: list[Path], run_id: str) -> str:
+    """Return what a failed run leaves to the next start."""
+    if not checkpoints:
+        return f"nothing of {run_id} was saved: the next start begins at step 0"
+    return f"saved: {checkpoint_words(checkpoints[-1])} of {run_id}; the next start continues from there"
 
 
 def _note_checkpoints(draft: Path, final: Path) -> None:
-    for folder in _checkpoints(draft)[-1:]:
-        which = "" if folder.parent.name == "checkpoints" else f"{folder.parent.name}, "
-        note_kept(final.name, f"{which}step {folder.name.rpartition('-')[2]} of {final.name}")
+    """Report the newest checkpoint of an interrupted run, or that there is none."""
+    forget_earlier()
+    for folder in saved_checkpoints(draft)[-1:]:
+        note_kept(final.name, f"{checkpoint_words(folder)} of {final.name}")
 
 
 @contextmanager

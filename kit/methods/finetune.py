@@ -26,7 +26,7 @@ from kit.methods.encoder import (
     start_head,
 )
 from kit.models.load import Bits, Head, Init, build_classifier, freeze_embeddings, require_positions, resolve_pooling
-from kit.training.fitting import Fitting, Training
+from kit.training.fitting import REFIT_FOLDER, SECOND_TRAINING, Fitting, Training
 from kit.training.objective import LabelObjective
 from kit.training.plan import make_plan
 from kit.training.trainer import fit_model
@@ -78,12 +78,12 @@ def train_on_budget(
     final model, and the measured one has shown what the same steps do.
     """
     budget = encode_budget(job)
-    trained = _train(job, build, adapt, budget)
     if not job.recipe.train.refit:
-        return trained
-    job.progress.say("training again on the whole budget, its validation examples included")
-    whole = replace(job, workdir=job.workdir / "refit", logs=job.logs / "refit")
-    final = _train(whole, build, adapt, budget.whole())
+        return _train(job, build, adapt, budget)
+    trained = _train(job, build, adapt, budget, "first training")
+    job.progress.say(f"{SECOND_TRAINING}: on the whole budget, its validation examples included")
+    whole = replace(job, workdir=job.workdir / REFIT_FOLDER, logs=job.logs / REFIT_FOLDER)
+    final = _train(whole, build, adapt, budget.whole(), SECOND_TRAINING)
     notes = [*trained.training.notes, *final.training.notes]
     training = replace(
         trained.training,
@@ -99,8 +99,9 @@ def _train(
     build: Callable[[], PreTrainedModel],
     adapt: Callable[[PreTrainedModel], PreTrainedModel],
     budget: EncodedBudget,
+    stage: str = "",
 ) -> Trained:
-    """Build the classifier, start its head, let `adapt` wrap it, and train it."""
+    """Build the classifier, start its head, let `adapt` wrap it, and train it. stage: See `Fitting`."""
     recipe = job.recipe
     torch.manual_seed(recipe.train.seed)
     model = build()
@@ -129,5 +130,6 @@ def _train(
         workdir=job.workdir,
         logs=job.logs,
         progress=job.progress,
+        stage=stage,
     )
     return Trained(adapted, budget, fit_model(fitting), settings)

@@ -101,6 +101,10 @@ class Training:
     notes: list[str] = field(default_factory=list)
 
 
+SECOND_TRAINING = "second training (refit)"
+REFIT_FOLDER = "refit"  # of its checkpoints and logs
+
+
 @dataclass(frozen=True)
 class Fitting:
     """Everything a training run is made from.
@@ -108,6 +112,7 @@ class Fitting:
     watch: what the model is measured on meanwhile.
     workdir: holds checkpoints; a run that was killed is continued from the last whole one found there.
     logs: for the trackers' files. rate_shares: of the learning rate, for parameters whose names begin like this.
+    stage: name of this training for the user, where a run has several.
     """
 
     model: PreTrainedModel
@@ -121,3 +126,9 @@ class Fitting:
     logs: Path
     progress: Progress
     rate_shares: Mapping[str, float] = field(default_factory=dict)
+    stage: str = ""
+
+    @property
+    def start_file(self) -> Path:
+        """File with the weights that training starts from: on disk, for it is read only if memory runs out."""
+        return self.workdir.with_name(f"{self.workdir.name}-start.pt")

@@ -174,9 +174,17 @@ def _require_same_shards(checkpoint: Path) -> None:
         )
 
 
-def continued(checkpoint: Path) -> str:
-    """What to note of a run that goes on; on another number of processes, dropout draws otherwise from there."""
-    note = f"continued from step {_step_of(checkpoint)} of an interrupted run"
+def continued(start_at: Resumption, one_of_several: bool = False) -> str:
+    """Return the note of a run that goes on; on another number of processes, dropout draws otherwise from there.
+
+    one_of_several: Whether the run has other trainings, so that the end of this one is not the end of the run.
+    """
+    checkpoint = start_at.checkpoint
+    assert checkpoint is not None
+    step = _step_of(checkpoint)
+    if one_of_several and step >= start_at.plan.steps:
+        return "done"
+    note = f"continued from step {step} of an interrupted run"
     before, now = _written_by(checkpoint), PartialState().num_processes
     return note if before == now else f"{note}, saved by {_processes(before)}, on {_processes(now)}"
 

@@ -22,10 +22,11 @@ from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer
 
 from kit.data.batching import LengthSampler, SharedBatches, passes_of, split_batch, without_fillers
-from kit.errors import DivergedError, TrainingError
+from kit.errors import DivergedError, OutputError, TrainingError
+from kit.files import writing_to
 from kit.models.load import quiet
 from kit.processes import any_says, sharded_by
-from kit.stopping import Stopped, deferring
+from kit.stopping import SAME_COMMAND, Stopped, deferring
 from kit.training.arguments import arguments_of
 from kit.training.averaging import Averaging, averaged_steps
 from kit.training.diagnosis import Evaluation, diagnose
@@ -62,8 +63,7 @@ def fit_model(fitting: Fitting) -> Training:
     Raises DivergedError if the loss stops being a number, TrainingError if memory is short for a single example.
     """
     model, workdir, progress = fitting.model, fitting.workdir, fitting.progress
-    # Kept on disk rather than in memory: it is needed only if memory runs out.
-    start = workdir.with_name(f"{workdir.name}-start.pt")
+    start = fitting.start_file
     workdir.mkdir(parents=True, exist_ok=True)
     if PartialState().num_processes == 1:
         torch.save(model.state_dict(), start)
@@ -77,7 +77,7 @@ def fit_model(fitting: Fitting) -> Training:
         while True:
             start_at = find_checkpoint(workdir, fitting.plan)
             fitting = replace(fitting, plan=start_at.plan)
-            for line in _words(start_at):
+            for line in _words(start_at, fitting):
                 note(line)
             trainer = _build(fitting, to_train(model, fitting.objective), StopBetweenSteps(received))
             if _train_until_end(trainer, start_at.checkpoint):
@@ -97,11 +97,14 @@ def fit_model(fitting: Fitting) -> Training:
     return done
 
 
-def _words(start_at: Resumption) -> list[str]:
+def _words(start_at: Resumption, fitting: Fitting) -> list[str]:
     """Return lines on how a run goes on that was interrupted; none for a run that starts."""
+    stage = f"{fitting.stage}: " if fitting.stage else ""
     if start_at.checkpoint is not None:
-        return [*start_at.problems, continued(start_at.checkpoint)]
-    return [*start_at.problems, "no checkpoint is whole: training starts from step 0"] if start_at.problems else []
+        return [f"{stage}{line}" for line in (*start_at.problems, continued(start_at, bool(stage)))]
+    if not start_at.problems:
+        return []
+    return [f"{stage}{line}" for line in (*start_at.problems, "no checkpoint is whole: training starts from step 0")]
 
 
 def _let_go(trainer: KitTrainer) -> None:
@@ -243,13 +246,44 @@ class KitTrainer(Trainer):
         return torch.autocast(self.args.device.type, torch.bfloat16, self.fitting.hardware.bf16, cache_enabled)
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        """Save if the recipe's interval has passed or training ends; raise Stopped after a signal."""
+        """Save if the recipe's interval has passed or training ends; raise Stopped after a signal.
+
+        Training goes on without a checkpoint that cannot be written, if nothing depends on it. Raises OutputError if
+        the last one cannot be written.
+        """
+        number = self.stop.signal_number
         due = any_says(time.monotonic() - self.last_save >= self.fitting.section.checkpoint_seconds)
-        if due or self._at_end or self.stop.signal_number or self.args.load_best_model_at_end:
-            self._save_whole(*args, **kwargs)
-        if self.stop.signal_number:
-            step = f" after step {self.state.global_step} of {self.fitting.plan.steps}"
-            raise Stopped(self.stop.signal_number, step, "the same command continues from there")
+        needed = self._at_end or number or self.args.load_best_model_at_end
+        try:
+            if needed or due:
+                self._save_with_room(*args, **kwargs)
+        except OutputError as error:
+            if number:
+                raise Stopped(number, f"{self._where}, which could not be saved ({error.message})") from error
+            if needed or self.args.world_size > 1:  # the other processes would wait for this one
+                raise
+            self.last_save = time.monotonic()
+            self.fitting.progress.say(f"no checkpoint after step {self.state.global_step}: {error.message}")
+        if number:
+            raise Stopped(number, self._where, SAME_COMMAND)
+
+    @property
+    def _where(self) -> str:
+        """How far training is, for the message of a signal."""
+        of_stage = f" of the {self.fitting.stage}" if self.fitting.stage else ""
+        return f" after step {self.state.global_step} of {self.fitting.plan.steps}{of_stage}"
+
+    def _save_with_room(self, *args: Any, **kwargs: Any) -> None:
+        """Save a checkpoint. Raises OutputError, and leaves no part of it, if it cannot be written."""
+        if self._at_end or self.stop.signal_number:  # memory cannot run out any more: the start is not needed
+            self.fitting.start_file.unlink(missing_ok=True)
+        try:
+            with writing_to(self.fitting.workdir):
+                self._save_whole(*args, **kwargs)
+        except OutputError:
+            if self.args.should_save:
+                shutil.rmtree(self.fitting.workdir / f"checkpoint-{self.state.global_step}", ignore_errors=True)
+            raise
 
     @property
     def _at_end(self) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
+import signal
 from dataclasses import replace
 from functools import partial
 
@@ -13,7 +16,7 @@ from safetensors.torch import load_file
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from kit.data.encode import encode
-from kit.errors import RecipeError, TrainingError
+from kit.errors import OutputError, RecipeError, TrainingError
 from kit.making import quick_collection
 from kit.methods.encoder import LabelWatch, lessons_of
 from kit.models.checkpoint import resolve_checkpoint
@@ -22,11 +25,12 @@ from kit.models.layers import find_layers
 from kit.models.load import Head, build_classifier, load_tokenizer
 from kit.recipe.schema import ModelSection
 from kit.recipe.training import TrainSection
+from kit.stopping import NOTHING_SAVED, Stopped, stoppable
 from kit.tasks.classification import Classification
 from kit.training import trainer as trainer_module
 from kit.training.arguments import arguments_of
 from kit.training.averaging import averaged_steps
-from kit.training.fitting import Fitting, Split
+from kit.training.fitting import SECOND_TRAINING, Fitting, Split
 from kit.training.hardware import Hardware
 from kit.training.objective import LabelObjective
 from kit.training.padding_free import PaddingFree
@@ -493,3 +497,76 @@ def test_a_step_reads_no_more_than_the_mask(parts, tmp_path, monkeypatch) -> Non
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", lambda query, *_, **__: query)
     train(parts, tmp_path / "free", section=changed(epochs=1, padding_free=True))
     assert set(reads) == {0}
+
+
+def _full_disk(monkeypatch, fits) -> None:
+    """Let checkpoints be written only where `fits(trainer)`, and else fail in the middle as on a full disk."""
+    original = trainer_module.KitTrainer._save_whole
+
+    def save(self, *args, **kwargs):
+        if fits(self):
+            return original(self, *args, **kwargs)
+        part = self.fitting.workdir / f"checkpoint-{self.state.global_step}"
+        part.mkdir()
+        (part / "model.safetensors").write_bytes(b"part")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(trainer_module.KitTrainer, "_save_whole", save)
+
+
+def test_training_goes_on_without_checkpoints_that_do_not_fit(parts, tmp_path, monkeypatch) -> None:
+    _full_disk(monkeypatch, lambda trainer: not trainer.fitting.start_file.exists())
+    fitting = fitting_of(parts, tmp_path)
+    lines: list[str] = []
+    monkeypatch.setattr(fitting.progress, "say", lines.append)
+    fit_model(fitting)
+    assert [path.name for path in fitting.workdir.iterdir()] == ["checkpoint-18"], "the start made room for it"
+    refused = [line for line in lines if "no checkpoint after step" in line]
+    assert refused and all(line.endswith("the disk is full") for line in refused)
+
+
+def test_a_last_checkpoint_that_does_not_fit_is_an_error(parts, tmp_path, monkeypatch) -> None:
+    _full_disk(monkeypatch, lambda trainer: trainer.state.global_step == 12)
+    with pytest.raises(OutputError, match="the disk is full"):
+        train(parts, tmp_path)
+    assert [path.name for path in (tmp_path / "work").iterdir()] == ["checkpoint-12"]
+
+
+@pytest.mark.parametrize(
+    ("stage", "of_stage"), [("", ""), ("second training (refit)", " of the second training (refit)")]
+)
+def test_ctrl_c_on_a_full_disk_keeps_its_exit_code(parts, tmp_path, monkeypatch, stage, of_stage) -> None:
+    _full_disk(monkeypatch, lambda trainer: False)
+    fitting = replace(fitting_of(parts, tmp_path), stage=stage)
+    with stoppable(), pytest.raises(Stopped) as caught:
+        monkeypatch.setattr(StopBetweenSteps, "on_step_begin", lambda *_, **__: os.kill(os.getpid(), signal.SIGINT))
+        fit_model(fitting)
+    assert caught.value.exit_code == 130 and NOTHING_SAVED in str(caught.value)
+    assert caught.value.message.startswith(f"interrupted after step 1 of 18{of_stage}, which could not be saved (")
+    assert list(fitting.workdir.iterdir()) == []
+
+
+def test_ctrl_c_in_a_script_saves_and_raises_keyboard_interrupt(parts, tmp_path, monkeypatch) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt, match="after step 1 of 18"), monkeypatch.context() as patched:
+            patched.setattr(StopBetweenSteps, "on_step_begin", lambda *_, **__: os.kill(os.getpid(), signal.SIGINT))
+            train(parts, tmp_path)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    _, resumed = train(parts, tmp_path)
+    assert resumed.notes == ["continued from step 1 of an interrupted run"]
+
+
+def test_notes_name_the_training_of_a_run_with_two(parts, tmp_path, monkeypatch) -> None:
+    for stage in ("first training", SECOND_TRAINING):
+        folder = tmp_path / stage[:5]
+        _die_at_save(monkeypatch, 2 if stage == SECOND_TRAINING else 3)
+        with pytest.raises(_KilledError):
+            train(parts, folder)
+        monkeypatch.undo()
+    first = fit_model(replace(fitting_of(parts, tmp_path / "first"), stage="first training"))
+    second = fit_model(replace(fitting_of(parts, tmp_path / "secon"), stage=SECOND_TRAINING))
+    assert first.notes == ["first training: done"]
+    assert second.notes == ["second training (refit): continued from step 12 of an interrupted run"]
