@@ -22,6 +22,7 @@ from kit.errors import KitError, OutputError, StreamError, SystemRefusalError, T
 from kit.measurement.units import megabytes, shown_value
 from kit.printable import printable
 from kit.processes import first_to_tell, lost_process
+from kit.setting import with_options
 from kit.stopping import Stopped, stoppable
 
 if TYPE_CHECKING:
@@ -128,14 +129,11 @@ def located(recipe: Path | None, overrides: Sequence[str] | None) -> Iterator[No
 
 @contextmanager
 def options_for_keys(options: Mapping[str, str]) -> Iterator[None]:
-    """Say options of a command where an error speaks of keys of a recipe, for those who have none yet."""
-    key = re.compile("|".join(rf"\b{re.escape(name)}\b" for name in options))
+    """Name options of a command in place of the recipe keys of an error, for users who have no recipe yet."""
     try:
         yield
     except KitError as error:
-        error.message, error.hint = (
-            key.sub(lambda found: options[found[0]], text) for text in (error.message, error.hint)
-        )
+        error.message, error.hint = (with_options(text, options) for text in (error.message, error.hint))
         raise
 
 

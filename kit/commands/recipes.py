@@ -10,10 +10,11 @@ import typer
 
 from kit.commands.options import Overrides, RecipePath
 from kit.console import echo, echo_json
+from kit.setting import with_options
 from kit.terminal import located, options_for_keys, print_table, quiet_libraries
 
 # What `kit new` calls the keys of the recipe that it writes.
-_KEYS = {
+OPTION_OF_KEY = {
     "data.source": "--train",
     "data.test": "--test",
     "data.text": "--text",
@@ -79,7 +80,7 @@ def new(  # noqa: PLR0913, PLR0917
     from kit.data.label_words import in_line
     from kit.new import new as new_recipe
 
-    with options_for_keys(_KEYS):
+    with options_for_keys(OPTION_OF_KEY):
         recipe = new_recipe(
             path,
             train,
@@ -95,7 +96,7 @@ def new(  # noqa: PLR0913, PLR0917
             max_bytes=max_bytes,
             checkpoint=checkpoint,
             force=force,
-            tell=lambda note: echo(f"data: {note}"),
+            tell=lambda note: echo(f"data: {with_options(note, OPTION_OF_KEY)}"),
         )
     found = f"text {recipe.data.text}, label {in_line(recipe.data.label_columns)}"
     echo(f"wrote {path}: {found if languages is None else f'translations, {languages}'}")
@@ -104,7 +105,7 @@ def new(  # noqa: PLR0913, PLR0917
 
 def _header(value: str) -> str | list[str]:
     """Return the value of `data.header` for a `--header` option."""
-    return value if value in ("auto", "first", "none") else [name.strip() for name in value.split(",")]
+    return value if value in ("auto", "first", "none") else _names(value)
 
 
 def _names(text: str) -> list[str]:

@@ -14,6 +14,7 @@ from kit.data.label_words import in_line, list_item
 from kit.data.table import Table, is_missing
 from kit.errors import DataError
 from kit.printable import printable
+from kit.setting import setting
 
 TEXT_PAIRS = (
     ("premise", "hypothesis"), ("sentence1", "sentence2"), ("sentence_1", "sentence_2"), ("question1", "question2"),
@@ -63,7 +64,7 @@ class LabelPerColumnError(DataError):
     def __init__(self, columns: tuple[str, ...]) -> None:
         super().__init__(
             f"data.label: {len(columns)} columns hold only 0 and 1, as if each were a label: {in_line(columns)}",
-            f"if they are, set data.label: [{', '.join(columns)}]; else set data.label to one column",
+            f"if they are, set {setting('data.label', columns)}; else set data.label to one column",
         )
         self.columns = columns
 
@@ -124,10 +125,11 @@ def _cannot_tell(what: str, candidates: list[str], table: Table) -> DataError:
         shown += [f"{len(candidates) - _SHOWN} more"] if len(candidates) > _SHOWN else []
         several = " and ".join(shown) if len(shown) == 2 else ", ".join(shown)
         bits = [name for name in candidates if what == "label" and _is_bits(table.columns[name])]
-        each = f", or if each is a label: data.label: [{', '.join(bits)}]" if len(bits) > 1 else ""
+        every = f"if each is a label: {setting('data.label', bits)}" if len(bits) > 1 else ""
+        words = next((name for name in candidates if not _are_numbers(table.columns[name])), None)
+        first = f"set data.{what} to one" if words is None else f"say which: {setting(f'data.{what}', words)}"
         return DataError(
-            f"data.{what}: {several} could each be the {what} {columns}",
-            f"say which: data.{what}: {candidates[0]}{each}",
+            f"data.{what}: {several} could each be the {what} {columns}", f"{first}, or {every}" if every else first
         )
     hint = f"set data.{what} to the name of the column"
     if len(table.columns) == 1:
@@ -192,6 +194,10 @@ def _is_bits(values: Sequence[Any]) -> bool:
 def _is_zero(values: Sequence[Any]) -> bool:
     kinds = {str(value).strip().lower() for value in values}
     return any(kinds == {zero} for zero, _ in _BITS)
+
+
+def _are_numbers(values: Sequence[Any]) -> bool:
+    return all(re.fullmatch(r"[+-]?\d+([.,]\d+)?", str(value).strip()) for value in _sample(values))
 
 
 def _examples_of(values: Sequence[Any]) -> str:

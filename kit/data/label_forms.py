@@ -15,12 +15,13 @@ from kit.data.label_words import listed, quoted
 from kit.data.labels import label_name
 from kit.data.table import is_missing
 from kit.errors import DataError
+from kit.setting import setting
 
 _BITS = {"0": False, "1": True, "false": False, "true": True}
 _MARKS = re.compile(r"[\s,;|/]+")
 _DECIMAL_BIT = re.compile(r"[01]\.0*")
 _DIGITS = re.compile(r"[01]{3,}")
-_SEVERAL = "set data.multi_label: true, or name another column"
+_SEVERAL = f"set {setting('data.multi_label', True)}, or name another column"
 _MENDED = 'write a JSON list in each cell: ["a", "b"], and [] where no label holds'
 
 
@@ -169,7 +170,8 @@ def _refuse_lists(column: LabelColumn, cells: Sequence[tuple[int, Any]]) -> None
     if _tokens(first)[1:] and (length := _vector_length(cells)):
         raise DataError(
             f"data.label: column {quoted(column.name)} holds 0/1 vectors of length {length}: {cell_words(first)}",
-            "set data.multi_label: true and data.labels to the names of the places, or name another column",
+            f"set {setting('data.multi_label', True)}, and data.labels to the names of the places; or name another "
+            "column",
         )
     if first[:1] in "[{" and all(_is_list(value) for _, value in cells):
         raise DataError(
@@ -242,7 +244,7 @@ def _ask_for_separator(column: LabelColumn, found: Separated, texts: set[str]) -
     examples = sorted(text for text in texts if any(mark in text for mark in found.unclear))[:2]
     marks = " or ".join(repr(mark) for mark in found.unclear)
     hint = "set data.label_separator to what separates labels" + (
-        "" if USUAL in found.unclear else ", or to ',' if nothing does"
+        "" if USUAL in found.unclear else ", or to a character that occurs in no label"
     )
     return DataError(
         f"data.label: column {quoted(column.name)} may separate labels by {marks}: {listed(examples)}", hint

@@ -13,6 +13,7 @@ from kit.data.label_writing import count_labels, mapped_names, merged_names, ren
 from kit.data.labels import label_order
 from kit.data.table import Table
 from kit.recipe.schema import DataSection
+from kit.setting import setting
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,10 @@ def read_split_labels(train: Table, test: Table | None, columns: Sequence[str], 
         separator = form.separator
         rows, tested = form.read(column), None if test is None else form.read(LabelColumn(columns[0], test))
         if assumed:
-            notes.append(f"labels in one cell are separated by {separator!r} (data.label_separator)")
+            notes.append(
+                f"labels in one cell are separated by {separator!r} (if not, set data.label_separator to a character "
+                "that occurs in no label)"
+            )
     assert rows is not None
     rows, tested = _renamed(rows, tested, data)
     counts = count_labels(rows, tested or [])
@@ -102,6 +106,7 @@ def _joined(names: Mapping[str, int], data: DataSection, separator: str) -> str 
     mark = joined_by(names, [mark for mark in marks if not data.multi_label or mark != separator])
     if mark is None:
         return None
-    keys = f"data.label_separator: {mark!r}" if data.multi_label else f"data.multi_label: true ({mark!r} separates)"
+    separates = setting("data.label_separator", mark)
+    keys = separates if data.multi_label else f"{setting('data.multi_label', True)} and {separates}"
     example = listed(sorted(name for name in names if mark in name), most=2)
     return f"some labels look like several joined by {mark!r}, such as {example}: if they are, set {keys}"

@@ -12,12 +12,13 @@ from kit.data.label_column import Labels
 from kit.data.label_words import did_you_mean, listed, quoted
 from kit.errors import DataError
 from kit.printable import printable
+from kit.setting import setting
 
 _NUMBER = re.compile(r"[+-]?(?:0|[1-9]\d*)(?:\.\d*)?")  # not 007, whose zeros may be part of a code
 _LOOSE_NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?")
 _TRUTH = ("false", "true")
 _SHOWN_GROUPS = 4
-MERGE_HINT = "set data.normalise_labels: true to read them as one label, or data.label_map to name each"
+MERGE_HINT = f"set {setting('data.normalise_labels', True)} to read them as one label, or data.label_map to name each"
 
 
 def fold(name: str) -> str:

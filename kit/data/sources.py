@@ -32,6 +32,7 @@ from kit.data.reading import DEFAULT_READING, Reading, reading_of
 from kit.data.table import Table, concatenate, is_missing
 from kit.errors import DataError
 from kit.recipe.schema import DataSection, Scalar
+from kit.setting import setting
 
 _SHOWN = 6
 
@@ -288,7 +289,7 @@ def _test_table(source: _Source, data: DataSection, names: tuple[str, ...]) -> t
         others = [split for split in splits if split != data.train_split]
         raise DataError(
             f"data.test_split: {source.name} has no split '{data.test_split}' to test on (splits: {', '.join(splits)})",
-            f"set data.test_split: {others[0]}",
+            f"set {setting('data.test_split', others[0])}",
         )
     return f"split '{data.test_split}' of {source.name}", splits[data.test_split](names)
 

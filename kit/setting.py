@@ -1,0 +1,70 @@
+"""Recipe keys with a value, as messages show them, and the same as options of a command."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+
+from kit.printable import printable
+
+_PLAIN = re.compile(r"[^\W\d][\w.-]*")
+_NO_TEXT = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")  # in YAML, unless quoted
+_SCALAR = r"""'(?:[^']|'')*'|"(?:[^"\\]|\\.)*"|\w[\w.-]*"""
+_VALUE = rf"\[(?:{_SCALAR})(?:, (?:{_SCALAR}))*\]|{_SCALAR}"
+_REPEATED = ("data.source", "data.test", "data.text", "data.label")  # options that are given once per name
+
+
+def setting(key: str, value: str | bool | Sequence[str]) -> str:
+    """Return `key: value` as a recipe has it; `setting_as_option` finds it again in a message."""
+    if isinstance(value, bool):
+        return f"{key}: {str(value).lower()}"
+    if isinstance(value, str):
+        return f"{key}: {_quoted(value)}"
+    return f"{key}: [{', '.join(map(_quoted, value))}]"
+
+
+def with_options(text: str, options: Mapping[str, str]) -> str:
+    """Return a message with options of a command in place of recipe keys, so that its advice can be typed.
+
+    Args:
+        text: Message with settings that `setting` wrote, or with keys alone.
+        options: Option of each key; other keys stay.
+    """
+    keys = "|".join(sorted(map(re.escape, options), key=len, reverse=True))
+    start = re.match(rf"({keys}): ", text)  # the key that an error is about, not a setting
+    head = f"{options[start[1]]}: " if start else ""
+    body = text[start.end() :] if start else text
+    body = re.sub(rf"\b({keys}): ({_VALUE})", lambda found: _option(found[1], found[2], options), body)
+    return head + re.sub(rf"\b(?:{keys})\b(?!\.\w)", lambda found: options[found[0]], body)
+
+
+def _option(key: str, value: str, options: Mapping[str, str]) -> str:
+    option = options[key]
+    if value == "true":
+        return option
+    items = re.findall(_SCALAR, value)
+    if key in _REPEATED or len(items) == 1:
+        return " ".join(f"{option} {_shell_word(item)}" for item in items)
+    names = [f'"{name}"' if "," in name else name for name in map(_plain, items)]
+    return f"{option} {shlex.quote(','.join(names))}"
+
+
+def _quoted(value: str) -> str:
+    if _PLAIN.fullmatch(value) and value.lower() not in _NO_TEXT:
+        return value
+    escaped = printable(value.replace("\\", "\\\\"))
+    if escaped == value:
+        return "'" + value.replace("'", "''") + "'"
+    return '"' + escaped.replace('"', '\\"') + '"'
+
+
+def _plain(item: str) -> str:
+    """Return a value without its quotes."""
+    return item[1:-1].replace("''", "'") if item.startswith("'") else item.strip('"')
+
+
+def _shell_word(item: str) -> str:
+    if item.startswith('"'):
+        return "$'" + item[1:-1].replace('\\"', '"').replace("'", "\\'") + "'"
+    return shlex.quote(_plain(item))
