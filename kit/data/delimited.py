@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from typing import Any
 
 from kit.data.blank import strip_invisible
+from kit.data.delimited_records import BYTE_ORDER_MARK, Record, read_records
 from kit.data.headers import Verdict, is_known_name, judge_first_row
 from kit.data.reading import Reading
-from kit.data.separators import NAMES, find_separator, take_excel_line
+from kit.data.separators import NAMES, find_separator, take_comments, take_excel_line
+from kit.data.swallowed import find_swallowed
 from kit.data.table import Table
 from kit.errors import DataError
+from kit.printable import printable
+from kit.setting import setting
 
 _JUDGED = 2_000  # rows that the first one is compared with
 _SHOWN = 5
 _SHOWN_CELL = 40  # characters
-_BOM = "\ufeff"
-_LONE_RETURN = re.compile(r"\r(?!\r*\n)")
-_STAND_INS = "\ue000\uf8ff\U000f0000\x1a"  # characters that hardly any text has
-
-Record = tuple[int, list[str]]  # line from 1, fields
+_LINE_END = re.compile(r"\r\n|\n|\r")
 
 
 @dataclass(frozen=True)
 class _Header:
     """Names of the columns, and how many records of the file come before the first row.
 
-    made_up: the names are `column 1`, `column 2`. assumed: detected, not declared by the recipe.
+    made_up: the names are `column 1`, `column 2`. assumed: detected in spite of doubts, not declared by the recipe.
     """
 
     names: list[str]
@@ -54,10 +50,11 @@ def read_delimited(text: str, name: str, suffix: str, reading: Reading) -> Table
     Raises:
         DataError: A row does not fit the header, the header is unclear, or quotes are broken. Names the line.
     """
-    separator, length = take_excel_line(text)
-    text, first_line = text[length:], 2 if length else 1
-    records = partial(_records, name, text, first_line)
-    separator = reading.separator or separator or find_separator(records, suffix, name)
+    excel_separator, length = take_excel_line(text)
+    comments = take_comments(text[length:])
+    first_line = 1 + bool(length) + len(_LINE_END.findall(text[length : length + comments]))
+    records = partial(read_records, name, text[length + comments :], first_line)
+    separator = reading.separator or excel_separator or find_separator(records, suffix, name, reading)
     numbered = list(records(separator))
     while numbered and _is_blank(numbered[0][1]):
         numbered.pop(0)
@@ -65,31 +62,46 @@ def read_delimited(text: str, name: str, suffix: str, reading: Reading) -> Table
         raise DataError(f"{name} is empty")
     header = _header(numbered, name, reading)
     _require_distinct(header.names, name)
-    if header.records and len(numbered) == 1:
+    if header.records and len(numbered) == 1 and not reading.for_prediction:
         raise DataError(f"{name} has a header and no rows")
-    return _table(numbered[header.records :], header, name, separator)
+    table = _table(numbered[header.records :], header, name, partial(_wrong_width, reading, separator))
+    rows = [record for record in numbered[header.records :] if len(record[1]) == len(header.names)]
+    notes = (
+        *_separator_notes(name, separator, assumed=separator not in (reading.separator, excel_separator)),
+        *([f"{name}: the comment above the header is left out"] if comments else []),
+        *_header_notes(name, header, numbered[0]),
+        *table.notes,
+        *_quote_notes(name, find_swallowed(rows, separator)),
+    )
+    return replace(table, notes=notes)
 
 
-def _table(numbered: Sequence[Record], header: _Header, name: str, separator: str) -> Table:
+def _table(
+    numbered: Sequence[Record], header: _Header, name: str, wrong_width: Callable[[str, Record, _Header], DataError]
+) -> Table:
+    """Return the rows below the header, without repeated headers; a header in another order reorders what follows."""
     width = len(header.names)
+    order: list[int] = []
     rows: list[Record] = []
     blank: list[int] = []
     repeated: list[int] = []
+    reordered: list[int] = []
     for line, fields in numbered:
         if _is_blank(fields) and (width > 1 or not fields):
             blank.append(line)
         elif len(fields) != width:
-            raise _wrong_width(name, line, len(fields), header, separator)
-        elif width > 1 and not header.made_up and _is_header(fields, header.names):
-            repeated.append(line)
+            raise wrong_width(name, (line, fields), header)
+        elif width > 1 and not header.made_up and (places := _header_order(fields, header.names)) is not None:
+            order = places if places != sorted(places) else []
+            (reordered if order else repeated).append(line)
         else:
-            rows.append((line, fields))
+            rows.append((line, [fields[place] for place in order] if order else fields))
     if width > 1 and rows:  # at the end of a file they are no rows to anybody
         blank = [line for line in blank if line < rows[-1][0]]
     columns = zip(*(fields for _, fields in rows), strict=True) if rows else [[] for _ in header.names]
     content = {column: list(values) for column, values in zip(header.names, columns, strict=True)}
     table = Table.of(content, "line", [line for line, _ in rows])
-    notes = _notes(name, header, repeated)
+    notes = _repeated_notes(name, repeated, reordered)
     return replace(table, blank=tuple(blank), headless=header.made_up, notes=notes)
 
 
@@ -102,57 +114,81 @@ def _header(numbered: Sequence[Record], name: str, reading: Reading) -> _Header:
     if reading.header == "none":
         return _Header(made_up, 0, made_up=True)
     if reading.header != "auto":
-        return _declared(list(reading.header), first, name)
+        return _declared(list(reading.header), numbered, name)
     if set(first) & {strip_invisible(column) for column in reading.columns}:
         return _Header(named, 1)
-    rows = [fields for _, fields in islice(numbered, 1, _JUDGED)]
-    verdict = judge_first_row(numbered[0][1], rows)
+    return _judged(numbered, _Header(named, 1), _Header(made_up, 0, made_up=True, assumed=True), name, reading)
+
+
+def _judged(numbered: Sequence[Record], header: _Header, example: _Header, name: str, reading: Reading) -> _Header:
+    """Return the header if the first line is one, else the made-up names. Raises DataError if that is unclear."""
+    first = _names(numbered[0][1])
+    verdict = judge_first_row(first, [fields for _, fields in islice(numbered, 1, _JUDGED)])
     if len(reading.known_names) == len(first) and not _continues_with_header(first, reading.known_names, verdict):
-        return _Header(made_up, 0, made_up=True, assumed=True)
+        return example
     if verdict == "unclear":
-        raise _unclear(name, *numbered[0])
-    return _Header(named, 1) if verdict == "header" else _Header(made_up, 0, made_up=True, assumed=True)
+        raise _unclear(name, numbered[0])
+    return example if verdict == "example" else replace(header, assumed=verdict == "doubtful header")
 
 
 def _continues_with_header(first: Sequence[str], known: Sequence[str], verdict: Verdict) -> bool:
     """Return whether the first line of a file that continues another is a header, the same or a different one."""
     if {cell.casefold() for cell in first} & {column.casefold() for column in known}:
         return True
-    return verdict == "header" and any(map(is_known_name, first))
+    return verdict in ("header", "doubtful header") and any(map(is_known_name, first))
 
 
-def _declared(names: list[str], first: list[str], name: str) -> _Header:
+def _declared(names: list[str], numbered: Sequence[Record], name: str) -> _Header:
     """Return the header that the recipe declares; a first line with the same names is the header itself."""
+    first = _names(numbered[0][1])
     if len(names) != len(first):
         raise DataError(
             f"data.header: {len(names)} names for {name}, which has {len(first)} columns", "name every column"
         )
-    return _Header(names, int(names == first))
+    if names == first:
+        return _Header(names, 1)
+    if judge_first_row(first, [fields for _, fields in islice(numbered, 1, _JUDGED)]) == "header":
+        raise DataError(
+            f"data.header: {name} seems to have a header of its own in line {numbered[0][0]} ({_shown(first)})",
+            f"remove that line, or read its names: {setting('data.header', 'first')}; if it is an example, "
+            f"{setting('data.header', 'none')} names the columns column 1, column 2, ...",
+        )
+    return _Header(names, 0)
 
 
 def _names(fields: Iterable[str]) -> list[str]:
     return [strip_invisible(field) for field in fields]
 
 
-def _is_header(fields: Sequence[str], names: Sequence[str]) -> bool:
-    """Return whether a row is the header again, in whatever case, or another `sep=;` line."""
+def _header_order(fields: Sequence[str], names: Sequence[str]) -> list[int] | None:
+    """Return where a row has the names of the header, in whatever case; None if it is another row.
+
+    Another `sep=;` line counts as the header.
+    """
     if fields[0].casefold() == "sep=" and not any(fields[1:]):
-        return True
-    return fields[0].strip(f" {_BOM}").casefold() == names[0].casefold() and [
-        field.casefold() for field in _names(fields)
-    ] == [name.casefold() for name in names]
+        return list(range(len(names)))
+    folded = [name.casefold() for name in names]
+    if fields[0].strip(f" {BYTE_ORDER_MARK}").casefold() not in folded:
+        return None
+    cells = [field.casefold() for field in _names(fields)]
+    return [cells.index(name) for name in folded] if sorted(cells) == sorted(folded) else None
 
 
 def _is_blank(fields: Sequence[str]) -> bool:
     """Return whether a record is a line without a separator and without text."""
-    return not fields or (len(fields) == 1 and not fields[0].strip(f" \t\r{_BOM}"))
+    return not fields or (len(fields) == 1 and not fields[0].strip(f" \t\r{BYTE_ORDER_MARK}"))
 
 
-def _unclear(name: str, line: int, fields: Sequence[str]) -> DataError:
-    shown = " | ".join(field if len(field) <= _SHOWN_CELL else f"{field[:_SHOWN_CELL]}..." for field in fields[:_SHOWN])
+def _shown(fields: Sequence[str]) -> str:
+    shown = (field if len(field) <= _SHOWN_CELL else f"{field[:_SHOWN_CELL]}..." for field in fields[:_SHOWN])
+    return printable(" | ".join(shown))
+
+
+def _unclear(name: str, first: Record) -> DataError:
     return DataError(
-        f"{name}: line {line} may be the header or an example ({shown})",
-        "say which: data.header: first (it is the header), none (it is an example), or the names of the columns",
+        f"{name}: line {first[0]} may be the header or an example ({_shown(first[1])})",
+        f"say which: {setting('data.header', 'first')} (it is the header), {setting('data.header', 'none')} (it is an "
+        "example), or data.header with the names of the columns",
     )
 
 
@@ -167,72 +203,67 @@ def two_columns(name: str, column: str) -> DataError:
     return DataError(f"{name} has two columns named {column!r}", "give each column a name of its own")
 
 
-def _wrong_width(name: str, line: int, width: int, header: _Header, separator: str) -> DataError:
+def _wrong_width(reading: Reading, separator: str, name: str, record: Record, header: _Header) -> DataError:
+    line, fields = record
     expected = f"the first line has {len(header.names)}" if header.made_up else f"the header has {len(header.names)}"
     mark = "a tab" if separator == "\t" else repr(separator)
+    hint = f"put fields that contain {mark} in double quotes; "
+    if any("\r" in field for field in fields):
+        hint = "a carriage return (CR) is no line end where other lines end with a line feed (LF): write one kind"
+    elif reading.for_prediction:
+        hint += f"columns may be separated by {', '.join(list(NAMES.values())[:-1])} or {[*NAMES.values()][-1]}"
+    else:
+        hint += f"if {NAMES.get(separator, mark)} does not separate the columns, set data.separator"
     return DataError(
-        f"{name}, line {line}: {width} field{'' if width == 1 else 's'} where {expected}",
-        f"put fields that contain {mark} in double quotes; if {NAMES.get(separator, mark)} does not separate the "
-        "columns, set data.separator",
+        f"{name}, line {line}: {len(fields)} field{'' if len(fields) == 1 else 's'} where {expected}", hint
     )
 
 
-def _notes(name: str, header: _Header, repeated: Sequence[int]) -> tuple[str, ...]:
+def _separator_notes(name: str, separator: str, *, assumed: bool) -> list[str]:
+    if not assumed or separator in NAMES:
+        return []
+    return [f"{name}: the columns are separated by {separator!r} ({setting('data.separator', separator)})"]
+
+
+def _header_notes(name: str, header: _Header, first: Record) -> list[str]:
+    if not header.assumed:
+        return []
+    if not header.made_up:
+        return [
+            f"{name}: line {first[0]} ({_shown(first[1])}) is read as the header "
+            f"(if it is an example: {setting('data.header', 'none')})"
+        ]
+    shown = ", ".join(header.names[:_SHOWN])
+    return [
+        f"{name} seems to have no header: line 1 is read as an example, and the columns are called {shown} "
+        f"(if line 1 is the header: {setting('data.header', 'first')})"
+    ]
+
+
+def _repeated_notes(name: str, repeated: Sequence[int], reordered: Sequence[int]) -> tuple[str, ...]:
     notes = []
-    if header.assumed:
-        shown = ", ".join(header.names[:_SHOWN])
-        notes.append(
-            f"{name} seems to have no header: line 1 is read as an example, and the columns are called {shown} "
-            "(if line 1 is the header: data.header: first)"
-        )
     if repeated:
-        shown = ", ".join(map(str, repeated[:_SHOWN])) + (", ..." if len(repeated) > _SHOWN else "")
         lines = "1 line repeats" if len(repeated) == 1 else f"{len(repeated)} lines repeat"
-        notes.append(f"{name}: {lines} the header and {'is' if len(repeated) == 1 else 'are'} left out (line {shown})")
+        verb = "is" if len(repeated) == 1 else "are"
+        notes.append(f"{name}: {lines} the header and {verb} left out (line {_first_lines(repeated)})")
+    if reordered:
+        notes.append(
+            f"{name}: the header is repeated in another order (line {_first_lines(reordered)}); "
+            "the rows below it are read in that order"
+        )
     return tuple(notes)
 
 
-def _records(name: str, text: str, first_line: int, separator: str) -> Iterator[Record]:
-    """Yield line number (of the record's first line) and fields of every record; no fields for a blank line.
-
-    A byte order mark at the start of a line comes from another file and is left out. A carriage return ends a row only
-    in a file without line feeds; elsewhere it is part of its field.
-    """
-    text = text.replace(f"\n{_BOM}", "\n")
-    lines, stand_in = _lines(text)
-    quoting: Any = csv.QUOTE_MINIMAL if separator != "\t" or _has_quoted_fields(text) else csv.QUOTE_NONE
-    limit = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # the default refuses texts above 128 KiB
-    line = first_line
-    try:
-        reader = csv.reader(lines, delimiter=separator, quoting=quoting, strict=True)
-        for fields in reader:
-            yield line, [field.replace(stand_in, "\r") for field in fields] if stand_in else fields
-            line = reader.line_num + first_line
-    except csv.Error as error:
-        reason = "a quote is opened and never closed" if "unexpected end" in str(error) else str(error)
-        raise DataError(f"{name}, line {line}: {reason}", 'double the quotes inside quoted fields: ""') from error
-    finally:
-        csv.field_size_limit(limit)
+def _quote_notes(name: str, swallowed: Sequence[tuple[int, int]]) -> list[str]:
+    if not swallowed:
+        return []
+    spans = ", ".join(f"{first}-{last}" for first, last in swallowed[:_SHOWN])
+    more = ", ..." if len(swallowed) > _SHOWN else ""
+    return [
+        f"{name}: lines {spans}{more} are read as one text, because quotes enclose them, but each line looks like "
+        'a row: a quote that is part of a text must be doubled ("") inside a quoted field'
+    ]
 
 
-def _lines(text: str) -> tuple[Iterable[str], str]:
-    """Return the lines of a text, and the character that stands for carriage returns inside of them ("" for none)."""
-    if "\n" not in text:
-        return io.StringIO(text, newline=""), ""
-    stand_in = next((mark for mark in _STAND_INS if mark not in text), "") if _LONE_RETURN.search(text) else ""
-    return io.StringIO(_LONE_RETURN.sub(stand_in, text) if stand_in else text, newline="\n"), stand_in
-
-
-def _has_quoted_fields(text: str) -> bool:
-    """Return whether quotes in a TSV delimit fields; many TSV files hold bare quotes that are part of the text.
-
-    They are part of the text where the file is regular without reading them and some field that begins with one
-    is not a well-formed quoted field.
-    """
-    if '"' not in text:
-        return True
-    lines = [line.split("\t") for line in text.replace("\r\n", "\n").split("\n") if line]
-    if any(len(fields) != len(lines[0]) for fields in lines):
-        return True
-    opened = (field for fields in lines for field in fields if field.startswith('"'))
-    return all(len(f) > 1 and f.endswith('"') and '"' not in f[1:-1].replace('""', "") for f in opened)
+def _first_lines(lines: Sequence[int]) -> str:
+    return ", ".join(map(str, lines[:_SHOWN])) + (", ..." if len(lines) > _SHOWN else "")

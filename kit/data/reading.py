@@ -30,6 +30,7 @@ class Reading:
         max_bytes: Size that a compressed file may unpack to. None: `MAX_UNPACKED_BYTES`, and no more than
             `MAX_UNPACKED_RATIO` times the size of the file.
         required: Keys that every JSON object must have. If it is one, a file may hold strings instead of objects.
+        for_prediction: Whether the rows are predicted: a file may have none, and no recipe can be changed to read it.
     """
 
     header: Header = "auto"
@@ -38,6 +39,7 @@ class Reading:
     columns: tuple[str, ...] = ()
     known_names: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
+    for_prediction: bool = False
 
     def unpacked_limit(self, packed_bytes: int) -> int:
         """Return the number of bytes that a compressed file of this size may unpack to."""

@@ -1,19 +1,27 @@
-"""Separators of delimited files: take Excel's `sep=;` line, or find the character that splits all rows alike."""
+"""Separators of delimited files, Excel's `sep=;` line that sets one, and comments above the header."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from itertools import islice
+from collections.abc import Callable, Iterable, Sequence
+from itertools import dropwhile, islice
 
+from kit.data.blank import strip_invisible
 from kit.data.headers import is_known_name
+from kit.data.reading import Reading
 from kit.errors import DataError
+from kit.setting import setting
 
 Records = Callable[[str], Iterable[tuple[int, list[str]]]]
 
 NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
 _EXCEL_LINE = re.compile(r'"?sep=([^\r\n])"?[^\r\n\w]*(\r\n|\n|\r|$)', re.IGNORECASE)
 _SAMPLE = 1_000
+_HEAD = 100_000  # characters below a comment that are looked at
+_LINE_END = re.compile(r"\r\n|\n|\r")
+_QUOTED = re.compile(r'"[^"]*"')
+_FEWEST_LINES = 3  # below a comment, with separators that it does not have
+_UNUSUAL = re.compile(r"[^\w\s\"'.()\[\]{}<>/\\-]|[\x01-\x08\x0e-\x1f]")
 _REGULAR = 0.9  # share of rows with as many fields as the first, from which a separator fits
 _PROSE = 0.5  # share of a mark's fields that begin with a space, from which the mark is part of sentences
 
@@ -24,13 +32,39 @@ def take_excel_line(text: str) -> tuple[str | None, int]:
     return (line[1], line.end()) if line else (None, 0)
 
 
-def find_separator(records: Records, suffix: str, name: str) -> str:
+def take_comments(text: str) -> int:
+    """Return the length of the lines above the header that begin with # and are no row, such as `# exported 2024`."""
+    length = 0
+    while text.startswith("#", length) and (end := _LINE_END.search(text, length)):
+        if not _is_comment(text[length : end.start()], text[end.end() :]):
+            break
+        length = end.end()
+    return length
+
+
+def _is_comment(line: str, below: str) -> bool:
+    """Return whether the lines below one are a table that it has no part in."""
+    line, below = (_QUOTED.sub("", text) for text in (line, below[:_HEAD]))
+    lines = dropwhile(lambda other: other.startswith("#"), filter(None, _LINE_END.split(below)))
+    following = list(islice(lines, _FEWEST_LINES))
+    if not following:
+        return False
+    if any(all(map(is_known_name, following[0].split(mark))) for mark in NAMES):
+        return True
+    if len(following) < _FEWEST_LINES or any(line.count(mark) == following[0].count(mark) > 0 for mark in NAMES):
+        return False
+    counts = [{other.count(mark) for other in following} for mark in NAMES]
+    return any(len(count) == 1 and max(count) > 0 for count in counts)
+
+
+def find_separator(records: Records, suffix: str, name: str, reading: Reading) -> str:
     """Return the character that separates the columns of a file.
 
     Args:
         records: Function that splits the file by a character and yields (line, fields); it may raise DataError.
         suffix: `.tsv` prefers a tab.
         name: Name of the file for error messages.
+        reading: Columns that the file should have, and whether a separator can be set.
 
     Raises:
         DataError: Two characters split all rows equally well.
@@ -38,16 +72,33 @@ def find_separator(records: Records, suffix: str, name: str) -> str:
     preferred = "\t" if suffix == ".tsv" else ","
     samples = {mark: _sample(records, mark) for mark in (preferred, *(mark for mark in NAMES if mark != preferred))}
     splitting = {mark: rows for mark, rows in samples.items() if rows and len(rows[0]) > 1}
-    if not splitting or "\t" == preferred in splitting:
+    if not splitting:
+        return _unusual_separator(records, samples[preferred], reading.columns) or preferred
+    if "\t" == preferred in splitting:
         return preferred
-    scores = {mark: _score(rows) for mark, rows in splitting.items()}
+    names = set(reading.columns)
+    named = {mark: rows for mark, rows in splitting.items() if names & set(map(strip_invisible, rows[0]))}
+    scores = {mark: _score(rows) for mark, rows in (named or splitting).items()}
     best = [mark for mark, score in scores.items() if score == max(scores.values())]
     if len(best) > 1:
         raise DataError(
             f"{name}: the columns may be separated by {' or '.join(NAMES[mark] for mark in best)}",
-            f"say which: data.separator: {best[0]!r}",
+            "separate them by a comma, and put fields that contain one in double quotes"
+            if reading.for_prediction
+            else f"say which: {setting('data.separator', best[0])}",
         )
     return best[0]
+
+
+def _unusual_separator(records: Records, lines: list[list[str]], columns: Sequence[str]) -> str | None:
+    """Return a character that splits the first line into usual names of columns, and nearly all rows as often."""
+    first = lines[0][0] if lines and lines[0] else ""
+    for mark in dict.fromkeys(_UNUSUAL.findall(first)):
+        rows = _sample(records, mark)
+        names = [cell.strip() for cell in rows[0]] if rows else []
+        if len(names) > 1 and all(is_known_name(cell) or cell in columns for cell in names) and _score(rows)[0]:
+            return str(mark)
+    return None
 
 
 def _sample(records: Records, mark: str) -> list[list[str]]:

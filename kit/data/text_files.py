@@ -12,6 +12,7 @@ from kit.errors import DataError
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _BYTE_ORDER_MARK = "\ufeff"
+_END_OF_DOS_FILE = "\x1a"  # Ctrl-Z
 _PROBE_BYTES = 1_000
 
 
@@ -52,7 +53,7 @@ def decode_text(data: bytes, name: str, suffix: str = "") -> str:
     if data.startswith(_UTF16) or _looks_like_utf16(data):
         raise DataError(f"{name} is not UTF-8 but UTF-16", f"convert it: iconv -f utf-16 -t utf-8 {name} > new{suffix}")
     try:
-        return data.decode().lstrip(_BYTE_ORDER_MARK)
+        return data.decode().lstrip(_BYTE_ORDER_MARK).removesuffix(_END_OF_DOS_FILE)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise DataError(

@@ -61,14 +61,15 @@ def test_a_first_line_like_the_others_is_an_example(rows: list[tuple[object, ...
 HEADED = {
     "usual names": (NAMES, ROWS),
     "other names": (("Kundenmeldung", "Kategorie"), ROWS),
-    "a sentence and a usual name": (("What did the customer say about it?", "Category"), ROWS),
+    "one word each": (("customer_feedback", "team"), ROWS),
+    "title case": (("Customer Feedback", "Assigned To"), ROWS),
     "the name of a class": (("text", "pos"), ROWS),
     "numbers of pandas": (("0", "1"), ROWS),
     "an unnamed index": (("", *NAMES), [(place, *row) for place, row in enumerate(ROWS)]),
     "one column per label": (("comment", "toxic", "insult"), [(text, 1, 0) for text, _ in ROWS]),
     "no spaces": (("文本", "标签"), HEADERLESS["no spaces"]),
-    "short texts": (("word", "kind"), HEADERLESS["short texts"]),
     "two rows": (("Kundenmeldung", "Kategorie"), ROWS[:2]),
+    "dates": (("day of call", "outcome"), [(f"2024-01-{i + 10}", label) for i, (_, label) in enumerate(ROWS)]),
 }
 
 
@@ -79,8 +80,28 @@ def test_a_header_is_never_an_example(names: tuple[str, ...], rows: list[tuple[o
     assert (len(table), table.headless, table.notes) == (len(rows), False, ())
 
 
+DOUBTFUL = {
+    "a sentence and a usual name": (("What did the customer say about it?", "Category"), ROWS),
+    "short texts": (("word", "kind"), HEADERLESS["short texts"]),
+}
+
+
+@pytest.mark.parametrize(("names", "rows"), DOUBTFUL.values(), ids=DOUBTFUL)
+def test_a_doubtful_header_is_noted(names: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:
+    table = read(delimited([names, *rows]))
+    assert (list(table.columns), len(table)) == (list(names), len(rows))
+    shown = " | ".join(names)
+    assert table.notes == (
+        f"x.csv: line 1 ({shown}) is read as the header (if it is an example: data.header: none)",
+    )  # fmt: skip
+    assert len(read(delimited([names, *rows]), header="none")) == len(rows) + 1
+
+
 UNCLEAR = {
     "a rare label": [("something else entirely here", "rare"), *ROWS],
+    "a rare label of a short text": [("unique thing happened", "rareclass"), *ROWS],
+    "a rare label and no value": [("unique thing", "rare", "n/a"), *[(*row, "3") for row in ROWS]],
+    "a rare label without spaces": [("这个产品非常好用我很喜欢", "中评"), *HEADERLESS["no spaces"]],
     "a sentence as a name": [("What did the customer say about it?", "Bereich"), *ROWS],
     "too few rows": ROWS[:2],
     "an empty text": [("", "pos"), *ROWS],
@@ -91,10 +112,11 @@ UNCLEAR = {
 def test_an_unclear_first_line_is_asked_about(rows: list[tuple[str, str]]) -> None:
     error = refused(delimited(rows))
     assert error.message.startswith("x.csv: line 1 may be the header or an example (")
-    assert error.hint.startswith("say which: data.header: first (it is the header), none")
+    assert error.hint.startswith("say which: data.header: first (it is the header), data.header: none")
     assert len(read(delimited(rows), header="none")) == len(rows)
     assert len(read(delimited(rows), header="first")) == len(rows) - 1
-    assert list(read(delimited(rows), columns=(rows[0][1],)).columns) == list(name or "column 1" for name in rows[0])
+    names = list(name or "column 1" for name in map(str, rows[0]))
+    assert list(read(delimited(rows), columns=(names[1],)).columns) == names
 
 
 @pytest.mark.parametrize("header", [NAMES, ("Text ", "label")])
@@ -103,6 +125,24 @@ def test_declared_names_stand_for_a_missing_header(header: Header) -> None:
     assert len(read(delimited([NAMES, *ROWS]), header=NAMES)) == len(ROWS)
     error = refused(delimited(ROWS), header=("text",))
     assert error.message == "data.header: 1 names for x.csv, which has 2 columns"
+
+
+def test_declared_names_do_not_make_a_header_an_example() -> None:
+    error = refused(delimited([NAMES, *ROWS]), header=("body", "y"))
+    assert error.message == "data.header: x.csv seems to have a header of its own in line 1 (text | label)"
+    assert error.hint.startswith("remove that line, or read its names: data.header: first")
+    rare = [("unique thing happened", "rareclass"), *ROWS]
+    assert len(read(delimited(rare), header=NAMES)) == len(rare)
+
+
+def test_a_repeated_header_in_another_order_reorders_the_rows_below() -> None:
+    swapped = [(label, text) for text, label in [NAMES, *ROWS]]
+    table = read(delimited([NAMES, *ROWS]) + delimited(swapped) + delimited([NAMES, *ROWS[:2]]))
+    assert rows_of(table) == [*ROWS, *ROWS, *ROWS[:2]]
+    assert table.notes == (
+        "x.csv: 1 line repeats the header and is left out (line 27)",
+        "x.csv: the header is repeated in another order (line 14); the rows below it are read in that order",
+    )
 
 
 def test_headers_of_concatenated_files_are_left_out() -> None:
@@ -146,6 +186,64 @@ def test_an_unclear_separator_is_asked_about() -> None:
     assert error.hint == "say which: data.separator: ','"
     assert read(content, separator=",").columns["column 2"][:2] == ["a;b", "b;c"]
     assert rows_of(read(delimited([NAMES, *ROWS], "^"), separator="^")) == ROWS
+
+
+def test_unusual_separators_are_read_where_they_split_off_the_columns() -> None:
+    for mark in (":", "\x01", "^", "~"):
+        table = read(delimited([NAMES, *ROWS], mark))
+        assert (list(table.columns), rows_of(table)) == (list(NAMES), ROWS)
+        assert table.notes[0].startswith(f"x.csv: the columns are separated by {mark!r} (data.separator: ")
+        named = read(delimited([("Meldung", "Bereich"), *ROWS], mark), columns=("Meldung", "Bereich"))
+        assert rows_of(named) == ROWS
+    assert list(read("Meldung: text\na: b\nc: d\n", header="first").columns) == ["Meldung: text"]
+
+
+def test_comments_above_the_header_are_left_out() -> None:
+    for comment in ("# exported 2024-01-01\n", "#v2, by hand\n# second line\n"):
+        for mark in (",", ";"):
+            table = read(comment + delimited([NAMES, *ROWS], mark))
+            assert (list(table.columns), rows_of(table)) == (list(NAMES), ROWS)
+            assert table.notes == ("x.csv: the comment above the header is left out",)
+            assert table.place(0) == f"line {comment.count(chr(10)) + 2}"
+    assert list(read(delimited([("#id", *NAMES), *[(1, *row) for row in ROWS]])).columns) == ["#id", *NAMES]
+    tagged = [(f"#fun on day {i}", "neg" if i % 2 else "pos") for i in range(12)]
+    assert rows_of(read(delimited(tagged))) == tagged
+
+
+def test_rows_that_a_stray_quote_swallows_are_noted() -> None:
+    lines = delimited([NAMES, *ROWS]).replace('"', "").split("\n")
+    lines = [line.replace("noisy,", "noisy") for line in lines]
+    for first, last in ((3, 4), (3, 9)):
+        broken = [*lines]
+        broken[first] = '"' + broken[first]
+        broken[last] = broken[last].replace(",", '",')
+        table = read("\n".join(broken))
+        assert len(table) == len(ROWS) - (last - first)
+        assert table.notes[0].startswith(f"x.csv: lines {first + 1}-{last + 1} are read as one text")
+    swapped = [",".join(reversed(line.split(","))) for line in lines if line]
+    swapped[3], swapped[6] = swapped[3].replace(",", ',"'), swapped[6] + '"'
+    assert read("\n".join(swapped)).notes[0].startswith("x.csv: lines 4-7 are read as one text")
+
+
+def test_texts_of_several_lines_are_not_taken_for_swallowed_rows() -> None:
+    texts = ["Dear team,\nthe lamp\nBerlin, Germany", "a, b\nc, d\ne, f", "1,2\n3,4", "one\ntwo, pos"]
+    rows = [(text, "pos") for text in texts] + ROWS
+    for order in (rows, [(label, text) for text, label in rows]):
+        for end in ("\n", "\r\n"):
+            names = NAMES if order is rows else NAMES[::-1]
+            assert read(delimited([names, *order], end=end)).notes == ()
+
+
+def test_carriage_returns_that_end_some_lines_are_named() -> None:
+    error = refused("text,label\r\na,1\nb,0\rc,1\r\n")
+    assert error.message == "x.csv, line 3: 3 fields where the header has 2"
+    assert error.hint.startswith("a carriage return (CR) is no line end")
+    quoted = [(f"{text}\nmore", label) for text, label in ROWS]
+    assert rows_of(read(delimited([NAMES, *quoted], end="\r"))) == quoted
+
+
+def test_the_end_mark_of_dos_is_no_row() -> None:
+    assert rows_of(read(delimited([NAMES, *ROWS]) + "\x1a")) == ROWS
 
 
 def test_carriage_returns_inside_cells_stay() -> None:

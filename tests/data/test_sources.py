@@ -325,9 +325,9 @@ def test_header_and_separator_are_for_delimited_files(save: Save) -> None:
     assert refused(source="x.jsonl", header="none") == (
         "data.header: x.jsonl is neither CSV nor TSV, which alone have one", "drop data.header"
     )  # fmt: skip
-    Path("x.csv").write_text("text^label\n" + "".join(f"{text}^{label}\n" for text, label in ROWS))
+    Path("x.csv").write_text("Meldung^Bereich\n" + "".join(f"{text}^{label}\n" for text, label in ROWS))
     assert refused(source="x.csv")[1] == "if another character separates the columns, set data.separator"
-    assert load(source="x.csv", separator="^", test_size=4).text_columns == ("text",)
+    assert load(source="x.csv", separator="^", test_size=4).text_columns == ("Meldung",)
 
 
 def test_compressed_files_unpack_as_far_as_the_recipe_allows(save: Save) -> None:
