@@ -22,6 +22,10 @@ _MARKS = re.compile(r"[\s,;|/]+")
 _DECIMAL_BIT = re.compile(r"[01]\.0*")
 _DIGITS = re.compile(r"[01]{3,}")
 _SEVERAL = f"set {setting('data.multi_label', True)}, or name another column"
+_AS_CLASSES = (
+    "one label that holds or not is a task with the two labels 0 and 1: write 0 or 1 without brackets, and leave "
+    "data.multi_label out"
+)
 _MENDED = 'write a JSON list in each cell: ["a", "b"], and [] where no label holds'
 
 
@@ -37,10 +41,17 @@ class LabelForm:
     separator: str = USUAL
     places: tuple[str, ...] = ()
     _read: dict[Any, tuple[str, ...]] = field(default_factory=dict, compare=False, repr=False)
+    _incomplete: list[str] = field(default_factory=list, compare=False, repr=False)
 
     def read(self, column: LabelColumn) -> Labels:
         """Return the label names of each row; () for a row without one. Raises DataError naming the row."""
         return [self._labels(column, place, value) for place, value in column.cells()]
+
+    def notes(self) -> list[str]:
+        """Return what the user should know about the cells that were read."""
+        if not self._incomplete:
+            return []
+        return [f"missing items (None, null, NaN) in lists of labels are left out, the first in {self._incomplete[0]}"]
 
     def _labels(self, column: LabelColumn, place: int, value: Any) -> tuple[str, ...]:
         if isinstance(value, (list, tuple)):
@@ -69,7 +80,10 @@ class LabelForm:
         if self.places:
             return self._held(column, place, items if items is not None else _tokens(str(value)), value)
         if items is not None:
-            return tuple(dict.fromkeys(_names(column, place, items)))
+            names = self._names(column, place, items)
+            if len(set(names)) != len(names) and _bits(items):
+                raise _repeated(column, place, items)
+            return tuple(dict.fromkeys(names))
         return split_labels(value, self.separator) if isinstance(value, str) else (label_name(value),)
 
     def _from_list(self, column: LabelColumn, place: int, value: Sequence[Any]) -> tuple[str, ...]:
@@ -77,10 +91,16 @@ class LabelForm:
             raise DataError(f"data.label: column {quoted(column.name)} holds lists of labels", _SEVERAL)
         if self.places:
             return self._held(column, place, value, value)
-        names = _names(column, place, [item for item in value if not is_missing(item)])
+        names = self._names(column, place, value)
         if len(set(names)) != len(names):
             raise _repeated(column, place, value)
         return names
+
+    def _names(self, column: LabelColumn, place: int, items: Sequence[Any]) -> tuple[str, ...]:
+        present = [item for item in items if not is_missing(item)]
+        if len(present) < len(items):
+            self._incomplete.append(column.table.place(place))
+        return _names(column, place, present)
 
     def _held(self, column: LabelColumn, place: int, items: Sequence[Any], cell: Any) -> tuple[str, ...]:
         bits = [truth(item) for item in items]
@@ -107,13 +127,14 @@ def find_form(
     length = _vector_length(cells)
     if length:
         return LabelForm(True, USUAL, _named_places(column, length, declared)), False
+    _refuse_unequal_vectors(column, cells)
     if separator is not None:
         return LabelForm(True, separator), False
     texts = {value for place, value in cells if isinstance(value, str) and _list_in(column, place, value) is None}
     found = find_separator(texts)
     if found.unclear:
         raise _ask_for_separator(column, found, texts)
-    return LabelForm(True, found.separator), any(found.separator in text for text in texts) and found.separator != USUAL
+    return LabelForm(True, found.separator), any(found.separator in text for text in texts)
 
 
 def truth(value: Any) -> bool | None:
@@ -162,8 +183,43 @@ def _repeated(column: LabelColumn, place: int, value: Sequence[Any]) -> DataErro
     )
 
 
+def _refuse_unequal_vectors(column: LabelColumn, cells: Sequence[tuple[int, Any]]) -> None:
+    """Raise DataError where all cells hold zeros and ones that are neither vectors of one length nor lists of labels.
+
+    Vectors of different lengths repeat a 0 or 1; lists of the labels 0 and 1 do not. Cells with one item each are a
+    label that holds or not.
+    """
+    vectors = [(place, value, _bits_or_bit(value)) for place, value in cells]
+    if not vectors or not all(bits for _, _, bits in vectors):
+        return
+    by_length = {len(bits): (place, value) for place, value, bits in reversed(vectors)}
+    if by_length.keys() == {1} and not any(value in ("", []) for value in column.values):
+        raise DataError(
+            f"data.label: column {quoted(column.name)} holds a single 0 or 1 in every row: {cell_words(vectors[0][1])}",
+            _AS_CLASSES,
+        )
+    if len(by_length) > 1 and any(len(set(map(truth, bits))) < len(bits) for _, _, bits in vectors):
+        examples = [f"{cell_words(value)} in {column.table.place(place)}" for place, value in by_length.values()]
+        raise DataError(
+            f"data.label: column {quoted(column.name)} holds 0/1 vectors of different lengths: "
+            f"{' and '.join(examples[:2])}",
+            "write one 0 or 1 per label in every row",
+        )
+
+
+def _bits_or_bit(value: Any) -> Sequence[Any]:
+    if isinstance(value, (str, list, tuple)):
+        return _bits(value)
+    return [value] if truth(value) is not None else ()
+
+
 def _refuse_lists(column: LabelColumn, cells: Sequence[tuple[int, Any]]) -> None:
     """Raise DataError where every cell is a list or a vector though an example has one label."""
+    if cells and all(_is_one_bit_list(value) for _, value in cells):
+        raise DataError(
+            f"data.label: column {quoted(column.name)} holds lists with a single 0 or 1: {cell_words(cells[0][1])}",
+            "write 0 or 1 without brackets",
+        )
     if not cells or not all(isinstance(value, str) for _, value in cells):
         return
     first = cells[0][1].strip()
@@ -177,6 +233,11 @@ def _refuse_lists(column: LabelColumn, cells: Sequence[tuple[int, Any]]) -> None
         raise DataError(
             f"data.label: column {quoted(column.name)} holds lists of labels: {cell_words(first)}", _SEVERAL
         )
+
+
+def _is_one_bit_list(value: Any) -> bool:
+    is_list = isinstance(value, (list, tuple)) or (isinstance(value, str) and value.strip()[:1] in ("[", "("))
+    return is_list and len(_bits(value)) == 1
 
 
 def _is_list(cell: str) -> bool:

@@ -58,7 +58,7 @@ class _Cursor:
 def parse_list(cell: str) -> list[Any] | None:
     """Return the items of a cell that holds a list, None if the cell does not look like a list.
 
-    Items are text, numbers and booleans; missing items are left out. Raises ListError for a cell that begins and ends
+    Items are text, numbers, booleans, and None for missing items. Raises ListError for a cell that begins and ends
     like a list and has no one reading: nested or shortened lists, mappings, words that may be one label or several.
     """
     text = _unwrapped(cell.strip())
@@ -148,7 +148,7 @@ def _items(inside: str, braces: bool) -> list[Any]:
             raise ListError(f"there is no comma or space after {inside[:gap]!r}")
     if words and not commas and len(items) > 1:
         raise ListError("words without quotes and commas may be one label or several")
-    return [item for item in _joined(items, inside, commas) if item is not None]
+    return _joined(items, inside, commas)
 
 
 def _joined(items: list[Any], inside: str, commas: int) -> list[Any]:

@@ -9,9 +9,18 @@ from kit.data.label_column import LabelColumn, Labels, cell_words
 from kit.data.label_forms import find_form, truth
 from kit.data.label_separators import SEPARATORS, USUAL, joined_by
 from kit.data.label_words import listed
-from kit.data.label_writing import count_labels, mapped_names, merged_names, rename, typed_names, writing_remark
+from kit.data.label_writing import (
+    count_labels,
+    mapped_names,
+    merged_names,
+    rename,
+    typed_names,
+    typed_remark,
+    writing_remark,
+)
 from kit.data.labels import label_order
 from kit.data.table import Table
+from kit.errors import DataError
 from kit.recipe.schema import DataSection
 from kit.setting import setting
 
@@ -40,7 +49,8 @@ def read_split_labels(train: Table, test: Table | None, columns: Sequence[str], 
     notes: list[str] = []
     if len(columns) > 1:
         separator = data.label_separator or USUAL
-        rows, tested = (None if table is None else _one_hot(table, columns) for table in (train, test))
+        rows, tested = _one_hot(train, columns), None if test is None else _one_hot(test, columns)
+        _require_ones(rows, columns, data)
     else:
         column = LabelColumn(columns[0], train)
         form, assumed = find_form(column, data.multi_label, data.label_separator, data.labels)
@@ -51,10 +61,10 @@ def read_split_labels(train: Table, test: Table | None, columns: Sequence[str], 
                 f"labels in one cell are separated by {separator!r} (if not, set data.label_separator to a character "
                 "that occurs in no label)"
             )
-    assert rows is not None
-    rows, tested = _renamed(rows, tested, data)
+        notes += form.notes()
+    rows, tested, typed = _renamed(rows, tested, data)
     counts = count_labels(rows, tested or [])
-    notes += [note for note in (_joined(counts, data, separator), writing_remark(counts)) if note]
+    notes += [note for note in (typed, _joined(counts, data, separator), writing_remark(counts)) if note]
     order = label_order(rows, _declared(columns, data))
     return SplitLabels(rows, tested, order, separator, tuple(notes))
 
@@ -63,6 +73,18 @@ def _one_hot(table: Table, columns: Sequence[str]) -> Labels:
     """Return the labels of each row from one 0/1 column per label."""
     holds = [_bits(LabelColumn(name, table)) for name in columns]
     return [tuple(name for name, bit in zip(columns, row, strict=True) if bit) for row in zip(*holds, strict=True)]
+
+
+def _require_ones(train: Labels, columns: Sequence[str], data: DataSection) -> None:
+    """Raise DataError for a column in which no training example has a 1."""
+    present = {name for row in train for name in row}
+    empty = [name for name in columns if name not in present and name not in data.label_map]
+    if empty:
+        rest = [name for name in columns if name in present]
+        raise DataError(
+            f"data.label: no training example has a 1 in {listed(empty)}",
+            f"leave it out: {setting('data.label', rest if len(rest) > 1 else ''.join(rest))}" if rest else "",
+        )
 
 
 def _bits(column: LabelColumn) -> list[bool]:
@@ -85,19 +107,24 @@ def _declared(columns: Sequence[str], data: DataSection) -> list[str] | None:
     return data.labels
 
 
-def _renamed(train: Labels, test: Labels | None, data: DataSection) -> tuple[Labels, Labels | None]:
-    """Return the labels under the names that number formats, `data.label_map` and `data.normalise_labels` give."""
+def _renamed(train: Labels, test: Labels | None, data: DataSection) -> tuple[Labels, Labels | None, str | None]:
+    """Return the labels under the names that number formats, `data.label_map` and `data.normalise_labels` give.
+
+    The last value is a note on the number formats, None if they change nothing.
+    """
 
     def apply(names: Mapping[str, str]) -> None:
         nonlocal train, test
         train, test = rename(train, names), None if test is None else rename(test, names)
 
-    apply(typed_names(sorted(count_labels(train, test or [])), data.labels))
+    typed = typed_names(sorted(count_labels(train, test or [])), data.labels)
+    typed = {name: new for name, new in typed.items() if name not in data.label_map}
+    apply(typed)
     if data.label_map:
         apply(mapped_names(sorted(count_labels(train, test or [])), data.label_map))
     if data.normalise_labels:
         apply(merged_names(count_labels(train), count_labels(test or []), data.labels))
-    return train, test
+    return train, test, typed_remark(typed)
 
 
 def _joined(names: Mapping[str, int], data: DataSection, separator: str) -> str | None:

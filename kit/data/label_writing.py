@@ -17,6 +17,7 @@ from kit.setting import setting
 _NUMBER = re.compile(r"[+-]?(?:0|[1-9]\d*)(?:\.\d*)?")  # not 007, whose zeros may be part of a code
 _LOOSE_NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?")
 _TRUTH = ("false", "true")
+_DIGIT_OF_TRUTH = {"false": "0", "true": "1"}
 _SHOWN_GROUPS = 4
 MERGE_HINT = f"set {setting('data.normalise_labels', True)} to read them as one label, or data.label_map to name each"
 
@@ -31,11 +32,13 @@ def fold(name: str) -> str:
 def typed_names(names: Sequence[str], declared: Sequence[str] | None) -> dict[str, str]:
     """Return new names where all are numbers, or all truth values, and some are written in two ways (1 and 1.0).
 
+    Zeros after other decimals stay: 1.1 and 1.10 may be the numbers of sections.
+
     declared: names in the recipe, whose writing is kept. A column that writes every label in one way keeps it.
     """
     every = [*names, *(declared or ())]
     if all(_NUMBER.fullmatch(name) for name in every):
-        plain = {name: _plain_number(name) for name in every}
+        plain = {name: _whole_number(name) for name in every}
     elif all(name.lower() in _TRUTH for name in every):
         plain = {name: name.lower() for name in every}
     else:
@@ -44,6 +47,16 @@ def typed_names(names: Sequence[str], declared: Sequence[str] | None) -> dict[st
         return {}
     wanted = {plain[name]: name for name in declared or ()}
     return {name: wanted.get(plain[name], plain[name]) for name in names}
+
+
+def typed_remark(names: Mapping[str, str]) -> str | None:
+    """Return a note on the names that `typed_names` changes; None if it changes none."""
+    changed = [f"{quoted(name)} as {quoted(new)}" for name, new in names.items() if name != new]
+    if not changed:
+        return None
+    more = f" and {len(changed) - _SHOWN_GROUPS} more" if len(changed) > _SHOWN_GROUPS else ""
+    shown = ", ".join(changed[:_SHOWN_GROUPS])
+    return f"labels that are one number or truth value are one label: {shown}{more} (data.label_map keeps them apart)"
 
 
 def mapped_names(names: Sequence[str], label_map: Mapping[str, str]) -> dict[str, str]:
@@ -76,9 +89,12 @@ def alike(counts: Mapping[str, int]) -> list[list[str]]:
 
 
 def _groups(names: Sequence[str]) -> list[list[str]]:
+    folded = {name: fold(name) for name in names}
+    kinds = set(folded.values())
+    mixed = any({word, digit} <= kinds for word, digit in _DIGIT_OF_TRUTH.items())  # True beside 1
     groups = defaultdict(list)
-    for name in names:
-        groups[fold(name)].append(name)
+    for name, form in folded.items():
+        groups[_DIGIT_OF_TRUTH.get(form, form) if mixed else form].append(name)
     return [group for group in groups.values() if len(group) > 1]
 
 
@@ -124,6 +140,12 @@ def _plain_number(text: str) -> str:
     if number == whole:
         return f"{whole:f}".replace("-0", "0") if not whole else f"{whole:f}"
     return f"{number:f}".rstrip("0")
+
+
+def _whole_number(text: str) -> str:
+    """Return a whole number without a plus sign and decimals, and other numbers as they are written."""
+    number = Decimal(text.rstrip("."))
+    return _plain_number(text) if number == number.to_integral_value() else text
 
 
 def _visible(text: str) -> str:

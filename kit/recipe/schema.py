@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
 
 from kit.recipe.compressing import CompressSection
 from kit.recipe.distilling import DistillSection
@@ -143,6 +143,18 @@ class DataSection(Section):
         if isinstance(header, list) and len(set(header)) != len(header):
             raise ValueError("names of columns must be distinct")
         return header
+
+    @field_validator("label", "labels", mode="before")
+    @classmethod
+    def _several_names(cls, names: object, field: ValidationInfo) -> object:
+        if isinstance(names, (list, tuple)) and len(names) == 1:
+            if field.field_name == "label":
+                raise ValueError(f"a list is for one 0/1 column per label; write a single column as label: {names[0]}")
+            raise ValueError(
+                "one label that holds or not is a task with the two labels 0 and 1: leave data.labels and "
+                "data.multi_label out"
+            )
+        return names
 
     @field_validator("separator")
     @classmethod

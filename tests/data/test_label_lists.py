@@ -53,7 +53,7 @@ def test_lists_of_any_names_are_read_as_libraries_write_them(writer: str) -> Non
         ("set()", []),
         ("array([], dtype=object)", []),
         ("{'b'}", ["b"]),
-        ("[None, 'a', nan]", ["a"]),
+        ("[None, 'a', nan]", [None, "a", None]),
         ("tensor([0, 1], device='cuda:0')", [0, 1]),
         ("0     joy\n1    calm\ndtype: object", ["joy", "calm"]),
         (repr(pd.Index(["a", "b"], dtype=object)), ["a", "b"]),

@@ -2,6 +2,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from kit.data.label_reading import SplitLabels, read_split_labels
 from kit.data.table import Table
@@ -57,6 +58,29 @@ def test_a_cell_that_is_no_vector_among_vectors_is_named() -> None:
     assert "column 'tags', row 5: [0, 1] is not a 0/1 vector of length 3" in broken
 
 
+@pytest.mark.parametrize(
+    "cells", [[[0, 1], [1, 0, 1], [1, 0]], ["0 1 1", "1 0", "0 0"], ["[1, 1]", "[0]", "[1, 1, 0]"]]
+)
+def test_vectors_of_different_lengths_are_refused(cells: list[Any]) -> None:
+    assert "holds 0/1 vectors of different lengths" in refused(cells, multi_label=True)
+
+
+@pytest.mark.parametrize("cells", [[[0], [1], [0]], ["[0]", "[1]"], ["0", "1"], [0, 1], [True, False]])
+def test_vectors_of_one_place_are_refused(cells: list[Any]) -> None:
+    assert "holds a single 0 or 1 in every row" in refused(cells, multi_label=True)
+
+
+@pytest.mark.parametrize("cells", [[[0], [1]], ["[0]", "[1]"], ["[ True]", "[False]"]])
+def test_a_bit_in_brackets_is_no_class_name(cells: list[Any]) -> None:
+    assert "write 0 or 1 without brackets" in refused(cells)
+
+
+def test_missing_items_of_lists_are_noted() -> None:
+    found = read(["['a', None]", "['b']", "[nan, 'a']"], multi_label=True)
+    assert found.train == [("a",), ("b",), ("a",)]
+    assert found.notes == ("missing items (None, null, NaN) in lists of labels are left out, the first in row 1",)
+
+
 def test_bad_list_cells_are_refused_with_their_row() -> None:
     assert "column 'tags', row 2: ['a' 'b': the list is not closed" in refused(
         ["['a' 'b']", "['a' 'b'"], multi_label=True
@@ -73,7 +97,8 @@ def test_the_separator_is_found_from_the_cells(mark: str) -> None:
     found = read(cells, ["card" + mark + "pin"], multi_label=True)
     assert found.order == ("card", "fees", "pin")
     assert found.test == [("card", "pin")]
-    assert len(found.notes) == (mark != ",")
+    assert len(found.notes) == 1
+    assert "labels in one cell are separated by" in found.notes[0]
 
 
 def test_marks_inside_names_do_not_separate() -> None:
@@ -110,6 +135,20 @@ def test_numbers_and_truth_values_written_in_two_ways_are_one_label(train: Any, 
     assert "1.0" in read(["0", "1"], ["0.0"], labels=["0", "1.0"]).order
 
 
+def test_merged_numbers_are_noted_and_sections_stay_apart() -> None:
+    assert "'1.0' as '1'" in read(["0", "1", "1.0"]).notes[0]
+    assert read(["0", "1", "1.0"], label_map={"1.0": "one"}).order == ("0", "1", "one")
+    sections = read(["1.1", "1.10", "1.2", "2"])
+    assert set(sections.order) == {"1.1", "1.10", "1.2", "2"}
+    assert "differ only in writing: '1.1' (1), '1.10' (1)" in sections.notes[0]
+
+
+@pytest.mark.parametrize("cells", [["True", "False", "1", "0"], [True, 0, 1, False], ["true", "1", "spam"]])
+def test_truth_values_beside_digits_are_noted_and_merged(cells: list[Any]) -> None:
+    assert "some labels differ only in writing" in read(cells).notes[0]
+    assert len(read(cells, normalise_labels=True).order) == 2
+
+
 ALIKE = ["neg", "neg", "NEG", "neg\u200b", "pos", "credit  card", "credit card", "é", "e\u0301", "ﬁne", "fine"]
 
 
@@ -139,3 +178,17 @@ def test_one_column_per_label() -> None:
         broken = Table.of({"toxic": [0, 1, 1], "rude": ["1", "0", bad]})
         with pytest.raises(DataError, match=r"column 'rude', row 3: .* is neither 0 nor 1"):
             read_split_labels(broken, None, ["toxic", "rude"], data)
+
+
+def test_a_label_column_without_a_one_is_named() -> None:
+    table = Table.of({"toxic": [0, 1, 1], "rude": [1, 0, 1], "threat": [0, 0, 0]})
+    data = DataSection(source="x.csv", label=["toxic", "rude", "threat"])
+    with pytest.raises(DataError, match="no training example has a 1 in 'threat'") as caught:
+        read_split_labels(table, None, data.label_columns, data)
+    assert caught.value.hint == "leave it out: data.label: [toxic, rude]"
+
+
+@pytest.mark.parametrize("key", ["label", "labels"])
+def test_a_list_of_one_name_is_refused(key: str) -> None:
+    with pytest.raises(ValidationError, match=r"a list is for one 0/1 column|leave data\.labels and"):
+        DataSection.model_validate({"source": "x.csv", key: ["toxic"]})

@@ -116,7 +116,7 @@ def test_all_problems_are_reported_at_once(load: Load) -> None:
         ("  where: 3", "data.where must be a section of keys, got 3"),
         ("  where: {a.b: [1]}", "data.where.a.b must be text, a number or true or false, got [1]"),
         ("  labels: [a, a]", "data.labels: label names must be distinct"),
-        ("  labels: [a]", "data.labels must have at least 2 items, got ['a']"),
+        ("  labels: []", "data.labels must not be empty"),
         ("  labels: [true, false]", "data.labels[0] must be text, got true; put it in quotes"),
         ("  test_size: 1.5", "data.test_size: a count of test examples must be a whole number, got 1.5"),
         ("train: {batch_size: 32, accumulation: 64}", "train.accumulation cannot exceed train.batch_size"),
