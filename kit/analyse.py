@@ -1,7 +1,4 @@
-"""Analyse a study: read its Records, and say what they mean together.
-
-Reads Records and nothing else; every number is computed in `kit.analysis`.
-"""
+"""Analyse a study: read its Records and combine them into findings."""
 
 from __future__ import annotations
 
@@ -18,6 +15,7 @@ from kit.analysis.curve import CurveRefused, Fit, fit_learning_curve
 from kit.analysis.findings import CellRow, Findings, Series
 from kit.analysis.frontier import frontier
 from kit.analysis.health import failed_to_train, fitness
+from kit.analysis.notes import study_notes
 from kit.analysis.points import Point, Run, errors, metric_samples, point
 from kit.analysis.transfer import Transfer, effective_data
 from kit.derived import with_candidates
@@ -25,9 +23,8 @@ from kit.errors import RecordError
 from kit.measurement.measure import LabelMeasure, Measure
 from kit.recipe.load import recipe_to_yaml
 from kit.record import Record
-from kit.scheduling.grid import SEEDS as FEW_SEEDS
 from kit.scheduling.grid import Cell
-from kit.scheduling.ledger import SPEED_FILE, Ledger, Outcome
+from kit.scheduling.ledger import Ledger, Outcome
 from kit.tasks import Task, task_for
 
 _PRETRAINED = ("finetune", "lora", "probe")
@@ -35,7 +32,7 @@ _PRETRAINED = ("finetune", "lora", "probe")
 
 @dataclass(frozen=True)
 class _Finished:
-    """A finished cell with its answers to the test examples."""
+    """A finished cell with its predictions for the test examples."""
 
     cell: Cell
     record: Record
@@ -43,57 +40,52 @@ class _Finished:
 
 
 def analyse(folder: str | Path, *, derived: bool = False) -> Findings:
-    """Everything that the finished cells of a study say.
+    """Return the findings from the finished cells of a study.
 
-    derived: whether to look for runs in the same folder that were compressed or distilled from the study's, and to
-    measure the latency of all models in one sitting if some of them have none.
-    Raises RecordError if the folder is no study, nothing in it has finished, or its Records were tested on different
-    examples.
+    Args:
+        folder: Folder of the study.
+        derived: Look for runs in the same folder that were compressed or distilled from the study's, and measure the
+            latency of all models in one sitting if some of them have none.
+
+    Raises:
+        RecordError: The folder is not a study, none of its cells has finished, or its Records were tested on different
+            examples.
     """
     ledger = Ledger.load(folder)
     outcomes = {cell: ledger.outcome(cell, key) for cell, key in ledger.cells.items()}
     finished, task, targets = _read(ledger, outcomes)
-    recipe, measure = ledger.recipe, task.measure
-    metric = measure.main
-    values, samples = metric_samples([each.outputs for each in finished], targets, measure)
-    runs = {
-        each.cell: _run(each, value, sample, measure.right(each.outputs, targets))
-        for each, value, sample in zip(finished, values.tolist(), samples, strict=True)
-    }
-    runs = _flagged(finished, runs, targets)
-    others = _other_runs(finished, runs, targets, measure)
-    series = _series(ledger, finished, runs, metric, others)
-    comparisons = all_pairs([(each.name, each.points) for each in series])
+    measure, record = task.measure, finished[0].record
+    runs = _flagged(finished, _runs(finished, targets, measure), targets)
+    series = _series(ledger, finished, runs, measure.main, _other_runs(finished, runs, targets, measure))
+    comparisons = all_pairs([(one.name, one.points) for one in series])
     worth = _worth(series)
-    cells = _cell_rows(ledger, outcomes, {each.cell: each for each in finished}, runs)
-    first = finished[0].record.content
+    cells = _cell_rows(ledger, outcomes, {one.cell: one for one in finished}, runs)
     candidates: tuple[Series, ...] = ()
     no_latency = ""
     if derived:
-        series, candidates, no_latency = with_candidates(
-            ledger, [each.record for each in finished], series, targets, measure
-        )
+        roots = [one.record for one in finished]
+        series, candidates, no_latency = with_candidates(ledger, roots, series, targets, measure)
     return Findings(
         study=ledger.folder.name,
         created=str(ledger.content["created"]),
-        task=recipe.task,
-        metric=metric,
-        labels=finished[0].record.labels,
+        task=ledger.recipe.task,
+        metric=measure.main,
+        labels=record.labels,
         training_examples=int(ledger.content["data"]["training_examples"]),
         test_examples=len(targets),
-        answer=answer(series, comparisons, worth, metric),
-        notes=tuple(_notes(ledger, cells, series, finished)),
+        answer=answer(series, comparisons, worth, measure.main),
+        notes=tuple(study_notes(ledger, cells, series, [one.record for one in finished])),
         series=series,
         comparisons=comparisons,
         worth=worth,
         frontier=frontier(series),
         cells=cells,
-        data=tuple(_data_rows(ledger, first)),
-        environment=dict(first["provenance"]),
-        recipe=recipe_to_yaml(recipe),
+        data=tuple(_data_rows(ledger, record.content)),
+        environment=dict(record.content["provenance"]),
+        recipe=recipe_to_yaml(ledger.recipe),
         command=f"kit study RECIPE --set study.name={ledger.folder.name}   # RECIPE: the recipe below, in a file",
-        baselines=finished[0].record.baselines,
-        balance=finished[0].record.balance,
+        baselines=record.baselines,
+        balance=record.balance,
         candidates=candidates,
         runs=str(ledger.folder.parent),
         no_latency=no_latency,
@@ -101,7 +93,11 @@ def analyse(folder: str | Path, *, derived: bool = False) -> Findings:
 
 
 def _read(ledger: Ledger, outcomes: Mapping[Cell, Outcome | None]) -> tuple[list[_Finished], Task, np.ndarray]:
-    """The finished cells, their task, and the targets of the test examples, which are the same for all of them."""
+    """Return the finished cells, their task, and the targets of the test examples, which all cells share.
+
+    Raises:
+        RecordError: No cell has finished, or the cells were tested on different examples.
+    """
     finished: list[_Finished] = []
     truth: tuple[list[int], list[tuple[str, ...]]] | None = None
     for cell, outcome in outcomes.items():
@@ -111,7 +107,7 @@ def _read(ledger: Ledger, outcomes: Mapping[Cell, Outcome | None]) -> tuple[list
         try:
             predictions = record.predictions()
         except RecordError:
-            continue  # shown as a cell that is open; the next start of the study makes it again
+            continue  # reported as an open cell; the next start of the study runs it again
         mine = (predictions.ids.tolist(), predictions.labels)
         if truth is not None and mine != truth:
             raise RecordError(
@@ -128,12 +124,21 @@ def _read(ledger: Ledger, outcomes: Mapping[Cell, Outcome | None]) -> tuple[list
     return finished, task, task.targets(truth[1])
 
 
-def _run(each: _Finished, value: float, samples: np.ndarray, correct: np.ndarray) -> Run:
-    content = each.record.content
+def _runs(finished: Sequence[_Finished], targets: np.ndarray, measure: Measure) -> dict[Cell, Run]:
+    """Return the run of each finished cell, scored by the main metric on the same resamples."""
+    values, samples = metric_samples([one.outputs for one in finished], targets, measure)
+    return {
+        one.cell: _run(one, value, sample, measure.right(one.outputs, targets))
+        for one, value, sample in zip(finished, values.tolist(), samples, strict=True)
+    }
+
+
+def _run(finished: _Finished, value: float, samples: np.ndarray, correct: np.ndarray) -> Run:
+    content = finished.record.content
     diagnosis = (content["training"] or {}).get("diagnosis") or {}
     return Run(
-        record=each.record.id,
-        seed=each.cell.seed,
+        record=finished.record.id,
+        seed=finished.cell.seed,
         value=value,
         correct=correct,
         samples=samples,
@@ -145,33 +150,33 @@ def _run(each: _Finished, value: float, samples: np.ndarray, correct: np.ndarray
 
 
 def _flagged(finished: Sequence[_Finished], runs: Mapping[Cell, Run], targets: np.ndarray) -> dict[Cell, Run]:
-    """The runs, with a flag on those that look as if they failed to train."""
+    """Add a flag to the runs that look as if they failed to train."""
     peers: dict[tuple[Any, int], list[tuple[Cell, float]]] = {}
     for cell, run in runs.items():
         peers.setdefault((cell.series, cell.budget), []).append((cell, run.value))
-    found = {}
-    for each in finished:
-        others = [value for cell, value in peers[each.cell.series, each.cell.budget] if cell != each.cell]
-        evaluations = (each.record.content["training"] or {}).get("evaluations")
-        flag = failed_to_train(runs[each.cell].value, each.outputs, targets, evaluations, others)
-        found[each.cell] = replace(runs[each.cell], flag=flag)
-    return found
+    flagged = {}
+    for one in finished:
+        others = [value for cell, value in peers[one.cell.series, one.cell.budget] if cell != one.cell]
+        evaluations = (one.record.content["training"] or {}).get("evaluations")
+        flag = failed_to_train(runs[one.cell].value, one.outputs, targets, evaluations, others)
+        flagged[one.cell] = replace(runs[one.cell], flag=flag)
+    return flagged
 
 
 def _other_runs(
     finished: Sequence[_Finished], runs: Mapping[Cell, Run], targets: np.ndarray, measure: Measure
 ) -> dict[str, dict[Cell, Run]]:
     """Return the runs as scored by the metrics that are shown beside the main one."""
-    found: dict[str, dict[Cell, Run]] = {}
+    by_metric: dict[str, dict[Cell, Run]] = {}
     for name in finished[0].record.shown_metrics:
         if name == measure.main or not isinstance(measure, LabelMeasure):
             continue
-        values, samples = metric_samples([each.outputs for each in finished], targets, replace(measure, main=name))
-        found[name] = {
-            each.cell: replace(runs[each.cell], value=value, samples=sample)
-            for each, value, sample in zip(finished, values.tolist(), samples, strict=True)
+        values, samples = metric_samples([one.outputs for one in finished], targets, replace(measure, main=name))
+        by_metric[name] = {
+            one.cell: replace(runs[one.cell], value=value, samples=sample)
+            for one, value, sample in zip(finished, values.tolist(), samples, strict=True)
         }
-    return found
+    return by_metric
 
 
 def _series(
@@ -181,20 +186,24 @@ def _series(
     metric: str,
     others: Mapping[str, Mapping[Cell, Run]],
 ) -> tuple[Series, ...]:
+    """Group the finished cells by method and checkpoint.
+
+    Args:
+        ledger: The study.
+        finished: Its finished cells.
+        runs: Runs of the cells, scored by the main metric.
+        metric: Name of the main metric.
+        others: Runs of the cells as scored by each other metric.
+    """
     names, speeds = series_names(list(ledger.cells)), ledger.speeds()
     series = []
     for key, name in names.items():
-        mine = [each for each in finished if each.cell.series == key]
-        if not mine:
+        own = [one for one in finished if one.cell.series == key]
+        if not own:
             continue
-        budgets = sorted({each.cell.budget for each in mine})
-        points = tuple(point(b, [runs[e.cell] for e in mine if e.cell.budget == b], metric) for b in budgets)
-        beside = {
-            name: tuple(point(b, [scored[e.cell] for e in mine if e.cell.budget == b], name) for b in budgets)
-            for name, scored in others.items()
-        }
-        last = max(mine, key=lambda each: each.cell.budget).record
-        speed = next((speeds[each.record.id] for each in mine if each.record.id in speeds), None)
+        cells = [one.cell for one in own]
+        last = max(own, key=lambda one: one.cell.budget).record
+        points = _points(cells, runs, metric)
         fit, refusal = _fit(points)
         series.append(
             Series(
@@ -203,18 +212,24 @@ def _series(
                 checkpoint=key[1],
                 parameters=int(last.content["parameters"]),
                 points=points,
-                speed=speed,
+                speed=next((speeds[one.record.id] for one in own if one.record.id in speeds), None),
                 model_bytes=last.content["model_bytes"],
                 fit=fit,
                 refusal=refusal,
-                others=beside,
+                others={other: _points(cells, scored, other) for other, scored in others.items()},
             )
         )
     return tuple(series)
 
 
+def _points(cells: Sequence[Cell], runs: Mapping[Cell, Run], metric: str) -> tuple[Point, ...]:
+    """Return the points of the cells of one series, smallest budget first."""
+    budgets = sorted({cell.budget for cell in cells})
+    return tuple(point(budget, [runs[c] for c in cells if c.budget == budget], metric) for budget in budgets)
+
+
 def series_names(cells: Sequence[Cell]) -> dict[tuple[str, str | None], str]:
-    """Names for people: the method, and the checkpoint where the study has several; short where that is unique."""
+    """Return the names of series: the method, and the checkpoint if the study has several; short names if unique."""
     checkpoints = list(dict.fromkeys(cell.checkpoint for cell in cells if cell.checkpoint))
     short = {name: name.removesuffix(":model").rstrip("/").split("/")[-1] for name in checkpoints}
     if len(set(short.values())) < len(short):
@@ -229,18 +244,19 @@ def series_names(cells: Sequence[Cell]) -> dict[tuple[str, str | None], str]:
 def _fit(points: Sequence[Point]) -> tuple[Fit | None, str]:
     values, replicates = errors(points)
     try:
-        return fit_learning_curve(np.array([each.budget for each in points]), values, replicates), ""
+        return fit_learning_curve(np.array([measured.budget for measured in points]), values, replicates), ""
     except CurveRefused as refusal:
         return None, str(refusal)
 
 
 def _worth(series: Sequence[Series]) -> tuple[Transfer, ...]:
-    found: list[Transfer] = []
-    for each in series:
-        control = next((s for s in series if s.method == "scratch" and s.checkpoint in (each.checkpoint, None)), None)
-        if each.method in _PRETRAINED and control is not None:
-            found += effective_data(each.name, each.points, control.points, control.fit)
-    return tuple(found)
+    """Return the worth of pretraining of each series that has a control trained from scratch."""
+    worth: list[Transfer] = []
+    for one in series:
+        control = next((s for s in series if s.method == "scratch" and s.checkpoint in (one.checkpoint, None)), None)
+        if one.method in _PRETRAINED and control is not None:
+            worth += effective_data(one.name, one.points, control.points, control.fit)
+    return tuple(worth)
 
 
 def _cell_rows(
@@ -270,69 +286,8 @@ def _cell_rows(
 
 
 def _diagnosis(run: Run) -> str:
-    found = fitness(run.verdict)
-    return run.line if found == "unknown" else f"{found}: {run.line}"
-
-
-def _notes(
-    ledger: Ledger, cells: Sequence[CellRow], series: Sequence[Series], finished: Sequence[_Finished]
-) -> list[str]:
-    """What a reader must know to trust the numbers."""
-    notes = []
-    for state, said in (
-        ("failed", "failed, and are missing from the means"),
-        ("open", "have not been run, or their Record is gone or damaged"),
-    ):
-        count = sum(row.state == state for row in cells)
-        if count:
-            notes.append(f"{count} of {len(cells)} cells {said}.")
-    fewest = min(len(point.runs) for each in series for point in each.points)
-    if fewest < FEW_SEEDS:
-        few = "one seed: intervals there cover the test sample alone" if fewest == 1 else f"{fewest} seeds"
-        notes.append(f"Some means are of {few}; {FEW_SEEDS} or more seeds make intervals narrower and safer.")
-    flagged = [f"{row.series} {row.budget} seed {row.seed}" for row in cells if row.flag]
-    if flagged:
-        shown = ", ".join(flagged[:6]) + (f" and {len(flagged) - 6} more" if len(flagged) > 6 else "")
-        notes.append(f"Flagged as failed to train, but part of the means: {shown}.")
-    notes += _baseline_notes(series, finished[0].record)
-    notes += _speed_notes(ledger, series)
-    covered = "classes are unbalanced" if finished[0].record.balance else None  # by the baselines' notes already
-    warnings = ledger.content["data"]["warnings"]
-    notes += [f"Data: {warning}." for warning in warnings if covered is None or not warning.startswith(covered)]
-    for split, what in (("test", "test texts"), ("references", "references to learn from")):
-        cut = max((each.record.content["data"]["truncation"].get(split, 0.0) for each in finished), default=0.0)
-        if cut > 0.01:
-            notes.append(f"{cut:.1%} of the {what} are longer than data.max_length, and are cut.")
-    return notes
-
-
-def _speed_notes(ledger: Ledger, series: Sequence[Series]) -> list[str]:
-    """Return what a reader must know to trust the latencies."""
-    notes = []
-    timed = [(each, each.speed) for each in series if each.speed is not None]
-    if not timed and (ledger.folder / SPEED_FILE).exists():
-        why = f"{SPEED_FILE} is damaged or of an earlier version of kit"
-        notes.append(f"Latency is not known: {why}. Start the study again: it measures all models.")
-    for each, _ in timed:
-        records = {run.record for point in each.points for run in point.runs}
-        alike = [other.name for other, speed in timed if speed.measured_on in records]
-        if alike:
-            notes.append(f"Latency of {', '.join(alike)}: that of {each.name}, which does the same arithmetic.")
-    warnings = sorted({speed.warning for _, speed in timed if speed.warning})
-    return [*notes, *(f"Latencies are doubtful: {warning}." for warning in warnings)]
-
-
-def _baseline_notes(series: Sequence[Series], record: Record) -> list[str]:
-    """Return what a model has to beat, and which series do not beat it with their largest budget."""
-    metric, baselines = record.main_metric, record.baselines
-    notes = []
-    if words := baselines.words(metric):
-        always = " and ".join(f"'{label}'" for label in baselines.labels) or "no label"
-        notes.append(f"To be beaten, {metric}: {words} (always predicting {always}).")
-    weak = [each.name for each in series if baselines.not_beaten(metric, each.points[-1].estimate)]
-    if weak:
-        notes.append(f"Not better than the majority even with their largest budget: {', '.join(weak)}.")
-    return notes + ([f"{record.balance[0].upper()}{record.balance[1:]}."] if record.balance else [])
+    outcome = fitness(run.verdict)
+    return run.line if outcome == "unknown" else f"{outcome}: {run.line}"
 
 
 def _data_rows(ledger: Ledger, first: dict[str, Any]) -> list[tuple[str, str]]:

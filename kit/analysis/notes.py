@@ -1,0 +1,95 @@
+"""Notes of a study: warnings that a reader needs to trust its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kit.analysis.findings import CellRow, Series
+from kit.record import Record
+from kit.scheduling.grid import SEEDS as FEW_SEEDS
+from kit.scheduling.ledger import SPEED_FILE, Ledger
+
+
+def study_notes(
+    ledger: Ledger, cells: Sequence[CellRow], series: Sequence[Series], records: Sequence[Record]
+) -> list[str]:
+    """Return the warnings that a reader needs to trust the numbers of a study.
+
+    Args:
+        ledger: The study.
+        cells: All its cells, finished or not.
+        series: Its finished cells by method and checkpoint.
+        records: Records of its finished cells.
+    """
+    return [
+        *_cell_notes(cells),
+        *_seed_notes(cells, series),
+        *_baseline_notes(series, records[0]),
+        *_speed_notes(ledger, series),
+        *_data_notes(ledger, records),
+    ]
+
+
+def _cell_notes(cells: Sequence[CellRow]) -> list[str]:
+    """Return how many cells failed or are open."""
+    states = {
+        "failed": "failed, and are missing from the means",
+        "open": "have not been run, or their Record is gone or damaged",
+    }
+    counts = {state: sum(row.state == state for row in cells) for state in states}
+    return [f"{count} of {len(cells)} cells {states[state]}." for state, count in counts.items() if count]
+
+
+def _seed_notes(cells: Sequence[CellRow], series: Sequence[Series]) -> list[str]:
+    """Return a note if seeds are few, and one about the cells that are flagged."""
+    notes = []
+    fewest = min(len(measured.runs) for one in series for measured in one.points)
+    if fewest < FEW_SEEDS:
+        few = "one seed: intervals there cover the test sample alone" if fewest == 1 else f"{fewest} seeds"
+        notes.append(f"Some means are of {few}; {FEW_SEEDS} or more seeds make intervals narrower and safer.")
+    flagged = [f"{row.series} {row.budget} seed {row.seed}" for row in cells if row.flag]
+    if flagged:
+        shown = ", ".join(flagged[:6]) + (f" and {len(flagged) - 6} more" if len(flagged) > 6 else "")
+        notes.append(f"Flagged as failed to train, but part of the means: {shown}.")
+    return notes
+
+
+def _baseline_notes(series: Sequence[Series], record: Record) -> list[str]:
+    """Return the scores to beat, and the series that do not beat them with their largest budget."""
+    metric, baselines = record.main_metric, record.baselines
+    notes = []
+    if words := baselines.words(metric):
+        always = " and ".join(f"'{label}'" for label in baselines.labels) or "no label"
+        notes.append(f"To be beaten, {metric}: {words} (always predicting {always}).")
+    weak = [one.name for one in series if baselines.not_beaten(metric, one.points[-1].estimate)]
+    if weak:
+        notes.append(f"Not better than the majority even with their largest budget: {', '.join(weak)}.")
+    return notes + ([f"{record.balance[0].upper()}{record.balance[1:]}."] if record.balance else [])
+
+
+def _speed_notes(ledger: Ledger, series: Sequence[Series]) -> list[str]:
+    """Return the warnings about latencies."""
+    notes = []
+    timed = [(one, one.speed) for one in series if one.speed is not None]
+    if not timed and (ledger.folder / SPEED_FILE).exists():
+        why = f"{SPEED_FILE} is damaged or of an earlier version of kit"
+        notes.append(f"Latency is not known: {why}. Start the study again: it measures all models.")
+    for one, _ in timed:
+        records = {run.record for measured in one.points for run in measured.runs}
+        same = [other.name for other, speed in timed if speed.measured_on in records]
+        if same:
+            notes.append(f"Latency of {', '.join(same)}: that of {one.name}, which does the same arithmetic.")
+    warnings = sorted({speed.warning for _, speed in timed if speed.warning})
+    return [*notes, *(f"Latencies are doubtful: {warning}." for warning in warnings)]
+
+
+def _data_notes(ledger: Ledger, records: Sequence[Record]) -> list[str]:
+    """Return the warnings about the data, except those that the notes about baselines contain, and about cut texts."""
+    balance_noted = bool(records[0].balance)
+    warnings = ledger.content["data"]["warnings"]
+    notes = [f"Data: {w}." for w in warnings if not (balance_noted and w.startswith("classes are unbalanced"))]
+    for split, texts in (("test", "test texts"), ("references", "references to learn from")):
+        cut = max((record.content["data"]["truncation"].get(split, 0.0) for record in records), default=0.0)
+        if cut > 0.01:
+            notes.append(f"{cut:.1%} of the {texts} are longer than data.max_length, and are cut.")
+    return notes
