@@ -1,10 +1,8 @@
-"""The answer of a study in sentences: which method, are more labels worth it, what pretraining is worth.
-
-Knows series, comparisons and transfer. Knows nothing of files or of how it is shown.
-"""
+"""Headline of a study in sentences: the best method, the gain of more labels, the worth of pretraining."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from kit.analysis.comparison import Comparison, compare
@@ -14,6 +12,7 @@ from kit.analysis.frontier import weight
 from kit.analysis.points import Point, metric_of, point
 from kit.analysis.significance import Judgement, Result, requirement
 from kit.analysis.transfer import Transfer
+from kit.analysis.wording import joined
 from kit.measurement.intervals import shown
 from kit.measurement.units import shown_difference
 
@@ -21,28 +20,28 @@ FORM_NAMES = {
     "pow3": "power law with offset",
     "pow4": "shifted power law with offset",
     "mmf4": "Morgan-Mercer-Flodin curve",
-    "last": "as at the last budget: from these budgets it cannot be told what more labels bring",
+    "last": "as at the last budget: these budgets do not show what more labels would give",
 }
-_NEXT = 2  # times the largest budget: how far ahead the headline looks
+_NEXT = 2  # the headline predicts the metric at this multiple of the largest budget
 
 
 def answer(
     series: Sequence[Series], comparisons: Sequence[Comparison], worth: Sequence[Transfer], metric: str
 ) -> tuple[str, ...]:
-    """The headline of a report, most important sentence first; empty if no cell has finished."""
-    measured = [each for each in series if each.points]
+    """Return the headline of a report, most important sentence first; empty if no cell has finished."""
+    measured = [candidate for candidate in series if candidate.points]
     if not measured:
         return ()
     largest = _compared(measured)
-    at_largest = [(each, p) for each in measured for p in each.points if p.budget == largest]
+    at_largest = [(candidate, p) for candidate in measured for p in candidate.points if p.budget == largest]
     best, best_point = max(at_largest, key=_best_first)
-    mine = [each for each in comparisons if best.name in (each.a, each.b) and each.budget == largest]
+    of_best = [one for one in comparisons if best.name in (one.a, one.b) and one.budget == largest]
     beside = best.beside(largest)
     value = f"{metric} {shown(metric, best_point.estimate)}" + (f", {beside}" if beside else "")
-    lead = "Best" if all(each.significant for each in mine) else "Highest mean"
+    lead = "Best" if all(comparison.significant for comparison in of_best) else "Highest mean"
     sentences = [
         f"{lead} at {largest:,} labels: {best.name}, {value} (mean of {_seeds(best_point)}).",
-        *_rivals(best, mine),
+        *_rivals(best, of_best),
         *_small_budget(measured, largest, metric),
         *_more_labels(best, metric),
         *_worth(worth, series),
@@ -51,58 +50,56 @@ def answer(
 
 
 def _compared(series: Sequence[Series]) -> int:
-    """The largest budget at which the most series have been measured: alone, nothing is best."""
-    counts: dict[int, int] = {}
-    for each in series:
-        for measured in each.points:
-            counts[measured.budget] = counts.get(measured.budget, 0) + 1
+    """Return the largest of the budgets at which the most series have been measured."""
+    counts = Counter(measured.budget for candidate in series for measured in candidate.points)
     return max(counts, key=lambda budget: (counts[budget], budget))
 
 
 def _best_first(pair: tuple[Series, Point]) -> tuple[float, float, float]:
-    """Highest metric, and where that is the same the quicker and then the smaller model."""
+    """Return the sort key of a point: highest metric, and where equal the quicker and then the smaller model."""
     series, point = pair
     latency, size = weight(series.speed.p50_ms if series.speed else None, point.model_bytes)
     return point.estimate.value, -latency, -size
 
 
 def _rivals(best: Series, comparisons: Sequence[Comparison]) -> list[str]:
-    """Say how the best method compares with each other one, by the outcome of each test."""
+    """Compare the best method with the others, a sentence per outcome of the test."""
     groups: dict[Judgement, list[str]] = {}
     for comparison in comparisons:
-        mine = comparison if comparison.a == best.name else comparison.swapped()
-        other = mine.b if mine.significant else f"{mine.b} ({mine.size})"
-        groups.setdefault(mine.judgement, []).append(other)
+        oriented = comparison if comparison.a == best.name else comparison.swapped()
+        other = oriented.b if oriented.significant else f"{oriented.b} ({oriented.size})"
+        groups.setdefault(oriented.judgement, []).append(other)
     order = list(Result)
     return [_rivals_line(groups[key], key) for key in sorted(groups, key=lambda key: order.index(key.result))]
 
 
 def _rivals_line(others: Sequence[str], judgement: Judgement) -> str:
+    """Return the sentence about the methods whose tests had the same outcome."""
     match judgement.result:
         case Result.SIGNIFICANT:
-            return f"It is significantly better than {_listed(others)} there."
+            return f"It is significantly better than {joined(others)} there."
         case Result.NOT_SIGNIFICANT:
-            return f"No significant difference there from {_listed(others)}."
+            return f"No significant difference there from {joined(others)}."
         case Result.NOT_AFTER_CORRECTION:
-            return f"Not significant after correction for all comparisons: its lead over {_listed(others)}."
+            return f"Not significant after correction for all comparisons: its lead over {joined(others)}."
         case Result.BORDERLINE:
-            return f"Close to significance, but not significant there: its lead over {_listed(others)}."
+            return f"Close to significance, but not significant there: its lead over {joined(others)}."
         case _:
-            return f"Its lead over {_listed(others)} is not tested: {judgement.reason}; {requirement()}."
+            return f"Its lead over {joined(others)} is not tested: {judgement.reason}; {requirement()}."
 
 
 def _small_budget(series: Sequence[Series], largest: int, metric: str) -> list[str]:
     """Name the method with the highest mean at the smallest budget, if there is more than one budget."""
-    smallest = min(each.points[0].budget for each in series)
+    first = [(candidate, candidate.points[0]) for candidate in series]
+    smallest = min(measured.budget for _, measured in first)
     if smallest == largest:
         return []
-    found = [(each, each.points[0]) for each in series if each.points[0].budget == smallest]
-    best, best_point = max(found, key=_best_first)
+    best, best_point = max((pair for pair in first if pair[1].budget == smallest), key=_best_first)
     return [f"With {smallest:,} labels the highest mean is that of {best.name}, {shown(metric, best_point.estimate)}."]
 
 
 def _more_labels(best: Series, metric: str) -> list[str]:
-    """What the last doubling gave, and what the next is predicted to give, with the error of such a prediction."""
+    """Return the gain of the last step of budgets, and the prediction for twice the largest with its error."""
     sentences = []
     if len(best.points) > 1:
         before, last = best.points[-2:]
@@ -126,11 +123,11 @@ def _more_labels(best: Series, metric: str) -> list[str]:
 
 
 def _last_gain(name: str, before: Point, last: Point, metric: str) -> list[str]:
-    """Say what the step from the second largest to the largest budget gave, with its interval."""
+    """Return the gain from the second largest to the largest budget, with its interval."""
     shared = {run.seed for run in before.runs} & {run.seed for run in last.runs}
     if not shared:
         return []
-    first, second = (point(0, [r for r in each.runs if r.seed in shared], metric) for each in (before, last))
+    first, second = (point(0, [run for run in p.runs if run.seed in shared], metric) for p in (before, last))
     gain = compare([("after", second, "before", first)])[0]
     if gain.difference.low <= 0 <= gain.difference.high:
         change = f"changed by {gain.size}"
@@ -143,7 +140,7 @@ def _last_gain(name: str, before: Point, last: Point, metric: str) -> list[str]:
 
 
 def _worth(worth: Sequence[Transfer], series: Sequence[Series]) -> list[str]:
-    """What pretraining is worth at the smallest and the largest budget of the first pretrained series."""
+    """Return the worth of pretraining at the smallest and the largest budget of the first pretrained series."""
     if not worth:
         return []
     known = [transfer for transfer in worth if transfer.times is not None or transfer.low >= 1]
@@ -152,13 +149,13 @@ def _worth(worth: Sequence[Transfer], series: Sequence[Series]) -> list[str]:
     mine = [transfer for transfer in known if transfer.series == known[0].series]
     ends = mine[:1] if len(mine) == 1 else [mine[0], mine[-1]]
     parts = [f"{times(transfer)} at {transfer.budget:,}" for transfer in ends]
-    said = f"From scratch it would take, to match {known[0].series}, {_listed(parts)} labels"
+    said = f"From scratch it would take, to match {known[0].series}, {joined(parts)} labels"
     off = scratch_backtest(series)
     return [f"{said}; {off}." if off else f"{said}."]
 
 
 def scratch_backtest(series: Sequence[Series]) -> str:
-    """How far the learning curves of training from scratch are off where the truth is known; empty without any."""
+    """Return the largest error of the learning curves of `scratch` at their largest budget; empty without any."""
     tests = [each.fit.backtest for each in series if each.method == "scratch" and each.fit is not None]
     if not tests:
         return ""
@@ -168,7 +165,7 @@ def scratch_backtest(series: Sequence[Series]) -> str:
 
 
 def times(transfer: Transfer) -> str:
-    """How many times more labels, in words."""
+    """Return how many times more labels training from scratch needs, in words."""
     if transfer.times is None:
         return f"more than {transfer.low:.3g} times the labels"
     said = f"{transfer.times:.3g} times"
@@ -184,7 +181,3 @@ def times(transfer: Transfer) -> str:
 def _seeds(point: Point) -> str:
     count = len(point.runs)
     return f"{count} seeds" if count > 1 else "1 seed; the interval does not include seed variance"
-
-
-def _listed(items: Sequence[str]) -> str:
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"

@@ -1,4 +1,4 @@
-"""What comes nearest where nothing that a study knows meets a wish, and which command to try next."""
+"""Nearest options to a wish that nothing meets, and the commands to try next."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kit.analysis.findings import Findings, Series
-from kit.analysis.options import Option, Wish, describe, fits, options_of, ranked
+from kit.analysis.options import Option, Wish, describe, fits, options_of, ranked, series_of
 from kit.measurement.units import shown_difference, shown_value
 
 FINISH = "kit study RECIPE"  # the command that continues an unfinished study
@@ -16,58 +16,74 @@ FINISH = "kit study RECIPE"  # the command that continues an unfinished study
 
 @dataclass(frozen=True)
 class Nearest:
-    """lines: what comes nearest and why it does not qualify. commands: what may give a model that qualifies."""
+    """Nearest options to a wish that nothing meets.
+
+    Attributes:
+        lines: The nearest options in words, and why they do not qualify.
+        commands: Commands that may give a model that qualifies.
+    """
 
     lines: tuple[str, ...]
     commands: tuple[str, ...]
 
 
 def nothing_qualifies(findings: Findings, wish: Wish, allowed: Sequence[Option]) -> Nearest:
-    """Return what comes nearest to a wish that nothing meets.
+    """Return the nearest options to a wish that nothing meets.
 
     Args:
         findings: The study with its candidates.
-        wish: What is needed.
+        wish: Target and limits.
         allowed: Options of all series that break no limit at some number of labels.
     """
-    within = [option for option in allowed if fits(option, wish)]
-    every = [option for each in findings.options if each.points for option in options_of(each, wish)]
-    outside = [option for option in ranked(every, wish) if option not in within]
     if untimed := _untimed(findings, wish):
         finished = findings.unfinished.removeprefix("unfinished: ")
         return Nearest((f"cannot tell yet: the study is unfinished ({finished}) and {untimed}",), (FINISH,))
     yet = " yet" if findings.unfinished else ""
     lines = [f"nothing qualifies{yet}: no choice, measured or predicted, {_wanted(findings, wish)}"]
-    near = max(within, key=lambda option: option.metric.value, default=None)
+    within = [option for option in allowed if fits(option, wish)]
+    every = [option for series in findings.options if series.points for option in options_of(series, wish)]
+    outside = [option for option in ranked(every, wish) if option not in within]
+    near = max(within, key=_metric, default=None)
     over = min(outside, key=lambda option: _excess(option, wish), default=None)
     if near is not None:
         lines.append(f"nearest within the limits: {describe(near, findings, wish)}")
     if over is not None:
         lines.append(f"nearest beyond the limits: {describe(over, findings, wish)}; {_over(over, wish)}")
         return Nearest(tuple(lines), tuple(_smaller(over, findings)))
-    if near is None:
-        best = max(every, key=lambda option: option.metric.value, default=None)
-        lines += [f"highest {findings.metric}: {describe(best, findings, wish)}"] if best is not None else []
-        return Nearest(tuple(lines), tuple(_smaller(best, findings) if best is not None else ()))
-    names = {each.name for each in findings.series}
+    if near is not None:
+        below, commands = _below_target(within, findings, wish)
+        return Nearest((*lines, *below), commands)
+    if not every:
+        return Nearest(tuple(lines), ())
+    best = max(every, key=_metric)
+    lines.append(f"highest {findings.metric}: {describe(best, findings, wish)}")
+    return Nearest(tuple(lines), tuple(_smaller(best, findings)))
+
+
+def _metric(option: Option) -> float:
+    return option.metric.value
+
+
+def _below_target(within: Sequence[Option], findings: Findings, wish: Wish) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return lines and commands where all options are within the limits and below the target."""
+    names = {series.name for series in findings.series}
     studied = [option for option in within if option.series in names] or within
-    series = _series(max(studied, key=lambda option: option.metric.value), findings)
-    lines.append(_why_not(series, findings.metric, wish.target or 0))
+    series = series_of(max(studied, key=_metric), findings)
+    reason = _why_not(series, findings.metric, wish.target or 0)
     if findings.unfinished:
-        return Nearest(tuple(lines), (FINISH,))
+        return (reason,), (FINISH,)
     labels = 2 * series.points[-1].budget
     more = labels - findings.training_examples
     beyond = f" ({more:,} more than the data have)" if more > 0 else ""
-    lines.append(f"to measure next: {series.name} with {labels:,} labels or more{beyond}")
-    return Nearest(tuple(lines), tuple(_larger(findings)))
+    return (reason, f"to measure next: {series.name} with {labels:,} labels or more{beyond}"), tuple(_larger(findings))
 
 
 def _untimed(findings: Findings, wish: Wish) -> str:
-    """Say how many models of an unfinished study a latency limit cannot be checked for; empty if none."""
+    """Return how many models of an unfinished study were not timed, in words; empty if none or without a limit."""
     if not findings.unfinished or wish.max_latency_ms is None:
         return ""
-    models = [each for each in findings.options if each.points]
-    missing = sum(each.speed is None for each in models)
+    models = [series for series in findings.options if series.points]
+    missing = sum(series.speed is None for series in models)
     if missing == len(models):
         return "no model was timed"
     return f"{missing} of its {len(models)} models were not timed" if missing else ""
@@ -87,17 +103,16 @@ def _wanted(findings: Findings, wish: Wish) -> str:
 
 
 def _excess(option: Option, wish: Wish) -> tuple[float, float]:
-    """Return how many times the limits an option takes, the worse of latency and size; then its metric, negated."""
+    """Return the larger ratio of latency and size to their limits, at least 1, and the negated metric."""
     ratios = [1.0]
-    if wish.max_latency_ms is not None:
-        ratios.append(math.inf if option.latency_ms is None else option.latency_ms / max(wish.max_latency_ms, 1e-9))
-    if wish.max_size_bytes is not None:
-        ratios.append(math.inf if option.model_bytes is None else option.model_bytes / max(wish.max_size_bytes, 1e-9))
+    for value, limit in ((option.latency_ms, wish.max_latency_ms), (option.model_bytes, wish.max_size_bytes)):
+        if limit is not None:
+            ratios.append(math.inf if value is None else value / max(limit, 1e-9))
     return max(ratios), -option.metric.value
 
 
 def _over(option: Option, wish: Wish) -> str:
-    """Say which limits an option breaks; its latency and size stand in its description."""
+    """Return the limits that an option breaks, in words; `describe` has its latency and size."""
     reasons = []
     if wish.max_latency_ms is not None and option.latency_ms is None:
         reasons.append("its latency was not measured")
@@ -115,43 +130,47 @@ def better_left_out(findings: Findings, wish: Wish, choice: Option) -> tuple[str
 
     Args:
         findings: The study with its candidates.
-        wish: What is needed.
+        wish: Target and limits.
         choice: The first choice within the limits.
     """
-    measured = [option for each in findings.options for option in options_of(each, wish) if option.measured]
+    measured = [option for series in findings.options for option in options_of(series, wish) if option.measured]
     better = [o for o in measured if o.metric.value > choice.metric.value and _exceeds(o, wish)]
-    ordered = sorted(better, key=lambda option: -option.metric.value)
-    return next((tuple(commands[:1]) for each in ordered if (commands := _smaller(each, findings))), ())
+    ordered = sorted(better, key=_metric, reverse=True)
+    return next((tuple(commands[:1]) for option in ordered if (commands := _smaller(option, findings))), ())
 
 
 def _exceeds(option: Option, wish: Wish) -> bool:
-    """Whether a known latency or size of an option is above its limit."""
+    """Return whether a known latency or size of an option is above its limit."""
     slow = wish.max_latency_ms is not None and (option.latency_ms or 0) > wish.max_latency_ms
     return slow or not fits(option, wish)
 
 
 def _smaller(option: Option, findings: Findings) -> list[str]:
     """Return the commands that make a smaller and faster model of the one that an option was measured with."""
-    series = _series(option, findings)
+    series = series_of(option, findings)
     if series.method == "tfidf" or not series.points:
         return []
-    compressed = next((each for each in findings.candidates if each.name == series.name), None)
-    root = series
-    if compressed is not None:
-        root = max((e for e in findings.series if series.name.startswith(f"{e.name} + ")), key=lambda e: len(e.name))
-    at = min(root.points, key=lambda point: abs(point.budget - option.labels))
-    kept = next((run for run in at.runs if run.model_bytes is not None), at.runs[0])
-    run = shlex.quote(f"{findings.runs}/{kept.record}")
+    is_derived = any(series is candidate for candidate in findings.candidates)
+    root = _root(series, findings) if is_derived else series
+    point = min(root.points, key=lambda point: abs(point.budget - option.labels))
+    saved = next((run for run in point.runs if run.model_bytes is not None), point.runs[0])
+    run = shlex.quote(f"{findings.runs}/{saved.record}")
     student = "" if findings.task == "translation" else " --student layers:3"
     distil = f"kit distill --teacher {run}{student}"
-    names = [each.name for each in findings.candidates if each.name.startswith(f"{root.name} + ")]
-    compressed_before = any(not name.startswith(f"{root.name} + distill") for name in names)
-    return [distil] if compressed is not None or compressed_before else [f"kit compress {run}", distil]
+    derived = [candidate.name for candidate in findings.candidates if candidate.name.startswith(f"{root.name} + ")]
+    compressed_before = any(not name.startswith(f"{root.name} + distill") for name in derived)
+    return [distil] if is_derived or compressed_before else [f"kit compress {run}", distil]
+
+
+def _root(derived: Series, findings: Findings) -> Series:
+    """Return the series of the study that a candidate was made from: the longest name that begins its own."""
+    roots = [series for series in findings.series if derived.name.startswith(f"{series.name} + ")]
+    return max(roots, key=lambda series: len(series.name))
 
 
 def _larger(findings: Findings) -> list[str]:
     """Return the command that measures the study with more labels, if the data have more."""
-    measured = {point.budget for each in findings.series for point in each.points}
+    measured = {point.budget for series in findings.series for point in series.points}
     budgets = sorted(measured | {cell.budget for cell in findings.cells})
     more = min(2 * budgets[-1], findings.training_examples)
     if more <= budgets[-1]:
@@ -159,12 +178,8 @@ def _larger(findings: Findings) -> list[str]:
     return [f"kit study RECIPE --set 'study.budgets=[{', '.join(map(str, [*budgets, more]))}]'"]
 
 
-def _series(option: Option, findings: Findings) -> Series:
-    return next(each for each in findings.options if each.name == option.series)
-
-
 def _why_not(series: Series, metric: str, target: float) -> str:
-    """Say why a series is not predicted to reach a target."""
+    """Return why a series is not predicted to reach a target."""
     if series.fit is None:
         return f"no prediction for {series.name}: {series.refusal}"
     fit, largest = series.fit, series.points[-1].budget

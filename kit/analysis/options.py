@@ -1,7 +1,4 @@
-"""Options: every series at every number of labels that could be chosen, measured or predicted, and their order.
-
-Knows series and numbers. Knows nothing of files, or of what is said of a choice.
-"""
+"""Options: each series at each number of labels that could be chosen, measured or predicted, and their order."""
 
 from __future__ import annotations
 
@@ -21,10 +18,13 @@ from kit.measurement.units import megabytes, shown_difference
 
 @dataclass(frozen=True)
 class Wish:
-    """What a user needs.
+    """Target and limits of a user.
 
-    target: of the main metric, higher is better; None for the best there is. label_cost: of one label, in any currency.
-    max_latency_ms: median of one text. max_size_bytes: of the saved model.
+    Attributes:
+        target: Least value of the main metric; None for the best.
+        label_cost: Cost of one label, in any currency.
+        max_latency_ms: Longest median time for one text, in milliseconds.
+        max_size_bytes: Largest saved model.
     """
 
     target: float | None = None
@@ -37,11 +37,18 @@ class Wish:
 class Option:
     """A series at a number of labels.
 
-    metric: measured, or predicted by the learning curve, and then `backtest` is the error of such a prediction.
-    chance: that the metric is at least the target, None without a target. seeds: that it was measured with.
-    model_bytes: of a prediction for a model that grows with its labels, as words that TF-IDF counts do, along the line
-    through the two largest budgets, which such growth stays below. latency_doubt: see
-    `latency_doubt`.
+    Attributes:
+        series: Name of the series.
+        labels: Number of labels.
+        metric: Main metric, measured or predicted by the learning curve.
+        measured: Whether the metric was measured.
+        chance: Chance that the metric is at least the target; None without a target.
+        latency_ms: Median time for one text; None if it was not measured.
+        model_bytes: Size of the saved model; None if unknown. For a prediction it is extrapolated from the two largest
+            budgets, an upper bound for TF-IDF models, whose vocabulary grows with the labels ever more slowly.
+        seeds: Number of seeds that were measured.
+        backtest: Error of the learning curve at the largest budget; None if the metric was measured.
+        latency_doubt: Result of `latency_doubt`.
     """
 
     series: str
@@ -56,10 +63,18 @@ class Option:
     latency_doubt: str = ""
 
 
-def breaks(series: Series, wish: Wish, no_latency: str = "") -> str:
-    """Return which limit a series breaks; empty if none. What was not measured cannot be promised.
+def series_of(option: Option, findings: Findings) -> Series:
+    """Return the series of an option."""
+    return next(series for series in findings.options if series.name == option.series)
 
-    no_latency: why a latency is missing, where that is known.
+
+def breaks(series: Series, wish: Wish, no_latency: str = "") -> str:
+    """Return the limit that a series breaks, in words; empty if none. An unknown latency or size breaks its limit.
+
+    Args:
+        series: Series with its points.
+        wish: Target and limits.
+        no_latency: Why a latency is missing, if known.
     """
     latency = series.speed
     size = min((point.model_bytes for point in series.points if point.model_bytes is not None), default=None)
@@ -88,12 +103,12 @@ def latency_doubt(speed: Speed | None, wish: Wish) -> str:
 
 
 def fits(option: Option, wish: Wish) -> bool:
-    """Whether the model at this budget is small enough: the words that TF-IDF counts grow with it."""
+    """Return whether the model of an option is within the size limit; TF-IDF models grow with the labels."""
     return wish.max_size_bytes is None or (option.model_bytes or 0) <= wish.max_size_bytes
 
 
 def options_of(series: Series, wish: Wish) -> list[Option]:
-    """Every measured budget, and if none of them reaches the target, the labels with which the curve says it would."""
+    """Return an option per measured budget, and the predicted one that reaches the target if no measured one does."""
     options = [_measured(series, point, wish) for point in series.points]
     if wish.target is None or series.fit is None or any(o.metric.value >= wish.target for o in options):
         return options
@@ -102,7 +117,7 @@ def options_of(series: Series, wish: Wish) -> list[Option]:
         return options
     labels = int(-(-needed // 1))
     if labels <= options[-1].labels:
-        return options  # what was measured there is less, and overrules the curve
+        return options  # measured below the target there: the measurement overrules the curve
     try:
         error = series.fit.predict(labels)
     except CurveRefused:
@@ -123,7 +138,7 @@ def options_of(series: Series, wish: Wish) -> list[Option]:
 
 
 def _bytes_at(series: Series, labels: int) -> int | None:
-    """Size of a model at a number of labels that was not measured; None if no size is known."""
+    """Return the size of a model at a number of labels that was not measured; None if no size is known."""
     budgets = [point.budget for point in series.points if point.model_bytes is not None]
     sizes = [point.model_bytes for point in series.points if point.model_bytes is not None]
     if not sizes:
@@ -150,11 +165,11 @@ def _measured(series: Series, point: Point, wish: Wish) -> Option:
 
 
 def ranked(options: Sequence[Option], wish: Wish) -> list[Option]:
-    """Those that meet the target, fewest labels first; without a target, highest metric first."""
+    """Return the options that meet the target, fewest labels first; without a target, highest metric first."""
     if wish.target is None:
         return sorted(options, key=lambda o: (-o.metric.value, o.labels, *weight(o.latency_ms, o.model_bytes)))
     target = wish.target
-    # A prediction of exactly the target may come out a rounding error below it.
+    # A prediction of exactly the target may be a rounding error below it.
     meets = [o for o in options if o.metric.value >= target - (0 if o.measured else 1e-6)]
     return sorted(
         meets, key=lambda o: (o.labels, not o.measured, -o.metric.value, *weight(o.latency_ms, o.model_bytes))
@@ -174,7 +189,7 @@ def describe(option: Option, findings: Findings, wish: Wish) -> str:
         parts.append(f"{option.labels * wish.label_cost:,.2f} for labels")
     kind = metric if option.measured else f"predicted {metric}"
     parts.append(f"{kind} {shown(metric, option.metric)}")
-    series = next(each for each in findings.options if each.name == option.series)
+    series = series_of(option, findings)
     if option.measured and (beside := series.beside(option.labels)):
         parts.append(beside)
     if option.backtest is not None:
@@ -186,14 +201,14 @@ def describe(option: Option, findings: Findings, wish: Wish) -> str:
         parts.append(f"{option.latency_ms:.1f} ms per text{doubt}")
     if option.model_bytes is not None:
         parts.append(megabytes(option.model_bytes) if option.measured else f"about {megabytes(option.model_bytes)}")
-    if series.name in {each.name for each in findings.candidates}:
+    if any(series is candidate for candidate in findings.candidates):
         parts.append(f"in {_folders(series, option.labels, findings.runs)}")
     return ", ".join(parts)
 
 
 def _folders(series: Series, labels: int, runs: str) -> str:
     """Return the folder of the first run behind an option, and how many other runs there are."""
-    point = min(series.points, key=lambda each: abs(each.budget - labels))
+    point = min(series.points, key=lambda point: abs(point.budget - labels))
     others = f" and {len(point.runs) - 1} more" if len(point.runs) > 1 else ""
     return f"{runs}/{point.runs[0].record}{others}"
 
@@ -204,10 +219,11 @@ def cheapest_line(options: Sequence[Option]) -> list[str]:
     Returns:
         One line, or none if the options do not differ.
     """
-    weights = [weight(each.latency_ms, each.model_bytes) for each in options]
+    weights = [weight(option.latency_ms, option.model_bytes) for option in options]
     (quickest, slowest), (smallest, largest) = ((min(column), max(column)) for column in zip(*weights, strict=True))
     if slowest > quickest * SAME_LATENCY or largest > smallest * SAME_SIZE:
-        lightest = min(options, key=lambda each: (*weight(each.latency_ms, each.model_bytes), each.labels))
+        lightest = min(options, key=lambda o: (*weight(o.latency_ms, o.model_bytes), o.labels))
         return [f"lightest of them: {named(lightest)}"]
-    fewest = [each for each in options if each.labels == min(each.labels for each in options)]
-    return [f"needs the fewest labels: {' and '.join(map(named, fewest))}"] if len(fewest) < len(options) else []
+    least = min(option.labels for option in options)
+    fewest = [named(option) for option in options if option.labels == least]
+    return [f"needs the fewest labels: {' and '.join(fewest)}"] if len(fewest) < len(options) else []
