@@ -1,12 +1,10 @@
-"""Comparison: whether one method is better than another, or only luckier.
+"""Comparison: whether one method is better than another beyond chance.
 
-The bootstrap test asks about methods: would a beat b with other seeds and other test examples? McNemar's test asks
-about the trained models at hand: do these two differ in how often they are right? It knows nothing of seeds and may be
-sure of a difference that another seed would turn around (simulated with 5 seeds, 3 points apart, on 1,000 test
-examples: wrong in 46 % of 5 % tests; the bootstrap test in 3 to 5 %). So a difference counts as significant by the
-bootstrap test, corrected for the number of comparisons.
-
-Knows points. Knows nothing of how they were measured.
+The bootstrap test is about methods: would a beat b with other seeds and other test examples? McNemar's test is about
+the trained models at hand: do these two differ in how often they are right? McNemar's test ignores seeds and may be
+sure of a difference that another seed would reverse (simulated with 5 seeds, 3 points apart, on 1,000 test examples:
+wrong in 46 % of 5 % tests; the bootstrap test in 3 to 5 %). So a difference counts as significant by the bootstrap
+test, corrected for the number of comparisons.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ from kit.analysis.significance import MIN_SEEDS, Judgement, Result, judge_differ
 from kit.measurement.intervals import Estimate, percentile_interval, wilson_interval
 from kit.measurement.metrics import Floats
 
-_FEW = 10  # replicates beyond 0 that are too few to count: below, the tail of the distribution takes their place
+_FEW = 10  # with fewer replicates beyond 0, p comes from the tail of the distribution
 
 Pair = tuple[str, Point, str, Point]
 
@@ -34,12 +32,22 @@ Pair = tuple[str, Point, str, Point]
 class Comparison:
     """Series a against series b at one budget, on the same test examples.
 
-    difference: metric of a - metric of b. p_bootstrap: two-sided, over seeds and test examples. p_mcnemar: two-sided,
-    of the trained models as they are. p_holm: p_bootstrap corrected for the `together` comparisons that were tested at
-    once; p_bootstrap itself where too few seeds are paired for the test.
-    seeds: how many seeds both have; 0 if none, and then only the test examples are paired. only_a, only_b: test
-    examples that only a, or only b, answers right; the mean over paired seeds (without any, over all pairs of runs).
-    metric: its name. one_run: a side has one seed, whose luck is not in the interval.
+    Attributes:
+        a: Name of the first series.
+        b: Name of the second series.
+        budget: Number of labels of both.
+        difference: Metric of a - metric of b.
+        p_bootstrap: Two-sided p value over seeds and test examples.
+        p_mcnemar: Two-sided p value of the trained models as they are.
+        p_holm: `p_bootstrap` corrected for the `together` comparisons that were tested at once; equal to `p_bootstrap`
+            if too few seeds are paired for the test.
+        seeds: Number of seeds that both have; if 0, only the test examples are paired.
+        only_a: Test examples that only a predicts correctly: mean over paired seeds, or over all pairs of runs if no
+            seed is paired.
+        only_b: Test examples that only b predicts correctly.
+        metric: Name of the metric.
+        together: Number of comparisons that `p_holm` is corrected for.
+        one_run: Whether a side has a single seed, so that the interval does not include its seed variance.
     """
 
     a: str
@@ -66,12 +74,12 @@ class Comparison:
 
     @property
     def significant(self) -> bool:
-        """Whether the difference is significant at 5 % for all comparisons made together."""
+        """True if the difference is significant at 5 % for all comparisons made together."""
         return self.judgement.result is Result.SIGNIFICANT
 
     @property
     def tested(self) -> bool:
-        """Whether both sides share enough seeds for the test."""
+        """True if both sides share enough seeds for the test."""
         return self.judgement.result is not Result.NOT_TESTED
 
     @property
@@ -86,7 +94,7 @@ class Comparison:
 
     @property
     def line(self) -> str:
-        """One sentence for people."""
+        """Result of the comparison in one sentence."""
         better = self if self.difference.value >= 0 else self.swapped()
         at = f"at {self.budget:,} labels: {self.metric} {better.size}"
         result = self.judgement.result
@@ -101,37 +109,42 @@ class Comparison:
 
     @property
     def size(self) -> str:
-        """`+3.2 points [1.1, 5.3]`, of a correlation `+0.032 [0.011, 0.053]`."""
+        """Difference in words: `+3.2 points [1.1, 5.3]`, or of a correlation `+0.032 [0.011, 0.053]`."""
         value = self.difference.value
         return f"{value:+.3f} {self.interval}" if self.metric == "mcc" else f"{100 * value:+.1f} points {self.interval}"
 
     @property
     def interval(self) -> str:
-        """`[1.1, 5.3]` in points, of a correlation `[0.011, 0.053]`."""
+        """Interval in words: `[1.1, 5.3]` in points, or of a correlation `[0.011, 0.053]`."""
         low, high = self.difference.low, self.difference.high
         return f"[{low:.3f}, {high:.3f}]" if self.metric == "mcc" else f"[{100 * low:.1f}, {100 * high:.1f}]"
 
     def swapped(self) -> Comparison:
         """Return the same comparison with a and b exchanged."""
-        found = self.difference
-        turned = Estimate(-found.value, -found.high, -found.low, found.level)
-        return replace(self, a=self.b, b=self.a, difference=turned, only_a=self.only_b, only_b=self.only_a)
+        was = self.difference
+        negated = Estimate(-was.value, -was.high, -was.low, was.level)
+        return replace(self, a=self.b, b=self.a, difference=negated, only_a=self.only_b, only_b=self.only_a)
 
 
 def compare(pairs: Sequence[Pair]) -> tuple[Comparison, ...]:
-    """Compare each (name, point, name, point); Holm-correct those that are tested together.
+    """Compare each (name, point, name, point); Holm-correct the comparisons that are tested together.
 
-    Raises ValueError if the points of a pair differ in budget, metric, test examples or number of resamples.
+    Raises:
+        ValueError: The points of a pair differ in budget, metric, test examples or number of resamples.
     """
-    found = [_compare(*pair) for pair in pairs]
-    tested = [index for index, comparison in enumerate(found) if comparison.tested]
-    for index, p in zip(tested, holm([found[index].p_bootstrap for index in tested]), strict=True):
-        found[index] = replace(found[index], p_holm=float(p), together=len(tested))
-    return tuple(found)
+    comparisons = [_compare(*pair) for pair in pairs]
+    tested = [index for index, comparison in enumerate(comparisons) if comparison.tested]
+    for index, p in zip(tested, holm([comparisons[index].p_bootstrap for index in tested]), strict=True):
+        comparisons[index] = replace(comparisons[index], p_holm=float(p), together=len(tested))
+    return tuple(comparisons)
 
 
 def all_pairs(series: Sequence[tuple[str, Sequence[Point]]]) -> tuple[Comparison, ...]:
-    """All pairs of series (name, points) that share a budget, each at the largest, Holm-corrected together."""
+    """Compare all pairs of series at their largest common budget, Holm-corrected together.
+
+    Args:
+        series: (name, points) of each series.
+    """
     pairs: list[Pair] = []
     for (a, points_a), (b, points_b) in combinations(series, 2):
         of_a, of_b = ({point.budget: point for point in points} for points in (points_a, points_b))

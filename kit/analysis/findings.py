@@ -1,7 +1,4 @@
-"""Findings: what a study says, as plain data for the report, the advice and the terminal.
-
-Knows the shapes of the answers. Knows nothing of how they are computed, nor of how they are shown.
-"""
+"""Findings: the results of a study as plain data for the report, the advice and the terminal."""
 
 from __future__ import annotations
 
@@ -22,11 +19,17 @@ from kit.measurement.speed import Speed
 class Series:
     """One method on one checkpoint over the budgets.
 
-    name: unique in the study, for people: the method, with the checkpoint where the study has several.
-    checkpoint: short name, None for methods that start from none. points: by budget, smallest first.
-    others: on unbalanced classes, the points of accuracy or macro_f1, whichever is not the main metric.
-    fit: of the learning curve; None if there is none, and then `refusal` says why. model_bytes: size of the saved model
-    of the largest budget.
+    Attributes:
+        name: Unique name in the study: the method, with the checkpoint if the study has several.
+        method: Name of the method.
+        checkpoint: Short name; None for methods that start from no checkpoint.
+        parameters: Number of parameters.
+        points: Measured budgets, smallest first.
+        speed: Latency of one model of the series; None if it was not measured.
+        model_bytes: Size of the saved model of the largest budget.
+        fit: Learning curve; None if there is none.
+        refusal: Why there is no learning curve.
+        others: On unbalanced classes, the points of accuracy or macro_f1, whichever is not the main metric.
     """
 
     name: str
@@ -42,16 +45,17 @@ class Series:
 
     def beside(self, budget: int) -> str:
         """Return the other metrics at a budget in words: `macro_f1 61.0 % [58.2, 63.9]`; empty if there are none."""
-        found = [(name, p) for name, points in self.others.items() for p in points if p.budget == budget]
-        return ", ".join(f"{name} {shown(name, p.estimate)}" for name, p in found)
+        others = [(name, p) for name, points in self.others.items() for p in points if p.budget == budget]
+        return ", ".join(f"{name} {shown(name, p.estimate)}" for name, p in others)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A measured (series, budget) with what it costs: one dot of the frontier plot.
+    """A measured (series, budget) with its costs: one dot of the frontier plot.
 
-    dominated: whether another choice is at least as good in metric, latency, size and labels, and better in one.
-    latency_interval: 95 % interval of latency_ms.
+    Attributes:
+        dominated: Whether another choice is at least as good in metric, latency, size and labels, and better in one.
+        latency_interval: 95 % interval of `latency_ms`.
     """
 
     series: str
@@ -88,17 +92,25 @@ class CellRow:
 
 @dataclass(frozen=True)
 class Findings:
-    """Everything a study says.
+    """All results of a study.
 
-    study: its name. metric: the main metric's name; higher is better. training_examples: that labels can be bought for.
-    answer: the headline in words, by sentence.
-    comparisons: of all pairs of series at the largest budget they share, Holm-corrected together. worth: what
-    pretraining is worth, budget by budget. notes: what a reader must know to trust the numbers (few seeds, open cells,
-    flagged seeds). data: (name, value) rows about the data and its audit. environment: versions and hardware.
-    recipe: the YAML that was run. command: what reproduces the study. baselines: scores that need no model. balance:
-    how unbalanced the classes are and which metric decides, empty for balanced ones. candidates: compressed and
-    distilled runs that were made from the study's runs, for advice. runs: folder of all runs. no_latency: why latencies
-    of candidates are missing.
+    Attributes:
+        study: Name of the study.
+        metric: Name of the main metric; higher is better.
+        training_examples: Number of examples that labels can be bought for.
+        answer: Headline in words, by sentence.
+        notes: Warnings that a reader needs to trust the numbers: few seeds, open cells, flagged seeds.
+        comparisons: All pairs of series at the largest budget that they share, Holm-corrected together.
+        worth: Worth of pretraining, budget by budget.
+        data: (name, value) rows about the data and their audit.
+        environment: Versions and hardware.
+        recipe: The YAML that was run.
+        command: The command that reproduces the study.
+        baselines: Scores of predictions without a model.
+        balance: How unbalanced the classes are and which metric decides; empty for balanced classes.
+        candidates: Compressed and distilled runs that were made from the study's runs, for advice.
+        runs: Folder of all runs.
+        no_latency: Why latencies of candidates are missing.
     """
 
     study: str
@@ -127,12 +139,12 @@ class Findings:
 
     @property
     def unfinished(self) -> str:
-        """`unfinished: 12 of 48 cells`; empty if no cell is open."""
+        """Number of finished cells in words: `unfinished: 12 of 48 cells`; empty if no cell is open."""
         finished = sum(cell.state == "finished" for cell in self.cells)
         is_open = any(cell.state == "open" for cell in self.cells)
         return f"unfinished: {finished} of {len(self.cells)} cells" if is_open else ""
 
     @property
     def options(self) -> tuple[Series, ...]:
-        """The study's series, and those that were made from its runs."""
+        """Series of the study, and the candidates that were made from its runs."""
         return (*self.series, *self.candidates)

@@ -1,7 +1,4 @@
-"""The frontier: which measured choices no other choice beats in everything.
-
-Knows numbers with a direction, and series. Knows nothing of how they were measured.
-"""
+"""Frontier: the measured choices that no other choice dominates."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from numpy.typing import NDArray
 
 from kit.analysis.findings import Choice, Series
 
-_ROWS_AT_ONCE = 256  # comparisons with 5,000 rows are then 1.3 MB a column
+_ROWS_AT_ONCE = 256  # comparisons with 5,000 rows then take 1.3 MB per column
 _MAXIMISE = (True, False, False, False)  # metric, latency, size, labels
 _LATENCY = 1  # column
 SAME_LATENCY, SAME_SIZE = 1.05, 1.01  # medians within 5 % and sizes within 1 % count as equal
@@ -30,7 +27,7 @@ def non_dominated(
 
     Args:
         rows: (n, m) values, NaN where unknown.
-        maximise: for each of the m columns, whether more is better.
+        maximise: True for each of the m columns in which more is better.
         intervals: (n, m) lower and (n, m) upper ends of the values; None if the values are exact.
 
     Returns:
@@ -41,7 +38,7 @@ def non_dominated(
     """
     values = np.asarray(rows, np.float64)
     if values.ndim != 2 or values.shape[1] != len(maximise):
-        raise ValueError(f"rows have the shape {values.shape}, and {len(maximise)} columns have a direction")
+        raise ValueError(f"rows of the shape {values.shape} need as many directions as columns, not {len(maximise)}")
     known = ~np.isnan(values)
     low, high = intervals or (values, values)
     worst = np.where(known, np.where(maximise, low, -high), -np.inf)
@@ -65,50 +62,46 @@ def frontier(series: Sequence[Series]) -> tuple[Choice, ...]:
     better in one of these. Latency (median of one text) is that of one model of the series. Latencies count as equal if
     their intervals overlap or they are within 5 %, sizes if they are within 1 % (names in a file differ in length).
     """
-    found = [(each, point) for each in series for point in each.points]
-    if not found:
+    measured = [(one, point) for one in series for point in one.points]
+    if not measured:
         return ()
-    speeds = [each.speed for each, _ in found]
-    size = _steps([point.model_bytes for _, point in found], SAME_SIZE - 1)
-    rows = np.array(
-        [
-            (point.estimate.value, speed.p50_ms if speed else np.nan, size[index], point.budget)
-            for index, ((_, point), speed) in enumerate(zip(found, speeds, strict=True))
-        ],
-        np.float64,
-    )
+    speeds = [one.speed for one, _ in measured]
+    sizes = _steps([point.model_bytes for _, point in measured], SAME_SIZE - 1)
+    latencies = [speed.p50_ms if speed else np.nan for speed in speeds]
+    metrics, budgets = [point.estimate.value for _, point in measured], [point.budget for _, point in measured]
+    rows = np.array(list(zip(metrics, latencies, sizes, budgets, strict=True)), np.float64)
     low, high = rows.copy(), rows.copy()
     low[:, _LATENCY] = [min(s.interval[0], s.p50_ms / _WIDER) if s else np.nan for s in speeds]
     high[:, _LATENCY] = [max(s.interval[1], s.p50_ms * _WIDER) if s else np.nan for s in speeds]
     optimal = non_dominated(rows, _MAXIMISE, (low, high))
     return tuple(
         Choice(
-            series=each.name,
+            series=one.name,
             budget=point.budget,
             metric=point.estimate.value,
             low=point.estimate.low,
             high=point.estimate.high,
-            latency_ms=None if each.speed is None else each.speed.p50_ms,
+            latency_ms=None if one.speed is None else one.speed.p50_ms,
             model_bytes=point.model_bytes,
             dominated=not best,
-            latency_interval=None if each.speed is None else each.speed.interval,
+            latency_interval=None if one.speed is None else one.speed.interval,
         )
-        for (each, point), best in zip(found, optimal, strict=True)
+        for (one, point), best in zip(measured, optimal, strict=True)
     )
 
 
 def weight(latency_ms: float | None, model_bytes: int | None) -> tuple[float, float]:
-    """What equal choices are ordered by, the lightest first: latency, then size; what is not known comes last."""
+    """Return the sort key of equally good choices, the lightest first: latency, then size; unknown values last."""
     return math.inf if latency_ms is None else latency_ms, math.inf if model_bytes is None else model_bytes
 
 
 def _steps(values: Sequence[float | None], tolerance: float) -> list[float]:
-    """Each value, or the smallest one that it is within the tolerance of; NaN where it is not known."""
-    found = [float("nan")] * len(values)
+    """Replace each value by the smallest one that it is within the tolerance of, and None by NaN."""
+    steps = [float("nan")] * len(values)
     known = sorted((value, index) for index, value in enumerate(values) if value is not None)
     level = -1.0
     for value, index in known:
         if level < 0 or value > level * (1 + tolerance):
             level = value
-        found[index] = level
-    return found
+        steps[index] = level
+    return steps

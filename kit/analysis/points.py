@@ -92,11 +92,20 @@ class Point:
 def metric_samples(
     outputs: Sequence[np.ndarray], targets: np.ndarray, measure: Measure, *, resamples: int = 1000, seed: int = 0
 ) -> tuple[Floats, Floats]:
-    """Main metric of every run, and on the same resamples of the test examples: (R,) values and (R, B) samples.
+    """Return the main metric of every run, on all test examples and on the same resamples of them.
 
-    outputs: of R runs on n examples, as `measure` takes them; targets: of the examples. The resamples are those of
-    `bootstrap_scores` with the same seed.
-    Raises ValueError if the main metric does not fit the task, or outputs and targets do not fit together.
+    Args:
+        outputs: Outputs of R runs for n examples, in the form that `measure` takes.
+        targets: Targets of the examples.
+        measure: Metrics of the task.
+        resamples: Number B of resamples.
+        seed: Seed of the resamples; the same seed gives the resamples of `bootstrap_scores`.
+
+    Returns:
+        (R,) values and (R, B) samples.
+
+    Raises:
+        ValueError: The main metric does not fit the task, or outputs and targets do not fit together.
     """
     if measure.main in _SHARES:
         return _sample_shares(outputs, targets, measure, resamples, seed)
@@ -229,10 +238,11 @@ def _slices(rows: int) -> Iterator[slice]:
 
 
 def _score(measure: Measure, sums: dict[str, Floats], whole: dict[str, Floats], n: int) -> Floats:
-    found = measure.scores(sums, n, whole)
-    if measure.main not in found:
-        raise ValueError(f"metric {measure.main} does not fit the task; it has {', '.join(found)}")
-    return found[measure.main]
+    """Return the main metric of resamples. Raise ValueError if the task does not have this metric."""
+    scores = measure.scores(sums, n, whole)
+    if measure.main not in scores:
+        raise ValueError(f"metric {measure.main} does not fit the task, which has {', '.join(scores)}")
+    return scores[measure.main]
 
 
 def _check_runs(runs: Sequence[Run]) -> None:

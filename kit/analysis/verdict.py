@@ -1,8 +1,6 @@
-"""The verdict on a distillation: what the student keeps of its teacher, and what the teacher was good for.
+"""Verdict on a distillation: the metric that the student keeps, and the gain from the teacher.
 
 The student, its teacher and its control are compared on the same test examples and the same seeds, see `points`.
-
-Knows answers and points. Knows nothing of models, files or how anything was trained.
 """
 
 from __future__ import annotations
@@ -19,14 +17,19 @@ from kit.measurement.intervals import Estimate, percentile_interval, shown
 from kit.measurement.measure import LabelMeasure, Measure
 from kit.measurement.units import megabytes
 
-_LEAST = 1e-9  # of a teacher's metric: below, nothing can be a share of it
+_LEAST = 1e-9  # least metric of a teacher that a share of it is defined for
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Bytes of what was saved, parameters, and milliseconds for one text (median); None where not measured.
+    """Size and latency of a model.
 
-    interval_ms: 95 % interval of p50_ms. warning: why the time is doubtful.
+    Attributes:
+        size_bytes: Size of the saved model.
+        parameters: Number of parameters.
+        p50_ms: Median time for one text; None if it was not measured.
+        interval_ms: 95 % interval of `p50_ms`.
+        warning: Why the latency is doubtful; empty if it is not.
     """
 
     size_bytes: int
@@ -38,11 +41,20 @@ class Cost:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a distillation came to.
+    """Result of a distillation.
 
-    teacher, student, control: main metric on the test examples, mean over seeds; control is None if none was made.
-    retained: student / teacher; None where the teacher's metric may be 0 or less. agreement: share of test examples
-    that student and teacher answer alike. gain: student against control, None without one. seeds: how many.
+    Attributes:
+        metric: Name of the main metric.
+        teacher: Metric on the test examples, mean over seeds.
+        student: Metric of the student.
+        control: Metric of the same student trained without a teacher; None if no control was trained.
+        retained: student / teacher; None if the teacher's metric may be 0 or less.
+        agreement: Share of test examples for which student and teacher predict the same.
+        gain: Student against control; None without a control.
+        seeds: Number of seeds.
+        teacher_cost: Size and latency of the teacher.
+        student_cost: Size and latency of the student.
+        notes: More sentences for people.
     """
 
     metric: str
@@ -59,34 +71,36 @@ class Verdict:
 
     @property
     def lines(self) -> list[str]:
-        """For people, the result first."""
-        found = [
+        """Verdict in sentences, the result first."""
+        sentences = [
             f"student {shown(self.metric, self.student)}, teacher {shown(self.metric, self.teacher)}"
             + (f", the student without its teacher {shown(self.metric, self.control)}" if self.control else "")
         ]
         if self.retained is not None:
-            found.append(f"retained {self.retained.format(percent=True)} of the teacher's {self.metric}; ")
+            sentences.append(f"retained {self.retained.format(percent=True)} of the teacher's {self.metric}; ")
         else:
-            found.append(f"the teacher's {self.metric} may be no more than 0, so no share of it can be told; ")
-        found[-1] += f"the same answer as the teacher on {self.agreement.format(percent=True)} of the test examples"
-        found.append(self._cost())
+            sentences.append(f"the teacher's {self.metric} may be no more than 0, so no share of it can be told; ")
+        sentences[-1] += f"the same answer as the teacher on {self.agreement.format(percent=True)} of the test examples"
+        sentences.append(self._cost())
         if self.gain is not None:
-            found.append(self._gain())
-        return found + list(self.notes)
+            sentences.append(self._gain())
+        return sentences + list(self.notes)
 
     def _cost(self) -> str:
+        """Return size and latency of the student against those of the teacher, in words."""
         ours, theirs = self.student_cost, self.teacher_cost
         line = (
             f"size {megabytes(ours.size_bytes)} against {megabytes(theirs.size_bytes)} "
             f"({_smaller(ours.size_bytes / theirs.size_bytes)})"
         )
         if ours.p50_ms and theirs.p50_ms:
-            times = f"{ours.p50_ms:.1f} ms per text against {theirs.p50_ms:.1f} ms"
-            line += f"; {times} ({theirs.p50_ms / ours.p50_ms:.1f}x as fast)"
+            latencies = f"{ours.p50_ms:.1f} ms per text against {theirs.p50_ms:.1f} ms"
+            line += f"; {latencies} ({theirs.p50_ms / ours.p50_ms:.1f}x as fast)"
             line += f"; {ours.warning}" if ours.warning else ""
         return line
 
     def _gain(self) -> str:
+        """Return the gain over the control in words, by the outcome of the test."""
         assert self.gain is not None
         size, judgement = f"{self.gain.size} over the same student trained without a teacher", self.gain.judgement
         if judgement.result is Result.NOT_TESTED:

@@ -51,7 +51,7 @@ def test_unknown_values() -> None:
 
 def test_nothing_and_a_wrong_number_of_directions() -> None:
     assert non_dominated(np.empty((0, 2)), (True, False)).shape == (0,)
-    with pytest.raises(ValueError, match=r"rows have the shape \(3, 2\), and 1 columns have a direction"):
+    with pytest.raises(ValueError, match=r"rows of the shape \(3, 2\) need as many directions as columns, not 1"):
         non_dominated(np.zeros((3, 2)), (True,))
 
 

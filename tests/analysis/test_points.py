@@ -93,7 +93,7 @@ def test_no_runs_have_no_samples_and_a_wrong_metric_is_named() -> None:
     assert (values.shape, samples.shape) == ((0,), (0, 9))
     with pytest.raises(ValueError, match="metric exact_match does not fit a task with multi_label False"):
         metric_samples([], targets, LabelMeasure("exact_match"))
-    with pytest.raises(ValueError, match="metric mae does not fit the task; it has accuracy"):
+    with pytest.raises(ValueError, match="metric mae does not fit the task, which has accuracy"):
         metric_samples([np.eye(5)[:, :2]], targets, LabelMeasure("mae", ordered=True, multi_label=False))
 
 
