@@ -76,7 +76,7 @@ def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared
     from kit.compression import TECHNIQUES
     from kit.compression.base import attempts
     from kit.compression.gate import Judge, require_gate
-    from kit.compression.link import link_of
+    from kit.compression.link import Trial, links_of
     from kit.data.transfer import distilled_on
     from kit.models.predictor import load_predictor
 
@@ -96,7 +96,7 @@ def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared
     judge = Judge.of(section.gate, job, before)
     for warning in filter(None, (judge.coarse, judge.few)):
         job.progress.say(warning)
-    links: list[Link] = []
+    trials: list[Trial] = []
     for step in section.steps:
         for tried in attempts(TECHNIQUES[step.technique], step, start):
             try:
@@ -106,21 +106,13 @@ def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared
                     raise
                 job.progress.say(f"{step.technique}, other settings: {error.message}")
                 continue
-            links.append(
-                link_of(
-                    tried,
-                    record,
-                    start,
-                    judge.gate(load_predictor(record.model_folder, backend=record.backend)),
-                    before,
-                    job,
-                )
-            )
-            job.progress.say(f"{step.technique}: {links[-1].outcome}")
-            if links[-1].gate.passed:
+            predictor = load_predictor(record.model_folder, backend=record.backend)
+            trials.append(Trial(tried, record, judge.gate(predictor), predictor))
+            job.progress.say(f"{step.technique}: {trials[-1].gate.outcome}")
+            if trials[-1].gate.passed:
                 source = record
                 break
-    done = Compression(start, tuple(links))
+    done = Compression(start, tuple(links_of(trials, start, before, job)))
     _write(done)
     return done
 

@@ -84,6 +84,21 @@ def _quick_clocks() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _threads_are_left_as_they_were() -> Iterator[None]:
+    """Fail a test that changes torch's number of threads for the tests after it, which then train other bits."""
+    before = _torch_threads()
+    yield
+    after = _torch_threads()
+    if before is not None and after != before:
+        sys.modules["torch"].set_num_threads(before)
+        pytest.fail(f"the test left torch with {after} threads instead of {before}")
+
+
+def _torch_threads() -> int | None:
+    return sys.modules["torch"].get_num_threads() if "torch" in sys.modules else None
+
+
 @pytest.fixture(scope="session")
 def banking77() -> Path:
     """The folder of BANKING77; tests that need it are skipped where it is absent."""

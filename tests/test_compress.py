@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import time
@@ -58,6 +59,14 @@ def test_every_step_is_a_record_that_answers_as_it_says(done: Compression, tiny_
     written = json.loads((done.record.folder / CHAIN_FILE).read_text("utf-8"))
     assert written["lines"] == done.lines and "used for no choice: '" in done.lines[-1]
     assert written["steps"][1]["retained"]["value"] > 0.8
+
+
+def test_all_steps_are_timed_in_one_sitting(done: Compression) -> None:
+    starts = {link.verdict.teacher_cost for link in done.links}
+    assert len(starts) == 1, "the start was timed once, beside all steps"
+    for link in done.links:
+        [[low, high]] = re.findall(r" ms per text \[([\d.]+), ([\d.]+)\]", link.line)
+        assert (float(low), float(high)) == pytest.approx(link.verdict.student_cost.interval_ms, abs=0.5)
 
 
 def test_texts_whose_tokens_stay_get_the_very_same_logits(done: Compression, tiny_run: Path) -> None:
@@ -301,9 +310,9 @@ def test_agreement_is_with_what_the_start_answers(tiny_run: Path) -> None:
 
 def test_the_gate_looks_at_validation_examples_and_pool_alone(done: Compression, tiny_run: Path, monkeypatch) -> None:
     seen, decided = [], []
-    original, compare = Classification.targets, link_module._compare
+    original, compare = Classification.targets, link_module.links_of
     monkeypatch.setattr(Classification, "targets", lambda self, part: seen.append(part) or original(self, part))
-    monkeypatch.setattr(link_module, "_compare", lambda *args: decided.extend(seen) or compare(*args))
+    monkeypatch.setattr(link_module, "links_of", lambda *args: decided.extend(seen) or compare(*args))
     monkeypatch.setattr("kit.making._fit_and_write", lambda *args: pytest.fail("the step is there already"))
     found = compress(chain(tiny_run, ["vocabulary"], retained=0.5, agreement=0.4), quiet=True)
     assert found.links[0].gate.retained > 0.5 and 0.4 < found.links[0].gate.agreement <= 1.0

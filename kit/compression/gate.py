@@ -47,6 +47,11 @@ class Gate:
         return not self.broken
 
     @property
+    def outcome(self) -> str:
+        """The decision and its reasons, for people."""
+        return "stays" if self.passed else "UNDONE by the gate: " + " and ".join(self.broken)
+
+    @property
     def content(self) -> dict[str, Any]:
         """For files and programs."""
         return {**asdict(self), "passed": self.passed}

@@ -1,11 +1,9 @@
-"""Link: what one step of a chain came to, and how that is said.
-
-Knows Records and what gates saw. Takes no step.
-"""
+"""Compare the model of each step of a chain with the model that the chain starts from."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,7 +14,7 @@ from kit.measurement.intervals import shown
 from kit.measurement.speed import latencies
 from kit.measurement.units import megabytes
 from kit.methods import Job
-from kit.models.predictor import Predictor, load_predictor
+from kit.models.predictor import Predictor
 from kit.recipe.compressing import Step
 from kit.record import Record
 
@@ -65,15 +63,10 @@ class Link:
             "calibration error {:.1%} (before: {:.1%})".format(*reversed(self.calibration)) if self.calibration else "",
             self.gate.recall_words,
         ]
-        undone = "" if self.gate.passed else f"; {self.outcome}"
+        undone = "" if self.gate.passed else f"; {self.gate.outcome}"
         undone += f"; {ours.warning}" if ours.warning else ""
         name = f"{self.technique} ({self.settings})" if self.settings else self.technique
         return f"{name}: " + ", ".join(part for part in parts if part) + undone
-
-    @property
-    def outcome(self) -> str:
-        """Whether the step stays, and why not, for people."""
-        return "stays" if self.gate.passed else "UNDONE by the gate: " + " and ".join(self.gate.broken)
 
     @property
     def content(self) -> dict[str, Any]:
@@ -116,37 +109,55 @@ class Link:
         return f"before rounding as torch on {settings['float32_same']:.0%} of {settings['float32_texts']} texts"
 
 
-def link_of(step: Step, record: Record, start: Record, gate: Gate, before: Predictor, job: Job) -> Link:
-    """What a step came to: its model against the chain's start (`before`), by answers, size and a look at speed."""
-    given = step.model_dump(exclude_defaults=True)
-    settings = ", ".join(f"{key}: {json.dumps(value)}" for key, value in given.items() if key != "technique")
-    errors = [each.metrics["ece"].value for each in (start, record) if "ece" in each.metrics]
-    calibration = (errors[0], errors[1]) if len(errors) == 2 else None
-    verdict = _compare(record, start, before, job)
-    ours, theirs = record.predictions(), start.predictions()
-    targets = job.task.targets(ours.labels)
-    recall = recall_changes(theirs.outputs, ours.outputs, targets, job.task.labels, job.task.measure)
-    return Link(step.technique, settings, record, gate, verdict, calibration, recall)
+@dataclass(frozen=True)
+class Trial:
+    """A step that was taken, with its Record, the decision of its gate and its loaded model."""
+
+    step: Step
+    record: Record
+    gate: Gate
+    predictor: Predictor
 
 
-def _compare(record: Record, start: Record, before: Predictor, job: Job) -> Verdict:
-    """On the test examples, and in size and speed."""
-    pair = (record, start)
-    predictors = [load_predictor(record.model_folder, backend=record.backend), before]
+def links_of(trials: Sequence[Trial], start: Record, before: Predictor, job: Job) -> list[Link]:
+    """Compare the models of a chain's steps with its start (`before`) by predictions, size and speed.
+
+    All models are timed in turns in one sitting, so that the times of different steps can be compared.
+    """
+    if not trials:
+        return []
+    records = [start, *(trial.record for trial in trials)]
+    costs = _costs(records, [before, *(trial.predictor for trial in trials)], job)
+    return [_link(trial, start, (cost, costs[0]), job) for trial, cost in zip(trials, costs[1:], strict=True)]
+
+
+def _costs(records: Sequence[Record], predictors: Sequence[Predictor], job: Job) -> list[Cost]:
     models = [predictor.outputs for predictor in predictors]
     speeds = latencies(models, job.data.test.texts, job.hardware.words, job.recipe.task == "translation")
-    costs = [
-        Cost(int(each.content["model_bytes"]), predictor.parameters, speed.p50_ms, speed.interval, speed.warning)
-        for each, predictor, speed in zip(pair, predictors, speeds, strict=True)
+    return [
+        Cost(int(record.content["model_bytes"]), predictor.parameters, speed.p50_ms, speed.interval, speed.warning)
+        for record, predictor, speed in zip(records, predictors, speeds, strict=True)
     ]
-    ours, theirs = (each.predictions().outputs for each in pair)
-    return judge(
-        [Answers(job.recipe.train.seed, ours, theirs, None)],
-        job.task.targets(record.predictions().labels),
+
+
+def _link(trial: Trial, start: Record, costs: tuple[Cost, Cost], job: Job) -> Link:
+    """Return the comparison of one step with the start. costs: of the step's model and of the start."""
+    record = trial.record
+    changed = trial.step.model_dump(exclude_defaults=True)
+    settings = ", ".join(f"{key}: {json.dumps(value)}" for key, value in changed.items() if key != "technique")
+    errors = [one.metrics["ece"].value for one in (start, record) if "ece" in one.metrics]
+    calibration = (errors[0], errors[1]) if len(errors) == 2 else None
+    ours, theirs = record.predictions(), start.predictions()
+    targets = job.task.targets(ours.labels)
+    verdict = judge(
+        [Answers(job.recipe.train.seed, ours.outputs, theirs.outputs, None)],
+        targets,
         job.task.measure,
         budget=len(job.data.train) + len(job.data.validation),
-        costs=(costs[0], costs[1]),
+        costs=costs,
     )
+    recall = recall_changes(theirs.outputs, ours.outputs, targets, job.task.labels, job.task.measure)
+    return Link(trial.step.technique, settings, record, trial.gate, verdict, calibration, recall)
 
 
 def _speed_words(ours: Cost, theirs: Cost) -> str:
@@ -156,7 +167,9 @@ def _speed_words(ours: Cost, theirs: Cost) -> str:
     words = f"{ratio:.1f}x as fast" if ratio > 1 else f"SLOWER: {1 / ratio:.1f}x the time"
     if 1 / _SAME <= ratio <= _SAME or _overlap(ours, theirs):
         words = "as fast"
-    return f"about {ours.p50_ms:.{_places(ours.p50_ms)}f} ms per text ({words})"
+    low, high = ours.interval_ms or (ours.p50_ms, ours.p50_ms)
+    places = _places(ours.p50_ms)
+    return f"{ours.p50_ms:.{places}f} ms per text [{low:.{places}f}, {high:.{places}f}] ({words})"
 
 
 def _places(milliseconds: float) -> int:
