@@ -19,7 +19,7 @@ _OBJECT = re.compile(r'\{\s*("(?:[^"\\]|\\.)*"\s*:|\}|$)')
 _ARRAY = re.compile(r"\[\s*(\{\s*[\"}]|$)")
 _LONGEST_HEADER = 100_000  # characters
 _HEAD_LINES = 10_000  # lines searched for objects below the first
-_AS_TEXTS = "--format text predicts every line as it stands"
+AS_TEXTS = "--format text predicts every line as it stands"
 
 
 @dataclass(frozen=True)
@@ -49,26 +49,28 @@ def detect_format(text: str, columns: Sequence[str], name: str, *, is_text_file:
     """
     content = text.lstrip("\ufeff \t\r\n")
     first_line = content.split("\n", 1)[0].strip()
+    note = f"{name} was read as JSON; {AS_TEXTS}" if is_text_file else ""
     if _OBJECT.match(first_line):
-        return Format(".jsonl")
+        return Format(".jsonl", note)
     if first_line.startswith("["):
-        return _array(content, first_line, name)
+        return _array(content, first_line, name, note)
     if first_line.startswith('"') and len(columns) == 1 and not is_text_file and _are_json_strings(content):
-        return Format(".jsonl", f"{name} was read as JSON: one string per line; {_AS_TEXTS}")
+        return Format(".jsonl", f"{name} was read as JSON: one string per line; {AS_TEXTS}")
     _refuse_objects_below(text, columns, name)
     return _table(text, columns, name, is_text_file)
 
 
-def _array(content: str, first_line: str, name: str) -> Format:
+def _array(content: str, first_line: str, name: str, note: str) -> Format:
     """Return JSON for an array of objects or strings, even for a damaged one, and text for other brackets."""
     try:
         items = json.loads(content)
     except (ValueError, RecursionError):
-        return Format(".json" if _ARRAY.match(content if first_line == "[" else first_line) else None)
+        is_array = _ARRAY.match(content if first_line == "[" else first_line)
+        return Format(".json", note) if is_array else Format(None)
     if any(isinstance(item, dict) for item in items):
-        return Format(".json")
+        return Format(".json", note)
     if items and all(isinstance(item, str) for item in items):
-        return Format(".json", f"{name} was read as a JSON array of {len(items)} strings; {_AS_TEXTS}")
+        return Format(".json", f"{name} was read as a JSON array of {len(items)} strings; {AS_TEXTS}")
     return Format(None)
 
 
@@ -86,7 +88,7 @@ def _refuse_objects_below(text: str, columns: Sequence[str], name: str) -> None:
         if isinstance(value, dict) and (set(columns) <= set(value) or "translation" in value):
             raise DataError(
                 f"{name}, line {number} is a JSON object, and lines before it are not",
-                f"write all of them as JSON objects; or {_AS_TEXTS}",
+                f"write all of them as JSON objects; or {AS_TEXTS}",
             )
 
 
@@ -94,19 +96,25 @@ def _table(text: str, columns: Sequence[str], name: str, is_text_file: bool) -> 
     """Return CSV or TSV if the first line is a header that names the texts of the model."""
     start = text.lstrip("\ufeff\r\n")[:_LONGEST_HEADER]
     header = re.split(r"[\r\n]", start[take_excel_line(start)[1] :], maxsplit=1)[0]
-    unknown = ""
+    unknown, s = "", "s" if len(columns) > 1 else ""
     for separator in _SEPARATORS:
         cells = [cell.strip() for cell in next(csv.reader([header], delimiter=separator), [])]
         if len(cells) > 1 and all(map(is_known_name, cells)):
-            unknown = f"{name}: the first line looks like the header of a table that lacks {' and '.join(columns)}; "
-            unknown += "every line is predicted as a text; --format csv reads a table"
+            unknown = (
+                f"{name}: every line is predicted as a text, though the first one looks like the header of a table; to "
+                f"predict a table, name its column{s} {' and '.join(columns)} and pass --format csv"
+            )
         if not set(columns) <= set(cells):
             continue
-        named = f"its first line names the column{'s' if len(columns) > 1 else ''} {' and '.join(columns)}"
+        named = f"its first line names the column{s} {' and '.join(columns)}"
         kind = ".tsv" if separator == "\t" else ".csv"
         if is_text_file and len(cells) == 1:
-            return Format(None, f"{name}: the first line is predicted as a text, though {named}; see --format csv")
-        return Format(kind, f"{name} was read as {kind[1:].upper()}, because {named}; {_AS_TEXTS}")
+            return Format(
+                None,
+                f"{name}: every line is predicted as a text, also the first one ({header.strip()}); if it is a header, "
+                "pass --format csv",
+            )
+        return Format(kind, f"{name} was read as {kind[1:].upper()}, because {named}; {AS_TEXTS}")
     return Format(None, unknown)
 
 

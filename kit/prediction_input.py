@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import io
-import itertools
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from kit.characters import has_surrogates
-from kit.data.columns import require_columns
+from kit.data.columns import guess_text_columns, require_columns
 from kit.data.decompress import gunzip
+from kit.data.file_kinds import STANDARD_INPUT
+from kit.data.label_words import listed, quoted
 from kit.data.readers import DELIMITED, data_format, parse_table, read_table
 from kit.data.reading import Reading
 from kit.data.table import Table, is_missing
-from kit.data.text_files import decode_text, read_bytes, split_lines
+from kit.data.text_files import decode_text, file_stream, read_bytes, split_lines, stream_lines
 from kit.errors import DataError
-from kit.input_format import PARQUET_MAGIC, detect_format
+from kit.input_format import AS_TEXTS, PARQUET_MAGIC, detect_format
 
-STANDARD_INPUT = "standard input"
 _ARGUMENTS = "arguments"
 FORMATS = {"text": None, "json": ".jsonl", "csv": ".csv", "tsv": ".tsv", "parquet": ".parquet"}
 _TEXT_EXTENSIONS = (".txt", ".text", ".log", ".md", ".lst")
@@ -138,7 +137,7 @@ def from_files(
         DataError: A file is missing, damaged, or has no such columns. Names the file, and the line if there is one.
     """
     if len(paths) == 1 and _is_large_text(paths[0], columns, format):
-        stream = _file_stream(paths[0])
+        stream = file_stream(paths[0])
         return PredictionInput((), tuple(columns), tuple(paths), stream=stream)
     read = [_read_file(path, columns, reading, format) for path in paths]
     tables = tuple((str(path), table) for path, (table, _) in zip(paths, read, strict=True))
@@ -153,7 +152,7 @@ def from_standard_input(
     data = stream.read(_WHOLE_BYTES)
     if len(data) == _WHOLE_BYTES:
         if len(columns) == 1 and format in (None, "text") and _is_plain_text(data[:_HEAD_BYTES], columns, format):
-            return PredictionInput((), tuple(columns), stream=lambda: _lines(data, stream, STANDARD_INPUT))
+            return PredictionInput((), tuple(columns), stream=lambda: stream_lines(data, stream, STANDARD_INPUT))
         data += stream.read()
     table, notes = _parse(data, STANDARD_INPUT, columns, reading, format)
     return PredictionInput(((STANDARD_INPUT, table),), tuple(columns), notes=notes)
@@ -185,13 +184,18 @@ def _parse(
     if format is None and data.startswith(PARQUET_MAGIC):
         kind = ".parquet"
     elif format is None:
-        found = detect_format(decode_text(data, name), columns, name, is_text_file=is_text_file)
-        kind, note = found.kind, found.note
+        detected = detect_format(decode_text(data, name), columns, name, is_text_file=is_text_file)
+        kind, note = detected.kind, detected.note
     notes = (note,) if note else ()
     if kind is None:
         table = _text_table(decode_text(data, name), columns, name)
         return table, (*notes, *table.notes)
-    table, more = _fitting(lambda way: parse_table(data, name, kind, way), kind, columns, reading, name)
+    try:
+        table, more = _fitting(lambda way: parse_table(data, name, kind, way), kind, columns, reading, name)
+    except DataError as error:
+        if format is None and kind != ".parquet" and AS_TEXTS not in error.hint:
+            error.hint = "; ".join(filter(None, (error.hint, AS_TEXTS)))
+        raise
     return table, (*notes, *more)
 
 
@@ -206,7 +210,7 @@ def _text_table(text: str, columns: Sequence[str], name: str) -> Table:
     lines = split_lines(text)
     table = Table.of({columns[0]: lines}, "line", range(1, len(lines) + 1))
     if not lines:
-        return replace(table, notes=(f"{name} is empty: there is nothing to predict",))
+        raise DataError(f"{name} is empty: there is nothing to predict")
     if len(lines) == 1 and "\r" in lines[0]:
         return replace(table, notes=(f"{name} has carriage returns and no line feed: it was read as one text",))
     return table
@@ -216,7 +220,7 @@ def _fitting(
     read: Callable[[Reading], Table], kind: str, columns: Sequence[str], reading: Reading, name: str
 ) -> tuple[Table, tuple[str, ...]]:
     """Return a table that has the columns of the model, with a row for every blank line of a delimited file."""
-    reading = replace(reading, required=tuple(columns))
+    reading = replace(reading, required=tuple(columns), for_prediction=True)
     table = _read_delimited(read, columns, reading) if kind in DELIMITED else read(reading)
     if kind in DELIMITED:
         table = table.with_blank_rows()
@@ -230,12 +234,25 @@ def _fitting(
 
 
 def _require_columns(columns: Sequence[str], table: Table, kind: str, name: str) -> None:
+    """Raise DataError, with the column to rename, if the table lacks a column of the model."""
     try:
         require_columns(columns, table, "predict", name)
     except DataError as error:
-        if kind in DELIMITED and not error.hint:
-            error.hint = "the first line must name the columns; --format text predicts every line as a text"
+        missing = [column for column in columns if column not in table.columns]
+        error.hint = f"rename the column{'s' if len(missing) > 1 else ''} with the texts to {listed(missing)}"
+        if (column := _column_of_texts(table)) and len(columns) == 1:
+            error.hint = f"rename the column {quoted(column)} to {listed(missing)}"
+        if kind in DELIMITED:
+            error.hint += f", in the first line of the file; {AS_TEXTS}"
         raise
+
+
+def _column_of_texts(table: Table) -> str | None:
+    try:
+        columns = guess_text_columns(table)
+    except DataError:
+        return None
+    return columns[0] if len(columns) == 1 else None
 
 
 def _read_delimited(read: Callable[[Reading], Table], columns: Sequence[str], reading: Reading) -> Table:
@@ -285,27 +302,3 @@ def _is_plain_text(head: bytes, columns: Sequence[str], format: str | None) -> b
     whole_lines = head[: head.rfind(b"\n") + 1] or head
     text = whole_lines.decode("utf-8", "replace")
     return format == "text" or detect_format(text, columns, STANDARD_INPUT, is_text_file=True).kind is None
-
-
-def _file_stream(path: Path) -> Callable[[], Iterator[tuple[int, str]]]:
-    def stream() -> Iterator[tuple[int, str]]:
-        with path.open("rb") as source:
-            yield from _lines(b"", source, str(path))
-
-    return stream
-
-
-def _lines(head: bytes, stream: BinaryIO, name: str) -> Iterator[tuple[int, str]]:
-    """Yield line numbers and lines of bytes that were read, followed by the rest of a stream. Raises DataError."""
-    start = head.rfind(b"\n") + 1
-    unfinished = head[start:] + stream.readline()
-    lines: Iterable[bytes] = itertools.chain(io.BytesIO(head[:start]), [unfinished] if unfinished else [], stream)
-    for number, line in enumerate(lines, start=1):
-        try:
-            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"{name} is not UTF-8: byte 0x{line[error.start]:02x} in line {number}",
-                "convert it: iconv -f latin1 -t utf-8",
-            ) from error
-        yield number, text.removesuffix("\n").rstrip("\r")

@@ -102,15 +102,59 @@ def test_damaged_content_is_an_error_with_its_place(read, name: str, content: st
         ('"one"\n"two"\n', ["one", "two"], "one string per line"),
         ('["one", "two"]', ["one", "two"], "a JSON array of 2 strings"),
         ("one\rtwo", ["one\rtwo"], "carriage returns and no line feed"),
-        ("", [], "standard input is empty"),
     ],
 )
 def test_a_guess_about_a_pipe_is_noted(content: str, expected: list[str], note: str) -> None:
     source = from_pipe(content)
     assert texts(source) == expected
     assert len(source.notes) == 1 and note in source.notes[0]
-    if "\r" not in content and content:
+    if "\r" not in content:
         assert len(texts(from_pipe(content, format="text"))) == content.rstrip("\n").count("\n") + 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.txt", ""),
+        ("a.csv", ""),
+        ("a.csv", "text\n"),
+        ("a.json", "[]"),
+        ("a.jsonl", "\n"),
+        ("a.txt.gz", gzip.compress(b"")),
+    ],
+)
+def test_nothing_to_predict_is_an_error(read, name: str, content: str | bytes) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(DataError, match=r"is empty|no rows"):
+        read(name, content)
+    with pytest.raises(DataError, match="standard input is empty"):
+        from_pipe("")
+
+
+@pytest.mark.parametrize("content", ['{"text": "one"}\n', '[{"text": "one"}]', "id,text\n1,one\n"])
+def test_a_text_file_read_as_a_table_is_noted(read, content: str) -> None:  # type: ignore[no-untyped-def]
+    source = read("a.txt", content)
+    assert texts(source) == ["one"]
+    assert source.notes[0].startswith(str(source.files[0])) and "--format text" in source.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "hint"),
+    [
+        ("a.txt", '{"a": 1}\nplain\n', 'one object per line: {"text": "..."}; --format text predicts'),
+        ("a.txt", "text, please\na lamp\n", "--format text predicts every line"),
+        (
+            "a.csv",
+            "body,id\nthe lamp is lovely,1\nit never arrived,2\n",
+            "rename the column 'body' to 'text', in the first",
+        ),
+        ("a.jsonl", '{"text": "one"}\n7\n', 'one object per line: {"text": "..."}'),
+        ("a.csv", "text,id\none\n", "columns may be separated by a comma,"),
+    ],
+)
+def test_hints_name_what_can_be_typed(read, name: str, content: str, hint: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(DataError) as caught:
+        read(name, content)
+    assert hint in caught.value.hint and "data." not in caught.value.hint
 
 
 def test_a_header_in_a_text_file_is_a_text_with_a_note(read) -> None:  # type: ignore[no-untyped-def]

@@ -33,7 +33,7 @@ def unpacked_chunks(stream: BinaryIO, name: str, reading: Reading) -> Iterator[b
             while chunk := content.read(_CHUNK_BYTES):
                 unpacked += len(chunk)
                 if unpacked > limit:
-                    raise too_large(name, limit, packed)
+                    raise too_large(name, limit, packed, reading)
                 yield chunk
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{name} is not a whole gzip file: {error}", "download or copy it again") from error
@@ -44,9 +44,12 @@ def gunzip(data: bytes, name: str, reading: Reading) -> bytes:
     return b"".join(unpacked_chunks(io.BytesIO(data), name, reading))
 
 
-def too_large(name: str, limit: int, packed: int) -> DataError:
+def too_large(name: str, limit: int, packed: int, reading: Reading) -> DataError:
     """Return the error for a compressed file that unpacks to more than the limit."""
+    hint = "set data.max_bytes to the size that it may unpack to"
+    if reading.for_prediction:
+        hint = "unpack it, and predict the text file"
     return DataError(
         f"{name} has {packed:,} bytes and unpacks to more than {limit:,}",
-        "if you trust the file, set data.max_bytes to the size that it may unpack to",
+        f"if you trust the file, {hint}",
     )

@@ -22,6 +22,7 @@ from kit.setting import setting
 _JUDGED = 2_000  # rows that the first one is compared with
 _SHOWN = 5
 _SHOWN_CELL = 40  # characters
+_DOUBLED = 'a quote that is part of a text must be doubled ("") inside a quoted field'
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
 
@@ -29,7 +30,7 @@ _LINE_END = re.compile(r"\r\n|\n|\r")
 class _Header:
     """Names of the columns, and how many records of the file come before the first row.
 
-    made_up: the names are `column 1`, `column 2`. assumed: detected in spite of doubts, not declared by the recipe.
+    made_up: the names are `column 1`, `column 2`. assumed: it is in doubt whether the first line is a header.
     """
 
     names: list[str]
@@ -62,12 +63,12 @@ def read_delimited(text: str, name: str, suffix: str, reading: Reading) -> Table
         raise DataError(f"{name} is empty")
     header = _header(numbered, name, reading)
     _require_distinct(header.names, name)
-    if header.records and len(numbered) == 1 and not reading.for_prediction:
+    if header.records and len(numbered) == 1:
         raise DataError(f"{name} has a header and no rows")
     table = _table(numbered[header.records :], header, name, partial(_wrong_width, reading, separator))
     rows = [record for record in numbered[header.records :] if len(record[1]) == len(header.names)]
     notes = (
-        *_separator_notes(name, separator, assumed=separator not in (reading.separator, excel_separator)),
+        *_separator_notes(name, separator, reading, excel_separator),
         *([f"{name}: the comment above the header is left out"] if comments else []),
         *_header_notes(name, header, numbered[0]),
         *table.notes,
@@ -86,6 +87,7 @@ def _table(
     blank: list[int] = []
     repeated: list[int] = []
     reordered: list[int] = []
+    foreign: list[int] = []
     for line, fields in numbered:
         if _is_blank(fields) and (width > 1 or not fields):
             blank.append(line)
@@ -95,13 +97,15 @@ def _table(
             order = places if places != sorted(places) else []
             (reordered if order else repeated).append(line)
         else:
+            if width > 1 and not header.made_up and all(map(is_known_name, fields)):
+                foreign.append(line)
             rows.append((line, [fields[place] for place in order] if order else fields))
     if width > 1 and rows:  # at the end of a file they are no rows to anybody
         blank = [line for line in blank if line < rows[-1][0]]
     columns = zip(*(fields for _, fields in rows), strict=True) if rows else [[] for _ in header.names]
     content = {column: list(values) for column, values in zip(header.names, columns, strict=True)}
     table = Table.of(content, "line", [line for line, _ in rows])
-    notes = _repeated_notes(name, repeated, reordered)
+    notes = _repeated_notes(name, repeated, reordered, foreign)
     return replace(table, blank=tuple(blank), headless=header.made_up, notes=notes)
 
 
@@ -147,13 +151,14 @@ def _declared(names: list[str], numbered: Sequence[Record], name: str) -> _Heade
         )
     if names == first:
         return _Header(names, 1)
-    if judge_first_row(first, [fields for _, fields in islice(numbered, 1, _JUDGED)]) == "header":
+    verdict = judge_first_row(first, [fields for _, fields in islice(numbered, 1, _JUDGED)])
+    if verdict == "header":
         raise DataError(
             f"data.header: {name} seems to have a header of its own in line {numbered[0][0]} ({_shown(first)})",
             f"remove that line, or read its names: {setting('data.header', 'first')}; if it is an example, "
             f"{setting('data.header', 'none')} names the columns column 1, column 2, ...",
         )
-    return _Header(names, 0)
+    return _Header(names, 0, assumed=verdict == "doubtful header")
 
 
 def _names(fields: Iterable[str]) -> list[str]:
@@ -208,8 +213,12 @@ def _wrong_width(reading: Reading, separator: str, name: str, record: Record, he
     expected = f"the first line has {len(header.names)}" if header.made_up else f"the header has {len(header.names)}"
     mark = "a tab" if separator == "\t" else repr(separator)
     hint = f"put fields that contain {mark} in double quotes; "
+    if len(header.names) == 1:
+        hint = "remove a title or comment above the header; " + hint
     if any("\r" in field for field in fields):
         hint = "a carriage return (CR) is no line end where other lines end with a line feed (LF): write one kind"
+    elif any("\n" in field for field in fields):
+        hint = f"quotes enclose several lines of this row: {_DOUBLED}"
     elif reading.for_prediction:
         hint += f"columns may be separated by {', '.join(list(NAMES.values())[:-1])} or {[*NAMES.values()][-1]}"
     else:
@@ -219,15 +228,21 @@ def _wrong_width(reading: Reading, separator: str, name: str, record: Record, he
     )
 
 
-def _separator_notes(name: str, separator: str, *, assumed: bool) -> list[str]:
-    if not assumed or separator in NAMES:
+def _separator_notes(name: str, separator: str, reading: Reading, excel_separator: str | None) -> list[str]:
+    if separator in NAMES or separator in (reading.separator, excel_separator):
         return []
-    return [f"{name}: the columns are separated by {separator!r} ({setting('data.separator', separator)})"]
+    key = "" if reading.for_prediction else f" ({setting('data.separator', separator)})"
+    return [f"{name}: the columns are separated by {separator!r}{key}"]
 
 
 def _header_notes(name: str, header: _Header, first: Record) -> list[str]:
     if not header.assumed:
         return []
+    if not header.made_up and not header.records:
+        return [
+            f"{name}: line {first[0]} ({_shown(first[1])}) is read as an example (if it is a header: "
+            f"{setting('data.header', 'first')})"
+        ]
     if not header.made_up:
         return [
             f"{name}: line {first[0]} ({_shown(first[1])}) is read as the header "
@@ -240,7 +255,9 @@ def _header_notes(name: str, header: _Header, first: Record) -> list[str]:
     ]
 
 
-def _repeated_notes(name: str, repeated: Sequence[int], reordered: Sequence[int]) -> tuple[str, ...]:
+def _repeated_notes(
+    name: str, repeated: Sequence[int], reordered: Sequence[int], foreign: Sequence[int]
+) -> tuple[str, ...]:
     notes = []
     if repeated:
         lines = "1 line repeats" if len(repeated) == 1 else f"{len(repeated)} lines repeat"
@@ -250,6 +267,11 @@ def _repeated_notes(name: str, repeated: Sequence[int], reordered: Sequence[int]
         notes.append(
             f"{name}: the header is repeated in another order (line {_first_lines(reordered)}); "
             "the rows below it are read in that order"
+        )
+    if foreign:
+        notes.append(
+            f"{name}: line {_first_lines(foreign)} looks like the header of another file and is read as an example: "
+            "remove the line, and check the columns of the rows below it"
         )
     return tuple(notes)
 
@@ -261,7 +283,7 @@ def _quote_notes(name: str, swallowed: Sequence[tuple[int, int]]) -> list[str]:
     more = ", ..." if len(swallowed) > _SHOWN else ""
     return [
         f"{name}: lines {spans}{more} are read as one text, because quotes enclose them, but each line looks like "
-        'a row: a quote that is part of a text must be doubled ("") inside a quoted field'
+        "a row: " + _DOUBLED
     ]
 
 

@@ -60,11 +60,10 @@ def judge_first_row(first: Sequence[str], rows: Sequence[Sequence[str]]) -> Verd
 def _judge_names(cells: Sequence[str], columns: Sequence[Sequence[str]]) -> Verdict:
     """Return whether cells without any clear sign are names, by their form alone."""
     filled = [(cell, column) for cell, column in zip(cells, columns, strict=True) if cell]
-    differing = any(_differs(cell, column) for cell, column in filled)
     if not all(" " not in cell or _is_title(cell) for cell, _ in filled):
         return "unclear"
-    if differing:
-        return "header"
+    if any(_differs(cell, column) for cell, column in filled):
+        return "doubtful header"
     return "unclear" if any(" " in cell or UNSEPARATED.search(cell) for cell, _ in filled) else "doubtful header"
 
 

@@ -16,7 +16,7 @@ from kit.errors import DataError
 
 _DEPTH = 100  # levels of lists and objects; the parser itself fails at about a thousand
 _BYTE_ORDER_MARK = "\ufeff"
-_EXPECTED = 'one object a line: {"text": "...", "label": "..."}'
+_EXPECTED = 'one object per line: {"text": "...", "label": "..."}'
 _ESCAPED_SURROGATE = re.compile(r"\\ud[89a-f]", re.IGNORECASE)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -42,6 +42,21 @@ def read_json(text: str, name: str, required: Sequence[str] = ()) -> Table:
     Raises:
         DataError: The file is not valid JSON, or holds something else. Names the line or the item.
     """
+    try:
+        items, unit = _read_items(text, name, required)
+    except DataError as error:
+        if required and error.hint == _EXPECTED:
+            error.hint = f"one object per line: {json.dumps(dict.fromkeys(required, '...'), ensure_ascii=False)}"
+        raise
+    notes = _mend_all(items, name, unit) if _ESCAPED_SURROGATE.search(text) else ()
+    columns = dict.fromkeys(key for _, row in items for key in row)
+    content = {column: [row.get(column) for _, row in items] for column in columns}
+    table = Table.of(content, unit, [number for number, _ in items])
+    return replace(table, blank=_between(items) if unit == "line" else (), notes=notes)
+
+
+def _read_items(text: str, name: str, required: Sequence[str]) -> tuple[list[Item], Unit]:
+    """Return the objects of a file, each with its number, and whether this is a line or the place in an array."""
     items = _array(text, name)
     unit: Unit = "line" if items is None else "item"
     if items is None:
@@ -49,11 +64,7 @@ def read_json(text: str, name: str, required: Sequence[str] = ()) -> Table:
     if required:
         items = [(number, _with_keys(value, required, f"{name}, {unit} {number}")) for number, value in items]
     _require_objects(items, name, unit)
-    notes = _mend_all(items, name, unit) if _ESCAPED_SURROGATE.search(text) else ()
-    columns = dict.fromkeys(key for _, row in items for key in row)
-    content = {column: [row.get(column) for _, row in items] for column in columns}
-    table = Table.of(content, unit, [number for number, _ in items])
-    return replace(table, blank=_between(items) if unit == "line" else (), notes=notes)
+    return items, unit
 
 
 def parse_value(text: str, where: str) -> Any:

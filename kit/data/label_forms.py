@@ -20,6 +20,7 @@ from kit.setting import setting
 _BITS = {"0": False, "1": True, "false": False, "true": True}
 _MARKS = re.compile(r"[\s,;|/]+")
 _DECIMAL_BIT = re.compile(r"[01]\.0*")
+_ZEROS_AND_ONES = re.compile(r"[01]+")
 _DIGITS = re.compile(r"[01]{3,}")
 _SEVERAL = f"set {setting('data.multi_label', True)}, or name another column"
 _AS_CLASSES = (
@@ -208,7 +209,13 @@ def _refuse_unequal_vectors(column: LabelColumn, cells: Sequence[tuple[int, Any]
 
 
 def _bits_or_bit(value: Any) -> Sequence[Any]:
-    if isinstance(value, (str, list, tuple)):
+    """Return the items of a vector, the digits of 01 and 101 even as numbers, or a single 0 or 1."""
+    if isinstance(value, (list, tuple)):
+        return _bits(value)
+    digits = label_name(value)
+    if _ZEROS_AND_ONES.fullmatch(digits):
+        return list(digits)
+    if isinstance(value, str):
         return _bits(value)
     return [value] if truth(value) is not None else ()
 

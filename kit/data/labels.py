@@ -57,7 +57,7 @@ def label_order(train: Labels, declared: Sequence[str] | None) -> tuple[str, ...
     if len(counts) == 1:
         raise DataError(
             f"data.label: every training example has the label {listed(list(counts))}; there is nothing to learn",
-            "check data.where and data.label",
+            "name another column in data.label, or read rows with other labels",
         )
     if min(map(len, train)) == len(counts):
         raise DataError(

@@ -85,7 +85,7 @@ def _require_small(metadata: Any, name: str, reading: Reading, packed: int) -> N
     cells = sum(group.num_rows for group in groups) * max(1, metadata.num_columns)
     limit = reading.unpacked_limit(packed)
     if unpacked > limit or cells * _CELL_BYTES > _most_cells(limit):
-        raise too_large(name, limit, packed)
+        raise too_large(name, limit, packed, reading)
 
 
 def _most_cells(limit: int) -> int:
@@ -99,7 +99,7 @@ def _limited(batches: Iterator[Any], name: str, reading: Reading, packed: int) -
     for batch in batches:
         unpacked += sum(_size(column) for column in batch.columns)
         if unpacked > limit:
-            raise too_large(name, limit, packed)
+            raise too_large(name, limit, packed, reading)
         yield batch
 
 

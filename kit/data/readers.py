@@ -10,6 +10,7 @@ from pathlib import Path
 
 from kit.data.decompress import gunzip
 from kit.data.delimited import read_delimited
+from kit.data.file_kinds import refuse_stand_ins
 from kit.data.json_rows import read_json
 from kit.data.parquet import read_parquet
 from kit.data.reading import DEFAULT_READING, Reading
@@ -72,6 +73,7 @@ def parse_table(data: bytes, name: str, kind: str, reading: Reading = DEFAULT_RE
 
 
 def _parse_text(data: bytes, name: str, kind: str, reading: Reading) -> Table:
+    refuse_stand_ins(data, name)
     text = decode_text(data, name, Path(name).suffix)
     if not text.strip():
         raise DataError(f"{name} is empty")

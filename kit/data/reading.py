@@ -30,7 +30,7 @@ class Reading:
         max_bytes: Size that a compressed file may unpack to. None: `MAX_UNPACKED_BYTES`, and no more than
             `MAX_UNPACKED_RATIO` times the size of the file.
         required: Keys that every JSON object must have. If it is one, a file may hold strings instead of objects.
-        for_prediction: Whether the rows are predicted: a file may have none, and no recipe can be changed to read it.
+        for_prediction: Whether the rows are predicted, so that advice must not name recipe keys.
     """
 
     header: Header = "auto"

@@ -8,6 +8,7 @@ from kit.data.delimited_records import Record
 
 _FEWEST_VALUES = 4  # rows from which a column shows the values that it has
 _MOST = 0.9  # share of the rows in a field that have a value of the column
+_MOST_SUSPECTS = 0.1  # share of texts of several lines, from which a single column is meant to have them
 _FEWEST_ROWS = 4  # rows in one field that are doubted by their separators alone
 
 
@@ -21,10 +22,12 @@ def find_swallowed(records: Sequence[Record], separator: str) -> list[tuple[int,
         records: Records of the file with the width of its header.
         separator: Character between the columns.
     """
-    suspects = [record for record in records if len(record[1]) > 1 and any("\n" in field for field in record[1])]
+    suspects = [record for record in records if any("\n" in field for field in record[1])]
     if not suspects:
         return []
     plain = [fields for _, fields in records if not any("\n" in field for field in fields)]
+    if len(suspects[0][1]) == 1:
+        return _long_texts(suspects, [fields[0] for fields in plain])
     kinds = [_recurring(column) for column in zip(*plain, strict=True)]
     found = []
     for line, fields in suspects:
@@ -34,6 +37,19 @@ def find_swallowed(records: Sequence[Record], separator: str) -> list[tuple[int,
             start = line + sum(field.count("\n") for field in fields[:place])
             found.append((start, start + fields[place].count("\n")))
     return found
+
+
+def _long_texts(suspects: Sequence[Record], plain: Sequence[str]) -> list[tuple[int, int]]:
+    """Return the rare texts of a single column in which each line is as long as other texts usually are."""
+    if len(suspects) > _MOST_SUSPECTS * len(plain):
+        return []
+    lengths = sorted(map(len, plain))
+    shortest, longest = lengths[len(lengths) // 10] if lengths else 0, max(lengths, default=0)
+    return [
+        (line, line + fields[0].count("\n"))
+        for line, fields in suspects
+        if all(shortest <= len(part) <= longest for part in fields[0].split("\n"))
+    ]
 
 
 def _rows_inside(fields: Sequence[str], place: int, separator: str) -> list[list[str]]:

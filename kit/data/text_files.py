@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import io
+import itertools
+import re
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from kit.data.decompress import unpacked_chunks
+from kit.data.file_kinds import encoding_hint, refuse_binary
 from kit.data.reading import DEFAULT_READING, Reading
 from kit.errors import DataError
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _BYTE_ORDER_MARK = "\ufeff"
-_END_OF_DOS_FILE = "\x1a"  # Ctrl-Z
+_END_OF_DOS_FILE = re.compile("\x1a[\r\n]*\\Z")  # Ctrl-Z
 _PROBE_BYTES = 1_000
 
 
@@ -53,19 +58,21 @@ def decode_text(data: bytes, name: str, suffix: str = "") -> str:
     if data.startswith(_UTF16) or _looks_like_utf16(data):
         raise DataError(f"{name} is not UTF-8 but UTF-16", f"convert it: iconv -f utf-16 -t utf-8 {name} > new{suffix}")
     try:
-        return data.decode().lstrip(_BYTE_ORDER_MARK).removesuffix(_END_OF_DOS_FILE)
+        return _END_OF_DOS_FILE.sub("", data.decode().lstrip(_BYTE_ORDER_MARK))
     except UnicodeDecodeError as error:
+        refuse_binary(data, name)
         line = data.count(b"\n", 0, error.start) + 1
         raise DataError(
             f"{name} is not UTF-8: byte 0x{data[error.start]:02x} in line {line} (byte {error.start} of the file)",
-            f"convert it: iconv -f latin1 -t utf-8 {name} > new{suffix} (latin1 is the usual other encoding)",
+            encoding_hint(data, error.start, name, suffix),
         ) from error
 
 
 def _looks_like_utf16(data: bytes) -> bool:
     """Return whether every other byte is null, as in UTF-16 without a byte order mark."""
     probe = data[:_PROBE_BYTES]
-    return len(probe) > 3 and probe.count(0) * 5 >= len(probe) * 2
+    fewer, more = sorted((probe[::2].count(0), probe[1::2].count(0)))
+    return len(probe) > 3 and more * 5 >= len(probe) * 2 and fewer * 20 <= len(probe)
 
 
 def read_text(path: Path, reading: Reading = DEFAULT_READING) -> str:
@@ -87,3 +94,29 @@ def split_lines(text: str) -> list[str]:
     if not lines[-1]:
         lines.pop()
     return [line.rstrip("\r") for line in lines]
+
+
+def file_stream(path: Path) -> Callable[[], Iterator[tuple[int, str]]]:
+    """Return a function that yields line numbers and lines of a file, which is not read whole."""
+
+    def stream() -> Iterator[tuple[int, str]]:
+        with path.open("rb") as source:
+            yield from stream_lines(b"", source, str(path))
+
+    return stream
+
+
+def stream_lines(head: bytes, stream: BinaryIO, name: str) -> Iterator[tuple[int, str]]:
+    """Yield line numbers and lines of bytes that were read, followed by the rest of a stream. Raises DataError."""
+    start = head.rfind(b"\n") + 1
+    unfinished = head[start:] + stream.readline()
+    lines: Iterable[bytes] = itertools.chain(io.BytesIO(head[:start]), [unfinished] if unfinished else [], stream)
+    for number, line in enumerate(lines, start=1):
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{name} is not UTF-8: byte 0x{line[error.start]:02x} in line {number}",
+                encoding_hint(line, error.start, name, ""),
+            ) from error
+        yield number, text.removesuffix("\n").rstrip("\r")

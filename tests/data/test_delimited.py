@@ -60,15 +60,10 @@ def test_a_first_line_like_the_others_is_an_example(rows: list[tuple[object, ...
 
 HEADED = {
     "usual names": (NAMES, ROWS),
-    "other names": (("Kundenmeldung", "Kategorie"), ROWS),
-    "one word each": (("customer_feedback", "team"), ROWS),
-    "title case": (("Customer Feedback", "Assigned To"), ROWS),
     "the name of a class": (("text", "pos"), ROWS),
     "numbers of pandas": (("0", "1"), ROWS),
     "an unnamed index": (("", *NAMES), [(place, *row) for place, row in enumerate(ROWS)]),
     "one column per label": (("comment", "toxic", "insult"), [(text, 1, 0) for text, _ in ROWS]),
-    "no spaces": (("文本", "标签"), HEADERLESS["no spaces"]),
-    "two rows": (("Kundenmeldung", "Kategorie"), ROWS[:2]),
     "dates": (("day of call", "outcome"), [(f"2024-01-{i + 10}", label) for i, (_, label) in enumerate(ROWS)]),
 }
 
@@ -83,6 +78,12 @@ def test_a_header_is_never_an_example(names: tuple[str, ...], rows: list[tuple[o
 DOUBTFUL = {
     "a sentence and a usual name": (("What did the customer say about it?", "Category"), ROWS),
     "short texts": (("word", "kind"), HEADERLESS["short texts"]),
+    "other names": (("Kundenmeldung", "Kategorie"), ROWS),
+    "one word each": (("customer_feedback", "team"), ROWS),
+    "title case": (("Customer Feedback", "Assigned To"), ROWS),
+    "no spaces": (("文本", "标签"), HEADERLESS["no spaces"]),
+    "two rows": (("Kundenmeldung", "Kategorie"), ROWS[:2]),
+    "a short text of a rare class": (("great", "shipping"), ROWS),
 }
 
 
@@ -210,6 +211,24 @@ def test_comments_above_the_header_are_left_out() -> None:
     assert rows_of(read(delimited(tagged))) == tagged
 
 
+def test_a_header_of_another_file_is_noted() -> None:
+    table = read(delimited([NAMES, *ROWS, ("category", "body"), *ROWS]))
+    assert len(table) == 2 * len(ROWS) + 1
+    assert table.notes[0].startswith(f"x.csv: line {len(ROWS) + 2} looks like the header of")
+
+
+def test_names_for_a_doubtful_header_are_noted() -> None:
+    table = read(delimited([("great", "shipping"), *ROWS]), header=NAMES)
+    assert len(table) == len(ROWS) + 1
+    assert table.notes == (
+        "x.csv: line 1 (great | shipping) is read as an example (if it is a header: data.header: first)",
+    )
+
+
+def test_a_title_above_the_header_is_named() -> None:
+    assert refused("Tickets of May\ntext,label\na,b\nc,d\n").hint.startswith("remove a title or comment above")
+
+
 def test_rows_that_a_stray_quote_swallows_are_noted() -> None:
     lines = delimited([NAMES, *ROWS]).replace('"', "").split("\n")
     lines = [line.replace("noisy,", "noisy") for line in lines]
@@ -223,6 +242,16 @@ def test_rows_that_a_stray_quote_swallows_are_noted() -> None:
     swapped = [",".join(reversed(line.split(","))) for line in lines if line]
     swapped[3], swapped[6] = swapped[3].replace(",", ',"'), swapped[6] + '"'
     assert read("\n".join(swapped)).notes[0].startswith("x.csv: lines 4-7 are read as one text")
+
+
+def test_a_long_text_in_a_single_column_is_noted() -> None:
+    texts = [
+        f"the {word} arrived on {day}" for word in ("lamp", "desk", "chair", "book") for day in ("Monday", "Friday")
+    ]
+    broken = [*texts * 2, '"' + texts[0], *texts[1:3], texts[3] + '"']
+    assert read("\n".join(["text", *broken, ""])).notes[0].startswith("x.csv: lines 18-21 are read as one text")
+    letter = '"Hello,\n\nthe lamp arrived on Monday\n\nRegards"'
+    assert read("\n".join(["text", *texts * 2, letter, ""])).notes == ()
 
 
 def test_texts_of_several_lines_are_not_taken_for_swallowed_rows() -> None:

@@ -59,7 +59,14 @@ def test_a_cell_that_is_no_vector_among_vectors_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "cells", [[[0, 1], [1, 0, 1], [1, 0]], ["0 1 1", "1 0", "0 0"], ["[1, 1]", "[0]", "[1, 1, 0]"]]
+    "cells",
+    [
+        [[0, 1], [1, 0, 1], [1, 0]],
+        ["0 1 1", "1 0", "0 0"],
+        ["[1, 1]", "[0]", "[1, 1, 0]"],
+        ["01", "101", "00"],
+        [1, 10, 110],
+    ],
 )
 def test_vectors_of_different_lengths_are_refused(cells: list[Any]) -> None:
     assert "holds 0/1 vectors of different lengths" in refused(cells, multi_label=True)

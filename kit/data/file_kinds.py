@@ -1,0 +1,63 @@
+"""Content that is not the text its file name promises: binary formats, web pages, pointers of Git LFS."""
+
+from __future__ import annotations
+
+import shlex
+
+from kit.errors import DataError
+
+STANDARD_INPUT = "standard input"
+_BINARY = (
+    (b"PAR1", "a Parquet file", "rename it: .parquet"),
+    (b"ARROW1", "an Arrow file", "save it as Parquet or CSV"),
+    (b"PK\x03\x04", "a ZIP archive or a spreadsheet (.xlsx, .ods)", "unpack the archive, or save the sheet as CSV"),
+    (b"\xd0\xcf\x11\xe0", "a spreadsheet or document of Microsoft Office", "save the sheet as CSV"),
+    (b"\x1f\x8b", "a gzip file", "add .gz to its name"),
+    (b"BZh", "a bzip2 file", "unpack it"),
+    (b"\xfd7zXZ", "an xz file", "unpack it"),
+    (b"7z\xbc\xaf", "a 7z archive", "unpack it"),
+    (b"(\xb5/\xfd", "a zstd file", "unpack it"),
+    (b"%PDF", "a PDF file", "save its text"),
+    (b"SQLite format 3", "an SQLite database", "export the table as CSV"),
+    (b"\x93NUMPY", "a NumPy file", "save texts and labels as CSV"),
+)
+_PROBE_BYTES = 10_000
+_CONTROL = bytes({*range(32)} - {*b"\t\n\r\x0b\x0c\x1a\x1c\x1d\x1e\x1f\x01"})
+_MOST_CONTROL = 0.02  # share of control characters, from which content is no text in any encoding
+_WINDOWS_1252 = bytes(range(0x80, 0xA0))  # characters there, control codes in Latin-1
+_PAGE = (b"<!doctype html", b"<html")
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+def refuse_binary(data: bytes, name: str) -> None:
+    """Raise DataError for the content of a binary file. Call it for content that cannot be decoded as text."""
+    for start, kind, hint in _BINARY:
+        if data.startswith(start):
+            raise DataError(f"{name} is not text but {kind}", hint)
+    probe = data[:_PROBE_BYTES]
+    if len(probe) - len(probe.translate(None, _CONTROL)) > _MOST_CONTROL * len(probe):
+        raise DataError(f"{name} is a binary file, not text", "export the data as CSV, JSON lines or Parquet")
+
+
+def refuse_stand_ins(data: bytes, name: str) -> None:
+    """Raise DataError for a web page or a pointer of Git LFS, which a download has left in place of the data."""
+    start = data[:_PROBE_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith(_PAGE):
+        raise DataError(f"{name} is a web page (HTML), not the data", "download the file itself")
+    if start.startswith(_LFS_POINTER):
+        raise DataError(f"{name} is a pointer of Git LFS, not the data", "fetch the data: git lfs pull")
+
+
+def encoding_hint(data: bytes, place: int, name: str, suffix: str) -> str:
+    """Return how to convert text that is not UTF-8 from the given byte on."""
+    conversion = "" if name == STANDARD_INPUT else f" {shlex.quote(name)} > new{suffix}"
+    pair = data[place : place + 2]
+    if len(pair) == 2 and pair[0] == 0xED and 0xA0 <= pair[1] <= 0xBF:
+        return (
+            "it has halves of characters as in CESU-8, which old exports of MySQL, Oracle and Java write: export it as "
+            f"UTF-8 (utf8mb4), or convert it: uconv -f cesu-8 -t utf-8{conversion}"
+        )
+    if pair == b"\xc0\x80":
+        return "it has null characters in the modified UTF-8 of Java: export it as UTF-8 without them"
+    usual = "windows-1252" if any(byte in data for byte in _WINDOWS_1252) else "latin1"
+    return f"convert it: iconv -f {usual} -t utf-8{conversion} ({usual} is the usual other encoding)"
