@@ -85,7 +85,7 @@ def analyse(folder: str | Path, *, derived: bool = False) -> Findings:
         recipe=recipe_to_yaml(ledger.recipe),
         command=f"kit study RECIPE --set study.name={ledger.folder.name}   # RECIPE: the recipe below, in a file",
         baselines=record.baselines,
-        balance=record.balance,
+        class_notes=record.class_notes(record.shown_metrics),
         candidates=candidates,
         runs=str(ledger.folder.parent),
         no_latency=no_latency,

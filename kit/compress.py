@@ -49,11 +49,12 @@ class Compression:
 
     @property
     def lines(self) -> list[str]:
-        """For people: a line or two for each step."""
+        """Metrics of the start with notes on its classes, and a line or two for each step."""
         metric = self.source.main_metric
         beside = f", {self.source.beside}" if self.source.beside else ""
         start = f"{self.source.id}: {shown(metric, self.source.metrics[metric])}{beside}"
-        return [start, *(line for link in self.links for line in link.lines)]
+        notes = self.source.class_notes(self.source.metrics)  # every step shows recall of classes
+        return [start, *notes, *(line for link in self.links for line in link.lines)]
 
 
 def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared: Shared | None = None) -> Compression:

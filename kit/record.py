@@ -14,6 +14,7 @@ Knows the folder's layout and checks that it is whole. Knows nothing of training
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +26,7 @@ from kit.errors import MAKE_AGAIN, ModelError, RecordError, first_line
 from kit.file_types import RecordContent, require_types
 from kit.files import file_sha256, write_atomically
 from kit.json_files import read_object
-from kit.measurement.baselines import Baselines, balance_words, metrics_to_show, run_baselines
+from kit.measurement.baselines import Baselines, balance_words, few_examples_words, metrics_to_show, run_baselines
 from kit.measurement.intervals import Estimate, shown
 from kit.models.backend import Backend, backend_of
 from kit.names import plain_name, plain_path, regular_files
@@ -182,7 +183,7 @@ class Record:
     @property
     def shown_metrics(self) -> tuple[str, ...]:
         """The main metric first; on unbalanced classes accuracy and macro_f1 too."""
-        names = metrics_to_show(self.main_metric, list(self._label_counts.values()), self._multi_label)
+        names = metrics_to_show(self.main_metric, list(self._label_counts("train").values()), self._multi_label)
         return tuple(name for name in names if name in self.metrics)
 
     @property
@@ -190,14 +191,20 @@ class Record:
         """The metrics that are shown beside the main one, in words: `macro_f1 58.4 % [50.6, 69.6]`; or empty."""
         return ", ".join(f"{name} {shown(name, self.metrics[name])}" for name in self.shown_metrics[1:])
 
-    @property
-    def balance(self) -> str:
-        """How unbalanced the classes are and which metric decides, in one line; empty for balanced ones."""
-        return "" if self._multi_label else balance_words(self._label_counts, self.main_metric)
+    def class_notes(self, metrics: Iterable[str]) -> tuple[str, ...]:
+        """Return notes on classes that metrics depend on: unbalanced classes, classes with few test examples.
 
-    @property
-    def _label_counts(self) -> dict[str, int]:
-        return dict(self.content["data"].get("audit", {}).get("labels_train") or {})
+        Args:
+            metrics: Names of the metrics that are shown.
+        """
+        balance = "" if self._multi_label else balance_words(self._label_counts("train"), self.main_metric)
+        macro = any(name.startswith("macro_") for name in metrics)
+        few = few_examples_words(self._label_counts("test")) if macro else ""
+        return tuple(note for note in (balance, few) if note)
+
+    def _label_counts(self, split: str) -> dict[str, int]:
+        counts = self.content["data"].get("audit", {}).get(f"labels_{split}")
+        return {k: v for k, v in counts.items() if isinstance(v, int)} if isinstance(counts, dict) else {}
 
     @property
     def _multi_label(self) -> bool:
@@ -260,7 +267,7 @@ class Record:
         names = [self.main_metric] + [name for name in self.metrics if name != self.main_metric]
         rows += [(name, self.baselines.beside(name, self.metrics[name])) for name in names]
         worse = self.baselines.not_beaten(self.main_metric, self.metrics[self.main_metric])
-        rows += [("note", line) for line in (worse, self.balance) if line]
+        rows += [("note", line) for line in (worse, *self.class_notes(names)) if line]
         if self.loss_on_references is not None:
             rows.append(("loss on references", f"{self.loss_on_references:.3f} a token"))
         training = content["training"]

@@ -323,8 +323,8 @@ def print_study(study: Study, as_json: bool) -> None:
         return
     for name, by_cell in values.items():
         _print_means(name, by_cell, first)
-    if first is not None and first.balance:
-        echo(first.balance)
+    for note in first.class_notes(values) if first is not None else ():
+        echo(note)
     for outcome in study.failed:
         cell = outcome.cell
         echo(f"failed: {cell.name}: {outcome.error}", err=True)

@@ -57,7 +57,7 @@ def test_every_step_is_a_record_that_answers_as_it_says(done: Compression, tiny_
     assert sizes == sorted(sizes, reverse=True) and sizes[-1] < sizes[0] / 5
     assert done.record == done.links[-1].record
     written = json.loads((done.record.folder / CHAIN_FILE).read_text("utf-8"))
-    assert written["lines"] == done.lines and "used for no choice: '" in done.lines[-1]
+    assert written["lines"] == done.lines and "(not used by the gate): '" in done.lines[-1]
     assert written["steps"][1]["retained"]["value"] > 0.8
 
 
@@ -507,8 +507,9 @@ def test_the_command_compresses_the_run_of_a_recipe_and_predicts_in_a_fresh_proc
     assert result.code == 0, result.err
     lines = result.out.strip().splitlines()
     assert lines[0].startswith("finetune-tiny-bert-120") and lines[1].startswith("vocabulary: ")
-    assert lines[3].startswith("float16: ") and "ends with " in lines[-1]
-    assert all("recall on the test examples, used for no choice: '" in lines[place] for place in (2, 4))
+    assert lines[2].startswith("vocabulary: About ") and lines[2].endswith(", and are read in smaller pieces.")
+    assert lines[4].startswith("float16: ") and "ends with " in lines[-1]
+    assert all("recall on the test examples (not used by the gate): '" in lines[place] for place in (3, 5))
     folder = lines[-1].removeprefix("ends with ")
     answered = kit_forked("predict", folder, "a gripping, funny film")
     assert answered.code == 0, answered.err

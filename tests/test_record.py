@@ -35,7 +35,12 @@ def test_unbalanced_classes_show_both_metrics(copy) -> None:
     record.content["data"]["audit"]["labels_train"] = {"0": 10, "1": 110}
     assert record.shown_metrics == ("accuracy", "macro_f1")
     assert record.beside.startswith("macro_f1 ")
-    assert "decisions use accuracy; `metric: macro_f1`" in dict(record.rows())["note"]
+    record.content["data"]["audit"]["labels_test"] = {"0": 2, "1": 118}
+    balance, few = record.class_notes(record.shown_metrics)
+    assert "decisions use accuracy; `metric: macro_f1`" in balance
+    assert few == "'0' has 2 test examples, too few to trust its recall or macro averages"
+    assert [text for name, text in record.rows() if name == "note"][-2:] == [balance, few]
+    assert record.class_notes(["accuracy"]) == (balance,)
 
 
 @pytest.mark.parametrize(

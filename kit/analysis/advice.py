@@ -159,7 +159,7 @@ def _lines(advice: Advice, certainty: float, findings: Findings, wish: Wish) -> 
         *([f"{named(choice)} is {weak}"] if weak else []),
         *_given_up(advice, findings),
         *_certainty_lines(advice, certainty, findings, wish),
-        *([findings.balance] if findings.balance else []),
+        *findings.class_notes,
     ]
 
 

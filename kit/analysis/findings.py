@@ -107,7 +107,7 @@ class Findings:
         recipe: The YAML that was run.
         command: The command that reproduces the study.
         baselines: Scores of predictions without a model.
-        balance: How unbalanced the classes are and which metric decides; empty for balanced classes.
+        class_notes: Notes on unbalanced classes, and on classes with too few test examples for macro averages.
         candidates: Compressed and distilled runs that were made from the study's runs, for advice.
         runs: Folder of all runs.
         no_latency: Why latencies of candidates are missing.
@@ -132,7 +132,7 @@ class Findings:
     recipe: str
     command: str
     baselines: Baselines = field(default_factory=Baselines)
-    balance: str = ""
+    class_notes: tuple[str, ...] = ()
     candidates: tuple[Series, ...] = ()
     runs: str = "runs"
     no_latency: str = ""

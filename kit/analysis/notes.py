@@ -64,7 +64,7 @@ def _baseline_notes(series: Sequence[Series], record: Record) -> list[str]:
     weak = [one.name for one in series if baselines.not_beaten(metric, one.points[-1].estimate)]
     if weak:
         notes.append(f"Not better than the majority even with their largest budget: {', '.join(weak)}.")
-    return notes + ([f"{record.balance[0].upper()}{record.balance[1:]}."] if record.balance else [])
+    return notes + [f"{note[0].upper()}{note[1:]}." for note in record.class_notes(record.shown_metrics)]
 
 
 def _speed_notes(ledger: Ledger, series: Sequence[Series]) -> list[str]:
@@ -85,7 +85,7 @@ def _speed_notes(ledger: Ledger, series: Sequence[Series]) -> list[str]:
 
 def _data_notes(ledger: Ledger, records: Sequence[Record]) -> list[str]:
     """Return the warnings about the data, except those that the notes about baselines contain, and about cut texts."""
-    balance_noted = bool(records[0].balance)
+    balance_noted = len(records[0].shown_metrics) > 1
     warnings = ledger.content["data"]["warnings"]
     notes = [f"Data: {w}." for w in warnings if not (balance_noted and w.startswith("classes are unbalanced"))]
     for split, texts in (("test", "test texts"), ("references", "references to learn from")):

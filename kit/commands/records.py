@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -38,6 +39,8 @@ def evaluate(
     baselines = found.record.baselines
     rows = [(name, baselines.beside(name, estimate)) for name, estimate in found.metrics.items()]
     print_table(["metric", "value [95 % interval]"], rows)
+    for note in found.record.class_notes(found.metrics):
+        echo(note)
     count = found.record.content["data"]["sizes"]["test"]
     logits = (
         ""
@@ -142,5 +145,8 @@ def list_runs(
         columns = ["run", "method", "checkpoint", "budget", "metric", "value [95 % interval]"]
         rows = [row for record in records for row in _listed(record)]
         print_table([*columns, "chance", "majority", "time"], rows)
+        notes = Counter(note for record in records for note in record.class_notes(record.shown_metrics))
+        for note, count in notes.items():
+            echo(f"{count} run{'' if count == 1 else 's'}: {note}")
     for problem in problems:
         echo(f"left out: {problem}", err=True)

@@ -40,13 +40,13 @@ class Link:
 
     @property
     def lines(self) -> list[str]:
-        """For people: the step, and the recall of its classes on test examples if there are any."""
-        recall = recall_line(self.test_recall)
-        return [self.line, f"{self.technique}: {recall}"] if recall else [self.line]
+        """Result of the step, its effect on new texts, and recall of the classes on test examples, a line for each."""
+        more = [_removed_tokens_line(self.record.content["settings"]), recall_line(self.test_recall)]
+        return [self.line, *(f"{self.technique}: {text}" for text in more if text)]
 
     @property
     def line(self) -> str:
-        """For people."""
+        """Result of the step in one line."""
         verdict, settings = self.verdict, self.record.content["settings"]
         ours, theirs = verdict.student_cost, verdict.teacher_cost
         parts = [
@@ -70,7 +70,7 @@ class Link:
 
     @property
     def content(self) -> dict[str, Any]:
-        """For files and programs."""
+        """Result of the step as plain data."""
         return {
             "technique": self.technique,
             "settings": self.settings,
@@ -84,10 +84,7 @@ class Link:
     def _tokens(self, settings: dict[str, Any]) -> str:
         if "tokens_before" not in settings:
             return ""
-        share = settings["new_texts_read_differently"]
-        found = f"{settings['tokens']:,} of {settings['tokens_before']:,} tokens ({share:.0%} of new texts use others)"
-        alone = settings.get("sides") == "source"
-        return found + ("; the source's alone, for the target's were made of the budget's own text" if alone else "")
+        return f"{settings['tokens']:,} of {settings['tokens_before']:,} tokens"
 
     def _layers(self, settings: dict[str, Any]) -> str:
         if self.technique != "early-exit" or "chosen" not in settings:
@@ -158,6 +155,16 @@ def _link(trial: Trial, start: Record, costs: tuple[Cost, Cost], job: Job) -> Li
     )
     recall = recall_changes(theirs.outputs, ours.outputs, targets, job.task.labels, job.task.measure)
     return Link(trial.step.technique, settings, record, trial.gate, verdict, calibration, recall)
+
+
+def _removed_tokens_line(settings: dict[str, Any]) -> str:
+    """Return the share of new texts that contain removed tokens, in a sentence; empty if no vocabulary was trimmed."""
+    if "tokens_before" not in settings:
+        return ""
+    one_side = settings.get("sides") == "source"
+    share = f"About {settings['new_texts_read_differently']:.0%} of new {'source ' * one_side}texts"
+    unchanged = " The target vocabulary is unchanged: it was built from the training texts." * one_side
+    return f"{share} contain a removed token, and are read in smaller pieces.{unchanged}"
 
 
 def _speed_words(ours: Cost, theirs: Cost) -> str:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri
 
+from kit.measurement.baselines import MIN_CLASS_EXAMPLES
 from kit.measurement.intervals import Estimate
 from kit.measurement.measure import LabelMeasure, Measure
 
-MIN_EXAMPLES = 20  # of a class, below which its recall is too coarse to compare
 MAX_SHOWN = 8  # classes in a line for people
 
 
@@ -38,7 +38,7 @@ class RecallChange:
     def words(self) -> str:
         """`'pin' from 15.0 % to 10.0 % (loss 5.0 points [-2.1, 12.1], 40 examples)`."""
         low, high = 100 * self.loss.low, 100 * self.loss.high
-        few = ", too few to tell" if self.count < MIN_EXAMPLES else ""
+        few = ", too few to tell" if self.count < MIN_CLASS_EXAMPLES else ""
         return (
             f"'{self.label}' from {100 * self.before:.1f} % to {100 * self.after:.1f} % "
             f"(loss {100 * self.loss.value:.1f} points [{low:.1f}, {high:.1f}], {_examples(self.count)}{few})"
@@ -107,15 +107,15 @@ def loss_words(changes: Sequence[RecallChange], classes: int, examples: int) -> 
     if not changes:
         return ""
     worst = changes[0]
-    few = classes - sum(change.count >= MIN_EXAMPLES for change in changes)
+    few = classes - sum(change.count >= MIN_CLASS_EXAMPLES for change in changes)
     if worst.loss.value > 0:
         found = f"largest loss of recall on validation examples: {worst.words}"
     elif few == classes:
         return f"loss of recall of any class: too few validation examples to tell ({examples:,})"
     else:
         found = "no class lost recall on validation examples"
-    if few and worst.count >= MIN_EXAMPLES:
-        found += f"; {few} of {classes} classes have fewer than {MIN_EXAMPLES} of these examples, too few to tell"
+    if few and worst.count >= MIN_CLASS_EXAMPLES:
+        found += f"; {few} of {classes} classes have fewer than {MIN_CLASS_EXAMPLES} of these examples, too few to tell"
     return found
 
 
@@ -128,7 +128,7 @@ def recall_line(changes: Sequence[RecallChange]) -> str:
         for change in changes[:MAX_SHOWN]
     ]
     more = f" and {len(changes) - MAX_SHOWN} more classes" if len(changes) > MAX_SHOWN else ""
-    return f"recall on the test examples, used for no choice: {', '.join(shown)}{more}"
+    return f"recall on the test examples (not used by the gate): {', '.join(shown)}{more}"
 
 
 def _examples(count: int) -> str:

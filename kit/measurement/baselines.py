@@ -14,6 +14,8 @@ from kit.measurement.units import shown_value
 
 # Unbalanced: the largest class has this many times the examples of the smallest, or this share of all examples.
 UNBALANCED_RATIO, UNBALANCED_SHARE = 10, 0.7
+MIN_CLASS_EXAMPLES = 20  # with fewer examples, the recall of a class is too coarse to trust or to compare
+_MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,27 @@ def balance_words(counts: Mapping[str, int], main: str) -> str:
     shares = " and ".join(f"'{label}' {100 * present[label] / total:.1f} %" for label in (most, least))
     how = "; `metric: macro_f1` in the recipe weighs every class equally" if main == "accuracy" else ""
     return f"unbalanced classes ({shares} of the training examples): decisions use {main}{how}"
+
+
+def few_examples_words(counts: Mapping[str, int]) -> str:
+    """Return which classes have too few test examples for their recall and for macro averages; empty if none has.
+
+    Args:
+        counts: Number of test examples by class; classes without any are not part of macro averages.
+    """
+    few = sorted((count, label) for label, count in counts.items() if 0 < count < MIN_CLASS_EXAMPLES)
+    if not few:
+        return ""
+    if len(few) == 1:
+        [(count, label)] = few
+        examples = f"{count} test example{'' if count == 1 else 's'}"
+        return f"'{label}' has {examples}, too few to trust its recall or macro averages"
+    named = ", ".join(f"'{label}' {count}" for count, label in few[:_MOST_NAMED])
+    more = f" and {len(few) - _MOST_NAMED} more" if len(few) > _MOST_NAMED else ""
+    return (
+        f"{len(few)} of {len(counts)} classes have fewer than {MIN_CLASS_EXAMPLES} test examples ({named}{more}), too "
+        "few to trust their recall or macro averages"
+    )
 
 
 def _averages(hits: Floats, predicted: Floats, support: Floats, micro: bool = False) -> dict[str, float]:

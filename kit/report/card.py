@@ -255,7 +255,9 @@ def _label_results(record: Record, header: list[str], names: list[str]) -> str:
     ]
     lines = [table([*header, "chance", "majority"], rows)]
     worse = baselines.not_beaten(record.main_metric, metrics[record.main_metric])
-    return "\n\n".join([*lines, *(inline(f"{line[0].upper()}{line[1:]}.") for line in (worse, record.balance) if line)])
+    return "\n\n".join(
+        [*lines, *(inline(f"{line[0].upper()}{line[1:]}.") for line in (worse, *record.class_notes(names)) if line)]
+    )
 
 
 def _speed(record: Record, facts: CardFacts) -> list[str]:

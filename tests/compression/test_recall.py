@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kit.compression.recall import MIN_EXAMPLES, loss_words, paired_interval, recall_changes, recall_line
+from kit.compression.recall import loss_words, paired_interval, recall_changes, recall_line
+from kit.measurement.baselines import MIN_CLASS_EXAMPLES
 from kit.measurement.measure import LabelMeasure
 from kit.measurement.translation import TranslationMeasure
 
@@ -38,7 +39,7 @@ def test_labels_of_several_are_compared_one_by_one() -> None:
 
 
 def test_classes_with_few_examples_are_said_to_be_few() -> None:
-    for count, few in ((MIN_EXAMPLES - 1, True), (MIN_EXAMPLES, False)):
+    for count, few in ((MIN_CLASS_EXAMPLES - 1, True), (MIN_CLASS_EXAMPLES, False)):
         outputs = logits([0] * count, 2)
         changes = recall_changes(outputs, outputs, np.zeros(count, int), ("a", "b"), LabelMeasure("accuracy"))
         assert ("too few to tell" in changes[0].words) is few

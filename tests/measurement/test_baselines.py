@@ -8,6 +8,7 @@ from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef, precisi
 
 from kit.measurement.baselines import (
     balance_words,
+    few_examples_words,
     is_unbalanced,
     label_baselines,
     label_set_baselines,
@@ -95,6 +96,13 @@ def test_classes_are_unbalanced_by_ratio_or_share(counts, expected) -> None:
     assert is_unbalanced(counts) is expected
     assert metrics_to_show("accuracy", counts, False) == (("accuracy", "macro_f1") if expected else ("accuracy",))
     assert metrics_to_show("macro_f1", counts, True) == ("macro_f1",)
+
+
+def test_classes_with_few_test_examples_are_named() -> None:
+    assert few_examples_words({"a": 20, "b": 500, "never": 0}) == ""
+    assert few_examples_words({"a": 1, "b": 500}).startswith("'a' has 1 test example, too few to trust ")
+    many = few_examples_words({"a": 9, "b": 500, "c": 2, "d": 3, "e": 4})
+    assert many.startswith("4 of 5 classes have fewer than 20 test examples ('c' 2, 'd' 3, 'e' 4 and 1 more), too few ")
 
 
 def test_unbalanced_classes_say_which_metric_decides() -> None:
