@@ -13,20 +13,20 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.errors import OutputError, RecordError, WorkerError
+from kit.errors import OutputError, WorkerError
 from kit.files import CHECKPOINT_SEAL, require_space, require_writable
 from kit.measurement.speed import Speed, speeds_from_json
 from kit.measurement.units import megabytes
 from kit.recipe import Recipe
 from kit.record import Record
 from kit.scheduling.board import Board, title
-from kit.scheduling.grid import SEEDS as FEW_SEEDS
 from kit.scheduling.grid import Cell, Series
 from kit.scheduling.ledger import Ledger, Outcome, now
 from kit.scheduling.storage import Storage
 from kit.stopping import Stopped, note_kept
 from kit.study_engine import EngineName, Place, started, worker_context
-from kit.study_plan import Plan, plan_study
+from kit.study_opening import dropped_cells, opening_lines
+from kit.study_plan import Plan, find_record, plan_study
 
 if TYPE_CHECKING:
     from kit.scheduling.base import Engine, JobData
@@ -85,11 +85,11 @@ def study(
     folder = Path(recipe.runs) / (recipe.study.name or name)
     with started(place, folder) as running:  # workers import libraries while the study is planned
         plan = plan_study(recipe)
-        left_out = _left_out(folder, plan)
+        dropped = dropped_cells(folder, plan)
         ledger = Ledger.start(folder, recipe, plan.cells, plan.facts)
         with Board(plan.efforts, recipe.main_metric, quiet) as board:
             work = _Work(plan, ledger, board, place)
-            for line in [*left_out, *_words(work)]:
+            for line in [*dropped, *opening_lines(plan, folder, len(work.outcomes))]:
                 board.say(line)
             if work.pending or work.untimed():
                 _require_room(work)
@@ -102,10 +102,11 @@ def study(
 
 
 def finished_cells(plan: Plan, name: str) -> set[Cell]:
-    """The cells of a plan that an earlier start has finished. name: as for `study`."""
+    """Return the cells of a plan whose Records are finished. name: as for `study`."""
     ledger = Ledger(Path(plan.recipe.runs) / (plan.recipe.study.name or name), {})
-    outcomes = (ledger.outcome(cell, key) for cell, key in plan.cells.items())
-    return {outcome.cell for outcome in outcomes if outcome is not None and outcome.state == "finished"}
+    outcomes = {cell: ledger.outcome(cell, key) for cell, key in plan.cells.items()}
+    ended = {cell for cell, outcome in outcomes.items() if outcome is not None and outcome.state == "finished"}
+    return ended | {cell for cell in plan.cells if cell not in ended and find_record(plan, cell) is not None}
 
 
 class _Work:
@@ -207,9 +208,11 @@ class _Work:
                 yield {"cell": asdict(cell), "keep_model": self.keeps_model(cell), "gpus": gpus}
 
     def _settled_before(self, cell: Cell) -> bool:
-        """Whether a cell finished in an earlier start, and its Record is whole. Failed cells are to be tried again."""
+        """Return whether the Record of a cell is finished and whole. Failed cells are to be tried again."""
         outcome = self.ledger.outcome(cell, self.plan.cells[cell])
         if outcome is None or outcome.state == "failed":
+            outcome = self._finished_by_another_command(cell)
+        if outcome is None:
             return False
         record = self.ledger.record(outcome, whole=True)
         if record is None:
@@ -219,6 +222,16 @@ class _Work:
             return False
         self._settle(outcome, record)
         return True
+
+    def _finished_by_another_command(self, cell: Cell) -> Outcome | None:
+        """Return the outcome of a cell whose Record was made outside of this study; None if there is no such Record."""
+        # With a storage a worker has to copy the Record there, so it runs the cell and finds the Record.
+        record = find_record(self.plan, cell) if self.place.storage is None else None
+        if record is None or (self.keeps_model(cell) and not record.model_folder.is_dir()):
+            return None
+        outcome = Outcome(cell, self.plan.cells[cell], "finished", record=record.id, time=now())
+        self.ledger.write(outcome)
+        return outcome
 
     def _settled_elsewhere(self, cell: Cell) -> bool:
         """Whether a cell has ended in another process since this start."""
@@ -288,51 +301,6 @@ def _note_what_stays(work: _Work) -> None:
     runs = work.ledger.folder.parent
     if work.place.storage is None and any(runs.glob(f".*.partial/**/checkpoint-*/{CHECKPOINT_SEAL}")):
         note_kept("checkpoints", "the checkpoints of unfinished cells")
-
-
-def _left_out(folder: Path, plan: Plan) -> list[str]:
-    """What the study that stood in this folder had, and the report will have no more."""
-    try:
-        earlier = Ledger.load(folder)
-    except RecordError:
-        return []  # there was none, or one that could not be read either
-    before = [cell for cell, key in earlier.cells.items() if (ended := earlier.outcome(cell, key)) and not ended.error]
-    gone = sum(cell not in plan.cells for cell in before)
-    changed = sum(cell in plan.cells and plan.cells[cell] != earlier.cells[cell] for cell in before)
-    lines = []
-    if gone:
-        lines.append(
-            f"{gone} finished cell{'s' if gone > 1 else ''} of the study that was in {folder} "
-            f"{'are' if gone > 1 else 'is'} not part of this one: its report leaves them out. Their Records stay; "
-            "`study.name` gives a study a folder of its own"
-        )
-    if changed:
-        lines.append(f"{changed} cells finished before with other data, settings or weights, and are run again")
-    return lines
-
-
-def _words(work: _Work) -> list[str]:
-    """What a user should know before the study runs."""
-    cells = work.plan.cells
-    seeds: dict[int, set[int]] = {}
-    for cell in cells:
-        seeds.setdefault(cell.budget, set()).add(cell.seed)
-    fewest = min(len(each) for each in seeds.values())
-    lines = [f"data: {warning}" for warning in work.plan.facts["warnings"]]
-    lines.append(
-        f"{len(cells)} cells: {len({cell.series for cell in cells})} series, {len(seeds)} budgets; "
-        f"{len(work.outcomes)} of them finished before; results in {work.ledger.folder}"
-    )
-    if fewest < FEW_SEEDS:
-        what = (
-            "intervals are wide, small differences stay unseen"
-            if fewest > 1
-            else "intervals leave out what other seeds would do, and are too narrow"
-        )
-        lines.append(
-            f"only {fewest} seed{'s' if fewest > 1 else ''} a cell: {what} (study.seeds; {FEW_SEEDS} or more are usual)"
-        )
-    return lines
 
 
 def _require_room(work: _Work) -> None:

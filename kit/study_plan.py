@@ -5,13 +5,15 @@ Knows recipes, data and checkpoints. Runs nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kit.errors import KitError, RecipeError
 from kit.measurement.durations import Span
 from kit.recipe import Recipe
+from kit.record import Record
 from kit.request import Shared, understand
 from kit.scheduling.grid import Cell, Series, cell_keys, cell_recipe, model_section, plan_cells
 
@@ -99,6 +101,29 @@ def plan_study(recipe: Recipe) -> Plan:
     }
     efforts = _efforts(recipe, cells, cleaned)
     return Plan(recipe, shared, prints, cell_keys(recipe, cells, prints), efforts, facts, sizes)
+
+
+def find_record(plan: Plan, cell: Cell) -> Record | None:
+    """Return the finished Record that a cell would make, from any command; None if the runs folder has none.
+
+    The id of the Record follows from the drawn data, so it is computed only if a folder has a name of the same form.
+    """
+    runs = Path(plan.recipe.runs)
+    if next(runs.glob(f"{cell.method}-*{cell.budget}-s{cell.seed}-*"), None) is None:
+        return None
+    from kit.distill import taught_by
+
+    try:
+        wanted = cell_recipe(plan.recipe, cell)
+        if cell.method == "distill" and wanted.distill.teacher is None:
+            teacher = find_record(plan, replace(cell, method="finetune"))
+            if teacher is None:
+                return None
+            wanted = taught_by(wanted, teacher)
+        record = Record.load(runs / understand(wanted, plan.shared).id)
+    except KitError:
+        return None  # there is no such Record, or it is damaged, or the cell will fail
+    return record if record.id == record.folder.name else None
 
 
 def estimate_seconds(plan: Plan) -> dict[Cell, Span]:

@@ -82,11 +82,14 @@ def test_a_smaller_or_changed_grid_says_what_its_report_will_not_have(recipe_fil
     assert "finished cells of the study" not in changed.err
 
 
-def test_cells_and_runs_of_kit_finetune_are_the_same_records(recipe_file: Path, kit: Kit) -> None:
+def test_cells_and_runs_of_kit_finetune_are_the_same_records(
+    recipe_file: Path, kit: Kit, capsys: pytest.CaptureFixture[str]
+) -> None:
     done = kit("finetune", recipe_file, "--set", "method=tfidf", "--set", "data.budget=20", "--json")
     recipe = small(recipe_file)
     made = trainings(Path(recipe.runs))
-    study(recipe)
+    run_study(recipe, engine="inline")
+    assert "4 cells: 2 series, 2 budgets; 1 of them finished before; " in capsys.readouterr().err
     after = trainings(Path(recipe.runs))
     assert {name: after[name] for name in made} == made == {json.loads(done.out)["id"]: next(iter(made.values()))}
 
