@@ -10,7 +10,7 @@ from typing import Any
 
 from kit.data.label_column import LabelColumn, Labels, cell_words
 from kit.data.label_lists import ListError, parse_list
-from kit.data.label_separators import USUAL, Separated, find_separator, split_labels
+from kit.data.label_separators import USUAL, Separated, find_separator, split_labels, unused_mark
 from kit.data.label_words import listed, quoted
 from kit.data.labels import label_name
 from kit.data.table import is_missing
@@ -311,9 +311,8 @@ def _named_places(column: LabelColumn, length: int, declared: Sequence[str] | No
 def _ask_for_separator(column: LabelColumn, found: Separated, texts: set[str]) -> DataError:
     examples = sorted(text for text in texts if any(mark in text for mark in found.unclear))[:2]
     marks = " or ".join(repr(mark) for mark in found.unclear)
-    hint = "set data.label_separator to what separates labels" + (
-        "" if USUAL in found.unclear else ", or to a character that occurs in no label"
-    )
+    settings = " or ".join(setting("data.label_separator", mark) for mark in found.unclear)
     return DataError(
-        f"data.label: column {quoted(column.name)} may separate labels by {marks}: {listed(examples)}", hint
+        f"data.label: column {quoted(column.name)} may separate labels by {marks}: {listed(examples)}",
+        f"say which: {settings}; if each cell is one label, {setting('data.label_separator', unused_mark(texts))}",
     )

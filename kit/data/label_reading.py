@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from kit.data.label_column import LabelColumn, Labels, cell_words
 from kit.data.label_forms import find_form, truth
-from kit.data.label_separators import SEPARATORS, USUAL, joined_by
+from kit.data.label_separators import SEPARATORS, USUAL, joined_by, unused_mark
 from kit.data.label_words import listed
 from kit.data.label_writing import (
     count_labels,
@@ -58,8 +58,8 @@ def read_split_labels(train: Table, test: Table | None, columns: Sequence[str], 
         rows, tested = form.read(column), None if test is None else form.read(LabelColumn(columns[0], test))
         if assumed:
             notes.append(
-                f"labels in one cell are separated by {separator!r} (if not, set data.label_separator to a character "
-                "that occurs in no label)"
+                f"labels in one cell are separated by {separator!r} (if each cell is one label, set "
+                f"{setting('data.label_separator', unused_mark([str(value) for _, value in column.cells()]))})"
             )
         notes += form.notes()
     rows, tested, typed = _renamed(rows, tested, data)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 SEPARATORS = (",", ";", "|", "/", "\n", "\t")
 USUAL = ","
+_UNUSED = ("|", ";", "~", "^")
 _REUSED = 0.6  # share of the labels in joined cells that also occur in other cells, if they are labels
 _SURE = 0.9  # the same, to doubt that a cell with one label holds only one
 
@@ -24,6 +25,11 @@ def split_labels(cell: str, separator: str) -> tuple[str, ...]:
     """Return the distinct labels of a cell, in order."""
     names = (part.strip() for part in cell.split(separator))
     return tuple(dict.fromkeys(name for name in names if name))
+
+
+def unused_mark(cells: Collection[str]) -> str:
+    """Return a character that separates nothing, for cells that hold one label each."""
+    return next((mark for mark in _UNUSED if not any(mark in cell for cell in cells)), "\x1f")
 
 
 def find_separator(cells: Collection[str]) -> Separated:

@@ -117,7 +117,9 @@ def test_marks_inside_names_do_not_separate() -> None:
 
 def test_unclear_separators_are_asked_about() -> None:
     assert "may separate labels by ',' or ';'" in refused(["a,b", "b;a", "a", "b"], multi_label=True)
-    assert "set data.label_separator" in refused(["a;b", "c;d", "e"], multi_label=True)
+    assert "say which: data.label_separator: ';'; if each cell is one label, data.label_separator: '|'" in refused(
+        ["a;b", "c;d", "e"], multi_label=True
+    )
 
 
 def test_single_labels_that_look_joined_are_noted() -> None:
