@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from kit.characters import without_surrogates, without_surrogates_inside
+from kit.data.label_words import did_you_mean
 from kit.errors import DataError, OutputError
 from kit.files import make_folder, move_into_place, require_writable, writing_to
 from kit.json_lines import json_line
@@ -45,7 +46,7 @@ def check_output(path: Path, inputs: Sequence[Path], run: Path) -> None:
     if path.suffix.lower() not in FORMATS:
         raise OutputError(
             f"--out {path}: the format follows from the extension, and kit writes {', '.join(FORMATS)}",
-            f"for example --out {path.with_suffix('.csv') if path.name else 'predictions.csv'}",
+            f"for example --out {path.parent / (path.name.split('.')[0] + '.csv') if path.name else 'predictions.csv'}",
         )
     target = path.resolve()
     if target.is_dir():
@@ -77,7 +78,8 @@ def kept_columns(keep: Sequence[str], available: Sequence[str], predicted: Seque
         column, equals, new = name.rpartition("=")
         if not (equals and column in available):
             raise DataError(
-                f"--keep {name}: the input has no column {column or name!r} (columns: {', '.join(available)})"
+                f"--keep {name}: the input has no column {column or name!r} (columns: {', '.join(available)})",
+                did_you_mean([column or name], available),
             )
         if not new.strip():
             raise DataError(f"--keep {name}: the new name is empty", f"--keep {column}=name")

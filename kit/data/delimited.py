@@ -193,7 +193,7 @@ def _unclear(name: str, first: Record) -> DataError:
     return DataError(
         f"{name}: line {first[0]} may be the header or an example ({_shown(first[1])})",
         f"say which: {setting('data.header', 'first')} (it is the header), {setting('data.header', 'none')} (it is an "
-        "example), or data.header with the names of the columns",
+        "example), or data.header with the names of the columns; remove a title above the header",
     )
 
 
@@ -210,22 +210,26 @@ def two_columns(name: str, column: str) -> DataError:
 
 def _wrong_width(reading: Reading, separator: str, name: str, record: Record, header: _Header) -> DataError:
     line, fields = record
+    count = f"{len(fields)} field{'' if len(fields) == 1 else 's'}"
     expected = f"the first line has {len(header.names)}" if header.made_up else f"the header has {len(header.names)}"
-    mark = "a tab" if separator == "\t" else repr(separator)
-    hint = f"put fields that contain {mark} in double quotes; "
-    if len(header.names) == 1:
-        hint = "remove a title or comment above the header; " + hint
+    return DataError(f"{name}, line {line}: {count} where {expected}", _width_hint(fields, separator, header, reading))
+
+
+def _width_hint(fields: Sequence[str], separator: str, header: _Header, reading: Reading) -> str:
     if any("\r" in field for field in fields):
-        hint = "a carriage return (CR) is no line end where other lines end with a line feed (LF): write one kind"
-    elif any("\n" in field for field in fields):
-        hint = f"quotes enclose several lines of this row: {_DOUBLED}"
-    elif reading.for_prediction:
-        hint += f"columns may be separated by {', '.join(list(NAMES.values())[:-1])} or {[*NAMES.values()][-1]}"
-    else:
-        hint += f"if {NAMES.get(separator, mark)} does not separate the columns, set data.separator"
-    return DataError(
-        f"{name}, line {line}: {len(fields)} field{'' if len(fields) == 1 else 's'} where {expected}", hint
-    )
+        return "a carriage return (CR) is no line end where other lines end with a line feed (LF): write one kind"
+    if any("\n" in field for field in fields):
+        return f"quotes enclose several lines of this row: {_DOUBLED}"
+    if len(fields) > 1 and all(map(is_known_name, fields)):
+        return "the line looks like the header of another file: concatenate files with the same columns only"
+    mark = "a tab" if separator == "\t" else repr(separator)
+    hint = "remove a title or comment above the header; " if len(header.names) == 1 else ""
+    if any(field.startswith("'") or field.endswith("\\") for field in fields[:-1]):
+        hint += f"single quotes and backslashes do not protect {mark}: "
+    hint += f"put fields that contain {mark} in double quotes; "
+    if reading.for_prediction:
+        return f"{hint}columns may be separated by {', '.join(list(NAMES.values())[:-1])} or {[*NAMES.values()][-1]}"
+    return f"{hint}if {NAMES.get(separator, mark)} does not separate the columns, set data.separator"
 
 
 def _separator_notes(name: str, separator: str, reading: Reading, excel_separator: str | None) -> list[str]:

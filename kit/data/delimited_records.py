@@ -27,11 +27,12 @@ def read_records(name: str, text: str, first_line: int, separator: str) -> Itera
     """
     text = text.replace(f"\n{BYTE_ORDER_MARK}", "\n")
     lines, stand_in = _lines(text)
+    spaced = f'{separator} "' in text and _has_spaces_after(separator, text)
     quoting: Any = csv.QUOTE_MINIMAL if separator != "\t" or _has_quoted_fields(text) else csv.QUOTE_NONE
     limit = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # the default refuses texts above 128 KiB
     line = first_line
     try:
-        reader = csv.reader(lines, delimiter=separator, quoting=quoting, strict=True)
+        reader = csv.reader(lines, delimiter=separator, quoting=quoting, skipinitialspace=spaced, strict=True)
         for fields in reader:
             yield line, [field.replace(stand_in, "\r") for field in fields] if stand_in else fields
             line = reader.line_num + first_line
@@ -40,6 +41,12 @@ def read_records(name: str, text: str, first_line: int, separator: str) -> Itera
         raise DataError(f"{name}, line {line}: {reason}", 'double the quotes inside quoted fields: ""') from error
     finally:
         csv.field_size_limit(limit)
+
+
+def _has_spaces_after(separator: str, text: str) -> bool:
+    """Return whether the first line has a space after every separator; quotes after the space enclose fields then."""
+    first = text.lstrip("\r\n").partition("\n")[0].partition("\r")[0]
+    return separator != " " and 0 < first.count(separator) == first.count(f"{separator} ")
 
 
 def _lines(text: str) -> tuple[Iterable[str], str]:

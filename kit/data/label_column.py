@@ -43,7 +43,11 @@ class LabelColumn:
 
     def _unreadable(self, place: int, item: Any) -> DataError:
         if not isinstance(item, UnnamedClass):
-            return self.error(place, f"a {type(item).__name__} is no label: {cell_words(item)}")
+            return self.error(
+                place,
+                f"a {type(item).__name__} is no label: {cell_words(item)}",
+                "list the names of the labels that hold",
+            )
         return self.error(
             place,
             f"{item.value!r} is not a class of this column, which declares {len(item.names)}: {listed(item.names)}",

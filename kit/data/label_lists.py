@@ -26,6 +26,7 @@ _POLARS = re.compile(r"(?:shape: \(\d+,\)\s*)?Series: '.*?' \[.*?\]\s*(\[.*\])",
 _PANDAS_SERIES_END = re.compile(r"\n(?:Name: .*, )?(?:Length: \d+, )?dtype: \w+$")
 _PANDAS_SERIES_LINE = re.compile(r"\S+\s+(.*)")
 _QUOTED = re.compile(r"[ub]?('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")", re.DOTALL)
+_BARE_LIST = re.compile(r"""'[^',"\n]*'(?:\s*,\s*'[^',"\n]*')*|"[^'",\n]*"(?:\s*,\s*"[^'",\n]*")*""")
 _CUT = ("...", "…", "..")  # where NumPy, polars and pandas leave items out
 _OPENED = re.compile(r"\[\s*(['\"]|\d+[\s,])")  # how only a list begins
 _NOTHING = {"none", "null", "nan", "<na>", "nat"}
@@ -66,6 +67,8 @@ def parse_list(cell: str) -> list[Any] | None:
         return text
     if _OPENED.match(text) and _end_of_list(text) is None:
         raise ListError("the list is not closed")
+    if _BARE_LIST.fullmatch(text):
+        return _items(text, braces=False)
     if text[:1] not in _CLOSING or text[-1:] != _CLOSING[text[0]]:
         return None
     end = _end_of_list(text)
@@ -172,7 +175,7 @@ def _item(cursor: _Cursor, braces: bool) -> tuple[Any, bool]:
     """Return one item and whether it is a word without quotes."""
     text = cursor.text
     if text[cursor.place] in _CLOSING:
-        raise ListError("a list inside a list: write one list per example")
+        raise ListError("a list or an object inside a list: write one list of names per example")
     if quoted := cursor.take(_QUOTED):
         if cursor.at(":") and braces:
             raise ListError("a mapping, not a list of labels")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from kit.data.label_column import LabelColumn, Labels, cell_words
 from kit.data.label_forms import find_form, truth
-from kit.data.label_separators import SEPARATORS, USUAL, joined_by, unused_mark
+from kit.data.label_separators import JOINING, USUAL, joined_by, unused_mark
 from kit.data.label_words import listed
 from kit.data.label_writing import (
     count_labels,
@@ -129,7 +129,7 @@ def _renamed(train: Labels, test: Labels | None, data: DataSection) -> tuple[Lab
 
 def _joined(names: Mapping[str, int], data: DataSection, separator: str) -> str | None:
     """Return a warning about labels that look like several labels in one."""
-    marks = (*SEPARATORS, " ") if data.multi_label else SEPARATORS
+    marks = (*JOINING, " ") if data.multi_label else JOINING
     mark = joined_by(names, [mark for mark in marks if not data.multi_label or mark != separator])
     if mark is None:
         return None

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 SEPARATORS = (",", ";", "|", "/", "\n", "\t")
+JOINING = (*SEPARATORS, "+", "&", " and ")  # that are reported, not taken for separators
 USUAL = ","
 _UNUSED = ("|", ";", "~", "^")
 _REUSED = 0.6  # share of the labels in joined cells that also occur in other cells, if they are labels

@@ -199,6 +199,24 @@ def test_unusual_separators_are_read_where_they_split_off_the_columns() -> None:
     assert list(read("Meldung: text\na: b\nc: d\n", header="first").columns) == ["Meldung: text"]
 
 
+def test_quotes_after_a_separator_and_a_space_enclose_fields() -> None:
+    lines = ["text, label", *(f'"{text}, x", "{label}"' for text, label in ROWS)]
+    assert rows_of(read("\n".join([*lines, ""]))) == [(f"{text}, x", label) for text, label in ROWS]
+    assert read('text,label\na, "x\nb, y\n').columns["label"] == [' "x', " y"]
+
+
+@pytest.mark.parametrize(
+    ("row", "hint"),
+    [
+        ("a,b,date", "put fields"),
+        ("text,label,date", "the line looks like the header of another file"),
+        ("'a, b',c", "single"),
+    ],
+)
+def test_a_row_of_another_width_names_its_cause(row: str, hint: str) -> None:
+    assert refused(f"text,label\na,1\n{row}\n").hint.startswith(hint)
+
+
 def test_comments_above_the_header_are_left_out() -> None:
     for comment in ("# exported 2024-01-01\n", "#v2, by hand\n# second line\n"):
         for mark in (",", ";"):
@@ -226,7 +244,7 @@ def test_names_for_a_doubtful_header_are_noted() -> None:
 
 
 def test_a_title_above_the_header_is_named() -> None:
-    assert refused("Tickets of May\ntext,label\na,b\nc,d\n").hint.startswith("remove a title or comment above")
+    assert refused("Tickets of May\na,b\nc,d\n").hint.startswith("remove a title or comment above")
 
 
 def test_rows_that_a_stray_quote_swallows_are_noted() -> None:

@@ -62,6 +62,8 @@ def test_lists_of_any_names_are_read_as_libraries_write_them(writer: str) -> Non
         ('shape: (2,)\nSeries: \'\' [str]\n[\n\t"joy"\n\t"calm"\n]', ["joy", "calm"]),
         ("<StringArray>\n['a', 'b']\nLength: 2, dtype: string", ["a", "b"]),
         ("[joy, credit card]", ["joy", "credit card"]),
+        ("'joy', 'credit card'", ["joy", "credit card"]),
+        ('"joy"', ["joy"]),
         ('{"a b",calm}', ["a b", "calm"]),
         ('["\\ud83d\\ude00"]', ["😀"]),
     ],
@@ -80,7 +82,7 @@ def test_brackets_in_names_make_no_list(cell: str) -> None:
     [
         ("[joy calm]", "one label or several"),
         ("['a' 'b' ... 'z']", "cut short"),
-        ("[['a'], ['b']]", "a list inside a list"),
+        ("[['a'], ['b']]", "inside a list"),
         ("{'a': 1}", "a mapping"),
         ("['it's' 'b']", "no comma or space"),
         ("['a''b']", "no comma or space"),

@@ -128,6 +128,14 @@ def test_single_labels_that_look_joined_are_noted() -> None:
     assert read(["red;hot", "cold", "red;hot"]).notes == ()
 
 
+@pytest.mark.parametrize("mark", ["+", "&", " and "])
+def test_marks_that_may_join_labels_are_noted(mark: str) -> None:
+    cells = [
+        mark.join(tags) for tags in (["card"], ["fees", "pin"], ["pin", "card"], ["fees"], ["pin", "fees", "card"])
+    ]
+    assert f"joined by {mark!r}" in read(cells, multi_label=True).notes[0]
+
+
 @pytest.mark.parametrize(
     ("train", "test", "labels"),
     [
