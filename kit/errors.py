@@ -102,6 +102,17 @@ class ExportError(KitError):
     exit_code = 1
 
 
+def damage_words(error: BaseException) -> str:
+    """Return what is wrong with the content of a file, for the user, from the error that reading it raised."""
+    if isinstance(error, KeyError):
+        return f"{error.args[0]!r} is missing" if error.args else "a part is missing"
+    if isinstance(error, (TypeError, AttributeError)):
+        return "a value has another type than kit writes"
+    if "ignore_mismatched_sizes" in str(error):  # transformers names its own argument
+        return "its weights have other sizes than its config.json says"
+    return first_line(error)
+
+
 def first_line(error: BaseException) -> str:
-    """What a library's error says, without the pages that may follow."""
+    """Return the first line of a library's error, without the pages that may follow."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

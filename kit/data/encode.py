@@ -18,7 +18,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from kit.cache import cache_root
-from kit.errors import OutputError
+from kit.errors import ModelError, OutputError, first_line
 from kit.files import write_atomically
 
 if TYPE_CHECKING:
@@ -115,10 +115,15 @@ def _tokenise(
     backend = None if as_target else _backend(tokenizer)
     for start in range(0, len(texts), _CHUNK):
         chunk = texts[start : start + _CHUNK]
-        if backend is None:
-            rows, kinds, cut = _by_transformers(chunk, tokenizer, max_length, as_target)
-        else:
-            rows, kinds, cut = _by_backend(chunk, tokenizer, backend, max_length)
+        try:
+            if backend is None:
+                rows, kinds, cut = _by_transformers(chunk, tokenizer, max_length, as_target)
+            else:
+                rows, kinds, cut = _by_backend(chunk, tokenizer, backend, max_length)
+        except Exception as error:
+            if type(error) is not Exception:  # which is all that the Rust tokenizers raise
+                raise
+            raise ModelError(f"the tokenizer is damaged: {first_line(error)}", "download or copy it again") from error
         lengths += [len(row) for row in rows]
         ids.append(np.concatenate([np.asarray(row, np.int32) for row in rows]))
         if kinds is not None:

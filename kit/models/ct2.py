@@ -27,8 +27,9 @@ from kit.data.batching import sorted_batches
 from kit.data.encode import Encoded, encode
 from kit.errors import ModelError, first_line
 from kit.json_files import read_object
+from kit.models.damage import loading
 from kit.models.lengths import limits_of
-from kit.models.load import load_tokenizer
+from kit.models.load import load_tokenizer, longest_text
 from kit.models.translator import SOURCE_TOKENS, count_tokens, translate_written
 
 # Texts that a thread translates at once. Several threads for one text wait for each other after every small product: on
@@ -57,7 +58,7 @@ class Ct2Translator:
         self, folder: Path, facts: Ct2Facts, search: dict[str, Any], tokenizer: PreTrainedTokenizerBase
     ) -> None:
         self.folder, self.facts, self.search, self.tokenizer = folder, facts, search, tokenizer
-        self.max_length = int(min(tokenizer.model_max_length, 8_192))
+        self.max_length = longest_text(tokenizer)
         self._engine = _engine(folder)
 
     @property
@@ -97,11 +98,9 @@ class Ct2Translator:
     def load(cls, folder: Path) -> Ct2Translator:
         """What `save` wrote. Raises ModelError if it is damaged or CTranslate2 is not installed."""
         require_ct2()
-        try:
+        with loading(folder):
             facts = Ct2Facts(**read_object(folder / FACTS_FILE, ModelError))
             search = read_object(folder / SEARCH_FILE, ModelError)
-        except (OSError, ValueError, TypeError) as error:
-            raise ModelError(f"the model in {folder} cannot be loaded: {first_line(error)}") from error
         return cls(folder, facts, search, load_tokenizer(folder))
 
     def _translate(self, encoded: Encoded) -> list[str]:

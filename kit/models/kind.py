@@ -45,7 +45,7 @@ def kind_of(folder: Path, backend: Backend | None = None) -> Kind:
     if backend is Backend.TFIDF:
         return Kind.TFIDF
     if backend in (Backend.ONNX, Backend.ONNX_TRANSLATOR):
-        weights = read_object(folder / FACTS_FILE, ModelError)["weights"]
+        weights = read_object(folder / FACTS_FILE, ModelError).get("weights")
         return Kind.ONNX if weights == "float32" else Kind.QUANTIZED_ONNX
     if backend is Backend.CT2:
         return Kind.CT2
@@ -60,5 +60,5 @@ def _kind_of_torch(config: dict[str, Any]) -> Kind:
     if config.get("dtype") in ("float16", "bfloat16"):
         return Kind.HALF
     if config.get("is_encoder_decoder"):
-        return Kind.WARM_TRANSLATOR if config["model_type"] == "encoder-decoder" else Kind.TRANSLATOR
+        return Kind.WARM_TRANSLATOR if config.get("model_type") == "encoder-decoder" else Kind.TRANSLATOR
     return Kind.TORCH

@@ -25,7 +25,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from kit.errors import KitError, ModelError, RecipeError, first_line
+from kit.errors import KitError, ModelError, RecipeError, damage_words
 from kit.json_files import read_object
 from kit.models import early_exit, small  # noqa: F401 (saved models of these architectures can be loaded)
 from kit.models.checkpoint import Checkpoint, declared_pooling
@@ -47,6 +47,7 @@ DROPOUT_KEYS = (
 HEADS = ("classifier", "score", "out_proj", "pre_classifier")
 
 # The names under which they keep their tables of positions.
+_LONGEST = 8_192  # tokens of a text whose tokenizer does not say; recipes allow no more
 _POSITIONS = ("position_embeddings", "embed_positions", "wpe")
 
 
@@ -76,10 +77,19 @@ def load_tokenizer(folder: Path, trusted: bool = False) -> PreTrainedTokenizerBa
         if not trusted and "trust_remote_code" in str(error):
             raise ModelError(
                 f"the tokenizer in {folder} wants to run code of its own",
-                "read that code; if you trust it, set `model.trust_remote_code: true`",
+                "read that code; if you trust it, `kit predict` and `kit evaluate` run it with --trust-remote-code, "
+                "training with `model.trust_remote_code: true`",
             ) from error
-        raise ModelError(f"the tokenizer in {folder} cannot be read: {first_line(error)}") from error
+        raise ModelError(f"the tokenizer in {folder} cannot be read: {damage_words(error)}") from error
     return tokenizer
+
+
+def longest_text(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return the most tokens of a text, as saved with a tokenizer, or as recipes allow. Raises ValueError for none."""
+    length = tokenizer.model_max_length
+    if not isinstance(length, int | float) or length < 1:
+        raise ValueError("model_max_length in tokenizer_config.json is not a positive number")
+    return int(min(length, _LONGEST))
 
 
 def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path, max_length: int) -> None:
@@ -141,7 +151,7 @@ def build_classifier(
         raise
     except Exception as error:  # whatever a damaged configuration or pickle makes of the libraries
         raise ModelError(
-            f"model.checkpoint: {checkpoint.name} cannot be loaded for classification: {first_line(error)}"
+            f"model.checkpoint: {checkpoint.name} cannot be loaded for classification: {damage_words(error)}"
         ) from error
 
 
@@ -203,7 +213,7 @@ def load_classifier(folder: Path, trusted: bool = False) -> PreTrainedModel:
                 device_map=PartialState().device if rounded else None,
             )
     except Exception as error:
-        raise ModelError(f"the model in {folder} cannot be loaded: {first_line(error)}") from error
+        raise ModelError(f"the model in {folder} cannot be loaded: {damage_words(error)}") from error
     leave_odd_layers_unpacked(model)
     model.eval()  # type: ignore[no-untyped-call]
     return model

@@ -27,7 +27,8 @@ from kit.data.batching import EncodedDataset, sorted_batches
 from kit.data.encode import encode
 from kit.errors import ModelError, first_line
 from kit.json_files import read_object
-from kit.models.load import load_tokenizer, save_tokenizer
+from kit.models.damage import listed_labels, loading
+from kit.models.load import load_tokenizer, longest_text, save_tokenizer
 
 GRAPH_FILE, FACTS_FILE, CONFIG_FILE = "model.onnx", "onnx.json", "config.json"
 # Padded tokens that a thread answers at once. Threads with batches of their own answer 1.4 times as many texts as
@@ -130,18 +131,17 @@ class OnnxPredictor:
     def load(cls, folder: Path) -> OnnxPredictor:
         """What `save` wrote. Raises ModelError if it is damaged or ONNX Runtime is not installed."""
         tokenizer = load_tokenizer(folder)
-        return cls(read_graph(folder), tokenizer, tokenizer.model_max_length)
+        return cls(read_graph(folder), tokenizer, longest_text(tokenizer))
 
 
 def read_graph(folder: Path) -> Graph:
-    """The graph saved in a folder. Raises ModelError if it is damaged."""
-    try:
+    """Return the graph saved in a folder. Raises ModelError if it is damaged."""
+    with loading(folder):
         facts = read_object(folder / FACTS_FILE, ModelError)
         config = read_object(folder / CONFIG_FILE, ModelError)
+        listed_labels(config, folder / CONFIG_FILE)
         model = (folder / GRAPH_FILE).read_bytes()
         return Graph(model, int(facts["parameters"]), str(facts["weights"]), str(facts["activations"]), config)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"the model in {folder} cannot be loaded: {first_line(error)}") from error
 
 
 def require_onnx() -> None:

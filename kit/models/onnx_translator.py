@@ -29,8 +29,9 @@ from transformers import AutoConfig, GenerationConfig, GenerationMixin, PreTrain
 from transformers.modeling_outputs import Seq2SeqLMOutput
 from transformers.utils.generic import ModelOutput
 
-from kit.errors import ModelError, first_line
+from kit.errors import ModelError
 from kit.json_files import read_object
+from kit.models.damage import loading
 from kit.models.load import quiet
 from kit.models.onnx import FACTS_FILE, session_of
 from kit.models.seq2seq import Tongues, load_tongues
@@ -187,17 +188,14 @@ def is_onnx_translator(folder: Path) -> bool:
 
 
 def read_graphs(folder: Path) -> Graphs:
-    """The graphs saved in a folder. Raises ModelError if they are damaged."""
-    try:
+    """Return the graphs saved in a folder. Raises ModelError if they are damaged."""
+    with loading(folder), quiet():
         facts = read_object(folder / FACTS_FILE, ModelError)
-        with quiet():
-            return Graphs(
-                (folder / ENCODER_FILE).read_bytes(),
-                (folder / DECODER_FILE).read_bytes(),
-                int(facts["parameters"]),
-                str(facts["weights"]),
-                AutoConfig.from_pretrained(folder, trust_remote_code=False),
-                GenerationConfig.from_pretrained(folder),
-            )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"the model in {folder} cannot be loaded: {first_line(error)}") from error
+        return Graphs(
+            (folder / ENCODER_FILE).read_bytes(),
+            (folder / DECODER_FILE).read_bytes(),
+            int(facts["parameters"]),
+            str(facts["weights"]),
+            AutoConfig.from_pretrained(folder, trust_remote_code=False),
+            GenerationConfig.from_pretrained(folder),
+        )

@@ -19,8 +19,9 @@ from kit.errors import MAKE_AGAIN, ModelError
 from kit.json_files import read_object
 from kit.models.backend import Backend, backend_in
 from kit.models.ct2 import Ct2Translator
+from kit.models.damage import listed_labels, loading
 from kit.models.inference import predict_logits
-from kit.models.load import load_classifier, load_tokenizer, quiet, save_tokenizer
+from kit.models.load import load_classifier, load_tokenizer, longest_text, quiet, save_tokenizer
 from kit.models.onnx import OnnxPredictor
 from kit.models.onnx_translator import OnnxTranslator
 from kit.models.tfidf import FILE as TFIDF_FILE
@@ -28,7 +29,6 @@ from kit.models.tfidf import TfidfPredictor
 from kit.models.translator import Translator
 
 Texts = list[tuple[str, ...]]
-_POSITIONS = 8_192  # longest text of a tokenizer that does not say, as long as recipes allow
 
 
 class Predictor(Protocol):
@@ -105,7 +105,11 @@ def load_predictor(folder: Path, trusted: bool = False, backend: Backend | None 
         ModelError: If the model needs code and is not trusted, is damaged, or is not one that kit can load.
     """
     _require_kept(folder)
-    backend = backend or backend_in(folder)
+    with loading(folder):
+        return _load(folder, trusted, backend or backend_in(folder))
+
+
+def _load(folder: Path, trusted: bool, backend: Backend) -> Predictor:
     if backend in _LOADERS:
         return _LOADERS[backend](folder)
     if backend is Backend.ADAPTER or not (folder / "config.json").is_file():
@@ -116,7 +120,7 @@ def load_predictor(folder: Path, trusted: bool = False, backend: Backend | None 
     if not hasattr(model, "hf_quantizer"):  # layers in few bits are where they were loaded
         model.to(PartialState().device)
     tokenizer = load_tokenizer(folder, trusted)
-    return TransformerPredictor(model, tokenizer, min(tokenizer.model_max_length, _POSITIONS))
+    return TransformerPredictor(model, tokenizer, longest_text(tokenizer))
 
 
 _LOADERS: dict[Backend, Callable[[Path], Predictor]] = {
@@ -140,8 +144,7 @@ def label_names(folder: Path, backend: Backend | None = None) -> tuple[str, ...]
     content = read_object(file, ModelError)
     if content.get("is_encoder_decoder"):
         return ()  # a translator
-    names = content["id2label"]
-    return tuple(str(names[str(index)]) for index in range(len(names)))
+    return listed_labels(content, file)
 
 
 def require_labels(folder: Path, labels: tuple[str, ...], backend: Backend | None = None) -> None:

@@ -29,7 +29,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from kit.errors import KitError, ModelError, first_line
+from kit.errors import KitError, ModelError, damage_words
 from kit.json_files import read_object
 from kit.models.checkpoint import Checkpoint
 from kit.models.load import DROPOUT_KEYS, load_tokenizer, quiet, refuse_missing
@@ -86,7 +86,7 @@ def pretrained_translator(checkpoint: Checkpoint, dropout: float | None) -> PreT
         raise
     except Exception as error:
         raise ModelError(
-            f"model.checkpoint: {checkpoint.name} cannot be loaded for translation: {first_line(error)}"
+            f"model.checkpoint: {checkpoint.name} cannot be loaded for translation: {damage_words(error)}"
         ) from error
     missing = sorted(name for name in report["missing_keys"] if not name.startswith("encoder.pooler."))
     if missing:
@@ -124,7 +124,7 @@ def warm_translator(
             )
     except Exception as error:
         raise ModelError(
-            f"model.checkpoint: {checkpoint.name} cannot be loaded as an encoder: {first_line(error)}"
+            f"model.checkpoint: {checkpoint.name} cannot be loaded as an encoder: {damage_words(error)}"
         ) from error
     refuse_missing([name for name in report["missing_keys"] if not name.startswith("pooler.")], checkpoint)
     width, heads = config.hidden_size, config.num_attention_heads
@@ -214,7 +214,7 @@ def load_translator(folder: Path, **rounding: Any) -> tuple[PreTrainedModel, Ton
                 folder, use_safetensors=True, dtype=torch.float32, trust_remote_code=False, **rounding
             )
     except Exception as error:
-        raise ModelError(f"the model in {folder} cannot be loaded: {first_line(error)}") from error
+        raise ModelError(f"the model in {folder} cannot be loaded: {damage_words(error)}") from error
     if model.config.model_type == "encoder-decoder":
         drop_pooler(model.get_encoder())
     model.eval()  # type: ignore[no-untyped-call]

@@ -42,7 +42,7 @@ def compute_signature(folder: Path) -> str:
 
 def _configuration(folder: Path) -> str:
     content = read_object(folder / "config.json", ModelError)
-    labels = len(content.get("id2label", {}))
+    labels = len(content.get("id2label") or {})
     return json.dumps([labels, _arithmetic(content)], sort_keys=True)
 
 

@@ -12,13 +12,13 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from kit.data.scripts import RUNS
 from kit.errors import ModelError
 from kit.json_files import read_object
+from kit.models.damage import listed_labels, loading
 
 ANALYZERS = ("word", "mixed", "char")
 _CHARACTERS = 4  # longest run of characters of a word, of analyzer char
@@ -91,17 +91,19 @@ class TfidfPredictor:
     @classmethod
     def load(cls, folder: Path) -> TfidfPredictor:
         """Read what `save` wrote. Raises ModelError if it is damaged."""
-        try:
+        with loading(folder):
             content = read_object(folder / FILE, ModelError)
+            labels, vocabulary = listed_labels(content, folder / FILE), content["vocabulary"]
             arrays = load_file(folder / WEIGHTS)
+            shapes = {"weights": (len(vocabulary), len(labels)), "bias": (len(labels),), "idf": (len(vocabulary),)}
+            for name, shape in shapes.items():
+                if arrays[name].shape != shape:
+                    raise ValueError(f"{WEIGHTS} has other sizes than {FILE}: {name}")
             analyzer = content.get("analyzer", "word")
-            vectoriser = new_vectoriser(int(content["ngrams"]), vocabulary=content["vocabulary"], analyzer=analyzer)
+            vectoriser = new_vectoriser(int(content["ngrams"]), vocabulary=vocabulary, analyzer=analyzer)
             vectoriser.idf_ = arrays["idf"]
-            names = content["id2label"]
-            labels = tuple(str(names[str(index)]) for index in range(len(names)))
+            vectoriser.transform(["a text"])
             return cls(vectoriser, arrays["weights"], arrays["bias"], labels, analyzer=analyzer)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
-            raise ModelError(f"the TF-IDF model in {folder} is damaged: {error}") from error
 
 
 def new_vectoriser(

@@ -27,14 +27,13 @@ from kit.json_files import read_object
 from kit.models import greedy
 from kit.models.inference import BATCH_TOKENS, full_float32
 from kit.models.lengths import Limits, limits_of
-from kit.models.load import quiet, save_tokenizer
+from kit.models.load import longest_text, quiet, save_tokenizer
 from kit.models.rounded import mend_names
 from kit.models.seq2seq import TARGET, Tongues, load_translator
 
 # Source tokens, padded, that are translated together, shared among the beams of each.
 SOURCE_TOKENS = {"cpu": 2_048, "mps": 16_384, "cuda": 65_536}
 Search = Callable[[PreTrainedModel, np.ndarray], list[str]]
-_POSITIONS = 8_192  # of a tokenizer that does not say, as long as recipes allow
 
 
 class Translator:
@@ -215,8 +214,8 @@ def shift_of(model: PreTrainedModel) -> Callable[[torch.Tensor], torch.Tensor]:
 
 
 def longest_source(tongues: Tongues) -> int:
-    """Tokens of a source at most, as they were saved with its tokenizer."""
-    return int(min(tongues.source.model_max_length, _POSITIONS))
+    """Return the most tokens of a source, as saved with its tokenizer."""
+    return longest_text(tongues.source)
 
 
 def prefix_of(folder: Path) -> str:

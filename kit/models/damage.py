@@ -1,0 +1,32 @@
+"""Saved models whose files hold something else than was written, with hashes that fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from kit.errors import MAKE_AGAIN, ModelError, damage_words
+
+_DAMAGE = (ArithmeticError, AttributeError, LookupError, OSError, SafetensorError, TypeError, ValueError)
+
+
+@contextmanager
+def loading(folder: Path) -> Iterator[None]:
+    """Raise ModelError in the place of errors that follow from the content of a model's files."""
+    try:
+        yield
+    except _DAMAGE as error:
+        raise ModelError(f"the model in {folder} cannot be loaded: {damage_words(error)}", MAKE_AGAIN) from error
+
+
+def listed_labels(content: Mapping[str, Any], file: Path) -> tuple[str, ...]:
+    """Return the label names in logit order. Raises ModelError unless id2label numbers them 0, 1, 2, ..."""
+    names = content.get("id2label")
+    numbers = [str(index) for index in range(len(names))] if isinstance(names, dict) else []
+    if not numbers or not isinstance(names, dict) or set(names) != set(numbers):
+        raise ModelError(f"{file} is damaged: id2label does not name the labels 0, 1, 2, ...", MAKE_AGAIN)
+    return tuple(str(names[number]) for number in numbers)
