@@ -1,4 +1,4 @@
-"""Types of the values in record.json and study.json, checked when the files are read."""
+"""Types of the values in record.json, kit.json and study.json, checked when the files are read."""
 
 from __future__ import annotations
 
@@ -6,25 +6,45 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, NotRequired
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from kit.errors import RecordError
 
-_Finite = Annotated[float, Field(allow_inf_nan=False)]
+_LARGEST = 2**53  # integers up to this one are exact in JSON of other programs
+_Finite = Annotated[float, Field(ge=-_LARGEST, le=_LARGEST, allow_inf_nan=False)]
+_Positive = Annotated[float, Field(ge=0, le=_LARGEST, allow_inf_nan=False)]
+_Count = Annotated[int, Field(ge=0, le=_LARGEST)]
+_WORDS = {  # of pydantic's kinds of errors
+    "missing": "it is missing",
+    "extra_forbidden": "kit writes no such key",
+    "finite_number": "it is not a finite number",
+    "greater_than_equal": "the number is too small",
+    "string_type": "it is not text",
+    "list_type": "it is not a list",
+    "dict_type": "it is not an object",
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "it is not a whole number"),
+    **dict.fromkeys(("int_parsing_size", "less_than_equal"), "the number is too large"),
+}
 
 
 class _Estimate(TypedDict):
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
     value: _Finite
     low: _Finite
     high: _Finite
+    level: NotRequired[_Finite]
 
 
 class _Sizes(TypedDict):
-    budget: int
-    train: int
-    validation: int
-    test: int
+    budget: _Count
+    train: _Count
+    validation: _Count
+    test: _Count
+
+
+class _Audit(TypedDict):
+    labels_train: NotRequired[dict[str, _Count] | None]
 
 
 class _Data(TypedDict):
@@ -32,7 +52,7 @@ class _Data(TypedDict):
     text_columns: list[str]
     sizes: _Sizes
     fingerprints: dict[str, str]
-    audit: dict[str, Any]
+    audit: _Audit
     truncation: dict[str, Any]
 
 
@@ -44,10 +64,10 @@ class _Checkpoint(TypedDict):
 
 
 class _Plan(TypedDict):
-    steps: int
+    steps: _Count
     epochs: _Finite
     learning_rate: _Finite
-    batch_size: int
+    batch_size: _Count
 
 
 class _Diagnosis(TypedDict):
@@ -65,7 +85,11 @@ class _Training(TypedDict):
 
 
 class _Seconds(TypedDict):
-    total: _Finite
+    total: _Positive
+
+
+class _Recipe(TypedDict):
+    data: NotRequired[dict[str, Any]]
 
 
 class RecordContent(TypedDict):
@@ -77,7 +101,7 @@ class RecordContent(TypedDict):
     task: str
     main_metric: str
     labels: list[str]
-    recipe: dict[str, Any]
+    recipe: _Recipe
     data: _Data
     checkpoint: _Checkpoint | None
     settings: NotRequired[dict[str, Any]]
@@ -86,21 +110,35 @@ class RecordContent(TypedDict):
     details: NotRequired[dict[str, Any]]
     provenance: NotRequired[dict[str, Any]]
     seconds: _Seconds
-    peak_memory_bytes: int
-    model_bytes: int
+    peak_memory_bytes: _Count
+    model_bytes: _Count
     files: dict[str, str]
+
+
+class ManifestContent(TypedDict):
+    """kit.json of an exported folder. Keys that are not listed here may have any value."""
+
+    record: str
+    how: str
+    recipe: dict[str, Any]
+    labels: list[str]
+    text_columns: list[str]
+    formats: dict[str, str]
+    backends: dict[str, str]
+    files: dict[str, str]
+    proven: NotRequired[dict[str, Any]]
 
 
 class _Cell(TypedDict):
     method: str
     checkpoint: str | None
-    budget: int
+    budget: _Count
     seed: int
     key: str
 
 
 class _StudyData(TypedDict):
-    training_examples: NotRequired[int]
+    training_examples: NotRequired[_Count]
     warnings: NotRequired[list[str]]
 
 
@@ -115,13 +153,14 @@ class StudyContent(TypedDict):
 
 
 def require_types(path: Path, content: object, schema: Any, hint: str) -> None:
-    """Raise RecordError that names the first value of another type than the file's schema says."""
+    """Raise RecordError that names the first value that the file's schema does not allow."""
     try:
         _adapter(schema).validate_python(content)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise RecordError(f"{path} is damaged: {place}: {first['msg']}", hint) from error
+        words = _WORDS.get(first["type"], "it has another type than kit writes")
+        raise RecordError(f"{path} is damaged: {place}: {words}", hint) from error
 
 
 @lru_cache

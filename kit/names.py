@@ -11,6 +11,7 @@ from pathlib import Path
 
 from kit.errors import KitError, RecordError
 
+FOREIGN = "kit writes no such name: do not use files that you do not trust"
 LONGEST_NAME = 200  # bytes: file systems take 255, and kit adds prefixes and suffixes
 _MOST_PARTS = 8  # of a path inside a folder
 _SHOWN = 60
@@ -20,13 +21,14 @@ _FORBIDDEN = set('/\\:*?"<>|')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # devices on Windows
 
 
-def plain_name(name: object, what: str, error: type[KitError] = RecordError) -> str:
+def plain_name(name: object, what: str, error: type[KitError] = RecordError, hint: str = FOREIGN) -> str:
     """Return a name that is safe as one part of a path.
 
     Args:
         name: The value to check, of any type.
         what: Where the name comes from, for the message.
         error: Class of the error to raise.
+        hint: What the user can do, who may not have written the name.
 
     Raises:
         KitError: If the name is not text, empty, hidden (leading dot), too long, or has a separator, a drive, or a
@@ -34,18 +36,19 @@ def plain_name(name: object, what: str, error: type[KitError] = RecordError) -> 
     """
     reason = _why_not_plain(name)
     if reason:
-        raise error(f"{what}: {_shown(name)} is not a plain name: {reason}", "take letters, digits, '-', '_' and '.'")
+        raise error(f"{what}: {_shown(name)} is not a plain name: {reason}", hint)
     return str(name)
 
 
-def plain_path(path: object, what: str, error: type[KitError] = RecordError) -> str:
+def plain_path(path: object, what: str, error: type[KitError] = RecordError, hint: str = FOREIGN) -> str:
     """Return a relative path, with '/' between its parts, that stays inside its folder. See `plain_name`."""
     parts = path.split("/") if isinstance(path, str) else [path]
-    reasons = [reason for part in parts if (reason := _why_not_plain(part))]
+    is_absolute = isinstance(path, str) and path.startswith("/")
+    reasons = ["it is absolute"] if is_absolute else [reason for part in parts if (reason := _why_not_plain(part))]
     if len(parts) > _MOST_PARTS:
         reasons.append("it has too many parts")
     if reasons:
-        raise error(f"{what}: {_shown(path)} is not a path inside the folder: {reasons[0]}")
+        raise error(f"{what}: {_shown(path)} is not a path inside the folder: {reasons[0]}", hint)
     return str(path)
 
 

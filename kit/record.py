@@ -14,6 +14,7 @@ Knows the folder's layout and checks that it is whole. Knows nothing of training
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,6 +29,7 @@ from kit.files import file_sha256, write_atomically
 from kit.json_files import read_object
 from kit.measurement.baselines import Baselines, balance_words, few_examples_words, metrics_to_show, run_baselines
 from kit.measurement.intervals import Estimate, shown
+from kit.measurement.units import NO_SHARES, OF_HUNDRED
 from kit.models.backend import Backend, backend_of
 from kit.names import plain_name, plain_path, regular_files
 from kit.recipe import Recipe
@@ -47,6 +49,7 @@ _KEYS = (
 )  # fmt: skip
 _MODEL = f"{MODEL_FOLDER}/"
 _SHOWN = 5
+_MAX_METRIC = 1e6  # of losses, and of other metrics that are not shares
 
 
 @dataclass(frozen=True)
@@ -77,18 +80,12 @@ class Record:
         that leads elsewhere, or the model's folder has a file that record.json does not list.
         """
         record = cls.read(folder)
-        listed = record.content["files"]
-        found = regular_files(record.folder, only=(PREDICTIONS_FILE, MODEL_FOLDER))
-        for name, expected in listed.items():
-            if name not in found:
+        files = record.listed_files()
+        for name, expected in record.content["files"].items():
+            if name not in files:
                 raise RecordError(f"{record.folder} is damaged: {name} is missing", MAKE_AGAIN)
-            if file_sha256(found[name]) != expected:
+            if file_sha256(files[name]) != expected:
                 raise RecordError(f"{record.folder} is damaged: {name} was changed", MAKE_AGAIN)
-        if unlisted := sorted(set(found) - set(listed)):
-            raise RecordError(
-                f"{record.folder} has files that {RECORD_FILE} does not list: {', '.join(unlisted[:_SHOWN])}",
-                f"remove them, or {MAKE_AGAIN}",
-            )
         return record
 
     @classmethod
@@ -99,15 +96,8 @@ class Record:
         """
         folder = Path(folder)
         path = folder / RECORD_FILE
-        if not path.is_file():
-            if (folder / MANIFEST_FILE).is_file():
-                raise RecordError(
-                    f"{folder} is an exported folder, not a Record",
-                    f"name the run that it was made of, which its {MANIFEST_FILE} tells",
-                )
-            raise RecordError(
-                f"{folder} is not a Record: it has no {RECORD_FILE}", "`kit list` shows the runs there are"
-            )
+        if not os.path.lexists(path):
+            raise RecordError(*_words_without_record(folder))
         content = read_object(path, hint=MAKE_AGAIN)
         found = content.get("format")
         missing = [key for key in ("format", *_KEYS) if key not in content]
@@ -117,8 +107,19 @@ class Record:
             raise RecordError(f"{path} is damaged: it has no {', '.join(missing)}", MAKE_AGAIN)
         require_seal(path, content, MAKE_AGAIN)
         require_types(path, content, RecordContent, MAKE_AGAIN)
+        _require_metrics(path, content)
         _require_names(path, content)
         return cls(folder, content)
+
+    def listed_files(self) -> dict[str, Path]:
+        """Return the Record's files that are there. Raises RecordError if record.json does not list one of them."""
+        files = regular_files(self.folder, only=(PREDICTIONS_FILE, MODEL_FOLDER))
+        if unlisted := sorted(set(files) - set(self.content["files"])):
+            raise RecordError(
+                f"{self.folder} has files that {RECORD_FILE} does not list: {', '.join(unlisted[:_SHOWN])}",
+                f"remove them, or {MAKE_AGAIN}",
+            )
+        return files
 
     @property
     def backend(self) -> Backend:
@@ -327,6 +328,29 @@ def seal(folder: Path, content: dict[str, Any]) -> None:
     write_atomically(folder / RECORD_FILE, text + "\n")
 
 
+def _words_without_record(folder: Path) -> tuple[str, str]:
+    """Return what is wrong with a folder that has no record.json, and what to do."""
+    from kit.publishing.manifest import is_exported
+
+    if is_exported(folder):
+        return (
+            f"{folder} is an exported folder, not a Record",
+            f"name the run that it was made of: `record` in its {MANIFEST_FILE}",
+        )
+    return f"{folder} is not a Record: it has no {RECORD_FILE}", "`kit list` shows the runs there are"
+
+
+def _require_metrics(path: Path, content: dict[str, Any]) -> None:
+    """Raise RecordError if the main metric is missing, or a metric has a value that it cannot have."""
+    metrics = content["metrics"]
+    if content["main_metric"] not in metrics:
+        raise RecordError(f"{path} is damaged: metrics has no {content['main_metric']}", MAKE_AGAIN)
+    for name, estimate in metrics.items():
+        limit = _MAX_METRIC if name in (*NO_SHARES, *OF_HUNDRED) else 1.0 + 1e-9  # a mean is rounded
+        if not all(abs(estimate[key]) <= limit for key in ("value", "low", "high")):
+            raise RecordError(f"{path} is damaged: metrics.{name} is out of range", MAKE_AGAIN)
+
+
 def _require_names(path: Path, content: dict[str, Any]) -> None:
     """Raise RecordError if a name in record.json that becomes part of a path is not a plain one."""
     plain_name(content["id"], f"{path}: id")
@@ -351,13 +375,18 @@ def _require_names(path: Path, content: dict[str, Any]) -> None:
 
 
 def list_records(runs: Path) -> tuple[list[Record], list[str]]:
-    """The Records in a folder, oldest first, and one line about each that cannot be read."""
+    """Return the Records in a folder, oldest first, and one line about each that cannot be read.
+
+    A Record whose model was deleted is one of them; one with files that it does not list is not.
+    """
     records, problems = [], []
-    for path in sorted(runs.glob(f"*/{RECORD_FILE}")):
-        if path.parent.name.startswith("."):
+    for folder in sorted(path for path in runs.iterdir() if os.path.lexists(path / RECORD_FILE)):
+        if folder.name.startswith("."):
             continue
         try:
-            records.append(Record.read(path.parent))
+            record = Record.read(folder)
+            record.listed_files()
+            records.append(record)
         except RecordError as error:
             problems.append(error.message)
     return sorted(records, key=lambda record: str(record.content["created"])), problems

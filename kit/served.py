@@ -10,9 +10,9 @@ from pathlib import Path
 
 from kit.errors import ModelError, RecordError
 from kit.models.backend import Backend
-from kit.publishing.manifest import CARD_FILE, is_exported, read_manifest
+from kit.publishing.manifest import CARD_FILE, Manifest, read_manifest
 from kit.recipe import Recipe
-from kit.record import RECORD_FILE, Record
+from kit.record import MANIFEST_FILE, RECORD_FILE, Record
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,9 @@ def find_served(folder: str | Path) -> Served:
     """
     folder = Path(folder)
     if not (folder / RECORD_FILE).is_file():
-        if is_exported(folder):
-            return _exported(folder, folder)
-        if is_exported(folder.parent):
-            return _exported(folder.parent, folder)
+        for root in (folder, folder.parent):
+            if (root / MANIFEST_FILE).is_file():
+                return _exported(root, folder)
     record = Record.load(folder)
     columns = tuple(record.content["data"]["text_columns"])
     return Served(record.id, record.model_folder, record.backend, record.recipe, record.labels, columns)
@@ -48,7 +47,7 @@ def _exported(root: Path, folder: Path) -> Served:
     place = "." if folder == root else folder.name
     name = next((name for name, inside in manifest.formats.items() if inside == place), None)
     if name is None:
-        raise RecordError(f"{folder} is no format of {root}", f"formats: {', '.join(manifest.formats)}")
+        raise RecordError(f"{root} has no model in {folder.name}", f"it has {', '.join(_folders(manifest))}")
     backend = manifest.backends[name]
     if backend is Backend.ADAPTER:
         raise ModelError(
@@ -57,3 +56,8 @@ def _exported(root: Path, folder: Path) -> Served:
         )
     recipe = Recipe.model_validate(manifest.recipe)
     return Served(manifest.record, folder, backend, recipe, manifest.labels, manifest.text_columns)
+
+
+def _folders(manifest: Manifest) -> list[str]:
+    """Return the formats of an exported folder and where they are, for the user."""
+    return [f"{name} in {'the folder itself' if place == '.' else place}" for name, place in manifest.formats.items()]

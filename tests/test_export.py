@@ -156,7 +156,7 @@ def test_nothing_of_this_machine_is_in_the_folder(exported: Exported, tiny_run: 
 def test_an_exported_folder_is_not_taken_for_a_record(exported: Exported) -> None:
     with pytest.raises(RecordError, match="is an exported folder, not a Record") as caught:
         Record.load(exported.folder)
-    assert caught.value.hint == "name the run that it was made of, which its kit.json tells"
+    assert caught.value.hint == "name the run that it was made of: `record` in its kit.json"
 
 
 def test_what_tells_of_this_machine_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -312,10 +312,10 @@ DAMAGES = {
     "record.json says accuracy 0.990": lambda content: content["metrics"]["accuracy"].update(value=0.99, high=1.0),
     "record.json says labels positive, negative, not negative, positive": lambda content: content["labels"].reverse(),
     "record.json says data.text_columns a, b": lambda content: content["data"].update(text_columns=["a", "b"]),
-    "data.sizes.budget: Field required": lambda content: content["data"].update(sizes={}),
-    "checkpoint.name: Field required": lambda content: content.update(checkpoint={}),
-    "settings: Input should be a valid dictionary": lambda content: content.update(provenance=1, settings=None),
-    "model_bytes: Input should be a valid integer": lambda content: content.update(metrics={}, model_bytes="many"),
+    "data.sizes.budget: it is missing": lambda content: content["data"].update(sizes={}),
+    "checkpoint.name: it is missing": lambda content: content.update(checkpoint={}),
+    "settings: it is not an object": lambda content: content.update(provenance=1, settings=None),
+    "model_bytes: it is not a whole number": lambda content: content.update(metrics={}, model_bytes="many"),
 }
 
 
@@ -345,7 +345,7 @@ def others(tmp_path_factory: pytest.TempPathFactory, reviews: Path, tiny_checkpo
 def test_what_cannot_be_exported_is_refused_with_the_way_out(others: dict[str, Path], tiny_run: Path, tmp_path) -> None:
     refused = {
         ("words", "onnx"): "onnx: tfidf-60-s0-[0-9a-f]* is TF-IDF with a linear model",
-        ("native", "gguf"): "--format: gguf is no format of .*\n  formats: safetensors, onnx",
+        ("native", "gguf"): "--format: kit cannot export .* as gguf\n  available: safetensors, onnx",
         ("native", "adapter"): "has no adapter\n  train with method lora, or leave --format out",
         ("lora", "adapter"): "which it belongs to, is not on the Hub\n  --format safetensors",
     }

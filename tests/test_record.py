@@ -140,3 +140,48 @@ def test_a_record_that_lacks_a_part_is_left_out_of_lists(copy, kit) -> None:
     (copy / "record.json").write_text(json.dumps(content))
     done = kit("list", copy.parent)
     assert (done.code, "record.json is damaged: it has no metrics" in done.err) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("main_metric",), "f1", "metrics has no f1"),
+        (("metrics", "accuracy", "value"), 1e300, "metrics.accuracy.value: the number is too large"),
+        (("metrics", "accuracy", "high"), 7.0, "metrics.accuracy is out of range"),
+        (("metrics", "accuracy", "value"), float("inf"), "metrics.accuracy.value: it is not a finite number"),
+        (("metrics", "accuracy", "width"), 1.0, "metrics.accuracy.width: kit writes no such key"),
+        (("seconds", "total"), -1.0, "seconds.total: the number is too small"),
+        (("peak_memory_bytes",), 10**400, "peak_memory_bytes: the number is too large"),
+        (("recipe", "data"), None, "recipe.data: it is not an object"),
+        (("data", "audit", "labels_train"), 3, "data.audit.labels_train: it is not an object"),
+        (("data", "audit", "labels_train"), {"a": "b"}, "data.audit.labels_train.a: it is not a whole number"),
+    ],
+)
+def test_lists_name_records_with_impossible_values(copy, path, value, message) -> None:
+    records, problems = list_records(edited(copy, *path, value=value).parent)
+    assert [record.folder for record in records] == [copy]
+    assert problems == [f"{copy.with_name('edited') / 'record.json'} is damaged: {message}"]
+
+
+def test_lists_name_records_that_are_links_to_themselves(copy) -> None:
+    folder = copy.with_name("loop")
+    folder.mkdir()
+    (folder / "record.json").symlink_to("record.json")
+    _, problems = list_records(copy.parent)
+    assert problems == [f"{folder / 'record.json'} cannot be read: Too many levels of symbolic links"]
+
+
+def test_lists_leave_out_a_run_whose_model_is_not_listed(copy) -> None:
+    def change(content) -> None:
+        content["files"] = {"predictions.parquet": content["files"]["predictions.parquet"]}
+
+    edit(copy / "record.json", change, reseal=True)
+    records, problems = list_records(copy.parent)
+    assert records == []
+    assert "has files that record.json does not list: model/" in problems[0]
+
+
+def test_lists_keep_a_run_whose_model_was_deleted(copy) -> None:
+    shutil.rmtree(copy / "model")
+    records, problems = list_records(copy.parent)
+    assert ([record.id for record in records], problems) == ([copy.name], [])

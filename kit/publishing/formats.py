@@ -84,7 +84,7 @@ def plan_formats(record: Record, names: list[str], with_code: bool = False) -> l
             found.append(Format(name, name, *_loading(technique.gives, name, record)))
         else:
             known = [own.name, *([ADAPTER] if (record.model_folder / ADAPTER).is_dir() else []), *_made_by_steps()]
-            raise RecipeError(f"--format: {name} is no format of {record.id}", f"formats: {', '.join(known)}")
+            raise RecipeError(f"--format: kit cannot export {record.id} as {name}", f"available: {', '.join(known)}")
     if not with_code:
         _require_plain(found, record, kind in TECHNIQUES[GRAPH].takes)
     return found

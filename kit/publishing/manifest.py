@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import RecordError
+from kit.file_types import ManifestContent, require_types
 from kit.files import file_sha256, write_atomically
 from kit.json_files import read_object
 from kit.models.backend import Backend
@@ -73,28 +74,27 @@ def read_manifest(folder: Path, whole: bool = True) -> Manifest:
     Raises RecordError if there is no manifest, it or a file was changed, or a file is missing or unknown.
     """
     path = folder / MANIFEST_FILE
-    try:
-        content = read_object(path, hint=_MEND)
-        _require_vouched(path, content)
-        files = dict(content["files"])
-        Recipe.model_validate(content["recipe"])
-        found = Manifest(
-            record=plain_name(content["record"], f"{path}: record"),
-            how=str(content["how"]),
-            recipe=content["recipe"],
-            labels=tuple(content["labels"]),
-            text_columns=tuple(content["text_columns"]),
-            formats=_folders(path, content["formats"]),
-            backends={name: Backend(content["backends"][name]) for name in content["formats"]},
-            proven=dict(content.get("proven", {})),
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise RecordError(f"{path} is damaged: {error}", _MEND) from error
-    for name in files:
+    content = read_object(path, hint=_MEND)
+    if content.get("made_by") != "kit":
+        raise RecordError(f"{path} was not written by `kit export`", _MEND)
+    _require_vouched(path, content)
+    require_types(path, content, ManifestContent, _MEND)
+    _require_recipe(path, content["recipe"])
+    manifest = Manifest(
+        record=plain_name(content["record"], f"{path}: record"),
+        how=content["how"],
+        recipe=content["recipe"],
+        labels=tuple(content["labels"]),
+        text_columns=tuple(content["text_columns"]),
+        formats=_folders(path, content["formats"]),
+        backends=_backends(path, content),
+        proven=content.get("proven", {}),
+    )
+    for name in content["files"]:
         plain_path(name, f"{path}: files")
     if whole:
-        _require_exact(folder, files)
-    return found
+        _require_exact(folder, content["files"])
+    return manifest
 
 
 def is_exported(folder: Path) -> bool:
@@ -124,11 +124,28 @@ def written_files(folder: Path) -> set[str] | None:
 
 def _require_vouched(path: Path, content: dict[str, Any]) -> None:
     """Raise RecordError if a manifest is of another format or was changed."""
-    if content["format"] == _UNSEALED:
+    version = content.get("format")
+    if version == _UNSEALED:
         raise RecordError(f"{path} was written by an earlier version of kit, without a hash of its own", _MEND)
-    if content["format"] != _FORMAT:
-        raise RecordError(f"{path} has format {content['format']}; this version of kit reads {_FORMAT}")
+    if version != _FORMAT:
+        raise RecordError(f"{path} has format {version}; this version of kit reads {_FORMAT}")
     require_seal(path, content, _MEND)
+
+
+def _require_recipe(path: Path, content: object) -> None:
+    """Raise RecordError if a manifest's recipe is not one."""
+    try:
+        Recipe.model_validate(content)
+    except ValueError as error:
+        raise RecordError(f"{path} is damaged: its recipe is not valid", _MEND) from error
+
+
+def _backends(path: Path, content: dict[str, Any]) -> dict[str, Backend]:
+    """Return the library that runs each format. Raises RecordError where kit.json names none."""
+    try:
+        return {name: Backend(content["backends"][name]) for name in content["formats"]}
+    except (KeyError, ValueError) as error:
+        raise RecordError(f"{path} is damaged: backends does not name the library of each format", _MEND) from error
 
 
 def _folders(path: Path, formats: dict[str, str]) -> dict[str, str]:

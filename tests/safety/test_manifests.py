@@ -248,6 +248,84 @@ def test_a_manifest_that_was_edited_gives_no_files_away(exported: Path) -> None:
     assert written_files(exported) is None
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("", "is damaged"), ("{", "is damaged"), ("[]", "it holds no JSON object"), ("{}", "was not written by `kit")],
+)
+def test_a_kit_json_of_nobody_is_named(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "kit.json").write_text(content, "utf-8")
+    with pytest.raises(RecordError, match=rf"kit\.json .*{message}"):
+        find_served(tmp_path)
+    with pytest.raises(RecordError, match=r"is not a Record: it has no record\.json"):
+        Record.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("recipe", {"task": "zzz"}, "its recipe is not valid"),
+        ("labels", [None], "labels.0: it is not text"),
+        ("how", None, "how: it is not text"),
+        ("backends", {}, "backends does not name the library of each format"),
+        ("files", ["a"], "files: it is not an object"),
+    ],
+)
+def test_sealed_manifests_of_other_types_are_refused(exported: Path, key: str, value: object, message: str) -> None:
+    edit(exported / "kit.json", lambda content: content.update({key: value}), reseal=True)
+    with pytest.raises(RecordError) as caught:
+        find_served(exported)
+    assert caught.value.message == f"{exported / 'kit.json'} is damaged: {message}"
+
+
+def test_a_folder_without_a_model_names_the_formats(exported: Path) -> None:
+    with pytest.raises(RecordError, match="has no model in onnx") as caught:
+        find_served(exported / "onnx")
+    assert caught.value.hint == "it has tfidf in the folder itself"
+
+
+def forge(folder: Path, name: str, change) -> None:
+    """Edit a model's JSON file, and write hashes into record.json that fit it."""
+    file = folder / name
+    content = json.loads(file.read_text("utf-8"))
+    file.write_text(json.dumps(change(content)), "utf-8")
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    edit(folder / "record.json", lambda record: record["files"].update({name: sha256}), reseal=True)
+
+
+TFIDF_CHANGES = {
+    "nothing": lambda content: {},
+    "no labels": lambda content: {**content, "id2label": None},
+    "labels from 1": lambda content: {**content, "id2label": {"1": "a", "2": "b"}},
+    "a word less": lambda content: {**content, "vocabulary": content["vocabulary"][1:]},
+    "no words": lambda content: {**content, "vocabulary": None},
+    "another type": lambda content: {**content, "ngrams": []},
+}
+
+
+@pytest.mark.parametrize("what", TFIDF_CHANGES)
+def test_a_forged_tfidf_model_is_damaged(words: Exported, tmp_path: Path, what: str) -> None:
+    copy = Path(shutil.copytree(words.record.folder, tmp_path / "copy"))
+    forge(copy, "model/tfidf.json", TFIDF_CHANGES[what])
+    with pytest.raises(ModelError, match=r"is damaged: id2label|cannot be loaded: ") as caught:
+        list(predict(copy, ["a text"]))
+    assert not any(word in str(caught.value) for word in ("NoneType", "subscriptable", "Error"))
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("config.json", lambda content: {**content, "id2label": None}),
+        ("config.json", lambda content: {"id2label": {}}),
+        ("tokenizer_config.json", lambda content: {**content, "model_max_length": -1}),
+        ("tokenizer_config.json", lambda content: {**content, "model_max_length": "x"}),
+    ],
+)
+def test_a_forged_network_is_damaged(copy: Path, name: str, change) -> None:
+    forge(copy, f"model/{name}", change)
+    with pytest.raises(ModelError):
+        list(predict(copy, ["a text"]))
+
+
 @pytest.mark.parametrize("kind", ["device", "pipe"])
 def test_a_manifest_that_is_no_file_is_not_read(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "kit.json"

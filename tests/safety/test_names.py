@@ -42,6 +42,12 @@ def test_paths_that_lead_out_are_refused(path) -> None:
         plain_path(path, "files")
 
 
+def test_an_absolute_path_is_called_absolute() -> None:
+    with pytest.raises(RecordError, match="is not a path inside the folder: it is absolute") as caught:
+        plain_path("/etc/passwd", "files")
+    assert caught.value.hint == "kit writes no such name: do not use files that you do not trust"
+
+
 @pytest.fixture
 def copy(tiny_run: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny_run, tmp_path / "runs" / tiny_run.name))
