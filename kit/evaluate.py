@@ -99,6 +99,20 @@ def require_metrics(record: Record, data: Prepared) -> None:
             )
 
 
+def require_same_data(record: Record, data: Prepared) -> None:
+    """Raise RecordError if record.json names other labels or text columns than the data."""
+    for key, recorded, actual in (
+        ("labels", record.labels, data.labels),
+        ("data.text_columns", tuple(record.content["data"]["text_columns"]), data.splits.text_columns),
+    ):
+        if recorded != actual:
+            raise RecordError(
+                f"{record.folder} is damaged: record.json says {key} {', '.join(map(str, recorded))}, not "
+                f"{', '.join(actual)} as the data do",
+                MAKE_AGAIN,
+            )
+
+
 def prepared_for(record: Record) -> Prepared:
     """Return the data that a Record was made of. Raises DataError if its test examples are no longer those."""
     from kit.data import prepare

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kit.errors import OutputError, RecipeError
+from kit.errors import MAKE_AGAIN, OutputError, RecipeError
 from kit.files import publish, remove_left_aside, require_space, writing_to
 from kit.measurement.units import megabytes
 from kit.publishing.local import local_paths, public
@@ -85,24 +85,24 @@ def export(
         KitError: The run cannot be exported, which is found before anything is computed.
         ExportError: A prediction of the exported model differs, or the Hub refuses.
     """
-    from kit.evaluate import prepared_for, require_metrics
+    from kit.evaluate import prepared_for, require_metrics, require_same_data
+    from kit.file_types import CardContent, require_types
     from kit.publishing.again import find_proven, kept, request_of
     from kit.publishing.formats import plan_formats
     from kit.publishing.hub import push, require_target
-    from kit.publishing.whole import require_same, require_told
 
     if to is None and target is None:
         raise RecipeError(
             "nowhere to export to", "give a folder (--to exported/), a repository (--push user/name), or both"
         )
     record = Record.load(Path(run).resolve())
-    require_told(record)
+    require_types(record.folder / RECORD_FILE, record.content, CardContent, MAKE_AGAIN)
     planned = plan_formats(record, list(formats), with_code)
     place = None if to is None else _place(Path(to), overwrite, record)
     if target is not None:
         require_target(target)
     data = prepared_for(record)
-    require_same(record, data)
+    require_same_data(record, data)
     require_metrics(record, data)
     with kept(record) if place is None else nullcontext(place) as final:
         name = target.name if target else final.name

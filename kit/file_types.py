@@ -129,6 +129,35 @@ class ManifestContent(TypedDict):
     proven: NotRequired[dict[str, Any]]
 
 
+class _Fingerprints(TypedDict):
+    train: str
+    validation: str
+    test: str
+
+
+class _CardData(TypedDict):
+    fingerprints: _Fingerprints
+    revision: str | None
+
+
+class _Provenance(TypedDict):
+    kit: str
+    commit: str | None
+    python: str
+    versions: dict[str, str | None]
+    cpu: str
+    cores: _Count
+    gpus: list[str]
+
+
+class CardContent(TypedDict):
+    """Parts of record.json that a model card needs and that not every Record has."""
+
+    data: _CardData
+    settings: dict[str, Any]
+    provenance: _Provenance
+
+
 class _Cell(TypedDict):
     method: str
     checkpoint: str | None

@@ -316,6 +316,8 @@ DAMAGES = {
     "checkpoint.name: it is missing": lambda content: content.update(checkpoint={}),
     "settings: it is not an object": lambda content: content.update(provenance=1, settings=None),
     "model_bytes: it is not a whole number": lambda content: content.update(metrics={}, model_bytes="many"),
+    "data.fingerprints.test: it is missing": lambda content: content["data"]["fingerprints"].pop("test"),
+    "provenance.cpu: it is missing": lambda content: content["provenance"].pop("cpu"),
 }
 
 
