@@ -184,11 +184,11 @@ def _parse(
     if format is None and data.startswith(PARQUET_MAGIC):
         kind = ".parquet"
     elif format is None:
-        detected = detect_format(decode_text(data, name), columns, name, is_text_file=is_text_file)
+        detected = detect_format(decode_text(data, name, Path(name).suffix), columns, name, is_text_file=is_text_file)
         kind, note = detected.kind, detected.note
     notes = (note,) if note else ()
     if kind is None:
-        table = _text_table(decode_text(data, name), columns, name)
+        table = _text_table(decode_text(data, name, Path(name).suffix), columns, name)
         return table, (*notes, *table.notes)
     try:
         table, more = _fitting(lambda way: parse_table(data, name, kind, way), kind, columns, reading, name)

@@ -126,7 +126,7 @@ def _cannot_tell(what: str, candidates: list[str], table: Table) -> DataError:
         several = " and ".join(shown) if len(shown) == 2 else ", ".join(shown)
         bits = [name for name in candidates if what == "label" and _is_bits(table.columns[name])]
         every = f"if each is a label: {setting('data.label', bits)}" if len(bits) > 1 else ""
-        words = next((name for name in candidates if not _are_numbers(table.columns[name])), None)
+        words = next((name for name in candidates if not _is_code(table.columns[name])), None)
         first = f"set data.{what} to one" if words is None else f"say which: {setting(f'data.{what}', words)}"
         return DataError(
             f"data.{what}: {several} could each be the {what} {columns}", f"{first}, or {every}" if every else first
@@ -196,8 +196,9 @@ def _is_zero(values: Sequence[Any]) -> bool:
     return any(kinds == {zero} for zero, _ in _BITS)
 
 
-def _are_numbers(values: Sequence[Any]) -> bool:
-    return all(re.fullmatch(r"[+-]?\d+([.,]\d+)?", str(value).strip()) for value in _sample(values))
+def _is_code(values: Sequence[Any]) -> bool:
+    """Check for numbers or truth values, which say less than words about what a column holds."""
+    return _is_bits(values) or all(re.fullmatch(r"[+-]?\d+([.,]\d+)?", str(value).strip()) for value in _sample(values))
 
 
 def _examples_of(values: Sequence[Any]) -> str:

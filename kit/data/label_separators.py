@@ -11,6 +11,8 @@ JOINING = (*SEPARATORS, "+", "&", " and ")  # that are reported, not taken for s
 USUAL = ","
 _UNUSED = ("|", ";", "~", "^")
 _REUSED = 0.6  # share of the labels in joined cells that also occur in other cells, if they are labels
+_HALF = 0.5  # the same, for marks that names hardly have
+_HARDLY_IN_NAMES = (";", "|")
 _SURE = 0.9  # the same, to doubt that a cell with one label holds only one
 
 
@@ -67,7 +69,8 @@ def joined_by(cells: Collection[str], marks: Sequence[str] = SEPARATORS) -> str 
     distinct = set(cells)
     for mark in marks:
         names = {name for cell in distinct for name in split_labels(cell, mark)}
-        if sum(mark in cell for cell in distinct) > 1 and len(names) < len(distinct) and reuse(distinct, mark) >= _SURE:
+        few, enough = (True, _HALF) if mark in _HARDLY_IN_NAMES else (len(names) < len(distinct), _SURE)
+        if sum(mark in cell for cell in distinct) > 1 and few and reuse(distinct, mark) >= enough:
             return mark
     return None
 

@@ -126,6 +126,7 @@ def test_single_labels_that_look_joined_are_noted() -> None:
     cells = ["a", "b", "c", "a;b", "b;c", "a;c"]
     assert "look like several joined by ';'" in read(cells).notes[0]
     assert read(["red;hot", "cold", "red;hot"]).notes == ()
+    assert "joined by ';'" in read(["joy", "joy;calm", "anger;it's bad", "anger"]).notes[0]
 
 
 @pytest.mark.parametrize("mark", ["+", "&", " and "])
