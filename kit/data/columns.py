@@ -133,7 +133,9 @@ def _cannot_tell(what: str, candidates: list[str], table: Table) -> DataError:
         )
     hint = f"set data.{what} to the name of the column"
     if len(table.columns) == 1:
+        enclosed = any(mark in name for name in table.columns for mark in ",;|\t")
         hint = "if another character separates the columns, set data.separator"
+        hint = "if quotes enclose whole lines, remove them" if enclosed else hint
     return DataError(f"data.{what}: no column looks like the {what} {columns}", hint)
 
 

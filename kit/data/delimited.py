@@ -15,6 +15,7 @@ from kit.data.reading import Reading
 from kit.data.separators import NAMES, find_separator, take_comments, take_excel_line
 from kit.data.swallowed import find_swallowed
 from kit.data.table import Table
+from kit.data.width_hints import DOUBLED_QUOTES, width_hint
 from kit.errors import DataError
 from kit.printable import printable
 from kit.setting import setting
@@ -22,7 +23,8 @@ from kit.setting import setting
 _JUDGED = 2_000  # rows that the first one is compared with
 _SHOWN = 5
 _SHOWN_CELL = 40  # characters
-_DOUBLED = 'a quote that is part of a text must be doubled ("") inside a quoted field'
+_HEADER_OR_TEXTS = "if its only line is a text, --format text predicts it"
+_RULE = re.compile(r":?(-{3,}|={3,}):?")
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
 
@@ -57,14 +59,14 @@ def read_delimited(text: str, name: str, suffix: str, reading: Reading) -> Table
     records = partial(read_records, name, text[length + comments :], first_line)
     separator = reading.separator or excel_separator or find_separator(records, suffix, name, reading)
     numbered = list(records(separator))
-    while numbered and _is_blank(numbered[0][1]):
+    while numbered and _is_blank(numbered[0][1], cells=reading.header in ("auto", "first")):
         numbered.pop(0)
     if not numbered:
         raise DataError(f"{name} is empty")
     header = _header(numbered, name, reading)
     _require_distinct(header.names, name)
     if header.records and len(numbered) == 1:
-        raise DataError(f"{name} has a header and no rows")
+        raise DataError(f"{name} has a header and no rows", _HEADER_OR_TEXTS if reading.for_prediction else "")
     table = _table(numbered[header.records :], header, name, partial(_wrong_width, reading, separator))
     rows = [record for record in numbered[header.records :] if len(record[1]) == len(header.names)]
     notes = (
@@ -88,6 +90,9 @@ def _table(
     repeated: list[int] = []
     reordered: list[int] = []
     foreign: list[int] = []
+    ruled = bool(numbered) and not header.made_up and _is_rule(numbered[0][1], width)
+    if ruled:
+        numbered = numbered[1:]
     for line, fields in numbered:
         if _is_blank(fields) and (width > 1 or not fields):
             blank.append(line)
@@ -106,6 +111,8 @@ def _table(
     content = {column: list(values) for column, values in zip(header.names, columns, strict=True)}
     table = Table.of(content, "line", [line for line, _ in rows])
     notes = _repeated_notes(name, repeated, reordered, foreign)
+    if ruled:
+        notes = (f"{name}: the line of dashes below the header is left out", *notes)
     return replace(table, blank=tuple(blank), headless=header.made_up, notes=notes)
 
 
@@ -179,9 +186,17 @@ def _header_order(fields: Sequence[str], names: Sequence[str]) -> list[int] | No
     return [cells.index(name) for name in folded] if sorted(cells) == sorted(folded) else None
 
 
-def _is_blank(fields: Sequence[str]) -> bool:
-    """Return whether a record is a line without a separator and without text."""
+def _is_blank(fields: Sequence[str], *, cells: bool = False) -> bool:
+    """Return whether a record is a line without a separator and without text, or several empty cells if this is set."""
+    if cells and len(fields) > 1 and not any(map(str.strip, fields)):
+        return True
     return not fields or (len(fields) == 1 and not fields[0].strip(f" \t\r{BYTE_ORDER_MARK}"))
+
+
+def _is_rule(fields: Sequence[str], width: int) -> bool:
+    """Return whether a record is a line between header and rows, as tables of SQL tools and Markdown have it."""
+    filled = [field.strip() for field in fields if field.strip()]
+    return len(fields) == width and bool(filled) and all(map(_RULE.fullmatch, filled))
 
 
 def _shown(fields: Sequence[str]) -> str:
@@ -212,24 +227,8 @@ def _wrong_width(reading: Reading, separator: str, name: str, record: Record, he
     line, fields = record
     count = f"{len(fields)} field{'' if len(fields) == 1 else 's'}"
     expected = f"the first line has {len(header.names)}" if header.made_up else f"the header has {len(header.names)}"
-    return DataError(f"{name}, line {line}: {count} where {expected}", _width_hint(fields, separator, header, reading))
-
-
-def _width_hint(fields: Sequence[str], separator: str, header: _Header, reading: Reading) -> str:
-    if any("\r" in field for field in fields):
-        return "a carriage return (CR) is no line end where other lines end with a line feed (LF): write one kind"
-    if any("\n" in field for field in fields):
-        return f"quotes enclose several lines of this row: {_DOUBLED}"
-    if len(fields) > 1 and all(map(is_known_name, fields)):
-        return "the line looks like the header of another file: concatenate files with the same columns only"
-    mark = "a tab" if separator == "\t" else repr(separator)
-    hint = "remove a title or comment above the header; " if len(header.names) == 1 else ""
-    if any(field.startswith("'") or field.endswith("\\") for field in fields[:-1]):
-        hint += f"single quotes and backslashes do not protect {mark}: "
-    hint += f"put fields that contain {mark} in double quotes; "
-    if reading.for_prediction:
-        return f"{hint}columns may be separated by {', '.join(list(NAMES.values())[:-1])} or {[*NAMES.values()][-1]}"
-    return f"{hint}if {NAMES.get(separator, mark)} does not separate the columns, set data.separator"
+    hint = width_hint(fields, separator, len(header.names), for_prediction=reading.for_prediction)
+    return DataError(f"{name}, line {line}: {count} where {expected}", hint)
 
 
 def _separator_notes(name: str, separator: str, reading: Reading, excel_separator: str | None) -> list[str]:
@@ -287,7 +286,7 @@ def _quote_notes(name: str, swallowed: Sequence[tuple[int, int]]) -> list[str]:
     more = ", ..." if len(swallowed) > _SHOWN else ""
     return [
         f"{name}: lines {spans}{more} are read as one text, because quotes enclose them, but each line looks like "
-        "a row: " + _DOUBLED
+        "a row: " + DOUBLED_QUOTES
     ]
 
 

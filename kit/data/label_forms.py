@@ -18,7 +18,7 @@ from kit.errors import DataError
 from kit.setting import setting
 
 _BITS = {"0": False, "1": True, "false": False, "true": True}
-_MARKS = re.compile(r"[\s,;|/]+")
+_MARKS = re.compile(r"[\s,;|/_-]+")
 _DECIMAL_BIT = re.compile(r"[01]\.0*")
 _ZEROS_AND_ONES = re.compile(r"[01]+")
 _DIGITS = re.compile(r"[01]{3,}")

@@ -27,6 +27,8 @@ _PANDAS_SERIES_END = re.compile(r"\n(?:Name: .*, )?(?:Length: \d+, )?dtype: \w+$
 _PANDAS_SERIES_LINE = re.compile(r"\S+\s+(.*)")
 _QUOTED = re.compile(r"[ub]?('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")", re.DOTALL)
 _BARE_LIST = re.compile(r"""'[^',"\n]*'(?:\s*,\s*'[^',"\n]*')*|"[^'",\n]*"(?:\s*,\s*"[^'",\n]*")*""")
+_TAGS = re.compile(r"(?:<[^<>,]+>)+|(?:\[[^\[\],'\"]+\]){2,}")  # <a><b> and [a][b]
+_BRACKETS = re.compile(r"><|\]\[")
 _CUT = ("...", "…", "..")  # where NumPy, polars and pandas leave items out
 _OPENED = re.compile(r"\[\s*(['\"]|\d+[\s,])")  # how only a list begins
 _NOTHING = {"none", "null", "nan", "<na>", "nat"}
@@ -67,8 +69,8 @@ def parse_list(cell: str) -> list[Any] | None:
         return text
     if _OPENED.match(text) and _end_of_list(text) is None:
         raise ListError("the list is not closed")
-    if _BARE_LIST.fullmatch(text):
-        return _items(text, braces=False)
+    if _TAGS.fullmatch(text) or _BARE_LIST.fullmatch(text):
+        return _items(_BRACKETS.sub(",", text.strip("<>[]")), braces=False)
     if text[:1] not in _CLOSING or text[-1:] != _CLOSING[text[0]]:
         return None
     end = _end_of_list(text)

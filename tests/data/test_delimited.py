@@ -209,12 +209,20 @@ def test_quotes_after_a_separator_and_a_space_enclose_fields() -> None:
     ("row", "hint"),
     [
         ("a,b,date", "put fields"),
+        ("(9 rows)", "remove the line if it is not a row"),
+        ('"b,2"', "quotes enclose the whole line"),
         ("text,label,date", "the line looks like the header of another file"),
         ("'a, b',c", "single"),
     ],
 )
 def test_a_row_of_another_width_names_its_cause(row: str, hint: str) -> None:
     assert refused(f"text,label\na,1\n{row}\n").hint.startswith(hint)
+
+
+@pytest.mark.parametrize("content", [",,\ntext,label,\na,1,\nb,2,\n", "text,label\n-----,:---\na,1\nb,2\n"])
+def test_empty_cells_above_the_header_and_rules_below_are_no_rows(content: str) -> None:
+    table = read(content)
+    assert (table.columns["text"], table.columns["label"]) == (["a", "b"], ["1", "2"])
 
 
 def test_comments_above_the_header_are_left_out() -> None:

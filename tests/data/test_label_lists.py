@@ -63,6 +63,8 @@ def test_lists_of_any_names_are_read_as_libraries_write_them(writer: str) -> Non
         ("<StringArray>\n['a', 'b']\nLength: 2, dtype: string", ["a", "b"]),
         ("[joy, credit card]", ["joy", "credit card"]),
         ("'joy', 'credit card'", ["joy", "credit card"]),
+        ("<joy><credit card>", ["joy", "credit card"]),
+        ("[joy][credit card]", ["joy", "credit card"]),
         ('"joy"', ["joy"]),
         ('{"a b",calm}', ["a b", "calm"]),
         ('["\\ud83d\\ude00"]', ["😀"]),

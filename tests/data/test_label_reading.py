@@ -37,6 +37,7 @@ VECTORS = [[0, 1, 0], [1, 1, 0], [0, 0, 0], [0, 0, 1]]
         lambda bits: str(np.array(bits, dtype=float)),
         lambda bits: " ".join(map(str, bits)),
         lambda bits: ",".join(map(str, bits)),
+        lambda bits: "-".join(map(str, bits)),
         lambda bits: "".join(map(str, bits)),
     ],
 )
