@@ -16,6 +16,7 @@ from kit.analysis.options import (
     Option,
     Wish,
     breaks,
+    busy_line,
     cheapest_line,
     describe,
     fits,
@@ -24,7 +25,7 @@ from kit.analysis.options import (
     ranked,
 )
 from kit.analysis.points import Point, metric_range
-from kit.analysis.significance import requirement
+from kit.analysis.significance import MIN_SEEDS
 from kit.analysis.wording import joined
 from kit.errors import DataError
 from kit.measurement.units import OF_HUNDRED, shown_difference, shown_value
@@ -88,7 +89,8 @@ def advise(findings: Findings, wish: Wish) -> Advice:
         advice = _with_certainty(advice, certainty, options, findings, wish)
         lines = _lines(advice, certainty, findings, wish)
     lines += [f"to try: {command}" for command in advice.commands]
-    return replace(advice, lines=tuple(_framed(lines, advice)))
+    lines = [*_framed(lines, advice), *busy_line(findings, wish), *findings.class_notes]
+    return replace(advice, lines=tuple(lines))
 
 
 def _first_choice(order: Sequence[Option], excluded: tuple[tuple[str, str], ...], unfinished: str) -> Advice:
@@ -111,8 +113,8 @@ def _with_certainty(
     decided = (contenders[0].share if choice.chance is None else choice.chance) >= DECIDED
     # Two seeds are too few for a comparison, as in the report; for a target, their interval is wide enough.
     sure = certainty >= SURE and choice.seeds >= (3 if wish.target is None else 2)
-    unsure = not (decided and sure) or choice.latency_doubt
-    commands = better_left_out(findings, wish, choice) if unsure else ()
+    doubtful = wish.max_latency_ms is not None and (choice.latency_doubt or choice.busy)
+    commands = better_left_out(findings, wish, choice) if doubtful or not (decided and sure) else ()
     return replace(advice, contenders=tuple(contenders), decided=decided, sure=sure, commands=commands)
 
 
@@ -134,7 +136,8 @@ def _checked(wish: Wish, metric: str) -> Wish:
 def _framed(lines: Sequence[str], advice: Advice) -> list[str]:
     """Put a line about the unfinished study before the lines, and the series that were left out after them."""
     mentioned = any(line.startswith("cannot tell yet") for line in lines)
-    first = [f"{advice.unfinished} have finished; `{FINISH}` continues"] if advice.unfinished and not mentioned else []
+    continues = "" if FINISH in advice.commands else f"; `{FINISH}` continues"
+    first = [f"{advice.unfinished} have finished{continues}"] if advice.unfinished and not mentioned else []
     untimed = [name for name, reason in advice.excluded if reason == advice.unfinished]
     others = [f"left out: {name}: {reason}" for name, reason in advice.excluded if reason != advice.unfinished]
     last = [f"left out: {', '.join(untimed)}: not timed, as the study is unfinished"] if untimed else []
@@ -159,7 +162,6 @@ def _lines(advice: Advice, certainty: float, findings: Findings, wish: Wish) -> 
         *([f"{named(choice)} is {weak}"] if weak else []),
         *_given_up(advice, findings),
         *_certainty_lines(advice, certainty, findings, wish),
-        *findings.class_notes,
     ]
 
 
@@ -194,7 +196,8 @@ def _given_up(advice: Advice, findings: Findings) -> list[str]:
         # compare() requires one budget; options are compared whatever their labels.
         comparisons = compare([(name, replace(p, budget=mine.budget), choice.series, mine) for name, p in others])
         against_best = comparisons[next(index for index, pair in enumerate(others) if pair[1] is best)]
-        line += f" {against_best.interval} ({against_best.verdict})"
+        tested = against_best.verdict if against_best.tested else against_best.judgement.words
+        line += f" {against_best.interval} ({tested})"
     return [line]
 
 
@@ -202,30 +205,32 @@ def _certainty_lines(advice: Advice, certainty: float, findings: Findings, wish:
     """Return the certainty of the choice in words, and if it is not sure, what to measure next."""
     choice, other = advice.choice, advice.runner_up
     assert choice is not None
-    chance = f"{certainty:.0%} of the resamples"
     point, rival = measured_point(choice, findings), other and measured_point(other, findings)
     if wish.target is not None:
-        reason = f"{chance} reach {shown_value(findings.metric, wish.target)}"
+        reason = f"{certainty:.0%} of the resamples reach {shown_value(findings.metric, wish.target)}"
     elif other is None:
         return ["there is no other series within the limits to compare with"]
     elif point and rival and not np.ptp(point.replicates - rival.replicates):
         same = "the runner-up is as good in all of the resamples, and no lighter"
         return [f"not sure: {same}", "to measure next: more test examples, on which the two may differ"]
     else:
-        reason = f"{named(choice)} beats {named(other)} in {chance}{_best_of_all(advice)}"
+        reason = f"{named(choice)} beats {named(other)} in {certainty:.0%} of the resamples"
     if advice.sure:
         return [f"sure: {reason}"]
+    # Undecided advice for a target begins with the share of resamples that reach the target.
+    reasons = [] if wish.target is not None and not advice.decided else [reason]
+    reasons += _few_seeds(point, wish)
+    unsure = [f"not sure: {'; '.join(reasons)}"] if reasons else []
+    return [*unsure, f"to measure next: {_to_measure(choice, other, point, findings, wish)}"]
+
+
+def _few_seeds(point: Point | None, wish: Wish) -> list[str]:
+    """Return why the seeds of the choice are too few for a sure answer; none if they are enough."""
     if point is not None and len(point.runs) == 1:
-        reason += ", but with one seed, so seed variance is not included"
-    if point is not None and wish.target is None and len(point.runs) == 2:
-        reason += f", but not tested: two seeds; {requirement()}"
-    return [f"not sure: {reason}", f"to measure next: {_to_measure(choice, other, point, findings, wish)}"]
-
-
-def _best_of_all(advice: Advice) -> str:
-    """Return the share of resamples that the choice wins, for the end of a sentence; empty if it is no contender."""
-    share = next((rival.share for rival in advice.contenders if rival.option == advice.choice), None)
-    return "" if share is None else f"; it is the best of all in {share:.0%}"
+        return ["only one seed was run, so seed variance is not included"]
+    if point is not None and len(point.runs) == 2 and wish.target is None:
+        return [f"two seeds are too few for a test, which needs {MIN_SEEDS} that both have"]
+    return []
 
 
 def _to_measure(choice: Option, other: Option | None, point: Point | None, findings: Findings, wish: Wish) -> str:
@@ -238,7 +243,7 @@ def _to_measure(choice: Option, other: Option | None, point: Point | None, findi
         return f"{choice.series} with {choice.labels:,} labels ({how})"
     at = f"at {point.budget:,} labels"
     if wish.target is None and len(point.runs) == 2:
-        return f"3 more seeds {at}"
+        return f"{MIN_SEEDS} more seeds {at}"
     goal = wish.target if wish.target is not None or other is None else other.metric.value
     missing = more_evidence(point, goal or 0.0)
     if missing is not None:

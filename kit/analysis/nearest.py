@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kit.analysis.findings import Findings, Series
 from kit.analysis.options import Option, Wish, describe, fits, options_of, ranked, series_of
@@ -28,7 +28,7 @@ class Nearest:
 
 
 def nothing_qualifies(findings: Findings, wish: Wish, allowed: Sequence[Option]) -> Nearest:
-    """Return the nearest options to a wish that nothing meets.
+    """Return the nearest options to a wish that nothing meets; an unfinished study is to be finished first.
 
     Args:
         findings: The study with its candidates.
@@ -38,6 +38,12 @@ def nothing_qualifies(findings: Findings, wish: Wish, allowed: Sequence[Option])
     if untimed := _untimed(findings, wish):
         finished = findings.unfinished.removeprefix("unfinished: ")
         return Nearest((f"cannot tell yet: the study is unfinished ({finished}) and {untimed}",), (FINISH,))
+    nearest = _nearest(findings, wish, allowed)
+    return replace(nearest, commands=(FINISH,)) if findings.unfinished else nearest
+
+
+def _nearest(findings: Findings, wish: Wish, allowed: Sequence[Option]) -> Nearest:
+    """Return the nearest options within and beyond the limits; without a limit, the highest metric."""
     yet = " yet" if findings.unfinished else ""
     lines = [f"nothing qualifies{yet}: no choice, measured or predicted, {_wanted(findings, wish)}"]
     within = [option for option in allowed if fits(option, wish)]
@@ -71,7 +77,7 @@ def _below_target(within: Sequence[Option], findings: Findings, wish: Wish) -> t
     series = series_of(max(studied, key=_metric), findings)
     reason = _why_not(series, findings.metric, wish.target or 0)
     if findings.unfinished:
-        return (reason,), (FINISH,)
+        return (reason,), ()
     labels = 2 * series.points[-1].budget
     more = labels - findings.training_examples
     beyond = f" ({more:,} more than the data have)" if more > 0 else ""
@@ -128,6 +134,8 @@ def _over(option: Option, wish: Wish) -> str:
 def better_left_out(findings: Findings, wish: Wish, choice: Option) -> tuple[str, ...]:
     """Return the command for the best measured option that only latency or size leave out; none if it is no better.
 
+    An unfinished study is to be finished first.
+
     Args:
         findings: The study with its candidates.
         wish: Target and limits.
@@ -136,7 +144,8 @@ def better_left_out(findings: Findings, wish: Wish, choice: Option) -> tuple[str
     measured = [option for series in findings.options for option in options_of(series, wish) if option.measured]
     better = [o for o in measured if o.metric.value > choice.metric.value and _exceeds(o, wish)]
     ordered = sorted(better, key=_metric, reverse=True)
-    return next((tuple(commands[:1]) for option in ordered if (commands := _smaller(option, findings))), ())
+    commands = next((commands[:1] for option in ordered if (commands := _smaller(option, findings))), [])
+    return (FINISH,) if commands and findings.unfinished else tuple(commands)
 
 
 def _exceeds(option: Option, wish: Wish) -> bool:

@@ -11,9 +11,11 @@ from kit.analysis.curve import CurveRefused
 from kit.analysis.findings import Findings, Series
 from kit.analysis.frontier import SAME_LATENCY, SAME_SIZE, weight
 from kit.analysis.points import Point, metric_of
+from kit.analysis.wording import joined
 from kit.measurement.intervals import Estimate, shown
 from kit.measurement.speed import Speed
 from kit.measurement.units import megabytes, shown_difference
+from kit.scheduling.ledger import SPEED_FILE
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ class Option:
             budgets, an upper bound for TF-IDF models, whose vocabulary grows with the labels ever more slowly.
         seeds: Number of seeds that were measured.
         backtest: Error of the learning curve at the largest budget; None if the metric was measured.
-        latency_doubt: Result of `latency_doubt`.
+        latency_doubt: Why the latency may be on the other side of the limit; empty if it is clear.
+        busy: Whether the latency was measured on a busy machine.
     """
 
     series: str
@@ -61,6 +64,7 @@ class Option:
     seeds: int
     backtest: float | None = None
     latency_doubt: str = ""
+    busy: bool = False
 
 
 def series_of(option: Option, findings: Findings) -> Series:
@@ -91,15 +95,24 @@ def breaks(series: Series, wish: Wish, no_latency: str = "") -> str:
 
 
 def latency_doubt(speed: Speed | None, wish: Wish) -> str:
-    """Return why a latency may be on the other side of the limit; empty if there is no limit or no such reason."""
+    """Return that a limit lies inside the interval of a latency; empty if it does not, or there is no limit."""
     if speed is None or wish.max_latency_ms is None:
         return ""
-    (low, high), reasons = speed.interval, []
-    if low < wish.max_latency_ms < high:
-        reasons.append(f"the limit lies inside its interval [{low:.1f}, {high:.1f}]")
-    if speed.warning:
-        reasons.append("measured on a busy machine")
-    return ", ".join(reasons)
+    low, high = speed.interval
+    inside = low < wish.max_latency_ms < high
+    return f"the limit lies inside its interval [{low:.1f}, {high:.1f}]" if inside else ""
+
+
+def busy_line(findings: Findings, wish: Wish) -> list[str]:
+    """Return one line on latencies that were measured on a busy machine; none without a limit on the latency."""
+    timed = [series for series in findings.options if series.speed is not None]
+    busy = [series.name for series in timed if series.speed and series.speed.warning]
+    if not busy or wish.max_latency_ms is None:
+        return []
+    which = "latencies" if len(busy) == len(timed) else f"latencies of {joined(busy)}"
+    file = f"{findings.runs}/{findings.study}/{SPEED_FILE}"
+    again = f"to measure again, delete {file} and start the study again"
+    return [f"{which} were measured on a busy machine and may be too high; {again}"]
 
 
 def fits(option: Option, wish: Wish) -> bool:
@@ -161,6 +174,7 @@ def _measured(series: Series, point: Point, wish: Wish) -> Option:
         model_bytes=point.model_bytes,
         seeds=len(point.runs),
         latency_doubt=latency_doubt(series.speed, wish),
+        busy=series.speed is not None and bool(series.speed.warning),
     )
 
 
