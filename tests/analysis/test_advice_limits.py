@@ -1,0 +1,179 @@
+"""Advice where limits, open cells or missing labels leave choices out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from kit.analysis.advice import advise
+from kit.analysis.findings import CellRow
+from kit.analysis.options import Wish
+from tests.analysis.studies import BUDGETS, STUDY, findings, series
+
+
+def test_limits_leave_series_out_with_the_reason() -> None:
+    advice = advise(STUDY, Wish(max_latency_ms=5))
+    assert advice.choice is not None
+    assert (advice.choice.series, advice.choice.labels) == ("tfidf", 800)
+    assert advice.excluded == (
+        ("finetune", "7.0 ms per text, above 5 ms"),
+        ("probe", "7.0 ms per text, above 5 ms"),
+    )
+    assert any(line.startswith("given up: 14.0 points against finetune with 800 labels") for line in advice.lines)
+    assert any("(significant, corrected for 11 comparisons)" in line for line in advice.lines)
+    unmeasured = findings(replace(STUDY.series[0], speed=None))
+    assert advise(unmeasured, Wish(max_latency_ms=5)).choice is None
+
+
+def test_an_unsure_choice_names_the_better_run_to_compress() -> None:
+    tight = Wish(max_latency_ms=5)
+    advice = advise(STUDY, tight)  # tfidf is the only one within the limit, and worse
+    assert advice.commands == ("kit compress runs/r0",)
+    assert "to try: kit compress runs/r0" in advice.lines
+    small = replace(STUDY, candidates=(replace(STUDY.series[2], name="finetune + int8-onnx"),))
+    assert advise(small, tight).commands == ("kit distill --teacher runs/r0 --student layers:3",)  # compressed before
+    best = findings(replace(STUDY.series[2], name="probe", speed=STUDY.series[0].speed), STUDY.series[2])
+    assert advise(best, tight).commands == ()  # what is left out is no better
+    assert advise(STUDY, Wish(target=0.66, max_latency_ms=5)).commands == ()
+    untimed = findings(replace(STUDY.series[0], speed=None), STUDY.series[2])
+    assert advise(untimed, tight).commands == ()
+
+
+def test_what_is_beyond_a_limit_is_described_once() -> None:
+    busy = replace(STUDY.series[0], speed=replace(STUDY.series[0].speed, warning="the machine was busy"))
+    [_, near, *_, last] = advise(findings(busy), Wish(max_latency_ms=5, max_size_bytes=25e6)).lines
+    assert near.endswith("], 7.0 ms per text, 91.0 MB; above 5 ms and above 25 MB")
+    assert last == (
+        "latencies were measured on a busy machine and may be too high; to measure again, delete runs/s/speed.json and "
+        "start the study again"
+    )
+
+
+def test_a_latency_limit_inside_an_interval_is_said() -> None:
+    speed = replace(STUDY.series[0].speed, low_ms=5.5, high_ms=9.0)
+    study = findings(replace(STUDY.series[0], speed=speed))
+    [(_, why)] = advise(study, Wish(max_latency_ms=6)).excluded
+    assert why == "7.0 ms per text, above 6 ms; the limit lies inside its interval [5.5, 9.0]"
+    [line, *_] = advise(study, Wish(max_latency_ms=8)).lines
+    assert "7.0 ms per text (the limit lies inside its interval [5.5, 9.0])" in line
+    busy = findings(replace(STUDY.series[0], speed=replace(speed, warning="the machine was busy")))
+    assert sum("busy" in line for line in advise(busy, Wish(max_latency_ms=8)).lines) == 1
+    assert not any("busy" in line for line in advise(busy, Wish()).lines)
+    both = advise(replace(busy, series=(*busy.series, STUDY.series[2])), Wish(max_latency_ms=8))
+    assert both.lines[-1].startswith("latencies of finetune were measured on a busy machine")
+
+
+def test_a_model_that_grows_with_the_budget_is_left_out_only_where_it_is_too_large() -> None:
+    tfidf = STUDY.series[2]
+    grown = [replace(p, runs=tuple(replace(run, model_bytes=1_000 * p.budget) for run in p.runs)) for p in tfidf.points]
+    advice = advise(findings(replace(tfidf, points=tuple(grown))), Wish(max_size_bytes=250_000))
+    assert advice.choice is not None
+    assert (advice.choice.labels, advice.choice.model_bytes) == (200, 200_000)
+    assert advice.excluded == ()
+
+
+def test_what_cannot_be_reached_is_said_with_what_comes_nearest() -> None:
+    advice = advise(findings(*STUDY.series[1:]), Wish(target=0.95))
+    assert advice.choice is None
+    assert not advice.sure
+    assert advice.lines[0] == "nothing qualifies: no choice, measured or predicted, reaches accuracy 95.0 %"
+    assert advice.lines[1].startswith("nearest within the limits: probe with 800 labels")
+    assert advice.lines[2].startswith("its curve does not get there by 6,400 labels (interval: from ")
+    assert "such a prediction was off by" in advice.lines[2]
+    assert advice.lines[3] == "to measure next: probe with 1,600 labels or more"
+    assert advice.commands == ("kit study RECIPE --set 'study.budgets=[100, 200, 400, 800, 1600]'",)
+    assert advice.lines[4] == f"to try: {advice.commands[0]}"
+
+
+def test_limits_that_nothing_meets_name_the_command_to_try() -> None:
+    advice = advise(replace(STUDY, runs="my runs"), Wish(target=0.82, max_latency_ms=5, max_size_bytes=25e6))
+    assert advice.choice is None
+    assert advice.lines[0].endswith("reaches accuracy 82.0 % within 5 ms per text and 25 MB")
+    assert any(line.startswith("nearest beyond the limits: finetune with 800 labels") for line in advice.lines)
+    assert advice.commands == ("kit compress 'my runs/r0'", "kit distill --teacher 'my runs/r0' --student layers:3")
+
+
+def test_a_compressed_run_is_chosen_where_the_study_has_nothing() -> None:
+    small = replace(series("finetune + int8-onnx", (0.69, 0.75, 0.80, 0.847), 0.7, 4_900_000), fit=None)
+    study = replace(STUDY, candidates=(replace(small, points=small.points[-1:]),))
+    advice = advise(study, Wish(target=0.82, max_latency_ms=5, max_size_bytes=25e6))
+    assert advice.lines[0].startswith("choose finetune + int8-onnx with 800 labels, accuracy 84.7 % [")
+    assert advice.lines[0].endswith("0.7 ms per text, 4.9 MB, in runs/r0 and 4 more")
+    tighter = advise(study, Wish(target=0.82, max_latency_ms=0.5))
+    assert tighter.commands == ("kit distill --teacher runs/r0 --student layers:3",)
+
+
+def test_an_unfinished_study_says_so() -> None:
+    cells = [CellRow("finetune", 100, seed, "finished" if seed < 2 else "open") for seed in range(5)]
+    untimed = tuple(replace(each, speed=None) for each in STUDY.series)
+    slow = replace(STUDY, series=untimed, cells=tuple(cells))
+    advice = advise(slow, Wish(max_latency_ms=5))
+    assert advice.lines == (
+        "cannot tell yet: the study is unfinished (2 of 5 cells) and no model was timed",
+        "to try: kit study RECIPE",
+        "left out: finetune, probe, tfidf: not timed, as the study is unfinished",
+    )
+    assert advice.commands == ("kit study RECIPE",)
+    assert dict(advice.excluded)["finetune"] == "unfinished: 2 of 5 cells"
+    partly = advise(replace(slow, series=(*untimed[:2], STUDY.series[2])), Wish(0.8, max_latency_ms=5))
+    assert partly.lines[0].endswith("and 2 of its 3 models were not timed")
+    first = advise(slow, Wish()).lines[0]
+    assert first == "unfinished: 2 of 5 cells have finished; `kit study RECIPE` continues"
+
+
+def test_the_command_to_try_is_never_the_grid_of_the_study() -> None:
+    cells = [CellRow("probe", budget, 0, "open" if budget == 1_600 else "finished") for budget in (*BUDGETS, 1_600)]
+    study = replace(findings(*STUDY.series[1:]), cells=tuple(cells))
+    advice = advise(study, Wish(target=0.95))
+    assert advice.lines[1].startswith("nothing qualifies yet: ")
+    assert advice.commands == ("kit study RECIPE",)
+    large = advise(replace(study, series=study.series[:1]), Wish(target=0.76, max_size_bytes=25e6))
+    assert large.lines[2].startswith("nearest beyond the limits: probe with 800 labels")
+    assert large.commands == ("kit study RECIPE",), "a smaller model is for later: the study comes first"
+    unsure = advise(replace(STUDY, cells=tuple(cells)), Wish(max_latency_ms=5))
+    assert unsure.choice is not None and unsure.commands == ("kit study RECIPE",)
+    assert unsure.lines[0] == "unfinished: 4 of 5 cells have finished"
+    failed = replace(study, cells=(*cells[:-1], replace(cells[-1], state="failed")))
+    assert advise(failed, Wish(target=0.95)).commands == (
+        "kit study RECIPE --set 'study.budgets=[100, 200, 400, 800, 1600, 3200]'",
+    )
+
+
+def test_without_a_fit_the_reason_is_given() -> None:
+    few = findings(series("finetune", (0.7, 0.75, 0.8), 7.0, 1_000))
+    advice = advise(few, Wish(target=0.9))
+    assert advice.choice is None
+    assert (
+        "no prediction for finetune: a learning curve needs at least 4 different budgets; there are 3" in advice.lines
+    )
+
+
+def test_a_predicted_model_that_grows_is_held_to_the_limit_at_the_predicted_labels() -> None:
+    tfidf = replace(series("finetune", (0.70, 0.76, 0.81, 0.85), 0.3, 0), name="tfidf", method="tfidf")
+    grown = [replace(p, runs=tuple(replace(run, model_bytes=1_000 * p.budget) for run in p.runs)) for p in tfidf.points]
+    study = findings(replace(tfidf, points=tuple(grown)))
+    free = advise(study, Wish(target=0.87)).choice
+    assert free is not None
+    assert free.model_bytes == 1_000 * free.labels
+    assert advise(study, Wish(target=0.87, max_size_bytes=900_000)).choice is None
+    assert f"about {free.model_bytes / 1e6:.1f} MB" in advise(study, Wish(target=0.87)).lines[1]
+
+
+def test_labels_that_the_data_do_not_have_are_told() -> None:
+    few = replace(STUDY, training_examples=900)
+    advice = advise(few, Wish(target=0.87))
+    assert advice.choice is not None
+    missing = advice.choice.labels - 900
+    assert any(line.endswith(f"labels ({missing:,} more than the data have)") for line in advice.lines)
+    nothing = advise(replace(few, series=STUDY.series[1:]), Wish(target=0.95))
+    assert nothing.lines[3] == "to measure next: probe with 1,600 labels or more (700 more than the data have)"
+
+
+def test_where_only_the_size_is_in_the_way_that_is_said() -> None:
+    tfidf = STUDY.series[2]
+    grown = [replace(p, runs=tuple(replace(run, model_bytes=1_000 * p.budget) for run in p.runs)) for p in tfidf.points]
+    advice = advise(findings(replace(tfidf, points=tuple(grown))), Wish(target=0.70, max_size_bytes=450_000))
+    assert advice.choice is None
+    assert advice.lines[1].startswith("nearest within the limits: tfidf with 400 labels")
+    assert advice.lines[2].startswith("nearest beyond the limits: tfidf with 800 labels")
+    assert advice.lines[2].endswith("above 0.45 MB")
+    assert not any("curve" in line for line in advice.lines)
