@@ -31,6 +31,7 @@ _UNREADABLE = {
 }
 _WHOLE_BYTES = 200_000_000  # larger plain text is predicted as a stream
 _HEAD_BYTES = 1_000_000
+_LONGEST_NAME = 30  # characters of a column; a longer one may be a text, if no header names the columns
 _GZIP = b"\x1f\x8b"
 
 
@@ -239,7 +240,7 @@ def _require_columns(columns: Sequence[str], table: Table, kind: str, name: str)
         require_columns(columns, table, "predict", name)
     except DataError as error:
         missing = [column for column in columns if column not in table.columns]
-        error.hint = f"rename the column{'s' if len(missing) > 1 else ''} with the texts to {listed(missing)}"
+        error.hint = f"call the column{'s' if len(missing) > 1 else ''} with the texts {listed(missing)}"
         if (column := _column_of_texts(table)) and len(columns) == 1:
             error.hint = f"rename the column {quoted(column)} to {listed(missing)}"
         if kind in DELIMITED:
@@ -248,11 +249,12 @@ def _require_columns(columns: Sequence[str], table: Table, kind: str, name: str)
 
 
 def _column_of_texts(table: Table) -> str | None:
+    """Return the column that seems to hold the texts; None if it is unclear, or the file seems to have no header."""
     try:
         columns = guess_text_columns(table)
     except DataError:
         return None
-    return columns[0] if len(columns) == 1 else None
+    return columns[0] if len(columns) == 1 and len(columns[0]) <= _LONGEST_NAME and columns[0].count(" ") <= 2 else None
 
 
 def _read_delimited(read: Callable[[Reading], Table], columns: Sequence[str], reading: Reading) -> Table:

@@ -72,7 +72,7 @@ def read_delimited(text: str, name: str, suffix: str, reading: Reading) -> Table
     notes = (
         *_separator_notes(name, separator, reading, excel_separator),
         *([f"{name}: the comment above the header is left out"] if comments else []),
-        *_header_notes(name, header, numbered[0]),
+        *_header_notes(name, header, numbered[0], reading),
         *table.notes,
         *_quote_notes(name, find_swallowed(rows, separator)),
     )
@@ -123,7 +123,7 @@ def _header(numbered: Sequence[Record], name: str, reading: Reading) -> _Header:
     if reading.header == "first":
         return _Header(named, 1)
     if reading.header == "none":
-        return _Header(made_up, 0, made_up=True)
+        return _Header(made_up, 0, made_up=True, assumed=_verdict(numbered) == "header")
     if reading.header != "auto":
         return _declared(list(reading.header), numbered, name)
     if set(first) & {strip_invisible(column) for column in reading.columns}:
@@ -133,13 +133,16 @@ def _header(numbered: Sequence[Record], name: str, reading: Reading) -> _Header:
 
 def _judged(numbered: Sequence[Record], header: _Header, example: _Header, name: str, reading: Reading) -> _Header:
     """Return the header if the first line is one, else the made-up names. Raises DataError if that is unclear."""
-    first = _names(numbered[0][1])
-    verdict = judge_first_row(first, [fields for _, fields in islice(numbered, 1, _JUDGED)])
+    first, verdict = _names(numbered[0][1]), _verdict(numbered)
     if len(reading.known_names) == len(first) and not _continues_with_header(first, reading.known_names, verdict):
         return example
     if verdict == "unclear":
         raise _unclear(name, numbered[0])
     return example if verdict == "example" else replace(header, assumed=verdict == "doubtful header")
+
+
+def _verdict(numbered: Sequence[Record]) -> Verdict:
+    return judge_first_row(_names(numbered[0][1]), [fields for _, fields in islice(numbered, 1, _JUDGED)])
 
 
 def _continues_with_header(first: Sequence[str], known: Sequence[str], verdict: Verdict) -> bool:
@@ -158,7 +161,7 @@ def _declared(names: list[str], numbered: Sequence[Record], name: str) -> _Heade
         )
     if names == first:
         return _Header(names, 1)
-    verdict = judge_first_row(first, [fields for _, fields in islice(numbered, 1, _JUDGED)])
+    verdict = _verdict(numbered)
     if verdict == "header":
         raise DataError(
             f"data.header: {name} seems to have a header of its own in line {numbered[0][0]} ({_shown(first)})",
@@ -238,14 +241,12 @@ def _separator_notes(name: str, separator: str, reading: Reading, excel_separato
     return [f"{name}: the columns are separated by {separator!r}{key}"]
 
 
-def _header_notes(name: str, header: _Header, first: Record) -> list[str]:
+def _header_notes(name: str, header: _Header, first: Record, reading: Reading) -> list[str]:
     if not header.assumed:
         return []
-    if not header.made_up and not header.records:
-        return [
-            f"{name}: line {first[0]} ({_shown(first[1])}) is read as an example (if it is a header: "
-            f"{setting('data.header', 'first')})"
-        ]
+    if reading.header != "auto":
+        key = "" if reading.for_prediction else f" (if it is the header: {setting('data.header', 'first')})"
+        return [f"{name}: line {first[0]} ({_shown(first[1])}) may be a header and is read as an example{key}"]
     if not header.made_up:
         return [
             f"{name}: line {first[0]} ({_shown(first[1])}) is read as the header "

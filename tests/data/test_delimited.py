@@ -246,9 +246,14 @@ def test_a_header_of_another_file_is_noted() -> None:
 def test_names_for_a_doubtful_header_are_noted() -> None:
     table = read(delimited([("great", "shipping"), *ROWS]), header=NAMES)
     assert len(table) == len(ROWS) + 1
-    assert table.notes == (
-        "x.csv: line 1 (great | shipping) is read as an example (if it is a header: data.header: first)",
-    )
+    assert table.notes[0].startswith("x.csv: line 1 (great | shipping) may be a header and is read as an example (if")
+
+
+def test_a_header_that_is_declared_an_example_is_noted() -> None:
+    content = delimited([NAMES, *ROWS])
+    note = "x.csv: line 1 (text | label) may be a header and is read as an example"
+    assert read(content, header="none").notes == (f"{note} (if it is the header: data.header: first)",)
+    assert read(content, header="none", for_prediction=True).notes == (note,)
 
 
 def test_a_title_above_the_header_is_named() -> None:
