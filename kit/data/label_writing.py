@@ -15,9 +15,10 @@ from kit.printable import printable
 from kit.setting import setting
 
 _NUMBER = re.compile(r"[+-]?(?:0|[1-9]\d*)(?:\.\d*)?")  # not 007, whose zeros may be part of a code
-_LOOSE_NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?")
+_LOOSE_NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?(?:e[+-]?\d{1,2})?")
 _TRUTH = ("false", "true")
 _DIGIT_OF_TRUTH = {"false": "0", "true": "1"}
+_DIGIT_OF_WORD = _DIGIT_OF_TRUTH | dict.fromkeys(("f", "n", "no"), "0") | dict.fromkeys(("t", "y", "yes"), "1")
 _SHOWN_GROUPS = 4
 MERGE_HINT = f"set {setting('data.normalise_labels', True)} to read them as one label, or data.label_map to name each"
 
@@ -91,10 +92,11 @@ def alike(counts: Mapping[str, int]) -> list[list[str]]:
 def _groups(names: Sequence[str]) -> list[list[str]]:
     folded = {name: fold(name) for name in names}
     kinds = set(folded.values())
-    mixed = any({word, digit} <= kinds for word, digit in _DIGIT_OF_TRUTH.items())  # True beside 1
+    digits = _DIGIT_OF_WORD if kinds <= {*_DIGIT_OF_WORD, "0", "1"} else _DIGIT_OF_TRUTH
+    mixed = len({digits.get(form, form) for form in kinds}) < len(kinds)  # True beside 1
     groups = defaultdict(list)
     for name, form in folded.items():
-        groups[_DIGIT_OF_TRUTH.get(form, form) if mixed else form].append(name)
+        groups[digits.get(form, form) if mixed else form].append(name)
     return [group for group in groups.values() if len(group) > 1]
 
 

@@ -162,7 +162,9 @@ def test_merged_numbers_are_noted_and_sections_stay_apart() -> None:
     assert "differ only in writing: '1.1' (1), '1.10' (1)" in sections.notes[0]
 
 
-@pytest.mark.parametrize("cells", [["True", "False", "1", "0"], [True, 0, 1, False], ["true", "1", "spam"]])
+@pytest.mark.parametrize(
+    "cells", [["True", "False", "1", "0"], [True, 0, 1, False], ["true", "1", "spam"], ["yes", "n", "y", "no"]]
+)
 def test_truth_values_beside_digits_are_noted_and_merged(cells: list[Any]) -> None:
     assert "some labels differ only in writing" in read(cells).notes[0]
     assert len(read(cells, normalise_labels=True).order) == 2
