@@ -75,8 +75,8 @@ def _tokens(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
 def _energy(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
     from kit.measurement.energy import energy_joules
 
-    each = energy_joules(lambda: _answer_all(int(job["batch"])))
-    return {"joules": None if each is None else 1_000 * each}
+    joules = energy_joules(lambda: _answer_all(int(job["batch"])))
+    return {"joules": None if joules is None else 1_000 * joules}
 
 
 def _answer_all(size: int) -> int:

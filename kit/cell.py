@@ -173,10 +173,10 @@ def time_models(ids: list[str], shared: Shared, recipe: Recipe, storage: Storage
         except Exception as error:
             unmeasured[run_id] = _words(error)
     timed = [partial(models.predict, folders[signature]) for signature in alike]
-    found = latencies(timed, texts, hardware.words, recipe.task == "translation") if timed else []
+    measured = latencies(timed, texts, hardware.words, recipe.task == "translation") if timed else []
     speeds = {
         run_id: replace(speed, measured_on="" if run_id == group[0] else group[0])
-        for group, speed in zip(alike.values(), found, strict=True)
+        for group, speed in zip(alike.values(), measured, strict=True)
         for run_id in group
     }
     return {"speeds": speeds_to_json(speeds), "unmeasured": unmeasured}

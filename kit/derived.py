@@ -54,18 +54,18 @@ def with_candidates(
         measure: How outputs are scored.
     """
     runs = ledger.folder.parent
-    found = derived_runs(runs, roots, roots[0].predictions())
-    by_record = {run.record: each for each in series for p in each.points for run in p.runs}
-    candidates = candidate_series(found, by_record, targets, measure)
+    derived = derived_runs(runs, roots, roots[0].predictions())
+    by_record = {run.record: one for one in series for p in one.points for run in p.runs}
+    candidates = candidate_series(derived, by_record, targets, measure)
     if not candidates:
         return series, (), ""
-    models = {each.name: measured_record(each, runs) for each in (*series, *candidates)}
+    models = {one.name: measured_record(one, runs) for one in (*series, *candidates)}
     why = measure_together(ledger, [record for record in models.values() if record is not None])
     speeds = ledger.speeds()
 
-    def timed(each: Series) -> Series:
-        record = models[each.name]
-        return each if record is None or record.id not in speeds else replace(each, speed=speeds[record.id])
+    def timed(one: Series) -> Series:
+        record = models[one.name]
+        return one if record is None or record.id not in speeds else replace(one, speed=speeds[record.id])
 
     return tuple(map(timed, series)), tuple(map(timed, candidates)), why
 
@@ -81,7 +81,7 @@ def derived_runs(runs: Path, roots: Sequence[Record], truth: Predictions) -> lis
     known = {record.id for record in roots}
     tested = {str(record.content["data"]["fingerprints"].get("test")) for record in roots}
     others = {record.id: record for record in list_records(runs)[0] if record.id not in known}
-    found = []
+    derived = []
     for record in others.values():
         try:
             way = _way(record, others, known)
@@ -92,8 +92,8 @@ def derived_runs(runs: Path, roots: Sequence[Record], truth: Predictions) -> lis
         except (RecordError, KeyError, TypeError, AttributeError):
             continue  # damaged, or of another shape: not a candidate
         if predictions.ids.tolist() == truth.ids.tolist() and predictions.labels == truth.labels:
-            found.append(Derived(record, *way, predictions.outputs))
-    return found
+            derived.append(Derived(record, *way, predictions.outputs))
+    return derived
 
 
 def _way(record: Record, others: Mapping[str, Record], known: set[str]) -> tuple[str, tuple[str, ...]] | None:
@@ -106,7 +106,7 @@ def _way(record: Record, others: Mapping[str, Record], known: set[str]) -> tuple
             source = str(compression["source"])
         elif teachers := settings.get("teachers"):
             steps.append(f"distill ({record.recipe.distill.student.words})")
-            ids = [str(each["record"]) for each in teachers if each["record"]]
+            ids = [str(teacher["record"]) for teacher in teachers if teacher["record"]]
             source = next((name for name in ids if name in known or name in others), "")
         else:
             return None
@@ -140,15 +140,18 @@ def candidate_series(
     """
     if not derived:
         return []
-    values, samples = metric_samples([each.outputs for each in derived], targets, measure)
+    values, samples = metric_samples([source.outputs for source in derived], targets, measure)
     groups: dict[tuple[str, tuple[str, ...]], dict[tuple[int, int], tuple[Record, Run]]] = {}
-    for each, value, sample in zip(derived, values.tolist(), samples, strict=True):
-        right, size = measure.right(each.outputs, targets), int(each.record.content["model_bytes"])
-        run = Run(each.record.id, each.seed, value, right, sample, model_bytes=size)
+    for member, value, sample in zip(derived, values.tolist(), samples, strict=True):
+        right, size = measure.right(member.outputs, targets), int(member.record.content["model_bytes"])
+        run = Run(member.record.id, member.seed, value, right, sample, model_bytes=size)
         # Of several with the same seed the newest counts: Records are listed oldest first.
-        groups.setdefault((roots[each.root].name, each.steps), {})[each.budget, each.seed] = (each.record, run)
+        groups.setdefault((roots[member.root].name, member.steps), {})[member.budget, member.seed] = (
+            member.record,
+            run,
+        )
     named = {root.name: root for root in roots.values()}
-    return [_as_series(named[name], steps, found, measure.main) for (name, steps), found in groups.items()]
+    return [_as_series(named[name], steps, runs, measure.main) for (name, steps), runs in groups.items()]
 
 
 def _as_series(
@@ -171,8 +174,8 @@ def _as_series(
 
 def measured_record(series: Series, runs: Path) -> Record | None:
     """Return the Record that stands for a series when latency is measured: of the largest budget with a saved model."""
-    for each in sorted(series.points, key=lambda each: -each.budget):
-        for run in each.runs:
+    for measured in sorted(series.points, key=lambda measured: -measured.budget):
+        for run in measured.runs:
             try:
                 record = Record.read(runs / run.record)
             except RecordError:

@@ -243,10 +243,10 @@ def _costs(student: Record, teachers: list[Teacher], shared: Shared) -> tuple[Co
     own, *others = latencies([predictor.outputs for predictor in predictors], texts, hardware, translates)
     sizes = [_bytes(folder) for folder in (student.model_folder, *(teacher.folder for teacher in teachers))]
     parameters = [predictor.parameters for predictor in predictors]
-    together = (sum(each.interval[0] for each in others), sum(each.interval[1] for each in others))
+    together = (sum(speed.interval[0] for speed in others), sum(speed.interval[1] for speed in others))
     return (
         Cost(sizes[0], parameters[0], own.p50_ms, own.interval, own.warning),
-        Cost(sum(sizes[1:]), sum(parameters[1:]), sum(each.p50_ms for each in others), together, own.warning),
+        Cost(sum(sizes[1:]), sum(parameters[1:]), sum(speed.p50_ms for speed in others), together, own.warning),
     )
 
 

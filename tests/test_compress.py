@@ -267,13 +267,13 @@ def test_steps_report_recall_of_each_class(done: Compression, kit, tiny_run: Pat
     assert link.record.content["settings"]["compression"]["recall_words"] == link.gate.recall_words
     assert "too few" in link.gate.recall_words and link.gate.recall_words in link.line
     after = {name: row["recall"] for name, row in link.record.content["details"]["per_label"].items()}
-    assert {each.label: pytest.approx(each.after, abs=1e-6) for each in link.test_recall} == after
+    assert {change.label: pytest.approx(change.after, abs=1e-6) for change in link.test_recall} == after
     printed = kit(
         "compress", tiny_run, "--steps", "vocabulary,int8-onnx", "--set", "compress.gate.retained=null", "--json"
     )
     step = json.loads(printed.out)["steps"][-1]
     assert step["gate"]["worst_class"]["label"] == link.gate.worst_class.label
-    assert [each["label"] for each in step["test_recall"]] == [each.label for each in link.test_recall]
+    assert [change["label"] for change in step["test_recall"]] == [change.label for change in link.test_recall]
 
 
 def test_worst_class_needs_classes_and_validation_examples(tiny_run: Path) -> None:
@@ -407,11 +407,11 @@ def test_what_a_card_tells_of_chains_is_how_its_model_came_about(done: Compressi
         json.dumps(sealed({"source": tiny_run.name, "lines": ["onnx: UNDONE by the gate"]}))
     )
     try:
-        told = [
-            list(dict.fromkeys(line.partition(":")[0] for line in _history(each)))
-            for each in (done.record, trimmed.record)
+        histories = [
+            list(dict.fromkeys(line.partition(":")[0] for line in _history(record)))
+            for record in (done.record, trimmed.record)
         ]
-        assert told == [[tiny_run.name, "vocabulary", "int8-onnx"], [tiny_run.name, "vocabulary"]]
+        assert histories == [[tiny_run.name, "vocabulary", "int8-onnx"], [tiny_run.name, "vocabulary"]]
         assert _history(Record.read(tiny_run)) == []
     finally:
         (tiny_run / CHAIN_FILE).unlink()

@@ -26,7 +26,7 @@ def made_from(source: Record, name: str, techniques: Sequence[str] = ("int8-onnx
     folder = shutil.copytree(source.folder, source.folder.with_name(name))
     content = json.loads((folder / "record.json").read_text())
     content |= {"id": name, "settings": {**content["settings"], **settings}}
-    content["recipe"]["compress"]["steps"] = [{"technique": each} for each in techniques]
+    content["recipe"]["compress"]["steps"] = [{"technique": technique} for technique in techniques]
     for key in ("sha256", "format", "files", "backend"):
         content.pop(key, None)
     seal(folder, content)
@@ -48,12 +48,12 @@ def test_chains_of_compressed_and_distilled_runs_are_followed(runs: Path) -> Non
     made_from(root, "student", teachers=[{"record": root.id, "name": "t"}])
     compressed(Record.read(runs / "student"), "small-student")
     compressed(one, "again")
-    found = {each.record.id: each for each in derived_runs(runs, [root], root.predictions())}
-    assert {name: len(each.steps) for name, each in found.items()} == {
+    derived = {run.record.id: run for run in derived_runs(runs, [root], root.predictions())}
+    assert {name: len(run.steps) for name, run in derived.items()} == {
         "one": 1, "two": 2, "student": 1, "small-student": 2, "again": 2,
     }  # fmt: skip
-    assert {each.root for each in found.values()} == {root.id}
-    assert (found["one"].budget, found["one"].seed) == (160, 0)
+    assert {run.root for run in derived.values()} == {root.id}
+    assert (derived["one"].budget, derived["one"].seed) == (160, 0)
 
 
 def test_each_step_of_a_chain_is_named_by_its_technique(runs: Path) -> None:
@@ -61,8 +61,8 @@ def test_each_step_of_a_chain_is_named_by_its_technique(runs: Path) -> None:
     made_from(root, "one", ["vocabulary"], compression={"technique": "vocabulary", "source": root.id})
     chain = ["vocabulary", "int8-onnx"]
     made_from(root, "two", chain, compression={"technique": "int8-onnx", "source": "one"})
-    found = {each.record.id: each.steps for each in derived_runs(runs, [root], root.predictions())}
-    assert found == {"one": ("vocabulary",), "two": ("vocabulary", "int8-onnx")}
+    steps = {run.record.id: run.steps for run in derived_runs(runs, [root], root.predictions())}
+    assert steps == {"one": ("vocabulary",), "two": ("vocabulary", "int8-onnx")}
 
 
 def test_foreign_circular_and_damaged_runs_are_no_candidates(runs: Path) -> None:
@@ -78,11 +78,11 @@ def test_foreign_circular_and_damaged_runs_are_no_candidates(runs: Path) -> None
 def test_a_compressed_run_is_a_candidate_with_the_latency_of_one_sitting(runs: Path, untimed: None) -> None:
     study = runs / next(path.parent.name for path in runs.glob("*/study.json"))
     compressed(probe(runs), "small")
-    found = analyse(study, derived=True)
-    (candidate,) = found.candidates
+    findings = analyse(study, derived=True)
+    (candidate,) = findings.candidates
     assert candidate.name == "probe + int8-onnx"
     assert [point.budget for point in candidate.points] == [160]
-    measured = {each.name: each.speed for each in found.options if each.speed is not None}
+    measured = {one.name: one.speed for one in findings.options if one.speed is not None}
     assert {"probe", "probe + int8-onnx", "tfidf"} <= set(measured)
     assert len({speed.hardware for speed in measured.values()}) == 1
     assert analyse(study).candidates == ()

@@ -24,15 +24,15 @@ _SHARES = ("accuracy", "exact_match")  # of right answers: each example is worth
 
 @dataclass(frozen=True)
 class Gate:
-    """What a step cost, against the model that the chain starts from.
+    """Losses of a step against the model that the chain starts from.
 
     Args:
         retained: Share of the main metric on the validation examples; None if there is no such limit.
         agreement: Share of texts of the pool that no step sees; None if there is no such limit.
-        broken: The limits that were missed, in words; empty where the step stays.
+        broken: Missed limits in words; empty if the step stays.
         worst_class: The class with the largest loss of recall on the validation examples; None without classes or
             validation examples.
-        recall_words: `worst_class` for people, or that the classes have too few validation examples to tell.
+        recall_words: `worst_class` in words, or that the classes have too few validation examples to tell.
     """
 
     retained: float | None
@@ -101,16 +101,16 @@ class Judge:
         if self.section.retained is not None and outputs is not None:
             retained = _score(self.job, outputs) / self.score
             if retained < self.least_retained:
-                seen = f"{len(validation):,} validation examples"
-                broken.append(f"{retained:.1%} retained on {seen}, at least {self.least_retained:.1%} asked for")
+                basis = f"{len(validation):,} validation examples"
+                broken.append(f"{retained:.1%} retained on {basis}, at least {self.least_retained:.1%} asked for")
         changes = self.recall_changes(outputs)
         broken += self._lost_classes(changes)
         if self.section.agreement is not None:
             same = self.job.task.measure.same(model.outputs(gate_texts(self.job)), self.answers)
             agreement = float(same.mean())
             if agreement < self.section.agreement:
-                seen = f"{len(same):,} texts of the pool"
-                broken.append(f"agrees on {agreement:.1%} of {seen}, at least {self.section.agreement:.1%} asked for")
+                basis = f"{len(same):,} texts of the pool"
+                broken.append(f"agrees on {agreement:.1%} of {basis}, at least {self.section.agreement:.1%} asked for")
         worst = changes[0] if changes else None
         return Gate(retained, agreement, tuple(broken), worst, self.recall_words(changes))
 

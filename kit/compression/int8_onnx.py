@@ -110,13 +110,13 @@ def _quantized(
     weights = QuantType.QInt8 if step.weights == "int8" else QuantType.QUInt8
     operators = ["MatMul", "Gemm", *(["Gather"] if step.embeddings != "float32" else [])]
     with temporary_folder("onnx") as scratch:
-        given, ready, rounded = (scratch / name for name in ("given.onnx", "ready.onnx", "rounded.onnx"))
-        given.write_bytes(model)
+        exact, ready, rounded = (scratch / name for name in ("exact.onnx", "ready.onnx", "rounded.onnx"))
+        exact.write_bytes(model)
         try:
             if step.calibration == "dynamic":
                 with without_warnings():
                     quantize_dynamic(
-                        given,
+                        exact,
                         rounded,
                         weight_type=weights,
                         per_channel=step.per_channel,
@@ -124,7 +124,7 @@ def _quantized(
                         nodes_to_exclude=list(without),
                     )
             else:
-                quant_pre_process(given, ready, skip_symbolic_shape=True)
+                quant_pre_process(exact, ready, skip_symbolic_shape=True)
                 quantize_static(
                     ready, rounded, _Batches(encoded, tokenizer, ready), quant_format=QuantFormat.QDQ,
                     weight_type=weights, activation_type=QuantType.QUInt8, per_channel=step.per_channel,

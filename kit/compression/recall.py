@@ -109,14 +109,14 @@ def loss_words(changes: Sequence[RecallChange], classes: int, examples: int) -> 
     worst = changes[0]
     few = classes - sum(change.count >= MIN_CLASS_EXAMPLES for change in changes)
     if worst.loss.value > 0:
-        found = f"largest loss of recall on validation examples: {worst.words}"
+        words = f"largest loss of recall on validation examples: {worst.words}"
     elif few == classes:
         return f"loss of recall of any class: too few validation examples to tell ({examples:,})"
     else:
-        found = "no class lost recall on validation examples"
+        words = "no class lost recall on validation examples"
     if few and worst.count >= MIN_CLASS_EXAMPLES:
-        found += f"; {few} of {classes} classes have fewer than {MIN_CLASS_EXAMPLES} of these examples, too few to tell"
-    return found
+        words += f"; {few} of {classes} classes have fewer than {MIN_CLASS_EXAMPLES} of these examples, too few to tell"
+    return words
 
 
 def recall_line(changes: Sequence[RecallChange]) -> str:

@@ -33,7 +33,7 @@ class Baselines:
     def words(self, metric: str) -> str:
         """Return `chance 20.0 %, majority 22.0 %`, or what is known of the two."""
         parts = [("chance", self.chance), ("majority", self.majority)]
-        return ", ".join(f"{name} {shown_value(metric, found[metric])}" for name, found in parts if metric in found)
+        return ", ".join(f"{name} {shown_value(metric, values[metric])}" for name, values in parts if metric in values)
 
     def beside(self, metric: str, estimate: Estimate) -> str:
         """Return the estimate with the baselines: `21.2 % [18.0, 24.5] (chance 20.0 %, majority 22.0 %)`."""
@@ -128,7 +128,7 @@ def run_baselines(content: Mapping[str, Any], test_labels: Callable[[], Sequence
         train = data["audit"]["labels_train"]
         most = max(range(len(labels)), key=lambda index: int(train.get(labels[index], 0)))
         return label_baselines(support, most, labels, ordered=content["task"] == "sentiment")
-    sets = [frozenset(each) for each in test_labels()]
+    sets = [frozenset(names) for names in test_labels()]
     noted = data.get("most_frequent_labels")
     majority = frozenset(noted) if noted is not None else max(sorted(set(sets), key=sorted), key=sets.count)
     indices = [index for index, label in enumerate(labels) if label in majority]
@@ -180,5 +180,5 @@ def _averages(hits: Floats, predicted: Floats, support: Floats, micro: bool = Fa
     zero = np.zeros(1)
     sums = {"hits": hits, "predicted": predicted, "support": support, "exact": zero, "loss": zero, "calibration": zero}
     names = ["macro_precision", "macro_recall", "macro_f1"] + ["micro_f1"] * micro
-    found = scores(sums, 1)
-    return {name: float(found[name]) for name in names}
+    values = scores(sums, 1)
+    return {name: float(values[name]) for name in names}

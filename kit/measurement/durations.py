@@ -32,7 +32,7 @@ class Span:
 
     def less(self, seconds: float) -> Span:
         """Return what is left of the duration after some seconds."""
-        left = [max(0.0, each - seconds) for each in (self.seconds, self.low, self.high)]
+        left = [max(0.0, value - seconds) for value in (self.seconds, self.low, self.high)]
         return Span(left[0], left[1], left[2], self.warning)
 
     @property

@@ -55,7 +55,7 @@ class Speed:
 
     def __post_init__(self) -> None:
         """Raise ValueError for times that are no positive numbers."""
-        if not all(0 < each < math.inf for each in (self.p50_ms, self.p95_ms, *self.interval)):
+        if not all(0 < value < math.inf for value in (self.p50_ms, self.p95_ms, *self.interval)):
             raise ValueError("a latency is a positive number")
 
     @property
@@ -147,7 +147,7 @@ def take_turns(
     enough = len(quiet) >= wanted
     kept = quiet if enough else done
     return Sitting(
-        [_times([each.turns[index] for each in kept]) for index in range(len(turns))],
+        [_times([one.turns[index] for one in kept]) for index in range(len(turns))],
         len(kept),
         "" if enough else _warning(done, meter),
     )
@@ -173,10 +173,10 @@ def latencies(
 def speeds_of(sitting: Sitting, texts: Sequence[Text], hardware: str, seconds: float) -> list[Speed]:
     """Return what a sitting says of each model. texts: those that were timed."""
     lengths = [characters(text) for text in texts]
-    found = []
+    speeds = []
     for times in sitting.times:
         median = latency_interval(times, lengths)
-        found.append(
+        speeds.append(
             Speed(
                 p50_ms=median.value,
                 p95_ms=times.quantile(0.95),
@@ -190,7 +190,7 @@ def speeds_of(sitting: Sitting, texts: Sequence[Text], hardware: str, seconds: f
                 warning=sitting.warning,
             )
         )
-    return found
+    return speeds
 
 
 def by_length(times: Times, lengths: Sequence[int]) -> tuple[LengthSpeed, ...]:
@@ -210,10 +210,10 @@ def speeds_to_json(speeds: dict[str, Speed]) -> str:
 
 def speeds_from_json(content: bytes) -> dict[str, Speed]:
     """Return the speeds in a study's speed.json by Record id. Raises ValueError for any other content."""
-    found = _adapter().validate_json(content, strict=True)
-    if found.get("format") != FORMAT or not isinstance(found.get("speeds"), dict):
+    document = _adapter().validate_json(content, strict=True)
+    if document.get("format") != FORMAT or not isinstance(document.get("speeds"), dict):
         raise ValueError(f"not speeds of format {FORMAT}")
-    return dict(found["speeds"])
+    return dict(document["speeds"])
 
 
 def _adapter() -> Any:
@@ -232,16 +232,16 @@ def _round(turns: Sequence[Callable[[], Turn]], *, backwards: bool, meter: LoadM
 
 
 def _undisturbed(rounds: Sequence[_Round], meter: LoadMeter) -> list[_Round]:
-    fastest = np.min([each.medians for each in rounds], axis=0)
+    fastest = np.min([one.medians for one in rounds], axis=0)
     limit = np.maximum(_SPREAD * fastest, fastest + _NOISE_MS)
-    return [each for each in rounds if not meter.is_busy(each.others) and (each.medians <= limit).all()]
+    return [one for one in rounds if not meter.is_busy(one.others) and (one.medians <= limit).all()]
 
 
 def _warning(rounds: Sequence[_Round], meter: LoadMeter) -> str:
     """Return what disturbed a sitting, for people."""
-    medians = np.array([each.medians for each in rounds])
+    medians = np.array([one.medians for one in rounds])
     spread = float((medians.max(axis=0) / medians.min(axis=0)).max())
-    others = [each.others for each in rounds if each.others is not None and meter.is_busy(each.others)]
+    others = [one.others for one in rounds if one.others is not None and meter.is_busy(one.others)]
     used = f"other processes used {np.mean(others):.1f} of {meter.cores} cores, " if others else ""
     return f"the machine was busy ({used}rounds differed by {spread:.1f}x): measure again when it is idle"
 

@@ -31,24 +31,24 @@ class Tfidf:
         data, task, analyzer = job.data, job.task, job.recipe.tfidf.analyzer
         if analyzer == "mixed":
             job.progress.say("tfidf: counts characters too (analyzer mixed) where spaces do not separate the words")
-        found = self._choose(job)
+        chosen = self._choose(job)
         texts = join_pairs(data.train.texts) + join_pairs(data.validation.texts)
         targets = np.concatenate([task.targets(data.train.labels), task.targets(data.validation.labels)])
         vectoriser = self._fit_words(job, texts)
-        linear = fit_linear(vectoriser.transform(texts), targets, len(task.labels), found["C"])
+        linear = fit_linear(vectoriser.transform(texts), targets, len(task.labels), chosen["C"])
         predictor = TfidfPredictor(vectoriser, linear.weights, linear.bias, task.labels, analyzer=analyzer)
-        return Fitted(predictor, None, {**found, "features": len(vectoriser.vocabulary_), "analyzer": analyzer})
+        return Fitted(predictor, None, {**chosen, "features": len(vectoriser.vocabulary_), "analyzer": analyzer})
 
     def _choose(self, job: Job) -> dict[str, Any]:
         """Return C, and the share of validation texts without any feature where there are validation texts."""
-        given, data, task = job.recipe.tfidf.C, job.data, job.task
+        regularisation, data, task = job.recipe.tfidf.C, job.data, job.task
         if not len(data.validation):
-            return {"C": given or DEFAULT_C}
+            return {"C": regularisation or DEFAULT_C}
         train_texts, held_out_texts = join_pairs(data.train.texts), join_pairs(data.validation.texts)
         targets, held_out = task.targets(data.train.labels), task.targets(data.validation.labels)
         vectoriser = self._fit_words(job, train_texts)
         features, outside = vectoriser.transform(train_texts), vectoriser.transform(held_out_texts)
-        chosen = given or choose_c(
+        chosen = regularisation or choose_c(
             lambda c: fit_linear(features, targets, len(task.labels), c),
             lambda fitted: task.scores(fitted.logits(outside), held_out)["log_loss"],
         )

@@ -145,9 +145,9 @@ def _files_of(made: Format, record: Record) -> dict[str, Path]:
     own = {name: name for name in listed if "/" not in name or name.startswith(f"{TARGET}/")}
     if made.name == ADAPTER:
         own = {**adapter, **{name: name for name in own if "/" not in name and "token" in name}}
-    found = regular_files(record.folder, only=(MODEL_FOLDER,))
+    files = regular_files(record.folder, only=(MODEL_FOLDER,))
     # Code is written anew, and peft writes a card of its own, with local paths.
-    return {name: found[prefix + place] for name, place in own.items() if Path(name).suffix not in (".py", ".md")}
+    return {name: files[prefix + place] for name, place in own.items() if Path(name).suffix not in (".py", ".md")}
 
 
 def packages(made: Format, folder: Path) -> str:

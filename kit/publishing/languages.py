@@ -23,12 +23,12 @@ def card_languages(texts: Sequence[str], of_data: Sequence[str], of_checkpoint: 
     script = main_script(texts)
     if script is None:
         return ()
-    if found := _in_script(of_data, script):
-        return found
+    if languages := _in_script(of_data, script):
+        return languages
     if own := language_of(script):
         return (own,)
-    found = _in_script(of_checkpoint, script)
-    return found if len(found) == 1 and _reads_like(texts, primary(found[0])) else ()
+    languages = _in_script(of_checkpoint, script)
+    return languages if len(languages) == 1 and _reads_like(texts, primary(languages[0])) else ()
 
 
 def _in_script(declared: Sequence[str], script: str) -> tuple[str, ...]:

@@ -159,13 +159,13 @@ def _folders(path: Path, formats: dict[str, str]) -> dict[str, str]:
 
 def _require_exact(folder: Path, files: dict[str, str]) -> None:
     """Raise RecordError if a listed file is missing or changed, or a file is there that is not listed."""
-    found = regular_files(folder, skip=_OF_TOOLS)
+    present = regular_files(folder, skip=_OF_TOOLS)
     for name, expected in files.items():
-        if name not in found:
+        if name not in present:
             raise RecordError(f"{folder} is damaged: {name} is missing", _MEND)
-        if file_sha256(found[name]) != expected:
+        if file_sha256(present[name]) != expected:
             raise RecordError(f"{folder} is damaged: {name} was changed", _MEND)
-    unlisted = sorted(name for name in set(found) - set(files) - {MANIFEST_FILE} if not _DOCUMENTS.fullmatch(name))
+    unlisted = sorted(name for name in set(present) - set(files) - {MANIFEST_FILE} if not _DOCUMENTS.fullmatch(name))
     if unlisted:
         raise RecordError(
             f"{folder} has files that {MANIFEST_FILE} does not list: {', '.join(unlisted[:_SHOWN])}",

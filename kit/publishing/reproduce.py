@@ -1,4 +1,4 @@
-"""How to make a run again: the recipes and commands that give the same id, and the files that they need.
+"""Reproduction of a run: recipes and commands that give the same id, and the files that they need.
 
 Nothing in it names a path of this machine: local files get names of their own, relative to an empty folder.
 """
@@ -26,7 +26,7 @@ RUNS = "runs"  # folder of the runs that the commands make
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What makes a run again, started in a folder that holds the needed files.
+    """Commands that make a run again in a folder that holds the needed files.
 
     Args:
         run: Id of the run that the last command ends with.
@@ -73,12 +73,12 @@ class _Places:
                 folder = self._free(root.resolve().name or "data")
                 rest = path.relative_to(root).as_posix()
                 self.names[value] = folder if rest == "." else f"{folder}/{rest}"
-                self.files |= {f"{folder}/{each.relative_to(root).as_posix()}": each for each in used}
+                self.files |= {f"{folder}/{file.relative_to(root).as_posix()}": file for file in used}
         return self.names[value]
 
     def _free(self, name: str) -> str:
         """Return the name, in a folder of its own if the name is in use."""
-        used = {each.split("/")[0] for each in (*self.files, *self.names.values())} | {RUNS}
+        used = {path.split("/")[0] for path in (*self.files, *self.names.values())} | {RUNS}
         candidate, number = name, 2
         while candidate.split("/")[0] in used:
             candidate, number = f"files-{number}/{name}", number + 1
@@ -114,9 +114,9 @@ class _Writer:
 
     def _teachers(self, record: Record, recipe: Recipe) -> str | list[str] | None:
         """Return the teachers as the recipe is to name them: runs by the folder that their commands make."""
-        given = recipe.distill.teacher
-        names = [self._teacher(record, name) for name in ([given] if isinstance(given, str) else given or [])]
-        return names[0] if isinstance(given, str) else names or None
+        teacher = recipe.distill.teacher
+        names = [self._teacher(record, name) for name in ([teacher] if isinstance(teacher, str) else teacher or [])]
+        return names[0] if isinstance(teacher, str) else names or None
 
     def _teacher(self, record: Record, name: str) -> str:
         path = Path(name).expanduser()
@@ -162,7 +162,7 @@ class _Writer:
         if given is None:
             return None
         if isinstance(given, list) and languages is None:
-            return [str(self._data(each, key, None)) for each in given]
+            return [str(self._data(name, key, None)) for name in given]
         names = [given] if isinstance(given, str) else given
         try:
             used = list(_data_files(given, key, languages))
@@ -224,11 +224,11 @@ def _data_files(given: str | list[str], key: str, languages: tuple[str, str] | N
         for pair in pairs.values():
             yield from pair
         return
-    found, names = locate(given, key, languages), [given] if isinstance(given, str) else given
-    if isinstance(found, Files) and not all(":" in name and not Path(name).exists() for name in names):
-        for paths in found.splits.values():
+    located, names = locate(given, key, languages), [given] if isinstance(given, str) else given
+    if isinstance(located, Files) and not all(":" in name and not Path(name).exists() for name in names):
+        for paths in located.splits.values():
             for path in paths:
-                yield from (each for each in sorted(path.rglob("*")) if each.is_file()) if path.is_dir() else (path,)
+                yield from (file for file in sorted(path.rglob("*")) if file.is_file()) if path.is_dir() else (path,)
 
 
 def _folder_of(path: Path) -> Path:

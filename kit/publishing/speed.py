@@ -53,13 +53,13 @@ def _row(name: str, subject: Subject) -> list[str]:
 
 
 def _notes(names: Sequence[str], subjects: Sequence[Subject]) -> list[str]:
-    lengths = ", ".join(f"{each.characters:,}" for each in subjects[0].by_length)
+    lengths = ", ".join(f"{third.characters:,}" for third in subjects[0].by_length)
     notes = [
         "Measured on a random sample of the test texts with their length distribution, all models in turns, in "
         "several rounds; brackets: 95 % intervals over rounds and texts.",
         f"Median ms for short, medium and long texts ({lengths} characters): "
         + "; ".join(
-            f"{name} {', '.join(f'{each.p50_ms:.2f}' for each in subject.by_length)}"
+            f"{name} {', '.join(f'{third.p50_ms:.2f}' for third in subject.by_length)}"
             for name, subject in zip(names, subjects, strict=True)
         )
         + ".",
@@ -67,7 +67,7 @@ def _notes(names: Sequence[str], subjects: Sequence[Subject]) -> list[str]:
     shared = [name for name, subject in zip(names, subjects, strict=True) if subject.measured_on]
     if shared:
         notes.append(f"Not timed, because another model does the same arithmetic: {', '.join(shared)}.")
-    return [*notes, *(f"Warning: {warning}." for warning in sorted({each.warning for each in subjects} - {""}))]
+    return [*notes, *(f"Warning: {warning}." for warning in sorted({subject.warning for subject in subjects} - {""}))]
 
 
 def _times(speedups: tuple[Estimate, Estimate] | None) -> str:

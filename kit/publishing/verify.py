@@ -61,19 +61,19 @@ class Proof:
     def line(self) -> str:
         """For people."""
         compared = "translations" if self.translations else "labels and tokens" if self.tokens else "labels"
-        found = f"without kit the same {compared} as with it on all {self.examples:,} test examples"
+        line = f"without kit the same {compared} as with it on all {self.examples:,} test examples"
         if not self.translations:
-            found += f", largest difference of a logit {self.largest_difference:.1g}"
+            line += f", largest difference of a logit {self.largest_difference:.1g}"
         if self.greedy:
-            found += ", without a search"
+            line += ", without a search"
         elif self.alone and not self.translations:
-            found += ", each text alone"
+            line += ", each text alone"
         if self.agreement is not None:
             kept = f"retains {self.retained.format(percent=True)} of the run's metric, " if self.retained else ""
             of = "the run's answers in batches" if self.alone and not self.translations else "the run"
             of += ", which searches," if self.greedy else ""
-            found += f"; {kept}agrees with {of} on {self.agreement.format(percent=True)} of these test examples"
-        return found
+            line += f"; {kept}agrees with {of} on {self.agreement.format(percent=True)} of these test examples"
+        return line
 
 
 def verify(made: Format, folder: Path, of: Record, run: Record, data: Prepared) -> Proof:

@@ -239,18 +239,18 @@ def _results(record: Record) -> str:
     header = ["metric", f"on {count:,} test examples, with 95 % interval"]
     if not _translates(record):
         return _label_results(record, header, names)
-    found = table(header, [(title(name), shown(name, metrics[name])) for name in names])
-    found += "\n\nBy sacrebleu:\n\n" + "\n".join(translation.signature_lines(record))
+    text = table(header, [(title(name), shown(name, metrics[name])) for name in names])
+    text += "\n\nBy sacrebleu:\n\n" + "\n".join(translation.signature_lines(record))
     loss = record.loss_on_references
-    return found if loss is None else f"{found}\n\nLoss on the references: {loss:.3f} a token of the model's own."
+    return text if loss is None else f"{text}\n\nLoss on the references: {loss:.3f} a token of the model's own."
 
 
 def _label_results(record: Record, header: list[str], names: list[str]) -> str:
     """The metrics beside a random guess and the most frequent label."""
     metrics, baselines = record.metrics, record.baselines
-    found = (baselines.chance, baselines.majority)
+    both = (baselines.chance, baselines.majority)
     rows = [
-        (title(name), shown(name, metrics[name]), *(shown_value(name, b[name]) if name in b else "" for b in found))
+        (title(name), shown(name, metrics[name]), *(shown_value(name, b[name]) if name in b else "" for b in both))
         for name in names
     ]
     lines = [table([*header, "chance", "majority"], rows)]

@@ -74,12 +74,12 @@ def learning_curves(findings: Findings) -> alt.LayerChart | None:
     means: Rows = []
     seeds: Rows = []
     curves: Rows = []
-    for index, each in enumerate(measured):
+    for index, one in enumerate(measured):
         aside = math.exp(set_aside(index, len(measured)) * math.log(x.high / x.low))
-        means += mean_rows(each, findings.metric, aside)
-        seeds += seed_rows(each, findings.metric, aside)
-        curves += curve_rows(each, findings.metric)
-    short = short_names((plain(each.name) for each in measured), LEGEND)
+        means += mean_rows(one, findings.metric, aside)
+        seeds += seed_rows(one, findings.metric, aside)
+        curves += curve_rows(one, findings.metric)
+    short = short_names((plain(one.name) for one in measured), LEGEND)
     means, seeds, curves = (_named(rows, short) for rows in (means, seeds, curves))
     y = metric_scale(findings.metric, means, bands=curves, dots=[row["y"] for row in seeds])
     look = Look(list(short.values()))
@@ -143,7 +143,7 @@ def frontier(findings: Findings) -> alt.LayerChart | None:
     x = log_scale("Median latency, ms (log scale)", [row["x"] for row in rows], "~g")
     y = metric_scale(findings.metric, rows)
     met = {row["series"] for row in rows}
-    short = short_names((name for each in findings.series if (name := plain(each.name)) in met), LEGEND)
+    short = short_names((name for one in findings.series if (name := plain(one.name)) in met), LEGEND)
     rows, look = _named(rows, short), Look(list(short.values()))
     by_labels = weighs_labels([choice for choice in findings.frontier if choice.latency_ms])
     weights = sorted({row["weight"] for row in rows})
@@ -179,7 +179,7 @@ def frontier(findings: Findings) -> alt.LayerChart | None:
 
 def _legend_sizes(weights: Sequence[float]) -> list[float]:
     """Return sorted sizes for a legend: all that look different at four digits, or of many the ends and the middle."""
-    sizes = list({f"{each:.4g}": each for each in weights}.values())
+    sizes = list({f"{value:.4g}": value for value in weights}.values())
     if len(sizes) <= _MOST_SIZES:
         return sizes
     return [sizes[0], sizes[len(sizes) // 2], sizes[-1]]

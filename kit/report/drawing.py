@@ -166,11 +166,11 @@ def mean_layers(rows: Rows, x: Scale, y: Scale, look: Look) -> list[Any]:
     """A mark for every mean, and a line over its interval."""
     bar = table(rows).mark_rule(strokeWidth=1.6, clip=True)
     dot = table(rows).mark_point(size=75, filled=True, opacity=1)
-    told = tips(name="Method", labels="Labels", shown="Mean", seeds="Seeds")
+    tooltip = tips(name="Method", labels="Labels", shown="Mean", seeds="Seeds")
     return [
         bar.encode(x=x.x(), y=y.y("low"), y2="high:Q", color=look.color),
-        dot.encode(x=x.x(), y=y.y(), color=look.color, shape=look.shape, tooltip=told),
-        *clip_layers(rows, x, y, look.color, told),
+        dot.encode(x=x.x(), y=y.y(), color=look.color, shape=look.shape, tooltip=tooltip),
+        *clip_layers(rows, x, y, look.color, tooltip),
     ]
 
 

@@ -70,19 +70,19 @@ def columns(*names: str) -> tuple[Column, ...]:
 
 def means(findings: Findings) -> Table:
     """Return a row for each method and baseline, a column for each budget: mean, interval, seeds and their spread."""
-    return _means(findings, findings.metric, {each.name: each.points for each in findings.series})
+    return _means(findings, findings.metric, {one.name: one.points for one in findings.series})
 
 
 def other_means(findings: Findings) -> tuple[Table, ...]:
     """Return the same table for each metric that is shown beside the main one."""
-    names = dict.fromkeys(name for each in findings.series for name in each.others)
+    names = dict.fromkeys(name for one in findings.series for name in one.others)
     return tuple(
-        _means(findings, name, {each.name: each.others.get(name, ()) for each in findings.series}) for name in names
+        _means(findings, name, {one.name: one.others.get(name, ()) for one in findings.series}) for name in names
     )
 
 
 def _means(findings: Findings, metric: str, points: Mapping[str, Sequence[Point]]) -> Table:
-    budgets = sorted({point.budget for each in points.values() for point in each})
+    budgets = sorted({point.budget for measured in points.values() for point in measured})
     rows = []
     for name, measured in points.items():
         at = {point.budget: point for point in measured}
@@ -115,12 +115,12 @@ def _mean_cell(metric: str, point: Point | None) -> Cell:
 def seeds(findings: Findings) -> Table:
     """Every seed behind the means: the numbers of the learning curves."""
     rows = []
-    for each in findings.series:
-        for point in each.points:
+    for series in findings.series:
+        for point in series.points:
             for run in point.runs:
                 rows.append(
                     (
-                        text_cell(each.name),
+                        text_cell(series.name),
                         Cell(f"{point.budget:,}", key=point.budget),
                         Cell(str(run.seed), key=run.seed),
                         Cell(shown_value(findings.metric, run.value), key=run.value),
@@ -136,14 +136,16 @@ def comparisons(findings: Findings) -> Table:
     counts = findings.metric not in OF_HUNDRED  # translations are seldom right or wrong, which McNemar's test counts
     rows = [
         (
-            text_cell(f"{each.a} against {each.b}", each.line),
-            Cell(f"{each.budget:,}", key=each.budget),
-            Cell(difference(findings.metric, each.difference), key=each.difference.value),
-            _p_cell(each, counts),
-            Cell(str(each.seeds), key=each.seeds),
-            Cell(each.judgement.words),
+            text_cell(f"{comparison.a} against {comparison.b}", comparison.line),
+            Cell(f"{comparison.budget:,}", key=comparison.budget),
+            Cell(difference(findings.metric, comparison.difference), key=comparison.difference.value),
+            _p_cell(comparison, counts),
+            Cell(str(comparison.seeds), key=comparison.seeds),
+            Cell(comparison.judgement.words),
         )
-        for each in sorted(findings.comparisons, key=lambda each: (not each.tested, each.p_holm))
+        for comparison in sorted(
+            findings.comparisons, key=lambda comparison: (not comparison.tested, comparison.p_holm)
+        )
     ]
     names = ("Pair", "Labels#", "Difference#", "p (Holm)#", "Paired seeds#", "Verdict")
     caption = (
@@ -156,13 +158,13 @@ def comparisons(findings: Findings) -> Table:
     return Table(caption, columns(*names), tuple(rows))
 
 
-def _p_cell(each: Comparison, counts: bool) -> Cell:
+def _p_cell(comparison: Comparison, counts: bool) -> Cell:
     """Return the corrected p value, with the uncorrected ones below; no p value where nothing was tested."""
-    mcnemar = f"McNemar {p_value(each.p_mcnemar)}" if counts else ""
-    if not each.tested:
+    mcnemar = f"McNemar {p_value(comparison.p_mcnemar)}" if counts else ""
+    if not comparison.tested:
         return Cell(NOTHING, mcnemar)
-    notes = [f"bootstrap {p_value(each.p_bootstrap)}", mcnemar]
-    return Cell(p_value(each.p_holm), ", ".join(note for note in notes if note), each.p_holm)
+    notes = [f"bootstrap {p_value(comparison.p_bootstrap)}", mcnemar]
+    return Cell(p_value(comparison.p_holm), ", ".join(note for note in notes if note), comparison.p_holm)
 
 
 def worth(findings: Findings) -> Table:
@@ -245,7 +247,7 @@ def choices(findings: Findings) -> Table:
 
 def speeds(findings: Findings) -> Table:
     """Latency of one text at a time."""
-    timed = [(each.name, each.speed) for each in findings.series if each.speed]
+    timed = [(one.name, one.speed) for one in findings.series if one.speed]
     rows = [
         (
             text_cell(name),
@@ -270,7 +272,7 @@ def _speed_caption(speeds: Sequence[Speed]) -> str:
             f"{speeds[0].rounds} rounds; short, medium and long texts have {lengths} characters (median). "
             "Brackets: 95 % intervals over rounds and texts."
         )
-    return " ".join([said, *(f"Warning: {each}." for each in sorted({speed.warning for speed in speeds} - {""}))])
+    return " ".join([said, *(f"Warning: {warning}." for warning in sorted({speed.warning for speed in speeds} - {""}))])
 
 
 def cells(findings: Findings) -> Table:

@@ -21,9 +21,9 @@ def short_names(names: Iterable[str], most: int) -> dict[str, str]:
     if all(len(name) <= most for name in unique):
         return {name: name for name in unique}
     for tail in range(most // 2, most - 2):
-        found = {name: _elided(name, most, tail) for name in unique}
-        if len(set(found.values())) == len(unique):
-            return found
+        short = {name: _elided(name, most, tail) for name in unique}
+        if len(set(short.values())) == len(unique):
+            return short
     return _numbered(unique, most)
 
 

@@ -69,8 +69,8 @@ class CellTimes:
             return self._from_series(kind, {self._efforts[k]: median(times) for k, times in series.items()})
         first = {k: times for k, times in self._cold.items() if k[0] == kind[0]}
         if first:
-            found = self._from_series(kind, {self._efforts[k]: median(times) for k, times in first.items()})
-            return Span(found.seconds, 0.5 * found.low, found.high)
+            span = self._from_series(kind, {self._efforts[k]: median(times) for k, times in first.items()})
+            return Span(span.seconds, 0.5 * span.low, span.high)
         return self._from_checkpoint(kind)
 
     def _from_series(self, kind: Kind, times: Mapping[float, float]) -> Span:
@@ -105,7 +105,9 @@ class CellTimes:
 def _on_line(times: Mapping[float, float], effort: float) -> float:
     """Return the time at an effort on the line through measured times, without negative slope or negative time at 0."""
     mean_effort, mean_time = (sum(values) / len(times) for values in (times.keys(), times.values()))
-    variance = sum((each - mean_effort) ** 2 for each in times)
-    slope = sum((each - mean_effort) * (times[each] - mean_time) for each in times) / variance if variance else 0.0
+    variance = sum((effort - mean_effort) ** 2 for effort in times)
+    slope = (
+        sum((effort - mean_effort) * (times[effort] - mean_time) for effort in times) / variance if variance else 0.0
+    )
     slope = min(max(0.0, slope), mean_time / mean_effort if mean_effort else 0.0)
     return mean_time + slope * (effort - mean_effort)

@@ -123,10 +123,10 @@ class Ledger:
     def outcome(self, cell: Cell, key: str) -> Outcome | None:
         """How a cell ended; None if it has not, was run from something else, or its file is damaged."""
         try:
-            found = _OUTCOME.validate_python(read_object(self.folder / _CELLS / f"{cell.name}.json"))
+            outcome = _OUTCOME.validate_python(read_object(self.folder / _CELLS / f"{cell.name}.json"))
         except (RecordError, ValueError):
             return None
-        return found if found.cell == cell and found.key == key else None
+        return outcome if outcome.cell == cell and outcome.key == key else None
 
     def write(self, outcome: Outcome) -> None:
         """Keep how a cell ended."""

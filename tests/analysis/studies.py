@@ -16,7 +16,7 @@ EXAMPLES = 1_000
 def points(values: tuple[float, ...], name: str, size: int) -> tuple[Point, ...]:
     """Points with these means over seeds that differ by about half a point, from answers to 1,000 test examples."""
     truth = np.zeros(EXAMPLES, np.int64)
-    found = []
+    measured = []
     seeds = 5
     for budget, value in zip(BUDGETS, values, strict=False):
         right = []
@@ -26,18 +26,18 @@ def points(values: tuple[float, ...], name: str, size: int) -> tuple[Point, ...]
         logits = [np.stack([row, ~row], axis=1).astype(float) for row in right]
         means, samples = metric_samples(logits, truth, LabelMeasure("accuracy"))
         runs = [Run(f"r{s}", s, float(means[s]), right[s], samples[s], model_bytes=size) for s in range(seeds)]
-        found.append(point(budget, runs))
-    return tuple(found)
+        measured.append(point(budget, runs))
+    return tuple(measured)
 
 
 def series(name: str, values: tuple[float, ...], latency: float | None, size: int) -> Series:
-    made = points(values, name, size)
+    measured = points(values, name, size)
     try:
-        fit, refusal = fit_learning_curve(BUDGETS[: len(values)], *errors(made)), ""
+        fit, refusal = fit_learning_curve(BUDGETS[: len(values)], *errors(measured)), ""
     except CurveRefused as refused:
         fit, refusal = None, str(refused)
     speed = None if latency is None else Speed(latency, 2 * latency, "cpu")
-    return Series(name, name.split(maxsplit=1)[0], "minilm", 1_000, made, speed, size, fit, refusal)
+    return Series(name, name.split(maxsplit=1)[0], "minilm", 1_000, measured, speed, size, fit, refusal)
 
 
 def findings(*all_series: Series) -> Findings:
@@ -60,5 +60,5 @@ def perfect(name: str, latency: float, size: int, examples: int = 32) -> Series:
     """A series whose three seeds answer every test example right, at each budget."""
     right = np.ones(examples, bool)
     runs = [Run(f"r{s}", s, 1.0, right, np.ones(1_000), model_bytes=size) for s in range(3)]
-    made = tuple(point(budget, runs) for budget in BUDGETS[:3])
-    return Series(name, name, "minilm", 1_000, made, Speed(latency, latency, "cpu"), size, None, "few budgets")
+    measured = tuple(point(budget, runs) for budget in BUDGETS[:3])
+    return Series(name, name, "minilm", 1_000, measured, Speed(latency, latency, "cpu"), size, None, "few budgets")

@@ -68,8 +68,8 @@ def test_choices_that_cannot_be_told_apart_are_no_headline() -> None:
     close = findings(*[series(name, (value,), 7.0, 1_000) for name, value in levels.items()])
     advice = advise(close, Wish())
     assert not advice.decided
-    assert {each.option.series for each in advice.contenders} == {"finetune", "lora", "probe"}
-    assert sum(each.share for each in advice.contenders) > 0.9
+    assert {rival.option.series for rival in advice.contenders} == {"finetune", "lora", "probe"}
+    assert sum(rival.share for rival in advice.contenders) > 0.9
     assert advice.lines[0].startswith("undecided: the study cannot decide between ")
     assert not any(line.startswith(("choose", "given up: nothing", "lightest", "needs the")) for line in advice.lines)
     assert any(line.startswith("to measure next: ") for line in advice.lines)

@@ -104,7 +104,7 @@ def test_a_compressed_run_is_chosen_where_the_study_has_nothing() -> None:
 
 def test_an_unfinished_study_says_so() -> None:
     cells = [CellRow("finetune", 100, seed, "finished" if seed < 2 else "open") for seed in range(5)]
-    untimed = tuple(replace(each, speed=None) for each in STUDY.series)
+    untimed = tuple(replace(one, speed=None) for one in STUDY.series)
     slow = replace(STUDY, series=untimed, cells=tuple(cells))
     advice = advise(slow, Wish(max_latency_ms=5))
     assert advice.lines == (

@@ -15,7 +15,7 @@ from tests.analysis.studies import STUDY, findings, series
 
 
 def test_the_answer_names_the_best_what_it_beats_and_what_more_labels_give() -> None:
-    comparisons = all_pairs([(each.name, each.points) for each in STUDY.series])
+    comparisons = all_pairs([(one.name, one.points) for one in STUDY.series])
     worth = [Transfer("finetune", 100, 8.0, 5.0, 12.0), Transfer("finetune", 800, None, 8.0, None)]
     said = answer(STUDY.series, comparisons, worth, "accuracy")
     assert said[0].startswith("Best at 800 labels: finetune, accuracy 85.0 % [")
@@ -32,7 +32,7 @@ def test_the_answer_names_the_best_what_it_beats_and_what_more_labels_give() -> 
 def test_a_difference_that_may_be_luck_is_called_that() -> None:
     levels = {"finetune": (0.70, 0.76, 0.80, 0.82), "lora": (0.7, 0.75, 0.8, 0.818)}
     close = findings(*[series(name, values, 7.0, 1) for name, values in levels.items()])
-    comparisons = all_pairs([(each.name, each.points) for each in close.series])
+    comparisons = all_pairs([(one.name, one.points) for one in close.series])
     said = answer(close.series, comparisons, (), "accuracy")
     assert said[0].startswith("Highest mean at 800 labels: finetune")
     assert said[1].startswith("No significant difference there from lora (+0.2 points [-")
@@ -45,10 +45,10 @@ def of_seeds(each: Series, count: int) -> Series:
 
 @pytest.mark.parametrize(("count", "words"), [(1, "1 seed"), (2, "2 seeds")])
 def test_a_lead_of_few_seeds_is_not_tested(count: int, words: str) -> None:
-    study = [of_seeds(each, count) for each in STUDY.series]
-    comparisons = all_pairs([(each.name, each.points) for each in study])
+    study = [of_seeds(one, count) for one in STUDY.series]
+    comparisons = all_pairs([(one.name, one.points) for one in study])
     said = " ".join(answer(study, comparisons, (), "accuracy"))
-    assert all(each.difference.low > 0 for each in comparisons if each.a == "finetune")
+    assert all(comparison.difference.low > 0 for comparison in comparisons if comparison.a == "finetune")
     assert f"is not tested: {words}; the bootstrap test over seeds and test examples needs 3 seeds" in said
     assert "No significant difference" not in said
     assert "Its lead over probe (+8.5 points [" in said

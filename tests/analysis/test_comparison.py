@@ -243,20 +243,20 @@ def test_lines_are_for_people() -> None:
 @pytest.mark.parametrize(("p", "together"), [(0.01, 1), (0.2, 1), (0.2, 4)])
 def test_words_never_contradict_the_interval(seeds, low, high, p, together) -> None:
     value = (low + high) / 2
-    found = Comparison("a", "b", 64, Estimate(value, low, high), p, p, p, seeds, 1, 2, together=together)
-    assert found.significant == ("is better than" in found.line)
-    assert ("not tested" in found.line) == (seeds < 3)
+    comparison = Comparison("a", "b", 64, Estimate(value, low, high), p, p, p, seeds, 1, 2, together=together)
+    assert comparison.significant == ("is better than" in comparison.line)
+    assert ("not tested" in comparison.line) == (seeds < 3)
     if low <= 0 <= high:
-        assert not found.significant
+        assert not comparison.significant
     else:
-        assert "no significant difference" not in found.line
+        assert "no significant difference" not in comparison.line
 
 
 def test_untested_pairs_do_not_weigh_on_the_correction() -> None:
     right = np.random.default_rng(3).random((3, 60)) < 0.7
     whole, few = make_point(right), make_point(right[:2])
-    found = compare([("a", whole, "b", whole), ("a", whole, "c", few)])
-    assert [each.together for each in found] == [1, 1]
+    comparisons = compare([("a", whole, "b", whole), ("a", whole, "c", few)])
+    assert [comparison.together for comparison in comparisons] == [1, 1]
 
 
 def test_points_that_cannot_be_compared_are_refused() -> None:

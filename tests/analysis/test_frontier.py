@@ -118,9 +118,9 @@ def test_noise_in_latency_and_bytes_of_names_decide_nothing() -> None:
 
 def test_latencies_whose_intervals_overlap_are_equal() -> None:
     slow, fast = (27.0, 90, (14.0, 40.0)), (15.0, 90, (13.0, 18.0))
-    found = frontier([series("finetune", {100: 0.8}, *slow), series("probe", {100: 0.8}, *fast)])
-    assert [choice.dominated for choice in found] == [False, False]
-    assert found[0].latency_interval == (14.0, 40.0)
+    choices = frontier([series("finetune", {100: 0.8}, *slow), series("probe", {100: 0.8}, *fast)])
+    assert [choice.dominated for choice in choices] == [False, False]
+    assert choices[0].latency_interval == (14.0, 40.0)
     apart = frontier([series("a", {100: 0.8}, 27.0, 90, (25.0, 29.0)), series("b", {100: 0.8}, *fast)])
     assert [choice.dominated for choice in apart] == [True, False]
 

@@ -33,44 +33,46 @@ def content(train: dict[str, int], test: dict[str, int], **data: object) -> dict
 def test_the_majority_scores_what_a_constant_prediction_scores() -> None:
     truth = np.repeat(np.arange(4), SUPPORT)
     always = np.full(100, 1)
-    found = label_baselines(SUPPORT, 1, LABELS, ordered=True).majority
-    assert found["accuracy"] == pytest.approx(accuracy_score(truth, always))
-    assert found["macro_f1"] == pytest.approx(f1_score(truth, always, average="macro", zero_division=0))
-    assert found["macro_precision"] == pytest.approx(precision_score(truth, always, average="macro", zero_division=0))
-    assert found["macro_recall"] == pytest.approx(recall_score(truth, always, average="macro", zero_division=0))
-    assert found["mae"] == pytest.approx(np.abs(truth - 1).mean())
-    assert found["mcc"] == 0
+    majority = label_baselines(SUPPORT, 1, LABELS, ordered=True).majority
+    assert majority["accuracy"] == pytest.approx(accuracy_score(truth, always))
+    assert majority["macro_f1"] == pytest.approx(f1_score(truth, always, average="macro", zero_division=0))
+    assert majority["macro_precision"] == pytest.approx(
+        precision_score(truth, always, average="macro", zero_division=0)
+    )
+    assert majority["macro_recall"] == pytest.approx(recall_score(truth, always, average="macro", zero_division=0))
+    assert majority["mae"] == pytest.approx(np.abs(truth - 1).mean())
+    assert majority["mcc"] == 0
 
 
 def test_chance_is_the_mean_of_random_guesses() -> None:
     truth = np.repeat(np.arange(4), 20 * np.array(SUPPORT))
     random = np.random.default_rng(0)
     guesses = [random.integers(0, 4, len(truth)) for _ in range(50)]
-    found = label_baselines(SUPPORT, 0, LABELS, ordered=True).chance
-    assert found["accuracy"] == 0.25
+    chance = label_baselines(SUPPORT, 0, LABELS, ordered=True).chance
+    assert chance["accuracy"] == 0.25
     f1 = np.mean([f1_score(truth, guess, average="macro") for guess in guesses])
-    assert found["macro_f1"] == pytest.approx(f1, abs=0.005)
-    assert np.mean([matthews_corrcoef(truth, g) for g in guesses]) == pytest.approx(found["mcc"], abs=0.005)
-    assert found["mae"] == pytest.approx(np.mean([np.abs(truth - g).mean() for g in guesses]), abs=0.02)
+    assert chance["macro_f1"] == pytest.approx(f1, abs=0.005)
+    assert np.mean([matthews_corrcoef(truth, g) for g in guesses]) == pytest.approx(chance["mcc"], abs=0.005)
+    assert chance["mae"] == pytest.approx(np.mean([np.abs(truth - g).mean() for g in guesses]), abs=0.02)
 
 
 def test_sets_of_labels_have_the_most_frequent_set_as_majority() -> None:
     truth = np.repeat([[1, 0, 0], [1, 1, 0], [0, 0, 1]], [50, 30, 20], axis=0)
     always = np.tile([1, 0, 0], (100, 1))
-    found = label_set_baselines(truth.sum(axis=0).tolist(), 100, [0], LABELS[:3], 0.5)
-    assert found.majority["exact_match"] == 0.5
+    baselines = label_set_baselines(truth.sum(axis=0).tolist(), 100, [0], LABELS[:3], 0.5)
+    assert baselines.majority["exact_match"] == 0.5
     for average in ("macro", "micro"):
         expected = f1_score(truth, always, average=average, zero_division=0)
-        assert found.majority[f"{average}_f1"] == pytest.approx(expected)
-    assert found.chance["exact_match"] == 0.125
+        assert baselines.majority[f"{average}_f1"] == pytest.approx(expected)
+    assert baselines.chance["exact_match"] == 0.125
     random = np.random.default_rng(0)
     guesses = [f1_score(truth, random.random(truth.shape) < 0.5, average="macro") for _ in range(300)]
-    assert found.chance["macro_f1"] == pytest.approx(np.mean(guesses), abs=0.01)
+    assert baselines.chance["macro_f1"] == pytest.approx(np.mean(guesses), abs=0.01)
 
 
 def test_the_majority_is_that_of_the_training_examples() -> None:
-    found = run_baselines(content({"no": 10, "yes": 90}, {"no": 78, "yes": 22}), list)
-    assert (found.labels, found.majority["accuracy"]) == (("yes",), 0.22)
+    baselines = run_baselines(content({"no": 10, "yes": 90}, {"no": 78, "yes": 22}), list)
+    assert (baselines.labels, baselines.majority["accuracy"]) == (("yes",), 0.22)
     sets = [("x",)] * 3 + [("x", "y")] * 5 + [()] * 2
     several = content({"x": 1, "y": 1}, {"x": 8, "y": 5}, most_frequent_labels=[])
     assert run_baselines(several, lambda: sets).majority["exact_match"] == 0.2
@@ -79,13 +81,13 @@ def test_the_majority_is_that_of_the_training_examples() -> None:
 
 
 def test_words_stand_beside_a_metric_and_say_what_is_not_better() -> None:
-    found = label_baselines([22, 20, 20, 19, 19], 0, "abcde")
-    assert found.beside("accuracy", Estimate(0.212, 0.18, 0.25)) == (
+    baselines = label_baselines([22, 20, 20, 19, 19], 0, "abcde")
+    assert baselines.beside("accuracy", Estimate(0.212, 0.18, 0.25)) == (
         "21.2 % [18.0, 25.0] (chance 20.0 %, majority 22.0 %)"
     )
-    assert "always predicting 'a' (accuracy 22.0 %)" in found.not_beaten("accuracy", Estimate(0.3, 0.2, 0.4))
-    assert found.not_beaten("accuracy", Estimate(0.3, 0.25, 0.4)) == ""
-    assert found.words("bleu") == found.not_beaten("bleu", Estimate(0.1, 0.1, 0.1)) == ""
+    assert "always predicting 'a' (accuracy 22.0 %)" in baselines.not_beaten("accuracy", Estimate(0.3, 0.2, 0.4))
+    assert baselines.not_beaten("accuracy", Estimate(0.3, 0.25, 0.4)) == ""
+    assert baselines.words("bleu") == baselines.not_beaten("bleu", Estimate(0.1, 0.1, 0.1)) == ""
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_spans_are_said_in_one_unit_where_possible(low: float, high: float, word
 
 
 def test_spans_add_up_with_their_warning() -> None:
-    found = total([Span(10, 8, 12), Span(1, 1, 2, "busy"), Span.fixed(2)])
-    assert found == Span(13, 11, 16, "busy")
-    assert found.less(12) == Span(1, 0, 4, "busy") and found.scaled(2).high == 32
+    span = total([Span(10, 8, 12), Span(1, 1, 2, "busy"), Span.fixed(2)])
+    assert span == Span(13, 11, 16, "busy")
+    assert span.less(12) == Span(1, 0, 4, "busy") and span.scaled(2).high == 32
     assert spread_of([4.0]) == Span.around(4.0, 4.0, 4.0)

@@ -47,10 +47,10 @@ def test_quantiles_are_over_all_rounds() -> None:
 def test_latency_interval_leaves_out_the_spread_of_lengths() -> None:
     lengths = np.arange(48)
     noise = np.random.default_rng(0).normal(0, 0.05, (3, 48))
-    found = latency_interval(Times(10.0 + lengths[None, :] + noise, np.array([])), lengths.tolist())
-    assert found.low < 33.5 < found.high and found.high - found.low < 2
+    interval = latency_interval(Times(10.0 + lengths[None, :] + noise, np.array([])), lengths.tolist())
+    assert interval.low < 33.5 < interval.high and interval.high - interval.low < 2
 
 
 def test_latency_interval_covers_rounds_that_differ() -> None:
-    found = latency_interval(Times(np.repeat([[10.0], [12.0], [14.0]], 48, axis=1), np.array([])), [5] * 48)
-    assert (found.low, found.value, found.high) == (10.0, 12.0, 14.0)
+    interval = latency_interval(Times(np.repeat([[10.0], [12.0], [14.0]], 48, axis=1), np.array([])), [5] * 48)
+    assert (interval.low, interval.value, interval.high) == (10.0, 12.0, 14.0)

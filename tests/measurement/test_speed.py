@@ -34,7 +34,7 @@ def _usual_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def recorded(*milliseconds: float) -> Iterator[Turn]:
-    return (Turn([each] * 4) for each in milliseconds)
+    return (Turn([value] * 4) for value in milliseconds)
 
 
 def test_a_sample_has_the_length_distribution_of_all_texts() -> None:
@@ -97,11 +97,11 @@ def test_short_medium_and_long_texts_have_a_median_each() -> None:
 
 def test_latencies_weigh_all_lengths_of_a_file_that_begins_with_long_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(np.cumsum(np.full(10_000, 0.001)))
-    seen: list[int] = []
+    lengths: list[int] = []
     monkeypatch.setattr(speed.time, "perf_counter", lambda: float(next(clock)))
-    [found] = speed.latencies([lambda texts: seen.append(characters(texts[0]))], LONG_FIRST, "cpu")
-    assert np.mean(np.array(seen) > 500) < 0.3
-    assert found.p50_ms == pytest.approx(1.0) and found.hardware == "cpu"
+    [measured] = speed.latencies([lambda texts: lengths.append(characters(texts[0]))], LONG_FIRST, "cpu")
+    assert np.mean(np.array(lengths) > 500) < 0.3
+    assert measured.p50_ms == pytest.approx(1.0) and measured.hardware == "cpu"
 
 
 def test_speeds_are_read_back() -> None:

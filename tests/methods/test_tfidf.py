@@ -101,20 +101,20 @@ def test_separation_of_words_is_decided_from_the_text(texts: list[str], separate
 
 
 def test_spaced_text_keeps_its_id_and_features() -> None:
-    given = {"task": "classification", "method": "tfidf", "data": {"source": "a.csv"}}
-    usual = Recipe.model_validate(given).request()
+    section = {"task": "classification", "method": "tfidf", "data": {"source": "a.csv"}}
+    usual = Recipe.model_validate(section).request()
     assert "analyzer" not in usual["tfidf"]
-    assert Recipe.model_validate(given | {"tfidf": {"analyzer": "word"}}).request() == usual
-    assert Recipe.model_validate(given | {"tfidf": {"analyzer": "mixed"}}).request() != usual
+    assert Recipe.model_validate(section | {"tfidf": {"analyzer": "word"}}).request() == usual
+    assert Recipe.model_validate(section | {"tfidf": {"analyzer": "mixed"}}).request() != usual
     text = "Ein Café, zwei Cafés! You and I"
     words, mixed = (new_vectoriser(2, analyzer=name).build_analyzer()(text) for name in ("word", "mixed"))
     assert words == mixed
 
 
 def test_mixed_counts_words_and_characters() -> None:
-    found = new_vectoriser(2, analyzer="mixed").build_analyzer()("这个 battery life 差❤️")
-    assert {"battery", "life", "battery life", "这", "个", "这个", "差", "❤", " 这个"} <= set(found)
-    assert "\ufe0f" not in "".join(found)
+    terms = new_vectoriser(2, analyzer="mixed").build_analyzer()("这个 battery life 差❤️")
+    assert {"battery", "life", "battery life", "这", "个", "这个", "差", "❤", " 这个"} <= set(terms)
+    assert "\ufe0f" not in "".join(terms)
 
 
 @pytest.mark.parametrize("analyzer", ["word", "mixed", "char"])

@@ -153,12 +153,12 @@ def test_what_is_gone_is_named(tiny_run: Path, tmp_path: Path) -> None:
     content = {**record.content["recipe"], "method": "distill"}
     content["data"] = {**content["data"], "source": str(tmp_path / "gone.csv")}
     content["distill"] = {**content["distill"], "teacher": str(tmp_path / "runs" / "teacher-1")}
-    found = reproduction_of(Record(record.folder, {**record.content, "recipe": content}))
-    assert found.missing == (
+    reproduction = reproduction_of(Record(record.folder, {**record.content, "recipe": content}))
+    assert reproduction.missing == (
         "The checkpoint teacher-1 is no longer there.",
         "gone.csv (data.source) is no longer there.",
     )
-    assert str(tmp_path) not in found.recipes["model.yaml"]
+    assert str(tmp_path) not in reproduction.recipes["model.yaml"]
 
 
 def test_steps_of_older_records_are_collected(tiny_run: Path) -> None:

@@ -172,7 +172,7 @@ def _wide(findings: Findings) -> Findings:
 
 @pytest.mark.parametrize("draw", [learning_curves, size_ladder, frontier])
 def test_one_wide_interval_does_not_stretch_the_axis(findings: Findings, draw: Callable[..., Any]) -> None:
-    usual, wide = (draw(each).to_dict() for each in (findings, _wide(findings)))
+    usual, wide = (draw(study).to_dict() for study in (findings, _wide(findings)))
 
     def span(spec: dict[str, Any]) -> float:
         low, high = next(
@@ -190,9 +190,9 @@ def test_long_names_stay_apart_in_legends_and_beside_sizes(findings: Findings) -
     long = "sentence-transformers/paraphrase-multilingual-MiniLM"
     names = {"minilm": f"{long}-L12-v2", "mpnet": f"{long}-L24-v2"}
     series = tuple(
-        replace(each, checkpoint=name, name=f"{each.method} {name}")
-        for each in findings.series
-        if (name := names.get(each.checkpoint or ""))
+        replace(one, checkpoint=name, name=f"{one.method} {name}")
+        for one in findings.series
+        if (name := names.get(one.checkpoint or ""))
     )
     for chart in (learning_curves, size_ladder):
         spec = chart(replace(findings, series=series)).to_dict()  # type: ignore[union-attr]

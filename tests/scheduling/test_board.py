@@ -15,11 +15,11 @@ CELLS.append(Cell("tfidf", None, 100, 0))
 
 
 def board(monkeypatch: pytest.MonkeyPatch, cells: Sequence[Cell] = CELLS) -> Board:
-    made = Board({cell: float(cell.budget) for cell in cells}, "accuracy", quiet=True)
+    board = Board({cell: float(cell.budget) for cell in cells}, "accuracy", quiet=True)
     clock = {"now": 0.0}
     monkeypatch.setattr("kit.scheduling.board.time.monotonic", lambda: clock["now"])
-    made.clock = clock  # type: ignore[attr-defined]
-    return made
+    board.clock = clock  # type: ignore[attr-defined]
+    return board
 
 
 def drawn(made: Board) -> str:
@@ -62,66 +62,66 @@ def test_time_left_is_unknown_before_a_similar_cell_ended(monkeypatch) -> None:
 
 def test_time_left_uses_the_median_of_cells_of_the_same_kind(monkeypatch) -> None:
     cells = [Cell("finetune", "org/small", 50, seed) for seed in range(10)]
-    made = board(monkeypatch, cells)
-    took(made, cells[0], 500.0, recorded=12.0)  # loaded libraries, data and the checkpoint first
-    assert made.time_left().seconds == pytest.approx(9 * 12)
+    progress = board(monkeypatch, cells)
+    took(progress, cells[0], 500.0, recorded=12.0)  # loaded libraries, data and the checkpoint first
+    assert progress.time_left().seconds == pytest.approx(9 * 12)
     for cell, seconds in zip(cells[1:6], (10.0, 11.0, 10.0, 60.0, 9.0), strict=True):  # a busy phase in between
-        took(made, cell, seconds)
-    left = made.time_left()
+        took(progress, cell, seconds)
+    left = progress.time_left()
     assert left.seconds == pytest.approx(4 * 10) and 30 < left.low <= 40 <= left.high < 60
 
 
 def warmed(monkeypatch, *cells: Cell) -> Board:
     """A board whose first cell, of TF-IDF, has ended."""
-    made = board(monkeypatch, [CELLS[4], *cells])
-    took(made, CELLS[4], 1.0)
-    return made
+    progress = board(monkeypatch, [CELLS[4], *cells])
+    took(progress, CELLS[4], 1.0)
+    return progress
 
 
 def test_time_left_subtracts_running_cells_and_shares_workers(monkeypatch) -> None:
-    made = warmed(monkeypatch, *CELLS[:4])
-    took(made, CELLS[0], 10.0)
+    progress = warmed(monkeypatch, *CELLS[:4])
+    took(progress, CELLS[0], 10.0)
     for cell in CELLS[1:3]:
-        made.started(cell)
-    made.clock["now"] += 4.0  # type: ignore[attr-defined]
+        progress.started(cell)
+    progress.clock["now"] += 4.0  # type: ignore[attr-defined]
     # One of 50 labels ran for 4 of 10 s; of 100 labels, 18 s each: 2 s are fixed.
-    assert made.time_left().seconds == pytest.approx(((10 - 4) + (18 - 4) + 18) / 2)
+    assert progress.time_left().seconds == pytest.approx(((10 - 4) + (18 - 4) + 18) / 2)
 
 
 def test_the_first_cell_says_nothing_about_other_kinds(monkeypatch) -> None:
-    made = board(monkeypatch, CELLS[:4])
-    took(made, CELLS[0], 500.0, recorded=400.0)
-    assert made.time_left() is None
+    progress = board(monkeypatch, CELLS[:4])
+    took(progress, CELLS[0], 500.0, recorded=400.0)
+    assert progress.time_left() is None
 
 
 def test_time_of_other_budgets_is_between_fixed_and_proportional(monkeypatch) -> None:
     cells = [Cell("finetune", "org/small", budget, 0) for budget in (50, 500)]
-    made = warmed(monkeypatch, *cells)
-    took(made, cells[0], 10.0)
-    left = made.time_left()
+    progress = warmed(monkeypatch, *cells)
+    took(progress, cells[0], 10.0)
+    left = progress.time_left()
     assert (left.low, left.seconds, left.high) == pytest.approx((10, 2 + 8 * 10, 100))
 
 
 def test_time_follows_the_line_through_two_budgets(monkeypatch) -> None:
     cells = [Cell("finetune", "org/small", budget, 0) for budget in (50, 100, 200, 1000)]
-    made = board(monkeypatch, cells)
+    progress = board(monkeypatch, cells)
     for cell, seconds in ((cells[0], 99.0), (cells[1], 25.0), (cells[2], 40.0)):  # the first one does not count
-        took(made, cell, seconds)
-    assert made.time_left().seconds == pytest.approx(25 + 0.15 * 900)
+        took(progress, cell, seconds)
+    assert progress.time_left().seconds == pytest.approx(25 + 0.15 * 900)
 
 
 def test_another_method_on_a_checkpoint_gives_a_wide_estimate(monkeypatch) -> None:
-    made = warmed(monkeypatch, CELLS[0], Cell("lora", "org/small", 100, 0))
-    took(made, CELLS[0], 12.0)
-    left = made.time_left()
+    progress = warmed(monkeypatch, CELLS[0], Cell("lora", "org/small", 100, 0))
+    took(progress, CELLS[0], 12.0)
+    left = progress.time_left()
     assert (left.low, left.seconds, left.high) == pytest.approx((11, 22, 44))
-    assert "about 11 to 44 s left" in made.headline()
+    assert "about 11 to 44 s left" in progress.headline()
 
 
 def test_a_method_with_far_less_arithmetic_says_nothing_about_others(monkeypatch) -> None:
-    made = warmed(monkeypatch, Cell("probe", "org/small", 10, 0), Cell("finetune", "org/small", 100, 0))
-    took(made, Cell("probe", "org/small", 10, 0), 11.0)
-    assert made.time_left() is None
+    progress = warmed(monkeypatch, Cell("probe", "org/small", 10, 0), Cell("finetune", "org/small", 100, 0))
+    took(progress, Cell("probe", "org/small", 10, 0), 11.0)
+    assert progress.time_left() is None
 
 
 def test_a_cell_that_was_found_says_nothing_of_the_pace(monkeypatch) -> None:
@@ -133,20 +133,20 @@ def test_a_cell_that_was_found_says_nothing_of_the_pace(monkeypatch) -> None:
 
 def test_records_finished_before_do_not_feed_the_time_left(monkeypatch) -> None:
     cells = [Cell("finetune", "org/small", 50, seed) for seed in range(6)]
-    made = board(monkeypatch, cells)
+    progress = board(monkeypatch, cells)
     for cell in cells[:3]:
-        took(made, cell, 0.5, recorded=40.0, found=True)
-    assert made.time_left() is None
-    took(made, cells[3], 50.0, recorded=40.0)  # the first that runs still loads libraries
-    assert made.time_left().seconds == pytest.approx(2 * 40)
-    took(made, cells[4], 41.0)
-    assert made.time_left().seconds == pytest.approx(41)
+        took(progress, cell, 0.5, recorded=40.0, found=True)
+    assert progress.time_left() is None
+    took(progress, cells[3], 50.0, recorded=40.0)  # the first that runs still loads libraries
+    assert progress.time_left().seconds == pytest.approx(2 * 40)
+    took(progress, cells[4], 41.0)
+    assert progress.time_left().seconds == pytest.approx(41)
 
 
 def test_a_log_line_says_finished_before(capsys) -> None:
-    with Board(dict.fromkeys(CELLS, 1.0), "accuracy", quiet=False) as made:
-        made.started(CELLS[0])
-        made.ended(CELLS[0], Estimate(0.75, 0.7, 0.8), found=True)
+    with Board(dict.fromkeys(CELLS, 1.0), "accuracy", quiet=False) as board:
+        board.started(CELLS[0])
+        board.ended(CELLS[0], Estimate(0.75, 0.7, 0.8), found=True)
     assert capsys.readouterr().err.endswith("75.0 % [70.0, 80.0] (finished before)\n")
 
 
