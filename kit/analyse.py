@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -291,7 +292,7 @@ def _diagnosis(run: Run) -> str:
 
 
 def _data_rows(ledger: Ledger, first: dict[str, Any]) -> list[tuple[str, str]]:
-    data, audit = ledger.content["data"], first["data"]["audit"]
+    data, audit = ledger.content["data"], Counter(first["data"]["audit"])
     rows = [
         ("data", data["description"]),
         ("training examples to buy labels from", f"{data['training_examples']:,}"),
@@ -301,6 +302,6 @@ def _data_rows(ledger: Ledger, first: dict[str, Any]) -> list[tuple[str, str]]:
         ("fingerprint of train (sha256)", data["fingerprints"]["train"]),
         ("fingerprint of test (sha256)", data["fingerprints"]["test"]),
     ]
-    if first["data"]["revision"]:
-        rows.append(("revision", str(first["data"]["revision"])))
+    if first["data"].get("revision"):
+        rows.append(("revision", first["data"]["revision"]))
     return rows

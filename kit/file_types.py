@@ -44,16 +44,21 @@ class _Sizes(TypedDict):
 
 
 class _Audit(TypedDict):
+    leaked_exact: NotRequired[_Count]
+    leaked_normalised: NotRequired[_Count]
+    duplicates_train: NotRequired[_Count]
+    conflicting_train: NotRequired[_Count]
     labels_train: NotRequired[dict[str, _Count] | None]
 
 
 class _Data(TypedDict):
     description: str
+    revision: NotRequired[str | None]
     text_columns: list[str]
     sizes: _Sizes
     fingerprints: dict[str, str]
     audit: _Audit
-    truncation: dict[str, Any]
+    truncation: dict[str, _Finite]
 
 
 class _Checkpoint(TypedDict):
@@ -166,9 +171,17 @@ class _Cell(TypedDict):
     key: str
 
 
+class _StudyFingerprints(TypedDict):
+    train: str
+    test: str
+
+
 class _StudyData(TypedDict):
-    training_examples: NotRequired[_Count]
-    warnings: NotRequired[list[str]]
+    description: str
+    training_examples: _Count
+    test_examples: _Count
+    fingerprints: _StudyFingerprints
+    warnings: list[str]
 
 
 class StudyContent(TypedDict):

@@ -236,6 +236,8 @@ class Record:
             translated = "translation" in table
             written = table["translation" if translated else "logits"]
             outputs = np.asarray(written, object if translated else np.float32)
+            if self.labels and not {name for row in labels for name in row} <= {*self.labels}:
+                raise ValueError(f"it has labels that {RECORD_FILE} does not list")
             return Predictions(np.asarray(table["id"], np.int64), labels, outputs)
         except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:  # pyarrow's errors are of these
             problem = f"{PREDICTIONS_FILE} cannot be read ({first_line(error)})"

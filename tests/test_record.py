@@ -129,6 +129,12 @@ def test_a_record_that_was_edited_is_not_taken_over(copy) -> None:
         Record.read(other)
 
 
+def test_predictions_of_other_labels_are_refused(copy) -> None:
+    record = Record.read(edited(copy, "labels", value=["negative", "b"]))
+    with pytest.raises(RecordError, match=r"it has labels that record\.json does not list"):
+        record.predictions()
+
+
 def test_labels_changed_by_hand_are_not_answered(copy, kit) -> None:
     done = kit("predict", edited(copy, "labels", value=["b", "a"]), "a fine film")
     assert (done.code, "decides between negative, positive" in done.err) == (2, True)

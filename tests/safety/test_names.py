@@ -104,12 +104,27 @@ def test_links_in_a_folder_do_not_go_to_a_storage(copy: Path, tmp_path: Path) ->
     assert not (tmp_path / "there" / copy.name / "logs" / "latest").exists()
 
 
+STUDY_DATA = {
+    "description": "films",
+    "fingerprints": {"train": "1", "test": "2"},
+    **{"training_examples": 1, "test_examples": 1, "warnings": []},
+}
+
+
+@pytest.mark.parametrize("key", STUDY_DATA)
+def test_a_study_without_facts_about_its_data_is_damaged(key: str, tiny_run: Path, tmp_path: Path) -> None:
+    content = {name: value for name, value in STUDY_DATA.items() if name != key}
+    Ledger.start(tmp_path, Record.read(tiny_run).recipe, {}, content)
+    with pytest.raises(RecordError, match=f"study.json is damaged: data.{key}: it is missing"):
+        Ledger.load(tmp_path)
+
+
 @pytest.mark.parametrize("method", ["../../victim", "a/b", "", 3, None])
 def test_cells_of_a_study_have_plain_names(method, tiny_run: Path, tmp_path: Path) -> None:
     from kit.scheduling.grid import Cell
 
     folder = tmp_path / "study"
-    Ledger.start(folder, Record.read(tiny_run).recipe, {Cell("tfidf", None, 20, 0): "key"}, {})
+    Ledger.start(folder, Record.read(tiny_run).recipe, {Cell("tfidf", None, 20, 0): "key"}, STUDY_DATA)
     assert Ledger.load(folder).cells
     edit(folder / "study.json", lambda content: content["cells"][0].update(method=method, budget="../x"))
     with pytest.raises(RecordError):
