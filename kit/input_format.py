@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from kit.data.headers import is_known_name
+from kit.data.reading import AS_TEXTS
 from kit.data.separators import take_excel_line
 from kit.errors import DataError
 
@@ -19,7 +20,6 @@ _OBJECT = re.compile(r'\{\s*("(?:[^"\\]|\\.)*"\s*:|\}|$)')
 _ARRAY = re.compile(r"\[\s*(\{\s*[\"}]|$)")
 _LONGEST_HEADER = 100_000  # characters
 _HEAD_LINES = 10_000  # lines searched for objects below the first
-AS_TEXTS = "--format text predicts every line as it stands"
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,9 @@ def _array(content: str, first_line: str, name: str, note: str) -> Format:
     except (ValueError, RecursionError):
         is_array = _ARRAY.match(content if first_line == "[" else first_line)
         return Format(".json", note) if is_array else Format(None)
-    if any(isinstance(item, dict) for item in items):
+    if not items or any(isinstance(item, dict) for item in items):
         return Format(".json", note)
-    if items and all(isinstance(item, str) for item in items):
+    if all(isinstance(item, str) for item in items):
         return Format(".json", f"{name} was read as a JSON array of {len(items)} strings; {AS_TEXTS}")
     return Format(None)
 

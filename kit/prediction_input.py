@@ -14,11 +14,11 @@ from kit.data.decompress import gunzip
 from kit.data.file_kinds import STANDARD_INPUT
 from kit.data.label_words import listed, quoted
 from kit.data.readers import DELIMITED, data_format, parse_table, read_table
-from kit.data.reading import Reading
+from kit.data.reading import AS_TEXTS, Reading
 from kit.data.table import Table, is_missing
 from kit.data.text_files import decode_text, file_stream, read_bytes, split_lines, stream_lines
 from kit.errors import DataError
-from kit.input_format import AS_TEXTS, PARQUET_MAGIC, detect_format
+from kit.input_format import PARQUET_MAGIC, detect_format
 
 _ARGUMENTS = "arguments"
 FORMATS = {"text": None, "json": ".jsonl", "csv": ".csv", "tsv": ".tsv", "parquet": ".parquet"}

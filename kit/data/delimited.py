@@ -11,7 +11,7 @@ from itertools import islice
 from kit.data.blank import strip_invisible
 from kit.data.delimited_records import BYTE_ORDER_MARK, Record, read_records
 from kit.data.headers import Verdict, is_known_name, judge_first_row
-from kit.data.reading import Reading
+from kit.data.reading import AS_TEXTS, Reading
 from kit.data.separators import NAMES, find_separator, take_comments, take_excel_line
 from kit.data.swallowed import find_swallowed
 from kit.data.table import Table
@@ -23,7 +23,6 @@ from kit.setting import setting
 _JUDGED = 2_000  # rows that the first one is compared with
 _SHOWN = 5
 _SHOWN_CELL = 40  # characters
-_HEADER_OR_TEXTS = "if its only line is a text, --format text predicts it"
 _RULE = re.compile(r":?(-{3,}|={3,}):?")
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
@@ -66,7 +65,7 @@ def read_delimited(text: str, name: str, suffix: str, reading: Reading) -> Table
     header = _header(numbered, name, reading)
     _require_distinct(header.names, name)
     if header.records and len(numbered) == 1:
-        raise DataError(f"{name} has a header and no rows", _HEADER_OR_TEXTS if reading.for_prediction else "")
+        raise DataError(f"{name} has a header and no rows", AS_TEXTS if reading.for_prediction else "")
     table = _table(numbered[header.records :], header, name, partial(_wrong_width, reading, separator))
     rows = [record for record in numbered[header.records :] if len(record[1]) == len(header.names)]
     notes = (

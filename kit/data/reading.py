@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 Header = Literal["auto", "first", "none"] | tuple[str, ...]
 
+AS_TEXTS = "--format text predicts every line as it stands"
 MAX_UNPACKED_BYTES = 1_000_000_000
 MAX_UNPACKED_RATIO = 100  # text compresses 3 to 20 times
 ALWAYS_UNPACKED_BYTES = 16_000_000  # below this size the ratio does not matter
