@@ -254,7 +254,9 @@ def _column_of_texts(table: Table) -> str | None:
         columns = guess_text_columns(table)
     except DataError:
         return None
-    return columns[0] if len(columns) == 1 and len(columns[0]) <= _LONGEST_NAME and columns[0].count(" ") <= 2 else None
+    return (
+        columns[0] if len(columns) == 1 and len(columns[0]) <= _LONGEST_NAME and len(columns[0].split()) <= 2 else None
+    )
 
 
 def _read_delimited(read: Callable[[Reading], Table], columns: Sequence[str], reading: Reading) -> Table:

@@ -135,7 +135,7 @@ def _cannot_tell(what: str, candidates: list[str], table: Table) -> DataError:
     if len(table.columns) == 1:
         enclosed = any(mark in name for name in table.columns for mark in ",;|\t")
         hint = "if another character separates the columns, set data.separator"
-        hint = "if quotes enclose whole lines, remove them" if enclosed else hint
+        hint += "; if quotes enclose whole lines, remove them" if enclosed else ""
     return DataError(f"data.{what}: no column looks like the {what} {columns}", hint)
 
 

@@ -63,7 +63,7 @@ def read_delimited(text: str, name: str, suffix: str, reading: Reading) -> Table
     if not numbered:
         raise DataError(f"{name} is empty")
     header = _header(numbered, name, reading)
-    _require_distinct(header.names, name)
+    _require_distinct(header, name, reading)
     if header.records and len(numbered) == 1:
         raise DataError(f"{name} has a header and no rows", AS_TEXTS if reading.for_prediction else "")
     table = _table(numbered[header.records :], header, name, partial(_wrong_width, reading, separator))
@@ -214,10 +214,14 @@ def _unclear(name: str, first: Record) -> DataError:
     )
 
 
-def _require_distinct(names: Sequence[str], name: str) -> None:
-    repeated = sorted({column for column in names if names.count(column) > 1})
-    if repeated:
-        raise two_columns(name, repeated[0])
+def _require_distinct(header: _Header, name: str, reading: Reading) -> None:
+    repeated = sorted({column for column in header.names if header.names.count(column) > 1})
+    if not repeated:
+        return
+    error = two_columns(name, repeated[0])
+    if header.records and not reading.for_prediction:
+        error.hint += f"; if line 1 is an example, set {setting('data.header', 'none')}"
+    raise error
 
 
 def two_columns(name: str, column: str) -> DataError:
