@@ -17,8 +17,10 @@ from pydantic import (
 )
 
 from kit.recipe.section import Name, Section
+from kit.recipe.value_words import requirement
 
 _Share = Annotated[float, Field(gt=0, le=1)]
+_SHOWN = 60  # characters of a value in a message
 
 
 class _Step(Section):
@@ -212,7 +214,7 @@ class CompressSection(Section):
 
 
 def _parsed(step: Any) -> Any:
-    """The section of a step. Raises ValueError, in words, for a technique, a key or a value that cannot be."""
+    """Return the section of a step. Raises ValueError, in words, for a technique, a key or a value that cannot be."""
     if isinstance(step, _Step):
         return step
     keys = _keys_of(step)
@@ -229,7 +231,9 @@ def _parsed(step: Any) -> Any:
             raise ValueError(f"{name} has no key {key}; it has {known or 'none'}") from None
         if not key:
             raise ValueError(str(first["ctx"]["error"])) from None
-        raise ValueError(f"{key} of {name}: {first['msg'][:1].lower()}{first['msg'][1:]}") from None
+        if first["type"] == "value_error":
+            raise ValueError(f"{key} of {name}: {first['ctx']['error']}") from None
+        raise ValueError(f"{key} of {name} {requirement(first)}, got {str(first['input'])[:_SHOWN]}") from None
 
 
 def _keys_of(step: Any) -> dict[str, Any]:

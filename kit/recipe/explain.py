@@ -18,30 +18,9 @@ from pydantic_core import ErrorDetails
 from kit.errors import RecipeError
 from kit.recipe.schema import Recipe
 from kit.recipe.section import Section
+from kit.recipe.value_words import BOUNDS, EXPECTED
 
 KeyPath = tuple[str, ...]
-
-# What a value should have been, by the first word of pydantic's error type.
-_EXPECTED = {
-    "string": "text",
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "list": "a list",
-    "dict": "a section of keys",
-    "model": "a section of keys",
-}
-_BOUNDS = {
-    "greater_than": "must be greater than {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than": "must be less than {lt}",
-    "less_than_equal": "must be at most {le}",
-    "string_too_short": "must not be empty",
-    "too_short": "must have at least {min_length} items",
-    "too_long": "must have at most {max_length} items",
-    "finite_number": "must be a finite number",
-    "string_pattern_mismatch": "must match {pattern}",
-}
 
 
 @dataclass(frozen=True)
@@ -157,11 +136,11 @@ def _wrong_value(key: KeyPath, details: list[ErrorDetails]) -> Problem:
         return Problem(key, f"{subject} must be {_wanted(details)}one of {_choices(key, detail)}")
     if detail["type"] == "too_short" and not detail["input"]:
         return Problem(key, f"{subject} must not be empty")
-    if detail["type"] in _BOUNDS:
-        return Problem(key, f"{subject} {_BOUNDS[detail['type']].format(**context)}, {got}")
+    if detail["type"] in BOUNDS:
+        return Problem(key, f"{subject} {BOUNDS[detail['type']].format(**context)}, {got}")
     if telling:
         return Problem(key, f"{subject}: {detail['msg']}, {got}")
-    expected = list(dict.fromkeys(_EXPECTED[_kind(detail)] for detail in details))
+    expected = list(dict.fromkeys(EXPECTED[_kind(detail)] for detail in details))
     if "a number" in expected and "a whole number" in expected:
         expected.remove("a whole number")
     quotes = expected == ["text"] and isinstance(detail["input"], bool | int | float)
@@ -198,7 +177,7 @@ def _allowed(key: KeyPath) -> list[str]:
 
 def _wanted(details: list[ErrorDetails]) -> str:
     """What the other members of a union take that has a few words beside them."""
-    others = dict.fromkeys(_EXPECTED[_kind(each)] for each in details if _is_type_error(each))
+    others = dict.fromkeys(EXPECTED[_kind(each)] for each in details if _is_type_error(each))
     return "".join(f"{other} or " for other in others)
 
 
@@ -264,7 +243,7 @@ def _kind(detail: ErrorDetails) -> str:
 
 
 def _is_type_error(detail: ErrorDetails) -> bool:
-    return detail["type"].endswith(("_type", "_parsing", "_from_float")) and _kind(detail) in _EXPECTED
+    return detail["type"].endswith(("_type", "_parsing", "_from_float")) and _kind(detail) in EXPECTED
 
 
 def _reason(detail: ErrorDetails) -> str:

@@ -9,9 +9,10 @@ from typing import Any, ClassVar, Literal, get_args, get_origin
 import pytest
 from pydantic import ValidationError
 
+from kit.errors import RecipeError
 from kit.recipe import Recipe
 from kit.recipe.distilling import StudentSection
-from kit.recipe.explain import field_at, section_of, split_key
+from kit.recipe.explain import field_at, section_of, split_key, validated
 from kit.recipe.schema import StudySection
 from kit.recipe.section import Section, members
 
@@ -356,3 +357,17 @@ def test_later_keys_leave_requests_unchanged() -> None:
     for value, kept in ((None, False), ("off", False), ("on", True)):
         outer = Outer(inner=Inner(new=value))
         assert ("new" in outer.without_later_keys(outer.model_dump())["inner"]) is kept
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        ({"early-exit": {"threshold": 3}}, "threshold of early-exit must be at most 1.0, got 3"),
+        ({"prune": {"heads": "x"}}, "heads of prune must be a number, got x"),
+        ({"int8-onnx": {"weights": "x"}}, "weights of int8-onnx must be "),
+    ],
+)
+def test_values_of_compression_steps_are_refused_in_plain_words(step: dict[str, object], message: str) -> None:
+    content = {"task": "classification", "data": {"source": "films.csv"}, "compress": {"steps": [step]}}
+    with pytest.raises(RecipeError, match=message):
+        validated(content)
