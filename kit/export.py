@@ -209,7 +209,7 @@ def _write(
         labels=record.labels,
         text_columns=tuple(record.content["data"]["text_columns"]),
         formats={each.name: each.folder for each in formats},
-        backends={each.name: backend_in(draft / each.folder) for each in formats},
+        backends={form.name: backend_in(draft / form.folder) for form in formats},
         proven=told(request, draft, proofs),
     ).write(draft)
     _require_private(record, draft)
@@ -285,19 +285,19 @@ def _history(record: Record) -> list[str]:
     from kit.compress import CHAIN_FILE
     from kit.distill import VERDICT_FILE
 
-    found: list[str] = []
+    lines: list[str] = []
     begun: str | None = None
     for each in _line(record):
         if begun not in (None, each.id):
             continue
         begun = None
         if (each.folder / VERDICT_FILE).is_file():
-            found = read_sealed(each.folder / VERDICT_FILE, _REPEAT.format("distill"))["lines"] + found
+            lines = read_sealed(each.folder / VERDICT_FILE, _REPEAT.format("distill"))["lines"] + lines
         if (each.folder / CHAIN_FILE).is_file():
             chain = read_sealed(each.folder / CHAIN_FILE, _REPEAT.format("compress"))
             if chain["source"] != each.id:
-                found, begun = chain["lines"] + found, chain["source"]
-    return list(dict.fromkeys(found))
+                lines, begun = chain["lines"] + lines, chain["source"]
+    return list(dict.fromkeys(lines))
 
 
 def _vocabulary(record: Record) -> dict[str, Any] | None:

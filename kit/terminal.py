@@ -173,10 +173,10 @@ def print_record(record: Record, as_json: bool) -> None:
 def print_distillation(done: Distillation, as_json: bool) -> None:
     """The student as a table, then the verdict; or all of it as one line of JSON."""
     if as_json:
-        found: dict[str, Any] = {
+        records: dict[str, Any] = {
             kind: [summary(record) for record in getattr(done, kind)] for kind in ("students", "controls")
         }
-        echo_json({**found, "verdict": {**asdict(done.verdict), "lines": done.verdict.lines}})
+        echo_json({**records, "verdict": {**asdict(done.verdict), "lines": done.verdict.lines}})
         return
     print_table(["", ""], done.record.rows(), header=False)
     for line in done.verdict.lines:
@@ -234,10 +234,10 @@ def print_bench(subjects: Sequence[Subject]) -> None:
 
 def _print_lengths(subjects: Sequence[Subject]) -> None:
     """Print the median time of short, medium and long texts."""
-    lengths = " / ".join(f"{each.characters:,}" for each in subjects[0].by_length)
+    lengths = " / ".join(f"{third.characters:,}" for third in subjects[0].by_length)
     echo(f"p50 ms of short, medium and long texts ({lengths} characters), from a sample of all lengths:")
     for subject in subjects:
-        times = " / ".join(f"{each.p50_ms:.2f}" for each in subject.by_length)
+        times = " / ".join(f"{third.p50_ms:.2f}" for third in subject.by_length)
         echo(f"  {subject.name} ({subject.backend}): {times}")
 
 
@@ -263,8 +263,10 @@ def summary(record: Record) -> dict[str, object]:
 
 def _baselines(record: Record) -> dict[str, dict[str, dict[str, float]]]:
     """Return the scores of a random guess and of the most frequent label, for JSON."""
-    found = record.baselines
-    return {"baselines": {"chance": dict(found.chance), "majority": dict(found.majority)}} if found.chance else {}
+    baselines = record.baselines
+    if not baselines.chance:
+        return {}
+    return {"baselines": {"chance": dict(baselines.chance), "majority": dict(baselines.majority)}}
 
 
 def print_estimates(seconds: Mapping[Cell, Span], finished: Set[Cell], workers: int) -> None:

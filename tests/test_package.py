@@ -77,7 +77,7 @@ def test_warnings_are_hidden_only_while_a_library_is_called() -> None:
             warnings.warn("inside", stacklevel=1)
             logging.warning("of the root logger")
         warnings.warn("outside", stacklevel=1)
-    assert [str(each.message) for each in caught] == ["outside"]
+    assert [str(warning.message) for warning in caught] == ["outside"]
     assert logging.root.handlers == before and not logging.root.filters
 
 

@@ -98,8 +98,8 @@ def new(  # noqa: PLR0913, PLR0917
             force=force,
             tell=lambda note: echo(f"data: {with_options(note, OPTION_OF_KEY)}"),
         )
-    found = f"text {recipe.data.text}, label {in_line(recipe.data.label_columns)}"
-    echo(f"wrote {path}: {found if languages is None else f'translations, {languages}'}")
+    columns = f"text {recipe.data.text}, label {in_line(recipe.data.label_columns)}"
+    echo(f"wrote {path}: {columns if languages is None else f'translations, {languages}'}")
     echo(f"next: kit check {path}")
 
 

@@ -115,13 +115,13 @@ def _listed(record: Record) -> list[tuple[str, ...]]:
     )
     rows: list[tuple[str, ...]] = []
     for name in record.shown_metrics:
-        found = [values.get(name) for values in (baselines.chance, baselines.majority)]
+        scores = [values.get(name) for values in (baselines.chance, baselines.majority)]
         rows.append(
             (
                 *(about if not rows else [""] * len(about)),
                 name,
                 shown(name, record.metrics[name]),
-                *("-" if value is None else shown_value(name, value) for value in found),
+                *("-" if value is None else shown_value(name, value) for value in scores),
                 "" if rows else f"{record.content['seconds']['total']:.0f} s",
             )
         )

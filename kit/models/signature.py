@@ -50,25 +50,25 @@ def _arithmetic(value: Any) -> Any:
     """Return a configuration without names and without keys that matter in training alone."""
     if not isinstance(value, dict):
         return value
-    return {key: _arithmetic(each) for key, each in value.items() if key not in _NAMES and "dropout" not in key}
+    return {key: _arithmetic(part) for key, part in value.items() if key not in _NAMES and "dropout" not in key}
 
 
 def _tokenizer(folder: Path) -> list[str]:
     """Return the tokenizer's content and the longest text that it lets through."""
-    found = []
+    hashes = []
     for path in sorted(folder.glob("tokenizer*")):
         if path.name != "tokenizer_config.json":
-            found.append(hashlib.sha256(path.read_bytes()).hexdigest())
+            hashes.append(hashlib.sha256(path.read_bytes()).hexdigest())
     settings = folder / "tokenizer_config.json"
     longest = read_object(settings, ModelError).get("model_max_length") if settings.is_file() else None
-    return [*found, str(longest)]
+    return [*hashes, str(longest)]
 
 
 def _weights(folder: Path) -> list[str]:
     """Return names, shapes and number formats of all weights, and the operations of a graph."""
-    found = [f"{name} {header}" for path in sorted(folder.glob("*.safetensors")) for name, header in _tensors(path)]
+    headers = [f"{name} {header}" for path in sorted(folder.glob("*.safetensors")) for name, header in _tensors(path)]
     graph = folder / GRAPH_FILE
-    return [*found, *(_graph(graph) if graph.is_file() else [])]
+    return [*headers, *(_graph(graph) if graph.is_file() else [])]
 
 
 def _tensors(path: Path) -> list[tuple[str, str]]:
@@ -76,7 +76,7 @@ def _tensors(path: Path) -> list[tuple[str, str]]:
         (size,) = struct.unpack("<Q", file.read(8))
         content: dict[str, Any] = json.loads(file.read(min(size, _MAX_HEADER)))
     content.pop("__metadata__", None)
-    return sorted((name, f"{each['dtype']} {each['shape']}") for name, each in content.items())
+    return sorted((name, f"{tensor['dtype']} {tensor['shape']}") for name, tensor in content.items())
 
 
 def _graph(path: Path) -> list[str]:
@@ -85,5 +85,5 @@ def _graph(path: Path) -> list[str]:
     except ImportError:  # the graph runs without it; nothing is known of its operations
         return [hashlib.sha256(path.read_bytes()).hexdigest()]
     graph = onnx.load(str(path), load_external_data=False).graph
-    weights = [f"{list(each.dims)} {each.data_type}" for each in graph.initializer]
+    weights = [f"{list(tensor.dims)} {tensor.data_type}" for tensor in graph.initializer]
     return [",".join(node.op_type for node in graph.node), *weights]

@@ -39,9 +39,9 @@ def test_the_longest_text_is_part_of_a_signature(tiny_run: Path, copy: Path) -> 
 
 
 def test_methods_on_one_checkpoint_share_a_signature(studied: Path) -> None:
-    found = {}
+    signatures = {}
     for path in studied.parent.glob("*/model"):
-        found.setdefault(path.parent.name.split("-")[0], set()).add(compute_signature(path))
-    assert found["probe"] == found["scratch"] and len(found["probe"]) == 1
-    assert not found["tfidf"] & found["probe"]
-    assert len(found["tfidf"]) == len(list(studied.parent.glob("tfidf*/model")))  # words of their own
+        signatures.setdefault(path.parent.name.split("-")[0], set()).add(compute_signature(path))
+    assert signatures["probe"] == signatures["scratch"] and len(signatures["probe"]) == 1
+    assert not signatures["tfidf"] & signatures["probe"]
+    assert len(signatures["tfidf"]) == len(list(studied.parent.glob("tfidf*/model")))  # words of their own
