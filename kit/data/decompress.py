@@ -48,7 +48,7 @@ def too_large(name: str, limit: int, packed: int, reading: Reading) -> DataError
     """Return the error for a compressed file that unpacks to more than the limit."""
     hint = "set data.max_bytes to the size that it may unpack to"
     if reading.for_prediction:
-        hint = "unpack it, and predict the text file"
+        hint = "write its rows to a CSV or JSON lines file that is not compressed, and predict that file"
     return DataError(
         f"{name} has {packed:,} bytes and unpacks to more than {limit:,}",
         f"if you trust the file, {hint}",
