@@ -83,7 +83,7 @@ def damaged(path: Path, changes: tuple[Change, ...], seed: int) -> bytes:
     content = gzip.decompress(path.read_bytes()) if packed else path.read_bytes()
     for _ in range(chance.choice((1, 1, 2))):
         content = chance.choice(changes)(chance, content)
-    return gzip.compress(content) if packed else content
+    return gzip.compress(content, mtime=0) if packed else content
 
 
 def write_data(folder: Path) -> list[Path]:

@@ -119,7 +119,7 @@ def test_a_guess_about_a_pipe_is_noted(content: str, expected: list[str], note: 
         ("a.csv", ""),
         ("a.csv", "text\n"),
         ("a.json", "[]"),
-        ("a.txt.gz", gzip.compress(b"")),
+        ("a.txt.gz", gzip.compress(b"", mtime=0)),
     ],
 )
 def test_nothing_to_predict_is_an_error(read, name: str, content: str | bytes) -> None:  # type: ignore[no-untyped-def]
