@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from kit.data.label_column import LabelColumn, Labels, cell_words
-from kit.data.label_lists import ListError, parse_list
-from kit.data.label_separators import USUAL, Separated, find_separator, split_labels, unused_mark
+from kit.data.label_lists import ListError, is_nested, parse_list
+from kit.data.label_separators import USUAL, Separated, find_separator, leaves_open, split_labels, unused_mark
+from kit.data.label_vectors import bits_of, refuse_unequal_vectors, tokens_of, truth, vector_length
 from kit.data.label_words import listed, quoted
 from kit.data.labels import label_name
 from kit.data.table import is_missing
 from kit.errors import DataError
 from kit.setting import setting
 
-_BITS = {"0": False, "1": True, "false": False, "true": True}
-_MARKS = re.compile(r"[\s,;|/_-]+")
-_DECIMAL_BIT = re.compile(r"[01]\.0*")
-_ZEROS_AND_ONES = re.compile(r"[01]+")
-_DIGITS = re.compile(r"[01]{3,}")
 _SEVERAL = f"set {setting('data.multi_label', True)}, or name another column"
-_AS_CLASSES = (
-    "one label that holds or not is a task with the two labels 0 and 1: write 0 or 1 without brackets, and leave "
-    "data.multi_label out"
-)
 _MENDED = 'write a JSON list in each cell: ["a", "b"], and [] where no label holds'
 
 
@@ -36,11 +26,13 @@ class LabelForm:
 
     several: whether an example can have several labels. separator: between the labels of a text cell.
     places: names of the places of a 0/1 vector; empty if cells hold names or numbers of labels.
+    known: names that are certainly labels, whatever brackets they have: declared ones, and whole cells.
     """
 
     several: bool
     separator: str = USUAL
     places: tuple[str, ...] = ()
+    known: frozenset[str] = frozenset()
     _read: dict[Any, tuple[str, ...]] = field(default_factory=dict, compare=False, repr=False)
     _incomplete: list[str] = field(default_factory=list, compare=False, repr=False)
 
@@ -79,13 +71,26 @@ class LabelForm:
             return (name,) if name else ()
         items = _list_in(column, place, value)
         if self.places:
-            return self._held(column, place, items if items is not None else _tokens(str(value)), value)
+            return self._held(column, place, items if items is not None else tokens_of(str(value)), value)
         if items is not None:
             names = self._names(column, place, items)
-            if len(set(names)) != len(names) and _bits(items):
+            if len(set(names)) != len(names) and bits_of(items):
                 raise _repeated(column, place, items)
             return tuple(dict.fromkeys(names))
-        return split_labels(value, self.separator) if isinstance(value, str) else (label_name(value),)
+        return self._split(column, place, value) if isinstance(value, str) else (label_name(value),)
+
+    def _split(self, column: LabelColumn, place: int, cell: str) -> tuple[str, ...]:
+        """Return the labels between the separators; refuse a separator that stands inside brackets or quotes."""
+        names = split_labels(cell, self.separator)
+        cut = next((name for name in names if len(names) > 1 and name not in self.known and leaves_open(name)), None)
+        if cut is not None:
+            raise column.error(
+                place,
+                f"{cell_words(cell)}: split at {self.separator!r}, the label {quoted(cell_words(cut))} has a bracket "
+                "or quote that does not close",
+                f"{_MENDED}; if {self.separator!r} is part of the names, set data.label_separator",
+            )
+        return names
 
     def _from_list(self, column: LabelColumn, place: int, value: Sequence[Any]) -> tuple[str, ...]:
         if not self.several:
@@ -125,25 +130,18 @@ def find_form(
     if not several:
         _refuse_lists(column, cells)
         return LabelForm(False), False
-    length = _vector_length(cells)
+    length = vector_length(cells)
     if length:
         return LabelForm(True, USUAL, _named_places(column, length, declared)), False
-    _refuse_unequal_vectors(column, cells)
+    refuse_unequal_vectors(column, cells)
+    known = frozenset(declared or ()).union(value for _, value in cells if isinstance(value, str))
     if separator is not None:
-        return LabelForm(True, separator), False
+        return LabelForm(True, separator, known=known), False
     texts = {value for place, value in cells if isinstance(value, str) and _list_in(column, place, value) is None}
     found = find_separator(texts)
     if found.unclear:
         raise _ask_for_separator(column, found, texts)
-    return LabelForm(True, found.separator), any(found.separator in text for text in texts)
-
-
-def truth(value: Any) -> bool | None:
-    """Return the truth value of a cell that holds 0 or 1 in any form, None for other cells."""
-    name = label_name(value).lower()
-    if _DECIMAL_BIT.fullmatch(name):
-        name = name[0]
-    return _BITS.get(name)
+    return LabelForm(True, found.separator, known=known), any(found.separator in text for text in texts)
 
 
 def _distinct(column: LabelColumn) -> Iterator[tuple[int, Any]]:
@@ -184,42 +182,6 @@ def _repeated(column: LabelColumn, place: int, value: Sequence[Any]) -> DataErro
     )
 
 
-def _refuse_unequal_vectors(column: LabelColumn, cells: Sequence[tuple[int, Any]]) -> None:
-    """Raise DataError where all cells hold zeros and ones that are neither vectors of one length nor lists of labels.
-
-    Vectors of different lengths repeat a 0 or 1; lists of the labels 0 and 1 do not. Cells with one item each are a
-    label that holds or not.
-    """
-    vectors = [(place, value, _bits_or_bit(value)) for place, value in cells]
-    if not vectors or not all(bits for _, _, bits in vectors):
-        return
-    by_length = {len(bits): (place, value) for place, value, bits in reversed(vectors)}
-    if by_length.keys() == {1} and not any(value in ("", []) for value in column.values):
-        raise DataError(
-            f"data.label: column {quoted(column.name)} holds a single 0 or 1 in every row: {cell_words(vectors[0][1])}",
-            _AS_CLASSES,
-        )
-    if len(by_length) > 1 and any(len(set(map(truth, bits))) < len(bits) for _, _, bits in vectors):
-        examples = [f"{cell_words(value)} in {column.table.place(place)}" for place, value in by_length.values()]
-        raise DataError(
-            f"data.label: column {quoted(column.name)} holds 0/1 vectors of different lengths: "
-            f"{' and '.join(examples[:2])}",
-            "write one 0 or 1 per label in every row",
-        )
-
-
-def _bits_or_bit(value: Any) -> Sequence[Any]:
-    """Return the items of a vector, the digits of 01 and 101 even as numbers, or a single 0 or 1."""
-    if isinstance(value, (list, tuple)):
-        return _bits(value)
-    digits = label_name(value)
-    if _ZEROS_AND_ONES.fullmatch(digits):
-        return list(digits)
-    if isinstance(value, str):
-        return _bits(value)
-    return [value] if truth(value) is not None else ()
-
-
 def _refuse_lists(column: LabelColumn, cells: Sequence[tuple[int, Any]]) -> None:
     """Raise DataError where every cell is a list or a vector though an example has one label."""
     if cells and all(_is_one_bit_list(value) for _, value in cells):
@@ -227,10 +189,16 @@ def _refuse_lists(column: LabelColumn, cells: Sequence[tuple[int, Any]]) -> None
             f"data.label: column {quoted(column.name)} holds lists with a single 0 or 1: {cell_words(cells[0][1])}",
             "write 0 or 1 without brackets",
         )
+    nested = [value for _, value in cells if isinstance(value, str) and is_nested(value)]
+    if 2 * len(nested) > len(cells):
+        raise DataError(
+            f"data.label: column {quoted(column.name)} holds objects or lists of lists: {cell_words(nested[0])}",
+            f"write the name of one label in each cell; for several labels, {_MENDED}, and {_SEVERAL}",
+        )
     if not cells or not all(isinstance(value, str) for _, value in cells):
         return
     first = cells[0][1].strip()
-    if _tokens(first)[1:] and (length := _vector_length(cells)):
+    if tokens_of(first)[1:] and (length := vector_length(cells)):
         raise DataError(
             f"data.label: column {quoted(column.name)} holds 0/1 vectors of length {length}: {cell_words(first)}",
             f"set {setting('data.multi_label', True)}, and data.labels to the names of the places; or name another "
@@ -244,7 +212,7 @@ def _refuse_lists(column: LabelColumn, cells: Sequence[tuple[int, Any]]) -> None
 
 def _is_one_bit_list(value: Any) -> bool:
     is_list = isinstance(value, (list, tuple)) or (isinstance(value, str) and value.strip()[:1] in ("[", "("))
-    return is_list and len(_bits(value)) == 1
+    return is_list and len(bits_of(value)) == 1
 
 
 def _is_list(cell: str) -> bool:
@@ -252,45 +220,6 @@ def _is_list(cell: str) -> bool:
         return parse_list(cell) is not None
     except ListError:
         return False
-
-
-def _tokens(text: str) -> list[str]:
-    """Return what stands between the marks of a cell, or the digits of 010."""
-    text = text.strip()
-    return list(text) if _DIGITS.fullmatch(text) else [token for token in _MARKS.split(text) if token]
-
-
-def _vector_length(cells: Sequence[tuple[int, Any]]) -> int:
-    """Return the length of the column's 0/1 vectors, 0 if its cells are no vectors.
-
-    In vectors every cell has the same number of places, at least two, and each is 0 or 1: read as labels, they would
-    be two labels that nearly every example has. Where most cells are vectors of three or more, the others are errors.
-    """
-    lengths = Counter(len(bits) for _, value in cells if len(bits := _bits(value)) > 1)
-    length, count = max(lengths.items(), key=lambda item: item[1], default=(0, 0))
-    return length if count and (count == len(cells) or (length > 2 and 2 * count > len(cells))) else 0
-
-
-def _bits(value: Any) -> Sequence[Any]:
-    """Return the items of a cell that holds nothing but zeros and ones, else an empty list."""
-    items = value if isinstance(value, (list, tuple)) else _vector_items(value)
-    flat = not any(isinstance(item, (list, tuple)) for item in items)
-    return items if flat and all(truth(item) is not None for item in items) else ()
-
-
-def _vector_items(value: Any) -> Sequence[Any]:
-    if not isinstance(value, str) or not _tokens(value):
-        return ()
-    tokens = _tokens(value)
-    items = None if truth(tokens[0]) is not None else _parsed(value)
-    return tokens if items is None else items
-
-
-def _parsed(cell: str) -> list[Any] | None:
-    try:
-        return parse_list(cell)
-    except ListError:
-        return None
 
 
 def _named_places(column: LabelColumn, length: int, declared: Sequence[str] | None) -> tuple[str, ...]:

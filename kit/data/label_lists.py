@@ -1,7 +1,7 @@
 """Lists of labels in text cells, as libraries write them.
 
-JSON, Python, NumPy (without commas), pandas, polars, PyTorch, DuckDB and PostgreSQL are read; a cell that begins and
-ends like a list and is none of them is refused.
+JSON (also encoded twice), Python, NumPy (without commas), pandas, polars, PyTorch, DuckDB, PostgreSQL, R, Julia, Rust
+and Scala are read; a cell that begins and ends like a list and is none of them is refused.
 """
 
 from __future__ import annotations
@@ -16,8 +16,14 @@ _CLOSING = {"[": "]", "(": ")", "{": "}"}
 # Calls around a list, such as array(['a'], dtype=object); other names before a bracket are part of a label.
 _WRAPPERS = re.compile(
     r"(?:(?:np|numpy|torch|pd|jnp)\.)?(?:array|set|frozenset|tuple|list|tensor|Array|Index|Int64Index|CategoricalIndex"
-    r"|deque|dict_keys|dict_values|odict_keys|Series|OrderedSet)\s*\("
+    r"|deque|dict_keys|dict_values|odict_keys|Series|OrderedSet|Counter|OrderedDict|dict|Set)\s*\("
 )
+_CALL = re.compile(r"[A-Za-z_][\w.:]*!?(?=[(\[{]\s*['\"\u201c\u2018])")  # c("a"), String["a"] and vec!["a"]
+_SCALA = re.compile(
+    r"(?:List|WrappedArray|ArrayBuffer|ArraySeq|Vector|Seq|Set|Array|Buffer|c(?=\([^()]*,))\(([^()\[\]{}'\"]*)\)"
+)
+_BULLETS = re.compile(r"(?:[-*\u2022][ \t]+\S[^\n]*(?:\n|$))+")
+_MARKUP = re.compile(r"<(\w+)[^<>]*>.*</\1>", re.DOTALL)
 _ITEM_WRAPPERS = re.compile(r"(?:np|numpy|torch)\.(?:str_|bytes_|u?int\d*|float\d*|bool_?|tensor)\s*\(")
 _ARROW_LIST = re.compile(r"<pyarrow\.\w+: (.*)>", re.DOTALL)
 _PANDAS_ARRAY = re.compile(r"<\w*Array>\s*(\[.*\])\s*Length: .*", re.DOTALL)
@@ -25,10 +31,13 @@ _CATEGORIES = re.compile(r"(\[.*\])\s*Categories \(.*", re.DOTALL)
 _POLARS = re.compile(r"(?:shape: \(\d+,\)\s*)?Series: '.*?' \[.*?\]\s*(\[.*\])", re.DOTALL)
 _PANDAS_SERIES_END = re.compile(r"\n(?:Name: .*, )?(?:Length: \d+, )?dtype: \w+$")
 _PANDAS_SERIES_LINE = re.compile(r"\S+\s+(.*)")
-_QUOTED = re.compile(r"[ub]?('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")", re.DOTALL)
+_QUOTED = re.compile(
+    r"[ub]?('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\u201c[^\u201d]*\u201d|\u2018[^\u2019]*\u2019)", re.DOTALL
+)
 _BARE_LIST = re.compile(r"""'[^',"\n]*'(?:\s*,\s*'[^',"\n]*')*|"[^'",\n]*"(?:\s*,\s*"[^'",\n]*")*""")
 _TAGS = re.compile(r"(?:<[^<>,]+>)+|(?:\[[^\[\],'\"]+\]){2,}")  # <a><b> and [a][b]
 _BRACKETS = re.compile(r"><|\]\[")
+_NESTED = re.compile(r"""\[\s*(?:\{|\[\s*['"\d])|\{\s*["'][^"']*["']\s*:""")  # [{, [["a" and {"a":
 _CUT = ("...", "…", "..")  # where NumPy, polars and pandas leave items out
 _OPENED = re.compile(r"\[\s*(['\"]|\d+[\s,])")  # how only a list begins
 _NOTHING = {"none", "null", "nan", "<na>", "nat"}
@@ -64,44 +73,80 @@ def parse_list(cell: str) -> list[Any] | None:
     Items are text, numbers, booleans, and None for missing items. Raises ListError for a cell that begins and ends
     like a list and has no one reading: nested or shortened lists, mappings, words that may be one label or several.
     """
-    text = _unwrapped(cell.strip())
-    if isinstance(text, list):
-        return text
+    text = _decoded(cell.strip())
+    if (items := _without_brackets(text)) is not None:
+        return items
+    text = _unwrapped(text)
+    if _MARKUP.search(text):
+        raise ListError("markup, not a list of labels")
     if _OPENED.match(text) and _end_of_list(text) is None:
         raise ListError("the list is not closed")
     if _TAGS.fullmatch(text) or _BARE_LIST.fullmatch(text):
         return _items(_BRACKETS.sub(",", text.strip("<>[]")), braces=False)
-    if text[:1] not in _CLOSING or text[-1:] != _CLOSING[text[0]]:
-        return None
-    end = _end_of_list(text)
-    if end is None or end < len(text) - 1:
+    if not _is_enclosed(text) or (text[0] == "(" and not _is_tuple(text[1:-1])):
         return None  # brackets are part of the labels: [bug], [feature]
-    if text[0] == "(" and not _is_tuple(text[1:-1]):
-        return None
     return _items(text[1:-1], braces=text[0] == "{")
 
 
-def _unwrapped(text: str) -> str | list[Any]:
-    """Return the list inside the forms that name their type: array([...]), Series, <StringArray>."""
+def _is_enclosed(text: str) -> bool:
+    """Check that the first bracket of a text is its first character and closes at its end."""
+    return text[:1] in _CLOSING and text[-1:] == _CLOSING[text[0]] and _end_of_list(text) == len(text) - 1
+
+
+def is_nested(cell: str) -> bool:
+    """Return whether a cell holds an object, or a list of objects or lists."""
+    text = cell.strip()
+    return _NESTED.match(text) is not None and text[-1] == _CLOSING[text[0]]
+
+
+def _decoded(text: str) -> str:
+    """Return the list inside of a cell that was encoded as JSON twice, other cells as they are."""
+    if text[:1] != '"' or text[-1:] != '"':
+        return text
+    try:
+        inner = json.loads(text)
+    except ValueError:
+        return text
+    return inner.strip() if isinstance(inner, str) and inner.strip()[:1] in ("[", "{") else text
+
+
+def _without_brackets(text: str) -> list[Any] | None:
+    """Return the items of a list with a bullet per line, a pandas Series or a list of Scala; None for other cells."""
+    if _BULLETS.fullmatch(text):
+        return [line[1:].strip() for line in text.split("\n") if line.strip()]
+    scala = _SCALA.fullmatch(text)
+    return [_plain(part.strip()) for part in scala[1].split(",") if part.strip()] if scala else _series(text)
+
+
+def _unwrapped(text: str) -> str:
+    """Return the list inside the forms that name their type: array([...]), <StringArray>, c("a")."""
+    if (call := _CALL.match(text)) and _is_enclosed(text[call.end() :]):
+        return text[call.end() :]
     for pattern in (_ARROW_LIST, _PANDAS_ARRAY, _CATEGORIES, _POLARS):
         if form := pattern.fullmatch(text):
             return form[1].strip()
-    if _PANDAS_SERIES_END.search(text):
-        lines = [_PANDAS_SERIES_LINE.fullmatch(line) for line in _PANDAS_SERIES_END.sub("", text).split("\n")]
-        if all(lines):
-            for line in lines:
-                _require_whole(line[0].split()[0] if line else "")
-            return [line[1] for line in lines if line]
     wrapper = _WRAPPERS.match(text)
     if not wrapper or not text.endswith(")"):
         return text
     inside = text[wrapper.end() : -1].strip()
     if not inside:
-        return []
+        return "[]"
     end = _end_of_list(inside)
     if end is None or inside[0] not in _CLOSING or inside[end + 1 :].strip()[:1] not in ("", ","):
         return text
     return inside[: end + 1]
+
+
+def _series(text: str) -> list[Any] | None:
+    """Return the items of a pandas Series as it is printed, None for other cells."""
+    if not _PANDAS_SERIES_END.search(text):
+        return None
+    lines = [_PANDAS_SERIES_LINE.fullmatch(line) for line in _PANDAS_SERIES_END.sub("", text).split("\n")]
+    if not all(lines):
+        return None
+    for line in lines:
+        _require_whole(line[0].split()[0] if line else "")
+    return [line[1] for line in lines if line]
 
 
 def _require_whole(word: str) -> None:
@@ -153,6 +198,8 @@ def _items(inside: str, braces: bool) -> list[Any]:
             raise ListError(f"there is no comma or space after {inside[:gap]!r}")
     if words and not commas and len(items) > 1:
         raise ListError("words without quotes and commas may be one label or several")
+    if words and not commas and any(mark in inside for mark in ";|"):
+        raise ListError("the items of the list have no commas between them")
     return _joined(items, inside, commas)
 
 

@@ -68,6 +68,15 @@ def test_lists_of_any_names_are_read_as_libraries_write_them(writer: str) -> Non
         ('"joy"', ["joy"]),
         ('{"a b",calm}', ["a b", "calm"]),
         ('["\\ud83d\\ude00"]', ["😀"]),
+        ('"[\\"joy\\", \\"calm\\"]"', ["joy", "calm"]),
+        ('c("joy", "calm")', ["joy", "calm"]),
+        ('String["joy", "calm"]', ["joy", "calm"]),
+        ('vec!["joy"]', ["joy"]),
+        ("List(joy, credit card)", ["joy", "credit card"]),
+        ("WrappedArray(joy)", ["joy"]),
+        ("List()", []),
+        ("[\u201cjoy\u201d, \u201ccalm\u201d]", ["joy", "calm"]),
+        ("- joy\n- credit card", ["joy", "credit card"]),
     ],
 )
 def test_forms_of_lists(cell: str, items: list[Any]) -> None:
