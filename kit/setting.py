@@ -15,12 +15,15 @@ _VALUE = rf"\[(?:{_SCALAR})(?:, (?:{_SCALAR}))*\]|{_SCALAR}"
 _REPEATED = ("data.source", "data.test", "data.text", "data.label")  # options that are given once per name
 
 
-def setting(key: str, value: str | bool | Sequence[str]) -> str:
+def setting(key: str, value: str | bool | Sequence[str] | Mapping[str, str | None]) -> str:
     """Return `key: value` as a recipe has it; `setting_as_option` finds it again in a message."""
     if isinstance(value, bool):
         return f"{key}: {str(value).lower()}"
     if isinstance(value, str):
         return f"{key}: {_quoted(value)}"
+    if isinstance(value, Mapping):
+        pairs = (f"{_quoted(old)}: {'null' if new is None else _quoted(new)}" for old, new in value.items())
+        return f"{key}: {{{', '.join(pairs)}}}"
     return f"{key}: [{', '.join(map(_quoted, value))}]"
 
 

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kit.data.label_column import LabelColumn, Labels, cell_words
-from kit.data.label_forms import find_form, truth
-from kit.data.label_separators import JOINING, USUAL, joined_by, unused_mark
+from kit.data.label_forms import find_form
+from kit.data.label_separators import JOINING, USUAL, joined_by, joined_words, unused_mark
+from kit.data.label_vectors import truth
 from kit.data.label_words import listed
 from kit.data.label_writing import (
     count_labels,
     mapped_names,
     merged_names,
+    missing_remark,
     rename,
     typed_names,
     typed_remark,
@@ -64,7 +66,8 @@ def read_split_labels(train: Table, test: Table | None, columns: Sequence[str], 
         notes += form.notes()
     rows, tested, typed = _renamed(rows, tested, data)
     counts = count_labels(rows, tested or [])
-    notes += [note for note in (typed, _joined(counts, data, separator), writing_remark(counts)) if note]
+    remarks = (typed, _joined(counts, data, separator), writing_remark(counts), missing_remark(counts))
+    notes += filter(None, remarks)
     order = label_order(rows, _declared(columns, data))
     return SplitLabels(rows, tested, order, separator, tuple(notes))
 
@@ -103,7 +106,8 @@ def _bits(column: LabelColumn) -> list[bool]:
 
 def _declared(columns: Sequence[str], data: DataSection) -> list[str] | None:
     if data.labels is None and len(columns) > 1:
-        return [data.label_map.get(name, name) for name in columns] if not data.normalise_labels else None
+        names = (data.label_map.get(name, name) for name in columns)
+        return None if data.normalise_labels else [name for name in names if name is not None]
     return data.labels
 
 
@@ -113,7 +117,7 @@ def _renamed(train: Labels, test: Labels | None, data: DataSection) -> tuple[Lab
     The last value is a note on the number formats, None if they change nothing.
     """
 
-    def apply(names: Mapping[str, str]) -> None:
+    def apply(names: Mapping[str, str | None]) -> None:
         nonlocal train, test
         train, test = rename(train, names), None if test is None else rename(test, names)
 
@@ -121,7 +125,8 @@ def _renamed(train: Labels, test: Labels | None, data: DataSection) -> tuple[Lab
     typed = {name: new for name, new in typed.items() if name not in data.label_map}
     apply(typed)
     if data.label_map:
-        apply(mapped_names(sorted(count_labels(train, test or [])), data.label_map))
+        names = sorted(count_labels(train, test or []))
+        apply(mapped_names(names, data.label_map, grouped=data.normalise_labels))
     if data.normalise_labels:
         apply(merged_names(count_labels(train), count_labels(test or []), data.labels))
     return train, test, typed_remark(typed)
@@ -131,6 +136,7 @@ def _joined(names: Mapping[str, int], data: DataSection, separator: str) -> str 
     """Return a warning about labels that look like several labels in one."""
     marks = (*JOINING, " ") if data.multi_label else JOINING
     mark = joined_by(names, [mark for mark in marks if not data.multi_label or mark != separator])
+    mark = mark or (joined_words(names) if not data.multi_label or separator != " " else None)
     if mark is None:
         return None
     separates = setting("data.label_separator", mark)

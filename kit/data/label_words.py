@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection, Mapping, Sequence
 
 from kit.printable import printable
 
 _SHOWN = 8
+_NUMBER = re.compile(r"[+-]?[\d.,]+")
 
 
 def quoted(name: str) -> str:
@@ -37,8 +39,13 @@ def _rest(names: Sequence[str], most: int) -> str:
 
 
 def did_you_mean(names: Sequence[str], known: Collection[str]) -> str:
-    """Return a question with the known name that is nearest to one of the names; empty if none is near."""
+    """Return a question with the known name that is nearest to one of the names; empty if none is near.
+
+    Numbers are near to nothing: 1 and -1 are different labels.
+    """
     for name in names:
+        if _NUMBER.fullmatch(name):
+            continue
         near = difflib.get_close_matches(name, list(known), 1)
         if near:
             return f"did you mean {quoted(near[0])} for {quoted(name)}?"

@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
+from kit.data.blank import is_invisible
 from kit.data.label_column import Labels
 from kit.data.label_words import did_you_mean, listed, quoted
 from kit.errors import DataError
@@ -17,14 +18,24 @@ from kit.setting import setting
 _NUMBER = re.compile(r"[+-]?(?:0|[1-9]\d*)(?:\.\d*)?")  # not 007, whose zeros may be part of a code
 _LOOSE_NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?(?:e[+-]?\d{1,2})?")
 _TRUTH = ("false", "true")
-_DIGIT_OF_TRUTH = {"false": "0", "true": "1"}
-_DIGIT_OF_WORD = _DIGIT_OF_TRUTH | dict.fromkeys(("f", "n", "no"), "0") | dict.fromkeys(("t", "y", "yes"), "1")
+DIGIT_OF_TRUTH = {"false": "0", "true": "1"}
+_DIGIT_OF_WORD = DIGIT_OF_TRUTH | dict.fromkeys(("f", "n", "no"), "0") | dict.fromkeys(("t", "y", "yes"), "1")
+_QUOTES = {"'": "'", '"': '"', "`": "`", "\u201c": "\u201d", "\u2018": "\u2019", "\u201e": "\u201c", "\xab": "\xbb"}
+_TATWEEL = "\u0640"  # stretches Arabic words
+# Missing values of pandas, R, SQL and spreadsheets; `none` and `na` are often words.
+_MISSING = frozenset(
+    ("NA", "N/A", "n/a", "#N/A", "#NA", "<NA>", "NaN", "nan", "NULL", "null", "None", "NaT", "nil", "\\N")
+)
 _SHOWN_GROUPS = 4
 MERGE_HINT = f"set {setting('data.normalise_labels', True)} to read them as one label, or data.label_map to name each"
 
 
 def fold(name: str) -> str:
-    """Return a label name without differences of case, spaces, Unicode form, number format and invisible characters."""
+    """Return a label name without differences that are of writing alone.
+
+    These are case, spaces, Unicode form, number format, invisible characters, and quotes around the name.
+    """
+    name = _without_quotes(name)
     text = unicodedata.normalize("NFKC", _visible(unicodedata.normalize("NFKC", name)).casefold())
     text = " ".join(text.split())
     return _plain_number(text) if _LOOSE_NUMBER.fullmatch(text) else text
@@ -57,18 +68,49 @@ def typed_remark(names: Mapping[str, str]) -> str | None:
         return None
     more = f" and {len(changed) - _SHOWN_GROUPS} more" if len(changed) > _SHOWN_GROUPS else ""
     shown = ", ".join(changed[:_SHOWN_GROUPS])
-    return f"labels that are one number or truth value are one label: {shown}{more} (data.label_map keeps them apart)"
+    first = next(name for name, new in names.items() if name != new)
+    apart = setting("data.label_map", {first: first})
+    return f"labels that are one number or truth value are one label: {shown}{more} ({apart} keeps them apart)"
 
 
-def mapped_names(names: Sequence[str], label_map: Mapping[str, str]) -> dict[str, str]:
-    """Return the names that `data.label_map` changes. Raises DataError for an entry that no example has."""
+def mapped_names(
+    names: Sequence[str], label_map: Mapping[str, str | None], *, grouped: bool = False
+) -> dict[str, str | None]:
+    """Return the names that `data.label_map` changes; None for no label.
+
+    grouped: whether an entry is for all names that differ only in writing. Raises DataError for an entry that no
+    example has, and for a name whose group has two entries.
+    """
     unknown = [name for name in label_map if name not in names]
     if unknown:
         raise DataError(
             f"data.label_map: no example has the label {listed(unknown)}",
             did_you_mean(unknown, names) or f"labels are: {listed(sorted(names))}",
         )
-    return dict(label_map)
+    return _grouped_map(names, label_map) if grouped else dict(label_map)
+
+
+def _grouped_map(names: Sequence[str], label_map: Mapping[str, str | None]) -> dict[str, str | None]:
+    renamed = dict(label_map)
+    for group in _groups(names):
+        targets = {label_map[name] for name in group if name in label_map}
+        rest = [name for name in group if name not in label_map]
+        if len(targets) > 1 and rest:
+            raise DataError(
+                f"data.label_map: labels that differ only in writing get different names, and {quoted(rest[0])} none",
+                f"add an entry for {listed(rest)}, or leave data.normalise_labels out",
+            )
+        renamed |= dict.fromkeys(rest if targets else [], next(iter(targets), None))
+    return renamed
+
+
+def missing_remark(counts: Mapping[str, int]) -> str | None:
+    """Return a warning on labels that tools write for missing values; None if there are none."""
+    names = sorted(_MISSING & counts.keys())
+    if not names:
+        return None
+    unlabelled = setting("data.label_map", dict.fromkeys(names))
+    return f"some labels look like missing values: {listed(names, counts)}: if they mean no label, set {unlabelled}"
 
 
 def merged_names(train: Mapping[str, int], test: Mapping[str, int], declared: Sequence[str] | None) -> dict[str, str]:
@@ -92,7 +134,7 @@ def alike(counts: Mapping[str, int]) -> list[list[str]]:
 def _groups(names: Sequence[str]) -> list[list[str]]:
     folded = {name: fold(name) for name in names}
     kinds = set(folded.values())
-    digits = _DIGIT_OF_WORD if kinds <= {*_DIGIT_OF_WORD, "0", "1"} else _DIGIT_OF_TRUTH
+    digits = _DIGIT_OF_WORD if kinds <= {*_DIGIT_OF_WORD, "0", "1"} else DIGIT_OF_TRUTH
     mixed = len({digits.get(form, form) for form in kinds}) < len(kinds)  # True beside 1
     groups = defaultdict(list)
     for name, form in folded.items():
@@ -115,19 +157,25 @@ def _group_words(group: Sequence[str], counts: Mapping[str, int]) -> str:
 
 
 def distinct_words(name: str) -> str:
-    """Return a label in quotes, with escapes for accents that are characters of their own."""
-    if unicodedata.is_normalized("NFC", name):
-        return quoted(name)
-    shown = (f"\\u{ord(char):04x}" if unicodedata.combining(char) else char for char in printable(name))
-    return f"'{''.join(shown)}'"
+    """Return a label in quotes, with escapes for invisible characters and accents of their own."""
+    composed = unicodedata.is_normalized("NFC", name)
+    shown = (char.encode("unicode_escape").decode() if _is_hidden(char, composed) else char for char in name)
+    return f"'{printable(''.join(shown))}'"
 
 
-def rename(rows: Labels, names: Mapping[str, str]) -> Labels:
-    """Return the labels of each row under their new names, each once."""
+def _is_hidden(char: str, composed: bool) -> bool:
+    return (
+        (is_invisible(char) and char != " ") or char == _TATWEEL or (not composed and bool(unicodedata.combining(char)))
+    )
+
+
+def rename(rows: Labels, names: Mapping[str, str | None]) -> Labels:
+    """Return the labels of each row under their new names, each once; None removes a label."""
     if not names:
         return rows
-    renamed = {row: tuple(dict.fromkeys(names.get(name, name) for name in row)) for row in set(rows)}
-    return [renamed[row] for row in rows]
+    renamed = {row: dict.fromkeys(names.get(name, name) for name in row) for row in set(rows)}
+    kept = {row: tuple(name for name in new if name is not None) for row, new in renamed.items()}
+    return [kept[row] for row in rows]
 
 
 def count_labels(*splits: Labels) -> Counter[str]:
@@ -151,12 +199,20 @@ def _whole_number(text: str) -> str:
 
 
 def _visible(text: str) -> str:
-    return "".join(char for char in text if unicodedata.category(char) not in ("Cf", "Cc") or char.isspace())
+    return "".join(char for char in text if char.isspace() or not (is_invisible(char) or char == _TATWEEL))
+
+
+def _without_quotes(name: str) -> str:
+    """Return a name without pairs of quotes around all of it."""
+    name = name.strip()
+    while len(name) > 2 and _QUOTES.get(name[0]) == name[-1] and not {name[0], name[-1]} & {*name[1:-1]}:
+        name = name[1:-1].strip()
+    return name
 
 
 def _clean(name: str) -> str:
-    """Return a name in the usual Unicode form, without invisible characters and doubled spaces."""
-    return " ".join(_visible(unicodedata.normalize("NFC", name)).split())
+    """Return a name in the usual Unicode form, without quotes around it, invisible characters and doubled spaces."""
+    return " ".join(_visible(unicodedata.normalize("NFC", _without_quotes(name))).split())
 
 
 def _chosen(group: Sequence[str], declared: Sequence[str]) -> str:

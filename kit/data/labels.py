@@ -9,23 +9,28 @@ from typing import Any
 
 import numpy as np
 
+from kit.data.blank import is_blank
 from kit.data.label_column import Labels
 from kit.data.label_words import did_you_mean, listed
-from kit.data.label_writing import MERGE_HINT, distinct_words, fold
+from kit.data.label_writing import DIGIT_OF_TRUTH, MERGE_HINT, distinct_words, fold
 from kit.errors import DataError
+from kit.setting import setting
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
-_TRUTH = ({"0", "1"}, {"false", "true"})
 _SHOWN = 8
 
 
 def label_name(value: Any) -> str:
-    """The name of one label value: text as it is without outer space, 3 and 3.0 as `3`, True as `true`."""
+    """Return the name of a label value: text without outer space, 3 and 3.0 as `3`, True as `true`.
+
+    Text of invisible characters alone is no label, like an empty cell.
+    """
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() else repr(value)
-    return str(value).strip()
+    name = str(value).strip()
+    return "" if not name.isascii() and is_blank(name) else name
 
 
 def label_order(train: Labels, declared: Sequence[str] | None) -> tuple[str, ...]:
@@ -100,8 +105,12 @@ def _unknown_in_test(unknown: Sequence[str], counts: Counter[str], labels: Seque
         )
         return DataError(f"data.label: test writes labels of train in another way: {pairs}", MERGE_HINT)
     hint = did_you_mean(unknown, labels) or "add training examples for it, or leave those test rows out"
-    if {fold(name) for name in labels} in _TRUTH and {fold(name) for name in unknown} <= set().union(*_TRUTH):
-        hint = "write truth values in one way: data.label_map: {'0': 'false', '1': 'true'}, or the other way round"
+    if are_numbers([*unknown, *labels]):
+        hint += f"; if it is another name of a label, {setting('data.label_map', {unknown[0]: '...'})}"
+    truths = {DIGIT_OF_TRUTH.get(fold(name), fold(name)): name for name in labels}
+    renames = {name: truths.get(DIGIT_OF_TRUTH.get(fold(name), fold(name))) for name in unknown}
+    if truths.keys() == {"0", "1"} and all(renames.values()):
+        hint = f"write truth values in one way: {setting('data.label_map', renames)}"
     return DataError(f"data.label: test has {listed(unknown, counts)}, which train has not", hint)
 
 

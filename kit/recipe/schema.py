@@ -77,11 +77,12 @@ class DataSection(Section):
     labels: Annotated[list[LabelName], Field(min_length=2)] | None = None
     """Label names in order (lowest first for sentiment); by default those in the data, sorted. They name the places of
     0/1 vectors."""
-    label_map: dict[str, LabelName] = {}
-    """New names of labels, for training and test data: `{old: new}`. Two labels with the same new name are one."""
+    label_map: dict[str, LabelName | None] = {}
+    """New names of labels, for training and test data: `{old: new}`. Two labels with the same new name are one. null
+    means no label: `{NA: null}`. With `normalise_labels`, an entry is for every writing of the old name."""
     normalise_labels: bool = False
-    """Read labels that differ only in case, spaces, Unicode form, number format or invisible characters as one label,
-    in training and test data; its name is the one in `labels`, or the most frequent."""
+    """Read labels that differ only in case, spaces, Unicode form, number format, invisible characters or quotes around
+    them as one label, in training and test data; its name is the one in `labels`, or the most frequent."""
     multi_label: bool = False
     """An example can have several labels or none: a list, or a string split at `label_separator`."""
     label_separator: Name | None = None
@@ -114,6 +115,14 @@ class DataSection(Section):
     def label_columns(self) -> tuple[str, ...]:
         """Columns that the recipe names for the label; empty if they are to be guessed."""
         return (self.label,) if isinstance(self.label, str) else tuple(self.label or ())
+
+    @field_validator("label_map")
+    @classmethod
+    def _new_names(cls, label_map: dict[str, str | None]) -> dict[str, str | None]:
+        empty = [old for old, new in label_map.items() if new is not None and not new.strip()]
+        if empty:
+            raise ValueError(f"the new name of {empty[0]!r} is empty: write a name, or null for no label")
+        return label_map
 
     @model_validator(mode="before")
     @classmethod

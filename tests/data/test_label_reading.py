@@ -213,3 +213,87 @@ def test_a_label_column_without_a_one_is_named() -> None:
 def test_a_list_of_one_name_is_refused(key: str) -> None:
     with pytest.raises(ValidationError, match=r"a list is for one 0/1 column|leave data\.labels and"):
         DataSection.model_validate({"source": "x.csv", key: ["toxic"]})
+
+
+@pytest.mark.parametrize("cell", ["Foo(a, b)", "Foo{a, b}", "new Set([a, b])", "credit (debit, visa), a", '"a, b"'])
+def test_a_separator_inside_brackets_is_refused(cell: str) -> None:
+    message = refused(["a", cell], multi_label=True)
+    assert "column 'tags', row 2: " in message
+    assert "has a bracket or quote that does not close" in message
+
+
+@pytest.mark.parametrize("cell", ["Counter({'a': 1})", "<label>a</label><label>b</label>", "[a;b]"])
+def test_structures_that_are_no_lists_are_refused(cell: str) -> None:
+    assert "column 'tags', row 2: " in refused(["a", cell], multi_label=True)
+
+
+@pytest.mark.parametrize("names", [["a) x", "b) y"], ['5" pipe', "'90s"], ["visa (debit)", "f(x)"]])
+def test_brackets_and_quotes_inside_names_are_kept(names: list[str]) -> None:
+    assert set(read([", ".join(names), names[0]], multi_label=True).order) == set(names)
+
+
+def test_an_open_bracket_is_kept_in_a_known_name() -> None:
+    assert read([":(, sad", ":("], multi_label=True).order == (":(", "sad")
+    assert read([":(, sad", "sad"], multi_label=True, labels=[":(", "sad"]).order == (":(", "sad")
+
+
+def test_objects_in_cells_with_one_label_are_refused() -> None:
+    assert "holds objects or lists of lists" in refused(["[{'label': 'joy'}]", "[{'label': 'calm'}]", "joy"])
+    assert read(["[[Joy]]", "[[Calm]]"]).order == ("[[Calm]]", "[[Joy]]")
+
+
+def test_labels_that_look_like_missing_values_are_noted() -> None:
+    note = read(["joy", "calm", "NA", "NA", "NULL", "none"]).notes[0]
+    assert "look like missing values: 'NA' (2), 'NULL' (1)" in note
+    assert note.endswith("set data.label_map: {NA: null, 'NULL': null}")
+
+
+def test_null_in_a_label_map_means_no_label() -> None:
+    unlabelled = read(["joy", "calm", "NA"], ["NA"], label_map={"NA": None})
+    assert (unlabelled.train[2], unlabelled.test, unlabelled.order) == ((), [()], ("calm", "joy"))
+    with pytest.raises(ValidationError, match="the new name of 'NA' is empty"):
+        read(["joy", "calm", "NA"], label_map={"NA": " "})
+
+
+def test_a_label_map_is_for_every_writing_of_merged_labels() -> None:
+    cells = ["neg", "NEG", "pos"]
+    assert read(cells, ["Neg"], label_map={"neg": "Bad"}, normalise_labels=True).test == [("Bad",)]
+    message = refused([*cells, "Neg"], label_map={"neg": "Bad", "NEG": "Worse"}, normalise_labels=True)
+    assert "add an entry for 'Neg'" in message
+
+
+@pytest.mark.parametrize(
+    ("pair", "shown"),
+    [
+        (["\u2764", "\u2764\ufe0f"], "\\ufe0f"),
+        (["\u062c\u0645", "\u062c\u0640\u0645"], "\\u0640"),
+        (["neg", "'neg'"], "'neg'"),
+        (["not good", "not\xa0good"], "not\\xa0good"),
+    ],
+)
+def test_invisible_differences_are_shown_and_merged(pair: list[str], shown: str) -> None:
+    assert shown in read([*pair, "x"]).notes[0]
+    assert len(read([*pair, "x"], normalise_labels=True).order) == 2
+
+
+def test_invisible_labels_are_no_labels() -> None:
+    assert read(["a", "\u200b", "b", "\ufeff"]).order == ("a", "b")
+    assert read(["a,\u200b", "b"], multi_label=True).order == ("a", "b")
+
+
+@pytest.mark.parametrize("mark", ["\u3001", "\uff0c", "\uff1b", "\uff5c"])
+def test_wide_separators_are_found(mark: str) -> None:
+    cells = [mark.join(tags) for tags in (["a"], ["b", "c"], ["c", "a"], ["b"])]
+    assert read(cells, multi_label=True).order == ("a", "b", "c")
+    assert read([f"food{mark}drink, x", "x", f"food{mark}drink"], multi_label=True).order == (f"food{mark}drink", "x")
+
+
+@pytest.mark.parametrize("mark", ["\u3001", "\u00b7", " ", "\uff0c"])
+def test_single_labels_joined_by_rare_marks_are_noted(mark: str) -> None:
+    cells = [mark.join(tags) for tags in (["a"], ["b"], ["c"], ["b", "c"], ["c", "a"], ["a", "b"], ["a", "b", "c"])]
+    assert f"joined by {mark!r}" in read(cells).notes[0]
+
+
+def test_words_are_joined_labels_only_if_they_stand_alone() -> None:
+    assert "joined by ' '" in read(["__label__a __label__b", "__label__b __label__c"]).notes[0]
+    assert read(["lost card", "stolen card", "lost pin", "stolen pin"]).notes == ()

@@ -1,6 +1,6 @@
 import pytest
 
-from kit.data.labels import label_name, label_order
+from kit.data.labels import check_test_labels, label_name, label_order
 from kit.errors import DataError
 
 
@@ -19,3 +19,18 @@ def test_labels_that_every_example_has_are_refused() -> None:
         label_order([("0", "1"), ("1", "0")], None)
     with pytest.raises(DataError, match=r"'a' is the only label; kit needs two or more"):
         label_order([("a",), ()], None)
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "hint"),
+    [
+        (["0", "1"], ["False", "True"], "data.label_map: {'False': '0', 'True': '1'}"),
+        (["False", "True"], ["0"], "data.label_map: {'0': 'False'}"),
+        (["0", "1"], ["-1", "1"], "if it is another name of a label, data.label_map: {'-1': '...'}"),
+    ],
+)
+def test_hints_name_the_labels_as_test_writes_them(train: list[str], test: list[str], hint: str) -> None:
+    with pytest.raises(DataError) as caught:
+        check_test_labels([(name,) for name in test], train, "x.csv")
+    assert hint in caught.value.hint
+    assert "did you mean" not in caught.value.hint
