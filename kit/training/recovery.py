@@ -183,7 +183,7 @@ def continued(start_at: Resumption, one_of_several: bool = False) -> str:
     assert checkpoint is not None
     step = _step_of(checkpoint)
     if one_of_several and step >= start_at.plan.steps:
-        return "done"
+        return "finished by an earlier start"
     note = f"continued from step {step} of an interrupted run"
     before, now = _written_by(checkpoint), PartialState().num_processes
     return note if before == now else f"{note}, saved by {_processes(before)}, on {_processes(now)}"

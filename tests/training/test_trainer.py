@@ -568,5 +568,5 @@ def test_notes_name_the_training_of_a_run_with_two(parts, tmp_path, monkeypatch)
         monkeypatch.undo()
     first = fit_model(replace(fitting_of(parts, tmp_path / "first"), stage="first training"))
     second = fit_model(replace(fitting_of(parts, tmp_path / "secon"), stage=SECOND_TRAINING))
-    assert first.notes == ["first training: done"]
+    assert first.notes == ["first training: finished by an earlier start"]
     assert second.notes == ["second training (refit): continued from step 12 of an interrupted run"]
