@@ -7,11 +7,13 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
+from kit.data.delimited_records import read_records
 from kit.data.headers import is_known_name
 from kit.data.reading import AS_TEXTS
-from kit.data.separators import take_excel_line
+from kit.data.separators import find_unusual_separator, refuse_drawing, take_excel_line
 from kit.errors import DataError
 
 PARQUET_MAGIC = b"PAR1"
@@ -96,8 +98,10 @@ def _table(text: str, columns: Sequence[str], name: str, is_text_file: bool) -> 
     """Return CSV or TSV if the first line is a header that names the texts of the model."""
     start = text.lstrip("\ufeff\r\n")[:_LONGEST_HEADER]
     header = re.split(r"[\r\n]", start[take_excel_line(start)[1] :], maxsplit=1)[0]
+    refuse_drawing(start, name)
     unknown, s = "", "s" if len(columns) > 1 else ""
-    for separator in _SEPARATORS:
+    unusual = find_unusual_separator(partial(read_records, name, start, 1), header, columns)
+    for separator in (*_SEPARATORS, *([unusual] if unusual else [])):
         cells = [cell.strip() for cell in next(csv.reader([header], delimiter=separator), [])]
         if len(cells) > 1 and all(map(is_known_name, cells)):
             unknown = (

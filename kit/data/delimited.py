@@ -12,7 +12,7 @@ from kit.data.blank import strip_invisible
 from kit.data.delimited_records import BYTE_ORDER_MARK, Record, read_records
 from kit.data.headers import Verdict, is_known_name, judge_first_row
 from kit.data.reading import AS_TEXTS, Reading
-from kit.data.separators import NAMES, find_separator, take_comments, take_excel_line
+from kit.data.separators import NAMES, find_separator, refuse_drawing, take_comments, take_excel_line
 from kit.data.swallowed import find_swallowed
 from kit.data.table import Table
 from kit.data.width_hints import DOUBLED_QUOTES, width_hint
@@ -52,6 +52,7 @@ def read_delimited(text: str, name: str, suffix: str, reading: Reading) -> Table
     Raises:
         DataError: A row does not fit the header, the header is unclear, or quotes are broken. Names the line.
     """
+    refuse_drawing(text, name)
     excel_separator, length = take_excel_line(text)
     comments = take_comments(text[length:])
     first_line = 1 + bool(length) + len(_LINE_END.findall(text[length : length + comments]))

@@ -22,6 +22,8 @@ _LINE_END = re.compile(r"\r\n|\n|\r")
 _QUOTED = re.compile(r'"[^"]*"')
 _FEWEST_LINES = 3  # below a comment, with separators that it does not have
 _UNUSUAL = re.compile(r"[^\w\s\"'.()\[\]{}<>/\\-]|[\x01-\x08\x0e-\x1f]")
+_WORD = re.compile(r"[^\W\d]\w*")
+_BORDER = re.compile(r"(?:\+(?:[-=]+\+)+|[\u250c\u2554][\u2500\u2550\u252c\u2566]+[\u2510\u2557])\s*\n[|\u2502\u2551]")
 _REGULAR = 0.9  # share of rows with as many fields as the first, from which a separator fits
 _PROSE = 0.5  # share of a mark's fields that begin with a space, from which the mark is part of sentences
 
@@ -73,7 +75,8 @@ def find_separator(records: Records, suffix: str, name: str, reading: Reading) -
     samples = {mark: _sample(records, mark) for mark in (preferred, *(mark for mark in NAMES if mark != preferred))}
     splitting = {mark: rows for mark, rows in samples.items() if rows and len(rows[0]) > 1}
     if not splitting:
-        return _unusual_separator(records, samples[preferred], reading.columns) or preferred
+        first = samples[preferred][0] if samples[preferred] else []
+        return find_unusual_separator(records, "".join(first), (*reading.columns, *reading.required)) or preferred
     if "\t" == preferred in splitting:
         return preferred
     names = set(reading.columns)
@@ -90,15 +93,33 @@ def find_separator(records: Records, suffix: str, name: str, reading: Reading) -
     return best[0]
 
 
-def _unusual_separator(records: Records, lines: list[list[str]], columns: Sequence[str]) -> str | None:
-    """Return a character that splits the first line into usual names of columns, and nearly all rows as often."""
-    first = lines[0][0] if lines and lines[0] else ""
+def find_unusual_separator(records: Records, first: str, columns: Sequence[str]) -> str | None:
+    """Return a character that splits the first line into names of columns, and nearly all rows as often.
+
+    All names are usual ones, or one is and the others are single words.
+
+    Args:
+        records: Function that splits the file by a character and yields (line, fields).
+        first: First line of the file.
+        columns: Columns that the file should have.
+    """
     for mark in dict.fromkeys(_UNUSUAL.findall(first)):
         rows = _sample(records, mark)
-        names = [cell.strip() for cell in rows[0]] if rows else []
-        if len(names) > 1 and all(is_known_name(cell) or cell in columns for cell in names) and _score(rows)[0]:
+        names = rows[0] if rows else []
+        known = [is_known_name(name) or name.strip() in columns for name in names]
+        are_names = all(known) or (any(known) and all(map(_WORD.fullmatch, names)))
+        if len(names) > 1 and are_names and _score(rows)[0]:
             return str(mark)
     return None
+
+
+def refuse_drawing(text: str, name: str) -> None:
+    """Raise DataError for a table with drawn borders, as the clients of SQL databases print it."""
+    if _BORDER.match(text.lstrip()):
+        raise DataError(
+            f"{name} is a table with drawn borders, not a delimited file",
+            "export it as CSV; the client of MySQL writes tabs between columns with --batch, and psql CSV with --csv",
+        )
 
 
 def _sample(records: Records, mark: str) -> list[list[str]]:

@@ -189,16 +189,6 @@ def test_an_unclear_separator_is_asked_about() -> None:
     assert rows_of(read(delimited([NAMES, *ROWS], "^"), separator="^")) == ROWS
 
 
-def test_unusual_separators_are_read_where_they_split_off_the_columns() -> None:
-    for mark in (":", "\x01", "^", "~"):
-        table = read(delimited([NAMES, *ROWS], mark))
-        assert (list(table.columns), rows_of(table)) == (list(NAMES), ROWS)
-        assert table.notes[0].startswith(f"x.csv: the columns are separated by {mark!r} (data.separator: ")
-        named = read(delimited([("Meldung", "Bereich"), *ROWS], mark), columns=("Meldung", "Bereich"))
-        assert rows_of(named) == ROWS
-    assert list(read("Meldung: text\na: b\nc: d\n", header="first").columns) == ["Meldung: text"]
-
-
 def test_quotes_after_a_separator_and_a_space_enclose_fields() -> None:
     lines = ["text, label", *(f'"{text}, x", "{label}"' for text, label in ROWS)]
     assert rows_of(read("\n".join([*lines, ""]))) == [(f"{text}, x", label) for text, label in ROWS]

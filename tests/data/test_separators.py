@@ -1,0 +1,50 @@
+"""Separators that are rare, and tables that have none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from kit.data.readers import parse_table
+from kit.data.reading import Reading
+from kit.data.table import Table
+from kit.errors import DataError
+
+ROWS = [(f"the bike was noisy, and cold on day {i}", "neg" if i % 2 else "pos") for i in range(12)]
+MARKS = (":", "\x01", "^", "~")
+
+
+def joined(mark: str, rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(map(mark.join, rows))
+
+
+def read(text: str, **reading: Any) -> Table:
+    return parse_table(text.encode(), "x.csv", ".csv", Reading(**reading))
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_unusual_separators_split_off_known_columns(mark: str) -> None:
+    table = read(joined(mark, [("text", "label"), *ROWS]))
+    assert list(zip(table.columns["text"], table.columns["label"], strict=True)) == ROWS
+    assert table.notes[0].startswith(f"x.csv: the columns are separated by {mark!r} (data.separator: ")
+    named = read(joined(mark, [("Meldung", "Bereich"), *ROWS]), columns=("Meldung", "Bereich"))
+    assert list(named.columns) == ["Meldung", "Bereich"]
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_one_known_column_is_enough_beside_words(mark: str) -> None:
+    table = read(joined(mark, [("ticket_id", "text"), *((f"T{i}", text) for i, (text, _) in enumerate(ROWS))]))
+    assert list(table.columns) == ["ticket_id", "text"]
+
+
+def test_marks_in_sentences_do_not_separate() -> None:
+    assert list(read("Meldung: text\na: b\nc: d\n", header="first").columns) == ["Meldung: text"]
+
+
+@pytest.mark.parametrize("rule", ["+------+-----+", "\u250c\u2500\u2500\u252c\u2500\u2510"])
+def test_tables_with_drawn_borders_are_refused(rule: str) -> None:
+    side = "|" if rule[0] == "+" else "\u2502"
+    with pytest.raises(DataError, match="a table with drawn borders"):
+        read(f"{rule}\n{side} text {side} tag {side}\n{rule}\n")
