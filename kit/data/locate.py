@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.data.readers import FORMATS, data_format
-from kit.data.saved import is_saved, saved_splits
+from kit.data.saved import METADATA, is_saved, saved_splits
 from kit.errors import DataError
 from kit.files import package_folders
 
@@ -37,11 +37,22 @@ class HubData:
     name: str
 
 
-def locate(source: str | Sequence[str], key: str, languages: tuple[str, str] | None = None) -> Files | HubData:
-    """What `source` names: a file, glob or list of them, a folder with one file a split, or a data set on the Hub.
+def locate(
+    source: str | Sequence[str],
+    key: str,
+    languages: tuple[str, str] | None = None,
+    taken: Sequence[str] = (),
+) -> Files | HubData:
+    """Return what `source` names: a file, glob or list of them, a folder with a file per split, or data on the Hub.
 
-    key: the recipe key that error messages name. languages: of parallel text. Raises DataError if there is no such
-    thing.
+    Args:
+        source: A name or several.
+        key: The recipe key that error messages name.
+        languages: Source and target language of parallel text.
+        taken: Names of the recipe's other files, which are never proposed in place of a missing one.
+
+    Raises:
+        DataError: There is nothing of this name.
     """
     names = [source] if isinstance(source, str) else list(source)
     if len(names) == 1:
@@ -53,7 +64,7 @@ def locate(source: str | Sequence[str], key: str, languages: tuple[str, str] | N
             return Files(_splits_of(folder, names[0], key, languages))
         if folder is None and not glob.has_magic(names[0]) and _is_hub_id(names[0]):
             return HubData(names[0])
-    files = list(dict.fromkeys(path for name in names for path in _files(name, key)))
+    files = list(dict.fromkeys(path for name in names for path in _files(name, key, taken)))
     return Files({"": tuple(files)})
 
 
@@ -104,7 +115,7 @@ def _inside_package(package: str, inner: str, key: str) -> Path:
     return found
 
 
-def _files(name: str, key: str) -> list[Path]:
+def _files(name: str, key: str, taken: Sequence[str]) -> list[Path]:
     path = _local(name, key)
     if path is not None and is_saved(path):
         return [path]
@@ -117,19 +128,23 @@ def _files(name: str, key: str) -> list[Path]:
             raise DataError(f"{key}: no file matches {name}")
         return found
     if path is None:
-        raise DataError(f"{key}: there is no file {name}", _nearest(Path(pattern)))
+        raise DataError(f"{key}: there is no file {name}", _nearest(Path(pattern), taken))
     return [path]
 
 
-def _nearest(path: Path) -> str:
-    """A hint that names the file or folder that was probably meant."""
+def _nearest(path: Path, taken: Sequence[str]) -> str:
+    """Return a hint that names the file or folder that was probably meant."""
     if not path.parent.is_dir():
         return f"there is no folder {path.parent} either; paths are relative to the folder you start kit in"
-    near = difflib.get_close_matches(path.name, [entry.name for entry in path.parent.iterdir()], 1)
+    others = {Path(name).expanduser().resolve() for name in taken}
+    names = [entry.name for entry in path.parent.iterdir() if entry.resolve() not in others]
+    near = difflib.get_close_matches(path.name, names, 1)
     return f"did you mean {path.parent / near[0]}?" if near else "paths are relative to the folder you start kit in"
 
 
 def _is_data(path: Path, languages: tuple[str, str] | None) -> bool:
+    if path.name in METADATA:
+        return False
     return data_format(path) is not None or (languages is not None and path.suffix.lower() == ".tmx")
 
 

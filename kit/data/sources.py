@@ -178,7 +178,7 @@ def _pairs(table: Table, text: str, label: str, where: str) -> Examples:
 def _open(source: str | Sequence[str], key: str, data: DataSection) -> _Source:
     languages = None if data.languages is None else data.language_pair
     pairs = None if languages is None else aligned_files(source, key, languages)
-    found = locate(source, key, languages) if pairs is None else None
+    found = locate(source, key, languages, _names(data.source) + _names(data.test)) if pairs is None else None
     name = (
         source
         if isinstance(source, str)
@@ -201,6 +201,10 @@ def _open(source: str | Sequence[str], key: str, data: DataSection) -> _Source:
     if key == "data.source":
         _refuse_idle_header(data, name, [path for paths in found.splits.values() for path in paths])
     return _Source(name, {split: partial(_read_files, paths, key, data) for split, paths in found.splits.items()})
+
+
+def _names(source: str | Sequence[str] | None) -> list[str]:
+    return [source] if isinstance(source, str) else list(source or ())
 
 
 def _refuse_idle_header(data: DataSection, name: str, paths: Sequence[Path]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,29 @@ def test_damaged_folders_are_refused(tmp_path: Path) -> None:
     (tmp_path / "all" / "train" / "state.json").unlink()
     with pytest.raises(DataError, match="has no split that is whole"):
         located(tmp_path / "all")
+
+
+@pytest.mark.parametrize("name", ["state.json", "dataset_info.json"])
+def test_a_folder_without_one_of_its_files_is_refused(tmp_path: Path, name: str) -> None:
+    some_rows(4).save_to_disk(tmp_path / "one")
+    (tmp_path / "one" / name).unlink()
+    with pytest.raises(DataError, match=f"a folder of save_to_disk without {name}"):
+        located(tmp_path / "one")
+
+
+def test_a_listed_split_that_is_not_whole_is_refused(tmp_path: Path) -> None:
+    DatasetDict({"train": some_rows(4), "test": some_rows(2)}).save_to_disk(tmp_path / "all")
+    (tmp_path / "all" / "test" / "state.json").unlink()
+    with pytest.raises(DataError, match="the split 'test' is not whole"):
+        located(tmp_path / "all")
+
+
+def test_data_files_outside_of_the_folder_are_refused(tmp_path: Path) -> None:
+    some_rows(4).save_to_disk(tmp_path / "one")
+    state = tmp_path / "one" / "state.json"
+    (arrow,) = (tmp_path / "one").glob("*.arrow")
+    arrow.rename(tmp_path / arrow.name)
+    for path in (f"../{arrow.name}", str(tmp_path / arrow.name)):
+        state.write_text(json.dumps(json.loads(state.read_text()) | {"_data_files": [{"filename": path}]}))
+        with pytest.raises(DataError, match="which is not in its folder"):
+            located(tmp_path / "one")
