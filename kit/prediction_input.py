@@ -12,6 +12,7 @@ from kit.characters import has_surrogates
 from kit.data.columns import guess_text_columns, require_columns
 from kit.data.decompress import gunzip
 from kit.data.file_kinds import STANDARD_INPUT
+from kit.data.headers import is_known_name
 from kit.data.label_words import listed, quoted
 from kit.data.readers import DELIMITED, data_format, parse_table, read_table
 from kit.data.reading import AS_TEXTS, Reading
@@ -80,6 +81,13 @@ class PredictionInput:
             return list(self.text_columns)
         first, *others = [table.columns for _, table in self.tables]
         return [name for name in first if all(name in columns for columns in others)]
+
+    @property
+    def partial_columns(self) -> dict[str, str]:
+        """Columns that only some sources have, each with the name of the first source that lacks it."""
+        every = dict.fromkeys(column for _, table in self.tables for column in table.columns)
+        lacking = {column: [name for name, table in self.tables if column not in table.columns] for column in every}
+        return {column: names[0] for column, names in lacking.items() if names}
 
     def values(self, column: str) -> list[Any] | None:
         """Return all values of a column, None for a stream of texts."""
@@ -244,7 +252,13 @@ def _require_columns(columns: Sequence[str], table: Table, kind: str, name: str)
         if (column := _column_of_texts(table)) and len(columns) == 1:
             error.hint = f"rename the column {quoted(column)} to {listed(missing)}"
         if kind in DELIMITED:
-            error.hint += f", in the first line of the file; {AS_TEXTS}"
+            error.hint += ", in the first line of the file"
+            if not any(map(is_known_name, table.columns)):
+                error.hint += "; if that line is an example, add a line with the names of the columns above it"
+            if len(table.columns) == 1 and column is None:
+                error.hint = f"add the line {' and '.join(missing)} above the first line of the file"
+        if kind in DELIMITED and len(columns) == 1:
+            error.hint += f"; {AS_TEXTS}"
         raise
 
 
@@ -254,9 +268,9 @@ def _column_of_texts(table: Table) -> str | None:
         columns = guess_text_columns(table)
     except DataError:
         return None
-    return (
-        columns[0] if len(columns) == 1 and len(columns[0]) <= _LONGEST_NAME and len(columns[0].split()) <= 2 else None
-    )
+    name = columns[0]
+    short = len(name) <= _LONGEST_NAME and len(name.split()) <= (2 if is_known_name(name) or name.istitle() else 1)
+    return name if len(columns) == 1 and short else None
 
 
 def _read_delimited(read: Callable[[Reading], Table], columns: Sequence[str], reading: Reading) -> Table:

@@ -60,13 +60,16 @@ def check_output(path: Path, inputs: Sequence[Path], run: Path) -> None:
     require_writable(target.parent)
 
 
-def kept_columns(keep: Sequence[str], available: Sequence[str], predicted: Sequence[str]) -> dict[str, str]:
+def kept_columns(
+    keep: Sequence[str], available: Sequence[str], predicted: Sequence[str], partial: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """Return the name in the output of every input column to keep, in the order of the output.
 
     Args:
         keep: Names of input columns, `column=new name`, or `all`.
         available: Columns of the input.
         predicted: Columns of the predictions.
+        partial: Other columns of the input, each with the name of a file that lacks it.
 
     Raises:
         DataError: If a column is not in the input, or two columns of the output would have the same name.
@@ -76,6 +79,7 @@ def kept_columns(keep: Sequence[str], available: Sequence[str], predicted: Seque
         if name in available or name == "all":
             continue
         column, equals, new = name.rpartition("=")
+        _refuse_partial(name, partial or {}, available)
         if not (equals and column in available):
             raise DataError(
                 f"--keep {name}: the input has no column {column or name!r} (columns: {', '.join(available)})",
@@ -88,6 +92,15 @@ def kept_columns(keep: Sequence[str], available: Sequence[str], predicted: Seque
     result = {column: kept.get(column, column) for column in wanted}
     _refuse_collisions(result, predicted)
     return result
+
+
+def _refuse_partial(name: str, partial: Mapping[str, str], available: Sequence[str]) -> None:
+    column = name if name in partial else name.rpartition("=")[0]
+    if column in partial:
+        raise DataError(
+            f"--keep {name}: {partial[column]} has no column {column!r}, which other files have",
+            f"add the column there, or predict the file alone; columns of all files: {', '.join(available)}",
+        )
 
 
 def _source(name: str, available: Sequence[str]) -> str:

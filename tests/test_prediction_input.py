@@ -185,3 +185,25 @@ def test_large_plain_text_is_a_stream(monkeypatch: pytest.MonkeyPatch, tmp_path:
         assert source.count is None and texts(source) == expected
         assert [row.place for row in source.rows()][1:2] in ([], ["line 2"])
     assert texts(from_pipe('{"text": "one"}\n' * 5)) == ["one"] * 5
+
+
+@pytest.mark.parametrize("mark", ["^", "~", "\x01"])
+def test_unusual_separators_are_found_in_files_and_pipes(read, mark: str) -> None:  # type: ignore[no-untyped-def]
+    content = "".join(f"{number}{mark}{text}\n" for number, text in (("ticket_id", "text"), *enumerate("abcd")))
+    assert texts(read("a.csv", content)) == texts(from_pipe(content)) == [*"abcd"]
+
+
+def test_hints_do_not_turn_the_first_text_into_a_name(read) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(DataError) as caught:
+        read("a.csv", "good fun\nbad dull\nlovely day\n")
+    assert caught.value.hint.startswith("add the line text above the first line of the file; --format text")
+    with pytest.raises(DataError) as caught:
+        read("a.csv", "T1,fine\nT2,a bad film\nT3,a good film\n")
+    assert "if that line is an example, add a line with the names of the columns above it" in caught.value.hint
+
+
+def test_columns_of_some_files_only_are_known(tmp_path: Path) -> None:
+    paths = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    paths[0].write_text("text,id\none,1\n")
+    paths[1].write_text("text\ntwo\n")
+    assert from_files(paths, ["text"], Reading()).partial_columns == {"id": str(paths[1])}

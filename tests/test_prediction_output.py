@@ -147,3 +147,10 @@ def test_a_failed_prediction_leaves_the_old_table(tmp_path: Path) -> None:
         writer.write([{"x": "a", **EXAMPLE}])
         raise DataError("line 2")
     assert path.read_text("utf-8") == "old\n" and [each.name for each in tmp_path.iterdir()] == ["out.csv"]
+
+
+def test_a_column_of_some_files_only_is_refused_with_the_file() -> None:
+    with pytest.raises(DataError, match=r"b\.csv has no column 'ticket_id', which other files have"):
+        kept_columns(["ticket_id"], ["text"], ["label"], {"ticket_id": "b.csv"})
+    with pytest.raises(DataError, match=r"b\.csv has no column"):
+        kept_columns(["ticket_id=id"], ["text"], ["label"], {"ticket_id": "b.csv"})

@@ -102,7 +102,11 @@ def _write_table(request: Request, path: Path, source: PredictionInput, served: 
     run = request.run
     check_output(path, source.files, run.parent if is_exported(run.parent) else run)
     example = prediction_columns(served)
-    keep = kept_columns(request.keep or source.text_columns, source.columns, list(example))
+    partial = source.partial_columns
+    keep = kept_columns(request.keep or source.text_columns, source.columns, list(example), partial)
+    if "all" in request.keep and partial:
+        left_out = ", ".join(f"{column!r} (not in {name})" for column, name in partial.items())
+        warn(f"--keep all: columns that only some files have are left out: {left_out}")
     values = {name: source.values(column) for column, name in keep.items()}
     predicted = warnings.watch(*_predictions(source.rows(list(keep)), served, request))
     progress = nullcontext() if source.count is None else Progress().counting("predicting", source.count, "texts")
