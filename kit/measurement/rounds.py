@@ -1,9 +1,10 @@
-"""Times of models that were measured in turns: quantiles, and ratios of two models with intervals."""
+"""Times of models that were measured in turns: medians and ratios of two models, with intervals."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ class Times:
     rates: np.ndarray
 
     def quantile(self, share: float) -> float:
-        """Return the milliseconds that this share of all single texts took at most."""
+        """Return the milliseconds that this share of all predictions took at most, whatever their text and round."""
         return float(np.quantile(self.latencies, share))
 
     @property
@@ -34,8 +35,17 @@ class Times:
         return float(np.median(self.rates))
 
 
-def latency_interval(times: Times, lengths: Sequence[int], share: float = 0.5, seed: int = 0) -> Estimate:
-    """Return a quantile of the time for one text with its 95 % interval over rounds and texts.
+def text_median(latencies: np.ndarray) -> Any:
+    """Return the median over texts of each text's median over rounds, for (..., rounds, texts) latencies.
+
+    All medians of times use this estimator. The median over rounds and texts together would mix fast and slow rounds of
+    different texts, and on a busy machine contradict the medians of short, medium and long texts.
+    """
+    return np.median(np.median(latencies, axis=-2), axis=-1)
+
+
+def latency_interval(times: Times, lengths: Sequence[int], seed: int = 0) -> Estimate:
+    """Return the median time for one text with its 95 % interval over rounds and texts, see `text_median`.
 
     Rounds are resampled, and texts among those of near-equal length: the sample has the length distribution of all
     texts by design, so that lengths add nothing to its error.
@@ -47,8 +57,8 @@ def latency_interval(times: Times, lengths: Sequence[int], share: float = 0.5, s
     generator = np.random.default_rng(seed)
     drawn = generator.integers(0, rounds, (_RESAMPLES, rounds))
     columns = generator.integers(starts, ends, (_RESAMPLES, texts))
-    samples = ordered[drawn[:, :, None], columns[:, None, :]].reshape(_RESAMPLES, -1)
-    return _estimate(times.quantile(share), np.quantile(samples, share, axis=1))
+    samples = ordered[drawn[:, :, None], columns[:, None, :]]
+    return _estimate(text_median(times.latencies), text_median(samples))
 
 
 def speedups(first: Times, other: Times, seed: int = 0) -> tuple[Estimate, Estimate]:
@@ -66,7 +76,7 @@ def speedups(first: Times, other: Times, seed: int = 0) -> tuple[Estimate, Estim
 def latency_ratio(first: Times, other: Times, seed: int = 0) -> Estimate:
     """Return how many times as fast as the first model the other one is for a single text; see `speedups`."""
     theirs, ours = first.latencies, other.latencies
-    return _ratio(lambda rows, cols: np.median(theirs[rows][:, cols]) / np.median(ours[rows][:, cols]), first, seed)
+    return _ratio(lambda rows, cols: text_median(theirs[rows][:, cols]) / text_median(ours[rows][:, cols]), first, seed)
 
 
 def _ratio(ratio: Callable[[np.ndarray, np.ndarray], np.floating], times: Times, seed: int) -> Estimate:

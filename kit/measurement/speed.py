@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from kit.measurement.load import LoadMeter
-from kit.measurement.rounds import Times, latency_interval
+from kit.measurement.rounds import Times, latency_interval, text_median
 from kit.measurement.sample import Text, characters, length_sample
 
 _TIMED_TEXTS, _WARM_UP, _ROUNDS = 48, 5, 3
@@ -34,11 +34,20 @@ class LengthSpeed:
 
 @dataclass(frozen=True)
 class Speed:
-    """Milliseconds that a fitted model takes for one text: median and 95th percentile over texts.
+    """Milliseconds that a fitted model takes for one text.
 
-    hardware: what it was measured on. seconds: what the measurement took. low_ms, high_ms: 95 % interval of the median
-    over rounds and texts. by_length: short, medium and long texts. warning: why the figure is doubtful; empty if the
-    machine was idle. measured_on: Record of the model that was timed, if it is another one that computes the same.
+    Attributes:
+        p50_ms: Median over texts of each text's median over rounds.
+        p95_ms: 95th percentile of all predictions.
+        hardware: Hardware of the measurement.
+        seconds: Duration of the measurement.
+        low_ms: Lower end of the 95 % interval of `p50_ms` over rounds and texts.
+        high_ms: Upper end of the interval.
+        by_length: Medians of short, medium and long texts, by the estimator of `p50_ms`.
+        texts: Number of texts.
+        rounds: Number of rounds.
+        warning: Why the figure is doubtful; empty if the machine was idle.
+        measured_on: Record of the model that was timed, if it is another one that computes the same.
     """
 
     p50_ms: float
@@ -197,7 +206,7 @@ def by_length(times: Times, lengths: Sequence[int]) -> tuple[LengthSpeed, ...]:
     """Return the median time of short, medium and long texts: thirds of the length distribution."""
     thirds = np.array_split(np.argsort(lengths, kind="stable"), min(3, len(lengths)))
     return tuple(
-        LengthSpeed(int(np.median(np.array(lengths)[third])), float(np.median(times.latencies[:, third])))
+        LengthSpeed(int(np.median(np.array(lengths)[third])), float(text_median(times.latencies[:, third])))
         for third in thirds
     )
 

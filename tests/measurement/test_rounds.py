@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kit.measurement.rounds import Times, latency_interval, speedups
+from kit.measurement.rounds import Times, latency_interval, speedups, text_median
+from kit.measurement.speed import by_length
 
 
 def simulated(factor: float, rounds: int, seed: int, disturbance: np.ndarray) -> Times:
@@ -54,3 +55,15 @@ def test_latency_interval_leaves_out_the_spread_of_lengths() -> None:
 def test_latency_interval_covers_rounds_that_differ() -> None:
     interval = latency_interval(Times(np.repeat([[10.0], [12.0], [14.0]], 48, axis=1), np.array([])), [5] * 48)
     assert (interval.low, interval.value, interval.high) == (10.0, 12.0, 14.0)
+
+
+def test_the_median_agrees_with_its_breakdown_on_a_busy_machine() -> None:
+    random = np.random.default_rng(0)
+    lengths = np.arange(48)
+    latencies = np.where(random.random((6, 48)) < 0.4, 3.0, 1.0) * (1.7 + lengths / 100)  # any prediction may be slow
+    times = Times(latencies, np.array([]))
+    interval, thirds = latency_interval(times, lengths.tolist()), by_length(times, lengths.tolist())
+    assert interval.value == text_median(latencies)
+    assert interval.value == pytest.approx(thirds[1].p50_ms, rel=0.15)
+    assert min(third.p50_ms for third in thirds) <= interval.value <= max(third.p50_ms for third in thirds)
+    assert interval.low < interval.value < interval.high
