@@ -92,6 +92,14 @@ def test_a_cell_without_its_record_is_open_again(copied: Path) -> None:
     assert any(note.startswith("1 of 32 cells have not been run") or "1 of 32" in note for note in found.notes)
 
 
+@pytest.mark.parametrize("content", ["[]", "{", '{"format": 1, "speeds": {}}'])
+def test_a_damaged_file_of_latencies_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "speed.json").write_text(content)
+    assert Ledger(tmp_path, {}).speed_damage == "is damaged or of an earlier version of kit"
+    (tmp_path / "speed.json").unlink()
+    assert Ledger(tmp_path, {}).speed_damage == ""
+
+
 def test_answers_that_were_changed_by_hand_are_left_out(copied: Path) -> None:
     one, other = (sorted(copied.parent.glob(f"tfidf-{budget}-s0-*"))[0] for budget in (20, 40))
     shutil.copy(one / "predictions.parquet", other / "predictions.parquet")

@@ -9,17 +9,18 @@ import numpy as np
 
 from kit.analysis.certainty import Contender, certainty_of, contenders_of, measured_point
 from kit.analysis.comparison import compare
-from kit.analysis.evidence import more_evidence
+from kit.analysis.evidence import endless_evidence, more_evidence
 from kit.analysis.findings import Findings
-from kit.analysis.nearest import FINISH, better_left_out, nothing_qualifies
+from kit.analysis.nearest import better_left_out, labels_missing, nothing_qualifies
 from kit.analysis.options import (
+    FINISH,
     Option,
     Wish,
     breaks,
-    busy_line,
     cheapest_line,
     describe,
     fits,
+    latency_lines,
     named,
     options_of,
     ranked,
@@ -28,10 +29,10 @@ from kit.analysis.points import Point, metric_range
 from kit.analysis.significance import MIN_SEEDS
 from kit.analysis.wording import joined
 from kit.errors import DataError
-from kit.measurement.units import OF_HUNDRED, shown_difference, shown_value
+from kit.measurement.units import OF_HUNDRED, percent, shown_difference, shown_value
 
 SURE = 0.95  # certainty from which advice is sure
-DECIDED = 0.8  # least share of resamples that the named choice wins, or meets the target in
+DECIDED = 0.8  # least share of resamples in which a decided choice wins, or meets the target
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,14 @@ class Advice:
     Attributes:
         choice: The first choice; None if nothing meets the wish.
         runner_up: The next best option of another series.
-        safer: The cheapest option that meets the target with a chance of 95 %; None if the choice does, or none does.
+        safer: The cheapest option that meets the target with a probability of 95 %, was measured with two seeds or
+            more and is better than the majority; None if the choice does, or none does.
         excluded: (series, reason) of each series that breaks a limit.
-        sure: Whether the choice meets the target with a chance of 95 %, or without a target is better than the
-            runner-up with that chance. False with one seed, with two seeds and no target, and without a runner-up.
-        decided: Whether the choice meets the target, or without a target is the best option, in 80 % of the resamples.
-            If False, the choice is only the first of the contenders.
+        sure: Whether a decided choice meets the target with a probability of 95 %, or without a target is better than
+            the runner-up with that probability. False with two seeds and no target, and without a runner-up.
+        decided: Whether the choice meets the target, or without a target is the best option, in 80 % of the resamples,
+            was measured with more than one seed and is better than the majority. If False, the choice is only the
+            first of the contenders.
         contenders: Options that win in the most resamples.
         commands: Commands to try if nothing meets the wish, or if the choice is unsure and a better option exceeds the
             limits.
@@ -75,12 +78,14 @@ def advise(findings: Findings, wish: Wish) -> Advice:
         DataError: The metric cannot reach the target.
     """
     wish = _checked(wish, findings.metric)
-    no_latency = findings.unfinished or findings.no_latency
+    no_latency = (
+        findings.unfinished or findings.no_latency or ("its latency is not known" * bool(findings.speed_damage))
+    )
     broken = {series.name: reason for series in findings.options if (reason := breaks(series, wish, no_latency))}
     allowed = [series for series in findings.options if series.points and series.name not in broken]
     in_some_size = [option for series in allowed for option in options_of(series, wish)]
     options = [option for option in in_some_size if fits(option, wish)]
-    advice = _first_choice(ranked(options, wish), tuple(broken.items()), findings.unfinished)
+    advice = _first_choice(ranked(options, wish), tuple(broken.items()), findings)
     if advice.choice is None:
         nearest = nothing_qualifies(findings, wish, in_some_size)
         advice, lines = replace(advice, commands=nearest.commands), list(nearest.lines)
@@ -89,18 +94,19 @@ def advise(findings: Findings, wish: Wish) -> Advice:
         advice = _with_certainty(advice, certainty, options, findings, wish)
         lines = _lines(advice, certainty, findings, wish)
     lines += [f"to try: {command}" for command in advice.commands]
-    lines = [*_framed(lines, advice), *busy_line(findings, wish), *findings.class_notes]
+    lines = [*_needs_no_model(findings, wish), *_framed(lines, advice), *latency_lines(findings)]
+    lines += findings.class_notes
     return replace(advice, lines=tuple(lines))
 
 
-def _first_choice(order: Sequence[Option], excluded: tuple[tuple[str, str], ...], unfinished: str) -> Advice:
+def _first_choice(order: Sequence[Option], excluded: tuple[tuple[str, str], ...], findings: Findings) -> Advice:
     """Return the first of the ranked options with the runner-up and the safer option."""
     choice = order[0] if order else None
     runner_up = next((o for o in order if choice and o.series != choice.series), None)
     safer = None
-    if choice and choice.chance is not None and choice.chance < SURE:
-        safer = next((o for o in order if o.seeds > 1 and o.chance is not None and o.chance >= SURE), None)
-    return Advice(choice, runner_up, safer, excluded, unfinished=unfinished)
+    if choice and choice.probability is not None and (choice.probability < SURE or _flaws(choice, findings)):
+        safer = next((o for o in order if (o.probability or 0) >= SURE and not _flaws(o, findings)), None)
+    return Advice(choice, runner_up, safer, excluded, unfinished=findings.unfinished)
 
 
 def _with_certainty(
@@ -110,9 +116,10 @@ def _with_certainty(
     choice = advice.choice
     assert choice is not None
     contenders = contenders_of(options, findings, wish)
-    decided = (contenders[0].share if choice.chance is None else choice.chance) >= DECIDED
+    share = contenders[0].share if choice.probability is None else choice.probability
+    decided = share >= DECIDED and not _flaws(choice, findings)
     # Two seeds are too few for a comparison, as in the report; for a target, their interval is wide enough.
-    sure = certainty >= SURE and choice.seeds >= (3 if wish.target is None else 2)
+    sure = decided and certainty >= SURE and choice.seeds >= (3 if wish.target is None else 2)
     doubtful = wish.max_latency_ms is not None and (choice.latency_doubt or choice.busy)
     commands = better_left_out(findings, wish, choice) if doubtful or not (decided and sure) else ()
     return replace(advice, contenders=tuple(contenders), decided=decided, sure=sure, commands=commands)
@@ -146,7 +153,7 @@ def _framed(lines: Sequence[str], advice: Advice) -> list[str]:
 
 def _lines(advice: Advice, certainty: float, findings: Findings, wish: Wish) -> list[str]:
     """Return the sentences about the choice, its alternatives and its certainty."""
-    metric, choice = findings.metric, advice.choice
+    choice = advice.choice
     assert choice is not None
     if advice.decided:
         first = [f"choose {describe(choice, findings, wish)}"]
@@ -156,28 +163,47 @@ def _lines(advice: Advice, certainty: float, findings: Findings, wish: Wish) -> 
         first = _undecided(advice, findings, wish)
     if advice.safer is not None:
         first.append(f"safer: {describe(advice.safer, findings, wish)}")
-    weak = findings.baselines.not_beaten(metric, choice.metric) if choice.measured else ""
     return [
         *first,
-        *([f"{named(choice)} is {weak}"] if weak else []),
         *_given_up(advice, findings),
         *_certainty_lines(advice, certainty, findings, wish),
     ]
 
 
 def _undecided(advice: Advice, findings: Findings, wish: Wish) -> list[str]:
-    """Describe the options that the study cannot decide between."""
-    choice, contenders = advice.choice, advice.contenders
+    """Return why the choice is not decided, and describe the options that may be the choice."""
+    choice, contenders, flaws = advice.choice, advice.contenders, []
     assert choice is not None
-    if choice.chance is not None:
+    if choice.probability is not None and choice.probability < DECIDED:
         target = shown_value(findings.metric, wish.target or 0)
-        doubt = f"{named(choice)} reaches {target} in only {choice.chance:.0%} of the resamples"
-        return [f"undecided: {doubt}", f"possible: {describe(choice, findings, wish)}"]
+        flaws = [f"reaches {target} in only {percent(choice.probability)} of the resamples"]
+    flaws += _flaws(choice, findings)
+    if choice.probability is not None or contenders[0].share >= DECIDED:
+        lines = [f"undecided: {named(choice)} {joined(flaws)}", f"possible: {describe(choice, findings, wish)}"]
+        other = advice.runner_up if choice.probability is None else None
+        return [*lines, f"runner-up: {describe(other, findings, wish)}"] if other is not None else lines
     options = [contender.option for contender in contenders]
-    listed = joined([f"{named(contender.option)} ({contender.share:.0%})" for contender in contenders])
+    listed = joined([f"{named(contender.option)} ({percent(contender.share)})" for contender in contenders])
     lines = [f"undecided: the study cannot decide between {listed}; in brackets, the share of resamples that each wins"]
+    lines += [f"{named(choice)} {joined(flaws)}"] if flaws else []
     lines += [f"possible: {describe(option, findings, wish)}" for option in options]
     return lines + cheapest_line(options)
+
+
+def _flaws(choice: Option, findings: Findings) -> list[str]:
+    """Return why a choice stays undecided whatever its share of resamples, as verb phrases; empty if nothing does."""
+    weak = findings.baselines.not_beaten(findings.metric, choice.metric)
+    seed = "was measured with 1 seed, which does not show how much seeds differ"
+    return [*([seed] if choice.seeds == 1 else []), *([f"is {weak}"] if weak else [])]
+
+
+def _needs_no_model(findings: Findings, wish: Wish) -> list[str]:
+    """Return one line if always predicting the most frequent label meets the target; otherwise none."""
+    majority = findings.baselines.majority.get(findings.metric)
+    if wish.target is None or majority is None or wish.target > majority:
+        return []
+    target, value = (shown_value(findings.metric, number) for number in (wish.target, majority))
+    return [f"the target of {target} needs no model: {findings.baselines.always} has {findings.metric} {value}"]
 
 
 def _given_up(advice: Advice, findings: Findings) -> list[str]:
@@ -207,27 +233,24 @@ def _certainty_lines(advice: Advice, certainty: float, findings: Findings, wish:
     assert choice is not None
     point, rival = measured_point(choice, findings), other and measured_point(other, findings)
     if wish.target is not None:
-        reason = f"{certainty:.0%} of the resamples reach {shown_value(findings.metric, wish.target)}"
+        reason = f"{percent(certainty)} of the resamples reach {shown_value(findings.metric, wish.target)}"
     elif other is None:
         return ["there is no other series within the limits to compare with"]
     elif point and rival and not np.ptp(point.replicates - rival.replicates):
         same = "the runner-up is as good in all of the resamples, and no lighter"
         return [f"not sure: {same}", "to measure next: more test examples, on which the two may differ"]
     else:
-        reason = f"{named(choice)} beats {named(other)} in {certainty:.0%} of the resamples"
+        reason = f"{named(choice)} beats {named(other)} in {percent(certainty)} of the resamples"
     if advice.sure:
         return [f"sure: {reason}"]
-    # Undecided advice for a target begins with the share of resamples that reach the target.
-    reasons = [] if wish.target is not None and not advice.decided else [reason]
-    reasons += _few_seeds(point, wish)
-    unsure = [f"not sure: {'; '.join(reasons)}"] if reasons else []
+    # Undecided advice on a single option begins with its reasons.
+    begun = not advice.decided and (wish.target is not None or advice.contenders[0].share >= DECIDED)
+    unsure = [] if begun else [f"not sure: {'; '.join([reason, *_few_seeds(point, wish)])}"]
     return [*unsure, f"to measure next: {_to_measure(choice, other, point, findings, wish)}"]
 
 
 def _few_seeds(point: Point | None, wish: Wish) -> list[str]:
-    """Return why the seeds of the choice are too few for a sure answer; none if they are enough."""
-    if point is not None and len(point.runs) == 1:
-        return ["only one seed was run, so seed variance is not included"]
+    """Return that two seeds are too few to test; a choice with one seed is undecided for that reason."""
     if point is not None and len(point.runs) == 2 and wish.target is None:
         return [f"two seeds are too few for a test, which needs {MIN_SEEDS} that both have"]
     return []
@@ -238,17 +261,27 @@ def _to_measure(choice: Option, other: Option | None, point: Point | None, findi
     if wish.target == 1:
         return "nothing; no test set can show that there will be no error"
     if point is None:
-        more = choice.labels - findings.training_examples
-        how = "add it to study.budgets" if more <= 0 else f"{more:,} more than the data have"
-        return f"{choice.series} with {choice.labels:,} labels ({how})"
+        how = labels_missing(choice.labels, findings) or " (add it to study.budgets)"
+        return f"{choice.series} with {choice.labels:,} labels{how}"
     at = f"at {point.budget:,} labels"
     if wish.target is None and len(point.runs) == 2:
         return f"{MIN_SEEDS} more seeds {at}"
-    goal = wish.target if wish.target is not None or other is None else other.metric.value
-    missing = more_evidence(point, goal or 0.0)
+    if len(point.runs) == 1 and any(choice.series == candidate.name for candidate in findings.candidates):
+        return f"the same steps from runs of 4 more seeds {at}: one seed does not show how much seeds differ"
+    goal, close = _goal(choice, other, findings, wish)
+    below_majority = choice.metric.value <= findings.baselines.majority.get(findings.metric, -np.inf)
+    missing = None if below_majority else more_evidence(point, goal)
     if missing is not None:
         return missing
-    close = "it is too close to the target" if wish.target is not None else "the two are too close"
-    close = f"{at} {close} for more seeds or test examples to tell"
+    close = f"{at} it is below the majority" if below_majority else f"{at} {close}: {endless_evidence(point, goal)}"
     larger = [p for s in findings.options if s.name == choice.series for p in s.points if p.budget > point.budget]
-    return f"nothing: {close}, and larger budgets are measured" if larger else f"a larger budget: {close}"
+    return f"nothing; {close}, and larger budgets are measured" if larger else f"a larger budget; {close}"
+
+
+def _goal(choice: Option, other: Option | None, findings: Findings, wish: Wish) -> tuple[float, str]:
+    """Return the metric that the choice should be shown to exceed, and in words that the two are close."""
+    if findings.baselines.not_beaten(findings.metric, choice.metric):
+        return findings.baselines.majority[findings.metric], "it is too close to the majority"
+    if wish.target is not None:
+        return wish.target, "it is too close to the target"
+    return other.metric.value if other is not None else 0.0, "the two are too close"

@@ -89,12 +89,15 @@ def _rivals_line(others: Sequence[str], judgement: Judgement) -> str:
 
 
 def _small_budget(series: Sequence[Series], largest: int, metric: str) -> list[str]:
-    """Name the method with the highest mean at the smallest budget, if there is more than one budget."""
+    """Name the method with the highest mean at the smallest budget, if there are several budgets and methods."""
     first = [(candidate, candidate.points[0]) for candidate in series]
     smallest = min(measured.budget for _, measured in first)
     if smallest == largest:
         return []
-    best, best_point = max((pair for pair in first if pair[1].budget == smallest), key=_best_first)
+    rivals = [pair for pair in first if pair[1].budget == smallest]
+    if len(rivals) == 1:
+        return []
+    best, best_point = max(rivals, key=_best_first)
     return [f"With {smallest:,} labels the highest mean is that of {best.name}, {shown(metric, best_point.estimate)}."]
 
 

@@ -17,7 +17,13 @@ _LISTED_SHARE, _MOST_LISTED = 0.9, 4  # list contenders until their shares reach
 
 @dataclass(frozen=True)
 class Contender:
-    """An option with the share of the resamples in which it is the best choice."""
+    """An option that may be the best choice.
+
+    Attributes:
+        option: The option.
+        share: Share of the resamples in which the option is the best choice. The shares of all options add up to 1;
+            `option.probability` is how often it meets the target, whether or not another option is better.
+    """
 
     option: Option
     share: float
@@ -63,7 +69,7 @@ def _same_length(samples: Sequence[np.ndarray]) -> list[np.ndarray]:
     return [np.resize(sample, most) for sample in samples]
 
 
-def chance_better(a: Point, b: Point) -> float:
+def share_better(a: Point, b: Point) -> float:
     """Return the share of replicates, paired by seed and test example, in which point a has the higher metric."""
     return float((a.replicates > b.replicates).mean())
 
@@ -75,8 +81,8 @@ def measured_point(option: Option, findings: Findings) -> Point | None:
 
 
 def certainty_of(choice: Option, runner_up: Option | None, findings: Findings) -> float:
-    """Return the chance that the choice meets the target, or without a target that it beats the runner-up."""
-    if choice.chance is not None:
-        return choice.chance
+    """Return how probably the choice meets the target, or without a target beats the runner-up."""
+    if choice.probability is not None:
+        return choice.probability
     mine, theirs = measured_point(choice, findings), runner_up and measured_point(runner_up, findings)
-    return chance_better(mine, theirs) if mine and theirs else 0.0
+    return share_better(mine, theirs) if mine and theirs else 0.0

@@ -111,6 +111,7 @@ class Findings:
         candidates: Compressed and distilled runs that were made from the study's runs, for advice.
         runs: Folder of all runs.
         no_latency: Why latencies of candidates are missing.
+        speed_damage: What is wrong with the file of latencies, as a verb phrase; empty if nothing is.
     """
 
     study: str
@@ -136,6 +137,7 @@ class Findings:
     candidates: tuple[Series, ...] = ()
     runs: str = "runs"
     no_latency: str = ""
+    speed_damage: str = ""
 
     @property
     def unfinished(self) -> str:

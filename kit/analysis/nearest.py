@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from kit.analysis.findings import Findings, Series
-from kit.analysis.options import Option, Wish, describe, fits, options_of, ranked, series_of
+from kit.analysis.options import FINISH, Option, Wish, describe, fits, options_of, ranked, series_of
 from kit.measurement.units import shown_difference, shown_value
-
-FINISH = "kit study RECIPE"  # the command that continues an unfinished study
 
 
 @dataclass(frozen=True)
@@ -79,9 +77,14 @@ def _below_target(within: Sequence[Option], findings: Findings, wish: Wish) -> t
     if findings.unfinished:
         return (reason,), ()
     labels = 2 * series.points[-1].budget
+    next_line = f"to measure next: {series.name} with {labels:,} labels or more{labels_missing(labels, findings)}"
+    return (reason, next_line), tuple(_larger(findings))
+
+
+def labels_missing(labels: int, findings: Findings) -> str:
+    """Return that the data have fewer labels than these, as the end of a sentence; empty if they have enough."""
     more = labels - findings.training_examples
-    beyond = f" ({more:,} more than the data have)" if more > 0 else ""
-    return (reason, f"to measure next: {series.name} with {labels:,} labels or more{beyond}"), tuple(_larger(findings))
+    return f"; the data have {findings.training_examples:,} labels: {more:,} more are needed" if more > 0 else ""
 
 
 def _untimed(findings: Findings, wish: Wish) -> str:

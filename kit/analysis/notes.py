@@ -59,8 +59,7 @@ def _baseline_notes(series: Sequence[Series], record: Record) -> list[str]:
     metric, baselines = record.main_metric, record.baselines
     notes = []
     if words := baselines.words(metric):
-        always = " and ".join(f"'{label}'" for label in baselines.labels) or "no label"
-        notes.append(f"To be beaten, {metric}: {words} (always predicting {always}).")
+        notes.append(f"To be beaten, {metric}: {words} ({baselines.always}).")
     weak = [one.name for one in series if baselines.not_beaten(metric, one.points[-1].estimate)]
     if weak:
         notes.append(f"Not better than the majority even with their largest budget: {', '.join(weak)}.")
@@ -71,9 +70,8 @@ def _speed_notes(ledger: Ledger, series: Sequence[Series]) -> list[str]:
     """Return the warnings about latencies."""
     notes = []
     timed = [(one, one.speed) for one in series if one.speed is not None]
-    if not timed and (ledger.folder / SPEED_FILE).exists():
-        why = f"{SPEED_FILE} is damaged or of an earlier version of kit"
-        notes.append(f"Latency is not known: {why}. Start the study again: it measures all models.")
+    if damage := ledger.speed_damage:
+        notes.append(f"Latency is not known: {SPEED_FILE} {damage}. Start the study again: it measures all models.")
     for one, _ in timed:
         records = {run.record for measured in one.points for run in measured.runs}
         same = [other.name for other, speed in timed if speed.measured_on in records]

@@ -17,6 +17,8 @@ from kit.measurement.speed import Speed
 from kit.measurement.units import megabytes, shown_difference
 from kit.scheduling.ledger import SPEED_FILE
 
+FINISH = "kit study RECIPE"  # the command that continues an unfinished study
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -44,7 +46,7 @@ class Option:
         labels: Number of labels.
         metric: Main metric, measured or predicted by the learning curve.
         measured: Whether the metric was measured.
-        chance: Chance that the metric is at least the target; None without a target.
+        probability: Share of the resamples in which the metric is at least the target; None without a target.
         latency_ms: Median time for one text; None if it was not measured.
         model_bytes: Size of the saved model; None if unknown. For a prediction it is extrapolated from the two largest
             budgets, an upper bound for TF-IDF models, whose vocabulary grows with the labels ever more slowly.
@@ -58,7 +60,7 @@ class Option:
     labels: int
     metric: Estimate
     measured: bool
-    chance: float | None
+    probability: float | None
     latency_ms: float | None
     model_bytes: int | None
     seeds: int
@@ -86,7 +88,8 @@ def breaks(series: Series, wish: Wish, no_latency: str = "") -> str:
         return no_latency or "its latency was not measured"
     if wish.max_latency_ms is not None and latency is not None and latency.p50_ms > wish.max_latency_ms:
         doubt = latency_doubt(latency, wish)
-        return f"{latency.p50_ms:.1f} ms per text, above {wish.max_latency_ms:g} ms{f'; {doubt}' if doubt else ''}"
+        figure = f"{latency.p50_ms:.1f} ms per text{' if the figure holds' if latency.warning else ''}"
+        return f"{figure}, above {wish.max_latency_ms:g} ms{f'; {doubt}' if doubt else ''}"
     if wish.max_size_bytes is not None and size is None:
         return "its size is not known"
     if wish.max_size_bytes is not None and size is not None and size > wish.max_size_bytes:
@@ -103,14 +106,16 @@ def latency_doubt(speed: Speed | None, wish: Wish) -> str:
     return f"the limit lies inside its interval [{low:.1f}, {high:.1f}]" if inside else ""
 
 
-def busy_line(findings: Findings, wish: Wish) -> list[str]:
-    """Return one line on latencies that were measured on a busy machine; none without a limit on the latency."""
+def latency_lines(findings: Findings) -> list[str]:
+    """Return one line if latencies were measured on a busy machine, or if the file of latencies is damaged."""
+    file = f"{findings.runs}/{findings.study}/{SPEED_FILE}"
+    if findings.speed_damage:
+        return [f"latencies are not known: {file} {findings.speed_damage}; `{FINISH}` measures them again"]
     timed = [series for series in findings.options if series.speed is not None]
     busy = [series.name for series in timed if series.speed and series.speed.warning]
-    if not busy or wish.max_latency_ms is None:
+    if not busy:
         return []
     which = "latencies" if len(busy) == len(timed) else f"latencies of {joined(busy)}"
-    file = f"{findings.runs}/{findings.study}/{SPEED_FILE}"
     again = f"to measure again, delete {file} and start the study again"
     return [f"{which} were measured on a busy machine and may be too high; {again}"]
 
@@ -135,7 +140,7 @@ def options_of(series: Series, wish: Wish) -> list[Option]:
         error = series.fit.predict(labels)
     except CurveRefused:
         return options
-    chance = float((1 - series.fit.paths([labels])[:, 0] >= wish.target).mean())
+    probability = float((1 - series.fit.paths([labels])[:, 0] >= wish.target).mean())
     return [
         *options,
         replace(
@@ -144,7 +149,7 @@ def options_of(series: Series, wish: Wish) -> list[Option]:
             model_bytes=_bytes_at(series, labels),
             metric=metric_of(error),
             measured=False,
-            chance=chance,
+            probability=probability,
             backtest=-series.fit.backtest.error,
         ),
     ]
@@ -163,13 +168,13 @@ def _bytes_at(series: Series, labels: int) -> int | None:
 
 
 def _measured(series: Series, point: Point, wish: Wish) -> Option:
-    chance = None if wish.target is None else float((point.replicates >= wish.target).mean())
+    probability = None if wish.target is None else float((point.replicates >= wish.target).mean())
     return Option(
         series=series.name,
         labels=point.budget,
         metric=point.estimate,
         measured=True,
-        chance=chance,
+        probability=probability,
         latency_ms=series.speed.p50_ms if series.speed else None,
         model_bytes=point.model_bytes,
         seeds=len(point.runs),

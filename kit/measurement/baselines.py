@@ -30,6 +30,12 @@ class Baselines:
     majority: Mapping[str, float] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
 
+    @property
+    def always(self) -> str:
+        """The rule of the majority in words: `always predicting 'no'`."""
+        labels = " and ".join(f"'{label}'" for label in self.labels) or "no label"
+        return f"always predicting {labels}"
+
     def words(self, metric: str) -> str:
         """Return `chance 20.0 %, majority 22.0 %`, or what is known of the two."""
         parts = [("chance", self.chance), ("majority", self.majority)]
@@ -44,9 +50,8 @@ class Baselines:
         """Say that the estimate is not better than the majority; empty if its interval lies above."""
         if metric not in self.majority or estimate.low > self.majority[metric]:
             return ""
-        always = " and ".join(f"'{label}'" for label in self.labels) or "no label"
         value = shown_value(metric, self.majority[metric])
-        return f"not better than always predicting {always} ({metric} {value}): the interval does not lie above it"
+        return f"not better than {self.always} ({metric} {value}): the interval does not lie above it"
 
 
 def is_unbalanced(counts: Sequence[int]) -> bool:

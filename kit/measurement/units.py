@@ -6,6 +6,11 @@ NO_SHARES = ("log_loss", "mae", "mcc", "comet")  # metrics that are no percentag
 OF_HUNDRED = ("bleu", "chrf", "ter")  # shares that people write without a percent sign
 
 
+def percent(share: float, digits: int = 0) -> str:
+    """Return a share as a percentage: `52 %`."""
+    return f"{100 * share:.{digits}f} %"
+
+
 def duration(seconds: float) -> str:
     """`42 s`, `7 min`, `3.5 h`."""
     if seconds < 90:

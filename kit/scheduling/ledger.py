@@ -148,11 +148,22 @@ class Ledger:
         return record if record.id == outcome.record else None
 
     def speeds(self) -> dict[str, Speed]:
-        """Return the measured speeds by Record id; empty if there are none, or the file is damaged or an old one."""
+        """Return the measured speeds by Record id; empty if there are none, or the file is damaged."""
         try:
             return speeds_from_json((self.folder / SPEED_FILE).read_bytes())
         except (OSError, ValueError):
             return {}
+
+    @property
+    def speed_damage(self) -> str:
+        """What is wrong with the file of the measured speeds, as a verb phrase; empty if it is whole or absent."""
+        try:
+            speeds_from_json((self.folder / SPEED_FILE).read_bytes())
+        except FileNotFoundError:
+            return ""
+        except (OSError, ValueError):
+            return "is damaged or of an earlier version of kit"
+        return ""
 
     def write_speeds(self, speeds: dict[str, Speed]) -> None:
         """Keep the measured speeds, by Record id."""

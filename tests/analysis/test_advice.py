@@ -28,8 +28,8 @@ def test_the_fewest_labels_that_meet_the_target_are_chosen() -> None:
 def test_a_choice_at_the_edge_of_the_target_is_not_sure_and_says_what_to_measure() -> None:
     advice = advise(STUDY, Wish(target=0.849))
     assert advice.choice is not None
-    assert advice.choice.chance is not None
-    assert 0.2 < advice.choice.chance < 0.8
+    assert advice.choice.probability is not None
+    assert 0.2 < advice.choice.probability < 0.8
     assert not advice.sure
     assert advice.lines[0].startswith("undecided: finetune with 800 labels reaches 84.9 % in only ")
     assert not any(line.startswith("not sure:") for line in advice.lines)  # the first line has the share already
@@ -86,10 +86,32 @@ def test_of_close_choices_the_cheapest_is_named(latency: float, line: str) -> No
     assert line in lines
 
 
-def test_a_choice_no_better_than_the_majority_is_said_to_be_so() -> None:
-    baselines = Baselines({"accuracy": 0.5}, {"accuracy": 0.9}, ("no",))
-    said = " ".join(advise(replace(STUDY, baselines=baselines), Wish()).lines)
-    assert "finetune with 800 labels is not better than always predicting 'no' (accuracy 90.0 %)" in said
+@pytest.mark.parametrize("wish", [Wish(), Wish(target=0.83)])
+def test_a_choice_no_better_than_the_majority_is_undecided(wish: Wish) -> None:
+    baselines = Baselines({"accuracy": 0.5}, {"accuracy": 0.845}, ("no",))
+    advice = advise(replace(STUDY, baselines=baselines), wish)
+    assert not advice.decided and not advice.sure
+    reason = "finetune with 800 labels is not better than always predicting 'no' (accuracy 84.5 %): the interval does"
+    assert any(line.startswith(f"undecided: {reason}") for line in advice.lines)
+    assert not any(line.startswith(("choose", "sure")) for line in advice.lines)
+    assert any(line.startswith("to measure next: ") for line in advice.lines)
+
+
+def test_a_target_below_the_majority_is_named_first() -> None:
+    baselines = Baselines({"accuracy": 0.5}, {"accuracy": 0.6}, ("no",))
+    study = replace(STUDY, baselines=baselines)
+    line = "the target of 60.0 % needs no model: always predicting 'no' has accuracy 60.0 %"
+    assert advise(study, Wish(target=0.6)).lines[0] == line
+    assert advise(study, Wish(target=0.61)).lines[0].startswith("choose ")
+    high = advise(replace(STUDY, baselines=Baselines({}, {"accuracy": 0.95}, ("no",))), Wish(target=0.85)).lines
+    assert high[-1] == "to measure next: a larger budget; at 800 labels it is below the majority"
+
+
+def test_evidence_that_nobody_measures_is_counted() -> None:
+    edge = STUDY.series[0].points[1].estimate.value - 0.0004
+    [line] = [one for one in advise(findings(STUDY.series[0]), Wish(target=edge)).lines if "would be needed" in one]
+    assert line.startswith("to measure next: nothing; at 200 labels it is too close to the target: about ")
+    assert line.endswith(" more test examples would be needed, and larger budgets are measured")
 
 
 def test_two_seeds_are_too_few_to_compare_by() -> None:
@@ -142,7 +164,7 @@ def test_no_error_among_few_test_examples_does_not_make_a_higher_target_sure() -
     study = findings(perfect("probe", 7.0, 1_000))
     advice = advise(study, Wish(target=0.99))
     assert advice.choice is not None
-    assert advice.choice.chance == pytest.approx(1 - 0.99**33, abs=0.05)  # Beta(33, 1)
+    assert advice.choice.probability == pytest.approx(1 - 0.99**33, abs=0.05)  # Beta(33, 1)
     assert not advice.sure
     assert any("more test examples: the test set is what limits certainty" in line for line in advice.lines)
     assert advise(study, Wish(target=0.85)).sure  # 32 of 32: above 0.89 at 97.5 %

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from kit.analysis.advice import advise
 from kit.analysis.findings import CellRow
 from kit.analysis.options import Wish
+from kit.analysis.points import point
 from tests.analysis.studies import BUDGETS, STUDY, findings, series
 
 
@@ -57,7 +60,9 @@ def test_a_latency_limit_inside_an_interval_is_said() -> None:
     assert "7.0 ms per text (the limit lies inside its interval [5.5, 9.0])" in line
     busy = findings(replace(STUDY.series[0], speed=replace(speed, warning="the machine was busy")))
     assert sum("busy" in line for line in advise(busy, Wish(max_latency_ms=8)).lines) == 1
-    assert not any("busy" in line for line in advise(busy, Wish()).lines)
+    assert sum("busy" in line for line in advise(busy, Wish()).lines) == 1
+    [(_, why)] = advise(busy, Wish(max_latency_ms=6)).excluded
+    assert why.startswith("7.0 ms per text if the figure holds, above 6 ms; ")
     both = advise(replace(busy, series=(*busy.series, STUDY.series[2])), Wish(max_latency_ms=8))
     assert both.lines[-1].startswith("latencies of finetune were measured on a busy machine")
 
@@ -163,9 +168,11 @@ def test_labels_that_the_data_do_not_have_are_told() -> None:
     advice = advise(few, Wish(target=0.87))
     assert advice.choice is not None
     missing = advice.choice.labels - 900
-    assert any(line.endswith(f"labels ({missing:,} more than the data have)") for line in advice.lines)
+    assert any(line.endswith(f"labels; the data have 900 labels: {missing:,} more are needed") for line in advice.lines)
     nothing = advise(replace(few, series=STUDY.series[1:]), Wish(target=0.95))
-    assert nothing.lines[3] == "to measure next: probe with 1,600 labels or more (700 more than the data have)"
+    assert nothing.lines[3] == (
+        "to measure next: probe with 1,600 labels or more; the data have 900 labels: 700 more are needed"
+    )
 
 
 def test_where_only_the_size_is_in_the_way_that_is_said() -> None:
@@ -177,3 +184,27 @@ def test_where_only_the_size_is_in_the_way_that_is_said() -> None:
     assert advice.lines[2].startswith("nearest beyond the limits: tfidf with 800 labels")
     assert advice.lines[2].endswith("above 0.45 MB")
     assert not any("curve" in line for line in advice.lines)
+
+
+@pytest.mark.parametrize("wish", [Wish(target=0.82, max_latency_ms=5), Wish(max_latency_ms=5)])
+def test_a_compressed_run_of_one_seed_is_never_the_choice(wish: Wish) -> None:
+    small = replace(series("finetune + int8-onnx", (0.69, 0.75, 0.80, 0.847), 0.7, 4_900_000), fit=None)
+    last = point(800, small.points[-1].runs[:1])
+    advice = advise(replace(STUDY, candidates=(replace(small, points=(last,)),)), wish)
+    assert not advice.decided and not advice.sure
+    assert advice.lines[0] == (
+        "undecided: finetune + int8-onnx with 800 labels was measured with 1 seed, which does not show how much seeds "
+        "differ"
+    )
+    assert advice.lines[1].startswith("possible: finetune + int8-onnx with 800 labels, accuracy ")
+    assert not any(line.startswith("not sure") for line in advice.lines)
+    next_line = "to measure next: the same steps from runs of 4 more seeds at 800 labels: one seed does not show how "
+    assert f"{next_line}much seeds differ" in advice.lines
+
+
+def test_a_damaged_file_of_latencies_is_named() -> None:
+    untimed = replace(STUDY, series=tuple(replace(one, speed=None) for one in STUDY.series), speed_damage="is damaged")
+    line = "latencies are not known: runs/s/speed.json is damaged; `kit study RECIPE` measures them again"
+    for wish in (Wish(), Wish(max_latency_ms=5)):
+        assert line in advise(untimed, wish).lines
+    assert dict(advise(untimed, Wish(max_latency_ms=5)).excluded)["tfidf"] == "its latency is not known"
