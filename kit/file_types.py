@@ -20,6 +20,7 @@ _WORDS = {  # of pydantic's kinds of errors
     "extra_forbidden": "kit writes no such key",
     "finite_number": "it is not a finite number",
     "greater_than_equal": "the number is too small",
+    "float_type": "it is not a number",
     "string_type": "it is not text",
     "list_type": "it is not a list",
     "dict_type": "it is not an object",
@@ -49,11 +50,14 @@ class _Audit(TypedDict):
     duplicates_train: NotRequired[_Count]
     conflicting_train: NotRequired[_Count]
     labels_train: NotRequired[dict[str, _Count] | None]
+    labels_test: NotRequired[dict[str, _Count] | None]
 
 
 class _Data(TypedDict):
     description: str
     revision: NotRequired[str | None]
+    label_column: NotRequired[str | list[str] | None]
+    most_frequent_labels: NotRequired[list[str] | None]
     text_columns: list[str]
     sizes: _Sizes
     fingerprints: dict[str, str]
@@ -90,7 +94,39 @@ class _Training(TypedDict):
 
 
 class _Seconds(TypedDict):
+    fit: _Positive
     total: _Positive
+
+
+class _Seeds(TypedDict):
+    train: _Count
+    split: _Count
+
+
+class _Compression(TypedDict):
+    source: str
+    start: NotRequired[str]
+    technique: str
+
+
+class _Teacher(TypedDict):
+    name: str
+    record: str | None
+    sha256: NotRequired[str]
+
+
+class _TransferSet(TypedDict):
+    texts: _Count
+
+
+class _Settings(TypedDict):
+    compression: NotRequired[_Compression]
+    teachers: NotRequired[list[_Teacher]]
+    transfer_set: NotRequired[_TransferSet]
+    loss_on_references: NotRequired[dict[str, _Finite] | _Finite | None]
+    tokens: NotRequired[_Count]
+    tokens_before: NotRequired[_Count]
+    new_texts_read_differently: NotRequired[_Finite]
 
 
 class _Recipe(TypedDict):
@@ -109,7 +145,10 @@ class RecordContent(TypedDict):
     recipe: _Recipe
     data: _Data
     checkpoint: _Checkpoint | None
-    settings: NotRequired[dict[str, Any]]
+    settings: _Settings
+    seeds: NotRequired[_Seeds]
+    parameters: _Count
+    backend: NotRequired[str]
     training: _Training | None
     metrics: dict[str, _Estimate]
     details: NotRequired[dict[str, Any]]
@@ -197,7 +236,7 @@ class StudyContent(TypedDict):
 def require_types(path: Path, content: object, schema: Any, hint: str) -> None:
     """Raise RecordError that names the first value that the file's schema does not allow."""
     try:
-        _adapter(schema).validate_python(content)
+        _adapter(schema).validate_python(content, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])

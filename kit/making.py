@@ -21,8 +21,9 @@ from kit.errors import DivergedError, KitError, LaunchError, OutputError, Record
 from kit.files import folder_bytes, locked, publish, require_space, writing_to
 from kit.leftovers import checkpoint_words, remove_drafts, saved_checkpoints
 from kit.recipe.section import one_or_all
-from kit.record import MODEL_FOLDER, Record, seal, write_predictions
+from kit.record import MODEL_FOLDER, Record, seal
 from kit.stopping import Stopped, forget_earlier, note_kept
+from kit.stored_predictions import write_predictions
 from kit.temporary import note_place
 
 if TYPE_CHECKING:

@@ -19,29 +19,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-from kit.errors import MAKE_AGAIN, ModelError, RecordError, first_line
-from kit.file_types import RecordContent, require_types
+from kit.errors import MAKE_AGAIN, ModelError, RecordError
 from kit.files import file_sha256, write_atomically
 from kit.json_files import read_object
 from kit.measurement.baselines import Baselines, balance_words, few_examples_words, metrics_to_show, run_baselines
 from kit.measurement.intervals import Estimate, shown
-from kit.measurement.units import NO_SHARES, OF_HUNDRED
 from kit.models.backend import Backend, backend_of
-from kit.names import plain_name, plain_path, regular_files
+from kit.names import plain_path, regular_files
 from kit.recipe import Recipe
+from kit.record_checks import recipe_of_record, require_content
 from kit.seals import require_seal, sealed
-
-if TYPE_CHECKING:
-    from kit.data import Examples
+from kit.stored_predictions import PREDICTIONS_FILE, Predictions, read_predictions
 
 FORMAT = 2
 RECORD_FILE = "record.json"
 MANIFEST_FILE = "kit.json"  # of an exported folder, which is no Record
-PREDICTIONS_FILE = "predictions.parquet"
 MODEL_FOLDER = "model"
 _KEYS = (
     "id", "created", "method", "task", "main_metric", "labels", "recipe", "data", "checkpoint", "training",
@@ -49,20 +43,6 @@ _KEYS = (
 )  # fmt: skip
 _MODEL = f"{MODEL_FOLDER}/"
 _SHOWN = 5
-_MAX_METRIC = 1e6  # of losses, and of other metrics that are not shares
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """Of n test examples.
-
-    ids: (n,) row in its source. labels: n tuples of true label names, or of the reference. outputs: (n, labels) float32
-    logits, or (n,) translations.
-    """
-
-    ids: np.ndarray
-    labels: list[tuple[str, ...]]
-    outputs: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -106,9 +86,8 @@ class Record:
         if missing:
             raise RecordError(f"{path} is damaged: it has no {', '.join(missing)}", MAKE_AGAIN)
         require_seal(path, content, MAKE_AGAIN)
-        require_types(path, content, RecordContent, MAKE_AGAIN)
-        _require_metrics(path, content)
-        _require_names(path, content)
+        require_content(path, content)
+        _require_files(path, content["files"])
         return cls(folder, content)
 
     def listed_files(self) -> dict[str, Path]:
@@ -146,11 +125,8 @@ class Record:
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe as it was run, every default filled in. Raises RecordError if it was changed into no recipe."""
-        try:
-            return Recipe.model_validate(self.content["recipe"])
-        except ValueError as error:
-            raise RecordError(f"{self.folder} is damaged: its recipe is not valid", MAKE_AGAIN) from error
+        """Recipe as it was run, every default filled in."""
+        return recipe_of_record(self.folder, self.content)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -224,24 +200,11 @@ class Record:
         return self.folder / MODEL_FOLDER
 
     def predictions(self) -> Predictions:
-        """The stored answers on the test examples. Raises RecordError if their file is missing or was changed."""
-        import pyarrow.parquet as pq
-
+        """Return the stored answers to the test examples. Raises RecordError if the file is missing or was changed."""
         file = self.folder / PREDICTIONS_FILE
         if not file.is_file() or file_sha256(file) != self.content["files"].get(PREDICTIONS_FILE):
             raise RecordError(f"{self.folder} is damaged: {PREDICTIONS_FILE} was changed", MAKE_AGAIN)
-        try:
-            table = pq.read_table(self.folder / PREDICTIONS_FILE).to_pydict()
-            labels = [tuple(row) for row in table["labels"]]
-            translated = "translation" in table
-            written = table["translation" if translated else "logits"]
-            outputs = np.asarray(written, object if translated else np.float32)
-            if self.labels and not {name for row in labels for name in row} <= {*self.labels}:
-                raise ValueError(f"it has labels that {RECORD_FILE} does not list")
-            return Predictions(np.asarray(table["id"], np.int64), labels, outputs)
-        except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:  # pyarrow's errors are of these
-            problem = f"{PREDICTIONS_FILE} cannot be read ({first_line(error)})"
-            raise RecordError(f"{self.folder} is damaged: {problem}", MAKE_AGAIN) from error
+        return read_predictions(file, self.labels)
 
     def rows(self) -> list[tuple[str, str]]:
         """The Record as a table of two columns: what people look at first."""
@@ -303,22 +266,6 @@ class Record:
         return f"Record({self.id}: {self.main_metric} {shown(self.main_metric, self.metrics[self.main_metric])})"
 
 
-def write_predictions(folder: Path, examples: Examples, outputs: np.ndarray) -> None:
-    """Write predictions.parquet: id (int64), labels (list of names), logits (list of float32) or translation (str)."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    columns = {
-        "id": pa.array(examples.ids, pa.int64()),
-        "labels": pa.array([list(names) for names in examples.labels], pa.list_(pa.string())),
-    }
-    if outputs.dtype.kind == "f":
-        columns["logits"] = pa.array(list(outputs.astype(np.float32)), pa.list_(pa.float32()))
-    else:
-        columns["translation"] = pa.array(list(outputs), pa.string())
-    pq.write_table(pa.table(columns), folder / PREDICTIONS_FILE)
-
-
 def seal(folder: Path, content: dict[str, Any]) -> None:
     """Write record.json last: with its own hash, the backend and the hash of the predictions and the model's files."""
     found = regular_files(folder, only=(PREDICTIONS_FILE, MODEL_FOLDER))
@@ -342,38 +289,14 @@ def _words_without_record(folder: Path) -> tuple[str, str]:
     return f"{folder} is not a Record: it has no {RECORD_FILE}", "`kit list` shows the runs there are"
 
 
-def _require_metrics(path: Path, content: dict[str, Any]) -> None:
-    """Raise RecordError if the main metric is missing, or a metric has a value that it cannot have."""
-    metrics = content["metrics"]
-    if content["main_metric"] not in metrics:
-        raise RecordError(f"{path} is damaged: metrics has no {content['main_metric']}", MAKE_AGAIN)
-    for name, estimate in metrics.items():
-        limit = _MAX_METRIC if name in (*NO_SHARES, *OF_HUNDRED) else 1.0 + 1e-9  # a mean is rounded
-        if not all(abs(estimate[key]) <= limit for key in ("value", "low", "high")):
-            raise RecordError(f"{path} is damaged: metrics.{name} is out of range", MAKE_AGAIN)
-
-
-def _require_names(path: Path, content: dict[str, Any]) -> None:
-    """Raise RecordError if a name in record.json that becomes part of a path is not a plain one."""
-    plain_name(content["id"], f"{path}: id")
-    files = content["files"]
-    if not isinstance(files, dict) or PREDICTIONS_FILE not in files:
+def _require_files(path: Path, files: dict[str, str]) -> None:
+    """Raise RecordError if record.json lists no predictions, or a file that is not inside a Record."""
+    if PREDICTIONS_FILE not in files:
         raise RecordError(f"{path.parent} is damaged: its files are not listed", MAKE_AGAIN)
-    for name, sha256 in files.items():
+    for name in files:
         plain_path(name, f"{path}: files")
-        if not (name == PREDICTIONS_FILE or name.startswith(_MODEL)) or not isinstance(sha256, str):
+        if not (name == PREDICTIONS_FILE or name.startswith(_MODEL)):
             raise RecordError(f"{path}: files: {name} is not a file of a Record", MAKE_AGAIN)
-    settings = content.get("settings")
-    if not isinstance(settings, dict):
-        return
-    try:
-        sources = settings.get("compression") or {}
-        names = [sources[key] for key in ("source", "start") if key in sources]
-        names += [each["record"] for each in settings.get("teachers", []) if each["record"] is not None]
-    except (AttributeError, KeyError, TypeError) as error:
-        raise RecordError(f"{path} is damaged: its settings have another shape", MAKE_AGAIN) from error
-    for name in names:
-        plain_name(name, f"{path}: settings")
 
 
 def list_records(runs: Path) -> tuple[list[Record], list[str]]:

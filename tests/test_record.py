@@ -112,7 +112,7 @@ def edited(folder, *path, value, reseal=True):
         (("recipe", "task"), "zzz", "its recipe is not valid"),
         (("metrics", "accuracy", "value"), 0.99, "record.json says accuracy 0.990 ["),
         (("metrics", "accuracy", "low"), 0.01, "record.json says accuracy"),
-        (("labels",), ["b", "a"], "decides between negative, positive, its Record between b, a"),
+        (("labels",), ["positive", "negative"], "decides between negative, positive, its Record between positive, neg"),
     ],
 )
 def test_what_was_changed_by_hand_is_noticed(copy, kit, path, value, message) -> None:
@@ -130,13 +130,14 @@ def test_a_record_that_was_edited_is_not_taken_over(copy) -> None:
 
 
 def test_predictions_of_other_labels_are_refused(copy) -> None:
-    record = Record.read(edited(copy, "labels", value=["negative", "b"]))
+    record = Record.read(copy)
+    record.content["labels"] = ["negative", "b"]
     with pytest.raises(RecordError, match=r"it has labels that record\.json does not list"):
         record.predictions()
 
 
 def test_labels_changed_by_hand_are_not_answered(copy, kit) -> None:
-    done = kit("predict", edited(copy, "labels", value=["b", "a"]), "a fine film")
+    done = kit("predict", edited(copy, "labels", value=["positive", "negative"]), "a fine film")
     assert (done.code, "decides between negative, positive" in done.err) == (2, True)
 
 
@@ -167,6 +168,55 @@ def test_lists_name_records_with_impossible_values(copy, path, value, message) -
     records, problems = list_records(edited(copy, *path, value=value).parent)
     assert [record.folder for record in records] == [copy]
     assert problems == [f"{copy.with_name('edited') / 'record.json'} is damaged: {message}"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("parameters",), "many", "parameters: it is not a whole number"),
+        (("parameters",), "12", "parameters: it is not a whole number"),
+        (("seconds", "total"), "3.0", "seconds.total: it is not a number"),
+        (("seconds", "fit"), None, "seconds.fit: it is not a number"),
+        (("model_bytes",), True, "model_bytes: it is not a whole number"),
+        (("settings",), [], "settings: it is not an object"),
+        (("settings", "compression"), {"source": "a"}, "settings.compression.technique: it is missing"),
+        (("settings", "teachers"), [{"name": 3, "record": None}], "settings.teachers.0.name: it is not text"),
+        (("data", "audit", "labels_test"), [1], "data.audit.labels_test: it is not an object"),
+        (("labels",), ["positive"], "labels: 1 where at least two are needed"),
+        (("labels",), ["positive", "positive"], "labels names a label twice"),
+        (("labels",), ["negative", "bill"], "labels are not those that data.audit counts"),
+        (("labels",), ["a", "negative", "positive"], "labels are not those that data.audit counts"),
+        (("task",), "translation", "task is translation, its recipe says classification"),
+        (("task",), "sentiment", "task is sentiment, its recipe says classification"),
+        (("method",), "lora", "method is lora, its recipe says finetune"),
+        (("main_metric",), "mcc", "main_metric is mcc, its recipe says accuracy"),
+        (("seeds", "train"), 7, "seeds are not those of its recipe"),
+        (("data", "sizes", "budget"), 7, "data.sizes.budget is not the sum of train and validation"),
+        (("checkpoint",), None, "method finetune starts from a checkpoint, and it names none"),
+        (("training",), None, "method finetune trains by steps, and it has no training"),
+    ],
+)
+def test_values_that_contradict_each_other_are_refused(copy, path, value, message) -> None:
+    folder = edited(copy, *path, value=value)
+    with pytest.raises(RecordError) as caught:
+        Record.read(folder)
+    assert caught.value.message == f"{folder / 'record.json'} is damaged: {message}"
+
+
+@pytest.mark.parametrize("change", [{"metod": "lora"}, {"method": "tfidf", "data": {}}, {"train": {"epoch": 1}}])
+def test_recipes_with_unknown_or_missing_keys_are_refused(copy, change) -> None:
+    folder = edit(copy / "record.json", lambda content: content["recipe"].update(change), reseal=True)
+    with pytest.raises(RecordError, match="its recipe is not valid"):
+        Record.read(folder)
+
+
+def test_another_method_in_record_and_recipe_is_refused(copy) -> None:
+    def change(content) -> None:
+        content["method"] = content["recipe"]["method"] = "tfidf"
+
+    folder = edit(copy / "record.json", change, reseal=True)
+    with pytest.raises(RecordError, match="method tfidf does not write the files of its model"):
+        Record.read(folder)
 
 
 def test_lists_name_records_that_are_links_to_themselves(copy) -> None:

@@ -202,7 +202,7 @@ class DistillSection(Section):
                 bool(token_losses) and several
             ),
             "distill.layer_map is for distill.losses.hidden, which has no weight": (
-                self.layer_map is not None and not self.losses.hidden
+                self.layer_map is not None and not token_losses  # resolved recipes have it with each of them
             ),
             "distill.relation_heads is for distill.losses.relations, which has no weight": (
                 self.relation_heads is not None and not self.losses.relations

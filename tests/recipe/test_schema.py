@@ -328,6 +328,12 @@ def test_distillations_that_cannot_work(distill: dict[str, Any], reason: str) ->
         recipe_with(method="distill", distill=distill)
 
 
+@pytest.mark.parametrize("loss", ["hidden", "embeddings", "cosine", "relations"])
+def test_recipes_of_finished_runs_may_map_layers_for_each_token_loss(loss: str) -> None:
+    recipe = recipe_with(method="distill", distill={"layer_map": [0, 1], "losses": {loss: 1.0}})
+    assert recipe.distill.layer_map == [0, 1]
+
+
 def test_a_teacher_stands_in_for_a_checkpoint() -> None:
     taught = recipe_with(method="distill", distill={"teacher": "runs/a"}, model={})
     assert taught.model.checkpoint is None

@@ -1,0 +1,111 @@
+"""What record.json must hold: values of the right types that do not contradict each other.
+
+Its own hash shows that it was changed, not that whoever computed the hash wrote something that kit can use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kit.errors import MAKE_AGAIN, RecordError
+from kit.file_types import RecordContent, require_types
+from kit.measurement.units import NO_SHARES, OF_HUNDRED
+from kit.names import plain_name
+from kit.recipe import Recipe
+
+_MAX_METRIC = 1e6  # of losses, and of other metrics that are not shares
+_TFIDF_FILE = "model/tfidf.json"
+_WITHOUT_CHECKPOINT = ("tfidf", "scratch", "distill", "student")
+
+
+def require_content(path: Path, content: dict[str, Any]) -> None:
+    """Raise RecordError if the content of a record.json has a wrong type, an impossible value or a contradiction."""
+    require_types(path, content, RecordContent, MAKE_AGAIN)
+    _require_metrics(path, content)
+    _require_names(path, content)
+    require_agreement(path, content, recipe_of_record(path.parent, content))
+
+
+def recipe_of_record(folder: Path, content: Mapping[str, Any]) -> Recipe:
+    """Return the recipe in a record.json. Raises RecordError if it is not valid, for example has an unknown key."""
+    try:
+        return Recipe.model_validate(content["recipe"])
+    except ValueError as error:
+        raise RecordError(f"{folder} is damaged: its recipe is not valid", MAKE_AGAIN) from error
+
+
+def require_agreement(path: Path, content: Mapping[str, Any], recipe: Recipe) -> None:
+    """Raise RecordError for the first part of a record.json that contradicts its recipe or another part."""
+    labels, sizes, audit = content["labels"], content["data"]["sizes"], content["data"]["audit"]
+    seeds = {"train": recipe.train.seed, "split": recipe.data.split_seed}
+    contradictions = {
+        **{
+            f"{key} is {content[key]}, its recipe says {wanted}": content[key] != wanted
+            for key, wanted in (("task", recipe.task), ("method", recipe.method), ("main_metric", recipe.main_metric))
+        },
+        "seeds are not those of its recipe": content.get("seeds", seeds) != seeds,
+        **_contradictions_of_labels(labels, audit, recipe),
+        "data.sizes.budget is not the sum of train and validation": (
+            sizes["budget"] != sizes["train"] + sizes["validation"]
+        ),
+        **_contradictions_of_model(content),
+    }
+    for problem, holds in contradictions.items():
+        if holds:
+            raise RecordError(f"{path} is damaged: {problem}", MAKE_AGAIN)
+
+
+def _contradictions_of_labels(labels: list[str], audit: Mapping[str, Any], recipe: Recipe) -> dict[str, bool]:
+    """Return what can be wrong with the labels, and whether it is."""
+    translates = recipe.task == "translation"
+    counted = [set(counts) for key in ("labels_train", "labels_test") if (counts := audit.get(key))]
+    return {
+        "a translation has no labels": translates and bool(labels),
+        f"labels: {len(labels)} where at least two are needed": not translates and len(labels) < 2,
+        "labels names a label twice": len(set(labels)) < len(labels),
+        "labels are not those that data.audit counts": any(names != set(labels) for names in counted),
+    }
+
+
+def _contradictions_of_model(content: Mapping[str, Any]) -> dict[str, bool]:
+    """Return what can be wrong with the method beside the model's files, its start and its training."""
+    method, compressed = content["method"], "compression" in content["settings"]
+    has_model = any(name.startswith("model/") for name in content["files"])
+    is_tfidf = _TFIDF_FILE in content["files"]
+    trains = method not in ("tfidf", "probe") and not compressed
+    return {
+        f"method {method} does not write the files of its model": has_model and is_tfidf != (method == "tfidf"),
+        f"method {method} starts from no checkpoint, and it names one": (
+            method == "tfidf" and content["checkpoint"] is not None
+        ),
+        f"method {method} starts from a checkpoint, and it names none": (
+            method not in _WITHOUT_CHECKPOINT and content["checkpoint"] is None
+        ),
+        f"method {method} trains by steps, and it has no training": trains and content["training"] is None,
+        f"method {method} has no steps, and it has a training": (
+            method in ("tfidf", "probe") and not compressed and content["training"] is not None
+        ),
+    }
+
+
+def _require_metrics(path: Path, content: dict[str, Any]) -> None:
+    """Raise RecordError if the main metric is missing, or a metric has a value that it cannot have."""
+    metrics = content["metrics"]
+    if content["main_metric"] not in metrics:
+        raise RecordError(f"{path} is damaged: metrics has no {content['main_metric']}", MAKE_AGAIN)
+    for name, estimate in metrics.items():
+        limit = _MAX_METRIC if name in (*NO_SHARES, *OF_HUNDRED) else 1.0 + 1e-9  # a mean is rounded
+        if not all(abs(estimate[key]) <= limit for key in ("value", "low", "high")):
+            raise RecordError(f"{path} is damaged: metrics.{name} is out of range", MAKE_AGAIN)
+
+
+def _require_names(path: Path, content: dict[str, Any]) -> None:
+    """Raise RecordError if the name of a run in record.json, which becomes part of a path, is not a plain one."""
+    plain_name(content["id"], f"{path}: id")
+    compression = content["settings"].get("compression", {})
+    names = [compression[key] for key in ("source", "start") if key in compression]
+    names += [teacher["record"] for teacher in content["settings"].get("teachers", []) if teacher["record"] is not None]
+    for name in names:
+        plain_name(name, f"{path}: settings")

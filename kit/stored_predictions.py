@@ -1,0 +1,66 @@
+"""predictions.parquet of a Record: the answers of a model to the test examples, with their true labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kit.errors import MAKE_AGAIN, RecordError, first_line
+
+if TYPE_CHECKING:
+    from kit.data import Examples
+
+PREDICTIONS_FILE = "predictions.parquet"
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Answers to n test examples.
+
+    ids: (n,) row in its source. labels: n tuples of true label names, or of the reference. outputs: (n, labels) float32
+    logits, or (n,) translations.
+    """
+
+    ids: np.ndarray
+    labels: list[tuple[str, ...]]
+    outputs: np.ndarray
+
+
+def read_predictions(file: Path, labels: tuple[str, ...]) -> Predictions:
+    """Return the content of a predictions.parquet. Raises RecordError if it cannot be read, or has other labels.
+
+    labels: of the Record; none for a translation.
+    """
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(file).to_pydict()
+        names = [tuple(row) for row in table["labels"]]
+        is_translation = "translation" in table
+        written = table["translation" if is_translation else "logits"]
+        outputs = np.asarray(written, object if is_translation else np.float32)
+        if labels and not {name for row in names for name in row} <= {*labels}:
+            raise ValueError("it has labels that record.json does not list")
+        return Predictions(np.asarray(table["id"], np.int64), names, outputs)
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:  # pyarrow's errors are of these
+        problem = f"{file.name} cannot be read ({first_line(error)})"
+        raise RecordError(f"{file.parent} is damaged: {problem}", MAKE_AGAIN) from error
+
+
+def write_predictions(folder: Path, examples: Examples, outputs: np.ndarray) -> None:
+    """Write predictions.parquet: id (int64), labels (list of names), logits (list of float32) or translation (str)."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = {
+        "id": pa.array(examples.ids, pa.int64()),
+        "labels": pa.array([list(names) for names in examples.labels], pa.list_(pa.string())),
+    }
+    if outputs.dtype.kind == "f":
+        columns["logits"] = pa.array(list(outputs.astype(np.float32)), pa.list_(pa.float32()))
+    else:
+        columns["translation"] = pa.array(list(outputs), pa.string())
+    pq.write_table(pa.table(columns), folder / PREDICTIONS_FILE)
