@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from kit.data.label_words import in_line, list_item
+from kit.data.label_words import in_line, list_item, quoted
 from kit.data.table import Table, is_missing
 from kit.errors import DataError
 from kit.printable import printable
@@ -31,6 +31,8 @@ LABEL_NAMES = (
     "emotion", "emotions", "tag", "tags", "gold_label", "polarity",
 )  # fmt: skip
 WEAK_LABEL_NAMES = ("rating", "stars", "score", "y")
+_BODIES = ("review", "content", "body", "utterance", "message", "comment", "tweet", "document", "post")  # whole texts
+_VARIED = 0.5  # share of distinct values, from which a column may hold texts
 _SAMPLE = 2_000  # rows looked at to judge a column by its content
 _MOST_CLASSES = 500
 _LONGEST_LABEL = 60  # characters
@@ -43,18 +45,22 @@ _MOST_COLUMNS = 50
 _FEWEST_LABEL_COLUMNS = 3  # that hold 0 and 1, to be taken for one column per label
 
 
-def require_columns(names: Sequence[str], table: Table, key: str, where: str) -> None:
-    """Check that the columns a recipe names are there.
+def require_columns(names: Sequence[str], table: Table, key: str, where: str, *, as_in_training: bool = False) -> None:
+    """Raise DataError, with the columns that are there, if a column that a recipe names is not in a table.
 
-    key: the recipe key, where: the source's name, both for the message. Raises DataError listing the columns there are.
+    key: the recipe key, where: the source's name, both for the message. as_in_training: whether the training data have
+    the column, so that the table should have it under the same name.
     """
     for name in names:
         if name in table.columns:
             continue
         near = _nearest(name, table.columns)
+        hint = f"did you mean '{near}'?" if near else ""
+        if as_in_training:
+            hint = f"rename {quoted(near)} to {quoted(name)} in {where}" if near else "name it as the training data do"
         raise DataError(
             f"{key}: column '{name}' is not in {where} (columns: {in_line(list(table.columns), most=_MOST_COLUMNS)})",
-            f"did you mean '{near}'?" if near else "",
+            hint,
         )
 
 
@@ -95,7 +101,7 @@ def guess_label_column(table: Table, exclude: Collection[str] = ()) -> str:
         raise LabelPerColumnError(tuple(name for name in names.values() if name in found or name in zero))
     if len(found) != 1:
         raise _cannot_tell("label", found, table)
-    return found[0]
+    return _only(found[0], "label", table, exclude)
 
 
 def guess_text_columns(table: Table, exclude: Collection[str] = ()) -> tuple[str, ...]:
@@ -110,12 +116,29 @@ def guess_text_columns(table: Table, exclude: Collection[str] = ()) -> tuple[str
     for name in TEXT_NAMES:
         for form in (name, f"{name}_text"):
             if form in names:
-                return (names[form],)
+                _refuse_other_texts(names[form], names, table)
+                return (_only(names[form], "text", table, exclude),)
     lengths = sorted(((_mean_length(table.columns[name]), name) for name in names.values()), reverse=True)
-    varied = [(length, name) for length, name in lengths if _distinct_share(table.columns[name]) > 0.5]
+    varied = [(length, name) for length, name in lengths if _distinct_share(table.columns[name]) > _VARIED]
     if varied and (len(varied) == 1 or varied[0][0] >= 2 * varied[1][0]):
         return (varied[0][1],)
     raise _cannot_tell("text", [name for _, name in varied], table)
+
+
+def _only(name: str, what: str, table: Table, exclude: Collection[str]) -> str:
+    """Return a column; raise DataError if another has the same name but for case and spaces."""
+    twins = [other for other in table.columns if other not in exclude and _plain(other) == _plain(name)]
+    if len(twins) > 1:
+        raise _cannot_tell(what, twins, table)
+    return name
+
+
+def _refuse_other_texts(name: str, names: Mapping[str, str], table: Table) -> None:
+    """Raise DataError if a column of whole messages (content, message) is not the only one."""
+    others = [names[other] for other in _BODIES if other in names]
+    bodies = [other for other in others if _distinct_share(table.columns[other]) > _VARIED]
+    if name in bodies and len(bodies) > 1:
+        raise _cannot_tell("text", bodies, table)
 
 
 def _cannot_tell(what: str, candidates: list[str], table: Table) -> DataError:
@@ -131,12 +154,23 @@ def _cannot_tell(what: str, candidates: list[str], table: Table) -> DataError:
         return DataError(
             f"data.{what}: {several} could each be the {what} {columns}", f"{first}, or {every}" if every else first
         )
-    hint = f"set data.{what} to the name of the column"
-    if len(table.columns) == 1:
-        enclosed = any(mark in name for name in table.columns for mark in ",;|\t")
-        hint = "if another character separates the columns, set data.separator"
-        hint += "; if quotes enclose whole lines, remove them" if enclosed else ""
-    return DataError(f"data.{what}: no column looks like the {what} {columns}", hint)
+    return DataError(f"data.{what}: no column looks like the {what} {columns}", _hint_without_candidates(what, table))
+
+
+def _hint_without_candidates(what: str, table: Table) -> str:
+    nested = [name for name, values in table.columns.items() if any(isinstance(v, (list, dict)) for v in values)]
+    binary = [name for name, values in table.columns.items() if any(isinstance(v, bytes) for v in values)]
+    if what == "text" and binary:
+        return f"column {list_item(binary[0])} holds bytes: write it as text"
+    if nested and len(nested) == len(table.columns):
+        return f"{list_item(nested[0])} holds lists or objects: write one object per example, with a text and a label"
+    if len(table.columns) > 1:
+        return f"set data.{what} to the name of the column"
+    if not table.delimited:
+        return f"add a column with the {what}"
+    enclosed = any(mark in name for name in table.columns for mark in ",;|\t")
+    hint = "if another character separates the columns, set data.separator"
+    return hint + ("; if quotes enclose whole lines, remove them" if enclosed else "")
 
 
 def _nearest(name: str, columns: Collection[str]) -> str | None:

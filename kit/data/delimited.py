@@ -113,7 +113,7 @@ def _table(
     notes = _repeated_notes(name, repeated, reordered, foreign)
     if ruled:
         notes = (f"{name}: the line of dashes below the header is left out", *notes)
-    return replace(table, blank=tuple(blank), headless=header.made_up, notes=notes)
+    return replace(table, blank=tuple(blank), headless=header.made_up, delimited=True, notes=notes)
 
 
 def _header(numbered: Sequence[Record], name: str, reading: Reading) -> _Header:

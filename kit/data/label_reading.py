@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from kit.data.blank import is_blank
 from kit.data.label_column import LabelColumn, Labels, cell_words
 from kit.data.label_forms import find_form
 from kit.data.label_separators import JOINING, USUAL, joined_by, joined_words, unused_mark
@@ -21,10 +22,16 @@ from kit.data.label_writing import (
     writing_remark,
 )
 from kit.data.labels import label_order
-from kit.data.table import Table
+from kit.data.table import Table, is_missing
 from kit.errors import DataError
 from kit.recipe.schema import DataSection
 from kit.setting import setting
+
+_BIT_HINT = {
+    False: "a column per label has 1 where the label holds and 0 where it does not: write 0 and 1 for the values",
+    True: "a column per label has a 0 or 1 in every row: write 0 where the label does not hold, and leave out rows "
+    "that nobody labelled",
+}
 
 
 @dataclass(frozen=True)
@@ -98,7 +105,7 @@ def _bits(column: LabelColumn) -> list[bool]:
             raise column.error(
                 place,
                 f"{cell_words(value)!r} is neither 0 nor 1",
-                "a column per label has a 0 or 1 in every row: leave out rows that nobody labelled",
+                _BIT_HINT[is_blank(str(value)) or is_missing(value)],
             )
         bits.append(bit)
     return bits

@@ -1,17 +1,12 @@
 """The one loading path: from a recipe's data section to train and test examples with label names.
 
 Whatever the source (files, a folder, an installed package, the Hub), everything after this module sees the same.
-
-Knows how a data section is read. Knows nothing of budgets, audits or tokenizers.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,16 +15,14 @@ from kit.data.blank import is_blank
 from kit.data.budget import keep_covered, primary_class, split_off
 from kit.data.columns import guess_label_column, guess_text_columns, require_columns
 from kit.data.examples import Examples
-from kit.data.hub import load_hub
 from kit.data.label_column import Labels
 from kit.data.label_reading import read_split_labels
 from kit.data.label_separators import USUAL
 from kit.data.labels import check_test_labels, encode_labels, label_name
-from kit.data.locate import Files, HubData, locate, split_name
-from kit.data.parallel import Pair, aligned_files, by_language, guess_language_column, read_aligned, read_tmx
-from kit.data.readers import DELIMITED, data_format, read_table
+from kit.data.parallel import by_language, guess_language_column
 from kit.data.reading import DEFAULT_READING, Reading, reading_of
-from kit.data.table import Table, concatenate, is_missing
+from kit.data.source_tables import Source, open_source
+from kit.data.table import Table, is_missing
 from kit.errors import DataError
 from kit.recipe.schema import DataSection, Scalar
 from kit.setting import setting
@@ -64,19 +57,6 @@ class Splits:
     test_source: str = ""
 
 
-@dataclass(frozen=True)
-class _Source:
-    """Tables by split, read when called; the only split is "" where the source has no named ones.
-
-    A split is called with the names of the columns of the data that it belongs to, so that a file without a header is
-    recognised; () where there are none.
-    """
-
-    name: str
-    splits: dict[str, Callable[[tuple[str, ...]], Table]]
-    revision: str | None = None
-
-
 def load_splits(data: DataSection) -> Splits:
     """Train and test examples, from named splits or by a seeded stratified split of the only one.
 
@@ -88,15 +68,15 @@ def load_splits(data: DataSection) -> Splits:
 
 def _load_labelled(data: DataSection) -> Splits:
     """Load texts with labels."""
-    source = _open(data.source, "data.source", data)
+    source = open_source(data.source, "data.source", data)
     train = _keep_where(_train_table(source, data), data, source.name)
     tested = _test_table(source, data, () if train.headless else tuple(train.columns))
     text, label = _columns(train, data, source.name)
     where, table = tested or ("", None)
     if table is not None:
         table = _keep_where(table, data, where)
-        require_columns(text, table, "data.text", where)
-        require_columns(label, table, "data.label", where)
+        require_columns(text, table, "data.text", where, as_in_training=True)
+        require_columns(label, table, "data.label", where, as_in_training=True)
     labels = read_split_labels(train, table, label, data)
     whole = _examples(train, text, labels.train)
     if table is None:
@@ -115,7 +95,7 @@ def _load_labelled(data: DataSection) -> Splits:
     return _with_notes(splits, train, *([] if table is None else [table]))
 
 
-def _with_sources(splits: Splits, source: _Source, data: DataSection, where: str) -> Splits:
+def _with_sources(splits: Splits, source: Source, data: DataSection, where: str) -> Splits:
     """Return the splits with names of their sources. where: of the test examples, empty if they are split off."""
     train = source.name if "" in source.splits else f"split '{data.train_split}' of {source.name}"
     return replace(splits, train_source=train, test_source=where)
@@ -129,7 +109,7 @@ def _with_notes(splits: Splits, train: Table, *tested: Table) -> Splits:
 
 def _load_pairs(data: DataSection, languages: tuple[str, str]) -> Splits:
     """Parallel text: the text is in the source language, and its only label is the translation."""
-    source = _open(data.source, "data.source", data)
+    source = open_source(data.source, "data.source", data)
     train = by_language(_keep_where(_train_table(source, data), data, source.name), languages, source.name)
     tested = _test_table(source, data, () if train.headless else tuple(train.columns))
     text = data.text or guess_language_column(train, languages, 0)
@@ -175,92 +155,7 @@ def _pairs(table: Table, text: str, label: str, where: str) -> Examples:
     return Examples(table.rows, [(line,) for line in sides[0]], references)
 
 
-def _open(source: str | Sequence[str], key: str, data: DataSection) -> _Source:
-    languages = None if data.languages is None else data.language_pair
-    pairs = None if languages is None else aligned_files(source, key, languages)
-    found = locate(source, key, languages, _names(data.source) + _names(data.test)) if pairs is None else None
-    name = (
-        source
-        if isinstance(source, str)
-        else source[0]
-        if len(source) == 1
-        else f"{source[0]} and {len(source) - 1} more"
-    )
-    if isinstance(found, HubData):
-        splits, revision = load_hub(found.name, data.config, data.revision)
-        return _Source(name, {split: partial(_read_hub, read) for split, read in splits.items()}, revision)
-    for name_of_key in ("revision", "config"):
-        if key == "data.source" and data.test is None and getattr(data, name_of_key) is not None:
-            raise DataError(
-                f"data.{name_of_key}: {name} is not a data set on the Hub, which alone has one",
-                f"drop data.{name_of_key}",
-            )
-    if languages is not None and pairs is not None:
-        return _Source(name, {split: partial(_read_pair, pair, languages, data) for split, pair in pairs.items()})
-    assert isinstance(found, Files)
-    if key == "data.source":
-        _refuse_idle_header(data, name, [path for paths in found.splits.values() for path in paths])
-    return _Source(name, {split: partial(_read_files, paths, key, data) for split, paths in found.splits.items()})
-
-
-def _names(source: str | Sequence[str] | None) -> list[str]:
-    return [source] if isinstance(source, str) else list(source or ())
-
-
-def _refuse_idle_header(data: DataSection, name: str, paths: Sequence[Path]) -> None:
-    """Refuse keys that are for delimited files where there are none. Test files may still be delimited."""
-    given = "header" if data.header != "auto" else "separator" if data.separator is not None else None
-    if given and data.test is None and not any(data_format(path) in DELIMITED for path in paths):
-        raise DataError(f"data.{given}: {name} is neither CSV nor TSV, which alone have one", f"drop data.{given}")
-
-
-def _read_hub(read: Callable[[], Table], _names: tuple[str, ...]) -> Table:
-    return read()
-
-
-def _read_pair(pair: Pair, languages: tuple[str, str], data: DataSection, _names: tuple[str, ...]) -> Table:
-    return read_aligned(pair, languages, reading_of(data))
-
-
-def _read_files(paths: Sequence[Path], key: str, data: DataSection, names: tuple[str, ...]) -> Table:
-    tested = [path.name for path in paths if split_name(path) == "test"]
-    if key == "data.source" and len(paths) > len(tested) > 0:
-        raise DataError(
-            f"{key}: {tested[0]} is among the files to train on",
-            "name it as data.test instead, or name the folder that holds the splits",
-        )
-    try:
-        return concatenate(_read_in_turn(paths, data, names))
-    except DataError as error:
-        if error.message.startswith("data."):  # it names a key already
-            raise
-        raise DataError(f"{key}: {error.message}", error.hint) from error
-
-
-def _read_in_turn(paths: Sequence[Path], data: DataSection, names: tuple[str, ...]) -> list[Table]:
-    """Read files that belong together: those without a header take the names of an earlier one."""
-    reading, tables = reading_of(data), []
-    for path in paths:
-        table = _read_file(path, data, replace(reading, known_names=names))
-        if names and table.headless and len(table.columns) == len(names):
-            columns = dict(zip(names, table.columns.values(), strict=True))
-            note = (
-                f"{path} seems to have no header: line 1 is read as an example, and the columns are {', '.join(names)}"
-            )
-            table = replace(table, columns=columns, headless=False, notes=(note, *table.notes[1:]))
-        elif not names and not table.headless:
-            names = tuple(table.columns)
-        tables.append(table)
-    return tables
-
-
-def _read_file(path: Path, data: DataSection, reading: Reading) -> Table:
-    if data.languages is not None and path.suffix.lower() == ".tmx":
-        return read_tmx(path, data.language_pair)
-    return read_table(path, reading)
-
-
-def _train_table(source: _Source, data: DataSection) -> Table:
+def _train_table(source: Source, data: DataSection) -> Table:
     splits = source.splits
     if "" in splits:
         return splits[""](())
@@ -272,13 +167,13 @@ def _train_table(source: _Source, data: DataSection) -> Table:
     return splits[data.train_split](())
 
 
-def _test_table(source: _Source, data: DataSection, names: tuple[str, ...]) -> tuple[str, Table] | None:
+def _test_table(source: Source, data: DataSection, names: tuple[str, ...]) -> tuple[str, Table] | None:
     """Return what to call the test examples, and their table; None if they must be split off train.
 
     names: columns of the training examples.
     """
     if data.test is not None:
-        given = _open(data.test, "data.test", data)
+        given = open_source(data.test, "data.test", data)
         choice = data.test_split if data.test_split in given.splits else next(iter(given.splits))
         if choice != data.test_split and len(given.splits) > 1:
             raise DataError(

@@ -25,6 +25,7 @@ class Table:
         unit: What `places` counts: lines of a text file, items of a JSON array, or rows.
         places: (n,) int64, where each row stands in its file, from 1; None for tables that are not from one file.
         blank: Lines of the file, from 1, that hold no row but stand between or after rows.
+        delimited: Whether a character separates the columns of the file, so that another one could.
         headless: Whether the columns have made-up names, because the file has no header.
         notes: Sentences about assumptions and repairs that the user should read.
     """
@@ -34,6 +35,7 @@ class Table:
     unit: Unit = "row"
     places: np.ndarray | None = None
     blank: tuple[int, ...] = ()
+    delimited: bool = False
     headless: bool = False
     notes: tuple[str, ...] = ()
 
@@ -79,7 +81,8 @@ def concatenate(tables: Sequence[Table]) -> Table:
     shared = [name for name in tables[0].columns if all(name in table.columns for table in tables)]
     whole = Table.of({name: [value for table in tables for value in table.columns[name]] for name in shared})
     notes = dict.fromkeys(note for table in tables for note in table.notes)
-    return replace(whole, headless=all(table.headless for table in tables), notes=tuple(notes))
+    headless, delimited = (all(marks) for marks in zip(*((t.headless, t.delimited) for t in tables), strict=True))
+    return replace(whole, headless=headless, delimited=delimited, notes=tuple(notes))
 
 
 def is_missing(value: Any) -> bool:

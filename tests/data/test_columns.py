@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -133,3 +134,40 @@ def test_a_misspelt_column_lists_the_columns_and_the_nearest() -> None:
         require_columns(["intnet"], table, "data.label", "tickets.csv")
     assert caught.value.message == "data.label: column 'intnet' is not in tickets.csv (columns: body, intent, date)"
     assert caught.value.hint == "did you mean 'intent'?"
+
+
+def test_names_that_differ_only_in_case_are_asked_about() -> None:
+    with pytest.raises(DataError, match=r"Label .* and label .* could each be the label"):
+        guess_label_column(Table.of({"text": LONG, "Label": KINDS, "label": [*reversed(KINDS)]}))
+    with pytest.raises(DataError, match="could each be the label"):
+        guess_label_column(Table.of({"text": LONG, "label": KINDS, "label ": KINDS}))
+    with pytest.raises(DataError, match="could each be the text"):
+        guess_text_columns(Table.of({"Text": LONG, "text": LONG, "label": KINDS}), exclude=["label"])
+
+
+def test_two_columns_of_whole_texts_are_asked_about() -> None:
+    with pytest.raises(DataError, match="could each be the text"):
+        guess_text_columns(Table.of({"content": LONG, "message": LONG, "label": KINDS}), exclude=["label"])
+    assert guess_text_columns(Table.of({"body": LONG, "text": LONG}), exclude=[]) == ("text",)
+    assert guess_text_columns(Table.of({"subject": LONG, "body": LONG}), exclude=[]) == ("body",)
+
+
+@pytest.mark.parametrize(
+    ("columns", "delimited", "hint"),
+    [
+        ({"data": [[{"text": "a"}]]}, False, "data holds lists or objects: write one object per example"),
+        ({"messages": [[{"role": "user"}], [{"role": "user"}]]}, False, "messages holds lists or objects"),
+        ({"note": ["x"]}, False, "add a column with the label"),
+        ({"note": ["x"]}, True, "set data.separator"),
+    ],
+)
+def test_only_delimited_files_are_told_to_set_a_separator(columns: dict[str, Any], delimited: bool, hint: str) -> None:
+    with pytest.raises(DataError) as caught:
+        guess_label_column(replace(Table.of(columns), delimited=delimited))
+    assert hint in caught.value.hint
+
+
+def test_bytes_are_named_where_a_text_is_missing() -> None:
+    with pytest.raises(DataError) as caught:
+        guess_text_columns(Table.of({"body": [b"a", b"b"], "label": ["x", "y"]}), exclude=["label"])
+    assert caught.value.hint == "column body holds bytes: write it as text"

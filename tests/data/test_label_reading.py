@@ -297,3 +297,11 @@ def test_single_labels_joined_by_rare_marks_are_noted(mark: str) -> None:
 def test_words_are_joined_labels_only_if_they_stand_alone() -> None:
     assert "joined by ' '" in read(["__label__a __label__b", "__label__b __label__c"]).notes[0]
     assert read(["lost card", "stolen card", "lost pin", "stolen pin"]).notes == ()
+
+
+@pytest.mark.parametrize(("bad", "hint"), [("yes", "write 0 and 1 for the values"), ("", "write 0 where the label")])
+def test_hints_for_columns_per_label_fit_the_value(bad: str, hint: str) -> None:
+    table = Table.of({"toxic": [0, 1], "rude": [1, bad]})
+    with pytest.raises(DataError) as caught:
+        read_split_labels(table, None, ["toxic", "rude"], DataSection(source="x.csv", label=["toxic", "rude"]))
+    assert hint in caught.value.hint

@@ -109,12 +109,6 @@ def test_test_files_have_the_same_forms(save: Save) -> None:
     assert refused(source=one, test="nothing.csv")[0] == "data.test: there is no file nothing.csv"
 
 
-def test_a_missing_file_is_not_mistaken_for_another_of_the_recipe(save: Save) -> None:
-    save("tr.csv")
-    assert "did you mean" not in refused(source="tr.csv", test="te.csv")[1]
-    assert "did you mean" not in refused(source="te.csv", test="tr.csv")[1]
-
-
 def test_a_test_file_among_the_files_to_train_on_is_refused(save: Save) -> None:
     save("d/train.csv")
     save("d/test.csv")

@@ -1,0 +1,150 @@
+"""Tables of the files, folders, packages and data sets that a recipe names, by split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from kit.data.hub import load_hub
+from kit.data.label_words import in_line, quoted
+from kit.data.locate import Files, HubData, locate, split_name
+from kit.data.parallel import Pair, aligned_files, read_aligned, read_tmx
+from kit.data.readers import DELIMITED, data_format, read_table
+from kit.data.reading import Reading, reading_of
+from kit.data.table import Table, concatenate
+from kit.errors import DataError
+from kit.recipe.schema import DataSection
+
+_SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Source:
+    """Tables by split, read when called; the only split is "" where the source has no named ones.
+
+    A split is called with the names of the columns of the data that it belongs to, so that a file without a header is
+    recognised; () where there are none.
+    """
+
+    name: str
+    splits: dict[str, Callable[[tuple[str, ...]], Table]]
+    revision: str | None = None
+
+
+def open_source(source: str | Sequence[str], key: str, data: DataSection) -> Source:
+    """Return the tables that a recipe names, each read when it is called.
+
+    key: `data.source` or `data.test`, for messages. Raises DataError if there is nothing of this name.
+    """
+    languages = None if data.languages is None else data.language_pair
+    pairs = None if languages is None else aligned_files(source, key, languages)
+    found = locate(source, key, languages, _names(data.source) + _names(data.test)) if pairs is None else None
+    name = (
+        source
+        if isinstance(source, str)
+        else source[0]
+        if len(source) == 1
+        else f"{source[0]} and {len(source) - 1} more"
+    )
+    if isinstance(found, HubData):
+        splits, revision = load_hub(found.name, data.config, data.revision)
+        return Source(name, {split: partial(_read_hub, read) for split, read in splits.items()}, revision)
+    for name_of_key in ("revision", "config"):
+        if key == "data.source" and data.test is None and getattr(data, name_of_key) is not None:
+            raise DataError(
+                f"data.{name_of_key}: {name} is not a data set on the Hub, which alone has one",
+                f"drop data.{name_of_key}",
+            )
+    if languages is not None and pairs is not None:
+        return Source(name, {split: partial(_read_pair, pair, languages, data) for split, pair in pairs.items()})
+    assert isinstance(found, Files)
+    if key == "data.source":
+        _refuse_idle_header(data, name, [path for paths in found.splits.values() for path in paths])
+    return Source(name, {split: partial(_read_files, paths, key, data) for split, paths in found.splits.items()})
+
+
+def _names(source: str | Sequence[str] | None) -> list[str]:
+    return [source] if isinstance(source, str) else list(source or ())
+
+
+def _refuse_idle_header(data: DataSection, name: str, paths: Sequence[Path]) -> None:
+    """Refuse keys that are for delimited files where there are none. Test files may still be delimited."""
+    given = "header" if data.header != "auto" else "separator" if data.separator is not None else None
+    if given and data.test is None and not any(data_format(path) in DELIMITED for path in paths):
+        raise DataError(f"data.{given}: {name} is neither CSV nor TSV, which alone have one", f"drop data.{given}")
+
+
+def _read_hub(read: Callable[[], Table], _names: tuple[str, ...]) -> Table:
+    return read()
+
+
+def _read_pair(pair: Pair, languages: tuple[str, str], data: DataSection, _names: tuple[str, ...]) -> Table:
+    return read_aligned(pair, languages, reading_of(data))
+
+
+def _read_files(paths: Sequence[Path], key: str, data: DataSection, names: tuple[str, ...]) -> Table:
+    tested = [path.name for path in paths if split_name(path) == "test"]
+    if key == "data.source" and len(paths) > len(tested) > 0:
+        raise DataError(
+            f"{key}: {tested[0]} is among the files to train on",
+            "name it as data.test instead, or name the folder that holds the splits",
+        )
+    try:
+        tables = _read_in_turn(paths, data, names)
+        whole = concatenate(tables)
+        return replace(whole, notes=(*whole.notes, *_partial_columns(paths, tables, data, whole)))
+    except DataError as error:
+        if error.message.startswith("data."):  # it names a key already
+            raise
+        raise DataError(f"{key}: {error.message}", error.hint) from error
+
+
+def _partial_columns(paths: Sequence[Path], tables: Sequence[Table], data: DataSection, whole: Table) -> list[str]:
+    """Return a note on columns that only some files have.
+
+    Raises DataError, with the file, if the recipe names one of them or none could be the text and the label.
+    """
+    lacking: dict[str, Path] = {}
+    for name in dict.fromkeys(column for table in tables for column in table.columns):
+        absent = [path for path, table in zip(paths, tables, strict=True) if name not in table.columns]
+        if absent:
+            lacking[name] = absent[0]
+    if not lacking:
+        return []
+    wanted = [name for name in reading_of(data).columns if name in lacking]
+    column = next(iter(wanted or lacking))
+    path = lacking[column]
+    if wanted or len(whole.columns) < min(2, *(len(table.columns) for table in tables)):
+        columns = in_line(list(tables[paths.index(path)].columns))
+        raise DataError(
+            f"{path} has no column {quoted(column)}, which other files have (its columns: {columns})",
+            "give the columns the same names in all files",
+        )
+    shown = ", ".join(f"{quoted(name)} (not in {path})" for name, path in [*lacking.items()][:_SHOWN])
+    more = f" and {len(lacking) - _SHOWN} more" if len(lacking) > _SHOWN else ""
+    return [f"columns that only some files have are not read: {shown}{more}"]
+
+
+def _read_in_turn(paths: Sequence[Path], data: DataSection, names: tuple[str, ...]) -> list[Table]:
+    """Read files that belong together: those without a header take the names of an earlier one."""
+    reading, tables = reading_of(data), []
+    for path in paths:
+        table = _read_file(path, data, replace(reading, known_names=names))
+        if names and table.headless and len(table.columns) == len(names):
+            columns = dict(zip(names, table.columns.values(), strict=True))
+            note = (
+                f"{path} seems to have no header: line 1 is read as an example, and the columns are {', '.join(names)}"
+            )
+            table = replace(table, columns=columns, headless=False, notes=(note, *table.notes[1:]))
+        elif not names and not table.headless:
+            names = tuple(table.columns)
+        tables.append(table)
+    return tables
+
+
+def _read_file(path: Path, data: DataSection, reading: Reading) -> Table:
+    if data.languages is not None and path.suffix.lower() == ".tmx":
+        return read_tmx(path, data.language_pair)
+    return read_table(path, reading)
