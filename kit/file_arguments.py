@@ -67,6 +67,7 @@ _EXTENSIONS = frozenset(
 _LONGEST_PATH = 1_000  # characters; a longer argument is a text
 _PREFIX = re.compile(r"(\.{1,2}|~\w*)?[/\\]\S|[A-Za-z]:[/\\]|file://")
 _ONE_WORD_WITH_EXTENSION = re.compile(r"[\w.()/\\*-]*\.[A-Za-z]\w{0,9}")
+_WORDS_WITH_SLASH = re.compile(r"/\S.*|[\w.-]+(?:/[\w.-]+)+")
 _SHOWN = 60
 _HINT = "to predict these words as a text, pipe them in: echo '...' | kit predict RUN"
 
@@ -171,7 +172,7 @@ def _is_folder(path: Path) -> bool:
 def _doubt(argument: str) -> str | None:
     """Return a note on a text of one word that may have been meant as the name of a file."""
     word = argument.strip()
-    odd = _ONE_WORD_WITH_EXTENSION.fullmatch(word) or (word.startswith("/") and len(word) > 1) or "*" in word
+    odd = _ONE_WORD_WITH_EXTENSION.fullmatch(word) or _WORDS_WITH_SLASH.fullmatch(word) or "*" in word
     if not odd or re.search(r"\s", word) or len(word) > _LONGEST_PATH:
         return None
     return f"{_shown(argument)} is predicted as a text: there is no file of this name"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
@@ -37,6 +38,20 @@ class Format:
     note: str = ""
 
 
+@contextmanager
+def hints_for(columns: Sequence[str]) -> Iterator[None]:
+    """Leave `--format text` out of the hints of errors where a line cannot hold the several texts of a model."""
+    try:
+        yield
+    except DataError as error:
+        error.hint = _for_columns(error.hint, columns)
+        raise
+
+
+def _for_columns(advice: str, columns: Sequence[str]) -> str:
+    return advice if len(columns) == 1 else re.sub(rf"(^|; (or )?){re.escape(AS_TEXTS)}", "", advice)
+
+
 def detect_format(text: str, columns: Sequence[str], name: str, *, is_text_file: bool) -> Format:
     """Return how content is to be read.
 
@@ -49,6 +64,11 @@ def detect_format(text: str, columns: Sequence[str], name: str, *, is_text_file:
     Raises:
         DataError: Some lines are JSON objects with these columns, and others are not.
     """
+    detected = _detected(text, columns, name, is_text_file)
+    return replace(detected, note=_for_columns(detected.note, columns))
+
+
+def _detected(text: str, columns: Sequence[str], name: str, is_text_file: bool) -> Format:
     content = text.lstrip("\ufeff \t\r\n")
     first_line = content.split("\n", 1)[0].strip()
     note = f"{name} was read as JSON; {AS_TEXTS}" if is_text_file else ""

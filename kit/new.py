@@ -34,7 +34,7 @@ def new(  # noqa: PLR0913
     train: str | Sequence[str],
     test: str | Sequence[str] = (),
     *,
-    text: Sequence[str] | None = None,
+    text: str | Sequence[str] | None = None,
     label: str | Sequence[str] | None = None,
     multi_label: bool = False,
     label_separator: str | None = None,
@@ -85,7 +85,7 @@ def new(  # noqa: PLR0913
         "data": {
             "source": one_or_all(train),
             "languages": None if languages is None else list(languages),
-            "text": one_or_all(text or ()),
+            "text": one_or_all([text] if isinstance(text, str) else text or ()),
             "label": one_or_all([label] if isinstance(label, str) else label or ()),
             "multi_label": multi_label or (not isinstance(label, str | None) and len(label) > 1),
             "label_separator": label_separator,

@@ -9,17 +9,15 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from kit.characters import has_surrogates
-from kit.data.columns import guess_text_columns, require_columns
 from kit.data.decompress import gunzip
 from kit.data.file_kinds import STANDARD_INPUT
-from kit.data.headers import is_known_name
-from kit.data.label_words import listed, quoted
 from kit.data.readers import DELIMITED, data_format, parse_table, read_table
 from kit.data.reading import AS_TEXTS, Reading
 from kit.data.table import Table, is_missing
 from kit.data.text_files import decode_text, file_stream, read_bytes, split_lines, stream_lines
 from kit.errors import DataError
-from kit.input_format import PARQUET_MAGIC, detect_format
+from kit.input_format import PARQUET_MAGIC, detect_format, hints_for
+from kit.prediction_columns import require_text_columns
 
 _ARGUMENTS = "arguments"
 FORMATS = {"text": None, "json": ".jsonl", "csv": ".csv", "tsv": ".tsv", "parquet": ".parquet"}
@@ -32,7 +30,6 @@ _UNREADABLE = {
 }
 _WHOLE_BYTES = 200_000_000  # larger plain text is predicted as a stream
 _HEAD_BYTES = 1_000_000
-_LONGEST_NAME = 30  # characters of a column; a longer one may be a text, if no header names the columns
 _GZIP = b"\x1f\x8b"
 
 
@@ -148,7 +145,8 @@ def from_files(
     if len(paths) == 1 and _is_large_text(paths[0], columns, format):
         stream = file_stream(paths[0])
         return PredictionInput((), tuple(columns), tuple(paths), stream=stream)
-    read = [_read_file(path, columns, reading, format) for path in paths]
+    with hints_for(columns):
+        read = [_read_file(path, columns, reading, format) for path in paths]
     tables = tuple((str(path), table) for path, (table, _) in zip(paths, read, strict=True))
     return PredictionInput(tables, tuple(columns), tuple(paths), tuple(note for _, notes in read for note in notes))
 
@@ -163,7 +161,8 @@ def from_standard_input(
         if len(columns) == 1 and format in (None, "text") and _is_plain_text(data[:_HEAD_BYTES], columns, format):
             return PredictionInput((), tuple(columns), stream=lambda: stream_lines(data, stream, STANDARD_INPUT))
         data += stream.read()
-    table, notes = _parse(data, STANDARD_INPUT, columns, reading, format)
+    with hints_for(columns):
+        table, notes = _parse(data, STANDARD_INPUT, columns, reading, format)
     return PredictionInput(((STANDARD_INPUT, table),), tuple(columns), notes=notes)
 
 
@@ -234,43 +233,13 @@ def _fitting(
     if kind in DELIMITED:
         table = table.with_blank_rows()
     table = _unnested(table, columns)
-    _require_columns(columns, table, kind, name)
+    require_text_columns(columns, table, kind, name)
     for column in columns:
         for index, value in enumerate(table.columns[column]):
             if isinstance(value, (list, dict, tuple, bytes)):
-                raise DataError(f"{name}, {table.place(index)}: {column} is not text but {str(value)[:60]}")
+                kind = {dict: "an object", bytes: "bytes"}.get(type(value), "a list")
+                raise DataError(f"{name}, {table.place(index)}: the value of {column!r} is {kind}", "write a string")
     return table, table.notes
-
-
-def _require_columns(columns: Sequence[str], table: Table, kind: str, name: str) -> None:
-    """Raise DataError, with the column to rename, if the table lacks a column of the model."""
-    try:
-        require_columns(columns, table, "predict", name)
-    except DataError as error:
-        missing = [column for column in columns if column not in table.columns]
-        error.hint = f"call the column{'s' if len(missing) > 1 else ''} with the texts {listed(missing)}"
-        if (column := _column_of_texts(table)) and len(columns) == 1:
-            error.hint = f"rename the column {quoted(column)} to {listed(missing)}"
-        if kind in DELIMITED:
-            error.hint += ", in the first line of the file"
-            if not any(map(is_known_name, table.columns)):
-                error.hint += "; if that line is an example, add a line with the names of the columns above it"
-            if len(table.columns) == 1 and column is None:
-                error.hint = f"add the line {' and '.join(missing)} above the first line of the file"
-        if kind in DELIMITED and len(columns) == 1:
-            error.hint += f"; {AS_TEXTS}"
-        raise
-
-
-def _column_of_texts(table: Table) -> str | None:
-    """Return the column that seems to hold the texts; None if it is unclear, or the file seems to have no header."""
-    try:
-        columns = guess_text_columns(table)
-    except DataError:
-        return None
-    name = columns[0]
-    short = len(name) <= _LONGEST_NAME and len(name.split()) <= (2 if is_known_name(name) or name.istitle() else 1)
-    return name if len(columns) == 1 and short else None
 
 
 def _read_delimited(read: Callable[[Reading], Table], columns: Sequence[str], reading: Reading) -> Table:

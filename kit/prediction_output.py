@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from kit.characters import without_surrogates, without_surrogates_inside
 from kit.data.label_words import did_you_mean
+from kit.data.table import is_missing
 from kit.errors import DataError, OutputError
 from kit.files import make_folder, move_into_place, require_writable, writing_to
 from kit.json_lines import json_line
@@ -211,6 +212,15 @@ def _arrow_schema(kept: Mapping[str, Sequence[Any] | None], example: Mapping[str
     return pyarrow.schema(fields + [(name, _arrow_type(name, [value])) for name, value in example.items()])
 
 
+def _mixture(values: Sequence[Any]) -> str:
+    kinds = {str: "texts", bool: "truth values", int: "numbers", float: "numbers", list: "lists", dict: "objects"}
+    types = dict.fromkeys(type(value) for value in values if not is_missing(value))
+    present = list(dict.fromkeys(kinds[kind] for kind in types if kind in kinds))
+    if len(present) < 2:
+        return f"the {' and '.join(present) or 'values'} of this column do not fit together"
+    return f"the column has {', '.join(present[:-1])} and {present[-1]}"
+
+
 def _arrow_type(name: str, values: Sequence[Any]) -> pyarrow.DataType:
     import pyarrow
 
@@ -218,7 +228,7 @@ def _arrow_type(name: str, values: Sequence[Any]) -> pyarrow.DataType:
         found = pyarrow.array([without_surrogates_inside(value) for value in values]).type
     except (pyarrow.ArrowException, OverflowError) as error:
         raise DataError(
-            f"--keep {name}: Parquet cannot store the values of this column together ({str(error).splitlines()[0]})",
+            f"--keep {name}: {_mixture(values)}; Parquet needs one type",
             "write .csv or .jsonl, or leave the column out",
         ) from error
     return pyarrow.string() if pyarrow.types.is_null(found) else found

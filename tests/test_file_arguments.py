@@ -21,7 +21,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize(
     "text",
-    ["a fine film", "", " ", "what is this?", "and/or", "Is it 3.5 or 4.0?", "https://example.com", "a\nb.csv",
+    ["a fine film", "", " ", "what is this?", "Is it 3.5 or 4.0?", "https://example.com", "a\nb.csv",
      "It ends here.", "...", ":/", "5 * 3", "long " * 900, "word" * 900 + ".csv", "e.g.", "a@b.com!"],
 )  # fmt: skip
 def test_texts_are_texts(folder: Path, text: str) -> None:
@@ -64,7 +64,7 @@ def test_a_quoted_pattern_names_its_files(folder: Path) -> None:
         sort_arguments(["*.csv"])
 
 
-@pytest.mark.parametrize("word", ["tickets.data1", "Node.js", "/shrug", "f***"])
+@pytest.mark.parametrize("word", ["tickets.data1", "Node.js", "/shrug", "f***", "nowhere/x", "and/or"])
 def test_a_word_like_a_name_gets_a_note(folder: Path, word: str) -> None:
     arguments = sort_arguments([word])
     assert arguments.texts == (word,)

@@ -56,6 +56,17 @@ def test_columns_are_guessed() -> None:
     assert "  source: pairs.csv  # 16 training and 4 test examples\n" in RECIPE.read_text()
 
 
+def test_one_text_column_may_be_a_string() -> None:
+    assert new_recipe(RECIPE, "tickets.csv", text="body", label="intent").data.text == "body"
+
+
+def test_two_settings_of_the_header_are_refused() -> None:
+    from kit.commands.recipes import new as new_command
+
+    with pytest.raises(RecipeError, match="--no-header contradicts --header first"):
+        new_command(RECIPE, ["tickets.csv"], header="first", no_header=True)
+
+
 def test_several_files() -> None:
     recipe = new_recipe(RECIPE, ["tickets.csv", "more.csv"], text=["body"], label="intent")
     assert recipe.data.source == ["tickets.csv", "more.csv"]

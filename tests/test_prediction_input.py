@@ -78,7 +78,7 @@ def test_parquet_is_read_from_a_file_and_a_pipe(read, tmp_path: Path) -> None:  
         ("a.jsonl", '{"text": "one"}\n{"txt": "two"}\n', r"line 2: no key 'text' \(keys: txt\)"),
         ("a.json", '[{"text": "one"}, {"txt": "two"}]', r"item 2: no key 'text'"),
         ("a.json", '[\n{"text": "one"},\n{"text": "two",}\n]', "line 3: not valid JSON"),
-        ("a.jsonl", '{"text": ["one"]}\n', "line 1: text is not text but"),
+        ("a.jsonl", '{"text": ["one"]}\n', "line 1: the value of 'text' is a list"),
         ("a.jsonl", '{"text": "one"}\n7\n', "line 2: expected an object, got int"),
         ("a.txt", 'one\n{"text": "two"}\n', "line 2 is a JSON object, and lines before it are not"),
         ("a.csv", "body,id\none,1\n", r"column 'text' is not in .* \(columns: body, id\)"),
@@ -207,3 +207,18 @@ def test_columns_of_some_files_only_are_known(tmp_path: Path) -> None:
     paths[0].write_text("text,id\none,1\n")
     paths[1].write_text("text\ntwo\n")
     assert from_files(paths, ["text"], Reading()).partial_columns == {"id": str(paths[1])}
+
+
+def test_format_text_is_not_proposed_for_text_pairs(read) -> None:  # type: ignore[no-untyped-def]
+    for content in ("premise,other\na,b\n", "premise,hypothesis\n"):
+        with pytest.raises(DataError) as caught:
+            read("a.csv", content, ("premise", "hypothesis"))
+        assert "--format text" not in caught.value.hint
+    piped = from_pipe("premise,hypothesis\na,b\n", ("premise", "hypothesis"))
+    assert not any("--format text" in note for note in piped.notes)
+
+
+def test_standard_input_in_utf16_names_a_pipe() -> None:
+    with pytest.raises(DataError) as caught:
+        from_pipe("a film".encode("utf-16"))
+    assert caught.value.hint == "convert it: ... | iconv -f utf-16 -t utf-8 | kit predict RUN"

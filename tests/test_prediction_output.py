@@ -104,7 +104,7 @@ def test_values_of_any_type_are_kept(tmp_path: Path) -> None:
     ]
     objects = read_table(tmp_path / "out.jsonl").columns["x"]
     assert objects == [None, None, True, 1.5, {"a": [1]}, "2026-11-30", "half \ufffd"]
-    with pytest.raises(DataError, match="--keep x: Parquet cannot store"):
+    with pytest.raises(DataError, match=r"--keep x: the column has truth values, numbers, .*; Parquet needs"):
         write(tmp_path / "out.parquet", {"x": values}, [EXAMPLE] * 7)
     assert not (tmp_path / "out.parquet").exists()
 

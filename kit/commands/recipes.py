@@ -10,6 +10,7 @@ import typer
 
 from kit.commands.options import Overrides, RecipePath
 from kit.console import echo, echo_json
+from kit.errors import RecipeError
 from kit.setting import with_options
 from kit.terminal import located, options_for_keys, print_table, quiet_libraries
 
@@ -80,6 +81,8 @@ def new(  # noqa: PLR0913, PLR0917
     from kit.data.label_words import in_line
     from kit.new import new as new_recipe
 
+    if no_header and header not in ("auto", "none"):
+        raise RecipeError(f"--no-header contradicts --header {header}", "give one of them")
     with options_for_keys(OPTION_OF_KEY):
         recipe = new_recipe(
             path,

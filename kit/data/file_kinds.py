@@ -50,14 +50,21 @@ def refuse_stand_ins(data: bytes, name: str) -> None:
 
 def encoding_hint(data: bytes, place: int, name: str, suffix: str) -> str:
     """Return how to convert text that is not UTF-8 from the given byte on."""
-    conversion = "" if name == STANDARD_INPUT else f" {shlex.quote(name)} > new{suffix}"
     pair = data[place : place + 2]
     if len(pair) == 2 and pair[0] == 0xED and 0xA0 <= pair[1] <= 0xBF:
         return (
             "it has halves of characters as in CESU-8, which old exports of MySQL, Oracle and Java write: export it as "
-            f"UTF-8 (utf8mb4), or convert it: uconv -f cesu-8 -t utf-8{conversion}"
+            f"UTF-8 (utf8mb4), or {conversion_hint('cesu-8', name, suffix, command='uconv')}"
         )
     if pair == b"\xc0\x80":
         return "it has null characters in the modified UTF-8 of Java: export it as UTF-8 without them"
     usual = "windows-1252" if any(byte in data for byte in _WINDOWS_1252) else "latin1"
-    return f"convert it: iconv -f {usual} -t utf-8{conversion} ({usual} is the usual other encoding)"
+    return f"{conversion_hint(usual, name, suffix)} ({usual} is the usual other encoding)"
+
+
+def conversion_hint(encoding: str, name: str, suffix: str, command: str = "iconv") -> str:
+    """Return how to convert a file, or standard input, to UTF-8."""
+    words = f"{command} -f {encoding} -t utf-8"
+    if name == STANDARD_INPUT:
+        return f"convert it: ... | {words} | kit predict RUN"
+    return f"convert it: {words} {shlex.quote(name)} > new{suffix}"

@@ -150,7 +150,7 @@ def _with_keys(value: Any, required: Sequence[str], where: str) -> Any:
     if missing:
         raise DataError(
             f"{where}: no key {missing[0]!r} (keys: {', '.join(value) or 'none'})",
-            f"each object needs {', '.join(required)}",
+            f"each object needs the key{'s' if len(required) > 1 else ''} {' and '.join(map(repr, required))}",
         )
     return value
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kit.data.decompress import unpacked_chunks
-from kit.data.file_kinds import encoding_hint, refuse_binary
+from kit.data.file_kinds import conversion_hint, encoding_hint, refuse_binary
 from kit.data.reading import DEFAULT_READING, Reading
 from kit.errors import DataError
 
@@ -56,7 +56,7 @@ def decode_text(data: bytes, name: str, suffix: str = "") -> str:
         DataError: The bytes are not UTF-8. The message has the line and the byte.
     """
     if data.startswith(_UTF16) or _looks_like_utf16(data):
-        raise DataError(f"{name} is not UTF-8 but UTF-16", f"convert it: iconv -f utf-16 -t utf-8 {name} > new{suffix}")
+        raise DataError(f"{name} is not UTF-8 but UTF-16", conversion_hint("utf-16", name, suffix))
     try:
         return _END_OF_DOS_FILE.sub("", data.decode().lstrip(_BYTE_ORDER_MARK))
     except UnicodeDecodeError as error:

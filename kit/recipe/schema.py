@@ -165,6 +165,11 @@ class DataSection(Section):
             )
         return names
 
+    @field_validator("label_separator")
+    @classmethod
+    def _with_escapes(cls, separator: str | None) -> str | None:
+        return {"tab": "\t", "\\t": "\t", "\\n": "\n"}.get(separator or "", separator)
+
     @field_validator("separator")
     @classmethod
     def _one_character(cls, separator: str | None) -> str | None:

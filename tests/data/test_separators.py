@@ -11,6 +11,7 @@ from kit.data.readers import parse_table
 from kit.data.reading import Reading
 from kit.data.table import Table
 from kit.errors import DataError
+from kit.recipe import DataSection
 
 ROWS = [(f"the bike was noisy, and cold on day {i}", "neg" if i % 2 else "pos") for i in range(12)]
 MARKS = (":", "\x01", "^", "~")
@@ -48,3 +49,8 @@ def test_tables_with_drawn_borders_are_refused(rule: str) -> None:
     side = "|" if rule[0] == "+" else "\u2502"
     with pytest.raises(DataError, match="a table with drawn borders"):
         read(f"{rule}\n{side} text {side} tag {side}\n{rule}\n")
+
+
+@pytest.mark.parametrize(("written", "mark"), [("\\t", "\t"), ("tab", "\t"), ("\\n", "\n"), (";", ";"), (" ", " ")])
+def test_label_separators_may_be_escapes(written: str, mark: str) -> None:
+    assert DataSection(source="x.csv", label_separator=written).label_separator == mark
