@@ -13,6 +13,7 @@ from kit.data.label_words import in_line
 from kit.distill import teacher_recipe
 from kit.estimate import make_trial, passes
 from kit.files import require_writable
+from kit.measurement.units import percent
 from kit.recipe import Recipe
 from kit.request import Request, Shared, understand
 
@@ -130,7 +131,7 @@ def _model_rows(request: Request) -> list[tuple[str, str]]:
 
 
 def _token_words(encoded: Encoded, what: str, recipe: Recipe) -> str:
-    cut = f"{encoded.truncated.mean():.1%} of the {what} are cut at {recipe.data.max_length}"
+    cut = f"{percent(encoded.truncated.mean(), 1)} of the {what} are cut at {recipe.data.max_length}"
     return f"mean {encoded.lengths.mean():.0f}, longest {encoded.lengths.max()}; {cut}"
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from kit.characters import without_surrogates
 from kit.data.pairs import copied_share, looks_like
 from kit.errors import DataError
+from kit.measurement.units import percent
 from kit.served import Served, find_served
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ def _not_translated(sources: list[str], answers: list[dict[str, Any]], served: S
     copied = copied_share(sources, translations)
     if copied >= _COPIED and sum(len(line.split()) for line in translations) >= _MIN_WORDS:
         return (
-            f"{copied:.0%} of the words come back as they were: are these texts in {source}, "
+            f"{percent(copied)} of the words come back as they were: are these texts in {source}, "
             f"which {served.name} translates to {target}?"
         )
     return None

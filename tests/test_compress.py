@@ -19,6 +19,7 @@ import kit.compression.link as link_module
 from kit import Recipe, Record, evaluate, finetune, predict
 from kit.compress import CHAIN_FILE, Compression, _job, compress, recipe_of
 from kit.compression.gate import Gate, Judge, gate_texts, require_gate
+from kit.compression.link import batch_effect_words
 from kit.data.encode import encode
 from kit.errors import DataError, KitError, ModelError, RecipeError, RecordError
 from kit.export import _history
@@ -178,7 +179,7 @@ def test_a_chain_killed_within_and_between_its_steps_ends_as_one_that_was_not(
 
 def test_a_step_that_costs_too_much_is_undone(tiny_run: Path, monkeypatch) -> None:
     """What pruning costs so small a model is chance, so the gate is told; the graph's it finds itself."""
-    gates = iter([Gate(None, share, (f"agrees on {share:.1%} of a few",)) for share in (0.6, 0.8)])
+    gates = iter([Gate(None, share, (f"agrees on {100 * share:.1f} % of a few",)) for share in (0.6, 0.8)])
     honest = Judge.gate
     monkeypatch.setattr(Judge, "gate", lambda self, model: next(gates, None) or honest(self, model))
     steps = [{"prune": {"heads": 0.9, "neurons": 0.9, "epochs": 0}}, "onnx"]
@@ -193,11 +194,11 @@ def test_a_step_that_costs_too_much_is_undone(tiny_run: Path, monkeypatch) -> No
 
 
 def test_other_settings_are_tried_before_a_step_is_undone(done: Compression, tiny_run: Path, monkeypatch) -> None:
-    gates = iter([Gate(None, 0.1, ("agrees on 10.0%",)), Gate(None, 0.9, ())])
+    gates = iter([Gate(None, 0.1, ("agrees on 10.0 %",)), Gate(None, 0.9, ())])
     monkeypatch.setattr("kit.compression.gate.Judge.gate", lambda self, model: next(gates))
     found = compress(chain(tiny_run, [{"vocabulary": {"max_size": 2_100}}], agreement=0.5), quiet=True)
     first, second = found.links
-    assert first.line.startswith("vocabulary (max_size: 2100)") and "UNDONE by the gate: agrees on 10.0%" in first.line
+    assert first.line.startswith("vocabulary (max_size: 2100)") and "UNDONE by the gate: agrees on 10.0 %" in first.line
     assert first.record.content["settings"]["tokens"] == 2_100
     assert found.record.id == second.record.id == done.links[0].record.id
     assert "of 30,522 tokens" in second.line and "calibration error" in second.line
@@ -228,9 +229,9 @@ def test_of_few_validation_examples_one_may_be_lost_and_not_two(tiny_run: Path) 
         worse[right[:lost]] *= -1
         gate = judge.gate(SimpleNamespace(outputs=lambda _, worse=worse: worse))
         assert gate.passed is passed and gate.retained == pytest.approx(1 - lost / len(right))
-    asked = f"at least {1 - 1 / len(right):.1%} asked for"
-    assert gate.broken == (f"{gate.retained:.1%} retained on {len(validation)} validation examples, {asked}",)
-    assert judge.coarse.startswith(f"compress.gate.retained: {len(validation)} validation examples cannot tell 99.0%")
+    asked = f"at least {100 * (1 - 1 / len(right)):.1f} % asked for"
+    assert gate.broken == (f"{100 * gate.retained:.1f} % retained on {len(validation)} validation examples, {asked}",)
+    assert judge.coarse.startswith(f"compress.gate.retained: {len(validation)} validation examples cannot tell 99.0 %")
     loose = section.model_copy(update={"retained": 0.5})
     assert Judge.of(loose, job, start).coarse == ""
 
@@ -303,7 +304,7 @@ def test_agreement_is_with_what_the_start_answers(tiny_run: Path) -> None:
         gate = judge.gate(SimpleNamespace(outputs=lambda rows, a=answers: a if len(rows) == texts else own))
         assert gate.passed is passed and gate.agreement == pytest.approx(1 - other / texts)
     assert gate.broken[-1:] == (
-        f"agrees on {gate.agreement:.1%} of {texts} texts of the pool, at least 90.0% asked for",
+        f"agrees on {100 * gate.agreement:.1f} % of {texts} texts of the pool, at least 90.0 % asked for",
     )
     assert gate.content == {**asdict(gate), "passed": False}
 
@@ -335,8 +336,7 @@ def test_static_ranges_make_answers_the_same_in_any_batch_and_dynamic_ones_say_b
 ) -> None:
     effect = done.record.content["settings"]["batch_effect"]
     assert effect["largest_difference"] > 0 and effect["other_labels"] < 0.3
-    share = f"{100 * effect['other_labels']:.1f} % of {effect['texts']} training texts"
-    assert f"alone or in a batch: another label for {share}" in done.lines[-2]
+    assert batch_effect_words(effect) in done.lines[-2]
     assert load_predictor(done.record.model_folder).depends_on_batch
     static = compress(chain(tiny_run, [{"int8-onnx": {"calibration": "static"}}]), quiet=True).record
     graph, texts = load_predictor(static.model_folder), _test_texts(tiny_run)[:20]
@@ -482,7 +482,7 @@ def test_gentler_settings_that_fail_do_not_end_the_chain(tiny_run: Path, monkeyp
     original = int8_module._quantized
     monkeypatch.setattr(int8_module, "_quantized", failing)
     monkeypatch.setattr(int8_module, "learn_rounding", lambda source, *rest: (source.model_folder, None))
-    monkeypatch.setattr("kit.compression.gate.Judge.gate", lambda *given: Gate(None, 0.9, ("agrees on 90.0%",)))
+    monkeypatch.setattr("kit.compression.gate.Judge.gate", lambda *given: Gate(None, 0.9, ("agrees on 90.0 %",)))
     found = compress(chain(tiny_run, [{"int8-onnx": {"per_channel": False}}], agreement=1.0), quiet=True)
     assert [link.settings for link in found.links] == [
         "per_channel: false",

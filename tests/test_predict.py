@@ -35,7 +35,7 @@ def test_texts_that_come_back_as_they_were_are_told_of(scratch_run: Path) -> Non
     served = find_served(scratch_run)
     names = [f"Anna Berg {number} Oslo Bergen" for number in range(6)]
     told = _not_translated(names, [{"translation": name} for name in names], served)
-    assert told is not None and "100% of the words come back" in told
+    assert told is not None and "100 % of the words come back" in told
     assert _not_translated(names[:2], [{"translation": name} for name in names[:2]], served) is None, "too few words"
     assert _not_translated(names, [{"translation": "ein Hund"} for _ in names], served) is None
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from kit.analysis.points import Point
 from kit.measurement.metrics import check, confusion_matrix, matthews, multi_label_predictions
+from kit.measurement.units import percent
 
 _WEAK = 0.1  # correlation of answers and truth below which answers do not depend on the text
 _ALWAYS = 0.99  # share of test examples with the same answer that counts as always
@@ -43,7 +44,7 @@ def failed_to_train(
     """
     if outputs.dtype.kind == "O":
         said = _largest_share(np.asarray(outputs, np.str_))
-        repeated = f"translates {said:.0%} of the test examples alike" if said > _SAME and len(outputs) > 1 else ""
+        repeated = f"translates {percent(said)} of the test examples alike" if said > _SAME and len(outputs) > 1 else ""
         return repeated or _far_below(value, peers)
     answers, truth, correlation = _answers(outputs, targets)
     right = float((answers == truth).mean())
@@ -54,7 +55,7 @@ def failed_to_train(
         return _at_chance(value, right, most_frequent, evaluations, peers)
     one_answer = _largest_share(answers)
     if one_answer >= _ALWAYS and most_frequent < _ALWAYS - _GAP:
-        return f"gives {one_answer:.1%} of the test examples the same answer"
+        return f"gives {percent(one_answer, 1)} of the test examples the same answer"
     return _far_below(value, peers)
 
 
@@ -81,7 +82,7 @@ def _at_chance(
     The metrics on training and test examples are compared with each other, as what a constant answer scores depends on
     the metric.
     """
-    reached = f"{right:.1%} right, the most frequent label has {most_frequent:.1%}"
+    reached = f"{percent(right, 1)} right, the most frequent label has {percent(most_frequent, 1)}"
     alone = not peers or float(np.median(peers)) > value + _GAP
     if evaluations and alone and evaluations[-1]["train_metric"] <= value + 2 * _GAP:
         return f"failed to train: no better than the most frequent label, on training examples neither ({reached})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kit.analysis.findings import CellRow, Series
+from kit.measurement.units import percent
 from kit.record import Record
 from kit.scheduling.grid import SEEDS as FEW_SEEDS
 from kit.scheduling.ledger import SPEED_FILE, Ledger
@@ -89,5 +90,5 @@ def _data_notes(ledger: Ledger, records: Sequence[Record]) -> list[str]:
     for split, texts in (("test", "test texts"), ("references", "references to learn from")):
         cut = max((record.content["data"]["truncation"].get(split, 0.0) for record in records), default=0.0)
         if cut > 0.01:
-            notes.append(f"{cut:.1%} of the {texts} are longer than data.max_length, and are cut.")
+            notes.append(f"{percent(cut, 1)} of the {texts} are longer than data.max_length, and are cut.")
     return notes

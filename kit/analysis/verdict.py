@@ -15,7 +15,7 @@ from kit.analysis.points import Point, Run, metric_range, metric_samples, point
 from kit.analysis.significance import MIN_SEEDS, Result, requirement
 from kit.measurement.intervals import Estimate, percentile_interval, shown
 from kit.measurement.measure import LabelMeasure, Measure
-from kit.measurement.units import megabytes
+from kit.measurement.units import megabytes, percent
 
 _LEAST = 1e-9  # least metric of a teacher that a share of it is defined for
 
@@ -170,8 +170,10 @@ def judge(
 
 
 def _smaller(share: float) -> str:
-    """In words, for a size that is this share of another."""
-    return f"{1 - share:.0%} smaller" if share < 0.995 else f"{share - 1:.0%} larger" if share > 1.005 else "as large"
+    """Compare a size that is this share of another one, in words."""
+    if share < 0.995:
+        return f"{percent(1 - share)} smaller"
+    return f"{percent(share - 1)} larger" if share > 1.005 else "as large"
 
 
 def _point(

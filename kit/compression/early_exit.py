@@ -21,6 +21,7 @@ from kit.analysis.points import metric_samples
 from kit.data.encode import encode
 from kit.errors import ModelError
 from kit.measurement.intervals import spread
+from kit.measurement.units import percent
 from kit.methods import Fitted, Job
 from kit.models.early_exit import EarlyExitClassifier, confidence, require_same_alone, with_exits
 from kit.models.inference import run_batches
@@ -79,7 +80,7 @@ class EarlyExit:
             settings |= {"chosen": chosen, "curve": curve}
             job.progress.say(
                 f"early-exit: above {chosen['threshold']:.4g} texts leave, after {chosen['layers']:.1f} of "
-                f"{len(chosen['leave'])} layers on average; {chosen['retained']:.1%} retained on validation"
+                f"{len(chosen['leave'])} layers on average; {percent(chosen['retained'], 1)} retained on validation"
             )
         else:
             model.config.threshold = step.threshold

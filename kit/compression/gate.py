@@ -11,6 +11,7 @@ import numpy as np
 from kit.compression.recall import RecallChange, loss_words, recall_changes
 from kit.errors import RecipeError
 from kit.measurement.measure import LabelMeasure
+from kit.measurement.units import percent
 from kit.methods import Job
 from kit.models.predictor import Predictor
 from kit.recipe.compressing import GateSection
@@ -101,16 +102,16 @@ class Judge:
         if self.section.retained is not None and outputs is not None:
             retained = _score(self.job, outputs) / self.score
             if retained < self.least_retained:
-                basis = f"{len(validation):,} validation examples"
-                broken.append(f"{retained:.1%} retained on {basis}, at least {self.least_retained:.1%} asked for")
+                basis, least = f"{len(validation):,} validation examples", percent(self.least_retained, 1)
+                broken.append(f"{percent(retained, 1)} retained on {basis}, at least {least} asked for")
         changes = self.recall_changes(outputs)
         broken += self._lost_classes(changes)
         if self.section.agreement is not None:
             same = self.job.task.measure.same(model.outputs(gate_texts(self.job)), self.answers)
             agreement = float(same.mean())
             if agreement < self.section.agreement:
-                basis = f"{len(same):,} texts of the pool"
-                broken.append(f"agrees on {agreement:.1%} of {basis}, at least {self.section.agreement:.1%} asked for")
+                basis, least = f"{len(same):,} texts of the pool", percent(self.section.agreement, 1)
+                broken.append(f"agrees on {percent(agreement, 1)} of {basis}, at least {least} asked for")
         worst = changes[0] if changes else None
         return Gate(retained, agreement, tuple(broken), worst, self.recall_words(changes))
 
@@ -160,16 +161,16 @@ class Judge:
 
     @property
     def coarse(self) -> str:
-        """In words, that its validation examples are too few for what is asked; empty where they are not."""
+        """Sentences on validation examples that are too few for `retained`, with the key to set; empty if enough."""
         asked = self.section.retained
         if asked is None or (least := self.least_retained) > asked - _MUCH:
             return ""
-        more, texts = "", len(_rows(self.job))
+        more, texts = "set data.validation to have more of them", len(_rows(self.job))
         if self.section.agreement is None and texts:
-            more = f"; compress.gate.agreement would look at {texts:,} texts without labels too"
+            more = f"set compress.gate.agreement to compare predictions for {texts:,} texts without labels too"
         return (
-            f"compress.gate.retained: {len(self.job.data.validation):,} validation examples cannot tell {asked:.1%} "
-            f"from less: a step that loses one of them ({least:.1%} retained) stays{more}"
+            f"compress.gate.retained: {len(self.job.data.validation):,} validation examples cannot tell "
+            f"{percent(asked, 1)} from less. A step that loses one of them ({percent(least, 1)} retained) stays: {more}"
         )
 
     @property

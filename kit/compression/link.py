@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from kit.analysis.verdict import Answers, Cost, Verdict, judge
 from kit.compression.gate import Gate
 from kit.compression.recall import RecallChange, recall_changes, recall_line
-from kit.measurement.intervals import shown
+from kit.measurement.intervals import Estimate, shown, wilson_interval
 from kit.measurement.speed import latencies
-from kit.measurement.units import megabytes
+from kit.measurement.units import megabytes, percent
 from kit.methods import Job
 from kit.models.predictor import Predictor
 from kit.recipe.compressing import Step
@@ -59,8 +59,8 @@ class Link:
             self._tokens(settings),
             self._layers(settings),
             self._conversion(settings),
-            self._batches(settings),
-            "calibration error {:.1%} (before: {:.1%})".format(*reversed(self.calibration)) if self.calibration else "",
+            batch_effect_words(settings.get("batch_effect") or {}),
+            _calibration_words(self.calibration),
             self.gate.recall_words,
         ]
         undone = "" if self.gate.passed else f"; {self.gate.outcome}"
@@ -92,18 +92,10 @@ class Link:
         chosen = settings["chosen"]
         return f"{chosen['layers']:.1f} of {len(chosen['leave'])} layers a text, on validation examples"
 
-    def _batches(self, settings: dict[str, Any]) -> str:
-        effect = settings.get("batch_effect")
-        if not effect:
-            return ""
-        # Records of earlier versions do not have the number of texts.
-        texts = f"{effect['texts']:,} training texts" if "texts" in effect else "training texts"
-        return f"alone or in a batch: another label for {100 * effect['other_labels']:.1f} % of {texts}"
-
     def _conversion(self, settings: dict[str, Any]) -> str:
         if self.technique != "ct2":
             return ""
-        return f"before rounding as torch on {settings['float32_same']:.0%} of {settings['float32_texts']} texts"
+        return f"before rounding as torch on {percent(settings['float32_same'])} of {settings['float32_texts']} texts"
 
 
 @dataclass(frozen=True)
@@ -157,12 +149,35 @@ def _link(trial: Trial, start: Record, costs: tuple[Cost, Cost], job: Job) -> Li
     return Link(trial.step.technique, settings, record, trial.gate, verdict, calibration, recall)
 
 
+def batch_effect_words(effect: Mapping[str, Any]) -> str:
+    """Return the share of texts that have another label alone than in a batch, with its interval; empty if unknown.
+
+    Args:
+        effect: `batch_effect` of a Record's settings; those of earlier versions lack the number of texts.
+    """
+    if not effect:
+        return ""
+    share = effect["other_labels"]
+    if "texts" not in effect:
+        return f"alone or in a batch: another label for {percent(share, 1)} of training texts"
+    estimate = Estimate(share, *wilson_interval(round(share * effect["texts"]), effect["texts"]))
+    words = f"{estimate.format(percent=True)} of {effect['texts']:,} training texts"
+    return f"alone or in a batch: another label for {words}"
+
+
+def _calibration_words(calibration: tuple[float, float] | None) -> str:
+    if calibration is None:
+        return ""
+    before, after = calibration
+    return f"calibration error {percent(after, 1)} (before: {percent(before, 1)})"
+
+
 def _removed_tokens_line(settings: dict[str, Any]) -> str:
     """Return the share of new texts that contain removed tokens, in a sentence; empty if no vocabulary was trimmed."""
     if "tokens_before" not in settings:
         return ""
     one_side = settings.get("sides") == "source"
-    share = f"About {settings['new_texts_read_differently']:.0%} of new {'source ' * one_side}texts"
+    share = f"About {percent(settings['new_texts_read_differently'])} of new {'source ' * one_side}texts"
     unchanged = " The target vocabulary is unchanged: it was built from the training texts." * one_side
     return f"{share} contain a removed token, and are read in smaller pieces.{unchanged}"
 
@@ -173,7 +188,7 @@ def _speed_words(ours: Cost, theirs: Cost) -> str:
     ratio = theirs.p50_ms / ours.p50_ms
     words = f"{ratio:.1f}x as fast" if ratio > 1 else f"SLOWER: {1 / ratio:.1f}x the time"
     if 1 / _SAME <= ratio <= _SAME or _overlap(ours, theirs):
-        words = "as fast"
+        words = "about as fast"
     low, high = ours.interval_ms or (ours.p50_ms, ours.p50_ms)
     places = _places(ours.p50_ms)
     return f"{ours.p50_ms:.{places}f} ms per text [{low:.{places}f}, {high:.{places}f}] ({words})"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from kit.data.examples import Examples
 from kit.errors import ModelError
+from kit.measurement.units import percent
 from kit.models.predictor import Predictor, Texts
 
 # The least share of texts that have the same translation in float32. What is left is for sums in another order, which
@@ -28,7 +29,7 @@ def require_same(made: Predictor, whole: Predictor, texts: Texts, what: str) -> 
     same = float((made.outputs(texts) == whole.outputs(texts)).mean())
     if same < LEAST_SAME:
         raise ModelError(
-            f"{what} translates {same:.0%} of {len(texts)} texts as the model does, in float32 too",
+            f"{what} translates {percent(same)} of {len(texts)} texts as the model does, in float32 too",
             "the conversion does not fit this model: keep it in torch (float16 halves the file)",
         )
     return same

@@ -23,6 +23,7 @@ from kit.data.pairs import REASONS, copied_share, flaws, look_swapped
 from kit.data.sources import Splits
 from kit.errors import DataError
 from kit.measurement.baselines import is_unbalanced
+from kit.measurement.units import percent
 
 _NOTABLE = 0.01  # share of repeated rows from which they are worth a warning
 _COPIED = 0.5  # of translations' words; on Multi30k, 5 % of the German ones stand in the English text as well
@@ -124,7 +125,8 @@ class Audit:
             found.append("source and target look swapped: each is in the script, or the words, of the other's language")
         if self.copied > _COPIED:
             found.append(
-                f"{self.copied:.0%} of the translations' words stand in their source: are both sides of one language?"
+                f"{percent(self.copied)} of the translations' words stand in their source: "
+                "are both sides of one language?"
             )
         return found
 

@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 from kit.data.batching import PairDataset
 from kit.data.examples import Examples
 from kit.errors import VerificationError
+from kit.measurement.units import percent
 from kit.methods.base import Fitted, Job
 from kit.methods.lora import MERGE_TOLERANCE, with_adapters
 from kit.methods.writing import Pairs, PairWatch, Writer, dataset_of, encode_pairs
@@ -141,8 +142,8 @@ def fit_writer(
     unfinished = _share(pairs.target.truncated)
     if unfinished > _FEW:
         job.progress.say(
-            f"data: {unfinished:.1%} of the references have more than {longest} tokens (data.max_length) and are cut: "
-            "a translator learns to stop there"
+            f"data: {percent(unfinished, 1)} of the references have more than {longest} tokens (data.max_length) "
+            "and are cut: a translator learns to stop there"
         )
     settings: dict[str, Any] = {
         "device": job.hardware.device,

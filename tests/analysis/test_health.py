@@ -30,7 +30,7 @@ def test_a_run_at_chance_on_training_examples_too_failed_to_train() -> None:
     found = failed_to_train(0.5, *constant(), TRAINED_BADLY, [0.8, 0.79, 0.81])
     assert found == (
         "failed to train: no better than the most frequent label, on training examples neither "
-        "(50.0% right, the most frequent label has 50.0%)"
+        "(50.0 % right, the most frequent label has 50.0 %)"
     )
     assert failed_to_train(0.5, *constant(), TRAINED_BADLY, []) == found
 
@@ -48,7 +48,7 @@ def test_other_runs_at_chance_are_no_better_than_the_most_frequent_label(
     evaluations: list[dict[str, float]] | None, peers: list[float]
 ) -> None:
     found = failed_to_train(0.5, *constant(), evaluations, peers)
-    assert found.startswith("no better than the most frequent label (50.0% right")
+    assert found.startswith("no better than the most frequent label (50.0 % right")
 
 
 def test_chance_need_not_be_constant() -> None:
@@ -74,10 +74,10 @@ def test_one_label_for_almost_everything_is_flagged_even_if_the_rest_is_right() 
     guess = np.zeros(400, int)
     guess[[1, 2, 3]] = [1, 2, 3]  # three right answers in 400 are no sign of learning
     found = failed_to_train(0.26, np.eye(4)[guess], targets, None, [])
-    assert found.startswith("no better than the most frequent label (25.8% right")
+    assert found.startswith("no better than the most frequent label (25.8 % right")
     rare = np.repeat([0, 1], [990, 110])
     found = failed_to_train(0.91, np.eye(2)[np.repeat([0, 1], [1090, 10])], rare, TRAINED_WELL, [0.91])
-    assert found == "gives 99.1% of the test examples the same answer"
+    assert found == "gives 99.1 % of the test examples the same answer"
 
 
 def test_a_run_far_below_the_other_seeds_is_flagged() -> None:

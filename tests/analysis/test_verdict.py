@@ -90,7 +90,7 @@ def test_without_controls_nothing_is_said_of_a_gain() -> None:
     found = verdict(answers, targets)
     assert found.control is None and found.gain is None
     assert not any("distillation" in line for line in found.lines)
-    assert "67% smaller" in found.lines[2] and "3.0x as fast" in found.lines[2]
+    assert "67 % smaller" in found.lines[2] and "3.0x as fast" in found.lines[2]
 
 
 def test_a_teacher_that_knows_nothing_can_lose_nothing() -> None:

@@ -88,12 +88,12 @@ def test_a_gate_undoes_a_conversion_that_costs_too_much(scratch_run, done, monke
     scores = iter([0.4, 0.2])  # of the source, then of the converted model
     monkeypatch.setattr("kit.compression.gate._score", lambda job, outputs: next(scores))
     found = compress(chain(scratch_run, ["ct2"], retained=0.9), quiet=True)
-    assert found.record.folder == scratch_run and "UNDONE by the gate: 50.0% retained on" in found.links[0].line
+    assert found.record.folder == scratch_run and "UNDONE by the gate: 50.0 % retained on" in found.links[0].line
 
 
 def test_a_conversion_that_translates_otherwise_is_refused(scratch_run, monkeypatch) -> None:
     monkeypatch.setattr(Ct2Translator, "outputs", lambda self, texts: np.full(len(texts), "x", object))
-    with pytest.raises(ModelError, match="translates 0% of 45 texts as the model does") as error:
+    with pytest.raises(ModelError, match="translates 0 % of 45 texts as the model does") as error:
         compress(chain(scratch_run, [{"ct2": {"quantization": "int16"}}]), quiet=True)
     assert "float16" in error.value.hint
 

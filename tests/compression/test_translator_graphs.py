@@ -126,7 +126,7 @@ def test_graphs_that_translate_otherwise_are_refused(warm_run, monkeypatch) -> N
     monkeypatch.setattr(module, "traced", lambda *args: b"")
     monkeypatch.setattr(OnnxTranslator, "__init__", lambda self, *args: None)
     monkeypatch.setattr(OnnxTranslator, "outputs", lambda self, texts: np.full(len(texts), "x", object))
-    with pytest.raises(ModelError, match="translates 0% of 45 texts as the model does") as error:
+    with pytest.raises(ModelError, match="translates 0 % of 45 texts as the model does") as error:
         compress(chain(warm_run, [{"int8-onnx": {"per_channel": False}}]), quiet=True)
     assert "float16" in error.value.hint
 

@@ -1,0 +1,20 @@
+"""Sentences about a step of compression."""
+
+from __future__ import annotations
+
+import pytest
+
+from kit.compression.link import batch_effect_words
+
+
+@pytest.mark.parametrize(
+    ("effect", "words"),
+    [
+        ({"other_labels": 0.0, "texts": 36}, "0.0 % [0.0, 9.6] of 36 training texts"),
+        ({"other_labels": 0.035, "texts": 2_000}, "3.5 % [2.8, 4.4] of 2,000 training texts"),
+        ({"other_labels": 0.0}, "0.0 % of training texts"),
+    ],
+)
+def test_the_effect_of_batches_has_an_interval(effect: dict[str, float], words: str) -> None:
+    assert batch_effect_words(effect) == f"alone or in a batch: another label for {words}"
+    assert batch_effect_words({}) == ""
