@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from kit.analysis.wording import joined
 from kit.errors import RecordError
 from kit.scheduling.grid import SEEDS as FEW_SEEDS
 from kit.scheduling.ledger import Ledger
 from kit.study_plan import Plan
+
+_NOT_TRAINING = ("study", "runs")  # sections that no result of a cell follows from
+_MOST_KEYS, _LONGEST = 3, 40  # settings, and characters of a value, that are shown
 
 
 def dropped_cells(folder: Path, plan: Plan) -> list[str]:
@@ -27,8 +34,35 @@ def dropped_cells(folder: Path, plan: Plan) -> list[str]:
             "`study.name` gives a study a folder of its own"
         )
     if changed:
-        lines.append(f"{changed} cells finished before with other data, settings or weights, and are run again")
+        cells = "1 cell" if changed == 1 else f"{changed} cells"
+        what, again = _what_changed(earlier, plan), "is" if changed == 1 else "are"
+        lines.append(f"{cells} finished before with {what}, and {again} trained again")
     return lines
+
+
+def _what_changed(earlier: Ledger, plan: Plan) -> str:
+    """Return what the cells of an earlier study were trained with that differs now."""
+    before, now = (_flat(recipe.model_dump(mode="json")) for recipe in (earlier.recipe, plan.recipe))
+    keys = [key for key in before | now if before.get(key) != now.get(key) and key.split(".")[0] not in _NOT_TRAINING]
+    parts = [f"{key} {_shown(before.get(key))} (now {_shown(now.get(key))})" for key in keys[:_MOST_KEYS]]
+    parts += [f"{len(keys) - _MOST_KEYS} more settings"] if len(keys) > _MOST_KEYS else []
+    if earlier.content["data"].get("fingerprints") != plan.facts["fingerprints"]:
+        parts.append("other data")
+    return joined(parts) if parts else "other weights or an earlier version of kit"
+
+
+def _flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the values of nested sections by dotted key."""
+    values: dict[str, Any] = {}
+    for name, value in section.items():
+        values |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return values
+
+
+def _shown(value: Any) -> str:
+    """Return a setting as a recipe writes it, cut if it is long."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def opening_lines(plan: Plan, folder: Path, finished: int) -> list[str]:

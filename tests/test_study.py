@@ -78,7 +78,8 @@ def test_a_smaller_or_changed_grid_says_what_its_report_will_not_have(recipe_fil
     options += ["--set=study.methods=[tfidf]", "--set=data.validation=0.3"]
     changed = kit("study", recipe_file, "--engine", "inline", *options)
     assert changed.code == 0
-    assert "2 cells finished before with other data, settings or weights, and are run again" in changed.err
+    what = "data.validation null (now 0.3)"
+    assert f"2 cells finished before with {what}, and are trained again" in changed.err
     assert "finished cells of the study" not in changed.err
 
 

@@ -155,8 +155,10 @@ def balance_words(counts: Mapping[str, int], main: str) -> str:
     total = sum(present.values())
     most, least = (choose(present, key=lambda label: present[label]) for choose in (max, min))
     shares = " and ".join(f"'{label}' {100 * present[label] / total:.1f} %" for label in (most, least))
-    how = "; `metric: macro_f1` in the recipe weighs every class equally" if main == "accuracy" else ""
-    return f"unbalanced classes ({shares} of the training examples): decisions use {main}{how}"
+    words = f"unbalanced classes ({shares} of the training examples): decisions use {main}"
+    if main != "accuracy":
+        return words
+    return f"{words}; `metric: macro_f1` in the recipe weighs every class equally, and trains runs again"
 
 
 def few_examples_words(counts: Mapping[str, int]) -> str:

@@ -1,0 +1,39 @@
+"""Lines of a study about what its report leaves out or trains again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from kit.recipe import Recipe
+from kit.scheduling.grid import Cell
+from kit.scheduling.ledger import Ledger, Outcome
+from kit.study_opening import dropped_cells
+
+CELL = Cell("tfidf", None, 20, 0)
+DATA: dict[str, Any] = {"description": "", "labels": [], "training_examples": 1, "test_examples": 1, "warnings": []}
+
+
+@pytest.mark.parametrize(
+    ("change", "fingerprint", "what"),
+    [
+        ({"metric": "macro_f1"}, "a", 'metric null (now "macro_f1")'),
+        ({"metric": "macro_f1", "study": {"seeds": 2}}, "b", 'metric null (now "macro_f1") and other data'),
+        ({"study": {"seeds": 2}}, "a", "other weights or an earlier version of kit"),
+    ],
+)
+def test_what_makes_a_study_train_again_is_named(
+    change: dict[str, Any], fingerprint: str, what: str, tmp_path: Path
+) -> None:
+    recipe = {"task": "sentiment", "method": "tfidf", "data": {"source": "x.csv"}}
+    facts = {name: {**DATA, "fingerprints": {"train": name}} for name in "ab"}
+    Ledger.start(tmp_path, Recipe.model_validate(recipe), {CELL: "before"}, facts["a"]).write(
+        Outcome(CELL, "before", "finished", "record")
+    )
+    plan: Any = SimpleNamespace(
+        recipe=Recipe.model_validate({**recipe, **change}), cells={CELL: "now"}, facts=facts[fingerprint]
+    )
+    assert dropped_cells(tmp_path, plan) == [f"1 cell finished before with {what}, and is trained again"]
