@@ -29,7 +29,7 @@ def test_what_makes_a_study_train_again_is_named(
     change: dict[str, Any], fingerprint: str, what: str, tmp_path: Path
 ) -> None:
     recipe = {"task": "sentiment", "method": "tfidf", "data": {"source": "x.csv"}}
-    facts = {name: {**DATA, "fingerprints": {"train": name}} for name in "ab"}
+    facts = {name: {**DATA, "fingerprints": {"train": name, "test": "t"}} for name in "ab"}
     Ledger.start(tmp_path, Recipe.model_validate(recipe), {CELL: "before"}, facts["a"]).write(
         Outcome(CELL, "before", "finished", "record")
     )
