@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from kit.errors import DataError
 from kit.setting import setting
 
 _SEVERAL = f"set {setting('data.multi_label', True)}, or name another column"
+_LIST_TEXT = re.compile(r"""\[\s*(["']).*\1\s*\]""", re.DOTALL)
 _MENDED = 'write a JSON list in each cell: ["a", "b"], and [] where no label holds'
 
 
@@ -169,6 +171,8 @@ def _names(column: LabelColumn, place: int, items: Sequence[Any]) -> tuple[str, 
     for item in items:
         if isinstance(item, (list, tuple)):
             raise column.error(place, f"a list inside a list: {cell_words(items)}", _MENDED)
+        if isinstance(item, str) and _LIST_TEXT.fullmatch(item.strip()):
+            raise column.error(place, f"a list as text inside a list: {cell_words(items)}", _MENDED)
         if isinstance(item, float) and not item.is_integer():
             raise column.error(place, f"{item} in a list is no label", "list the labels that hold, not their scores")
     return tuple(name for name in map(label_name, items) if name)

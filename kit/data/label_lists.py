@@ -23,7 +23,7 @@ _SCALA = re.compile(
     r"(?:List|WrappedArray|ArrayBuffer|ArraySeq|Vector|Seq|Set|Array|Buffer|c(?=\([^()]*,))\(([^()\[\]{}'\"]*)\)"
 )
 _BULLETS = re.compile(r"(?:[-*\u2022][ \t]+\S[^\n]*(?:\n|$))+")
-_MARKUP = re.compile(r"<(\w+)[^<>]*>.*</\1>", re.DOTALL)
+_MARKUP = re.compile(r"<(\w+)[^<>]*>.*</\1>|<\w[^<>]*/>|<\w+\s+[\w-]+\s*=", re.DOTALL)
 _ITEM_WRAPPERS = re.compile(r"(?:np|numpy|torch)\.(?:str_|bytes_|u?int\d*|float\d*|bool_?|tensor)\s*\(")
 _ARROW_LIST = re.compile(r"<pyarrow\.\w+: (.*)>", re.DOTALL)
 _PANDAS_ARRAY = re.compile(r"<\w*Array>\s*(\[.*\])\s*Length: .*", re.DOTALL)
@@ -31,10 +31,15 @@ _CATEGORIES = re.compile(r"(\[.*\])\s*Categories \(.*", re.DOTALL)
 _POLARS = re.compile(r"(?:shape: \(\d+,\)\s*)?Series: '.*?' \[.*?\]\s*(\[.*\])", re.DOTALL)
 _PANDAS_SERIES_END = re.compile(r"\n(?:Name: .*, )?(?:Length: \d+, )?dtype: \w+$")
 _PANDAS_SERIES_LINE = re.compile(r"\S+\s+(.*)")
-_QUOTED = re.compile(
-    r"[ub]?('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\u201c[^\u201d]*\u201d|\u2018[^\u2019]*\u2019)", re.DOTALL
+_SMART = (
+    r"\u201c[^\u201c\u201d\n]*\u201d|\u2018[^\u2018\u2019\n]*\u2019"
+    r"|\u201e[^\u201c\u201d\n]*[\u201c\u201d]|\xab[^\xab\xbb\n]*\xbb"
 )
-_BARE_LIST = re.compile(r"""'[^',"\n]*'(?:\s*,\s*'[^',"\n]*')*|"[^'",\n]*"(?:\s*,\s*"[^'",\n]*")*""")
+_QUOTED = re.compile(r"[ub]?('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")|(" + _SMART + ")", re.DOTALL)
+_BARE_LIST = re.compile(
+    "|".join(rf"(?:{item})(?:\s*,\s*(?:{item}))*" for item in (r"""'[^',"\n]*'""", r"""\"[^'",\n]*\"""", _SMART))
+)
+_QUOTES = ('"', "\\", "\u201c", "\u2018", "\u201e", "\xab")  # that no word begins with
 _TAGS = re.compile(r"(?:<[^<>,]+>)+|(?:\[[^\[\],'\"]+\]){2,}")  # <a><b> and [a][b]
 _BRACKETS = re.compile(r"><|\]\[")
 _NESTED = re.compile(r"""\[\s*(?:\{|\[\s*['"\d])|\{\s*["'][^"']*["']\s*:""")  # [{, [["a" and {"a":
@@ -100,7 +105,9 @@ def is_nested(cell: str) -> bool:
 
 
 def _decoded(text: str) -> str:
-    """Return the list inside of a cell that was encoded as JSON twice, other cells as they are."""
+    """Return the list inside of a cell that was encoded as JSON twice, or has escapes for quotes; else the cell."""
+    if text.startswith('[\\"'):
+        return text.replace('\\"', '"')
     if text[:1] != '"' or text[-1:] != '"':
         return text
     try:
@@ -235,7 +242,15 @@ def _item(cursor: _Cursor, braces: bool) -> tuple[Any, bool]:
             raise ListError(f"{wrapper[0]} is not closed")
         cursor.place += 1
         return (_plain(item) if isinstance(item, _Word) else item), False
-    start = cursor.place
+    word = _word(cursor)
+    if braces and ":" in word:
+        raise ListError("a mapping, not a list of labels")
+    known = bool(_NUMBERS.fullmatch(word)) or word.lower() in _NOTHING
+    return (_plain(word) if known else word), not known
+
+
+def _word(cursor: _Cursor) -> _Word:
+    text, start = cursor.text, cursor.place
     while cursor.place < len(text) and not (text[cursor.place].isspace() or text[cursor.place] in ",)"):
         cursor.place += 1
     if cursor.place == start:
@@ -243,14 +258,15 @@ def _item(cursor: _Cursor, braces: bool) -> tuple[Any, bool]:
             raise ListError("an item is missing between two commas")
         cursor.place += 1
     word = _Word(text[start : cursor.place])
+    if word.startswith(_QUOTES):
+        raise ListError(f"the quote of {str(word)!r} does not close")
     _require_whole(word)
-    if braces and ":" in word:
-        raise ListError("a mapping, not a list of labels")
-    known = bool(_NUMBERS.fullmatch(word)) or word.lower() in _NOTHING
-    return (_plain(word) if known else word), not known
+    return word
 
 
 def _unquoted(quoted: re.Match[str]) -> str:
+    if quoted[2]:
+        return quoted[2][1:-1]
     literal = quoted[1]
     if "\\" not in literal:
         return literal[1:-1]

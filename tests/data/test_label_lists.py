@@ -77,6 +77,9 @@ def test_lists_of_any_names_are_read_as_libraries_write_them(writer: str) -> Non
         ("List()", []),
         ("[\u201cjoy\u201d, \u201ccalm\u201d]", ["joy", "calm"]),
         ("- joy\n- credit card", ["joy", "credit card"]),
+        (r"[\"joy\", \"calm\"]", ["joy", "calm"]),
+        ("\u201ejoy\u201c, \u201ecalm\u201c", ["joy", "calm"]),
+        ("\xabjoy\xbb", ["joy"]),
     ],
 )
 def test_forms_of_lists(cell: str, items: list[Any]) -> None:

@@ -222,7 +222,17 @@ def test_a_separator_inside_brackets_is_refused(cell: str) -> None:
     assert "has a bracket or quote that does not close" in message
 
 
-@pytest.mark.parametrize("cell", ["Counter({'a': 1})", "<label>a</label><label>b</label>", "[a;b]"])
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "Counter({'a': 1})",
+        "<label>a</label><label>b</label>",
+        '<tag name="a"/>',
+        "[a;b]",
+        '[\u201ca", \u201cb"]',
+        '["[\\"a\\"]"]',
+    ],
+)
 def test_structures_that_are_no_lists_are_refused(cell: str) -> None:
     assert "column 'tags', row 2: " in refused(["a", cell], multi_label=True)
 
