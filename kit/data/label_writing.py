@@ -19,12 +19,12 @@ _NUMBER = re.compile(r"[+-]?(?:0|[1-9]\d*)(?:\.\d*)?")  # not 007, whose zeros m
 _LOOSE_NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?(?:e[+-]?\d{1,2})?")
 _TRUTH = ("false", "true")
 DIGIT_OF_TRUTH = {"false": "0", "true": "1"}
-_DIGIT_OF_WORD = DIGIT_OF_TRUTH | dict.fromkeys(("f", "n", "no"), "0") | dict.fromkeys(("t", "y", "yes"), "1")
+DIGIT_OF_WORD = DIGIT_OF_TRUTH | dict.fromkeys(("f", "n", "no"), "0") | dict.fromkeys(("t", "y", "yes"), "1")
 _QUOTES = {"'": "'", '"': '"', "`": "`", "\u201c": "\u201d", "\u2018": "\u2019", "\u201e": "\u201c", "\xab": "\xbb"}
 _TATWEEL = "\u0640"  # stretches Arabic words
-# Missing values of pandas, R, SQL and spreadsheets; `none` and `na` are often words.
+# Missing values of pandas, R, SQL, JavaScript and spreadsheets; `none` and `na` are often words.
 _MISSING = frozenset(
-    ("NA", "N/A", "n/a", "#N/A", "#NA", "<NA>", "NaN", "nan", "NULL", "null", "None", "NaT", "nil", "\\N")
+    ("NA", "N/A", "n/a", "#N/A", "#NA", "<NA>", "NaN", "nan", "NULL", "null", "None", "NaT", "nil", "\\N", "undefined")
 )
 _SHOWN_GROUPS = 4
 MERGE_HINT = f"set {setting('data.normalise_labels', True)} to read them as one label, or data.label_map to name each"
@@ -134,7 +134,7 @@ def alike(counts: Mapping[str, int]) -> list[list[str]]:
 def _groups(names: Sequence[str]) -> list[list[str]]:
     folded = {name: fold(name) for name in names}
     kinds = set(folded.values())
-    digits = _DIGIT_OF_WORD if kinds <= {*_DIGIT_OF_WORD, "0", "1"} else DIGIT_OF_TRUTH
+    digits = DIGIT_OF_WORD if kinds <= {*DIGIT_OF_WORD, "0", "1"} else DIGIT_OF_TRUTH
     mixed = len({digits.get(form, form) for form in kinds}) < len(kinds)  # True beside 1
     groups = defaultdict(list)
     for name, form in folded.items():

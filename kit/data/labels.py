@@ -12,7 +12,7 @@ import numpy as np
 from kit.data.blank import is_blank
 from kit.data.label_column import Labels
 from kit.data.label_words import did_you_mean, listed
-from kit.data.label_writing import DIGIT_OF_TRUTH, MERGE_HINT, distinct_words, fold
+from kit.data.label_writing import DIGIT_OF_WORD, MERGE_HINT, distinct_words, fold
 from kit.errors import DataError
 from kit.setting import setting
 
@@ -107,8 +107,8 @@ def _unknown_in_test(unknown: Sequence[str], counts: Counter[str], labels: Seque
     hint = did_you_mean(unknown, labels) or "add training examples for it, or leave those test rows out"
     if are_numbers([*unknown, *labels]):
         hint += f"; if it is another name of a label, {setting('data.label_map', {unknown[0]: '...'})}"
-    truths = {DIGIT_OF_TRUTH.get(fold(name), fold(name)): name for name in labels}
-    renames = {name: truths.get(DIGIT_OF_TRUTH.get(fold(name), fold(name))) for name in unknown}
+    truths = {DIGIT_OF_WORD.get(fold(name), fold(name)): name for name in labels}
+    renames = {name: truths.get(DIGIT_OF_WORD.get(fold(name), fold(name))) for name in unknown}
     if truths.keys() == {"0", "1"} and all(renames.values()):
         hint = f"write truth values in one way: {setting('data.label_map', renames)}"
     return DataError(f"data.label: test has {listed(unknown, counts)}, which train has not", hint)

@@ -26,6 +26,7 @@ def test_labels_that_every_example_has_are_refused() -> None:
     [
         (["0", "1"], ["False", "True"], "data.label_map: {'False': '0', 'True': '1'}"),
         (["False", "True"], ["0"], "data.label_map: {'0': 'False'}"),
+        (["no", "yes"], ["0", "1"], "data.label_map: {'0': 'no', '1': 'yes'}"),
         (["0", "1"], ["-1", "1"], "if it is another name of a label, data.label_map: {'-1': '...'}"),
     ],
 )
