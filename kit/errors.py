@@ -6,7 +6,9 @@ hint that says what to do. The command line prints both and exits with `exit_cod
 
 from __future__ import annotations
 
-MAKE_AGAIN = "re-run the original command with --force"  # the remedy for a damaged or missing model
+# Remedies for a damaged or missing model: of a run, and of an exported folder.
+MAKE_AGAIN = "make the run again: `kit finetune RECIPE --force`, or `kit distill` or `kit compress` with --force"
+EXPORT_AGAIN = "export the run again"
 
 
 class KitError(Exception):
@@ -52,6 +54,12 @@ class RecordError(KitError):
 
 class OutputError(KitError):
     """Results cannot be written (no permission, no space)."""
+
+
+class WriteError(OutputError):
+    """Writing failed while running: the disk filled or failed, or a place takes no more files."""
+
+    exit_code = 1
 
 
 class SystemRefusalError(KitError):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from kit.errors import MAKE_AGAIN, OutputError, RecipeError
 from kit.files import publish, remove_left_aside, require_space, writing_to
 from kit.measurement.units import megabytes
+from kit.names import OF_FILE_MANAGERS
 from kit.publishing.local import local_paths, public
 from kit.publishing.manifest import CARD_FILE, Manifest, written_files
 from kit.record import RECORD_FILE, Record
@@ -137,7 +138,8 @@ def _place(to: Path, overwrite: bool, record: Record) -> Path:
     for needed, what in ((record.folder, "the run"), (Path.cwd(), "the current folder")):
         if needed.is_relative_to(final):
             raise OutputError(f"--to: {to} holds {what}, and would be replaced", "choose another folder")
-    there = {path.relative_to(final).as_posix() for path in final.rglob("*") if path.is_symlink() or not path.is_dir()}
+    paths = [path for path in final.rglob("*") if path.is_symlink() or not path.is_dir()]
+    there = {path.relative_to(final).as_posix() for path in paths if path.name not in OF_FILE_MANAGERS}
     written = written_files(final)
     others = sorted(there - (written or set()))
     if others and not overwrite:

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kit.errors import BusyError, OutputError
+from kit.errors import BusyError, OutputError, WriteError
 from kit.stopping import note_kept
 from kit.temporary import replaced_folder
 
@@ -38,6 +38,8 @@ _REASONS = {
     errno.EEXIST: ("a file is in the way", "choose another folder"),
     errno.ENAMETOOLONG: ("the path is too long", "choose a shorter one"),
 }
+# Refusals that a look at the place before the start does not foresee.
+_WHILE_RUNNING = (errno.ENOSPC, errno.ENOMEM, errno.EIO, errno.EDQUOT, errno.EFBIG, errno.ENOTEMPTY)
 _FULL = re.compile(r"No space left on device|PytorchStreamWriter failed writing|inline_container.*unexpected pos")
 _NUMBER = re.compile(r"os error (\d+)")
 
@@ -60,8 +62,13 @@ def locked(file: Path, busy: str) -> Iterator[None]:
 
 
 @contextmanager
-def writing_to(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals to write into an OutputError that names `path` and the way out."""
+def writing_to(path: Path, *, began: bool = False) -> Iterator[None]:
+    """Turn the operating system's refusals to write into an OutputError that names `path` and the way out.
+
+    It is a WriteError, with exit code 1, for a disk that fills or fails, and for every refusal after work has begun.
+
+    began: Whether the place took files before.
+    """
     try:
         yield
     except Exception as error:
@@ -74,7 +81,8 @@ def writing_to(path: Path) -> Iterator[None]:
         if number not in _REASONS:
             raise
         reason, hint = _REASONS[number]
-        raise OutputError(f"cannot write to {path}: {reason}", hint) from error
+        kind = WriteError if began or number in _WHILE_RUNNING else OutputError
+        raise kind(f"cannot write to {path}: {reason}", hint) from error
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -155,12 +163,23 @@ def require_writable(folder: Path) -> None:
     if not there.is_dir():
         raise OutputError(f"cannot write to {folder}: {there} is a file, not a folder", "choose another folder")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise OutputError(f"cannot write to {folder}: no permission to write there", "choose another folder")
+        number = errno.EROFS if os.statvfs(there).f_flag & os.ST_RDONLY else errno.EACCES
+        with writing_to(folder):
+            raise OSError(number, os.strerror(number))
+
+
+@contextmanager
+def _before_start() -> Iterator[None]:
+    """Turn a WriteError into an OutputError: nothing has begun, so that another place is all that is needed."""
+    try:
+        yield
+    except WriteError as error:
+        raise OutputError(error.message, error.hint) from error
 
 
 def require_space(folder: Path, needed_bytes: int) -> None:
     """Create `folder` and raise OutputError if it cannot be written to or its disk lacks `needed_bytes`."""
-    with writing_to(folder):
+    with _before_start(), writing_to(folder):
         make_folder(folder)
         try:
             with tempfile.TemporaryFile(dir=folder):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from kit.errors import KitError, RecordError, first_line
 
 _MAX_BYTES = 256_000_000  # the largest tokenizers take 30 MB
+_SHOWN = 40
 
 
 def read_json(path: Path, error: type[KitError] = RecordError, hint: str = "") -> Any:
@@ -44,3 +46,13 @@ def read_object(path: Path, error: type[KitError] = RecordError, hint: str = "")
     if not isinstance(content, dict):
         raise error(f"{path} is damaged: it holds no JSON object", hint)
     return content
+
+
+def require_format(path: Path, content: Mapping[str, Any], version: int, hint: str = "") -> None:
+    """Raise RecordError if the `format` of a file is not this whole number."""
+    number = content.get("format")
+    if not isinstance(number, int) or isinstance(number, bool):
+        shown = json.dumps(number)[:_SHOWN]
+        raise RecordError(f"{path} is damaged: format is {shown}, which is not a whole number", hint)
+    if number != version:
+        raise RecordError(f"{path} has format {str(number)[:_SHOWN]}; this version of kit reads {version}", hint)

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kit.errors import DivergedError, KitError, LaunchError, OutputError, RecordError, VerificationError
+from kit.errors import DivergedError, KitError, LaunchError, OutputError, RecordError, VerificationError, WriteError
 from kit.files import folder_bytes, locked, publish, require_space, writing_to
 from kit.leftovers import checkpoint_words, remove_drafts, saved_checkpoints
 from kit.recipe.section import one_or_all
@@ -123,8 +123,9 @@ def _draft(final: Path, checkpoint: Checkpoint | None, main: bool, force: bool) 
     require_space(final.parent, max(0, 6 * weights + 20_000_000 - folder_bytes(draft)))
     with locked(final.parent / ".locks" / f"{final.name}.lock", f"{final} is being made"):
         try:
-            with writing_to(final), _folder_in_place(draft):
+            with writing_to(final):
                 _prepare(draft, final, force)
+            with writing_to(final, began=True), _folder_in_place(draft):
                 yield draft
         except Stopped:
             _note_checkpoints(draft, final)
@@ -176,13 +177,13 @@ def _is_complete(draft: Path, run_id: str) -> bool:
 
 @contextmanager
 def _folder_in_place(draft: Path) -> Iterator[None]:
-    """Raise OutputError in the place of whatever error follows from the folder being deleted by someone else."""
+    """Raise WriteError in the place of whatever error follows from the folder being deleted by someone else."""
     try:
         yield
     except Exception as error:
         if isinstance(error, KitError) or draft.is_dir():
             raise
-        raise OutputError(
+        raise WriteError(
             f"cannot write to {draft}: the folder was removed while the run was going on", "start it again"
         ) from error
 
@@ -190,7 +191,7 @@ def _folder_in_place(draft: Path) -> Iterator[None]:
 def _words_on_kept(checkpoints: list[Path], run_id: str) -> str:
     """Return what a failed run leaves to the next start."""
     if not checkpoints:
-        return f"nothing of {run_id} was saved: the next start begins at step 0"
+        return f"nothing of {run_id} was saved: the next start begins anew"
     return f"saved: {checkpoint_words(checkpoints[-1])} of {run_id}; the next start continues from there"
 
 

@@ -7,11 +7,13 @@ import re
 import stat
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from kit.errors import KitError, RecordError
 
 FOREIGN = "kit writes no such name: do not use files that you do not trust"
+OF_FILE_MANAGERS = (".DS_Store", "Thumbs.db", "desktop.ini")  # of macOS and Windows; no library reads them
 LONGEST_NAME = 200  # bytes: file systems take 255, and kit adds prefixes and suffixes
 _MOST_PARTS = 8  # of a path inside a folder
 _SHOWN = 60
@@ -53,21 +55,48 @@ def plain_path(path: object, what: str, error: type[KitError] = RecordError, hin
 
 
 def regular_files(
-    folder: Path, error: type[KitError] = RecordError, *, only: Collection[str] = (), skip: Collection[str] = ()
+    folder: Path,
+    error: type[KitError] = RecordError,
+    *,
+    only: Collection[str] = (),
+    skip: Collection[str] = (),
+    listed: Collection[str] | None = None,
 ) -> dict[str, Path]:
     """Return the files below a folder by their path relative to it, with '/' between the parts.
 
-    only, skip: Names in the folder itself that are looked at (all, if empty), and that are not.
     Links are followed where they stay in the folder, or in the same repository of the Hub's cache, whose snapshots
-    consist of links.
+    consist of links. Files that file managers put into every folder (`.DS_Store`) are left out.
+
+    Args:
+        folder: The folder.
+        error: Class of the error to raise.
+        only: Names in the folder itself that are looked at; all, if empty.
+        skip: Names in the folder itself that are not looked at.
+        listed: Paths that the folder's manifest lists, if it has one: a link in the place of another is of no use.
 
     Raises:
         KitError: For a link that leads elsewhere or to a folder, and for anything that is not a file or a folder.
     """
-    roots = _roots(folder)
+    places = _Places(_roots(folder), folder, listed, error)
     chosen = (entry for entry in _entries(folder, error) if not only or entry.name in only)
     entries = (entry for entry in chosen if entry.name not in skip)
-    return {path.relative_to(folder).as_posix(): path for path in _walk(entries, roots, error)}
+    return {path.relative_to(folder).as_posix(): path for path in _walk(entries, places)}
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where links of a folder may lead to, and what is said of others. See `regular_files`."""
+
+    roots: list[Path]
+    folder: Path
+    listed: Collection[str] | None
+    error: type[KitError]
+
+    def hint(self, link: Path) -> str:
+        """Return what to do about a link that leads out of the folder."""
+        if self.listed is not None and link.relative_to(self.folder).as_posix() not in self.listed:
+            return "remove it"
+        return "copy the file there if you trust it"
 
 
 def _entries(folder: Path, error: type[KitError]) -> list[os.DirEntry[str]]:
@@ -77,29 +106,31 @@ def _entries(folder: Path, error: type[KitError]) -> list[os.DirEntry[str]]:
         raise error(f"{folder} cannot be read: {reason.strerror}") from reason
 
 
-def _walk(entries: Iterable[os.DirEntry[str]], roots: list[Path], error: type[KitError]) -> Iterator[Path]:
+def _walk(entries: Iterable[os.DirEntry[str]], places: _Places) -> Iterator[Path]:
     for entry in entries:
         path = Path(entry.path)
         if entry.is_symlink():
-            _require_inside(path, roots, error)
+            _require_inside(path, places)
             yield path
         elif entry.is_dir(follow_symlinks=False):
-            yield from _walk(_entries(path, error), roots, error)
+            yield from _walk(_entries(path, places.error), places)
         elif entry.is_file(follow_symlinks=False):
-            yield path
+            if entry.name not in OF_FILE_MANAGERS:
+                yield path
         else:
-            raise error(f"{path} is neither a file nor a folder", "remove it")
+            raise places.error(f"{path} is neither a file nor a folder", "remove it")
 
 
-def _require_inside(link: Path, roots: list[Path], error: type[KitError]) -> None:
-    """Raise an error for a link whose target is not a regular file below one of these folders."""
+def _require_inside(link: Path, places: _Places) -> None:
+    """Raise an error for a link whose target is not a regular file in one of the places."""
+    error = places.error
     try:
         target = link.resolve(strict=True)
         is_file = stat.S_ISREG(target.stat().st_mode)
     except (OSError, RuntimeError) as reason:  # a loop of links
         raise error(f"{link} is a link that leads nowhere", "remove it, or put the file in its place") from reason
-    if not any(target.is_relative_to(root) for root in roots):
-        raise error(f"{link} is a link that leads out of its folder", "copy the file there if you trust it")
+    if not any(target.is_relative_to(root) for root in places.roots):
+        raise error(f"{link} is a link that leads out of its folder", places.hint(link))
     if not is_file:
         raise error(f"{link} is a link to something that is not a file", "remove it")
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from kit.errors import MAKE_AGAIN, ModelError, RecordError
 from kit.files import file_sha256, write_atomically
-from kit.json_files import read_object
+from kit.json_files import read_object, require_format
 from kit.measurement.baselines import Baselines, balance_words, few_examples_words, metrics_to_show, run_baselines
 from kit.measurement.intervals import Estimate, shown
 from kit.models.backend import Backend, backend_of
@@ -79,11 +79,9 @@ class Record:
         if not os.path.lexists(path):
             raise RecordError(*_words_without_record(folder))
         content = read_object(path, hint=MAKE_AGAIN)
-        found = content.get("format")
-        missing = [key for key in ("format", *_KEYS) if key not in content]
-        if found not in (None, FORMAT):
-            raise RecordError(f"{path} has format {found}; this version of kit reads {FORMAT}")
-        if missing:
+        if "format" in content:
+            require_format(path, content, FORMAT)
+        if missing := [key for key in ("format", *_KEYS) if key not in content]:
             raise RecordError(f"{path} is damaged: it has no {', '.join(missing)}", MAKE_AGAIN)
         require_seal(path, content, MAKE_AGAIN)
         require_content(path, content)
@@ -92,7 +90,7 @@ class Record:
 
     def listed_files(self) -> dict[str, Path]:
         """Return the Record's files that are there. Raises RecordError if record.json does not list one of them."""
-        files = regular_files(self.folder, only=(PREDICTIONS_FILE, MODEL_FOLDER))
+        files = regular_files(self.folder, only=(PREDICTIONS_FILE, MODEL_FOLDER), listed=self.content["files"])
         if unlisted := sorted(set(files) - set(self.content["files"])):
             raise RecordError(
                 f"{self.folder} has files that {RECORD_FILE} does not list: {', '.join(unlisted[:_SHOWN])}",

@@ -52,7 +52,7 @@ def exit_code_of(command: Callable[[], object]) -> int:
         drop_output()
         return 0
     except Exception as error:
-        known = error if isinstance(error, KitError) else _foreseen(error)
+        known = error if isinstance(error, KitError) else _refused_output(error) or _foreseen(error)
         if isinstance(known, StreamError):
             drop_output()
         _print_error(str(known) if known is not None else f"{_name(error)}\n  not foreseen; `--debug` shows where")
@@ -77,6 +77,19 @@ def _require_current_folder() -> None:
         Path.cwd()
     except OSError as error:
         raise OutputError("the current folder was deleted", "change to another folder") from error
+
+
+def _refused_output(error: Exception) -> StreamError | None:
+    """Return the error of a standard output that takes no more, if it is what made a library fail."""
+    if not isinstance(error, OSError) or error.filename is not None:
+        return None
+    try:
+        finish_output()  # what was refused is still held back
+    except StreamError as refusal:
+        return refusal
+    except BrokenPipeError:
+        return None
+    return None
 
 
 def _foreseen(error: Exception) -> KitError | None:

@@ -107,3 +107,31 @@ def test_a_full_output_is_an_error_and_a_full_error_output_is_not(monkeypatch) -
         print_table(["a"], [["b"]])
     echo("text", err=True)
     Progress().say("text")
+
+
+class _Refusing(io.TextIOBase):
+    """A standard output on a full disk: the text is held back, and each flush fails."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_help_into_a_full_output_names_the_output(monkeypatch, capsys) -> None:
+    def print_as_libraries_do() -> None:
+        sys.stdout.write("usage")
+        sys.stdout.flush()
+
+    monkeypatch.setattr(sys, "stdout", _Refusing())
+    assert exit_code_of(print_as_libraries_do) == 1
+    assert capsys.readouterr().err.startswith("error: cannot write to standard output: No space left on device\n")
+
+
+def test_a_full_disk_elsewhere_is_not_the_output(capsys) -> None:
+    def fail() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    assert exit_code_of(fail) == 1
+    assert capsys.readouterr().err == "error: No space left on device\n"

@@ -1,13 +1,14 @@
 import errno
 import os
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
 from kit.errors import OutputError
-from kit.files import publish, require_space, write_atomically, writing_to
+from kit.files import publish, require_space, require_writable, write_atomically, writing_to
 from kit.temporary import temporary_folder
 
 
@@ -68,6 +69,40 @@ def test_what_libraries_say_of_a_refusal_is_understood(tmp_path) -> None:
     for other in ("something else", "no such thing (os error 2)"):
         with pytest.raises(RuntimeError, match=re.escape(other)), writing_to(tmp_path):
             raise RuntimeError(other)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOMEM])
+def test_a_disk_that_fills_or_fails_is_a_failure_while_running(tmp_path, number) -> None:
+    with pytest.raises(OutputError) as caught, writing_to(tmp_path):
+        raise OSError(number, os.strerror(number))
+    assert caught.value.exit_code == 1
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR])
+def test_a_refused_place_is_bad_input_until_work_has_begun(tmp_path, number) -> None:
+    for began, code in ((False, 2), (True, 1)):
+        with pytest.raises(OutputError) as caught, writing_to(tmp_path, began=began):
+            raise OSError(number, os.strerror(number))
+        assert caught.value.exit_code == code
+
+
+def test_a_full_disk_before_the_start_is_bad_input(tmp_path, monkeypatch) -> None:
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("kit.files.tempfile.TemporaryFile", full)
+    with pytest.raises(OutputError, match="the disk is full") as caught:
+        require_space(tmp_path, 1000)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(("flag", "reason"), [(os.ST_RDONLY, "the file system is read-only"), (0, "no permission to")])
+def test_a_read_only_file_system_is_named_as_such(tmp_path, monkeypatch, flag, reason) -> None:
+    monkeypatch.setattr("kit.files.os.access", lambda *_: False)
+    monkeypatch.setattr("kit.files.os.statvfs", lambda _: SimpleNamespace(f_flag=flag))
+    with pytest.raises(OutputError, match=reason) as caught:
+        require_writable(tmp_path)
+    assert caught.value.exit_code == 2
 
 
 def test_too_little_space_is_said_in_advance(tmp_path) -> None:

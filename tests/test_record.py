@@ -62,7 +62,13 @@ def test_a_changed_or_missing_file_is_noticed(copy, name, message) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{", "is damaged"), ("{}", "is damaged"), ('{"format": 99}', "has format 99; this version of kit reads 2")],
+    [
+        ("{", "is damaged"),
+        ("{}", "is damaged"),
+        ('{"format": 99}', "has format 99; this version of kit reads 2"),
+        ('{"format": "2"}', 'is damaged: format is "2", which is not a whole number'),
+        ('{"format": 2.0}', "is damaged: format is 2.0, which is not a whole number"),
+    ],
 )
 def test_a_record_that_cannot_be_read_is_named_and_left_out_of_lists(copy, content, message) -> None:
     (copy / "record.json").write_text(content)

@@ -30,6 +30,7 @@ from kit.json_files import read_object
 from kit.models import early_exit, small  # noqa: F401 (saved models of these architectures can be loaded)
 from kit.models.checkpoint import Checkpoint, declared_pooling
 from kit.models.code import code_of, require_trusted
+from kit.models.damage import remedy
 from kit.models.pooled import PooledClassifier, PooledConfig
 from kit.models.rounded import leave_odd_layers_unpacked, leave_unpacked
 from kit.models.sizes import require_memory
@@ -80,7 +81,7 @@ def load_tokenizer(folder: Path, trusted: bool = False) -> PreTrainedTokenizerBa
                 "read that code; if you trust it, `kit predict` and `kit evaluate` run it with --trust-remote-code, "
                 "training with `model.trust_remote_code: true`",
             ) from error
-        raise ModelError(f"the tokenizer in {folder} cannot be read: {damage_words(error)}") from error
+        raise ModelError(f"the tokenizer in {folder} cannot be read: {damage_words(error)}", remedy(folder)) from error
     return tokenizer
 
 

@@ -27,10 +27,11 @@ from kit.data.batching import EncodedDataset, sorted_batches
 from kit.data.encode import encode
 from kit.errors import ModelError, first_line
 from kit.json_files import read_object
-from kit.models.damage import listed_labels, loading
+from kit.models.damage import listed_labels, loading, remedy
 from kit.models.load import load_tokenizer, longest_text, save_tokenizer
 
 GRAPH_FILE, FACTS_FILE, CONFIG_FILE = "model.onnx", "onnx.json", "config.json"
+TOKENIZER_FILE = "tokenizer_config.json"
 # Padded tokens that a thread answers at once. Threads with batches of their own answer 1.4 times as many texts as
 # threads that share each batch, which wait for each other after every node: 973 and 1,375 a second on two cores, for
 # three layers of 384 in 8 bits.
@@ -44,7 +45,7 @@ class Graph:
 
     weights: `float32`, `int8` or `int4`. activations: `float32`; in 8 bits `static`, by `blocks` of their own, or
     `dynamic`: scaled by the largest in the batch, so that an answer depends a little on what else is in it. config: as
-    transformers writes it.
+    transformers writes it. file: where it was read from, for messages.
     """
 
     model: bytes
@@ -52,6 +53,7 @@ class Graph:
     weights: str
     activations: str
     config: dict[str, Any]
+    file: str = GRAPH_FILE
 
     def changed(self, change: Callable[[bytes], bytes], weights: str, activations: str) -> Graph:
         """The graph after a change that leaves its weights and activations like this."""
@@ -66,7 +68,7 @@ class OnnxPredictor:
 
     def __init__(self, graph: Graph, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
         self.graph, self.tokenizer, self.max_length = graph, tokenizer, max_length
-        self._session = session_of(graph.model, 1)
+        self._session = session_of(graph.model, 1, graph.file)
         self._inputs = [each.name for each in self._session.get_inputs()]
         self._padding = tokenizer.pad_token_id or 0, tokenizer.padding_side == "left"
 
@@ -129,9 +131,30 @@ class OnnxPredictor:
 
     @classmethod
     def load(cls, folder: Path) -> OnnxPredictor:
-        """What `save` wrote. Raises ModelError if it is damaged or ONNX Runtime is not installed."""
+        """Read what `save` wrote. Raises ModelError if it is damaged or ONNX Runtime is not installed."""
         tokenizer = load_tokenizer(folder)
-        return cls(read_graph(folder), tokenizer, longest_text(tokenizer))
+        predictor = cls(read_graph(folder), tokenizer, longest_text(tokenizer))
+        predictor._require_answers(folder)
+        return predictor
+
+    def _require_answers(self, folder: Path) -> None:
+        """Raise ModelError if tokenizer, graph and label names do not fit together, by answering a short text."""
+        dataset = EncodedDataset(encode([("a",)], self.tokenizer, self.max_length), None, *self._padding)
+        if missing := sorted(set(self._inputs) - set(dataset.arrays([0]))):
+            raise ModelError(
+                f"{folder / TOKENIZER_FILE} names a tokenizer that gives no {missing[0]}, which {GRAPH_FILE} needs",
+                remedy(folder),
+            )
+        try:
+            width = self._answer(self._session, dataset, np.zeros(1, np.int64)).shape[-1]
+        except Exception as error:  # those of ONNX Runtime have no class in common
+            raise ModelError(f"{self.graph.file} does not answer: {first_line(error)}", remedy(folder)) from error
+        if width != len(self.graph.config["id2label"]):
+            raise ModelError(
+                f"{self.graph.file} decides between {width} labels, {folder / CONFIG_FILE} names "
+                f"{len(self.graph.config['id2label'])}",
+                remedy(folder),
+            )
 
 
 def read_graph(folder: Path) -> Graph:
@@ -141,7 +164,9 @@ def read_graph(folder: Path) -> Graph:
         config = read_object(folder / CONFIG_FILE, ModelError)
         listed_labels(config, folder / CONFIG_FILE)
         model = (folder / GRAPH_FILE).read_bytes()
-        return Graph(model, int(facts["parameters"]), str(facts["weights"]), str(facts["activations"]), config)
+        file = str(folder / GRAPH_FILE)
+        weights, activations = str(facts["weights"]), str(facts["activations"])
+        return Graph(model, int(facts["parameters"]), weights, activations, config, file)
 
 
 def require_onnx() -> None:
@@ -166,10 +191,16 @@ def _seconds(session: Any, inputs: list[str]) -> float:
     return float(np.median(spent[1:]))
 
 
-def session_of(model: bytes, threads: int | None = None) -> Any:
-    """ONNX Runtime with a graph, on the CPU. threads: that share the work of each node; None is as many as torch's.
+def session_of(model: bytes, threads: int | None = None, name: str = "the model") -> Any:
+    """Return a session of ONNX Runtime with a graph, on the CPU.
 
-    Raises ModelError if it cannot be loaded, or the package is missing.
+    Args:
+        model: The graph.
+        threads: Threads that share the work of each node; None for as many as torch has.
+        name: What the graph is called in messages, for example its file.
+
+    Raises:
+        ModelError: If the graph cannot be loaded, or the package is missing.
     """
     try:
         import onnxruntime
@@ -182,4 +213,4 @@ def session_of(model: bytes, threads: int | None = None) -> Any:
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise ModelError(f"ONNX Runtime cannot load the model: {first_line(error)}") from error
+        raise ModelError(f"ONNX Runtime cannot load {name}: {first_line(error)}") from error

@@ -43,7 +43,10 @@ _BATCH_TOKENS = 1_024  # of sources, by each thread
 
 @dataclass(frozen=True)
 class Graphs:
-    """The two graphs as bytes, and what is known of them. weights: `float32`, `int8` or `int4`."""
+    """The two graphs as bytes, and what is known of them.
+
+    weights: `float32`, `int8` or `int4`. folder: where they were read from, with a slash at its end, for messages.
+    """
 
     encoder: bytes
     decoder: bytes
@@ -51,6 +54,7 @@ class Graphs:
     weights: str
     config: PreTrainedConfig
     search: GenerationConfig
+    folder: str = ""
 
     def changed(self, change: Callable[[bytes], bytes], weights: str, activations: str) -> Graphs:
         """Both graphs after a change that leaves their weights like this; of a translator no activations are told."""
@@ -113,8 +117,10 @@ class GraphModel(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyped-c
     def __init__(self, graphs: Graphs, threads: int | None = None) -> None:
         super().__init__(graphs.config)
         self.generation_config = graphs.search
-        self.cross = _Cross(session_of(graphs.encoder, threads))
-        self.step = session_of(graphs.decoder, threads)  # the search looks for layers in what is called decoder
+        encoder, decoder = (f"{graphs.folder}{name}" for name in (ENCODER_FILE, DECODER_FILE))
+        self.cross = _Cross(session_of(graphs.encoder, threads, encoder))
+        # The search looks for layers in what is called decoder.
+        self.step = session_of(graphs.decoder, threads, decoder)
         self.inputs = [each.name for each in self.step.get_inputs()]
         self.layers = sum(name.startswith("cross.") for name in self.inputs) // 2
 
@@ -198,4 +204,5 @@ def read_graphs(folder: Path) -> Graphs:
             str(facts["weights"]),
             AutoConfig.from_pretrained(folder, trust_remote_code=False),
             GenerationConfig.from_pretrained(folder),
+            f"{folder}/",
         )

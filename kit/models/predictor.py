@@ -15,11 +15,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kit.data.encode import encode
 from kit.data.label_words import in_line
-from kit.errors import MAKE_AGAIN, ModelError
+from kit.errors import ModelError
 from kit.json_files import read_object
 from kit.models.backend import Backend, backend_in
 from kit.models.ct2 import Ct2Translator
-from kit.models.damage import listed_labels, loading
+from kit.models.damage import listed_labels, loading, remedy
 from kit.models.inference import predict_logits
 from kit.models.load import load_classifier, load_tokenizer, longest_text, quiet, save_tokenizer
 from kit.models.onnx import OnnxPredictor
@@ -153,7 +153,7 @@ def require_labels(folder: Path, labels: tuple[str, ...], backend: Backend | Non
     if found != labels:
         raise ModelError(
             f"{folder} decides between {in_line(found)}, its Record between {in_line(labels)}",
-            f"one of them was changed: {MAKE_AGAIN}",
+            f"one of them was changed: {remedy(folder)}",
         )
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from kit.errors import RecordError
 from kit.file_types import ManifestContent, require_types
 from kit.files import file_sha256, write_atomically
-from kit.json_files import read_object
+from kit.json_files import read_object, require_format
 from kit.models.backend import Backend
 from kit.names import plain_name, plain_path, regular_files
 from kit.recipe import Recipe
@@ -124,11 +124,9 @@ def written_files(folder: Path) -> set[str] | None:
 
 def _require_vouched(path: Path, content: dict[str, Any]) -> None:
     """Raise RecordError if a manifest is of another format or was changed."""
-    version = content.get("format")
-    if version == _UNSEALED:
+    if content.get("format") == _UNSEALED:
         raise RecordError(f"{path} was written by an earlier version of kit, without a hash of its own", _MEND)
-    if version != _FORMAT:
-        raise RecordError(f"{path} has format {version}; this version of kit reads {_FORMAT}")
+    require_format(path, content, _FORMAT, _MEND)
     require_seal(path, content, _MEND)
 
 
@@ -159,7 +157,7 @@ def _folders(path: Path, formats: dict[str, str]) -> dict[str, str]:
 
 def _require_exact(folder: Path, files: dict[str, str]) -> None:
     """Raise RecordError if a listed file is missing or changed, or a file is there that is not listed."""
-    present = regular_files(folder, skip=_OF_TOOLS)
+    present = regular_files(folder, skip=_OF_TOOLS, listed=files)
     for name, expected in files.items():
         if name not in present:
             raise RecordError(f"{folder} is damaged: {name} is missing", _MEND)

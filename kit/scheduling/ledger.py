@@ -26,7 +26,7 @@ from pydantic import TypeAdapter
 from kit.errors import RecordError
 from kit.file_types import StudyContent, require_types
 from kit.files import write_atomically
-from kit.json_files import read_object
+from kit.json_files import read_object, require_format
 from kit.measurement.speed import Speed, speeds_from_json, speeds_to_json
 from kit.names import plain_name
 from kit.recipe import Recipe
@@ -95,8 +95,7 @@ class Ledger:
             raise RecordError(f"{folder} is not a study: it has no {STUDY_FILE}", hint)
         hint = "start the study again: it writes it anew"
         content = read_object(path, hint=hint)
-        if content.get("format") != FORMAT:
-            raise RecordError(f"{path} has format {content.get('format')}; this version of kit reads {FORMAT}", hint)
+        require_format(path, content, FORMAT, hint)
         require_types(path, content, StudyContent, hint)
         try:
             Recipe.model_validate(content["recipe"])

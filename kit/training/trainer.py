@@ -278,7 +278,7 @@ class KitTrainer(Trainer):
         if self._at_end or self.stop.signal_number:  # memory cannot run out any more: the start is not needed
             self.fitting.start_file.unlink(missing_ok=True)
         try:
-            with writing_to(self.fitting.workdir):
+            with writing_to(self.fitting.workdir, began=True):
                 self._save_whole(*args, **kwargs)
         except OutputError:
             if self.args.should_save:

@@ -153,7 +153,7 @@ def test_damaged_graphs_are_named(whole, tmp_path) -> None:
     place = tmp_path / "copy"
     load_predictor(whole.model_folder).save(place)
     (place / "decoder.onnx").write_bytes(b"no graph")
-    with pytest.raises(ModelError, match="ONNX Runtime cannot load the model"):
+    with pytest.raises(ModelError, match=r"ONNX Runtime cannot load .*copy/decoder\.onnx"):
         load_predictor(place)
     (place / "encoder.onnx").unlink()
     with pytest.raises(ModelError, match=r"cannot be loaded"):

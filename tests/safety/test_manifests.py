@@ -240,6 +240,20 @@ def test_an_exported_folder_has_exactly_the_files_it_lists(exported: Path, name:
         find_served(exported)
 
 
+@pytest.mark.parametrize("name", [".DS_Store", "Thumbs.db", "desktop.ini"])
+def test_files_of_file_managers_do_no_harm(exported: Path, copy: Path, name: str) -> None:
+    add(name, "x")(exported)
+    add(f"model/{name}", "x")(copy)
+    assert find_served(exported).model_folder == exported
+    assert f"model/{name}" not in Record.load(copy).listed_files()
+
+
+def test_a_manifest_with_text_for_its_format_is_damaged(exported: Path) -> None:
+    edit(exported / "kit.json", lambda content: content.update(format="2"), reseal=True)
+    with pytest.raises(RecordError, match='format is "2", which is not a whole number'):
+        find_served(exported)
+
+
 def test_a_manifest_that_was_edited_gives_no_files_away(exported: Path) -> None:
     assert written_files(exported) is not None
     edit(exported / "kit.json", lambda content: content["files"].update({"thesis.txt": "0"}))

@@ -177,3 +177,23 @@ def test_what_is_neither_a_file_nor_a_folder_is_refused(tmp_path: Path) -> None:
         with pytest.raises(RecordError, match="is a link that leads"):
             regular_files(tmp_path)
         (tmp_path / "loop").unlink()
+
+
+def test_a_link_that_no_manifest_lists_is_to_be_removed(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "notes.txt").symlink_to("/etc/passwd")
+    for listed, hint in (((), "remove it"), (("deep/notes.txt",), "copy the file there if you trust it")):
+        with pytest.raises(RecordError, match="leads out of its folder") as caught:
+            regular_files(tmp_path, listed=listed)
+        assert caught.value.hint == hint
+
+
+def test_files_of_file_managers_are_left_out_and_links_in_their_place_are_not(tmp_path: Path) -> None:
+    (tmp_path / "onnx").mkdir()
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini", "onnx/.DS_Store", "onnx/ds_store", "config.json"):
+        (tmp_path / name).write_text("x", "utf-8")
+    assert list(regular_files(tmp_path)) == ["config.json", "onnx/ds_store"]
+    (tmp_path / ".DS_Store").unlink()
+    (tmp_path / ".DS_Store").symlink_to("/etc/passwd")
+    with pytest.raises(RecordError, match="leads out of its folder"):
+        regular_files(tmp_path)
