@@ -119,9 +119,8 @@ def _read(ledger: Ledger, outcomes: Mapping[Cell, Outcome | None]) -> tuple[list
         truth = mine
         finished.append(_Finished(cell, record, predictions.outputs))
     if truth is None:
-        raise RecordError(
-            f"{ledger.folder} is unfinished: 0 of {len(outcomes)} cells", "start the study again: `kit study RECIPE`"
-        )
+        unfinished = f"{ledger.folder} is unfinished: 0 of {len(outcomes)} cells"
+        raise RecordError("; ".join([unfinished, *ledger.damage[:1]]), "start the study again: `kit study RECIPE`")
     task = task_for(ledger.recipe, finished[0].record.labels)
     return finished, task, task.targets(truth[1])
 

@@ -209,7 +209,7 @@ class _Work:
 
     def _settled_before(self, cell: Cell) -> bool:
         """Return whether the Record of a cell is finished and whole. Failed cells are to be tried again."""
-        outcome = self.ledger.outcome(cell, self.plan.cells[cell])
+        outcome = self.ledger.outcome(cell, self.plan.cells[cell], self.board.say)
         if outcome is None or outcome.state == "failed":
             outcome = self._finished_by_another_command(cell)
         if outcome is None:

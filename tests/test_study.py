@@ -133,8 +133,12 @@ def test_a_record_damaged_by_hand_is_noticed_and_made_again(recipe_file: Path) -
     (runs / edited / "record.json").write_text(json.dumps(said), "utf-8")
     (folder / "cells" / "probe-junk.json").write_text("{")
     next(folder.glob("cells/probe-*-20-s0.json")).write_text('{"cell": 3}')
+    assert Ledger.load(folder).damage == [
+        f"{next(folder.glob('cells/probe-*-20-s0.json'))} is damaged: a value is missing or has another type; the next "
+        "start of the study writes it anew"
+    ]
     study(recipe)
-    assert table(folder) == before
+    assert table(folder) == before and Ledger.load(folder).damage == []
     again = trainings(runs)
     assert again[damaged] != made[damaged] and again[edited] != made[edited]
     assert gone in again

@@ -24,6 +24,7 @@ def study_notes(
     """
     return [
         *_cell_notes(cells),
+        *(f"{line}." for line in ledger.damage),
         *_seed_notes(cells, series),
         *_baseline_notes(series, records[0]),
         *_speed_notes(ledger, series),

@@ -14,7 +14,8 @@ Knows the folder's layout. Knows nothing of engines or models.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -37,6 +38,7 @@ FORMAT = 1
 STUDY_FILE = "study.json"
 SPEED_FILE = "speed.json"
 _CELLS = "cells"
+_AGAIN = "start the study again: it writes it anew"
 
 
 @dataclass(frozen=True)
@@ -93,14 +95,13 @@ class Ledger:
         if not path.is_file():
             hint = "`kit study RECIPE` makes one, and says where"
             raise RecordError(f"{folder} is not a study: it has no {STUDY_FILE}", hint)
-        hint = "start the study again: it writes it anew"
-        content = read_object(path, hint=hint)
-        require_format(path, content, FORMAT, hint)
-        require_types(path, content, StudyContent, hint)
+        content = read_object(path, hint=_AGAIN)
+        require_format(path, content, FORMAT, _AGAIN)
+        require_types(path, content, StudyContent, _AGAIN)
         try:
             Recipe.model_validate(content["recipe"])
         except ValueError as error:
-            raise RecordError(f"{path} is damaged: its recipe is not valid", hint) from error
+            raise RecordError(f"{path} is damaged: its recipe is not valid", _AGAIN) from error
         ledger = cls(Path(folder), content)
         _ = ledger.cells  # names are checked
         return ledger
@@ -119,13 +120,41 @@ class Ledger:
             plain_name(cell.name, f"{self.folder / STUDY_FILE}: cells")
         return cells
 
-    def outcome(self, cell: Cell, key: str) -> Outcome | None:
-        """How a cell ended; None if it has not, was run from something else, or its file is damaged."""
+    def outcome(self, cell: Cell, key: str, say: Callable[[str], object] = lambda line: None) -> Outcome | None:
+        """Return how a cell ended; None if it has not, was run from something else, or its file is damaged.
+
+        say: Called with a line about a damaged file.
+        """
         try:
-            outcome = _OUTCOME.validate_python(read_object(self.folder / _CELLS / f"{cell.name}.json"))
-        except (RecordError, ValueError):
+            outcome = self._read_outcome(cell)
+        except RecordError as error:
+            say(f"{error.message}; the next start of the study writes it anew")
             return None
-        return outcome if outcome.cell == cell and outcome.key == key else None
+        return outcome if outcome is not None and outcome.key == key else None
+
+    def _read_outcome(self, cell: Cell) -> Outcome | None:
+        """Return the content of a cell's file, None if there is none. Raises RecordError if it is damaged."""
+        path = self.folder / _CELLS / f"{cell.name}.json"
+        if not os.path.lexists(path):
+            return None
+        content = read_object(path)
+        try:
+            outcome = _OUTCOME.validate_python(content)
+        except ValueError as error:
+            raise RecordError(f"{path} is damaged: a value is missing or has another type") from error
+        if outcome.cell != cell:
+            raise RecordError(f"{path} is damaged: it is of another cell")
+        if outcome.state == "finished":
+            plain_name(outcome.record, f"{path} is damaged: record")
+        return outcome
+
+    @property
+    def damage(self) -> list[str]:
+        """A line for each cell whose file is damaged."""
+        lines: list[str] = []
+        for cell, key in self.cells.items():
+            self.outcome(cell, key, lines.append)
+        return lines
 
     def write(self, outcome: Outcome) -> None:
         """Keep how a cell ended."""
