@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kit.errors import MAKE_AGAIN, OutputError, RecipeError
+from kit.file_types import CardContent, ChainContent, VerdictContent, require_types
 from kit.files import publish, remove_left_aside, require_space, writing_to
 from kit.measurement.units import megabytes
 from kit.names import OF_FILE_MANAGERS
@@ -87,7 +88,6 @@ def export(
         ExportError: A prediction of the exported model differs, or the Hub refuses.
     """
     from kit.evaluate import prepared_for, require_metrics, require_same_data
-    from kit.file_types import CardContent, require_types
     from kit.publishing.again import find_proven, kept, request_of
     from kit.publishing.formats import plan_formats
     from kit.publishing.hub import push, require_target
@@ -294,9 +294,9 @@ def _history(record: Record) -> list[str]:
             continue
         begun = None
         if (each.folder / VERDICT_FILE).is_file():
-            lines = read_sealed(each.folder / VERDICT_FILE, _REPEAT.format("distill"))["lines"] + lines
+            lines = read_sealed(each.folder / VERDICT_FILE, VerdictContent, _REPEAT.format("distill"))["lines"] + lines
         if (each.folder / CHAIN_FILE).is_file():
-            chain = read_sealed(each.folder / CHAIN_FILE, _REPEAT.format("compress"))
+            chain = read_sealed(each.folder / CHAIN_FILE, ChainContent, _REPEAT.format("compress"))
             if chain["source"] != each.id:
                 lines, begun = chain["lines"] + lines, chain["source"]
     return list(dict.fromkeys(lines))

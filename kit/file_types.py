@@ -79,16 +79,23 @@ class _Plan(TypedDict):
     batch_size: _Count
 
 
+class _Evaluation(TypedDict):
+    step: _Count
+    train_metric: _Finite | None
+    validation_metric: _Finite | None
+
+
 class _Diagnosis(TypedDict):
     line: str
+    verdict: NotRequired[str]
 
 
 class _Training(TypedDict):
     plan: _Plan
     precision: str
     samples_per_second: _Finite
-    history: list[dict[str, Any]]
-    evaluations: list[dict[str, Any]]
+    history: list[dict[str, _Finite | None]]
+    evaluations: list[_Evaluation]
     diagnosis: _Diagnosis
     notes: list[str]
 
@@ -133,6 +140,12 @@ class _Recipe(TypedDict):
     data: NotRequired[dict[str, Any]]
 
 
+class _Details(TypedDict):
+    signatures: NotRequired[dict[str, str]]
+    loops: NotRequired[_Count]
+    empty: NotRequired[_Count]
+
+
 class RecordContent(TypedDict):
     """record.json. Keys that are not listed here may have any value."""
 
@@ -151,7 +164,7 @@ class RecordContent(TypedDict):
     backend: NotRequired[str]
     training: _Training | None
     metrics: dict[str, _Estimate]
-    details: NotRequired[dict[str, Any]]
+    details: NotRequired[_Details]
     provenance: NotRequired[dict[str, Any]]
     seconds: _Seconds
     peak_memory_bytes: _Count
@@ -200,6 +213,19 @@ class CardContent(TypedDict):
     data: _CardData
     settings: dict[str, Any]
     provenance: _Provenance
+
+
+class ChainContent(TypedDict):
+    """chain.json of a compression, beside the Record that it ended with."""
+
+    source: str
+    lines: list[str]
+
+
+class VerdictContent(TypedDict):
+    """verdict.json of a distillation, beside the student of its first seed."""
+
+    lines: list[str]
 
 
 class _Cell(TypedDict):

@@ -51,6 +51,7 @@ def require_agreement(path: Path, content: Mapping[str, Any], recipe: Recipe) ->
             sizes["budget"] != sizes["train"] + sizes["validation"]
         ),
         **_contradictions_of_model(content),
+        **_contradictions_of_origin(content, recipe),
     }
     for problem, holds in contradictions.items():
         if holds:
@@ -87,6 +88,21 @@ def _contradictions_of_model(content: Mapping[str, Any]) -> dict[str, bool]:
         f"method {method} has no steps, and it has a training": (
             method in ("tfidf", "probe") and not compressed and content["training"] is not None
         ),
+    }
+
+
+def _contradictions_of_origin(content: Mapping[str, Any], recipe: Recipe) -> dict[str, bool]:
+    """Return what can be wrong with what a run says of the models that it was made of, and whether it is."""
+    settings = content["settings"]
+    compression, teachers = settings.get("compression"), settings.get("teachers")
+    last = recipe.compress.steps[-1].technique if recipe.compress.steps else "none"
+    is_taught = content["method"] == "distill" and compression is None
+    return {
+        f"settings.compression is not {last}, the last step of its recipe": (
+            compression is not None and compression["technique"] != last
+        ),
+        f"method {content['method']} does not fit settings.teachers": is_taught != bool(teachers),
+        "settings.teachers needs settings.transfer_set": bool(teachers) and "transfer_set" not in settings,
     }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import RecordError
+from kit.file_types import require_types
 from kit.json_files import read_object
 
 SEAL = "sha256"
@@ -18,10 +19,14 @@ def sealed(content: dict[str, Any]) -> dict[str, Any]:
     return {**content, SEAL: _digest(content)}
 
 
-def read_sealed(path: Path, hint: str) -> dict[str, Any]:
-    """Return the content of a JSON file that vouches for itself. Raises RecordError if it was changed or is damaged."""
+def read_sealed(path: Path, schema: type, hint: str) -> dict[str, Any]:
+    """Return the content of a JSON file that vouches for itself, and has this schema of `kit.file_types`.
+
+    Raises RecordError if it was changed or is damaged.
+    """
     content = read_object(path, hint=hint)
     require_seal(path, content, hint)
+    require_types(path, content, schema, hint)
     return content
 
 

@@ -7,6 +7,8 @@ from kit.errors import RecordError
 from kit.record import Record, list_records
 from tests.sealing import edit
 
+ONNX = {"source": "a", "technique": "onnx"}
+
 
 @pytest.fixture
 def copy(tiny_run, tmp_path):
@@ -192,6 +194,14 @@ def test_lists_name_records_with_impossible_values(copy, path, value, message) -
         (("labels",), ["positive", "positive"], "labels names a label twice"),
         (("labels",), ["negative", "bill"], "labels are not those that data.audit counts"),
         (("labels",), ["a", "negative", "positive"], "labels are not those that data.audit counts"),
+        (
+            ("settings", "compression"),
+            ONNX,
+            "settings.compression is not int8-onnx, the last step of its recipe",
+        ),
+        (("settings", "teachers"), [{"name": "a", "record": None}], "method finetune does not fit settings.teachers"),
+        (("training", "evaluations"), [{"step": 1}], "training.evaluations.0.train_metric: it is missing"),
+        (("details", "loops"), "many", "details.loops: it is not a whole number"),
         (("task",), "translation", "task is translation, its recipe says classification"),
         (("task",), "sentiment", "task is sentiment, its recipe says classification"),
         (("method",), "lora", "method is lora, its recipe says finetune"),

@@ -15,10 +15,12 @@ from kit import Recipe, finetune, predict
 from kit.compress import compress, recipe_of
 from kit.errors import ModelError, RecordError
 from kit.export import Exported, export
+from kit.file_types import ChainContent
 from kit.models.backend import Backend, backend_of
 from kit.models.teacher import resolve_teacher
 from kit.publishing.manifest import is_exported, read_manifest, written_files
 from kit.record import Record
+from kit.seals import read_sealed, sealed
 from kit.served import find_served
 from tests.sealing import edit
 
@@ -355,6 +357,13 @@ def test_a_manifest_that_is_no_file_is_not_read(kind: str, tmp_path: Path) -> No
 def test_manifests_are_plain_json(exported: Path) -> None:
     content = json.loads((exported / "kit.json").read_text("utf-8"))
     assert content["format"] == 2 and len(content["sha256"]) == 64
+
+
+def test_a_sealed_chain_of_other_types_is_damaged(tmp_path: Path) -> None:
+    for content, place in (({"source": "a", "lines": 3}, "lines"), ({"lines": []}, "source")):
+        (tmp_path / "chain.json").write_text(json.dumps(sealed(content)), "utf-8")
+        with pytest.raises(RecordError, match=rf"chain\.json is damaged: {place}: it is"):
+            read_sealed(tmp_path / "chain.json", ChainContent, "")
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"source": "a", "lines": ["100 %"]}', '{"sha256": "0", "lines": []}'])
