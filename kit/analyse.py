@@ -90,6 +90,7 @@ def analyse(folder: str | Path, *, derived: bool = False) -> Findings:
         candidates=candidates,
         runs=str(ledger.folder.parent),
         no_latency=no_latency,
+        study_command=ledger.command,
         speed_damage=ledger.speed_damage,
     )
 

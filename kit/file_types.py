@@ -257,6 +257,7 @@ class StudyContent(TypedDict):
     recipe: dict[str, Any]
     cells: list[_Cell]
     data: _StudyData
+    arguments: NotRequired[list[str]]
 
 
 def require_types(path: Path, content: object, schema: Any, hint: str) -> None:

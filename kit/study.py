@@ -1,14 +1,10 @@
-"""The study: a grid of runs, each a Record, in a folder that says how every one of them ended.
-
-Lets an engine run the cells and keeps each result as it comes. Starting a study again continues it; two starts at once
-share the work.
-"""
+"""Study: run a grid of cells, each of which has a Record. A later start continues, and two starts share the work."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,6 +56,7 @@ def study(
     workers: int | None = None,
     storage: str | None = None,
     quiet: bool = False,
+    arguments: Sequence[str] = (),
 ) -> Study:
     """Run the cells of the recipe's study that have not finished, and return how all of them ended.
 
@@ -71,6 +68,7 @@ def study(
         workers: Cells at once on this machine; None takes one per GPU, or one.
         storage: URL through which Records come if nodes do not see `runs`. What it holds already is copied to `runs`.
         quiet: Whether to print no progress.
+        arguments: Recipe file and overrides of the command line, for commands that the advice names.
 
     Returns:
         The outcome of each cell; cells that fail are part of it.
@@ -86,7 +84,7 @@ def study(
     with started(place, folder) as running:  # workers import libraries while the study is planned
         plan = plan_study(recipe)
         dropped = dropped_cells(folder, plan)
-        ledger = Ledger.start(folder, recipe, plan.cells, plan.facts)
+        ledger = Ledger.start(folder, recipe, plan.cells, plan.facts, arguments)
         with Board(plan.efforts, recipe.main_metric, quiet) as board:
             work = _Work(plan, ledger, board, place)
             for line in [*dropped, *opening_lines(plan, folder, len(work.outcomes))]:

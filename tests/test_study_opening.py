@@ -37,3 +37,11 @@ def test_what_makes_a_study_train_again_is_named(
         recipe=Recipe.model_validate({**recipe, **change}), cells={CELL: "now"}, facts=facts[fingerprint]
     )
     assert dropped_cells(tmp_path, plan) == [f"1 cell finished before with {what}, and is trained again"]
+
+
+def test_the_command_that_continues_a_study_has_its_recipe_and_overrides(tmp_path: Path) -> None:
+    recipe = Recipe.model_validate({"task": "sentiment", "method": "tfidf", "data": {"source": "x.csv"}})
+    facts = {**DATA, "fingerprints": {"train": "a", "test": "t"}}
+    assert Ledger.start(tmp_path, recipe, {CELL: "key"}, facts).command == "kit study RECIPE"
+    Ledger.start(tmp_path, recipe, {CELL: "key"}, facts, ["my recipe.yaml", "--set", "study.budgets=[20]"])
+    assert Ledger.load(tmp_path).command == "kit study 'my recipe.yaml' --set 'study.budgets=[20]'"

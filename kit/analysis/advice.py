@@ -13,7 +13,6 @@ from kit.analysis.evidence import endless_evidence, more_evidence
 from kit.analysis.findings import Findings
 from kit.analysis.nearest import better_left_out, labels_missing, nothing_qualifies
 from kit.analysis.options import (
-    FINISH,
     Option,
     Wish,
     breaks,
@@ -94,7 +93,7 @@ def advise(findings: Findings, wish: Wish) -> Advice:
         advice = _with_certainty(advice, certainty, options, findings, wish)
         lines = _lines(advice, certainty, findings, wish)
     lines += [f"to try: {command}" for command in advice.commands]
-    lines = [*_needs_no_model(findings, wish), *_framed(lines, advice), *latency_lines(findings)]
+    lines = [*_needs_no_model(findings, wish), *_framed(lines, advice, findings), *latency_lines(findings)]
     lines += findings.class_notes
     return replace(advice, lines=tuple(lines))
 
@@ -140,10 +139,11 @@ def _checked(wish: Wish, metric: str) -> Wish:
     return wish
 
 
-def _framed(lines: Sequence[str], advice: Advice) -> list[str]:
+def _framed(lines: Sequence[str], advice: Advice, findings: Findings) -> list[str]:
     """Put a line about the unfinished study before the lines, and the series that were left out after them."""
     mentioned = any(line.startswith("cannot tell yet") for line in lines)
-    continues = "" if FINISH in advice.commands else f"; `{FINISH}` continues"
+    command = findings.study_command
+    continues = "" if command in advice.commands else f"; `{command}` continues"
     first = [f"{advice.unfinished} have finished{continues}"] if advice.unfinished and not mentioned else []
     untimed = [name for name, reason in advice.excluded if reason == advice.unfinished]
     others = [f"left out: {name}: {reason}" for name, reason in advice.excluded if reason != advice.unfinished]

@@ -111,6 +111,7 @@ class Findings:
         candidates: Compressed and distilled runs that were made from the study's runs, for advice.
         runs: Folder of all runs.
         no_latency: Why latencies of candidates are missing.
+        study_command: The command that continues the study.
         speed_damage: What is wrong with the file of latencies, as a verb phrase; empty if nothing is.
     """
 
@@ -138,6 +139,7 @@ class Findings:
     runs: str = "runs"
     no_latency: str = ""
     speed_damage: str = ""
+    study_command: str = "kit study RECIPE"
 
     @property
     def unfinished(self) -> str:

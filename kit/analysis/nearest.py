@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from kit.analysis.findings import Findings, Series
-from kit.analysis.options import FINISH, Option, Wish, describe, fits, options_of, ranked, series_of
+from kit.analysis.options import Option, Wish, describe, fits, options_of, ranked, series_of
 from kit.measurement.units import shown_difference, shown_value
 
 
@@ -35,9 +35,10 @@ def nothing_qualifies(findings: Findings, wish: Wish, allowed: Sequence[Option])
     """
     if untimed := _untimed(findings, wish):
         finished = findings.unfinished.removeprefix("unfinished: ")
-        return Nearest((f"cannot tell yet: the study is unfinished ({finished}) and {untimed}",), (FINISH,))
+        line = f"cannot tell yet: the study is unfinished ({finished}) and {untimed}"
+        return Nearest((line,), (findings.study_command,))
     nearest = _nearest(findings, wish, allowed)
-    return replace(nearest, commands=(FINISH,)) if findings.unfinished else nearest
+    return replace(nearest, commands=(findings.study_command,)) if findings.unfinished else nearest
 
 
 def _nearest(findings: Findings, wish: Wish, allowed: Sequence[Option]) -> Nearest:
@@ -148,7 +149,7 @@ def better_left_out(findings: Findings, wish: Wish, choice: Option) -> tuple[str
     better = [o for o in measured if o.metric.value > choice.metric.value and _exceeds(o, wish)]
     ordered = sorted(better, key=_metric, reverse=True)
     commands = next((commands[:1] for option in ordered if (commands := _smaller(option, findings))), [])
-    return (FINISH,) if commands and findings.unfinished else tuple(commands)
+    return (findings.study_command,) if commands and findings.unfinished else tuple(commands)
 
 
 def _exceeds(option: Option, wish: Wish) -> bool:
@@ -187,7 +188,7 @@ def _larger(findings: Findings) -> list[str]:
     more = min(2 * budgets[-1], findings.training_examples)
     if more <= budgets[-1]:
         return ["a study with a larger checkpoint (study.checkpoints), or more labelled data"]
-    return [f"kit study RECIPE --set 'study.budgets=[{', '.join(map(str, [*budgets, more]))}]'"]
+    return [f"{findings.study_command} --set 'study.budgets=[{', '.join(map(str, [*budgets, more]))}]'"]
 
 
 def _why_not(series: Series, metric: str, target: float) -> str:

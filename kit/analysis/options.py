@@ -17,8 +17,6 @@ from kit.measurement.speed import Speed
 from kit.measurement.units import megabytes, shown_difference
 from kit.scheduling.ledger import SPEED_FILE
 
-FINISH = "kit study RECIPE"  # the command that continues an unfinished study
-
 
 @dataclass(frozen=True)
 class Wish:
@@ -110,7 +108,8 @@ def latency_lines(findings: Findings) -> list[str]:
     """Return one line if latencies were measured on a busy machine, or if the file of latencies is damaged."""
     file = f"{findings.runs}/{findings.study}/{SPEED_FILE}"
     if findings.speed_damage:
-        return [f"latencies are not known: {file} {findings.speed_damage}; `{FINISH}` measures them again"]
+        again = f"`{findings.study_command}` measures them again"
+        return [f"latencies are not known: {file} {findings.speed_damage}; {again}"]
     timed = [series for series in findings.options if series.speed is not None]
     busy = [series.name for series in timed if series.speed and series.speed.warning]
     if not busy:

@@ -77,6 +77,7 @@ def study(
             address=address,
             workers=workers,
             storage=storage,
+            arguments=[str(recipe), *(part for override in overrides or [] for part in ("--set", override))],
         )
     print_study(done, as_json)
     if done.failed:

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -68,10 +69,22 @@ class Ledger:
     content: dict[str, Any]
 
     @classmethod
-    def start(cls, folder: Path, recipe: Recipe, cells: Mapping[Cell, str], data: Mapping[str, Any]) -> Ledger:
-        """Write what a study is going to run; a grid that changed replaces the one that stands there.
+    def start(
+        cls,
+        folder: Path,
+        recipe: Recipe,
+        cells: Mapping[Cell, str],
+        data: Mapping[str, Any],
+        arguments: Sequence[str] = (),
+    ) -> Ledger:
+        """Write the grid of a study; the grid of an earlier start is replaced.
 
-        cells: with their keys. data: what the analysis wants to know about the data, as plain data.
+        Args:
+            folder: Folder of the study.
+            recipe: Recipe with its overrides.
+            cells: Cells with their keys.
+            data: Facts about the data for the analysis, as plain data.
+            arguments: Recipe file and overrides of `kit study`, as on the command line; none for a study from Python.
         """
         content = {
             "format": FORMAT,
@@ -80,6 +93,7 @@ class Ledger:
             "recipe": recipe.model_dump(mode="json"),
             "cells": [{**asdict(cell), "key": key} for cell, key in cells.items()],
             "data": dict(data),
+            "arguments": list(arguments),
         }
         earlier = folder / STUDY_FILE
         if earlier.is_file():
@@ -105,6 +119,11 @@ class Ledger:
         ledger = cls(Path(folder), content)
         _ = ledger.cells  # names are checked
         return ledger
+
+    @property
+    def command(self) -> str:
+        """The command that continues the study; `kit study RECIPE` if the study was started from Python."""
+        return shlex.join(["kit", "study", *(self.content.get("arguments") or ["RECIPE"])])
 
     @property
     def recipe(self) -> Recipe:

@@ -123,6 +123,8 @@ def test_an_unfinished_study_says_so() -> None:
     assert partly.lines[0].endswith("and 2 of its 3 models were not timed")
     first = advise(slow, Wish()).lines[0]
     assert first == "unfinished: 2 of 5 cells have finished; `kit study RECIPE` continues"
+    called = replace(slow, study_command="kit study 'my recipe.yaml' --set study.seeds=2")
+    assert advise(called, Wish(max_latency_ms=5)).commands == ("kit study 'my recipe.yaml' --set study.seeds=2",)
 
 
 def test_the_command_to_try_is_never_the_grid_of_the_study() -> None:
