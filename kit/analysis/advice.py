@@ -71,7 +71,8 @@ class Advice:
 def advise(findings: Findings, wish: Wish) -> Advice:
     """Choose the fewest labels that meet the target within the limits, or without a target the best metric.
 
-    Where these are equal, the quicker and then the smaller model is chosen.
+    Of options with as many labels, a measured one comes before a prediction, then the higher metric, the lower latency
+    and the smaller model. Without a target, options of equal metric are ordered by labels, latency and size.
 
     Raises:
         DataError: The metric cannot reach the target.

@@ -17,6 +17,7 @@ from kit.measurement.intervals import Estimate, percentile_interval, shown
 from kit.measurement.measure import LabelMeasure, Measure
 from kit.measurement.units import megabytes, percent
 
+_SAME = 1.1  # ratio of two times below which a machine's noise is as likely
 _LEAST = 1e-9  # least metric of a teacher that a share of it is defined for
 
 
@@ -95,7 +96,7 @@ class Verdict:
         )
         if ours.p50_ms and theirs.p50_ms:
             latencies = f"{ours.p50_ms:.1f} ms per text against {theirs.p50_ms:.1f} ms"
-            line += f"; {latencies} ({theirs.p50_ms / ours.p50_ms:.1f}x as fast)"
+            line += f"; {latencies} ({ratio_words(ours, theirs)})"
             line += f"; {ours.warning}" if ours.warning else ""
         return line
 
@@ -167,6 +168,23 @@ def judge(
         teacher_cost=costs[1],
         notes=tuple(notes),
     )
+
+
+def ratio_words(ours: Cost, theirs: Cost) -> str:
+    """Compare the measured times of two models in words: `2.4x as fast`."""
+    if not ours.p50_ms or not theirs.p50_ms:
+        return ""
+    ratio = theirs.p50_ms / ours.p50_ms
+    if 1 / _SAME <= ratio <= _SAME or _overlap(ours, theirs):
+        return "about as fast"
+    return f"{ratio:.1f}x as fast" if ratio > 1 else f"SLOWER: {1 / ratio:.1f}x the time"
+
+
+def _overlap(ours: Cost, theirs: Cost) -> bool:
+    """Return whether the intervals of two times overlap, so that neither model is known to be faster."""
+    if ours.interval_ms is None or theirs.interval_ms is None:
+        return False
+    return ours.interval_ms[0] <= theirs.interval_ms[1] and theirs.interval_ms[0] <= ours.interval_ms[1]
 
 
 def _smaller(share: float) -> str:

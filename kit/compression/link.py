@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kit.analysis.verdict import Answers, Cost, Verdict, judge
+from kit.analysis.verdict import Answers, Cost, Verdict, judge, ratio_words
 from kit.compression.gate import Gate
 from kit.compression.recall import RecallChange, recall_changes, recall_line
 from kit.measurement.intervals import Estimate, shown, wilson_interval
@@ -17,8 +17,6 @@ from kit.methods import Job
 from kit.models.predictor import Predictor
 from kit.recipe.compressing import Step
 from kit.record import Record
-
-_SAME = 1.1  # ratio of two times below which a machine's noise is as likely
 
 
 @dataclass(frozen=True)
@@ -185,21 +183,10 @@ def _removed_tokens_line(settings: dict[str, Any]) -> str:
 def _speed_words(ours: Cost, theirs: Cost) -> str:
     if not ours.p50_ms or not theirs.p50_ms:
         return ""
-    ratio = theirs.p50_ms / ours.p50_ms
-    words = f"{ratio:.1f}x as fast" if ratio > 1 else f"SLOWER: {1 / ratio:.1f}x the time"
-    if 1 / _SAME <= ratio <= _SAME or _overlap(ours, theirs):
-        words = "about as fast"
     low, high = ours.interval_ms or (ours.p50_ms, ours.p50_ms)
     places = _places(ours.p50_ms)
-    return f"{ours.p50_ms:.{places}f} ms per text [{low:.{places}f}, {high:.{places}f}] ({words})"
+    return f"{ours.p50_ms:.{places}f} ms per text [{low:.{places}f}, {high:.{places}f}] ({ratio_words(ours, theirs)})"
 
 
 def _places(milliseconds: float) -> int:
     return 0 if milliseconds >= 10 else 1 if milliseconds >= 1 else 2
-
-
-def _overlap(ours: Cost, theirs: Cost) -> bool:
-    """Return whether the intervals of two times overlap, so that neither model is known to be faster."""
-    if ours.interval_ms is None or theirs.interval_ms is None:
-        return False
-    return ours.interval_ms[0] <= theirs.interval_ms[1] and theirs.interval_ms[0] <= ours.interval_ms[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kit.analysis.verdict import Answers, Cost, judge
+from kit.analysis.verdict import Answers, Cost, judge, ratio_words
 from kit.measurement.intervals import bootstrap_scores
 from kit.measurement.measure import LabelMeasure
 
@@ -128,3 +128,16 @@ def test_several_labels_agree_when_all_of_them_do() -> None:
     found = judge([Answers(0, student, teacher, None)], targets, measure, budget=10, costs=COSTS)
     assert found.agreement.value == pytest.approx(0.75)
     assert found.teacher.value == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "words"),
+    [
+        (Cost(1, 1, 10.0), Cost(1, 1, 10.0), "about as fast"),
+        (Cost(1, 1, 5.0, (3.0, 8.0)), Cost(1, 1, 10.0, (7.0, 12.0)), "about as fast"),
+        (Cost(1, 1, 5.0, (4.0, 6.0)), Cost(1, 1, 10.0, (9.0, 12.0)), "2.0x as fast"),
+        (Cost(1, 1, 10.0), Cost(1, 1, 5.0), "SLOWER: 2.0x the time"),
+    ],
+)
+def test_times_are_compared_in_words(ours: Cost, theirs: Cost, words: str) -> None:
+    assert ratio_words(ours, theirs) == words
