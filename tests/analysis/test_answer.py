@@ -52,3 +52,8 @@ def test_a_lead_of_few_seeds_is_not_tested(count: int, words: str) -> None:
     assert f"is not tested: {words}; the bootstrap test over seeds and test examples needs 3 seeds" in said
     assert "No significant difference" not in said
     assert "Its lead over probe (+8.5 points [" in said
+
+
+def test_a_study_of_one_method_names_no_highest_mean_at_the_smallest_budget() -> None:
+    assert any("the highest mean is that of" in line for line in answer(STUDY.series, (), (), "accuracy"))
+    assert not any("the highest mean is that of" in line for line in answer(STUDY.series[:1], (), (), "accuracy"))
