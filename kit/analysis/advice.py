@@ -78,9 +78,7 @@ def advise(findings: Findings, wish: Wish) -> Advice:
         DataError: The metric cannot reach the target.
     """
     wish = _checked(wish, findings.metric)
-    no_latency = (
-        findings.unfinished or findings.no_latency or ("its latency is not known" * bool(findings.speed_damage))
-    )
+    no_latency = findings.unfinished or findings.no_latency
     broken = {series.name: reason for series in findings.options if (reason := breaks(series, wish, no_latency))}
     allowed = [series for series in findings.options if series.points and series.name not in broken]
     in_some_size = [option for series in allowed for option in options_of(series, wish)]
@@ -270,11 +268,13 @@ def _to_measure(choice: Option, other: Option | None, point: Point | None, findi
     if len(point.runs) == 1 and any(choice.series == candidate.name for candidate in findings.candidates):
         return f"the same steps from runs of 4 more seeds {at}: one seed does not show how much seeds differ"
     goal, close = _goal(choice, other, findings, wish)
-    below_majority = choice.metric.value <= findings.baselines.majority.get(findings.metric, -np.inf)
-    missing = None if below_majority else more_evidence(point, goal)
+    is_no_better = choice.metric.value <= findings.baselines.majority.get(findings.metric, -np.inf) + 1e-9
+    missing = None if is_no_better else more_evidence(point, goal)
     if missing is not None:
         return missing
-    close = f"{at} it is below the majority" if below_majority else f"{at} {close}: {endless_evidence(point, goal)}"
+    close = (
+        f"{at} it is no better than the majority" if is_no_better else f"{at} {close}: {endless_evidence(point, goal)}"
+    )
     larger = [p for s in findings.options if s.name == choice.series for p in s.points if p.budget > point.budget]
     return f"nothing; {close}, and larger budgets are measured" if larger else f"a larger budget; {close}"
 

@@ -125,7 +125,7 @@ def _over(option: Option, wish: Wish) -> str:
     """Return the limits that an option breaks, in words; `describe` has its latency and size."""
     reasons = []
     if wish.max_latency_ms is not None and option.latency_ms is None:
-        reasons.append("its latency was not measured")
+        reasons.append("its latency is not known")
     elif wish.max_latency_ms is not None and (option.latency_ms or 0) > wish.max_latency_ms:
         reasons.append(f"above {wish.max_latency_ms:g} ms")
     if wish.max_size_bytes is not None and option.model_bytes is None:

@@ -83,7 +83,7 @@ def breaks(series: Series, wish: Wish, no_latency: str = "") -> str:
     latency = series.speed
     size = min((point.model_bytes for point in series.points if point.model_bytes is not None), default=None)
     if wish.max_latency_ms is not None and latency is None:
-        return no_latency or "its latency was not measured"
+        return no_latency or "its latency is not known"
     if wish.max_latency_ms is not None and latency is not None and latency.p50_ms > wish.max_latency_ms:
         doubt = latency_doubt(latency, wish)
         figure = f"{latency.p50_ms:.1f} ms per text{' if the figure holds' if latency.warning else ''}"

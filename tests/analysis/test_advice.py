@@ -104,7 +104,7 @@ def test_a_target_below_the_majority_is_named_first() -> None:
     assert advise(study, Wish(target=0.6)).lines[0] == line
     assert advise(study, Wish(target=0.61)).lines[0].startswith("choose ")
     high = advise(replace(STUDY, baselines=Baselines({}, {"accuracy": 0.95}, ("no",))), Wish(target=0.85)).lines
-    assert high[-1] == "to measure next: a larger budget; at 800 labels it is below the majority"
+    assert high[-1] == "to measure next: a larger budget; at 800 labels it is no better than the majority"
 
 
 def test_evidence_that_nobody_measures_is_counted() -> None:
