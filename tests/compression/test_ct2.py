@@ -64,10 +64,12 @@ def test_texts_are_shared_among_threads_that_do_not_wait_for_each_other(done, mo
     torch.set_num_threads(threads)
     texts = [(f"A man is at the {place} of number {number}.",) for number in range(40) for place in ("door", "sea")]
     expected = load_predictor(folder).outputs(texts)
-    monkeypatch.setattr("kit.models.ct2.torch.get_num_threads", lambda: 3)
-    shared = load_predictor(folder)
-    assert shared._engine.num_translators == 3
-    assert shared.outputs(texts).tolist() == expected.tolist()
+    with monkeypatch.context() as patched:
+        patched.setattr("kit.models.ct2.torch.get_num_threads", lambda: 3)
+        shared = load_predictor(folder)
+        assert shared._engine.num_translators == 3
+        assert shared.outputs(texts).tolist() == expected.tolist()
+    torch.set_num_threads(threads)  # loading gives torch back as many as it believes that there were
 
 
 def test_int8_is_smaller_and_a_record_like_any_other(done, scratch_run) -> None:
