@@ -26,6 +26,11 @@ def made_from(source: Record, name: str, techniques: Sequence[str] = ("int8-onnx
     folder = shutil.copytree(source.folder, source.folder.with_name(name))
     content = json.loads((folder / "record.json").read_text())
     content |= {"id": name, "settings": {**content["settings"], **settings}}
+    if "teachers" in settings:
+        content["method"] = content["recipe"]["method"] = "distill"
+        content["settings"]["transfer_set"] = {"texts": 1}
+    else:
+        content["settings"].pop("teachers", None)
     content["recipe"]["compress"]["steps"] = [{"technique": technique} for technique in techniques]
     for key in ("sha256", "format", "files", "backend"):
         content.pop(key, None)
@@ -37,12 +42,12 @@ def compressed(source: Record, name: str) -> Record:
     return made_from(source, name, compression={"technique": "int8-onnx", "source": source.id})
 
 
-def probe(runs: Path, budget: int = 160) -> Record:
-    return Record.read(sorted(runs.glob(f"probe-*-{budget}-s0-*"))[0])
+def cell(runs: Path, method: str = "probe") -> Record:
+    return Record.read(sorted(runs.glob(f"{method}-*-160-s0-*"))[0])
 
 
 def test_chains_of_compressed_and_distilled_runs_are_followed(runs: Path) -> None:
-    root = probe(runs)
+    root = cell(runs, "scratch")
     one = compressed(root, "one")
     compressed(one, "two")
     made_from(root, "student", teachers=[{"record": root.id, "name": "t"}])
@@ -57,7 +62,7 @@ def test_chains_of_compressed_and_distilled_runs_are_followed(runs: Path) -> Non
 
 
 def test_each_step_of_a_chain_is_named_by_its_technique(runs: Path) -> None:
-    root = probe(runs)
+    root = cell(runs)
     made_from(root, "one", ["vocabulary"], compression={"technique": "vocabulary", "source": root.id})
     chain = ["vocabulary", "int8-onnx"]
     made_from(root, "two", chain, compression={"technique": "int8-onnx", "source": "one"})
@@ -66,7 +71,7 @@ def test_each_step_of_a_chain_is_named_by_its_technique(runs: Path) -> None:
 
 
 def test_foreign_circular_and_damaged_runs_are_no_candidates(runs: Path) -> None:
-    root = probe(runs)
+    root = cell(runs)
     made_from(root, "circle", compression={"technique": "int8-onnx", "source": "circle"})
     made_from(root, "orphan", compression={"technique": "int8-onnx", "source": "elsewhere"})
     compressed(root, "damaged").folder.joinpath("predictions.parquet").write_bytes(b"PAR1")
@@ -77,7 +82,7 @@ def test_foreign_circular_and_damaged_runs_are_no_candidates(runs: Path) -> None
 
 def test_a_compressed_run_is_a_candidate_with_the_latency_of_one_sitting(runs: Path, untimed: None) -> None:
     study = runs / next(path.parent.name for path in runs.glob("*/study.json"))
-    compressed(probe(runs), "small")
+    compressed(cell(runs), "small")
     findings = analyse(study, derived=True)
     (candidate,) = findings.candidates
     assert candidate.name == "probe + int8-onnx"

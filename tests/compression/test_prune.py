@@ -59,7 +59,7 @@ def test_heads_and_neurons_without_effect_go_first_and_change_nothing(source: Re
 
     silenced = make_record(
         tmp_path / "runs" / "silenced",
-        _job(source.recipe, source, True, Shared()),
+        _job(source.recipe.model_copy(update={"method": "probe"}), source, True, Shared()),  # which has no training
         lambda job: Fitted(TransformerPredictor(model, tokenizer, 32)),
         began=0.0,
     )
