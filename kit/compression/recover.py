@@ -18,8 +18,8 @@ from kit.models.load import freeze_embeddings
 from kit.models.teacher import Teacher
 from kit.recipe import TrainSection
 from kit.recipe.distilling import DistillSection
+from kit.training.distillation_objective import TeacherObjective, truth_of
 from kit.training.fitting import Training
-from kit.training.objective import TeacherObjective, truth_of
 from kit.training.teacher_outputs import teacher_logits
 
 _BATCH = 32

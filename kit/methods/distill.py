@@ -49,8 +49,8 @@ from kit.models.student import encoder_config, last_to_last, reorder_labels, req
 from kit.models.teacher import Teacher
 from kit.recipe import TrainSection
 from kit.recipe.distilling import DistillSection, StudentSection
+from kit.training.distillation_objective import TeacherObjective, places, projected, truth_of
 from kit.training.fitting import Fitting, Split, Training
-from kit.training.objective import TeacherObjective, places, projected, truth_of
 from kit.training.plan import make_plan
 from kit.training.teacher_outputs import averaged, teacher_logits, token_outputs
 from kit.training.trainer import fit_model

@@ -22,7 +22,7 @@ from kit.models.translator import Translator
 from kit.request import understand
 from kit.run import run
 from kit.tasks.translation import Translation
-from kit.training.objective import WordObjective
+from kit.training.distillation_objective import WordObjective
 from kit.training.progress import Progress
 from kit.training.teacher_outputs import teacher_words
 from tests.translators import BUILDERS, marian

@@ -10,8 +10,9 @@ import torch
 
 from kit.recipe.distilling import DistillSection, LossesSection
 from kit.tasks.classification import Classification
+from kit.training.distillation_objective import TeacherObjective, truth_of
 from kit.training.losses import softened_divergence
-from kit.training.objective import LabelObjective, TeacherObjective, truth_of
+from kit.training.objective import LabelObjective
 
 ONE = Classification("classification", ("a", "b", "c"), False, False, "accuracy", label_smoothing=0.1)
 SEVERAL = Classification("classification", ("a", "b", "c"), True, False, "macro_f1", label_smoothing=0.1)

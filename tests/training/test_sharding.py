@@ -10,7 +10,7 @@ from torch import nn
 from transformers import BertConfig, BertForSequenceClassification
 
 from kit.errors import LaunchError
-from kit.training.objective import projected
+from kit.training.distillation_objective import projected
 from kit.training.sharding import Fsdp, Whole, to_train
 from tests.training.test_objective import ONE, taught
 
