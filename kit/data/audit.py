@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from kit.data.balance import is_unbalanced
 from kit.data.blank import is_blank
 from kit.data.examples import Examples
 from kit.data.label_words import listed, quoted
 from kit.data.pairs import REASONS, copied_share, flaws, look_swapped
 from kit.data.sources import Splits
 from kit.errors import DataError
-from kit.measurement.baselines import is_unbalanced
 from kit.measurement.units import percent
 
 _NOTABLE = 0.01  # share of repeated rows from which they are worth a warning

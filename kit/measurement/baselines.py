@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from kit.data.balance import is_unbalanced
 from kit.measurement.intervals import Estimate, shown
 from kit.measurement.metrics import Floats, scores
 from kit.measurement.units import shown_value
 
-# Unbalanced: the largest class has this many times the examples of the smallest, or this share of all examples.
-UNBALANCED_RATIO, UNBALANCED_SHARE = 10, 0.7
 MIN_CLASS_EXAMPLES = 20  # with fewer examples, the recall of a class is too coarse to trust or to compare
 _MOST_NAMED = 3
 
@@ -52,14 +51,6 @@ class Baselines:
             return ""
         value = shown_value(metric, self.majority[metric])
         return f"not better than {self.always} ({metric} {value}): the interval does not lie above it"
-
-
-def is_unbalanced(counts: Sequence[int]) -> bool:
-    """Return whether the training examples of the classes are so uneven that accuracy hides the small classes."""
-    present = [count for count in counts if count]
-    if len(present) < 2:
-        return False
-    return max(present) >= UNBALANCED_RATIO * min(present) or max(present) >= UNBALANCED_SHARE * sum(present)
 
 
 def label_baselines(
