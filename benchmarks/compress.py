@@ -38,8 +38,9 @@ def main() -> None:
     chains = arguments.steps or ["vocabulary, {int8-onnx: {embeddings: int4}}", "int4-onnx"]
     from kit.analysis.verdict import Answers, Cost, judge
     from kit.bench import bench
-    from kit.compress import compress, recipe_of
+    from kit.compress import compress
     from kit.data.labels import encode_labels
+    from kit.derived_recipes import compression_recipe
     from kit.measurement.measure import LabelMeasure
     from kit.recipe import load_recipe
     from kit.recipe.load import override_recipe
@@ -59,7 +60,7 @@ def main() -> None:
             finals[steps].append(done.record)
         students.append(done.source)
         teachers.append(Record.load(done.source.recipe.distill.teacher))
-        direct = override_recipe(recipe_of(teachers[-1].folder), ["compress.steps=[int8-onnx]"])
+        direct = override_recipe(compression_recipe(teachers[-1].folder), ["compress.steps=[int8-onnx]"])
         open_gate = override_recipe(direct, ["compress.gate.retained=null"])
         plain.append(compress(open_gate, quiet=True).record)
 

@@ -114,7 +114,7 @@ def run_peer(teacher: str, runs: str, epochs: float) -> dict[str, float]:
 
 def speed(arguments: argparse.Namespace) -> None:
     """Each side in a process of its own, one after the other."""
-    from kit.distill import teacher_recipe
+    from kit.derived_recipes import teacher_recipe
     from kit.run import run
 
     with tempfile.TemporaryDirectory() as runs:

@@ -117,9 +117,10 @@ def student(arguments: argparse.Namespace) -> None:
 def in_8_bits(folder: Path, step: str):  # noqa: ANN201
     """The Record of a student after a step of compression that nothing undoes."""
     from kit import Recipe
-    from kit.compress import compress, recipe_of
+    from kit.compress import compress
+    from kit.derived_recipes import compression_recipe
 
-    content = recipe_of(folder).model_dump()
+    content = compression_recipe(folder).model_dump()
     content["compress"] |= {"steps": [step], "gate": {"retained": None}}
     return compress(Recipe.model_validate(content)).record
 

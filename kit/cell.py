@@ -23,15 +23,15 @@ import torch
 
 import kit.methods  # noqa: F401  libraries that every cell needs: a worker has them before there is a cell to run
 from kit.data.encode import cache_folder
-from kit.distill import taught_by
+from kit.derived_recipes import taught_by
 from kit.errors import BusyError, DataError, KitError, RecordError, first_line
 from kit.files import locked
-from kit.finetune import finetune
 from kit.models.signature import compute_signature
 from kit.provenance import versions
 from kit.recipe import Recipe
 from kit.record import Record
 from kit.request import Shared, understand
+from kit.run import run as execute
 from kit.scheduling.base import JobData
 from kit.scheduling.grid import Cell, cell_recipe
 from kit.scheduling.storage import Storage
@@ -85,7 +85,7 @@ def _made(wanted: Recipe, keep_model: bool, shared: Shared, storage: Storage | N
     """The Record of a recipe, found or made; afterwards it is in the storage too, if there is one."""
     if storage is not None:
         storage.fetch(understand(wanted, shared).id, Path(wanted.runs))
-    record = finetune(wanted, quiet=True, keep_model=keep_model, shared=shared)
+    record = execute(wanted, quiet=True, keep_model=keep_model, shared=shared)
     if storage is not None:
         storage.keep(record)
     return record

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.data.label_words import in_line
-from kit.distill import teacher_recipe
+from kit.derived_recipes import teacher_recipe
 from kit.estimate import make_trial, passes
 from kit.files import require_writable
 from kit.measurement.units import percent

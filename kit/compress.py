@@ -10,18 +10,17 @@ import hashlib
 import json
 import time
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kit.errors import DataError, KitError
 from kit.files import write_atomically
-from kit.finetune import finetune
 from kit.making import make_record
 from kit.measurement.intervals import shown
 from kit.recipe import Recipe
 from kit.recipe.compressing import CompressSection, GateSection, Step
 from kit.record import FORMAT, Record
 from kit.request import Shared
+from kit.run import run
 from kit.seals import sealed
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared
     if section.source is None:
         _require_chain(section, None, recipe)
         require_gate(section.gate, _job(recipe, None, quiet, shared))
-        source = start = finetune(recipe, quiet=quiet, shared=shared)
+        source = start = run(recipe, quiet=quiet, shared=shared)
     else:
         source = start = Record.load(section.source)
     _require_chain(section, start, start.recipe)
@@ -116,11 +115,6 @@ def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared
     done = Compression(start, tuple(links_of(trials, start, before, job)))
     _write(done)
     return done
-
-
-def recipe_of(source: str | Path) -> Recipe:
-    """The recipe of a chain that is asked for without one: the run's own. Raises RecordError if it is no Record."""
-    return Record.read(source).recipe.model_copy(update={"compress": CompressSection(source=str(source))})
 
 
 def _require_chain(section: CompressSection, start: Record | None, recipe: Recipe) -> None:

@@ -6,23 +6,19 @@ Each of the three is a run like any other, found again if it has finished. Every
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kit.control import control_recipe, require_control, require_weights
-from kit.errors import RecipeError, RecordError
+from kit.derived_recipes import student_recipe, teacher_recipe
+from kit.errors import RecipeError
 from kit.files import write_atomically
 from kit.models.teacher import Teacher, load_teacher, resolve_teacher
 from kit.recipe import Recipe
-from kit.recipe.distilling import DistillSection
-from kit.recipe.explain import validated
-from kit.recipe.resolve import METHOD_DEFAULTS
-from kit.recipe.schema import StudySection
 from kit.record import Record
 from kit.request import Shared
-from kit.run import run
+from kit.run import run, with_teacher
 from kit.seals import sealed
 
 if TYPE_CHECKING:
@@ -90,63 +86,6 @@ def distill(
     done = Distillation(tuple(students), tuple(alone), verdict)
     _write(done)
     return done
-
-
-def with_teacher(recipe: Recipe, *, quiet: bool = False, shared: Shared | None = None) -> Recipe:
-    """The recipe of the student, with the teacher that it names, or else the one that is made on the same budget."""
-    student = student_recipe(recipe)
-    if recipe.distill.teacher is not None:
-        return student
-    return taught_by(student, run(teacher_recipe(recipe), quiet=quiet, shared=shared))
-
-
-def student_recipe(recipe: Recipe) -> Recipe:
-    """The recipe as one of method distill; the keys of `train` that were for another method keep their defaults."""
-    if recipe.method == "distill":
-        return recipe
-    update = {"method": "distill", "train": recipe.train.model_copy(update=METHOD_DEFAULTS)}
-    return validated(recipe.model_copy(update=update).model_dump())
-
-
-def taught_by(recipe: Recipe, teacher: Record) -> Recipe:
-    """The recipe with this Record as the teacher."""
-    return recipe.model_copy(update={"distill": recipe.distill.model_copy(update={"teacher": str(teacher.folder)})})
-
-
-def teacher_recipe(recipe: Recipe) -> Recipe:
-    """What teaches where a recipe names no teacher: its own run, or of method distill its checkpoint fine-tuned.
-
-    There, the keys of `train` that are for the student keep their defaults.
-    """
-    update: dict[str, Any] = {"distill": DistillSection(), "study": StudySection()}
-    if recipe.method == "distill":
-        update |= {"method": "finetune", "train": recipe.train.model_copy(update=METHOD_DEFAULTS)}
-    return validated(recipe.model_copy(update=update).model_dump())
-
-
-def recipe_of(teachers: Sequence[str]) -> Recipe:
-    """The recipe of a distillation that is asked for without one: the first teacher's own, on its data and budget.
-
-    Raises RecordError if that teacher is no Record.
-    """
-    record = resolve_teacher(teachers[0]).record
-    if record is None:
-        raise RecordError(
-            f"{teachers[0]} is not a run, so it does not say on which data to distil",
-            "write a recipe with distill.teacher: kit distill RECIPE",
-        )
-    recipe = record.recipe
-    section = DistillSection(teacher=list(teachers))
-    # How the teacher is told what to translate, it knows; a student of another family is told otherwise.
-    translation = recipe.translation.model_copy(update={"codes": None, "prefix": None})
-    update = {
-        "method": "distill",
-        "runs": str(record.folder.parent),
-        "distill": section,
-        "translation": translation,
-        "train": recipe.train.model_copy(update=METHOD_DEFAULTS | {"batch_size": None, "refit": None}),
-    }
-    return validated(recipe.model_copy(update=update).model_dump())
 
 
 def _names(recipe: Recipe) -> list[str]:

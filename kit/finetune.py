@@ -40,10 +40,6 @@ def finetune(
         KitError: What is wrong and what to do.
         BusyError: Another process is making the same Record.
     """
-    if recipe.method == "distill":
-        from kit.distill import with_teacher
-
-        recipe = with_teacher(recipe, quiet=quiet, shared=shared)
     return run(recipe, force=force, quiet=quiet, keep_model=keep_model, shared=shared)
 
 

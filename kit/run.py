@@ -1,13 +1,11 @@
-"""One run, from a recipe to a Record: what every verb that trains does, once or several times.
-
-Calls each stage once: data, checkpoint, method, measurement, Record.
-"""
+"""Execute a recipe: data, checkpoint, method, measurement and Record, each stage once."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
 
+from kit.derived_recipes import student_recipe, taught_by, teacher_recipe
 from kit.making import make_record
 from kit.recipe import Recipe
 from kit.record import Record
@@ -25,10 +23,20 @@ def run(
     """Fit the recipe's method on its labelled budget, test it, and write a Record.
 
     A finished Record of the same request on the same data and checkpoint is returned instead of repeated, unless
-    `force`. A run that was killed is continued. Under several processes every process returns the same Record.
-    keep_model: False deletes the saved model, unproven, once its size is known; the Record keeps everything else.
-    shared: what this run has in common with others, so that it is not made again.
-    Raises KitError with what is wrong and what to do; BusyError if another process is making the same Record.
+    `force`. A run that was killed is continued. With several processes, each returns the same Record. For method
+    distill, the teacher is trained first if the recipe names none.
+
+    Args:
+        recipe: The recipe.
+        force: Repeat a finished run.
+        quiet: Print no progress.
+        keep_model: Keep the saved model. If False, the model is deleted once its size is known, without the check that
+            it predicts the same after loading; the Record keeps everything else.
+        shared: Data and checkpoints that are loaded already.
+
+    Raises:
+        KitError: Bad input, or a failure while running.
+        BusyError: Another process is writing the same Record.
     """
     from kit.methods import Job, method_of
     from kit.processes import meet
@@ -36,6 +44,8 @@ def run(
     from kit.training.progress import Progress
 
     began = time.perf_counter()
+    if recipe.method == "distill":
+        recipe = with_teacher(recipe, quiet=quiet, shared=shared)
     hardware = set_up_hardware(recipe.train.precision)
     state = meet(hardware.device)
     with state.main_process_first():  # the first downloads and fills caches, the others find them
@@ -52,3 +62,11 @@ def run(
     )
     fit = method_of(recipe.task, recipe.method).fit
     return make_record(Path(recipe.runs) / request.id, job, fit, began=began, force=force, keep_model=keep_model)
+
+
+def with_teacher(recipe: Recipe, *, quiet: bool = False, shared: Shared | None = None) -> Recipe:
+    """Return the recipe of the student with a teacher, which is trained on the same budget if the recipe names none."""
+    student = student_recipe(recipe)
+    if recipe.distill.teacher is not None:
+        return student
+    return taught_by(student, run(teacher_recipe(recipe), quiet=quiet, shared=shared))

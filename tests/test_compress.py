@@ -17,10 +17,11 @@ import pytest
 import kit.compression.int8_onnx as int8_module
 import kit.compression.link as link_module
 from kit import Recipe, Record, evaluate, finetune, predict
-from kit.compress import CHAIN_FILE, Compression, _job, compress, recipe_of
+from kit.compress import CHAIN_FILE, Compression, _job, compress
 from kit.compression.gate import Gate, Judge, gate_texts, require_gate
 from kit.compression.link import batch_effect_words
 from kit.data.encode import encode
+from kit.derived_recipes import compression_recipe
 from kit.errors import DataError, KitError, ModelError, RecipeError, RecordError
 from kit.export import _history
 from kit.models.load import load_tokenizer
@@ -34,7 +35,7 @@ STRANGE = ["😀👩‍👩‍👧", "这部电影很好看", "ab" * 50_000, "  
 
 
 def chain(source: Path, steps: object, **gate: object) -> Recipe:
-    recipe = recipe_of(source)
+    recipe = compression_recipe(source)
     content = recipe.model_dump()
     content["compress"] |= {"steps": steps, "gate": {"retained": None, "agreement": None} | gate}
     return Recipe.model_validate(content)
@@ -377,7 +378,7 @@ def test_what_cannot_be_compressed_is_refused_with_the_reason(
         compress(chain(done.record.folder, ["vocabulary"]), quiet=True)
     assert f"compress the run it was made of, {done.links[0].record.id}: quantization comes last" == error.value.hint
     with pytest.raises(RecordError, match="is not a Record"):
-        recipe_of(tmp_path)
+        compression_recipe(tmp_path)
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
     with pytest.raises(ModelError, match="onnxruntime is not installed") as error:
         compress(chain(tiny_run, ["onnx"]), quiet=True)

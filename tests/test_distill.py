@@ -17,7 +17,8 @@ import yaml
 import kit.training.teacher_outputs as outputs_module
 from kit import Recipe, Record, distill, evaluate, finetune, predict
 from kit.control import control_recipe
-from kit.distill import VERDICT_FILE, recipe_of, taught_by, teacher_recipe
+from kit.derived_recipes import distillation_recipe, taught_by, teacher_recipe
+from kit.distill import VERDICT_FILE
 from kit.errors import KitError, ModelError, RecipeError, RecordError
 from kit.models.load import load_classifier
 from kit.models.predictor import load_predictor
@@ -309,7 +310,7 @@ def test_from_a_finished_run_alone(kit, teacher, done) -> None:
     assert content["students"][0]["method"] == "distill"
     assert Path(content["students"][0]["folder"]).parent == teacher.folder.parent
     assert content["controls"] == [] and content["verdict"]["gain"] is None
-    assert recipe_of([str(teacher.folder)]).data == teacher.recipe.data
+    assert distillation_recipe([str(teacher.folder)]).data == teacher.recipe.data
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ import kit.publishing.formats as formats_module
 import kit.publishing.hub as hub_module
 from kit import Recipe, Record, bench_worker, finetune, predict
 from kit.bench import _Sample as Sample
-from kit.compress import compress, recipe_of
+from kit.compress import compress
+from kit.derived_recipes import compression_recipe
 from kit.errors import ExportError, ModelError, OutputError, RecipeError, RecordError
 from kit.export import Exported, export
 from kit.measurement.intervals import Estimate
@@ -354,7 +355,7 @@ def test_what_cannot_be_exported_is_refused_with_the_way_out(others: dict[str, P
     for (run, name), words in refused.items():
         with pytest.raises((ModelError, RecipeError), match=words):
             export(others[run], formats=[name], to=tmp_path / "out")
-    step = recipe_of(tiny_run).model_dump()
+    step = compression_recipe(tiny_run).model_dump()
     step["compress"] |= {"steps": [{"early-exit": {"threshold": 0.9}}], "gate": {"retained": None}}
     exits = compress(Recipe.model_validate(step), quiet=True).record
     with pytest.raises(ModelError, match=f"early exits.*\n  export the run it was made of: {tiny_run.name}"):
@@ -452,7 +453,7 @@ def test_quantized_models_of_torch_load_without_kit(tiny_run: Path, tmp_path: Pa
 
 
 def test_a_model_that_rounds_activations_by_the_batch_is_proven_text_by_text(tiny_run: Path, tmp_path: Path) -> None:
-    content = recipe_of(tiny_run).model_dump()
+    content = compression_recipe(tiny_run).model_dump()
     content["compress"] |= {"steps": [{"int8-torch": {"activations": True}}], "gate": {"retained": None}}
     record = compress(Recipe.model_validate(content), quiet=True).record
     done = export(record.folder, to=tmp_path / "out", with_code=True, speed=False)
@@ -482,7 +483,7 @@ def test_a_pruned_model_in_16_bits_takes_its_shape_along(tiny_run: Path, tmp_pat
     monkeypatch.setattr(bench_worker, "_held", {})
     monkeypatch.setattr(import_module("kit.bench"), "_Process", Measured)
     monkeypatch.setattr("kit.terminal.quiet_libraries", lambda: None)
-    content = recipe_of(tiny_run).model_dump()
+    content = compression_recipe(tiny_run).model_dump()
     steps = ["vocabulary", {"prune": {"heads": 0.5, "neurons": 0.5, "epochs": 0}}, "float16"]
     content["compress"] |= {"steps": steps, "gate": {"retained": None}}
     record = compress(Recipe.model_validate(content), quiet=True).record

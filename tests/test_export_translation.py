@@ -11,7 +11,8 @@ import yaml
 
 from kit import Record, predict
 from kit.bench import bench
-from kit.compress import compress, recipe_of
+from kit.compress import compress
+from kit.derived_recipes import compression_recipe
 from kit.errors import ExportError, ModelError
 from kit.export import Exported, export
 from kit.models.predictor import load_predictor
@@ -116,9 +117,9 @@ def test_formats_that_a_translator_has_not_are_refused(scratch_run: Path, warm_r
 def test_bench_tells_sentences_and_tokens_a_second(both: Exported, scratch_run: Path, kit, monkeypatch) -> None:
     from kit import terminal
 
-    content = recipe_of(scratch_run).model_dump()
+    content = compression_recipe(scratch_run).model_dump()
     content["compress"] |= {"steps": ["ct2"], "gate": {"retained": None}}
-    record = compress(recipe_of(scratch_run).model_validate(content), quiet=True).record  # made by the export
+    record = compress(compression_recipe(scratch_run).model_validate(content), quiet=True).record  # made by the export
     [first] = bench([record.folder], rounds=3, energy=False)
     assert first.backend == "ctranslate2"
     model = load_predictor(record.model_folder)

@@ -16,7 +16,7 @@ import pytest
 import kit
 from kit import Recipe, Record
 from kit.cli import app
-from kit.compress import recipe_of
+from kit.derived_recipes import compression_recipe
 from kit.errors import DataError, RecordError
 
 FUNCTIONS = [name for name in kit.__all__ if name not in ("KitError", "Recipe", "Record")]
@@ -83,7 +83,7 @@ def test_warnings_are_hidden_only_while_a_library_is_called() -> None:
 
 
 def test_compress_and_list_runs(tiny_run: Path, untimed: None) -> None:
-    recipe = recipe_of(tiny_run).model_dump()
+    recipe = compression_recipe(tiny_run).model_dump()
     recipe["compress"] |= {"steps": ["float16"], "gate": None}
     done = kit.compress(Recipe.model_validate(recipe), quiet=True)
     assert done.record.how == "float16 of finetune"

@@ -68,9 +68,9 @@ def distill(
     given += [f"distill.student={json.dumps(student)}"] if student is not None else []
     if recipe is None:
         quiet_libraries()
-        from kit.distill import recipe_of
+        from kit.derived_recipes import distillation_recipe
 
-        loaded = override_recipe(recipe_of(teacher or []), given)
+        loaded = override_recipe(distillation_recipe(teacher or []), given)
     else:
         given += [f"distill.teacher={json.dumps(teacher)}"] if teacher else []
         loaded = load_recipe(recipe, given)
@@ -113,9 +113,9 @@ def compress(
                 "its data and its training are what they were; give a recipe to train another",
             )
         quiet_libraries()
-        from kit.compress import recipe_of
+        from kit.derived_recipes import compression_recipe
 
-        recipe, loaded = None, override_recipe(recipe_of(target), given)
+        recipe, loaded = None, override_recipe(compression_recipe(target), given)
     else:
         recipe, loaded = target, load_recipe(target, given)
         quiet_libraries()

@@ -16,9 +16,10 @@ import pytest
 import torch
 
 from kit import Recipe, Record, evaluate
-from kit.compress import Compression, _require_chain, compress, recipe_of
+from kit.compress import Compression, _require_chain, compress
 from kit.compression import TECHNIQUES
 from kit.compression.capabilities import WORKS, capabilities, capability_table
+from kit.derived_recipes import compression_recipe
 from kit.errors import ModelError
 from kit.models.kind import kind_of
 from kit.models.predictor import TransformerPredictor, load_predictor
@@ -71,7 +72,7 @@ print(json.dumps({folder: load_predictor(Path(folder)).outputs(rows).tolist() fo
 
 
 def chain(folder: Path, steps: list[object]) -> Recipe:
-    content = recipe_of(folder).model_dump()
+    content = compression_recipe(folder).model_dump()
     content["compress"] |= {"steps": steps, "gate": {"retained": None}}
     return Recipe.model_validate(content)
 

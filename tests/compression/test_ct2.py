@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from kit import Recipe, Record, evaluate, predict
-from kit.compress import Compression, compress, recipe_of
+from kit.compress import Compression, compress
 from kit.compression import ct2 as module
 from kit.compression.capabilities import WORKS, capabilities
+from kit.derived_recipes import compression_recipe
 from kit.errors import ModelError
 from kit.models.asking import set_search, tell_route
 from kit.models.bpe import train_bpe
@@ -26,7 +27,7 @@ from tests.translators import BUILDERS
 
 
 def chain(source: Path, steps: object, **gate: object) -> Recipe:
-    content = recipe_of(source).model_dump()
+    content = compression_recipe(source).model_dump()
     content["compress"] |= {"steps": steps, "gate": {"retained": None, "agreement": None} | gate}
     return Recipe.model_validate(content)
 

@@ -13,10 +13,11 @@ import torch
 from transformers import BertConfig, DistilBertConfig, ModernBertConfig, MPNetConfig, PreTrainedConfig, RobertaConfig
 
 from kit import Recipe, Record, evaluate
-from kit.compress import _job, compress, recipe_of
+from kit.compress import _job, compress
 from kit.compression import TECHNIQUES
 from kit.compression.early_exit import _chosen, _closest
 from kit.data.examples import Examples
+from kit.derived_recipes import compression_recipe
 from kit.errors import ModelError
 from kit.methods import Job
 from kit.models.early_exit import EarlyExitClassifier, confidence, require_same_alone, with_exits
@@ -36,7 +37,7 @@ SIZES = {"vocab_size": 60, "hidden_size": 16, "num_attention_heads": 2, "interme
 
 
 def chain(folder: Path, *steps: object) -> Recipe:
-    content = recipe_of(folder).model_dump()
+    content = compression_recipe(folder).model_dump()
     content["compress"] |= {"steps": list(steps), "gate": {"retained": None}}
     return Recipe.model_validate(content)
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from kit import Recipe, Record, evaluate, finetune
-from kit.compress import compress, recipe_of
+from kit.compress import compress
 from kit.compression.prune import _kept
+from kit.derived_recipes import compression_recipe
 from kit.errors import ModelError
 from kit.models.blocks import find_blocks
 from kit.models.load import load_classifier
@@ -16,7 +17,7 @@ from kit.models.predictor import load_predictor
 
 
 def chain(folder, *steps: dict) -> Recipe:
-    recipe = recipe_of(folder)
+    recipe = compression_recipe(folder)
     content = recipe.model_dump()
     content["compress"] |= {"steps": list(steps), "gate": {"retained": None, "agreement": None}}
     return Recipe.model_validate(content)

@@ -15,10 +15,11 @@ from torch import nn
 from transformers import AutoModelForSeq2SeqLM, BertConfig, BertModel, T5Config, T5ForConditionalGeneration
 
 from kit import Recipe, Record, evaluate
-from kit.compress import Compression, compress, recipe_of
+from kit.compress import Compression, compress
 from kit.compression import TECHNIQUES
 from kit.compression.base import attempts
 from kit.compression.quantize import _Written
+from kit.derived_recipes import compression_recipe
 from kit.errors import ModelError
 from kit.models.asking import set_search
 from kit.models.bpe import train_bpe
@@ -49,7 +50,7 @@ TEXTS = [("Two dogs run through the snow and play with a big ball.",), ("日本"
 
 
 def chain(source: Path, steps: list[object]) -> Recipe:
-    content = recipe_of(source).model_dump()
+    content = compression_recipe(source).model_dump()
     content["compress"] |= {"steps": steps, "gate": {"retained": None, "agreement": None}}
     return Recipe.model_validate(content)
 

@@ -21,8 +21,9 @@ from transformers import (
 )
 
 from kit import Recipe, Record, evaluate
-from kit.compress import compress, recipe_of
+from kit.compress import compress
 from kit.compression.vocabulary_translation import trim_translator
+from kit.derived_recipes import compression_recipe
 from kit.errors import ModelError
 from kit.models.asking import set_search
 from kit.models.bpe import train_bpe
@@ -35,7 +36,7 @@ PREFIX = "to german: "
 
 
 def chain(source: Path, steps: list[object]) -> Recipe:
-    content = recipe_of(source).model_dump()
+    content = compression_recipe(source).model_dump()
     content["compress"] |= {"steps": steps, "gate": {"retained": None, "agreement": None}}
     return Recipe.model_validate(content)
 

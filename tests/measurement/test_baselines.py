@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef, precision_score, recall_score
 
+from kit.data.balance import is_unbalanced
 from kit.measurement.baselines import (
     balance_words,
     few_examples_words,
-    is_unbalanced,
     label_baselines,
     label_set_baselines,
     metrics_to_show,

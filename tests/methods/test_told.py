@@ -11,7 +11,8 @@ from transformers import AutoTokenizer
 
 from kit import Recipe, finetune
 from kit.control import control_recipe
-from kit.distill import distill, recipe_of
+from kit.derived_recipes import distillation_recipe
+from kit.distill import distill
 from kit.models.asking import set_search, tell_route
 from kit.models.lengths import LEAST_RATIO
 from kit.models.load import load_tokenizer
@@ -90,7 +91,7 @@ def test_students_of_such_a_teacher_are_told_too(name, families, captions, tmp_p
 def test_what_a_teacher_is_told_is_not_for_a_student_of_another_kind(families, captions, tmp_path) -> None:
     told = finetune(recipe_for(captions, tmp_path, model={"checkpoint": str(families["t5"])}), quiet=True)
     assert told.recipe.translation.prefix == "translate English to German: "
-    asked = recipe_of([str(told.folder)])
+    asked = distillation_recipe([str(told.folder)])
 
     def student(section: dict[str, object] | str) -> Recipe:
         content = asked.model_dump()

@@ -20,8 +20,8 @@ from kit import Recipe, Record, distill, evaluate, finetune, predict
 from kit.check import check
 from kit.compression.base import foreseen_kind
 from kit.control import control_recipe
-from kit.distill import VERDICT_FILE, taught_by, teacher_recipe
-from kit.distill import recipe_of as recipe_of_runs
+from kit.derived_recipes import distillation_recipe, taught_by, teacher_recipe
+from kit.distill import VERDICT_FILE
 from kit.errors import KitError, ModelError, RecipeError
 from kit.estimate import passes
 from kit.methods import TRANSLATING, Job, method_of
@@ -267,7 +267,7 @@ def test_the_teacher_translates_once(base, teacher, done, monkeypatch) -> None:
 
 def test_from_a_finished_run_alone(teacher) -> None:
     """The recipe is the teacher's own, vocabulary included; the control writes with the same one."""
-    recipe = changed(recipe_of_runs([str(teacher.folder)]), student={"layers": [0]}, pool=0)
+    recipe = changed(distillation_recipe([str(teacher.folder)]), student={"layers": [0]}, pool=0)
     recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"epochs": 1.0})})
     student = run(recipe, quiet=True)
     control = run(control_recipe(student, resolve_teacher(str(teacher.folder))), quiet=True)

@@ -14,7 +14,8 @@ from kit import Recipe, Record, finetune
 from kit.data.batching import PlacedPairDataset
 from kit.data.encode import IGNORED
 from kit.data.examples import Examples
-from kit.distill import distill, taught_by, teacher_recipe
+from kit.derived_recipes import taught_by, teacher_recipe
+from kit.distill import distill
 from kit.errors import KitError
 from kit.methods.writing import Pairs, Writer, dataset_of, encode_pairs
 from kit.models.teacher import resolve_teacher

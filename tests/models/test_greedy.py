@@ -100,10 +100,11 @@ def test_a_model_without_a_cache_gets_the_same_translations(scratch_run) -> None
 def test_graphs_of_a_translator_do_likewise_and_share_batches_among_threads(
     tmp_path: Path, warm_run: Path, monkeypatch
 ) -> None:
-    from kit.compress import compress, recipe_of
+    from kit.compress import compress
+    from kit.derived_recipes import compression_recipe
     from kit.recipe import Recipe
 
-    content = recipe_of(warm_run).model_dump()
+    content = compression_recipe(warm_run).model_dump()
     content["compress"] |= {"steps": ["onnx"], "gate": {"retained": None}}
     folder = compress(Recipe.model_validate(content), quiet=True).record.model_folder
     graphs, model = load_predictor(folder), load_predictor(warm_run / "model")

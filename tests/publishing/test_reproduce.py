@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from kit import Recipe, Record, finetune
-from kit.compress import compress, recipe_of
+from kit.compress import compress
+from kit.derived_recipes import compression_recipe
 from kit.files import file_sha256
 from kit.publishing.reproduce import chain_steps, reproduction_of
 from kit.recipe.load import recipe_to_yaml
@@ -78,7 +79,7 @@ def sources(reviews: Path, tiny_checkpoint: Path) -> dict[str, Path]:
 
 
 def compressed(folder: Path, steps: list[object]) -> Record:
-    content = recipe_of(folder).model_dump()
+    content = compression_recipe(folder).model_dump()
     content["compress"] |= {"steps": steps, "gate": None}
     return compress(Recipe.model_validate(content), quiet=True).record
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from kit import Recipe, finetune, predict
-from kit.compress import compress, recipe_of
+from kit.compress import compress
+from kit.derived_recipes import compression_recipe
 from kit.errors import ModelError, RecordError
 from kit.export import Exported, export
 from kit.file_types import ChainContent
@@ -115,7 +116,7 @@ def test_a_run_has_exactly_the_files_it_lists(copy: Path, damage) -> None:
 
 
 def recipe_and_compress(folder: Path) -> None:
-    compress(recipe_of(folder), quiet=True)
+    compress(compression_recipe(folder), quiet=True)
 
 
 def test_files_beside_the_models_are_left_alone(copy: Path) -> None:
