@@ -22,7 +22,7 @@ _held: dict[str, Any] = {}  # of this process: the model, and the texts
 
 
 def _load(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
-    from kit.terminal import quiet_libraries
+    from kit.notices import quiet_libraries
 
     quiet_libraries()
     import torch

@@ -27,6 +27,7 @@ from kit.derived_recipes import taught_by
 from kit.errors import BusyError, DataError, KitError, RecordError, first_line
 from kit.files import locked
 from kit.models.signature import compute_signature
+from kit.notices import quiet_libraries
 from kit.provenance import versions
 from kit.recipe import Recipe
 from kit.record import Record
@@ -35,7 +36,6 @@ from kit.run import run as execute
 from kit.scheduling.base import JobData
 from kit.scheduling.grid import Cell, cell_recipe
 from kit.scheduling.storage import Storage
-from kit.terminal import quiet_libraries
 
 
 def run(context: JobData, job: JobData) -> JobData:

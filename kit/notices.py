@@ -1,13 +1,10 @@
-"""Notices of libraries that concern no user of kit, kept off the terminal one by one.
-
-Each filter belongs to one logger and drops one message: the levels and handlers of the program that uses kit stay as
-they are.
-"""
+"""Keep notices of libraries off the terminal: in commands all of them, in programs that use kit a few known ones."""
 
 from __future__ import annotations
 
 import logging
 import os
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,13 +32,27 @@ class _Notice(logging.Filter):
 
 
 def hide_notices() -> None:
-    """Install the filters, once per process; not with KIT_DEBUG."""
+    """Drop a few known messages, once per process; not with KIT_DEBUG.
+
+    Each filter belongs to one logger: levels and handlers of the program that uses kit stay as they are.
+    """
     if os.environ.get("KIT_DEBUG"):
         return
     for name, beginning in _NOTICES.items():
         logger = logging.getLogger(name)
         if not any(isinstance(each, _Notice) for each in logger.filters):
             logger.addFilter(_Notice(beginning))
+
+
+def quiet_libraries() -> None:
+    """Hide warnings and log messages of all libraries in this process, which runs a command of kit."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if not os.environ.get("KIT_DEBUG"):
+        warnings.filterwarnings("ignore")
+        logging.disable(logging.WARNING)
+        # A writer of TensorBoard fails in its own thread, and again in the main thread at the next event.
+        threading.excepthook = lambda arguments: None
 
 
 @contextmanager

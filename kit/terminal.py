@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
@@ -148,20 +147,6 @@ def options_for_keys(options: Mapping[str, str]) -> Iterator[None]:
     except KitError as error:
         error.message, error.hint = (with_options(text, options) for text in (error.message, error.hint))
         raise
-
-
-def quiet_libraries() -> None:
-    """Keep the libraries' notices off the terminal: what matters of them kit says itself."""
-    import logging
-    import warnings
-
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if not os.environ.get("KIT_DEBUG"):
-        warnings.filterwarnings("ignore")
-        logging.disable(logging.WARNING)
-        # A writer of TensorBoard's fails in a thread of its own, and in the main thread with its next event.
-        threading.excepthook = lambda arguments: None
 
 
 def print_predictions(predictions: Iterable[dict[str, Any]]) -> None:

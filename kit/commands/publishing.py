@@ -9,7 +9,7 @@ import typer
 
 from kit.commands.options import AsJson
 from kit.console import echo, echo_json
-from kit.terminal import quiet_libraries
+from kit.notices import quiet_libraries
 
 
 def export(  # noqa: PLR0913, PLR0917

@@ -11,8 +11,9 @@ import typer
 from kit.commands.options import Overrides, RecipePath
 from kit.console import echo, echo_json
 from kit.errors import RecipeError
+from kit.notices import quiet_libraries
 from kit.setting import with_options
-from kit.terminal import located, options_for_keys, print_table, quiet_libraries
+from kit.terminal import located, options_for_keys, print_table
 
 # What `kit new` calls the keys of the recipe that it writes.
 OPTION_OF_KEY = {

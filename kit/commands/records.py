@@ -12,7 +12,8 @@ import typer
 from kit.commands.options import AsJson, RunFolder, TrustRemoteCode
 from kit.console import echo, echo_json
 from kit.measurement.units import shown_value
-from kit.terminal import print_bench, print_table, quiet_libraries, summary
+from kit.notices import quiet_libraries
+from kit.terminal import print_bench, print_table, summary
 
 if TYPE_CHECKING:
     from kit.record import Record

@@ -11,7 +11,8 @@ import typer
 
 from kit.commands.options import AsJson, Overrides, RecipePath, StudyFolder
 from kit.console import echo, echo_json
-from kit.terminal import located, print_estimates, print_study, quiet_libraries
+from kit.notices import quiet_libraries
+from kit.terminal import located, print_estimates, print_study
 
 if TYPE_CHECKING:
     from kit.recipe import Recipe

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kit.commands.options import AsJson, Overrides, RecipePath
-from kit.terminal import located, print_compression, print_distillation, print_record, quiet_libraries
+from kit.notices import quiet_libraries
+from kit.terminal import located, print_compression, print_distillation, print_record
 
 if TYPE_CHECKING:
     from kit.recipe import Recipe
