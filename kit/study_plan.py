@@ -111,7 +111,7 @@ def find_record(plan: Plan, cell: Cell) -> Record | None:
     runs = Path(plan.recipe.runs)
     if next(runs.glob(f"{cell.method}-*{cell.budget}-s{cell.seed}-*"), None) is None:
         return None
-    from kit.distill import taught_by
+    from kit.derived_recipes import taught_by
 
     try:
         wanted = cell_recipe(plan.recipe, cell)
