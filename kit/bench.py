@@ -15,8 +15,7 @@ from kit.bench_worker import RATE_TEXTS
 from kit.errors import MAKE_AGAIN, DataError, ModelError, TrainingError
 from kit.measurement.intervals import Estimate
 from kit.names import regular_files
-from kit.publishing.manifest import is_exported
-from kit.record import MODEL_FOLDER, RECORD_FILE, Record
+from kit.record import MODEL_FOLDER, RECORD_FILE, Record, is_exported
 from kit.scheduling.worker import READY
 from kit.served import find_served
 

@@ -275,10 +275,16 @@ def seal(folder: Path, content: dict[str, Any]) -> None:
     write_atomically(folder / RECORD_FILE, text + "\n")
 
 
+def is_exported(folder: Path) -> bool:
+    """Return whether a folder was made by `kit export`."""
+    try:
+        return bool(read_object(folder / MANIFEST_FILE).get("made_by") == "kit")
+    except RecordError:
+        return False
+
+
 def _words_without_record(folder: Path) -> tuple[str, str]:
     """Return what is wrong with a folder that has no record.json, and what to do."""
-    from kit.publishing.manifest import is_exported
-
     if is_exported(folder):
         return (
             f"{folder} is an exported folder, not a Record",

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kit.analysis.findings import CellRow, Series
+from kit.measurement.speed import SPEED_FILE
 from kit.measurement.units import percent
 from kit.record import Record
 from kit.scheduling.grid import SEEDS as FEW_SEEDS
-from kit.scheduling.ledger import SPEED_FILE, Ledger
+from kit.scheduling.ledger import Ledger
 
 
 def study_notes(

@@ -13,9 +13,8 @@ from kit.analysis.frontier import SAME_LATENCY, SAME_SIZE, weight
 from kit.analysis.points import Point, metric_of
 from kit.analysis.wording import joined
 from kit.measurement.intervals import Estimate, shown
-from kit.measurement.speed import Speed
+from kit.measurement.speed import SPEED_FILE, Speed
 from kit.measurement.units import megabytes, shown_difference
-from kit.scheduling.ledger import SPEED_FILE
 
 
 @dataclass(frozen=True)

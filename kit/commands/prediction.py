@@ -18,7 +18,7 @@ from kit.predict import predict_with, prediction_columns
 from kit.prediction_input import FORMATS, PredictionInput, Row, from_files, from_standard_input, from_texts
 from kit.prediction_output import check_output, kept_columns, table_writer
 from kit.prediction_warnings import TextWarnings, as_columns
-from kit.publishing.manifest import is_exported
+from kit.record import is_exported
 from kit.served import Served, find_served
 from kit.terminal import print_predictions, warn
 

@@ -20,6 +20,7 @@ _REPEATS = 2  # times the rounds that were asked for: a busy machine gets no mor
 _SPREAD = 1.3  # ratio of a model's median time in two rounds above which the slower round was disturbed
 _NOISE_MS = 0.1  # differences between rounds that are never a sign of disturbance
 FORMAT = 2
+SPEED_FILE = "speed.json"
 
 Predict = Callable[[list[Text]], object]
 

@@ -97,14 +97,6 @@ def read_manifest(folder: Path, whole: bool = True) -> Manifest:
     return manifest
 
 
-def is_exported(folder: Path) -> bool:
-    """Return whether a folder was made by `kit export`."""
-    try:
-        return bool(read_object(folder / MANIFEST_FILE).get("made_by") == "kit")
-    except RecordError:
-        return False
-
-
 def written_files(folder: Path) -> set[str] | None:
     """Return the paths of the files that `kit export` put into a folder; None if its manifest does not vouch for them.
 

@@ -29,7 +29,7 @@ from kit.errors import RecordError
 from kit.file_types import StudyContent, require_types
 from kit.files import write_atomically
 from kit.json_files import read_object, require_format
-from kit.measurement.speed import Speed, speeds_from_json, speeds_to_json
+from kit.measurement.speed import SPEED_FILE, Speed, speeds_from_json, speeds_to_json
 from kit.names import plain_name
 from kit.recipe import Recipe
 from kit.record import Record
@@ -37,7 +37,6 @@ from kit.scheduling.grid import Cell
 
 FORMAT = 1
 STUDY_FILE = "study.json"
-SPEED_FILE = "speed.json"
 _CELLS = "cells"
 _AGAIN = "start the study again: it writes it anew"
 

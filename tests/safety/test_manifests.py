@@ -19,8 +19,8 @@ from kit.export import Exported, export
 from kit.file_types import ChainContent
 from kit.models.backend import Backend, backend_of
 from kit.models.teacher import resolve_teacher
-from kit.publishing.manifest import is_exported, read_manifest, written_files
-from kit.record import Record
+from kit.publishing.manifest import read_manifest, written_files
+from kit.record import Record, is_exported
 from kit.seals import read_sealed, sealed
 from kit.served import find_served
 from tests.sealing import edit
