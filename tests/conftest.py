@@ -361,7 +361,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlainProcesses]:
 
 @pytest.fixture(scope="module")
 def forked_proofs(plain: PlainProcesses) -> Iterator[None]:
-    """Proofs of exports in processes that are forked: those of `tests.test_push` are started anew, as users' are."""
+    """Check exports in forked processes; tests of pushes start new processes instead, as users do."""
     import kit.publishing.verify as module
 
     with pytest.MonkeyPatch.context() as patched:
