@@ -13,7 +13,7 @@ from kit.errors import KitError, RecipeError
 from kit.models.teacher import Teacher, resolve_teacher
 from kit.recipe import ModelSection, Recipe
 from kit.recipe.distilling import DistillSection, StudentSection
-from kit.recipe.explain import validated
+from kit.recipe.load import validated
 from kit.recipe.resolve import METHOD_DEFAULTS, epochs_of
 from kit.record import Record
 

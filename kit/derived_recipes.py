@@ -11,7 +11,7 @@ from kit.models.teacher import resolve_teacher
 from kit.recipe import Recipe
 from kit.recipe.compressing import CompressSection
 from kit.recipe.distilling import DistillSection
-from kit.recipe.explain import validated
+from kit.recipe.load import validated
 from kit.recipe.resolve import METHOD_DEFAULTS
 from kit.recipe.schema import StudySection
 from kit.record import Record

@@ -17,9 +17,9 @@ from kit.data.label_words import in_line
 from kit.errors import OutputError, RecipeError
 from kit.files import write_atomically
 from kit.recipe import Recipe
-from kit.recipe.explain import validated
-from kit.recipe.load import comment, recipe_from_yaml, recipe_to_yaml
+from kit.recipe.load import recipe_from_yaml, recipe_to_yaml, validated
 from kit.recipe.section import one_or_all
+from kit.recipe.yaml_text import comment
 
 if TYPE_CHECKING:
     from kit.data.sources import Splits

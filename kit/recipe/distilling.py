@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from kit.recipe.section import Name, Section
+from kit.recipe.section import Name, Section, refuse
 
 _Layers = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 _Weight = Annotated[float, Field(ge=0)]
@@ -102,8 +102,7 @@ class StudentSection(Section):
                 self.checkpoint is not None and self.init != "neurons"
             ),
         }
-        if any(contradictions.values()):
-            raise ValueError("\n".join(text for text, holds in contradictions.items() if holds))
+        refuse(contradictions)
         return self
 
     @property
@@ -214,8 +213,7 @@ class DistillSection(Section):
                 self.augment.checkpoint is not None and not self.augment.copies
             ),
         }
-        if any(contradictions.values()):
-            raise ValueError("\n".join(text for text, holds in contradictions.items() if holds))
+        refuse(contradictions)
         return self
 
     def resolved(self, translates: bool) -> DistillSection:

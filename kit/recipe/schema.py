@@ -15,13 +15,10 @@ from pydantic import Field, StringConstraints, ValidationInfo, field_validator, 
 
 from kit.recipe.compressing import CompressSection
 from kit.recipe.distilling import DistillSection
-from kit.recipe.section import Name, Section
+from kit.recipe.draft import Draft
+from kit.recipe.section import Name, Section, refuse
 from kit.recipe.training import TrainSection
-from kit.recipe.translating import (
-    TranslationSection,
-    contradictions_of_labels,
-    contradictions_of_translation,
-)
+from kit.recipe.translating import SCORES, TRANSLATING, TranslationSection
 
 TaskName = Literal["classification", "sentiment", "translation"]
 MethodName = Literal["finetune", "lora", "probe", "scratch", "tfidf", "distill", "student"]
@@ -303,65 +300,19 @@ class Recipe(Section):
     translation: TranslationSection = TranslationSection()
     study: StudySection = StudySection()
 
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        """Raises ValueError with one line for every two keys that contradict each other."""
-        multi_label, metric, translates = self.data.multi_label, self.metric, self.task == "translation"
-        contradictions = (contradictions_of_translation if translates else contradictions_of_labels)(self) | {
-            f"model.checkpoint is required for method {self.method}": (
-                self.model.checkpoint is None and not self._starts_elsewhere
-            ),
-            "metric exact_match is for data.multi_label; accuracy is the same for one label": (
-                metric == "exact_match" and not multi_label and not translates
-            ),
-            f"metric {metric} is for one label an example; use macro_f1 or exact_match": (
-                metric in ("accuracy", "mcc") and multi_label and not translates
-            ),
-            "task: sentiment has one label an example; use task: classification": (
-                multi_label and self.task == "sentiment"
-            ),
-            "data.label: several columns need data.multi_label: true": (
-                isinstance(self.data.label, list) and not multi_label
-            ),
-            "train.accumulation cannot exceed train.batch_size": (
-                self.train.batch_size is not None and self.train.accumulation > self.train.batch_size
-            ),
-            "train.average: the mean of the last weights is none of them; use train.select: last": (
-                (self.train.average or 1) > 1 and self.train.select == "best"
-            ),
-            f"train.average: training pauses {self.train.evaluations} times; raise train.evaluations": (
-                (self.train.average or 1) > self.train.evaluations
-            ),
-            "train.refit: true keeps no validation examples to select the best weights on; use train.select: last": (
-                bool(self.train.refit) and self.train.select == "best"
-            ),
-            "train.padding_free: distill.losses of tokens look at texts with what fills them up; leave it out": (
-                self.train.padding_free and self.method == "distill" and bool(self.distill.losses.of_tokens)
-            ),
-            "model.pooling: native has no text vectors for method probe; use mean or cls": (
-                self.method == "probe" and self.model.pooling == "native"
-            ),
-            "train.head: probe needs model.pooling auto, mean or cls: a native head has no such start": (
-                self.train.head == "probe" and self.model.pooling == "native"
-            ),
-        }
-        if any(contradictions.values()):
-            raise ValueError("\n".join(text for text, holds in contradictions.items() if holds))
-        return self
-
     @classmethod
     def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-        """The recipe in a YAML file, with `key=value` overrides; raises RecipeError, see `load_recipe`."""
-        from kit.recipe.load import load_recipe
+        """Return the recipe in a YAML file, with `key=value` overrides applied; both are validated together.
 
-        return load_recipe(path, overrides)
+        Args:
+            path: YAML file.
+            overrides: Such as `train.epochs=2` or `data.text=[premise, hypothesis]`. The values are YAML; the last
+                override of a key counts.
 
-    @property
-    def _starts_elsewhere(self) -> bool:
-        """Whether the method has no use for `model.checkpoint`."""
-        given = self.method == "distill" and self.distill.teacher is not None
-        own = self.method == "student" and self.distill.student.checkpoint is not None
-        return self.method == "tfidf" or given or own or (self.task == "translation" and self.method == "scratch")
+        Raises:
+            RecipeError: With every problem: file and line (or override), key and nearest valid key.
+        """
+        return Draft.from_file(cls, Path(path), overrides).validated()
 
     @property
     def main_metric(self) -> str:
@@ -399,3 +350,111 @@ class Recipe(Section):
         if self.method == "probe":  # nothing is trained by gradients
             content["train"] = {"label_names": self.train.label_names}
         return content
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        """Raise ValueError with one line per contradiction between keys."""
+        of_task = _contradictions_of_translation if self.task == "translation" else _contradictions_of_labels
+        refuse(of_task(self) | _contradictions(self))
+        return self
+
+    @property
+    def _needs_checkpoint(self) -> bool:
+        """True unless training starts from something else than `model.checkpoint`."""
+        if self.method == "distill":
+            return self.distill.teacher is None
+        if self.method == "student":
+            return self.distill.student.checkpoint is None
+        return self.method != "tfidf" and (self.method, self.task) != ("scratch", "translation")
+
+
+def _contradictions(recipe: Recipe) -> dict[str, bool]:
+    """Return messages about keys that contradict each other for any task, each with whether it applies."""
+    data, model, train = recipe.data, recipe.model, recipe.train
+    average = train.average or 1
+    return {
+        f"model.checkpoint is required for method {recipe.method}": (
+            model.checkpoint is None and recipe._needs_checkpoint
+        ),
+        "data.label: several columns need data.multi_label: true": (
+            isinstance(data.label, list) and not data.multi_label
+        ),
+        "train.accumulation cannot exceed train.batch_size": (
+            train.batch_size is not None and train.accumulation > train.batch_size
+        ),
+        "train.average: the mean of the last weights is none of them; use train.select: last": (
+            average > 1 and train.select == "best"
+        ),
+        f"train.average: training pauses {train.evaluations} times; raise train.evaluations": (
+            average > train.evaluations
+        ),
+        "train.refit: true keeps no validation examples to select the best weights on; use train.select: last": (
+            bool(train.refit) and train.select == "best"
+        ),
+        "train.padding_free: distill.losses of tokens look at texts with what fills them up; leave it out": (
+            train.padding_free and recipe.method == "distill" and bool(recipe.distill.losses.of_tokens)
+        ),
+        "model.pooling: native has no text vectors for method probe; use mean or cls": (
+            recipe.method == "probe" and model.pooling == "native"
+        ),
+        "train.head: probe needs model.pooling auto, mean or cls: a native head has no such start": (
+            train.head == "probe" and model.pooling == "native"
+        ),
+    }
+
+
+def _contradictions_of_labels(recipe: Recipe) -> dict[str, bool]:
+    """Return messages about keys that contradict classification, each with whether it applies."""
+    metric, multi_label = recipe.metric, recipe.data.multi_label
+    return {
+        "data.languages: only task translation has them": recipe.data.languages is not None,
+        f"metric {metric} is for task translation": metric in SCORES,
+        "distill.losses.sequence: only a translator writes; use logits": recipe.distill.losses.sequence is not None,
+        "metric exact_match is for data.multi_label; accuracy is the same for one label": (
+            metric == "exact_match" and not multi_label
+        ),
+        f"metric {metric} is for one label an example; use macro_f1 or exact_match": (
+            metric in ("accuracy", "mcc") and multi_label
+        ),
+        "task: sentiment has one label an example; use task: classification": (
+            multi_label and recipe.task == "sentiment"
+        ),
+    }
+
+
+def _contradictions_of_translation(recipe: Recipe) -> dict[str, bool]:
+    """Return messages about keys that contradict translation, each with whether it applies."""
+    data, train, metric = recipe.data, recipe.train, recipe.metric
+    losses = recipe.distill.losses
+    untaught = (["mse"] if losses.mse else []) + losses.of_tokens
+    return {
+        "task: translation needs data.languages, source and target ([en, de])": data.languages is None,
+        f"metric {metric} is of labels; translations have bleu and chrf": metric not in (None, *SCORES),
+        f"method {recipe.method} cannot translate; {', '.join(TRANSLATING)} can": recipe.method not in TRANSLATING,
+        "data.multi_label: a translation is no label": data.multi_label,
+        "data.labels: a translation is no label": data.labels is not None,
+        "data.sampling: translations have no classes to balance": data.sampling == "balanced",
+        "train.refit: a translator is trained once; leave it out": bool(train.refit),
+        "lora.load: of a translator only float32; leave it out": recipe.lora.load != "float32",
+        "distill.losses: a translator learns what its teacher writes (sequence, logits) and references (labels): not "
+        f"{', '.join(untaught)}": bool(untaught),
+        "distill.losses: the student must learn something of the teacher's; give a weight to sequence or logits": (
+            losses.sequence == 0 and not losses.logits
+        ),
+        "distill.temperature is for distill.losses.logits, which has no weight": (
+            recipe.distill.temperature is not None and not losses.logits
+        ),
+        "model.pooling: a translator does not pool; leave it out": recipe.model.pooling not in ("auto", "native"),
+        "train.head: probe is of classification; leave it out": train.head == "probe",
+        "compress.steps: a translator cannot learn its rounding; leave aware out": any(
+            getattr(step, "aware", 0.0) for step in recipe.compress.steps
+        ),
+        "compress.steps: calibration: static is of classifiers; leave it out": any(
+            getattr(step, "calibration", "") == "static" for step in recipe.compress.steps
+        ),
+        "compress.gate.worst_class: a translation has no classes; leave it out": (
+            recipe.compress.gate.worst_class is not None
+        ),
+        "train.padding_free: it is for encoders alone; leave it out": train.padding_free,
+        "train.contrastive: it compares labels; leave it out": bool(train.contrastive),
+    }

@@ -24,6 +24,12 @@ def members(annotation: Any) -> set[Any]:
     return {annotation}.union(*(members(argument) for argument in get_args(annotation)))
 
 
+def refuse(contradictions: Mapping[str, bool]) -> None:
+    """Raise ValueError with the messages of those contradictions that hold, one per line."""
+    if any(contradictions.values()):
+        raise ValueError("\n".join(message for message, holds in contradictions.items() if holds))
+
+
 class Section(BaseModel):
     """A part of the recipe: refuses keys it does not know, cannot be changed after validation."""
 

@@ -5,14 +5,11 @@ Knows types, ranges and defaults, and which keys of a recipe mean nothing for it
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import Field
 
 from kit.recipe.section import Name, Section
-
-if TYPE_CHECKING:
-    from kit.recipe.schema import Recipe
 
 TRANSLATING = ("finetune", "lora", "scratch", "distill", "student")  # methods
 SCORES = ("bleu", "chrf")
@@ -45,50 +42,3 @@ class TranslationSection(Section):
     vocabulary: Annotated[int, Field(ge=300, le=250_000)] | None = None
     """Tokens of the tokenizer that is trained on the budget: of the target language for a checkpoint that has only an
     encoder (4,000; above 10,000 pairs 8,000), of both for method scratch (10,000)."""
-
-
-def contradictions_of_translation(recipe: Recipe) -> dict[str, bool]:
-    """What cannot be asked of a translation, and whether this recipe asks for it."""
-    data, train, metric = recipe.data, recipe.train, recipe.metric
-    losses = recipe.distill.losses
-    untaught = (["mse"] if losses.mse else []) + losses.of_tokens
-    return {
-        "task: translation needs data.languages, source and target ([en, de])": data.languages is None,
-        f"metric {metric} is of labels; translations have bleu and chrf": metric not in (None, *SCORES),
-        f"method {recipe.method} cannot translate; {', '.join(TRANSLATING)} can": recipe.method not in TRANSLATING,
-        "data.multi_label: a translation is no label": data.multi_label,
-        "data.labels: a translation is no label": data.labels is not None,
-        "data.sampling: translations have no classes to balance": data.sampling == "balanced",
-        "train.refit: a translator is trained once; leave it out": bool(train.refit),
-        "lora.load: of a translator only float32; leave it out": recipe.lora.load != "float32",
-        "distill.losses: a translator learns what its teacher writes (sequence, logits) and references (labels): not "
-        f"{', '.join(untaught)}": bool(untaught),
-        "distill.losses: the student must learn something of the teacher's; give a weight to sequence or logits": (
-            losses.sequence == 0 and not losses.logits
-        ),
-        "distill.temperature is for distill.losses.logits, which has no weight": (
-            recipe.distill.temperature is not None and not losses.logits
-        ),
-        "model.pooling: a translator does not pool; leave it out": recipe.model.pooling not in ("auto", "native"),
-        "train.head: probe is of classification; leave it out": train.head == "probe",
-        "compress.steps: a translator cannot learn its rounding; leave aware out": any(
-            getattr(step, "aware", 0.0) for step in recipe.compress.steps
-        ),
-        "compress.steps: calibration: static is of classifiers; leave it out": any(
-            getattr(step, "calibration", "") == "static" for step in recipe.compress.steps
-        ),
-        "compress.gate.worst_class: a translation has no classes; leave it out": (
-            recipe.compress.gate.worst_class is not None
-        ),
-        "train.padding_free: it is for encoders alone; leave it out": train.padding_free,
-        "train.contrastive: it compares labels; leave it out": bool(train.contrastive),
-    }
-
-
-def contradictions_of_labels(recipe: Recipe) -> dict[str, bool]:
-    """What only a translation has, and whether this recipe, which is none, asks for it."""
-    return {
-        "data.languages: only task translation has them": recipe.data.languages is not None,
-        f"metric {recipe.metric} is for task translation": recipe.metric in SCORES,
-        "distill.losses.sequence: only a translator writes; use logits": recipe.distill.losses.sequence is not None,
-    }

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kit.errors import BudgetError
-from kit.recipe.explain import validated
+from kit.recipe.load import validated
 from kit.recipe.resolve import DEFAULTS, METHOD_DEFAULTS
 from kit.recipe.schema import ModelSection, Recipe, StudySection
 from kit.recipe.translating import TRANSLATING, TranslationSection

@@ -16,8 +16,8 @@ from kit.methods import METHODS
 from kit.methods.encoder import label_texts
 from kit.models.kind import Kind, kind_of
 from kit.recipe.compressing import CompressSection
-from kit.recipe.explain import section_of
-from kit.recipe.schema import Section
+from kit.recipe.keys import section_of
+from kit.recipe.section import Section
 from kit.study import study
 from kit.tasks import TASKS
 

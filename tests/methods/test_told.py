@@ -20,7 +20,7 @@ from kit.models.predictor import load_predictor
 from kit.models.seq2seq import load_translator
 from kit.models.teacher import load_teacher, resolve_teacher
 from kit.models.translator import Translator
-from kit.recipe.explain import validated
+from kit.recipe.load import validated
 from kit.request import understand
 from tests.models.test_translators import ROUTES
 from tests.translators import BUILDERS

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from kit.errors import RecipeError
 from kit.recipe import Recipe
 from kit.recipe.distilling import StudentSection
-from kit.recipe.explain import field_at, section_of, split_key, validated
+from kit.recipe.keys import Keys, section_of
+from kit.recipe.load import validated
 from kit.recipe.schema import StudySection
 from kit.recipe.section import Section, members
 
@@ -84,7 +85,8 @@ def leaf_keys(section: type[Section] = Recipe, prefix: str = "") -> list[str]:
 
 def other_value(key: str) -> Any:
     """A valid value for a key that is not its default."""
-    field = field_at(split_key(key))
+    keys = Keys(Recipe)
+    field = keys.field(keys.split(key))
     assert field is not None
     if key in OTHER:
         return OTHER[key]
