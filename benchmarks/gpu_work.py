@@ -54,7 +54,7 @@ def checkpoint_of(shape: Shape | None, folder: Path) -> str:
 
     from kit.models.checkpoint import resolve_checkpoint
     from kit.models.load import quiet
-    from kit.recipe.schema import ModelSection
+    from kit.recipe.sections.model import ModelSection
 
     if shape is None:
         return MINILM

@@ -17,7 +17,7 @@ from kit.files import write_atomically
 from kit.making import make_record
 from kit.measurement.intervals import shown
 from kit.recipe import Recipe
-from kit.recipe.compressing import CompressSection, GateSection, Step
+from kit.recipe.sections.compression import CompressSection, GateSection, Step
 from kit.record import FORMAT, Record
 from kit.request import Shared
 from kit.run import run

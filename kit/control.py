@@ -12,9 +12,9 @@ from typing import Any
 from kit.errors import KitError, RecipeError
 from kit.models.teacher import Teacher, resolve_teacher
 from kit.recipe import ModelSection, Recipe
-from kit.recipe.distilling import DistillSection, StudentSection
 from kit.recipe.load import validated
 from kit.recipe.resolve import METHOD_DEFAULTS, epochs_of
+from kit.recipe.sections.distillation import DistillSection, StudentSection
 from kit.record import Record
 
 # Keys of translation that say what a decoder is made like: a control's is as its teacher's was.

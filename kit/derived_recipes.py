@@ -9,11 +9,11 @@ from typing import Any
 from kit.errors import RecordError
 from kit.models.teacher import resolve_teacher
 from kit.recipe import Recipe
-from kit.recipe.compressing import CompressSection
-from kit.recipe.distilling import DistillSection
 from kit.recipe.load import validated
 from kit.recipe.resolve import METHOD_DEFAULTS
-from kit.recipe.schema import StudySection
+from kit.recipe.sections.compression import CompressSection
+from kit.recipe.sections.distillation import DistillSection
+from kit.recipe.sections.study import StudySection
 from kit.record import Record
 
 

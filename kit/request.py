@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from kit.data.transfer import TransferSet
     from kit.models.checkpoint import Checkpoint
     from kit.models.teacher import Teacher
-    from kit.recipe.distilling import DistillSection
     from kit.recipe.resolve import Facts
+    from kit.recipe.sections.distillation import DistillSection
     from kit.tasks import Task
 
 

@@ -212,7 +212,7 @@ def _translation_effort(recipe: Recipe, cell: Cell, cleaned: Cleaned) -> float:
 
 
 def _held_out(recipe: Recipe, cell: Cell) -> int:
-    from kit.recipe.schema import VALIDATION_MOST, VALIDATION_SHARE
+    from kit.recipe.sections.data import VALIDATION_MOST, VALIDATION_SHARE
 
     given = recipe.data.validation
     return min(VALIDATION_MOST, round(VALIDATION_SHARE * cell.budget)) if given is None else round(given * cell.budget)

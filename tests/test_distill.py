@@ -23,7 +23,7 @@ from kit.errors import KitError, ModelError, RecipeError, RecordError
 from kit.models.load import load_classifier
 from kit.models.predictor import load_predictor
 from kit.models.teacher import resolve_teacher
-from kit.recipe.distilling import DistillSection
+from kit.recipe.sections.distillation import DistillSection
 from kit.record import seal
 from kit.run import run
 from tests.launches import launched

@@ -39,7 +39,7 @@ _TRANSLATORS = (Kind.TRANSLATOR, Kind.WARM_TRANSLATOR, Kind.CT2)
 
 
 class Technique(Protocol):
-    """One way to compress. A step is its section in the recipe, see `kit.recipe.compressing`."""
+    """One way to compress. A step is its section in the recipe, see `kit.recipe.sections.compression`."""
 
     @property
     def takes(self) -> tuple[Kind, ...]:

@@ -23,7 +23,7 @@ from kit.models.ct2 import Ct2Facts, Ct2Translator, require_ct2
 from kit.models.kind import Kind
 from kit.models.load import quiet, save_tokenizer
 from kit.models.translator import Translator
-from kit.recipe.compressing import Ct2Step
+from kit.recipe.sections.compression import Ct2Step
 from kit.record import Record
 
 # Architectures that it converts, as transformers calls them in config.json.

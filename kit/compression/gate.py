@@ -14,7 +14,7 @@ from kit.measurement.measure import LabelMeasure
 from kit.measurement.units import percent
 from kit.methods import Job
 from kit.models.predictor import Predictor
-from kit.recipe.compressing import GateSection
+from kit.recipe.sections.compression import GateSection
 
 # Texts of the pool that no step sees: this share, and no more than this.
 _SHARE, _MOST = 0.2, 1_000

@@ -15,7 +15,7 @@ from kit.compression.onnx import graph_of, predictor_of
 from kit.methods import Fitted, Job
 from kit.models.kind import Kind
 from kit.models.onnx import require_onnx
-from kit.recipe.compressing import Int4OnnxStep
+from kit.recipe.sections.compression import Int4OnnxStep
 from kit.record import Record
 
 _SMALLEST_BLOCK = 16  # that ONNX Runtime has

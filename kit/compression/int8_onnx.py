@@ -26,7 +26,7 @@ from kit.models.load import load_tokenizer
 from kit.models.onnx import OnnxPredictor, require_onnx
 from kit.models.predictor import Texts
 from kit.notices import without_warnings
-from kit.recipe.compressing import Int8OnnxStep
+from kit.recipe.sections.compression import Int8OnnxStep
 from kit.record import Record
 from kit.temporary import temporary_folder
 

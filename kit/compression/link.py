@@ -15,7 +15,7 @@ from kit.measurement.speed import latencies
 from kit.measurement.units import megabytes, percent
 from kit.methods import Job
 from kit.models.predictor import Predictor
-from kit.recipe.compressing import Step
+from kit.recipe.sections.compression import Step
 from kit.record import Record
 
 

@@ -26,7 +26,7 @@ from kit.models.onnx_translator import Graphs, OnnxTranslator, is_onnx_translato
 from kit.models.predictor import TransformerPredictor
 from kit.models.seq2seq import load_tongues
 from kit.models.translator import longest_source, prefix_of
-from kit.recipe.compressing import OnnxStep
+from kit.recipe.sections.compression import OnnxStep
 from kit.record import Record
 
 _PARITY = 1e-4  # of a logit, between torch and the graph in float32

@@ -26,7 +26,7 @@ from kit.models.load import load_classifier
 from kit.models.pooled import PooledClassifier, PooledConfig
 from kit.models.predictor import TransformerPredictor
 from kit.models.teacher import resolve_teacher
-from kit.recipe.compressing import PruneStep
+from kit.recipe.sections.compression import PruneStep
 from kit.record import Record
 
 _SCORED = 1_000  # examples of the budget that scores are taken on

@@ -31,7 +31,7 @@ from kit.models.predictor import Predictor, Texts, TransformerPredictor, load_pr
 from kit.models.rounded import leave_odd_layers_unpacked, packs
 from kit.models.seq2seq import layers_to_round
 from kit.models.translator import Translator
-from kit.recipe.compressing import BitsAndBytesStep, HalfStep, Int8TorchStep
+from kit.recipe.sections.compression import BitsAndBytesStep, HalfStep, Int8TorchStep
 from kit.record import Record
 
 

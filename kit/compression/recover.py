@@ -17,7 +17,7 @@ from kit.methods.encoder import EncodedBudget
 from kit.models.load import freeze_embeddings
 from kit.models.teacher import Teacher
 from kit.recipe import TrainSection
-from kit.recipe.distilling import DistillSection
+from kit.recipe.sections.distillation import DistillSection
 from kit.training.distillation_objective import TeacherObjective, truth_of
 from kit.training.fitting import Training
 from kit.training.teacher_outputs import teacher_logits

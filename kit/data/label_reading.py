@@ -24,7 +24,7 @@ from kit.data.label_writing import (
 from kit.data.labels import label_order
 from kit.data.table import Table, is_missing
 from kit.errors import DataError
-from kit.recipe.schema import DataSection
+from kit.recipe.sections.data import DataSection
 from kit.setting import setting
 
 _BIT_HINT = {

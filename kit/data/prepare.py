@@ -14,7 +14,7 @@ from kit.data.budget import hold_out, hold_out_sources, keep_covered, nested_bud
 from kit.data.examples import Examples
 from kit.data.labels import encode_labels
 from kit.data.sources import Splits, load_splits
-from kit.recipe.schema import VALIDATION_MOST, VALIDATION_SHARE, DataSection
+from kit.recipe.sections.data import VALIDATION_MOST, VALIDATION_SHARE, DataSection
 
 
 @dataclass(frozen=True)

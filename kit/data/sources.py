@@ -24,7 +24,7 @@ from kit.data.reading import DEFAULT_READING, Reading, reading_of
 from kit.data.source_tables import Source, open_source
 from kit.data.table import Table, is_missing
 from kit.errors import DataError
-from kit.recipe.schema import DataSection, Scalar
+from kit.recipe.sections.data import DataSection, Scalar
 from kit.setting import setting
 
 _SHOWN = 6

@@ -25,7 +25,7 @@ from kit.data.table import is_missing
 from kit.data.text_files import read_lines
 from kit.errors import DataError
 from kit.recipe import Recipe
-from kit.recipe.distilling import AugmentSection, DistillSection
+from kit.recipe.sections.distillation import AugmentSection, DistillSection
 
 Texts = list[tuple[str, ...]]
 _USUAL = (0.05, 0.95)  # quantiles of length between which a sentence is as long as a text

@@ -48,7 +48,7 @@ from kit.models.small import small_classifier
 from kit.models.student import encoder_config, last_to_last, reorder_labels, require_shape, shrink
 from kit.models.teacher import Teacher
 from kit.recipe import TrainSection
-from kit.recipe.distilling import DistillSection, StudentSection
+from kit.recipe.sections.distillation import DistillSection, StudentSection
 from kit.training.distillation_objective import TeacherObjective, places, projected, truth_of
 from kit.training.fitting import Fitting, Split, Training
 from kit.training.plan import make_plan

@@ -21,7 +21,7 @@ from kit.models.inference import predict_logits
 from kit.models.load import quiet, resolve_pooling
 from kit.models.predictor import TransformerPredictor
 from kit.notices import without_warnings
-from kit.recipe.schema import LoraSection
+from kit.recipe.sections.methods import LoraSection
 
 ADAPTER = "adapter"
 _SAMPLE = 64  # training examples that merging is proven on

@@ -36,7 +36,7 @@ from kit.models.seq2seq import (
     warm_translator,
 )
 from kit.models.translator import Translator
-from kit.recipe.translating import DECODER_DROPOUT, ENCODER_RATE
+from kit.recipe.sections.translation import DECODER_DROPOUT, ENCODER_RATE
 from kit.training.fitting import Fitting
 from kit.training.objective import LabelObjective, Objective
 from kit.training.plan import make_plan

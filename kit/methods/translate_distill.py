@@ -36,7 +36,7 @@ from kit.models.layers import spread_evenly
 from kit.models.narrow_translator import narrow_translator, translator_widths
 from kit.models.seq2seq import Tongues, load_translator, scratch_translator, start_of
 from kit.models.teacher import Teacher
-from kit.recipe.distilling import DistillSection, StudentSection
+from kit.recipe.sections.distillation import DistillSection, StudentSection
 from kit.training.distillation_objective import WordObjective
 from kit.training.shards import Computed
 from kit.training.teacher_outputs import teacher_translations, teacher_words

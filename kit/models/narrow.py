@@ -18,7 +18,7 @@ import torch
 from transformers import PreTrainedModel
 
 from kit.errors import ModelError
-from kit.recipe.distilling import StudentSection
+from kit.recipe.sections.distillation import StudentSection
 
 Weights = dict[str, torch.Tensor]
 

@@ -16,7 +16,7 @@ from kit.models.load import quiet
 from kit.models.narrow import narrow_weights
 from kit.models.seq2seq import SCRATCH_HEADS, SCRATCH_INNER, SCRATCH_WIDTH, drop_pooler
 from kit.models.student import encoder_config, narrower
-from kit.recipe.distilling import StudentSection
+from kit.recipe.sections.distillation import StudentSection
 
 # What configurations call heads and neurons, of one side or of both; each calls a width hidden_size.
 _HEADS = ("encoder_attention_heads", "decoder_attention_heads", "num_attention_heads")

@@ -18,7 +18,7 @@ from kit.models.layers import encoder_of, find_layers, spread_evenly
 from kit.models.load import quiet
 from kit.models.narrow import narrow_weights
 from kit.models.pooled import PooledClassifier, PooledConfig
-from kit.recipe.distilling import StudentSection
+from kit.recipe.sections.distillation import StudentSection
 
 # How configurations call what a narrower student changes, under the names that transformers maps to; and what else the
 # width of feed-forward layers is called.

@@ -66,7 +66,7 @@ def plan_formats(record: Record, names: list[str], with_code: bool = False) -> l
     """
     from kit.compression import TECHNIQUES
     from kit.compression.base import require_kind
-    from kit.recipe.compressing import CompressSection
+    from kit.recipe.sections.compression import CompressSection
 
     kind = kind_of(record.model_folder, record.backend)
     own = _own_format(record, kind)

@@ -16,9 +16,9 @@ import yaml
 from kit.errors import KitError
 from kit.files import file_sha256
 from kit.recipe import Recipe
-from kit.recipe.compressing import CompressSection, Step
 from kit.recipe.load import recipe_to_yaml
-from kit.recipe.schema import StudySection
+from kit.recipe.sections.compression import CompressSection, Step
+from kit.recipe.sections.study import StudySection
 from kit.record import RECORD_FILE, Record
 
 RUNS = "runs"  # folder of the runs that the commands make

@@ -1,15 +1,11 @@
 """Recipes: what a user asks for, validated before anything is run."""
 
 from kit.recipe.load import load_recipe
-from kit.recipe.schema import (
-    DataSection,
-    LoraSection,
-    ModelSection,
-    ProbeSection,
-    Recipe,
-    TfidfSection,
-)
-from kit.recipe.training import TrainSection
+from kit.recipe.schema import Recipe
+from kit.recipe.sections.data import DataSection
+from kit.recipe.sections.methods import LoraSection, ProbeSection, TfidfSection
+from kit.recipe.sections.model import ModelSection
+from kit.recipe.sections.training import TrainSection
 
 __all__ = [
     "DataSection",

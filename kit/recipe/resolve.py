@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from kit.errors import RecipeError
-from kit.recipe.distilling import DistillSection
-from kit.recipe.schema import VALIDATION_MOST, VALIDATION_SHARE, Recipe, StudySection
+from kit.recipe.schema import Recipe
 from kit.recipe.section import one_or_all
-from kit.recipe.training import TrainSection
-from kit.recipe.translating import DECODER_DROPOUT, DECODER_LAYERS, ENCODER_RATE, LABEL_SMOOTHING
+from kit.recipe.sections.data import VALIDATION_MOST, VALIDATION_SHARE
+from kit.recipe.sections.distillation import DistillSection
+from kit.recipe.sections.study import StudySection
+from kit.recipe.sections.training import TrainSection
+from kit.recipe.sections.translation import DECODER_DROPOUT, DECODER_LAYERS, ENCODER_RATE, LABEL_SMOOTHING
 
 # Learning rates differ by an order of magnitude between methods, so each has its own default. So has the
 # weight of the contrastive loss, which needs vectors that already mean something.

@@ -15,8 +15,10 @@ from typing import Any
 from kit.errors import BudgetError
 from kit.recipe.load import validated
 from kit.recipe.resolve import DEFAULTS, METHOD_DEFAULTS
-from kit.recipe.schema import ModelSection, Recipe, StudySection
-from kit.recipe.translating import TRANSLATING, TranslationSection
+from kit.recipe.schema import Recipe
+from kit.recipe.sections.model import ModelSection
+from kit.recipe.sections.study import StudySection
+from kit.recipe.sections.translation import TRANSLATING, TranslationSection
 from kit.record import FORMAT
 
 # Keys of `translation` that a method has no use for.

@@ -16,7 +16,7 @@ from kit.data.pairs import loops
 from kit.measurement.intervals import Estimate, bootstrap_scores
 from kit.measurement.translation import TranslationMeasure
 from kit.recipe import Recipe
-from kit.recipe.translating import LABEL_SMOOTHING
+from kit.recipe.sections.translation import LABEL_SMOOTHING
 
 if TYPE_CHECKING:
     import torch

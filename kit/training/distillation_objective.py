@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from kit.data.encode import IGNORED
 from kit.models.layers import Captured, capturing, encoder_of
-from kit.recipe.distilling import DistillSection
+from kit.recipe.sections.distillation import DistillSection
 from kit.tasks.base import Task
 from kit.training.losses import (
     attention_relations,

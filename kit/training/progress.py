@@ -17,7 +17,7 @@ from transformers import TrainerCallback
 from kit.console import console, say
 from kit.errors import RecipeError
 from kit.measurement.durations import Pace, Span
-from kit.recipe.training import TrainSection
+from kit.recipe.sections.training import TrainSection
 
 _LINE_SECONDS = 60  # between lines on the progress of what has no evaluations
 

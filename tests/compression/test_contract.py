@@ -24,7 +24,7 @@ from kit.errors import ModelError
 from kit.models.kind import kind_of
 from kit.models.predictor import TransformerPredictor, load_predictor
 from kit.publishing.formats import plan_formats
-from kit.recipe.compressing import TECHNIQUES as SECTIONS
+from kit.recipe.sections.compression import TECHNIQUES as SECTIONS
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -26,7 +26,7 @@ from kit.models.load import load_classifier
 from kit.models.pooled import PooledClassifier, PooledConfig
 from kit.models.predictor import load_predictor
 from kit.models.small import TextCnn, TextCnnConfig
-from kit.recipe.compressing import EarlyExitStep
+from kit.recipe.sections.compression import EarlyExitStep
 from kit.request import Shared
 
 TEXTS = [

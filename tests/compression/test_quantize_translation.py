@@ -32,7 +32,7 @@ from kit.models.translator import Translator
 from kit.publishing import probe
 from kit.publishing.formats import packages, plan_formats
 from kit.publishing.translators import translating
-from kit.recipe.compressing import CompressSection
+from kit.recipe.sections.compression import CompressSection
 from tests.compression.test_vocabulary_translation import sides, trimmed  # noqa: F401 (fixtures)
 from tests.translators import BUILDERS
 

@@ -135,7 +135,7 @@ def test_what_translators_cannot_be_given_is_refused_before_anything_is_computed
     monkeypatch.setattr("kit.making._fit_and_write", lambda *args: pytest.fail("something was computed"))
     source = Record.load(warm_run)
     from kit.compression import TECHNIQUES
-    from kit.recipe.compressing import CompressSection
+    from kit.recipe.sections.compression import CompressSection
 
     for given, words in (
         ({"calibration": "static"}, "ranges on texts"),

@@ -199,7 +199,7 @@ def test_what_cannot_be_trimmed_is_refused_before_anything_is_computed(
     scratch_run, sides, tmp_path, monkeypatch
 ) -> None:
     from kit.compression import TECHNIQUES
-    from kit.recipe.compressing import CompressSection
+    from kit.recipe.sections.compression import CompressSection
 
     [step] = CompressSection(steps=["vocabulary"]).steps
     for family in ("marian", "m2m100"):

@@ -13,7 +13,7 @@ from kit.data import prepare
 from kit.data.parallel import aligned_files, read_tmx
 from kit.data.sources import load_splits
 from kit.errors import DataError
-from kit.recipe.schema import DataSection
+from kit.recipe.sections.data import DataSection
 
 EN = ["a man walks", "two dogs run", "the girl reads a book", "children play"]
 DE = ["ein Mann geht", "zwei Hunde rennen", "das Mädchen liest ein Buch", "Kinder spielen"]

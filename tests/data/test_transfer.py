@@ -11,8 +11,8 @@ from kit.data import prepare
 from kit.data.prepare import Prepared
 from kit.data.transfer import MASK, augmented, transfer_set
 from kit.errors import DataError
-from kit.recipe.distilling import AugmentSection, DistillSection
-from kit.recipe.schema import DataSection
+from kit.recipe.sections.data import DataSection
+from kit.recipe.sections.distillation import AugmentSection, DistillSection
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,9 @@ from kit.errors import ModelError
 from kit.methods import METHODS
 from kit.methods.encoder import label_texts
 from kit.models.kind import Kind, kind_of
-from kit.recipe.compressing import CompressSection
 from kit.recipe.keys import section_of
 from kit.recipe.section import Section
+from kit.recipe.sections.compression import CompressSection
 from kit.study import study
 from kit.tasks import TASKS
 

@@ -32,8 +32,8 @@ from kit.models.kind import Kind, kind_of
 from kit.models.seq2seq import load_translator, pretrained_translator
 from kit.models.teacher import resolve_teacher
 from kit.models.translator import Translator
-from kit.recipe.schema import ModelSection
-from kit.recipe.translating import TRANSLATING as NAMES
+from kit.recipe.sections.model import ModelSection
+from kit.recipe.sections.translation import TRANSLATING as NAMES
 from kit.request import understand
 from kit.run import run
 from kit.scheduling.grid import Cell, cell_recipe

@@ -6,7 +6,7 @@ import torch
 
 from kit.errors import ModelError
 from kit.models.checkpoint import declared_pooling, resolve_checkpoint
-from kit.recipe.schema import ModelSection
+from kit.recipe.sections.model import ModelSection
 
 
 def resolve(checkpoint, **more):

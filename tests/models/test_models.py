@@ -8,7 +8,7 @@ from kit.models.inference import embed, predict_logits
 from kit.models.load import Head, build_classifier, load_tokenizer
 from kit.models.predictor import TransformerPredictor, label_names, load_predictor
 from kit.models.tfidf import TfidfPredictor, new_vectoriser
-from kit.recipe.schema import ModelSection
+from kit.recipe.sections.model import ModelSection
 
 TEXTS = [("a gripping, funny film",), ("dull",), ("one of the best films of the year, and then some more words",)] * 30
 

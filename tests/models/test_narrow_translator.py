@@ -23,8 +23,8 @@ from kit.models.bpe import train_bpe
 from kit.models.checkpoint import resolve_checkpoint
 from kit.models.narrow_translator import narrow_translator, translator_widths
 from kit.models.seq2seq import load_translator, warm_translator
-from kit.recipe.distilling import StudentSection
-from kit.recipe.schema import ModelSection
+from kit.recipe.sections.distillation import StudentSection
+from kit.recipe.sections.model import ModelSection
 from tests.translators import BUILDERS
 
 IDS = torch.tensor([[5, 9, 13, 21, 2], [7, 30, 2, 1, 1]])

@@ -11,7 +11,7 @@ from torch import nn
 from kit.errors import ModelError
 from kit.models.checkpoint import resolve_checkpoint
 from kit.models.sizes import require_memory, require_possible_sizes
-from kit.recipe.schema import ModelSection
+from kit.recipe.sections.model import ModelSection
 
 
 @pytest.mark.parametrize(

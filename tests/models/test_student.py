@@ -21,8 +21,8 @@ from kit.models.layers import capturing, find_layers, spread_evenly
 from kit.models.load import Head, build_classifier, load_classifier
 from kit.models.small import SMALL, small_classifier
 from kit.models.student import last_to_last, reorder_labels, resolve_student, shrink
-from kit.recipe.distilling import StudentSection
-from kit.recipe.schema import ModelSection
+from kit.recipe.sections.distillation import StudentSection
+from kit.recipe.sections.model import ModelSection
 
 HEAD = Head(("bad", "good"), multi_label=False)
 SIZE = {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 64}

@@ -24,7 +24,7 @@ from kit.models.languages import Route, find_route
 from kit.models.load import load_tokenizer
 from kit.models.seq2seq import Tongues, pretrained_translator, scratch_translator, start_of, warm_translator
 from kit.models.translator import Translator
-from kit.recipe.schema import ModelSection
+from kit.recipe.sections.model import ModelSection
 from tests.translators import BUILDERS
 
 EN_DE = ("en", "de")

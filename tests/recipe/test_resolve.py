@@ -9,8 +9,8 @@ import pytest
 
 from kit.errors import RecipeError
 from kit.recipe import Recipe
-from kit.recipe.distilling import DistillSection
 from kit.recipe.resolve import EPOCHS, LEARNING_RATE, RATE_WIDTH, STEPS, Facts, resolve
+from kit.recipe.sections.distillation import DistillSection
 from kit.training.plan import make_plan
 
 FACTS = Facts(("text",), ("label",), ("no", "yes"), train=900, validation=100, pooling="mean", transfer=900)

@@ -9,13 +9,10 @@ from typing import Any, ClassVar, Literal, get_args, get_origin
 import pytest
 from pydantic import ValidationError
 
-from kit.errors import RecipeError
 from kit.recipe import Recipe
-from kit.recipe.distilling import StudentSection
 from kit.recipe.keys import Keys, section_of
-from kit.recipe.load import validated
-from kit.recipe.schema import StudySection
 from kit.recipe.section import Section, members
+from kit.recipe.sections.study import StudySection
 
 BASE: dict[str, Any] = {
     "task": "classification",
@@ -289,53 +286,6 @@ def test_scratch_needs_no_checkpoint_to_translate() -> None:
         recipe_with(**PAIRS, model={})
 
 
-@pytest.mark.parametrize(
-    ("student", "section"),
-    [
-        ("layers:0,2,5", {"layers": [0, 2, 5]}),
-        ("layers:3", {"layers": 3}),
-        ("width:192", {"hidden_size": 192}),
-        ("cnn", {"architecture": "cnn"}),
-        ("org/small", {"checkpoint": "org/small"}),
-        ({"layers": "0, 5"}, {"layers": [0, 5]}),
-        ({"layers": "4,"}, {"layers": [4]}),
-    ],
-)
-def test_a_student_in_short(student: Any, section: dict[str, Any]) -> None:
-    found = recipe_with("distill.student", student, method="distill").distill.student
-    assert found == StudentSection.model_validate(section)
-
-
-@pytest.mark.parametrize(
-    ("distill", "reason"),
-    [
-        ({"student": "cnn:64"}, "cnn has no short form with a number; write {architecture: cnn, hidden_size: 64}"),
-        ({"student": "layers:0-2"}, "give numbers as in 0,1 .* or how many as in 3; got '0-2'"),
-        ({"student": "layers:-1"}, "give numbers as in 0,1 .* or how many as in 3; got '-1'"),
-        ({"student": "cnn", "losses": {"hidden": 1}}, "distill.losses.hidden: a cnn has no layers"),
-        ({"teacher": ["a", "b"], "losses": {"cosine": 1}}, "distill.losses.cosine: several teachers have no token"),
-        ({"student": {"checkpoint": "a/b", "layers": 2}}, "distill.student.checkpoint has a shape of its own"),
-        ({"student": {"architecture": "cnn", "heads": 2}}, "distill.student.heads: a cnn has none"),
-        ({"student": {"architecture": "bilstm", "layers": [0, 1]}}, "distill.student.layers: of a bilstm give how"),
-        ({"student": {"layers": [1, 1]}}, "distill.student.layers names a layer twice"),
-        ({"student": {"checkpoint": "a/b", "init": "random"}}, "distill.student.init: a checkpoint has its own"),
-        ({"losses": {"logits": 0, "labels": 1}}, "the student must match something of the teacher's"),
-        ({"layer_map": [1]}, "distill.layer_map is for distill.losses.hidden"),
-        ({"relation_heads": 4}, "distill.relation_heads is for distill.losses.relations"),
-        ({"augment": {"checkpoint": "a/b"}}, "distill.augment.checkpoint needs distill.augment.copies"),
-    ],
-)
-def test_distillations_that_cannot_work(distill: dict[str, Any], reason: str) -> None:
-    with pytest.raises(ValidationError, match=reason):
-        recipe_with(method="distill", distill=distill)
-
-
-@pytest.mark.parametrize("loss", ["hidden", "embeddings", "cosine", "relations"])
-def test_recipes_of_finished_runs_may_map_layers_for_each_token_loss(loss: str) -> None:
-    recipe = recipe_with(method="distill", distill={"layer_map": [0, 1], "losses": {loss: 1.0}})
-    assert recipe.distill.layer_map == [0, 1]
-
-
 def test_a_teacher_stands_in_for_a_checkpoint() -> None:
     taught = recipe_with(method="distill", distill={"teacher": "runs/a"}, model={})
     assert taught.model.checkpoint is None
@@ -365,17 +315,3 @@ def test_later_keys_leave_requests_unchanged() -> None:
     for value, kept in ((None, False), ("off", False), ("on", True)):
         outer = Outer(inner=Inner(new=value))
         assert ("new" in outer.without_later_keys(outer.model_dump())["inner"]) is kept
-
-
-@pytest.mark.parametrize(
-    ("step", "message"),
-    [
-        ({"early-exit": {"threshold": 3}}, "threshold of early-exit must be at most 1.0, got 3"),
-        ({"prune": {"heads": "x"}}, "heads of prune must be a number, got x"),
-        ({"int8-onnx": {"weights": "x"}}, "weights of int8-onnx must be "),
-    ],
-)
-def test_values_of_compression_steps_are_refused_in_plain_words(step: dict[str, object], message: str) -> None:
-    content = {"task": "classification", "data": {"source": "films.csv"}, "compress": {"steps": [step]}}
-    with pytest.raises(RecipeError, match=message):
-        validated(content)

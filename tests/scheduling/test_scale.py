@@ -15,7 +15,7 @@ from kit import finetune
 from kit.errors import WorkerError
 from kit.measurement.speed import Speed, speeds_to_json
 from kit.recipe import Recipe, load_recipe
-from kit.recipe.schema import StudySection
+from kit.recipe.sections.study import StudySection
 from kit.scheduling.base import JobData
 from kit.scheduling.board import Board
 from kit.scheduling.grid import Cell

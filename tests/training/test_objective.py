@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from kit.recipe.distilling import DistillSection, LossesSection
+from kit.recipe.sections.distillation import DistillSection, LossesSection
 from kit.tasks.classification import Classification
 from kit.training.distillation_objective import TeacherObjective, truth_of
 from kit.training.losses import softened_divergence

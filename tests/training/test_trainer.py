@@ -23,8 +23,8 @@ from kit.models.checkpoint import resolve_checkpoint
 from kit.models.inference import predict_logits
 from kit.models.layers import find_layers
 from kit.models.load import Head, build_classifier, load_tokenizer
-from kit.recipe.schema import ModelSection
-from kit.recipe.training import TrainSection
+from kit.recipe.sections.model import ModelSection
+from kit.recipe.sections.training import TrainSection
 from kit.stopping import NOTHING_SAVED, Stopped, stoppable
 from kit.tasks.classification import Classification
 from kit.training import trainer as trainer_module
