@@ -21,7 +21,6 @@ from kit.errors import KitError, OutputError, StreamError, SystemRefusalError, T
 from kit.measurement.units import megabytes, shown_value
 from kit.printable import printable
 from kit.processes import first_to_tell, lost_process
-from kit.setting import with_options
 from kit.stopping import Stopped, stoppable
 
 if TYPE_CHECKING:
@@ -145,6 +144,8 @@ def options_for_keys(options: Mapping[str, str]) -> Iterator[None]:
     try:
         yield
     except KitError as error:
+        from kit.recipe.setting import with_options
+
         error.message, error.hint = (with_options(text, options) for text in (error.message, error.hint))
         raise
 

@@ -12,7 +12,6 @@ from kit.commands.options import Overrides, RecipePath
 from kit.console import echo, echo_json
 from kit.errors import RecipeError
 from kit.notices import quiet_libraries
-from kit.setting import with_options
 from kit.terminal import located, options_for_keys, print_table
 
 # What `kit new` calls the keys of the recipe that it writes.
@@ -81,6 +80,7 @@ def new(  # noqa: PLR0913, PLR0917
     """Write a recipe for your own data."""
     from kit.data.label_words import in_line
     from kit.new import new as new_recipe
+    from kit.recipe.setting import with_options
 
     if no_header and header not in ("auto", "none"):
         raise RecipeError(f"--no-header contradicts --header {header}", "give one of them")

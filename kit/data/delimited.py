@@ -18,7 +18,7 @@ from kit.data.table import Table
 from kit.data.width_hints import DOUBLED_QUOTES, width_hint
 from kit.errors import DataError
 from kit.printable import printable
-from kit.setting import setting
+from kit.recipe.setting import setting
 
 _JUDGED = 2_000  # rows that the first one is compared with
 _SHOWN = 5

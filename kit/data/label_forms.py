@@ -15,7 +15,7 @@ from kit.data.label_words import listed, quoted
 from kit.data.labels import label_name
 from kit.data.table import is_missing
 from kit.errors import DataError
-from kit.setting import setting
+from kit.recipe.setting import setting
 
 _SEVERAL = f"set {setting('data.multi_label', True)}, or name another column"
 _LIST_TEXT = re.compile(r"""\[\s*(["']).*\1\s*\]""", re.DOTALL)

@@ -25,7 +25,7 @@ from kit.data.labels import label_order
 from kit.data.table import Table, is_missing
 from kit.errors import DataError
 from kit.recipe.sections.data import DataSection
-from kit.setting import setting
+from kit.recipe.setting import setting
 
 _BIT_HINT = {
     False: "a column per label has 1 where the label holds and 0 where it does not: write 0 and 1 for the values",

@@ -10,7 +10,7 @@ from kit.data.blank import strip_invisible
 from kit.data.headers import is_known_name
 from kit.data.reading import Reading
 from kit.errors import DataError
-from kit.setting import setting
+from kit.recipe.setting import setting
 
 Records = Callable[[str], Iterable[tuple[int, list[str]]]]
 

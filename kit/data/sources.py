@@ -25,7 +25,7 @@ from kit.data.source_tables import Source, open_source
 from kit.data.table import Table, is_missing
 from kit.errors import DataError
 from kit.recipe.sections.data import DataSection, Scalar
-from kit.setting import setting
+from kit.recipe.setting import setting
 
 _SHOWN = 6
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from kit.commands.recipes import OPTION_OF_KEY as OPTIONS
-from kit.setting import setting, with_options
+from kit.recipe.setting import setting, with_options
 
 NAMES = ["toxic", "a b", "c'd", 'e"f', "true", "1", "a,b", "; rm x", "tab\t", "\x01", "back\\slash", "é"]
 
