@@ -12,8 +12,8 @@ from typing import Any
 from kit.errors import KitError, RecipeError
 from kit.models.teacher import Teacher, resolve_teacher
 from kit.recipe import ModelSection, Recipe
+from kit.recipe.defaults import METHOD_DEFAULTS, epochs_of
 from kit.recipe.load import validated
-from kit.recipe.resolve import METHOD_DEFAULTS, epochs_of
 from kit.recipe.sections.distillation import DistillSection, StudentSection
 from kit.record import Record
 

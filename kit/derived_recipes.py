@@ -9,8 +9,8 @@ from typing import Any
 from kit.errors import RecordError
 from kit.models.teacher import resolve_teacher
 from kit.recipe import Recipe
+from kit.recipe.defaults import METHOD_DEFAULTS
 from kit.recipe.load import validated
-from kit.recipe.resolve import METHOD_DEFAULTS
 from kit.recipe.sections.compression import CompressSection
 from kit.recipe.sections.distillation import DistillSection
 from kit.recipe.sections.study import StudySection

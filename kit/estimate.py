@@ -57,7 +57,7 @@ def make_trial(request: Request, hardware: Hardware) -> Trial:
         load_tokenizer,
         require_positions,
     )
-    from kit.recipe.resolve import STEPS
+    from kit.recipe.defaults import STEPS
     from kit.training.padding_free import PaddingFree
     from kit.training.plan import make_plan
     from kit.training.timing import seconds_a_pass
@@ -113,7 +113,7 @@ def _translation_trial(request: Request, hardware: Hardware) -> Trial:
 
 def passes(request: Request) -> float:
     """Forward passes of one example that a request with a checkpoint takes; a training step counts three."""
-    from kit.recipe.resolve import STEPS
+    from kit.recipe.defaults import STEPS
     from kit.training.plan import forward_passes, make_plan
 
     data, train = request.data, request.recipe.train

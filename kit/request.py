@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from kit.data.transfer import TransferSet
     from kit.models.checkpoint import Checkpoint
     from kit.models.teacher import Teacher
-    from kit.recipe.resolve import Facts
+    from kit.recipe.defaults import Facts
     from kit.recipe.sections.distillation import DistillSection
     from kit.tasks import Task
 
@@ -98,7 +98,8 @@ def understand(recipe: Recipe, shared: Shared | None = None) -> Request:
     from kit.data import prepare
     from kit.data.scripts import words_are_separated
     from kit.methods import METHODS, method_of
-    from kit.recipe.resolve import Facts, resolve
+    from kit.recipe.defaults import Facts
+    from kit.recipe.resolve import resolve
     from kit.tasks import check_task, task_for
     from kit.training.progress import check_trackers
 
@@ -184,7 +185,7 @@ def _facts_of_pairs(
     from kit.models.languages import find_route
     from kit.models.load import load_tokenizer
     from kit.models.seq2seq import start_of
-    from kit.recipe.resolve import Facts
+    from kit.recipe.defaults import Facts
 
     start, codes, prefix = start_of(checkpoint.folder if checkpoint else None), None, ""
     if distill is not None and distill.student.init == "random":

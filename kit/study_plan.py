@@ -168,7 +168,8 @@ def _efforts(recipe: Recipe, cells: list[Cell], cleaned: Cleaned) -> dict[Cell, 
 def _effort(recipe: Recipe, cell: Cell, cleaned: Cleaned) -> float:
     """As far as it is known before a model is built: as if the checkpoint declared its pooling."""
     from kit.estimate import TEACHER_PASSES
-    from kit.recipe.resolve import STEPS, Facts, resolve
+    from kit.recipe.defaults import STEPS, Facts
+    from kit.recipe.resolve import resolve
     from kit.training.plan import forward_passes, make_plan
 
     test = len(cleaned.splits.test)
@@ -196,7 +197,8 @@ def _effort(recipe: Recipe, cell: Cell, cleaned: Cleaned) -> float:
 def _translation_effort(recipe: Recipe, cell: Cell, cleaned: Cleaned) -> float:
     """As if the checkpoint were an encoder, which takes longest."""
     from kit.estimate import translation_passes
-    from kit.recipe.resolve import Facts, resolve
+    from kit.recipe.defaults import Facts
+    from kit.recipe.resolve import resolve
 
     held, test = _held_out(recipe, cell), len(cleaned.splits.test)
     train = cell.budget - held
@@ -212,10 +214,12 @@ def _translation_effort(recipe: Recipe, cell: Cell, cleaned: Cleaned) -> float:
 
 
 def _held_out(recipe: Recipe, cell: Cell) -> int:
-    from kit.recipe.sections.data import VALIDATION_MOST, VALIDATION_SHARE
+    from kit.recipe.sections.data import MAX_VALIDATION_EXAMPLES, VALIDATION_SHARE
 
-    given = recipe.data.validation
-    return min(VALIDATION_MOST, round(VALIDATION_SHARE * cell.budget)) if given is None else round(given * cell.budget)
+    share = recipe.data.validation
+    if share is None:
+        return min(MAX_VALIDATION_EXAMPLES, round(VALIDATION_SHARE * cell.budget))
+    return round(share * cell.budget)
 
 
 def _transfer(recipe: Recipe, train: int, pool: int) -> int:

@@ -14,7 +14,7 @@ from kit.data.budget import hold_out, hold_out_sources, keep_covered, nested_bud
 from kit.data.examples import Examples
 from kit.data.labels import encode_labels
 from kit.data.sources import Splits, load_splits
-from kit.recipe.sections.data import VALIDATION_MOST, VALIDATION_SHARE, DataSection
+from kit.recipe.sections.data import MAX_VALIDATION_EXAMPLES, VALIDATION_SHARE, DataSection
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def prepare(data: DataSection, seed: int, cleaned: Cleaned | None = None) -> Pre
     classes = primary_class(targets) if data.multi_label else targets
     several = targets if data.multi_label else None
     order = nested_budget(classes, data.budget, seed, several, data.sampling == "balanced")
-    share, most = (VALIDATION_SHARE, VALIDATION_MOST) if data.validation is None else (data.validation, None)
+    share, most = (VALIDATION_SHARE, MAX_VALIDATION_EXAMPLES) if data.validation is None else (data.validation, None)
     pool = np.setdiff1d(np.arange(len(splits.train)), order)
     if data.languages is None:
         kept, held = hold_out(classes[order], share, most)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from kit.errors import BudgetError
+from kit.recipe.defaults import DEFAULTS, METHOD_DEFAULTS
 from kit.recipe.load import validated
-from kit.recipe.resolve import DEFAULTS, METHOD_DEFAULTS
 from kit.recipe.schema import Recipe
 from kit.recipe.sections.model import ModelSection
 from kit.recipe.sections.study import StudySection

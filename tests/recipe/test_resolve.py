@@ -9,7 +9,8 @@ import pytest
 
 from kit.errors import RecipeError
 from kit.recipe import Recipe
-from kit.recipe.resolve import EPOCHS, LEARNING_RATE, RATE_WIDTH, STEPS, Facts, resolve
+from kit.recipe.defaults import EPOCHS, LEARNING_RATE, RATE_WIDTH, STEPS, Facts
+from kit.recipe.resolve import resolve
 from kit.recipe.sections.distillation import DistillSection
 from kit.training.plan import make_plan
 

@@ -15,7 +15,7 @@ Scalar = str | int | float | bool
 LabelName = Annotated[str, Field(coerce_numbers_to_str=True)]
 
 # Held out unless `data.validation` says otherwise: this share of the budget, and no more examples than this.
-VALIDATION_SHARE, VALIDATION_MOST = 0.1, 500
+VALIDATION_SHARE, MAX_VALIDATION_EXAMPLES = 0.1, 500
 
 
 class DataSection(Section):
