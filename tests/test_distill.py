@@ -66,7 +66,7 @@ def test_a_run_s_recipe_that_no_student_can_have_is_refused_in_words(base: Recip
     train = base.train.model_copy(update={"padding_free": True})
     losses = DistillSection(student=base.distill.student, losses={"hidden": 1.0})
     asked = base.model_copy(update={"method": "finetune", "train": train, "distill": losses})
-    with pytest.raises(RecipeError, match=r"train\.padding_free: distill\.losses of tokens look at texts"):
+    with pytest.raises(RecipeError, match=r"train\.padding_free: token-level distill\.losses need padded batches"):
         distill(asked, quiet=True)
 
 

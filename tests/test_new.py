@@ -144,7 +144,7 @@ def test_translations() -> None:
         new_recipe(RECIPE, ["pairs.jsonl"], languages=["en", "de"], force=True)
     named = new_recipe(RECIPE, ["pairs.jsonl"], text=["asked"], label="answer", languages=["en", "de"], force=True)
     assert (named.data.text, named.data.label) == ("asked", "answer")
-    with pytest.raises(RecipeError, match=r"'q!' is no language as data sets call them"):
+    with pytest.raises(RecipeError, match=r"'q!' is not a language code or name"):
         new_recipe(RECIPE, ["pairs.jsonl"], languages=["en", "q!"], force=True)
     with pytest.raises(RecipeError, match=r"data\.languages must have at least 2 items"):
         new_recipe(RECIPE, ["pairs.jsonl"], languages=["en"], force=True)

@@ -1,4 +1,4 @@
-"""Recipes: what a user asks for, validated before anything is run."""
+"""Recipes: validated descriptions of runs, from YAML to every default filled in."""
 
 from kit.recipe.load import load_recipe
 from kit.recipe.schema import Recipe

@@ -61,8 +61,8 @@ class Draft(Generic[SchemaT]):
         if content is None:
             raise parser.error("the recipe is empty", hint=_ADVICE)
         if not isinstance(content, dict):
-            kind = "a list" if isinstance(content, list) else "one value"
-            raise parser.error(f"a recipe is a mapping of keys (task: ..., data: ...), this is {kind}")
+            kind = "a list" if isinstance(content, list) else "a single value"
+            raise parser.error(f"a recipe is a mapping of keys (task: ..., data: ...), not {kind}")
         return cls(schema, name, content, {key: Place(line, f"{name}:{line}") for key, line in parser.lines.items()})
 
     def override(self, overrides: Sequence[str]) -> None:
@@ -111,8 +111,8 @@ class Draft(Generic[SchemaT]):
             if not isinstance(section, dict):
                 whole = ".".join(path[:depth])
                 raise parser.error(
-                    f"{whole} is not a section, {path[depth]} cannot be set in it",
-                    hint=f"it is {section!r} there; where a section may stand, set it as a whole: {whole}={{...}}",
+                    f"{whole} is not a section, so {path[depth]} cannot be set in it",
+                    hint=f"its value is {section!r}; if the key takes a section, set all of it: {whole}={{...}}",
                 )
         section[path[-1]] = value
         for inner_path in [known for known in self.places if known[: len(path)] == path]:
@@ -157,5 +157,5 @@ def _nearby(folder: Path, name: str) -> str:
     if close:
         return f"Did you mean {next(path for path in paths if path.stem == close)}?"
     if paths:
-        return f"Recipes near by: {', '.join(map(str, paths[:8]))}."
+        return f"Recipes nearby: {', '.join(map(str, paths[:8]))}."
     return _ADVICE

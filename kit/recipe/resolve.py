@@ -136,14 +136,16 @@ def _refuse_idle_keys(recipe: Recipe, facts: Facts) -> None:
     if facts.pooling is None and recipe.method in STEPS:
         need = "needs text vectors, and this checkpoint declares no pooling"
         if train.head == "probe":
-            raise RecipeError(f"train.head: probe {need}", "set model.pooling to mean or cls, or drop train.head")
+            raise RecipeError(f"train.head: probe {need}", "set model.pooling to mean or cls, or leave train.head out")
         if train.contrastive:
             raise RecipeError(
-                f"train.contrastive: it {need}", "set model.pooling to mean or cls, or drop train.contrastive"
+                f"train.contrastive: it {need}", "set model.pooling to mean or cls, or leave train.contrastive out"
             )
     if train.contrastive and recipe.method == "distill":
-        raise RecipeError("train.contrastive: a student learns from its teacher, not from labels", "drop it")
+        raise RecipeError("train.contrastive: a student learns from its teacher, not from labels", "leave it out")
     if train.contrastive and recipe.data.multi_label and recipe.method in STEPS:
-        raise RecipeError("train.contrastive: it needs one label an example", "drop train.contrastive")
+        raise RecipeError("train.contrastive: it needs one label per example", "leave it out")
     if recipe.method == "lora" and train.freeze_embeddings is False:
-        raise RecipeError("train.freeze_embeddings: LoRA trains adapters and the head only", "drop it, or finetune")
+        raise RecipeError(
+            "train.freeze_embeddings: LoRA trains only adapters and the head", "leave it out, or use method finetune"
+        )

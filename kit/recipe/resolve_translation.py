@@ -1,4 +1,4 @@
-"""Resolution of recipes of a translation."""
+"""Resolution of recipes for translation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kit.recipe.sections.translation import DECODER_DROPOUT, DECODER_LAYERS, ENC
 
 
 def resolve_translation(recipe: Recipe, facts: Facts) -> Recipe:
-    """Return the recipe of a translation with every default filled in, see `kit.recipe.resolve.resolve`."""
+    """Return the recipe for translation with every default filled in, see `kit.recipe.resolve.resolve`."""
     _refuse_idle_keys(recipe, facts)
     update: dict[str, Any] = {
         "metric": recipe.main_metric,
@@ -96,17 +96,17 @@ def _refuse_idle_keys(recipe: Recipe, facts: Facts) -> None:
     has_decoder_keys = (section.decoder_dropout, section.encoder_rate) != (None, None)
     has_decoder_keys = has_decoder_keys or section.decoder_layers != DECODER_LAYERS
     if is_translator and section.vocabulary is not None and not is_student:
-        raise RecipeError("translation.vocabulary: this checkpoint has a vocabulary of its own", "leave it out")
+        raise RecipeError("translation.vocabulary: this checkpoint has its own vocabulary", "leave it out")
     if not is_encoder and has_decoder_keys and not is_student:
         raise RecipeError(
-            "translation.decoder_layers, decoder_dropout and encoder_rate are for an encoder with a fresh decoder",
+            "translation.decoder_layers, decoder_dropout and encoder_rate are for an encoder-only checkpoint",
             "leave them out",
         )
     if is_encoder and recipe.method == "lora" and section.encoder_rate is not None:
         raise RecipeError(
-            "translation.encoder_rate: adapters are as fresh as the decoder, and learn at its rate", "leave it out"
+            "translation.encoder_rate: method lora trains adapters at the rate of the decoder", "leave it out"
         )
     if not is_translator and (section.codes or section.prefix) and not is_student:
         raise RecipeError(
-            "translation.codes and translation.prefix are for a checkpoint that translates", "leave them out"
+            "translation.codes and translation.prefix are for a checkpoint that can translate", "leave them out"
         )

@@ -1,4 +1,4 @@
-"""The recipe: everything a user can ask for, with its defaults; what depends on data or method is in `resolve.py`."""
+"""The recipe: all keys that a user can set, and the contradictions between sections."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from kit.recipe.sections.methods import LoraSection, MethodName, ProbeSection, T
 from kit.recipe.sections.model import ModelSection
 from kit.recipe.sections.study import StudySection
 from kit.recipe.sections.training import TrainSection
-from kit.recipe.sections.translation import SCORES, TRANSLATING, TranslationSection
+from kit.recipe.sections.translation import TRANSLATION_METHODS, TRANSLATION_METRICS, TranslationSection
 
 TaskName = Literal["classification", "sentiment", "translation"]
 MetricName = Literal["accuracy", "macro_f1", "mcc", "exact_match", "bleu", "chrf"]
 
 
 class Recipe(Section):
-    """One run: the task, the data, the model and how it is trained."""
+    """A run: the task, the data, the model and its training."""
 
     task: TaskName
-    """What is learnt: classification, sentiment (classification with ordered labels) or translation."""
+    """Classification, sentiment (classification with ordered labels) or translation."""
     method: MethodName = "finetune"
-    """How it is learnt."""
+    """Method of training; `student` is the control of `distill`."""
     metric: MetricName | None = None
-    """The main metric; by default accuracy, for multi-label macro_f1, for translation bleu."""
+    """Main metric; by default accuracy, macro_f1 for several labels per example, and bleu for translation."""
     runs: Name = "runs"
     """Folder that Records are written to."""
     data: DataSection
@@ -61,38 +61,38 @@ class Recipe(Section):
 
     @property
     def main_metric(self) -> str:
-        """Name of the metric that runs are compared by."""
+        """Name of the metric that runs are compared by, the default filled in."""
         if self.task == "translation":
             return self.metric or "bleu"
         return self.metric or ("macro_f1" if self.data.multi_label else "accuracy")
 
     def request(self) -> dict[str, Any]:
-        """The parts of a resolved recipe that decide the result, as plain data: what a Record's id is made from.
+        """Return the keys of a resolved recipe that a Record's id is made from, as plain data.
 
-        Sections of other methods, where Records go and who is told about progress are left out.
+        Keys that do not change the result are left out: sections of other methods, folders and experiment trackers.
         """
-        foreign = {"lora", "tfidf"} - {self.method}
+        unused = {"lora", "tfidf"} - {self.method}
         if self.method not in ("distill", "student"):
-            foreign.add("distill")
+            unused.add("distill")
         if self.method == "tfidf":
-            foreign |= {"model", "train", "probe"}
-        content = self.model_dump(mode="json", exclude={"runs", "study", "compress"} | foreign)
+            unused |= {"model", "train", "probe"}
+        content = self.model_dump(mode="json", exclude={"runs", "study", "compress"} | unused)
         content = self.without_later_keys(content)
         content["seed"] = self.train.seed
         content["data"]["label_separator"] = self.data.label_separator or ","  # the default of older Records
-        if self.task != "translation":  # which older Records know nothing of
+        if self.task != "translation":  # keys that older Records do not have
             del content["translation"], content["data"]["languages"]
             if "distill" in content:
                 del content["distill"]["losses"]["sequence"]
         if "train" in content:
             del content["train"]["report_to"], content["train"]["checkpoint_seconds"]
-            if content["train"]["average"] in (None, 1):  # which older Records know nothing of
+            if content["train"]["average"] in (None, 1):  # a key that older Records do not have
                 del content["train"]["average"]
             if not content["train"]["padding_free"]:
                 del content["train"]["padding_free"]
-        if self.method == "student":  # of the rest, only how long it trains depends on it: `train.epochs` says that
+        if self.method == "student":  # the other keys only decide the number of steps, which `train.epochs` contains
             content["distill"] = {"student": content["distill"]["student"]}
-        if self.method == "probe":  # nothing is trained by gradients
+        if self.method == "probe":  # not trained by gradients
             content["train"] = {"label_names": self.train.label_names}
         return content
 
@@ -127,22 +127,20 @@ def _contradictions(recipe: Recipe) -> dict[str, bool]:
         "train.accumulation cannot exceed train.batch_size": (
             train.batch_size is not None and train.accumulation > train.batch_size
         ),
-        "train.average: the mean of the last weights is none of them; use train.select: last": (
-            average > 1 and train.select == "best"
-        ),
-        f"train.average: training pauses {train.evaluations} times; raise train.evaluations": (
+        "train.average: averaged weights need train.select: last": (average > 1 and train.select == "best"),
+        f"train.average: training has only {train.evaluations} evaluations; raise train.evaluations": (
             average > train.evaluations
         ),
-        "train.refit: true keeps no validation examples to select the best weights on; use train.select: last": (
+        "train.refit: true leaves no validation examples to select the best weights; use train.select: last": (
             bool(train.refit) and train.select == "best"
         ),
-        "train.padding_free: distill.losses of tokens look at texts with what fills them up; leave it out": (
+        "train.padding_free: token-level distill.losses need padded batches; leave it out": (
             train.padding_free and recipe.method == "distill" and bool(recipe.distill.losses.of_tokens)
         ),
         "model.pooling: native has no text vectors for method probe; use mean or cls": (
             recipe.method == "probe" and model.pooling == "native"
         ),
-        "train.head: probe needs model.pooling auto, mean or cls: a native head has no such start": (
+        "train.head: probe needs model.pooling auto, mean or cls; a native head cannot start from the probe": (
             train.head == "probe" and model.pooling == "native"
         ),
     }
@@ -152,16 +150,16 @@ def _contradictions_of_labels(recipe: Recipe) -> dict[str, bool]:
     """Return messages about keys that contradict classification, each with whether it applies."""
     metric, multi_label = recipe.metric, recipe.data.multi_label
     return {
-        "data.languages: only task translation has them": recipe.data.languages is not None,
-        f"metric {metric} is for task translation": metric in SCORES,
-        "distill.losses.sequence: only a translator writes; use logits": recipe.distill.losses.sequence is not None,
-        "metric exact_match is for data.multi_label; accuracy is the same for one label": (
+        "data.languages: only for task translation; leave it out": recipe.data.languages is not None,
+        f"metric {metric} is for task translation": metric in TRANSLATION_METRICS,
+        "distill.losses.sequence: only for task translation; use logits": recipe.distill.losses.sequence is not None,
+        "metric exact_match needs data.multi_label; for one label per example, use accuracy": (
             metric == "exact_match" and not multi_label
         ),
-        f"metric {metric} is for one label an example; use macro_f1 or exact_match": (
+        f"metric {metric} needs one label per example; use macro_f1 or exact_match": (
             metric in ("accuracy", "mcc") and multi_label
         ),
-        "task: sentiment has one label an example; use task: classification": (
+        "task: sentiment needs one label per example; use task: classification": (
             multi_label and recipe.task == "sentiment"
         ),
     }
@@ -169,37 +167,36 @@ def _contradictions_of_labels(recipe: Recipe) -> dict[str, bool]:
 
 def _contradictions_of_translation(recipe: Recipe) -> dict[str, bool]:
     """Return messages about keys that contradict translation, each with whether it applies."""
-    data, train, metric = recipe.data, recipe.train, recipe.metric
-    losses = recipe.distill.losses
-    untaught = (["mse"] if losses.mse else []) + losses.of_tokens
+    data, train, method, metric = recipe.data, recipe.train, recipe.method, recipe.metric
+    losses, steps = recipe.distill.losses, recipe.compress.steps
+    unsupported = (["mse"] if losses.mse else []) + losses.of_tokens
     return {
-        "task: translation needs data.languages, source and target ([en, de])": data.languages is None,
-        f"metric {metric} is of labels; translations have bleu and chrf": metric not in (None, *SCORES),
-        f"method {recipe.method} cannot translate; {', '.join(TRANSLATING)} can": recipe.method not in TRANSLATING,
-        "data.multi_label: a translation is no label": data.multi_label,
-        "data.labels: a translation is no label": data.labels is not None,
-        "data.sampling: translations have no classes to balance": data.sampling == "balanced",
-        "train.refit: a translator is trained once; leave it out": bool(train.refit),
-        "lora.load: of a translator only float32; leave it out": recipe.lora.load != "float32",
-        "distill.losses: a translator learns what its teacher writes (sequence, logits) and references (labels): not "
-        f"{', '.join(untaught)}": bool(untaught),
-        "distill.losses: the student must learn something of the teacher's; give a weight to sequence or logits": (
+        "task: translation needs data.languages, source and target language ([en, de])": data.languages is None,
+        f"metric {metric} is for labels; use bleu or chrf": metric not in (None, *TRANSLATION_METRICS),
+        f"method {method} cannot translate; {', '.join(TRANSLATION_METHODS)} can": method not in TRANSLATION_METHODS,
+        "data.multi_label: translation has no labels; leave it out": data.multi_label,
+        "data.labels: translation has no labels; leave it out": data.labels is not None,
+        "data.sampling: translation has no classes to balance": data.sampling == "balanced",
+        "train.refit: not available for translation; leave it out": bool(train.refit),
+        "lora.load: translation supports only float32; leave it out": recipe.lora.load != "float32",
+        f"distill.losses: translation supports sequence, logits and labels, not {', '.join(unsupported)}": (
+            bool(unsupported)
+        ),
+        "distill.losses: the student must learn from its teacher; give sequence or logits a weight": (
             losses.sequence == 0 and not losses.logits
         ),
-        "distill.temperature is for distill.losses.logits, which has no weight": (
+        "distill.temperature has no effect: distill.losses.logits has no weight": (
             recipe.distill.temperature is not None and not losses.logits
         ),
-        "model.pooling: a translator does not pool; leave it out": recipe.model.pooling not in ("auto", "native"),
-        "train.head: probe is of classification; leave it out": train.head == "probe",
-        "compress.steps: a translator cannot learn its rounding; leave aware out": any(
-            getattr(step, "aware", 0.0) for step in recipe.compress.steps
+        "model.pooling: not available for translation; leave it out": (recipe.model.pooling not in ("auto", "native")),
+        "train.head: probe is for classification; leave it out": train.head == "probe",
+        "compress.steps: aware is for classifiers; leave it out": (any(getattr(step, "aware", 0.0) for step in steps)),
+        "compress.steps: calibration: static is for classifiers; leave it out": (
+            any(getattr(step, "calibration", "") == "static" for step in steps)
         ),
-        "compress.steps: calibration: static is of classifiers; leave it out": any(
-            getattr(step, "calibration", "") == "static" for step in recipe.compress.steps
-        ),
-        "compress.gate.worst_class: a translation has no classes; leave it out": (
+        "compress.gate.worst_class: translation has no classes; leave it out": (
             recipe.compress.gate.worst_class is not None
         ),
-        "train.padding_free: it is for encoders alone; leave it out": train.padding_free,
-        "train.contrastive: it compares labels; leave it out": bool(train.contrastive),
+        "train.padding_free: only for encoders; leave it out": train.padding_free,
+        "train.contrastive: the contrastive loss compares labels; leave it out": bool(train.contrastive),
     }

@@ -1,7 +1,4 @@
-"""What all sections of a recipe have in common.
-
-Knows pydantic. Knows nothing of any one key.
-"""
+"""The base of all sections of a recipe."""
 
 from __future__ import annotations
 
@@ -15,12 +12,12 @@ Name = Annotated[str, StringConstraints(min_length=1)]
 
 
 def one_or_all(values: Sequence[str]) -> str | list[str] | None:
-    """Return names as people write them: nothing, a single one, or a list."""
+    """Return names as recipes have them: None for no name, the name itself if there is one, otherwise a list."""
     return list(values) if len(values) > 1 else next(iter(values), None)
 
 
 def members(annotation: Any) -> set[Any]:
-    """All types that an annotation is made of."""
+    """Return all types that an annotation consists of, itself included."""
     return {annotation}.union(*(members(argument) for argument in get_args(annotation)))
 
 
@@ -31,19 +28,19 @@ def refuse(contradictions: Mapping[str, bool]) -> None:
 
 
 class Section(BaseModel):
-    """A part of the recipe: refuses keys it does not know, cannot be changed after validation."""
+    """A part of the recipe: immutable, and without unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     later_keys: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
-    """Keys added after the first Records were written, each with the values that change nothing. A request leaves these
-    keys out while they have such a value, so that the ids of finished runs stay the same."""
+    """Keys that older Records do not have, each with the values that change nothing. Requests leave a key out while it
+    has such a value, so that the ids of finished runs stay the same."""
 
     def without_later_keys(self, content: dict[str, Any]) -> dict[str, Any]:
-        """Return dumped content without the later keys that change nothing, in this section and those inside it.
+        """Return dumped content without later keys that change nothing, in this section and in sections inside it.
 
         Args:
-            content: `self.model_dump()`, of all keys or some.
+            content: `self.model_dump()`, complete or with some keys excluded.
         """
         kept = {}
         for key, value in content.items():
@@ -54,9 +51,10 @@ class Section(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+    def _refuse_bool_as_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Raise an error for true and false where a number is expected, which pydantic reads as 1 and 0."""
         if isinstance(value, bool) and info.field_name:
-            kinds = members(cls.model_fields[info.field_name].annotation)
-            if bool not in kinds and kinds & {int, float}:
-                raise PydanticKnownError("int_type" if int in kinds else "float_type")
+            types = members(cls.model_fields[info.field_name].annotation)
+            if bool not in types and types & {int, float}:
+                raise PydanticKnownError("int_type" if int in types else "float_type")
         return value

@@ -1,4 +1,4 @@
-"""Recipe keys with a value, as messages show them, and the same as options of a command."""
+"""Recipe keys with values in messages, and their translation into options of a command."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from kit.printable import printable
 
 _PLAIN = re.compile(r"[^\W\d][\w.-]*")
-_NO_TEXT = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")  # in YAML, unless quoted
+_NOT_TEXT = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")  # in YAML, unless quoted
 _SCALAR = r"""'(?:[^']|'')*'|"(?:[^"\\]|\\.)*"|\w[\w.-]*"""
 _VALUE = rf"\[(?:{_SCALAR})(?:, (?:{_SCALAR}))*\]|{_SCALAR}"
-_REPEATED = ("data.source", "data.test", "data.text", "data.label")  # options that are given once per name
+_REPEATED = ("data.source", "data.test", "data.text", "data.label")  # keys whose options are repeated, once per name
 
 
 def setting(key: str, value: str | bool | Sequence[str] | Mapping[str, str | None]) -> str:
-    """Return `key: value` as a recipe has it; `setting_as_option` finds it again in a message."""
+    """Return `key: value` as a recipe has it, in a form that `with_options` recognizes in a message."""
     if isinstance(value, bool):
         return f"{key}: {str(value).lower()}"
     if isinstance(value, str):
@@ -28,18 +28,18 @@ def setting(key: str, value: str | bool | Sequence[str] | Mapping[str, str | Non
 
 
 def with_options(text: str, options: Mapping[str, str]) -> str:
-    """Return a message with options of a command in place of recipe keys, so that its advice can be typed.
+    """Return a message with options of a command instead of recipe keys.
 
     Args:
-        text: Message with settings that `setting` wrote, or with keys alone.
-        options: Option of each key; other keys stay.
+        text: Message with keys, or with settings that `setting` returned.
+        options: Option per key; other keys stay.
     """
     keys = "|".join(sorted(map(re.escape, options), key=len, reverse=True))
-    start = re.match(rf"({keys}): ", text)  # the key that an error is about, not a setting
+    start = re.match(rf"({keys}): ", text)  # names the key of an error, and is not a setting
     head = f"{options[start[1]]}: " if start else ""
     body = text[start.end() :] if start else text
-    body = re.sub(rf"\b({keys}): ({_VALUE})", lambda found: _option(found[1], found[2], options), body)
-    return head + re.sub(rf"\b(?:{keys})\b(?!\.\w)", lambda found: options[found[0]], body)
+    body = re.sub(rf"\b({keys}): ({_VALUE})", lambda match: _option(match[1], match[2], options), body)
+    return head + re.sub(rf"\b(?:{keys})\b(?!\.\w)", lambda match: options[match[0]], body)
 
 
 def _option(key: str, value: str, options: Mapping[str, str]) -> str:
@@ -54,7 +54,7 @@ def _option(key: str, value: str, options: Mapping[str, str]) -> str:
 
 
 def _quoted(value: str) -> str:
-    if _PLAIN.fullmatch(value) and value.lower() not in _NO_TEXT:
+    if _PLAIN.fullmatch(value) and value.lower() not in _NOT_TEXT:
         return value
     escaped = printable(value.replace("\\", "\\\\"))
     if escaped == value:

@@ -1,10 +1,10 @@
-"""Words for values that a recipe cannot have, in the place of pydantic's."""
+"""Requirements on values in plain words, instead of pydantic's."""
 
 from __future__ import annotations
 
 from pydantic_core import ErrorDetails
 
-# Kinds of values, by the first word of pydantic's error type.
+# Expected values by the first word of pydantic's error type.
 EXPECTED = {
     "string": "text",
     "int": "a whole number",
@@ -28,7 +28,7 @@ BOUNDS = {
 
 
 def requirement(detail: ErrorDetails) -> str:
-    """Return what a value must be, from pydantic's error about it: `must be at most 1`."""
+    """Return the requirement that a pydantic error is about, such as `must be at most 1`."""
     kind, context = detail["type"], detail.get("ctx", {})
     if kind in BOUNDS:
         return BOUNDS[kind].format(**context)

@@ -99,9 +99,9 @@ class YamlParser:
     def _value(self, node: yaml.Node, path: KeyPath, parents: tuple[int, ...]) -> Any:
         self._values += 1
         if self._values > MAX_VALUES:
-            raise self.error(f"more than {MAX_VALUES} values, aliases counted each time", node.start_mark)
+            raise self.error(f"more than {MAX_VALUES} values (the values of an alias count each time)", node.start_mark)
         if id(node) in parents:
-            raise self.error("an alias that contains itself", node.start_mark)
+            raise self.error("this alias contains itself", node.start_mark)
         parents = (*parents, id(node))
         if isinstance(node, yaml.MappingNode) and node.tag == f"{_PREFIX}map":
             return self._mapping(node, path, parents)
@@ -121,7 +121,7 @@ class YamlParser:
             key, line = key_node.value, key_node.start_mark.line + 1
             key_path = (*path, key)
             if key in content:
-                problem = f"{dotted(key_path)} is given twice, first on line {first_lines[key]}"
+                problem = f"{dotted(key_path)} is set twice, first on line {first_lines[key]}"
                 raise self.error(problem, key_node.start_mark, "Keep one of them.")
             first_lines[key] = self.lines[key_path] = line
             content[key] = self._value(value_node, key_path, parents)

@@ -18,7 +18,7 @@ from kit.recipe.load import validated
 from kit.recipe.schema import Recipe
 from kit.recipe.sections.model import ModelSection
 from kit.recipe.sections.study import StudySection
-from kit.recipe.sections.translation import TRANSLATING, TranslationSection
+from kit.recipe.sections.translation import TRANSLATION_METHODS, TranslationSection
 from kit.record import FORMAT
 
 # Keys of `translation` that a method has no use for.
@@ -137,7 +137,7 @@ def _methods(recipe: Recipe) -> list[str]:
     """Those named, each once; of the ones that nobody named, those that can serve the task."""
     named = list(_unique(recipe.study.methods))
     if recipe.task == "translation" and "methods" not in recipe.study.model_fields_set:
-        return [method for method in named if method in TRANSLATING]
+        return [method for method in named if method in TRANSLATION_METHODS]
     return named
 
 

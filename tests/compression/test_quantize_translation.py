@@ -207,7 +207,7 @@ def test_what_cannot_work_is_refused_before_anything_is_computed(made, scratch_r
         compress(chain(warm_run, ["nf4-bnb"]), quiet=True)
     assert "int8-bnb" in error.value.hint
     learnt: list[object] = [{"int8-torch": {"aware": 1.0}}]
-    with pytest.raises(ValueError, match="a translator cannot learn its rounding"):
+    with pytest.raises(ValueError, match="aware is for classifiers"):
         chain(scratch_run, learnt)
     with pytest.raises(ModelError, match="aware: what it learns from is a classifier's answers") as error:
         TECHNIQUES["int8-torch"].require(CompressSection(steps=learnt).steps[0], Record.read(scratch_run))

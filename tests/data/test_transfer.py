@@ -69,7 +69,7 @@ def test_sentences_of_longer_texts_that_are_as_long_as_the_datas(data, tmp_path)
     (tmp_path / "short.txt").write_text("No. Oh!\n", "utf-8")
     with pytest.raises(DataError, match=r"no sentence of distill.texts has \d+ to \d+ words"):
         transfer_set(DistillSection(texts=str(tmp_path / "short.txt"), sentences=3), data, 0)
-    with pytest.raises(ValueError, match=r"distill\.sentences are those of distill\.texts, which is absent"):
+    with pytest.raises(ValueError, match=r"distill\.sentences needs distill\.texts"):
         DistillSection(sentences=3)
 
 

@@ -168,7 +168,7 @@ def test_a_runs_folder_that_is_a_file(refused) -> None:
 
 
 def test_a_translation_without_its_languages(refused) -> None:
-    assert "task: translation needs data.languages, source and target ([en, de])" in refused(
+    assert "task: translation needs data.languages, source and target language ([en, de])" in refused(
         "--set", "task=translation"
     )
 

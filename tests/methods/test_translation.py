@@ -33,7 +33,7 @@ from kit.models.seq2seq import load_translator, pretrained_translator
 from kit.models.teacher import resolve_teacher
 from kit.models.translator import Translator
 from kit.recipe.sections.model import ModelSection
-from kit.recipe.sections.translation import TRANSLATING as NAMES
+from kit.recipe.sections.translation import TRANSLATION_METHODS as NAMES
 from kit.request import understand
 from kit.run import run
 from kit.scheduling.grid import Cell, cell_recipe
@@ -152,7 +152,7 @@ def test_a_fresh_decoder_learns_faster_and_forgets_more_than_the_encoder(caption
     assert rates == [{0.3}, {0.0}]
     assert usual.model.encoder.config.hidden_dropout_prob == other.model.encoder.config.hidden_dropout_prob != 0.3
     for keys in (given, {"decoder_layers": 2}):
-        with pytest.raises(RecipeError, match="are for an encoder with a fresh decoder"):
+        with pytest.raises(RecipeError, match="are for an encoder-only checkpoint"):
             understand(recipe_of(captions, tiny_checkpoint, runs, "scratch", translation=keys))
 
 
@@ -208,7 +208,7 @@ def test_a_model_that_finds_no_end_is_flagged(captions, tmp_path, runs) -> None:
     own = recipe_of(captions, tmp_path, runs, translation=dict.fromkeys(QUICK))
     with pytest.raises(KitError) as caught:
         finetune(own, quiet=True)
-    assert caught.value.message == "translation.vocabulary: this checkpoint has a vocabulary of its own"
+    assert caught.value.message == "translation.vocabulary: this checkpoint has its own vocabulary"
 
 
 def test_adapters_are_merged(captions, tiny_checkpoint, runs, teacher) -> None:
@@ -428,8 +428,8 @@ def test_a_teacher_of_labels_cannot_translate(base, tiny_run) -> None:
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"codes": ["en", "de"]}, "translation.codes and translation.prefix are for a checkpoint that translates"),
-        ({"prefix": "to German: "}, "translation.codes and translation.prefix are for a checkpoint that translates"),
+        ({"codes": ["en", "de"]}, "translation.codes and translation.prefix are for a checkpoint that can translate"),
+        ({"prefix": "to German: "}, "translation.codes and translation.prefix are for a checkpoint that can translate"),
     ],
 )
 def test_an_encoder_is_not_told_languages(keys, message, captions, tiny_checkpoint, runs) -> None:
@@ -448,7 +448,7 @@ def test_keys_of_one_method_do_not_keep_a_study_from_the_others(captions, tiny_c
         given = found.recipe.translation
         expected = {"finetune": (0.0, 1.0), "scratch": (None, None), "lora": (0.0, None)}[method]
         assert (given.decoder_dropout, given.encoder_rate) == expected
-    with pytest.raises(RecipeError, match=r"translation.encoder_rate: adapters are as fresh as the decoder"):
+    with pytest.raises(RecipeError, match=r"translation.encoder_rate: method lora trains adapters"):
         understand(recipe_of(captions, tiny_checkpoint, runs, "lora", translation={"encoder_rate": 0.5}))
 
 

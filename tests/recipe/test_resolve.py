@@ -23,7 +23,7 @@ def recipe(method: str = "finetune", **train: Any) -> Recipe:
     return Recipe(task="classification", method=method, data=data, model={"checkpoint": "x"}, train=train)
 
 
-def test_what_was_guessed_is_written_down() -> None:
+def test_guesses_are_in_the_resolved_recipe() -> None:
     done = resolve(recipe(), FACTS)
     assert (done.metric, done.data.text, done.data.label, done.data.labels) == (
         "accuracy", "text", "label", ["no", "yes"],
@@ -34,7 +34,7 @@ def test_what_was_guessed_is_written_down() -> None:
     assert (pair.model.pooling, pair.train.head, pair.train.contrastive) == ("native", "random", 0.0)
 
 
-def test_what_has_no_padding_to_leave_out_asks_for_the_same() -> None:
+def test_padding_free_changes_only_requests_of_transformers() -> None:
     for shape, left_out in (("cnn", False), ("transformer", True)):
         section = DistillSection(student={"architecture": shape} if shape == "cnn" else {"layers": [0]})
         facts = replace(FACTS, distill=section)
@@ -43,7 +43,7 @@ def test_what_has_no_padding_to_leave_out_asks_for_the_same() -> None:
         assert (free.request() == usual.request()) is not left_out
 
 
-def test_asking_for_the_defaults_asks_for_the_same() -> None:
+def test_explicit_defaults_give_the_same_request() -> None:
     asked = Recipe(
         task="classification",
         metric="accuracy",
@@ -101,11 +101,11 @@ def test_small_budgets_trade_time_for_accuracy() -> None:
     assert resolve(recipe("scratch"), LARGE).train.dropout is None
     assert not resolve(recipe(select="best"), FACTS).train.refit
     assert not resolve(recipe(), replace(FACTS, validation=0)).train.refit
-    given = resolve(recipe(batch_size=7, dropout=0.2), LARGE).train
-    assert (given.batch_size, given.dropout) == (7, 0.2)
+    explicit = resolve(recipe(batch_size=7, dropout=0.2), LARGE).train
+    assert (explicit.batch_size, explicit.dropout) == (7, 0.2)
 
 
-def test_embeddings_stay_where_they_are_pretrained() -> None:
+def test_pretrained_embeddings_are_frozen() -> None:
     assert resolve(recipe(), FACTS).train.freeze_embeddings is True
     assert resolve(recipe("scratch"), FACTS).train.freeze_embeddings is False
     assert resolve(recipe(freeze_embeddings=False), FACTS).train.freeze_embeddings is False
@@ -120,7 +120,7 @@ def test_embeddings_stay_where_they_are_pretrained() -> None:
         ({"select": "best"}, replace(FACTS, validation=0), "train.select: best needs validation examples"),
     ],
 )
-def test_a_key_that_would_do_nothing_is_refused(train: dict[str, Any], facts: Facts, message: str) -> None:
+def test_keys_without_effect_are_refused(train: dict[str, Any], facts: Facts, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         resolve(recipe(**train), facts)
 
@@ -130,7 +130,7 @@ def translator(method: str = "scratch", **train: Any) -> Recipe:
     return Recipe(task="translation", method=method, data=data, model={"checkpoint": "x"}, train=train)
 
 
-def test_weights_are_averaged_where_a_translator_starts_from_nothing() -> None:
+def test_translation_from_random_weights_averages_weights() -> None:
     nothing, encoder = (replace(FACTS, pooling=None, start=start) for start in ("nothing", "encoder"))
     assert resolve(translator(), nothing).train.average == 3
     assert resolve(translator("finetune"), encoder).train.average == resolve(recipe(), FACTS).train.average == 1
@@ -142,52 +142,50 @@ def test_weights_are_averaged_where_a_translator_starts_from_nothing() -> None:
     assert resolve(done, nothing) == done == Recipe.model_validate(done.model_dump())
 
 
-def test_a_wider_student_of_random_weights_learns_at_a_lower_rate_and_of_more_sentences_more_tokens() -> None:
+def test_width_and_texts_set_rate_and_vocabulary_of_random_students() -> None:
     from kit.models.seq2seq import SCRATCH_WIDTH
 
     of = translator("distill")
     few = replace(FACTS, pooling=None, start="nothing", transfer=900)
-    found = {}
-    assert RATE_WIDTH == SCRATCH_WIDTH, "the rate is of what `scratch` makes"
+    by_width = {}
+    assert RATE_WIDTH == SCRATCH_WIDTH, "the rate is for the models of method scratch"
     for width in (128, 512):
         student = DistillSection(student={"init": "random", "hidden_size": width, "layers": 1})
-        found[width] = resolve(of, replace(few, distill=student))
-    assert found[128].train.learning_rate == 2 * found[512].train.learning_rate
-    assert found[128].translation.vocabulary == found[512].translation.vocabulary == 3_000
+        by_width[width] = resolve(of, replace(few, distill=student))
+    assert by_width[128].train.learning_rate == 2 * by_width[512].train.learning_rate
+    assert by_width[128].translation.vocabulary == by_width[512].translation.vocabulary == 3_000
     many = resolve(of, replace(few, distill=student, transfer=25_000))
     assert many.translation.vocabulary == 10_000
     kept = resolve(of, replace(few, distill=student, start="encoder", transfer=25_000))
-    assert kept.translation.vocabulary == 4_000, (
-        "of a student with its teacher's tokens the transfer set decides nothing"
-    )
+    assert kept.translation.vocabulary == 4_000, "a student with the tokens of its teacher ignores the transfer set"
 
 
-def test_a_student_cut_out_of_its_teacher_learns_faster_than_a_translator_that_is_whole() -> None:
+def test_students_cut_out_of_teachers_have_a_higher_rate() -> None:
     facts = replace(FACTS, pooling=None, start="translator", transfer=28_000)
     cut, other = DistillSection(student="layers:1"), DistillSection(student="org/other")
-    found = [resolve(translator("distill"), replace(facts, distill=each)).train for each in (cut, other)]
-    assert [(each.learning_rate, each.freeze_embeddings, each.epochs) for each in found] == [
+    sections = [resolve(translator("distill"), replace(facts, distill=student)).train for student in (cut, other)]
+    assert [(train.learning_rate, train.freeze_embeddings, train.epochs) for train in sections] == [
         (3e-4, True, 3), (5e-5, False, 2)
     ]  # fmt: skip
     control = resolve(translator("student"), replace(facts, distill=cut)).train
-    assert (control.learning_rate, control.freeze_embeddings) == (3e-4, True), "so that the teacher alone is the gain"
+    assert (control.learning_rate, control.freeze_embeddings) == (3e-4, True), "a control differs only in the teacher"
     whole = resolve(translator(), facts).train
     assert (whole.learning_rate, whole.freeze_embeddings) == (5e-5, False)
 
 
-def test_weights_that_are_not_averaged_keep_the_id_of_a_run() -> None:
+def test_requests_without_averaging_have_no_average() -> None:
     assert "average" not in resolve(recipe(), FACTS).request()["train"]
     assert resolve(recipe(average=2), FACTS).request()["train"]["average"] == 2
 
 
-def test_what_a_translator_learns_of_its_teacher_is_written_down() -> None:
+def test_losses_and_temperature_depend_on_the_task() -> None:
     facts = replace(FACTS, pooling=None, start="translator")
-    for given, losses, temperature in (
+    for content, losses, temperature in (
         ({}, (1.0, 0.0), None),
         ({"losses": {"logits": 0.5}}, (1.0, 0.5), 1.0),
         ({"losses": {"logits": 2, "sequence": 0}, "temperature": 3}, (0.0, 2.0), 3.0),
     ):
-        section = DistillSection.model_validate(given)
+        section = DistillSection.model_validate(content)
         done = resolve(translator("distill"), replace(facts, distill=section)).distill
         assert (done.losses.sequence, done.losses.logits) == losses and done.temperature == temperature
     labels = resolve(recipe("distill"), replace(FACTS, distill=DistillSection())).distill

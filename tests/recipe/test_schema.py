@@ -21,7 +21,7 @@ BASE: dict[str, Any] = {
 }
 # The same for a translation, which alone has data.languages and the translation section.
 PAIRS: dict[str, Any] = {"task": "translation", "data": {"source": "corpus", "languages": ["en", "de"]}}
-# A value other than the default, where one cannot be made from the key's type.
+# A value other than the default, for keys whose type does not give one.
 OTHER: dict[str, Any] = {
     "metric": "macro_f1",
     "runs": "elsewhere",
@@ -51,18 +51,18 @@ OTHER: dict[str, Any] = {
     "study.methods": ["probe"],
     "study.budgets": [50],
 }
-# Keys that others need beside them.
+# Other keys that a key needs.
 BESIDE: dict[str, dict[str, Any]] = {
     "distill.sentences": {"texts": "more.csv"},
     "distill.layer_map": {"losses": {"hidden": 1.0}},
     "distill.relation_heads": {"losses": {"relations": 1.0}},
     "distill.augment.checkpoint": {"augment": {"copies": 1}},
 }
-# By design no part of the request: where Records go, and who is told about progress.
+# Keys that are not part of the request: the folder of Records, and progress.
 NO_EFFECT = {"runs", "train.report_to", "train.checkpoint_seconds"}
-# A grid is made of requests, and is part of none of them: tests/test_study.py has what these keys do.
+# Keys of a grid of requests, which tests/test_study.py tests.
 GRID = {f"study.{name}" for name in StudySection.model_fields}
-# Steps that follow a run are no part of its request: tests/test_compress.py has what these keys do.
+# Steps after a run are not part of its request; tests/test_compress.py tests them.
 CHAIN = {
     "compress.source",
     "compress.steps",
@@ -127,7 +127,7 @@ def test_every_key_changes_the_request(key: str) -> None:
     assert (after.request() == before.request()) == (key in NO_EFFECT | GRID | CHAIN)
 
 
-def test_no_key_is_listed_that_is_gone() -> None:
+def test_lists_of_keys_are_up_to_date() -> None:
     assert set(OTHER) | NO_EFFECT | GRID | CHAIN <= set(leaf_keys())
 
 
@@ -159,14 +159,14 @@ def test_a_recipe_cannot_be_changed() -> None:
 
 def test_every_key_is_described() -> None:
     def undescribed(section: type[Section], prefix: str) -> list[str]:
-        found = []
+        keys = []
         for name, field in section.model_fields.items():
             inner = section_of(field)
             if inner:
-                found += undescribed(inner, f"{prefix}{name}.")
+                keys += undescribed(inner, f"{prefix}{name}.")
             elif not field.description:
-                found.append(prefix + name)
-        return found
+                keys.append(prefix + name)
+        return keys
 
     assert undescribed(Recipe, "") == []
 
@@ -175,14 +175,14 @@ def test_every_key_is_described() -> None:
     ("content", "reason"),
     [
         ({"model": {}}, "model.checkpoint is required for method finetune"),
-        ({"metric": "exact_match"}, "metric exact_match is for data.multi_label"),
+        ({"metric": "exact_match"}, "metric exact_match needs data.multi_label"),
         (
             {"metric": "mcc", "data": {"source": "a", "multi_label": True}},
-            "metric mcc is for one label an example",
+            "metric mcc needs one label per example",
         ),
         (
             {"task": "sentiment", "data": {"source": "a", "multi_label": True}},
-            "task: sentiment has one label",
+            "task: sentiment needs one label per example",
         ),
         (
             {"method": "probe", "model": {"checkpoint": "x", "pooling": "native"}},
@@ -195,7 +195,7 @@ def test_every_key_is_described() -> None:
         ),
     ],
 )
-def test_keys_that_contradict_each_other(content: dict[str, Any], reason: str) -> None:
+def test_contradictory_keys_are_refused(content: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValidationError, match=reason):
         Recipe.model_validate(BASE | content)
 
@@ -206,39 +206,47 @@ METHODS = "finetune, lora, scratch, distill, student"
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ({"data": {"source": "a"}}, "task: translation needs data.languages, source and target ([en, de])"),
-        (BASE | {"data": PAIRS["data"]}, "data.languages: only task translation has them"),
+        (
+            {"data": {"source": "a"}},
+            "task: translation needs data.languages, source and target language ([en, de])",
+        ),
+        (BASE | {"data": PAIRS["data"]}, "data.languages: only for task translation; leave it out"),
         ({"method": "probe"}, f"method probe cannot translate; {METHODS} can"),
         ({"method": "tfidf"}, f"method tfidf cannot translate; {METHODS} can"),
-        ({"metric": "accuracy"}, "metric accuracy is of labels; translations have bleu and chrf"),
+        ({"metric": "accuracy"}, "metric accuracy is for labels; use bleu or chrf"),
         (BASE | {"metric": "bleu"}, "metric bleu is for task translation"),
-        ({"data": PAIRS["data"] | {"multi_label": True}}, "data.multi_label: a translation is no label"),
-        ({"model": {"checkpoint": "x", "pooling": "mean"}}, "model.pooling: a translator does not pool; leave it out"),
-        ({"train": {"refit": True}}, "train.refit: a translator is trained once; leave it out"),
-        ({"method": "lora", "lora": {"load": "nf4"}}, "lora.load: of a translator only float32; leave it out"),
-        ({"data": PAIRS["data"] | {"labels": ["a", "b"]}}, "data.labels: a translation is no label"),
-        ({"data": PAIRS["data"] | {"sampling": "balanced"}}, "data.sampling: translations have no classes to balance"),
+        ({"data": PAIRS["data"] | {"multi_label": True}}, "data.multi_label: translation has no labels; leave it out"),
+        (
+            {"model": {"checkpoint": "x", "pooling": "mean"}},
+            "model.pooling: not available for translation; leave it out",
+        ),
+        ({"train": {"refit": True}}, "train.refit: not available for translation; leave it out"),
+        ({"method": "lora", "lora": {"load": "nf4"}}, "lora.load: translation supports only float32; leave it out"),
+        ({"data": PAIRS["data"] | {"labels": ["a", "b"]}}, "data.labels: translation has no labels; leave it out"),
+        (
+            {"data": PAIRS["data"] | {"sampling": "balanced"}},
+            "data.sampling: translation has no classes to balance",
+        ),
         (
             {"method": "distill", "distill": {"losses": {"hidden": 1, "mse": 2}}},
-            "distill.losses: a translator learns what its teacher writes (sequence, logits) and references (labels): "
-            "not mse, hidden",
+            "distill.losses: translation supports sequence, logits and labels, not mse, hidden",
         ),
         (
             {"method": "distill", "distill": {"temperature": 3}},
-            "distill.temperature is for distill.losses.logits, which has no weight",
+            "distill.temperature has no effect: distill.losses.logits has no weight",
         ),
         (
             {"method": "distill", "distill": {"losses": {"sequence": 0}}},
-            "distill.losses: the student must learn something of the teacher's; give a weight to sequence or logits",
+            "distill.losses: the student must learn from its teacher; give sequence or logits a weight",
         ),
         (
             BASE | {"distill": {"losses": {"sequence": 1}}},
-            "distill.losses.sequence: only a translator writes; use logits",
+            "distill.losses.sequence: only for task translation; use logits",
         ),
-        ({"train": {"head": "probe"}}, "train.head: probe is of classification; leave it out"),
+        ({"train": {"head": "probe"}}, "train.head: probe is for classification; leave it out"),
     ],
 )
-def test_keys_that_contradict_a_translation(content: dict[str, Any], reason: str) -> None:
+def test_keys_that_contradict_translation_are_refused(content: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Recipe.model_validate(BASE | PAIRS | content)
     assert caught.value.errors()[0]["msg"] == f"Value error, {reason}"
@@ -247,11 +255,14 @@ def test_keys_that_contradict_a_translation(content: dict[str, Any], reason: str
 @pytest.mark.parametrize(
     ("train", "reason"),
     [
-        ({"average": 2, "select": "best"}, "the mean of the last weights is none of them; use train.select: last"),
-        ({"average": 9}, "training pauses 8 times; raise train.evaluations"),
+        (
+            {"average": 2, "select": "best"},
+            "averaged weights need train.select: last",
+        ),
+        ({"average": 9}, "training has only 8 evaluations; raise train.evaluations"),
     ],
 )
-def test_means_that_cannot_be_had(train: dict[str, Any], reason: str) -> None:
+def test_impossible_averages_are_refused(train: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Recipe.model_validate(BASE | {"train": train})
     assert caught.value.errors()[0]["msg"] == f"Value error, train.average: {reason}"
@@ -260,20 +271,20 @@ def test_means_that_cannot_be_had(train: dict[str, Any], reason: str) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (PAIRS, "it is for encoders alone; leave it out"),
+        (PAIRS, "only for encoders; leave it out"),
         (
             {"method": "distill", "distill": {"losses": {"hidden": 1.0}}},
-            "distill.losses of tokens look at texts with what fills them up; leave it out",
+            "token-level distill.losses need padded batches; leave it out",
         ),
     ],
 )
-def test_what_cannot_leave_padding_out(content: dict[str, Any], reason: str) -> None:
+def test_padding_free_is_refused(content: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Recipe.model_validate(BASE | content | {"train": {"padding_free": True}})
     assert caught.value.errors()[0]["msg"] == f"Value error, train.padding_free: {reason}"
 
 
-def test_only_training_without_padding_is_another_request() -> None:
+def test_padding_free_changes_the_request() -> None:
     usual, free = (recipe_with(train={"padding_free": free}).request() for free in (False, True))
     assert "padding_free" not in usual["train"]
     assert free["train"].pop("padding_free") is True
@@ -286,7 +297,7 @@ def test_scratch_needs_no_checkpoint_to_translate() -> None:
         recipe_with(**PAIRS, model={})
 
 
-def test_a_teacher_stands_in_for_a_checkpoint() -> None:
+def test_a_teacher_replaces_the_checkpoint() -> None:
     taught = recipe_with(method="distill", distill={"teacher": "runs/a"}, model={})
     assert taught.model.checkpoint is None
     with pytest.raises(ValidationError, match=r"model.checkpoint is required for method distill"):

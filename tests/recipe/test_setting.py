@@ -1,4 +1,4 @@
-"""Recipe keys in messages, and the options that stand for them in `kit new`."""
+"""Recipe keys in messages, and the options of `kit new` that replace them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAMES = ["toxic", "a b", "c'd", 'e"f', "true", "1", "a,b", "; rm x", "tab\t", "\
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_setting_is_valid_in_a_recipe_and_as_an_option(name: str) -> None:
+def test_settings_are_valid_in_recipes_and_as_options(name: str) -> None:
     for value in (name, [name, "x"]):
         text = setting("data.label", value)
         assert yaml.safe_load(text) == {"data.label": value}

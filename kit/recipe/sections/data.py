@@ -11,72 +11,76 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from kit.recipe.section import Name, Section
 
 Scalar = str | int | float | bool
-# Label names in data are often numbers, and nobody puts those in quotes.
+# Label names in data are often numbers, which recipes list without quotes.
 LabelName = Annotated[str, Field(coerce_numbers_to_str=True)]
 
-# Held out unless `data.validation` says otherwise: this share of the budget, and no more examples than this.
+# Default of `data.validation`.
 VALIDATION_SHARE, MAX_VALIDATION_EXAMPLES = 0.1, 500
 
 
 class DataSection(Section):
-    """Which examples there are, and how many labels may be looked at."""
+    """Examples, their columns and labels, and the labelled budget."""
 
     source: Name | Annotated[list[Name], Field(min_length=1)]
-    """A data set id on the Hub, a path, glob or list of paths, a folder with train/test files, or
-    `package:file` for a file inside an installed Python package."""
+    """Data set id on the Hub; path, glob or list of paths; folder with train and test files; or `package:file` for a
+    file inside an installed Python package."""
     test: Name | list[Name] | None = None
-    """File(s) that hold the test examples, in the same forms as `source`."""
+    """File(s) with the test examples, in the same forms as `source`."""
     train_split: Name = "train"
-    """Name of the split that labels are bought from, where the source has named splits."""
+    """Name of the training split, if the source has named splits."""
     test_split: Name = "test"
-    """Name of the split to test on, where the source has named splits."""
+    """Name of the test split, if the source has named splits."""
     test_size: Annotated[float, Field(gt=0)] = 0.2
-    """Test examples split off (stratified, seeded) where the source has a single split: a share below 1, or
-    a count."""
+    """Size of the test split if the source has a single split: a share below 1, or a number of examples. The split is
+    stratified and seeded."""
     split_seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of that split. It is not `train.seed`: every seed of a study meets the same test examples."""
+    """Seed of that split. It is independent of `train.seed`, so that every seed of a study has the same test
+    examples."""
     config: Name | None = None
-    """Configuration name of a Hub data set that has several."""
+    """Configuration name of a Hub data set with several configurations."""
     revision: Name | None = None
     """Revision (branch, tag or commit) of a Hub data set."""
     header: Literal["auto", "first", "none"] | Annotated[list[Name], Field(min_length=1)] = "auto"
-    """Header of CSV and TSV files. `auto` detects whether there is one, and asks where that is unclear. `first`: the
-    first line is the header. `none`: the first line is an example, and columns are named `column 1`, `column 2`. A
-    list: the names of the columns of a file without a header."""
+    """Header of CSV and TSV files. `auto`: detect whether the file has a header, and stop if that is unclear. `first`:
+    the first line is the header. `none`: the first line is an example, and the columns are named `column 1`,
+    `column 2`. A list: column names of a file without a header."""
     separator: Name | None = None
-    """Character between the columns of CSV and TSV files (`tab` for a tab). Detected if absent."""
+    """Column separator of CSV and TSV files (`tab` for a tab); by default detected."""
     max_bytes: Annotated[int, Field(ge=1)] | None = None
-    """Size that a compressed file (.gz, Parquet) may unpack to; by default 1 GB, and 100 times the size of the file."""
+    """Maximum unpacked size of a compressed file (.gz, Parquet); by default 1 GB, and at most 100 times the file
+    size."""
     where: dict[str, Scalar] = {}
     """Keep only the rows in which each of these columns has this value."""
     languages: Annotated[list[Name], Field(min_length=2, max_length=2)] | None = None
     """Source and target language of parallel text, for task translation (`[en, de]`)."""
     text: Name | Annotated[list[Name], Field(min_length=1, max_length=2)] | None = None
-    """Column with the text, or two columns for text pairs. Guessed from the column names if absent."""
+    """Text column, or two columns for text pairs; by default guessed from the column names."""
     label: Name | Annotated[list[Name], Field(min_length=2)] | None = None
-    """Column with the label, or with the translation; or a list of columns, one per label, that hold 0 or 1 (then an
-    example can have several labels). Guessed from names and content if absent."""
+    """Column with the label, or with the translation; or a list of columns, one per label, with the values 0 and 1, so
+    that an example can have several labels. By default guessed from column names and content."""
     labels: Annotated[list[LabelName], Field(min_length=2)] | None = None
-    """Label names in order (lowest first for sentiment); by default those in the data, sorted. They name the places of
-    0/1 vectors."""
-    label_map: dict[str, LabelName] = {}
-    """New names of labels, for training and test data: `{old: new}`. Two labels with the same new name are one."""
+    """Label names in order (lowest first for sentiment); by default the labels in the data, sorted. They also name the
+    positions of 0/1 vectors."""
+    label_map: dict[str, LabelName | None] = {}
+    """New label names, for training and test data: `{old: new}`. Labels with the same new name are merged. null means
+    no label: `{NA: null}`. With `normalise_labels`, an entry applies to every writing of the old name."""
     normalise_labels: bool = False
-    """Read labels that differ only in case, spaces, Unicode form, number format or invisible characters as one label,
-    in training and test data; its name is the one in `labels`, or the most frequent."""
+    """Merge labels that differ only in case, spaces, Unicode form, number format, invisible characters or quotes around
+    them, in training and test data. The merged label has the name that is in `labels`, or the most frequent name."""
     multi_label: bool = False
-    """An example can have several labels or none: a list, or a string split at `label_separator`."""
+    """Allow several labels or none per example: a list, or a string that is split at `label_separator`."""
     label_separator: Name | None = None
-    """What separates the labels of one example in a multi-label text file; found from the data if absent."""
+    """Separator between the labels of an example in a multi-label text file; by default detected."""
     budget: Annotated[int, Field(ge=2)] | None = None
-    """Labelled examples the run may look at, validation included. All, if absent."""
+    """Number of labelled examples that the run may use, validation examples included; by default all."""
     sampling: Literal["proportional", "balanced"] = "proportional"
-    """Classes in the budget: in the proportions of the data, or as many of each as there are to be had."""
+    """Classes in the budget: in the proportions of the data, or equally many examples per class as far as the data has
+    them."""
     validation: Annotated[float, Field(ge=0, lt=0.9)] | None = None
-    """Share of the budget that is kept out of training to select and to diagnose on; by default a tenth, but no more
-    than 500 examples, since a label is worth more in training."""
+    """Share of the budget that is held out of training for selection and diagnosis; by default a tenth, and at most 500
+    examples, because further labels are worth more in training."""
     max_length: Annotated[int, Field(ge=4, le=8192)] = 128
-    """Longest text in tokens; longer ones are cut, and the share of those is reported."""
+    """Maximum text length in tokens. Longer texts are truncated, and the share of truncated texts is reported."""
 
     later_keys: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "header": ("auto",),
@@ -88,19 +92,19 @@ class DataSection(Section):
 
     @property
     def language_pair(self) -> tuple[str, str]:
-        """Of source and target. Only parallel text has one."""
+        """Source and target language of parallel text."""
         assert self.languages is not None
         return self.languages[0], self.languages[1]
 
     @property
     def label_columns(self) -> tuple[str, ...]:
-        """Columns that the recipe names for the label; empty if they are to be guessed."""
+        """Label columns that the recipe names; empty if they are guessed from the data."""
         return (self.label,) if isinstance(self.label, str) else tuple(self.label or ())
 
     @model_validator(mode="before")
     @classmethod
-    def _several_columns(cls, content: Any) -> Any:
-        """One column per label means that an example can have several."""
+    def _multi_label_of_columns(cls, content: Any) -> Any:
+        """Set `multi_label` for one column per label."""
         if isinstance(content, dict) and isinstance(content.get("label"), list) and "multi_label" not in content:
             return {**content, "multi_label": True}
         return content
@@ -123,7 +127,7 @@ class DataSection(Section):
     @classmethod
     def _distinct_columns(cls, header: str | list[str]) -> str | list[str]:
         if isinstance(header, list) and len(set(header)) != len(header):
-            raise ValueError("names of columns must be distinct")
+            raise ValueError("column names must be distinct")
         return header
 
     @field_validator("label", "labels", mode="before")
@@ -133,25 +137,38 @@ class DataSection(Section):
             if field.field_name == "label":
                 raise ValueError(f"a list is for one 0/1 column per label; write a single column as label: {names[0]}")
             raise ValueError(
-                "one label that holds or not is a task with the two labels 0 and 1: leave data.labels and "
+                "a single label that is present or absent is a task with the two labels 0 and 1: leave data.labels and "
                 "data.multi_label out"
             )
         return names
+
+    @field_validator("label_map")
+    @classmethod
+    def _new_names(cls, label_map: dict[str, str | None]) -> dict[str, str | None]:
+        empty = [old for old, new in label_map.items() if new is not None and not new.strip()]
+        if empty:
+            raise ValueError(f"the new name of {empty[0]!r} is empty: write a name, or null for no label")
+        return label_map
+
+    @field_validator("label_separator")
+    @classmethod
+    def _with_escapes(cls, separator: str | None) -> str | None:
+        return {"tab": "\t", "\\t": "\t", "\\n": "\n"}.get(separator or "", separator)
 
     @field_validator("separator")
     @classmethod
     def _one_character(cls, separator: str | None) -> str | None:
         separator = {"tab": "\t", "\\t": "\t"}.get(separator or "", separator)
         if separator is not None and (len(separator) != 1 or separator in '"\r\n'):
-            raise ValueError(f"a separator is one character, and not a quote or a line end; got {separator!r}")
+            raise ValueError(f"a separator is a single character other than a quote or a line break, got {separator!r}")
         return separator
 
     @field_validator("languages")
     @classmethod
-    def _named(cls, languages: list[str] | None) -> list[str] | None:
+    def _language_names(cls, languages: list[str] | None) -> list[str] | None:
         for name in languages or []:
             if not re.fullmatch(r"[A-Za-z]{2,}([-_][A-Za-z0-9]+)*", name):
-                raise ValueError(f"{name!r} is no language as data sets call them: en, pt-BR, zh_Hans, english")
+                raise ValueError(f"{name!r} is not a language code or name such as en, pt-BR, zh_Hans or english")
         return languages
 
     @field_validator("test_size")

@@ -1,7 +1,4 @@
-"""The `distill` section: who teaches, what the student looks like, on which texts and by which losses.
-
-Knows types, ranges and defaults, and which keys of the section contradict each other. Knows nothing of models.
-"""
+"""The `distill` section: teacher, student, losses and texts of a distillation."""
 
 from __future__ import annotations
 
@@ -17,36 +14,40 @@ _Weight = Annotated[float, Field(ge=0)]
 
 
 def _or_text(schema: dict[str, Any]) -> None:
-    """Tell editors that a section has a short form."""
+    """Allow a string, the short form, for a section in the JSON Schema."""
     schema["anyOf"] = [{"type": "string"}, {"$ref": schema.pop("$ref")}]
 
 
 class StudentSection(Section):
-    """The student. In short: `layers:0,1`, `layers:3`, `width:192`, `cnn`, `bilstm`, or the name of a checkpoint."""
+    """Shape and initial weights of the student.
+
+    Short forms: `layers:0,1`, `layers:3`, `width:192`, `cnn`, `bilstm`, or the name of a checkpoint.
+    """
 
     architecture: Literal["transformer", "cnn", "bilstm"] = "transformer"
-    """A smaller copy of the teacher, or a convolutional or recurrent network over its tokenizer."""
+    """A smaller copy of the teacher, or a convolutional or recurrent network on the tokens of its tokenizer."""
     checkpoint: Name | None = None
-    """Other pretrained weights, with their own tokenizer, in place of a copy of the teacher."""
+    """Other pretrained weights, with their own tokenizer, instead of a copy of the teacher."""
     layers: Annotated[int, Field(ge=1)] | _Layers | None = None
     """Layers of the teacher that are copied: their numbers from 0, or how many, spread evenly; by default the first
-    half of them. Of a translator, layers of its decoder. Of a bilstm, how many it has."""
+    half. For a translation model, the layers of its decoder. For a bilstm, its number of layers."""
     hidden_size: Annotated[int, Field(ge=2)] | None = None
-    """Width of the token vectors (of a cnn its filters, of a bilstm its units); by default the teacher's (128)."""
+    """Width of the token vectors, by default the teacher's; number of filters of a cnn or units of a bilstm, by default
+    128."""
     heads: Annotated[int, Field(ge=1)] | None = None
-    """Attention heads; by default as many as keep the teacher's width of a head."""
+    """Number of attention heads; by default as many as keep the width of the teacher's heads."""
     intermediate_size: Annotated[int, Field(ge=2)] | None = None
-    """Neurons of a feed-forward layer; by default in the teacher's proportion to the width."""
+    """Number of neurons of a feed-forward layer; by default in the teacher's proportion to the width."""
     init: Literal["neurons", "svd", "random"] = "neurons"
-    """Start from the teacher's weights, where a narrower student keeps the most important neurons or the principal
-    directions (`svd`) of the token vectors, or from random ones."""
+    """Initial weights. `neurons` and `svd`: the weights of the teacher, of which a narrower student keeps the most
+    important neurons or the principal directions of the token vectors. `random`: random weights."""
 
     @model_validator(mode="before")
     @classmethod
     def _in_short(cls, value: Any) -> Any:
-        """The sections that the short forms stand for."""
+        """Return the section that a short form stands for."""
         if isinstance(value, dict) and "width" in value:
-            raise ValueError("width is for the short form, width:192; in a section it is called hidden_size")
+            raise ValueError("width belongs to the short form (width:192); in a section the key is hidden_size")
         if not isinstance(value, str):
             return value
         kind, colon, rest = value.strip().partition(":")
@@ -62,43 +63,43 @@ class StudentSection(Section):
 
     @field_validator("layers", mode="before")
     @classmethod
-    def _listed(cls, value: Any) -> Any:
-        """`0,2,5` is what YAML and command lines make of a list."""
+    def _layer_numbers(cls, value: Any) -> Any:
+        """Return numbers for text such as `0,2,5`, which YAML does not read as a list."""
         if isinstance(value, str) and re.fullmatch(r"\s*\d+(\s*,\s*\d+)*\s*,?\s*", value):
             numbers = [int(number) for number in value.split(",") if number.strip()]
             return numbers if "," in value else numbers[0]
         if isinstance(value, str):
-            raise ValueError(f"give numbers as in 0,1 (one layer alone: 5,), or how many as in 3; got {value!r}")
+            raise ValueError(f"must be layer numbers (0,1; a single one: 5,) or a number of layers (3), got {value!r}")
         return value
 
     @field_validator("hidden_size", mode="before")
     @classmethod
-    def _number(cls, value: Any) -> Any:
+    def _whole_number(cls, value: Any) -> Any:
         return int(value) if isinstance(value, str) and value.strip().isdecimal() else value
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        """Raises ValueError with one line for every two keys that contradict each other."""
+    def _is_consistent(self) -> Self:
+        """Raise ValueError with one line per contradiction between keys."""
         shape = {key: getattr(self, key) for key in ("layers", "hidden_size", "heads", "intermediate_size")}
-        given = [key for key, value in shape.items() if value is not None]
-        small = self.architecture != "transformer"
-        transformers_only = {"heads", "intermediate_size"} | ({"layers"} if self.architecture == "cnn" else set())
-        idle = [key for key in given if key in transformers_only]
+        shape_keys = [key for key, value in shape.items() if value is not None]
+        is_transformer = self.architecture == "transformer"
+        transformer_keys = {"heads", "intermediate_size"} | ({"layers"} if self.architecture == "cnn" else set())
+        idle = [key for key in shape_keys if key in transformer_keys and not is_transformer]
         contradictions = {
-            f"distill.student.checkpoint has a shape of its own; drop distill.student.{(given or ['layers'])[0]}": (
-                self.checkpoint is not None and bool(given)
+            f"distill.student.checkpoint has its own shape; leave distill.student.{', '.join(shape_keys)} out": (
+                self.checkpoint is not None and bool(shape_keys)
             ),
             f"distill.student.architecture: {self.architecture} does not start from a checkpoint": (
-                small and self.checkpoint is not None
+                not is_transformer and self.checkpoint is not None
             ),
-            f"distill.student.{(idle or [''])[0]}: a {self.architecture} has none": small and bool(idle),
-            "distill.student.layers names a layer twice": (
+            f"distill.student.{', '.join(idle)}: not available for a {self.architecture}": bool(idle),
+            "distill.student.layers contains a layer twice": (
                 isinstance(self.layers, list) and len(set(self.layers)) < len(self.layers)
             ),
-            "distill.student.layers: of a bilstm give how many": (
+            "distill.student.layers: a bilstm needs a number of layers": (
                 self.architecture == "bilstm" and isinstance(self.layers, list)
             ),
-            "distill.student.init: a checkpoint has its own weights; drop it": (
+            "distill.student.init: a checkpoint has its own weights; leave it out": (
                 self.checkpoint is not None and self.init != "neurons"
             ),
         }
@@ -107,7 +108,7 @@ class StudentSection(Section):
 
     @property
     def words(self) -> str:
-        """What it is, for people."""
+        """Description for people, such as `layers 0, 1 of width 192`."""
         if self.checkpoint is not None:
             return self.checkpoint
         if self.architecture != "transformer":
@@ -120,95 +121,96 @@ class StudentSection(Section):
 
 
 class LossesSection(Section):
-    """Weights of the losses that are added up. See `kit.training.losses` for each and its source."""
+    """Weights of the losses, which are added up; `kit.training.losses` has their definitions and sources."""
 
     logits: _Weight | None = None
-    """Of the softened answers: Kullback-Leibler divergence at `distill.temperature` (Hinton et al. 2015), by default 1.
-    Of a translator, of the next token at each place of the lessons (word-level, Kim & Rush 2016), by default 0: its
-    student must write with the teacher's tokens."""
+    """Kullback-Leibler divergence between the predictions, softened by `distill.temperature` (Hinton et al. 2015); by
+    default 1. For translation, between the predictions of each target token (word-level, Kim & Rush 2016); by default
+    0, because the student then needs the teacher's target tokens."""
     sequence: _Weight | None = None
-    """Of the teacher's own translations (sequence-level, Kim & Rush 2016), by default 1; for task translation."""
+    """Cross-entropy on the teacher's translations (sequence-level, Kim & Rush 2016); by default 1. For task
+    translation."""
     mse: _Weight = 0.0
-    """Of the logits: mean squared error."""
+    """Mean squared error of the logits."""
     labels: _Weight = 0.0
-    """Of the true labels, or of references, on the examples that have them."""
+    """Loss on the labels, or on the reference translations, of the examples that have them."""
     hidden: _Weight = 0.0
-    """Of the token vectors of every layer, see `distill.layer_map`: mean squared error (TinyBERT)."""
+    """Mean squared error of the token vectors after each layer, see `distill.layer_map` (TinyBERT)."""
     embeddings: _Weight = 0.0
-    """Of the token vectors before the first layer: mean squared error (TinyBERT)."""
+    """Mean squared error of the token vectors before the first layer (TinyBERT)."""
     cosine: _Weight = 0.0
-    """Of the directions of the last layer's token vectors (DistilBERT)."""
+    """Cosine distance of the token vectors after the last layer (DistilBERT)."""
     relations: _Weight = 0.0
-    """Of the last layer's self-attention relations (MiniLM v2)."""
+    """Divergence between the self-attention relations of the last layers (MiniLMv2)."""
 
     @property
     def of_tokens(self) -> list[str]:
-        """Those in use that compare token vectors: they need the teacher's tokenizer and its layers."""
+        """Names of the losses in use that compare token vectors, which need the teacher's tokenizer and layers."""
         return [name for name in ("hidden", "embeddings", "cosine", "relations") if getattr(self, name)]
 
 
 class AugmentSection(Section):
-    """More texts to distil on: copies in which some words are masked (Tang et al. 2019, arXiv:1903.12136)."""
+    """Augmented texts to distil on: copies in which some words are masked (Tang et al. 2019, arXiv:1903.12136)."""
 
     copies: Annotated[int, Field(ge=0, le=100)] = 0
-    """Changed copies of every text."""
+    """Number of augmented copies per text."""
     share: Annotated[float, Field(gt=0, lt=1)] = 0.15
     """Share of the words that are replaced."""
     checkpoint: Name | None = None
-    """A masked language model that says what stands in place of a masked word; without it, the mask stays."""
+    """Masked language model that fills in the masked words; by default the mask token stays."""
 
 
 class DistillSection(Section):
-    """A student that learns from a teacher's answers, used when `method` is distill (student: without the teacher)."""
+    """A student that learns from the predictions of a teacher, for method distill; method student is its control."""
 
     teacher: Name | Annotated[list[Name], Field(min_length=1)] | None = None
-    """Folder of a run, or a checkpoint with a head for these labels, or several, whose probabilities are averaged; by
-    default `model.checkpoint` is fine-tuned on the same budget first."""
+    """Folder of a run, checkpoint with a head for these labels, or a list of them, whose probabilities are averaged; by
+    default `model.checkpoint`, fine-tuned on the same budget first."""
     student: Annotated[StudentSection, Field(json_schema_extra=_or_text)] = StudentSection()
-    """What the student looks like."""
+    """Shape and initial weights of the student."""
     losses: LossesSection = LossesSection()
-    """What the student is to match, each with its weight."""
+    """Losses between student and teacher, each with its weight."""
     temperature: Annotated[float, Field(gt=0)] | None = None
-    """Softens both sides' answers in the loss of logits; by default 2, of a translator 1."""
+    """Temperature that softens the predictions of student and teacher in the loss of logits; by default 2, and 1 for
+    translation."""
     layer_map: _Layers | None = None
-    """Layer of the teacher that each layer of the student is to match; by default spread evenly, last to last."""
+    """For each layer of the student, the layer of the teacher to match; by default spread evenly, the last to the
+    last."""
     relation_heads: Annotated[int, Field(ge=1)] | None = None
-    """Into how many heads the vectors of self-attention are cut for the loss of relations; by default the teacher's."""
+    """Number of heads that the vectors of self-attention are split into for the loss of relations; by default the
+    number of the teacher's heads."""
     pool: Annotated[int, Field(ge=0)] | None = None
-    """Texts of the pool that are distilled on besides the budget's; all of them, if absent."""
+    """Number of texts of the pool to distil on, in addition to those of the budget; by default all."""
     texts: Name | Annotated[list[Name], Field(min_length=1)] | None = None
-    """File(s) with more texts, without labels: one a line (.txt), or tables with the column(s) `data.text`."""
+    """File(s) with more texts, without labels: one text per line (.txt), or tables with the column(s) `data.text`."""
     sentences: Annotated[int, Field(ge=1)] | None = None
-    """Take so many sentences of these files' texts in place of the texts, drawn at random from those that are as long
-    as the data's texts: for files of longer texts."""
+    """Number of sentences to distil on instead of the texts in these files, for files with longer texts. The sentences
+    are drawn at random from those that are as long as the texts of the data."""
     augment: AugmentSection = AugmentSection()
-    """Changed copies of all these texts."""
+    """Augmented copies of all these texts."""
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        """Raises ValueError with one line for every two keys that contradict each other."""
-        token_losses = self.losses.of_tokens
-        first = (token_losses or [""])[0]
-        several = isinstance(self.teacher, list) and len(self.teacher) > 1
-        losses = self.losses
-        taught = losses.logits is None or losses.logits or losses.sequence or losses.mse or token_losses
+    def _is_consistent(self) -> Self:
+        """Raise ValueError with one line per contradiction between keys."""
+        losses, token_losses = self.losses, self.losses.of_tokens
+        names = ", ".join(token_losses)
+        has_several_teachers = isinstance(self.teacher, list) and len(self.teacher) > 1
+        has_teacher_loss = losses.logits is None or losses.logits or losses.sequence or losses.mse or token_losses
         contradictions = {
-            "distill.losses: the student must match something of the teacher's; give a weight to logits": not taught,
-            f"distill.losses.{first}: a {self.student.architecture} has no layers like the teacher's; use logits": (
+            "distill.losses: the student must learn from its teacher; give logits a weight": not has_teacher_loss,
+            f"distill.losses.{names}: a {self.student.architecture} has no layers like the teacher's; use logits": (
                 bool(token_losses) and self.student.architecture != "transformer"
             ),
-            f"distill.losses.{first}: several teachers have no token vectors in common; use logits": (
-                bool(token_losses) and several
+            f"distill.losses.{names}: several teachers have no token vectors in common; use logits": (
+                bool(token_losses) and has_several_teachers
             ),
-            "distill.layer_map is for distill.losses.hidden, which has no weight": (
+            "distill.layer_map has no effect: distill.losses.hidden has no weight": (
                 self.layer_map is not None and not token_losses  # resolved recipes have it with each of them
             ),
-            "distill.relation_heads is for distill.losses.relations, which has no weight": (
+            "distill.relation_heads has no effect: distill.losses.relations has no weight": (
                 self.relation_heads is not None and not self.losses.relations
             ),
-            "distill.sentences are those of distill.texts, which is absent": (
-                self.sentences is not None and self.texts is None
-            ),
+            "distill.sentences needs distill.texts": (self.sentences is not None and self.texts is None),
             "distill.augment.checkpoint needs distill.augment.copies": (
                 self.augment.checkpoint is not None and not self.augment.copies
             ),
@@ -217,7 +219,11 @@ class DistillSection(Section):
         return self
 
     def resolved(self, translates: bool) -> DistillSection:
-        """The section with the weights and the temperature that follow from whether the student translates."""
+        """Return the section with default weights and temperature filled in.
+
+        Args:
+            translates: Whether the student is a translation model.
+        """
         losses, temperature = self.losses, self.temperature
         logits = (0.0 if translates else 1.0) if losses.logits is None else losses.logits
         sequence = 1.0 if translates and losses.sequence is None else losses.sequence
@@ -225,5 +231,5 @@ class DistillSection(Section):
             temperature = 2.0
         elif temperature is None and logits:
             temperature = 1.0
-        filled = {"losses": losses.model_copy(update={"logits": logits, "sequence": sequence})}
-        return self.model_copy(update={**filled, "temperature": temperature})
+        losses = losses.model_copy(update={"logits": logits, "sequence": sequence})
+        return self.model_copy(update={"losses": losses, "temperature": temperature})

@@ -8,16 +8,17 @@ from kit.recipe.section import Name, Section
 
 
 class ModelSection(Section):
-    """Which pretrained weights to start from."""
+    """Pretrained weights to start from."""
 
     checkpoint: Name | None = None
-    """A model id on the Hub, a local folder, or `package:folder` inside an installed Python package."""
+    """Model id on the Hub, local folder, or `package:folder` for a folder inside an installed Python package."""
     revision: Name | None = None
     """Revision (branch, tag or commit) of a Hub checkpoint."""
     pooling: Literal["auto", "mean", "cls", "native"] = "auto"
-    """How token vectors become one text vector: `auto` takes what the checkpoint declares, and the
-    architecture's own classification head (`native`) where it declares nothing."""
+    """Pooling of token vectors into one text vector. `auto`: the pooling that the checkpoint declares, or the
+    architecture's own classification head (`native`) if it declares none."""
     allow_pickle: bool = False
-    """Accept weights in pickle files, which can run code when they are loaded."""
+    """Accept weights in pickle files, which can execute code when they are loaded."""
     trust_remote_code: bool = False
-    """Run a checkpoint's own Python files where transformers lacks its classes: read them first, and pin `revision`."""
+    """Run the Python files of a checkpoint if transformers lacks its classes. Read the files first, and pin
+    `revision`."""

@@ -1,7 +1,4 @@
-"""The `train` section: how weights are trained.
-
-Knows numbers and their ranges. Knows nothing of models, methods or tasks.
-"""
+"""The `train` section: optimization, regularization and checkpoints of a training run."""
 
 from __future__ import annotations
 
@@ -13,62 +10,65 @@ from kit.recipe.section import Name, Section
 
 
 class TrainSection(Section):
-    """How weights are trained."""
+    """Optimization, regularization and checkpoints of a training run."""
 
     epochs: Annotated[float, Field(gt=0)] | None = None
-    """Passes over the training examples; by default from the method, the budget and the number of labels."""
+    """Passes over the training examples; by default derived from the method, the budget and the number of labels."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Peak learning rate; by default the method's own."""
+    """Peak learning rate; the default depends on the method."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of the budget, the initial weights, dropout and the order of examples."""
     batch_size: Annotated[int, Field(ge=1)] | None = None
-    """Examples in one optimizer step, over all processes and accumulation steps; by default 16 on budgets up to 1,000
-    labels, else 32; of translations 32."""
+    """Examples per optimizer step, over all processes and accumulation steps; by default 16 on budgets up to 1,000
+    labels, otherwise 32, and 32 for translation."""
     accumulation: Annotated[int, Field(ge=1)] = 1
-    """Forward and backward passes the batch is cut into, to save memory."""
+    """Number of forward and backward passes that a batch is split into, to save memory."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """AdamW weight decay."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Share of the steps in which the learning rate rises, before it falls linearly to zero."""
+    """Share of the steps in which the learning rate rises; afterwards it falls linearly to zero."""
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
-    """Gradients are clipped to this norm."""
+    """Maximum norm of the gradients, which are clipped to it."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """Probability mass spread evenly over all labels, or tokens, in the training loss; by default none, for translation
-    0.1."""
+    """Probability mass that the training loss spreads evenly over all labels or tokens; by default 0, and 0.1 for
+    translation."""
     contrastive: Annotated[float, Field(ge=0)] | None = None
-    """Weight of the supervised contrastive loss on text vectors, for a pooled encoder and one label an example;
-    by default the method's own."""
+    """Weight of the supervised contrastive loss on text vectors, for a pooled encoder and one label per example; the
+    default depends on the method."""
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """Dropout in the encoder; by default the checkpoint's own, but none for pretrained weights on budgets above
-    1,000, where it only costs time. On a CPU it is drawn to the nearest 1/256."""
+    """Dropout in the encoder; by default the checkpoint's own, except for pretrained weights on budgets above 1,000,
+    where the default is 0 because dropout only costs time. On a CPU it is rounded to the nearest 1/256."""
     head: Literal["auto", "probe", "random"] = "auto"
-    """Start of the classification head: the probe's logistic regression (`auto` where the method and
-    pooling allow it), or random weights."""
+    """Initial weights of the classification head: the logistic regression of the probe (`auto`, if method and pooling
+    allow it), or random weights."""
     freeze_embeddings: bool | None = None
-    """Keep the token embeddings as they are, which saves memory and time and leaves the words that the budget does not
-    show in their places; by default where they are pretrained."""
+    """Keep the token embeddings unchanged, which saves memory and time, and keeps words that are not in the budget
+    comparable with those that are; by default if the embeddings are pretrained."""
     label_names: bool = True
-    """Learn from the names of the labels too, as one more example each, where all of them read like words: by the
-    probe, and by fine-tuning that starts from its head."""
+    """Use each label name as one more training example, if all label names read like words: in the probe, and in
+    fine-tuning that starts from the head of the probe."""
     select: Literal["last", "best"] = "last"
-    """Keep the last weights, or those with the lowest validation loss."""
+    """Keep the last weights, or the weights with the lowest validation loss."""
     average: Annotated[int, Field(ge=1, le=100)] | None = None
-    """End with the mean of the weights at so many of the last pauses for evaluation, the end of training among them; by
-    default 1, which is the last weights alone, for a translator that starts from nothing 3."""
+    """Number of evaluations, counted from the end of training, at which weights are averaged into the final weights; by
+    default 1, which keeps the last weights, and 3 for translation from random weights."""
     refit: bool | None = None
-    """Once measured, train again on the validation examples too; by default on budgets up to 1,000."""
+    """After the metrics are measured, train again with the validation examples included; by default on budgets up to
+    1,000."""
     evaluations: Annotated[int, Field(ge=1, le=1000)] = 8
-    """How often, at most, training pauses to evaluate on validation examples; checkpoints are saved there too."""
+    """Maximum number of evaluations on the validation examples during training; checkpoints are saved at the same
+    steps."""
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 30.0
-    """Least time between two checkpoints: about what a killed run loses. A checkpoint is three times the weights."""
+    """Minimum number of seconds between two checkpoints: about the time that a killed run loses. A checkpoint has three
+    times the size of the weights."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """`auto` trains in bfloat16 where the hardware computes in it, else in float32."""
+    """`auto` trains in bfloat16 if the hardware supports it, otherwise in float32."""
     compile: bool = False
-    """Compile the steps of training (torch.compile, for any shape): that takes minutes at the start, so it is for long
-    trainings. Dropout draws otherwise then."""
+    """Compile the training step (torch.compile, for any shape). This takes minutes at the start, so it is worth it only
+    for long training runs. It changes the random numbers of dropout."""
     padding_free: bool = False
-    """Compute an encoder's layers on the tokens of a batch alone, without what fills short texts up, where its
-    architecture can; a CNN and a BiLSTM have no such layers. Batches are of near-equal length, so there is little to
-    leave out; on a CPU it is slower. Dropout draws otherwise then."""
+    """Compute the layers of an encoder without padding tokens, if the architecture allows it; a CNN and a BiLSTM have
+    no such layers. Batches hold texts of similar length, so there is little padding to save; on a CPU it is slower. It
+    changes the random numbers of dropout."""
     report_to: list[Name] = ["tensorboard"]
-    """Experiment trackers, by the names transformers knows them by."""
+    """Experiment trackers, by their names in transformers."""

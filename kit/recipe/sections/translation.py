@@ -1,7 +1,4 @@
-"""The `translation` section: how languages are told to a checkpoint, what is made where it has no decoder, and search.
-
-Knows types, ranges and defaults, and which keys of a recipe mean nothing for its task. Knows nothing of models.
-"""
+"""The `translation` section: language codes, a new decoder and its vocabulary, and beam search."""
 
 from __future__ import annotations
 
@@ -11,34 +8,37 @@ from pydantic import Field
 
 from kit.recipe.section import Name, Section
 
-TRANSLATING = ("finetune", "lora", "scratch", "distill", "student")  # methods
-SCORES = ("bleu", "chrf")
+TRANSLATION_METHODS = ("finetune", "lora", "scratch", "distill", "student")
+TRANSLATION_METRICS = ("bleu", "chrf")
 LABEL_SMOOTHING = 0.1
-# Of a fresh decoder, and of the encoder under it.
+# Defaults of a new decoder, and of the encoder below it.
 DECODER_LAYERS = 3
 DECODER_DROPOUT, ENCODER_RATE = 0.3, 0.2
 
 
 class TranslationSection(Section):
-    """Used when `task` is translation."""
+    """Language codes, a new decoder and its vocabulary, and beam search, for task translation."""
 
     codes: Annotated[list[Name], Field(min_length=2, max_length=2)] | None = None
-    """What a multilingual checkpoint's tokenizer calls the two languages (`[en_XX, de_DE]`, `[eng_Latn, deu_Latn]`); by
-    default found from `data.languages`."""
+    """Codes of the two languages in the tokenizer of a multilingual checkpoint (`[en_XX, de_DE]`,
+    `[eng_Latn, deu_Latn]`); by default derived from `data.languages`."""
     prefix: str | None = None
-    """Text before every source, as T5 wants it; by default `translate English to German: ` for T5, else nothing."""
+    """Text before every source text; by default `translate English to German: ` (with the names of the languages) for
+    T5, otherwise empty."""
     beams: Annotated[int, Field(ge=1, le=64)] = 4
-    """Hypotheses that the search keeps; 1 takes the likeliest token each time, which is faster."""
+    """Number of beams in the search; 1 is greedy decoding, which is faster."""
     length_penalty: Annotated[float, Field(ge=-10, le=10)] = 1.0
-    """Scores of hypotheses are divided by their length to this power: above 1 favours longer translations."""
+    """Exponent of the length by which the score of a hypothesis is divided; values above 1 favour longer
+    translations."""
     decoder_layers: Annotated[int, Field(ge=1, le=48)] = DECODER_LAYERS
-    """Layers of the decoder that is made for a checkpoint that has only an encoder."""
+    """Number of layers of the new decoder that an encoder-only checkpoint gets."""
     decoder_dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """Dropout in that decoder, which is fresh and learns a small budget by heart (0.3); `train.dropout` is the
-    encoder's."""
+    """Dropout in that decoder; by default 0.3, because a new decoder overfits a small budget. `train.dropout` is for
+    the encoder."""
     encoder_rate: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Learning rate of the encoder under that decoder, as a share of `train.learning_rate`: what is pretrained has less
-    to learn (0.2)."""
+    """Learning rate of the encoder below that decoder, as a share of `train.learning_rate`; by default 0.2, because
+    pretrained weights have less to learn."""
     vocabulary: Annotated[int, Field(ge=300, le=250_000)] | None = None
-    """Tokens of the tokenizer that is trained on the budget: of the target language for a checkpoint that has only an
-    encoder (4,000; above 10,000 pairs 8,000), of both for method scratch (10,000)."""
+    """Number of tokens of the tokenizer that is trained on the budget: of the target language for an encoder-only
+    checkpoint (by default 4,000, and 8,000 above 10,000 pairs), of both languages for method scratch (3,000, and 10,000
+    above 10,000 pairs)."""

@@ -15,11 +15,11 @@ from kit.recipe.sections.compression import CompressSection
     [
         ([["vocabulary"]], "a step is a name, or {name: {key: value}}, got ['vocabulary']"),
         ([{"vocabulary": {}, "onnx": {}}], "each step is an item of the list: [{vocabulary: ...}, {onnx: ...}]"),
-        ([{"prune": {"heads": 0, "neurons": 0}}], "prune removes nothing: give heads or neurons a share above 0"),
-        (["vocabulary", "vocabulary"], "vocabulary is named twice: the second would find nothing left to remove"),
+        ([{"prune": {"heads": 0, "neurons": 0}}], "prune removes nothing: set heads or neurons to a share above 0"),
+        (["vocabulary", "vocabulary"], "vocabulary is given twice: the second one would have nothing to remove"),
     ],
 )
-def test_steps_that_say_nothing_are_refused_in_words(steps: list[Any], message: str) -> None:
+def test_malformed_steps_are_refused(steps: list[Any], message: str) -> None:
     with pytest.raises(ValidationError) as caught:
         CompressSection(steps=steps)
     assert caught.value.errors()[0]["msg"] == f"Value error, {message}"
