@@ -38,12 +38,24 @@ BANKING77 = REPOSITORY.parent / "shared" / "data" / "banking77"
 
 # The files that take longest, by seconds of a core: those run first, so that two workers end at the same time.
 SLOW = (
-    "test_distill.py", "test_processes.py", "e2e/test_commands.py", "test_study.py", "methods/test_contract.py",
-    "scheduling/test_ray.py", "test_compress.py", "test_export_translation.py", "test_export.py",
-    "compression/test_contract.py", "test_bench.py", "compression/test_translator_graphs.py",
-    "scheduling/test_scale.py", "test_analyse.py", "compression/test_quantize_translation.py",
-    "compression/test_ct2.py", "compression/test_vocabulary_translation.py",
-)  # fmt: skip
+    "test_distill.py",
+    "test_processes.py",
+    "e2e/test_commands.py",
+    "test_study.py",
+    "methods/test_contract.py",
+    "scheduling/test_ray.py",
+    "test_compress.py",
+    "test_export_translation.py",
+    "test_export.py",
+    "compression/test_contract.py",
+    "test_bench.py",
+    "compression/test_translator_graphs.py",
+    "scheduling/test_scale.py",
+    "test_analyse.py",
+    "compression/test_quantize_translation.py",
+    "compression/test_ct2.py",
+    "compression/test_vocabulary_translation.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
