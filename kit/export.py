@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from kit.publishing.formats import Format
     from kit.publishing.hub import Pushed, Target
     from kit.publishing.verify import Proof
-    from kit.report.card import CardFacts, CardFormat
+    from kit.report.card_facts import CardFacts, CardFormat
 
 _REPEAT = "repeat the `kit {}` command that made it: finished runs are found again, and the file is written anew"
 
@@ -173,7 +173,8 @@ def _write(
     from kit.publishing.reproduce import reproduction_of
     from kit.publishing.speed import SpeedSection, measure_speed
     from kit.publishing.verify import verify
-    from kit.report.card import CardFormat, model_card
+    from kit.report.card import model_card
+    from kit.report.card_facts import CardFormat
 
     proofs: dict[str, Proof] = {}
     formats: list[CardFormat] = []
@@ -247,7 +248,7 @@ def _facts(
     first: Record,
 ) -> CardFacts:
     from kit.publishing.sources import checkpoint_source, data_source
-    from kit.report.card import CardFacts
+    from kit.report.card_facts import CardFacts
 
     checkpoint = checkpoint_source(record.content["checkpoint"])
     revision = record.content["data"]["revision"]

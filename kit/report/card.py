@@ -1,20 +1,17 @@
-"""The model card: what an exported model is, how it came about, how good it is, and how to use it.
+"""Model card of an exported model: use, results, proof, limits, training and reproduction.
 
-Written from the Record and what was measured, nothing by hand. The metadata give the Hub its results (`model-index`).
-
-Knows Records and measurements. Knows nothing of the Hub's requests or of how a format is made.
+Every sentence is written from the Record and from measurements. The metadata give the Hub its results (`model-index`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kit.measurement.intervals import shown
 from kit.measurement.units import shown_value
 from kit.record import Record
 from kit.report import card_translation as translation
+from kit.report.card_facts import CardFacts, CardFormat
 from kit.report.card_metadata import card_metadata
 from kit.report.markdown import code, inline, span, table
 from kit.report.words import title
@@ -23,49 +20,6 @@ if TYPE_CHECKING:
     from kit.publishing.reproduce import Reproduction
 
 _SHOWN_LABELS = 40
-
-
-@dataclass(frozen=True)
-class CardFormat:
-    """A format in the exported folder: where, what loads it with which arguments, what its proof says.
-
-    packages: what loading it needs.
-    """
-
-    name: str
-    folder: str
-    loader: str
-    arguments: dict[str, Any]
-    packages: str
-    proof: str
-
-
-@dataclass(frozen=True)
-class CardFacts:
-    """What a card says beside the Record.
-
-    name: `user/name` on the Hub, or the folder's. recipe: the run's, without local paths. history: how the model
-    was distilled and compressed, one line each. formats: the first one lies at the top. vocabulary: what was noted
-    where it was trimmed. cut: share of the test texts that are too long, None where nothing is cut. speeds: rows of
-    a table, with what they were measured on. speed_notes: sentences below the table. base, licence, data_licence,
-    languages: None or empty where they are not known.
-    """
-
-    name: str
-    recipe: dict[str, Any]
-    history: Sequence[str]
-    formats: Sequence[CardFormat]
-    vocabulary: dict[str, Any] | None = None
-    cut: float | None = None
-    speeds: Sequence[Sequence[str]] = ()
-    speed_notes: Sequence[str] = ()
-    checkpoint: str | None = None
-    base: str | None = None
-    licence: str | None = None
-    dataset: str | None = None
-    data_licence: str | None = None
-    languages: Sequence[str] = field(default_factory=tuple)
-    reproduction: Reproduction | None = None
 
 
 def model_card(record: Record, facts: CardFacts) -> str:

@@ -15,7 +15,8 @@ from kit.derived_recipes import compression_recipe
 from kit.files import file_sha256
 from kit.publishing.reproduce import chain_steps, reproduction_of
 from kit.recipe.load import recipe_to_yaml
-from kit.report.card import CardFacts, CardFormat, model_card
+from kit.report.card import model_card
+from kit.report.card_facts import CardFacts, CardFormat
 
 
 def card_of(record: Record) -> str:
