@@ -14,7 +14,7 @@ from kit.data.label_column import Labels
 from kit.data.label_words import did_you_mean, listed
 from kit.data.label_writing import DIGIT_OF_WORD, MERGE_HINT, distinct_words, fold
 from kit.errors import DataError
-from kit.setting import setting
+from kit.recipe.setting import setting
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 _SHOWN = 8

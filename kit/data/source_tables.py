@@ -15,7 +15,7 @@ from kit.data.readers import DELIMITED, data_format, read_table
 from kit.data.reading import Reading, reading_of
 from kit.data.table import Table, concatenate
 from kit.errors import DataError
-from kit.recipe.schema import DataSection
+from kit.recipe.sections.data import DataSection
 
 _SHOWN = 4
 

@@ -55,5 +55,4 @@ def test_contradictory_keys_are_refused(distill: dict[str, Any], reason: str) ->
 
 @pytest.mark.parametrize("loss", ["hidden", "embeddings", "cosine", "relations"])
 def test_recipes_of_finished_runs_may_map_layers_for_each_token_loss(loss: str) -> None:
-    recipe = recipe_with(method="distill", distill={"layer_map": [0, 1], "losses": {loss: 1.0}})
-    assert recipe.distill.layer_map == [0, 1]
+    assert DistillSection(layer_map=[0, 1], losses={loss: 1.0}).layer_map == [0, 1]
