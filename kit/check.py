@@ -13,7 +13,7 @@ from kit.data.label_words import in_line
 from kit.derived_recipes import teacher_recipe
 from kit.estimate import make_trial, passes
 from kit.files import require_writable
-from kit.measurement.units import percent
+from kit.quantities import percent
 from kit.recipe import Recipe
 from kit.request import Request, Shared, understand
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from kit.characters import without_surrogates
 from kit.data.pairs import copied_share, looks_like
 from kit.errors import DataError
-from kit.measurement.units import percent
+from kit.quantities import percent
 from kit.served import Served, find_served
 
 if TYPE_CHECKING:

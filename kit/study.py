@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from kit.errors import OutputError, WorkerError
 from kit.files import CHECKPOINT_SEAL, require_space, require_writable
 from kit.measurement.speed import Speed, speeds_from_json
-from kit.measurement.units import megabytes
+from kit.quantities import megabytes
 from kit.recipe import Recipe
 from kit.record import Record
 from kit.scheduling.board import Board, title

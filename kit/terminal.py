@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from kit.console import drop_output, echo, echo_drawn, echo_json, finish_output
 from kit.errors import KitError, OutputError, StreamError, SystemRefusalError, TrainingError
-from kit.measurement.units import megabytes, shown_value
+from kit.measurement.units import shown_value
 from kit.printable import printable
 from kit.processes import first_to_tell, lost_process
+from kit.quantities import megabytes
 from kit.stopping import Stopped, stoppable
 
 if TYPE_CHECKING:

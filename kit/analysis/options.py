@@ -14,7 +14,8 @@ from kit.analysis.points import Point, metric_of
 from kit.analysis.wording import joined
 from kit.measurement.intervals import Estimate, shown
 from kit.measurement.speed import SPEED_FILE, Speed
-from kit.measurement.units import megabytes, shown_difference
+from kit.measurement.units import shown_difference
+from kit.quantities import megabytes
 
 
 @dataclass(frozen=True)

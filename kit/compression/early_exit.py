@@ -21,13 +21,13 @@ from kit.analysis.points import metric_samples
 from kit.data.encode import encode
 from kit.errors import ModelError
 from kit.measurement.intervals import spread
-from kit.measurement.units import percent
 from kit.methods import Fitted, Job
 from kit.models.early_exit import EarlyExitClassifier, confidence, require_same_alone, with_exits
 from kit.models.inference import run_batches
 from kit.models.kind import Kind
 from kit.models.load import load_classifier, load_tokenizer
 from kit.models.predictor import Texts, TransformerPredictor
+from kit.quantities import percent
 from kit.recipe.sections.compression import EarlyExitStep
 from kit.record import Record
 from kit.training.losses import softened_divergence

@@ -11,9 +11,9 @@ import numpy as np
 from kit.compression.recall import RecallChange, loss_words, recall_changes
 from kit.errors import RecipeError
 from kit.measurement.measure import LabelMeasure
-from kit.measurement.units import percent
 from kit.methods import Job
 from kit.models.predictor import Predictor
+from kit.quantities import percent
 from kit.recipe.sections.compression import GateSection
 
 # Texts of the pool that no step sees: this share, and no more than this.

@@ -12,9 +12,9 @@ from kit.compression.gate import Gate
 from kit.compression.recall import RecallChange, recall_changes, recall_line
 from kit.measurement.intervals import Estimate, shown, wilson_interval
 from kit.measurement.speed import latencies
-from kit.measurement.units import megabytes, percent
 from kit.methods import Job
 from kit.models.predictor import Predictor
+from kit.quantities import megabytes, percent
 from kit.recipe.sections.compression import Step
 from kit.record import Record
 

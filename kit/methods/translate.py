@@ -18,7 +18,6 @@ from transformers import PreTrainedModel
 from kit.data.batching import PairDataset
 from kit.data.examples import Examples
 from kit.errors import VerificationError
-from kit.measurement.units import percent
 from kit.methods.base import Fitted, Job
 from kit.methods.lora import MERGE_TOLERANCE, with_adapters
 from kit.methods.writing import Pairs, PairWatch, Writer, dataset_of, encode_pairs
@@ -36,6 +35,7 @@ from kit.models.seq2seq import (
     warm_translator,
 )
 from kit.models.translator import Translator
+from kit.quantities import percent
 from kit.recipe.sections.translation import DECODER_DROPOUT, ENCODER_RATE
 from kit.training.fitting import Fitting
 from kit.training.objective import LabelObjective, Objective

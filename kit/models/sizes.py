@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from kit.errors import ModelError
-from kit.measurement.units import megabytes
 from kit.provenance import memory_bytes
+from kit.quantities import megabytes
 
 if TYPE_CHECKING:
     from torch import nn

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.measurement.units import megabytes
+from kit.quantities import megabytes
 from kit.record import Record
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kit.measurement.intervals import shown
-from kit.measurement.units import megabytes, shown_value
+from kit.measurement.units import shown_value
+from kit.quantities import megabytes
 from kit.report.words import between, plain, predicted
 
 if TYPE_CHECKING:

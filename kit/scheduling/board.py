@@ -16,7 +16,8 @@ from rich.text import Text
 from kit.console import console, say
 from kit.measurement.durations import Span
 from kit.measurement.intervals import Estimate, shown
-from kit.measurement.units import duration, shown_value
+from kit.measurement.units import shown_value
+from kit.quantities import duration
 from kit.scheduling.cell_times import CellTimes, Kind
 from kit.scheduling.grid import Cell, Series
 
