@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from kit.bench_worker import RATE_TEXTS
 from kit.errors import MAKE_AGAIN, DataError, ModelError, TrainingError
+from kit.file_types import RECORD_FILE
 from kit.measurement.intervals import Estimate
 from kit.names import regular_files
-from kit.record import MODEL_FOLDER, RECORD_FILE, Record, is_exported
+from kit.record import MODEL_FOLDER, Record, is_exported
 from kit.scheduling.worker import READY
 from kit.served import find_served
 

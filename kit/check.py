@@ -46,7 +46,7 @@ def check(recipe: Recipe, shared: Shared | None = None) -> Preview:
     Raises:
         KitError: What would keep a run from starting.
     """
-    from kit.record import RECORD_FILE
+    from kit.file_types import RECORD_FILE
 
     require_writable(Path(recipe.runs))
     shared = shared or Shared()

@@ -11,6 +11,9 @@ from typing_extensions import TypedDict
 
 from kit.errors import RecordError
 
+RECORD_FILE = "record.json"  # of a run
+MANIFEST_FILE = "kit.json"  # of an exported folder, which is not a Record
+
 _LARGEST = 2**53  # integers up to this one are exact in JSON of other programs
 _Finite = Annotated[float, Field(ge=-_LARGEST, le=_LARGEST, allow_inf_nan=False)]
 _Positive = Annotated[float, Field(ge=0, le=_LARGEST, allow_inf_nan=False)]

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import MAKE_AGAIN, ModelError, RecordError
+from kit.file_types import MANIFEST_FILE, RECORD_FILE
 from kit.files import file_sha256, write_atomically
 from kit.json_files import read_object, require_format
 from kit.measurement.baselines import Baselines, balance_words, few_examples_words, metrics_to_show, run_baselines
@@ -34,8 +35,6 @@ from kit.seals import require_seal, sealed
 from kit.stored_predictions import PREDICTIONS_FILE, Predictions, read_predictions
 
 FORMAT = 2
-RECORD_FILE = "record.json"
-MANIFEST_FILE = "kit.json"  # of an exported folder, which is no Record
 MODEL_FOLDER = "model"
 _KEYS = (
     "id", "created", "method", "task", "main_metric", "labels", "recipe", "data", "checkpoint", "training",

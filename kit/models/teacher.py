@@ -16,6 +16,7 @@ import numpy as np
 
 from kit.data.label_words import listed
 from kit.errors import MAKE_AGAIN, ModelError
+from kit.file_types import RECORD_FILE
 from kit.json_files import read_object
 from kit.models.asking import set_search, tell_route
 from kit.models.checkpoint import Checkpoint, resolve_checkpoint
@@ -26,7 +27,7 @@ from kit.models.load import load_tokenizer
 from kit.models.predictor import Predictor, load_predictor
 from kit.models.translator import Translator
 from kit.recipe import ModelSection, Recipe
-from kit.record import MODEL_FOLDER, RECORD_FILE, Record
+from kit.record import MODEL_FOLDER, Record
 
 # What a student can be cut from.
 _OF_TORCH = (Kind.TORCH, Kind.HALF, Kind.TRANSLATOR, Kind.WARM_TRANSLATOR)
