@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from filelock import FileLock
 
-from tests.hub_server import HubServer
-from tests.kit_shell import Result
-from tests.plain_processes import PlainProcesses
-from tests.processes import Forked, Forks
+from tests.support.hub_server import HubServer
+from tests.support.kit_shell import Result
+from tests.support.plain_processes import PlainProcesses
+from tests.support.processes import Forked, Forks
 
 if TYPE_CHECKING:
     from kit import Recipe
@@ -326,7 +326,7 @@ def kit(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture(scope="session")
 def start() -> Iterator[Callable[..., Forked]]:
-    """Start a command in a process of its own, forked: `start("study", path)`. See `tests.processes`."""
+    """Start a command in a process of its own, forked: `start("study", path)`. See `tests.support.processes`."""
     forks = Forks()
     yield forks.start
     forks.close()

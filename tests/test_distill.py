@@ -26,7 +26,7 @@ from kit.models.teacher import resolve_teacher
 from kit.recipe.sections.distillation import DistillSection
 from kit.record import seal
 from kit.run import run
-from tests.launches import launched
+from tests.support.launches import launched
 
 LABELS = ("negative", "positive")
 

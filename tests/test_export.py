@@ -34,8 +34,8 @@ from kit.publishing.manifest import read_manifest
 from kit.publishing.scan import scan
 from kit.publishing.verify import Proof
 from kit.stopping import NOTHING_SAVED
-from tests.plain_processes import PlainProcesses
-from tests.sealing import edit
+from tests.support.plain_processes import PlainProcesses
+from tests.support.sealing import edit
 
 TEXTS = ["a gripping, funny film", "so dull that i left", "日本 😀", "   "]
 FORMATS = ["safetensors", "onnx", "int8-onnx"]

@@ -16,7 +16,7 @@ from kit.derived_recipes import compression_recipe
 from kit.errors import ExportError, ModelError
 from kit.export import Exported, export
 from kit.models.predictor import load_predictor
-from tests.plain_processes import PlainProcesses
+from tests.support.plain_processes import PlainProcesses
 
 TEXT = "A man in a red shirt."
 LONG = "man " * 4_999 + "man"

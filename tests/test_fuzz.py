@@ -14,8 +14,8 @@ import pytest
 from kit.files import file_sha256
 from kit.record import Record
 from kit.seals import sealed
-from tests.fuzz_inputs import BINARY, JSON, TEXT, Change, damaged, write_data
-from tests.processes import QUICK_EXIT, Forks
+from tests.support.fuzz_inputs import BINARY, JSON, TEXT, Change, damaged, write_data
+from tests.support.processes import QUICK_EXIT, Forks
 
 MAX_BYTES = 2_000_000_000
 

@@ -21,7 +21,7 @@ import yaml
 from kit import Recipe
 from kit.record import Record
 from tests.conftest import REPOSITORY
-from tests.launches import Launch, launched
+from tests.support.launches import Launch, launched
 
 # Losses and answers of the same steps: sums in another order, nothing else.
 ROUNDING = 2e-4

@@ -18,9 +18,9 @@ from types import SimpleNamespace
 import pytest
 from huggingface_hub import ModelCard
 
-from tests.hub_repositories import Repository, User
-from tests.hub_server import HubServer
-from tests.kit_shell import KitShell, Result
+from tests.support.hub_repositories import Repository, User
+from tests.support.hub_server import HubServer
+from tests.support.kit_shell import KitShell, Result
 
 NAME = "user/opinions"
 READER = "hf_token_that_only_reads"

@@ -5,7 +5,7 @@ import pytest
 
 from kit.errors import RecordError
 from kit.record import Record, list_records
-from tests.sealing import edit
+from tests.support.sealing import edit
 
 ONNX = {"source": "a", "technique": "onnx"}
 

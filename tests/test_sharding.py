@@ -14,7 +14,7 @@ from kit.files import CHECKPOINT_SEAL, write_atomically
 from kit.processes import meet
 from kit.recipe import load_recipe
 from kit.training.fitting import Fitting
-from tests.launches import launched
+from tests.support.launches import launched
 from tests.test_processes import (
     alone,
     record_of,

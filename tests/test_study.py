@@ -18,7 +18,7 @@ from kit.scheduling.ledger import Ledger
 from kit.study import Study
 from kit.study import study as run_study
 from tests.conftest import Kit
-from tests.processes import Forked
+from tests.support.processes import Forked
 
 Start = Callable[..., Forked]
 Table = dict[str, tuple[str, dict[str, float]]]

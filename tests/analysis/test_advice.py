@@ -12,7 +12,7 @@ from kit.analysis.points import Point, Run, metric_samples, point
 from kit.errors import DataError
 from kit.measurement.baselines import Baselines
 from kit.measurement.measure import LabelMeasure
-from tests.analysis.studies import STUDY, findings, perfect, series
+from tests.support.study_findings import STUDY, findings, perfect, series
 
 
 def test_the_fewest_labels_that_meet_the_target_are_chosen() -> None:

@@ -10,7 +10,7 @@ from kit.analysis.advice import advise
 from kit.analysis.findings import CellRow
 from kit.analysis.options import Wish
 from kit.analysis.points import point
-from tests.analysis.studies import BUDGETS, STUDY, findings, series
+from tests.support.study_findings import BUDGETS, STUDY, findings, series
 
 
 def test_limits_leave_series_out_with_the_reason() -> None:

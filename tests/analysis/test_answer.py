@@ -11,7 +11,7 @@ from kit.analysis.comparison import all_pairs
 from kit.analysis.findings import Series
 from kit.analysis.points import point
 from kit.analysis.transfer import Transfer
-from tests.analysis.studies import STUDY, findings, series
+from tests.support.study_findings import STUDY, findings, series
 
 
 def test_the_answer_names_the_best_what_it_beats_and_what_more_labels_give() -> None:

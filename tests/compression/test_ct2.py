@@ -23,7 +23,7 @@ from kit.models.languages import find_route
 from kit.models.predictor import load_predictor
 from kit.models.seq2seq import Tongues, load_translator
 from kit.models.translator import Translator
-from tests.translators import BUILDERS
+from tests.support.translators import BUILDERS
 
 
 def chain(source: Path, steps: object, **gate: object) -> Recipe:

@@ -34,7 +34,7 @@ from kit.publishing.formats import packages, plan_formats
 from kit.publishing.translators import translating
 from kit.recipe.sections.compression import CompressSection
 from tests.compression.test_vocabulary_translation import sides, trimmed  # noqa: F401 (fixtures)
-from tests.translators import BUILDERS
+from tests.support.translators import BUILDERS
 
 # Steps, the run they are taken on, and the least that the file is smaller: nearly all of the warm one is its tables.
 CASES = {"int8-torch": ("scratch_run", 3.0), "int8-bnb": ("warm_run", 1.0), "nf4-bnb": ("scratch_run", 5.0)}

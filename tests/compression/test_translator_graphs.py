@@ -23,7 +23,7 @@ from kit.models.seq2seq import Tongues, load_translator
 from kit.models.translator import Translator
 from kit.recipe import Recipe
 from tests.compression.test_ct2 import chain
-from tests.translators import BUILDERS
+from tests.support.translators import BUILDERS
 
 
 @pytest.fixture(scope="module")

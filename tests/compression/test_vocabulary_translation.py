@@ -30,7 +30,7 @@ from kit.models.bpe import train_bpe
 from kit.models.kind import Kind, kind_of
 from kit.models.predictor import load_predictor
 from kit.models.translator import Translator
-from tests.translators import BUILDERS
+from tests.support.translators import BUILDERS
 
 PREFIX = "to german: "
 

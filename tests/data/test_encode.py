@@ -8,7 +8,7 @@ from kit.data import encode as encode_module
 from kit.data.encode import cache_folder, encode
 from kit.models.bpe import train_bpe
 from kit.models.load import load_tokenizer, save_tokenizer
-from tests.translators import mbart50
+from tests.support.translators import mbart50
 
 PAIRS = [("", "b"), ("a man sleeps", "someone rests [SEP] 日本 😀"), ("w " * 9, "v " * 40)]
 TEXTS = [("a gripping, funny film",), ("dull",), ("word " * 50,)]

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.hub_server import HubServer
+from tests.support.hub_server import HubServer
 
 SCRIPT = """
 import json, sys

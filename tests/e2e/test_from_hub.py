@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub_server import HubServer
-from tests.kit_shell import KitShell, Result
+from tests.support.hub_server import HubServer
+from tests.support.kit_shell import KitShell, Result
 
 MARK = "MARK"  # names the file that the code of a checkpoint writes when it runs
 CODE = b"""

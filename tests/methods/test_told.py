@@ -23,7 +23,7 @@ from kit.models.translator import Translator
 from kit.recipe.load import validated
 from kit.request import understand
 from tests.models.test_translators import ROUTES
-from tests.translators import BUILDERS
+from tests.support.translators import BUILDERS
 
 TOLD = ["multi_marian", "t5", "m2m100", "nllb", "mbart50", "mbart25"]
 SOURCES = [("Two dogs run across the grass.",), ("A man in green holds a guitar.",)]

@@ -41,7 +41,7 @@ from kit.study_plan import plan_study
 from kit.tasks.translation import Translation
 from kit.training.hardware import set_up_hardware
 from kit.training.progress import Progress
-from tests.translators import marian
+from tests.support.translators import marian
 
 # So that something is learnt in a few steps.
 QUICK = {"decoder_dropout": 0.0, "encoder_rate": 1.0}

@@ -26,7 +26,7 @@ from kit.tasks.translation import Translation
 from kit.training.distillation_objective import WordObjective
 from kit.training.progress import Progress
 from kit.training.teacher_outputs import teacher_words
-from tests.translators import BUILDERS, marian
+from tests.support.translators import BUILDERS, marian
 
 QUIET = Progress(quiet=True)
 WORDS = {"student": {"layers": [1]}, "losses": {"logits": 1.0}}

@@ -11,7 +11,7 @@ from transformers import AutoModelForSeq2SeqLM, GenerationConfig
 
 from kit.models.greedy import likeliest_tokens, settings_for
 from kit.models.predictor import load_predictor
-from tests.translators import BUILDERS
+from tests.support.translators import BUILDERS
 
 LENGTHS = (12, 3, 9, 5, 12, 7, 2, 10, 4, 8, 6, 11)
 LIMIT = 20

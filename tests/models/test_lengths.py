@@ -14,7 +14,7 @@ from kit.models.asking import set_search
 from kit.models.lengths import Limits, limits_of
 from kit.models.seq2seq import Tongues
 from kit.models.translator import Translator
-from tests.translators import BUILDERS
+from tests.support.translators import BUILDERS
 
 LINES = [f"a {size} {thing}" for size in ("big", "small") for thing in ("dog", "man", "red car", "house")]
 TEXTS = [("a dog",), ("a small red car",), ("a big house and a small dog and a man " * 4,)]

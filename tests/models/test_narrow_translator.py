@@ -25,7 +25,7 @@ from kit.models.narrow_translator import narrow_translator, translator_widths
 from kit.models.seq2seq import load_translator, warm_translator
 from kit.recipe.sections.distillation import StudentSection
 from kit.recipe.sections.model import ModelSection
-from tests.translators import BUILDERS
+from tests.support.translators import BUILDERS
 
 IDS = torch.tensor([[5, 9, 13, 21, 2], [7, 30, 2, 1, 1]])
 MASK = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])

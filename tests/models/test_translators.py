@@ -25,7 +25,7 @@ from kit.models.load import load_tokenizer
 from kit.models.seq2seq import Tongues, pretrained_translator, scratch_translator, start_of, warm_translator
 from kit.models.translator import Translator
 from kit.recipe.sections.model import ModelSection
-from tests.translators import BUILDERS
+from tests.support.translators import BUILDERS
 
 EN_DE = ("en", "de")
 TYPES = {"multi_marian": "marian", "nllb": "m2m_100", "m2m100": "m2m_100", "mbart50": "mbart", "mbart25": "mbart"}

@@ -23,7 +23,7 @@ from kit.publishing.manifest import read_manifest, written_files
 from kit.record import Record, is_exported
 from kit.seals import read_sealed, sealed
 from kit.served import find_served
-from tests.sealing import edit
+from tests.support.sealing import edit
 
 TFIDF = {"tfidf.json": '{"id2label": {"0": "negative", "1": "positive"}}', "tfidf.safetensors": ""}
 

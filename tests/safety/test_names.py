@@ -16,7 +16,7 @@ from kit.recipe import ModelSection
 from kit.record import Record
 from kit.scheduling.ledger import Ledger
 from kit.scheduling.storage import Storage
-from tests.sealing import edit
+from tests.support.sealing import edit
 
 BAD_NAMES = [
     "", ".", "..", ".hidden", "/etc", "a/b", "a\\b", "C:", "C:x", "a\0b", "a\nb", "a\x1b[2J", "x" * 201, "é" * 101,

@@ -14,7 +14,7 @@ from kit.errors import TrainingError
 from kit.scheduling.base import JobData
 from kit.scheduling.local import LocalEngine
 
-TARGET = "tests.scheduling.jobs:run"
+TARGET = "tests.support.jobs:run"
 ROOT = Path(__file__).parents[2]
 
 

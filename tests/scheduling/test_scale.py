@@ -24,7 +24,7 @@ from kit.scheduling.ray import RayEngine
 from kit.study import Study, _Work
 from kit.study_engine import Place
 from kit.study_plan import Plan, plan_study
-from tests.scheduling.simulated_ray import SimulatedRay
+from tests.support.simulated_ray import SimulatedRay
 
 METHODS, NODES = 5, 200
 

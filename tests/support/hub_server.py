@@ -24,8 +24,8 @@ from types import TracebackType
 from typing import Literal
 from urllib.parse import parse_qsl, urlsplit
 
-from tests.hub_repositories import GITATTRIBUTES, Repository, User
-from tests.hub_routes import Answer, Request, answer
+from tests.support.hub_repositories import GITATTRIBUTES, Repository, User
+from tests.support.hub_routes import Answer, Request, answer
 
 TOKEN = "hf_token_of_user"
 

@@ -36,11 +36,11 @@ class KitShell:
 
     def __init__(self, environment: dict[str, str], main: str = "kit.cli:main") -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.kit_shell", main],
+            [sys.executable, "-m", "tests.support.kit_shell", main],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            cwd=Path(__file__).parents[1],
+            cwd=Path(__file__).parents[2],
             env={**os.environ, **environment},
         )
 

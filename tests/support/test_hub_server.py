@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.hub_server import HubServer
+from tests.support.hub_server import HubServer
 
 CLIENT = """
 import json, sys

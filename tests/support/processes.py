@@ -134,8 +134,8 @@ def _start_unless_there(name: str) -> subprocess.Popen[bytes] | None:
                 return None
             raise
         listener.listen()
-        command = [sys.executable, "-m", "tests.processes", str(listener.fileno())]
-        root = str(Path(__file__).parents[1])
+        command = [sys.executable, "-m", "tests.support.processes", str(listener.fileno())]
+        root = str(Path(__file__).parents[2])
         return subprocess.Popen(command, pass_fds=[listener.fileno()], cwd=root)
 
 

@@ -16,10 +16,10 @@ from urllib.parse import parse_qs, unquote
 
 import yaml
 
-from tests.hub_repositories import GITATTRIBUTES, LARGE, File, HubError, Kind, Repository, User, missing
+from tests.support.hub_repositories import GITATTRIBUTES, LARGE, File, HubError, Kind, Repository, User, missing
 
 if TYPE_CHECKING:
-    from tests.hub_server import HubServer
+    from tests.support.hub_server import HubServer
 
 
 @dataclass

@@ -30,11 +30,11 @@ class PlainProcesses:
 
     def __init__(self, modules: Path) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.plain_processes"],
+            [sys.executable, "-m", "tests.support.plain_processes"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            cwd=Path(__file__).parents[1],
+            cwd=Path(__file__).parents[2],
             env={
                 **os.environ,
                 "TRANSFORMERS_VERBOSITY": "error",

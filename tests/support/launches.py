@@ -1,6 +1,6 @@
 """Launches: a command on several processes that meet on this machine, as torchrun starts it, but forked.
 
-A launch by torchrun takes half a minute of a core, in which libraries are imported; see `tests.processes`.
+A launch by torchrun takes half a minute of a core, in which libraries are imported; see `tests.support.processes`.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tests.kit_shell import Result
-from tests.processes import Forked
+from tests.support.kit_shell import Result
+from tests.support.processes import Forked
 
 
 @dataclass(frozen=True)
