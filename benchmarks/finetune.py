@@ -142,7 +142,7 @@ def gemm_peak(bf16: bool) -> float:
 
 def peak_memory() -> int:
     """Highest resident memory of this process, in bytes."""
-    from kit.provenance import peak_memory_bytes
+    from kit.runtime.versions import peak_memory_bytes
 
     return peak_memory_bytes()
 

@@ -136,7 +136,7 @@ def in_turns(sides: dict[str, Callable[[], float]], work: Work) -> dict[str, Sid
     """Every side in every round, each second round in the opposite order."""
     import torch
 
-    from kit.provenance import peak_gpu_memory_bytes, peak_memory_bytes
+    from kit.runtime.versions import peak_gpu_memory_bytes, peak_memory_bytes
 
     found = {name: Side([], []) for name in sides}
     for number in range(work.warm_ups + work.rounds):

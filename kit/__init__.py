@@ -13,7 +13,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from kit.notices import hide_notices
+from kit.runtime.quiet_libraries import hide_notices
 
 if TYPE_CHECKING:
     from kit.bench import bench

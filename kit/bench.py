@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from kit.bench_worker import RATE_TEXTS
 from kit.errors import MAKE_AGAIN, DataError, ModelError, TrainingError
-from kit.file_types import RECORD_FILE
 from kit.measurement.intervals import Estimate
-from kit.names import regular_files
 from kit.record import MODEL_FOLDER, Record, is_exported
-from kit.scheduling.worker import READY
+from kit.runtime.file_types import RECORD_FILE
+from kit.runtime.names import regular_files
+from kit.runtime.worker import READY
 from kit.served import find_served
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class _Process:
         self.name, self.folder, self.backend = name, folder, backend
         self._context = {"folder": str(folder), "backend": backend, **asdict(sample)}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "kit.scheduling.worker", _TARGET],
+            [sys.executable, "-m", "kit.runtime.worker", _TARGET],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -22,7 +22,7 @@ _held: dict[str, Any] = {}  # of this process: the model, and the texts
 
 
 def _load(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
-    from kit.notices import quiet_libraries
+    from kit.runtime.quiet_libraries import quiet_libraries
 
     quiet_libraries()
     import torch
@@ -88,7 +88,7 @@ def _answer_all(size: int) -> int:
 
 
 def _memory(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
-    from kit.provenance import peak_memory_bytes
+    from kit.runtime.versions import peak_memory_bytes
 
     return {"bytes": peak_memory_bytes()}
 

@@ -25,14 +25,14 @@ import kit.methods  # noqa: F401  libraries that every cell needs: a worker has 
 from kit.data.encode import cache_folder
 from kit.derived_recipes import taught_by
 from kit.errors import BusyError, DataError, KitError, RecordError, first_line
-from kit.files import locked
 from kit.models.signature import compute_signature
-from kit.notices import quiet_libraries
-from kit.provenance import versions
 from kit.recipe import Recipe
 from kit.record import Record
 from kit.request import Shared, understand
 from kit.run import run as execute
+from kit.runtime.files import locked
+from kit.runtime.quiet_libraries import quiet_libraries
+from kit.runtime.versions import versions
 from kit.scheduling.base import JobData
 from kit.scheduling.grid import Cell, cell_recipe
 from kit.scheduling.storage import Storage

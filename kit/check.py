@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from kit.data.label_words import in_line
 from kit.derived_recipes import teacher_recipe
 from kit.estimate import make_trial, passes
-from kit.files import require_writable
-from kit.quantities import percent
 from kit.recipe import Recipe
 from kit.request import Request, Shared, understand
+from kit.runtime.files import require_writable
+from kit.runtime.quantities import percent
 
 if TYPE_CHECKING:
     from kit.data import Prepared
@@ -46,7 +46,7 @@ def check(recipe: Recipe, shared: Shared | None = None) -> Preview:
     Raises:
         KitError: What would keep a run from starting.
     """
-    from kit.file_types import RECORD_FILE
+    from kit.runtime.file_types import RECORD_FILE
 
     require_writable(Path(recipe.runs))
     shared = shared or Shared()

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from kit.characters import require_utf8
 from kit.commands import publishing, recipes, records, studies, training
-from kit.leftovers import remove_leftovers
+from kit.runtime.characters import require_utf8
+from kit.runtime.leftovers import remove_leftovers
 from kit.terminal import exit_code_of
 
 app = typer.Typer(

@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from kit.errors import DataError, KitError
-from kit.files import write_atomically
 from kit.making import make_record
 from kit.measurement.intervals import shown
 from kit.recipe import Recipe
@@ -21,7 +20,8 @@ from kit.recipe.sections.compression import CompressSection, GateSection, Step
 from kit.record import FORMAT, Record
 from kit.request import Shared
 from kit.run import run
-from kit.seals import sealed
+from kit.runtime.files import write_atomically
+from kit.runtime.seals import sealed
 
 if TYPE_CHECKING:
     from kit.compression.gate import Judge
@@ -151,7 +151,7 @@ def _job(recipe: Recipe, start: Record | None, quiet: bool, shared: Shared) -> J
     from kit.data.changes import changed_data
     from kit.methods import Job
     from kit.models.checkpoint import Checkpoint
-    from kit.processes import meet
+    from kit.runtime.distributed import meet
     from kit.tasks import task_for
     from kit.training.hardware import set_up_hardware
     from kit.training.progress import Progress

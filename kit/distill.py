@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 from kit.control import control_recipe, require_control, require_weights
 from kit.derived_recipes import student_recipe, teacher_recipe
 from kit.errors import RecipeError
-from kit.files import write_atomically
 from kit.models.teacher import Teacher, load_teacher, resolve_teacher
 from kit.recipe import Recipe
 from kit.record import Record
 from kit.request import Shared
 from kit.run import run, with_teacher
-from kit.seals import sealed
+from kit.runtime.files import write_atomically
+from kit.runtime.seals import sealed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,7 +68,7 @@ def distill(
     Raises:
         KitError: Bad input, which is found before anything is trained, or a failure while running.
     """
-    from kit.processes import meet
+    from kit.runtime.distributed import meet
     from kit.training.hardware import set_up_hardware
 
     shared = shared or Shared()

@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kit.errors import MAKE_AGAIN, OutputError, RecipeError
-from kit.file_types import RECORD_FILE, CardContent, ChainContent, VerdictContent, require_types
-from kit.files import publish, remove_left_aside, require_space, writing_to
-from kit.names import OF_FILE_MANAGERS
 from kit.publishing.local import local_paths, public
 from kit.publishing.manifest import CARD_FILE, Manifest, written_files
-from kit.quantities import megabytes
 from kit.record import Record
-from kit.seals import read_sealed
-from kit.temporary import temporary_folder
+from kit.runtime.file_types import RECORD_FILE, CardContent, ChainContent, VerdictContent, require_types
+from kit.runtime.files import publish, remove_left_aside, require_space, writing_to
+from kit.runtime.names import OF_FILE_MANAGERS
+from kit.runtime.quantities import megabytes
+from kit.runtime.seals import read_sealed
+from kit.runtime.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from kit.data import Prepared

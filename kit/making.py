@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kit.errors import DivergedError, KitError, LaunchError, OutputError, RecordError, VerificationError, WriteError
-from kit.files import folder_bytes, locked, publish, require_space, writing_to
-from kit.leftovers import checkpoint_words, remove_drafts, saved_checkpoints
 from kit.recipe.section import one_or_all
 from kit.record import MODEL_FOLDER, Record, seal
-from kit.stopping import Stopped, forget_earlier, note_kept
+from kit.runtime.files import folder_bytes, locked, publish, require_space, writing_to
+from kit.runtime.leftovers import checkpoint_words, remove_drafts, saved_checkpoints
+from kit.runtime.signals import Stopped, forget_earlier, note_kept
+from kit.runtime.temporary import note_place
 from kit.stored_predictions import write_predictions
-from kit.temporary import note_place
 
 if TYPE_CHECKING:
     import numpy as np
@@ -227,7 +227,7 @@ def _fit_and_write(
     from accelerate import PartialState
 
     from kit.models.origin import forget_origin
-    from kit.provenance import peak_gpu_memory_bytes, peak_memory_bytes
+    from kit.runtime.versions import peak_gpu_memory_bytes, peak_memory_bytes
 
     state = PartialState()
     data = job.data
@@ -293,7 +293,7 @@ def _verify_reload(folder: Path, job: Job, texts: Texts, expected: np.ndarray) -
 
 
 def _describe(job: Job, fitted: Fitted, outputs: np.ndarray) -> dict[str, Any]:
-    from kit.provenance import provenance
+    from kit.runtime.versions import provenance
 
     recipe, task, checkpoint = job.recipe, job.task, job.checkpoint
     targets = task.targets(job.data.test.labels)

@@ -15,11 +15,11 @@ from kit.data.columns import LabelPerColumnError
 from kit.data.label_separators import USUAL
 from kit.data.label_words import in_line
 from kit.errors import OutputError, RecipeError
-from kit.files import write_atomically
 from kit.recipe import Recipe
 from kit.recipe.load import recipe_from_yaml, recipe_to_yaml, validated
 from kit.recipe.section import one_or_all
 from kit.recipe.yaml_text import comment
+from kit.runtime.files import write_atomically
 
 if TYPE_CHECKING:
     from kit.data.sources import Splits

@@ -8,10 +8,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kit.characters import without_surrogates
 from kit.data.pairs import copied_share, looks_like
 from kit.errors import DataError
-from kit.quantities import percent
+from kit.runtime.characters import without_surrogates
+from kit.runtime.quantities import percent
 from kit.served import Served, find_served
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from kit.characters import has_surrogates
 from kit.data.decompress import gunzip
 from kit.data.file_kinds import STANDARD_INPUT
 from kit.data.readers import DELIMITED, data_format, parse_table, read_table
@@ -18,6 +17,7 @@ from kit.data.text_files import decode_text, file_stream, read_bytes, split_line
 from kit.errors import DataError
 from kit.input_format import PARQUET_MAGIC, detect_format, hints_for
 from kit.prediction_columns import require_text_columns
+from kit.runtime.characters import has_surrogates
 
 _ARGUMENTS = "arguments"
 FORMATS = {"text": None, "json": ".jsonl", "csv": ".csv", "tsv": ".tsv", "parquet": ".parquet"}

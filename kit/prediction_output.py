@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
-from kit.characters import without_surrogates, without_surrogates_inside
 from kit.data.label_words import did_you_mean
 from kit.data.table import is_missing
 from kit.errors import DataError, OutputError
-from kit.files import make_folder, move_into_place, require_writable, writing_to
-from kit.json_lines import json_line
-from kit.temporary import temporary_folder
+from kit.runtime.characters import without_surrogates, without_surrogates_inside
+from kit.runtime.files import make_folder, move_into_place, require_writable, writing_to
+from kit.runtime.json_lines import json_line
+from kit.runtime.temporary import temporary_folder
 
 if TYPE_CHECKING:
     import pyarrow

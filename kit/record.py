@@ -22,16 +22,16 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import MAKE_AGAIN, ModelError, RecordError
-from kit.file_types import MANIFEST_FILE, RECORD_FILE
-from kit.files import file_sha256, write_atomically
-from kit.json_files import read_object, require_format
 from kit.measurement.baselines import Baselines, balance_words, few_examples_words, metrics_to_show, run_baselines
 from kit.measurement.intervals import Estimate, shown
 from kit.models.backend import Backend, backend_of
-from kit.names import plain_path, regular_files
 from kit.recipe import Recipe
 from kit.record_checks import recipe_of_record, require_content
-from kit.seals import require_seal, sealed
+from kit.runtime.file_types import MANIFEST_FILE, RECORD_FILE
+from kit.runtime.files import file_sha256, write_atomically
+from kit.runtime.json_files import read_object, require_format
+from kit.runtime.names import plain_path, regular_files
+from kit.runtime.seals import require_seal, sealed
 from kit.stored_predictions import PREDICTIONS_FILE, Predictions, read_predictions
 
 FORMAT = 2

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import MAKE_AGAIN, RecordError
-from kit.file_types import RecordContent, require_types
 from kit.measurement.units import NO_SHARES, OF_HUNDRED
-from kit.names import plain_name
 from kit.recipe import Recipe
+from kit.runtime.file_types import RecordContent, require_types
+from kit.runtime.names import plain_name
 
 _MAX_METRIC = 1e6  # of losses, and of other metrics that are not shares
 _TFIDF_FILE = "model/tfidf.json"

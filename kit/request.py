@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kit.errors import ModelError, RecipeError
-from kit.json_files import read_object
 from kit.recipe import DataSection, ModelSection, Recipe
 from kit.record import FORMAT
+from kit.runtime.json_files import read_object
 
 if TYPE_CHECKING:
     from kit.data import Cleaned, Prepared

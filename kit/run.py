@@ -39,7 +39,7 @@ def run(
         BusyError: Another process is writing the same Record.
     """
     from kit.methods import Job, method_of
-    from kit.processes import meet
+    from kit.runtime.distributed import meet
     from kit.training.hardware import set_up_hardware
     from kit.training.progress import Progress
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.errors import ModelError, RecordError
-from kit.file_types import MANIFEST_FILE, RECORD_FILE
 from kit.models.backend import Backend
 from kit.publishing.manifest import CARD_FILE, Manifest, read_manifest
 from kit.recipe import Recipe
 from kit.record import Record
+from kit.runtime.file_types import MANIFEST_FILE, RECORD_FILE
 
 
 @dataclass(frozen=True)

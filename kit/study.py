@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.errors import OutputError, WorkerError
-from kit.files import CHECKPOINT_SEAL, require_space, require_writable
 from kit.measurement.speed import Speed, speeds_from_json
-from kit.quantities import megabytes
 from kit.recipe import Recipe
 from kit.record import Record
+from kit.runtime.files import CHECKPOINT_SEAL, require_space, require_writable
+from kit.runtime.quantities import megabytes
+from kit.runtime.signals import Stopped, note_kept
 from kit.scheduling.board import Board, title
 from kit.scheduling.grid import Cell, Series
 from kit.scheduling.ledger import Ledger, Outcome, now
 from kit.scheduling.storage import Storage
-from kit.stopping import Stopped, note_kept
 from kit.study_engine import EngineName, Place, started, worker_context
 from kit.study_opening import dropped_cells, opening_lines
 from kit.study_plan import Plan, find_record, plan_study

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from kit.errors import RecipeError
-from kit.processes import on_cpu
-from kit.provenance import versions
+from kit.runtime.distributed import on_cpu
+from kit.runtime.versions import versions
 from kit.scheduling.ledger import STUDY_FILE
 from kit.scheduling.storage import Storage
 from kit.study_plan import Plan

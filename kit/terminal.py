@@ -16,13 +16,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from kit.console import drop_output, echo, echo_drawn, echo_json, finish_output
 from kit.errors import KitError, OutputError, StreamError, SystemRefusalError, TrainingError
 from kit.measurement.units import shown_value
-from kit.printable import printable
-from kit.processes import first_to_tell, lost_process
-from kit.quantities import megabytes
-from kit.stopping import Stopped, stoppable
+from kit.runtime.console import drop_output, echo, echo_drawn, echo_json, finish_output
+from kit.runtime.distributed import first_to_tell, lost_process
+from kit.runtime.printable import printable
+from kit.runtime.quantities import megabytes
+from kit.runtime.signals import Stopped, stoppable
 
 if TYPE_CHECKING:
     from kit.bench import Subject

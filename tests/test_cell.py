@@ -12,8 +12,8 @@ import pytest
 
 from kit import cell
 from kit.errors import WorkerError
-from kit.provenance import versions
 from kit.recipe import load_recipe
+from kit.runtime.versions import versions
 from kit.scheduling.grid import Cell
 from kit.study import study
 from kit.study_plan import plan_study
@@ -37,7 +37,7 @@ def context(recipe_file: Path) -> dict[str, Any]:
 
 
 def test_a_worker_with_other_versions_refuses_and_names_each(context, monkeypatch) -> None:
-    monkeypatch.setattr("kit.provenance._version", lambda name: {"torch": "2.9.1+cu128"}.get(name, "1.0"))
+    monkeypatch.setattr("kit.runtime.versions._version", lambda name: {"torch": "2.9.1+cu128"}.get(name, "1.0"))
     context["versions"] = {**versions(), "torch": "2.13.0", "peft": None}
     refused = cell.run(context, JOB)["refused"]
     assert "torch 2.9.1 there, 2.13.0 where the study was started" in refused
@@ -47,9 +47,9 @@ def test_a_worker_with_other_versions_refuses_and_names_each(context, monkeypatc
 
 
 def test_builds_for_other_hardware_are_the_same_version(monkeypatch) -> None:
-    monkeypatch.setattr("kit.provenance._version", lambda _: "2.13.0+cpu")
+    monkeypatch.setattr("kit.runtime.versions._version", lambda _: "2.13.0+cpu")
     here = versions()
-    monkeypatch.setattr("kit.provenance._version", lambda _: "2.13.0+cu128")
+    monkeypatch.setattr("kit.runtime.versions._version", lambda _: "2.13.0+cu128")
     assert versions() == here
 
 

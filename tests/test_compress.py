@@ -27,7 +27,7 @@ from kit.export import _history
 from kit.models.load import load_tokenizer
 from kit.models.predictor import load_predictor
 from kit.request import Shared
-from kit.seals import sealed
+from kit.runtime.seals import sealed
 from kit.tasks.classification import Classification
 
 # Nothing that a vocabulary of film reviews has seen.

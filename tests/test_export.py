@@ -33,7 +33,7 @@ from kit.publishing.local import public
 from kit.publishing.manifest import read_manifest
 from kit.publishing.scan import scan
 from kit.publishing.verify import Proof
-from kit.stopping import NOTHING_SAVED
+from kit.runtime.signals import NOTHING_SAVED
 from tests.support.plain_processes import PlainProcesses
 from tests.support.sealing import edit
 
@@ -482,7 +482,7 @@ def test_a_pruned_model_in_16_bits_takes_its_shape_along(tiny_run: Path, tmp_pat
     """With its speed, against the run that it was made of."""
     monkeypatch.setattr(bench_worker, "_held", {})
     monkeypatch.setattr(import_module("kit.bench"), "_Process", Measured)
-    monkeypatch.setattr("kit.notices.quiet_libraries", lambda: None)
+    monkeypatch.setattr("kit.runtime.quiet_libraries.quiet_libraries", lambda: None)
     content = compression_recipe(tiny_run).model_dump()
     steps = ["vocabulary", {"prune": {"heads": 0.5, "neurons": 0.5, "epochs": 0}}, "float16"]
     content["compress"] |= {"steps": steps, "gate": {"retained": None}}

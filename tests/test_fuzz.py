@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from kit.files import file_sha256
 from kit.record import Record
-from kit.seals import sealed
+from kit.runtime.files import file_sha256
+from kit.runtime.seals import sealed
 from tests.support.fuzz_inputs import BINARY, JSON, TEXT, Change, damaged, write_data
 from tests.support.processes import QUICK_EXIT, Forks
 

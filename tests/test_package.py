@@ -69,7 +69,7 @@ def test_notices_are_dropped_and_other_messages_are_not(caplog: pytest.LogCaptur
 
 
 def test_warnings_are_hidden_only_while_a_library_is_called() -> None:
-    from kit.notices import without_warnings
+    from kit.runtime.quiet_libraries import without_warnings
 
     before = list(logging.root.handlers)
     with warnings.catch_warnings(record=True) as caught:

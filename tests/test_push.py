@@ -79,8 +79,8 @@ def push_folder(arguments: list[str]) -> None:
     """What `kit export --push` does once the folder is proven. arguments: the folder, the target's keys as JSON."""
     from huggingface_hub import constants
 
-    from kit.notices import quiet_libraries
     from kit.publishing.hub import Target, push, require_target
+    from kit.runtime.quiet_libraries import quiet_libraries
     from kit.terminal import exit_code_of
 
     quiet_libraries()

@@ -10,9 +10,9 @@ import pytest
 
 from kit import Recipe, finetune
 from kit.errors import LaunchError
-from kit.files import CHECKPOINT_SEAL, write_atomically
-from kit.processes import meet
 from kit.recipe import load_recipe
+from kit.runtime.distributed import meet
+from kit.runtime.files import CHECKPOINT_SEAL, write_atomically
 from kit.training.fitting import Fitting
 from tests.support.launches import launched
 from tests.test_processes import (
@@ -135,7 +135,7 @@ def test_a_sharded_translator_keeps_its_tied_weights(warm_recipe: Recipe, start,
 def test_a_sharded_launch_that_is_not_proven_is_refused(launch, message, hint, monkeypatch) -> None:
     for variable, value in {"WORLD_SIZE": "2", **launch}.items():
         monkeypatch.setenv(variable, value)
-    monkeypatch.setattr("kit.processes._OWN", {})  # what is set for launches that get so far
+    monkeypatch.setattr("kit.runtime.distributed._OWN", {})  # what is set for launches that get so far
     before = dict(os.environ)
     with pytest.raises(LaunchError, match=message) as caught:
         meet("cpu")

@@ -29,7 +29,7 @@ from kit.analysis.significance import MIN_SEEDS
 from kit.analysis.wording import joined
 from kit.errors import DataError
 from kit.measurement.units import OF_HUNDRED, shown_difference, shown_value
-from kit.quantities import percent
+from kit.runtime.quantities import percent
 
 SURE = 0.95  # certainty from which advice is sure
 DECIDED = 0.8  # least share of resamples in which a decided choice wins, or meets the target

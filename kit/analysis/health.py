@@ -17,7 +17,7 @@ import numpy as np
 
 from kit.analysis.points import Point
 from kit.measurement.metrics import check, confusion_matrix, matthews, multi_label_predictions
-from kit.quantities import percent
+from kit.runtime.quantities import percent
 
 _WEAK = 0.1  # correlation of answers and truth below which answers do not depend on the text
 _ALWAYS = 0.99  # share of test examples with the same answer that counts as always

@@ -15,7 +15,7 @@ from kit.analysis.wording import joined
 from kit.measurement.intervals import Estimate, shown
 from kit.measurement.speed import SPEED_FILE, Speed
 from kit.measurement.units import shown_difference
-from kit.quantities import megabytes
+from kit.runtime.quantities import megabytes
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from kit.analysis.points import Point, Run, metric_range, metric_samples, point
 from kit.analysis.significance import MIN_SEEDS, Result, requirement
 from kit.measurement.intervals import Estimate, percentile_interval, shown
 from kit.measurement.measure import LabelMeasure, Measure
-from kit.quantities import megabytes, percent
+from kit.runtime.quantities import megabytes, percent
 
 _SAME = 1.1  # ratio of two times below which a machine's noise is as likely
 _LEAST = 1e-9  # least metric of a teacher that a share of it is defined for

@@ -10,7 +10,6 @@ from itertools import islice, tee
 from pathlib import Path
 from typing import Any
 
-from kit.characters import require_utf8
 from kit.data.reading import reading_of
 from kit.errors import DataError
 from kit.file_arguments import sort_arguments
@@ -19,6 +18,7 @@ from kit.prediction_input import FORMATS, PredictionInput, Row, from_files, from
 from kit.prediction_output import check_output, kept_columns, table_writer
 from kit.prediction_warnings import TextWarnings, as_columns
 from kit.record import is_exported
+from kit.runtime.characters import require_utf8
 from kit.served import Served, find_served
 from kit.terminal import print_predictions, warn
 

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from kit.commands.options import AsJson
-from kit.console import echo, echo_json
-from kit.notices import quiet_libraries
+from kit.runtime.console import echo, echo_json
+from kit.runtime.quiet_libraries import quiet_libraries
 
 
 def export(  # noqa: PLR0913, PLR0917

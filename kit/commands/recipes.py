@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from kit.commands.options import Overrides, RecipePath
-from kit.console import echo, echo_json
 from kit.errors import RecipeError
-from kit.notices import quiet_libraries
+from kit.runtime.console import echo, echo_json
+from kit.runtime.quiet_libraries import quiet_libraries
 from kit.terminal import located, options_for_keys, print_table
 
 # What `kit new` calls the keys of the recipe that it writes.

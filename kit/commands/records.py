@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kit.commands.options import AsJson, RunFolder, TrustRemoteCode
-from kit.console import echo, echo_json
 from kit.measurement.units import shown_value
-from kit.notices import quiet_libraries
+from kit.runtime.console import echo, echo_json
+from kit.runtime.quiet_libraries import quiet_libraries
 from kit.terminal import print_bench, print_table, summary
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kit.commands.options import AsJson, Overrides, RecipePath, StudyFolder
-from kit.console import echo, echo_json
-from kit.notices import quiet_libraries
+from kit.runtime.console import echo, echo_json
+from kit.runtime.quiet_libraries import quiet_libraries
 from kit.terminal import located, print_estimates, print_study
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def study(
     """Run a recipe's study: checkpoints x methods x budgets x seeds. Start it again and it continues."""
     from kit.errors import TrainingError
     from kit.recipe import load_recipe
-    from kit.stopping import note_earlier
+    from kit.runtime.signals import note_earlier
 
     loaded = load_recipe(recipe, overrides or [])
     note_earlier(lambda: _saved_by_earlier_starts(loaded, f"study-{recipe.stem}"))
@@ -89,7 +89,7 @@ def study(
 
 def _saved_by_earlier_starts(recipe: Recipe, name: str) -> str:
     """Return what the runs folder holds of earlier starts of a study, for the user; empty if nothing."""
-    from kit.leftovers import saved_in
+    from kit.runtime.leftovers import saved_in
 
     runs = Path(recipe.runs)
     cells = len(list((runs / (recipe.study.name or name) / "cells").glob("*.json")))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kit.commands.options import AsJson, Overrides, RecipePath
-from kit.notices import quiet_libraries
+from kit.runtime.quiet_libraries import quiet_libraries
 from kit.terminal import located, print_compression, print_distillation, print_record
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def compress(
 
 def _note_earlier(recipe: Recipe) -> None:
     """Let a command that is stopped while it loads say what earlier starts saved."""
-    from kit.leftovers import saved_in
-    from kit.stopping import note_earlier
+    from kit.runtime.leftovers import saved_in
+    from kit.runtime.signals import note_earlier
 
     note_earlier(lambda: saved_in(Path(recipe.runs)))

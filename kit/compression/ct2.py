@@ -17,7 +17,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kit.compression.proof import proof_texts, require_same
 from kit.errors import ModelError, first_line
-from kit.json_files import read_object
 from kit.methods import Fitted, Job
 from kit.models.ct2 import Ct2Facts, Ct2Translator, require_ct2
 from kit.models.kind import Kind
@@ -25,6 +24,7 @@ from kit.models.load import quiet, save_tokenizer
 from kit.models.translator import Translator
 from kit.recipe.sections.compression import Ct2Step
 from kit.record import Record
+from kit.runtime.json_files import read_object
 
 # Architectures that it converts, as transformers calls them in config.json.
 CONVERTED = ("marian", "bart", "mbart", "m2m_100", "pegasus", "t5", "mt5", "umt5")

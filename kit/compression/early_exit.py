@@ -27,9 +27,9 @@ from kit.models.inference import run_batches
 from kit.models.kind import Kind
 from kit.models.load import load_classifier, load_tokenizer
 from kit.models.predictor import Texts, TransformerPredictor
-from kit.quantities import percent
 from kit.recipe.sections.compression import EarlyExitStep
 from kit.record import Record
+from kit.runtime.quantities import percent
 from kit.training.losses import softened_divergence
 
 # The curve's thresholds: from "all leave behind the first block" to "none leaves early". Fixed numbers, not confidences

@@ -13,8 +13,8 @@ from kit.errors import RecipeError
 from kit.measurement.measure import LabelMeasure
 from kit.methods import Job
 from kit.models.predictor import Predictor
-from kit.quantities import percent
 from kit.recipe.sections.compression import GateSection
+from kit.runtime.quantities import percent
 
 # Texts of the pool that no step sees: this share, and no more than this.
 _SHARE, _MOST = 0.2, 1_000

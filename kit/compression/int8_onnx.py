@@ -25,10 +25,10 @@ from kit.models.kind import Kind
 from kit.models.load import load_tokenizer
 from kit.models.onnx import OnnxPredictor, require_onnx
 from kit.models.predictor import Texts
-from kit.notices import without_warnings
 from kit.recipe.sections.compression import Int8OnnxStep
 from kit.record import Record
-from kit.temporary import temporary_folder
+from kit.runtime.quiet_libraries import without_warnings
+from kit.runtime.temporary import temporary_folder
 
 _CALIBRATION_TEXTS = 256  # of the budget
 _LARGE = 0.125  # share of the largest table's numbers from which 4 bits are worth while

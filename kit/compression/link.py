@@ -14,9 +14,9 @@ from kit.measurement.intervals import Estimate, shown, wilson_interval
 from kit.measurement.speed import latencies
 from kit.methods import Job
 from kit.models.predictor import Predictor
-from kit.quantities import megabytes, percent
 from kit.recipe.sections.compression import Step
 from kit.record import Record
+from kit.runtime.quantities import megabytes, percent
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from kit.data.examples import Examples
 from kit.errors import ModelError
 from kit.models.predictor import Predictor, Texts
-from kit.quantities import percent
+from kit.runtime.quantities import percent
 
 # The least share of texts that have the same translation in float32. What is left is for sums in another order, which
 # now and then decide between two words: a conversion that is wrong shares none.

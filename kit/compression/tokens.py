@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from kit.data.encode import Encoded
 from kit.errors import ModelError, VerificationError, first_line
 from kit.models.load import load_tokenizer, quiet
-from kit.temporary import temporary_folder
+from kit.runtime.temporary import temporary_folder
 
 # What marks a token as the continuation of a word, or its beginning, rather than as text.
 _MARKS = ("##", "▁", "Ġ", "</w>")

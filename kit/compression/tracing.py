@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from kit.errors import ModelError, first_line
-from kit.files import file_sha256
 from kit.models.load import quiet
-from kit.temporary import temporary_folder
+from kit.runtime.files import file_sha256
+from kit.runtime.temporary import temporary_folder
 
 
 def traced(

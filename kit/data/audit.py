@@ -23,7 +23,7 @@ from kit.data.label_words import listed, quoted
 from kit.data.pairs import REASONS, copied_share, flaws, look_swapped
 from kit.data.sources import Splits
 from kit.errors import DataError
-from kit.quantities import percent
+from kit.runtime.quantities import percent
 
 _NOTABLE = 0.01  # share of repeated rows from which they are worth a warning
 _COPIED = 0.5  # of translations' words; on Multi30k, 5 % of the German ones stand in the English text as well

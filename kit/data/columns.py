@@ -13,8 +13,8 @@ from typing import Any
 from kit.data.label_words import in_line, list_item, quoted
 from kit.data.table import Table, is_missing
 from kit.errors import DataError
-from kit.printable import printable
 from kit.recipe.setting import setting
+from kit.runtime.printable import printable
 
 TEXT_PAIRS = (
     ("premise", "hypothesis"), ("sentence1", "sentence2"), ("sentence_1", "sentence_2"), ("question1", "question2"),

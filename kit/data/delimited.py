@@ -17,8 +17,8 @@ from kit.data.swallowed import find_swallowed
 from kit.data.table import Table
 from kit.data.width_hints import DOUBLED_QUOTES, width_hint
 from kit.errors import DataError
-from kit.printable import printable
 from kit.recipe.setting import setting
+from kit.runtime.printable import printable
 
 _JUDGED = 2_000  # rows that the first one is compared with
 _SHOWN = 5

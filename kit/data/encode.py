@@ -17,9 +17,9 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from kit.cache import cache_root
 from kit.errors import ModelError, OutputError, first_line
-from kit.files import write_atomically
+from kit.runtime.cache_folders import cache_root
+from kit.runtime.files import write_atomically
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

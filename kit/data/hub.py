@@ -17,7 +17,7 @@ from kit.data.class_labels import name_classes
 from kit.data.parquet import shortest_float
 from kit.data.table import Table
 from kit.errors import DataError, first_line
-from kit.hub import page, patiently, refusal
+from kit.runtime.hub_client import page, patiently, refusal
 
 if TYPE_CHECKING:
     from datasets import Dataset

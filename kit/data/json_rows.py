@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from kit.characters import without_surrogates_inside
 from kit.data.delimited import two_columns
 from kit.data.table import Table, Unit
 from kit.errors import DataError
+from kit.runtime.characters import without_surrogates_inside
 
 _DEPTH = 100  # levels of lists and objects; the parser itself fails at about a thousand
 _BYTE_ORDER_MARK = "\ufeff"

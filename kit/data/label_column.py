@@ -10,7 +10,7 @@ from kit.data.class_labels import UnnamedClass
 from kit.data.label_words import listed, quoted
 from kit.data.table import Table
 from kit.errors import DataError
-from kit.printable import printable
+from kit.runtime.printable import printable
 
 Labels = list[tuple[str, ...]]
 _LONGEST_CELL = 80  # characters of a cell in a message

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Collection, Mapping, Sequence
 
-from kit.printable import printable
+from kit.runtime.printable import printable
 
 _SHOWN = 8
 _NUMBER = re.compile(r"[+-]?[\d.,]+")

@@ -12,8 +12,8 @@ from kit.data.blank import is_invisible
 from kit.data.label_column import Labels
 from kit.data.label_words import did_you_mean, listed, quoted
 from kit.errors import DataError
-from kit.printable import printable
 from kit.recipe.setting import setting
+from kit.runtime.printable import printable
 
 _NUMBER = re.compile(r"[+-]?(?:0|[1-9]\d*)(?:\.\d*)?")  # not 007, whose zeros may be part of a code
 _LOOSE_NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?(?:e[+-]?\d{1,2})?")

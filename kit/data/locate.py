@@ -15,7 +15,7 @@ from pathlib import Path
 from kit.data.readers import FORMATS, data_format
 from kit.data.saved import METADATA, is_saved, saved_splits
 from kit.errors import DataError
-from kit.files import package_folders
+from kit.runtime.files import package_folders
 
 _SHARD = re.compile(r"[-_.]\d+-of-\d+$")
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")

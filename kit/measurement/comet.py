@@ -18,7 +18,7 @@ import numpy as np
 
 from kit.errors import ModelError, RecipeError
 from kit.measurement.intervals import Estimate, percentile_interval, resample_weights
-from kit.temporary import temporary_folder
+from kit.runtime.temporary import temporary_folder
 
 COMMAND = "comet-score"
 _RESAMPLES = 1_000

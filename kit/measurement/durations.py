@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from kit.quantities import duration
+from kit.runtime.quantities import duration
 
 _LEAST_SPREAD = 1.15  # factor each way that any estimate from a few steps may be off
 _WINDOW = 100  # latest durations that count: a machine that has become slower stays slower

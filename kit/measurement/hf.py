@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kit.measurement import metrics
-from kit.temporary import temporary_folder
+from kit.runtime.temporary import temporary_folder
 
 _INDEX = datasets.Value("int64")
 _INDICES = datasets.List(datasets.Value("int64"))

@@ -18,7 +18,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kit.data.encode import Encoded, encode
 from kit.data.transfer import MASK, TransferSet
 from kit.errors import ModelError, RecipeError
-from kit.json_files import read_object
 from kit.methods.base import Fitted, Job
 from kit.methods.encoder import (
     EncodedBudget,
@@ -49,6 +48,7 @@ from kit.models.student import encoder_config, last_to_last, reorder_labels, req
 from kit.models.teacher import Teacher
 from kit.recipe import TrainSection
 from kit.recipe.sections.distillation import DistillSection, StudentSection
+from kit.runtime.json_files import read_object
 from kit.training.distillation_objective import TeacherObjective, places, projected, truth_of
 from kit.training.fitting import Fitting, Split, Training
 from kit.training.plan import make_plan

@@ -20,8 +20,8 @@ from kit.methods.finetune import pretrained_classifier, train_on_budget
 from kit.models.inference import predict_logits
 from kit.models.load import quiet, resolve_pooling
 from kit.models.predictor import TransformerPredictor
-from kit.notices import without_warnings
 from kit.recipe.sections.methods import LoraSection
+from kit.runtime.quiet_libraries import without_warnings
 
 ADAPTER = "adapter"
 _SAMPLE = 64  # training examples that merging is proven on

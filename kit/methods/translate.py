@@ -35,8 +35,8 @@ from kit.models.seq2seq import (
     warm_translator,
 )
 from kit.models.translator import Translator
-from kit.quantities import percent
 from kit.recipe.sections.translation import DECODER_DROPOUT, ENCODER_RATE
+from kit.runtime.quantities import percent
 from kit.training.fitting import Fitting
 from kit.training.objective import LabelObjective, Objective
 from kit.training.plan import make_plan

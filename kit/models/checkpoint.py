@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import ModelError
-from kit.files import package_folders
-from kit.json_files import read_json
 from kit.models.code import code_of
 from kit.models.download import download, pickle_refused
 from kit.models.sizes import require_possible_sizes
-from kit.names import plain_name, plain_path, regular_files
 from kit.recipe import ModelSection
+from kit.runtime.files import package_folders
+from kit.runtime.json_files import read_json
+from kit.runtime.names import plain_name, plain_path, regular_files
 
 WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kit.errors import ModelError, RecordError
-from kit.json_files import read_json
+from kit.runtime.json_files import read_json
 
 _KIT = "kit_"  # how the names of kit's own architectures begin
 _RUN_BEFORE = "transformers_modules"  # the package that transformers imports such code into

@@ -26,11 +26,11 @@ from transformers import PreTrainedTokenizerBase
 from kit.data.batching import sorted_batches
 from kit.data.encode import Encoded, encode
 from kit.errors import ModelError, first_line
-from kit.json_files import read_object
 from kit.models.damage import loading
 from kit.models.lengths import limits_of
 from kit.models.load import load_tokenizer, longest_text
 from kit.models.translator import SOURCE_TOKENS, count_tokens, translate_written
+from kit.runtime.json_files import read_object
 
 # Texts that a thread translates at once. Several threads for one text wait for each other after every small product: on
 # two cores they were 1.6 to 15 times slower for one text (models of 512 and 128 wide), and 1.4 to 3 for many.

@@ -10,7 +10,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from kit.errors import EXPORT_AGAIN, MAKE_AGAIN, ModelError, damage_words
-from kit.file_types import MANIFEST_FILE, RECORD_FILE
+from kit.runtime.file_types import MANIFEST_FILE, RECORD_FILE
 
 _DAMAGE = (ArithmeticError, AttributeError, LookupError, OSError, SafetensorError, TypeError, ValueError)
 

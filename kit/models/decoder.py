@@ -13,8 +13,8 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from kit.errors import ModelError
-from kit.json_files import read_object
 from kit.models.seq2seq import load_tongues, set_dropout, start_of
+from kit.runtime.json_files import read_object
 
 # Where architectures of transformers keep the layers of their decoders.
 _DECODERS = ("decoder.bert.encoder.layer", "model.decoder.layers", "decoder.block", "decoder.layers")

@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from kit.errors import ModelError, first_line
-from kit.hub import is_offline, page, patiently, refusal, status_of
-from kit.names import plain_name
 from kit.recipe import ModelSection
+from kit.runtime.hub_client import is_offline, page, patiently, refusal, status_of
+from kit.runtime.names import plain_name
 
 _PATTERNS = ["*.json", "*.txt", "*.model", "*.spm", "*.safetensors", "*Pooling*/*"]
 _PICKLE = "pytorch_model.bin"

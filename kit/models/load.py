@@ -26,7 +26,6 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from kit.errors import KitError, ModelError, RecipeError, damage_words
-from kit.json_files import read_object
 from kit.models import early_exit, small  # noqa: F401 (saved models of these architectures can be loaded)
 from kit.models.checkpoint import Checkpoint, declared_pooling
 from kit.models.code import code_of, require_trusted
@@ -34,6 +33,7 @@ from kit.models.damage import remedy
 from kit.models.pooled import PooledClassifier, PooledConfig
 from kit.models.rounded import leave_odd_layers_unpacked, leave_unpacked
 from kit.models.sizes import require_memory
+from kit.runtime.json_files import read_object
 
 Init = Literal["pretrained", "scratch"]
 Bits = Literal["int8", "nf4"]

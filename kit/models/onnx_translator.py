@@ -30,12 +30,12 @@ from transformers.modeling_outputs import Seq2SeqLMOutput
 from transformers.utils.generic import ModelOutput
 
 from kit.errors import ModelError
-from kit.json_files import read_object
 from kit.models.damage import loading
 from kit.models.load import quiet
 from kit.models.onnx import FACTS_FILE, session_of
 from kit.models.seq2seq import Tongues, load_tongues
 from kit.models.translator import Search, Translator, longest_source, prefix_of
+from kit.runtime.json_files import read_object
 
 ENCODER_FILE, DECODER_FILE = "encoder.onnx", "decoder.onnx"
 _BATCH_TOKENS = 1_024  # of sources, by each thread

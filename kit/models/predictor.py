@@ -16,7 +16,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kit.data.encode import encode
 from kit.data.label_words import in_line
 from kit.errors import ModelError
-from kit.json_files import read_object
 from kit.models.backend import Backend, backend_in
 from kit.models.ct2 import Ct2Translator
 from kit.models.damage import listed_labels, loading, remedy
@@ -27,6 +26,7 @@ from kit.models.onnx_translator import OnnxTranslator
 from kit.models.tfidf import FILE as TFIDF_FILE
 from kit.models.tfidf import TfidfPredictor
 from kit.models.translator import Translator
+from kit.runtime.json_files import read_object
 
 Texts = list[tuple[str, ...]]
 

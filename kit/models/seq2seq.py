@@ -30,9 +30,9 @@ from transformers import (
 )
 
 from kit.errors import KitError, ModelError, damage_words
-from kit.json_files import read_object
 from kit.models.checkpoint import Checkpoint
 from kit.models.load import DROPOUT_KEYS, load_tokenizer, quiet, refuse_missing
+from kit.runtime.json_files import read_object
 
 Start = Literal["translator", "encoder", "nothing"]
 

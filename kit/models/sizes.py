@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from kit.errors import ModelError
-from kit.provenance import memory_bytes
-from kit.quantities import megabytes
+from kit.runtime.quantities import megabytes
+from kit.runtime.versions import memory_bytes
 
 if TYPE_CHECKING:
     from torch import nn

@@ -16,8 +16,6 @@ import numpy as np
 
 from kit.data.label_words import listed
 from kit.errors import MAKE_AGAIN, ModelError
-from kit.file_types import RECORD_FILE
-from kit.json_files import read_object
 from kit.models.asking import set_search, tell_route
 from kit.models.checkpoint import Checkpoint, resolve_checkpoint
 from kit.models.kind import Kind, kind_of
@@ -28,6 +26,8 @@ from kit.models.predictor import Predictor, load_predictor
 from kit.models.translator import Translator
 from kit.recipe import ModelSection, Recipe
 from kit.record import MODEL_FOLDER, Record
+from kit.runtime.file_types import RECORD_FILE
+from kit.runtime.json_files import read_object
 
 # What a student can be cut from.
 _OF_TORCH = (Kind.TORCH, Kind.HALF, Kind.TRANSLATOR, Kind.WARM_TRANSLATOR)

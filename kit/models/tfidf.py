@@ -17,8 +17,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from kit.data.scripts import RUNS
 from kit.errors import ModelError
-from kit.json_files import read_object
 from kit.models.damage import listed_labels, loading
+from kit.runtime.json_files import read_object
 
 ANALYZERS = ("word", "mixed", "char")
 _CHARACTERS = 4  # longest run of characters of a word, of analyzer char

@@ -23,13 +23,13 @@ from kit.data.batching import EncodedDataset, PairDataset, sorted_batches
 from kit.data.blank import is_blank
 from kit.data.encode import IGNORED, Encoded, encode
 from kit.errors import ModelError
-from kit.json_files import read_object
 from kit.models import greedy
 from kit.models.inference import BATCH_TOKENS, full_float32
 from kit.models.lengths import Limits, limits_of
 from kit.models.load import longest_text, quiet, save_tokenizer
 from kit.models.rounded import mend_names
 from kit.models.seq2seq import TARGET, Tongues, load_translator
+from kit.runtime.json_files import read_object
 
 # Source tokens, padded, that are translated together, shared among the beams of each.
 SOURCE_TOKENS = {"cpu": 2_048, "mps": 16_384, "cuda": 65_536}

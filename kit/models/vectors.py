@@ -16,8 +16,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kit.data.encode import Encoded, cache_folder
 from kit.errors import OutputError
-from kit.files import write_atomically
 from kit.models.inference import embed
+from kit.runtime.files import write_atomically
 
 _FORMAT = "1"  # part of every cache key: raise it when the vectors would be others
 

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import ModelError, RecipeError
-from kit.json_files import read_object
 from kit.models import pooled, small
 from kit.models.kind import Kind, kind_of
 from kit.models.onnx import FACTS_FILE
 from kit.models.origin import without_local_keys
 from kit.models.seq2seq import TARGET
-from kit.names import plain_name, regular_files
 from kit.publishing.translators import LIKELIEST, translating
 from kit.record import MODEL_FOLDER, Record
+from kit.runtime.json_files import read_object
+from kit.runtime.names import plain_name, regular_files
 
 ADAPTER = "adapter"
 GRAPH = "onnx"

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import ExportError, RecipeError, first_line
-from kit.hub import is_offline, page
-from kit.names import regular_files
 from kit.publishing.remote import State, asked, find_state, find_written
+from kit.runtime.hub_client import is_offline, page
+from kit.runtime.names import regular_files
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import RecordError
-from kit.file_types import MANIFEST_FILE, ManifestContent, require_types
-from kit.files import file_sha256, write_atomically
-from kit.json_files import read_object, require_format
 from kit.models.backend import Backend
-from kit.names import plain_name, plain_path, regular_files
 from kit.recipe import Recipe
-from kit.seals import require_seal, sealed
+from kit.runtime.file_types import MANIFEST_FILE, ManifestContent, require_types
+from kit.runtime.files import file_sha256, write_atomically
+from kit.runtime.json_files import read_object, require_format
+from kit.runtime.names import plain_name, plain_path, regular_files
+from kit.runtime.seals import require_seal, sealed
 
 CARD_FILE = "README.md"
 _FORMAT = 2

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from kit.errors import ExportError, first_line
-from kit.file_types import MANIFEST_FILE
-from kit.files import file_sha256
-from kit.hub import is_broken, patiently, refusal, status_of
 from kit.publishing.manifest import written_files
+from kit.runtime.file_types import MANIFEST_FILE
+from kit.runtime.files import file_sha256
+from kit.runtime.hub_client import is_broken, patiently, refusal, status_of
 
 T = TypeVar("T")
 HUB_FILE = ".gitattributes"  # which the Hub writes itself, and changes when it stores a large file

@@ -14,13 +14,13 @@ from typing import Any
 import yaml
 
 from kit.errors import KitError
-from kit.file_types import RECORD_FILE
-from kit.files import file_sha256
 from kit.recipe import Recipe
 from kit.recipe.load import recipe_to_yaml
 from kit.recipe.sections.compression import CompressSection, Step
 from kit.recipe.sections.study import StudySection
 from kit.record import Record
+from kit.runtime.file_types import RECORD_FILE
+from kit.runtime.files import file_sha256
 
 RUNS = "runs"  # folder of the runs that the commands make
 

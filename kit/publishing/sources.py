@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import ModelError
-from kit.files import package_folders
-from kit.hub import is_offline, patiently
-from kit.names import plain_path
+from kit.runtime.files import package_folders
+from kit.runtime.hub_client import is_offline, patiently
+from kit.runtime.names import plain_path
 
 _CARD = "README.md"
 _LONGEST = 60  # letters of a licence's name: some packages give its whole text

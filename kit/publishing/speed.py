@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.quantities import megabytes
 from kit.record import Record
+from kit.runtime.quantities import megabytes
 
 if TYPE_CHECKING:
     from kit.bench import Subject
@@ -28,7 +28,7 @@ class SpeedSection:
 def measure_speed(record: Record, folders: dict[str, Path], test: Sequence[tuple[str, ...]]) -> SpeedSection:
     """Measure the run's teacher or source, if it still exists, and each format, in turns."""
     from kit.bench import bench
-    from kit.provenance import provenance
+    from kit.runtime.versions import provenance
 
     others = {path.name: path for path in _before(record)}
     names = [*others, *folders]

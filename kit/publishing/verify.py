@@ -25,8 +25,8 @@ from kit.publishing import probe
 from kit.publishing.formats import Format
 from kit.publishing.translators import LIKELIEST
 from kit.record import Record
+from kit.runtime.temporary import temporary_folder
 from kit.tasks import Task, task_for
-from kit.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from kit.analysis.verdict import Verdict

@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 
-from kit.printable import printable
+from kit.runtime.printable import printable
 
 _PLAIN = re.compile(r"[^\W\d][\w.-]*")
 _NOT_TEXT = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")  # in YAML, unless quoted

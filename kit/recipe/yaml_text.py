@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 
 from kit.errors import RecipeError
-from kit.printable import printable
 from kit.recipe.keys import KeyPath, dotted
+from kit.runtime.printable import printable
 
 MAX_VALUES = 10_000  # a text of a few lines can expand to billions of values by aliases
 _PREFIX = "tag:yaml.org,2002:"

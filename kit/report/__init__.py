@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.files import write_atomically
 from kit.report.page import page
 from kit.report.tables import cells_csv, markdown, points_csv
+from kit.runtime.files import write_atomically
 
 if TYPE_CHECKING:
     from kit.analysis.findings import Findings

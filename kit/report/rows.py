@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from kit.measurement.intervals import shown
 from kit.measurement.units import shown_value
-from kit.quantities import megabytes
 from kit.report.words import between, plain, predicted
+from kit.runtime.quantities import megabytes
 
 if TYPE_CHECKING:
     from kit.analysis.findings import Choice, Findings, Series

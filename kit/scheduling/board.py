@@ -13,11 +13,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from kit.console import console, say
 from kit.measurement.durations import Span
 from kit.measurement.intervals import Estimate, shown
 from kit.measurement.units import shown_value
-from kit.quantities import duration
+from kit.runtime.console import console, say
+from kit.runtime.quantities import duration
 from kit.scheduling.cell_times import CellTimes, Kind
 from kit.scheduling.grid import Cell, Series
 

@@ -26,13 +26,13 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from kit.errors import RecordError
-from kit.file_types import StudyContent, require_types
-from kit.files import write_atomically
-from kit.json_files import read_object, require_format
 from kit.measurement.speed import SPEED_FILE, Speed, speeds_from_json, speeds_to_json
-from kit.names import plain_name
 from kit.recipe import Recipe
 from kit.record import Record
+from kit.runtime.file_types import StudyContent, require_types
+from kit.runtime.files import write_atomically
+from kit.runtime.json_files import read_object, require_format
+from kit.runtime.names import plain_name
 from kit.scheduling.grid import Cell
 
 FORMAT = 1

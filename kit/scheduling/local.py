@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import IO
 
 from kit.errors import TrainingError
-from kit.files import make_folder
-from kit.provenance import usable_cores
+from kit.runtime.files import make_folder
+from kit.runtime.versions import usable_cores
+from kit.runtime.worker import READY
 from kit.scheduling.base import Event, JobData
-from kit.scheduling.worker import READY
 
 _ASK_AGAIN_S = 0.5
 _FAILED_STARTS = 3  # of one worker in a row: then something is wrong that no new process mends
@@ -100,7 +100,7 @@ class LocalEngine:
             environment["OMP_NUM_THREADS"] = str(self._cores)
         with (self._logs / f"worker-{number}.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "kit.scheduling.worker", self._target],
+                [sys.executable, "-m", "kit.runtime.worker", self._target],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

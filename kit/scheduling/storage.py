@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from kit.errors import OutputError, RecordError, first_line
-from kit.file_types import RECORD_FILE
-from kit.files import publish
-from kit.names import plain_name
 from kit.record import Record
+from kit.runtime.file_types import RECORD_FILE
+from kit.runtime.files import publish
+from kit.runtime.names import plain_name
 
 _WAITS_S = (0.5, 2.0, 8.0)  # before each further attempt
 _MINE = "memory"  # the file system that only its own process sees

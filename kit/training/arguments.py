@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from transformers import TrainingArguments
 
-from kit.processes import sharded_by
+from kit.runtime.distributed import sharded_by
 from kit.training.fitting import Fitting
 
 _LOG_EVERY = 10  # steps between two logged training losses: frequent enough to catch NaN, rare enough to cost nothing

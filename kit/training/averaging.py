@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 from transformers import TrainerCallback
 
-from kit.files import write_atomically
+from kit.runtime.files import write_atomically
 from kit.training.plan import Plan
 from kit.training.recovery import AVERAGED
 from kit.training.sharding import Whole

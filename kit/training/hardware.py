@@ -14,8 +14,8 @@ from typing import Literal
 import torch
 
 from kit.errors import RecipeError
-from kit.processes import on_cpu
-from kit.provenance import usable_cores
+from kit.runtime.distributed import on_cpu
+from kit.runtime.versions import usable_cores
 
 Precision = Literal["auto", "fp32", "bf16"]
 

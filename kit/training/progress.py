@@ -14,10 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as RichProgress
 from transformers import TrainerCallback
 
-from kit.console import console, say
 from kit.errors import RecipeError
 from kit.measurement.durations import Pace, Span
 from kit.recipe.sections.training import TrainSection
+from kit.runtime.console import console, say
 
 _LINE_SECONDS = 60  # between lines on the progress of what has no evaluations
 

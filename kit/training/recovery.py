@@ -16,9 +16,9 @@ from accelerate.utils.memory import should_reduce_batch_size
 from transformers import TrainerCallback
 
 from kit.errors import LaunchError, RecordError, first_line
-from kit.files import CHECKPOINT_SEAL, file_sha256, write_atomically
-from kit.json_files import read_object
-from kit.processes import largest, sharded_by
+from kit.runtime.distributed import largest, sharded_by
+from kit.runtime.files import CHECKPOINT_SEAL, file_sha256, write_atomically
+from kit.runtime.json_files import read_object
 from kit.training.plan import Plan
 
 # Files of checkpoints that hold shards, by what wrote them.

@@ -24,7 +24,7 @@ from transformers.integrations.deepspeed import propagate_args_to_deepspeed, uns
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from kit.errors import LaunchError
-from kit.processes import largest, sharded_by
+from kit.runtime.distributed import largest, sharded_by
 from kit.training.objective import Objective
 
 

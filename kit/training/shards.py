@@ -25,9 +25,9 @@ from accelerate.utils import broadcast_object_list
 
 from kit.data.encode import cache_folder
 from kit.errors import LaunchError, RecordError, TrainingError
-from kit.files import require_space, write_atomically
-from kit.json_files import read_json
 from kit.models.teacher import Teacher
+from kit.runtime.files import require_space, write_atomically
+from kit.runtime.json_files import read_json
 from kit.training.progress import Progress
 
 _ABOUT = "about.json"

@@ -23,10 +23,10 @@ from transformers import PrinterCallback, Trainer
 
 from kit.data.batching import LengthSampler, SharedBatches, passes_of, split_batch, without_fillers
 from kit.errors import DivergedError, OutputError, TrainingError
-from kit.files import writing_to
 from kit.models.load import quiet
-from kit.processes import any_says, sharded_by
-from kit.stopping import SAME_COMMAND, Stopped, deferring
+from kit.runtime.distributed import any_says, sharded_by
+from kit.runtime.files import writing_to
+from kit.runtime.signals import SAME_COMMAND, Stopped, deferring
 from kit.training.arguments import arguments_of
 from kit.training.averaging import Averaging, averaged_steps
 from kit.training.diagnosis import Evaluation, diagnose

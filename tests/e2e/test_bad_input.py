@@ -216,7 +216,7 @@ def test_a_disk_too_small_is_refused_before_training(kit, folder, small_disk) ->
 
 def test_a_disk_that_fills_while_training_is_one_line(kit, folder, small_disk, monkeypatch) -> None:
     """Past the check in advance (another program took the space), writing fails inside the libraries."""
-    monkeypatch.setattr("kit.files.shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 0, 10**9))
+    monkeypatch.setattr("kit.runtime.files.shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 0, 10**9))
     done = kit("finetune", "recipe.yaml", "--set", f"runs={small_disk / 'runs'}")
     assert done.code == 1, done.err
     assert "the disk is full" in done.err

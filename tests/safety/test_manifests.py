@@ -16,12 +16,12 @@ from kit.compress import compress
 from kit.derived_recipes import compression_recipe
 from kit.errors import ModelError, RecordError
 from kit.export import Exported, export
-from kit.file_types import ChainContent
 from kit.models.backend import Backend, backend_of
 from kit.models.teacher import resolve_teacher
 from kit.publishing.manifest import read_manifest, written_files
 from kit.record import Record, is_exported
-from kit.seals import read_sealed, sealed
+from kit.runtime.file_types import ChainContent
+from kit.runtime.seals import read_sealed, sealed
 from kit.served import find_served
 from tests.support.sealing import edit
 

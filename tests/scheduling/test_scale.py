@@ -43,7 +43,7 @@ def named(_: str, context: JobData, job: JobData) -> str:
 @pytest.fixture
 def grid(recipe_file: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], Recipe]:
     """A recipe with this many budgets and seeds."""
-    monkeypatch.setattr("kit.files.os.fsync", lambda _: None)  # a disk that is slow is no matter here
+    monkeypatch.setattr("kit.runtime.files.os.fsync", lambda _: None)  # a disk that is slow is no matter here
 
     def made(budgets: int, seeds: int) -> Recipe:
         sizes = [10 + 2 * k for k in range(budgets)]

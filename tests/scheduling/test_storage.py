@@ -12,9 +12,9 @@ import pytest
 
 from kit import finetune
 from kit.errors import OutputError, RecipeError
-from kit.file_types import RECORD_FILE
 from kit.recipe import load_recipe
 from kit.record import Record
+from kit.runtime.file_types import RECORD_FILE
 from kit.scheduling.storage import Storage
 from kit.study import study
 from tests.conftest import Kit

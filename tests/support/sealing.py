@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kit.seals import sealed
+from kit.runtime.seals import sealed
 
 
 def edit(file: Path, change: Callable[[dict[str, Any]], object], *, reseal: bool = False) -> Path:

@@ -5,7 +5,7 @@ from kit.errors import RecipeError
 from kit.methods.probe import ProbePredictor
 from kit.models.inference import full_float32
 from kit.models.predictor import load_predictor
-from kit.provenance import usable_cores
+from kit.runtime.versions import usable_cores
 from kit.training.hardware import coarse_float32, computes_bf16, set_up_hardware
 
 

@@ -195,7 +195,7 @@ def test_a_full_disk_is_one_clear_error_and_what_was_written_serves(teachers, ca
 
     def full(path: Path, content: bytes | str) -> None:
         if "0001" in path.name:
-            from kit.files import writing_to
+            from kit.runtime.files import writing_to
 
             with writing_to(path):
                 raise OSError(errno.ENOSPC, "No space left on device")

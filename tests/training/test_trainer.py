@@ -25,7 +25,7 @@ from kit.models.layers import find_layers
 from kit.models.load import Head, build_classifier, load_tokenizer
 from kit.recipe.sections.model import ModelSection
 from kit.recipe.sections.training import TrainSection
-from kit.stopping import NOTHING_SAVED, Stopped, stoppable
+from kit.runtime.signals import NOTHING_SAVED, Stopped, stoppable
 from kit.tasks.classification import Classification
 from kit.training import trainer as trainer_module
 from kit.training.arguments import arguments_of

@@ -8,8 +8,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from kit.errors import OutputError
-from kit.files import publish, require_space, require_writable, write_atomically, writing_to
-from kit.temporary import temporary_folder
+from kit.runtime.files import publish, require_space, require_writable, write_atomically, writing_to
+from kit.runtime.temporary import temporary_folder
 
 
 def test_a_file_is_replaced_whole(tmp_path) -> None:
@@ -27,7 +27,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path, monkeypatch) -
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("kit.files.os.fsync", full)
+    monkeypatch.setattr("kit.runtime.files.os.fsync", full)
     with pytest.raises(OutputError, match="the disk is full"):
         write_atomically(path, "new")
     assert path.read_text() == "old"
@@ -90,7 +90,7 @@ def test_a_full_disk_before_the_start_is_bad_input(tmp_path, monkeypatch) -> Non
     def full(**_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("kit.files.tempfile.TemporaryFile", full)
+    monkeypatch.setattr("kit.runtime.files.tempfile.TemporaryFile", full)
     with pytest.raises(OutputError, match="the disk is full") as caught:
         require_space(tmp_path, 1000)
     assert caught.value.exit_code == 2
@@ -98,8 +98,8 @@ def test_a_full_disk_before_the_start_is_bad_input(tmp_path, monkeypatch) -> Non
 
 @pytest.mark.parametrize(("flag", "reason"), [(os.ST_RDONLY, "the file system is read-only"), (0, "no permission to")])
 def test_a_read_only_file_system_is_named_as_such(tmp_path, monkeypatch, flag, reason) -> None:
-    monkeypatch.setattr("kit.files.os.access", lambda *_: False)
-    monkeypatch.setattr("kit.files.os.statvfs", lambda _: SimpleNamespace(f_flag=flag))
+    monkeypatch.setattr("kit.runtime.files.os.access", lambda *_: False)
+    monkeypatch.setattr("kit.runtime.files.os.statvfs", lambda _: SimpleNamespace(f_flag=flag))
     with pytest.raises(OutputError, match=reason) as caught:
         require_writable(tmp_path)
     assert caught.value.exit_code == 2

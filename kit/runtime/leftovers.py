@@ -11,8 +11,8 @@ from functools import cache
 from pathlib import Path
 
 from kit.errors import BusyError
-from kit.files import CHECKPOINT_SEAL, locked
-from kit.temporary import noted_places, remove_abandoned
+from kit.runtime.files import CHECKPOINT_SEAL, locked
+from kit.runtime.temporary import noted_places, remove_abandoned
 
 _TRAININGS = {"checkpoints": "", "refit": " of the second training (refit)"}
 _DRAFT = re.compile(r"\.(?P<run>[^.].*)\.partial")

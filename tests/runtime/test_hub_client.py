@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from kit.hub import patiently, refusal, retry_after_s
+from kit.runtime.hub_client import patiently, refusal, retry_after_s
 
 
 class RefusedError(Exception):
@@ -28,7 +28,7 @@ def test_a_retry_after_is_seconds_or_a_date() -> None:
 
 def test_what_the_hub_asks_for_is_waited_at_least_and_a_minute_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
-    monkeypatch.setattr("kit.hub.time", SimpleNamespace(sleep=waits.append, time=time.time))
+    monkeypatch.setattr("kit.runtime.hub_client.time", SimpleNamespace(sleep=waits.append, time=time.time))
     answers = iter([RefusedError(429, Retry_After="30"), RefusedError(503, Retry_After="1"), RefusedError(503), "done"])
 
     def ask() -> str:

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from kit.cache import cache_root
-from kit.files import CHECKPOINT_SEAL, locked, publish
-from kit.leftovers import remove_drafts, remove_leftovers
 from kit.record import Record
-from kit.temporary import in_use, remove_abandoned, replaced_folder, temporary_folder
+from kit.runtime.cache_folders import cache_root
+from kit.runtime.files import CHECKPOINT_SEAL, locked, publish
+from kit.runtime.leftovers import remove_drafts, remove_leftovers
+from kit.runtime.temporary import in_use, remove_abandoned, replaced_folder, temporary_folder
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from kit.temporary import replaced_folder, temporary_folder
+from kit.runtime.temporary import replaced_folder, temporary_folder
 where = Path(sys.argv[1])
 old = where / "old"
 with temporary_folder("probe") as one, temporary_folder("export", where) as two, replaced_folder(old) as aside:

@@ -1,6 +1,6 @@
 """A worker process: takes jobs as JSON lines, gives back results as JSON lines.
 
-    python -m kit.scheduling.worker module:function
+    python -m kit.runtime.worker module:function
 
 It ends when its standard input closes, in the middle of a job if need be: a killed parent leaves no orphans.
 

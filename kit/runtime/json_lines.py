@@ -7,8 +7,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from kit.characters import without_surrogates
-from kit.printable import printable_json
+from kit.runtime.characters import without_surrogates
+from kit.runtime.printable import printable_json
 
 
 def json_line(value: Any) -> str:

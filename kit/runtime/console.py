@@ -11,8 +11,8 @@ from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any
 
 from kit.errors import StreamError
-from kit.json_lines import json_line
-from kit.printable import printable, printable_json, printable_lines
+from kit.runtime.json_lines import json_line
+from kit.runtime.printable import printable, printable_json, printable_lines
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

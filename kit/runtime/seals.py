@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import RecordError
-from kit.file_types import require_types
-from kit.json_files import read_object
+from kit.runtime.file_types import require_types
+from kit.runtime.json_files import read_object
 
 SEAL = "sha256"
 
@@ -20,7 +20,7 @@ def sealed(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_sealed(path: Path, schema: type, hint: str) -> dict[str, Any]:
-    """Return the content of a JSON file that vouches for itself, and has this schema of `kit.file_types`.
+    """Return the content of a JSON file that vouches for itself, and has this schema of `kit.runtime.file_types`.
 
     Raises RecordError if it was changed or is damaged.
     """

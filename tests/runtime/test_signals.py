@@ -8,8 +8,8 @@ import signal
 import pytest
 
 from kit.errors import DataError, DivergedError, KitError, OutputError, TrainingError
-from kit.leftovers import saved_in
-from kit.stopping import NOTHING_SAVED, Stopped, deferring, forget_earlier, note_earlier, note_kept, stoppable
+from kit.runtime.leftovers import saved_in
+from kit.runtime.signals import NOTHING_SAVED, Stopped, deferring, forget_earlier, note_earlier, note_kept, stoppable
 from kit.terminal import exit_code_of
 
 

@@ -19,8 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kit.errors import BusyError, OutputError, WriteError
-from kit.stopping import note_kept
-from kit.temporary import replaced_folder
+from kit.runtime.signals import note_kept
+from kit.runtime.temporary import replaced_folder
 
 CHECKPOINT_SEAL = "files.json"  # the file that is written last into a checkpoint of a training
 _NAME_LENGTH = 200  # of 255 bytes that file systems allow, with what is added to a name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kit.characters import has_surrogates, without_surrogates
+from kit.runtime.characters import has_surrogates, without_surrogates
 from tests.conftest import Kit
 
 

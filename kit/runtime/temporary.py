@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from kit.cache import cache_root
+from kit.runtime.cache_folders import cache_root
 
 _LOCK = ".lock"
 _MARK = b"kit: locked while a process uses the folder of this name\n"

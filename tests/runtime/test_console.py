@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from kit.console import console, echo, echo_json, say
 from kit.errors import StreamError
-from kit.printable import printable
+from kit.runtime.console import console, echo, echo_json, say
+from kit.runtime.printable import printable
 from kit.scheduling.board import Board
 from kit.terminal import exit_code_of, print_table, warn
 from kit.training.progress import Progress

@@ -1,0 +1,1 @@
+"""Runtime: files, processes, signals, versions and the Hub client, for all other packages."""
