@@ -59,8 +59,8 @@ def run_peer(teacher: str, runs: str, epochs: float) -> dict[str, float]:
 
     import kit.models.pooled  # noqa: F401  the architecture of the teacher's file
     from kit.data import prepare
+    from kit.data.distillation_texts import transfer_set
     from kit.data.labels import encode_labels
-    from kit.data.transfer import transfer_set
     from kit.models.student import require_shape, shrink
 
     recipe = recipe_for("sentiment", runs, *OF_SPEED)

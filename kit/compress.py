@@ -77,7 +77,7 @@ def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared
     from kit.compression.base import attempts
     from kit.compression.gate import Judge, require_gate
     from kit.compression.link import Trial, links_of
-    from kit.data.transfer import distilled_on
+    from kit.data.distillation_texts import distilled_on
     from kit.models.predictor import load_predictor
 
     section, shared = recipe.compress, shared or Shared()

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kit.data.pairs import copied_share, looks_like
+from kit.data.translation_checks import copied_share, looks_like
 from kit.errors import DataError
 from kit.runtime.characters import without_surrogates
 from kit.runtime.quantities import percent

@@ -17,7 +17,7 @@ from kit.runtime.json_files import read_object
 
 if TYPE_CHECKING:
     from kit.data import Cleaned, Prepared
-    from kit.data.transfer import TransferSet
+    from kit.data.distillation_texts import TransferSet
     from kit.models.checkpoint import Checkpoint
     from kit.models.teacher import Teacher
     from kit.recipe.defaults import Facts
@@ -117,7 +117,7 @@ def understand(recipe: Recipe, shared: Shared | None = None) -> Request:
         return _translation(recipe, data, task, checkpoint, teachers, shared)
     distill, transfer = None, None
     if recipe.method in ("distill", "student"):
-        from kit.data.transfer import transfer_set
+        from kit.data.distillation_texts import transfer_set
         from kit.methods.distill import resolve_distill
 
         assert checkpoint is not None
@@ -154,7 +154,7 @@ def _translation(
 
     distill, transfer = None, None
     if recipe.method in ("distill", "student"):
-        from kit.data.transfer import transfer_set
+        from kit.data.distillation_texts import transfer_set
         from kit.methods.translate_distill import require_same_tokens, resolve_translation_student
 
         if len(teachers) > 1:

@@ -20,8 +20,8 @@ from kit.data.balance import is_unbalanced
 from kit.data.blank import is_blank
 from kit.data.examples import Examples
 from kit.data.label_words import listed, quoted
-from kit.data.pairs import REASONS, copied_share, flaws, look_swapped
 from kit.data.sources import Splits
+from kit.data.translation_checks import REASONS, copied_share, flaws, look_swapped
 from kit.errors import DataError
 from kit.runtime.quantities import percent
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from kit.data.hub import load_hub
 from kit.data.label_words import in_line, quoted
 from kit.data.locate import Files, HubData, locate, split_name
-from kit.data.parallel import Pair, aligned_files, read_aligned, read_tmx
+from kit.data.parallel_files import Pair, aligned_files, read_aligned, read_tmx
 from kit.data.readers import DELIMITED, data_format, read_table
 from kit.data.reading import Reading, reading_of
 from kit.data.table import Table, concatenate

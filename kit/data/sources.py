@@ -19,7 +19,7 @@ from kit.data.label_column import Labels
 from kit.data.label_reading import read_split_labels
 from kit.data.label_separators import USUAL
 from kit.data.labels import check_test_labels, encode_labels, label_name
-from kit.data.parallel import by_language, guess_language_column
+from kit.data.parallel_files import by_language, guess_language_column
 from kit.data.reading import DEFAULT_READING, Reading, reading_of
 from kit.data.source_tables import Source, open_source
 from kit.data.table import Table, is_missing

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.language_codes import primary
+from kit.data.language_codes import primary
 from kit.measurement.metrics import Floats
 
 SCORES = ("bleu", "chrf", "ter")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from kit.data import Prepared
-from kit.data.transfer import TransferSet
+from kit.data.distillation_texts import TransferSet
 from kit.models.checkpoint import Checkpoint
 from kit.models.predictor import Predictor
 from kit.models.teacher import Teacher

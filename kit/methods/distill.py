@@ -15,8 +15,8 @@ import torch
 from accelerate import PartialState
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from kit.data.distillation_texts import MASK, TransferSet
 from kit.data.encode import Encoded, encode
-from kit.data.transfer import MASK, TransferSet
 from kit.errors import ModelError, RecipeError
 from kit.methods.base import Fitted, Job
 from kit.methods.encoder import (

@@ -23,7 +23,7 @@ import torch
 
 from kit.data.batching import PlacedPairDataset
 from kit.data.examples import Examples
-from kit.data.pairs import loops
+from kit.data.translation_checks import loops
 from kit.errors import ModelError, RecipeError
 from kit.methods.base import Fitted, Job
 from kit.methods.distill import describe_teacher, sizes_of

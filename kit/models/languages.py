@@ -12,8 +12,8 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from kit.data.language_codes import NAMES, THREE, primary
 from kit.errors import RecipeError
-from kit.language_codes import NAMES, THREE, primary
 
 _CODE = re.compile(r"[a-z]{2,3}_[A-Z][A-Za-z]{1,3}")  # en_XX, eng_Latn
 _SHOWN = 6

@@ -9,7 +9,7 @@ import torch
 from accelerate import PartialState
 from transformers import AutoModelForMaskedLM
 
-from kit.data.transfer import MASK
+from kit.data.distillation_texts import MASK
 from kit.errors import ModelError, first_line
 from kit.models.checkpoint import resolve_checkpoint
 from kit.models.load import load_tokenizer, quiet

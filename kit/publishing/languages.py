@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kit.data.common_words import LANGUAGES, reads_like
+from kit.data.language_codes import is_language, primary
 from kit.data.scripts import is_written_in, language_of, main_script
-from kit.language_codes import is_language, primary
 
 
 def card_languages(texts: Sequence[str], of_data: Sequence[str], of_checkpoint: Sequence[str]) -> tuple[str, ...]:

@@ -218,7 +218,7 @@ def _chain(steps: Sequence[Step]) -> str:
 def _data_files(given: str | list[str], key: str, languages: tuple[str, str] | None) -> Iterator[Path]:
     """Yield the files that a name in a data section stands for; none on the Hub or in a package."""
     from kit.data.locate import Files, locate
-    from kit.data.parallel import aligned_files
+    from kit.data.parallel_files import aligned_files
 
     pairs = None if languages is None else aligned_files(given, key, languages)
     if pairs is not None:

@@ -7,7 +7,7 @@ from itertools import permutations
 import pytest
 
 from kit.data.common_words import reads_like
-from kit.data.pairs import look_swapped, looks_like
+from kit.data.translation_checks import look_swapped, looks_like
 
 TEXTS = {
     "en": "All human beings are born free and equal in dignity and rights. They are endowed with reason and conscience "

@@ -16,12 +16,12 @@ from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
+from kit.data.language_codes import NAMES, is_language, primary
 from kit.data.readers import data_format
 from kit.data.reading import DEFAULT_READING, Reading
 from kit.data.table import Table
 from kit.data.text_files import read_lines
 from kit.errors import DataError
-from kit.language_codes import NAMES, is_language, primary
 
 Pair = tuple[Path, Path]
 # What names of files begin with.

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from kit.data import prepare
-from kit.data.parallel import aligned_files, read_tmx
+from kit.data.parallel_files import aligned_files, read_tmx
 from kit.data.sources import load_splits
 from kit.errors import DataError
 from kit.recipe.sections.data import DataSection
@@ -243,7 +243,7 @@ def test_the_hub_s_feature_for_translations(tmp_path) -> None:
     import datasets
 
     from kit.data.hub import to_table
-    from kit.data.parallel import by_language
+    from kit.data.parallel_files import by_language
 
     features = datasets.Features({"translation": datasets.Translation(languages=["en", "de"])})
     rows = {"translation": [{"en": en, "de": de} for en, de in PAIRS]}

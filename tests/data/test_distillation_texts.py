@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from kit.data import prepare
+from kit.data.distillation_texts import MASK, augmented, transfer_set
 from kit.data.prepare import Prepared
-from kit.data.transfer import MASK, augmented, transfer_set
 from kit.errors import DataError
 from kit.recipe.sections.data import DataSection
 from kit.recipe.sections.distillation import AugmentSection, DistillSection

@@ -17,7 +17,7 @@ from functools import lru_cache
 import numpy as np
 
 from kit.data.common_words import reads_like
-from kit.language_codes import primary
+from kit.data.language_codes import primary
 
 REASONS = ("identical", "length_ratio", "wrong_script")
 _RATIO = 3.0  # times as long, or as short, as the corpus has it
