@@ -44,7 +44,7 @@ def main() -> None:
     from kit.measurement.measure import LabelMeasure
     from kit.recipe import load_recipe
     from kit.recipe.load import override_recipe
-    from kit.record import Record
+    from kit.records.record import Record
 
     teachers, students, plain = [], [], []
     finals: dict[str, list[Record]] = {steps: [] for steps in chains}

@@ -40,7 +40,7 @@ def recipe_for(data: str, runs: str, *overrides: str):  # noqa: ANN201
 
 def run_kit(teacher: str, runs: str, epochs: float) -> dict[str, float]:
     """The student by kit, with an empty cache: the teacher answers once."""
-    from kit.record import Record
+    from kit.records.record import Record
     from kit.run import run
 
     recipe = recipe_for("sentiment", runs, f"distill.teacher={teacher}", f"train.epochs={epochs}", *OF_SPEED)

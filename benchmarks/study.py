@@ -150,7 +150,7 @@ def run_kit(
     arguments: argparse.Namespace, runs: str
 ) -> tuple[float, dict[tuple[str, int], list[list[int]]], float, float]:
     """`kit study` as a user types it: wall time, answers, seconds of its runs, and of their training and testing."""
-    from kit.record import Record
+    from kit.records.record import Record
 
     recipe = recipe_for(arguments, runs)
     command = [str(Path(sys.executable).parent / "kit"), "study", str(RECIPE), "--json", "--workers"]

@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from kit.new import new
     from kit.predict import predict
     from kit.recipe import Recipe
-    from kit.record import Record
+    from kit.records.record import Record
     from kit.study import study
     from kit.verbs import advise, list_runs, report, schema
 
 _HOMES = {
     "KitError": "kit.errors",
     "Recipe": "kit.recipe",
-    "Record": "kit.record",
+    "Record": "kit.records.record",
     "advise": "kit.verbs",
     "bench": "kit.bench",
     "check": "kit.check",

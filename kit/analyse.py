@@ -23,7 +23,7 @@ from kit.derived import with_candidates
 from kit.errors import RecordError
 from kit.measurement.measure import LabelMeasure, Measure
 from kit.recipe.load import recipe_to_yaml
-from kit.record import Record
+from kit.records.record import Record
 from kit.scheduling.grid import Cell
 from kit.scheduling.ledger import Ledger, Outcome
 from kit.tasks import Task, task_for

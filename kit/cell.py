@@ -27,7 +27,7 @@ from kit.derived_recipes import taught_by
 from kit.errors import BusyError, DataError, KitError, RecordError, first_line
 from kit.models.signature import compute_signature
 from kit.recipe import Recipe
-from kit.record import Record
+from kit.records.record import Record
 from kit.request import Shared, understand
 from kit.run import run as execute
 from kit.runtime.files import locked

@@ -17,7 +17,7 @@ from kit.making import make_record
 from kit.measurement.intervals import shown
 from kit.recipe import Recipe
 from kit.recipe.sections.compression import CompressSection, GateSection, Step
-from kit.record import FORMAT, Record
+from kit.records.record import FORMAT, Record
 from kit.request import Shared
 from kit.run import run
 from kit.runtime.files import write_atomically

@@ -15,7 +15,7 @@ from kit.recipe import ModelSection, Recipe
 from kit.recipe.defaults import METHOD_DEFAULTS, epochs_of
 from kit.recipe.load import validated
 from kit.recipe.sections.distillation import DistillSection, StudentSection
-from kit.record import Record
+from kit.records.record import Record
 
 # Keys of translation that say what a decoder is made like: a control's is as its teacher's was.
 _OF_FRESH_DECODERS = ("vocabulary", "decoder_dropout", "encoder_rate")

@@ -14,9 +14,9 @@ from kit.analysis.points import Run, metric_samples, point
 from kit.errors import KitError, RecordError
 from kit.measurement.measure import Measure
 from kit.measurement.speed import speeds_from_json
-from kit.record import Record, list_records
+from kit.records.predictions import Predictions
+from kit.records.record import Record, list_records
 from kit.scheduling.ledger import Ledger
-from kit.stored_predictions import Predictions
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from kit.recipe.load import validated
 from kit.recipe.sections.compression import CompressSection
 from kit.recipe.sections.distillation import DistillSection
 from kit.recipe.sections.study import StudySection
-from kit.record import Record
+from kit.records.record import Record
 
 
 def student_recipe(recipe: Recipe) -> Recipe:

@@ -15,7 +15,7 @@ from kit.derived_recipes import student_recipe, teacher_recipe
 from kit.errors import RecipeError
 from kit.models.teacher import Teacher, load_teacher, resolve_teacher
 from kit.recipe import Recipe
-from kit.record import Record
+from kit.records.record import Record
 from kit.request import Shared
 from kit.run import run, with_teacher
 from kit.runtime.files import write_atomically

@@ -10,7 +10,7 @@ import numpy as np
 
 from kit.errors import MAKE_AGAIN, DataError, RecipeError, RecordError, VerificationError
 from kit.measurement.intervals import Estimate
-from kit.record import Record
+from kit.records.record import Record
 
 if TYPE_CHECKING:
     from kit.data import Prepared

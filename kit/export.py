@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from kit.errors import MAKE_AGAIN, OutputError, RecipeError
 from kit.publishing.local import local_paths, public
 from kit.publishing.manifest import CARD_FILE, Manifest, written_files
-from kit.record import Record
+from kit.records.record import Record
 from kit.runtime.file_types import RECORD_FILE, CardContent, ChainContent, VerdictContent, require_types
 from kit.runtime.files import publish, remove_left_aside, require_space, writing_to
 from kit.runtime.names import OF_FILE_MANAGERS

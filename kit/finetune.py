@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 from kit.recipe import Recipe
-from kit.record import Record
+from kit.records.record import Record
 from kit.request import Shared
 from kit.run import run
 

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 from kit.errors import DivergedError, KitError, LaunchError, OutputError, RecordError, VerificationError, WriteError
 from kit.recipe.section import one_or_all
-from kit.record import MODEL_FOLDER, Record, seal
+from kit.records.predictions import write_predictions
+from kit.records.record import MODEL_FOLDER, Record, seal
 from kit.runtime.files import folder_bytes, locked, publish, require_space, writing_to
 from kit.runtime.leftovers import checkpoint_words, remove_drafts, saved_checkpoints
 from kit.runtime.signals import Stopped, forget_earlier, note_kept
 from kit.runtime.temporary import note_place
-from kit.stored_predictions import write_predictions
 
 if TYPE_CHECKING:
     import numpy as np

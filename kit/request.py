@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from kit.errors import ModelError, RecipeError
 from kit.recipe import DataSection, ModelSection, Recipe
-from kit.record import FORMAT
+from kit.records.record import FORMAT
 from kit.runtime.json_files import read_object
 
 if TYPE_CHECKING:

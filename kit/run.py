@@ -8,7 +8,7 @@ from pathlib import Path
 from kit.derived_recipes import student_recipe, taught_by, teacher_recipe
 from kit.making import make_record
 from kit.recipe import Recipe
-from kit.record import Record
+from kit.records.record import Record
 from kit.request import Shared, understand
 
 

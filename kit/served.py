@@ -12,7 +12,7 @@ from kit.errors import ModelError, RecordError
 from kit.models.backend import Backend
 from kit.publishing.manifest import CARD_FILE, Manifest, read_manifest
 from kit.recipe import Recipe
-from kit.record import Record
+from kit.records.record import Record
 from kit.runtime.file_types import MANIFEST_FILE, RECORD_FILE
 
 

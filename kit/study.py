@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from kit.errors import OutputError, WorkerError
 from kit.measurement.speed import Speed, speeds_from_json
 from kit.recipe import Recipe
-from kit.record import Record
+from kit.records.record import Record
 from kit.runtime.files import CHECKPOINT_SEAL, require_space, require_writable
 from kit.runtime.quantities import megabytes
 from kit.runtime.signals import Stopped, note_kept

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from kit.errors import KitError, RecipeError
 from kit.measurement.durations import Span
 from kit.recipe import Recipe
-from kit.record import Record
+from kit.records.record import Record
 from kit.request import Shared, understand
 from kit.scheduling.grid import Cell, Series, cell_keys, cell_recipe, model_section, plan_cells
 

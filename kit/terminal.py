@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from kit.distill import Distillation
     from kit.measurement.durations import Span
     from kit.measurement.intervals import Estimate
-    from kit.record import Record
+    from kit.records.record import Record
     from kit.scheduling.grid import Cell, Series
     from kit.study import Study
 

@@ -9,7 +9,7 @@ from kit.errors import RecordError
 
 if TYPE_CHECKING:
     from kit.analysis.advice import Advice
-    from kit.record import Record
+    from kit.records.record import Record
 
 
 def report(study: str | Path) -> list[Path]:
@@ -77,7 +77,7 @@ def list_runs(runs: str | Path = "runs") -> list[Record]:
     Raises:
         RecordError: There is no such folder.
     """
-    from kit.record import list_records
+    from kit.records.record import list_records
 
     if not Path(runs).is_dir():
         raise RecordError(f"there is no folder {runs}", "`kit finetune RECIPE` makes the first run")

@@ -13,7 +13,7 @@ import pytest
 from kit.analyse import analyse, series_names
 from kit.errors import RecordError
 from kit.finetune import finetune
-from kit.record import Record
+from kit.records.record import Record
 from kit.scheduling.grid import Cell
 from kit.scheduling.ledger import Ledger
 from tests.conftest import Kit

@@ -11,7 +11,7 @@ import pytest
 
 from kit.analyse import analyse
 from kit.derived import derived_runs
-from kit.record import Record, seal
+from kit.records.record import Record, seal
 
 
 @pytest.fixture

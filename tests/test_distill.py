@@ -24,7 +24,7 @@ from kit.models.load import load_classifier
 from kit.models.predictor import load_predictor
 from kit.models.teacher import resolve_teacher
 from kit.recipe.sections.distillation import DistillSection
-from kit.record import seal
+from kit.records.record import seal
 from kit.run import run
 from tests.support.launches import launched
 

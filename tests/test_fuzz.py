@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.record import Record
+from kit.records.record import Record
 from kit.runtime.files import file_sha256
 from kit.runtime.seals import sealed
 from tests.support.fuzz_inputs import BINARY, JSON, TEXT, Change, damaged, write_data

@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from kit import Recipe
-from kit.record import Record
+from kit.records.record import Record
 from tests.conftest import REPOSITORY
 from tests.support.launches import Launch, launched
 

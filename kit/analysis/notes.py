@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from kit.analysis.findings import CellRow, Series
 from kit.measurement.speed import SPEED_FILE
-from kit.record import Record
+from kit.records.record import Record
 from kit.runtime.quantities import percent
 from kit.scheduling.grid import SEEDS as FEW_SEEDS
 from kit.scheduling.ledger import Ledger

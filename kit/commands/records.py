@@ -16,7 +16,7 @@ from kit.runtime.quiet_libraries import quiet_libraries
 from kit.terminal import print_bench, print_table, summary
 
 if TYPE_CHECKING:
-    from kit.record import Record
+    from kit.records.record import Record
 
 
 def evaluate(
@@ -135,7 +135,7 @@ def list_runs(
 ) -> None:
     """Show the runs so far."""
     from kit.errors import RecordError
-    from kit.record import list_records
+    from kit.records.record import list_records
 
     if not runs.is_dir():
         raise RecordError(f"there is no folder {runs}", "`kit finetune RECIPE` makes the first run")

@@ -29,7 +29,7 @@ from kit.models.kind import Kind, kind_of
 from kit.models.load import HEADS, load_classifier
 from kit.models.predictor import TransformerPredictor
 from kit.models.teacher import resolve_teacher
-from kit.record import Record
+from kit.records.record import Record
 from kit.training.fitting import Training
 
 _RATE = 5.0e-5  # peak; weights only have to move by about the width of a rounding step

@@ -15,7 +15,7 @@ from kit.models.kind import Kind, kind_of
 from kit.models.seq2seq import start_of
 from kit.recipe import Recipe
 from kit.recipe.section import Section
-from kit.record import Record
+from kit.records.record import Record
 
 StepT = TypeVar("StepT", bound=Section)
 

@@ -23,7 +23,7 @@ from kit.models.kind import Kind
 from kit.models.load import quiet, save_tokenizer
 from kit.models.translator import Translator
 from kit.recipe.sections.compression import Ct2Step
-from kit.record import Record
+from kit.records.record import Record
 from kit.runtime.json_files import read_object
 
 # Architectures that it converts, as transformers calls them in config.json.

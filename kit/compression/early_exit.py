@@ -28,7 +28,7 @@ from kit.models.kind import Kind
 from kit.models.load import load_classifier, load_tokenizer
 from kit.models.predictor import Texts, TransformerPredictor
 from kit.recipe.sections.compression import EarlyExitStep
-from kit.record import Record
+from kit.records.record import Record
 from kit.runtime.quantities import percent
 from kit.training.losses import softened_divergence
 

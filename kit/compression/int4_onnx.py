@@ -16,7 +16,7 @@ from kit.methods import Fitted, Job
 from kit.models.kind import Kind
 from kit.models.onnx import require_onnx
 from kit.recipe.sections.compression import Int4OnnxStep
-from kit.record import Record
+from kit.records.record import Record
 
 _SMALLEST_BLOCK = 16  # that ONNX Runtime has
 

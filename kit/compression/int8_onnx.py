@@ -26,7 +26,7 @@ from kit.models.load import load_tokenizer
 from kit.models.onnx import OnnxPredictor, require_onnx
 from kit.models.predictor import Texts
 from kit.recipe.sections.compression import Int8OnnxStep
-from kit.record import Record
+from kit.records.record import Record
 from kit.runtime.quiet_libraries import without_warnings
 from kit.runtime.temporary import temporary_folder
 

@@ -15,7 +15,7 @@ from kit.measurement.speed import latencies
 from kit.methods import Job
 from kit.models.predictor import Predictor
 from kit.recipe.sections.compression import Step
-from kit.record import Record
+from kit.records.record import Record
 from kit.runtime.quantities import megabytes, percent
 
 

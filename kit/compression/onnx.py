@@ -27,7 +27,7 @@ from kit.models.predictor import TransformerPredictor
 from kit.models.seq2seq import load_tongues
 from kit.models.translator import longest_source, prefix_of
 from kit.recipe.sections.compression import OnnxStep
-from kit.record import Record
+from kit.records.record import Record
 
 _PARITY = 1e-4  # of a logit, between torch and the graph in float32
 _PROOF_TEXTS = 64  # of the budget

@@ -27,7 +27,7 @@ from kit.models.pooled import PooledClassifier, PooledConfig
 from kit.models.predictor import TransformerPredictor
 from kit.models.teacher import resolve_teacher
 from kit.recipe.sections.compression import PruneStep
-from kit.record import Record
+from kit.records.record import Record
 
 _SCORED = 1_000  # examples of the budget that scores are taken on
 _TOKENS = 2_048  # padded tokens in one pass of scoring

@@ -32,7 +32,7 @@ from kit.models.rounded import leave_odd_layers_unpacked, packs
 from kit.models.seq2seq import layers_to_round
 from kit.models.translator import Translator
 from kit.recipe.sections.compression import BitsAndBytesStep, HalfStep, Int8TorchStep
-from kit.record import Record
+from kit.records.record import Record
 
 
 class Int8Torch:

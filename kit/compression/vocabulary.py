@@ -34,7 +34,7 @@ from kit.models.load import load_classifier, load_tokenizer
 from kit.models.pooled import PooledConfig
 from kit.models.predictor import TransformerPredictor
 from kit.recipe.sections.compression import VocabularyStep
-from kit.record import Record
+from kit.records.record import Record
 
 _PROOF_TEXTS = 64  # that must get the very same logits from the trimmed model
 

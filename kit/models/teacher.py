@@ -25,7 +25,7 @@ from kit.models.load import load_tokenizer
 from kit.models.predictor import Predictor, load_predictor
 from kit.models.translator import Translator
 from kit.recipe import ModelSection, Recipe
-from kit.record import MODEL_FOLDER, Record
+from kit.records.record import MODEL_FOLDER, Record
 from kit.runtime.file_types import RECORD_FILE
 from kit.runtime.json_files import read_object
 

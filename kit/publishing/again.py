@@ -22,7 +22,7 @@ from kit.measurement.intervals import Estimate
 from kit.publishing.formats import Format
 from kit.publishing.manifest import CARD_FILE, read_manifest, written_files
 from kit.publishing.verify import Proof
-from kit.record import Record
+from kit.records.record import Record
 from kit.runtime.file_types import RECORD_FILE
 from kit.runtime.files import file_sha256, locked, package_folders, require_space
 from kit.runtime.names import plain_name, regular_files

@@ -19,7 +19,7 @@ from kit.models.onnx import FACTS_FILE
 from kit.models.origin import without_local_keys
 from kit.models.seq2seq import TARGET
 from kit.publishing.translators import LIKELIEST, translating
-from kit.record import MODEL_FOLDER, Record
+from kit.records.record import MODEL_FOLDER, Record
 from kit.runtime.json_files import read_object
 from kit.runtime.names import plain_name, regular_files
 

@@ -18,7 +18,7 @@ from kit.recipe import Recipe
 from kit.recipe.load import recipe_to_yaml
 from kit.recipe.sections.compression import CompressSection, Step
 from kit.recipe.sections.study import StudySection
-from kit.record import Record
+from kit.records.record import Record
 from kit.runtime.file_types import RECORD_FILE
 from kit.runtime.files import file_sha256
 

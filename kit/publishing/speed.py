@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.record import Record
+from kit.records.record import Record
 from kit.runtime.quantities import megabytes
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from kit.models.translator import Translator
 from kit.publishing import probe
 from kit.publishing.formats import Format
 from kit.publishing.translators import LIKELIEST
-from kit.record import Record
+from kit.records.record import Record
 from kit.runtime.temporary import temporary_folder
 from kit.tasks import Task, task_for
 

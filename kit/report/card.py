@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from kit.measurement.intervals import shown
 from kit.measurement.units import shown_value
-from kit.record import Record
+from kit.records.record import Record
 from kit.report import card_translation as translation
 from kit.report.card_facts import CardFacts, CardFormat
 from kit.report.card_metadata import card_metadata

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kit.record import Record
+from kit.records.record import Record
 from kit.report.words import title
 
 if TYPE_CHECKING:

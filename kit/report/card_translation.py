@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kit.record import Record
+from kit.records.record import Record
 from kit.report.markdown import span
 
 

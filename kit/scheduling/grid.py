@@ -19,7 +19,7 @@ from kit.recipe.schema import Recipe
 from kit.recipe.sections.model import ModelSection
 from kit.recipe.sections.study import StudySection
 from kit.recipe.sections.translation import TRANSLATION_METHODS, TranslationSection
-from kit.record import FORMAT
+from kit.records.record import FORMAT
 
 # Keys of `translation` that a method has no use for.
 _UNUSED = {

@@ -28,7 +28,7 @@ from pydantic import TypeAdapter
 from kit.errors import RecordError
 from kit.measurement.speed import SPEED_FILE, Speed, speeds_from_json, speeds_to_json
 from kit.recipe import Recipe
-from kit.record import Record
+from kit.records.record import Record
 from kit.runtime.file_types import StudyContent, require_types
 from kit.runtime.files import write_atomically
 from kit.runtime.json_files import read_object, require_format

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from kit.errors import OutputError, RecordError, first_line
-from kit.record import Record
+from kit.records.record import Record
 from kit.runtime.file_types import RECORD_FILE
 from kit.runtime.files import publish
 from kit.runtime.names import plain_name

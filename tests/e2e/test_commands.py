@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.record import Record
+from kit.records.record import Record
 from tests.conftest import REPOSITORY, SENTIMENT
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from kit.errors import ModelError
 from kit.measurement.comet import comet
-from kit.record import Record
+from kit.records.record import Record
 
 COMMAND = f"""#!{sys.executable}
 import argparse, json, sys

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.record import Record
+from kit.records.record import Record
 from kit.runtime.cache_folders import cache_root
 from kit.runtime.files import CHECKPOINT_SEAL, locked, publish
 from kit.runtime.leftovers import remove_drafts, remove_leftovers

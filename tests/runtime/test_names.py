@@ -12,7 +12,7 @@ from kit.errors import KitError, ModelError, OutputError, RecordError
 from kit.models.checkpoint import resolve_checkpoint
 from kit.publishing.again import kept
 from kit.recipe import ModelSection
-from kit.record import Record
+from kit.records.record import Record
 from kit.runtime.names import plain_name, plain_path, regular_files
 from kit.scheduling.ledger import Ledger
 from kit.scheduling.storage import Storage

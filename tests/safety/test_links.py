@@ -16,7 +16,7 @@ from kit.publishing.formats import plan_formats, write_format
 from kit.publishing.hub import Target, push
 from kit.publishing.remote import State
 from kit.recipe import ModelSection
-from kit.record import Record
+from kit.records.record import Record
 
 SECRET = "nobody may read this"
 

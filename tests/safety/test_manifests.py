@@ -19,7 +19,7 @@ from kit.export import Exported, export
 from kit.models.backend import Backend, backend_of
 from kit.models.teacher import resolve_teacher
 from kit.publishing.manifest import read_manifest, written_files
-from kit.record import Record, is_exported
+from kit.records.record import Record, is_exported
 from kit.runtime.file_types import ChainContent
 from kit.runtime.seals import read_sealed, sealed
 from kit.served import find_served

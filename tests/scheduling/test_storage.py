@@ -13,7 +13,7 @@ import pytest
 from kit import finetune
 from kit.errors import OutputError, RecipeError
 from kit.recipe import load_recipe
-from kit.record import Record
+from kit.records.record import Record
 from kit.runtime.file_types import RECORD_FILE
 from kit.scheduling.storage import Storage
 from kit.study import study

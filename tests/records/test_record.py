@@ -4,7 +4,7 @@ import shutil
 import pytest
 
 from kit.errors import RecordError
-from kit.record import Record, list_records
+from kit.records.record import Record, list_records
 from tests.support.sealing import edit
 
 ONNX = {"source": "a", "technique": "onnx"}

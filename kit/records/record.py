@@ -26,13 +26,13 @@ from kit.measurement.baselines import Baselines, balance_words, few_examples_wor
 from kit.measurement.intervals import Estimate, shown
 from kit.models.backend import Backend, backend_of
 from kit.recipe import Recipe
-from kit.record_checks import recipe_of_record, require_content
+from kit.records.checks import recipe_of_record, require_content
+from kit.records.predictions import PREDICTIONS_FILE, Predictions, read_predictions
 from kit.runtime.file_types import MANIFEST_FILE, RECORD_FILE
 from kit.runtime.files import file_sha256, write_atomically
 from kit.runtime.json_files import read_object, require_format
 from kit.runtime.names import plain_path, regular_files
 from kit.runtime.seals import require_seal, sealed
-from kit.stored_predictions import PREDICTIONS_FILE, Predictions, read_predictions
 
 FORMAT = 2
 MODEL_FOLDER = "model"

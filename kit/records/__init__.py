@@ -1,0 +1,1 @@
+"""Records: finished runs on disk, their checks and their stored predictions."""
