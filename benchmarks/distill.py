@@ -61,7 +61,7 @@ def run_peer(teacher: str, runs: str, epochs: float) -> dict[str, float]:
     from kit.data import prepare
     from kit.data.distillation_texts import transfer_set
     from kit.data.labels import encode_labels
-    from kit.models.student import require_shape, shrink
+    from kit.distillation.students.layers import require_shape, shrink
 
     recipe = recipe_for("sentiment", runs, *OF_SPEED)
     data = prepare(recipe.data, 0)

@@ -174,9 +174,9 @@ def measure_model(name: str, checkpoint: str, work: Work, reviews: Reviews) -> t
 
 def teacher_rate(checkpoint: str, reviews: Reviews) -> float:
     """Texts/s of which a teacher's answers are computed, in float32, and kept; the time to load it is part of it."""
-    from kit.models.teacher import resolve_teacher
+    from kit.distillation.teacher import resolve_teacher
+    from kit.distillation.teacher_outputs import teacher_logits
     from kit.training.progress import Progress
-    from kit.training.teacher_outputs import teacher_logits
 
     texts = job_for(checkpoint, reviews, "finetune").data.train.texts
     began = time.perf_counter()

@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from kit.distillation.teacher import Teacher, resolve_teacher
 from kit.errors import KitError, RecipeError
-from kit.models.teacher import Teacher, resolve_teacher
 from kit.recipe import ModelSection, Recipe
 from kit.recipe.defaults import METHOD_DEFAULTS, epochs_of
 from kit.recipe.load import validated
@@ -127,7 +127,7 @@ def _teacher_of(student: Record) -> Teacher:
 
 def _require_as_wide(cut: StudentSection, source: Teacher) -> None:
     """Raise RecipeError if token vectors were narrowed: a cnn or bilstm over them, and its control, would differ."""
-    from kit.models.student import encoder_config
+    from kit.distillation.students.layers import encoder_config
 
     if encoder_config(source.folder).hidden_size != cut.hidden_size:
         raise RecipeError(

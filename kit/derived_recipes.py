@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kit.distillation.teacher import resolve_teacher
 from kit.errors import RecordError
-from kit.models.teacher import resolve_teacher
 from kit.recipe import Recipe
 from kit.recipe.defaults import METHOD_DEFAULTS
 from kit.recipe.load import validated

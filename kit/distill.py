@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from kit.control import control_recipe, require_control, require_weights
 from kit.derived_recipes import student_recipe, teacher_recipe
+from kit.distillation.teacher import Teacher, load_teacher, resolve_teacher
 from kit.errors import RecipeError
-from kit.models.teacher import Teacher, load_teacher, resolve_teacher
 from kit.recipe import Recipe
 from kit.records.record import Record
 from kit.request import Shared
@@ -145,8 +145,8 @@ def _teacher_answers(student: Record, teachers: list[Teacher], shared: Shared) -
     """The teachers' logits on the student's test examples, together: those in their Records, or computed once."""
     import numpy as np
 
+    from kit.distillation.teacher_outputs import averaged, teacher_logits, teacher_translations
     from kit.training.progress import Progress
-    from kit.training.teacher_outputs import averaged, teacher_logits, teacher_translations
 
     data = student.content["data"]["fingerprints"]
     found = []

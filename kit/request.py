@@ -18,8 +18,8 @@ from kit.runtime.json_files import read_object
 if TYPE_CHECKING:
     from kit.data import Cleaned, Prepared
     from kit.data.distillation_texts import TransferSet
+    from kit.distillation.teacher import Teacher
     from kit.models.checkpoint import Checkpoint
-    from kit.models.teacher import Teacher
     from kit.recipe.defaults import Facts
     from kit.recipe.sections.distillation import DistillSection
     from kit.tasks import Task
@@ -216,7 +216,7 @@ def _facts_of_pairs(
 
 def _teachers(recipe: Recipe, data: Prepared) -> tuple[Teacher, ...]:
     """The teachers that a recipe names, each fit for these labels or languages. Raises RecordError or ModelError."""
-    from kit.models.teacher import require_same_labels, require_same_languages, resolve_teacher
+    from kit.distillation.teacher import require_same_labels, require_same_languages, resolve_teacher
 
     named = recipe.distill.teacher
     found = tuple(resolve_teacher(name, recipe) for name in ([named] if isinstance(named, str) else named or []))

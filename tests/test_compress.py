@@ -386,7 +386,7 @@ def test_what_cannot_be_compressed_is_refused_with_the_reason(
 
 
 def test_a_compressed_model_teaches_but_no_student_is_cut_from_it(done: Compression, tiny_run: Path) -> None:
-    from kit.models.teacher import resolve_teacher
+    from kit.distillation.teacher import resolve_teacher
 
     graph = resolve_teacher(str(done.record.folder))
     assert graph.checkpoint is None and graph.labels == ("negative", "positive")

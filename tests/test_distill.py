@@ -14,15 +14,15 @@ import pytest
 import torch
 import yaml
 
-import kit.training.teacher_outputs as outputs_module
+import kit.distillation.teacher_outputs as outputs_module
 from kit import Recipe, Record, distill, evaluate, finetune, predict
 from kit.control import control_recipe
 from kit.derived_recipes import distillation_recipe, taught_by, teacher_recipe
 from kit.distill import VERDICT_FILE
+from kit.distillation.teacher import resolve_teacher
 from kit.errors import KitError, ModelError, RecipeError, RecordError
 from kit.models.load import load_classifier
 from kit.models.predictor import load_predictor
-from kit.models.teacher import resolve_teacher
 from kit.recipe.sections.distillation import DistillSection
 from kit.records.record import seal
 from kit.run import run

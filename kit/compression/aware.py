@@ -22,13 +22,13 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from kit.compression.recover import recover
+from kit.distillation.teacher import resolve_teacher
 from kit.errors import ModelError
 from kit.methods import Job
 from kit.methods.encoder import encode_budget
 from kit.models.kind import Kind, kind_of
 from kit.models.load import HEADS, load_classifier
 from kit.models.predictor import TransformerPredictor
-from kit.models.teacher import resolve_teacher
 from kit.records.record import Record
 from kit.training.fitting import Training
 

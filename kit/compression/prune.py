@@ -17,6 +17,7 @@ from accelerate import PartialState
 
 from kit.compression.recover import recover
 from kit.data.batching import EncodedDataset, sorted_batches
+from kit.distillation.teacher import resolve_teacher
 from kit.errors import ModelError
 from kit.methods import Fitted, Job
 from kit.methods.encoder import EncodedBudget, encode_budget
@@ -25,7 +26,6 @@ from kit.models.kind import Kind
 from kit.models.load import load_classifier
 from kit.models.pooled import PooledClassifier, PooledConfig
 from kit.models.predictor import TransformerPredictor
-from kit.models.teacher import resolve_teacher
 from kit.recipe.sections.compression import PruneStep
 from kit.records.record import Record
 

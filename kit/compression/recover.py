@@ -11,16 +11,16 @@ from accelerate import PartialState
 from transformers import PreTrainedModel
 
 from kit.data.encode import encode
+from kit.distillation.objectives import TeacherObjective, truth_of
+from kit.distillation.teacher import Teacher
+from kit.distillation.teacher_outputs import teacher_logits
 from kit.methods import Job
 from kit.methods.distill import learn
 from kit.methods.encoder import EncodedBudget
 from kit.models.load import freeze_embeddings
-from kit.models.teacher import Teacher
 from kit.recipe import TrainSection
 from kit.recipe.sections.distillation import DistillSection
-from kit.training.distillation_objective import TeacherObjective, truth_of
 from kit.training.fitting import Training
-from kit.training.teacher_outputs import teacher_logits
 
 _BATCH = 32
 

@@ -11,9 +11,9 @@ from typing import Any, Protocol
 
 from kit.data import Prepared
 from kit.data.distillation_texts import TransferSet
+from kit.distillation.teacher import Teacher
 from kit.models.checkpoint import Checkpoint
 from kit.models.predictor import Predictor
-from kit.models.teacher import Teacher
 from kit.recipe import Recipe
 from kit.tasks import Task
 from kit.training.fitting import Training

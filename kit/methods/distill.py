@@ -17,6 +17,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kit.data.distillation_texts import MASK, TransferSet
 from kit.data.encode import Encoded, encode
+from kit.distillation.masked_words import fill_masks
+from kit.distillation.objectives import TeacherObjective, places, projected, truth_of
+from kit.distillation.students.layers import encoder_config, last_to_last, reorder_labels, require_shape, shrink
+from kit.distillation.teacher import Teacher
+from kit.distillation.teacher_outputs import averaged, teacher_logits, token_outputs
 from kit.errors import ModelError, RecipeError
 from kit.methods.base import Fitted, Job
 from kit.methods.encoder import (
@@ -40,19 +45,14 @@ from kit.models.load import (
     require_positions,
     resolve_pooling,
 )
-from kit.models.masks import fill_masks
 from kit.models.pooled import PooledConfig
 from kit.models.predictor import Texts
 from kit.models.small import small_classifier
-from kit.models.student import encoder_config, last_to_last, reorder_labels, require_shape, shrink
-from kit.models.teacher import Teacher
 from kit.recipe import TrainSection
 from kit.recipe.sections.distillation import DistillSection, StudentSection
 from kit.runtime.json_files import read_object
-from kit.training.distillation_objective import TeacherObjective, places, projected, truth_of
 from kit.training.fitting import Fitting, Split, Training
 from kit.training.plan import make_plan
-from kit.training.teacher_outputs import averaged, teacher_logits, token_outputs
 from kit.training.trainer import fit_model
 
 

@@ -24,6 +24,12 @@ import torch
 from kit.data.batching import PlacedPairDataset
 from kit.data.examples import Examples
 from kit.data.translation_checks import loops
+from kit.distillation.objectives import WordObjective
+from kit.distillation.output_cache import Computed
+from kit.distillation.students.decoder import decoder_depth, set_all_dropout, tokens_of, with_decoder_layers
+from kit.distillation.students.narrow_translator import narrow_translator, translator_widths
+from kit.distillation.teacher import Teacher
+from kit.distillation.teacher_outputs import teacher_translations, teacher_words
 from kit.errors import ModelError, RecipeError
 from kit.methods.base import Fitted, Job
 from kit.methods.distill import describe_teacher, sizes_of
@@ -31,15 +37,9 @@ from kit.methods.translate import fit_writer, pairs_of, writer_of
 from kit.methods.writing import Writer, dataset_of
 from kit.models.asking import tell_route
 from kit.models.bpe import train_bpe
-from kit.models.decoder import decoder_depth, set_all_dropout, tokens_of, with_decoder_layers
 from kit.models.layers import spread_evenly
-from kit.models.narrow_translator import narrow_translator, translator_widths
 from kit.models.seq2seq import Tongues, load_translator, scratch_translator, start_of
-from kit.models.teacher import Teacher
 from kit.recipe.sections.distillation import DistillSection, StudentSection
-from kit.training.distillation_objective import WordObjective
-from kit.training.shards import Computed
-from kit.training.teacher_outputs import teacher_translations, teacher_words
 
 # Layers of a fresh student's encoder, which runs once a sentence; the recipe counts those of the decoder.
 FRESH_ENCODER = 6

@@ -13,12 +13,12 @@ from kit import Recipe, finetune
 from kit.control import control_recipe
 from kit.derived_recipes import distillation_recipe
 from kit.distill import distill
+from kit.distillation.teacher import load_teacher, resolve_teacher
 from kit.models.asking import set_search, tell_route
 from kit.models.lengths import LEAST_RATIO
 from kit.models.load import load_tokenizer
 from kit.models.predictor import load_predictor
 from kit.models.seq2seq import load_translator
-from kit.models.teacher import load_teacher, resolve_teacher
 from kit.models.translator import Translator
 from kit.recipe.load import validated
 from kit.request import understand

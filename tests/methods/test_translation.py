@@ -15,22 +15,22 @@ import yaml
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-import kit.training.teacher_outputs as outputs_module
+import kit.distillation.teacher_outputs as outputs_module
 from kit import Recipe, Record, distill, evaluate, finetune, predict
 from kit.check import check
 from kit.compression.base import foreseen_kind
 from kit.control import control_recipe
 from kit.derived_recipes import distillation_recipe, taught_by, teacher_recipe
 from kit.distill import VERDICT_FILE
+from kit.distillation.students.decoder import decoder_depth
+from kit.distillation.teacher import resolve_teacher
 from kit.errors import KitError, ModelError, RecipeError
 from kit.estimate import passes
 from kit.methods import TRANSLATING, Job, method_of
 from kit.methods.translate import Translate, writer_of
 from kit.models.checkpoint import resolve_checkpoint
-from kit.models.decoder import decoder_depth
 from kit.models.kind import Kind, kind_of
 from kit.models.seq2seq import load_translator, pretrained_translator
-from kit.models.teacher import resolve_teacher
 from kit.models.translator import Translator
 from kit.recipe.sections.model import ModelSection
 from kit.recipe.sections.translation import TRANSLATION_METHODS as NAMES

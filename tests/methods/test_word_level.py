@@ -8,24 +8,24 @@ import numpy as np
 import pytest
 import torch
 
-import kit.training.shards as shards_module
-import kit.training.teacher_outputs as outputs_module
+import kit.distillation.output_cache as shards_module
+import kit.distillation.teacher_outputs as outputs_module
 from kit import Recipe, Record, finetune
 from kit.data.batching import PlacedPairDataset
 from kit.data.encode import IGNORED
 from kit.data.examples import Examples
 from kit.derived_recipes import taught_by, teacher_recipe
 from kit.distill import distill
+from kit.distillation.objectives import WordObjective
+from kit.distillation.teacher import resolve_teacher
+from kit.distillation.teacher_outputs import teacher_words
 from kit.errors import KitError
 from kit.methods.writing import Pairs, Writer, dataset_of, encode_pairs
-from kit.models.teacher import resolve_teacher
 from kit.models.translator import Translator
 from kit.request import understand
 from kit.run import run
 from kit.tasks.translation import Translation
-from kit.training.distillation_objective import WordObjective
 from kit.training.progress import Progress
-from kit.training.teacher_outputs import teacher_words
 from tests.support.translators import BUILDERS, marian
 
 QUIET = Progress(quiet=True)
@@ -257,7 +257,7 @@ def test_a_teacher_without_probabilities_is_refused(base, teacher, monkeypatch) 
     from dataclasses import replace
 
     silent = replace(resolve_teacher(str(teacher.folder)), checkpoint=None)
-    monkeypatch.setattr("kit.models.teacher.resolve_teacher", lambda *named: silent)
+    monkeypatch.setattr("kit.distillation.teacher.resolve_teacher", lambda *named: silent)
     with pytest.raises(KitError) as caught:
         run(taught_by(changed(base, student=str(teacher.model_folder)), teacher), quiet=True)
     assert caught.value.message.startswith("distill.losses.logits: this teacher says what it writes")

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from kit import Recipe, Record, finetune, predict
-from kit.models.decoder import with_decoder_layers
+from kit.distillation.students.decoder import with_decoder_layers
 from kit.models.predictor import load_predictor
 from kit.models.seq2seq import load_translator
 

@@ -14,12 +14,12 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, ByT5Tokenizer, T5
 
 from kit import Recipe, Record, evaluate, finetune, predict
 from kit.data.examples import Examples
+from kit.distillation.students.decoder import decoder_depth, with_decoder_layers
 from kit.errors import ModelError, RecipeError
 from kit.methods.writing import Writer, dataset_of, encode_pairs
 from kit.models.asking import tell_route
 from kit.models.bpe import train_bpe
 from kit.models.checkpoint import resolve_checkpoint
-from kit.models.decoder import decoder_depth, with_decoder_layers
 from kit.models.languages import Route, find_route
 from kit.models.load import load_tokenizer
 from kit.models.seq2seq import Tongues, pretrained_translator, scratch_translator, start_of, warm_translator

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from kit.distillation.objectives import TeacherObjective, truth_of
 from kit.recipe.sections.distillation import DistillSection, LossesSection
 from kit.tasks.classification import Classification
-from kit.training.distillation_objective import TeacherObjective, truth_of
 from kit.training.losses import softened_divergence
 from kit.training.objective import LabelObjective
 

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from transformers import BertConfig, BertForSequenceClassification
 
+from kit.distillation.objectives import projected
 from kit.errors import LaunchError
-from kit.training.distillation_objective import projected
 from kit.training.sharding import Fsdp, Whole, to_train
 from tests.training.test_objective import ONE, taught
 

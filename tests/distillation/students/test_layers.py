@@ -15,12 +15,12 @@ from transformers import (
     ModernBertForSequenceClassification,
 )
 
+from kit.distillation.students.layers import last_to_last, reorder_labels, resolve_student, shrink
 from kit.errors import ModelError, RecipeError
 from kit.models.checkpoint import resolve_checkpoint
 from kit.models.layers import capturing, find_layers, spread_evenly
 from kit.models.load import Head, build_classifier, load_classifier
 from kit.models.small import SMALL, small_classifier
-from kit.models.student import last_to_last, reorder_labels, resolve_student, shrink
 from kit.recipe.sections.distillation import StudentSection
 from kit.recipe.sections.model import ModelSection
 

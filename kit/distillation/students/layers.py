@@ -13,10 +13,10 @@ import torch
 from torch import nn
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
+from kit.distillation.students.narrow import narrow_weights
 from kit.errors import ModelError, RecipeError, first_line
 from kit.models.layers import encoder_of, find_layers, spread_evenly
 from kit.models.load import quiet
-from kit.models.narrow import narrow_weights
 from kit.models.pooled import PooledClassifier, PooledConfig
 from kit.recipe.sections.distillation import StudentSection
 

@@ -18,10 +18,10 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
+from kit.distillation.students.narrow_translator import narrow_translator, translator_widths
 from kit.errors import ModelError, RecipeError
 from kit.models.bpe import train_bpe
 from kit.models.checkpoint import resolve_checkpoint
-from kit.models.narrow_translator import narrow_translator, translator_widths
 from kit.models.seq2seq import load_translator, warm_translator
 from kit.recipe.sections.distillation import StudentSection
 from kit.recipe.sections.model import ModelSection

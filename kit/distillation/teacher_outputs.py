@@ -18,17 +18,17 @@ from transformers import PreTrainedTokenizerBase
 
 from kit.data.batching import EncodedDataset, sorted_batches
 from kit.data.encode import Encoded
+from kit.distillation.output_cache import Computed, Shards, complete, sha_of
+from kit.distillation.teacher import Teacher, load_teacher
 from kit.errors import ModelError
 from kit.measurement.metrics import sigmoid, softmax
 from kit.models.inference import BATCH_TOKENS
 from kit.models.layers import capturing
 from kit.models.load import load_classifier
 from kit.models.predictor import Texts, TransformerPredictor
-from kit.models.teacher import Teacher, load_teacher
 from kit.models.translator import Translator
 from kit.runtime.json_files import read_object
 from kit.training.progress import Progress
-from kit.training.shards import Computed, Shards, complete, sha_of
 
 _FORMAT = 1  # part of every key: raise it when outputs would be others
 # Texts: about what a killed start computes again.

@@ -24,8 +24,8 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
 from kit.data.encode import cache_folder
+from kit.distillation.teacher import Teacher
 from kit.errors import LaunchError, RecordError, TrainingError
-from kit.models.teacher import Teacher
 from kit.runtime.files import require_space, write_atomically
 from kit.runtime.json_files import read_json
 from kit.training.progress import Progress

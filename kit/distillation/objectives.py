@@ -13,6 +13,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from kit.data.encode import IGNORED
+from kit.distillation.teacher_outputs import TokenOutputs
 from kit.models.layers import Captured, capturing, encoder_of
 from kit.recipe.sections.distillation import DistillSection
 from kit.tasks.base import Task
@@ -24,7 +25,6 @@ from kit.training.losses import (
     token_error,
     word_cross_entropy,
 )
-from kit.training.teacher_outputs import TokenOutputs
 
 _PROJECTIONS = "distill_projections"
 

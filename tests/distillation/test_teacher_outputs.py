@@ -14,17 +14,17 @@ import pytest
 import torch
 from rich.console import Console
 
-import kit.training.shards as shards_module
-import kit.training.teacher_outputs as outputs_module
+import kit.distillation.output_cache as shards_module
+import kit.distillation.teacher_outputs as outputs_module
 from kit import Recipe, finetune
 from kit.data.encode import encode
+from kit.distillation.teacher import Teacher, resolve_teacher
+from kit.distillation.teacher_outputs import averaged, teacher_logits, token_outputs
 from kit.errors import LaunchError, OutputError
 from kit.models.layers import capturing
 from kit.models.load import load_classifier, load_tokenizer
 from kit.models.predictor import load_predictor
-from kit.models.teacher import Teacher, resolve_teacher
 from kit.training.progress import Progress
-from kit.training.teacher_outputs import averaged, teacher_logits, token_outputs
 
 QUIET = Progress(quiet=True)
 TEXTS = [(f"a film {i} that is {'good' if i % 2 else 'bad'}" + " indeed" * (i % 7),) for i in range(50)]

@@ -11,11 +11,11 @@ from typing import Any
 
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from kit.distillation.students.layers import encoder_config, narrower
+from kit.distillation.students.narrow import narrow_weights
 from kit.errors import ModelError, RecipeError, first_line
 from kit.models.load import quiet
-from kit.models.narrow import narrow_weights
 from kit.models.seq2seq import SCRATCH_HEADS, SCRATCH_INNER, SCRATCH_WIDTH, drop_pooler
-from kit.models.student import encoder_config, narrower
 from kit.recipe.sections.distillation import StudentSection
 
 # What configurations call heads and neurons, of one side or of both; each calls a width hidden_size.

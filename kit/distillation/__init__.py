@@ -1,0 +1,1 @@
+"""Distillation: teachers, their outputs, objectives and students."""

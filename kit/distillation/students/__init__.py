@@ -1,0 +1,1 @@
+"""Students: smaller models that start from a teacher's weights."""
