@@ -57,7 +57,7 @@ def run_peer(teacher: str, runs: str, epochs: float) -> dict[str, float]:
     from datasets import Dataset
     from transformers import AutoModelForSequenceClassification, AutoTokenizer, Trainer, TrainingArguments, set_seed
 
-    import kit.models.pooled  # noqa: F401  the architecture of the teacher's file
+    import kit.models.architectures.pooled  # noqa: F401  the architecture of the teacher's file
     from kit.data import prepare
     from kit.data.distillation_texts import transfer_set
     from kit.data.labels import encode_labels

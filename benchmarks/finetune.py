@@ -45,7 +45,7 @@ def run_peer(examples: int, epochs: float, seed: int) -> dict[str, float]:
 
     from kit.data import prepare
     from kit.data.labels import encode_labels
-    from kit.models.checkpoint import resolve_checkpoint
+    from kit.models.checkpoints.checkpoint import resolve_checkpoint
 
     with tempfile.TemporaryDirectory() as folder:
         recipe = recipe_for(examples, epochs, seed, folder)

@@ -43,7 +43,7 @@ def write_rows(arguments: argparse.Namespace, budget: int, seed: int, path: Path
     """What a script of its own has at hand: texts and labels of one budget, the test set, the checkpoint."""
     from kit.data import prepare
     from kit.data.labels import encode_labels
-    from kit.models.checkpoint import resolve_checkpoint
+    from kit.models.checkpoints.checkpoint import resolve_checkpoint
 
     recipe = recipe_for(arguments, "unused", f"data.budget={budget}", f"train.seed={seed}")
     data = prepare(recipe.data, seed)

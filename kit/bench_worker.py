@@ -27,9 +27,9 @@ def _load(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
     quiet_libraries()
     import torch
 
-    from kit.models.ct2 import Ct2Translator
+    from kit.models.backends.ctranslate2 import Ct2Translator
     from kit.models.predictor import TransformerPredictor, load_predictor
-    from kit.models.translator import Translator
+    from kit.models.translation.translator import Translator
 
     began = time.perf_counter()
     predictor = load_predictor(Path(context["folder"]))

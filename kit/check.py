@@ -20,7 +20,7 @@ from kit.runtime.quantities import percent
 if TYPE_CHECKING:
     from kit.data import Prepared
     from kit.data.encode import Encoded
-    from kit.models.checkpoint import Checkpoint
+    from kit.models.checkpoints.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from kit.compression.gate import Judge
     from kit.compression.link import Link
     from kit.methods import Job
-    from kit.models.kind import Kind
+    from kit.models.saved_kind import Kind
 
 CHAIN_FILE = "chain.json"  # beside the Record that a chain ends with, which is its start if every step was undone
 MADE = 4  # part of every id: raise it when steps make something else of the same model
@@ -124,7 +124,7 @@ def _require_chain(section: CompressSection, start: Record | None, recipe: Recip
     """
     from kit.compression import TECHNIQUES
     from kit.compression.base import foreseen_kind, kind_after, require_kind, works_first
-    from kit.models.kind import kind_of
+    from kit.models.saved_kind import kind_of
 
     kind = kind_of(start.model_folder, start.backend) if start is not None else foreseen_kind(recipe)
     what = start.id if start is not None else recipe.method
@@ -150,7 +150,7 @@ def _job(recipe: Recipe, start: Record | None, quiet: bool, shared: Shared) -> J
     from kit.data import prepare
     from kit.data.changes import changed_data
     from kit.methods import Job
-    from kit.models.checkpoint import Checkpoint
+    from kit.models.checkpoints.checkpoint import Checkpoint
     from kit.runtime.distributed import meet
     from kit.tasks import task_for
     from kit.training.hardware import set_up_hardware

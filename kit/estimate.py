@@ -48,7 +48,7 @@ def make_trial(request: Request, hardware: Hardware) -> Trial:
     from kit.data.encode import encode
     from kit.methods.distill import shaped
     from kit.methods.lora import add_adapters
-    from kit.models.load import (
+    from kit.models.checkpoints.loading import (
         Head,
         Init,
         build_classifier,
@@ -150,7 +150,7 @@ def tfidf_seconds(request: Request) -> Span:
 
 def _tfidf_trial(request: Request) -> float:
     from kit.methods.linear import GRID, fit_linear
-    from kit.models.tfidf import join_pairs, new_vectoriser
+    from kit.models.backends.tfidf import join_pairs, new_vectoriser
 
     data, settings = request.data, request.recipe.tfidf
     began = time.perf_counter()

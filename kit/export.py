@@ -167,7 +167,7 @@ def _write(
     request: str,
 ) -> dict[str, Proof]:
     """All formats, proven, with card and manifest, nothing private among them."""
-    from kit.models.backend import backend_in
+    from kit.models.backends.backend import backend_in
     from kit.publishing.again import told
     from kit.publishing.formats import packages, write_format
     from kit.publishing.reproduce import reproduction_of
@@ -315,7 +315,7 @@ def _vocabulary(record: Record) -> dict[str, Any] | None:
 def _cut(record: Record, data: Prepared) -> float | None:
     """Share of the test texts that the model does not read to their end; None for one without a tokenizer."""
     from kit.data.encode import encode
-    from kit.models.load import load_tokenizer
+    from kit.models.checkpoints.loading import load_tokenizer
 
     if record.content["checkpoint"] is None:
         return None

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from kit.data import Prepared
     from kit.methods import Fitted, Job
-    from kit.models.checkpoint import Checkpoint
+    from kit.models.checkpoints.checkpoint import Checkpoint
     from kit.models.predictor import Texts
     from kit.training.progress import Progress
 
@@ -226,7 +226,7 @@ def _fit_and_write(
     import numpy as np
     from accelerate import PartialState
 
-    from kit.models.origin import forget_origin
+    from kit.models.checkpoints.origin import forget_origin
     from kit.runtime.versions import peak_gpu_memory_bytes, peak_memory_bytes
 
     state = PartialState()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kit.data import Cleaned, Prepared
     from kit.data.distillation_texts import TransferSet
     from kit.distillation.teacher import Teacher
-    from kit.models.checkpoint import Checkpoint
+    from kit.models.checkpoints.checkpoint import Checkpoint
     from kit.recipe.defaults import Facts
     from kit.recipe.sections.distillation import DistillSection
     from kit.tasks import Task
@@ -82,7 +82,7 @@ class Shared:
 
     def checkpoint(self, model: ModelSection) -> Checkpoint:
         """The checkpoint that a model section names. Raises ModelError."""
-        from kit.models.checkpoint import resolve_checkpoint
+        from kit.models.checkpoints.checkpoint import resolve_checkpoint
 
         key = model.model_dump_json(exclude={"pooling"})
         if key not in self._checkpoints:
@@ -182,9 +182,9 @@ def _facts_of_pairs(
     transfer: int,
 ) -> Facts:
     """What defaults of a translation depend on. Raises RecipeError for languages that the checkpoint does not know."""
-    from kit.models.languages import find_route
-    from kit.models.load import load_tokenizer
-    from kit.models.seq2seq import start_of
+    from kit.models.checkpoints.loading import load_tokenizer
+    from kit.models.translation.languages import find_route
+    from kit.models.translation.seq2seq import start_of
     from kit.recipe.defaults import Facts
 
     start, codes, prefix = start_of(checkpoint.folder if checkpoint else None), None, ""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.errors import ModelError, RecordError
-from kit.models.backend import Backend
+from kit.models.backends.backend import Backend
 from kit.publishing.manifest import CARD_FILE, Manifest, read_manifest
 from kit.recipe import Recipe
 from kit.records.record import Record

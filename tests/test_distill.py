@@ -21,7 +21,7 @@ from kit.derived_recipes import distillation_recipe, taught_by, teacher_recipe
 from kit.distill import VERDICT_FILE
 from kit.distillation.teacher import resolve_teacher
 from kit.errors import KitError, ModelError, RecipeError, RecordError
-from kit.models.load import load_classifier
+from kit.models.checkpoints.loading import load_classifier
 from kit.models.predictor import load_predictor
 from kit.recipe.sections.distillation import DistillSection
 from kit.records.record import seal

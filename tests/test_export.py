@@ -123,7 +123,7 @@ def test_what_was_proven_is_found_again(exported: Exported, tiny_run: Path, tmp_
 
 
 def test_tfidf_is_proven_without_torch() -> None:
-    code = "import sys, kit.models.tfidf; assert not {'torch', 'transformers'} & set(sys.modules)"
+    code = "import sys, kit.models.backends.tfidf; assert not {'torch', 'transformers'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from kit.models.layers import encoder_of, find_layers
+from kit.models.architectures.layers import encoder_of, find_layers
 
 # Architectures whose self-attention has neither relative positions nor rotations.
 _PLAIN = ("bert", "roberta", "xlm-roberta", "camembert", "electra")

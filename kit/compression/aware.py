@@ -26,9 +26,9 @@ from kit.distillation.teacher import resolve_teacher
 from kit.errors import ModelError
 from kit.methods import Job
 from kit.methods.encoder import encode_budget
-from kit.models.kind import Kind, kind_of
-from kit.models.load import HEADS, load_classifier
+from kit.models.checkpoints.loading import HEADS, load_classifier
 from kit.models.predictor import TransformerPredictor
+from kit.models.saved_kind import Kind, kind_of
 from kit.records.record import Record
 from kit.training.fitting import Training
 

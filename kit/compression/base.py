@@ -10,9 +10,9 @@ from typing import Any, Protocol, TypeVar
 
 from kit.errors import ModelError
 from kit.methods import Fitted, Job
-from kit.models.checkpoint import resolve_checkpoint
-from kit.models.kind import Kind, kind_of
-from kit.models.seq2seq import start_of
+from kit.models.checkpoints.checkpoint import resolve_checkpoint
+from kit.models.saved_kind import Kind, kind_of
+from kit.models.translation.seq2seq import start_of
 from kit.recipe import Recipe
 from kit.recipe.section import Section
 from kit.records.record import Record

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass
 
 from kit.compression import TECHNIQUES
-from kit.models.kind import Kind
+from kit.models.saved_kind import Kind
 
 WORKS = "works"
 _LAST = "refused: it comes last"

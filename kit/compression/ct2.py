@@ -18,10 +18,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kit.compression.proof import proof_texts, require_same
 from kit.errors import ModelError, first_line
 from kit.methods import Fitted, Job
-from kit.models.ct2 import Ct2Facts, Ct2Translator, require_ct2
-from kit.models.kind import Kind
-from kit.models.load import quiet, save_tokenizer
-from kit.models.translator import Translator
+from kit.models.backends.ctranslate2 import Ct2Facts, Ct2Translator, require_ct2
+from kit.models.checkpoints.loading import quiet, save_tokenizer
+from kit.models.saved_kind import Kind
+from kit.models.translation.translator import Translator
 from kit.recipe.sections.compression import Ct2Step
 from kit.records.record import Record
 from kit.runtime.json_files import read_object

@@ -22,11 +22,11 @@ from kit.data.encode import encode
 from kit.errors import ModelError
 from kit.measurement.intervals import spread
 from kit.methods import Fitted, Job
-from kit.models.early_exit import EarlyExitClassifier, confidence, require_same_alone, with_exits
+from kit.models.architectures.early_exit import EarlyExitClassifier, confidence, require_same_alone, with_exits
+from kit.models.checkpoints.loading import load_classifier, load_tokenizer
 from kit.models.inference import run_batches
-from kit.models.kind import Kind
-from kit.models.load import load_classifier, load_tokenizer
 from kit.models.predictor import Texts, TransformerPredictor
+from kit.models.saved_kind import Kind
 from kit.recipe.sections.compression import EarlyExitStep
 from kit.records.record import Record
 from kit.runtime.quantities import percent

@@ -13,8 +13,8 @@ from kit.compression.base import others
 from kit.compression.four_bits import matrices_in_four_bits, tables_in_four_bits
 from kit.compression.onnx import graph_of, predictor_of
 from kit.methods import Fitted, Job
-from kit.models.kind import Kind
-from kit.models.onnx import require_onnx
+from kit.models.backends.onnx import require_onnx
+from kit.models.saved_kind import Kind
 from kit.recipe.sections.compression import Int4OnnxStep
 from kit.records.record import Record
 

@@ -21,10 +21,10 @@ from kit.data.encode import Encoded, encode
 from kit.errors import ModelError, first_line
 from kit.measurement.metrics import decisions
 from kit.methods import Fitted, Job
-from kit.models.kind import Kind
-from kit.models.load import load_tokenizer
-from kit.models.onnx import OnnxPredictor, require_onnx
+from kit.models.backends.onnx import OnnxPredictor, require_onnx
+from kit.models.checkpoints.loading import load_tokenizer
 from kit.models.predictor import Texts
+from kit.models.saved_kind import Kind
 from kit.recipe.sections.compression import Int8OnnxStep
 from kit.records.record import Record
 from kit.runtime.quiet_libraries import without_warnings

@@ -19,13 +19,13 @@ from kit.data.batching import EncodedDataset
 from kit.data.encode import encode
 from kit.errors import ModelError
 from kit.methods import Fitted, Job
-from kit.models.kind import Kind, kind_of
-from kit.models.load import load_classifier, load_tokenizer
-from kit.models.onnx import Graph, OnnxPredictor, read_graph, require_onnx
-from kit.models.onnx_translator import Graphs, OnnxTranslator, is_onnx_translator
+from kit.models.backends.onnx import Graph, OnnxPredictor, read_graph, require_onnx
+from kit.models.backends.onnx_translator import Graphs, OnnxTranslator, is_onnx_translator
+from kit.models.checkpoints.loading import load_classifier, load_tokenizer
 from kit.models.predictor import TransformerPredictor
-from kit.models.seq2seq import load_tongues
-from kit.models.translator import longest_source, prefix_of
+from kit.models.saved_kind import Kind, kind_of
+from kit.models.translation.seq2seq import load_tongues
+from kit.models.translation.translator import longest_source, prefix_of
 from kit.recipe.sections.compression import OnnxStep
 from kit.records.record import Record
 

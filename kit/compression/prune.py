@@ -21,11 +21,11 @@ from kit.distillation.teacher import resolve_teacher
 from kit.errors import ModelError
 from kit.methods import Fitted, Job
 from kit.methods.encoder import EncodedBudget, encode_budget
-from kit.models.blocks import Block, find_blocks
-from kit.models.kind import Kind
-from kit.models.load import load_classifier
-from kit.models.pooled import PooledClassifier, PooledConfig
+from kit.models.architectures.blocks import Block, find_blocks
+from kit.models.architectures.pooled import PooledClassifier, PooledConfig
+from kit.models.checkpoints.loading import load_classifier
 from kit.models.predictor import TransformerPredictor
+from kit.models.saved_kind import Kind
 from kit.recipe.sections.compression import PruneStep
 from kit.records.record import Record
 

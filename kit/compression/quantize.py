@@ -25,12 +25,12 @@ from kit.compression.aware import Rounding, learn_rounding, require_aware
 from kit.compression.base import others
 from kit.errors import ModelError, first_line
 from kit.methods import Fitted, Job
-from kit.models.kind import Kind, kind_of
-from kit.models.load import HEADS, Bits, load_tokenizer, quiet, rounded_on_load
+from kit.models.architectures.quantization_fixes import leave_odd_layers_unpacked, packs
+from kit.models.checkpoints.loading import HEADS, Bits, load_tokenizer, quiet, rounded_on_load
 from kit.models.predictor import Predictor, Texts, TransformerPredictor, load_predictor
-from kit.models.rounded import leave_odd_layers_unpacked, packs
-from kit.models.seq2seq import layers_to_round
-from kit.models.translator import Translator
+from kit.models.saved_kind import Kind, kind_of
+from kit.models.translation.seq2seq import layers_to_round
+from kit.models.translation.translator import Translator
 from kit.recipe.sections.compression import BitsAndBytesStep, HalfStep, Int8TorchStep
 from kit.records.record import Record
 

@@ -17,7 +17,7 @@ from kit.distillation.teacher_outputs import teacher_logits
 from kit.methods import Job
 from kit.methods.distill import learn
 from kit.methods.encoder import EncodedBudget
-from kit.models.load import freeze_embeddings
+from kit.models.checkpoints.loading import freeze_embeddings
 from kit.recipe import TrainSection
 from kit.recipe.sections.distillation import DistillSection
 from kit.training.fitting import Training

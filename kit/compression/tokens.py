@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from kit.data.encode import Encoded
 from kit.errors import ModelError, VerificationError, first_line
-from kit.models.load import load_tokenizer, quiet
+from kit.models.checkpoints.loading import load_tokenizer, quiet
 from kit.runtime.temporary import temporary_folder
 
 # What marks a token as the continuation of a word, or its beginning, rather than as text.

@@ -22,8 +22,8 @@ from transformers.modeling_outputs import BaseModelOutput
 from kit.compression.proof import proof_texts, require_same
 from kit.compression.tracing import content_of, traced
 from kit.methods import Job
-from kit.models.onnx_translator import Graphs, OnnxTranslator, is_onnx_translator, read_graphs
-from kit.models.translator import Translator
+from kit.models.backends.onnx_translator import Graphs, OnnxTranslator, is_onnx_translator, read_graphs
+from kit.models.translation.translator import Translator
 
 _LONGEST = 8_192  # positions of a model that does not say
 

@@ -28,11 +28,11 @@ from kit.compression.vocabulary_translation import require_one_table, trim_trans
 from kit.data.encode import encode
 from kit.errors import ModelError
 from kit.methods import Fitted, Job
-from kit.models.kind import Kind, kind_of
-from kit.models.layers import encoder_of
-from kit.models.load import load_classifier, load_tokenizer
-from kit.models.pooled import PooledConfig
+from kit.models.architectures.layers import encoder_of
+from kit.models.architectures.pooled import PooledConfig
+from kit.models.checkpoints.loading import load_classifier, load_tokenizer
 from kit.models.predictor import TransformerPredictor
+from kit.models.saved_kind import Kind, kind_of
 from kit.recipe.sections.compression import VocabularyStep
 from kit.records.record import Record
 

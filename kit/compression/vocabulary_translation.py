@@ -27,8 +27,8 @@ from kit.compression.tokens import (
 from kit.data.encode import Encoded, encode
 from kit.errors import ModelError
 from kit.methods import Fitted, Job
-from kit.models.seq2seq import TARGET, Tongues
-from kit.models.translator import Translator
+from kit.models.translation.seq2seq import TARGET, Tongues
+from kit.models.translation.translator import Translator
 from kit.runtime.json_files import read_object
 
 _PROOF_PAIRS = 64  # of which the trimmed model must give the very same logits

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from kit.data.encode import IGNORED
 from kit.distillation.teacher_outputs import TokenOutputs
-from kit.models.layers import Captured, capturing, encoder_of
+from kit.models.architectures.layers import Captured, capturing, encoder_of
 from kit.recipe.sections.distillation import DistillSection
 from kit.tasks.base import Task
 from kit.training.losses import (

@@ -16,14 +16,14 @@ import numpy as np
 
 from kit.data.label_words import listed
 from kit.errors import MAKE_AGAIN, ModelError
-from kit.models.asking import set_search, tell_route
-from kit.models.checkpoint import Checkpoint, resolve_checkpoint
-from kit.models.kind import Kind, kind_of
-from kit.models.languages import Route, find_route
-from kit.models.lengths import LEAST_RATIO
-from kit.models.load import load_tokenizer
+from kit.models.checkpoints.checkpoint import Checkpoint, resolve_checkpoint
+from kit.models.checkpoints.loading import load_tokenizer
 from kit.models.predictor import Predictor, load_predictor
-from kit.models.translator import Translator
+from kit.models.saved_kind import Kind, kind_of
+from kit.models.translation.generation_settings import set_search, tell_route
+from kit.models.translation.languages import Route, find_route
+from kit.models.translation.lengths import LEAST_RATIO
+from kit.models.translation.translator import Translator
 from kit.recipe import ModelSection, Recipe
 from kit.records.record import MODEL_FOLDER, Record
 from kit.runtime.file_types import RECORD_FILE

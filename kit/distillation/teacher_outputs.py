@@ -22,11 +22,11 @@ from kit.distillation.output_cache import Computed, Shards, complete, sha_of
 from kit.distillation.teacher import Teacher, load_teacher
 from kit.errors import ModelError
 from kit.measurement.metrics import sigmoid, softmax
+from kit.models.architectures.layers import capturing
+from kit.models.checkpoints.loading import load_classifier
 from kit.models.inference import BATCH_TOKENS
-from kit.models.layers import capturing
-from kit.models.load import load_classifier
 from kit.models.predictor import Texts, TransformerPredictor
-from kit.models.translator import Translator
+from kit.models.translation.translator import Translator
 from kit.runtime.json_files import read_object
 from kit.training.progress import Progress
 

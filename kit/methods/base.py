@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from kit.data import Prepared
 from kit.data.distillation_texts import TransferSet
 from kit.distillation.teacher import Teacher
-from kit.models.checkpoint import Checkpoint
+from kit.models.checkpoints.checkpoint import Checkpoint
 from kit.models.predictor import Predictor
 from kit.recipe import Recipe
 from kit.tasks import Task

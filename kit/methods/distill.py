@@ -34,9 +34,11 @@ from kit.methods.encoder import (
     start_head,
 )
 from kit.methods.finetune import pretrained_classifier, train_on_budget
-from kit.models.checkpoint import Checkpoint
-from kit.models.layers import encoder_of
-from kit.models.load import (
+from kit.models.architectures.cnn_bilstm import small_classifier
+from kit.models.architectures.layers import encoder_of
+from kit.models.architectures.pooled import PooledConfig
+from kit.models.checkpoints.checkpoint import Checkpoint
+from kit.models.checkpoints.loading import (
     DROPOUT_KEYS,
     Head,
     freeze_embeddings,
@@ -45,9 +47,7 @@ from kit.models.load import (
     require_positions,
     resolve_pooling,
 )
-from kit.models.pooled import PooledConfig
 from kit.models.predictor import Texts
-from kit.models.small import small_classifier
 from kit.recipe import TrainSection
 from kit.recipe.sections.distillation import DistillSection, StudentSection
 from kit.runtime.json_files import read_object

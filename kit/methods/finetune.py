@@ -25,7 +25,15 @@ from kit.methods.encoder import (
     set_head,
     start_head,
 )
-from kit.models.load import Bits, Head, Init, build_classifier, freeze_embeddings, require_positions, resolve_pooling
+from kit.models.checkpoints.loading import (
+    Bits,
+    Head,
+    Init,
+    build_classifier,
+    freeze_embeddings,
+    require_positions,
+    resolve_pooling,
+)
 from kit.training.fitting import REFIT_FOLDER, SECOND_TRAINING, Fitting, Training
 from kit.training.objective import LabelObjective
 from kit.training.plan import make_plan

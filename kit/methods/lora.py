@@ -17,8 +17,8 @@ from kit.errors import ModelError, VerificationError
 from kit.methods.base import Fitted, Job
 from kit.methods.encoder import new_predictor
 from kit.methods.finetune import pretrained_classifier, train_on_budget
+from kit.models.checkpoints.loading import quiet, resolve_pooling
 from kit.models.inference import predict_logits
-from kit.models.load import quiet, resolve_pooling
 from kit.models.predictor import TransformerPredictor
 from kit.recipe.sections.methods import LoraSection
 from kit.runtime.quiet_libraries import without_warnings

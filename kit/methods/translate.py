@@ -21,12 +21,12 @@ from kit.errors import VerificationError
 from kit.methods.base import Fitted, Job
 from kit.methods.lora import MERGE_TOLERANCE, with_adapters
 from kit.methods.writing import Pairs, PairWatch, Writer, dataset_of, encode_pairs
-from kit.models.asking import set_search, tell_route
-from kit.models.bpe import train_bpe
-from kit.models.languages import Route
-from kit.models.lengths import LEAST_RATIO
-from kit.models.load import load_tokenizer, quiet, require_positions
-from kit.models.seq2seq import (
+from kit.models.checkpoints.loading import load_tokenizer, quiet, require_positions
+from kit.models.translation.bpe import train_bpe
+from kit.models.translation.generation_settings import set_search, tell_route
+from kit.models.translation.languages import Route
+from kit.models.translation.lengths import LEAST_RATIO
+from kit.models.translation.seq2seq import (
     Tongues,
     load_tongues,
     pretrained_translator,
@@ -34,7 +34,7 @@ from kit.models.seq2seq import (
     start_of,
     warm_translator,
 )
-from kit.models.translator import Translator
+from kit.models.translation.translator import Translator
 from kit.recipe.sections.translation import DECODER_DROPOUT, ENCODER_RATE
 from kit.runtime.quantities import percent
 from kit.training.fitting import Fitting

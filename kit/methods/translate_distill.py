@@ -35,10 +35,10 @@ from kit.methods.base import Fitted, Job
 from kit.methods.distill import describe_teacher, sizes_of
 from kit.methods.translate import fit_writer, pairs_of, writer_of
 from kit.methods.writing import Writer, dataset_of
-from kit.models.asking import tell_route
-from kit.models.bpe import train_bpe
-from kit.models.layers import spread_evenly
-from kit.models.seq2seq import Tongues, load_translator, scratch_translator, start_of
+from kit.models.architectures.layers import spread_evenly
+from kit.models.translation.bpe import train_bpe
+from kit.models.translation.generation_settings import tell_route
+from kit.models.translation.seq2seq import Tongues, load_translator, scratch_translator, start_of
 from kit.recipe.sections.distillation import DistillSection, StudentSection
 
 # Layers of a fresh student's encoder, which runs once a sentence; the recipe counts those of the decoder.

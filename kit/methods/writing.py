@@ -17,8 +17,8 @@ from kit.data.batching import PairDataset, sorted_batches
 from kit.data.encode import IGNORED, Encoded, encode
 from kit.data.examples import Examples
 from kit.models.inference import BATCH_TOKENS
-from kit.models.seq2seq import Tongues
-from kit.models.translator import shift_of
+from kit.models.translation.seq2seq import Tongues
+from kit.models.translation.translator import shift_of
 from kit.training.diagnosis import loss_parts
 from kit.training.fitting import Look
 from kit.training.plan import TRAIN_SAMPLE

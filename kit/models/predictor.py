@@ -16,16 +16,16 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kit.data.encode import encode
 from kit.data.label_words import in_line
 from kit.errors import ModelError
-from kit.models.backend import Backend, backend_in
-from kit.models.ct2 import Ct2Translator
+from kit.models.backends.backend import Backend, backend_in
+from kit.models.backends.ctranslate2 import Ct2Translator
+from kit.models.backends.onnx import OnnxPredictor
+from kit.models.backends.onnx_translator import OnnxTranslator
+from kit.models.backends.tfidf import FILE as TFIDF_FILE
+from kit.models.backends.tfidf import TfidfPredictor
+from kit.models.checkpoints.loading import load_classifier, load_tokenizer, longest_text, quiet, save_tokenizer
 from kit.models.damage import listed_labels, loading, remedy
 from kit.models.inference import predict_logits
-from kit.models.load import load_classifier, load_tokenizer, longest_text, quiet, save_tokenizer
-from kit.models.onnx import OnnxPredictor
-from kit.models.onnx_translator import OnnxTranslator
-from kit.models.tfidf import FILE as TFIDF_FILE
-from kit.models.tfidf import TfidfPredictor
-from kit.models.translator import Translator
+from kit.models.translation.translator import Translator
 from kit.runtime.json_files import read_object
 
 Texts = list[tuple[str, ...]]

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import ModelError
-from kit.models.kind import Kind, kind_of
-from kit.models.onnx import GRAPH_FILE
+from kit.models.backends.onnx import GRAPH_FILE
+from kit.models.saved_kind import Kind, kind_of
 from kit.runtime.json_files import read_object
 
 # Kinds whose time for a text depends on the weights: words of a vocabulary, exits that are taken, length of what is

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import ModelError, RecipeError
-from kit.models import pooled, small
-from kit.models.kind import Kind, kind_of
-from kit.models.onnx import FACTS_FILE
-from kit.models.origin import without_local_keys
-from kit.models.seq2seq import TARGET
+from kit.models.architectures import cnn_bilstm as small
+from kit.models.architectures import pooled
+from kit.models.backends.onnx import FACTS_FILE
+from kit.models.checkpoints.origin import without_local_keys
+from kit.models.saved_kind import Kind, kind_of
+from kit.models.translation.seq2seq import TARGET
 from kit.publishing.translators import LIKELIEST, translating
 from kit.records.record import MODEL_FOLDER, Record
 from kit.runtime.json_files import read_object

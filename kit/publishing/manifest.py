@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import RecordError
-from kit.models.backend import Backend
+from kit.models.backends.backend import Backend
 from kit.recipe import Recipe
 from kit.runtime.file_types import MANIFEST_FILE, ManifestContent, require_types
 from kit.runtime.files import file_sha256, write_atomically

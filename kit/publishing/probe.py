@@ -191,7 +191,7 @@ def _translations(translate: Callable[[str], str], job: dict[str, Any]) -> dict[
 
 def _kit(job: dict[str, Any]) -> dict[str, Any]:
     """Predict with a TF-IDF model, without the libraries of the other models, which take far longer to import."""
-    from kit.models.tfidf import TfidfPredictor
+    from kit.models.backends.tfidf import TfidfPredictor
 
     model = TfidfPredictor.load(Path(job["arguments"]["model"]))
     return {"labels": list(model.labels), "logits": model.outputs([tuple(row) for row in job["texts"]]).tolist()}

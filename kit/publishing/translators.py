@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import ModelError
-from kit.models.backend import Backend, backend_in
-from kit.models.ct2 import FACTS_FILE, SEARCH_FILE
-from kit.models.kind import Kind
-from kit.models.load import load_tokenizer
-from kit.models.seq2seq import TARGET
+from kit.models.backends.backend import Backend, backend_in
+from kit.models.backends.ctranslate2 import FACTS_FILE, SEARCH_FILE
+from kit.models.checkpoints.loading import load_tokenizer
+from kit.models.saved_kind import Kind
+from kit.models.translation.seq2seq import TARGET
 from kit.runtime.json_files import read_object
 
 # What loads a translator's graphs: its lines take the likeliest token each time.

@@ -20,7 +20,7 @@ from kit.data.label_words import in_line
 from kit.errors import ExportError
 from kit.measurement.intervals import Estimate
 from kit.models.predictor import load_predictor
-from kit.models.translator import Translator
+from kit.models.translation.translator import Translator
 from kit.publishing import probe
 from kit.publishing.formats import Format
 from kit.publishing.translators import LIKELIEST
@@ -143,7 +143,7 @@ def _require_same_tokens(
     if tokens is None:
         return
     from kit.data.encode import encode
-    from kit.models.load import load_tokenizer
+    from kit.models.checkpoints.loading import load_tokenizer
 
     encoded = encode(texts, load_tokenizer(of.model_folder), of.recipe.data.max_length)
     for number, ids in enumerate(tokens):

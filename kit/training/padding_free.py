@@ -20,7 +20,7 @@ from torch import nn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
 from kit.errors import ModelError, RecipeError, first_line
-from kit.models.layers import encoder_of, find_layers
+from kit.models.architectures.layers import encoder_of, find_layers
 
 HOST_MASK = "kit_host_mask"
 Collate = Callable[[Sequence[int]], dict[str, Any]]

@@ -23,7 +23,7 @@ from transformers import PrinterCallback, Trainer
 
 from kit.data.batching import LengthSampler, SharedBatches, passes_of, split_batch, without_fillers
 from kit.errors import DivergedError, OutputError, TrainingError
-from kit.models.load import quiet
+from kit.models.checkpoints.loading import quiet
 from kit.runtime.distributed import any_says, sharded_by
 from kit.runtime.files import writing_to
 from kit.runtime.signals import SAME_COMMAND, Stopped, deferring

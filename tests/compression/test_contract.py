@@ -21,8 +21,8 @@ from kit.compression import TECHNIQUES
 from kit.compression.capabilities import WORKS, capabilities, capability_table
 from kit.derived_recipes import compression_recipe
 from kit.errors import ModelError
-from kit.models.kind import kind_of
 from kit.models.predictor import TransformerPredictor, load_predictor
+from kit.models.saved_kind import kind_of
 from kit.publishing.formats import plan_formats
 from kit.recipe.sections.compression import TECHNIQUES as SECTIONS
 
@@ -177,7 +177,7 @@ def _refusal(do: Callable[[], object]) -> bool:
 
 
 def test_threads_share_the_batches_of_a_graph(made, reviews, monkeypatch) -> None:
-    monkeypatch.setattr("kit.models.onnx.torch.get_num_threads", lambda: 3)
+    monkeypatch.setattr("kit.models.backends.onnx.torch.get_num_threads", lambda: 3)
     seen = set()
     predictor = load_predictor(made["onnx"].record.model_folder)
     answer = predictor._answer
@@ -200,9 +200,9 @@ def test_threads_share_the_batches_of_a_graph(made, reviews, monkeypatch) -> Non
 @pytest.mark.parametrize(("seconds", "expected"), [([3, 2, 1], 4), ([3, 2, 2], 2), ([1, 2, 0], 1)])
 def test_a_single_text_gets_as_many_threads_as_answer_it_soonest(seconds, expected, made, monkeypatch) -> None:
     predictor = load_predictor(made["onnx"].record.model_folder)
-    monkeypatch.setattr("kit.models.onnx.torch.get_num_threads", lambda: 4)
+    monkeypatch.setattr("kit.models.backends.onnx.torch.get_num_threads", lambda: 4)
     taken = iter(seconds)
-    monkeypatch.setattr("kit.models.onnx._seconds", lambda session, inputs: next(taken))
+    monkeypatch.setattr("kit.models.backends.onnx._seconds", lambda session, inputs: next(taken))
     assert predictor._alone.get_session_options().intra_op_num_threads == expected
 
 

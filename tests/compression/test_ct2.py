@@ -15,14 +15,14 @@ from kit.compression import ct2 as module
 from kit.compression.capabilities import WORKS, capabilities
 from kit.derived_recipes import compression_recipe
 from kit.errors import ModelError
-from kit.models.asking import set_search, tell_route
-from kit.models.bpe import train_bpe
-from kit.models.ct2 import Ct2Translator
-from kit.models.kind import Kind, kind_of
-from kit.models.languages import find_route
+from kit.models.backends.ctranslate2 import Ct2Translator
 from kit.models.predictor import load_predictor
-from kit.models.seq2seq import Tongues, load_translator
-from kit.models.translator import Translator
+from kit.models.saved_kind import Kind, kind_of
+from kit.models.translation.bpe import train_bpe
+from kit.models.translation.generation_settings import set_search, tell_route
+from kit.models.translation.languages import find_route
+from kit.models.translation.seq2seq import Tongues, load_translator
+from kit.models.translation.translator import Translator
 from tests.support.translators import BUILDERS
 
 
@@ -66,7 +66,7 @@ def test_texts_are_shared_among_threads_that_do_not_wait_for_each_other(done, mo
     texts = [(f"A man is at the {place} of number {number}.",) for number in range(40) for place in ("door", "sea")]
     expected = load_predictor(folder).outputs(texts)
     with monkeypatch.context() as patched:
-        patched.setattr("kit.models.ct2.torch.get_num_threads", lambda: 3)
+        patched.setattr("kit.models.backends.ctranslate2.torch.get_num_threads", lambda: 3)
         shared = load_predictor(folder)
         assert shared._engine.num_translators == 3
         assert shared.outputs(texts).tolist() == expected.tolist()
@@ -146,7 +146,7 @@ def test_architectures_and_packages_that_are_missing_are_named(scratch_run, done
     with monkeypatch.context() as patched, pytest.raises(ModelError, match=r"has no form for .*which is m2m_100"):
         patched.setattr(module, "CONVERTED", ("t5",))
         compress(chain(scratch_run, ["ct2"]), quiet=True)
-    monkeypatch.setattr("kit.models.ct2.find_spec", lambda name: None)
+    monkeypatch.setattr("kit.models.backends.ctranslate2.find_spec", lambda name: None)
     for attempt in (
         lambda: compress(chain(scratch_run, ["ct2"]), quiet=True),
         lambda: load_predictor(done["int8"].record.model_folder),

@@ -20,12 +20,12 @@ from kit.data.examples import Examples
 from kit.derived_recipes import compression_recipe
 from kit.errors import ModelError
 from kit.methods import Job
-from kit.models.early_exit import EarlyExitClassifier, confidence, require_same_alone, with_exits
-from kit.models.kind import Kind
-from kit.models.load import load_classifier
-from kit.models.pooled import PooledClassifier, PooledConfig
+from kit.models.architectures.cnn_bilstm import TextCnn, TextCnnConfig
+from kit.models.architectures.early_exit import EarlyExitClassifier, confidence, require_same_alone, with_exits
+from kit.models.architectures.pooled import PooledClassifier, PooledConfig
+from kit.models.checkpoints.loading import load_classifier
 from kit.models.predictor import load_predictor
-from kit.models.small import TextCnn, TextCnnConfig
+from kit.models.saved_kind import Kind
 from kit.recipe.sections.compression import EarlyExitStep
 from kit.request import Shared
 
@@ -215,14 +215,14 @@ def test_models_that_texts_cannot_leave_are_refused() -> None:
 
 
 def test_blocks_that_are_given_more_than_is_known_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kit.models.early_exit._PER_TEXT", ())
+    monkeypatch.setattr("kit.models.architectures.early_exit._PER_TEXT", ())
     with pytest.raises(ModelError, match=r"texts cannot leave a bert model|answers differently once texts have left"):
         require_same_alone(with_exits(classifier(BertConfig(num_hidden_layers=3, **SIZES))))
 
 
 @pytest.mark.parametrize("kind", sorted(set(Kind) - {Kind.TORCH}))
 def test_only_models_of_torch_get_exits(kind: Kind, tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kit.models.kind.kind_of", lambda *given: kind)
+    monkeypatch.setattr("kit.models.saved_kind.kind_of", lambda *given: kind)
     with pytest.raises(ModelError, match=re.escape(f"is {kind}; this step works on a classifier of torch")) as error:
         compress(chain(tiny_run, "early-exit"), quiet=True)
     assert error.value.hint

@@ -11,8 +11,8 @@ from kit.compress import compress
 from kit.compression.prune import _kept
 from kit.derived_recipes import compression_recipe
 from kit.errors import ModelError
-from kit.models.blocks import find_blocks
-from kit.models.load import load_classifier
+from kit.models.architectures.blocks import find_blocks
+from kit.models.checkpoints.loading import load_classifier
 from kit.models.predictor import load_predictor
 
 

@@ -21,14 +21,14 @@ from kit.compression.base import attempts
 from kit.compression.quantize import _Written
 from kit.derived_recipes import compression_recipe
 from kit.errors import ModelError
-from kit.models.asking import set_search
-from kit.models.bpe import train_bpe
-from kit.models.checkpoint import Checkpoint
-from kit.models.kind import Kind, kind_of
-from kit.models.load import rounded_on_load
+from kit.models.checkpoints.checkpoint import Checkpoint
+from kit.models.checkpoints.loading import rounded_on_load
 from kit.models.predictor import load_predictor
-from kit.models.seq2seq import Tongues, layers_to_round, warm_translator
-from kit.models.translator import Translator
+from kit.models.saved_kind import Kind, kind_of
+from kit.models.translation.bpe import train_bpe
+from kit.models.translation.generation_settings import set_search
+from kit.models.translation.seq2seq import Tongues, layers_to_round, warm_translator
+from kit.models.translation.translator import Translator
 from kit.publishing import probe
 from kit.publishing.formats import packages, plan_formats
 from kit.publishing.translators import translating

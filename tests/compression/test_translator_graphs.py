@@ -14,13 +14,13 @@ from kit import Record, evaluate, predict
 from kit.compress import Compression, compress
 from kit.compression import translator_graphs as module
 from kit.errors import ModelError
-from kit.models.asking import set_search
-from kit.models.kind import Kind, kind_of
-from kit.models.load import load_tokenizer
-from kit.models.onnx_translator import OnnxTranslator
+from kit.models.backends.onnx_translator import OnnxTranslator
+from kit.models.checkpoints.loading import load_tokenizer
 from kit.models.predictor import load_predictor
-from kit.models.seq2seq import Tongues, load_translator
-from kit.models.translator import Translator
+from kit.models.saved_kind import Kind, kind_of
+from kit.models.translation.generation_settings import set_search
+from kit.models.translation.seq2seq import Tongues, load_translator
+from kit.models.translation.translator import Translator
 from kit.recipe import Recipe
 from tests.compression.test_ct2 import chain
 from tests.support.translators import BUILDERS

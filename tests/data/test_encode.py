@@ -6,8 +6,8 @@ from transformers import PreTrainedTokenizerBase
 
 from kit.data import encode as encode_module
 from kit.data.encode import cache_folder, encode
-from kit.models.bpe import train_bpe
-from kit.models.load import load_tokenizer, save_tokenizer
+from kit.models.checkpoints.loading import load_tokenizer, save_tokenizer
+from kit.models.translation.bpe import train_bpe
 from tests.support.translators import mbart50
 
 PAIRS = [("", "b"), ("a man sleeps", "someone rests [SEP] 日本 😀"), ("w " * 9, "v " * 40)]

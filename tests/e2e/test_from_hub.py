@@ -40,7 +40,7 @@ def act(arguments: list[str]) -> None:
 
     from kit.cli import main
     from kit.errors import ModelError
-    from kit.models.checkpoint import resolve_checkpoint
+    from kit.models.checkpoints.checkpoint import resolve_checkpoint
     from kit.recipe import ModelSection
 
     if arguments[0] != "offline":

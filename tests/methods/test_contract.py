@@ -14,7 +14,7 @@ from kit.data import prepare
 from kit.errors import ModelError
 from kit.methods import METHODS
 from kit.methods.encoder import label_texts
-from kit.models.kind import Kind, kind_of
+from kit.models.saved_kind import Kind, kind_of
 from kit.recipe.keys import section_of
 from kit.recipe.section import Section
 from kit.recipe.sections.compression import CompressSection
@@ -131,9 +131,9 @@ def test_the_adapter_alone_gives_the_answers_of_the_merged_model(tmp_path, tiny_
     from peft import PeftModel
 
     from kit.data.encode import encode
-    from kit.models.checkpoint import resolve_checkpoint
+    from kit.models.checkpoints.checkpoint import resolve_checkpoint
+    from kit.models.checkpoints.loading import Head, build_classifier, load_tokenizer
     from kit.models.inference import predict_logits
-    from kit.models.load import Head, build_classifier, load_tokenizer
 
     recipe = recipe_for("single", "lora", tmp_path, tiny_checkpoint, epochs=6)
     record = finetune(recipe, quiet=True)

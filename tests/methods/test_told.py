@@ -14,15 +14,15 @@ from kit.control import control_recipe
 from kit.derived_recipes import distillation_recipe
 from kit.distill import distill
 from kit.distillation.teacher import load_teacher, resolve_teacher
-from kit.models.asking import set_search, tell_route
-from kit.models.lengths import LEAST_RATIO
-from kit.models.load import load_tokenizer
+from kit.models.checkpoints.loading import load_tokenizer
 from kit.models.predictor import load_predictor
-from kit.models.seq2seq import load_translator
-from kit.models.translator import Translator
+from kit.models.translation.generation_settings import set_search, tell_route
+from kit.models.translation.lengths import LEAST_RATIO
+from kit.models.translation.seq2seq import load_translator
+from kit.models.translation.translator import Translator
 from kit.recipe.load import validated
 from kit.request import understand
-from tests.models.test_translators import ROUTES
+from tests.models.translation.test_translators import ROUTES
 from tests.support.translators import BUILDERS
 
 TOLD = ["multi_marian", "t5", "m2m100", "nllb", "mbart50", "mbart25"]

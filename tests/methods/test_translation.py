@@ -28,10 +28,10 @@ from kit.errors import KitError, ModelError, RecipeError
 from kit.estimate import passes
 from kit.methods import TRANSLATING, Job, method_of
 from kit.methods.translate import Translate, writer_of
-from kit.models.checkpoint import resolve_checkpoint
-from kit.models.kind import Kind, kind_of
-from kit.models.seq2seq import load_translator, pretrained_translator
-from kit.models.translator import Translator
+from kit.models.checkpoints.checkpoint import resolve_checkpoint
+from kit.models.saved_kind import Kind, kind_of
+from kit.models.translation.seq2seq import load_translator, pretrained_translator
+from kit.models.translation.translator import Translator
 from kit.recipe.sections.model import ModelSection
 from kit.recipe.sections.translation import TRANSLATION_METHODS as NAMES
 from kit.request import understand

@@ -3,11 +3,11 @@ import pytest
 import torch
 
 from kit.data.encode import encode
-from kit.models.checkpoint import resolve_checkpoint
+from kit.models.backends.tfidf import TfidfPredictor, new_vectoriser
+from kit.models.checkpoints.checkpoint import resolve_checkpoint
+from kit.models.checkpoints.loading import Head, build_classifier, load_tokenizer
 from kit.models.inference import embed, predict_logits
-from kit.models.load import Head, build_classifier, load_tokenizer
 from kit.models.predictor import TransformerPredictor, label_names, load_predictor
-from kit.models.tfidf import TfidfPredictor, new_vectoriser
 from kit.recipe.sections.model import ModelSection
 
 TEXTS = [("a gripping, funny film",), ("dull",), ("one of the best films of the year, and then some more words",)] * 30

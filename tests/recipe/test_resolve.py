@@ -143,7 +143,7 @@ def test_translation_from_random_weights_averages_weights() -> None:
 
 
 def test_width_and_texts_set_rate_and_vocabulary_of_random_students() -> None:
-    from kit.models.seq2seq import SCRATCH_WIDTH
+    from kit.models.translation.seq2seq import SCRATCH_WIDTH
 
     of = translator("distill")
     few = replace(FACTS, pooling=None, start="nothing", transfer=900)

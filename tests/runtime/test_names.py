@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kit.errors import KitError, ModelError, OutputError, RecordError
-from kit.models.checkpoint import resolve_checkpoint
+from kit.models.checkpoints.checkpoint import resolve_checkpoint
 from kit.publishing.again import kept
 from kit.recipe import ModelSection
 from kit.records.record import Record

@@ -11,7 +11,7 @@ import kit.publishing.hub as hub_module
 from kit.distillation.teacher import resolve_teacher
 from kit.errors import ExportError, ModelError, OutputError, RecordError
 from kit.export import export
-from kit.models.checkpoint import resolve_checkpoint
+from kit.models.checkpoints.checkpoint import resolve_checkpoint
 from kit.publishing.formats import plan_formats, write_format
 from kit.publishing.hub import Target, push
 from kit.publishing.remote import State

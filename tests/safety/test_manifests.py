@@ -17,7 +17,7 @@ from kit.derived_recipes import compression_recipe
 from kit.distillation.teacher import resolve_teacher
 from kit.errors import ModelError, RecordError
 from kit.export import Exported, export
-from kit.models.backend import Backend, backend_of
+from kit.models.backends.backend import Backend, backend_of
 from kit.publishing.manifest import read_manifest, written_files
 from kit.records.record import Record, is_exported
 from kit.runtime.file_types import ChainContent

@@ -19,10 +19,10 @@ from kit.data.encode import encode
 from kit.errors import OutputError, RecipeError, TrainingError
 from kit.making import quick_collection
 from kit.methods.encoder import LabelWatch, lessons_of
-from kit.models.checkpoint import resolve_checkpoint
+from kit.models.architectures.layers import find_layers
+from kit.models.checkpoints.checkpoint import resolve_checkpoint
+from kit.models.checkpoints.loading import Head, build_classifier, load_tokenizer
 from kit.models.inference import predict_logits
-from kit.models.layers import find_layers
-from kit.models.load import Head, build_classifier, load_tokenizer
 from kit.recipe.sections.model import ModelSection
 from kit.recipe.sections.training import TrainSection
 from kit.runtime.signals import NOTHING_SAVED, Stopped, stoppable

@@ -13,7 +13,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from kit.errors import ModelError
-from kit.models.seq2seq import load_tongues, set_dropout, start_of
+from kit.models.translation.seq2seq import load_tongues, set_dropout, start_of
 from kit.runtime.json_files import read_object
 
 # Where architectures of transformers keep the layers of their decoders.

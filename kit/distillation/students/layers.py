@@ -15,9 +15,9 @@ from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
 from kit.distillation.students.narrow import narrow_weights
 from kit.errors import ModelError, RecipeError, first_line
-from kit.models.layers import encoder_of, find_layers, spread_evenly
-from kit.models.load import quiet
-from kit.models.pooled import PooledClassifier, PooledConfig
+from kit.models.architectures.layers import encoder_of, find_layers, spread_evenly
+from kit.models.architectures.pooled import PooledClassifier, PooledConfig
+from kit.models.checkpoints.loading import quiet
 from kit.recipe.sections.distillation import StudentSection
 
 # How configurations call what a narrower student changes, under the names that transformers maps to; and what else the

@@ -17,10 +17,10 @@ from transformers import (
 
 from kit.distillation.students.layers import last_to_last, reorder_labels, resolve_student, shrink
 from kit.errors import ModelError, RecipeError
-from kit.models.checkpoint import resolve_checkpoint
-from kit.models.layers import capturing, find_layers, spread_evenly
-from kit.models.load import Head, build_classifier, load_classifier
-from kit.models.small import SMALL, small_classifier
+from kit.models.architectures.cnn_bilstm import SMALL, small_classifier
+from kit.models.architectures.layers import capturing, find_layers, spread_evenly
+from kit.models.checkpoints.checkpoint import resolve_checkpoint
+from kit.models.checkpoints.loading import Head, build_classifier, load_classifier
 from kit.recipe.sections.distillation import StudentSection
 from kit.recipe.sections.model import ModelSection
 

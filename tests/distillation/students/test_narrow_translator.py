@@ -20,9 +20,9 @@ from transformers import (
 
 from kit.distillation.students.narrow_translator import narrow_translator, translator_widths
 from kit.errors import ModelError, RecipeError
-from kit.models.bpe import train_bpe
-from kit.models.checkpoint import resolve_checkpoint
-from kit.models.seq2seq import load_translator, warm_translator
+from kit.models.checkpoints.checkpoint import resolve_checkpoint
+from kit.models.translation.bpe import train_bpe
+from kit.models.translation.seq2seq import load_translator, warm_translator
 from kit.recipe.sections.distillation import StudentSection
 from kit.recipe.sections.model import ModelSection
 from tests.support.translators import BUILDERS

@@ -26,8 +26,8 @@ from transformers import PreTrainedTokenizerBase
 from kit.data.batching import EncodedDataset, sorted_batches
 from kit.data.encode import encode
 from kit.errors import ModelError, first_line
+from kit.models.checkpoints.loading import load_tokenizer, longest_text, save_tokenizer
 from kit.models.damage import listed_labels, loading, remedy
-from kit.models.load import load_tokenizer, longest_text, save_tokenizer
 from kit.runtime.json_files import read_object
 
 GRAPH_FILE, FACTS_FILE, CONFIG_FILE = "model.onnx", "onnx.json", "config.json"

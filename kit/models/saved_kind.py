@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import MAKE_AGAIN, ModelError
-from kit.models.backend import Backend, backend_in
-from kit.models.early_exit import EarlyExitConfig
-from kit.models.onnx import FACTS_FILE
+from kit.models.architectures.early_exit import EarlyExitConfig
+from kit.models.backends.backend import Backend, backend_in
+from kit.models.backends.onnx import FACTS_FILE
 from kit.runtime.json_files import read_object
 
 

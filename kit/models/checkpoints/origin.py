@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from kit.models.checkpoint import Checkpoint
+from kit.models.checkpoints.checkpoint import Checkpoint
 
 _CONFIGS = ("config.json", "tokenizer_config.json")
 _ADAPTER_CONFIG = "adapter_config.json"

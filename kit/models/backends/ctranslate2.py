@@ -26,10 +26,10 @@ from transformers import PreTrainedTokenizerBase
 from kit.data.batching import sorted_batches
 from kit.data.encode import Encoded, encode
 from kit.errors import ModelError, first_line
+from kit.models.checkpoints.loading import load_tokenizer, longest_text
 from kit.models.damage import loading
-from kit.models.lengths import limits_of
-from kit.models.load import load_tokenizer, longest_text
-from kit.models.translator import SOURCE_TOKENS, count_tokens, translate_written
+from kit.models.translation.lengths import limits_of
+from kit.models.translation.translator import SOURCE_TOKENS, count_tokens, translate_written
 from kit.runtime.json_files import read_object
 
 # Texts that a thread translates at once. Several threads for one text wait for each other after every small product: on

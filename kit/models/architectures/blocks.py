@@ -12,8 +12,8 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from kit.errors import ModelError
-from kit.models.layers import encoder_of, find_layers
-from kit.models.pooled import BLOCK_LAYERS
+from kit.models.architectures.layers import encoder_of, find_layers
+from kit.models.architectures.pooled import BLOCK_LAYERS
 
 
 @dataclass(frozen=True)

@@ -26,13 +26,14 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from kit.errors import KitError, ModelError, RecipeError, damage_words
-from kit.models import early_exit, small  # noqa: F401 (saved models of these architectures can be loaded)
-from kit.models.checkpoint import Checkpoint, declared_pooling
-from kit.models.code import code_of, require_trusted
+from kit.models.architectures import cnn_bilstm as small  # noqa: F401 (saved models of these architectures can be loaded)
+from kit.models.architectures import early_exit  # noqa: F401 (saved models of these architectures can be loaded)
+from kit.models.architectures.pooled import PooledClassifier, PooledConfig
+from kit.models.architectures.quantization_fixes import leave_odd_layers_unpacked, leave_unpacked
+from kit.models.checkpoints.checkpoint import Checkpoint, declared_pooling
+from kit.models.checkpoints.code import code_of, require_trusted
+from kit.models.checkpoints.sizes import require_memory
 from kit.models.damage import remedy
-from kit.models.pooled import PooledClassifier, PooledConfig
-from kit.models.rounded import leave_odd_layers_unpacked, leave_unpacked
-from kit.models.sizes import require_memory
 from kit.runtime.json_files import read_object
 
 Init = Literal["pretrained", "scratch"]

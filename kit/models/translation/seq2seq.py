@@ -30,8 +30,8 @@ from transformers import (
 )
 
 from kit.errors import KitError, ModelError, damage_words
-from kit.models.checkpoint import Checkpoint
-from kit.models.load import DROPOUT_KEYS, load_tokenizer, quiet, refuse_missing
+from kit.models.checkpoints.checkpoint import Checkpoint
+from kit.models.checkpoints.loading import DROPOUT_KEYS, load_tokenizer, quiet, refuse_missing
 from kit.runtime.json_files import read_object
 
 Start = Literal["translator", "encoder", "nothing"]

@@ -10,10 +10,10 @@ import torch
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from kit.compression.ct2 import converted
-from kit.models.asking import set_search
-from kit.models.lengths import Limits, limits_of
-from kit.models.seq2seq import Tongues
-from kit.models.translator import Translator
+from kit.models.translation.generation_settings import set_search
+from kit.models.translation.lengths import Limits, limits_of
+from kit.models.translation.seq2seq import Tongues
+from kit.models.translation.translator import Translator
 from tests.support.translators import BUILDERS
 
 LINES = [f"a {size} {thing}" for size in ("big", "small") for thing in ("dog", "man", "red car", "house")]

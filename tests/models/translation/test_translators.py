@@ -17,13 +17,13 @@ from kit.data.examples import Examples
 from kit.distillation.students.decoder import decoder_depth, with_decoder_layers
 from kit.errors import ModelError, RecipeError
 from kit.methods.writing import Writer, dataset_of, encode_pairs
-from kit.models.asking import tell_route
-from kit.models.bpe import train_bpe
-from kit.models.checkpoint import resolve_checkpoint
-from kit.models.languages import Route, find_route
-from kit.models.load import load_tokenizer
-from kit.models.seq2seq import Tongues, pretrained_translator, scratch_translator, start_of, warm_translator
-from kit.models.translator import Translator
+from kit.models.checkpoints.checkpoint import resolve_checkpoint
+from kit.models.checkpoints.loading import load_tokenizer
+from kit.models.translation.bpe import train_bpe
+from kit.models.translation.generation_settings import tell_route
+from kit.models.translation.languages import Route, find_route
+from kit.models.translation.seq2seq import Tongues, pretrained_translator, scratch_translator, start_of, warm_translator
+from kit.models.translation.translator import Translator
 from kit.recipe.sections.model import ModelSection
 from tests.support.translators import BUILDERS
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import ModelError
-from kit.models.code import code_of
-from kit.models.download import download, pickle_refused
-from kit.models.sizes import require_possible_sizes
+from kit.models.checkpoints.code import code_of
+from kit.models.checkpoints.download import download, pickle_refused
+from kit.models.checkpoints.sizes import require_possible_sizes
 from kit.recipe import ModelSection
 from kit.runtime.files import package_folders
 from kit.runtime.json_files import read_json

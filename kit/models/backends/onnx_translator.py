@@ -30,11 +30,11 @@ from transformers.modeling_outputs import Seq2SeqLMOutput
 from transformers.utils.generic import ModelOutput
 
 from kit.errors import ModelError
+from kit.models.backends.onnx import FACTS_FILE, session_of
+from kit.models.checkpoints.loading import quiet
 from kit.models.damage import loading
-from kit.models.load import quiet
-from kit.models.onnx import FACTS_FILE, session_of
-from kit.models.seq2seq import Tongues, load_tongues
-from kit.models.translator import Search, Translator, longest_source, prefix_of
+from kit.models.translation.seq2seq import Tongues, load_tongues
+from kit.models.translation.translator import Search, Translator, longest_source, prefix_of
 from kit.runtime.json_files import read_object
 
 ENCODER_FILE, DECODER_FILE = "encoder.onnx", "decoder.onnx"

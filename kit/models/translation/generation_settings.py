@@ -10,7 +10,7 @@ from typing import Any
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from kit.errors import ModelError
-from kit.models.languages import Route, ends_in_language, take_route
+from kit.models.translation.languages import Route, ends_in_language, take_route
 
 
 def tell_route(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, route: Route) -> int | None:

@@ -22,8 +22,8 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrai
 from transformers.utils.generic import ModelOutput
 
 from kit.errors import ModelError, first_line
-from kit.models.layers import capturing, encoder_of, find_layers
-from kit.models.pooled import PooledClassifier, PooledConfig
+from kit.models.architectures.layers import capturing, encoder_of, find_layers
+from kit.models.architectures.pooled import PooledClassifier, PooledConfig
 
 # What blocks are given a row a text of, beside the vectors themselves.
 _PER_TEXT = ("attention_mask", "position_bias")

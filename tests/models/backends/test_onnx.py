@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from kit.errors import EXPORT_AGAIN, MAKE_AGAIN, ModelError
-from kit.models.backend import Backend
+from kit.models.backends.backend import Backend
+from kit.models.backends.onnx import Graph, OnnxPredictor
 from kit.models.damage import remedy
-from kit.models.onnx import Graph, OnnxPredictor
 from kit.models.predictor import load_predictor
 
 

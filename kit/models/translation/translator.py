@@ -23,12 +23,12 @@ from kit.data.batching import EncodedDataset, PairDataset, sorted_batches
 from kit.data.blank import is_blank
 from kit.data.encode import IGNORED, Encoded, encode
 from kit.errors import ModelError
-from kit.models import greedy
+from kit.models.architectures.quantization_fixes import mend_names
+from kit.models.checkpoints.loading import longest_text, quiet, save_tokenizer
 from kit.models.inference import BATCH_TOKENS, full_float32
-from kit.models.lengths import Limits, limits_of
-from kit.models.load import longest_text, quiet, save_tokenizer
-from kit.models.rounded import mend_names
-from kit.models.seq2seq import TARGET, Tongues, load_translator
+from kit.models.translation import greedy
+from kit.models.translation.lengths import Limits, limits_of
+from kit.models.translation.seq2seq import TARGET, Tongues, load_translator
 from kit.runtime.json_files import read_object
 
 # Source tokens, padded, that are translated together, shared among the beams of each.

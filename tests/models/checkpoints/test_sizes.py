@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from kit.errors import ModelError
-from kit.models.checkpoint import resolve_checkpoint
-from kit.models.sizes import require_memory, require_possible_sizes
+from kit.models.checkpoints.checkpoint import resolve_checkpoint
+from kit.models.checkpoints.sizes import require_memory, require_possible_sizes
 from kit.recipe.sections.model import ModelSection
 
 
@@ -41,7 +41,7 @@ def test_models_of_usual_sizes_pass() -> None:
 
 
 def test_weights_beyond_memory_are_refused_without_a_draw_from_the_generator(monkeypatch) -> None:
-    monkeypatch.setattr("kit.models.sizes.memory_bytes", lambda: 1_000)
+    monkeypatch.setattr("kit.models.checkpoints.sizes.memory_bytes", lambda: 1_000)
     before = torch.get_rng_state()
     require_memory(lambda: nn.Linear(10, 20), "small")
     with pytest.raises(ModelError, match="this machine has"):

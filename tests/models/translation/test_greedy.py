@@ -9,8 +9,8 @@ import pytest
 import torch
 from transformers import AutoModelForSeq2SeqLM, GenerationConfig
 
-from kit.models.greedy import likeliest_tokens, settings_for
 from kit.models.predictor import load_predictor
+from kit.models.translation.greedy import likeliest_tokens, settings_for
 from tests.support.translators import BUILDERS
 
 LENGTHS = (12, 3, 9, 5, 12, 7, 2, 10, 4, 8, 6, 11)
@@ -113,8 +113,8 @@ def test_graphs_of_a_translator_do_likewise_and_share_batches_among_threads(
     alone = graphs.outputs(TEXTS)
     assert alone.tolist() == model.outputs(TEXTS).tolist()
     assert len(set(alone)) > 1 and alone[2] == ""
-    monkeypatch.setattr("kit.models.onnx_translator._BATCH_TOKENS", 8)
-    monkeypatch.setattr("kit.models.onnx_translator.torch.get_num_threads", lambda: 3)
+    monkeypatch.setattr("kit.models.backends.onnx_translator._BATCH_TOKENS", 8)
+    monkeypatch.setattr("kit.models.backends.onnx_translator.torch.get_num_threads", lambda: 3)
     used = set()
     search = graphs._search
     monkeypatch.setattr(graphs, "_search", lambda *given: used.add(id(given[2])) or search(*given))

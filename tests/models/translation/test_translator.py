@@ -12,7 +12,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from kit import Recipe, Record, finetune, predict
 from kit.distillation.students.decoder import with_decoder_layers
 from kit.models.predictor import load_predictor
-from kit.models.seq2seq import load_translator
+from kit.models.translation.seq2seq import load_translator
 
 
 @pytest.fixture(scope="module")

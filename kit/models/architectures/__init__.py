@@ -1,0 +1,1 @@
+"""Architectures: networks of kit's own, and parts of those of transformers."""

@@ -1,0 +1,1 @@
+"""Backends: libraries that run saved models."""

@@ -1,0 +1,1 @@
+"""Checkpoints: pretrained weights on disk or on the Hub."""

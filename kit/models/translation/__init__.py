@@ -1,0 +1,1 @@
+"""Translation models: an encoder, a decoder and their tokenizers."""
