@@ -13,7 +13,7 @@ from kit.errors import LaunchError
 from kit.recipe import load_recipe
 from kit.runtime.distributed import meet
 from kit.runtime.files import CHECKPOINT_SEAL, write_atomically
-from kit.training.fitting import Fitting
+from kit.training.interfaces import Fitting
 from tests.support.launches import launched
 from tests.test_processes import (
     alone,

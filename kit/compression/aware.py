@@ -30,7 +30,7 @@ from kit.models.checkpoints.loading import HEADS, load_classifier
 from kit.models.predictor import TransformerPredictor
 from kit.models.saved_kind import Kind, kind_of
 from kit.records.record import Record
-from kit.training.fitting import Training
+from kit.training.interfaces import Training
 
 _RATE = 5.0e-5  # peak; weights only have to move by about the width of a rounding step
 

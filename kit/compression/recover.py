@@ -20,7 +20,7 @@ from kit.methods.encoder import EncodedBudget
 from kit.models.checkpoints.loading import freeze_embeddings
 from kit.recipe import TrainSection
 from kit.recipe.sections.distillation import DistillSection
-from kit.training.fitting import Training
+from kit.training.interfaces import Training
 
 _BATCH = 32
 

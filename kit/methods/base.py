@@ -16,8 +16,8 @@ from kit.models.checkpoints.checkpoint import Checkpoint
 from kit.models.predictor import Predictor
 from kit.recipe import Recipe
 from kit.tasks import Task
-from kit.training.fitting import Training
 from kit.training.hardware import Hardware
+from kit.training.interfaces import Training
 from kit.training.progress import Progress
 
 

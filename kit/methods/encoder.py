@@ -23,7 +23,7 @@ from kit.models.predictor import TransformerPredictor
 from kit.models.vectors import text_vectors
 from kit.tasks import Task
 from kit.training.diagnosis import loss_parts
-from kit.training.fitting import Look, Split
+from kit.training.interfaces import Look, Split
 from kit.training.plan import TRAIN_SAMPLE
 
 # A head that fits the training examples all too well leaves the encoder no gradient: as a start, less is more.

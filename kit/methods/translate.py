@@ -37,7 +37,7 @@ from kit.models.translation.seq2seq import (
 from kit.models.translation.translator import Translator
 from kit.recipe.sections.translation import DECODER_DROPOUT, ENCODER_RATE
 from kit.runtime.quantities import percent
-from kit.training.fitting import Fitting
+from kit.training.interfaces import Fitting
 from kit.training.objective import LabelObjective, Objective
 from kit.training.plan import make_plan
 from kit.training.trainer import fit_model

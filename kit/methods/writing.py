@@ -20,7 +20,7 @@ from kit.models.inference import BATCH_TOKENS
 from kit.models.translation.seq2seq import Tongues
 from kit.models.translation.translator import shift_of
 from kit.training.diagnosis import loss_parts
-from kit.training.fitting import Look
+from kit.training.interfaces import Look
 from kit.training.plan import TRAIN_SAMPLE
 
 

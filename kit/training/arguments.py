@@ -8,7 +8,7 @@ from __future__ import annotations
 from transformers import TrainingArguments
 
 from kit.runtime.distributed import sharded_by
-from kit.training.fitting import Fitting
+from kit.training.interfaces import Fitting
 
 _LOG_EVERY = 10  # steps between two logged training losses: frequent enough to catch NaN, rare enough to cost nothing
 

@@ -18,9 +18,9 @@ from torch import nn
 from transformers import TrainerCallback
 
 from kit.runtime.files import write_atomically
+from kit.training.model_sharding import Whole
 from kit.training.plan import Plan
 from kit.training.recovery import AVERAGED
-from kit.training.sharding import Whole
 
 
 class Averaging(TrainerCallback):

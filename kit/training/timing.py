@@ -14,9 +14,9 @@ from transformers import PreTrainedModel
 from kit.data.batching import LengthSampler
 from kit.measurement.durations import Span
 from kit.measurement.load import LoadMeter
-from kit.training.fitting import Lessons
+from kit.training.cpu_kernels import quick_on
 from kit.training.hardware import coarse_float32
-from kit.training.quick import quick_on
+from kit.training.interfaces import Lessons
 
 _BATCHES = 3  # of typical lengths
 _ROUNDS, _ENOUGH_S = 8, 3.0  # over these batches: as many, or until so much time was spent

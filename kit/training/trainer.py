@@ -29,11 +29,12 @@ from kit.runtime.files import writing_to
 from kit.runtime.signals import SAME_COMMAND, Stopped, deferring
 from kit.training.arguments import arguments_of
 from kit.training.averaging import Averaging, averaged_steps
+from kit.training.cpu_kernels import quick_on
 from kit.training.diagnosis import Evaluation, diagnose
-from kit.training.fitting import Fitting, Training
 from kit.training.hardware import coarse_float32, require_compiler
+from kit.training.interfaces import Fitting, Training
+from kit.training.model_sharding import Whole, to_train
 from kit.training.padding_free import HOST_MASK, PaddingFree, keeping_mask, rows_of
-from kit.training.quick import quick_on
 from kit.training.recovery import (
     Clock,
     Resumption,
@@ -44,7 +45,6 @@ from kit.training.recovery import (
     out_of_memory,
     seal_checkpoint,
 )
-from kit.training.sharding import Whole, to_train
 
 # Padded tokens in one forward and backward pass. On a CPU more do not compute faster, and take 0.17 MB each for MiniLM;
 # but where it computes in bfloat16, every pass rounds all weights again.

@@ -11,7 +11,7 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from kit.distillation.objectives import projected
 from kit.errors import LaunchError
-from kit.training.sharding import Fsdp, Whole, to_train
+from kit.training.model_sharding import Fsdp, Whole, to_train
 from tests.training.test_objective import ONE, taught
 
 

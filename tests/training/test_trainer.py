@@ -30,14 +30,14 @@ from kit.tasks.classification import Classification
 from kit.training import trainer as trainer_module
 from kit.training.arguments import arguments_of
 from kit.training.averaging import averaged_steps
-from kit.training.fitting import SECOND_TRAINING, Fitting, Split
 from kit.training.hardware import Hardware
+from kit.training.interfaces import SECOND_TRAINING, Fitting, Split
+from kit.training.model_sharding import Whole
 from kit.training.objective import LabelObjective
 from kit.training.padding_free import PaddingFree
 from kit.training.plan import make_plan
 from kit.training.progress import Progress
 from kit.training.recovery import Resumption, StopBetweenSteps, find_checkpoint
-from kit.training.sharding import Whole
 from kit.training.trainer import fit_model
 
 LABELS = ("negative", "positive")

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from kit.training import quick
-from kit.training.quick import Quick, dropped
+from kit.training import cpu_kernels as quick
+from kit.training.cpu_kernels import Quick, dropped
 
 
 @pytest.mark.parametrize(("rate", "level"), [(0.1, 26), (0.5, 128), (0.9, 230)])
