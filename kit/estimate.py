@@ -46,8 +46,8 @@ def make_trial(request: Request, hardware: Hardware) -> Trial:
         return _translation_trial(request, hardware)
     from kit.data.batching import EncodedDataset
     from kit.data.encode import encode
-    from kit.methods.distill import shaped
-    from kit.methods.lora import add_adapters
+    from kit.methods.classification.distill import shaped
+    from kit.methods.classification.lora import add_adapters
     from kit.models.checkpoints.loading import (
         Head,
         Init,
@@ -92,9 +92,9 @@ def make_trial(request: Request, hardware: Hardware) -> Trial:
 def _translation_trial(request: Request, hardware: Hardware) -> Trial:
     """The writer that a request would train, timed on the budget's pairs, whose references stand for a teacher's."""
     from kit.methods import Job
-    from kit.methods.translate import freeze_source_embeddings, writer_of
-    from kit.methods.translate_distill import student_of
-    from kit.methods.writing import dataset_of, encode_pairs
+    from kit.methods.translation.distill import student_of
+    from kit.methods.translation.methods import freeze_source_embeddings, writer_of
+    from kit.methods.translation.writing import dataset_of, encode_pairs
     from kit.training.plan import make_plan
     from kit.training.progress import Progress
     from kit.training.timing import seconds_a_pass
@@ -149,7 +149,7 @@ def tfidf_seconds(request: Request) -> Span:
 
 
 def _tfidf_trial(request: Request) -> float:
-    from kit.methods.linear import GRID, fit_linear
+    from kit.methods.classification.linear import GRID, fit_linear
     from kit.models.backends.tfidf import join_pairs, new_vectoriser
 
     data, settings = request.data, request.recipe.tfidf

@@ -144,7 +144,7 @@ def test_a_sharded_launch_that_is_not_proven_is_refused(launch, message, hint, m
 
 
 def test_a_refused_launch_leaves_no_folder_behind_unless_something_was_saved(recipe_file: Path, monkeypatch) -> None:
-    refused = "kit.methods.finetune.fit_model"
+    refused = "kit.methods.classification.finetune.fit_model"
     recipe = load_recipe(recipe_file)
 
     def refuse(fitting: Fitting) -> None:

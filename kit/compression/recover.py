@@ -15,8 +15,8 @@ from kit.distillation.objectives import TeacherObjective, truth_of
 from kit.distillation.teacher import Teacher
 from kit.distillation.teacher_outputs import teacher_logits
 from kit.methods import Job
-from kit.methods.distill import learn
-from kit.methods.encoder import EncodedBudget
+from kit.methods.classification.distill import learn
+from kit.methods.classification.encoder import EncodedBudget
 from kit.models.checkpoints.loading import freeze_embeddings
 from kit.recipe import TrainSection
 from kit.recipe.sections.distillation import DistillSection

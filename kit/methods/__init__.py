@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from kit.methods.base import Classifying, Fitted, Job, Method
-from kit.methods.distill import Distill, Student
-from kit.methods.finetune import Finetune
-from kit.methods.lora import Lora
-from kit.methods.probe import Probe
-from kit.methods.tfidf import Tfidf
-from kit.methods.translate import Translate, TranslateLora
-from kit.methods.translate_distill import TranslateDistill, TranslateStudent
+from kit.methods.classification.distill import Distill, Student
+from kit.methods.classification.finetune import Finetune
+from kit.methods.classification.lora import Lora
+from kit.methods.classification.probe import Probe
+from kit.methods.classification.tfidf import Tfidf
+from kit.methods.translation.distill import TranslateDistill, TranslateStudent
+from kit.methods.translation.methods import Translate, TranslateLora
 
 METHODS: dict[str, Classifying] = {
     "finetune": Finetune("finetune", "pretrained"),

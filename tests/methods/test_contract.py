@@ -13,7 +13,7 @@ from kit.compress import compress
 from kit.data import prepare
 from kit.errors import ModelError
 from kit.methods import METHODS
-from kit.methods.encoder import label_texts
+from kit.methods.classification.encoder import label_texts
 from kit.models.saved_kind import Kind, kind_of
 from kit.recipe.keys import section_of
 from kit.recipe.section import Section

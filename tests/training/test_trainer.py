@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from kit.data.encode import encode
 from kit.errors import OutputError, RecipeError, TrainingError
 from kit.making import quick_collection
-from kit.methods.encoder import LabelWatch, lessons_of
+from kit.methods.classification.encoder import LabelWatch, lessons_of
 from kit.models.architectures.layers import find_layers
 from kit.models.checkpoints.checkpoint import resolve_checkpoint
 from kit.models.checkpoints.loading import Head, build_classifier, load_tokenizer

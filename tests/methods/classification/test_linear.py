@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from kit.methods.linear import Linear, choose_c, fit_linear
+from kit.methods.classification.linear import Linear, choose_c, fit_linear
 
 RANDOM = np.random.default_rng(0)
 FEATURES = RANDOM.normal(size=(200, 8))

@@ -24,7 +24,7 @@ from kit.distillation.teacher import Teacher
 from kit.distillation.teacher_outputs import averaged, teacher_logits, token_outputs
 from kit.errors import ModelError, RecipeError
 from kit.methods.base import Fitted, Job
-from kit.methods.encoder import (
+from kit.methods.classification.encoder import (
     EncodedBudget,
     LabelWatch,
     encode_budget,
@@ -33,7 +33,7 @@ from kit.methods.encoder import (
     set_head,
     start_head,
 )
-from kit.methods.finetune import pretrained_classifier, train_on_budget
+from kit.methods.classification.finetune import pretrained_classifier, train_on_budget
 from kit.models.architectures.cnn_bilstm import small_classifier
 from kit.models.architectures.layers import encoder_of
 from kit.models.architectures.pooled import PooledConfig

@@ -20,7 +20,7 @@ from kit.distillation.objectives import WordObjective
 from kit.distillation.teacher import resolve_teacher
 from kit.distillation.teacher_outputs import teacher_words
 from kit.errors import KitError
-from kit.methods.writing import Pairs, Writer, dataset_of, encode_pairs
+from kit.methods.translation.writing import Pairs, Writer, dataset_of, encode_pairs
 from kit.models.translation.translator import Translator
 from kit.request import understand
 from kit.run import run

@@ -71,7 +71,7 @@ def test_a_checkpoint_that_teaches_is_told_what_to_translate(name, families, cap
 
 @pytest.mark.parametrize("name", ["t5", "nllb"])
 def test_students_of_such_a_teacher_are_told_too(name, families, captions, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("kit.methods.translate_distill.loops", lambda line: False)  # as its random weights have it
+    monkeypatch.setattr("kit.methods.translation.distill.loops", lambda line: False)  # as its random weights have it
     section = {"teacher": str(families[name]), "student": "layers:1"}
     done = distill(recipe_for(captions, tmp_path, method="distill", distill=section), quiet=True)
     for record in (done.students[0], done.controls[0]):
@@ -107,7 +107,7 @@ def test_what_a_teacher_is_told_is_not_for_a_student_of_another_kind(families, c
 
 @pytest.mark.parametrize("name", ["t5", "nllb"])
 def test_a_fresh_student_has_a_control(name, families, captions, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("kit.methods.translate_distill.loops", lambda line: False)
+    monkeypatch.setattr("kit.methods.translation.distill.loops", lambda line: False)
     student = {"init": "random", "hidden_size": 16, "layers": 1}
     section = {"teacher": str(families[name]), "student": student}
     done = distill(recipe_for(captions, tmp_path, method="distill", distill=section), controls=False, quiet=True)
