@@ -36,7 +36,7 @@ def main() -> None:
     """Make or find all models, then print the two tables."""
     arguments = arguments_given()
     chains = arguments.steps or ["vocabulary, {int8-onnx: {embeddings: int4}}", "int4-onnx"]
-    from kit.analysis.verdict import Answers, Cost, judge
+    from kit.analysis.distillation_verdict import Answers, Cost, judge
     from kit.bench import bench
     from kit.compress import compress
     from kit.data.labels import encode_labels

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from kit.analysis.answer import answer
 from kit.analysis.comparison import all_pairs
 from kit.analysis.curve import CurveRefused, Fit, fit_learning_curve
+from kit.analysis.failed_seeds import failed_to_train, fitness
 from kit.analysis.findings import CellRow, Findings, Series
 from kit.analysis.frontier import frontier
-from kit.analysis.health import failed_to_train, fitness
+from kit.analysis.headline import answer
 from kit.analysis.notes import study_notes
 from kit.analysis.points import Point, Run, errors, metric_samples, point
-from kit.analysis.transfer import Transfer, effective_data
+from kit.analysis.pretraining_value import Transfer, effective_data
 from kit.derived import with_candidates
 from kit.errors import RecordError
 from kit.measurement.measure import LabelMeasure, Measure

@@ -24,7 +24,7 @@ from kit.runtime.seals import sealed
 if TYPE_CHECKING:
     import numpy as np
 
-    from kit.analysis.verdict import Cost, Verdict
+    from kit.analysis.distillation_verdict import Cost, Verdict
 
 VERDICT_FILE = "verdict.json"  # beside the Record of the first seed's student
 
@@ -109,7 +109,7 @@ def _refuse_early(given: Recipe, controls: bool, shared: Shared) -> None:
 
 def _judge(students: list[Record], controls: list[Record], teachers: list[list[Teacher]], shared: Shared) -> Verdict:
     """The verdict over all seeds. teachers: of each seed."""
-    from kit.analysis.verdict import Answers, judge
+    from kit.analysis.distillation_verdict import Answers, judge
     from kit.tasks import task_for
 
     first = students[0]
@@ -167,7 +167,7 @@ def _teacher_answers(student: Record, teachers: list[Teacher], shared: Shared) -
 
 def _costs(student: Record, teachers: list[Teacher], shared: Shared) -> tuple[Cost, Cost]:
     """Size and speed of the student, and of all its teachers together, timed in turns."""
-    from kit.analysis.verdict import Cost
+    from kit.analysis.distillation_verdict import Cost
     from kit.measurement.speed import latencies
     from kit.models.predictor import TransformerPredictor, load_predictor
     from kit.training.hardware import set_up_hardware

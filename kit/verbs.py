@@ -57,7 +57,7 @@ def advise(
     """
     from kit.analyse import analyse
     from kit.analysis.advice import advise as choose
-    from kit.analysis.options import Wish
+    from kit.analysis.advice_options import Wish
 
     largest = None if max_size_mb is None else 1e6 * max_size_mb
     return choose(analyse(study, derived=True), Wish(target, label_cost, max_latency_ms, largest))

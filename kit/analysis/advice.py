@@ -7,12 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kit.analysis.certainty import Contender, certainty_of, contenders_of, measured_point
-from kit.analysis.comparison import compare
-from kit.analysis.evidence import endless_evidence, more_evidence
-from kit.analysis.findings import Findings
-from kit.analysis.nearest import better_left_out, labels_missing, nothing_qualifies
-from kit.analysis.options import (
+from kit.analysis.advice_options import (
     Option,
     Wish,
     breaks,
@@ -24,7 +19,12 @@ from kit.analysis.options import (
     options_of,
     ranked,
 )
+from kit.analysis.certainty import Contender, certainty_of, contenders_of, measured_point
+from kit.analysis.comparison import compare
+from kit.analysis.findings import Findings
+from kit.analysis.nearest import better_left_out, labels_missing, nothing_qualifies
 from kit.analysis.points import Point, metric_range
+from kit.analysis.sample_size import endless_evidence, more_evidence
 from kit.analysis.significance import MIN_SEEDS
 from kit.analysis.wording import joined
 from kit.errors import DataError

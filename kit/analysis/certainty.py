@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kit.analysis.advice_options import Option, Wish, series_of
 from kit.analysis.findings import Findings
 from kit.analysis.frontier import weight
-from kit.analysis.options import Option, Wish, series_of
 from kit.analysis.points import Point
 
 _LISTED_SHARE, _MOST_LISTED = 0.9, 4  # list contenders until their shares reach this sum, at most four

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
-from kit.analysis.forms import FORMS, TINY, Floats, errors_at, first_reach, fit_rows, labels_at
-from kit.analysis.selection import choose, doubt, entrants, held_out, misfit
+from kit.analysis.curve_forms import FORMS, TINY, Floats, errors_at, first_reach, fit_rows, labels_at
+from kit.analysis.curve_selection import choose, doubt, entrants, held_out, misfit
 from kit.measurement.intervals import Estimate, percentile_interval, spread
 
 # Predictions end at this many times the largest measured budget.

@@ -9,7 +9,7 @@ from typing import Any
 from kit.analysis.comparison import Comparison
 from kit.analysis.curve import Fit
 from kit.analysis.points import Point
-from kit.analysis.transfer import Transfer
+from kit.analysis.pretraining_value import Transfer
 from kit.measurement.baselines import Baselines
 from kit.measurement.intervals import shown
 from kit.measurement.speed import Speed

@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from kit.analysis.advice_options import Option, Wish, describe, fits, options_of, ranked, series_of
 from kit.analysis.findings import Findings, Series
-from kit.analysis.options import Option, Wish, describe, fits, options_of, ranked, series_of
 from kit.measurement.units import shown_difference, shown_value
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kit.analysis.verdict import Answers, Cost, Verdict, judge, ratio_words
+from kit.analysis.distillation_verdict import Answers, Cost, Verdict, judge, ratio_words
 from kit.compression.gate import Gate
 from kit.compression.recall import RecallChange, recall_changes, recall_line
 from kit.measurement.intervals import Estimate, shown, wilson_interval

@@ -29,7 +29,7 @@ from kit.runtime.temporary import temporary_folder
 from kit.tasks import Task, task_for
 
 if TYPE_CHECKING:
-    from kit.analysis.verdict import Verdict
+    from kit.analysis.distillation_verdict import Verdict
 
 EXACT = 1e-3  # of a logit: the same sums in another order, or by another library, give below 1e-4
 _TIE = 1e-5  # two labels nearer than this are told apart by rounding alone
@@ -169,7 +169,7 @@ def _written(answer: str | np.ndarray) -> str:
 
 
 def _against(logits: np.ndarray, of: Record, run: Record, task: Task) -> Verdict:
-    from kit.analysis.verdict import Answers, Cost, judge
+    from kit.analysis.distillation_verdict import Answers, Cost, judge
 
     costs = [Cost(int(each.content["model_bytes"]), int(each.content["parameters"]), None) for each in (of, run)]
     theirs = run.predictions()

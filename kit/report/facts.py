@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from kit.analysis.answer import scratch_backtest
+from kit.analysis.headline import scratch_backtest
 from kit.analysis.significance import MIN_SEEDS
 from kit.measurement.intervals import shown
 from kit.measurement.speed import Speed

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from kit.analysis.advice import advise
-from kit.analysis.answer import answer
-from kit.analysis.options import Wish
+from kit.analysis.advice_options import Wish
+from kit.analysis.headline import answer
 from kit.analysis.points import Point, Run, metric_samples, point
 from kit.errors import DataError
 from kit.measurement.baselines import Baselines

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from kit.analysis.advice import advise
+from kit.analysis.advice_options import Wish
 from kit.analysis.findings import CellRow
-from kit.analysis.options import Wish
 from kit.analysis.points import point
 from tests.support.study_findings import BUDGETS, STUDY, findings, series
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import isotonic_regression, least_squares
 
 from kit.analysis.curve import CurveRefused, Fit, fit_learning_curve
-from kit.analysis.forms import FORMS, errors_at, fit_rows, pooled
+from kit.analysis.curve_forms import FORMS, errors_at, fit_rows, pooled
 from kit.measurement.intervals import spread
 
 N = 64.0 * 2 ** np.arange(6)

@@ -13,7 +13,7 @@ from kit.analysis.comparison import Comparison
 from kit.analysis.curve import Fit, fit_learning_curve
 from kit.analysis.findings import CellRow, Choice, Findings, Series, Speed
 from kit.analysis.points import Point, Run, errors
-from kit.analysis.transfer import Transfer
+from kit.analysis.pretraining_value import Transfer
 from kit.measurement.intervals import Estimate
 
 HOSTILE = (

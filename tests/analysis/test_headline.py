@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from kit.analysis.answer import answer
 from kit.analysis.comparison import all_pairs
 from kit.analysis.findings import Series
+from kit.analysis.headline import answer
 from kit.analysis.points import point
-from kit.analysis.transfer import Transfer
+from kit.analysis.pretraining_value import Transfer
 from tests.support.study_findings import STUDY, findings, series
 
 

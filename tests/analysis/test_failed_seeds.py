@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kit.analysis.health import failed_to_train, fitness, mean_without_flagged
+from kit.analysis.failed_seeds import failed_to_train, fitness, mean_without_flagged
 from kit.analysis.points import Run, point
 from kit.training.diagnosis import Verdict
 

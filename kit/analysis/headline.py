@@ -10,8 +10,8 @@ from kit.analysis.curve import CurveRefused
 from kit.analysis.findings import Series
 from kit.analysis.frontier import weight
 from kit.analysis.points import Point, metric_of, point
+from kit.analysis.pretraining_value import Transfer
 from kit.analysis.significance import Judgement, Result, requirement
-from kit.analysis.transfer import Transfer
 from kit.analysis.wording import joined
 from kit.measurement.intervals import shown
 from kit.measurement.units import shown_difference

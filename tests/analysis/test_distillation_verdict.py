@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kit.analysis.verdict import Answers, Cost, judge, ratio_words
+from kit.analysis.distillation_verdict import Answers, Cost, judge, ratio_words
 from kit.measurement.intervals import bootstrap_scores
 from kit.measurement.measure import LabelMeasure
 

@@ -3,7 +3,7 @@ import pytest
 
 from kit.analysis.curve import fit_learning_curve
 from kit.analysis.points import Point
-from kit.analysis.transfer import effective_data
+from kit.analysis.pretraining_value import effective_data
 from kit.measurement.intervals import Estimate
 
 N = 64 * 2 ** np.arange(6)
