@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from kit.bench_worker import RATE_TEXTS
 from kit.errors import MAKE_AGAIN, DataError, ModelError, TrainingError
 from kit.measurement.intervals import Estimate
+from kit.publishing.saved_model import find_served
 from kit.records.record import MODEL_FOLDER, Record, is_exported
 from kit.runtime.file_types import RECORD_FILE
 from kit.runtime.names import regular_files
 from kit.runtime.worker import READY
-from kit.served import find_served
 
 if TYPE_CHECKING:
     from kit.measurement.rounds import Times

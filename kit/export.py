@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kit.errors import MAKE_AGAIN, OutputError, RecipeError
-from kit.publishing.local import local_paths, public
 from kit.publishing.manifest import CARD_FILE, Manifest, written_files
+from kit.publishing.private_paths import local_paths, public
 from kit.records.record import Record
 from kit.runtime.file_types import RECORD_FILE, CardContent, ChainContent, VerdictContent, require_types
 from kit.runtime.files import publish, remove_left_aside, require_space, writing_to
@@ -28,10 +28,10 @@ from kit.runtime.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from kit.data import Prepared
+    from kit.publishing.card_facts import CardFacts, CardFormat
     from kit.publishing.formats import Format
-    from kit.publishing.hub import Pushed, Target
+    from kit.publishing.hub_push import Pushed, Target
     from kit.publishing.verify import Proof
-    from kit.report.card_facts import CardFacts, CardFormat
 
 _REPEAT = "repeat the `kit {}` command that made it: finished runs are found again, and the file is written anew"
 
@@ -88,9 +88,9 @@ def export(
         ExportError: A prediction of the exported model differs, or the Hub refuses.
     """
     from kit.evaluate import prepared_for, require_metrics, require_same_data
-    from kit.publishing.again import find_proven, kept, request_of
     from kit.publishing.formats import plan_formats
-    from kit.publishing.hub import push, require_target
+    from kit.publishing.hub_push import push, require_target
+    from kit.publishing.reuse import find_proven, kept, request_of
 
     if to is None and target is None:
         raise RecipeError(
@@ -168,13 +168,13 @@ def _write(
 ) -> dict[str, Proof]:
     """All formats, proven, with card and manifest, nothing private among them."""
     from kit.models.backends.backend import backend_in
-    from kit.publishing.again import told
+    from kit.publishing.card import model_card
+    from kit.publishing.card_facts import CardFormat
     from kit.publishing.formats import packages, write_format
     from kit.publishing.reproduce import reproduction_of
+    from kit.publishing.reuse import told
     from kit.publishing.speed import SpeedSection, measure_speed
     from kit.publishing.verify import verify
-    from kit.report.card import model_card
-    from kit.report.card_facts import CardFormat
 
     proofs: dict[str, Proof] = {}
     formats: list[CardFormat] = []
@@ -222,7 +222,7 @@ def _write(
 def _require_private(record: Record, folder: Path) -> None:
     from huggingface_hub import constants
 
-    from kit.publishing.scan import require_private
+    from kit.publishing.privacy import require_private
 
     local = local_paths([record.content["recipe"], record.content["checkpoint"]])
     require_private(folder, (record.folder.parent.resolve(), folder.parent, Path(constants.HF_HOME), *local))
@@ -247,8 +247,8 @@ def _facts(
     formats: list[CardFormat],
     first: Record,
 ) -> CardFacts:
-    from kit.publishing.sources import checkpoint_source, data_source
-    from kit.report.card_facts import CardFacts
+    from kit.publishing.card_facts import CardFacts
+    from kit.publishing.licences import checkpoint_source, data_source
 
     checkpoint = checkpoint_source(record.content["checkpoint"])
     revision = record.content["data"]["revision"]
@@ -271,7 +271,7 @@ def _facts(
 def _languages(record: Record, data: Prepared, of_checkpoint: Sequence[str]) -> tuple[str, ...]:
     """Return the languages of a translation from its recipe, otherwise those of the training texts."""
     from kit.publishing.languages import card_languages
-    from kit.publishing.sources import data_source
+    from kit.publishing.licences import data_source
 
     section = record.recipe.data
     if section.languages is not None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from kit.data.translation_checks import copied_share, looks_like
 from kit.errors import DataError
+from kit.publishing.saved_model import Served, find_served
 from kit.runtime.characters import without_surrogates
 from kit.runtime.quantities import percent
-from kit.served import Served, find_served
 
 if TYPE_CHECKING:
     from kit.models.predictor import Predictor

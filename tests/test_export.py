@@ -20,7 +20,7 @@ import yaml
 from huggingface_hub import ModelCard
 
 import kit.publishing.formats as formats_module
-import kit.publishing.hub as hub_module
+import kit.publishing.hub_push as hub_module
 from kit import Recipe, Record, bench_worker, finetune, predict
 from kit.bench import _Sample as Sample
 from kit.compress import compress
@@ -28,10 +28,10 @@ from kit.derived_recipes import compression_recipe
 from kit.errors import ExportError, ModelError, OutputError, RecipeError, RecordError
 from kit.export import Exported, export
 from kit.measurement.intervals import Estimate
-from kit.publishing.hub import Pushed, Target
-from kit.publishing.local import public
+from kit.publishing.hub_push import Pushed, Target
 from kit.publishing.manifest import read_manifest
-from kit.publishing.scan import scan
+from kit.publishing.privacy import scan
+from kit.publishing.private_paths import public
 from kit.publishing.verify import Proof
 from kit.runtime.signals import NOTHING_SAVED
 from tests.support.plain_processes import PlainProcesses

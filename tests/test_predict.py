@@ -11,7 +11,7 @@ import pytest
 from kit import predict
 from kit.errors import DataError
 from kit.predict import _not_translated
-from kit.served import find_served
+from kit.publishing.saved_model import find_served
 from tests.conftest import Kit
 
 

@@ -17,9 +17,9 @@ from kit.predict import predict_with, prediction_columns
 from kit.prediction_input import FORMATS, PredictionInput, Row, from_files, from_standard_input, from_texts
 from kit.prediction_output import check_output, kept_columns, table_writer
 from kit.prediction_warnings import TextWarnings, as_columns
+from kit.publishing.saved_model import Served, find_served
 from kit.records.record import is_exported
 from kit.runtime.characters import require_utf8
-from kit.served import Served, find_served
 from kit.terminal import print_predictions, warn
 
 _ROWS_PER_WRITE = 1_024

@@ -42,7 +42,7 @@ def export(  # noqa: PLR0913, PLR0917
     quiet_libraries()
     from kit.errors import RecipeError
     from kit.export import export as run_export
-    from kit.publishing.hub import Target
+    from kit.publishing.hub_push import Target
 
     names = [name.strip() for name in (formats or "").split(",") if name.strip()]
     if formats is not None and not names:

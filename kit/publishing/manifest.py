@@ -41,7 +41,7 @@ class Manifest:
 
     record: id of the run it was made of. how: how its model came about. recipe: the run's, without local paths. labels:
     in logit order. text_columns: names of the texts of an example. formats: folder of each inside the exported one.
-    backends: library that runs each format. proven: what was proven of it, see `kit.publishing.again`.
+    backends: library that runs each format. proven: what was proven of it, see `kit.publishing.reuse`.
     """
 
     record: str

@@ -21,7 +21,7 @@ from kit.errors import ExportError
 from kit.measurement.intervals import Estimate
 from kit.models.predictor import load_predictor
 from kit.models.translation.translator import Translator
-from kit.publishing import probe
+from kit.publishing import standalone_check as probe
 from kit.publishing.formats import Format
 from kit.publishing.translators import LIKELIEST
 from kit.records.record import Record

@@ -29,7 +29,7 @@ from kit.models.translation.bpe import train_bpe
 from kit.models.translation.generation_settings import set_search
 from kit.models.translation.seq2seq import Tongues, layers_to_round, warm_translator
 from kit.models.translation.translator import Translator
-from kit.publishing import probe
+from kit.publishing import standalone_check as probe
 from kit.publishing.formats import packages, plan_formats
 from kit.publishing.translators import translating
 from kit.recipe.sections.compression import CompressSection

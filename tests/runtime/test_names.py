@@ -10,7 +10,7 @@ import pytest
 
 from kit.errors import KitError, ModelError, OutputError, RecordError
 from kit.models.checkpoints.checkpoint import resolve_checkpoint
-from kit.publishing.again import kept
+from kit.publishing.reuse import kept
 from kit.recipe import ModelSection
 from kit.records.record import Record
 from kit.runtime.names import plain_name, plain_path, regular_files

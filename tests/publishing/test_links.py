@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-import kit.publishing.hub as hub_module
+import kit.publishing.hub_push as hub_module
 from kit.distillation.teacher import resolve_teacher
 from kit.errors import ExportError, ModelError, OutputError, RecordError
 from kit.export import export
 from kit.models.checkpoints.checkpoint import resolve_checkpoint
 from kit.publishing.formats import plan_formats, write_format
-from kit.publishing.hub import Target, push
+from kit.publishing.hub_push import Target, push
 from kit.publishing.remote import State
 from kit.recipe import ModelSection
 from kit.records.record import Record

@@ -11,7 +11,7 @@ from kit.records.record import Record
 from kit.report.words import title
 
 if TYPE_CHECKING:
-    from kit.report.card_facts import CardFacts
+    from kit.publishing.card_facts import CardFacts
 
 # As the Hub names them.
 _METRIC_TYPES = {

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from kit.measurement.intervals import shown
 from kit.measurement.units import shown_value
+from kit.publishing import card_translation as translation
+from kit.publishing.card_facts import CardFacts, CardFormat
+from kit.publishing.card_metadata import card_metadata
 from kit.records.record import Record
-from kit.report import card_translation as translation
-from kit.report.card_facts import CardFacts, CardFormat
-from kit.report.card_metadata import card_metadata
 from kit.report.markdown import code, inline, span, table
 from kit.report.words import title
 

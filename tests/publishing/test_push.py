@@ -79,7 +79,7 @@ def push_folder(arguments: list[str]) -> None:
     """What `kit export --push` does once the folder is proven. arguments: the folder, the target's keys as JSON."""
     from huggingface_hub import constants
 
-    from kit.publishing.hub import Target, push, require_target
+    from kit.publishing.hub_push import Target, push, require_target
     from kit.runtime.quiet_libraries import quiet_libraries
     from kit.terminal import exit_code_of
 
@@ -113,7 +113,7 @@ def environment(hub: HubServer, home: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def kit(environment: dict[str, str]) -> Iterator[KitShell]:
-    with KitShell(environment, "tests.test_push:act") as shell:
+    with KitShell(environment, "tests.publishing.test_push:act") as shell:
         yield shell
 
 

@@ -19,10 +19,10 @@ from kit.errors import ModelError, RecordError
 from kit.export import Exported, export
 from kit.models.backends.backend import Backend, backend_of
 from kit.publishing.manifest import read_manifest, written_files
+from kit.publishing.saved_model import find_served
 from kit.records.record import Record, is_exported
 from kit.runtime.file_types import ChainContent
 from kit.runtime.seals import read_sealed, sealed
-from kit.served import find_served
 from tests.support.sealing import edit
 
 TFIDF = {"tfidf.json": '{"id2label": {"0": "negative", "1": "positive"}}', "tfidf.safetensors": ""}
