@@ -26,7 +26,7 @@ def report(study: str | Path) -> list[Path]:
         OutputError: The folder cannot be written to.
     """
     from kit.analyse import analyse
-    from kit.report import write_report
+    from kit.reporting.write import write_report
 
     return write_report(Path(study), analyse(study))
 

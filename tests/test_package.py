@@ -44,7 +44,7 @@ def test_functions_stay_functions_after_their_modules_are_imported() -> None:
         if name not in ("list_runs", "schema", "advise"):
             import_module(f"kit.{name}")
         assert inspect.isfunction(getattr(kit, name))
-    assert inspect.ismodule(sys.modules["kit.report"]) and inspect.isfunction(kit.report)
+    assert inspect.ismodule(sys.modules["kit.reporting.write"]) and inspect.isfunction(kit.report)
 
 
 def test_import_is_quick_and_quiet() -> None:

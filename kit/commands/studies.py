@@ -101,7 +101,7 @@ def report(study: StudyFolder) -> None:
     """Write what a study found: one HTML page, Markdown, CSV, and its charts as PNG."""
     quiet_libraries()
     from kit.analyse import analyse
-    from kit.report import write_report
+    from kit.reporting.write import write_report
 
     findings = analyse(study)
     paths = write_report(study, findings)

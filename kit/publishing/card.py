@@ -13,8 +13,8 @@ from kit.publishing import card_translation as translation
 from kit.publishing.card_facts import CardFacts, CardFormat
 from kit.publishing.card_metadata import card_metadata
 from kit.records.record import Record
-from kit.report.markdown import code, inline, span, table
-from kit.report.words import title
+from kit.reporting.formatting import title
+from kit.reporting.markdown import code, inline, span, table
 
 if TYPE_CHECKING:
     from kit.publishing.reproduce import Reproduction

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kit.records.record import Record
-from kit.report.words import title
+from kit.reporting.formatting import title
 
 if TYPE_CHECKING:
     from kit.publishing.card_facts import CardFacts

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from kit.records.record import Record
-from kit.report.markdown import span
+from kit.reporting.markdown import span
 
 
 def what_it_does(record: Record) -> str:

@@ -14,7 +14,7 @@ from kit.analysis.significance import MIN_SEEDS
 from kit.measurement.intervals import shown
 from kit.measurement.speed import Speed
 from kit.measurement.units import OF_HUNDRED, shown_difference, shown_value
-from kit.report.words import NOTHING, between, difference, p_value, plain, title
+from kit.reporting.formatting import NOTHING, between, difference, p_value, plain, title
 from kit.runtime.quantities import duration, megabytes
 
 if TYPE_CHECKING:

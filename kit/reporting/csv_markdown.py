@@ -10,9 +10,10 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from kit.report import facts, predictions
-from kit.report.markdown import code, inline
-from kit.report.words import plain, title
+from kit.reporting import predictions
+from kit.reporting import study_tables as facts
+from kit.reporting.formatting import plain, title
+from kit.reporting.markdown import code, inline
 
 if TYPE_CHECKING:
     from kit.analysis.findings import Findings

@@ -16,13 +16,13 @@ import pytest
 
 from kit.analysis.findings import Findings
 from kit.measurement.intervals import Estimate
-from kit.report import pictures, write_report
-from kit.report.charts import all_charts, frontier, learning_curves, size_ladder
-from kit.report.names import short_names
-from kit.report.predictions import needed, targets
-from kit.report.rows import choice_rows, curve_rows, envelope, ladder_rows, seed_rows, set_aside
-from kit.report.theme import DARK, LIGHT, SHAPES, Palette, vega_config
-from tests.report.conftest import BUDGETS
+from kit.reporting.chart_data import choice_rows, curve_rows, envelope, ladder_rows, seed_rows, set_aside
+from kit.reporting.charts import all_charts, frontier, learning_curves, size_ladder
+from kit.reporting.names import short_names
+from kit.reporting.predictions import needed, targets
+from kit.reporting.theme import DARK, LIGHT, SHAPES, Palette, vega_config
+from kit.reporting.write import pictures, write_report
+from tests.reporting.conftest import BUDGETS
 
 
 def _rows(spec: dict[str, Any], mark: str) -> list[dict[str, Any]]:

@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 
 from kit.analysis.findings import Findings
-from kit.report.tables import cells_csv, markdown, points_csv
-from tests.report.conftest import BUDGETS, HOSTILE
+from kit.reporting.csv_markdown import cells_csv, markdown, points_csv
+from tests.reporting.conftest import BUDGETS, HOSTILE
 
 
 def _tables(text: str) -> list[list[str]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from kit.report.words import plain
+from kit.reporting.formatting import plain
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$<>&-])")
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from kit.measurement.intervals import Estimate, shown
 from kit.measurement.units import shown_difference, shown_value
-from kit.report.facts import EMPTY, Cell, Table, columns, text_cell
-from kit.report.words import is_share, labels, plain, predicted, title
+from kit.reporting.formatting import is_share, labels, plain, predicted, title
+from kit.reporting.study_tables import EMPTY, Cell, Table, columns, text_cell
 
 if TYPE_CHECKING:
     from kit.analysis.curve import Fit

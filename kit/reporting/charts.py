@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING
 
 import altair as alt
 
-from kit.report.drawing import (
+from kit.reporting.chart_data import (
+    Rows,
+    choice_rows,
+    curve_rows,
+    envelope,
+    ladder_rows,
+    mean_rows,
+    seed_rows,
+    set_aside,
+    weighs_labels,
+)
+from kit.reporting.drawing import (
     Look,
     chart,
     clip_layers,
@@ -24,19 +35,8 @@ from kit.report.drawing import (
     table,
     tips,
 )
-from kit.report.names import BESIDE, LEGEND, short_names
-from kit.report.rows import (
-    Rows,
-    choice_rows,
-    curve_rows,
-    envelope,
-    ladder_rows,
-    mean_rows,
-    seed_rows,
-    set_aside,
-    weighs_labels,
-)
-from kit.report.words import plain, title
+from kit.reporting.formatting import plain, title
+from kit.reporting.names import BESIDE, LEGEND, short_names
 
 if TYPE_CHECKING:
     from kit.analysis.findings import Findings

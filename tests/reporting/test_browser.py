@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from kit.analysis.findings import Findings
-from kit.report.page import page
-from tests.report.conftest import HOSTILE
+from kit.reporting.page import page
+from tests.reporting.conftest import HOSTILE
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")

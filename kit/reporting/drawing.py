@@ -16,9 +16,9 @@ from typing import Any
 
 import altair as alt
 
-from kit.report.rows import Rows
-from kit.report.theme import DASHES, SHAPES
-from kit.report.words import is_share, title
+from kit.reporting.chart_data import Rows
+from kit.reporting.formatting import is_share, title
+from kit.reporting.theme import DASHES, SHAPES
 
 WIDTH, HEIGHT = 720, 400
 

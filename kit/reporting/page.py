@@ -19,9 +19,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kit.report import facts, predictions
-from kit.report.theme import DARK, FONT, LIGHT, Palette, vega_config
-from kit.report.words import plain, title
+from kit.reporting import predictions
+from kit.reporting import study_tables as facts
+from kit.reporting.formatting import plain, title
+from kit.reporting.theme import DARK, FONT, LIGHT, Palette, vega_config
 
 if TYPE_CHECKING:
     from kit.analysis.findings import Findings
@@ -64,7 +65,7 @@ class Section:
 
 def page(findings: Findings) -> str:
     """The whole report as HTML, about 1 MB of which are the libraries that draw its charts."""
-    from kit.report.charts import all_charts
+    from kit.reporting.charts import all_charts
 
     specs = {name: chart.to_dict() for name, chart in all_charts(findings).items()}
     scripts = (_vega(), _read("page.js"))

@@ -12,8 +12,8 @@ from html.parser import HTMLParser
 import pytest
 
 from kit.analysis.findings import Findings
-from kit.report.page import page
-from tests.report.conftest import HOSTILE
+from kit.reporting.page import page
+from tests.reporting.conftest import HOSTILE
 
 
 class _Reader(HTMLParser):

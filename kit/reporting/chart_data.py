@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kit.measurement.intervals import shown
 from kit.measurement.units import shown_value
-from kit.report.words import between, plain, predicted
+from kit.reporting.formatting import between, plain, predicted
 from kit.runtime.quantities import megabytes
 
 if TYPE_CHECKING:

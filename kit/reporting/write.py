@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.report.page import page
-from kit.report.tables import cells_csv, markdown, points_csv
+from kit.reporting.csv_markdown import cells_csv, markdown, points_csv
+from kit.reporting.page import page
 from kit.runtime.files import write_atomically
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ def pictures(findings: Findings) -> dict[str, bytes]:
     """Every chart as a PNG on white, by name."""
     import vl_convert
 
-    from kit.report.charts import all_charts
-    from kit.report.theme import LIGHT, vega_config
+    from kit.reporting.charts import all_charts
+    from kit.reporting.theme import LIGHT, vega_config
 
     config = vega_config(LIGHT)
     return {

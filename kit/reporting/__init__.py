@@ -1,0 +1,1 @@
+"""Reporting: the findings of a study as a page, tables and charts."""
