@@ -25,7 +25,7 @@ from kit.runtime.seals import sealed
 
 if TYPE_CHECKING:
     from kit.compression.gate import Judge
-    from kit.compression.link import Link
+    from kit.compression.step_result import Link
     from kit.methods import Job
     from kit.models.saved_kind import Kind
 
@@ -76,7 +76,7 @@ def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared
     from kit.compression import TECHNIQUES
     from kit.compression.base import attempts
     from kit.compression.gate import Judge, require_gate
-    from kit.compression.link import Trial, links_of
+    from kit.compression.step_result import Trial, links_of
     from kit.data.distillation_texts import distilled_on
     from kit.models.predictor import load_predictor
 

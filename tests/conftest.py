@@ -49,12 +49,12 @@ SLOW = (
     "test_export.py",
     "compression/test_contract.py",
     "test_bench.py",
-    "compression/test_translator_graphs.py",
+    "compression/onnx_graphs/test_translator_graphs.py",
     "scheduling/test_scale.py",
     "test_analyse.py",
-    "compression/test_quantize_translation.py",
-    "compression/test_ct2.py",
-    "compression/test_vocabulary_translation.py",
+    "compression/steps/test_quantize_translation.py",
+    "compression/steps/test_ctranslate2.py",
+    "compression/steps/test_vocabulary_translation.py",
 )
 
 
@@ -214,7 +214,8 @@ def untimed() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def traced_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep graphs on disk, where all workers find them: tracing a translator takes 15 seconds."""
-    from kit.compression import onnx, translator_graphs
+    from kit.compression.onnx_graphs import translator_graphs
+    from kit.compression.steps import onnx
 
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:  # whose folder is in one that all workers share

@@ -14,12 +14,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-import kit.compression.int8_onnx as int8_module
-import kit.compression.link as link_module
+import kit.compression.step_result as link_module
+import kit.compression.steps.int8_onnx as int8_module
 from kit import Recipe, Record, evaluate, finetune, predict
 from kit.compress import CHAIN_FILE, Compression, _job, compress
 from kit.compression.gate import Gate, Judge, gate_texts, require_gate
-from kit.compression.link import batch_effect_words
+from kit.compression.step_result import batch_effect_words
 from kit.data.encode import encode
 from kit.derived_recipes import compression_recipe
 from kit.errors import DataError, KitError, ModelError, RecipeError, RecordError
@@ -141,7 +141,9 @@ def test_an_interrupted_chain_goes_on_at_its_step(done: Compression, tiny_run: P
     taken: list[str] = []
     original = int8_module._quantized
     monkeypatch.setattr(int8_module, "_quantized", lambda *args: taken.append("int8") or original(*args))
-    monkeypatch.setattr("kit.compression.vocabulary._trim", lambda *args: pytest.fail("the first step was taken again"))
+    monkeypatch.setattr(
+        "kit.compression.steps.vocabulary._trim", lambda *args: pytest.fail("the first step was taken again")
+    )
     found = compress(chain(tiny_run, steps), quiet=True)
     assert taken == ["int8"] and found.record.id != done.record.id
     assert not list(tiny_run.parent.glob(".int8*")), "the draft of the interrupted step became its Record"

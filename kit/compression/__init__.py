@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from kit.compression.base import Technique
-from kit.compression.ct2 import Ct2
-from kit.compression.early_exit import EarlyExit
-from kit.compression.int4_onnx import Int4Onnx
-from kit.compression.int8_onnx import Int8Onnx
-from kit.compression.onnx import Onnx
-from kit.compression.prune import Prune
-from kit.compression.quantize import BitsAndBytes, Half, Int8Torch
-from kit.compression.vocabulary import Vocabulary
+from kit.compression.steps.ctranslate2 import Ct2
+from kit.compression.steps.early_exit import EarlyExit
+from kit.compression.steps.int4_onnx import Int4Onnx
+from kit.compression.steps.int8_onnx import Int8Onnx
+from kit.compression.steps.onnx import Onnx
+from kit.compression.steps.prune import Prune
+from kit.compression.steps.quantize import BitsAndBytes, Half, Int8Torch
+from kit.compression.steps.vocabulary import Vocabulary
 
 TECHNIQUES: dict[str, Technique] = {
     "vocabulary": Vocabulary(),

@@ -130,7 +130,7 @@ def test_self_attention_is_one_node_a_layer_and_pads_like_the_model(made, tiny_r
     run = {node.op_type for node in onnx.load(tmp_path / "as-run.onnx").graph.node}
     assert (
         "LayerNormalization" in run and "SkipLayerNormalization" not in run
-    )  # the slow one, see kit.compression.tracing
+    )  # the slow one, see kit.compression.onnx_graphs.tracing
     texts = [("a gripping, funny film and so on " * 4,), ("dull",), ("so dull that i left",)]  # padded together
     answers, model = load_predictor(folder), load_predictor(tiny_run / "model")
     assert np.abs(answers.outputs(texts) - model.outputs(texts)).max() < 1e-4

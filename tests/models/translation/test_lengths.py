@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-from kit.compression.ct2 import converted
+from kit.compression.steps.ctranslate2 import converted
 from kit.models.translation.generation_settings import set_search
 from kit.models.translation.lengths import Limits, limits_of
 from kit.models.translation.seq2seq import Tongues

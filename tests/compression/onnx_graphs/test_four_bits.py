@@ -7,7 +7,7 @@ import pytest
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: pip install 'kit[onnx]'")
 
-from kit.compression.four_bits import lookups, tables_in_four_bits  # noqa: E402
+from kit.compression.onnx_graphs.four_bits import lookups, tables_in_four_bits  # noqa: E402
 
 WORDS, POSITIONS, ODD = (5_000, 64), (128, 64), (700, 33)
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from kit.compression.aware import Rounding, learn_rounding, require_aware
 from kit.compression.base import others
-from kit.compression.four_bits import matrices_in_four_bits, tables_in_four_bits
-from kit.compression.onnx import graph_of, predictor_of
+from kit.compression.onnx_graphs.four_bits import matrices_in_four_bits, tables_in_four_bits
+from kit.compression.steps.onnx import graph_of, predictor_of
 from kit.methods import Fitted, Job
 from kit.models.backends.onnx import require_onnx
 from kit.models.saved_kind import Kind

@@ -14,8 +14,8 @@ from transformers import PreTrainedTokenizerBase
 
 from kit.compression.aware import Rounding, learn_rounding, require_aware
 from kit.compression.base import others
-from kit.compression.four_bits import lookups, tables_in_four_bits
-from kit.compression.onnx import graph_of, predictor_of
+from kit.compression.onnx_graphs.four_bits import lookups, tables_in_four_bits
+from kit.compression.steps.onnx import graph_of, predictor_of
 from kit.data.batching import EncodedDataset, sorted_batches
 from kit.data.encode import Encoded, encode
 from kit.errors import ModelError, first_line

@@ -18,7 +18,7 @@ from kit import Recipe, Record, evaluate
 from kit.compress import Compression, compress
 from kit.compression import TECHNIQUES
 from kit.compression.base import attempts
-from kit.compression.quantize import _Written
+from kit.compression.steps.quantize import _Written
 from kit.derived_recipes import compression_recipe
 from kit.errors import ModelError
 from kit.models.checkpoints.checkpoint import Checkpoint
@@ -33,7 +33,7 @@ from kit.publishing import standalone_check as probe
 from kit.publishing.formats import packages, plan_formats
 from kit.publishing.translators import translating
 from kit.recipe.sections.compression import CompressSection
-from tests.compression.test_vocabulary_translation import sides, trimmed  # noqa: F401 (fixtures)
+from tests.compression.steps.test_vocabulary_translation import sides, trimmed  # noqa: F401 (fixtures)
 from tests.support.translators import BUILDERS
 
 # Steps, the run they are taken on, and the least that the file is smaller: nearly all of the warm one is its tables.
@@ -202,7 +202,7 @@ def test_what_cannot_work_is_refused_before_anything_is_computed(made, scratch_r
         with pytest.raises(ModelError, match=f"{step}: .* is a quantized model of torch") as error:
             compress(chain(made["int8-torch"].record.folder, [step]), quiet=True)
         assert "quantization comes last" in error.value.hint
-    monkeypatch.setattr("kit.compression.quantize.packs", lambda layer: False)
+    monkeypatch.setattr("kit.compression.steps.quantize.packs", lambda layer: False)
     with pytest.raises(ModelError, match=r"nf4-bnb: no layer of .* has rows by 32 and columns by 64") as error:
         compress(chain(warm_run, ["nf4-bnb"]), quiet=True)
     assert "int8-bnb" in error.value.hint
@@ -212,7 +212,7 @@ def test_what_cannot_work_is_refused_before_anything_is_computed(made, scratch_r
     with pytest.raises(ModelError, match="aware: what it learns from is a classifier's answers") as error:
         TECHNIQUES["int8-torch"].require(CompressSection(steps=learnt).steps[0], Record.read(scratch_run))
     assert "leave `aware` out" in error.value.hint
-    monkeypatch.setattr("kit.compression.quantize.find_spec", lambda name: None)
+    monkeypatch.setattr("kit.compression.steps.quantize.find_spec", lambda name: None)
     with pytest.raises(ModelError, match="bitsandbytes is not installed"):
         compress(chain(scratch_run, ["nf4-bnb"]), quiet=True)
 

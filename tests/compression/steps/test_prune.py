@@ -8,7 +8,7 @@ import torch
 
 from kit import Recipe, Record, evaluate, finetune
 from kit.compress import compress
-from kit.compression.prune import _kept
+from kit.compression.steps.prune import _kept
 from kit.derived_recipes import compression_recipe
 from kit.errors import ModelError
 from kit.models.architectures.blocks import find_blocks

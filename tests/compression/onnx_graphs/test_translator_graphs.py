@@ -12,7 +12,7 @@ from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
 from kit import Record, evaluate, predict
 from kit.compress import Compression, compress
-from kit.compression import translator_graphs as module
+from kit.compression.onnx_graphs import translator_graphs as module
 from kit.errors import ModelError
 from kit.models.backends.onnx_translator import OnnxTranslator
 from kit.models.checkpoints.loading import load_tokenizer
@@ -22,7 +22,7 @@ from kit.models.translation.generation_settings import set_search
 from kit.models.translation.seq2seq import Tongues, load_translator
 from kit.models.translation.translator import Translator
 from kit.recipe import Recipe
-from tests.compression.test_ct2 import chain
+from tests.compression.steps.test_ctranslate2 import chain
 from tests.support.translators import BUILDERS
 
 

@@ -15,7 +15,7 @@ from transformers import BertConfig, DistilBertConfig, ModernBertConfig, MPNetCo
 from kit import Recipe, Record, evaluate
 from kit.compress import _job, compress
 from kit.compression import TECHNIQUES
-from kit.compression.early_exit import _chosen, _closest
+from kit.compression.steps.early_exit import _chosen, _closest
 from kit.data.examples import Examples
 from kit.derived_recipes import compression_recipe
 from kit.errors import ModelError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kit.compression.link import batch_effect_words
+from kit.compression.step_result import batch_effect_words
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import torch
 
 from kit import Recipe, Record, evaluate, predict
 from kit.compress import Compression, compress
-from kit.compression import ct2 as module
 from kit.compression.capabilities import WORKS, capabilities
+from kit.compression.steps import ctranslate2 as module
 from kit.derived_recipes import compression_recipe
 from kit.errors import ModelError
 from kit.models.backends.ctranslate2 import Ct2Translator

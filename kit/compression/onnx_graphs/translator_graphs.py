@@ -19,8 +19,8 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
+from kit.compression.onnx_graphs.tracing import content_of, traced
 from kit.compression.proof import proof_texts, require_same
-from kit.compression.tracing import content_of, traced
 from kit.methods import Job
 from kit.models.backends.onnx_translator import Graphs, OnnxTranslator, is_onnx_translator, read_graphs
 from kit.models.translation.translator import Translator

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from kit.compression.attention import Attending
-from kit.compression.tracing import content_of, traced
-from kit.compression.translator_graphs import graphs_of
+from kit.compression.onnx_graphs.attention import Attending
+from kit.compression.onnx_graphs.tracing import content_of, traced
+from kit.compression.onnx_graphs.translator_graphs import graphs_of
 from kit.data.batching import EncodedDataset
 from kit.data.encode import encode
 from kit.errors import ModelError

@@ -1,0 +1,1 @@
+"""Graphs for ONNX Runtime: tracing, attention and rounding."""

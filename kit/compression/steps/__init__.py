@@ -1,0 +1,1 @@
+"""Steps of compression, one module for each technique."""
