@@ -40,11 +40,11 @@ def main() -> None:
     from kit.bench import bench
     from kit.compress import compress
     from kit.data.labels import encode_labels
-    from kit.derived_recipes import compression_recipe
     from kit.measurement.measure import LabelMeasure
     from kit.recipe import load_recipe
     from kit.recipe.load import override_recipe
     from kit.records.record import Record
+    from kit.runs.derived_recipes import compression_recipe
 
     teachers, students, plain = [], [], []
     finals: dict[str, list[Record]] = {steps: [] for steps in chains}

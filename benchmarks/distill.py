@@ -41,7 +41,7 @@ def recipe_for(data: str, runs: str, *overrides: str):  # noqa: ANN201
 def run_kit(teacher: str, runs: str, epochs: float) -> dict[str, float]:
     """The student by kit, with an empty cache: the teacher answers once."""
     from kit.records.record import Record
-    from kit.run import run
+    from kit.runs.execute import run
 
     recipe = recipe_for("sentiment", runs, f"distill.teacher={teacher}", f"train.epochs={epochs}", *OF_SPEED)
     began = time.perf_counter()
@@ -114,8 +114,8 @@ def run_peer(teacher: str, runs: str, epochs: float) -> dict[str, float]:
 
 def speed(arguments: argparse.Namespace) -> None:
     """Each side in a process of its own, one after the other."""
-    from kit.derived_recipes import teacher_recipe
-    from kit.run import run
+    from kit.runs.derived_recipes import teacher_recipe
+    from kit.runs.execute import run
 
     with tempfile.TemporaryDirectory() as runs:
         teacher = arguments.teacher or str(run(teacher_recipe(recipe_for("sentiment", runs)), quiet=True).folder)

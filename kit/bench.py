@@ -278,7 +278,7 @@ def _texts(given: str | Path | Sequence[tuple[str, ...]] | None, records: list[R
     elif given is not None:
         rows = list(given)
     elif records:
-        from kit.request import Shared
+        from kit.runs.request import Shared
 
         rows = list(Shared().cleaned(records[0].recipe.data).splits.test.texts)
     else:

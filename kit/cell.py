@@ -23,13 +23,13 @@ import torch
 
 import kit.methods  # noqa: F401  libraries that every cell needs: a worker has them before there is a cell to run
 from kit.data.encode import cache_folder
-from kit.derived_recipes import taught_by
 from kit.errors import BusyError, DataError, KitError, RecordError, first_line
 from kit.models.signature import compute_signature
 from kit.recipe import Recipe
 from kit.records.record import Record
-from kit.request import Shared, understand
-from kit.run import run as execute
+from kit.runs.derived_recipes import taught_by
+from kit.runs.execute import run as execute
+from kit.runs.request import Shared, understand
 from kit.runtime.files import locked
 from kit.runtime.quiet_libraries import quiet_libraries
 from kit.runtime.versions import versions

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.data.label_words import in_line
-from kit.derived_recipes import teacher_recipe
-from kit.estimate import make_trial, passes
 from kit.recipe import Recipe
-from kit.request import Request, Shared, understand
+from kit.runs.derived_recipes import teacher_recipe
+from kit.runs.estimate import make_trial, passes
+from kit.runs.request import Request, Shared, understand
 from kit.runtime.files import require_writable
 from kit.runtime.quantities import percent
 

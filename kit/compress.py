@@ -13,13 +13,13 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from kit.errors import DataError, KitError
-from kit.making import make_record
 from kit.measurement.intervals import shown
 from kit.recipe import Recipe
 from kit.recipe.sections.compression import CompressSection, GateSection, Step
 from kit.records.record import FORMAT, Record
-from kit.request import Shared
-from kit.run import run
+from kit.runs.execute import run
+from kit.runs.request import Shared
+from kit.runs.write_record import make_record
 from kit.runtime.files import write_atomically
 from kit.runtime.seals import sealed
 

@@ -197,7 +197,7 @@ def measure_together(ledger: Ledger, records: Sequence[Record]) -> str:
         Why latencies are missing; empty if none is.
     """
     from kit.cell import time_models
-    from kit.request import Shared
+    from kit.runs.request import Shared
 
     wanted = [record.id for record in records]
     if all(name in ledger.speeds() for name in wanted):

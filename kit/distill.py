@@ -10,14 +10,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.control import control_recipe, require_control, require_weights
-from kit.derived_recipes import student_recipe, teacher_recipe
 from kit.distillation.teacher import Teacher, load_teacher, resolve_teacher
 from kit.errors import RecipeError
 from kit.recipe import Recipe
 from kit.records.record import Record
-from kit.request import Shared
-from kit.run import run, with_teacher
+from kit.runs.control import control_recipe, require_control, require_weights
+from kit.runs.derived_recipes import student_recipe, teacher_recipe
+from kit.runs.execute import run, with_teacher
+from kit.runs.request import Shared
 from kit.runtime.files import write_atomically
 from kit.runtime.seals import sealed
 
@@ -95,7 +95,7 @@ def _names(recipe: Recipe) -> list[str]:
 
 def _refuse_early(given: Recipe, controls: bool, shared: Shared) -> None:
     """Raise for whatever would keep the student or its control from starting, before hours go into its teacher."""
-    from kit.request import understand
+    from kit.runs.request import understand
 
     recipe = student_recipe(given)
     request = understand(recipe, shared)

@@ -231,8 +231,8 @@ def _require_private(record: Record, folder: Path) -> None:
 def _compressed(record: Record, step: str) -> Record:
     """The Record of one more step of compression, found again if it is there."""
     from kit.compress import compress
-    from kit.derived_recipes import compression_recipe
     from kit.recipe.load import override_recipe
+    from kit.runs.derived_recipes import compression_recipe
 
     recipe = override_recipe(
         compression_recipe(record.folder), [f"compress.steps=[{step}]", "compress.gate.retained=null"]

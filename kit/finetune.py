@@ -9,8 +9,8 @@ import sys
 
 from kit.recipe import Recipe
 from kit.records.record import Record
-from kit.request import Shared
-from kit.run import run
+from kit.runs.execute import run
+from kit.runs.request import Shared
 
 
 def finetune(

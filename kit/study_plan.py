@@ -14,7 +14,7 @@ from kit.errors import KitError, RecipeError
 from kit.measurement.durations import Span
 from kit.recipe import Recipe
 from kit.records.record import Record
-from kit.request import Shared, understand
+from kit.runs.request import Shared, understand
 from kit.scheduling.grid import Cell, Series, cell_keys, cell_recipe, model_section, plan_cells
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def find_record(plan: Plan, cell: Cell) -> Record | None:
     runs = Path(plan.recipe.runs)
     if next(runs.glob(f"{cell.method}-*{cell.budget}-s{cell.seed}-*"), None) is None:
         return None
-    from kit.derived_recipes import taught_by
+    from kit.runs.derived_recipes import taught_by
 
     try:
         wanted = cell_recipe(plan.recipe, cell)
@@ -128,7 +128,7 @@ def find_record(plan: Plan, cell: Cell) -> Record | None:
 
 def estimate_seconds(plan: Plan) -> dict[Cell, Span]:
     """Return the time of every cell on this machine, from a few steps measured at the largest budget of each series."""
-    from kit.estimate import make_trial, tfidf_seconds
+    from kit.runs.estimate import make_trial, tfidf_seconds
     from kit.training.hardware import set_up_hardware
 
     hardware = set_up_hardware(plan.recipe.train.precision)
@@ -167,9 +167,9 @@ def _efforts(recipe: Recipe, cells: list[Cell], cleaned: Cleaned) -> dict[Cell, 
 
 def _effort(recipe: Recipe, cell: Cell, cleaned: Cleaned) -> float:
     """As far as it is known before a model is built: as if the checkpoint declared its pooling."""
-    from kit.estimate import TEACHER_PASSES
     from kit.recipe.defaults import STEPS, Facts
     from kit.recipe.resolve import resolve
+    from kit.runs.estimate import TEACHER_PASSES
     from kit.training.plan import forward_passes, make_plan
 
     test = len(cleaned.splits.test)
@@ -196,9 +196,9 @@ def _effort(recipe: Recipe, cell: Cell, cleaned: Cleaned) -> float:
 
 def _translation_effort(recipe: Recipe, cell: Cell, cleaned: Cleaned) -> float:
     """As if the checkpoint were an encoder, which takes longest."""
-    from kit.estimate import translation_passes
     from kit.recipe.defaults import Facts
     from kit.recipe.resolve import resolve
+    from kit.runs.estimate import translation_passes
 
     held, test = _held_out(recipe, cell), len(cleaned.splits.test)
     train = cell.budget - held

@@ -12,7 +12,7 @@ import pytest
 from kit import Recipe, Record, bench, finetune
 from kit.bench import Subject, _Process, _texts
 from kit.errors import DataError, ModelError
-from kit.request import Shared
+from kit.runs.request import Shared
 
 
 @pytest.fixture(scope="module")

@@ -21,12 +21,12 @@ from kit.compress import CHAIN_FILE, Compression, _job, compress
 from kit.compression.gate import Gate, Judge, gate_texts, require_gate
 from kit.compression.step_result import batch_effect_words
 from kit.data.encode import encode
-from kit.derived_recipes import compression_recipe
 from kit.errors import DataError, KitError, ModelError, RecipeError, RecordError
 from kit.export import _history
 from kit.models.checkpoints.loading import load_tokenizer
 from kit.models.predictor import load_predictor
-from kit.request import Shared
+from kit.runs.derived_recipes import compression_recipe
+from kit.runs.request import Shared
 from kit.runtime.seals import sealed
 from kit.tasks.classification import Classification
 
@@ -125,7 +125,7 @@ def test_texts_like_nothing_before_are_answered(done: Compression, tiny_run: Pat
 
 
 def test_finished_steps_are_found_again(done: Compression, tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kit.making._fit_and_write", lambda *args: pytest.fail("a step was taken again"))
+    monkeypatch.setattr("kit.runs.write_record._fit_and_write", lambda *args: pytest.fail("a step was taken again"))
     again = compress(chain(tiny_run, "vocabulary,int8-onnx"), quiet=True)
     assert [link.record.id for link in again.links] == [link.record.id for link in done.links]
 
@@ -317,7 +317,7 @@ def test_the_gate_looks_at_validation_examples_and_pool_alone(done: Compression,
     original, compare = Classification.targets, link_module.links_of
     monkeypatch.setattr(Classification, "targets", lambda self, part: seen.append(part) or original(self, part))
     monkeypatch.setattr(link_module, "links_of", lambda *args: decided.extend(seen) or compare(*args))
-    monkeypatch.setattr("kit.making._fit_and_write", lambda *args: pytest.fail("the step is there already"))
+    monkeypatch.setattr("kit.runs.write_record._fit_and_write", lambda *args: pytest.fail("the step is there already"))
     found = compress(chain(tiny_run, ["vocabulary"], retained=0.5, agreement=0.4), quiet=True)
     assert found.links[0].gate.retained > 0.5 and 0.4 < found.links[0].gate.agreement <= 1.0
     validation = Record.read(tiny_run).content["data"]["sizes"]["validation"]
@@ -355,7 +355,7 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_chains_that_cannot_work_are_refused_before_anything_is_computed(case, tiny_run, monkeypatch) -> None:
     steps, words = REFUSED[case]
-    monkeypatch.setattr("kit.making._fit_and_write", lambda *args: pytest.fail("something was computed"))
+    monkeypatch.setattr("kit.runs.write_record._fit_and_write", lambda *args: pytest.fail("something was computed"))
     with pytest.raises(ModelError, match=words) as error:
         compress(chain(tiny_run, steps), quiet=True)
     assert error.value.hint
@@ -395,7 +395,7 @@ def test_a_compressed_model_teaches_but_no_student_is_cut_from_it(done: Compress
     trimmed = resolve_teacher(str(done.links[0].record.folder))
     assert trimmed.checkpoint is not None
     with pytest.raises(ModelError, match="has no layers to make a student of"):
-        from kit.request import understand
+        from kit.runs.request import understand
 
         recipe = Record.read(tiny_run).recipe
         section = recipe.distill.model_copy(update={"teacher": str(done.record.folder)})
@@ -429,7 +429,7 @@ def test_a_compressed_record_says_what_it_was_made_of(done: Compression, tiny_ru
 
 def test_what_cannot_work_is_refused_before_the_run_is_trained(recipe_file: Path, monkeypatch) -> None:
     recipe = Recipe.load(recipe_file, ["data.validation=0", "train.epochs=1", "compress.steps=[vocabulary]"])
-    monkeypatch.setattr("kit.making._fit_and_write", lambda *args: pytest.fail("something was tiny_run"))
+    monkeypatch.setattr("kit.runs.write_record._fit_and_write", lambda *args: pytest.fail("something was tiny_run"))
     with pytest.raises(RecipeError, match=r"compress\.gate\.retained: there are no validation examples"):
         compress(recipe, quiet=True)
     late = Recipe.load(recipe_file, ["compress.steps=[int8-onnx, vocabulary]"])

@@ -16,8 +16,6 @@ import yaml
 
 import kit.distillation.teacher_outputs as outputs_module
 from kit import Recipe, Record, distill, evaluate, finetune, predict
-from kit.control import control_recipe
-from kit.derived_recipes import distillation_recipe, taught_by, teacher_recipe
 from kit.distill import VERDICT_FILE
 from kit.distillation.teacher import resolve_teacher
 from kit.errors import KitError, ModelError, RecipeError, RecordError
@@ -25,7 +23,9 @@ from kit.models.checkpoints.loading import load_classifier
 from kit.models.predictor import load_predictor
 from kit.recipe.sections.distillation import DistillSection
 from kit.records.record import seal
-from kit.run import run
+from kit.runs.control import control_recipe
+from kit.runs.derived_recipes import distillation_recipe, taught_by, teacher_recipe
+from kit.runs.execute import run
 from tests.support.launches import launched
 
 LABELS = ("negative", "positive")
@@ -96,7 +96,9 @@ def test_a_student_stands_beside_its_teacher_and_its_control(base, teacher, done
 
 
 def test_the_same_command_finds_everything(base, done, monkeypatch) -> None:
-    monkeypatch.setattr("kit.making._fit_and_write", lambda *args: pytest.fail("something was trained again"))
+    monkeypatch.setattr(
+        "kit.runs.write_record._fit_and_write", lambda *args: pytest.fail("something was trained again")
+    )
     again = distill(base, quiet=True)
     assert again.record.id == done.record.id
     assert again.verdict.retained == done.verdict.retained
@@ -326,7 +328,7 @@ def test_from_a_finished_run_alone(kit, teacher, done) -> None:
     ],
 )
 def test_what_cannot_work_is_refused_before_a_teacher_is_trained(keys, reason, base, monkeypatch) -> None:
-    monkeypatch.setattr("kit.making._fit_and_write", lambda *args: pytest.fail("something was trained"))
+    monkeypatch.setattr("kit.runs.write_record._fit_and_write", lambda *args: pytest.fail("something was trained"))
     with pytest.raises(KitError) as error:
         distill(changed(base, **keys).model_copy(update={"runs": base.runs + "-refused"}), quiet=True)
     assert reason in error.value.message
@@ -454,7 +456,9 @@ def test_runs_that_moved_together_are_found(base, teacher, done, tmp_path, monke
 
     shutil.copytree(base.runs, tmp_path / "runs")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("kit.making._fit_and_write", lambda *args: pytest.fail("something was trained again"))
+    monkeypatch.setattr(
+        "kit.runs.write_record._fit_and_write", lambda *args: pytest.fail("something was trained again")
+    )
     recipe = changed(base, teacher=f"runs/{teacher.id}").model_copy(update={"runs": "runs"})
     again = distill(recipe, quiet=True)
     assert again.record.folder == Path("runs") / done.record.id

@@ -24,7 +24,6 @@ import kit.publishing.hub_push as hub_module
 from kit import Recipe, Record, bench_worker, finetune, predict
 from kit.bench import _Sample as Sample
 from kit.compress import compress
-from kit.derived_recipes import compression_recipe
 from kit.errors import ExportError, ModelError, OutputError, RecipeError, RecordError
 from kit.export import Exported, export
 from kit.measurement.intervals import Estimate
@@ -33,6 +32,7 @@ from kit.publishing.manifest import read_manifest
 from kit.publishing.privacy import scan
 from kit.publishing.private_paths import public
 from kit.publishing.verify import Proof
+from kit.runs.derived_recipes import compression_recipe
 from kit.runtime.signals import NOTHING_SAVED
 from tests.support.plain_processes import PlainProcesses
 from tests.support.sealing import edit

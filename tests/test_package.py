@@ -16,8 +16,8 @@ import pytest
 import kit
 from kit import Recipe, Record
 from kit.cli import app
-from kit.derived_recipes import compression_recipe
 from kit.errors import DataError, RecordError
+from kit.runs.derived_recipes import compression_recipe
 
 FUNCTIONS = [name for name in kit.__all__ if name not in ("KitError", "Recipe", "Record")]
 

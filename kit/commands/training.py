@@ -69,7 +69,7 @@ def distill(
     given += [f"distill.student={json.dumps(student)}"] if student is not None else []
     if recipe is None:
         quiet_libraries()
-        from kit.derived_recipes import distillation_recipe
+        from kit.runs.derived_recipes import distillation_recipe
 
         loaded = override_recipe(distillation_recipe(teacher or []), given)
     else:
@@ -114,7 +114,7 @@ def compress(
                 "its data and its training are what they were; give a recipe to train another",
             )
         quiet_libraries()
-        from kit.derived_recipes import compression_recipe
+        from kit.runs.derived_recipes import compression_recipe
 
         recipe, loaded = None, override_recipe(compression_recipe(target), given)
     else:

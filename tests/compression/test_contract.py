@@ -19,12 +19,12 @@ from kit import Recipe, Record, evaluate
 from kit.compress import Compression, _require_chain, compress
 from kit.compression import TECHNIQUES
 from kit.compression.capabilities import WORKS, capabilities, capability_table
-from kit.derived_recipes import compression_recipe
 from kit.errors import ModelError
 from kit.models.predictor import TransformerPredictor, load_predictor
 from kit.models.saved_kind import kind_of
 from kit.publishing.formats import plan_formats
 from kit.recipe.sections.compression import TECHNIQUES as SECTIONS
+from kit.runs.derived_recipes import compression_recipe
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -13,7 +13,6 @@ import pytest
 
 from kit import Recipe, finetune, predict
 from kit.compress import compress
-from kit.derived_recipes import compression_recipe
 from kit.distillation.teacher import resolve_teacher
 from kit.errors import ModelError, RecordError
 from kit.export import Exported, export
@@ -21,6 +20,7 @@ from kit.models.backends.backend import Backend, backend_of
 from kit.publishing.manifest import read_manifest, written_files
 from kit.publishing.saved_model import find_served
 from kit.records.record import Record, is_exported
+from kit.runs.derived_recipes import compression_recipe
 from kit.runtime.file_types import ChainContent
 from kit.runtime.seals import read_sealed, sealed
 from tests.support.sealing import edit

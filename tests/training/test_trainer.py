@@ -17,7 +17,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from kit.data.encode import encode
 from kit.errors import OutputError, RecipeError, TrainingError
-from kit.making import quick_collection
 from kit.methods.classification.encoder import LabelWatch, lessons_of
 from kit.models.architectures.layers import find_layers
 from kit.models.checkpoints.checkpoint import resolve_checkpoint
@@ -25,6 +24,7 @@ from kit.models.checkpoints.loading import Head, build_classifier, load_tokenize
 from kit.models.inference import predict_logits
 from kit.recipe.sections.model import ModelSection
 from kit.recipe.sections.training import TrainSection
+from kit.runs.write_record import quick_collection
 from kit.runtime.signals import NOTHING_SAVED, Stopped, stoppable
 from kit.tasks.classification import Classification
 from kit.training import trainer as trainer_module

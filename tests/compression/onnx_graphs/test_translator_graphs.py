@@ -132,7 +132,7 @@ def test_graphs_that_translate_otherwise_are_refused(warm_run, monkeypatch) -> N
 
 
 def test_what_translators_cannot_be_given_is_refused_before_anything_is_computed(warm_run, monkeypatch) -> None:
-    monkeypatch.setattr("kit.making._fit_and_write", lambda *args: pytest.fail("something was computed"))
+    monkeypatch.setattr("kit.runs.write_record._fit_and_write", lambda *args: pytest.fail("something was computed"))
     source = Record.load(warm_run)
     from kit.compression import TECHNIQUES
     from kit.recipe.sections.compression import CompressSection

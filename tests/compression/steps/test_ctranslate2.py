@@ -13,7 +13,6 @@ from kit import Recipe, Record, evaluate, predict
 from kit.compress import Compression, compress
 from kit.compression.capabilities import WORKS, capabilities
 from kit.compression.steps import ctranslate2 as module
-from kit.derived_recipes import compression_recipe
 from kit.errors import ModelError
 from kit.models.backends.ctranslate2 import Ct2Translator
 from kit.models.predictor import load_predictor
@@ -23,6 +22,7 @@ from kit.models.translation.generation_settings import set_search, tell_route
 from kit.models.translation.languages import find_route
 from kit.models.translation.seq2seq import Tongues, load_translator
 from kit.models.translation.translator import Translator
+from kit.runs.derived_recipes import compression_recipe
 from tests.support.translators import BUILDERS
 
 
@@ -125,14 +125,14 @@ REFUSED = {
 def test_what_cannot_work_is_refused_before_anything_is_computed(case, request, monkeypatch) -> None:
     run, step, words, way_out = REFUSED[case]
     source = request.getfixturevalue(run)
-    monkeypatch.setattr("kit.making._fit_and_write", lambda *args: pytest.fail("something was computed"))
+    monkeypatch.setattr("kit.runs.write_record._fit_and_write", lambda *args: pytest.fail("something was computed"))
     with pytest.raises(ModelError, match=words) as error:
         compress(chain(source, [step]), quiet=True)
     assert error.value.hint and way_out in error.value.hint
 
 
 def test_a_recipe_that_will_leave_another_kind_is_refused_before_it_is_trained(warm_recipe, monkeypatch) -> None:
-    monkeypatch.setattr("kit.making._fit_and_write", lambda *args: pytest.fail("something was computed"))
+    monkeypatch.setattr("kit.runs.write_record._fit_and_write", lambda *args: pytest.fail("something was computed"))
     content = warm_recipe.model_dump()
     content["compress"] |= {"steps": ["ct2"], "gate": {"retained": None, "agreement": None}}
     with pytest.raises(ModelError, match="made of an encoder and a fresh decoder"):

@@ -17,7 +17,6 @@ from kit.compress import _job, compress
 from kit.compression import TECHNIQUES
 from kit.compression.steps.early_exit import _chosen, _closest
 from kit.data.examples import Examples
-from kit.derived_recipes import compression_recipe
 from kit.errors import ModelError
 from kit.methods import Job
 from kit.models.architectures.cnn_bilstm import TextCnn, TextCnnConfig
@@ -27,7 +26,8 @@ from kit.models.checkpoints.loading import load_classifier
 from kit.models.predictor import load_predictor
 from kit.models.saved_kind import Kind
 from kit.recipe.sections.compression import EarlyExitStep
-from kit.request import Shared
+from kit.runs.derived_recipes import compression_recipe
+from kit.runs.request import Shared
 
 TEXTS = [
     (text,)

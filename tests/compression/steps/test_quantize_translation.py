@@ -19,7 +19,6 @@ from kit.compress import Compression, compress
 from kit.compression import TECHNIQUES
 from kit.compression.base import attempts
 from kit.compression.steps.quantize import _Written
-from kit.derived_recipes import compression_recipe
 from kit.errors import ModelError
 from kit.models.checkpoints.checkpoint import Checkpoint
 from kit.models.checkpoints.loading import rounded_on_load
@@ -33,6 +32,7 @@ from kit.publishing import standalone_check as probe
 from kit.publishing.formats import packages, plan_formats
 from kit.publishing.translators import translating
 from kit.recipe.sections.compression import CompressSection
+from kit.runs.derived_recipes import compression_recipe
 from tests.compression.steps.test_vocabulary_translation import sides, trimmed  # noqa: F401 (fixtures)
 from tests.support.translators import BUILDERS
 
@@ -197,7 +197,7 @@ def test_exports_name_what_loads_them(made, scratch_run) -> None:
 
 
 def test_what_cannot_work_is_refused_before_anything_is_computed(made, scratch_run, warm_run, monkeypatch) -> None:
-    monkeypatch.setattr("kit.making._fit_and_write", lambda *args: pytest.fail("something was computed"))
+    monkeypatch.setattr("kit.runs.write_record._fit_and_write", lambda *args: pytest.fail("something was computed"))
     for step in ("float16", "int8-bnb", "ct2", "vocabulary"):
         with pytest.raises(ModelError, match=f"{step}: .* is a quantized model of torch") as error:
             compress(chain(made["int8-torch"].record.folder, [step]), quiet=True)

@@ -23,13 +23,13 @@ from transformers import (
 from kit import Recipe, Record, evaluate
 from kit.compress import compress
 from kit.compression.vocabulary_translation import trim_translator
-from kit.derived_recipes import compression_recipe
 from kit.errors import ModelError
 from kit.models.predictor import load_predictor
 from kit.models.saved_kind import Kind, kind_of
 from kit.models.translation.bpe import train_bpe
 from kit.models.translation.generation_settings import set_search
 from kit.models.translation.translator import Translator
+from kit.runs.derived_recipes import compression_recipe
 from tests.support.translators import BUILDERS
 
 PREFIX = "to german: "

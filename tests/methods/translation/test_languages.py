@@ -10,8 +10,6 @@ import torch
 from transformers import AutoTokenizer
 
 from kit import Recipe, finetune
-from kit.control import control_recipe
-from kit.derived_recipes import distillation_recipe
 from kit.distill import distill
 from kit.distillation.teacher import load_teacher, resolve_teacher
 from kit.models.checkpoints.loading import load_tokenizer
@@ -21,7 +19,9 @@ from kit.models.translation.lengths import LEAST_RATIO
 from kit.models.translation.seq2seq import load_translator
 from kit.models.translation.translator import Translator
 from kit.recipe.load import validated
-from kit.request import understand
+from kit.runs.control import control_recipe
+from kit.runs.derived_recipes import distillation_recipe
+from kit.runs.request import understand
 from tests.models.translation.test_translators import ROUTES
 from tests.support.translators import BUILDERS
 

@@ -19,13 +19,10 @@ import kit.distillation.teacher_outputs as outputs_module
 from kit import Recipe, Record, distill, evaluate, finetune, predict
 from kit.check import check
 from kit.compression.base import foreseen_kind
-from kit.control import control_recipe
-from kit.derived_recipes import distillation_recipe, taught_by, teacher_recipe
 from kit.distill import VERDICT_FILE
 from kit.distillation.students.decoder import decoder_depth
 from kit.distillation.teacher import resolve_teacher
 from kit.errors import KitError, ModelError, RecipeError
-from kit.estimate import passes
 from kit.methods import TRANSLATING, Job, method_of
 from kit.methods.translation.methods import Translate, writer_of
 from kit.models.checkpoints.checkpoint import resolve_checkpoint
@@ -34,8 +31,11 @@ from kit.models.translation.seq2seq import load_translator, pretrained_translato
 from kit.models.translation.translator import Translator
 from kit.recipe.sections.model import ModelSection
 from kit.recipe.sections.translation import TRANSLATION_METHODS as NAMES
-from kit.request import understand
-from kit.run import run
+from kit.runs.control import control_recipe
+from kit.runs.derived_recipes import distillation_recipe, taught_by, teacher_recipe
+from kit.runs.estimate import passes
+from kit.runs.execute import run
+from kit.runs.request import understand
 from kit.scheduling.grid import Cell, cell_recipe
 from kit.study_plan import plan_study
 from kit.tasks.translation import Translation
@@ -385,7 +385,7 @@ def test_the_labels_of_the_pool_are_never_read(base, teacher, monkeypatch) -> No
     ],
 )  # fmt: skip
 def test_what_cannot_work_is_refused_before_training(keys, reason, base, teacher, monkeypatch) -> None:
-    monkeypatch.setattr("kit.making._fit_and_write", lambda *args: pytest.fail("something was trained"))
+    monkeypatch.setattr("kit.runs.write_record._fit_and_write", lambda *args: pytest.fail("something was trained"))
     with pytest.raises(KitError) as caught:
         distill(taught_by(changed(base, **keys), teacher), quiet=True)
     assert caught.value.message == reason and caught.value.exit_code == 2

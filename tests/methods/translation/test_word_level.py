@@ -14,7 +14,6 @@ from kit import Recipe, Record, finetune
 from kit.data.batching import PlacedPairDataset
 from kit.data.encode import IGNORED
 from kit.data.examples import Examples
-from kit.derived_recipes import taught_by, teacher_recipe
 from kit.distill import distill
 from kit.distillation.objectives import WordObjective
 from kit.distillation.teacher import resolve_teacher
@@ -22,8 +21,9 @@ from kit.distillation.teacher_outputs import teacher_words
 from kit.errors import KitError
 from kit.methods.translation.writing import Pairs, Writer, dataset_of, encode_pairs
 from kit.models.translation.translator import Translator
-from kit.request import understand
-from kit.run import run
+from kit.runs.derived_recipes import taught_by, teacher_recipe
+from kit.runs.execute import run
+from kit.runs.request import understand
 from kit.tasks.translation import Translation
 from kit.training.progress import Progress
 from tests.support.translators import BUILDERS, marian
@@ -241,7 +241,7 @@ def test_a_student_comes_closer_to_its_teacher_by_words(base, teacher, examples)
 )
 @pytest.mark.parametrize("made", [True, False])
 def test_other_tokens_are_refused_before_training(student, words, made, base, teacher, tiny_checkpoint, monkeypatch):
-    monkeypatch.setattr("kit.making._fit_and_write", lambda *args: pytest.fail("something was trained"))
+    monkeypatch.setattr("kit.runs.write_record._fit_and_write", lambda *args: pytest.fail("something was trained"))
     student = str(tiny_checkpoint) if student == "another checkpoint" else student
     recipe = changed(base, student=student)
     with pytest.raises(KitError) as caught:

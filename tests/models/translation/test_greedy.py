@@ -101,8 +101,8 @@ def test_graphs_of_a_translator_do_likewise_and_share_batches_among_threads(
     tmp_path: Path, warm_run: Path, monkeypatch
 ) -> None:
     from kit.compress import compress
-    from kit.derived_recipes import compression_recipe
     from kit.recipe import Recipe
+    from kit.runs.derived_recipes import compression_recipe
 
     content = compression_recipe(warm_run).model_dump()
     content["compress"] |= {"steps": ["onnx"], "gate": {"retained": None}}

@@ -51,7 +51,7 @@ def make_record(
     """The Record in the folder `final`: the finished one that is there, or else a new one.
 
     job: what is to be fitted; its `workdir` and `logs` are set here. began: on the clock of `time.perf_counter`. See
-    `kit.run.run` for the rest.
+    `kit.runs.execute.run` for the rest.
     """
     from accelerate import PartialState
 

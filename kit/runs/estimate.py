@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kit.measurement.durations import Span, spread_of
 from kit.recipe import Recipe
-from kit.request import Request
+from kit.runs.request import Request
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

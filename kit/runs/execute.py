@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from kit.derived_recipes import student_recipe, taught_by, teacher_recipe
-from kit.making import make_record
 from kit.recipe import Recipe
 from kit.records.record import Record
-from kit.request import Shared, understand
+from kit.runs.derived_recipes import student_recipe, taught_by, teacher_recipe
+from kit.runs.request import Shared, understand
+from kit.runs.write_record import make_record
 
 
 def run(
