@@ -16,16 +16,16 @@ from kit.records.record import Record
 from kit.runtime.files import CHECKPOINT_SEAL, require_space, require_writable
 from kit.runtime.quantities import megabytes
 from kit.runtime.signals import Stopped, note_kept
-from kit.scheduling.board import Board, title
-from kit.scheduling.grid import Cell, Series
-from kit.scheduling.ledger import Ledger, Outcome, now
-from kit.scheduling.storage import Storage
-from kit.study_engine import EngineName, Place, started, worker_context
-from kit.study_opening import dropped_cells, opening_lines
-from kit.study_plan import Plan, find_record, plan_study
+from kit.studies.engines.choice import EngineName, Place, started, worker_context
+from kit.studies.grid import Cell, Series
+from kit.studies.ledger import Ledger, Outcome, now
+from kit.studies.opening import dropped_cells, opening_lines
+from kit.studies.plan import Plan, find_record, plan_study
+from kit.studies.progress import Board, title
+from kit.studies.record_storage import Storage
 
 if TYPE_CHECKING:
-    from kit.scheduling.base import Engine, JobData
+    from kit.studies.engines.base import Engine, JobData
 
 _RETRY_S = 1.0  # between two looks at a cell that another process runs
 _DISK_RESERVE = 20_000_000

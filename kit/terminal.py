@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from kit.measurement.durations import Span
     from kit.measurement.intervals import Estimate
     from kit.records.record import Record
-    from kit.scheduling.grid import Cell, Series
+    from kit.studies.grid import Cell, Series
     from kit.study import Study
 
 

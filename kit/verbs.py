@@ -25,8 +25,8 @@ def report(study: str | Path) -> list[Path]:
         RecordError: The folder is not a study, or none of its cells has finished.
         OutputError: The folder cannot be written to.
     """
-    from kit.analyse import analyse
     from kit.reporting.write import write_report
+    from kit.studies.analyse import analyse
 
     return write_report(Path(study), analyse(study))
 
@@ -55,9 +55,9 @@ def advise(
         RecordError: The folder is not a study, or none of its cells has finished.
         DataError: The target is not a value that the metric can have.
     """
-    from kit.analyse import analyse
     from kit.analysis.advice import advise as choose
     from kit.analysis.advice_options import Wish
+    from kit.studies.analyse import analyse
 
     largest = None if max_size_mb is None else 1e6 * max_size_mb
     return choose(analyse(study, derived=True), Wish(target, label_cost, max_latency_ms, largest))

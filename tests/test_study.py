@@ -14,7 +14,7 @@ import pytest
 
 from kit.errors import BudgetError, RecipeError
 from kit.recipe import Recipe, load_recipe
-from kit.scheduling.ledger import Ledger
+from kit.studies.ledger import Ledger
 from kit.study import Study
 from kit.study import study as run_study
 from tests.conftest import Kit

@@ -60,8 +60,8 @@ def study(
     note_earlier(lambda: _saved_by_earlier_starts(loaded, f"study-{recipe.stem}"))
     quiet_libraries()
     if dry_run:
+        from kit.studies.plan import estimate_seconds, plan_study
         from kit.study import finished_cells
-        from kit.study_plan import estimate_seconds, plan_study
 
         with located(recipe, overrides):
             plan = plan_study(loaded)
@@ -100,8 +100,8 @@ def _saved_by_earlier_starts(recipe: Recipe, name: str) -> str:
 def report(study: StudyFolder) -> None:
     """Write what a study found: one HTML page, Markdown, CSV, and its charts as PNG."""
     quiet_libraries()
-    from kit.analyse import analyse
     from kit.reporting.write import write_report
+    from kit.studies.analyse import analyse
 
     findings = analyse(study)
     paths = write_report(study, findings)

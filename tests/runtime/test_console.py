@@ -12,7 +12,7 @@ import pytest
 from kit.errors import StreamError
 from kit.runtime.console import console, echo, echo_json, say
 from kit.runtime.printable import printable
-from kit.scheduling.board import Board
+from kit.studies.progress import Board
 from kit.terminal import exit_code_of, print_table, warn
 from kit.training.progress import Progress
 

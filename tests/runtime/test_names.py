@@ -14,8 +14,8 @@ from kit.publishing.reuse import kept
 from kit.recipe import ModelSection
 from kit.records.record import Record
 from kit.runtime.names import plain_name, plain_path, regular_files
-from kit.scheduling.ledger import Ledger
-from kit.scheduling.storage import Storage
+from kit.studies.ledger import Ledger
+from kit.studies.record_storage import Storage
 from tests.support.sealing import edit
 
 BAD_NAMES = [
@@ -121,7 +121,7 @@ def test_a_study_without_facts_about_its_data_is_damaged(key: str, tiny_run: Pat
 
 @pytest.mark.parametrize("method", ["../../victim", "a/b", "", 3, None])
 def test_cells_of_a_study_have_plain_names(method, tiny_run: Path, tmp_path: Path) -> None:
-    from kit.scheduling.grid import Cell
+    from kit.studies.grid import Cell
 
     folder = tmp_path / "study"
     Ledger.start(folder, Record.read(tiny_run).recipe, {Cell("tfidf", None, 20, 0): "key"}, STUDY_DATA)

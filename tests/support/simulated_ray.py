@@ -1,4 +1,4 @@
-"""Ray as far as `kit.scheduling.ray` uses it: nodes with cores and GPUs, lost and coming back on a virtual clock.
+"""Ray as far as `kit.studies.engines.ray` uses it: nodes with cores and GPUs, lost and coming back on a virtual clock.
 
 Nothing is run but what a task calls, at the moment when it would end.
 """

@@ -36,8 +36,8 @@ from kit.runs.derived_recipes import distillation_recipe, taught_by, teacher_rec
 from kit.runs.estimate import passes
 from kit.runs.execute import run
 from kit.runs.request import understand
-from kit.scheduling.grid import Cell, cell_recipe
-from kit.study_plan import plan_study
+from kit.studies.grid import Cell, cell_recipe
+from kit.studies.plan import plan_study
 from kit.tasks.translation import Translation
 from kit.training.hardware import set_up_hardware
 from kit.training.progress import Progress

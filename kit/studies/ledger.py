@@ -33,7 +33,7 @@ from kit.runtime.file_types import StudyContent, require_types
 from kit.runtime.files import write_atomically
 from kit.runtime.json_files import read_object, require_format
 from kit.runtime.names import plain_name
-from kit.scheduling.grid import Cell
+from kit.studies.grid import Cell
 
 FORMAT = 1
 STUDY_FILE = "study.json"

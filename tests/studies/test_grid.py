@@ -6,8 +6,8 @@ import pytest
 
 from kit.errors import BudgetError
 from kit.recipe.schema import Recipe
-from kit.scheduling import grid
-from kit.scheduling.grid import Cell, cell_keys, cell_recipe, plan_cells
+from kit.studies import grid
+from kit.studies.grid import Cell, cell_keys, cell_recipe, plan_cells
 
 
 def recipe(study: dict[str, object] | None = None, **sections: object) -> Recipe:

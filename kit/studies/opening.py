@@ -9,9 +9,9 @@ from typing import Any
 
 from kit.analysis.wording import joined
 from kit.errors import RecordError
-from kit.scheduling.grid import SEEDS as FEW_SEEDS
-from kit.scheduling.ledger import Ledger
-from kit.study_plan import Plan
+from kit.studies.grid import SEEDS as FEW_SEEDS
+from kit.studies.ledger import Ledger
+from kit.studies.plan import Plan
 
 _NOT_TRAINING = ("study", "runs")  # sections that no result of a cell follows from
 _MOST_KEYS, _LONGEST = 3, 40  # settings, and characters of a value, that are shown

@@ -16,16 +16,16 @@ from kit.analysis.failed_seeds import failed_to_train, fitness
 from kit.analysis.findings import CellRow, Findings, Series
 from kit.analysis.frontier import frontier
 from kit.analysis.headline import answer
-from kit.analysis.notes import study_notes
 from kit.analysis.points import Point, Run, errors, metric_samples, point
 from kit.analysis.pretraining_value import Transfer, effective_data
-from kit.derived import with_candidates
 from kit.errors import RecordError
 from kit.measurement.measure import LabelMeasure, Measure
 from kit.recipe.load import recipe_to_yaml
 from kit.records.record import Record
-from kit.scheduling.grid import Cell
-from kit.scheduling.ledger import Ledger, Outcome
+from kit.studies.derived_runs import with_candidates
+from kit.studies.grid import Cell
+from kit.studies.ledger import Ledger, Outcome
+from kit.studies.notes import study_notes
 from kit.tasks import Task, task_for
 
 _PRETRAINED = ("finetune", "lora", "probe")

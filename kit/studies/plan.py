@@ -15,7 +15,7 @@ from kit.measurement.durations import Span
 from kit.recipe import Recipe
 from kit.records.record import Record
 from kit.runs.request import Shared, understand
-from kit.scheduling.grid import Cell, Series, cell_keys, cell_recipe, model_section, plan_cells
+from kit.studies.grid import Cell, Series, cell_keys, cell_recipe, model_section, plan_cells
 
 if TYPE_CHECKING:
     from kit.data import Cleaned

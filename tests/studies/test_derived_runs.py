@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from kit.analyse import analyse
-from kit.derived import derived_runs
 from kit.records.record import Record, seal
+from kit.studies.analyse import analyse
+from kit.studies.derived_runs import derived_runs
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import yaml
 
 from kit.cli import app
 
-FOLDER = Path(__file__).parents[2] / "recipes" / "ray"
+FOLDER = Path(__file__).parents[3] / "recipes" / "ray"
 
 
 def require_valid_study(command: str) -> None:

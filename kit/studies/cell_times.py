@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from statistics import median
 
 from kit.measurement.durations import Span, spread_of, total
-from kit.scheduling.grid import Cell, Series
+from kit.studies.grid import Cell, Series
 
 _FIXED_S = 2.0  # of a cell's time that does not grow with its arithmetic: loading, saving, proof
 _OTHER_METHOD = 2.0  # factor each way that the pace of one method is off for another

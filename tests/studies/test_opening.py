@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from kit.recipe import Recipe
-from kit.scheduling.grid import Cell
-from kit.scheduling.ledger import Ledger, Outcome
-from kit.study_opening import dropped_cells
+from kit.studies.grid import Cell
+from kit.studies.ledger import Ledger, Outcome
+from kit.studies.opening import dropped_cells
 
 CELL = Cell("tfidf", None, 20, 0)
 DATA: dict[str, Any] = {"description": "", "labels": [], "training_examples": 1, "test_examples": 1, "warnings": []}

@@ -8,8 +8,8 @@ from kit.analysis.findings import CellRow, Series
 from kit.measurement.speed import SPEED_FILE
 from kit.records.record import Record
 from kit.runtime.quantities import percent
-from kit.scheduling.grid import SEEDS as FEW_SEEDS
-from kit.scheduling.ledger import Ledger
+from kit.studies.grid import SEEDS as FEW_SEEDS
+from kit.studies.ledger import Ledger
 
 
 def study_notes(

@@ -16,7 +16,7 @@ from kit.measurement.measure import Measure
 from kit.measurement.speed import speeds_from_json
 from kit.records.predictions import Predictions
 from kit.records.record import Record, list_records
-from kit.scheduling.ledger import Ledger
+from kit.studies.ledger import Ledger
 
 
 @dataclass(frozen=True)
@@ -196,8 +196,8 @@ def measure_together(ledger: Ledger, records: Sequence[Record]) -> str:
     Returns:
         Why latencies are missing; empty if none is.
     """
-    from kit.cell import time_models
     from kit.runs.request import Shared
+    from kit.studies.cell import time_models
 
     wanted = [record.id for record in records]
     if all(name in ledger.speeds() for name in wanted):

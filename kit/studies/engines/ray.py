@@ -18,7 +18,7 @@ from importlib import import_module
 from typing import Any
 
 from kit.errors import OutputError, first_line
-from kit.scheduling.base import Event, JobData
+from kit.studies.engines.base import Event, JobData
 
 _ASK_AGAIN_S = 0.5
 _ANSWER_S = 10

@@ -22,7 +22,7 @@ from kit.errors import TrainingError
 from kit.runtime.files import make_folder
 from kit.runtime.versions import usable_cores
 from kit.runtime.worker import READY
-from kit.scheduling.base import Event, JobData
+from kit.studies.engines.base import Event, JobData
 
 _ASK_AGAIN_S = 0.5
 _FAILED_STARTS = 3  # of one worker in a row: then something is wrong that no new process mends

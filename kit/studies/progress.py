@@ -18,8 +18,8 @@ from kit.measurement.intervals import Estimate, shown
 from kit.measurement.units import shown_value
 from kit.runtime.console import console, say
 from kit.runtime.quantities import duration
-from kit.scheduling.cell_times import CellTimes, Kind
-from kit.scheduling.grid import Cell, Series
+from kit.studies.cell_times import CellTimes, Kind
+from kit.studies.grid import Cell, Series
 
 
 class Board:

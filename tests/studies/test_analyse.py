@@ -10,12 +10,12 @@ from statistics import mean
 
 import pytest
 
-from kit.analyse import analyse, series_names
 from kit.errors import RecordError
 from kit.finetune import finetune
 from kit.records.record import Record
-from kit.scheduling.grid import Cell
-from kit.scheduling.ledger import Ledger
+from kit.studies.analyse import analyse, series_names
+from kit.studies.grid import Cell
+from kit.studies.ledger import Ledger
 from tests.conftest import Kit
 
 

@@ -16,14 +16,14 @@ from kit.errors import WorkerError
 from kit.measurement.speed import Speed, speeds_to_json
 from kit.recipe import Recipe, load_recipe
 from kit.recipe.sections.study import StudySection
-from kit.scheduling.base import JobData
-from kit.scheduling.board import Board
-from kit.scheduling.grid import Cell
-from kit.scheduling.ledger import Ledger
-from kit.scheduling.ray import RayEngine
+from kit.studies.engines.base import JobData
+from kit.studies.engines.choice import Place
+from kit.studies.engines.ray import RayEngine
+from kit.studies.grid import Cell
+from kit.studies.ledger import Ledger
+from kit.studies.plan import Plan, plan_study
+from kit.studies.progress import Board
 from kit.study import Study, _Work
-from kit.study_engine import Place
-from kit.study_plan import Plan, plan_study
 from tests.support.simulated_ray import SimulatedRay
 
 METHODS, NODES = 5, 200
@@ -59,7 +59,7 @@ def grid(recipe_file: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int, i
 def cluster(monkeypatch: pytest.MonkeyPatch) -> SimulatedRay:
     ray = SimulatedRay(NODES, {"CPU": 8.0, "GPU": 1.0}, named, task_s=60, lost_s=300, away_s=60)
     monkeypatch.setitem(sys.modules, "ray", ray)
-    monkeypatch.setattr("kit.scheduling.ray.time.sleep", ray.sleep)
+    monkeypatch.setattr("kit.studies.engines.ray.time.sleep", ray.sleep)
     return ray
 
 

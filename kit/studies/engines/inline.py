@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from importlib import import_module
 
-from kit.scheduling.base import Event, JobData
+from kit.studies.engines.base import Event, JobData
 
 _ASK_AGAIN_S = 0.5
 

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Literal
 from kit.errors import RecipeError
 from kit.runtime.distributed import on_cpu
 from kit.runtime.versions import versions
-from kit.scheduling.ledger import STUDY_FILE
-from kit.scheduling.storage import Storage
-from kit.study_plan import Plan
+from kit.studies.ledger import STUDY_FILE
+from kit.studies.plan import Plan
+from kit.studies.record_storage import Storage
 
 if TYPE_CHECKING:
-    from kit.scheduling.base import Engine, JobData
+    from kit.studies.engines.base import Engine, JobData
 
 EngineName = Literal["local", "ray", "inline"]
-_TARGET = "kit.cell:run"
+_TARGET = "kit.studies.cell:run"
 _GPU_DEVICES = ("nvidia*", "dxg", "kfd")  # of NVIDIA, Windows' subsystem for Linux, AMD
 
 
@@ -86,7 +86,7 @@ def started(place: Place, folder: Path) -> Iterator[Engine]:
 
 
 def worker_context(place: Place, plan: Plan) -> JobData:
-    """What all cells of a study have in common, see `kit.cell.run`."""
+    """What all cells of a study have in common, see `kit.studies.cell.run`."""
     return {
         "recipe": plan.recipe.model_dump(mode="json"),
         "data": plan.facts["fingerprints"],
@@ -98,9 +98,9 @@ def worker_context(place: Place, plan: Plan) -> JobData:
 
 
 def _engine(place: Place, folder: Path) -> Engine:
-    from kit.scheduling.inline import InlineEngine
-    from kit.scheduling.local import LocalEngine
-    from kit.scheduling.ray import RayEngine
+    from kit.studies.engines.inline import InlineEngine
+    from kit.studies.engines.local import LocalEngine
+    from kit.studies.engines.ray import RayEngine
 
     if place.engine == "ray":
         return RayEngine(_TARGET, place.address)

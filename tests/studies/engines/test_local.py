@@ -11,11 +11,11 @@ import psutil
 import pytest
 
 from kit.errors import TrainingError
-from kit.scheduling.base import JobData
-from kit.scheduling.local import LocalEngine
+from kit.studies.engines.base import JobData
+from kit.studies.engines.local import LocalEngine
 
 TARGET = "tests.support.jobs:run"
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +53,7 @@ def test_each_worker_sees_its_own_gpu(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_workers_on_a_cpu_share_its_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr("kit.scheduling.local.usable_cores", lambda: 8)
+    monkeypatch.setattr("kit.studies.engines.local.usable_cores", lambda: 8)
     engine = LocalEngine(TARGET, 2, 0, tmp_path)
     assert {result["threads"] for _, result in results(engine, iter([{"number": 0}]))} == {"4"}
 
@@ -83,7 +83,7 @@ def test_none_from_the_jobs_means_ask_again(tmp_path: Path) -> None:
 
 def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
     code = (
-        "from pathlib import Path; from kit.scheduling.local import LocalEngine\n"
+        "from pathlib import Path; from kit.studies.engines.local import LocalEngine\n"
         f"engine = LocalEngine({TARGET!r}, 1, 0, Path({str(tmp_path)!r}))\n"
         "for event in engine.run({'add': 0}, iter([{'number': 0, 'sleep': 60}])):\n"
         "    print(engine._workers[0].process.pid, flush=True)\n"

@@ -15,7 +15,7 @@ from kit.errors import OutputError, RecipeError
 from kit.recipe import load_recipe
 from kit.records.record import Record
 from kit.runtime.file_types import RECORD_FILE
-from kit.scheduling.storage import Storage
+from kit.studies.record_storage import Storage
 from kit.study import study
 from tests.conftest import Kit
 from tests.test_study import small, table
@@ -23,7 +23,7 @@ from tests.test_study import small, table
 
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("kit.scheduling.storage._WAITS_S", (0.0, 0.0, 0.0))
+    monkeypatch.setattr("kit.studies.record_storage._WAITS_S", (0.0, 0.0, 0.0))
     yield
     memory = fsspec.filesystem("memory")
     memory.store.clear()

@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from kit.measurement.intervals import Estimate
-from kit.scheduling.board import Board
-from kit.scheduling.grid import Cell
+from kit.studies.grid import Cell
+from kit.studies.progress import Board
 
 CELLS = [Cell("finetune", "org/small", budget, seed) for budget in (50, 100) for seed in (0, 1)]
 CELLS.append(Cell("tfidf", None, 100, 0))
@@ -17,7 +17,7 @@ CELLS.append(Cell("tfidf", None, 100, 0))
 def board(monkeypatch: pytest.MonkeyPatch, cells: Sequence[Cell] = CELLS) -> Board:
     board = Board({cell: float(cell.budget) for cell in cells}, "accuracy", quiet=True)
     clock = {"now": 0.0}
-    monkeypatch.setattr("kit.scheduling.board.time.monotonic", lambda: clock["now"])
+    monkeypatch.setattr("kit.studies.progress.time.monotonic", lambda: clock["now"])
     board.clock = clock  # type: ignore[attr-defined]
     return board
 

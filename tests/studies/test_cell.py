@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from kit import cell
 from kit.errors import WorkerError
 from kit.recipe import load_recipe
 from kit.runtime.versions import versions
-from kit.scheduling.grid import Cell
+from kit.studies import cell
+from kit.studies.grid import Cell
+from kit.studies.plan import plan_study
 from kit.study import study
-from kit.study_plan import plan_study
 
 GRID = ["study.methods=[tfidf]", "study.budgets=[20, 40]", "study.seeds=1", "data.budget=null"]
 JOB = {"cell": asdict(Cell("tfidf", None, 20, 0)), "keep_model": True}
@@ -56,7 +56,7 @@ def test_builds_for_other_hardware_are_the_same_version(monkeypatch) -> None:
 def test_a_study_ends_where_a_worker_refuses_and_goes_on_when_it_is_mended(recipe_file, monkeypatch) -> None:
     recipe = load_recipe(recipe_file, GRID)
     with monkeypatch.context() as patched:
-        patched.setattr("kit.cell.versions", lambda: {**versions(), "transformers": "4.57.0"})
+        patched.setattr("kit.studies.cell.versions", lambda: {**versions(), "transformers": "4.57.0"})
         with pytest.raises(WorkerError, match=r"transformers 4\.57\.0 there") as caught:
             study(recipe, engine="inline", quiet=True)
     assert caught.value.exit_code == 2
@@ -81,7 +81,7 @@ def test_a_worker_without_another_package_says_so_too(context, monkeypatch) -> N
     def missing(*_: object) -> None:
         raise ModuleNotFoundError("No module named 'zstandard.backend'", name="zstandard.backend")
 
-    monkeypatch.setattr("kit.cell._require_same_data", missing)
+    monkeypatch.setattr("kit.studies.cell._require_same_data", missing)
     error = cell.run(context, JOB)["error"]
     assert "the Python package zstandard is not installed on " in error
     assert error.endswith("pip install zstandard")
@@ -100,7 +100,7 @@ def test_a_worker_reports_a_record_that_was_finished_before(context, monkeypatch
     first = cell.run(context, JOB)
     assert not first["found"]
     later = SimpleNamespace(now=lambda zone: datetime.now(zone) + timedelta(minutes=1))
-    monkeypatch.setattr("kit.cell.datetime", later)
+    monkeypatch.setattr("kit.studies.cell.datetime", later)
     assert cell.run(context, JOB) == {"record": first["record"], "found": True}
 
 

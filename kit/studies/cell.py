@@ -33,9 +33,9 @@ from kit.runs.request import Shared, understand
 from kit.runtime.files import locked
 from kit.runtime.quiet_libraries import quiet_libraries
 from kit.runtime.versions import versions
-from kit.scheduling.base import JobData
-from kit.scheduling.grid import Cell, cell_recipe
-from kit.scheduling.storage import Storage
+from kit.studies.engines.base import JobData
+from kit.studies.grid import Cell, cell_recipe
+from kit.studies.record_storage import Storage
 
 
 def run(context: JobData, job: JobData) -> JobData:

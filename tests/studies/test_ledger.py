@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kit.scheduling.grid import Cell
-from kit.scheduling.ledger import Ledger, Outcome
+from kit.studies.grid import Cell
+from kit.studies.ledger import Ledger, Outcome
 
 CELL = Cell("tfidf", None, 20, 0)
 

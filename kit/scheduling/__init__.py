@@ -1,1 +1,0 @@
-"""Scheduling: which cells a study has, how each ended, and the engines that run them."""

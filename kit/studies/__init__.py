@@ -1,0 +1,1 @@
+"""Studies: a grid of runs, its ledger and its findings."""
