@@ -37,14 +37,14 @@ def main() -> None:
     arguments = arguments_given()
     chains = arguments.steps or ["vocabulary, {int8-onnx: {embeddings: int4}}", "int4-onnx"]
     from kit.analysis.distillation_verdict import Answers, Cost, judge
-    from kit.bench import bench
-    from kit.compress import compress
     from kit.data.labels import encode_labels
     from kit.measurement.measure import LabelMeasure
     from kit.recipe import load_recipe
     from kit.recipe.load import override_recipe
     from kit.records.record import Record
     from kit.runs.derived_recipes import compression_recipe
+    from kit.workflows.bench import bench
+    from kit.workflows.compress import compress
 
     teachers, students, plain = [], [], []
     finals: dict[str, list[Record]] = {steps: [] for steps in chains}

@@ -136,7 +136,7 @@ def speed(arguments: argparse.Namespace) -> None:
 
 def table(arguments: argparse.Namespace) -> None:
     """Students of half and of a third of the teacher's layers, each with its control."""
-    from kit.distill import distill
+    from kit.workflows.distill import distill
 
     for student in arguments.students.split(";"):
         recipe = recipe_for(arguments.data, arguments.runs, f"distill.student={json.dumps(student)}", *arguments.set)
@@ -151,7 +151,7 @@ def table(arguments: argparse.Namespace) -> None:
 
 def curve(arguments: argparse.Namespace) -> None:
     """The gain over the control at growing budgets: where it ends."""
-    from kit.distill import distill
+    from kit.workflows.distill import distill
 
     print(f"{'labels':>8}{'teacher':>10}{'student':>10}{'control':>10}  gain")
     for budget in map(int, arguments.budgets.split(",")):

@@ -79,7 +79,7 @@ def student(arguments: argparse.Namespace) -> None:
     Speed: sentences a second of the test set, the student greedy, as it is and in 8 bits, its teacher at beam 4 in
     eager float32, in turns. With `--teacher` all seeds learn from that run, else each from one of its own.
     """
-    from kit.distill import distill
+    from kit.workflows.distill import distill
 
     for name in arguments.students.split(";"):
         given = STUDENTS.get(name, [f"distill.student={json.dumps(name)}"])
@@ -117,8 +117,8 @@ def student(arguments: argparse.Namespace) -> None:
 def in_8_bits(folder: Path, step: str):  # noqa: ANN201
     """The Record of a student after a step of compression that nothing undoes."""
     from kit import Recipe
-    from kit.compress import compress
     from kit.runs.derived_recipes import compression_recipe
+    from kit.workflows.compress import compress
 
     content = compression_recipe(folder).model_dump()
     content["compress"] |= {"steps": [step], "gate": {"retained": None}}

@@ -8,47 +8,46 @@ There is one function for each command of the command line, with the same name (
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from kit.runtime.quiet_libraries import hide_notices
 
 if TYPE_CHECKING:
-    from kit.bench import bench
-    from kit.check import check
-    from kit.compress import compress
-    from kit.distill import distill
     from kit.errors import KitError
-    from kit.evaluate import evaluate
-    from kit.export import export
-    from kit.finetune import finetune
-    from kit.new import new
-    from kit.predict import predict
     from kit.recipe import Recipe
     from kit.records.record import Record
-    from kit.study import study
-    from kit.verbs import advise, list_runs, report, schema
+    from kit.workflows.bench import bench
+    from kit.workflows.check import check
+    from kit.workflows.compress import compress
+    from kit.workflows.distill import distill
+    from kit.workflows.evaluate import evaluate
+    from kit.workflows.export import export
+    from kit.workflows.finetune import finetune
+    from kit.workflows.new import new
+    from kit.workflows.predict import predict
+    from kit.workflows.study import study
+    from kit.workflows.verbs import advise, list_runs, report, schema
 
+# Module of each name. Names load on first use: `import kit` and `kit --help` must not wait for torch.
 _HOMES = {
     "KitError": "kit.errors",
     "Recipe": "kit.recipe",
     "Record": "kit.records.record",
-    "advise": "kit.verbs",
-    "bench": "kit.bench",
-    "check": "kit.check",
-    "compress": "kit.compress",
-    "distill": "kit.distill",
-    "evaluate": "kit.evaluate",
-    "export": "kit.export",
-    "finetune": "kit.finetune",
-    "list_runs": "kit.verbs",
-    "new": "kit.new",
-    "predict": "kit.predict",
-    "report": "kit.verbs",
-    "schema": "kit.verbs",
-    "study": "kit.study",
+    "advise": "kit.workflows.verbs",
+    "bench": "kit.workflows.bench",
+    "check": "kit.workflows.check",
+    "compress": "kit.workflows.compress",
+    "distill": "kit.workflows.distill",
+    "evaluate": "kit.workflows.evaluate",
+    "export": "kit.workflows.export",
+    "finetune": "kit.workflows.finetune",
+    "list_runs": "kit.workflows.verbs",
+    "new": "kit.workflows.new",
+    "predict": "kit.workflows.predict",
+    "report": "kit.workflows.verbs",
+    "schema": "kit.workflows.verbs",
+    "study": "kit.workflows.study",
 }
 
 __all__ = [
@@ -72,26 +71,15 @@ __all__ = [
 ]
 
 
-class _Package(ModuleType):
-    """The package, whose names load on first use: `import kit` and `kit --help` must not wait for torch.
-
-    Most functions have the name of the module that they are in. Importing that module would put it in the function's
-    place, which is refused here: `kit.finetune` is always the function. The modules are in `sys.modules`, and
-    `from kit.finetune import ...` works as usual.
-    """
-
-    def __getattr__(self, name: str) -> Any:
-        if name in _HOMES:
-            return getattr(import_module(_HOMES[name]), name)
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
         raise AttributeError(f"module 'kit' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return value
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in _HOMES and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
 
-    def __dir__(self) -> list[str]:
-        return sorted({*__all__, *(name for name in super().__dir__() if name.startswith("__"))})
+def __dir__() -> list[str]:
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
 
 
 hide_notices()
-sys.modules[__name__].__class__ = _Package

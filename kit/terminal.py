@@ -25,14 +25,14 @@ from kit.runtime.quantities import megabytes
 from kit.runtime.signals import Stopped, stoppable
 
 if TYPE_CHECKING:
-    from kit.bench import Subject
-    from kit.compress import Compression
-    from kit.distill import Distillation
     from kit.measurement.durations import Span
     from kit.measurement.intervals import Estimate
     from kit.records.record import Record
     from kit.studies.grid import Cell, Series
-    from kit.study import Study
+    from kit.workflows.bench import Subject
+    from kit.workflows.compress import Compression
+    from kit.workflows.distill import Distillation
+    from kit.workflows.study import Study
 
 
 def exit_code_of(command: Callable[[], object]) -> int:

@@ -38,17 +38,17 @@ BANKING77 = REPOSITORY.parent / "shared" / "data" / "banking77"
 
 # The files that take longest, by seconds of a core: those run first, so that two workers end at the same time.
 SLOW = (
-    "test_distill.py",
+    "workflows/test_distill.py",
     "test_processes.py",
     "e2e/test_commands.py",
-    "test_study.py",
+    "workflows/test_study.py",
     "methods/test_contract.py",
     "studies/engines/test_ray.py",
-    "test_compress.py",
-    "test_export_translation.py",
-    "test_export.py",
+    "workflows/test_compress.py",
+    "workflows/test_export_translation.py",
+    "workflows/test_export.py",
     "compression/test_contract.py",
-    "test_bench.py",
+    "workflows/test_bench.py",
     "compression/onnx_graphs/test_translator_graphs.py",
     "studies/engines/test_scale.py",
     "studies/test_analyse.py",
@@ -405,7 +405,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, kit_forked: Kit) -> Path:
 def studied(tmp_path_factory: pytest.TempPathFactory, reviews: Path, tiny_checkpoint: Path) -> Path:
     """A real study, made once: four budgets, two seeds, three methods that work and one that fails."""
     from kit.recipe import load_recipe
-    from kit.study import study
+    from kit.workflows.study import study
 
     folder = tmp_path_factory.mktemp("studied")
     recipe = folder / "reviews.yaml"

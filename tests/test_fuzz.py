@@ -51,7 +51,7 @@ def cases(tiny_run: Path, tiny_checkpoint: Path, studied: Path, tmp_path_factory
     )
     plain = Record.load(next(path for path in studied.parent.glob("tfidf-*") if (path / "model").is_dir()))
     exported = tmp_path_factory.mktemp("exported") / "folder"
-    from kit.export import export
+    from kit.workflows.export import export
 
     export(plain.folder, to=exported, speed=False, say=lambda line: None)
     new = lambda name: lambda at: ["new", at / "new.yaml", "--train", at / name]  # noqa: E731

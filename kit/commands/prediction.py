@@ -12,15 +12,15 @@ from typing import Any
 
 from kit.data.reading import reading_of
 from kit.errors import DataError
-from kit.file_arguments import sort_arguments
-from kit.predict import predict_with, prediction_columns
-from kit.prediction_input import FORMATS, PredictionInput, Row, from_files, from_standard_input, from_texts
-from kit.prediction_output import check_output, kept_columns, table_writer
-from kit.prediction_warnings import TextWarnings, as_columns
 from kit.publishing.saved_model import Served, find_served
 from kit.records.record import is_exported
 from kit.runtime.characters import require_utf8
 from kit.terminal import print_predictions, warn
+from kit.workflows.predict import predict_with, prediction_columns
+from kit.workflows.prediction.arguments import sort_arguments
+from kit.workflows.prediction.output import check_output, kept_columns, table_writer
+from kit.workflows.prediction.rows import FORMATS, PredictionInput, Row, from_files, from_standard_input, from_texts
+from kit.workflows.prediction.warnings import TextWarnings, as_columns
 
 _ROWS_PER_WRITE = 1_024
 

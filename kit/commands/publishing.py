@@ -41,8 +41,8 @@ def export(  # noqa: PLR0913, PLR0917
     """Write a run's model for others, proven to answer as the run did, with a model card; push it to the Hub."""
     quiet_libraries()
     from kit.errors import RecipeError
-    from kit.export import export as run_export
     from kit.publishing.hub_push import Target
+    from kit.workflows.export import export as run_export
 
     names = [name.strip() for name in (formats or "").split(",") if name.strip()]
     if formats is not None and not names:

@@ -79,8 +79,8 @@ def new(  # noqa: PLR0913, PLR0917
 ) -> None:
     """Write a recipe for your own data."""
     from kit.data.label_words import in_line
-    from kit.new import new as new_recipe
     from kit.recipe.setting import with_options
+    from kit.workflows.new import new as new_recipe
 
     if no_header and header not in ("auto", "none"):
         raise RecipeError(f"--no-header contradicts --header {header}", "give one of them")
@@ -123,7 +123,7 @@ def check(recipe: RecipePath, overrides: Overrides = None) -> None:
 
     loaded = load_recipe(recipe, overrides or [])
     quiet_libraries()
-    from kit.check import check as preview
+    from kit.workflows.check import check as preview
 
     with located(recipe, overrides):
         found = preview(loaded)

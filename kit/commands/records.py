@@ -30,7 +30,7 @@ def evaluate(
 ) -> None:
     """Load a run's model afresh, answer its test examples again, compare with the Record."""
     quiet_libraries()
-    from kit.evaluate import evaluate as run_evaluation
+    from kit.workflows.evaluate import evaluate as run_evaluation
 
     found = run_evaluation(run, trust_remote_code=trust_remote_code, comet=comet)
     if as_json:
@@ -94,7 +94,7 @@ def bench(
 ) -> None:
     """Measure speed, memory and size of models in turns, each in a process of its own, against the first."""
     quiet_libraries()
-    from kit.bench import bench as run
+    from kit.workflows.bench import bench as run
 
     found = run(folders, texts=texts, rounds=rounds, compiled=compiled)
     if as_json:

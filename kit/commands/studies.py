@@ -61,14 +61,14 @@ def study(
     quiet_libraries()
     if dry_run:
         from kit.studies.plan import estimate_seconds, plan_study
-        from kit.study import finished_cells
+        from kit.workflows.study import finished_cells
 
         with located(recipe, overrides):
             plan = plan_study(loaded)
             seconds = estimate_seconds(plan)
         print_estimates(seconds, finished_cells(plan, f"study-{recipe.stem}"), workers or 1)
         return
-    from kit.study import study as run
+    from kit.workflows.study import study as run
 
     with located(recipe, overrides):
         done = run(
@@ -127,7 +127,7 @@ def advise(
 ) -> None:
     """Advise which checkpoint, method and number of labels to choose; exit code 1 if nothing meets the wish."""
     quiet_libraries()
-    from kit.verbs import advise as run
+    from kit.workflows.verbs import advise as run
 
     advice = run(study, target=target, label_cost=label_cost, max_latency_ms=max_latency_ms, max_size_mb=max_size_mb)
     if as_json:

@@ -29,7 +29,7 @@ def finetune(
     loaded = load_recipe(recipe, overrides or [])
     _note_earlier(loaded)
     quiet_libraries()
-    from kit.finetune import finetune as run
+    from kit.workflows.finetune import finetune as run
 
     with located(recipe, overrides):
         record = run(loaded, force=force)
@@ -77,7 +77,7 @@ def distill(
         loaded = load_recipe(recipe, given)
         quiet_libraries()
     _note_earlier(loaded)
-    from kit.distill import distill as run
+    from kit.workflows.distill import distill as run
 
     with located(recipe, given):
         done = run(loaded, seeds=seeds, controls=controls, force=force)
@@ -121,7 +121,7 @@ def compress(
         recipe, loaded = target, load_recipe(target, given)
         quiet_libraries()
     _note_earlier(loaded)
-    from kit.compress import compress as run
+    from kit.workflows.compress import compress as run
 
     with located(recipe, given):
         done = run(loaded, force=force)

@@ -16,7 +16,6 @@ import pytest
 import torch
 
 from kit import Recipe, Record, evaluate
-from kit.compress import Compression, _require_chain, compress
 from kit.compression import TECHNIQUES
 from kit.compression.capabilities import WORKS, capabilities, capability_table
 from kit.errors import ModelError
@@ -25,6 +24,7 @@ from kit.models.saved_kind import kind_of
 from kit.publishing.formats import plan_formats
 from kit.recipe.sections.compression import TECHNIQUES as SECTIONS
 from kit.runs.derived_recipes import compression_recipe
+from kit.workflows.compress import Compression, _require_chain, compress
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kit import Recipe, finetune, predict
-from kit.evaluate import evaluate
+from kit.workflows.evaluate import evaluate
 
 NAMES = ["toxic", "rude", "kind"]
 KINDS = [("toxic", "rude"), ("toxic",), ("kind",), ()]

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from kit import Recipe, Record, evaluate, finetune, predict
-from kit.compress import compress
 from kit.data import prepare
 from kit.errors import ModelError
 from kit.methods import METHODS
@@ -18,8 +17,9 @@ from kit.models.saved_kind import Kind, kind_of
 from kit.recipe.keys import section_of
 from kit.recipe.section import Section
 from kit.recipe.sections.compression import CompressSection
-from kit.study import study
 from kit.tasks import TASKS
+from kit.workflows.compress import compress
+from kit.workflows.study import study
 
 GOOD = ("wonderful", "gripping", "funny", "a delight", "moving")
 BAD = ("dull", "boring", "a mess", "tedious", "lifeless")

@@ -10,13 +10,13 @@ import pytest
 import kit.publishing.hub_push as hub_module
 from kit.distillation.teacher import resolve_teacher
 from kit.errors import ExportError, ModelError, OutputError, RecordError
-from kit.export import export
 from kit.models.checkpoints.checkpoint import resolve_checkpoint
 from kit.publishing.formats import plan_formats, write_format
 from kit.publishing.hub_push import Target, push
 from kit.publishing.remote import State
 from kit.recipe import ModelSection
 from kit.records.record import Record
+from kit.workflows.export import export
 
 SECRET = "nobody may read this"
 

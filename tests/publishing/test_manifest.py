@@ -12,10 +12,8 @@ from pathlib import Path
 import pytest
 
 from kit import Recipe, finetune, predict
-from kit.compress import compress
 from kit.distillation.teacher import resolve_teacher
 from kit.errors import ModelError, RecordError
-from kit.export import Exported, export
 from kit.models.backends.backend import Backend, backend_of
 from kit.publishing.manifest import read_manifest, written_files
 from kit.publishing.saved_model import find_served
@@ -23,6 +21,8 @@ from kit.records.record import Record, is_exported
 from kit.runs.derived_recipes import compression_recipe
 from kit.runtime.file_types import ChainContent
 from kit.runtime.seals import read_sealed, sealed
+from kit.workflows.compress import compress
+from kit.workflows.export import Exported, export
 from tests.support.sealing import edit
 
 TFIDF = {"tfidf.json": '{"id2label": {"0": "negative", "1": "positive"}}', "tfidf.safetensors": ""}

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from kit import Recipe, Record, finetune
-from kit.compress import compress
 from kit.publishing.card import model_card
 from kit.publishing.card_facts import CardFacts, CardFormat
 from kit.publishing.reproduce import chain_steps, reproduction_of
 from kit.recipe.load import recipe_to_yaml
 from kit.runs.derived_recipes import compression_recipe
 from kit.runtime.files import file_sha256
+from kit.workflows.compress import compress
 
 
 def card_of(record: Record) -> str:

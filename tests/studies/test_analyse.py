@@ -11,11 +11,11 @@ from statistics import mean
 import pytest
 
 from kit.errors import RecordError
-from kit.finetune import finetune
 from kit.records.record import Record
 from kit.studies.analyse import analyse, series_names
 from kit.studies.grid import Cell
 from kit.studies.ledger import Ledger
+from kit.workflows.finetune import finetune
 from tests.conftest import Kit
 
 

@@ -16,7 +16,7 @@ from kit.runtime.versions import versions
 from kit.studies import cell
 from kit.studies.grid import Cell
 from kit.studies.plan import plan_study
-from kit.study import study
+from kit.workflows.study import study
 
 GRID = ["study.methods=[tfidf]", "study.budgets=[20, 40]", "study.seeds=1", "data.budget=null"]
 JOB = {"cell": asdict(Cell("tfidf", None, 20, 0)), "keep_model": True}

@@ -16,9 +16,9 @@ from kit.recipe import load_recipe
 from kit.records.record import Record
 from kit.runtime.file_types import RECORD_FILE
 from kit.studies.record_storage import Storage
-from kit.study import study
+from kit.workflows.study import study
 from tests.conftest import Kit
-from tests.test_study import small, table
+from tests.workflows.test_study import small, table
 
 
 @pytest.fixture(autouse=True)

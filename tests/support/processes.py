@@ -142,7 +142,13 @@ def _start_unless_there(name: str) -> subprocess.Popen[bytes] | None:
 def _serve(listener: socket.socket) -> None:
     """Do as the workers of pytest say, until none is left."""
     os.environ.update(_NO_GPU)
-    for name in ("kit.compress", "kit.distill", "kit.methods", "kit.study", "evaluate", "sklearn.linear_model"):
+    for name in (
+        "kit.workflows.compress",
+        "kit.workflows.distill",
+        "kit.workflows.study",
+        "evaluate",
+        "sklearn.linear_model",
+    ):
         import_module(name)
     gc.freeze()  # or the first collection in each forked process would copy all memory
     connections: list[socket.socket] = []

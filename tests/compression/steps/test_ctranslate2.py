@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from kit import Recipe, Record, evaluate, predict
-from kit.compress import Compression, compress
 from kit.compression.capabilities import WORKS, capabilities
 from kit.compression.steps import ctranslate2 as module
 from kit.errors import ModelError
@@ -23,6 +22,7 @@ from kit.models.translation.languages import find_route
 from kit.models.translation.seq2seq import Tongues, load_translator
 from kit.models.translation.translator import Translator
 from kit.runs.derived_recipes import compression_recipe
+from kit.workflows.compress import Compression, compress
 from tests.support.translators import BUILDERS
 
 

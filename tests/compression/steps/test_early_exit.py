@@ -13,7 +13,6 @@ import torch
 from transformers import BertConfig, DistilBertConfig, ModernBertConfig, MPNetConfig, PreTrainedConfig, RobertaConfig
 
 from kit import Recipe, Record, evaluate
-from kit.compress import _job, compress
 from kit.compression import TECHNIQUES
 from kit.compression.steps.early_exit import _chosen, _closest
 from kit.data.examples import Examples
@@ -28,6 +27,7 @@ from kit.models.saved_kind import Kind
 from kit.recipe.sections.compression import EarlyExitStep
 from kit.runs.derived_recipes import compression_recipe
 from kit.runs.request import Shared
+from kit.workflows.compress import _job, compress
 
 TEXTS = [
     (text,)
@@ -231,7 +231,7 @@ def test_only_models_of_torch_get_exits(kind: Kind, tiny_run: Path, monkeypatch:
 def test_what_cannot_work_is_refused_before_anything_is_computed(
     tiny_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(import_module("kit.compress"), "_take", lambda *args: pytest.fail("a step was taken"))
+    monkeypatch.setattr(import_module("kit.workflows.compress"), "_take", lambda *args: pytest.fail("a step was taken"))
     for after in ("int8-onnx", "onnx", "int8-bnb", "prune"):
         with pytest.raises(ModelError, match=f"{after}: what early-exit leaves is a model with early exits") as error:
             compress(chain(tiny_run, "early-exit", after), quiet=True)

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from kit import Recipe, Record, evaluate, finetune
-from kit.compress import compress
 from kit.compression.steps.prune import _kept
 from kit.errors import ModelError
 from kit.models.architectures.blocks import find_blocks
 from kit.models.checkpoints.loading import load_classifier
 from kit.models.predictor import load_predictor
 from kit.runs.derived_recipes import compression_recipe
+from kit.workflows.compress import compress
 
 
 def chain(folder, *steps: dict) -> Recipe:
@@ -52,11 +52,11 @@ def test_heads_and_neurons_without_effect_go_first_and_change_nothing(source: Re
         for block in find_blocks(model):
             block.joined.weight[:, : block.head_size] = 0
             block.outer.weight[:, ::2] = 0
-    from kit.compress import _job
     from kit.methods import Fitted
     from kit.models.predictor import TransformerPredictor
     from kit.runs.request import Shared
     from kit.runs.write_record import make_record  # a Record like any other, of the silenced model
+    from kit.workflows.compress import _job
 
     silenced = make_record(
         tmp_path / "runs" / "silenced",

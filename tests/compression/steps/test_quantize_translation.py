@@ -15,7 +15,6 @@ from torch import nn
 from transformers import AutoModelForSeq2SeqLM, BertConfig, BertModel, T5Config, T5ForConditionalGeneration
 
 from kit import Recipe, Record, evaluate
-from kit.compress import Compression, compress
 from kit.compression import TECHNIQUES
 from kit.compression.base import attempts
 from kit.compression.steps.quantize import _Written
@@ -33,6 +32,7 @@ from kit.publishing.formats import packages, plan_formats
 from kit.publishing.translators import translating
 from kit.recipe.sections.compression import CompressSection
 from kit.runs.derived_recipes import compression_recipe
+from kit.workflows.compress import Compression, compress
 from tests.compression.steps.test_vocabulary_translation import sides, trimmed  # noqa: F401 (fixtures)
 from tests.support.translators import BUILDERS
 

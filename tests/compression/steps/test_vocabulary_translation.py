@@ -21,7 +21,6 @@ from transformers import (
 )
 
 from kit import Recipe, Record, evaluate
-from kit.compress import compress
 from kit.compression.vocabulary_translation import trim_translator
 from kit.errors import ModelError
 from kit.models.predictor import load_predictor
@@ -30,6 +29,7 @@ from kit.models.translation.bpe import train_bpe
 from kit.models.translation.generation_settings import set_search
 from kit.models.translation.translator import Translator
 from kit.runs.derived_recipes import compression_recipe
+from kit.workflows.compress import compress
 from tests.support.translators import BUILDERS
 
 PREFIX = "to german: "

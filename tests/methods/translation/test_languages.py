@@ -10,7 +10,6 @@ import torch
 from transformers import AutoTokenizer
 
 from kit import Recipe, finetune
-from kit.distill import distill
 from kit.distillation.teacher import load_teacher, resolve_teacher
 from kit.models.checkpoints.loading import load_tokenizer
 from kit.models.predictor import load_predictor
@@ -22,6 +21,7 @@ from kit.recipe.load import validated
 from kit.runs.control import control_recipe
 from kit.runs.derived_recipes import distillation_recipe
 from kit.runs.request import understand
+from kit.workflows.distill import distill
 from tests.models.translation.test_translators import ROUTES
 from tests.support.translators import BUILDERS
 

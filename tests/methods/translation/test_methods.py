@@ -17,9 +17,7 @@ from torch import nn
 
 import kit.distillation.teacher_outputs as outputs_module
 from kit import Recipe, Record, distill, evaluate, finetune, predict
-from kit.check import check
 from kit.compression.base import foreseen_kind
-from kit.distill import VERDICT_FILE
 from kit.distillation.students.decoder import decoder_depth
 from kit.distillation.teacher import resolve_teacher
 from kit.errors import KitError, ModelError, RecipeError
@@ -41,6 +39,8 @@ from kit.studies.plan import plan_study
 from kit.tasks.translation import Translation
 from kit.training.hardware import set_up_hardware
 from kit.training.progress import Progress
+from kit.workflows.check import check
+from kit.workflows.distill import VERDICT_FILE
 from tests.support.translators import marian
 
 # So that something is learnt in a few steps.

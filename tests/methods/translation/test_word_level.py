@@ -14,7 +14,6 @@ from kit import Recipe, Record, finetune
 from kit.data.batching import PlacedPairDataset
 from kit.data.encode import IGNORED
 from kit.data.examples import Examples
-from kit.distill import distill
 from kit.distillation.objectives import WordObjective
 from kit.distillation.teacher import resolve_teacher
 from kit.distillation.teacher_outputs import teacher_words
@@ -26,6 +25,7 @@ from kit.runs.execute import run
 from kit.runs.request import understand
 from kit.tasks.translation import Translation
 from kit.training.progress import Progress
+from kit.workflows.distill import distill
 from tests.support.translators import BUILDERS, marian
 
 QUIET = Progress(quiet=True)

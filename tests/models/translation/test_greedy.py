@@ -100,9 +100,9 @@ def test_a_model_without_a_cache_gets_the_same_translations(scratch_run) -> None
 def test_graphs_of_a_translator_do_likewise_and_share_batches_among_threads(
     tmp_path: Path, warm_run: Path, monkeypatch
 ) -> None:
-    from kit.compress import compress
     from kit.recipe import Recipe
     from kit.runs.derived_recipes import compression_recipe
+    from kit.workflows.compress import compress
 
     content = compression_recipe(warm_run).model_dump()
     content["compress"] |= {"steps": ["onnx"], "gate": {"retained": None}}

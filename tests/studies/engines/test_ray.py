@@ -13,9 +13,9 @@ import pytest
 
 from kit.errors import OutputError
 from kit.recipe import load_recipe
-from kit.study import study
+from kit.workflows.study import study
 from tests.conftest import Kit
-from tests.test_study import Start, table
+from tests.workflows.test_study import Start, table
 
 pytest.importorskip("ray", reason="ray is not installed: pip install 'kit[ray]'")
 GRID = ["study.methods=[tfidf, probe, finetune]", "study.budgets=[20, 40]", "study.seeds=1", "data.budget=null"]

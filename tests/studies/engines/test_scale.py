@@ -23,7 +23,7 @@ from kit.studies.grid import Cell
 from kit.studies.ledger import Ledger
 from kit.studies.plan import Plan, plan_study
 from kit.studies.progress import Board
-from kit.study import Study, _Work
+from kit.workflows.study import Study, _Work
 from tests.support.simulated_ray import SimulatedRay
 
 METHODS, NODES = 5, 200

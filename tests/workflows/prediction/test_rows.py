@@ -10,7 +10,7 @@ import pytest
 
 from kit.data.reading import Reading
 from kit.errors import DataError
-from kit.prediction_input import PredictionInput, from_files, from_standard_input
+from kit.workflows.prediction.rows import PredictionInput, from_files, from_standard_input
 
 OBJECTS = '[\n  {\n    "text": "one"\n  },\n  {\n    "text": "two"\n  }\n]'
 
@@ -176,7 +176,7 @@ def test_pairs_of_texts_need_both_columns() -> None:
 
 
 def test_large_plain_text_is_a_stream(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("kit.prediction_input._WHOLE_BYTES", 20)
+    monkeypatch.setattr("kit.workflows.prediction.rows._WHOLE_BYTES", 20)
     content = "\ufeffone\r\n\ntwo\rmore\n" + "word " * 10 + "\nlast"
     expected = ["one", "", "two\rmore", "word " * 10, "last"]
     path = tmp_path / "a.txt"

@@ -11,8 +11,8 @@ from kit.records.record import Record
 from kit.runtime.quantities import megabytes
 
 if TYPE_CHECKING:
-    from kit.bench import Subject
     from kit.measurement.intervals import Estimate
+    from kit.workflows.bench import Subject
 
 _ROUNDS = 3
 
@@ -27,8 +27,8 @@ class SpeedSection:
 
 def measure_speed(record: Record, folders: dict[str, Path], test: Sequence[tuple[str, ...]]) -> SpeedSection:
     """Measure the run's teacher or source, if it still exists, and each format, in turns."""
-    from kit.bench import bench
     from kit.runtime.versions import provenance
+    from kit.workflows.bench import bench
 
     others = {path.name: path for path in _before(record)}
     names = [*others, *folders]

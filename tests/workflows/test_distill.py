@@ -16,7 +16,6 @@ import yaml
 
 import kit.distillation.teacher_outputs as outputs_module
 from kit import Recipe, Record, distill, evaluate, finetune, predict
-from kit.distill import VERDICT_FILE
 from kit.distillation.teacher import resolve_teacher
 from kit.errors import KitError, ModelError, RecipeError, RecordError
 from kit.models.checkpoints.loading import load_classifier
@@ -26,6 +25,7 @@ from kit.records.record import seal
 from kit.runs.control import control_recipe
 from kit.runs.derived_recipes import distillation_recipe, taught_by, teacher_recipe
 from kit.runs.execute import run
+from kit.workflows.distill import VERDICT_FILE
 from tests.support.launches import launched
 
 LABELS = ("negative", "positive")
@@ -419,7 +419,7 @@ def test_two_processes_make_teacher_student_and_verdict_together(base, tmp_path,
 
 
 def test_in_a_study_the_teacher_is_the_study_s_own_cell(base, reviews, tiny_checkpoint, tmp_path) -> None:
-    from kit.study import study
+    from kit.workflows.study import study
 
     recipe = Recipe(
         task="classification",

@@ -11,8 +11,8 @@ import pytest
 from kit.data.label_reading import read_split_labels
 from kit.data.readers import read_table
 from kit.errors import DataError, OutputError
-from kit.prediction_output import check_output, kept_columns, table_writer
 from kit.recipe.sections.data import DataSection
+from kit.workflows.prediction.output import check_output, kept_columns, table_writer
 from tests.conftest import Kit
 
 TICKETS = 'ticket_id,text,label\n007,"a fine, ""big"" film",positive\n008,"=dull\rand\nlong",\n009, dull ,positive\n'

@@ -21,11 +21,8 @@ from huggingface_hub import ModelCard
 
 import kit.publishing.formats as formats_module
 import kit.publishing.hub_push as hub_module
-from kit import Recipe, Record, bench_worker, finetune, predict
-from kit.bench import _Sample as Sample
-from kit.compress import compress
+from kit import Recipe, Record, finetune, predict
 from kit.errors import ExportError, ModelError, OutputError, RecipeError, RecordError
-from kit.export import Exported, export
 from kit.measurement.intervals import Estimate
 from kit.publishing.hub_push import Pushed, Target
 from kit.publishing.manifest import read_manifest
@@ -34,6 +31,10 @@ from kit.publishing.private_paths import public
 from kit.publishing.verify import Proof
 from kit.runs.derived_recipes import compression_recipe
 from kit.runtime.signals import NOTHING_SAVED
+from kit.workflows import bench_worker
+from kit.workflows.bench import _Sample as Sample
+from kit.workflows.compress import compress
+from kit.workflows.export import Exported, export
 from tests.support.plain_processes import PlainProcesses
 from tests.support.sealing import edit
 
@@ -191,7 +192,9 @@ def test_a_recipe_keeps_no_folder_of_this_machine() -> None:
 def test_the_command_says_where_to_push(tiny_run: Path, monkeypatch, kit) -> None:
     asked = []
     monkeypatch.setattr(
-        sys.modules["kit.export"], "export", lambda run, **wanted: asked.append(wanted) or pytest.fail("asked")
+        sys.modules["kit.workflows.export"],
+        "export",
+        lambda run, **wanted: asked.append(wanted) or pytest.fail("asked"),
     )
     words = ("--push", "user/name", "--pr", "--public", "--revision", "v1", "--message", "first", "--overwrite")
     words = (*words, "--with-code")
@@ -464,7 +467,7 @@ def test_a_model_that_rounds_activations_by_the_batch_is_proven_text_by_text(tin
 
 
 class Measured:
-    """What `kit.bench` measures a model in, here within this process: `tests.test_bench` has real ones."""
+    """What `kit.bench` measures a model in, here within this process: `tests.workflows.test_bench` has real ones."""
 
     def __init__(self, name: str, folder: Path, backend: str, sample: Sample) -> None:
         self.name, self.folder, self.backend, self._held = name, folder, backend, {}
@@ -481,7 +484,7 @@ class Measured:
 def test_a_pruned_model_in_16_bits_takes_its_shape_along(tiny_run: Path, tmp_path: Path, monkeypatch) -> None:
     """With its speed, against the run that it was made of."""
     monkeypatch.setattr(bench_worker, "_held", {})
-    monkeypatch.setattr(import_module("kit.bench"), "_Process", Measured)
+    monkeypatch.setattr(import_module("kit.workflows.bench"), "_Process", Measured)
     monkeypatch.setattr("kit.runtime.quiet_libraries.quiet_libraries", lambda: None)
     content = compression_recipe(tiny_run).model_dump()
     steps = ["vocabulary", {"prune": {"heads": 0.5, "neurons": 0.5, "epochs": 0}}, "float16"]

@@ -15,9 +15,9 @@ from kit.data.reading import AS_TEXTS, Reading
 from kit.data.table import Table, is_missing
 from kit.data.text_files import decode_text, file_stream, read_bytes, split_lines, stream_lines
 from kit.errors import DataError
-from kit.input_format import PARQUET_MAGIC, detect_format, hints_for
-from kit.prediction_columns import require_text_columns
 from kit.runtime.characters import has_surrogates
+from kit.workflows.prediction.columns import require_text_columns
+from kit.workflows.prediction.input_format import PARQUET_MAGIC, detect_format, hints_for
 
 _ARGUMENTS = "arguments"
 FORMATS = {"text": None, "json": ".jsonl", "csv": ".csv", "tsv": ".tsv", "parquet": ".parquet"}

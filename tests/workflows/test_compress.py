@@ -17,18 +17,18 @@ import pytest
 import kit.compression.step_result as link_module
 import kit.compression.steps.int8_onnx as int8_module
 from kit import Recipe, Record, evaluate, finetune, predict
-from kit.compress import CHAIN_FILE, Compression, _job, compress
 from kit.compression.gate import Gate, Judge, gate_texts, require_gate
 from kit.compression.step_result import batch_effect_words
 from kit.data.encode import encode
 from kit.errors import DataError, KitError, ModelError, RecipeError, RecordError
-from kit.export import _history
 from kit.models.checkpoints.loading import load_tokenizer
 from kit.models.predictor import load_predictor
 from kit.runs.derived_recipes import compression_recipe
 from kit.runs.request import Shared
 from kit.runtime.seals import sealed
 from kit.tasks.classification import Classification
+from kit.workflows.compress import CHAIN_FILE, Compression, _job, compress
+from kit.workflows.export import _history
 
 # Nothing that a vocabulary of film reviews has seen.
 STRANGE = ["😀👩‍👩‍👧", "这部电影很好看", "ab" * 50_000, "   ", "", "\u0000\ufeff", "ẞßſ ﬁ İ"]

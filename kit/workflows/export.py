@@ -87,10 +87,10 @@ def export(
         KitError: The run cannot be exported, which is found before anything is computed.
         ExportError: A prediction of the exported model differs, or the Hub refuses.
     """
-    from kit.evaluate import prepared_for, require_metrics, require_same_data
     from kit.publishing.formats import plan_formats
     from kit.publishing.hub_push import push, require_target
     from kit.publishing.reuse import find_proven, kept, request_of
+    from kit.workflows.evaluate import prepared_for, require_metrics, require_same_data
 
     if to is None and target is None:
         raise RecipeError(
@@ -173,8 +173,8 @@ def _write(
     from kit.publishing.formats import packages, write_format
     from kit.publishing.reproduce import reproduction_of
     from kit.publishing.reuse import told
-    from kit.publishing.speed import SpeedSection, measure_speed
     from kit.publishing.verify import verify
+    from kit.workflows.export_speed import SpeedSection, measure_speed
 
     proofs: dict[str, Proof] = {}
     formats: list[CardFormat] = []
@@ -230,9 +230,9 @@ def _require_private(record: Record, folder: Path) -> None:
 
 def _compressed(record: Record, step: str) -> Record:
     """The Record of one more step of compression, found again if it is there."""
-    from kit.compress import compress
     from kit.recipe.load import override_recipe
     from kit.runs.derived_recipes import compression_recipe
+    from kit.workflows.compress import compress
 
     recipe = override_recipe(
         compression_recipe(record.folder), [f"compress.steps=[{step}]", "compress.gate.retained=null"]
@@ -288,8 +288,8 @@ def _history(record: Record) -> list[str]:
     A chain lies beside the Record that it ended with. One whose steps were all undone ended with its start, and made
     nothing of it; one that began before others of these runs tells of them too.
     """
-    from kit.compress import CHAIN_FILE
-    from kit.distill import VERDICT_FILE
+    from kit.workflows.compress import CHAIN_FILE
+    from kit.workflows.distill import VERDICT_FILE
 
     lines: list[str] = []
     begun: str | None = None

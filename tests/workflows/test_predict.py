@@ -10,8 +10,8 @@ import pytest
 
 from kit import predict
 from kit.errors import DataError
-from kit.predict import _not_translated
 from kit.publishing.saved_model import find_served
+from kit.workflows.predict import _not_translated
 from tests.conftest import Kit
 
 

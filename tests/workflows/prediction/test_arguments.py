@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kit.errors import DataError
-from kit.file_arguments import sort_arguments
+from kit.workflows.prediction.arguments import sort_arguments
 
 
 @pytest.fixture

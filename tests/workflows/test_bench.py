@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from kit import Recipe, Record, bench, finetune
-from kit.bench import Subject, _Process, _texts
 from kit.errors import DataError, ModelError
 from kit.runs.request import Shared
+from kit.workflows.bench import Subject, _Process, _texts
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,9 @@ def test_models_of_one_signature_share_a_figure(pair: list[Path], plain: Path, m
 def test_the_command_shows_what_was_measured(pair: list[Path], measured: list[Subject], kit, monkeypatch) -> None:
     asked = []
     monkeypatch.setattr(
-        import_module("kit.bench"), "bench", lambda folders, **options: asked.append((folders, options)) or measured
+        import_module("kit.workflows.bench"),
+        "bench",
+        lambda folders, **options: asked.append((folders, options)) or measured,
     )
     shown = kit("bench", *pair, "--rounds", 3, "--compile")
     assert shown.code == 0 and "exported" in shown.out and "texts/s" in shown.out

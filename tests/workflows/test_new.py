@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from kit.errors import DataError, OutputError, RecipeError
-from kit.new import default_checkpoint
-from kit.new import new as new_recipe
 from kit.recipe import Recipe, load_recipe
 from kit.recipe.load import recipe_from_yaml, recipe_to_yaml
+from kit.workflows.new import default_checkpoint
+from kit.workflows.new import new as new_recipe
 
 RECIPE = Path("my.yaml")
 
@@ -205,7 +205,9 @@ def test_a_recipe_with_any_column_and_label_names_loads_as_written(name: str) ->
 
 
 def test_a_recipe_that_changes_when_read_again_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(import_module("kit.new"), "recipe_to_yaml", lambda recipe, notes: "task: classification\n")
+    monkeypatch.setattr(
+        import_module("kit.workflows.new"), "recipe_to_yaml", lambda recipe, notes: "task: classification\n"
+    )
     with pytest.raises(RecipeError):
         new_recipe(RECIPE, ["tickets.csv"], text=["body"], label="intent")
     assert not RECIPE.exists()

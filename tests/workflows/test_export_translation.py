@@ -10,12 +10,12 @@ import pytest
 import yaml
 
 from kit import Record, predict
-from kit.bench import bench
-from kit.compress import compress
 from kit.errors import ExportError, ModelError
-from kit.export import Exported, export
 from kit.models.predictor import load_predictor
 from kit.runs.derived_recipes import compression_recipe
+from kit.workflows.bench import bench
+from kit.workflows.compress import compress
+from kit.workflows.export import Exported, export
 from tests.support.plain_processes import PlainProcesses
 
 TEXT = "A man in a red shirt."

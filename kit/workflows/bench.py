@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kit.bench_worker import RATE_TEXTS
 from kit.errors import MAKE_AGAIN, DataError, ModelError, TrainingError
 from kit.measurement.intervals import Estimate
 from kit.publishing.saved_model import find_served
@@ -19,12 +18,13 @@ from kit.records.record import MODEL_FOLDER, Record, is_exported
 from kit.runtime.file_types import RECORD_FILE
 from kit.runtime.names import regular_files
 from kit.runtime.worker import READY
+from kit.workflows.bench_worker import RATE_TEXTS
 
 if TYPE_CHECKING:
     from kit.measurement.rounds import Times
     from kit.measurement.speed import LengthSpeed, Speed, Turn
 
-_TARGET = "kit.bench_worker:serve"
+_TARGET = "kit.workflows.bench_worker:serve"
 _MODEL_FILES = ("config.json", "tfidf.json", "adapter_config.json")  # of which a folder with a model has one
 _BATCHES = (8, 32, 128)  # texts handed to the model at once, of which the fastest is taken
 

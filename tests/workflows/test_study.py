@@ -15,8 +15,8 @@ import pytest
 from kit.errors import BudgetError, RecipeError
 from kit.recipe import Recipe, load_recipe
 from kit.studies.ledger import Ledger
-from kit.study import Study
-from kit.study import study as run_study
+from kit.workflows.study import Study
+from kit.workflows.study import study as run_study
 from tests.conftest import Kit
 from tests.support.processes import Forked
 

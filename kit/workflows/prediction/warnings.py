@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from kit.data.blank import is_blank
-from kit.prediction_input import Row
+from kit.workflows.prediction.rows import Row
 
 _SHOWN = 5
 
