@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from kit.cli import main
+from kit.cli.app import main
 
 if __name__ == "__main__":
     main(["finetune", *sys.argv[1:]])

@@ -305,7 +305,7 @@ Kit = Callable[..., Result]
 @pytest.fixture
 def kit(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Kit:
     """Run a command in this process: `kit("check", path)`."""
-    from kit.cli import main
+    from kit.cli.app import main
 
     def run(*arguments: object) -> Result:
         import logging

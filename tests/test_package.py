@@ -15,7 +15,7 @@ import pytest
 
 import kit
 from kit import Recipe, Record
-from kit.cli import app
+from kit.cli.app import app
 from kit.errors import DataError, RecordError
 from kit.runs.derived_recipes import compression_recipe
 

@@ -34,7 +34,7 @@ def test_help_names_every_command_and_is_quick(kit_process) -> None:
 
 def test_help_does_not_import_heavy_modules() -> None:
     code = (
-        "import sys; from kit.cli import main\n"
+        "import sys; from kit.cli.app import main\n"
         "try: main(['--help'])\n"
         "except SystemExit: pass\n"
         "print(sorted({'torch', 'transformers', 'datasets', 'pandas', 'sklearn', 'pydantic'} & set(sys.modules)))"

@@ -38,7 +38,7 @@ def act(arguments: list[str]) -> None:
     """The command line, or `offline NAME ...`: checkpoints found as where HF_HUB_OFFLINE is set, which is read once."""
     from huggingface_hub import constants
 
-    from kit.cli import main
+    from kit.cli.app import main
     from kit.errors import ModelError
     from kit.models.checkpoints.checkpoint import resolve_checkpoint
     from kit.recipe import ModelSection

@@ -32,7 +32,7 @@ def act(arguments: list[str]) -> None:
 
     An adapter is proven in this process too: another format is in one that is started anew.
     """
-    from kit.cli import main
+    from kit.cli.app import main
     from kit.publishing import verify
 
     whole = verify.subprocess
@@ -79,9 +79,9 @@ def push_folder(arguments: list[str]) -> None:
     """What `kit export --push` does once the folder is proven. arguments: the folder, the target's keys as JSON."""
     from huggingface_hub import constants
 
+    from kit.cli.tables import exit_code_of
     from kit.publishing.hub_push import Target, push, require_target
     from kit.runtime.quiet_libraries import quiet_libraries
-    from kit.terminal import exit_code_of
 
     quiet_libraries()
     folder, keys = arguments

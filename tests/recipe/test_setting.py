@@ -7,7 +7,7 @@ import shlex
 import pytest
 import yaml
 
-from kit.commands.recipes import OPTION_OF_KEY as OPTIONS
+from kit.cli.recipes import OPTION_OF_KEY as OPTIONS
 from kit.recipe.setting import setting, with_options
 
 NAMES = ["toxic", "a b", "c'd", 'e"f', "true", "1", "a,b", "; rm x", "tab\t", "\x01", "back\\slash", "é"]

@@ -9,11 +9,11 @@ import sys
 
 import pytest
 
+from kit.cli.tables import exit_code_of, print_table, warn
 from kit.errors import StreamError
 from kit.runtime.console import console, echo, echo_json, say
 from kit.runtime.printable import printable
 from kit.studies.progress import Board
-from kit.terminal import exit_code_of, print_table, warn
 from kit.training.progress import Progress
 
 HOSTILE = "a\x1b[31mred\x9b2J\x1b]0;title\x07\r\u202egnp\u2066\nerror: forged\x7f\u2028b"

@@ -1,7 +1,7 @@
 """One kit process for several commands: importing its libraries takes longer than what most commands do.
 
 `KitShell` starts it; run as a program, this module is that process: a JSON object with arguments and variables in, one
-with what the command printed and how it exited out. Its own argument names what is called: `kit.cli:main`.
+with what the command printed and how it exited out. Its own argument names what is called: `kit.cli.app:main`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class KitShell:
     main: what is called instead of the command line, with the arguments as texts.
     """
 
-    def __init__(self, environment: dict[str, str], main: str = "kit.cli:main") -> None:
+    def __init__(self, environment: dict[str, str], main: str = "kit.cli.app:main") -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.kit_shell", main],
             stdin=subprocess.PIPE,

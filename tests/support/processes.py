@@ -196,7 +196,7 @@ def _obeyed(connection: socket.socket, sockets: list[socket.socket]) -> bool:
 def _run(order: dict[str, Any], fds: list[int]) -> None:
     import torch
 
-    from kit.cli import main
+    from kit.cli.app import main
 
     for number, fd in enumerate(fds):
         os.dup2(fd, number)

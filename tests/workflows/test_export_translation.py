@@ -115,7 +115,7 @@ def test_formats_that_a_translator_has_not_are_refused(scratch_run: Path, warm_r
 
 
 def test_bench_tells_sentences_and_tokens_a_second(both: Exported, scratch_run: Path, kit, monkeypatch) -> None:
-    from kit import terminal
+    from kit.cli.app import tables as terminal
 
     content = compression_recipe(scratch_run).model_dump()
     content["compress"] |= {"steps": ["ct2"], "gate": {"retained": None}}

@@ -61,7 +61,7 @@ def test_one_text_column_may_be_a_string() -> None:
 
 
 def test_two_settings_of_the_header_are_refused() -> None:
-    from kit.commands.recipes import new as new_command
+    from kit.cli.recipes import new as new_command
 
     with pytest.raises(RecipeError, match="--no-header contradicts --header first"):
         new_command(RECIPE, ["tickets.csv"], header="first", no_header=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 import yaml
 
-from kit.cli import app
+from kit.cli.app import app
 
 FOLDER = Path(__file__).parents[3] / "recipes" / "ray"
 

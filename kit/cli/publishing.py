@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kit.commands.options import AsJson
+from kit.cli.options import AsJson
 from kit.runtime.console import echo, echo_json
 from kit.runtime.quiet_libraries import quiet_libraries
 

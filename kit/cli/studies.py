@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kit.commands.options import AsJson, Overrides, RecipePath, StudyFolder
+from kit.cli.options import AsJson, Overrides, RecipePath, StudyFolder
+from kit.cli.tables import located, print_estimates, print_study
 from kit.runtime.console import echo, echo_json
 from kit.runtime.quiet_libraries import quiet_libraries
-from kit.terminal import located, print_estimates, print_study
 
 if TYPE_CHECKING:
     from kit.recipe import Recipe

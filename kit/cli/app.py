@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from kit.commands import publishing, recipes, records, studies, training
+from kit.cli import publishing, recipes, records, studies, training
+from kit.cli.tables import exit_code_of
 from kit.runtime.characters import require_utf8
 from kit.runtime.leftovers import remove_leftovers
-from kit.terminal import exit_code_of
 
 app = typer.Typer(
     name="kit",
@@ -63,7 +63,3 @@ def _run(arguments: list[str]) -> None:
     if arguments[:1] != ["predict"] and arguments[:2] != ["--debug", "predict"]:  # which checks all but its texts
         require_utf8(arguments)
     app(arguments, standalone_mode=True)
-
-
-if __name__ == "__main__":
-    main()

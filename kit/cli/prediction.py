@@ -10,12 +10,12 @@ from itertools import islice, tee
 from pathlib import Path
 from typing import Any
 
+from kit.cli.tables import print_predictions, warn
 from kit.data.reading import reading_of
 from kit.errors import DataError
 from kit.publishing.saved_model import Served, find_served
 from kit.records.record import is_exported
 from kit.runtime.characters import require_utf8
-from kit.terminal import print_predictions, warn
 from kit.workflows.predict import predict_with, prediction_columns
 from kit.workflows.prediction.arguments import sort_arguments
 from kit.workflows.prediction.output import check_output, kept_columns, table_writer

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kit.commands.options import AsJson, RunFolder, TrustRemoteCode
+from kit.cli.options import AsJson, RunFolder, TrustRemoteCode
+from kit.cli.tables import print_bench, print_table, summary
 from kit.measurement.units import shown_value
 from kit.runtime.console import echo, echo_json
 from kit.runtime.quiet_libraries import quiet_libraries
-from kit.terminal import print_bench, print_table, summary
 
 if TYPE_CHECKING:
     from kit.records.record import Record
@@ -78,7 +78,7 @@ def predict(
 ) -> None:
     """Predict texts with a run's model: one JSON object per line, or a table (--out), in the order of the input."""
     quiet_libraries()
-    from kit.commands.prediction import Request, run_prediction
+    from kit.cli.prediction import Request, run_prediction
 
     run_prediction(Request(run, texts or [], file or [], input_format, out, keep or [], trust_remote_code))
 

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from kit.commands.options import Overrides, RecipePath
+from kit.cli.options import Overrides, RecipePath
+from kit.cli.tables import located, options_for_keys, print_table
 from kit.errors import RecipeError
 from kit.runtime.console import echo, echo_json
 from kit.runtime.quiet_libraries import quiet_libraries
-from kit.terminal import located, options_for_keys, print_table
 
 # What `kit new` calls the keys of the recipe that it writes.
 OPTION_OF_KEY = {

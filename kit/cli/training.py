@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kit.commands.options import AsJson, Overrides, RecipePath
+from kit.cli.options import AsJson, Overrides, RecipePath
+from kit.cli.tables import located, print_compression, print_distillation, print_record
 from kit.runtime.quiet_libraries import quiet_libraries
-from kit.terminal import located, print_compression, print_distillation, print_record
 
 if TYPE_CHECKING:
     from kit.recipe import Recipe

@@ -1,0 +1,1 @@
+"""Command line: commands, options, tables and exit codes."""
