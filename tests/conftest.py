@@ -39,7 +39,7 @@ BANKING77 = REPOSITORY.parent / "shared" / "data" / "banking77"
 # The files that take longest, by seconds of a core: those run first, so that two workers end at the same time.
 SLOW = (
     "workflows/test_distill.py",
-    "test_processes.py",
+    "e2e/test_processes.py",
     "e2e/test_commands.py",
     "workflows/test_study.py",
     "methods/test_contract.py",

@@ -14,8 +14,7 @@ from kit.recipe import load_recipe
 from kit.runtime.distributed import meet
 from kit.runtime.files import CHECKPOINT_SEAL, write_atomically
 from kit.training.interfaces import Fitting
-from tests.support.launches import launched
-from tests.test_processes import (
+from tests.e2e.test_processes import (
     alone,
     record_of,
     same_answers,
@@ -26,6 +25,7 @@ from tests.test_processes import (
     write,
     written_translation,
 )
+from tests.support.launches import launched
 
 __all__ = ["uneven", "write"]  # fixtures
 
