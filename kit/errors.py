@@ -14,19 +14,32 @@ EXPORT_AGAIN = "export the run again"
 class KitError(Exception):
     """A foreseen failure.
 
-    message: what is wrong and where (file, line, key), one line where possible.
-    hint: what to do about it, or an empty string.
-    checkpoints_are_useless: True only if a run that continues from its checkpoints fails the same way again, whatever
-    is done about the machine, the disk or the launch. Such an error deletes them; every other one keeps them.
+    Args:
+        problem: The problem, in one line where possible, with the file and row if the key alone does not locate it.
+        hint: How to solve it; empty if there is no advice.
+        key: Dotted key of the recipe that the problem is about, such as `data.label`; empty if there is none.
+
+    Attributes:
+        place: File and line of the key, or the override that sets it; filled in by the command line.
+        checkpoints_are_useless: True only if a run that continues from its checkpoints fails the same way again,
+            whatever is done about the machine, the disk or the launch. Such an error deletes the checkpoints; every
+            other error keeps them.
     """
 
     exit_code = 2
     checkpoints_are_useless = False
 
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
+    def __init__(self, problem: str, hint: str = "", *, key: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
         self.hint = hint
+        self.key = key
+        self.place = ""
+
+    @property
+    def message(self) -> str:
+        """Place, key and problem in one line."""
+        return ": ".join(part for part in (self.place, self.key, self.problem) if part)
 
     def __str__(self) -> str:
         return f"{self.message}\n  {self.hint}" if self.hint else self.message

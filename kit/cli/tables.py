@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
@@ -121,21 +120,19 @@ def _print_error(message: str) -> None:
 
 @contextmanager
 def located(recipe: Path | None, overrides: Sequence[str] | None) -> Iterator[None]:
-    """Put the file and line (or the --set) of the key that an error speaks of before its message.
+    """Add the file and line (or the --set) of its key to an error.
 
-    recipe: None where the recipe comes from no file: then the key alone says where.
+    Args:
+        recipe: File of the recipe; None if the recipe comes from no file.
+        overrides: Values of `--set`.
     """
     try:
         yield
     except KitError as error:
-        key = re.match(
-            r"((?:task|method|metric|runs|(?:data|model|train|lora|probe|tfidf|distill|compress|study)\.[a-z_.]+)): ",
-            error.message,
-        )
-        if key and recipe is not None:
+        if error.key and recipe is not None:
             from kit.recipe.load import locate
 
-            error.message = f"{locate(recipe, overrides or (), key[1])}: {error.message}"
+            error.place = locate(recipe, overrides or (), error.key)
         raise
 
 
@@ -147,7 +144,8 @@ def options_for_keys(options: Mapping[str, str]) -> Iterator[None]:
     except KitError as error:
         from kit.recipe.setting import with_options
 
-        error.message, error.hint = (with_options(text, options) for text in (error.message, error.hint))
+        error.key = options.get(error.key, error.key)
+        error.problem, error.hint = (with_options(text, options) for text in (error.problem, error.hint))
         raise
 
 

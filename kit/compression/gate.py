@@ -84,9 +84,9 @@ class Judge:
         score = _score(job, outputs) if section.retained is not None and outputs is not None else 0.0
         if section.retained is not None and score <= 0:
             raise RecipeError(
-                f"compress.gate.retained: the model's {job.task.main_metric} on validation examples is {score:.3f}: "
-                "none of it can be retained",
+                f"the model's {job.task.main_metric} on validation examples is {score:.3f}: none of it can be retained",
                 "set it to null, and give compress.gate.agreement",
+                key="compress.gate.retained",
             )
         asked = section.agreement is not None
         answers = start.outputs(gate_texts(job)) if asked else np.zeros((0, 1))
@@ -191,23 +191,27 @@ def require_gate(section: GateSection, job: Job) -> None:
     """Raise RecipeError for a gate that has nothing to look at: before anything is trained."""
     if section.retained is not None and not len(job.data.validation):
         raise RecipeError(
-            "compress.gate.retained: there are no validation examples to look at",
+            "there are no validation examples to look at",
             "set it to null, and give compress.gate.agreement, which looks at texts without labels",
+            key="compress.gate.retained",
         )
     if section.worst_class is not None and not _has_classes(job):
         raise RecipeError(
-            "compress.gate.worst_class: a translation has no classes",
+            "a translation has no classes",
             "leave it out; compress.gate.retained and compress.gate.agreement apply to translations",
+            key="compress.gate.worst_class",
         )
     if section.worst_class is not None and not len(job.data.validation):
         raise RecipeError(
-            "compress.gate.worst_class: there are no validation examples to compute recall on",
+            "there are no validation examples to compute recall on",
             "set it to null, or set data.validation above 0 and train the model again",
+            key="compress.gate.worst_class",
         )
     if section.agreement is not None and not len(_rows(job)):
         raise RecipeError(
-            "compress.gate.agreement: there are too few texts outside the budget to look at",
+            "there are too few texts outside the budget to look at",
             "set it to null, or lower data.budget",
+            key="compress.gate.agreement",
         )
 
 

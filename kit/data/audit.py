@@ -232,17 +232,20 @@ def _usable(examples: Examples, multi_label: bool) -> tuple[Examples, int, int]:
 def _require_all(train: Examples, test: Examples, splits: Splits, account: Audit) -> None:
     if not len(test):
         raise DataError(
-            "data.source: no test example is left once empty and unlabelled ones are dropped", account.fates()
+            "no test example is left once empty and unlabelled ones are dropped", account.fates(), key="data.source"
         )
     if not len(train):
-        raise DataError("data.source: no training example is left once unusable ones are dropped", account.fates())
+        raise DataError(
+            "no training example is left once unusable ones are dropped", account.fates(), key="data.source"
+        )
     counts, before = _counts(train, splits.labels), _counts(splits.train, splits.labels)
     lost = [name for name in splits.labels if not counts[name]]
     if lost:
         raise DataError(
-            f"data.source: no training example is left for {listed(lost)} once unusable ones are dropped",
+            f"no training example is left for {listed(lost)} once unusable ones are dropped",
             f"{'its' if len(lost) == 1 else 'their'} {sum(before[name] for name in lost)} rows are empty, repeated, "
             "or in test as well",
+            key="data.source",
         )
 
 

@@ -58,13 +58,15 @@ def nested_budget(
         return order
     if size < needed:
         raise BudgetError(
-            f"data.budget: budget {size} cannot cover {classes} classes",
+            f"budget {size} cannot cover {classes} classes",
             f"every class needs a labelled example: set data.budget to {needed} or more",
+            key="data.budget",
         )
     if size > len(order):
         raise BudgetError(
-            f"data.budget: budget {size} is more than the {len(order)} training examples there are",
+            f"budget {size} is more than the {len(order)} training examples there are",
             f"set data.budget to {len(order)} or less, or leave it out to use all",
+            key="data.budget",
         )
     return order[:size]
 
@@ -123,9 +125,10 @@ def split_off(labels: Sequence[int] | np.ndarray, size: float, seed: int) -> tup
     most = len(labelled) - kinds
     if count > most:
         raise DataError(
-            f"data.test_size: {count} of {len(labelled)} labelled rows cannot be split off, "
+            f"{count} of {len(labelled)} labelled rows cannot be split off, "
             f"because {f'each of the {kinds} classes needs one' if kinds > 1 else 'one has to stay'} to train on",
             f"set data.test_size to {most} or less" if most else "add rows, or give the test rows as data.test",
+            key="data.test_size",
         )
     spare = order[kinds:]  # the order begins with one of each class: those are kept
     spare = spare[stratified_order(classes[spare], seed)]

@@ -59,8 +59,9 @@ def require_columns(names: Sequence[str], table: Table, key: str, where: str, *,
         if as_in_training:
             hint = f"rename {quoted(near)} to {quoted(name)} in {where}" if near else "name it as the training data do"
         raise DataError(
-            f"{key}: column '{name}' is not in {where} (columns: {in_line(list(table.columns), most=_MOST_COLUMNS)})",
+            f"column '{name}' is not in {where} (columns: {in_line(list(table.columns), most=_MOST_COLUMNS)})",
             hint,
+            key=key,
         )
 
 

@@ -157,16 +157,17 @@ def _declared(names: list[str], numbered: Sequence[Record], name: str) -> _Heade
     first = _names(numbered[0][1])
     if len(names) != len(first):
         raise DataError(
-            f"data.header: {len(names)} names for {name}, which has {len(first)} columns", "name every column"
+            f"{len(names)} names for {name}, which has {len(first)} columns", "name every column", key="data.header"
         )
     if names == first:
         return _Header(names, 1)
     verdict = _verdict(numbered)
     if verdict == "header":
         raise DataError(
-            f"data.header: {name} seems to have a header of its own in line {numbered[0][0]} ({_shown(first)})",
+            f"{name} seems to have a header of its own in line {numbered[0][0]} ({_shown(first)})",
             f"remove that line, or read its names: {setting('data.header', 'first')}; if it is an example, "
             f"{setting('data.header', 'none')} names the columns column 1, column 2, ...",
+            key="data.header",
         )
     return _Header(names, 0, assumed=verdict == "doubtful header")
 

@@ -131,8 +131,9 @@ def _from_files(section: DistillSection, data: Prepared, pool: Texts, seed: int)
             usable.append(row)
     if not usable:
         raise DataError(
-            f"distill.texts: none of the {len(rows)} texts can be used: all are empty, repeated or in the data",
+            f"none of the {len(rows)} texts can be used: all are empty, repeated or in the data",
             "name files with other texts, or drop distill.texts",
+            key="distill.texts",
         )
     dropped = len(rows) - len(usable)
     if section.sentences is not None:
@@ -148,16 +149,19 @@ def _sentences(texts: Texts, like: Texts, most: int, known: set[Key], seed: int)
     Raises DataError for text pairs, and if no sentence is of such a length.
     """
     if len(texts[0]) > 1:
-        raise DataError("distill.sentences: the data have text pairs, which cannot be cut", "drop distill.sentences")
+        raise DataError(
+            "the data have text pairs, which cannot be cut", "drop distill.sentences", key="distill.sentences"
+        )
     shortest, longest = np.quantile([len(row[0].split()) for row in like or texts], _USUAL)
     pieces = dict.fromkeys(piece for row in texts for piece in _cut(row))
     found = [(piece,) for piece in pieces if shortest <= len(piece.split()) <= longest]
     found = [row for row in found if normalise(row) not in known]
     if not found:
         raise DataError(
-            f"distill.sentences: no sentence of distill.texts has {shortest:.0f} to {longest:.0f} words, as nine "
+            f"no sentence of distill.texts has {shortest:.0f} to {longest:.0f} words, as nine "
             "tenths of the data's texts have",
             "drop distill.sentences to take the texts whole",
+            key="distill.sentences",
         )
     return [found[index] for index in np.random.default_rng((seed, 4)).permutation(len(found))[:most]]
 
@@ -176,18 +180,19 @@ def _read(name: str, columns: tuple[str, ...], options: Reading) -> Texts:
     plain = path.is_file() and data_format(path) is None and path.suffix != ".tmx"
     if plain or path.name.removesuffix(".gz").endswith(".txt"):
         if len(columns) > 1:
-            raise DataError(f"distill.texts: {name} has one text a line, the data have pairs", "name a table")
+            raise DataError(f"{name} has one text a line, the data have pairs", "name a table", key="distill.texts")
         try:
             return [(line,) for line in read_lines(path, reading)]
         except DataError as error:
-            raise DataError(f"distill.texts: {error.message}", error.hint) from error
+            error.key = "distill.texts"
+            raise
     found = locate(name, "distill.texts")
     if isinstance(found, HubData) or list(found.splits) != [""]:
-        raise DataError(f"distill.texts: {name} is not a file", "name .txt files or tables")
+        raise DataError(f"{name} is not a file", "name .txt files or tables", key="distill.texts")
     rows: Texts = []
     for file in found.splits[""]:
         if data_format(file) is None:
-            raise DataError(f"distill.texts: {file} is of no kind that kit reads", "name .txt files or tables")
+            raise DataError(f"{file} is of no kind that kit reads", "name .txt files or tables", key="distill.texts")
         table = read_table(file, reading)
         require_columns(columns, table, "distill.texts", str(file))
         cells = [["" if is_missing(value) else str(value) for value in table.columns[column]] for column in columns]

@@ -38,8 +38,9 @@ def load_hub(name: str, config: str | None, revision: str | None) -> tuple[dict[
     found = commit or _cached_commit(loaded)
     if revision and _COMMIT.fullmatch(revision) and found not in (None, revision):
         raise DataError(
-            f"data.revision: cannot reach the Hub, and the copy of {name} on this machine is {found}",
+            f"cannot reach the Hub, and the copy of {name} on this machine is {found}",
             "connect to the Hub, or drop data.revision",
+            key="data.revision",
         )
     return splits, found
 
@@ -60,15 +61,16 @@ def _find_commit(name: str, revision: str | None) -> tuple[str | None, bool]:
     except GatedRepoError as error:
         raise _gated(name) from error
     except RevisionNotFoundError as error:
-        raise DataError(f"data.revision: the data set {name} has no revision {revision}") from error
+        raise DataError(f"the data set {name} has no revision {revision}", key="data.revision") from error
     except (RepositoryNotFoundError, HFValidationError) as error:
         raise DataError(
-            f"data.source: {name} is neither a local path nor a data set on the Hub that you can read",
+            f"{name} is neither a local path nor a data set on the Hub that you can read",
             "check the spelling; for private data, `hf auth login`",
+            key="data.source",
         ) from error
     except HfHubHTTPError as error:
         message, hint = refusal(error, name)
-        raise DataError(f"data.source: {message}", hint) from error
+        raise DataError(f"{message}", hint, key="data.source") from error
     except Exception as error:
         # Which class an unreachable Hub raises depends on the HTTP library beneath, which changed twice.
         logging.getLogger(__name__).debug("the Hub did not answer: %s", error)
@@ -86,33 +88,36 @@ def _load(name: str, config: str | None, revision: str | None, reachable: bool) 
     except DatasetNotFoundError as error:
         if "gated" in str(error):  # whose description all may read
             raise _gated(name) from error
-        raise DataError(f"data.source: {first_line(error)}", "check the spelling") from error
+        raise DataError(f"{first_line(error)}", "check the spelling", key="data.source") from error
     except ConnectionError as error:
         raise DataError(
-            f"data.source: {name} is not here, and the Hub, where it may be a data set, cannot be reached",
+            f"{name} is not here, and the Hub, where it may be a data set, cannot be reached",
             "check the path; for a data set of the Hub, the network and its id",
+            key="data.source",
         ) from error
     except RuntimeError as error:
         if "scripts are no longer supported" not in str(error):
             raise
         raise DataError(
-            f"data.source: the data set {name} is read by a script, which `datasets` does not run",
+            f"the data set {name} is read by a script, which `datasets` does not run",
             "look for a copy in Parquet on the Hub (often data.revision: refs/convert/parquet), or use local files",
+            key="data.source",
         ) from error
     except ValueError as error:
         if "config" not in str(error).lower():
-            raise DataError(f"data.source: the data set {name} cannot be read: {first_line(error)}") from error
+            raise DataError(f"the data set {name} cannot be read: {first_line(error)}", key="data.source") from error
         raise DataError(
-            f"data.config: {_configurations(name, config, str(error))}", "set data.config to one"
+            f"{_configurations(name, config, str(error))}", "set data.config to one", key="data.config"
         ) from error
     except (DatasetsError, OSError) as error:
-        raise DataError(f"data.source: the data set {name} cannot be read: {first_line(error)}") from error
+        raise DataError(f"the data set {name} cannot be read: {first_line(error)}", key="data.source") from error
 
 
 def _gated(name: str) -> DataError:
     return DataError(
-        f"data.source: the data set {name} is gated on the Hub",
+        f"the data set {name} is gated on the Hub",
         f"accept its terms at {page(name, 'datasets/')}, then log in with `hf auth login`",
+        key="data.source",
     )
 
 

@@ -31,7 +31,7 @@ class LabelColumn:
     def error(self, place: int, problem: str, hint: str = "") -> DataError:
         """Return an error about the cell at a position."""
         where = f"column {quoted(self.name)}, {self.table.place(place)}"
-        return DataError(f"data.label: {where}: {problem}", hint)
+        return DataError(f"{where}: {problem}", hint, key="data.label")
 
     def cells(self) -> Iterator[tuple[int, Any]]:
         """Yield position and cell of every row. Raises DataError for cells that no label column holds."""

@@ -96,7 +96,7 @@ class LabelForm:
 
     def _from_list(self, column: LabelColumn, place: int, value: Sequence[Any]) -> tuple[str, ...]:
         if not self.several:
-            raise DataError(f"data.label: column {quoted(column.name)} holds lists of labels", _SEVERAL)
+            raise DataError(f"column {quoted(column.name)} holds lists of labels", _SEVERAL, key="data.label")
         if self.places:
             return self._held(column, place, value, value)
         names = self._names(column, place, value)
@@ -190,27 +190,30 @@ def _refuse_lists(column: LabelColumn, cells: Sequence[tuple[int, Any]]) -> None
     """Raise DataError where every cell is a list or a vector though an example has one label."""
     if cells and all(_is_one_bit_list(value) for _, value in cells):
         raise DataError(
-            f"data.label: column {quoted(column.name)} holds lists with a single 0 or 1: {cell_words(cells[0][1])}",
+            f"column {quoted(column.name)} holds lists with a single 0 or 1: {cell_words(cells[0][1])}",
             "write 0 or 1 without brackets",
+            key="data.label",
         )
     nested = [value for _, value in cells if isinstance(value, str) and is_nested(value)]
     if 2 * len(nested) > len(cells):
         raise DataError(
-            f"data.label: column {quoted(column.name)} holds objects or lists of lists: {cell_words(nested[0])}",
+            f"column {quoted(column.name)} holds objects or lists of lists: {cell_words(nested[0])}",
             f"write the name of one label in each cell; for several labels, {_MENDED}, and {_SEVERAL}",
+            key="data.label",
         )
     if not cells or not all(isinstance(value, str) for _, value in cells):
         return
     first = cells[0][1].strip()
     if tokens_of(first)[1:] and (length := vector_length(cells)):
         raise DataError(
-            f"data.label: column {quoted(column.name)} holds 0/1 vectors of length {length}: {cell_words(first)}",
+            f"column {quoted(column.name)} holds 0/1 vectors of length {length}: {cell_words(first)}",
             f"set {setting('data.multi_label', True)}, and data.labels to the names of the places; or name another "
             "column",
+            key="data.label",
         )
     if first[:1] in "[{" and all(_is_list(value) for _, value in cells):
         raise DataError(
-            f"data.label: column {quoted(column.name)} holds lists of labels: {cell_words(first)}", _SEVERAL
+            f"column {quoted(column.name)} holds lists of labels: {cell_words(first)}", _SEVERAL, key="data.label"
         )
 
 
@@ -229,14 +232,15 @@ def _is_list(cell: str) -> bool:
 def _named_places(column: LabelColumn, length: int, declared: Sequence[str] | None) -> tuple[str, ...]:
     if declared is None:
         raise DataError(
-            f"data.label: column {quoted(column.name)} holds 0/1 vectors of length {length}, and their places have no "
-            "names",
+            f"column {quoted(column.name)} holds 0/1 vectors of length {length}, and their places have no names",
             f"set data.labels to the {length} label names, in the order of the vectors",
+            key="data.label",
         )
     if len(declared) != length:
         raise DataError(
-            f"data.labels: {len(declared)} names for the 0/1 vectors of length {length} in {quoted(column.name)}",
+            f"{len(declared)} names for the 0/1 vectors of length {length} in {quoted(column.name)}",
             f"name all {length} places, in the order of the vectors",
+            key="data.labels",
         )
     return tuple(declared)
 
@@ -246,6 +250,7 @@ def _ask_for_separator(column: LabelColumn, found: Separated, texts: set[str]) -
     marks = " or ".join(repr(mark) for mark in found.unclear)
     settings = " or ".join(setting("data.label_separator", mark) for mark in found.unclear)
     return DataError(
-        f"data.label: column {quoted(column.name)} may separate labels by {marks}: {listed(examples)}",
+        f"column {quoted(column.name)} may separate labels by {marks}: {listed(examples)}",
         f"say which: {settings}; if each cell is one label, {setting('data.label_separator', unused_mark(texts))}",
+        key="data.label",
     )

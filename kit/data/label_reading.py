@@ -92,8 +92,9 @@ def _require_ones(train: Labels, columns: Sequence[str], data: DataSection) -> N
     if empty:
         rest = [name for name in columns if name in present]
         raise DataError(
-            f"data.label: no training example has a 1 in {listed(empty)}",
+            f"no training example has a 1 in {listed(empty)}",
             f"leave it out: {setting('data.label', rest if len(rest) > 1 else ''.join(rest))}" if rest else "",
+            key="data.label",
         )
 
 

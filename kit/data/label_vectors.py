@@ -44,15 +44,16 @@ def refuse_unequal_vectors(column: LabelColumn, cells: Sequence[tuple[int, Any]]
     by_length = {len(bits): (place, value) for place, value, bits in reversed(vectors)}
     if by_length.keys() == {1} and not any(value in ("", []) for value in column.values):
         raise DataError(
-            f"data.label: column {quoted(column.name)} holds a single 0 or 1 in every row: {cell_words(vectors[0][1])}",
+            f"column {quoted(column.name)} holds a single 0 or 1 in every row: {cell_words(vectors[0][1])}",
             _AS_CLASSES,
+            key="data.label",
         )
     if len(by_length) > 1 and any(len(set(map(truth, bits))) < len(bits) for _, _, bits in vectors):
         examples = [f"{cell_words(value)} in {column.table.place(place)}" for place, value in by_length.values()]
         raise DataError(
-            f"data.label: column {quoted(column.name)} holds 0/1 vectors of different lengths: "
-            f"{' and '.join(examples[:2])}",
+            f"column {quoted(column.name)} holds 0/1 vectors of different lengths: {' and '.join(examples[:2])}",
             "write one 0 or 1 per label in every row",
+            key="data.label",
         )
 
 

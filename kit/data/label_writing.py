@@ -84,8 +84,9 @@ def mapped_names(
     unknown = [name for name in label_map if name not in names]
     if unknown:
         raise DataError(
-            f"data.label_map: no example has the label {listed(unknown)}",
+            f"no example has the label {listed(unknown)}",
             did_you_mean(unknown, names) or f"labels are: {listed(sorted(names))}",
+            key="data.label_map",
         )
     return _grouped_map(names, label_map) if grouped else dict(label_map)
 
@@ -97,8 +98,9 @@ def _grouped_map(names: Sequence[str], label_map: Mapping[str, str | None]) -> d
         rest = [name for name in group if name not in label_map]
         if len(targets) > 1 and rest:
             raise DataError(
-                f"data.label_map: labels that differ only in writing get different names, and {quoted(rest[0])} none",
+                f"labels that differ only in writing get different names, and {quoted(rest[0])} none",
                 f"add an entry for {listed(rest)}, or leave data.normalise_labels out",
+                key="data.label_map",
             )
         renamed |= dict.fromkeys(rest if targets else [], next(iter(targets), None))
     return renamed

@@ -43,31 +43,35 @@ def label_order(train: Labels, declared: Sequence[str] | None) -> tuple[str, ...
         unknown = sorted(set(counts) - set(declared))
         if unknown:
             raise DataError(
-                f"data.labels: the data have {listed(unknown, counts)} as well", did_you_mean(unknown, declared)
+                f"the data have {listed(unknown, counts)} as well", did_you_mean(unknown, declared), key="data.labels"
             )
         absent = [name for name in declared if name not in counts]
         if absent:
             raise DataError(
-                f"data.labels: no training example has {listed(absent)}",
+                f"no training example has {listed(absent)}",
                 did_you_mean(absent, sorted(set(counts) - set(declared)))
                 or f"labels there are: {listed(sorted(counts))}",
+                key="data.labels",
             )
     if not counts:
-        raise DataError("data.label: no training example has a label")
+        raise DataError("no training example has a label", key="data.label")
     if len(counts) == 1 and not all(train):
         raise DataError(
-            f"data.label: {listed(list(counts))} is the only label; kit needs two or more",
+            f"{listed(list(counts))} is the only label; kit needs two or more",
             "make the rows without it a label of their own: one column with two labels, without data.multi_label",
+            key="data.label",
         )
     if len(counts) == 1:
         raise DataError(
-            f"data.label: every training example has the label {listed(list(counts))}; there is nothing to learn",
+            f"every training example has the label {listed(list(counts))}; there is nothing to learn",
             "name another column in data.label, or read rows with other labels",
+            key="data.label",
         )
     if min(map(len, train)) == len(counts):
         raise DataError(
-            f"data.label: every training example has all {len(counts)} labels; there is nothing to learn",
+            f"every training example has all {len(counts)} labels; there is nothing to learn",
             "name the labels that hold, not all labels there are; check data.label",
+            key="data.label",
         )
     if declared is not None:
         return tuple(declared)
@@ -90,8 +94,9 @@ def check_test_labels(test: Labels, labels: Sequence[str], split: str) -> None:
         raise _unknown_in_test(unknown, counts, labels)
     if not counts:
         raise DataError(
-            f"data.test_split: no example of {split} has a label",
+            f"no example of {split} has a label",
             "set data.test_split to a split that has labels (often `validation`), or give files as data.test",
+            key="data.test_split",
         )
 
 
@@ -103,7 +108,7 @@ def _unknown_in_test(unknown: Sequence[str], counts: Counter[str], labels: Seque
         pairs = ", ".join(
             f"{distinct_words(name)} ({counts[name]:,}) for {distinct_words(known)}" for name, known in alike[:_SHOWN]
         )
-        return DataError(f"data.label: test writes labels of train in another way: {pairs}", MERGE_HINT)
+        return DataError(f"test writes labels of train in another way: {pairs}", MERGE_HINT, key="data.label")
     hint = did_you_mean(unknown, labels) or "add training examples for it, or leave those test rows out"
     if are_numbers([*unknown, *labels]):
         hint += f"; if it is another name of a label, {setting('data.label_map', {unknown[0]: '...'})}"
@@ -111,7 +116,7 @@ def _unknown_in_test(unknown: Sequence[str], counts: Counter[str], labels: Seque
     renames = {name: truths.get(DIGIT_OF_WORD.get(fold(name), fold(name))) for name in unknown}
     if truths.keys() == {"0", "1"} and all(renames.values()):
         hint = f"write truth values in one way: {setting('data.label_map', renames)}"
-    return DataError(f"data.label: test has {listed(unknown, counts)}, which train has not", hint)
+    return DataError(f"test has {listed(unknown, counts)}, which train has not", hint, key="data.label")
 
 
 def encode_labels(rows: Sequence[tuple[str, ...]], labels: Sequence[str], multi_label: bool) -> np.ndarray:

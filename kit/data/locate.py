@@ -86,7 +86,7 @@ def _local(name: str, key: str) -> Path | None:
         if path.exists():
             return path
     except OSError as error:
-        raise DataError(f"{key}: {name} cannot be read: {error.strerror}") from error
+        raise DataError(f"{name} cannot be read: {error.strerror}", key=key) from error
     package = _PACKAGE.fullmatch(name)
     return _inside_package(package[1], package[2], key) if package else None
 
@@ -94,14 +94,15 @@ def _local(name: str, key: str) -> Path | None:
 def _inside_package(package: str, inner: str, key: str) -> Path:
     if inner.startswith("//"):
         raise DataError(
-            f"{key}: kit does not read {package}:{inner}", "download the file, or name a data set id on the Hub"
+            f"kit does not read {package}:{inner}", "download the file, or name a data set id on the Hub", key=key
         )
     roots = package_folders(package)
     if not roots:
         wanted = _EXTRAS.get(package)
         raise DataError(
-            f"{key}: {package}:{inner} needs the Python package {package}, which is not installed",
+            f"{package}:{inner} needs the Python package {package}, which is not installed",
             f"pip install '{wanted}'" if wanted else f"pip install {package.replace('_', '-')}",
+            key=key,
         )
     found = next((root / inner for root in roots if (root / inner).exists() or glob.has_magic(inner)), None)
     if found is None:
@@ -109,8 +110,9 @@ def _inside_package(package: str, inner: str, key: str) -> Path:
             str(path.relative_to(root)) for root in roots for path in root.rglob("*") if data_format(path) is not None
         )
         raise DataError(
-            f"{key}: the package {package} has no file {inner}",
+            f"the package {package} has no file {inner}",
             f"its data files: {', '.join(there[:8])}" if there else "it holds no data files",
+            key=key,
         )
     return found
 
@@ -120,15 +122,15 @@ def _files(name: str, key: str, taken: Sequence[str]) -> list[Path]:
     if path is not None and is_saved(path):
         return [path]
     if path is not None and path.is_dir():
-        raise DataError(f"{key}: a list names files, and {name} is a folder", f"name the files in it: {name}/*.csv")
+        raise DataError(f"a list names files, and {name} is a folder", f"name the files in it: {name}/*.csv", key=key)
     pattern = str(path if path is not None else Path(name).expanduser())
     if glob.has_magic(pattern) and not Path(pattern).is_file():
         found = sorted(Path(match) for match in glob.glob(pattern, recursive=True) if Path(match).is_file())  # noqa: PTH207
         if not found:
-            raise DataError(f"{key}: no file matches {name}")
+            raise DataError(f"no file matches {name}", key=key)
         return found
     if path is None:
-        raise DataError(f"{key}: there is no file {name}", _nearest(Path(pattern), taken))
+        raise DataError(f"there is no file {name}", _nearest(Path(pattern), taken), key=key)
     return [path]
 
 
@@ -156,7 +158,7 @@ def _splits_of(folder: Path, name: str, key: str, languages: tuple[str, str] | N
             break
     else:
         pairs = f", .tmx, and pairs like train.{languages[0]} and train.{languages[1]}" if languages else ""
-        raise DataError(f"{key}: the folder {name} holds no data files", f"kit reads {', '.join(FORMATS)}{pairs}")
+        raise DataError(f"the folder {name} holds no data files", f"kit reads {', '.join(FORMATS)}{pairs}", key=key)
     splits: dict[str, tuple[Path, ...]] = {}
     for path in files:
         splits[split_name(path)] = (*splits.get(split_name(path), ()), path)
@@ -165,5 +167,5 @@ def _splits_of(folder: Path, name: str, key: str, languages: tuple[str, str] | N
     ]
     if twice:
         several = ", ".join(path.name for path in splits[twice[0]])
-        raise DataError(f"{key}: the folder {name} holds the split {twice[0]} more than once ({several})")
+        raise DataError(f"the folder {name} holds the split {twice[0]} more than once ({several})", key=key)
     return {"": tuple(files)} if len(splits) == 1 else splits

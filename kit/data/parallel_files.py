@@ -132,9 +132,9 @@ def by_language(table: Table, languages: tuple[str, str], where: str) -> Table:
         if language not in there:
             near = difflib.get_close_matches(language, there, 1)
             raise DataError(
-                f"data.languages: '{language}' is in no row of column '{holder}' of {where} "
-                f"(languages: {', '.join(there) or 'none'})",
+                f"'{language}' is in no row of column '{holder}' of {where} (languages: {', '.join(there) or 'none'})",
                 f"did you mean '{near[0]}'?" if near else "set data.languages to two of them",
+                key="data.languages",
             )
     columns = {language: [value.get(language) for value in values] for language in languages}
     rest = {name: values for name, values in table.columns.items() if name != holder}
@@ -166,21 +166,22 @@ def _listed(source: Sequence[str], key: str, languages: tuple[str, str]) -> dict
         return None
     if len(paths) != 2:
         raise DataError(
-            f"{key}: parallel text is two files, got {len(paths)}", f"[text.{languages[0]}, text.{languages[1]}]"
+            f"parallel text is two files, got {len(paths)}", f"[text.{languages[0]}, text.{languages[1]}]", key=key
         )
     missing = [path for path in paths if not path.is_file()]
     if missing:
-        raise DataError(f"{key}: there is no file {missing[0]}", "paths are relative to the folder you start kit in")
+        raise DataError(f"there is no file {missing[0]}", "paths are relative to the folder you start kit in", key=key)
     if paths[0] == paths[1]:
-        raise DataError(f"{key}: {paths[0]} is named twice", f"name one of {languages[0]} and one of {languages[1]}")
+        raise DataError(f"{paths[0]} is named twice", f"name one of {languages[0]} and one of {languages[1]}", key=key)
     named, wanted = [primary(_language_of(path)) for path in paths], [primary(language) for language in languages]
     if named == wanted[::-1]:
         paths, named = paths[::-1], named[::-1]
     for path, found, language in zip(paths, named, wanted, strict=True):
         if is_language(found) and found != language:
             raise DataError(
-                f"{key}: {path} is named as if it were in {found}, where data.languages has {language}",
+                f"{path} is named as if it were in {found}, where data.languages has {language}",
                 "set data.languages to the languages of the files, the source first, or name the file otherwise",
+                key=key,
             )
     return {"": (paths[0], paths[1])}
 
@@ -193,7 +194,7 @@ def _matching(pattern: Path, key: str, languages: tuple[str, str]) -> dict[str, 
         return None
     if len(stems) > 1:
         several = ", ".join(str(folder / stem) for folder, stem in stems)
-        raise DataError(f"{key}: {pattern} matches more than one pair of files: {several}", "name one of them")
+        raise DataError(f"{pattern} matches more than one pair of files: {several}", "name one of them", key=key)
     folder, stem = stems[0]
     pair = [_existing(folder / f"{stem}.{language}") for language in languages]
     return {"": _whole(pair, folder / stem, key, languages)}
@@ -225,8 +226,9 @@ def _suggest_languages(folder: Path, key: str, languages: tuple[str, str]) -> No
     if all(near):
         first, second = near[0][0], near[1][0]
         raise DataError(
-            f"{key}: the folder {folder} has files in {first} and {second}, and none in {' and '.join(languages)}",
+            f"the folder {folder} has files in {first} and {second}, and none in {' and '.join(languages)}",
             f"data.languages: [{first}, {second}]",
+            key=key,
         )
 
 
@@ -237,10 +239,11 @@ def _whole(pair: list[Path | None], stem: Path, key: str, languages: tuple[str, 
         named = [path for path in stem.parent.iterdir() if path.name.startswith(f"{stem.name}.")]
         others = sorted({_language_of(path) for path in named} - {there})
         raise DataError(
-            f"{key}: {stem}.{there} has no translation: there is no {stem}.{missing}",
+            f"{stem}.{there} has no translation: there is no {stem}.{missing}",
             f"beside it is {stem}.{f', {stem}.'.join(others)}: set data.languages to those you want"
             if others
             else "put it beside that, or set data.languages to two that are there",
+            key=key,
         )
     return first, second
 

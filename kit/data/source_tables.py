@@ -88,17 +88,17 @@ def _read_files(paths: Sequence[Path], key: str, data: DataSection, names: tuple
     tested = [path.name for path in paths if split_name(path) == "test"]
     if key == "data.source" and len(paths) > len(tested) > 0:
         raise DataError(
-            f"{key}: {tested[0]} is among the files to train on",
+            f"{tested[0]} is among the files to train on",
             "name it as data.test instead, or name the folder that holds the splits",
+            key=key,
         )
     try:
         tables = _read_in_turn(paths, data, names)
         whole = concatenate(tables)
         return replace(whole, notes=(*whole.notes, *_partial_columns(paths, tables, data, whole)))
     except DataError as error:
-        if error.message.startswith("data."):  # it names a key already
-            raise
-        raise DataError(f"{key}: {error.message}", error.hint) from error
+        error.key = error.key or key
+        raise
 
 
 def _partial_columns(paths: Sequence[Path], tables: Sequence[Table], data: DataSection, whole: Table) -> list[str]:

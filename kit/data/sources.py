@@ -116,9 +116,11 @@ def _load_pairs(data: DataSection, languages: tuple[str, str]) -> Splits:
     label = next(iter(data.label_columns), None) or guess_language_column(train, languages, 1)
     columns = [text] if isinstance(text, str) else list(text)
     if len(columns) != 1:
-        raise DataError("data.text: a translation has one source", "name a single column")
+        raise DataError("a translation has one source", "name a single column", key="data.text")
     if columns[0] == label:
-        raise DataError(f"data.label: column '{label}' is also data.text", "name the column with the translations")
+        raise DataError(
+            f"column '{label}' is also data.text", "name the column with the translations", key="data.label"
+        )
     whole = _pairs(train, columns[0], label, source.name)
     tables = [train]
     described = f"{_described(source.name, data)}, {languages[0]}-{languages[1]}, {len(train):,}"
@@ -161,8 +163,9 @@ def _train_table(source: Source, data: DataSection) -> Table:
         return splits[""](())
     if data.train_split not in splits:
         raise DataError(
-            f"data.train_split: {source.name} has no split '{data.train_split}' (splits: {', '.join(splits)})",
+            f"{source.name} has no split '{data.train_split}' (splits: {', '.join(splits)})",
             "set data.train_split to the one to learn from",
+            key="data.train_split",
         )
     return splits[data.train_split](())
 
@@ -177,8 +180,9 @@ def _test_table(source: Source, data: DataSection, names: tuple[str, ...]) -> tu
         choice = data.test_split if data.test_split in given.splits else next(iter(given.splits))
         if choice != data.test_split and len(given.splits) > 1:
             raise DataError(
-                f"data.test: {given.name} has no split '{data.test_split}' (splits: {', '.join(given.splits)})",
+                f"{given.name} has no split '{data.test_split}' (splits: {', '.join(given.splits)})",
                 "set data.test_split to the one to test on",
+                key="data.test",
             )
         return given.name, given.splits[choice](names)
     splits = source.splits
@@ -187,8 +191,9 @@ def _test_table(source: Source, data: DataSection, names: tuple[str, ...]) -> tu
     if data.test_split not in splits or data.test_split == data.train_split:
         others = [split for split in splits if split != data.train_split]
         raise DataError(
-            f"data.test_split: {source.name} has no split '{data.test_split}' to test on (splits: {', '.join(splits)})",
+            f"{source.name} has no split '{data.test_split}' to test on (splits: {', '.join(splits)})",
             f"set {setting('data.test_split', others[0])}",
+            key="data.test_split",
         )
     return f"split '{data.test_split}' of {source.name}", splits[data.test_split](names)
 
@@ -202,7 +207,9 @@ def _keep_where(table: Table, data: DataSection, where: str) -> Table:
         kept = [place for place, value in enumerate(values) if value in accepted]
         if not kept:
             most = ", ".join(f"{value} ({count})" for value, count in Counter(values).most_common(_SHOWN))
-            raise DataError(f"data.where: no row of {where} has {column}={wanted}", f"values of '{column}': {most}")
+            raise DataError(
+                f"no row of {where} has {column}={wanted}", f"values of '{column}': {most}", key="data.where"
+            )
         table = table.take(kept)
     return table
 
@@ -230,12 +237,12 @@ def _columns(table: Table, data: DataSection, where: str) -> tuple[tuple[str, ..
     twice = [column for column in label if column in text]
     if twice:
         raise DataError(
-            f"data.label: column '{twice[0]}' is also data.text", "the model would only have to copy its input"
+            f"column '{twice[0]}' is also data.text", "the model would only have to copy its input", key="data.label"
         )
     text = text or guess_text_columns(table, exclude=label)
     for column in text:
         if any(isinstance(value, (list, dict, bytes)) for value in table.columns[column]):
-            raise DataError(f"data.text: column '{column}' does not hold text", "name a column of plain text")
+            raise DataError(f"column '{column}' does not hold text", "name a column of plain text", key="data.text")
     return text, label
 
 

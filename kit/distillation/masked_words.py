@@ -29,7 +29,7 @@ def fill_masks(texts: Texts, checkpoint: str, max_length: int, seed: int) -> Tex
     try:
         found = resolve_checkpoint(ModelSection(checkpoint=checkpoint))
     except ModelError as error:
-        error.message = error.message.replace("model.checkpoint", "distill.augment.checkpoint", 1)
+        error.key = "distill.augment.checkpoint"
         raise
     tokenizer = load_tokenizer(found.folder)
     try:
@@ -38,11 +38,14 @@ def fill_masks(texts: Texts, checkpoint: str, max_length: int, seed: int) -> Tex
                 found.folder, output_loading_info=True, trust_remote_code=False
             )
     except Exception as error:
-        raise ModelError(f"distill.augment.checkpoint: {checkpoint} cannot be loaded: {first_line(error)}") from error
+        raise ModelError(
+            f"{checkpoint} cannot be loaded: {first_line(error)}", key="distill.augment.checkpoint"
+        ) from error
     if report["missing_keys"] or not tokenizer.mask_token:
         raise ModelError(
-            f"distill.augment.checkpoint: {checkpoint} is no masked language model",
+            f"{checkpoint} is no masked language model",
             "name one such as bert-base-uncased",
+            key="distill.augment.checkpoint",
         )
     device = PartialState().device
     model.to(device).eval()

@@ -93,13 +93,15 @@ def resolve_teacher(name: str, recipe: Recipe | None = None) -> Teacher:
         return Teacher(name, checkpoint.folder, (), False, None, sha256, checkpoint, None, asked)
     if recipe is not None and recipe.data.languages is not None:
         raise ModelError(
-            f"distill.teacher: {name} is a checkpoint that does not translate",
+            f"{name} is a checkpoint that does not translate",
             "fine-tune it first (kit finetune) and name that run, or leave distill.teacher out and kit does",
+            key="distill.teacher",
         )
     if not any(kind.endswith("ForSequenceClassification") or kind == "PooledClassifier" for kind in kinds):
         raise ModelError(
-            f"distill.teacher: {name} is a pretrained checkpoint without a classification head",
+            f"{name} is a pretrained checkpoint without a classification head",
             "fine-tune it first (kit finetune) and name that run, or leave distill.teacher out and kit does",
+            key="distill.teacher",
         )
     names = config.get("id2label") or {str(index): f"LABEL_{index}" for index in range(2)}
     labels = tuple(str(names[key]) for key in sorted(names, key=int))
@@ -135,9 +137,10 @@ def require_same_labels(teacher: Teacher, labels: tuple[str, ...], multi_label: 
     if teacher.multi_label != multi_label:
         several, one = "several labels an example", "one label an example"
         raise ModelError(
-            f"distill.teacher: {teacher.name} gives {several if teacher.multi_label else one}, "
+            f"{teacher.name} gives {several if teacher.multi_label else one}, "
             f"the data have {several if multi_label else one}",
             "set data.multi_label as the teacher was trained",
+            key="distill.teacher",
         )
 
 
@@ -149,8 +152,9 @@ def require_same_languages(teacher: Teacher, languages: tuple[str, str]) -> None
     if theirs != languages:
         found, wanted = " to ".join(theirs), " to ".join(languages)
         raise ModelError(
-            f"distill.teacher: {teacher.name} translates {found}; the recipe says {wanted}",
+            f"{teacher.name} translates {found}; the recipe says {wanted}",
             "take a teacher of this direction, or set data.languages as the teacher has them",
+            key="distill.teacher",
         )
 
 
@@ -158,8 +162,7 @@ def _from_record(name: str, record: Record) -> Teacher:
     content = record.content
     if not record.model_folder.is_dir():
         raise ModelError(
-            f"distill.teacher: {name} kept no model",
-            f"{MAKE_AGAIN}; in a study, with `keep_models: true`",
+            f"{name} kept no model", f"{MAKE_AGAIN}; in a study, with `keep_models: true`", key="distill.teacher"
         )
     files = {file: sha for file, sha in content["files"].items() if file.startswith(f"{MODEL_FOLDER}/")}
     sha256 = _digest(json.dumps(sorted(files.items())))
@@ -195,7 +198,7 @@ def _whole(name: str) -> Checkpoint:
     try:
         return resolve_checkpoint(ModelSection(checkpoint=name))
     except ModelError as error:
-        error.message = error.message.replace("model.checkpoint", "distill.teacher", 1)
+        error.key = "distill.teacher"
         error.hint = error.hint.partition(", or trust the file")[0]
         raise
 

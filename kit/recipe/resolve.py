@@ -136,16 +136,22 @@ def _refuse_idle_keys(recipe: Recipe, facts: Facts) -> None:
     if facts.pooling is None and recipe.method in STEPS:
         need = "needs text vectors, and this checkpoint declares no pooling"
         if train.head == "probe":
-            raise RecipeError(f"train.head: probe {need}", "set model.pooling to mean or cls, or leave train.head out")
+            raise RecipeError(
+                f"probe {need}", "set model.pooling to mean or cls, or leave train.head out", key="train.head"
+            )
         if train.contrastive:
             raise RecipeError(
-                f"train.contrastive: it {need}", "set model.pooling to mean or cls, or leave train.contrastive out"
+                f"it {need}",
+                "set model.pooling to mean or cls, or leave train.contrastive out",
+                key="train.contrastive",
             )
     if train.contrastive and recipe.method == "distill":
-        raise RecipeError("train.contrastive: a student learns from its teacher, not from labels", "leave it out")
+        raise RecipeError("a student learns from its teacher, not from labels", "leave it out", key="train.contrastive")
     if train.contrastive and recipe.data.multi_label and recipe.method in STEPS:
-        raise RecipeError("train.contrastive: it needs one label per example", "leave it out")
+        raise RecipeError("it needs one label per example", "leave it out", key="train.contrastive")
     if recipe.method == "lora" and train.freeze_embeddings is False:
         raise RecipeError(
-            "train.freeze_embeddings: LoRA trains only adapters and the head", "leave it out, or use method finetune"
+            "LoRA trains only adapters and the head",
+            "leave it out, or use method finetune",
+            key="train.freeze_embeddings",
         )

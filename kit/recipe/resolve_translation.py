@@ -96,7 +96,7 @@ def _refuse_idle_keys(recipe: Recipe, facts: Facts) -> None:
     has_decoder_keys = (section.decoder_dropout, section.encoder_rate) != (None, None)
     has_decoder_keys = has_decoder_keys or section.decoder_layers != DECODER_LAYERS
     if is_translator and section.vocabulary is not None and not is_student:
-        raise RecipeError("translation.vocabulary: this checkpoint has its own vocabulary", "leave it out")
+        raise RecipeError("this checkpoint has its own vocabulary", "leave it out", key="translation.vocabulary")
     if not is_encoder and has_decoder_keys and not is_student:
         raise RecipeError(
             "translation.decoder_layers, decoder_dropout and encoder_rate are for an encoder-only checkpoint",
@@ -104,7 +104,7 @@ def _refuse_idle_keys(recipe: Recipe, facts: Facts) -> None:
         )
     if is_encoder and recipe.method == "lora" and section.encoder_rate is not None:
         raise RecipeError(
-            "translation.encoder_rate: method lora trains adapters at the rate of the decoder", "leave it out"
+            "method lora trains adapters at the rate of the decoder", "leave it out", key="translation.encoder_rate"
         )
     if not is_translator and (section.codes or section.prefix) and not is_student:
         raise RecipeError(

@@ -35,11 +35,8 @@ def with_options(text: str, options: Mapping[str, str]) -> str:
         options: Option per key; other keys stay.
     """
     keys = "|".join(sorted(map(re.escape, options), key=len, reverse=True))
-    start = re.match(rf"({keys}): ", text)  # names the key of an error, and is not a setting
-    head = f"{options[start[1]]}: " if start else ""
-    body = text[start.end() :] if start else text
-    body = re.sub(rf"\b({keys}): ({_VALUE})", lambda match: _option(match[1], match[2], options), body)
-    return head + re.sub(rf"\b(?:{keys})\b(?!\.\w)", lambda match: options[match[0]], body)
+    text = re.sub(rf"\b({keys}): ({_VALUE})", lambda match: _option(match[1], match[2], options), text)
+    return re.sub(rf"\b(?:{keys})\b(?!\.\w)", lambda match: options[match[0]], text)
 
 
 def _option(key: str, value: str, options: Mapping[str, str]) -> str:

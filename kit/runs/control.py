@@ -58,8 +58,9 @@ def require_weights(student: StudentSection, teacher: str) -> None:
     """
     if not _of_its_own(student):
         raise RecipeError(
-            f"distill.teacher: {teacher} starts from random weights, and a control would start from pretrained ones",
+            f"{teacher} starts from random weights, and a control would start from pretrained ones",
             _WITHOUT,
+            key="distill.teacher",
         )
 
 
@@ -79,8 +80,9 @@ def _start(model: ModelSection, section: StudentSection, teacher: Teacher) -> tu
         return model, section
     if teacher.compressed:
         raise RecipeError(
-            f"distill.teacher: {teacher.name} was compressed, and no control can start from what it started from",
+            f"{teacher.name} was compressed, and no control can start from what it started from",
             f"{_WITHOUT}, or distil from the run it was made of",
+            key="distill.teacher",
         )
     method, cut = made.recipe.method, made.recipe.distill.student
     if method in ("distill", "student"):
@@ -119,9 +121,9 @@ def _teacher_of(student: Record) -> Teacher:
         return resolve_teacher(str(beside) if gone and beside.exists() else first)
     except KitError as error:
         raise RecipeError(
-            f"distill.teacher: {student.id} is a student itself, and what it started from cannot be told: "
-            f"{error.message}",
+            f"{student.id} is a student itself, and what it started from cannot be told: {error.message}",
             _WITHOUT,
+            key="distill.teacher",
         ) from error
 
 
@@ -131,6 +133,7 @@ def _require_as_wide(cut: StudentSection, source: Teacher) -> None:
 
     if encoder_config(source.folder).hidden_size != cut.hidden_size:
         raise RecipeError(
-            "distill.teacher: it is a narrower student itself, and a control would start from wider token vectors",
+            "it is a narrower student itself, and a control would start from wider token vectors",
             _WITHOUT,
+            key="distill.teacher",
         )

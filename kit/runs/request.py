@@ -158,9 +158,11 @@ def _translation(
         from kit.methods.translation.distill import require_same_tokens, resolve_translation_student
 
         if len(teachers) > 1:
-            raise RecipeError("distill.teacher: one teacher writes translations, and several are named", "name one")
+            raise RecipeError(
+                "one teacher writes translations, and several are named", "name one", key="distill.teacher"
+            )
         if recipe.distill.augment.copies:
-            raise RecipeError("distill.augment: a sentence with masked words has no translation", "leave it out")
+            raise RecipeError("a sentence with masked words has no translation", "leave it out", key="distill.augment")
         transfer = transfer_set(recipe.distill, data, recipe.train.seed)
         depth = recipe.translation.decoder_layers if recipe.method == "distill" else None
         student = resolve_translation_student(recipe.distill.student, checkpoint.folder if checkpoint else None, depth)
@@ -234,14 +236,15 @@ def _start(recipe: Recipe, teachers: tuple[Teacher, ...], shared: Shared) -> Che
         try:
             return shared.checkpoint(recipe.model.model_copy(update={"checkpoint": student, "revision": None}))
         except ModelError as error:
-            error.message = error.message.replace("model.checkpoint", "distill.student.checkpoint", 1)
+            error.key = "distill.student.checkpoint"
             raise
     if recipe.method != "distill" or not teachers:
         return shared.checkpoint(recipe.model)
     if teachers[0].checkpoint is None:
         raise ModelError(
-            f"distill.student: teacher {teachers[0].name} has no layers to make a student of",
+            f"teacher {teachers[0].name} has no layers to make a student of",
             "name a checkpoint as the student: distill.student.checkpoint",
+            key="distill.student",
         )
     return teachers[0].checkpoint
 

@@ -174,7 +174,7 @@ def _before_start() -> Iterator[None]:
     try:
         yield
     except WriteError as error:
-        raise OutputError(error.message, error.hint) from error
+        raise OutputError(error.problem, error.hint, key=error.key) from error
 
 
 def require_space(folder: Path, needed_bytes: int) -> None:

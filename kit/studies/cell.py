@@ -147,7 +147,9 @@ def _shared(context: str) -> Shared:
 
 def _require_same_data(shared: Shared, recipe: Recipe, expected: dict[str, str]) -> None:
     if shared.cleaned(recipe.data).audit.fingerprints != expected:
-        raise DataError(f"data.source: {recipe.data.source} changed since the study began", "start the study again")
+        raise DataError(
+            f"{recipe.data.source} changed since the study began", "start the study again", key="data.source"
+        )
 
 
 def time_models(ids: list[str], shared: Shared, recipe: Recipe, storage: Storage | None) -> JobData:

@@ -156,13 +156,15 @@ def _budgets(study: StudySection, largest: int, available: int, smallest: int) -
     for budget in budgets:
         if budget > available:
             raise BudgetError(
-                f"study.budgets: {budget} is more than the {available} training examples there are",
+                f"{budget} is more than the {available} training examples there are",
                 "use `all` for all of them",
+                key="study.budgets",
             )
         if budget < smallest:
             raise BudgetError(
-                f"study.budgets: {budget} labels cannot cover {smallest} classes",
+                f"{budget} labels cannot cover {smallest} classes",
                 f"every class needs a labelled example: use budgets of {smallest} or more",
+                key="study.budgets",
             )
     return sorted(set(budgets))
 

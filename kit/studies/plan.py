@@ -86,8 +86,8 @@ def plan_study(recipe: Recipe) -> Plan:
         try:
             checkpoint = shared.checkpoint(model_section(recipe, name))
         except KitError as error:
-            if name != recipe.model.checkpoint:
-                error.message = error.message.replace("model.checkpoint", "study.checkpoints", 1)
+            if name != recipe.model.checkpoint and error.key == "model.checkpoint":
+                error.key = "study.checkpoints"
             raise
         prints[name] = f"{checkpoint.sha256} {checkpoint.tokenizer_sha256}"
         sizes[name] = sum(file.stat().st_size for file in checkpoint.folder.glob("*.safetensors"))
@@ -152,8 +152,9 @@ def _require_valid(recipe: Recipe, cells: list[Cell]) -> None:
             cell_recipe(recipe, cell)
         except RecipeError as error:
             raise RecipeError(
-                f"study.methods: {cell.method} cannot serve this recipe: {error.message}",
+                f"{cell.method} cannot serve this recipe: {error.message}",
                 "take it out of study.methods",
+                key="study.methods",
             ) from None
 
 

@@ -27,7 +27,7 @@ def check_task(recipe: Recipe) -> None:
     """Raise RecipeError for a task that this version of kit cannot do, before any data are read."""
     if recipe.task not in TASKS:
         raise RecipeError(
-            f"task: {recipe.task} is not available in this version of kit", f"available: {', '.join(TASKS)}"
+            f"{recipe.task} is not available in this version of kit", f"available: {', '.join(TASKS)}", key="task"
         )
 
 

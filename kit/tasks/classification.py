@@ -46,8 +46,9 @@ class Classification:
         """The task that a recipe asks for. Raises RecipeError if the order of sentiment labels is anybody's guess."""
         if recipe.task == "sentiment" and len(labels) > 2 and recipe.data.labels is None and not are_numbers(labels):
             raise RecipeError(
-                f"data.labels: task sentiment needs the order of its {len(labels)} labels ({in_line(labels)})",
+                f"task sentiment needs the order of its {len(labels)} labels ({in_line(labels)})",
                 "list them in data.labels, lowest first; or set task: classification",
+                key="data.labels",
             )
         return cls(
             recipe.task,

@@ -57,8 +57,9 @@ def set_up_hardware(precision: Precision) -> Hardware:
     capable = computes_bf16(device)
     if precision == "bf16" and not capable:
         raise RecipeError(
-            f"train.precision: this {device} does not compute in bfloat16",
+            f"this {device} does not compute in bfloat16",
             "set `train.precision: auto` or `fp32`",
+            key="train.precision",
         )
     threads = torch.get_num_threads()
     launched = "LOCAL_WORLD_SIZE" in os.environ or "ACCELERATE_MIXED_PRECISION" in os.environ
@@ -102,6 +103,7 @@ def require_compiler() -> None:
         get_cpp_compiler()
     except InvalidCxxCompiler as error:
         raise RecipeError(
-            "train.compile: torch needs a C++ compiler for that, and finds none",
+            "torch needs a C++ compiler for that, and finds none",
             "install one (Debian: apt install g++), or leave the key out",
+            key="train.compile",
         ) from error

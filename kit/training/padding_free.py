@@ -141,7 +141,9 @@ class PaddingFree:
 
 def _refusal(encoder: PreTrainedModel, why: str) -> RecipeError:
     kind = getattr(encoder.config, "model_type", type(encoder).__name__)
-    return RecipeError(f"train.padding_free: a {kind} model cannot be trained without padding: {why}", "leave it out")
+    return RecipeError(
+        f"a {kind} model cannot be trained without padding: {why}", "leave it out", key="train.padding_free"
+    )
 
 
 def _leave_out(stack: nn.Module, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:

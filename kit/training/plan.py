@@ -50,8 +50,9 @@ def make_plan(train: TrainSection, examples: int, processes: int = 1) -> Plan:
     assert train.learning_rate is not None and train.contrastive is not None
     if batch_size < train.accumulation:
         raise RecipeError(
-            f"train.batch_size: {batch_size} is below train.accumulation: {train.accumulation}",
+            f"{batch_size} is below train.accumulation: {train.accumulation}",
             f"set `train.accumulation` to {batch_size} or less",
+            key="train.batch_size",
         )
     batch_size = max(1, min(batch_size, examples))
     steps = max(1, math.ceil(math.ceil(examples / batch_size) * epochs))

@@ -86,8 +86,9 @@ def check_trackers(train: TrainSection) -> None:
     for name in train.report_to:
         if name not in available:
             raise RecipeError(
-                f"train.report_to: tracker {name!r} is not available (installed: {', '.join(available)})",
+                f"tracker {name!r} is not available (installed: {', '.join(available)})",
                 f"pip install {name}, or take it out",
+                key="train.report_to",
             )
 
 

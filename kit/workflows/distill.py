@@ -104,7 +104,7 @@ def _refuse_early(given: Recipe, controls: bool, shared: Shared) -> None:
     elif controls and teacher_recipe(given).method == "scratch":
         require_weights(request.recipe.distill.student, "it")
     if recipe.distill.teacher is None and request.checkpoint is None:
-        raise RecipeError("distill.teacher: there is nothing to fine-tune a teacher from", "set model.checkpoint")
+        raise RecipeError("there is nothing to fine-tune a teacher from", "set model.checkpoint", key="distill.teacher")
 
 
 def _judge(students: list[Record], controls: list[Record], teachers: list[list[Teacher]], shared: Shared) -> Verdict:

@@ -27,7 +27,6 @@ def test_settings_are_valid_in_recipes_and_as_options(name: str) -> None:
 @pytest.mark.parametrize(
     ("message", "expected"),
     [
-        ("data.label: column 'x' is odd", "--label: column 'x' is odd"),
         (f"say which: {setting('data.label', 'verdict')}", "say which: --label verdict"),
         (f"set {setting('data.label', ['toxic', 'threat'])}; else", "set --label toxic --label threat; else"),
         (f"set {setting('data.multi_label', True)}, or", "set --multi-label, or"),
@@ -39,7 +38,7 @@ def test_settings_are_valid_in_recipes_and_as_options(name: str) -> None:
             "set data.labels to the names, data.label_map to others",
             "set --labels to the names, data.label_map to others",
         ),
-        ("data.source: x.csv: line 1: data.header", "--train: x.csv: line 1: --header"),
+        ("x.csv: line 1: data.header", "x.csv: line 1: --header"),
     ],
 )
 def test_messages_name_options_that_can_be_typed(message: str, expected: str) -> None:

@@ -54,8 +54,9 @@ def with_decoder_layers(model: PreTrainedModel, layers: list[int]) -> PreTrained
     path = next((path for path in _DECODERS if _has(model, path)), None)
     if path is None:
         raise ModelError(
-            f"distill.student: the decoder of a {model.config.model_type} model cannot be found",
+            f"the decoder of a {model.config.model_type} model cannot be found",
             "use a student of random weights, or a checkpoint",
+            key="distill.student",
         )
     parent, _, name = path.rpartition(".")
     stack = model.get_submodule(path)

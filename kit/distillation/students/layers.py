@@ -76,7 +76,7 @@ def shrink(model: PreTrainedModel, section: StudentSection) -> PreTrainedModel:
     assert isinstance(section.layers, list)
     source = find_layers(model)
     if max(section.layers) >= len(source):
-        raise ModelError(f"distill.student.layers: {max(section.layers)} is not among the {len(source)} layers")
+        raise ModelError(f"{max(section.layers)} is not among the {len(source)} layers", key="distill.student.layers")
     with quiet():
         student = _empty(model, section)
     if section.init == "random":
@@ -93,7 +93,7 @@ def shrink(model: PreTrainedModel, section: StudentSection) -> PreTrainedModel:
         weights = narrow_weights(weights, student, section)
     missing = sorted(set(target) - set(weights))
     if missing:
-        raise ModelError(f"distill.student: the teacher has no weights for {missing[0]} of the student")
+        raise ModelError(f"the teacher has no weights for {missing[0]} of the student", key="distill.student")
     student.load_state_dict({key: weights[key].clone() for key in target})
     return student
 
@@ -109,8 +109,9 @@ def _shape(section: StudentSection, source: PreTrainedConfig) -> Shape:
     there = [getattr(source, name, None) for name in ("num_hidden_layers", *_widths(source))]
     if not all(isinstance(value, int) for value in there):
         raise RecipeError(
-            f"distill.student: the layers of a {source.model_type} model cannot be told from its configuration",
+            f"the layers of a {source.model_type} model cannot be told from its configuration",
             "name a checkpoint, cnn or bilstm as the student",
+            key="distill.student",
         )
     count, width, heads, inner = (int(value or 0) for value in there)
     layers = _layers(section.layers, count)
@@ -123,28 +124,33 @@ def narrower(section: StudentSection, width: int, heads: int, inner: int) -> tup
     hidden = section.hidden_size or width
     if hidden > width:
         raise RecipeError(
-            f"distill.student.hidden_size: {hidden} is wider than the teacher's {width}", f"use at most {width}"
+            f"{hidden} is wider than the teacher's {width}", f"use at most {width}", key="distill.student.hidden_size"
         )
     if section.heads is None and hidden % of_a_head:
         raise RecipeError(
-            f"distill.student.hidden_size: {hidden} cannot be cut into heads of {of_a_head}, as wide as the teacher's",
+            f"{hidden} cannot be cut into heads of {of_a_head}, as wide as the teacher's",
             f"use a multiple of {of_a_head}, or give distill.student.heads with init: random",
+            key="distill.student.hidden_size",
         )
     wanted = section.heads or hidden // of_a_head
     if hidden % wanted:
         raise RecipeError(
-            f"distill.student.heads: {hidden} cannot be cut into {wanted} heads", "hidden_size must be a multiple of it"
+            f"{hidden} cannot be cut into {wanted} heads",
+            "hidden_size must be a multiple of it",
+            key="distill.student.heads",
         )
     if section.init != "random" and hidden // wanted != of_a_head:
         raise RecipeError(
-            f"distill.student.heads: {wanted} heads of {hidden // wanted} cannot start from heads of {of_a_head}",
+            f"{wanted} heads of {hidden // wanted} cannot start from heads of {of_a_head}",
             f"use {hidden // of_a_head} heads, or init: random" if not hidden % of_a_head else "use init: random",
+            key="distill.student.heads",
         )
     intermediate = section.intermediate_size or round(inner * hidden / width)
     if intermediate > inner and section.init != "random":
         raise RecipeError(
-            f"distill.student.intermediate_size: {intermediate} is more than the teacher's {inner}",
+            f"{intermediate} is more than the teacher's {inner}",
             f"use at most {inner}, or init: random",
+            key="distill.student.intermediate_size",
         )
     return hidden, wanted, intermediate
 
@@ -164,14 +170,17 @@ def _layers(wanted: int | list[int] | None, count: int) -> tuple[int, ...]:
         absent = [number for number in wanted if number >= count]
         if absent:
             raise RecipeError(
-                f"distill.student.layers: there is no layer {absent[0]}, the teacher has {count}",
+                f"there is no layer {absent[0]}, the teacher has {count}",
                 f"layers are numbered 0 to {count - 1}",
+                key="distill.student.layers",
             )
         return tuple(wanted)
     if wanted is None:
         return tuple(range(max(1, count // 2)))
     if wanted > count:
-        raise RecipeError(f"distill.student.layers: {wanted} of the teacher's {count} layers", f"use {count} or less")
+        raise RecipeError(
+            f"{wanted} of the teacher's {count} layers", f"use {count} or less", key="distill.student.layers"
+        )
     return tuple(spread_evenly(wanted, count))
 
 
@@ -196,7 +205,7 @@ def _empty(model: PreTrainedModel, section: StudentSection) -> PreTrainedModel:
                 setattr(outer, name, [counts[number] for number in section.layers])
         return PooledClassifier(outer)
     except Exception as error:
-        raise ModelError(f"distill.student: no model of this shape can be made: {first_line(error)}") from error
+        raise ModelError(f"no model of this shape can be made: {first_line(error)}", key="distill.student") from error
 
 
 def _resize(config: PreTrainedConfig, section: StudentSection) -> None:

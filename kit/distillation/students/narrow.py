@@ -91,8 +91,9 @@ def _role(key: str, student: PreTrainedModel) -> str:
 
 def _unknown(student: PreTrainedModel, key: str) -> ModelError:
     return ModelError(
-        f"distill.student.hidden_size: it is not known how {key} of {type(student).__name__} narrows",
+        f"it is not known how {key} of {type(student).__name__} narrows",
         "keep the teacher's width and choose layers, or use init: random",
+        key="distill.student.hidden_size",
     )
 
 
@@ -100,7 +101,7 @@ def _projection(weights: Weights, roles: dict[str, str], width: int, how: str) -
     """P (d, k): unit columns. roles: of the weights that read or write these token vectors."""
     tables = [weights[key] for key, role in roles.items() if role == "-H" and re.search(_TABLE, key)]
     if not tables:
-        raise ModelError("distill.student.hidden_size: the teacher has no table of word embeddings to go by")
+        raise ModelError("the teacher has no table of word embeddings to go by", key="distill.student.hidden_size")
     table = tables[0].double()
     if how == "svd" and width < table.shape[1]:
         _, vectors = torch.linalg.eigh(table.T @ table)

@@ -37,15 +37,16 @@ def translator_widths(section: StudentSection, folder: Path | None) -> StudentSe
     kind, width, heads, inner = _facts(folder)
     if kind in _T5:
         if section.heads is not None:
-            raise RecipeError("distill.student.heads: a T5's heads stay as they are", "leave it out")
+            raise RecipeError("a T5's heads stay as they are", "leave it out", key="distill.student.heads")
         hidden, _, neurons = narrower(section, width, width, inner)  # its heads are of a width of their own
         wanted = heads
     else:
         hidden, wanted, neurons = narrower(section, width, heads, inner)
     if hidden != width and kind not in _OF_ANY_WIDTH:
         raise RecipeError(
-            f"distill.student.hidden_size: a {kind} model's positions follow from its width, and it cannot be cut",
+            f"a {kind} model's positions follow from its width, and it cannot be cut",
             "choose layers and intermediate_size, or add init: random for a student of any shape",
+            key="distill.student.hidden_size",
         )
     return section.model_copy(update={"hidden_size": hidden, "heads": wanted, "intermediate_size": neurons})
 
@@ -68,7 +69,7 @@ def narrow_translator(model: PreTrainedModel, section: StudentSection) -> PreTra
         with quiet():
             student = type(model)(config)
     except Exception as error:
-        raise ModelError(f"distill.student: no model of this shape can be made: {first_line(error)}") from error
+        raise ModelError(f"no model of this shape can be made: {first_line(error)}", key="distill.student") from error
     if config.model_type == "encoder-decoder":
         drop_pooler(student.get_encoder())
     student.load_state_dict(narrow_weights(model.state_dict(), student, section))
@@ -88,8 +89,9 @@ def _facts(folder: Path | None) -> tuple[str, int, int, int]:
     )
     if {len(widths), len(heads), len(neurons)} != {1}:
         raise ModelError(
-            f"distill.student: encoder and decoder of the {config.model_type} model differ in width, heads or neurons",
+            f"encoder and decoder of the {config.model_type} model differ in width, heads or neurons",
             "choose layers alone, or add init: random for a student of any shape",
+            key="distill.student",
         )
     kind = config.model_type if config.is_encoder_decoder else "encoder-decoder"
     return kind, widths.pop(), heads.pop(), neurons.pop()

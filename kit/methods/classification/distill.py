@@ -199,13 +199,15 @@ def resolve_distill(section: DistillSection, teachers: tuple[Teacher, ...], star
     layer_map = section.layer_map or last_to_last(layers, int(theirs.num_hidden_layers))
     if len(layer_map) != layers:
         raise RecipeError(
-            f"distill.layer_map: {len(layer_map)} layers of the teacher for the student's {layers}",
+            f"{len(layer_map)} layers of the teacher for the student's {layers}",
             "name one for each of the student's layers",
+            key="distill.layer_map",
         )
     if max(layer_map) >= int(theirs.num_hidden_layers):
         raise RecipeError(
-            f"distill.layer_map: the teacher has no layer {max(layer_map)}",
+            f"the teacher has no layer {max(layer_map)}",
             f"its layers are numbered 0 to {int(theirs.num_hidden_layers) - 1}",
+            key="distill.layer_map",
         )
     filled["layer_map"] = list(layer_map)
     if section.losses.relations:
@@ -213,8 +215,9 @@ def resolve_distill(section: DistillSection, teachers: tuple[Teacher, ...], star
         for width in (int(theirs.hidden_size), student.hidden_size or int(own.hidden_size)):
             if width % heads:
                 raise RecipeError(
-                    f"distill.relation_heads: {heads} heads cannot be cut from vectors of {width}",
+                    f"{heads} heads cannot be cut from vectors of {width}",
                     "give a number that divides the teacher's width and the student's",
+                    key="distill.relation_heads",
                 )
         filled["relation_heads"] = heads
     return section.model_copy(update=filled)
@@ -270,7 +273,7 @@ def _for_teacher(job: Job, teacher: Teacher, texts: Texts, tokenizer: PreTrained
         return texts
     if teacher.checkpoint is None:
         raise ModelError(
-            f"distill.augment: teacher {teacher.name} knows no masked words", "give distill.augment.checkpoint"
+            f"teacher {teacher.name} knows no masked words", "give distill.augment.checkpoint", key="distill.augment"
         )
     theirs = _mask_of(load_tokenizer(teacher.folder), f"teacher {teacher.name}")
     return _replaced(texts, _mask_of(tokenizer, "the student"), theirs)
@@ -278,7 +281,7 @@ def _for_teacher(job: Job, teacher: Teacher, texts: Texts, tokenizer: PreTrained
 
 def _mask_of(tokenizer: PreTrainedTokenizerBase, whose: str) -> str:
     if not tokenizer.mask_token:
-        raise ModelError(f"distill.augment: {whose} has no mask token", "give distill.augment.checkpoint")
+        raise ModelError(f"{whose} has no mask token", "give distill.augment.checkpoint", key="distill.augment")
     return str(tokenizer.mask_token)
 
 

@@ -123,6 +123,7 @@ def with_adapters(
             {name.rpartition(".")[2] for name, module in model.named_modules() if hasattr(module, "in_features")}
         )
         raise ModelError(
-            f"lora.targets: {lora.targets} are not modules of this model",
+            f"{lora.targets} are not modules of this model",
             f"its linear modules: {', '.join(kinds)}",
+            key="lora.targets",
         ) from error

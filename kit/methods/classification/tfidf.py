@@ -60,8 +60,9 @@ class Tfidf:
             return new_vectoriser(settings.ngrams, settings.max_features, analyzer=analyzer).fit(texts)
         except ValueError as error:
             raise DataError(
-                f"tfidf.analyzer: {analyzer} finds nothing to count in the {len(texts)} training texts ({error})",
+                f"{analyzer} finds nothing to count in the {len(texts)} training texts ({error})",
                 "" if analyzer == "char" else "set tfidf.analyzer to char",
+                key="tfidf.analyzer",
             ) from error
 
 

@@ -168,8 +168,9 @@ def resolve_translation_student(
     """
     if section.architecture != "transformer":
         raise RecipeError(
-            f"distill.student: a {section.architecture} cannot translate",
+            f"a {section.architecture} cannot translate",
             "use layers:N, random weights, or a checkpoint",
+            key="distill.student",
         )
     if section.checkpoint is not None:
         return section
@@ -178,8 +179,9 @@ def resolve_translation_student(
         heads = section.heads or max(1, width // 64)
         if width % heads:
             raise RecipeError(
-                f"distill.student.heads: {heads} heads cannot be cut from a width of {width}",
+                f"{heads} heads cannot be cut from a width of {width}",
                 "hidden_size must be a multiple of heads",
+                key="distill.student.heads",
             )
         layers = section.layers if isinstance(section.layers, int) else 2
         return section.model_copy(
@@ -198,14 +200,16 @@ def resolve_translation_student(
     if isinstance(wanted, int):
         if count is not None and wanted > count:
             raise RecipeError(
-                f"distill.student.layers: {wanted} are more than the teacher's decoder has: {count}",
+                f"{wanted} are more than the teacher's decoder has: {count}",
                 f"use {count} or less",
+                key="distill.student.layers",
             )
         wanted = spread_evenly(wanted, count) if count is not None else list(range(wanted))
     if count is not None and max(wanted) >= count:
         raise RecipeError(
-            f"distill.student.layers: the teacher's decoder has no layer {max(wanted)}",
+            f"the teacher's decoder has no layer {max(wanted)}",
             f"its layers are numbered 0 to {count - 1}",
+            key="distill.student.layers",
         )
     return section.model_copy(update={"layers": wanted})
 
@@ -236,8 +240,9 @@ def _written(job: Job, teacher: Teacher) -> tuple[Examples, Computed]:
     rows = [row for row, line in enumerate(lines) if line and not loops(line)]
     if not rows:
         raise ModelError(
-            f"distill.teacher: {teacher.name} translates nothing: all {len(lines)} translations are empty or loop",
+            f"{teacher.name} translates nothing: all {len(lines)} translations are empty or loop",
             "train the teacher on more pairs",
+            key="distill.teacher",
         )
     texts = [job.transfer.texts[row] for row in rows]
     return Examples(np.asarray(rows, np.int64), texts, [(lines[row],) for row in rows]), computed

