@@ -1,0 +1,78 @@
+"""Style of the code that can be counted: docstrings, names of variables, length of files."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+KIT = Path(__file__).parents[1] / "kit"
+FILES = sorted(KIT.rglob("*.py"))
+MAX_LINES = 320
+MIN_SHARE = 0.85  # of docstrings of functions that begin with a verb
+QUESTIONS = re.compile(r"(What|Whether|How|Where|Which|Who|Why|That which|Those)\b")
+NO_VERBS = re.compile(
+    r"(A|An|The|One|Of|As|For|If|None|Nothing|No|Not|All|Each|Every|Both|These|This|It|There|By|In|On|With|Without|Under"
+    r"|See|Half|Several|Halfway|Raises|Returns|Yields|Called|Made|Trained|Beside|Around)\b|[^A-Z]"
+)
+VAGUE = {"found", "told", "each", "given", "seen", "made"}
+
+
+def functions() -> Iterator[tuple[Path, ast.FunctionDef | ast.AsyncFunctionDef, str]]:
+    """Yield each function with a docstring, except properties, whose docstrings are noun phrases."""
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (text := ast.get_docstring(node)):
+                decorators = {getattr(one, "id", getattr(one, "attr", "")) for one in node.decorator_list}
+                if not decorators & {"property", "cached_property"}:
+                    yield path, node, text
+
+
+def place(path: Path, node: ast.AST) -> str:
+    return f"{path.relative_to(KIT.parent)}:{getattr(node, 'lineno', 1)}"
+
+
+def test_docstrings_of_functions_begin_with_a_verb() -> None:
+    texts = [(place(path, node), text.splitlines()[0]) for path, node, text in functions()]
+    others = [f"{where}: {line}" for where, line in texts if NO_VERBS.match(line)]
+    assert len(others) <= (1 - MIN_SHARE) * len(texts), "\n".join(others)
+
+
+def test_no_docstring_begins_with_a_question_word() -> None:
+    kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    nodes = [
+        (path, node)
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, kinds)
+    ]
+    found = [
+        f"{place(p, n)}: {text.splitlines()[0]}"
+        for p, n in nodes
+        if QUESTIONS.match(text := ast.get_docstring(n) or "")
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_modules_do_not_say_what_they_know() -> None:
+    docs = {path: ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "" for path in FILES}
+    assert not [str(path) for path, text in docs.items() if re.search(r"\bKnows\b", text)]
+    assert not [str(path) for path, text in docs.items() if not text]
+
+
+def test_variables_are_named_after_what_they_hold() -> None:
+    vague = [
+        f"{place(path, node)}: {node.id}"
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in VAGUE
+    ]
+    assert not vague, "\n".join(vague)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(KIT)))
+def test_files_are_short(path: Path) -> None:
+    assert len(path.read_text("utf-8").splitlines()) <= MAX_LINES
