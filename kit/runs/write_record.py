@@ -288,7 +288,7 @@ def _verify_reload(folder: Path, job: Job, texts: Texts, expected: np.ndarray) -
     if label_names(folder) != job.data.labels or not change <= LOGIT_TOLERANCE:
         raise VerificationError(
             "the saved model does not answer as it did before saving: "
-            + job.task.difference_words("a test example", change)
+            + job.task.describe_difference("a test example", change)
         )
 
 

@@ -1,4 +1,4 @@
-"""Tasks, by name. To add one: a module here and its line in TASKS."""
+"""Tasks by name. To add a task, write a module in this package and add an entry to TASKS."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ TASKS: dict[str, Callable[[Recipe, tuple[str, ...]], Task]] = {
 
 
 def task_for(recipe: Recipe, labels: tuple[str, ...]) -> Task:
-    """The recipe's task over these labels. Raises RecipeError for one that this version cannot do."""
+    """Return the recipe's task over these labels. Raise RecipeError for an unavailable task."""
     check_task(recipe)
     return TASKS[recipe.task](recipe, labels)
 
 
 def check_task(recipe: Recipe) -> None:
-    """Raise RecipeError for a task that this version of kit cannot do, before any data are read."""
+    """Raise RecipeError for a task that is not available in this version of kit."""
     if recipe.task not in TASKS:
         raise RecipeError(
             f"{recipe.task} is not available in this version of kit", f"available: {', '.join(TASKS)}", key="task"

@@ -1,7 +1,6 @@
-"""The Task interface: what a task must say so that methods, training and Records can serve it.
+"""Interface of tasks: targets, loss, metrics and predictions.
 
-A task knows targets, losses and metrics. It knows nothing of models, files or recipes. What a model answers are its
-outputs, an array with a row a text: logits of labels, or translations.
+The outputs of a model are an array with one row per text: logits of labels, or translations.
 """
 
 from __future__ import annotations
@@ -19,52 +18,52 @@ if TYPE_CHECKING:
 
 
 class Task(Protocol):
-    """One kind of problem."""
+    """Kind of problem that a model solves."""
 
     @property
     def name(self) -> str:
-        """As recipes write it."""
+        """Name of the task in recipes."""
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Label names in logit order."""
+        """Label names in the order of the logits; empty if the task has no labels."""
 
     @property
     def multi_label(self) -> bool:
-        """Whether an example can have several labels."""
+        """True if an example can have several labels."""
 
     @property
     def main_metric(self) -> str:
-        """The metric that runs are compared by."""
+        """Name of the metric by which runs are compared."""
 
     @property
     def measure(self) -> Measure:
-        """How outputs are scored."""
+        """Metrics of outputs against targets."""
 
     def targets(self, labels: Sequence[tuple[str, ...]]) -> np.ndarray:
-        """What `measure` takes as targets: (n, ...) from the label names, or the reference, of each example."""
+        """Return targets (n, ...) for `measure` from the label names, or the reference, of each example."""
 
     def loss(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Loss summed over the batch's targets (a scalar), those that are IGNORED left out; the trainer divides."""
+        """Return the loss, a scalar summed over all targets of a batch that are not IGNORED; the trainer divides."""
 
     def scores(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-        """Metrics by name."""
+        """Return metrics by name."""
 
     def estimates(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, Estimate]:
-        """Metrics by name, each with its 95 % interval."""
+        """Return metrics by name, each with a 95 % confidence interval."""
 
     def details(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
-        """What does not fit a number: figures for each label, the confusion matrix."""
+        """Return results that are not single numbers, such as scores per label and the confusion matrix."""
 
     def differences(self, outputs: np.ndarray, others: np.ndarray) -> np.ndarray:
-        """(n,) how far two models' outputs for each text are from each other; 0 where they are the same."""
+        """Return the difference (n,) of two models' outputs per text; 0 if the outputs are equal."""
 
-    def difference_words(self, what: str, difference: float) -> str:
-        """For people, how far the outputs for one text (`what`) are from each other."""
+    def describe_difference(self, text_name: str, difference: float) -> str:
+        """Return a sentence on the difference of two outputs for one text, named `text_name`."""
 
-    def answers(self, outputs: np.ndarray) -> list[dict[str, Any]]:
-        """For each output what `kit predict` prints."""
+    def predictions(self, outputs: np.ndarray) -> list[dict[str, Any]]:
+        """Return the prediction for each output, as printed by `kit predict`."""
 
     @property
-    def example_answer(self) -> dict[str, Any]:
-        """An answer with every field that one can have, for the columns of a table of predictions."""
+    def example_prediction(self) -> dict[str, Any]:
+        """Prediction with every possible field, for the columns of a table of predictions."""

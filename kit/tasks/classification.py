@@ -1,7 +1,4 @@
-"""Classification: one label of several, several labels at once, or ordered labels (sentiment).
-
-Knows targets, losses and metrics of classification. Knows nothing of models, files or training.
-"""
+"""Classification with one label per text, several labels per text, or ordered labels (sentiment)."""
 
 from __future__ import annotations
 
@@ -32,7 +29,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Classification:
-    """Labels in logit order, whether several can hold at once, whether their order means something."""
+    """Classification task.
+
+    Attributes:
+        name: `classification` or `sentiment`.
+        labels: Label names in the order of the logits.
+        multi_label: Whether a text can have several labels.
+        ordered: Whether the labels have a meaningful order.
+        main_metric: Name of the metric by which runs are compared.
+        label_smoothing: Share of the target probability that is spread over all labels.
+    """
 
     name: str
     labels: tuple[str, ...]
@@ -43,7 +49,7 @@ class Classification:
 
     @classmethod
     def from_recipe(cls, recipe: Recipe, labels: tuple[str, ...]) -> Classification:
-        """The task that a recipe asks for. Raises RecipeError if the order of sentiment labels is anybody's guess."""
+        """Return the task of a recipe. Raise RecipeError if sentiment labels are neither numbers nor in data.labels."""
         if recipe.task == "sentiment" and len(labels) > 2 and recipe.data.labels is None and not are_numbers(labels):
             raise RecipeError(
                 f"task sentiment needs the order of its {len(labels)} labels ({in_line(labels)})",
@@ -61,16 +67,21 @@ class Classification:
 
     @property
     def measure(self) -> LabelMeasure:
-        """How logits are scored."""
+        """Metrics of logits against targets."""
         return LabelMeasure(self.main_metric, self.ordered, self.multi_label)
 
     def targets(self, labels: Sequence[tuple[str, ...]]) -> np.ndarray:
-        """Class indices (n,) int64; for multi-label (n, labels) float32 of 0 and 1."""
+        """Return class indices (n,) int64; if multi-label, (n, labels) float32 0/1."""
         return encode_labels(labels, self.labels, self.multi_label)
 
     def loss(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Cross-entropy summed over rows, or binary cross-entropy summed over rows and labels. Logits (n, labels)."""
-        import torch  # a study plans without it
+        """Return cross-entropy summed over rows; if multi-label, binary cross-entropy summed over rows and labels.
+
+        Args:
+            logits: (n, labels).
+            targets: As returned by `targets`; IGNORED targets are left out.
+        """
+        import torch  # not at the top, because planning a study does not need torch
 
         if self.multi_label:
             smooth = targets.float() * (1 - self.label_smoothing) + self.label_smoothing / 2
@@ -85,57 +96,57 @@ class Classification:
         )
 
     def scores(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-        """Metrics by name."""
+        """Return metrics by name."""
         if self.multi_label:
             return multi_label_scores(outputs, targets)
         return classification_scores(outputs, targets, ordered=self.ordered)
 
     def estimates(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, Estimate]:
-        """Metrics by name with 95 % bootstrap intervals; the values come from the `evaluate.Metric` classes."""
+        """Return metrics by name, computed by `evaluate.Metric` classes, with 95 % bootstrap intervals."""
         from kit.measurement.hf import score  # evaluate takes seconds to import
 
         values = score(outputs, targets, ordered=self.ordered, multi_label=self.multi_label)
         intervals = bootstrap_scores(outputs, targets, self.measure)
-        return {name: Estimate(values[name], found.low, found.high, found.level) for name, found in intervals.items()}
+        return {name: Estimate(values[name], part.low, part.high, part.level) for name, part in intervals.items()}
 
     def details(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
-        """Precision, recall, F1 and support of each label; for a single label also the confusion matrix.
+        """Return precision, recall, F1 and support per label; unless multi-label, also the confusion matrix.
 
-        The matrix has true labels in rows and predicted ones in columns.
+        The matrix has true labels in rows and predicted labels in columns.
         """
         from kit.measurement.hf import score_by_class  # evaluate takes seconds to import
 
         columns = score_by_class(outputs, targets, multi_label=self.multi_label)
         confusion = columns.pop("confusion_matrix", None)
-        found: dict[str, Any] = {"per_label": self._by_label(columns)}
-        return found if confusion is None else found | {"confusion": confusion}
+        details: dict[str, Any] = {"per_label": self._by_label(columns)}
+        return details if confusion is None else details | {"confusion": confusion}
 
     def differences(self, outputs: np.ndarray, others: np.ndarray) -> np.ndarray:
-        """(n,) the largest difference of a logit."""
+        """Return the largest difference (n,) of a logit per text."""
         return np.asarray(np.abs(outputs - others).max(axis=1))
 
-    def difference_words(self, what: str, difference: float) -> str:
-        """For people."""
-        return f"a logit of {what} differs by {difference:.2g}"
+    def describe_difference(self, text_name: str, difference: float) -> str:
+        """Return a sentence on the difference of a logit."""
+        return f"a logit of {text_name} differs by {difference:.2g}"
 
-    def answers(self, outputs: np.ndarray) -> list[dict[str, Any]]:
-        """The label (or labels) and the probability of each label."""
+    def predictions(self, outputs: np.ndarray) -> list[dict[str, Any]]:
+        """Return the label (or labels) of each text, and the probability of every label."""
         probabilities = sigmoid(outputs) if self.multi_label else softmax(outputs)
-        answers: list[dict[str, Any]] = []
-        for row, chances in zip(outputs, probabilities, strict=True):
-            scores = {label: round(float(p), 6) for label, p in zip(self.labels, chances, strict=True)}
+        predictions: list[dict[str, Any]] = []
+        for row, row_probabilities in zip(outputs, probabilities, strict=True):
+            scores = {label: round(float(p), 6) for label, p in zip(self.labels, row_probabilities, strict=True)}
             if self.multi_label:
                 held = multi_label_predictions(row)
-                answers.append({"labels": [name for name, yes in zip(self.labels, held, strict=True) if yes]})
+                predictions.append({"labels": [name for name, holds in zip(self.labels, held, strict=True) if holds]})
             else:
                 best = self.labels[int(row.argmax())]
-                answers.append({"label": best, "score": scores[best]})
-            answers[-1]["scores"] = scores
-        return answers
+                predictions.append({"label": best, "score": scores[best]})
+            predictions[-1]["scores"] = scores
+        return predictions
 
     @property
-    def example_answer(self) -> dict[str, Any]:
-        """An answer with every field that one can have."""
+    def example_prediction(self) -> dict[str, Any]:
+        """Prediction with every possible field."""
         scores = dict.fromkeys(self.labels, 0.0)
         first = self.labels[0]
         return (

@@ -1,7 +1,4 @@
-"""Translation: a text in one language, and what it says in another.
-
-Knows references, losses and scores of translations. Knows nothing of models, files or training.
-"""
+"""Translation from one language into another."""
 
 from __future__ import annotations
 
@@ -24,7 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Translation:
-    """languages: of source and target."""
+    """Translation task.
+
+    Attributes:
+        name: `translation`.
+        languages: Codes of the source and target language.
+        main_metric: Name of the metric by which runs are compared.
+        label_smoothing: Share of the target probability that is spread over all tokens.
+        labels: Always empty.
+        multi_label: Always False.
+    """
 
     name: str
     languages: tuple[str, str]
@@ -35,7 +41,7 @@ class Translation:
 
     @classmethod
     def from_recipe(cls, recipe: Recipe, labels: tuple[str, ...]) -> Translation:
-        """The task that a recipe asks for."""
+        """Return the task of a recipe."""
         smoothing = recipe.train.label_smoothing
         return cls(
             recipe.task,
@@ -46,16 +52,21 @@ class Translation:
 
     @property
     def measure(self) -> TranslationMeasure:
-        """How translations are scored."""
+        """Metrics of translations against references."""
         return TranslationMeasure(self.main_metric, self.languages[1])
 
     def targets(self, labels: Sequence[tuple[str, ...]]) -> np.ndarray:
-        """(n,) references."""
+        """Return the references (n,)."""
         return np.asarray([reference[0] for reference in labels], object)
 
     def loss(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Cross-entropy summed over tokens. Logits (n, length, tokens), targets (n, length) with IGNORED as filling."""
-        import torch  # a study plans without it
+        """Return cross-entropy summed over tokens.
+
+        Args:
+            logits: (n, length, vocabulary).
+            targets: (n, length) token ids, filled with IGNORED.
+        """
+        import torch  # not at the top, because planning a study does not need torch
 
         return torch.nn.functional.cross_entropy(
             logits.flatten(0, 1).float(),
@@ -66,19 +77,19 @@ class Translation:
         )
 
     def scores(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-        """The main metric alone: the others take longer than it."""
+        """Return only the main metric, because the other metrics take longer."""
         measure = self.measure.alone()
         sums = {name: part.sum(axis=0) for name, part in measure.tally(outputs, targets).items()}
         return {name: float(value) for name, value in measure.scores(sums, len(targets)).items()}
 
     def estimates(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, Estimate]:
-        """BLEU, chrF++ and TER, as shares, with 95 % bootstrap intervals."""
+        """Return BLEU, chrF++ and TER, as shares, with 95 % bootstrap intervals."""
         return bootstrap_scores(outputs, targets, self.measure)
 
     def details(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
-        """Sacrebleu's signatures; words against the references'; translations that are empty, or repeat themselves.
+        """Return sacrebleu's signatures, the length ratio to the references, and counts of empty and looping outputs.
 
-        Words are what BLEU takes for them in the target language.
+        The length is the number of words as BLEU counts them in the target language.
         """
         words = replace(self.measure, names=("bleu",)).tally(outputs, targets)["bleu"][:, :2].sum(axis=0)
         return {
@@ -89,18 +100,18 @@ class Translation:
         }
 
     def differences(self, outputs: np.ndarray, others: np.ndarray) -> np.ndarray:
-        """(n,) 0 where two translations are the same, else 1."""
+        """Return 0 for equal translations and 1 for different ones, (n,)."""
         return np.asarray(outputs != others, np.float64)
 
-    def difference_words(self, what: str, difference: float) -> str:
-        """For people."""
-        return f"the translation of {what} is another one"
+    def describe_difference(self, text_name: str, difference: float) -> str:
+        """Return a sentence on a different translation."""
+        return f"the translation of {text_name} is different"
 
-    def answers(self, outputs: np.ndarray) -> list[dict[str, Any]]:
-        """The translation, with `loops` where it repeats itself: the model found no end."""
+    def predictions(self, outputs: np.ndarray) -> list[dict[str, Any]]:
+        """Return the translations, with `loops` if a translation repeats itself because the model did not stop."""
         return [{"translation": line, **({"loops": True} if loops(line) else {})} for line in outputs]
 
     @property
-    def example_answer(self) -> dict[str, Any]:
-        """An answer with every field that one can have."""
+    def example_prediction(self) -> dict[str, Any]:
+        """Prediction with every possible field."""
         return {"translation": "", "loops": False}

@@ -62,7 +62,7 @@ def evaluate(folder: str | Path, *, trust_remote_code: bool = False, comet: Path
     if not differences[worst] <= TOLERANCE:
         raise VerificationError(
             f"{record.id} does not give its stored answers: "
-            + task.difference_words(f"test example {stored.ids[worst]}", float(differences[worst])),
+            + task.describe_difference(f"test example {stored.ids[worst]}", float(differences[worst])),
             "the model or a library changed since; compare record.json's versions with `pip list`",
         )
     require_metrics(record, data)

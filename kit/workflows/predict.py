@@ -85,13 +85,13 @@ def prediction_columns(served: Served) -> dict[str, Any]:
     """Return an example of every field that a prediction of a model can have, by name, without the text."""
     from kit.tasks import task_for
 
-    example = task_for(served.recipe, served.labels).example_answer
+    example = task_for(served.recipe, served.labels).example_prediction
     return {**example, **({"copied": False} if "translation" in example else {}), "cut": False}
 
 
 def _predict_chunk(chunk: list[Texts], predictor: Predictor, task: Task) -> list[dict[str, Any]]:
     predictions = []
-    for row, answer, cut in zip(chunk, task.answers(predictor.outputs(chunk)), predictor.cut(chunk), strict=True):
+    for row, answer, cut in zip(chunk, task.predictions(predictor.outputs(chunk)), predictor.cut(chunk), strict=True):
         if cut:
             answer["cut"] = True
         if _is_copy(row, answer.get("translation")):
