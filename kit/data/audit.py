@@ -1,9 +1,7 @@
-"""The audit: what is wrong with the examples as read, and the examples without it.
+"""Audit of the examples as read: drop unusable ones, and report every defect.
 
-Examples that cannot be learnt from (empty, unlabelled) are dropped, and from train also repetitions and every text
-that is in test, whether written alike or only differing in case, width or space. Test keeps its repetitions.
-
-Knows texts and label names. Knows nothing of budgets, seeds, files or models.
+Empty and unlabelled examples are dropped from both splits. Duplicates, and texts that are also in test (even if they
+differ in case, character width or spaces), are dropped from train. Test keeps its duplicates.
 """
 
 from __future__ import annotations
@@ -25,26 +23,34 @@ from kit.data.translation_checks import REASONS, copied_share, flaws, look_swapp
 from kit.errors import DataError
 from kit.runtime.quantities import percent
 
-_NOTABLE = 0.01  # share of repeated rows from which they are worth a warning
-_COPIED = 0.5  # of translations' words; on Multi30k, 5 % of the German ones stand in the English text as well
-_DROPPED, _KEPT = "dropped", "kept"  # what became of rows
+_MIN_DUPLICATE_SHARE = 0.01  # of rows: fewer duplicates get no warning
+_MAX_COPIED_SHARE = 0.5  # of translations' words; on Multi30k, 5 % of the German words are in the English text
+_DROPPED, _KEPT = "dropped", "kept"
 
 Key = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Audit:
-    """Counts of rows; each dropped row is counted once, under the first reason in this order.
+    """Counts of rows; each dropped row is counted once, under the first reason that holds.
 
-    rows_*: as read. empty_*: some text is blank. unlabelled_*: no label. leaked_exact, leaked_normalised: training rows
-    whose text is in test, as it is or once normalised. duplicates_train: the text and label of an earlier row.
-    conflicting_train: an earlier row's text with another label (the earlier one stays). duplicates_test: kept.
-    labels_*: examples of each label after cleaning. fingerprints: sha256 of train and test after cleaning.
-    Of parallel text: identical_*, length_ratio_*, wrong_script_*: pairs that are no translations, see `pairs`; dropped
-    from train, and kept in test (flawed_test). swapped: each side is in the script, or the words, of the other's
-    language.
-    copied: share of the translations' words that stand in their source. notes: what was assumed, repaired or looks
-    wrong while the data were read.
+    Attributes:
+        rows_train, rows_test: Rows as read.
+        empty_train, empty_test: Rows with a blank text.
+        unlabelled_train, unlabelled_test: Rows with text and without a label.
+        leaked_exact: Training rows whose text is in test.
+        leaked_normalised: Training rows whose text is in test only after `normalise`.
+        duplicates_train: Rows with the text and label of an earlier row.
+        conflicting_train: Rows with the text of an earlier row and another label; the earlier row stays.
+        duplicates_test: Rows with the text of an earlier row; they are kept.
+        labels_train, labels_test: Examples per label after cleaning.
+        fingerprints: sha256 of train and test after cleaning.
+        identical_train, length_ratio_train, wrong_script_train: Dropped pairs of parallel text, by the reasons of
+            `translation_checks.flaws`.
+        flawed_test: Test pairs with one of these flaws; they are kept.
+        swapped: Each side of the parallel text looks like the language of the other side.
+        copied: Share of the translations' words that are also in their source text.
+        notes: Assumptions, repairs and doubts from reading the data.
     """
 
     rows_train: int
@@ -75,90 +81,102 @@ class Audit:
         return self.leaked_exact + self.leaked_normalised
 
     def warnings(self) -> list[str]:
-        """What a user should know, one plain sentence each; empty if all is well."""
-        rows = [f"{sentence}: {fate}" for sentence, fate in self._rows()]
-        return [*self.notes, *rows, *self._looks(), *self._balance()]
+        """Return one sentence per defect that the user should know of; empty if there is none."""
+        rows = [f"{sentence}: {outcome}" for sentence, outcome in self._row_defects()]
+        return [*self.notes, *rows, *self._corpus_defects(), *self._balance_warnings()]
 
-    def fates(self) -> str:
-        """How many rows were read and why any were dropped, in one line."""
-        reasons = [f"{sentence}: {fate}" for sentence, fate in self._rows() if fate != _KEPT]
+    def summary(self) -> str:
+        """Return one line with the numbers of rows read and the reasons for dropping some."""
+        reasons = [f"{sentence}: {outcome}" for sentence, outcome in self._row_defects() if outcome != _KEPT]
         return "; ".join([f"{self.rows_train:,} training and {self.rows_test:,} test examples were read", *reasons])
 
-    def _rows(self) -> list[tuple[str, str]]:
-        """What was wrong with rows, and whether they were dropped."""
-        found: list[tuple[str, str]] = []
+    def _row_defects(self) -> list[tuple[str, str]]:
+        """Return a sentence per kind of defective rows, with `dropped` or `kept`."""
+        defects: list[tuple[str, str]] = []
         if self.leaked:
             leaked = (
-                f"{_say(self.leaked, 'training', 'is', 'are')} also in test ({self.leaked_exact} exactly, "
-                f"{self.leaked_normalised} but for case or space)"
+                f"{_count_words(self.leaked, 'training', 'is', 'are')} also in test ({self.leaked_exact} exactly, "
+                f"{self.leaked_normalised} except for case or space)"
             )
-            found.append((leaked, f"{_DROPPED} from train"))
+            defects.append((leaked, f"{_DROPPED} from train"))
         if self.conflicting_train:
-            repeat = _say(self.conflicting_train, "training", "repeats", "repeat")
-            found.append((f"{repeat} an earlier text with another label", _DROPPED))
-        for split, count, rows, fate in (
+            repeat = _count_words(self.conflicting_train, "training", "repeats", "repeat")
+            defects.append((f"{repeat} an earlier text with another label", _DROPPED))
+        for split, count, rows, outcome in (
             ("training", self.duplicates_train, self.rows_train, _DROPPED),
             ("test", self.duplicates_test, self.rows_test, _KEPT),
         ):
-            if count and count >= _NOTABLE * rows:
-                found.append((f"{_say(count, split, 'repeats', 'repeat')} an earlier one", fate))
+            if count and count >= _MIN_DUPLICATE_SHARE * rows:
+                defects.append((f"{_count_words(count, split, 'repeats', 'repeat')} an earlier one", outcome))
         label = "no label" if self.labels_test else "no translation"
-        for split, count, what in (
+        for split, count, defect in (
             ("training", self.empty_train, "no text"),
             ("training", self.unlabelled_train, label),
             ("test", self.empty_test, "no text"),
             ("test", self.unlabelled_test, label),
-            ("training", self.identical_train, "both sides alike"),
+            ("training", self.identical_train, "the same text on both sides"),
             ("training", self.length_ratio_train, "sides of very different length"),
             ("training", self.wrong_script_train, "letters of another script than the rest"),
         ):
             if count:
-                found.append((f"{_say(count, split, 'has', 'have')} {what}", _DROPPED))
+                defects.append((f"{_count_words(count, split, 'has', 'have')} {defect}", _DROPPED))
         if self.flawed_test:
-            found.append((f"{_say(self.flawed_test, 'test', 'looks', 'look')} like no translation", _KEPT))
-        return found
-
-    def _looks(self) -> list[str]:
-        """What is odd about all pairs together."""
-        found: list[str] = []
-        if self.swapped:
-            found.append("source and target look swapped: each is in the script, or the words, of the other's language")
-        if self.copied > _COPIED:
-            found.append(
-                f"{percent(self.copied)} of the translations' words stand in their source: "
-                "are both sides of one language?"
+            flawed = _count_words(
+                self.flawed_test, "test", "does not look like a translation", "do not look like translations"
             )
-        return found
+            defects.append((flawed, _KEPT))
+        return defects
 
-    def _balance(self) -> list[str]:
-        found: list[str] = []
+    def _corpus_defects(self) -> list[str]:
+        """Return warnings about the parallel text as a whole."""
+        warnings: list[str] = []
+        if self.swapped:
+            warnings.append(
+                "source and target look swapped: each is in the script, or the words, of the other's language"
+            )
+        if self.copied > _MAX_COPIED_SHARE:
+            warnings.append(
+                f"{percent(self.copied)} of the translations' words are also in their source: "
+                "are both sides in the same language?"
+            )
+        return warnings
+
+    def _balance_warnings(self) -> list[str]:
+        """Return warnings about unbalanced classes and labels without a test example."""
+        warnings: list[str] = []
         if not self.labels_train:
-            return found
+            return warnings
         most, least = (pick(self.labels_train, key=lambda k: self.labels_train[k]) for pick in (max, min))
         if is_unbalanced(list(self.labels_train.values())):
-            found.append(
+            warnings.append(
                 f"classes are unbalanced: {quoted(most)} has {self.labels_train[most]} training examples, "
                 f"{quoted(least)} has {self.labels_train[least]}; accuracy hides small classes, so "
-                "macro_f1 is shown beside it, and `metric: macro_f1` decides by it"
+                "macro_f1 is shown next to it; set `metric: macro_f1` to compare by it"
             )
         untested = [name for name, count in self.labels_test.items() if not count]
         if untested:
-            found.append(f"no test example has {listed(untested)}")
-        return found
+            warnings.append(f"no test example has {listed(untested)}")
+        return warnings
 
 
 def audit(splits: Splits, multi_label: bool, languages: tuple[str, str] | None = None) -> tuple[Splits, Audit]:
-    """The splits without what cannot be used, and an account of it.
+    """Return the splits without unusable examples, and the report on them.
 
-    languages: of parallel text, in which a text may well have several translations. Raises DataError if nothing is left
-    of test, or of some label in train.
+    Args:
+        splits: Train and test as read.
+        multi_label: Whether an example can have several labels, or none.
+        languages: Source and target language of parallel text, where a text may have several translations. None for
+            texts with labels.
+
+    Raises:
+        DataError: No example is left in test, in train, or for one of the labels in train.
     """
     test, empty_test, unlabelled_test = _usable(splits.test, multi_label)
     train, empty_train, unlabelled_train = _usable(splits.train, multi_label)
     test_keys = [normalise(texts) for texts in test.texts]
     exact, normalised = set(test.texts), set(test_keys)
     kept: list[int] = []
-    flawed = _flaws(train) if languages else [None] * len(train)
+    reasons = _flaws(train) if languages else [None] * len(train)
     first_labels: dict[Key, frozenset[str]] = {}
     count: Counter[str] = Counter()
     for place, (texts, labels) in enumerate(zip(train.texts, train.labels, strict=True)):
@@ -168,8 +186,8 @@ def audit(splits: Splits, multi_label: bool, languages: tuple[str, str] | None =
             continue
         if languages:
             key = (*key, *normalise(labels))
-        if flawed[place] is not None:
-            count[f"{flawed[place]}_train"] += 1
+        if reasons[place] is not None:
+            count[f"{reasons[place]}_train"] += 1
         elif key in first_labels:
             same = first_labels[key] == frozenset(labels)
             count["duplicates_train" if same else "conflicting_train"] += 1
@@ -177,7 +195,7 @@ def audit(splits: Splits, multi_label: bool, languages: tuple[str, str] | None =
             first_labels[key] = frozenset(labels)
             kept.append(place)
     cleaned = train.take(kept)
-    account = Audit(
+    report = Audit(
         rows_train=len(splits.train),
         rows_test=len(splits.test),
         empty_train=empty_train,
@@ -193,13 +211,14 @@ def audit(splits: Splits, multi_label: bool, languages: tuple[str, str] | None =
         labels_test=_counts(test, splits.labels),
         fingerprints={"train": cleaned.fingerprint(), "test": test.fingerprint()},
         notes=splits.notes,
-        **(_of_pairs(cleaned, test, count, languages) if languages else {}),
+        **(_pair_fields(cleaned, test, count, languages) if languages else {}),
     )
-    _require_all(cleaned, test, splits, account)
-    return replace(splits, train=cleaned, test=test), account
+    _require_examples(cleaned, test, splits, report)
+    return replace(splits, train=cleaned, test=test), report
 
 
-def _of_pairs(train: Examples, test: Examples, count: Counter[str], languages: tuple[str, str]) -> dict[str, Any]:
+def _pair_fields(train: Examples, test: Examples, count: Counter[str], languages: tuple[str, str]) -> dict[str, Any]:
+    """Return the fields of an Audit that only parallel text has."""
     counts: dict[str, Any] = {f"{reason}_train": count[f"{reason}_train"] for reason in REASONS}
     sides = [texts[0] for texts in train.texts], [labels[0] for labels in train.labels]
     return {
@@ -215,28 +234,29 @@ def _flaws(examples: Examples) -> list[str | None]:
 
 
 def normalise(texts: Sequence[str]) -> Key:
-    """Texts without differences of Unicode form, case and white space."""
+    """Return texts without differences in Unicode form, case and white space."""
     return tuple(
         " ".join((text if text.isascii() else unicodedata.normalize("NFKC", text)).casefold().split()) for text in texts
     )
 
 
 def _usable(examples: Examples, multi_label: bool) -> tuple[Examples, int, int]:
-    """Examples with text and label, and how many had no text, or text but no label."""
+    """Return the examples with text and label, and the numbers of rows that lack a text or only the label."""
     full = np.asarray([not any(map(is_blank, texts)) for texts in examples.texts], bool)
     labelled = np.asarray([multi_label or bool(labels) for labels in examples.labels], bool)
     usable = examples.take(np.flatnonzero(full & labelled))
     return usable, int((~full).sum()), int((full & ~labelled).sum())
 
 
-def _require_all(train: Examples, test: Examples, splits: Splits, account: Audit) -> None:
+def _require_examples(train: Examples, test: Examples, splits: Splits, report: Audit) -> None:
+    """Raise DataError if no example is left in test, in train, or for one of the labels in train."""
     if not len(test):
         raise DataError(
-            "no test example is left once empty and unlabelled ones are dropped", account.fates(), key="data.source"
+            "no test example is left once empty and unlabelled ones are dropped", report.summary(), key="data.source"
         )
     if not len(train):
         raise DataError(
-            "no training example is left once unusable ones are dropped", account.fates(), key="data.source"
+            "no training example is left once unusable ones are dropped", report.summary(), key="data.source"
         )
     counts, before = _counts(train, splits.labels), _counts(splits.train, splits.labels)
     lost = [name for name in splits.labels if not counts[name]]
@@ -254,6 +274,6 @@ def _counts(examples: Examples, labels: Sequence[str]) -> dict[str, int]:
     return {name: counts[name] for name in labels}
 
 
-def _say(count: int, split: str, one: str, many: str) -> str:
-    """`1 training example is`, `7 training examples are`."""
-    return f"{count} {split} example {one}" if count == 1 else f"{count} {split} examples {many}"
+def _count_words(count: int, split: str, singular: str, plural: str) -> str:
+    """Return `1 training example is` or `7 training examples are`."""
+    return f"{count} {split} example {singular}" if count == 1 else f"{count} {split} examples {plural}"

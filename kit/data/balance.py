@@ -9,7 +9,7 @@ _UNBALANCED_RATIO, _UNBALANCED_SHARE = 10, 0.7
 
 
 def is_unbalanced(counts: Sequence[int]) -> bool:
-    """Return whether the training examples of the classes are so uneven that accuracy hides the small classes."""
+    """Return whether class sizes are so uneven that accuracy hides the small classes. counts: examples per class."""
     present = [count for count in counts if count]
     if len(present) < 2:
         return False

@@ -1,9 +1,7 @@
-"""Batches of near-equal length: little padding, and still a random order.
+"""Batches of texts of near-equal length: little padding, in a random order.
 
-Padding is computed like any token, so a batch costs its longest text. Sorting a few dozen batches' worth
-of shuffled examples by length removes nearly all of it, and shuffling the batches keeps the order random.
-
-Knows lengths and token arrays. Knows nothing of models or tasks.
+A batch costs as much as if each text had the length of its longest one. Sorting a few dozen batches of shuffled
+examples by length removes nearly all padding, and shuffling the batches keeps the order random.
 """
 
 from __future__ import annotations
@@ -19,16 +17,18 @@ from kit.data.encode import IGNORED, Encoded
 
 Collate = Callable[[Sequence[int]], dict[str, torch.Tensor]]
 
-_POOL_BATCHES = 64  # batches sorted together; measured on Rotten Tomatoes: 2 % padding, 16 leave 6 %
-
-_LEAST_TOGETHER = 16  # examples in one pass of training, whatever they weigh
+_POOL_BATCHES = 64  # batches sorted together; measured on Rotten Tomatoes: 2 % padding, 6 % with 16 batches
+_MIN_PASS_EXAMPLES = 16  # contrastive losses compare the examples of a pass with each other
 
 
 class EncodedDataset(Dataset[int]):
     """Positions into encoded texts with targets; `collate` turns a batch of positions into tensors.
 
-    targets: (n,) int64 class indices or (n, labels) float32; None for texts without labels.
-    pad_id: token id that fills short rows. left: pad on the left.
+    Args:
+        encoded: Token ids of n texts.
+        targets: (n,) int64 class indices or (n, labels) float32; None for texts without labels.
+        pad_id: Token id that fills short rows.
+        left: Pad on the left.
     """
 
     def __init__(self, encoded: Encoded, targets: np.ndarray | None, pad_id: int, left: bool = False) -> None:
@@ -49,11 +49,11 @@ class EncodedDataset(Dataset[int]):
         return self.encoded.lengths
 
     def collate(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
-        """The same as tensors."""
+        """Return the arrays of a batch as tensors."""
         return {name: torch.from_numpy(array) for name, array in self.arrays(indices).items()}
 
     def arrays(self, indices: Sequence[int]) -> dict[str, np.ndarray]:
-        """(batch, longest) for the model: input_ids, attention_mask, token_type_ids if any, labels if any."""
+        """Return input_ids, attention_mask and, if any, token_type_ids, each (batch, longest), and labels if any."""
         encoded = self.encoded
         starts, stops = encoded.offsets[list(indices)], encoded.offsets[np.asarray(indices) + 1]
         width = int((stops - starts).max())
@@ -77,8 +77,11 @@ class EncodedDataset(Dataset[int]):
 class PairDataset(Dataset[int]):
     """Positions into encoded sources and translations; `collate` turns a batch of positions into tensors.
 
-    pad_ids: that fill short rows, of sources and of translations. shift: gives the tokens that the decoder sees
-    for those that it is to write.
+    Args:
+        sources: Token ids of the source texts.
+        targets: Token ids of the translations.
+        pad_ids: Token ids that fill short rows of sources and of translations.
+        shift: Turns labels (batch, longest) into decoder inputs of the same shape.
     """
 
     def __init__(
@@ -100,12 +103,12 @@ class PairDataset(Dataset[int]):
 
     @property
     def sizes(self) -> np.ndarray:
-        """(n,) tokens of the translation first, then of the source: neighbours are alike on both sides."""
+        """(n,) sort keys: tokens of the translation, then of the source, so that neighbours match on both sides."""
         sources, targets = self.sources.encoded.lengths, self.targets.encoded.lengths
         return np.asarray(targets * (int(sources.max(initial=0)) + 1) + sources)
 
     def collate(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
-        """input_ids, attention_mask; labels (batch, longest), IGNORED where a row is short; decoder_input_ids alike."""
+        """Return input_ids, attention_mask, labels (IGNORED where a row is short) and decoder_input_ids."""
         source, target = self.sources.collate(indices), self.targets.collate(indices)
         labels = target["input_ids"].masked_fill(target["attention_mask"] == 0, IGNORED)
         return {
@@ -117,10 +120,10 @@ class PairDataset(Dataset[int]):
 
 
 class PlacedPairDataset(PairDataset):
-    """The same pairs, of which `collate` names the tokens to write by their places among those of all translations."""
+    """Pairs whose labels are positions in the flat token array of all translations, instead of token ids."""
 
     def collate(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
-        """As of `PairDataset`, but labels (batch, longest) are places in `targets.encoded.input_ids`."""
+        """Return the tensors of `PairDataset`, with positions in `targets.encoded.input_ids` as labels."""
         batch = super().collate(indices)
         labels = batch["labels"]
         starts = torch.from_numpy(self.targets.encoded.offsets[list(indices)])
@@ -131,8 +134,12 @@ class PlacedPairDataset(PairDataset):
 class LengthSampler(Sampler[int]):
     """Positions in an order whose consecutive runs of `batch_size` have near-equal length.
 
-    lengths: (n,) tokens in each text. batch_size: examples in one step of training, however it is divided. The order
-    depends on the seed and the epoch alone, so every process and every restart sees the same one.
+    The order depends only on the seed and the epoch, so every process and every restart gets the same order.
+
+    Args:
+        lengths: (n,) tokens per text, or any other sort key.
+        batch_size: Examples per training step, however the step is divided.
+        seed: Seed of the order.
     """
 
     def __init__(self, lengths: np.ndarray, batch_size: int, seed: int = 0) -> None:
@@ -145,7 +152,7 @@ class LengthSampler(Sampler[int]):
         return len(self.lengths)
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by the training loop before each pass, so that each has its own order."""
+        """Set the epoch, which changes the order. The training loop calls this before every epoch."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
@@ -157,18 +164,24 @@ class LengthSampler(Sampler[int]):
             part = shuffled[start : start + pool]
             part = part[np.argsort(self.lengths[part], kind="stable")]
             runs += [part[i : i + self.run] for i in range(0, len(part), self.run)]
-        # Only the last run can be short. It stays last: a short one in the middle would shift the others' borders.
+        # Only the last run can be short. It stays last: in the middle, it would shift the borders of later batches.
         short = [runs.pop()] if runs and len(runs[-1]) < self.run else []
         random.shuffle(runs)
         yield from (int(i) for run in runs + short for i in run)
 
 
 class SharedBatches(BatchSampler):
-    """One process's share of every pass: a step's batch is cut into passes, and each is divided among the processes.
+    """Share of every batch that one process computes.
 
-    order: positions, the same for all processes. accumulation: passes in a step. A batch that these numbers do not
-    divide is the same examples all the same: passes, and shares of one, differ by an example. In a pass with fewer
-    examples than there are processes, those without one get that of another as `without_fillers` takes it.
+    The batch of a step is cut into passes, and each pass is divided among the processes. If the numbers do not divide
+    the batch evenly, the sizes of passes and shares differ by one example. In a pass with fewer examples than
+    processes, the idle processes get a filler: position p of another example as ~p, see `without_fillers`.
+
+    Args:
+        order: Positions in an order that is the same for all processes.
+        accumulation: Passes per step.
+        processes: Number of processes.
+        index: Rank of this process.
     """
 
     def __init__(self, order: LengthSampler, accumulation: int, processes: int, index: int) -> None:
@@ -178,8 +191,8 @@ class SharedBatches(BatchSampler):
 
     def __len__(self) -> int:
         steps, rest = divmod(len(self.sampler), self.step)  # type: ignore[arg-type]
-        begun = np.cumsum([0, *self.passes[:-1]]) < rest  # passes that the last and short step has examples for
-        return steps * len(self.passes) + int(begun.sum())
+        nonempty = np.cumsum([0, *self.passes[:-1]]) < rest  # passes of the short last step
+        return steps * len(self.passes) + int(nonempty.sum())
 
     def __iter__(self) -> Iterator[list[int]]:
         positions = list(self.sampler)
@@ -190,13 +203,13 @@ class SharedBatches(BatchSampler):
                 if not batch:
                     break
                 batch += [~batch[0]] * (self.processes - len(batch))
-                yield batch[self.index :: self.processes]  # neighbours are of near-equal length: so are the shares
+                yield batch[self.index :: self.processes]  # a stride, because neighbours have near-equal length
 
 
 def without_fillers(collate: Collate) -> Collate:
-    """The same batches, in which an example that only keeps a process busy (a place p as ~p) has no target.
+    """Return a collate function that accepts fillers (position p as ~p), whose targets are all IGNORED.
 
-    All processes compute at each pass, or those that do would wait for the others; a loss leaves IGNORED targets out,
+    Every process must compute in every pass, because processes wait for each other. Losses leave IGNORED targets out,
     and transformers' Trainer does not count them.
     """
 
@@ -210,28 +223,34 @@ def without_fillers(collate: Collate) -> Collate:
 
 
 def passes_of(batch: dict[str, torch.Tensor], tokens: int) -> int:
-    """How many equal parts a batch has of about `tokens` padded tokens, each with 16 examples or more.
+    """Return the number of equal parts of a batch with about `tokens` padded tokens and at least 16 examples each.
 
-    batch: tensors (n, length) and labels, which are tokens too where they have two axes and are integers. Parts of
-    fewer examples would make short work of a loss that compares the examples of a batch with each other.
+    Args:
+        batch: Tensors (n, length), and labels. Labels of integers with two axes count as tokens as well.
+        tokens: Padded tokens per part.
     """
     count, width = batch["input_ids"].shape
     labels = batch.get("labels")
     if labels is not None and labels.ndim == 2 and not labels.is_floating_point():
         width += labels.shape[1]
-    return max(1, min(-(-count * width // tokens), count // _LEAST_TOGETHER))
+    return max(1, min(-(-count * width // tokens), count // _MIN_PASS_EXAMPLES))
 
 
 def split_batch(batch: dict[str, torch.Tensor], parts: int) -> list[dict[str, torch.Tensor]]:
-    """The examples of a batch in equal parts, in order."""
+    """Split a batch into equal parts, in order."""
     pieces = {name: tensor.tensor_split(parts) for name, tensor in batch.items()}
     return [{name: pieces[name][part] for name in pieces} for part in range(parts)]
 
 
 def sorted_batches(lengths: np.ndarray, tokens: int, most: int = 512) -> list[np.ndarray]:
-    """Positions in batches of near-equal length for prediction, each at most `tokens` padded tokens.
+    """Return positions in batches of near-equal length for inference.
 
-    Longest first, so that running out of memory shows at once.
+    The longest texts come first, so that running out of memory shows at once.
+
+    Args:
+        lengths: (n,) tokens per text.
+        tokens: Most padded tokens per batch; a longer text is a batch of its own.
+        most: Most examples per batch.
     """
     order = np.argsort(-np.asarray(lengths), kind="stable")
     batches: list[np.ndarray] = []

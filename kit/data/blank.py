@@ -1,10 +1,10 @@
-"""Texts that show nothing: empty, white space, or made of invisible characters only."""
+"""Blank texts: empty, white space, or invisible characters only."""
 
 from __future__ import annotations
 
 import unicodedata
 
-# Of the categories of letters and marks, but without a visible form: joiners, fillers and the blank Braille pattern.
+# Letters and marks by category, yet without a visible form: joiners, fillers and the blank Braille pattern.
 _FILLERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 _VARIATION_SELECTORS = (("\u180b", "\u180f"), ("\ufe00", "\ufe0f"), ("\U000e0100", "\U000e01ef"))
 

@@ -1,9 +1,7 @@
-"""Labelled budgets: which training examples a run may look at, and which of those it keeps to select on.
+"""Labelled budgets: draw the training examples of a run, and hold out validation examples.
 
-One seeded order of all examples decides everything: a budget is a prefix of it, so smaller budgets are parts of
-larger ones, and validation depends on the order alone, so the same holds for it.
-
-Knows class indices and seeds. Knows nothing of texts, label names, models or files.
+All choices follow from one seeded order of all examples. A budget is a prefix of the order, so smaller budgets are
+subsets of larger ones. Validation depends only on the order, so the same holds for validation.
 """
 
 from __future__ import annotations
@@ -14,17 +12,24 @@ import numpy as np
 
 from kit.errors import BudgetError, DataError
 
-_GOLDEN = (5**0.5 - 1) / 2  # multiples of it, modulo 1, are as evenly spread as can be
-_EPSILON = 1e-9  # 10 * 0.1 must count as 1
+_GOLDEN_RATIO = (5**0.5 - 1) / 2  # its multiples modulo 1 are spread most evenly
+_EPSILON = 1e-9  # rounding error: 10 * 0.1 must count as 1
 
 
 def stratified_order(labels: Sequence[int] | np.ndarray, seed: int, balanced: bool = False) -> np.ndarray:
-    """One order of all examples in which every prefix has nearly the proportions of the whole.
+    """Return an order of all examples in which every prefix has nearly the class proportions of the whole.
 
-    labels: (n,) class index of every example. The first examples are one of each class, the largest class first; after
-    that the j-th of a class with m members comes at (j + 1/2) / m of the way, and the seed breaks ties. balanced: the
-    j-th of every class comes before the next of any, so that a prefix has equally many of each class that has them.
-    Returns (n,) positions in `labels`.
+    The order begins with one example per class, the largest class first. After that, member j of a class with m
+    members is placed at (j + 1/2) / m of the way, and the seed breaks ties.
+
+    Args:
+        labels: (n,) class index of every example.
+        seed: Seed of the order.
+        balanced: Place member j of every class before member j + 1 of any class, so that a prefix has equally many
+            examples of each class that has enough.
+
+    Returns:
+        (n,) positions in `labels`.
     """
     classes = np.asarray(labels, np.int64)
     shuffled = np.random.default_rng(seed).permutation(len(classes))
@@ -39,13 +44,21 @@ def nested_budget(
     targets: np.ndarray | None = None,
     balanced: bool = False,
 ) -> np.ndarray:
-    """Positions of a stratified sample of `size` examples; for one seed, smaller samples are parts of larger ones.
+    """Return a stratified sample of `size` examples; for one seed, smaller samples are subsets of larger ones.
 
-    labels: (n,) class index of every training example. size: None for all of them. targets: where examples have several
-    labels, (n, labels) 0/1: the first example of each label then comes first, since `labels` alone would not cover
-    a label that is never an example's rarest. balanced: as in `stratified_order`.
-    Returns (size,) positions in `labels`, in a fixed order for a given seed. Raises BudgetError if `size` is too small
-    to cover every class, or above n.
+    Args:
+        labels: (n,) class index of every training example.
+        size: Number of examples. None: all.
+        seed: Seed of the order.
+        targets: (n, labels) 0/1 if examples can have several labels, else None. The sample then begins with the first
+            example of each label, because `labels` alone does not cover a label that is never the rarest of an example.
+        balanced: As in `stratified_order`.
+
+    Returns:
+        (size,) positions in `labels`, in an order that depends only on the seed.
+
+    Raises:
+        BudgetError: `size` is too small to cover every class, or above n.
     """
     order = stratified_order(labels, seed, balanced)
     needed = classes = len(np.unique(np.asarray(labels)))
@@ -64,8 +77,8 @@ def nested_budget(
         )
     if size > len(order):
         raise BudgetError(
-            f"budget {size} is more than the {len(order)} training examples there are",
-            f"set data.budget to {len(order)} or less, or leave it out to use all",
+            f"budget {size} is more than the {len(order)} available training examples",
+            f"set data.budget to {len(order)} or less, or leave data.budget out to use all",
             key="data.budget",
         )
     return order[:size]
@@ -74,24 +87,30 @@ def nested_budget(
 def hold_out(
     labels: Sequence[int] | np.ndarray, share: float, most: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Split a budget into training and validation positions; about `share` of it is validation.
+    """Split a budget into training and validation examples, stratified by class.
 
-    labels: (n,) class index of the budget's examples, in budget order. share: 0 or more, below 1. most: examples to
-    hold out at the most, the first ones in budget order; None for no limit.
-    Stratified; the first example of each class always trains. Whether an example is held out depends only on which
-    class it is of, the how-manieth of that class it is, and the order in which classes appear: so training and
-    validation examples of a budget stay what they are in any larger one.
+    The first example of each class is always a training example. Whether an example is held out depends only on its
+    class, its rank within the class, and the order in which classes first appear. So a training example of a budget is
+    a training example in every larger budget, and likewise for validation.
+
+    Args:
+        labels: (n,) class index of the budget's examples, in budget order.
+        share: Share of the budget to hold out: at least 0, below 1.
+        most: Most examples to hold out, the first in budget order. None: no limit.
+
+    Returns:
+        Positions of the training examples, and of the validation examples.
     """
     classes = np.asarray(labels, np.int64)
     rank, _ = _ranks(classes)
     _, first, inverse = np.unique(classes, return_index=True, return_inverse=True)
     appearance = np.argsort(np.argsort(first))[inverse]
-    # Each class passes a whole number every 1 / share members. The classes start at different phases: were
-    # they in step, 77 classes of 5 would hold out none at 10 %, where 38 are due.
-    phase = ((appearance + 0.5) * _GOLDEN) % 1
+    # An example is held out whenever (rank + 1) * share + phase passes a whole number. Classes have different phases:
+    # with equal phases, 77 classes of 5 examples would hold out none at 10 %, instead of 38.
+    phase = ((appearance + 0.5) * _GOLDEN_RATIO) % 1
     due = np.floor((rank + 1) * share + phase + _EPSILON)
     before = np.floor(rank * share + phase + _EPSILON)
-    before[rank == 1] = 0  # what was due at the first member, which always trains, falls to the second
+    before[rank == 1] = 0  # if the first member is due, which always trains, the second is held out instead
     held = np.flatnonzero((due > before) & (rank > 0))[:most]
     return np.setdiff1d(np.arange(len(classes)), held), held
 
@@ -99,23 +118,38 @@ def hold_out(
 def hold_out_sources(
     sources: Sequence[Hashable], share: float, most: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """As `hold_out`, of pairs without classes: all pairs of a source train, or all of them validate.
+    """Split a budget of pairs without classes; all pairs of one source text stay together.
 
-    sources: (n,) in budget order. most: sources to hold out at the most. The order in which sources first appear
-    decides, so a source that validates in a budget does so in any larger one.
+    The order in which source texts first appear decides, so a held-out source is held out in every larger budget.
+
+    Args:
+        sources: (n,) source text of each pair, in budget order.
+        share: Share of the distinct sources to hold out: at least 0, below 1.
+        most: Most sources to hold out. None: no limit.
+
+    Returns:
+        Positions of the training pairs, and of the validation pairs.
     """
-    number: dict[Hashable, int] = {}
-    of = np.asarray([number.setdefault(source, len(number)) for source in sources], np.int64)
-    _, held = hold_out(np.zeros(len(number), np.int64), share, most)
-    validates = np.isin(of, held)
-    return np.flatnonzero(~validates), np.flatnonzero(validates)
+    numbers: dict[Hashable, int] = {}
+    source_numbers = np.asarray([numbers.setdefault(source, len(numbers)) for source in sources], np.int64)
+    _, held = hold_out(np.zeros(len(numbers), np.int64), share, most)
+    is_held = np.isin(source_numbers, held)
+    return np.flatnonzero(~is_held), np.flatnonzero(is_held)
 
 
 def split_off(labels: Sequence[int] | np.ndarray, size: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Split examples into those to keep and those to test on, stratified, each in a stratified order.
+    """Split examples into training and test examples, stratified by class; each class keeps a training example.
 
-    labels: (n,) class index, -1 for examples without a label, which are kept. size: a share below 1 or a count.
-    At least one example of each class is kept. Returns two arrays of positions. Raises DataError if there are too few.
+    Args:
+        labels: (n,) class index; -1 for examples without a label, which are never test examples.
+        size: Number of test examples, or a share below 1 of the labelled examples.
+        seed: Seed of the split.
+
+    Returns:
+        Positions of the training and of the test examples, each in a stratified order.
+
+    Raises:
+        DataError: There are too few labelled examples.
     """
     classes = np.asarray(labels, np.int64)
     labelled = np.flatnonzero(classes >= 0)
@@ -126,7 +160,7 @@ def split_off(labels: Sequence[int] | np.ndarray, size: float, seed: int) -> tup
     if count > most:
         raise DataError(
             f"{count} of {len(labelled)} labelled rows cannot be split off, "
-            f"because {f'each of the {kinds} classes needs one' if kinds > 1 else 'one has to stay'} to train on",
+            f"because {f'each of the {kinds} classes needs one' if kinds > 1 else 'one is needed'} to train on",
             f"set data.test_size to {most} or less" if most else "add rows, or give the test rows as data.test",
             key="data.test_size",
         )
@@ -137,9 +171,13 @@ def split_off(labels: Sequence[int] | np.ndarray, size: float, seed: int) -> tup
 
 
 def primary_class(targets: np.ndarray) -> np.ndarray:
-    """The rarest label of each example, by which examples with several labels are stratified.
+    """Return the rarest label of each example, by which examples with several labels are stratified.
 
-    targets: (n, labels) 0/1. Returns (n,) label indices; the number of labels stands for an example that has none.
+    Args:
+        targets: (n, labels) 0/1.
+
+    Returns:
+        (n,) label indices; the number of labels for an example without a label.
     """
     present = np.asarray(targets) > 0
     rarity = np.where(present, present.sum(0), len(present) + 1)
@@ -148,10 +186,17 @@ def primary_class(targets: np.ndarray) -> np.ndarray:
 
 
 def keep_covered(targets: np.ndarray, kept: np.ndarray, held: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Move examples from `held` to `kept` until `kept` has every label that either has.
+    """Move examples from `held` to `kept` until `kept` has every label of both.
 
     Stratifying by the rarest label can hold out all examples of a label that is never the rarest.
-    targets: (n, labels) 0/1. kept, held: positions in it.
+
+    Args:
+        targets: (n, labels) 0/1.
+        kept: Positions of training examples.
+        held: Positions of held-out examples.
+
+    Returns:
+        The new `kept` and `held`.
     """
     present = np.asarray(targets) > 0
     for label in np.flatnonzero(present[held].any(0) & ~present[kept].any(0)):
@@ -162,7 +207,7 @@ def keep_covered(targets: np.ndarray, kept: np.ndarray, held: np.ndarray) -> tup
 
 
 def _ranks(classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each example, the how-manieth of its class it is (from 0), and how many its class has."""
+    """Return each example's rank within its class (from 0) and the class size."""
     _, inverse, counts = np.unique(classes, return_inverse=True, return_counts=True)
     grouped = np.argsort(inverse, kind="stable")
     starts = np.cumsum(counts) - counts

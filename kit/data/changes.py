@@ -1,4 +1,4 @@
-"""Which of a run's data changed since it was made."""
+"""Changes of a run's data since the run was created."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from kit.data.prepare import Prepared
 
 
 def changed_data(recorded: dict[str, Any], now: Prepared) -> str:
-    """Return the name of the source that no longer gives the same examples; empty if all give them.
+    """Return the names of the sources whose examples changed; empty if none changed.
 
     Args:
-        recorded: What the Record says of its data: `fingerprints`, and `audit` with the numbers of rows.
-        now: The same data as they are read today.
+        recorded: Data section of the Record: `fingerprints`, and `audit` with the numbers of rows.
+        now: The same data, read again.
     """
     before, splits = recorded["fingerprints"], now.splits
     test = before["test"] != now.fingerprints["test"]
@@ -22,10 +22,10 @@ def changed_data(recorded: dict[str, Any], now: Prepared) -> str:
     if test and train and _explained_by_test(recorded.get("audit", {}), now):
         train = False
     named = [("the training examples", splits.train_source, train), ("the test examples", splits.test_source, test)]
-    return " and ".join(f"{what} ({source})" for what, source, changed in named if changed)
+    return " and ".join(f"{split} ({source})" for split, source, changed in named if changed)
 
 
 def _explained_by_test(audit: dict[str, Any], now: Prepared) -> bool:
-    """Return whether the training examples differ because other ones of them are in test now, and are dropped."""
+    """Return whether training examples changed only because the audit drops other texts that are in test."""
     leaked = audit.get("leaked_exact", 0) + audit.get("leaked_normalised", 0)
     return audit.get("rows_train") == now.audit.rows_train and leaked != now.audit.leaked

@@ -9,12 +9,12 @@ from typing import Any
 
 from kit.data.table import is_missing
 
-_HIDDEN = -1  # marks a label that the publisher keeps secret
+_HIDDEN = -1  # a label that the publisher of the data does not disclose
 
 
 @dataclass(frozen=True)
 class UnnamedClass:
-    """A value that is neither the number nor the name of a declared class; refused where labels are read."""
+    """A value that is neither the number nor the name of a declared class; reading it as a label raises DataError."""
 
     value: Any
     names: tuple[str, ...]
@@ -24,7 +24,7 @@ class UnnamedClass:
 
 
 def declared_features(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
-    """Return the column descriptions in the metadata of an Arrow schema; empty if there are none."""
+    """Return the descriptions of columns from the metadata of an Arrow schema; empty if there are none."""
     try:
         content = json.loads((metadata or {}).get(b"huggingface", b"{}"))
         features = content["info"]["features"]
@@ -34,10 +34,10 @@ def declared_features(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
 
 
 def class_names(feature: Any) -> list[str] | None:
-    """Return the class names in a column's description, None for columns without classes.
+    """Return the class names in the description of a column, None for columns without classes.
 
     Args:
-        feature: The description as plain data: `{"names": [...], "_type": "ClassLabel"}` or lists of that.
+        feature: Description as plain data: `{"names": [...], "_type": "ClassLabel"}`, or lists of such descriptions.
     """
     if isinstance(feature, list) and feature:
         return class_names(feature[0])
@@ -51,8 +51,8 @@ def class_names(feature: Any) -> list[str] | None:
 def name_classes(columns: dict[str, list[Any]], features: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Return the columns with class names in place of class numbers.
 
-    Names stay, -1 becomes None, and other values without a class become `UnnamedClass`. A list column of 0/1 vectors
-    with one place per class becomes lists of the names whose place holds 1; vectors of another length stay.
+    Names stay, -1 becomes None, and other values without a class become `UnnamedClass`. 0/1 vectors with one position
+    per class become lists of the names at the positions of the ones; vectors of another length stay.
     """
     result = dict(columns)
     for column, values in columns.items():
@@ -67,7 +67,7 @@ def _named_column(values: list[Any], names: list[str]) -> list[Any]:
     if _are_vectors(vectors):
         if len(vectors[0]) != len(names):
             return values
-        return [value if is_missing(value) else _held(value, names) for value in values]
+        return [value if is_missing(value) else _names_of_ones(value, names) for value in values]
     known: dict[str | int, str | None] = {"": None, str(_HIDDEN): None, _HIDDEN: None}
     for number, name in enumerate(names):
         known |= {number: name, str(number): name}
@@ -76,7 +76,7 @@ def _named_column(values: list[Any], names: list[str]) -> list[Any]:
 
 
 def _are_vectors(values: Sequence[Any]) -> bool:
-    """Check for lists of one length with only 0 and 1, one of which repeats a value (a list of labels does not)."""
+    """Check for 0/1 vectors of one length, at least one of which repeats a value, which lists of labels do not."""
     if not values or not all(isinstance(value, list) and len(value) == len(values[0]) for value in values):
         return False
     return all(item in (0, 1) for value in values for item in value) and any(
@@ -84,7 +84,7 @@ def _are_vectors(values: Sequence[Any]) -> bool:
     )
 
 
-def _held(vector: list[Any], names: list[str]) -> list[str]:
+def _names_of_ones(vector: list[Any], names: list[str]) -> list[str]:
     return [name for name, holds in zip(names, vector, strict=True) if holds]
 
 

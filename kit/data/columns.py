@@ -1,6 +1,6 @@
-"""Columns that hold the text and the label: as the recipe says, or guessed from names and content.
+"""Columns with the text and the label: checked if the recipe names them, otherwise guessed from names and content.
 
-A guess is made only where one column stands out; otherwise the error lists the candidates and the key to set.
+A guess needs exactly one likely column. Otherwise the error lists the candidates and the recipe key to set.
 """
 
 from __future__ import annotations
@@ -32,24 +32,28 @@ LABEL_NAMES = (
 )  # fmt: skip
 WEAK_LABEL_NAMES = ("rating", "stars", "score", "y")
 _BODIES = ("review", "content", "body", "utterance", "message", "comment", "tweet", "document", "post")  # whole texts
-_VARIED = 0.5  # share of distinct values, from which a column may hold texts
-_SAMPLE = 2_000  # rows looked at to judge a column by its content
-_MOST_CLASSES = 500
-_LONGEST_LABEL = 60  # characters
-_LONGEST_EXAMPLE = 30  # characters
-_MOST_DISTINCT = 0.9  # share of distinct values from which a column with the name of a label holds something else
-_FEW_ROWS = 20
+_MIN_TEXT_DISTINCT = 0.5  # share of distinct values above which a column may hold texts
+_SAMPLE = 2_000  # rows that decide about the content of a column
+_MAX_CLASSES = 500
+_MAX_LABEL_CHARS = 60
+_MAX_EXAMPLE_CHARS = 30
+_MAX_LABEL_DISTINCT = 0.9  # share of distinct values above which a column does not hold labels, whatever its name
+_FEW_ROWS = 20  # below which the share of distinct values means little
 _BITS = (("0", "1"), ("0.0", "1.0"), ("false", "true"))
 _SHOWN = 6
-_MOST_COLUMNS = 50
-_FEWEST_LABEL_COLUMNS = 3  # that hold 0 and 1, to be taken for one column per label
+_MAX_COLUMNS_SHOWN = 50
+_MIN_LABEL_COLUMNS = 3  # 0/1 columns from which each may be a label
 
 
 def require_columns(names: Sequence[str], table: Table, key: str, where: str, *, as_in_training: bool = False) -> None:
-    """Raise DataError, with the columns that are there, if a column that a recipe names is not in a table.
+    """Raise DataError if a column that a recipe names is not in a table; the message lists the table's columns.
 
-    key: the recipe key, where: the source's name, both for the message. as_in_training: whether the training data have
-    the column, so that the table should have it under the same name.
+    Args:
+        names: Columns that the table must have.
+        table: Table to check.
+        key: Recipe key for the message.
+        where: Name of the source for the message.
+        as_in_training: Whether the training data have the columns, so that the hint is to rename the table's column.
     """
     for name in names:
         if name in table.columns:
@@ -57,16 +61,16 @@ def require_columns(names: Sequence[str], table: Table, key: str, where: str, *,
         near = _nearest(name, table.columns)
         hint = f"did you mean '{near}'?" if near else ""
         if as_in_training:
-            hint = f"rename {quoted(near)} to {quoted(name)} in {where}" if near else "name it as the training data do"
+            hint = f"rename {quoted(near)} to {quoted(name)} in {where}" if near else "name it as in the training data"
         raise DataError(
-            f"column '{name}' is not in {where} (columns: {in_line(list(table.columns), most=_MOST_COLUMNS)})",
+            f"column '{name}' is not in {where} (columns: {in_line(list(table.columns), most=_MAX_COLUMNS_SHOWN)})",
             hint,
             key=key,
         )
 
 
 class LabelPerColumnError(DataError):
-    """The data have one 0/1 column per label. columns: their names."""
+    """The data seem to have one 0/1 column per label. columns: names of these columns."""
 
     def __init__(self, columns: tuple[str, ...]) -> None:
         super().__init__(
@@ -77,38 +81,47 @@ class LabelPerColumnError(DataError):
 
 
 def guess_label_column(table: Table, exclude: Collection[str] = ()) -> str:
-    """Return the column with the label, if only one could be it.
+    """Return the only column that could hold the label.
 
-    A column with a usual name (label, category, intent) is taken before those without one; a name that means other
-    things too (score, rating) is no advantage. Of a column of numbers and the column of their names, the latter is
-    taken.
+    Columns with a usual name (label, category, intent) come before other columns; an ambiguous name (score, rating) is
+    not an advantage. Of a column of class numbers and a column of their names, the column of names is returned.
 
-    exclude: columns known to hold something else. Raises DataError if no column or several could be the label,
-    LabelPerColumnError if three columns or more hold only 0 and 1 and no other could be it.
+    Args:
+        table: Table of training examples.
+        exclude: Columns that hold something else, such as the text.
+
+    Raises:
+        DataError: No column, or several, could hold the label.
+        LabelPerColumnError: Three or more columns hold only 0 and 1, and no other column could hold the label.
     """
     names = {_plain(name): name for name in table.columns if name not in exclude}
-    alike = [name for name in names.values() if _is_label_like(table.columns[name])]
-    usual = [names[name] for name in _usual_names(names) if _repeats(table.columns[names[name]]) or not alike]
+    label_like = [name for name in names.values() if _is_label_like(table.columns[name])]
+    usual = [names[name] for name in _usual_names(names) if _repeats(table.columns[names[name]]) or not label_like]
     weak = [names[name] for name in WEAK_LABEL_NAMES if name in names and _repeats(table.columns[names[name]])]
     if usual and _plain(usual[0]) in LABEL_NAMES[:2]:
-        found = [name for name in usual if name == usual[0] or name in alike]
+        candidates = [name for name in usual if name == usual[0] or name in label_like]
     elif usual:
-        found = usual + [name for name in weak if name in alike]
+        candidates = usual + [name for name in weak if name in label_like]
     else:
-        found = alike or weak
-    found = _without_numbers(found, names, table)
-    if all(_is_bits(table.columns[name]) for name in found) and len(found) >= _FEWEST_LABEL_COLUMNS:
-        zero = [name for name in names.values() if _is_zero(table.columns[name])]  # a rare label may not hold here
-        raise LabelPerColumnError(tuple(name for name in names.values() if name in found or name in zero))
-    if len(found) != 1:
-        raise _cannot_tell("label", found, table)
-    return _only(found[0], "label", table, exclude)
+        candidates = label_like or weak
+    candidates = _without_numbers(candidates, names, table)
+    if all(_is_bits(table.columns[name]) for name in candidates) and len(candidates) >= _MIN_LABEL_COLUMNS:
+        zero = [name for name in names.values() if _is_zero(table.columns[name])]  # a rare label may have no 1 here
+        raise LabelPerColumnError(tuple(name for name in names.values() if name in candidates or name in zero))
+    if len(candidates) != 1:
+        raise _ambiguous("label", candidates, table)
+    return _require_unique(candidates[0], "label", table, exclude)
 
 
 def guess_text_columns(table: Table, exclude: Collection[str] = ()) -> tuple[str, ...]:
-    """The column with the text, or the two of a pair; raises DataError if none or several could be.
+    """Return the only column that could hold the text, or the two columns of a text pair.
 
-    exclude: columns known to hold something else, such as the label.
+    Args:
+        table: Table of training examples.
+        exclude: Columns that hold something else, such as the label.
+
+    Raises:
+        DataError: No column, or several, could hold the text.
     """
     names = {_plain(name): name for name in table.columns if name not in exclude and _is_text(table.columns[name])}
     for first, second in TEXT_PAIRS:
@@ -118,57 +131,58 @@ def guess_text_columns(table: Table, exclude: Collection[str] = ()) -> tuple[str
         for form in (name, f"{name}_text"):
             if form in names:
                 _refuse_other_texts(names[form], names, table)
-                return (_only(names[form], "text", table, exclude),)
+                return (_require_unique(names[form], "text", table, exclude),)
     lengths = sorted(((_mean_length(table.columns[name]), name) for name in names.values()), reverse=True)
-    varied = [(length, name) for length, name in lengths if _distinct_share(table.columns[name]) > _VARIED]
+    varied = [(length, name) for length, name in lengths if _distinct_share(table.columns[name]) > _MIN_TEXT_DISTINCT]
     if varied and (len(varied) == 1 or varied[0][0] >= 2 * varied[1][0]):
         return (varied[0][1],)
-    raise _cannot_tell("text", [name for _, name in varied], table)
+    raise _ambiguous("text", [name for _, name in varied], table)
 
 
-def _only(name: str, what: str, table: Table, exclude: Collection[str]) -> str:
-    """Return a column; raise DataError if another has the same name but for case and spaces."""
+def _require_unique(name: str, role: str, table: Table, exclude: Collection[str]) -> str:
+    """Return the name; raise DataError if another column's name differs only in case, spaces or hyphens."""
     twins = [other for other in table.columns if other not in exclude and _plain(other) == _plain(name)]
     if len(twins) > 1:
-        raise _cannot_tell(what, twins, table)
+        raise _ambiguous(role, twins, table)
     return name
 
 
 def _refuse_other_texts(name: str, names: Mapping[str, str], table: Table) -> None:
-    """Raise DataError if a column of whole messages (content, message) is not the only one."""
+    """Raise DataError if `name` is a column of whole texts (content, message) and not the only one."""
     others = [names[other] for other in _BODIES if other in names]
-    bodies = [other for other in others if _distinct_share(table.columns[other]) > _VARIED]
+    bodies = [other for other in others if _distinct_share(table.columns[other]) > _MIN_TEXT_DISTINCT]
     if name in bodies and len(bodies) > 1:
-        raise _cannot_tell("text", bodies, table)
+        raise _ambiguous("text", bodies, table)
 
 
-def _cannot_tell(what: str, candidates: list[str], table: Table) -> DataError:
-    columns = f"(columns: {in_line(list(table.columns), most=_MOST_COLUMNS)})"
+def _ambiguous(role: str, candidates: list[str], table: Table) -> DataError:
+    """Return the error for no column, or several, that could hold the text or the label (`role`)."""
+    columns = f"(columns: {in_line(list(table.columns), most=_MAX_COLUMNS_SHOWN)})"
     if len(candidates) > 1:
         shown = [f"{list_item(name)} ({_examples_of(table.columns[name])})" for name in candidates[:_SHOWN]]
         shown += [f"{len(candidates) - _SHOWN} more"] if len(candidates) > _SHOWN else []
         several = " and ".join(shown) if len(shown) == 2 else ", ".join(shown)
-        bits = [name for name in candidates if what == "label" and _is_bits(table.columns[name])]
+        bits = [name for name in candidates if role == "label" and _is_bits(table.columns[name])]
         every = f"if each is a label: {setting('data.label', bits)}" if len(bits) > 1 else ""
         words = next((name for name in candidates if not _is_code(table.columns[name])), None)
-        first = f"set data.{what} to one" if words is None else f"say which: {setting(f'data.{what}', words)}"
+        first = f"set data.{role} to one" if words is None else f"say which: {setting(f'data.{role}', words)}"
         return DataError(
-            f"data.{what}: {several} could each be the {what} {columns}", f"{first}, or {every}" if every else first
+            f"data.{role}: {several} could each be the {role} {columns}", f"{first}, or {every}" if every else first
         )
-    return DataError(f"data.{what}: no column looks like the {what} {columns}", _hint_without_candidates(what, table))
+    return DataError(f"data.{role}: no column looks like the {role} {columns}", _hint_without_candidates(role, table))
 
 
-def _hint_without_candidates(what: str, table: Table) -> str:
+def _hint_without_candidates(role: str, table: Table) -> str:
     nested = [name for name, values in table.columns.items() if any(isinstance(v, (list, dict)) for v in values)]
     binary = [name for name, values in table.columns.items() if any(isinstance(v, bytes) for v in values)]
-    if what == "text" and binary:
+    if role == "text" and binary:
         return f"column {list_item(binary[0])} holds bytes: write it as text"
     if nested and len(nested) == len(table.columns):
         return f"{list_item(nested[0])} holds lists or objects: write one object per example, with a text and a label"
     if len(table.columns) > 1:
-        return f"set data.{what} to the name of the column"
+        return f"set data.{role} to the name of the column"
     if not table.delimited:
-        return f"add a column with the {what}"
+        return f"add a column with the {role}"
     enclosed = any(mark in name for name in table.columns for mark in ",;|\t")
     hint = "if another character separates the columns, set data.separator"
     return hint + ("; if quotes enclose whole lines, remove them" if enclosed else "")
@@ -181,26 +195,26 @@ def _nearest(name: str, columns: Collection[str]) -> str | None:
 
 
 def _plain(name: str) -> str:
-    """`Label-Text` and `label text` are the same name."""
+    """Return a column name in one spelling: `label_text` for `Label-Text` and `label text`."""
     return re.sub(r"[\s\-]+", "_", name.strip()).casefold()
 
 
 def _usual_names(names: Collection[str]) -> list[str]:
-    """Return the names in use for label columns, `label` first."""
+    """Return the usual names of label columns that are in `names`, `label` first."""
     forms = [f"{name}{end}" for name in LABEL_NAMES for end in ("", "_text", "_name")]
     return [name for name in forms if name in names]
 
 
-def _without_numbers(found: list[str], names: Mapping[str, str], table: Table) -> list[str]:
-    """Return candidates, with the column of words in place of one that only numbers them (label_text for label)."""
-    twins = [names.get(_plain(name) + end) for name in found for end in ("_text", "_name")]
-    every = dict.fromkeys([*found, *(name for name in twins if name is not None)])
-    words = (next((other for other in every if _numbers(name, other, table)), name) for name in found)
+def _without_numbers(candidates: list[str], names: Mapping[str, str], table: Table) -> list[str]:
+    """Replace columns of class numbers with the columns of class names (label with label_text)."""
+    twins = [names.get(_plain(name) + end) for name in candidates for end in ("_text", "_name")]
+    every = dict.fromkeys([*candidates, *(name for name in twins if name is not None)])
+    words = (next((other for other in every if _numbers(name, other, table)), name) for name in candidates)
     return list(dict.fromkeys(words))
 
 
 def _numbers(name: str, other: str, table: Table) -> bool:
-    """Check whether the values of a column are numbers of the values of another."""
+    """Check that a column numbers the values of another column."""
     if name == other or not _one_to_one(table.columns[name], table.columns[other]):
         return False
     longer = _plain(other) in (f"{_plain(name)}_text", f"{_plain(name)}_name")
@@ -212,15 +226,15 @@ def _are_digits(values: Sequence[Any]) -> bool:
 
 
 def _one_to_one(first: Sequence[Any], second: Sequence[Any]) -> bool:
-    """Check that the values of two columns always come together."""
+    """Check that each value of one column always comes with the same value of the other."""
     pairs = {(str(one), str(two)) for one, two in zip(first, second, strict=True)}
     return len(pairs) == len({one for one, _ in pairs}) == len({two for _, two in pairs}) < len(first)
 
 
 def _repeats(values: Sequence[Any]) -> bool:
-    """Check that a column repeats values; a long one that hardly does is no label, whatever its name."""
+    """Check that a column repeats values, as labels do; a column of few rows passes."""
     sample = [str(value) for value in _sample(values)]
-    return len(sample) < _FEW_ROWS or len(set(sample)) <= _MOST_DISTINCT * len(sample)
+    return len(sample) < _FEW_ROWS or len(set(sample)) <= _MAX_LABEL_DISTINCT * len(sample)
 
 
 def _is_bits(values: Sequence[Any]) -> bool:
@@ -234,7 +248,7 @@ def _is_zero(values: Sequence[Any]) -> bool:
 
 
 def _is_code(values: Sequence[Any]) -> bool:
-    """Check for numbers or truth values, which say less than words about what a column holds."""
+    """Check for numbers or truth values, which describe a label less clearly than words."""
     return _is_bits(values) or all(re.fullmatch(r"[+-]?\d+([.,]\d+)?", str(value).strip()) for value in _sample(values))
 
 
@@ -242,12 +256,12 @@ def _examples_of(values: Sequence[Any]) -> str:
     """Return two values of a column."""
     kinds = dict.fromkeys(printable(str(value)) for value in _sample(values))
     return ", ".join(
-        repr(kind if len(kind) <= _LONGEST_EXAMPLE else f"{kind[:_LONGEST_EXAMPLE]}...") for kind in [*kinds][:2]
+        repr(kind if len(kind) <= _MAX_EXAMPLE_CHARS else f"{kind[:_MAX_EXAMPLE_CHARS]}...") for kind in [*kinds][:2]
     )
 
 
 def _sample(values: Sequence[Any]) -> list[Any]:
-    """Values that are there, from rows spread over the whole column."""
+    """Return values that are not missing, from rows spread over the whole column."""
     step = max(1, len(values) // _SAMPLE)
     return [value for value in values[::step] if not is_missing(value)]
 
@@ -278,5 +292,5 @@ def _is_label_like(values: Sequence[Any]) -> bool:
         if any(isinstance(item, (list, dict, bytes)) for item in items):
             return False
         kinds.update(items)
-    short = all(len(str(kind)) <= _LONGEST_LABEL for kind in kinds)
-    return short and 2 <= len(kinds) <= min(_MOST_CLASSES, len(values) // 2)
+    short = all(len(str(kind)) <= _MAX_LABEL_CHARS for kind in kinds)
+    return short and 2 <= len(kinds) <= min(_MAX_CLASSES, len(values) // 2)

@@ -1,9 +1,6 @@
-"""Common words: what tells two languages of one script apart.
+"""Common words, which distinguish languages that share a script.
 
-For each language some of its most frequent words, by ISO 639-1 code. Of two languages only the words count that the
-other's list does not have. It is a cue for whole texts, not for sentences, and says nothing of other languages.
-
-Knows words. Knows nothing of pairs or files.
+The method is for whole texts, not single sentences, and for the listed languages only.
 """
 
 from __future__ import annotations
@@ -12,7 +9,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-# What is common in several languages stands in the list of each, so that it tells none of them apart.
+# Frequent words by ISO 639-1 code. A word that several languages share must be in the list of each, because a word
+# counts for a language only if the other language's list lacks it.
 _WORDS = {
     "en": "the of and to a in is are was with on for that his her this they at by be have no do as an i",
     "de": "der die das und ist sind mit auf in an ein eine einem einer nicht von für den dem des zu sich was er",
@@ -33,20 +31,26 @@ _WORDS = {
 }
 LANGUAGES = tuple(_WORDS)
 _WORD = re.compile(r"[^\W\d_]+")
-_TIMES = 3  # as many words of the one as of the other
-_LEAST = 5  # of these words, below which nothing is said
+_MIN_RATIO = 3  # of the words of one language to those of the other
+_MIN_WORDS = 5  # common words below which the language is undecided
 
 
 def reads_like(texts: Iterable[str], language: str, other: str) -> bool | None:
-    """Whether texts have the common words of a language rather than another's; None where they do not say.
+    """Return whether texts have the common words of `language` rather than of `other`.
 
-    language, other: ISO 639-1 codes, of which words may not be known either.
+    Args:
+        texts: Texts in one language.
+        language: ISO 639-1 code.
+        other: ISO 639-1 code.
+
+    Returns:
+        None if the texts have too few common words of either language, or a language is not in `LANGUAGES`.
     """
     if language not in _WORDS or other not in _WORDS:
         return None
-    ours, theirs = set(_WORDS[language].split()), set(_WORDS[other].split())
+    words, other_words = set(_WORDS[language].split()), set(_WORDS[other].split())
     counts = Counter(word for text in texts for word in _WORD.findall(text.lower()))
-    here, there = (sum(counts[word] for word in words) for words in (ours - theirs, theirs - ours))
-    if max(here, there) < _LEAST or max(here, there) < _TIMES * min(here, there):
+    count, other_count = (sum(counts[word] for word in own) for own in (words - other_words, other_words - words))
+    if max(count, other_count) < max(_MIN_WORDS, _MIN_RATIO * min(count, other_count)):
         return None
-    return here > there
+    return count > other_count

@@ -1,4 +1,4 @@
-"""Decompression in a stream with a limit, so that a small file cannot fill the memory."""
+"""Decompression as a stream with a size limit, so that a small file cannot fill the memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def unpacked_chunks(stream: BinaryIO, name: str, reading: Reading) -> Iterator[b
     Args:
         stream: Seekable stream of the compressed bytes.
         name: Name of the file for error messages.
-        reading: Holds the limit on the unpacked size.
+        reading: Options with the limit on the unpacked size.
 
     Raises:
         DataError: The stream is damaged, or unpacks to more than the limit.
@@ -36,7 +36,7 @@ def unpacked_chunks(stream: BinaryIO, name: str, reading: Reading) -> Iterator[b
                     raise too_large(name, limit, packed, reading)
                 yield chunk
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{name} is not a whole gzip file: {error}", "download or copy it again") from error
+        raise DataError(f"{name} is not a valid gzip file: {error}", "download or copy it again") from error
 
 
 def gunzip(data: bytes, name: str, reading: Reading) -> bytes:

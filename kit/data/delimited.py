@@ -1,4 +1,4 @@
-"""Delimited text (CSV, TSV and the like) -> Table, with every row as the file has it."""
+"""Tables from delimited text (CSV, TSV and the like)."""
 
 from __future__ import annotations
 
@@ -20,18 +20,22 @@ from kit.errors import DataError
 from kit.recipe.setting import setting
 from kit.runtime.printable import printable
 
-_JUDGED = 2_000  # rows that the first one is compared with
+_COMPARED_ROWS = 2_000  # with which the first row is compared
 _SHOWN = 5
-_SHOWN_CELL = 40  # characters
+_SHOWN_CHARS = 40  # of a cell
 _RULE = re.compile(r":?(-{3,}|={3,}):?")
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
 
 @dataclass(frozen=True)
 class _Header:
-    """Names of the columns, and how many records of the file come before the first row.
+    """Header of a delimited file.
 
-    made_up: the names are `column 1`, `column 2`. assumed: it is in doubt whether the first line is a header.
+    Attributes:
+        names: Names of the columns.
+        records: Number of records before the first row.
+        made_up: Whether the names are `column 1`, `column 2`, ... because the file has no header.
+        assumed: Whether it is in doubt that the first line is, or is not, a header.
     """
 
     names: list[str]
@@ -50,7 +54,8 @@ def read_delimited(text: str, name: str, suffix: str, reading: Reading) -> Table
         reading: Header and separator.
 
     Raises:
-        DataError: A row does not fit the header, the header is unclear, or quotes are broken. Names the line.
+        DataError: A row does not fit the header, the header is unclear, or quotes are broken. The message names the
+            line.
     """
     refuse_drawing(text, name)
     excel_separator, length = take_excel_line(text)
@@ -82,7 +87,10 @@ def read_delimited(text: str, name: str, suffix: str, reading: Reading) -> Table
 def _table(
     numbered: Sequence[Record], header: _Header, name: str, wrong_width: Callable[[str, Record, _Header], DataError]
 ) -> Table:
-    """Return the rows below the header, without repeated headers; a header in another order reorders what follows."""
+    """Return the rows below the header, without repeated headers.
+
+    A repeated header in another order reorders the rows that follow it.
+    """
     width = len(header.names)
     order: list[int] = []
     rows: list[Record] = []
@@ -90,8 +98,8 @@ def _table(
     repeated: list[int] = []
     reordered: list[int] = []
     foreign: list[int] = []
-    ruled = bool(numbered) and not header.made_up and _is_rule(numbered[0][1], width)
-    if ruled:
+    has_rule = bool(numbered) and not header.made_up and _is_rule(numbered[0][1], width)
+    if has_rule:
         numbered = numbered[1:]
     for line, fields in numbered:
         if _is_blank(fields) and (width > 1 or not fields):
@@ -105,13 +113,13 @@ def _table(
             if width > 1 and not header.made_up and all(map(is_known_name, fields)):
                 foreign.append(line)
             rows.append((line, [fields[place] for place in order] if order else fields))
-    if width > 1 and rows:  # at the end of a file they are no rows to anybody
+    if width > 1 and rows:  # blank lines at the end of a file are not rows
         blank = [line for line in blank if line < rows[-1][0]]
     columns = zip(*(fields for _, fields in rows), strict=True) if rows else [[] for _ in header.names]
     content = {column: list(values) for column, values in zip(header.names, columns, strict=True)}
     table = Table.of(content, "line", [line for line, _ in rows])
     notes = _repeated_notes(name, repeated, reordered, foreign)
-    if ruled:
+    if has_rule:
         notes = (f"{name}: the line of dashes below the header is left out", *notes)
     return replace(table, blank=tuple(blank), headless=header.made_up, delimited=True, notes=notes)
 
@@ -132,7 +140,7 @@ def _header(numbered: Sequence[Record], name: str, reading: Reading) -> _Header:
 
 
 def _judged(numbered: Sequence[Record], header: _Header, example: _Header, name: str, reading: Reading) -> _Header:
-    """Return the header if the first line is one, else the made-up names. Raises DataError if that is unclear."""
+    """Return `header` or, if the first line is an example, `example`. Raise DataError if that is unclear."""
     first, verdict = _names(numbered[0][1]), _verdict(numbered)
     if len(reading.known_names) == len(first) and not _continues_with_header(first, reading.known_names, verdict):
         return example
@@ -142,18 +150,18 @@ def _judged(numbered: Sequence[Record], header: _Header, example: _Header, name:
 
 
 def _verdict(numbered: Sequence[Record]) -> Verdict:
-    return judge_first_row(_names(numbered[0][1]), [fields for _, fields in islice(numbered, 1, _JUDGED)])
+    return judge_first_row(_names(numbered[0][1]), [fields for _, fields in islice(numbered, 1, _COMPARED_ROWS)])
 
 
 def _continues_with_header(first: Sequence[str], known: Sequence[str], verdict: Verdict) -> bool:
-    """Return whether the first line of a file that continues another is a header, the same or a different one."""
+    """Return whether the first line of a file that continues another file is a header, even a different one."""
     if {cell.casefold() for cell in first} & {column.casefold() for column in known}:
         return True
     return verdict in ("header", "doubtful header") and any(map(is_known_name, first))
 
 
 def _declared(names: list[str], numbered: Sequence[Record], name: str) -> _Header:
-    """Return the header that the recipe declares; a first line with the same names is the header itself."""
+    """Return the header that the recipe declares; skip a first line that repeats these names."""
     first = _names(numbered[0][1])
     if len(names) != len(first):
         raise DataError(
@@ -164,7 +172,7 @@ def _declared(names: list[str], numbered: Sequence[Record], name: str) -> _Heade
     verdict = _verdict(numbered)
     if verdict == "header":
         raise DataError(
-            f"{name} seems to have a header of its own in line {numbered[0][0]} ({_shown(first)})",
+            f"{name} seems to have its own header in line {numbered[0][0]} ({_shown(first)})",
             f"remove that line, or read its names: {setting('data.header', 'first')}; if it is an example, "
             f"{setting('data.header', 'none')} names the columns column 1, column 2, ...",
             key="data.header",
@@ -177,9 +185,9 @@ def _names(fields: Iterable[str]) -> list[str]:
 
 
 def _header_order(fields: Sequence[str], names: Sequence[str]) -> list[int] | None:
-    """Return where a row has the names of the header, in whatever case; None if it is another row.
+    """Return the positions of the header's names in a row that repeats the header; None for other rows.
 
-    Another `sep=;` line counts as the header.
+    Case is ignored, and another `sep=;` line counts as the header.
     """
     if fields[0].casefold() == "sep=" and not any(fields[1:]):
         return list(range(len(names)))
@@ -191,20 +199,20 @@ def _header_order(fields: Sequence[str], names: Sequence[str]) -> list[int] | No
 
 
 def _is_blank(fields: Sequence[str], *, cells: bool = False) -> bool:
-    """Return whether a record is a line without a separator and without text, or several empty cells if this is set."""
+    """Return whether a record is a line without separator and text. cells: several empty cells count as blank too."""
     if cells and len(fields) > 1 and not any(map(str.strip, fields)):
         return True
     return not fields or (len(fields) == 1 and not fields[0].strip(f" \t\r{BYTE_ORDER_MARK}"))
 
 
 def _is_rule(fields: Sequence[str], width: int) -> bool:
-    """Return whether a record is a line between header and rows, as tables of SQL tools and Markdown have it."""
+    """Return whether a record is a line of dashes below the header, as in tables of SQL tools and Markdown."""
     filled = [field.strip() for field in fields if field.strip()]
     return len(fields) == width and bool(filled) and all(map(_RULE.fullmatch, filled))
 
 
 def _shown(fields: Sequence[str]) -> str:
-    shown = (field if len(field) <= _SHOWN_CELL else f"{field[:_SHOWN_CELL]}..." for field in fields[:_SHOWN])
+    shown = (field if len(field) <= _SHOWN_CHARS else f"{field[:_SHOWN_CHARS]}..." for field in fields[:_SHOWN])
     return printable(" | ".join(shown))
 
 
@@ -227,8 +235,8 @@ def _require_distinct(header: _Header, name: str, reading: Reading) -> None:
 
 
 def two_columns(name: str, column: str) -> DataError:
-    """Return the error for a file in which two columns have one name."""
-    return DataError(f"{name} has two columns named {column!r}", "give each column a name of its own")
+    """Return the error for a file in which two columns have the same name."""
+    return DataError(f"{name} has two columns named {column!r}", "give each column a different name")
 
 
 def _wrong_width(reading: Reading, separator: str, name: str, record: Record, header: _Header) -> DataError:

@@ -1,4 +1,4 @@
-"""Records of a delimited file, split at a separator, with the line where each begins."""
+"""Records of a delimited file, split at a separator, with the line where each record begins."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from kit.errors import DataError
 BYTE_ORDER_MARK = "\ufeff"
 _LONE_RETURN = re.compile(r"\r(?!\r*\n)")
 _QUOTED = re.compile(r'"[^"]*"')
-_STAND_INS = "\ue000\uf8ff\U000f0000\x1a"  # characters that hardly any text has
+_STAND_INS = "\ue000\uf8ff\U000f0000\x1a"  # characters that are very rare in texts
 
 Record = tuple[int, list[str]]  # line from 1, fields
 
 
 def read_records(name: str, text: str, first_line: int, separator: str) -> Iterator[Record]:
-    """Yield line number (of the record's first line) and fields of every record; no fields for a blank line.
+    """Yield the number of the first line and the fields of every record; a blank line has no fields.
 
     A byte order mark at the start of a line comes from another file and is left out. A carriage return ends a row only
     in a file without line feeds; elsewhere it is part of its field.
@@ -44,13 +44,13 @@ def read_records(name: str, text: str, first_line: int, separator: str) -> Itera
 
 
 def _has_spaces_after(separator: str, text: str) -> bool:
-    """Return whether the first line has a space after every separator; quotes after the space enclose fields then."""
+    """Return whether the first line has a space after every separator, so that quotes after spaces enclose fields."""
     first = text.lstrip("\r\n").partition("\n")[0].partition("\r")[0]
     return separator != " " and 0 < first.count(separator) == first.count(f"{separator} ")
 
 
 def _lines(text: str) -> tuple[Iterable[str], str]:
-    """Return the lines of a text, and the character that stands for carriage returns inside of them ("" for none)."""
+    """Return the lines of a text, and the character that replaces carriage returns inside lines ("" for none)."""
     if "\n" not in text or ("\r" in text and "\n" not in _QUOTED.sub("", text)):
         return io.StringIO(text, newline=""), ""
     stand_in = next((mark for mark in _STAND_INS if mark not in text), "") if _LONE_RETURN.search(text) else ""
@@ -58,10 +58,10 @@ def _lines(text: str) -> tuple[Iterable[str], str]:
 
 
 def _has_quoted_fields(text: str) -> bool:
-    """Return whether quotes in a TSV delimit fields; many TSV files hold bare quotes that are part of the text.
+    """Return whether quotes in a TSV file delimit fields, or are part of the text as in many TSV files.
 
-    They are part of the text where the file is regular without reading them and some field that begins with one
-    is not a well-formed quoted field.
+    Quotes are part of the text if all lines have the same number of fields without interpreting quotes, and a field
+    that begins with a quote is not a well-formed quoted field.
     """
     if '"' not in text:
         return True

@@ -1,7 +1,4 @@
-"""The transfer set: the texts that a student is distilled on, by default budget and pool, whose labels are not read.
-
-Knows texts. Knows nothing of tokenizers, models or losses.
-"""
+"""Transfer set: the unlabelled texts that a student is distilled on, by default the budget and the pool."""
 
 from __future__ import annotations
 
@@ -28,18 +25,23 @@ from kit.recipe import Recipe
 from kit.recipe.sections.distillation import AugmentSection, DistillSection
 
 Texts = list[tuple[str, ...]]
-_USUAL = (0.05, 0.95)  # quantiles of length between which a sentence is as long as a text
-# A mark that ends a sentence, with the space behind it if its script has spaces; a line's end, also in HTML.
+_USUAL_LENGTHS = (0.05, 0.95)  # quantiles of the texts' lengths; shorter and longer sentences are left out
+# Punctuation that ends a sentence, with a space in scripts that have spaces; line ends, also of HTML.
 _SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])\s*|\n+|<br\s*/?>")
-MASK = "\ufffc"  # stands for a masked word until a tokenizer's own mask takes its place
+MASK = "\ufffc"  # a masked word, until the tokenizer's mask token replaces it
 
 
 @dataclass(frozen=True)
 class TransferSet:
-    """Texts to distil on; the first `labelled` of them are the budget's training examples, in their order.
+    """Texts to distil on, in the order budget, pool, other files, augmentation.
 
-    pool, extra, augmented: how many come from the pool, from other files, from augmentation.
-    dropped: of the other files, how many were empty, repeated, or are in test.
+    Attributes:
+        texts: Texts or text pairs.
+        labelled: Number of training examples of the budget.
+        pool: Number of texts from the pool.
+        extra: Number of texts from other files.
+        augmented: Number of texts from augmentation.
+        dropped: Number of texts of other files that are empty, repeated or in the data, and left out.
     """
 
     texts: Texts
@@ -54,12 +56,12 @@ class TransferSet:
 
     @property
     def extra_texts(self) -> Texts:
-        """Those from other files."""
+        """Texts from other files."""
         start = self.labelled + self.pool
         return self.texts[start : start + self.extra]
 
     def fingerprint(self) -> str:
-        """sha256 over the texts in order."""
+        """Return the sha256 of the texts in order."""
         digest = hashlib.sha256()
         for row in self.texts:
             digest.update(repr(row).encode())
@@ -67,10 +69,15 @@ class TransferSet:
 
 
 def transfer_set(section: DistillSection, data: Prepared, seed: int) -> TransferSet:
-    """The texts that a recipe's distill section names, over data that are prepared.
+    """Return the texts that a recipe's distill section selects.
 
-    seed: of the pool's texts and of sentences, if only some are taken, and of augmentation. Raises DataError for files
-    that cannot be read or hold no usable text, and if there is no text at all.
+    Args:
+        section: Distill section of the recipe.
+        data: Prepared data.
+        seed: Seed of augmentation, and of the selection of texts and sentences if not all are used.
+
+    Raises:
+        DataError: A file cannot be read or has no usable text, or there is no text at all.
     """
     texts = list(data.train.texts)
     pool = _from_pool(data.pool, section.pool, seed)
@@ -83,9 +90,12 @@ def transfer_set(section: DistillSection, data: Prepared, seed: int) -> Transfer
 
 
 def distilled_on(recipe: Recipe, data: Prepared) -> TransferSet | None:
-    """What a student was distilled on, if files were part of it. Raises DataError if they are gone.
+    """Return the texts that a student was distilled on; None if no text is from a file.
 
-    With the whole pool, so that none of its texts is taken for one of a file.
+    The whole pool is included, so that a text of the pool does not count as a text from a file.
+
+    Raises:
+        DataError: The files no longer exist.
     """
     if recipe.task == "translation" or recipe.method not in ("distill", "student") or recipe.distill.texts is None:
         return None
@@ -93,7 +103,7 @@ def distilled_on(recipe: Recipe, data: Prepared) -> TransferSet | None:
 
 
 def augmented(texts: Texts, section: AugmentSection, seed: int) -> Texts:
-    """Copies of the texts in which about `share` of the words, one at least, are masked; one after the other copy."""
+    """Return `copies` masked copies of all texts, each with about `share` of its words masked, at least one."""
     random = np.random.default_rng((seed, 2))
     return [tuple(_masked(text, section.share, random) for text in row) for _ in range(section.copies) for row in texts]
 
@@ -110,24 +120,24 @@ def _masked(text: str, share: float, random: np.random.Generator) -> str:
 def _from_pool(pool: Examples, most: int | None, seed: int) -> Texts:
     if most is None or most >= len(pool):
         return list(pool.texts)
-    # A prefix of one order, so that a smaller share of the pool is part of a larger one.
+    # A prefix of one order, so that a smaller share of the pool is a subset of a larger one.
     order = np.random.default_rng((seed, 1)).permutation(len(pool))[:most]
     return [pool.texts[index] for index in order]
 
 
 def _from_files(section: DistillSection, data: Prepared, pool: Texts, seed: int) -> tuple[Texts, int]:
-    """The usable texts of the recipe's own files, or sentences of them, each once; how many texts were not usable."""
+    """Return the distinct usable texts of the recipe's files, or their sentences, and the number of other texts."""
     assert section.texts is not None
     rows = [row for name in _names(section.texts) for row in _read(name, data.splits.text_columns, data.splits.reading)]
     known = {
         normalise(row) for part in (data.test.texts, data.train.texts, data.validation.texts, pool) for row in part
     }
     usable: Texts = []
-    seen = set(known)
+    keys = set(known)
     for row in rows:
         key = normalise(row)
-        if not any(map(is_blank, row)) and key not in seen:
-            seen.add(key)
+        if not any(map(is_blank, row)) and key not in keys:
+            keys.add(key)
             usable.append(row)
     if not usable:
         raise DataError(
@@ -137,33 +147,40 @@ def _from_files(section: DistillSection, data: Prepared, pool: Texts, seed: int)
         )
     dropped = len(rows) - len(usable)
     if section.sentences is not None:
-        # A longer text may quote what is measured on.
+        # A longer text may quote a sentence of the test or validation texts.
         known |= {normalise((piece,)) for row in data.test.texts + data.validation.texts for piece in _cut(row)}
         usable = _sentences(usable, data.train.texts + pool, section.sentences, known, seed)
     return usable, dropped
 
 
 def _sentences(texts: Texts, like: Texts, most: int, known: set[Key], seed: int) -> Texts:
-    """At most `most` sentences of texts, at random: as long as nine tenths of the texts `like`, and none that is known.
+    """Return at most `most` random sentences of texts.
 
-    Raises DataError for text pairs, and if no sentence is of such a length.
+    Args:
+        texts: Texts to split into sentences.
+        like: Texts whose lengths, without the shortest and longest 5 %, are the range of lengths of the sentences.
+        most: Number of sentences.
+        known: Normalised texts to leave out.
+        seed: Seed of the selection.
+
+    Raises:
+        DataError: The texts are pairs, or no sentence has a length in the range.
     """
     if len(texts[0]) > 1:
         raise DataError(
             "the data have text pairs, which cannot be cut", "drop distill.sentences", key="distill.sentences"
         )
-    shortest, longest = np.quantile([len(row[0].split()) for row in like or texts], _USUAL)
+    shortest, longest = np.quantile([len(row[0].split()) for row in like or texts], _USUAL_LENGTHS)
     pieces = dict.fromkeys(piece for row in texts for piece in _cut(row))
-    found = [(piece,) for piece in pieces if shortest <= len(piece.split()) <= longest]
-    found = [row for row in found if normalise(row) not in known]
-    if not found:
+    sentences = [(piece,) for piece in pieces if shortest <= len(piece.split()) <= longest]
+    sentences = [row for row in sentences if normalise(row) not in known]
+    if not sentences:
         raise DataError(
-            f"no sentence of distill.texts has {shortest:.0f} to {longest:.0f} words, as nine "
-            "tenths of the data's texts have",
-            "drop distill.sentences to take the texts whole",
+            f"no sentence of distill.texts has {shortest:.0f} to {longest:.0f} words, like 90 % of the data's texts",
+            "drop distill.sentences to use the texts whole",
             key="distill.sentences",
         )
-    return [found[index] for index in np.random.default_rng((seed, 4)).permutation(len(found))[:most]]
+    return [sentences[index] for index in np.random.default_rng((seed, 4)).permutation(len(sentences))[:most]]
 
 
 def _cut(row: tuple[str, ...]) -> list[str]:
@@ -180,19 +197,23 @@ def _read(name: str, columns: tuple[str, ...], options: Reading) -> Texts:
     plain = path.is_file() and data_format(path) is None and path.suffix != ".tmx"
     if plain or path.name.removesuffix(".gz").endswith(".txt"):
         if len(columns) > 1:
-            raise DataError(f"{name} has one text a line, the data have pairs", "name a table", key="distill.texts")
+            raise DataError(
+                f"{name} has one text per line, the data have text pairs", "name a table", key="distill.texts"
+            )
         try:
             return [(line,) for line in read_lines(path, reading)]
         except DataError as error:
             error.key = "distill.texts"
             raise
-    found = locate(name, "distill.texts")
-    if isinstance(found, HubData) or list(found.splits) != [""]:
+    source = locate(name, "distill.texts")
+    if isinstance(source, HubData) or list(source.splits) != [""]:
         raise DataError(f"{name} is not a file", "name .txt files or tables", key="distill.texts")
     rows: Texts = []
-    for file in found.splits[""]:
+    for file in source.splits[""]:
         if data_format(file) is None:
-            raise DataError(f"{file} is of no kind that kit reads", "name .txt files or tables", key="distill.texts")
+            raise DataError(
+                f"{file} is not in a format that kit reads", "name .txt files or tables", key="distill.texts"
+            )
         table = read_table(file, reading)
         require_columns(columns, table, "distill.texts", str(file))
         cells = [["" if is_missing(value) else str(value) for value in table.columns[column]] for column in columns]

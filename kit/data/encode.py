@@ -1,9 +1,7 @@
-"""Tokenised texts: made once, kept by content, laid out flat.
+"""Tokenised texts as flat arrays, cached on disk by their content.
 
-A million short texts are three flat arrays instead of a million Python lists, and a second run (or
-another cell of a study) on the same texts finds them on disk.
-
-Knows tokenizers and token ids. Knows nothing of labels, models or recipes.
+A million short texts are three flat arrays instead of a million Python lists. Another run, or another cell of a study,
+on the same texts reads them from the cache.
 """
 
 from __future__ import annotations
@@ -25,21 +23,23 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
 
-    _Rows = tuple[
-        list[list[int]], list[list[int]] | None, list[bool]
-    ]  # ids and types of each text, and whether it was cut
+    # Per text: token ids, token types (None without types), and whether the text was cut.
+    _Rows = tuple[list[list[int]], list[list[int]] | None, list[bool]]
 
-IGNORED = -100  # a target of the loss that counts nothing: what fills short rows, or was not labelled
-_FORMAT = b"1"  # part of every cache key: raise it when the layout changes
-_CHUNK = 20_000  # texts handed to the tokenizer at once, which bounds memory
+IGNORED = -100  # a target that losses leave out: the filling of short rows, and examples without a label
+_FORMAT = b"1"  # part of every cache key; increase it when the layout changes
+_CHUNK_TEXTS = 20_000  # tokenised per call, to bound memory
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids of n texts, flat: text i is `input_ids[offsets[i]:offsets[i + 1]]`.
+    """Token ids of n texts in a flat array: text i is `input_ids[offsets[i]:offsets[i + 1]]`.
 
-    input_ids: (total,) int32. token_types: (total,) int8, or None where the tokenizer has none.
-    offsets: (n + 1,) int64. truncated: (n,) bool, whether the text was cut at the longest length.
+    Attributes:
+        input_ids: (total,) int32.
+        token_types: (total,) int8; None if the tokenizer has no token types.
+        offsets: (n + 1,) int64.
+        truncated: (n,) bool, whether the text was cut at the maximum length.
     """
 
     input_ids: np.ndarray
@@ -52,11 +52,11 @@ class Encoded:
 
     @property
     def lengths(self) -> np.ndarray:
-        """(n,) tokens in each text."""
+        """(n,) tokens per text."""
         return np.diff(self.offsets)
 
     def take(self, indices: np.ndarray) -> Encoded:
-        """The texts at these positions, in this order."""
+        """Return the texts at these positions, in this order."""
         pieces = [np.arange(self.offsets[i], self.offsets[i + 1]) for i in indices]
         flat = np.concatenate(pieces) if pieces else np.zeros(0, np.int64)
         types = None if self.token_types is None else self.token_types[flat]
@@ -64,7 +64,7 @@ class Encoded:
         return Encoded(self.input_ids[flat], types, offsets, self.truncated[indices])
 
     def joined(self, other: Encoded) -> Encoded:
-        """The texts of both, these first; both were encoded by the same tokenizer."""
+        """Append the texts of `other`, which must be encoded by the same tokenizer."""
         types = None
         if self.token_types is not None and other.token_types is not None:
             types = np.concatenate([self.token_types, other.token_types])
@@ -85,15 +85,22 @@ def encode(
 ) -> Encoded:
     """Tokenise texts or text pairs, cut at `max_length` tokens.
 
-    cache_key: identifies the tokenizer (the sha256 of its files). With it, the result is kept on disk under
-    the texts' content and found there next time; without it, nothing is read or written. as_target: the texts are
-    translations, which some tokenizers mark with another language.
+    Args:
+        texts: Tuples of one text, or of two texts.
+        tokenizer: Tokenizer of the model.
+        max_length: Maximum number of tokens per text or pair, special tokens included.
+        cache_key: Identifier of the tokenizer (sha256 of its files), under which the result is cached on disk. None:
+            do not use the cache.
+        as_target: Whether the texts are translations, which some tokenizers encode with another language code.
+
+    Raises:
+        ModelError: The tokenizer is damaged.
     """
     path = None if cache_key is None else _cache_path(texts, cache_key, max_length)
     if path is not None and path.is_file():
-        found = _read(path)
-        if found is not None:
-            return found
+        cached = _read(path)
+        if cached is not None:
+            return cached
     encoded = _tokenise(texts, tokenizer, max_length, as_target)
     if path is not None:
         _write(path, encoded)
@@ -113,15 +120,15 @@ def _tokenise(
     lengths: list[int] = []
     truncated: list[bool] = []
     backend = None if as_target else _backend(tokenizer)
-    for start in range(0, len(texts), _CHUNK):
-        chunk = texts[start : start + _CHUNK]
+    for start in range(0, len(texts), _CHUNK_TEXTS):
+        chunk = texts[start : start + _CHUNK_TEXTS]
         try:
             if backend is None:
                 rows, kinds, cut = _by_transformers(chunk, tokenizer, max_length, as_target)
             else:
                 rows, kinds, cut = _by_backend(chunk, tokenizer, backend, max_length)
         except Exception as error:
-            if type(error) is not Exception:  # which is all that the Rust tokenizers raise
+            if type(error) is not Exception:  # Rust tokenizers raise only the base class
                 raise
             raise ModelError(f"the tokenizer is damaged: {first_line(error)}", "download or copy it again") from error
         lengths += [len(row) for row in rows]
@@ -141,11 +148,11 @@ def _by_transformers(
     texts: list[tuple[str, ...]], tokenizer: PreTrainedTokenizerBase, max_length: int, as_target: bool
 ) -> _Rows:
     columns = [list(column) for column in zip(*texts, strict=True)]
-    given = {"text_target": columns[0]} if as_target else dict(zip(("text", "text_pair"), columns, strict=False))
-    batch = tokenizer(**given, truncation=True, max_length=max_length)
+    inputs = {"text_target": columns[0]} if as_target else dict(zip(("text", "text_pair"), columns, strict=False))
+    batch = tokenizer(**inputs, truncation=True, max_length=max_length)
     if batch.encodings:
         cut = [bool(encoding.overflowing) for encoding in batch.encodings]
-    else:  # a tokenizer without a Rust backend does not say; a full-length text was almost surely cut
+    else:  # a tokenizer without a Rust backend does not report cuts; a full-length text was almost certainly cut
         cut = [len(row) >= max_length for row in batch["input_ids"]]
     return batch["input_ids"], batch.get("token_type_ids"), cut
 
@@ -153,7 +160,7 @@ def _by_transformers(
 def _by_backend(
     texts: list[tuple[str, ...]], tokenizer: PreTrainedTokenizerBase, backend: Tokenizer, max_length: int
 ) -> _Rows:
-    """The same, in half the time for a single text."""
+    """Tokenise like `_by_transformers`, in half the time for a single text."""
     from transformers.tokenization_utils_base import TruncationStrategy
     from transformers.utils.generic import PaddingStrategy
 
@@ -163,25 +170,25 @@ def _by_backend(
     backend.encode_special_tokens = tokenizer.split_special_tokens
     if len(texts) == 1:
         first, *rest = texts[0]
-        found = [backend.encode(first, rest[0] if rest else None)]
+        rows = [backend.encode(first, rest[0] if rest else None)]
     else:
-        found = backend.encode_batch_fast([row[0] if len(row) == 1 else row for row in texts])
-    kinds = [each.type_ids for each in found] if "token_type_ids" in tokenizer.model_input_names else None
-    return [each.ids for each in found], kinds, [bool(each.overflowing) for each in found]
+        rows = backend.encode_batch_fast([row[0] if len(row) == 1 else row for row in texts])
+    kinds = [row.type_ids for row in rows] if "token_type_ids" in tokenizer.model_input_names else None
+    return [row.ids for row in rows], kinds, [bool(row.overflowing) for row in rows]
 
 
 def _backend(tokenizer: PreTrainedTokenizerBase) -> Tokenizer | None:
-    """The Rust tokenizer, where transformers adds nothing to what it does; else None."""
+    """Return the Rust tokenizer if calling it directly gives the same result as transformers, otherwise None."""
     from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
     kind = type(tokenizer)
-    own = (
+    is_customized = (
         not issubclass(kind, PreTrainedTokenizerFast)
         or kind.__call__ is not PreTrainedTokenizerBase.__call__
         or kind._encode_plus is not PreTrainedTokenizerFast._encode_plus
         or hasattr(kind, "_switch_to_input_mode")
     )
-    return None if own else tokenizer.backend_tokenizer
+    return None if is_customized else tokenizer.backend_tokenizer
 
 
 def _cache_path(texts: list[tuple[str, ...]], cache_key: str, max_length: int) -> Path:
@@ -192,7 +199,7 @@ def _cache_path(texts: list[tuple[str, ...]], cache_key: str, max_length: int) -
 
 
 def _read(path: Path) -> Encoded | None:
-    """The cached arrays; None for a damaged file, which is then made again."""
+    """Return the cached arrays; None for a damaged file."""
     try:
         with np.load(path) as arrays:
             return Encoded(arrays["input_ids"], arrays.get("token_types"), arrays["offsets"], arrays["truncated"])
@@ -209,4 +216,4 @@ def _write(path: Path, encoded: Encoded) -> None:
     try:
         write_atomically(path, buffer.getvalue())
     except OutputError:
-        return  # the cache only saves time: where it cannot be written, the next run tokenises again
+        return  # the cache only saves time: if it cannot be written, the next run tokenises again

@@ -1,7 +1,4 @@
-"""Examples: texts with their labels, the form in which data travel through kit.
-
-Knows texts and label names. Knows nothing of files, tokenizers or class indices.
-"""
+"""Examples: texts with their label names, the form of the data before tokenization."""
 
 from __future__ import annotations
 
@@ -16,9 +13,11 @@ import numpy as np
 class Examples:
     """Texts and labels, row by row.
 
-    ids: (n,) int64, the row number in the source as read; it never changes when rows are dropped.
-    texts: n tuples of one text, or of two for text pairs.
-    labels: n tuples of label names; exactly one name each, unless the task is multi-label.
+    Attributes:
+        ids: (n,) int64, row number in the source as read; it does not change when rows are dropped.
+        texts: n tuples of one text, or of two for text pairs.
+        labels: n tuples of label names. Unlabelled examples have (), others one name, or several if multi-label. The
+            label of parallel text is the translation.
     """
 
     ids: np.ndarray
@@ -29,12 +28,12 @@ class Examples:
         return len(self.texts)
 
     def take(self, indices: Sequence[int] | np.ndarray) -> Examples:
-        """The examples at these positions, in this order."""
+        """Return the examples at these positions, in this order."""
         order = [int(i) for i in indices]
         return Examples(self.ids[order], [self.texts[i] for i in order], [self.labels[i] for i in order])
 
     def fingerprint(self) -> str:
-        """sha256 over ids, texts and labels in order."""
+        """Return the sha256 of ids, texts and labels in order."""
         digest = hashlib.sha256()
         for row, texts, labels in zip(self.ids, self.texts, self.labels, strict=True):
             digest.update(repr((int(row), texts, labels)).encode())

@@ -1,4 +1,4 @@
-"""Content that is not the text its file name promises: binary formats, web pages, pointers of Git LFS."""
+"""Files that are not the text file they should be: binary formats, web pages, pointers of Git LFS."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ _BINARY = (
 )
 _PROBE_BYTES = 10_000
 _CONTROL = bytes({*range(32)} - {*b"\t\n\r\x0b\x0c\x1a\x1c\x1d\x1e\x1f\x01"})
-_MOST_CONTROL = 0.02  # share of control characters, from which content is no text in any encoding
-_WINDOWS_1252 = bytes(range(0x80, 0xA0))  # characters there, control codes in Latin-1
+_MAX_CONTROL_SHARE = 0.02  # of control characters, above which content is not text in any encoding
+_WINDOWS_1252 = bytes(range(0x80, 0xA0))  # characters in Windows-1252, control codes in Latin-1
 _PAGE = (b"<!doctype html", b"<html")
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def refuse_binary(data: bytes, name: str) -> None:
-    """Raise DataError for the content of a binary file. Call it for content that cannot be decoded as text."""
+    """Raise DataError for the content of a binary file. data: content that cannot be decoded as text."""
     for start, kind, hint in _BINARY:
         if data.startswith(start):
             raise DataError(f"{name} is not text but {kind}", hint)
     probe = data[:_PROBE_BYTES]
-    if len(probe) - len(probe.translate(None, _CONTROL)) > _MOST_CONTROL * len(probe):
+    if len(probe) - len(probe.translate(None, _CONTROL)) > _MAX_CONTROL_SHARE * len(probe):
         raise DataError(f"{name} is a binary file, not text", "export the data as CSV, JSON lines or Parquet")
 
 
 def refuse_stand_ins(data: bytes, name: str) -> None:
-    """Raise DataError for a web page or a pointer of Git LFS, which a download has left in place of the data."""
+    """Raise DataError for a web page or a pointer of Git LFS that was downloaded instead of the data."""
     start = data[:_PROBE_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith(_PAGE):
         raise DataError(f"{name} is a web page (HTML), not the data", "download the file itself")
@@ -49,7 +49,7 @@ def refuse_stand_ins(data: bytes, name: str) -> None:
 
 
 def encoding_hint(data: bytes, place: int, name: str, suffix: str) -> str:
-    """Return how to convert text that is not UTF-8 from the given byte on."""
+    """Return a hint on converting text to UTF-8. place: position of the first byte that is not UTF-8."""
     pair = data[place : place + 2]
     if len(pair) == 2 and pair[0] == 0xED and 0xA0 <= pair[1] <= 0xBF:
         return (
@@ -63,7 +63,7 @@ def encoding_hint(data: bytes, place: int, name: str, suffix: str) -> str:
 
 
 def conversion_hint(encoding: str, name: str, suffix: str, command: str = "iconv") -> str:
-    """Return how to convert a file, or standard input, to UTF-8."""
+    """Return the command that converts a file, or standard input, to UTF-8."""
     words = f"{command} -f {encoding} -t utf-8"
     if name == STANDARD_INPUT:
         return f"convert it: ... | {words} | kit predict RUN"

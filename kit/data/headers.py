@@ -21,14 +21,14 @@ _KNOWN = frozenset(
     (*TEXT_NAMES, *LABEL_NAMES, *WEAK_LABEL_NAMES, *_OTHER_NAMES, *(name for pair in TEXT_PAIRS for name in pair))
 )
 _SAMPLE = 2_000
-_MOST = 0.9  # share of a column that has some form, from which the column is said to have it
-_SHORTEST = 0.02  # share of texts that may be shorter than an example
-_WORDS, _CHARACTERS = 4, 25  # from which on a cell reads like a sentence rather than a name
-_FEWEST = 4  # rows that show whether values recur
-_LONGEST_LABEL = 60
-_TITLE_WORDS = 3  # most words of a name in title case: "Customer Message"
-_SHORT_WORDS = 2  # most words of a code, date or time
-_CONTRAST = 0.5  # share of the length of short cells, below which a cell without spaces is a name
+_MIN_FORM_SHARE = 0.9  # of a column's cells with some form, from which the column has the form
+_SHORT_QUANTILE = 0.02  # of the lengths of texts: a shorter cell is more likely a name than a text
+_SENTENCE_WORDS, _SENTENCE_CHARS = 4, 25  # from which a cell is more likely a sentence than a name
+_MIN_ROWS = 4  # with fewer, it is unknown whether values recur
+_MAX_LABEL_CHARS = 60
+_MAX_TITLE_WORDS = 3  # of a name in title case: "Customer Message"
+_MAX_CODE_WORDS = 2  # of a code, date or time
+_MAX_NAME_LENGTH = 0.5  # of the length of the shortest texts, for a name without spaces
 _NO_VALUE = {"", "-", "?", "n/a", "na", "nan", "nil", "none", "null"}
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d+)*|[.,]\d+)([eE][+-]?\d+)?%?")
 
@@ -38,11 +38,11 @@ def judge_first_row(first: Sequence[str], rows: Sequence[Sequence[str]]) -> Verd
 
     Args:
         first: Cells of the first row.
-        rows: The rows after it. Copies of the first row say nothing and are skipped.
+        rows: Rows after the first. Copies of the first row are skipped.
 
     Returns:
-        `header` or `example` where the evidence points one way, `doubtful header` where nothing but the form of plain
-        names says that it is one, `unclear` where the user must say which.
+        `header` or `example` if the evidence is clear, `doubtful header` if the only evidence is that the cells have
+        the form of names, `unclear` if the user must decide.
     """
     cells = [strip_invisible(cell) for cell in first]
     sample = [row for row in rows[:_SAMPLE] if len(row) == len(first) and list(row) != list(first)]
@@ -58,7 +58,7 @@ def judge_first_row(first: Sequence[str], rows: Sequence[Sequence[str]]) -> Verd
 
 
 def _judge_names(cells: Sequence[str], columns: Sequence[Sequence[str]]) -> Verdict:
-    """Return whether cells without any clear sign are names, by their form alone."""
+    """Judge cells without a clear sign by their form alone."""
     filled = [(cell, column) for cell, column in zip(cells, columns, strict=True) if cell]
     if not all(" " not in cell or _is_title(cell) for cell, _ in filled):
         return "unclear"
@@ -68,25 +68,25 @@ def _judge_names(cells: Sequence[str], columns: Sequence[Sequence[str]]) -> Verd
 
 
 def _differs(cell: str, column: Sequence[str]) -> bool:
-    """Return whether a cell has the form of a name and the texts below it have not: one word, or title case."""
+    """Return whether a cell, unlike the texts below it, has the form of a name: one word, or title case."""
     if not column or _is_label_like(column):
         return False
     if " " in cell:
-        return _is_title(cell) and _share(column, _is_title) <= 1 - _MOST
+        return _is_title(cell) and _share(column, _is_title) <= 1 - _MIN_FORM_SHARE
     lengths = sorted(map(len, column))
-    short = lengths[int(_SHORTEST * len(lengths))]
-    return _share(column, _has_space) >= _MOST or len(cell) <= _CONTRAST * short
+    short = lengths[int(_SHORT_QUANTILE * len(lengths))]
+    return _share(column, _has_space) >= _MIN_FORM_SHARE or len(cell) <= _MAX_NAME_LENGTH * short
 
 
 def is_known_name(cell: str) -> bool:
-    """Return whether a cell is one of the usual names of columns."""
+    """Return whether a cell is a usual name of a column."""
     return re.sub(r"[\s\-]+", "_", strip_invisible(cell)).casefold() in _KNOWN
 
 
 def _sign(cell: str, column: Sequence[str], rows: int) -> Sign:
-    """Return what a cell of the first row looks like, compared with the filled cells below it."""
+    """Compare a cell of the first row with the filled cells below it."""
     if not cell:
-        return "perhaps a name" if len(column) >= _MOST * rows else "unknown"
+        return "perhaps a name" if len(column) >= _MIN_FORM_SHARE * rows else "unknown"
     if not column or cell.casefold() in _NO_VALUE:
         return "unknown"
     if cell in column and _is_label_like(column):
@@ -97,23 +97,24 @@ def _sign(cell: str, column: Sequence[str], rows: int) -> Sign:
 
 
 def _sign_of_form(cell: str, column: Sequence[str]) -> Sign:
-    """Return what a cell looks like by its characters and its length."""
-    if _share(column, _is_number) >= _MOST:
+    """Compare a cell with the cells below it by characters and length."""
+    if _share(column, _is_number) >= _MIN_FORM_SHARE:
         return "value" if _is_number(cell) else "name"
-    if _share(column, _is_code) >= _MOST and not _has_digit(cell) and len(cell.split()) < _WORDS:
-        return "name" if len(column) >= _FEWEST else "perhaps a name"
-    if len(cell.split()) >= _WORDS and not _is_label_like(column):
+    is_short = len(cell.split()) < _SENTENCE_WORDS
+    if _share(column, _is_code) >= _MIN_FORM_SHARE and not _has_digit(cell) and is_short:
+        return "name" if len(column) >= _MIN_ROWS else "perhaps a name"
+    if not is_short and not _is_label_like(column):
         return "perhaps a value"
     lengths = sorted(map(len, column))
-    if _is_label_like(column) or len(cell) < lengths[int(_SHORTEST * len(lengths))]:
+    if _is_label_like(column) or len(cell) < lengths[int(_SHORT_QUANTILE * len(lengths))]:
         return "perhaps a name"
-    return "perhaps a value" if len(cell) >= _CHARACTERS else "unknown"
+    return "perhaps a value" if len(cell) >= _SENTENCE_CHARS else "unknown"
 
 
 def _is_label_like(column: Sequence[str]) -> bool:
     """Return whether a column has few distinct short values."""
     kinds = set(column)
-    return len(column) >= _FEWEST and len(kinds) <= len(column) // 2 and max(map(len, kinds)) <= _LONGEST_LABEL
+    return len(column) >= _MIN_ROWS and len(kinds) <= len(column) // 2 and max(map(len, kinds)) <= _MAX_LABEL_CHARS
 
 
 def _share(column: Sequence[str], has_form: Callable[[str], bool]) -> float:
@@ -129,14 +130,14 @@ def _has_digit(cell: str) -> bool:
 
 
 def _is_code(cell: str) -> bool:
-    """Return whether a cell is like an id, a date or a time: it has a digit, and not the words of a text."""
-    return _has_digit(cell) and len(cell.split()) <= _SHORT_WORDS and not UNSEPARATED.search(cell)
+    """Return whether a cell is like an id, a date or a time: it has a digit and one or two words."""
+    return _has_digit(cell) and len(cell.split()) <= _MAX_CODE_WORDS and not UNSEPARATED.search(cell)
 
 
 def _is_title(cell: str) -> bool:
-    """Return whether a cell is a few words in title case, as spreadsheets name columns."""
+    """Return whether a cell has at most three words, in title case, like column names of spreadsheets."""
     words = cell.split()
-    return len(words) <= _TITLE_WORDS and all(word[:1].isupper() for word in words)
+    return len(words) <= _MAX_TITLE_WORDS and all(word[:1].isupper() for word in words)
 
 
 def _has_space(cell: str) -> bool:

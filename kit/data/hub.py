@@ -1,7 +1,4 @@
-"""Data sets from the Hub, through the `datasets` library.
-
-Knows the Hub and its errors. Knows nothing of recipes' other keys, splits to use or labels.
-"""
+"""Data sets of the Hub, loaded with the `datasets` library."""
 
 from __future__ import annotations
 
@@ -27,26 +24,35 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def load_hub(name: str, config: str | None, revision: str | None) -> tuple[dict[str, Callable[[], Table]], str | None]:
-    """The splits of a data set, each read when called, and the commit they come from, where that is known.
+    """Load the splits of a data set; without a connection to the Hub, from the local cache.
 
-    Where the Hub cannot be reached, a copy that was loaded before is used. Raises DataError if there is none, if there
-    is no such data set, configuration or revision, or if it needs code to be read.
+    Args:
+        name: Id of the data set.
+        config: Name of the configuration. None: the only one.
+        revision: Branch, tag or commit. None: the default branch.
+
+    Returns:
+        Functions that read a split, by name of the split, and the commit of the data; None if it is unknown.
+
+    Raises:
+        DataError: The data set, configuration or revision does not exist, is neither reachable nor cached, or needs a
+            loading script.
     """
     commit, reachable = _find_commit(name, revision)
     loaded = _load(name, config, commit or revision, reachable)
     splits: dict[str, Callable[[], Table]] = {str(split): partial(to_table, data) for split, data in loaded.items()}
-    found = commit or _cached_commit(loaded)
-    if revision and _COMMIT.fullmatch(revision) and found not in (None, revision):
+    loaded_commit = commit or _cached_commit(loaded)
+    if revision and _COMMIT.fullmatch(revision) and loaded_commit not in (None, revision):
         raise DataError(
-            f"cannot reach the Hub, and the copy of {name} on this machine is {found}",
+            f"cannot reach the Hub, and the copy of {name} on this machine is {loaded_commit}",
             "connect to the Hub, or drop data.revision",
             key="data.revision",
         )
-    return splits, found
+    return splits, loaded_commit
 
 
 def _find_commit(name: str, revision: str | None) -> tuple[str | None, bool]:
-    """The commit that a revision stands for, and whether the Hub answered. One request: no retries when offline."""
+    """Return the commit of a revision, and True; (None, False), without retries, if the Hub cannot be reached."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -72,8 +78,8 @@ def _find_commit(name: str, revision: str | None) -> tuple[str | None, bool]:
         message, hint = refusal(error, name)
         raise DataError(f"{message}", hint, key="data.source") from error
     except Exception as error:
-        # Which class an unreachable Hub raises depends on the HTTP library beneath, which changed twice.
-        logging.getLogger(__name__).debug("the Hub did not answer: %s", error)
+        # The class of this error depends on the HTTP library of huggingface_hub, which changed twice.
+        logging.getLogger(__name__).debug("the Hub cannot be reached: %s", error)
         return None, False
 
 
@@ -86,13 +92,13 @@ def _load(name: str, config: str | None, revision: str | None, reachable: bool) 
             loaded: dict[str, Dataset] = patiently(lambda: datasets.load_dataset(name, config, revision=revision))
             return loaded
     except DatasetNotFoundError as error:
-        if "gated" in str(error):  # whose description all may read
+        if "gated" in str(error):  # the description of a gated data set is public, so _find_commit does not raise
             raise _gated(name) from error
         raise DataError(f"{first_line(error)}", "check the spelling", key="data.source") from error
     except ConnectionError as error:
         raise DataError(
-            f"{name} is not here, and the Hub, where it may be a data set, cannot be reached",
-            "check the path; for a data set of the Hub, the network and its id",
+            f"there is no file {name}, and the Hub, where it may be a data set, cannot be reached",
+            "check the path; for a data set on the Hub, check the network and the id",
             key="data.source",
         ) from error
     except RuntimeError as error:
@@ -128,7 +134,7 @@ def _configurations(name: str, config: str | None, message: str) -> str:
 
 
 def to_table(data: Dataset) -> Table:
-    """The columns of text, numbers, classes, lists of these, and translations; images and the like are left behind."""
+    """Return the columns with texts, numbers, classes, lists of these, and translations; leave out images and audio."""
     features = data.features.to_dict()
     plain = [name for name, feature in features.items() if _is_plain(feature) or _is_translation(name, feature)]
     columns = data.select_columns(plain).with_format(None).to_dict()
@@ -139,7 +145,7 @@ def to_table(data: Dataset) -> Table:
 
 
 def _has_short_floats(feature: Any) -> bool:
-    """Return whether a column holds floats of 32 or 16 bits, or lists of them."""
+    """Return whether a column holds floats of 32 or 16 bits, or lists of such floats."""
     if isinstance(feature, list):
         return _has_short_floats(feature[0])
     inner = feature.get("feature")
@@ -155,7 +161,7 @@ def _is_plain(feature: Any) -> bool:
 
 
 def _is_translation(name: str, feature: Any) -> bool:
-    """Whether a column holds `{"en": ..., "de": ...}`, by its type or, as a struct of texts, by its name."""
+    """Return whether a column holds `{"en": ..., "de": ...}`: by its type or, for a struct of texts, by its name."""
     if not isinstance(feature, dict):
         return False
     if feature.get("_type") == "Translation":
@@ -164,7 +170,7 @@ def _is_translation(name: str, feature: Any) -> bool:
 
 
 def _cached_commit(loaded: dict[str, Dataset]) -> str | None:
-    """The commit in the path of the cached files, where `datasets` puts it."""
+    """Return the commit from the path of the cached files; None if the path has no commit."""
     for data in loaded.values():
         for file in data.cache_files:
             commit = Path(file["filename"]).parent.name
@@ -175,7 +181,7 @@ def _cached_commit(loaded: dict[str, Dataset]) -> str | None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No progress bars and no warnings from the libraries while a data set is loaded."""
+    """Disable progress bars and warnings of the libraries while a data set is loaded."""
     import datasets
     from huggingface_hub.utils import logging as hub_logging
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
@@ -200,7 +206,7 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def _offline(offline: bool) -> Iterator[None]:
-    """Look only among the data sets loaded before, instead of asking an unreachable Hub for 24 seconds."""
+    """Load only from the local cache if `offline`, instead of trying to reach the Hub for 24 seconds."""
     import datasets
 
     before = datasets.config.HF_HUB_OFFLINE

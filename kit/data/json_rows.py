@@ -1,4 +1,4 @@
-"""JSON: an array of objects, one per line, or indented ones -> Table, with values of the types that the file has."""
+"""Tables from JSON: an array of objects, one object per line, or indented objects. Values keep their types."""
 
 from __future__ import annotations
 
@@ -14,25 +14,24 @@ from kit.data.table import Table, Unit
 from kit.errors import DataError
 from kit.runtime.characters import without_surrogates_inside
 
-_DEPTH = 100  # levels of lists and objects; the parser itself fails at about a thousand
+_MAX_DEPTH = 100  # levels of lists and objects; the parser fails at about a thousand
 _BYTE_ORDER_MARK = "\ufeff"
 _EXPECTED = 'one object per line: {"text": "...", "label": "..."}'
 _ESCAPED_SURROGATE = re.compile(r"\\ud[89a-f]", re.IGNORECASE)
 _SURROGATE = re.compile("[\ud800-\udfff]")
-
 _BLANK = re.compile(r"\s*")
 
 Item = tuple[int, Any]  # line or item from 1, value
 
 
 class _RepeatedKeyError(Exception):
-    """An object has one key twice."""
+    """An object has the same key twice."""
 
 
 def read_json(text: str, name: str, required: Sequence[str] = ()) -> Table:
     """Return the objects of a JSON array, or of a file with one object per line.
 
-    Half a surrogate pair, which is no character, is read as U+FFFD, and the table's notes count them.
+    Half a surrogate pair, which is not a character, is read as U+FFFD, and the table has a note with the number.
 
     Args:
         text: Content of the file.
@@ -40,7 +39,7 @@ def read_json(text: str, name: str, required: Sequence[str] = ()) -> Table:
         required: Keys that every object must have; see `Reading`.
 
     Raises:
-        DataError: The file is not valid JSON, or holds something else. Names the line or the item.
+        DataError: The file is not valid JSON, or holds other values. The message names the line or the item.
     """
     try:
         items, unit = _read_items(text, name, required)
@@ -48,15 +47,15 @@ def read_json(text: str, name: str, required: Sequence[str] = ()) -> Table:
         if required and error.hint == _EXPECTED:
             error.hint = f"one object per line: {json.dumps(dict.fromkeys(required, '...'), ensure_ascii=False)}"
         raise
-    notes = _mend_all(items, name, unit) if _ESCAPED_SURROGATE.search(text) else ()
+    notes = _replace_surrogates(items, name, unit) if _ESCAPED_SURROGATE.search(text) else ()
     columns = dict.fromkeys(key for _, row in items for key in row)
     content = {column: [row.get(column) for _, row in items] for column in columns}
     table = Table.of(content, unit, [number for number, _ in items])
-    return replace(table, blank=_between(items) if unit == "line" else (), notes=notes)
+    return replace(table, blank=_blank_lines(items) if unit == "line" else (), notes=notes)
 
 
 def _read_items(text: str, name: str, required: Sequence[str]) -> tuple[list[Item], Unit]:
-    """Return the objects of a file, each with its number, and whether this is a line or the place in an array."""
+    """Return the objects of a file, each with its number, and the unit of the number: a line or an item of an array."""
     items = _array(text, name)
     unit: Unit = "line" if items is None else "item"
     if items is None:
@@ -116,7 +115,7 @@ def _objects(text: str, name: str) -> list[Item]:
 
 
 def _indented(text: str, name: str) -> Iterator[Item]:
-    """Yield the values of a file in which each begins on a new line. Raises DataError with the line."""
+    """Yield the values of a file in which every value begins on a new line. Raise DataError with the line."""
     decoder = json.JSONDecoder(object_pairs_hook=_distinct)
     position, line = 0, 1
     while (start := _end_of_blank(text, position)) < len(text):
@@ -135,7 +134,7 @@ def _end_of_blank(text: str, position: int) -> int:
 
 
 def _with_keys(value: Any, required: Sequence[str], where: str) -> Any:
-    """Return an object that has all required keys, of a string or an object.
+    """Return an object with all required keys; a string becomes the value of the only required key.
 
     The keys may be inside `translation`, as in data sets of parallel text.
     """
@@ -157,7 +156,7 @@ def _with_keys(value: Any, required: Sequence[str], where: str) -> Any:
 
 def _lines(text: str, name: str) -> Iterator[Item]:
     for line, content in enumerate(text.split("\n"), start=1):
-        value = content.lstrip(_BYTE_ORDER_MARK)  # of a file that was appended to another
+        value = content.lstrip(_BYTE_ORDER_MARK)  # a mark inside the file is from a file that was appended
         if value.strip():
             yield line, _parse(value, f"{name}, line {line}")
 
@@ -179,7 +178,7 @@ def _parsing(where: str, several_lines: bool) -> Iterator[None]:
     except json.JSONDecodeError as error:
         line = f", line {error.lineno}" if several_lines else ""
         raise DataError(f"{where}{line}: not valid JSON: {error.msg} (column {error.colno})", _EXPECTED) from error
-    except ValueError as error:  # a number of thousands of digits
+    except ValueError as error:  # a number with thousands of digits
         raise DataError(f"{where}: not valid JSON: {error}", _EXPECTED) from error
 
 
@@ -200,7 +199,7 @@ def _require_objects(items: list[Item], name: str, unit: Unit) -> None:
 
 def _require_shallow(value: Any, where: str) -> None:
     level = [value]
-    for _ in range(_DEPTH):
+    for _ in range(_MAX_DEPTH):
         level = [item for outer in level for item in _inside(outer)]
         if not level:
             return
@@ -215,12 +214,12 @@ def _inside(value: Any) -> Iterator[Any]:
 
 def _too_deep(where: str) -> DataError:
     return DataError(
-        f"{where}: lists and objects are nested more than {_DEPTH} levels deep", "leave the nested values out"
+        f"{where}: lists and objects are nested more than {_MAX_DEPTH} levels deep", "leave the nested values out"
     )
 
 
-def _mend_all(items: list[Item], name: str, unit: Unit) -> tuple[str, ...]:
-    """Mend half surrogate pairs in place, and return the note that counts them."""
+def _replace_surrogates(items: list[Item], name: str, unit: Unit) -> tuple[str, ...]:
+    """Replace half surrogate pairs in place, and return a note with their number."""
     counts = {number: _count_surrogates(value) for number, value in items}
     damaged = [number for number, count in counts.items() if count]
     if not damaged:
@@ -238,7 +237,7 @@ def _count_surrogates(value: Any) -> int:
     return sum(map(_count_surrogates, parts))
 
 
-def _between(items: list[Item]) -> tuple[int, ...]:
-    """Return the lines without a value that stand before the last value."""
+def _blank_lines(items: list[Item]) -> tuple[int, ...]:
+    """Return the lines without a value, up to the last value."""
     lines = {line for line, _ in items}
     return tuple(line for line in range(1, max(lines, default=1)) if line not in lines)

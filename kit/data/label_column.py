@@ -1,4 +1,4 @@
-"""A column of labels: its cells, and the rows to name in errors."""
+"""Columns of labels: their cells, and errors that name the row."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from kit.errors import DataError
 from kit.runtime.printable import printable
 
 Labels = list[tuple[str, ...]]
-_LONGEST_CELL = 80  # characters of a cell in a message
+_MAX_CELL_CHARS = 80  # in a message
 
 
 @dataclass(frozen=True)
 class LabelColumn:
-    """A column of a table, read as labels."""
+    """Column of a table with labels."""
 
     name: str
     table: Table
 
     @property
     def values(self) -> Sequence[Any]:
-        """Cells of the column, row by row."""
+        """Cells of the column, in the order of the rows."""
         return self.table.columns[self.name]
 
     def error(self, place: int, problem: str, hint: str = "") -> DataError:
@@ -34,7 +34,7 @@ class LabelColumn:
         return DataError(f"{where}: {problem}", hint, key="data.label")
 
     def cells(self) -> Iterator[tuple[int, Any]]:
-        """Yield position and cell of every row. Raises DataError for cells that no label column holds."""
+        """Yield position and cell of every row. Raise DataError for a cell that cannot hold labels."""
         for place, value in enumerate(self.values):
             for item in value if isinstance(value, (list, tuple)) else [value]:
                 if isinstance(item, (UnnamedClass, dict, bytes)):
@@ -45,7 +45,7 @@ class LabelColumn:
         if not isinstance(item, UnnamedClass):
             return self.error(
                 place,
-                f"a {type(item).__name__} is no label: {cell_words(item)}",
+                f"a {type(item).__name__} is not a label: {cell_words(item)}",
                 "list the names of the labels that hold",
             )
         return self.error(
@@ -56,6 +56,6 @@ class LabelColumn:
 
 
 def cell_words(value: Any) -> str:
-    """Return a cell as an error shows it: on one line, and cut."""
+    """Return the content of a cell for a message: on one line, cut at 80 characters."""
     text = printable(str(value))
-    return text if len(text) <= _LONGEST_CELL else text[: _LONGEST_CELL - 3] + "..."
+    return text if len(text) <= _MAX_CELL_CHARS else text[: _MAX_CELL_CHARS - 3] + "..."

@@ -1,7 +1,7 @@
-"""Lists of labels in text cells, as libraries write them.
+"""Parser for lists of labels in text cells, in the notations of common libraries.
 
-JSON (also encoded twice), Python, NumPy (without commas), pandas, polars, PyTorch, DuckDB, PostgreSQL, R, Julia, Rust
-and Scala are read; a cell that begins and ends like a list and is none of them is refused.
+These are JSON (also encoded twice), Python, NumPy (without commas), pandas, polars, PyTorch, DuckDB, PostgreSQL, R,
+Julia, Rust and Scala. Other cells that begin and end like a list are errors.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ _QUOTED = re.compile(r"[ub]?('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")|(" + _SMART
 _BARE_LIST = re.compile(
     "|".join(rf"(?:{item})(?:\s*,\s*(?:{item}))*" for item in (r"""'[^',"\n]*'""", r"""\"[^'",\n]*\"""", _SMART))
 )
-_QUOTES = ('"', "\\", "\u201c", "\u2018", "\u201e", "\xab")  # that no word begins with
+_QUOTES = ('"', "\\", "\u201c", "\u2018", "\u201e", "\xab")  # a word does not begin with these
 _TAGS = re.compile(r"(?:<[^<>,]+>)+|(?:\[[^\[\],'\"]+\]){2,}")  # <a><b> and [a][b]
 _BRACKETS = re.compile(r"><|\]\[")
 _NESTED = re.compile(r"""\[\s*(?:\{|\[\s*['"\d])|\{\s*["'][^"']*["']\s*:""")  # [{, [["a" and {"a":
-_CUT = ("...", "…", "..")  # where NumPy, polars and pandas leave items out
-_OPENED = re.compile(r"\[\s*(['\"]|\d+[\s,])")  # how only a list begins
-_NOTHING = {"none", "null", "nan", "<na>", "nat"}
+_ELLIPSES = ("...", "…", "..")  # of NumPy, polars and pandas, in place of items
+_OPENED = re.compile(r"\[\s*(['\"]|\d+[\s,])")  # beginning of a list, not of a label in brackets
+_MISSING = {"none", "null", "nan", "<na>", "nat"}
 _NUMBERS = re.compile(r"(?:[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|True|False|true|false)")
 
 
 class ListError(Exception):
-    """The cell looks like a list and cannot be read as one. The message says why."""
+    """The cell looks like a list and cannot be read as a list. The message is the reason."""
 
 
 @dataclass
@@ -66,17 +66,20 @@ class _Cursor:
         return self.text.startswith(mark, self.place)
 
     def take(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
-        found = pattern.match(self.text, self.place)
-        if found:
-            self.place = found.end()
-        return found
+        match = pattern.match(self.text, self.place)
+        if match:
+            self.place = match.end()
+        return match
 
 
 def parse_list(cell: str) -> list[Any] | None:
     """Return the items of a cell that holds a list, None if the cell does not look like a list.
 
-    Items are text, numbers, booleans, and None for missing items. Raises ListError for a cell that begins and ends
-    like a list and has no one reading: nested or shortened lists, mappings, words that may be one label or several.
+    Items are text, numbers, booleans, and None for missing items.
+
+    Raises:
+        ListError: The cell begins and ends like a list and has no unique reading: nested or shortened lists, mappings,
+            words that may be one label or several.
     """
     text = _decoded(cell.strip())
     if (items := _without_brackets(text)) is not None:
@@ -89,7 +92,7 @@ def parse_list(cell: str) -> list[Any] | None:
     if _TAGS.fullmatch(text) or _BARE_LIST.fullmatch(text):
         return _items(_BRACKETS.sub(",", text.strip("<>[]")), braces=False)
     if not _is_enclosed(text) or (text[0] == "(" and not _is_tuple(text[1:-1])):
-        return None  # brackets are part of the labels: [bug], [feature]
+        return None  # the brackets are part of a label: [bug]
     return _items(text[1:-1], braces=text[0] == "{")
 
 
@@ -105,7 +108,7 @@ def is_nested(cell: str) -> bool:
 
 
 def _decoded(text: str) -> str:
-    """Return the list inside of a cell that was encoded as JSON twice, or has escapes for quotes; else the cell."""
+    """Return the list inside a cell that was encoded as JSON twice or has escaped quotes, otherwise the cell."""
     if text.startswith('[\\"'):
         return text.replace('\\"', '"')
     if text[:1] != '"' or text[-1:] != '"':
@@ -118,7 +121,7 @@ def _decoded(text: str) -> str:
 
 
 def _without_brackets(text: str) -> list[Any] | None:
-    """Return the items of a list with a bullet per line, a pandas Series or a list of Scala; None for other cells."""
+    """Return the items of a bullet list, a pandas Series or a Scala list; None for other cells."""
     if _BULLETS.fullmatch(text):
         return [line[1:].strip() for line in text.split("\n") if line.strip()]
     scala = _SCALA.fullmatch(text)
@@ -126,7 +129,7 @@ def _without_brackets(text: str) -> list[Any] | None:
 
 
 def _unwrapped(text: str) -> str:
-    """Return the list inside the forms that name their type: array([...]), <StringArray>, c("a")."""
+    """Return the list inside a notation that names its type: array([...]), <StringArray>, c("a")."""
     if (call := _CALL.match(text)) and _is_enclosed(text[call.end() :]):
         return text[call.end() :]
     for pattern in (_ARROW_LIST, _PANDAS_ARRAY, _CATEGORIES, _POLARS):
@@ -145,7 +148,7 @@ def _unwrapped(text: str) -> str:
 
 
 def _series(text: str) -> list[Any] | None:
-    """Return the items of a pandas Series as it is printed, None for other cells."""
+    """Return the items of a printed pandas Series, None for other cells."""
     if not _PANDAS_SERIES_END.search(text):
         return None
     lines = [_PANDAS_SERIES_LINE.fullmatch(line) for line in _PANDAS_SERIES_END.sub("", text).split("\n")]
@@ -157,15 +160,15 @@ def _series(text: str) -> list[Any] | None:
 
 
 def _require_whole(word: str) -> None:
-    """Raise ListError for the mark of items that were left out."""
-    if word in _CUT:
+    """Raise ListError for an ellipsis in place of items."""
+    if word in _ELLIPSES:
         raise ListError("the list is cut short (...): write all of its items")
 
 
 def _end_of_list(text: str) -> int | None:
-    """Return the place of the bracket that closes the first one, None if it stays open."""
+    """Return the position of the bracket that closes the first bracket, None if it stays open."""
     cursor, depth = _Cursor(text), 0
-    fresh = True  # whether an item may begin here: quotes inside a word are part of the word
+    fresh = True  # whether an item may begin here; quotes inside a word are part of the word
     while cursor.place < len(text):
         char = text[cursor.place]
         if fresh and cursor.take(_QUOTED):
@@ -183,7 +186,7 @@ def _end_of_list(text: str) -> int | None:
 
 
 def _is_tuple(inside: str) -> bool:
-    """Check that parentheses hold a tuple; a label may well stand in parentheses."""
+    """Check that the text inside parentheses is a tuple, not a label in parentheses."""
     inside = inside.strip()
     return not inside or "," in inside or bool(_QUOTED.fullmatch(inside))
 
@@ -211,7 +214,7 @@ def _items(inside: str, braces: bool) -> list[Any]:
 
 
 def _joined(items: list[Any], inside: str, commas: int) -> list[Any]:
-    """Return the items; those of a list with commas and without quotes may have spaces inside: [credit card, fees]."""
+    """Return the values of items. Items without quotes between commas may have spaces: [credit card, fees]."""
     if not commas or not any(isinstance(item, _Word) for item in items):
         return [_value(item) for item in items]
     if any(not isinstance(item, _Word) and isinstance(item, str) for item in items):
@@ -222,13 +225,13 @@ def _joined(items: list[Any], inside: str, commas: int) -> list[Any]:
 
 
 class _Word(str):
-    """A text that stands in a list without quotes."""
+    """Text without quotes in a list."""
 
     __slots__ = ()
 
 
 def _item(cursor: _Cursor, braces: bool) -> tuple[Any, bool]:
-    """Return one item and whether it is a word without quotes."""
+    """Return the next item, and whether it is a word without quotes."""
     text = cursor.text
     if text[cursor.place] in _CLOSING:
         raise ListError("a list or an object inside a list: write one list of names per example")
@@ -245,8 +248,8 @@ def _item(cursor: _Cursor, braces: bool) -> tuple[Any, bool]:
     word = _word(cursor)
     if braces and ":" in word:
         raise ListError("a mapping, not a list of labels")
-    known = bool(_NUMBERS.fullmatch(word)) or word.lower() in _NOTHING
-    return (_plain(word) if known else word), not known
+    is_value = bool(_NUMBERS.fullmatch(word)) or word.lower() in _MISSING
+    return (_plain(word) if is_value else word), not is_value
 
 
 def _word(cursor: _Cursor) -> _Word:
@@ -287,7 +290,7 @@ def _value(item: Any) -> Any:
 
 def _plain(word: str) -> Any:
     """Return the value of a word without quotes: a number, a truth value, None or text."""
-    if word.lower() in _NOTHING:
+    if word.lower() in _MISSING:
         return None
     if word in ("True", "true", "False", "false"):
         return word.lower() == "true"

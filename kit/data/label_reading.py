@@ -1,4 +1,4 @@
-"""From the label columns of train and test to label names, read and written in the same way in both."""
+"""Label names from the label columns of train and test, read in the same way in both."""
 
 from __future__ import annotations
 
@@ -27,19 +27,23 @@ from kit.errors import DataError
 from kit.recipe.sections.data import DataSection
 from kit.recipe.setting import setting
 
-_BIT_HINT = {
+_BIT_HINT = {  # by whether the cell is empty
     False: "a column per label has 1 where the label holds and 0 where it does not: write 0 and 1 for the values",
-    True: "a column per label has a 0 or 1 in every row: write 0 where the label does not hold, and leave out rows "
-    "that nobody labelled",
+    True: "a column per label has a 0 or 1 in every row: write 0 where the label does not hold, and leave out "
+    "unlabelled rows",
 }
 
 
 @dataclass(frozen=True)
 class SplitLabels:
-    """Label names of train and test (None without a test table).
+    """Label names of train and test.
 
-    order: all labels in the order of class indices. separator: between labels in one cell. notes: sentences about
-    assumptions and doubts that the user should read.
+    Attributes:
+        train: Label names of each training row.
+        test: Label names of each test row; None without a test table.
+        order: All labels in the order of class indices.
+        separator: Character between the labels of a cell.
+        notes: Sentences about assumptions and doubts that the user should read.
     """
 
     train: Labels
@@ -50,10 +54,16 @@ class SplitLabels:
 
 
 def read_split_labels(train: Table, test: Table | None, columns: Sequence[str], data: DataSection) -> SplitLabels:
-    """Return the labels of both splits; how cells are read is decided from the training rows.
+    """Return the labels of both splits. The training rows decide about the form of the cells.
 
-    columns: the column with the labels, or one 0/1 column per label. Raises DataError naming the column, and the row
-    where there is one.
+    Args:
+        train: Table of training examples.
+        test: Table of test examples. None: test is split off train.
+        columns: The column with the labels, or one 0/1 column per label.
+        data: Data section of the recipe.
+
+    Raises:
+        DataError: The labels cannot be read. The message names the column, and the row if there is one.
     """
     notes: list[str] = []
     if len(columns) > 1:
@@ -120,9 +130,9 @@ def _declared(columns: Sequence[str], data: DataSection) -> list[str] | None:
 
 
 def _renamed(train: Labels, test: Labels | None, data: DataSection) -> tuple[Labels, Labels | None, str | None]:
-    """Return the labels under the names that number formats, `data.label_map` and `data.normalise_labels` give.
+    """Rename labels by number format, `data.label_map` and `data.normalise_labels`.
 
-    The last value is a note on the number formats, None if they change nothing.
+    The third value is a note on the number formats, None if they change no label.
     """
 
     def apply(names: Mapping[str, str | None]) -> None:
@@ -141,7 +151,7 @@ def _renamed(train: Labels, test: Labels | None, data: DataSection) -> tuple[Lab
 
 
 def _joined(names: Mapping[str, int], data: DataSection, separator: str) -> str | None:
-    """Return a warning about labels that look like several labels in one."""
+    """Return a warning about labels that look like several joined labels, None if there are none."""
     marks = (*JOINING, " ") if data.multi_label else JOINING
     mark = joined_by(names, [mark for mark in marks if not data.multi_label or mark != separator])
     mark = mark or (joined_words(names) if not data.multi_label or separator != " " else None)

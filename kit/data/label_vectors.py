@@ -1,4 +1,4 @@
-"""Cells of a label column that hold only zeros and ones: 0/1 vectors over named labels."""
+"""Label cells of zeros and ones: 0/1 vectors over named labels."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _MARKS = re.compile(r"[\s,;|/_-]+")
 _DECIMAL_BIT = re.compile(r"[01]\.0*")
 _ZEROS_AND_ONES = re.compile(r"[01]+")
 _DIGITS = re.compile(r"[01]{3,}")
-_AS_CLASSES = (
+_BINARY_HINT = (
     "one label that holds or not is a task with the two labels 0 and 1: write 0 or 1 without brackets, and leave "
     "data.multi_label out"
 )
 
 
 def truth(value: Any) -> bool | None:
-    """Return the truth value of a cell that holds 0 or 1 in any form, None for other cells."""
+    """Return whether a cell holds 1 (or true) rather than 0 (or false); None for other cells."""
     name = label_name(value).lower()
     if _DECIMAL_BIT.fullmatch(name):
         name = name[0]
@@ -33,10 +33,9 @@ def truth(value: Any) -> bool | None:
 
 
 def refuse_unequal_vectors(column: LabelColumn, cells: Sequence[tuple[int, Any]]) -> None:
-    """Raise DataError where all cells hold zeros and ones that are neither vectors of one length nor lists of labels.
+    """Raise DataError if all cells hold zeros and ones that are neither vectors of one length nor lists of labels.
 
-    Vectors of different lengths repeat a 0 or 1; lists of the labels 0 and 1 do not. Cells with one item each are a
-    label that holds or not.
+    Vectors repeat a 0 or 1; lists of the labels 0 and 1 do not. Cells of one item are a single binary label.
     """
     vectors = [(place, value, _bits_or_bit(value)) for place, value in cells]
     if not vectors or not all(bits for _, _, bits in vectors):
@@ -45,7 +44,7 @@ def refuse_unequal_vectors(column: LabelColumn, cells: Sequence[tuple[int, Any]]
     if by_length.keys() == {1} and not any(value in ("", []) for value in column.values):
         raise DataError(
             f"column {quoted(column.name)} holds a single 0 or 1 in every row: {cell_words(vectors[0][1])}",
-            _AS_CLASSES,
+            _BINARY_HINT,
             key="data.label",
         )
     if len(by_length) > 1 and any(len(set(map(truth, bits))) < len(bits) for _, _, bits in vectors):
@@ -58,7 +57,7 @@ def refuse_unequal_vectors(column: LabelColumn, cells: Sequence[tuple[int, Any]]
 
 
 def _bits_or_bit(value: Any) -> Sequence[Any]:
-    """Return the items of a vector, the digits of 01 and 101 even as numbers, or a single 0 or 1."""
+    """Return the items of a vector, the digits of 01 or 101 (even if a number), or a single 0 or 1; () otherwise."""
     if isinstance(value, (list, tuple)):
         return bits_of(value)
     digits = label_name(value)
@@ -70,16 +69,16 @@ def _bits_or_bit(value: Any) -> Sequence[Any]:
 
 
 def tokens_of(text: str) -> list[str]:
-    """Return what stands between the marks of a cell, or the digits of 010."""
+    """Split a cell at separators, or into its digits if it is like 010."""
     text = text.strip()
     return list(text) if _DIGITS.fullmatch(text) else [token for token in _MARKS.split(text) if token]
 
 
 def vector_length(cells: Sequence[tuple[int, Any]]) -> int:
-    """Return the length of the column's 0/1 vectors, 0 if its cells are no vectors.
+    """Return the length of the column's 0/1 vectors, 0 if its cells are not vectors.
 
-    In vectors every cell has the same number of places, at least two, and each is 0 or 1: read as labels, they would
-    be two labels that nearly every example has. Where most cells are vectors of three or more, the others are errors.
+    All cells must have the same number of items, at least two, each 0 or 1; or most cells must, with at least three.
+    The other cells are errors then.
     """
     lengths = Counter(len(bits) for _, value in cells if len(bits := bits_of(value)) > 1)
     length, count = max(lengths.items(), key=lambda item: item[1], default=(0, 0))
@@ -87,7 +86,7 @@ def vector_length(cells: Sequence[tuple[int, Any]]) -> int:
 
 
 def bits_of(value: Any) -> Sequence[Any]:
-    """Return the items of a cell that holds nothing but zeros and ones, else an empty list."""
+    """Return the items of a cell of zeros and ones, otherwise ()."""
     items = value if isinstance(value, (list, tuple)) else _vector_items(value)
     flat = not any(isinstance(item, (list, tuple)) for item in items)
     return items if flat and all(truth(item) is not None for item in items) else ()

@@ -1,4 +1,4 @@
-"""Label names as messages and reports show them."""
+"""Format label names for messages and reports."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ def quoted(name: str) -> str:
 
 
 def list_item(name: str) -> str:
-    """Return a label name as a list without quotes shows it: in quotes if it could be taken for several."""
+    """Return a label name for a list without quotes; quoted if it is empty or has a comma or outer spaces."""
     shown = printable(name)
     return f"'{shown}'" if not shown or "," in shown or shown != shown.strip() else shown
 
 
 def listed(names: Sequence[str], counts: Mapping[str, int] | None = None, most: int = _SHOWN) -> str:
-    """Return `'a' (3), 'b' (1)`, cut after `most` names. counts: examples of each name, to be shown."""
+    """Return `'a' (3), 'b' (1)`, cut after `most` names. counts: examples per name; None shows no counts."""
     shown = [f"{quoted(name)} ({counts[name]:,})" if counts else quoted(name) for name in names[:most]]
     return ", ".join(shown) + _rest(names, most)
 
 
 def in_line(names: Sequence[str], most: int = _SHOWN) -> str:
-    """Return `a, b, 'c, d' and 3 more`: quotes only where a name has a comma of its own."""
+    """Return `a, b, 'c, d' and 3 more`, with quotes only for names with commas or outer spaces."""
     return ", ".join(list_item(name) for name in names[:most]) + _rest(names, most)
 
 
@@ -39,9 +39,9 @@ def _rest(names: Sequence[str], most: int) -> str:
 
 
 def did_you_mean(names: Sequence[str], known: Collection[str]) -> str:
-    """Return a question with the known name that is nearest to one of the names; empty if none is near.
+    """Return a question that proposes a known name in place of a similar one; empty if none is similar.
 
-    Numbers are near to nothing: 1 and -1 are different labels.
+    Numbers are never similar: 1 and -1 are different labels.
     """
     for name in names:
         if _NUMBER.fullmatch(name):

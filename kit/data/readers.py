@@ -1,7 +1,6 @@
-"""Data files of all formats, each read whole into a Table, for training and prediction alike.
+"""Readers of whole data files of all formats into tables, for training and prediction.
 
-A file that cannot be read exactly is refused with the line to look at. What is assumed or repaired is in the table's
-notes.
+A file that cannot be read exactly is an error that names the line. Assumptions and repairs are in the table's notes.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _GZIP = b"\x1f\x8b"
 
 
 def data_format(path: Path) -> str | None:
-    """Return the extension that says how to read a file (`.csv` for x.csv.gz), None for other files."""
+    """Return the extension of a data file (`.csv` for x.csv.gz), None for other files."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] == ".gz":
         suffixes.pop()
@@ -38,16 +37,16 @@ def read_table(path: Path, reading: Reading = DEFAULT_READING) -> Table:
     """Return all rows of one file, or of a folder that `save_to_disk` wrote.
 
     Raises:
-        DataError: The file is missing, empty, damaged, too large once unpacked, or not UTF-8. Names the file, and the
-            line where there is one.
+        DataError: The file is missing, empty, damaged, too large once unpacked, or not UTF-8. The message names the
+            file, and the line if there is one.
     """
     kind = data_format(path)
     if is_saved(path):
         return _with_rows(read_saved(path), str(path))
     if kind is None:
         raise DataError(
-            f"{path} is of no kind that kit reads",
-            f"kit reads {', '.join(FORMATS)} (text also as .gz); a pair of aligned files wants data.languages",
+            f"{path} is not in a format that kit reads",
+            f"kit reads {', '.join(FORMATS)} (text also as .gz); a pair of aligned files needs data.languages",
         )
     if kind == ".parquet":
         with reading_file(path):
@@ -56,7 +55,7 @@ def read_table(path: Path, reading: Reading = DEFAULT_READING) -> Table:
 
 
 def parse_table(data: bytes, name: str, kind: str, reading: Reading = DEFAULT_READING) -> Table:
-    """Return all rows of a file's content, for example of standard input; gzip is unpacked.
+    """Return all rows of content that is not in a file, such as standard input; unpack gzip.
 
     Args:
         data: Content of the file.

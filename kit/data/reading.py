@@ -1,4 +1,4 @@
-"""How a data file is to be read: its header, its separator, and how far it may unpack."""
+"""Options for reading data files: header, separator, columns and limits on the unpacked size."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ ALWAYS_UNPACKED_BYTES = 16_000_000  # below this size the ratio does not matter
 
 @dataclass(frozen=True)
 class Reading:
-    """Options for reading one file; the defaults read every form that can be recognised.
+    """Options for reading one file; by default, everything is detected.
 
     Attributes:
-        header: Header of a delimited file. `auto`: detect whether the first line is one. `first`: the first line is
-            the header. `none`: there is no header, and columns are named `column 1`, `column 2`. A tuple: the names
+        header: Header of a delimited file. `auto`: detect whether the first line is a header. `first`: the first line
+            is the header. `none`: there is no header, and columns are named `column 1`, `column 2`, ... A tuple: names
             of the columns of a file without a header.
         separator: Character between the columns of a delimited file. None: detect it.
-        columns: Columns that the file should have: a first line with one of these names is the header.
-        known_names: Names of the columns of the file that this one continues: its first line is an example unless it
-            has one of them.
-        max_bytes: Size that a compressed file may unpack to. None: `MAX_UNPACKED_BYTES`, and no more than
+        columns: Columns that the file should have. A first line with one of these names is the header.
+        known_names: Columns of an earlier file that this file continues. The first line is an example unless it has one
+            of these names.
+        max_bytes: Size that a compressed file may unpack to. None: `MAX_UNPACKED_BYTES`, and at most
             `MAX_UNPACKED_RATIO` times the size of the file.
-        required: Keys that every JSON object must have. If it is one, a file may hold strings instead of objects.
-        for_prediction: Whether the rows are predicted, so that advice must not name recipe keys.
+        required: Keys that every JSON object must have. With one key, a file may hold strings instead of objects.
+        for_prediction: Whether the rows are for prediction, so that hints must not name recipe keys.
     """
 
     header: Header = "auto"
@@ -53,7 +53,7 @@ DEFAULT_READING = Reading()
 
 
 def reading_of(data: DataSection) -> Reading:
-    """Return how a recipe wants its data files to be read."""
+    """Return the options that a recipe sets for its data files."""
     header: Header = tuple(data.header) if isinstance(data.header, list) else data.header
     named = (data.text, data.label, list(data.where))
     columns = [name for names in named for name in ([names] if isinstance(names, str) else names or ())]

@@ -1,4 +1,4 @@
-"""Writing systems of texts: which script the letters belong to, and whether spaces separate the words."""
+"""Scripts (writing systems) of texts, and separation of words by spaces."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _EMOJI_RANGES = (
     "\u203c\u2049\u2139\u2190-\u21ff\u2300-\u27bf\u2900-\u297f\u2b00-\u2bff\u3030\u303d\U0001f000-\U0001faff"
 )
 UNSEPARATED = re.compile(f"[{_UNSEPARATED_RANGES}]+")
-"""A run of letters of scripts without spaces between words."""
+"""Sequence of letters of scripts without spaces between words."""
 RUNS = re.compile(f"[{_UNSEPARATED_RANGES}]+|[{_EMOJI_RANGES}\u200d]+")
-"""A run of letters without spaces between words, or of emoji: all text that a pattern of words cannot divide."""
+"""Sequence of letters without spaces between words, or of emoji; a regular expression cannot divide it into words."""
 _EMOJI = re.compile(f"[{_EMOJI_RANGES}]")
 _WORD = re.compile(r"\w")
-MIN_SHARE = 0.05  # of letters, or of texts, above which words of the whole data count as not separated
-MAX_TEXTS = 20_000  # read for a share or a script
+MIN_SHARE = 0.05  # of unseparated letters, or of texts without words, from which words count as not separated
+MAX_TEXTS = 20_000  # used for a decision
 
-# Languages by the name of the script that they alone use, among languages with many speakers.
+# Languages by the name of their script, if no other language with many speakers uses it.
 _LANGUAGE_OF_SCRIPT = {
     "THAI": "th", "LAO": "lo", "KHMER": "km", "MYANMAR": "my", "HANGUL": "ko", "KANA": "ja", "CJK": "zh", "GREEK": "el",
     "HEBREW": "he", "GEORGIAN": "ka", "ARMENIAN": "hy", "TAMIL": "ta", "TELUGU": "te", "KANNADA": "kn",
@@ -56,25 +56,25 @@ _SCRIPTS_OF_LANGUAGE = {language: (script,) for script, language in _LANGUAGE_OF
 
 
 def words_are_separated(texts: Iterable[str]) -> bool:
-    """Return whether spaces separate the words of these texts, so that a pattern of words can count them.
+    """Return whether spaces separate the words of texts, so that a regular expression can count words.
 
-    They do not where at least one letter in twenty is of a script without spaces (Chinese, Japanese, Thai, ...), or
-    where at least one text in twenty has no word at all, only such letters or emoji.
+    They do not if at least 5 % of the letters belong to a script without spaces (Chinese, Japanese, Thai, ...), or at
+    least 5 % of the texts consist mostly of such letters or only of emoji.
     """
     letters = unseparated = count = wordless = 0
     for text in _first(texts):
-        found = sum(map(len, UNSEPARATED.findall(text)))
-        words = sum(character.isalpha() for character in UNSEPARATED.sub("", text))
-        count, unseparated, letters = count + 1, unseparated + found, letters + found + words
-        wordless += found > words if found else not _WORD.search(text) and bool(_EMOJI.search(text))
+        joined = sum(map(len, UNSEPARATED.findall(text)))
+        spaced = sum(character.isalpha() for character in UNSEPARATED.sub("", text))
+        count, unseparated, letters = count + 1, unseparated + joined, letters + joined + spaced
+        wordless += joined > spaced if joined else not _WORD.search(text) and bool(_EMOJI.search(text))
     return unseparated < MIN_SHARE * max(letters, 1) and wordless < MIN_SHARE * max(count, 1)
 
 
 def main_script(texts: Iterable[str]) -> str | None:
     """Return the Unicode name of the script of most letters (`LATIN`, `CJK`, `CYRILLIC`), None without letters.
 
-    Hiragana and Katakana are `KANA`, which Chinese does not have: a tenth of the letters is enough, for Japanese is
-    written in both.
+    Hiragana and Katakana are `KANA`. Japanese also uses Chinese characters, so texts with one KANA letter per ten CJK
+    letters are `KANA`.
     """
     counts: Counter[str] = Counter()
     for text in _first(texts):
@@ -90,12 +90,12 @@ def main_script(texts: Iterable[str]) -> str | None:
 
 
 def language_of(script: str | None) -> str | None:
-    """Return the language that alone uses a script, None where several do."""
+    """Return the only language with many speakers that uses a script, None if there are several."""
     return _LANGUAGE_OF_SCRIPT.get(script or "")
 
 
 def is_written_in(language: str, script: str) -> bool:
-    """Return whether a language (ISO 639-1) is written in a script; of languages not listed, whether it is Latin."""
+    """Return whether a language (ISO 639-1 code) is written in a script. Languages not listed are written in Latin."""
     return script in _SCRIPTS_OF_LANGUAGE.get(language, ("LATIN",))
 
 

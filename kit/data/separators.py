@@ -1,4 +1,4 @@
-"""Separators of delimited files, Excel's `sep=;` line that sets one, and comments above the header."""
+"""Separators of delimited files, Excel's `sep=;` line that sets the separator, and comments above the header."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Records = Callable[[str], Iterable[tuple[int, list[str]]]]
 NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
 _EXCEL_LINE = re.compile(r'"?sep=([^\r\n])"?[^\r\n\w]*(\r\n|\n|\r|$)', re.IGNORECASE)
 _SAMPLE = 1_000
-_HEAD = 100_000  # characters below a comment that are looked at
+_HEAD_CHARS = 100_000  # below a comment, which decide whether it is a comment
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _QUOTED = re.compile(r'"[^"]*"')
-_FEWEST_LINES = 3  # below a comment, with separators that it does not have
+_MIN_LINES = 3  # below a comment, with separators that the comment does not have
 _UNUSUAL = re.compile(r"[^\w\s\"'.()\[\]{}<>/\\-]|[\x01-\x08\x0e-\x1f]")
 _WORD = re.compile(r"[^\W\d]\w*")
 _BORDER = re.compile(r"(?:\+(?:[-=]+\+)+|[\u250c\u2554][\u2500\u2550\u252c\u2566]+[\u2510\u2557])\s*\n[|\u2502\u2551]")
-_REGULAR = 0.9  # share of rows with as many fields as the first, from which a separator fits
-_PROSE = 0.5  # share of a mark's fields that begin with a space, from which the mark is part of sentences
+_MIN_REGULAR_SHARE = 0.9  # of rows with as many fields as the first row, for a separator to fit
+_MAX_SPACED_SHARE = 0.5  # of fields that begin with a space, above which a character is punctuation of sentences
 
 
 def take_excel_line(text: str) -> tuple[str | None, int]:
@@ -35,7 +35,7 @@ def take_excel_line(text: str) -> tuple[str | None, int]:
 
 
 def take_comments(text: str) -> int:
-    """Return the length of the lines above the header that begin with # and are no row, such as `# exported 2024`."""
+    """Return the length of comment lines above the header that begin with #, such as `# exported 2024`."""
     length = 0
     while text.startswith("#", length) and (end := _LINE_END.search(text, length)):
         if not _is_comment(text[length : end.start()], text[end.end() :]):
@@ -45,15 +45,15 @@ def take_comments(text: str) -> int:
 
 
 def _is_comment(line: str, below: str) -> bool:
-    """Return whether the lines below one are a table that it has no part in."""
-    line, below = (_QUOTED.sub("", text) for text in (line, below[:_HEAD]))
+    """Return whether `line` is not part of the table in the lines below it."""
+    line, below = (_QUOTED.sub("", text) for text in (line, below[:_HEAD_CHARS]))
     lines = dropwhile(lambda other: other.startswith("#"), filter(None, _LINE_END.split(below)))
-    following = list(islice(lines, _FEWEST_LINES))
+    following = list(islice(lines, _MIN_LINES))
     if not following:
         return False
     if any(all(map(is_known_name, following[0].split(mark))) for mark in NAMES):
         return True
-    if len(following) < _FEWEST_LINES or any(line.count(mark) == following[0].count(mark) > 0 for mark in NAMES):
+    if len(following) < _MIN_LINES or any(line.count(mark) == following[0].count(mark) > 0 for mark in NAMES):
         return False
     counts = [{other.count(mark) for other in following} for mark in NAMES]
     return any(len(count) == 1 and max(count) > 0 for count in counts)
@@ -94,9 +94,9 @@ def find_separator(records: Records, suffix: str, name: str, reading: Reading) -
 
 
 def find_unusual_separator(records: Records, first: str, columns: Sequence[str]) -> str | None:
-    """Return a character that splits the first line into names of columns, and nearly all rows as often.
+    """Return a character that splits the first line into column names, and nearly all rows into as many fields.
 
-    All names are usual ones, or one is and the others are single words.
+    All names are usual names of columns, or one is and the others are single words.
 
     Args:
         records: Function that splits the file by a character and yields (line, fields).
@@ -114,7 +114,7 @@ def find_unusual_separator(records: Records, first: str, columns: Sequence[str])
 
 
 def refuse_drawing(text: str, name: str) -> None:
-    """Raise DataError for a table with drawn borders, as the clients of SQL databases print it."""
+    """Raise DataError for a table with drawn borders, as printed by clients of SQL databases."""
     if _BORDER.match(text.lstrip()):
         raise DataError(
             f"{name} is a table with drawn borders, not a delimited file",
@@ -123,7 +123,7 @@ def refuse_drawing(text: str, name: str) -> None:
 
 
 def _sample(records: Records, mark: str) -> list[list[str]]:
-    """Return the first rows as a separator splits them; none if it does not fit their quotes."""
+    """Return the first rows split at a separator; none if the separator conflicts with their quotes."""
     try:
         rows = [row for _, row in islice(records(mark), _SAMPLE)]
     except DataError:
@@ -132,18 +132,18 @@ def _sample(records: Records, mark: str) -> list[list[str]]:
 
 
 def _score(rows: list[list[str]]) -> tuple[bool, bool, int, bool, float]:
-    """Return how well a separator fits, the most important signs first.
+    """Return the fit of a separator, the most important criterion first.
 
-    Nearly all rows have as many fields as the first, the separator is not part of prose, it splits off usual names of
-    columns, some column has few values.
+    The criteria are: nearly all rows have as many fields as the first row; the separator is not punctuation; number of
+    usual column names; some column has few values; share of rows with as many fields as the first row.
     """
     regular = [row for row in rows if len(row) == len(rows[0])]
     share = len(regular) / len(rows)
     later = [field for row in rows for field in row[1:]]
-    prose = sum(field[:1] == " " for field in later) > _PROSE * len(later)
+    prose = sum(field[:1] == " " for field in later) > _MAX_SPACED_SHARE * len(later)
     names = sum(map(is_known_name, rows[0]))
     few = any(_has_few_values(column) for column in zip(*regular[1:], strict=True))
-    return share >= _REGULAR, not prose, names, few, share
+    return share >= _MIN_REGULAR_SHARE, not prose, names, few, share
 
 
 def _has_few_values(column: tuple[str, ...]) -> bool:

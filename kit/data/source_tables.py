@@ -22,10 +22,13 @@ _SHOWN = 4
 
 @dataclass(frozen=True)
 class Source:
-    """Tables by split, read when called; the only split is "" where the source has no named ones.
+    """Splits of a source, as functions that read the table of a split.
 
-    A split is called with the names of the columns of the data that it belongs to, so that a file without a header is
-    recognised; () where there are none.
+    Attributes:
+        name: Name of the source for messages.
+        splits: Functions by split; the only split is "" if the source has no named splits. The argument is the names of
+            the columns of the training data, so that a file without a header is recognised; () if there are none.
+        revision: Commit of a data set on the Hub. None: other sources, or unknown.
     """
 
     name: str
@@ -34,13 +37,19 @@ class Source:
 
 
 def open_source(source: str | Sequence[str], key: str, data: DataSection) -> Source:
-    """Return the tables that a recipe names, each read when it is called.
+    """Return the source that a recipe names; its tables are not read yet.
 
-    key: `data.source` or `data.test`, for messages. Raises DataError if there is nothing of this name.
+    Args:
+        source: Path, glob, id of a data set, or a list of files.
+        key: `data.source` or `data.test`, for messages.
+        data: Data section of the recipe.
+
+    Raises:
+        DataError: There are no such data, or a recipe key does not apply to the source.
     """
     languages = None if data.languages is None else data.language_pair
     pairs = None if languages is None else aligned_files(source, key, languages)
-    found = locate(source, key, languages, _names(data.source) + _names(data.test)) if pairs is None else None
+    location = locate(source, key, languages, _names(data.source) + _names(data.test)) if pairs is None else None
     name = (
         source
         if isinstance(source, str)
@@ -48,32 +57,32 @@ def open_source(source: str | Sequence[str], key: str, data: DataSection) -> Sou
         if len(source) == 1
         else f"{source[0]} and {len(source) - 1} more"
     )
-    if isinstance(found, HubData):
-        splits, revision = load_hub(found.name, data.config, data.revision)
+    if isinstance(location, HubData):
+        splits, revision = load_hub(location.name, data.config, data.revision)
         return Source(name, {split: partial(_read_hub, read) for split, read in splits.items()}, revision)
-    for name_of_key in ("revision", "config"):
-        if key == "data.source" and data.test is None and getattr(data, name_of_key) is not None:
+    for hub_key in ("revision", "config"):
+        if key == "data.source" and data.test is None and getattr(data, hub_key) is not None:
             raise DataError(
-                f"data.{name_of_key}: {name} is not a data set on the Hub, which alone has one",
-                f"drop data.{name_of_key}",
+                f"data.{hub_key}: only data sets on the Hub have one, and {name} is not on the Hub",
+                f"drop data.{hub_key}",
             )
     if languages is not None and pairs is not None:
         return Source(name, {split: partial(_read_pair, pair, languages, data) for split, pair in pairs.items()})
-    assert isinstance(found, Files)
+    assert isinstance(location, Files)
     if key == "data.source":
-        _refuse_idle_header(data, name, [path for paths in found.splits.values() for path in paths])
-    return Source(name, {split: partial(_read_files, paths, key, data) for split, paths in found.splits.items()})
+        _refuse_unused_keys(data, name, [path for paths in location.splits.values() for path in paths])
+    return Source(name, {split: partial(_read_files, paths, key, data) for split, paths in location.splits.items()})
 
 
 def _names(source: str | Sequence[str] | None) -> list[str]:
     return [source] if isinstance(source, str) else list(source or ())
 
 
-def _refuse_idle_header(data: DataSection, name: str, paths: Sequence[Path]) -> None:
-    """Refuse keys that are for delimited files where there are none. Test files may still be delimited."""
-    given = "header" if data.header != "auto" else "separator" if data.separator is not None else None
-    if given and data.test is None and not any(data_format(path) in DELIMITED for path in paths):
-        raise DataError(f"data.{given}: {name} is neither CSV nor TSV, which alone have one", f"drop data.{given}")
+def _refuse_unused_keys(data: DataSection, name: str, paths: Sequence[Path]) -> None:
+    """Raise DataError if a key for delimited files is set and no file is delimited, unless there are test files."""
+    key = "header" if data.header != "auto" else "separator" if data.separator is not None else None
+    if key and data.test is None and not any(data_format(path) in DELIMITED for path in paths):
+        raise DataError(f"data.{key}: only CSV and TSV files have one, and {name} is neither", f"drop data.{key}")
 
 
 def _read_hub(read: Callable[[], Table], _names: tuple[str, ...]) -> Table:
@@ -104,7 +113,8 @@ def _read_files(paths: Sequence[Path], key: str, data: DataSection, names: tuple
 def _partial_columns(paths: Sequence[Path], tables: Sequence[Table], data: DataSection, whole: Table) -> list[str]:
     """Return a note on columns that only some files have.
 
-    Raises DataError, with the file, if the recipe names one of them or none could be the text and the label.
+    Raises:
+        DataError: The recipe names such a column, or the other columns are too few for text and label.
     """
     lacking: dict[str, Path] = {}
     for name in dict.fromkeys(column for table in tables for column in table.columns):
@@ -128,7 +138,7 @@ def _partial_columns(paths: Sequence[Path], tables: Sequence[Table], data: DataS
 
 
 def _read_in_turn(paths: Sequence[Path], data: DataSection, names: tuple[str, ...]) -> list[Table]:
-    """Read files that belong together: those without a header take the names of an earlier one."""
+    """Read files of one split. Files without a header get the column names of the first file with a header."""
     reading, tables = reading_of(data), []
     for path in paths:
         table = _read_file(path, data, replace(reading, known_names=names))

@@ -1,7 +1,4 @@
-"""The one loading path: from a recipe's data section to train and test examples with label names.
-
-Whatever the source (files, a folder, an installed package, the Hub), everything after this module sees the same.
-"""
+"""Loading of train and test examples from any source: files, a folder, an installed package, or the Hub."""
 
 from __future__ import annotations
 
@@ -32,14 +29,22 @@ _SHOWN = 6
 
 @dataclass(frozen=True)
 class Splits:
-    """Train and test examples as the source has them, before any cleaning.
+    """Train and test examples as read.
 
-    labels: all label names, in the order of class indices. description: one line for people on where the data are from.
-    label_columns: the column with the labels, or one 0/1 column per label. revision: commit of a data set on the Hub,
-    None for anything else. headless: the columns have made-up names, because no file has a header. reading: how the
-    recipe wants its files to be read. notes: sentences about what was assumed, repaired or looks wrong while reading.
-    label_separator: between the labels in one cell.
-    train_source, test_source: names of the files, folders or splits; test_source is empty if test is split off train.
+    Attributes:
+        train: Training examples.
+        test: Test examples.
+        labels: All label names, in the order of class indices; empty for parallel text.
+        text_columns: Names of the column with the text, or of the two columns of a text pair.
+        label_columns: Name of the column with the labels, or of one 0/1 column per label.
+        description: One line about the source and size of the data.
+        revision: Commit of a data set on the Hub. None: other sources, or unknown.
+        headless: Whether the columns have made-up names, because no file has a header.
+        reading: Options that the recipe sets for reading files.
+        notes: Sentences about assumptions, repairs and doubts.
+        label_separator: Character between the labels of a cell.
+        train_source: Name of the file, folder or split with the training examples.
+        test_source: The same for the test examples; empty if test is split off train.
     """
 
     train: Examples
@@ -58,9 +63,10 @@ class Splits:
 
 
 def load_splits(data: DataSection) -> Splits:
-    """Train and test examples, from named splits or by a seeded stratified split of the only one.
+    """Load train and test examples from named splits, or split off test by a seeded stratified split.
 
-    Raises DataError if anything is missing, cannot be read or does not fit the recipe.
+    Raises:
+        DataError: Data are missing, cannot be read or do not fit the recipe.
     """
     loaded = _load_labelled(data) if data.languages is None else _load_pairs(data, data.language_pair)
     return replace(loaded, reading=reading_of(data))
@@ -96,19 +102,19 @@ def _load_labelled(data: DataSection) -> Splits:
 
 
 def _with_sources(splits: Splits, source: Source, data: DataSection, where: str) -> Splits:
-    """Return the splits with names of their sources. where: of the test examples, empty if they are split off."""
+    """Return the splits with the names of their sources. where: source of the test examples, empty if split off."""
     train = source.name if "" in source.splits else f"split '{data.train_split}' of {source.name}"
     return replace(splits, train_source=train, test_source=where)
 
 
 def _with_notes(splits: Splits, train: Table, *tested: Table) -> Splits:
-    """Return the splits with what was assumed or repaired while their tables were read."""
+    """Return the splits with the notes of their tables."""
     notes = dict.fromkeys(note for table in (train, *tested) for note in table.notes)
     return replace(splits, headless=train.headless, notes=(*notes, *splits.notes))
 
 
 def _load_pairs(data: DataSection, languages: tuple[str, str]) -> Splits:
-    """Parallel text: the text is in the source language, and its only label is the translation."""
+    """Load parallel text: each text is in the source language, and its only label is the translation."""
     source = open_source(data.source, "data.source", data)
     train = by_language(_keep_where(_train_table(source, data), data, source.name), languages, source.name)
     tested = _test_table(source, data, () if train.headless else tuple(train.columns))
@@ -141,7 +147,7 @@ def _load_pairs(data: DataSection, languages: tuple[str, str]) -> Splits:
 
 
 def _unused(data: DataSection) -> str:
-    """What is said of a size for the test split where the data bring one."""
+    """Return a remark if the recipe sets data.test_size although the data have a test split."""
     default = type(data).model_fields["test_size"].default
     return "" if data.test_size == default else f" (data.test_size: {data.test_size:.4g} is not used)"
 
@@ -164,27 +170,27 @@ def _train_table(source: Source, data: DataSection) -> Table:
     if data.train_split not in splits:
         raise DataError(
             f"{source.name} has no split '{data.train_split}' (splits: {', '.join(splits)})",
-            "set data.train_split to the one to learn from",
+            "set data.train_split to the split to train on",
             key="data.train_split",
         )
     return splits[data.train_split](())
 
 
 def _test_table(source: Source, data: DataSection, names: tuple[str, ...]) -> tuple[str, Table] | None:
-    """Return what to call the test examples, and their table; None if they must be split off train.
+    """Return the name and the table of the test examples; None if they must be split off train.
 
     names: columns of the training examples.
     """
     if data.test is not None:
-        given = open_source(data.test, "data.test", data)
-        choice = data.test_split if data.test_split in given.splits else next(iter(given.splits))
-        if choice != data.test_split and len(given.splits) > 1:
+        tested = open_source(data.test, "data.test", data)
+        choice = data.test_split if data.test_split in tested.splits else next(iter(tested.splits))
+        if choice != data.test_split and len(tested.splits) > 1:
             raise DataError(
-                f"{given.name} has no split '{data.test_split}' (splits: {', '.join(given.splits)})",
-                "set data.test_split to the one to test on",
+                f"{tested.name} has no split '{data.test_split}' (splits: {', '.join(tested.splits)})",
+                "set data.test_split to the split to test on",
                 key="data.test",
             )
-        return given.name, given.splits[choice](names)
+        return tested.name, tested.splits[choice](names)
     splits = source.splits
     if "" in splits or set(splits) == {data.train_split}:
         return None
@@ -199,7 +205,7 @@ def _test_table(source: Source, data: DataSection, names: tuple[str, ...]) -> tu
 
 
 def _keep_where(table: Table, data: DataSection, where: str) -> Table:
-    """The rows that satisfy `data.where`."""
+    """Return the rows that satisfy `data.where`."""
     for column, wanted in data.where.items():
         require_columns([column], table, "data.where", where)
         values = ["" if is_missing(value) else label_name(value) for value in table.columns[column]]
@@ -215,7 +221,7 @@ def _keep_where(table: Table, data: DataSection, where: str) -> Table:
 
 
 def _equals(name: str, wanted: Scalar) -> bool:
-    """Whether a cell, by its name, is the value asked for: 1 is "1" and "1.0", true is "True"."""
+    """Return whether the name of a cell equals a value: 1 equals "1" and "1.0", true equals "True"."""
     if name == label_name(wanted):
         return True
     if isinstance(wanted, bool):
@@ -229,15 +235,15 @@ def _equals(name: str, wanted: Scalar) -> bool:
 
 
 def _columns(table: Table, data: DataSection, where: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Columns of the text and of the label: the recipe's, else guessed."""
+    """Return the text and label columns that the recipe names, otherwise guessed ones."""
     text = (data.text,) if isinstance(data.text, str) else tuple(data.text or ())
     require_columns(text, table, "data.text", where)
     require_columns(data.label_columns, table, "data.label", where)
     label = data.label_columns or (guess_label_column(table, exclude=text),)
-    twice = [column for column in label if column in text]
-    if twice:
+    shared = [column for column in label if column in text]
+    if shared:
         raise DataError(
-            f"column '{twice[0]}' is also data.text", "the model would only have to copy its input", key="data.label"
+            f"column '{shared[0]}' is also data.text", "the model would only have to copy its input", key="data.label"
         )
     text = text or guess_text_columns(table, exclude=label)
     for column in text:
@@ -252,7 +258,7 @@ def _examples(table: Table, text: tuple[str, ...], labels: Labels) -> Examples:
 
 
 def _split(targets: np.ndarray, data: DataSection) -> tuple[np.ndarray, np.ndarray]:
-    """Positions to train and to test on. It does not depend on the training seed: see `data.split_seed`."""
+    """Return positions of training and test examples, which depend on `data.split_seed`, not on the training seed."""
     if not data.multi_label:
         return split_off(targets, data.test_size, data.split_seed)
     kept, held = split_off(primary_class(targets), data.test_size, data.split_seed)

@@ -1,6 +1,6 @@
-"""Tables: columns of plain Python values, with the number of the row each value came from.
+"""Tables: columns of plain Python values, with the row numbers of the source.
 
-Nothing is inferred: a value is what the file holds, so the text "null" stays a text and 007 keeps its zeros.
+Types are not inferred: the text "null" stays a text, and 007 keeps its zeros.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ class Table:
     """Columns of equal length.
 
     Attributes:
-        columns: Name -> n values; None where the source has no value.
+        columns: n values by name of the column; None for a missing value.
         rows: (n,) int64, row numbers in the source from 0; blank lines and repeated headers are not counted.
-        unit: What `places` counts: lines of a text file, items of a JSON array, or rows.
-        places: (n,) int64, where each row stands in its file, from 1; None for tables that are not from one file.
-        blank: Lines of the file, from 1, that hold no row but stand between or after rows.
-        delimited: Whether a character separates the columns of the file, so that another one could.
+        unit: Unit of `places`: lines of a text file, items of a JSON array, or rows.
+        places: (n,) int64, number of each row's line, item or row in the file, from 1. None: the table is not from a
+            single file.
+        blank: Numbers of blank lines, from 1, between or after rows.
+        delimited: Whether the file is delimited text, whose separator the recipe can set.
         headless: Whether the columns have made-up names, because the file has no header.
         notes: Sentences about assumptions and repairs that the user should read.
     """
@@ -50,7 +51,7 @@ class Table:
         return len(self.rows)
 
     def place(self, index: int) -> str:
-        """Return where a row stands, for messages: `line 4`."""
+        """Return the place of a row in its file for messages: `line 4`."""
         if self.places is None:
             return f"row {self.rows[index] + 1}"
         return f"{self.unit} {self.places[index]}"
@@ -75,7 +76,7 @@ class Table:
 
 
 def concatenate(tables: Sequence[Table]) -> Table:
-    """One table under the other, rows numbered through; columns that only some tables have are left out."""
+    """Append tables to each other and number the rows from 0; leave out columns that a table lacks."""
     if len(tables) == 1:
         return tables[0]
     shared = [name for name in tables[0].columns if all(name in table.columns for table in tables)]

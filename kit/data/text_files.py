@@ -1,4 +1,4 @@
-"""Text files: bytes from disk, unpacked and decoded, as one text or as lines."""
+"""Text files: reading, unpacking and decoding, as one text or as lines."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PROBE_BYTES = 1_000
 
 @contextmanager
 def reading_file(path: Path) -> Iterator[None]:
-    """Turn errors of the operating system into a DataError; refuse what is not a regular file."""
+    """Turn errors of the operating system into a DataError; raise DataError unless the path is a regular file."""
     try:
         if path.exists() and not path.is_file():
             kind = "a folder" if path.is_dir() else "not a regular file"
@@ -36,7 +36,7 @@ def reading_file(path: Path) -> Iterator[None]:
 
 
 def read_bytes(path: Path, reading: Reading = DEFAULT_READING) -> bytes:
-    """Return the content of a file, unpacked if it is a .gz. Raises DataError."""
+    """Return the content of a file, unpacked if it is a .gz. Raise DataError if it cannot be read."""
     with reading_file(path):
         if path.suffix.lower() != ".gz":
             return path.read_bytes()
@@ -50,10 +50,10 @@ def decode_text(data: bytes, name: str, suffix: str = "") -> str:
     Args:
         data: Bytes of a text file.
         name: Name of the file for error messages.
-        suffix: Suffix of the file that the hint of an error names.
+        suffix: Suffix of the converted file in the hint of an error.
 
     Raises:
-        DataError: The bytes are not UTF-8. The message has the line and the byte.
+        DataError: The bytes are not UTF-8. The message names the line and the byte.
     """
     if data.startswith(_UTF16) or _looks_like_utf16(data):
         raise DataError(f"{name} is not UTF-8 but UTF-16", conversion_hint("utf-16", name, suffix))
@@ -76,14 +76,15 @@ def _looks_like_utf16(data: bytes) -> bool:
 
 
 def read_text(path: Path, reading: Reading = DEFAULT_READING) -> str:
-    """Return the content of a text file, plain or as .gz. Raises DataError if it is missing, damaged or not UTF-8."""
+    """Return the content of a text file, plain or as .gz. Raise DataError if it is missing, damaged or not UTF-8."""
     return decode_text(read_bytes(path, reading), str(path), path.suffix)
 
 
 def read_lines(path: Path, reading: Reading = DEFAULT_READING) -> list[str]:
-    """Return the lines of a text file, plain or as .gz. Raises like `read_text`.
+    """Return the lines of a text file, plain or as .gz. Raise the errors of `read_text`.
 
-    Only a line feed ends a line: U+2028 and the like are part of the text, and would shift one side of a translation.
+    Only a line feed ends a line. U+2028 and similar characters are part of the text; as line ends, they would misalign
+    translations.
     """
     return split_lines(read_text(path, reading))
 
@@ -97,7 +98,7 @@ def split_lines(text: str) -> list[str]:
 
 
 def file_stream(path: Path) -> Callable[[], Iterator[tuple[int, str]]]:
-    """Return a function that yields line numbers and lines of a file, which is not read whole."""
+    """Return a function that yields line numbers and lines of a file without reading it whole."""
 
     def stream() -> Iterator[tuple[int, str]]:
         with path.open("rb") as source:
@@ -107,7 +108,11 @@ def file_stream(path: Path) -> Callable[[], Iterator[tuple[int, str]]]:
 
 
 def stream_lines(head: bytes, stream: BinaryIO, name: str) -> Iterator[tuple[int, str]]:
-    """Yield line numbers and lines of bytes that were read, followed by the rest of a stream. Raises DataError."""
+    """Yield line numbers and lines of `head`, the bytes already read, and of the rest of the stream.
+
+    Raises:
+        DataError: A line is not UTF-8.
+    """
     start = head.rfind(b"\n") + 1
     unfinished = head[start:] + stream.readline()
     lines: Iterable[bytes] = itertools.chain(io.BytesIO(head[:start]), [unfinished] if unfinished else [], stream)

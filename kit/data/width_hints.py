@@ -1,4 +1,4 @@
-"""Advice for a row of a delimited file with another number of fields than its header."""
+"""Hints for rows of delimited files that have another number of fields than the header."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ DOUBLED_QUOTES = 'a quote that is part of a text must be doubled ("") inside a q
 
 
 def width_hint(fields: Sequence[str], separator: str, columns: int, *, for_prediction: bool) -> str:
-    """Return the likely cause and what to do.
+    """Return the likely cause and a remedy.
 
     Args:
         fields: Fields of the row.
         separator: Character between the columns.
-        columns: Number of fields that other rows have.
-        for_prediction: Whether no recipe key can be set.
+        columns: Number of fields of other rows.
+        for_prediction: Whether the rows are for prediction, where no recipe key can be set.
     """
     mark = "a tab" if separator == "\t" else repr(separator)
     if any("\r" in field for field in fields):
-        return "a carriage return (CR) is no line end where other lines end with a line feed (LF): write one kind"
+        return (
+            "a carriage return (CR) does not end a line if other lines end with a line feed (LF): use only one of them"
+        )
     if any("\n" in field for field in fields):
         return f"quotes enclose several lines of this row: {DOUBLED_QUOTES}"
     if len(fields) == 1 and separator in fields[0]:

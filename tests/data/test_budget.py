@@ -1,3 +1,5 @@
+"""Stratified budgets, validation and test splits."""
+
 import numpy as np
 import pytest
 
@@ -28,20 +30,20 @@ def classes_of(name: str) -> np.ndarray:
 
 @pytest.mark.parametrize("name", SIZES)
 @pytest.mark.parametrize("seed", SEEDS)
-def test_every_prefix_covers_all_classes_in_proportion(name: str, seed: int) -> None:
+def test_every_prefix_has_all_classes_in_proportion(name: str, seed: int) -> None:
     labels = classes_of(name)
     order = stratified_order(labels, seed)
     assert sorted(order) == list(range(len(labels)))
     kinds = len(SIZES[name])
     assert len(set(labels[order[:kinds]])) == kinds
     shares = np.asarray(SIZES[name]) / len(labels)
-    seen = np.zeros(kinds)
+    counts = np.zeros(kinds)
     for size, label in enumerate(labels[order], start=1):
-        seen[label] += 1
+        counts[label] += 1
         if size >= kinds:
-            # One of each class comes first, so small classes are ahead by less than one, and large ones behind by
-            # no more than all of those together.
-            ahead = seen - size * shares
+            # The order begins with one example per class, so small classes are ahead by less than one example, and
+            # large classes behind by at most the number of classes.
+            ahead = counts - size * shares
             assert ahead.max() <= 1.5
             assert ahead.min() >= -kinds
 
@@ -58,33 +60,33 @@ def test_smaller_budgets_are_prefixes_of_larger_ones(name: str, seed: int) -> No
         assert set(labels[budget]) == set(range(kinds))
 
 
-def test_ten_of_each_of_77_equal_classes_are_exactly_ten() -> None:
+def test_equal_classes_get_equally_many_examples() -> None:
     labels = np.tile(np.arange(77), 30)
     assert set(np.bincount(labels[nested_budget(labels, 770, 3)])) == {10}
 
 
-def test_the_seed_decides_the_budget() -> None:
+def test_budget_depends_on_the_seed() -> None:
     labels = classes_of("two")
     assert list(nested_budget(labels, 50, 1)) == list(nested_budget(labels, 50, 1))
     assert set(nested_budget(labels, 50, 1)) != set(nested_budget(labels, 50, 2))
 
 
-def test_a_budget_that_cannot_cover_the_classes_is_refused() -> None:
+def test_budget_below_the_number_of_classes_is_an_error() -> None:
     with pytest.raises(BudgetError) as caught:
         nested_budget(classes_of("many small"), 50, 0)
     assert caught.value.message == "data.budget: budget 50 cannot cover 77 classes"
     assert caught.value.hint == "every class needs a labelled example: set data.budget to 77 or more"
 
 
-def test_a_budget_above_the_data_is_refused() -> None:
+def test_budget_above_the_number_of_examples_is_an_error() -> None:
     with pytest.raises(BudgetError) as caught:
         nested_budget(classes_of("two"), 1001, 0)
-    assert caught.value.message == "data.budget: budget 1001 is more than the 1000 training examples there are"
+    assert caught.value.message == "data.budget: budget 1001 is more than the 1000 available training examples"
 
 
 @pytest.mark.parametrize("name", SIZES)
 @pytest.mark.parametrize("share", [0.1, 0.25, 0.5])
-def test_validation_is_about_its_share_and_leaves_every_class_in_train(name: str, share: float) -> None:
+def test_validation_has_its_share_and_train_all_classes(name: str, share: float) -> None:
     labels = classes_of(name)
     kinds = len(SIZES[name])
     for size in (2 * kinds, len(labels) // 2, len(labels)):
@@ -99,7 +101,7 @@ def test_validation_is_about_its_share_and_leaves_every_class_in_train(name: str
 
 @pytest.mark.parametrize("name", SIZES)
 @pytest.mark.parametrize("seed", SEEDS)
-def test_train_and_validation_of_a_budget_stay_so_in_a_larger_one(name: str, seed: int) -> None:
+def test_larger_budgets_keep_train_and_validation_of_smaller_ones(name: str, seed: int) -> None:
     labels = classes_of(name)
     kinds = len(SIZES[name])
     before: tuple[set[int], set[int]] = (set(), set())
@@ -111,12 +113,12 @@ def test_train_and_validation_of_a_budget_stay_so_in_a_larger_one(name: str, see
         before = now
 
 
-def test_five_labels_of_each_of_77_classes_still_give_validation() -> None:
+def test_many_small_classes_still_give_validation_examples() -> None:
     labels = np.tile(np.arange(77), 5)
     assert 35 <= len(hold_out(labels, 0.1)[1]) <= 42
 
 
-def test_a_limit_keeps_the_first_held_out_examples_and_trains_on_the_others() -> None:
+def test_limit_holds_out_only_the_first_examples() -> None:
     labels = classes_of("two")
     budget = nested_budget(labels, None, 0)
     free, limited = hold_out(labels[budget], 0.1), hold_out(labels[budget], 0.1, 30)
@@ -128,7 +130,7 @@ def test_a_limit_keeps_the_first_held_out_examples_and_trains_on_the_others() ->
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_all_translations_of_a_source_train_or_all_validate(seed: int) -> None:
+def test_translations_of_a_source_are_in_the_same_split(seed: int) -> None:
     sources = np.random.default_rng(seed).integers(0, 300, 1000)
     before: tuple[set[int], set[int]] = (set(), set())
     for size in (200, 500, 1000):
@@ -141,19 +143,19 @@ def test_all_translations_of_a_source_train_or_all_validate(seed: int) -> None:
         before = now
 
 
-def test_sources_that_differ_are_held_out_like_examples_without_classes() -> None:
+def test_distinct_sources_are_held_out_like_examples_of_one_class() -> None:
     alone = hold_out_sources([f"source {number}" for number in range(700)], 0.1, 50)
     for part, other in zip(alone, hold_out(np.zeros(700, int), 0.1, 50), strict=True):
         assert part.tolist() == other.tolist()
 
 
-def test_no_share_holds_out_nothing() -> None:
+def test_share_of_zero_holds_out_nothing() -> None:
     train, validation = hold_out([0, 1, 0, 1], 0)
     assert list(train) == [0, 1, 2, 3]
     assert len(validation) == 0
 
 
-def test_split_off_takes_the_exact_count_in_proportion_and_keeps_unlabelled_rows() -> None:
+def test_split_off_takes_the_exact_count_and_keeps_unlabelled_rows() -> None:
     labels = np.concatenate([classes_of("two"), [-1, -1]])
     kept, held = split_off(labels, 200, 0)
     assert sorted([*kept, *held]) == list(range(1002))
@@ -171,7 +173,7 @@ def test_split_off_never_takes_the_only_example_of_a_class() -> None:
         assert set(labels[held]) == set(range(5))
 
 
-def test_split_off_refuses_more_than_can_be_spared() -> None:
+def test_split_off_of_too_many_examples_is_an_error() -> None:
     with pytest.raises(DataError) as caught:
         split_off([0, 0, 1, 1, 1], 4, 0)
     assert caught.value.message == (
@@ -185,7 +187,7 @@ def test_primary_class_is_the_rarest_label() -> None:
     assert list(primary_class(targets)) == [1, 0, 2, 3, 1]
 
 
-def test_keep_covered_moves_an_example_of_a_label_that_was_all_held_out() -> None:
+def test_keep_covered_returns_an_example_of_a_held_out_label() -> None:
     targets = np.asarray([[1, 0], [1, 0], [1, 1], [0, 1]])
     kept, held = keep_covered(targets, np.asarray([0, 1]), np.asarray([2, 3]))
     assert list(kept) == [0, 1, 2]
@@ -193,7 +195,7 @@ def test_keep_covered_moves_an_example_of_a_label_that_was_all_held_out() -> Non
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_balanced_budget_has_equally_many_of_each_class_that_has_them(seed) -> None:
+def test_balanced_budget_has_equally_many_examples_of_large_classes(seed) -> None:
     labels = np.repeat([0, 1, 2], [500, 40, 4])
     chosen = nested_budget(labels, 30, seed, balanced=True)
     assert np.bincount(labels[chosen]).tolist() == [13, 13, 4]

@@ -1,4 +1,4 @@
-"""The source that changed is named, and no other."""
+"""Detection of the source whose examples changed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def recorded(data: Prepared) -> dict[str, object]:
         ((0, 60), (100, 119), ("test",)),
         ((0, 59), (100, 120), ("train",)),
         ((0, 59), (100, 119), ("train", "test")),
-        ((0, 60), (55, 75), ("test",)),  # five training rows are dropped because they are now in test
+        ((0, 60), (55, 75), ("test",)),  # the audit drops five training rows that are now in test
     ],
 )
 def test_changed_source_is_named(form: str, train, test, changed: tuple[str, ...], tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+"""Class names that data sets declare for numbers."""
+
 import math
 from pathlib import Path
 from typing import Any
@@ -24,16 +26,16 @@ def named(values: list[Any], features: dict[str, Any] = CLASSES) -> list[Any]:
     [(0, "neg"), (1.0, "pos"), (True, "pos"), ("pos", "pos"), (" neg ", "neg"), ("1", "pos"), ("", None), (-1, None),
      (-1.0, None), (None, None), (math.nan, None)],
 )  # fmt: skip
-def test_a_number_or_name_of_a_class_is_that_class(value: Any, name: str | None) -> None:
+def test_class_numbers_and_names_become_names(value: Any, name: str | None) -> None:
     assert named([value]) == [name]
 
 
 @pytest.mark.parametrize("value", [2, -2, 0.5, math.inf, "good", "2"])
-def test_other_values_are_kept_as_unnamed(value: Any) -> None:
+def test_other_values_become_unnamed_classes(value: Any) -> None:
     assert named([value]) == [UnnamedClass(value, ("neg", "pos"))]
 
 
-def test_class_names_that_look_like_numbers_win_over_positions() -> None:
+def test_class_names_that_are_numbers_precede_class_numbers() -> None:
     assert named(["1", 1], {"label": {"names": ["1", "0"], "_type": "ClassLabel"}}) == ["1", "0"]
 
 
@@ -49,13 +51,13 @@ def test_vectors_over_all_classes_become_lists_of_names() -> None:
 
 @pytest.mark.parametrize("metadata", [None, {}, {b"huggingface": b"{"}, {b"huggingface": b"[1]"},
                                       {b"huggingface": b'{"info": {"features": [1]}}'}])  # fmt: skip
-def test_metadata_of_another_form_declares_nothing(metadata: dict[bytes, bytes] | None) -> None:
+def test_metadata_of_another_form_has_no_classes(metadata: dict[bytes, bytes] | None) -> None:
     assert declared_features(metadata) == {}
     assert class_names({"names": "neg", "_type": "ClassLabel"}) is None
 
 
 @pytest.mark.parametrize("bad", [2, "good"])
-def test_a_label_outside_its_declared_classes_is_an_error(tmp_path: Path, bad: Any) -> None:
+def test_undeclared_class_is_an_error(tmp_path: Path, bad: Any) -> None:
     labels = [("neg", "pos")[i % 2] if isinstance(bad, str) else i % 2 for i in range(20)]
     labels[7] = bad
     table = pyarrow.table({"text": [f"text {i}" for i in range(20)], "label": labels, "other": labels})

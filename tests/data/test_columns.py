@@ -1,3 +1,5 @@
+"""Guesses of the text and label columns."""
+
 import re
 from dataclasses import replace
 from typing import Any
@@ -29,7 +31,7 @@ def guess(**columns: list[object]) -> tuple[tuple[str, ...], str]:
         (("content", "stars"), ("content",), "stars"),
     ],
 )
-def test_well_known_names(names: tuple[str, str], text: tuple[str, ...], label: str) -> None:
+def test_columns_with_usual_names_are_found(names: tuple[str, str], text: tuple[str, ...], label: str) -> None:
     assert guess(**{names[0]: LONG, names[1]: KINDS}) == (text, label)
 
 
@@ -46,11 +48,11 @@ def test_label_names_are_preferred_to_their_numbers(name: str) -> None:
     assert guess(**{"text": LONG, "label": [0, 1, 2] * 4, name: KINDS}) == (("text",), name)
 
 
-def test_content_decides_where_names_say_nothing() -> None:
+def test_content_decides_between_unusual_names() -> None:
     assert guess(id=[str(i) for i in range(12)], what=LONG, group=KINDS) == (("what",), "group")
 
 
-def test_two_columns_that_could_be_the_label_are_not_guessed_between() -> None:
+def test_two_usual_label_columns_are_an_error() -> None:
     with pytest.raises(DataError) as caught:
         guess(text=LONG, intent=KINDS, sentiment=KINDS)
     assert caught.value.message == (
@@ -65,7 +67,7 @@ WORDS = ["good", "bad"] * 6
 
 
 @pytest.mark.parametrize(
-    ("columns", "asked"),
+    ("columns", "candidates"),
     [
         ({"score": STARS, "flair": KINDS}, "score ('1', '5') and flair ('yes', 'no')"),
         ({"verdict": KINDS, "score": [0.9, 0.7, 1.0] * 4}, "verdict ('yes', 'no') and score ('0.9', '0.7')"),
@@ -76,8 +78,8 @@ WORDS = ["good", "bad"] * 6
         ({"stars": STARS, "genres": [["a"], ["a", "b"]] * 6}, "stars ('1', '5') and genres ("),
     ],
 )
-def test_any_two_columns_that_could_be_the_label_are_asked_about(columns: dict[str, list[Any]], asked: str) -> None:
-    with pytest.raises(DataError, match=re.escape(f"data.label: {asked}")):
+def test_two_possible_label_columns_are_an_error(columns: dict[str, list[Any]], candidates: str) -> None:
+    with pytest.raises(DataError, match=re.escape(f"data.label: {candidates}")):
         guess(text=LONG, **columns)
 
 
@@ -93,17 +95,17 @@ def test_any_two_columns_that_could_be_the_label_are_asked_about(columns: dict[s
         ({"target": [f"free text {i}" for i in range(30)], "flair": ["a", "b", "c"] * 10}, "flair"),
     ],
 )
-def test_one_plausible_label_column_is_guessed(columns: dict[str, list[Any]], label: str) -> None:
+def test_single_plausible_label_column_is_guessed(columns: dict[str, list[Any]], label: str) -> None:
     text = [f"a rather long sentence, number {i}" for i in range(len(next(iter(columns.values()))))]
     assert guess_label_column(Table.of({"text": text, **columns})) == label
 
 
-def test_numbers_that_hardly_repeat_are_no_label() -> None:
+def test_numbers_that_rarely_repeat_are_not_labels() -> None:
     with pytest.raises(DataError, match=r"no column looks like the label"):
         guess_label_column(Table.of({"text": [f"t{i}" for i in range(40)], "score": [i / 7 for i in range(40)]}))
 
 
-def test_columns_of_zeros_and_ones_are_named_as_one_column_per_label() -> None:
+def test_several_zero_one_columns_are_label_columns() -> None:
     bits = {"toxic": [0, 1] * 6, "obscene": [1, 0, 0] * 4, "insult": ["0", "1", ""] * 4, "threat": [0] * 12}
     with pytest.raises(LabelPerColumnError) as caught:
         guess_label_column(Table.of({"id": list(range(12)), "text": LONG, **bits}))
@@ -111,24 +113,24 @@ def test_columns_of_zeros_and_ones_are_named_as_one_column_per_label() -> None:
     assert caught.value.hint.startswith("if they are, set data.label: [toxic, obscene, insult, threat]")
 
 
-def test_no_label_column_lists_the_columns() -> None:
+def test_error_without_label_column_lists_the_columns() -> None:
     with pytest.raises(DataError) as caught:
         guess_label_column(Table.of({"text": LONG, "id": list(range(12))}))
     assert caught.value.message == "data.label: no column looks like the label (columns: text, id)"
     assert caught.value.hint == "set data.label to the name of the column"
 
 
-def test_two_columns_of_like_length_are_not_guessed_between() -> None:
+def test_two_text_columns_of_similar_length_are_an_error() -> None:
     with pytest.raises(DataError, match=r"data\.text: b \('a .*\) and a \('a .*\) could each be the text"):
         guess(a=LONG, b=LONG, label=KINDS)
 
 
-def test_numbers_are_no_text() -> None:
+def test_numbers_are_not_texts() -> None:
     with pytest.raises(DataError, match=r"data\.text: no column looks like the text \(columns: text, label\)"):
         guess(text=list(range(12)), label=KINDS)
 
 
-def test_a_misspelt_column_lists_the_columns_and_the_nearest() -> None:
+def test_error_for_misspelt_column_proposes_the_nearest() -> None:
     table = Table.of({"body": LONG, "intent": KINDS, "date": KINDS})
     with pytest.raises(DataError) as caught:
         require_columns(["intnet"], table, "data.label", "tickets.csv")
@@ -136,7 +138,7 @@ def test_a_misspelt_column_lists_the_columns_and_the_nearest() -> None:
     assert caught.value.hint == "did you mean 'intent'?"
 
 
-def test_names_that_differ_only_in_case_are_asked_about() -> None:
+def test_names_that_differ_only_in_case_are_an_error() -> None:
     with pytest.raises(DataError, match=r"Label .* and label .* could each be the label"):
         guess_label_column(Table.of({"text": LONG, "Label": KINDS, "label": [*reversed(KINDS)]}))
     with pytest.raises(DataError, match="could each be the label"):
@@ -145,7 +147,7 @@ def test_names_that_differ_only_in_case_are_asked_about() -> None:
         guess_text_columns(Table.of({"Text": LONG, "text": LONG, "label": KINDS}), exclude=["label"])
 
 
-def test_two_columns_of_whole_texts_are_asked_about() -> None:
+def test_two_columns_of_whole_texts_are_an_error() -> None:
     with pytest.raises(DataError, match="could each be the text"):
         guess_text_columns(Table.of({"content": LONG, "message": LONG, "label": KINDS}), exclude=["label"])
     assert guess_text_columns(Table.of({"body": LONG, "text": LONG}), exclude=[]) == ("text",)
@@ -161,13 +163,13 @@ def test_two_columns_of_whole_texts_are_asked_about() -> None:
         ({"note": ["x"]}, True, "set data.separator"),
     ],
 )
-def test_only_delimited_files_are_told_to_set_a_separator(columns: dict[str, Any], delimited: bool, hint: str) -> None:
+def test_hint_names_the_separator_only_for_delimited_files(columns: dict[str, Any], delimited: bool, hint: str) -> None:
     with pytest.raises(DataError) as caught:
         guess_label_column(replace(Table.of(columns), delimited=delimited))
     assert hint in caught.value.hint
 
 
-def test_bytes_are_named_where_a_text_is_missing() -> None:
+def test_hint_without_text_column_names_bytes() -> None:
     with pytest.raises(DataError) as caught:
         guess_text_columns(Table.of({"body": [b"a", b"b"], "label": ["x", "y"]}), exclude=["label"])
     assert caught.value.hint == "column body holds bytes: write it as text"

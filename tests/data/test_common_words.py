@@ -1,4 +1,4 @@
-"""Languages told apart by their common words: the first article of the Universal Declaration of Human Rights."""
+"""Languages of the first article of the Universal Declaration of Human Rights, detected by common words."""
 
 from __future__ import annotations
 
@@ -36,29 +36,29 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("pair", permutations(TEXTS, 2), ids="-".join)
-def test_sides_that_are_swapped_are_told_by_their_words(pair) -> None:
+def test_swapped_sides_are_detected_by_common_words(pair) -> None:
     first, second = ([TEXTS[language]] * 3 for language in pair)
     assert look_swapped(second, first, pair)
     assert not look_swapped(first, second, pair)
 
 
-def test_nothing_is_said_without_evidence() -> None:
+def test_language_is_undecided_without_evidence() -> None:
     few, english = ["A dog and the cat."], [TEXTS["en"]] * 3
     assert reads_like(few, "en", "de") is None
     assert reads_like(english, "en", "xx") is None and reads_like(english, "xx", "en") is None
-    assert reads_like(english + [TEXTS["de"]] * 3, "en", "de") is None, "as many of both"
-    assert not look_swapped(english, english, ("de", "en")), "one language on both sides is another mistake"
+    assert reads_like(english + [TEXTS["de"]] * 3, "en", "de") is None, "as many words of both languages"
+    assert not look_swapped(english, english, ("de", "en")), "the same language on both sides"
     assert not look_swapped(english, [TEXTS["fr"]] * 3, ("de", "en"))
 
 
-def test_scripts_tell_languages_by_whatever_code() -> None:
+def test_swapped_sides_are_detected_by_scripts_for_all_codes() -> None:
     chinese, english = ["他昨天去了学校"], ["He went to school yesterday"]
     assert look_swapped(chinese, english, ("eng_Latn", "zho_Hans")) and look_swapped(chinese, english, ("en", "zh"))
     assert not look_swapped(english, chinese, ("eng_Latn", "zho_Hans"))
     serbian = ["Ovo je tekst na srpskom jeziku koji se piše latinicom"]
-    assert not looks_like(serbian, "en", "sr"), "a language of two scripts is not told by one"
+    assert not looks_like(serbian, "en", "sr"), "Serbian has two scripts"
 
 
-def test_regions_and_scripts_do_not_matter() -> None:
+def test_regions_in_language_codes_are_ignored() -> None:
     assert look_swapped([TEXTS["de"]] * 3, [TEXTS["en"]] * 3, ("en_XX", "de_DE"))
     assert look_swapped([TEXTS["de"]] * 3, [TEXTS["en"]] * 3, ("EN", "de-AT"))

@@ -50,7 +50,7 @@ HEADERLESS = {
 
 
 @pytest.mark.parametrize("rows", HEADERLESS.values(), ids=HEADERLESS)
-def test_a_first_line_like_the_others_is_an_example(rows: list[tuple[object, ...]]) -> None:
+def test_first_line_like_the_other_lines_is_an_example(rows: list[tuple[object, ...]]) -> None:
     table = read(delimited(rows))
     assert rows_of(table) == [tuple(map(str, row)) for row in rows]
     assert list(table.columns) == [f"column {place}" for place in range(1, len(rows[0]) + 1)]
@@ -69,7 +69,7 @@ HEADED = {
 
 
 @pytest.mark.parametrize(("names", "rows"), HEADED.values(), ids=HEADED)
-def test_a_header_is_never_an_example(names: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:
+def test_clear_header_is_not_an_example(names: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:
     table = read(delimited([names, *rows]))
     assert list(table.columns) == [name or "column 1" for name in names]
     assert (len(table), table.headless, table.notes) == (len(rows), False, ())
@@ -88,7 +88,7 @@ DOUBTFUL = {
 
 
 @pytest.mark.parametrize(("names", "rows"), DOUBTFUL.values(), ids=DOUBTFUL)
-def test_a_doubtful_header_is_noted(names: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:
+def test_doubtful_header_is_noted(names: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:
     table = read(delimited([names, *rows]))
     assert (list(table.columns), len(table)) == (list(names), len(rows))
     shown = " | ".join(names)
@@ -110,7 +110,7 @@ UNCLEAR = {
 
 
 @pytest.mark.parametrize("rows", UNCLEAR.values(), ids=UNCLEAR)
-def test_an_unclear_first_line_is_asked_about(rows: list[tuple[str, str]]) -> None:
+def test_unclear_first_line_is_an_error(rows: list[tuple[str, str]]) -> None:
     error = refused(delimited(rows))
     assert error.message.startswith("x.csv: line 1 may be the header or an example (")
     assert error.hint.startswith("say which: data.header: first (it is the header), data.header: none")
@@ -121,22 +121,22 @@ def test_an_unclear_first_line_is_asked_about(rows: list[tuple[str, str]]) -> No
 
 
 @pytest.mark.parametrize("header", [NAMES, ("Text ", "label")])
-def test_declared_names_stand_for_a_missing_header(header: Header) -> None:
+def test_declared_names_replace_a_missing_header(header: Header) -> None:
     assert list(read(delimited(ROWS), header=header).columns) == list(header)
     assert len(read(delimited([NAMES, *ROWS]), header=NAMES)) == len(ROWS)
     error = refused(delimited(ROWS), header=("text",))
     assert error.message == "data.header: 1 names for x.csv, which has 2 columns"
 
 
-def test_declared_names_do_not_make_a_header_an_example() -> None:
+def test_declared_names_for_a_file_with_header_are_an_error() -> None:
     error = refused(delimited([NAMES, *ROWS]), header=("body", "y"))
-    assert error.message == "data.header: x.csv seems to have a header of its own in line 1 (text | label)"
+    assert error.message == "data.header: x.csv seems to have its own header in line 1 (text | label)"
     assert error.hint.startswith("remove that line, or read its names: data.header: first")
     rare = [("unique thing happened", "rareclass"), *ROWS]
     assert len(read(delimited(rare), header=NAMES)) == len(rare)
 
 
-def test_a_repeated_header_in_another_order_reorders_the_rows_below() -> None:
+def test_repeated_header_in_another_order_reorders_rows() -> None:
     swapped = [(label, text) for text, label in [NAMES, *ROWS]]
     table = read(delimited([NAMES, *ROWS]) + delimited(swapped) + delimited([NAMES, *ROWS[:2]]))
     assert rows_of(table) == [*ROWS, *ROWS, *ROWS[:2]]
@@ -156,7 +156,7 @@ def test_headers_of_concatenated_files_are_left_out() -> None:
 
 
 @pytest.mark.parametrize("line", ["sep=;\r\n", '"sep=;"\n', "SEP=;;\n", "\ufeffsep=;\n"])
-def test_the_separator_line_of_excel_is_honoured(line: str) -> None:
+def test_separator_line_of_excel_sets_the_separator(line: str) -> None:
     table = read(line + delimited([NAMES, *ROWS], ";"))
     assert (list(table.columns), rows_of(table), table.place(0)) == (list(NAMES), ROWS, "line 3")
     assert rows_of(read(line + delimited(ROWS, ";"))) == ROWS
@@ -171,7 +171,7 @@ def test_separators_and_line_ends_are_detected(name: str, separator: str, end: s
     assert rows_of(read(delimited(ROWS, separator, end), name)) == ROWS
 
 
-def test_commas_in_headers_texts_and_numbers_are_no_separators() -> None:
+def test_commas_in_headers_texts_and_numbers_are_not_separators() -> None:
     for text in ("one, comma in each", "with, several, commas"):
         rows = [(f"{text} {i}", f"{i % 3},5") for i in range(9)]
         table = read(delimited([("comment, customer", "score"), *rows], ";"))
@@ -180,7 +180,7 @@ def test_commas_in_headers_texts_and_numbers_are_no_separators() -> None:
     assert rows_of(read(delimited([NAMES, *listed]))) == listed
 
 
-def test_an_unclear_separator_is_asked_about() -> None:
+def test_unclear_separator_is_an_error() -> None:
     content = delimited([(f"text {i}", ("a;b", "b;c")[i % 2]) for i in range(8)])
     error = refused(content)
     assert error.message == "x.csv: the columns may be separated by a comma or a semicolon"
@@ -205,12 +205,12 @@ def test_quotes_after_a_separator_and_a_space_enclose_fields() -> None:
         ("'a, b',c", "single"),
     ],
 )
-def test_a_row_of_another_width_names_its_cause(row: str, hint: str) -> None:
+def test_error_for_row_of_another_width_names_the_cause(row: str, hint: str) -> None:
     assert refused(f"text,label\na,1\n{row}\n").hint.startswith(hint)
 
 
 @pytest.mark.parametrize("content", [",,\ntext,label,\na,1,\nb,2,\n", "text,label\n-----,:---\na,1\nb,2\n"])
-def test_empty_cells_above_the_header_and_rules_below_are_no_rows(content: str) -> None:
+def test_empty_cells_and_rules_around_the_header_are_skipped(content: str) -> None:
     table = read(content)
     assert (table.columns["text"], table.columns["label"]) == (["a", "b"], ["1", "2"])
 
@@ -227,30 +227,30 @@ def test_comments_above_the_header_are_left_out() -> None:
     assert rows_of(read(delimited(tagged))) == tagged
 
 
-def test_a_header_of_another_file_is_noted() -> None:
+def test_header_of_another_file_is_noted() -> None:
     table = read(delimited([NAMES, *ROWS, ("category", "body"), *ROWS]))
     assert len(table) == 2 * len(ROWS) + 1
     assert table.notes[0].startswith(f"x.csv: line {len(ROWS) + 2} looks like the header of")
 
 
-def test_names_for_a_doubtful_header_are_noted() -> None:
+def test_declared_names_for_a_doubtful_header_are_noted() -> None:
     table = read(delimited([("great", "shipping"), *ROWS]), header=NAMES)
     assert len(table) == len(ROWS) + 1
     assert table.notes[0].startswith("x.csv: line 1 (great | shipping) may be a header and is read as an example (if")
 
 
-def test_a_header_that_is_declared_an_example_is_noted() -> None:
+def test_header_that_is_declared_an_example_is_noted() -> None:
     content = delimited([NAMES, *ROWS])
     note = "x.csv: line 1 (text | label) may be a header and is read as an example"
     assert read(content, header="none").notes == (f"{note} (if it is the header: data.header: first)",)
     assert read(content, header="none", for_prediction=True).notes == (note,)
 
 
-def test_a_title_above_the_header_is_named() -> None:
+def test_hint_names_a_title_above_the_header() -> None:
     assert refused("Tickets of May\na,b\nc,d\n").hint.startswith("remove a title or comment above")
 
 
-def test_rows_that_a_stray_quote_swallows_are_noted() -> None:
+def test_rows_merged_by_a_stray_quote_are_noted() -> None:
     lines = delimited([NAMES, *ROWS]).replace('"', "").split("\n")
     lines = [line.replace("noisy,", "noisy") for line in lines]
     for first, last in ((3, 4), (3, 9)):
@@ -265,7 +265,7 @@ def test_rows_that_a_stray_quote_swallows_are_noted() -> None:
     assert read("\n".join(swapped)).notes[0].startswith("x.csv: lines 4-7 are read as one text")
 
 
-def test_a_long_text_in_a_single_column_is_noted() -> None:
+def test_rows_merged_in_a_single_column_are_noted() -> None:
     texts = [
         f"the {word} arrived on {day}" for word in ("lamp", "desk", "chair", "book") for day in ("Monday", "Friday")
     ]
@@ -275,7 +275,7 @@ def test_a_long_text_in_a_single_column_is_noted() -> None:
     assert read("\n".join(["text", *texts * 2, letter, ""])).notes == ()
 
 
-def test_texts_of_several_lines_are_not_taken_for_swallowed_rows() -> None:
+def test_texts_of_several_lines_are_not_merged_rows() -> None:
     texts = ["Dear team,\nthe lamp\nBerlin, Germany", "a, b\nc, d\ne, f", "1,2\n3,4", "one\ntwo, pos"]
     rows = [(text, "pos") for text in texts] + ROWS
     for order in (rows, [(label, text) for text, label in rows]):
@@ -284,15 +284,15 @@ def test_texts_of_several_lines_are_not_taken_for_swallowed_rows() -> None:
             assert read(delimited([names, *order], end=end)).notes == ()
 
 
-def test_carriage_returns_that_end_some_lines_are_named() -> None:
+def test_hint_names_carriage_returns_that_end_some_lines() -> None:
     error = refused("text,label\r\na,1\nb,0\rc,1\r\n")
     assert error.message == "x.csv, line 3: 3 fields where the header has 2"
-    assert error.hint.startswith("a carriage return (CR) is no line end")
+    assert error.hint.startswith("a carriage return (CR) does not end a line")
     quoted = [(f"{text}\nmore", label) for text, label in ROWS]
     assert rows_of(read(delimited([NAMES, *quoted], end="\r"))) == quoted
 
 
-def test_the_end_mark_of_dos_is_no_row() -> None:
+def test_dos_end_mark_is_not_a_row() -> None:
     assert rows_of(read(delimited([NAMES, *ROWS]) + "\x1a")) == ROWS
 
 
@@ -313,5 +313,5 @@ def test_blank_lines_can_be_counted_as_rows() -> None:
 
 
 @pytest.mark.parametrize("second", ["text", "text\u200b", " text "])
-def test_two_columns_of_one_name_are_refused(second: str) -> None:
+def test_two_columns_of_the_same_name_are_an_error(second: str) -> None:
     assert refused(f"text,{second}\na,b\n").message == "x.csv has two columns named 'text'"

@@ -1,4 +1,4 @@
-"""The transfer set: which texts a student is distilled on, and that the pool's labels and test texts stay out."""
+"""Texts of the transfer set."""
 
 from __future__ import annotations
 
@@ -20,15 +20,20 @@ def data(reviews: Path) -> Prepared:
     return prepare(DataSection(source=str(reviews), text="text", label="label", budget=60), 0)
 
 
-def test_budget_and_pool_by_default(data) -> None:
-    found = transfer_set(DistillSection(), data, 0)
-    assert found.texts == data.train.texts + data.pool.texts
-    assert (found.labelled, found.pool, found.extra, found.augmented) == (len(data.train), len(data.pool), 0, 0)
+def test_default_texts_are_budget_and_pool(data) -> None:
+    transfer = transfer_set(DistillSection(), data, 0)
+    assert transfer.texts == data.train.texts + data.pool.texts
+    assert (transfer.labelled, transfer.pool, transfer.extra, transfer.augmented) == (
+        len(data.train),
+        len(data.pool),
+        0,
+        0,
+    )
     held = set(data.validation.texts) | set(data.test.texts)
-    assert not held & set(found.texts), "what is measured on is not trained on"
+    assert not held & set(transfer.texts), "test and validation texts are not in the transfer set"
 
 
-def test_part_of_the_pool_is_part_of_a_larger_part(data) -> None:
+def test_smaller_part_of_the_pool_is_in_a_larger_part(data) -> None:
     small, large = (transfer_set(DistillSection(pool=n), data, 3) for n in (20, 80))
     assert (small.pool, large.pool) == (20, 80)
     assert large.texts[: len(small)] == small.texts
@@ -37,19 +42,19 @@ def test_part_of_the_pool_is_part_of_a_larger_part(data) -> None:
     assert other.texts != small.texts and other.fingerprint() != small.fingerprint()
 
 
-def test_files_add_texts_that_are_new(data, tmp_path) -> None:
-    lines = tmp_path / "more.en"  # text, whatever its last name says
+def test_files_add_only_new_texts(data, tmp_path) -> None:
+    lines = tmp_path / "more.en"  # a text file, despite its extension
     tested, trained = data.test.texts[0][0], data.train.texts[0][0]
     lines.write_text(f"a new text\n\n{tested.upper()}\n  {trained}\nA  NEW text\nanother one\n", "utf-8")
     table = tmp_path / "more.csv"
     table.write_text("id,text\n1,from a table\n2,another one\n", "utf-8")
-    found = transfer_set(DistillSection(texts=[str(lines), str(table)]), data, 0)
-    assert found.texts[-3:] == [("a new text",), ("another one",), ("from a table",)]
-    assert (found.extra, found.dropped) == (3, 5)
+    transfer = transfer_set(DistillSection(texts=[str(lines), str(table)]), data, 0)
+    assert transfer.texts[-3:] == [("a new text",), ("another one",), ("from a table",)]
+    assert (transfer.extra, transfer.dropped) == (3, 5)
 
 
-def test_sentences_of_longer_texts_that_are_as_long_as_the_datas(data, tmp_path) -> None:
-    """Cut at marks and at lines' ends; too short and too long ones, those of test texts and repeated ones stay out."""
+def test_sentences_have_usual_lengths_and_are_new(data, tmp_path) -> None:
+    """Sentences end at punctuation and line ends; short, long, repeated and test sentences are left out."""
     words = sorted(len(text.split()) for (text,) in data.train.texts + data.pool.texts)
     usual = words[len(words) // 2]
     fits = [f"{start} " + "and so on " * 20 for start in ("first", "second", "third", "第四")]
@@ -60,12 +65,12 @@ def test_sentences_of_longer_texts_that_are_as_long_as_the_datas(data, tmp_path)
     rows = [f"{fits[0]}. {fits[1]}! No. {long}.", f"{fits[2]}<br />{fits[3]}.", f"{fits[0]}. {tested}", tested]
     table.write_text("text\n" + "\n".join(f'"{row}"' for row in rows) + "\n", "utf-8")
     assert '"' not in tested and len(tested.split()) in range(words[len(words) // 20], words[-len(words) // 20])
-    found = transfer_set(DistillSection(texts=str(table), sentences=50), data, 0)
-    texts = [text for (text,) in found.texts[-found.extra :]]
-    assert set(texts) == {f"{fits[0]}.", f"{fits[1]}!", fits[2], f"{fits[3]}."} and found.extra == 4
-    assert found.dropped == 1, "the text that is in test"
+    transfer = transfer_set(DistillSection(texts=str(table), sentences=50), data, 0)
+    texts = [text for (text,) in transfer.texts[-transfer.extra :]]
+    assert set(texts) == {f"{fits[0]}.", f"{fits[1]}!", fits[2], f"{fits[3]}."} and transfer.extra == 4
+    assert transfer.dropped == 1, "the text of test"
     some = transfer_set(DistillSection(texts=str(table), sentences=3), data, 0)
-    assert some.texts[-3:] == found.texts[-4:-1], "fewer are a part of more"
+    assert some.texts[-3:] == transfer.texts[-4:-1], "fewer sentences are a subset of more"
     (tmp_path / "short.txt").write_text("No. Oh!\n", "utf-8")
     with pytest.raises(DataError, match=r"no sentence of distill.texts has \d+ to \d+ words"):
         transfer_set(DistillSection(texts=str(tmp_path / "short.txt"), sentences=3), data, 0)
@@ -76,8 +81,8 @@ def test_sentences_of_longer_texts_that_are_as_long_as_the_datas(data, tmp_path)
 def test_only_a_line_feed_ends_a_text(data, tmp_path) -> None:
     lines = ["\ufeffone film\u2028of two halves", "another one, seen\u0085twice"]
     (tmp_path / "more.txt.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
-    found = transfer_set(DistillSection(texts=str(tmp_path / "more.txt.gz")), data, 0)
-    assert [text for (text,) in found.texts[-found.extra :]] == [lines[0].removeprefix("\ufeff"), lines[1]]
+    transfer = transfer_set(DistillSection(texts=str(tmp_path / "more.txt.gz")), data, 0)
+    assert [text for (text,) in transfer.texts[-transfer.extra :]] == [lines[0].removeprefix("\ufeff"), lines[1]]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +94,7 @@ def test_only_a_line_feed_ends_a_text(data, tmp_path) -> None:
         ("no.csv", "id,body\n1,a text\n", "text"),
     ],
 )
-def test_files_that_add_nothing_are_refused(name, content, reason, data, tmp_path) -> None:
+def test_files_without_usable_texts_are_an_error(name, content, reason, data, tmp_path) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(DataError, match=reason) as error:
@@ -107,5 +112,5 @@ def test_augmentation_masks_a_share_of_the_words() -> None:
             masked = [a for a, b in pairs if a != b]
             assert masked and set(masked) == {MASK}
     assert 20 <= copies[0][0].split().count(MASK) <= 60
-    assert copies[0] != copies[3], "each copy has its own masks"
+    assert copies[0] != copies[3], "copies have different masks"
     assert augmented(texts, AugmentSection(copies=2, share=0.2), 0) == copies

@@ -1,3 +1,5 @@
+"""Token ids, cuts and the cache of tokenised texts."""
+
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,7 @@ def tokenizer(tiny_checkpoint):
     return load_tokenizer(tiny_checkpoint)
 
 
-def test_ids_are_the_tokenizer_s_own_and_cuts_are_counted(tokenizer) -> None:
+def test_encode_returns_token_ids_and_marks_cut_texts(tokenizer) -> None:
     encoded = encode(TEXTS, tokenizer, 16)
     expected = tokenizer("a gripping, funny film")["input_ids"]
     assert encoded.input_ids[: encoded.lengths[0]].tolist() == expected
@@ -33,13 +35,13 @@ def test_pairs_have_token_types(tokenizer) -> None:
     assert sorted(set(encoded.token_types.tolist())) == [0, 1]
 
 
-def test_the_second_time_nothing_is_tokenised(tokenizer, monkeypatch) -> None:
+def test_second_call_reads_the_cache(tokenizer, monkeypatch) -> None:
     first = encode(TEXTS, tokenizer, 16, cache_key="key")
 
-    def never(*_):
+    def fail(*_):
         raise AssertionError("tokenised again")
 
-    monkeypatch.setattr(encode_module, "_tokenise", never)
+    monkeypatch.setattr(encode_module, "_tokenise", fail)
     second = encode(TEXTS, tokenizer, 16, cache_key="key")
     assert np.array_equal(first.input_ids, second.input_ids)
     assert np.array_equal(first.offsets, second.offsets)
@@ -48,22 +50,22 @@ def test_the_second_time_nothing_is_tokenised(tokenizer, monkeypatch) -> None:
             encode(**{"texts": TEXTS, "tokenizer": tokenizer, "max_length": 16, "cache_key": "key"} | other)
 
 
-def test_a_damaged_cache_file_is_made_again(tokenizer) -> None:
-    texts = [("only here",)]
+def test_damaged_cache_file_is_replaced(tokenizer) -> None:
+    texts = [("a text of this test only",)]
     first = encode(texts, tokenizer, 16, cache_key="damaged")
     newest = max(cache_folder().glob("*.npz"), key=lambda path: path.stat().st_mtime_ns)
     newest.write_bytes(b"PK half a file")
     assert encode(texts, tokenizer, 16, cache_key="damaged").input_ids.tolist() == first.input_ids.tolist()
 
 
-def test_a_cache_that_cannot_be_written_only_costs_time(tokenizer, monkeypatch, tmp_path) -> None:
+def test_unwritable_cache_is_ignored(tokenizer, monkeypatch, tmp_path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
     monkeypatch.setenv("KIT_CACHE", str(blocked))
     assert len(encode(TEXTS, tokenizer, 16, cache_key="key")) == 3
 
 
-def test_take_keeps_texts_whole(tokenizer) -> None:
+def test_take_selects_whole_texts(tokenizer) -> None:
     encoded = encode(TEXTS, tokenizer, 16)
     taken = encoded.take(np.array([2, 0]))
     assert taken.lengths.tolist() == [16, encoded.lengths[0]]
@@ -71,34 +73,32 @@ def test_take_keeps_texts_whole(tokenizer) -> None:
     assert len(encoded.take(np.array([], int))) == 0
 
 
-def test_a_cache_file_cut_anywhere_is_made_again(tiny_checkpoint) -> None:
-    texts = [("a text of its own for this test",)]
+def test_truncated_cache_file_is_replaced(tiny_checkpoint) -> None:
+    texts = [("another text of this test only",)]
     tokenizer = load_tokenizer(tiny_checkpoint)
-    first = encode(texts, tokenizer, 16, "a key of its own")
+    first = encode(texts, tokenizer, 16, "truncated")
     path = max((cache_folder()).glob("*.npz"), key=lambda file: file.stat().st_mtime)
     for content in (path.read_bytes()[:40], b""):
         path.write_bytes(content)
-        again = encode(texts, tokenizer, 16, "a key of its own")
+        again = encode(texts, tokenizer, 16, "truncated")
         assert again.input_ids.tolist() == first.input_ids.tolist()
 
 
-def bytes_of_text(folder: Path) -> PreTrainedTokenizerBase:
+def byte_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return train_bpe([text for text, *_ in TEXTS], 300, 512)
 
 
-def languages(folder: Path) -> PreTrainedTokenizerBase:
+def translation_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     mbart50(folder, [text for text, *_ in TEXTS])
     tokenizer = load_tokenizer(folder)
     tokenizer.src_lang, tokenizer.tgt_lang = "en_XX", "de_DE"
     return tokenizer
 
 
-@pytest.mark.parametrize(
-    "rows", [TEXTS, [("", "b"), ("a man sleeps", "someone rests [SEP] 日本 😀"), ("w " * 9, "v " * 40)]]
-)
-@pytest.mark.parametrize("made", [load_tokenizer, bytes_of_text, languages])
-def test_a_text_is_read_as_transformers_reads_it_alone_or_among_others(made, rows, tiny_checkpoint, tmp_path) -> None:
-    tokenizer = made(tiny_checkpoint if made is load_tokenizer else tmp_path)
+@pytest.mark.parametrize("rows", [TEXTS, PAIRS])
+@pytest.mark.parametrize("create", [load_tokenizer, byte_tokenizer, translation_tokenizer])
+def test_encode_equals_transformers_for_single_texts_and_batches(create, rows, tiny_checkpoint, tmp_path) -> None:
+    tokenizer = create(tiny_checkpoint if create is load_tokenizer else tmp_path)
     together = encode(rows, tokenizer, 16)
     for number, row in enumerate(rows):
         expected = tokenizer(*row, truncation=True, max_length=16)
@@ -112,7 +112,7 @@ def test_a_text_is_read_as_transformers_reads_it_alone_or_among_others(made, row
         assert alone.truncated.tolist() == [len(uncut) > 16] == [together.truncated[number]]
 
 
-def test_what_a_tokenizer_has_read_does_not_change_its_files(tiny_checkpoint, tmp_path) -> None:
+def test_encoding_does_not_change_saved_tokenizer_files(tiny_checkpoint, tmp_path) -> None:
     for number, rows in enumerate(([], TEXTS)):
         tokenizer = load_tokenizer(tiny_checkpoint)
         encode(rows, tokenizer, 16)

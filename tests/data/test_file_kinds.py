@@ -1,3 +1,5 @@
+"""Content that is not the text file it should be."""
+
 import io
 
 import pandas as pd
@@ -10,7 +12,7 @@ from kit.errors import DataError
 ROWS = pd.DataFrame({"text": [f"text {i}" for i in range(9)], "label": ["a", "b", "c"] * 3})
 
 
-def _parquet() -> bytes:
+def parquet_bytes() -> bytes:
     stream = io.BytesIO()
     ROWS.to_parquet(stream)
     return stream.getvalue()
@@ -19,7 +21,7 @@ def _parquet() -> bytes:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (_parquet(), "x.csv is not text but a Parquet file"),
+        (parquet_bytes(), "x.csv is not text but a Parquet file"),
         (b"PK\x03\x04\x14\0\x06\0\x08\0\xb1\x9f", "x.csv is not text but a ZIP archive or a spreadsheet"),
         (
             b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(16) + b"\x3e\0\x03\0\xfe\xff\x09\0",
@@ -35,17 +37,17 @@ def _parquet() -> bytes:
         (b"text,label\ncaf\xe9 \x93x\x94,a\n", "iconv -f windows-1252 "),
     ],
 )
-def test_content_that_is_no_utf8_text_is_named(content: bytes, message: str) -> None:
+def test_error_names_the_kind_of_non_utf8_content(content: bytes, message: str) -> None:
     with pytest.raises(DataError) as caught:
         parse_table(content, "x.csv", ".csv")
     assert message in f"{caught.value} {caught.value.hint}"
 
 
-def test_null_characters_alone_make_no_binary_file() -> None:
+def test_text_with_null_characters_is_not_binary() -> None:
     text = "a text with \0 in it\n" * 20
     assert decode_text(text.encode(), "x.txt") == text
 
 
 @pytest.mark.parametrize("end", ["\x1a", "\x1a\n", "\x1a\r\n"])
-def test_the_end_mark_of_dos_is_left_out(end: str) -> None:
+def test_dos_end_mark_is_left_out(end: str) -> None:
     assert decode_text(f"a\x1ab\n{end}".encode(), "x.txt") == "a\x1ab\n"

@@ -1,4 +1,4 @@
-"""The Hub's side of loading, against a server on this machine that answers as the Hub does."""
+"""Loading of data sets from a local server that simulates the Hub."""
 
 import io
 import json
@@ -20,10 +20,10 @@ from kit.recipe import DataSection
 for section in json.loads(sys.argv[1]):
     try:
         splits = load_splits(DataSection(**section))
-        found = [splits.labels, splits.revision, len(splits.train), splits.test.labels, splits.description]
+        result = [splits.labels, splits.revision, len(splits.train), splits.test.labels, splits.description]
     except DataError as error:
-        found = [error.message, error.hint]
-    print(json.dumps(found))
+        result = [error.message, error.hint]
+    print(json.dumps(result))
 """
 
 
@@ -54,18 +54,18 @@ REPOSITORIES = {
 
 
 @pytest.fixture(scope="module")
-def answers(hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[list[object]]]:
-    """What loading gives with the Hub in reach, and then with the same cache and no Hub."""
+def results(hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[list[object]]]:
+    """Return the results of loading with the Hub, and then offline with the same cache."""
     for name, files in REPOSITORIES.items():
         hub.add_dataset(name, files)
     environment = {**os.environ, **hub.environment(tmp_path_factory.mktemp("hub"))}
 
     def load(*sections: dict[str, str]) -> list[list[object]]:
         command = [sys.executable, "-c", SCRIPT, json.dumps(sections)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, done.stderr
-        assert done.stderr == ""
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        process = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert process.returncode == 0, process.stderr
+        assert process.stderr == ""
+        return [json.loads(line) for line in process.stdout.splitlines()]
 
     online = load(
         {"source": "user/reviews"},
@@ -84,19 +84,19 @@ def answers(hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     return {"online": online, "offline": offline}
 
 
-def read(hub: HubServer, name: str) -> list[object]:
-    """What loading a sound data set gives."""
-    words = f"{name}, 20 training rows, test: split 'test' of {name}, 2 rows"
-    return [["bad", "good"], hub.repositories[f"datasets/{name}"].at("main").oid, 20, [["bad"], ["good"]], words]
+def expected(hub: HubServer, name: str) -> list[object]:
+    """Return the result of loading a valid data set."""
+    description = f"{name}, 20 training rows, test: split 'test' of {name}, 2 rows"
+    return [["bad", "good"], hub.repositories[f"datasets/{name}"].at("main").oid, 20, [["bad"], ["good"]], description]
 
 
-def test_class_names_and_the_commit_are_read(hub: HubServer, answers: dict[str, list[list[object]]]) -> None:
-    assert answers["online"][0] == read(hub, "user/reviews")
-    assert answers["online"][1] == read(hub, "user/several")
+def test_class_names_and_commit_are_read(hub: HubServer, results: dict[str, list[list[object]]]) -> None:
+    assert results["online"][0] == expected(hub, "user/reviews")
+    assert results["online"][1] == expected(hub, "user/several")
 
 
-def test_what_the_hub_refuses_is_said_in_one_line(answers: dict[str, list[list[object]]]) -> None:
-    unnamed, unknown, hidden, script, nothing, revision = answers["online"][2:]
+def test_errors_of_the_hub_have_one_line(results: dict[str, list[list[object]]]) -> None:
+    unnamed, unknown, hidden, script, nothing, revision = results["online"][2:]
     assert unnamed == ["data.config: user/several has several (en, de)", "set data.config to one"]
     assert unknown[0] == "data.config: the data set user/several has no configuration fr (en, de)"
     assert hidden[0] == "data.test_split: no example of split 'test' of user/hidden has a label"
@@ -105,13 +105,13 @@ def test_what_the_hub_refuses_is_said_in_one_line(answers: dict[str, list[list[o
     assert revision[0] == "data.revision: the data set user/reviews has no revision v9"
 
 
-def test_without_the_hub_a_copy_loaded_before_is_used(hub: HubServer, answers: dict[str, list[list[object]]]) -> None:
-    cached, elsewhere, other = answers["offline"]
-    assert cached == read(hub, "user/reviews")
+def test_cached_copy_is_used_offline(hub: HubServer, results: dict[str, list[list[object]]]) -> None:
+    cached, elsewhere, other = results["offline"]
+    assert cached == expected(hub, "user/reviews")
     assert elsewhere[0] == (
         f"data.revision: cannot reach the Hub, and the copy of user/reviews on this machine is {cached[1]}"
     )
     assert other == [
-        "data.source: user/other is not here, and the Hub, where it may be a data set, cannot be reached",
-        "check the path; for a data set of the Hub, the network and its id",
+        "data.source: there is no file user/other, and the Hub, where it may be a data set, cannot be reached",
+        "check the path; for a data set on the Hub, check the network and the id",
     ]

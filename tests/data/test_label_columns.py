@@ -11,7 +11,7 @@ NAMES = ["toxic", "rude", "kind"]
 KINDS = [("toxic", "rude"), ("toxic",), ("kind",), ()]
 
 
-def test_one_column_per_label_is_trained_predicted_and_evaluated(tmp_path: Path) -> None:
+def test_one_column_per_label_from_training_to_evaluation(tmp_path: Path) -> None:
     rows = [
         f"{' '.join(KINDS[i % 4])} words {i},{','.join(str(int(n in KINDS[i % 4])) for n in NAMES)}" for i in range(48)
     ]

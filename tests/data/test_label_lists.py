@@ -1,3 +1,5 @@
+"""Notations of lists of labels in text cells."""
+
 import json
 from typing import Any
 
@@ -34,7 +36,7 @@ WRITERS = {
 
 
 @pytest.mark.parametrize("writer", WRITERS)
-def test_lists_of_any_names_are_read_as_libraries_write_them(writer: str) -> None:
+def test_lists_written_by_libraries_keep_all_names(writer: str) -> None:
     assert parse_list(WRITERS[writer](NAMES)) == NAMES
     assert parse_list(WRITERS[writer](["joy", "it's"])) == ["joy", "it's"]
     assert parse_list(WRITERS[writer](["joy"])) == ["joy"]
@@ -82,12 +84,12 @@ def test_lists_of_any_names_are_read_as_libraries_write_them(writer: str) -> Non
         ("\xabjoy\xbb", ["joy"]),
     ],
 )
-def test_forms_of_lists(cell: str, items: list[Any]) -> None:
+def test_notations_of_lists(cell: str, items: list[Any]) -> None:
     assert parse_list(cell) == items
 
 
 @pytest.mark.parametrize("cell", ["joy", "", "[bug], [feature]", "[bug] fix", "(debit)", "visa (debit)", "f(x)", "a]"])
-def test_brackets_in_names_make_no_list(cell: str) -> None:
+def test_names_with_brackets_are_not_lists(cell: str) -> None:
     assert parse_list(cell) is None
 
 
@@ -105,6 +107,6 @@ def test_brackets_in_names_make_no_list(cell: str) -> None:
         ("[a b, 'c']", "some labels have quotes"),
     ],
 )
-def test_cells_without_one_reading_are_refused(cell: str, reason: str) -> None:
+def test_ambiguous_cells_are_an_error(cell: str, reason: str) -> None:
     with pytest.raises(ListError, match=reason):
         parse_list(cell)

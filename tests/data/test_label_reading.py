@@ -1,3 +1,5 @@
+"""Labels from the forms, separators and spellings of label cells."""
+
 from typing import Any
 
 import numpy as np
@@ -41,20 +43,20 @@ VECTORS = [[0, 1, 0], [1, 1, 0], [0, 0, 0], [0, 0, 1]]
         lambda bits: "".join(map(str, bits)),
     ],
 )
-def test_vectors_are_read_over_named_labels_only(write: Any) -> None:
+def test_vectors_need_declared_labels(write: Any) -> None:
     cells = [write(bits) for bits in VECTORS]
     assert read(cells, multi_label=True, labels=["a", "b", "c"]).train == [("b",), ("a", "b"), (), ("c",)]
-    assert "holds 0/1 vectors of length 3, and their places have no names" in refused(cells, multi_label=True)
+    assert "holds 0/1 vectors of length 3, and their positions have no names" in refused(cells, multi_label=True)
     assert "2 names for the 0/1 vectors of length 3" in refused(cells, multi_label=True, labels=["a", "b"])
     assert "multi_label" in refused(cells)
 
 
-def test_vectors_of_two_labels_never_hold_both() -> None:
+def test_exclusive_pairs_are_vectors_of_two_labels() -> None:
     assert "vectors of length 2" in refused([[0, 1], [1, 0]], multi_label=True)
     assert read([[0], [1], [0, 1]], multi_label=True).train == [("0",), ("1",), ("0", "1")]
 
 
-def test_a_cell_that_is_no_vector_among_vectors_is_named() -> None:
+def test_error_names_a_cell_that_is_not_a_vector() -> None:
     broken = refused([*VECTORS, [0, 1]], multi_label=True, labels=["a", "b", "c"])
     assert "column 'tags', row 5: [0, 1] is not a 0/1 vector of length 3" in broken
 
@@ -69,44 +71,44 @@ def test_a_cell_that_is_no_vector_among_vectors_is_named() -> None:
         [1, 10, 110],
     ],
 )
-def test_vectors_of_different_lengths_are_refused(cells: list[Any]) -> None:
+def test_vectors_of_different_lengths_are_an_error(cells: list[Any]) -> None:
     assert "holds 0/1 vectors of different lengths" in refused(cells, multi_label=True)
 
 
 @pytest.mark.parametrize("cells", [[[0], [1], [0]], ["[0]", "[1]"], ["0", "1"], [0, 1], [True, False]])
-def test_vectors_of_one_place_are_refused(cells: list[Any]) -> None:
+def test_vectors_of_length_one_are_an_error(cells: list[Any]) -> None:
     assert "holds a single 0 or 1 in every row" in refused(cells, multi_label=True)
 
 
 @pytest.mark.parametrize("cells", [[[0], [1]], ["[0]", "[1]"], ["[ True]", "[False]"]])
-def test_a_bit_in_brackets_is_no_class_name(cells: list[Any]) -> None:
+def test_bit_in_brackets_is_not_a_label(cells: list[Any]) -> None:
     assert "write 0 or 1 without brackets" in refused(cells)
 
 
 def test_missing_items_of_lists_are_noted() -> None:
-    found = read(["['a', None]", "['b']", "[nan, 'a']"], multi_label=True)
-    assert found.train == [("a",), ("b",), ("a",)]
-    assert found.notes == ("missing items (None, null, NaN) in lists of labels are left out, the first in row 1",)
+    labels = read(["['a', None]", "['b']", "[nan, 'a']"], multi_label=True)
+    assert labels.train == [("a",), ("b",), ("a",)]
+    assert labels.notes == ("missing items (None, null, NaN) in lists of labels are left out, the first in row 1",)
 
 
-def test_bad_list_cells_are_refused_with_their_row() -> None:
+def test_errors_of_list_cells_name_the_row() -> None:
     assert "column 'tags', row 2: ['a' 'b': the list is not closed" in refused(
         ["['a' 'b']", "['a' 'b'"], multi_label=True
     )
     assert "row 2: null may mean" in refused([["a"], None], multi_label=True)
-    assert "row 1: 0.5 in a list is no label" in refused([[0.5, 1.0], [2.0]], multi_label=True)
+    assert "row 1: 0.5 in a list is not a label" in refused([[0.5, 1.0], [2.0]], multi_label=True)
     assert "row 1: a label is repeated" in refused([["a", "a"], ["b"]], multi_label=True)
     assert "holds lists of labels: ['a']" in refused(["['a']", "['b']"])
 
 
 @pytest.mark.parametrize("mark", [";", "|", ",", "/", " | ", "\n"])
-def test_the_separator_is_found_from_the_cells(mark: str) -> None:
+def test_separator_is_detected_from_the_cells(mark: str) -> None:
     cells = [mark.join(tags) for tags in (["card"], ["fees", "pin"], ["pin", "card"], ["fees"], [])]
-    found = read(cells, ["card" + mark + "pin"], multi_label=True)
-    assert found.order == ("card", "fees", "pin")
-    assert found.test == [("card", "pin")]
-    assert len(found.notes) == 1
-    assert "labels in one cell are separated by" in found.notes[0]
+    labels = read(cells, ["card" + mark + "pin"], multi_label=True)
+    assert labels.order == ("card", "fees", "pin")
+    assert labels.test == [("card", "pin")]
+    assert len(labels.notes) == 1
+    assert "labels in one cell are separated by" in labels.notes[0]
 
 
 def test_marks_inside_names_do_not_separate() -> None:
@@ -116,7 +118,7 @@ def test_marks_inside_names_do_not_separate() -> None:
     assert read(["a;b", "c"], multi_label=True, label_separator=",").order == ("a;b", "c")
 
 
-def test_unclear_separators_are_asked_about() -> None:
+def test_unclear_separators_are_an_error() -> None:
     assert "may separate labels by ',' or ';'" in refused(["a,b", "b;a", "a", "b"], multi_label=True)
     assert "say which: data.label_separator: ';'; if each cell is one label, data.label_separator: '|'" in refused(
         ["a;b", "c;d", "e"], multi_label=True
@@ -149,43 +151,43 @@ def test_marks_that_may_join_labels_are_noted(mark: str) -> None:
         (["007", "7"], None, ("7", "007")),
     ],
 )
-def test_numbers_and_truth_values_written_in_two_ways_are_one_label(train: Any, test: Any, labels: Any) -> None:
+def test_two_spellings_of_a_number_are_one_label(train: Any, test: Any, labels: Any) -> None:
     assert set(read(train, test).order) == set(labels)
     assert "1.0" in read(["0", "1"], ["0.0"], labels=["0", "1.0"]).order
 
 
-def test_merged_numbers_are_noted_and_sections_stay_apart() -> None:
+def test_merged_numbers_are_noted_but_not_section_numbers() -> None:
     assert "'1.0' as '1'" in read(["0", "1", "1.0"]).notes[0]
     assert read(["0", "1", "1.0"], label_map={"1.0": "one"}).order == ("0", "1", "one")
     sections = read(["1.1", "1.10", "1.2", "2"])
     assert set(sections.order) == {"1.1", "1.10", "1.2", "2"}
-    assert "differ only in writing: '1.1' (1), '1.10' (1)" in sections.notes[0]
+    assert "differ only in spelling: '1.1' (1), '1.10' (1)" in sections.notes[0]
 
 
 @pytest.mark.parametrize(
     "cells", [["True", "False", "1", "0"], [True, 0, 1, False], ["true", "1", "spam"], ["yes", "n", "y", "no"]]
 )
-def test_truth_values_beside_digits_are_noted_and_merged(cells: list[Any]) -> None:
-    assert "some labels differ only in writing" in read(cells).notes[0]
+def test_truth_values_and_digits_are_noted_and_merged(cells: list[Any]) -> None:
+    assert "some labels differ only in spelling" in read(cells).notes[0]
     assert len(read(cells, normalise_labels=True).order) == 2
 
 
-ALIKE = ["neg", "neg", "NEG", "neg\u200b", "pos", "credit  card", "credit card", "é", "e\u0301", "ﬁne", "fine"]
+RESPELLED = ["neg", "neg", "NEG", "neg\u200b", "pos", "credit  card", "credit card", "é", "e\u0301", "ﬁne", "fine"]
 
 
-def test_labels_that_differ_only_in_writing_are_noted_and_merged() -> None:
-    note = read(ALIKE).notes[0]
+def test_labels_that_differ_only_in_spelling_are_noted_and_merged() -> None:
+    note = read(RESPELLED).notes[0]
     assert "'neg' (2), 'NEG' (1), 'neg\\u200b' (1)" in note
     assert "data.normalise_labels" in note
-    merged = read(ALIKE, ["NEG"], normalise_labels=True)
+    merged = read(RESPELLED, ["NEG"], normalise_labels=True)
     assert merged.order == ("credit card", "fine", "neg", "pos", "é")
     assert (merged.test, merged.notes) == ([("neg",)], ())
     assert read(["neg", "POS"], labels=["NEG", "POS"], normalise_labels=True).order == ("NEG", "POS")
 
 
-def test_a_label_map_renames_train_and_test() -> None:
-    found = read(["0", "1", "2"], ["1"], label_map={"0": "bad", "1": "good", "2": "good"})
-    assert (found.train, found.test, found.order) == ([("bad",), ("good",), ("good",)], [("good",)], ("bad", "good"))
+def test_label_map_renames_train_and_test() -> None:
+    labels = read(["0", "1", "2"], ["1"], label_map={"0": "bad", "1": "good", "2": "good"})
+    assert (labels.train, labels.test, labels.order) == ([("bad",), ("good",), ("good",)], [("good",)], ("bad", "good"))
     assert "no example has the label '3'" in refused(["0", "1"], label_map={"3": "x"})
 
 
@@ -193,15 +195,15 @@ def test_one_column_per_label() -> None:
     table = Table.of({"toxic": [0, 1, True], "rude": ["1", "0.0", "false"]})
     data = DataSection(source="x.csv", label=["toxic", "rude"])
     assert data.multi_label
-    found = read_split_labels(table, None, ["toxic", "rude"], data)
-    assert (found.train, found.order) == ([("rude",), ("toxic",), ("toxic",)], ("toxic", "rude"))
+    labels = read_split_labels(table, None, ["toxic", "rude"], data)
+    assert (labels.train, labels.order) == ([("rude",), ("toxic",), ("toxic",)], ("toxic", "rude"))
     for bad in ("", 2, None, "yes", -1):
         broken = Table.of({"toxic": [0, 1, 1], "rude": ["1", "0", bad]})
         with pytest.raises(DataError, match=r"column 'rude', row 3: .* is neither 0 nor 1"):
             read_split_labels(broken, None, ["toxic", "rude"], data)
 
 
-def test_a_label_column_without_a_one_is_named() -> None:
+def test_error_names_a_label_column_without_a_one() -> None:
     table = Table.of({"toxic": [0, 1, 1], "rude": [1, 0, 1], "threat": [0, 0, 0]})
     data = DataSection(source="x.csv", label=["toxic", "rude", "threat"])
     with pytest.raises(DataError, match="no training example has a 1 in 'threat'") as caught:
@@ -210,13 +212,13 @@ def test_a_label_column_without_a_one_is_named() -> None:
 
 
 @pytest.mark.parametrize("key", ["label", "labels"])
-def test_a_list_of_one_name_is_refused(key: str) -> None:
+def test_list_of_one_name_is_an_error(key: str) -> None:
     with pytest.raises(ValidationError, match=r"a list is for one 0/1 column|leave data\.labels and"):
         DataSection.model_validate({"source": "x.csv", key: ["toxic"]})
 
 
 @pytest.mark.parametrize("cell", ["Foo(a, b)", "Foo{a, b}", "new Set([a, b])", "credit (debit, visa), a", '"a, b"'])
-def test_a_separator_inside_brackets_is_refused(cell: str) -> None:
+def test_separator_inside_brackets_is_an_error(cell: str) -> None:
     message = refused(["a", cell], multi_label=True)
     assert "column 'tags', row 2: " in message
     assert "has a bracket or quote that does not close" in message
@@ -233,7 +235,7 @@ def test_a_separator_inside_brackets_is_refused(cell: str) -> None:
         '["[\\"a\\"]"]',
     ],
 )
-def test_structures_that_are_no_lists_are_refused(cell: str) -> None:
+def test_structures_that_are_not_lists_are_an_error(cell: str) -> None:
     assert "column 'tags', row 2: " in refused(["a", cell], multi_label=True)
 
 
@@ -242,12 +244,12 @@ def test_brackets_and_quotes_inside_names_are_kept(names: list[str]) -> None:
     assert set(read([", ".join(names), names[0]], multi_label=True).order) == set(names)
 
 
-def test_an_open_bracket_is_kept_in_a_known_name() -> None:
+def test_known_name_may_have_an_open_bracket() -> None:
     assert read([":(, sad", ":("], multi_label=True).order == (":(", "sad")
     assert read([":(, sad", "sad"], multi_label=True, labels=[":(", "sad"]).order == (":(", "sad")
 
 
-def test_objects_in_cells_with_one_label_are_refused() -> None:
+def test_objects_in_single_label_cells_are_an_error() -> None:
     assert "holds objects or lists of lists" in refused(["[{'label': 'joy'}]", "[{'label': 'calm'}]", "joy"])
     assert read(["[[Joy]]", "[[Calm]]"]).order == ("[[Calm]]", "[[Joy]]")
 
@@ -265,7 +267,7 @@ def test_null_in_a_label_map_means_no_label() -> None:
         read(["joy", "calm", "NA"], label_map={"NA": " "})
 
 
-def test_a_label_map_is_for_every_writing_of_merged_labels() -> None:
+def test_label_map_applies_to_every_spelling_of_merged_labels() -> None:
     cells = ["neg", "NEG", "pos"]
     assert read(cells, ["Neg"], label_map={"neg": "Bad"}, normalise_labels=True).test == [("Bad",)]
     message = refused([*cells, "Neg"], label_map={"neg": "Bad", "NEG": "Worse"}, normalise_labels=True)
@@ -286,13 +288,13 @@ def test_invisible_differences_are_shown_and_merged(pair: list[str], shown: str)
     assert len(read([*pair, "x"], normalise_labels=True).order) == 2
 
 
-def test_invisible_labels_are_no_labels() -> None:
+def test_invisible_labels_are_missing() -> None:
     assert read(["a", "\u200b", "b", "\ufeff"]).order == ("a", "b")
     assert read(["a,\u200b", "b"], multi_label=True).order == ("a", "b")
 
 
 @pytest.mark.parametrize("mark", ["\u3001", "\uff0c", "\uff1b", "\uff5c"])
-def test_wide_separators_are_found(mark: str) -> None:
+def test_full_width_separators_are_detected(mark: str) -> None:
     cells = [mark.join(tags) for tags in (["a"], ["b", "c"], ["c", "a"], ["b"])]
     assert read(cells, multi_label=True).order == ("a", "b", "c")
     assert read([f"food{mark}drink, x", "x", f"food{mark}drink"], multi_label=True).order == (f"food{mark}drink", "x")
@@ -304,13 +306,13 @@ def test_single_labels_joined_by_rare_marks_are_noted(mark: str) -> None:
     assert f"joined by {mark!r}" in read(cells).notes[0]
 
 
-def test_words_are_joined_labels_only_if_they_stand_alone() -> None:
+def test_words_are_joined_labels_only_if_they_occur_alone() -> None:
     assert "joined by ' '" in read(["__label__a __label__b", "__label__b __label__c"]).notes[0]
     assert read(["lost card", "stolen card", "lost pin", "stolen pin"]).notes == ()
 
 
 @pytest.mark.parametrize(("bad", "hint"), [("yes", "write 0 and 1 for the values"), ("", "write 0 where the label")])
-def test_hints_for_columns_per_label_fit_the_value(bad: str, hint: str) -> None:
+def test_hint_for_label_columns_depends_on_the_value(bad: str, hint: str) -> None:
     table = Table.of({"toxic": [0, 1], "rude": [1, bad]})
     with pytest.raises(DataError) as caught:
         read_split_labels(table, None, ["toxic", "rude"], DataSection(source="x.csv", label=["toxic", "rude"]))

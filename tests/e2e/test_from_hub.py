@@ -275,7 +275,7 @@ def test_without_a_network_what_was_downloaded_serves(hub: HubServer, kit: KitSh
         cold = error_of(kit("finetune", recipe, "--set", "model.checkpoint=user/other"))
         assert "user/other is not a local folder, and the Hub cannot be reached\n  connect to the Hub, or" in cold
         cold = error_of(kit("finetune", recipe, "--set", "data.source=user/other"))
-        assert "user/other is not here, and the Hub, where it may be a data set, cannot be reached" in cold
+        assert "there is no file user/other, and the Hub, where it may be a data set, cannot be reached" in cold
 
 
 def test_offline_mode_asks_nothing(hub: HubServer, kit: KitShell, run: Path) -> None:

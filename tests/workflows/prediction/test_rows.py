@@ -86,7 +86,7 @@ def test_parquet_is_read_from_a_file_and_a_pipe(read, tmp_path: Path) -> None:  
         ("a.txt", b"one\ncaf\xe9\n", "not UTF-8: byte 0xe9 in line 2"),
         ("a.xlsx", b"PK", r"kit does not read \.xlsx files"),
         ("a.tmx", "<tmx/>", r"kit does not read \.tmx files"),
-        ("a.txt.gz", gzip.compress(b"one\n" * 1000, mtime=0)[:-12], "not a whole gzip file"),
+        ("a.txt.gz", gzip.compress(b"one\n" * 1000, mtime=0)[:-12], "not a valid gzip file"),
     ],
 )
 def test_damaged_content_is_an_error_with_its_place(read, name: str, content: str | bytes, message: str) -> None:  # type: ignore[no-untyped-def]
