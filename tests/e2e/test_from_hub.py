@@ -182,7 +182,7 @@ REFUSED = {
         "convert them to safetensors, or trust the file with `model.allow_pickle: true`",
     ],
     "model.checkpoint=user/own": [
-        "model.checkpoint: user/own wants to run code of its own (modeling_own.OwnClassifier)",
+        "model.checkpoint: user/own needs to run its own code (modeling_own.OwnClassifier)",
         "trust the files with `model.trust_remote_code: true` once you have read them",
     ],
     "model.checkpoint=user/shards": ["user/shards/model.safetensors.index.json names files outside its folder"],
@@ -217,7 +217,7 @@ def test_code_of_a_teacher_is_not_run_and_its_key_is_named(
 ) -> None:
     wanted = ("--set", f"data.source={reviews}", "--set", "method=distill", "--set", "distill.teacher=user/own")
     said = error_of(kit("finetune", recipe, *wanted)).splitlines()
-    assert said[0].endswith("distill.teacher: user/own wants to run code of its own (modeling_own.OwnClassifier)")
+    assert said[0].endswith("distill.teacher: user/own needs to run its own code (modeling_own.OwnClassifier)")
     assert said[1:] == ["  take a checkpoint that transformers has a class for"]
     assert not (home / "mark").exists()
 
@@ -263,7 +263,7 @@ def test_code_runs_where_the_recipe_trusts_it(
     taught = ("--set", "method=distill", "--set", f"distill.teacher={folder_of(done)}")
     assert "distill.teacher: " in error_of(kit("finetune", recipe, *taught)) and not mark.exists()
     said = error_of(kit("predict", folder_of(done), "a fine film"))
-    assert "wants to run code of its own (modeling_own.OwnClassifier)" in said and "--trust-remote-code" in said
+    assert "needs to run its own code (modeling_own.OwnClassifier)" in said and "--trust-remote-code" in said
     assert not mark.exists()
     answer = kit("predict", folder_of(done), "--trust-remote-code", "a fine film")
     assert json.loads(answer.out)["label"] in ("negative", "positive")

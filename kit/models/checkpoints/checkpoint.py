@@ -1,9 +1,7 @@
-"""Checkpoints: from what the recipe names to a folder that is whole.
+"""Checkpoints: from the name in a recipe to a complete local folder.
 
-Every form (Hub id, local folder, folder inside an installed package) becomes a local folder, so that
-everything after this module has one path. What cannot work is refused here, before training.
-
-Knows files of checkpoints. Knows nothing of labels, training or torch modules.
+A Hub id, a local folder and a folder inside an installed package all become a local folder. Unusable checkpoints are
+refused here, before training.
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ WEIGHTS_INDEX = "model.safetensors.index.json"
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model",
                    "tokenizer.model", "source.spm", "target.spm", "target_vocab.json")  # fmt: skip
-# Beside the files above, what decides how texts become tokens, and how token vectors become an answer.
+# Other files that determine how texts become tokens, and how token vectors become a prediction.
 TOKENIZER_SETTINGS = ("tokenizer_config.json", "merges.txt", "added_tokens.json", "special_tokens_map.json")
 MODEL_SETTINGS = ("config.json", "generation_config.json", "modules.json", "*Pooling*/config.json")
 
@@ -38,9 +36,14 @@ MODEL_SETTINGS = ("config.json", "generation_config.json", "modules.json", "*Poo
 class Checkpoint:
     """Pretrained weights on this machine.
 
-    name: as the recipe wrote it. folder: where it is. revision: commit on the Hub, if it came from there.
-    sha256: of the weights, their configuration and pooling. tokenizer_sha256: of the tokenizer's files.
-    trusted: whether the recipe lets it run code of its own. code: the class it needs such code for, if any.
+    Attributes:
+        name: Name in the recipe.
+        folder: Folder with the files.
+        revision: Commit on the Hub; None for a local checkpoint.
+        sha256: Hash of the weights, their configuration and pooling.
+        tokenizer_sha256: Hash of the tokenizer's files.
+        trusted: True if the recipe allows the checkpoint to run its own code.
+        code: Class that the checkpoint's own code defines; None if it needs no code.
     """
 
     name: str
@@ -59,20 +62,21 @@ class Checkpoint:
 
 
 def resolve_checkpoint(model: ModelSection) -> Checkpoint:
-    """Find, download if need be, and check the checkpoint that a recipe names.
+    """Find the checkpoint that a recipe names, download it if necessary, and check it.
 
-    Raises ModelError if it is missing, cannot be downloaded, is truncated, lacks a tokenizer, or needs
-    pickle files or code of its own that the recipe does not allow.
+    Raises:
+        ModelError: If it is missing, cannot be downloaded, is truncated, lacks a tokenizer, or needs pickle files or
+            its own code and the recipe does not allow them.
     """
-    assert model.checkpoint is not None  # the schema requires it for every method that comes here
+    assert model.checkpoint is not None  # the schema requires it for every method that calls this
     folder, revision = _locate(model.checkpoint, model)
     _require_inside(folder, model.checkpoint)
     _check_config(folder, model.checkpoint)
     code = code_of(folder)
     if code is not None and not model.trust_remote_code:
         raise ModelError(
-            f"{model.checkpoint} wants to run code of its own ({code})",
-            "take a checkpoint that transformers has a class for, or trust the files with "
+            f"{model.checkpoint} needs to run its own code ({code})",
+            "use a checkpoint whose class is part of transformers, or trust the files with "
             "`model.trust_remote_code: true` once you have read them",
             key="model.checkpoint",
         )
@@ -93,9 +97,14 @@ def resolve_checkpoint(model: ModelSection) -> Checkpoint:
 
 
 def declared_pooling(folder: Path) -> tuple[str, bool] | None:
-    """Pooling (`mean` or `cls`) and whether vectors are normalised, as sentence-transformers files declare.
+    """Return the pooling that a checkpoint declares in files of sentence-transformers.
 
-    None where the checkpoint declares nothing that kit can honour. Raises ModelError if its files are damaged.
+    Returns:
+        `mean` or `cls`, and True if vectors are normalised; None if the checkpoint declares no pooling that kit
+        supports.
+
+    Raises:
+        ModelError: If its files are damaged.
     """
     modules_file = folder / "modules.json"
     if not modules_file.is_file():
@@ -115,7 +124,7 @@ def declared_pooling(folder: Path) -> tuple[str, bool] | None:
     if not isinstance(settings, dict):
         raise ModelError(f"{pooling_file} does not describe a pooling", key="model.checkpoint")
     normalize = "Normalize" in kinds
-    # Older files have a flag for each kind, newer ones name it.
+    # Older files have a flag per kind of pooling, newer ones its name.
     for kind, flag in (("mean", "pooling_mode_mean_tokens"), ("cls", "pooling_mode_cls_token")):
         if settings.get("pooling_mode") == kind or settings.get(flag):
             return kind, normalize
@@ -123,7 +132,7 @@ def declared_pooling(folder: Path) -> tuple[str, bool] | None:
 
 
 def _reads_characters(folder: Path) -> bool:
-    """Whether a tokenizer takes bytes or characters as they are (ByT5, CANINE), and has no vocabulary to save."""
+    """Return True for a tokenizer of bytes or characters (ByT5, CANINE), which has no vocabulary file."""
     file = folder / "tokenizer_config.json"
     settings = _read_json(file) if file.is_file() else None
     return isinstance(settings, dict) and settings.get("tokenizer_class") in ("ByT5Tokenizer", "CanineTokenizer")
@@ -164,11 +173,11 @@ def _inside_package(name: str) -> Path:
 def _check_config(folder: Path, name: str) -> None:
     path = folder / "config.json"
     if not path.is_file():
-        own = folder / "model"
+        model = folder / "model"
         hint = "name the folder that save_pretrained wrote, or a Hub id"
         raise ModelError(
             f"{name} has no config.json",
-            f"that of a run is in a folder inside: {own}" if (own / "config.json").is_file() else hint,
+            f"this is the folder of a run; its model is in {model}" if (model / "config.json").is_file() else hint,
             key="model.checkpoint",
         )
     config = _read_json(path)
@@ -180,7 +189,7 @@ def _check_config(folder: Path, name: str) -> None:
 def _check_weights(folder: Path, name: str, allow_pickle: bool) -> list[Path]:
     from safetensors import SafetensorError, safe_open
 
-    if (folder / WEIGHTS).is_file():  # transformers takes it where both are there
+    if (folder / WEIGHTS).is_file():  # transformers prefers it to the index
         files = [folder / WEIGHTS]
     elif (folder / WEIGHTS_INDEX).is_file():
         files = _shards(folder, name, WEIGHTS_INDEX)
@@ -209,19 +218,23 @@ def _check_weights(folder: Path, name: str, allow_pickle: bool) -> list[Path]:
 
 
 def _shards(folder: Path, name: str, index_file: str) -> list[Path]:
-    """Return the weight files that an index names. Raises ModelError if it names none, or one in another folder."""
+    """Return the weight files that an index lists.
+
+    Raises:
+        ModelError: If it lists none, or a file in another folder.
+    """
     index = _read_json(folder / index_file)
     shards = index.get("weight_map") if isinstance(index, dict) else None
     if not isinstance(shards, dict) or not shards:
-        raise ModelError(f"{name}/{index_file} names no weight files", key="model.checkpoint")
-    what = f"model.checkpoint: {name}/{index_file} names files outside its folder"
-    return sorted({folder / plain_name(shard, what, ModelError) for shard in shards.values()})
+        raise ModelError(f"{name}/{index_file} does not list weight files", key="model.checkpoint")
+    message = f"model.checkpoint: {name}/{index_file} names files outside its folder"
+    return sorted({folder / plain_name(shard, message, ModelError) for shard in shards.values()})
 
 
 def _require_inside(folder: Path, name: str) -> None:
-    """Raise ModelError if a checkpoint has a link that leads out of it, or its files do not decide which model it is.
+    """Raise ModelError if a checkpoint has a link that leads out of its folder, or is an adapter.
 
-    What a link stands for would be copied into every run, and from there to the Hub.
+    The target of a link would be copied into every run, and from there to the Hub.
     """
     try:
         files = regular_files(folder, ModelError)
@@ -232,7 +245,7 @@ def _require_inside(folder: Path, name: str) -> None:
         raise ModelError(
             f"{name} has an adapter (adapter_config.json), for which transformers would load the "
             "model that the adapter names instead",
-            "merge the adapter into its model (peft: merge_and_unload), or remove the file if the weights are whole",
+            "merge the adapter into its model (peft: merge_and_unload), or remove the file if the weights are complete",
             key="model.checkpoint",
         )
 

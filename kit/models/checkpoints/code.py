@@ -1,9 +1,7 @@
-"""Code that comes with a checkpoint: whether one needs it, and whether it may run.
+"""Python code that comes with a checkpoint: detection of the need for it, and refusal unless it is trusted.
 
-Architectures that transformers lacks bring Python files along. transformers asks on the terminal whether to run them,
-unless it is told; kit always tells it: no, unless the recipe (or, of a finished run, the command) says so.
-
-Knows how checkpoints name their code. Knows nothing of what it does.
+Checkpoints of architectures that transformers lacks contain Python files. By default transformers asks on the terminal
+before it runs them. kit never lets it ask: they run only if the recipe (or, for a finished run, the command) allows it.
 """
 
 from __future__ import annotations
@@ -13,38 +11,43 @@ from pathlib import Path
 from kit.errors import ModelError, RecordError
 from kit.runtime.json_files import read_json
 
-_KIT = "kit_"  # how the names of kit's own architectures begin
-_RUN_BEFORE = "transformers_modules"  # the package that transformers imports such code into
+_KIT_PREFIX = "kit_"  # of the names of kit's own architectures
+_CODE_PACKAGE = "transformers_modules"  # package into which transformers imports such code
 
 
 def code_of(folder: Path) -> str | None:
-    """The class that the model in a folder needs and transformers lacks, as its files name it; None if there is none.
+    """Return the class that a model needs and transformers lacks, or None.
 
-    The name of a class is `file.Class`, with `repository--` before it where the file lies in another repository.
+    Returns:
+        Name in the model's files: `file.Class`, with the prefix `repository--` if the file is in another repository.
     """
     try:
         config = read_json(folder / "config.json")
     except RecordError:
-        return None  # who reads the configuration says so
+        return None  # the caller that reads the configuration raises the error
     classes = config.get("auto_map") if isinstance(config, dict) else None
     kind = str(config.get("model_type")) if isinstance(config, dict) else ""
-    if not isinstance(classes, dict) or not classes or kind.startswith(_KIT):
+    if not isinstance(classes, dict) or not classes or kind.startswith(_KIT_PREFIX):
         return None
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING  # takes seconds: most bring no code along
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING  # takes seconds; few checkpoints have code
 
-    # Code that ran earlier in this process is known to transformers from then on.
-    if kind in CONFIG_MAPPING and not CONFIG_MAPPING[kind].__module__.startswith(_RUN_BEFORE):
+    # transformers registers code that ran earlier in this process.
+    if kind in CONFIG_MAPPING and not CONFIG_MAPPING[kind].__module__.startswith(_CODE_PACKAGE):
         return None
     models = {name: value for name, value in classes.items() if name.startswith("AutoModel")}
     return str(next(iter({**models, **classes}.values())))
 
 
 def require_trusted(folder: Path, trusted: bool) -> bool:
-    """Whether a saved model needs code of its own. Raises ModelError if it does, and that may not run."""
+    """Return True if a saved model needs to run its own code.
+
+    Raises:
+        ModelError: If it does and is not trusted.
+    """
     needed = code_of(folder)
     if needed is not None and not trusted:
         raise ModelError(
-            f"the model in {folder} wants to run code of its own ({needed})",
+            f"the model in {folder} needs to run its own code ({needed})",
             "read that code; if you trust it, `kit predict` and `kit evaluate` run it with --trust-remote-code",
         )
     return needed is not None

@@ -1,7 +1,4 @@
-"""Checkpoints on the Hub: which of their files are needed, and why one cannot be had.
-
-Knows the Hub. Knows nothing of what the files hold.
-"""
+"""Download of checkpoints from the Hub: the files that are needed, and errors that explain a failure."""
 
 from __future__ import annotations
 
@@ -18,10 +15,13 @@ _TIMEOUT_S = 10.0
 
 
 def download(name: str, model: ModelSection) -> tuple[Path, str]:
-    """The folder in the Hub's cache that has a checkpoint's files, and the commit they are of.
+    """Download a checkpoint and return its folder in the Hub's cache, and its commit.
 
-    Files that can run code are left on the Hub, unless the recipe allows them. Without a network, what was downloaded
-    before is used. Raises ModelError if the checkpoint is not to be had.
+    Files that can run code are not downloaded unless the recipe allows them. Without a network, an earlier download is
+    used.
+
+    Raises:
+        ModelError: If the checkpoint cannot be downloaded.
     """
     from huggingface_hub import snapshot_download
 
@@ -33,32 +33,32 @@ def download(name: str, model: ModelSection) -> tuple[Path, str]:
         return Path(snapshot_download(name, revision=model.revision, allow_patterns=patterns))
 
     try:
-        folder = patiently(fetch) if _is_answered(name, model.revision) else fetch()
+        folder = patiently(fetch) if _is_reachable(name, model.revision) else fetch()
     except ValueError as error:
         raise ModelError(f"{name} cannot be downloaded: {first_line(error)}", key="model.checkpoint") from error
-    except Exception as error:  # which class a broken connection raises depends on the HTTP library beneath
+    except Exception as error:  # the class of connection errors depends on the HTTP library
         raise _explained(error, name, model.revision) from error
     if not model.allow_pickle and not any(folder.glob("*.safetensors*")) and _has_pickle(name, folder.name):
         raise pickle_refused(name, _PICKLE)
     return folder, folder.name
 
 
-def _is_answered(name: str, revision: str | None) -> bool:
-    """Whether the Hub answers about a checkpoint, waiting for one that is busy.
+def _is_reachable(name: str, revision: str | None) -> bool:
+    """Return True if the Hub finds a checkpoint; wait if the Hub is busy.
 
-    The client asks once and then takes the copy that it has, which may be of an older commit.
+    `snapshot_download` itself tries once and then uses its cached copy, which may be of an older commit.
     """
     from huggingface_hub import HfApi
 
     try:
         patiently(lambda: HfApi().model_info(name, revision=revision or "main", timeout=_TIMEOUT_S))
-    except Exception:  # `fetch` has the same one, if it finds no copy
+    except Exception:  # `fetch` raises the same error if there is no cached copy
         return False
     return True
 
 
 def pickle_refused(name: str, file: str) -> ModelError:
-    """The error of a checkpoint whose weights are in a pickle that the recipe does not allow."""
+    """Return the error for weights in a pickle that the recipe does not allow."""
     return ModelError(
         f"{name} holds its weights in a pickle ({file}), which can run code",
         "convert them to safetensors, or trust the file with `model.allow_pickle: true`",
@@ -72,7 +72,7 @@ def _has_pickle(name: str, commit: str) -> bool:
     try:
         return HfApi().file_exists(name, _PICKLE, revision=commit)
     except (OSError, RuntimeError):
-        return False  # without a network nobody knows
+        return False  # unknown without a network
 
 
 def _explained(error: Exception, name: str, revision: str | None) -> ModelError:
@@ -94,7 +94,7 @@ def _explained(error: Exception, name: str, revision: str | None) -> ModelError:
         )
     if status_of(error) is not None:
         message, hint = refusal(error, name)
-        return ModelError(f"{message}", hint, key="model.checkpoint")
+        return ModelError(message, hint, key="model.checkpoint")
     connect = "unset HF_HUB_OFFLINE to download it" if is_offline() else "connect to the Hub"
     return ModelError(
         f"{name} is not a local folder, and the Hub cannot be reached",

@@ -1,7 +1,4 @@
-"""Classifiers: from a checkpoint to a torch model with a head for the task's labels.
-
-Knows transformers' classes. Knows nothing of data, training or Records.
-"""
+"""Classifiers as torch models: built from a checkpoint with a head for the task's labels, or loaded from a run."""
 
 from __future__ import annotations
 
@@ -38,30 +35,36 @@ from kit.runtime.json_files import read_object
 
 Init = Literal["pretrained", "scratch"]
 Bits = Literal["int8", "nf4"]
-# The names under which the architectures of transformers keep their dropout rates.
+# Keys of dropout rates in the configurations of transformers' architectures.
 DROPOUT_KEYS = (
     "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "dropout", "attention_dropout",
     "embedding_dropout", "mlp_dropout", "seq_classif_dropout", "activation_dropout", "pooler_dropout",
     "hidden_dropout", "summary_last_dropout", "dropout_rate",
 )  # fmt: skip
 
-# The names that they give to the layers of their heads, which are never rounded.
+# Names of the layers in their classification heads, which are never quantized.
 HEADS = ("classifier", "score", "out_proj", "pre_classifier")
 
-# The names under which they keep their tables of positions.
-_LONGEST = 8_192  # tokens of a text whose tokenizer does not say; recipes allow no more
+# Names of their tables of position embeddings.
 _POSITIONS = ("position_embeddings", "embed_positions", "wpe")
+
+_LONGEST = 8_192  # tokens of a text if the tokenizer sets no maximum; recipes do not allow more
 
 
 @dataclass(frozen=True)
 class Head:
-    """What the model decides between: label names in order, and whether several can hold at once."""
+    """Labels that a classifier predicts.
+
+    Attributes:
+        labels: Names in logit order.
+        multi_label: True if a text can have several labels.
+    """
 
     labels: tuple[str, ...]
     multi_label: bool
 
     def config(self) -> dict[str, Any]:
-        """The head as transformers writes it into config.json, so that label names travel with the model."""
+        """Return the head's entries in config.json, which saves the label names with the model."""
         return {
             "num_labels": len(self.labels),
             "id2label": dict(enumerate(self.labels)),
@@ -71,14 +74,18 @@ class Head:
 
 
 def load_tokenizer(folder: Path, trusted: bool = False) -> PreTrainedTokenizerBase:
-    """The tokenizer saved in a folder. Raises ModelError if it cannot be read, or needs code that is not trusted."""
+    """Load the tokenizer saved in a folder.
+
+    Raises:
+        ModelError: If it cannot be read, or needs its own code and is not trusted.
+    """
     try:
         with quiet():
             tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=trusted)
     except Exception as error:
         if not trusted and "trust_remote_code" in str(error):
             raise ModelError(
-                f"the tokenizer in {folder} wants to run code of its own",
+                f"the tokenizer in {folder} needs to run its own code",
                 "read that code; if you trust it, `kit predict` and `kit evaluate` run it with --trust-remote-code, "
                 "training with `model.trust_remote_code: true`",
             ) from error
@@ -87,7 +94,11 @@ def load_tokenizer(folder: Path, trusted: bool = False) -> PreTrainedTokenizerBa
 
 
 def longest_text(tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return the most tokens of a text, as saved with a tokenizer, or as recipes allow. Raises ValueError for none."""
+    """Return the maximum number of tokens of a text: that of a tokenizer, or of recipes if it is smaller.
+
+    Raises:
+        ValueError: If the tokenizer's maximum is not a positive number.
+    """
     length = tokenizer.model_max_length
     if not isinstance(length, int | float) or length < 1:
         raise ValueError("model_max_length in tokenizer_config.json is not a positive number")
@@ -95,9 +106,9 @@ def longest_text(tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path, max_length: int) -> None:
-    """Write a tokenizer with its longest length; the same files whatever it has read before.
+    """Save a tokenizer with its maximum length, without traces of its use.
 
-    Its Rust part remembers how it last cut and padded, which would be written too.
+    The Rust part of a tokenizer keeps its last settings of truncation and padding, which would be saved too.
     """
     tokenizer.model_max_length = max_length
     backend = getattr(tokenizer, "backend_tokenizer", None)
@@ -116,13 +127,20 @@ def build_classifier(
     dropout: float | None = None,
     bits: Bits | None = None,
 ) -> PreTrainedModel:
-    """A classifier on the checkpoint's encoder, in float32 on the CPU, its head random.
+    """Build a classifier on a checkpoint's encoder, with a random head, in float32 on the CPU.
 
-    pooling: as in the recipe; `auto` honours what the checkpoint declares, else uses the native head.
-    dropout: rate for every dropout in the encoder; None keeps the checkpoint's own. bits: linear layers are rounded
-    (for adapters on them), on the device that is used.
     Random weights (the head, or everything for `scratch`) come from torch's global generator.
-    Raises ModelError if the architecture is unknown or encoder weights are missing.
+
+    Args:
+        checkpoint: Checkpoint of the encoder.
+        head: Labels to predict.
+        init: `pretrained` for the checkpoint's weights, `scratch` for random ones.
+        pooling: Value in the recipe; `auto` is the pooling that the checkpoint declares, or else the native head.
+        dropout: Rate for every dropout in the encoder; None keeps the checkpoint's rates.
+        bits: Format to quantize linear layers to, as a base for adapters; these layers are on the device in use.
+
+    Raises:
+        ModelError: If the architecture is unknown or encoder weights are missing.
     """
     try:
         with quiet():
@@ -134,16 +152,16 @@ def build_classifier(
                         setattr(config, key, dropout)
             kind = resolve_pooling(checkpoint.folder, pooling)
             if kind is None:
-                return _native(checkpoint, config, head, init, _rounding(bits))
+                return _native(checkpoint, config, head, init, _quantization(bits))
             if own_code:
                 raise ModelError(
-                    f"{checkpoint.name} runs code of its own, which a model with {kind} pooling cannot take along",
+                    f"{checkpoint.name} runs its own code, which cannot be saved with a model with {kind} pooling",
                     "use its native head: method finetune, lora or scratch, and model.pooling native",
                     key="model.checkpoint",
                 )
-            encoder = _encoder(checkpoint, config, init, _rounding(bits))
+            encoder = _encoder(checkpoint, config, init, _quantization(bits))
             declared = declared_pooling(checkpoint.folder)
-            # Normalised vectors are for pretrained encoders: their angles mean something.
+            # Normalised vectors keep only angles, which carry meaning in pretrained encoders alone.
             normalize = declared is not None and declared[1] and init == "pretrained"
             settings: dict[str, Any] = {"pooling": kind, "normalize": normalize}
             return PooledClassifier(
@@ -151,14 +169,14 @@ def build_classifier(
             )
     except KitError:
         raise
-    except Exception as error:  # whatever a damaged configuration or pickle makes of the libraries
+    except Exception as error:  # a damaged configuration or pickle can raise anything in the libraries
         raise ModelError(
             f"{checkpoint.name} cannot be loaded for classification: {damage_words(error)}", key="model.checkpoint"
         ) from error
 
 
 def resolve_pooling(folder: Path, pooling: str) -> str | None:
-    """The pooling kind that a recipe's `model.pooling` means for a checkpoint; None is the native head."""
+    """Return the kind of pooling for a recipe's `model.pooling`; None for the native head."""
     if pooling == "auto":
         declared = None if code_of(folder) else declared_pooling(folder)
         return declared[0] if declared else None
@@ -166,12 +184,12 @@ def resolve_pooling(folder: Path, pooling: str) -> str | None:
 
 
 def require_positions(model: PreTrainedModel, max_length: int) -> None:
-    """Raise RecipeError if texts of `max_length` tokens have more positions than the model has learnt."""
+    """Raise RecipeError if `max_length` exceeds the model's number of position embeddings."""
     for name, module in model.named_modules():
         if name.endswith(_POSITIONS) and isinstance(module, torch.nn.Embedding):
-            # Where a padding row is set apart (RoBERTa), or an offset is kept (BART), positions begin behind it.
-            behind = getattr(module, "offset", 0 if module.padding_idx is None else module.padding_idx + 1)
-            usable = module.num_embeddings - behind
+            # Positions start after the padding row (RoBERTa) or after an offset (BART).
+            first = getattr(module, "offset", 0 if module.padding_idx is None else module.padding_idx + 1)
+            usable = module.num_embeddings - first
             if max_length > usable:
                 raise RecipeError(
                     f"{max_length} tokens are more than the {usable} that the checkpoint has positions for",
@@ -181,15 +199,19 @@ def require_positions(model: PreTrainedModel, max_length: int) -> None:
 
 
 def freeze_embeddings(model: PreTrainedModel) -> None:
-    """Take the encoder's embedding layer (its tables, and what normalises their sum) out of training."""
+    """Exclude the encoder's embedding layer (its tables and their layer normalisation) from training."""
     layer = getattr(model.base_model, "embeddings", None) or model.get_input_embeddings()
     layer.requires_grad_(False)
 
 
 def rounded_on_load(bits: Bits, kept: Sequence[str] = HEADS) -> BitsAndBytesConfig:
-    """How transformers rounds linear layers when it loads them, by bitsandbytes. kept: layers that stay as they are.
+    """Return the settings with which transformers quantizes linear layers as it loads them, by bitsandbytes.
 
     int8: Dettmers et al. 2022, arXiv:2208.07339. nf4: Dettmers et al. 2023, arXiv:2305.14314.
+
+    Args:
+        bits: Format of the weights.
+        kept: Names of layers that are not quantized.
     """
     kind: dict[str, Any] = {"load_in_8bit": True}
     if bits == "nf4":
@@ -198,21 +220,23 @@ def rounded_on_load(bits: Bits, kept: Sequence[str] = HEADS) -> BitsAndBytesConf
 
 
 def load_classifier(folder: Path, trusted: bool = False) -> PreTrainedModel:
-    """A classifier that kit saved, in evaluation mode and computing in float32.
+    """Load a classifier that kit saved, in evaluation mode, which computes in float32.
 
-    On the CPU; layers in few bits cannot be moved, so that they are put on the device that is used.
-    Raises ModelError if it is damaged, or needs code that is not trusted.
+    It is on the CPU; a quantized one is on the device in use, because it cannot be moved.
+
+    Raises:
+        ModelError: If it is damaged, or needs its own code and is not trusted.
     """
     own_code = require_trusted(folder, trusted)
     try:
-        rounded = "quantization_config" in read_object(folder / "config.json", ModelError)
+        quantized = "quantization_config" in read_object(folder / "config.json", ModelError)
         with quiet():
             model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
                 folder,
                 use_safetensors=True,
                 dtype=torch.float32,
                 trust_remote_code=own_code,
-                device_map=PartialState().device if rounded else None,
+                device_map=PartialState().device if quantized else None,
             )
     except Exception as error:
         raise ModelError(f"the model in {folder} cannot be loaded: {damage_words(error)}") from error
@@ -223,7 +247,7 @@ def load_classifier(folder: Path, trusted: bool = False) -> PreTrainedModel:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence transformers' loading bars and reports, which say nothing that kit does not say itself."""
+    """Silence transformers' progress bars and load reports; kit raises its own errors."""
     level = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -234,17 +258,19 @@ def quiet() -> Iterator[None]:
         transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
-def _rounding(bits: Bits | None) -> dict[str, Any]:
+def _quantization(bits: Bits | None) -> dict[str, Any]:
     if bits is None:
         return {}
     return {"quantization_config": rounded_on_load(bits), "dtype": torch.float32, "device_map": PartialState().device}
 
 
-def _encoder(checkpoint: Checkpoint, config: PreTrainedConfig, init: Init, rounding: dict[str, Any]) -> PreTrainedModel:
+def _encoder(
+    checkpoint: Checkpoint, config: PreTrainedConfig, init: Init, quantization: dict[str, Any]
+) -> PreTrainedModel:
     if init == "scratch":
         return _scratch(lambda: AutoModel.from_config(config), checkpoint)  # type: ignore[no-untyped-call]
     encoder, report = AutoModel.from_pretrained(
-        checkpoint.folder, config=config, output_loading_info=True, trust_remote_code=False, **rounding
+        checkpoint.folder, config=config, output_loading_info=True, trust_remote_code=False, **quantization
     )
     leave_unpacked(encoder)
     refuse_missing([key for key in report["missing_keys"] if not key.startswith("pooler.")], checkpoint)
@@ -252,14 +278,14 @@ def _encoder(checkpoint: Checkpoint, config: PreTrainedConfig, init: Init, round
 
 
 def _scratch(build: Callable[[], PreTrainedModel], checkpoint: Checkpoint) -> PreTrainedModel:
-    """Return a model with random weights. Raises ModelError if it does not fit in memory."""
-    if checkpoint.code is None:  # code of a checkpoint's own may not build without allocating
+    """Build a model with random weights. Raises ModelError if it does not fit in memory."""
+    if checkpoint.code is None:  # a checkpoint's own code may not build without allocating
         require_memory(build, checkpoint.name)
     return build()
 
 
 def _native(
-    checkpoint: Checkpoint, config: PreTrainedConfig, head: Head, init: Init, rounding: dict[str, Any]
+    checkpoint: Checkpoint, config: PreTrainedConfig, head: Head, init: Init, quantization: dict[str, Any]
 ) -> PreTrainedModel:
     for key, value in head.config().items():
         setattr(config, key, value)
@@ -275,7 +301,7 @@ def _native(
         output_loading_info=True,
         ignore_mismatched_sizes=True,
         trust_remote_code=checkpoint.code is not None,
-        **rounding,
+        **quantization,
     )
     leave_unpacked(model)
     prefix = model.base_model_prefix + "."
@@ -285,7 +311,7 @@ def _native(
 
 
 def refuse_missing(missing: list[str], checkpoint: Checkpoint) -> None:
-    """Raise ModelError if weights of an encoder are missing: they would be random."""
+    """Raise ModelError if weights of an encoder are missing, which would be random."""
     if missing:
         raise ModelError(
             f"{checkpoint.name} lacks {len(missing)} encoder weights, e.g. {sorted(missing)[0]}",

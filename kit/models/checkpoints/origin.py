@@ -1,4 +1,4 @@
-"""Where a model was loaded from, which libraries write into the files that they save."""
+"""Removal of the paths of this machine that libraries write into saved models."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from kit.models.checkpoints.checkpoint import Checkpoint
 
 _CONFIGS = ("config.json", "tokenizer_config.json")
 _ADAPTER_CONFIG = "adapter_config.json"
-# Keys that transformers writes about the machine that a file was saved on.
+# Keys that transformers writes, whose values depend on the machine.
 LOCAL_KEYS = ("_name_or_path", "name_or_path", "is_local", "local_files_only")
 
 
 def forget_origin(folder: Path, checkpoint: Checkpoint | None) -> None:
-    """Remove from a saved model where its checkpoint was, so that the same run has the same files on any machine.
+    """Remove the location of the checkpoint from the files of a saved model.
+
+    A run then has the same files on any machine. Adapters keep the checkpoint's name in the recipe; of a local path
+    only its last part.
 
     Args:
-        folder: The model's folder; adapters in it name the checkpoint as the recipe does, a local one by its last part.
-        checkpoint: What the model started from; None without one.
+        folder: The model's folder.
+        checkpoint: Checkpoint that training started from; None without one.
     """
     for path in sorted(folder.rglob("*.json")):
         if path.name in _CONFIGS:
@@ -29,14 +32,14 @@ def forget_origin(folder: Path, checkpoint: Checkpoint | None) -> None:
 
 
 def without_local_keys(content: Any) -> Any:
-    """Return plain data without the keys that transformers writes about this machine."""
+    """Return plain data without the keys whose values depend on the machine."""
     if isinstance(content, dict):
         return {key: without_local_keys(value) for key, value in content.items() if key not in LOCAL_KEYS}
     return content
 
 
 def _base(checkpoint: Checkpoint, content: dict[str, Any]) -> dict[str, Any]:
-    """Return the keys of an adapter that depend on the machine, or on the order in a set of names."""
+    """Return reproducible values for the keys of an adapter that depend on the machine or on the order of a set."""
     local = checkpoint.revision is None and ":" not in checkpoint.name
     name = Path(checkpoint.name).name if local else checkpoint.name
     targets = content.get("target_modules")
@@ -45,7 +48,7 @@ def _base(checkpoint: Checkpoint, content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _rewrite(path: Path, change: Any) -> None:
-    """Rewrite a JSON file if a change has an effect on it, in the form that transformers writes."""
+    """Apply a change to a JSON file, which is written as transformers does, and only if it differs."""
     before = json.loads(path.read_text("utf-8"))
     after = change(before)
     if after != before:

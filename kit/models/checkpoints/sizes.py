@@ -1,4 +1,4 @@
-"""Sizes in a checkpoint's configuration, compared with the memory of this machine before anything is allocated."""
+"""Checks that a checkpoint fits the memory of this machine, before anything is allocated."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from kit.runtime.versions import memory_bytes
 if TYPE_CHECKING:
     from torch import nn
 
-_FLOAT32 = 4
+_FLOAT32_BYTES = 4
 _MAX_LAYERS = 10_000
 _WIDTHS = ("hidden_size", "d_model", "n_embd", "dim")
 _LAYERS = (
     "num_hidden_layers", "num_layers", "n_layer", "n_layers", "encoder_layers", "decoder_layers", "num_decoder_layers",
 )  # fmt: skip
-_TALL = (  # tables and matrices that are as wide as the model
+_HEIGHTS = (  # numbers of rows of tables and matrices that are as wide as the model
     "vocab_size", "max_position_embeddings", "n_positions", "type_vocab_size", "intermediate_size", "d_ff",
     "encoder_ffn_dim", "decoder_ffn_dim", "n_inner", *_WIDTHS,
 )  # fmt: skip
-_NARROW = "embedding_size"  # width of the tables where it is not the model's (ALBERT, ELECTRA)
+_EMBEDDING_WIDTH = "embedding_size"  # width of the tables if it differs from the model's (ALBERT, ELECTRA)
 
 
 def require_possible_sizes(config: dict[str, Any], name: str) -> None:
-    """Raise ModelError if one matrix of a model exceeds the machine's memory, or the number of layers any model's.
+    """Raise ModelError if one matrix exceeds the machine's memory, or for an impossible number of layers.
 
     Args:
-        config: Content of config.json; the configurations of an encoder and a decoder may lie inside.
-        name: What the message calls the checkpoint.
+        config: Content of config.json, which may contain configurations of an encoder and a decoder.
+        name: Name of the checkpoint in messages.
     """
     memory = memory_bytes()
     for part in _parts(config):
@@ -40,9 +40,9 @@ def require_possible_sizes(config: dict[str, Any], name: str) -> None:
                     f"{name}/config.json: {key} {layers} is more than any model has", key="model.checkpoint"
                 )
         width = max(_size(part, key) for key in _WIDTHS)
-        for key in _TALL:
-            wide = min(width, _size(part, _NARROW) or width) if key == "vocab_size" else width
-            needed = _FLOAT32 * max(1, wide) * _size(part, key)
+        for key in _HEIGHTS:
+            row_width = min(width, _size(part, _EMBEDDING_WIDTH) or width) if key == "vocab_size" else width
+            needed = _FLOAT32_BYTES * max(1, row_width) * _size(part, key)
             if needed > memory:
                 raise ModelError(
                     f"{name}/config.json: {key} {_size(part, key)} needs {megabytes(needed)} for one "
@@ -53,11 +53,16 @@ def require_possible_sizes(config: dict[str, Any], name: str) -> None:
 
 
 def require_memory(build: Callable[[], nn.Module], name: str) -> None:
-    """Raise ModelError if the parameters of a model that is about to be built take more than the machine's memory."""
+    """Raise ModelError if the parameters of a model exceed the machine's memory.
+
+    Args:
+        build: Function that builds the model; here it allocates nothing and draws no random numbers.
+        name: Name of the checkpoint in messages.
+    """
     import torch
 
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        needed = _FLOAT32 * sum(parameter.numel() for parameter in build().parameters())
+        needed = _FLOAT32_BYTES * sum(parameter.numel() for parameter in build().parameters())
     if needed > memory_bytes():
         raise ModelError(
             f"the model of {name} takes {megabytes(needed)}, this machine has {megabytes(memory_bytes())}",

@@ -168,7 +168,7 @@ def test_a_translator_made_of_an_encoder_learns_on(captions, teacher, runs) -> N
     assert foreseen_kind(recipe) is kind_of(record.model_folder) is Kind.WARM_TRANSLATOR
     with pytest.raises(ModelError) as caught:
         finetune(recipe_of(captions, teacher.folder, runs), quiet=True)
-    assert caught.value.hint == f"that of a run is in a folder inside: {made_of}"
+    assert caught.value.hint == f"this is the folder of a run; its model is in {made_of}"
 
 
 def test_a_control_is_made_as_its_teacher_was(done) -> None:

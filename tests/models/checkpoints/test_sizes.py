@@ -1,4 +1,4 @@
-"""Sizes in config.json that no machine holds are refused before anything is allocated."""
+"""Sizes in config.json that exceed the memory are refused before anything is allocated."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ from kit.recipe.sections.model import ModelSection
         ("max_position_embeddings", 10**12),
     ],
 )
-def test_a_checkpoint_that_no_machine_holds_is_refused(tiny_checkpoint: Path, tmp_path: Path, key, value) -> None:
+def test_impossible_sizes_are_refused(tiny_checkpoint: Path, tmp_path: Path, key, value) -> None:
     folder = shutil.copytree(tiny_checkpoint, tmp_path / "huge")
     config = json.loads((folder / "config.json").read_text("utf-8"))
     (folder / "config.json").write_text(json.dumps(config | {key: value}), "utf-8")
@@ -40,7 +40,7 @@ def test_models_of_usual_sizes_pass() -> None:
         require_possible_sizes(config, "usual")
 
 
-def test_weights_beyond_memory_are_refused_without_a_draw_from_the_generator(monkeypatch) -> None:
+def test_models_beyond_memory_are_refused_without_drawing_random_numbers(monkeypatch) -> None:
     monkeypatch.setattr("kit.models.checkpoints.sizes.memory_bytes", lambda: 1_000)
     before = torch.get_rng_state()
     require_memory(lambda: nn.Linear(10, 20), "small")
