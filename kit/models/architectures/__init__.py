@@ -1,1 +1,1 @@
-"""Architectures: networks of kit's own, and parts of those of transformers."""
+"""Architectures: networks defined by kit, and access to parts of transformers' networks."""

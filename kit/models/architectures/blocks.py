@@ -1,7 +1,4 @@
-"""Blocks of a transformer of BERT's kind, with heads and neurons that can be taken out.
-
-Knows how BERT and its relatives name the linear layers of a block. Knows nothing of why something is taken out.
-"""
+"""Blocks of BERT-like encoders, from which attention heads and neurons can be removed."""
 
 from __future__ import annotations
 
@@ -18,7 +15,14 @@ from kit.models.architectures.pooled import BLOCK_LAYERS
 
 @dataclass(frozen=True)
 class Block:
-    """The linear layers of one block. head_size: features of one attention head."""
+    """Linear layers of one block.
+
+    Attributes:
+        query, key, value: Projections of self-attention.
+        joined: Projection of the joined outputs of all heads.
+        inner, outer: First and second layer of the feed-forward part.
+        head_size: Features of one attention head.
+    """
 
     query: nn.Linear
     key: nn.Linear
@@ -30,16 +34,16 @@ class Block:
 
     @property
     def heads(self) -> int:
-        """How many attention heads it has."""
+        """Number of attention heads."""
         return self.query.out_features // self.head_size
 
     @property
     def neurons(self) -> int:
-        """How many feed-forward neurons it has."""
+        """Number of feed-forward neurons."""
         return self.inner.out_features
 
     def keep(self, heads: torch.Tensor, neurons: torch.Tensor) -> None:
-        """Take out all heads and neurons but those with these numbers."""
+        """Remove all heads and neurons except those with these indices."""
         features = (heads[:, None] * self.head_size + torch.arange(self.head_size)).flatten()
         for layer in (self.query, self.key, self.value):
             _keep_outputs(layer, features)
@@ -49,8 +53,12 @@ class Block:
 
 
 def find_blocks(model: PreTrainedModel) -> list[Block]:
-    """The blocks of a classifier's encoder. Raises ModelError for an architecture whose blocks are not like BERT's."""
-    found = []
+    """Return the blocks of a classifier's encoder.
+
+    Raises:
+        ModelError: If its blocks are not like BERT's.
+    """
+    blocks = []
     for block in find_layers(model).blocks:
         modules = dict(block.named_modules())
         layers = [layer for name in BLOCK_LAYERS if isinstance(layer := modules.get(name), nn.Linear)]
@@ -58,11 +66,11 @@ def find_blocks(model: PreTrainedModel) -> list[Block]:
         if len(layers) < len(BLOCK_LAYERS) or not isinstance(head_size, int):
             raise ModelError(
                 f"prune: the blocks of a {encoder_of(model).config.model_type} model are not like BERT's",
-                "make it smaller by distillation instead: kit distill with fewer layers or less width",
+                "use distillation instead: kit distill with fewer layers or a smaller width",
             )
         query, key, value, joined, inner, outer = layers
-        found.append(Block(query, key, value, joined, inner, outer, head_size))
-    return found
+        blocks.append(Block(query, key, value, joined, inner, outer, head_size))
+    return blocks
 
 
 def _keep_outputs(layer: nn.Linear, kept: torch.Tensor) -> None:

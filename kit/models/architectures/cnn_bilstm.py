@@ -1,9 +1,7 @@
-"""Small classifiers over a tokenizer's tokens, for targets where even one layer of attention is too much.
+"""Small classifiers over a tokenizer's tokens, for targets where even one layer of attention is too expensive.
 
 A convolutional network (Kim 2014, arXiv:1408.5882) and a bidirectional LSTM (Tang et al. 2019, arXiv:1903.12136). They
-are saved, loaded and served like any model of transformers. Padding never reaches an answer.
-
-Knows two architectures. Knows nothing of teachers or training.
+are saved, loaded and served like any model of transformers. Padding does not affect predictions.
 """
 
 from __future__ import annotations
@@ -16,12 +14,19 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-_WINDOWS = (1, 3, 5)  # tokens that a filter sees
+_WINDOWS = (1, 3, 5)  # tokens per filter
 _DROPOUT = 0.1
 
 
 class SmallConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
-    """vocab_size: rows of the table of embeddings. hidden_size: its width, and that of filters or units."""
+    """Configuration of a small classifier.
+
+    Attributes:
+        vocab_size: Rows of the embedding table.
+        hidden_size: Width of the embeddings, and number of filters per window or of LSTM units per direction.
+        num_hidden_layers: Layers of the LSTM.
+        dropout: Dropout rate on embeddings and text vectors.
+    """
 
     vocab_size: int = 30_522
     hidden_size: int = 128
@@ -42,7 +47,7 @@ class BiLstmConfig(SmallConfig):  # type: ignore[no-untyped-call]
 
 
 class _Small(PreTrainedModel, ABC):  # type: ignore[no-untyped-call]
-    """Embeddings, a text vector made of them, dropout, one linear layer."""
+    """Embeddings, pooling into a text vector, dropout, one linear layer."""
 
     base_model_prefix = "body"
     classifier: nn.Linear
@@ -53,24 +58,29 @@ class _Small(PreTrainedModel, ABC):  # type: ignore[no-untyped-call]
         self.dropout = nn.Dropout(config.dropout)
 
     def get_input_embeddings(self) -> nn.Module:
-        """The table of token embeddings."""
+        """Return the table of token embeddings."""
         return self.embeddings
 
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **inputs: Any
     ) -> SequenceClassifierOutput:
-        """Logits (batch, labels) of token ids (batch, length)."""
+        """Return logits (batch, labels) for token ids (batch, length)."""
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         vectors = self.dropout(self.embeddings(input_ids)) * mask.unsqueeze(-1)
         return SequenceClassifierOutput(logits=self.classifier(self.dropout(self.pool(vectors, mask))))
 
     @abstractmethod
     def pool(self, vectors: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """One vector (batch, features) for token vectors (batch, length, width), of which `mask` marks the real."""
+        """Return text vectors (batch, features).
+
+        Args:
+            vectors: Token vectors (batch, length, width).
+            mask: (batch, length), 1 for tokens and 0 for padding.
+        """
 
 
 class TextCnn(_Small):
-    """Filters over windows of 1, 3 and 5 tokens, and of each the largest value in the text."""
+    """Convolutional filters over windows of 1, 3 and 5 tokens, max-pooled over the text."""
 
     config_class = TextCnnConfig
 
@@ -82,14 +92,17 @@ class TextCnn(_Small):
         self.post_init()  # type: ignore[no-untyped-call]
 
     def pool(self, vectors: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """(batch, 3 x width): relu is 0 at least, so padding, which counts as 0, is never the largest by mistake."""
+        """Return the largest activation of each filter in each text, (batch, 3 x width).
+
+        Activations are at least 0 after ReLU, so padding, which counts as 0, does not change the maximum.
+        """
         real = mask.unsqueeze(1).to(vectors.dtype)
-        found = [(torch.relu(each(vectors.transpose(1, 2))) * real).amax(dim=-1) for each in self.filters]
-        return torch.cat(found, dim=-1)
+        maxima = [(torch.relu(filters(vectors.transpose(1, 2))) * real).amax(dim=-1) for filters in self.filters]
+        return torch.cat(maxima, dim=-1)
 
 
 class BiLstm(_Small):
-    """A recurrent network in both directions, and of each of its units the largest value in the text."""
+    """Bidirectional LSTM, max-pooled over the text."""
 
     config_class = BiLstmConfig
 
@@ -101,7 +114,7 @@ class BiLstm(_Small):
         self.post_init()  # type: ignore[no-untyped-call]
 
     def pool(self, vectors: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """(batch, 2 x width)."""
+        """Return the largest state of each unit in each text, (batch, 2 x width)."""
         lengths = mask.sum(1).clamp(min=1).cpu()
         packed = nn.utils.rnn.pack_padded_sequence(vectors, lengths, batch_first=True, enforce_sorted=False)
         states, _ = nn.utils.rnn.pad_packed_sequence(self.lstm(packed)[0], batch_first=True, padding_value=-1e4)
@@ -121,10 +134,15 @@ for _config, _model in SMALL.values():
 def small_classifier(
     architecture: str, width: int, layers: int, table: torch.Tensor, head: dict[str, Any]
 ) -> PreTrainedModel:
-    """A small classifier whose token embeddings start from a larger model's.
+    """Return a small classifier whose token embeddings are initialised from a larger model's.
 
-    table: (tokens, d) embeddings, which are reduced to their `width` principal directions (truncated singular value
-    decomposition) and scaled to unit variance. head: number and names of labels, as transformers configures them.
+    Args:
+        architecture: Key of `SMALL`.
+        width: Width of the embeddings and hidden layers.
+        layers: Number of hidden layers.
+        table: (tokens, d) embeddings of the larger model, which are reduced to their `width` principal directions
+            (truncated singular value decomposition) and scaled to unit variance.
+        head: Entries of the configuration for number and names of labels.
     """
     config_class, model_class = SMALL[architecture]
     config = config_class(vocab_size=len(table), hidden_size=width, num_hidden_layers=layers, **head)

@@ -1,7 +1,4 @@
-"""Layers: where an encoder keeps its blocks, and what flows through them.
-
-Knows how the architectures of transformers arrange their modules. Knows nothing of teachers, students or losses.
-"""
+"""Access to the blocks of an encoder in transformers' architectures, and to the tensors that flow through them."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from transformers import PreTrainedModel
 
 from kit.errors import ModelError
 
-# What the architectures call the linear layers that make queries, keys and values, or all three in one.
+# Names of the linear layers for queries, keys and values, or of one layer for all three.
 _QUERY = ("query", "q_proj", "q_lin", "query_proj")
 _KEY = ("key", "k_proj", "k_lin", "key_proj")
 _VALUE = ("value", "v_proj", "v_lin", "value_proj")
@@ -28,7 +25,13 @@ Captured = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Layers:
-    """The blocks of an encoder and the module whose output enters the first. path: of the blocks, from the model."""
+    """Blocks of an encoder.
+
+    Attributes:
+        path: Name of the list of blocks in the model.
+        blocks: The list.
+        embeddings: Module whose output is the input of the first block.
+    """
 
     path: str
     blocks: nn.ModuleList
@@ -39,18 +42,22 @@ class Layers:
 
 
 def spread_evenly(number: int, count: int) -> list[int]:
-    """`number` of the numbers 0 to count - 1, the first and the last among them: 3 of 6 are 0, 2 and 5."""
+    """Return `number` evenly spaced integers from 0 to count - 1, both included: 3 of 6 are 0, 2 and 5."""
     return [0] if number == 1 else [index * (count - 1) // (number - 1) for index in range(number)]
 
 
 def encoder_of(model: PreTrainedModel) -> PreTrainedModel:
-    """The encoder inside a classifier, or the model itself where nothing is around it."""
+    """Return the encoder inside a classifier, or the model itself if it is an encoder."""
     encoder: PreTrainedModel = model.base_model  # type: ignore[assignment]
     return encoder
 
 
 def find_layers(model: PreTrainedModel) -> Layers:
-    """The blocks of a classifier's encoder. Raises ModelError for an architecture in which they cannot be told."""
+    """Return the blocks of a classifier's encoder.
+
+    Raises:
+        ModelError: If they cannot be identified in this architecture.
+    """
     encoder = encoder_of(model)
     count = getattr(encoder.config, "num_hidden_layers", None)
     prefix = next((f"{name}." for name, module in model.named_modules() if module is encoder and name), "")
@@ -60,17 +67,25 @@ def find_layers(model: PreTrainedModel) -> Layers:
             return Layers(prefix + name, module, embeddings)
     kind = getattr(encoder.config, "model_type", type(encoder).__name__)
     raise ModelError(
-        f"distill: the layers of a {kind} model cannot be told apart",
-        "take a student of its own (distill.student: a checkpoint, cnn or bilstm) and losses on logits",
+        f"distill: the layers of a {kind} model cannot be identified",
+        "use a separate student (distill.student: a checkpoint, cnn or bilstm) and losses on logits",
     )
 
 
 @contextmanager
 def capturing(model: PreTrainedModel, names: list[str]) -> Iterator[Captured]:
-    """Keep what flows through these places in every forward pass, under their names, until the context ends.
+    """Capture tensors of the model in every forward pass, until the context ends.
 
-    names: `embeddings`, `hidden:<layer>` with layers from 0, `query`, `key` and `value` of the last layer's
-    self-attention. Each is (batch, length, width). Raises ModelError if the architecture does not have one.
+    Args:
+        model: Classifier or encoder.
+        names: `embeddings`, `hidden:<layer>` with layers from 0, or `query`, `key` and `value` of the last layer's
+            self-attention.
+
+    Yields:
+        The tensors (batch, length, width) of the latest forward pass by name.
+
+    Raises:
+        ModelError: If the architecture does not have one of them.
     """
     captured: Captured = {}
     hooks = [
@@ -91,21 +106,21 @@ def _keep(captured: Captured, name: str, part: int | None, module: nn.Module, in
 
 
 def _place(model: PreTrainedModel, name: str) -> tuple[nn.Module, int | None]:
-    """The module whose output is meant, and which third of it, if not all."""
+    """Return the module for a name, and the index of the third of its output to take, or None for all of it."""
     layers = find_layers(model)
     if name == "embeddings":
         return layers.embeddings, None
     kind, _, number = name.partition(":")
     if kind == "hidden":
         return layers.blocks[int(number)], None
-    which = ("query", "key", "value").index(kind)
+    index = ("query", "key", "value").index(kind)
     leaves = {path.rpartition(".")[2]: module for path, module in layers.blocks[-1].named_modules()}
-    for known in (_QUERY, _KEY, _VALUE)[which]:
-        if known in leaves:
-            return leaves[known], None
-    for known in _FUSED:
-        if known in leaves:
-            return leaves[known], which
+    for leaf in (_QUERY, _KEY, _VALUE)[index]:
+        if leaf in leaves:
+            return leaves[leaf], None
+    for leaf in _FUSED:
+        if leaf in leaves:
+            return leaves[leaf], index
     raise ModelError(
         f"{type(model).__name__} has no separate {kind} vectors in its self-attention",
         "use distill.losses.hidden or logits",

@@ -1,11 +1,11 @@
 """A classifier on pooled token vectors, for encoders that declare how their vectors are pooled.
 
-Sentence-embedding checkpoints are trained with mean (or first-token) pooling, often normalised. The
-architecture's own classification head ignores that; on few labels it costs several points. This model
-keeps the declared pooling and puts one linear layer on it.
+Sentence-embedding checkpoints are trained with mean (or first-token) pooling, often normalised. The architecture's own
+classification head ignores that, which costs several points with few labels. This model keeps the declared pooling and
+adds one linear layer.
 
-Knows one architecture. Knows nothing of checkpoints on disk, training or recipes, nor of the rest of kit: exported
-models take this file along, so that transformers can load them where kit is not installed.
+This file does not import kit: exported models contain a copy of it, so that transformers can load them where kit is
+not installed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from transformers import (
 )
 from transformers.utils.generic import ModelOutput
 
-# Linear layers of a block of BERT's kind: query, key, value, what joins the heads, the two of the feed-forward part.
+# Linear layers of a BERT-like block: query, key, value, output of attention, and the two of the feed-forward part.
 BLOCK_LAYERS = (
     "attention.self.query",
     "attention.self.key",
@@ -38,7 +38,12 @@ BLOCK_LAYERS = (
 class PooledConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     """Configuration of `PooledClassifier`: an encoder's configuration and how its vectors are pooled.
 
-    kept_heads, kept_neurons: how many each layer has left, where pruning took some out; else None.
+    Attributes:
+        encoder: Configuration of the encoder.
+        pooling: `mean` or `cls`.
+        normalize: True to scale text vectors to unit length.
+        kept_heads: Attention heads per layer after pruning; None without pruning.
+        kept_neurons: Feed-forward neurons per layer after pruning; None without pruning.
     """
 
     model_type = "kit_pooled"
@@ -50,14 +55,20 @@ class PooledConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     kept_neurons: list[int] | None = None
 
     def encoder_config(self) -> PreTrainedConfig:
-        """The encoder's own configuration."""
+        """Return the encoder's configuration as an object of its class."""
         fields = dict(self.encoder or {})
         return AutoConfig.for_model(fields.pop("model_type"), **fields)
 
 
 @dataclass
 class PooledOutput(ModelOutput):
-    """logits: (batch, labels). vectors: (batch, hidden), what the logits were made from. loss: if labels were given."""
+    """Output of `PooledClassifier`.
+
+    Attributes:
+        loss: Mean loss; None without labels.
+        logits: (batch, labels).
+        vectors: (batch, hidden) text vectors, the input of the linear layer.
+    """
 
     loss: torch.Tensor | None = None
     logits: torch.Tensor | None = None
@@ -65,7 +76,7 @@ class PooledOutput(ModelOutput):
 
 
 class PooledClassifier(PreTrainedModel):  # type: ignore[no-untyped-call]
-    """encoder -> pooling -> optional L2 normalisation -> linear layer."""
+    """Encoder, pooling, optional L2 normalisation, linear layer."""
 
     config_class = PooledConfig
     base_model_prefix = "encoder"
@@ -79,7 +90,7 @@ class PooledClassifier(PreTrainedModel):  # type: ignore[no-untyped-call]
         if encoder is None:
             encoder = AutoModel.from_config(config.encoder_config())  # type: ignore[no-untyped-call]
         self.encoder: PreTrainedModel = encoder
-        # A pooler that the forward pass skips has no gradient, which distributed training refuses.
+        # An unused pooler has no gradient, which is an error in distributed training.
         if getattr(self.encoder, "pooler", None) is not None:
             self.encoder.pooler = None
         self.num_labels = config.num_labels
@@ -89,12 +100,12 @@ class PooledClassifier(PreTrainedModel):  # type: ignore[no-untyped-call]
         self.post_init()  # type: ignore[no-untyped-call]
 
     def embed(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **inputs: Any) -> torch.Tensor:
-        """Text vectors (batch, hidden) of token ids (batch, length)."""
+        """Return text vectors (batch, hidden) for token ids (batch, length)."""
         hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **inputs).last_hidden_state
         return self.pool(hidden, attention_mask)
 
     def pool(self, hidden: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """Text vectors (batch, hidden) of token vectors (batch, length, hidden)."""
+        """Return text vectors (batch, hidden) for token vectors (batch, length, hidden)."""
         if self.config.pooling == "cls":
             pooled = hidden[:, 0]
         else:
@@ -109,7 +120,7 @@ class PooledClassifier(PreTrainedModel):  # type: ignore[no-untyped-call]
         labels: torch.Tensor | None = None,
         **inputs: Any,
     ) -> PooledOutput:
-        """Logits (batch, labels); with `labels`, also the mean loss of transformers' problem type."""
+        """Return logits (batch, labels) and, with `labels`, the mean loss of the configured problem type."""
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
         inputs.pop("return_dict", None)
@@ -118,7 +129,7 @@ class PooledClassifier(PreTrainedModel):  # type: ignore[no-untyped-call]
         return PooledOutput(loss=self.loss(logits, labels), logits=logits, vectors=vectors)
 
     def loss(self, logits: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor | None:
-        """The mean loss of transformers' problem type, None without labels."""
+        """Return the mean loss of the configured problem type, or None without labels."""
         if labels is None:
             return None
         if self.config.problem_type == "multi_label_classification":
@@ -127,18 +138,24 @@ class PooledClassifier(PreTrainedModel):  # type: ignore[no-untyped-call]
 
 
 def resize_blocks(encoder: nn.Module, heads: list[int], neurons: list[int]) -> None:
-    """Give each block of BERT's kind as many heads and neurons as the lists say; weights are loaded afterwards."""
+    """Resize the blocks of a BERT-like encoder; their weights have to be loaded afterwards.
+
+    Args:
+        encoder: The encoder.
+        heads: Attention heads of each block.
+        neurons: Feed-forward neurons of each block.
+    """
     blocks = [module for module in encoder.modules() if BLOCK_LAYERS[0] in dict(module.named_modules())]
     blocks = [block for block in blocks if isinstance(block.get_submodule(BLOCK_LAYERS[-1]), nn.Linear)]
-    for block, some, others in zip(blocks, heads, neurons, strict=True):
-        features = some * int(block.get_submodule("attention.self").attention_head_size)  # type: ignore[arg-type]
-        sizes = {"attention.output.dense": (features, None), "intermediate.dense": (None, others)}
-        sizes |= {"output.dense": (others, None)} | dict.fromkeys(BLOCK_LAYERS[:3], (None, features))
-        for name, (wide, high) in sizes.items():
+    for block, head_count, neuron_count in zip(blocks, heads, neurons, strict=True):
+        features = head_count * int(block.get_submodule("attention.self").attention_head_size)  # type: ignore[arg-type]
+        sizes = {"attention.output.dense": (features, None), "intermediate.dense": (None, neuron_count)}
+        sizes |= {"output.dense": (neuron_count, None)} | dict.fromkeys(BLOCK_LAYERS[:3], (None, features))
+        for name, (inputs, outputs) in sizes.items():
             parent, _, last = name.rpartition(".")
             old = block.get_submodule(name)
             assert isinstance(old, nn.Linear)
-            new = nn.Linear(wide or old.in_features, high or old.out_features, old.bias is not None)
+            new = nn.Linear(inputs or old.in_features, outputs or old.out_features, old.bias is not None)
             setattr(block.get_submodule(parent), last, new)
 
 

@@ -1,7 +1,4 @@
-"""Models in few bits: what the libraries that round them get wrong, on some processors and in files.
-
-Knows bitsandbytes' and torchao's layers and files. Knows nothing of what is rounded, or why.
-"""
+"""Workarounds for errors of bitsandbytes and torchao with quantized models."""
 
 from __future__ import annotations
 
@@ -13,25 +10,25 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-_ROWS, _BLOCK = 32, 64  # of layers that bitsandbytes packs: rows at once, and weights that share a scale
+_ROWS, _BLOCK = 32, 64  # of 4-bit layers that bitsandbytes packs: rows per group, weights per scale
 
 
 def packs(layer: nn.Linear) -> bool:
-    """Whether bitsandbytes can pack a layer in 4 bits.
+    """Return True if bitsandbytes can pack a layer in 4 bits.
 
-    On processors with AVX512-BF16 it packs every such layer when that first answers, and fails for a number of rows or
-    columns that its blocks do not divide.
+    On processors with AVX512-BF16 it packs every 4-bit layer in its first forward pass, and fails if its blocks do not
+    divide the number of rows or columns.
     """
     return layer.out_features % _ROWS == 0 and layer.in_features % _BLOCK == 0
 
 
 def leave_odd_layers_unpacked(model: nn.Module) -> None:
-    """Let 4-bit layers that bitsandbytes cannot pack be computed as they are."""
+    """Disable packing for the 4-bit layers that bitsandbytes cannot pack."""
     _leave_unpacked(model, lambda layer: not packs(layer))
 
 
 def leave_unpacked(model: nn.Module) -> None:
-    """Let 4-bit layers be computed as they are: packed ones can neither be trained on nor made whole again."""
+    """Disable packing for all 4-bit layers: packed layers can neither be trained nor dequantized."""
     _leave_unpacked(model, lambda layer: True)
 
 
@@ -43,17 +40,17 @@ def _leave_unpacked(model: nn.Module, chosen: Callable[[nn.Linear], bool]) -> No
 
 
 def mend_names(folder: Path) -> None:
-    """Let torchao's files be read where a tensor belongs to the model itself, as `final_logits_bias` does.
+    """Make torchao's files readable if a tensor belongs to the model itself, such as `final_logits_bias`.
 
-    torchao lists the tensors of a file and fails on names without a dot when it reads them. It needs only those of
-    rounded weights there, so the others are taken off the list.
+    torchao lists the tensors of a file in its metadata, and fails to read names without a dot. It needs only the names
+    of quantized weights, so the others are removed from the list.
     """
     for path in folder.glob("*.safetensors"):
         with safe_open(path, framework="pt") as file:
-            notes = file.metadata() or {}
-            names = json.loads(notes.get("tensor_names", "[]"))
+            metadata = file.metadata() or {}
+            names = json.loads(metadata.get("tensor_names", "[]"))
             readable = [name for name in names if "." in name]
             if readable == names:
                 continue
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dictionary)
-        save_file(tensors, path, {**notes, "tensor_names": json.dumps(readable)})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
+        save_file(tensors, path, {**metadata, "tensor_names": json.dumps(readable)})

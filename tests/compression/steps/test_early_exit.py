@@ -206,17 +206,17 @@ def test_models_that_texts_cannot_leave_are_refused() -> None:
     with pytest.raises(ModelError, match="a TextCnn has no pooled vectors") as error:
         with_exits(small)
     assert "model.pooling mean or cls" in error.value.hint
-    with pytest.raises(ModelError, match="a model of one layer has none to leave out"):
+    with pytest.raises(ModelError, match="a model of one layer cannot skip any"):
         with_exits(classifier(BertConfig(num_hidden_layers=1, **SIZES)))
     model = classifier(BertConfig(num_hidden_layers=3, **SIZES))
     model.encoder.config.num_hidden_layers = 7
-    with pytest.raises(ModelError, match="the layers of a bert model cannot be told apart"):
+    with pytest.raises(ModelError, match="the layers of a bert model cannot be identified"):
         with_exits(model)
 
 
 def test_blocks_that_are_given_more_than_is_known_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kit.models.architectures.early_exit._PER_TEXT", ())
-    with pytest.raises(ModelError, match=r"texts cannot leave a bert model|answers differently once texts have left"):
+    with pytest.raises(ModelError, match=r"texts cannot exit a bert model|predicts differently once texts have exited"):
         require_same_alone(with_exits(classifier(BertConfig(num_hidden_layers=3, **SIZES))))
 
 
