@@ -203,7 +203,7 @@ def test_a_single_text_gets_as_many_threads_as_answer_it_soonest(seconds, expect
     monkeypatch.setattr("kit.models.backends.onnx.torch.get_num_threads", lambda: 4)
     taken = iter(seconds)
     monkeypatch.setattr("kit.models.backends.onnx._seconds", lambda session, inputs: next(taken))
-    assert predictor._alone.get_session_options().intra_op_num_threads == expected
+    assert predictor._shared_session.get_session_options().intra_op_num_threads == expected
 
 
 def test_a_quantized_model_is_not_quantized_again(tiny_run: Path) -> None:

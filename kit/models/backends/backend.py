@@ -1,4 +1,4 @@
-"""Backends: the library that runs a saved model, decided from the list of its files."""
+"""Backends: the library that runs a saved model, derived from the names of its files."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Backend(StrEnum):
     ONNX_TRANSLATOR = "onnx-translator"
     CT2 = "ctranslate2"
     TFIDF = "tfidf"
-    ADAPTER = "adapter"  # weights for peft, without the model that they belong to
+    ADAPTER = "adapter"  # weights for peft, without the base model
 
 
-# File that only models of this backend have, the most specific first.
+# File that only models of a backend have, the most specific first.
 _MARKS = {
     "tfidf.json": Backend.TFIDF,
     "ct2.json": Backend.CT2,
@@ -43,21 +43,21 @@ def backend_of(files: Iterable[str], where: Path) -> Backend:
         ModelError: If the files belong to no model, or to models of several backends.
     """
     names = {name for name in files if "/" not in name}
-    found = {backend: mark for mark, backend in _MARKS.items() if mark in names}
-    if Backend.ONNX_TRANSLATOR in found:
-        found.pop(Backend.ONNX, None)
+    marks = {backend: mark for mark, backend in _MARKS.items() if mark in names}
+    if Backend.ONNX_TRANSLATOR in marks:
+        marks.pop(Backend.ONNX, None)
     if weights := sorted(filter(_WEIGHTS.fullmatch, names)):
-        found[Backend.TORCH] = weights[0]
-    if len(found) > 1:
+        marks[Backend.TORCH] = weights[0]
+    if len(marks) > 1:
         raise ModelError(
-            f"{where} has files of several models: {', '.join(sorted(found.values()))}",
-            "remove those that do not belong there, or make the model again",
+            f"{where} has files of several models: {', '.join(sorted(marks.values()))}",
+            "remove the files that do not belong to the model, or create the model again",
         )
-    if not found and "config.json" not in names:
-        raise ModelError(f"{where} holds no model that kit can load")
-    return next(iter(found), Backend.TORCH)
+    if not marks and "config.json" not in names:
+        raise ModelError(f"{where} does not contain a model that kit can load")
+    return next(iter(marks), Backend.TORCH)
 
 
 def backend_in(folder: Path) -> Backend:
-    """Return the backend of the model in a folder that no manifest describes. Raises ModelError, see `backend_of`."""
+    """Return the backend of the model in a folder without a manifest. Raises ModelError, see `backend_of`."""
     return backend_of((path.name for path in folder.iterdir() if path.is_file()), folder)

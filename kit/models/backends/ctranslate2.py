@@ -1,13 +1,11 @@
-"""Translators for CTranslate2: what is left of one once its weights are in that library's format.
+"""Translators that are run by CTranslate2.
 
-    model.bin, config.json, shared_vocabulary.json    CTranslate2's own
-    ct2.json                                          number of weights, in how many bits, text before every source
-    generation_config.json                            the search, as transformers writes it
+    model.bin, config.json, shared_vocabulary.json    CTranslate2's own files
+    ct2.json                                          number and format of weights, text before every source
+    generation_config.json                            search settings, as transformers writes them
     tokenizer files
 
-The search is that of `models.translator`: the same beams, the same longest translation of a text.
-
-Knows CTranslate2 and encoded texts. Knows nothing of how models are converted.
+The search is that of `kit.models.translation.translator`: same beams, same maximum length of each translation.
 """
 
 from __future__ import annotations
@@ -32,27 +30,33 @@ from kit.models.translation.lengths import limits_of
 from kit.models.translation.translator import SOURCE_TOKENS, count_tokens, translate_written
 from kit.runtime.json_files import read_object
 
-# Texts that a thread translates at once. Several threads for one text wait for each other after every small product: on
-# two cores they were 1.6 to 15 times slower for one text (models of 512 and 128 wide), and 1.4 to 3 for many.
-_AT_ONCE = 32
+# Texts per batch of a thread. Threads that share a text wait for each other after every small product: on two cores
+# that was 1.6 to 15 times slower for one text (models of width 512 and 128), and 1.4 to 3 times for many.
+_TEXTS_PER_BATCH = 32
 FACTS_FILE, SEARCH_FILE = "ct2.json", "generation_config.json"
 
 
 @dataclass(frozen=True)
 class Ct2Facts:
-    """What CTranslate2 does not need to know. weights: as the step's `quantization` names it. prefix: of sources."""
+    """Facts that are not in CTranslate2's own files.
+
+    Attributes:
+        parameters: Number of weights.
+        weights: Format of weights, as the step's `quantization` names it.
+        prefix: Text before every source.
+    """
 
     parameters: int
     weights: str
     prefix: str
 
     def write(self, folder: Path) -> None:
-        """Beside a converted model."""
+        """Write the facts into the folder of a converted model."""
         (folder / FACTS_FILE).write_text(json.dumps(asdict(self), ensure_ascii=False), "utf-8")
 
 
 class Ct2Translator:
-    """A converted translator in a folder, with its tokenizer. Answers on the CPU, with as many threads as torch has."""
+    """Converted translator in a folder, with its tokenizer. Runs on the CPU, with as many threads as torch."""
 
     def __init__(
         self, folder: Path, facts: Ct2Facts, search: dict[str, Any], tokenizer: PreTrainedTokenizerBase
@@ -68,26 +72,26 @@ class Ct2Translator:
 
     @property
     def depends_on_batch(self) -> bool:
-        """Rounding differs between batches."""
+        """Always true: rounding differs between batches."""
         return True
 
     def take_likeliest(self) -> None:
-        """Search no more: see `Translator`."""
+        """Replace the saved search by greedy search."""
         self.search = {**self.search, "num_beams": 1}
 
     def cut(self, texts: list[tuple[str, ...]]) -> np.ndarray:
-        """(n,) bool: which texts are longer than the model reads."""
+        """Return (n,) bool: True for texts that are truncated to the model's maximum length."""
         sources: list[tuple[str, ...]] = [(self.facts.prefix + text[0],) for text in texts]
         return encode(sources, self.tokenizer, self.max_length).truncated
 
     def outputs(self, texts: list[tuple[str, ...]]) -> np.ndarray:
-        """(n,) translations; that of a blank text is empty."""
+        """Return (n,) translations; that of a blank text is empty."""
         return translate_written(
             texts, self.facts.prefix, lambda sources: self._translate(encode(sources, self.tokenizer, self.max_length))
         )
 
     def tokens(self, lines: list[str]) -> int:
-        """How many tokens these translations have."""
+        """Return the number of tokens of translations."""
         return count_tokens(self.tokenizer, lines)
 
     def save(self, folder: Path) -> None:
@@ -96,7 +100,11 @@ class Ct2Translator:
 
     @classmethod
     def load(cls, folder: Path) -> Ct2Translator:
-        """What `save` wrote. Raises ModelError if it is damaged or CTranslate2 is not installed."""
+        """Load what `save` wrote.
+
+        Raises:
+            ModelError: If it is damaged or CTranslate2 is not installed.
+        """
         require_ct2()
         with loading(folder):
             facts = Ct2Facts(**read_object(folder / FACTS_FILE, ModelError))
@@ -106,41 +114,41 @@ class Ct2Translator:
     def _translate(self, encoded: Encoded) -> list[str]:
         beams = int(self.search.get("num_beams") or 1)
         limits = limits_of(encoded.lengths, self.search)
-        found: list[list[str]] = [[]] * len(encoded)
+        translations: list[list[str]] = [[]] * len(encoded)
 
-        def write(rows: np.ndarray, limit: int) -> None:
-            for row, pieces in zip(rows, self._pieces(encoded, rows, beams, limit), strict=True):
-                found[row] = pieces
+        def search(rows: np.ndarray, limit: int) -> None:
+            for row, tokens in zip(rows, self._search(encoded, rows, beams, limit), strict=True):
+                translations[row] = tokens
 
         for rows in sorted_batches(encoded.lengths, max(1, SOURCE_TOKENS["cpu"] // beams)):
-            write(rows, int(limits[rows].max()))
-            # The engine has one limit for a batch: what found no end within its own is searched for once more.
-            over = rows[np.asarray([len(found[row]) for row in rows]) > limits[rows]]
+            search(rows, int(limits[rows].max()))
+            # The engine has one limit per batch: search again for translations that exceed their own limits.
+            over = rows[np.asarray([len(translations[row]) for row in rows]) > limits[rows]]
             for limit in np.unique(limits[over]):
-                write(over[limits[over] == limit], int(limit))
-        ids: Any = [self.tokenizer.convert_tokens_to_ids(each) for each in found]
+                search(over[limits[over] == limit], int(limit))
+        ids: Any = [self.tokenizer.convert_tokens_to_ids(tokens) for tokens in translations]
         return [line.strip() for line in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
 
-    def _pieces(self, encoded: Encoded, rows: np.ndarray, beams: int, limit: int) -> list[list[str]]:
-        """The tokens of translations of some texts, `limit` at most."""
+    def _search(self, encoded: Encoded, rows: np.ndarray, beams: int, limit: int) -> list[list[str]]:
+        """Translate the texts in these rows; return the tokens of each translation, at most `limit`."""
         names, search = self.tokenizer.convert_ids_to_tokens, self.search
         first = search.get("forced_bos_token_id")
-        found = self._engine.translate_batch(
+        results = self._engine.translate_batch(
             [names(encoded.input_ids[slice(*encoded.offsets[[row, row + 1]])].tolist()) for row in rows],
             target_prefix=None if first is None else [[names(first)]] * len(rows),
             beam_size=beams,
             length_penalty=float(search.get("length_penalty", 1.0)),
-            suppress_sequences=[names(each) for each in search.get("bad_words_ids") or []] or None,
-            max_batch_size=_AT_ONCE,
+            suppress_sequences=[names(ids) for ids in search.get("bad_words_ids") or []] or None,
+            max_batch_size=_TEXTS_PER_BATCH,
             max_decoding_length=limit,
-            min_decoding_length=0,  # as torch: nothing may be the likeliest translation
+            min_decoding_length=0,  # as in torch: the most likely translation may be empty
             max_input_length=0,
         )
-        return [each.hypotheses[0] for each in found]
+        return [result.hypotheses[0] for result in results]
 
 
 def require_ct2() -> None:
-    """Raise ModelError where CTranslate2 is missing."""
+    """Raise ModelError if CTranslate2 is not installed."""
     if find_spec("ctranslate2") is None:
         raise ModelError("ctranslate2 is not installed", "pip install 'kit[ct2]'")
 
@@ -154,4 +162,4 @@ def _engine(folder: Path) -> Any:
     except Exception as error:
         raise ModelError(f"CTranslate2 cannot load the model in {folder}: {first_line(error)}") from error
     finally:
-        torch.set_num_threads(threads)  # both count the same library's threads: to make an engine leaves torch with one
+        torch.set_num_threads(threads)  # creating an engine sets the number of threads of torch, too, to one

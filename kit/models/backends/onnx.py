@@ -1,11 +1,11 @@
-"""Models for ONNX Runtime: what is left of a classifier once it is a graph with a tokenizer beside it.
+"""Classifiers that are run by ONNX Runtime: a graph with its tokenizer and label names.
+
+Files of a saved model:
 
     model.onnx      the graph: input_ids, attention_mask (token_type_ids) to logits, any batch and length
-    onnx.json       number of weights, and in how many bits they are
+    onnx.json       number of weights, formats of weights and activations
     config.json     label names, as transformers writes them
     tokenizer files
-
-Knows ONNX Runtime and encoded texts. Knows nothing of how graphs are made.
 """
 
 from __future__ import annotations
@@ -32,20 +32,26 @@ from kit.runtime.json_files import read_object
 
 GRAPH_FILE, FACTS_FILE, CONFIG_FILE = "model.onnx", "onnx.json", "config.json"
 TOKENIZER_FILE = "tokenizer_config.json"
-# Padded tokens that a thread answers at once. Threads with batches of their own answer 1.4 times as many texts as
-# threads that share each batch, which wait for each other after every node: 973 and 1,375 a second on two cores, for
-# three layers of 384 in 8 bits.
+# Padded tokens per batch of a thread. Threads with separate batches predict 1.4 times as many texts as threads that
+# share each batch, which wait for each other after every node: 1,375 instead of 973 per second on two cores, for three
+# layers of width 384 in 8 bits.
 _BATCH_TOKENS = 256
-_TRIAL = 16, 7  # tokens of a text, and times that it is answered
+_TRIAL_TOKENS, _TRIAL_REPEATS = 16, 7
 
 
 @dataclass(frozen=True)
 class Graph:
-    """A graph as bytes, and what is known of it.
+    """Graph of a classifier.
 
-    weights: `float32`, `int8` or `int4`. activations: `float32`; in 8 bits `static`, by `blocks` of their own, or
-    `dynamic`: scaled by the largest in the batch, so that an answer depends a little on what else is in it. config: as
-    transformers writes it. file: where it was read from, for messages.
+    Attributes:
+        model: The serialized graph.
+        parameters: Number of weights.
+        weights: `float32`, `int8` or `int4`.
+        activations: `float32`, or for 8 bits: `static` for fixed scales, `blocks` for a scale per block of values, or
+            `dynamic` for a scale by the largest value in the batch, so that a prediction depends slightly on the other
+            texts of the batch.
+        config: Configuration, as transformers writes it.
+        file: File of the graph, for messages.
     """
 
     model: bytes
@@ -56,20 +62,21 @@ class Graph:
     file: str = GRAPH_FILE
 
     def changed(self, change: Callable[[bytes], bytes], weights: str, activations: str) -> Graph:
-        """The graph after a change that leaves its weights and activations like this."""
+        """Return the graph after a change to these formats of weights and activations."""
         return replace(self, model=change(self.model), weights=weights, activations=activations)
 
 
 class OnnxPredictor:
-    """A graph in ONNX Runtime, with its tokenizer and longest length. Answers on the CPU, on torch's threads.
+    """Graph in ONNX Runtime with its tokenizer and maximum length. Runs on the CPU, with as many threads as torch.
 
-    Each thread has batches of its own. What is a single batch gets as many threads as answer a short text soonest.
+    Each thread computes its own batches. If there is only one batch, it is shared by the number of threads that is
+    fastest for a short text.
     """
 
     def __init__(self, graph: Graph, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
         self.graph, self.tokenizer, self.max_length = graph, tokenizer, max_length
         self._session = session_of(graph.model, 1, graph.file)
-        self._inputs = [each.name for each in self._session.get_inputs()]
+        self._inputs = [node.name for node in self._session.get_inputs()]
         self._padding = tokenizer.pad_token_id or 0, tokenizer.padding_side == "left"
 
     @property
@@ -79,40 +86,41 @@ class OnnxPredictor:
 
     @property
     def depends_on_batch(self) -> bool:
-        """Whether an answer may depend on the texts that are answered beside it: where activations are rounded."""
+        """True if activations are quantized, which can make a prediction depend on the other texts of its batch."""
         return self.graph.activations != "float32"
 
     def cut(self, texts: list[tuple[str, ...]]) -> np.ndarray:
-        """(n,) bool: which texts are longer than the model reads."""
+        """Return (n,) bool: True for texts that are truncated to the model's maximum length."""
         return encode(texts, self.tokenizer, self.max_length).truncated
 
     def outputs(self, texts: list[tuple[str, ...]]) -> np.ndarray:
-        """(n, labels) float32, one row a text."""
+        """Return logits (n, labels) in float32."""
         encoded = encode(texts, self.tokenizer, self.max_length)
         dataset = EncodedDataset(encoded, None, *self._padding)
         batches = sorted_batches(encoded.lengths, _BATCH_TOKENS)
         if len(batches) == 1:
-            answers = [self._answer(self._alone, dataset, batches[0])]
+            results = [self._logits(self._shared_session, dataset, batches[0])]
         else:
-            with ThreadPoolExecutor(torch.get_num_threads()) as threads:  # a session lets others run while it computes
-                answers = list(threads.map(partial(self._answer, self._session, dataset), batches))
-        found = np.zeros((len(encoded), len(self.graph.config["id2label"])), np.float32)
-        for indices, answer in zip(batches, answers, strict=True):
-            found[indices] = answer
-        return found
+            # A session releases the interpreter's lock while it computes.
+            with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+                results = list(threads.map(partial(self._logits, self._session, dataset), batches))
+        logits = np.zeros((len(encoded), len(self.graph.config["id2label"])), np.float32)
+        for indices, result in zip(batches, results, strict=True):
+            logits[indices] = result
+        return logits
 
-    def _answer(self, session: Any, dataset: EncodedDataset, indices: np.ndarray) -> np.ndarray:
+    def _logits(self, session: Any, dataset: EncodedDataset, indices: np.ndarray) -> np.ndarray:
         batch = dataset.arrays(indices.tolist())
-        answer: np.ndarray = session.run(["logits"], {name: batch[name] for name in self._inputs})[0]
-        return answer
+        logits: np.ndarray = session.run(["logits"], {name: batch[name] for name in self._inputs})[0]
+        return logits
 
     @cached_property
-    def _alone(self) -> Any:
-        """The session with as many threads as answer a short text soonest: with few weights, one."""
-        most = torch.get_num_threads()
-        best, shortest = self._session, _seconds(self._session, self._inputs) if most > 1 else 0.0
+    def _shared_session(self) -> Any:
+        """Session with the number of threads that is fastest for a short text: one if there are few weights."""
+        maximum = torch.get_num_threads()
+        best, shortest = self._session, _seconds(self._session, self._inputs) if maximum > 1 else 0.0
         threads = 2
-        while threads <= most:
+        while threads <= maximum:
             session = session_of(self.graph.model, threads)
             seconds = _seconds(session, self._inputs)
             if seconds >= shortest:
@@ -121,7 +129,7 @@ class OnnxPredictor:
         return best
 
     def save(self, folder: Path) -> None:
-        """The graph, its label names and its tokenizer."""
+        """Save the graph, its label names and its tokenizer."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / GRAPH_FILE).write_bytes(self.graph.model)
         facts = {name: getattr(self.graph, name) for name in ("parameters", "weights", "activations")}
@@ -131,34 +139,38 @@ class OnnxPredictor:
 
     @classmethod
     def load(cls, folder: Path) -> OnnxPredictor:
-        """Read what `save` wrote. Raises ModelError if it is damaged or ONNX Runtime is not installed."""
+        """Load what `save` wrote.
+
+        Raises:
+            ModelError: If it is damaged or ONNX Runtime is not installed.
+        """
         tokenizer = load_tokenizer(folder)
         predictor = cls(read_graph(folder), tokenizer, longest_text(tokenizer))
-        predictor._require_answers(folder)
+        predictor._require_consistent(folder)
         return predictor
 
-    def _require_answers(self, folder: Path) -> None:
-        """Raise ModelError if tokenizer, graph and label names do not fit together, by answering a short text."""
+    def _require_consistent(self, folder: Path) -> None:
+        """Predict a short text; raise ModelError if tokenizer, graph and label names do not fit together."""
         dataset = EncodedDataset(encode([("a",)], self.tokenizer, self.max_length), None, *self._padding)
         if missing := sorted(set(self._inputs) - set(dataset.arrays([0]))):
             raise ModelError(
-                f"{folder / TOKENIZER_FILE} names a tokenizer that gives no {missing[0]}, which {GRAPH_FILE} needs",
+                f"{folder / TOKENIZER_FILE} names a tokenizer without {missing[0]}, which {GRAPH_FILE} needs",
                 remedy(folder),
             )
         try:
-            width = self._answer(self._session, dataset, np.zeros(1, np.int64)).shape[-1]
-        except Exception as error:  # those of ONNX Runtime have no class in common
-            raise ModelError(f"{self.graph.file} does not answer: {first_line(error)}", remedy(folder)) from error
+            width = self._logits(self._session, dataset, np.zeros(1, np.int64)).shape[-1]
+        except Exception as error:  # errors of ONNX Runtime have no common class
+            raise ModelError(f"{self.graph.file} cannot be run: {first_line(error)}", remedy(folder)) from error
         if width != len(self.graph.config["id2label"]):
             raise ModelError(
-                f"{self.graph.file} decides between {width} labels, {folder / CONFIG_FILE} names "
+                f"{self.graph.file} has {width} labels, {folder / CONFIG_FILE} names "
                 f"{len(self.graph.config['id2label'])}",
                 remedy(folder),
             )
 
 
 def read_graph(folder: Path) -> Graph:
-    """Return the graph saved in a folder. Raises ModelError if it is damaged."""
+    """Read the graph saved in a folder. Raises ModelError if it is damaged."""
     with loading(folder):
         facts = read_object(folder / FACTS_FILE, ModelError)
         config = read_object(folder / CONFIG_FILE, ModelError)
@@ -170,7 +182,7 @@ def read_graph(folder: Path) -> Graph:
 
 
 def require_onnx() -> None:
-    """Raise ModelError where ONNX Runtime, or what graphs are made with, is missing."""
+    """Raise ModelError if ONNX Runtime or a package for building graphs is not installed."""
     try:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
@@ -180,24 +192,23 @@ def require_onnx() -> None:
 
 
 def _seconds(session: Any, inputs: list[str]) -> float:
-    """How long a session takes for a short text, after a first time that does not count: the median of some."""
-    tokens, times = _TRIAL
-    text = {name: np.full((1, tokens), int(name != "token_type_ids")) for name in inputs}
-    spent = []
-    for _ in range(1 + times):
+    """Return the median time of a session for a short text in seconds, after a warm-up run."""
+    text = {name: np.full((1, _TRIAL_TOKENS), int(name != "token_type_ids")) for name in inputs}
+    times = []
+    for _ in range(1 + _TRIAL_REPEATS):
         began = time.perf_counter()
         session.run(["logits"], text)
-        spent.append(time.perf_counter() - began)
-    return float(np.median(spent[1:]))
+        times.append(time.perf_counter() - began)
+    return float(np.median(times[1:]))
 
 
 def session_of(model: bytes, threads: int | None = None, name: str = "the model") -> Any:
-    """Return a session of ONNX Runtime with a graph, on the CPU.
+    """Return an ONNX Runtime session for a graph, on the CPU.
 
     Args:
         model: The graph.
         threads: Threads that share the work of each node; None for as many as torch has.
-        name: What the graph is called in messages, for example its file.
+        name: Name of the graph in messages, for example its file.
 
     Raises:
         ModelError: If the graph cannot be loaded, or the package is missing.

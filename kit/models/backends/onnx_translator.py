@@ -1,15 +1,13 @@
-"""Translators for ONNX Runtime: the encoder and a step of the decoder as graphs, with tokenizers beside them.
+"""Translators that are run by ONNX Runtime: graphs for the encoder and for a step of the decoder, with tokenizers.
 
     encoder.onnx             input_ids, attention_mask -> cross.{layer}.key, cross.{layer}.value of every decoder layer
     decoder.onnx             input_ids (batch, 1), attention_mask of the source, past.{layer}.key and .value, cross ->
                              logits (batch, tokens) of the next token, present.{layer}.key and .value
-    onnx.json                number of weights, and in how many bits they are
+    onnx.json                number and format of weights
     config.json, generation_config.json    as transformers writes them; tokenizer files, those of the target in `target`
 
-The cross keys and values depend on the source alone, so the encoder's graph gives them, and no step computes them
-again. The first step has a past of length 0. The search is transformers' own (`models.translator`).
-
-Knows ONNX Runtime and transformers' search. Knows nothing of how graphs are made.
+The keys and values of cross-attention depend only on the source, so the encoder's graph computes them once. The first
+step has a past of length 0. The search is that of transformers (`kit.models.translation.translator`).
 """
 
 from __future__ import annotations
@@ -38,14 +36,20 @@ from kit.models.translation.translator import Search, Translator, longest_source
 from kit.runtime.json_files import read_object
 
 ENCODER_FILE, DECODER_FILE = "encoder.onnx", "decoder.onnx"
-_BATCH_TOKENS = 1_024  # of sources, by each thread
+_BATCH_TOKENS = 1_024  # padded source tokens x beams per batch of a thread
 
 
 @dataclass(frozen=True)
 class Graphs:
-    """The two graphs as bytes, and what is known of them.
+    """Graphs of a translator.
 
-    weights: `float32`, `int8` or `int4`. folder: where they were read from, with a slash at its end, for messages.
+    Attributes:
+        encoder, decoder: The serialized graphs.
+        parameters: Number of weights.
+        weights: `float32`, `int8` or `int4`.
+        config: Configuration of the model.
+        search: Generation settings.
+        folder: Folder of the graphs with a slash at its end, for messages.
     """
 
     encoder: bytes
@@ -57,12 +61,12 @@ class Graphs:
     folder: str = ""
 
     def changed(self, change: Callable[[bytes], bytes], weights: str, activations: str) -> Graphs:
-        """Both graphs after a change that leaves their weights like this; of a translator no activations are told."""
+        """Return both graphs after a change to this format of weights; `activations` is not stored for translators."""
         return replace(self, encoder=change(self.encoder), decoder=change(self.decoder), weights=weights)
 
 
 class OnnxTranslator(Translator):
-    """A translator whose graphs ONNX Runtime computes, on the CPU and on torch's threads."""
+    """Translator whose graphs run in ONNX Runtime, on the CPU, with as many threads as torch."""
 
     def __init__(self, graphs: Graphs, tongues: Tongues, max_length: int, prefix: str = "") -> None:
         super().__init__(GraphModel(graphs), tongues, max_length, prefix)
@@ -77,19 +81,19 @@ class OnnxTranslator(Translator):
     def _batch_tokens(self) -> int:
         return _BATCH_TOKENS
 
-    def _each(self, search: Search, batches: list[np.ndarray]) -> list[list[str]]:
-        """Several batches by threads that need not wait for each other after every node."""
+    def _run_batches(self, search: Search, batches: list[np.ndarray]) -> list[list[str]]:
+        """Translate batches in parallel threads, which do not have to wait for each other after every node."""
         if len(batches) < 2 or torch.get_num_threads() < 2:
-            return super()._each(search, batches)
+            return super()._run_batches(search, batches)
         with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-            return list(threads.map(partial(search, self._of_one_thread), batches))
+            return list(threads.map(partial(search, self._single_threaded), batches))
 
     @cached_property
-    def _of_one_thread(self) -> GraphModel:
+    def _single_threaded(self) -> GraphModel:
         return GraphModel(self.graphs, 1)
 
     def save(self, folder: Path) -> None:
-        """The graphs, the configuration, the search, and the tokenizers."""
+        """Save graphs, configuration, generation settings and tokenizers."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ENCODER_FILE).write_bytes(self.graphs.encoder)
         (folder / DECODER_FILE).write_bytes(self.graphs.decoder)
@@ -103,43 +107,47 @@ class OnnxTranslator(Translator):
 
     @classmethod
     def load(cls, folder: Path) -> OnnxTranslator:
-        """What `save` wrote. Raises ModelError if it is damaged or ONNX Runtime is not installed."""
+        """Load what `save` wrote.
+
+        Raises:
+            ModelError: If it is damaged or ONNX Runtime is not installed.
+        """
         graphs, tongues = read_graphs(folder), load_tongues(folder)
         return cls(graphs, tongues, longest_source(tongues), prefix_of(folder))
 
 
 class GraphModel(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyped-call]
-    """What transformers' search asks of a model with encoder and decoder, answered by graphs."""
+    """Encoder-decoder model with the interface that transformers' search needs, computed by graphs."""
 
     main_input_name = "input_ids"
-    _supports_sdpa = True  # of no consequence: attention is in the graphs
+    _supports_sdpa = True  # without effect: attention is in the graphs
 
     def __init__(self, graphs: Graphs, threads: int | None = None) -> None:
         super().__init__(graphs.config)
         self.generation_config = graphs.search
         encoder, decoder = (f"{graphs.folder}{name}" for name in (ENCODER_FILE, DECODER_FILE))
-        self.cross = _Cross(session_of(graphs.encoder, threads, encoder))
-        # The search looks for layers in what is called decoder.
+        self.cross = _EncoderGraph(session_of(graphs.encoder, threads, encoder))
+        # Not named `decoder`, because the search looks for layers in an attribute of that name.
         self.step = session_of(graphs.decoder, threads, decoder)
-        self.inputs = [each.name for each in self.step.get_inputs()]
+        self.inputs = [node.name for node in self.step.get_inputs()]
         self.layers = sum(name.startswith("cross.") for name in self.inputs) // 2
 
     @property
     def device(self) -> torch.device:
-        """There are no weights here that could be anywhere else."""
+        """Device of inputs and outputs: the CPU."""
         return torch.device("cpu")
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of logits."""
+        """Type of the logits."""
         return torch.float32
 
     def get_encoder(self, *_: Any, **__: Any) -> nn.Module:
-        """What the search runs once a source."""
+        """Return the part that the search runs once per source."""
         return self.cross
 
     def can_generate(self) -> bool:  # type: ignore[override]
-        """It does nothing else."""
+        """Return True: the model is only used for generation."""
         return True
 
     def forward(
@@ -150,18 +158,21 @@ class GraphModel(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyped-c
         past_key_values: Any,
         **_: Any,
     ) -> Seq2SeqLMOutput:
-        """Logits (batch, 1, tokens) of the token behind the last one, whose keys and values go into the cache."""
+        """Return the logits (batch, 1, tokens) of the next token.
+
+        The keys and values of the last input token go into the cache.
+        """
         cross = [tensor for name, tensor in encoder_outputs.items() if name.startswith("cross")]
         cache = past_key_values.self_attention_cache
         began = cache.get_seq_length() > 0
-        if began:  # of T5, transformers makes a cache with as many layers as the encoder has
+        if began:  # for T5, transformers creates a cache with as many layers as the encoder has
             past = [tensor for layer in cache.layers[: self.layers] for tensor in (layer.keys, layer.values)]
         else:
             batch, heads, _length, width = cross[0].shape
             past = [torch.zeros(batch, heads, 0, width)] * (2 * self.layers)
-        given = [decoder_input_ids[:, -1:], attention_mask, *past, *cross]
-        found = self.step.run(None, {name: tensor.numpy() for name, tensor in zip(self.inputs, given, strict=True)})
-        logits, *present = (torch.from_numpy(array) for array in found)
+        inputs = [decoder_input_ids[:, -1:], attention_mask, *past, *cross]
+        outputs = self.step.run(None, {name: tensor.numpy() for name, tensor in zip(self.inputs, inputs, strict=True)})
+        logits, *present = (torch.from_numpy(array) for array in outputs)
         for number in range(self.layers):
             keys, values = present[2 * number : 2 * number + 2]
             if began:
@@ -171,30 +182,33 @@ class GraphModel(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyped-c
         return Seq2SeqLMOutput(logits=logits[:, None], past_key_values=past_key_values)
 
 
-class _Cross(nn.Module):
-    """The encoder's graph, as the search calls for it."""
+class _EncoderGraph(nn.Module):
+    """Graph of the encoder with the interface that the search needs."""
 
     def __init__(self, session: Any) -> None:
         super().__init__()
         self.session = session
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **_: Any) -> ModelOutput:
-        """Keys and values (batch, heads, length, width) by layer, under names that sort as the graph has them."""
-        found: list[np.ndarray] = self.session.run(
+        """Return keys and values (batch, heads, length, width) of each layer.
+
+        Their names sort in the order of the graph's outputs.
+        """
+        outputs: list[np.ndarray] = self.session.run(
             None, {"input_ids": input_ids.numpy(), "attention_mask": attention_mask.numpy()}
         )
-        tensors = {f"cross{number:03d}": torch.from_numpy(array) for number, array in enumerate(found)}
-        # The search looks at the number of rows of what it believes to be the encoder's vectors.
+        tensors = {f"cross{number:03d}": torch.from_numpy(array) for number, array in enumerate(outputs)}
+        # The search reads the batch size from `last_hidden_state`.
         return ModelOutput(last_hidden_state=tensors["cross000"], **tensors)  # type: ignore[no-untyped-call]
 
 
 def is_onnx_translator(folder: Path) -> bool:
-    """Whether a folder holds the graphs of a translator."""
+    """Return True if a folder contains the graphs of a translator."""
     return (folder / DECODER_FILE).is_file()
 
 
 def read_graphs(folder: Path) -> Graphs:
-    """Return the graphs saved in a folder. Raises ModelError if they are damaged."""
+    """Read the graphs saved in a folder. Raises ModelError if they are damaged."""
     with loading(folder), quiet():
         facts = read_object(folder / FACTS_FILE, ModelError)
         return Graphs(

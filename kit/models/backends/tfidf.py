@@ -1,4 +1,4 @@
-"""TF-IDF and logistic regression as a predictor: the baseline that users ask for.
+"""TF-IDF with logistic regression as a predictor, for comparison with the usual baseline.
 
 Saved as JSON (words) and safetensors (numbers): loading it runs no code.
 """
@@ -21,8 +21,8 @@ from kit.models.damage import listed_labels, loading
 from kit.runtime.json_files import read_object
 
 ANALYZERS = ("word", "mixed", "char")
-_CHARACTERS = 4  # longest run of characters of a word, of analyzer char
-_UNSEPARATED_CHARACTERS = 3  # the same in text without spaces, of analyzer mixed: most words there have one or two
+_CHARACTERS = 4  # longest n-gram of characters, with analyzer `char`
+_UNSEPARATED_CHARACTERS = 3  # the same in text without spaces, with `mixed`: most words there have one or two
 FILE = "tfidf.json"
 WEIGHTS = "tfidf.safetensors"
 
@@ -35,7 +35,7 @@ class TfidfPredictor:
         weights: (features, labels).
         bias: (labels,).
         labels: Names in logit order.
-        analyzer: The one that the vectoriser was made with.
+        analyzer: Analyzer of the vectoriser.
     """
 
     depends_on_batch = False
@@ -61,11 +61,11 @@ class TfidfPredictor:
         return int(self.weights.size + self.bias.size)
 
     def cut(self, texts: list[tuple[str, ...]]) -> np.ndarray:
-        """(n,) bool: which texts are longer than the model reads; none is."""
+        """Return (n,) bool, all False: texts are never truncated."""
         return np.zeros(len(texts), bool)
 
     def outputs(self, texts: list[tuple[str, ...]]) -> np.ndarray:
-        """(n, labels) float32, one row a text."""
+        """Return logits (n, labels) in float32."""
         if not texts:
             return np.zeros((0, len(self.labels)), np.float32)
         features = self.vectoriser.transform(join_pairs(texts))
@@ -90,7 +90,7 @@ class TfidfPredictor:
 
     @classmethod
     def load(cls, folder: Path) -> TfidfPredictor:
-        """Read what `save` wrote. Raises ModelError if it is damaged."""
+        """Load what `save` wrote. Raises ModelError if it is damaged."""
         with loading(folder):
             content = read_object(folder / FILE, ModelError)
             labels, vocabulary = listed_labels(content, folder / FILE), content["vocabulary"]
@@ -98,7 +98,7 @@ class TfidfPredictor:
             shapes = {"weights": (len(vocabulary), len(labels)), "bias": (len(labels),), "idf": (len(vocabulary),)}
             for name, shape in shapes.items():
                 if arrays[name].shape != shape:
-                    raise ValueError(f"{WEIGHTS} has other sizes than {FILE}: {name}")
+                    raise ValueError(f"{WEIGHTS} and {FILE} have different sizes: {name}")
             analyzer = content.get("analyzer", "word")
             vectoriser = new_vectoriser(int(content["ngrams"]), vocabulary=vocabulary, analyzer=analyzer)
             vectoriser.idf_ = arrays["idf"]
@@ -114,14 +114,14 @@ def new_vectoriser(
     Words of one letter are kept: `I` and `a` matter in short texts.
 
     Args:
-        ngrams: Longest run of words that is a feature.
+        ngrams: Longest n-gram of words.
         max_features: Most frequent features to keep; None keeps all.
         vocabulary: Features in the order of their columns; None learns them.
         analyzer: `word`; `char` for the characters of each word and their neighbours; `mixed` for words where spaces
             separate them, and for characters of the scripts without spaces and of emoji.
 
     Raises:
-        ValueError: The analyzer is not one of these.
+        ValueError: If the analyzer is not one of these.
     """
     if analyzer not in ANALYZERS:
         raise ValueError(f"the analyzer is {analyzer}, not {', '.join(ANALYZERS)}")
@@ -134,7 +134,7 @@ def new_vectoriser(
 
 
 class _MixedVectoriser(TfidfVectorizer):  # type: ignore[misc]
-    """Words and runs of words; in text that spaces do not separate, characters and runs of characters."""
+    """N-grams of words and, in scripts without spaces, n-grams of characters."""
 
     def build_analyzer(self) -> Callable[[str], list[str]]:
         """Return a function from a text to its features."""
@@ -143,16 +143,16 @@ class _MixedVectoriser(TfidfVectorizer):  # type: ignore[misc]
 
 def _mixed_features(words: Callable[[str], list[str]], text: str) -> list[str]:
     text = unicodedata.normalize("NFKC", text).replace("\ufe0f", "")  # the same emoji with and without its selector
-    found = words(RUNS.sub(" ", text))
+    features = words(RUNS.sub(" ", text))
     for run in RUNS.findall(text):
-        edged = f" {run} "  # where a run begins or ends is a feature too
-        found += run
-        found += [
-            edged[start : start + length]
+        padded = f" {run} "  # its start and end are features too
+        features += run
+        features += [
+            padded[start : start + length]
             for length in range(2, _UNSEPARATED_CHARACTERS + 1)
-            for start in range(len(edged) - length + 1)
+            for start in range(len(padded) - length + 1)
         ]
-    return found
+    return features
 
 
 def _composed(text: str) -> str:
@@ -160,5 +160,5 @@ def _composed(text: str) -> str:
 
 
 def join_pairs(texts: list[tuple[str, ...]]) -> list[str]:
-    """One string a text or text pair."""
+    """Return one string per text or text pair."""
     return [" [SEP] ".join(row) for row in texts]

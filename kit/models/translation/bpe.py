@@ -1,8 +1,6 @@
-"""Tokenizers that are trained on the texts at hand: byte-pair encoding over bytes, which can write any text.
+"""Training of tokenizers: byte-pair encoding over bytes, which can represent any text.
 
 Sennrich et al. 2016, arXiv:1508.07909, on bytes as in Radford et al. 2019 (GPT-2).
-
-Knows texts. Knows nothing of models.
 """
 
 from __future__ import annotations
@@ -18,7 +16,13 @@ PAD, START, END, UNKNOWN = "<pad>", "<s>", "</s>", "<unk>"
 
 
 def train_bpe(texts: Iterable[str], size: int, max_length: int) -> PreTrainedTokenizerFast:
-    """A tokenizer of `size` tokens at most, in which every text ends with `</s>`; the same texts give the same one."""
+    """Train a tokenizer, which ends every text with `</s>`; training is deterministic.
+
+    Args:
+        texts: Training texts.
+        size: Maximum number of tokens in the vocabulary.
+        max_length: Maximum number of tokens of a text, which is saved with the tokenizer.
+    """
     tokenizer = Tokenizer(BPE(unk_token=UNKNOWN))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()

@@ -1,7 +1,4 @@
-"""Asking: how a translator is told its languages, and the search for a translation that is saved with it.
-
-Knows models of transformers and their generation settings. Knows nothing of recipes.
-"""
+"""Generation settings that are saved with a translator: its languages and its search."""
 
 from __future__ import annotations
 
@@ -14,17 +11,23 @@ from kit.models.translation.languages import Route, ends_in_language, take_route
 
 
 def tell_route(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, route: Route) -> int | None:
-    """Tell a checkpoint the languages it is to work between. Returns the token that it is made to begin with, if any.
+    """Set the languages of a checkpoint's tokenizer and model.
 
-    Of mBART-25, which writes the language behind a text, a decoder starts from it instead (Liu et al. 2020,
-    arXiv:2001.08210). Raises ModelError where the tokenizer writes it there and the model wants it in front.
+    mBART-25 puts the language after a text, so its decoder starts from the token of the target language (Liu et al.
+    2020, arXiv:2001.08210).
+
+    Returns:
+        Token that every translation has to begin with; None if there is none.
+
+    Raises:
+        ModelError: If the tokenizer puts the language after a text but the model expects it before.
     """
     first = take_route(tokenizer, route)
     if first is None or not ends_in_language(tokenizer):
         return first
     if model.config.model_type != "mbart":
         raise ModelError(
-            "its tokenizer writes the language behind a text, where its model does not look for it",
+            "its tokenizer puts the language after a text, but its model expects it before",
             'set "legacy_behaviour": false in its tokenizer_config.json',
             key="model.checkpoint",
         )
@@ -37,11 +40,18 @@ def tell_route(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, route
 def set_search(
     model: PreTrainedModel, beams: int, length_penalty: float, longest: int, first: int | None, ratio: float
 ) -> None:
-    """Put the search for a translation into the model's generation settings, which are saved with it.
+    """Set the model's generation settings, which are saved with it.
 
-    longest: tokens of a translation at most. first: token that every translation begins with, None for none. ratio: of
-    the tokens of a translation to those of its source at most; transformers ignores it. A token that a translation ends
-    with if it is too long is left out: it would come where the longest of a batch is cut.
+    A forced last token of translations that are too long is not kept: transformers would put it where the longest of
+    the batch is cut.
+
+    Args:
+        model: Translation model.
+        beams: Number of beams; 1 for greedy search.
+        length_penalty: Exponent of the length in the score of a hypothesis.
+        longest: Maximum number of tokens of a translation.
+        first: Token that every translation begins with; None if there is none.
+        ratio: Maximum ratio of the tokens of a translation to those of its source; transformers ignores it.
     """
     before = model.generation_config
     config = model.config
@@ -53,10 +63,10 @@ def set_search(
         early_stopping=beams > 1,
         do_sample=False,
         max_new_tokens=longest,
-        pad_token_id=_or(config.pad_token_id, before.pad_token_id),
-        bos_token_id=_or(getattr(config, "bos_token_id", None), before.bos_token_id),  # T5 has none
-        eos_token_id=_or(config.eos_token_id, before.eos_token_id),
-        decoder_start_token_id=_or(before.decoder_start_token_id, start),
+        pad_token_id=_default(config.pad_token_id, before.pad_token_id),
+        bos_token_id=_default(getattr(config, "bos_token_id", None), before.bos_token_id),  # T5 has none
+        eos_token_id=_default(config.eos_token_id, before.eos_token_id),
+        decoder_start_token_id=_default(before.decoder_start_token_id, start),
         forced_bos_token_id=first,
         bad_words_ids=before.bad_words_ids,
         renormalize_logits=before.renormalize_logits,
@@ -64,5 +74,5 @@ def set_search(
     )
 
 
-def _or(given: Any, otherwise: Any) -> Any:
-    return otherwise if given is None else given
+def _default(value: Any, default: Any) -> Any:
+    return default if value is None else value

@@ -1,7 +1,4 @@
-"""Lengths: how many tokens a translation may have, whatever is translated beside it.
-
-Knows numbers of tokens, and how transformers' search asks whether to stop. Knows nothing of texts.
-"""
+"""Maximum lengths of translations, which do not depend on the other texts of a batch."""
 
 from __future__ import annotations
 
@@ -12,27 +9,33 @@ import numpy as np
 import torch
 from transformers import StoppingCriteria
 
-# A translation has no more tokens than so many times those of its source (more where the model has learnt longer ones),
-# and these.
-LEAST_RATIO, _AT_LEAST = 2.0, 16
+# A translation has at most this many times the tokens of its source (more if the training data has longer ones), plus a
+# constant number.
+LEAST_RATIO, _EXTRA_TOKENS = 2.0, 16
 
 
 def limits_of(sources: np.ndarray, search: Mapping[str, Any]) -> np.ndarray:
-    """(n,) tokens that translations may have, of sources with (n,) tokens. search: generation settings, as saved."""
-    limits = (float(search.get("length_ratio", LEAST_RATIO)) * np.asarray(sources)).astype(np.int64) + _AT_LEAST
-    most = search.get("max_new_tokens")
-    return limits if most is None else np.minimum(limits, int(most))
+    """Return the maximum numbers (n,) of tokens of translations.
+
+    Args:
+        sources: (n,) numbers of tokens of the sources.
+        search: Saved generation settings.
+    """
+    limits = (float(search.get("length_ratio", LEAST_RATIO)) * np.asarray(sources)).astype(np.int64) + _EXTRA_TOKENS
+    maximum = search.get("max_new_tokens")
+    return limits if maximum is None else np.minimum(limits, int(maximum))
 
 
 class Limits(StoppingCriteria):
-    """Stops each translation of a batch at its own limit; every hypothesis of it, where there are several.
+    """Stopping criterion with a limit per translation, which holds for each of its hypotheses.
 
-    limits: (batch,) tokens behind the one that translations start from.
+    Args:
+        limits: (batch,) maximum number of tokens after the start token.
     """
 
     def __init__(self, limits: torch.Tensor) -> None:
         self.limits = limits
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-        """(batch * hypotheses,) which of them have reached it."""
+        """Return (batch * hypotheses,) bool: True for hypotheses that have reached their limit."""
         return input_ids.shape[1] - 1 >= self.limits.repeat_interleave(len(input_ids) // len(self.limits))

@@ -1,11 +1,8 @@
-"""Models that write: from a checkpoint, or from nothing, to a torch model with encoder and decoder.
+"""Translation models as torch models: from a translation checkpoint, from an encoder, or without a checkpoint.
 
-Three ways to start. A checkpoint that translates is taken as it is. One that only reads (any encoder) keeps its weights
-and gets a small fresh decoder that writes the tokens of a tokenizer of the target language (Rothe et al. 2020,
-arXiv:1907.12461). Nothing at all: a small Transformer over a tokenizer of both languages (Vaswani et al. 2017,
-arXiv:1706.03762, in the shape that is known to suit 30,000 pairs).
-
-Knows transformers' classes. Knows nothing of data, training or Records.
+A translation checkpoint is used as it is. An encoder keeps its weights and gets a small new decoder over a tokenizer of
+the target language (Rothe et al. 2020, arXiv:1907.12461). Without a checkpoint, the model is a small Transformer over a
+tokenizer of both languages (Vaswani et al. 2017, arXiv:1706.03762, in a shape that suits 30,000 pairs).
 """
 
 from __future__ import annotations
@@ -36,45 +33,60 @@ from kit.runtime.json_files import read_object
 
 Start = Literal["translator", "encoder", "nothing"]
 
-# Of a Transformer trained on nothing but some ten thousand pairs: a larger one learns them by heart.
+# Shape of a Transformer trained from scratch on some ten thousand pairs: a larger one memorises them.
 SCRATCH_LAYERS, SCRATCH_WIDTH, SCRATCH_INNER, SCRATCH_HEADS, SCRATCH_DROPOUT = 4, 128, 256, 4, 0.3
-# Shortest table of positions of a decoder that is made.
-_POSITIONS = 512
+_MIN_POSITIONS = 512  # of a new decoder
+TARGET = "target"  # subfolder of a saved model with the tokenizer of the target, if it differs from the source's
 
 
 @dataclass(frozen=True)
 class Tongues:
-    """The tokenizers of both sides, which are one object where both sides share it."""
+    """Tokenizers of source and target, which are the same object if both sides share one."""
 
     source: PreTrainedTokenizerBase
     target: PreTrainedTokenizerBase
 
 
 def start_of(folder: Path | None) -> Start:
-    """What a checkpoint's files are a start for. Raises ModelError for what only writes."""
+    """Return the kind of model to start from.
+
+    Args:
+        folder: The checkpoint's folder; None without a checkpoint.
+
+    Raises:
+        ModelError: If the checkpoint is a decoder without an encoder.
+    """
     if folder is None:
         return "nothing"
     config = read_object(folder / "config.json", ModelError)
     if config.get("is_encoder_decoder"):
         return "translator"
     kinds = [str(name) for name in config.get("architectures") or []]
-    # XLM and FlauBERT are encoders, which have called their masked language models so.
+    # XLM and FlauBERT are encoders; their masked language models have names that end in WithLMHeadModel.
     if any(name.endswith(("ForCausalLM", "LMHeadModel")) and not name.endswith("WithLMHeadModel") for name in kinds):
         raise ModelError(
-            f"{folder.name} only writes: kit translates with a checkpoint that has an encoder",
-            "take a sequence-to-sequence checkpoint (opus-mt, T5, NLLB), or an encoder (BERT, MiniLM)",
+            f"{folder.name} is a decoder-only model; translation needs an encoder",
+            "use a sequence-to-sequence checkpoint (opus-mt, T5, NLLB), or an encoder (BERT, MiniLM)",
             key="model.checkpoint",
         )
     return "encoder"
 
 
 def pretrained_translator(checkpoint: Checkpoint, dropout: float | None) -> PreTrainedModel:
-    """A checkpoint that translates, in float32 on the CPU. Raises ModelError if it cannot be loaded."""
+    """Load a translation checkpoint, in float32 on the CPU.
+
+    Args:
+        checkpoint: The checkpoint.
+        dropout: Rate for every dropout; None keeps the checkpoint's rates.
+
+    Raises:
+        ModelError: If it cannot be loaded or lacks weights.
+    """
     try:
         with quiet():
             config = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=checkpoint.code is not None)
             set_dropout(config, dropout)
-            if hasattr(config, "encoder_layerdrop"):  # layers that are left out have no gradients to share (M2M100)
+            if hasattr(config, "encoder_layerdrop"):  # dropped layers have no gradients to share (M2M100)
                 config.encoder_layerdrop = config.decoder_layerdrop = 0.0
             model, report = AutoModelForSeq2SeqLM.from_pretrained(
                 checkpoint.folder,
@@ -96,7 +108,7 @@ def pretrained_translator(checkpoint: Checkpoint, dropout: float | None) -> PreT
             "the folder's config.json and weights do not belong together",
             key="model.checkpoint",
         )
-    if model.config.model_type == "encoder-decoder":  # one that kit made of an encoder has no pooler
+    if model.config.model_type == "encoder-decoder":  # kit saves these models without a pooler
         drop_pooler(model.get_encoder())
     return model  # type: ignore[no-any-return]
 
@@ -108,10 +120,19 @@ def warm_translator(
     dropout: float | None,
     decoder_dropout: float,
 ) -> PreTrainedModel:
-    """A checkpoint's encoder with a fresh decoder of its width, in float32 on the CPU.
+    """Return a checkpoint's encoder with a new decoder of the same width, in float32 on the CPU.
 
-    dropout: in the encoder, None for its own.
-    Random weights come from torch's global generator. Raises ModelError for an encoder that cannot be loaded.
+    Random weights come from torch's global generator.
+
+    Args:
+        checkpoint: Checkpoint of the encoder.
+        target: Tokenizer of the target language.
+        layers: Number of decoder layers.
+        dropout: Rate for every dropout of the encoder; None keeps the checkpoint's rates.
+        decoder_dropout: Rate for every dropout of the decoder.
+
+    Raises:
+        ModelError: If the encoder cannot be loaded or lacks weights.
     """
     try:
         with quiet():
@@ -136,7 +157,7 @@ def warm_translator(
         num_hidden_layers=layers,
         num_attention_heads=heads,
         intermediate_size=int(getattr(config, "intermediate_size", 4 * width)),
-        max_position_embeddings=_POSITIONS,
+        max_position_embeddings=_MIN_POSITIONS,
         is_decoder=True,
         add_cross_attention=True,
         pad_token_id=target.pad_token_id,
@@ -145,10 +166,10 @@ def warm_translator(
     )
     set_dropout(decoder, decoder_dropout)
     drop_pooler(encoder)
-    encoder.config.name_or_path = ""  # where it was read from is no part of the model; its config is written as it is
+    encoder.config.name_or_path = ""  # the configuration is saved as it is, but must not contain a local path
     whole = EncoderDecoderConfig.from_encoder_decoder_configs(encoder.config, decoder)
     model = EncoderDecoderModel(config=whole, encoder=encoder, decoder=BertLMHeadModel(decoder))
-    _name_tokens(model, target, start=target.bos_token_id)
+    _set_special_tokens(model, target, start=target.bos_token_id)
     return model
 
 
@@ -162,13 +183,20 @@ def scratch_translator(
     inner: int = SCRATCH_INNER,
     layers: tuple[int, int] = (SCRATCH_LAYERS, SCRATCH_LAYERS),
 ) -> PreTrainedModel:
-    """A small Transformer over a tokenizer of both languages, random, in float32 on the CPU.
+    """Return a small Transformer over a tokenizer of both languages, with random weights, in float32 on the CPU.
 
-    Normalised before each block: normalised after it, an encoder that learns from ten thousand pairs at a rate worth
-    its time soon gives the same vector for every token (Xiong et al. 2020, arXiv:2002.04745, on why). Matrices are
-    drawn as in Glorot & Bengio 2010, as the Transformer's own were.
+    It normalises before each block. With normalisation after the block, an encoder trained on ten thousand pairs at a
+    practical learning rate soon has the same vector for every token (see Xiong et al. 2020, arXiv:2002.04745).
+    Matrices are initialised as in Glorot & Bengio 2010, like those of the original Transformer.
 
-    width: of token vectors. inner: of feed-forward layers. layers: of encoder and decoder.
+    Args:
+        joint: Tokenizer of both languages.
+        max_length: Maximum number of tokens of a text.
+        dropout: Dropout rate; None for the default.
+        width: Width of token vectors.
+        heads: Attention heads per layer.
+        inner: Width of feed-forward layers.
+        layers: Numbers of encoder and decoder layers.
     """
     rate = SCRATCH_DROPOUT if dropout is None else dropout
     config = M2M100Config(
@@ -182,7 +210,7 @@ def scratch_translator(
         decoder_ffn_dim=inner,
         encoder_layerdrop=0.0,
         decoder_layerdrop=0.0,
-        max_position_embeddings=max(_POSITIONS, max_length),
+        max_position_embeddings=max(_MIN_POSITIONS, max_length),
         activation_function="relu",
         dropout=rate,
         attention_dropout=0.0,
@@ -198,22 +226,27 @@ def scratch_translator(
         if isinstance(part, torch.nn.Linear) and name != "lm_head":
             torch.nn.init.xavier_uniform_(part.weight)
     table = model.model.shared
-    with torch.no_grad():  # embeddings are scaled by the root of the width on the way in, and are the output layer too
+    with torch.no_grad():  # embeddings are scaled by the root of the width at the input, and are the output layer too
         torch.nn.init.normal_(table.weight, std=width**-0.5)
         table.weight[joint.pad_token_id] = 0
-    _name_tokens(model, joint, start=joint.bos_token_id)
+    _set_special_tokens(model, joint, start=joint.bos_token_id)
     return model
 
 
-def load_translator(folder: Path, **rounding: Any) -> tuple[PreTrainedModel, Tongues]:
-    """A translator that kit saved, in evaluation mode and computing in float32.
+def load_translator(folder: Path, **quantization: Any) -> tuple[PreTrainedModel, Tongues]:
+    """Load a translator that kit saved, in evaluation mode, which computes in float32.
 
-    rounding: for transformers, to round layers as it loads them. Raises ModelError if it is damaged.
+    Args:
+        folder: The model's folder.
+        **quantization: Arguments of `from_pretrained` that quantize layers while they are loaded.
+
+    Raises:
+        ModelError: If it is damaged.
     """
     try:
         with quiet():
             model: PreTrainedModel = AutoModelForSeq2SeqLM.from_pretrained(
-                folder, use_safetensors=True, dtype=torch.float32, trust_remote_code=False, **rounding
+                folder, use_safetensors=True, dtype=torch.float32, trust_remote_code=False, **quantization
             )
     except Exception as error:
         raise ModelError(f"the model in {folder} cannot be loaded: {damage_words(error)}") from error
@@ -224,10 +257,10 @@ def load_translator(folder: Path, **rounding: Any) -> tuple[PreTrainedModel, Ton
 
 
 def layers_to_round(folder: Path) -> tuple[dict[str, torch.nn.Linear], list[str]]:
-    """A saved translator's linear layers, without weights, that may be rounded; and names of what must not be.
+    """Return the linear layers of a saved translator that can be quantized, and the names of modules that cannot.
 
-    That is the output layer, and all that shares weights with others, as the table of embeddings does. And the pooler
-    of an encoder, which the file does not have: transformers makes one, and nothing reads it.
+    The layers have no weights. Not quantized are the output layer and every module that shares weights with another,
+    such as the embedding table. The pooler of an encoder is not in the file; transformers creates one that is unused.
     """
     with quiet(), torch.device("meta"):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
@@ -238,25 +271,24 @@ def layers_to_round(folder: Path) -> tuple[dict[str, torch.nn.Linear], list[str]
     kept = sorted({*names, "encoder.pooler"} - {""})
     layers = {name: part for name, part in model.named_modules() if isinstance(part, torch.nn.Linear)}
     return {
-        name: part for name, part in layers.items() if not any(f"{name}.".startswith(f"{each}.") for each in kept)
+        name: part for name, part in layers.items() if not any(f"{name}.".startswith(f"{prefix}.") for prefix in kept)
     }, kept
 
 
 def load_tongues(folder: Path, trusted: bool = False) -> Tongues:
-    """The tokenizers of a translator: one, or in a translator that kit saved one for each side.
+    """Load the tokenizers of a translator: one for both sides, or one for each.
 
-    trusted: whether code that the folder brings along may run.
+    Args:
+        folder: The model's folder.
+        trusted: Allow the folder's own code to run.
     """
     source = load_tokenizer(folder, trusted)
     target = load_tokenizer(folder / TARGET, trusted) if (folder / TARGET).is_dir() else source
     return Tongues(source, target)
 
 
-TARGET = "target"  # folder of the target's tokenizer, inside the model's, where the two sides have one each
-
-
 def set_dropout(config: Any, rate: float | None) -> None:
-    """Set every dropout rate of a configuration, of both sides where each has its own; None keeps what it has."""
+    """Set every dropout rate of a configuration and of its encoder and decoder; None keeps the rates."""
     if rate is None:
         return
     both = (config.encoder, config.decoder) if config.model_type == "encoder-decoder" else ()
@@ -267,12 +299,12 @@ def set_dropout(config: Any, rate: float | None) -> None:
 
 
 def drop_pooler(encoder: Any) -> None:
-    """Take out what makes a vector of the whole text, which nothing here reads."""
+    """Remove the pooler of an encoder, which translation does not use."""
     if getattr(encoder, "pooler", None) is not None:
         encoder.pooler = None
 
 
-def _name_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, start: int | None) -> None:
+def _set_special_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, start: int | None) -> None:
     for config in (model.config, model.generation_config):
         assert config is not None
         config.decoder_start_token_id = start

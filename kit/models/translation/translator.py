@@ -1,9 +1,7 @@
-"""The translator: a fitted model that writes, with its tokenizers and the way it searches.
+"""Translator: a fitted translation model with its tokenizers and search settings.
 
-Sources are translated in batches of near-equal length, in float32, by beam search with cached keys and values; a
-batch ends when all its translations have.
-
-Knows torch models and texts. Knows nothing of metrics, training or Records.
+Sources are translated in batches of similar length, in float32, by beam search with cached keys and values. A batch
+ends when all its translations have ended.
 """
 
 from __future__ import annotations
@@ -31,13 +29,21 @@ from kit.models.translation.lengths import Limits, limits_of
 from kit.models.translation.seq2seq import TARGET, Tongues, load_translator
 from kit.runtime.json_files import read_object
 
-# Source tokens, padded, that are translated together, shared among the beams of each.
+# Maximum of padded source tokens x beams in a batch.
 SOURCE_TOKENS = {"cpu": 2_048, "mps": 16_384, "cuda": 65_536}
 Search = Callable[[PreTrainedModel, np.ndarray], list[str]]
 
 
 class Translator:
-    """A model that writes. prefix: text before every source."""
+    """Translation model with its tokenizers.
+
+    Args:
+        model: Torch model, whose generation settings are those of the search.
+        tongues: Tokenizers of source and target.
+        max_length: Maximum number of tokens of a source; longer ones are truncated.
+        prefix: Text before every source.
+        tokenizer_key: Hash of the source tokenizer's files, the key for caching tokenised texts; None to cache none.
+    """
 
     def __init__(
         self,
@@ -60,22 +66,22 @@ class Translator:
 
     @property
     def depends_on_batch(self) -> bool:
-        """Rounding differs between batches of different shape, and now and then decides between two words."""
+        """Always true: rounding differs between batches of different shape, and occasionally decides between words."""
         return True
 
     def take_likeliest(self) -> None:
-        """Search no more: take the likeliest token each time, whatever the model was saved with."""
+        """Replace the saved search by greedy search."""
         config = self.model.generation_config
         assert config is not None
         config.num_beams, config.early_stopping, config.do_sample = 1, False, False
 
     def cut(self, texts: list[tuple[str, ...]]) -> np.ndarray:
-        """(n,) bool: which texts are longer than the model reads."""
+        """Return (n,) bool: True for texts that are truncated to the model's maximum length."""
         sources: list[tuple[str, ...]] = [(self.prefix + text[0],) for text in texts]
         return encode(sources, self.tongues.source, self.max_length, self.tokenizer_key).truncated
 
     def outputs(self, texts: list[tuple[str, ...]]) -> np.ndarray:
-        """(n,) translations; that of a blank text is empty."""
+        """Return (n,) translations; that of a blank text is empty."""
         source, longest, key = self.tongues.source, self.max_length, self.tokenizer_key
         return translate_written(
             texts, self.prefix, lambda sources: self._translate(encode(sources, source, longest, key))
@@ -84,11 +90,18 @@ class Translator:
     def likeliest(
         self, texts: list[tuple[str, ...]], translations: Encoded, count: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The tokens that are likeliest at each place of given translations, after those before it.
+        """Return the most likely tokens at each position of existing translations, given the tokens before it.
 
-        translations: of the texts, by the target's tokenizer. count: of tokens at a place, up to the whole vocabulary.
-        Returns (total, count) int32 numbers of tokens and the float32 logarithms of their probabilities, likeliest
-        first, translation after translation. Every process computes all of them.
+        Every process computes all of them.
+
+        Args:
+            texts: Sources.
+            translations: Their translations, encoded by the target tokenizer.
+            count: Number of tokens per position, up to the size of the vocabulary.
+
+        Returns:
+            (total, count) int32 token ids and their float32 log probabilities, most likely first. `total` counts the
+            positions of all translations, one translation after the other.
         """
         model = self.model
         sources: list[tuple[str, ...]] = [(self.prefix + text[0],) for text in texts]
@@ -96,7 +109,7 @@ class Translator:
         pads = (self.tongues.source.pad_token_id or 0, self.tongues.target.pad_token_id or 0)
         dataset = PairDataset(encoded, translations, pads, shift_of(model))
         tokens = np.empty((len(translations.input_ids), count), np.int32)
-        chances = np.empty(tokens.shape, np.float32)
+        log_probabilities = np.empty(tokens.shape, np.float32)
         was_training = model.training
         model.eval()  # type: ignore[no-untyped-call]
         try:
@@ -106,19 +119,19 @@ class Translator:
                     known = batch.pop("labels") != IGNORED
                     logits = model(**batch).logits[known].float()
                     top = logits.topk(count, dim=-1)
-                    places = np.concatenate([np.arange(*translations.offsets[[i, i + 1]]) for i in indices])
-                    tokens[places] = top.indices.cpu().numpy()
-                    chances[places] = (top.values - logits.logsumexp(dim=-1, keepdim=True)).cpu().numpy()
+                    positions = np.concatenate([np.arange(*translations.offsets[[i, i + 1]]) for i in indices])
+                    tokens[positions] = top.indices.cpu().numpy()
+                    log_probabilities[positions] = (top.values - logits.logsumexp(dim=-1, keepdim=True)).cpu().numpy()
         finally:
             model.train(was_training)
-        return tokens, chances
+        return tokens, log_probabilities
 
     def tokens(self, lines: list[str]) -> int:
-        """How many tokens these translations have."""
+        """Return the number of tokens of translations."""
         return count_tokens(self.tongues.target, lines)
 
     def save(self, folder: Path) -> None:
-        """Weights, configuration, generation settings; tokenizers, the target's in a folder if it differs."""
+        """Save weights, configuration, generation settings and tokenizers."""
         with quiet():
             self.model.config.prefix = self.prefix
             self.model.save_pretrained(folder)
@@ -126,7 +139,7 @@ class Translator:
         self.save_tokenizers(folder)
 
     def save_tokenizers(self, folder: Path) -> None:
-        """The source's, and the target's in a folder of its own if it is another."""
+        """Save the source tokenizer and, in a subfolder, the target tokenizer if it differs."""
         places = {folder: self.tongues.source}
         if self.tongues.target is not self.tongues.source:
             places[folder / TARGET] = self.tongues.target
@@ -135,27 +148,36 @@ class Translator:
 
     @classmethod
     def load(cls, folder: Path) -> Translator:
-        """The translator saved in a folder, on the best device there is. Raises ModelError if it is damaged."""
+        """Load the translator saved in a folder, on the best available device.
+
+        Raises:
+            ModelError: If it is damaged.
+        """
         config = read_object(folder / "config.json", ModelError)
-        if "quantization_config" in config:  # layers in few bits stay where they were loaded
+        if "quantization_config" in config:  # quantized layers stay on the device that they were loaded on
             return cls.rounded(folder, device_map=PartialState().device)
-        found = cls.rounded(folder)
-        found.model.to(PartialState().device)
-        return found
+        translator = cls.rounded(folder)
+        translator.model.to(PartialState().device)
+        return translator
 
     @classmethod
-    def rounded(cls, folder: Path, **rounding: Any) -> Translator:
-        """The same, as transformers loads it. rounding: what it is told to round meanwhile, and where to put it."""
-        model, tongues = load_translator(folder, **rounding)
+    def rounded(cls, folder: Path, **quantization: Any) -> Translator:
+        """Load the translator saved in a folder with settings of quantization and device.
+
+        Args:
+            folder: The model's folder.
+            **quantization: Arguments of transformers' `from_pretrained`.
+        """
+        model, tongues = load_translator(folder, **quantization)
         return cls(model, tongues, longest_source(tongues), prefix_of(folder))
 
     @property
     def _batch_tokens(self) -> int:
-        """Padded tokens of sources that are translated at once, by each beam."""
+        """Maximum of padded source tokens x beams in a batch."""
         return SOURCE_TOKENS[self.model.device.type]
 
     def _translate(self, encoded: Encoded) -> list[str]:
-        """Under several processes each translates a share and all get the whole."""
+        """Translate sources; under several processes each translates a share and all return the whole."""
         state = PartialState()
         model, source = self.model, self.tongues.source
         dataset = EncodedDataset(encoded, None, source.pad_token_id or 0, source.padding_side == "left")
@@ -167,26 +189,26 @@ class Translator:
         model.eval()  # type: ignore[no-untyped-call]
         try:
             with full_float32():
-                lines = self._each(partial(self._search, encoded, dataset), mine)
+                lines = self._run_batches(partial(self._search, encoded, dataset), mine)
         finally:
             model.train(was_training)
-        parts = [(indices.tolist(), of_batch) for indices, of_batch in zip(mine, lines, strict=True)]
+        parts = [(indices.tolist(), batch_lines) for indices, batch_lines in zip(mine, lines, strict=True)]
         if state.num_processes > 1:
             parts = gather_object(parts)
-        found = [""] * len(encoded)
-        for indices, of_batch in parts:
-            for index, line in zip(indices, of_batch, strict=True):
-                found[index] = line.strip()
-        return found
+        translations = [""] * len(encoded)
+        for indices, batch_lines in parts:
+            for index, line in zip(indices, batch_lines, strict=True):
+                translations[index] = line.strip()
+        return translations
 
-    def _each(self, search: Search, batches: list[np.ndarray]) -> list[list[str]]:
-        """What a search finds for each batch."""
+    def _run_batches(self, search: Search, batches: list[np.ndarray]) -> list[list[str]]:
+        """Return the translations of each batch."""
         return [search(self.model, indices) for indices in batches]
 
     def _search(
         self, encoded: Encoded, dataset: EncodedDataset, model: PreTrainedModel, indices: np.ndarray
     ) -> list[str]:
-        """Of the texts with these numbers, as the model was saved to search."""
+        """Translate the texts with these indices, with the search settings of the model."""
         config, device = model.generation_config, model.device
         assert config is not None
         limits = torch.from_numpy(limits_of(encoded.lengths[indices], config.to_dict())).to(device)
@@ -200,7 +222,7 @@ class Translator:
 
 
 def shift_of(model: PreTrainedModel) -> Callable[[torch.Tensor], torch.Tensor]:
-    """What a model makes of the tokens it is to write: those that it sees before each of them."""
+    """Return the function from labels to decoder inputs, which are shifted by one position."""
     if hasattr(model, "prepare_decoder_input_ids_from_labels"):
         return cast(Callable[[torch.Tensor], torch.Tensor], model.prepare_decoder_input_ids_from_labels)
     start, pad = model.config.decoder_start_token_id, model.config.pad_token_id
@@ -214,27 +236,36 @@ def shift_of(model: PreTrainedModel) -> Callable[[torch.Tensor], torch.Tensor]:
 
 
 def longest_source(tongues: Tongues) -> int:
-    """Return the most tokens of a source, as saved with its tokenizer."""
+    """Return the maximum number of tokens of a source, as saved with its tokenizer."""
     return longest_text(tongues.source)
 
 
 def prefix_of(folder: Path) -> str:
-    """Text before every source, as it was saved in the configuration."""
+    """Return the text before every source, as saved in the configuration."""
     return str(read_object(folder / "config.json", ModelError).get("prefix") or "")
 
 
 def translate_written(
     texts: list[tuple[str, ...]], prefix: str, translate: Callable[[list[tuple[str, ...]]], list[str]]
 ) -> np.ndarray:
-    """(n,) translations of texts, each behind a prefix; blank ones are not translated but empty."""
+    """Translate the texts that are not blank.
+
+    Args:
+        texts: Sources.
+        prefix: Text before every source.
+        translate: Function from sources to translations.
+
+    Returns:
+        (n,) translations; empty strings for blank texts.
+    """
     written = [row for row, text in enumerate(texts) if not is_blank(text[0])]
-    found = np.full(len(texts), "", object)
+    translations = np.full(len(texts), "", object)
     if written:
-        found[written] = np.asarray(translate([(prefix + texts[row][0],) for row in written]), object)
-    return found
+        translations[written] = np.asarray(translate([(prefix + texts[row][0],) for row in written]), object)
+    return translations
 
 
 def count_tokens(tokenizer: PreTrainedTokenizerBase, lines: list[str]) -> int:
-    """How many tokens translations have by a tokenizer, the ends of lines left out."""
-    found = tokenizer(text_target=lines, add_special_tokens=False)["input_ids"]
-    return sum(map(len, found))
+    """Return the number of tokens of translations, without special tokens."""
+    ids = tokenizer(text_target=lines, add_special_tokens=False)["input_ids"]
+    return sum(map(len, ids))

@@ -129,5 +129,5 @@ def test_a_recipe_that_says_what_is_the_default_asks_for_the_same_run(families, 
 
 def test_a_language_behind_the_text_is_mbart_s_alone(families) -> None:
     model, _ = load_translator(families["nllb"])
-    with pytest.raises(Exception, match="writes the language behind a text"):
+    with pytest.raises(Exception, match="puts the language after a text"):
         tell_route(model, load_tokenizer(families["mbart25"]), ROUTES["mbart25"])

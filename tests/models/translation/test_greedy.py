@@ -1,4 +1,4 @@
-"""The search for the likeliest token: transformers' own, but for the rows that have ended."""
+"""Greedy search, which is that of transformers except that rows that have ended are not computed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TEXTS = [("Two dogs run through the snow and play with a big ball.",), ("A man."
 
 
 @pytest.mark.parametrize("family", sorted({*BUILDERS} - {"multi_marian"}))
-def test_translations_are_those_of_transformers_and_what_has_ended_is_not_computed(family, tmp_path) -> None:
+def test_greedy_search_matches_transformers_and_skips_ended_rows(family, tmp_path) -> None:
     torch.manual_seed(0)
     lines = [f"a {size} {thing}" for size in ("big", "small") for thing in ("dog", "man", "red car", "house")]
     BUILDERS[family](tmp_path, lines)
@@ -32,25 +32,25 @@ def test_translations_are_those_of_transformers_and_what_has_ended_is_not_comput
     mask = (torch.arange(max(LENGTHS)) < torch.tensor(LENGTHS)[:, None]).long()
     batch = {
         "input_ids": ids, "attention_mask": mask, "max_new_tokens": LIMIT, "num_beams": 1, "no_repeat_ngram_size": 1,
-        "decoder_input_ids": torch.cat([start, ids[:, :1]], 1),  # or all would be translated alike
+        "decoder_input_ids": torch.cat([start, ids[:, :1]], 1),  # otherwise all translations would be the same
     }  # fmt: skip
     model.generation_config.forced_bos_token_id = None
     model.generation_config.eos_token_id = None
     plain = model.generate(**batch)
-    ends = [int(plain[3 * row, place]) for row, place in enumerate((4, 7, 10, 13))]  # so that rows end here and there
+    ends = [int(plain[3 * row, place]) for row, place in enumerate((4, 7, 10, 13))]  # rows end at different steps
     model.generation_config.eos_token_id = sorted({*ends, int(model.config.eos_token_id)})
     expected = model.generate(**batch)
-    given: list[int] = []
-    model.get_decoder().register_forward_hook(lambda _, __, out: given.append(len(out.last_hidden_state)))
-    found = model.generate(**batch, custom_generate=likeliest_tokens, limits=torch.full((len(ids),), LIMIT))
-    assert found.tolist() == expected.tolist()
+    batch_sizes: list[int] = []
+    model.get_decoder().register_forward_hook(lambda _, __, out: batch_sizes.append(len(out.last_hidden_state)))
+    translations = model.generate(**batch, custom_generate=likeliest_tokens, limits=torch.full((len(ids),), LIMIT))
+    assert translations.tolist() == expected.tolist()
     ended = (expected != model.generation_config.pad_token_id).sum(1)
-    assert len(set(ended.tolist())) > 1, "nothing was tested if all end together"
-    assert given[0] == len(LENGTHS) > given[-1] and len(given) == expected.shape[1] - 2
+    assert len(set(ended.tolist())) > 1, "the test needs rows that end at different steps"
+    assert batch_sizes[0] == len(LENGTHS) > batch_sizes[-1] and len(batch_sizes) == expected.shape[1] - 2
 
 
 @pytest.mark.parametrize(
-    ("given", "ours"),
+    ("settings", "applies"),
     [
         ({}, True),
         ({"no_repeat_ngram_size": 3, "use_cache": False}, True),
@@ -62,11 +62,11 @@ def test_translations_are_those_of_transformers_and_what_has_ended_is_not_comput
         ({"cache_implementation": "static"}, False),
     ],
 )
-def test_other_searches_are_left_to_transformers(given, ours) -> None:
-    assert bool(settings_for(GenerationConfig(**given), torch.ones(1))) == ours
+def test_other_searches_are_left_to_transformers(settings, applies) -> None:
+    assert bool(settings_for(GenerationConfig(**settings), torch.ones(1))) == applies
 
 
-def test_without_a_token_for_padding_translations_end_with_that_for_their_end(tmp_path) -> None:
+def test_the_end_token_pads_if_there_is_no_padding_token(tmp_path) -> None:
     torch.manual_seed(0)
     BUILDERS["m2m100"](tmp_path, ["a big dog", "a small red car"])
     model = AutoModelForSeq2SeqLM.from_pretrained(tmp_path).eval()
@@ -89,7 +89,7 @@ def test_without_a_token_for_padding_translations_end_with_that_for_their_end(tm
     assert (expected[0, 4:] == int(plain[0, 3])).all()
 
 
-def test_a_model_without_a_cache_gets_the_same_translations(scratch_run) -> None:
+def test_translations_are_the_same_without_a_cache(scratch_run) -> None:
     model = load_predictor(scratch_run / "model")
     model.take_likeliest()
     expected = model.outputs(TEXTS)
@@ -97,9 +97,7 @@ def test_a_model_without_a_cache_gets_the_same_translations(scratch_run) -> None
     assert model.outputs(TEXTS).tolist() == expected.tolist() and len(set(expected)) > 1
 
 
-def test_graphs_of_a_translator_do_likewise_and_share_batches_among_threads(
-    tmp_path: Path, warm_run: Path, monkeypatch
-) -> None:
+def test_graphs_match_torch_and_run_batches_in_threads(tmp_path: Path, warm_run: Path, monkeypatch) -> None:
     from kit.recipe import Recipe
     from kit.runs.derived_recipes import compression_recipe
     from kit.workflows.compress import compress
@@ -108,15 +106,15 @@ def test_graphs_of_a_translator_do_likewise_and_share_batches_among_threads(
     content["compress"] |= {"steps": ["onnx"], "gate": {"retained": None}}
     folder = compress(Recipe.model_validate(content), quiet=True).record.model_folder
     graphs, model = load_predictor(folder), load_predictor(warm_run / "model")
-    for each in (graphs, model):
-        each.take_likeliest()
+    for predictor in (graphs, model):
+        predictor.take_likeliest()
     alone = graphs.outputs(TEXTS)
     assert alone.tolist() == model.outputs(TEXTS).tolist()
     assert len(set(alone)) > 1 and alone[2] == ""
     monkeypatch.setattr("kit.models.backends.onnx_translator._BATCH_TOKENS", 8)
     monkeypatch.setattr("kit.models.backends.onnx_translator.torch.get_num_threads", lambda: 3)
-    used = set()
+    used_models = set()
     search = graphs._search
-    monkeypatch.setattr(graphs, "_search", lambda *given: used.add(id(given[2])) or search(*given))
+    monkeypatch.setattr(graphs, "_search", lambda *arguments: used_models.add(id(arguments[2])) or search(*arguments))
     assert np.array_equal(graphs.outputs(TEXTS), alone)
-    assert used == {id(graphs._of_one_thread)}
+    assert used_models == {id(graphs._single_threaded)}

@@ -1,4 +1,4 @@
-"""How long a translation may be: as its own source says, whatever is translated beside it."""
+"""Maximum lengths of translations, which do not depend on the other texts of a batch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TEXTS = [("a dog",), ("a small red car",), ("a big house and a small dog and a m
 
 
 def endless(folder: Path, family: str, beams: int) -> Translator:
-    """A random translator that finds no end."""
+    """Return a random translator that never predicts the end token."""
     torch.manual_seed(0)
     BUILDERS[family](folder, LINES)
     model = AutoModelForSeq2SeqLM.from_pretrained(folder).eval()
@@ -36,7 +36,7 @@ def endless(folder: Path, family: str, beams: int) -> Translator:
 
 @pytest.mark.parametrize("beams", [1, 3])
 @pytest.mark.parametrize("family", ["marian", "nllb"])
-def test_a_translation_that_finds_no_end_is_as_long_alone_as_beside_a_long_one(family, beams, tmp_path) -> None:
+def test_endless_translations_have_the_same_length_in_any_batch(family, beams, tmp_path) -> None:
     translator = endless(tmp_path, family, beams)
     together = translator.outputs(TEXTS).tolist()
     alone = [translator.outputs([text])[0] for text in TEXTS]
@@ -45,9 +45,9 @@ def test_a_translation_that_finds_no_end_is_as_long_alone_as_beside_a_long_one(f
 
 
 @pytest.mark.parametrize("beams", [1, 3])
-def test_ctranslate2_does_likewise(beams, tmp_path) -> None:
+def test_endless_translations_of_ctranslate2_have_the_same_length(beams, tmp_path) -> None:
     translator = endless(tmp_path / "whole", "nllb", beams)
-    with torch.no_grad():  # the end is unlikely by the weights alone
+    with torch.no_grad():  # make the end token unlikely by the weights alone
         translator.model.lm_head.weight[2] = -10.0
         translator.model.model.decoder.layer_norm.bias.fill_(1.0)
     engine = converted(translator, "float32", tmp_path / "ct2")
@@ -56,7 +56,7 @@ def test_ctranslate2_does_likewise(beams, tmp_path) -> None:
     assert len(together[0]) < len(together[2]) / 2
 
 
-def test_limits_follow_from_lengths_and_what_is_saved() -> None:
+def test_limits_follow_from_source_lengths_and_saved_settings() -> None:
     lengths = np.array([1, 5, 40])
     assert limits_of(lengths, {}).tolist() == [18, 26, 96]
     assert limits_of(lengths, {"length_ratio": 1.5, "max_new_tokens": 30}).tolist() == [17, 23, 30]

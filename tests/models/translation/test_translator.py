@@ -1,4 +1,4 @@
-"""A fitted translator: what is saved of it, odd sources, and the layers of its decoder."""
+"""A fitted translator: its files, unusual sources, and the layers of its decoder."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def content_of(base: Recipe, split: str, language: str) -> list[str]:
     return (Path(str(base.data.source)) / f"{split}.{language}").read_text("utf-8").splitlines()
 
 
-def test_what_is_saved_is_plain_transformers_with_its_search(teacher, base) -> None:
+def test_transformers_alone_translates_with_the_saved_search(teacher, base) -> None:
     folder = teacher.model_folder
     model = AutoModelForSeq2SeqLM.from_pretrained(folder)
     source, target = AutoTokenizer.from_pretrained(folder), AutoTokenizer.from_pretrained(folder / "target")
@@ -54,17 +54,17 @@ def test_what_is_saved_is_plain_transformers_with_its_search(teacher, base) -> N
     batch.pop("token_type_ids", None)
     with torch.inference_mode():
         ids = model.generate(**batch)
-    mine = next(predict(teacher.folder, text))["translation"]
-    assert target.decode(ids[0], skip_special_tokens=True).strip().startswith(mine)
+    translation = next(predict(teacher.folder, text))["translation"]
+    assert target.decode(ids[0], skip_special_tokens=True).strip().startswith(translation)
 
 
-def test_odd_sources(teacher) -> None:
-    found = list(predict(teacher.folder, ["", "   ", "A dog. " * 5_000, "\u72d7 \U0001f415"]))
-    assert [answer["translation"] for answer in found[:2]] == ["", ""]
-    assert all(len(answer["translation"]) < 2_000 for answer in found)
+def test_blank_long_and_foreign_sources_are_translated(teacher) -> None:
+    predictions = list(predict(teacher.folder, ["", "   ", "A dog. " * 5_000, "\u72d7 \U0001f415"]))
+    assert [prediction["translation"] for prediction in predictions[:2]] == ["", ""]
+    assert all(len(prediction["translation"]) < 2_000 for prediction in predictions)
 
 
-def test_decoder_layers_are_those_of_the_teacher(teacher) -> None:
+def test_selected_decoder_layers_keep_the_weights_of_the_teacher(teacher) -> None:
     model, _ = load_translator(teacher.model_folder)
     whole = [part.attention.self.query.weight.clone() for part in model.decoder.bert.encoder.layer]
     smaller = with_decoder_layers(model, [1])
@@ -77,9 +77,9 @@ def test_decoder_layers_are_those_of_the_teacher(teacher) -> None:
     assert torch.equal(cached, plain)
 
 
-def test_a_text_alone_is_translated_as_among_others(teacher, base) -> None:
+def test_translations_do_not_depend_on_the_other_texts(teacher, base) -> None:
     predictor, texts = load_predictor(teacher.model_folder), [(line,) for line in content_of(base, "test", "en")]
     together = predictor.outputs(texts)
     alone = np.concatenate([predictor.outputs([text]) for text in texts])
     same = [one == other or min(len(one), len(other)) > 60 for one, other in zip(alone, together, strict=True)]
-    assert all(same)  # a translation that finds no end may be cut elsewhere
+    assert all(same)  # translations without an end may be cut at another token

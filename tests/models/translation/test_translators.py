@@ -1,4 +1,4 @@
-"""Translators of every family: how they are told the languages, what they learn from, and that a Record is whole."""
+"""Translators of every family: their languages, their training batches, and complete Records."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.support.translators import BUILDERS
 
 EN_DE = ("en", "de")
 TYPES = {"multi_marian": "marian", "nllb": "m2m_100", "m2m100": "m2m_100", "mbart50": "mbart", "mbart25": "mbart"}
-# What a family calls English and German, and the text that it wants before every source.
+# Codes of English and German in each family, and the prefix of its sources.
 ROUTES = {
     "marian": Route(None, ""),
     "multi_marian": Route(None, ">>deu<< "),
@@ -49,16 +49,16 @@ def lines(captions) -> list[str]:
 
 @pytest.fixture(scope="module")
 def checkpoint(lines, tmp_path_factory) -> Checkpoint:
-    """A folder with the tiny checkpoint of a family, built once."""
-    made: dict[str, Path] = {}
+    """Return a function from a family to the folder of its tiny checkpoint, which is built once."""
+    folders: dict[str, Path] = {}
 
     def folder(name: str) -> Path:
-        if name not in made:
-            made[name] = tmp_path_factory.mktemp("translators") / name
-            made[name].mkdir()
+        if name not in folders:
+            folders[name] = tmp_path_factory.mktemp("translators") / name
+            folders[name].mkdir()
             torch.manual_seed(0)
-            BUILDERS[name](made[name], lines)
-        return made[name]
+            BUILDERS[name](folders[name], lines)
+        return folders[name]
 
     return folder
 
@@ -87,7 +87,7 @@ def route(folder: Path, name: str, languages=EN_DE, codes=None, prefix=None) -> 
 
 
 def writer_for(name: str, checkpoint: Checkpoint, tiny_checkpoint: Path, lines: list[str]) -> Writer:
-    """The model of a family, or one that is made, before training."""
+    """Return the untrained model of a family, or a new one for `warm` and `scratch`."""
     if name == "warm":
         target = train_bpe(lines[60:], 400, 24)
         model = warm_translator(resolve_checkpoint(ModelSection(checkpoint=str(tiny_checkpoint))), target, 1, 0.0, 0.0)
@@ -104,14 +104,14 @@ def writer_for(name: str, checkpoint: Checkpoint, tiny_checkpoint: Path, lines: 
 
 
 @pytest.mark.parametrize("name", BUILDERS)
-def test_the_languages_of_a_checkpoint_are_found(name, checkpoint) -> None:
+def test_the_route_of_each_family_is_derived_from_its_tokenizer(name, checkpoint) -> None:
     folder = checkpoint(name)
     assert start_of(folder) == "translator"
     assert route(folder, name) == ROUTES[name]
     assert route(folder, name, ("en-GB", "de-AT") if name != "marian" else EN_DE).codes == ROUTES[name].codes
-    given = list(ROUTES[name].codes or ())
-    if given:
-        assert route(folder, name, ("xx", "yy"), given) == ROUTES[name], "codes go before languages"
+    codes = list(ROUTES[name].codes or ())
+    if codes:
+        assert route(folder, name, ("xx", "yy"), codes) == ROUTES[name], "codes take precedence over languages"
     assert route(folder, name, prefix="say: ").prefix.endswith("say: ")
 
 
@@ -127,28 +127,28 @@ def test_the_languages_of_a_checkpoint_are_found(name, checkpoint) -> None:
         ("nllb", EN_DE, ["deu_Latn", "eng_Latn"], "translation.codes: deu_Latn to eng_Latn is the other way round"),
         ("marian", EN_DE, ["en", "de"], "translation.codes: this checkpoint's tokenizer has no languages"),
         ("t5", EN_DE, ["en", "de"], "translation.codes: this checkpoint's tokenizer has no languages"),
-        ("t5", ("en", "is"), None, "translation.prefix: T5 wants to be told what to do; kit has no English name for"),
+        ("t5", ("en", "is"), None, "translation.prefix: T5 needs a prefix with the names of the languages; kit has"),
     ],
 )  # fmt: skip
-def test_languages_that_a_checkpoint_does_not_know(name, languages, codes, message, checkpoint) -> None:
+def test_unsupported_languages_are_refused_with_the_nearest_codes(name, languages, codes, message, checkpoint) -> None:
     with pytest.raises(RecipeError) as caught:
         route(checkpoint(name), name, languages, codes)
-    assert caught.value.message.startswith(message.format("the checkpoint's tokenizer does not know"))
+    assert caught.value.message.startswith(message.format("the checkpoint's tokenizer does not have"))
     assert caught.value.hint
 
 
-def test_a_language_in_several_scripts_has_to_be_told_apart(checkpoint) -> None:
+def test_a_language_with_several_codes_is_refused(checkpoint) -> None:
     with pytest.raises(RecipeError) as caught:
         route(checkpoint("nllb"), "nllb", ("en", "zh"))
     assert caught.value.message == (
-        "data.languages: the checkpoint's tokenizer knows 'zh' in 2 forms (zho_Hans, zho_Hant)"
+        "data.languages: the checkpoint's tokenizer has 2 codes for 'zh' (zho_Hans, zho_Hant)"
     )
     assert "translation.codes" in caught.value.hint
 
 
 @pytest.mark.parametrize("name", [*BUILDERS, "warm", "scratch"])
-def test_what_a_model_learns_from(name, checkpoint, tiny_checkpoint, lines) -> None:
-    """Labels end each translation, have the language where the family has it so, and are shifted as it does."""
+def test_training_batches_contain_labels_and_shifted_inputs(name, checkpoint, tiny_checkpoint, lines) -> None:
+    """Labels contain an end, and the language as in the family; decoder inputs are the labels shifted by one."""
     writer = writer_for(name, checkpoint, tiny_checkpoint, lines)
     rows = [0, 3, 5]
     examples = Examples(np.asarray(rows), [(lines[row],) for row in rows], [(lines[60 + row],) for row in rows])
@@ -167,10 +167,10 @@ def test_what_a_model_learns_from(name, checkpoint, tiny_checkpoint, lines) -> N
             assert target.convert_ids_to_tokens(token) in ("__de__", "deu_Latn", "de_DE")
         text = target.decode(written, skip_special_tokens=True)
         if name in ("warm", "scratch"):
-            assert text.strip() == lines[60 + rows[row]], "bytes can write any text"
-        seen = batch["decoder_input_ids"][row].tolist()
-        assert seen[0] == start and seen[1 : len(written)] == written[:-1]
-        assert set(seen[len(written) + 1 :]) <= {pad}
+            assert text.strip() == lines[60 + rows[row]], "bytes can represent any text"
+        shifted = batch["decoder_input_ids"][row].tolist()
+        assert shifted[0] == start and shifted[1 : len(written)] == written[:-1]
+        assert set(shifted[len(written) + 1 :]) <= {pad}
     codes = ROUTES[name].codes if name in ROUTES else None
     if codes:
         mark = source.convert_tokens_to_ids(f"__{codes[0]}__" if name == "m2m100" else codes[0])
@@ -180,11 +180,11 @@ def test_what_a_model_learns_from(name, checkpoint, tiny_checkpoint, lines) -> N
     writer.model.eval()
     inputs = {key: batch[key] for key in ("input_ids", "attention_mask")}
     with torch.inference_mode():
-        ours = writer.model(**inputs, decoder_input_ids=batch["decoder_input_ids"]).logits
-        if name != "warm":  # an EncoderDecoderModel shifts labels by the pad token that its configuration has
-            theirs = writer.model(**inputs, labels=batch["labels"]).logits
-            assert torch.equal(ours[known], theirs[known])
-    assert ours.shape[-1] >= len(target)
+        logits = writer.model(**inputs, decoder_input_ids=batch["decoder_input_ids"]).logits
+        if name != "warm":  # an EncoderDecoderModel pads shifted labels with the token in its configuration
+            expected = writer.model(**inputs, labels=batch["labels"]).logits
+            assert torch.equal(logits[known], expected[known])
+    assert logits.shape[-1] >= len(target)
 
 
 @pytest.mark.parametrize("name", BUILDERS)
@@ -198,8 +198,8 @@ def test_a_checkpoint_is_trained_saved_and_loaded(name, captions, checkpoint, ru
     assert again.largest_difference == 0 and again.metrics == record.metrics
     stored = Record.load(record.folder).predictions()
     texts = [text for (text,) in _sources(captions)]
-    assert [answer["translation"] for answer in predict(record.folder, texts)] == stored.outputs.tolist()
-    assert not any("__" in line or "_" in line or "<" in line for line in stored.outputs), "tokens are no words"
+    assert [prediction["translation"] for prediction in predict(record.folder, texts)] == stored.outputs.tolist()
+    assert not any("_" in line or "<" in line for line in stored.outputs), "a translation contains special tokens"
     settings = json.loads((record.model_folder / "generation_config.json").read_text("utf-8"))
     assert (settings["num_beams"], settings["length_penalty"], settings["max_new_tokens"]) == (2, 0.8, 24)
     assert settings["do_sample"] is False
@@ -215,13 +215,13 @@ def test_a_checkpoint_is_trained_saved_and_loaded(name, captions, checkpoint, ru
         assert (tokenizer.src_lang, tokenizer.tgt_lang) == codes
     if name != "marian":
         return
-    # Without kit: transformers' own way to use the folder gives the same.
+    # transformers alone gives the same translation.
     model = AutoModelForSeq2SeqLM.from_pretrained(record.model_folder)
     ids = model.generate(**tokenizer(texts[0], return_tensors="pt"))
     assert tokenizer.decode(ids[0], skip_special_tokens=True).strip() == stored.outputs[0]
 
 
-def test_a_tokenizer_of_bytes_has_no_vocabulary(captions, tmp_path, runs) -> None:
+def test_a_checkpoint_with_a_byte_tokenizer_is_trained(captions, tmp_path, runs) -> None:
     folder = tmp_path / "byt5"
     ByT5Tokenizer().save_pretrained(folder)
     shape = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2}
@@ -235,29 +235,29 @@ def _sources(captions: Path) -> list[tuple[str]]:
     return [(line,) for line in (captions / "test.en").read_text("utf-8").split("\n")]
 
 
-def test_a_prefix_of_one_s_own(captions, checkpoint, runs) -> None:
-    told = finetune(
+def test_a_prefix_in_the_recipe_is_saved(captions, checkpoint, runs) -> None:
+    record = finetune(
         recipe_of(captions, checkpoint("t5"), runs, translation={"prefix": "in German: ", "beams": 1}), quiet=True
     )
-    assert Translator.load(told.model_folder).prefix == "in German: "
-    assert evaluate(told.folder).largest_difference == 0
+    assert Translator.load(record.model_folder).prefix == "in German: "
+    assert evaluate(record.folder).largest_difference == 0
 
 
-def test_other_languages_make_other_tokens(captions, checkpoint, runs) -> None:
-    """The cache of tokenised texts tells languages apart: they are among the tokens."""
-    codes = (["en_XX", "de_DE"], ["fr_XX", "de_DE"])
-    made = [
-        finetune(recipe_of(captions, checkpoint("mbart50"), runs, translation={"codes": each}), quiet=True)
-        for each in codes
+def test_other_codes_give_another_run(captions, checkpoint, runs) -> None:
+    """The cache of tokenised texts separates languages, because they are among the tokens."""
+    pairs = (["en_XX", "de_DE"], ["fr_XX", "de_DE"])
+    records = [
+        finetune(recipe_of(captions, checkpoint("mbart50"), runs, translation={"codes": codes}), quiet=True)
+        for codes in pairs
     ]
-    assert made[0].id != made[1].id
-    for record in made:
+    assert records[0].id != records[1].id
+    for record in records:
         assert evaluate(record.folder).largest_difference == 0
-    assert made[0].content["training"]["evaluations"] != made[1].content["training"]["evaluations"]
+    assert records[0].content["training"]["evaluations"] != records[1].content["training"]["evaluations"]
 
 
 @pytest.mark.parametrize("name", ["t5", "marian", "mbart50"])
-def test_lora_on_a_translator(name, captions, checkpoint, runs) -> None:
+def test_lora_is_merged_into_a_translator(name, captions, checkpoint, runs) -> None:
     recipe = recipe_of(captions, checkpoint(name), runs, method="lora")
     record = finetune(recipe, quiet=True)
     assert evaluate(record.folder).largest_difference == 0
@@ -267,8 +267,8 @@ def test_lora_on_a_translator(name, captions, checkpoint, runs) -> None:
 
 
 @pytest.mark.parametrize("name", ["marian", "t5", "m2m100", "mbart50", "warm"])
-def test_a_student_of_some_layers_of_a_decoder(name, checkpoint, tiny_checkpoint, lines, tmp_path) -> None:
-    """All layers are the same model; the last alone is another, which is saved and loaded as it is."""
+def test_a_student_has_the_selected_decoder_layers(name, checkpoint, tiny_checkpoint, lines, tmp_path) -> None:
+    """All layers give the same model; the last layer alone gives another, which is saved and loaded unchanged."""
     writer = writer_for(name, checkpoint, tiny_checkpoint, lines)
     if name == "warm":
         target = writer.tongues.target
@@ -294,10 +294,8 @@ def test_a_student_of_some_layers_of_a_decoder(name, checkpoint, tiny_checkpoint
     assert torch.equal(cached, fresh)
 
 
-def test_what_only_writes_cannot_translate(tmp_path) -> None:
+def test_decoder_only_checkpoints_are_refused(tmp_path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"architectures": ["LlamaForCausalLM"], "model_type": "llama"}))
-    with pytest.raises(
-        ModelError, match=r"model.checkpoint: .* only writes: kit translates with a checkpoint that has"
-    ):
+    with pytest.raises(ModelError, match=r"model.checkpoint: .* is a decoder-only model; translation needs an encoder"):
         start_of(tmp_path)
     assert start_of(None) == "nothing"
