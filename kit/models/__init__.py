@@ -1,1 +1,1 @@
-"""Models: checkpoints on disk, classifiers in memory, and how a fitted model answers."""
+"""Models: checkpoints on disk, classifiers and translators in memory, and their predictions."""

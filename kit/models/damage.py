@@ -1,4 +1,4 @@
-"""Saved models whose files hold something else than was written, with hashes that fit."""
+"""Errors for saved models with invalid content, and hints on how to restore them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DAMAGE = (ArithmeticError, AttributeError, LookupError, OSError, SafetensorErro
 
 @contextmanager
 def loading(folder: Path) -> Iterator[None]:
-    """Raise ModelError in the place of errors that follow from the content of a model's files."""
+    """Replace errors caused by the content of a model's files by ModelError."""
     try:
         yield
     except _DAMAGE as error:
@@ -25,14 +25,22 @@ def loading(folder: Path) -> Iterator[None]:
 
 
 def remedy(folder: Path) -> str:
-    """Return what to do about a model's damaged folder: of a run, of an exported folder, or of neither."""
+    """Return a hint on how to restore a damaged model: export, run, or copy it again."""
     if any((place / MANIFEST_FILE).is_file() for place in (folder, folder.parent)):
         return EXPORT_AGAIN
     return MAKE_AGAIN if (folder.parent / RECORD_FILE).is_file() else "download or copy it again"
 
 
 def listed_labels(content: Mapping[str, Any], file: Path) -> tuple[str, ...]:
-    """Return the label names in logit order. Raises ModelError unless id2label numbers them 0, 1, 2, ..."""
+    """Return the label names of a configuration in logit order.
+
+    Args:
+        content: Content of a file with a table `id2label`.
+        file: The file, for messages.
+
+    Raises:
+        ModelError: If the keys of `id2label` are not 0, 1, 2, ...
+    """
     names = content.get("id2label")
     numbers = [str(index) for index in range(len(names))] if isinstance(names, dict) else []
     if not numbers or not isinstance(names, dict) or set(names) != set(numbers):

@@ -1,4 +1,4 @@
-"""Saved models that are used in turns, as many in memory at once as fit."""
+"""Saved models that are used in turns, of which as many stay in memory as fit."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import torch
 
 from kit.models.predictor import Predictor, Texts, load_predictor
 
-_MEMORY_SHARE = 0.25  # of the free memory that the files of all held models may have
+_MEMORY_SHARE = 0.25  # of the free memory, for the files of all loaded models
 
 
 class HeldModels:
-    """Loads a model when it is first used, and drops the others when they do not fit beside it.
+    """Saved models, loaded at their first use; all are dropped if the next one does not fit.
 
     Args:
-        trusted: whether models may run code of their own.
-        limit: bytes of model files that may be in memory at once; None for a share of the free memory.
+        trusted: Allow models to run their own code.
+        limit: Maximum size in bytes of the files of all loaded models; None for a share of the free memory.
     """
 
     def __init__(self, trusted: bool = False, limit: float | None = None) -> None:
@@ -27,7 +27,7 @@ class HeldModels:
         self._held: dict[Path, Predictor] = {}
 
     def predict(self, folder: Path, texts: Texts) -> np.ndarray:
-        """Return the outputs of the model saved in a folder; see `Predictor.outputs`."""
+        """Return the outputs of the model saved in a folder, see `Predictor.outputs`."""
         if folder not in self._held:
             if sum(map(_size, [*self._held, folder])) > self._limit:
                 self._held.clear()

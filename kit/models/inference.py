@@ -1,9 +1,7 @@
-"""Prediction: one path for validation, test, `evaluate` and `predict`.
+"""Batched inference with torch models, the same for validation, test, `evaluate` and `predict`.
 
-Answers that are kept are in float32 and from batches sorted by length, so that the same text gets the same answer
-alone, in a batch of 64, and in a fresh process.
-
-Knows torch models and encoded texts. Knows nothing of labels, metrics or Records.
+Stored predictions are computed in float32 from batches sorted by length, so that a text gets the same prediction
+alone, in a batch of 64 and in a new process.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ Batch = dict[str, torch.Tensor]
 
 @contextmanager
 def full_float32() -> Iterator[None]:
-    """Multiply float32 numbers as they are: a GPU may otherwise round them to 10 bits first (TF32)."""
+    """Disable TF32, which rounds the factors of float32 products to 10 bits on GPUs."""
     matrices, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
@@ -45,11 +43,20 @@ def run_batches(
     forward: Callable[[torch.nn.Module, Batch], torch.Tensor],
     bf16: bool = False,
 ) -> np.ndarray:
-    """`forward` on every text, (n, width) float32 in the texts' order.
+    """Apply `forward` to all texts in batches and return the results in the order of the texts.
 
-    bf16: multiply matrices in bfloat16, as the steps of training do: for looks while a model is trained, and for what
-    is learnt from, as a teacher's logits and a pretrained encoder's vectors are.
-    Under several processes each computes a share and all get the whole result. The model's mode is restored.
+    Under several processes each computes a share and all return the whole result. The model's mode is restored.
+
+    Args:
+        model: Model on the device to use.
+        encoded: The texts.
+        tokenizer: Tokenizer of the model, for its padding.
+        forward: Function of the model and a batch that returns a tensor (batch, width).
+        bf16: Multiply matrices in bfloat16, as training steps do. Used for evaluations during training and for training
+            targets and inputs, such as the logits of a teacher and the vectors of a pretrained encoder.
+
+    Returns:
+        (n, width) float32; (0, 0) without texts.
     """
     state = PartialState()
     device = next(model.parameters()).device
@@ -79,12 +86,15 @@ def run_batches(
 def predict_logits(
     model: torch.nn.Module, encoded: Encoded, tokenizer: PreTrainedTokenizerBase, bf16: bool = False
 ) -> np.ndarray:
-    """Logits (n, labels), float32. bf16: see `run_batches`."""
+    """Return logits (n, labels) in float32; see `run_batches` for `bf16`."""
     return run_batches(model, encoded, tokenizer, lambda network, batch: network(**batch).logits, bf16)
 
 
 def embed(
     model: torch.nn.Module, encoded: Encoded, tokenizer: PreTrainedTokenizerBase, bf16: bool = False
 ) -> np.ndarray:
-    """Text vectors (n, hidden), float32, of a model that has `embed` (see models.pooled). bf16: see `run_batches`."""
+    """Return text vectors (n, hidden) in float32; see `run_batches` for `bf16`.
+
+    The model needs a method `embed`, see `PooledClassifier`.
+    """
     return run_batches(model, encoded, tokenizer, lambda network, batch: network.embed(**batch), bf16)  # type: ignore[operator]

@@ -1,7 +1,4 @@
-"""Predictors: a fitted model with all it needs to answer, and how it is kept on disk.
-
-Knows how fitted models are saved and loaded. Knows nothing of how they were fitted.
-"""
+"""Predictors: fitted models with everything that predictions need; saving and loading them."""
 
 from __future__ import annotations
 
@@ -32,7 +29,7 @@ Texts = list[tuple[str, ...]]
 
 
 class Predictor(Protocol):
-    """What every fitted model can do."""
+    """Interface of every fitted model."""
 
     @property
     def parameters(self) -> int:
@@ -40,20 +37,27 @@ class Predictor(Protocol):
 
     @property
     def depends_on_batch(self) -> bool:
-        """Whether an answer depends on the texts that are answered beside it."""
+        """True if a prediction can depend on the other texts of its batch."""
 
     def outputs(self, texts: Texts) -> np.ndarray:
-        """One row a text: of a classifier (n, labels) float32 logits, of a translator (n,) strings."""
+        """Return a row per text: (n, labels) float32 logits of a classifier, or (n,) strings of a translator."""
 
     def cut(self, texts: Texts) -> np.ndarray:
-        """(n,) bool: which texts are longer than the model reads."""
+        """Return (n,) bool: True for texts that are truncated to the model's maximum length."""
 
     def save(self, folder: Path) -> None:
         """Write everything that `load_predictor` needs into a folder."""
 
 
 class TransformerPredictor:
-    """A classifier with its tokenizer and longest length."""
+    """Classifier with its tokenizer and maximum length.
+
+    Args:
+        model: The classifier.
+        tokenizer: Tokenizer of the texts.
+        max_length: Maximum number of tokens of a text; longer texts are truncated.
+        tokenizer_key: Hash of the tokenizer's files, the key for caching tokenised texts; None to cache none.
+    """
 
     def __init__(
         self,
@@ -74,35 +78,35 @@ class TransformerPredictor:
 
     @property
     def depends_on_batch(self) -> bool:
-        """Whether an answer may depend on the texts that are answered beside it: where activations are rounded."""
+        """True if the model is quantized: rounded activations can depend on the other texts of the batch."""
         return hasattr(self.model, "hf_quantizer")
 
     def outputs(self, texts: Texts, bf16: bool = False) -> np.ndarray:
-        """(n, labels) float32, one row a text. bf16: see `inference.run_batches`."""
+        """Return logits (n, labels) in float32; see `inference.run_batches` for `bf16`."""
         encoded = encode(texts, self.tokenizer, self.max_length, self.tokenizer_key)
         return predict_logits(self.model, encoded, self.tokenizer, bf16)
 
     def cut(self, texts: Texts) -> np.ndarray:
-        """(n,) bool: which texts are longer than the model reads."""
+        """Return (n,) bool: True for texts that are truncated to the model's maximum length."""
         return encode(texts, self.tokenizer, self.max_length, self.tokenizer_key).truncated
 
     def save(self, folder: Path) -> None:
-        """Weights (safetensors), configuration with label names, tokenizer with its longest length."""
+        """Save weights (safetensors), configuration with label names, and tokenizer with its maximum length."""
         with quiet():
             self.model.save_pretrained(folder)
         save_tokenizer(self.tokenizer, folder, self.max_length)
 
 
 def load_predictor(folder: Path, trusted: bool = False, backend: Backend | None = None) -> Predictor:
-    """Load the fitted model saved in a folder, on the best device there is.
+    """Load the fitted model saved in a folder, on the best available device.
 
     Args:
         folder: The model's folder.
-        trusted: Whether the model may run code of its own.
-        backend: Library that runs the model, as its manifest names it; None for a folder that has no manifest.
+        trusted: Allow the model to run its own code.
+        backend: Backend named in the model's manifest; None to detect it from the files.
 
     Raises:
-        ModelError: If the model needs code and is not trusted, is damaged, or is not one that kit can load.
+        ModelError: If the model needs its own code and is not trusted, is damaged, or cannot be loaded by kit.
     """
     _require_kept(folder)
     with loading(folder):
@@ -113,11 +117,11 @@ def _load(folder: Path, trusted: bool, backend: Backend) -> Predictor:
     if backend in _LOADERS:
         return _LOADERS[backend](folder)
     if backend is Backend.ADAPTER or not (folder / "config.json").is_file():
-        raise ModelError(f"{folder} holds no model that kit can load")
+        raise ModelError(f"{folder} does not contain a model that kit can load")
     if read_object(folder / "config.json", ModelError).get("is_encoder_decoder"):
         return Translator.load(folder)
     model = load_classifier(folder, trusted)
-    if not hasattr(model, "hf_quantizer"):  # layers in few bits are where they were loaded
+    if not hasattr(model, "hf_quantizer"):  # quantized layers stay on the device that they were loaded on
         model.to(PartialState().device)
     tokenizer = load_tokenizer(folder, trusted)
     return TransformerPredictor(model, tokenizer, longest_text(tokenizer))
@@ -132,9 +136,10 @@ _LOADERS: dict[Backend, Callable[[Path], Predictor]] = {
 
 
 def label_names(folder: Path, backend: Backend | None = None) -> tuple[str, ...]:
-    """Return the label names in logit order, as saved with the model; none for a translator.
+    """Return the label names saved with a model, in logit order; empty for a translator.
 
-    Raises ModelError if the model was not kept.
+    Raises:
+        ModelError: If the model was not kept or its list of labels is damaged.
     """
     _require_kept(folder)
     backend = backend or backend_in(folder)
@@ -148,11 +153,11 @@ def label_names(folder: Path, backend: Backend | None = None) -> tuple[str, ...]
 
 
 def require_labels(folder: Path, labels: tuple[str, ...], backend: Backend | None = None) -> None:
-    """Raise ModelError if the model saved in a folder decides between other labels, or in another order."""
-    found = label_names(folder, backend)
-    if found != labels:
+    """Raise ModelError if a saved model has other labels, or the same labels in another order."""
+    saved = label_names(folder, backend)
+    if saved != labels:
         raise ModelError(
-            f"{folder} decides between {in_line(found)}, its Record between {in_line(labels)}",
+            f"{folder} decides between {in_line(saved)}, its Record between {in_line(labels)}",
             f"one of them was changed: {remedy(folder)}",
         )
 
@@ -160,6 +165,6 @@ def require_labels(folder: Path, labels: tuple[str, ...], backend: Backend | Non
 def _require_kept(folder: Path) -> None:
     if not folder.is_dir():
         raise ModelError(
-            f"{folder} is not there: this run kept no model",
-            "it is of a study with `keep_models: false`; set that to true, and start the study again",
+            f"{folder} does not exist: this run kept no model",
+            "its study has `keep_models: false`; set it to true and run the study again",
         )

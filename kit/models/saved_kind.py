@@ -1,7 +1,4 @@
-"""Kinds of saved models: what a folder's model is made of decides what can be done with it.
-
-Knows how saved models look. Knows nothing of what is done with them.
-"""
+"""Kinds of saved models, which determine the operations that a model supports."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from kit.runtime.json_files import read_object
 
 
 class Kind(StrEnum):
-    """Kinds of saved models, in words."""
+    """Kind of a saved model, with a description for messages."""
 
     TORCH = "a classifier of torch"
     HALF = "a model of torch in 16 bits"
@@ -32,13 +29,18 @@ class Kind(StrEnum):
 
 
 def kind_of(folder: Path, backend: Backend | None = None) -> Kind:
-    """Return the kind of the model saved in a folder. backend: As its manifest names it; None without a manifest.
+    """Return the kind of the model saved in a folder.
 
-    Raises ModelError if there is no model.
+    Args:
+        folder: The model's folder.
+        backend: Backend named in the model's manifest; None to detect it from the files.
+
+    Raises:
+        ModelError: If the folder does not exist or does not contain a model.
     """
     if not folder.is_dir():
         raise ModelError(
-            f"{folder} is not there: this run kept no model",
+            f"{folder} does not exist: this run kept no model",
             f"{MAKE_AGAIN}; in a study, with `keep_models: true`",
         )
     backend = backend or backend_in(folder)

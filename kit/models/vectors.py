@@ -1,8 +1,6 @@
-"""Text vectors of a pretrained encoder: computed once, kept by content.
+"""Text vectors of a pretrained encoder, cached by content.
 
-A probe, the start of a fine-tuned head and the next seed of a study ask for the vectors of the same texts.
-
-Knows encoders, encoded texts and the cache. Knows nothing of labels or recipes.
+A probe, the initial weights of a fine-tuned head and the next seed of a study use the vectors of the same texts.
 """
 
 from __future__ import annotations
@@ -19,35 +17,40 @@ from kit.errors import OutputError
 from kit.models.inference import embed
 from kit.runtime.files import write_atomically
 
-_FORMAT = "1"  # part of every cache key: raise it when the vectors would be others
+_FORMAT = "1"  # part of every cache key: increase it when the computed vectors change
 
 
 def text_vectors(
     model: PreTrainedModel, encoded: Encoded, tokenizer: PreTrainedTokenizerBase, weights_key: str, bf16: bool = False
 ) -> np.ndarray:
-    """Vectors (n, hidden) float32 of encoded texts, from the cache if they are there.
+    """Return the vectors (n, hidden) of encoded texts in float32, from the cache if it has them.
 
-    model: with `embed`, its weights as the checkpoint has them. weights_key: identifies those weights. bf16: see
-    `inference.run_batches`.
-    The vectors of a set of texts are kept together: a text's vector differs in its last bits with the batch it is in,
-    and a run must not depend on what was run before it.
+    A set of texts is cached as a whole: the last bits of a vector depend on the batch that it is computed in, and the
+    result of a run must not depend on earlier runs.
+
+    Args:
+        model: Model with a method `embed` and the unchanged weights of a checkpoint.
+        encoded: The texts.
+        tokenizer: Tokenizer of the model.
+        weights_key: Identifier of the weights.
+        bf16: See `inference.run_batches`.
     """
-    if PartialState().num_processes > 1:  # all processes must take part in `embed`, or none
+    if PartialState().num_processes > 1:  # `embed` needs all processes, but only some may find the vectors cached
         return embed(model, encoded, tokenizer, bf16)
     path = cache_folder().with_name("vectors") / f"{_key(model, encoded, weights_key, bf16)}.npy"
     try:
-        found: np.ndarray = np.load(path, allow_pickle=False)
-        if len(found) == len(encoded):
-            return found
+        cached: np.ndarray = np.load(path, allow_pickle=False)
+        if len(cached) == len(encoded):
+            return cached
     except (OSError, ValueError, EOFError):
-        pass  # absent or damaged: made again below
+        pass  # missing or damaged: computed below
     vectors = embed(model, encoded, tokenizer, bf16)
     buffer = BytesIO()
     np.save(buffer, vectors)
     try:
         write_atomically(path, buffer.getvalue())
     except OutputError:
-        return vectors  # the cache only saves time: where it cannot be written, the next run computes again
+        return vectors  # the cache only saves time: if it cannot be written, the next run computes the vectors again
     return vectors
 
 

@@ -24,17 +24,17 @@ def tiny(tiny_checkpoint):
 
 
 def test_text_vectors_are_those_of_sentence_transformers(minilm) -> None:
-    """The published encoder, computed by the library that made it, is the reference for pooling and normalisation."""
+    """The published encoder, run by the library it was trained with, is the reference for pooling and normalisation."""
     from sentence_transformers import SentenceTransformer
 
     expected = SentenceTransformer(str(minilm.folder), device="cpu").encode([row[0] for row in TEXTS[:3]])
     tokenizer = load_tokenizer(minilm.folder)
     model = build_classifier(minilm, Head(("a", "b"), False), "pretrained")
-    found = embed(model, encode(TEXTS[:3], tokenizer, 256), tokenizer)
-    assert np.abs(found - expected).max() < 1e-5
+    vectors = embed(model, encode(TEXTS[:3], tokenizer, 256), tokenizer)
+    assert np.abs(vectors - expected).max() < 1e-5
 
 
-def test_the_same_answer_at_any_batch_size(minilm) -> None:
+def test_predictions_do_not_depend_on_the_batch_size(minilm) -> None:
     tokenizer = load_tokenizer(minilm.folder)
     torch.manual_seed(0)
     model = build_classifier(minilm, Head(("a", "b", "c"), False), "pretrained")
@@ -45,7 +45,7 @@ def test_the_same_answer_at_any_batch_size(minilm) -> None:
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls", "native"])
-def test_saved_and_loaded_models_answer_alike(tiny, pooling, tmp_path) -> None:
+def test_loaded_models_give_the_same_predictions(tiny, pooling, tmp_path) -> None:
     head = Head(("bad", "good", "so-so"), False)
     model = build_classifier(tiny, head, "pretrained", pooling)
     predictor = TransformerPredictor(model, load_tokenizer(tiny.folder), 32)
@@ -57,10 +57,10 @@ def test_saved_and_loaded_models_answer_alike(tiny, pooling, tmp_path) -> None:
     assert label_names(tmp_path) == head.labels
 
 
-def test_scratch_has_the_architecture_and_none_of_the_weights(tiny) -> None:
+def test_scratch_has_the_architecture_without_the_weights(tiny) -> None:
     head = Head(("a", "b"), False)
     pretrained, scratch = (build_classifier(tiny, head, init) for init in ("pretrained", "scratch"))
-    shapes = [{name: tensor.shape for name, tensor in m.state_dict().items()} for m in (pretrained, scratch)]
+    shapes = [{name: tensor.shape for name, tensor in model.state_dict().items()} for model in (pretrained, scratch)]
     assert shapes[0] == shapes[1]
     weight = "encoder.encoder.layer.0.attention.self.query.weight"
     assert not torch.equal(pretrained.state_dict()[weight], scratch.state_dict()[weight])
@@ -73,7 +73,7 @@ def test_dropout_is_set_everywhere(tiny) -> None:
     assert rates and set(rates) == {0.0}
 
 
-def test_tfidf_is_saved_without_pickle_and_answers_alike(tmp_path) -> None:
+def test_tfidf_is_saved_without_pickle_and_loaded_unchanged(tmp_path) -> None:
     vectoriser = new_vectoriser(2).fit([row[0] for row in TEXTS])
     weights = np.random.default_rng(0).normal(size=(len(vectoriser.vocabulary_), 2))
     predictor = TfidfPredictor(vectoriser, weights, np.array([0.1, -0.1]), ("bad", "good"))

@@ -21,7 +21,7 @@ def changed(folder: Path, **values: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), **values}), "utf-8")
 
 
-def test_names_and_dropout_change_no_signature(tiny_run: Path, copy: Path) -> None:
+def test_names_and_dropout_do_not_change_the_signature(tiny_run: Path, copy: Path) -> None:
     changed(copy, id2label={"0": "bad", "1": "good"}, label2id={"bad": 0, "good": 1}, classifier_dropout=0.3)
     assert compute_signature(copy) == compute_signature(tiny_run / "model")
 
@@ -32,7 +32,7 @@ def test_another_architecture_has_another_signature(tiny_run: Path, copy: Path, 
     assert compute_signature(copy) != compute_signature(tiny_run / "model")
 
 
-def test_the_longest_text_is_part_of_a_signature(tiny_run: Path, copy: Path) -> None:
+def test_the_maximum_length_changes_the_signature(tiny_run: Path, copy: Path) -> None:
     path = copy / "tokenizer_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), "model_max_length": 7}), "utf-8")
     assert compute_signature(copy) != compute_signature(tiny_run / "model")
@@ -44,4 +44,4 @@ def test_methods_on_one_checkpoint_share_a_signature(studied: Path) -> None:
         signatures.setdefault(path.parent.name.split("-")[0], set()).add(compute_signature(path))
     assert signatures["probe"] == signatures["scratch"] and len(signatures["probe"]) == 1
     assert not signatures["tfidf"] & signatures["probe"]
-    assert len(signatures["tfidf"]) == len(list(studied.parent.glob("tfidf*/model")))  # words of their own
+    assert len(signatures["tfidf"]) == len(list(studied.parent.glob("tfidf*/model")))  # each has its own vocabulary

@@ -29,7 +29,7 @@ def files() -> list[Path]:
     return sorted(cache_folder().with_name("vectors").glob("*.npy"))
 
 
-def test_vectors_are_computed_once_and_are_those_of_the_encoder(encoder, monkeypatch) -> None:
+def test_vectors_of_the_encoder_are_computed_once(encoder, monkeypatch) -> None:
     first = text_vectors(*encoder, "weights")
     assert np.array_equal(first, embed(*encoder))
     monkeypatch.setattr(vectors, "embed", lambda *_: pytest.fail("computed again"))
@@ -37,7 +37,7 @@ def test_vectors_are_computed_once_and_are_those_of_the_encoder(encoder, monkeyp
     assert len(files()) == 1
 
 
-def test_other_weights_texts_or_pooling_have_vectors_of_their_own(encoder) -> None:
+def test_other_weights_texts_or_pooling_have_separate_vectors(encoder) -> None:
     model, encoded, tokenizer = encoder
     mean = text_vectors(model, encoded, tokenizer, "weights")
     text_vectors(model, encoded, tokenizer, "other weights")
@@ -47,7 +47,7 @@ def test_other_weights_texts_or_pooling_have_vectors_of_their_own(encoder) -> No
     assert len(files()) == 4
 
 
-def test_a_damaged_cache_is_made_again(encoder) -> None:
+def test_a_damaged_cache_is_computed_again(encoder) -> None:
     first = text_vectors(*encoder, "weights")
     for damage in (b"", b"\x93NUMPY junk"):
         files()[0].write_bytes(damage)
@@ -56,7 +56,7 @@ def test_a_damaged_cache_is_made_again(encoder) -> None:
     assert np.array_equal(text_vectors(*encoder, "weights"), first)
 
 
-def test_a_cache_that_cannot_be_written_costs_only_time(encoder, tmp_path, monkeypatch) -> None:
+def test_vectors_are_computed_if_the_cache_cannot_be_written(encoder, tmp_path, monkeypatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("KIT_CACHE", str(tmp_path / "file"))
     assert np.array_equal(text_vectors(*encoder, "weights"), embed(*encoder))
