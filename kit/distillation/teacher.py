@@ -20,7 +20,7 @@ from kit.models.checkpoints.checkpoint import Checkpoint, resolve_checkpoint
 from kit.models.checkpoints.loading import load_tokenizer
 from kit.models.predictor import Predictor, load_predictor
 from kit.models.saved_kind import Kind, kind_of
-from kit.models.translation.generation_settings import set_search, tell_route
+from kit.models.translation.generation_settings import apply_route, set_search
 from kit.models.translation.languages import Route, find_route
 from kit.models.translation.lengths import LEAST_RATIO
 from kit.models.translation.translator import Translator
@@ -117,7 +117,7 @@ def load_teacher(teacher: Teacher) -> Predictor:
         backend = teacher.record.backend if teacher.record is not None else None
         return load_predictor(teacher.folder, backend=backend)
     translator = Translator.load(teacher.folder)
-    first = tell_route(translator.model, translator.tongues.source, asked.route)
+    first = apply_route(translator.model, translator.tongues.source, asked.route)
     set_search(translator.model, asked.beams, asked.length_penalty, asked.max_length, first, LEAST_RATIO)
     translator.prefix, translator.max_length = asked.route.prefix, min(asked.max_length, translator.max_length)
     return translator

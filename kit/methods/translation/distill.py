@@ -37,7 +37,7 @@ from kit.methods.translation.methods import fit_writer, pairs_of, writer_of
 from kit.methods.translation.writing import Writer, dataset_of
 from kit.models.architectures.layers import spread_evenly
 from kit.models.translation.bpe import train_bpe
-from kit.models.translation.generation_settings import tell_route
+from kit.models.translation.generation_settings import apply_route
 from kit.models.translation.seq2seq import Tongues, load_translator, scratch_translator, start_of
 from kit.recipe.sections.distillation import DistillSection, StudentSection
 
@@ -120,7 +120,7 @@ def _of_teacher(job: Job, section: StudentSection, layers: list[int]) -> Writer:
     model, tongues = load_translator(job.checkpoint.folder)
     asked = job.teachers[0].asked
     if asked is not None:
-        first, prefix = tell_route(model, tongues.source, asked.route), asked.route.prefix
+        first, prefix = apply_route(model, tongues.source, asked.route), asked.route.prefix
     else:  # it was saved with its languages set, and with the token that follows from them
         first = model.generation_config.forced_bos_token_id if model.generation_config else None
         prefix = str(getattr(model.config, "prefix", "") or "")

@@ -23,7 +23,7 @@ from kit.methods.classification.lora import MERGE_TOLERANCE, with_adapters
 from kit.methods.translation.writing import Pairs, PairWatch, Writer, dataset_of, encode_pairs
 from kit.models.checkpoints.loading import load_tokenizer, quiet, require_positions
 from kit.models.translation.bpe import train_bpe
-from kit.models.translation.generation_settings import set_search, tell_route
+from kit.models.translation.generation_settings import apply_route, set_search
 from kit.models.translation.languages import Route
 from kit.models.translation.lengths import LEAST_RATIO
 from kit.models.translation.seq2seq import (
@@ -98,7 +98,7 @@ def writer_of(job: Job, examples: Examples) -> Writer:
         return Writer(model, Tongues(tokenizer, target), "", None, key, shares)
     tongues, route = load_tongues(job.checkpoint.folder, job.checkpoint.trusted), route_of(job)
     model = pretrained_translator(job.checkpoint, dropout)
-    first = tell_route(model, tongues.source, route)
+    first = apply_route(model, tongues.source, route)
     key = f"{key} {route.codes}"  # the same text is other tokens in another language
     return Writer(model, tongues, recipe.translation.prefix or "", first, key)
 

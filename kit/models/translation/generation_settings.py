@@ -7,10 +7,10 @@ from typing import Any
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from kit.errors import ModelError
-from kit.models.translation.languages import Route, ends_in_language, take_route
+from kit.models.translation.languages import Route, ends_in_language, set_languages
 
 
-def tell_route(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, route: Route) -> int | None:
+def apply_route(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, route: Route) -> int | None:
     """Set the languages of a checkpoint's tokenizer and model.
 
     mBART-25 puts the language after a text, so its decoder starts from the token of the target language (Liu et al.
@@ -22,7 +22,7 @@ def tell_route(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, route
     Raises:
         ModelError: If the tokenizer puts the language after a text but the model expects it before.
     """
-    first = take_route(tokenizer, route)
+    first = set_languages(tokenizer, route)
     if first is None or not ends_in_language(tokenizer):
         return first
     if model.config.model_type != "mbart":

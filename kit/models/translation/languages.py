@@ -84,7 +84,7 @@ def known_codes(tokenizer: PreTrainedTokenizerBase) -> list[str]:
     return sorted(token for token in tokenizer.all_special_tokens if _CODE.fullmatch(token))
 
 
-def take_route(tokenizer: Any, route: Route) -> int | None:
+def set_languages(tokenizer: Any, route: Route) -> int | None:
     """Set a tokenizer's languages.
 
     Returns:

@@ -13,7 +13,7 @@ from kit import Recipe, finetune
 from kit.distillation.teacher import load_teacher, resolve_teacher
 from kit.models.checkpoints.loading import load_tokenizer
 from kit.models.predictor import load_predictor
-from kit.models.translation.generation_settings import set_search, tell_route
+from kit.models.translation.generation_settings import apply_route, set_search
 from kit.models.translation.lengths import LEAST_RATIO
 from kit.models.translation.seq2seq import load_translator
 from kit.models.translation.translator import Translator
@@ -61,7 +61,7 @@ def test_a_checkpoint_that_teaches_is_told_what_to_translate(name, families, cap
     teacher = resolve_teacher(str(folder), recipe)
     assert teacher.asked is not None and teacher.asked.route == ROUTES[name]
     model, tongues = load_translator(folder)
-    first = tell_route(model, tongues.source, ROUTES[name])
+    first = apply_route(model, tongues.source, ROUTES[name])
     set_search(model, 2, 1.0, 24, first, LEAST_RATIO)
     expected = Translator(model, tongues, 24, ROUTES[name].prefix).outputs(SOURCES)
     assert load_teacher(teacher).outputs(SOURCES).tolist() == expected.tolist()
@@ -130,4 +130,4 @@ def test_a_recipe_that_says_what_is_the_default_asks_for_the_same_run(families, 
 def test_a_language_behind_the_text_is_mbart_s_alone(families) -> None:
     model, _ = load_translator(families["nllb"])
     with pytest.raises(Exception, match="puts the language after a text"):
-        tell_route(model, load_tokenizer(families["mbart25"]), ROUTES["mbart25"])
+        apply_route(model, load_tokenizer(families["mbart25"]), ROUTES["mbart25"])

@@ -20,7 +20,7 @@ from kit.methods.translation.writing import Writer, dataset_of, encode_pairs
 from kit.models.checkpoints.checkpoint import resolve_checkpoint
 from kit.models.checkpoints.loading import load_tokenizer
 from kit.models.translation.bpe import train_bpe
-from kit.models.translation.generation_settings import tell_route
+from kit.models.translation.generation_settings import apply_route
 from kit.models.translation.languages import Route, find_route
 from kit.models.translation.seq2seq import Tongues, pretrained_translator, scratch_translator, start_of, warm_translator
 from kit.models.translation.translator import Translator
@@ -99,7 +99,7 @@ def writer_for(name: str, checkpoint: Checkpoint, tiny_checkpoint: Path, lines: 
     folder = checkpoint(name)
     tokenizer = load_tokenizer(folder)
     model = pretrained_translator(resolve_checkpoint(ModelSection(checkpoint=str(folder))), None)
-    first = tell_route(model, tokenizer, ROUTES[name])
+    first = apply_route(model, tokenizer, ROUTES[name])
     return Writer(model, Tongues(tokenizer, tokenizer), ROUTES[name].prefix, first)
 
 
