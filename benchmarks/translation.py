@@ -138,7 +138,7 @@ def answers(folders: list[Path], arguments: argparse.Namespace) -> list[tuple[fl
     texts: list[tuple[str, ...]] = [(line,) for line in sources]
     models = [load_predictor(folder) for folder in folders]
     for model in models[1:]:
-        model.take_likeliest()  # type: ignore[attr-defined]
+        model.search_greedily()  # type: ignore[attr-defined]
     rates: list[list[float]] = [[] for _ in models]
     for _ in range(arguments.rounds):
         for place, model in enumerate(models):

@@ -88,7 +88,7 @@ def verify(made: Format, folder: Path, of: Record, run: Record, data: Prepared) 
     stored = of.predictions().outputs
     model = load_predictor(of.model_folder, backend=of.backend)
     if made.loader == LIKELIEST and isinstance(model, Translator):
-        model.take_likeliest()
+        model.search_greedily()
     alone = model.depends_on_batch
     expected = np.concatenate([model.outputs([text]) for text in texts]) if alone else stored
     found = _ask(made, folder, of, texts, alone)

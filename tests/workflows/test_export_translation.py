@@ -71,7 +71,7 @@ def test_the_lines_of_the_cards_translate(both: Exported, warm: Exported, plain:
     )
     assert "agrees with the run, which searches, on " in warm.lines[1]
     graphs = load_predictor(warm.folder / "int8-onnx")
-    graphs.take_likeliest()
+    graphs.search_greedily()
     expected = []
     for folders, more in (((both.folder, both.folder / "ct2"), None), ((warm.folder,), graphs)):
         for text in (TEXT, LONG):

@@ -75,7 +75,7 @@ class Ct2Translator:
         """Always true: rounding differs between batches."""
         return True
 
-    def take_likeliest(self) -> None:
+    def search_greedily(self) -> None:
         """Replace the saved search by greedy search."""
         self.search = {**self.search, "num_beams": 1}
 

@@ -69,7 +69,7 @@ class Translator:
         """Always true: rounding differs between batches of different shape, and occasionally decides between words."""
         return True
 
-    def take_likeliest(self) -> None:
+    def search_greedily(self) -> None:
         """Replace the saved search by greedy search."""
         config = self.model.generation_config
         assert config is not None

@@ -91,7 +91,7 @@ def test_the_end_token_pads_if_there_is_no_padding_token(tmp_path) -> None:
 
 def test_translations_are_the_same_without_a_cache(scratch_run) -> None:
     model = load_predictor(scratch_run / "model")
-    model.take_likeliest()
+    model.search_greedily()
     expected = model.outputs(TEXTS)
     model.model.generation_config.use_cache = False
     assert model.outputs(TEXTS).tolist() == expected.tolist() and len(set(expected)) > 1
@@ -107,7 +107,7 @@ def test_graphs_match_torch_and_run_batches_in_threads(tmp_path: Path, warm_run:
     folder = compress(Recipe.model_validate(content), quiet=True).record.model_folder
     graphs, model = load_predictor(folder), load_predictor(warm_run / "model")
     for predictor in (graphs, model):
-        predictor.take_likeliest()
+        predictor.search_greedily()
     alone = graphs.outputs(TEXTS)
     assert alone.tolist() == model.outputs(TEXTS).tolist()
     assert len(set(alone)) > 1 and alone[2] == ""
