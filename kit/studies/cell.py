@@ -155,12 +155,12 @@ def _require_same_data(shared: Shared, recipe: Recipe, expected: dict[str, str])
 def time_models(ids: list[str], shared: Shared, recipe: Recipe, storage: Storage | None) -> JobData:
     """Measure saved models in turns, one for each compute signature."""
     from kit.measurement.speed import latencies, speeds_to_json
-    from kit.models.held import HeldModels
+    from kit.models.loaded_models import LoadedModels
     from kit.training.hardware import set_up_hardware
 
     hardware = set_up_hardware(recipe.train.precision)
     texts = shared.cleaned(recipe.data).splits.test.texts
-    models = HeldModels(recipe.model.trust_remote_code)
+    models = LoadedModels(recipe.model.trust_remote_code)
     alike: dict[str, list[str]] = {}
     folders: dict[str, Path] = {}
     unmeasured: dict[str, str] = {}

@@ -13,7 +13,7 @@ from kit.models.predictor import Predictor, Texts, load_predictor
 _MEMORY_SHARE = 0.25  # of the free memory, for the files of all loaded models
 
 
-class HeldModels:
+class LoadedModels:
     """Saved models, loaded at their first use; all are dropped if the next one does not fit.
 
     Args:
@@ -24,15 +24,15 @@ class HeldModels:
     def __init__(self, trusted: bool = False, limit: float | None = None) -> None:
         self._trusted = trusted
         self._limit = _MEMORY_SHARE * _free_memory() if limit is None else limit
-        self._held: dict[Path, Predictor] = {}
+        self._loaded: dict[Path, Predictor] = {}
 
     def predict(self, folder: Path, texts: Texts) -> np.ndarray:
         """Return the outputs of the model saved in a folder, see `Predictor.outputs`."""
-        if folder not in self._held:
-            if sum(map(_size, [*self._held, folder])) > self._limit:
-                self._held.clear()
-            self._held[folder] = load_predictor(folder, self._trusted)
-        return self._held[folder].outputs(texts)
+        if folder not in self._loaded:
+            if sum(map(_size, [*self._loaded, folder])) > self._limit:
+                self._loaded.clear()
+            self._loaded[folder] = load_predictor(folder, self._trusted)
+        return self._loaded[folder].outputs(texts)
 
 
 def _size(folder: Path) -> int:
