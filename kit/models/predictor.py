@@ -157,7 +157,7 @@ def require_labels(folder: Path, labels: tuple[str, ...], backend: Backend | Non
     saved = label_names(folder, backend)
     if saved != labels:
         raise ModelError(
-            f"{folder} decides between {in_line(saved)}, its Record between {in_line(labels)}",
+            f"{folder} predicts the labels {in_line(saved)}, its Record lists {in_line(labels)}",
             f"one of them was changed: {remedy(folder)}",
         )
 

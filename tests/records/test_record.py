@@ -120,7 +120,7 @@ def edited(folder, *path, value, reseal=True):
         (("recipe", "task"), "zzz", "its recipe is not valid"),
         (("metrics", "accuracy", "value"), 0.99, "record.json says accuracy 0.990 ["),
         (("metrics", "accuracy", "low"), 0.01, "record.json says accuracy"),
-        (("labels",), ["positive", "negative"], "decides between negative, positive, its Record between positive, neg"),
+        (("labels",), ["positive", "negative"], "predicts the labels negative, positive, its Record lists positive"),
     ],
 )
 def test_what_was_changed_by_hand_is_noticed(copy, kit, path, value, message) -> None:
@@ -146,7 +146,7 @@ def test_predictions_of_other_labels_are_refused(copy) -> None:
 
 def test_labels_changed_by_hand_are_not_answered(copy, kit) -> None:
     done = kit("predict", edited(copy, "labels", value=["positive", "negative"]), "a fine film")
-    assert (done.code, "decides between negative, positive" in done.err) == (2, True)
+    assert (done.code, "predicts the labels negative, positive" in done.err) == (2, True)
 
 
 def test_a_record_that_lacks_a_part_is_left_out_of_lists(copy, kit) -> None:

@@ -162,4 +162,4 @@ def _engine(folder: Path) -> Any:
     except Exception as error:
         raise ModelError(f"CTranslate2 cannot load the model in {folder}: {first_line(error)}") from error
     finally:
-        torch.set_num_threads(threads)  # creating an engine sets the number of threads of torch, too, to one
+        torch.set_num_threads(threads)  # creating an engine also sets torch's number of threads to one

@@ -232,7 +232,7 @@ def _shards(folder: Path, name: str, index_file: str) -> list[Path]:
 
 
 def _require_inside(folder: Path, name: str) -> None:
-    """Raise ModelError if a checkpoint has a link that leads out of its folder, or is an adapter.
+    """Raise ModelError if a checkpoint has a link that leads out of its folder, or contains an adapter.
 
     The target of a link would be copied into every run, and from there to the Hub.
     """

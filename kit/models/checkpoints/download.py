@@ -44,7 +44,7 @@ def download(name: str, model: ModelSection) -> tuple[Path, str]:
 
 
 def _is_reachable(name: str, revision: str | None) -> bool:
-    """Return True if the Hub finds a checkpoint; wait if the Hub is busy.
+    """Return True if the Hub has a checkpoint; wait while the Hub is busy.
 
     `snapshot_download` itself tries once and then uses its cached copy, which may be of an older commit.
     """

@@ -106,9 +106,9 @@ def longest_text(tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path, max_length: int) -> None:
-    """Save a tokenizer with its maximum length, without traces of its use.
+    """Save a tokenizer with its maximum length, without its last settings of truncation and padding.
 
-    The Rust part of a tokenizer keeps its last settings of truncation and padding, which would be saved too.
+    The Rust part of a tokenizer remembers these settings, and the saved file would depend on them.
     """
     tokenizer.model_max_length = max_length
     backend = getattr(tokenizer, "backend_tokenizer", None)

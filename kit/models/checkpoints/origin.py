@@ -17,8 +17,8 @@ LOCAL_KEYS = ("_name_or_path", "name_or_path", "is_local", "local_files_only")
 def forget_origin(folder: Path, checkpoint: Checkpoint | None) -> None:
     """Remove the location of the checkpoint from the files of a saved model.
 
-    A run then has the same files on any machine. Adapters keep the checkpoint's name in the recipe; of a local path
-    only its last part.
+    A run then has the same files on any machine. Adapters keep the checkpoint's name in the recipe, or
+    the last part of its path if it is local.
 
     Args:
         folder: The model's folder.
@@ -48,7 +48,7 @@ def _base(checkpoint: Checkpoint, content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _rewrite(path: Path, change: Any) -> None:
-    """Apply a change to a JSON file, which is written as transformers does, and only if it differs."""
+    """Apply a change to a JSON file; write it, in the format of transformers, only if it differs."""
     before = json.loads(path.read_text("utf-8"))
     after = change(before)
     if after != before:

@@ -56,7 +56,7 @@ def require_memory(build: Callable[[], nn.Module], name: str) -> None:
     """Raise ModelError if the parameters of a model exceed the machine's memory.
 
     Args:
-        build: Function that builds the model; here it allocates nothing and draws no random numbers.
+        build: Function that builds the model; it is called without allocating memory or changing the random state.
         name: Name of the checkpoint in messages.
     """
     import torch

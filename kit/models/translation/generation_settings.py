@@ -42,8 +42,7 @@ def set_search(
 ) -> None:
     """Set the model's generation settings, which are saved with it.
 
-    A forced last token of translations that are too long is not kept: transformers would put it where the longest of
-    the batch is cut.
+    `forced_eos_token_id` is not kept: transformers would apply it at the maximum length of the whole batch.
 
     Args:
         model: Translation model.

@@ -18,7 +18,7 @@ _MIN_ENDED = 0.25  # share of rows that have ended at which they are removed, wh
 
 
 def settings_for(config: GenerationConfig, limits: torch.Tensor) -> dict[str, Any]:
-    """Return the arguments of `generate` that select this search, or none if it does not apply.
+    """Return the arguments of `generate` that select this search; empty if it does not apply.
 
     It applies to greedy search, except with processors that read source tokens by row index, or with a cache of a fixed
     shape.

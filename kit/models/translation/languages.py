@@ -66,7 +66,7 @@ def find_route(
     route = Route((_choose(named[0], known, key), _choose(named[1], known, key)), prefix or "")
     if codes and all(_is_code_of(code, language) for code, language in zip(codes, reversed(languages), strict=True)):
         raise RecipeError(
-            f"{' to '.join(codes)} is the other way round than data.languages",
+            f"{' to '.join(codes)} is the reverse of data.languages",
             f"translation.codes: [{codes[1]}, {codes[0]}]",
             key="translation.codes",
         )

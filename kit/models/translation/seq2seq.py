@@ -259,8 +259,8 @@ def load_translator(folder: Path, **quantization: Any) -> tuple[PreTrainedModel,
 def layers_to_round(folder: Path) -> tuple[dict[str, torch.nn.Linear], list[str]]:
     """Return the linear layers of a saved translator that can be quantized, and the names of modules that cannot.
 
-    The layers have no weights. Not quantized are the output layer and every module that shares weights with another,
-    such as the embedding table. The pooler of an encoder is not in the file; transformers creates one that is unused.
+    The layers have no weights. Excluded are the output layer, every module that shares weights with another, such as
+    the embedding table, and the pooler of an encoder, which is not in the file: transformers creates an unused one.
     """
     with quiet(), torch.device("meta"):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)

@@ -124,7 +124,7 @@ def test_the_route_of_each_family_is_derived_from_its_tokenizer(name, checkpoint
         ("m2m100", EN_DE, ["en", "dee"], "translation.codes: {} 'dee' (nearest: de"),
         ("multi_marian", ("en", "it"), None, "data.languages: {} 'it' (nearest: "),
         ("multi_marian", EN_DE, ["eng", "dee"], "translation.codes: {} 'dee' (nearest: deu"),
-        ("nllb", EN_DE, ["deu_Latn", "eng_Latn"], "translation.codes: deu_Latn to eng_Latn is the other way round"),
+        ("nllb", EN_DE, ["deu_Latn", "eng_Latn"], "translation.codes: deu_Latn to eng_Latn is the reverse of"),
         ("marian", EN_DE, ["en", "de"], "translation.codes: this checkpoint's tokenizer has no languages"),
         ("t5", EN_DE, ["en", "de"], "translation.codes: this checkpoint's tokenizer has no languages"),
         ("t5", ("en", "is"), None, "translation.prefix: T5 needs a prefix with the names of the languages; kit has"),
