@@ -1,4 +1,8 @@
-"""Techniques of compression, by name. To add one: a module here, its section in the recipe, its line in TECHNIQUES."""
+"""Registry of the compression techniques.
+
+To add a technique, add a module in `steps`, its recipe section in `kit.recipe.sections.compression`, and a line in
+TECHNIQUES.
+"""
 
 from __future__ import annotations
 

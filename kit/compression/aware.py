@@ -1,9 +1,7 @@
-"""Quantization-aware learning: a model learns with its rounding simulated, so that rounding costs less afterwards.
+"""Quantization-aware training: train a classifier with simulated quantization before it is quantized.
 
-Weights and activations are rounded and put back into float32 in every forward pass; gradients pass as if they were not
-(Jacob et al. 2018, arXiv:1712.05877), by torchao. The model as it was is the teacher.
-
-Knows torchao's simulation. Knows nothing of the formats that the model is rounded to afterwards.
+Weights and activations are quantized and dequantized in every forward pass, and gradients ignore the rounding (Jacob et
+al. 2018, arXiv:1712.05877), by torchao. The model before the training is the teacher.
 """
 
 from __future__ import annotations
@@ -32,15 +30,18 @@ from kit.models.saved_kind import Kind, kind_of
 from kit.records.record import Record
 from kit.training.interfaces import Training
 
-_RATE = 5.0e-5  # peak; weights only have to move by about the width of a rounding step
+_LEARNING_RATE = 5.0e-5  # peak; weights only have to move by about one quantization step
 
 
 @dataclass(frozen=True)
 class Rounding:
-    """What is simulated. block: weights of a row that share a scale, None for all of it.
+    """Quantization to simulate.
 
-    activations: in 8 bits, each token by its own range. table: bits of the table of embeddings, whose rows have a scale
-    each; None leaves it alone.
+    Args:
+        bits: Bits of the weights of linear layers, 4 or 8.
+        block: Number of weights of a row that share a scale; None for one scale per row.
+        activations: Quantize activations to 8 bits, with one range per token.
+        table: Bits of the embedding matrix, with one scale per row; None leaves the matrix unchanged.
     """
 
     bits: int
@@ -50,9 +51,20 @@ class Rounding:
 
 
 def learn_rounding(source: Record, job: Job, rounding: Rounding, epochs: float) -> tuple[Path, Training | None]:
-    """A folder with the source's model after learning with its rounding simulated, still in float32; and how that went.
+    """Train the source's model with simulated quantization.
 
-    The folder goes when the run is finished. Raises ModelError, see `require_aware`.
+    Args:
+        source: Record of the classifier.
+        job: Recipe, task and data of the source.
+        rounding: Quantization to simulate.
+        epochs: Passes over the texts of budget and pool; 0 skips the training.
+
+    Returns:
+        Folder of the trained model, in float32, which exists until the run is finished, and the result of the training.
+        With 0 epochs the source's own folder, and None.
+
+    Raises:
+        ModelError: The model cannot be trained so, see `require_aware`.
     """
     if not epochs:
         return source.model_folder, None
@@ -64,7 +76,7 @@ def learn_rounding(source: Record, job: Job, rounding: Rounding, epochs: float) 
     model = load_classifier(source.model_folder)
     budget = encode_budget(job)
     with _simulated(model, rounding):
-        training = recover(model, teacher, budget, job, epochs, _RATE)
+        training = recover(model, teacher, budget, job, epochs, _LEARNING_RATE)
     model.cpu().eval()  # type: ignore[no-untyped-call]
     state = PartialState()
     if state.is_main_process:
@@ -74,24 +86,24 @@ def learn_rounding(source: Record, job: Job, rounding: Rounding, epochs: float) 
 
 
 def require_aware(epochs: float, source: Record | None) -> None:
-    """Raise ModelError where rounding is to be learnt and cannot be: no torchao, or the source is a graph or writes."""
+    """Raise ModelError if training is requested (`epochs` > 0) without torchao, or for a graph or a translator."""
     if not epochs:
         return
     if find_spec("torchao") is None:
         raise ModelError("aware: torchao is not installed", "pip install 'kit[compress]'")
     kind = None if source is None else kind_of(source.model_folder, source.backend)
     if kind is Kind.ONNX:
-        raise ModelError("aware: a graph cannot learn", "take this step on the model that the graph was made of")
+        raise ModelError("aware: a graph cannot be trained", "apply this step to the model that the graph was made of")
     if kind in (Kind.TRANSLATOR, Kind.WARM_TRANSLATOR):
         raise ModelError(
-            "aware: what it learns from is a classifier's answers; a translator is rounded as it is",
-            "leave `aware` out; where rounding costs too much, float16 costs next to nothing",
+            "aware: quantization-aware training is for classifiers; a translator is quantized as it is",
+            "leave `aware` out; if quantization loses too much, float16 loses next to nothing",
         )
 
 
 @contextmanager
 def _simulated(model: PreTrainedModel, rounding: Rounding) -> Iterator[None]:
-    """Round weights, activations and rows of the table in every forward pass, until the context ends."""
+    """Quantize weights, activations and embeddings in every forward pass until the context ends."""
     from torchao.quantization import quantize_
     from torchao.quantization.qat import IntxFakeQuantizeConfig, IntxFakeQuantizer, QATConfig
     from torchao.quantization.qat.linear import FakeQuantizedLinear
@@ -105,8 +117,8 @@ def _simulated(model: PreTrainedModel, rounding: Rounding) -> Iterator[None]:
     hook = None
     if rounding.table is not None and isinstance(table, nn.Embedding):
         rows = IntxFakeQuantizer(_weights(rounding.table, None, table.embedding_dim))
-        # Each row has its scale: rounding the rows that a batch asks for is rounding the table.
-        hook = table.register_forward_hook(lambda _, __, found: rows(found.flatten(0, 1)).view_as(found))
+        # Each row has its own scale, so quantizing the rows of a batch is the same as quantizing the whole matrix.
+        hook = table.register_forward_hook(lambda _, __, vectors: rows(vectors.flatten(0, 1)).view_as(vectors))
     try:
         yield
     finally:
@@ -128,5 +140,5 @@ def _weights(bits: int, block: int | None, width: int) -> Any:
 
 
 def _is_inner(width: int, module: nn.Module, name: str) -> bool:
-    """Whether a module is a linear layer of this width that is rounded: any but the head's."""
+    """Return True for linear layers with this number of inputs, except the head."""
     return isinstance(module, nn.Linear) and module.in_features == width and name.rpartition(".")[2] not in HEADS

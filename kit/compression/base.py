@@ -1,7 +1,4 @@
-"""The Technique interface: make a fitted model smaller or faster.
-
-Knows what a technique is given and what it gives back. Knows nothing of any one technique.
-"""
+"""The Technique interface, and the checks of the kind of model that a technique applies to."""
 
 from __future__ import annotations
 
@@ -22,15 +19,15 @@ StepT = TypeVar("StepT", bound=Section)
 _WAY_OUT = {
     Kind.HALF: "16 bits come last: compress the run it was made of",
     Kind.QUANTIZED: "compress the run it was made of: quantization comes last",
-    Kind.EARLY_EXIT: "early-exit comes last, for nothing else keeps the places where texts leave: take it after this "
-    "step, or compress the run it was made of",
-    Kind.ONNX: "take this step before onnx, on a classifier of torch",
+    Kind.EARLY_EXIT: "early-exit comes last, because no other step preserves the exits: apply it after this step, or "
+    "compress the run it was made of",
+    Kind.ONNX: "apply this step before onnx, to a classifier of torch",
     Kind.QUANTIZED_ONNX: "compress the run it was made of: quantization comes last",
     Kind.TORCH: "that step is for translators; int8-onnx makes a classifier smaller and faster",
-    Kind.TRANSLATOR: "that step is for classifiers; ct2 and int8-onnx make a translator smaller and faster, "
-    "vocabulary, int8-torch, nf4-bnb and float16 its file smaller",
-    Kind.WARM_TRANSLATOR: "int8-onnx makes it smaller and faster as it is, vocabulary, int8-torch, nf4-bnb and float16 "
-    "its file smaller; ct2 takes students with `distill.student.init: random`",
+    Kind.TRANSLATOR: "that step is for classifiers; ct2 and int8-onnx make a translator smaller and faster; "
+    "vocabulary, int8-torch, nf4-bnb and float16 make its file smaller",
+    Kind.WARM_TRANSLATOR: "int8-onnx makes it smaller and faster; vocabulary, int8-torch, nf4-bnb and float16 make its "
+    "file smaller; ct2 supports students with `distill.student.init: random`",
     Kind.CT2: "compress the run it was made of: ct2 comes last",
     Kind.TFIDF: "it is small and fast already; compress a run with a checkpoint",
 }
@@ -39,34 +36,43 @@ _TRANSLATORS = (Kind.TRANSLATOR, Kind.WARM_TRANSLATOR, Kind.CT2)
 
 
 class Technique(Protocol):
-    """One way to compress. A step is its section in the recipe, see `kit.recipe.sections.compression`."""
+    """A way to compress a model, with settings from a step, its section in `kit.recipe.sections.compression`."""
 
     @property
     def takes(self) -> tuple[Kind, ...]:
-        """Kinds of models that it works on."""
+        """Kinds of models that the technique applies to."""
 
     @property
     def gives(self) -> Kind:
-        """Kind of the model that comes of it; TORCH where it is of the kind that it was, see `kind_after`."""
+        """Kind of the compressed model; TORCH if the technique preserves the kind, see `kind_after`."""
 
     def require(self, step: Any, source: Record | None) -> None:
-        """Raise ModelError, with the reason and the way out, for what would keep the step from working.
+        """Check the packages and properties of the model that the step requires.
 
-        source: the Record that the chain starts from; None while it is still to be trained.
+        Args:
+            step: Recipe section of the step.
+            source: Record that the chain starts from; None if it is not yet trained.
+
+        Raises:
+            ModelError: The step cannot work; with the reason and the way out.
         """
 
     def variants(self, step: Any) -> list[Any]:
-        """The same step with other settings, to be tried in turn where it costs more than the gate allows."""
+        """Return gentler settings of the step, to be tried in turn if it loses more than the gate allows."""
 
     def compress(self, step: Any, source: Record, job: Job) -> Fitted:
-        """The compressed model of a source of a kind that it takes.
+        """Compress the model of a Record.
 
-        job: the source's recipe, task and data; texts and labels are taken from its budget and pool, never from test.
+        Args:
+            step: Recipe section of the step.
+            source: Record with a model of one of the kinds in `takes`.
+            job: Recipe, task and data of the source. Only texts and labels of its budget and pool are used, never those
+                of the test split.
         """
 
 
 def foreseen_kind(recipe: Recipe) -> Kind:
-    """Kind of the model that a recipe's own run will leave. Raises ModelError for a checkpoint that is missing."""
+    """Return the kind of model that a recipe's run will produce. Raises ModelError for a missing checkpoint."""
     if recipe.task != "translation":
         return Kind.TFIDF if recipe.method == "tfidf" else Kind.TORCH
     if recipe.method not in ("finetune", "lora") or recipe.model.checkpoint is None:
@@ -77,45 +83,51 @@ def foreseen_kind(recipe: Recipe) -> Kind:
 
 
 def kind_after(technique: Technique, kind: Kind) -> Kind:
-    """Kind of the model that a technique leaves of one that is of this kind."""
+    """Return the kind of the model after a technique is applied to a model of this kind."""
     return kind if technique.gives is Kind.TORCH else technique.gives
 
 
 def works_first(technique: Technique, kind: Kind, other: Technique) -> bool:
-    """Whether a technique can be taken of this kind, and another one of what it leaves."""
+    """Return True if a technique applies to this kind of model, and `other` to the model that results."""
     return kind in technique.takes and kind_after(technique, kind) in other.takes
 
 
 def attempts(technique: Technique, step: Any, source: Record) -> list[Any]:
-    """A step, and its other settings that can work on a source."""
-    found = [step]
-    for other in technique.variants(step):
+    """Return a step, followed by its variants that can work on the source."""
+    possible = [step]
+    for variant in technique.variants(step):
         with suppress(ModelError):
-            technique.require(other, source)
-            found.append(other)
-    return found
+            technique.require(variant, source)
+            possible.append(variant)
+    return possible
 
 
-def others(step: StepT, changes: list[dict[str, Any]]) -> list[StepT]:
-    """The step with each of these changes to its settings, but those that it has already."""
-    changed = [step.model_copy(update=change) for change in changes]
-    return [each for each in changed if each != step]
+def changed_steps(step: StepT, changes: list[dict[str, Any]]) -> list[StepT]:
+    """Return a copy of the step for each change of its settings; changes without an effect are left out."""
+    copies = [step.model_copy(update=change) for change in changes]
+    return [copy for copy in copies if copy != step]
 
 
 def require_kind(
-    technique: str, found: Kind, taken: tuple[Kind, ...], what: str, *, made_of: str | None = None, way_out: str = ""
+    technique: str, kind: Kind, allowed: tuple[Kind, ...], what: str, *, made_of: str | None = None, way_out: str = ""
 ) -> None:
-    """Raise ModelError, with the way out, unless a step takes models of this kind.
+    """Raise ModelError, with the way out, unless a step applies to this kind of model.
 
-    what: the model's name. made_of: the run that compression made it of. way_out: if it is known better than from that.
+    Args:
+        technique: Name of the step.
+        kind: Kind of the model.
+        allowed: Kinds of models that the step applies to.
+        what: Name of the model in the message.
+        made_of: Id of the run that the model was compressed from; None if it is not a compressed model.
+        way_out: Replaces the usual way out for this kind of model.
     """
-    if found in taken:
+    if kind in allowed:
         return
-    of_classifiers = found in (Kind.TORCH, Kind.EARLY_EXIT, Kind.TFIDF)
-    alike = [kind for kind in taken if kind not in _TRANSLATORS] if of_classifiers else []
-    usual = _WAY_OUT.get(found, "")
+    is_classifier = kind in (Kind.TORCH, Kind.EARLY_EXIT, Kind.TFIDF)
+    shown = [kind for kind in allowed if kind not in _TRANSLATORS] if is_classifier else []
+    usual = _WAY_OUT.get(kind, "")
     if made_of is not None:
         usual = usual.replace("the run it was made of", f"the run it was made of, {made_of}")
     raise ModelError(
-        f"{technique}: {what} is {found}; this step works on {' or '.join(alike or taken)}", way_out or usual
+        f"{technique}: {what} is {kind}; this step works on {' or '.join(shown or allowed)}", way_out or usual
     )

@@ -1,8 +1,6 @@
-"""What can be done with the model that each technique leaves: works, or is refused with a reason before it is computed.
+"""Table of what works with the model of each technique, and what is refused with a reason before it is computed.
 
-The tests hold every cell of this table to it; those of GPUs where there is one.
-
-Knows kinds of models. Knows nothing of how techniques work.
+The tests check every cell of the table; those of GPUs only on a machine with a GPU.
 """
 
 from __future__ import annotations
@@ -14,15 +12,24 @@ from kit.models.saved_kind import Kind
 
 WORKS = "works"
 _LAST = "refused: it comes last"
-_UNSEEN = "works for translators; not seen for classifiers"  # which answered on the CPU when there was one to try
+_UNVERIFIED = "works for translators; not verified for classifiers"  # a classifier predicted on the CPU beside a GPU
 _BY_ADAPTERS = "adapters alone, on classifiers: method lora with lora.load"
 
 
 @dataclass(frozen=True)
 class Capability:
-    """Of one technique.
+    """One row of the table: the uses of the model that a technique produces.
 
-    models: what it takes. train: steps that learn (prune, early-exit, aware) may follow. export: with plain libraries.
+    Args:
+        technique: Name of the technique, in backticks.
+        models: Kinds of models that the technique applies to.
+        train: Further steps that train (prune, early-exit, aware).
+        evaluate: `kit evaluate`.
+        save: Saving of the model in its Record.
+        reload: Loading in another process.
+        export: Export to files that libraries other than kit can load.
+        cpu: Inference on the CPU.
+        gpu: Inference on a GPU.
     """
 
     technique: str
@@ -37,13 +44,13 @@ class Capability:
 
 
 def capabilities() -> list[Capability]:
-    """A row for each technique, in the order of the registry."""
+    """Return a row for each technique, in the order of the registry."""
     return [_row(name) for name in TECHNIQUES]
 
 
 def capability_table() -> str:
-    """The rows as Markdown."""
-    head = ("step", "of", "train further", "evaluate", "save", "reload elsewhere", "export", "CPU", "GPU")
+    """Return the rows as a Markdown table."""
+    head = ("step", "models", "train further", "evaluate", "save", "reload elsewhere", "export", "CPU", "GPU")
     lines = [head, ("---",) * len(head), *(astuple(row) for row in capabilities())]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -53,11 +60,11 @@ def _row(name: str) -> Capability:
     train = WORKS if gives is Kind.TORCH else _BY_ADAPTERS if name.endswith("-bnb") else _LAST
     export = "refused: no plain library exits early" if gives is Kind.EARLY_EXIT else WORKS
     elsewhere = gives in (Kind.ONNX, Kind.QUANTIZED_ONNX, Kind.CT2)
-    gpu = "answers on the CPU" if elsewhere else _UNSEEN if name == "int8-torch" else WORKS
+    gpu = "runs on the CPU" if elsewhere else _UNVERIFIED if name == "int8-torch" else WORKS
     return Capability(f"`{name}`", _models(name), train, WORKS, WORKS, WORKS, export, WORKS, gpu)
 
 
 def _models(name: str) -> str:
     takes = TECHNIQUES[name].takes
-    found = ["classifiers"] * (Kind.TORCH in takes) + ["translators"] * (Kind.TRANSLATOR in takes)
-    return ", ".join(found)
+    models = ["classifiers"] * (Kind.TORCH in takes) + ["translators"] * (Kind.TRANSLATOR in takes)
+    return ", ".join(models)

@@ -1,7 +1,4 @@
-"""Proof: a translator in another format says what the one it was made of says, before it is rounded.
-
-Knows predictors. Knows nothing of formats.
-"""
+"""Parity check of a converted translator: compare its translations with the original's before quantization."""
 
 from __future__ import annotations
 
@@ -10,26 +7,33 @@ from kit.errors import ModelError
 from kit.models.predictor import Predictor, Texts
 from kit.runtime.quantities import percent
 
-# The least share of texts that have the same translation in float32. What is left is for sums in another order, which
-# now and then decide between two words: a conversion that is wrong shares none.
+# Minimum share of texts with the same translation in float32. Sums in another order sometimes decide between two words;
+# a wrong conversion gives no text the same translation.
 LEAST_SAME = 0.9
-_TEXTS = 64
+_MAX_TEXTS = 64
 
 
 def proof_texts(examples: Examples) -> Texts:
-    """Texts of the budget to compare on."""
-    return examples.texts[:_TEXTS]
+    """Return the texts of the budget to compare translations of."""
+    return examples.texts[:_MAX_TEXTS]
 
 
-def require_same(made: Predictor, whole: Predictor, texts: Texts, what: str) -> float:
-    """The share of texts that both translate alike. what: was made, for people.
+def require_same(converted: Predictor, original: Predictor, texts: Texts, what: str) -> float:
+    """Return the share of texts with the same translation by both models.
 
-    Raises ModelError if it is less than rounding explains.
+    Args:
+        converted: Translator in another format, in float32.
+        original: Translator before the conversion.
+        texts: Source texts.
+        what: Name of the converted translator in the message.
+
+    Raises:
+        ModelError: The share is lower than numerical differences explain.
     """
-    same = float((made.outputs(texts) == whole.outputs(texts)).mean())
+    same = float((converted.outputs(texts) == original.outputs(texts)).mean())
     if same < LEAST_SAME:
         raise ModelError(
-            f"{what} translates {percent(same)} of {len(texts)} texts as the model does, in float32 too",
-            "the conversion does not fit this model: keep it in torch (float16 halves the file)",
+            f"{what} translates only {percent(same)} of {len(texts)} texts as the model does, even in float32",
+            "this model cannot be converted correctly: keep it in torch (float16 halves the file)",
         )
     return same

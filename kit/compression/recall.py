@@ -1,4 +1,4 @@
-"""Recall of each class before and after a step of compression, paired on the same examples."""
+"""Recall of each class before and after a compression step, paired on the same examples."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kit.measurement.baselines import MIN_CLASS_EXAMPLES
 from kit.measurement.intervals import Estimate
 from kit.measurement.measure import LabelMeasure, Measure
 
-MAX_SHOWN = 8  # classes in a line for people
+MAX_SHOWN = 8  # classes in a line of the report
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class RecallChange:
 
     @property
     def words(self) -> str:
-        """`'pin' from 15.0 % to 10.0 % (loss 5.0 points [-2.1, 12.1], 40 examples)`."""
+        """Phrase such as `'pin' from 15.0 % to 10.0 % (loss 5.0 points [-2.1, 12.1], 40 examples)`."""
         low, high = 100 * self.loss.low, 100 * self.loss.high
         few = ", too few to tell" if self.count < MIN_CLASS_EXAMPLES else ""
         return (
@@ -48,14 +48,14 @@ class RecallChange:
 def recall_changes(
     before: np.ndarray, after: np.ndarray, targets: np.ndarray, labels: Sequence[str], measure: Measure
 ) -> tuple[RecallChange, ...]:
-    """Return the change of each class that has examples, the largest loss first; none for translations.
+    """Return the change of each class that has examples, the largest loss first; empty for translations.
 
     Args:
         before: Outputs of the model that the chain starts from, (n, labels).
         after: Outputs of the step's model for the same examples, (n, labels).
-        targets: As the measure takes them.
-        labels: Names in logit order.
-        measure: Of the task.
+        targets: Targets of the examples in the form that the measure expects.
+        labels: Label names in logit order.
+        measure: Measure of the task.
     """
     if not isinstance(measure, LabelMeasure) or not len(targets):
         return ()
@@ -70,7 +70,7 @@ def recall_changes(
 
 
 def _change(label: str, before: np.ndarray, after: np.ndarray, classes: int) -> RecallChange:
-    """Return the change of a class from whether each of its examples was found, before and after."""
+    """Return the change of a class, given for each of its examples if it was predicted correctly before and after."""
     count = len(before)
     low, high = paired_interval(int((before & ~after).sum()), int((after & ~before).sum()), count, classes)
     value = float(before.mean() - after.mean())
@@ -79,16 +79,16 @@ def _change(label: str, before: np.ndarray, after: np.ndarray, classes: int) -> 
 
 
 def paired_interval(lost: int, gained: int, count: int, comparisons: int = 1) -> tuple[float, float]:
-    """Return the 95 % interval of a difference of two shares of the same examples.
+    """Return the 95 % interval of the difference of two proportions of the same examples.
 
-    The adjusted Wald interval for paired proportions (Bonett & Price 2012, doi:10.3102/1076998611411915), with
-    Bonferroni's correction: the largest of many losses is large by chance too.
+    Adjusted Wald interval for paired proportions (Bonett & Price 2012, doi:10.3102/1076998611411915), with the
+    Bonferroni correction, because the largest of many losses is large by chance too.
 
     Args:
-        lost: Examples that only the first share has.
-        gained: Examples that only the second share has.
-        count: All examples.
-        comparisons: Differences that are looked at together.
+        lost: Number of examples that count only in the first proportion.
+        gained: Number of examples that count only in the second proportion.
+        count: Number of all examples.
+        comparisons: Number of differences that are compared.
     """
     first, second = (lost + 1) / (count + 2), (gained + 1) / (count + 2)
     z = float(ndtri(1 - 0.025 / comparisons))
@@ -97,11 +97,11 @@ def paired_interval(lost: int, gained: int, count: int, comparisons: int = 1) ->
 
 
 def loss_words(changes: Sequence[RecallChange], classes: int, examples: int) -> str:
-    """Return the largest loss of recall on validation examples for people; empty without classes.
+    """Return a phrase on the largest loss of recall on validation examples; empty without classes.
 
     Args:
         changes: Change of each class that has validation examples, the largest loss first.
-        classes: Number of classes, with those without validation examples.
+        classes: Number of classes, including classes without validation examples.
         examples: Number of validation examples.
     """
     if not changes:
@@ -120,7 +120,7 @@ def loss_words(changes: Sequence[RecallChange], classes: int, examples: int) -> 
 
 
 def recall_line(changes: Sequence[RecallChange]) -> str:
-    """Return recall of the classes on test examples for people, the largest loss first; empty without classes."""
+    """Return a line on the recall of classes on test examples, the largest loss first; empty without classes."""
     if not changes:
         return ""
     shown = [

@@ -1,7 +1,4 @@
-"""Recovery: a model that was changed learns, on the texts of budget and pool, to answer as it did before.
-
-Knows models and the transfer set. Knows nothing of what was changed.
-"""
+"""Recovery training: distill a model into its compressed form on the texts of budget and pool."""
 
 from __future__ import annotations
 
@@ -22,21 +19,27 @@ from kit.recipe import TrainSection
 from kit.recipe.sections.distillation import DistillSection
 from kit.training.interfaces import Training
 
-_BATCH = 32
+_BATCH_SIZE = 32
 
 
 def recover(
     model: PreTrainedModel, teacher: Teacher, budget: EncodedBudget, job: Job, epochs: float, learning_rate: float
 ) -> Training:
-    """Train the model in place on the logits of the teacher, which is what it was before.
+    """Train the model in place on the logits of the teacher, with frozen token embeddings.
 
-    job: its `checkpoint` is the teacher's. Token embeddings stay as they are.
+    Args:
+        model: Classifier after the change, modified in place.
+        teacher: The same classifier before the change.
+        budget: Encoded budget of the job.
+        job: Job whose `checkpoint` is the teacher's.
+        epochs: Passes over the texts of budget and pool.
+        learning_rate: Peak learning rate.
     """
     assert teacher.checkpoint is not None
     texts = job.data.train.texts + job.data.pool.texts
-    longest = job.recipe.data.max_length
-    encoded = encode(texts, budget.tokenizer, longest, teacher.checkpoint.tokenizer_sha256)
-    logits, _ = teacher_logits(teacher, texts, longest, job.progress, job.hardware.bf16)
+    max_length = job.recipe.data.max_length
+    encoded = encode(texts, budget.tokenizer, max_length, teacher.checkpoint.tokenizer_sha256)
+    logits, _ = teacher_logits(teacher, texts, max_length, job.progress, job.hardware.bf16)
     model.to(PartialState().device)
     objective = TeacherObjective(
         task=job.task,
@@ -52,7 +55,7 @@ def recover(
         update={
             "epochs": epochs,
             "learning_rate": learning_rate,
-            "batch_size": _BATCH,
+            "batch_size": _BATCH_SIZE,
             "contrastive": 0.0,
             "average": 1,
             "select": TrainSection.model_fields["select"].default,

@@ -21,11 +21,16 @@ from kit.runtime.quantities import megabytes, percent
 
 @dataclass(frozen=True)
 class Link:
-    """One step of a chain: its Record, what its gate saw, and how it compares with the start on the test examples.
+    """One step of a chain, and its comparison with the start of the chain on the test examples.
 
-    settings: those that are not the technique's defaults, in words. calibration: expected calibration error of the
-    start and of the step's model, None where a task has none. test_recall: recall of each class on the test examples,
-    the largest loss first, for the report alone.
+    Args:
+        technique: Name of the technique.
+        settings: Settings that differ from the technique's defaults, as text.
+        record: Record of the step's model.
+        gate: Decision of the gate.
+        verdict: Comparison of predictions, size and speed with the start.
+        calibration: Expected calibration error of the start and of the step's model; None for tasks without it.
+        test_recall: Recall of each class on the test examples, the largest loss first; not used by the gate.
     """
 
     technique: str
@@ -38,7 +43,7 @@ class Link:
 
     @property
     def lines(self) -> list[str]:
-        """Result of the step, its effect on new texts, and recall of the classes on test examples, a line for each."""
+        """Lines on the result of the step, its effect on new texts, and the recall of classes on test examples."""
         more = [_removed_tokens_line(self.record.content["settings"]), recall_line(self.test_recall)]
         return [self.line, *(f"{self.technique}: {text}" for text in more if text)]
 
@@ -46,14 +51,14 @@ class Link:
     def line(self) -> str:
         """Result of the step in one line."""
         verdict, settings = self.verdict, self.record.content["settings"]
-        ours, theirs = verdict.student_cost, verdict.teacher_cost
+        cost, start_cost = verdict.student_cost, verdict.teacher_cost
         parts = [
             f"{shown(verdict.metric, verdict.student)}",
             self.record.beside,
             f"retained {verdict.retained.format(percent=True)}" if verdict.retained else "",
             f"agrees on {verdict.agreement.format(percent=True)}",
-            f"{megabytes(ours.size_bytes)} (1/{theirs.size_bytes / ours.size_bytes:.1f})",
-            _speed_words(ours, theirs),
+            f"{megabytes(cost.size_bytes)} (1/{start_cost.size_bytes / cost.size_bytes:.1f})",
+            _speed_words(cost, start_cost),
             self._tokens(settings),
             self._layers(settings),
             self._conversion(settings),
@@ -62,7 +67,7 @@ class Link:
             self.gate.recall_words,
         ]
         undone = "" if self.gate.passed else f"; {self.gate.outcome}"
-        undone += f"; {ours.warning}" if ours.warning else ""
+        undone += f"; {cost.warning}" if cost.warning else ""
         name = f"{self.technique} ({self.settings})" if self.settings else self.technique
         return f"{name}: " + ", ".join(part for part in parts if part) + undone
 
@@ -88,17 +93,18 @@ class Link:
         if self.technique != "early-exit" or "chosen" not in settings:
             return ""
         chosen = settings["chosen"]
-        return f"{chosen['layers']:.1f} of {len(chosen['leave'])} layers a text, on validation examples"
+        return f"{chosen['layers']:.1f} of {len(chosen['leave'])} layers per text, on validation examples"
 
     def _conversion(self, settings: dict[str, Any]) -> str:
         if self.technique != "ct2":
             return ""
-        return f"before rounding as torch on {percent(settings['float32_same'])} of {settings['float32_texts']} texts"
+        same, texts = percent(settings["float32_same"]), settings["float32_texts"]
+        return f"same translation as torch before quantization for {same} of {texts} texts"
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A step that was taken, with its Record, the decision of its gate and its loaded model."""
+    """An applied step with its Record, the decision of its gate and its loaded model."""
 
     step: Step
     record: Record
@@ -109,7 +115,7 @@ class Trial:
 def links_of(trials: Sequence[Trial], start: Record, before: Predictor, job: Job) -> list[Link]:
     """Compare the models of a chain's steps with its start (`before`) by predictions, size and speed.
 
-    All models are timed in turns in one sitting, so that the times of different steps can be compared.
+    All models are timed in turns, so that the times of different steps can be compared.
     """
     if not trials:
         return []
@@ -128,30 +134,31 @@ def _costs(records: Sequence[Record], predictors: Sequence[Predictor], job: Job)
 
 
 def _link(trial: Trial, start: Record, costs: tuple[Cost, Cost], job: Job) -> Link:
-    """Return the comparison of one step with the start. costs: of the step's model and of the start."""
+    """Compare one step with the start. `costs` holds the cost of the step's model, then that of the start."""
     record = trial.record
     changed = trial.step.model_dump(exclude_defaults=True)
     settings = ", ".join(f"{key}: {json.dumps(value)}" for key, value in changed.items() if key != "technique")
-    errors = [one.metrics["ece"].value for one in (start, record) if "ece" in one.metrics]
+    errors = [compared.metrics["ece"].value for compared in (start, record) if "ece" in compared.metrics]
     calibration = (errors[0], errors[1]) if len(errors) == 2 else None
-    ours, theirs = record.predictions(), start.predictions()
-    targets = job.task.targets(ours.labels)
+    after, before = record.predictions(), start.predictions()
+    targets = job.task.targets(after.labels)
     verdict = judge(
-        [Answers(job.recipe.train.seed, ours.outputs, theirs.outputs, None)],
+        [Answers(job.recipe.train.seed, after.outputs, before.outputs, None)],
         targets,
         job.task.measure,
         budget=len(job.data.train) + len(job.data.validation),
         costs=costs,
     )
-    recall = recall_changes(theirs.outputs, ours.outputs, targets, job.task.labels, job.task.measure)
+    recall = recall_changes(before.outputs, after.outputs, targets, job.task.labels, job.task.measure)
     return Link(trial.step.technique, settings, record, trial.gate, verdict, calibration, recall)
 
 
 def batch_effect_words(effect: Mapping[str, Any]) -> str:
-    """Return the share of texts that have another label alone than in a batch, with its interval; empty if unknown.
+    """Return the share of texts whose label differs between alone and in a batch; empty if unknown.
 
     Args:
-        effect: `batch_effect` of a Record's settings; those of earlier versions lack the number of texts.
+        effect: `batch_effect` of a Record's settings. Records of earlier versions lack the number of texts, and get no
+            interval.
     """
     if not effect:
         return ""
@@ -171,21 +178,21 @@ def _calibration_words(calibration: tuple[float, float] | None) -> str:
 
 
 def _removed_tokens_line(settings: dict[str, Any]) -> str:
-    """Return the share of new texts that contain removed tokens, in a sentence; empty if no vocabulary was trimmed."""
+    """Return a sentence on the share of new texts with removed tokens; empty if no vocabulary was trimmed."""
     if "tokens_before" not in settings:
         return ""
     one_side = settings.get("sides") == "source"
     share = f"About {percent(settings['new_texts_read_differently'])} of new {'source ' * one_side}texts"
     unchanged = " The target vocabulary is unchanged: it was built from the training texts." * one_side
-    return f"{share} contain a removed token, and are read in smaller pieces.{unchanged}"
+    return f"{share} contain a removed token, and are split into smaller tokens.{unchanged}"
 
 
-def _speed_words(ours: Cost, theirs: Cost) -> str:
-    if not ours.p50_ms or not theirs.p50_ms:
+def _speed_words(cost: Cost, start: Cost) -> str:
+    if not cost.p50_ms or not start.p50_ms:
         return ""
-    low, high = ours.interval_ms or (ours.p50_ms, ours.p50_ms)
-    places = _places(ours.p50_ms)
-    return f"{ours.p50_ms:.{places}f} ms per text [{low:.{places}f}, {high:.{places}f}] ({ratio_words(ours, theirs)})"
+    low, high = cost.interval_ms or (cost.p50_ms, cost.p50_ms)
+    places = _places(cost.p50_ms)
+    return f"{cost.p50_ms:.{places}f} ms per text [{low:.{places}f}, {high:.{places}f}] ({ratio_words(cost, start)})"
 
 
 def _places(milliseconds: float) -> int:

@@ -1,7 +1,4 @@
-"""Tables of embeddings with fewer rows, and what configurations say of tokens, numbered anew.
-
-Knows models of transformers. Knows nothing of tokenizers or texts.
-"""
+"""Embedding matrices with fewer rows, and configurations with renumbered token ids."""
 
 from __future__ import annotations
 
@@ -14,8 +11,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-# Names that configurations give to ids of tokens: to one, or to lists of them.
-_IDS = (
+# Configuration keys that hold a token id, or a (nested) list of token ids.
+_TOKEN_ID_KEYS = (
     "pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id", "mask_token_id", "unk_token_id",
     "decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id", "bad_words_ids", "suppress_tokens",
     "begin_suppress_tokens",
@@ -23,10 +20,15 @@ _IDS = (
 
 
 def cut_source_table(model: PreTrainedModel, origin: np.ndarray) -> None:
-    """Keep rows of the table that a model reads its input by. origin: (tokens,) row before of each row after."""
+    """Reduce the input embedding matrix of a model to some of its rows, in place.
+
+    Args:
+        model: Model to change.
+        origin: (tokens,) old row of each new row.
+    """
     table = model.get_input_embeddings()
     assert isinstance(table, nn.Embedding)
-    smaller = copy.deepcopy(table)  # architectures have their own kinds of table, with settings
+    smaller = copy.deepcopy(table)  # a copy, because some architectures have their own subclasses with settings
     smaller.weight = nn.Parameter(table.weight.detach()[torch.from_numpy(origin)].clone(), False)
     smaller.num_embeddings, smaller.padding_idx = len(origin), _renumbered(table.padding_idx, origin)
     for module in model.modules():
@@ -36,57 +38,69 @@ def cut_source_table(model: PreTrainedModel, origin: np.ndarray) -> None:
 
 
 def cut_all_tables(model: PreTrainedModel, origin: np.ndarray) -> None:
-    """Keep rows of all tables of a model that reads and writes by one vocabulary, the output layer's among them.
+    """Reduce all embedding matrices and the output layer of a model with one vocabulary to some rows, in place.
 
-    Rows that stay are put in front and transformers cuts off what is behind them, for it knows what belongs together.
+    The kept rows are moved to the front, and `resize_token_embeddings` of transformers removes the others, because it
+    handles tied weights.
+
+    Args:
+        model: Encoder-decoder whose source and target share the vocabulary.
+        origin: (tokens,) old row of each new row.
     """
     rows = torch.from_numpy(origin)
-    readers: list[PreTrainedModel] = [model, model.get_encoder(), model.get_decoder()]  # type: ignore[no-untyped-call]
-    writer = model.get_output_embeddings()  # type: ignore[no-untyped-call]
-    tables = [*(reader.get_input_embeddings() for reader in readers), writer]
+    parts: list[PreTrainedModel] = [model, model.get_encoder(), model.get_decoder()]  # type: ignore[no-untyped-call]
+    output_layer = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    tables = [*(part.get_input_embeddings() for part in parts), output_layer]
     weights = {id(table.weight): table.weight for table in tables}
-    paddings = {part: part.padding_idx for part in model.modules() if isinstance(part, nn.Embedding) and part in tables}
+    embeddings = [module for module in model.modules() if isinstance(module, nn.Embedding) and module in tables]
+    paddings = {embedding: embedding.padding_idx for embedding in embeddings}
     with torch.no_grad():
         for weight in weights.values():
             weight[: len(rows)] = weight[rows].clone()
-        bias = getattr(model, "final_logits_bias", None)  # of Marian and BART
+        bias = getattr(model, "final_logits_bias", None)  # in Marian and BART
         if bias is not None:
             bias[:, : len(rows)] = bias[:, rows].clone()
     model.resize_token_embeddings(len(rows), mean_resizing=False)
-    for part, padding in paddings.items():
-        part.padding_idx = _renumbered(padding, origin)
+    for embedding, padding in paddings.items():
+        embedding.padding_idx = _renumbered(padding, origin)
 
 
 def named_tokens(configs: Iterable[Any], size: int) -> set[int]:
-    """Ids of tokens, below a size, that configurations name."""
-    found: set[int] = set()
+    """Return the token ids below `size` that configurations refer to."""
+    ids: set[int] = set()
     for config in configs:
-        todo = [getattr(config, key, None) for key in _IDS]
+        todo = [getattr(config, key, None) for key in _TOKEN_ID_KEYS]
         while todo:
             value = todo.pop()
             if isinstance(value, list | tuple):
                 todo.extend(value)
             elif isinstance(value, int) and 0 <= value < size:
-                found.add(value)
-    return found
+                ids.add(value)
+    return ids
 
 
 def renumber(configs: Iterable[Any], origin: np.ndarray, otherwise: int | None) -> None:
-    """Let configurations name tokens by their new ids. otherwise: the id in place of those of tokens that are gone."""
-    number = {int(old): new for new, old in enumerate(origin)}
+    """Replace token ids in configurations by the new ids, in place.
+
+    Args:
+        configs: Configurations of a model.
+        origin: (tokens,) old id of each new id.
+        otherwise: Id that replaces the ids of removed tokens.
+    """
+    new_ids = {int(old): new for new, old in enumerate(origin)}
 
     def new(value: Any) -> Any:
-        return [new(each) for each in value] if isinstance(value, list | tuple) else number.get(value, otherwise)
+        return [new(item) for item in value] if isinstance(value, list | tuple) else new_ids.get(value, otherwise)
 
-    for config in {id(each): each for each in configs}.values():
+    for config in {id(config): config for config in configs}.values():
         if hasattr(config, "vocab_size"):
             config.vocab_size = len(origin)
-        for key in _IDS:
+        for key in _TOKEN_ID_KEYS:
             old = getattr(config, key, None)
             if isinstance(old, int | list | tuple):
                 setattr(config, key, new(old))
 
 
 def _renumbered(old: int | None, origin: np.ndarray) -> int | None:
-    found = [] if old is None else np.flatnonzero(origin == old).tolist()
-    return found[0] if found else None
+    rows = [] if old is None else np.flatnonzero(origin == old).tolist()
+    return rows[0] if rows else None

@@ -15,7 +15,7 @@ def logits(guesses: list[int], classes: int) -> np.ndarray:
     return np.eye(classes)[guesses] * 4
 
 
-def test_rare_class_shows_where_accuracy_does_not() -> None:
+def test_loss_of_a_rare_class_is_reported() -> None:
     targets = np.array([0] * 400 + [1] * 20)
     before = logits([0] * 400 + [1] * 3 + [0] * 17, 3)
     after = logits([0] * 400 + [1] * 2 + [0] * 18, 3)
@@ -30,7 +30,7 @@ def test_rare_class_shows_where_accuracy_does_not() -> None:
     )
 
 
-def test_labels_of_several_are_compared_one_by_one() -> None:
+def test_multi_label_recall_is_compared_per_label() -> None:
     targets = np.array([[1, 0], [1, 1], [0, 1], [0, 1]], np.float32)
     before, after = np.where(targets > 0, 2.0, -2.0), np.array([[2, -2], [-2, 2], [-2, 2], [-2, 2]], float)
     changes = recall_changes(before, after, targets, ("a", "b"), LabelMeasure("macro_f1", multi_label=True))
@@ -38,25 +38,26 @@ def test_labels_of_several_are_compared_one_by_one() -> None:
     assert "2 examples, too few to tell" in changes[0].words
 
 
-def test_classes_with_few_examples_are_said_to_be_few() -> None:
+def test_classes_with_few_examples_get_a_note() -> None:
     for count, few in ((MIN_CLASS_EXAMPLES - 1, True), (MIN_CLASS_EXAMPLES, False)):
         outputs = logits([0] * count, 2)
         changes = recall_changes(outputs, outputs, np.zeros(count, int), ("a", "b"), LabelMeasure("accuracy"))
         assert ("too few to tell" in changes[0].words) is few
 
 
-def same_answers(*counts: int) -> str:
+def words_without_loss(*counts: int) -> str:
+    """Return the phrase for unchanged predictions of classes with these numbers of examples."""
     targets = np.repeat(np.arange(len(counts)), counts)
     outputs, labels = logits(list(targets), len(counts)), [str(index) for index in range(len(counts))]
     changes = recall_changes(outputs, outputs, targets, labels, LabelMeasure("accuracy"))
     return loss_words(changes, len(labels), len(targets))
 
 
-def test_no_lost_recall_is_claimed_only_with_enough_examples() -> None:
-    assert same_answers(4, 4) == "loss of recall of any class: too few validation examples to tell (8)"
-    assert same_answers(8, 0) == "loss of recall of any class: too few validation examples to tell (8)"
-    assert same_answers(20, 20) == "no class lost recall on validation examples"
-    assert same_answers(40, 3, 0) == (
+def test_unchanged_recall_is_claimed_only_with_enough_examples() -> None:
+    assert words_without_loss(4, 4) == "loss of recall of any class: too few validation examples to tell (8)"
+    assert words_without_loss(8, 0) == "loss of recall of any class: too few validation examples to tell (8)"
+    assert words_without_loss(20, 20) == "no class lost recall on validation examples"
+    assert words_without_loss(40, 3, 0) == (
         "no class lost recall on validation examples; "
         "2 of 3 classes have fewer than 20 of these examples, too few to tell"
     )
@@ -68,12 +69,12 @@ def test_translations_have_no_recall() -> None:
     assert recall_line(()) == ""
 
 
-def test_paired_interval_has_a_width_and_covers() -> None:
+def test_paired_interval_covers_the_true_difference() -> None:
     low, high = paired_interval(0, 0, 30)
     assert low < 0 < high and high == pytest.approx(-low)
     assert paired_interval(3, 1, 40, comparisons=10)[1] > paired_interval(3, 1, 40)[1]
     random, covered = np.random.default_rng(0), 0
-    for _ in range(2000):  # of 40 examples 10 % are lost and 5 % gained: a difference of 0.05
+    for _ in range(2000):  # 10 % of 40 examples are lost and 5 % gained: a difference of 0.05
         lost, gained, _ = random.multinomial(40, [0.1, 0.05, 0.85])
         low, high = paired_interval(int(lost), int(gained), 40)
         covered += low <= 0.05 <= high

@@ -1,4 +1,4 @@
-"""Sentences about a step of compression."""
+"""Sentences about a compression step."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ from kit.compression.step_result import batch_effect_words
         ({"other_labels": 0.0}, "0.0 % of training texts"),
     ],
 )
-def test_the_effect_of_batches_has_an_interval(effect: dict[str, float], words: str) -> None:
+def test_batch_effect_is_shown_with_an_interval(effect: dict[str, float], words: str) -> None:
     assert batch_effect_words(effect) == f"alone or in a batch: another label for {words}"
     assert batch_effect_words({}) == ""

@@ -1,4 +1,4 @@
-"""Compression end to end: chains, gates, what is refused, and what survives of a run that is interrupted."""
+"""Compression end to end: chains, gates, refusals and interruptions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from kit.tasks.classification import Classification
 from kit.workflows.compress import CHAIN_FILE, Compression, _job, compress
 from kit.workflows.export import _history
 
-# Nothing that a vocabulary of film reviews has seen.
+# Texts unlike the film reviews that the vocabulary is trimmed to.
 STRANGE = ["😀👩‍👩‍👧", "这部电影很好看", "ab" * 50_000, "   ", "", "\u0000\ufeff", "ẞßſ ﬁ İ"]
 
 
@@ -43,11 +43,11 @@ def chain(source: Path, steps: object, **gate: object) -> Recipe:
 
 @pytest.fixture(scope="module")
 def done(tiny_run: Path) -> Compression:
-    """A trimmed vocabulary, then 8 bits."""
+    """Return a chain of a trimmed vocabulary and 8 bits."""
     return compress(chain(tiny_run, ["vocabulary", "int8-onnx"]), quiet=True)
 
 
-def test_every_step_is_a_record_that_answers_as_it_says(done: Compression, tiny_run: Path) -> None:
+def test_every_step_is_a_complete_record(done: Compression, tiny_run: Path) -> None:
     assert [link.technique for link in done.links] == ["vocabulary", "int8-onnx"]
     for link in done.links:
         record = Record.load(link.record.folder)
@@ -63,21 +63,21 @@ def test_every_step_is_a_record_that_answers_as_it_says(done: Compression, tiny_
     assert written["steps"][1]["retained"]["value"] > 0.8
 
 
-def test_all_steps_are_timed_in_one_sitting(done: Compression) -> None:
+def test_all_steps_are_timed_together(done: Compression) -> None:
     starts = {link.verdict.teacher_cost for link in done.links}
-    assert len(starts) == 1, "the start was timed once, beside all steps"
+    assert len(starts) == 1, "the start is timed once, together with all steps"
     for link in done.links:
         [[low, high]] = re.findall(r" ms per text \[([\d.]+), ([\d.]+)\]", link.line)
         assert (float(low), float(high)) == pytest.approx(link.verdict.student_cost.interval_ms, abs=0.5)
 
 
-def test_texts_whose_tokens_stay_get_the_very_same_logits(done: Compression, tiny_run: Path) -> None:
+def test_texts_with_kept_tokens_get_the_same_logits(done: Compression, tiny_run: Path) -> None:
     before, after = load_predictor(tiny_run / "model"), load_predictor(done.links[0].record.model_folder)
     kept = set(after.tokenizer.get_vocab())
     texts = [row for row in _test_texts(tiny_run)][:100]
-    cut = [before.tokenizer.convert_ids_to_tokens(_ids(before, text)) for text in texts]
-    same = [text for text, tokens in zip(texts, cut, strict=True) if set(tokens) <= kept]
-    other = [text for text, tokens in zip(texts, cut, strict=True) if not set(tokens) <= kept]
+    tokenized = [before.tokenizer.convert_ids_to_tokens(_ids(before, text)) for text in texts]
+    same = [text for text, tokens in zip(texts, tokenized, strict=True) if set(tokens) <= kept]
+    other = [text for text, tokens in zip(texts, tokenized, strict=True) if not set(tokens) <= kept]
     assert len(same) >= 3 and other, "the pool's tokens cover most of the test texts, but not all"
     assert np.array_equal(before.outputs(same), after.outputs(same))
     assert not np.array_equal(before.outputs(other), after.outputs(other))
@@ -91,46 +91,45 @@ def _ids(predictor, text: tuple[str, ...]) -> list[int]:
     return encode([text], predictor.tokenizer, predictor.max_length).input_ids.tolist()
 
 
-def test_tokens_of_files_that_a_student_learned_from_stay(done: Compression, tiny_run: Path, tmp_path: Path) -> None:
-    """And no text that only gates look at adds its tokens, though it is in such a file too."""
+def test_tokens_of_distillation_texts_are_kept(done: Compression, tiny_run: Path, tmp_path: Path) -> None:
+    """Texts that are reserved for gates add no tokens, even if they are in such a file too."""
     before, after = (
         load_tokenizer(folder).get_vocab() for folder in (tiny_run / "model", done.links[0].record.model_folder)
     )
     trimmed = set(after)
-    gone = [token for token in before if token.isalpha() and token not in trimmed]
-    judged = gate_texts(_job(Record.read(tiny_run).recipe, Record.read(tiny_run), True, Shared()))
+    removed = [token for token in before if token.isalpha() and token not in trimmed]
+    reserved = gate_texts(_job(Record.read(tiny_run).recipe, Record.read(tiny_run), True, Shared()))
     file = tmp_path / "others.txt"
-    file.write_text("\n".join([f"a {gone[0]} of {gone[1]}", *(row[0] for row in judged)]), "utf-8")
+    file.write_text("\n".join([f"a {removed[0]} of {removed[1]}", *(row[0] for row in reserved)]), "utf-8")
     content = Record.read(tiny_run).recipe.model_dump()
     content |= {"method": "distill", "runs": str(tmp_path / "runs")}
     content["distill"] |= {"teacher": str(tiny_run), "student": "layers:1", "texts": str(file)}
     content["train"] = {"epochs": 0.1}
     student = finetune(Recipe.model_validate(content), quiet=True)
     link = compress(chain(student.folder, ["vocabulary"]), quiet=True).links[0]
-    now = set(load_tokenizer(link.record.model_folder).get_vocab())
-    assert now == trimmed | {gone[0], gone[1]}
+    assert set(load_tokenizer(link.record.model_folder).get_vocab()) == trimmed | {removed[0], removed[1]}
     file.unlink()
     with pytest.raises(DataError, match=r"others\.txt"):
         compress(chain(student.folder, [{"vocabulary": {"max_size": 300}}]), quiet=True)
 
 
-def test_texts_like_nothing_before_are_answered(done: Compression, tiny_run: Path) -> None:
-    before = [answer["scores"] for answer in predict(tiny_run, STRANGE)]
+def test_strange_texts_are_predicted(done: Compression, tiny_run: Path) -> None:
+    before = [prediction["scores"] for prediction in predict(tiny_run, STRANGE)]
     for link in done.links:
-        after = [answer["scores"] for answer in predict(link.record.folder, STRANGE)]
+        after = [prediction["scores"] for prediction in predict(link.record.folder, STRANGE)]
         assert len(after) == len(STRANGE)
         exact = link.technique == "vocabulary"
-        for index in (3, 4):  # of spaces alone nothing but special tokens is left, and those all stay
+        for index in (3, 4):  # texts of spaces have only special tokens, which are all kept
             assert after[index] == (before[index] if exact else pytest.approx(before[index], abs=0.2))
 
 
-def test_finished_steps_are_found_again(done: Compression, tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kit.runs.write_record._fit_and_write", lambda *args: pytest.fail("a step was taken again"))
+def test_finished_steps_are_not_repeated(done: Compression, tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kit.runs.write_record._fit_and_write", lambda *args: pytest.fail("a step was repeated"))
     again = compress(chain(tiny_run, "vocabulary,int8-onnx"), quiet=True)
     assert [link.record.id for link in again.links] == [link.record.id for link in done.links]
 
 
-def test_an_interrupted_chain_goes_on_at_its_step(done: Compression, tiny_run: Path, monkeypatch) -> None:
+def test_interrupted_chain_resumes_at_its_step(done: Compression, tiny_run: Path, monkeypatch) -> None:
     def interrupted(*args: object) -> bytes:
         raise KeyboardInterrupt
 
@@ -138,25 +137,25 @@ def test_an_interrupted_chain_goes_on_at_its_step(done: Compression, tiny_run: P
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(int8_module, "_quantized", interrupted)
         compress(chain(tiny_run, steps), quiet=True)
-    taken: list[str] = []
+    calls: list[str] = []
     original = int8_module._quantized
-    monkeypatch.setattr(int8_module, "_quantized", lambda *args: taken.append("int8") or original(*args))
+    monkeypatch.setattr(int8_module, "_quantized", lambda *args: calls.append("int8") or original(*args))
     monkeypatch.setattr(
-        "kit.compression.steps.vocabulary._trim", lambda *args: pytest.fail("the first step was taken again")
+        "kit.compression.steps.vocabulary._trim", lambda *args: pytest.fail("the first step was repeated")
     )
-    found = compress(chain(tiny_run, steps), quiet=True)
-    assert taken == ["int8"] and found.record.id != done.record.id
+    resumed = compress(chain(tiny_run, steps), quiet=True)
+    assert calls == ["int8"] and resumed.record.id != done.record.id
     assert not list(tiny_run.parent.glob(".int8*")), "the draft of the interrupted step became its Record"
 
 
-def test_a_chain_killed_within_and_between_its_steps_ends_as_one_that_was_not(
+def test_killed_chain_ends_with_the_same_records(
     done: Compression, tiny_run: Path, tmp_path: Path, start, kit_forked
 ) -> None:
-    """SIGKILL in the first step, once it has finished, and in the second: started again, it goes on at its step."""
+    """SIGKILL in the first step, after it, and in the second step: each restart resumes at the unfinished step."""
     runs = tmp_path / "runs"
     source = shutil.copytree(tiny_run, runs / tiny_run.name)
     command = ["compress", source, "--steps", "vocabulary,int8-onnx", "--set", "compress.gate.retained=null"]
-    made: dict[str, int] = {}  # an inode changes when its step is taken again
+    finished_before: dict[str, int] = {}  # inodes, which change if a step is repeated
     for moment, steps in ((".vocabulary-*.partial", 0), ("vocabulary-*/record.json", 1), (".int8-onnx-*.partial", 1)):
         process = start(*command)
         while not any(runs.glob(moment)):
@@ -164,59 +163,63 @@ def test_a_chain_killed_within_and_between_its_steps_ends_as_one_that_was_not(
             time.sleep(0.001)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
-        now = {path.parent.name: path.stat().st_ino for path in runs.glob("[!.]*/record.json")}
-        assert made.items() <= now.items() and len(now) == 1 + steps, "a finished step was lost or taken again"
-        made = now
+        inodes = {path.parent.name: path.stat().st_ino for path in runs.glob("[!.]*/record.json")}
+        assert finished_before.items() <= inodes.items(), "a finished step was lost or repeated"
+        assert len(inodes) == 1 + steps
+        finished_before = inodes
     finished = kit_forked(*command)
     assert finished.code == 0, finished.err
     assert f"found the finished run {done.links[0].record.id}" in finished.err
     for link in done.links:
-        ours, theirs = Record.load(runs / link.record.id), link.record
-        assert ours.metrics == theirs.metrics
-        assert np.array_equal(ours.predictions().outputs, theirs.predictions().outputs)
-        files = [{k: v for k, v in each.content["files"].items() if k.startswith("model/")} for each in (ours, theirs)]
-        assert files[0] == files[1]
-    assert {path.parent.name for path in runs.glob("*/record.json")} == {*made, done.record.id}
+        record, expected = Record.load(runs / link.record.id), link.record
+        assert record.metrics == expected.metrics
+        assert np.array_equal(record.predictions().outputs, expected.predictions().outputs)
+        assert _model_files(record) == _model_files(expected)
+    assert {path.parent.name for path in runs.glob("*/record.json")} == {*finished_before, done.record.id}
     assert not list(runs.glob(".*.partial"))
 
 
-def test_a_step_that_costs_too_much_is_undone(tiny_run: Path, monkeypatch) -> None:
-    """What pruning costs so small a model is chance, so the gate is told; the graph's it finds itself."""
+def _model_files(record: Record) -> dict[str, object]:
+    return {name: entry for name, entry in record.content["files"].items() if name.startswith("model/")}
+
+
+def test_step_that_loses_too_much_is_undone(tiny_run: Path, monkeypatch) -> None:
+    """The loss of pruning is random in so small a model, so its gates are fixed; the gate of the graph is real."""
     gates = iter([Gate(None, share, (f"agrees on {100 * share:.1f} % of a few",)) for share in (0.6, 0.8)])
-    honest = Judge.gate
-    monkeypatch.setattr(Judge, "gate", lambda self, model: next(gates, None) or honest(self, model))
+    original = Judge.gate
+    monkeypatch.setattr(Judge, "gate", lambda self, model: next(gates, None) or original(self, model))
     steps = [{"prune": {"heads": 0.9, "neurons": 0.9, "epochs": 0}}, "onnx"]
-    found = compress(chain(tiny_run, steps, agreement=0.999), quiet=True)
-    first, gentler, last = found.links
+    compressed = compress(chain(tiny_run, steps, agreement=0.999), quiet=True)
+    first, gentler, last = compressed.links
     for link, heads in ((first, 0.9), (gentler, 0.45)):
         assert not link.gate.passed and link.gate.agreement < 0.999
         assert f"prune (heads: {heads}" in link.line and "UNDONE by the gate: agrees on" in link.line
     assert last.gate.passed and last.record.content["settings"]["compression"]["source"] == tiny_run.name
-    assert last.verdict.agreement.value == 1.0, "made from the start, not from what was undone"
-    assert found.record == last.record
+    assert last.verdict.agreement.value == 1.0, "applied to the start, not to the undone model"
+    assert compressed.record == last.record
 
 
-def test_other_settings_are_tried_before_a_step_is_undone(done: Compression, tiny_run: Path, monkeypatch) -> None:
+def test_variants_are_tried_before_a_step_is_undone(done: Compression, tiny_run: Path, monkeypatch) -> None:
     gates = iter([Gate(None, 0.1, ("agrees on 10.0 %",)), Gate(None, 0.9, ())])
     monkeypatch.setattr("kit.compression.gate.Judge.gate", lambda self, model: next(gates))
-    found = compress(chain(tiny_run, [{"vocabulary": {"max_size": 2_100}}], agreement=0.5), quiet=True)
-    first, second = found.links
+    compressed = compress(chain(tiny_run, [{"vocabulary": {"max_size": 2_100}}], agreement=0.5), quiet=True)
+    first, second = compressed.links
     assert first.line.startswith("vocabulary (max_size: 2100)") and "UNDONE by the gate: agrees on 10.0 %" in first.line
     assert first.record.content["settings"]["tokens"] == 2_100
-    assert found.record.id == second.record.id == done.links[0].record.id
+    assert compressed.record.id == second.record.id == done.links[0].record.id
     assert "of 30,522 tokens" in second.line and "calibration error" in second.line
 
 
-@pytest.mark.parametrize(("asked", "bf16"), [("fp32", False), ("auto", True), ("bf16", True)])
-def test_a_chain_computes_as_its_run_was_to(asked, bf16, tiny_run: Path, monkeypatch) -> None:
+@pytest.mark.parametrize(("precision", "bf16"), [("fp32", False), ("auto", True), ("bf16", True)])
+def test_chain_uses_the_precision_of_its_run(precision, bf16, tiny_run: Path, monkeypatch) -> None:
     monkeypatch.setattr("kit.training.hardware.computes_bf16", lambda device: True)
     record = Record.read(tiny_run)
-    train = record.recipe.train.model_copy(update={"precision": asked})
+    train = record.recipe.train.model_copy(update={"precision": precision})
     job = _job(record.recipe.model_copy(update={"train": train}), record, True, Shared())
     assert job.hardware.bf16 is bf16
 
 
-def test_of_few_validation_examples_one_may_be_lost_and_not_two(tiny_run: Path) -> None:
+def test_gate_allows_the_loss_of_one_validation_example(tiny_run: Path) -> None:
     record, start = Record.read(tiny_run), load_predictor(tiny_run / "model")
     job = _job(record.recipe, record, True, Shared())
     section = Recipe.model_validate(
@@ -224,17 +227,18 @@ def test_of_few_validation_examples_one_may_be_lost_and_not_two(tiny_run: Path) 
     ).compress.gate
     judge = Judge.of(section, job, start)
     validation = job.data.validation
-    answers, targets = start.outputs(validation.texts), job.task.targets(validation.labels)
-    right = np.flatnonzero(answers.argmax(1) == targets)
-    assert len(right) < 100, "one of them is more than a hundredth"
+    outputs, targets = start.outputs(validation.texts), job.task.targets(validation.labels)
+    correct = np.flatnonzero(outputs.argmax(1) == targets)
+    assert len(correct) < 100, "one example is more than 1 %"
     for lost, passed in ((1, True), (2, False)):
-        worse = answers.copy()
-        worse[right[:lost]] *= -1
+        worse = outputs.copy()
+        worse[correct[:lost]] *= -1
         gate = judge.gate(SimpleNamespace(outputs=lambda _, worse=worse: worse))
-        assert gate.passed is passed and gate.retained == pytest.approx(1 - lost / len(right))
-    asked = f"at least {100 * (1 - 1 / len(right)):.1f} % asked for"
-    assert gate.broken == (f"{100 * gate.retained:.1f} % retained on {len(validation)} validation examples, {asked}",)
-    assert judge.coarse.startswith(f"compress.gate.retained: {len(validation)} validation examples cannot tell 99.0 %")
+        assert gate.passed is passed and gate.retained == pytest.approx(1 - lost / len(correct))
+    limit = f"at least {100 * (1 - 1 / len(correct)):.1f} % required"
+    assert gate.broken == (f"{100 * gate.retained:.1f} % retained on {len(validation)} validation examples, {limit}",)
+    warning = f"{len(validation)} validation examples are too few to check a limit of 99.0 %"
+    assert judge.coarse.startswith(f"compress.gate.retained: {warning}")
     loose = section.model_copy(update={"retained": 0.5})
     assert Judge.of(loose, job, start).coarse == ""
 
@@ -243,13 +247,13 @@ def test_gate_limits_the_loss_of_the_worst_class(tiny_run: Path) -> None:
     record, start = Record.read(tiny_run), load_predictor(tiny_run / "model")
     job = _job(record.recipe, record, True, Shared())
     judge = Judge.of(chain(tiny_run, ["onnx"], worst_class=0.25).compress.gate, job, start)
-    answers, targets = judge.validation, job.task.targets(job.data.validation.labels)
-    assert answers is not None and "fewer than 4 validation examples" not in judge.few
-    label = int(np.bincount(targets[answers.argmax(1) == targets]).argmax())
-    members = np.flatnonzero((targets == label) & (answers.argmax(1) == targets))
+    outputs, targets = judge.validation, job.task.targets(job.data.validation.labels)
+    assert outputs is not None and "fewer than 4 validation examples" not in judge.few
+    label = int(np.bincount(targets[outputs.argmax(1) == targets]).argmax())
+    members = np.flatnonzero((targets == label) & (outputs.argmax(1) == targets))
     count = int((targets == label).sum())
     for lost in (0, 1, len(members)):
-        worse = answers.copy()
+        worse = outputs.copy()
         worse[members[:lost]] *= -1
         gate = judge.gate(SimpleNamespace(outputs=lambda _, worse=worse: worse))
         worst = gate.worst_class
@@ -258,16 +262,16 @@ def test_gate_limits_the_loss_of_the_worst_class(tiny_run: Path) -> None:
         assert gate.passed is (lost / count <= max(0.25, 1 / count))
         assert lost == 0 or (worst.label, worst.count) == (job.task.labels[label], count)
     assert gate.broken[0].startswith(f"recall on validation examples fell: '{job.task.labels[label]}' from ")
-    assert gate.broken[0].endswith("a loss of at most 25.0 points asked for")
+    assert gate.broken[0].endswith("a loss of at most 25.0 points is allowed")
     strict = Judge.of(chain(tiny_run, ["onnx"], worst_class=0.01).compress.gate, job, start)
     assert strict.few.startswith("compress.gate.worst_class: 2 of 2 classes have fewer than 100 validation examples")
 
 
-def test_steps_report_recall_of_each_class(done: Compression, kit, tiny_run: Path) -> None:
+def test_steps_report_recall_per_class(done: Compression, kit, tiny_run: Path) -> None:
     link = done.links[-1]
     assert link.gate.worst_class is not None
     saved = link.record.content["settings"]["compression"]["largest_recall_loss"]
-    assert saved == asdict(link.gate.worst_class), "the Record and the gate looked at the same validation examples"
+    assert saved == asdict(link.gate.worst_class), "Record and gate use the same validation examples"
     assert link.record.content["settings"]["compression"]["recall_words"] == link.gate.recall_words
     assert "too few" in link.gate.recall_words and link.gate.recall_words in link.line
     after = {name: row["recall"] for name, row in link.record.content["details"]["per_label"].items()}
@@ -292,41 +296,41 @@ def test_worst_class_needs_classes_and_validation_examples(tiny_run: Path) -> No
         require_gate(section, empty)
 
 
-def test_agreement_is_with_what_the_start_answers(tiny_run: Path) -> None:
+def test_agreement_is_with_predictions_of_the_start(tiny_run: Path) -> None:
     record, start = Record.read(tiny_run), load_predictor(tiny_run / "model")
     job = _job(record.recipe, record, True, Shared())
     section = chain(tiny_run, ["onnx"], agreement=0.9).compress.gate
     judge = Judge.of(section, job, start)
-    texts, own = len(judge.answers), judge.validation
+    texts, validation = len(judge.predictions), judge.validation
     assert texts >= 20
     gate = judge.gate(start)
     assert (gate.retained, gate.agreement, gate.broken) == (None, 1.0, ())
     for other, passed in ((texts // 10, True), (texts // 10 + 1, False)):
-        answers = judge.answers.copy()
-        answers[:other] *= -1
-        gate = judge.gate(SimpleNamespace(outputs=lambda rows, a=answers: a if len(rows) == texts else own))
+        changed = judge.predictions.copy()
+        changed[:other] *= -1
+        gate = judge.gate(SimpleNamespace(outputs=lambda rows, a=changed: a if len(rows) == texts else validation))
         assert gate.passed is passed and gate.agreement == pytest.approx(1 - other / texts)
     assert gate.broken[-1:] == (
-        f"agrees on {100 * gate.agreement:.1f} % of {texts} texts of the pool, at least 90.0 % asked for",
+        f"agrees on {100 * gate.agreement:.1f} % of {texts} texts of the pool, at least 90.0 % required",
     )
     assert gate.content == {**asdict(gate), "passed": False}
 
 
-def test_the_gate_looks_at_validation_examples_and_pool_alone(done: Compression, tiny_run: Path, monkeypatch) -> None:
-    seen, decided = [], []
+def test_gate_reads_labels_only_of_validation_examples(done: Compression, tiny_run: Path, monkeypatch) -> None:
+    labels_read, read_by_gate = [], []
     original, compare = Classification.targets, link_module.links_of
-    monkeypatch.setattr(Classification, "targets", lambda self, part: seen.append(part) or original(self, part))
-    monkeypatch.setattr(link_module, "links_of", lambda *args: decided.extend(seen) or compare(*args))
-    monkeypatch.setattr("kit.runs.write_record._fit_and_write", lambda *args: pytest.fail("the step is there already"))
-    found = compress(chain(tiny_run, ["vocabulary"], retained=0.5, agreement=0.4), quiet=True)
-    assert found.links[0].gate.retained > 0.5 and 0.4 < found.links[0].gate.agreement <= 1.0
+    monkeypatch.setattr(Classification, "targets", lambda self, part: labels_read.append(part) or original(self, part))
+    monkeypatch.setattr(link_module, "links_of", lambda *args: read_by_gate.extend(labels_read) or compare(*args))
+    monkeypatch.setattr("kit.runs.write_record._fit_and_write", lambda *args: pytest.fail("the step was repeated"))
+    gate = compress(chain(tiny_run, ["vocabulary"], retained=0.5, agreement=0.4), quiet=True).links[0].gate
+    assert gate.retained > 0.5 and 0.4 < gate.agreement <= 1.0
     validation = Record.read(tiny_run).content["data"]["sizes"]["validation"]
-    assert decided and all(len(part) == validation for part in decided)
+    assert read_by_gate and all(len(part) == validation for part in read_by_gate)
 
 
-def test_a_graph_in_float32_answers_as_torch_in_any_batch(tiny_run: Path) -> None:
-    found = compress(chain(tiny_run, ["onnx"]), quiet=True).record
-    torch_model, graph = load_predictor(tiny_run / "model"), load_predictor(found.model_folder)
+def test_float32_graph_predicts_as_torch_in_any_batch(tiny_run: Path) -> None:
+    traced = compress(chain(tiny_run, ["onnx"]), quiet=True).record
+    torch_model, graph = load_predictor(tiny_run / "model"), load_predictor(traced.model_folder)
     texts = _test_texts(tiny_run)[:40]
     together = graph.outputs(texts)
     assert np.abs(torch_model.outputs(texts) - together).max() < 1e-4
@@ -334,13 +338,14 @@ def test_a_graph_in_float32_answers_as_torch_in_any_batch(tiny_run: Path) -> Non
     assert graph.parameters == torch_model.parameters and not graph.depends_on_batch
 
 
-def test_static_ranges_make_answers_the_same_in_any_batch_and_dynamic_ones_say_by_how_much_not(
-    done: Compression, tiny_run: Path
-) -> None:
+def test_effect_of_the_batch_on_dynamic_ranges_is_reported(done: Compression) -> None:
     effect = done.record.content["settings"]["batch_effect"]
     assert effect["largest_difference"] > 0 and effect["other_labels"] < 0.3
     assert batch_effect_words(effect) in done.lines[-2]
     assert load_predictor(done.record.model_folder).depends_on_batch
+
+
+def test_static_ranges_are_independent_of_the_batch(tiny_run: Path) -> None:
     static = compress(chain(tiny_run, [{"int8-onnx": {"calibration": "static"}}]), quiet=True).record
     graph, texts = load_predictor(static.model_folder), _test_texts(tiny_run)[:20]
     assert np.abs(np.concatenate([graph.outputs([text]) for text in texts]) - graph.outputs(texts)).max() < 1e-3
@@ -353,7 +358,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_chains_that_cannot_work_are_refused_before_anything_is_computed(case, tiny_run, monkeypatch) -> None:
+def test_impossible_chains_are_refused_before_computation(case, tiny_run, monkeypatch) -> None:
     steps, words = REFUSED[case]
     monkeypatch.setattr("kit.runs.write_record._fit_and_write", lambda *args: pytest.fail("something was computed"))
     with pytest.raises(ModelError, match=words) as error:
@@ -361,10 +366,10 @@ def test_chains_that_cannot_work_are_refused_before_anything_is_computed(case, t
     assert error.value.hint
 
 
-def test_what_cannot_be_compressed_is_refused_with_the_reason(
+def test_models_that_cannot_be_compressed_are_refused(
     tiny_run: Path, done: Compression, reviews: Path, tmp_path: Path, monkeypatch
 ) -> None:
-    words = finetune(
+    tfidf = finetune(
         Recipe(
             task="classification",
             method="tfidf",
@@ -374,7 +379,7 @@ def test_what_cannot_be_compressed_is_refused_with_the_reason(
         quiet=True,
     )
     with pytest.raises(ModelError, match="TF-IDF with a linear model") as error:
-        compress(chain(words.folder, ["int8-onnx"]), quiet=True)
+        compress(chain(tfidf.folder, ["int8-onnx"]), quiet=True)
     assert "small and fast already" in error.value.hint
     with pytest.raises(ModelError, match="is a quantized graph for ONNX Runtime") as error:
         compress(chain(done.record.folder, ["vocabulary"]), quiet=True)
@@ -387,7 +392,7 @@ def test_what_cannot_be_compressed_is_refused_with_the_reason(
     assert "kit[onnx]" in error.value.hint
 
 
-def test_a_compressed_model_teaches_but_no_student_is_cut_from_it(done: Compression, tiny_run: Path) -> None:
+def test_graph_can_teach_but_has_no_layers_for_students(done: Compression, tiny_run: Path) -> None:
     from kit.distillation.teacher import resolve_teacher
 
     graph = resolve_teacher(str(done.record.folder))
@@ -402,8 +407,8 @@ def test_a_compressed_model_teaches_but_no_student_is_cut_from_it(done: Compress
         understand(recipe.model_copy(update={"method": "distill", "distill": section}))
 
 
-def test_what_a_card_tells_of_chains_is_how_its_model_came_about(done: Compression, tiny_run: Path) -> None:
-    """Not what was tried on its source and undone, nor the chain of the same step alone, which is told of already."""
+def test_model_card_lists_only_the_steps_of_its_model(done: Compression, tiny_run: Path) -> None:
+    """Without undone steps on its source, and without repeating a step that another chain shares."""
     trimmed = compress(chain(tiny_run, ["vocabulary"]), quiet=True)
     assert trimmed.record.id == done.links[0].record.id
     (tiny_run / CHAIN_FILE).write_text(
@@ -420,16 +425,16 @@ def test_what_a_card_tells_of_chains_is_how_its_model_came_about(done: Compressi
         (tiny_run / CHAIN_FILE).unlink()
 
 
-def test_a_compressed_record_says_what_it_was_made_of(done: Compression, tiny_run: Path, kit) -> None:
+def test_compressed_record_names_its_source(done: Compression, tiny_run: Path, kit) -> None:
     rows = dict(done.record.rows())
     assert rows["method"] == "int8-onnx of finetune" and rows["compressed from"] == done.links[0].record.id
     listed = kit("list", tiny_run.parent)
     assert "vocabulary of finetune" in listed.out
 
 
-def test_what_cannot_work_is_refused_before_the_run_is_trained(recipe_file: Path, monkeypatch) -> None:
+def test_impossible_chain_is_refused_before_training(recipe_file: Path, monkeypatch) -> None:
     recipe = Recipe.load(recipe_file, ["data.validation=0", "train.epochs=1", "compress.steps=[vocabulary]"])
-    monkeypatch.setattr("kit.runs.write_record._fit_and_write", lambda *args: pytest.fail("something was tiny_run"))
+    monkeypatch.setattr("kit.runs.write_record._fit_and_write", lambda *args: pytest.fail("something was trained"))
     with pytest.raises(RecipeError, match=r"compress\.gate\.retained: there are no validation examples"):
         compress(recipe, quiet=True)
     late = Recipe.load(recipe_file, ["compress.steps=[int8-onnx, vocabulary]"])
@@ -438,15 +443,15 @@ def test_what_cannot_work_is_refused_before_the_run_is_trained(recipe_file: Path
     assert error.value.hint == "take vocabulary before int8-onnx"
 
 
-def test_steps_are_named_once_and_by_name(tiny_run: Path, kit) -> None:
-    for given in (["--steps", ""], ["--steps", ","]):
-        refused = kit("compress", tiny_run, *given)
-        assert refused.code == 2 and f"--steps {given[1]!r} names no technique" in refused.err
+def test_steps_option_must_name_techniques(tiny_run: Path, kit) -> None:
+    for steps in ("", ","):
+        refused = kit("compress", tiny_run, "--steps", steps)
+        assert refused.code == 2 and f"--steps {steps!r} names no technique" in refused.err
     refused = kit("compress", tiny_run, "--steps", "onnx", "--set", "compress.steps=[float16]")
     assert refused.code == 2 and "--steps and --set compress.steps both say which steps to take" in refused.err
 
 
-def test_data_that_changed_since_are_refused(reviews: Path, recipe_file: Path, tmp_path: Path) -> None:
+def test_changed_data_are_refused(reviews: Path, recipe_file: Path, tmp_path: Path) -> None:
     moved = tmp_path / "data"
     shutil.copytree(reviews, moved)
     record = finetune(Recipe.load(recipe_file, [f"data.source={moved}", "train.epochs=1"]), quiet=True)
@@ -456,52 +461,50 @@ def test_data_that_changed_since_are_refused(reviews: Path, recipe_file: Path, t
         compress(chain(record.folder, ["float16"]), quiet=True)
 
 
-def test_gentler_settings_that_fail_do_not_end_the_chain(tiny_run: Path, monkeypatch) -> None:
+def test_failing_variants_do_not_end_the_chain(tiny_run: Path, monkeypatch) -> None:
     def failing(model: bytes, step, *rest: object) -> bytes:
         if step.calibration == "static":
-            raise ModelError("int8-onnx: the graph cannot be rounded: for a test")
+            raise ModelError("int8-onnx: the graph cannot be quantized: for a test")
         return original(model, step, *rest)
 
     original = int8_module._quantized
     monkeypatch.setattr(int8_module, "_quantized", failing)
     monkeypatch.setattr(int8_module, "learn_rounding", lambda source, *rest: (source.model_folder, None))
-    monkeypatch.setattr("kit.compression.gate.Judge.gate", lambda *given: Gate(None, 0.9, ("agrees on 90.0 %",)))
-    found = compress(chain(tiny_run, [{"int8-onnx": {"per_channel": False}}], agreement=1.0), quiet=True)
-    assert [link.settings for link in found.links] == [
+    monkeypatch.setattr("kit.compression.gate.Judge.gate", lambda *args: Gate(None, 0.9, ("agrees on 90.0 %",)))
+    undone = compress(chain(tiny_run, [{"int8-onnx": {"per_channel": False}}], agreement=1.0), quiet=True)
+    assert [link.settings for link in undone.links] == [
         "per_channel: false",
         'per_channel: false, weights: "uint8"',
         'per_channel: false, embeddings: "float32"',
         "aware: 1.0, per_channel: false",
     ]
-    assert found.record.folder == tiny_run
+    assert undone.record.folder == tiny_run
     assert json.loads((tiny_run / CHAIN_FILE).read_text("utf-8"))["steps"][1]["settings"].endswith('"uint8"')
-    Record.load(tiny_run)  # the chain's file beside it damages nothing
+    Record.load(tiny_run)  # the file of the chain does not damage the Record
 
 
-def test_of_a_finished_run_only_the_chain_can_be_set(tiny_run: Path, kit) -> None:
+def test_only_the_chain_of_a_finished_run_can_be_set(tiny_run: Path, kit) -> None:
     refused = kit("compress", tiny_run, "--steps", "onnx", "--set", "train.epochs=3")
     assert refused.code == 2 and "of a finished run only compress.steps and compress.gate" in refused.err
 
 
-def test_the_command_compresses_the_run_of_a_recipe_and_predicts_in_a_fresh_process(
-    recipe_file, kit, kit_forked
-) -> None:
+def test_command_compresses_the_run_of_a_recipe(recipe_file, kit, kit_forked) -> None:
     result = kit("compress", recipe_file, "--steps", "vocabulary,float16", "--set", "compress.gate.retained=null")
     assert result.code == 0, result.err
     lines = result.out.strip().splitlines()
     assert lines[0].startswith("finetune-tiny-bert-120") and lines[1].startswith("vocabulary: ")
-    assert lines[2].startswith("vocabulary: About ") and lines[2].endswith(", and are read in smaller pieces.")
+    assert lines[2].startswith("vocabulary: About ") and lines[2].endswith(", and are split into smaller tokens.")
     assert lines[4].startswith("float16: ") and "ends with " in lines[-1]
     assert all("recall on the test examples (not used by the gate): '" in lines[place] for place in (3, 5))
     folder = lines[-1].removeprefix("ends with ")
-    answered = kit_forked("predict", folder, "a gripping, funny film")
-    assert answered.code == 0, answered.err
-    assert json.loads(answered.out)["label"] in ("negative", "positive")
+    predicted = kit_forked("predict", folder, "a gripping, funny film")
+    assert predicted.code == 0, predicted.err
+    assert json.loads(predicted.out)["label"] in ("negative", "positive")
     again = kit("compress", folder, "--steps", "int8-onnx")
     assert again.code == 2 and "compress the run it was made of" in again.err and "Traceback" not in again.err
 
 
-def test_a_record_damaged_by_hand_is_refused(recipe_file: Path, kit) -> None:
+def test_damaged_record_is_refused(recipe_file: Path, kit) -> None:
     record = finetune(Recipe.load(recipe_file, ["train.epochs=1"]), quiet=True)
     (record.model_folder / "tokenizer.json").write_text("{}", "utf-8")
     with pytest.raises(KitError, match=r"damaged: model/tokenizer\.json was changed"):

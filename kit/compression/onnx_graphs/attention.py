@@ -1,8 +1,7 @@
-"""Self-attention as one node of a graph: ONNX Runtime's own operator in place of the dozen that it is traced to.
+"""Self-attention as a single node of an ONNX graph, by ONNX Runtime's operator `com.microsoft::MultiHeadAttention`.
 
-A small model answers a single text in a millisecond, of which moving and reshaping small tensors takes half.
-
-Knows how BERT and its relatives attend, and the operator `com.microsoft::MultiHeadAttention`. Knows nothing of steps.
+Tracing gives a dozen nodes instead, which move and reshape small tensors: half of the millisecond that a small model
+takes for one text.
 """
 
 from __future__ import annotations
@@ -15,44 +14,44 @@ from transformers import PreTrainedModel
 
 from kit.models.architectures.layers import encoder_of, find_layers
 
-# Architectures whose self-attention has neither relative positions nor rotations.
-_PLAIN = ("bert", "roberta", "xlm-roberta", "camembert", "electra")
+# Architectures whose self-attention has neither relative nor rotary positions.
+_PLAIN_ATTENTION = ("bert", "roberta", "xlm-roberta", "camembert", "electra")
 
 
 class Attending(nn.Module):
-    """A model whose self-attention is to be one node each, with the mask that all of them read."""
+    """A model to trace, whose self-attention layers become one node each and share the attention mask."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.mask: torch.Tensor | None = None
         self.model = model
-        if encoder_of(model).config.model_type in _PLAIN:
+        if encoder_of(model).config.model_type in _PLAIN_ATTENTION:
             for block in find_layers(model).blocks:
                 attention = block.get_submodule("attention")
                 attention.self = _Node(attention.get_submodule("self"), self)
 
     def forward(self, attention_mask: torch.Tensor, **inputs: torch.Tensor) -> torch.Tensor:
-        """Logits. attention_mask: (batch, length), 1 for tokens."""
+        """Return the logits (batch, labels). `attention_mask` is (batch, length), with 1 for tokens."""
         self.mask = attention_mask.to(torch.int32)
         logits: torch.Tensor = self.model(attention_mask=attention_mask, **inputs).logits
         return logits
 
 
 class _Node(nn.Module):
-    """Queries, keys and values by one product of matrices, and the operator; it can be traced, not run."""
+    """Self-attention with one matrix product for queries, keys and values, and the operator. Only for tracing."""
 
-    def __init__(self, inner: nn.Module, around: Attending) -> None:
+    def __init__(self, inner: nn.Module, owner: Attending) -> None:
         super().__init__()
-        self.joint = _side_by_side([inner.get_submodule(name) for name in ("query", "key", "value")])
+        self.joint = _concatenated([inner.get_submodule(name) for name in ("query", "key", "value")])
         self.head_size = int(inner.attention_head_size)  # type: ignore[arg-type]
-        self.around = [around]  # in a list, or it would be a part of its own part
+        self.owner = [owner]  # in a list, so that torch does not register the owner as a submodule
 
     def forward(self, hidden_states: torch.Tensor, *_: Any, **__: Any) -> tuple[torch.Tensor, None]:
-        """Vectors (batch, length, width), and no probabilities."""
+        """Return vectors (batch, length, width), and None in place of the attention probabilities."""
         query, key, value = self.joint(hidden_states).chunk(3, dim=-1)
         joined: torch.Tensor = torch.onnx.ops.symbolic(
             "com.microsoft::MultiHeadAttention",
-            (query, key, value, None, self.around[0].mask),
+            (query, key, value, None, self.owner[0].mask),
             attrs={"num_heads": query.shape[-1] // self.head_size},
             dtype=query.dtype,
             shape=query.shape,
@@ -61,8 +60,8 @@ class _Node(nn.Module):
         return joined, None
 
 
-def _side_by_side(layers: list[Any]) -> nn.Linear:
-    """One layer whose outputs are those of several, of equal shape, side by side."""
+def _concatenated(layers: list[Any]) -> nn.Linear:
+    """Return one linear layer whose output is the concatenation of the outputs of layers of the same shape."""
     joint = nn.Linear(layers[0].in_features, sum(layer.out_features for layer in layers))
     with torch.no_grad():
         joint.weight.copy_(torch.cat([layer.weight for layer in layers]))

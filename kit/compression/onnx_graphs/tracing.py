@@ -1,7 +1,4 @@
-"""Tracing: from a module of torch to a graph for ONNX Runtime.
-
-Knows torch's exporter. Knows nothing of what a graph computes.
-"""
+"""Tracing of torch modules to graphs for ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -26,12 +23,23 @@ def traced(
     outputs: list[str],
     what: str,
 ) -> bytes:
-    """The graph of a module.
+    """Trace a module.
 
-    example: its inputs. shapes: which of their axes may be of other lengths. inputs, outputs: names of the graph's.
-    what: the model, for messages. Raises ModelError if torch cannot trace it.
+    Args:
+        module: Module to trace.
+        example: Inputs to trace the module with.
+        shapes: Dynamic axes of each input, in the form of `torch.onnx.export`.
+        inputs: Names of the graph's inputs.
+        outputs: Names of the graph's outputs.
+        what: Location of the model, for messages.
+
+    Returns:
+        The serialized graph.
+
+    Raises:
+        ModelError: Torch cannot trace the module.
     """
-    module.requires_grad_(False)  # a gradient to be had makes tracing take a tenth longer
+    module.requires_grad_(False)  # tracing with gradients takes a tenth longer
     with temporary_folder("onnx") as scratch:
         path = scratch / "model.onnx"
         try:
@@ -41,17 +49,17 @@ def traced(
                     input_names=inputs, output_names=outputs,
                 )  # fmt: skip
         except Exception as error:
-            raise ModelError(f"the model in {what} cannot be made a graph of: {first_line(error)}") from error
+            raise ModelError(f"the model in {what} cannot be converted to a graph: {first_line(error)}") from error
         return _finished(path.read_bytes())
 
 
 def _finished(graph: bytes) -> bytes:
-    """The same graph, faster, and without the exporter's notes on the code that each node came from (local paths).
+    """Return the graph with faster layer norms, and without the exporter's metadata, which contains local paths.
 
-    ONNX Runtime makes one node of an addition and the layer norm that follows, whose kernel for CPUs takes five times
-    as long as the two (1.32: a quarter of a small encoder's time). It does not know that pattern by the name of Sum.
-    The exporter notes the shapes of weights beside the weights; where ONNX Runtime transposes one to round it, it
-    leaves the note (1.30), and then refuses the graph.
+    ONNX Runtime fuses an addition and the layer norm that follows into one node, whose CPU kernel takes five times as
+    long as the two (1.32: a quarter of a small encoder's time). It does not fuse a Sum, so additions become Sums. The
+    exporter also stores the shapes of weights. ONNX Runtime does not update the shape of a weight that it transposes
+    for quantization (1.30), and then rejects the graph, so these shapes are removed.
     """
     import onnx
 
@@ -62,13 +70,13 @@ def _finished(graph: bytes) -> bytes:
             node.op_type = "Sum"
     for part in (model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer):
         del part.metadata_props[:]
-    weights = {each.name for each in model.graph.initializer}
-    kept = [each for each in model.graph.value_info if each.name not in weights]
+    weights = {tensor.name for tensor in model.graph.initializer}
+    kept = [info for info in model.graph.value_info if info.name not in weights]
     del model.graph.value_info[:]
     model.graph.value_info.extend(kept)
     return bytes(model.SerializeToString())
 
 
 def content_of(folder: Path) -> tuple[tuple[str, str], ...]:
-    """The files of a folder with their hashes."""
+    """Return the names of a folder's files with their hashes, as a cache key."""
     return tuple((file.name, file_sha256(file)) for file in sorted(folder.iterdir()) if file.is_file())

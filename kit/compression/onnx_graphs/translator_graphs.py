@@ -1,9 +1,7 @@
-"""Graphs of a translator: its encoder, and one step of its decoder with what came before in a cache.
+"""Graphs of a translator: the encoder, and one decoding step with a cache of the previous steps.
 
-Traced from transformers' own modules, so that every architecture which translates there has graphs here. They are
-proven before they are rounded: in float32 they have to translate texts of the budget as torch does.
-
-Knows torch's exporter and transformers' caches. Knows nothing of gates or chains.
+The graphs are traced from the modules of transformers, so that every encoder-decoder there can be converted. Before
+quantization they are checked: in float32 they have to translate texts of the budget as torch does.
 """
 
 from __future__ import annotations
@@ -25,25 +23,31 @@ from kit.methods import Job
 from kit.models.backends.onnx_translator import Graphs, OnnxTranslator, is_onnx_translator, read_graphs
 from kit.models.translation.translator import Translator
 
-_LONGEST = 8_192  # positions of a model that does not say
+_DEFAULT_POSITIONS = 8_192  # for models without a maximum in their configuration
 
 
 def graphs_of(folder: Path, job: Job) -> Graphs:
-    """The graphs in a folder, or those of the translator in it, in float32.
+    """Read the graphs in a folder, or trace them in float32 from the translator in the folder.
 
-    Raises ModelError if they cannot be made, or translate differently.
+    Raises ModelError if the translator cannot be traced, or if its graphs translate differently.
     """
     if is_onnx_translator(folder):
         return read_graphs(folder)
     return _exported(folder, content_of(folder), tuple(proof_texts(job.data.train)))
 
 
-@lru_cache(maxsize=1)  # a step is often tried with other settings, on the same model
+@lru_cache(maxsize=1)  # the variants of a step are often tried on the same model
 def _exported(folder: Path, content: tuple[tuple[str, str], ...], proof: tuple[tuple[str, ...], ...]) -> Graphs:
-    """content: the files of the folder with their hashes. proof: texts to compare on."""
-    whole = Translator.load(folder)
-    model = whole.model.cpu()
-    model.set_attn_implementation("eager")  # the other kinds ask whether a length is one, which a graph cannot
+    """Trace the translator in a folder and check its graphs.
+
+    Args:
+        folder: Folder of the translator.
+        content: Names and hashes of the folder's files, as a cache key.
+        proof: Texts to compare the translations of.
+    """
+    original = Translator.load(folder)
+    model = original.model.cpu()
+    model.set_attn_implementation("eager")  # the others branch on a length of 1, which cannot be traced
     ids = torch.full((2, 3), int(model.config.eos_token_id or 0))
     mask = torch.ones_like(ids)
     with torch.no_grad():
@@ -63,11 +67,11 @@ def _exported(folder: Path, content: tuple[tuple[str, str], ...], proof: tuple[t
         str(folder),
     )
     config = copy.deepcopy(model.config)
-    config.name_or_path = ""  # where the model was read from is no part of it
+    config.name_or_path = ""  # a local path
     assert model.generation_config is not None
-    graphs = Graphs(encoder, decoder, whole.parameters, "float32", config, model.generation_config)
-    made = OnnxTranslator(graphs, whole.tongues, whole.max_length, whole.prefix)
-    require_same(made, whole, list(proof), f"the pair of graphs of {folder}")
+    graphs = Graphs(encoder, decoder, original.parameters, "float32", config, model.generation_config)
+    converted = OnnxTranslator(graphs, original.tongues, original.max_length, original.prefix)
+    require_same(converted, original, list(proof), f"the pair of graphs of {folder}")
     return graphs
 
 
@@ -76,55 +80,64 @@ def _names(kind: str, layers: int) -> list[str]:
 
 
 class _Encoder(nn.Module):
-    """What the decoder reads of a source: keys and values of every layer that looks at it."""
+    """Encoder that returns the keys and values of all cross-attention layers of the decoder."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """By layer. The step of the decoder that computes them is cut off, since nothing comes of it."""
+        """Return keys and values by layer.
+
+        The exporter removes the rest of the decoding step, because nothing else of it is an output.
+        """
         cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
         begin = ids.new_full((ids.shape[0], 1), int(self.model.generation_config.decoder_start_token_id))
         self.model(input_ids=ids, attention_mask=mask, decoder_input_ids=begin, past_key_values=cache, use_cache=True)
-        return _held(cache.cross_attention_cache)
+        return _keys_and_values(cache.cross_attention_cache)
 
 
 class _Decoder(nn.Module):
-    """One step: a token in, the logits of the next one out."""
+    """One decoding step, from a token to the logits of the next token."""
 
     def __init__(self, model: PreTrainedModel, layers: int) -> None:
         super().__init__()
         self.model, self.layers = model, layers
 
-    def forward(self, ids: torch.Tensor, mask: torch.Tensor, *kept: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """kept: keys and values by layer, of the tokens before and then of the source."""
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor, *cached: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the logits, and the keys and values of all tokens up to this one.
+
+        Args:
+            ids: (batch, 1) current token.
+            mask: (batch, source length) attention mask of the source.
+            cached: Keys and values by layer, first of the previous tokens, then of the source.
+        """
         before, source = DynamicCache(), DynamicCache()
         half = 2 * self.layers
         for number in range(self.layers):
-            before.update(kept[2 * number], kept[2 * number + 1], number)
-            source.update(kept[half + 2 * number], kept[half + 2 * number + 1], number)
+            before.update(cached[2 * number], cached[2 * number + 1], number)
+            source.update(cached[half + 2 * number], cached[half + 2 * number + 1], number)
         cache = EncoderDecoderCache(before, source)
         cache.is_updated = dict.fromkeys(range(self.layers), True)
-        # The encoder's vectors are behind the cached keys and values already: only their shape is looked at.
+        # The cache replaces the encoder's vectors, of which transformers reads only the shape.
         width = self.model.get_encoder().config.hidden_size
         unread = BaseModelOutput(last_hidden_state=mask.new_zeros((*mask.shape, width), dtype=torch.float32))
-        found = self.model(
+        outputs = self.model(
             decoder_input_ids=ids, encoder_outputs=unread, attention_mask=mask, past_key_values=cache, use_cache=True
         )
-        return found.logits[:, -1], *_held(before)
+        return outputs.logits[:, -1], *_keys_and_values(before)
 
 
-def _held(cache: Any) -> tuple[torch.Tensor, ...]:
-    """Keys and values of a cache, by layer."""
+def _keys_and_values(cache: Any) -> tuple[torch.Tensor, ...]:
+    """Return the keys and values of a cache, by layer."""
     return tuple(tensor for layer in cache.layers for tensor in (layer.keys, layer.values))
 
 
 def _axes(model: PreTrainedModel) -> tuple[torch.export.Dim, ...]:
-    """Ranges of batches, of sources, and of what was written before."""
+    """Return the ranges of the batch size, the source length, and the number of previous target tokens."""
     config = model.config
     sides = [getattr(config, side, config) for side in ("encoder", "decoder")]
-    source, before = (int(getattr(side, "max_position_embeddings", None) or _LONGEST) for side in sides)
+    source, before = (int(getattr(side, "max_position_embeddings", None) or _DEFAULT_POSITIONS) for side in sides)
     return (
         torch.export.Dim("batch", min=1, max=65_536),
         torch.export.Dim("source", min=1, max=source),

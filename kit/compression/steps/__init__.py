@@ -1,1 +1,1 @@
-"""Steps of compression, one module for each technique."""
+"""Compression techniques, one module per technique or family of techniques."""

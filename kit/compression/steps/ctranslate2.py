@@ -1,9 +1,7 @@
-"""CTranslate2: a translator in the format of a library that only translates, in 8 bits or more.
+"""Conversion of translators to CTranslate2, in 8 bits or more.
 
-The conversion is proven before it is rounded: in float32 CTranslate2 has to translate texts of the budget as torch
+Before quantization the conversion is checked: in float32 CTranslate2 has to translate texts of the budget as torch
 does.
-
-Knows CTranslate2's converters. Knows nothing of gates or chains.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ from kit.recipe.sections.compression import Ct2Step
 from kit.records.record import Record
 from kit.runtime.json_files import read_object
 
-# Architectures that it converts, as transformers calls them in config.json.
+# Architectures that CTranslate2 can convert, by `model_type` in config.json.
 CONVERTED = ("marian", "bart", "mbart", "m2m_100", "pegasus", "t5", "mt5", "umt5")
 
 
@@ -37,7 +35,7 @@ class Ct2:
     gives = Kind.CT2
 
     def require(self, step: Ct2Step, source: Record | None) -> None:
-        """The package, and an architecture that it converts."""
+        """Raise ModelError without the package, or if CTranslate2 cannot convert the architecture."""
         require_ct2()
         if source is None:
             return
@@ -47,29 +45,35 @@ class Ct2:
         if kind not in CONVERTED or not shared:
             what = kind if shared else f"{kind} with a table of embeddings for each side"
             raise ModelError(
-                f"ct2: CTranslate2 has no form for {source.id}, which is {what}",
-                f"it converts {', '.join(CONVERTED)}; distill into a student with `init: random`, then take this step",
+                f"ct2: CTranslate2 cannot convert {source.id}, which is {what}",
+                f"it converts {', '.join(CONVERTED)}; distill into a student with `init: random`, then apply this step",
             )
 
     def variants(self, step: Ct2Step) -> list[Ct2Step]:
-        """None: more bits are asked for by name."""
+        """Return no variants: formats with more bits are chosen explicitly."""
         return []
 
     def compress(self, step: Ct2Step, source: Record, job: Job) -> Fitted:
-        """Convert, prove in float32, and round."""
+        """Convert to float32, compare the translations, and convert to the format of the step."""
         model = Translator.load(source.model_folder)
         exact = converted(model, "float32", job.workdir / "float32")
         texts = proof_texts(job.data.train)
-        same = require_same(exact, model, texts, f"ct2: CTranslate2's form of {source.id}")
-        rounded = step.quantization != "float32"
-        done = converted(model, step.quantization, job.workdir / step.quantization) if rounded else exact
-        return Fitted(done, settings={"device": "cpu", "float32_same": same, "float32_texts": len(texts)})
+        same = require_same(exact, model, texts, f"ct2: CTranslate2's conversion of {source.id}")
+        quantized = step.quantization != "float32"
+        final = converted(model, step.quantization, job.workdir / step.quantization) if quantized else exact
+        return Fitted(final, settings={"device": "cpu", "float32_same": same, "float32_texts": len(texts)})
 
 
 def converted(translator: Translator, quantization: str, folder: Path) -> Ct2Translator:
-    """A translator for CTranslate2, written to a folder that is replaced, by the first process.
+    """Convert a translator on the main process, and load the result on all processes.
 
-    Raises ModelError if it cannot be made.
+    Args:
+        translator: Translator of torch.
+        quantization: Format of the weights, by CTranslate2's name.
+        folder: Folder of the converted translator; its content is replaced.
+
+    Raises:
+        ModelError: CTranslate2 cannot convert the translator.
     """
     state = PartialState()
     if state.is_main_process:
@@ -84,7 +88,7 @@ def _convert(translator: Translator, quantization: str, folder: Path) -> None:
     model, tokenizer = translator.model, translator.tongues.source
 
     class InMemory(Converter):  # type: ignore[misc]
-        """CTranslate2's own reads a folder; this takes the model that is there, in float32."""
+        """Converter of the model in memory, in float32. CTranslate2's own converter reads a folder."""
 
         def _load(self) -> Any:
             with torch.no_grad():
@@ -110,16 +114,17 @@ def _save_beside(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedToke
 
 
 def _loader(config: str) -> Any:
-    """What writes an architecture down for CTranslate2."""
-    from ctranslate2.converters import transformers as known
+    """Return the loader that describes an architecture to CTranslate2, given the name of its configuration class."""
+    from ctranslate2.converters import transformers as loaders
 
-    usual = known.BartLoader if config == "MarianConfig" else type(known._MODEL_LOADERS[config])
+    base = loaders.BartLoader if config == "MarianConfig" else type(loaders._MODEL_LOADERS[config])
 
-    class Loader(usual):  # type: ignore[misc, valid-type]
-        """What transformers 5 no longer writes into configurations, or writes elsewhere, is read off the model.
+    class Loader(base):  # type: ignore[misc, valid-type]
+        """CTranslate2's loader, adapted to transformers 5, which stores some settings elsewhere or not at all.
 
-        Every translation begins with the token that transformers begins it with. Marian's vector of that need not be
-        zero: CTranslate2's own loader takes the last row for it, which is so only in models of the Marian project.
+        Every translation begins with the same token as in transformers. Marian models use the loader of BART, because
+        CTranslate2's own loader assumes a start token in the last row of the table with a vector of zeros. That is only
+        true of models of the Marian project.
         """
 
         def get_model_spec(self, model: PreTrainedModel) -> Any:
@@ -128,22 +133,22 @@ def _loader(config: str) -> Any:
             model.config.normalize_embedding = hasattr(encoder, "layernorm_embedding")
             spec = super().get_model_spec(model)
             if not getattr(model.config, "scale_decoder_outputs", model.config.model_type != "mt5"):
-                spec.decoder.scale_outputs = 1.0  # of the T5 family only T5 and UMT5 with tied tables scale
+                spec.decoder.scale_outputs = 1.0  # in the T5 family only T5 and UMT5 with tied tables scale outputs
             return spec
 
         def get_vocabulary(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[str]:
-            """A table may have rows beyond the tokenizer's tokens, which are never written."""
+            """Add a placeholder for each row of the table beyond the tokenizer's tokens; none is ever generated."""
             tokens: list[str] = super().get_vocabulary(model, tokenizer)[: model.config.vocab_size]
             return tokens + [f"madeupword{place}" for place in range(len(tokens), model.config.vocab_size)]
 
         def set_position_encodings(self, spec: Any, module: Any) -> None:
             super().set_position_encodings(spec, module)
-            if hasattr(module, "weights"):  # computed ones count from after the padding token, wherever that is
+            if hasattr(module, "weights"):  # computed positions begin after the padding token
                 spec.encodings = module.weights[module.padding_idx + 1 :]
 
         def set_config(self, config: Any, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
             super().set_config(config, model, tokenizer)
-            config.bos_token = config.bos_token or config.eos_token  # opus-mt has none; it must be a token of some kind
+            config.bos_token = config.bos_token or config.eos_token  # required by CTranslate2, but opus-mt has none
             assert model.generation_config is not None
             start = model.generation_config.decoder_start_token_id
             config.decoder_start_token = tokenizer.convert_ids_to_tokens(start)

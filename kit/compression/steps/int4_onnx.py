@@ -1,15 +1,12 @@
-"""ONNX Runtime in 4 bits: matrices rounded by blocks, tables of embeddings by rows, each with a scale of its own.
+"""4-bit graphs for ONNX Runtime, with one scale per block of a matrix and per row of an embedding matrix.
 
-Products are made with activations in 8 bits, rounded by blocks as well, so that an answer does not depend on what else
-is in the batch.
-
-Knows graphs in four bits. Knows nothing of gates or chains.
+Activations are quantized to 8 bits per block, so that a prediction does not depend on the other texts of the batch.
 """
 
 from __future__ import annotations
 
 from kit.compression.aware import Rounding, learn_rounding, require_aware
-from kit.compression.base import others
+from kit.compression.base import changed_steps
 from kit.compression.onnx_graphs.four_bits import matrices_in_four_bits, tables_in_four_bits
 from kit.compression.steps.onnx import graph_of, predictor_of
 from kit.methods import Fitted, Job
@@ -18,32 +15,32 @@ from kit.models.saved_kind import Kind
 from kit.recipe.sections.compression import Int4OnnxStep
 from kit.records.record import Record
 
-_SMALLEST_BLOCK = 16  # that ONNX Runtime has
+_SMALLEST_BLOCK = 16  # in ONNX Runtime
 
 
 class Int4Onnx:
-    """A graph whose matrices and table of embeddings are in 4 bits."""
+    """Quantization of weight matrices and embedding matrices to 4 bits."""
 
     takes = (Kind.TORCH, Kind.ONNX, Kind.TRANSLATOR, Kind.WARM_TRANSLATOR)
     gives = Kind.QUANTIZED_ONNX
 
     def require(self, step: Int4OnnxStep, source: Record | None) -> None:
-        """The packages of `kit[onnx]`."""
+        """Raise ModelError without `kit[onnx]`, or if the requested training is not possible."""
         require_onnx()
         require_aware(step.aware, source)
 
     def variants(self, step: Int4OnnxStep) -> list[Int4OnnxStep]:
-        """The smallest blocks; learning."""
-        return others(step, [{"block": _SMALLEST_BLOCK}, {"aware": 1.0}])
+        """Return variants with the smallest blocks, and with quantization-aware training."""
+        return changed_steps(step, [{"block": _SMALLEST_BLOCK}, {"aware": 1.0}])
 
     def compress(self, step: Int4OnnxStep, source: Record, job: Job) -> Fitted:
-        """Export if need be, then round."""
+        """Train if requested, trace unless the source is a graph, and quantize."""
         rounding = Rounding(4, step.block, True, 4)
         folder, training = learn_rounding(source, job, rounding, step.aware)
         graph = graph_of(folder, job)
 
-        def rounded(model: bytes) -> bytes:
+        def quantize(model: bytes) -> bytes:
             return matrices_in_four_bits(tables_in_four_bits(model), step.block)
 
-        made = predictor_of(graph.changed(rounded, "int4", "blocks"), folder, job)
-        return Fitted(made, training, {"device": "cpu"})
+        predictor = predictor_of(graph.changed(quantize, "int4", "blocks"), folder, job)
+        return Fitted(predictor, training, {"device": "cpu"})

@@ -1,7 +1,4 @@
-"""ONNX Runtime in 8 bits: a graph whose matrices are rounded, activations as they come or by a calibration.
-
-Knows ONNX Runtime's quantizers. Knows nothing of gates or chains.
-"""
+"""8-bit graphs for ONNX Runtime, with activations quantized dynamically or by calibration."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from kit.compression.aware import Rounding, learn_rounding, require_aware
-from kit.compression.base import others
+from kit.compression.base import changed_steps
 from kit.compression.onnx_graphs.four_bits import lookups, tables_in_four_bits
 from kit.compression.steps.onnx import graph_of, predictor_of
 from kit.data.batching import EncodedDataset, sorted_batches
@@ -31,59 +28,68 @@ from kit.runtime.quiet_libraries import without_warnings
 from kit.runtime.temporary import temporary_folder
 
 _CALIBRATION_TEXTS = 256  # of the budget
-_LARGE = 0.125  # share of the largest table's numbers from which 4 bits are worth while
+_MIN_TABLE_SHARE = 0.125  # minimum size of a 4-bit table, as a share of the largest table: smaller ones save little
 
 
 class Int8Onnx:
-    """A graph whose matrices are in 8 bits (Jacob et al. 2018, arXiv:1712.05877), by ONNX Runtime's quantizers."""
+    """Quantization of weights to 8 bits (Jacob et al. 2018, arXiv:1712.05877), by ONNX Runtime's quantizers."""
 
     takes = (Kind.TORCH, Kind.ONNX, Kind.TRANSLATOR, Kind.WARM_TRANSLATOR)
     gives = Kind.QUANTIZED_ONNX
 
     def require(self, step: Int8OnnxStep, source: Record | None) -> None:
-        """The packages of `kit[onnx]`; and a classifier, where ranges are to be fixed or rounding learnt."""
+        """Raise ModelError without `kit[onnx]`, or if the requested training or calibration is not possible."""
         require_onnx()
         require_aware(step.aware, source)
         if step.calibration == "static" and source is not None and source.recipe.task == "translation":
             raise ModelError(
-                "int8-onnx: calibration: static fixes ranges on texts, and a decoder's inputs are not there before it "
-                "writes",
-                "leave calibration out: the ranges of each batch are taken as they come",
+                "int8-onnx: calibration: static computes ranges on texts, but the inputs of a decoder are not known "
+                "before it generates them",
+                "leave calibration out: ranges are then computed for each batch",
             )
 
     def variants(self, step: Int8OnnxStep) -> list[Int8OnnxStep]:
-        """Unsigned weights, which older processors add safely; fixed ranges; the table in float32; learning."""
-        return others(
+        """Return variants with more exact settings.
+
+        These are unsigned weights, which do not overflow on older processors, static ranges, an embedding matrix in
+        float32, and quantization-aware training.
+        """
+        return changed_steps(
             step, [{"weights": "uint8"}, {"calibration": "static"}, {"embeddings": "float32"}, {"aware": 1.0}]
         )
 
     def compress(self, step: Int8OnnxStep, source: Record, job: Job) -> Fitted:
-        """Export if need be, then round."""
+        """Train if requested, trace unless the source is a graph, and quantize."""
         table = 4 if step.embeddings == "int4" else None
         folder, training = learn_rounding(source, job, Rounding(8, None, True, table), step.aware)
         graph = graph_of(folder, job)
-        texts = job.data.train.texts[:_CALIBRATION_TEXTS]  # validation examples judge the step
+        texts = job.data.train.texts[:_CALIBRATION_TEXTS]  # validation examples are reserved for the gate
         tokenizer = load_tokenizer(folder)
         encoded = encode(texts, tokenizer, job.recipe.data.max_length)
 
-        def rounded(model: bytes) -> bytes:
+        def quantize(model: bytes) -> bytes:
             if step.embeddings != "int4":
                 return _quantized(model, step, encoded, tokenizer)
-            # Positions and kinds of token stay in 8 bits: there is nothing to save.
-            later = lookups(model, _LARGE)
-            return tables_in_four_bits(_quantized(model, step, encoded, tokenizer, later), _LARGE)
+            # The small tables of positions and token types stay in 8 bits.
+            large_tables = lookups(model, _MIN_TABLE_SHARE)
+            return tables_in_four_bits(_quantized(model, step, encoded, tokenizer, large_tables), _MIN_TABLE_SHARE)
 
-        made = predictor_of(graph.changed(rounded, "int8", step.calibration), folder, job)
+        predictor = predictor_of(graph.changed(quantize, "int8", step.calibration), folder, job)
         settings: dict[str, Any] = {"device": "cpu"}
         if step.calibration == "static":
             settings["calibration_texts"] = len(texts)
-        elif isinstance(made, OnnxPredictor):
-            settings["batch_effect"] = _batch_effect(made, texts, job)
-        return Fitted(made, training, settings)
+        elif isinstance(predictor, OnnxPredictor):
+            settings["batch_effect"] = _batch_effect(predictor, texts, job)
+        return Fitted(predictor, training, settings)
 
 
 def _batch_effect(predictor: OnnxPredictor, texts: Texts, job: Job) -> dict[str, Any]:
-    """Return how far outputs for training texts alone are from those in batches, and the share of other labels."""
+    """Measure how outputs depend on the other texts of a batch, because dynamic ranges are computed per batch.
+
+    Returns:
+        The largest difference between outputs alone and in a batch, the share of texts with another label, and the
+        split and number of texts.
+    """
     together, alone = predictor.outputs(texts), np.concatenate([predictor.outputs([text]) for text in texts])
     other = decisions(together, job.task.multi_label) != decisions(alone, job.task.multi_label)
     return {
@@ -97,7 +103,7 @@ def _batch_effect(predictor: OnnxPredictor, texts: Texts, job: Job) -> dict[str,
 def _quantized(
     model: bytes, step: Int8OnnxStep, encoded: Encoded, tokenizer: PreTrainedTokenizerBase, without: Sequence[str] = ()
 ) -> bytes:
-    """The graph in 8 bits. without: names of nodes that stay as they are."""
+    """Quantize a graph to 8 bits, except the nodes with the names in `without`."""
     from onnxruntime.quantization import (
         CalibrationMethod,
         QuantFormat,
@@ -110,14 +116,14 @@ def _quantized(
     weights = QuantType.QInt8 if step.weights == "int8" else QuantType.QUInt8
     operators = ["MatMul", "Gemm", *(["Gather"] if step.embeddings != "float32" else [])]
     with temporary_folder("onnx") as scratch:
-        exact, ready, rounded = (scratch / name for name in ("exact.onnx", "ready.onnx", "rounded.onnx"))
+        exact, ready, quantized = (scratch / name for name in ("exact.onnx", "ready.onnx", "quantized.onnx"))
         exact.write_bytes(model)
         try:
             if step.calibration == "dynamic":
                 with without_warnings():
                     quantize_dynamic(
                         exact,
-                        rounded,
+                        quantized,
                         weight_type=weights,
                         per_channel=step.per_channel,
                         op_types_to_quantize=operators,
@@ -126,27 +132,27 @@ def _quantized(
             else:
                 quant_pre_process(exact, ready, skip_symbolic_shape=True)
                 quantize_static(
-                    ready, rounded, _Batches(encoded, tokenizer, ready), quant_format=QuantFormat.QDQ,
+                    ready, quantized, _Batches(encoded, tokenizer, ready), quant_format=QuantFormat.QDQ,
                     weight_type=weights, activation_type=QuantType.QUInt8, per_channel=step.per_channel,
                     op_types_to_quantize=operators, nodes_to_exclude=list(without),
                     calibrate_method=CalibrationMethod.MinMax,
                 )  # fmt: skip
         except Exception as error:
-            raise ModelError(f"int8-onnx: the graph cannot be rounded: {first_line(error)}") from error
-        return rounded.read_bytes()
+            raise ModelError(f"int8-onnx: the graph cannot be quantized: {first_line(error)}") from error
+        return quantized.read_bytes()
 
 
 class _Batches:
-    """Texts as ONNX Runtime's calibration wants them: one dictionary of arrays after the other, then None."""
+    """Calibration data for ONNX Runtime: an iterator over batches of texts that ends with None."""
 
     def __init__(self, encoded: Encoded, tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
         import onnx
 
-        self.names = [each.name for each in onnx.load(path).graph.input]
+        self.names = [graph_input.name for graph_input in onnx.load(path).graph.input]
         self.batches = self._iterate(encoded, tokenizer)
 
     def get_next(self) -> dict[str, np.ndarray] | None:
-        """The next batch."""
+        """Return the next batch as arrays by input name, or None at the end."""
         return next(self.batches, None)
 
     def _iterate(self, encoded: Encoded, tokenizer: PreTrainedTokenizerBase) -> Iterator[dict[str, np.ndarray]]:

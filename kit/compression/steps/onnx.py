@@ -1,7 +1,4 @@
-"""ONNX Runtime: a graph of the model, in float32.
-
-Knows models and their graphs. Knows nothing of gates or chains.
-"""
+"""Float32 graphs for ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -29,91 +26,99 @@ from kit.models.translation.translator import longest_source, prefix_of
 from kit.recipe.sections.compression import OnnxStep
 from kit.records.record import Record
 
-_PARITY = 1e-4  # of a logit, between torch and the graph in float32
+_MAX_DIFFERENCE = 1e-4  # of a logit, between torch and the graph in float32
 _PROOF_TEXTS = 64  # of the budget
 
 
 class Onnx:
-    """The graph of a model of torch, in float32."""
+    """Conversion of a torch model to a graph in float32."""
 
     takes = (Kind.TORCH, Kind.TRANSLATOR, Kind.WARM_TRANSLATOR)
     gives = Kind.ONNX
 
     def require(self, step: OnnxStep, source: Record | None) -> None:
-        """The packages of `kit[onnx]`."""
+        """Raise ModelError without the packages of `kit[onnx]`."""
         require_onnx()
 
     def variants(self, step: OnnxStep) -> list[OnnxStep]:
-        """None."""
+        """Return no variants: the step has no settings."""
         return []
 
     def compress(self, step: OnnxStep, source: Record, job: Job) -> Fitted:
-        """Trace the model, and prove on texts of the budget that the graph answers alike."""
+        """Trace the model, and check on texts of the budget that the graph predicts the same."""
         folder = source.model_folder
         return Fitted(predictor_of(graph_of(folder, job), folder, job), settings={"device": "cpu"})
 
 
 class _Logits(torch.nn.Module):
-    """A classifier of which only the logits come out."""
+    """A classifier that returns only its logits."""
 
     def __init__(self, model: PreTrainedModel, names: list[str]) -> None:
         super().__init__()
         self.model, self.names = Attending(model), names
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-        """Logits (batch, labels) of the tensors (batch, length) that `names` says."""
+        """Return the logits (batch, labels), given tensors (batch, length) in the order of `names`."""
         logits: torch.Tensor = self.model(**dict(zip(self.names, inputs, strict=True)))
         return logits
 
 
 def graph_of(folder: Path, job: Job) -> Graph | Graphs:
-    """What is in a folder as a graph, or as a translator's two: those that are there, or those of the model that is.
+    """Return the graph of the classifier in a folder, or the two graphs of the translator.
 
-    Raises ModelError if they cannot be made, or do not answer as the model does.
+    Graphs are read if the folder has them; otherwise the model is traced. Raises ModelError if the model cannot be
+    traced, or if its graph predicts differently.
     """
     kind = kind_of(folder)
     if is_onnx_translator(folder) or kind in (Kind.TRANSLATOR, Kind.WARM_TRANSLATOR):
         return graphs_of(folder, job)
     if kind is Kind.ONNX:
         return read_graph(folder)
-    texts, longest = job.data.train.texts[:_PROOF_TEXTS], job.recipe.data.max_length
-    return _exported(folder, content_of(folder), tuple(texts), longest)
+    texts = job.data.train.texts[:_PROOF_TEXTS]
+    return _exported(folder, content_of(folder), tuple(texts), job.recipe.data.max_length)
 
 
 def predictor_of(graph: Graph | Graphs, folder: Path, job: Job) -> OnnxPredictor | OnnxTranslator:
-    """What answers with a graph. folder: that it was made of, where its tokenizers are."""
+    """Return the predictor of a graph. `folder` is that of the original model, with its tokenizers."""
     if isinstance(graph, Graphs):
         tongues = load_tongues(folder)
         return OnnxTranslator(graph, tongues, longest_source(tongues), prefix_of(folder))
     return OnnxPredictor(graph, load_tokenizer(folder), job.recipe.data.max_length)
 
 
-@lru_cache(maxsize=1)  # a step is often tried with other settings, on the same model
+@lru_cache(maxsize=1)  # the variants of a step are often tried on the same model
 def _exported(
-    folder: Path, content: tuple[tuple[str, str], ...], proof: tuple[tuple[str, ...], ...], longest: int
+    folder: Path, content: tuple[tuple[str, str], ...], proof: tuple[tuple[str, ...], ...], max_length: int
 ) -> Graph:
-    """The graph of a classifier in a folder. content: the files there with their hashes. proof: texts to compare on."""
+    """Trace the classifier in a folder and check its graph.
+
+    Args:
+        folder: Folder of the classifier.
+        content: Names and hashes of the folder's files, as a cache key.
+        proof: Texts to compare the predictions of.
+        max_length: Maximum number of tokens per text.
+    """
     model, tokenizer, texts = load_classifier(folder), load_tokenizer(folder), list(proof)
     dataset = EncodedDataset(
-        encode(texts, tokenizer, longest), None, tokenizer.pad_token_id or 0, tokenizer.padding_side == "left"
+        encode(texts, tokenizer, max_length), None, tokenizer.pad_token_id or 0, tokenizer.padding_side == "left"
     )
     batch = dataset.collate([0, len(texts) - 1])
     names = list(batch)
-    axes = {0: torch.export.Dim("batch", min=1, max=4_096), 1: torch.export.Dim("length", min=1, max=_longest(model))}
+    axes = {0: torch.export.Dim("batch", min=1, max=4_096), 1: torch.export.Dim("length", min=1, max=_positions(model))}
     shapes = (tuple(axes for _ in names),)
-    expected = TransformerPredictor(model, tokenizer, longest).outputs(texts)
+    expected = TransformerPredictor(model, tokenizer, max_length).outputs(texts)
     graph = traced(_Logits(model, names).eval(), tuple(batch.values()), shapes, names, ["logits"], str(folder))
     parameters = sum(parameter.numel() for parameter in model.parameters())
     config = model.config.to_dict()
-    config.pop("_name_or_path", None)  # where the model was read from is no part of it
-    made = Graph(graph, parameters, "float32", "float32", config)
-    change = float(np.abs(OnnxPredictor(made, tokenizer, longest).outputs(texts) - expected).max())
-    if not change <= _PARITY:
-        raise ModelError(f"the graph of {folder} does not answer as the model does (a logit differs by {change:.2g})")
-    return made
+    config.pop("_name_or_path", None)  # a local path
+    converted = Graph(graph, parameters, "float32", "float32", config)
+    change = float(np.abs(OnnxPredictor(converted, tokenizer, max_length).outputs(texts) - expected).max())
+    if not change <= _MAX_DIFFERENCE:
+        raise ModelError(f"the graph of {folder} does not predict as the model does (a logit differs by {change:.2g})")
+    return converted
 
 
-def _longest(model: PreTrainedModel) -> int:
-    """Positions that a model has, for the exporter's range of lengths."""
+def _positions(model: PreTrainedModel) -> int:
+    """Return the maximum number of positions of a model, for the exporter's range of lengths."""
     config = getattr(model.base_model, "config", model.config)
     return int(getattr(config, "max_position_embeddings", 8_192) or 8_192)

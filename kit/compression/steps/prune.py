@@ -1,9 +1,7 @@
-"""Structured pruning: heads and neurons that matter least are taken out for good, and the model recovers.
+"""Structured pruning: remove the least important heads and neurons, and recover by distillation.
 
-What matters is how much the loss would change, to first order, if a head or neuron were silenced (Michel et al. 2019,
-arXiv:1905.10650; Molchanov et al. 2019, arXiv:1906.10771). The unpruned model then teaches the pruned one.
-
-Knows models and the budget. Knows nothing of other techniques.
+The importance of a head or neuron is the first-order change of the loss if it were masked (Michel et al. 2019,
+arXiv:1905.10650; Molchanov et al. 2019, arXiv:1906.10771). The unpruned model is the teacher of the pruned model.
 """
 
 from __future__ import annotations
@@ -29,35 +27,38 @@ from kit.models.saved_kind import Kind
 from kit.recipe.sections.compression import PruneStep
 from kit.records.record import Record
 
-_SCORED = 1_000  # examples of the budget that scores are taken on
-_TOKENS = 2_048  # padded tokens in one pass of scoring
-_ROUND = 8  # neurons of a layer are a multiple of this, which processors like
+_SCORED_EXAMPLES = 1_000  # of the budget, to compute importance scores on
+_BATCH_TOKENS = 2_048  # padded tokens per batch of scoring
+_NEURON_MULTIPLE = 8  # numbers of neurons per layer are rounded to this, for fast matrix products
 
 
 class Prune:
-    """Take heads and neurons out of a model of BERT's kind."""
+    """Removal of attention heads and feed-forward neurons from encoders with BERT-like blocks."""
 
     takes = (Kind.TORCH,)
     gives = Kind.TORCH
 
     def require(self, step: PruneStep, source: Record | None) -> None:
-        """A pooled encoder with blocks like BERT's: only its file can say how many heads each layer has."""
+        """Raise ModelError unless the model is a pooled encoder with BERT-like blocks.
+
+        Only the configuration of pooled encoders can store a number of heads per layer.
+        """
         if source is None:
             return
         model = load_classifier(source.model_folder)
         if not isinstance(model, PooledClassifier):
             raise ModelError(
-                f"prune: {source.id} keeps the head of its architecture, whose file cannot say what was taken out",
+                f"prune: {source.id} keeps the head of its architecture, whose file cannot describe a pruned model",
                 "set model.pooling to mean or cls and train again, or distil a smaller student",
             )
         find_blocks(model)
 
     def variants(self, step: PruneStep) -> list[PruneStep]:
-        """Half as much."""
+        """Return a variant that removes half as many heads and neurons."""
         return [step.model_copy(update={"heads": step.heads / 2, "neurons": step.neurons / 2})]
 
     def compress(self, step: PruneStep, source: Record, job: Job) -> Fitted:
-        """Score on the budget's training examples, take out, recover on budget and pool."""
+        """Score heads and neurons on training examples, remove the lowest, and recover on budget and pool."""
         teacher = resolve_teacher(str(source.folder))
         assert teacher.checkpoint is not None
         job = replace(job, checkpoint=teacher.checkpoint)
@@ -68,13 +69,13 @@ class Prune:
         before = sum(parameter.numel() for parameter in model.parameters())
         heads, neurons = _scores(model, blocks, budget, job)
         kept_heads = _kept(heads, step.heads, 1)
-        kept_neurons = _kept(neurons, step.neurons, _ROUND)
+        kept_neurons = _kept(neurons, step.neurons, _NEURON_MULTIPLE)
         model.cpu()
-        for block, some, others in zip(blocks, kept_heads, kept_neurons, strict=True):
-            block.keep(some, others)
+        for block, head_rows, neuron_rows in zip(blocks, kept_heads, kept_neurons, strict=True):
+            block.keep(head_rows, neuron_rows)
         assert isinstance(model.config, PooledConfig)
-        model.config.kept_heads = [len(some) for some in kept_heads]
-        model.config.kept_neurons = [len(some) for some in kept_neurons]
+        model.config.kept_heads = [len(rows) for rows in kept_heads]
+        model.config.kept_neurons = [len(rows) for rows in kept_neurons]
         training = recover(model, teacher, budget, job, step.epochs, step.learning_rate) if step.epochs else None
         settings: dict[str, Any] = {
             "device": job.hardware.device,
@@ -88,11 +89,12 @@ class Prune:
 def _scores(
     model: torch.nn.Module, blocks: list[Block], budget: EncodedBudget, job: Job
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """Of every head and every neuron, by layer: mean over examples of |d loss / d (a factor that silences it)|.
+    """Return the importance of every head and of every neuron, by layer: sum over examples of |d loss / d factor|.
 
-    The factors are a tensor of their own for every example, so that one backward pass gives each example's derivative.
+    Each head and neuron is multiplied by a factor of 1, with a separate factor per example, so that one backward pass
+    gives the derivative of each example. The scores of a layer are normalized to a norm of 1.
     """
-    examples = budget.train.encoded.take(np.arange(min(_SCORED, len(budget.train.targets))))
+    examples = budget.train.encoded.take(np.arange(min(_SCORED_EXAMPLES, len(budget.train.targets))))
     dataset = EncodedDataset(
         examples, budget.train.targets, budget.tokenizer.pad_token_id or 0, budget.tokenizer.padding_side == "left"
     )
@@ -100,43 +102,45 @@ def _scores(
     neurons = [torch.zeros(block.neurons) for block in blocks]
     factors: dict[torch.nn.Module, torch.Tensor] = {}
 
-    def silence(layer: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    def multiply(layer: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
         (hidden,) = inputs
         factor = factors[layer]
-        cut = hidden.view(*hidden.shape[:2], factor.shape[-1], -1) * factor[:, None, :, None]
-        return (cut.reshape(hidden.shape),)
+        scaled = hidden.view(*hidden.shape[:2], factor.shape[-1], -1) * factor[:, None, :, None]
+        return (scaled.reshape(hidden.shape),)
 
-    hooks = [layer.register_forward_pre_hook(silence) for block in blocks for layer in (block.joined, block.outer)]
+    hooks = [layer.register_forward_pre_hook(multiply) for block in blocks for layer in (block.joined, block.outer)]
     device = PartialState().device
     model.eval()
     try:
-        for indices in sorted_batches(examples.lengths, _TOKENS):
+        for indices in sorted_batches(examples.lengths, _BATCH_TOKENS):
             batch = {name: tensor.to(device) for name, tensor in dataset.collate(indices.tolist()).items()}
             labels = batch.pop("labels")
             for block in blocks:
                 factors[block.joined] = torch.ones(len(labels), block.heads, device=device, requires_grad=True)
                 factors[block.outer] = torch.ones(len(labels), block.neurons, device=device, requires_grad=True)
             loss = job.task.loss(model(**batch).logits, labels)
-            gradients = torch.autograd.grad(loss, list(factors.values()))
-            found = dict(zip(factors, gradients, strict=True))
+            gradients = dict(zip(factors, torch.autograd.grad(loss, list(factors.values())), strict=True))
             for number, block in enumerate(blocks):
-                heads[number] += found[block.joined].abs().sum(0).cpu()
-                neurons[number] += found[block.outer].abs().sum(0).cpu()
+                heads[number] += gradients[block.joined].abs().sum(0).cpu()
+                neurons[number] += gradients[block.outer].abs().sum(0).cpu()
     finally:
         for hook in hooks:
             hook.remove()
-    # Each layer's scores by their own length (Molchanov et al.), or the layers nearest the loss would keep everything.
+    # Normalized per layer (Molchanov et al.); otherwise the layers nearest to the loss would keep everything.
     return tuple([score / score.norm().clamp(min=1e-12) for score in scores] for scores in (heads, neurons))  # type: ignore[return-value]
 
 
 def _kept(scores: list[torch.Tensor], share: float, multiple: int) -> list[torch.Tensor]:
-    """Numbers, in order, of what stays in each layer when this share of all goes: the lowest scores of all layers.
+    """Return the sorted indices of the units that each layer keeps; the units with the lowest scores are removed.
 
-    Every layer keeps a multiple, and at least one of it; where a layer has less than that, it keeps all.
+    Args:
+        scores: Importance of the units of each layer.
+        share: Share of the units of all layers to remove.
+        multiple: Each layer keeps a multiple of this number, at least once; smaller layers keep all units.
     """
     flat = torch.cat(scores)
-    gone = round(share * len(flat))
-    least = flat.sort().values[gone - 1] if gone else flat.min() - 1
+    removed = round(share * len(flat))
+    least = flat.sort().values[removed - 1] if removed else flat.min() - 1
     kept = []
     for score in scores:
         step = min(multiple, len(score))

@@ -1,10 +1,8 @@
-"""Quantization within torch: linear layers in 8 or 4 bits, or all weights stored in 16.
+"""Quantization in torch: linear layers in 8 or 4 bits, or all weights stored in 16 bits.
 
-torchao (weights alone, or activations too) and bitsandbytes (Dettmers et al. 2022, arXiv:2208.07339; nf4: Dettmers et
-al. 2023, arXiv:2305.14314). A classifier's head stays as it is; so do a translator's output layer and the table of
-embeddings, whose weights it often shares.
-
-Knows the libraries' configurations. Knows nothing of chains.
+Linear layers are quantized by torchao (weights, or weights and activations) or bitsandbytes (Dettmers et al. 2022,
+arXiv:2208.07339; nf4: Dettmers et al. 2023, arXiv:2305.14314). The head of a classifier is not quantized, nor are the
+output layer of a translator and the embedding matrix, which often share their weights.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 
 from kit.compression.aware import Rounding, learn_rounding, require_aware
-from kit.compression.base import others
+from kit.compression.base import changed_steps
 from kit.errors import ModelError, first_line
 from kit.methods import Fitted, Job
 from kit.models.architectures.quantization_fixes import leave_odd_layers_unpacked, packs
@@ -36,74 +34,74 @@ from kit.records.record import Record
 
 
 class Int8Torch:
-    """Linear layers in 8 bits by torchao."""
+    """Quantization of linear layers to 8 bits by torchao."""
 
     takes = (Kind.TORCH, Kind.TRANSLATOR, Kind.WARM_TRANSLATOR)
     gives = Kind.QUANTIZED
 
     def require(self, step: Int8TorchStep, source: Record | None) -> None:
-        """Torchao; to learn the rounding, a classifier."""
+        """Raise ModelError without torchao, or if the requested training is not possible."""
         _require("torchao", "pip install 'kit[compress]'")
         require_aware(step.aware, source)
 
     def variants(self, step: Int8TorchStep) -> list[Int8TorchStep]:
-        """Learn the rounding."""
-        return others(step, [{"aware": 1.0}])
+        """Return a variant with quantization-aware training."""
+        return changed_steps(step, [{"aware": 1.0}])
 
     def compress(self, step: Int8TorchStep, source: Record, job: Job) -> Fitted:
-        """Round the weights."""
+        """Train if requested, and quantize."""
         from torchao.quantization import Int8DynamicActivationInt8WeightConfig, Int8WeightOnlyConfig
         from transformers import TorchAoConfig
 
         kind = Int8DynamicActivationInt8WeightConfig if step.activations else Int8WeightOnlyConfig
-        config = TorchAoConfig(kind(), modules_to_not_convert=_kept(source))
+        config = TorchAoConfig(kind(), modules_to_not_convert=_unquantized_layers(source))
         folder, training = learn_rounding(source, job, Rounding(8, None, step.activations), step.aware)
-        return replace(_rounded(folder, job, config), training=training)
+        return replace(_quantized(folder, job, config), training=training)
 
 
 class BitsAndBytes:
-    """Linear layers in 8 or 4 bits by bitsandbytes."""
+    """Quantization of linear layers to 8 or 4 bits by bitsandbytes."""
 
     takes = (Kind.TORCH, Kind.TRANSLATOR, Kind.WARM_TRANSLATOR)
     gives = Kind.QUANTIZED
 
     def require(self, step: BitsAndBytesStep, source: Record | None) -> None:
-        """bitsandbytes, which is one of kit's own requirements; for 4 bits, layers that divide."""
+        """Raise ModelError without bitsandbytes, or for 4 bits if the shape of no layer allows it."""
         _require("bitsandbytes", "pip install bitsandbytes")
         if step.technique == "nf4-bnb" and source is not None:
             layers, _ = _layers(source)
             if not any(map(packs, layers.values())):
                 raise ModelError(
-                    f"nf4-bnb: no layer of {source.id} has rows by 32 and columns by 64, in which bitsandbytes packs 4 "
-                    "bits",
-                    "take int8-bnb or int8-torch, which round layers of any shape",
+                    f"nf4-bnb: no layer of {source.id} has a multiple of 32 rows and of 64 columns, which bitsandbytes "
+                    "requires for 4 bits",
+                    "use int8-bnb or int8-torch, which quantize layers of any shape",
                 )
 
     def variants(self, step: BitsAndBytesStep) -> list[BitsAndBytesStep]:
-        """None."""
+        """Return no variants: the step has no settings."""
         return []
 
     def compress(self, step: BitsAndBytesStep, source: Record, job: Job) -> Fitted:
-        """Round the weights."""
+        """Quantize the weights."""
         bits: Bits = "int8" if step.technique == "int8-bnb" else "nf4"
-        return _rounded(source.model_folder, job, rounded_on_load(bits, _kept(source, bits)))
+        return _quantized(source.model_folder, job, rounded_on_load(bits, _unquantized_layers(source, bits)))
 
 
 class Half:
-    """Weights stored in 16 bits; they are computed with in float32."""
+    """Storage of weights in 16 bits, with computation in float32."""
 
     takes = (Kind.TORCH, Kind.TRANSLATOR, Kind.WARM_TRANSLATOR)
     gives = Kind.HALF
 
     def require(self, step: HalfStep, source: Record | None) -> None:
-        """Nothing beside torch."""
+        """Do nothing: the step requires only torch."""
 
     def variants(self, step: HalfStep) -> list[HalfStep]:
-        """None."""
+        """Return no variants: the step has no settings."""
         return []
 
     def compress(self, step: HalfStep, source: Record, job: Job) -> Fitted:
-        """Round the weights. Raises ModelError if one is too large for float16."""
+        """Round the weights to 16 bits. Raises ModelError if a weight is too large for float16."""
         dtype = torch.float16 if step.technique == "float16" else torch.bfloat16
         predictor = load_predictor(source.model_folder, backend=source.backend)
         assert isinstance(predictor, TransformerPredictor | Translator)
@@ -113,115 +111,115 @@ class Half:
                 if tensor.is_floating_point():
                     tensor.copy_(tensor.to(dtype).to(tensor.dtype))
                     if not torch.isfinite(tensor).all():
-                        raise ModelError(f"float16: a weight of {name} is too large for it", "use bfloat16")
+                        raise ModelError(f"float16: a weight of {name} is too large for float16", "use bfloat16")
         model.to(PartialState().device)
-        return Fitted(_Halved(predictor, dtype), settings={"device": job.hardware.device})
+        return Fitted(_HalfPredictor(predictor, dtype), settings={"device": job.hardware.device})
 
 
-class _Same:
-    """Answers as another does."""
+class _WrappedPredictor:
+    """A predictor that returns the outputs of another predictor; subclasses save it differently."""
 
-    def __init__(self, whole: TransformerPredictor | Translator) -> None:
-        self.whole = whole
+    def __init__(self, inner: TransformerPredictor | Translator) -> None:
+        self.inner = inner
 
     @property
     def parameters(self) -> int:
         """Number of weights."""
-        return self.whole.parameters
+        return self.inner.parameters
 
     @property
     def depends_on_batch(self) -> bool:
-        """As the model's."""
-        return self.whole.depends_on_batch
+        """True if outputs depend on the other texts of a batch."""
+        return self.inner.depends_on_batch
 
     def outputs(self, texts: Texts) -> np.ndarray:
-        """The model's."""
-        return self.whole.outputs(texts)
+        """Return the outputs of the inner predictor."""
+        return self.inner.outputs(texts)
 
     def cut(self, texts: Texts) -> np.ndarray:
-        """The model's."""
-        return self.whole.cut(texts)
+        """Return the texts that the inner predictor truncates, as an array of booleans."""
+        return self.inner.cut(texts)
 
 
-class _Halved(_Same):
-    """A model of torch that is saved in another format than it is computed in."""
+class _HalfPredictor(_WrappedPredictor):
+    """A torch model that computes in float32 and is saved in 16 bits."""
 
-    def __init__(self, whole: TransformerPredictor | Translator, dtype: torch.dtype) -> None:
-        super().__init__(whole)
+    def __init__(self, inner: TransformerPredictor | Translator, dtype: torch.dtype) -> None:
+        super().__init__(inner)
         self.dtype = dtype
 
     def save(self, folder: Path) -> None:
-        """As ever, with the weights in 16 bits."""
-        original = self.whole.model.dtype
-        self.whole.model.to(self.dtype)  # type: ignore[arg-type]
-        self.whole.save(folder)
-        self.whole.model.to(original)  # type: ignore[arg-type]
+        """Save the model with its weights in 16 bits."""
+        original = self.inner.model.dtype
+        self.inner.model.to(self.dtype)  # type: ignore[arg-type]
+        self.inner.save(folder)
+        self.inner.model.to(original)  # type: ignore[arg-type]
 
 
-class _Written(_Same):
-    """A model whose files are those that were written before it answered anything.
+class _SavedPredictor(_WrappedPredictor):
+    """A quantized model that is saved to a folder before its first use, and copied from there.
 
-    bitsandbytes packs 4-bit weights anew when they are first used, on processors with AVX512-BF16, and what it saves
-    after that is damaged.
+    On processors with AVX512-BF16, bitsandbytes repacks 4-bit weights at their first use, and files that are saved
+    afterwards are damaged.
     """
 
-    def __init__(self, whole: TransformerPredictor | Translator, folder: Path) -> None:
-        super().__init__(whole)
+    def __init__(self, inner: TransformerPredictor | Translator, folder: Path) -> None:
+        super().__init__(inner)
         self.folder = folder
         if PartialState().is_main_process:
-            shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
-            whole.save(folder)
+            shutil.rmtree(folder, ignore_errors=True)  # files of a run that was killed
+            inner.save(folder)
 
     def save(self, folder: Path) -> None:
-        """A copy of them."""
+        """Copy the saved files."""
         shutil.copytree(self.folder, folder, dirs_exist_ok=True)
 
 
-def _rounded(folder: Path, job: Job, config: Any) -> Fitted:
-    """The model in a folder, its linear layers rounded as a quantization config of transformers says."""
-    rounding = {"quantization_config": config, "device_map": job.hardware.device}
-    whole: TransformerPredictor | Translator
+def _quantized(folder: Path, job: Job, config: Any) -> Fitted:
+    """Load the model in a folder with a quantization config of transformers. Raises ModelError if that fails."""
+    loading = {"quantization_config": config, "device_map": job.hardware.device}
+    predictor: TransformerPredictor | Translator
     try:
         if kind_of(folder) is Kind.TORCH:
-            whole = TransformerPredictor(
-                _classifier(folder, rounding), load_tokenizer(folder), job.recipe.data.max_length
+            predictor = TransformerPredictor(
+                _classifier(folder, loading), load_tokenizer(folder), job.recipe.data.max_length
             )
         else:
-            whole = Translator.rounded(folder, **rounding)
+            predictor = Translator.rounded(folder, **loading)
     except Exception as error:
         raise ModelError(f"the model in {folder} cannot be quantized: {first_line(error)}") from error
-    written: Predictor = _Written(whole, job.workdir / "rounded")
-    return Fitted(written, settings={"device": job.hardware.device})
+    saved: Predictor = _SavedPredictor(predictor, job.workdir / "rounded")
+    return Fitted(saved, settings={"device": job.hardware.device})
 
 
-def _classifier(folder: Path, rounding: dict[str, Any]) -> PreTrainedModel:
+def _classifier(folder: Path, loading: dict[str, Any]) -> PreTrainedModel:
     with quiet():
         model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
-            folder, dtype=torch.float32, trust_remote_code=False, **rounding
+            folder, dtype=torch.float32, trust_remote_code=False, **loading
         )
     leave_odd_layers_unpacked(model)
     model.eval()  # type: ignore[no-untyped-call]
     return model
 
 
-def _kept(source: Record, bits: Bits = "int8") -> list[str]:
-    """Layers that are not rounded: in 4 bits also those that could not be used on every processor."""
-    layers, kept = _layers(source)
-    return kept + [name for name, layer in layers.items() if bits == "nf4" and not packs(layer)]
+def _unquantized_layers(source: Record, bits: Bits = "int8") -> list[str]:
+    """Return the names of layers to leave unquantized; in 4 bits also those that do not work on every processor."""
+    layers, excluded = _layers(source)
+    return excluded + [name for name, layer in layers.items() if bits == "nf4" and not packs(layer)]
 
 
 def _layers(source: Record) -> tuple[dict[str, nn.Linear], list[str]]:
-    """Linear layers, without weights, that may be rounded; and names of what must not be."""
+    """Return the linear layers to quantize, by name and without weights, and the names of excluded layers."""
     folder = source.model_folder
     if kind_of(folder) is not Kind.TORCH:
         return layers_to_round(folder)
     with quiet(), torch.device("meta"):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         model = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
-    layers = {name: part for name, part in model.named_modules() if isinstance(part, nn.Linear)}
-    return {name: part for name, part in layers.items() if not set(name.split(".")) & set(HEADS)}, list(HEADS)
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    return {name: layer for name, layer in layers.items() if not set(name.split(".")) & set(HEADS)}, list(HEADS)
 
 
-def _require(package: str, how: str) -> None:
+def _require(package: str, command: str) -> None:
     if find_spec(package) is None:
-        raise ModelError(f"{package} is not installed", how)
+        raise ModelError(f"{package} is not installed", command)

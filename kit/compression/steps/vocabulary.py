@@ -1,9 +1,8 @@
-"""Vocabulary trimming: a table of embeddings with only the rows that the task's texts use, and a tokenizer to match.
+"""Vocabulary trimming: remove the tokens and embeddings that the texts of the task do not use.
 
-Half of a small encoder is rows that a task never looks at (Abdaoui et al. 2020, arXiv:2010.05609). Single characters
-and special tokens stay, so that any text can still be read; a text whose tokens all stay gets the very same answer.
-
-Knows tokenizers and tables of embeddings. Knows nothing of other techniques.
+Half of a small encoder is embeddings that a task never uses (Abdaoui et al. 2020, arXiv:2010.05609). Single characters
+and special tokens are kept, so that any text can be tokenized. A text whose tokens are all kept gets exactly the same
+prediction.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from kit.compression.tokens import (
     kept_tokens,
     origins,
     require_same_reading,
-    without_others,
+    trimmed_tokenizer,
 )
 from kit.compression.vocabulary_translation import require_one_table, trim_translator
 from kit.data.encode import encode
@@ -36,20 +35,20 @@ from kit.models.saved_kind import Kind, kind_of
 from kit.recipe.sections.compression import VocabularyStep
 from kit.records.record import Record
 
-_PROOF_TEXTS = 64  # that must get the very same logits from the trimmed model
+_PROOF_TEXTS = 64  # texts for which the trimmed model must compute exactly the same logits
 
 
 class Vocabulary:
-    """Keep the tokens that the texts of budget and pool use, and the files that a student was distilled on.
+    """Removal of tokens that are not used in the budget, the pool, or the files that a student was distilled on.
 
-    Not those of validation, which judge the step.
+    Validation texts are not counted, because the gate uses them.
     """
 
     takes = (Kind.TORCH, Kind.TRANSLATOR, Kind.WARM_TRANSLATOR)
     gives = Kind.TORCH
 
     def require(self, step: VocabularyStep, source: Record | None) -> None:
-        """skeletoken, a tokenizer that can be edited, and of a translator one table for both sides."""
+        """Raise ModelError without skeletoken, or if the tokenizer or the embedding matrices cannot be trimmed."""
         if find_spec("skeletoken") is None:
             raise ModelError("skeletoken is not installed", "pip install 'kit[compress]'")
         if source is None:
@@ -58,36 +57,36 @@ class Vocabulary:
         if not tokenizer.is_fast:
             raise ModelError(
                 f"vocabulary: {type(tokenizer).__name__} has no tokenizer.json, so it cannot be edited",
-                "take this step out of compress.steps",
+                "remove this step from compress.steps",
             )
         if kind_of(source.model_folder, source.backend) is not Kind.TORCH:
             require_one_table(source.model_folder)
 
     def variants(self, step: VocabularyStep) -> list[VocabularyStep]:
-        """Without a largest size, if it has one."""
+        """Return a variant without a maximum size, if the step has one."""
         return [] if step.max_size is None else [step.model_copy(update={"max_size": None})]
 
     def compress(self, step: VocabularyStep, source: Record, job: Job) -> Fitted:
-        """Trim tokenizer and model, and prove that texts whose tokens stay are read as before."""
+        """Trim tokenizer and model, and check that texts whose tokens are all kept get the same logits."""
         if kind_of(source.model_folder, source.backend) is not Kind.TORCH:
             return trim_translator(source.model_folder, job, step.max_size)
         model, tokenizer = load_classifier(source.model_folder), load_tokenizer(source.model_folder)
-        longest = job.recipe.data.max_length
+        max_length = job.recipe.data.max_length
         texts = job.data.train.texts + job.data.pool.texts + (job.transfer.extra_texts if job.transfer else [])
-        encoded = encode(texts, tokenizer, longest)
+        encoded = encode(texts, tokenizer, max_length)
         kept = kept_tokens(encoded, tokenizer, step.max_size)
-        smaller = without_others(tokenizer, kept)
-        origin = origins(tokenizer, smaller)
-        again = encode(texts, smaller, longest)
-        changed = changed_texts(encoded, again, origin)
+        trimmed = trimmed_tokenizer(tokenizer, kept)
+        origin = origins(tokenizer, trimmed)
+        changed = changed_texts(encoded, encode(texts, trimmed, max_length), origin)
         require_same_reading(encoded, changed, kept)
-        alike = [text for text, other in zip(texts, changed, strict=True) if not other][:_PROOF_TEXTS]
-        expected = TransformerPredictor(model, tokenizer, longest).outputs(alike)
-        _trim(model, smaller, origin)
-        if not np.array_equal(TransformerPredictor(model, smaller, longest).outputs(alike), expected):
+        unchanged = [text for text, differs in zip(texts, changed, strict=True) if not differs][:_PROOF_TEXTS]
+        expected = TransformerPredictor(model, tokenizer, max_length).outputs(unchanged)
+        _trim(model, trimmed, origin)
+        if not np.array_equal(TransformerPredictor(model, trimmed, max_length).outputs(unchanged), expected):
+            kind = encoder_of(model).config.model_type
             raise ModelError(
-                f"vocabulary: a {encoder_of(model).config.model_type} model answers differently with a smaller table",
-                "take this step out of compress.steps",
+                f"vocabulary: a {kind} model predicts differently with a smaller table of embeddings",
+                "remove this step from compress.steps",
             )
         model.to(PartialState().device)
         settings: dict[str, Any] = {
@@ -98,11 +97,11 @@ class Vocabulary:
             "texts_read_differently": float(changed.mean()) if len(texts) else 0.0,
             "new_texts_read_differently": expected_change(encoded, tokenizer, step.max_size),
         }
-        return Fitted(TransformerPredictor(model, smaller, longest), settings=settings)
+        return Fitted(TransformerPredictor(model, trimmed, max_length), settings=settings)
 
 
 def _trim(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, origin: np.ndarray) -> None:
-    """Keep the rows of the table of embeddings that belong to the tokenizer's tokens, in its order."""
+    """Reduce the embedding matrix to the tokenizer's tokens, and renumber token ids in configurations, in place."""
     cut_source_table(model, origin)
     encoder = encoder_of(model)
     renumber([model.config, encoder.config], origin, tokenizer.pad_token_id)

@@ -1,4 +1,4 @@
-"""Translators: what CTranslate2 makes of them, and what is refused before anything is computed."""
+"""Conversion of translators to CTranslate2, and refusals before computation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kit.models.backends.ctranslate2 import Ct2Translator
 from kit.models.predictor import load_predictor
 from kit.models.saved_kind import Kind, kind_of
 from kit.models.translation.bpe import train_bpe
-from kit.models.translation.generation_settings import apply_route, set_search
+from kit.models.translation.generation_settings import set_search, tell_route
 from kit.models.translation.languages import find_route
 from kit.models.translation.seq2seq import Tongues, load_translator
 from kit.models.translation.translator import Translator
@@ -34,34 +34,34 @@ def chain(source: Path, steps: object, **gate: object) -> Recipe:
 
 @pytest.fixture(scope="module")
 def done(scratch_run: Path) -> dict[str, Compression]:
-    found = {}
-    for quantization in ("float32", "int8"):
-        found[quantization] = compress(chain(scratch_run, [{"ct2": {"quantization": quantization}}]), quiet=True)
-    return found
+    return {
+        quantization: compress(chain(scratch_run, [{"ct2": {"quantization": quantization}}]), quiet=True)
+        for quantization in ("float32", "int8")
+    }
 
 
-def test_in_float32_it_translates_as_torch_does(done, scratch_run) -> None:
+def test_float32_translates_as_torch(done, scratch_run) -> None:
     record = done["float32"].record
-    theirs, ours = Record.load(scratch_run).predictions().outputs, record.predictions().outputs
-    assert len(ours) == 20 and (ours == theirs).mean() >= 0.95
+    before, after = Record.load(scratch_run).predictions().outputs, record.predictions().outputs
+    assert len(after) == 20 and (after == before).mean() >= 0.95
     assert record.content["settings"]["float32_same"] >= 0.95
-    assert "before rounding as torch on" in done["float32"].links[0].line
+    assert "same translation as torch before quantization for" in done["float32"].links[0].line
     model, start = load_predictor(record.model_folder), load_predictor(scratch_run / "model")
     assert model.parameters == start.parameters
     texts = [("A man is here.",), ("Two dogs run through the snow and play with a big ball.",)]
-    found = []
-    for each in (model, start):
-        each.search_greedily()
-        found.append(each.outputs(texts).tolist())
-    assert found[0] == found[1] and model.search["num_beams"] == 1
+    translations = []
+    for translator in (model, start):
+        translator.search_greedily()
+        translations.append(translator.outputs(texts).tolist())
+    assert translations[0] == translations[1] and model.search["num_beams"] == 1
 
 
-def test_texts_are_shared_among_threads_that_do_not_wait_for_each_other(done, monkeypatch) -> None:
+def test_texts_are_shared_among_independent_threads(done, monkeypatch) -> None:
     folder = done["int8"].record.model_folder
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     load_predictor(folder)
-    assert torch.get_num_threads() == 2, "of torch itself none is lost"
+    assert torch.get_num_threads() == 2, "torch keeps its threads"
     torch.set_num_threads(threads)
     texts = [(f"A man is at the {place} of number {number}.",) for number in range(40) for place in ("door", "sea")]
     expected = load_predictor(folder).outputs(texts)
@@ -70,10 +70,10 @@ def test_texts_are_shared_among_threads_that_do_not_wait_for_each_other(done, mo
         shared = load_predictor(folder)
         assert shared._engine.num_translators == 3
         assert shared.outputs(texts).tolist() == expected.tolist()
-    torch.set_num_threads(threads)  # loading gives torch back as many as it believes that there were
+    torch.set_num_threads(threads)  # loading restored the number of the patched function
 
 
-def test_int8_is_smaller_and_a_record_like_any_other(done, scratch_run) -> None:
+def test_int8_is_smaller_and_a_complete_record(done, scratch_run) -> None:
     record = Record.load(done["int8"].record.folder)
     assert kind_of(record.model_folder) is Kind.CT2
     assert record.content["model_bytes"] < done["float32"].record.content["model_bytes"] / 1.7
@@ -81,22 +81,22 @@ def test_int8_is_smaller_and_a_record_like_any_other(done, scratch_run) -> None:
     assert set(record.metrics) == {"bleu", "chrf", "ter"} and record.how == "ct2 of scratch"
     verdict = done["int8"].links[0].verdict
     assert verdict.metric == "bleu" and 0 <= verdict.agreement.value <= 1
-    answers = list(predict(record.folder, ["A man is here.", "   ", ""]))
-    assert answers[0]["translation"] and [each["translation"] for each in answers[1:]] == ["", ""]
+    lines = [line["translation"] for line in predict(record.folder, ["A man is here.", "   ", ""])]
+    assert lines[0] and lines[1:] == ["", ""]
     search = json.loads((record.model_folder / "generation_config.json").read_text("utf-8"))
     assert (search["num_beams"], search["max_new_tokens"]) == (2, 20)
 
 
-def test_a_gate_undoes_a_conversion_that_costs_too_much(scratch_run, done, monkeypatch) -> None:
+def test_gate_undoes_a_conversion_that_loses_too_much(scratch_run, done, monkeypatch) -> None:
     scores = iter([0.4, 0.2])  # of the source, then of the converted model
     monkeypatch.setattr("kit.compression.gate._score", lambda job, outputs: next(scores))
-    found = compress(chain(scratch_run, ["ct2"], retained=0.9), quiet=True)
-    assert found.record.folder == scratch_run and "UNDONE by the gate: 50.0 % retained on" in found.links[0].line
+    undone = compress(chain(scratch_run, ["ct2"], retained=0.9), quiet=True)
+    assert undone.record.folder == scratch_run and "UNDONE by the gate: 50.0 % retained on" in undone.links[0].line
 
 
-def test_a_conversion_that_translates_otherwise_is_refused(scratch_run, monkeypatch) -> None:
+def test_conversion_with_other_translations_is_refused(scratch_run, monkeypatch) -> None:
     monkeypatch.setattr(Ct2Translator, "outputs", lambda self, texts: np.full(len(texts), "x", object))
-    with pytest.raises(ModelError, match="translates 0 % of 45 texts as the model does") as error:
+    with pytest.raises(ModelError, match="translates only 0 % of 45 texts as the model does") as error:
         compress(chain(scratch_run, [{"ct2": {"quantization": "int16"}}]), quiet=True)
     assert "float16" in error.value.hint
 
@@ -122,7 +122,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_work_is_refused_before_anything_is_computed(case, request, monkeypatch) -> None:
+def test_impossible_steps_are_refused_before_computation(case, request, monkeypatch) -> None:
     run, step, words, way_out = REFUSED[case]
     source = request.getfixturevalue(run)
     monkeypatch.setattr("kit.runs.write_record._fit_and_write", lambda *args: pytest.fail("something was computed"))
@@ -131,7 +131,7 @@ def test_what_cannot_work_is_refused_before_anything_is_computed(case, request, 
     assert error.value.hint and way_out in error.value.hint
 
 
-def test_a_recipe_that_will_leave_another_kind_is_refused_before_it_is_trained(warm_recipe, monkeypatch) -> None:
+def test_recipe_of_an_unsupported_kind_is_refused_before_training(warm_recipe, monkeypatch) -> None:
     monkeypatch.setattr("kit.runs.write_record._fit_and_write", lambda *args: pytest.fail("something was computed"))
     content = warm_recipe.model_dump()
     content["compress"] |= {"steps": ["ct2"], "gate": {"retained": None, "agreement": None}}
@@ -139,11 +139,11 @@ def test_a_recipe_that_will_leave_another_kind_is_refused_before_it_is_trained(w
         compress(Recipe.model_validate(content), quiet=True)
 
 
-def test_architectures_and_packages_that_are_missing_are_named(scratch_run, done, monkeypatch) -> None:
+def test_unsupported_architectures_and_missing_packages_are_named(scratch_run, done, monkeypatch) -> None:
     with pytest.raises(ModelError, match="what ct2 leaves is a translator for CTranslate2") as error:
         compress(chain(scratch_run, ["ct2", "float16"]), quiet=True)
     assert "ct2 comes last" in error.value.hint
-    with monkeypatch.context() as patched, pytest.raises(ModelError, match=r"has no form for .*which is m2m_100"):
+    with monkeypatch.context() as patched, pytest.raises(ModelError, match=r"cannot convert .*which is m2m_100"):
         patched.setattr(module, "CONVERTED", ("t5",))
         compress(chain(scratch_run, ["ct2"]), quiet=True)
     monkeypatch.setattr("kit.models.backends.ctranslate2.find_spec", lambda name: None)
@@ -156,7 +156,7 @@ def test_architectures_and_packages_that_are_missing_are_named(scratch_run, done
         assert error.value.hint == "pip install 'kit[ct2]'"
 
 
-def test_a_damaged_model_is_named(done, tmp_path) -> None:
+def test_damaged_model_is_named(done, tmp_path) -> None:
     place = tmp_path / "copy"
     load_predictor(done["int8"].record.model_folder).save(place)
     (place / "model.bin").write_bytes(b"")
@@ -167,17 +167,17 @@ def test_a_damaged_model_is_named(done, tmp_path) -> None:
         load_predictor(place)
 
 
-def test_16_bits_halve_a_translator_that_ct2_has_no_form_for(warm_run) -> None:
-    found = compress(chain(warm_run, ["float16"]), quiet=True).record
-    weights = [(each / "model/model.safetensors").stat().st_size for each in (found.folder, warm_run)]
-    assert weights[0] < 0.55 * weights[1] and kind_of(found.model_folder) is Kind.HALF
-    assert isinstance(load_predictor(found.model_folder), Translator)
+def test_float16_halves_a_translator_that_ct2_cannot_convert(warm_run) -> None:
+    half = compress(chain(warm_run, ["float16"]), quiet=True).record
+    sizes = [(folder / "model/model.safetensors").stat().st_size for folder in (half.folder, warm_run)]
+    assert sizes[0] < 0.55 * sizes[1] and kind_of(half.model_folder) is Kind.HALF
+    assert isinstance(load_predictor(half.model_folder), Translator)
 
 
-def test_its_row_of_the_table_is_so(done, scratch_run) -> None:
-    row = next(each for each in capabilities() if each.technique == "`ct2`")
+def test_cells_of_the_capability_table_are_true(done, scratch_run) -> None:
+    row = next(row for row in capabilities() if row.technique == "`ct2`")
     assert (row.models, row.evaluate, row.save, row.reload, row.cpu) == ("translators", *[WORKS] * 4)
-    assert row.gpu == "answers on the CPU" and row.train.startswith("refused")
+    assert row.gpu == "runs on the CPU" and row.train.startswith("refused")
     with pytest.raises(ModelError):
         compress(chain(done["int8"].record.folder, ["ct2"]), quiet=True)
 
@@ -200,14 +200,14 @@ def _model(kind: str, size: int):
         "T5": ("T5", t5), "T5 1.1": ("T5", t5 | {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}),
         "mT5": ("MT5", t5), "UMT5": ("UMT5", t5),
     }  # fmt: skip
-    name, given = classes[kind]
-    return getattr(library, f"{name}ForConditionalGeneration")(getattr(library, f"{name}Config")(**given))
+    name, settings = classes[kind]
+    return getattr(library, f"{name}ForConditionalGeneration")(getattr(library, f"{name}Config")(**settings))
 
 
-@pytest.mark.parametrize("first", [None, 50], ids=["", "first token given"])
+@pytest.mark.parametrize("first", [None, 50], ids=["", "forced first token"])
 @pytest.mark.parametrize("kind", ["BART", "mBART", "M2M100", "Pegasus", "T5", "T5 1.1", "mT5", "UMT5"])
-def test_every_architecture_is_converted_to_what_torch_computes(kind, first, tmp_path) -> None:
-    """Random weights: what ends, what repeats and what is scored by beams has to be the same in both."""
+def test_converted_architectures_translate_as_torch(kind, first, tmp_path) -> None:
+    """With random weights, so that ends of sentences, repetitions and beam scores are compared."""
     lines = [f"a {size} {thing} by the {place}" for size in ("big", "small") for thing in ("dog", "man", "red car")
              for place in ("sea", "house")]  # fmt: skip
     tokenizer = train_bpe(lines, 320, 24)
@@ -218,21 +218,21 @@ def test_every_architecture_is_converted_to_what_torch_computes(kind, first, tmp
     translator = Translator(model, Tongues(tokenizer, tokenizer), 24, "to german: ")
     texts = [(line,) for line in lines]
     expected = translator.outputs(texts)
-    found = module.converted(translator, "float32", tmp_path / "ct2")
-    assert (found.outputs(texts) == expected).mean() >= 0.9
+    converted = module.converted(translator, "float32", tmp_path / "ct2")
+    assert (converted.outputs(texts) == expected).mean() >= 0.9
     assert len(set(expected)) > 1
 
 
 @pytest.mark.parametrize("family", sorted(BUILDERS))
-def test_every_family_s_own_tokenizer_is_read_as_torch_reads_it(family, tmp_path) -> None:
-    """Marian's has no token to begin with, M2M100's tables have more rows than there are tokens."""
+def test_tokenizers_of_all_families_are_converted(family, tmp_path) -> None:
+    """Marian has no token for the beginning, and the tables of M2M100 have more rows than there are tokens."""
     lines = [f"a {size} {thing}" for size in ("big", "small") for thing in ("dog", "man", "red car", "house")]
     torch.manual_seed(0)
     BUILDERS[family](tmp_path, lines)
     model, tongues = load_translator(tmp_path)
     route = find_route(tongues.source, model.config.model_type, ("en", "de"), None, None)
-    set_search(model, 1, 1.0, 24, apply_route(model, tongues.source, route), 2.0)
+    set_search(model, 1, 1.0, 24, tell_route(model, tongues.source, route), 2.0)
     translator = Translator(model, tongues, 24, route.prefix)
     texts = [(line,) for line in lines]
-    found = module.converted(translator, "float32", tmp_path / "ct2")
-    assert found.outputs(texts).tolist() == translator.outputs(texts).tolist()
+    converted = module.converted(translator, "float32", tmp_path / "ct2")
+    assert converted.outputs(texts).tolist() == translator.outputs(texts).tolist()

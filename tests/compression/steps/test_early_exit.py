@@ -1,4 +1,4 @@
-"""Early exit: who is sure leaves, the blocks behind compute for the others alone, and nobody's answer depends on it."""
+"""Early exit: confident texts exit, later blocks compute only for the others, and predictions ignore the batch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from transformers import BertConfig, DistilBertConfig, ModernBertConfig, MPNetCo
 
 from kit import Recipe, Record, evaluate
 from kit.compression import TECHNIQUES
-from kit.compression.steps.early_exit import _chosen, _closest
+from kit.compression.steps.early_exit import _chosen, _fit_exit
 from kit.data.examples import Examples
 from kit.errors import ModelError
 from kit.methods import Job
@@ -53,7 +53,7 @@ def classifier(config: PreTrainedConfig, **settings: object) -> PooledClassifier
 
 
 def spread(model: EarlyExitClassifier) -> EarlyExitClassifier:
-    """Give the exits random weights large enough that some texts leave behind each block, about."""
+    """Give the exits random weights large enough that some texts exit after each block."""
     torch.manual_seed(1)
     for layer in model.exits:
         torch.nn.init.normal_(layer.weight, std=0.3)
@@ -65,21 +65,21 @@ def done(tiny_run: Path) -> Record:
     return compress(chain(tiny_run, {"early-exit": {"retained": 0.9}}), quiet=True).record
 
 
-def test_the_threshold_is_chosen_on_validation_and_the_curve_is_in_the_record(done: Record) -> None:
+def test_threshold_is_chosen_on_validation_examples(done: Record) -> None:
     settings = done.content["settings"]
     curve, chosen = settings["curve"], settings["chosen"]
     layers = [point["layers"] for point in curve]
     assert layers == sorted(layers) and (layers[0], layers[-1]) == (1.0, 2.0)
     assert [curve[0]["leave"], curve[-1]["leave"], curve[-1]["retained"]] == [[1.0, 0.0], [0.0, 1.0], 1.0]
     assert chosen in curve and chosen["threshold"] == settings["threshold"] and chosen["retained"] >= 0.9
-    kept = [point["retained"] - point["retained_error"] >= 0.9 for point in curve]
-    assert curve[len(kept) - kept[::-1].index(False) if False in kept else 0] == chosen
+    enough = [point["retained"] - point["retained_error"] >= 0.9 for point in curve]
+    assert curve[len(enough) - enough[::-1].index(False) if False in enough else 0] == chosen
     model = load_classifier(done.model_folder)
     assert isinstance(model, EarlyExitClassifier) and model.config.threshold == settings["threshold"]
     assert evaluate(done.folder).largest_difference < 1e-4
 
 
-def test_the_points_of_the_curve_are_what_the_model_then_does(done: Record, tiny_run: Path) -> None:
+def test_points_of_the_curve_are_measured_correctly(done: Record, tiny_run: Path) -> None:
     job = job_of(Record.read(tiny_run))
     predictor = load_predictor(done.model_folder)
     for point in done.content["settings"]["curve"][::5]:
@@ -88,31 +88,31 @@ def test_the_points_of_the_curve_are_what_the_model_then_does(done: Record, tiny
         assert job.task.scores(logits, job.task.targets(job.data.validation.labels))["accuracy"] == point["accuracy"]
 
 
-def test_labels_of_test_and_training_choose_nothing(tiny_run: Path) -> None:
-    """The exits and their threshold are the same when every label but those of validation is another."""
+def test_only_labels_of_validation_examples_are_used(tiny_run: Path) -> None:
+    """The exits and their threshold are the same if all other labels change."""
     job = job_of(Record.read(tiny_run))
 
     def flipped(part: Examples) -> Examples:
         return replace(part, labels=[(job.data.labels[row[0] == job.data.labels[0]],) for row in part.labels])
 
     parts = {name: flipped(getattr(job.data, name)) for name in ("train", "pool", "test")}
-    made = [
-        TECHNIQUES["early-exit"].compress(EarlyExitStep(retained=0.9), Record.read(tiny_run), each)
-        for each in (job, replace(job, data=replace(job.data, **parts)))
+    results = [
+        TECHNIQUES["early-exit"].compress(EarlyExitStep(retained=0.9), Record.read(tiny_run), variant)
+        for variant in (job, replace(job, data=replace(job.data, **parts)))
     ]
-    ours, others = (each.predictor.model.state_dict() for each in made)
-    assert all(torch.equal(ours[name], others[name]) for name in ours)
-    assert made[0].settings == made[1].settings
+    weights, other_weights = (result.predictor.model.state_dict() for result in results)
+    assert all(torch.equal(weights[name], other_weights[name]) for name in weights)
+    assert results[0].settings == results[1].settings
 
 
-def test_with_a_threshold_of_one_the_answers_are_bit_for_bit_those_of_before(tiny_run: Path) -> None:
+def test_threshold_of_one_changes_no_bit_of_the_outputs(tiny_run: Path) -> None:
     source = Record.read(tiny_run)
     fitted = TECHNIQUES["early-exit"].compress(EarlyExitStep(threshold=1), source, job_of(source))
     assert np.array_equal(fitted.predictor.outputs(TEXTS), load_predictor(source.model_folder).outputs(TEXTS))
     assert fitted.settings["chosen"]["layers"] == 2
 
 
-def test_who_is_sure_leaves_and_the_blocks_behind_compute_for_the_others_alone() -> None:
+def test_later_blocks_compute_only_for_texts_without_an_exit() -> None:
     model = spread(with_exits(classifier(BertConfig(num_hidden_layers=4, **SIZES))))
     ids = torch.randint(1, 60, (16, 7))
     rows: list[int] = []
@@ -128,12 +128,13 @@ def test_who_is_sure_leaves_and_the_blocks_behind_compute_for_the_others_alone()
         first = model.exits[0](model.vectors_by_layer(ids, torch.ones_like(ids))[:, 0])
         rows.clear()
         model.config.threshold = float(confidence(first, False).sort().values[9:11].mean())
-        found = model(ids, labels=torch.zeros(16, dtype=torch.long))
+        outputs = model(ids, labels=torch.zeros(16, dtype=torch.long))
         assert model.train()(ids).layers.tolist() == [4] * 16
-    assert rows[:-4] == [int((found.layers > number).sum()) for number in range(len(rows) - 4)] and rows[:2] == [16, 10]
-    assert torch.equal(found.logits[found.layers == 1], first[found.layers == 1])
-    assert float(found.loss) == pytest.approx(
-        float(torch.nn.functional.cross_entropy(found.logits, torch.zeros(16).long()))
+    remaining = [int((outputs.layers > number).sum()) for number in range(len(rows) - 4)]
+    assert rows[:-4] == remaining and rows[:2] == [16, 10]
+    assert torch.equal(outputs.logits[outputs.layers == 1], first[outputs.layers == 1])
+    assert float(outputs.loss) == pytest.approx(
+        float(torch.nn.functional.cross_entropy(outputs.logits, torch.zeros(16).long()))
     )
 
 
@@ -148,24 +149,24 @@ def test_who_is_sure_leaves_and_the_blocks_behind_compute_for_the_others_alone()
     ],
     ids=lambda config: config.model_type,
 )
-@pytest.mark.parametrize("several", [False, True])
-def test_a_text_gets_the_same_answer_alone_and_in_a_batch(config: PreTrainedConfig, several: bool) -> None:
-    problem = "multi_label_classification" if several else "single_label_classification"
-    model = spread(with_exits(classifier(config, problem_type=problem, pooling="cls" if several else "mean")))
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_prediction_is_the_same_alone_and_in_a_batch(config: PreTrainedConfig, multi_label: bool) -> None:
+    problem = "multi_label_classification" if multi_label else "single_label_classification"
+    model = spread(with_exits(classifier(config, problem_type=problem, pooling="cls" if multi_label else "mean")))
     require_same_alone(model)
     ids = torch.randint(3, 60, (64, 9))
     mask = (torch.arange(9)[None] < torch.randint(1, 10, (64, 1))).long()
     with torch.inference_mode():
         logits = model.logits_by_layer(model.vectors_by_layer(ids, mask))[:, :-1].flatten(0, 1)
-        model.config.threshold = float(confidence(logits, several).sort().values[80:82].mean())
+        model.config.threshold = float(confidence(logits, multi_label).sort().values[80:82].mean())
         together = model(ids * mask, mask)
         alone = [model(row[: int(kept.sum())][None]) for row, kept in zip(ids, mask, strict=True)]
     assert len(set(together.layers.tolist())) == 3
-    assert together.layers.tolist() == [int(each.layers) for each in alone]
-    assert (together.logits - torch.cat([each.logits for each in alone])).abs().max() < 1e-5
+    assert together.layers.tolist() == [int(outputs.layers) for outputs in alone]
+    assert (together.logits - torch.cat([outputs.logits for outputs in alone])).abs().max() < 1e-5
 
 
-def test_a_pruned_encoder_keeps_its_answers_and_its_exits_on_disk(tmp_path: Path) -> None:
+def test_pruned_encoder_with_exits_is_saved_and_loaded(tmp_path: Path) -> None:
     pruned = classifier(BertConfig(num_hidden_layers=3, **SIZES), kept_heads=[1, 2, 1], kept_neurons=[8, 16, 5])
     model = spread(with_exits(pruned, threshold=0.4))
     model.save_pretrained(tmp_path)
@@ -177,31 +178,32 @@ def test_a_pruned_encoder_keeps_its_answers_and_its_exits_on_disk(tmp_path: Path
         assert torch.equal(loaded(ids).logits, pruned(ids).logits)
 
 
-def test_the_lowest_threshold_from_which_on_all_retain_enough_for_sure() -> None:
+def test_all_thresholds_from_the_chosen_one_retain_enough() -> None:
     points = ((0.0, 0.99, 0.0), (0.5, 0.9, 0.0), (0.8, 0.98, 0.02), (0.9, 0.97, 0.0), (1.0, 1.0, 0.0))
     curve = [{"threshold": t, "retained": r, "retained_error": e} for t, r, e in points]
     assert [_chosen(curve, share) for share in (0.95, 0.965, 0.975, 0.5)] == [0.8, 0.9, 1.0, 0.0]
 
 
-def test_exits_learn_what_can_be_learnt() -> None:
+def test_exits_fit_a_linear_target() -> None:
     torch.manual_seed(0)
     vectors, weight = torch.randn(2_000, 6) * torch.tensor([1, 1, 1, 3, 3, 0.01]) + 3, torch.randn(3, 6) / 3
-    for several in (False, True):
-        found, bias = _closest(vectors, vectors @ weight.T, several)
-        ours, theirs = (
-            each.sigmoid() if several else each.softmax(-1) for each in (vectors @ found.T + bias, vectors @ weight.T)
+    for multi_label in (False, True):
+        fitted, bias = _fit_exit(vectors, vectors @ weight.T, multi_label)
+        probabilities, expected = (
+            logits.sigmoid() if multi_label else logits.softmax(-1)
+            for logits in (vectors @ fitted.T + bias, vectors @ weight.T)
         )
-        assert (ours - theirs).abs().mean() < 0.05
+        assert (probabilities - expected).abs().mean() < 0.05
 
 
-def test_gentler_settings_lose_less() -> None:
+def test_variants_are_gentler() -> None:
     technique = TECHNIQUES["early-exit"]
     assert technique.variants(EarlyExitStep(retained=0.5)) == [EarlyExitStep(retained=0.75)]
     assert technique.variants(EarlyExitStep(threshold=0.5)) == [EarlyExitStep(threshold=0.75)]
     assert technique.variants(EarlyExitStep(retained=1.0)) == technique.variants(EarlyExitStep(threshold=1.0)) == []
 
 
-def test_models_that_texts_cannot_leave_are_refused() -> None:
+def test_models_that_cannot_have_exits_are_refused() -> None:
     small = TextCnn(TextCnnConfig(vocab_size=60, hidden_size=8, num_labels=3))
     with pytest.raises(ModelError, match="a TextCnn has no pooled vectors") as error:
         with_exits(small)
@@ -214,23 +216,21 @@ def test_models_that_texts_cannot_leave_are_refused() -> None:
         with_exits(model)
 
 
-def test_blocks_that_are_given_more_than_is_known_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_with_unknown_inputs_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kit.models.architectures.early_exit._PER_TEXT", ())
     with pytest.raises(ModelError, match=r"texts cannot exit a bert model|predicts differently once texts have exited"):
         require_same_alone(with_exits(classifier(BertConfig(num_hidden_layers=3, **SIZES))))
 
 
 @pytest.mark.parametrize("kind", sorted(set(Kind) - {Kind.TORCH}))
-def test_only_models_of_torch_get_exits(kind: Kind, tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kit.models.saved_kind.kind_of", lambda *given: kind)
+def test_only_torch_models_can_have_exits(kind: Kind, tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kit.models.saved_kind.kind_of", lambda *args: kind)
     with pytest.raises(ModelError, match=re.escape(f"is {kind}; this step works on a classifier of torch")) as error:
         compress(chain(tiny_run, "early-exit"), quiet=True)
     assert error.value.hint
 
 
-def test_what_cannot_work_is_refused_before_anything_is_computed(
-    tiny_run: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_impossible_steps_are_refused_before_computation(tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(import_module("kit.workflows.compress"), "_take", lambda *args: pytest.fail("a step was taken"))
     for after in ("int8-onnx", "onnx", "int8-bnb", "prune"):
         with pytest.raises(ModelError, match=f"{after}: what early-exit leaves is a model with early exits") as error:

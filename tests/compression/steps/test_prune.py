@@ -1,4 +1,4 @@
-"""Structured pruning: what is taken out is what matters least, and is really gone."""
+"""Structured pruning: removal of the least important heads and neurons from the file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def source(tiny_run) -> Record:
     return Record.read(tiny_run)
 
 
-def test_what_is_taken_out_is_gone_from_the_file_and_comes_back_whole(source: Record) -> None:
+def test_pruned_units_are_removed_from_the_file(source: Record) -> None:
     done = compress(chain(source.folder, {"prune": {"heads": 0.5, "neurons": 0.5}}), quiet=True)
     record = done.record
     settings = record.content["settings"]
@@ -41,12 +41,12 @@ def test_what_is_taken_out_is_gone_from_the_file_and_comes_back_whole(source: Re
     assert evaluate(record.folder).largest_difference < 1e-4
     graph = compress(chain(record.folder, {"onnx": None}), quiet=True).record
     texts = [("a fine film",), ("not so fine, and long, and longer than that",)]
-    ours, theirs = (load_predictor(each.model_folder).outputs(texts) for each in (record, graph))
-    assert np.abs(ours - theirs).max() < 1e-4
+    pruned, traced = (load_predictor(run.model_folder).outputs(texts) for run in (record, graph))
+    assert np.abs(pruned - traced).max() < 1e-4
 
 
-def test_heads_and_neurons_without_effect_go_first_and_change_nothing(source: Record, tmp_path) -> None:
-    """One head and half of the neurons of each layer are silenced by hand: pruning finds just those."""
+def test_heads_and_neurons_without_effect_are_removed_first(source: Record, tmp_path) -> None:
+    """One head and half of the neurons of each layer are zeroed: pruning removes exactly these."""
     model, tokenizer = load_classifier(source.model_folder), load_predictor(source.model_folder).tokenizer
     with torch.no_grad():
         for block in find_blocks(model):
@@ -55,30 +55,30 @@ def test_heads_and_neurons_without_effect_go_first_and_change_nothing(source: Re
     from kit.methods import Fitted
     from kit.models.predictor import TransformerPredictor
     from kit.runs.request import Shared
-    from kit.runs.write_record import make_record  # a Record like any other, of the silenced model
+    from kit.runs.write_record import make_record
     from kit.workflows.compress import _job
 
-    silenced = make_record(
-        tmp_path / "runs" / "silenced",
+    zeroed = make_record(
+        tmp_path / "runs" / "zeroed",
         _job(source.recipe.model_copy(update={"method": "probe"}), source, True, Shared()),  # which has no training
         lambda job: Fitted(TransformerPredictor(model, tokenizer, 32)),
         began=0.0,
     )
     step = {"prune": {"heads": 0.5, "neurons": 0.5, "epochs": 0}}
-    record = compress(chain(silenced.folder, step), quiet=True).record
+    record = compress(chain(zeroed.folder, step), quiet=True).record
     assert record.content["training"] is None
-    assert np.abs(record.predictions().outputs - silenced.predictions().outputs).max() < 1e-5
+    assert np.abs(record.predictions().outputs - zeroed.predictions().outputs).max() < 1e-5
     assert record.content["settings"]["heads"] == [1, 1] and record.content["settings"]["neurons"] == [32, 32]
 
 
-def test_the_lowest_scores_of_all_layers_go_and_every_layer_keeps_something() -> None:
+def test_lowest_scores_are_removed_and_every_layer_keeps_a_unit() -> None:
     scores = [torch.tensor([0.9, 0.8, 0.7, 0.6]), torch.tensor([0.1, 0.2, 0.3, 0.05])]
     assert [kept.tolist() for kept in _kept(scores, 0.5, 1)] == [[0, 1, 2, 3], [2]]
     assert [kept.tolist() for kept in _kept(scores, 0.0, 1)] == [[0, 1, 2, 3], [0, 1, 2, 3]]
     assert next(len(kept) for kept in _kept([torch.rand(64), torch.rand(64)], 0.5, 8)) % 8 == 0
 
 
-def test_a_model_with_its_own_head_is_refused(source: Record, tmp_path) -> None:
+def test_native_head_is_refused(source: Record, tmp_path) -> None:
     recipe = source.recipe.model_copy(
         update={
             "runs": str(tmp_path / "runs"),

@@ -1,4 +1,4 @@
-"""Translators in few bits: what is rounded, what stays, and that what was saved translates alike in a fresh process."""
+"""Quantized translators: which layers are quantized, and the same translations in a fresh process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from transformers import AutoModelForSeq2SeqLM, BertConfig, BertModel, T5Config,
 from kit import Recipe, Record, evaluate
 from kit.compression import TECHNIQUES
 from kit.compression.base import attempts
-from kit.compression.steps.quantize import _Written
+from kit.compression.steps.quantize import _SavedPredictor
 from kit.errors import ModelError
 from kit.models.checkpoints.checkpoint import Checkpoint
 from kit.models.checkpoints.loading import rounded_on_load
@@ -36,16 +36,16 @@ from kit.workflows.compress import Compression, compress
 from tests.compression.steps.test_vocabulary_translation import sides, trimmed  # noqa: F401 (fixtures)
 from tests.support.translators import BUILDERS
 
-# Steps, the run they are taken on, and the least that the file is smaller: nearly all of the warm one is its tables.
+# Steps, the run to compress, and the minimum factor by which the file shrinks: nearly all of the warm model is tables.
 CASES = {"int8-torch": ("scratch_run", 3.0), "int8-bnb": ("warm_run", 1.0), "nf4-bnb": ("scratch_run", 5.0)}
-KINDS = ("Int8Tensor", "Int8Params", "Params4bit")  # of rounded weights
-PLAIN = """
+QUANTIZED_TYPES = ("Int8Tensor", "Int8Params", "Params4bit")
+SCRIPT_WITHOUT_KIT = """
 import json, runpy, sys
 sys.modules["kit"] = None
 translate = runpy.run_path(sys.argv[1])["_seq2seq"]
 print(json.dumps([translate(job)["translations"] for job in json.loads(sys.argv[2])]))
 """
-FEWER = ("bart", "nllb", "untied t5")  # of the translators with fewer tokens
+TRIMMED = ("bart", "nllb", "untied t5")  # translators with a trimmed vocabulary
 TEXTS = [("Two dogs run through the snow and play with a big ball.",), ("日本",)]
 
 
@@ -55,34 +55,35 @@ def chain(source: Path, steps: list[object]) -> Recipe:
     return Recipe.model_validate(content)
 
 
-def in_a_process_without_kit(folders: list[Path]) -> list[list[str]]:
-    """What plain transformers translates the texts to, as exports are proven."""
+def translations_without_kit(folders: list[Path]) -> list[list[str]]:
+    """Return the translations by plain transformers, computed as in the check of an export."""
     jobs = []
     for folder in folders:
         loader, arguments = translating(kind_of(folder), folder)
         assert loader == "seq2seq"
         jobs.append({"arguments": {"model": str(folder), **arguments}, "texts": TEXTS})
-    command = [sys.executable, "-c", PLAIN, str(probe.__file__), json.dumps(jobs)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
-    assert ran.returncode == 0, ran.stderr[-2000:]
-    found: list[list[str]] = json.loads(ran.stdout.strip().splitlines()[-1])
-    return found
+    command = [sys.executable, "-c", SCRIPT_WITHOUT_KIT, str(probe.__file__), json.dumps(jobs)]
+    process = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
+    assert process.returncode == 0, process.stderr[-2000:]
+    translations: list[list[str]] = json.loads(process.stdout.strip().splitlines()[-1])
+    return translations
 
 
 def one_by_one(model: Any) -> list[str]:
-    """As the other process does: what rounds activations answers by the batch."""
+    """Translate the texts one by one as in the other process: quantized activations depend on the batch."""
     return [str(model.outputs([text])[0]) for text in TEXTS]
 
 
-def rounded(model: nn.Module) -> set[str]:
-    return {name for name, part in model.named_modules() if type(getattr(part, "weight", None)).__name__ in KINDS}
+def quantized_layers(model: nn.Module) -> set[str]:
+    weights = {name: getattr(module, "weight", None) for name, module in model.named_modules()}
+    return {name for name, weight in weights.items() if type(weight).__name__ in QUANTIZED_TYPES}
 
 
 pytestmark = pytest.mark.usefixtures("untimed")
 
 
 @pytest.fixture(scope="module")
-def made(request: pytest.FixtureRequest, untimed: None) -> dict[str, Compression]:
+def compressed(request: pytest.FixtureRequest, untimed: None) -> dict[str, Compression]:
     runs = {run: request.getfixturevalue(run) for run, _ in CASES.values()}
     return {step: compress(chain(runs[run], [step]), quiet=True) for step, (run, _) in CASES.items()}
 
@@ -108,7 +109,7 @@ def family(name: str) -> Callable[[Path, list[str]], Path]:
 
 
 def wide_t5(place: Path, lines: list[str]) -> Path:
-    """Wide enough that bitsandbytes packs its layers."""
+    """Save a T5 that is wide enough for the 4-bit layers of bitsandbytes."""
     tokenizer = train_bpe(lines, 300, 24)
     shape = {"d_model": 64, "d_kv": 32, "d_ff": 128, "num_layers": 1, "num_heads": 2, "initializer_factor": 3.0}
     ends = {"decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 2}
@@ -117,7 +118,7 @@ def wide_t5(place: Path, lines: list[str]) -> Path:
 
 
 def wide_warm(place: Path, lines: list[str]) -> Path:
-    """The same of an encoder and a fresh decoder."""
+    """Save an encoder with a fresh decoder that is as wide as `wide_t5`."""
     tokenizer = train_bpe(lines, 300, 24)
     shape = {"hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 128}
     BertModel(BertConfig(vocab_size=len(tokenizer), initializer_range=0.2, **shape)).save_pretrained(place)
@@ -125,8 +126,8 @@ def wide_warm(place: Path, lines: list[str]) -> Path:
     return saved(model, Tongues(tokenizer, train_bpe(lines, 300, 24)), place / "saved")
 
 
-# Architectures, and how each is rounded. torchao's activations are rounded too.
-ROUNDINGS: dict[str, tuple[Callable[[Path, list[str]], Path], tuple[str, ...]]] = {
+# Architectures with their quantizations; int8-torch quantizes activations too.
+QUANTIZATIONS: dict[str, tuple[Callable[[Path, list[str]], Path], tuple[str, ...]]] = {
     "marian": (family("marian"), ("int8",)),
     "m2m100": (family("m2m100"), ("int8-torch",)),
     "wide t5": (wide_t5, ("int8", "nf4")),
@@ -144,9 +145,9 @@ def config_of(name: str, kept: list[str]) -> Any:
 
 
 @pytest.mark.parametrize("step", CASES)
-def test_a_rounded_translator_is_what_its_record_says(step, made, request) -> None:
+def test_quantized_translator_matches_its_record(step, compressed, request) -> None:
     run, smaller = CASES[step]
-    source, record = Record.read(request.getfixturevalue(run)), Record.load(made[step].record.folder)
+    source, record = Record.read(request.getfixturevalue(run)), Record.load(compressed[step].record.folder)
     assert kind_of(record.model_folder) is Kind.QUANTIZED
     assert record.content["model_bytes"] * smaller < source.content["model_bytes"]
     assert evaluate(record.folder).largest_difference == 0
@@ -155,70 +156,75 @@ def test_a_rounded_translator_is_what_its_record_says(step, made, request) -> No
     head = model.model.get_output_embeddings()
     assert head.weight.dtype == torch.float32
     layers = {name for name, part in model.model.named_modules() if isinstance(part, nn.Linear)}
-    names = rounded(model.model)
+    names = quantized_layers(model.model)
     assert names and all(name.startswith(("lm_head", "decoder.cls")) for name in layers - names)
 
 
-def test_all_translate_in_a_fresh_process_as_before_they_were_saved(lines, made, trimmed, tmp_path) -> None:  # noqa: F811
-    """In few bits, and with fewer tokens."""
+def test_saved_translators_translate_the_same_in_a_fresh_process(lines, compressed, trimmed, tmp_path) -> None:  # noqa: F811
+    """Quantized and trimmed translators, in one process."""
     expected: dict[Path, list[str]] = {}
-    for name, (build, roundings) in ROUNDINGS.items():
+    for name, (build, quantizations) in QUANTIZATIONS.items():
         torch.manual_seed(0)
         place = tmp_path / name
         place.mkdir()
         source = build(place, lines)
         layers, kept = layers_to_round(source)
-        for rounding in roundings:
-            model = Translator.rounded(source, quantization_config=config_of(rounding, kept), device_map="cpu")
+        for quantization in quantizations:
+            model = Translator.rounded(source, quantization_config=config_of(quantization, kept), device_map="cpu")
             network = model.model
             assert network.get_output_embeddings().weight.dtype == torch.float32
-            assert rounded(network) <= set(layers) and len(rounded(network)) >= 0.8 * len(layers)  # T5 keeps some
-            written = _Written(model, place / f"{rounding}-first")
-            folder = place / rounding
-            expected[folder] = one_by_one(written)  # bitsandbytes packs its weights now
-            written.save(folder)
+            quantized = quantized_layers(network)
+            assert quantized <= set(layers) and len(quantized) >= 0.8 * len(layers)  # T5 keeps some in float32
+            saved_first = _SavedPredictor(model, place / f"{quantization}-first")
+            folder = place / quantization
+            expected[folder] = one_by_one(saved_first)  # bitsandbytes repacks its weights now
+            saved_first.save(folder)
             ids = torch.tensor([[5, 9, 11, 2]])
             with torch.inference_mode():
                 plain = AutoModelForSeq2SeqLM.from_pretrained(folder).eval()
-                logits = [each(input_ids=ids, decoder_input_ids=ids).logits for each in (network, plain)]
-            assert torch.equal(*logits), (name, rounding)
-    for folder in [*(done.record.model_folder for done in made.values()), *(trimmed[family][1] for family in FEWER)]:
+                logits = [loaded(input_ids=ids, decoder_input_ids=ids).logits for loaded in (network, plain)]
+            assert torch.equal(*logits), (name, quantization)
+    folders = [done.record.model_folder for done in compressed.values()]
+    for folder in [*folders, *(trimmed[family][1] for family in TRIMMED)]:
         expected[folder] = one_by_one(load_predictor(folder))
-    assert in_a_process_without_kit(list(expected)) == list(expected.values())
-    assert len({line for found in expected.values() for line in found}) > len(ROUNDINGS)  # they do write
+    assert translations_without_kit(list(expected)) == list(expected.values())
+    distinct = {line for translations in expected.values() for line in translations}
+    assert len(distinct) > len(QUANTIZATIONS), "the models do not all write the same"
 
 
-def test_exports_name_what_loads_them(made, scratch_run) -> None:
+def test_exports_name_the_packages_that_load_them(compressed, scratch_run) -> None:
     for step, library in (("int8-torch", "torchao"), ("nf4-bnb", "bitsandbytes accelerate")):
-        [taken] = plan_formats(Record.read(scratch_run), [step])
-        [own] = plan_formats(made[step].record, [])
-        assert taken.step == step and taken.loader == own.loader == "seq2seq"
-        assert packages(own, made[step].record.model_folder) == f"transformers torch {library}"
+        [with_step] = plan_formats(Record.read(scratch_run), [step])
+        [quantized] = plan_formats(compressed[step].record, [])
+        assert with_step.step == step and with_step.loader == quantized.loader == "seq2seq"
+        assert packages(quantized, compressed[step].record.model_folder) == f"transformers torch {library}"
 
 
-def test_what_cannot_work_is_refused_before_anything_is_computed(made, scratch_run, warm_run, monkeypatch) -> None:
+def test_impossible_steps_are_refused_before_computation(compressed, scratch_run, warm_run, monkeypatch) -> None:
     monkeypatch.setattr("kit.runs.write_record._fit_and_write", lambda *args: pytest.fail("something was computed"))
     for step in ("float16", "int8-bnb", "ct2", "vocabulary"):
         with pytest.raises(ModelError, match=f"{step}: .* is a quantized model of torch") as error:
-            compress(chain(made["int8-torch"].record.folder, [step]), quiet=True)
+            compress(chain(compressed["int8-torch"].record.folder, [step]), quiet=True)
         assert "quantization comes last" in error.value.hint
     monkeypatch.setattr("kit.compression.steps.quantize.packs", lambda layer: False)
-    with pytest.raises(ModelError, match=r"nf4-bnb: no layer of .* has rows by 32 and columns by 64") as error:
+    with pytest.raises(
+        ModelError, match=r"nf4-bnb: no layer of .* has a multiple of 32 rows and of 64 columns"
+    ) as error:
         compress(chain(warm_run, ["nf4-bnb"]), quiet=True)
     assert "int8-bnb" in error.value.hint
-    learnt: list[object] = [{"int8-torch": {"aware": 1.0}}]
+    aware: list[object] = [{"int8-torch": {"aware": 1.0}}]
     with pytest.raises(ValueError, match="aware is for classifiers"):
-        chain(scratch_run, learnt)
-    with pytest.raises(ModelError, match="aware: what it learns from is a classifier's answers") as error:
-        TECHNIQUES["int8-torch"].require(CompressSection(steps=learnt).steps[0], Record.read(scratch_run))
+        chain(scratch_run, aware)
+    with pytest.raises(ModelError, match="aware: quantization-aware training is for classifiers") as error:
+        TECHNIQUES["int8-torch"].require(CompressSection(steps=aware).steps[0], Record.read(scratch_run))
     assert "leave `aware` out" in error.value.hint
     monkeypatch.setattr("kit.compression.steps.quantize.find_spec", lambda name: None)
     with pytest.raises(ModelError, match="bitsandbytes is not installed"):
         compress(chain(scratch_run, ["nf4-bnb"]), quiet=True)
 
 
-def test_the_gate_offers_learning_with_rounding_to_classifiers_alone(scratch_run, tiny_run) -> None:
+def test_aware_variant_is_offered_only_for_classifiers(scratch_run, tiny_run) -> None:
     [step] = CompressSection(steps=["int8-torch"]).steps
     technique = TECHNIQUES["int8-torch"]
-    assert [each.aware for each in attempts(technique, step, Record.read(tiny_run))] == [0, 1]
-    assert [each.aware for each in attempts(technique, step, Record.read(scratch_run))] == [0]
+    assert [attempt.aware for attempt in attempts(technique, step, Record.read(tiny_run))] == [0, 1]
+    assert [attempt.aware for attempt in attempts(technique, step, Record.read(scratch_run))] == [0]
