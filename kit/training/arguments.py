@@ -1,7 +1,4 @@
-"""Arguments: a training run as transformers' trainer is told of it.
-
-Knows the recipe's `train` section and plans. Knows nothing of models or data.
-"""
+"""Arguments of transformers' trainer, from the recipe's `train` section and the plan."""
 
 from __future__ import annotations
 
@@ -10,11 +7,11 @@ from transformers import TrainingArguments
 from kit.runtime.distributed import sharded_by
 from kit.training.interfaces import Fitting
 
-_LOG_EVERY = 10  # steps between two logged training losses: frequent enough to catch NaN, rare enough to cost nothing
+_LOG_EVERY = 10  # steps between two logged training losses: catches NaN early, and its cost is negligible
 
 
 def arguments_of(fitting: Fitting) -> TrainingArguments:
-    """What transformers' trainer is told of a training run."""
+    """Return the arguments of transformers' trainer for a training run."""
     section, plan, hardware = fitting.section, fitting.plan, fitting.hardware
     validated = fitting.watch.validated
     select = validated and section.select == "best"
@@ -40,7 +37,7 @@ def arguments_of(fitting: Fitting) -> TrainingArguments:
         eval_steps=plan.evaluate_every,
         save_strategy="steps",
         save_steps=plan.evaluate_every,
-        save_total_limit=2,  # the one before serves if the newest is damaged
+        save_total_limit=2,  # the older checkpoint is used if the newest is damaged
         load_best_model_at_end=select,
         metric_for_best_model="eval_loss",
         greater_is_better=False,
@@ -50,12 +47,12 @@ def arguments_of(fitting: Fitting) -> TrainingArguments:
         dataloader_pin_memory=on_gpu,
         accelerator_config={
             "non_blocking": on_gpu,
-            # Gradients that wait for the last pass of an accumulation are whole in each process.
+            # Unsynchronized gradients are whole in each process, so a sharded model synchronizes every pass.
             "gradient_accumulation_kwargs": {"sync_each_batch": sharded_by() is not None},
         },
         ddp_find_unused_parameters=False,
         disable_tqdm=True,
     )
-    # A process has one device: with several GPUs in sight, transformers would put a share of each batch on every one.
+    # A process uses one device: with several visible GPUs, transformers would split each batch among all of them.
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments

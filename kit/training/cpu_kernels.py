@@ -1,14 +1,12 @@
-"""Training on a CPU: what torch is slow at there is done otherwise.
+"""Faster dropout and attention for training on a CPU.
 
-Dropout: torch draws a number for each element, which took a sixth of a small translator's training. Here 64 random bits
-decide about eight elements, so that a rate is a multiple of 1/256: 0.1 is 26/256. What is left is scaled by the rate
-that it was (Srivastava et al. 2014), so nothing is biased.
+Dropout: torch draws a random number per element, which took a sixth of the training time of a small translator. Here 64
+random bits decide about eight elements, so rates are multiples of 1/256: 0.1 becomes 26/256. The kept elements are
+scaled by the rounded rate (Srivastava et al. 2014), so the expected value is unchanged.
 
-Attention: torch's own with its backward pass takes 4 to 7 times as long as the plain formula on texts of 20 to 50
-tokens in bfloat16, which was a third of a classifier's training and half of a small translator's. In float32 it takes
-up to 3 times as long.
-
-Knows torch's functions. Knows nothing of models, or of what is trained.
+Attention: with its backward pass, torch's implementation takes 4 to 7 times as long as the plain formula on texts of 20
+to 50 tokens in bfloat16, a third of the training time of a classifier and half of that of a small translator. In
+float32 it takes up to 3 times as long.
 """
 
 from __future__ import annotations
@@ -22,17 +20,17 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 _LEVELS = 256
-# Keys up to which plain attention is the quicker one, as measured: benchmarks/LOG.md.
-_SHORT = {torch.bfloat16: 192, torch.float32: 64}
+# Number of keys up to which plain attention is faster, as measured: benchmarks/LOG.md.
+_MAX_KEYS = {torch.bfloat16: 192, torch.float32: 64}
 
 
-def quick_on(device: torch.device) -> AbstractContextManager[Any]:
-    """A context in which training on this device is as quick as can be: torch's own ways are on a GPU."""
-    return Quick() if device.type == "cpu" else nullcontext()
+def fast_training(device: torch.device) -> AbstractContextManager[Any]:
+    """Return a context for training steps: `CpuKernels` on a CPU, no change on other devices."""
+    return CpuKernels() if device.type == "cpu" else nullcontext()
 
 
-class Quick(TorchFunctionMode):
-    """Within this context dropout is quick, and so is scaled dot product attention that learns from short texts."""
+class CpuKernels(TorchFunctionMode):
+    """Context that replaces torch's dropout, and its scaled dot product attention when training on short texts."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Iterable[type], args: Any = (), kwargs: Any = None
@@ -40,24 +38,24 @@ class Quick(TorchFunctionMode):
         options = kwargs or {}
         if func is nn.functional.dropout:
             return _dropout(*args, **options)
-        if func is nn.functional.scaled_dot_product_attention and _is_slow(*args, **options):
-            return _attention(*args, **options)
+        if func is nn.functional.scaled_dot_product_attention and _plain_is_faster(*args, **options):
+            return _plain_attention(*args, **options)
         return func(*args, **options)
 
 
 def dropped(tensor: torch.Tensor, rate: float) -> torch.Tensor:
-    """Each element zero with the chance `rate`, to the nearest 1/256, and what is left as much larger."""
+    """Return the tensor with elements zeroed with probability `rate`, rounded to 1/256, and the rest scaled up."""
     level = round(rate * _LEVELS)
     if level == 0:
         return tensor
     if level == _LEVELS:
         return tensor * 0
-    found: torch.Tensor = _Dropped.apply(tensor, level)  # type: ignore[no-untyped-call]
-    return found
+    result: torch.Tensor = _Dropout.apply(tensor, level)  # type: ignore[no-untyped-call]
+    return result
 
 
-class _Dropped(torch.autograd.Function):
-    """level: of 256 chances, those of an element to be zero."""
+class _Dropout(torch.autograd.Function):
+    """Dropout with the rate level / 256."""
 
     @staticmethod
     def forward(context: Any, tensor: torch.Tensor, level: int) -> torch.Tensor:
@@ -74,18 +72,20 @@ class _Dropped(torch.autograd.Function):
 
 
 def _dropout(tensor: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> torch.Tensor:
-    """`nn.functional.dropout`, but that a tensor is never changed in place."""
+    """Replace `nn.functional.dropout`; the tensor is never changed in place."""
     return dropped(tensor, p) if training else tensor
 
 
-def _is_slow(query: torch.Tensor, key: torch.Tensor, *more: Any, dropout_p: float = 0.0, **options: Any) -> bool:
+def _plain_is_faster(
+    query: torch.Tensor, key: torch.Tensor, *others: Any, dropout_p: float = 0.0, **options: Any
+) -> bool:
     if query.is_nested:
         return False
     trains = torch.is_grad_enabled() and query.requires_grad
-    return dropout_p > 0 or (trains and key.shape[-2] <= _SHORT.get(query.dtype, 0))
+    return dropout_p > 0 or (trains and key.shape[-2] <= _MAX_KEYS.get(query.dtype, 0))
 
 
-def _attention(
+def _plain_attention(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
@@ -95,13 +95,21 @@ def _attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> torch.Tensor:
-    """`nn.functional.scaled_dot_product_attention`, step by step, its softmax in float32.
+    """Compute `nn.functional.scaled_dot_product_attention` by the plain formula, with softmax in float32.
 
-    query, key, value: (..., heads, length, width).
+    Args:
+        query: (..., heads, length, width).
+        key: (..., heads, keys, width).
+        value: (..., heads, keys, width).
+        attn_mask: As for torch.
+        dropout_p: As for torch.
+        is_causal: As for torch.
+        scale: As for torch.
+        enable_gqa: As for torch.
     """
     if enable_gqa:
         groups = query.shape[-3] // key.shape[-3]
-        key, value = (each.repeat_interleave(groups, -3) for each in (key, value))
+        key, value = (tensor.repeat_interleave(groups, -3) for tensor in (key, value))
     scores = (query * (query.shape[-1] ** -0.5 if scale is None else scale)) @ key.transpose(-1, -2)
     if is_causal:
         attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()

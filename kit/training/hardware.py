@@ -1,7 +1,4 @@
-"""What the machine computes well: device, number format, threads.
-
-Knows torch and the processor. Knows nothing of models or recipes.
-"""
+"""Hardware of a run: device, number format and threads."""
 
 from __future__ import annotations
 
@@ -22,9 +19,12 @@ Precision = Literal["auto", "fp32", "bf16"]
 
 @dataclass(frozen=True)
 class Hardware:
-    """What a run computes on.
+    """Hardware that a run uses.
 
-    device: `cuda`, `mps` or `cpu`. bf16: whether training computes in bfloat16. threads: of this process, on a CPU.
+    Attributes:
+        device: `cuda`, `mps` or `cpu`.
+        bf16: Train in bfloat16.
+        threads: CPU threads of this process.
     """
 
     device: str
@@ -38,15 +38,15 @@ class Hardware:
 
     @property
     def words(self) -> str:
-        """What it is, for people."""
+        """Device in words, with the number of threads on a CPU."""
         return f"{self.device}, {self.threads} threads" if self.device == "cpu" else self.device
 
 
 def set_up_hardware(precision: Precision) -> Hardware:
     """Choose device and number format, and set the number of threads.
 
-    Raises RecipeError if bf16 is asked for where the processor does not compute in it: there it is emulated,
-    hundreds of times slower than fp32.
+    Raises:
+        RecipeError: The precision is bf16, but the hardware only emulates it, hundreds of times slower than fp32.
     """
     device = "cpu"
     if not on_cpu():
@@ -64,7 +64,7 @@ def set_up_hardware(precision: Precision) -> Hardware:
     threads = torch.get_num_threads()
     launched = "LOCAL_WORLD_SIZE" in os.environ or "ACCELERATE_MIXED_PRECISION" in os.environ
     if device == "cpu" and (launched or "OMP_NUM_THREADS" not in os.environ):
-        # Launchers set one thread a process, and torch alone would start as many in each as there are cores.
+        # Launchers set one thread per process; without that setting, torch starts a thread per core in every process.
         threads = max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
         torch.set_num_threads(threads)
     return Hardware(device, capable and precision != "fp32", threads)
@@ -72,7 +72,7 @@ def set_up_hardware(precision: Precision) -> Hardware:
 
 @contextmanager
 def coarse_float32(device: str) -> Iterator[None]:
-    """For steps of training: on a GPU what autocast leaves in float32 is multiplied in TF32, 10 bits of fraction."""
+    """Multiply float32 matrices in TF32 (10 bits of fraction) on a GPU, for training steps."""
     if device != "cuda":
         yield
         return
@@ -85,7 +85,7 @@ def coarse_float32(device: str) -> Iterator[None]:
 
 
 def computes_bf16(device: str) -> bool:
-    """Whether matrix products in bfloat16 run in hardware there."""
+    """Return whether the device has hardware for matrix products in bfloat16."""
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device == "cpu":
@@ -95,7 +95,7 @@ def computes_bf16(device: str) -> bool:
 
 
 def require_compiler() -> None:
-    """Raise RecipeError where torch finds nothing to compile its code with."""
+    """Raise RecipeError if torch cannot find a C++ compiler."""
     from torch._inductor.cpp_builder import get_cpp_compiler
     from torch._inductor.exc import InvalidCxxCompiler
 
@@ -103,7 +103,7 @@ def require_compiler() -> None:
         get_cpp_compiler()
     except InvalidCxxCompiler as error:
         raise RecipeError(
-            "torch needs a C++ compiler for that, and finds none",
+            "torch needs a C++ compiler for this and cannot find one",
             "install one (Debian: apt install g++), or leave the key out",
             key="train.compile",
         ) from error

@@ -1,7 +1,4 @@
-"""What a training run is made from, and what it gives back.
-
-Knows the shapes of both. Knows nothing of how training is done.
-"""
+"""Inputs and results of a training run."""
 
 from __future__ import annotations
 
@@ -25,39 +22,42 @@ from kit.training.progress import Progress
 
 @dataclass(frozen=True)
 class Split:
-    """Encoded texts with their targets: (n,) class indices or (n, labels) zeros and ones."""
+    """Encoded texts with their targets: class indices (n,), or zeros and ones (n, labels)."""
 
     encoded: Encoded
     targets: np.ndarray
 
     def joined(self, other: Split) -> Split:
-        """The examples of both, these first."""
+        """Return the examples of both splits, those of `self` first."""
         if not len(other.targets):
             return self
         return Split(self.encoded.joined(other.encoded), np.concatenate([self.targets, other.targets]))
 
 
 class Lessons(Protocol):
-    """What training goes through: n examples, of which `collate` makes tensors for the model."""
+    """The n training examples, as indices that `collate` turns into tensors."""
 
     @property
     def sizes(self) -> np.ndarray:
-        """(n,) such that examples of near-equal size make a batch with little padding."""
+        """Sizes (n,) of the examples; a batch of similar sizes needs little padding."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> int: ...
 
     def collate(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
-        """A batch with `labels`, which the objective gets."""
+        """Return a batch for the model, with `labels` for the objective."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """What a model was measured to be at one pause of training.
+    """Result of one evaluation during training.
 
-    scores: `train_loss`, `train_METRIC`, `validation_loss` and `validation_METRIC`. validation_parts: values whose mean
-    is the validation loss, see `diagnosis.loss_parts`; empty if the loss is not a number.
+    Attributes:
+        scores: `train_loss`, `train_METRIC`, `validation_loss` and `validation_METRIC`.
+        validation_examples: Number of validation examples.
+        validation_parts: Values whose mean is the validation loss, see `diagnosis.loss_parts`; empty if the loss is
+            not a finite number.
     """
 
     scores: dict[str, float]
@@ -66,28 +66,39 @@ class Look:
 
 
 class Watch(Protocol):
-    """What a model is measured on while it learns."""
+    """Evaluation of a model during training."""
 
     @property
     def metric(self) -> str:
-        """Name of the metric beside the loss."""
+        """Name of the metric that is computed in addition to the loss."""
 
     @property
     def validated(self) -> bool:
-        """Whether there are validation examples."""
+        """True if there are validation examples."""
 
     def look(self, model: PreTrainedModel, bf16: bool) -> Look:
-        """Measure the model on a sample of training examples and on all validation examples.
+        """Evaluate the model on a sample of training examples and on all validation examples.
 
-        bf16: whether to compute as steps in bfloat16 do.
+        Args:
+            model: The whole model.
+            bf16: Compute with autocast to bfloat16, as training steps do.
         """
 
 
 @dataclass(frozen=True)
 class Training:
-    """What a training run did: its plan, losses by step, speed, and how it ended.
+    """Description of a finished training run.
 
-    earlier_seconds: the part of `seconds` before the run was interrupted.
+    Attributes:
+        plan: The plan, with the batch sizes that fit into memory.
+        precision: `bf16` or `fp32`.
+        seconds: Training time, including that before interruptions.
+        earlier_seconds: Part of `seconds` before the last interruption.
+        samples_per_second: Training examples per second.
+        history: Logged numbers by step.
+        evaluations: Evaluations in the order of their steps.
+        diagnosis: How training ended.
+        notes: Lines for people on resumed checkpoints and smaller batches.
     """
 
     plan: Plan
@@ -102,17 +113,26 @@ class Training:
 
 
 SECOND_TRAINING = "second training (refit)"
-REFIT_FOLDER = "refit"  # of its checkpoints and logs
+REFIT_FOLDER = "refit"  # for checkpoints and logs of the second training
 
 
 @dataclass(frozen=True)
 class Fitting:
-    """Everything a training run is made from.
+    """Everything that a training run needs.
 
-    watch: what the model is measured on meanwhile.
-    workdir: holds checkpoints; a run that was killed is continued from the last whole one found there.
-    logs: for the trackers' files. rate_shares: of the learning rate, for parameters whose names begin like this.
-    stage: name of this training for the user, where a run has several.
+    Attributes:
+        model: Model to train in place.
+        objective: Loss.
+        lessons: Training examples.
+        watch: Evaluation during training.
+        section: The recipe's `train` section, resolved.
+        plan: Plan of the run.
+        hardware: Hardware to train on.
+        workdir: Folder for checkpoints; a killed run is resumed from the newest whole checkpoint in it.
+        logs: Folder for the trackers' files.
+        progress: Output for people.
+        rate_shares: Per prefix of parameter names, the share of the learning rate that these parameters get.
+        stage: Name of this training for people, if the run has several trainings.
     """
 
     model: PreTrainedModel
@@ -130,5 +150,5 @@ class Fitting:
 
     @property
     def start_file(self) -> Path:
-        """File with the weights that training starts from: on disk, for it is read only if memory runs out."""
+        """File with the initial weights; it is on disk because it is read only if memory runs out."""
         return self.workdir.with_name(f"{self.workdir.name}-start.pt")

@@ -12,26 +12,34 @@ from kit.training.losses import supervised_contrastive
 
 
 class Objective(Protocol):
-    """The loss of a pass, as transformers' Trainer calls for it."""
+    """Loss of one forward pass, in the form that transformers' Trainer calls."""
 
     def __call__(
         self, outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None
     ) -> torch.Tensor:
-        """A scalar: the loss of these examples, divided by the number of items in the whole step.
+        """Return the scalar loss of these examples, divided by the number of items in the whole step.
 
-        labels: of each example what `Fitting.lessons` gives as its target.
+        Args:
+            outputs: Outputs of the model.
+            labels: Targets of the examples, from `Lessons.collate`.
+            num_items_in_batch: Items in the whole step; None if the pass is the whole step.
         """
 
 
 @dataclass(frozen=True)
 class LabelObjective:
-    """The task's loss on true labels, and the contrastive loss on text vectors with its weight."""
+    """The task's loss on true labels plus the weighted contrastive loss on text vectors.
+
+    Attributes:
+        task: The task, which defines the loss on labels.
+        contrastive: Weight of the contrastive loss; 0 for none.
+    """
 
     task: Task
     contrastive: float
 
     def __call__(self, outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
-        """Targets are class indices, or zeros and ones for each label."""
+        """Return the loss; `labels` are class indices (n,), or zeros and ones (n, labels)."""
         items = labels.numel() if num_items_in_batch is None else num_items_in_batch
         with torch.autocast(labels.device.type, enabled=False):
             total = self.task.loss(outputs["logits"], labels) / items

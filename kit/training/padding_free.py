@@ -1,10 +1,8 @@
-"""Layers without padding: an encoder's blocks computed on the tokens of a batch alone.
+"""Training without padding: the blocks of an encoder compute only on the tokens of a batch.
 
-Short texts of a batch are filled up to its longest. Embeddings and heads still see that; between them all tokens stand
-in one row, and attention looks at each text by itself: scaled dot product attention of torch's jagged tensors
-(https://docs.pytorch.org/docs/stable/nested.html), on a GPU FlashAttention for texts of any length.
-
-Knows transformers' attention functions and torch's jagged tensors. Knows nothing of what is trained, or on what.
+Embeddings and heads still get padded batches. Between them, all tokens are concatenated in one row, and attention is
+computed within each text, by scaled dot product attention on torch's jagged tensors
+(https://docs.pytorch.org/docs/stable/nested.html); on a GPU this is FlashAttention for texts of any length.
 """
 
 from __future__ import annotations
@@ -26,16 +24,19 @@ HOST_MASK = "kit_host_mask"
 Collate = Callable[[Sequence[int]], dict[str, Any]]
 _ATTENTION = "kit_padding_free"
 _ROWS = "kit_rows"
-_NEAR, _NEAR_BF16 = 1e-3, 0.03  # of the largest number: rounding; in pretrained models a text that sees another is
-# off by a tenth
+# Rounding error, relative to the largest number. If texts attend to each other, pretrained models are off by a tenth.
+_TOLERANCE, _TOLERANCE_BF16 = 1e-3, 0.03
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Where the texts of a batch are once its tokens stand in one row.
+    """Positions of the texts of a batch whose tokens are concatenated in one row.
 
-    places: (tokens,) of each token in the padded batch, counted row by row. offsets: (texts + 1,) at which each text
-    begins and ends. shortest, longest: tokens of a text.
+    Attributes:
+        places: (tokens,) position of each token in the flattened padded batch.
+        offsets: (texts + 1,) boundaries of the texts in the row.
+        shortest: Tokens of the shortest text.
+        longest: Tokens of the longest text.
     """
 
     places: torch.Tensor
@@ -45,127 +46,137 @@ class Rows:
 
 
 def keeping_mask(collate: Collate) -> Collate:
-    """The same batches, whose mask is on the host too, where `rows_of` reads it."""
+    """Return a collate function that adds a copy of the mask in host memory, for `rows_of`."""
 
-    def kept(indices: Sequence[int]) -> dict[str, Any]:
+    def collate_with_mask(indices: Sequence[int]) -> dict[str, Any]:
         batch = collate(indices)
         return {**batch, HOST_MASK: batch["attention_mask"].numpy()}
 
-    return kept
+    return collate_with_mask
 
 
 def rows_of(mask: np.ndarray, device: torch.device) -> dict[str, Rows]:
-    """What a model takes besides a batch. mask: (texts, longest) ones for tokens, zeros for what fills up."""
+    """Return the additional model input that describes the texts of a batch.
+
+    Args:
+        mask: (texts, longest), 1 for tokens and 0 for padding.
+        device: Device of the model.
+    """
     lengths = mask.sum(1)
     offsets = np.concatenate([[0], lengths.cumsum()])
 
-    def there(array: np.ndarray) -> torch.Tensor:
+    def on_device(array: np.ndarray) -> torch.Tensor:
         tensor = torch.from_numpy(array)
         return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
-    places = there(np.flatnonzero(mask))
-    return {_ROWS: Rows(places, there(offsets), int(lengths.min()), int(lengths.max()))}
+    places = on_device(np.flatnonzero(mask))
+    return {_ROWS: Rows(places, on_device(offsets), int(lengths.min()), int(lengths.max()))}
 
 
 class PaddingFree:
-    """An encoder whose blocks can leave padding out, for batches that come with `rows_of` within `steps`.
+    """Hooks on an encoder that remove padding before its blocks, for batches with `rows_of` within `steps`.
 
-    Raises RecipeError where the architecture's blocks cannot do so, which is tried on two texts.
+    Args:
+        model: Model whose encoder gets the hooks.
+
+    Raises:
+        RecipeError: The blocks of this architecture do not work without padding, as tested on two texts.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
-        inside = getattr(model, "get_base_model", None)  # of a model that learns adapters, which are in its layers
-        model = model if inside is None else inside()
+        get_base_model = getattr(model, "get_base_model", None)  # models with LoRA adapters have one
+        model = model if get_base_model is None else get_base_model()
         encoder = encoder_of(model)
         try:
             blocks = find_layers(model).path.rpartition(".")[0]
         except ModelError as error:
-            raise _refusal(encoder, "its layers cannot be told apart") from error
+            raise _refusal(encoder, "its layers cannot be found") from error
         stack = model.get_submodule(blocks)
         if stack is encoder:
-            raise _refusal(encoder, "its blocks are no module of their own")
+            raise _refusal(encoder, "its blocks are not a separate module")
         configs: list[Any] = [module.config for module in encoder.modules() if hasattr(module, "config")]
         self.configs = list({id(config): config for config in configs}.values())
         self.hooks = (
-            stack.register_forward_pre_hook(_leave_out, with_kwargs=True),
-            stack.register_forward_hook(_fill_up, with_kwargs=True),
+            stack.register_forward_pre_hook(_remove_padding, with_kwargs=True),
+            stack.register_forward_hook(_restore_padding, with_kwargs=True),
         )
-        self._try(model, stack)
+        self._require_same_outputs(model, stack)
 
     @contextmanager
     def steps(self) -> Iterator[None]:
-        """Attention looks at each text by itself meanwhile; answers in between are computed as always."""
-        usual = [config._attn_implementation for config in self.configs]
+        """Compute attention within each text for training steps; predictions outside this context are unchanged."""
+        implementations = [config._attn_implementation for config in self.configs]
         for config in self.configs:
             config._attn_implementation = _ATTENTION
         try:
             yield
         finally:
-            for config, name in zip(self.configs, usual, strict=True):
+            for config, name in zip(self.configs, implementations, strict=True):
                 config._attn_implementation = name
 
     def end(self) -> None:
-        """Leave the encoder as it was."""
+        """Remove the hooks."""
         for hook in self.hooks:
             hook.remove()
 
     @torch.no_grad()
-    def _try(self, model: PreTrainedModel, stack: nn.Module) -> None:
-        """Of two texts of different length the blocks have to make what they make of them with padding."""
+    def _require_same_outputs(self, model: PreTrainedModel, stack: nn.Module) -> None:
+        """Raise RecipeError unless the blocks give the same outputs with and without padding for two texts."""
         ids = torch.arange(14, device=model.device).view(2, 7) + 1
-        known = np.ones((2, 7), np.int64)
-        known[1, 3:] = 0
-        mask = torch.from_numpy(known).to(model.device)
+        host_mask = np.ones((2, 7), np.int64)
+        host_mask[1, 3:] = 0
+        mask = torch.from_numpy(host_mask).to(model.device)
         batch = {"input_ids": ids, "attention_mask": mask}
-        made: list[torch.Tensor] = []
-        hook = stack.register_forward_hook(lambda _, inputs, output: made.append(output.last_hidden_state))
+        outputs: list[torch.Tensor] = []
+        hook = stack.register_forward_hook(lambda _, inputs, output: outputs.append(output.last_hidden_state))
         training = model.training
         model.eval()  # type: ignore[no-untyped-call]
         try:
             model(**batch)
             with self.steps():
-                model(**batch, **rows_of(known, model.device))
-            padded, alone = made
+                model(**batch, **rows_of(host_mask, model.device))
+            padded, unpadded = outputs
         except Exception as error:
-            why = f"its blocks do not take tokens in one row ({first_line(error)})"
-            raise _refusal(encoder_of(model), why) from error
+            reason = f"its blocks do not accept tokens in one row ({first_line(error)})"
+            raise _refusal(encoder_of(model), reason) from error
         finally:
             hook.remove()
             model.train(training)
-        if alone[1, 3:].any():
-            raise _refusal(encoder_of(model), "its blocks are not told where the texts are")
-        texts, near = mask.bool(), _NEAR if padded.dtype == torch.float32 else _NEAR_BF16
-        if not torch.allclose(alone[texts], padded[texts], rtol=0, atol=near * float(padded[texts].abs().max())):
-            raise _refusal(encoder_of(model), "they see each other's texts then")
+        if unpadded[1, 3:].any():
+            raise _refusal(encoder_of(model), "its blocks do not get the boundaries of texts")
+        tokens, tolerance = mask.bool(), _TOLERANCE if padded.dtype == torch.float32 else _TOLERANCE_BF16
+        limit = tolerance * float(padded[tokens].abs().max())
+        if not torch.allclose(unpadded[tokens], padded[tokens], rtol=0, atol=limit):
+            raise _refusal(encoder_of(model), "texts would attend to each other")
 
 
-def _refusal(encoder: PreTrainedModel, why: str) -> RecipeError:
+def _refusal(encoder: PreTrainedModel, reason: str) -> RecipeError:
     kind = getattr(encoder.config, "model_type", type(encoder).__name__)
     return RecipeError(
-        f"a {kind} model cannot be trained without padding: {why}", "leave it out", key="train.padding_free"
+        f"a {kind} model cannot be trained without padding: {reason}", "leave it out", key="train.padding_free"
     )
 
 
-def _leave_out(stack: nn.Module, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
-    """The blocks get the tokens in one row, and no mask."""
+def _remove_padding(stack: nn.Module, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """Pass the tokens to the blocks in one row, without a mask."""
     rows: Rows | None = options.get(_ROWS)
     if rows is None:
         return None
     hidden = inputs[0] if inputs else options["hidden_states"]
-    alone = hidden.flatten(0, 1).index_select(0, rows.places).unsqueeze(0)
-    kept = {name: value for name, value in options.items() if name not in ("hidden_states", "attention_mask")}
+    unpadded = hidden.flatten(0, 1).index_select(0, rows.places).unsqueeze(0)
+    others = {name: value for name, value in options.items() if name not in ("hidden_states", "attention_mask")}
     shape = {f"{_ROWS}_shape": hidden.shape}
-    return (alone, None), kept | shape
+    return (unpadded, None), others | shape
 
 
-def _fill_up(stack: nn.Module, inputs: tuple[Any, ...], options: dict[str, Any], output: Any) -> Any:
-    """What comes after the blocks gets the batch as it was, with zeros for what fills up."""
+def _restore_padding(stack: nn.Module, inputs: tuple[Any, ...], options: dict[str, Any], output: Any) -> Any:
+    """Put the outputs of the blocks back into the shape of the batch, with zeros for padding."""
     rows: Rows | None = options.get(_ROWS)
     if rows is None:
         return None
     shape = options[f"{_ROWS}_shape"]
-    alone = output.last_hidden_state[0]
-    flat = alone.new_zeros(shape[0] * shape[1], shape[2]).index_copy(0, rows.places, alone)
+    unpadded = output.last_hidden_state[0]
+    flat = unpadded.new_zeros(shape[0] * shape[1], shape[2]).index_copy(0, rows.places, unpadded)
     output.last_hidden_state = flat.view(shape)
     return output
 
@@ -180,23 +191,37 @@ def _attend(
     scaling: float | None = None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Of each text by itself. query, key, value: (1, heads, tokens, width). Gives (1, tokens, heads, width)."""
+    """Compute attention within each text, as transformers' attention functions do.
+
+    Args:
+        module: The attention module.
+        query: (1, heads, tokens, width).
+        key: (1, heads, tokens, width).
+        value: (1, heads, tokens, width).
+        attention_mask: Not used.
+        dropout: Dropout rate of the attention weights.
+        scaling: Factor of the products; None for width ** -0.5.
+        options: Further inputs of the block, among them `rows_of`.
+
+    Returns:
+        Vectors (1, tokens, heads, width), and None for the attention weights.
+    """
     rows: Rows = options[_ROWS]
 
-    def texts(tensor: torch.Tensor) -> torch.Tensor:
+    def per_text(tensor: torch.Tensor) -> torch.Tensor:
         jagged: torch.Tensor = torch.nested.nested_tensor_from_jagged(
             tensor[0].transpose(0, 1), rows.offsets, min_seqlen=rows.shortest, max_seqlen=rows.longest
         )
         return jagged.transpose(1, 2)
 
-    found = nn.functional.scaled_dot_product_attention(
-        texts(query), texts(key), texts(value), dropout_p=dropout, scale=scaling
+    attended = nn.functional.scaled_dot_product_attention(
+        per_text(query), per_text(key), per_text(value), dropout_p=dropout, scale=scaling
     )
-    return found.transpose(1, 2).values().unsqueeze(0), None
+    return attended.transpose(1, 2).values().unsqueeze(0), None
 
 
 def _no_mask(*sizes: Any, **options: Any) -> None:
-    """`_attend` needs none; transformers would read the batch's to see whether it can do without, and so wait."""
+    """Return no mask; transformers' own function would read the mask of the batch and wait for the device."""
 
 
 AttentionInterface.register(_ATTENTION, _attend)

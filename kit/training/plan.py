@@ -1,7 +1,4 @@
-"""The numbers of a training run, all derived before it starts.
-
-Knows arithmetic on a recipe. Knows nothing of torch, models or texts.
-"""
+"""Plan of a training run: steps, batch sizes and evaluations, derived from the recipe before it starts."""
 
 from __future__ import annotations
 
@@ -11,17 +8,24 @@ from dataclasses import dataclass, replace
 from kit.errors import RecipeError
 from kit.recipe import TrainSection
 
-DIAGNOSED = 3  # evaluations that it takes to say how training ended
-_LEAST_PAUSE = 10  # steps
-TRAIN_SAMPLE = 32  # training examples that each evaluation looks at, beside all validation examples
+DIAGNOSED = 3  # evaluations that a diagnosis needs
+_MIN_STEPS_BETWEEN_EVALUATIONS = 10
+TRAIN_SAMPLE = 32  # training examples in each evaluation, in addition to all validation examples
 
 
 @dataclass(frozen=True)
 class Plan:
     """The numbers of a training run, all derived before it starts.
 
-    contrastive: weight of the contrastive loss. batch_size: examples in one optimizer step over all processes.
-    device_batch: examples in one forward pass, of which some may have one fewer.
+    Attributes:
+        epochs: Passes over the training examples.
+        learning_rate: Peak learning rate.
+        contrastive: Weight of the contrastive loss.
+        batch_size: Examples per optimizer step, over all processes.
+        device_batch: Examples per forward pass; some passes may have one fewer.
+        accumulation: Forward passes per optimizer step.
+        steps: Optimizer steps.
+        evaluate_every: Steps between two evaluations.
     """
 
     epochs: float
@@ -34,16 +38,21 @@ class Plan:
     evaluate_every: int
 
     def halved(self) -> Plan:
-        """The same steps on the same batches, in forward passes of half the size."""
+        """Return the plan with the same steps and batches, but forward passes of half the size."""
         device_batch = self.device_batch // 2
         return replace(self, device_batch=device_batch, accumulation=math.ceil(self.batch_size / device_batch))
 
 
 def make_plan(train: TrainSection, examples: int, processes: int = 1) -> Plan:
-    """Derive steps and batch sizes. The batch of one step is the same on any number of processes.
+    """Derive steps and batch sizes. The batch of one step is the same for any number of processes.
 
-    train: of a resolved recipe. examples: in the training split. Raises RecipeError if the batch is to have fewer
-    examples than accumulation steps.
+    Args:
+        train: Section of a resolved recipe.
+        examples: Number of training examples.
+        processes: Processes that share each batch.
+
+    Raises:
+        RecipeError: The batch has fewer examples than accumulation steps.
     """
     epochs, batch_size = train.epochs, train.batch_size
     assert epochs is not None and batch_size is not None
@@ -64,22 +73,27 @@ def make_plan(train: TrainSection, examples: int, processes: int = 1) -> Plan:
         device_batch=math.ceil(batch_size / (processes * train.accumulation)),
         accumulation=train.accumulation,
         steps=steps,
-        evaluate_every=_pause_every(steps, train.evaluations),
+        evaluate_every=_steps_between_evaluations(steps, train.evaluations),
     )
 
 
-def _pause_every(steps: int, evaluations: int) -> int:
-    """Steps between two evaluations: short trainings pause less often, or they would evaluate as long as they train."""
+def _steps_between_evaluations(steps: int, evaluations: int) -> int:
+    """Return the steps between two evaluations, more in short runs, which would otherwise mostly evaluate."""
     fewest = min(evaluations, DIAGNOSED)
-    return max(math.ceil(steps / evaluations), min(_LEAST_PAUSE, max(1, steps // fewest)))
+    return max(math.ceil(steps / evaluations), min(_MIN_STEPS_BETWEEN_EVALUATIONS, max(1, steps // fewest)))
 
 
 def forward_passes(train: TrainSection, plan: Plan, training: int, validation: int, test: int) -> float:
-    """Arithmetic of a whole run, counted in forward passes of one example; a training step's backward pass is two.
+    """Return the cost of a whole run in forward passes of one example; a backward pass counts as two.
 
-    train: of a resolved recipe. training, validation, test: examples of each.
+    Args:
+        train: Section of a resolved recipe.
+        plan: Plan of the run.
+        training: Number of training examples.
+        validation: Number of validation examples.
+        test: Number of test examples.
     """
-    pauses = 1 + math.ceil(plan.steps / plan.evaluate_every) if validation else 0
-    answered = test + pauses * (validation + min(training, TRAIN_SAMPLE))
+    evaluations = 1 + math.ceil(plan.steps / plan.evaluate_every) if validation else 0
+    predicted = test + evaluations * (validation + min(training, TRAIN_SAMPLE))
     trainings = 2 if train.refit else 1
-    return 3.0 * plan.steps * plan.batch_size * trainings + answered
+    return 3.0 * plan.steps * plan.batch_size * trainings + predicted

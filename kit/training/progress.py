@@ -1,4 +1,4 @@
-"""The progress of a run that people see: a bar with the time left, and a line at each evaluation."""
+"""Progress of a run on the terminal: a bar with the remaining time, and a line per evaluation."""
 
 from __future__ import annotations
 
@@ -19,25 +19,35 @@ from kit.measurement.durations import Pace, Span
 from kit.recipe.sections.training import TrainSection
 from kit.runtime.console import console, say
 
-_LINE_SECONDS = 60  # between lines on the progress of what has no evaluations
+_LINE_SECONDS = 60  # between progress lines of work without evaluations
 
 
 class Progress:
-    """Where a run reports to. quiet: say nothing (other processes than the first, and use as a library)."""
+    """Output of a run for people.
+
+    Args:
+        quiet: Print nothing: for all processes except the first, and for use as a library.
+    """
 
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
         self.console = console(quiet=quiet)
 
     def say(self, line: str) -> None:
-        """One line, above the bar if one is drawn."""
+        """Print a line, above the bar if one is drawn."""
         say(self.console, line)
 
     @contextmanager
     def counting(self, what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-        """Show how far work has come: on a terminal by a bar, elsewhere by a line a minute with the time left.
+        """Show progress: as a bar on a terminal, otherwise as a line per minute with the remaining time.
 
-        Yields what is to be called with the number of units that were done since.
+        Args:
+            what: Label of the bar.
+            total: Number of units.
+            unit: Name of the units, in the plural.
+
+        Yields:
+            A function to call with the number of units done since the last call.
         """
         bar = self.bar(what, unit) if self.console.is_terminal and not self.quiet else None
         task = bar.add_task(unit, total=total, left="") if bar is not None else None
@@ -61,15 +71,21 @@ class Progress:
             yield advance
 
     def bar(self, what: str, unit: str) -> RichProgress:
-        """Return a progress bar that is removed at the end; tasks have a field `left`: the time left in words."""
+        """Return a bar that is removed at the end; its tasks need a field `left`, the remaining time in words."""
         left = TextColumn("{task.fields[left]}")
         columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn(f"{unit} "), left)
         return RichProgress(*columns, console=self.console, transient=True)
 
     def callbacks(self, train: TrainSection, logs: Path, metric: str) -> list[TrainerCallback]:
-        """Callbacks for the trainer: the bar, and TensorBoard if the recipe reports to it."""
+        """Return the trainer's callbacks: the bar, and TensorBoard if the recipe reports to it.
+
+        Args:
+            train: Section of the recipe.
+            logs: Folder for TensorBoard's files.
+            metric: Name of the metric that is printed beside the loss.
+        """
         callbacks: list[TrainerCallback] = [_Bar(self, metric)]
-        if "tensorboard" in train.report_to and PartialState().is_main_process:  # a writer leaves a file even if idle
+        if "tensorboard" in train.report_to and PartialState().is_main_process:  # an unused writer leaves a file
             from torch.utils.tensorboard import SummaryWriter
             from transformers.integrations.integration_utils import TensorBoardCallback
 
@@ -78,22 +94,22 @@ class Progress:
 
 
 def check_trackers(train: TrainSection) -> None:
-    """Raise RecipeError for a tracker in `train.report_to` that transformers does not know or that is not installed."""
+    """Raise RecipeError for a tracker in `train.report_to` that transformers does not support or is not installed."""
     from transformers.integrations.integration_utils import get_available_reporting_integrations
 
-    found: list[str] = get_available_reporting_integrations()  # type: ignore[no-untyped-call]
-    available = sorted({*found, "tensorboard"})
+    integrations: list[str] = get_available_reporting_integrations()  # type: ignore[no-untyped-call]
+    available = sorted({*integrations, "tensorboard"})
     for name in train.report_to:
         if name not in available:
             raise RecipeError(
                 f"tracker {name!r} is not available (installed: {', '.join(available)})",
-                f"pip install {name}, or take it out",
+                f"pip install {name}, or remove it",
                 key="train.report_to",
             )
 
 
 class _Bar(TrainerCallback):
-    """A bar on a terminal; elsewhere only the evaluation lines, so that log files stay readable."""
+    """Callback that draws a bar on a terminal; elsewhere it prints evaluation lines only, to keep logs readable."""
 
     def __init__(self, progress: Progress, metric: str) -> None:
         self.progress = progress
@@ -119,7 +135,7 @@ class _Bar(TrainerCallback):
             self.bar.update(self.task, completed=state.global_step, left=_words(self._left(state)))
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._lap()  # a checkpoint is no part of the next step
+        self._lap()  # saving does not count as part of the next step
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         metrics: dict[str, float] = kwargs["metrics"]
@@ -146,7 +162,7 @@ class _Bar(TrainerCallback):
         return self.last - last
 
     def _left(self, state: Any) -> Span | None:
-        """Return the time of the steps and evaluations that are left."""
+        """Return the time of the remaining steps and evaluations; None if it is unknown."""
         steps = self.steps.left(state.max_steps - state.global_step)
         if steps is None or not self.every:
             return steps
@@ -155,5 +171,5 @@ class _Bar(TrainerCallback):
 
 
 def _words(left: Span | None) -> str:
-    """Return the time left for people; empty if it is unknown or less than a second."""
+    """Return the remaining time in words; empty if it is unknown or less than a second."""
     return f"{left.words} left" if left is not None and left.high >= 1 else ""

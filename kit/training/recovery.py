@@ -1,4 +1,4 @@
-"""Checkpoints: how a training run stops between two steps, and which checkpoint it continues from."""
+"""Checkpoints of a training run: stopping after a signal, sealing, and finding the one to resume from."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from kit.runtime.files import CHECKPOINT_SEAL, file_sha256, write_atomically
 from kit.runtime.json_files import read_object
 from kit.training.plan import Plan
 
-# Files of checkpoints that hold shards, by what wrote them.
-_SHARDS = {
+# Files that only sharded checkpoints have, by kind of sharding.
+_SHARD_FILES = {
     "FSDP": "pytorch_model_fsdp*",
     "ZeRO-2": "global_step*/mp_rank_00_model_states.pt",
     "ZeRO-3": "global_step*/zero_pp_rank_0_mp_rank_00_model_states.pt",
 }
 
-
-AVERAGED = "weights-"  # start of the names of weights that wait beside the checkpoints to be averaged
+AVERAGED = "weights-"  # prefix of the files beside the checkpoints with weights to average
 
 
 class StopBetweenSteps(TrainerCallback):
-    """Saves a checkpoint after the step in which any process got a signal to end.
+    """Callback that saves a checkpoint after the step in which any process got a signal to end.
 
-    received: returns the number of the signal that this process got, 0 if none. signal_number: of any process.
+    Args:
+        received: Function that returns the number of the signal that this process got, 0 for none.
     """
 
     def __init__(self, received: Callable[[], int]) -> None:
@@ -43,30 +43,32 @@ class StopBetweenSteps(TrainerCallback):
         self.signal_number = 0
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Compare with the other processes, which all call this after every step."""
+        """Set `signal_number` if any process got a signal. All processes call this after every step."""
         self.signal_number = largest(self.received())
         if self.signal_number:
             control.should_save = True
 
 
 class Clock(TrainerCallback):
-    """Starts a trainer's clock, at the time that an interrupted start of the run had reached."""
+    """Callback that starts a trainer's clock at the training time before an interruption."""
 
     def __init__(self, trainer: Any) -> None:
         self.trainer = trainer
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Sets `earlier` and `began` of the trainer, in seconds."""
+        """Set `earlier` and `began` of the trainer, in seconds."""
         self.trainer.earlier = max((entry.get("seconds", 0.0) for entry in state.log_history), default=0.0)
         self.trainer.began = time.perf_counter()
 
 
 @dataclass(frozen=True)
 class Resumption:
-    """Where training goes on.
+    """State from which training continues.
 
-    checkpoint: None at step 0. plan: the run's, or the one of its halvings that the checkpoint was made with.
-    problems: one line on each newer checkpoint that cannot be used.
+    Attributes:
+        checkpoint: Folder of the checkpoint; None for step 0.
+        plan: Plan that the checkpoint was made with: that of the run, or the same with smaller batches.
+        problems: One line per newer checkpoint that cannot be used.
     """
 
     checkpoint: Path | None
@@ -75,28 +77,28 @@ class Resumption:
 
 
 class _UnusableError(Exception):
-    """A checkpoint that training cannot go on from; the message says why."""
+    """Error for a checkpoint that training cannot continue from; the message is the reason."""
 
 
 def seal_checkpoint(folder: Path) -> None:
-    """Write, as the last file of a checkpoint, the size and sha256 of each of its files and of the weights to average.
+    """Write the size and sha256 of each file of a checkpoint, and of the weights to average, as its last file.
 
-    Every process must have written its part. Only one process calls this.
+    Only one process calls this, after every process has written its part.
     """
     averaged = [path for path in folder.parent.glob(f"{AVERAGED}*") if path.is_file()]
-    covered = [path for path in [*folder.rglob("*"), *averaged] if path.is_file() and path != folder / CHECKPOINT_SEAL]
-    files = {os.path.relpath(path, folder): [path.stat().st_size, file_sha256(path)] for path in sorted(covered)}
+    paths = [path for path in [*folder.rglob("*"), *averaged] if path.is_file() and path != folder / CHECKPOINT_SEAL]
+    files = {os.path.relpath(path, folder): [path.stat().st_size, file_sha256(path)] for path in sorted(paths)}
     write_atomically(folder / CHECKPOINT_SEAL, json.dumps(files))
 
 
 def find_checkpoint(workdir: Path, plan: Plan) -> Resumption:
-    """Return the newest checkpoint that is whole and of the same plan or one of its halvings.
+    """Return the newest whole checkpoint of the same plan, or of the same plan with smaller batches.
 
-    Every other checkpoint that is newer is deleted, and its problem returned. A checkpoint of another number of
-    processes is used: these take the same steps on the same batches.
+    Newer checkpoints that cannot be used are deleted. A checkpoint from another number of processes can be used: the
+    steps and batches are the same.
 
     Raises:
-        LaunchError: if the checkpoint holds whole models and this launch shards them, or the other way round.
+        LaunchError: The checkpoint is sharded and this launch is not, or the reverse.
     """
     problems: list[str] = []
     for folder in sorted(workdir.glob("checkpoint-*"), key=_step_of, reverse=True):
@@ -111,7 +113,7 @@ def find_checkpoint(workdir: Path, plan: Plan) -> Resumption:
 
 
 def _require_whole(folder: Path) -> None:
-    """Raise _UnusableError unless all files of a checkpoint are those that were written."""
+    """Raise _UnusableError if a file of a checkpoint is missing or was changed."""
     try:
         if not (folder / CHECKPOINT_SEAL).exists():
             raise _UnusableError("it was not written to its end")
@@ -140,7 +142,7 @@ def _plan_of(folder: Path, plan: Plan) -> Plan:
         raise _UnusableError("trainer_state.json is damaged") from error
     if steps != plan.steps:
         raise _UnusableError(f"it belongs to a training of {steps} steps, not {plan.steps}")
-    if _written_by(folder) != processes:
+    if _process_count(folder) != processes:
         return plan
     if batch not in plans:
         raise _UnusableError(f"it was made with batches of {batch}")
@@ -148,7 +150,7 @@ def _plan_of(folder: Path, plan: Plan) -> Plan:
 
 
 def drop_older(workdir: Path) -> None:
-    """Delete all checkpoints but the newest, to make room for the next."""
+    """Delete all checkpoints except the newest, to make room for the next."""
     for folder in sorted(workdir.glob("checkpoint-*"), key=_step_of)[:-1]:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -158,15 +160,16 @@ def _step_of(checkpoint: Path) -> int:
 
 
 def _require_same_shards(checkpoint: Path) -> None:
-    """Raise LaunchError for a checkpoint whose weights are not divided as this launch divides them."""
-    before, now = next((kind for kind, files in _SHARDS.items() if any(checkpoint.glob(files))), None), sharded_by()
+    """Raise LaunchError for a checkpoint that is sharded in another way than this launch shards models."""
+    kinds = (kind for kind, pattern in _SHARD_FILES.items() if any(checkpoint.glob(pattern)))
+    before, now = next(kinds, None), sharded_by()
     if before != now:
         words = {kind: f"shards of the model ({kind})" if kind else "whole models" for kind in (before, now)}
         raise LaunchError(
             f"this run was begun on {words[before]}, and this launch trains {words[now]}",
             "continue it by the launch that began it, or begin again with --force",
         )
-    count = _written_by(checkpoint)
+    count = _process_count(checkpoint)
     if now not in (None, "FSDP") and count != PartialState().num_processes:
         raise LaunchError(
             f"this run was begun on {_processes(count)}, for whose number DeepSpeed has divided its checkpoint",
@@ -174,23 +177,27 @@ def _require_same_shards(checkpoint: Path) -> None:
         )
 
 
-def continued(start_at: Resumption, one_of_several: bool = False) -> str:
-    """Return the note of a run that goes on; on another number of processes, dropout draws otherwise from there.
+def continued(resumption: Resumption, one_of_several: bool = False) -> str:
+    """Return the note for people on a resumed run.
 
-    one_of_several: Whether the run has other trainings, so that the end of this one is not the end of the run.
+    The note mentions another number of processes: from the checkpoint on, dropout then draws other numbers.
+
+    Args:
+        resumption: State that training continues from, with a checkpoint.
+        one_of_several: The run has further trainings, so the end of this one is not the end of the run.
     """
-    checkpoint = start_at.checkpoint
+    checkpoint = resumption.checkpoint
     assert checkpoint is not None
     step = _step_of(checkpoint)
-    if one_of_several and step >= start_at.plan.steps:
+    if one_of_several and step >= resumption.plan.steps:
         return "finished by an earlier start"
     note = f"continued from step {step} of an interrupted run"
-    before, now = _written_by(checkpoint), PartialState().num_processes
+    before, now = _process_count(checkpoint), PartialState().num_processes
     return note if before == now else f"{note}, saved by {_processes(before)}, on {_processes(now)}"
 
 
-def _written_by(checkpoint: Path) -> int:
-    """How many processes wrote it: each keeps its random state."""
+def _process_count(checkpoint: Path) -> int:
+    """Return the number of processes that wrote a checkpoint: each saves its random state."""
     return len(list(checkpoint.glob("rng_state*")))
 
 
@@ -199,5 +206,5 @@ def _processes(count: int) -> str:
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether an error says that memory ran out, on a device or in the process."""
+    """Return whether an error means that memory ran out, on a device or in the process."""
     return isinstance(error, MemoryError) or should_reduce_batch_size(error)

@@ -1,4 +1,4 @@
-"""Time of a forward pass on this machine, from a few training steps that are measured."""
+"""Time of a forward pass on this machine, estimated from a few training steps."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from transformers import PreTrainedModel
 from kit.data.batching import LengthSampler
 from kit.measurement.durations import Span
 from kit.measurement.load import LoadMeter
-from kit.training.cpu_kernels import quick_on
+from kit.training.cpu_kernels import fast_training
 from kit.training.hardware import coarse_float32
 from kit.training.interfaces import Lessons
 
-_BATCHES = 3  # of typical lengths
-_ROUNDS, _ENOUGH_S = 8, 3.0  # over these batches: as many, or until so much time was spent
-_OPTIMIZER = 1.1  # a step takes this many times its forward and backward passes
+_BATCHES = 3  # short, medium and long
+_MAX_ROUNDS, _MAX_SECONDS = 8, 3.0  # over these batches
+_OPTIMIZER_FACTOR = 1.1  # time of a step in multiples of its forward and backward pass
 
 
 def seconds_a_pass(model: PreTrainedModel, lessons: Lessons, batch_size: int, bf16: bool) -> Span:
-    """Return the time of one example's forward pass: a third of its share in a training step.
+    """Return the time of one example's forward pass: a third of its share of a training step.
 
-    Steps are repeated after one that pays one-off costs. The weights do not change.
+    An unmeasured step comes first, for one-off costs. The weights do not change.
 
     Args:
-        model: as it would be trained, with its frozen weights and adapters.
-        lessons: training examples.
-        batch_size: examples in one pass.
-        bf16: whether steps compute in bfloat16.
+        model: Model as it would be trained, with frozen weights and adapters.
+        lessons: Training examples.
+        batch_size: Examples per pass.
+        bf16: Compute in bfloat16.
     """
     model.to(PartialState().device)
     model.train()
@@ -41,7 +41,7 @@ def seconds_a_pass(model: PreTrainedModel, lessons: Lessons, batch_size: int, bf
     _step(model, lessons, batches[-1], bf16)
     rounds: list[list[float]] = []
     began = time.perf_counter()
-    while not rounds or (len(rounds) < _ROUNDS and time.perf_counter() - began < _ENOUGH_S):
+    while not rounds or (len(rounds) < _MAX_ROUNDS and time.perf_counter() - began < _MAX_SECONDS):
         rounds.append([_step(model, lessons, batch, bf16) / len(batch) for batch in batches])
     others = meter.lap()
     warning = ""
@@ -51,15 +51,20 @@ def seconds_a_pass(model: PreTrainedModel, lessons: Lessons, batch_size: int, bf
 
 
 def pass_span(rounds: Sequence[Sequence[float]], warning: str = "") -> Span:
-    """Return the time of one example's forward pass. rounds: seconds per example of a step, for the same batches."""
-    steps = list(zip(*rounds, strict=True))
-    share = _OPTIMIZER / 3
-    middle, low, high = (share * mean(of(times) for times in steps) for of in (median, min, max))
+    """Return the time of one example's forward pass.
+
+    Args:
+        rounds: Per round, the seconds per example of a step on each batch.
+        warning: Shown with the time.
+    """
+    batch_times = list(zip(*rounds, strict=True))
+    share = _OPTIMIZER_FACTOR / 3
+    middle, low, high = (share * mean(statistic(times) for times in batch_times) for statistic in (median, min, max))
     return Span.around(middle, low, high, warning)
 
 
 def _typical_batches(lessons: Lessons, batch_size: int) -> list[np.ndarray]:
-    """Return batches of which one is short, one medium and one long, so that their mean is that of all."""
+    """Return one short, one medium and one long batch, whose mean length is about that of all batches."""
     order = np.fromiter(LengthSampler(lessons.sizes, batch_size), np.int64)
     batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
     by_length = sorted(batches, key=lambda batch: int(lessons.sizes[batch].max()))
@@ -72,7 +77,7 @@ def _step(model: PreTrainedModel, lessons: Lessons, indices: np.ndarray, bf16: b
     batch = {name: tensor.to(device) for name, tensor in lessons.collate(indices.tolist()).items()}
     batch.pop("labels", None)
     began = time.perf_counter()
-    with coarse_float32(device.type), torch.autocast(device.type, torch.bfloat16, enabled=bf16), quick_on(device):
+    with coarse_float32(device.type), torch.autocast(device.type, torch.bfloat16, enabled=bf16), fast_training(device):
         model(**batch).logits.float().sum().backward()
     if device.type == "cuda":
         torch.cuda.synchronize()

@@ -17,7 +17,7 @@ def _threads():
 
 
 @pytest.mark.usefixtures("_threads")
-def test_threads_are_the_users_or_all_cores_shared_among_processes(monkeypatch) -> None:
+def test_threads_are_set_by_the_user_or_shared_among_processes(monkeypatch) -> None:
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     for name in ("LOCAL_WORLD_SIZE", "ACCELERATE_MIXED_PRECISION", "OMP_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
@@ -26,39 +26,39 @@ def test_threads_are_the_users_or_all_cores_shared_among_processes(monkeypatch) 
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     torch.set_num_threads(1)
     assert set_up_hardware("auto").threads == 1
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")  # a launcher's one thread is nobody's wish
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")  # set by a launcher, not by the user
     assert set_up_hardware("auto").threads == max(1, usable_cores() // 2)
 
 
 @pytest.mark.skipif(computes_bf16("cpu"), reason="this processor computes in bfloat16")
-def test_bf16_is_refused_where_it_would_be_emulated(monkeypatch) -> None:
+def test_bf16_is_refused_without_hardware_support(monkeypatch) -> None:
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     with pytest.raises(RecipeError, match=r"train\.precision: this cpu does not compute in bfloat16"):
         set_up_hardware("bf16")
 
 
-def test_a_gpu_rounds_float32_in_steps_of_training_alone() -> None:
+def test_a_gpu_uses_tf32_in_training_steps_only() -> None:
     precision = torch.get_float32_matmul_precision
     with coarse_float32("cpu"):
         assert precision() == "highest"
     with coarse_float32("cuda"):
         assert precision() == "high"
-        with full_float32():  # a look at the model on the way
+        with full_float32():  # an evaluation during training
             assert (precision(), torch.backends.cudnn.allow_tf32) == ("highest", False)
         assert (precision(), torch.backends.cudnn.allow_tf32) == ("high", True)
     assert precision() == "highest"
 
 
 @pytest.mark.parametrize("kind", ["finetune", "probe", "scratch"])
-def test_answers_are_in_full_float32_whatever_the_process_has_set(kind, tiny_run, scratch_run) -> None:
-    """On a GPU the answers of a probe in a run, whose last product was rounded, were not those of its saved model."""
+def test_predictions_use_full_float32_in_any_process(kind, tiny_run, scratch_run) -> None:
+    """With TF32, a probe's predictions in a run on a GPU differed from those of its saved model."""
     predictor = load_predictor((scratch_run if kind == "scratch" else tiny_run) / "model")
     if kind == "probe":
         predictor = ProbePredictor(predictor, "these weights")
-    seen = {}
+    precisions = {}
     for name, module in predictor.model.named_modules():
         module.register_forward_hook(
-            lambda *_, name=name: seen.setdefault(name, set()).add(torch.get_float32_matmul_precision())
+            lambda *_, name=name: precisions.setdefault(name, set()).add(torch.get_float32_matmul_precision())
         )
     torch.set_float32_matmul_precision("high")
     try:
@@ -66,4 +66,4 @@ def test_answers_are_in_full_float32_whatever_the_process_has_set(kind, tiny_run
     finally:
         torch.set_float32_matmul_precision("highest")
     last = "classifier" if kind != "scratch" else "lm_head"
-    assert last in seen and set().union(*seen.values()) == {"highest"}
+    assert last in precisions and set().union(*precisions.values()) == {"highest"}

@@ -14,7 +14,7 @@ from kit.training.losses import (
 
 
 def by_hand(vectors: np.ndarray, targets: list[int], temperature: float) -> float:
-    """The formula of the paper, pair by pair."""
+    """Compute the formula of the paper pair by pair."""
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     total, pairs = 0.0, 0
     for i in range(len(targets)):
@@ -28,20 +28,20 @@ def by_hand(vectors: np.ndarray, targets: list[int], temperature: float) -> floa
 
 
 @pytest.mark.parametrize("temperature", [0.1, 0.5])
-def test_matches_the_formula_pair_by_pair(temperature) -> None:
+def test_contrastive_loss_equals_the_formula(temperature) -> None:
     vectors = np.random.default_rng(0).normal(size=(6, 4))
     targets = [0, 1, 0, 2, 1, 1]
-    found = supervised_contrastive(torch.tensor(vectors), torch.tensor(targets), temperature)
-    assert float(found) == pytest.approx(by_hand(vectors, targets, temperature), rel=1e-5)
+    loss = supervised_contrastive(torch.tensor(vectors), torch.tensor(targets), temperature)
+    assert float(loss) == pytest.approx(by_hand(vectors, targets, temperature), rel=1e-5)
 
 
-def test_classes_apart_cost_less_than_classes_mixed() -> None:
+def test_separated_classes_have_a_lower_contrastive_loss() -> None:
     apart = torch.tensor([[1.0, 0], [1, 0.1], [-1, 0], [-1, 0.1]])
     same, mixed = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 0, 1])
     assert supervised_contrastive(apart, same) < supervised_contrastive(apart, mixed)
 
 
-def test_without_a_pair_the_loss_is_zero_and_has_a_gradient() -> None:
+def test_contrastive_loss_without_pairs_is_zero_with_a_gradient() -> None:
     vectors = torch.randn(3, 4, requires_grad=True)
     loss = supervised_contrastive(vectors, torch.tensor([0, 1, 2]))
     loss.backward()
@@ -59,20 +59,20 @@ def softmax(values: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.0, 5.0])
-def test_the_softened_divergence_is_that_of_the_formula(temperature) -> None:
+def test_softened_divergence_equals_the_formula(temperature) -> None:
     ours, theirs = (softmax(logits.numpy() / temperature) for logits in (STUDENT, TEACHER))
     expected = temperature**2 * (theirs * (np.log(theirs) - np.log(ours))).sum()
     assert float(softened_divergence(STUDENT, TEACHER, temperature)) == pytest.approx(expected, rel=1e-5)
 
 
-def test_several_labels_are_compared_one_by_one() -> None:
+def test_multi_label_divergence_is_the_mean_over_labels() -> None:
     ours, theirs = (1 / (1 + np.exp(-logits.numpy() / 2)) for logits in (STUDENT, TEACHER))
-    each = theirs * np.log(theirs / ours) + (1 - theirs) * np.log((1 - theirs) / (1 - ours))
-    expected = 4 * each.mean(-1).sum()
+    divergences = theirs * np.log(theirs / ours) + (1 - theirs) * np.log((1 - theirs) / (1 - ours))
+    expected = 4 * divergences.mean(-1).sum()
     assert float(softened_divergence(STUDENT, TEACHER, 2.0, multi_label=True)) == pytest.approx(expected, rel=1e-5)
 
 
-def test_gradients_of_the_divergence_are_alike_at_every_temperature() -> None:
+def test_gradient_size_hardly_depends_on_the_temperature() -> None:
     norms = []
     for temperature in (4.0, 16.0, 64.0):
         student = STUDENT.clone().requires_grad_()
@@ -82,15 +82,15 @@ def test_gradients_of_the_divergence_are_alike_at_every_temperature() -> None:
 
 
 def word_by_word(logits: np.ndarray, theirs: np.ndarray, tokens: np.ndarray, temperature: float) -> float:
-    """The sum over outcomes, one at a time: k tokens, and all others together."""
+    """Compute the sum over outcomes one by one: k tokens, and all others together."""
     total = 0.0
     for row in range(len(logits)):
         chances = softmax(logits[row])
         ours = [chances[token] for token in tokens[row]] + [sum(np.delete(chances, tokens[row]))]
-        given = [np.exp(chance) for chance in theirs[row]]
-        given.append(1 - sum(given))
-        ours, given = (np.asarray(side) ** (1 / temperature) for side in (ours, given))
-        total -= (given / given.sum() * np.log(ours / ours.sum())).sum() * temperature**2
+        target = [np.exp(chance) for chance in theirs[row]]
+        target.append(1 - sum(target))
+        ours, target = (np.asarray(side) ** (1 / temperature) for side in (ours, target))
+        total -= (target / target.sum() * np.log(ours / ours.sum())).sum() * temperature**2
     return total
 
 
@@ -100,12 +100,12 @@ def test_word_cross_entropy_is_the_sum_over_kept_tokens_and_the_rest(kept, tempe
     random = torch.Generator().manual_seed(0)
     student, teacher = (torch.randn(4, 7, generator=random) for _ in range(2))
     likeliest = teacher.log_softmax(-1).topk(kept)
-    found = word_cross_entropy(student, likeliest.values, likeliest.indices, temperature)
+    loss = word_cross_entropy(student, likeliest.values, likeliest.indices, temperature)
     expected = word_by_word(student.numpy(), likeliest.values.numpy(), likeliest.indices.numpy(), temperature)
-    assert float(found) == pytest.approx(expected, rel=1e-5)
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
 
 
-def test_with_the_whole_vocabulary_it_is_the_full_cross_entropy() -> None:
+def test_whole_vocabulary_gives_the_full_cross_entropy() -> None:
     random = torch.Generator().manual_seed(0)
     student, teacher = (torch.randn(4, 7, generator=random) for _ in range(2))
     likeliest = teacher.log_softmax(-1).topk(7)
@@ -115,8 +115,8 @@ def test_with_the_whole_vocabulary_it_is_the_full_cross_entropy() -> None:
     )
 
 
-def test_a_teacher_that_is_sure_of_one_token_is_a_label() -> None:
-    """Nothing is left for the other tokens, whatever rounding makes of it; and their logits still learn."""
+def test_a_certain_teacher_equals_a_label() -> None:
+    """The other tokens have no probability, even after rounding, and their logits still get gradients."""
     student = STUDENT.clone().requires_grad_()
     loss = word_cross_entropy(student, torch.tensor([[0.0], [1e-4]]), torch.tensor([[0], [1]]), 1.0)
     loss.backward()
@@ -140,7 +140,7 @@ LOSSES = {
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_a_loss_is_zero_for_the_same_and_falls_along_its_gradient(name) -> None:
+def test_losses_are_zero_for_equal_inputs_and_fall_along_gradients(name) -> None:
     generator = torch.Generator().manual_seed(0)
     teacher = torch.randn(3, 5, 8, generator=generator)
     mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [1, 0, 0, 0, 0]])
@@ -154,7 +154,7 @@ def test_a_loss_is_zero_for_the_same_and_falls_along_its_gradient(name) -> None:
 
 
 @pytest.mark.parametrize("name", ["tokens", "cosine", "relations"])
-def test_padding_does_not_count(name) -> None:
+def test_padding_is_ignored(name) -> None:
     generator = torch.Generator().manual_seed(1)
     student, teacher = (torch.randn(2, 6, 8, generator=generator) for _ in range(2))
     mask = torch.tensor([[1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 0, 0]])
@@ -166,13 +166,13 @@ def test_padding_does_not_count(name) -> None:
     assert float(shorter) == pytest.approx(float(whole), rel=1e-5)
 
 
-def test_relations_have_the_same_shape_at_any_width() -> None:
+def test_relations_equal_the_formula_for_different_widths() -> None:
     generator = torch.Generator().manual_seed(2)
     student, teacher = torch.randn(2, 4, 6, generator=generator), torch.randn(2, 4, 12, generator=generator)
     mask = torch.ones(2, 4, dtype=torch.long)
-    found = float(attention_relations(student, teacher, mask, 3))
+    loss = float(attention_relations(student, teacher, mask, 3))
     ours, theirs = (
         softmax(np.einsum("nlhd,nmhd->nhlm", *[x.numpy().reshape(2, 4, 3, -1)] * 2) / np.sqrt(x.shape[-1] / 3))
         for x in (student, teacher)
     )
-    assert found == pytest.approx((theirs * np.log(theirs / ours)).sum(-1).mean((1, 2)).sum(), rel=1e-4)
+    assert loss == pytest.approx((theirs * np.log(theirs / ours)).sum(-1).mean((1, 2)).sum(), rel=1e-4)

@@ -1,4 +1,4 @@
-"""Objectives: the same loss wherever labels are known, and nothing in a step that makes the host wait for a device."""
+"""Objectives: loss with and without labels, and no synchronization with the device."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kit.training.objective import LabelObjective
 ONE = Classification("classification", ("a", "b", "c"), False, False, "accuracy", label_smoothing=0.1)
 SEVERAL = Classification("classification", ("a", "b", "c"), True, False, "macro_f1", label_smoothing=0.1)
 TARGETS = {False: np.array([2, 0, 1]), True: np.array([[1, 0, 1], [0, 0, 0], [0, 1, 0]], np.float32)}
-TEXTS = 8  # in the transfer set, of which the first three have labels
+TEXTS = 8  # in the transfer set; the first three have labels
 
 
 def taught(task: Classification, device: str = "cpu") -> TeacherObjective:
@@ -35,10 +35,10 @@ def taught(task: Classification, device: str = "cpu") -> TeacherObjective:
 
 @pytest.mark.parametrize("task", [ONE, SEVERAL], ids=["one label", "several labels"])
 @pytest.mark.parametrize("positions", [[1, 6, 2, 7], [5, 6], [0, 1]], ids=["some known", "none known", "all known"])
-def test_labels_count_where_there_are_any(task: Classification, positions: list[int]) -> None:
+def test_label_loss_counts_only_labelled_texts(task: Classification, positions: list[int]) -> None:
     objective, where = taught(task), torch.tensor(positions)
     logits = torch.randn(len(positions), 3, generator=torch.Generator().manual_seed(1), requires_grad=True)
-    found = objective({"logits": logits}, where)
+    loss = objective({"logits": logits}, where)
     section, theirs = objective.section, objective.logits[where]
     expected = softened_divergence(logits, theirs, section.temperature, task.multi_label)
     expected = expected + 0.5 * (logits - theirs).pow(2).mean(-1).sum()
@@ -46,20 +46,22 @@ def test_labels_count_where_there_are_any(task: Classification, positions: list[
     if known.any():
         expected = expected + 2.0 * task.loss(logits[known], torch.from_numpy(TARGETS[task.multi_label])[where[known]])
     expected = expected / len(positions)
-    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
-    ours, others = (torch.autograd.grad(each, logits)[0] for each in (found, expected))
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    ours, others = (torch.autograd.grad(total, logits)[0] for total in (loss, expected))
     torch.testing.assert_close(ours, others, rtol=1e-6, atol=1e-7)
 
 
 @pytest.fixture
 def _without_values(monkeypatch) -> None:
-    """Tensors of the device "meta" have no values: to read one, or to move it to the CPU, is an error."""
-    monkeypatch.setattr(torch, "autocast", lambda *args, **settings: nullcontext())  # which knows no such device
+    """Tests with tensors of the device "meta", which have no values: reading or moving them to the CPU fails."""
+    monkeypatch.setattr(
+        torch, "autocast", lambda *args, **settings: nullcontext()
+    )  # autocast does not support this device
 
 
 @pytest.mark.usefixtures("_without_values")
 @pytest.mark.parametrize("task", [ONE, SEVERAL], ids=["one label", "several labels"])
-def test_a_teachers_loss_reads_nothing_on_the_host(task: Classification) -> None:
+def test_teacher_losses_do_not_read_values_on_the_host(task: Classification) -> None:
     logits = torch.empty(4, 3, device="meta", requires_grad=True)
     where = torch.empty(4, dtype=torch.int64, device="meta")
     taught(task, "meta")({"logits": logits}, where).backward()
@@ -67,7 +69,7 @@ def test_a_teachers_loss_reads_nothing_on_the_host(task: Classification) -> None
 
 
 @pytest.mark.usefixtures("_without_values")
-def test_the_loss_on_labels_reads_nothing_on_the_host() -> None:
+def test_label_losses_do_not_read_values_on_the_host() -> None:
     outputs = {name: torch.empty(4, 3, device="meta", requires_grad=True) for name in ("logits", "vectors")}
     LabelObjective(ONE, 0.5)(outputs, torch.empty(4, dtype=torch.int64, device="meta")).backward()
     assert all(tensor.grad is not None for tensor in outputs.values())
@@ -82,6 +84,6 @@ def test_the_loss_on_labels_reads_nothing_on_the_host() -> None:
         (lambda tensor: tensor[tensor > 0], NotImplementedError),
     ],
 )
-def test_what_would_wait_for_a_device_is_an_error_on_one_without_values(read, error) -> None:
+def test_reading_a_value_from_a_meta_tensor_fails(read, error) -> None:
     with pytest.raises(error, match="meta"):
         read(torch.empty(1, device="meta"))

@@ -1,4 +1,4 @@
-"""Layers without padding: the same logits and gradients where the architecture can, a reason where it cannot."""
+"""Training without padding: same logits and gradients as with padding, or a refusal with the reason."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ SHAPE = {
     "intermediate_size": 128,
     "vocab_size": 100,
 }
-ABLE = {
+SUPPORTED = {
     "bert": BertConfig(**SHAPE),
     "roberta": RobertaConfig(**SHAPE),
     "electra": ElectraConfig(**SHAPE, embedding_size=32),
     "distilbert": DistilBertConfig(dim=64, n_layers=2, n_heads=4, hidden_dim=128, vocab_size=100),
 }
-UNABLE = {
-    "not told": (MPNetConfig(**SHAPE), DebertaV2Config(**SHAPE)),
-    "no module of their own": (
+UNSUPPORTED = {
+    "do not get the boundaries of texts": (MPNetConfig(**SHAPE), DebertaV2Config(**SHAPE)),
+    "are not a separate module": (
         ModernBertConfig(**SHAPE, **dict.fromkeys(("pad_token_id", "cls_token_id", "sep_token_id"), 0)),
     ),
 }
@@ -59,66 +59,70 @@ def gradients(model, **batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     model.zero_grad()
     logits = model(**batch).logits
     logits.square().sum().backward()
-    found = {name: weights.grad.clone() for name, weights in model.named_parameters() if weights.grad is not None}
-    return logits.detach(), found
+    gradients_by_name = {
+        name: weights.grad.clone() for name, weights in model.named_parameters() if weights.grad is not None
+    }
+    return logits.detach(), gradients_by_name
 
 
-@pytest.mark.parametrize("kind", ABLE)
-def test_logits_and_gradients_are_those_of_padded_texts(kind) -> None:
-    model = classifier(ABLE[kind]).eval()
+@pytest.mark.parametrize("kind", SUPPORTED)
+def test_logits_and_gradients_equal_those_with_padding(kind) -> None:
+    model = classifier(SUPPORTED[kind]).eval()
     batch = texts(model.config)
     logits, padded = gradients(model, **batch)
-    ways = PaddingFree(model)
-    seen: list[torch.Size] = []
+    padding_free_model = PaddingFree(model)
+    shapes: list[torch.Size] = []
     linear = next(module for module in model.base_model.modules() if type(module) is torch.nn.Linear)
-    linear.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[:2]))
-    with ways.steps():
+    linear.register_forward_pre_hook(lambda _, inputs: shapes.append(inputs[0].shape[:2]))
+    with padding_free_model.steps():
         ours, alone = gradients(model, **batch, **rows_of(batch["attention_mask"].numpy(), model.device))
-    if kind != "electra":  # whose first linear layer widens the embeddings
-        assert seen == [(1, sum(LENGTHS))]
+    if kind != "electra":  # its first linear layer widens the embeddings
+        assert shapes == [(1, sum(LENGTHS))]
     torch.testing.assert_close(ours, logits, rtol=1e-4, atol=1e-6)
     assert padded.keys() == alone.keys()
     for name, gradient in padded.items():
         torch.testing.assert_close(alone[name], gradient, rtol=1e-3, atol=1e-6)
     again, _ = gradients(model, **batch)
-    assert torch.equal(again, logits)  # between steps nothing has changed
-    ways.end()
+    assert torch.equal(again, logits)  # unchanged outside training steps
+    padding_free_model.end()
     assert not any(module._forward_hooks for module in model.modules())
 
 
-def test_a_text_has_the_same_logits_beside_longer_ones() -> None:
-    model = classifier(ABLE["bert"]).eval()
+def test_logits_of_a_text_do_not_depend_on_the_batch() -> None:
+    model = classifier(SUPPORTED["bert"]).eval()
     batch = texts(model.config)
-    ways = PaddingFree(model)
-    with ways.steps():
+    padding_free_model = PaddingFree(model)
+    with padding_free_model.steps():
         all_four = model(**batch, **rows_of(batch["attention_mask"].numpy(), model.device)).logits
         short = {name: tensor[1:2, : LENGTHS[1]] for name, tensor in batch.items()}
         alone = model(**short, **rows_of(short["attention_mask"].numpy(), model.device)).logits
     torch.testing.assert_close(all_four[1:2], alone, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize(("reason", "config"), [(why, each) for why, some in UNABLE.items() for each in some])
-def test_architectures_that_cannot_are_refused_with_the_reason(reason, config) -> None:
+@pytest.mark.parametrize(
+    ("reason", "config"), [(reason, config) for reason, configs in UNSUPPORTED.items() for config in configs]
+)
+def test_unsupported_architectures_are_refused_with_the_reason(reason, config) -> None:
     model = classifier(config)
     with pytest.raises(RecipeError, match=rf"train\.padding_free: a {config.model_type} model .*{reason}"):
         PaddingFree(model)
     assert model.training
 
 
-def test_an_attention_that_mixes_the_texts_is_refused(monkeypatch) -> None:
+def test_attention_across_texts_is_refused(monkeypatch) -> None:
     def mixed(module, query, key, value, mask, dropout=0.0, scaling=None, **options):
         return torch.nn.functional.scaled_dot_product_attention(query, key, value, scale=scaling).transpose(1, 2), None
 
     AttentionInterface.register(padding_free._ATTENTION, mixed)
     try:
-        with pytest.raises(RecipeError, match="they see each other's texts then"):
-            PaddingFree(classifier(ABLE["bert"]))
+        with pytest.raises(RecipeError, match="texts would attend to each other"):
+            PaddingFree(classifier(SUPPORTED["bert"]))
     finally:
         AttentionInterface.register(padding_free._ATTENTION, padding_free._attend)
 
 
-def test_a_batch_keeps_its_mask_on_the_host() -> None:
-    batch = texts(ABLE["bert"])
+def test_batches_keep_their_mask_in_host_memory() -> None:
+    batch = texts(SUPPORTED["bert"])
     kept = keeping_mask(lambda indices: {name: tensor[list(indices)] for name, tensor in batch.items()})([2, 0])
     mask = kept.pop(padding_free.HOST_MASK)
     assert isinstance(mask, np.ndarray)

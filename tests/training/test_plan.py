@@ -17,13 +17,13 @@ def test_steps_follow_from_examples_and_epochs() -> None:
 @pytest.mark.parametrize(("steps", "evaluations", "every"), [
     (228, 8, 29), (90, 8, 12), (40, 8, 10), (15, 8, 5), (3, 8, 1), (1, 8, 1), (40, 1, 40), (40, 2, 20), (99, 99, 10),
 ])  # fmt: skip
-def test_short_trainings_pause_less_often_but_often_enough_to_diagnose(steps, evaluations, every) -> None:
+def test_short_trainings_evaluate_less_often(steps, evaluations, every) -> None:
     plan = make_plan(section(batch_size=1, evaluations=evaluations, epochs=1), steps)
     assert (plan.steps, plan.evaluate_every) == (steps, every)
 
 
 @pytest.mark.parametrize(("processes", "accumulation"), [(1, 1), (2, 1), (1, 4), (2, 4)])
-def test_the_batch_of_a_step_does_not_depend_on_how_it_is_divided(processes, accumulation) -> None:
+def test_batches_do_not_depend_on_processes_and_accumulation(processes, accumulation) -> None:
     plan = make_plan(section(batch_size=32, accumulation=accumulation, epochs=2), 1000, processes)
     assert plan.device_batch * processes * accumulation == 32
     assert plan.steps == 64
@@ -32,11 +32,11 @@ def test_the_batch_of_a_step_does_not_depend_on_how_it_is_divided(processes, acc
     assert odd.device_batch == -(-31 // (processes * accumulation))
 
 
-def test_a_budget_below_the_batch_is_one_batch() -> None:
+def test_a_small_budget_is_one_batch() -> None:
     assert make_plan(section(epochs=3, batch_size=32), 10).steps == 3
 
 
-def test_a_batch_that_cannot_be_divided_is_refused() -> None:
+def test_a_batch_smaller_than_the_accumulation_is_refused() -> None:
     with pytest.raises(RecipeError, match=r"train\.batch_size: 4 is below train\.accumulation: 8"):
         make_plan(section(batch_size=4, accumulation=8, epochs=1), 100)
     assert make_plan(section(batch_size=4, epochs=1), 100, processes=8).device_batch == 1

@@ -1,4 +1,4 @@
-"""Progress: the time left from recorded step times."""
+"""Progress: remaining time from measured step times."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
-    monkeypatch.setattr(progress, "time", made)
-    return made
+    fake = Clock()
+    monkeypatch.setattr(progress, "time", fake)
+    return fake
 
 
 def evaluate(bar: _Bar, state: SimpleNamespace) -> None:
@@ -30,7 +30,7 @@ def evaluate(bar: _Bar, state: SimpleNamespace) -> None:
     bar.on_evaluate(None, state, None, metrics=losses)
 
 
-def test_a_slow_first_step_does_not_lengthen_the_time_left(clock: Clock, capsys) -> None:
+def test_a_slow_first_step_does_not_count_for_the_remaining_time(clock: Clock, capsys) -> None:
     bar, state = _Bar(Progress(), "accuracy"), SimpleNamespace(global_step=0, max_steps=100)
     bar.on_train_begin(None, state, None)
     evaluate(bar, state)
@@ -52,18 +52,18 @@ def test_a_slow_first_step_does_not_lengthen_the_time_left(clock: Clock, capsys)
     assert bar.steps.left(1).seconds == 1.0
 
 
-def test_counting_leaves_out_the_first_chunk(clock: Clock, capsys) -> None:
-    with Progress().counting("answering", 400, "texts") as done:
+def test_counting_ignores_the_time_of_the_first_chunk(clock: Clock, capsys) -> None:
+    with Progress().counting("predicting", 400, "texts") as advance:
         for seconds in (600.0, 70.0, 70.0):
             clock.now += seconds
-            done(100)
+            advance(100)
     first, second, third = capsys.readouterr().err.splitlines()
     assert first == "  100 of 400 texts"
     assert second == "  200 of 400 texts  about 2 to 3 min left"
     assert third == "  300 of 400 texts  about 61 to 80 s left"
 
 
-def test_the_time_of_a_pass_is_the_median_of_rounds() -> None:
+def test_pass_time_is_the_median_of_rounds() -> None:
     rounds = [[0.3, 0.6, 0.9], [3.0, 6.0, 9.0], [0.3, 0.6, 0.9]]  # one of them on a busy machine
     span = pass_span(rounds, "the machine is busy")
     assert span.seconds == pytest.approx(0.6 * 1.1 / 3)

@@ -1,4 +1,4 @@
-"""Sharding: the copy that is divided has an objective of its own, and what cannot be divided is refused."""
+"""Sharding: the copy of the model has an objective of its own; quantized weights are refused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from kit.distillation.objectives import projected
 from kit.errors import LaunchError
-from kit.training.model_sharding import Fsdp, Whole, to_train
+from kit.training.model_sharding import Fsdp, TrainedModel, trained_model
 from tests.training.test_objective import ONE, taught
 
 
@@ -21,27 +21,27 @@ def model() -> BertForSequenceClassification:
     return BertForSequenceClassification(config)
 
 
-def test_the_copy_captures_and_projects_for_itself(model) -> None:
+def test_the_sharded_copy_has_its_own_captures_and_projections(model) -> None:
     with projected(model, ["embeddings", "hidden:1"], width=24) as (captured, projections):
         objective = replace(taught(ONE), captured=captured, projections=projections)
-        learner = Fsdp(model, objective)
-        learner.model(input_ids=torch.arange(6)[None])
-        assert not captured and list(learner.objective.captured) == ["embeddings", "hidden:1"]
-        ours, theirs = (set(each.parameters()) for each in (learner.objective.projections, learner.model))
-        assert len(ours) == 4 and ours < theirs and not ours & set(model.parameters())
-        assert learner.objective.logits is objective.logits, "a teacher's answers are not copied"
+        sharded = Fsdp(model, objective)
+        sharded.model(input_ids=torch.arange(6)[None])
+        assert not captured and list(sharded.objective.captured) == ["embeddings", "hidden:1"]
+        own, all_parameters = (set(m.parameters()) for m in (sharded.objective.projections, sharded.model))
+        assert len(own) == 4 and own < all_parameters and not own & set(model.parameters())
+        assert sharded.objective.logits is objective.logits, "the teacher's logits are not copied"
         with torch.no_grad():
-            for part in learner.model.parameters():
+            for part in sharded.model.parameters():
                 part.add_(1.0)
-        learner.finish()
-        for whole, part in zip(model.parameters(), learner.model.parameters(), strict=True):
+        sharded.finish()
+        for whole, part in zip(model.parameters(), sharded.model.parameters(), strict=True):
             torch.testing.assert_close(whole, part)
 
 
-def test_weights_in_few_bits_are_not_divided(model, monkeypatch) -> None:
-    assert type(to_train(model, taught(ONE))) is Whole
+def test_quantized_weights_cannot_be_sharded(model, monkeypatch) -> None:
+    assert type(trained_model(model, taught(ONE))) is TrainedModel
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     model.classifier.weight = nn.Parameter(torch.zeros(2, 16, dtype=torch.uint8), requires_grad=False)
-    with pytest.raises(LaunchError, match="weights in few bits") as caught:
-        to_train(model, taught(ONE))
+    with pytest.raises(LaunchError, match="quantized weights") as caught:
+        trained_model(model, taught(ONE))
     assert "lora.load: float32" in caught.value.hint

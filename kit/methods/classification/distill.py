@@ -51,9 +51,9 @@ from kit.models.predictor import Texts
 from kit.recipe import TrainSection
 from kit.recipe.sections.distillation import DistillSection, StudentSection
 from kit.runtime.json_files import read_object
+from kit.training.fit import fit_model
 from kit.training.interfaces import Fitting, Split, Training
 from kit.training.plan import make_plan
-from kit.training.trainer import fit_model
 
 
 class Distill:

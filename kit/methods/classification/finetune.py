@@ -34,10 +34,10 @@ from kit.models.checkpoints.loading import (
     require_positions,
     resolve_pooling,
 )
+from kit.training.fit import fit_model
 from kit.training.interfaces import REFIT_FOLDER, SECOND_TRAINING, Fitting, Training
 from kit.training.objective import LabelObjective
 from kit.training.plan import make_plan
-from kit.training.trainer import fit_model
 
 
 @dataclass(frozen=True)

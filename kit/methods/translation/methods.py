@@ -37,10 +37,10 @@ from kit.models.translation.seq2seq import (
 from kit.models.translation.translator import Translator
 from kit.recipe.sections.translation import DECODER_DROPOUT, ENCODER_RATE
 from kit.runtime.quantities import percent
+from kit.training.fit import fit_model
 from kit.training.interfaces import Fitting
 from kit.training.objective import LabelObjective, Objective
 from kit.training.plan import make_plan
-from kit.training.trainer import fit_model
 
 _SAMPLE = 16
 # Of tokens of a translation to those of its source: what nearly all training pairs stay below, and room above it.
