@@ -1,6 +1,6 @@
-"""What record.json must hold: values of the right types that do not contradict each other.
+"""Checks of record.json: types, value ranges and contradictions.
 
-Its own hash shows that it was changed, not that whoever computed the hash wrote something that kit can use.
+The hash in the file detects changes; these checks detect content that kit cannot use although its hash is right.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from kit.recipe import Recipe
 from kit.runtime.file_types import RecordContent, require_types
 from kit.runtime.names import plain_name
 
-_MAX_METRIC = 1e6  # of losses, and of other metrics that are not shares
+_MAX_METRIC = 1e6  # for losses and other metrics that are not shares
 _TFIDF_FILE = "model/tfidf.json"
 _WITHOUT_CHECKPOINT = ("tfidf", "scratch", "distill", "student")
 
@@ -29,7 +29,7 @@ def require_content(path: Path, content: dict[str, Any]) -> None:
 
 
 def recipe_of_record(folder: Path, content: Mapping[str, Any]) -> Recipe:
-    """Return the recipe in a record.json. Raises RecordError if it is not valid, for example has an unknown key."""
+    """Return the recipe in a record.json. Raises RecordError if it is not valid, e.g. because of an unknown key."""
     try:
         return Recipe.model_validate(content["recipe"])
     except ValueError as error:
@@ -37,7 +37,7 @@ def recipe_of_record(folder: Path, content: Mapping[str, Any]) -> Recipe:
 
 
 def require_agreement(path: Path, content: Mapping[str, Any], recipe: Recipe) -> None:
-    """Raise RecordError for the first part of a record.json that contradicts its recipe or another part."""
+    """Raise RecordError for the first value in a record.json that contradicts its recipe or another value."""
     labels, sizes, audit = content["labels"], content["data"]["sizes"], content["data"]["audit"]
     seeds = {"train": recipe.train.seed, "split": recipe.data.split_seed}
     contradictions = {
@@ -59,66 +59,66 @@ def require_agreement(path: Path, content: Mapping[str, Any], recipe: Recipe) ->
 
 
 def _contradictions_of_labels(labels: list[str], audit: Mapping[str, Any], recipe: Recipe) -> dict[str, bool]:
-    """Return what can be wrong with the labels, and whether it is."""
+    """Return possible problems with the labels, each with True if the Record has it."""
     translates = recipe.task == "translation"
-    counted = [set(counts) for key in ("labels_train", "labels_test") if (counts := audit.get(key))]
+    counted_labels = [set(counts) for key in ("labels_train", "labels_test") if (counts := audit.get(key))]
     return {
         "a translation has no labels": translates and bool(labels),
         f"labels: {len(labels)} where at least two are needed": not translates and len(labels) < 2,
         "labels names a label twice": len(set(labels)) < len(labels),
-        "labels are not those that data.audit counts": any(names != set(labels) for names in counted),
+        "labels are not those that data.audit counts": any(names != set(labels) for names in counted_labels),
     }
 
 
 def _contradictions_of_model(content: Mapping[str, Any]) -> dict[str, bool]:
-    """Return what can be wrong with the method beside the model's files, its start and its training."""
+    """Return possible contradictions of the method with files, checkpoint and training, True for those it has."""
     method, compressed = content["method"], "compression" in content["settings"]
     has_model = any(name.startswith("model/") for name in content["files"])
     is_tfidf = _TFIDF_FILE in content["files"]
     trains = method not in ("tfidf", "probe") and not compressed
     return {
         f"method {method} does not write the files of its model": has_model and is_tfidf != (method == "tfidf"),
-        f"method {method} starts from no checkpoint, and it names one": (
+        f"method {method} does not start from a checkpoint, and it names one": (
             method == "tfidf" and content["checkpoint"] is not None
         ),
         f"method {method} starts from a checkpoint, and it names none": (
             method not in _WITHOUT_CHECKPOINT and content["checkpoint"] is None
         ),
         f"method {method} trains by steps, and it has no training": trains and content["training"] is None,
-        f"method {method} has no steps, and it has a training": (
+        f"method {method} has no training steps, and it has a training": (
             method in ("tfidf", "probe") and not compressed and content["training"] is not None
         ),
     }
 
 
 def _contradictions_of_origin(content: Mapping[str, Any], recipe: Recipe) -> dict[str, bool]:
-    """Return what can be wrong with what a run says of the models that it was made of, and whether it is."""
+    """Return possible problems with the source of a compression or the teachers, True for those it has."""
     settings = content["settings"]
     compression, teachers = settings.get("compression"), settings.get("teachers")
     last = recipe.compress.steps[-1].technique if recipe.compress.steps else "none"
-    is_taught = content["method"] == "distill" and compression is None
+    needs_teachers = content["method"] == "distill" and compression is None
     return {
         f"settings.compression is not {last}, the last step of its recipe": (
             compression is not None and compression["technique"] != last
         ),
-        f"method {content['method']} does not fit settings.teachers": is_taught != bool(teachers),
+        f"method {content['method']} does not fit settings.teachers": needs_teachers != bool(teachers),
         "settings.teachers needs settings.transfer_set": bool(teachers) and "transfer_set" not in settings,
     }
 
 
 def _require_metrics(path: Path, content: dict[str, Any]) -> None:
-    """Raise RecordError if the main metric is missing, or a metric has a value that it cannot have."""
+    """Raise RecordError if the main metric is missing or a metric is out of range."""
     metrics = content["metrics"]
     if content["main_metric"] not in metrics:
         raise RecordError(f"{path} is damaged: metrics has no {content['main_metric']}", MAKE_AGAIN)
     for name, estimate in metrics.items():
-        limit = _MAX_METRIC if name in (*NO_SHARES, *OF_HUNDRED) else 1.0 + 1e-9  # a mean is rounded
+        limit = _MAX_METRIC if name in (*NO_SHARES, *OF_HUNDRED) else 1.0 + 1e-9  # tolerance for rounding of means
         if not all(abs(estimate[key]) <= limit for key in ("value", "low", "high")):
             raise RecordError(f"{path} is damaged: metrics.{name} is out of range", MAKE_AGAIN)
 
 
 def _require_names(path: Path, content: dict[str, Any]) -> None:
-    """Raise RecordError if the name of a run in record.json, which becomes part of a path, is not a plain one."""
+    """Raise RecordError if a run's name, which becomes part of a path, is not a plain file name."""
     plain_name(content["id"], f"{path}: id")
     compression = content["settings"].get("compression", {})
     names = [compression[key] for key in ("source", "start") if key in compression]

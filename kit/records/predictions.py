@@ -1,4 +1,4 @@
-"""predictions.parquet of a Record: the answers of a model to the test examples, with their true labels."""
+"""predictions.parquet of a Record: predictions for the test examples, with their true labels."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ PREDICTIONS_FILE = "predictions.parquet"
 
 @dataclass(frozen=True)
 class Predictions:
-    """Answers to n test examples.
+    """Predictions for n test examples.
 
-    ids: (n,) row in its source. labels: n tuples of true label names, or of the reference. outputs: (n, labels) float32
-    logits, or (n,) translations.
+    Attributes:
+        ids: (n,) row of each example in its source.
+        labels: n tuples of true label names, or with the reference translation.
+        outputs: (n, labels) float32 logits, or (n,) translations.
     """
 
     ids: np.ndarray
@@ -30,9 +32,14 @@ class Predictions:
 
 
 def read_predictions(file: Path, labels: tuple[str, ...]) -> Predictions:
-    """Return the content of a predictions.parquet. Raises RecordError if it cannot be read, or has other labels.
+    """Return the content of a predictions.parquet.
 
-    labels: of the Record; none for a translation.
+    Args:
+        file: The file.
+        labels: Label names of the Record; empty for translation.
+
+    Raises:
+        RecordError: The file cannot be read or has other labels.
     """
     import pyarrow.parquet as pq
 
@@ -40,18 +47,21 @@ def read_predictions(file: Path, labels: tuple[str, ...]) -> Predictions:
         table = pq.read_table(file).to_pydict()
         names = [tuple(row) for row in table["labels"]]
         is_translation = "translation" in table
-        written = table["translation" if is_translation else "logits"]
-        outputs = np.asarray(written, object if is_translation else np.float32)
+        column = table["translation" if is_translation else "logits"]
+        outputs = np.asarray(column, object if is_translation else np.float32)
         if labels and not {name for row in names for name in row} <= {*labels}:
             raise ValueError("it has labels that record.json does not list")
         return Predictions(np.asarray(table["id"], np.int64), names, outputs)
-    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:  # pyarrow's errors are of these
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:  # pyarrow raises these
         problem = f"{file.name} cannot be read ({first_line(error)})"
         raise RecordError(f"{file.parent} is damaged: {problem}", MAKE_AGAIN) from error
 
 
 def write_predictions(folder: Path, examples: Examples, outputs: np.ndarray) -> None:
-    """Write predictions.parquet: id (int64), labels (list of names), logits (list of float32) or translation (str)."""
+    """Write predictions.parquet.
+
+    Its columns are id (int64), labels (list of names), and logits (list of float32) or translation (str).
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 

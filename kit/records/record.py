@@ -1,14 +1,11 @@
-"""The Record: one finished run on disk. What was asked, what ran, what came out.
+"""The Record: one finished run on disk, with its recipe, settings and results.
 
     runs/<id>/record.json          everything about the run, as plain data
-              predictions.parquet  id, label(s), and logits or translation, of every test example
-              model/               weights (safetensors), tokenizer, label names; absent if it was not to be kept
+              predictions.parquet  id, label(s), and logits or translation of every test example
+              model/               weights (safetensors), tokenizer, label names; absent if not kept
               logs/                trackers' files
 
-A Record is written once, atomically, and never changed. Everything that comes after training reads Records and
-nothing else.
-
-Knows the folder's layout and checks that it is whole. Knows nothing of training.
+A Record is written once, atomically, and never changed. Everything after training reads only Records.
 """
 
 from __future__ import annotations
@@ -28,6 +25,7 @@ from kit.models.backends.backend import Backend, backend_of
 from kit.recipe import Recipe
 from kit.records.checks import recipe_of_record, require_content
 from kit.records.predictions import PREDICTIONS_FILE, Predictions, read_predictions
+from kit.records.summary import origin_rows, training_rows
 from kit.runtime.file_types import MANIFEST_FILE, RECORD_FILE
 from kit.runtime.files import file_sha256, write_atomically
 from kit.runtime.json_files import read_object, require_format
@@ -41,22 +39,28 @@ _KEYS = (
     "metrics", "seconds", "peak_memory_bytes", "model_bytes", "files",
 )  # fmt: skip
 _MODEL = f"{MODEL_FOLDER}/"
-_SHOWN = 5
+_MAX_FILES_SHOWN = 5
 
 
 @dataclass(frozen=True)
 class Record:
-    """One finished run. `content` is record.json as plain data; the properties name its parts."""
+    """One finished run.
+
+    Attributes:
+        folder: Folder of the Record.
+        content: record.json as plain data; the properties return its parts.
+    """
 
     folder: Path
     content: dict[str, Any]
 
     @classmethod
     def load(cls, folder: str | Path) -> Record:
-        """Read a Record and check that it consists of the files that were written, and no others.
+        """Read a Record and check the hashes of all its files.
 
-        Raises RecordError if the folder is not a Record, is of another format, a file is missing, changed or a link
-        that leads elsewhere, or the model's folder has a file that record.json does not list.
+        Raises:
+            RecordError: The folder is not a Record or has another format; a file is missing, changed, or a link that
+                leads out of the folder; or the model's folder has a file that record.json does not list.
         """
         record = cls.read(folder)
         files = record.listed_files()
@@ -69,14 +73,15 @@ class Record:
 
     @classmethod
     def read(cls, folder: str | Path) -> Record:
-        """Read record.json alone, for listings, and check it by its own hash.
+        """Read only record.json, for listings, and check its hash.
 
-        Raises RecordError if it is not there, was changed, or has a name that leads out of the folder.
+        Raises:
+            RecordError: The file is missing, was changed, or names a path that leads out of the folder.
         """
         folder = Path(folder)
         path = folder / RECORD_FILE
         if not os.path.lexists(path):
-            raise RecordError(*_words_without_record(folder))
+            raise RecordError(*_missing_record_message(folder))
         content = read_object(path, hint=MAKE_AGAIN)
         if "format" in content:
             require_format(path, content, FORMAT)
@@ -88,20 +93,22 @@ class Record:
         return cls(folder, content)
 
     def listed_files(self) -> dict[str, Path]:
-        """Return the Record's files that are there. Raises RecordError if record.json does not list one of them."""
+        """Return the files of the Record on disk. Raises RecordError if record.json does not list one of them."""
         files = regular_files(self.folder, only=(PREDICTIONS_FILE, MODEL_FOLDER), listed=self.content["files"])
         if unlisted := sorted(set(files) - set(self.content["files"])):
             raise RecordError(
-                f"{self.folder} has files that {RECORD_FILE} does not list: {', '.join(unlisted[:_SHOWN])}",
+                f"{self.folder} has files that {RECORD_FILE} does not list: {', '.join(unlisted[:_MAX_FILES_SHOWN])}",
                 f"remove them, or {MAKE_AGAIN}",
             )
         return files
 
     @property
     def backend(self) -> Backend:
-        """Library that runs the model: as record.json names it, in earlier Records from the list of its files.
+        """Library that runs the model, as in record.json; earlier Records do not have it, so it follows from the files.
 
-        Raises RecordError if the two do not agree, ModelError if no model was kept.
+        Raises:
+            RecordError: record.json and the files do not agree.
+            ModelError: No model was kept.
         """
         names = [name.removeprefix(_MODEL) for name in self.content["files"] if name.startswith(_MODEL)]
         if not names:
@@ -117,12 +124,12 @@ class Record:
 
     @property
     def id(self) -> str:
-        """Name of the run, made from its content."""
+        """Name of the run, with a hash of its request, data and checkpoint."""
         return str(self.content["id"])
 
     @property
     def recipe(self) -> Recipe:
-        """Recipe as it was run, every default filled in."""
+        """Recipe of the run with all defaults filled in."""
         return recipe_of_record(self.folder, self.content)
 
     @property
@@ -132,14 +139,14 @@ class Record:
 
     @property
     def main_metric(self) -> str:
-        """Name of the metric that runs are compared by."""
+        """Name of the metric by which runs are compared."""
         return str(self.content["main_metric"])
 
     @property
     def loss_on_references(self) -> float | None:
-        """What the test references cost a translator a token; None where it was not measured."""
+        """Per-token loss of a translator on the test references; None if it was not measured."""
         losses = self.content["settings"].get("loss_on_references")
-        return losses["test"] if isinstance(losses, dict) else None  # earlier Records have that of validation alone
+        return losses["test"] if isinstance(losses, dict) else None  # earlier Records have only the validation loss
 
     @property
     def metrics(self) -> dict[str, Estimate]:
@@ -148,7 +155,7 @@ class Record:
 
     @cached_property
     def baselines(self) -> Baselines:
-        """Scores of a random guess and of the most frequent label; empty where they cannot be found out."""
+        """Scores of a random guess and of the most frequent label; empty if they cannot be computed."""
         try:
             return run_baselines(self.content, lambda: self.predictions().labels)
         except (RecordError, OSError, KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError):
@@ -156,20 +163,20 @@ class Record:
 
     @property
     def shown_metrics(self) -> tuple[str, ...]:
-        """The main metric first; on unbalanced classes accuracy and macro_f1 too."""
+        """Names of the metrics to show: the main metric first; for unbalanced classes also accuracy and macro_f1."""
         names = metrics_to_show(self.main_metric, list(self._label_counts("train").values()), self._multi_label)
         return tuple(name for name in names if name in self.metrics)
 
     @property
     def beside(self) -> str:
-        """The metrics that are shown beside the main one, in words: `macro_f1 58.4 % [50.6, 69.6]`; or empty."""
+        """Shown metrics except the main one, in words: `macro_f1 58.4 % [50.6, 69.6]`; may be empty."""
         return ", ".join(f"{name} {shown(name, self.metrics[name])}" for name in self.shown_metrics[1:])
 
     def class_notes(self, metrics: Iterable[str]) -> tuple[str, ...]:
-        """Return notes on classes that metrics depend on: unbalanced classes, classes with few test examples.
+        """Return notes on unbalanced classes and on classes with few test examples, if the metrics depend on them.
 
         Args:
-            metrics: Names of the metrics that are shown.
+            metrics: Names of the shown metrics.
         """
         balance = "" if self._multi_label else balance_words(self._label_counts("train"), self.main_metric)
         macro = any(name.startswith("macro_") for name in metrics)
@@ -186,69 +193,43 @@ class Record:
 
     @property
     def how(self) -> str:
-        """How the model came about: its method, and the technique of compression, if it was compressed."""
+        """Method of the model, after the compression technique if it was compressed: `prune of finetune`."""
         compression = self.content.get("settings", {}).get("compression")
         method = str(self.content["method"])
         return method if compression is None else f"{compression['technique']} of {method}"
 
     @property
     def model_folder(self) -> Path:
-        """Where the fitted model is."""
+        """Folder of the fitted model."""
         return self.folder / MODEL_FOLDER
 
     def predictions(self) -> Predictions:
-        """Return the stored answers to the test examples. Raises RecordError if the file is missing or was changed."""
+        """Return the stored predictions for the test examples. Raises RecordError if the file is missing or changed."""
         file = self.folder / PREDICTIONS_FILE
         if not file.is_file() or file_sha256(file) != self.content["files"].get(PREDICTIONS_FILE):
             raise RecordError(f"{self.folder} is damaged: {PREDICTIONS_FILE} was changed", MAKE_AGAIN)
         return read_predictions(file, self.labels)
 
     def rows(self) -> list[tuple[str, str]]:
-        """The Record as a table of two columns: what people look at first."""
+        """Return a table of two columns with a summary of the Record."""
         content = self.content
-        budget = content["data"]["sizes"]
-        rows = [
-            ("run", self.id),
-            ("method", self.how),
-            ("checkpoint", str((content["checkpoint"] or {}).get("name", "-"))),
-            ("data", str(content["data"]["description"])),
-            (
-                "labels bought",
-                f"{budget['budget']} ({budget['train']} train, {budget['validation']} validation)",
-            ),
-            ("test examples", str(budget["test"])),
-        ]
-        settings = content.get("settings", {})
-        if "teachers" in settings:
-            rows += [
-                ("teacher", ", ".join(each["record"] or each["name"] for each in settings["teachers"])),
-                ("student", self.recipe.distill.student.words),
-                ("distilled on", f"{settings['transfer_set']['texts']} texts"),
-            ]
-        if "compression" in settings:
-            rows.append(("compressed from", settings["compression"]["source"]))
-        names = [self.main_metric] + [name for name in self.metrics if name != self.main_metric]
-        rows += [(name, self.baselines.beside(name, self.metrics[name])) for name in names]
-        worse = self.baselines.not_beaten(self.main_metric, self.metrics[self.main_metric])
-        rows += [("note", line) for line in (worse, *self.class_notes(names)) if line]
-        if self.loss_on_references is not None:
-            rows.append(("loss on references", f"{self.loss_on_references:.3f} a token"))
-        training = content["training"]
-        if training is not None:
-            plan = training["plan"]
-            epochs = f"{plan['epochs']:g} epoch{'' if plan['epochs'] == 1 else 's'}"
-            how = f"{plan['steps']} steps, {epochs}, rate {plan['learning_rate']:g}"
-            rows += [
-                ("training", f"{how}, {training['precision']}"),
-                ("speed", f"{training['samples_per_second']:.1f} samples/s"),
-                ("diagnosis", training["diagnosis"]["line"]),
-            ]
         seconds, memory = content["seconds"]["total"], content["peak_memory_bytes"] / 1e6
-        rows += [
+        return [
+            *origin_rows(self.folder, self.content, self.how),
+            *self._metric_rows(),
+            *training_rows(content["training"]),
             ("time", f"{seconds:.1f} s"),
             ("peak memory", f"{memory:.0f} MB"),
             ("folder", str(self.folder)),
         ]
+
+    def _metric_rows(self) -> list[tuple[str, str]]:
+        names = [self.main_metric] + [name for name in self.metrics if name != self.main_metric]
+        rows = [(name, self.baselines.beside(name, self.metrics[name])) for name in names]
+        not_beaten = self.baselines.not_beaten(self.main_metric, self.metrics[self.main_metric])
+        rows += [("note", line) for line in (not_beaten, *self.class_notes(names)) if line]
+        if self.loss_on_references is not None:
+            rows.append(("loss on references", f"{self.loss_on_references:.3f} per token"))
         return rows
 
     def _repr_html_(self) -> str:
@@ -264,9 +245,14 @@ class Record:
 
 
 def seal(folder: Path, content: dict[str, Any]) -> None:
-    """Write record.json last: with its own hash, the backend and the hash of the predictions and the model's files."""
-    found = regular_files(folder, only=(PREDICTIONS_FILE, MODEL_FOLDER))
-    files = {name: file_sha256(path) for name, path in sorted(found.items())}
+    """Write record.json, the last file, with its own hash, the backend and the hashes of predictions and model files.
+
+    Args:
+        folder: Folder of the Record, with all other files.
+        content: Content of record.json without format, backend and hashes.
+    """
+    paths = regular_files(folder, only=(PREDICTIONS_FILE, MODEL_FOLDER))
+    files = {name: file_sha256(path) for name, path in sorted(paths.items())}
     whole = {"format": FORMAT, **content}
     if names := [name.removeprefix(_MODEL) for name in files if name.startswith(_MODEL)]:
         whole["backend"] = backend_of(names, folder / MODEL_FOLDER)
@@ -282,18 +268,18 @@ def is_exported(folder: Path) -> bool:
         return False
 
 
-def _words_without_record(folder: Path) -> tuple[str, str]:
-    """Return what is wrong with a folder that has no record.json, and what to do."""
+def _missing_record_message(folder: Path) -> tuple[str, str]:
+    """Return the message and the hint of the error for a folder without record.json."""
     if is_exported(folder):
         return (
             f"{folder} is an exported folder, not a Record",
-            f"name the run that it was made of: `record` in its {MANIFEST_FILE}",
+            f"name the run that it was made from: `record` in its {MANIFEST_FILE}",
         )
-    return f"{folder} is not a Record: it has no {RECORD_FILE}", "`kit list` shows the runs there are"
+    return f"{folder} is not a Record: it has no {RECORD_FILE}", "`kit list` shows all runs"
 
 
 def _require_files(path: Path, files: dict[str, str]) -> None:
-    """Raise RecordError if record.json lists no predictions, or a file that is not inside a Record."""
+    """Raise RecordError if record.json does not list the predictions, or lists a file that Records do not have."""
     if PREDICTIONS_FILE not in files:
         raise RecordError(f"{path.parent} is damaged: its files are not listed", MAKE_AGAIN)
     for name in files:
@@ -303,9 +289,9 @@ def _require_files(path: Path, files: dict[str, str]) -> None:
 
 
 def list_records(runs: Path) -> tuple[list[Record], list[str]]:
-    """Return the Records in a folder, oldest first, and one line about each that cannot be read.
+    """Return the Records in a folder, oldest first, and one line per Record that cannot be read.
 
-    A Record whose model was deleted is one of them; one with files that it does not list is not.
+    A Record whose model was deleted can be read; a Record with files that it does not list cannot.
     """
     records, problems = [], []
     for folder in sorted(path for path in runs.iterdir() if os.path.lexists(path / RECORD_FILE)):

@@ -15,7 +15,7 @@ def copy(tiny_run, tmp_path):
     return shutil.copytree(tiny_run, tmp_path / "runs" / tiny_run.name)
 
 
-def test_a_whole_record_loads_and_shows_itself(copy) -> None:
+def test_a_whole_record_loads_and_has_a_summary(copy) -> None:
     record = Record.load(copy)
     assert record.recipe.data.budget == 120
     rows = dict(record.rows())
@@ -53,7 +53,7 @@ def test_unbalanced_classes_show_both_metrics(copy) -> None:
         ("model/tokenizer.json", None),
     ],
 )
-def test_a_changed_or_missing_file_is_noticed(copy, name, message) -> None:
+def test_changed_and_missing_files_are_refused(copy, name, message) -> None:
     if message:
         (copy / name).write_bytes((copy / name).read_bytes() + b"x")
     else:
@@ -72,7 +72,7 @@ def test_a_changed_or_missing_file_is_noticed(copy, name, message) -> None:
         ('{"format": 2.0}', "is damaged: format is 2.0, which is not a whole number"),
     ],
 )
-def test_a_record_that_cannot_be_read_is_named_and_left_out_of_lists(copy, content, message) -> None:
+def test_lists_name_records_that_cannot_be_read(copy, content, message) -> None:
     (copy / "record.json").write_text(content)
     with pytest.raises(RecordError, match=message):
         Record.load(copy)
@@ -81,7 +81,7 @@ def test_a_record_that_cannot_be_read_is_named_and_left_out_of_lists(copy, conte
     assert len(problems) == 1
 
 
-def test_hidden_and_foreign_folders_are_no_records(copy) -> None:
+def test_hidden_and_other_folders_are_not_records(copy) -> None:
     (copy.parent / "notes").mkdir()
     shutil.copytree(copy, copy.parent / f".{copy.name}.partial")
     records, problems = list_records(copy.parent)
@@ -96,14 +96,14 @@ def test_record_json_is_plain_json(copy) -> None:
     json.loads((copy / "record.json").read_text(), parse_constant=refuse)
 
 
-def test_html_escapes_what_comes_from_the_data(copy) -> None:
+def test_html_escapes_values_from_the_data(copy) -> None:
     script = {"description": "<script>alert(1)</script>"}
     edit(copy / "record.json", lambda content: content["data"].update(script), reseal=True)
     assert "<script>" not in Record.read(copy)._repr_html_()
 
 
 def edited(folder, *path, value, reseal=True):
-    """Change one value in a Record's record.json, in a copy beside it; returns the copy."""
+    """Return a copy of a Record with one value of record.json changed."""
 
     def change(content) -> None:
         for key in path[:-1]:
@@ -123,12 +123,12 @@ def edited(folder, *path, value, reseal=True):
         (("labels",), ["positive", "negative"], "predicts the labels negative, positive, its Record lists positive"),
     ],
 )
-def test_what_was_changed_by_hand_is_noticed(copy, kit, path, value, message) -> None:
-    done = kit("evaluate", edited(copy, *path, value=value))
-    assert (done.code, message in done.err) == (2, True), done.err
+def test_evaluate_refuses_values_changed_by_hand(copy, kit, path, value, message) -> None:
+    result = kit("evaluate", edited(copy, *path, value=value))
+    assert (result.code, message in result.err) == (2, True), result.err
 
 
-def test_a_record_that_was_edited_is_not_taken_over(copy) -> None:
+def test_an_edited_record_is_refused(copy) -> None:
     other = edited(copy, "metrics", "accuracy", "value", value=0.99, reseal=False)
     with pytest.raises(RecordError, match=r"edited is damaged: record\.json was changed"):
         Record.read(other)
@@ -144,17 +144,17 @@ def test_predictions_of_other_labels_are_refused(copy) -> None:
         record.predictions()
 
 
-def test_labels_changed_by_hand_are_not_answered(copy, kit) -> None:
-    done = kit("predict", edited(copy, "labels", value=["positive", "negative"]), "a fine film")
-    assert (done.code, "predicts the labels negative, positive" in done.err) == (2, True)
+def test_predict_refuses_labels_changed_by_hand(copy, kit) -> None:
+    result = kit("predict", edited(copy, "labels", value=["positive", "negative"]), "a fine film")
+    assert (result.code, "predicts the labels negative, positive" in result.err) == (2, True)
 
 
-def test_a_record_that_lacks_a_part_is_left_out_of_lists(copy, kit) -> None:
+def test_kit_list_names_a_record_with_a_missing_key(copy, kit) -> None:
     content = json.loads((copy / "record.json").read_text())
     del content["metrics"]
     (copy / "record.json").write_text(json.dumps(content))
-    done = kit("list", copy.parent)
-    assert (done.code, "record.json is damaged: it has no metrics" in done.err) == (0, True)
+    result = kit("list", copy.parent)
+    assert (result.code, "record.json is damaged: it has no metrics" in result.err) == (0, True)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_lists_name_records_with_impossible_values(copy, path, value, message) -
         (("training",), None, "method finetune trains by steps, and it has no training"),
     ],
 )
-def test_values_that_contradict_each_other_are_refused(copy, path, value, message) -> None:
+def test_contradictory_values_are_refused(copy, path, value, message) -> None:
     folder = edited(copy, *path, value=value)
     with pytest.raises(RecordError) as caught:
         Record.read(folder)
@@ -226,7 +226,7 @@ def test_recipes_with_unknown_or_missing_keys_are_refused(copy, change) -> None:
         Record.read(folder)
 
 
-def test_another_method_in_record_and_recipe_is_refused(copy) -> None:
+def test_a_method_that_does_not_fit_the_files_is_refused(copy) -> None:
     def change(content) -> None:
         content["method"] = content["recipe"]["method"] = "tfidf"
 
@@ -235,7 +235,7 @@ def test_another_method_in_record_and_recipe_is_refused(copy) -> None:
         Record.read(folder)
 
 
-def test_lists_name_records_that_are_links_to_themselves(copy) -> None:
+def test_lists_name_records_with_circular_links(copy) -> None:
     folder = copy.with_name("loop")
     folder.mkdir()
     (folder / "record.json").symlink_to("record.json")

@@ -158,7 +158,7 @@ def test_nothing_of_this_machine_is_in_the_folder(exported: Exported, tiny_run: 
 def test_an_exported_folder_is_not_taken_for_a_record(exported: Exported) -> None:
     with pytest.raises(RecordError, match="is an exported folder, not a Record") as caught:
         Record.load(exported.folder)
-    assert caught.value.hint == "name the run that it was made of: `record` in its kit.json"
+    assert caught.value.hint == "name the run that it was made from: `record` in its kit.json"
 
 
 def test_what_tells_of_this_machine_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
