@@ -1,4 +1,4 @@
-"""Recipes that are derived from other recipes: of a student, of its teacher, and of the compression of a run."""
+"""Recipes derived from other recipes: of a student, its teacher, and the compression of a run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kit.records.record import Record
 
 
 def student_recipe(recipe: Recipe) -> Recipe:
-    """Return the recipe with method distill; keys of `train` that were for another method get their defaults."""
+    """Return the recipe with method distill; keys of `train` that depend on the method get their defaults."""
     if recipe.method == "distill":
         return recipe
     update = {"method": "distill", "train": recipe.train.model_copy(update=METHOD_DEFAULTS)}
@@ -31,10 +31,10 @@ def taught_by(recipe: Recipe, teacher: Record) -> Recipe:
 
 
 def teacher_recipe(recipe: Recipe) -> Recipe:
-    """Return the recipe of the teacher where a recipe names none.
+    """Return the recipe of the teacher if a recipe does not name one.
 
-    The teacher of method distill is its checkpoint, fine-tuned with defaults, as the keys of `train` are for the
-    student. Of any other method, the recipe's own run is the teacher.
+    For method distill, this is the recipe's checkpoint, fine-tuned with defaults, because the keys of `train` are for
+    the student. For any other method, the run of the recipe itself is the teacher.
     """
     update: dict[str, Any] = {"distill": DistillSection(), "study": StudySection()}
     if recipe.method == "distill":
@@ -43,7 +43,10 @@ def teacher_recipe(recipe: Recipe) -> Recipe:
 
 
 def distillation_recipe(teachers: Sequence[str]) -> Recipe:
-    """Return the recipe that distils teachers without a recipe: on the data and budget of the first one.
+    """Return the recipe that distils the given teachers on the data and budget of the first one.
+
+    Args:
+        teachers: Folders of Records or checkpoints; the first must be a Record.
 
     Raises:
         RecordError: The first teacher is not a Record.
@@ -51,7 +54,7 @@ def distillation_recipe(teachers: Sequence[str]) -> Recipe:
     record = resolve_teacher(teachers[0]).record
     if record is None:
         raise RecordError(
-            f"{teachers[0]} is not a run, so the data to distil on are not known",
+            f"{teachers[0]} is not a run, so the data to distil on are unknown",
             "write a recipe with distill.teacher: kit distill RECIPE",
         )
     recipe = record.recipe
@@ -68,7 +71,7 @@ def distillation_recipe(teachers: Sequence[str]) -> Recipe:
 
 
 def compression_recipe(source: str | Path) -> Recipe:
-    """Return the recipe that compresses a run without a recipe: the run's own.
+    """Return the recipe of a run with the run itself as the source of compression.
 
     Raises:
         RecordError: The folder is not a Record.

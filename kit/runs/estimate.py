@@ -1,4 +1,4 @@
-"""Estimates of a run before it is started: its model, its plan and its time, from a few measured training steps."""
+"""Estimates of a run before it starts: model, plan and time, from a few measured training steps."""
 
 from __future__ import annotations
 
@@ -18,19 +18,23 @@ if TYPE_CHECKING:
     from kit.training.plan import Plan
 
 
-# What the answer of a teacher takes, in forward passes of a student half its size.
+# Time of a teacher's prediction, in forward passes of a student half its size.
 TEACHER_PASSES = 2.0
-_TFIDF_TRIALS, _TFIDF_ENOUGH_S = 3, 1.0
-# What a translation takes, without the beams, in forward passes of a pair.
+_MAX_TFIDF_TRIALS, _MAX_TFIDF_SECONDS = 3, 1.0
+# Time of a translation without the beams, in forward passes of a pair.
 WRITING_PASSES = 1.0
 
 
 @dataclass(frozen=True)
 class Trial:
-    """The model that a request would train, its training texts as tokens, and its plan; no plan for a probe.
+    """The model that a request would train, with its encoded texts, plan and measured time.
 
-    seconds_a_pass: time of one example's forward pass, a third of its share in a training step. references: what the
-    texts are translated to, as tokens.
+    Attributes:
+        model: Model as it would be trained.
+        encoded: Training texts as tokens.
+        plan: Plan of the training; None for a probe.
+        seconds_a_pass: Time of one example's forward pass, a third of its share of a training step.
+        references: Reference translations as tokens; None for classification.
     """
 
     model: PreTrainedModel
@@ -41,7 +45,12 @@ class Trial:
 
 
 def make_trial(request: Request, hardware: Hardware) -> Trial:
-    """Build the model of a request that trains one, and time it on the request's training texts."""
+    """Build the model of a request and time it on the request's training texts.
+
+    Args:
+        request: Request of a method that has a checkpoint.
+        hardware: Hardware to train on.
+    """
     if request.recipe.task == "translation":
         return _translation_trial(request, hardware)
     from kit.data.batching import EncodedDataset
@@ -90,7 +99,10 @@ def make_trial(request: Request, hardware: Hardware) -> Trial:
 
 
 def _translation_trial(request: Request, hardware: Hardware) -> Trial:
-    """The writer that a request would train, timed on the budget's pairs, whose references stand for a teacher's."""
+    """Build the translator of a request and time it on the budget's pairs.
+
+    For method distill, the references take the place of the teacher's translations.
+    """
     from kit.methods import Job
     from kit.methods.translation.distill import student_of
     from kit.methods.translation.methods import freeze_source_embeddings, writer_of
@@ -112,7 +124,7 @@ def _translation_trial(request: Request, hardware: Hardware) -> Trial:
 
 
 def passes(request: Request) -> float:
-    """Forward passes of one example that a request with a checkpoint takes; a training step counts three."""
+    """Return the cost of a request with a checkpoint in forward passes of one example; a training step counts three."""
     from kit.recipe.defaults import STEPS
     from kit.training.plan import forward_passes, make_plan
 
@@ -129,7 +141,13 @@ def passes(request: Request) -> float:
 
 
 def translation_passes(recipe: Recipe, sizes: tuple[int, int, int], transfer: int) -> float:
-    """Forward passes of a pair that a translation takes. sizes: pairs to train, to validate, and to test on."""
+    """Return the cost of a translation run in forward passes of one pair.
+
+    Args:
+        recipe: Resolved recipe.
+        sizes: Number of training, validation and test pairs.
+        transfer: Number of texts to distil on; 0 for other methods.
+    """
     from kit.training.plan import forward_passes, make_plan
 
     train, writing = recipe.train, WRITING_PASSES * (1 + recipe.translation.beams / 4)
@@ -139,16 +157,17 @@ def translation_passes(recipe: Recipe, sizes: tuple[int, int, int], transfer: in
 
 
 def tfidf_seconds(request: Request) -> Span:
-    """Return the time of TF-IDF on a request's budget: counting words twice, about ten regressions, and the test."""
+    """Return the time of TF-IDF on a request's budget: two word counts, about ten regressions, and the test."""
     began = time.perf_counter()
-    first = _tfidf_trial(request)  # pays one-off costs
+    first = _tfidf_trial(request)  # includes one-off costs
     times: list[float] = []
-    while len(times) < _TFIDF_TRIALS and time.perf_counter() - began < _TFIDF_ENOUGH_S:
+    while len(times) < _MAX_TFIDF_TRIALS and time.perf_counter() - began < _MAX_TFIDF_SECONDS:
         times.append(_tfidf_trial(request))
     return spread_of(times) if times else Span.around(first, 0.5 * first, first)
 
 
 def _tfidf_trial(request: Request) -> float:
+    """Return the seconds of TF-IDF, extrapolated from one word count and one regression."""
     from kit.methods.classification.linear import GRID, fit_linear
     from kit.models.backends.tfidf import join_pairs, new_vectoriser
 

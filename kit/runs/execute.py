@@ -1,4 +1,4 @@
-"""Execute a recipe: data, checkpoint, method, measurement and Record, each stage once."""
+"""Execute a recipe: load data and checkpoint, fit the method, test it and write the Record."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def run(
 ) -> Record:
     """Fit the recipe's method on its labelled budget, test it, and write a Record.
 
-    A finished Record of the same request on the same data and checkpoint is returned instead of repeated, unless
-    `force`. A run that was killed is continued. With several processes, each returns the same Record. For method
-    distill, the teacher is trained first if the recipe names none.
+    If a Record of the same request, data and checkpoint exists, it is returned, unless `force` is set. A killed run is
+    continued. With several processes, each returns the same Record. For method distill, the teacher is trained first if
+    the recipe does not name one.
 
     Args:
         recipe: The recipe.
         force: Repeat a finished run.
         quiet: Print no progress.
-        keep_model: Keep the saved model. If False, the model is deleted once its size is known, without the check that
-            it predicts the same after loading; the Record keeps everything else.
-        shared: Data and checkpoints that are loaded already.
+        keep_model: Keep the saved model. If False, the model is deleted after its size is measured, without the check
+            that it predicts the same after loading; the Record keeps everything else.
+        shared: Data and checkpoints that are loaded already; None to load them.
 
     Raises:
         KitError: Bad input, or a failure while running.
@@ -48,7 +48,7 @@ def run(
         recipe = with_teacher(recipe, quiet=quiet, shared=shared)
     hardware = set_up_hardware(recipe.train.precision)
     state = meet(hardware.device)
-    with state.main_process_first():  # the first downloads and fills caches, the others find them
+    with state.main_process_first():  # the first process downloads and fills the caches
         request = understand(recipe, shared)
     job = Job(
         recipe=request.recipe,
@@ -65,7 +65,15 @@ def run(
 
 
 def with_teacher(recipe: Recipe, *, quiet: bool = False, shared: Shared | None = None) -> Recipe:
-    """Return the recipe of the student with a teacher, which is trained on the same budget if the recipe names none."""
+    """Return the recipe of the student with a teacher.
+
+    If the recipe does not name a teacher, one is trained on the same budget.
+
+    Args:
+        recipe: The recipe.
+        quiet: Print no progress.
+        shared: Data and checkpoints that are loaded already.
+    """
     student = student_recipe(recipe)
     if recipe.distill.teacher is not None:
         return student

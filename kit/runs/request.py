@@ -1,6 +1,6 @@
-"""The request: a recipe understood. Its data are loaded, its checkpoint is found, its defaults are filled in.
+"""Request: a recipe with its data loaded, its checkpoint found and its defaults filled in.
 
-Calls each stage before training once, for every verb that needs it. Writes nothing but caches.
+All commands that need this use it, and it writes only caches.
 """
 
 from __future__ import annotations
@@ -27,10 +27,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """What a run is made from.
+    """Everything that determines a run.
 
-    recipe: resolved, see `kit.recipe.resolve`. checkpoint: what weights start from; None for methods that start from
-    none. teachers: of method distill; none if the teacher is still to be made. transfer: texts to distil on.
+    Attributes:
+        recipe: Resolved recipe, see `kit.recipe.resolve`.
+        task: The task.
+        data: Training, validation, test and pool examples.
+        checkpoint: Checkpoint that training starts from; None for methods without one.
+        teachers: Teachers for method distill; empty if the teacher has to be trained first.
+        transfer: Texts to distil on; None for methods without a student.
     """
 
     recipe: Recipe
@@ -42,7 +47,7 @@ class Request:
 
     @property
     def id(self) -> str:
-        """The run's id: readable, and ending in a hash of the resolved recipe, the data and the checkpoint's files."""
+        """Readable id of the run that ends in a hash of the resolved recipe, the data and the checkpoint's files."""
         checkpoint, data = self.checkpoint, self.data
         content = {
             "format": FORMAT,
@@ -66,13 +71,13 @@ class Request:
 
 @dataclass
 class Shared:
-    """What the cells of a study have in common, made once: cleaned splits, checkpoints with the hash of their files."""
+    """Cache of cleaned splits and hashed checkpoints, shared by the cells of a study."""
 
     _splits: dict[str, Cleaned] = field(default_factory=dict)
     _checkpoints: dict[str, Checkpoint] = field(default_factory=dict)
 
     def cleaned(self, data: DataSection) -> Cleaned:
-        """The splits of a data section, whatever its budget. Raises DataError."""
+        """Return the cleaned splits of a data section, which do not depend on its budget. Raises DataError."""
         from kit.data import clean
 
         key = data.model_dump_json(exclude={"budget", "validation", "sampling", "max_length"})
@@ -81,7 +86,7 @@ class Shared:
         return self._splits[key]
 
     def checkpoint(self, model: ModelSection) -> Checkpoint:
-        """The checkpoint that a model section names. Raises ModelError."""
+        """Return the checkpoint that a model section names. Raises ModelError."""
         from kit.models.checkpoints.checkpoint import resolve_checkpoint
 
         key = model.model_dump_json(exclude={"pooling"})
@@ -91,9 +96,14 @@ class Shared:
 
 
 def understand(recipe: Recipe, shared: Shared | None = None) -> Request:
-    """Load and audit the data, draw the budget, find the checkpoint, fill in the defaults.
+    """Load and audit the data, draw the budget, find the checkpoint and fill in the defaults.
 
-    Raises KitError for whatever would keep the run from starting.
+    Args:
+        recipe: The recipe.
+        shared: Data and checkpoints that are loaded already; None to load them.
+
+    Raises:
+        KitError: The run cannot start.
     """
     from kit.data import prepare
     from kit.data.scripts import words_are_separated
@@ -108,7 +118,7 @@ def understand(recipe: Recipe, shared: Shared | None = None) -> Request:
     check_trackers(recipe.train)
     method = method_of(recipe.task, recipe.method)
     data = prepare(recipe.data, recipe.train.seed, shared.cleaned(recipe.data))
-    if data.splits.headless:  # so that small files with the same columns can be read for predictions
+    if data.splits.headless:  # small files with the same columns can then be read for predictions
         recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"header": "none"})})
     task = task_for(recipe, data.labels)
     teachers = _teachers(recipe, data) if recipe.method == "distill" else ()
@@ -149,7 +159,7 @@ def _translation(
     teachers: tuple[Teacher, ...],
     shared: Shared,
 ) -> Request:
-    """The request of a translation. Raises RecipeError for a student that no translator can be."""
+    """Return the request of a translation run. Raises RecipeError if the student cannot be a translator."""
     from kit.recipe.resolve import resolve
 
     distill, transfer = None, None
@@ -158,9 +168,7 @@ def _translation(
         from kit.methods.translation.distill import require_same_tokens, resolve_translation_student
 
         if len(teachers) > 1:
-            raise RecipeError(
-                "one teacher writes translations, and several are named", "name one", key="distill.teacher"
-            )
+            raise RecipeError("a translator has one teacher, and several are named", "name one", key="distill.teacher")
         if recipe.distill.augment.copies:
             raise RecipeError("a sentence with masked words has no translation", "leave it out", key="distill.augment")
         transfer = transfer_set(recipe.distill, data, recipe.train.seed)
@@ -183,7 +191,19 @@ def _facts_of_pairs(
     teachers: tuple[Teacher, ...],
     transfer: int,
 ) -> Facts:
-    """What defaults of a translation depend on. Raises RecipeError for languages that the checkpoint does not know."""
+    """Return the facts for the defaults of a translation run.
+
+    Args:
+        recipe: The recipe.
+        data: Prepared data.
+        checkpoint: Checkpoint that training starts from; None for none.
+        distill: Resolved section of method distill; None for methods without a student.
+        teachers: Teachers for method distill.
+        transfer: Number of texts to distil on.
+
+    Raises:
+        RecipeError: The checkpoint does not support the languages.
+    """
     from kit.models.checkpoints.loading import load_tokenizer
     from kit.models.translation.languages import find_route
     from kit.models.translation.seq2seq import start_of
@@ -197,7 +217,7 @@ def _facts_of_pairs(
         config = read_object(checkpoint.folder / "config.json", ModelError)
         section, languages = recipe.translation, recipe.data.language_pair
         if teachers and teachers[0].record and distill is not None and distill.student.checkpoint is None:
-            section = teachers[0].record.recipe.translation  # of its layers, it is told what to do as it is
+            section = teachers[0].record.recipe.translation  # a student of its layers has the same codes and prefix
         tokenizer = load_tokenizer(checkpoint.folder, checkpoint.trusted)
         route = find_route(tokenizer, str(config.get("model_type")), languages, section.codes, section.prefix)
         codes, prefix = route.codes, route.prefix
@@ -217,20 +237,25 @@ def _facts_of_pairs(
 
 
 def _teachers(recipe: Recipe, data: Prepared) -> tuple[Teacher, ...]:
-    """The teachers that a recipe names, each fit for these labels or languages. Raises RecordError or ModelError."""
+    """Return the teachers that a recipe names, checked for the same labels or languages.
+
+    Raises:
+        RecordError: A Record is damaged.
+        ModelError: A teacher cannot be used for these labels or languages.
+    """
     from kit.distillation.teacher import require_same_labels, require_same_languages, resolve_teacher
 
-    named = recipe.distill.teacher
-    found = tuple(resolve_teacher(name, recipe) for name in ([named] if isinstance(named, str) else named or []))
-    for teacher in found:
+    names = recipe.distill.teacher
+    teachers = tuple(resolve_teacher(name, recipe) for name in ([names] if isinstance(names, str) else names or []))
+    for teacher in teachers:
         require_same_labels(teacher, data.labels, data.multi_label)
         if recipe.task == "translation":
             require_same_languages(teacher, recipe.data.language_pair)
-    return found
+    return teachers
 
 
 def _start(recipe: Recipe, teachers: tuple[Teacher, ...], shared: Shared) -> Checkpoint:
-    """The weights that training starts from: of method distill, those of the teacher, or of a student of its own."""
+    """Return the checkpoint that training starts from: for distillation the student's own, or else the teacher."""
     student = recipe.distill.student.checkpoint
     if recipe.method in ("distill", "student") and student is not None:
         try:
@@ -242,7 +267,7 @@ def _start(recipe: Recipe, teachers: tuple[Teacher, ...], shared: Shared) -> Che
         return shared.checkpoint(recipe.model)
     if teachers[0].checkpoint is None:
         raise ModelError(
-            f"teacher {teachers[0].name} has no layers to make a student of",
+            f"teacher {teachers[0].name} has no layers to make a student from",
             "name a checkpoint as the student: distill.student.checkpoint",
             key="distill.student",
         )
@@ -250,7 +275,7 @@ def _start(recipe: Recipe, teachers: tuple[Teacher, ...], shared: Shared) -> Che
 
 
 def _without_locations(request: dict[str, Any]) -> dict[str, Any]:
-    """Where data, weights and their code lie and how many to take does not matter once their content is in the id."""
+    """Return the request without locations and amounts of data and weights, because the id has their content hashes."""
     for section, keys in {
         "data": ("source", "test", "revision", "budget", "validation", "header", "separator", "max_bytes"),
         "model": ("checkpoint", "revision", "trust_remote_code"),

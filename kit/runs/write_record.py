@@ -1,42 +1,33 @@
-"""How a Record is made: locked, in a hidden folder, fitted, tested, saved, proven, sealed, published.
-
-Knows drafts, Records and predictors. Knows nothing of how models are fitted.
-"""
+"""Write a Record: fit a model in a draft, test it, save it, check the saved model, then seal and publish the Record."""
 
 from __future__ import annotations
 
 import gc
-import math
 import shutil
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kit.errors import DivergedError, KitError, LaunchError, OutputError, RecordError, VerificationError, WriteError
-from kit.recipe.section import one_or_all
+from kit.errors import DivergedError, LaunchError, RecordError, VerificationError
 from kit.records.predictions import write_predictions
 from kit.records.record import MODEL_FOLDER, Record, seal
-from kit.runtime.files import folder_bytes, locked, publish, require_space, writing_to
-from kit.runtime.leftovers import checkpoint_words, remove_drafts, saved_checkpoints
-from kit.runtime.signals import Stopped, forget_earlier, note_kept
-from kit.runtime.temporary import note_place
+from kit.runs.description import describe
+from kit.runs.draft import forced_marker, open_draft
+from kit.runtime.files import publish
+from kit.runtime.signals import note_kept
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from kit.data import Prepared
     from kit.methods import Fitted, Job
-    from kit.models.checkpoints.checkpoint import Checkpoint
     from kit.models.predictor import Texts
     from kit.training.progress import Progress
 
-RELOAD_SAMPLE = 32  # test examples that the saved model must answer as the fitted one did
-LOGIT_TOLERANCE = 1e-4  # float32 rounding between batches of different shape is below 1e-5
+RELOAD_SAMPLE = 32  # test examples for which fitted and saved model must predict the same
+LOGIT_TOLERANCE = 1e-4  # float32 rounding differences between batches of different shape are below 1e-5
 
 
 def make_record(
@@ -48,10 +39,19 @@ def make_record(
     force: bool = False,
     keep_model: bool = True,
 ) -> Record:
-    """The Record in the folder `final`: the finished one that is there, or else a new one.
+    """Return the finished Record in a folder, or make a new one.
 
-    job: what is to be fitted; its `workdir` and `logs` are set here. began: on the clock of `time.perf_counter`. See
-    `kit.runs.execute.run` for the rest.
+    Args:
+        final: Folder of the Record.
+        job: Job for `fit`; its `workdir` and `logs` are set here.
+        fit: Function that fits the model.
+        began: Start of the run on the clock of `time.perf_counter`, in seconds.
+        force: Repeat a finished run.
+        keep_model: Keep the saved model, see `kit.runs.execute.run`.
+
+    Raises:
+        LaunchError: The machines of a launch do not share the folder.
+        KitError: Fitting, testing or writing failed.
     """
     from accelerate import PartialState
 
@@ -61,16 +61,16 @@ def make_record(
         return finished
     for warning in job.data.audit.warnings():
         progress.say(f"data: {warning}")
-    with _draft(final, job.checkpoint, state.is_main_process, force) as draft:
+    with open_draft(final, job.checkpoint, state.is_main_process, force) as draft:
         state.wait_for_everyone()
         if not draft.is_dir():
             raise LaunchError(
                 f"{final.parent} is not the same folder for all machines: process {state.process_index} does not see "
-                "what process 0 made there",
+                "the draft that process 0 created there",
                 "set `runs:` to a folder on storage that all machines share",
             )
-        # Another process may have made the Record between the look above and the lock.
-        unfinished = force and _forced_marker(final).exists()
+        # Another process may have finished the Record between the check above and the lock.
+        unfinished = force and forced_marker(final).exists()
         finished = None if unfinished else _finished(final, keep_model, progress)
         if finished is None:
             placed = replace(job, workdir=draft / "checkpoints", logs=draft / "logs")
@@ -79,7 +79,7 @@ def make_record(
             state.wait_for_everyone()
             if state.is_main_process:
                 publish(draft, final)
-                _forced_marker(final).unlink(missing_ok=True)
+                forced_marker(final).unlink(missing_ok=True)
         elif state.is_main_process:
             shutil.rmtree(draft)
         state.wait_for_everyone()
@@ -87,13 +87,19 @@ def make_record(
 
 
 def _finished(final: Path, needs_model: bool, progress: Progress) -> Record | None:
-    """The Record in a folder, None if there is none that is whole."""
+    """Return the finished Record in a folder; None if it has to be made (again).
+
+    Args:
+        final: Folder of the Record.
+        needs_model: A Record without its model does not count.
+        progress: Output for people.
+    """
     if not final.exists():
         return None
     try:
         record = Record.load(final)
         if record.id != final.name:
-            raise RecordError(f"{final} has the Record of another run, {record.id}")
+            raise RecordError(f"{final} contains the Record of another run, {record.id}")
     except RecordError as error:
         progress.say(f"{error.message}; it is run again")
         return None
@@ -106,107 +112,11 @@ def _finished(final: Path, needs_model: bool, progress: Progress) -> Record | No
 
 
 @contextmanager
-def _draft(final: Path, checkpoint: Checkpoint | None, main: bool, force: bool) -> Iterator[Path]:
-    """Yield the hidden folder that a run is made in, locked so that two starts of one run do not mix.
-
-    The finished run takes the folder's place. An interrupted or failed run leaves it with its checkpoints, from which
-    the next start continues; it is removed if it holds none, or if the error says that they are useless.
-    """
-    draft = final.with_name(f".{final.name}.partial")
-    if not main:
-        yield draft
-        return
-    remove_drafts(final.parent)
-    note_place(final.parent)
-    weights = 0 if checkpoint is None else sum(f.stat().st_size for f in checkpoint.folder.glob("*.safetensors"))
-    # Weights, and two checkpoints with the state of the optimizer; an earlier start has taken a part of it.
-    require_space(final.parent, max(0, 6 * weights + 20_000_000 - folder_bytes(draft)))
-    with locked(final.parent / ".locks" / f"{final.name}.lock", f"{final} is being made"):
-        try:
-            with writing_to(final):
-                _prepare(draft, final, force)
-            with writing_to(final, began=True), _folder_in_place(draft):
-                yield draft
-        except Stopped:
-            _note_checkpoints(draft, final)
-            raise
-        except KitError as error:
-            kept = [] if error.checkpoints_are_useless else saved_checkpoints(draft)
-            if not kept:
-                shutil.rmtree(draft, ignore_errors=True)
-                _forced_marker(final).unlink(missing_ok=True)
-            if kept or isinstance(error, OutputError):
-                error.hint = "; ".join(filter(None, (error.hint, _words_on_kept(kept, final.name))))
-            raise
-
-
-def _prepare(draft: Path, final: Path, force: bool) -> None:
-    """Publish a draft that is complete, or make it and clear it of everything that is no checkpoint.
-
-    A forced run that was interrupted continues like any other: a marker file tells it from one that starts anew.
-    """
-    marker = _forced_marker(final)
-    if draft.is_symlink():  # whatever it leads to is not kit's to clear
-        draft.unlink()
-    from_scratch = force and not marker.exists()
-    if not from_scratch and _is_complete(draft, final.name):
-        publish(draft, final)
-        marker.unlink(missing_ok=True)
-        draft.mkdir()
-        return
-    draft.mkdir(parents=True, exist_ok=True)
-    for path in draft.iterdir():
-        if from_scratch or path.name not in ("checkpoints", "logs"):
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-    if force:
-        marker.touch()
-
-
-def _forced_marker(final: Path) -> Path:
-    """Return the path of an empty file that exists while a finished run is being repeated."""
-    return final.parent / ".locks" / f"{final.name}.forced"
-
-
-def _is_complete(draft: Path, run_id: str) -> bool:
-    """Return whether an earlier start was ended between writing the whole Record and publishing it."""
-    try:
-        return Record.load(draft).id == run_id
-    except RecordError:
-        return False
-
-
-@contextmanager
-def _folder_in_place(draft: Path) -> Iterator[None]:
-    """Raise WriteError in the place of whatever error follows from the folder being deleted by someone else."""
-    try:
-        yield
-    except Exception as error:
-        if isinstance(error, KitError) or draft.is_dir():
-            raise
-        raise WriteError(
-            f"cannot write to {draft}: the folder was removed while the run was going on", "start it again"
-        ) from error
-
-
-def _words_on_kept(checkpoints: list[Path], run_id: str) -> str:
-    """Return what a failed run leaves to the next start."""
-    if not checkpoints:
-        return f"nothing of {run_id} was saved: the next start begins anew"
-    return f"saved: {checkpoint_words(checkpoints[-1])} of {run_id}; the next start continues from there"
-
-
-def _note_checkpoints(draft: Path, final: Path) -> None:
-    """Report the newest checkpoint of an interrupted run, or that there is none."""
-    forget_earlier()
-    for folder in saved_checkpoints(draft)[-1:]:
-        note_kept(final.name, f"{checkpoint_words(folder)} of {final.name}")
-
-
-@contextmanager
 def quick_collection() -> Iterator[None]:
-    """Let garbage collection leave out what is there already: a million objects of libraries, half a second each time.
+    """Exclude existing objects from garbage collection within the context.
 
-    A run collects several times, to free its models. Workers of a study have frozen the libraries for good.
+    A run collects garbage several times to free its models, and each time a million objects of libraries would take
+    half a second. Workers of a study have frozen these objects already.
     """
     if gc.get_freeze_count():
         yield
@@ -215,14 +125,27 @@ def quick_collection() -> Iterator[None]:
     try:
         yield
     finally:
-        gc.collect()  # or what the run leaves behind would be frozen by the next
+        gc.collect()  # otherwise the next run would freeze the garbage of this one
         gc.unfreeze()
 
 
 def _fit_and_write(
     job: Job, fit: Callable[[Job], Fitted], draft: Path, run_id: str, began: float, keep_model: bool
 ) -> None:
-    """Fit, test, save, prove that what was saved answers alike, and complete the Record in `draft`."""
+    """Fit and test a model, save it, check that the saved model predicts the same, and seal the Record in `draft`.
+
+    Args:
+        job: Job for `fit`.
+        fit: Function that fits the model.
+        draft: Folder of the draft.
+        run_id: Id of the run.
+        began: Start of the run on the clock of `time.perf_counter`, in seconds.
+        keep_model: Keep the saved model. Without it, the saved model is not checked.
+
+    Raises:
+        DivergedError: Predictions for the test examples are not finite.
+        VerificationError: The saved model predicts differently.
+    """
     import numpy as np
     from accelerate import PartialState
 
@@ -234,14 +157,14 @@ def _fit_and_write(
     job.progress.say(
         f"{run_id}: {len(data.train)} train, {len(data.validation)} validation, {len(data.test)} test examples"
     )
-    fitting = time.perf_counter()
+    fit_start = time.perf_counter()
     fitted = fit(job)
-    testing = time.perf_counter()
+    test_start = time.perf_counter()
     outputs = fitted.predictor.outputs(data.test.texts)
-    done = time.perf_counter()
+    test_end = time.perf_counter()
     if outputs.dtype.kind == "f" and not np.isfinite(outputs).all():
         raise DivergedError(
-            "the model's answers to the test examples are no longer numbers",
+            "the model's predictions for the test examples are not finite numbers",
             "lower `train.learning_rate`, or set `train.precision: fp32`",
         )
     content: dict[str, Any] = {}
@@ -249,117 +172,56 @@ def _fit_and_write(
     if state.is_main_process:
         fitted.predictor.save(draft / MODEL_FOLDER)
         forget_origin(draft / MODEL_FOLDER, job.checkpoint)
-        content = {"id": run_id, **_describe(job, fitted, outputs)}
+        content = {"id": run_id, **describe(job, fitted, outputs)}
     sample = data.test.texts[:RELOAD_SAMPLE]
     expected = fitted.predictor.outputs(sample) if fitted.predictor.depends_on_batch else outputs[: len(sample)]
     del fitted  # the saved model takes its place in memory
     gc.collect()
     state.wait_for_everyone()
-    if keep_model:  # nobody loads one that is thrown away
+    if keep_model:
         _verify_reload(draft / MODEL_FOLDER, job, sample, expected)
     if state.is_main_process:
         job.logs.mkdir(exist_ok=True)
         write_predictions(draft, data.test, outputs)
         content["seconds"] = {
-            "fit": testing - fitting + earlier,
-            "test": done - testing,
+            "fit": test_start - fit_start + earlier,
+            "test": test_end - test_start,
             "total": time.perf_counter() - began + earlier,
         }
         content["peak_memory_bytes"] = peak_memory_bytes()
         content["peak_gpu_memory_bytes"] = peak_gpu_memory_bytes()
-        content["model_bytes"] = sum(file.stat().st_size for file in _files(draft / MODEL_FOLDER))
+        content["model_bytes"] = sum(file.stat().st_size for file in _inference_files(draft / MODEL_FOLDER))
         if not keep_model:
             shutil.rmtree(draft / MODEL_FOLDER)
         seal(draft, content)
-        shutil.rmtree(job.workdir, ignore_errors=True)  # last: until here, a failure may cost the steps since then
+        shutil.rmtree(
+            job.workdir, ignore_errors=True
+        )  # last, so that a failure before this line loses no training steps
 
 
-def _files(folder: Path) -> list[Path]:
-    """What a model is used with; an adapter that it was merged from is not."""
+def _inference_files(folder: Path) -> list[Path]:
+    """Return the files needed for inference, without the adapter that was merged into the model."""
     return [path for path in [*folder.glob("*"), *folder.glob("target/*")] if path.is_file()]
 
 
 def _verify_reload(folder: Path, job: Job, texts: Texts, expected: np.ndarray) -> None:
-    """Load what was saved and compare its answers with those of the model in memory. Every process takes part."""
+    """Load the saved model and compare its predictions with those of the fitted model. All processes call this.
+
+    Args:
+        folder: Folder of the saved model.
+        job: Job of the run.
+        texts: Texts to compare on.
+        expected: Outputs of the fitted model for these texts.
+
+    Raises:
+        VerificationError: The predictions or the label names differ.
+    """
     from kit.models.predictor import label_names, load_predictor
 
     reloaded = load_predictor(folder, job.recipe.model.trust_remote_code)
     change = float(job.task.differences(reloaded.outputs(texts), expected).max())
     if label_names(folder) != job.data.labels or not change <= LOGIT_TOLERANCE:
         raise VerificationError(
-            "the saved model does not answer as it did before saving: "
+            "the saved model does not predict as it did before saving: "
             + job.task.describe_difference("a test example", change)
         )
-
-
-def _describe(job: Job, fitted: Fitted, outputs: np.ndarray) -> dict[str, Any]:
-    from kit.runtime.versions import provenance
-
-    recipe, task, checkpoint = job.recipe, job.task, job.checkpoint
-    targets = task.targets(job.data.test.labels)
-    return {
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "method": recipe.method,
-        "task": recipe.task,
-        "main_metric": task.main_metric,
-        "labels": list(task.labels),
-        "recipe": recipe.model_dump(mode="json"),
-        "seeds": {"train": recipe.train.seed, "split": recipe.data.split_seed},
-        "data": _describe_data(job.data, fitted),
-        "checkpoint": checkpoint and _describe_checkpoint(checkpoint),
-        "settings": fitted.settings,
-        "parameters": fitted.predictor.parameters,
-        "training": fitted.training and _plain(asdict(fitted.training)),
-        "metrics": {name: asdict(estimate) for name, estimate in task.estimates(outputs, targets).items()},
-        "details": task.details(outputs, targets),
-        "provenance": provenance(),
-    }
-
-
-def _describe_data(data: Prepared, fitted: Fitted) -> dict[str, Any]:
-    sizes = {
-        "train": len(data.train),
-        "validation": len(data.validation),
-        "pool": len(data.pool),
-        "test": len(data.test),
-    }
-    return {
-        "description": data.splits.description,
-        "revision": data.splits.revision,
-        "text_columns": list(data.splits.text_columns),
-        "label_column": one_or_all(data.splits.label_columns),
-        "sizes": {"budget": sizes["train"] + sizes["validation"], **sizes},
-        "fingerprints": data.fingerprints,
-        "most_frequent_labels": _most_frequent([*data.train.labels, *data.validation.labels]) if data.labels else None,
-        "audit": _plain(asdict(data.audit)),
-        "truncation": fitted.truncation,
-    }
-
-
-def _most_frequent(label_sets: Sequence[tuple[str, ...]]) -> list[str]:
-    """Return the most frequent set of labels; of equally frequent ones the first in alphabetical order."""
-    counts = Counter(tuple(sorted(labels)) for labels in label_sets)
-    most = max(counts.values())
-    return list(min(labels for labels, count in counts.items() if count == most))
-
-
-def _describe_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
-    return {
-        "name": checkpoint.name,
-        "revision": checkpoint.revision,
-        "sha256": checkpoint.sha256,
-        "tokenizer_sha256": checkpoint.tokenizer_sha256,
-    }
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no NaN and no numpy: numbers become Python's, what is not finite becomes null."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if hasattr(value, "item"):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
