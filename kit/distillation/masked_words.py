@@ -1,7 +1,4 @@
-"""Masked words filled in by a masked language model, for augmentation.
-
-Knows transformers' models. Knows nothing of recipes or training.
-"""
+"""Augmentation of texts: a masked language model fills in masked words."""
 
 from __future__ import annotations
 
@@ -16,26 +13,32 @@ from kit.models.checkpoints.loading import load_tokenizer, quiet
 from kit.models.predictor import Texts
 from kit.recipe import ModelSection
 
-_CHOICES = 20  # the most likely words, of which one is drawn by its probability
-_BATCH = 64
+_CHOICES = 20  # number of most likely tokens to draw from
+_BATCH_SIZE = 64
 
 
 def fill_masks(texts: Texts, checkpoint: str, max_length: int, seed: int) -> Texts:
-    """Texts in which each `MASK` is replaced by a word that the model finds likely there.
+    """Return texts with each `MASK` replaced by a word drawn from the model's most likely ones.
 
-    Words beyond `max_length` tokens are left out where they are masked. Raises ModelError if the checkpoint is missing,
-    or has no head for masked words.
+    Args:
+        texts: Texts with masked words; each text is a tuple of its columns.
+        checkpoint: Name or folder of a masked language model.
+        max_length: Longest text in tokens; masks after it are removed.
+        seed: Seed of the draws.
+
+    Raises:
+        ModelError: The checkpoint is missing or is not a masked language model.
     """
     try:
-        found = resolve_checkpoint(ModelSection(checkpoint=checkpoint))
+        resolved = resolve_checkpoint(ModelSection(checkpoint=checkpoint))
     except ModelError as error:
         error.key = "distill.augment.checkpoint"
         raise
-    tokenizer = load_tokenizer(found.folder)
+    tokenizer = load_tokenizer(resolved.folder)
     try:
         with quiet():
             model, report = AutoModelForMaskedLM.from_pretrained(
-                found.folder, output_loading_info=True, trust_remote_code=False
+                resolved.folder, output_loading_info=True, trust_remote_code=False
             )
     except Exception as error:
         raise ModelError(
@@ -43,7 +46,7 @@ def fill_masks(texts: Texts, checkpoint: str, max_length: int, seed: int) -> Tex
         ) from error
     if report["missing_keys"] or not tokenizer.mask_token:
         raise ModelError(
-            f"{checkpoint} is no masked language model",
+            f"{checkpoint} is not a masked language model",
             "name one such as bert-base-uncased",
             key="distill.augment.checkpoint",
         )
@@ -51,25 +54,25 @@ def fill_masks(texts: Texts, checkpoint: str, max_length: int, seed: int) -> Tex
     model.to(device).eval()
     flat = [text for row in texts for text in row]
     generator = torch.Generator().manual_seed(seed)
-    done: list[str] = []
-    for start in range(0, len(flat), _BATCH):
-        part = flat[start : start + _BATCH]
-        rows = [text.replace(MASK, tokenizer.mask_token) for text in part]
-        batch = tokenizer(rows, truncation=True, max_length=max_length, padding=True, return_tensors="pt").to(device)
+    filled: list[str] = []
+    for start in range(0, len(flat), _BATCH_SIZE):
+        chunk = flat[start : start + _BATCH_SIZE]
+        masked = [text.replace(MASK, tokenizer.mask_token) for text in chunk]
+        batch = tokenizer(masked, truncation=True, max_length=max_length, padding=True, return_tensors="pt").to(device)
         with torch.inference_mode():
             logits = model(**batch).logits.float().cpu()
-        for text, ids, scores in zip(part, batch["input_ids"].cpu(), logits, strict=True):
+        for text, ids, scores in zip(chunk, batch["input_ids"].cpu(), logits, strict=True):
             best = scores[ids == tokenizer.mask_token_id].topk(_CHOICES, dim=-1)
             words = []
             if len(best.values):
                 drawn = torch.multinomial(best.values.softmax(-1), 1, generator=generator)
                 words = [str(tokenizer.decode([int(w)])).strip() for w in best.indices.gather(-1, drawn).flatten()]
-            done.append(_filled(text, words))
-    width = len(texts[0]) if texts else 1
-    return [tuple(done[index : index + width]) for index in range(0, len(done), width)]
+            filled.append(_replace_masks(text, words))
+    columns = len(texts[0]) if texts else 1
+    return [tuple(filled[index : index + columns]) for index in range(0, len(filled), columns)]
 
 
-def _filled(text: str, words: list[str]) -> str:
+def _replace_masks(text: str, words: list[str]) -> str:
     for word in words:
         text = text.replace(MASK, word, 1)
     return " ".join(text.replace(MASK, "").split())

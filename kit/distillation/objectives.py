@@ -1,4 +1,4 @@
-"""Objectives of distillation: weighted losses between a student and its teacher."""
+"""Objectives of distillation: weighted sums of losses between a student and its teacher."""
 
 from __future__ import annotations
 
@@ -31,15 +31,24 @@ _PROJECTIONS = "distill_projections"
 
 @dataclass(frozen=True)
 class TeacherObjective:
-    """A weighted sum of distillation's losses. Targets are positions in the transfer set, or all of a pass IGNORED.
+    """Weighted sum of the losses of a classifier's distillation.
 
-    Logits and truth lie where the student is computed: a step that looks them up on the host waits for the device. The
-    teacher's token vectors are too many for that, and their losses do wait.
+    The `labels` of a pass are positions in the transfer set, or all IGNORED. Teacher logits and true labels are on the
+    student's device, because a look-up on the host would make each step wait for the device. The teacher's token
+    vectors are too large for that, so their losses do wait.
 
-    logits: (n, labels) of the teacher, in the task's order of labels. truth: (n, ...) targets, see `truth_of`.
-    tokens: the teacher's token vectors, None if no loss asks for them. lengths: (n,) tokens of each text. layer_map:
-    layer of the teacher for each of the student's. captured: filled by every forward pass of the student.
-    projections: of the student's token vectors to the teacher's width, by place; trained with the student.
+    Attributes:
+        task: The task, which defines the loss on labels.
+        section: The recipe's `distill` section, resolved.
+        logits: (n, labels) logits of the teacher, in the task's order of labels.
+        truth: (n, ...) true labels, see `truth_of`.
+        tokens: Token vectors of the teacher; None if no loss needs them.
+        lengths: (n,) tokens per text.
+        layer_map: For each layer of the student, the layer of the teacher.
+        relation_heads: Number of heads for the loss on relations.
+        captured: Token vectors of the student, filled by every forward pass.
+        projections: Projections of the student's token vectors to the teacher's width, by place; trained with the
+            student.
     """
 
     task: Task
@@ -54,58 +63,64 @@ class TeacherObjective:
     projections: nn.ModuleDict = field(default_factory=nn.ModuleDict)
 
     def __call__(self, outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
-        """See `Objective`."""
+        """Return the loss, see `Objective`; items are examples."""
         items = len(labels) if num_items_in_batch is None else num_items_in_batch
         device = labels.device
-        counts, labels = (labels[0] != IGNORED).float(), labels.clamp(min=0)
+        weight_of_pass, labels = (labels[0] != IGNORED).float(), labels.clamp(min=0)
         weights, logits = self.section.losses, outputs["logits"]
         with torch.autocast(device.type, enabled=False):
-            theirs = self.logits[labels]
+            teacher_logits = self.logits[labels]
             total = torch.zeros((), device=device)
             if weights.logits:
                 assert self.section.temperature is not None
-                loss = softened_divergence(logits, theirs, self.section.temperature, self.task.multi_label)
+                loss = softened_divergence(logits, teacher_logits, self.section.temperature, self.task.multi_label)
                 total = total + weights.logits * loss
             if weights.mse:
-                total = total + weights.mse * logit_error(logits, theirs)
+                total = total + weights.mse * logit_error(logits, teacher_logits)
             if weights.labels:
                 total = total + weights.labels * self.task.loss(logits, self.truth[labels])
             if self.tokens is not None:
-                total = total + self._of_tokens(labels.cpu().numpy(), device)
-        return total * counts / items
+                total = total + self._token_losses(labels.cpu().numpy(), device)
+        return total * weight_of_pass / items
 
-    def _of_tokens(self, positions: np.ndarray, device: torch.device) -> torch.Tensor:
+    def _token_losses(self, positions: np.ndarray, device: torch.device) -> torch.Tensor:
+        """Return the weighted sum of the losses on token vectors, for texts at these positions."""
         assert self.tokens is not None
         weights = self.section.losses
         length = next(iter(self.captured.values())).shape[1]
         mask = (torch.arange(length)[None, :] < torch.from_numpy(self.lengths[positions])[:, None]).to(device)
 
-        def both(ours: str, theirs: str) -> tuple[torch.Tensor, torch.Tensor]:
-            vectors = self.captured[ours].float()
-            if ours in self.projections:
-                vectors = self.projections[ours](vectors)
-            return vectors, self.tokens.batch(theirs, positions, length).to(device)  # type: ignore[union-attr]
+        def pair(place: str, teacher_place: str) -> tuple[torch.Tensor, torch.Tensor]:
+            vectors = self.captured[place].float()
+            if place in self.projections:
+                vectors = self.projections[place](vectors)
+            return vectors, self.tokens.batch(teacher_place, positions, length).to(device)  # type: ignore[union-attr]
 
         total = torch.zeros((), device=device)
         if weights.hidden:
-            pairs = [both(f"hidden:{ours}", f"hidden:{theirs}") for ours, theirs in enumerate(self.layer_map)]
-            errors = [token_error(ours, theirs, mask) for ours, theirs in pairs]
+            pairs = [pair(f"hidden:{own}", f"hidden:{teacher}") for own, teacher in enumerate(self.layer_map)]
+            errors = [token_error(student, teacher, mask) for student, teacher in pairs]
             total = total + weights.hidden * torch.stack(errors).mean()
         if weights.embeddings:
-            total = total + weights.embeddings * token_error(*both("embeddings", "embeddings"), mask)
+            total = total + weights.embeddings * token_error(*pair("embeddings", "embeddings"), mask)
         if weights.cosine:
             last = f"hidden:{len(self.layer_map) - 1}"
-            total = total + weights.cosine * token_cosine(*both(last, f"hidden:{self.layer_map[-1]}"), mask)
+            total = total + weights.cosine * token_cosine(*pair(last, f"hidden:{self.layer_map[-1]}"), mask)
         if weights.relations:
             relations = [
-                attention_relations(*both(kind, kind), mask, self.relation_heads) for kind in ("query", "key", "value")
+                attention_relations(*pair(kind, kind), mask, self.relation_heads) for kind in ("query", "key", "value")
             ]
             total = total + weights.relations * torch.stack(relations).mean()
         return total
 
 
 def truth_of(targets: np.ndarray, count: int) -> torch.Tensor:
-    """(count, ...) targets of a transfer set of `count` texts, whose first ones have these labels, the others none."""
+    """Return the true labels (count, ...) of a transfer set, IGNORED for texts without a label.
+
+    Args:
+        targets: (n, ...) targets of the first n texts.
+        count: Number of texts in the transfer set.
+    """
     truth = np.full((count, *targets.shape[1:]), IGNORED, targets.dtype)
     truth[: len(targets)] = targets
     return torch.from_numpy(truth)
@@ -113,10 +128,16 @@ def truth_of(targets: np.ndarray, count: int) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class WordObjective:
-    """A weighted sum of a translator's losses. Targets are places among the tokens of all lessons, or IGNORED.
+    """Weighted sum of the losses of a translator's distillation.
 
-    tokens: (total,) of all lessons, those that the teacher wrote before the references. written: tokens of the former.
-    words: what the teacher finds likeliest at each place, None if no loss asks for it.
+    The `labels` of a pass are positions in `tokens`, or IGNORED.
+
+    Attributes:
+        task: The task, which defines the loss on target tokens.
+        section: The recipe's `distill` section, resolved.
+        tokens: (total,) target tokens of all lessons: first the teacher's translations, then the references.
+        written: Number of tokens in the teacher's translations.
+        words: Most likely tokens of the teacher at each position; None if no loss needs them.
     """
 
     task: Task
@@ -126,7 +147,7 @@ class WordObjective:
     words: TokenOutputs | None
 
     def __call__(self, outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
-        """See `Objective`. Items are tokens."""
+        """Return the loss, see `Objective`; items are tokens."""
         weights, logits, device = self.section.losses, outputs["logits"], labels.device
         known = labels != IGNORED
         items = known.sum() if num_items_in_batch is None else num_items_in_batch
@@ -139,49 +160,63 @@ class WordObjective:
                 if weight:
                     total = total + weight * self.task.loss(logits, targets.masked_fill(~part, IGNORED))
             if self.words is not None and weights.logits:
-                theirs = (self.words.rows(name, places.numpy()).to(device) for name in ("log_chances", "tokens"))
-                total = total + weights.logits * self._of_words(logits[known], *theirs)
+                likeliest = (self.words.rows(name, places.numpy()).to(device) for name in ("log_chances", "tokens"))
+                total = total + weights.logits * self._word_loss(logits[known], *likeliest)
         return total / items
 
-    def _of_words(self, logits: torch.Tensor, log_chances: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    def _word_loss(self, logits: torch.Tensor, log_chances: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
         assert self.section.temperature is not None
         return word_cross_entropy(logits, log_chances, tokens.long(), self.section.temperature)
 
 
 def places(section: DistillSection, layer_map: tuple[int, ...]) -> tuple[list[str], list[str]]:
-    """Where the losses of a section look: places in the student, and in the teacher."""
+    """Return the places of token vectors that the losses compare, in the student and in the teacher.
+
+    Args:
+        section: The recipe's `distill` section, resolved.
+        layer_map: For each layer of the student, the layer of the teacher.
+    """
     weights = section.losses
-    ours, theirs = [], []
+    student, teacher = [], []
     if weights.hidden:
-        ours += [f"hidden:{layer}" for layer in range(len(layer_map))]
-        theirs += [f"hidden:{layer}" for layer in layer_map]
+        student += [f"hidden:{layer}" for layer in range(len(layer_map))]
+        teacher += [f"hidden:{layer}" for layer in layer_map]
     elif weights.cosine:
-        ours.append(f"hidden:{len(layer_map) - 1}")
-        theirs.append(f"hidden:{layer_map[-1]}")
+        student.append(f"hidden:{len(layer_map) - 1}")
+        teacher.append(f"hidden:{layer_map[-1]}")
     if weights.embeddings:
-        ours.append("embeddings")
-        theirs.append("embeddings")
+        student.append("embeddings")
+        teacher.append("embeddings")
     if weights.relations:
-        ours += ["query", "key", "value"]
-        theirs += ["query", "key", "value"]
-    return ours, list(dict.fromkeys(theirs))
+        student += ["query", "key", "value"]
+        teacher += ["query", "key", "value"]
+    return student, list(dict.fromkeys(teacher))
 
 
 @contextmanager
 def projected(model: PreTrainedModel, ours: list[str], width: int) -> Iterator[tuple[Captured, nn.ModuleDict]]:
-    """Capture a student's token vectors, and give it the projections to the teacher's width, until the context ends.
+    """Capture a student's token vectors and add projections to the teacher's width, within the context.
 
-    ours: places in the student. width: of the teacher's token vectors; where the student's are as wide, nothing is
-    projected. Projections are part of the model meanwhile, so that they are trained and resumed with it.
+    Projections are part of the model within the context, so they are trained and saved in checkpoints with it.
+
+    Args:
+        model: The student.
+        ours: Places in the student.
+        width: Width of the teacher's token vectors. If the student has the same width, nothing is projected.
+
+    Yields:
+        The captured token vectors, filled by every forward pass, and the projections by place.
     """
-    own = int(encoder_of(model).config.hidden_size or 0)
-    projecting = [place for place in ours if place == "embeddings" or place.startswith("hidden:")]
-    modules = nn.ModuleDict({place.replace(".", "_"): nn.Linear(own, width) for place in projecting if own != width})
-    if len(modules):
-        model.add_module(_PROJECTIONS, modules.to(model.device))
+    own_width = int(encoder_of(model).config.hidden_size or 0)
+    to_project = [place for place in ours if place == "embeddings" or place.startswith("hidden:")]
+    projections = nn.ModuleDict(
+        {place.replace(".", "_"): nn.Linear(own_width, width) for place in to_project if own_width != width}
+    )
+    if len(projections):
+        model.add_module(_PROJECTIONS, projections.to(model.device))
     try:
         with capturing(model, ours) as captured:
-            yield captured, modules
+            yield captured, projections
     finally:
-        if len(modules):
+        if len(projections):
             delattr(model, _PROJECTIONS)

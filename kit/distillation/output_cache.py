@@ -1,12 +1,10 @@
-"""Shards: arrays computed once, kept on disk by content, read through memory maps.
+"""Cache of teacher outputs: arrays on disk in shards of texts, read through memory maps.
 
-    <cache>/teachers/<key>/about.json          whose answers these are, to what
-                           0000.<place>.<sha>.npy   one shard of texts; the end of its name is the hash of its bytes
+    <cache>/teachers/<key>/about.json               the teacher and the texts
+                           0000.<place>.<sha>.npy   one shard of texts; the name ends in the hash of its bytes
 
-The key is a hash of what the arrays follow from. Every shard is written whole or not at all: what is killed goes on
-with the next shard. A shard that is not what its name says is computed again.
-
-Knows arrays, teachers' names and the cache. Knows nothing of models or of what the arrays mean.
+The key is a hash of everything that the arrays depend on. Shards are written atomically, so a killed process continues
+with the next shard. A shard whose hash does not match its name is computed again.
 """
 
 from __future__ import annotations
@@ -31,19 +29,31 @@ from kit.runtime.json_files import read_json
 from kit.training.progress import Progress
 
 _ABOUT = "about.json"
-_RESERVE = 10_000_000
+_RESERVE_BYTES = 10_000_000
 
 
 @dataclass(frozen=True)
 class Computed:
-    """How much of a teacher's outputs was computed this time, of how many texts."""
+    """Amount of teacher outputs that was computed rather than read from the cache.
+
+    Attributes:
+        texts: Number of texts whose outputs were computed.
+        of: Number of all texts.
+    """
 
     texts: int
     of: int
 
 
 class Shards:
-    """A folder of arrays, some for each shard of texts."""
+    """A folder of arrays, one per shard of texts and place.
+
+    Args:
+        about: Everything that the arrays depend on.
+        count: Number of texts.
+        size: Texts per shard.
+        places: Names of the arrays of each shard.
+    """
 
     def __init__(self, about: dict[str, object], count: int, size: int, places: list[str]) -> None:
         key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
@@ -52,7 +62,7 @@ class Shards:
         self.ranges = [(start, min(start + size, count)) for start in range(0, count, size)]
 
     def missing(self) -> list[int]:
-        """Shards that are not there whole. A folder that is about something else is emptied."""
+        """Return the numbers of missing or damaged shards. A folder with another about.json is deleted first."""
         try:
             same = read_json(self.folder / _ABOUT) == self.about
         except RecordError:
@@ -62,12 +72,12 @@ class Shards:
         return [number for number in range(len(self.ranges)) if not all(self._whole(number, p) for p in self.places)]
 
     def require_room(self, needed_bytes: int) -> None:
-        """Make the folder; raise OutputError if it cannot be written to or its disk lacks the space."""
-        require_space(self.folder, needed_bytes + _RESERVE)
+        """Create the folder. Raises OutputError if it cannot be written to or the disk lacks space."""
+        require_space(self.folder, needed_bytes + _RESERVE_BYTES)
         write_atomically(self.folder / _ABOUT, json.dumps(self.about, sort_keys=True))
 
     def write(self, number: int, place: str, array: np.ndarray) -> None:
-        """Keep one array of a shard. Raises OutputError if it cannot be written."""
+        """Write one array of a shard. Raises OutputError if it cannot be written."""
         buffer = BytesIO()
         np.save(buffer, array)
         content = buffer.getvalue()
@@ -76,9 +86,9 @@ class Shards:
         write_atomically(self.folder / f"{number:04d}.{place}.{sha_of(content)}.npy", content)
 
     def read(self, number: int, place: str) -> np.ndarray:
-        """One array of a shard, memory-mapped."""
-        found: np.ndarray = np.load(self._file(number, place), mmap_mode="r", allow_pickle=False)
-        return found
+        """Return one array of a shard, memory-mapped."""
+        array: np.ndarray = np.load(self._file(number, place), mmap_mode="r", allow_pickle=False)
+        return array
 
     def _file(self, number: int, place: str) -> Path:
         return next(iter(sorted(self.folder.glob(f"{number:04d}.{place}.*.npy"))))
@@ -99,44 +109,55 @@ def complete(
     progress: Progress,
     alone: bool = False,
 ) -> Computed:
-    """Compute and keep the shards that are missing; the first process looks which.
+    """Compute and write the missing shards, as determined by the first process.
 
-    alone: each process computes and writes shards of its own. Else they share the work on every shard among them, and
-    the first one writes it.
+    Args:
+        shards: The cache.
+        needed_bytes: Size of all arrays.
+        compute: Function that loads the teacher and returns a function from a range of texts to arrays by place.
+        teacher: The teacher, for messages.
+        progress: Output for people.
+        alone: Each process computes and writes shards of its own. Otherwise all processes share the work on every
+            shard, and the first process writes it.
+
+    Raises:
+        OutputError: A shard cannot be written.
+        TrainingError: An output is not a finite number in float16.
+        LaunchError: The machines of a launch do not share the cache.
     """
     state = PartialState()
     count = shards.ranges[-1][1]
-    todo: list[list[int]] = [shards.missing() if state.is_main_process else []]
-    missing = broadcast_object_list(todo)[0] if state.num_processes > 1 else todo[0]
+    own_missing: list[list[int]] = [shards.missing() if state.is_main_process else []]
+    missing = broadcast_object_list(own_missing)[0] if state.num_processes > 1 else own_missing[0]
     if not missing:
         return Computed(0, count)
     texts = sum(shards.ranges[number][1] - shards.ranges[number][0] for number in missing)
-    progress.say(f"teacher {teacher.name}: answering {texts:,} texts" + (f" of {count:,}" if texts < count else ""))
+    progress.say(f"teacher {teacher.name}: predicting {texts:,} texts" + (f" of {count:,}" if texts < count else ""))
     if state.is_main_process:
         shards.require_room(needed_bytes * texts // count)
     state.wait_for_everyone()
     if not (shards.folder / _ABOUT).is_file():
         raise LaunchError(
-            f"{shards.folder} is not the same folder for all machines, and holds a teacher's answers",
+            f"{shards.folder} is not the same folder for all machines, and holds a teacher's outputs",
             "set the environment variable KIT_CACHE to a folder on storage that all machines share",
         )
     mine = missing[state.process_index :: state.num_processes] if alone else missing
     outputs = compute() if mine else None
     sizes = {number: shards.ranges[number][1] - shards.ranges[number][0] for number in mine}
-    with progress.counting("answering", sum(sizes.values()), "texts") as done:
+    with progress.counting("predicting", sum(sizes.values()), "texts") as advance:
         for number, size in sizes.items():
             assert outputs is not None
             for place, array in outputs(*shards.ranges[number]).items():
-                halved = array.astype(np.float16) if array.dtype.kind == "f" else array
-                if array.dtype.kind == "f" and not np.isfinite(halved).all():
-                    raise TrainingError(f"{place} of teacher {teacher.name} are no numbers that float16 can hold")
+                stored = array.astype(np.float16) if array.dtype.kind == "f" else array
+                if array.dtype.kind == "f" and not np.isfinite(stored).all():
+                    raise TrainingError(f"{place} of teacher {teacher.name} are not finite in float16")
                 if alone or state.is_main_process:
-                    shards.write(number, place, halved)
-            done(size)
+                    shards.write(number, place, stored)
+            advance(size)
     state.wait_for_everyone()
     return Computed(texts, count)
 
 
 def sha_of(content: bytes) -> str:
-    """A hash of some bytes, short enough for the name of a file."""
+    """Return a hash of bytes that is short enough for a file name."""
     return hashlib.sha256(content).hexdigest()[:32]

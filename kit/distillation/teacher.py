@@ -1,8 +1,7 @@
-"""Teachers: fitted models whose answers a student learns.
+"""Teachers: fitted models whose predictions a student learns.
 
-A teacher is a Record's model or a checkpoint that has a classification head already. Its labels are matched by name.
-
-Knows Records, checkpoints and predictors. Knows nothing of students or losses.
+A teacher is the model of a Record, a checkpoint with a classification head, or a translation checkpoint. Labels of
+teacher and data are matched by name.
 """
 
 from __future__ import annotations
@@ -29,13 +28,20 @@ from kit.records.record import MODEL_FOLDER, Record
 from kit.runtime.file_types import RECORD_FILE
 from kit.runtime.json_files import read_object
 
-# What a student can be cut from.
-_OF_TORCH = (Kind.TORCH, Kind.HALF, Kind.TRANSLATOR, Kind.WARM_TRANSLATOR)
+# Kinds of saved models from whose layers a student can be made.
+_KINDS_WITH_LAYERS = (Kind.TORCH, Kind.HALF, Kind.TRANSLATOR, Kind.WARM_TRANSLATOR)
 
 
 @dataclass(frozen=True)
-class Asked:
-    """How a checkpoint that kit did not make is asked to translate: languages, search and longest length in tokens."""
+class TranslationSettings:
+    """Settings with which a checkpoint that kit did not train translates.
+
+    Attributes:
+        route: Language codes and prefix.
+        beams: Beams of the search.
+        length_penalty: Length penalty of the search.
+        max_length: Longest text and translation in tokens.
+    """
 
     route: Route
     beams: int
@@ -47,10 +53,16 @@ class Asked:
 class Teacher:
     """A fitted model on this machine.
 
-    name: as the recipe wrote it. labels: in the order of its logits. max_length: longest text in tokens, None where it
-    does not say. sha256: of everything its answers follow from. checkpoint: its weights and tokenizer, from which a
-    student can be made; None for a model without layers (TF-IDF). record: where it comes from, if kit made it.
-    asked: how it is made to translate, if kit did not make it, and it can.
+    Attributes:
+        name: Name in the recipe.
+        folder: Folder of the model.
+        labels: Label names in the order of the logits; empty for translation.
+        multi_label: An example can have several labels.
+        max_length: Longest text in tokens; None if unknown.
+        sha256: Hash of everything that the predictions depend on.
+        checkpoint: Weights and tokenizer from which a student can be made; None for a model without layers (TF-IDF).
+        record: Record of the model; None for a checkpoint that kit did not train.
+        translation_settings: Settings of a translation checkpoint that kit did not train; None for other teachers.
     """
 
     name: str
@@ -61,43 +73,51 @@ class Teacher:
     sha256: str
     checkpoint: Checkpoint | None
     record: Record | None
-    asked: Asked | None = None
+    translation_settings: TranslationSettings | None = None
 
     @property
     def compressed(self) -> bool:
-        """Whether it is a Record that compression made."""
+        """True for the Record of a compressed model."""
         return self.record is not None and "compression" in self.record.content["settings"]
 
     def order(self, labels: tuple[str, ...]) -> np.ndarray:
-        """(labels,) which of the teacher's logits belongs to each of these labels."""
+        """Return the index (labels,) of the teacher's logit for each label."""
         return np.asarray([self.labels.index(label) for label in labels])
 
 
 def resolve_teacher(name: str, recipe: Recipe | None = None) -> Teacher:
-    """Find the teacher that a recipe names and check that it is whole.
+    """Find a teacher by the name in a recipe and check that its files are whole.
 
-    recipe: that names it, by which a checkpoint is told what to translate; a run knows that by itself.
-    Raises RecordError for a damaged Record, ModelError for a checkpoint that cannot be used or has no head.
+    Args:
+        name: Folder of a Record or of its model, or a checkpoint.
+        recipe: The recipe, whose languages a translation checkpoint gets; a Record has its own. None if there is no
+            recipe.
+
+    Raises:
+        RecordError: The Record is damaged.
+        ModelError: The checkpoint cannot be used or does not have a head.
     """
     folder = Path(name).expanduser()
     if (folder / RECORD_FILE).is_file():
         return _from_record(name, Record.load(folder))
     if folder.name == MODEL_FOLDER and (folder.parent / RECORD_FILE).is_file():
         return _from_record(name, Record.load(folder.parent))
-    checkpoint = _whole(name)
+    checkpoint = _safe_checkpoint(name)
     config = read_object(checkpoint.folder / "config.json", ModelError)
-    kinds = [str(kind) for kind in config.get("architectures") or []]
+    architectures = [str(architecture) for architecture in config.get("architectures") or []]
     if config.get("is_encoder_decoder"):
-        asked = _asked(checkpoint, str(config.get("model_type")), recipe) if recipe and recipe.data.languages else None
-        sha256 = _digest(f"{checkpoint.sha256} {checkpoint.tokenizer_sha256} {asked}")
-        return Teacher(name, checkpoint.folder, (), False, None, sha256, checkpoint, None, asked)
+        settings = None
+        if recipe and recipe.data.languages:
+            settings = _translation_settings(checkpoint, str(config.get("model_type")), recipe)
+        sha256 = _digest(f"{checkpoint.sha256} {checkpoint.tokenizer_sha256} {_text_to_hash(settings)}")
+        return Teacher(name, checkpoint.folder, (), False, None, sha256, checkpoint, None, settings)
     if recipe is not None and recipe.data.languages is not None:
         raise ModelError(
             f"{name} is a checkpoint that does not translate",
             "fine-tune it first (kit finetune) and name that run, or leave distill.teacher out and kit does",
             key="distill.teacher",
         )
-    if not any(kind.endswith("ForSequenceClassification") or kind == "PooledClassifier" for kind in kinds):
+    if not any(kind.endswith("ForSequenceClassification") or kind == "PooledClassifier" for kind in architectures):
         raise ModelError(
             f"{name} is a pretrained checkpoint without a classification head",
             "fine-tune it first (kit finetune) and name that run, or leave distill.teacher out and kit does",
@@ -106,36 +126,42 @@ def resolve_teacher(name: str, recipe: Recipe | None = None) -> Teacher:
     names = config.get("id2label") or {str(index): f"LABEL_{index}" for index in range(2)}
     labels = tuple(str(names[key]) for key in sorted(names, key=int))
     multi_label = config.get("problem_type") == "multi_label_classification"
-    sha256 = f"{checkpoint.sha256} {checkpoint.tokenizer_sha256}"
-    return Teacher(name, checkpoint.folder, labels, multi_label, None, _digest(sha256), checkpoint, None)
+    sha256 = _digest(f"{checkpoint.sha256} {checkpoint.tokenizer_sha256}")
+    return Teacher(name, checkpoint.folder, labels, multi_label, None, sha256, checkpoint, None)
 
 
 def load_teacher(teacher: Teacher) -> Predictor:
-    """The model of a teacher, ready to answer. Raises ModelError if it cannot be loaded."""
-    asked = teacher.asked
-    if asked is None:
+    """Load the model of a teacher for inference. Raises ModelError if it cannot be loaded."""
+    settings = teacher.translation_settings
+    if settings is None:
         backend = teacher.record.backend if teacher.record is not None else None
         return load_predictor(teacher.folder, backend=backend)
     translator = Translator.load(teacher.folder)
-    first = apply_route(translator.model, translator.tongues.source, asked.route)
-    set_search(translator.model, asked.beams, asked.length_penalty, asked.max_length, first, LEAST_RATIO)
-    translator.prefix, translator.max_length = asked.route.prefix, min(asked.max_length, translator.max_length)
+    first = apply_route(translator.model, translator.tongues.source, settings.route)
+    set_search(translator.model, settings.beams, settings.length_penalty, settings.max_length, first, LEAST_RATIO)
+    translator.prefix, translator.max_length = settings.route.prefix, min(settings.max_length, translator.max_length)
     return translator
 
 
 def require_same_labels(teacher: Teacher, labels: tuple[str, ...], multi_label: bool) -> None:
-    """Raise ModelError unless the teacher decides between exactly these labels, in any order, and as many at once."""
+    """Raise ModelError unless the teacher has the same labels, in any order, and the same `multi_label`.
+
+    Args:
+        teacher: The teacher.
+        labels: Label names of the data.
+        multi_label: An example of the data can have several labels.
+    """
     if set(teacher.labels) != set(labels):
-        alone, missing = sorted(set(teacher.labels) - set(labels)), sorted(set(labels) - set(teacher.labels))
+        additional, missing = sorted(set(teacher.labels) - set(labels)), sorted(set(labels) - set(teacher.labels))
         raise ModelError(
             f"distill.teacher: {teacher.name} decides between {listed(teacher.labels)}; "
             f"the data have {listed(labels)}"
-            + (f" (only the teacher: {listed(alone)})" if alone else "")
+            + (f" (only the teacher: {listed(additional)})" if additional else "")
             + (f" (only the data: {listed(missing)})" if missing else ""),
             "labels are matched by name: take a teacher of this task, or rename the labels in the data",
         )
     if teacher.multi_label != multi_label:
-        several, one = "several labels an example", "one label an example"
+        several, one = "several labels per example", "one label per example"
         raise ModelError(
             f"{teacher.name} gives {several if teacher.multi_label else one}, "
             f"the data have {several if multi_label else one}",
@@ -145,15 +171,14 @@ def require_same_labels(teacher: Teacher, labels: tuple[str, ...], multi_label: 
 
 
 def require_same_languages(teacher: Teacher, languages: tuple[str, str]) -> None:
-    """Raise ModelError for a run that translates between other languages, or the other way round."""
+    """Raise ModelError for a Record with other languages or the reverse direction."""
     if teacher.record is None:
         return
-    theirs = teacher.record.recipe.data.language_pair
-    if theirs != languages:
-        found, wanted = " to ".join(theirs), " to ".join(languages)
+    teacher_languages = teacher.record.recipe.data.language_pair
+    if teacher_languages != languages:
         raise ModelError(
-            f"{teacher.name} translates {found}; the recipe says {wanted}",
-            "take a teacher of this direction, or set data.languages as the teacher has them",
+            f"{teacher.name} translates {' to '.join(teacher_languages)}; the recipe has {' to '.join(languages)}",
+            "take a teacher for this direction, or set data.languages as the teacher has them",
             key="distill.teacher",
         )
 
@@ -167,10 +192,10 @@ def _from_record(name: str, record: Record) -> Teacher:
     files = {file: sha for file, sha in content["files"].items() if file.startswith(f"{MODEL_FOLDER}/")}
     sha256 = _digest(json.dumps(sorted(files.items())))
     checkpoint = None
-    if kind_of(record.model_folder, record.backend) in _OF_TORCH:
-        whole = _whole(str(record.model_folder))
-        start = (content["checkpoint"] or {}).get("name", record.id)  # of random weights, it is its own start
-        checkpoint = Checkpoint(start, whole.folder, None, whole.sha256, whole.tokenizer_sha256)
+    if kind_of(record.model_folder, record.backend) in _KINDS_WITH_LAYERS:
+        saved = _safe_checkpoint(str(record.model_folder))
+        start = (content["checkpoint"] or {}).get("name", record.id)  # a model from random weights is its own start
+        checkpoint = Checkpoint(start, saved.folder, None, saved.sha256, saved.tokenizer_sha256)
     recipe = record.recipe
     return Teacher(
         name,
@@ -184,17 +209,29 @@ def _from_record(name: str, record: Record) -> Teacher:
     )
 
 
-def _asked(checkpoint: Checkpoint, model_type: str, recipe: Recipe) -> Asked:
-    """By the recipe's languages. Its codes and prefix are the teacher's unless the student has a checkpoint itself."""
-    section, own = recipe.translation, recipe.distill.student.checkpoint is not None
-    codes, prefix = (None, None) if own else (section.codes, section.prefix)
+def _translation_settings(checkpoint: Checkpoint, model_type: str, recipe: Recipe) -> TranslationSettings:
+    """Return the settings for the recipe's languages.
+
+    Codes and prefix of the recipe belong to the teacher's tokenizer, unless the student has a checkpoint of its own.
+    """
+    section, has_own_checkpoint = recipe.translation, recipe.distill.student.checkpoint is not None
+    codes, prefix = (None, None) if has_own_checkpoint else (section.codes, section.prefix)
     tokenizer = load_tokenizer(checkpoint.folder, checkpoint.trusted)
     route = find_route(tokenizer, model_type, recipe.data.language_pair, codes, prefix)
-    return Asked(route, section.beams, section.length_penalty, recipe.data.max_length)
+    return TranslationSettings(route, section.beams, section.length_penalty, recipe.data.max_length)
 
 
-def _whole(name: str) -> Checkpoint:
-    """The checkpoint of a teacher, whose weights are never unpickled, and none of whose code is run."""
+def _text_to_hash(settings: TranslationSettings | None) -> str:
+    """Return the settings as text for the teacher's hash. Ids of runs depend on this text, so it must not change."""
+    if settings is None:
+        return "None"
+    route = f"Route(codes={settings.route.codes!r}, prefix={settings.route.prefix!r})"
+    search = f"beams={settings.beams!r}, length_penalty={settings.length_penalty!r}, max_length={settings.max_length!r}"
+    return f"Asked(route={route}, {search})"
+
+
+def _safe_checkpoint(name: str) -> Checkpoint:
+    """Return a checkpoint as a teacher: its weights are never unpickled and its code is never run."""
     try:
         return resolve_checkpoint(ModelSection(checkpoint=name))
     except ModelError as error:

@@ -1,9 +1,7 @@
-"""What teachers say about texts: computed once and kept by content, see `training.shards`.
+"""Outputs of teachers for texts: logits, translations and token vectors, cached on disk (see `output_cache`).
 
-The key is a hash of the teacher's weights, the texts and what is asked, so a second student of the same teacher finds
-everything, and another teacher finds nothing.
-
-Knows teachers and texts. Knows nothing of students or losses.
+The key of the cache is a hash of the teacher's weights, the texts and the settings, so a second student of the same
+teacher reads everything from the cache.
 """
 
 from __future__ import annotations
@@ -30,16 +28,20 @@ from kit.models.translation.translator import Translator
 from kit.runtime.json_files import read_object
 from kit.training.progress import Progress
 
-_FORMAT = 1  # part of every key: raise it when outputs would be others
-# Texts: about what a killed start computes again.
+_FORMAT = 1  # part of every key: increase it when outputs change
+# Texts per shard, which is the work that an interrupted start loses at most.
 _LOGIT_SHARD, _TOKEN_SHARD, _LINE_SHARD, _WORD_SHARD = 8_192, 2_048, 1_024, 2_048
-LIKELIEST = 8  # tokens that are kept at each place of a translation, as Tan et al. 2019, arXiv:1902.10461, do
+LIKELIEST = 8  # most likely tokens kept at each target position, as in Tan et al. 2019, arXiv:1902.10461
 
 
 class TokenOutputs:
-    """What a teacher says at each token of encoded texts: its vectors at some places, or the tokens that are likeliest.
+    """Outputs of a teacher per token: its vectors at some places, or its most likely tokens.
 
-    Kept text after text without padding, numbers as float16, and read from disk as they are asked for.
+    They are stored text after text without padding, numbers as float16, and read from disk on access.
+
+    Args:
+        shards: The cache, complete.
+        encoded: The texts as tokens.
     """
 
     def __init__(self, shards: Shards, encoded: Encoded) -> None:
@@ -48,7 +50,13 @@ class TokenOutputs:
         self.arrays = {p: [shards.read(n, p) for n in range(len(shards.ranges))] for p in shards.places}
 
     def batch(self, place: str, positions: np.ndarray, length: int) -> torch.Tensor:
-        """(batch, length, width) float32 vectors of these texts, zero where a text has ended."""
+        """Return float32 vectors (batch, length, width) of some texts, with zeros after the end of a text.
+
+        Args:
+            place: Name of the array.
+            positions: (batch,) positions of the texts.
+            length: Length of the batch in tokens.
+        """
         arrays = self.arrays[place]
         result = np.zeros((len(positions), length, arrays[0].shape[1]), np.float32)
         for row, position in enumerate(positions):
@@ -59,24 +67,38 @@ class TokenOutputs:
         return torch.from_numpy(result)
 
     def rows(self, place: str, tokens: np.ndarray) -> torch.Tensor:
-        """(n, width), as they are kept, of tokens by their places among those of all texts."""
+        """Return stored values (n, width) of some tokens.
+
+        Args:
+            place: Name of the array.
+            tokens: (n,) positions among the tokens of all texts.
+        """
         arrays, bases = self.arrays[place], self.offsets[self.starts]
         result = np.empty((len(tokens), arrays[0].shape[1]), arrays[0].dtype)
         shards = np.searchsorted(bases, tokens, side="right") - 1
         for shard in np.unique(shards):
-            there = shards == shard
-            result[there] = arrays[shard][tokens[there] - bases[shard]]
+            in_shard = shards == shard
+            result[in_shard] = arrays[shard][tokens[in_shard] - bases[shard]]
         return torch.from_numpy(result)
 
 
 def teacher_logits(
     teacher: Teacher, texts: Texts, max_length: int, progress: Progress, bf16: bool = False
 ) -> tuple[np.ndarray, Computed]:
-    """A teacher's logits (n, labels) float16 for texts, in the order of its own labels; from the cache, if there.
+    """Return a teacher's float16 logits (n, labels) in the order of its own labels, from the cache or computed.
 
-    max_length: for a teacher that does not say. bf16: for a student that is trained in bfloat16, a teacher of torch
-    answers in it too. Raises OutputError if they cannot be kept, TrainingError if they are no numbers. Under several
-    processes each computes a share, and all get the whole.
+    With several processes, each computes a share and all get the whole array.
+
+    Args:
+        teacher: The teacher.
+        texts: n texts.
+        max_length: Longest text in tokens, for a teacher without a limit of its own.
+        progress: Output for people.
+        bf16: Compute in bfloat16, as for a student that is trained in it; only for PyTorch teachers.
+
+    Raises:
+        OutputError: The logits cannot be written to the cache.
+        TrainingError: Logits are not finite numbers.
     """
     longest = teacher.max_length or max_length
     bf16 = bf16 and teacher.checkpoint is not None
@@ -103,9 +125,9 @@ def teacher_logits(
 
 
 def teacher_translations(teacher: Teacher, texts: Texts, progress: Progress) -> tuple[list[str], Computed]:
-    """What a teacher makes of texts, by its own search; from the cache, if there.
+    """Return a teacher's translations, by its own search settings, from the cache or computed.
 
-    Raises OutputError if they cannot be kept. Under several processes each translates a share.
+    With several processes, each translates a share. Raises OutputError if the cache cannot be written.
     """
     about: dict[str, object] = {
         "format": _FORMAT,
@@ -127,10 +149,20 @@ def teacher_translations(teacher: Teacher, texts: Texts, progress: Progress) -> 
 def teacher_words(
     teacher: Teacher, texts: Texts, translations: Encoded, progress: Progress
 ) -> tuple[TokenOutputs, Computed]:
-    """The tokens that a teacher finds likeliest at each place of translations, from the cache if they are there.
+    """Return a teacher's most likely tokens at each position of translations, from the cache or computed.
 
-    translations: of the texts, by a tokenizer that is the teacher's too. Gives `tokens` int32, and `log_chances`, the
-    logarithms of their probabilities (see `Translator.likeliest`). Raises OutputError if they cannot be kept.
+    Args:
+        teacher: The teacher.
+        texts: Source texts.
+        translations: Translations of the texts as tokens of the teacher's tokenizer.
+        progress: Output for people.
+
+    Returns:
+        Arrays `tokens` (int32 ids) and `log_chances` (log probabilities), see `Translator.likeliest`; and the amount
+        that was computed.
+
+    Raises:
+        OutputError: The cache cannot be written.
     """
     about: dict[str, object] = {
         "format": _FORMAT,
@@ -145,11 +177,11 @@ def teacher_words(
         translator = load_teacher(teacher)
         assert isinstance(translator, Translator)
 
-        def answer(start: int, stop: int) -> dict[str, np.ndarray]:
+        def likeliest(start: int, stop: int) -> dict[str, np.ndarray]:
             part = translations.take(np.arange(start, stop))
             return dict(zip(shards.places, translator.likeliest(texts[start:stop], part, LIKELIEST), strict=True))
 
-        return answer
+        return likeliest
 
     computed = complete(shards, 6 * LIKELIEST * len(translations.input_ids), compute, teacher, progress, alone=True)
     return TokenOutputs(shards, translations), computed
@@ -163,10 +195,20 @@ def token_outputs(
     progress: Progress,
     bf16: bool = False,
 ) -> tuple[TokenOutputs, Computed]:
-    """A teacher's token vectors at some places (see `models.layers.capturing`), from the cache if they are there.
+    """Return a teacher's token vectors at some places, from the cache or computed.
 
-    encoded: the texts, by a tokenizer that is the teacher's too. bf16: as for `teacher_logits`. Raises like that, and
-    ModelError for places that the teacher does not have.
+    Args:
+        teacher: The teacher.
+        encoded: The texts as tokens of the teacher's tokenizer.
+        tokenizer: The tokenizer, for its padding token.
+        places: Places in the teacher, see `capturing` in `kit.models.architectures.layers`.
+        progress: Output for people.
+        bf16: Compute in bfloat16, as for a student that is trained in it.
+
+    Raises:
+        OutputError: The vectors cannot be written to the cache.
+        TrainingError: Vectors are not finite numbers.
+        ModelError: The teacher does not have such a place.
     """
     digest = hashlib.sha256()
     for array in (encoded.input_ids, encoded.offsets, encoded.token_types):
@@ -192,21 +234,27 @@ def token_outputs(
 
 
 def averaged(all_logits: list[np.ndarray], multi_label: bool) -> np.ndarray:
-    """Logits (n, labels) float32 whose probabilities are the mean of several teachers'; those of one as they are."""
+    """Return float32 logits (n, labels) for the mean probabilities of several teachers.
+
+    Args:
+        all_logits: (n, labels) logits per teacher; those of a single teacher are returned unchanged.
+        multi_label: Probabilities are sigmoids of the logits rather than their softmax.
+    """
     if len(all_logits) == 1:
         return all_logits[0].astype(np.float32)
-    chances = [np.asarray((sigmoid if multi_label else softmax)(each.astype(np.float64))) for each in all_logits]
-    mean = np.clip(np.mean(chances, axis=0), 1e-7, 1 - 1e-7)
+    activation = sigmoid if multi_label else softmax
+    probabilities = [np.asarray(activation(logits.astype(np.float64))) for logits in all_logits]
+    mean = np.clip(np.mean(probabilities, axis=0), 1e-7, 1 - 1e-7)
     return np.asarray(np.log(mean / (1 - mean)) if multi_label else np.log(mean), np.float32)
 
 
 def _token_vectors(
     model: torch.nn.Module, encoded: Encoded, pad_id: int, places: list[str], bf16: bool
 ) -> dict[str, np.ndarray]:
-    """(tokens, width) float32 vectors at each place, text after text, computed by this process alone."""
+    """Return float32 vectors (tokens, width) per place, text after text, computed by this process alone."""
     device = next(model.parameters()).device
     dataset = EncodedDataset(encoded, None, pad_id)
-    found: dict[str, np.ndarray] = {}
+    results: dict[str, np.ndarray] = {}
     with (
         torch.inference_mode(),
         torch.autocast(device.type, torch.bfloat16, enabled=bf16),
@@ -217,8 +265,8 @@ def _token_vectors(
             model(**batch)
             for place in places:
                 vectors = captured[place].float().cpu().numpy()
-                whole = found.setdefault(place, np.empty((len(encoded.input_ids), vectors.shape[-1]), np.float32))
+                result = results.setdefault(place, np.empty((len(encoded.input_ids), vectors.shape[-1]), np.float32))
                 for row, index in enumerate(indices):
                     start, stop = encoded.offsets[index], encoded.offsets[index + 1]
-                    whole[start:stop] = vectors[row, : stop - start]
-    return found
+                    result[start:stop] = vectors[row, : stop - start]
+    return results

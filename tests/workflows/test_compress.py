@@ -399,7 +399,7 @@ def test_graph_can_teach_but_has_no_layers_for_students(done: Compression, tiny_
     assert graph.checkpoint is None and graph.labels == ("negative", "positive")
     trimmed = resolve_teacher(str(done.links[0].record.folder))
     assert trimmed.checkpoint is not None
-    with pytest.raises(ModelError, match="has no layers to make a student of"):
+    with pytest.raises(ModelError, match="has no layers to make a student from"):
         from kit.runs.request import understand
 
         recipe = Record.read(tiny_run).recipe

@@ -1,4 +1,4 @@
-"""Distillation end to end: teachers of every kind, students of every kind, controls, verdicts, and what is refused."""
+"""kit distill: all kinds of teachers and students, controls, verdicts and refusals."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LABELS = ("negative", "positive")
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory, reviews: Path, tiny_checkpoint: Path) -> Recipe:
-    """60 labels, a pool of 240 texts, a teacher with two layers, a student with one."""
+    """Return a recipe with 60 labels, a pool of 240 texts, a teacher of two layers and a student of one."""
     return Recipe(
         task="classification",
         method="distill",
@@ -47,7 +47,7 @@ def base(tmp_path_factory: pytest.TempPathFactory, reviews: Path, tiny_checkpoin
 
 @pytest.fixture(scope="module")
 def teacher(base: Recipe) -> Record:
-    """What `base` fine-tunes first."""
+    """Return the teacher that `base` trains first."""
     return finetune(teacher_recipe(base), quiet=True)
 
 
@@ -62,15 +62,15 @@ def done(base: Recipe, teacher: Record):
     return distill(base, quiet=True)
 
 
-def test_a_run_s_recipe_that_no_student_can_have_is_refused_in_words(base: Recipe) -> None:
+def test_padding_free_students_with_token_losses_are_refused(base: Recipe) -> None:
     train = base.train.model_copy(update={"padding_free": True})
     losses = DistillSection(student=base.distill.student, losses={"hidden": 1.0})
-    asked = base.model_copy(update={"method": "finetune", "train": train, "distill": losses})
+    recipe = base.model_copy(update={"method": "finetune", "train": train, "distill": losses})
     with pytest.raises(RecipeError, match=r"train\.padding_free: token-level distill\.losses need padded batches"):
-        distill(asked, quiet=True)
+        distill(recipe, quiet=True)
 
 
-def test_a_student_stands_beside_its_teacher_and_its_control(base, teacher, done) -> None:
+def test_a_student_is_compared_with_teacher_and_control(base, teacher, done) -> None:
     student, control = done.record, done.controls[0]
     assert student.content["settings"]["teachers"][0]["record"] == teacher.id
     assert student.content["method"] == "distill" and control.content["method"] == "student"
@@ -92,10 +92,10 @@ def test_a_student_stands_beside_its_teacher_and_its_control(base, teacher, done
         student.metrics["accuracy"].value / teacher.metrics["accuracy"].value
     )
     assert done.verdict.student_cost.size_bytes < done.verdict.teacher_cost.size_bytes
-    Record.load(student.folder)  # the verdict beside it damages nothing
+    Record.load(student.folder)  # the file of the verdict does not damage the Record
 
 
-def test_the_same_command_finds_everything(base, done, monkeypatch) -> None:
+def test_the_same_command_trains_nothing_again(base, done, monkeypatch) -> None:
     monkeypatch.setattr(
         "kit.runs.write_record._fit_and_write", lambda *args: pytest.fail("something was trained again")
     )
@@ -104,16 +104,16 @@ def test_the_same_command_finds_everything(base, done, monkeypatch) -> None:
     assert again.verdict.retained == done.verdict.retained
 
 
-def test_a_student_learns_what_its_teacher_says(base, teacher) -> None:
-    """More steps and a higher rate: then it agrees with its teacher more often than where it started from."""
+def test_a_student_learns_the_predictions_of_its_teacher(base, teacher) -> None:
+    """With more steps and a higher rate, the student agrees with its teacher more often than at the start."""
     recipe = base.model_copy(update={"train": base.train.model_copy(update={"epochs": 15, "learning_rate": 3e-3})})
-    found = distill(recipe, controls=False, quiet=True)
+    result = distill(recipe, controls=False, quiet=True)
     start = distill(base, controls=False, quiet=True)
-    assert found.verdict.agreement.value > max(0.85, start.verdict.agreement.value - 0.02)
+    assert result.verdict.agreement.value > max(0.85, start.verdict.agreement.value - 0.02)
 
 
-def test_a_second_student_costs_no_teacher_pass(base, done, monkeypatch) -> None:
-    monkeypatch.setattr(outputs_module, "load_teacher", lambda folder: pytest.fail("the teacher answered again"))
+def test_a_second_student_uses_the_cached_teacher_outputs(base, done, monkeypatch) -> None:
+    monkeypatch.setattr(outputs_module, "load_teacher", lambda folder: pytest.fail("the teacher was loaded again"))
     record = run(taught_by(changed(base, student={"layers": [0]}), _teacher_of(done)), quiet=True)
     assert record.content["settings"]["teacher_answers_computed"] == [{"texts": 0, "of": record_texts(record)}]
 
@@ -161,22 +161,22 @@ STUDENTS = {
 
 @pytest.mark.parametrize("kind", STUDENTS)
 def test_every_kind_of_student_is_trained_saved_and_loaded(kind, base, teacher) -> None:
-    found = distill(changed(base, **STUDENTS[kind], teacher=str(teacher.folder)), quiet=True)
-    for record in (found.record, found.controls[0]):
+    result = distill(changed(base, **STUDENTS[kind], teacher=str(teacher.folder)), quiet=True)
+    for record in (result.record, result.controls[0]):
         assert evaluate(record.folder).largest_difference < 1e-4
-    assert found.record.content["parameters"] == found.controls[0].content["parameters"]
-    if kind not in ("cnn", "bilstm"):  # whose table of embeddings is wider than that of the tiny teacher
-        assert found.record.content["parameters"] < teacher.content["parameters"]
+    assert result.record.content["parameters"] == result.controls[0].content["parameters"]
+    if kind not in ("cnn", "bilstm"):  # their embedding table is wider than that of the tiny teacher
+        assert result.record.content["parameters"] < teacher.content["parameters"]
 
 
 @pytest.mark.parametrize("losses", [
     {"logits": 0, "mse": 1}, {"logits": 0, "hidden": 1}, {"embeddings": 1}, {"cosine": 1}, {"relations": 1},
     {"logits": 1, "labels": 0.5, "hidden": 0.1, "embeddings": 0.1, "cosine": 0.1, "relations": 0.1},
 ])  # fmt: skip
-def test_every_loss_falls_while_it_is_learnt(losses, base, teacher) -> None:
+def test_every_loss_falls_during_training(losses, base, teacher) -> None:
     student = {"layers": [0, 1], "hidden_size": 16}  # narrower, so that token vectors are projected
     content = base.model_dump()
-    student = {**student, "init": "random"}  # a copy of the teacher has little to learn from it
+    student = {**student, "init": "random"}  # a copy of the teacher has little to learn
     content["distill"] = {"student": student, "losses": losses, "teacher": str(teacher.folder), "pool": 60}
     content["train"] |= {"epochs": 8, "learning_rate": 2e-3, "evaluations": 1}
     record = run(Recipe.model_validate(content), quiet=True)
@@ -186,7 +186,7 @@ def test_every_loss_falls_while_it_is_learnt(losses, base, teacher) -> None:
     assert not any("projection" in name for name, _ in model.named_parameters()), "only the student is saved"
 
 
-def test_a_student_of_other_weights_has_its_own_tokenizer(base, teacher, tmp_path) -> None:
+def test_a_student_with_its_own_checkpoint_uses_its_own_tokenizer(base, teacher, tmp_path) -> None:
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import DistilBertConfig, DistilBertModel, PreTrainedTokenizerFast
 
@@ -205,10 +205,10 @@ def test_a_student_of_other_weights_has_its_own_tokenizer(base, teacher, tmp_pat
         DistilBertConfig(vocab_size=len(words), dim=16, n_layers=1, n_heads=2, hidden_dim=32)
     ).save_pretrained(tmp_path / "other")
     recipe = changed(base, student=str(tmp_path / "other"), teacher=str(teacher.folder))
-    found = distill(recipe, quiet=True)
-    assert found.record.content["checkpoint"]["name"] == str(tmp_path / "other")
-    assert len(load_predictor(found.record.model_folder).tokenizer) == len(words)
-    assert evaluate(found.record.folder).largest_difference < 1e-4
+    result = distill(recipe, quiet=True)
+    assert result.record.content["checkpoint"]["name"] == str(tmp_path / "other")
+    assert len(load_predictor(result.record.model_folder).tokenizer) == len(words)
+    assert evaluate(result.record.folder).largest_difference < 1e-4
     with pytest.raises(RecipeError, match=r"distill.losses.hidden: .* has a tokenizer of its own"):
         distill(changed(recipe, losses={"hidden": 1.0}), quiet=True)
 
@@ -217,23 +217,25 @@ def test_several_teachers_are_averaged(base, teacher) -> None:
     other = finetune(
         base.model_copy(update={"method": "tfidf", "train": base.train.model_copy(update={"seed": 0})}), quiet=True
     )
-    found = distill(changed(base, teacher=[str(teacher.folder), str(other.folder)]), controls=False, quiet=True)
-    assert len(found.record.content["settings"]["teachers"]) == 2
-    chances = [torch.softmax(torch.tensor(r.predictions().outputs), -1).numpy() for r in (teacher, other)]
+    result = distill(changed(base, teacher=[str(teacher.folder), str(other.folder)]), controls=False, quiet=True)
+    assert len(result.record.content["settings"]["teachers"]) == 2
+    probabilities = [torch.softmax(torch.tensor(r.predictions().outputs), -1).numpy() for r in (teacher, other)]
     truth = np.array([LABELS.index(names[0]) for names in teacher.predictions().labels])
-    assert found.verdict.teacher.value == pytest.approx((np.mean(chances, axis=0).argmax(1) == truth).mean(), abs=0.011)
+    assert result.verdict.teacher.value == pytest.approx(
+        (np.mean(probabilities, axis=0).argmax(1) == truth).mean(), abs=0.011
+    )
 
 
-def test_a_teacher_without_layers_teaches_a_student_of_its_own(base, tiny_checkpoint) -> None:
+def test_a_teacher_without_layers_needs_a_student_checkpoint(base, tiny_checkpoint) -> None:
     words = finetune(base.model_copy(update={"method": "tfidf"}), quiet=True)
-    with pytest.raises(ModelError, match="has no layers to make a student of"):
+    with pytest.raises(ModelError, match="has no layers to make a student from"):
         distill(changed(base, teacher=str(words.folder)), quiet=True)
-    found = distill(changed(base, teacher=str(words.folder), student=str(tiny_checkpoint)), quiet=True)
-    assert found.record.content["settings"]["teachers"][0]["record"] == words.id
-    assert len(found.controls) == 1
+    result = distill(changed(base, teacher=str(words.folder), student=str(tiny_checkpoint)), quiet=True)
+    assert result.record.content["settings"]["teachers"][0]["record"] == words.id
+    assert len(result.controls) == 1
 
 
-def test_a_checkpoint_with_a_head_teaches_whatever_the_order_of_its_labels(base, teacher, tmp_path) -> None:
+def test_labels_of_a_checkpoint_teacher_are_matched_by_name(base, teacher, tmp_path) -> None:
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     model = AutoModelForSequenceClassification.from_pretrained(teacher.model_folder)
@@ -246,15 +248,15 @@ def test_a_checkpoint_with_a_head_teaches_whatever_the_order_of_its_labels(base,
     AutoTokenizer.from_pretrained(teacher.model_folder).save_pretrained(tmp_path / "turned")
     recipe = changed(base, teacher=str(tmp_path / "turned"))
     recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"checkpoint": None})})
-    found = distill(recipe, quiet=True)
-    assert found.verdict.teacher.value == pytest.approx(teacher.metrics["accuracy"].value)
-    assert found.record.labels == LABELS
+    result = distill(recipe, quiet=True)
+    assert result.verdict.teacher.value == pytest.approx(teacher.metrics["accuracy"].value)
+    assert result.record.labels == LABELS
     straight = distill(changed(base, teacher=str(teacher.folder)), controls=False, quiet=True)
-    difference = np.abs(found.record.predictions().outputs - straight.record.predictions().outputs).max()
-    assert difference < 0.02, "the same student, but for rounding"
+    difference = np.abs(result.record.predictions().outputs - straight.record.predictions().outputs).max()
+    assert difference < 0.02, "the same student, except for rounding"
 
 
-def test_masked_copies_of_texts(base, teacher, tmp_path, tiny_checkpoint) -> None:
+def test_texts_can_be_augmented_by_masked_copies(base, teacher, tmp_path, tiny_checkpoint) -> None:
     from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
 
     plain = run(taught_by(changed(base, pool=20, augment={"copies": 1}), teacher), quiet=True)
@@ -265,7 +267,7 @@ def test_masked_copies_of_texts(base, teacher, tmp_path, tiny_checkpoint) -> Non
     AutoTokenizer.from_pretrained(tiny_checkpoint).save_pretrained(tmp_path / "masked")
     recipe = changed(base, pool=20, augment={"copies": 1, "checkpoint": str(tmp_path / "masked")})
     assert run(taught_by(recipe, teacher), quiet=True).content["settings"]["transfer_set"] == sizes
-    with pytest.raises(ModelError, match=r"distill.augment.checkpoint: .* is no masked language model"):
+    with pytest.raises(ModelError, match=r"distill.augment.checkpoint: .* is not a masked language model"):
         run(taught_by(changed(recipe, augment={"copies": 1, "checkpoint": str(tiny_checkpoint)}), teacher), quiet=True)
 
 
@@ -273,11 +275,11 @@ def test_the_control_starts_where_the_teacher_started(base, teacher, done) -> No
     recipe = control_recipe(done.record, resolve_teacher(str(teacher.folder)))
     assert recipe.method == "student" and recipe.model.checkpoint == base.model.checkpoint
     assert recipe.distill.student.layers == [1] and recipe.distill.teacher is None
-    assert recipe.train.epochs != base.train.epochs, "as many steps on fewer examples"
+    assert recipe.train.epochs != base.train.epochs, "the same number of steps on fewer examples"
 
 
-def test_the_control_of_a_student_s_student_starts_from_the_same_layers(base, done, tiny_checkpoint, tmp_path) -> None:
-    """Layer 0 of a student that has layer 1 of its teacher is layer 1 of what that teacher started from."""
+def test_the_control_of_a_students_student_starts_from_original_layers(base, done, tiny_checkpoint, tmp_path) -> None:
+    """Layer 0 of a student with layer 1 of its teacher is layer 1 of the checkpoint of that teacher."""
     second = run(taught_by(changed(base, student={"layers": [0]}), done.record), quiet=True)
     between = resolve_teacher(str(done.record.folder))
     recipe = control_recipe(second, between)
@@ -293,22 +295,22 @@ def test_the_control_of_a_student_s_student_starts_from_the_same_layers(base, do
     content = json.loads((moved / "record.json").read_text("utf-8"))
     content["recipe"]["distill"]["teacher"] = str(tmp_path / "gone")
     seal(moved, {key: value for key, value in content.items() if key != "sha256"})
-    with pytest.raises(RecipeError, match="is a student itself, and what it started from cannot be told"):
+    with pytest.raises(RecipeError, match="is itself a student, and its start cannot be determined"):
         distill(changed(base, teacher=str(moved), student={"layers": [0]}), quiet=True)
 
 
 @pytest.mark.parametrize("student", [{"layers": [1]}, {"architecture": "cnn"}])
-def test_random_weights_leave_no_control_to_start_from_them(base, student) -> None:
+def test_students_of_randomly_initialized_teachers_have_no_control(base, student) -> None:
     scratch = changed(base, student=student).model_copy(update={"method": "scratch"})
     with pytest.raises(RecipeError, match="starts from random weights, and a control would start from pretrained ones"):
         distill(scratch, quiet=True)
 
 
-def test_from_a_finished_run_alone(kit, teacher, done) -> None:
-    found = kit("distill", "--teacher", teacher.folder, "--student", "layers:1", "--no-controls", "--set",
+def test_a_finished_run_can_be_distilled_without_a_recipe(kit, teacher, done) -> None:
+    result = kit("distill", "--teacher", teacher.folder, "--student", "layers:1", "--no-controls", "--set",
                 "train.epochs=2", "--set", "train.evaluations=2", "--json")  # fmt: skip
-    assert found.code == 0, found.err
-    content = json.loads(found.out)
+    assert result.code == 0, result.err
+    content = json.loads(result.out)
     assert content["students"][0]["method"] == "distill"
     assert Path(content["students"][0]["folder"]).parent == teacher.folder.parent
     assert content["controls"] == [] and content["verdict"]["gain"] is None
@@ -327,7 +329,7 @@ def test_from_a_finished_run_alone(kit, teacher, done) -> None:
         ({"teacher": "./nowhere"}, "distill.teacher: there is no folder ./nowhere"),
     ],
 )
-def test_what_cannot_work_is_refused_before_a_teacher_is_trained(keys, reason, base, monkeypatch) -> None:
+def test_impossible_settings_are_refused_before_training_a_teacher(keys, reason, base, monkeypatch) -> None:
     monkeypatch.setattr("kit.runs.write_record._fit_and_write", lambda *args: pytest.fail("something was trained"))
     with pytest.raises(KitError) as error:
         distill(changed(base, **keys).model_copy(update={"runs": base.runs + "-refused"}), quiet=True)
@@ -335,7 +337,7 @@ def test_what_cannot_work_is_refused_before_a_teacher_is_trained(keys, reason, b
     assert error.value.exit_code == 2
 
 
-def test_a_teacher_of_other_labels_is_named_with_both_lists(base, teacher, tmp_path) -> None:
+def test_a_teacher_with_other_labels_is_refused(base, teacher, tmp_path) -> None:
     lines = (Path(base.data.source) / "train.csv").read_text("utf-8").replace('"positive"', '"great"')
     (tmp_path / "data").mkdir()
     for name in ("train", "test"):
@@ -350,8 +352,6 @@ def test_a_teacher_of_other_labels_is_named_with_both_lists(base, teacher, tmp_p
 
 
 def test_a_damaged_teacher_is_refused(base, teacher, tmp_path) -> None:
-    import shutil
-
     broken = tmp_path / "broken"
     shutil.copytree(teacher.folder, broken)
     weights = broken / "model" / "model.safetensors"
@@ -363,24 +363,24 @@ def test_a_damaged_teacher_is_refused(base, teacher, tmp_path) -> None:
         resolve_teacher(str(tmp_path / "bare"))
 
 
-def test_a_checkpoint_without_a_head_is_no_teacher(base, tiny_checkpoint) -> None:
+def test_a_checkpoint_without_a_head_is_refused(base, tiny_checkpoint) -> None:
     with pytest.raises(ModelError, match="without a classification head"):
         distill(changed(base, teacher=str(tiny_checkpoint)), quiet=True)
 
 
-def test_a_kill_at_any_time_ends_in_the_same_student(base, teacher, done, tmp_path, start, kit_forked) -> None:
-    """SIGKILL while the teacher answers or the student trains: the same command ends like one that was let alone."""
+def test_a_killed_command_resumes_to_the_same_student(base, teacher, done, tmp_path, start, kit_forked) -> None:
+    """After SIGKILL during prediction or training, the same command ends as an uninterrupted one."""
     recipe = base.model_copy(update={"runs": str(tmp_path / "runs")})
     file = tmp_path / "recipe.yaml"
     content = recipe.model_dump(mode="json", exclude_defaults=True)
     content["train"] |= {"checkpoint_seconds": 0}
     file.write_text(yaml.safe_dump(content), "utf-8")
     command, cache = ["distill", file, "--no-controls", "--json"], tmp_path / "cache"
-    amid = (
+    stages = (
         lambda: any(cache.glob("teachers/*/about.json")),
         lambda: any((tmp_path / "runs").glob(".distill*.partial/checkpoints/checkpoint-*")),
     )
-    for reached in amid:
+    for reached in stages:
         process = start(*command, KIT_CACHE=str(cache))
         while not reached():
             assert process.poll() is None
@@ -394,31 +394,31 @@ def test_a_kill_at_any_time_ends_in_the_same_student(base, teacher, done, tmp_pa
     assert np.abs(record.predictions().outputs - done.record.predictions().outputs).max() < 1e-3
 
 
-def test_two_processes_make_teacher_student_and_verdict_together(base, tmp_path, start) -> None:
-    """Two gloo processes: one writer of Records, answers and verdict, and the same steps as one process takes.
+def test_two_processes_distil_together(base, tmp_path, start) -> None:
+    """One of two gloo processes writes Records, outputs and verdict, and the steps are those of one process.
 
-    The teacher is a run of `kit finetune` on two processes: every test example once, and answers as from one process.
+    The teacher is trained by both processes, which predict every test example once, as one process does.
     """
     file = tmp_path / "recipe.yaml"
     recipe = base.model_copy(update={"runs": str(tmp_path / "runs")})
     file.write_text(yaml.safe_dump(recipe.model_dump(mode="json", exclude_defaults=True)), "utf-8")
     first, second = launched(start, 2, "distill", file, "--json", KIT_CACHE=str(tmp_path / "cache")).results()
     assert (first.code, second.code) == (0, 0), first.err + second.err
-    found = json.loads(first.out)
-    student = Record.load(found["students"][0]["folder"])
-    assert json.loads((student.folder / VERDICT_FILE).read_text("utf-8"))["lines"] == found["verdict"]["lines"]
+    result = json.loads(first.out)
+    student = Record.load(result["students"][0]["folder"])
+    assert json.loads((student.folder / VERDICT_FILE).read_text("utf-8"))["lines"] == result["verdict"]["lines"]
     assert len(list((tmp_path / "runs").glob("*/record.json"))) == 3
     alone = distill(base, controls=False, quiet=True).record
     assert student.content["training"]["plan"]["steps"] == alone.content["training"]["plan"]["steps"]
     assert np.abs(student.predictions().outputs - alone.predictions().outputs).max() < 0.05
-    (name,) = [each["record"] for each in student.content["settings"]["teachers"]]
+    (name,) = [settings["record"] for settings in student.content["settings"]["teachers"]]
     taught, by_one = Record.load(tmp_path / "runs" / name), Record.load(Path(base.runs) / name)
     assert taught.content["method"] == "finetune" and len(taught.predictions().ids) == 100
     assert taught.predictions().ids.tolist() == by_one.predictions().ids.tolist()
     assert np.abs(taught.predictions().outputs - by_one.predictions().outputs).max() < 0.05
 
 
-def test_in_a_study_the_teacher_is_the_study_s_own_cell(base, reviews, tiny_checkpoint, tmp_path) -> None:
+def test_studies_use_their_own_cell_as_teacher(base, reviews, tiny_checkpoint, tmp_path) -> None:
     from kit.workflows.study import study
 
     recipe = Recipe(
@@ -430,9 +430,9 @@ def test_in_a_study_the_teacher_is_the_study_s_own_cell(base, reviews, tiny_chec
         distill={"pool": 30, "student": {"layers": 1}},
         study={"methods": ["finetune", "distill", "student"], "budgets": [20, 40], "seeds": 1},
     )
-    found = study(recipe, name="study-d", engine="inline", quiet=True)
-    assert not found.failed
-    records = {(o.cell.method, o.cell.budget): found.ledger.record(o) for o in found.finished}
+    result = study(recipe, name="study-d", engine="inline", quiet=True)
+    assert not result.failed
+    records = {(o.cell.method, o.cell.budget): result.ledger.record(o) for o in result.finished}
     assert len(records) == 6
     for budget in (20, 40):
         taught = records["distill", budget].content["settings"]["teachers"][0]
@@ -442,18 +442,16 @@ def test_in_a_study_the_teacher_is_the_study_s_own_cell(base, reviews, tiny_chec
     assert len(list((tmp_path / "runs").glob("*/record.json"))) == 6
 
 
-def test_the_run_of_a_recipe_for_another_method_is_the_teacher(base, tmp_path) -> None:
+def test_a_recipe_for_another_method_is_the_teacher(base, tmp_path) -> None:
     recipe = base.model_copy(update={"method": "probe", "runs": str(tmp_path / "runs")})
     recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"epochs": None})})
-    found = distill(recipe, controls=False, quiet=True)
+    result = distill(recipe, controls=False, quiet=True)
     probe = finetune(recipe, quiet=True)
-    assert found.record.content["settings"]["teachers"][0]["record"] == probe.id
-    assert found.record.content["method"] == "distill"
+    assert result.record.content["settings"]["teachers"][0]["record"] == probe.id
+    assert result.record.content["method"] == "distill"
 
 
-def test_runs_that_moved_together_are_found(base, teacher, done, tmp_path, monkeypatch) -> None:
-    import shutil
-
+def test_moved_runs_are_found_by_relative_paths(base, teacher, done, tmp_path, monkeypatch) -> None:
     shutil.copytree(base.runs, tmp_path / "runs")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
@@ -465,7 +463,7 @@ def test_runs_that_moved_together_are_found(base, teacher, done, tmp_path, monke
     assert again.verdict.retained == done.verdict.retained
 
 
-def test_what_the_command_says(kit, base, teacher, tmp_path) -> None:
+def test_kit_distill_and_kit_check_describe_the_recipe(kit, base, teacher, tmp_path) -> None:
     nothing = kit("distill")
     assert nothing.code == 2 and "kit distill --teacher runs/<id>" in nothing.err
     assert kit("distill", "--teacher", "nowhere/at-all").code == 2

@@ -1,7 +1,4 @@
-"""Decoders of translators: how deep they are, and the same with fewer layers.
-
-Knows transformers' models with encoder and decoder. Knows nothing of students, recipes or training.
-"""
+"""Decoders of translators: depth, vocabulary, and selection of layers."""
 
 from __future__ import annotations
 
@@ -16,89 +13,97 @@ from kit.errors import ModelError
 from kit.models.translation.seq2seq import load_tongues, set_dropout, start_of
 from kit.runtime.json_files import read_object
 
-# Where architectures of transformers keep the layers of their decoders.
-_DECODERS = ("decoder.bert.encoder.layer", "model.decoder.layers", "decoder.block", "decoder.layers")
+# Paths of the decoder layers in transformers' architectures.
+_DECODER_PATHS = ("decoder.bert.encoder.layer", "model.decoder.layers", "decoder.block", "decoder.layers")
 
 
 def decoder_depth(folder: Path) -> int | None:
-    """How many layers the decoder of a saved translator has; None for a checkpoint that has no decoder yet."""
+    """Return the number of decoder layers of a saved translator; None for a checkpoint without a decoder."""
     if start_of(folder) != "translator":
         return None
     config = read_object(folder / "config.json", ModelError)
     decoder = config.get("decoder")
-    inner: dict[str, Any] = decoder if isinstance(decoder, dict) else config
+    decoder_config: dict[str, Any] = decoder if isinstance(decoder, dict) else config
     for name in ("decoder_layers", "num_decoder_layers", "num_hidden_layers", "num_layers"):
-        if isinstance(inner.get(name), int):
-            return int(inner[name])
-    raise ModelError(f"the layers of the decoder in {folder} cannot be told from its configuration")
+        if isinstance(decoder_config.get(name), int):
+            return int(decoder_config[name])
+    raise ModelError(f"the configuration in {folder} does not have the number of decoder layers")
 
 
 def tokens_of(folder: Path) -> tuple[dict[str, int], int] | None:
-    """The tokens that a saved translator writes, with their numbers, and how many its output layer tells apart.
+    """Return the target tokens of a saved translator with their ids, and the size of its output layer.
 
-    None for a checkpoint that has no decoder yet.
+    Returns None for a checkpoint without a decoder.
     """
     if start_of(folder) != "translator":
         return None
     config = read_object(folder / "config.json", ModelError)
     decoder = config.get("decoder")
-    inner: dict[str, Any] = decoder if isinstance(decoder, dict) else config
-    return load_tongues(folder).target.get_vocab(), int(inner.get("decoder_vocab_size") or inner["vocab_size"])
+    decoder_config: dict[str, Any] = decoder if isinstance(decoder, dict) else config
+    size = int(decoder_config.get("decoder_vocab_size") or decoder_config["vocab_size"])
+    return load_tongues(folder).target.get_vocab(), size
 
 
 def with_decoder_layers(model: PreTrainedModel, layers: list[int]) -> PreTrainedModel:
-    """The model, which is changed, with these layers of its decoder (numbered from 0) and no others.
+    """Keep only some decoder layers of a model, which is changed in place.
 
-    Raises ModelError for an architecture whose decoder cannot be found.
+    Args:
+        model: A translator.
+        layers: Numbers of the layers to keep, from 0.
+
+    Raises:
+        ModelError: The decoder of this architecture cannot be found.
     """
-    path = next((path for path in _DECODERS if _has(model, path)), None)
+    path = next((path for path in _DECODER_PATHS if _is_module_list(model, path)), None)
     if path is None:
         raise ModelError(
             f"the decoder of a {model.config.model_type} model cannot be found",
-            "use a student of random weights, or a checkpoint",
+            "use a student with random weights, or a checkpoint",
             key="distill.student",
         )
     parent, _, name = path.rpartition(".")
     stack = model.get_submodule(path)
     assert isinstance(stack, nn.ModuleList)
     kept = nn.ModuleList(copy.deepcopy(stack[index]) for index in layers)
-    for place, layer in enumerate(kept):  # cached keys and values are found by the number of their layer
-        for part in layer.modules():
-            if isinstance(getattr(part, "layer_idx", None), int):
-                part.layer_idx = place  # type: ignore[assignment]
+    for number, layer in enumerate(kept):  # the cache of keys and values is indexed by layer number
+        for module in layer.modules():
+            if isinstance(getattr(module, "layer_idx", None), int):
+                module.layer_idx = number  # type: ignore[assignment]
     if path == "decoder.block" and hasattr(stack[0].layer[0].SelfAttention, "relative_attention_bias"):  # type: ignore[union-attr, index]
-        # T5 keeps the table of relative positions of all layers in the first one.
+        # T5 has the table of relative positions for all layers in the first one.
         kept[0].layer[0].SelfAttention = copy.deepcopy(kept[0].layer[0].SelfAttention)  # type: ignore[union-attr, index]
-        _take_positions(stack[0], kept[0])
+        _copy_positions(stack[0], kept[0])
     setattr(model.get_submodule(parent), name, kept)
-    inner = model.config.decoder if model.config.model_type == "encoder-decoder" else model.config
+    decoder_config = model.config.decoder if model.config.model_type == "encoder-decoder" else model.config
     for key in ("decoder_layers", "num_decoder_layers"):
-        if hasattr(inner, key):
-            setattr(inner, key, len(layers))
+        if hasattr(decoder_config, key):
+            setattr(decoder_config, key, len(layers))
     if model.config.model_type == "encoder-decoder":
-        inner.num_hidden_layers = len(layers)
+        decoder_config.num_hidden_layers = len(layers)
     return model
 
 
 def set_all_dropout(model: PreTrainedModel, rate: float | None) -> None:
-    """Set the rate of every dropout module; None keeps what the model has."""
+    """Set the rate of every dropout module; None keeps the model's rates."""
     if rate is None:
         return
     set_dropout(model.config, rate)
-    for part in model.modules():
-        if isinstance(part, nn.Dropout):
-            part.p = rate
-        elif isinstance(getattr(part, "dropout", None), float):
-            part.dropout = rate  # type: ignore[assignment]
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = rate
+        elif isinstance(getattr(module, "dropout", None), float):
+            module.dropout = rate  # type: ignore[assignment]
 
 
-def _take_positions(source: nn.Module, target: nn.Module) -> None:
-    theirs, ours = source.layer[0].SelfAttention, target.layer[0].SelfAttention  # type: ignore[union-attr, index]
-    ours.has_relative_attention_bias = True
-    ours.relative_attention_bias = copy.deepcopy(theirs.relative_attention_bias)
+def _copy_positions(source: nn.Module, target: nn.Module) -> None:
+    """Copy the table of relative positions from one T5 block to another."""
+    source_attention = source.layer[0].SelfAttention  # type: ignore[union-attr, index]
+    target_attention = target.layer[0].SelfAttention  # type: ignore[union-attr, index]
+    target_attention.has_relative_attention_bias = True
+    target_attention.relative_attention_bias = copy.deepcopy(source_attention.relative_attention_bias)
 
 
-def _has(model: nn.Module, path: str) -> bool:
+def _is_module_list(model: nn.Module, path: str) -> bool:
     try:
         return isinstance(model.get_submodule(path), nn.ModuleList)
     except AttributeError:

@@ -1,7 +1,4 @@
-"""Students: smaller copies of a classifier, with some of its layers or of less width, and with its weights.
-
-Knows models and the student's section of a recipe. Knows nothing of teachers' answers, losses or training.
-"""
+"""Students of classifiers: copies with fewer layers or less width that start from the classifier's weights."""
 
 from __future__ import annotations
 
@@ -20,15 +17,22 @@ from kit.models.architectures.pooled import PooledClassifier, PooledConfig
 from kit.models.checkpoints.loading import quiet
 from kit.recipe.sections.distillation import StudentSection
 
-# How configurations call what a narrower student changes, under the names that transformers maps to; and what else the
-# width of feed-forward layers is called.
-_WIDTHS = ("hidden_size", "num_attention_heads", "intermediate_size")
-_INNER = ("intermediate_size", "hidden_dim", "ffn_dim", "d_ff")
+# Keys of configurations that a narrower student changes, after transformers' mapping of names; and all names for the
+# width of feed-forward layers.
+_WIDTH_KEYS = ("hidden_size", "num_attention_heads", "intermediate_size")
+_FEED_FORWARD_KEYS = ("intermediate_size", "hidden_dim", "ffn_dim", "d_ff")
 
 
 @dataclass(frozen=True)
 class Shape:
-    """An encoder's size. layers: numbers of the source's layers. Widths as in transformers' configurations."""
+    """Size of an encoder, with widths as in transformers' configurations.
+
+    Attributes:
+        layers: Numbers of the source's layers, from 0.
+        hidden_size: Width of token vectors.
+        heads: Attention heads.
+        intermediate_size: Feed-forward neurons.
+    """
 
     layers: tuple[int, ...]
     hidden_size: int
@@ -37,7 +41,7 @@ class Shape:
 
 
 def encoder_config(folder: Path) -> PreTrainedConfig:
-    """The configuration of the encoder of a checkpoint or of a classifier that kit saved. Raises ModelError."""
+    """Return the encoder's configuration of a checkpoint or a classifier saved by kit. Raises ModelError."""
     try:
         with quiet():
             config: PreTrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=False)
@@ -47,9 +51,14 @@ def encoder_config(folder: Path) -> PreTrainedConfig:
 
 
 def resolve_student(section: StudentSection, source: PreTrainedConfig) -> StudentSection:
-    """The section with the shape that it comes to over a source encoder, in full.
+    """Return the section of a student with its whole shape filled in.
 
-    Raises RecipeError for layers that the source does not have, or widths that do not go together.
+    Args:
+        section: The recipe's section.
+        source: Configuration of the encoder that the student is made from.
+
+    Raises:
+        RecipeError: The source does not have these layers, or the widths do not fit together.
     """
     if section.checkpoint is not None:
         return section
@@ -68,17 +77,24 @@ def resolve_student(section: StudentSection, source: PreTrainedConfig) -> Studen
 
 
 def shrink(model: PreTrainedModel, section: StudentSection) -> PreTrainedModel:
-    """A smaller copy of a classifier, as a resolved section describes it, in float32 on the CPU.
+    """Return a smaller copy of a classifier in float32 on the CPU.
 
-    Layers are copied whole; a narrower student gets the part of each weight that `init` says. Random weights come from
-    torch's global generator. Raises ModelError if the architecture cannot be cut so.
+    Layers are copied whole. A narrower student gets a part of each weight, selected as set by `init`. Random weights
+    come from torch's global generator.
+
+    Args:
+        model: The classifier.
+        section: Resolved section of the student.
+
+    Raises:
+        ModelError: The architecture cannot be made smaller in this way.
     """
     assert isinstance(section.layers, list)
     source = find_layers(model)
     if max(section.layers) >= len(source):
         raise ModelError(f"{max(section.layers)} is not among the {len(source)} layers", key="distill.student.layers")
     with quiet():
-        student = _empty(model, section)
+        student = _random_student(model, section)
     if section.init == "random":
         return student
     weights = {
@@ -93,56 +109,66 @@ def shrink(model: PreTrainedModel, section: StudentSection) -> PreTrainedModel:
         weights = narrow_weights(weights, student, section)
     missing = sorted(set(target) - set(weights))
     if missing:
-        raise ModelError(f"the teacher has no weights for {missing[0]} of the student", key="distill.student")
+        raise ModelError(f"the teacher does not have weights for {missing[0]} of the student", key="distill.student")
     student.load_state_dict({key: weights[key].clone() for key in target})
     return student
 
 
 def require_shape(section: StudentSection, folder: Path) -> StudentSection:
-    """`resolve_student` for the classifier or checkpoint in a folder."""
+    """Return the result of `resolve_student` for the classifier or checkpoint in a folder."""
     if section.checkpoint is not None or section.architecture != "transformer":
         return resolve_student(section, PreTrainedConfig())
     return resolve_student(section, encoder_config(folder))
 
 
 def _shape(section: StudentSection, source: PreTrainedConfig) -> Shape:
-    there = [getattr(source, name, None) for name in ("num_hidden_layers", *_widths(source))]
-    if not all(isinstance(value, int) for value in there):
+    sizes = [getattr(source, name, None) for name in ("num_hidden_layers", *_width_keys(source))]
+    if not all(isinstance(size, int) for size in sizes):
         raise RecipeError(
-            f"the layers of a {source.model_type} model cannot be told from its configuration",
+            f"the configuration of a {source.model_type} model does not have the sizes of its layers",
             "name a checkpoint, cnn or bilstm as the student",
             key="distill.student",
         )
-    count, width, heads, inner = (int(value or 0) for value in there)
+    count, width, heads, inner = (int(size or 0) for size in sizes)
     layers = _layers(section.layers, count)
     return Shape(layers, *narrower(section, width, heads, inner))
 
 
 def narrower(section: StudentSection, width: int, heads: int, inner: int) -> tuple[int, int, int]:
-    """Width, heads and feed-forward neurons of a student whose source has these. Raises RecipeError if it has not."""
-    of_a_head = width // heads
+    """Return width, heads and feed-forward neurons of a student.
+
+    Args:
+        section: The recipe's section.
+        width: Width of the source's token vectors.
+        heads: Attention heads of the source.
+        inner: Feed-forward neurons of the source.
+
+    Raises:
+        RecipeError: The student is larger than its source, or its widths do not fit together.
+    """
+    head_width = width // heads
     hidden = section.hidden_size or width
     if hidden > width:
         raise RecipeError(
             f"{hidden} is wider than the teacher's {width}", f"use at most {width}", key="distill.student.hidden_size"
         )
-    if section.heads is None and hidden % of_a_head:
+    if section.heads is None and hidden % head_width:
         raise RecipeError(
-            f"{hidden} cannot be cut into heads of {of_a_head}, as wide as the teacher's",
-            f"use a multiple of {of_a_head}, or give distill.student.heads with init: random",
+            f"{hidden} cannot be cut into heads of {head_width}, as wide as the teacher's",
+            f"use a multiple of {head_width}, or set distill.student.heads with init: random",
             key="distill.student.hidden_size",
         )
-    wanted = section.heads or hidden // of_a_head
-    if hidden % wanted:
+    student_heads = section.heads or hidden // head_width
+    if hidden % student_heads:
         raise RecipeError(
-            f"{hidden} cannot be cut into {wanted} heads",
-            "hidden_size must be a multiple of it",
+            f"{hidden} cannot be cut into {student_heads} heads",
+            "hidden_size must be a multiple of heads",
             key="distill.student.heads",
         )
-    if section.init != "random" and hidden // wanted != of_a_head:
+    if section.init != "random" and hidden // student_heads != head_width:
         raise RecipeError(
-            f"{wanted} heads of {hidden // wanted} cannot start from heads of {of_a_head}",
-            f"use {hidden // of_a_head} heads, or init: random" if not hidden % of_a_head else "use init: random",
+            f"{student_heads} heads of {hidden // student_heads} cannot start from heads of {head_width}",
+            f"use {hidden // head_width} heads, or init: random" if not hidden % head_width else "use init: random",
             key="distill.student.heads",
         )
     intermediate = section.intermediate_size or round(inner * hidden / width)
@@ -152,19 +178,28 @@ def narrower(section: StudentSection, width: int, heads: int, inner: int) -> tup
             f"use at most {inner}, or init: random",
             key="distill.student.intermediate_size",
         )
-    return hidden, wanted, intermediate
+    return hidden, student_heads, intermediate
 
 
-def _widths(config: PreTrainedConfig) -> tuple[str, str, str]:
-    """`_WIDTHS`, with the name that this configuration has for the last."""
-    return (*_WIDTHS[:2], next((name for name in _INNER if hasattr(config, name)), _INNER[0]))
+def _width_keys(config: PreTrainedConfig) -> tuple[str, str, str]:
+    """Return `_WIDTH_KEYS` with this configuration's name for the width of feed-forward layers."""
+    feed_forward = next((name for name in _FEED_FORWARD_KEYS if hasattr(config, name)), _FEED_FORWARD_KEYS[0])
+    return (*_WIDTH_KEYS[:2], feed_forward)
 
 
 def _layers(wanted: int | list[int] | None, count: int) -> tuple[int, ...]:
-    """Numbers of layers: those asked for, or that many spread evenly, or by default the first half.
+    """Return the numbers of a student's layers.
 
-    Lower layers carry most of what a task needs, and go together as they were trained (Sajjad et al. 2022,
-    arXiv:2004.03844, section 4); a student of the first ones follows its teacher more closely in benchmarks/LOG.md.
+    By default, these are the first half: lower layers have most of the information that a task needs and were trained
+    together (Sajjad et al. 2022, arXiv:2004.03844, section 4), and such students follow their teachers more closely
+    (benchmarks/LOG.md).
+
+    Args:
+        wanted: Numbers of layers from 0, or how many to spread evenly; None for the default.
+        count: Layers of the source.
+
+    Raises:
+        RecipeError: The source does not have as many layers.
     """
     if isinstance(wanted, list):
         absent = [number for number in wanted if number >= count]
@@ -179,18 +214,18 @@ def _layers(wanted: int | list[int] | None, count: int) -> tuple[int, ...]:
         return tuple(range(max(1, count // 2)))
     if wanted > count:
         raise RecipeError(
-            f"{wanted} of the teacher's {count} layers", f"use {count} or less", key="distill.student.layers"
+            f"{wanted} of the teacher's {count} layers", f"use {count} or fewer", key="distill.student.layers"
         )
     return tuple(spread_evenly(wanted, count))
 
 
 def last_to_last(number: int, count: int) -> list[int]:
-    """For each of `number` layers the one of `count` that ends the same share of the way: for 3 of 6 layers 1, 3, 5."""
+    """Return, for each of `number` layers, the layer of `count` at the same relative depth: 1, 3, 5 for 3 of 6."""
     return [(index + 1) * count // number - 1 for index in range(number)]
 
 
-def _empty(model: PreTrainedModel, section: StudentSection) -> PreTrainedModel:
-    """A model of the student's shape and the classifier's kind, its weights random."""
+def _random_student(model: PreTrainedModel, section: StudentSection) -> PreTrainedModel:
+    """Return a model of the classifier's class and the student's shape with random weights."""
     pooled = isinstance(model, PooledClassifier)
     config = copy.deepcopy(encoder_of(model).config if pooled else model.config)
     _resize(config, section)
@@ -213,21 +248,25 @@ def _resize(config: PreTrainedConfig, section: StudentSection) -> None:
     count = config.num_hidden_layers
     for name, value in list(vars(config).items()):
         if isinstance(value, list) and len(value) == count and name not in ("architectures",):
-            setattr(config, name, [value[number] for number in section.layers])  # what differs from layer to layer
+            setattr(config, name, [value[number] for number in section.layers])  # a setting per layer
     config.num_hidden_layers = len(section.layers)
-    for name, wanted in zip(
-        _widths(config), (section.hidden_size, section.heads, section.intermediate_size), strict=True
-    ):
-        setattr(config, name, wanted)
+    sizes = (section.hidden_size, section.heads, section.intermediate_size)
+    for name, size in zip(_width_keys(config), sizes, strict=True):
+        setattr(config, name, size)
 
 
 def reorder_labels(model: PreTrainedModel, labels: tuple[str, ...]) -> None:
-    """Put the rows of a classifier's last layer, and its label names, in the order of `labels`, which are the same."""
+    """Reorder the rows of a classifier's last layer and its label names.
+
+    Args:
+        model: Classifier, which is changed in place.
+        labels: The classifier's label names in the new order.
+    """
     names = {int(index): str(name) for index, name in (model.config.id2label or {}).items()}
-    found = tuple(names[index] for index in sorted(names))
-    if found == labels:
+    current = tuple(names[index] for index in sorted(names))
+    if current == labels:
         return
-    order = [found.index(label) for label in labels]
+    order = [current.index(label) for label in labels]
     layer = [m for m in model.modules() if isinstance(m, nn.Linear) and m.out_features == len(labels)][-1]
     with torch.no_grad():
         layer.weight.copy_(layer.weight[order])

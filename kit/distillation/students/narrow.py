@@ -1,13 +1,10 @@
-"""Narrower: the part of each of a model's weights that a student of less width starts from.
+"""Weights of a narrower student, from those of a wider BERT-, BART- or T5-like model.
 
-The token vectors x of width d become P' x of width k, where the columns of P (d, k) are unit vectors: those of the most
+Token vectors x of width d become P' x of width k. The columns of P (d, k) are unit vectors: the axes of the most
 important dimensions (`neurons`), or the principal directions of the token embeddings (`svd`, a truncated singular value
-decomposition). What reads token vectors is multiplied by P on that side, what writes them by P', a normalisation's
-scale g becomes the diagonal of P' diag(g) P. Attention heads and feed-forward neurons keep what weighs most. Encoder
-and decoder have a P each, where each has a table of its own.
-
-Knows the names of weights in encoders like BERT, and in translators made of them, like BART and like T5. Knows nothing
-of training.
+decomposition). Weights that read token vectors are multiplied by P on that side, weights that write them by P', and the
+scale g of a normalisation becomes the diagonal of P' diag(g) P. The attention heads and feed-forward neurons with the
+largest weights are kept. Encoder and decoder have separate P if they have separate embedding tables.
 """
 
 from __future__ import annotations
@@ -22,8 +19,8 @@ from kit.recipe.sections.distillation import StudentSection
 
 Weights = dict[str, torch.Tensor]
 
-# Rows and columns of each weight: H token vectors, E those that a decoder reads of its encoder, N their scale, A heads
-# of self-attention, C heads of attention to the encoder, I feed-forward neurons, - none.
+# Meaning of the rows and columns of each weight: H token vectors, E encoder vectors read by a decoder, N scale of token
+# vectors, A heads of self-attention, C heads of cross-attention, I feed-forward neurons, - neither.
 _ROLES = (
     (r"(crossattention\.self|encoder_attn|EncDecAttention)\.(key|value|[kv]_proj|[kv])\.(weight|bias)$", "CE"),
     (r"(crossattention\.self|encoder_attn|EncDecAttention)\.(query|q_proj|q)\.(weight|bias)$", "CH"),
@@ -45,97 +42,128 @@ _LAYER = r".*?\.(layer|layers|block)\.\d+\."
 
 
 def narrow_weights(weights: Weights, student: PreTrainedModel, section: StudentSection) -> Weights:
-    """Weights of the student's shape from those of its wide original.
+    """Return weights of the student's shape from those of the wider original.
 
-    weights: of the original, its layers numbered as in the student. section: resolved, with all widths.
-    Raises ModelError for an architecture whose weights are not known.
+    Args:
+        weights: Weights of the original, with layers numbered as in the student.
+        student: Model of the student's shape.
+        section: Resolved section of the student, with all widths.
+
+    Raises:
+        ModelError: This architecture has weights that cannot be narrowed.
     """
-    wanted = {key: tensor.shape for key, tensor in student.state_dict().items()}
-    roles = {key: _role(key, student) for key in wanted if key in weights and weights[key].is_floating_point()}
+    shapes = {key: tensor.shape for key, tensor in student.state_dict().items()}
+    roles = {key: _role(key, student) for key in shapes if key in weights and weights[key].is_floating_point()}
     width, heads, inner = section.hidden_size, section.heads, section.intermediate_size
     assert width is not None and heads is not None and inner is not None
-    rows = next((wanted[key][0] for key, role in roles.items() if role == "AH"), width)
-    apart = student.config.model_type == "encoder-decoder"
+    rows = next((shapes[key][0] for key, role in roles.items() if role == "AH"), width)
+    separate = student.config.model_type == "encoder-decoder"
     projections = {}
-    for side in ("", "decoder.") if apart else ("",):
-        read = {
+    for side in ("", "decoder.") if separate else ("",):
+        side_roles = {
             key: role
             for key, role in roles.items()
-            if not apart or (key.startswith("decoder.") and role != "CE") == (side == "decoder.")
+            if not separate or (key.startswith("decoder.") and role != "CE") == (side == "decoder.")
         }
-        projections[side] = _projection(weights, read, width, section.init)
+        projections[side] = _projection(weights, side_roles, width, section.init)
     result = {}
-    for key, shape in wanted.items():
+    for key, shape in shapes.items():
         if key not in roles:
             continue
         layer = re.match(_LAYER, key)
-        inside = {name: weights[name] for name in roles if layer and name.startswith(layer[0])}
+        layer_weights = {name: weights[name] for name in roles if layer and name.startswith(layer[0])}
         kept = {
-            "A": _heads(inside, roles, "HA", heads, rows // heads),
-            "C": _heads(inside, roles, "HC", heads, rows // heads),
-            "I": _neurons(inside, roles, inner),
+            "A": _head_rows(layer_weights, roles, role="HA", count=heads, head_width=rows // heads),
+            "C": _head_rows(layer_weights, roles, role="HC", count=heads, head_width=rows // heads),
+            "I": _neurons(layer_weights, roles, inner),
         }
-        own = projections["decoder." if apart and key.startswith("decoder.") else ""]
-        result[key] = _cut(weights[key], roles[key], {"H": own, "N": own, "E": projections[""]}, kept)
+        own = projections["decoder." if separate and key.startswith("decoder.") else ""]
+        result[key] = _narrow(weights[key], roles[key], {"H": own, "N": own, "E": projections[""]}, kept)
         if result[key].shape != shape:
-            raise _unknown(student, key)
-    return result | {key: weights[key] for key in wanted if key not in roles and key in weights}
+            raise _unsupported(student, key)
+    return result | {key: weights[key] for key in shapes if key not in roles and key in weights}
 
 
 def _role(key: str, student: PreTrainedModel) -> str:
+    """Return the meaning of the rows and columns of a weight, see `_ROLES`."""
     for pattern, role in _ROLES:
         if re.search(pattern, key):
             return role[0] if key.endswith(".bias") and len(role) > 1 else role
-    raise _unknown(student, key)
+    raise _unsupported(student, key)
 
 
-def _unknown(student: PreTrainedModel, key: str) -> ModelError:
+def _unsupported(student: PreTrainedModel, key: str) -> ModelError:
     return ModelError(
-        f"it is not known how {key} of {type(student).__name__} narrows",
+        f"{key} of {type(student).__name__} cannot be made narrower",
         "keep the teacher's width and choose layers, or use init: random",
         key="distill.student.hidden_size",
     )
 
 
-def _projection(weights: Weights, roles: dict[str, str], width: int, how: str) -> torch.Tensor:
-    """P (d, k): unit columns. roles: of the weights that read or write these token vectors."""
+def _projection(weights: Weights, roles: dict[str, str], width: int, init: str) -> torch.Tensor:
+    """Return P (d, k), whose columns are unit vectors.
+
+    Args:
+        weights: Weights of the original.
+        roles: Roles of the weights that read or write these token vectors.
+        width: Width k of the student.
+        init: `svd` or `neurons`.
+    """
     tables = [weights[key] for key, role in roles.items() if role == "-H" and re.search(_TABLE, key)]
     if not tables:
-        raise ModelError("the teacher has no table of word embeddings to go by", key="distill.student.hidden_size")
+        raise ModelError("the teacher does not have a table of word embeddings", key="distill.student.hidden_size")
     table = tables[0].double()
-    if how == "svd" and width < table.shape[1]:
+    if init == "svd" and width < table.shape[1]:
         _, vectors = torch.linalg.eigh(table.T @ table)
         principal: torch.Tensor = vectors[:, -width:].flip(-1).to(tables[0].dtype)
         return principal
-    # A dimension matters as far as the layers read it: by the squared weights that it meets.
+    # Importance of a dimension: its mean square in the table times the squared weights that read it.
     reading = [weights[key].double().pow(2).sum(0) for key, role in roles.items() if role in ("AH", "CH", "CE", "IH")]
     importance = torch.stack(reading).sum(0) * table.pow(2).mean(0)
     kept = importance.topk(width).indices.sort().values
     return torch.eye(len(importance), dtype=tables[0].dtype)[:, kept]
 
 
-def _heads(inside: Weights, roles: dict[str, str], role: str, count: int, of_a_head: int) -> torch.Tensor:
-    """(A,) rows of queries, keys and values that stay: those of the heads that write most. role: of what they write."""
-    writing = [tensor.double().pow(2).sum(0) for key, tensor in inside.items() if roles[key] == role]
-    if not writing:
+def _head_rows(
+    layer_weights: Weights, roles: dict[str, str], *, role: str, count: int, head_width: int
+) -> torch.Tensor:
+    """Return the rows (A,) of queries, keys and values to keep: those of the heads with the largest output weights.
+
+    Args:
+        layer_weights: Weights of one layer; empty outside layers.
+        roles: Roles of all weights.
+        role: Role of the output weights: HA for self-attention, HC for cross-attention.
+        count: Heads to keep.
+        head_width: Width of a head.
+    """
+    output = [tensor.double().pow(2).sum(0) for key, tensor in layer_weights.items() if roles[key] == role]
+    if not output:
         return torch.zeros(0, dtype=torch.long)
-    weight = writing[0].view(-1, of_a_head).sum(-1)
-    kept = weight.topk(count).indices.sort().values
-    return (kept[:, None] * of_a_head + torch.arange(of_a_head)).flatten()
+    importance = output[0].view(-1, head_width).sum(-1)
+    kept = importance.topk(count).indices.sort().values
+    return (kept[:, None] * head_width + torch.arange(head_width)).flatten()
 
 
-def _neurons(inside: Weights, roles: dict[str, str], count: int) -> torch.Tensor:
-    """(I,) feed-forward neurons that stay: those with the largest product of what they read and write."""
-    reading = [tensor.double().pow(2).sum(1) for key, tensor in inside.items() if roles[key] == "IH"]
-    writing = [tensor.double().pow(2).sum(0) for key, tensor in inside.items() if roles[key] == "HI"]
+def _neurons(layer_weights: Weights, roles: dict[str, str], count: int) -> torch.Tensor:
+    """Return the feed-forward neurons (I,) to keep: those with the largest product of input and output weights."""
+    reading = [tensor.double().pow(2).sum(1) for key, tensor in layer_weights.items() if roles[key] == "IH"]
+    writing = [tensor.double().pow(2).sum(0) for key, tensor in layer_weights.items() if roles[key] == "HI"]
     if not reading or not writing:
         return torch.zeros(0, dtype=torch.long)
     return (torch.stack(reading).sum(0) * writing[0]).topk(count).indices.sort().values
 
 
-def _cut(
+def _narrow(
     tensor: torch.Tensor, role: str, projections: dict[str, torch.Tensor], kept: dict[str, torch.Tensor]
 ) -> torch.Tensor:
+    """Return the part of a weight that a narrower student gets.
+
+    Args:
+        tensor: The weight.
+        role: Meaning of its rows and columns.
+        projections: P per letter of a role.
+        kept: Indices to keep per letter of a role.
+    """
     if role == "N":  # a scale: the diagonal of P' diag(g) P
         return tensor @ projections["N"].pow(2)
     for axis, kind in enumerate(role):

@@ -1,7 +1,4 @@
-"""Narrower translators: both sides with token vectors of less width, or with fewer feed-forward neurons.
-
-Knows how transformers' translators say their shape. Knows nothing of layers, data or training.
-"""
+"""Narrower translators: encoder and decoder with narrower token vectors or fewer feed-forward neurons."""
 
 from __future__ import annotations
 
@@ -18,53 +15,64 @@ from kit.models.checkpoints.loading import quiet
 from kit.models.translation.seq2seq import SCRATCH_HEADS, SCRATCH_INNER, SCRATCH_WIDTH, drop_pooler
 from kit.recipe.sections.distillation import StudentSection
 
-# What configurations call heads and neurons, of one side or of both; each calls a width hidden_size.
-_HEADS = ("encoder_attention_heads", "decoder_attention_heads", "num_attention_heads")
-_NEURONS = ("encoder_ffn_dim", "decoder_ffn_dim", "d_ff", "intermediate_size", "hidden_dim")
-# Those whose width may change: the others compute the vectors of positions from it, and would read all of them anew.
-_OF_ANY_WIDTH = ("encoder-decoder", "bart", "mbart", "t5", "mt5")
+# Keys of configurations for heads and neurons, of one side or of both; the key for the width is always hidden_size.
+_HEAD_KEYS = ("encoder_attention_heads", "decoder_attention_heads", "num_attention_heads")
+_NEURON_KEYS = ("encoder_ffn_dim", "decoder_ffn_dim", "d_ff", "intermediate_size", "hidden_dim")
+# Architectures whose width can change: others compute position vectors from it, so all of them would be different.
+_RESIZABLE = ("encoder-decoder", "bart", "mbart", "t5", "mt5")
 _T5 = ("t5", "mt5")
 
 
 def translator_widths(section: StudentSection, folder: Path | None) -> StudentSection:
-    """The section with all widths of both sides, if it names one; else as it is.
+    """Return the section of a student with all widths filled in if it has one of them, otherwise unchanged.
 
-    folder: of a translator, or of an encoder whose decoder will be as wide; None for what is made from nothing.
-    Raises RecipeError or ModelError for what cannot be cut out of it.
+    Args:
+        section: The recipe's section.
+        folder: Folder of a translator, or of an encoder whose decoder will have the same width; None for a translator
+            with random weights.
+
+    Raises:
+        RecipeError: The student is larger than the model, or its widths do not fit together.
+        ModelError: Encoder and decoder have different widths.
     """
     if section.hidden_size is None and section.heads is None and section.intermediate_size is None:
         return section
-    kind, width, heads, inner = _facts(folder)
+    kind, width, heads, inner = _sizes(folder)
     if kind in _T5:
         if section.heads is not None:
-            raise RecipeError("a T5's heads stay as they are", "leave it out", key="distill.student.heads")
-        hidden, _, neurons = narrower(section, width, width, inner)  # its heads are of a width of their own
-        wanted = heads
+            raise RecipeError("the heads of a T5 model cannot change", "leave it out", key="distill.student.heads")
+        hidden, _, neurons = narrower(section, width, width, inner)  # the width of T5's heads is independent
+        student_heads = heads
     else:
-        hidden, wanted, neurons = narrower(section, width, heads, inner)
-    if hidden != width and kind not in _OF_ANY_WIDTH:
+        hidden, student_heads, neurons = narrower(section, width, heads, inner)
+    if hidden != width and kind not in _RESIZABLE:
         raise RecipeError(
-            f"a {kind} model's positions follow from its width, and it cannot be cut",
+            f"the position vectors of a {kind} model depend on its width, which cannot change",
             "choose layers and intermediate_size, or add init: random for a student of any shape",
             key="distill.student.hidden_size",
         )
-    return section.model_copy(update={"hidden_size": hidden, "heads": wanted, "intermediate_size": neurons})
+    return section.model_copy(update={"hidden_size": hidden, "heads": student_heads, "intermediate_size": neurons})
 
 
 def narrow_translator(model: PreTrainedModel, section: StudentSection) -> PreTrainedModel:
-    """A translator of the widths of a resolved section, with the part of each weight that `init` says.
+    """Return a narrower translator whose weights are selected from those of the model as set by `init`.
 
-    Without widths, the model itself. Raises ModelError for an architecture whose weights are not known.
+    Args:
+        model: The translator.
+        section: Resolved section of the student; without widths, the model itself is returned.
+
+    Raises:
+        ModelError: This architecture has weights that cannot be narrowed.
     """
     if section.hidden_size is None:
         return model
     config = copy.deepcopy(model.config)
     for side in _sides(config):
         side.hidden_size = section.hidden_size
-        for names, wanted in ((_HEADS, section.heads), (_NEURONS, section.intermediate_size)):
-            for name in names:
-                if hasattr(side, name) and not (names is _HEADS and config.model_type in _T5):
-                    setattr(side, name, wanted)
+        for keys, size in ((_HEAD_KEYS, section.heads), (_NEURON_KEYS, section.intermediate_size)):
+            for key in keys:
+                if hasattr(side, key) and not (keys is _HEAD_KEYS and config.model_type in _T5):
+                    setattr(side, key, size)
     try:
         with quiet():
             student = type(model)(config)
@@ -77,15 +85,15 @@ def narrow_translator(model: PreTrainedModel, section: StudentSection) -> PreTra
     return student
 
 
-def _facts(folder: Path | None) -> tuple[str, int, int, int]:
-    """Kind, width, heads and neurons. Raises ModelError where the two sides differ, or do not say it."""
+def _sizes(folder: Path | None) -> tuple[str, int, int, int]:
+    """Return model type, width, heads and neurons. Raises ModelError if encoder and decoder differ in them."""
     if folder is None:
         return "m2m_100", SCRATCH_WIDTH, SCRATCH_HEADS, SCRATCH_INNER
     config = encoder_config(folder)
     sides = _sides(config)
     widths, heads, neurons = (
-        {getattr(side, name) for side in sides for name in names if hasattr(side, name)}
-        for names in (("hidden_size",), _HEADS, _NEURONS)
+        {getattr(side, key) for side in sides for key in keys if hasattr(side, key)}
+        for keys in (("hidden_size",), _HEAD_KEYS, _NEURON_KEYS)
     )
     if {len(widths), len(heads), len(neurons)} != {1}:
         raise ModelError(
@@ -98,5 +106,5 @@ def _facts(folder: Path | None) -> tuple[str, int, int, int]:
 
 
 def _sides(config: PreTrainedConfig) -> list[Any]:
-    """The configurations that say widths: of encoder and decoder, or the one of both."""
+    """Return the configurations with widths: of encoder and decoder, or the one for both."""
     return [config.encoder, config.decoder] if config.model_type == "encoder-decoder" else [config]

@@ -118,7 +118,7 @@ def student_of(job: Job, lessons: Examples) -> Writer:
 def _of_teacher(job: Job, section: StudentSection, layers: list[int]) -> Writer:
     assert job.checkpoint is not None
     model, tongues = load_translator(job.checkpoint.folder)
-    asked = job.teachers[0].asked
+    asked = job.teachers[0].translation_settings
     if asked is not None:
         first, prefix = apply_route(model, tongues.source, asked.route), asked.route.prefix
     else:  # it was saved with its languages set, and with the token that follows from them

@@ -1,4 +1,4 @@
-"""Students: what is copied is copied exactly, what is narrower keeps what matters, what cannot work is refused."""
+"""Students of classifiers: exact copies of layers, narrower weights, shapes that are refused, small classifiers."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_layers_are_spread_evenly(number, count, expected) -> None:
     assert spread_evenly(number, count) == expected
 
 
-def test_by_default_a_student_has_the_first_half_of_the_layers() -> None:
+def test_the_default_is_the_first_half_of_the_layers() -> None:
     assert resolve_student(StudentSection(), BertConfig(num_hidden_layers=6)).layers == [0, 1, 2]
     assert resolve_student(StudentSection(hidden_size=192), BertConfig(num_hidden_layers=3)).layers == [0]
     assert resolve_student(StudentSection(layers=3), BertConfig(num_hidden_layers=6)).layers == [0, 2, 5]
@@ -70,14 +70,14 @@ def test_layers_are_matched_last_to_last() -> None:
 
 
 @pytest.mark.parametrize("kind", ["native", "pooled"])
-def test_all_layers_are_the_model_itself(kind, tiny_checkpoint) -> None:
+def test_a_student_with_all_layers_equals_the_model(kind, tiny_checkpoint) -> None:
     model = bert() if kind == "native" else pooled(tiny_checkpoint)
     copy = cut(model, StudentSection(layers=model.base_model.config.num_hidden_layers))
     assert torch.equal(logits(copy), logits(model))
     assert copy.config.id2label == model.config.id2label
 
 
-def test_chosen_layers_are_those_of_the_teacher() -> None:
+def test_chosen_layers_are_copied_from_the_teacher() -> None:
     model = bert()
     student = cut(model, StudentSection(layers=[3, 1]))
     assert student.config.num_hidden_layers == 2
@@ -85,7 +85,7 @@ def test_chosen_layers_are_those_of_the_teacher() -> None:
     for own, source in ((ours[0], theirs[3]), (ours[1], theirs[1])):
         for name, tensor in own.state_dict().items():
             assert torch.equal(tensor, source.state_dict()[name])
-    # Running the teacher's layers by hand in that order gives what the student answers.
+    # The teacher's layers, run in that order, give the student's logits.
     with torch.inference_mode():
         hidden = model.bert.embeddings(IDS[:1])
         for layer in (theirs[3], theirs[1]):
@@ -95,11 +95,11 @@ def test_chosen_layers_are_those_of_the_teacher() -> None:
     assert torch.allclose(by_hand[0], logits(student)[0], atol=1e-5)
 
 
-def test_a_narrower_student_that_is_as_wide_is_the_model_itself() -> None:
+def test_one_neuron_less_hardly_changes_the_logits() -> None:
     model = bert()
     section = resolve_student(StudentSection(layers=4, intermediate_size=63), model.config)
     student = shrink(model, section).eval()
-    # One neuron of 64 is left out, the least important: answers hardly change.
+    # Only the least important of 64 neurons is removed.
     assert student.bert.encoder.layer[0].intermediate.dense.weight.shape == (63, 32)
     assert (logits(student) - logits(model)).abs().max() < 0.05 * logits(model).abs().max()
 
@@ -117,24 +117,24 @@ def test_a_narrower_student_starts_from_parts_of_the_weights(how, kind, tiny_che
     assert student.base_model.config.hidden_size == 16
     table, wide = (m.get_input_embeddings().weight for m in (student, model))
     assert table.shape == (len(wide), 16)
-    if how == "neurons":  # each column is one of the teacher's
+    if how == "neurons":  # each column is a column of the teacher's table
         columns = {tuple(column[:50].tolist()) for column in wide.T}
         assert all(tuple(column[:50].tolist()) in columns for column in table.T)
-    else:  # the directions with the most variance: no 16 columns hold more of it
+    else:  # principal directions: no 16 columns have more variance
         assert table.pow(2).sum() >= wide.pow(2).sum(0).topk(16).values.sum() * (1 - 1e-4)
     assert torch.isfinite(logits(student)).all()
     again = shrink(model, section).eval()
-    assert torch.equal(logits(again), logits(student)), "nothing random is in it"
+    assert torch.equal(logits(again), logits(student)), "the student is deterministic"
 
 
 def test_random_weights_follow_the_seed() -> None:
     model, section = bert(), StudentSection(layers=2, hidden_size=24, heads=3, init="random")
     section = resolve_student(section, model.config)
-    found = []
+    outputs = []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
-        found.append(logits(shrink(model, section).eval()))
-    assert torch.equal(found[0], found[1]) and not torch.equal(found[0], found[2])
+        outputs.append(logits(shrink(model, section).eval()))
+    assert torch.equal(outputs[0], outputs[1]) and not torch.equal(outputs[0], outputs[2])
 
 
 @pytest.mark.parametrize(
@@ -149,12 +149,12 @@ def test_random_weights_follow_the_seed() -> None:
         ({"intermediate_size": 65}, "65 is more than the teacher's 64"),
     ],
 )
-def test_shapes_that_cannot_be(section, reason) -> None:
+def test_impossible_shapes_are_refused(section, reason) -> None:
     with pytest.raises(RecipeError, match=reason):
         resolve_student(StudentSection(**section), BertConfig(**SIZE))
 
 
-def test_an_architecture_that_is_not_known_is_refused_where_it_matters() -> None:
+def test_an_unsupported_architecture_is_refused_only_for_narrower_students() -> None:
     config = ModernBertConfig(
         **SIZE, vocab_size=200, pad_token_id=0, bos_token_id=1, eos_token_id=2, cls_token_id=1, sep_token_id=2,
         **HEAD.config(),
@@ -165,11 +165,11 @@ def test_an_architecture_that_is_not_known_is_refused_where_it_matters() -> None
     assert torch.allclose(whole(input_ids=ids).logits, model(input_ids=ids).logits, atol=1e-5)
     half = shrink(model, resolve_student(StudentSection(layers=[0, 3]), config)).eval()
     assert torch.isfinite(half(input_ids=ids).logits).all()
-    with pytest.raises(ModelError, match="not known how"):
+    with pytest.raises(ModelError, match="cannot be made narrower"):
         shrink(model, resolve_student(StudentSection(hidden_size=16), config))
 
 
-def test_labels_are_put_in_order_by_name() -> None:
+def test_labels_are_reordered_by_name() -> None:
     model = bert()
     before = logits(model)
     reorder_labels(model, ("good", "bad"))
@@ -178,7 +178,7 @@ def test_labels_are_put_in_order_by_name() -> None:
     assert model.config.label2id == {"good": 0, "bad": 1}
 
 
-def test_what_flows_between_layers_is_what_transformers_says() -> None:
+def test_captured_vectors_equal_transformers_hidden_states() -> None:
     model = bert()
     places = ["embeddings", "hidden:0", "hidden:3", "query", "key", "value"]
     with torch.inference_mode(), capturing(model, places) as captured:
@@ -192,11 +192,11 @@ def test_what_flows_between_layers_is_what_transformers_says() -> None:
             assert torch.allclose(captured[name], getattr(last, name)(expected[3]), atol=1e-6)
     captured.clear()
     logits(model)
-    assert not captured, "hooks are gone"
+    assert not captured, "hooks are removed"
 
 
 @pytest.mark.parametrize("architecture", SMALL)
-def test_a_small_classifier_answers_alike_in_any_batch_and_after_loading(architecture, tmp_path) -> None:
+def test_small_classifiers_do_not_depend_on_the_batch_or_loading(architecture, tmp_path) -> None:
     torch.manual_seed(0)
     table = torch.randn(30_000, 24)
     model = small_classifier(architecture, 8, 1, table, HEAD.config()).eval()
@@ -213,12 +213,12 @@ def test_a_small_classifier_answers_alike_in_any_batch_and_after_loading(archite
     assert torch.equal(logits(again), together)
 
 
-def test_small_classifiers_start_from_the_principal_directions_of_the_table() -> None:
+def test_small_classifiers_start_from_principal_directions() -> None:
     torch.manual_seed(0)
-    table = torch.randn(500, 3) @ torch.randn(3, 24)  # three directions hold everything
+    table = torch.randn(500, 3) @ torch.randn(3, 24)  # of rank three
     model = small_classifier("cnn", 3, 1, table, HEAD.config())
-    found = model.get_input_embeddings().weight.detach()
-    distances = torch.cdist(found, found)
+    vectors = model.get_input_embeddings().weight.detach()
+    distances = torch.cdist(vectors, vectors)
     expected = torch.cdist(table, table)
     ratio = (distances / expected)[~torch.eye(500, dtype=torch.bool)]
     assert ratio.std() / ratio.mean() < 1e-3, "distances between tokens are kept"

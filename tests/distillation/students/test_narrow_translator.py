@@ -1,4 +1,4 @@
-"""Narrower translators: what is kept is the teacher's, what is saved is whole, what cannot be cut is refused."""
+"""Narrower translators: weights from the teacher, saving and loading, shapes that are refused."""
 
 from __future__ import annotations
 
@@ -30,35 +30,35 @@ from tests.support.translators import BUILDERS
 IDS = torch.tensor([[5, 9, 13, 21, 2], [7, 30, 2, 1, 1]])
 MASK = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
 WRITTEN = torch.tensor([[2, 11, 17], [2, 8, 6]])
-OF_ANY_WIDTH = ["warm", "t5", "gated_t5", "mbart50"]
+RESIZABLE = ["warm", "t5", "gated_t5", "mbart50"]
 Saved = Callable[[str], Path]
 
 
 @pytest.fixture(scope="module")
 def saved(captions, tiny_checkpoint, tmp_path_factory) -> Saved:
-    """The folder of a tiny translator of a family, made once."""
-    made: dict[str, Path] = {}
+    """Return a function from a family to the folder of its tiny translator, which is created once."""
+    folders: dict[str, Path] = {}
     lines = [line for code in ("en", "de") for line in (captions / f"train.{code}").read_text("utf-8").split("\n")]
 
     def folder(name: str) -> Path:
-        if name in made:
-            return made[name]
-        made[name] = tmp_path_factory.mktemp("wide") / name
-        made[name].mkdir()
+        if name in folders:
+            return folders[name]
+        folders[name] = tmp_path_factory.mktemp("wide") / name
+        folders[name].mkdir()
         torch.manual_seed(0)
         if name == "warm":
             target = train_bpe(lines[60:], 400, 24)
             start = resolve_checkpoint(ModelSection(checkpoint=str(tiny_checkpoint)))
-            warm_translator(start, target, 2, 0.0, 0.0).save_pretrained(made[name])
+            warm_translator(start, target, 2, 0.0, 0.0).save_pretrained(folders[name])
         elif name == "gated_t5":
             config = T5Config(
                 vocab_size=200, d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=3, feed_forward_proj="gated-gelu",
                 tie_word_embeddings=False, decoder_start_token_id=0,
             )  # fmt: skip
-            T5ForConditionalGeneration(config).save_pretrained(made[name])
+            T5ForConditionalGeneration(config).save_pretrained(folders[name])
         else:
-            BUILDERS[name](made[name], lines)
-        return made[name]
+            BUILDERS[name](folders[name], lines)
+        return folders[name]
 
     return folder
 
@@ -81,24 +81,26 @@ def width_of(model: PreTrainedModel) -> int:
     return model.get_encoder().config.hidden_size
 
 
-def forget_neuron(model: PreTrainedModel) -> None:
-    """Let the second neuron of every feed-forward layer write nothing."""
-    writing = [part for name, part in model.named_modules() if name.endswith(("fc2", ".wo")) or _of_bert(name)]
-    assert len(writing) in (4, 5)
+def disable_neuron(model: PreTrainedModel) -> None:
+    """Set the output weights of the second neuron of every feed-forward layer to zero."""
+    output_layers = [
+        part for name, part in model.named_modules() if name.endswith(("fc2", ".wo")) or _is_bert_output(name)
+    ]
+    assert len(output_layers) in (4, 5)
     with torch.no_grad():
-        for part in writing:
-            part.weight[:, 1] = 0
+        for layer in output_layers:
+            layer.weight[:, 1] = 0
 
 
-def _of_bert(name: str) -> bool:
+def _is_bert_output(name: str) -> bool:
     return name.endswith(".output.dense") and "attention" not in name
 
 
-@pytest.mark.parametrize("name", [*OF_ANY_WIDTH, "marian", "m2m100"])
-def test_neurons_that_matter_least_are_left_out(name, saved, tmp_path) -> None:
-    """Without a neuron that writes nothing each family answers as before; with no neuron less it is the model."""
+@pytest.mark.parametrize("name", [*RESIZABLE, "marian", "m2m100"])
+def test_the_least_important_neurons_are_removed(name, saved, tmp_path) -> None:
+    """Removing a disabled neuron does not change the logits; removing none gives the same model."""
     model = model_in(saved(name))
-    forget_neuron(model)
+    disable_neuron(model)
     model.save_pretrained(tmp_path)
     count = 64 if name == "warm" else 32
     less = narrowed(tmp_path, intermediate_size=count - 1)
@@ -107,14 +109,14 @@ def test_neurons_that_matter_least_are_left_out(name, saved, tmp_path) -> None:
     assert torch.equal(logits(narrowed(tmp_path, intermediate_size=count)), logits(model))
 
 
-@pytest.mark.parametrize("name", OF_ANY_WIDTH)
+@pytest.mark.parametrize("name", RESIZABLE)
 @pytest.mark.parametrize("how", ["neurons", "svd"])
-def test_half_the_width_on_both_sides(name, how, saved, tmp_path) -> None:
+def test_both_sides_can_have_half_the_width(name, how, saved, tmp_path) -> None:
     wide = model_in(saved(name))
     half = narrowed(saved(name), hidden_size=width_of(wide) // 2, init=how)
     assert width_of(half) == half.get_decoder().config.hidden_size == width_of(wide) // 2
     assert torch.isfinite(logits(half)).all() and logits(half).shape == logits(wide).shape
-    if how == "neurons":  # each column of a table is one of the teacher's
+    if how == "neurons":  # each column is a column of the teacher's table
         for ours, theirs in zip(tables(half), tables(wide), strict=True):
             columns = {tuple(column[:50].tolist()) for column in theirs.T}
             assert all(tuple(column[:50].tolist()) in columns for column in ours.T)
@@ -130,8 +132,8 @@ def tables(model: PreTrainedModel) -> list[torch.Tensor]:
     return [model.get_encoder().get_input_embeddings().weight, model.get_decoder().get_input_embeddings().weight]
 
 
-def test_dimensions_that_carry_nothing_are_the_first_to_go(saved, tmp_path) -> None:
-    """A translator of width 16 set into one of 32, whose other dimensions are zeros, comes out again."""
+def test_unused_dimensions_are_removed_first(saved, tmp_path) -> None:
+    """A translator of width 16, embedded in one of width 32 with zeros, is recovered."""
     small = model_in(saved("t5"))
     config = T5Config(**{**small.config.to_dict(), "d_model": 32})
     wide = T5ForConditionalGeneration(config)
@@ -150,8 +152,8 @@ def test_dimensions_that_carry_nothing_are_the_first_to_go(saved, tmp_path) -> N
         assert torch.equal(tensor, small.state_dict()[key]), key
 
 
-def test_heads_of_both_attentions_are_those_that_write(saved, tmp_path) -> None:
-    """Of two heads in each attention one writes nothing, and is the one that goes."""
+def test_heads_with_the_largest_output_weights_are_kept(saved, tmp_path) -> None:
+    """One of the two heads in each attention has zero output weights and is removed."""
     model = model_in(saved("mbart50"))
     decoder = model.model.decoder.layers[0]
     with torch.no_grad():
@@ -166,23 +168,23 @@ def test_heads_of_both_attentions_are_those_that_write(saved, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("name", "widths", "reason"),
     [
-        ("marian", {"hidden_size": 8}, "hidden_size: a marian model's positions follow from its width"),
-        ("m2m100", {"hidden_size": 8}, "hidden_size: a m2m_100 model's positions follow from its width"),
-        (None, {"hidden_size": 64}, "hidden_size: a m2m_100 model's positions follow from its width"),
+        ("marian", {"hidden_size": 8}, "hidden_size: the position vectors of a marian model depend on"),
+        ("m2m100", {"hidden_size": 8}, "hidden_size: the position vectors of a m2m_100 model depend on"),
+        (None, {"hidden_size": 64}, "hidden_size: the position vectors of a m2m_100 model depend on"),
         ("marian", {"intermediate_size": 33}, "intermediate_size: 33 is more than the teacher's 32"),
         (None, {"intermediate_size": 257}, "intermediate_size: 257 is more than the teacher's 256"),
         ("t5", {"hidden_size": 32}, "hidden_size: 32 is wider than the teacher's 16"),
-        ("t5", {"heads": 1}, "heads: a T5's heads stay as they are"),
+        ("t5", {"heads": 1}, "heads: the heads of a T5 model cannot change"),
         ("warm", {"hidden_size": 20}, "hidden_size: 20 cannot be cut into heads of 16"),
         ("warm", {"hidden_size": 16, "heads": 2}, "heads: 2 heads of 8 cannot start from heads of 16"),
     ],
 )
-def test_what_cannot_be_cut_is_refused(name, widths, reason, saved) -> None:
+def test_impossible_shapes_are_refused(name, widths, reason, saved) -> None:
     with pytest.raises(RecipeError, match=f"distill.student.{reason}"):
         translator_widths(StudentSection(layers=[0], **widths), saved(name) if name else None)
 
 
-def test_sides_that_differ_are_refused(tmp_path) -> None:
+def test_sides_of_different_width_are_refused(tmp_path) -> None:
     shape = {"vocab_size": 50, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     decoder = BertLMHeadModel(BertConfig(**shape, hidden_size=8, is_decoder=True, add_cross_attention=True))
     model = EncoderDecoderModel(encoder=BertModel(BertConfig(**shape, hidden_size=16)), decoder=decoder)
@@ -192,7 +194,7 @@ def test_sides_that_differ_are_refused(tmp_path) -> None:
     assert translator_widths(StudentSection(layers=[0]), tmp_path).hidden_size is None
 
 
-def test_a_section_of_layers_alone_stays_as_it_is(saved) -> None:
+def test_a_section_without_widths_is_unchanged(saved) -> None:
     section = StudentSection(layers=[1])
     assert translator_widths(section, saved("warm")) is section
     model, _ = load_translator(saved("t5"))

@@ -59,7 +59,8 @@ def test_a_checkpoint_that_teaches_is_told_what_to_translate(name, families, cap
     folder = families[name]
     recipe = recipe_for(captions, tmp_path, method="distill", distill={"teacher": str(folder), "student": "layers:1"})
     teacher = resolve_teacher(str(folder), recipe)
-    assert teacher.asked is not None and teacher.asked.route == ROUTES[name]
+    settings = teacher.translation_settings
+    assert settings is not None and settings.route == ROUTES[name]
     model, tongues = load_translator(folder)
     first = apply_route(model, tongues.source, ROUTES[name])
     set_search(model, 2, 1.0, 24, first, LEAST_RATIO)

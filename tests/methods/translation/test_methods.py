@@ -394,13 +394,13 @@ def test_what_cannot_work_is_refused_before_training(keys, reason, base, teacher
 def test_several_teachers_are_refused(base, teacher) -> None:
     with pytest.raises(KitError) as caught:
         distill(changed(base, teacher=[str(teacher.folder)] * 2), quiet=True)
-    assert caught.value.message == "distill.teacher: one teacher writes translations, and several are named"
+    assert caught.value.message == "distill.teacher: a translator has one teacher, and several are named"
 
 
 def test_a_teacher_of_the_other_direction_is_refused(base, teacher) -> None:
     recipe = taught_by(base, teacher).model_dump()
     recipe["data"]["languages"] = ["de", "en"]
-    with pytest.raises(ModelError, match="translates en to de; the recipe says de to en"):
+    with pytest.raises(ModelError, match="translates en to de; the recipe has de to en"):
         understand(Recipe.model_validate(recipe))
 
 
@@ -515,7 +515,7 @@ def test_the_best_weights_are_chosen_by_the_loss_of_references(captions, tiny_ch
     assert len(losses) >= 2 and all(np.isfinite(losses))
     assert record.content["settings"]["loss_on_references"]["validation"] == pytest.approx(min(losses), rel=0.01)
     test = record.content["settings"]["loss_on_references"]["test"]
-    assert min(losses) / 3 < test < 3 * min(losses) and f"{test:.3f} a token" in str(dict(record.rows()))
+    assert min(losses) / 3 < test < 3 * min(losses) and f"{test:.3f} per token" in str(dict(record.rows()))
     nothing = recipe_of(captions, tiny_checkpoint, runs, train={"select": "best"}, data={"validation": 0})
     with pytest.raises(KitError) as caught:
         finetune(nothing, quiet=True)
