@@ -1,4 +1,7 @@
-"""Methods, by name. To add one: a module here and its line in METHODS, or in TRANSLATING for translation."""
+"""Registry of the methods, by name.
+
+To add a method, add a module in `classification` or `translation`, and a line in METHODS or TRANSLATING.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ TRANSLATING: dict[str, Method] = {
 
 
 def method_of(task: str, name: str) -> Method:
-    """The method of a name, for a task of a name."""
+    """Return the method with this name for a task."""
     return TRANSLATING[name] if task == "translation" else METHODS[name]
 
 

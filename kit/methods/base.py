@@ -1,7 +1,4 @@
-"""The Method interface: fit a model on a labelled budget.
-
-Knows what a method is given and what it gives back. Knows nothing of any one method.
-"""
+"""The Method interface: fit a model on a labelled budget."""
 
 from __future__ import annotations
 
@@ -23,11 +20,19 @@ from kit.training.progress import Progress
 
 @dataclass(frozen=True)
 class Job:
-    """Everything a method needs.
+    """Inputs of a method.
 
-    recipe: resolved.
-    checkpoint: what weights start from; None for methods that start from none. workdir: for checkpoints, kept if the
-    run is killed. logs: for trackers' files; they become part of the Record. teachers, transfer: for distillation.
+    Args:
+        recipe: Resolved recipe.
+        task: Task of the recipe.
+        data: Labelled budget, pool and test split.
+        hardware: Device and precision.
+        checkpoint: Checkpoint that the weights start from; None for methods without one.
+        progress: Receiver of progress messages.
+        teachers: Teachers of a distillation.
+        transfer: Texts of a distillation; None for other methods.
+        workdir: Folder for training checkpoints, which is kept if the run is killed.
+        logs: Folder for files of experiment trackers, which becomes part of the Record.
     """
 
     recipe: Recipe
@@ -43,7 +48,7 @@ class Job:
 
     @property
     def weights_key(self) -> str:
-        """Identifies the weights that training starts from."""
+        """Identifier of the weights that training starts from, for cache keys."""
         assert self.checkpoint is not None
         if self.recipe.method == "lora" and self.recipe.lora.load != "float32":
             return f"{self.checkpoint.sha256} {self.recipe.lora.load}"
@@ -54,10 +59,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a method gives back.
+    """Result of a method.
 
-    training: None for methods without gradient steps. settings: values the method chose inside the budget.
-    truncation: share of texts cut at the longest length, by split, for methods that cut.
+    Args:
+        predictor: The fitted model.
+        training: Result of gradient training; None for methods without it.
+        settings: Values that the method chose on the budget.
+        truncation: Share of texts truncated to the maximum length, by split; empty for methods that do not truncate.
     """
 
     predictor: Predictor
@@ -67,25 +75,27 @@ class Fitted:
 
 
 class Method(Protocol):
-    """One way to fit a model."""
+    """A way to fit a model."""
 
     @property
     def name(self) -> str:
-        """As recipes write it."""
+        """Name of the method in recipes."""
 
     @property
     def needs_checkpoint(self) -> bool:
-        """Whether `model.checkpoint` is used."""
+        """True if the method uses `model.checkpoint`."""
 
     def fit(self, job: Job) -> Fitted:
-        """Fit on the job's training examples; select on its validation examples; never touch its test labels."""
+        """Fit a model on the training examples, with choices on the validation examples; test labels are not used."""
 
 
 class Classifying(Method, Protocol):
-    """One way to fit a classifier."""
+    """A way to fit a classifier."""
 
     def pooling(self, folder: Path, wanted: str) -> str | None:
-        """How text vectors are pooled from a checkpoint's token vectors; None for a native head, or without vectors.
+        """Return the pooling of token vectors to text vectors; None for a native head or a model without token vectors.
 
-        wanted: the recipe's `model.pooling`.
+        Args:
+            folder: Folder of the checkpoint.
+            wanted: The recipe's `model.pooling`.
         """

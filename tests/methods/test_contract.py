@@ -1,4 +1,4 @@
-"""Every method on every kind of task goes through the same checks, on the tiny real checkpoint."""
+"""Contract of all methods on every kind of task, with a tiny checkpoint."""
 
 from __future__ import annotations
 
@@ -26,24 +26,25 @@ BAD = ("dull", "boring", "a mess", "tedious", "lifeless")
 
 
 def rows(kind: str) -> list[dict[str, object]]:
-    """120 texts whose label follows from their words, in the shape of one kind of task."""
-    made: list[dict[str, object]] = []
+    """Return 120 examples of a kind of task, whose labels follow from their words."""
+    examples: list[dict[str, object]] = []
     random = np.random.default_rng(0)
     for i in range(120):
         good, bad = random.choice(GOOD), random.choice(BAD)
         if kind == "single":
-            made.append({"text": f"the film {i} is {good if i % 2 else bad}", "label": "praise" if i % 2 else "blame"})
+            text = f"the film {i} is {good if i % 2 else bad}"
+            examples.append({"text": text, "label": "praise" if i % 2 else "blame"})
         elif kind == "ordered":
             words = (bad, f"{good} and {bad}", good)[i % 3]
-            made.append({"text": f"the film {i} is {words}", "label": i % 3})
+            examples.append({"text": f"the film {i} is {words}", "label": i % 3})
         elif kind == "pair":
             same = good if i % 2 else bad
-            made.append({"premise": f"film {i} is {good}", "hypothesis": f"it is {same}", "label": int(i % 2)})
+            examples.append({"premise": f"film {i} is {good}", "hypothesis": f"it is {same}", "label": int(i % 2)})
         else:
             labels = [name for name, on in (("praise", i % 2), ("blame", i % 3 == 0)) if on]
             text = " ".join(([good] if i % 2 else []) + ([bad] if i % 3 == 0 else []))
-            made.append({"text": f"film {i} {text}", "labels": labels})
-    return made
+            examples.append({"text": f"film {i} {text}", "labels": labels})
+    return examples
 
 
 KINDS = {
@@ -81,45 +82,45 @@ def translation_for(method: str, pairs: Path, folder: Path, checkpoint: Path) ->
 
 
 def test_every_task_of_the_registry_is_covered() -> None:
-    # Translation has methods of its own, and the same checks for them in test_translation.py.
+    # Translation has its own methods, with the same checks in translation/test_methods.py.
     assert {task for task, _ in KINDS.values()} | {"translation"} == set(TASKS)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("method", METHODS)
-def test_a_method_serves_a_task(method, kind, tmp_path, tiny_checkpoint) -> None:
+def test_method_gives_a_complete_record(method, kind, tmp_path, tiny_checkpoint) -> None:
     recipe = recipe_for(kind, method, tmp_path, tiny_checkpoint)
     record = finetune(recipe, quiet=True)
     data = prepare(recipe.data, 0)
     stored = Record.load(record.folder).predictions()
     assert stored.outputs.shape == (len(data.test), len(data.labels))
     assert stored.ids.tolist() == data.test.ids.tolist()
-    again = evaluate(record.folder)
-    assert again.largest_difference < 1e-4
-    assert again.metrics == record.metrics
+    evaluated = evaluate(record.folder)
+    assert evaluated.largest_difference < 1e-4
+    assert evaluated.metrics == record.metrics
     main = record.metrics[record.main_metric]
     assert main.low <= main.value <= main.high
     assert ("mae" in record.metrics) == (kind == "ordered")
-    # One text at a time gives what a batch gives.
+    # Predictions are the same one by one and in a batch.
     texts = data.test.texts[:3]
     together = list(predict(record.folder, texts))
     alone = [next(predict(record.folder, [text])) for text in texts]
-    scores = [[list(answer["scores"].values()) for answer in answers] for answers in (together, alone)]
+    scores = [[list(row["scores"].values()) for row in predictions] for predictions in (together, alone)]
     assert np.abs(np.array(scores[0]) - np.array(scores[1])).max() < 1e-5
     assert set(together[0]["scores"]) == set(data.labels)
     assert ("labels" in together[0]) == (kind == "multi")
 
 
 @pytest.mark.parametrize("method", ["tfidf", "probe", "finetune", "lora"])
-def test_a_method_learns_what_can_be_learnt(method, tmp_path, tiny_checkpoint) -> None:
+def test_method_learns_separable_texts(method, tmp_path, tiny_checkpoint) -> None:
     record = finetune(
         recipe_for("single", method, tmp_path, tiny_checkpoint, epochs=15, learning_rate=3e-3), quiet=True
     )
-    # The probe sees these texts through random weights; the others learn their own.
+    # The probe uses vectors of random weights; the other methods train them.
     assert record.metrics["accuracy"].value >= (0.75 if method == "probe" else 0.9)
 
 
-def test_the_id_is_that_of_the_request(tmp_path, tiny_checkpoint) -> None:
+def test_id_depends_only_on_keys_of_the_method(tmp_path, tiny_checkpoint) -> None:
     ids = {m: finetune(recipe_for("single", m, tmp_path, tiny_checkpoint), quiet=True).id for m in ("tfidf", "probe")}
     assert ids["tfidf"].startswith("tfidf-80-s0-")
     assert ids["probe"].startswith("probe-tiny-bert-80-s0-")
@@ -127,7 +128,7 @@ def test_the_id_is_that_of_the_request(tmp_path, tiny_checkpoint) -> None:
     assert same.id == ids["tfidf"], "a key of another method does not change the run"
 
 
-def test_the_adapter_alone_gives_the_answers_of_the_merged_model(tmp_path, tiny_checkpoint) -> None:
+def test_adapter_predicts_as_the_merged_model(tmp_path, tiny_checkpoint) -> None:
     from peft import PeftModel
 
     from kit.data.encode import encode
@@ -146,13 +147,13 @@ def test_the_adapter_alone_gives_the_answers_of_the_merged_model(tmp_path, tiny_
     assert record.content["settings"]["trained_parameters"] < record.content["parameters"] / 10
 
 
-@pytest.mark.parametrize(("method", "frozen", "given"), [
+@pytest.mark.parametrize(("method", "frozen", "setting"), [
     ("finetune", True, None), ("finetune", False, False), ("scratch", False, None), ("lora", True, None),
 ])  # fmt: skip
-def test_pretrained_embeddings_stay_as_they_are(method, frozen, given, tmp_path, tiny_checkpoint) -> None:
+def test_pretrained_embeddings_are_frozen(method, frozen, setting, tmp_path, tiny_checkpoint) -> None:
     from safetensors.numpy import load_file
 
-    recipe = recipe_for("single", method, tmp_path, tiny_checkpoint, freeze_embeddings=given)
+    recipe = recipe_for("single", method, tmp_path, tiny_checkpoint, freeze_embeddings=setting)
     record = finetune(recipe, quiet=True)
     before = load_file(tiny_checkpoint / "model.safetensors")
     after = load_file(record.model_folder / "model.safetensors")
@@ -164,10 +165,10 @@ def test_pretrained_embeddings_stay_as_they_are(method, frozen, given, tmp_path,
     assert not np.array_equal(before[layer], after[f"encoder.{layer}"])
 
 
-def test_adapters_that_were_trained_on_rounded_weights_are_merged_into_whole_ones(tmp_path, tiny_checkpoint) -> None:
+def test_adapters_of_quantized_weights_are_merged_into_float32(tmp_path, tiny_checkpoint) -> None:
     recipe = recipe_for("single", "lora", tmp_path, tiny_checkpoint, epochs=6)
-    rounded = recipe.model_copy(update={"lora": recipe.lora.model_copy(update={"load": "nf4"})})
-    plain, record = finetune(recipe, quiet=True), finetune(rounded, quiet=True)
+    quantized = recipe.model_copy(update={"lora": recipe.lora.model_copy(update={"load": "nf4"})})
+    plain, record = finetune(recipe, quiet=True), finetune(quantized, quiet=True)
     assert record.content["settings"]["change_without_rounding"] > 1e-4
     assert "change_without_rounding" not in plain.content["settings"]
     assert not np.array_equal(plain.predictions().outputs, record.predictions().outputs)
@@ -175,7 +176,7 @@ def test_adapters_that_were_trained_on_rounded_weights_are_merged_into_whole_one
     assert kind_of(record.model_folder) is Kind.TORCH and record.content["parameters"] == plain.content["parameters"]
 
 
-def test_lora_targets_that_are_not_there_are_named(tmp_path, tiny_checkpoint) -> None:
+def test_unknown_lora_targets_are_named(tmp_path, tiny_checkpoint) -> None:
     recipe = recipe_for("single", "lora", tmp_path, tiny_checkpoint)
     recipe = recipe.model_copy(update={"lora": recipe.lora.model_copy(update={"targets": ["q_proj"]})})
     with pytest.raises(ModelError, match=r"lora\.targets: \['q_proj'\] are not modules") as caught:
@@ -183,15 +184,16 @@ def test_lora_targets_that_are_not_there_are_named(tmp_path, tiny_checkpoint) ->
     assert "query" in caught.value.hint
 
 
-def test_the_test_labels_change_nothing_but_the_metrics(tmp_path, tiny_checkpoint) -> None:
-    """Selection never sees the test split: with every test label flipped, the model is the same."""
-    made = rows("single")
+def test_test_labels_do_not_change_the_model(tmp_path, tiny_checkpoint) -> None:
+    """Selection does not use the test split: with every test label flipped, the model is the same."""
+    examples = rows("single")
     flip = {"praise": "blame", "blame": "praise"}
     logits = []
-    for name, test in (("right", made[:40]), ("flipped", [{**r, "label": flip[str(r["label"])]} for r in made[:40]])):
+    flipped = [{**row, "label": flip[str(row["label"])]} for row in examples[:40]]
+    for name, test in (("original", examples[:40]), ("flipped", flipped)):
         folder = tmp_path / name
         folder.mkdir()
-        (folder / "train.jsonl").write_text("\n".join(json.dumps(row) for row in made[40:]))
+        (folder / "train.jsonl").write_text("\n".join(json.dumps(row) for row in examples[40:]))
         (folder / "test.jsonl").write_text("\n".join(json.dumps(row) for row in test))
         recipe = recipe_for("single", "finetune", tmp_path, tiny_checkpoint, select="best")
         recipe = recipe.model_copy(
@@ -210,24 +212,24 @@ def test_the_test_labels_change_nothing_but_the_metrics(tmp_path, tiny_checkpoin
         (("positive", "2"), []),
     ],
 )
-def test_label_names_become_texts_where_they_read_like_words(labels, expected) -> None:
+def test_label_names_become_texts_if_they_are_words(labels, expected) -> None:
     assert label_texts(labels) == expected
 
 
-def test_a_small_budget_is_trained_on_whole_once_it_is_measured(tmp_path, tiny_checkpoint) -> None:
-    found = {}
+def test_refit_trains_on_the_whole_budget(tmp_path, tiny_checkpoint) -> None:
+    records = {}
     for refit in (None, False):
         recipe = recipe_for("single", "finetune", tmp_path, tiny_checkpoint, refit=refit)
-        found[refit] = finetune(recipe, quiet=True).content
-    assert found[None]["settings"]["refit_steps"] >= found[None]["training"]["plan"]["steps"]
-    assert "refit_steps" not in found[False]["settings"]
-    # What is reported of training is the measured one; the final model has seen more.
-    assert found[None]["training"]["evaluations"] == found[False]["training"]["evaluations"]
-    assert found[None]["metrics"]["log_loss"] != found[False]["metrics"]["log_loss"]
+        records[refit] = finetune(recipe, quiet=True).content
+    assert records[None]["settings"]["refit_steps"] >= records[None]["training"]["plan"]["steps"]
+    assert "refit_steps" not in records[False]["settings"]
+    # The Record reports the first training; the final model is trained on more examples.
+    assert records[None]["training"]["evaluations"] == records[False]["training"]["evaluations"]
+    assert records[None]["metrics"]["log_loss"] != records[False]["metrics"]["log_loss"]
 
 
-def test_every_key_of_a_recipe_is_read_by_some_run(tmp_path, captions, tiny_checkpoint, monkeypatch) -> None:
-    """A key that no run reads would do nothing. Validation reads keys too, but it is over when reading is watched."""
+def test_every_recipe_key_is_read_by_some_run(tmp_path, captions, tiny_checkpoint, monkeypatch) -> None:
+    """A key that no run reads has no effect. Reads by validation are not counted, because it runs before."""
     named = tmp_path / "named"
     named.mkdir()
     for split, part in (("train", rows("single")[:90]), ("test", rows("single")[90:])):

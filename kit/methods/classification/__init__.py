@@ -1,1 +1,1 @@
-"""Methods for tasks with labels."""
+"""Methods for classification."""

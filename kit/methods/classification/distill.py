@@ -1,7 +1,7 @@
-"""Distillation: a student that learns a teacher's answers on budget and pool, and its control, which has no teacher.
+"""Distillation of classifiers: a student that learns its teacher's predictions, and a control without a teacher.
 
-The student starts from the teacher's weights as far as its shape allows (Sanh et al. 2019, arXiv:1910.01108); the
-control from those that the teacher itself started from.
+The student starts from the teacher's weights as far as its shape allows (Sanh et al. 2019, arXiv:1910.01108), the
+control from the weights that the teacher itself started from.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import PartialState
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
-from kit.data.distillation_texts import MASK, TransferSet
+from kit.data.distillation_texts import TransferSet
 from kit.data.encode import Encoded, encode
-from kit.distillation.masked_words import fill_masks
 from kit.distillation.objectives import TeacherObjective, places, projected, truth_of
 from kit.distillation.students.layers import encoder_config, last_to_last, reorder_labels, require_shape, shrink
 from kit.distillation.teacher import Teacher
@@ -34,6 +33,7 @@ from kit.methods.classification.encoder import (
     start_head,
 )
 from kit.methods.classification.finetune import pretrained_classifier, train_on_budget
+from kit.methods.classification.masked_texts import texts_for_student, texts_for_teacher
 from kit.models.architectures.cnn_bilstm import small_classifier
 from kit.models.architectures.layers import encoder_of
 from kit.models.architectures.pooled import PooledConfig
@@ -43,11 +43,9 @@ from kit.models.checkpoints.loading import (
     Head,
     freeze_embeddings,
     load_classifier,
-    load_tokenizer,
     require_positions,
     resolve_pooling,
 )
-from kit.models.predictor import Texts
 from kit.recipe import TrainSection
 from kit.recipe.sections.distillation import DistillSection, StudentSection
 from kit.runtime.json_files import read_object
@@ -63,77 +61,77 @@ class Distill:
     needs_checkpoint = True
 
     def pooling(self, folder: Path, wanted: str) -> str | None:
-        """The teacher's own, if its weights say so; else as for any checkpoint."""
+        """Return the teacher's pooling if its configuration contains one, otherwise that of any checkpoint."""
         config = read_object(folder / "config.json", ModelError)
         if config.get("model_type") == PooledConfig.model_type:
             return str(config.get("pooling", "mean"))
         return resolve_pooling(folder, wanted)
 
     def fit(self, job: Job) -> Fitted:
-        """Let the teachers answer the transfer set once, then train the student on their answers."""
+        """Compute the teachers' predictions for the transfer set once, then train the student on them."""
         assert job.transfer is not None and job.checkpoint is not None
         recipe, section, progress = job.recipe, job.recipe.distill, job.progress
         budget = encode_budget(job)
-        texts = _with_masks(job, job.transfer, budget.tokenizer)
-        longest, bf16 = recipe.data.max_length, job.hardware.bf16
-        encoded = encode(texts, budget.tokenizer, longest, job.checkpoint.tokenizer_sha256)
-        answers, computed = [], []
+        texts = texts_for_student(job, job.transfer, budget.tokenizer)
+        max_length, bf16 = recipe.data.max_length, job.hardware.bf16
+        encoded = encode(texts, budget.tokenizer, max_length, job.checkpoint.tokenizer_sha256)
+        predictions, computed = [], []
         for teacher in job.teachers:
-            asked = _for_teacher(job, teacher, texts, budget.tokenizer)
-            logits, how = teacher_logits(teacher, asked, longest, progress, bf16)
-            answers.append(logits[:, teacher.order(job.task.labels)])
-            computed.append(how)
+            teacher_texts = texts_for_teacher(job, teacher, texts, budget.tokenizer)
+            logits, origin = teacher_logits(teacher, teacher_texts, max_length, progress, bf16)
+            predictions.append(logits[:, teacher.order(job.task.labels)])
+            computed.append(origin)
         layer_map = tuple(section.layer_map or ())
-        ours, theirs = places(section, layer_map)
+        student_places, teacher_places = places(section, layer_map)
         tokens, width = None, 0
-        if theirs:
-            tokens, _ = token_outputs(job.teachers[0], encoded, budget.tokenizer, theirs, progress, bf16)
+        if teacher_places:
+            tokens, _ = token_outputs(job.teachers[0], encoded, budget.tokenizer, teacher_places, progress, bf16)
             width = int(encoder_config(job.teachers[0].folder).hidden_size)
         torch.manual_seed(recipe.train.seed)
         model = student_of_teacher(job)
         model.to(PartialState().device)
-        require_positions(model, longest)
-        settings = _start(job, model, budget)
+        require_positions(model, max_length)
+        settings = _prepare(job, model, budget)
         objective = TeacherObjective(
             task=job.task,
             section=section,
-            logits=torch.from_numpy(averaged(answers, job.task.multi_label)).to(model.device),
+            logits=torch.from_numpy(averaged(predictions, job.task.multi_label)).to(model.device),
             truth=truth_of(budget.train.targets, len(encoded)).to(model.device),
             tokens=tokens,
             lengths=encoded.lengths,
             layer_map=layer_map,
             relation_heads=section.relation_heads or 1,
         )
-        with projected(model, ours, width) as (captured, projections):
+        with projected(model, student_places, width) as (captured, projections):
             settings["trained_parameters"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
             objective = replace(objective, captured=captured, projections=projections)
             training = learn(job, model, budget, encoded, objective, recipe.train)
         settings["teachers"] = [describe_teacher(teacher) for teacher in job.teachers]
-        settings["teacher_answers_computed"] = [asdict(how) for how in computed]
+        settings["teacher_answers_computed"] = [asdict(origin) for origin in computed]
         settings["transfer_set"] = sizes_of(job.transfer)
-        cut = {"transfer": float(encoded.truncated.mean())}
-        return Fitted(new_predictor(job, model, budget.tokenizer), training, settings, budget.truncation | cut)
+        truncation = budget.truncation | {"transfer": float(encoded.truncated.mean())}
+        return Fitted(new_predictor(job, model, budget.tokenizer), training, settings, truncation)
 
 
 class Student:
-    """The control of distillation: the same student, for as many steps, on the budget's labels alone."""
+    """The control of distillation: the same student, trained for as many steps on the budget's labels only."""
 
     name = "student"
     needs_checkpoint = True
 
     def pooling(self, folder: Path, wanted: str) -> str | None:
-        """The kind that the recipe or the checkpoint names."""
+        """Return the pooling that the recipe or the checkpoint specifies."""
         return resolve_pooling(folder, wanted)
 
     def fit(self, job: Job) -> Fitted:
-        """Fine-tune the small model like any other."""
-        done = train_on_budget(job, lambda: _shaped(job, pretrained_classifier(job)), lambda model: model)
-        predictor = new_predictor(job, done.model, done.budget.tokenizer)
-        return Fitted(predictor, done.training, done.settings, done.budget.truncation)
+        """Fine-tune the student on the budget."""
+        trained = train_on_budget(job, lambda: _shaped(job, pretrained_classifier(job)), lambda model: model)
+        predictor = new_predictor(job, trained.model, trained.budget.tokenizer)
+        return Fitted(predictor, trained.training, trained.settings, trained.budget.truncation)
 
 
 def student_of_teacher(job: Job) -> PreTrainedModel:
-    """The student as it starts: made of the teacher's weights, or other pretrained ones with a new head."""
+    """Build the student from the teacher's weights, or from the student's own checkpoint with a new head."""
     assert job.checkpoint is not None
     if job.recipe.distill.student.checkpoint is not None:
         return pretrained_classifier(job)
@@ -156,7 +154,16 @@ def learn(
     objective: TeacherObjective,
     section: TrainSection,
 ) -> Training:
-    """Train a model in place on what its teacher says of texts. section: resolved."""
+    """Train a model in place on its teacher's outputs.
+
+    Args:
+        job: Job of the training.
+        model: Student.
+        budget: Encoded budget, on which the student is evaluated during training.
+        encoded: Texts of the transfer set.
+        objective: Loss with the teacher's outputs for these texts.
+        section: Resolved training settings.
+    """
     return fit_model(
         Fitting(
             model=model,
@@ -174,10 +181,16 @@ def learn(
 
 
 def resolve_distill(section: DistillSection, teachers: tuple[Teacher, ...], start: Checkpoint) -> DistillSection:
-    """The section with the student's shape and what its losses compare, in full.
+    """Fill in the student's shape, the layer map and the number of relation heads. Called before training.
 
-    teachers: none, if the teacher is still to be made from `start`, the weights that the student is made of.
-    Raises RecipeError or ModelError for what cannot work: before anything is trained.
+    Args:
+        section: Section of the recipe.
+        teachers: Teachers; empty if the teacher is not yet trained.
+        start: Checkpoint that the student is built from, and the teacher too if it is not yet trained.
+
+    Raises:
+        RecipeError: The section does not fit the teacher or the student.
+        ModelError: The student cannot have this shape, or a loss needs layers that the teacher does not have.
     """
     student = require_shape(section.student, start.folder)
     filled: dict[str, Any] = {"student": student, "layer_map": None, "relation_heads": None}
@@ -185,38 +198,39 @@ def resolve_distill(section: DistillSection, teachers: tuple[Teacher, ...], star
     if not names:
         return section.model_copy(update=filled)
     teacher = teachers[0].checkpoint if teachers else start
-    where = f"distill.losses.{names[0]}"
+    loss_key = f"distill.losses.{names[0]}"
     if teacher is None:
-        raise ModelError(f"{where}: teacher {teachers[0].name} has no layers", "use distill.losses.logits")
+        raise ModelError(f"{loss_key}: teacher {teachers[0].name} has no layers", "use distill.losses.logits")
     if teacher.tokenizer_sha256 != start.tokenizer_sha256:
         raise RecipeError(
-            f"{where}: {section.student.checkpoint} has a tokenizer of its own, so its tokens are not the teacher's",
+            f"{loss_key}: {section.student.checkpoint} has a tokenizer of its own, so its token vectors cannot be "
+            "compared with the teacher's",
             "use distill.losses.logits, or a student made of the teacher's layers",
         )
-    theirs = encoder_config(teacher.folder)
-    own = encoder_config(start.folder)
-    layers = len(student.layers) if isinstance(student.layers, list) else int(own.num_hidden_layers)
-    layer_map = section.layer_map or last_to_last(layers, int(theirs.num_hidden_layers))
+    teacher_config = encoder_config(teacher.folder)
+    start_config = encoder_config(start.folder)
+    layers = len(student.layers) if isinstance(student.layers, list) else int(start_config.num_hidden_layers)
+    layer_map = section.layer_map or last_to_last(layers, int(teacher_config.num_hidden_layers))
     if len(layer_map) != layers:
         raise RecipeError(
             f"{len(layer_map)} layers of the teacher for the student's {layers}",
             "name one for each of the student's layers",
             key="distill.layer_map",
         )
-    if max(layer_map) >= int(theirs.num_hidden_layers):
+    if max(layer_map) >= int(teacher_config.num_hidden_layers):
         raise RecipeError(
             f"the teacher has no layer {max(layer_map)}",
-            f"its layers are numbered 0 to {int(theirs.num_hidden_layers) - 1}",
+            f"its layers are numbered 0 to {int(teacher_config.num_hidden_layers) - 1}",
             key="distill.layer_map",
         )
     filled["layer_map"] = list(layer_map)
     if section.losses.relations:
-        heads = section.relation_heads or int(theirs.num_attention_heads)
-        for width in (int(theirs.hidden_size), student.hidden_size or int(own.hidden_size)):
+        heads = section.relation_heads or int(teacher_config.num_attention_heads)
+        for width in (int(teacher_config.hidden_size), student.hidden_size or int(start_config.hidden_size)):
             if width % heads:
                 raise RecipeError(
                     f"{heads} heads cannot be cut from vectors of {width}",
-                    "give a number that divides the teacher's width and the student's",
+                    "set a number that divides the teacher's width and the student's",
                     key="distill.relation_heads",
                 )
         filled["relation_heads"] = heads
@@ -224,7 +238,13 @@ def resolve_distill(section: DistillSection, teachers: tuple[Teacher, ...], star
 
 
 def shaped(section: StudentSection, head: Head, source: PreTrainedModel) -> PreTrainedModel:
-    """A classifier in the shape of a student, whose section is resolved. head: for students that bring none."""
+    """Return a classifier in the shape of a student.
+
+    Args:
+        section: Resolved section of the student.
+        head: Head for architectures that are built from scratch.
+        source: Classifier that the student is built from; returned as it is for a student with its own checkpoint.
+    """
     if section.checkpoint is not None:
         return source
     if section.architecture == "transformer":
@@ -243,8 +263,8 @@ def _shaped(job: Job, source: PreTrainedModel) -> PreTrainedModel:
     return shaped(job.recipe.distill.student, Head(job.task.labels, job.task.multi_label), source)
 
 
-def _start(job: Job, model: PreTrainedModel, budget: EncodedBudget) -> dict[str, Any]:
-    """Start the head of a student that brings none, and freeze what the recipe says."""
+def _prepare(job: Job, model: PreTrainedModel, budget: EncodedBudget) -> dict[str, Any]:
+    """Fit the head and freeze the embeddings if the recipe requests it, and return the settings for the Record."""
     settings: dict[str, Any] = {"device": job.hardware.device}
     if job.recipe.train.head == "probe":
         head = start_head(job, model, budget)
@@ -255,47 +275,13 @@ def _start(job: Job, model: PreTrainedModel, budget: EncodedBudget) -> dict[str,
     return settings
 
 
-def _with_masks(job: Job, transfer: TransferSet, tokenizer: PreTrainedTokenizerBase) -> Texts:
-    """The transfer set's texts with masked words filled, or with the student's own mask."""
-    if not transfer.augmented:
-        return transfer.texts
-    section = job.recipe.distill.augment
-    plain, masked = transfer.texts[: -transfer.augmented], transfer.texts[-transfer.augmented :]
-    if section.checkpoint is not None:
-        return plain + fill_masks(masked, section.checkpoint, job.recipe.data.max_length, job.recipe.train.seed)
-    return plain + _replaced(masked, MASK, _mask_of(tokenizer, "the student"))
-
-
-def _for_teacher(job: Job, teacher: Teacher, texts: Texts, tokenizer: PreTrainedTokenizerBase) -> Texts:
-    """The same texts with a teacher's own mask in place of the student's."""
-    assert job.transfer is not None
-    if not job.transfer.augmented or job.recipe.distill.augment.checkpoint is not None:
-        return texts
-    if teacher.checkpoint is None:
-        raise ModelError(
-            f"teacher {teacher.name} knows no masked words", "give distill.augment.checkpoint", key="distill.augment"
-        )
-    theirs = _mask_of(load_tokenizer(teacher.folder), f"teacher {teacher.name}")
-    return _replaced(texts, _mask_of(tokenizer, "the student"), theirs)
-
-
-def _mask_of(tokenizer: PreTrainedTokenizerBase, whose: str) -> str:
-    if not tokenizer.mask_token:
-        raise ModelError(f"{whose} has no mask token", "give distill.augment.checkpoint", key="distill.augment")
-    return str(tokenizer.mask_token)
-
-
-def _replaced(texts: Texts, old: str, new: str) -> Texts:
-    return texts if old == new else [tuple(text.replace(old, new) for text in row) for row in texts]
-
-
 def describe_teacher(teacher: Teacher) -> dict[str, Any]:
-    """What a Record says of a teacher."""
+    """Return the entry of a teacher in a Record."""
     return {"name": teacher.name, "record": teacher.record.id if teacher.record else None, "sha256": teacher.sha256}
 
 
 def sizes_of(transfer: TransferSet) -> dict[str, int]:
-    """How many texts a transfer set has, and where they are from."""
+    """Return the number of texts of a transfer set by origin, for a Record."""
     return {
         "texts": len(transfer),
         "labelled": transfer.labelled,

@@ -1,7 +1,4 @@
-"""Steps that the methods on a pretrained encoder share: encode the splits, fit a linear head on text vectors.
-
-Knows encoders and the budget's splits. Knows nothing of gradient training.
-"""
+"""Steps that the methods for encoders share: encode the splits, and fit a linear head on text vectors."""
 
 from __future__ import annotations
 
@@ -26,17 +23,23 @@ from kit.training.diagnosis import loss_parts
 from kit.training.interfaces import Look, Split
 from kit.training.plan import TRAIN_SAMPLE
 
-# A head that fits the training examples all too well leaves the encoder no gradient: as a start, less is more.
+# The initial head of fine-tuning is more regularized than a probe, because a head that fits the training examples
+# perfectly leaves no gradient for the encoder.
 START_C = 10.0
-# Several labels of a data set have to read like words before their names are used as texts ("0", "B-2" do not).
+# Label names are used as texts only if all of them contain a word, unlike "0" and "B-2".
 _WORD = re.compile(r"[^\W\d_]{3,}")
 
 
 @dataclass(frozen=True)
 class EncodedBudget:
-    """The budget, tokenised, with class indices; and how many texts were cut, by split.
+    """The tokenized budget with its targets.
 
-    names: the names of the labels as one more training example each; empty where they do not read like words.
+    Args:
+        tokenizer: Tokenizer of the checkpoint.
+        train: Training examples.
+        validation: Validation examples.
+        names: Label names as additional training examples, one per label; empty if they are not words.
+        truncation: Share of truncated texts, by split.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -46,9 +49,9 @@ class EncodedBudget:
     truncation: dict[str, float]
 
     def whole(self) -> EncodedBudget:
-        """The same budget with its validation examples among the training examples."""
-        nothing = np.arange(0)
-        empty = Split(self.validation.encoded.take(nothing), self.validation.targets[nothing])
+        """Return the budget with its validation examples moved to the training examples."""
+        no_rows = np.arange(0)
+        empty = Split(self.validation.encoded.take(no_rows), self.validation.targets[no_rows])
         return replace(self, train=self.train.joined(self.validation), validation=empty)
 
 
@@ -68,21 +71,21 @@ class LabelWatch:
 
     @property
     def validated(self) -> bool:
-        """Whether there are validation examples."""
+        """True if there are validation examples."""
         return len(self.validation.targets) > 0
 
     def look(self, model: PreTrainedModel, bf16: bool) -> Look:
-        """See `Watch`. Logits that are no numbers give a loss that is none."""
-        # Evenly spaced training examples: the budget's order is stratified, so these are too.
+        """Evaluate the model, see `Watch`. Logits that are not finite give a loss of NaN."""
+        # Evenly spaced training examples: the order of the budget is stratified, so the sample is too.
         count = min(len(self.train.targets), TRAIN_SAMPLE)
-        seen = np.linspace(0, len(self.train.targets) - 1, count).astype(int)
-        asked = Split(self.train.encoded.take(seen), self.train.targets[seen]).joined(self.validation)
-        logits = predict_logits(model, asked.encoded, self.tokenizer, bf16)
+        sample = np.linspace(0, len(self.train.targets) - 1, count).astype(int)
+        examples = Split(self.train.encoded.take(sample), self.train.targets[sample]).joined(self.validation)
+        logits = predict_logits(model, examples.encoded, self.tokenizer, bf16)
         parts = (("train", slice(None, count)), ("validation", slice(count, None)))
         scores = {
-            k: v for name, rows in parts for k, v in self._scores(name, logits[rows], asked.targets[rows]).items()
+            k: v for name, rows in parts for k, v in self._scores(name, logits[rows], examples.targets[rows]).items()
         }
-        return Look(scores, len(logits) - count, self._loss_parts(logits[count:], asked.targets[count:]))
+        return Look(scores, len(logits) - count, self._loss_parts(logits[count:], examples.targets[count:]))
 
     def _loss_parts(self, logits: np.ndarray, targets: np.ndarray) -> list[float]:
         if not len(targets) or not np.isfinite(logits).all():
@@ -97,46 +100,46 @@ class LabelWatch:
 
 
 def lessons_of(split: Split, tokenizer: PreTrainedTokenizerBase) -> EncodedDataset:
-    """The examples of a split, to learn from."""
+    """Return the examples of a split as a dataset for training."""
     return EncodedDataset(
         split.encoded, split.targets, tokenizer.pad_token_id or 0, left=tokenizer.padding_side == "left"
     )
 
 
 def encode_budget(job: Job) -> EncodedBudget:
-    """Tokenise train, validation and test (so that the test's truncation is known and its tokens are cached)."""
+    """Tokenize train, validation and test splits; the test split for its share of truncated texts and to cache it."""
     assert job.checkpoint is not None
     tokenizer = load_tokenizer(job.checkpoint.folder, job.checkpoint.trusted)
-    key, longest = job.checkpoint.tokenizer_sha256, job.recipe.data.max_length
+    key, max_length = job.checkpoint.tokenizer_sha256, job.recipe.data.max_length
     parts = {name: getattr(job.data, name) for name in ("train", "validation", "test")}
-    encoded = {name: encode(part.texts, tokenizer, longest, key) for name, part in parts.items()}
+    encoded = {name: encode(part.texts, tokenizer, max_length, key) for name, part in parts.items()}
     truncation = {name: float(part.truncated.mean()) if len(part) else 0.0 for name, part in encoded.items()}
     train = Split(encoded["train"], job.task.targets(job.data.train.labels))
     validation = Split(encoded["validation"], job.task.targets(job.data.validation.labels))
-    single = len(job.data.train.texts[0]) == 1
-    texts = label_texts(job.task.labels) if single and job.recipe.train.label_names else []
-    every = np.eye(len(job.task.labels), dtype=train.targets.dtype) if job.task.multi_label else np.arange(len(texts))
-    names = Split(encode([(text,) for text in texts], tokenizer, longest), every[: len(texts)])
+    one_column = len(job.data.train.texts[0]) == 1
+    texts = label_texts(job.task.labels) if one_column and job.recipe.train.label_names else []
+    targets = np.eye(len(job.task.labels), dtype=train.targets.dtype) if job.task.multi_label else np.arange(len(texts))
+    names = Split(encode([(text,) for text in texts], tokenizer, max_length), targets[: len(texts)])
     return EncodedBudget(tokenizer, train, validation, names, truncation)
 
 
 def new_predictor(job: Job, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> TransformerPredictor:
-    """The predictor around a fitted classifier."""
+    """Return the predictor of a fitted classifier."""
     assert job.checkpoint is not None
     return TransformerPredictor(model, tokenizer, job.recipe.data.max_length, job.checkpoint.tokenizer_sha256)
 
 
 def start_head(job: Job, model: PreTrainedModel, budget: EncodedBudget) -> Linear:
-    """Logistic regression on the model's text vectors as a start for fine-tuning."""
+    """Fit a logistic regression on the model's text vectors as the initial head for fine-tuning."""
     vectors, targets = _vectors(job, model, budget, budget.train.joined(budget.names))
     return fit_linear(vectors, targets, len(job.task.labels), job.recipe.probe.C or START_C)
 
 
 def fit_probe(job: Job, model: PreTrainedModel, budget: EncodedBudget) -> Linear:
-    """Logistic regression on the model's text vectors as a result.
+    """Fit a logistic regression on the model's text vectors as the final head.
 
-    C is chosen on the validation examples, on which it is then fitted as well. The names of the labels count as one
-    example each: on BANKING77 with 5 labels a class that is worth 2.5 points, with 10 labels 0.5.
+    C is chosen on the validation examples, which are then added to the training examples. Each label name is an
+    additional example. On BANKING77 this adds 2.5 points with 5 labels per class, and 0.5 with 10.
     """
     labels = len(job.task.labels)
     vectors, targets = _vectors(job, model, budget, budget.train.joined(budget.names))
@@ -165,7 +168,7 @@ def set_head(model: PreTrainedModel, head: Linear) -> None:
 
 
 def label_texts(labels: tuple[str, ...]) -> list[str]:
-    """Label names as text (`card_arrival` -> `card arrival`); empty unless every one of them reads like words."""
+    """Return label names as texts (`card_arrival` -> `card arrival`); empty unless all of them contain a word."""
     if not all(_WORD.search(label) for label in labels):
         return []
     spaced = [re.sub(r"(?<=[a-z])(?=[A-Z])", " ", label) for label in labels]

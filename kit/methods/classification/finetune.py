@@ -1,7 +1,7 @@
-"""Fine-tuning all layers, from pretrained weights (`finetune`) or from random ones (`scratch`).
+"""Training of all layers, from pretrained weights (`finetune`) or from random weights (`scratch`).
 
-The head starts from the probe's logistic regression where the method allows it (Kumar et al. 2022, arXiv:2202.10054):
-gradients then improve good vectors instead of first destroying them through a random head.
+The head starts from the probe's logistic regression if the recipe allows it (Kumar et al. 2022, arXiv:2202.10054).
+Gradients then improve the pretrained vectors, which a random head would distort first.
 """
 
 from __future__ import annotations
@@ -42,26 +42,26 @@ from kit.training.plan import make_plan
 
 @dataclass(frozen=True)
 class Finetune:
-    """All layers move, and token embeddings where the recipe says so. init: where they start."""
+    """Training of all layers, and of token embeddings unless the recipe freezes them, from the weights of `init`."""
 
     name: str
     init: Init
     needs_checkpoint: bool = True
 
     def pooling(self, folder: Path, wanted: str) -> str | None:
-        """The kind that the recipe or the checkpoint names."""
+        """Return the pooling that the recipe or the checkpoint specifies."""
         return resolve_pooling(folder, wanted)
 
     def fit(self, job: Job) -> Fitted:
         """Train on the budget's training examples."""
-        done = train_on_budget(job, lambda: pretrained_classifier(job, self.init), lambda model: model)
-        predictor = new_predictor(job, done.model, done.budget.tokenizer)
-        return Fitted(predictor, done.training, done.settings, done.budget.truncation)
+        trained = train_on_budget(job, lambda: pretrained_classifier(job, self.init), lambda model: model)
+        predictor = new_predictor(job, trained.model, trained.budget.tokenizer)
+        return Fitted(predictor, trained.training, trained.settings, trained.budget.truncation)
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained model as `adapt` gave it, the encoded budget, how training went, and the settings chosen."""
+    """A trained model as returned by `adapt`, the encoded budget, the result of training, and the chosen settings."""
 
     model: PreTrainedModel
     budget: EncodedBudget
@@ -70,7 +70,7 @@ class Trained:
 
 
 def pretrained_classifier(job: Job, init: Init = "pretrained", bits: Bits | None = None) -> PreTrainedModel:
-    """The recipe's checkpoint with a head for the task's labels."""
+    """Build a classifier from the recipe's checkpoint, with a head for the task's labels."""
     assert job.checkpoint is not None
     head = Head(job.task.labels, job.task.multi_label)
     return build_classifier(job.checkpoint, head, init, job.recipe.model.pooling, job.recipe.train.dropout, bits)
@@ -79,11 +79,15 @@ def pretrained_classifier(job: Job, init: Init = "pretrained", bits: Bits | None
 def train_on_budget(
     job: Job, build: Callable[[], PreTrainedModel], adapt: Callable[[PreTrainedModel], PreTrainedModel]
 ) -> Trained:
-    """Train on the training examples, and on a small budget then once more on all of its examples.
+    """Train on the training examples, and with `train.refit` once more on the whole budget.
 
-    build: makes the classifier that training starts from. adapt: wraps it once its head is in place.
-    The first training is measured on the validation examples. With few labels they are too good to be left out of the
-    final model, and the measured one has shown what the same steps do.
+    The first training is evaluated on the validation examples. With few labels, these are too valuable to be left out
+    of the final model, and the first training has shown the effect of the same steps.
+
+    Args:
+        job: Job of the method.
+        build: Returns the classifier that training starts from.
+        adapt: Wraps the classifier after its head is initialized.
     """
     budget = encode_budget(job)
     if not job.recipe.train.refit:
@@ -109,7 +113,7 @@ def _train(
     budget: EncodedBudget,
     stage: str = "",
 ) -> Trained:
-    """Build the classifier, start its head, let `adapt` wrap it, and train it. stage: See `Fitting`."""
+    """Build the classifier, initialize its head, wrap it with `adapt`, and train it. See `Fitting` for `stage`."""
     recipe = job.recipe
     torch.manual_seed(recipe.train.seed)
     model = build()
@@ -118,9 +122,9 @@ def _train(
     train = budget.train
     settings: dict[str, Any] = {"device": job.hardware.device}
     if recipe.train.head == "probe":
-        start = start_head(job, model, budget)
-        set_head(model, start)
-        settings["head_C"] = start.C
+        head = start_head(job, model, budget)
+        set_head(model, head)
+        settings["head_C"] = head.C
         train = budget.train.joined(budget.names)
     if recipe.train.freeze_embeddings:
         freeze_embeddings(model)

@@ -1,7 +1,4 @@
-"""Logistic regression on fixed features: the probe, TF-IDF, and the start of a fine-tuned head.
-
-Knows scikit-learn. Knows nothing of texts, tokenizers or torch.
-"""
+"""Logistic regression on fixed features, for the probe, TF-IDF, and the initial head of fine-tuning."""
 
 from __future__ import annotations
 
@@ -16,27 +13,33 @@ from sklearn.linear_model import LogisticRegression
 
 Features = Any  # (n, d) numpy array or scipy sparse matrix
 GRID = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
-DEFAULT_C = 30.0  # without validation examples; the usual choice on normalised sentence embeddings
+DEFAULT_C = 30.0  # without validation examples; the usual choice on normalized sentence embeddings
 
 
 @dataclass(frozen=True)
 class Linear:
-    """weights: (d, labels). bias: (labels,). C: the inverse regularisation strength it was fitted with."""
+    """A fitted linear classifier.
+
+    Args:
+        weights: (d, labels).
+        bias: (labels,).
+        C: Inverse regularization strength of the fit.
+    """
 
     weights: np.ndarray
     bias: np.ndarray
     C: float
 
     def logits(self, features: Features) -> np.ndarray:
-        """(n, labels)."""
+        """Return the logits (n, labels)."""
         return np.asarray(features @ self.weights + self.bias)
 
 
 def fit_linear(features: Features, targets: np.ndarray, labels: int, C: float) -> Linear:  # noqa: N803
-    """Fit by L-BFGS: softmax over labels for (n,) targets, one binary regression a label for (n, labels) targets.
+    """Fit by L-BFGS: a softmax over labels for targets (n,), or one binary regression per label for (n, labels).
 
-    A label without (or with only) positive examples in `targets` gets a constant logit, so that nothing fails
-    on a small budget.
+    A label without examples gets a constant logit, so that small budgets do not fail. The same applies to a binary
+    regression with only positive examples.
     """
     if targets.ndim == 2:
         columns = [_binary(features, targets[:, k], C) for k in range(labels)]
@@ -48,7 +51,7 @@ def fit_linear(features: Features, targets: np.ndarray, labels: int, C: float) -
         bias[present[0]] = 0.0
         return Linear(weights, bias, C)
     model = _regression(C).fit(features, targets)
-    if len(present) == 2:  # scikit-learn keeps one column for two labels: split it evenly
+    if len(present) == 2:  # scikit-learn fits one column for two labels: split it evenly
         rows = np.concatenate([-model.coef_, model.coef_]) / 2
         intercept = np.concatenate([-model.intercept_, model.intercept_]) / 2
     else:
@@ -59,14 +62,16 @@ def fit_linear(features: Features, targets: np.ndarray, labels: int, C: float) -
 
 
 def choose_c(fit: Callable[[float], Linear], loss: Callable[[Linear], float]) -> float:
-    """The C of the grid whose fit has the lowest loss.
+    """Return the C of the grid whose fit has the lowest loss.
 
-    fit: fits on the training examples. loss: of a fit, on the validation examples.
+    Args:
+        fit: Fits on the training examples with a C.
+        loss: Returns the loss of a fit on the validation examples.
     """
     losses: list[float] = []
     for candidate in GRID:
         losses.append(loss(fit(candidate)))
-        if len(losses) > 1 and losses[-1] > losses[-2]:  # the loss is unimodal in C: past its lowest point, stop
+        if len(losses) > 1 and losses[-1] > losses[-2]:  # the loss is unimodal in C: stop after its minimum
             break
     return GRID[int(np.argmin(losses))]
 
@@ -79,14 +84,14 @@ def _binary(features: Features, targets: np.ndarray, C: float) -> tuple[np.ndarr
     return model.coef_[0], float(model.intercept_[0])
 
 
-def _regression(C: float) -> _Quiet:  # noqa: N803
-    return _Quiet(C=C, max_iter=500)
+def _regression(C: float) -> _QuietRegression:  # noqa: N803
+    return _QuietRegression(C=C, max_iter=500)
 
 
-class _Quiet(LogisticRegression):  # type: ignore[misc]
-    """Stopping at the iteration limit is as good a fit as any here: not worth a warning."""
+class _QuietRegression(LogisticRegression):  # type: ignore[misc]
+    """Logistic regression without the warning of the iteration limit, at which the fit is good enough."""
 
-    def fit(self, features: Features, targets: np.ndarray) -> _Quiet:
+    def fit(self, features: Features, targets: np.ndarray) -> _QuietRegression:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             super().fit(features, targets)

@@ -1,6 +1,6 @@
-"""LoRA: small low-rank updates beside frozen weights (Hu et al. 2021, arXiv:2106.09685), through peft.
+"""LoRA: low-rank updates of frozen weights (Hu et al. 2021, arXiv:2106.09685), by peft.
 
-The Record's model is the merged one, which loads like any other; the adapter alone is kept beside it.
+The Record contains the merged model, which loads like any other, and the adapter in a folder beside it.
 """
 
 from __future__ import annotations
@@ -24,29 +24,32 @@ from kit.recipe.sections.methods import LoraSection
 from kit.runtime.quiet_libraries import without_warnings
 
 ADAPTER = "adapter"
-_SAMPLE = 64  # training examples that merging is proven on
-MERGE_TOLERANCE = 1e-3  # largest change of a logit by merging; float32 rounding gives about 1e-5
+_MERGE_SAMPLE = 64  # training examples to compare logits on before and after merging
+MERGE_TOLERANCE = 1e-3  # maximum change of a logit by merging; float32 rounding gives about 1e-5
 
 
 class Lora:
-    """Adapters on the encoder's linear layers, and a head of its own that is trained in full."""
+    """Training of adapters on the encoder's linear layers, and of the whole head."""
 
     name = "lora"
     needs_checkpoint = True
 
     def pooling(self, folder: Path, wanted: str) -> str | None:
-        """The kind that the recipe or the checkpoint names."""
+        """Return the pooling that the recipe or the checkpoint specifies."""
         return resolve_pooling(folder, wanted)
 
     def fit(self, job: Job) -> Fitted:
-        """Train adapters and head, merge them into the pretrained weights, and prove that merging changed no answer."""
+        """Train adapters and head, merge the adapters, and check that merging does not change the logits.
+
+        Raises VerificationError if it does.
+        """
         lora = job.recipe.lora
         bits = None if lora.load == "float32" else lora.load
-        done = train_on_budget(
+        trained = train_on_budget(
             job, lambda: pretrained_classifier(job, bits=bits), lambda model: add_adapters(model, lora)
         )
-        wrapped, budget, settings = done.model, done.budget, dict(done.settings)
-        sample = budget.train.encoded.take(np.arange(min(_SAMPLE, len(budget.train.targets))))
+        wrapped, budget, settings = trained.model, trained.budget, dict(trained.settings)
+        sample = budget.train.encoded.take(np.arange(min(_MERGE_SAMPLE, len(budget.train.targets))))
         before = predict_logits(wrapped, sample, budget.tokenizer)
         adapter = job.workdir / ADAPTER
         if PartialState().is_main_process:
@@ -54,9 +57,9 @@ class Lora:
                 wrapped.save_pretrained(adapter)
         PartialState().wait_for_everyone()
         if bits is not None:
-            trained, wrapped = before, _on_whole_weights(job, adapter)
+            quantized, wrapped = before, _with_float32_weights(job, adapter)
             before = predict_logits(wrapped, sample, budget.tokenizer)
-            settings["change_without_rounding"] = float(np.abs(before - trained).max())
+            settings["change_without_rounding"] = float(np.abs(before - quantized).max())
         merged = wrapped.merge_and_unload()  # type: ignore[operator]
         after = predict_logits(merged, sample, budget.tokenizer)
         change = float(np.abs(after - before).max())
@@ -67,11 +70,11 @@ class Lora:
             )
         plain = new_predictor(job, merged, budget.tokenizer)
         predictor = LoraPredictor(plain, adapter)
-        return Fitted(predictor, done.training, settings, budget.truncation)
+        return Fitted(predictor, trained.training, settings, budget.truncation)
 
 
-def _on_whole_weights(job: Job, adapter: Path) -> PreTrainedModel:
-    """The checkpoint in float32 with adapters and head that were trained on its rounded weights."""
+def _with_float32_weights(job: Job, adapter: Path) -> PreTrainedModel:
+    """Load the checkpoint in float32 with adapters and head that were trained on its quantized weights."""
     model = pretrained_classifier(job)
     model.to(PartialState().device)
     with quiet():
@@ -80,23 +83,20 @@ def _on_whole_weights(job: Job, adapter: Path) -> PreTrainedModel:
 
 
 class LoraPredictor(TransformerPredictor):
-    """The merged model, with the adapter that it was merged from."""
+    """The merged model, which also saves the adapter."""
 
     def __init__(self, merged: TransformerPredictor, adapter: Path) -> None:
         super().__init__(merged.model, merged.tokenizer, merged.max_length, merged.tokenizer_key)
         self.adapter = adapter
 
     def save(self, folder: Path) -> None:
-        """As any model, and the adapter in a folder inside."""
+        """Save the merged model, and move the adapter to a folder inside."""
         super().save(folder)
         self.adapter.rename(folder / ADAPTER)
 
 
 def add_adapters(model: PreTrainedModel, lora: LoraSection) -> PreTrainedModel:
-    """Wrap a classifier so that only low-rank updates and the head are trained.
-
-    Raises ModelError for unknown targets.
-    """
+    """Wrap a classifier to train only adapters and the head. Raises ModelError for unknown targets."""
     targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
     return with_adapters(model, lora, targets, task_type="SEQ_CLS", modules_to_save=["classifier"])
 
@@ -104,9 +104,16 @@ def add_adapters(model: PreTrainedModel, lora: LoraSection) -> PreTrainedModel:
 def with_adapters(
     model: PreTrainedModel, lora: LoraSection, targets: str | list[str], **settings: Any
 ) -> PreTrainedModel:
-    """Wrap a model so that only low-rank updates of its targets are trained.
+    """Wrap a model to train only adapters of the target modules.
 
-    settings: what peft's configuration has beside them. Raises ModelError for unknown targets.
+    Args:
+        model: Model to wrap.
+        lora: Rank, scale and dropout of the adapters.
+        targets: Names of the modules to adapt, in the form of peft.
+        **settings: Further settings of peft's LoraConfig.
+
+    Raises:
+        ModelError: The model does not have the target modules.
     """
     config = LoraConfig(
         r=lora.r,
@@ -116,14 +123,14 @@ def with_adapters(
         **settings,
     )
     try:
-        with without_warnings():  # peft uses names that transformers has replaced
+        with without_warnings():  # peft uses deprecated names of transformers
             return get_peft_model(model, config)  # type: ignore[return-value]
     except ValueError as error:
-        kinds = sorted(
+        names = sorted(
             {name.rpartition(".")[2] for name, module in model.named_modules() if hasattr(module, "in_features")}
         )
         raise ModelError(
             f"{lora.targets} are not modules of this model",
-            f"its linear modules: {', '.join(kinds)}",
+            f"its linear modules: {', '.join(names)}",
             key="lora.targets",
         ) from error

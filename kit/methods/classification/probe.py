@@ -1,6 +1,6 @@
-"""The probe: a frozen encoder and logistic regression on its text vectors.
+"""The probe: logistic regression on the text vectors of a frozen encoder.
 
-It is saved as a classifier whose head holds the regression's weights, so it loads and predicts like any other.
+The model is saved as a classifier with the weights of the regression in its head, so it loads like any other.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from kit.models.vectors import text_vectors
 
 
 class Probe:
-    """Nothing in the encoder moves."""
+    """Logistic regression on the text vectors of a frozen encoder."""
 
     name = "probe"
     needs_checkpoint = True
 
     def pooling(self, folder: Path, wanted: str) -> str | None:
-        """As the recipe or the checkpoint says; else the mean of all tokens, the safest text vector."""
+        """Return the pooling of the recipe or the checkpoint; by default the mean of all token vectors."""
         return resolve_pooling(folder, wanted) or "mean"
 
     def fit(self, job: Job) -> Fitted:
-        """Fit on training and validation examples, after choosing C on the latter."""
+        """Choose C on the validation examples, and fit on training and validation examples."""
         assert job.checkpoint is not None
         torch.manual_seed(job.recipe.train.seed)
         budget = encode_budget(job)
@@ -47,17 +47,17 @@ class Probe:
 
 
 class ProbePredictor(TransformerPredictor):
-    """The classifier, whose encoder is the checkpoint's: vectors that were computed before serve again."""
+    """A classifier with the encoder of the checkpoint, so that cached text vectors can be used."""
 
     def __init__(self, plain: TransformerPredictor, weights_key: str) -> None:
         super().__init__(plain.model, plain.tokenizer, plain.max_length, plain.tokenizer_key)
         self.weights_key = weights_key
 
     def outputs(self, texts: Texts, bf16: bool = False) -> np.ndarray:
-        """(n, labels) float32, one row a text. bf16: see `TransformerPredictor`."""
+        """Return the logits (n, labels) in float32. See `TransformerPredictor` for `bf16`."""
         encoded = encode(texts, self.tokenizer, self.max_length, self.tokenizer_key)
         vectors = text_vectors(self.model, encoded, self.tokenizer, self.weights_key, bf16)
         with full_float32(), torch.inference_mode():
             logits = self.model.get_submodule("classifier")(torch.from_numpy(vectors).to(self.model.device))
-        found: np.ndarray = logits.cpu().numpy()
-        return found
+        outputs: np.ndarray = logits.cpu().numpy()
+        return outputs

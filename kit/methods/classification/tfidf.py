@@ -13,24 +13,24 @@ from kit.methods.base import Fitted, Job
 from kit.methods.classification.linear import DEFAULT_C, choose_c, fit_linear
 from kit.models.backends.tfidf import TfidfPredictor, join_pairs, new_vectoriser
 
-_FEW = 10  # validation texts below which a share says little
+_MIN_TEXTS = 10  # minimum number of validation texts for a warning about their share without features
 
 
 class Tfidf:
-    """Counts of words and word pairs, or of characters where words are not separated."""
+    """Logistic regression on TF-IDF features of words and word pairs, or of characters."""
 
     name = "tfidf"
     needs_checkpoint = False
 
     def pooling(self, folder: Path, wanted: str) -> str | None:
-        """There are no token vectors to pool."""
+        """Return None: there are no token vectors to pool."""
         return None
 
     def fit(self, job: Job) -> Fitted:
-        """Choose C on the validation examples, then fit on training and validation examples together."""
+        """Choose C on the validation examples, and fit on training and validation examples."""
         data, task, analyzer = job.data, job.task, job.recipe.tfidf.analyzer
         if analyzer == "mixed":
-            job.progress.say("tfidf: counts characters too (analyzer mixed) where spaces do not separate the words")
+            job.progress.say("tfidf: also counts characters (analyzer mixed) in texts without spaces between words")
         chosen = self._choose(job)
         texts = join_pairs(data.train.texts) + join_pairs(data.validation.texts)
         targets = np.concatenate([task.targets(data.train.labels), task.targets(data.validation.labels)])
@@ -40,7 +40,7 @@ class Tfidf:
         return Fitted(predictor, None, {**chosen, "features": len(vectoriser.vocabulary_), "analyzer": analyzer})
 
     def _choose(self, job: Job) -> dict[str, Any]:
-        """Return C, and the share of validation texts without any feature where there are validation texts."""
+        """Return C, and the share of validation texts without any feature if there are validation texts."""
         regularisation, data, task = job.recipe.tfidf.C, job.data, job.task
         if not len(data.validation):
             return {"C": regularisation or DEFAULT_C}
@@ -69,7 +69,7 @@ class Tfidf:
 def _share_without_features(features: Any, job: Job) -> float:
     """Return the share of validation texts that have no feature, with a warning if that is most of them."""
     count, empty = int(features.shape[0]), int((features.getnnz(axis=1) == 0).sum())
-    if count >= _FEW and 2 * empty >= count:
+    if count >= _MIN_TEXTS and 2 * empty >= count:
         way_out = "" if job.recipe.tfidf.analyzer == "char" else "; try tfidf.analyzer: char"
         job.progress.say(
             f"tfidf: {empty} of {count} validation texts have no word in common with the training texts, so all of "

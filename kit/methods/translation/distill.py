@@ -1,15 +1,16 @@
-"""Distillation of translators: a student that learns to write what its teacher writes.
+"""Distillation of translators: a student that learns its teacher's translations.
 
-Sequence-level knowledge distillation (Kim & Rush 2016, arXiv:1606.07947): the teacher translates the transfer set once,
-by its own search, and the student is trained on that. Such translations are simpler than people's, which a small model
-can follow. Nothing else passes from one to the other, so the student may have any shape and vocabulary.
+Sequence-level distillation (Kim & Rush 2016, arXiv:1606.07947): the teacher translates the transfer set once, by its
+own search, and the student is trained on the translations. They are simpler than translations by people, so that a
+small model can learn them. The student may have any shape and vocabulary.
 
-Word-level, beside it or alone: at each place of these translations (and of references, where they are lessons too) the
-student learns which tokens its teacher finds likely there. That takes a student with its teacher's tokens.
+Word-level distillation, in addition or alone: for each token of these translations (and of references, if they are
+training examples too) the student learns the teacher's probabilities of the next token. The student must have the
+teacher's tokens.
 
-A student of the teacher's layers keeps the whole encoder and some layers of the decoder: the decoder runs once a token,
-the encoder once a sentence (Kasai et al. 2021, Deep Encoder, Shallow Decoder, arXiv:2006.10369). A narrower one is
-narrower on both sides.
+A student of the teacher's layers keeps the whole encoder and some layers of the decoder, because the decoder runs once
+per token and the encoder once per sentence (Kasai et al. 2021, Deep Encoder, Shallow Decoder, arXiv:2006.10369). A
+narrower student is narrower on both sides.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from kit.models.translation.generation_settings import apply_route
 from kit.models.translation.seq2seq import Tongues, load_translator, scratch_translator, start_of
 from kit.recipe.sections.distillation import DistillSection, StudentSection
 
-# Layers of a fresh student's encoder, which runs once a sentence; the recipe counts those of the decoder.
+# Number of encoder layers of a fresh student; `layers` in the recipe is the number of decoder layers.
 FRESH_ENCODER = 6
 
 
@@ -53,34 +54,34 @@ class TranslateDistill:
     needs_checkpoint: bool = True
 
     def fit(self, job: Job) -> Fitted:
-        """Let the teacher answer once, then train the student on what it says."""
+        """Compute the teacher's translations once, then train the student on them."""
         assert job.transfer is not None
         teacher, section = job.teachers[0], job.recipe.distill
-        written, computed = _written(job, teacher)
-        lessons = _with_references(written, job)
+        translated, computed = _translate(job, teacher)
+        lessons = _with_references(translated, job)
         torch.manual_seed(job.recipe.train.seed)
         writer = student_of(job, lessons)
         pairs = pairs_of(job, writer, lessons)
-        words, answers = None, [computed]
+        words, origins = None, [computed]
         if section.losses.logits:
             words, computed = teacher_words(teacher, lessons.texts, pairs.target, job.progress)
-            answers.append(computed)
+            origins.append(computed)
         objective = WordObjective(
             task=job.task,
             section=section,
             tokens=torch.from_numpy(pairs.target.input_ids.astype(np.int64)),
-            written=int(pairs.target.offsets[len(written)]),
+            written=int(pairs.target.offsets[len(translated)]),
             words=words,
         )
         placed = dataset_of(pairs, writer, PlacedPairDataset)
         fitted = fit_writer(job, writer, pairs, lessons=placed, objective=objective)
         settings: dict[str, Any] = {
             "teachers": [describe_teacher(teacher)],
-            "teacher_answers_computed": [asdict(each) for each in answers],
+            "teacher_answers_computed": [asdict(origin) for origin in origins],
             "transfer_set": {
                 **sizes_of(job.transfer),
-                "not_translated": len(job.transfer) - len(written),
-                "references": len(lessons) - len(written),
+                "not_translated": len(job.transfer) - len(translated),
+                "references": len(lessons) - len(translated),
             },
         }
         return replace(fitted, settings={**fitted.settings, **settings})
@@ -88,21 +89,23 @@ class TranslateDistill:
 
 @dataclass(frozen=True)
 class TranslateStudent:
-    """The control: the same student for as many steps on the budget's references, without a teacher."""
+    """The control of distillation: the same student, trained for as many steps on the budget's references."""
 
     name: str = "student"
     needs_checkpoint: bool = True
 
     def fit(self, job: Job) -> Fitted:
-        """Train the small model like any other."""
+        """Train the student on the budget."""
         writer = student_of(job, job.data.train)
         return fit_writer(job, writer, pairs_of(job, writer, job.data.train))
 
 
 def student_of(job: Job, lessons: Examples) -> Writer:
-    """The student as it starts: of its teacher, or without one of what its teacher is made of, as a control is.
+    """Build the student from its teacher, or as a control from the checkpoint that its teacher starts from.
 
-    lessons: that a fresh one's vocabulary is made of.
+    Args:
+        job: Job of the student; without teachers for a control.
+        lessons: Training pairs, on which the tokenizer of a fresh student is trained.
     """
     section = job.recipe.distill.student
     if section.checkpoint is not None:
@@ -121,7 +124,7 @@ def _of_teacher(job: Job, section: StudentSection, layers: list[int]) -> Writer:
     asked = job.teachers[0].translation_settings
     if asked is not None:
         first, prefix = apply_route(model, tongues.source, asked.route), asked.route.prefix
-    else:  # it was saved with its languages set, and with the token that follows from them
+    else:  # the teacher was saved with its languages and with their first token
         first = model.generation_config.forced_bos_token_id if model.generation_config else None
         prefix = str(getattr(model.config, "prefix", "") or "")
     model = narrow_translator(with_decoder_layers(model, layers), section)
@@ -133,38 +136,46 @@ def _of_teacher(job: Job, section: StudentSection, layers: list[int]) -> Writer:
 def _of_start(job: Job, section: StudentSection, layers: list[int], examples: Examples) -> Writer:
     translation = job.recipe.translation.model_copy(update={"decoder_layers": len(layers)})
     writer = writer_of(replace(job, recipe=job.recipe.model_copy(update={"translation": translation})), examples)
-    cut = with_decoder_layers(writer.model, layers) if _start(job) == "translator" else writer.model
-    return replace(writer, model=narrow_translator(cut, section))
+    model = with_decoder_layers(writer.model, layers) if _start(job) == "translator" else writer.model
+    return replace(writer, model=narrow_translator(model, section))
 
 
 def require_same_tokens(section: DistillSection, start: Path, teacher: Path | None) -> None:
-    """Raise RecipeError unless the teacher's next tokens mean something to the student: before anything is trained.
+    """Raise RecipeError unless student and teacher have the same tokens. Called before training.
 
-    start: folder that the student is made of. teacher: its folder, or that of the checkpoint it is to be made of; None
-    for one that gives translations and no probabilities.
+    Args:
+        section: Resolved section of the recipe.
+        start: Folder of the checkpoint that the student is built from.
+        teacher: Folder of the teacher, or of the checkpoint that it will be trained from; None for a teacher without
+            token probabilities.
     """
-    student, where = section.student, "distill.losses.logits"
-    hint = "leave it out: by distill.losses.sequence a student learns what any teacher writes"
+    student, key = section.student, "distill.losses.logits"
+    hint = "leave it out: with distill.losses.sequence a student learns the translations of any teacher"
     if teacher is None:
-        raise RecipeError(f"{where}: this teacher says what it writes, and not how sure it is of each token", hint)
+        raise RecipeError(f"{key}: this teacher returns translations without token probabilities", hint)
     if student.checkpoint is None and student.init != "random":
         return
-    own = None if student.init == "random" else tokens_of(start)
-    if own is None or own != tokens_of(teacher):
+    tokens = None if student.init == "random" else tokens_of(start)
+    if tokens is None or tokens != tokens_of(teacher):
         raise RecipeError(
-            f"{where}: {student.words} writes with other tokens than its teacher, so theirs cannot be compared",
-            f"{hint}; or take layers of the teacher, which keep its tokens (distill.student: layers:1)",
+            f"{key}: {student.words} has other tokens than its teacher, so their probabilities cannot be compared",
+            f"{hint}; or use layers of the teacher, which keep its tokens (distill.student: layers:1)",
         )
 
 
 def resolve_translation_student(
     section: StudentSection, folder: Path | None, depth: int | None = None
 ) -> StudentSection:
-    """The section with the layers that it comes to. folder: of the teacher, or of what the teacher is to be made of.
+    """Fill in the layers, widths and heads of a student. Called before training.
 
-    depth: layers of a decoder that is still to be made, where they are known.
+    Args:
+        section: Section of the student.
+        folder: Folder of the teacher, or of the checkpoint that it will be trained from; None if there is none.
+        depth: Number of layers of a decoder that does not exist yet; None if unknown.
 
-    Raises RecipeError or ModelError for what no translator can be: before anything is trained.
+    Raises:
+        RecipeError: A translator cannot have this architecture, these widths or these layers.
+        ModelError: The teacher cannot be narrowed.
     """
     if section.architecture != "transformer":
         raise RecipeError(
@@ -194,36 +205,36 @@ def resolve_translation_student(
         )
     section = translator_widths(section, folder)
     count = (None if folder is None else decoder_depth(folder)) or depth
-    wanted = section.layers
-    if wanted is None:
-        wanted = max(1, (count or 2) // 2)
-    if isinstance(wanted, int):
-        if count is not None and wanted > count:
+    kept_layers = section.layers
+    if kept_layers is None:
+        kept_layers = max(1, (count or 2) // 2)
+    if isinstance(kept_layers, int):
+        if count is not None and kept_layers > count:
             raise RecipeError(
-                f"{wanted} are more than the teacher's decoder has: {count}",
+                f"{kept_layers} are more than the teacher's decoder has: {count}",
                 f"use {count} or less",
                 key="distill.student.layers",
             )
-        wanted = spread_evenly(wanted, count) if count is not None else list(range(wanted))
-    if count is not None and max(wanted) >= count:
+        kept_layers = spread_evenly(kept_layers, count) if count is not None else list(range(kept_layers))
+    if count is not None and max(kept_layers) >= count:
         raise RecipeError(
-            f"the teacher's decoder has no layer {max(wanted)}",
+            f"the teacher's decoder has no layer {max(kept_layers)}",
             f"its layers are numbered 0 to {count - 1}",
             key="distill.student.layers",
         )
-    return section.model_copy(update={"layers": wanted})
+    return section.model_copy(update={"layers": kept_layers})
 
 
 def _fresh(job: Job, section: StudentSection, lessons: Examples) -> Writer:
-    """A small Transformer with random weights and a vocabulary of both languages, made of the lessons."""
+    """Build a small Transformer with random weights and a joint vocabulary, trained on the training pairs."""
     assert isinstance(section.layers, int) and section.hidden_size and section.heads and section.intermediate_size
-    longest = job.recipe.data.max_length
+    max_length = job.recipe.data.max_length
     texts = [row[0] for row in lessons.texts] + [labels[0] for labels in lessons.labels]
-    joint = train_bpe(texts, job.recipe.translation.vocabulary or 8_000, longest)
+    joint = train_bpe(texts, job.recipe.translation.vocabulary or 8_000, max_length)
     torch.manual_seed(job.recipe.train.seed)
     model = scratch_translator(
         joint,
-        longest,
+        max_length,
         job.recipe.train.dropout,
         width=section.hidden_size,
         heads=section.heads,
@@ -233,14 +244,17 @@ def _fresh(job: Job, section: StudentSection, lessons: Examples) -> Writer:
     return Writer(model, Tongues(joint, joint), "", None)
 
 
-def _written(job: Job, teacher: Teacher) -> tuple[Examples, Computed]:
-    """What the teacher makes of the transfer set, but for what is empty or loops. Raises ModelError if that is all."""
+def _translate(job: Job, teacher: Teacher) -> tuple[Examples, Computed]:
+    """Return the teacher's translations of the transfer set, except empty and repetitive ones.
+
+    Raises ModelError if no translation is left.
+    """
     assert job.transfer is not None
     lines, computed = teacher_translations(teacher, job.transfer.texts, job.progress)
     rows = [row for row, line in enumerate(lines) if line and not loops(line)]
     if not rows:
         raise ModelError(
-            f"{teacher.name} translates nothing: all {len(lines)} translations are empty or loop",
+            f"{teacher.name} translates nothing: all {len(lines)} translations are empty or repetitive",
             "train the teacher on more pairs",
             key="distill.teacher",
         )
@@ -248,13 +262,13 @@ def _written(job: Job, teacher: Teacher) -> tuple[Examples, Computed]:
     return Examples(np.asarray(rows, np.int64), texts, [(lines[row],) for row in rows]), computed
 
 
-def _with_references(written: Examples, job: Job) -> Examples:
-    """The teacher's translations, and beside them the budget's own references if the recipe gives labels a weight."""
+def _with_references(translated: Examples, job: Job) -> Examples:
+    """Add the budget's references to the teacher's translations if the loss on labels has a weight."""
     if not job.recipe.distill.losses.labels:
-        return written
+        return translated
     train = job.data.train
     return Examples(
-        np.concatenate([written.ids, train.ids]), written.texts + train.texts, written.labels + train.labels
+        np.concatenate([translated.ids, train.ids]), translated.texts + train.texts, translated.labels + train.labels
     )
 
 

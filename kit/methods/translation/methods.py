@@ -1,7 +1,8 @@
-"""Translation by gradient training: from a checkpoint that translates, from an encoder, or from nothing.
+"""Training of translators from a translation checkpoint, from an encoder, or from random weights.
 
-`finetune` takes the checkpoint as it is, or gives an encoder a fresh decoder (see `models.seq2seq`); `lora` trains
-adapters on it, and of what is fresh everything; `scratch` starts from random weights in a shape of its own.
+`finetune` trains all weights of a translation checkpoint, or of an encoder with a fresh decoder (see
+`kit.models.translation.seq2seq`). `lora` trains adapters of pretrained weights, and all fresh weights. `scratch` trains
+a small Transformer with random weights.
 """
 
 from __future__ import annotations
@@ -42,15 +43,15 @@ from kit.training.interfaces import Fitting
 from kit.training.objective import LabelObjective, Objective
 from kit.training.plan import make_plan
 
-_SAMPLE = 16
-# Of tokens of a translation to those of its source: what nearly all training pairs stay below, and room above it.
-_FEW = 0.01  # share of references whose end may be cut off without a word about it
-_USUAL, _MARGIN = 0.99, 1.5
+_MERGE_SAMPLE = 16  # training pairs to compare logits on before and after merging adapters
+_MAX_TRUNCATED = 0.01  # warn if a larger share of the references is truncated
+# Limit of the length of a translation: this quantile of the length ratios of training pairs, times the margin.
+_RATIO_QUANTILE, _RATIO_MARGIN = 0.99, 1.5
 
 
 @dataclass(frozen=True)
 class Translate:
-    """All weights are trained, but for pretrained token embeddings where the recipe keeps them."""
+    """Training of all weights, except token embeddings that the recipe freezes."""
 
     name: str
     needs_checkpoint: bool = True
@@ -63,13 +64,13 @@ class Translate:
 
 @dataclass(frozen=True)
 class TranslateLora:
-    """Low-rank updates of what is pretrained (Hu et al. 2021, arXiv:2106.09685), merged; what is fresh learns whole."""
+    """Training of adapters of pretrained weights (Hu et al. 2021, arXiv:2106.09685), and of all fresh weights."""
 
     name: str = "lora"
     needs_checkpoint: bool = True
 
     def fit(self, job: Job) -> Fitted:
-        """Train adapters and merge them; raises VerificationError if merging changes an answer."""
+        """Train adapters and merge them. Raises VerificationError if merging changes the logits."""
         writer = writer_of(job, job.data.train)
         wrapped = _with_adapters(job, writer.model)
         pairs = pairs_of(job, writer, job.data.train)
@@ -77,40 +78,45 @@ class TranslateLora:
 
 
 def writer_of(job: Job, examples: Examples) -> Writer:
-    """The model that training starts from. examples: that tokenizers are trained on, where one has to be made."""
-    recipe, longest = job.recipe, job.recipe.data.max_length
+    """Build the model that training starts from.
+
+    Args:
+        job: Job of the method.
+        examples: Training pairs, on which missing tokenizers are trained.
+    """
+    recipe, max_length = job.recipe, job.recipe.data.max_length
     torch.manual_seed(recipe.train.seed)
     start = start_of(job.checkpoint.folder if job.checkpoint is not None else None)
     targets = [labels[0] for labels in examples.labels]
     size, dropout = recipe.translation.vocabulary or 0, recipe.train.dropout
     if start == "nothing":
-        joint = train_bpe([texts[0] for texts in examples.texts] + targets, size, longest)
-        return Writer(scratch_translator(joint, longest, dropout), Tongues(joint, joint), "", None)
+        joint = train_bpe([texts[0] for texts in examples.texts] + targets, size, max_length)
+        return Writer(scratch_translator(joint, max_length, dropout), Tongues(joint, joint), "", None)
     assert job.checkpoint is not None
     key = job.checkpoint.tokenizer_sha256
     if start == "encoder":
         tokenizer = load_tokenizer(job.checkpoint.folder, job.checkpoint.trusted)
-        target = train_bpe(targets, size, longest)
+        target = train_bpe(targets, size, max_length)
         section = recipe.translation
-        fresh = DECODER_DROPOUT if section.decoder_dropout is None else section.decoder_dropout
-        model = warm_translator(job.checkpoint, target, section.decoder_layers, dropout, fresh)
+        decoder_dropout = DECODER_DROPOUT if section.decoder_dropout is None else section.decoder_dropout
+        model = warm_translator(job.checkpoint, target, section.decoder_layers, dropout, decoder_dropout)
         shares = {} if recipe.method == "lora" else {"encoder.": section.encoder_rate or ENCODER_RATE}
         return Writer(model, Tongues(tokenizer, target), "", None, key, shares)
     tongues, route = load_tongues(job.checkpoint.folder, job.checkpoint.trusted), route_of(job)
     model = pretrained_translator(job.checkpoint, dropout)
     first = apply_route(model, tongues.source, route)
-    key = f"{key} {route.codes}"  # the same text is other tokens in another language
+    key = f"{key} {route.codes}"  # tokens depend on the language
     return Writer(model, tongues, recipe.translation.prefix or "", first, key)
 
 
 def route_of(job: Job) -> Route:
-    """The route that a resolved recipe names."""
+    """Return the language codes and the prefix of a resolved recipe."""
     section = job.recipe.translation
     return Route((section.codes[0], section.codes[1]) if section.codes else None, section.prefix or "")
 
 
 def pairs_of(job: Job, writer: Writer, examples: Examples) -> Pairs:
-    """Examples as tokens, cut at the recipe's longest length."""
+    """Tokenize examples, truncated to the recipe's maximum length."""
     return encode_pairs(examples, writer, job.recipe.data.max_length)
 
 
@@ -126,8 +132,14 @@ def fit_writer(
 ) -> Fitted:
     """Train a model on pairs.
 
-    wrapped: the model as it is trained, if that is not the writer's own. finish: makes the final model of what was
-    trained. lessons, objective: the pairs with other labels than their tokens, and the loss that reads these.
+    Args:
+        job: Job of the method.
+        writer: Model with its tokenizers.
+        pairs: Tokenized training pairs.
+        wrapped: Model to train if it is not the writer's model itself, such as the model with adapters.
+        finish: Returns the final model after training; by default the writer's model.
+        lessons: Training pairs with labels for `objective`; by default the pairs with their target tokens.
+        objective: Loss of training; by default the cross-entropy of the target tokens.
     """
     recipe = job.recipe
     model = wrapped or writer.model
@@ -135,14 +147,14 @@ def fit_writer(
     require_positions(writer.model, recipe.data.max_length)
     if recipe.train.freeze_embeddings:
         freeze_source_embeddings(writer.model)
-    longest = recipe.data.max_length
+    max_length = recipe.data.max_length
     validation = pairs_of(job, writer, job.data.validation)
     test = pairs_of(job, writer, job.data.test)
     plan = make_plan(recipe.train, len(pairs), PartialState().num_processes)
-    unfinished = _share(pairs.target.truncated)
-    if unfinished > _FEW:
+    truncated = _share(pairs.target.truncated)
+    if truncated > _MAX_TRUNCATED:
         job.progress.say(
-            f"data: {percent(unfinished, 1)} of the references have more than {longest} tokens (data.max_length) "
+            f"data: {percent(truncated, 1)} of the references have more than {max_length} tokens (data.max_length) "
             "and are cut: a translator learns to stop there"
         )
     settings: dict[str, Any] = {
@@ -167,50 +179,55 @@ def fit_writer(
         )
     )
     final = finish() if finish is not None else writer.model
-    # Of what is kept: weights may be a mean, or those of an earlier step.
+    # Computed with the final weights, which may be a mean, or those of an earlier step.
     settings["loss_on_references"] = {"validation": watch.loss(final, validation), "test": watch.loss(final, test)}
     truncation = {
         "train": _share(pairs.source.truncated | pairs.target.truncated),
         "validation": _share(validation.source.truncated | validation.target.truncated),
         "test": _share(test.source.truncated),
-        "references": unfinished,
+        "references": truncated,
     }
     return Fitted(predictor_of(job, replace(writer, model=final), pairs), training, settings, truncation)
 
 
 def predictor_of(job: Job, writer: Writer, pairs: Pairs) -> Translator:
-    """The translator around a fitted model, with the search that the recipe asks for.
+    """Return the translator of a fitted model, with the decoding settings of the recipe.
 
-    pairs: that it was trained on; they say how long translations are.
+    Args:
+        job: Job of the method.
+        writer: Fitted model with its tokenizers.
+        pairs: Training pairs, whose lengths limit the length of translations.
     """
-    section, longest = job.recipe.translation, job.recipe.data.max_length
-    ratio = float(np.quantile(pairs.target.lengths / pairs.source.lengths, _USUAL)) * _MARGIN
-    set_search(writer.model, section.beams, section.length_penalty, longest, writer.first, max(ratio, LEAST_RATIO))
-    return Translator(writer.model, writer.tongues, longest, writer.prefix, writer.tokenizer_key)
+    section, max_length = job.recipe.translation, job.recipe.data.max_length
+    ratio = float(np.quantile(pairs.target.lengths / pairs.source.lengths, _RATIO_QUANTILE)) * _RATIO_MARGIN
+    set_search(writer.model, section.beams, section.length_penalty, max_length, writer.first, max(ratio, LEAST_RATIO))
+    return Translator(writer.model, writer.tongues, max_length, writer.prefix, writer.tokenizer_key)
 
 
 def freeze_source_embeddings(model: PreTrainedModel) -> None:
-    """Take the encoder's embedding layer, or the table that both sides share, out of training."""
+    """Freeze the encoder's embedding layer, or the embedding matrix that both sides share."""
     encoder = model.get_encoder()
     layer = getattr(encoder, "embeddings", None) or model.get_input_embeddings()
     layer.requires_grad_(False)
 
 
-def _share(cut: np.ndarray) -> float:
-    return float(cut.mean()) if len(cut) else 0.0
+def _share(truncated: np.ndarray) -> float:
+    return float(truncated.mean()) if len(truncated) else 0.0
 
 
 def _with_adapters(job: Job, model: PreTrainedModel) -> PreTrainedModel:
-    """The model with adapters on what is pretrained; what is fresh beside an encoder is trained whole."""
+    """Add adapters to the pretrained weights; a fresh decoder beside an encoder is trained completely."""
     lora = job.recipe.lora
     warm = model.config.model_type == "encoder-decoder"
     targets: Any = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
     if warm:
         linear = {
-            name for name, part in model.named_modules() if name.startswith("encoder.") and hasattr(part, "in_features")
+            name
+            for name, module in model.named_modules()
+            if name.startswith("encoder.") and hasattr(module, "in_features")
         }
-        chosen = linear if targets == "all-linear" else {n for n in linear if n.rpartition(".")[2] in set(targets)}
-        targets = sorted(chosen) or targets
+        selected = linear if targets == "all-linear" else {n for n in linear if n.rpartition(".")[2] in set(targets)}
+        targets = sorted(selected) or targets
     wrapped = with_adapters(model, lora, targets)
     if warm:
         for name, parameter in model.named_parameters():
@@ -220,16 +237,16 @@ def _with_adapters(job: Job, model: PreTrainedModel) -> PreTrainedModel:
 
 
 def _merged(wrapped: PreTrainedModel, writer: Writer, pairs: Pairs) -> PreTrainedModel:
-    rows = np.arange(min(_SAMPLE, len(pairs)))
+    rows = np.arange(min(_MERGE_SAMPLE, len(pairs)))
     batch = dataset_of(Pairs(pairs.source.take(rows), pairs.target.take(rows)), writer).collate(rows.tolist())
     device = next(wrapped.parameters()).device
-    given = {name: part.to(device) for name, part in batch.items() if name != "labels"}
+    inputs = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
     wrapped.eval()  # type: ignore[no-untyped-call]
     with torch.inference_mode():
-        before = wrapped(**given).logits
+        before = wrapped(**inputs).logits
         with quiet():
             merged: PreTrainedModel = wrapped.merge_and_unload()  # type: ignore[operator]
-        change = float((merged(**given).logits - before).abs().max())
+        change = float((merged(**inputs).logits - before).abs().max())
     if not change <= MERGE_TOLERANCE:
         raise VerificationError(
             f"merging the LoRA adapter changed a logit by {change:.2g}", "train with `train.precision: fp32`"

@@ -1,7 +1,4 @@
-"""What a model that writes learns from, and what it is measured on meanwhile: pairs of texts as tokens.
-
-Knows models with their tokenizers, and examples. Knows nothing of where models start from or how they are trained.
-"""
+"""Tokenized pairs of texts to train translators on, and the loss on references during training."""
 
 from __future__ import annotations
 
@@ -26,9 +23,15 @@ from kit.training.plan import TRAIN_SAMPLE
 
 @dataclass(frozen=True)
 class Writer:
-    """A model that is to learn to translate, with its tokenizers.
+    """A translator to train, with its tokenizers.
 
-    first: token that its translations begin with. rate_shares: of the learning rate, by the beginning of names.
+    Args:
+        model: Encoder-decoder.
+        tongues: Tokenizers of source and target.
+        prefix: Text before every source.
+        first: Id of the token that translations begin with; None for the model's default.
+        tokenizer_key: Identifier of the tokenizers for cache keys; None disables the cache.
+        rate_shares: Factors of the learning rate, by prefix of the parameters' names.
     """
 
     model: PreTrainedModel
@@ -41,7 +44,7 @@ class Writer:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Sources and translations of n examples as tokens."""
+    """Tokenized sources and targets of n examples."""
 
     source: Encoded
     target: Encoded
@@ -51,11 +54,17 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class _References:
-    """For each of n references: summed loss, tokens predicted first, number of tokens."""
+class _ReferenceScores:
+    """Evaluation of n references.
+
+    Args:
+        losses: (n,) summed loss of the tokens.
+        correct: (n,) number of tokens with the highest predicted probability.
+        tokens: (n,) number of tokens.
+    """
 
     losses: np.ndarray
-    right: np.ndarray
+    correct: np.ndarray
     tokens: np.ndarray
 
     @property
@@ -65,18 +74,18 @@ class _References:
 
     @property
     def accuracy(self) -> float:
-        """Share of tokens that are predicted first."""
-        return float(self.right.sum() / self.tokens.sum())
+        """Share of tokens with the highest predicted probability."""
+        return float(self.correct.sum() / self.tokens.sum())
 
     @property
     def loss_parts(self) -> list[float]:
-        """Values whose mean is the loss; none if the loss is not a number."""
+        """Values whose mean is the loss; empty if the loss is not finite."""
         return loss_parts(self.losses, self.tokens) if np.isfinite(self.losses).all() else []
 
 
 @dataclass(frozen=True)
 class PairWatch:
-    """Loss of the references a token (without smoothing), and the share of their tokens that come first."""
+    """Per-token loss on references, without label smoothing, and accuracy of their tokens."""
 
     writer: Writer
     train: Pairs
@@ -85,13 +94,13 @@ class PairWatch:
 
     @property
     def validated(self) -> bool:
-        """Whether there are validation examples."""
+        """True if there are validation examples."""
         return len(self.validation) > 0
 
     def look(self, model: PreTrainedModel, bf16: bool) -> Look:
-        """See `Watch`; each token is predicted after the reference's own tokens."""
-        seen = np.linspace(0, len(self.train) - 1, min(len(self.train), TRAIN_SAMPLE)).astype(int)
-        sample = Pairs(self.train.source.take(seen), self.train.target.take(seen))
+        """Evaluate the model, see `Watch`. Each token is predicted from the previous tokens of the reference."""
+        rows = np.linspace(0, len(self.train) - 1, min(len(self.train), TRAIN_SAMPLE)).astype(int)
+        sample = Pairs(self.train.source.take(rows), self.train.target.take(rows))
         parts = {"train": self._score(sample, model, bf16), "validation": self._score(self.validation, model, bf16)}
         scores = {
             name: value
@@ -104,9 +113,9 @@ class PairWatch:
         """Return the per-token loss on the references in float32, or None if there are none."""
         return self._score(pairs, model, False).loss if len(pairs) else None
 
-    def _score(self, pairs: Pairs, model: PreTrainedModel, bf16: bool) -> _References:
+    def _score(self, pairs: Pairs, model: PreTrainedModel, bf16: bool) -> _ReferenceScores:
         dataset = dataset_of(pairs, self.writer)
-        losses, right, tokens = np.zeros(len(pairs)), np.zeros(len(pairs)), np.zeros(len(pairs))
+        losses, correct, tokens = np.zeros(len(pairs)), np.zeros(len(pairs)), np.zeros(len(pairs))
         was_training = model.training
         model.eval()  # type: ignore[no-untyped-call]
         device = next(model.parameters()).device
@@ -114,41 +123,41 @@ class PairWatch:
         try:
             with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                 for indices in sorted_batches(sizes, BATCH_TOKENS[device.type]):
-                    batch = {name: part.to(device) for name, part in dataset.collate(indices.tolist()).items()}
+                    batch = {name: tensor.to(device) for name, tensor in dataset.collate(indices.tolist()).items()}
                     labels = batch.pop("labels")
                     logits = model(**batch).logits.float()
                     loss = torch.nn.functional.cross_entropy(
                         logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none"
                     )
-                    known = labels != IGNORED
+                    counted = labels != IGNORED
                     losses[indices] = loss.view(labels.shape).sum(dim=1).double().cpu().numpy()
-                    right[indices] = ((logits.argmax(dim=-1) == labels) & known).sum(dim=1).cpu().numpy()
-                    tokens[indices] = known.sum(dim=1).cpu().numpy()
+                    correct[indices] = ((logits.argmax(dim=-1) == labels) & counted).sum(dim=1).cpu().numpy()
+                    tokens[indices] = counted.sum(dim=1).cpu().numpy()
         finally:
             model.train(was_training)
-        return _References(losses, right, tokens)
+        return _ReferenceScores(losses, correct, tokens)
 
 
 def encode_pairs(examples: Examples, writer: Writer, max_length: int) -> Pairs:
-    """Sources with their prefix and translations, as tokens."""
+    """Tokenize sources, with the writer's prefix, and targets."""
     source, target = writer.tongues.source, writer.tongues.target
     key = writer.tokenizer_key
     lines: list[tuple[str, ...]] = [(labels[0],) for labels in examples.labels]
-    ours = encode(sources_of(examples, writer), source, max_length, key)
+    sources = encode(sources_of(examples, writer), source, max_length, key)
     if target is not source:
-        theirs = encode(lines, target, max_length, key_of(target))
+        targets = encode(lines, target, max_length, key_of(target))
     else:
-        theirs = encode(lines, target, max_length, None if key is None else f"{key} target", as_target=True)
-    return Pairs(ours, theirs)
+        targets = encode(lines, target, max_length, None if key is None else f"{key} target", as_target=True)
+    return Pairs(sources, targets)
 
 
 def key_of(tokenizer: PreTrainedTokenizerBase) -> str:
-    """What identifies a tokenizer that was trained here."""
+    """Return the hash of a tokenizer, as a cache key for tokenizers without a checkpoint."""
     return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
 
 
 def dataset_of(pairs: Pairs, writer: Writer, kind: type[PairDataset] = PairDataset) -> PairDataset:
-    """The pairs, to learn from. kind: which says what their labels are."""
+    """Return the pairs as a dataset for training, of the class `kind`."""
     source, target = writer.tongues.source, writer.tongues.target
     return kind(
         pairs.source, pairs.target, (source.pad_token_id or 0, target.pad_token_id or 0), shift_of(writer.model)
@@ -156,5 +165,5 @@ def dataset_of(pairs: Pairs, writer: Writer, kind: type[PairDataset] = PairDatas
 
 
 def sources_of(examples: Examples, writer: Writer) -> list[tuple[str, ...]]:
-    """Sources, each behind the text that the model wants before it."""
+    """Return the sources with the writer's prefix."""
     return [(writer.prefix + texts[0],) for texts in examples.texts]

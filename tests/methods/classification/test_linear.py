@@ -1,3 +1,5 @@
+"""Logistic regression on fixed features."""
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -10,30 +12,30 @@ TARGETS = (FEATURES[:, :3] + RANDOM.normal(size=(200, 3))).argmax(1)
 
 
 @pytest.mark.parametrize("labels", [2, 3])
-def test_probabilities_are_those_of_scikit_learn(labels) -> None:
+def test_probabilities_equal_those_of_scikit_learn(labels) -> None:
     targets = TARGETS % labels
     linear = fit_linear(FEATURES, targets, labels, 3.0)
     logits = linear.logits(FEATURES)
-    found = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     expected = LogisticRegression(C=3.0, max_iter=500).fit(FEATURES, targets).predict_proba(FEATURES)
-    assert np.abs(found - expected).max() < 1e-3
+    assert np.abs(probabilities - expected).max() < 1e-3
 
 
-def test_a_class_without_examples_is_never_predicted() -> None:
+def test_class_without_examples_is_never_predicted() -> None:
     linear = fit_linear(FEATURES, np.where(TARGETS == 1, 2, TARGETS), 3, 3.0)
     assert 1 not in linear.logits(FEATURES).argmax(1)
     constant = fit_linear(FEATURES, np.zeros(200, int), 3, 3.0)
     assert set(constant.logits(FEATURES).argmax(1)) == {0}
 
 
-def test_several_labels_are_fitted_one_by_one() -> None:
+def test_multi_label_targets_are_fitted_per_label() -> None:
     targets = np.stack([FEATURES[:, 0] > 0, np.ones(200), np.zeros(200)], 1).astype(np.float32)
-    held = fit_linear(FEATURES, targets, 3, 100.0).logits(FEATURES) > 0
-    assert (held[:, 0] == (FEATURES[:, 0] > 0)).mean() > 0.95
-    assert held[:, 1].all() and not held[:, 2].any()
+    predicted = fit_linear(FEATURES, targets, 3, 100.0).logits(FEATURES) > 0
+    assert (predicted[:, 0] == (FEATURES[:, 0] > 0)).mean() > 0.95
+    assert predicted[:, 1].all() and not predicted[:, 2].any()
 
 
-def test_c_is_the_one_with_the_lowest_validation_loss() -> None:
+def test_choose_c_stops_after_the_lowest_validation_loss() -> None:
     losses = {1.0: 3.0, 3.0: 1.0, 10.0: 0.5, 30.0: 0.7, 100.0: 0.1, 300.0: 9.0}
     tried = []
 

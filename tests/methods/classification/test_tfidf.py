@@ -1,4 +1,4 @@
-"""TF-IDF on text in which spaces do not separate the words."""
+"""TF-IDF on texts without spaces between words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kit.errors import DataError, ModelError
 from kit.methods.classification.linear import fit_linear
 from kit.models.backends.tfidf import FILE, TfidfPredictor, new_vectoriser
 
-# A place and a judgement each; the judgement decides the label.
+# Subjects, positive judgements and negative judgements; the judgement decides the label.
 SENTENCES = {
     "zh": (
         ("这家酒店", "昨天看的电影", "孩子用的书包", "今天买的手机"),
@@ -36,7 +36,7 @@ SENTENCES = {
 
 
 def reviews(language: str, count: int) -> tuple[list[str], list[str]]:
-    """Sentences without spaces, all different, with their labels in turn."""
+    """Return distinct sentences without spaces, with alternating labels."""
     places, good, bad = SENTENCES[language]
     texts, labels = [], []
     for i, place in enumerate(islice(cycle(places), count)):
@@ -47,19 +47,19 @@ def reviews(language: str, count: int) -> tuple[list[str], list[str]]:
 
 
 @pytest.mark.parametrize("language", SENTENCES)
-def test_tfidf_reads_text_without_spaces(language: str, tmp_path: Path) -> None:
+def test_tfidf_learns_from_texts_without_spaces(language: str, tmp_path: Path) -> None:
     record = train(tmp_path, *reviews(language, 60))
     assert record.metrics["accuracy"].value > 0.9
     assert record.content["settings"]["analyzer"] == record.content["recipe"]["tfidf"]["analyzer"] == "mixed"
     assert record.content["settings"]["texts_without_features"] == 0
 
 
-def test_emoji_alone_are_read(tmp_path: Path) -> None:
+def test_tfidf_learns_from_emoji(tmp_path: Path) -> None:
     texts = [("👍🏽" if i % 2 else "💔") + chr(0x1F400 + i) for i in range(60)]
     assert train(tmp_path, texts, ["pos", "neg"] * 30).metrics["accuracy"].value > 0.9
 
 
-def test_texts_without_common_words_are_warned_about(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_texts_without_common_words_give_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = [f"{chr(97 + i % 26)}{chr(97 + i // 26)}{'ella' if i % 2 else 'ard'}" for i in range(200)]
     record = train(tmp_path, names, ["woman" if i % 2 else "man" for i in range(200)], quiet=False)
     assert record.content["settings"]["texts_without_features"] == 1
@@ -68,7 +68,7 @@ def test_texts_without_common_words_are_warned_about(tmp_path: Path, capsys: pyt
     assert named.metrics["accuracy"].value == 1
 
 
-def test_texts_without_anything_to_count_are_refused(tmp_path: Path) -> None:
+def test_texts_without_features_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"tfidf.analyzer: word finds nothing to count") as caught:
         train(tmp_path, ["…" * (i + 1) for i in range(60)], ["pos", "neg"] * 30)
     assert "char" in caught.value.hint
@@ -96,7 +96,7 @@ def test_texts_without_anything_to_count_are_refused(tmp_path: Path) -> None:
         (["😀😡", "👍🏽"], False),
     ],
 )
-def test_separation_of_words_is_decided_from_the_text(texts: list[str], separated: bool) -> None:
+def test_separation_of_words_is_detected(texts: list[str], separated: bool) -> None:
     assert words_are_separated(texts) is separated
 
 
@@ -148,7 +148,7 @@ def test_saved_model_keeps_its_analyzer(analyzer: str, tmp_path: Path) -> None:
         ("123 !", None, None),
     ],
 )
-def test_script_tells_the_language_where_one_uses_it(text: str, script: str | None, language: str | None) -> None:
+def test_language_follows_from_a_script_of_one_language(text: str, script: str | None, language: str | None) -> None:
     assert main_script([text]) == script
     assert language_of(script) == language
     if language is not None and script is not None:
@@ -157,7 +157,7 @@ def test_script_tells_the_language_where_one_uses_it(text: str, script: str | No
 
 
 def train(folder: Path, texts: list[str], labels: list[str], *, analyzer: str = "auto", quiet: bool = True) -> Record:
-    """The Record of TF-IDF on these texts."""
+    """Train TF-IDF on these texts."""
     source = folder / "reviews.jsonl"
     rows = [{"text": text, "label": label} for text, label in zip(texts, labels, strict=True)]
     source.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), "utf-8")

@@ -1,4 +1,4 @@
-"""What teachers and students of every family are told: languages and prefixes reach those who need them, no others."""
+"""Language codes and prefixes of teachers and students, for every family of translators."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from kit.workflows.distill import distill
 from tests.models.translation.test_translators import ROUTES
 from tests.support.translators import BUILDERS
 
-TOLD = ["multi_marian", "t5", "m2m100", "nllb", "mbart50", "mbart25"]
+MULTILINGUAL = ["multi_marian", "t5", "m2m100", "nllb", "mbart50", "mbart25"]
 SOURCES = [("Two dogs run across the grass.",), ("A man in green holds a guitar.",)]
 
 
 @pytest.fixture(scope="module")
 def families(captions: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     lines = [line for code in ("en", "de") for line in (captions / f"train.{code}").read_text("utf-8").split("\n")]
-    made = {}
-    for name in [*TOLD, "marian"]:
-        made[name] = tmp_path_factory.mktemp("families") / name
-        made[name].mkdir()
+    folders = {}
+    for name in [*MULTILINGUAL, "marian"]:
+        folders[name] = tmp_path_factory.mktemp("families") / name
+        folders[name].mkdir()
         torch.manual_seed(0)
-        BUILDERS[name](made[name], lines)
-    return made
+        BUILDERS[name](folders[name], lines)
+    return folders
 
 
 def recipe_for(captions: Path, runs: Path, **sections: object) -> Recipe:
@@ -54,8 +54,8 @@ def recipe_for(captions: Path, runs: Path, **sections: object) -> Recipe:
     )
 
 
-@pytest.mark.parametrize("name", TOLD)
-def test_a_checkpoint_that_teaches_is_told_what_to_translate(name, families, captions, tmp_path) -> None:
+@pytest.mark.parametrize("name", MULTILINGUAL)
+def test_checkpoint_as_teacher_gets_the_languages(name, families, captions, tmp_path) -> None:
     folder = families[name]
     recipe = recipe_for(captions, tmp_path, method="distill", distill={"teacher": str(folder), "student": "layers:1"})
     teacher = resolve_teacher(str(folder), recipe)
@@ -67,12 +67,12 @@ def test_a_checkpoint_that_teaches_is_told_what_to_translate(name, families, cap
     expected = Translator(model, tongues, 24, ROUTES[name].prefix).outputs(SOURCES)
     assert load_teacher(teacher).outputs(SOURCES).tolist() == expected.tolist()
     greedy = recipe.model_copy(update={"translation": recipe.translation.model_copy(update={"beams": 1})})
-    assert resolve_teacher(str(folder), greedy).sha256 != teacher.sha256, "what it says is kept under how it is asked"
+    assert resolve_teacher(str(folder), greedy).sha256 != teacher.sha256, "the cache key depends on decoding"
 
 
 @pytest.mark.parametrize("name", ["t5", "nllb"])
-def test_students_of_such_a_teacher_are_told_too(name, families, captions, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("kit.methods.translation.distill.loops", lambda line: False)  # as its random weights have it
+def test_students_get_the_languages_of_their_teacher(name, families, captions, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("kit.methods.translation.distill.loops", lambda line: False)  # random weights loop
     section = {"teacher": str(families[name]), "student": "layers:1"}
     done = distill(recipe_for(captions, tmp_path, method="distill", distill=section), quiet=True)
     for record in (done.students[0], done.controls[0]):
@@ -89,13 +89,13 @@ def test_students_of_such_a_teacher_are_told_too(name, families, captions, tmp_p
             assert (tokenizer.src_lang, tokenizer.tgt_lang) == ("eng_Latn", "deu_Latn")
 
 
-def test_what_a_teacher_is_told_is_not_for_a_student_of_another_kind(families, captions, tmp_path) -> None:
-    told = finetune(recipe_for(captions, tmp_path, model={"checkpoint": str(families["t5"])}), quiet=True)
-    assert told.recipe.translation.prefix == "translate English to German: "
-    asked = distillation_recipe([str(told.folder)])
+def test_student_of_another_family_gets_its_own_languages(families, captions, tmp_path) -> None:
+    teacher = finetune(recipe_for(captions, tmp_path, model={"checkpoint": str(families["t5"])}), quiet=True)
+    assert teacher.recipe.translation.prefix == "translate English to German: "
+    recipe = distillation_recipe([str(teacher.folder)])
 
     def student(section: dict[str, object] | str) -> Recipe:
-        content = asked.model_dump()
+        content = recipe.model_dump()
         content["distill"]["student"] = section
         return understand(validated(content)).recipe
 
@@ -107,7 +107,7 @@ def test_what_a_teacher_is_told_is_not_for_a_student_of_another_kind(families, c
 
 
 @pytest.mark.parametrize("name", ["t5", "nllb"])
-def test_a_fresh_student_has_a_control(name, families, captions, tmp_path, monkeypatch) -> None:
+def test_fresh_student_has_a_control(name, families, captions, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("kit.methods.translation.distill.loops", lambda line: False)
     student = {"init": "random", "hidden_size": 16, "layers": 1}
     section = {"teacher": str(families[name]), "student": student}
@@ -117,18 +117,18 @@ def test_a_fresh_student_has_a_control(name, families, captions, tmp_path, monke
     assert (control.translation.codes, control.translation.prefix) == (None, "")
 
 
-def test_a_recipe_that_says_what_is_the_default_asks_for_the_same_run(families, captions, tmp_path) -> None:
+def test_explicit_default_prefix_gives_the_same_run(families, captions, tmp_path) -> None:
     recipe = recipe_for(captions, tmp_path, model={"checkpoint": str(families["multi_marian"])})
-    once = understand(recipe)
-    section = recipe.translation.model_copy(update={"prefix": once.recipe.translation.prefix})
-    twice = understand(recipe.model_copy(update={"translation": section}))
-    assert once.recipe.translation.prefix == twice.recipe.translation.prefix == ">>deu<< "
-    assert once.id == twice.id
+    implicit = understand(recipe)
+    section = recipe.translation.model_copy(update={"prefix": implicit.recipe.translation.prefix})
+    explicit = understand(recipe.model_copy(update={"translation": section}))
+    assert implicit.recipe.translation.prefix == explicit.recipe.translation.prefix == ">>deu<< "
+    assert implicit.id == explicit.id
     other = recipe.translation.model_copy(update={"prefix": ">>fra<< "})
     assert understand(recipe.model_copy(update={"translation": other})).recipe.translation.prefix == ">>fra<< "
 
 
-def test_a_language_behind_the_text_is_mbart_s_alone(families) -> None:
+def test_language_code_after_the_text_is_only_for_mbart(families) -> None:
     model, _ = load_translator(families["nllb"])
     with pytest.raises(Exception, match="puts the language after a text"):
         apply_route(model, load_tokenizer(families["mbart25"]), ROUTES["mbart25"])

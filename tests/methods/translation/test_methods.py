@@ -1,4 +1,4 @@
-"""Every method that translates, on a tiny encoder with a fresh decoder: Records, answers, students and controls."""
+"""Methods for translation with a tiny encoder and a fresh decoder: Records, predictions, students and controls."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from kit.workflows.check import check
 from kit.workflows.distill import VERDICT_FILE
 from tests.support.translators import marian
 
-# So that something is learnt in a few steps.
+# Settings to learn within a few steps.
 QUICK = {"decoder_dropout": 0.0, "encoder_rate": 1.0}
 NOT_FRESH = {"decoder_layers": 3, "decoder_dropout": None, "encoder_rate": None}
 
@@ -78,13 +78,13 @@ def runs(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def base(captions, tiny_checkpoint, runs) -> Recipe:
-    """50 pairs, a pool of 10 sources, a teacher whose decoder has two layers, a student with the last of them."""
+    """Return a recipe with 50 pairs, 10 pool sources, two decoder layers, and a student with the last of them."""
     return recipe_of(captions, tiny_checkpoint, runs, "distill", distill={"student": {"layers": [1]}, "pool": 10})
 
 
 @pytest.fixture(scope="module")
 def teacher(base) -> Record:
-    """What `base` fine-tunes first."""
+    """Return the teacher that `base` fine-tunes first."""
     return finetune(teacher_recipe(base), quiet=True)
 
 
@@ -99,21 +99,21 @@ def changed(recipe: Recipe, **distill_keys: object) -> Recipe:
     return Recipe.model_validate(content)
 
 
-def test_the_registry_and_the_schema_name_the_same_methods() -> None:
+def test_registry_and_schema_have_the_same_methods() -> None:
     assert set(TRANSLATING) == set(NAMES)
     assert isinstance(method_of("translation", "finetune"), Translate)
     assert not isinstance(method_of("classification", "finetune"), Translate)
 
 
 @pytest.mark.parametrize(("language", "ratio"), [("zh", 0.5), ("zho_Hans", 0.5), ("de", 1.0)])
-def test_lengths_are_of_what_the_language_takes_for_words(language: str, ratio: float) -> None:
+def test_length_ratio_counts_words_or_characters_by_language(language: str, ratio: float) -> None:
     task = Translation("translation", ("en", language), "chrf")
     lines = np.asarray(["我们", "今天"], object), np.asarray(["我们去吧", "今天天气"], object)
     assert task.details(*lines)["length_ratio"] == ratio
 
 
 @pytest.mark.parametrize("method", TRANSLATING)
-def test_a_method_makes_a_whole_record(method, captions, tiny_checkpoint, runs, teacher) -> None:
+def test_method_gives_a_complete_record(method, captions, tiny_checkpoint, runs, teacher) -> None:
     recipe = recipe_of(captions, tiny_checkpoint, runs, method)
     record = finetune(taught_by(recipe, teacher) if method == "distill" else recipe, quiet=True)
     content = record.content
@@ -128,76 +128,79 @@ def test_a_method_makes_a_whole_record(method, captions, tiny_checkpoint, runs, 
     assert content["data"]["sizes"]["budget"] == 50 and content["data"]["sizes"]["test"] == 20
     stored = Record.load(record.folder).predictions()
     assert stored.outputs.shape == (20,) and all(isinstance(line, str) for line in stored.outputs)
-    again = evaluate(record.folder)
-    assert again.largest_difference == 0 and again.metrics == record.metrics
+    evaluated = evaluate(record.folder)
+    assert evaluated.largest_difference == 0 and evaluated.metrics == record.metrics
     resolved = record.recipe
     assert resolved.train.refit is False and resolved.train.label_smoothing == 0.1
     assert resolved.data.text == "en" and resolved.data.label == "de"
-    start = {"finetune": True, "lora": True, "scratch": False, "student": True, "distill": False}[method]
+    frozen = {"finetune": True, "lora": True, "scratch": False, "student": True, "distill": False}[method]
     if method != "distill":
-        assert resolved.train.freeze_embeddings is start
+        assert resolved.train.freeze_embeddings is frozen
 
 
-def test_a_fresh_decoder_learns_faster_and_forgets_more_than_the_encoder(captions, tiny_checkpoint, runs) -> None:
-    given = {"decoder_dropout": 0.0, "encoder_rate": 1.0}
+def test_fresh_decoder_has_higher_rate_and_dropout(captions, tiny_checkpoint, runs) -> None:
+    settings = {"decoder_dropout": 0.0, "encoder_rate": 1.0}
     writers = []
-    for keys in (dict.fromkeys(given), given):
+    for keys in (dict.fromkeys(settings), settings):
         request = understand(recipe_of(captions, tiny_checkpoint, runs, translation=keys))
         hardware = set_up_hardware("fp32")
         job = Job(request.recipe, request.task, request.data, hardware, request.checkpoint, Progress(quiet=True))
         writers.append(writer_of(job, request.data.train))
-    usual, other = writers
-    assert (usual.rate_shares, other.rate_shares) == ({"encoder.": 0.2}, {"encoder.": 1.0})
-    rates = [{part.p for part in each.model.decoder.modules() if isinstance(part, nn.Dropout)} for each in writers]
+    default, other = writers
+    assert (default.rate_shares, other.rate_shares) == ({"encoder.": 0.2}, {"encoder.": 1.0})
+    rates = [
+        {layer.p for layer in writer.model.decoder.modules() if isinstance(layer, nn.Dropout)} for writer in writers
+    ]
     assert rates == [{0.3}, {0.0}]
-    assert usual.model.encoder.config.hidden_dropout_prob == other.model.encoder.config.hidden_dropout_prob != 0.3
-    for keys in (given, {"decoder_layers": 2}):
+    assert default.model.encoder.config.hidden_dropout_prob == other.model.encoder.config.hidden_dropout_prob != 0.3
+    for keys in (settings, {"decoder_layers": 2}):
         with pytest.raises(RecipeError, match="are for an encoder-only checkpoint"):
             understand(recipe_of(captions, tiny_checkpoint, runs, "scratch", translation=keys))
 
 
-def test_a_translator_made_of_an_encoder_learns_on(captions, teacher, runs) -> None:
-    made_of = teacher.model_folder
-    recipe = recipe_of(captions, made_of, runs, train={"epochs": 2}, translation={"vocabulary": None} | NOT_FRESH)
+def test_translator_made_of_an_encoder_can_be_finetuned(captions, teacher, runs) -> None:
+    start = teacher.model_folder
+    recipe = recipe_of(captions, start, runs, train={"epochs": 2}, translation={"vocabulary": None} | NOT_FRESH)
     record = finetune(recipe, quiet=True)
     history = record.content["training"]["evaluations"]
     assert history[0]["validation_loss"] < teacher.content["training"]["evaluations"][-1]["validation_loss"] + 0.05
     for name in ("tokenizer.json", "target/tokenizer.json"):
-        assert (record.model_folder / name).read_bytes() == (made_of / name).read_bytes()
+        assert (record.model_folder / name).read_bytes() == (start / name).read_bytes()
     assert evaluate(record.folder).largest_difference == 0
     assert foreseen_kind(recipe) is kind_of(record.model_folder) is Kind.WARM_TRANSLATOR
     with pytest.raises(ModelError) as caught:
         finetune(recipe_of(captions, teacher.folder, runs), quiet=True)
-    assert caught.value.hint == f"this is the folder of a run; its model is in {made_of}"
+    assert caught.value.hint == f"this is the folder of a run; its model is in {start}"
 
 
-def test_a_control_is_made_as_its_teacher_was(done) -> None:
+def test_control_has_the_settings_of_its_teacher(done) -> None:
     section = done.controls[0].recipe.translation
     assert {key: getattr(section, key) for key in QUICK} == QUICK
 
 
-def test_what_is_predicted(captions, teacher) -> None:
+def test_empty_and_long_texts_are_translated(captions, teacher) -> None:
     long = " ".join(["a man in a blue shirt"] * 830)
     texts = ["A man walks.", "", "   ", long, "two dogs"]
     began = time.monotonic()
-    answers = list(predict(teacher.folder, texts))
-    assert time.monotonic() - began < 10, "5,000 words are cut"
-    assert len(answers) == 5 and [a["text"] for a in answers] == texts
-    assert answers[1]["translation"] == answers[2]["translation"] == ""
-    assert "loops" not in answers[1] and [answer.get("cut", False) for answer in answers] == [False] * 3 + [True, False]
-    for answer in answers:
-        words = "translation", "loops", "cut"
-        assert set(answer) - {"text"} <= set(words) and isinstance(answer["translation"], str)
+    predictions = list(predict(teacher.folder, texts))
+    assert time.monotonic() - began < 10, "5,000 words are truncated"
+    assert len(predictions) == 5 and [prediction["text"] for prediction in predictions] == texts
+    assert predictions[1]["translation"] == predictions[2]["translation"] == ""
+    assert "loops" not in predictions[1]
+    assert [prediction.get("cut", False) for prediction in predictions] == [False] * 3 + [True, False]
+    for prediction in predictions:
+        keys = {"text", "translation", "loops", "cut"}
+        assert set(prediction) <= keys and isinstance(prediction["translation"], str)
     alone = [next(predict(teacher.folder, [text]))["translation"] for text in texts]
-    assert alone == [answer["translation"] for answer in answers]
+    assert alone == [prediction["translation"] for prediction in predictions]
     translator = Translator.load(teacher.model_folder)
-    cut = " ".join(long.split()[:22])
-    assert translator.outputs([(long,)])[0] == translator.outputs([(cut,)])[0], "only the first tokens are read"
+    start = " ".join(long.split()[:22])
+    assert translator.outputs([(long,)])[0] == translator.outputs([(start,)])[0], "only the first tokens are read"
     assert teacher.recipe.data.max_length == translator.max_length == 24
 
 
-def test_a_model_that_finds_no_end_is_flagged(captions, tmp_path, runs) -> None:
-    """Random weights of a translator: hardly trained, it says one word until it is stopped."""
+def test_repetitive_translations_are_flagged(captions, tmp_path, runs) -> None:
+    """A translator with random weights and little training repeats one word up to the maximum length."""
     lines = [line for code in ("en", "de") for line in (captions / f"train.{code}").read_text("utf-8").split("\n")]
     torch.manual_seed(0)
     marian(tmp_path, lines)
@@ -205,9 +208,9 @@ def test_a_model_that_finds_no_end_is_flagged(captions, tmp_path, runs) -> None:
     record = finetune(recipe, quiet=True)
     assert record.content["details"]["loops"] > 10
     assert next(predict(record.folder, ["Two men walk."])).get("loops") is True
-    own = recipe_of(captions, tmp_path, runs, translation=dict.fromkeys(QUICK))
+    with_vocabulary = recipe_of(captions, tmp_path, runs, translation=dict.fromkeys(QUICK))
     with pytest.raises(KitError) as caught:
-        finetune(own, quiet=True)
+        finetune(with_vocabulary, quiet=True)
     assert caught.value.message == "translation.vocabulary: this checkpoint has its own vocabulary"
 
 
@@ -223,7 +226,7 @@ def test_adapters_are_merged(captions, tiny_checkpoint, runs, teacher) -> None:
         finetune(Recipe.model_validate(missing), quiet=True)
 
 
-def test_a_student_stands_beside_its_teacher_and_its_control(teacher, done) -> None:
+def test_student_is_compared_with_teacher_and_control(teacher, done) -> None:
     student, control = done.record, done.controls[0]
     assert student.content["settings"]["teachers"][0]["record"] == teacher.id
     sizes = student.content["settings"]["transfer_set"]
@@ -235,25 +238,24 @@ def test_a_student_stands_beside_its_teacher_and_its_control(teacher, done) -> N
     assert decoder_depth(teacher.model_folder) == 2
     for record in (student, control):
         assert evaluate(record.folder).largest_difference == 0
-    # The encoder is the teacher's, whole, and of its decoder one layer is left.
-    theirs, ours = load_translator(teacher.model_folder)[0], load_translator(student.model_folder)[0]
-    assert len(ours.encoder.encoder.layer) == len(theirs.encoder.encoder.layer) == 2
-    assert len(ours.decoder.bert.encoder.layer) == 1
+    # The student keeps the teacher's whole encoder and one layer of its decoder.
+    teacher_model, student_model = (load_translator(run.model_folder)[0] for run in (teacher, student))
+    assert len(student_model.encoder.encoder.layer) == len(teacher_model.encoder.encoder.layer) == 2
+    assert len(student_model.decoder.bert.encoder.layer) == 1
     written = json.loads((student.folder / VERDICT_FILE).read_text("utf-8"))
     assert written["lines"] == done.verdict.lines and done.verdict.lines
-    said = "\n".join(done.verdict.lines)
-    assert "bleu" in said.lower()
+    assert "bleu" in "\n".join(done.verdict.lines).lower()
     assert done.verdict.student_cost.size_bytes < done.verdict.teacher_cost.size_bytes
     assert done.verdict.gain is not None
 
 
-def test_the_teacher_translates_once(base, teacher, done, monkeypatch) -> None:
-    """Another student costs no pass of the teacher; another teacher does."""
+def test_teacher_translates_once_for_all_students(base, teacher, done, monkeypatch) -> None:
+    """Another student needs no inference of the teacher; another teacher does."""
     computed = done.record.content["settings"]["teacher_answers_computed"]
-    assert [each["of"] for each in computed] == [55]
+    assert [origin["of"] for origin in computed] == [55]
     loaded: list[Path] = []
     original = outputs_module.load_teacher
-    monkeypatch.setattr(outputs_module, "load_teacher", lambda which: loaded.append(which.folder) or original(which))
+    monkeypatch.setattr(outputs_module, "load_teacher", lambda used: loaded.append(used.folder) or original(used))
     second = run(taught_by(changed(base, student={"layers": [0, 1]}), teacher), quiet=True)
     assert loaded == []
     assert second.content["settings"]["teacher_answers_computed"] == [{"texts": 0, "of": 55}]
@@ -265,8 +267,8 @@ def test_the_teacher_translates_once(base, teacher, done, monkeypatch) -> None:
     assert third.content["settings"]["teacher_answers_computed"] == [{"texts": 55, "of": 55}]
 
 
-def test_from_a_finished_run_alone(teacher) -> None:
-    """The recipe is the teacher's own, vocabulary included; the control writes with the same one."""
+def test_distillation_of_a_finished_run_uses_its_recipe(teacher) -> None:
+    """Including the vocabulary, which the control has too."""
     recipe = changed(distillation_recipe([str(teacher.folder)]), student={"layers": [0]}, pool=0)
     recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"epochs": 1.0})})
     student = run(recipe, quiet=True)
@@ -276,20 +278,20 @@ def test_from_a_finished_run_alone(teacher) -> None:
 
 
 @pytest.mark.parametrize("student", [{"layers": 1}, {"layers": [1], "hidden_size": 16}, {"init": "random"}])
-def test_a_check_foresees_the_student_of_a_teacher_that_is_not_there_yet(student, base, teacher) -> None:
-    """The same shape, size and plan as once the teacher is there."""
+def test_check_predicts_the_student_of_an_untrained_teacher(student, base, teacher) -> None:
+    """With the same shape, size and plan as after the training of the teacher."""
     content = changed(base, student=student).model_dump()
     content["train"]["learning_rate"] = content["train"]["epochs"] = None
     recipe = Recipe.model_validate(content)
-    before, after = (dict(check(each).rows) for each in (recipe, taught_by(recipe, teacher)))
+    before, after = (dict(check(checked).rows) for checked in (recipe, taught_by(recipe, teacher)))
     assert teacher.id in before["before that"] and "before that" not in after
     for row in ("student", "parameters", "training", "transfer set"):
         assert before[row] == after[row]
 
 
 @pytest.mark.parametrize("student", [{"layers": 1}, {"init": "random"}])
-def test_a_study_foresees_what_a_student_takes(student, base) -> None:
-    """Before the data are drawn it knows as many passes of a distillation as the request has."""
+def test_study_estimates_the_effort_of_a_student(student, base) -> None:
+    """Before the data are drawn, the estimate of the passes is that of the request."""
     content = changed(base, student=student).model_dump()
     content["train"]["learning_rate"] = content["train"]["epochs"] = None
     content["study"] = {"methods": ["finetune", "distill"], "budgets": [30, 50], "seeds": 1}
@@ -299,8 +301,8 @@ def test_a_study_foresees_what_a_student_takes(student, base) -> None:
         assert plan.efforts[cell] == pytest.approx(passes(request), rel=0.01)
 
 
-def test_a_narrower_student_and_its_control(base, teacher) -> None:
-    """Both sides are as wide as asked for, with a decoder of the teacher and with a fresh one."""
+def test_narrower_student_and_its_control(base, teacher) -> None:
+    """Both sides have the requested width, with the teacher's decoder and with a fresh one."""
     narrow = {"layers": [1], "hidden_size": 16, "intermediate_size": 24}
     student = run(taught_by(changed(base, student=narrow), teacher), quiet=True)
     control = run(control_recipe(student, resolve_teacher(str(teacher.folder))), quiet=True)
@@ -310,19 +312,20 @@ def test_a_narrower_student_and_its_control(base, teacher) -> None:
             assert (side.hidden_size, side.num_attention_heads, side.intermediate_size) == (16, 1, 24)
         assert evaluate(record.folder).largest_difference == 0
     assert student.content["parameters"] == control.content["parameters"] < teacher.content["parameters"]
-    line = content_of(base, "test")
+    line = first_source(base, "test")
     assert next(predict(student.folder, line))["translation"] == str(student.predictions().outputs[0])
-    # A student of the student is as narrow, and so is its control, though it starts from the wide encoder.
-    own = run(taught_by(changed(base, student={"layers": [0]}), student), quiet=True)
-    again = run(control_recipe(own, resolve_teacher(str(student.folder))), quiet=True)
-    assert own.content["parameters"] == again.content["parameters"] == student.content["parameters"]
+    # A student of the student has the same width, and so does its control, which starts from the wide encoder.
+    second = run(taught_by(changed(base, student={"layers": [0]}), student), quiet=True)
+    second_control = run(control_recipe(second, resolve_teacher(str(student.folder))), quiet=True)
+    sizes = [record.content["parameters"] for record in (second, second_control, student)]
+    assert len(set(sizes)) == 1
 
 
-def content_of(base: Recipe, split: str) -> str:
+def first_source(base: Recipe, split: str) -> str:
     return (Path(str(base.data.source)) / f"{split}.en").read_text("utf-8").splitlines()[0]
 
 
-def test_a_student_of_random_weights(base, teacher) -> None:
+def test_student_with_random_weights(base, teacher) -> None:
     small = {"layers": 1, "init": "random", "hidden_size": 16, "heads": 2}
     record = run(taught_by(changed(base, student=small), teacher), quiet=True)
     model, tongues = load_translator(record.model_folder)
@@ -332,21 +335,21 @@ def test_a_student_of_random_weights(base, teacher) -> None:
     assert evaluate(record.folder).largest_difference == 0
 
 
-def test_a_student_of_its_own_checkpoint(base, teacher, tiny_checkpoint) -> None:
+def test_student_with_its_own_checkpoint(base, teacher, tiny_checkpoint) -> None:
     record = run(taught_by(changed(base, student=str(tiny_checkpoint)), teacher), quiet=True)
     assert record.content["checkpoint"]["name"] == str(tiny_checkpoint)
     assert decoder_depth(record.model_folder) == base.translation.decoder_layers
     assert evaluate(record.folder).largest_difference == 0
 
 
-def test_references_are_mixed_in(base, teacher, done) -> None:
+def test_references_are_added_to_the_transfer_set(base, teacher, done) -> None:
     record = run(taught_by(changed(base, losses={"labels": 0.5}), teacher), quiet=True)
     sizes = record.content["settings"]["transfer_set"]
     assert sizes["references"] == 45
     assert record.content["training"]["plan"]["steps"] > done.record.content["training"]["plan"]["steps"]
 
 
-def test_the_labels_of_the_pool_are_never_read(base, teacher, monkeypatch) -> None:
+def test_labels_of_the_pool_are_never_read(base, teacher, monkeypatch) -> None:
     from dataclasses import replace
 
     from kit.data.prepare import Prepared
@@ -384,7 +387,7 @@ def test_the_labels_of_the_pool_are_never_read(base, teacher, monkeypatch) -> No
         ({"augment": {"copies": 1}}, "distill.augment: a sentence with masked words has no translation"),
     ],
 )  # fmt: skip
-def test_what_cannot_work_is_refused_before_training(keys, reason, base, teacher, monkeypatch) -> None:
+def test_impossible_students_are_refused_before_training(keys, reason, base, teacher, monkeypatch) -> None:
     monkeypatch.setattr("kit.runs.write_record._fit_and_write", lambda *args: pytest.fail("something was trained"))
     with pytest.raises(KitError) as caught:
         distill(taught_by(changed(base, **keys), teacher), quiet=True)
@@ -397,15 +400,15 @@ def test_several_teachers_are_refused(base, teacher) -> None:
     assert caught.value.message == "distill.teacher: a translator has one teacher, and several are named"
 
 
-def test_a_teacher_of_the_other_direction_is_refused(base, teacher) -> None:
+def test_teacher_of_the_other_direction_is_refused(base, teacher) -> None:
     recipe = taught_by(base, teacher).model_dump()
     recipe["data"]["languages"] = ["de", "en"]
     with pytest.raises(ModelError, match="translates en to de; the recipe has de to en"):
         understand(Recipe.model_validate(recipe))
 
 
-def test_a_teacher_of_random_weights(captions, tiny_checkpoint, base, runs) -> None:
-    """Its layers, and a fresh student, learn from it as from any other; a control of its layers there is none."""
+def test_teacher_from_random_weights(captions, tiny_checkpoint, base, runs) -> None:
+    """It has students of its layers, without a control, and fresh students with a control."""
     scratch = finetune(recipe_of(captions, tiny_checkpoint, runs, "scratch", train={"epochs": 20}), quiet=True)
     content = changed(taught_by(base, scratch), student={"layers": [0], "intermediate_size": 100}).model_dump()
     student = run(Recipe.model_validate(content), quiet=True)
@@ -419,7 +422,7 @@ def test_a_teacher_of_random_weights(captions, tiny_checkpoint, base, runs) -> N
     assert done.record.content["parameters"] == done.controls[0].content["parameters"]
 
 
-def test_a_teacher_of_labels_cannot_translate(base, tiny_run) -> None:
+def test_classifier_cannot_teach_translation(base, tiny_run) -> None:
     with pytest.raises(KitError) as caught:
         distill(changed(base, teacher=str(tiny_run)), quiet=True)
     assert caught.value.message.startswith("distill.teacher: ") and caught.value.exit_code == 2
@@ -432,27 +435,25 @@ def test_a_teacher_of_labels_cannot_translate(base, tiny_run) -> None:
         ({"prefix": "to German: "}, "translation.codes and translation.prefix are for a checkpoint that can translate"),
     ],
 )
-def test_an_encoder_is_not_told_languages(keys, message, captions, tiny_checkpoint, runs) -> None:
+def test_language_settings_are_refused_for_encoders(keys, message, captions, tiny_checkpoint, runs) -> None:
     with pytest.raises(KitError) as caught:
         finetune(recipe_of(captions, tiny_checkpoint, runs, translation=keys), quiet=True)
     assert caught.value.message == message
 
 
-def test_keys_of_one_method_do_not_keep_a_study_from_the_others(captions, tiny_checkpoint, runs) -> None:
+def test_study_ignores_keys_of_other_methods(captions, tiny_checkpoint, runs) -> None:
     recipe = recipe_of(captions, tiny_checkpoint, runs)
     assert recipe.translation.decoder_dropout == 0.0
     for method in ("finetune", "scratch", "lora"):
-        found = understand(
-            cell_recipe(recipe, Cell(method, None if method == "scratch" else str(tiny_checkpoint), 40, 0))
-        )
-        given = found.recipe.translation
+        checkpoint = None if method == "scratch" else str(tiny_checkpoint)
+        section = understand(cell_recipe(recipe, Cell(method, checkpoint, 40, 0))).recipe.translation
         expected = {"finetune": (0.0, 1.0), "scratch": (None, None), "lora": (0.0, None)}[method]
-        assert (given.decoder_dropout, given.encoder_rate) == expected
+        assert (section.decoder_dropout, section.encoder_rate) == expected
     with pytest.raises(RecipeError, match=r"translation.encoder_rate: method lora trains adapters"):
         understand(recipe_of(captions, tiny_checkpoint, runs, "lora", translation={"encoder_rate": 0.5}))
 
 
-def test_an_encoder_without_some_of_its_weights_is_refused(captions, tiny_checkpoint, runs, tmp_path) -> None:
+def test_encoder_with_missing_weights_is_refused(captions, tiny_checkpoint, runs, tmp_path) -> None:
     folder = tmp_path / "damaged"
     shutil.copytree(tiny_checkpoint, folder)
     weights = load_file(folder / "model.safetensors")
@@ -463,28 +464,29 @@ def test_an_encoder_without_some_of_its_weights_is_refused(captions, tiny_checkp
         finetune(recipe_of(captions, folder, runs), quiet=True)
 
 
-def test_dropout_of_a_translator_with_two_configurations(teacher) -> None:
+def test_dropout_is_set_in_both_configurations(teacher) -> None:
     checkpoint = resolve_checkpoint(ModelSection(checkpoint=str(teacher.model_folder)))
 
     def rates(dropout: float | None) -> set[float]:
-        return {part.p for part in pretrained_translator(checkpoint, dropout).modules() if isinstance(part, nn.Dropout)}
+        model = pretrained_translator(checkpoint, dropout)
+        return {layer.p for layer in model.modules() if isinstance(layer, nn.Dropout)}
 
     assert rates(0.45) == {0.45} and rates(0.0) == {0.0} and 0.45 not in rates(None)
 
 
-def test_a_kill_at_any_time_ends_in_the_same_student(base, teacher, done, tmp_path, start, kit_forked) -> None:
-    """SIGKILL while the teacher translates or the student trains: the same command ends like one let alone."""
+def test_killed_distillation_ends_with_the_same_student(base, teacher, done, tmp_path, start, kit_forked) -> None:
+    """SIGKILL while the teacher translates and while the student trains, and the same command again."""
     recipe = taught_by(base, teacher).model_copy(update={"runs": str(tmp_path / "runs")})
     content = recipe.model_dump(mode="json", exclude_defaults=True)
     content["train"] |= {"checkpoint_seconds": 0}
     file = tmp_path / "recipe.yaml"
     file.write_text(yaml.safe_dump(content), "utf-8")
     command, cache = ["finetune", file, "--json"], tmp_path / "cache"
-    amid = (
+    moments = (
         lambda: any(cache.glob("teachers/*/about.json")),
         lambda: any((tmp_path / "runs").glob(".distill*.partial/checkpoints/checkpoint-*")),
     )
-    for reached in amid:
+    for reached in moments:
         process = start(*command, KIT_CACHE=str(cache))
         while not reached():
             assert process.poll() is None
@@ -501,17 +503,17 @@ def test_a_kill_at_any_time_ends_in_the_same_student(base, teacher, done, tmp_pa
 def test_precision_is_never_fp16(captions, tiny_checkpoint, runs) -> None:
     capable = set_up_hardware("auto").precision == "bf16"
     precision = "bf16" if capable else "fp32"
-    found = finetune(recipe_of(captions, tiny_checkpoint, runs, train={"precision": precision}), quiet=True)
-    assert found.content["training"]["precision"] == precision
-    assert load_translator(found.model_folder)[0].dtype.itemsize == 4, "saved and searched in float32"
+    record = finetune(recipe_of(captions, tiny_checkpoint, runs, train={"precision": precision}), quiet=True)
+    assert record.content["training"]["precision"] == precision
+    assert load_translator(record.model_folder)[0].dtype.itemsize == 4, "saved and decoded in float32"
     with pytest.raises(ValueError, match="precision"):
         recipe_of(captions, tiny_checkpoint, runs, train={"precision": "fp16"})
 
 
-def test_the_best_weights_are_chosen_by_the_loss_of_references(captions, tiny_checkpoint, runs) -> None:
+def test_best_weights_have_the_lowest_loss_on_references(captions, tiny_checkpoint, runs) -> None:
     recipe = recipe_of(captions, tiny_checkpoint, runs, train={"select": "best", "epochs": 2, "learning_rate": 0.02})
     record = finetune(recipe, quiet=True)
-    losses = [each["validation_loss"] for each in record.content["training"]["evaluations"]]
+    losses = [evaluation["validation_loss"] for evaluation in record.content["training"]["evaluations"]]
     assert len(losses) >= 2 and all(np.isfinite(losses))
     assert record.content["settings"]["loss_on_references"]["validation"] == pytest.approx(min(losses), rel=0.01)
     test = record.content["settings"]["loss_on_references"]["test"]
