@@ -1,7 +1,7 @@
-"""Errors that people can act on.
+"""Errors that users can act on.
 
-Every failure that kit foresees is a `KitError`: one line that says what is wrong and where, and a
-hint that says what to do. The command line prints both and exits with `exit_code`.
+Every foreseen failure is a `KitError`: one line with the problem and its place, and a hint with the remedy. The command
+line prints both and exits with `exit_code`.
 """
 
 from __future__ import annotations
@@ -82,49 +82,49 @@ class SystemRefusalError(KitError):
 
 
 class StreamError(KitError):
-    """Standard output takes no more: it is closed, or redirected to a full disk."""
+    """Standard output cannot be written: it is closed, or redirected to a full disk."""
 
     exit_code = 1
 
 
 class WorkerError(KitError):
-    """A worker of a study is not fit to run its cells."""
+    """A worker of a study cannot run its cells."""
 
 
 class BusyError(OutputError):
-    """Another process is writing the same result just now."""
+    """Another process is writing the same result."""
 
 
 class LaunchError(KitError):
-    """Processes were launched that this machine cannot run, or that cannot work together."""
+    """The launched processes cannot run on this machine, or cannot work together."""
 
 
 class TrainingError(KitError):
-    """Training started and could not go on (NaN loss, out of memory)."""
+    """Training started and could not continue (NaN loss, out of memory)."""
 
     exit_code = 1
 
 
 class DivergedError(TrainingError):
-    """The loss or the model's outputs are no longer finite numbers: the same steps lead there again."""
+    """The loss or the model's outputs are not finite; repeating the same steps fails again."""
 
     checkpoints_are_useless = True
 
 
 class VerificationError(KitError):
-    """What was saved does not give the answers it gave before it was saved."""
+    """A saved model does not reproduce the predictions that it made before it was saved."""
 
     exit_code = 1
 
 
 class ExportError(KitError):
-    """A model cannot leave this machine: it answers differently there, or the Hub does not take it."""
+    """A model cannot be exported: its predictions differ elsewhere, or the Hub rejects it."""
 
     exit_code = 1
 
 
 def damage_words(error: BaseException) -> str:
-    """Return what is wrong with the content of a file, for the user, from the error that reading it raised."""
+    """Return the damage of a file in words, from the error that was raised while reading it."""
     if isinstance(error, KeyError):
         return f"{error.args[0]!r} is missing" if error.args else "a part is missing"
     if isinstance(error, (TypeError, AttributeError)):

@@ -1,4 +1,4 @@
-"""The folder for everything that kit keeps between runs and can make again."""
+"""The folder for everything that kit caches between runs."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 def has_surrogates(text: str) -> bool:
-    """Return whether a string holds half a character: half an emoji from JSON, or bytes that were not UTF-8."""
+    """Return whether a string contains a lone surrogate: half an emoji from JSON, or bytes that were not UTF-8."""
     return _SURROGATE.search(text) is not None
 
 

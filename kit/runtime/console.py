@@ -1,4 +1,4 @@
-"""Output on the terminal: the one place where text is made printable, and where a full or closed output is noticed."""
+"""Output on the terminal, with data made printable and errors of standard output detected."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def echo(message: str, err: bool = False) -> None:
-    """Print text that may hold data. Raises StreamError if standard output takes no more."""
+    """Print text that may contain data. Raises StreamError if standard output cannot be written."""
     if err:
         _write_error(f"{printable_lines(message)}\n")
     else:
@@ -27,7 +27,7 @@ def echo(message: str, err: bool = False) -> None:
 
 
 def echo_json(value: object, indent: int | None = None) -> None:
-    """Print a value as JSON, which escapes what a terminal would obey. Raises StreamError like `echo`."""
+    """Print a value as JSON, with terminal control characters escaped. Raises StreamError like `echo`."""
     line = json_line(value)
     if indent is not None or (getattr(sys.stdout, "encoding", "") or "").lower().replace("-", "") != "utf8":
         line = json.dumps(json.loads(line), indent=indent)
@@ -35,7 +35,7 @@ def echo_json(value: object, indent: int | None = None) -> None:
 
 
 def echo_drawn(renderable: RenderableType) -> None:
-    """Print something that rich draws, as wide as the terminal; 200 columns wide where there is none."""
+    """Print a rich renderable at the width of the terminal, or 200 columns wide without a terminal."""
     terminal = console(stderr=False)
     drawing = console(width=terminal.width if terminal.is_terminal else 200, force_terminal=terminal.is_terminal)
     drawing.file = io.StringIO()
@@ -44,20 +44,21 @@ def echo_drawn(renderable: RenderableType) -> None:
 
 
 def finish_output() -> None:
-    """Write what standard output still holds back. Raises StreamError if it takes no more."""
+    """Flush standard output. Raises StreamError if it cannot be written."""
     _write_output("")
 
 
 def drop_output() -> None:
-    """Let standard output end in nothing, so that Python does not complain about it at its exit."""
-    with suppress(OSError, ValueError, AttributeError):  # it is closed, or no file
+    """Redirect standard output to the null device, so that Python reports no error about it at exit."""
+    with suppress(OSError, ValueError, AttributeError):  # closed, or without a file descriptor
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def console(**settings: Any) -> Console:
-    """Return a rich console on standard error that shows control characters of its texts as escapes.
+    """Return a rich console on standard error that shows control characters in texts as escapes.
 
-    settings: of `rich.console.Console`.
+    Args:
+        **settings: Arguments of `rich.console.Console`.
     """
     from rich.console import Console, ConsoleOptions
     from rich.segment import Segment
@@ -71,7 +72,7 @@ def console(**settings: Any) -> Console:
 
 
 def say(target: Console, line: str) -> None:
-    """Print a line of progress; a standard error that takes no more must not end a run."""
+    """Print a line of progress; failing to write it must not end a run."""
     try:
         target.print(printable_lines(line), markup=False, soft_wrap=True)
     except OSError:
@@ -101,7 +102,7 @@ def _write_error(text: str) -> None:
     try:
         sys.stderr.write(_encodable(text, sys.stderr))
         sys.stderr.flush()
-    except (OSError, ValueError, AttributeError):  # there is nobody left to read it
+    except (OSError, ValueError, AttributeError):  # standard error is closed: nobody can read the message
         return
 
 

@@ -1,8 +1,7 @@
-"""The processes of one launch: how they meet, what they agree on, and which of them tells an error.
+"""The processes of one launch: meeting, agreement, sharding settings and error reports.
 
-A launcher (accelerate launch, torchrun) starts them, and says in the environment how many there are and where to meet.
-
-Knows launchers, devices and process groups. Knows nothing of what is computed.
+A launcher (accelerate launch, torchrun) starts the processes and passes their number and meeting point in the
+environment.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ if TYPE_CHECKING:
     from accelerate import PartialState
 
 LIMIT = "KIT_TIMEOUT_SECONDS"
-# Processes wait for each other while one downloads a checkpoint, or writes a graph: the limit is for those that hang.
+# Processes wait for each other while one downloads a checkpoint or writes a graph: the limit is for hanging processes.
 _LIMIT_SECONDS = 1_800
 _ASKING_SECONDS = 5
 _NOT_UNDER_FSDP = {
-    "fsdp_offload_params": "torch does it on GPUs only, and kit has not been run so",
-    "fsdp_activation_checkpointing": "it fails for translators that cache what they decode",
+    "fsdp_offload_params": "torch supports it on GPUs only, and kit is not tested with it",
+    "fsdp_activation_checkpointing": "it fails for translators with a decoding cache",
 }
 _OWN = {
     "ACCELERATE_MIXED_PRECISION": "no",
@@ -41,11 +40,15 @@ _LOST = re.compile(rf"gloo/|NCCL|Connection (closed|reset) by peer|Broken pipe|{
 
 
 def meet(device: str) -> PartialState:
-    """The processes of this launch, from here on together; alone if none was launched.
+    """Connect the processes of this launch and return their state; a single process if none was launched.
 
-    device: `cuda`, `mps` or `cpu`, as kit computes on it. Waiting for one another ends with an error after half an
-    hour, or the seconds that KIT_TIMEOUT_SECONDS says. Raises LaunchError for more processes than GPUs, and for
-    launches that shard the model in a way that kit does not.
+    Waiting for another process raises an error after half an hour, or after KIT_TIMEOUT_SECONDS.
+
+    Args:
+        device: `cuda`, `mps` or `cpu`: the device that kit computes on.
+
+    Raises:
+        LaunchError: For more processes than GPUs, and for a kind of sharding that kit does not support.
     """
     from accelerate import PartialState
 
@@ -55,19 +58,19 @@ def meet(device: str) -> PartialState:
 
 
 def limit_seconds() -> float:
-    """How long a process waits for another. Raises LaunchError if the environment says no number."""
-    given = os.environ.get(LIMIT, str(_LIMIT_SECONDS))
+    """Return the seconds that a process waits for another. Raises LaunchError if the variable is not a number."""
+    text = os.environ.get(LIMIT, str(_LIMIT_SECONDS))
     try:
-        seconds = float(given)
+        seconds = float(text)
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < float("inf"):
-        raise LaunchError(f"{LIMIT}={given} is no number of seconds", f"unset it, or set it to {_LIMIT_SECONDS}")
+        raise LaunchError(f"{LIMIT}={text} is not a number of seconds", f"unset it, or set it to {_LIMIT_SECONDS}")
     return seconds
 
 
 def sharded_by() -> str | None:
-    """What this launch divides the model with: `FSDP`, `ZeRO-2` or `ZeRO-3`; None for whole models."""
+    """Return how this launch shards the model: `FSDP`, `ZeRO-2` or `ZeRO-3`; None if it does not."""
     if _is_set("ACCELERATE_USE_FSDP"):
         return "FSDP"
     if _is_set("ACCELERATE_USE_DEEPSPEED"):
@@ -76,17 +79,17 @@ def sharded_by() -> str | None:
 
 
 def _set_up_shards() -> None:
-    """Set what kit itself decides of a launch that shards the model. Raises LaunchError for what has not been proven.
+    """Set the launch variables that kit decides for sharded models. Raises LaunchError for untested settings.
 
-    Precision, clipping and accumulation are the recipe's; every process loads the whole model, so none may be left
-    without weights; and each writes its own part of a checkpoint.
+    The recipe sets precision, clipping and accumulation. Every process loads the whole model, so that no process is
+    without weights, and each process writes its own checkpoint shard.
     """
     kind = sharded_by()
     if kind is None:
         return
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         raise LaunchError(
-            f"this launch shards the model ({kind}), and there is one process",
+            f"this launch shards the model ({kind}) but has only one process",
             "accelerate launch --num_processes 2, or use accelerate_config.yaml",
         )
     if kind == "FSDP":
@@ -106,15 +109,15 @@ def _require_fsdp2() -> None:
 
 def _require_zero(kind: str) -> None:
     if kind not in ("ZeRO-2", "ZeRO-3"):
-        raise LaunchError(f"this launch is of DeepSpeed {kind}; kit takes ZeRO-2 and ZeRO-3", "set `zero_stage: 2`")
+        raise LaunchError(f"this launch uses DeepSpeed {kind}; kit supports ZeRO-2 and ZeRO-3", "set `zero_stage: 2`")
     if "ACCELERATE_DEEPSPEED_CONFIG_FILE" in os.environ:
         raise LaunchError(
-            "deepspeed_config_file: batches, precision and clipping are the recipe's, and such a file has its own",
+            "deepspeed_config_file: the recipe sets batches, precision and clipping; such a file would override them",
             f"use recipes/accelerate/deepspeed-{kind.lower().replace('-', '')}.yaml",
         )
     for key in ("offload_optimizer_device", "offload_param_device"):
         if os.environ.get(f"ACCELERATE_DEEPSPEED_{key.upper()}", "none") != "none":
-            raise LaunchError(f"{key}: kit has not been run so", f"set `{key}: none` in the launch's file")
+            raise LaunchError(f"{key}: kit is not tested with it", f"set `{key}: none` in the launch's file")
     if find_spec("deepspeed") is None:
         raise LaunchError("this launch shards the model by DeepSpeed, which is not installed", "pip install deepspeed")
 
@@ -126,19 +129,19 @@ def _require_devices(device: str) -> None:
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if here == 1 or on_cpu():
         return
-    seen = {"cuda": torch.cuda.device_count(), "mps": 1}.get(device, 0)
-    if here > seen:
-        fewer = f"accelerate launch --num_processes {max(1, seen)}"
-        if seen < 2 and sharded_by():  # which takes two processes at least
+    visible = {"cuda": torch.cuda.device_count(), "mps": 1}.get(device, 0)
+    if here > visible:
+        fewer = f"accelerate launch --num_processes {max(1, visible)}"
+        if visible < 2 and sharded_by():  # sharding needs at least two processes
             fewer += " --config_file accelerate_config.yaml"
         raise LaunchError(
-            f"{here} processes were launched on this machine, one for each GPU; GPUs that can be seen: {seen}",
+            f"{here} processes were launched on this machine, one per GPU; visible GPUs: {visible}",
             f"{fewer}; for processes on a CPU set ACCELERATE_USE_CPU=true",
         )
 
 
 def on_cpu() -> bool:
-    """Whether the launch asks for a CPU, whatever else there is."""
+    """Return whether the launch requests a CPU, even if there is a GPU."""
     return _is_set("ACCELERATE_USE_CPU")
 
 
@@ -147,26 +150,26 @@ def _is_set(variable: str) -> bool:
 
 
 def any_says(yes: bool) -> bool:
-    """Whether any process says yes. All have to ask."""
+    """Return whether the value is true in any process. Every process must call this."""
     return bool(largest(int(yes)))
 
 
 def largest(number: int) -> int:
-    """The largest of all processes' numbers. All have to ask; it is on the CPU, so that no GPU's work is waited for."""
+    """Return the largest number of all processes. Every process must call this; the exchange waits for no GPU."""
     from accelerate import PartialState
 
     if PartialState().num_processes == 1:
         return number
     import torch
 
-    said = torch.tensor([number])
-    torch.distributed.all_reduce(said, torch.distributed.ReduceOp.MAX, group=_cpu_group())
-    return int(said.item())
+    maximum = torch.tensor([number])
+    torch.distributed.all_reduce(maximum, torch.distributed.ReduceOp.MAX, group=_cpu_group())
+    return int(maximum.item())
 
 
 @cache
 def _cpu_group() -> Any:
-    """A group of all processes that speaks about what lies in memory; None if they have no other."""
+    """Return a process group for CPU tensors; None if the default group is one."""
     import torch
 
     if torch.distributed.get_backend() == "gloo":
@@ -175,20 +178,21 @@ def _cpu_group() -> Any:
 
 
 def lost_process(error: Exception) -> KitError | None:
-    """What an error says, if it is that another process of the launch is gone or silent; else None."""
+    """Return a TrainingError if an error means that another process ended or became silent; None otherwise."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or not _LOST.search(str(error)):
         return None
     silent = _SILENT.search(str(error))
     return TrainingError(
         f"another process of this launch {f'was silent for {limit_seconds():.0f} seconds' if silent else 'ended'}",
-        "its own error, or the launcher's words on it, say why; the same command continues from what it has kept",
+        "see its error, or the launcher's message, for the reason; the same command continues from the last checkpoint",
     )
 
 
 def first_to_tell() -> bool:
-    """Whether no other process of this launch has had an error before: then this one tells its own.
+    """Return whether this process is the first of its launch to fail, so that it reports its error.
 
-    Asks where the processes met: a launcher keeps that open, whichever process dies. Where nobody does, each tells.
+    The processes count failures in the launch's store, which the launcher keeps open whichever process dies. If the
+    store cannot be reached, every process reports its error.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return True

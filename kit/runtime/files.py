@@ -1,7 +1,4 @@
-"""Writing so that nothing is ever half-written, and saying plainly why when it cannot be done.
-
-Knows files and folders. Knows nothing of what is in them.
-"""
+"""Atomic writes of files and folders, with a clear error where writing fails."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ from kit.runtime.signals import note_kept
 from kit.runtime.temporary import replaced_folder
 
 CHECKPOINT_SEAL = "files.json"  # the file that is written last into a checkpoint of a training
-_NAME_LENGTH = 200  # of 255 bytes that file systems allow, with what is added to a name
+_NAME_LENGTH = 200  # file systems allow 255 bytes, which include a prefix and a suffix
 _REASONS = {
     errno.ENOSPC: ("the disk is full", "free some space, or write somewhere else"),
     errno.ENOMEM: ("the machine is out of memory", "end other programs, and start the same command again"),
@@ -38,7 +35,7 @@ _REASONS = {
     errno.EEXIST: ("a file is in the way", "choose another folder"),
     errno.ENAMETOOLONG: ("the path is too long", "choose a shorter one"),
 }
-# Refusals that a look at the place before the start does not foresee.
+# Errors that a check of the folder before the start cannot foresee.
 _WHILE_RUNNING = (errno.ENOSPC, errno.ENOMEM, errno.EIO, errno.EDQUOT, errno.EFBIG, errno.ENOTEMPTY)
 _FULL = re.compile(r"No space left on device|PytorchStreamWriter failed writing|inline_container.*unexpected pos")
 _NUMBER = re.compile(r"os error (\d+)")
@@ -46,7 +43,12 @@ _NUMBER = re.compile(r"os error (\d+)")
 
 @contextmanager
 def locked(file: Path, busy: str) -> Iterator[None]:
-    """Hold a lock, or raise BusyError at once if another process holds it. busy: what that process is doing."""
+    """Hold a lock, or raise BusyError at once if another process holds it.
+
+    Args:
+        file: The lock's file.
+        busy: Activity of the process that holds the lock, for the message: `X is being written`.
+    """
     from filelock import FileLock, Timeout
 
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -63,17 +65,19 @@ def locked(file: Path, busy: str) -> Iterator[None]:
 
 @contextmanager
 def writing_to(path: Path, *, began: bool = False) -> Iterator[None]:
-    """Turn the operating system's refusals to write into an OutputError that names `path` and the way out.
+    """Turn write errors of the operating system into an OutputError with `path` and the remedy.
 
-    It is a WriteError, with exit code 1, for a disk that fills or fails, and for every refusal after work has begun.
+    A full or failing disk, and any error after work has begun, raises WriteError, which has exit code 1.
 
-    began: Whether the place took files before.
+    Args:
+        path: The file or folder that is written.
+        began: Whether the place took files before.
     """
     try:
         yield
     except Exception as error:
         number = error.errno if isinstance(error, OSError) else None
-        # torch and safetensors wrap the refusal in errors of their own, with the system's words inside.
+        # torch and safetensors raise errors of their own, which contain the system's message.
         if number not in _REASONS and (inside := _NUMBER.search(str(error))):
             number = int(inside[1])
         if number not in _REASONS and _FULL.search(str(error)):
@@ -86,9 +90,9 @@ def writing_to(path: Path, *, began: bool = False) -> Iterator[None]:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file in full or not at all: a reader sees the old content or the new, never a part.
+    """Write a file in full or not at all: readers see the old content or the new.
 
-    Who may read the file is decided by the umask, as for every other file.
+    The umask decides who may read the file.
     """
     data = content.encode() if isinstance(content, str) else content
     with writing_to(path):
@@ -102,25 +106,25 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def move_into_place(draft: Path, path: Path) -> None:
-    """Put a finished file in the place of another on the same file system, in one step that a crash cannot split."""
+    """Replace a file by a finished one on the same file system, in one step that a crash cannot split."""
     with draft.open("rb") as stream:
         os.fsync(stream.fileno())
     draft.replace(path)
 
 
 def file_sha256(path: Path) -> str:
-    """sha256 of a file's bytes."""
+    """Return the sha256 of a file's bytes."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def folder_bytes(folder: Path) -> int:
-    """Return the size of all files in a folder, 0 if there is none."""
+    """Return the size of all files in a folder, 0 if existing is none."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 
 def publish(draft: Path, final: Path) -> None:
-    """Move a finished folder to its place in one step; a folder that stands there is replaced."""
+    """Move a finished folder to its place in one step, replacing a folder that exists existing."""
     with writing_to(final):
         _share_as_folder(draft)
         if final.exists():
@@ -140,7 +144,7 @@ def remove_left_aside(final: Path) -> None:
 
 
 def _share_as_folder(folder: Path) -> None:
-    """Let those read a folder's files who may read the folder: some libraries write files for their owner alone."""
+    """Let everyone who may read the folder read its files: some libraries write files for their owner only."""
     mode = stat.S_IMODE(folder.stat().st_mode) & 0o666
     for path in folder.rglob("*"):
         if path.is_file() and not path.is_symlink() and stat.S_IMODE(path.stat().st_mode) != mode:
@@ -148,7 +152,7 @@ def _share_as_folder(folder: Path) -> None:
 
 
 def package_folders(package: str) -> list[Path]:
-    """The folders of an installed Python package; none if it is not installed, or is no package."""
+    """Return the folders of an installed Python package; none if it is not installed or not a package."""
     try:
         spec = importlib.util.find_spec(package) if package.isidentifier() else None
     except (ImportError, ValueError):
@@ -157,20 +161,20 @@ def package_folders(package: str) -> list[Path]:
 
 
 def require_writable(folder: Path) -> None:
-    """Raise OutputError if `folder` cannot be written to, or cannot be made; makes and writes nothing."""
+    """Raise OutputError if a folder cannot be written to or created; nothing is written."""
     with writing_to(folder):
-        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not there.is_dir():
-        raise OutputError(f"cannot write to {folder}: {there} is a file, not a folder", "choose another folder")
-    if not os.access(there, os.W_OK | os.X_OK):
-        number = errno.EROFS if os.statvfs(there).f_flag & os.ST_RDONLY else errno.EACCES
+        existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise OutputError(f"cannot write to {folder}: {existing} is a file, not a folder", "choose another folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        number = errno.EROFS if os.statvfs(existing).f_flag & os.ST_RDONLY else errno.EACCES
         with writing_to(folder):
             raise OSError(number, os.strerror(number))
 
 
 @contextmanager
 def _before_start() -> Iterator[None]:
-    """Turn a WriteError into an OutputError: nothing has begun, so that another place is all that is needed."""
+    """Turn a WriteError into an OutputError: nothing has begun, so that choosing another folder is enough."""
     try:
         yield
     except WriteError as error:
@@ -184,7 +188,7 @@ def require_space(folder: Path, needed_bytes: int) -> None:
         try:
             with tempfile.TemporaryFile(dir=folder):
                 pass
-        except FileNotFoundError as error:  # what /proc and its like answer
+        except FileNotFoundError as error:  # as /proc does
             raise OutputError(f"cannot write to {folder}: it takes no files", "choose another folder") from error
         free = shutil.disk_usage(folder).free
     if free < needed_bytes:
@@ -195,8 +199,8 @@ def require_space(folder: Path, needed_bytes: int) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it. Raises OutputError where none can be made."""
+    """Create a folder and its parents. Raises OutputError if it cannot be created."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except FileNotFoundError as error:  # what /proc and its like answer
+    except FileNotFoundError as error:  # as /proc does
         raise OutputError(f"cannot write to {folder}: it cannot be made", "choose another folder") from error

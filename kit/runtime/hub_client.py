@@ -1,7 +1,4 @@
-"""The Hub: patience with one that is busy, and plain words for what it refuses.
-
-Knows huggingface_hub's errors. Knows nothing of checkpoints, data sets or recipes.
-"""
+"""Requests to the Hub: retries while it is busy, and readable messages for its errors."""
 
 from __future__ import annotations
 
@@ -17,18 +14,24 @@ from kit.errors import first_line
 
 T = TypeVar("T")
 _BUSY = (429, 500, 502, 503, 504)
-# By names: the HTTP library beneath has changed twice. The last is what a page in place of an answer gives.
+# By name: the HTTP library below has changed twice. JSONDecodeError: a page was returned in place of JSON.
 _BROKEN = {"TransportError", "ConnectionError", "TimeoutError", "JSONDecodeError"}
 _WAITS_S = (1.0, 2.0, 4.0)  # before each further try
-_LONGEST_WAIT_S = 60.0  # that a Retry-After is obeyed for; what takes longer people decide themselves
+_LONGEST_WAIT_S = 60.0  # longest Retry-After to wait for; beyond that, the user decides
 
 
 def patiently(ask: Callable[[], T], *, broken: bool = False) -> T:
-    """What `ask` returns, asked again where the Hub says that it is busy or broken. For what does no harm twice.
+    """Return the result of a request, repeated while the Hub is busy. Only for requests that may run twice.
 
-    broken: also where the connection broke, or nothing was answered in time. Raises what `ask` raised last. The client
-    itself asks again only for some requests, and not for the first. A Retry-After of the Hub is waited for, or, where
-    that would take more than a minute, nothing is asked again.
+    huggingface_hub itself repeats only some requests. A Retry-After of up to a minute is waited for; a longer one ends
+    the attempts.
+
+    Args:
+        ask: The request.
+        broken: Also repeat it after a broken connection or a timeout.
+
+    Raises:
+        Exception: The error of the last attempt.
     """
     for wait in _WAITS_S:
         try:
@@ -39,31 +42,31 @@ def patiently(ask: Callable[[], T], *, broken: bool = False) -> T:
             pause = max(wait, retry_after_s(error))
             if pause > _LONGEST_WAIT_S:
                 raise
-            logging.getLogger(__name__).debug("asking the Hub again in %g s: %s", pause, error)
+            logging.getLogger(__name__).debug("retrying the Hub in %g s: %s", pause, error)
         time.sleep(pause)
     return ask()
 
 
 def status_of(error: BaseException | None) -> int | None:
-    """The HTTP status that an error, or one that it follows from, goes back to; None if the Hub did not answer."""
+    """Return the HTTP status that caused an error; None if the Hub sent no response."""
     response = _response_of(error)
     return None if response is None else int(response.status_code)
 
 
 def retry_after_s(error: BaseException | None) -> float:
-    """Seconds that the Hub asks to be left alone for, given as such or as a date; 0 where it does not say."""
+    """Return the seconds of a Retry-After header, given as a number or a date; 0 without one."""
     response = _response_of(error)
-    said = response.headers.get("Retry-After", "").strip() if response is not None else ""
-    if said.isdecimal():
-        return float(said)
+    header = response.headers.get("Retry-After", "").strip() if response is not None else ""
+    if header.isdecimal():
+        return float(header)
     try:
-        return max(0.0, parsedate_to_datetime(said).timestamp() - time.time())
+        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
     except ValueError:
         return 0.0
 
 
 def is_broken(error: BaseException | None) -> bool:
-    """Whether a connection was made or kept in vain, or something between here and the Hub answered in its place."""
+    """Return whether a connection failed or broke, or something between this machine and the Hub responded instead."""
     while error is not None:
         if _BROKEN & {kind.__name__ for kind in type(error).__mro__}:
             return True
@@ -72,29 +75,29 @@ def is_broken(error: BaseException | None) -> bool:
 
 
 def refusal(error: BaseException, name: str) -> tuple[str, str]:
-    """Why the Hub does not do what it was asked about a repository, and what to do, where it answered at all."""
+    """Return the reason and the remedy of the Hub's response to a request about a repository."""
     response, status = _response_of(error), status_of(error)
     if response is None or status is None:
         return f"the Hub does not give {name}: {first_line(error)}", ""
-    said = response.headers.get("X-Error-Message") or ""
+    header = response.headers.get("X-Error-Message") or ""
     if status == 401:
         hint = "log in with a token that is valid: `hf auth login` (HF_TOKEN, where it is set, is used instead)"
         return "the Hub does not accept your token", hint
-    words = f"{status} {_phrase(status)}" + (f", {said}" if said else "")
+    words = f"{status} {_phrase(status)}" + (f", {header}" if header else "")
     pause = retry_after_s(error)
     wait = f"wait {ceil(pause):,} s" if pause else "wait"
     return f"the Hub refused {name}: {words}", f"{wait}, and start again" if status in _BUSY else ""
 
 
 def page(name: str, kind: str = "") -> str:
-    """Address of a repository's page, where its terms are. kind: `datasets/` for a data set."""
+    """Return the address of a repository's page. kind: `datasets/` for a data set, empty for a model."""
     from huggingface_hub import constants
 
     return f"{constants.ENDPOINT}/{kind}{name}"
 
 
 def is_offline() -> bool:
-    """Whether the Hub is not to be asked at all (HF_HUB_OFFLINE)."""
+    """Return whether requests to the Hub are disabled (HF_HUB_OFFLINE)."""
     from huggingface_hub import is_offline_mode
 
     return is_offline_mode()

@@ -1,4 +1,4 @@
-"""JSON files as plain data: everything that can be wrong with one is an error that names the file."""
+"""JSON files as plain data, with errors that name the file."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def read_json(path: Path, error: type[KitError] = RecordError, hint: str = "") -
 
 
 def read_object(path: Path, error: type[KitError] = RecordError, hint: str = "") -> dict[str, Any]:
-    """Return the content of a file that holds a JSON object. Raises like `read_json`."""
+    """Return the content of a JSON file that contains an object. Raises like `read_json`."""
     content = read_json(path, error, hint)
     if not isinstance(content, dict):
-        raise error(f"{path} is damaged: it holds no JSON object", hint)
+        raise error(f"{path} is damaged: it does not contain a JSON object", hint)
     return content
 
 

@@ -12,10 +12,10 @@ from kit.runtime.printable import printable_json
 
 
 def json_line(value: Any) -> str:
-    """Return a value as JSON in one line, also for terminals and programs that end a line at U+2028 and its like.
+    """Return a value as one line of JSON, also for programs that break lines at U+2028 and similar characters.
 
     Args:
-        value: Plain data. Dates and the like become text, numbers that JSON lacks null.
+        value: Plain data. Dates and other types become text; NaN and infinities become null.
     """
     try:
         line = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)

@@ -1,4 +1,4 @@
-"""What killed processes left behind, removed by the next start of kit."""
+"""Removal of files that killed processes left behind, at the next start of kit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DRAFT = re.compile(r"\.(?P<run>[^.].*)\.partial")
 
 @cache  # once for each process
 def remove_leftovers() -> None:
-    """Remove temporary folders and drafts of killed processes of this user, in all places that the cache notes."""
+    """Remove temporary folders and drafts of this user's killed processes, in all places noted in the cache."""
     for place, note in noted_places():
         if not remove_abandoned(place) + remove_drafts(place):
             with suppress(OSError):
@@ -29,10 +29,12 @@ def remove_leftovers() -> None:
 
 @cache  # once for each folder in a process: a study makes many runs in one
 def remove_drafts(runs: Path) -> int:
-    """Remove the drafts of runs that no process works on and that have nothing to continue from.
+    """Remove the drafts of runs that no process works on and that cannot be continued.
 
-    Only folders of this user with a lock of kit are touched, and the lock is held meanwhile. Returns the number of
-    drafts in use.
+    Only folders of this user with a lock of kit are removed, while the lock is held.
+
+    Returns:
+        Number of drafts in use.
     """
     used = 0
     with suppress(OSError):
@@ -46,8 +48,8 @@ def remove_drafts(runs: Path) -> int:
 def _in_use(draft: Path, lock: Path) -> bool:
     """Return whether a process works on a draft; remove the draft if not, unless the next start continues from it."""
     try:
-        found = lock.lstat()
-        if not stat.S_ISREG(found.st_mode) or {found.st_uid, draft.lstat().st_uid} != {os.getuid()}:
+        status = lock.lstat()
+        if not stat.S_ISREG(status.st_mode) or {status.st_uid, draft.lstat().st_uid} != {os.getuid()}:
             return False
         with locked(lock, f"{draft} is being written"):
             if not _is_worth_keeping(draft):
@@ -60,15 +62,15 @@ def _in_use(draft: Path, lock: Path) -> bool:
 
 
 def _is_worth_keeping(draft: Path) -> bool:
-    """Return whether a draft has a checkpoint, or a whole Record that was not yet moved to its place.
+    """Return whether a draft has a checkpoint, or a complete Record that was not yet moved to its place.
 
-    A checkpoint that was not written to its end counts too: the next start of its run names it.
+    An incomplete checkpoint counts too: the next start of the run reports it.
     """
     return (draft / "record.json").exists() or any(draft.rglob("checkpoint-*/"))
 
 
 def saved_checkpoints(draft: Path) -> list[Path]:
-    """Return the checkpoints in a draft that were written to their end, the latest last."""
+    """Return the complete checkpoints in a draft, in order of their steps."""
     folders = [path.parent for path in draft.rglob(f"checkpoint-*/{CHECKPOINT_SEAL}")]
     numbered = [folder for folder in folders if folder.name.rpartition("-")[2].isdigit()]
     return sorted(numbered, key=lambda folder: (len(folder.parts), int(folder.name.rpartition("-")[2])))

@@ -17,7 +17,7 @@ OF_FILE_MANAGERS = (".DS_Store", "Thumbs.db", "desktop.ini")  # of macOS and Win
 LONGEST_NAME = 200  # bytes: file systems take 255, and kit adds prefixes and suffixes
 _MOST_PARTS = 8  # of a path inside a folder
 _SHOWN = 60
-# Line and paragraph separators, control and formatting characters (text direction), lone surrogates.
+# Unicode categories: control and formatting characters, lone surrogates, line and paragraph separators.
 _INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 _FORBIDDEN = set('/\\:*?"<>|')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # devices on Windows
@@ -70,9 +70,9 @@ def regular_files(
     Args:
         folder: The folder.
         error: Class of the error to raise.
-        only: Names in the folder itself that are looked at; all, if empty.
-        skip: Names in the folder itself that are not looked at.
-        listed: Paths that the folder's manifest lists, if it has one: a link in the place of another is of no use.
+        only: Names in the folder itself to return; all if empty.
+        skip: Names in the folder itself that are ignored.
+        listed: Paths in the folder's manifest, if it has one; a link to elsewhere that is not listed is best removed.
 
     Raises:
         KitError: For a link that leads elsewhere or to a folder, and for anything that is not a file or a folder.
@@ -85,7 +85,7 @@ def regular_files(
 
 @dataclass(frozen=True)
 class _Places:
-    """Where links of a folder may lead to, and what is said of others. See `regular_files`."""
+    """Allowed targets of the links in a folder, and the error for other links. See `regular_files`."""
 
     roots: list[Path]
     folder: Path
@@ -136,16 +136,16 @@ def _require_inside(link: Path, places: _Places) -> None:
 
 
 def _roots(folder: Path) -> list[Path]:
-    """Return the folders that links in a folder may lead to: itself, and the blobs of a repository in the Hub's cache.
+    """Return the allowed targets of links in a folder: itself, and the blobs of its repository in the Hub's cache.
 
     `models--USER--NAME/snapshots/COMMIT/...` has links to `models--USER--NAME/blobs/...`.
     """
     real = folder.resolve()
-    found = [real]
+    roots = [real]
     for place in (real, *real.parents):
         if place.parent.name == "snapshots" and re.match(r"(models|datasets|spaces)--", place.parent.parent.name):
-            found.append(place.parent.parent / "blobs")
-    return found
+            roots.append(place.parent.parent / "blobs")
+    return roots
 
 
 def _why_not_plain(name: object) -> str:
@@ -157,7 +157,7 @@ def _why_not_plain(name: object) -> str:
         "it begins with a dot": name.startswith("."),
         "it begins with a blank, or ends with a blank or a dot": name != name.strip() or name.endswith("."),
         "it has a separator or a character that some systems do not allow in names": bool(_FORBIDDEN & set(name)),
-        "it has a character that is not printed": any(unicodedata.category(each) in _INVISIBLE for each in name),
+        "it has a character that is not printed": any(unicodedata.category(char) in _INVISIBLE for char in name),
         f"it is longer than {LONGEST_NAME} bytes": len(name.encode(errors="replace")) > LONGEST_NAME,
         "it is the name of a device": bool(_RESERVED.fullmatch(name)),
     }

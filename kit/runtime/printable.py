@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_ESCAPED = {"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"}  # controls, invisible marks, half characters, line separators
-# C1 controls, marks of direction, line separators, half characters; JSON escapes C0 controls itself.
+_ESCAPED = {"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"}  # controls, invisible marks, lone surrogates, line separators
+# C1 controls, marks of direction, line separators, lone surrogates; JSON escapes C0 controls itself.
 _OBEYED = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufeff\ud800-\udfff]")
 _JOINERS = "\u200c\u200d"  # part of emoji and of words in several scripts
 
 
 def printable(text: str) -> str:
-    r"""Return the text on one line, with `\x1b` and the like in place of characters that a terminal would obey.
+    r"""Return the text on one line, with control characters as escapes such as `\x1b`.
 
     Joiners stay inside emoji and words of scripts that need them.
     """
@@ -34,9 +34,9 @@ def _joins(text: str, place: int) -> bool:
 
 
 def printable_lines(text: str) -> str:
-    """Return a text of several lines with each made printable; lines after the first are indented.
+    """Return a text with every line made printable and lines after the first indented.
 
-    So that a line break inside of data cannot begin a line that looks like one of kit's own.
+    The indent keeps a line break inside data from starting a line that looks like one of kit's messages.
     """
     first, *others = text.split("\n")
     shown = [printable(line.rstrip("\r")) for line in others]
@@ -46,5 +46,5 @@ def printable_lines(text: str) -> str:
 
 
 def printable_json(text: str) -> str:
-    r"""Return JSON with characters that a terminal would obey as `\u` escapes; its content stays the same."""
-    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    r"""Return JSON with terminal control characters as `\u` escapes; its content stays the same."""
+    return _OBEYED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

@@ -1,4 +1,4 @@
-"""Keep notices of libraries off the terminal: in commands all of them, in programs that use kit a few known ones."""
+"""Hide notices of libraries: all of them in commands, a few known ones in programs that import kit."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _NOTICES = {
 
 
 class _Notice(logging.Filter):
-    """Drops records whose message begins with a text."""
+    """Filter that drops records whose message begins with a text."""
 
     def __init__(self, beginning: str) -> None:
         super().__init__()
         self.beginning = beginning
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether a record is to be written."""
+        """Return whether a record is to be logged."""
         return not str(record.msg).startswith(self.beginning)
 
 
@@ -40,7 +40,7 @@ def hide_notices() -> None:
         return
     for name, beginning in _NOTICES.items():
         logger = logging.getLogger(name)
-        if not any(isinstance(each, _Notice) for each in logger.filters):
+        if not any(isinstance(existing, _Notice) for existing in logger.filters):
             logger.addFilter(_Notice(beginning))
 
 
@@ -57,7 +57,7 @@ def quiet_libraries() -> None:
 
 @contextmanager
 def without_warnings() -> Iterator[None]:
-    """Hide Python warnings, and what libraries log with the root logger, while a library is called."""
+    """Hide Python warnings and records of the root logger while a library is called."""
     root = logging.getLogger()
     handlers, everything = list(root.handlers), _Notice("")
     root.addFilter(everything)

@@ -1,4 +1,4 @@
-"""The hash with which kit's JSON files vouch for their own content."""
+"""Hashes inside kit's JSON files that detect changes of their content."""
 
 from __future__ import annotations
 
@@ -15,14 +15,20 @@ SEAL = "sha256"
 
 
 def sealed(content: dict[str, Any]) -> dict[str, Any]:
-    """Return the content with the hash of everything else in it under `sha256`."""
+    """Return the content with the hash of all other keys under `sha256`."""
     return {**content, SEAL: _digest(content)}
 
 
 def read_sealed(path: Path, schema: type, hint: str) -> dict[str, Any]:
-    """Return the content of a JSON file that vouches for itself, and has this schema of `kit.runtime.file_types`.
+    """Return the content of a sealed JSON file after checking its hash and its types.
 
-    Raises RecordError if it was changed or is damaged.
+    Args:
+        path: The file.
+        schema: Typed dictionary of `kit.runtime.file_types`.
+        hint: Remedy for a damaged file.
+
+    Raises:
+        RecordError: If the file was changed or is damaged.
     """
     content = read_object(path, hint=hint)
     require_seal(path, content, hint)
@@ -31,9 +37,9 @@ def read_sealed(path: Path, schema: type, hint: str) -> dict[str, Any]:
 
 
 def require_seal(path: Path, content: dict[str, Any], hint: str) -> None:
-    """Raise RecordError if a file's content is not what was written, or does not contain its own hash.
+    """Raise RecordError if a file's content does not match its hash, or has none.
 
-    A file without a hash may have been edited, and its hash removed.
+    A file without a hash may have been edited and its hash removed.
     """
     if SEAL not in content:
         raise RecordError(

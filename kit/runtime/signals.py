@@ -1,4 +1,4 @@
-"""Ctrl-C, and SIGTERM, which schedulers send before they take a machine away."""
+"""Handling of Ctrl-C and of SIGTERM, which schedulers send before they take a machine away."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ _kept: dict[str, str] = {}
 _earlier: list[Callable[[], str]] = []
 
 
-class Stopped(BaseException):  # not an Exception: libraries that handle those must not handle this
-    """A command, or training in a script, that was ended from outside.
+class Stopped(BaseException):  # not an Exception: libraries that catch Exception must not catch this
+    """A command, or training in a script, that was interrupted.
 
-    signal_number: SIGINT or SIGTERM. where: appended to the first line, e.g. ` after step 3 of 9`.
-    hint: what the next start does; None derives it from what was reported to `note_kept`.
+    Args:
+        signal_number: SIGINT or SIGTERM.
+        where: Text after the first line, such as ` after step 3 of 9`.
+        hint: Effect of the next start; None derives it from the reports of `note_kept`.
     """
 
     def __init__(self, signal_number: int, where: str = "", hint: str | None = None) -> None:
@@ -42,23 +44,26 @@ class StoppedByKeyboard(Stopped, KeyboardInterrupt):
 
 
 def note_kept(kind: str, name: str) -> None:
-    """Report finished work that a next start of the command finds again.
+    """Report finished work that the next start of the command will reuse.
 
-    kind: replaces an earlier report of the same kind. name: words for the user, e.g. `3 finished cells`.
+    Args:
+        kind: Kind of the work; a report replaces an earlier one of the same kind.
+        name: Words for the user, such as `3 finished cells`.
     """
     _kept[kind] = name
 
 
 def note_earlier(find: Callable[[], str]) -> None:
-    """Name a function that finds what earlier starts saved, for a command that is stopped before it knows its run.
+    """Register a function that finds what earlier starts saved, for a command stopped before it has computed its run.
 
-    find: Returns words for the user, e.g. `step 36 of finetune-1`; an empty string if nothing was saved.
+    Args:
+        find: Returns words for the user, such as `step 36 of finetune-1`; an empty string if nothing was saved.
     """
     _earlier[:] = [find]
 
 
 def forget_earlier() -> None:
-    """Report that what `note_kept` names is all that was saved, by earlier starts too."""
+    """Declare that the reports of `note_kept` are complete, earlier starts included."""
     _earlier.clear()
 
 
@@ -77,9 +82,9 @@ def _raise_stopped(number: int, frame: object) -> None:
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end a command by raising Stopped, so that what it began is cleared away.
+    """Let Ctrl-C and SIGTERM raise Stopped, so that a command cleans up before it ends.
 
-    Does nothing outside of the main thread, which alone can handle signals.
+    Does nothing outside the main thread, which alone can handle signals.
     """
     _kept.clear()
     forget_earlier()
@@ -96,29 +101,32 @@ def stoppable() -> Iterator[None]:
 
 @contextmanager
 def deferring() -> Iterator[Callable[[], int]]:
-    """Let training finish its step when Ctrl-C or SIGTERM comes; a second Ctrl-C ends it at once.
+    """Let training finish its step after Ctrl-C or SIGTERM; a second Ctrl-C ends it at once.
 
-    Yields a function that returns the signal's number, 0 if none came. If nobody stopped in between, Stopped is raised
-    at the end. In a script only Ctrl-C is deferred, and only where Python's own handler would raise KeyboardInterrupt:
-    StoppedByKeyboard takes its place. In threads, and beside handlers of other programs, signals are left as they are.
+    If the caller does not stop by itself, Stopped is raised at the end. In a script only Ctrl-C is deferred, and only
+    if Python's own handler would raise KeyboardInterrupt; StoppedByKeyboard is raised instead. In other threads, and
+    where a program has its own handlers, signals are left as they are.
+
+    Yields:
+        A function that returns the number of the received signal, 0 if there was none.
     """
     before = _deferrable()
     is_command = len(before) == len(_SIGNALS)
-    came: list[int] = []
+    received: list[int] = []
 
     def defer(number: int, frame: object) -> None:
         if number == signal.SIGINT:
-            if came:
+            if received:
                 raise Stopped(number) if is_command else KeyboardInterrupt
             os.write(2, _SAVING)
-        came.append(number)
+        received.append(number)
 
     for number in before:
         signal.signal(number, defer)
     try:
-        yield lambda: came[-1] if came else 0
-        if came:
-            raise Stopped(came[-1])
+        yield lambda: received[-1] if received else 0
+        if received:
+            raise Stopped(received[-1])
     except Stopped as stop:
         if is_command or not before:
             raise
@@ -129,7 +137,7 @@ def deferring() -> Iterator[Callable[[], int]]:
 
 
 def _deferrable() -> dict[int, Any]:
-    """Return the signals whose handlers `deferring` may replace, with these handlers."""
+    """Return the signals whose handlers `deferring` may replace, with their present handlers."""
     if threading.current_thread() is not threading.main_thread():
         return {}
     if signal.getsignal(signal.SIGTERM) is _raise_stopped:

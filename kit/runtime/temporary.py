@@ -1,8 +1,7 @@
-"""Temporary folders that the next start of kit removes if the process that made them was killed.
+"""Temporary folders that the next start of kit removes if their process was killed.
 
-Beside each folder lies a file NAME.lock, which its process keeps locked as long as it lives: the system releases the
-lock when a process ends, however it ends. The places of such folders are noted in kit's cache, so that any later
-start of kit finds them.
+Beside each folder is a file NAME.lock, which its process keeps locked: the system releases the lock however the process
+ends. The places of such folders are noted in kit's cache, so that any later start of kit finds them.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ def temporary_folder(purpose: str, where: Path | None = None) -> Iterator[Path]:
     remove_abandoned(parent)
     folder = parent / f"{dot}kit-{purpose}-{secrets.token_hex(8)}"
     with in_use(folder):
-        folder.mkdir(mode=0o700 if where is None else 0o777)  # one beside results is for those whom the umask allows
+        folder.mkdir(mode=0o700 if where is None else 0o777)  # a folder beside results follows the umask
         try:
             yield folder
         finally:
@@ -50,9 +49,9 @@ def temporary_folder(purpose: str, where: Path | None = None) -> Iterator[Path]:
 
 @contextmanager
 def replaced_folder(final: Path) -> Iterator[Path]:
-    """Yield a hidden path beside a folder that is replaced, to move it to, and remove what is there at the end.
+    """Yield a hidden path beside a folder, to which the old folder is moved while it is replaced; removed at the end.
 
-    A process that is killed in between leaves either folder: the next start puts the old one back if `final` is gone.
+    If the process is killed in between, the next start puts the old folder back if `final` does not exist.
     """
     aside = final.with_name(f".{final.name}.{secrets.token_hex(8)}.replaced")
     with in_use(aside):
@@ -68,16 +67,16 @@ def replaced_folder(final: Path) -> Iterator[Path]:
 
 @contextmanager
 def in_use(folder: Path) -> Iterator[None]:
-    """Hold the lock that marks a folder as used by this process, and remove the lock's file at the end.
+    """Hold the lock that marks a folder as used by this process; the lock's file is removed at the end.
 
-    Without locks on the file system the folder is used all the same, and no other start removes it.
+    On a file system without locks the folder can be used as well, and no other start removes it.
     """
     file = folder.with_name(folder.name + _LOCK)
     descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     try:
         with suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        os.write(descriptor, _MARK)  # only now: a file without it is not removed by others
+        os.write(descriptor, _MARK)  # written after locking: other processes remove no lock without it
         note_place(folder.parent)
         yield
     finally:
@@ -86,7 +85,7 @@ def in_use(folder: Path) -> Iterator[None]:
 
 
 def noted_places() -> Iterator[tuple[Path, Path]]:
-    """Yield the folders that may have temporary folders, each with the file in the cache that notes it."""
+    """Yield the folders that may contain temporary folders, each with the file in the cache that notes it."""
     with suppress(OSError):
         for note in list((cache_root() / _PLACES).iterdir()):
             place = Path(os.fsdecode(note.read_bytes()))
@@ -95,9 +94,12 @@ def noted_places() -> Iterator[tuple[Path, Path]]:
 
 
 def remove_abandoned(place: Path) -> int:
-    """Remove the temporary folders in a place whose process has ended. Returns how many are still in use.
+    """Remove the temporary folders in a place whose process has ended.
 
-    Only folders of this user with a lock of kit beside them are touched, and links are never followed.
+    Only folders of this user with a lock of kit beside them are removed, and links are never followed.
+
+    Returns:
+        Number of folders still in use.
     """
     used = 0
     with suppress(OSError):
@@ -109,7 +111,7 @@ def remove_abandoned(place: Path) -> int:
 
 
 def _remove_if_abandoned(lock: Path, folder: Path) -> bool:
-    """Remove a folder and its lock if no process holds the lock. Returns whether nothing of them is left in use."""
+    """Remove a folder and its lock if no process holds the lock. Returns False if it is still in use."""
     try:
         descriptor = os.open(lock, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -130,10 +132,10 @@ def _remove_if_abandoned(lock: Path, folder: Path) -> bool:
 def _restore_or_remove(folder: Path) -> None:
     """Put a folder that was moved aside back if nothing took its place; remove any other."""
     try:
-        found = folder.lstat()
+        status = folder.lstat()
     except FileNotFoundError:
         return
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
         return
     replaced = _REPLACED.fullmatch(folder.name)
     final = folder.with_name(replaced["name"]) if replaced else folder
@@ -143,12 +145,12 @@ def _restore_or_remove(folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _is_ours(found: os.stat_result) -> bool:
-    return stat.S_ISREG(found.st_mode) and found.st_uid == os.getuid()
+def _is_ours(status: os.stat_result) -> bool:
+    return stat.S_ISREG(status.st_mode) and status.st_uid == os.getuid()
 
 
 def note_place(place: Path) -> None:
-    """Note in the cache that a folder may have temporary folders; without a cache that can be written, do nothing."""
+    """Note in the cache that a folder may contain temporary folders; do nothing if the cache cannot be written."""
     place = place.absolute()
     note = cache_root() / _PLACES / hashlib.sha256(os.fsencode(place)).hexdigest()[:16]
     with suppress(OSError):

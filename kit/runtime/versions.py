@@ -1,7 +1,4 @@
-"""Where a result came from: versions, hardware, the commit of the code.
-
-Knows the environment. Knows nothing of recipes or results.
-"""
+"""Provenance of results: versions, hardware and the commit of the code."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ PACKAGES = (
 
 
 def provenance() -> dict[str, Any]:
-    """Plain data: kit's version and commit, Python, library versions, operating system, CPU and GPUs."""
+    """Return kit's version and commit, Python, library versions, operating system, CPU and GPUs as plain data."""
     import torch
 
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
@@ -39,33 +36,33 @@ def provenance() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str | None]:
-    """What results follow from besides the recipe: Python, kit and its libraries; None for one that is not installed.
+    """Return the versions that results depend on: Python, kit and its libraries; None for one that is not installed.
 
     Builds of one version (2.13.0+cpu, 2.13.0+cu128) count as the same: machines with and without GPUs need both.
     """
-    found = {name: _version(name) for name in ("kit", *PACKAGES)}
-    public = {name: number and number.partition("+")[0] for name, number in found.items()}
+    installed = {name: _version(name) for name in ("kit", *PACKAGES)}
+    public = {name: number and number.partition("+")[0] for name, number in installed.items()}
     return {"python": ".".join(platform.python_version_tuple()[:2]), **public}
 
 
 def usable_cores() -> int:
-    """Cores that this process may run on, which in a container are fewer than the machine has."""
+    """Return the number of cores that this process may use; in a container fewer than the machine has."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def memory_bytes() -> int:
-    """Return the memory of this machine."""
+    """Return the memory of this machine in bytes."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def peak_memory_bytes() -> int:
-    """Highest resident memory of this process so far, in bytes."""
+    """Return the highest resident memory of this process so far, in bytes."""
     import resource
 
     status = Path("/proc/self/status")
-    if status.is_file():  # on Linux, getrusage counts what the parent held when it started this process
+    if status.is_file():  # on Linux, getrusage includes the parent's memory at the start of this process
         for line in status.read_text("utf-8").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
@@ -75,7 +72,7 @@ def peak_memory_bytes() -> int:
 
 
 def peak_gpu_memory_bytes() -> int | None:
-    """Most memory that tensors of this process held on its GPU so far, in bytes; None without a GPU."""
+    """Return the most memory that tensors of this process used on its GPU so far, in bytes; None without a GPU."""
     import torch
 
     return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
@@ -83,7 +80,7 @@ def peak_gpu_memory_bytes() -> int | None:
 
 @cache
 def _version(package: str) -> str | None:
-    """Of a package as it is first asked for: what is installed later is not what this process runs."""
+    """Return a package's version at the first call, the one that is loaded; None if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -92,7 +89,7 @@ def _version(package: str) -> str | None:
 
 @cache
 def _commit() -> dict[str, Any]:
-    """Commit and dirty flag of kit's own checkout, when it is first asked for; None for an installed copy."""
+    """Return the commit and dirty flag of kit's checkout at the first call; None for an installed copy."""
     folder = Path(__file__).resolve().parent
     if not (folder.parent / ".git").exists():
         return {"commit": None, "dirty": None}

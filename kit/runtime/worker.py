@@ -1,10 +1,8 @@
-"""A worker process: takes jobs as JSON lines, gives back results as JSON lines.
+"""Worker process: reads jobs and writes results as JSON lines.
 
     python -m kit.runtime.worker module:function
 
-It ends when its standard input closes, in the middle of a job if need be: a killed parent leaves no orphans.
-
-Knows pipes. Knows nothing of what the function does.
+The worker ends when its standard input closes, even during a job: a killed parent leaves no orphans.
 """
 
 from __future__ import annotations
@@ -23,13 +21,13 @@ READY = "ready"
 
 
 def main(target: str) -> None:
-    """Serve until standard input closes."""
+    """Run jobs until standard input closes. target: `module:function`, called with each job's context and job."""
     results = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what libraries print must not get between the results
+    os.dup2(2, 1)  # prints of libraries must not mix with the results
     jobs: queue.Queue[dict[str, Any]] = queue.Queue()
     threading.Thread(target=_read, args=(sys.stdin, jobs), daemon=True).start()
     module, _, name = target.partition(":")
-    gc.disable()  # libraries make a million objects that stay: looking for garbage among them takes a second or two
+    gc.disable()  # importing creates a million lasting objects, and collecting among them takes 1 to 2 s
     function = getattr(import_module(module), name)
     gc.enable()
     gc.freeze()
@@ -37,7 +35,7 @@ def main(target: str) -> None:
     for count in itertools.count():
         job = jobs.get()
         _send(results, function(job["context"], job["job"]))
-        if count == 0:  # what the first job has imported stays too
+        if count == 0:  # imports of the first job are lasting objects too
             gc.collect()
             gc.freeze()
 

@@ -251,14 +251,14 @@ def test_an_error_of_any_process_is_told_once(write, start, tmp_path: Path) -> N
     own = launched(start, 2, "finetune", recipe, ranks=[{"KIT_TIMEOUT_SECONDS": "5"}, {"KIT_TIMEOUT_SECONDS": "soon"}])
     first, second = own.results()
     assert (first.code, second.code) == (1, 2) and "error: " not in first.err
-    assert "error: KIT_TIMEOUT_SECONDS=soon is no number of seconds" in second.err
+    assert "error: KIT_TIMEOUT_SECONDS=soon is not a number of seconds" in second.err
 
 
 def test_more_processes_than_gpus_are_refused(write, kit_forked) -> None:
     launch = {"LOCAL_WORLD_SIZE": "4", "WORLD_SIZE": "4", "RANK": "0", "LOCAL_RANK": "0", "ACCELERATE_USE_CPU": ""}
     refused = kit_forked("finetune", write(), CUDA_VISIBLE_DEVICES="", **launch)
     assert refused.code == 2
-    assert "error: 4 processes were launched on this machine, one for each GPU; GPUs that can be seen: 0" in refused.err
+    assert "error: 4 processes were launched on this machine, one per GPU; visible GPUs: 0" in refused.err
     assert "accelerate launch --num_processes 1" in refused.err
 
 

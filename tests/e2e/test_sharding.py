@@ -122,8 +122,8 @@ def test_a_sharded_translator_keeps_its_tied_weights(warm_recipe: Recipe, start,
 @pytest.mark.parametrize(
     ("launch", "message", "hint"),
     [
-        ({**FSDP, "WORLD_SIZE": "1"}, "there is one process", "num_processes 2"),
-        ({**FSDP, "LOCAL_WORLD_SIZE": "2"}, "GPUs that can be seen: 0", "1 --config_file accelerate_config.yaml; for"),
+        ({**FSDP, "WORLD_SIZE": "1"}, "only one process", "num_processes 2"),
+        ({**FSDP, "LOCAL_WORLD_SIZE": "2"}, "visible GPUs: 0", "1 --config_file accelerate_config.yaml; for"),
         ({**FSDP, "FSDP_VERSION": "1"}, "FSDP of version 1", "fsdp_version: 2"),
         ({**FSDP, "FSDP_OFFLOAD_PARAMS": "true"}, "fsdp_offload_params", "fsdp_offload_params: false"),
         ({**FSDP, "FSDP_ACTIVATION_CHECKPOINTING": "true"}, "fails for translators", "activation_checkpointing: false"),

@@ -267,7 +267,12 @@ def test_a_manifest_that_was_edited_gives_no_files_away(exported: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("", "is damaged"), ("{", "is damaged"), ("[]", "it holds no JSON object"), ("{}", "was not written by `kit")],
+    [
+        ("", "is damaged"),
+        ("{", "is damaged"),
+        ("[]", "it does not contain a JSON object"),
+        ("{}", "was not written by `kit"),
+    ],
 )
 def test_a_kit_json_of_nobody_is_named(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "kit.json").write_text(content, "utf-8")
