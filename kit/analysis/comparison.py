@@ -21,7 +21,7 @@ from scipy.special import bdtr, ndtr, stdtr  # scipy.stats has them too, and tak
 from kit.analysis.points import ROUNDING, Point, Run, metric_range, sample_part, seed_freedom, seed_loadings
 from kit.analysis.significance import MIN_SEEDS, Judgement, Result, judge_difference, requirement
 from kit.measurement.intervals import Estimate, percentile_interval, wilson_interval
-from kit.measurement.metrics import Floats
+from kit.measurement.logits import Floats
 
 _FEW = 10  # with fewer replicates beyond 0, p comes from the tail of the distribution
 

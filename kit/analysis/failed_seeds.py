@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from kit.analysis.points import Point
-from kit.measurement.metrics import check, confusion_matrix, matthews, multi_label_predictions
+from kit.measurement.logits import check, multi_label_predictions
+from kit.measurement.metrics import confusion_matrix, matthews
 from kit.runtime.quantities import percent
 
 _WEAK = 0.1  # correlation of answers and truth below which answers do not depend on the text

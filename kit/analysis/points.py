@@ -29,8 +29,8 @@ import numpy as np
 from scipy.special import stdtrit
 
 from kit.measurement.intervals import Estimate, percentile_interval, resample_weights, wilson_interval
+from kit.measurement.logits import Floats
 from kit.measurement.measure import Measure
-from kit.measurement.metrics import Floats
 from kit.measurement.units import OF_HUNDRED
 
 _SHARES = ("accuracy", "exact_match")

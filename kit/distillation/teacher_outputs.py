@@ -19,7 +19,7 @@ from kit.data.encode import Encoded
 from kit.distillation.output_cache import Computed, Shards, complete, sha_of
 from kit.distillation.teacher import Teacher, load_teacher
 from kit.errors import ModelError
-from kit.measurement.metrics import sigmoid, softmax
+from kit.measurement.logits import sigmoid, softmax
 from kit.models.architectures.layers import capturing
 from kit.models.checkpoints.loading import load_classifier
 from kit.models.inference import BATCH_TOKENS

@@ -10,7 +10,8 @@ import numpy as np
 
 from kit.data.balance import is_unbalanced
 from kit.measurement.intervals import Estimate, shown
-from kit.measurement.metrics import Floats, scores
+from kit.measurement.logits import Floats
+from kit.measurement.metrics import scores
 from kit.measurement.units import shown_value
 
 MIN_CLASS_EXAMPLES = 20  # with fewer examples, the recall of a class is too coarse to trust or to compare
@@ -21,8 +22,11 @@ _MOST_NAMED = 3
 class Baselines:
     """Scores on the test examples, by metric; empty for tasks without labels.
 
-    chance: expected score of a uniform random guess; of several labels per example, each with a probability of 1/2.
-    majority: score of always predicting `labels`, the most frequent label (or set of labels) of the training examples.
+    Attributes:
+        chance: Expected score of a uniform random guess; in multi-label tasks each label is guessed with probability
+            1/2.
+        majority: Score of always predicting `labels`.
+        labels: Most frequent label (or set of labels) of the training examples.
     """
 
     chance: Mapping[str, float] = field(default_factory=dict)
@@ -31,12 +35,12 @@ class Baselines:
 
     @property
     def always(self) -> str:
-        """The rule of the majority in words: `always predicting 'no'`."""
+        """The majority rule in words: `always predicting 'no'`."""
         labels = " and ".join(f"'{label}'" for label in self.labels) or "no label"
         return f"always predicting {labels}"
 
     def words(self, metric: str) -> str:
-        """Return `chance 20.0 %, majority 22.0 %`, or what is known of the two."""
+        """Return `chance 20.0 %, majority 22.0 %`, or the one of the two that has this metric."""
         parts = [("chance", self.chance), ("majority", self.majority)]
         return ", ".join(f"{name} {shown_value(metric, values[metric])}" for name, values in parts if metric in values)
 
@@ -46,7 +50,7 @@ class Baselines:
         return f"{shown(metric, estimate)} ({words})" if words else shown(metric, estimate)
 
     def not_beaten(self, metric: str, estimate: Estimate) -> str:
-        """Say that the estimate is not better than the majority; empty if its interval lies above."""
+        """Return a sentence that the estimate is not better than the majority; empty if its interval lies above."""
         if metric not in self.majority or estimate.low > self.majority[metric]:
             return ""
         value = shown_value(metric, self.majority[metric])
@@ -90,7 +94,7 @@ def label_set_baselines(
         examples: Number of test examples.
         majority: Indices of the labels in the most frequent set.
         labels: Names of the labels.
-        exact: Share of the test examples that have just this set; None if it is not known.
+        exact: Share of the test examples that have exactly the majority set; None if unknown.
     """
     truth, k = np.asarray(support, np.float64), len(support)
     if examples == 0 or k == 0:
@@ -107,13 +111,13 @@ def label_set_baselines(
 def run_baselines(content: Mapping[str, Any], test_labels: Callable[[], Sequence[tuple[str, ...]]]) -> Baselines:
     """Return the baselines of a finished run.
 
-    The majority is that of the training examples, which are counted after cleaning and before a budget is drawn. The
-    most frequent set of several labels is what the run noted of its budget; earlier runs did not, and there the most
-    frequent set of the test examples stands in for it.
+    The majority is that of the training examples after cleaning and before the budget is drawn. In multi-label tasks
+    the run notes the most frequent set of its budget; for Records of earlier versions, which lack it, the most frequent
+    set of the test examples is used.
 
     Args:
         content: The run's record.json.
-        test_labels: Reads the labels of the test examples, which only sets of labels need.
+        test_labels: Reads the labels of the test examples; called for multi-label tasks only.
     """
     labels, data = list(content["labels"]), content["data"]
     if not labels:
@@ -139,7 +143,7 @@ def metrics_to_show(main: str, counts: Sequence[int], multi_label: bool) -> tupl
 
 
 def balance_words(counts: Mapping[str, int], main: str) -> str:
-    """Say how unbalanced classes are and which metric decides; empty for balanced ones."""
+    """Return the imbalance of the classes and the metric that decides, in words; empty for balanced classes."""
     present = {label: count for label, count in counts.items() if count}
     if not is_unbalanced(list(present.values())):
         return ""
@@ -153,10 +157,10 @@ def balance_words(counts: Mapping[str, int], main: str) -> str:
 
 
 def few_examples_words(counts: Mapping[str, int]) -> str:
-    """Return which classes have too few test examples for their recall and for macro averages; empty if none has.
+    """Return the classes with too few test examples for recall and macro averages, in words; empty if there are none.
 
     Args:
-        counts: Number of test examples by class; classes without any are not part of macro averages.
+        counts: Number of test examples by class; classes without examples are not part of macro averages.
     """
     few = sorted((count, label) for label, count in counts.items() if 0 < count < MIN_CLASS_EXAMPLES)
     if not few:

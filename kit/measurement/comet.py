@@ -1,9 +1,7 @@
-"""COMET: how good translations are, as a trained model says that reads the source as well.
+"""COMET: the quality of translations as predicted by a trained model that also reads the source.
 
-Rei et al. 2020, arXiv:2009.09025. Its package, unbabel-comet, needs older libraries than kit: it is run as the command
-`comet-score`, wherever that is installed.
-
-Knows that command, strings and files. Knows nothing of models or Records.
+Rei et al. 2020, arXiv:2009.09025. The package unbabel-comet needs older libraries than kit, so kit runs its command
+`comet-score`, in whatever environment that is installed.
 """
 
 from __future__ import annotations
@@ -25,23 +23,30 @@ _RESAMPLES = 1_000
 
 
 def require_comet(checkpoint: Path) -> None:
-    """Raise ModelError where the command is missing, RecipeError for what is no checkpoint's file."""
+    """Raise ModelError if the command is missing, RecipeError if the path is not a checkpoint file."""
     if shutil.which(COMMAND) is None:
         raise ModelError(
             f"{COMMAND} is not installed",
-            "pipx install unbabel-comet: in an environment of its own, for it needs older libraries than kit",
+            "pipx install unbabel-comet: in its own environment, because it needs older libraries than kit",
         )
     if checkpoint.suffix != ".ckpt" or not checkpoint.is_file():
         raise RecipeError(
-            f"--comet {checkpoint} is no checkpoint of COMET",
-            "name its .ckpt file: checkpoints/model.ckpt in what `hf download Unbabel/wmt22-comet-da` prints",
+            f"--comet {checkpoint} is not a checkpoint of COMET",
+            "name its .ckpt file: checkpoints/model.ckpt in the folder printed by `hf download Unbabel/wmt22-comet-da`",
         )
 
 
 def comet(sources: Sequence[str], translations: Sequence[str], references: Sequence[str], checkpoint: Path) -> Estimate:
-    """The mean score of n translations, with its bootstrap interval over sentences.
+    """Return the mean score of n translations with its bootstrap interval over sentences.
 
-    checkpoint: COMET's own file. Raises ModelError with its words if it fails.
+    Args:
+        sources: Source texts.
+        translations: Their translations.
+        references: Their reference translations.
+        checkpoint: COMET's .ckpt file.
+
+    Raises:
+        ModelError: If the command fails, with its message.
     """
     require_comet(checkpoint)
     with temporary_folder("comet") as folder:

@@ -9,13 +9,13 @@ from statistics import median
 
 from kit.runtime.quantities import duration
 
-_LEAST_SPREAD = 1.15  # factor each way that any estimate from a few steps may be off
-_WINDOW = 100  # latest durations that count: a machine that has become slower stays slower
+_LEAST_SPREAD = 1.15  # least factor in either direction by which an estimate may be wrong
+_WINDOW = 100  # latest durations that count: a machine that became slower stays slower
 
 
 @dataclass(frozen=True)
 class Span:
-    """An estimated duration in seconds, with the ends of its spread. warning: why it may be far off, for people."""
+    """Estimated duration in seconds with its lower and upper end; `warning` is a reason why it may be far off."""
 
     seconds: float
     low: float
@@ -27,17 +27,17 @@ class Span:
         return Span(self.seconds + other.seconds, self.low + other.low, self.high + other.high, warning)
 
     def scaled(self, factor: float) -> Span:
-        """Return the duration of this many times the work."""
+        """Return the duration of `factor` times the work."""
         return Span(factor * self.seconds, factor * self.low, factor * self.high, self.warning)
 
     def less(self, seconds: float) -> Span:
-        """Return what is left of the duration after some seconds."""
+        """Return the rest of the duration after some seconds."""
         left = [max(0.0, value - seconds) for value in (self.seconds, self.low, self.high)]
         return Span(left[0], left[1], left[2], self.warning)
 
     @property
     def words(self) -> str:
-        """`about 80 s`, `about 2 to 4 min`, `about 50 s to 2 min`."""
+        """Duration for messages: `about 80 s`, `about 2 to 4 min`, `about 50 s to 2 min`."""
         low, high = duration(self.low), duration(self.high)
         if low == high:
             return f"about {high}"
@@ -46,12 +46,12 @@ class Span:
 
     @classmethod
     def fixed(cls, seconds: float) -> Span:
-        """Return a duration that is known."""
+        """Return a known duration, without spread."""
         return cls(seconds, seconds, seconds)
 
     @classmethod
     def around(cls, seconds: float, low: float, high: float, warning: str = "") -> Span:
-        """Return a duration whose spread is at least that of any estimate."""
+        """Return a duration with at least the minimum spread of an estimate."""
         return cls(seconds, min(low, seconds / _LEAST_SPREAD), max(high, seconds * _LEAST_SPREAD), warning)
 
 
@@ -61,9 +61,9 @@ def total(spans: Iterable[Span]) -> Span:
 
 
 class Pace:
-    """Durations of steps that are repeated, and an estimate for those that are left.
+    """Durations of repeated steps, and an estimate for the remaining ones.
 
-    The first step pays one-off costs (loading, allocation, compilation) and does not count once there are others.
+    The first step includes one-off costs (loading, allocation, compilation) and is ignored once there are others.
     """
 
     def __init__(self) -> None:
@@ -71,18 +71,18 @@ class Pace:
         self._others: deque[float] = deque(maxlen=_WINDOW)
 
     def add(self, seconds: float, steps: int = 1) -> None:
-        """Record how long some steps took."""
+        """Record the duration of some steps together."""
         if self._first is None:
             self._first = seconds / steps
         else:
             self._others.append(seconds / steps)
 
     def left(self, steps: float) -> Span | None:
-        """Return the duration of this many more steps; None before a second one was recorded."""
+        """Return the duration of `steps` more steps; None before a second step was recorded."""
         return spread_of(self._others).scaled(steps) if self._others else None
 
     def left_at_first(self, steps: float) -> Span | None:
-        """Return the same as `left`, after a single step too."""
+        """Return the same as `left`, but estimate from a single step as well."""
         if self._others or self._first is None:
             return self.left(steps)
         return Span.around(self._first, 0.0, self._first).scaled(steps)

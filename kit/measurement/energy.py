@@ -1,9 +1,7 @@
-"""Energy: how many joules a machine spends on something, by codecarbon where it is installed.
+"""Energy of a computation in joules, measured by codecarbon if it is installed.
 
-Where the processor does not tell (RAPL) it is an estimate from its load and the power it is made for: right for
-comparing models on one machine, not for a bill.
-
-Knows codecarbon. Knows nothing of models.
+If the processor reports no energy (RAPL), codecarbon estimates it from load and rated power: good enough to compare
+models on one machine, not for billing.
 """
 
 from __future__ import annotations
@@ -17,16 +15,19 @@ _JOULES_PER_KWH = 3.6e6
 
 
 def energy_joules(work: Callable[[], int]) -> float | None:
-    """Joules for each item that `work` does; it is repeated for some seconds. None where codecarbon is not installed.
+    """Return the joules per item of some work, or None if codecarbon is not installed.
 
-    work: does some items and returns how many. What the process itself uses is counted, not the rest of the machine.
+    Only this process is counted, not the rest of the machine.
+
+    Args:
+        work: Processes some items and returns their number; it is repeated for a few seconds.
     """
     if find_spec("codecarbon") is None:
         return None
     from codecarbon import OfflineEmissionsTracker
 
     tracker = OfflineEmissionsTracker(
-        country_iso_code="USA",  # asked for the carbon of the current, which is not used here
+        country_iso_code="USA",  # required for carbon emissions, which are not used here
         tracking_mode="process",
         measure_power_secs=1,
         save_to_file=False,

@@ -1,13 +1,11 @@
-"""The metrics as `evaluate.Metric` classes, which need no network, and the scores of a run through them.
-
-Knows `evaluate` and the functions of `metrics.py`. Knows nothing of models, label names or Records.
+"""The metrics as `evaluate.Metric` classes that need no network, and the scores of a run computed with them.
 
     Accuracy().compute(predictions=[0, 1, 1], references=[0, 1, 0])
     evaluate.combine([Accuracy(), MacroF1()]).compute(predictions=[0, 1, 1], references=[0, 1, 0])
 
-Importing `evaluate` takes seconds: import this module where scores are computed, never at start-up. Every
-metric of `evaluate` makes folders under its `cache_dir`, by default in the Hugging Face cache; these keep
-their data in memory, so that the folders stay empty.
+Importing `evaluate` takes seconds: import this module where scores are computed, never at start-up. Every metric of
+`evaluate` creates folders in its `cache_dir`, by default in the Hugging Face cache; these metrics keep their data in
+memory, so the folders stay empty.
 """
 
 from __future__ import annotations
@@ -21,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kit.measurement import metrics
+from kit.measurement.logits import Floats, Ints, check, multi_label_predictions, sigmoid, softmax
 from kit.runtime.temporary import temporary_folder
 
 _INDEX = datasets.Value("int64")
@@ -29,7 +28,7 @@ _LOGITS = datasets.List(datasets.Value("float64"))
 
 
 class _Metric(evaluate.Metric):  # type: ignore[misc]
-    """What the metrics have in common: data in memory, a description from the docstring, no citation text."""
+    """Base class: data in memory, a description from the docstring, an empty citation."""
 
     inputs: ClassVar[tuple[Any, Any]]
 
@@ -48,7 +47,7 @@ class _Metric(evaluate.Metric):  # type: ignore[misc]
 
 
 class ClassMetric(_Metric, ABC):
-    """Inputs: (n,) predicted and (n,) true class indices; `classes`, by default one more than the highest."""
+    """Metric of (n,) predicted and (n,) true class indices; `classes` is by default one more than the highest."""
 
     inputs = (_INDEX, _INDEX)
 
@@ -59,68 +58,68 @@ class ClassMetric(_Metric, ABC):
         return self._value(metrics.confusion_matrix(references, predictions, count))
 
     @abstractmethod
-    def _value(self, confusion: metrics.Ints) -> dict[str, Any]:
-        """The metric, from counts (classes, classes) with true classes in rows."""
+    def _value(self, confusion: Ints) -> dict[str, Any]:
+        """Return the metric from (classes, classes) counts with true classes in rows."""
 
 
 class Accuracy(ClassMetric):
     """Share of examples whose class is predicted."""
 
-    def _value(self, confusion: metrics.Ints) -> dict[str, Any]:
+    def _value(self, confusion: Ints) -> dict[str, Any]:
         return {"accuracy": metrics.accuracy(confusion)}
 
 
 class MacroPrecision(ClassMetric):
     """Precision averaged over classes."""
 
-    def _value(self, confusion: metrics.Ints) -> dict[str, Any]:
+    def _value(self, confusion: Ints) -> dict[str, Any]:
         return {"macro_precision": metrics.macro(confusion)["macro_precision"]}
 
 
 class MacroRecall(ClassMetric):
     """Recall averaged over classes."""
 
-    def _value(self, confusion: metrics.Ints) -> dict[str, Any]:
+    def _value(self, confusion: Ints) -> dict[str, Any]:
         return {"macro_recall": metrics.macro(confusion)["macro_recall"]}
 
 
 class MacroF1(ClassMetric):
     """F1 averaged over classes."""
 
-    def _value(self, confusion: metrics.Ints) -> dict[str, Any]:
+    def _value(self, confusion: Ints) -> dict[str, Any]:
         return {"macro_f1": metrics.macro(confusion)["macro_f1"]}
 
 
 class MatthewsCorrelation(ClassMetric):
     """Matthews correlation coefficient of any number of classes."""
 
-    def _value(self, confusion: metrics.Ints) -> dict[str, Any]:
+    def _value(self, confusion: Ints) -> dict[str, Any]:
         return {"mcc": metrics.matthews(confusion)}
 
 
 class ConfusionMatrix(ClassMetric):
     """Counts by true class (rows) and predicted class (columns)."""
 
-    def _value(self, confusion: metrics.Ints) -> dict[str, Any]:
+    def _value(self, confusion: Ints) -> dict[str, Any]:
         return {"confusion_matrix": confusion.tolist()}
 
 
 class PerClass(ClassMetric):
     """Precision, recall, F1 and support of every class."""
 
-    def _value(self, confusion: metrics.Ints) -> dict[str, Any]:
+    def _value(self, confusion: Ints) -> dict[str, Any]:
         return {name: values.tolist() for name, values in metrics.per_class(confusion).items()}
 
 
 class MeanAbsoluteError(ClassMetric):
     """Mean distance between true and predicted class index, for ordered labels."""
 
-    def _value(self, confusion: metrics.Ints) -> dict[str, Any]:
+    def _value(self, confusion: Ints) -> dict[str, Any]:
         return {"mae": metrics.mean_absolute_error_of_index(confusion)}
 
 
 class LogitMetric(_Metric):
-    """Inputs: (n, K) logits as predictions and (n,) true class indices."""
+    """Metric of (n, K) logits as predictions and (n,) true class indices."""
 
     inputs = (_LOGITS, _INDEX)
 
@@ -136,32 +135,32 @@ class CalibrationError(LogitMetric):
     """Expected calibration error of the top label (Guo et al. 2017)."""
 
     def _compute(self, predictions: ArrayLike, references: ArrayLike, bins: int = metrics.ECE_BINS) -> dict[str, Any]:
-        probabilities = metrics.softmax(predictions)
+        probabilities = softmax(predictions)
         return {"ece": metrics.expected_calibration_error(probabilities, references, bins)}
 
 
 class ClassScores(LogitMetric):
-    """All scores of a run at once, and what they are made of is read once: accuracy to calibration error."""
+    """All scores of a single-label run, computed in one pass over the logits."""
 
     def _compute(self, predictions: ArrayLike, references: ArrayLike, ordered: bool = False) -> dict[str, Any]:
         return metrics.classification_scores(predictions, references, ordered=ordered)
 
 
 class LabelMetric(_Metric):
-    """Inputs: (n, K) predicted and (n, K) true labels, each 0 or 1."""
+    """Metric of (n, K) predicted and (n, K) true labels, each 0 or 1."""
 
     inputs = (_INDICES, _INDICES)
 
 
 class ExactMatch(LabelMetric):
-    """Share of examples all of whose labels are predicted, and no other."""
+    """Share of examples for which exactly the true labels are predicted."""
 
     def _compute(self, predictions: ArrayLike, references: ArrayLike) -> dict[str, Any]:
         return {"exact_match": metrics.exact_match(predictions, references)}
 
 
 class LabelAverages(LabelMetric):
-    """micro_f1, macro_precision, macro_recall and macro_f1 over labels."""
+    """Averages over labels: micro_f1, macro_precision, macro_recall and macro_f1."""
 
     def _compute(self, predictions: ArrayLike, references: ArrayLike) -> dict[str, Any]:
         return metrics.label_averages(predictions, references)
@@ -176,7 +175,7 @@ class PerLabel(LabelMetric):
 
 
 class LabelLogitMetric(_Metric):
-    """Inputs: (n, K) logits as predictions and (n, K) true labels, each 0 or 1."""
+    """Metric of (n, K) logits as predictions and (n, K) true labels, each 0 or 1."""
 
     inputs = (_LOGITS, _INDICES)
 
@@ -189,15 +188,15 @@ class LabelLogLoss(LabelLogitMetric):
 
 
 class LabelCalibrationError(LabelLogitMetric):
-    """Expected calibration error of the decisions taken."""
+    """Expected calibration error of the predictions of all labels."""
 
     def _compute(self, predictions: ArrayLike, references: ArrayLike, bins: int = metrics.ECE_BINS) -> dict[str, Any]:
-        probabilities = metrics.sigmoid(predictions)
+        probabilities = sigmoid(predictions)
         return {"ece": metrics.binary_calibration_error(probabilities, references, bins)}
 
 
 class LabelScores(LabelLogitMetric):
-    """All scores of a run with several labels an example at once: exact match to calibration error."""
+    """All scores of a multi-label run, computed in one pass over the logits."""
 
     def _compute(self, predictions: ArrayLike, references: ArrayLike) -> dict[str, Any]:
         return metrics.multi_label_scores(predictions, references)
@@ -206,40 +205,55 @@ class LabelScores(LabelLogitMetric):
 def score(
     logits: ArrayLike, targets: ArrayLike, *, ordered: bool = False, multi_label: bool = False
 ) -> dict[str, float]:
-    """The scores of a run: those of `metrics.classification_scores` or `multi_label_scores`, in that order.
+    """Return the scores of a run, as `metrics.classification_scores` or `metrics.multi_label_scores` orders them.
 
-    logits: (n, K); targets: (n,) class indices, or (n, K) of 0 and 1 if `multi_label`.
-    Raises ValueError if they are empty, not finite or do not fit together. Leaves nothing on disk.
+    Nothing is left on disk.
+
+    Args:
+        logits: (n, K) logits.
+        targets: (n,) class indices, or (n, K) of 0 and 1 if `multi_label`.
+        ordered: Labels have an order.
+        multi_label: An example can have several labels.
+
+    Raises:
+        ValueError: If the arrays are empty, not finite or do not match.
     """
-    values, truth = metrics.check(logits, targets, multi_label)
+    values, truth = check(logits, targets, multi_label)
     if multi_label:
         return _compute([LabelScores], values, truth)
     return _compute([ClassScores], values, truth, ordered=ordered)
 
 
 def score_by_class(logits: ArrayLike, targets: ArrayLike, *, multi_label: bool = False) -> dict[str, list[Any]]:
-    """precision, recall, f1 and support of every class, (K,) each; confusion_matrix (K, K) of a single label.
+    """Return precision, recall, f1 and support per class, (K,) each, and a (K, K) confusion_matrix if single-label.
 
-    logits: (n, K); targets: (n,) class indices, or (n, K) of 0 and 1 if `multi_label`.
-    Raises ValueError if they are empty, not finite or do not fit together. Leaves nothing on disk.
+    Nothing is left on disk.
+
+    Args:
+        logits: (n, K) logits.
+        targets: (n,) class indices, or (n, K) of 0 and 1 if `multi_label`.
+        multi_label: An example can have several labels.
+
+    Raises:
+        ValueError: If the arrays are empty, not finite or do not match.
     """
-    values, truth = metrics.check(logits, targets, multi_label)
-    guess = _predicted(values, multi_label)
+    values, truth = check(logits, targets, multi_label)
+    predicted = _predicted(values, multi_label)
     if multi_label:
-        return _compute([PerLabel], guess, truth)
-    return _compute([PerClass, ConfusionMatrix], guess, truth, classes=values.shape[1])
+        return _compute([PerLabel], predicted, truth)
+    return _compute([PerClass, ConfusionMatrix], predicted, truth, classes=values.shape[1])
 
 
-def _predicted(values: metrics.Floats, multi_label: bool) -> metrics.Ints:
-    guess = metrics.multi_label_predictions(values) if multi_label else values.argmax(axis=1)
-    return np.asarray(guess, np.int64)
+def _predicted(values: Floats, multi_label: bool) -> Ints:
+    predicted = multi_label_predictions(values) if multi_label else values.argmax(axis=1)
+    return np.asarray(predicted, np.int64)
 
 
 def _compute(kinds: list[type[_Metric]], predictions: Any, references: Any, **settings: Any) -> dict[str, Any]:
-    """The results of several metrics of the same inputs, by name."""
+    """Return the results of several metrics of the same inputs, by name."""
     if not kinds:
         return {}
     with temporary_folder("metrics") as folder:
-        together = evaluate.combine([kind(cache_dir=str(folder)) for kind in kinds])
-        results: dict[str, Any] = together.compute(predictions=predictions, references=references, **settings)
+        combined = evaluate.combine([kind(cache_dir=str(folder)) for kind in kinds])
+        results: dict[str, Any] = combined.compute(predictions=predictions, references=references, **settings)
     return results

@@ -1,13 +1,11 @@
-"""Intervals: how far a score may be off because the test set is only a sample.
+"""Confidence intervals of scores, from the sampling error of the test set.
 
-Knows scores and resampling. Knows nothing of models, seeds of training or files.
-
-The percentile bootstrap over test examples (Efron & Tibshirani 1993, An Introduction to the Bootstrap,
-ch. 13) gives every score its interval. It has nothing to resample where all examples are right, or all are
-wrong: there, accuracy and exact match take the Wilson score interval (Wilson 1927; recommended by Brown, Cai
-& DasGupta 2001, doi:10.1214/ss/1009213286). The other scores of such a test set, and of a single example,
-are given as the bootstrap gives them, with no width. Calibration error is biased upwards in small samples,
-resamples included; every interval is widened, where it must be, to contain its value.
+The percentile bootstrap over test examples (Efron & Tibshirani 1993, An Introduction to the Bootstrap, ch. 13) gives
+every score its interval. If all examples are right, or all are wrong, resamples do not differ: accuracy and exact match
+then get the Wilson score interval (Wilson 1927; recommended by Brown, Cai & DasGupta 2001, doi:10.1214/ss/1009213286).
+The other scores of such a test set, and those of a single example, keep the bootstrap's interval of zero width.
+Calibration error is biased upwards in small samples, resamples included; every interval is widened, if necessary, to
+contain its value.
 """
 
 from __future__ import annotations
@@ -20,18 +18,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
+from kit.measurement.logits import Floats
 from kit.measurement.measure import Measure
-from kit.measurement.metrics import Floats
 from kit.measurement.units import NO_SHARES, OF_HUNDRED
 
-# Counts of resamples x examples that are held in memory at once: 64 MB.
+# Resamples x examples that are held in memory at once: 64 MB.
 _CELLS = 8_000_000
 _PROPORTIONS = ("accuracy", "exact_match")
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A score with its interval: `level` of such intervals contain the score of an endless test set."""
+    """A score with its interval; a share `level` of such intervals contains the score on an infinite test set."""
 
     value: float
     low: float
@@ -39,7 +37,7 @@ class Estimate:
     level: float = 0.95
 
     def format(self, percent: bool = False) -> str:
-        """`81.2 % [78.9, 83.4]` as a percentage, `0.412 [0.398, 0.431]` otherwise."""
+        """Return `81.2 % [78.9, 83.4]` as a percentage, `0.412 [0.398, 0.431]` otherwise."""
         if percent:
             return f"{100 * self.value:.1f} % [{100 * self.low:.1f}, {100 * self.high:.1f}]"
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
@@ -49,7 +47,7 @@ class Estimate:
 
 
 def shown(name: str, estimate: Estimate) -> str:
-    """A metric for people: shares as percentages, scores of translations out of 100, the others as they are."""
+    """Return a metric for messages: shares as percentages, translation scores out of 100, other metrics as they are."""
     if name in OF_HUNDRED:
         return f"{100 * estimate.value:.1f} [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
     return estimate.format(percent=name not in NO_SHARES)
@@ -64,21 +62,29 @@ def bootstrap_scores(
     level: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Estimate]:
-    """Every score of a measure with its interval.
+    """Return every score of a measure with its interval.
 
-    outputs, targets: of n examples, as `measure` takes them. seed: of the resampling; the same seed gives the same
-    intervals. Raises ValueError if outputs or targets are empty, or do not fit together.
+    Args:
+        outputs: Outputs of n examples, as `measure` takes them.
+        targets: Targets of the same examples.
+        measure: The scores to compute.
+        resamples: Number of bootstrap resamples.
+        level: Confidence level.
+        seed: Seed of the resampling; the same seed gives the same intervals.
+
+    Raises:
+        ValueError: If outputs or targets are empty, or do not match.
     """
     parts = measure.tally(outputs, targets)
     n = len(next(iter(parts.values())))
     whole = {name: part.sum(axis=0) for name, part in parts.items()}
-    point = measure.scores(whole, n)
+    values = measure.scores(whole, n)
     batches = [
         measure.scores({name: weights @ part for name, part in parts.items()}, n, whole)
         for weights in resample_weights(n, resamples, seed)
     ]
     estimates = {}
-    for name, value in point.items():
+    for name, value in values.items():
         low, high = percentile_interval(np.concatenate([batch[name] for batch in batches]), level)
         if name in _PROPORTIONS and float(value) in (0.0, 1.0):
             low, high = wilson_interval(round(float(value) * n), n, level)
@@ -87,7 +93,7 @@ def bootstrap_scores(
 
 
 def percentile_interval(samples: ArrayLike, level: float = 0.95) -> tuple[float, float]:
-    """The middle `level` of the samples: (low, high). Raises ValueError if there are none."""
+    """Return the ends (low, high) of the middle `level` of the samples. Raises ValueError if there are none."""
     values = np.asarray(samples, np.float64)
     if values.size == 0:
         raise ValueError("samples are empty")
@@ -97,16 +103,17 @@ def percentile_interval(samples: ArrayLike, level: float = 0.95) -> tuple[float,
 
 
 def spread(samples: ArrayLike) -> Floats:
-    """Half the distance of the 16 % and 84 % quantiles along the first axis: the standard deviation, were it normal.
+    """Return half the distance between the 16 % and 84 % quantiles along the first axis.
 
-    A sample of Student's t with few degrees of freedom has a standard deviation that is luck: the true one is infinite.
+    For normal samples this is the standard deviation. It stays finite for Student's t with few degrees of freedom,
+    whose true standard deviation is infinite.
     """
     low, high = np.quantile(np.asarray(samples, np.float64), [0.1587, 0.8413], axis=0)
     return np.asarray((high - low) / 2, np.float64)
 
 
 def wilson_interval(right: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson score interval of a proportion `right` / `n`: (low, high), never of zero width."""
+    """Return the Wilson score interval (low, high) of the proportion `right` / `n`; its width is never zero."""
     if n < 1 or not 0 <= right <= n:
         raise ValueError(f"{right} of {n} is not a proportion")
     z = float(ndtri((1 + level) / 2))
@@ -118,7 +125,7 @@ def wilson_interval(right: int, n: int, level: float = 0.95) -> tuple[float, flo
 
 
 def resample_weights(n: int, resamples: int, seed: int) -> Iterator[Floats]:
-    """How often each example is drawn: (some resamples, n) at a time, n draws in each row."""
+    """Yield batches of resamples as draw counts per example: (batch, n), with n draws in each row."""
     generator = np.random.default_rng(seed)
     rows = max(1, _CELLS // n)
     for start in range(0, resamples, rows):

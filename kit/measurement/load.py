@@ -7,16 +7,16 @@ import time
 from pathlib import Path
 
 _SHORTEST_S = 0.2  # the system counts CPU time in steps of 10 ms
-_FEW_CORES = 0.25  # used by other processes: any idle machine has background work
+_FEW_CORES = 0.25  # cores of other processes that are ignored: any idle machine has background work
 
 
 class LoadMeter:
-    """Counts the CPU time of other processes on the cores that this process may use.
+    """Meter of the CPU time that other processes use on the cores of this process.
 
-    Where the system does not count CPU time, the load average of the last minute is used instead.
+    If the system does not count CPU time, the load average of the last minute is used.
 
     Args:
-        threads: cores that the measured model uses; None for all.
+        threads: Cores that the measured model uses; None for all.
     """
 
     def __init__(self, threads: int | None = None) -> None:
@@ -26,12 +26,12 @@ class LoadMeter:
         self._start = self._counts(0.0)
 
     def lap(self, children_seconds: float = 0.0) -> float | None:
-        """Return the mean number of cores that other processes used since the last lap; None if it was too short.
+        """Return the mean number of cores that other processes used since the last lap; None if the lap is too short.
 
-        A lap that was too short is continued by the next one.
+        A lap that is too short is continued by the next one.
 
         Args:
-            children_seconds: CPU time of measured processes that are not this one since the last call.
+            children_seconds: CPU time since the last call of measured processes other than this one.
         """
         wall, busy, own = self._counts(children_seconds)
         wall_before, busy_before, own_before = self._start
@@ -63,6 +63,6 @@ def _busy_seconds(cores: list[int] | None, statistics: Path = Path("/proc/stat")
     rows = [row for row in rows if wanted is None or row[0] in wanted]
     if not rows:
         return None
-    # Columns: user, nice, system, idle, iowait, irq, softirq, steal; what guests use is part of user and nice.
+    # Columns: user, nice, system, idle, iowait, irq, softirq, steal; guest time is part of user and nice.
     used = sum(int(number) for row in rows for index, number in enumerate(row[1:9]) if index not in (3, 4))
     return used / os.sysconf("SC_CLK_TCK")

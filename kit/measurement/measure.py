@@ -1,9 +1,7 @@
-"""Measures: how the outputs of a model are scored, whatever kind of outputs they are.
+"""Measures: scores of a model's outputs, for labels and for translations.
 
-Every score is a function of sums over examples, so that intervals, comparisons and curves are the same code for labels
-and for translations: they resample what `tally` gives and never look at outputs themselves.
-
-Knows arrays of outputs and targets. Knows nothing of models, files or recipes.
+Every score is a function of sums over examples. Intervals, comparisons and curves therefore use the same code for both
+kinds of outputs: they resample the result of `tally` and never read the outputs.
 """
 
 from __future__ import annotations
@@ -15,7 +13,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.measurement.metrics import Floats, check, decisions, scores, tally
+from kit.measurement.logits import Floats, check, decisions
+from kit.measurement.metrics import scores, tally
 
 
 class Measure(Protocol):
@@ -26,9 +25,9 @@ class Measure(Protocol):
         """Name of the metric that runs are compared by."""
 
     def tally(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, Floats]:
-        """What every example adds to the sums that `scores` takes: arrays (n, width).
+        """Return each example's summands for `scores`: arrays (n, width).
 
-        Raises ValueError if outputs and targets do not fit together.
+        Raises ValueError if outputs and targets do not match.
         """
 
     def scores(
@@ -36,21 +35,27 @@ class Measure(Protocol):
     ) -> dict[str, Floats]:
         """Return scores (...) from sums over n examples (..., width); leading axes stay.
 
-        whole: sums over the test set (width,) if `sums` are of its resamples; None otherwise.
+        Args:
+            sums: Sums over examples by name.
+            n: Number of examples.
+            whole: Sums over the test set (width,) if `sums` are of its resamples; None otherwise.
         """
 
     def right(self, outputs: np.ndarray, targets: np.ndarray) -> NDArray[np.bool_]:
-        """(n,) whether each output is just what was wanted."""
+        """Return (n,) whether each output is entirely right."""
 
     def same(self, outputs: np.ndarray, others: np.ndarray) -> NDArray[np.bool_]:
-        """(n,) whether two models answer each example alike."""
+        """Return (n,) whether two models predict the same for each example."""
 
 
 @dataclass(frozen=True)
 class LabelMeasure:
-    """Of classification: outputs are logits (n, labels), targets (n,) class indices, or (n, labels) of 0 and 1.
+    """Measure of classification: logits (n, labels), and targets (n,) class indices or (n, labels) of 0 and 1.
 
-    ordered: labels have an order (adds mae). multi_label: an example can have several labels.
+    Attributes:
+        main: Main metric.
+        ordered: Labels have an order, which adds mae.
+        multi_label: An example can have several labels.
     """
 
     main: str
@@ -58,22 +63,22 @@ class LabelMeasure:
     multi_label: bool = False
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a share of right answers that this kind of labels does not have."""
+        """Raise ValueError if the main metric does not fit single-label or multi-label tasks."""
         if self.main in ("accuracy", "exact_match") and (self.main == "exact_match") != self.multi_label:
             raise ValueError(f"metric {self.main} does not fit a task with multi_label {self.multi_label}")
 
     def tally(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, Floats]:
-        """See `metrics.tally`."""
+        """Return each example's summands, see `metrics.tally`."""
         return tally(outputs, targets, ordered=self.ordered, multi_label=self.multi_label)
 
     def scores(
         self, sums: Mapping[str, Floats], n: int, whole: Mapping[str, Floats] | None = None
     ) -> dict[str, Floats]:
-        """See `metrics.scores`."""
+        """Return the scores of sums, see `metrics.scores`."""
         return scores(sums, n, whole)
 
     def right(self, outputs: np.ndarray, targets: np.ndarray) -> NDArray[np.bool_]:
-        """(n,) whether every label of each example is right."""
+        """Return (n,) whether every label of each example is right."""
         if self.main in ("accuracy", "exact_match") and (self.main == "exact_match") != self.multi_label:
             raise ValueError(f"metric {self.main} does not fit a task with multi_label {self.multi_label}")
         values, truth = check(outputs, targets, self.multi_label)
@@ -81,5 +86,5 @@ class LabelMeasure:
         return np.asarray((decisions(values, self.multi_label) == wanted).all(axis=1))
 
     def same(self, outputs: np.ndarray, others: np.ndarray) -> NDArray[np.bool_]:
-        """(n,) whether both decide for the same labels."""
+        """Return (n,) whether both models predict the same labels for each example."""
         return np.asarray((decisions(outputs, self.multi_label) == decisions(others, self.multi_label)).all(axis=1))

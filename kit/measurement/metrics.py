@@ -1,14 +1,12 @@
-"""Metrics: how good predictions are, from logits and true class indices.
+"""Metrics of classification, from logits and true class indices.
 
-Knows numpy arrays. Knows nothing of models, label names, files or of where the predictions come from.
+Every score is a function of sums over examples: `tally` returns the summands and `scores` is the function, so that the
+scores of all examples and of a thousand resamples share their code.
 
-Every score is a function of sums over examples (`tally` gives what is summed, `scores` the function), so
-that a score of all examples and a score of a thousand resamples of them are the same code.
-
-Definitions: macro averages leave out classes that neither occur nor are predicted, and count an undefined
-precision or recall as 0, as scikit-learn does; MCC is the multi-class form (Gorodkin 2004, doi:10.1016/
-j.compbiolchem.2004.09.006), 0 where undefined; log loss is in nats; expected calibration error compares the
-confidence in the top label with its accuracy in 15 bins of equal width (Guo et al. 2017, arXiv:1706.04599).
+Definitions: macro averages leave out classes that neither occur nor are predicted, and count an undefined precision or
+recall as 0, as scikit-learn does; MCC is the multi-class form (Gorodkin 2004, doi:10.1016/j.compbiolchem.2004.09.006),
+0 where undefined; log loss is in nats; expected calibration error compares the confidence in the top label with its
+accuracy in 15 bins of equal width (Guo et al. 2017, arXiv:1706.04599).
 """
 
 from __future__ import annotations
@@ -18,61 +16,23 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, log_softmax
-from scipy.special import softmax as _softmax
+from scipy.special import log_softmax
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from kit.measurement.logits import Floats, Ints, check, multi_label_predictions, sigmoid
+
 ECE_BINS = 15
 
 
-def softmax(logits: ArrayLike) -> Floats:
-    """Class probabilities: (..., K) logits to (..., K) probabilities that sum to 1."""
-    return np.asarray(_softmax(np.asarray(logits, np.float64), axis=-1), np.float64)
-
-
-def sigmoid(logits: ArrayLike) -> Floats:
-    """Independent probabilities, one for each logit."""
-    return np.asarray(expit(np.asarray(logits, np.float64)), np.float64)
-
-
-def multi_label_predictions(logits: ArrayLike) -> NDArray[np.bool_]:
-    """Which labels are predicted: those with a probability above 0.5."""
-    return np.asarray(logits) > 0
-
-
-def decisions(logits: ArrayLike, multi_label: bool) -> NDArray[Any]:
-    """What rows of logits (n, labels) decide: (n, 1) indices of labels, or (n, labels) whether each holds."""
-    values = np.asarray(logits)
-    return multi_label_predictions(values) if multi_label else values.argmax(1)[:, None]
-
-
-def check(logits: ArrayLike, targets: ArrayLike, multi_label: bool) -> tuple[Floats, Ints]:
-    """Logits as float64 (n, K) and targets as int64: (n,) class indices, or (n, K) of 0 and 1.
-
-    Raises ValueError that names what is empty, not finite, of the wrong shape or out of range.
-    """
-    values, truth = np.asarray(logits, np.float64), np.asarray(targets)
-    if values.ndim != 2:
-        raise ValueError(f"logits must have the shape (examples, classes), got {values.shape}")
-    if values.size == 0:
-        raise ValueError(f"logits are empty: shape {values.shape}")
-    if not np.isfinite(values).all():
-        row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
-        raise ValueError(f"logits are NaN or infinite, first in row {row}")
-    expected = values.shape if multi_label else values.shape[:1]
-    if truth.shape != expected:
-        raise ValueError(f"targets must have the shape {expected}, got {truth.shape}")
-    limit = 2 if multi_label else values.shape[1]
-    if truth.min() < 0 or truth.max() >= limit:
-        raise ValueError(f"targets must be 0 to {limit - 1}, got {truth.min()} to {truth.max()}")
-    return values, truth.astype(np.int64)
-
-
 def confusion_matrix(targets: ArrayLike, predictions: ArrayLike, classes: int) -> Ints:
-    """(K, K) counts: row is the true class, column the predicted one.
+    """Return (K, K) counts with true classes in rows and predicted classes in columns.
 
-    targets, predictions: (n,) class indices below `classes`. Raises ValueError if they do not fit.
+    Args:
+        targets: (n,) true class indices below `classes`.
+        predictions: (n,) predicted class indices below `classes`.
+        classes: Number of classes.
+
+    Raises:
+        ValueError: If targets and predictions do not match or are out of range.
     """
     truth, guess = np.asarray(targets, np.int64), np.asarray(predictions, np.int64)
     if truth.size == 0:
@@ -86,53 +46,59 @@ def confusion_matrix(targets: ArrayLike, predictions: ArrayLike, classes: int) -
 
 
 def per_class(confusion: ArrayLike) -> dict[str, NDArray[np.generic]]:
-    """precision, recall, f1 (0 where undefined) and support of every class, each (K,), from (K, K) counts."""
+    """Return precision, recall, f1 (0 where undefined) and support per class, each (K,), from (K, K) counts."""
     counts = np.asarray(confusion)
     support = counts.sum(axis=1)
     return {**_by_class(counts.diagonal(), counts.sum(axis=0), support), "support": support}
 
 
 def multi_label_per_class(logits: ArrayLike, targets: ArrayLike) -> dict[str, NDArray[np.generic]]:
-    """The same for multi-label: (n, K) logits (or predictions of 0 and 1) and (n, K) targets of 0 and 1."""
+    """Return the scores of `per_class` per label, from (n, K) logits (or predictions of 0 and 1) and (n, K) targets."""
     counts = _label_counts(logits, targets)
     return {**_by_class(*counts), "support": counts[2]}
 
 
 def accuracy(confusion: ArrayLike) -> float:
-    """Share of examples on the diagonal of (K, K) counts."""
+    """Return the share of examples on the diagonal of (K, K) counts."""
     counts = np.asarray(confusion)
     return float(counts.trace() / counts.sum())
 
 
 def macro(confusion: ArrayLike) -> dict[str, float]:
-    """macro_precision, macro_recall and macro_f1 from (K, K) counts."""
+    """Return macro_precision, macro_recall and macro_f1 from (K, K) counts."""
     counts = np.asarray(confusion)
     averages = _macro(counts.diagonal(), counts.sum(axis=0), counts.sum(axis=1))
     return {name: float(value) for name, value in averages.items()}
 
 
 def matthews(confusion: ArrayLike) -> float:
-    """Matthews correlation coefficient from (K, K) counts: 1 perfect, 0 as good as chance."""
+    """Return the Matthews correlation coefficient from (K, K) counts: 1 is perfect, 0 is chance."""
     counts = np.asarray(confusion)
     return float(_matthews(counts.diagonal(), counts.sum(axis=0), counts.sum(axis=1)))
 
 
 def log_loss(logits: ArrayLike, targets: ArrayLike) -> float:
-    """Mean negative log likelihood of the true class in nats, from (n, K) logits and (n,) class indices."""
+    """Return the mean negative log likelihood of the true class in nats, from (n, K) logits and (n,) indices."""
     values, truth = check(logits, targets, multi_label=False)
     return float(-log_softmax(values, axis=1)[np.arange(len(truth)), truth].mean())
 
 
 def binary_log_loss(logits: ArrayLike, targets: ArrayLike) -> float:
-    """Mean negative log likelihood in nats over all (n, K) decisions of a multi-label task."""
+    """Return the mean negative log likelihood in nats over all (n, K) labels of a multi-label task."""
     values, truth = check(logits, targets, multi_label=True)
     return float((np.logaddexp(0, values) - values * truth).mean())
 
 
 def expected_calibration_error(probabilities: ArrayLike, targets: ArrayLike, bins: int = ECE_BINS) -> float:
-    """How far confidence in the top label is from its accuracy, 0 to 1, in bins of equal width.
+    """Return the mean distance, 0 to 1, of the top label's confidence from its accuracy in bins of equal width.
 
-    probabilities: (n, K); targets: (n,) class indices. Raises ValueError if they do not fit together.
+    Args:
+        probabilities: (n, K) probabilities.
+        targets: (n,) class indices.
+        bins: Number of bins.
+
+    Raises:
+        ValueError: If the arrays do not match.
     """
     values, truth = check(probabilities, targets, multi_label=False)
     confidence = values.max(axis=1)
@@ -140,45 +106,55 @@ def expected_calibration_error(probabilities: ArrayLike, targets: ArrayLike, bin
 
 
 def binary_calibration_error(probabilities: ArrayLike, targets: ArrayLike, bins: int = ECE_BINS) -> float:
-    """The same over all (n, K) decisions of a multi-label task, each with the confidence that it is right."""
+    """Return the calibration error over all (n, K) predictions of a multi-label task, see the single-label form."""
     values, truth = check(probabilities, targets, multi_label=True)
     confidence = np.maximum(values, 1 - values)
     return _calibration(confidence.ravel(), ((values > 0.5) == truth).ravel(), bins)
 
 
 def mean_absolute_error_of_index(confusion: ArrayLike) -> float:
-    """Mean distance between the true and the predicted index of ordered classes, from (K, K) counts."""
+    """Return the mean distance between the true and the predicted index of ordered classes, from (K, K) counts."""
     counts = np.asarray(confusion)
     index = np.arange(len(counts))
     return float((counts * np.abs(index[:, None] - index)).sum() / counts.sum())
 
 
 def exact_match(logits: ArrayLike, targets: ArrayLike) -> float:
-    """Share of rows in which every label is right; arguments as for `multi_label_per_class`."""
+    """Return the share of rows in which every label is right; arguments as for `multi_label_per_class`."""
     values, truth = check(logits, targets, multi_label=True)
     return float((multi_label_predictions(values) == truth).all(axis=1).mean())
 
 
 def label_averages(logits: ArrayLike, targets: ArrayLike) -> dict[str, float]:
-    """micro_f1, macro_precision, macro_recall, macro_f1; arguments as for `multi_label_per_class`."""
+    """Return micro_f1, macro_precision, macro_recall and macro_f1; arguments as for `multi_label_per_class`."""
     counts = _label_counts(logits, targets)
     averages = {"micro_f1": _micro_f1(*counts), **_macro(*counts)}
     return {name: float(value) for name, value in averages.items()}
 
 
 def classification_scores(logits: ArrayLike, targets: ArrayLike, ordered: bool = False) -> dict[str, float]:
-    """Every score of a single-label task: accuracy, macro_*, mcc, log_loss, ece, and mae where it means more.
+    """Return every score of a single-label task: accuracy, macro_*, mcc, log_loss, ece, and mae if it applies.
 
-    ordered: the labels have an order; with more than two of them, mae is the mean distance of their indices.
-    logits: (n, K); targets: (n,) class indices. Raises ValueError, see `check`.
+    Args:
+        logits: (n, K) logits.
+        targets: (n,) class indices.
+        ordered: Labels have an order; with more than two labels, mae is the mean distance of their indices.
+
+    Raises:
+        ValueError: See `check`.
     """
     return _overall(tally(logits, targets, ordered=ordered))
 
 
 def multi_label_scores(logits: ArrayLike, targets: ArrayLike) -> dict[str, float]:
-    """Every score of a multi-label task: exact_match, micro_f1, macro_*, log_loss, ece.
+    """Return every score of a multi-label task: exact_match, micro_f1, macro_*, log_loss, ece.
 
-    logits: (n, K); targets: (n, K) of 0 and 1. Raises ValueError, see `check`.
+    Args:
+        logits: (n, K) logits.
+        targets: (n, K) of 0 and 1.
+
+    Raises:
+        ValueError: See `check`.
     """
     return _overall(tally(logits, targets, multi_label=True))
 
@@ -186,18 +162,18 @@ def multi_label_scores(logits: ArrayLike, targets: ArrayLike) -> dict[str, float
 def tally(
     logits: ArrayLike, targets: ArrayLike, *, ordered: bool = False, multi_label: bool = False
 ) -> dict[str, Floats]:
-    """What every example adds to the sums that `scores` takes: arrays (n, width)."""
+    """Return each example's summands for `scores`: arrays (n, width) by name."""
     values, truth = check(logits, targets, multi_label)
     return _tally_multi_label(values, truth) if multi_label else _tally_single_label(values, truth, ordered)
 
 
 def scores(sums: Mapping[str, Floats], n: int, whole: Mapping[str, Floats] | None = None) -> dict[str, Floats]:
-    """Return scores (...) from sums (..., width) of what `tally` returns; leading axes stay.
+    """Return scores (...) from sums (..., width) of the summands of `tally`; leading axes stay.
 
     Args:
         sums: Sums over n examples.
         n: Number of examples.
-        whole: Sums over the test set (width,) if `sums` are of its resamples: macro averages then have the classes of
+        whole: Sums over the test set (width,) if `sums` are of its resamples: macro averages then cover the classes of
             the test set, see `_with_all_classes`.
     """
     counts = sums["hits"], sums["predicted"], sums["support"]
@@ -282,10 +258,10 @@ def _macro_of_resamples(sums: Mapping[str, Floats], whole: Mapping[str, Floats])
 
 
 def _with_all_classes(sums: Mapping[str, Floats], whole: Mapping[str, Floats]) -> tuple[Floats, Floats, Floats]:
-    """Return hits, predictions and support of resamples, with the classes that a resample has no example of.
+    """Return hits, predictions and support of resamples, completed by the classes that a resample lacks.
 
-    A resample without the two examples of a rare class says nothing of this class. It takes the class's examples of
-    the test set, which is the number that it has on average; leaving the class out would score an easier task.
+    A resample without the two examples of a rare class contains no information on this class. It gets the class's
+    examples of the test set, which is their expected number; leaving the class out would score an easier task.
     """
     absent = (sums["support"] == 0) & (whole["support"] > 0)
     hits = np.where(absent, whole["hits"], sums["hits"])
@@ -296,7 +272,7 @@ def _with_all_classes(sums: Mapping[str, Floats], whole: Mapping[str, Floats]) -
 def _macro(
     hits: NDArray[Any], predicted: NDArray[Any], support: NDArray[Any], present: NDArray[Any] | None = None
 ) -> dict[str, Floats]:
-    """Return averages over `present` classes: by default those that occur or are predicted."""
+    """Return averages over `present` classes; by default, classes that occur or are predicted."""
     if present is None:
         present = (predicted + support > 0).sum(axis=-1)
     return {
@@ -319,7 +295,7 @@ def _calibration(confidence: Floats, right: NDArray[np.bool_], bins: int) -> flo
 
 
 def _bin(confidence: Floats, bins: int) -> Ints:
-    """Index of the bin ((m - 1) / bins, m / bins] that holds each confidence."""
+    """Return the index of the bin ((m - 1) / bins, m / bins] that contains each confidence."""
     return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
 
 

@@ -11,27 +11,28 @@ import numpy as np
 from kit.measurement.intervals import Estimate, percentile_interval
 
 _RESAMPLES = 1_000
-_NEIGHBOURS = 4  # texts of near-equal length that stand for each other when texts are resampled
+_NEIGHBOURS = 4  # texts of near-equal length that replace each other in resamples
 
 
 @dataclass(frozen=True)
 class Times:
     """Measured times of one model.
 
-    latencies: (rounds, texts) milliseconds for one text. rates: (rounds,) texts per second in batches; empty if batches
-    were not measured.
+    Attributes:
+        latencies: (rounds, texts) milliseconds per text.
+        rates: (rounds,) texts per second in batches; empty if batches were not measured.
     """
 
     latencies: np.ndarray
     rates: np.ndarray
 
     def quantile(self, share: float) -> float:
-        """Return the milliseconds that this share of all predictions took at most, whatever their text and round."""
+        """Return this quantile of the milliseconds per prediction, over all texts and rounds."""
         return float(np.quantile(self.latencies, share))
 
     @property
     def throughput(self) -> float:
-        """Texts per second in batches: the median round."""
+        """Texts per second in batches, the median over rounds."""
         return float(np.median(self.rates))
 
 
@@ -39,16 +40,16 @@ def text_median(latencies: np.ndarray) -> Any:
     """Return the median over texts of each text's median over rounds, for (..., rounds, texts) latencies.
 
     All medians of times use this estimator. The median over rounds and texts together would mix fast and slow rounds of
-    different texts, and on a busy machine contradict the medians of short, medium and long texts.
+    different texts, and could contradict the medians of short, medium and long texts on a busy machine.
     """
     return np.median(np.median(latencies, axis=-2), axis=-1)
 
 
 def latency_interval(times: Times, lengths: Sequence[int], seed: int = 0) -> Estimate:
-    """Return the median time for one text with its 95 % interval over rounds and texts, see `text_median`.
+    """Return the median time per text with its 95 % interval over rounds and texts, see `text_median`.
 
-    Rounds are resampled, and texts among those of near-equal length: the sample has the length distribution of all
-    texts by design, so that lengths add nothing to its error.
+    Rounds are resampled, and texts among those of near-equal length: by design the sample has the length distribution
+    of all texts, so lengths do not add to its error.
     """
     rounds, texts = times.latencies.shape
     ordered = times.latencies[:, np.argsort(lengths, kind="stable")]
@@ -62,25 +63,27 @@ def latency_interval(times: Times, lengths: Sequence[int], seed: int = 0) -> Est
 
 
 def speedups(first: Times, other: Times, seed: int = 0) -> tuple[Estimate, Estimate]:
-    """Return how many times as fast as the first model the other one is: for a single text (median), and in batches.
+    """Return the speedup of the other model over the first, per text (median) and in batches.
 
-    Both were measured in the same rounds, on the same texts. Rounds and texts are resampled together, the same ones for
-    both, so that a disturbed round disturbs both sides of a ratio. Raises ValueError if they do not match.
+    Both models were measured in the same rounds, on the same texts. Rounds and texts are resampled together for both,
+    so that a disturbed round affects both sides of a ratio. Raises ValueError if the shapes differ.
     """
     if first.latencies.shape != other.latencies.shape or first.rates.shape != other.rates.shape:
         raise ValueError(f"times of {first.latencies.shape} and {other.latencies.shape} are not of the same rounds")
-    many = _ratio(lambda drawn, _: np.median(other.rates[drawn]) / np.median(first.rates[drawn]), first, seed)
-    return latency_ratio(first, other, seed), many
+    in_batches = _ratio(lambda drawn, _: np.median(other.rates[drawn]) / np.median(first.rates[drawn]), first, seed)
+    return latency_ratio(first, other, seed), in_batches
 
 
 def latency_ratio(first: Times, other: Times, seed: int = 0) -> Estimate:
-    """Return how many times as fast as the first model the other one is for a single text; see `speedups`."""
-    theirs, ours = first.latencies, other.latencies
-    return _ratio(lambda rows, cols: text_median(theirs[rows][:, cols]) / text_median(ours[rows][:, cols]), first, seed)
+    """Return the speedup of the other model over the first for a single text, see `speedups`."""
+    first_ms, other_ms = first.latencies, other.latencies
+    return _ratio(
+        lambda rows, cols: text_median(first_ms[rows][:, cols]) / text_median(other_ms[rows][:, cols]), first, seed
+    )
 
 
 def _ratio(ratio: Callable[[np.ndarray, np.ndarray], np.floating], times: Times, seed: int) -> Estimate:
-    """Return a ratio of two models and its interval. ratio: function of rows (rounds) and columns (texts)."""
+    """Return a ratio of two models with its interval. ratio: Function of rows (rounds) and columns (texts)."""
     rounds, texts = times.latencies.shape
     generator = np.random.default_rng(seed)
     samples = np.empty(_RESAMPLES)

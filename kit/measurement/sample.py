@@ -1,4 +1,4 @@
-"""The sample of texts that speed is measured on: random, with the length distribution of all texts."""
+"""Sample of texts for speed measurements: random, with the length distribution of all texts."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ _SEED = 48
 def length_sample(texts: Sequence[Text], size: int) -> list[Text]:
     """Return a seeded random sample with the length distribution of all texts, in random order.
 
-    The texts are sorted by length and cut into `size` parts of equal count; one text is drawn from each. The sample
-    does not depend on the order of the texts, so that every command that measures a model draws the same one. All texts
-    are returned if there are no more than `size`.
+    The texts are sorted by length and cut into `size` parts of equal count; one text is drawn from each part. The
+    sample does not depend on the order of the texts, so every command that measures a model draws the same one.
 
     Args:
-        texts: texts or pairs of texts.
-        size: number of texts to draw.
+        texts: Texts or pairs of texts.
+        size: Number of texts to draw; all texts are returned if there are not more.
     """
     ordered = sorted(texts, key=lambda text: (characters(text), text))
     generator = np.random.default_rng(_SEED)
@@ -30,5 +29,5 @@ def length_sample(texts: Sequence[Text], size: int) -> list[Text]:
 
 
 def characters(text: Text) -> int:
-    """Return the length of a text or a pair of texts, in characters."""
+    """Return the length of a text or a pair of texts in characters."""
     return sum(map(len, text))

@@ -1,4 +1,4 @@
-"""Latency of fitted models, measured in turns on one sample of texts; the only place that times single texts."""
+"""Latency of fitted models, measured in turns on one sample of texts; no other module times single texts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kit.measurement.rounds import Times, latency_interval, text_median
 from kit.measurement.sample import Text, characters, length_sample
 
 _TIMED_TEXTS, _WARM_UP, _ROUNDS = 48, 5, 3
-_REPEATS = 2  # times the rounds that were asked for: a busy machine gets no more than these
+_REPEATS = 2  # at most this many times the requested rounds, on a busy machine
 _SPREAD = 1.3  # ratio of a model's median time in two rounds above which the slower round was disturbed
 _NOISE_MS = 0.1  # differences between rounds that are never a sign of disturbance
 FORMAT = 2
@@ -27,7 +27,7 @@ Predict = Callable[[list[Text]], object]
 
 @dataclass(frozen=True)
 class LengthSpeed:
-    """Median milliseconds for one text of a third of the length distribution. characters: median length there."""
+    """Median milliseconds per text in a third of the length distribution, and the median length there."""
 
     characters: int
     p50_ms: float
@@ -35,7 +35,7 @@ class LengthSpeed:
 
 @dataclass(frozen=True)
 class Speed:
-    """Milliseconds that a fitted model takes for one text.
+    """Milliseconds per text of a fitted model.
 
     Attributes:
         p50_ms: Median over texts of each text's median over rounds.
@@ -47,8 +47,8 @@ class Speed:
         by_length: Medians of short, medium and long texts, by the estimator of `p50_ms`.
         texts: Number of texts.
         rounds: Number of rounds.
-        warning: Why the figure is doubtful; empty if the machine was idle.
-        measured_on: Record of the model that was timed, if it is another one that computes the same.
+        warning: Reason to doubt the figures; empty if the machine was idle.
+        measured_on: Record of the model that was timed, if it is another Record of the same computation.
     """
 
     p50_ms: float
@@ -64,13 +64,13 @@ class Speed:
     measured_on: str = ""
 
     def __post_init__(self) -> None:
-        """Raise ValueError for times that are no positive numbers."""
+        """Raise ValueError for times that are not positive and finite."""
         if not all(0 < value < math.inf for value in (self.p50_ms, self.p95_ms, *self.interval)):
             raise ValueError("a latency is a positive number")
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % interval of the median; of no width if it was not measured."""
+        """The 95 % interval of the median; of zero width if it was not measured."""
         low = self.p50_ms if self.low_ms is None else self.low_ms
         return low, self.p50_ms if self.high_ms is None else self.high_ms
 
@@ -79,8 +79,10 @@ class Speed:
 class Turn:
     """One model's turn in a round.
 
-    milliseconds: of each text. rate: texts per second in batches, None if not measured. cpu_seconds: CPU time of a
-    measured process that is not this one.
+    Attributes:
+        milliseconds: Time of each text.
+        rate: Texts per second in batches; None if not measured.
+        cpu_seconds: CPU time of the measured process, if it is not this one.
     """
 
     milliseconds: Sequence[float]
@@ -90,7 +92,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Sitting:
-    """Times of several models that were measured in turns. warning: why they are doubtful; empty on an idle machine."""
+    """Times of several models measured in turns; `warning` says why they are doubtful, empty on an idle machine."""
 
     times: list[Times]
     rounds: int
@@ -108,22 +110,22 @@ class _Round:
 
 
 def timed_texts(texts: Sequence[Text]) -> list[Text]:
-    """Return the sample of the test texts that latency is measured on: the same for every model and command."""
+    """Return the sample of test texts for latency measurements, the same for every model and command."""
     return length_sample(texts, _TIMED_TEXTS)
 
 
 def fewer(sample: Sequence[Text], long_outputs: bool) -> list[Text]:
-    """Return the part of the sample that is used.
+    """Return the part of the sample to use.
 
     Args:
-        sample: see `timed_texts`.
-        long_outputs: whether models write texts (translators), which takes long: then every second text is used.
+        sample: See `timed_texts`.
+        long_outputs: The models generate texts (translators), which takes long: every second text is used.
     """
     return list(sample[:: 2 if long_outputs else 1])
 
 
 def time_turn(predict: Predict, texts: Sequence[Text]) -> Turn:
-    """Time one model on each of the texts, after a few to warm up."""
+    """Time one model on each of the texts, after a few texts to warm up."""
     for text in texts[:_WARM_UP]:
         predict([text])
     spent = []
@@ -137,16 +139,16 @@ def time_turn(predict: Predict, texts: Sequence[Text]) -> Turn:
 def take_turns(
     turns: Sequence[Callable[[], Turn]], rounds: int | None = None, meter: LoadMeter | None = None
 ) -> Sitting:
-    """Measure models in rounds, in each of which every model has its turn, in alternating order.
+    """Measure models in rounds; in each round every model has a turn, in alternating order.
 
     A round is disturbed if other processes took cores that the models need, or if a model was much slower in it than
-    in another round. Disturbed rounds are repeated, and left out once there are enough others. If there are not enough,
-    all rounds count and the result has a warning.
+    in another round. Disturbed rounds are repeated and then ignored. If there are too few undisturbed rounds in the
+    end, all rounds count and the result has a warning.
 
     Args:
-        turns: one function per model that measures it once.
-        rounds: number of undisturbed rounds that are wanted; None for the usual number.
-        meter: of the machine's load; None for a new one.
+        turns: One function per model that measures it once.
+        rounds: Number of undisturbed rounds to reach; None for the usual number.
+        meter: Meter of the machine's load; None for a new one.
     """
     wanted, meter = rounds or _ROUNDS, meter or LoadMeter()
     done: list[_Round] = []
@@ -166,13 +168,13 @@ def take_turns(
 def latencies(
     models: Sequence[Predict], texts: Sequence[Text], hardware: str, long_outputs: bool = False
 ) -> list[Speed]:
-    """Return the speed of each model for one text, measured in turns in this process.
+    """Return the speed of each model per text, measured in turns in this process.
 
     Args:
-        models: functions of a list of texts.
-        texts: all test texts, of which `timed_texts` are used.
-        hardware: what it is measured on.
-        long_outputs: see `fewer`.
+        models: Functions of a list of texts.
+        texts: All test texts; the sample of `timed_texts` is used.
+        hardware: Hardware of the measurement.
+        long_outputs: See `fewer`.
     """
     began = time.perf_counter()
     timed = fewer(timed_texts(texts), long_outputs)
@@ -181,7 +183,7 @@ def latencies(
 
 
 def speeds_of(sitting: Sitting, texts: Sequence[Text], hardware: str, seconds: float) -> list[Speed]:
-    """Return what a sitting says of each model. texts: those that were timed."""
+    """Return each model's speed in a sitting. texts: The timed texts."""
     lengths = [characters(text) for text in texts]
     speeds = []
     for times in sitting.times:
@@ -219,7 +221,7 @@ def speeds_to_json(speeds: dict[str, Speed]) -> str:
 
 
 def speeds_from_json(content: bytes) -> dict[str, Speed]:
-    """Return the speeds in a study's speed.json by Record id. Raises ValueError for any other content."""
+    """Return the speeds in a study's speed.json by Record id. Raises ValueError for other content."""
     document = _adapter().validate_json(content, strict=True)
     if document.get("format") != FORMAT or not isinstance(document.get("speeds"), dict):
         raise ValueError(f"not speeds of format {FORMAT}")
@@ -248,7 +250,7 @@ def _undisturbed(rounds: Sequence[_Round], meter: LoadMeter) -> list[_Round]:
 
 
 def _warning(rounds: Sequence[_Round], meter: LoadMeter) -> str:
-    """Return what disturbed a sitting, for people."""
+    """Return the disturbance of a sitting, for messages."""
     medians = np.array([one.medians for one in rounds])
     spread = float((medians.max(axis=0) / medians.min(axis=0)).max())
     others = [one.others for one in rounds if one.others is not None and meter.is_busy(one.others)]

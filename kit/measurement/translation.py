@@ -1,12 +1,10 @@
-"""Scores of translations: BLEU, chrF++ and TER, as sacrebleu counts them.
+"""Scores of translations: BLEU, chrF++ and TER, with the counts of sacrebleu.
 
-sacrebleu counts what every sentence adds; scores of the sums are computed here for a thousand resamples at once, and
-equal those that sacrebleu computes (tested). All three are kept as shares: a BLEU of 33.2 is 0.332.
+sacrebleu counts each sentence; the scores of sums are computed here for a thousand resamples at once, and equal those
+of sacrebleu (tested). All three are kept as shares: a BLEU of 33.2 is 0.332.
 
 BLEU: Papineni et al. 2002, doi:10.3115/1073083.1073135. chrF++: Popovic 2017, doi:10.18653/v1/W17-4770. TER: Snover et
-al. 2006 (a rate of errors: lower is better). sacrebleu: Post 2018, arXiv:1804.08771.
-
-Knows strings and counts. Knows nothing of models or files.
+al. 2006 (an error rate: lower is better). sacrebleu: Post 2018, arXiv:1804.08771.
 """
 
 from __future__ import annotations
@@ -19,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.data.language_codes import primary
-from kit.measurement.metrics import Floats
+from kit.measurement.logits import Floats
 
 SCORES = ("bleu", "chrf", "ter")
-_ORDERS = 4  # longest run of words that BLEU counts
+_ORDERS = 4  # longest n-gram that BLEU counts
 _TOKENIZERS = {
     "zh": "zh",
     "yue": "zh",
@@ -37,10 +35,12 @@ _TOKENIZERS = {
 
 @dataclass(frozen=True)
 class TranslationMeasure:
-    """Outputs and targets are (n,) strings: translations and their references.
+    """Measure of (n,) translations against their (n,) references, both strings.
 
-    main: `bleu` or `chrf`. language: of the translations; it decides what BLEU takes for a word. names: the scores that
-    are computed.
+    Attributes:
+        main: `bleu` or `chrf`.
+        language: Language code of the translations, which sets the words of BLEU.
+        names: Scores to compute.
     """
 
     main: str = "bleu"
@@ -48,41 +48,41 @@ class TranslationMeasure:
     names: tuple[str, ...] = SCORES
 
     def alone(self) -> TranslationMeasure:
-        """The main metric without the others, which take longer than it."""
+        """Return a measure of the main metric only: the other metrics take longer to compute."""
         return replace(self, names=(self.main,))
 
     def tally(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, Floats]:
-        """Counts of every sentence: arrays (n, width). Raises ValueError for no, or not as many, references."""
+        """Return each sentence's counts: arrays (n, width). Raises ValueError if references are missing."""
         if len(outputs) != len(targets) or not len(outputs):
             raise ValueError(f"{len(outputs)} translations for {len(targets)} references")
-        found = {}
+        parts = {}
         for name in self.names:
             counts = self._scorer(name)._extract_corpus_statistics(list(outputs), [list(targets)])
-            found[name] = np.asarray(counts, np.float64)
-        return found
+            parts[name] = np.asarray(counts, np.float64)
+        return parts
 
     def scores(
         self, sums: Mapping[str, Floats], n: int, whole: Mapping[str, Floats] | None = None
     ) -> dict[str, Floats]:
-        """Scores (...) of sums (..., width)."""
+        """Return scores (...) of sums (..., width)."""
         return {name: _SCORE[name](sums[name]) for name in self.names}
 
     def right(self, outputs: np.ndarray, targets: np.ndarray) -> NDArray[np.bool_]:
-        """(n,) whether a translation is just its reference."""
+        """Return (n,) whether each translation equals its reference."""
         return np.asarray(outputs == targets, np.bool_)
 
     def same(self, outputs: np.ndarray, others: np.ndarray) -> NDArray[np.bool_]:
-        """(n,) whether both translate alike."""
+        """Return (n,) whether both models translate each text to the same string."""
         return np.asarray(outputs == others, np.bool_)
 
     def signatures(self) -> dict[str, str]:
-        """What sacrebleu calls these settings, by which others can compute the same scores."""
-        found = {}
+        """Return sacrebleu's signature of each score, with which others can compute the same scores."""
+        parts = {}
         for name in SCORES:
             scorer = self._scorer(name)
-            scorer.corpus_score(["a"], [["a"]])  # only then it knows the number of references
-            found[name] = str(scorer.get_signature())
-        return found
+            scorer.corpus_score(["a"], [["a"]])  # the signature needs the number of references
+            parts[name] = str(scorer.get_signature())
+        return parts
 
     def _scorer(self, name: str) -> Any:
         from sacrebleu.metrics.bleu import BLEU
@@ -95,34 +95,34 @@ class TranslationMeasure:
 
 
 def _bleu(sums: Floats) -> Floats:
-    """sums: (..., 10) words of translations and of references, matches of 1 to 4 words, and how many there are."""
-    ours, theirs = sums[..., 0], sums[..., 1]
+    """Return BLEU from (..., 10) sums: words of translations and references, matches and totals per order."""
+    words, reference_words = sums[..., 0], sums[..., 1]
     matches, total = sums[..., 2 : 2 + _ORDERS], sums[..., 2 + _ORDERS :]
-    # Without a match of some length, the chance of one is halved each time (sacrebleu's smoothing `exp`).
+    # The k-th order without a match counts as 0.5**k matches (sacrebleu's smoothing `exp`).
     missing = (matches == 0) & (total > 0)
     halved = 0.5 ** np.cumsum(missing, axis=-1)
     counted = np.where(missing, halved, matches)
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(counted / total)
-        brevity = np.where(ours < theirs, np.exp(1 - theirs / ours), 1.0)
+        brevity = np.where(words < reference_words, np.exp(1 - reference_words / words), 1.0)
     whole = (total > 0).all(axis=-1) & matches.any(axis=-1)
     mean = np.where(whole, np.where(np.isfinite(logs), logs, 0.0).sum(axis=-1) / _ORDERS, -np.inf)
-    return np.asarray(np.where(whole, np.where(ours > 0, brevity, 0.0) * np.exp(mean), 0.0))
+    return np.asarray(np.where(whole, np.where(words > 0, brevity, 0.0) * np.exp(mean), 0.0))
 
 
 def _chrf(sums: Floats) -> Floats:
-    """sums: (..., 3 * orders) runs in the translation, in the reference, and in both, of each length."""
-    ours, theirs, both = (sums[..., place::3] for place in range(3))
-    there = (ours > 0) & (theirs > 0)
-    orders = np.maximum(there.sum(axis=-1), 1)
-    precision = np.where(there, both / np.where(there, ours, 1), 0).sum(axis=-1) / orders
-    recall = np.where(there, both / np.where(there, theirs, 1), 0).sum(axis=-1) / orders
+    """Return chrF++ from (..., 3 * orders) sums: n-grams of translation, reference and both, per order."""
+    hypothesis, reference, both = (sums[..., place::3] for place in range(3))
+    present = (hypothesis > 0) & (reference > 0)
+    orders = np.maximum(present.sum(axis=-1), 1)
+    precision = np.where(present, both / np.where(present, hypothesis, 1), 0).sum(axis=-1) / orders
+    recall = np.where(present, both / np.where(present, reference, 1), 0).sum(axis=-1) / orders
     below = 4 * precision + recall  # recall counts twice as much
     return np.asarray(np.where(below > 0, 5 * precision * recall / np.where(below > 0, below, 1), 0.0))
 
 
 def _ter(sums: Floats) -> Floats:
-    """sums: (..., 2) edits and words of the references."""
+    """Return TER from (..., 2) sums: edits, and words of the references."""
     edits, words = sums[..., 0], sums[..., 1]
     return np.asarray(np.where(words > 0, edits / np.where(words > 0, words, 1), (edits > 0).astype(np.float64)))
 

@@ -13,14 +13,9 @@ from kit.data.label_words import in_line
 from kit.data.labels import are_numbers, encode_labels
 from kit.errors import RecipeError
 from kit.measurement.intervals import Estimate, bootstrap_scores
+from kit.measurement.logits import multi_label_predictions, sigmoid, softmax
 from kit.measurement.measure import LabelMeasure
-from kit.measurement.metrics import (
-    classification_scores,
-    multi_label_predictions,
-    multi_label_scores,
-    sigmoid,
-    softmax,
-)
+from kit.measurement.metrics import classification_scores, multi_label_scores
 from kit.recipe import Recipe
 
 if TYPE_CHECKING:

@@ -78,7 +78,7 @@ def test_what_cannot_be_scored_is_refused_before_anything_is_answered(
     other = kit("evaluate", trained, "--comet", checkpoint)
     assert other.code == 2 and f"{trained.name} does not translate" in other.err
     absent = kit("evaluate", scratch_run, "--comet", tmp_path / "absent.ckpt")
-    assert absent.code == 2 and "absent.ckpt is no checkpoint of COMET" in absent.err
+    assert absent.code == 2 and "absent.ckpt is not a checkpoint of COMET" in absent.err
     monkeypatch.setenv("PATH", str(tmp_path))
     missing = kit("evaluate", scratch_run, "--comet", checkpoint)
     assert missing.code != 0 and "pipx install unbabel-comet" in missing.err

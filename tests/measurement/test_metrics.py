@@ -9,6 +9,7 @@ import pytest
 from sklearn import metrics as reference
 
 from kit.measurement import metrics
+from kit.measurement.logits import sigmoid, softmax
 
 
 def sample(n: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -39,7 +40,7 @@ def test_single_label_scores_agree_with_scikit_learn(classes: int) -> None:
         "macro_recall": recall,
         "macro_f1": f1,
         "mcc": reference.matthews_corrcoef(targets, guess),
-        "log_loss": reference.log_loss(targets, metrics.softmax(logits), labels=range(classes)),
+        "log_loss": reference.log_loss(targets, softmax(logits), labels=range(classes)),
         "mae": reference.mean_absolute_error(targets, guess),
     }
     scores = metrics.classification_scores(logits, targets, ordered=True)
@@ -48,7 +49,7 @@ def test_single_label_scores_agree_with_scikit_learn(classes: int) -> None:
         del expected["mae"]
     assert list(scores) == list(expected)
     assert scores == pytest.approx(expected, abs=1e-12)
-    assert ece == pytest.approx(metrics.expected_calibration_error(metrics.softmax(logits), targets))
+    assert ece == pytest.approx(metrics.expected_calibration_error(softmax(logits), targets))
 
 
 def test_unordered_labels_have_no_mae() -> None:
@@ -114,14 +115,14 @@ def test_a_confidence_on_the_edge_belongs_to_the_lower_bin() -> None:
 def test_calibrated_predictions_have_little_calibration_error() -> None:
     generator = np.random.default_rng(0)
     logits = generator.normal(size=(40_000, 3))
-    targets = (metrics.softmax(logits).cumsum(1) < generator.random((40_000, 1))).sum(1)
+    targets = (softmax(logits).cumsum(1) < generator.random((40_000, 1))).sum(1)
     assert metrics.classification_scores(logits, targets)["ece"] < 0.01
     assert metrics.classification_scores(4 * logits, targets)["ece"] > 0.2
 
 
 def test_multi_label_scores_agree_with_scikit_learn() -> None:
     logits, targets = label_sample()
-    guess, chances = logits > 0, metrics.sigmoid(logits)
+    guess, chances = logits > 0, sigmoid(logits)
     macro = reference.precision_recall_fscore_support(targets, guess, average="macro", zero_division=0)
     expected = {
         "exact_match": reference.accuracy_score(targets, guess),
@@ -150,8 +151,8 @@ def test_calibration_error_of_decisions_by_hand() -> None:
 
 
 def test_probabilities_are_stable() -> None:
-    np.testing.assert_allclose(metrics.softmax([[1e4, 0.0]]), [[1.0, 0.0]])
-    np.testing.assert_allclose(metrics.sigmoid([-1e4, 0.0, 1e4]), [0.0, 0.5, 1.0])
+    np.testing.assert_allclose(softmax([[1e4, 0.0]]), [[1.0, 0.0]])
+    np.testing.assert_allclose(sigmoid([-1e4, 0.0, 1e4]), [0.0, 0.5, 1.0])
 
 
 @pytest.mark.parametrize(

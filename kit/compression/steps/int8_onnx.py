@@ -16,7 +16,7 @@ from kit.compression.steps.onnx import graph_of, predictor_of
 from kit.data.batching import EncodedDataset, sorted_batches
 from kit.data.encode import Encoded, encode
 from kit.errors import ModelError, first_line
-from kit.measurement.metrics import decisions
+from kit.measurement.logits import decisions
 from kit.methods import Fitted, Job
 from kit.models.backends.onnx import OnnxPredictor, require_onnx
 from kit.models.checkpoints.loading import load_tokenizer
