@@ -32,7 +32,7 @@ from kit.measurement.units import OF_HUNDRED, shown_difference, shown_value
 from kit.runtime.quantities import percent
 
 SURE = 0.95  # certainty from which advice is sure
-DECIDED = 0.8  # least share of resamples in which a decided choice wins, or meets the target
+DECIDED = 0.8  # least share of resamples in which a decided choice wins or meets the target
 
 
 @dataclass(frozen=True)
@@ -42,18 +42,18 @@ class Advice:
     Attributes:
         choice: The first choice; None if nothing meets the wish.
         runner_up: The next best option of another series.
-        safer: The cheapest option that meets the target with a probability of 95 %, was measured with two seeds or
-            more and is better than the majority; None if the choice does, or none does.
+        safer: The cheapest option that meets the target with a probability of 95 %, was measured with at least two
+            seeds and is better than the majority; None if the choice itself is such an option, or there is none.
         excluded: (series, reason) of each series that breaks a limit.
-        sure: Whether a decided choice meets the target with a probability of 95 %, or without a target is better than
-            the runner-up with that probability. False with two seeds and no target, and without a runner-up.
+        sure: Whether a decided choice meets the target, or without a target beats the runner-up, with a probability of
+            95 %. False for two seeds and no target, and without a runner-up.
         decided: Whether the choice meets the target, or without a target is the best option, in 80 % of the resamples,
-            was measured with more than one seed and is better than the majority. If False, the choice is only the
-            first of the contenders.
+            was measured with several seeds and is better than the majority. If False, the choice is only the first of
+            the contenders.
         contenders: Options that win in the most resamples.
         commands: Commands to try if nothing meets the wish, or if the choice is unsure and a better option exceeds the
             limits.
-        unfinished: How many cells of the study have finished; empty if no cell is open.
+        unfinished: Number of finished cells in words; empty if no cell is open.
         lines: The whole advice in sentences.
     """
 
@@ -72,21 +72,22 @@ class Advice:
 def advise(findings: Findings, wish: Wish) -> Advice:
     """Choose the fewest labels that meet the target within the limits, or without a target the best metric.
 
-    Of options with as many labels, a measured one comes before a prediction, then the higher metric, the lower latency
-    and the smaller model. Without a target, options of equal metric are ordered by labels, latency and size.
+    Among options with the same number of labels, measurements come before predictions, then the higher metric, the
+    lower latency and the smaller model decide. Without a target, options of equal metric are ordered by labels, latency
+    and size.
 
     Raises:
-        DataError: The metric cannot reach the target.
+        DataError: If the metric cannot reach the target.
     """
     wish = _checked(wish, findings.metric)
     no_latency = findings.unfinished or findings.no_latency
     broken = {series.name: reason for series in findings.options if (reason := breaks(series, wish, no_latency))}
     allowed = [series for series in findings.options if series.points and series.name not in broken]
-    in_some_size = [option for series in allowed for option in options_of(series, wish)]
-    options = [option for option in in_some_size if fits(option, wish)]
+    within_limits = [option for series in allowed for option in options_of(series, wish)]
+    options = [option for option in within_limits if fits(option, wish)]
     advice = _first_choice(ranked(options, wish), tuple(broken.items()), findings)
     if advice.choice is None:
-        nearest = nothing_qualifies(findings, wish, in_some_size)
+        nearest = nothing_qualifies(findings, wish, within_limits)
         advice, lines = replace(advice, commands=nearest.commands), list(nearest.lines)
     else:
         certainty = certainty_of(advice.choice, advice.runner_up, findings)
@@ -111,7 +112,7 @@ def _first_choice(order: Sequence[Option], excluded: tuple[tuple[str, str], ...]
 def _with_certainty(
     advice: Advice, certainty: float, options: Sequence[Option], findings: Findings, wish: Wish
 ) -> Advice:
-    """Add the contenders, whether the choice is decided and sure, and the commands that may give a better one."""
+    """Return the advice with its contenders, certainty and commands that may give a better choice."""
     choice = advice.choice
     assert choice is not None
     contenders = contenders_of(options, findings, wish)
@@ -128,7 +129,7 @@ def _checked(wish: Wish, metric: str) -> Wish:
     """Return the wish with its target as a share.
 
     Raises:
-        DataError: The metric cannot reach the target.
+        DataError: If the metric cannot reach the target.
     """
     least = metric_range(metric)[0]
     if metric in OF_HUNDRED and wish.target is not None and wish.target >= 1:
@@ -140,7 +141,7 @@ def _checked(wish: Wish, metric: str) -> Wish:
 
 
 def _framed(lines: Sequence[str], advice: Advice, findings: Findings) -> list[str]:
-    """Put a line about the unfinished study before the lines, and the series that were left out after them."""
+    """Return the lines between a line about an unfinished study and lines about the series that were left out."""
     mentioned = any(line.startswith("cannot tell yet") for line in lines)
     command = findings.study_command
     continues = "" if command in advice.commands else f"; `{command}` continues"
@@ -171,7 +172,7 @@ def _lines(advice: Advice, certainty: float, findings: Findings, wish: Wish) -> 
 
 
 def _undecided(advice: Advice, findings: Findings, wish: Wish) -> list[str]:
-    """Return why the choice is not decided, and describe the options that may be the choice."""
+    """Return the reason why the choice is not decided, and describe the options that may be the choice."""
     choice, contenders, flaws = advice.choice, advice.contenders, []
     assert choice is not None
     if choice.probability is not None and choice.probability < DECIDED:
@@ -191,14 +192,14 @@ def _undecided(advice: Advice, findings: Findings, wish: Wish) -> list[str]:
 
 
 def _flaws(choice: Option, findings: Findings) -> list[str]:
-    """Return why a choice stays undecided whatever its share of resamples, as verb phrases; empty if nothing does."""
+    """Return the reasons that keep a choice undecided at any share of resamples, as verb phrases; empty if none."""
     weak = findings.baselines.not_beaten(findings.metric, choice.metric)
     seed = "was measured with 1 seed, which does not show how much seeds differ"
     return [*([seed] if choice.seeds == 1 else []), *([f"is {weak}"] if weak else [])]
 
 
 def _needs_no_model(findings: Findings, wish: Wish) -> list[str]:
-    """Return one line if always predicting the most frequent label meets the target; otherwise none."""
+    """Return one line if the majority rule meets the target; otherwise none."""
     majority = findings.baselines.majority.get(findings.metric)
     if wish.target is None or majority is None or wish.target > majority:
         return []
@@ -207,7 +208,7 @@ def _needs_no_model(findings: Findings, wish: Wish) -> list[str]:
 
 
 def _given_up(advice: Advice, findings: Findings) -> list[str]:
-    """Return the gap to the best measured option, corrected for all options that the best one was picked from."""
+    """Return the gap to the best measured option, tested with a correction for all options."""
     choice = advice.choice
     assert choice is not None
     measured = [(series.name, point) for series in findings.options for point in series.points]
@@ -216,11 +217,13 @@ def _given_up(advice: Advice, findings: Findings) -> list[str]:
     if (best_series, best.budget) == (choice.series, choice.labels) or gap <= 0:
         return ["given up: nothing; no measured choice has a higher metric"] if advice.decided else []
     line = f"given up: {shown_difference(findings.metric, gap)} against {best_series} with {best.budget:,} labels"
-    mine = measured_point(choice, findings)
-    if mine is not None:
-        others = [pair for pair in measured if pair[1] is not mine]
-        # compare() requires one budget; options are compared whatever their labels.
-        comparisons = compare([(name, replace(p, budget=mine.budget), choice.series, mine) for name, p in others])
+    own_point = measured_point(choice, findings)
+    if own_point is not None:
+        others = [pair for pair in measured if pair[1] is not own_point]
+        # compare() requires equal budgets; options with different labels are compared here.
+        comparisons = compare(
+            [(name, replace(p, budget=own_point.budget), choice.series, own_point) for name, p in others]
+        )
         against_best = comparisons[next(index for index, pair in enumerate(others) if pair[1] is best)]
         tested = against_best.verdict if against_best.tested else against_best.judgement.words
         line += f" {against_best.interval} ({tested})"
@@ -228,7 +231,7 @@ def _given_up(advice: Advice, findings: Findings) -> list[str]:
 
 
 def _certainty_lines(advice: Advice, certainty: float, findings: Findings, wish: Wish) -> list[str]:
-    """Return the certainty of the choice in words, and if it is not sure, what to measure next."""
+    """Return the certainty of the choice in words, and the next measurement if it is not sure."""
     choice, other = advice.choice, advice.runner_up
     assert choice is not None
     point, rival = measured_point(choice, findings), other and measured_point(other, findings)
@@ -250,7 +253,7 @@ def _certainty_lines(advice: Advice, certainty: float, findings: Findings, wish:
 
 
 def _few_seeds(point: Point | None, wish: Wish) -> list[str]:
-    """Return that two seeds are too few to test; a choice with one seed is undecided for that reason."""
+    """Return that two seeds are too few for a test; advice on a single seed is undecided for that reason."""
     if point is not None and len(point.runs) == 2 and wish.target is None:
         return [f"two seeds are too few for a test, which needs {MIN_SEEDS} that both have"]
     return []
@@ -261,8 +264,8 @@ def _to_measure(choice: Option, other: Option | None, point: Point | None, findi
     if wish.target == 1:
         return "nothing; no test set can show that there will be no error"
     if point is None:
-        how = labels_missing(choice.labels, findings) or " (add it to study.budgets)"
-        return f"{choice.series} with {choice.labels:,} labels{how}"
+        note = labels_missing(choice.labels, findings) or " (add it to study.budgets)"
+        return f"{choice.series} with {choice.labels:,} labels{note}"
     at = f"at {point.budget:,} labels"
     if wish.target is None and len(point.runs) == 2:
         return f"{MIN_SEEDS} more seeds {at}"
@@ -281,7 +284,7 @@ def _to_measure(choice: Option, other: Option | None, point: Point | None, findi
 
 
 def _goal(choice: Option, other: Option | None, findings: Findings, wish: Wish) -> tuple[float, str]:
-    """Return the metric that the choice should be shown to exceed, and in words that the two are close."""
+    """Return the metric that the choice should exceed, and in words that the two are close."""
     if findings.baselines.not_beaten(findings.metric, choice.metric):
         return findings.baselines.majority[findings.metric], "it is too close to the majority"
     if wish.target is not None:

@@ -1,4 +1,4 @@
-"""Options: each series at each number of labels that could be chosen, measured or predicted, and their order."""
+"""Options of the advice: each series at each number of labels, measured or predicted, and their order."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Wish:
     """Target and limits of a user.
 
     Attributes:
-        target: Least value of the main metric; None for the best.
+        target: Least value of the main metric; None for the highest possible.
         label_cost: Cost of one label, in any currency.
-        max_latency_ms: Longest median time for one text, in milliseconds.
-        max_size_bytes: Largest saved model.
+        max_latency_ms: Largest median time per text, in milliseconds.
+        max_size_bytes: Largest size of the saved model.
     """
 
     target: float | None = None
@@ -43,15 +43,15 @@ class Option:
         series: Name of the series.
         labels: Number of labels.
         metric: Main metric, measured or predicted by the learning curve.
-        measured: Whether the metric was measured.
-        probability: Share of the resamples in which the metric is at least the target; None without a target.
-        latency_ms: Median time for one text; None if it was not measured.
+        measured: The metric was measured, not predicted.
+        probability: Share of the resamples in which the metric reaches the target; None without a target.
+        latency_ms: Median time per text; None if it was not measured.
         model_bytes: Size of the saved model; None if unknown. For a prediction it is extrapolated from the two largest
-            budgets, an upper bound for TF-IDF models, whose vocabulary grows with the labels ever more slowly.
-        seeds: Number of seeds that were measured.
+            budgets, an upper bound for TF-IDF models, whose vocabulary grows more and more slowly with the labels.
+        seeds: Number of measured seeds.
         backtest: Error of the learning curve at the largest budget; None if the metric was measured.
-        latency_doubt: Why the latency may be on the other side of the limit; empty if it is clear.
-        busy: Whether the latency was measured on a busy machine.
+        latency_doubt: Reason why the latency may be on the other side of the limit; empty if there is none.
+        busy: The latency was measured on a busy machine.
     """
 
     series: str
@@ -73,12 +73,12 @@ def series_of(option: Option, findings: Findings) -> Series:
 
 
 def breaks(series: Series, wish: Wish, no_latency: str = "") -> str:
-    """Return the limit that a series breaks, in words; empty if none. An unknown latency or size breaks its limit.
+    """Return the limit that a series exceeds, in words; empty if none. Unknown latencies and sizes exceed any limit.
 
     Args:
         series: Series with its points.
         wish: Target and limits.
-        no_latency: Why a latency is missing, if known.
+        no_latency: Reason for a missing latency, if known.
     """
     latency = series.speed
     size = min((point.model_bytes for point in series.points if point.model_bytes is not None), default=None)
@@ -96,7 +96,7 @@ def breaks(series: Series, wish: Wish, no_latency: str = "") -> str:
 
 
 def latency_doubt(speed: Speed | None, wish: Wish) -> str:
-    """Return that a limit lies inside the interval of a latency; empty if it does not, or there is no limit."""
+    """Return that the limit is inside the interval of the latency, in words; empty if not, or without a limit."""
     if speed is None or wish.max_latency_ms is None:
         return ""
     low, high = speed.interval
@@ -105,7 +105,7 @@ def latency_doubt(speed: Speed | None, wish: Wish) -> str:
 
 
 def latency_lines(findings: Findings) -> list[str]:
-    """Return one line if latencies were measured on a busy machine, or if the file of latencies is damaged."""
+    """Return a line about latencies of a busy machine or a damaged file of latencies; none if all is well."""
     file = f"{findings.runs}/{findings.study}/{SPEED_FILE}"
     if findings.speed_damage:
         again = f"`{findings.study_command}` measures them again"
@@ -120,12 +120,12 @@ def latency_lines(findings: Findings) -> list[str]:
 
 
 def fits(option: Option, wish: Wish) -> bool:
-    """Return whether the model of an option is within the size limit; TF-IDF models grow with the labels."""
+    """Return whether the model of an option is within the size limit; the size of TF-IDF models grows with labels."""
     return wish.max_size_bytes is None or (option.model_bytes or 0) <= wish.max_size_bytes
 
 
 def options_of(series: Series, wish: Wish) -> list[Option]:
-    """Return an option per measured budget, and the predicted one that reaches the target if no measured one does."""
+    """Return an option per measured budget, and a predicted one if only the learning curve reaches the target."""
     options = [_measured(series, point, wish) for point in series.points]
     if wish.target is None or series.fit is None or any(o.metric.value >= wish.target for o in options):
         return options
@@ -134,7 +134,7 @@ def options_of(series: Series, wish: Wish) -> list[Option]:
         return options
     labels = int(-(-needed // 1))
     if labels <= options[-1].labels:
-        return options  # measured below the target there: the measurement overrules the curve
+        return options  # the measurement at this budget is below the target and overrules the curve
     try:
         error = series.fit.predict(labels)
     except CurveRefused:
@@ -155,7 +155,7 @@ def options_of(series: Series, wish: Wish) -> list[Option]:
 
 
 def _bytes_at(series: Series, labels: int) -> int | None:
-    """Return the size of a model at a number of labels that was not measured; None if no size is known."""
+    """Return the size of a model at an unmeasured number of labels; None if no size is known."""
     budgets = [point.budget for point in series.points if point.model_bytes is not None]
     sizes = [point.model_bytes for point in series.points if point.model_bytes is not None]
     if not sizes:
@@ -225,14 +225,14 @@ def describe(option: Option, findings: Findings, wish: Wish) -> str:
 
 
 def _folders(series: Series, labels: int, runs: str) -> str:
-    """Return the folder of the first run behind an option, and how many other runs there are."""
+    """Return the folder of the first run of an option, and the number of its other runs."""
     point = min(series.points, key=lambda point: abs(point.budget - labels))
     others = f" and {len(point.runs) - 1} more" if len(point.runs) > 1 else ""
     return f"{runs}/{point.runs[0].record}{others}"
 
 
 def cheapest_line(options: Sequence[Option]) -> list[str]:
-    """Name the lightest of several options, or if they are equally light those that need the fewest labels.
+    """Return a line on the lightest of several options, or on those with the fewest labels if all weigh the same.
 
     Returns:
         One line, or none if the options do not differ.

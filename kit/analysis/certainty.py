@@ -21,8 +21,8 @@ class Contender:
 
     Attributes:
         option: The option.
-        share: Share of the resamples in which the option is the best choice. The shares of all options add up to 1;
-            `option.probability` is how often it meets the target, whether or not another option is better.
+        share: Share of the resamples in which the option is the best choice; the shares of all options add up to 1.
+            In contrast, `option.probability` counts every resample in which the option meets the target.
     """
 
     option: Option
@@ -30,9 +30,9 @@ class Contender:
 
 
 def contenders_of(options: Sequence[Option], findings: Findings, wish: Wish) -> list[Contender]:
-    """Return the options that win in the most resamples, most first: together 90 % of them, and at most four.
+    """Return the options that win in the most resamples, in descending order: at most four, or fewer for 90 %.
 
-    An option wins in a resample if it would be chosen were the metrics of this resample the true ones.
+    An option wins in a resample if it would be chosen with the metrics of this resample.
     """
     first = sorted(options, key=lambda o: (o.labels, *weight(o.latency_ms, o.model_bytes)))
     samples = np.stack(_same_length([_replicates(option, findings) for option in first]))
@@ -54,7 +54,7 @@ def contenders_of(options: Sequence[Option], findings: Findings, wish: Wish) -> 
 
 
 def _replicates(option: Option, findings: Findings) -> np.ndarray:
-    """Return (B,) replicates of the metric of an option, as measured or as predicted by the learning curve."""
+    """Return (B,) replicates of an option's metric, measured or predicted by the learning curve."""
     measured = measured_point(option, findings)
     if measured is not None:
         return measured.replicates
@@ -64,7 +64,7 @@ def _replicates(option: Option, findings: Findings) -> np.ndarray:
 
 
 def _same_length(samples: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Repeat the samples of options with fewer resamples until all have the same number."""
+    """Return the samples, repeated until all options have the same number of resamples."""
     most = max(map(len, samples))
     return [np.resize(sample, most) for sample in samples]
 
@@ -75,14 +75,14 @@ def share_better(a: Point, b: Point) -> float:
 
 
 def measured_point(option: Option, findings: Findings) -> Point | None:
-    """Return the point that an option was measured at; None if it is a prediction."""
+    """Return the measured point of an option; None if the option is a prediction."""
     points = series_of(option, findings).points
     return next((point for point in points if option.measured and point.budget == option.labels), None)
 
 
 def certainty_of(choice: Option, runner_up: Option | None, findings: Findings) -> float:
-    """Return how probably the choice meets the target, or without a target beats the runner-up."""
+    """Return the probability that the choice meets the target, or without a target beats the runner-up."""
     if choice.probability is not None:
         return choice.probability
-    mine, theirs = measured_point(choice, findings), runner_up and measured_point(runner_up, findings)
-    return share_better(mine, theirs) if mine and theirs else 0.0
+    point, rival = measured_point(choice, findings), runner_up and measured_point(runner_up, findings)
+    return share_better(point, rival) if point and rival else 0.0

@@ -1,10 +1,10 @@
-"""Comparison: whether one method is better than another beyond chance.
+"""Comparison of two methods: tests whether a difference exceeds chance.
 
 The bootstrap test is about methods: would a beat b with other seeds and other test examples? McNemar's test is about
-the trained models at hand: do these two differ in how often they are right? McNemar's test ignores seeds and may be
-sure of a difference that another seed would reverse (simulated with 5 seeds, 3 points apart, on 1,000 test examples:
-wrong in 46 % of 5 % tests; the bootstrap test in 3 to 5 %). So a difference counts as significant by the bootstrap
-test, corrected for the number of comparisons.
+the trained models: are the two right equally often? It ignores seeds, and can be sure of a difference that another seed
+would reverse (simulated with 5 seeds, 3 points apart, on 1,000 test examples: at a level of 5 %, McNemar's test was
+wrong in 46 % of the tests and the bootstrap test in 3 to 5 %). Therefore the bootstrap test decides on significance,
+corrected for the number of comparisons.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from itertools import combinations, product
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import bdtr, ndtr, stdtr  # scipy.stats has them too, and takes a second to import
+from scipy.special import bdtr, ndtr, stdtr  # scipy.stats has them as well, but takes a second to import
 
 from kit.analysis.points import ROUNDING, Point, Run, metric_range, sample_part, seed_freedom, seed_loadings
 from kit.analysis.significance import MIN_SEEDS, Judgement, Result, judge_difference, requirement
 from kit.measurement.intervals import Estimate, percentile_interval, wilson_interval
 from kit.measurement.logits import Floats
 
-_FEW = 10  # with fewer replicates beyond 0, p comes from the tail of the distribution
+_FEW = 10  # fewest replicates beyond 0 from which p is counted; with fewer, p is computed from the distribution
 
 Pair = tuple[str, Point, str, Point]
 
@@ -38,16 +38,16 @@ class Comparison:
         budget: Number of labels of both.
         difference: Metric of a - metric of b.
         p_bootstrap: Two-sided p value over seeds and test examples.
-        p_mcnemar: Two-sided p value of the trained models as they are.
-        p_holm: `p_bootstrap` corrected for the `together` comparisons that were tested at once; equal to `p_bootstrap`
-            if too few seeds are paired for the test.
-        seeds: Number of seeds that both have; if 0, only the test examples are paired.
+        p_mcnemar: Two-sided p value for the trained models as they are.
+        p_holm: `p_bootstrap` corrected for the `together` comparisons; equal to `p_bootstrap` if too few seeds are
+            paired for the test.
+        seeds: Number of seeds on both sides; if 0, only the test examples are paired.
         only_a: Test examples that only a predicts correctly: mean over paired seeds, or over all pairs of runs if no
             seed is paired.
         only_b: Test examples that only b predicts correctly.
         metric: Name of the metric.
         together: Number of comparisons that `p_holm` is corrected for.
-        one_run: Whether a side has a single seed, so that the interval does not include its seed variance.
+        one_run: A side has a single seed, so that the interval does not include its seed variance.
     """
 
     a: str
@@ -121,16 +121,16 @@ class Comparison:
 
     def swapped(self) -> Comparison:
         """Return the same comparison with a and b exchanged."""
-        was = self.difference
-        negated = Estimate(-was.value, -was.high, -was.low, was.level)
+        estimate = self.difference
+        negated = Estimate(-estimate.value, -estimate.high, -estimate.low, estimate.level)
         return replace(self, a=self.b, b=self.a, difference=negated, only_a=self.only_b, only_b=self.only_a)
 
 
 def compare(pairs: Sequence[Pair]) -> tuple[Comparison, ...]:
-    """Compare each (name, point, name, point); Holm-correct the comparisons that are tested together.
+    """Compare the two points of each pair, and correct the p values of all tested comparisons by Holm's method.
 
     Raises:
-        ValueError: The points of a pair differ in budget, metric, test examples or number of resamples.
+        ValueError: If the points of a pair differ in budget, metric, test examples or number of resamples.
     """
     comparisons = [_compare(*pair) for pair in pairs]
     tested = [index for index, comparison in enumerate(comparisons) if comparison.tested]
@@ -154,23 +154,30 @@ def all_pairs(series: Sequence[tuple[str, Sequence[Point]]]) -> tuple[Comparison
 
 
 def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> float:
-    """Two-sided p value that two models are right equally often (McNemar 1947, in its exact binomial form).
+    """Return the two-sided p value that two models are right equally often (McNemar 1947, exact binomial form).
 
-    correct_a, correct_b: (n,) whether each answers each example right. Only the examples that one of them gets right
-    count; p is 1 if there are none. Raises ValueError if the shapes differ.
+    Only examples for which exactly one model is right count; p is 1 if there are none.
+
+    Args:
+        correct_a: (n,) whether the first model predicts each example correctly.
+        correct_b: (n,) the same for the second model.
+
+    Raises:
+        ValueError: If the shapes differ.
     """
     first, second = np.asarray(correct_a, np.bool_), np.asarray(correct_b, np.bool_)
     if first.shape != second.shape or first.ndim != 1:
-        raise ValueError(f"answers differ in shape: {first.shape} and {second.shape}")
+        raise ValueError(f"predictions differ in shape: {first.shape} and {second.shape}")
     only_a, only_b = int((first & ~second).sum()), int((second & ~first).sum())
     return min(1.0, 2 * float(bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
 
 
 def combined(p_values: Sequence[float]) -> float:
-    """One p value from several of the same question: twice their median, at most 1; a single one is itself.
+    """Return one p value from several tests of the same question: twice their median, at most 1.
 
-    Tests on the same test examples depend on each other, so nothing that multiplies them is valid; twice the median is,
-    under any dependence (Rueger 1978; Vovk & Wang 2020, arXiv:1212.4966). Raises ValueError if there are none.
+    A single p value is returned unchanged. Tests on the same test examples depend on each other, so their p values
+    cannot be multiplied; twice the median is valid under any dependence (Rueger 1978; Vovk & Wang 2020,
+    arXiv:1212.4966). Raises ValueError if there are none.
     """
     if not len(p_values):
         raise ValueError("there are no p values")
@@ -178,7 +185,7 @@ def combined(p_values: Sequence[float]) -> float:
 
 
 def holm(p_values: ArrayLike) -> Floats:
-    """Adjusted p values, in the order given: with those below 0.05, any error has a 5 % chance (Holm 1979)."""
+    """Return Holm-adjusted p values in the given order: any error among those below 0.05 has a 5 % chance (1979)."""
     values = np.asarray(p_values, np.float64)
     order = np.argsort(values, kind="stable")
     adjusted = np.minimum(1, np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1)))
@@ -208,34 +215,34 @@ def _compare(a: str, point_a: Point, b: str, point_b: Point) -> Comparison:
     low, high = max(low, least - most), min(high, most - least)
     common = {run.seed for run in point_a.runs} & {run.seed for run in point_b.runs}
     return Comparison(
-        a,
-        b,
-        point_a.budget,
-        Estimate(difference, min(low, difference), max(high, difference)),
-        p_bootstrap,
-        p_mcnemar,
-        p_bootstrap,
-        len(common),
-        round(float(np.mean([(first.correct & ~second.correct).sum() for first, second in paired]))),
-        round(float(np.mean([(second.correct & ~first.correct).sum() for first, second in paired]))),
-        point_a.metric,
+        a=a,
+        b=b,
+        budget=point_a.budget,
+        difference=Estimate(difference, min(low, difference), max(high, difference)),
+        p_bootstrap=p_bootstrap,
+        p_mcnemar=p_mcnemar,
+        p_holm=p_bootstrap,
+        seeds=len(common),
+        only_a=round(float(np.mean([(first.correct & ~second.correct).sum() for first, second in paired]))),
+        only_b=round(float(np.mean([(second.correct & ~first.correct).sum() for first, second in paired]))),
+        metric=point_a.metric,
         one_run=min(len(point_a.runs), len(point_b.runs)) == 1,
     )
 
 
 def _paired_runs(point_a: Point, point_b: Point) -> list[tuple[Run, Run]]:
-    """Runs of the same seed; if no seed is in both, every run with every run."""
+    """Return pairs of runs with the same seed; if no seed is on both sides, all pairs of runs."""
     of_b = {run.seed: run for run in point_b.runs}
     paired = [(run, of_b[run.seed]) for run in point_a.runs if run.seed in of_b]
     return paired or list(product(point_a.runs, point_b.runs))
 
 
 def _p_value(replicates: Floats, tails: float) -> float:
-    """Two-sided bootstrap p value of a difference that has some spread.
+    """Return the two-sided bootstrap p value of a difference with some spread.
 
-    Counts say nothing below 2 / (B + 1), 0.002 with 1,000 replicates, which Holm would raise above 0.05 for every
-    one of 26 comparisons. Where few replicates lie beyond 0, p is no more than `tails`, those of the distribution
-    that replicates are drawn from.
+    Counted p values cannot fall below 2 / (B + 1), 0.002 with 1,000 replicates, which Holm's correction for 26
+    comparisons would raise above 0.05. If few replicates lie beyond 0, p is therefore at most `tails`, the probability
+    in the tails of the distribution of the replicates.
     """
     beyond = int(min((replicates <= 0).sum(), (replicates >= 0).sum()))
     counted = min(1.0, 2 * (beyond + 1) / (len(replicates) + 1))
@@ -243,11 +250,11 @@ def _p_value(replicates: Floats, tails: float) -> float:
 
 
 def _not_in_seeds(point_a: Point, point_b: Point) -> float:
-    """Share of the sample part's deviations that the seed part of a difference does not cover already, 0 to 1.
+    """Return the share, 0 to 1, of the sample part's deviations that the seed part does not include.
 
-    What a seed does to single test examples is in both parts, and makes most of the variance of a difference: counted
-    twice, 5 % tests of 5 seeds were wrong in 0.5 % of simulated cases, and find less than they could. Two seeds say
-    too little to leave anything out.
+    The effect of seeds on single test examples is in both parts, and dominates the variance of a difference. Counting
+    it twice is too conservative: tests of 5 seeds at a level of 5 % were wrong in 0.5 % of simulated cases, and had
+    less power. Two seeds contain too little information to leave anything out.
     """
     n = len(point_a.runs)
     if n < MIN_SEEDS or [run.seed for run in point_a.runs] != [run.seed for run in point_b.runs]:
@@ -256,19 +263,19 @@ def _not_in_seeds(point_a: Point, point_b: Point) -> float:
     mean = samples.mean(axis=0)
     whole = float(mean.var())
     both = float((samples - mean).var(axis=1).sum()) / (n - 1) / n
-    # Seeds that happen to agree cover less: the variance never falls below that of the whole sample part.
+    # The total variance never falls below that of the whole sample part, even if seeds agree by chance.
     covered = min(both, _seed_error(point_a, point_b) ** 2, whole)
     return math.sqrt(1 - covered / whole) if whole > ROUNDING**2 else 1.0
 
 
 def _seed_error(point_a: Point, point_b: Point) -> float:
-    """Standard error of the difference from seeds; what a seed does to both points is in it once."""
+    """Return the standard error of the difference that seeds cause; seeds of both points count once."""
     of_a, of_b = seed_loadings(point_a.runs), seed_loadings(point_b.runs)
     return math.hypot(*(of_a.get(seed, 0.0) - of_b.get(seed, 0.0) for seed in of_a.keys() | of_b.keys()))
 
 
 def _tail(distance: float, normal_sd: float, student_scale: float, freedom: float) -> float:
-    """Probability that a normal and an independent scaled Student's t variable add up to more than `distance`."""
+    """Return the probability that the sum of a normal and a scaled Student's t variable exceeds `distance`."""
     if student_scale == 0:
         return float(ndtr(-distance / normal_sd))
     if normal_sd == 0:
@@ -280,10 +287,11 @@ def _tail(distance: float, normal_sd: float, student_scale: float, freedom: floa
 
 
 def _same_everywhere(difference: float, examples: int) -> tuple[float, float]:
-    """Interval of a difference that is the same for each of n examples, as for two models with the same answers.
+    """Return the interval of a difference that is the same on each of n examples, as for two equal models.
 
-    On at least `least` of all texts it is what it is here, and on the others anything from -1 to 1. That is so for
-    means over examples; for a metric of the whole, as BLEU is, it stands in for an exact one.
+    On at least the share `least` of all texts the difference equals the one here; on the others it may be anything from
+    -1 to 1. This holds for means over examples; for metrics of the whole test set, such as BLEU, it is an
+    approximation.
     """
     least = wilson_interval(examples, examples)[0]
     return least * difference - (1 - least), least * difference + (1 - least)

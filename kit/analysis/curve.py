@@ -1,9 +1,7 @@
-"""Learning curves: error of one method over the number of labels, predicted beyond what was measured.
+"""Learning curves: the error of one method over the number of labels, extrapolated beyond the measured budgets.
 
-The form is chosen by what counts here: a prediction of the largest budget from the smaller ones, the back-test. The
-same back-test says how far predictions can be trusted, and every answer has an interval from bootstrap replicates.
-
-Knows budgets, errors and their replicates. Knows nothing of metrics, methods, files, or how points were measured.
+The form is chosen by a back-test: the prediction of the largest budget from the smaller ones. The back-test also
+measures how far predictions can be trusted. Every prediction has an interval from bootstrap replicates.
 """
 
 from __future__ import annotations
@@ -18,26 +16,28 @@ from kit.analysis.curve_forms import FORMS, TINY, Floats, errors_at, first_reach
 from kit.analysis.curve_selection import choose, doubt, entrants, held_out, misfit
 from kit.measurement.intervals import Estimate, percentile_interval, spread
 
-# Predictions end at this many times the largest measured budget.
+# Predictions end at this multiple of the largest measured budget.
 REACH = 8
 _FEWEST = 4
 _MOST_REPLICATES = 200
-# Numbers of labels at which bands are inverted: steps of 3 % at most for budgets from 50 to 5,000.
+# Number of points at which bands are inverted: steps of at most 3 % for budgets from 50 to 5,000.
 _GRID = 257
-# Stands for no number of labels in quantiles, where infinity would give nan.
+# Replaces infinite numbers of labels in quantiles, where infinity would give NaN.
 NEVER = 1e300
 
 
-class CurveRefused(ValueError):  # noqa: N818 - named for what happened: nothing is broken, the data do not allow an answer
-    """No learning curve, or no prediction, can be had; the message is a sentence for people."""
+class CurveRefused(ValueError):  # noqa: N818 - not a failure: the data do not allow a prediction
+    """A learning curve or a prediction is impossible; the message is a sentence for users."""
 
 
 @dataclass(frozen=True)
 class Curve:
     """One fitted curve.
 
-    form: `pow3`, `pow4`, `mmf4` or `last`. row: its numbers as `forms.fit_rows` gives them. budgets: (k,) those it was
-    fitted on.
+    Attributes:
+        form: `pow3`, `pow4`, `mmf4` or `last`.
+        row: Parameters, as returned by `curve_forms.fit_rows`.
+        budgets: (k,) budgets that the curve was fitted to.
     """
 
     form: str
@@ -46,32 +46,36 @@ class Curve:
 
     @property
     def parameters(self) -> dict[str, float]:
-        """Parameters under the names of the literature: a n^-b + c, a (n+d)^-b + c, (ab + c n^d) / (b + n^d), or c."""
+        """Parameters by their names in the literature: a n^-b + c, a (n+d)^-b + c, (ab + c n^d) / (b + n^d), or c."""
         return {"c": self.asymptote} if self.form == "last" else FORMS[self.form].paper(self.row)
 
     @property
     def asymptote(self) -> float:
-        """Error that no number of labels gets below."""
+        """Error that the curve approaches with more labels."""
         return self.row[-1] if self.form == "last" else self.row[0]
 
     def error(self, n: ArrayLike) -> Floats:
-        """Error at numbers of labels n, of any shape; same shape back."""
+        """Return the error at numbers of labels n of any shape, in the same shape."""
         at = np.asarray(n, np.float64)
         rows, budgets = np.array([self.row]), np.array(self.budgets, np.float64)
         errors: Floats = errors_at(self.form, rows, budgets, at.ravel())[0].reshape(at.shape)
         return errors
 
     def labels(self, error: float) -> float:
-        """Number of labels for that error: inf if no number gets there, 0 if the curve has never been above it."""
+        """Return the number of labels for an error: inf if the curve never reaches it, 0 if it is always below."""
         return float(labels_at(self.form, np.array([self.row]), np.array(self.budgets, np.float64), error)[0])
 
 
 @dataclass(frozen=True)
 class Backtest:
-    """The largest budget predicted from the smaller ones, beside what was measured there.
+    """Prediction of the largest budget from the smaller ones, compared with the measurement.
 
-    predicted: error by the chosen form. error: predicted - measured. rivals: the same for every form that took part,
-    the chosen one too.
+    Attributes:
+        budget: The largest budget.
+        predicted: Error predicted by the chosen form.
+        measured: Measured error.
+        error: Predicted minus measured error.
+        rivals: `error` of every form in the back-test, including the chosen form.
     """
 
     budget: int
@@ -83,10 +87,13 @@ class Backtest:
 
 @dataclass(frozen=True)
 class Needed:
-    """How many labels an error takes.
+    """Number of labels that an error needs.
 
-    value: None for 'more than `low`': the curve does not reach it within what can be said. high: None if the interval
-    has no upper end there. The smallest measured budget stands for 'that or less'.
+    Attributes:
+        value: Number of labels, where the smallest measured budget means that or fewer; None if the curve does not
+            reach the error within the range of predictions, so that more than `low` are needed.
+        low: Lower end of the interval.
+        high: Upper end of the interval; None if it has none within the range of predictions.
     """
 
     value: float | None
@@ -98,10 +105,16 @@ class Needed:
 class Fit:
     """A learning curve with its uncertainty.
 
-    budgets: (k,) distinct, ascending. errors: (k,) as measured. form: chosen by the back-test; `last` says that the
-    curve is flat as far as can be told. replicates: (R, ...) fitted numbers, a row for each replicate used; rows: (R,)
-    which rows of the given replicates those were. offset, drift: (R,) what each replicate is off because forms are
-    wrong: in error, and in error per e-fold of labels beyond the largest budget.
+    Attributes:
+        budgets: (k,) distinct budgets in ascending order.
+        errors: (k,) measured errors.
+        form: Form chosen by the back-test; `last` means that the curve is flat beyond the largest budget.
+        curve: The fitted curve.
+        replicates: (R, ...) parameters fitted to R replicates.
+        rows: (R,) indices of these replicates among the replicates passed to `fit_learning_curve`.
+        offset: (R,) deviation of each replicate because forms are wrong, in error.
+        drift: (R,) deviation in error per e-fold of labels beyond the largest budget, for the same reason.
+        backtest: Result of the back-test.
     """
 
     budgets: tuple[int, ...]
@@ -116,22 +129,26 @@ class Fit:
 
     @property
     def largest(self) -> int:
-        """Largest number of labels that anything is said about."""
+        """Largest number of labels for which predictions are made."""
         return REACH * self.budgets[-1]
 
     def predict(self, n: float) -> Estimate:
-        """Error at n labels with its 95 % interval.
+        """Return the error at n labels with its 95 % interval.
 
-        The interval has the noise of the measured points, by a refit for every bootstrap replicate, and the fault of
-        the forms. Among the budgets that is the scatter of the points about the curve beyond their noise. Beyond the
-        largest it is a drift: the back-test errors of all parametric forms (root mean square), in quadrature with the
-        noise of the point they are compared with (an error of nought may be luck), are the standard deviation at the
-        distance of the back-test, ln(largest / second largest), and grow in proportion to ln(n / largest). More labels
-        are not taken to make errors rise, so the upper end is never above that at the largest budget.
-        On synthetic curves of many shapes with 4 to 6 budgets such intervals held the truth 88 to 100 times of 100 at
-        twice the largest budget, mostly more than 95, whether or not the shape is among the forms, and 86 to 94 times
-        on flat curves; at 8 times it was the same. Without the drift it was 32 to 95 times.
-        Raises CurveRefused below the smallest budget and beyond `largest`.
+        The interval includes the noise of the measured points, by a refit to every bootstrap replicate, and the misfit
+        of the forms. Among the budgets, the misfit is the scatter of the points about the curve beyond their noise.
+        Beyond the largest budget it is a drift: the root mean square of the back-test errors of all parametric forms,
+        in quadrature with the noise of the held-out point (because a small error may be luck), is the standard
+        deviation at the distance of the back-test, ln(largest / second largest), and grows in proportion to
+        ln(n / largest). More labels are assumed not to raise errors, so the upper end never exceeds the one at the
+        largest budget.
+
+        On synthetic curves of many shapes with 4 to 6 budgets, such intervals contained the truth in 88 to 100 % of the
+        cases at twice the largest budget (mostly above 95 %), whether or not the shape is among the forms, and in 86 to
+        94 % on flat curves; the same at 8 times the largest budget. Without the drift it was 32 to 95 %.
+
+        Raises:
+            CurveRefused: Below the smallest budget and beyond `largest`.
         """
         if n > self.largest:
             end = f"{REACH} times the largest measured budget, {self.largest:,} labels"
@@ -142,27 +159,28 @@ class Fit:
         return _estimate(float(self.curve.error(n)), self.paths(n)[:, 0])
 
     def labels_for(self, error: float) -> Needed:
-        """Labels needed for that error, with a 95 % interval: where the paths of `predict` come down to it.
+        """Return the labels that an error needs with a 95 % interval, from the paths of `predict`.
 
-        An answer of the smallest budget means 'at most': nothing is said below it.
+        The smallest budget means that number or fewer: there is no information below it.
         """
         smallest, largest = float(self.budgets[0]), float(self.largest)
         low, high = percentile_interval(np.minimum(self.labels_by_replicate(error), NEVER))
-        found = max(self.curve.labels(error), smallest)
-        if found > largest:
+        labels = max(self.curve.labels(error), smallest)
+        if labels > largest:
             return Needed(None, min(low, largest), None)
-        return Needed(found, min(low, found), max(high, found) if high <= largest else None)
+        return Needed(labels, min(low, labels), max(high, labels) if high <= largest else None)
 
     def labels_by_replicate(self, errors: ArrayLike) -> Floats:
-        """(R,) labels at which each replicate comes down to its error, (R,) or one for all.
+        """Return (R,) numbers of labels at which each replicate reaches an error: inf beyond `largest`.
 
-        inf where it does not within `largest`; never below the smallest budget.
+        Args:
+            errors: (R,) an error per replicate, or one error for all.
         """
         knots = np.geomspace(self.budgets[0], self.largest, _GRID)
         return first_reach(knots, self.paths(knots), np.broadcast_to(errors, self.rows.shape))
 
     def paths(self, n: ArrayLike) -> Floats:
-        """(R, m) error of each replicate, its offset and drift included, at m ascending numbers of labels."""
+        """Return (R, m) errors of each replicate, with its offset and drift, at m ascending numbers of labels."""
         at = np.atleast_1d(np.asarray(n, np.float64))
         end = float(self.budgets[-1])
         fitted = errors_at(self.form, self.replicates, np.array(self.budgets, np.float64), np.append(at, end))
@@ -176,21 +194,26 @@ class Fit:
 def fit_learning_curve(budgets: ArrayLike, errors: ArrayLike, replicates: ArrayLike) -> Fit:
     """Choose a form by back-test, fit it to all points, and refit it to the bootstrap replicates.
 
-    budgets: (k,) numbers of labels, in any order; points of the same budget are averaged. errors: (k,), from 0 to 1;
-    above 1, which is worse than chance (an MCC below nought), they count as 1.
-    replicates: (B, k) bootstrap replicates of the errors, rows joint; at most 200 of them, evenly spaced, are refitted.
-    Points weigh one over the variance of their replicates.
-    Raises CurveRefused for fewer than four different budgets, ValueError for numbers that make no sense.
+    Points are weighted by the inverse variance of their replicates.
+
+    Args:
+        budgets: (k,) numbers of labels in any order; points of equal budgets are averaged.
+        errors: (k,) errors from 0 to 1; larger errors, which are worse than chance (a negative MCC), count as 1.
+        replicates: (B, k) joint bootstrap replicates of the errors; at most 200 evenly spaced rows are refitted.
+
+    Raises:
+        CurveRefused: For fewer than four different budgets.
+        ValueError: For invalid numbers or shapes.
     """
     n, measured, samples = _checked(budgets, errors, replicates)
     weights = 1 / _variances(samples)
     rivals = {form: float(held_out(form, n, measured, weights)[0] - measured[-1]) for form in entrants(len(n))}
     form = choose(rivals, samples)
     rows = np.linspace(0, len(samples) - 1, min(len(samples), _MOST_REPLICATES)).round().astype(np.intp)
-    used = samples[rows]
-    point, refits = fit_rows(form, n, measured, weights), fit_rows(form, n, used, weights)
+    refitted = samples[rows]
+    point, refits = fit_rows(form, n, measured, weights), fit_rows(form, n, refitted, weights)
     names = tuple(int(budget) for budget in n)
-    predicted = _estimate(float(measured[-1] + rivals[form]), held_out(form, n, used, weights))
+    predicted = _estimate(float(measured[-1] + rivals[form]), held_out(form, n, refitted, weights))
     first, second = _normal_scores(len(rows))
     return Fit(
         budgets=names,
@@ -206,7 +229,7 @@ def fit_learning_curve(budgets: ArrayLike, errors: ArrayLike, replicates: ArrayL
 
 
 def _checked(budgets: ArrayLike, errors: ArrayLike, replicates: ArrayLike) -> tuple[Floats, Floats, Floats]:
-    """Distinct ascending budgets (k,), errors (k,) and replicates (B, k), equal budgets averaged."""
+    """Return distinct ascending budgets (k,), errors (k,) and replicates (B, k), with equal budgets averaged."""
     n = np.asarray(budgets, np.float64)
     measured, samples = np.asarray(errors, np.float64), np.asarray(replicates, np.float64)
     if (different := len(np.unique(n))) < _FEWEST:
@@ -226,18 +249,18 @@ def _checked(budgets: ArrayLike, errors: ArrayLike, replicates: ArrayLike) -> tu
 
 
 def _variances(samples: Floats) -> Floats:
-    """(k,) variance of each point; the median for one that does not vary, and none below a tenth of that.
+    """Return the (k,) variance of each point, at least a tenth of the median; the median for constant points.
 
-    No replicate differs where every answer is right, which does not make such a point certain.
+    The replicates of a point without errors are all equal, but such a point is not certain.
     """
     variances = spread(samples) ** 2
     varies = variances > TINY**2
-    usual = float(np.median(variances[varies])) if varies.any() else 1.0
-    return np.asarray(np.maximum(np.where(varies, variances, usual), usual / 10), np.float64)
+    typical = float(np.median(variances[varies])) if varies.any() else 1.0
+    return np.asarray(np.maximum(np.where(varies, variances, typical), typical / 10), np.float64)
 
 
 def _normal_scores(count: int) -> tuple[Floats, Floats]:
-    """Two sets of `count` standard normal quantiles in unrelated orders, the same at every call."""
+    """Return two sets of `count` standard normal quantiles in independent orders, the same at every call."""
     scores = ndtri((np.arange(count) + 0.5) / count)
     generator = np.random.default_rng(0)
     return generator.permutation(scores), generator.permutation(scores)

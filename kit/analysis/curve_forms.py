@@ -1,15 +1,13 @@
 """Functional forms of learning curves, and their weighted least-squares fit to many curves at once.
 
-Every parametric form is `floor + drop * decay(n)`: linear in its two levels, and curved in one or two shape parameters
-only. So the levels are solved in closed form, inside their bounds, and the search is over the shape alone (variable
+Every parametric form is `floor + drop * decay(n)`: linear in its two levels and non-linear in one or two shape
+parameters. The levels are solved in closed form within their bounds, and only the shape is searched (variable
 projection: Golub & Pereyra 1973, The Differentiation of Pseudo-Inverses and Nonlinear Least Squares Problems Whose
-Variables Separate): a grid finds the valley, Levenberg-Marquardt its bottom. All curves move together as arrays, 0.1 to
-0.4 ms a curve; scipy's `least_squares` takes 7 to 16 ms from one starting point to the same minimum.
+Variables Separate): a grid finds the start, Levenberg-Marquardt the minimum. All curves are fitted together as arrays,
+in 0.1 to 0.4 ms per curve; scipy's `least_squares` takes 7 to 16 ms from one starting point to the same minimum.
 
 Forms: Viering & Loog 2021, The Shape of Learning Curves: a Review (arXiv:2103.10948). POW4 and MMF4 do best in LCDB
 (Mohr, Viering et al. 2022) and LCDB 1.1 (Yan et al. 2025, arXiv:2505.15657).
-
-Knows formulas and least squares. Knows nothing of which form to choose, of intervals, or of what the errors are of.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 
-# Differences in error below this are rounding, not learning.
+# Differences in error below this value are rounding errors.
 TINY = 1e-12
 _STEPS = 25
 _GRID = {1: 24, 2: 10}
@@ -33,10 +31,12 @@ _GRID = {1: 24, 2: 10}
 class Form:
     """A parametric form.
 
-    size: number of parameters. decay(n, shape): (..., k) falling towards 0 with n, for shape (..., s) and n broadcast
-    against (..., k). inverse(decay, shape): the n at which it has fallen to `decay`, not above 0 if it always has.
-    box(smallest, largest): (2, s) bounds of the logarithms of the shape.
-    paper(row): the parameters of a fitted row under the names of the literature.
+    Attributes:
+        size: Number of parameters.
+        decay: decay(n, shape) falls towards 0 with n: (..., k) for shape (..., s) and n broadcast against (..., k).
+        inverse: inverse(decay, shape) is the n at which the form has fallen to `decay`; at most 0 if it always has.
+        box: box(smallest, largest) is (2, s) bounds of the logarithms of the shape.
+        paper: paper(row) is the parameters of a fitted row by their names in the literature.
     """
 
     size: int
@@ -47,14 +47,20 @@ class Form:
 
 
 def fit_rows(name: str, budgets: Floats, errors: ArrayLike, weights: Floats) -> Floats:
-    """Weighted least-squares fit of one form to many curves: non-increasing, within [0, 1] from the smallest budget on.
+    """Fit one form to many curves by weighted least squares: non-increasing, within [0, 1] from the smallest budget on.
 
-    budgets: (k,) ascending. errors: (r, k), a curve a row. weights: (k,) one over the variance of each point.
-    Returns (r, 2 + s): floor, drop and shape of each curve, or (r, k) for `last`.
+    Args:
+        name: Name of the form.
+        budgets: (k,) ascending budgets.
+        errors: (r, k) errors, one curve per row.
+        weights: (k,) inverse variances of the points.
+
+    Returns:
+        (r, 2 + s) floor, drop and shape of each curve, or (r, k) for `last`.
     """
     curves = np.atleast_2d(np.asarray(errors, np.float64))
     if name == "last":
-        # Carried forward is the last level, not the last point: a final rise is noise where forms only come down.
+        # `last` carries the last fitted level forward, not the last point: forms never rise, so a final rise is noise.
         return pooled(curves, weights)
     form = FORMS[name]
     box = form.box(float(budgets[0]), float(budgets[-1]))
@@ -67,10 +73,17 @@ def fit_rows(name: str, budgets: Floats, errors: ArrayLike, weights: Floats) -> 
 
 
 def pooled(curves: Floats, weights: Floats) -> Floats:
-    """Non-increasing weighted least-squares fit (isotonic regression): where errors rise by noise, points are averaged.
+    """Fit a non-increasing curve by weighted least squares (isotonic regression), averaging points that rise by noise.
 
-    curves: (r, k). weights: (k,). Returns (r, k). By the min-max formula of Robertson, Wright & Dykstra 1988, Order
-    Restricted Statistical Inference, section 1.4: cheap, because there are few budgets.
+    Uses the min-max formula of Robertson, Wright & Dykstra 1988, Order Restricted Statistical Inference, section 1.4,
+    which is cheap for few budgets.
+
+    Args:
+        curves: (r, k) errors.
+        weights: (k,) weights.
+
+    Returns:
+        (r, k) fitted errors.
     """
     k = curves.shape[1]
     start = np.zeros((len(curves), 1))
@@ -86,7 +99,7 @@ def pooled(curves: Floats, weights: Floats) -> Floats:
 
 
 def errors_at(name: str, rows: Floats, budgets: Floats, n: ArrayLike) -> Floats:
-    """(r, m) errors of r fitted curves at m numbers of labels; `last` is interpolated in log n and flat outside."""
+    """Return (r, m) errors of r curves at m numbers of labels; `last` is linear in log n and flat outside."""
     at = np.asarray(n, np.float64)
     if name != "last":
         fitted: Floats = rows[:, :1] + rows[:, 1:2] * FORMS[name].decay(at, rows[:, 2:])
@@ -99,39 +112,44 @@ def errors_at(name: str, rows: Floats, budgets: Floats, n: ArrayLike) -> Floats:
 
 
 def labels_at(name: str, rows: Floats, budgets: Floats, errors: ArrayLike) -> Floats:
-    """(r,) numbers of labels at which each of r curves comes down to its error: (r,) or one for all.
+    """Return (r,) numbers of labels at which each of r curves reaches its error: (r,) or one error for all.
 
-    inf where it never does; 0 where it always has; `last` says nothing below its smallest budget and gives that.
+    inf if a curve never reaches it and 0 if it is always below; `last` returns its smallest budget instead of 0.
     """
-    goal = np.broadcast_to(np.asarray(errors, np.float64), rows.shape[:1])
+    target = np.broadcast_to(np.asarray(errors, np.float64), rows.shape[:1])
     if name == "last":
-        return first_reach(budgets, rows, goal)
+        return first_reach(budgets, rows, target)
     floor, drop = rows[:, 0], rows[:, 1]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        found = FORMS[name].inverse(((goal - floor) / drop)[:, None], rows[:, 2:])[:, 0]
-    found = np.where(goal > floor, np.maximum(found, 0.0), np.inf)
+        labels = FORMS[name].inverse(((target - floor) / drop)[:, None], rows[:, 2:])[:, 0]
+    labels = np.where(target > floor, np.maximum(labels, 0.0), np.inf)
     flat = drop * FORMS[name].decay(budgets[:1], rows[:, 2:])[:, 0] <= TINY
-    return np.where(flat, np.where(goal >= floor - TINY, 0.0, np.inf), found)
+    return np.where(flat, np.where(target >= floor - TINY, 0.0, np.inf), labels)
 
 
-def first_reach(knots: Floats, errors: Floats, goal: Floats) -> Floats:
-    """(r,) first n at which curves given at knots, linear in log n between them, are down to their goal.
+def first_reach(knots: Floats, errors: Floats, target: Floats) -> Floats:
+    """Return (r,) the first n at which curves, linear in log n between knots, reach their target.
 
-    knots: (k,) ascending. errors: (r, k) non-increasing. goal: (r,). inf where the last knot is above it; the first
-    knot where that is down already.
+    Args:
+        knots: (k,) ascending numbers of labels.
+        errors: (r, k) non-increasing errors at the knots.
+        target: (r,) error to reach, per curve.
+
+    Returns:
+        (r,) inf if the last knot is above the target, the first knot if that has reached it.
     """
-    down = errors <= goal[:, None] + TINY
+    down = errors <= target[:, None] + TINY
     right = np.clip(down.argmax(axis=1), min(1, len(knots) - 1), None)
-    each = np.arange(len(errors))
-    above, below = errors[each, right - 1], errors[each, right]
-    share = np.clip((above - goal) / np.maximum(above - below, TINY), 0, 1)
+    curve = np.arange(len(errors))
+    above, below = errors[curve, right - 1], errors[curve, right]
+    share = np.clip((above - target) / np.maximum(above - below, TINY), 0, 1)
     logs = np.log(knots)
-    found = np.exp(logs[right - 1] + share * (logs[right] - logs[right - 1]))
-    return np.where(down[:, 0], knots[0], np.where(down.any(axis=1), found, np.inf))
+    labels = np.exp(logs[right - 1] + share * (logs[right] - logs[right - 1]))
+    return np.where(down[:, 0], knots[0], np.where(down.any(axis=1), labels, np.inf))
 
 
 def _solve(form: Form, budgets: Floats, weights: Floats, curves: Floats, logs: Floats) -> tuple[Floats, Floats, Floats]:
-    """Best levels for given shapes: floor and drop down to it from the smallest budget (...,), weighted residuals."""
+    """Return the best levels for given shapes: floor, drop from the smallest budget (...,) and weighted residuals."""
     decay = form.decay(budgets, np.exp(logs))
     decay = decay / decay[..., :1]
     floor, drop = _levels(decay, curves, weights)
@@ -140,9 +158,9 @@ def _solve(form: Form, budgets: Floats, weights: Floats, curves: Floats, logs: F
 
 
 def _levels(decay: Floats, curves: Floats, weights: Floats) -> tuple[Floats, Floats]:
-    """Least squares of `floor + drop * decay` where floor >= 0, drop >= 0 and floor + drop <= 1: a triangle.
+    """Solve least squares of `floor + drop * decay` in the triangle floor >= 0, drop >= 0, floor + drop <= 1.
 
-    The optimum is that without bounds, or else the best of the three edges (the problem is convex).
+    The optimum is the unbounded one if it is inside, or else the best on the three edges (the problem is convex).
     """
     g, gg, e = decay @ weights, (decay**2) @ weights, curves @ weights
     ge = np.einsum("...k,...k,k->...", decay, curves, weights)
@@ -162,7 +180,7 @@ def _levels(decay: Floats, curves: Floats, weights: Floats) -> tuple[Floats, Flo
 
 
 def _valley(solve: Callable[[Floats, Floats], tuple[Floats, Floats, Floats]], curves: Floats, box: Floats) -> Floats:
-    """(r, s) the best point of a grid over the box, for each curve."""
+    """Return the (r, s) best grid point in the box for each curve."""
     ticks = np.linspace(box[0], box[1], _GRID[box.shape[1]] + 2)[1:-1]
     grid = np.stack(np.meshgrid(*ticks.T, indexing="ij"), axis=-1).reshape(-1, box.shape[1])
     losses = (solve(curves[:, None], grid[None])[2] ** 2).sum(axis=-1)
@@ -173,7 +191,7 @@ def _valley(solve: Callable[[Floats, Floats], tuple[Floats, Floats, Floats]], cu
 def _descend(
     solve: Callable[[Floats, Floats], tuple[Floats, Floats, Floats]], curves: Floats, logs: Floats, box: Floats
 ) -> Floats:
-    """Levenberg-Marquardt on the shape, all curves in step; (r, s) where each has come to."""
+    """Run Levenberg-Marquardt on the shapes of all curves in step, and return their (r, s) logarithms."""
     s = logs.shape[1]
     residuals = solve(curves, logs)[2]
     losses = (residuals**2).sum(axis=1)
@@ -182,7 +200,7 @@ def _descend(
         nudged = (solve(curves, logs + 1e-6 * np.eye(s)[j])[2] for j in range(s))
         slopes = np.stack([(moved - residuals) / 1e-6 for moved in nudged], axis=-1)
         downhill = -np.einsum("rks,rk->rs", slopes, residuals)
-        # A parameter at a bound that wants to go out stays there, and the others move without it.
+        # A parameter at a bound that would leave the box stays there, and the others move without it.
         pinned = ((logs <= box[0]) & (downhill < 0)) | ((logs >= box[1]) & (downhill > 0))
         slopes, downhill = np.where(pinned[:, None], 0, slopes), np.where(pinned, 0, downhill)
         normal = np.einsum("rks,rkt->rst", slopes, slopes)
@@ -200,9 +218,9 @@ def _descend(
     return logs
 
 
-# Bounds of the shapes. Half of the drop of `mmf4` must lie within the budgets: else flat points leave room for a cliff
-# just beyond them (errors at 8 times the largest budget were off by 0.155 on flat curves, by 0.013 with the bound). The
-# offset of `pow4` ends at twice the largest budget: farther out it is an exponential, and predicts up to a tenth worse.
+# Bounds of the shapes. Half of the drop of `mmf4` must lie within the budgets: otherwise flat points allow a cliff just
+# beyond them (errors at 8 times the largest budget were off by 0.155 on flat curves, by 0.013 with the bound). The
+# offset of `pow4` is at most twice the largest budget: beyond, it is an exponential and predicts up to a tenth worse.
 FORMS: dict[str, Form] = {
     "pow4": Form(
         size=4,

@@ -17,8 +17,8 @@ from kit.measurement.intervals import Estimate, percentile_interval, shown
 from kit.measurement.measure import LabelMeasure, Measure
 from kit.runtime.quantities import megabytes, percent
 
-_SAME = 1.1  # ratio of two times below which a machine's noise is as likely
-_LEAST = 1e-9  # least metric of a teacher that a share of it is defined for
+_SAME = 1.1  # ratio of two latencies that may be noise
+_LEAST = 1e-9  # least metric of a teacher for which the retained share is defined
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Cost:
     Attributes:
         size_bytes: Size of the saved model.
         parameters: Number of parameters.
-        p50_ms: Median time for one text; None if it was not measured.
+        p50_ms: Median time per text; None if it was not measured.
         interval_ms: 95 % interval of `p50_ms`.
-        warning: Why the latency is doubtful; empty if it is not.
+        warning: Reason to doubt the latency; empty if there is none.
     """
 
     size_bytes: int
@@ -46,16 +46,16 @@ class Verdict:
 
     Attributes:
         metric: Name of the main metric.
-        teacher: Metric on the test examples, mean over seeds.
+        teacher: Metric of the teacher on the test examples, mean over seeds.
         student: Metric of the student.
         control: Metric of the same student trained without a teacher; None if no control was trained.
         retained: student / teacher; None if the teacher's metric may be 0 or less.
         agreement: Share of test examples for which student and teacher predict the same.
-        gain: Student against control; None without a control.
+        gain: Comparison of the student with the control; None without a control.
         seeds: Number of seeds.
         teacher_cost: Size and latency of the teacher.
         student_cost: Size and latency of the student.
-        notes: More sentences for people.
+        notes: Further sentences for users.
     """
 
     metric: str
@@ -80,24 +80,26 @@ class Verdict:
         if self.retained is not None:
             sentences.append(f"retained {self.retained.format(percent=True)} of the teacher's {self.metric}; ")
         else:
-            sentences.append(f"the teacher's {self.metric} may be no more than 0, so no share of it can be told; ")
-        sentences[-1] += f"the same answer as the teacher on {self.agreement.format(percent=True)} of the test examples"
+            sentences.append(f"the teacher's {self.metric} may be 0 or less, so the retained share is undefined; ")
+        sentences[-1] += (
+            f"the same prediction as the teacher on {self.agreement.format(percent=True)} of the test examples"
+        )
         sentences.append(self._cost())
         if self.gain is not None:
             sentences.append(self._gain())
         return sentences + list(self.notes)
 
     def _cost(self) -> str:
-        """Return size and latency of the student against those of the teacher, in words."""
-        ours, theirs = self.student_cost, self.teacher_cost
+        """Return the size and latency of the student compared with the teacher, in words."""
+        student, teacher = self.student_cost, self.teacher_cost
         line = (
-            f"size {megabytes(ours.size_bytes)} against {megabytes(theirs.size_bytes)} "
-            f"({_smaller(ours.size_bytes / theirs.size_bytes)})"
+            f"size {megabytes(student.size_bytes)} against {megabytes(teacher.size_bytes)} "
+            f"({_smaller(student.size_bytes / teacher.size_bytes)})"
         )
-        if ours.p50_ms and theirs.p50_ms:
-            latencies = f"{ours.p50_ms:.1f} ms per text against {theirs.p50_ms:.1f} ms"
-            line += f"; {latencies} ({ratio_words(ours, theirs)})"
-            line += f"; {ours.warning}" if ours.warning else ""
+        if student.p50_ms and teacher.p50_ms:
+            latencies = f"{student.p50_ms:.1f} ms per text against {teacher.p50_ms:.1f} ms"
+            line += f"; {latencies} ({ratio_words(student, teacher)})"
+            line += f"; {student.warning}" if student.warning else ""
         return line
 
     def _gain(self) -> str:
@@ -118,7 +120,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Answers:
-    """Outputs on the same n test examples, of one seed; control is None if none was made."""
+    """Outputs of one seed on the same n test examples; control is None if none was trained."""
 
     seed: int
     student: np.ndarray
@@ -135,16 +137,26 @@ def judge(
     costs: tuple[Cost, Cost],
     notes: Sequence[str] = (),
 ) -> Verdict:
-    """The verdict over all seeds.
+    """Return the verdict over all seeds.
 
-    targets: of the test examples, as `metric_samples` takes them. costs: of the student and of the teacher.
-    The interval of what is retained is that of a ratio of means: of the replicates of both on the same resamples.
+    The interval of the retained share is that of a ratio of means, from replicates of both on the same resamples.
+
+    Args:
+        answers: Outputs per seed.
+        targets: Targets of the test examples, as `metric_samples` takes them.
+        measure: Metrics of the task.
+        budget: Number of labels.
+        costs: Costs of the student and of the teacher.
+        notes: Further sentences of the verdict.
     """
-    kinds = {"student": [each.student for each in answers], "teacher": [each.teacher for each in answers]}
-    controls = [each.control for each in answers if each.control is not None]
+    kinds = {
+        "student": [seed_outputs.student for seed_outputs in answers],
+        "teacher": [seed_outputs.teacher for seed_outputs in answers],
+    }
+    controls = [seed_outputs.control for seed_outputs in answers if seed_outputs.control is not None]
     if len(controls) == len(answers):
         kinds["control"] = controls
-    seeds = [each.seed for each in answers]
+    seeds = [seed_outputs.seed for seed_outputs in answers]
     points = {kind: _point(kind, outputs, seeds, targets, measure, budget) for kind, outputs in kinds.items()}
     student, teacher = points["student"], points["teacher"]
     retained = None
@@ -170,25 +182,25 @@ def judge(
     )
 
 
-def ratio_words(ours: Cost, theirs: Cost) -> str:
-    """Compare the measured times of two models in words: `2.4x as fast`."""
-    if not ours.p50_ms or not theirs.p50_ms:
+def ratio_words(model: Cost, reference: Cost) -> str:
+    """Return the speed of the first model relative to the second in words: `2.4x as fast`."""
+    if not model.p50_ms or not reference.p50_ms:
         return ""
-    ratio = theirs.p50_ms / ours.p50_ms
-    if 1 / _SAME <= ratio <= _SAME or _overlap(ours, theirs):
+    ratio = reference.p50_ms / model.p50_ms
+    if 1 / _SAME <= ratio <= _SAME or _overlap(model, reference):
         return "about as fast"
     return f"{ratio:.1f}x as fast" if ratio > 1 else f"SLOWER: {1 / ratio:.1f}x the time"
 
 
-def _overlap(ours: Cost, theirs: Cost) -> bool:
-    """Return whether the intervals of two times overlap, so that neither model is known to be faster."""
-    if ours.interval_ms is None or theirs.interval_ms is None:
+def _overlap(first: Cost, second: Cost) -> bool:
+    """Return whether the intervals of two latencies overlap, so that neither model is known to be faster."""
+    if first.interval_ms is None or second.interval_ms is None:
         return False
-    return ours.interval_ms[0] <= theirs.interval_ms[1] and theirs.interval_ms[0] <= ours.interval_ms[1]
+    return first.interval_ms[0] <= second.interval_ms[1] and second.interval_ms[0] <= first.interval_ms[1]
 
 
 def _smaller(share: float) -> str:
-    """Compare a size that is this share of another one, in words."""
+    """Return a size that is this share of another one, compared in words."""
     if share < 0.995:
         return f"{percent(1 - share)} smaller"
     return f"{percent(share - 1)} larger" if share > 1.005 else "as large"
@@ -204,16 +216,16 @@ def _point(
 ) -> Point:
     values, samples = metric_samples(outputs, targets, measure)
     runs = [
-        Run(f"{kind} {seed}", seed, float(value), measure.right(each, targets), sample)
-        for seed, each, value, sample in zip(seeds, outputs, values, samples, strict=True)
+        Run(f"{kind} {seed}", seed, float(value), measure.right(seed_outputs, targets), sample)
+        for seed, seed_outputs, value, sample in zip(seeds, outputs, values, samples, strict=True)
     ]
     return point(budget, runs, measure.main)
 
 
 def _agreement(answers: Sequence[Answers], seeds: list[int], measure: Measure) -> Estimate:
-    """As a point whose right answers are those of the teacher."""
-    same = [measure.same(each.student, each.teacher) for each in answers]
-    # Scored like answers to a question with two labels, the right one being "as the teacher says".
+    """Return the share of test examples with equal predictions, as the accuracy of a point."""
+    same = [measure.same(seed_outputs.student, seed_outputs.teacher) for seed_outputs in answers]
+    # Two labels per example, of which the right one means that the student agrees with the teacher.
     logits = [np.stack([~agrees, agrees], axis=1).astype(np.float64) for agrees in same]
     truth = np.ones(len(same[0]), np.int64)
     return _point("agreement", logits, seeds, truth, LabelMeasure("accuracy"), 0).estimate

@@ -22,13 +22,13 @@ class Series:
     Attributes:
         name: Unique name in the study: the method, with the checkpoint if the study has several.
         method: Name of the method.
-        checkpoint: Short name; None for methods that start from no checkpoint.
+        checkpoint: Short name of the checkpoint; None for methods without one.
         parameters: Number of parameters.
         points: Measured budgets, smallest first.
         speed: Latency of one model of the series; None if it was not measured.
         model_bytes: Size of the saved model of the largest budget.
         fit: Learning curve; None if there is none.
-        refusal: Why there is no learning curve.
+        refusal: Reason for a missing learning curve.
         others: On unbalanced classes, the points of accuracy or macro_f1, whichever is not the main metric.
     """
 
@@ -73,7 +73,9 @@ class Choice:
 class CellRow:
     """One cell of the grid, finished or not, for the table of all cells.
 
-    state: `finished`, `failed` or `open`. error: what a failed cell said.
+    Attributes:
+        state: `finished`, `failed` or `open`.
+        error: Message of a failed cell.
     """
 
     series: str
@@ -97,22 +99,22 @@ class Findings:
     Attributes:
         study: Name of the study.
         metric: Name of the main metric; higher is better.
-        training_examples: Number of examples that labels can be bought for.
-        answer: Headline in words, by sentence.
-        notes: Warnings that a reader needs to trust the numbers: few seeds, open cells, flagged seeds.
+        training_examples: Number of training examples, the largest possible budget.
+        answer: Headline, one sentence per item.
+        notes: Warnings that readers need to judge the numbers: few seeds, open cells, flagged seeds.
         comparisons: All pairs of series at the largest budget that they share, Holm-corrected together.
-        worth: Worth of pretraining, budget by budget.
+        worth: Worth of pretraining, per budget.
         data: (name, value) rows about the data and their audit.
         environment: Versions and hardware.
-        recipe: The YAML that was run.
+        recipe: The YAML of the study's recipe.
         command: The command that reproduces the study.
         baselines: Scores of predictions without a model.
         class_notes: Notes on unbalanced classes, and on classes with too few test examples for macro averages.
-        candidates: Compressed and distilled runs that were made from the study's runs, for advice.
+        candidates: Compressed and distilled runs derived from the study's runs, for advice.
         runs: Folder of all runs.
-        no_latency: Why latencies of candidates are missing.
+        no_latency: Reason for missing latencies of candidates.
         study_command: The command that continues the study.
-        speed_damage: What is wrong with the file of latencies, as a verb phrase; empty if nothing is.
+        speed_damage: Damage of the file of latencies, as a verb phrase; empty if there is none.
     """
 
     study: str
@@ -150,5 +152,5 @@ class Findings:
 
     @property
     def options(self) -> tuple[Series, ...]:
-        """Series of the study, and the candidates that were made from its runs."""
+        """Series of the study and its candidates."""
         return (*self.series, *self.candidates)

@@ -22,19 +22,20 @@ def non_dominated(
 ) -> NDArray[np.bool_]:
     """Return which rows are Pareto-optimal: no other row is as good in every column and better in one.
 
-    Unknown values are neither better nor worse than others, but a row with an unknown value dominates no row whose
-    value is known in that column. Equal rows do not dominate each other. Values whose intervals overlap count as equal.
+    Unknown values are neither better nor worse than others, but a row with an unknown value does not dominate a row
+    whose value is known in that column. Equal rows do not dominate each other. Values whose intervals overlap count as
+    equal.
 
     Args:
-        rows: (n, m) values, NaN where unknown.
+        rows: (n, m) values, NaN if unknown.
         maximise: True for each of the m columns in which more is better.
         intervals: (n, m) lower and (n, m) upper ends of the values; None if the values are exact.
 
     Returns:
-        (n,) bool, after n^2 m comparisons.
+        (n,) booleans, after n^2 m comparisons.
 
     Raises:
-        ValueError: `maximise` does not have one entry per column.
+        ValueError: If `maximise` does not have one entry per column.
     """
     values = np.asarray(rows, np.float64)
     if values.ndim != 2 or values.shape[1] != len(maximise):
@@ -59,8 +60,8 @@ def frontier(series: Sequence[Series]) -> tuple[Choice, ...]:
     """Return every (series, budget) as a choice, with whether another choice dominates it.
 
     A choice is dominated if another one has at least the same metric and no more latency, size and labels, and is
-    better in one of these. Latency (median of one text) is that of one model of the series. Latencies count as equal if
-    their intervals overlap or they are within 5 %, sizes if they are within 1 % (names in a file differ in length).
+    better in one of these. The latency is the median time per text of one model of the series. Latencies count as equal
+    if their intervals overlap or they are within 5 %, sizes if they are within 1 % (names in a file differ in length).
     """
     measured = [(one, point) for one in series for point in one.points]
     if not measured:
@@ -96,7 +97,7 @@ def weight(latency_ms: float | None, model_bytes: int | None) -> tuple[float, fl
 
 
 def _steps(values: Sequence[float | None], tolerance: float) -> list[float]:
-    """Replace each value by the smallest one that it is within the tolerance of, and None by NaN."""
+    """Return values in which each is replaced by the smallest one within the tolerance, and None by NaN."""
     steps = [float("nan")] * len(values)
     known = sorted((value, index) for index, value in enumerate(values) if value is not None)
     level = -1.0

@@ -1,4 +1,4 @@
-"""Headline of a study in sentences: the best method, the gain of more labels, the worth of pretraining."""
+"""Headline of a study in sentences: the best method, the gain from more labels, the worth of pretraining."""
 
 from __future__ import annotations
 
@@ -50,20 +50,20 @@ def answer(
 
 
 def _compared(series: Sequence[Series]) -> int:
-    """Return the largest of the budgets at which the most series have been measured."""
+    """Return the largest of the budgets that the most series have measured."""
     counts = Counter(measured.budget for candidate in series for measured in candidate.points)
     return max(counts, key=lambda budget: (counts[budget], budget))
 
 
 def _best_first(pair: tuple[Series, Point]) -> tuple[float, float, float]:
-    """Return the sort key of a point: highest metric, and where equal the quicker and then the smaller model."""
+    """Return the sort key of a point: highest metric, then lower latency, then smaller size."""
     series, point = pair
     latency, size = weight(series.speed.p50_ms if series.speed else None, point.model_bytes)
     return point.estimate.value, -latency, -size
 
 
 def _rivals(best: Series, comparisons: Sequence[Comparison]) -> list[str]:
-    """Compare the best method with the others, a sentence per outcome of the test."""
+    """Return comparisons of the best method with the others, one sentence per outcome of the test."""
     groups: dict[Judgement, list[str]] = {}
     for comparison in comparisons:
         oriented = comparison if comparison.a == best.name else comparison.swapped()
@@ -89,7 +89,7 @@ def _rivals_line(others: Sequence[str], judgement: Judgement) -> str:
 
 
 def _small_budget(series: Sequence[Series], largest: int, metric: str) -> list[str]:
-    """Name the method with the highest mean at the smallest budget, if there are several budgets and methods."""
+    """Return the method with the highest mean at the smallest budget, if there are several budgets and methods."""
     first = [(candidate, candidate.points[0]) for candidate in series]
     smallest = min(measured.budget for _, measured in first)
     if smallest == largest:
@@ -102,21 +102,21 @@ def _small_budget(series: Sequence[Series], largest: int, metric: str) -> list[s
 
 
 def _more_labels(best: Series, metric: str) -> list[str]:
-    """Return the gain of the last step of budgets, and the prediction for twice the largest with its error."""
+    """Return the gain from the last step of budgets, and the prediction at twice the largest with its error."""
     sentences = []
     if len(best.points) > 1:
         before, last = best.points[-2:]
         sentences += _last_gain(best.name, before, last, metric)
     if best.fit is None:
-        return [*sentences, f"What more labels would give is not predicted: {best.refusal}"]
+        return [*sentences, f"The gain from more labels is not predicted: {best.refusal}"]
     ahead = _NEXT * best.points[-1].budget
     try:
         predicted = metric_of(best.fit.predict(ahead))
     except CurveRefused as refusal:
-        return [*sentences, f"What more labels would give is not predicted: {refusal}"]
+        return [*sentences, f"The gain from more labels is not predicted: {refusal}"]
     test = best.fit.backtest
-    more = predicted.value >= best.points[-1].estimate.value
-    where = "reach" if more else "be, no higher than measured so far, at"
+    improves = predicted.value >= best.points[-1].estimate.value
+    where = "reach" if improves else "be, no higher than measured so far, at"
     return [
         *sentences,
         f"With {ahead:,} labels it is predicted to {where} {shown(metric, predicted)} ({FORM_NAMES[best.fit.form]}); "
@@ -148,37 +148,39 @@ def _worth(worth: Sequence[Transfer], series: Sequence[Series]) -> list[str]:
         return []
     known = [transfer for transfer in worth if transfer.times is not None or transfer.low >= 1]
     if not known:
-        return ["How many labels training from scratch would need is not known: its intervals are too wide here."]
-    mine = [transfer for transfer in known if transfer.series == known[0].series]
-    ends = mine[:1] if len(mine) == 1 else [mine[0], mine[-1]]
+        return ["The labels that training from scratch needs are unknown: the intervals are too wide."]
+    first_series = [transfer for transfer in known if transfer.series == known[0].series]
+    ends = first_series[:1] if len(first_series) == 1 else [first_series[0], first_series[-1]]
     parts = [f"{times(transfer)} at {transfer.budget:,}" for transfer in ends]
-    said = f"From scratch it would take, to match {known[0].series}, {joined(parts)} labels"
+    text = f"From scratch it would take, to match {known[0].series}, {joined(parts)} labels"
     off = scratch_backtest(series)
-    return [f"{said}; {off}." if off else f"{said}."]
+    return [f"{text}; {off}." if off else f"{text}."]
 
 
 def scratch_backtest(series: Sequence[Series]) -> str:
-    """Return the largest error of the learning curves of `scratch` at their largest budget; empty without any."""
-    tests = [each.fit.backtest for each in series if each.method == "scratch" and each.fit is not None]
+    """Return the largest error of the learning curves of `scratch` at their largest budget; empty without a curve."""
+    tests = [
+        candidate.fit.backtest for candidate in series if candidate.method == "scratch" and candidate.fit is not None
+    ]
     if not tests:
         return ""
-    metric = next(each.points[0].metric for each in series if each.points)
+    metric = next(candidate.points[0].metric for candidate in series if candidate.points)
     worst = max(tests, key=lambda test: abs(test.error))
     return f"beyond its budgets by a curve that was off by {shown_difference(metric, worst.error)} at {worst.budget:,}"
 
 
 def times(transfer: Transfer) -> str:
-    """Return how many times more labels training from scratch needs, in words."""
+    """Return the multiple of labels that training from scratch needs, in words."""
     if transfer.times is None:
         return f"more than {transfer.low:.3g} times the labels"
-    said = f"{transfer.times:.3g} times"
+    text = f"{transfer.times:.3g} times"
     if transfer.low == 0 and transfer.high is None:
-        return f"{said} the labels (too uncertain for an interval)"
+        return f"{text} the labels (too uncertain for an interval)"
     if transfer.low == 0:
-        return f"{said} (at most {transfer.high:.3g}) the labels"
+        return f"{text} (at most {transfer.high:.3g}) the labels"
     if transfer.high is None:
-        return f"{said} (at least {transfer.low:.3g}) the labels"
-    return f"{said} [{transfer.low:.3g}, {transfer.high:.3g}] the labels"
+        return f"{text} (at least {transfer.low:.3g}) the labels"
+    return f"{text} [{transfer.low:.3g}, {transfer.high:.3g}] the labels"
 
 
 def _seeds(point: Point) -> str:

@@ -1,4 +1,4 @@
-"""Nearest options to a wish that nothing meets, and the commands to try next."""
+"""The nearest options if nothing meets a wish, and the commands to try next."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from kit.measurement.units import shown_difference, shown_value
 
 @dataclass(frozen=True)
 class Nearest:
-    """Nearest options to a wish that nothing meets.
+    """The nearest options to a wish that nothing meets.
 
     Attributes:
-        lines: The nearest options in words, and why they do not qualify.
-        commands: Commands that may give a model that qualifies.
+        lines: The nearest options in words, and the reasons why they do not qualify.
+        commands: Commands that may produce a model that qualifies.
     """
 
     lines: tuple[str, ...]
@@ -26,12 +26,12 @@ class Nearest:
 
 
 def nothing_qualifies(findings: Findings, wish: Wish, allowed: Sequence[Option]) -> Nearest:
-    """Return the nearest options to a wish that nothing meets; an unfinished study is to be finished first.
+    """Return the nearest options to a wish that nothing meets; if the study is unfinished, the command to finish it.
 
     Args:
         findings: The study with its candidates.
         wish: Target and limits.
-        allowed: Options of all series that break no limit at some number of labels.
+        allowed: Options of all series that are within the limits at some number of labels.
     """
     if untimed := _untimed(findings, wish):
         finished = findings.unfinished.removeprefix("unfinished: ")
@@ -46,8 +46,8 @@ def _nearest(findings: Findings, wish: Wish, allowed: Sequence[Option]) -> Neare
     yet = " yet" if findings.unfinished else ""
     lines = [f"nothing qualifies{yet}: no choice, measured or predicted, {_wanted(findings, wish)}"]
     within = [option for option in allowed if fits(option, wish)]
-    every = [option for series in findings.options if series.points for option in options_of(series, wish)]
-    outside = [option for option in ranked(every, wish) if option not in within]
+    all_options = [option for series in findings.options if series.points for option in options_of(series, wish)]
+    outside = [option for option in ranked(all_options, wish) if option not in within]
     near = max(within, key=_metric, default=None)
     over = min(outside, key=lambda option: _excess(option, wish), default=None)
     if near is not None:
@@ -58,9 +58,9 @@ def _nearest(findings: Findings, wish: Wish, allowed: Sequence[Option]) -> Neare
     if near is not None:
         below, commands = _below_target(within, findings, wish)
         return Nearest((*lines, *below), commands)
-    if not every:
+    if not all_options:
         return Nearest(tuple(lines), ())
-    best = max(every, key=_metric)
+    best = max(all_options, key=_metric)
     lines.append(f"highest {findings.metric}: {describe(best, findings, wish)}")
     return Nearest(tuple(lines), tuple(_smaller(best, findings)))
 
@@ -70,7 +70,7 @@ def _metric(option: Option) -> float:
 
 
 def _below_target(within: Sequence[Option], findings: Findings, wish: Wish) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return lines and commands where all options are within the limits and below the target."""
+    """Return lines and commands for options that are all within the limits but below the target."""
     names = {series.name for series in findings.series}
     studied = [option for option in within if option.series in names] or within
     series = series_of(max(studied, key=_metric), findings)
@@ -83,13 +83,13 @@ def _below_target(within: Sequence[Option], findings: Findings, wish: Wish) -> t
 
 
 def labels_missing(labels: int, findings: Findings) -> str:
-    """Return that the data have fewer labels than these, as the end of a sentence; empty if they have enough."""
+    """Return the number of labels that the data lack, as the end of a sentence; empty if they have enough."""
     more = labels - findings.training_examples
     return f"; the data have {findings.training_examples:,} labels: {more:,} more are needed" if more > 0 else ""
 
 
 def _untimed(findings: Findings, wish: Wish) -> str:
-    """Return how many models of an unfinished study were not timed, in words; empty if none or without a limit."""
+    """Return the number of models without a latency in an unfinished study, in words; empty if irrelevant."""
     if not findings.unfinished or wish.max_latency_ms is None:
         return ""
     models = [series for series in findings.options if series.points]
@@ -122,7 +122,7 @@ def _excess(option: Option, wish: Wish) -> tuple[float, float]:
 
 
 def _over(option: Option, wish: Wish) -> str:
-    """Return the limits that an option breaks, in words; `describe` has its latency and size."""
+    """Return the limits that an option exceeds, in words; `describe` has its latency and size."""
     reasons = []
     if wish.max_latency_ms is not None and option.latency_ms is None:
         reasons.append("its latency is not known")
@@ -136,9 +136,9 @@ def _over(option: Option, wish: Wish) -> str:
 
 
 def better_left_out(findings: Findings, wish: Wish, choice: Option) -> tuple[str, ...]:
-    """Return the command for the best measured option that only latency or size leave out; none if it is no better.
+    """Return the command for the best measured option that only exceeds latency or size; none if none is better.
 
-    An unfinished study is to be finished first.
+    For an unfinished study, the command that continues it is returned instead.
 
     Args:
         findings: The study with its candidates.
@@ -159,7 +159,7 @@ def _exceeds(option: Option, wish: Wish) -> bool:
 
 
 def _smaller(option: Option, findings: Findings) -> list[str]:
-    """Return the commands that make a smaller and faster model of the one that an option was measured with."""
+    """Return the commands that derive a smaller and faster model from the model of an option."""
     series = series_of(option, findings)
     if series.method == "tfidf" or not series.points:
         return []
@@ -176,13 +176,13 @@ def _smaller(option: Option, findings: Findings) -> list[str]:
 
 
 def _root(derived: Series, findings: Findings) -> Series:
-    """Return the series of the study that a candidate was made from: the longest name that begins its own."""
+    """Return the study's series that a candidate was derived from: the longest name that its own name begins with."""
     roots = [series for series in findings.series if derived.name.startswith(f"{series.name} + ")]
     return max(roots, key=lambda series: len(series.name))
 
 
 def _larger(findings: Findings) -> list[str]:
-    """Return the command that measures the study with more labels, if the data have more."""
+    """Return the command that repeats the study with more labels, if the data have more."""
     measured = {point.budget for series in findings.series for point in series.points}
     budgets = sorted(measured | {cell.budget for cell in findings.cells})
     more = min(2 * budgets[-1], findings.training_examples)
@@ -192,7 +192,7 @@ def _larger(findings: Findings) -> list[str]:
 
 
 def _why_not(series: Series, metric: str, target: float) -> str:
-    """Return why a series is not predicted to reach a target."""
+    """Return the reason why a series is not predicted to reach a target."""
     if series.fit is None:
         return f"no prediction for {series.name}: {series.refusal}"
     fit, largest = series.fit, series.points[-1].budget
@@ -200,9 +200,9 @@ def _why_not(series: Series, metric: str, target: float) -> str:
         return "the labels needed are not known: no curve predicts the largest budget better than the budget before it"
     needed = fit.labels_for(1 - target)
     if needed.value is not None:
-        return f"its curve gets there with {needed.value:,.0f} labels, but {largest:,} were measured to give less"
+        return f"its curve reaches it with {needed.value:,.0f} labels, but the measurement at {largest:,} is lower"
     off = shown_difference(metric, fit.backtest.error)
     return (
-        f"its curve does not get there by {fit.largest:,} labels (interval: from {needed.low:,.0f} on); such a "
+        f"its curve does not reach it by {fit.largest:,} labels (interval: from {needed.low:,.0f} on); such a "
         f"prediction was off by {off} at {fit.backtest.budget:,} labels, where the truth is known"
     )

@@ -1,22 +1,20 @@
-"""Points: the runs of one method at one budget, their mean over seeds, and an interval for it.
+"""Points: the runs of one method at one budget, with their mean over seeds and its interval.
 
-A run's metric is off for two reasons: another seed would have drawn other labels, other weights and another order,
-and the test set is a sample. Both are in the replicates of a point, one part each:
+The metric of a run has two sources of error: another seed would draw other labels, weights and another order, and the
+test set is a sample. The replicates of a point contain both, as two parts:
 
-- sample part: test examples are resampled, the same resamples for every run of a study, and all runs of the point are
-  scored on them (the crossed bootstrap of Owen 2007, The pigeonhole bootstrap, doi:10.1214/07-AOAS122).
-- seed part: the deviation of every seed from the mean, times a normal multiplier of that seed (Wu 1986,
-  doi:10.1214/aos/1176350142), over the root of a chi-squared variable that few seeds have. It follows Student's t with
-  n - 1 degrees of freedom: the sum of both parts is the Behrens-Fisher distribution (Fisher 1935).
+- sample part: test examples are resampled, with the same resamples for every run of a study, and all runs of the point
+  are scored on them (the crossed bootstrap of Owen 2007, The pigeonhole bootstrap, doi:10.1214/07-AOAS122).
+- seed part: each seed's deviation from the mean times a normal multiplier of that seed (Wu 1986,
+  doi:10.1214/aos/1176350142), over the root of a chi-squared variable that accounts for few seeds. It follows Student's
+  t with n - 1 degrees of freedom; the sum of both parts has the Behrens-Fisher distribution (Fisher 1935).
 
-Seeds are not drawn with replacement: two seeds have only two means to draw (n - 1 of n, Rao & Wu 1988), and even
-widened by Student's t such intervals were measured to cover 88 to 99 %; these cover 93 to 99 % in the same simulation.
+Seeds are not drawn with replacement: two seeds have only two distinct means (n - 1 of n, Rao & Wu 1988), and even
+widened by Student's t such intervals covered 88 to 99 % in a simulation, where these cover 93 to 99 %.
 
-Multipliers belong to the seed and resamples to the study, so the replicates of two points are paired: their difference
-is the replicates of the difference. What a seed does to a single test example is counted in both parts; the intervals
-of methods whose seeds disagree on many examples are a little wide.
-
-Knows scores and resampling. Knows nothing of files, models or curves.
+Multipliers belong to the seed and resamples to the study, so the replicates of two points are paired: their differences
+are replicates of the difference. The effect of a seed on single test examples is in both parts, so intervals of methods
+whose seeds disagree on many examples are slightly too wide.
 """
 
 from __future__ import annotations
@@ -34,25 +32,35 @@ from kit.measurement.measure import Measure
 from kit.measurement.units import OF_HUNDRED
 
 _SHARES = ("accuracy", "exact_match")
-_MULTIPLIERS, _SCALES, _UNSEEN = 20_070, 19_350, 17_630  # seeds of generators, apart from that of the test examples
+_MULTIPLIERS, _SCALES, _UNSEEN = (
+    20_070,
+    19_350,
+    17_630,
+)  # seeds of generators, which differ from the seed of test resamples
 _Z = 1.959964
-ROUNDING = 1e-12  # what means of equal numbers may differ by
-# Student's t with 1 degree of freedom makes intervals of two seeds that agree three times wider than they need be
-# (99 % covered); 1.5 covers 93 to 99 % where seeds differ by 0.5 to 3 points on 200 to 1,000 test examples, and 89 %
-# in the worst case tried (5 points on 3,000).
+ROUNDING = 1e-12  # largest difference between means of equal numbers
+# Student's t with 1 degree of freedom makes intervals of two seeds that agree three times wider than necessary (99 %
+# covered); 1.5 covers 93 to 99 % if seeds differ by 0.5 to 3 points on 200 to 1,000 test examples, and 89 % in the
+# worst case tried (5 points on 3,000).
 _LEAST_DF = 1.5
-_RUNS_AT_ONCE = 256  # rows of answers that are turned into floats together
+_RUNS_AT_ONCE = 256  # rows of booleans that are converted to floats together
 
 
 @dataclass(frozen=True)
 class Run:
     """One finished cell.
 
-    record: id of its Record. value: main metric on the test examples. correct: (n,) whether each test example is
-    answered right (all its labels, if it can have several). samples: (B,) main metric on B resamples of the test
-    examples, which are the same resamples for every run of a study. verdict, line: how training ended, see
-    `training.diagnosis`; empty without training. flag: why this run failed to train, empty if it did train.
-    seconds: of fitting. model_bytes: size of what was saved; None if it was not kept.
+    Attributes:
+        record: Id of its Record.
+        seed: Training seed.
+        value: Main metric on the test examples.
+        correct: (n,) whether each test example is predicted correctly (in all its labels, if multi-label).
+        samples: (B,) main metric on B resamples of the test examples, the same for every run of a study.
+        verdict: Verdict on the training, see `training.diagnosis`; empty without training.
+        line: Diagnosis in a sentence; empty without training.
+        flag: Symptom of a run that failed to train; empty if it did not fail.
+        seconds: Duration of fitting.
+        model_bytes: Size of the saved model; None if it was not kept.
     """
 
     record: str
@@ -71,9 +79,14 @@ class Run:
 class Point:
     """All runs of one method at one budget, by seed.
 
-    estimate: mean over seeds with an interval for seeds and test examples together. seed_sd: standard deviation over
-    seeds, None for one seed. replicates: (B,) of the mean, whose spread is that of the interval; not clipped, so that
-    differences of replicates stay what they are. metric: name of the main metric.
+    Attributes:
+        budget: Number of labels.
+        runs: Runs in the order of their seeds.
+        estimate: Mean over seeds, with an interval for seeds and test examples together.
+        seed_sd: Standard deviation over seeds; None for one seed.
+        replicates: (B,) replicates of the mean, with the spread of the interval. They are not clipped, so that
+            differences of replicates stay valid.
+        metric: Name of the main metric.
     """
 
     budget: int
@@ -85,7 +98,7 @@ class Point:
 
     @property
     def model_bytes(self) -> int | None:
-        """Size of the saved model, the largest of its seeds; None if it is not known."""
+        """Size of the saved model, the largest over seeds; None if unknown."""
         return max((run.model_bytes for run in self.runs if run.model_bytes is not None), default=None)
 
 
@@ -105,7 +118,7 @@ def metric_samples(
         (R,) values and (R, B) samples.
 
     Raises:
-        ValueError: The main metric does not fit the task, or outputs and targets do not fit together.
+        ValueError: If the main metric does not fit the task, or outputs and targets do not match.
     """
     if measure.main in _SHARES:
         return _sample_shares(outputs, targets, measure, resamples, seed)
@@ -124,20 +137,22 @@ def metric_samples(
 
 
 def point(budget: int, runs: Sequence[Run], metric: str = "accuracy") -> Point:
-    """The mean of runs over their seeds, with a 95 % interval for seeds and test examples together.
+    """Return the mean of runs over their seeds, with a 95 % interval for seeds and test examples together.
 
-    With one seed, nothing is known of other seeds: the interval covers the test sample alone. Where all runs answer all
-    examples right, or all wrong, there is nothing to resample: the Wilson interval of the test examples is given, and
-    the replicates are those of `_unseen`.
-    Simulated coverage: 94 to 99 % with 3 seeds or more, see the module for 2.
-    Raises ValueError if there are no runs, two of a seed, or runs with other test examples or resamples.
+    One seed contains no information on other seeds: the interval then covers the test sample only. If all runs predict
+    all examples correctly, or all wrongly, resamples do not differ: the interval is the Wilson interval of the test
+    examples, and the replicates are those of `_unseen`. Simulated coverage: 94 to 99 % with three or more seeds; see
+    the module for two.
+
+    Raises:
+        ValueError: If there are no runs, two runs of a seed, or runs with different test examples or resamples.
     """
     _check_runs(runs)
     ordered = tuple(sorted(runs, key=lambda run: run.seed))
     values = np.array([run.value for run in ordered])
     value = float(values.mean())
     replicates = value + sample_part(ordered) + _seed_part(ordered)
-    # Of a single run, what its Record says; the replicates are a little wider, for it is the mean that is resampled.
+    # A single run has the interval of its Record. The replicates are slightly wider, because they resample the mean.
     low, high = percentile_interval(replicates if len(ordered) > 1 else ordered[0].samples)
     correct = np.concatenate([run.correct for run in ordered])
     if metric not in OF_HUNDRED and np.ptp(replicates) <= ROUNDING and (correct.all() or not correct.any()):
@@ -151,28 +166,28 @@ def point(budget: int, runs: Sequence[Run], metric: str = "accuracy") -> Point:
 
 
 def errors(points: Sequence[Point]) -> tuple[Floats, Floats]:
-    """1 - metric of k points, for learning curves: (k,), and (B, k) of their replicates, none better than perfect."""
+    """Return 1 - metric of k points for learning curves: (k,) values and (B, k) replicates, at least 0."""
     if not points:
         return np.empty(0), np.empty((0, 0))
-    values = np.array([1 - each.estimate.value for each in points])
+    values = np.array([1 - measured.estimate.value for measured in points])
     worst = 1 - metric_range(points[0].metric)[0]
-    return values, np.clip(1 - np.stack([each.replicates for each in points], axis=1), 0, worst)
+    return values, np.clip(1 - np.stack([measured.replicates for measured in points], axis=1), 0, worst)
 
 
 def metric_of(error: Estimate) -> Estimate:
-    """A predicted error as the metric it stands for, as `errors` made it."""
+    """Return the metric that an error of `errors` stands for."""
     return Estimate(1 - error.value, 1 - error.high, 1 - error.low, error.level)
 
 
 def metric_range(metric: str) -> tuple[float, float]:
-    """The lowest and the highest score that a main metric can take."""
+    """Return the lowest and the highest value of a main metric."""
     return (-1.0, 1.0) if metric == "mcc" else (0.0, 1.0)
 
 
 def sample_part(runs: Sequence[Run]) -> Floats:
-    """(B,) deviations of the mean over runs from itself on resamples of the test examples.
+    """Return (B,) deviations of the mean over runs on resamples of the test examples.
 
-    Scaled as a standard error of n examples is: n / (n - 1) of the variance, and Student's t for the normal.
+    They are scaled to a standard error of n examples: n / (n - 1) for the variance, and Student's t for the normal.
     """
     mean = np.mean([run.samples for run in runs], axis=0)
     examples = len(runs[0].correct)
@@ -183,16 +198,16 @@ def sample_part(runs: Sequence[Run]) -> Floats:
 
 
 def _unseen(examples: int, replicates: int) -> Floats:
-    """(B,) shares of errors that n examples without any leave possible: the posterior of Bayes 1763, Beta(1, n + 1).
+    """Return (B,) error rates that are possible after n examples without error: Beta(1, n + 1), by Bayes 1763.
 
-    The same for every point of a study, so that two perfect ones are not told apart.
+    They are the same for every point of a study, so that two perfect points do not differ.
     """
     drawn = np.random.default_rng([_UNSEEN, examples]).random(replicates)
     return np.asarray(1 - drawn ** (1 / (examples + 1)), np.float64)
 
 
 def seed_loadings(runs: Sequence[Run]) -> dict[int, float]:
-    """How much the multiplier of each seed moves the mean; the root of the sum of squares is its standard error."""
+    """Return the effect of each seed's multiplier on the mean; their root sum of squares is its standard error."""
     n = len(runs)
     if n < 2:
         return {run.seed: 0.0 for run in runs}
@@ -201,17 +216,17 @@ def seed_loadings(runs: Sequence[Run]) -> dict[int, float]:
 
 
 def seed_freedom(seeds: int) -> float:
-    """Degrees of freedom that the seed part of a mean over this many seeds is given."""
+    """Return the degrees of freedom of the seed part of a mean over this many seeds."""
     return max(seeds - 1.0, _LEAST_DF)
 
 
 def _seed_part(runs: Sequence[Run]) -> Floats:
-    """(B,) deviations of the mean over seeds, which follow Student's t."""
+    """Return (B,) deviations of the mean over seeds, which follow Student's t."""
     replicates, freedom = len(runs[0].samples), seed_freedom(len(runs))
     total = np.zeros(replicates)
     for seed, loading in seed_loadings(runs).items():
         total += loading * np.random.default_rng([_MULTIPLIERS, seed]).standard_normal(replicates)
-    # One number of seeds, one scale for each replicate: the difference of two such points is again a Student's t.
+    # Points with the same number of seeds share the scale of each replicate: their difference is again a Student's t.
     chi_squared = np.random.default_rng([_SCALES, len(runs)]).chisquare(freedom, replicates)
     return total / np.sqrt(chi_squared / freedom)
 
@@ -219,7 +234,7 @@ def _seed_part(runs: Sequence[Run]) -> Floats:
 def _sample_shares(
     outputs: Sequence[np.ndarray], targets: np.ndarray, measure: Measure, resamples: int, seed: int
 ) -> tuple[Floats, Floats]:
-    """`metric_samples` of a metric that is a share of right answers: one matrix product for many runs."""
+    """Return `metric_samples` of a metric that is a share of right predictions, by a matrix product for many runs."""
     n = len(targets)
     right = np.empty((len(outputs), n), np.bool_)
     for index, run in enumerate(outputs):

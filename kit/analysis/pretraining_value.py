@@ -1,8 +1,6 @@
-"""What pretraining is worth: how many times more labels training from scratch would need.
+"""The worth of pretraining: the multiple of labels that training from scratch would need.
 
 Effective data transferred (Hernandez et al. 2021, Scaling Laws for Transfer, arXiv:2102.01293), as a ratio of budgets.
-
-Knows learning curves. Knows nothing of models or files.
 """
 
 from __future__ import annotations
@@ -20,10 +18,15 @@ from kit.measurement.intervals import percentile_interval
 
 @dataclass(frozen=True)
 class Transfer:
-    """At one budget of a pretrained method, the labels that `scratch` needs for the same metric.
+    """Labels that `scratch` needs to match one budget of a pretrained method.
 
-    series: name of the pretrained series. times: labels from scratch / labels pretrained; None where scratch does not
-    get there within what can be said, and then `low` is a lower bound and `high` None.
+    Attributes:
+        series: Name of the pretrained series.
+        budget: Budget of the pretrained method.
+        times: Labels from scratch / labels pretrained; None if scratch does not reach the metric within the range of
+            predictions. Then `low` is a lower bound and `high` is None.
+        low: Lower end of the 95 % interval.
+        high: Upper end of the interval; None if it has none.
     """
 
     series: str
@@ -36,27 +39,32 @@ class Transfer:
 def effective_data(
     series: str, points: Sequence[Point], scratch: Sequence[Point], fit: Fit | None = None
 ) -> list[Transfer]:
-    """What pretraining is worth at each budget of a pretrained series, smallest first, with 95 % intervals.
+    """Return the worth of pretraining at each budget of a pretrained series, smallest first, with 95 % intervals.
 
-    points, scratch: of the two, at distinct budgets. fit: the learning curve of scratch, which answers up to 8 times
-    its largest budget. Without one its points answer, up to the largest: made non-increasing, and linear in the
-    logarithm of the labels between them.
-    Replicates are joint: replicate b of a point is compared with replicate b of scratch.
+    Replicates are joint: replicate b of a point is compared with replicate b of scratch. If scratch needs more labels
+    than the range of predictions, `times` is None and `low` is the 2.5 % quantile over replicates, in which those that
+    never reach the metric count as the limit. `high` is None if more than 2.5 % never reach it. Below its smallest
+    budget scratch is unknown: if it is as good there already, `times` is smallest / budget and means 'at most'; if the
+    lower end of an interval is there, `low` is 0.
 
-    Where scratch needs more than can be said, `times` is None and `low` the 2.5 % quantile over replicates, in which
-    those that never get there count as the limit. `high` is None where more than 2.5 % never do.
-    Nothing is known of scratch below its smallest budget. Where it is as good there already, `times` is smallest /
-    budget and means 'at most'; where the lower end of an interval falls there, `low` is 0.
-    Raises ValueError if points have different numbers of replicates. No points, no answers.
+    Args:
+        series: Name of the pretrained series.
+        points: Points of the pretrained series, at distinct budgets.
+        scratch: Points of scratch, at distinct budgets; if empty, nothing is returned.
+        fit: Learning curve of scratch, which reaches up to 8 times its largest budget. If None, the points are used
+            up to the largest: made non-increasing, and linear in the logarithm of the labels between them.
+
+    Raises:
+        ValueError: If points have different numbers of replicates.
     """
     if not scratch:
         return []
-    ordered = sorted(points, key=lambda each: each.budget)
-    return [_transfer(series, each.budget, *_labels(each, scratch, fit)) for each in ordered]
+    ordered = sorted(points, key=lambda measured: measured.budget)
+    return [_transfer(series, measured.budget, *_labels(measured, scratch, fit)) for measured in ordered]
 
 
 def _labels(point: Point, scratch: Sequence[Point], fit: Fit | None) -> tuple[float, Floats, float, float]:
-    """Labels that scratch needs to match the point: as measured, and by replicate (R,); the smallest and the limit."""
+    """Return the labels that scratch needs to match a point, (R,) the same by replicate, and smallest and limit."""
     values, replicates = errors([point])
     error, samples = float(values[0]), replicates[:, 0]
     if len(samples) != len(scratch[0].replicates):
@@ -65,9 +73,9 @@ def _labels(point: Point, scratch: Sequence[Point], fit: Fit | None) -> tuple[fl
         smallest = float(fit.budgets[0])
         reached = fit.labels_by_replicate(samples[fit.rows])
         return max(fit.curve.labels(error), smallest), reached, smallest, float(fit.largest)
-    known = sorted(scratch, key=lambda each: each.budget)
-    knots = np.array([each.budget for each in known], np.float64)
-    falling = pooled(np.vstack(errors(known)), np.ones(len(knots)))
+    ordered = sorted(scratch, key=lambda measured: measured.budget)
+    knots = np.array([measured.budget for measured in ordered], np.float64)
+    falling = pooled(np.vstack(errors(ordered)), np.ones(len(knots)))
     reached = first_reach(knots, falling, np.append(error, samples))
     return float(reached[0]), reached[1:], float(knots[0]), float(knots[-1])
 

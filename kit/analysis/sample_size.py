@@ -1,4 +1,4 @@
-"""Evidence: how many more seeds or test examples show on which side of a value a mean lies."""
+"""Evidence: the number of seeds or test examples that shows on which side of a value a mean lies."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from scipy.special import stdtrit
 
 from kit.analysis.points import Point, sample_part, seed_freedom, seed_loadings
 
-_MOST_SEEDS, _MOST_TESTS = 50, 20  # seeds, and multiple of the test examples, above which nobody measures more
-_ENDLESS = 1e9  # from this many on, a number of seeds or test examples says nothing
+_MOST_SEEDS, _MOST_TESTS = 50, 20  # largest number of seeds, and multiple of the test examples, to suggest
+_ENDLESS = 1e9  # largest number of seeds or test examples to print
 _Z = 1.959964
 
 
@@ -22,7 +22,7 @@ class _Widths:
         seeds: Number of seeds.
         examples: Number of test examples.
         deviation: Standard deviation over seeds.
-        sample: Part of the half width that the test examples cause.
+        sample: Part of the half width due to the test examples.
         power: The sample part falls with the number of test examples to the power of 1 / `power`.
     """
 
@@ -35,17 +35,17 @@ class _Widths:
     @classmethod
     def of(cls, point: Point) -> _Widths:
         seeds, sample, power = len(point.runs), _Z * float(sample_part(point.runs).std()), 2
-        if sample == 0:  # without an error, the part that errors may still have falls with the number of examples
+        if sample == 0:  # without errors, the upper limit of the error rate falls with the number of examples
             sample, power = point.estimate.high - point.estimate.low, 1
         deviation = math.hypot(*seed_loadings(point.runs).values()) * math.sqrt(seeds)
         return cls(seeds, len(point.runs[0].correct), deviation, sample, power)
 
     def of_seeds(self, seeds: int) -> float:
-        """Return the part that this number of seeds causes, by Student's t."""
+        """Return the part due to this number of seeds, by Student's t."""
         return float(stdtrit(seed_freedom(seeds), 0.975)) * self.deviation / math.sqrt(seeds)
 
     def seeds_for(self, room: float) -> int | None:
-        """Return the least number of seeds whose part fits into `room`; None above the most that are suggested."""
+        """Return the least number of seeds whose part fits into `room`; None above the largest number to suggest."""
         return next((n for n in range(self.seeds + 1, _MOST_SEEDS + 1) if self.of_seeds(n) <= room), None)
 
     def tests_for(self, room: float) -> float:
@@ -54,19 +54,19 @@ class _Widths:
 
 
 def more_evidence(point: Point, goal: float) -> str | None:
-    """Return what makes the point's interval end at the goal: more seeds, more test examples, or both.
+    """Return the seeds, test examples or both that would move the end of the point's interval to the goal.
 
-    None if the numbers are larger than anybody measures; see `endless_evidence`.
+    None if the numbers are too large to suggest; see `endless_evidence`.
     """
     at = f"at {point.budget:,} labels"
     if len(point.runs) == 1:
         return f"4 more seeds {at}: one seed does not show how much seeds differ"
     widths, gap = _Widths.of(point), abs(point.estimate.value - goal)
-    count, examples, now = widths.seeds, widths.examples, widths.of_seeds(len(point.runs))
-    alone = widths.seeds_for(math.sqrt(gap**2 - widths.sample**2)) if gap > widths.sample else None
-    tests = widths.tests_for(math.sqrt(gap**2 - now**2)) if gap > now else math.inf
-    if alone is not None and (now > widths.sample or tests > _MOST_TESTS * examples):
-        return f"about {alone - count} more seeds {at}: seeds differ most"
+    count, examples, seed_part = widths.seeds, widths.examples, widths.of_seeds(len(point.runs))
+    seeds_alone = widths.seeds_for(math.sqrt(gap**2 - widths.sample**2)) if gap > widths.sample else None
+    tests = widths.tests_for(math.sqrt(gap**2 - seed_part**2)) if gap > seed_part else math.inf
+    if seeds_alone is not None and (seed_part > widths.sample or tests > _MOST_TESTS * examples):
+        return f"about {seeds_alone - count} more seeds {at}: seeds differ most"
     if tests <= _MOST_TESTS * examples:
         return f"about {max(1, round(tests - examples)):,} more test examples: the test set is what limits certainty"
     both, tests = widths.seeds_for(gap / math.sqrt(2)), widths.tests_for(gap / math.sqrt(2))
@@ -76,11 +76,11 @@ def more_evidence(point: Point, goal: float) -> str | None:
 
 
 def endless_evidence(point: Point, goal: float) -> str:
-    """Return how many more seeds and test examples it takes where they are more than anybody measures."""
+    """Return the seeds and test examples needed, for numbers too large to suggest."""
     widths, room = _Widths.of(point), abs(point.estimate.value - goal) / math.sqrt(2)
     seeds = (_Z * widths.deviation / room) ** 2 if room > 0 else math.inf
     tests = widths.tests_for(room)
     if max(seeds, tests) > _ENDLESS:
-        return "no number of seeds or test examples would tell"
+        return "no number of seeds or test examples would be enough"
     more = [(max(0, round(seeds - widths.seeds)), "seeds"), (max(0, round(tests - widths.examples)), "test examples")]
     return f"about {' and '.join(f'{number:,} more {name}' for number, name in more if number)} would be needed"

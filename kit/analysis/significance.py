@@ -1,4 +1,4 @@
-"""The wording of a difference: significant, not significant, or not tested, always in agreement with its interval."""
+"""Judgement of a difference (significant, not significant, not tested) in agreement with its interval."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 LEVEL = 0.05
-MIN_SEEDS = 3  # paired seeds: with fewer, 8 to 58 % of the differences called significant in a simulation were not real
+MIN_SEEDS = 3  # paired seeds; with fewer, 8 to 58 % of the significant differences in a simulation were not real
 TEST = "the bootstrap test over seeds and test examples"
 
 
@@ -22,7 +22,7 @@ class Result(StrEnum):
 
 @dataclass(frozen=True)
 class Judgement:
-    """Outcome of a test and its reason in words; `reason` is empty where the outcome needs none."""
+    """Outcome of a test, with its reason in words if it needs one."""
 
     result: Result
     reason: str = ""
@@ -54,7 +54,7 @@ def judge_difference(
         return Judgement(Result.SIGNIFICANT)
     if together > 1:
         return Judgement(Result.NOT_AFTER_CORRECTION)
-    return Judgement(Result.BORDERLINE)  # the interval and p are two readings of the same resamples
+    return Judgement(Result.BORDERLINE)  # the interval and p are computed from the same resamples
 
 
 def _too_few(paired_seeds: int, one_run: bool) -> str:
@@ -64,5 +64,5 @@ def _too_few(paired_seeds: int, one_run: bool) -> str:
 
 
 def requirement() -> str:
-    """Return which test decides on significance and what the test needs, as the end of a sentence."""
+    """Return the test that decides on significance and its requirement, as the end of a sentence."""
     return f"{TEST} needs {MIN_SEEDS} seeds that both have"

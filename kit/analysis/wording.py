@@ -1,4 +1,4 @@
-"""Wording that sentences of reports and advice share."""
+"""Wording shared by sentences of reports and advice."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from collections.abc import Sequence
 
 
 def joined(items: Sequence[str]) -> str:
-    """Join items with commas and a last `and`."""
+    """Return items joined with commas and a last `and`."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"

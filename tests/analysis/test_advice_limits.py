@@ -82,7 +82,7 @@ def test_what_cannot_be_reached_is_said_with_what_comes_nearest() -> None:
     assert not advice.sure
     assert advice.lines[0] == "nothing qualifies: no choice, measured or predicted, reaches accuracy 95.0 %"
     assert advice.lines[1].startswith("nearest within the limits: probe with 800 labels")
-    assert advice.lines[2].startswith("its curve does not get there by 6,400 labels (interval: from ")
+    assert advice.lines[2].startswith("its curve does not reach it by 6,400 labels (interval: from ")
     assert "such a prediction was off by" in advice.lines[2]
     assert advice.lines[3] == "to measure next: probe with 1,600 labels or more"
     assert advice.commands == ("kit study RECIPE --set 'study.budgets=[100, 200, 400, 800, 1600]'",)

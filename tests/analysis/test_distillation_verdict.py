@@ -99,7 +99,7 @@ def test_a_teacher_that_knows_nothing_can_lose_nothing() -> None:
     never = logits(np.zeros(50, bool), targets)
     found = verdict([Answers(0, never, never, never)], targets)
     assert found.retained is None
-    assert "no share of it can be told" in found.lines[1]
+    assert "the retained share is undefined" in found.lines[1]
 
 
 def test_what_is_near_nothing_has_no_share_and_no_share_is_below_nothing() -> None:

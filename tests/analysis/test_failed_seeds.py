@@ -29,7 +29,7 @@ def constant(n: int = 400, share: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
 def test_a_run_at_chance_on_training_examples_too_failed_to_train() -> None:
     found = failed_to_train(0.5, *constant(), TRAINED_BADLY, [0.8, 0.79, 0.81])
     assert found == (
-        "failed to train: no better than the most frequent label, on training examples neither "
+        "failed to train: no better than the most frequent label, also on training examples "
         "(50.0 % right, the most frequent label has 50.0 %)"
     )
     assert failed_to_train(0.5, *constant(), TRAINED_BADLY, []) == found
@@ -77,7 +77,7 @@ def test_one_label_for_almost_everything_is_flagged_even_if_the_rest_is_right() 
     assert found.startswith("no better than the most frequent label (25.8 % right")
     rare = np.repeat([0, 1], [990, 110])
     found = failed_to_train(0.91, np.eye(2)[np.repeat([0, 1], [1090, 10])], rare, TRAINED_WELL, [0.91])
-    assert found == "gives 99.1 % of the test examples the same answer"
+    assert found == "predicts the same for 99.1 % of the test examples"
 
 
 def test_a_run_far_below_the_other_seeds_is_flagged() -> None:
