@@ -49,8 +49,8 @@ def analyse(folder: str | Path, *, derived: bool = False) -> Findings:
             latency of all models in one sitting if some of them have none.
 
     Raises:
-        RecordError: The folder is not a study, none of its cells has finished, or its Records were tested on different
-            examples.
+        RecordError: If the folder is not a study, none of its cells has finished, or its Records were tested on
+            different examples.
     """
     ledger = Ledger.load(folder)
     outcomes = {cell: ledger.outcome(cell, key) for cell, key in ledger.cells.items()}
@@ -99,7 +99,7 @@ def _read(ledger: Ledger, outcomes: Mapping[Cell, Outcome | None]) -> tuple[list
     """Return the finished cells, their task, and the targets of the test examples, which all cells share.
 
     Raises:
-        RecordError: No cell has finished, or the cells were tested on different examples.
+        RecordError: If no cell has finished, or the cells were tested on different examples.
     """
     finished: list[_Finished] = []
     truth: tuple[list[int], list[tuple[str, ...]]] | None = None
@@ -111,13 +111,13 @@ def _read(ledger: Ledger, outcomes: Mapping[Cell, Outcome | None]) -> tuple[list
             predictions = record.predictions()
         except RecordError:
             continue  # reported as an open cell; the next start of the study runs it again
-        mine = (predictions.ids.tolist(), predictions.labels)
-        if truth is not None and mine != truth:
+        examples = (predictions.ids.tolist(), predictions.labels)
+        if truth is not None and examples != truth:
             raise RecordError(
                 f"{record.folder} was tested on other examples than the study's other Records",
-                "start the study again: it repeats what does not belong to its data",
+                "start the study again: it repeats the cells that do not belong to its data",
             )
-        truth = mine
+        truth = examples
         finished.append(_Finished(cell, record, predictions.outputs))
     if truth is None:
         unfinished = f"{ledger.folder} is unfinished: 0 of {len(outcomes)} cells"
@@ -152,7 +152,7 @@ def _run(finished: _Finished, value: float, samples: np.ndarray, correct: np.nda
 
 
 def _flagged(finished: Sequence[_Finished], runs: Mapping[Cell, Run], targets: np.ndarray) -> dict[Cell, Run]:
-    """Add a flag to the runs that look as if they failed to train."""
+    """Return the runs, with a flag on those that appear to have failed to train."""
     peers: dict[tuple[Any, int], list[tuple[Cell, float]]] = {}
     for cell, run in runs.items():
         peers.setdefault((cell.series, cell.budget), []).append((cell, run.value))
@@ -168,7 +168,7 @@ def _flagged(finished: Sequence[_Finished], runs: Mapping[Cell, Run], targets: n
 def _other_runs(
     finished: Sequence[_Finished], runs: Mapping[Cell, Run], targets: np.ndarray, measure: Measure
 ) -> dict[str, dict[Cell, Run]]:
-    """Return the runs as scored by the metrics that are shown beside the main one."""
+    """Return the runs scored by the other metrics that are shown beside the main one."""
     by_metric: dict[str, dict[Cell, Run]] = {}
     for name in finished[0].record.shown_metrics:
         if name == measure.main or not isinstance(measure, LabelMeasure):
@@ -188,7 +188,7 @@ def _series(
     metric: str,
     others: Mapping[str, Mapping[Cell, Run]],
 ) -> tuple[Series, ...]:
-    """Group the finished cells by method and checkpoint.
+    """Return the finished cells, grouped by method and checkpoint.
 
     Args:
         ledger: The study.

@@ -1,7 +1,7 @@
-"""One cell of a study, in the process of a worker: a run like any other, or the timing of a model.
+"""One cell of a study in a worker process: a run like any other, or the timing of models.
 
-What a study's cells have in common is made once a process. Errors are results: nothing that goes wrong in a cell
-reaches the worker. Where the study has a storage, Records are made in a folder of the worker's own, and put there.
+Data shared by a study's cells are loaded once per process. Errors are returned as results: no error of a cell reaches
+the worker. If the study has a storage, Records are written to a folder of the worker and then copied there.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-import kit.methods  # noqa: F401  libraries that every cell needs: a worker has them before there is a cell to run
+import kit.methods  # noqa: F401  import the libraries of every cell before the first one
 from kit.data.encode import cache_folder
 from kit.errors import BusyError, DataError, KitError, RecordError, first_line
 from kit.models.signature import compute_signature
@@ -39,21 +39,24 @@ from kit.studies.record_storage import Storage
 
 
 def run(context: JobData, job: JobData) -> JobData:
-    """Do a job of a study.
+    """Run a job of a study.
 
-    Returns {"record": id, "found": bool} (found: its Record was finished before), {"busy": true}, {"error": text}, or
-    {"refused": text} from a worker that must not run any cell. A job that measures models returns {"speeds": content of
-    speed.json, "unmeasured": {id: reason}}.
-    context: {"recipe": of the study, "data": fingerprints of its splits, "checkpoints": content of each, "folder": that
-    relative paths start at, "versions": see `provenance.versions`, "storage": URL or null}.
-    job: {"cell": {...}, "keep_model": bool} or {"time": [ids of Records]}.
+    Args:
+        context: {"recipe": of the study, "data": fingerprints of its splits, "checkpoints": hash of each, "folder":
+            base of relative paths, "versions": see `runtime.versions.versions`, "storage": URL or null}.
+        job: {"cell": {...}, "keep_model": bool} or {"time": [ids of Records]}.
+
+    Returns:
+        {"record": id, "found": whether the Record was finished before}, {"busy": true} or {"error": text} for a cell;
+        {"speeds": content of speed.json, "unmeasured": {id: reason}} for a timing; {"refused": text} from a worker that
+        must not run any cell.
     """
     quiet_libraries()
     began = datetime.now(UTC).isoformat(timespec="seconds")  # as Records note when they were created
     different = _differences(context["versions"], versions())
     if different:
         return {"refused": f"the worker on {socket.gethostname()} has other versions: {'; '.join(different)}"}
-    if Path(context["folder"]).is_dir():  # elsewhere the cluster has unpacked it, and has started the worker in it
+    if Path(context["folder"]).is_dir():  # otherwise the cluster unpacked it and started the worker in it
         os.chdir(context["folder"])
     storage = Storage(context["storage"]) if context["storage"] else None
     try:
@@ -70,40 +73,44 @@ def run(context: JobData, job: JobData) -> JobData:
         return {"error": _words(error)}
     finally:
         if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-            torch.cuda.empty_cache()  # what a worker holds between cells, others on the same GPU lack
+            torch.cuda.empty_cache()  # leave the memory to other workers on the same GPU
 
 
 def _cell(cell: Cell, recipe: Recipe, keep_model: bool, shared: Shared, storage: Storage | None) -> Record:
-    """The cell's Record. One of method distill is taught by the study's own cell: found if that has finished."""
-    wanted = cell_recipe(recipe, cell)
-    if cell.method == "distill" and wanted.distill.teacher is None:
-        wanted = taught_by(wanted, _made(cell_recipe(recipe, replace(cell, method="finetune")), True, shared, storage))
-    return _made(wanted, keep_model, shared, storage)
+    """Return the cell's Record. A distilled cell without a teacher gets the study's own finetune cell, run if open."""
+    requested = cell_recipe(recipe, cell)
+    if cell.method == "distill" and requested.distill.teacher is None:
+        requested = taught_by(
+            requested, _finished_record(cell_recipe(recipe, replace(cell, method="finetune")), True, shared, storage)
+        )
+    return _finished_record(requested, keep_model, shared, storage)
 
 
-def _made(wanted: Recipe, keep_model: bool, shared: Shared, storage: Storage | None) -> Record:
-    """The Record of a recipe, found or made; afterwards it is in the storage too, if there is one."""
+def _finished_record(requested: Recipe, keep_model: bool, shared: Shared, storage: Storage | None) -> Record:
+    """Return the finished Record of a recipe, run if necessary, and keep it in the storage if there is one."""
     if storage is not None:
-        storage.fetch(understand(wanted, shared).id, Path(wanted.runs))
-    record = execute(wanted, quiet=True, keep_model=keep_model, shared=shared)
+        storage.fetch(understand(requested, shared).id, Path(requested.runs))
+    record = execute(requested, quiet=True, keep_model=keep_model, shared=shared)
     if storage is not None:
         storage.keep(record)
     return record
 
 
-def _found(run_id: str, runs: Path, storage: Storage | None) -> Path:
-    """The folder of a finished Record. Raises RecordError if the storage has lost it."""
+def _record_folder(run_id: str, runs: Path, storage: Storage | None) -> Path:
+    """Return the folder of a finished Record. Raises RecordError if the storage has lost it."""
     if storage is not None and not storage.fetch(run_id, runs):
-        raise RecordError(f"{storage.url}/{run_id} is no Record any more", "start the study again: it makes it anew")
+        raise RecordError(
+            f"{storage.url}/{run_id} is not a Record any more", "start the study again: it repeats the cell"
+        )
     return runs / run_id
 
 
 @contextmanager
 def _own_runs(recipe: Recipe, storage: Storage | None, job: JobData) -> Iterator[Recipe]:
-    """The recipe, with a storage for a folder that is this job's alone and is gone afterwards.
+    """Yield the recipe; with a storage, runs go to a temporary folder of this job.
 
-    It stays if the process dies, so that the next attempt on this machine continues. Raises BusyError while another
-    process is at the same job.
+    The folder stays if the process dies, so that the next attempt on this machine continues. Raises BusyError while
+    another process works on the same job.
     """
     if storage is None:
         yield recipe
@@ -111,7 +118,7 @@ def _own_runs(recipe: Recipe, storage: Storage | None, job: JobData) -> Iterator
     content = [storage.url, recipe.model_dump(mode="json"), job]
     name = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
     folder = cache_folder().with_name("cells") / name
-    with locked(folder.with_name(f".{name}.lock"), f"{folder} is being worked in"):
+    with locked(folder.with_name(f".{name}.lock"), f"{folder} is in use"):
         try:
             yield recipe.model_copy(update={"runs": str(folder)})
         finally:
@@ -119,7 +126,7 @@ def _own_runs(recipe: Recipe, storage: Storage | None, job: JobData) -> Iterator
 
 
 def _words(error: Exception) -> str:
-    """What went wrong in a cell, and what to do about it where that is known."""
+    """Return the error of a cell in words, with a remedy if one is known."""
     if isinstance(error, KitError):
         return str(error)
     if isinstance(error, ModuleNotFoundError) and error.name:
@@ -130,18 +137,18 @@ def _words(error: Exception) -> str:
     return f"{type(error).__name__}: {first_line(error)}"
 
 
-def _differences(expected: dict[str, str | None], found: dict[str, str | None]) -> list[str]:
-    """What a worker has other versions of than the study's start had."""
+def _differences(expected: dict[str, str | None], actual: dict[str, str | None]) -> list[str]:
+    """Return the versions in which a worker differs from the start of the study, in words."""
     return [
-        f"{name} {found.get(name) or 'not installed'} there, {version or 'not installed'} where the study was started"
+        f"{name} {actual.get(name) or 'not installed'} there, {version or 'not installed'} where the study was started"
         for name, version in expected.items()
-        if found.get(name) != version
+        if actual.get(name) != version
     ]
 
 
 @lru_cache(maxsize=1)
 def _shared(context: str) -> Shared:
-    """Made once for each study that this process works for."""
+    """Return the data shared by the cells of a study, one object per study and process."""
     return Shared()
 
 
@@ -153,32 +160,32 @@ def _require_same_data(shared: Shared, recipe: Recipe, expected: dict[str, str])
 
 
 def time_models(ids: list[str], shared: Shared, recipe: Recipe, storage: Storage | None) -> JobData:
-    """Measure saved models in turns, one for each compute signature."""
+    """Measure saved models in turns, one model per compute signature, and return their speeds."""
     from kit.measurement.speed import latencies, speeds_to_json
     from kit.models.loaded_models import LoadedModels
     from kit.training.hardware import set_up_hardware
 
     hardware = set_up_hardware(recipe.train.precision)
     texts = shared.cleaned(recipe.data).splits.test.texts
-    models = LoadedModels(recipe.model.trust_remote_code)
-    alike: dict[str, list[str]] = {}
+    models = HeldModels(recipe.model.trust_remote_code)
+    by_signature: dict[str, list[str]] = {}
     folders: dict[str, Path] = {}
     unmeasured: dict[str, str] = {}
     for run_id in ids:
         try:
-            folder = Record.load(_found(run_id, Path(recipe.runs), storage)).model_folder
+            folder = Record.load(_record_folder(run_id, Path(recipe.runs), storage)).model_folder
             signature = compute_signature(folder)
-            if signature not in alike:
+            if signature not in by_signature:
                 models.predict(folder, texts[:1])
                 folders[signature] = folder
-            alike.setdefault(signature, []).append(run_id)
+            by_signature.setdefault(signature, []).append(run_id)
         except Exception as error:
             unmeasured[run_id] = _words(error)
-    timed = [partial(models.predict, folders[signature]) for signature in alike]
+    timed = [partial(models.predict, folders[signature]) for signature in by_signature]
     measured = latencies(timed, texts, hardware.words, recipe.task == "translation") if timed else []
     speeds = {
         run_id: replace(speed, measured_on="" if run_id == group[0] else group[0])
-        for group, speed in zip(alike.values(), measured, strict=True)
+        for group, speed in zip(by_signature.values(), measured, strict=True)
         for run_id in group
     }
     return {"speeds": speeds_to_json(speeds), "unmeasured": unmeasured}

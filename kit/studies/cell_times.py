@@ -1,4 +1,4 @@
-"""Time of a study's cells that have not ended, estimated from those that have."""
+"""Remaining time of a study, estimated from the cells that have ended."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from statistics import median
 from kit.measurement.durations import Span, spread_of, total
 from kit.studies.grid import Cell, Series
 
-_FIXED_S = 2.0  # of a cell's time that does not grow with its arithmetic: loading, saving, proof
-_OTHER_METHOD = 2.0  # factor each way that the pace of one method is off for another
-_COMPARABLE = 0.2  # share of a cell's effort that another method's cell must have
-_OTHER_BUDGET = 1.25  # the same for a line through the budgets that were measured
+_FIXED_S = 2.0  # part of a cell's time that does not grow with its arithmetic: loading, saving, verification
+_OTHER_METHOD = 2.0  # factor in either direction by which the pace of another method may be wrong
+_COMPARABLE = 0.2  # least effort of another method's cell, as a share of this cell's
+_OTHER_BUDGET = 1.25  # factor in either direction for a line through measured budgets
 
 Kind = tuple[Series, int]
 
@@ -20,7 +20,7 @@ class CellTimes:
     """Durations of ended cells by kind: series and budget.
 
     Args:
-        efforts: arithmetic of every cell of the study, in any unit.
+        efforts: Arithmetic of every cell of the study, in any unit.
     """
 
     def __init__(self, efforts: Mapping[Cell, float]) -> None:
@@ -29,16 +29,16 @@ class CellTimes:
         self._cold: dict[Kind, list[float]] = {}
 
     def add(self, cell: Cell, seconds: float, *, cold: bool) -> None:
-        """Record how long a cell took. cold: whether it was the first of its process, and loaded libraries and data."""
+        """Record the duration of a cell. cold: It was the first of its process, which loaded libraries and data."""
         times = self._cold if cold else self._warm
         times.setdefault((cell.series, cell.budget), []).append(seconds)
 
     def left(self, open_cells: Mapping[Kind, int], running: Mapping[Cell, float]) -> Span | None:
-        """Return the time of all cells that have not ended, one after another; None where too little is known.
+        """Return the time of all cells that have not ended, run in sequence; None if too little is known.
 
         Args:
-            open_cells: number of cells of each kind that have not ended.
-            running: seconds since the start of those that run.
+            open_cells: Number of cells of each kind that have not ended.
+            running: Seconds since the start of each running cell.
         """
         if not self._warm and any(count for kind, count in open_cells.items() if kind not in self._cold):
             return None  # the only cell that ended has loaded libraries and data
@@ -58,7 +58,7 @@ class CellTimes:
         )
 
     def estimate(self, kind: Kind) -> Span | None:
-        """Return the time of one cell, from its kind, else its series, else its checkpoint; None if all are unknown."""
+        """Return the time of a cell from its kind, its series or its checkpoint, in this order; None if unknown."""
         if kind in self._warm:
             return spread_of(self._warm[kind])
         if kind in self._cold:
@@ -74,7 +74,7 @@ class CellTimes:
         return self._from_checkpoint(kind)
 
     def _from_series(self, kind: Kind, times: Mapping[float, float]) -> Span:
-        """Return an estimate from other budgets. times: median seconds by effort."""
+        """Return an estimate from other budgets. times: Median seconds by effort."""
         effort = self._efforts[kind]
         if len(times) > 1:
             seconds = _on_line(times, effort)
@@ -82,13 +82,13 @@ class CellTimes:
         [(measured, seconds)] = times.items()
         ratio = effort / measured if measured else 1.0
         fixed = min(_FIXED_S, seconds)
-        ends = sorted((seconds, seconds * ratio))  # all of it is fixed, or all of it grows
+        ends = sorted((seconds, seconds * ratio))  # no part grows, or every part grows
         return Span.around(fixed + (seconds - fixed) * ratio, ends[0], ends[1])
 
     def _from_checkpoint(self, kind: Kind) -> Span | None:
         """Return an estimate from other methods on the same checkpoint, whose efforts have the same unit.
 
-        Cells with far less arithmetic say nothing: their time is spent elsewhere.
+        Cells with far less arithmetic are left out: their time is not spent on arithmetic.
         """
         least = _COMPARABLE * self._efforts[kind]
         rates = [
@@ -103,7 +103,7 @@ class CellTimes:
 
 
 def _on_line(times: Mapping[float, float], effort: float) -> float:
-    """Return the time at an effort on the line through measured times, without negative slope or negative time at 0."""
+    """Return the time at an effort on the line through measured times, with slope and time at 0 at least 0."""
     mean_effort, mean_time = (sum(values) / len(times) for values in (times.keys(), times.values()))
     variance = sum((effort - mean_effort) ** 2 for effort in times)
     slope = (

@@ -1,4 +1,4 @@
-"""Runs that were compressed or distilled from a study's runs: candidates for advice beside the study's own."""
+"""Runs that were compressed or distilled from a study's runs: further candidates for advice."""
 
 from __future__ import annotations
 
@@ -21,9 +21,13 @@ from kit.studies.ledger import Ledger
 
 @dataclass(frozen=True)
 class Derived:
-    """A compressed run, or a distilled student, with the study's run that it comes from.
+    """A compressed run or distilled student, with the study's run that it was derived from.
 
-    root: id of the study's run. steps: what was done to its model, in order, in words. outputs: for the test examples.
+    Attributes:
+        record: Its Record.
+        root: Id of the study's run.
+        steps: Compressions and distillations in order, in words.
+        outputs: Outputs on the test examples.
     """
 
     record: Record
@@ -45,14 +49,14 @@ class Derived:
 def with_candidates(
     ledger: Ledger, roots: Sequence[Record], series: tuple[Series, ...], targets: np.ndarray, measure: Measure
 ) -> tuple[tuple[Series, ...], tuple[Series, ...], str]:
-    """Return the series and the candidates, with latencies of one sitting, and why some latencies are missing.
+    """Return the series and the candidates with latencies of one sitting, and the reason for missing latencies.
 
     Args:
         ledger: The study.
         roots: Records of its finished cells.
-        series: What the study has measured.
+        series: Series of the study.
         targets: Targets of the test examples.
-        measure: How outputs are scored.
+        measure: Metrics of the task.
     """
     runs = ledger.folder.parent
     derived = derived_runs(runs, roots, roots[0].predictions())
@@ -61,44 +65,44 @@ def with_candidates(
     if not candidates:
         return series, (), ""
     models = {one.name: measured_record(one, runs) for one in (*series, *candidates)}
-    why = measure_together(ledger, [record for record in models.values() if record is not None])
+    reason = measure_together(ledger, [record for record in models.values() if record is not None])
     speeds = ledger.speeds()
 
     def timed(one: Series) -> Series:
         record = models[one.name]
         return one if record is None or record.id not in speeds else replace(one, speed=speeds[record.id])
 
-    return tuple(map(timed, series)), tuple(map(timed, candidates)), why
+    return tuple(map(timed, series)), tuple(map(timed, candidates)), reason
 
 
 def derived_runs(runs: Path, roots: Sequence[Record], truth: Predictions) -> list[Derived]:
-    """Return the whole Records in a folder that were made from some Records and tested on the same examples.
+    """Return the whole Records in a folder that were derived from the study's and tested on the same examples.
 
     Args:
         runs: Folder of all runs.
         roots: Records of the study's cells.
-        truth: Test examples of the study.
+        truth: Predictions of one of them, for its test examples.
     """
-    known = {record.id for record in roots}
+    root_ids = {record.id for record in roots}
     tested = {str(record.content["data"]["fingerprints"].get("test")) for record in roots}
-    others = {record.id: record for record in list_records(runs)[0] if record.id not in known}
+    others = {record.id: record for record in list_records(runs)[0] if record.id not in root_ids}
     derived = []
     for record in others.values():
         try:
-            way = _way(record, others, known)
-            if way is None or str(record.content["data"]["fingerprints"].get("test")) not in tested:
+            origin = _origin(record, others, root_ids)
+            if origin is None or str(record.content["data"]["fingerprints"].get("test")) not in tested:
                 continue
             predictions = Record.load(record.folder).predictions()
             _ = record.recipe
         except (RecordError, KeyError, TypeError, AttributeError):
             continue  # damaged, or of another shape: not a candidate
         if predictions.ids.tolist() == truth.ids.tolist() and predictions.labels == truth.labels:
-            derived.append(Derived(record, *way, predictions.outputs))
+            derived.append(Derived(record, *origin, predictions.outputs))
     return derived
 
 
-def _way(record: Record, others: Mapping[str, Record], known: set[str]) -> tuple[str, tuple[str, ...]] | None:
-    """Return the root of a Record and the steps from there; None if it comes from no root."""
+def _origin(record: Record, others: Mapping[str, Record], root_ids: set[str]) -> tuple[str, tuple[str, ...]] | None:
+    """Return the root of a Record and the steps from there; None if it has no root."""
     steps: list[str] = []
     for _ in range(len(others) + 1):
         settings = record.content["settings"]
@@ -108,10 +112,10 @@ def _way(record: Record, others: Mapping[str, Record], known: set[str]) -> tuple
         elif teachers := settings.get("teachers"):
             steps.append(f"distill ({record.recipe.distill.student.words})")
             ids = [str(teacher["record"]) for teacher in teachers if teacher["record"]]
-            source = next((name for name in ids if name in known or name in others), "")
+            source = next((name for name in ids if name in root_ids or name in others), "")
         else:
             return None
-        if source in known:
+        if source in root_ids:
             return source, tuple(reversed(steps))
         if source not in others:
             return None
@@ -120,8 +124,8 @@ def _way(record: Record, others: Mapping[str, Record], known: set[str]) -> tuple
 
 
 def _step_words(record: Record) -> str:
-    """Name a compression with the settings that are not the technique's defaults."""
-    # A Record's recipe holds the whole chain of compression: the step of the Record itself is the last one.
+    """Return the technique of a compression with the settings that differ from its defaults."""
+    # A Record's recipe contains the whole chain of compression; its own step is the last one.
     step = record.recipe.compress.steps[-1]
     settings = step.model_dump(exclude_defaults=True, mode="json")
     words = ", ".join(f"{key} {json.dumps(value)}" for key, value in settings.items() if key != "technique")
@@ -131,13 +135,13 @@ def _step_words(record: Record) -> str:
 def candidate_series(
     derived: Sequence[Derived], roots: Mapping[str, Series], targets: np.ndarray, measure: Measure
 ) -> list[Series]:
-    """Return derived runs as series: those of one series of the study with the same steps, over budgets and seeds.
+    """Return derived runs as series: runs with the same root series and steps, over budgets and seeds.
 
     Args:
         derived: Runs that were tested on the same examples as the study.
         roots: Series of the study by the ids of their Records.
         targets: Targets of the test examples.
-        measure: How outputs are scored.
+        measure: Metrics of the task.
     """
     if not derived:
         return []
@@ -146,7 +150,7 @@ def candidate_series(
     for member, value, sample in zip(derived, values.tolist(), samples, strict=True):
         right, size = measure.right(member.outputs, targets), int(member.record.content["model_bytes"])
         run = Run(member.record.id, member.seed, value, right, sample, model_bytes=size)
-        # Of several with the same seed the newest counts: Records are listed oldest first.
+        # The newest of several runs with the same seed counts: Records are listed oldest first.
         groups.setdefault((roots[member.root].name, member.steps), {})[member.budget, member.seed] = (
             member.record,
             run,
@@ -156,25 +160,25 @@ def candidate_series(
 
 
 def _as_series(
-    root: Series, steps: tuple[str, ...], found: Mapping[tuple[int, int], tuple[Record, Run]], metric: str
+    root: Series, steps: tuple[str, ...], runs: Mapping[tuple[int, int], tuple[Record, Run]], metric: str
 ) -> Series:
-    budgets = sorted({budget for budget, _ in found})
-    last = found[max(found)][0]
+    budgets = sorted({budget for budget, _ in runs})
+    last = runs[max(runs)][0]
     return Series(
         name=" + ".join([root.name, *steps]),
         method=root.method,
         checkpoint=root.checkpoint,
         parameters=int(last.content["parameters"]),
-        points=tuple(point(b, [run for (at, _), (_, run) in found.items() if at == b], metric) for b in budgets),
+        points=tuple(point(b, [run for (at, _), (_, run) in runs.items() if at == b], metric) for b in budgets),
         speed=None,
         model_bytes=int(last.content["model_bytes"]),
         fit=None,
-        refusal="it was made from a run of the study, at that run's number of labels alone",
+        refusal="it was derived from a run of the study, at the labels of that run only",
     )
 
 
 def measured_record(series: Series, runs: Path) -> Record | None:
-    """Return the Record that stands for a series when latency is measured: of the largest budget with a saved model."""
+    """Return the Record that a series is timed with: the largest budget with a saved model; None if there is none."""
     for measured in sorted(series.points, key=lambda measured: -measured.budget):
         for run in measured.runs:
             try:
@@ -187,14 +191,14 @@ def measured_record(series: Series, runs: Path) -> Record | None:
 
 
 def measure_together(ledger: Ledger, records: Sequence[Record]) -> str:
-    """Measure the latency of models in turns in one sitting and keep it with the study, unless that was done before.
+    """Measure the latency of models in turns in one sitting and keep it with the study, unless all are known.
 
     Args:
         ledger: The study.
         records: One Record per series and candidate, with its model.
 
     Returns:
-        Why latencies are missing; empty if none is.
+        Reason for missing latencies; empty if there are none.
     """
     from kit.runs.request import Shared
     from kit.studies.cell import time_models
@@ -212,4 +216,4 @@ def measure_together(ledger: Ledger, records: Sequence[Record]) -> str:
         ledger.write_speeds(speeds_from_json(result["speeds"].encode()))
     except KitError as error:
         return error.message
-    return "; ".join(f"{name}: {why}" for name, why in result["unmeasured"].items())
+    return "; ".join(f"{name}: {reason}" for name, reason in result["unmeasured"].items())

@@ -1,7 +1,4 @@
-"""The grid of a study: its cells, each one run, in the order in which they are run.
-
-Knows recipes. Knows nothing of data, models, files or engines.
-"""
+"""The grid of a study: its cells, each of them one run, in the order in which they are run."""
 
 from __future__ import annotations
 
@@ -21,21 +18,21 @@ from kit.recipe.sections.study import StudySection
 from kit.recipe.sections.translation import TRANSLATION_METHODS, TranslationSection
 from kit.records.record import FORMAT
 
-# Keys of `translation` that a method has no use for.
+# Keys of `translation` that a method does not use.
 _UNUSED = {
     "scratch": ("codes", "prefix", "decoder_layers", "decoder_dropout", "encoder_rate"),
     "lora": ("encoder_rate",),
 }
-SMALL_BUDGET, SEEDS_SMALL, SEEDS = 64, 10, 5  # small budgets differ more from seed to seed
+SMALL_BUDGET, SEEDS_SMALL, SEEDS = 64, 10, 5  # small budgets vary more between seeds
 _DEFAULT_BUDGETS = 5
 
 
-Series = tuple[str, str | None]  # method and checkpoint: what has a learning curve
+Series = tuple[str, str | None]  # method and checkpoint, which share a learning curve
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of a study. checkpoint: as recipes write it, None for methods that start from none."""
+    """One run of a study. `checkpoint` is written as in recipes; None for methods without one."""
 
     method: str
     checkpoint: str | None
@@ -44,12 +41,12 @@ class Cell:
 
     @property
     def series(self) -> Series:
-        """What it is a point of."""
+        """Series that the cell belongs to."""
         return (self.method, self.checkpoint)
 
     @property
     def name(self) -> str:
-        """Unique in a study, and safe as a file name."""
+        """Name that is unique in a study and safe as a file name."""
         parts = [self.method, str(self.budget), f"s{self.seed}"]
         if self.checkpoint is not None:
             stem = re.sub(r"[^a-z0-9]+", "-", self.checkpoint.lower()).strip("-")[-40:]
@@ -58,11 +55,17 @@ class Cell:
 
 
 def plan_cells(recipe: Recipe, available: int, smallest: int) -> list[Cell]:
-    """The cells of a recipe's study, each once, seed by seed, small budgets first.
+    """Return the cells of a recipe's study, each once, by seed and then by ascending budget.
 
-    available: training examples there are. smallest: labels that cover every class.
-    A budget that asks for all of them is `available`; methods without a checkpoint have one cell, however many
-    checkpoints there are. Raises BudgetError for a budget that no cell could draw.
+    A method without a checkpoint has one series, however many checkpoints the study has.
+
+    Args:
+        recipe: Recipe of the study.
+        available: Number of training examples, which is also the budget `all`.
+        smallest: Least number of labels that covers every class.
+
+    Raises:
+        BudgetError: For a budget that no cell can draw.
     """
     study = recipe.study
     budgets = _budgets(study, recipe.data.budget or available, available, smallest)
@@ -78,16 +81,16 @@ def plan_cells(recipe: Recipe, available: int, smallest: int) -> list[Cell]:
 
 
 def cell_recipe(recipe: Recipe, cell: Cell) -> Recipe:
-    """The recipe of one cell: what `kit finetune` would run.
+    """Return the recipe of one cell, as `kit finetune` would run it.
 
     Raises RecipeError if the method contradicts other keys of the recipe.
     """
     train: dict[str, Any] = {"seed": cell.seed}
     if cell.method != recipe.method:
         train |= METHOD_DEFAULTS
-    # Keys of a fresh decoder, and of a checkpoint's languages, are for the methods that have them.
+    # Drop keys of a fresh decoder or of a checkpoint's languages for methods that do not use them.
     unused = () if cell.method == recipe.method else _UNUSED.get(cell.method, ())
-    usual = TranslationSection()
+    default = TranslationSection()
     model: dict[str, Any] = {}
     if cell.checkpoint is not None and cell.checkpoint != recipe.model.checkpoint:
         model = {"checkpoint": cell.checkpoint, "revision": None}
@@ -98,7 +101,7 @@ def cell_recipe(recipe: Recipe, cell: Cell) -> Recipe:
                 "data": recipe.data.model_copy(update={"budget": cell.budget}),
                 "model": recipe.model.model_copy(update=model),
                 "train": recipe.train.model_copy(update=train),
-                "translation": recipe.translation.model_copy(update={key: getattr(usual, key) for key in unused}),
+                "translation": recipe.translation.model_copy(update={key: getattr(default, key) for key in unused}),
                 "study": StudySection(),
             }
         ).model_dump()
@@ -106,10 +109,14 @@ def cell_recipe(recipe: Recipe, cell: Cell) -> Recipe:
 
 
 def cell_keys(recipe: Recipe, cells: Sequence[Cell], prints: Mapping[str | None, str]) -> dict[Cell, str]:
-    """What each cell's result follows from, as a hash: its recipe, kit's defaults, data and checkpoint.
+    """Return a hash of each cell's inputs: its recipe, kit's defaults, data and checkpoint.
 
-    prints: content of the data (under None) and of every checkpoint. A finished cell whose key is still the same need
-    not be run again.
+    A finished cell whose key has not changed need not be run again.
+
+    Args:
+        recipe: Recipe of the study.
+        cells: Cells of its grid.
+        prints: Hashes of the data (under None) and of every checkpoint.
     """
     parts: dict[Series, str] = {}
     keys = {}
@@ -128,13 +135,13 @@ def cell_keys(recipe: Recipe, cells: Sequence[Cell], prints: Mapping[str | None,
 
 
 def model_section(recipe: Recipe, checkpoint: str) -> ModelSection:
-    """The model section of a study's checkpoint; a revision belongs to `model.checkpoint` alone."""
+    """Return the model section for a study's checkpoint; a revision applies to `model.checkpoint` only."""
     same = checkpoint == recipe.model.checkpoint
     return recipe.model.model_copy(update={} if same else {"checkpoint": checkpoint, "revision": None})
 
 
 def _methods(recipe: Recipe) -> list[str]:
-    """Those named, each once; of the ones that nobody named, those that can serve the task."""
+    """Return the methods of the recipe, each once; by default, those that the task supports."""
     named = list(_unique(recipe.study.methods))
     if recipe.task == "translation" and "methods" not in recipe.study.model_fields_set:
         return [method for method in named if method in TRANSLATION_METHODS]
@@ -156,7 +163,7 @@ def _budgets(study: StudySection, largest: int, available: int, smallest: int) -
     for budget in budgets:
         if budget > available:
             raise BudgetError(
-                f"{budget} is more than the {available} training examples there are",
+                f"{budget} is more than the {available} training examples",
                 "use `all` for all of them",
                 key="study.budgets",
             )
@@ -169,10 +176,10 @@ def _budgets(study: StudySection, largest: int, available: int, smallest: int) -
     return sorted(set(budgets))
 
 
-def _seeds(wanted: int | list[int] | None, budget: int) -> list[int]:
-    if isinstance(wanted, list):
-        return _unique(wanted)
-    return list(range(wanted or (SEEDS_SMALL if budget <= SMALL_BUDGET else SEEDS)))
+def _seeds(seeds: int | list[int] | None, budget: int) -> list[int]:
+    if isinstance(seeds, list):
+        return _unique(seeds)
+    return list(range(seeds or (SEEDS_SMALL if budget <= SMALL_BUDGET else SEEDS)))
 
 
 def _unique(items: Sequence[Any]) -> list[Any]:

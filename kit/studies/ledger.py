@@ -1,14 +1,12 @@
-"""The ledger: a study's folder, which says what its cells are and how each ended.
+"""The ledger: the folder of a study, with its cells and their outcomes.
 
-    runs/<study>/study.json        the recipe, the grid, what its data and checkpoints were
-                 cells/<cell>.json  how a cell ended: its Record, or its error
-                 speed.json         latency of one model of each series, measured in turns
-                 logs/              what the workers printed
+    runs/<study>/study.json        the recipe, the grid, the hashes of data and checkpoints
+                 cells/<cell>.json  the outcome of a cell: its Record, or its error
+                 speed.json         latency of one model per series, measured in turns
+                 logs/              output of the workers
 
-Every file is written whole or not at all, and a cell's file only when the cell has ended: whatever kills a study, what
-had finished stays. Records lie beside the study's folder, where `kit finetune` would have put them.
-
-Knows the folder's layout. Knows nothing of engines or models.
+Every file is written atomically, and a cell's file only when the cell has ended: finished cells survive any crash.
+Records are beside the study's folder, where `kit finetune` would put them.
 """
 
 from __future__ import annotations
@@ -38,15 +36,20 @@ from kit.studies.grid import Cell
 FORMAT = 1
 STUDY_FILE = "study.json"
 _CELLS = "cells"
-_AGAIN = "start the study again: it writes it anew"
+_AGAIN = "start the study again: it writes the file again"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a cell ended.
+    """Outcome of a cell that has ended.
 
-    key: what it was run from, see `grid.cell_keys`. record: id of its Record, empty if it failed.
-    error: of a failed cell, for people. time: when it ended, ISO 8601 in UTC.
+    Attributes:
+        cell: The cell.
+        key: Hash of its inputs, see `grid.cell_keys`.
+        state: `finished` or `failed`.
+        record: Id of its Record; empty if it failed.
+        error: Message of a failed cell.
+        time: Time of the end, ISO 8601 in UTC.
     """
 
     cell: Cell
@@ -62,7 +65,7 @@ _OUTCOME = TypeAdapter(Outcome)
 
 @dataclass(frozen=True)
 class Ledger:
-    """A study on disk. content: study.json as plain data."""
+    """A study on disk. `content` is study.json as plain data."""
 
     folder: Path
     content: dict[str, Any]
@@ -76,14 +79,14 @@ class Ledger:
         data: Mapping[str, Any],
         arguments: Sequence[str] = (),
     ) -> Ledger:
-        """Write the grid of a study; the grid of an earlier start is replaced.
+        """Write the grid of a study, replacing the grid of an earlier start.
 
         Args:
             folder: Folder of the study.
             recipe: Recipe with its overrides.
             cells: Cells with their keys.
             data: Facts about the data for the analysis, as plain data.
-            arguments: Recipe file and overrides of `kit study`, as on the command line; none for a study from Python.
+            arguments: Recipe file and overrides of `kit study`, as on the command line; empty for a study from Python.
         """
         content = {
             "format": FORMAT,
@@ -96,17 +99,17 @@ class Ledger:
         }
         earlier = folder / STUDY_FILE
         if earlier.is_file():
-            with suppress(RecordError):  # a damaged file is replaced: cells speak for themselves
+            with suppress(RecordError):  # a damaged file is replaced: each cell has a file of its own
                 content["created"] = str(read_object(earlier).get("created") or content["created"])
         write_atomically(earlier, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
         return cls(folder, content)
 
     @classmethod
     def load(cls, folder: str | Path) -> Ledger:
-        """Read a study. Raises RecordError if the folder holds none, or a damaged one."""
+        """Read a study. Raises RecordError if the folder has no study, or a damaged one."""
         path = Path(folder) / STUDY_FILE
         if not path.is_file():
-            hint = "`kit study RECIPE` makes one, and says where"
+            hint = "`kit study RECIPE` creates one and prints its folder"
             raise RecordError(f"{folder} is not a study: it has no {STUDY_FILE}", hint)
         content = read_object(path, hint=_AGAIN)
         require_format(path, content, FORMAT, _AGAIN)
@@ -116,7 +119,7 @@ class Ledger:
         except ValueError as error:
             raise RecordError(f"{path} is damaged: its recipe is not valid", _AGAIN) from error
         ledger = cls(Path(folder), content)
-        _ = ledger.cells  # names are checked
+        _ = ledger.cells  # checks the names
         return ledger
 
     @property
@@ -126,12 +129,12 @@ class Ledger:
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe as it was given."""
+        """Recipe of the study, with its overrides."""
         return Recipe.model_validate(self.content["recipe"])
 
     @property
     def cells(self) -> dict[Cell, str]:
-        """Every cell of the grid, with its key."""
+        """Cells of the grid with their keys."""
         rows = [dict(row) for row in self.content["cells"]]
         cells = {Cell(row["method"], row["checkpoint"], row["budget"], row["seed"]): row["key"] for row in rows}
         for cell in cells:
@@ -139,14 +142,17 @@ class Ledger:
         return cells
 
     def outcome(self, cell: Cell, key: str, say: Callable[[str], object] = lambda line: None) -> Outcome | None:
-        """Return how a cell ended; None if it has not, was run from something else, or its file is damaged.
+        """Return the outcome of a cell; None if it has not ended, had other inputs, or its file is damaged.
 
-        say: Called with a line about a damaged file.
+        Args:
+            cell: The cell.
+            key: Its present key.
+            say: Called with a line about a damaged file.
         """
         try:
             outcome = self._read_outcome(cell)
         except RecordError as error:
-            say(f"{error.message}; the next start of the study writes it anew")
+            say(f"{error.message}; the next start of the study runs the cell again")
             return None
         return outcome if outcome is not None and outcome.key == key else None
 
@@ -168,21 +174,23 @@ class Ledger:
 
     @property
     def damage(self) -> list[str]:
-        """A line for each cell whose file is damaged."""
+        """One line per cell whose file is damaged."""
         lines: list[str] = []
         for cell, key in self.cells.items():
             self.outcome(cell, key, lines.append)
         return lines
 
     def write(self, outcome: Outcome) -> None:
-        """Keep how a cell ended."""
+        """Write the outcome of a cell."""
         path = self.folder / _CELLS / f"{outcome.cell.name}.json"
         write_atomically(path, json.dumps(asdict(outcome), indent=1, ensure_ascii=False) + "\n")
 
     def record(self, outcome: Outcome, *, whole: bool = False) -> Record | None:
-        """Return the Record of a cell; None if the cell failed, or its Record is gone, damaged or another run's.
+        """Return the Record of a cell; None if the cell failed, or its Record is gone, damaged or of another run.
 
-        whole: Check every file of the Record too.
+        Args:
+            outcome: Outcome of the cell.
+            whole: Also check every file of the Record.
         """
         if outcome.state == "failed":
             return None
@@ -202,7 +210,7 @@ class Ledger:
 
     @property
     def speed_damage(self) -> str:
-        """What is wrong with the file of the measured speeds, as a verb phrase; empty if it is whole or absent."""
+        """Damage of the file of measured speeds, as a verb phrase; empty if it is whole or absent."""
         try:
             speeds_from_json((self.folder / SPEED_FILE).read_bytes())
         except FileNotFoundError:
@@ -212,10 +220,10 @@ class Ledger:
         return ""
 
     def write_speeds(self, speeds: dict[str, Speed]) -> None:
-        """Keep the measured speeds, by Record id."""
+        """Write the measured speeds by Record id."""
         write_atomically(self.folder / SPEED_FILE, speeds_to_json(speeds))
 
 
 def now() -> str:
-    """The time, ISO 8601 in UTC, to the millisecond."""
+    """Return the present time, ISO 8601 in UTC, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,4 +1,4 @@
-"""Notes of a study: warnings that a reader needs to trust its numbers."""
+"""Notes of a study: warnings that readers need to judge its numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kit.studies.ledger import Ledger
 def study_notes(
     ledger: Ledger, cells: Sequence[CellRow], series: Sequence[Series], records: Sequence[Record]
 ) -> list[str]:
-    """Return the warnings that a reader needs to trust the numbers of a study.
+    """Return the warnings that readers need to judge the numbers of a study.
 
     Args:
         ledger: The study.
@@ -34,7 +34,7 @@ def study_notes(
 
 
 def _cell_notes(cells: Sequence[CellRow]) -> list[str]:
-    """Return how many cells failed or are open."""
+    """Return the numbers of failed and open cells."""
     states = {
         "failed": "failed, and are missing from the means",
         "open": "have not been run, or their Record is gone or damaged",
@@ -48,7 +48,7 @@ def _seed_notes(cells: Sequence[CellRow], series: Sequence[Series]) -> list[str]
     notes = []
     fewest = min(len(measured.runs) for one in series for measured in one.points)
     if fewest < FEW_SEEDS:
-        few = "one seed: intervals there cover the test sample alone" if fewest == 1 else f"{fewest} seeds"
+        few = "one seed: their intervals cover the test sample only" if fewest == 1 else f"{fewest} seeds"
         notes.append(f"Some means are of {few}; {FEW_SEEDS} or more seeds make intervals narrower and safer.")
     flagged = [f"{row.series} {row.budget} seed {row.seed}" for row in cells if row.flag]
     if flagged:
@@ -58,11 +58,11 @@ def _seed_notes(cells: Sequence[CellRow], series: Sequence[Series]) -> list[str]
 
 
 def _baseline_notes(series: Sequence[Series], record: Record) -> list[str]:
-    """Return the scores to beat, and the series that do not beat them with their largest budget."""
+    """Return the baselines, and the series that do not beat them with their largest budget."""
     metric, baselines = record.main_metric, record.baselines
     notes = []
     if words := baselines.words(metric):
-        notes.append(f"To be beaten, {metric}: {words} ({baselines.always}).")
+        notes.append(f"Baselines, {metric}: {words} ({baselines.always}).")
     weak = [one.name for one in series if baselines.not_beaten(metric, one.points[-1].estimate)]
     if weak:
         notes.append(f"Not better than the majority even with their largest budget: {', '.join(weak)}.")
@@ -79,18 +79,18 @@ def _speed_notes(ledger: Ledger, series: Sequence[Series]) -> list[str]:
         records = {run.record for measured in one.points for run in measured.runs}
         same = [other.name for other, speed in timed if speed.measured_on in records]
         if same:
-            notes.append(f"Latency of {', '.join(same)}: that of {one.name}, which does the same arithmetic.")
+            notes.append(f"Latency of {', '.join(same)}: that of {one.name}, which has the same arithmetic.")
     warnings = sorted({speed.warning for _, speed in timed if speed.warning})
     return [*notes, *(f"Latencies are doubtful: {warning}." for warning in warnings)]
 
 
 def _data_notes(ledger: Ledger, records: Sequence[Record]) -> list[str]:
-    """Return the warnings about the data, except those that the notes about baselines contain, and about cut texts."""
+    """Return warnings about the data and truncated texts, without those that the notes about baselines contain."""
     balance_noted = len(records[0].shown_metrics) > 1
     warnings = ledger.content["data"]["warnings"]
     notes = [f"Data: {w}." for w in warnings if not (balance_noted and w.startswith("classes are unbalanced"))]
     for split, texts in (("test", "test texts"), ("references", "references to learn from")):
         cut = max((record.content["data"]["truncation"].get(split, 0.0) for record in records), default=0.0)
         if cut > 0.01:
-            notes.append(f"{percent(cut, 1)} of the {texts} are longer than data.max_length, and are cut.")
+            notes.append(f"{percent(cut, 1)} of the {texts} are longer than data.max_length and are cut.")
     return notes

@@ -13,16 +13,16 @@ from kit.studies.grid import SEEDS as FEW_SEEDS
 from kit.studies.ledger import Ledger
 from kit.studies.plan import Plan
 
-_NOT_TRAINING = ("study", "runs")  # sections that no result of a cell follows from
-_MOST_KEYS, _LONGEST = 3, 40  # settings, and characters of a value, that are shown
+_NOT_TRAINING = ("study", "runs")  # sections that do not affect the results of cells
+_MOST_KEYS, _LONGEST = 3, 40  # settings to list, and characters of a value to show
 
 
 def dropped_cells(folder: Path, plan: Plan) -> list[str]:
-    """Return how many finished cells of the earlier study in a folder the report will leave out or run again."""
+    """Return how many finished cells of the folder's earlier study the report will omit or run again, in words."""
     try:
         earlier = Ledger.load(folder)
     except RecordError:
-        return []  # there was none, or one that could not be read either
+        return []  # there was no study, or an unreadable one
     before = [cell for cell, key in earlier.cells.items() if (ended := earlier.outcome(cell, key)) and not ended.error]
     gone = sum(cell not in plan.cells for cell in before)
     changed = sum(cell in plan.cells and plan.cells[cell] != earlier.cells[cell] for cell in before)
@@ -30,18 +30,18 @@ def dropped_cells(folder: Path, plan: Plan) -> list[str]:
     if gone:
         lines.append(
             f"{gone} finished cell{'s' if gone > 1 else ''} of the study that was in {folder} "
-            f"{'are' if gone > 1 else 'is'} not part of this one: its report leaves them out. Their Records stay; "
-            "`study.name` gives a study a folder of its own"
+            f"{'are' if gone > 1 else 'is'} not part of this one: the report leaves them out. Their Records stay; "
+            "`study.name` sets another folder"
         )
     if changed:
         cells = "1 cell" if changed == 1 else f"{changed} cells"
-        what, again = _what_changed(earlier, plan), "is" if changed == 1 else "are"
-        lines.append(f"{cells} finished before with {what}, and {again} trained again")
+        differences, verb = _what_changed(earlier, plan), "is" if changed == 1 else "are"
+        lines.append(f"{cells} finished before with {differences}, and {verb} trained again")
     return lines
 
 
 def _what_changed(earlier: Ledger, plan: Plan) -> str:
-    """Return what the cells of an earlier study were trained with that differs now."""
+    """Return the settings, data or weights of an earlier study's cells that have changed, in words."""
     before, now = (_flat(recipe.model_dump(mode="json")) for recipe in (earlier.recipe, plan.recipe))
     keys = [key for key in before | now if before.get(key) != now.get(key) and key.split(".")[0] not in _NOT_TRAINING]
     parts = [f"{key} {_shown(before.get(key))} (now {_shown(now.get(key))})" for key in keys[:_MOST_KEYS]]
@@ -66,7 +66,7 @@ def _shown(value: Any) -> str:
 
 
 def opening_lines(plan: Plan, folder: Path, finished: int) -> list[str]:
-    """Return the warnings about the data, the size of the grid, and a warning if there are few seeds.
+    """Return the warnings about the data, the size of the grid, and a warning if seeds are few.
 
     Args:
         plan: The study.

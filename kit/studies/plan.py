@@ -1,7 +1,4 @@
-"""What a study is going to run: its grid over data and checkpoints that are there, and how long it may take.
-
-Knows recipes, data and checkpoints. Runs nothing.
-"""
+"""Plan of a study: its grid over existing data and checkpoints, and an estimate of its duration."""
 
 from __future__ import annotations
 
@@ -20,22 +17,27 @@ from kit.studies.grid import Cell, Series, cell_keys, cell_recipe, model_section
 if TYPE_CHECKING:
     from kit.data import Cleaned
 
-# Loading, saving, proving that what was saved answers alike, and writing the Record: measured for MiniLM.
+# Seconds for loading, saving, verifying and writing the Record, measured for MiniLM.
 _SECONDS_AROUND_A_CELL = 2.0
 # Arithmetic of TF-IDF for one example, in forward passes of a small encoder.
 _TFIDF_PASS = 0.05
-# Training holds weights, gradients and Adam's two moments, four times the weights, beside activations: what several
-# cells of these sizes need together fits in a GPU of 16 GB.
+# Training needs memory for weights, gradients and Adam's two moments (four times the weights) and activations: several
+# cells of these sizes fit together into a GPU of 16 GB.
 _GPU_SHARES = ((150_000_000, 0.25), (500_000_000, 0.5))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a study is about to do.
+    """A study that is about to run.
 
-    prints: content of the data (under None) and of every checkpoint. cells: with the key of each, see
-    `grid.cell_keys`. efforts: of each, in forward passes of one example. facts: about the data, as plain data.
-    model_bytes: size of one cell's weights, by checkpoint.
+    Attributes:
+        recipe: Its recipe.
+        shared: Loaded data and checkpoints.
+        prints: Hashes of the data (under None) and of every checkpoint.
+        cells: Cells with their keys, see `grid.cell_keys`.
+        efforts: Arithmetic of each cell, in forward passes of one example.
+        facts: Facts about the data, as plain data.
+        model_bytes: Size of a cell's weights by checkpoint.
     """
 
     recipe: Recipe
@@ -48,7 +50,7 @@ class Plan:
 
     @cached_property
     def kept(self) -> set[Cell]:
-        """Of each series, the cell whose model is kept in any case, and timed: its first seed at the largest budget."""
+        """The cell of each series whose model is always kept and timed: the first seed of the largest budget."""
         best: dict[Series, Cell] = {}
         for cell in self.cells:
             if cell.series not in best or cell.budget > best[cell.series].budget:
@@ -56,7 +58,7 @@ class Plan:
         return set(best.values())
 
     def gpu_share(self, cell: Cell) -> float:
-        """What a cell needs of a GPU: 0 for TF-IDF, else what the recipe says, else by the size of its weights."""
+        """Return the share of a GPU that a cell needs: 0 for TF-IDF, else as in the recipe, else by its size."""
         if cell.method == "tfidf":
             return 0.0
         if self.recipe.study.gpus is not None:
@@ -65,9 +67,9 @@ class Plan:
 
 
 def plan_study(recipe: Recipe) -> Plan:
-    """Load and audit the data, find the checkpoints, lay out the grid.
+    """Load and audit the data, find the checkpoints and lay out the grid.
 
-    Raises KitError for whatever would keep all cells of a series from starting.
+    Raises KitError for any problem that would fail all cells of a series.
     """
     from kit.tasks import check_task
 
@@ -104,9 +106,9 @@ def plan_study(recipe: Recipe) -> Plan:
 
 
 def find_record(plan: Plan, cell: Cell) -> Record | None:
-    """Return the finished Record that a cell would make, from any command; None if the runs folder has none.
+    """Return the finished Record that a cell would produce, from any command; None if there is none.
 
-    The id of the Record follows from the drawn data, so it is computed only if a folder has a name of the same form.
+    The id of a Record depends on the drawn data, so it is computed only if a folder has a name of the same form.
     """
     runs = Path(plan.recipe.runs)
     if next(runs.glob(f"{cell.method}-*{cell.budget}-s{cell.seed}-*"), None) is None:
@@ -122,12 +124,12 @@ def find_record(plan: Plan, cell: Cell) -> Record | None:
             wanted = taught_by(wanted, teacher)
         record = Record.load(runs / understand(wanted, plan.shared).id)
     except KitError:
-        return None  # there is no such Record, or it is damaged, or the cell will fail
+        return None  # no such Record, a damaged one, or a cell that will fail
     return record if record.id == record.folder.name else None
 
 
 def estimate_seconds(plan: Plan) -> dict[Cell, Span]:
-    """Return the time of every cell on this machine, from a few steps measured at the largest budget of each series."""
+    """Return the time of every cell on this machine, measured on a few steps at the largest budget of each series."""
     from kit.runs.estimate import make_trial, tfidf_seconds
     from kit.training.hardware import set_up_hardware
 
@@ -146,28 +148,28 @@ def estimate_seconds(plan: Plan) -> dict[Cell, Span]:
 
 
 def _require_valid(recipe: Recipe, cells: list[Cell]) -> None:
-    """Raise RecipeError if a method contradicts other keys of the recipe: none of its cells could run."""
+    """Raise RecipeError if a method contradicts other keys of the recipe, so that none of its cells could run."""
     for cell in {cell.series: cell for cell in cells}.values():
         try:
             cell_recipe(recipe, cell)
         except RecipeError as error:
             raise RecipeError(
                 f"{cell.method} cannot serve this recipe: {error.message}",
-                "take it out of study.methods",
+                "remove it from study.methods",
                 key="study.methods",
             ) from None
 
 
 def _efforts(recipe: Recipe, cells: list[Cell], cleaned: Cleaned) -> dict[Cell, float]:
-    known: dict[tuple[Series, int], float] = {}
+    efforts: dict[tuple[Series, int], float] = {}
     for cell in cells:
-        if (cell.series, cell.budget) not in known:
-            known[cell.series, cell.budget] = _effort(cell_recipe(recipe, cell), cell, cleaned)
-    return {cell: known[cell.series, cell.budget] for cell in cells}
+        if (cell.series, cell.budget) not in efforts:
+            efforts[cell.series, cell.budget] = _effort(cell_recipe(recipe, cell), cell, cleaned)
+    return {cell: efforts[cell.series, cell.budget] for cell in cells}
 
 
 def _effort(recipe: Recipe, cell: Cell, cleaned: Cleaned) -> float:
-    """As far as it is known before a model is built: as if the checkpoint declared its pooling."""
+    """Return a cell's effort before its model is built, assuming that the checkpoint declares its pooling."""
     from kit.recipe.defaults import STEPS, Facts
     from kit.recipe.resolve import resolve
     from kit.runs.estimate import TEACHER_PASSES
@@ -179,7 +181,7 @@ def _effort(recipe: Recipe, cell: Cell, cleaned: Cleaned) -> float:
     if cell.checkpoint is None:
         return (cell.budget + test) * _TFIDF_PASS
     if cell.method not in STEPS:
-        return float(cell.budget)  # the test examples' vectors are those of every other such cell
+        return float(cell.budget)  # the vectors of test examples are shared by all cells of the series
     held = _held_out(recipe, cell)
     train = cell.budget - held
     labels = cleaned.splits.labels
@@ -188,15 +190,15 @@ def _effort(recipe: Recipe, cell: Cell, cleaned: Cleaned) -> float:
         facts = Facts(("text",), ("label",), labels, train, held, "mean", recipe.distill, transfer)
         resolved = resolve(recipe, facts).train
         if cell.method == "distill":
-            answering = TEACHER_PASSES * transfer
-            return forward_passes(resolved, make_plan(resolved, transfer), train, held, test) + answering
+            teacher_passes = TEACHER_PASSES * transfer
+            return forward_passes(resolved, make_plan(resolved, transfer), train, held, test) + teacher_passes
         return forward_passes(resolved, make_plan(resolved, train), train, held, test)
     except KitError:
-        return 1.0  # such a cell fails as it starts
+        return 1.0  # the cell will fail at its start
 
 
 def _translation_effort(recipe: Recipe, cell: Cell, cleaned: Cleaned) -> float:
-    """As if the checkpoint were an encoder, which takes longest."""
+    """Return a cell's effort before its model is built, assuming an encoder, which takes longest."""
     from kit.recipe.defaults import Facts
     from kit.recipe.resolve import resolve
     from kit.runs.estimate import translation_passes
@@ -211,7 +213,7 @@ def _translation_effort(recipe: Recipe, cell: Cell, cleaned: Cleaned) -> float:
         facts = Facts(("text",), ("label",), (), train, held, None, section, transfer, start)
         return translation_passes(resolve(recipe, facts), (train, held, test), transfer)
     except KitError:
-        return 1.0  # such a cell fails as it starts
+        return 1.0  # the cell will fail at its start
 
 
 def _held_out(recipe: Recipe, cell: Cell) -> int:
@@ -224,6 +226,6 @@ def _held_out(recipe: Recipe, cell: Cell) -> int:
 
 
 def _transfer(recipe: Recipe, train: int, pool: int) -> int:
-    """Texts that a student is distilled on, as far as that is known before files with more of them are read."""
+    """Return the number of texts to distil on, as far as it is known before files with further texts are read."""
     section = recipe.distill
     return (train + (pool if section.pool is None else min(section.pool, pool))) * (1 + section.augment.copies)

@@ -1,4 +1,4 @@
-"""The table or lines that people see while a study runs: cells done, running and failed, results, and the time left."""
+"""Progress of a running study as a table or lines: cells done, running and failed, results and the time left."""
 
 from __future__ import annotations
 
@@ -23,26 +23,28 @@ from kit.studies.grid import Cell, Series
 
 
 class Board:
-    """A table on a terminal; elsewhere a line for each cell that ended.
+    """A table on a terminal; elsewhere one line per ended cell.
 
-    efforts: arithmetic of every cell, in any unit, for the time left of kinds of cells of which none has ended.
-    metric: the main metric's name.
+    Args:
+        efforts: Arithmetic of every cell in any unit, to estimate the time of kinds of which no cell has ended.
+        metric: Name of the main metric.
+        quiet: Print nothing.
     """
 
     def __init__(self, efforts: Mapping[Cell, float], metric: str, quiet: bool) -> None:
         self.efforts, self.metric = efforts, metric
-        self.at_once = 1  # cells that ran at the same time, at most so far
+        self.at_once = 1  # largest number of cells that ran at the same time
         self.console = console(quiet=quiet)
         self.values: dict[Cell, float] = {}
         self.failed: set[Cell] = set()
         self.running: dict[Cell, float] = {}
         self._times = CellTimes(efforts)
         self._ended_here = 0  # cells that were started here and have ended
-        self._cold: set[Cell] = set()  # cells that run as the first of their process
+        self._cold: set[Cell] = set()  # cells that are the first of their process
         self._points: dict[Kind, list[Cell]] = {}
         for cell in efforts:
             self._points.setdefault((cell.series, cell.budget), []).append(cell)
-        # Counted as cells end: counting all cells at each end would take longer than the cells of a large grid.
+        # Counted down as cells end: counting all cells each time would take longer than the cells of a large grid.
         self._open = {kind: len(cells) for kind, cells in self._points.items()}
         live = not quiet and self.console.is_terminal
         self._live = Live(get_renderable=self._render, console=self.console, refresh_per_second=2) if live else None
@@ -57,18 +59,18 @@ class Board:
             self._live.stop()
 
     def say(self, line: str) -> None:
-        """One line, above the table if one is drawn."""
+        """Print a line, above the table if there is one."""
         say(self.console, line)
 
     def started(self, cell: Cell) -> None:
-        """A cell that begins to run."""
+        """Mark a cell as running."""
         if not self._ended_here:
             self._cold.add(cell)
         self.running[cell] = time.monotonic()
         self.at_once = max(self.at_once, len(self.running))
 
     def postponed(self, cell: Cell) -> None:
-        """A cell that is not run here for now."""
+        """Mark a cell as not running: it was left to another process for now."""
         self.running.pop(cell, None)
 
     def ended(
@@ -80,10 +82,14 @@ class Board:
         *,
         found: bool = False,
     ) -> None:
-        """Show a cell that gave a value, or failed; here if it was started here, else before or elsewhere.
+        """Show a cell that has a value or failed.
 
-        seconds: that its Record says the run took, without what its process loaded before.
-        found: whether its Record was finished before, so that the time since its start says nothing about other cells.
+        Args:
+            cell: The cell.
+            value: Its main metric; None if it failed.
+            error: Message of a failed cell.
+            seconds: Duration of the run in its Record, which excludes what the process loaded before.
+            found: Its Record was finished before, so that the time since its start is no estimate for other cells.
         """
         began = self.running.pop(cell, None)
         if cell not in self.values and cell not in self.failed:
@@ -96,18 +102,18 @@ class Board:
                 self._record_time(cell, time.monotonic() - began, seconds)
         self._ended_here += began is not None and not found
         if self._live is None and began is not None and not self.console.quiet:
-            what = f"failed: {error}" if value is None else shown(self.metric, value)
+            result = f"failed: {error}" if value is None else shown(self.metric, value)
             took = "finished before" if found else duration(time.monotonic() - began)
             ended = len(self.values) + len(self.failed)
-            self.say(f"[{ended}/{len(self.efforts)}] {title(cell)}: {what} ({took}){self._left()}")
+            self.say(f"[{ended}/{len(self.efforts)}] {title(cell)}: {result} ({took}){self._left()}")
 
     def headline(self) -> str:
-        """Counts and the time left, in one line."""
+        """Return the counts of cells and the time left, in one line."""
         done, failed = len(self.values), len(self.failed)
         return f"{done} of {len(self.efforts)} cells done, {len(self.running)} running, {failed} failed{self._left()}"
 
     def time_left(self) -> Span | None:
-        """Return the time that is left, estimated from ended cells of the same kind; None while too little is known."""
+        """Return the time left, estimated from ended cells of the same kind; None while too little is known."""
         now = time.monotonic()
         left = self._times.left(self._open, {cell: now - began for cell, began in self.running.items()})
         return left and left.scaled(1 / self.at_once)
@@ -149,7 +155,7 @@ class Board:
 
 
 def title(cell: Cell) -> str:
-    """A cell for people: method, checkpoint, budget, seed."""
+    """Return the name of a cell for users: method, checkpoint, budget, seed."""
     return " ".join(
         [cell.method, *([cell.checkpoint] if cell.checkpoint else []), str(cell.budget), f"seed {cell.seed}"]
     )

@@ -1,11 +1,9 @@
-"""Storage that every machine sees: Records go there from where they are made, and from there to the study's folder.
+"""Storage for Records that every machine can access, between the machines of workers and the study's folder.
 
-    URL/<id>/record.json    written last: without it, or if a file is not the one that it names, there is no Record
+    URL/<id>/record.json    written last: a Record exists only if this file does and its hashes match
              ...            the Record's other files
 
-The URL is one of fsspec's: a folder, s3://bucket/folder, gs://bucket/folder, ... What fails is tried again a few times.
-
-Knows file systems and the layout of Records. Knows nothing of studies or engines.
+The URL is one of fsspec: a folder, s3://bucket/folder, gs://bucket/folder, ... Failed operations are repeated.
 """
 
 from __future__ import annotations
@@ -27,54 +25,54 @@ from kit.runtime.file_types import RECORD_FILE
 from kit.runtime.files import publish
 from kit.runtime.names import plain_name
 
-_WAITS_S = (0.5, 2.0, 8.0)  # before each further attempt
-_MINE = "memory"  # the file system that only its own process sees
+_WAITS_S = (0.5, 2.0, 8.0)  # pauses before further attempts
+_MEMORY = "memory"  # file system that only its own process can access
 _Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
 class Storage:
-    """A place for Records. url: as fsspec writes it; a path is the same as `file://`."""
+    """A place for Records. `url` is an fsspec URL; a path means `file://`."""
 
     url: str
 
     @property
     def in_this_process(self) -> bool:
-        """Whether no other process sees what is put there."""
-        return bool(self._place[0].protocol == _MINE)
+        """True if only this process can access the storage."""
+        return bool(self._place[0].protocol == _MEMORY)
 
     def absolute(self) -> Storage:
-        """The same place for processes that start in other folders."""
+        """Return the same storage for processes that start in other folders."""
         file_system, root = self._place
         return Storage(str(file_system.unstrip_protocol(root)))
 
     def require_writable(self) -> None:
-        """Put a small file there and take it away. Raises OutputError if that cannot be done."""
+        """Write a small file and remove it again. Raises OutputError if that fails."""
         file_system, root = self._place
         path = f"{root}/.kit-{uuid.uuid4().hex}"
-        self._patiently("writing", lambda: file_system.pipe_file(path, b"kit"))
-        self._patiently("writing", lambda: file_system.rm_file(path))
+        self._retried("writing", lambda: file_system.pipe_file(path, b"kit"))
+        self._retried("writing", lambda: file_system.rm_file(path))
 
     def keep(self, record: Record) -> None:
-        """Put a Record there; one that is there already stays. Raises OutputError if it cannot be put there whole."""
+        """Copy a Record to the storage, unless it is there. Raises OutputError if it cannot be copied in full."""
         file_system, root = self._place
-        there = f"{root}/{record.id}"
+        target = f"{root}/{record.id}"
         seal = (record.folder / RECORD_FILE).read_bytes()
         earlier = self._seal(record.id)
         if earlier == seal:
             return
-        if earlier is not None:  # another Record of the same run: it must not vouch for files that are replaced now
-            self._patiently("writing", lambda: file_system.rm_file(f"{there}/{RECORD_FILE}"))
+        if earlier is not None:  # another Record of the same run, which must not refer to files that are replaced now
+            self._retried("writing", lambda: file_system.rm_file(f"{target}/{RECORD_FILE}"))
         for file in sorted(path for path in record.folder.rglob("*") if path.is_file() and not path.is_symlink()):
             name = file.relative_to(record.folder).as_posix()
             if name != RECORD_FILE:
-                self._patiently("writing", partial(file_system.put_file, str(file), f"{there}/{name}"))
-        self._patiently("writing", lambda: file_system.pipe_file(f"{there}/{RECORD_FILE}", seal))
+                self._retried("writing", partial(file_system.put_file, str(file), f"{target}/{name}"))
+        self._retried("writing", lambda: file_system.pipe_file(f"{target}/{RECORD_FILE}", seal))
 
     def fetch(self, run_id: str, runs: Path) -> bool:
-        """Copy a Record, without its logs, to the folder `runs`. Returns whether it is there, and whole.
+        """Copy a Record, without its logs, to the folder `runs`, and return whether it is there and whole.
 
-        A Record that is half-written or damaged counts as none. Raises OutputError if the storage does not answer.
+        A partial or damaged Record counts as missing. Raises OutputError if the storage does not respond.
         """
         plain_name(run_id, f"{self.url}: id", OutputError)
         seal = self._seal(run_id)
@@ -101,15 +99,15 @@ class Storage:
         for name in Record.read(draft).content["files"]:
             (draft / name).parent.mkdir(parents=True, exist_ok=True)
             try:
-                self._patiently("reading", partial(file_system.get_file, f"{root}/{run_id}/{name}", str(draft / name)))
+                self._retried("reading", partial(file_system.get_file, f"{root}/{run_id}/{name}", str(draft / name)))
             except FileNotFoundError as error:
                 raise RecordError(f"{self.url}/{run_id} is damaged: {name} is missing") from error
 
     def _seal(self, run_id: str) -> bytes | None:
-        """record.json as it is there; None where it is not."""
+        """Return the storage's record.json of a run; None if it is missing."""
         file_system, root = self._place
         try:
-            return bytes(self._patiently("reading", lambda: file_system.cat_file(f"{root}/{run_id}/{RECORD_FILE}")))
+            return bytes(self._retried("reading", lambda: file_system.cat_file(f"{root}/{run_id}/{RECORD_FILE}")))
         except FileNotFoundError:
             return None
 
@@ -129,12 +127,12 @@ class Storage:
             raise OutputError(
                 f"--storage {self.url}: {first_line(error)}", "e.g. a folder, s3://bucket/folder or gs://bucket/folder"
             ) from error
-        if isinstance(file_system, LocalFileSystem):  # object stores make folders as they are named
+        if isinstance(file_system, LocalFileSystem):  # object stores create folders implicitly
             file_system = LocalFileSystem(auto_mkdir=True)
         return file_system, str(root).rstrip("/")
 
-    def _patiently(self, doing: str, call: Callable[[], _Result]) -> _Result:
-        """What `call` gives, if need be after some attempts. Raises OutputError with the reason of the last one."""
+    def _retried(self, doing: str, call: Callable[[], _Result]) -> _Result:
+        """Return the result of `call`, repeated if it fails. Raises OutputError with the reason of the last failure."""
         for wait_s in (*_WAITS_S, None):
             try:
                 return call()
@@ -148,12 +146,12 @@ class Storage:
                 time.sleep(wait_s)
         raise OutputError(
             f"--storage {self.url}: {doing} failed in {1 + len(_WAITS_S)} attempts: {reason}",
-            "see that the place exists, and that this machine may write there",
+            "check that the place exists and that this machine may write there",
         )
 
 
 def _is_sealed_by(seal: bytes, folder: Path) -> bool:
-    """Whether a folder holds, whole, the Record with this record.json."""
+    """Return whether a folder contains the whole Record with this record.json."""
     try:
         return bool(Record.load(folder).content == json.loads(seal))
     except (RecordError, ValueError):

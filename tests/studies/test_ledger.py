@@ -42,7 +42,7 @@ def test_a_damaged_file_of_a_cell_is_named(ledger: Ledger, change: dict[str, obj
     file = ledger.folder / "cells" / f"{CELL.name}.json"
     file.write_text(json.dumps({**json.loads(file.read_text("utf-8")), **change}), "utf-8")
     (line,) = ledger.damage
-    assert line.startswith(f"{file} {message}") and line.endswith("; the next start of the study writes it anew")
+    assert line.startswith(f"{file} {message}") and line.endswith("; the next start of the study runs the cell again")
     assert ledger.outcome(CELL, "k") is None
 
 

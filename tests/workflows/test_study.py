@@ -74,7 +74,7 @@ def test_a_smaller_or_changed_grid_says_what_its_report_will_not_have(recipe_fil
     assert "finished cell" not in first.err
     smaller = kit("study", recipe_file, "--engine", "inline", *options, "--set", "study.methods=[tfidf]")
     assert "2 finished cells of the study that was in " in smaller.err
-    assert "are not part of this one: its report leaves them out" in smaller.err
+    assert "are not part of this one: the report leaves them out" in smaller.err
     options += ["--set=study.methods=[tfidf]", "--set=data.validation=0.3"]
     changed = kit("study", recipe_file, "--engine", "inline", *options)
     assert changed.code == 0
@@ -135,7 +135,7 @@ def test_a_record_damaged_by_hand_is_noticed_and_made_again(recipe_file: Path) -
     next(folder.glob("cells/probe-*-20-s0.json")).write_text('{"cell": 3}')
     assert Ledger.load(folder).damage == [
         f"{next(folder.glob('cells/probe-*-20-s0.json'))} is damaged: a value is missing or has another type; the next "
-        "start of the study writes it anew"
+        "start of the study runs the cell again"
     ]
     study(recipe)
     assert table(folder) == before and Ledger.load(folder).damage == []

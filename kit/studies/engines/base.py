@@ -1,7 +1,4 @@
-"""The Engine interface: run jobs somewhere, one result each, whatever dies on the way.
-
-Knows jobs as plain data. Knows nothing of studies, recipes or models.
-"""
+"""The Engine interface: run jobs in other processes, with one result each even if processes die."""
 
 from __future__ import annotations
 
@@ -9,16 +6,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-# What engines read of a job: "gpus", the share of a GPU that it needs (0 to 1; a whole one unless it says).
+# Engines read "gpus" of a job: the share of a GPU that it needs, 0 to 1; a whole GPU if absent.
 JobData = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Event:
-    """A job was started (`result` is None), or ended.
+    """The start of a job (`result` is None) or its end.
 
-    result: what the function returned; or {"died": why}, if the process it ran in died; or {"refused": why}, if a
-    worker is not fit for any job.
+    Attributes:
+        job: The job.
+        result: Result of the function, {"died": reason} if its process died, or {"refused": reason} if a worker cannot
+            run any job.
     """
 
     job: JobData
@@ -26,10 +25,10 @@ class Event:
 
 
 class Engine(Protocol):
-    """Runs a function `module:name` of (context, job) in other processes."""
+    """Runner of a function `module:name` of (context, job), in other processes."""
 
     def run(self, context: JobData, jobs: Iterator[JobData | None]) -> Iterator[Event]:
-        """Take jobs as there is room for them, and yield what happens; None from `jobs` means: ask again soon."""
+        """Take jobs while there is room and yield their starts and ends; None from `jobs` means: try again soon."""
 
     def close(self) -> None:
-        """Stop what still runs."""
+        """Stop the running jobs."""

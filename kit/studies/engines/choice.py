@@ -1,7 +1,4 @@
-"""Where the cells of a study run: the engine that its options ask for, and what each worker is told.
-
-Knows engines by name. Knows nothing of how cells end.
-"""
+"""Choice of the engine that runs the cells of a study, and the context that each worker gets."""
 
 from __future__ import annotations
 
@@ -30,11 +27,13 @@ _GPU_DEVICES = ("nvidia*", "dxg", "kfd")  # of NVIDIA, Windows' subsystem for Li
 
 @dataclass(frozen=True)
 class Place:
-    """Where cells run, as a user says it.
+    """Options for where cells run.
 
-    engine: in worker processes, on a Ray cluster, or in this process. address: of the cluster, None to start one here.
-    workers: cells at once on this machine; None is one a GPU, or one. storage: through which Records come from workers
-    that do not see the folder with the runs.
+    Attributes:
+        engine: `local` for worker processes, `ray` for a Ray cluster, `inline` for this process.
+        address: Address of the Ray cluster; None to start one on this machine.
+        workers: Number of cells at once on this machine; None for one per GPU, or one without GPUs.
+        storage: Storage for Records of workers that cannot access the folder of the runs.
     """
 
     engine: EngineName = "local"
@@ -44,11 +43,11 @@ class Place:
 
     @property
     def runs_several(self) -> bool:
-        """Whether cells run at the same time."""
+        """True if several cells run at the same time."""
         return self.engine == "ray" or (self.engine == "local" and _workers(self) > 1)
 
     def require_sense(self) -> None:
-        """Raise RecipeError for options that the engine has no use for, OutputError if the storage takes no files."""
+        """Raise RecipeError for options that the engine does not have, OutputError if the storage is not writable."""
         if self.address is not None and self.engine != "ray":
             raise RecipeError(
                 f"--address {self.address}: only --engine ray has an address", "add --engine ray, or drop it"
@@ -60,37 +59,39 @@ class Place:
                 raise RecipeError("--storage is empty", "name a folder or a URL, e.g. s3://bucket/runs")
             if self.storage.in_this_process and self.engine != "inline":
                 raise RecipeError(
-                    f"--storage {self.storage.url}: workers are other processes, and do not see it",
-                    "name a place that every machine sees, or add --engine inline",
+                    f"--storage {self.storage.url}: workers are other processes and cannot access it",
+                    "name a place that every machine can access, or add --engine inline",
                 )
             self.storage.require_writable()
 
 
 @contextmanager
 def started(place: Place, folder: Path) -> Iterator[Engine]:
-    """The engine, until the context ends. Raises KitError if it cannot be started.
+    """Yield the engine, and close it at the end. Raises KitError if it cannot be started.
 
-    folder: of the study, for what workers print. If no study is begun there, nothing is left behind.
+    Args:
+        place: Options for where cells run.
+        folder: Folder of the study, for the logs of workers; removed again if no study is started in it.
     """
-    made = [each for each in (folder, folder.parent) if not each.exists()]
+    created = [path for path in (folder, folder.parent) if not path.exists()]
     engine = _engine(place, folder)
     try:
         yield engine
     finally:
         engine.close()
-        if made and not (folder / STUDY_FILE).is_file():
+        if created and not (folder / STUDY_FILE).is_file():
             shutil.rmtree(folder / "logs", ignore_errors=True)
-            for each in made:
-                with suppress(OSError):  # others have begun something there
-                    each.rmdir()
+            for path in created:
+                with suppress(OSError):  # another process uses it
+                    path.rmdir()
 
 
 def worker_context(place: Place, plan: Plan) -> JobData:
-    """What all cells of a study have in common, see `kit.studies.cell.run`."""
+    """Return the data that all cells of a study share, see `kit.studies.cell.run`."""
     return {
         "recipe": plan.recipe.model_dump(mode="json"),
         "data": plan.facts["fingerprints"],
-        "checkpoints": sorted(plan.prints.values()),  # what a process keeps between cells is of these
+        "checkpoints": sorted(plan.prints.values()),  # a process keeps its loaded data for equal contexts only
         "folder": str(Path.cwd()),
         "versions": versions(),
         "storage": place.storage and place.storage.absolute().url,
@@ -117,7 +118,7 @@ def _gpus() -> int:
     if on_cpu():
         return 0
     if sys.platform == "linux" and not any(next(Path("/dev").glob(name), None) for name in _GPU_DEVICES):
-        return 0  # the answer, without the second and a half that torch takes to give it
+        return 0  # spares the 1.5 s that torch needs to find this out
     import torch
 
     return torch.cuda.device_count()

@@ -1,8 +1,6 @@
-"""Cells in this very process, one after another: for debuggers and notebooks.
+"""Engine that runs cells in this process, one after another, for debuggers and notebooks.
 
-A cell that brings its process down brings the study down; the next start continues.
-
-Knows functions. Knows nothing of studies, recipes or models.
+A cell that crashes the process ends the study; the next start continues.
 """
 
 from __future__ import annotations
@@ -17,14 +15,14 @@ _ASK_AGAIN_S = 0.5
 
 
 class InlineEngine:
-    """Calls `target` (`module:function`) with a context and each job."""
+    """Engine that calls `target` (`module:function`) with a context and each job."""
 
     def __init__(self, target: str) -> None:
         module, _, name = target.partition(":")
         self._function = getattr(import_module(module), name)
 
     def run(self, context: JobData, jobs: Iterator[JobData | None]) -> Iterator[Event]:
-        """Run each job as it comes."""
+        """Run each job in turn."""
         for job in jobs:
             if job is None:
                 time.sleep(_ASK_AGAIN_S)
@@ -33,4 +31,4 @@ class InlineEngine:
             yield Event(job, self._function(context, job))
 
     def close(self) -> None:
-        """Nothing runs between two jobs."""
+        """Do nothing: no job runs between two events."""

@@ -1,8 +1,6 @@
-"""Cells on this machine: one worker process a GPU, each seeing its own; or one on the whole CPU.
+"""Engine that runs cells on this machine: one worker process per GPU, or one on the whole CPU.
 
-Workers live as long as the study, so that libraries are imported once, and die with it.
-
-Knows processes and pipes. Knows nothing of studies, recipes or models.
+Workers live as long as the study, so that libraries are imported only once, and end with it.
 """
 
 from __future__ import annotations
@@ -25,12 +23,12 @@ from kit.runtime.worker import READY
 from kit.studies.engines.base import Event, JobData
 
 _ASK_AGAIN_S = 0.5
-_FAILED_STARTS = 3  # of one worker in a row: then something is wrong that no new process mends
+_FAILED_STARTS = 3  # failed starts in a row after which another process will not help
 
 
 @dataclass
 class _Worker:
-    """A worker process, the job it is at, and what it has printed of its next line."""
+    """A worker process with its present job and the unfinished line of its output."""
 
     number: int
     process: subprocess.Popen[bytes]
@@ -40,11 +38,13 @@ class _Worker:
 
 
 class LocalEngine:
-    """Worker processes on this machine.
+    """Worker processes on this machine, which start at once and import `target` before there are jobs.
 
-    They start at once, and import what `target` needs before there are jobs.
-    target: `module:function` of (context, job) that workers run, JSON data both. workers: how many.
-    gpus: how many there are to share out; with 0, the cores are shared out. logs: folder for what workers print.
+    Args:
+        target: `module:function` of (context, job), both JSON data.
+        workers: Number of workers.
+        gpus: Number of GPUs to share; if 0, the cores are shared.
+        logs: Folder for the output of workers.
     """
 
     def __init__(self, target: str, workers: int, gpus: int, logs: Path) -> None:
@@ -56,16 +56,16 @@ class LocalEngine:
         self._workers = [self._start(number) for number in range(workers)]
 
     def run(self, context: JobData, jobs: Iterator[JobData | None]) -> Iterator[Event]:
-        """Give each idle worker the next job, yield starts and results, start dead workers again.
+        """Give each idle worker the next job, yield starts and results, and restart dead workers.
 
-        Raises TrainingError if workers die before they can take a job.
+        Raises TrainingError if workers die before they take a job.
         """
         exhausted = False
         while True:
             waiting = False
             for worker in self._workers:
                 if exhausted or not worker.ready or worker.job is not None or worker.process.poll() is not None:
-                    continue  # one that died while idle is replaced when its end is heard, below
+                    continue  # a worker that died while idle is replaced below, when its output closes
                 job = next(jobs, StopIteration)
                 if job is StopIteration:
                     exhausted = True
@@ -79,10 +79,10 @@ class LocalEngine:
             if exhausted and all(worker.job is None for worker in self._workers):
                 return
             for key, _ in self._selector.select(_ASK_AGAIN_S if waiting else None):
-                yield from self._hear(self._workers[key.data])
+                yield from self._read(self._workers[key.data])
 
     def close(self) -> None:
-        """End the workers; a job in the middle is left as it is, to be continued."""
+        """End the workers; an unfinished job stays as it is, to be continued by the next start."""
         for worker in self._workers:
             worker.process.kill()
             worker.process.wait()
@@ -105,7 +105,7 @@ class LocalEngine:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env=environment,
-                start_new_session=True,  # Ctrl-C is for the study, which then ends its workers
+                start_new_session=True,  # Ctrl-C reaches the study only, which then ends its workers
             )
         assert process.stdout is not None
         self._selector.register(process.stdout, selectors.EVENT_READ, number)
@@ -119,10 +119,10 @@ class LocalEngine:
             stdin.write(json.dumps({"context": context, "job": job}).encode() + b"\n")
             stdin.flush()
         except BrokenPipeError:
-            return  # it died just now: its closed output is heard next, and the job counts as one that died
+            return  # the worker just died: its closed output is read next, and the job counts as died
 
-    def _hear(self, worker: _Worker) -> Iterator[Event]:
-        """Read what a worker wrote; at its end, start another in its place."""
+    def _read(self, worker: _Worker) -> Iterator[Event]:
+        """Read the output of a worker, and replace the worker if it has ended."""
         assert worker.process.stdout is not None
         chunk = os.read(worker.process.stdout.fileno(), 1 << 16)
         if chunk == b"":
@@ -146,7 +146,7 @@ class LocalEngine:
         self._failed_starts += not worker.ready
         if self._failed_starts >= _FAILED_STARTS:
             log = self._logs / f"worker-{worker.number}.log"
-            raise TrainingError("worker processes die as they start", f"{log} says why")
+            raise TrainingError("worker processes die during their start", f"see {log} for the reason")
         self._workers[worker.number] = self._start(worker.number)
         if worker.job is not None:
             yield Event(worker.job, {"died": _cause(code)})
@@ -156,8 +156,8 @@ def _cause(code: int) -> str:
     if code >= 0:
         return f"its process ended with exit code {code}"
     name = signal.Signals(-code).name if -code in list(signal.Signals) else str(-code)
-    why = ", which the system does when memory runs out" if name == "SIGKILL" else ""
-    return f"its process was ended by {name}{why}"
+    cause = ", which the system does when memory runs out" if name == "SIGKILL" else ""
+    return f"its process was ended by {name}{cause}"
 
 
 def _close(pipe: IO[bytes] | None) -> None:
@@ -165,4 +165,4 @@ def _close(pipe: IO[bytes] | None) -> None:
         if pipe is not None:
             pipe.close()
     except BrokenPipeError:
-        return  # nobody is there any more to flush to
+        return  # the reader is gone

@@ -1,9 +1,7 @@
-"""Cells on a Ray cluster: one task a cell, placed by Ray, run again elsewhere when a node is lost.
+"""Engine that runs cells on a Ray cluster: one task per cell, placed by Ray and repeated if a node is lost.
 
-At most as many tasks as the cluster has room for are in flight, and one more, so that the driver holds no more than
-those however large the grid is.
-
-Knows Ray. Knows nothing of studies, recipes or models.
+At most one task more than the cluster has room for is submitted at a time, which limits the driver's memory for a grid
+of any size.
 """
 
 from __future__ import annotations
@@ -21,18 +19,23 @@ from kit.errors import OutputError, first_line
 from kit.studies.engines.base import Event, JobData
 
 _ASK_AGAIN_S = 0.5
-_ANSWER_S = 10
-_RETRIES = 3  # of a task whose node or process died
+_CONNECT_S = 10
+_RETRIES = 3  # retries of a task whose node or process died
 _Needs = dict[str, float]  # cores and GPUs, as Ray's options name them
 
 
 class RayEngine:
     """Tasks on a Ray cluster.
 
-    target: `module:function` of (context, job) that tasks run, JSON data both. address: of the cluster, as
-    `ray.init` takes it; None starts one on this machine. Where there are GPUs, each task gets the share of one that its
-    job asks for, and as large a share of the cores that its node has for a GPU; without GPUs the cores of a node.
-    Raises OutputError if Ray is not installed or the cluster does not answer.
+    If there are GPUs, each task gets its share of a GPU, and the same share of the cores per GPU of its node; without
+    GPUs it gets the cores of a node.
+
+    Args:
+        target: `module:function` of (context, job), both JSON data.
+        address: Address of the cluster for `ray.init`; None starts a cluster on this machine.
+
+    Raises:
+        OutputError: If Ray is not installed or the cluster does not respond.
     """
 
     def __init__(self, target: str, address: str | None) -> None:
@@ -45,27 +48,31 @@ class RayEngine:
         self._owned = not ray.is_initialized()
         if self._owned:
             try:
-                _require_answer(address)
+                _require_connection(address)
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
             except (OSError, ValueError, RuntimeError) as error:
                 raise OutputError(
-                    f"--address {address}: no Ray cluster answers there ({first_line(error)})",
-                    "start one with `ray start --head`, and give its address, e.g. --address auto",
+                    f"--address {address}: no Ray cluster responds there ({first_line(error)})",
+                    "start one with `ray start --head` and pass its address, e.g. --address auto",
                 ) from error
         self._gpus, self._cores = self._cluster()
         self._task = ray.remote(max_retries=_RETRIES)(_call)
         self._target = target
 
     def run(self, context: JobData, jobs: Iterator[JobData | None]) -> Iterator[Event]:
-        """Keep the cluster full, yield starts and results in the order in which they come."""
+        """Keep the cluster full, and yield starts and results in their order."""
         shared = self._ray.put(context)
         running: dict[Any, JobData] = {}
-        taken: Counter[str] = Counter()
+        in_use: Counter[str] = Counter()
         exhausted = False
         while running or not exhausted:
             waiting = False
-            have = self._have()
-            while not exhausted and not waiting and (not running or all(taken[name] < have[name] for name in have)):
+            available = self._available()
+            while (
+                not exhausted
+                and not waiting
+                and (not running or all(in_use[name] < available[name] for name in available))
+            ):
                 job = next(jobs, StopIteration)
                 if job is StopIteration:
                     exhausted = True
@@ -74,7 +81,7 @@ class RayEngine:
                 else:
                     assert isinstance(job, dict)
                     needs = self._needs(job)
-                    taken.update(needs)
+                    in_use.update(needs)
                     running[self._task.options(**needs).remote(self._target, shared, job)] = job
                     yield Event(job)
             if not running:
@@ -83,7 +90,7 @@ class RayEngine:
             done, _ = self._ray.wait(list(running), num_returns=1, timeout=_ASK_AGAIN_S)
             for reference in done:
                 job = running.pop(reference)
-                taken.subtract(self._needs(job))
+                in_use.subtract(self._needs(job))
                 yield Event(job, self._result(reference))
 
     def close(self) -> None:
@@ -94,16 +101,16 @@ class RayEngine:
     def _result(self, reference: Any) -> JobData:
         errors = self._ray.exceptions
         try:
-            found: JobData = self._ray.get(reference)
+            result: JobData = self._ray.get(reference)
         except (errors.RayTaskError, errors.RuntimeEnvSetupError) as error:
-            # What goes wrong in a job is part of its result: this one did not come as far as that.
+            # Errors in a job are part of its result: this job did not start.
             return {"refused": f"a Ray worker cannot start: {str(error).strip().splitlines()[-1]}"}
         except errors.RayError as error:
             return {"died": f"Ray could not finish it in {1 + _RETRIES} attempts: {first_line(error)}"}
-        return found
+        return result
 
     def _cluster(self) -> tuple[bool, float]:
-        """Whether there are GPUs, and the cores that every node has for each of them; without any, cores of a node."""
+        """Return whether there are GPUs, and the least number of cores per GPU of a node, or per node without GPUs."""
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
         gpus = any(node.get("GPU") for node in nodes)
         cores = [node["CPU"] / max(1, node.get("GPU", 1)) for node in nodes if not gpus or node.get("GPU")]
@@ -115,17 +122,17 @@ class RayEngine:
         share = job.get("gpus", 1.0)
         return {"num_cpus": max(1, int(self._cores * share)), "num_gpus": share}
 
-    def _have(self) -> dict[str, float]:
-        """Cores and GPUs of the cluster, counted anew: nodes come and go."""
-        have = self._ray.cluster_resources()
-        return {"num_cpus": have.get("CPU", 0.0)} | ({"num_gpus": have.get("GPU", 0.0)} if self._gpus else {})
+    def _available(self) -> dict[str, float]:
+        """Return the present cores and GPUs of the cluster: nodes come and go."""
+        available = self._ray.cluster_resources()
+        return {"num_cpus": available.get("CPU", 0.0)} | ({"num_gpus": available.get("GPU", 0.0)} if self._gpus else {})
 
 
-def _require_answer(address: str | None) -> None:
-    """Raise OSError if nothing listens at `host:port`: Ray alone would try for minutes."""
+def _require_connection(address: str | None) -> None:
+    """Raise OSError if nothing listens at `host:port`; Ray itself would try for minutes."""
     host, _, port = (address or "").rpartition(":")
     if host and "//" not in host and port.isdigit():
-        socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
+        socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
 
 
 def _call(target: str, context: JobData, job: JobData) -> JobData:

@@ -69,7 +69,7 @@ def test_a_worker_that_dies_costs_its_job_and_no_other(tmp_path: Path) -> None:
 
 def test_a_worker_that_cannot_start_is_an_error_that_says_where_to_look(tmp_path: Path) -> None:
     engine = LocalEngine("no.such:function", 1, 0, tmp_path)
-    with pytest.raises(TrainingError, match="die as they start") as caught:
+    with pytest.raises(TrainingError, match="die during their start") as caught:
         results(engine, iter([{"number": 0}]))
     assert str(tmp_path / "worker-0.log") in caught.value.hint
     assert "ModuleNotFoundError" in (tmp_path / "worker-0.log").read_text()

@@ -69,6 +69,6 @@ def test_a_study_on_two_nodes_one_of_which_is_lost_gives_the_same_table(
 
 def test_a_cluster_that_does_not_answer_is_said_in_one_line(recipe_file: Path) -> None:
     recipe = load_recipe(recipe_file, GRID)
-    with pytest.raises(OutputError, match="no Ray cluster answers there") as caught:
+    with pytest.raises(OutputError, match="no Ray cluster responds there") as caught:
         study(recipe, engine="ray", address="127.0.0.1:1", quiet=True)
     assert "ray start --head" in caught.value.hint
