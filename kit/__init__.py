@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kit.errors import KitError
     from kit.recipe import Recipe
     from kit.records.record import Record
+    from kit.workflows.advise import advise
     from kit.workflows.bench import bench
     from kit.workflows.check import check
     from kit.workflows.compress import compress
@@ -24,17 +25,19 @@ if TYPE_CHECKING:
     from kit.workflows.evaluate import evaluate
     from kit.workflows.export import export
     from kit.workflows.finetune import finetune
+    from kit.workflows.list_runs import list_runs
     from kit.workflows.new import new
     from kit.workflows.predict import predict
+    from kit.workflows.report import report
+    from kit.workflows.schema import schema
     from kit.workflows.study import study
-    from kit.workflows.verbs import advise, list_runs, report, schema
 
 # Module of each name. Names load on first use: `import kit` and `kit --help` must not wait for torch.
 _HOMES = {
     "KitError": "kit.errors",
     "Recipe": "kit.recipe",
     "Record": "kit.records.record",
-    "advise": "kit.workflows.verbs",
+    "advise": "kit.workflows.advise",
     "bench": "kit.workflows.bench",
     "check": "kit.workflows.check",
     "compress": "kit.workflows.compress",
@@ -42,11 +45,11 @@ _HOMES = {
     "evaluate": "kit.workflows.evaluate",
     "export": "kit.workflows.export",
     "finetune": "kit.workflows.finetune",
-    "list_runs": "kit.workflows.verbs",
+    "list_runs": "kit.workflows.list_runs",
     "new": "kit.workflows.new",
     "predict": "kit.workflows.predict",
-    "report": "kit.workflows.verbs",
-    "schema": "kit.workflows.verbs",
+    "report": "kit.workflows.report",
+    "schema": "kit.workflows.schema",
     "study": "kit.workflows.study",
 }
 

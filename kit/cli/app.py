@@ -1,4 +1,4 @@
-"""The command line: which commands there are, and how a command ends."""
+"""The command line: its commands, and the exit of a command."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from kit.cli import publishing, recipes, records, studies, training
-from kit.cli.tables import exit_code_of
+from kit.cli.errors import exit_code_of
 from kit.runtime.characters import require_utf8
 from kit.runtime.leftovers import remove_leftovers
 
@@ -54,12 +54,15 @@ def _options(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0 ok, 1 failure while running, 2 bad input, 130 Ctrl-C, 143 SIGTERM."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if "--debug" in arguments:  # accepted anywhere, because it is added after something went wrong
+    if "--debug" in arguments:  # accepted anywhere, because users add it after an error
         arguments = ["--debug", *[argument for argument in arguments if argument != "--debug"]]
     sys.exit(exit_code_of(lambda: _run(arguments)))
 
 
 def _run(arguments: list[str]) -> None:
-    if arguments[:1] != ["predict"] and arguments[:2] != ["--debug", "predict"]:  # which checks all but its texts
+    if arguments[:1] != ["predict"] and arguments[:2] != [
+        "--debug",
+        "predict",
+    ]:  # predict checks all arguments except its texts
         require_utf8(arguments)
     app(arguments, standalone_mode=True)

@@ -1,4 +1,4 @@
-"""The command `kit predict`: from its arguments to predictions on standard output or in a table."""
+"""The command `kit predict`: predictions on standard output or in a table."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ROWS_PER_WRITE = 1_024
 
 @dataclass(frozen=True)
 class Request:
-    """The arguments of the command."""
+    """Arguments of the command."""
 
     run: Path
     arguments: list[str]
@@ -42,8 +42,8 @@ def run_prediction(request: Request) -> None:
     """Predict all rows of the input, in order.
 
     Raises:
-        DataError: The input is not clear, or cannot be read. Nothing was printed then, unless it is a stream.
-        OutputError: The table cannot be written.
+        DataError: If the input is ambiguous or cannot be read. Nothing is printed before, unless it is a stream.
+        OutputError: If the table cannot be written.
     """
     if request.keep and request.out is None:
         raise DataError("--keep goes with --out", "kit predict RUN tickets.csv --out predictions.csv --keep ticket_id")
@@ -67,7 +67,7 @@ def _read_input(request: Request, served: Served) -> PredictionInput:
         raise DataError(f"--format {request.format}: not a format", f"one of {', '.join(FORMATS)}")
     arguments, files = request.arguments, request.files
     if files and arguments:
-        raise DataError("texts and --file exclude each other", "give one of them")
+        raise DataError("texts and --file exclude each other", "use one of them")
     columns = served.text_columns
     reading = reading_of(served.recipe.data)
     if files and files != [Path("-")]:
@@ -80,14 +80,16 @@ def _read_input(request: Request, served: Served) -> PredictionInput:
             warn(note)
         return from_texts(sorted_arguments.texts, columns)
     if sys.stdin is None or sys.stdin.isatty():
-        raise DataError("no text given", 'kit predict RUN "a text", kit predict RUN --file texts.txt, or pipe texts in')
+        raise DataError(
+            "no text to predict", 'kit predict RUN "a text", kit predict RUN --file texts.txt, or pipe texts in'
+        )
     return from_standard_input(columns, reading, request.format)
 
 
 def _predictions(
     rows: Iterator[Row], served: Served, request: Request
 ) -> tuple[Iterable[Row], Iterator[dict[str, Any]]]:
-    """Return the rows, and an iterator over their predictions."""
+    """Return the rows and an iterator over their predictions."""
     rows, texts = tee(rows)
     predictions = predict_with(
         served, (row.texts for row in texts), trust_remote_code=request.trust_remote_code, warn=warn
@@ -96,7 +98,7 @@ def _predictions(
 
 
 def _write_table(request: Request, path: Path, source: PredictionInput, served: Served, warnings: TextWarnings) -> None:
-    """Write kept columns and predictions; without --keep, the texts are kept."""
+    """Write kept columns and predictions; without --keep, the text columns are kept."""
     from kit.training.progress import Progress
 
     run = request.run

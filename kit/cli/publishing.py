@@ -1,4 +1,4 @@
-"""Commands that take a model away from here."""
+"""Command that exports and publishes a model."""
 
 from __future__ import annotations
 
@@ -18,27 +18,29 @@ def export(  # noqa: PLR0913, PLR0917
     formats: Annotated[
         str | None,
         typer.Option(
-            "--format", help="safetensors, onnx, int8-onnx, float16, adapter, ..., with commas; else its own."
+            "--format",
+            help="Comma-separated: safetensors, onnx, int8-onnx, float16, adapter, ... Default: the run's own.",
         ),
     ] = None,
     push: Annotated[str | None, typer.Option("--push", metavar="USER/NAME", help="Repository on the Hub.")] = None,
-    private: Annotated[bool, typer.Option("--private/--public", help="Of a repository that is made.")] = True,
+    private: Annotated[bool, typer.Option("--private/--public", help="Visibility of a new repository.")] = True,
     revision: Annotated[str | None, typer.Option("--revision", help="Branch to push to.")] = None,
-    message: Annotated[str | None, typer.Option("--message", help="Of the commit.")] = None,
+    message: Annotated[str | None, typer.Option("--message", help="Commit message.")] = None,
     pull_request: Annotated[bool, typer.Option("--pr", help="Propose the commit as a pull request.")] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a folder or repository that kit did not make.")
+        bool, typer.Option("--overwrite", help="Replace a folder or repository that kit did not create.")
     ] = False,
     with_code: Annotated[
         bool,
         typer.Option(
-            "--with-code", help="Take along the code that transformers needs for kit's own shapes (trust_remote_code)."
+            "--with-code",
+            help="Include the code that transformers needs for kit's own architectures (trust_remote_code).",
         ),
     ] = False,
     speed: Annotated[bool, typer.Option("--speed/--no-speed", help="Measure speed for the model card.")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Write a run's model for others, proven to answer as the run did, with a model card; push it to the Hub."""
+    """Export a run's model with verified predictions and a model card; push it to the Hub."""
     quiet_libraries()
     from kit.errors import RecipeError
     from kit.publishing.hub_push import Target
@@ -46,7 +48,7 @@ def export(  # noqa: PLR0913, PLR0917
 
     names = [name.strip() for name in (formats or "").split(",") if name.strip()]
     if formats is not None and not names:
-        raise RecipeError("--format is empty", "leave it out, or name formats: --format onnx,int8-onnx")
+        raise RecipeError("--format is empty", "omit it, or name formats: --format onnx,int8-onnx")
     if push is None and (revision or message or pull_request):
         raise RecipeError("--revision, --message and --pr belong to a push", "add --push user/name")
     target = None if push is None else Target(push, private, revision, message, pull_request, overwrite)
@@ -64,7 +66,7 @@ def export(  # noqa: PLR0913, PLR0917
         for line in done.lines:
             echo(line)
         return
-    found = {
+    result = {
         "record": done.record.id,
         "folder": done.folder and str(done.folder),
         "size_bytes": done.size_bytes,
@@ -72,4 +74,4 @@ def export(  # noqa: PLR0913, PLR0917
         "commit": done.pushed and done.pushed.commit,
         "address": done.pushed and done.pushed.address,
     }
-    echo_json(found)
+    echo_json(result)

@@ -1,4 +1,4 @@
-"""Commands about recipes; they train nothing."""
+"""Commands about recipes, which train nothing."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Annotated
 
 import typer
 
+from kit.cli.errors import located, options_for_keys
 from kit.cli.options import Overrides, RecipePath
-from kit.cli.tables import located, options_for_keys, print_table
+from kit.cli.tables import print_table
 from kit.errors import RecipeError
 from kit.runtime.console import echo, echo_json
 from kit.runtime.quiet_libraries import quiet_libraries
 
-# What `kit new` calls the keys of the recipe that it writes.
+# Options of `kit new` for the keys of the recipe that it writes.
 OPTION_OF_KEY = {
     "data.source": "--train",
     "data.test": "--test",
@@ -32,18 +33,21 @@ OPTION_OF_KEY = {
 
 
 def new(  # noqa: PLR0913, PLR0917
-    path: Annotated[Path, typer.Argument(metavar="RECIPE", help="Where to write the recipe.")],
+    path: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe file to write.")],
     train: Annotated[list[str], typer.Option("--train", help="File(s) with labelled examples. Repeatable.")],
     test: Annotated[
-        list[str] | None, typer.Option("--test", help="File(s) to test on; split off if absent. Repeatable.")
+        list[str] | None,
+        typer.Option("--test", help="File(s) with test examples; split off from --train if absent. Repeatable."),
     ] = None,
     text: Annotated[
         list[str] | None,
-        typer.Option("--text", help="Column with the text; twice for text pairs. Guessed if absent."),
+        typer.Option("--text", help="Column with the text; twice for text pairs. Detected if absent."),
     ] = None,
     label: Annotated[
         list[str] | None,
-        typer.Option("--label", help="Column with the label; several for one 0/1 column per label. Guessed if absent."),
+        typer.Option(
+            "--label", help="Column with the label; several for one 0/1 column per label. Detected if absent."
+        ),
     ] = None,
     multi_label: Annotated[
         bool, typer.Option("--multi-label", help="An example can have several labels, or none.")
@@ -53,19 +57,20 @@ def new(  # noqa: PLR0913, PLR0917
         typer.Option(
             "--label-separator",
             metavar="MARK",
-            help="What separates labels in one cell. Found from the data if absent.",
+            help="Separator of labels in one cell. Detected if absent.",
         ),
     ] = None,
     labels: Annotated[
         str | None,
-        typer.Option("--labels", metavar="A,B,...", help="Label names in order, of 0/1 vectors or of ordered labels."),
+        typer.Option("--labels", metavar="A,B,...", help="Label names in order, for 0/1 vectors or ordered labels."),
     ] = None,
     languages: Annotated[
         str | None,
-        typer.Option("--languages", metavar="FROM,TO", help="The examples are translations. For example en,de."),
+        typer.Option("--languages", metavar="FROM,TO", help="Languages, if the examples are translations, e.g. en,de."),
     ] = None,
     header: Annotated[
-        str, typer.Option("--header", help="Of CSV, TSV: first (line), none, or the names of the columns: text,label.")
+        str,
+        typer.Option("--header", help="Header of CSV or TSV files: first (line), none, or column names: text,label."),
     ] = "auto",
     no_header: Annotated[bool, typer.Option("--no-header", help="The same as --header none.")] = False,
     separator: Annotated[
@@ -75,7 +80,7 @@ def new(  # noqa: PLR0913, PLR0917
         int | None, typer.Option("--max-bytes", help="Size that a compressed file may unpack to; 1 GB by default.")
     ] = None,
     checkpoint: Annotated[str | None, typer.Option("--checkpoint", help="Pretrained weights to start from.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite a recipe that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing recipe.")] = False,
 ) -> None:
     """Write a recipe for your own data."""
     from kit.data.label_words import in_line
@@ -83,7 +88,7 @@ def new(  # noqa: PLR0913, PLR0917
     from kit.workflows.new import new as new_recipe
 
     if no_header and header not in ("auto", "none"):
-        raise RecipeError(f"--no-header contradicts --header {header}", "give one of them")
+        raise RecipeError(f"--no-header contradicts --header {header}", "use one of them")
     with options_for_keys(OPTION_OF_KEY):
         recipe = new_recipe(
             path,
@@ -113,12 +118,12 @@ def _header(value: str) -> str | list[str]:
 
 
 def _names(text: str) -> list[str]:
-    """Return names separated by commas; quotes keep a comma inside a name."""
+    """Return comma-separated names; quotes keep a comma inside a name."""
     return [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
 
 
 def check(recipe: RecipePath, overrides: Overrides = None) -> None:
-    """Validate a recipe and print what a run would do. Trains nothing."""
+    """Validate a recipe and preview its run, without training."""
     from kit.recipe import load_recipe
 
     loaded = load_recipe(recipe, overrides or [])
@@ -126,9 +131,9 @@ def check(recipe: RecipePath, overrides: Overrides = None) -> None:
     from kit.workflows.check import check as preview
 
     with located(recipe, overrides):
-        found = preview(loaded)
-    print_table(["plan", str(recipe)], found.rows)
-    for warning in found.warnings:
+        plan = preview(loaded)
+    print_table(["plan", str(recipe)], plan.rows)
+    for warning in plan.warnings:
         echo(f"data: {warning}")
 
 

@@ -1,4 +1,4 @@
-"""Commands about Records that are there."""
+"""Commands about finished runs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kit.cli.bench_output import print_bench
 from kit.cli.options import AsJson, RunFolder, TrustRemoteCode
-from kit.cli.tables import print_bench, print_table, summary
+from kit.cli.tables import print_table, summary
 from kit.measurement.units import shown_value
 from kit.runtime.console import echo, echo_json
 from kit.runtime.quiet_libraries import quiet_libraries
@@ -23,56 +24,54 @@ def evaluate(
     run: RunFolder,
     comet: Annotated[
         Path | None,
-        typer.Option(help="A checkpoint of COMET (.ckpt): score translations with it too, by its own command."),
+        typer.Option(help="A checkpoint of COMET (.ckpt), to score translations with its own command as well."),
     ] = None,
     trust_remote_code: TrustRemoteCode = False,
     as_json: AsJson = False,
 ) -> None:
-    """Load a run's model afresh, answer its test examples again, compare with the Record."""
+    """Load a run's model again, predict its test examples, and compare with the Record."""
     quiet_libraries()
     from kit.workflows.evaluate import evaluate as run_evaluation
 
-    found = run_evaluation(run, trust_remote_code=trust_remote_code, comet=comet)
+    evaluation = run_evaluation(run, trust_remote_code=trust_remote_code, comet=comet)
     if as_json:
-        metrics = {name: [e.value, e.low, e.high] for name, e in found.metrics.items()}
-        echo_json({"id": found.record.id, "metrics": metrics, "largest_difference": found.largest_difference})
+        metrics = {name: [e.value, e.low, e.high] for name, e in evaluation.metrics.items()}
+        echo_json({"id": evaluation.record.id, "metrics": metrics, "largest_difference": evaluation.largest_difference})
         return
-    baselines = found.record.baselines
-    rows = [(name, baselines.beside(name, estimate)) for name, estimate in found.metrics.items()]
+    baselines = evaluation.record.baselines
+    rows = [(name, baselines.beside(name, estimate)) for name, estimate in evaluation.metrics.items()]
     print_table(["metric", "value [95 % interval]"], rows)
-    for note in found.record.class_notes(found.metrics):
+    for note in evaluation.record.class_notes(evaluation.metrics):
         echo(note)
-    count = found.record.content["data"]["sizes"]["test"]
+    count = evaluation.record.content["data"]["sizes"]["test"]
     logits = (
         ""
-        if found.record.content["task"] == "translation"
-        else (f" (largest logit difference {found.largest_difference:.1g})")
+        if evaluation.record.content["task"] == "translation"
+        else (f" (largest logit difference {evaluation.largest_difference:.1g})")
     )
-    echo(f"same answers as the Record on all {count} test examples{logits}")
+    echo(f"same predictions as the Record on all {count} test examples{logits}")
 
 
 def predict(
     run: RunFolder,
     texts: Annotated[
         list[str] | None,
-        typer.Argument(help="Texts; or files, as for --file; or nothing (or -) to read standard input."),
+        typer.Argument(help="Texts, or files as for --file; none (or -) reads standard input."),
     ] = None,
     file: Annotated[
         list[Path] | None,
-        typer.Option("--file", help="CSV, TSV, JSON, JSON lines, Parquet or one text per line; may be repeated."),
+        typer.Option("--file", help="CSV, TSV, JSON, JSON lines, Parquet or one text per line. Repeatable."),
     ] = None,
     input_format: Annotated[
         str | None,
-        typer.Option("--format", help="Of the input, if its name does not tell: text, json, csv, tsv, parquet."),
+        typer.Option("--format", help="Input format, if not detected: text, json, csv, tsv, parquet."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Write a table: .csv, .jsonl or .parquet. Default: JSON lines here.")
+        Path | None, typer.Option("--out", help="Write a table: .csv, .jsonl or .parquet. Default: print JSON lines.")
     ] = None,
     keep: Annotated[
         list[str] | None,
-        typer.Option(
-            "--keep", help="A column of the input for the table: its name, NAME=NEW_NAME, or all; repeatable."
-        ),
+        typer.Option("--keep", help="Input column to keep in the table: NAME, NAME=NEW_NAME, or all. Repeatable."),
     ] = None,
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
@@ -86,29 +85,31 @@ def predict(
 def bench(
     folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Runs, or folders with saved models.")],
     texts: Annotated[
-        Path | None, typer.Option("--texts", help="A file with one text a line; else the first run's test texts.")
+        Path | None, typer.Option("--texts", help="A file with one text per line. Default: the first run's test texts.")
     ] = None,
-    rounds: Annotated[int, typer.Option("--rounds", min=3, help="In each round every model takes its turn.")] = 5,
-    compiled: Annotated[bool, typer.Option("--compile", help="Measure models of torch by torch.compile too.")] = False,
+    rounds: Annotated[int, typer.Option("--rounds", min=3, help="Rounds in which every model has a turn.")] = 5,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Also measure PyTorch models with torch.compile.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Measure speed, memory and size of models in turns, each in a process of its own, against the first."""
+    """Measure speed, memory and size of models in turns, each in its own process, against the first."""
     quiet_libraries()
     from kit.workflows.bench import bench as run
 
-    found = run(folders, texts=texts, rounds=rounds, compiled=compiled)
+    evaluation = run(folders, texts=texts, rounds=rounds, compiled=compiled)
     if as_json:
-        echo_json([asdict(subject) for subject in found])
+        echo_json([asdict(subject) for subject in evaluation])
         return
-    print_bench(found)
+    print_bench(evaluation)
 
 
 def _listed(record: Record) -> list[tuple[str, ...]]:
-    """Return a Record as rows of `kit list`: one, and on unbalanced classes another one for the second metric."""
+    """Return the rows of a Record in `kit list`: one, and a second for the other metric on unbalanced classes."""
     from kit.measurement.intervals import shown
 
     baselines = record.baselines
-    about = (
+    run_columns = (
         record.id,
         record.how,
         str((record.content["checkpoint"] or {}).get("name", "-")),
@@ -119,7 +120,7 @@ def _listed(record: Record) -> list[tuple[str, ...]]:
         scores = [values.get(name) for values in (baselines.chance, baselines.majority)]
         rows.append(
             (
-                *(about if not rows else [""] * len(about)),
+                *(run_columns if not rows else [""] * len(run_columns)),
                 name,
                 shown(name, record.metrics[name]),
                 *("-" if value is None else shown_value(name, value) for value in scores),
@@ -133,7 +134,7 @@ def list_runs(
     runs: Annotated[Path, typer.Argument(help="Folder with runs.")] = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
-    """Show the runs so far."""
+    """List the finished runs."""
     from kit.errors import RecordError
     from kit.records.record import list_records
 

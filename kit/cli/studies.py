@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kit.cli.errors import located
 from kit.cli.options import AsJson, Overrides, RecipePath, StudyFolder
-from kit.cli.tables import located, print_estimates, print_study
+from kit.cli.study_output import print_estimates, print_study
 from kit.runtime.console import echo, echo_json
 from kit.runtime.quiet_libraries import quiet_libraries
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class EngineOption(StrEnum):
-    """Where the cells of a study run."""
+    """Engine that runs the cells of a study."""
 
     local = "local"
     ray = "ray"
@@ -30,28 +31,29 @@ def study(
     recipe: RecipePath,
     overrides: Overrides = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the cells with an estimated time, and run none.")
+        bool, typer.Option("--dry-run", help="Print the cells with estimated times, without running them.")
     ] = False,
     engine: Annotated[
-        EngineOption, typer.Option("--engine", help="Where cells run: workers here, a Ray cluster, or this process.")
+        EngineOption,
+        typer.Option("--engine", help="Place where cells run: workers here, a Ray cluster, or this process."),
     ] = EngineOption.local,
     address: Annotated[
-        str | None, typer.Option("--address", help="Ray cluster, e.g. auto; without it one is started here.")
+        str | None, typer.Option("--address", help="Address of a Ray cluster, e.g. auto. Default: start one here.")
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", min=1, help="Cells at once here; by default one a GPU, or one."),
+        typer.Option("--workers", min=1, help="Cells at once here. Default: one per GPU, or one."),
     ] = None,
     storage: Annotated[
         str | None,
         typer.Option(
             "--storage",
-            help="Folder, s3://, gs:// or other fsspec URL that Records come through, if nodes do not see `runs`.",
+            help="Folder, s3://, gs:// or other fsspec URL for Records, if nodes cannot access `runs`.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a recipe's study: checkpoints x methods x budgets x seeds. Start it again and it continues."""
+    """Run a recipe's study: checkpoints x methods x budgets x seeds. Starting it again continues it."""
     from kit.errors import TrainingError
     from kit.recipe import load_recipe
     from kit.runtime.signals import note_earlier
@@ -83,12 +85,12 @@ def study(
     print_study(done, as_json)
     if done.failed:
         raise TrainingError(
-            f"{len(done.failed)} of the study's cells failed, the others finished", "the same command tries them again"
+            f"{len(done.failed)} of the study's cells failed, the others finished", "the same command runs them again"
         )
 
 
 def _saved_by_earlier_starts(recipe: Recipe, name: str) -> str:
-    """Return what the runs folder holds of earlier starts of a study, for the user; empty if nothing."""
+    """Return the saved work of earlier starts of a study, in words; empty if there is none."""
     from kit.runtime.leftovers import saved_in
 
     runs = Path(recipe.runs)
@@ -98,7 +100,7 @@ def _saved_by_earlier_starts(recipe: Recipe, name: str) -> str:
 
 
 def report(study: StudyFolder) -> None:
-    """Write what a study found: one HTML page, Markdown, CSV, and its charts as PNG."""
+    """Write the findings of a study: one HTML page, Markdown, CSV, and charts as PNG."""
     quiet_libraries()
     from kit.reporting.write import write_report
     from kit.studies.analyse import analyse
@@ -114,20 +116,20 @@ def advise(
     study: StudyFolder,
     target: Annotated[
         float | None,
-        typer.Option(
-            "--target", help="Least value of the main metric, e.g. 0.85, or a BLEU of 30; without it, the best."
-        ),
+        typer.Option("--target", help="Least value of the main metric, e.g. 0.85 or a BLEU of 30. Default: the best."),
     ] = None,
     label_cost: Annotated[float | None, typer.Option("--label-cost", min=0, help="Cost of one label.")] = None,
     max_latency_ms: Annotated[
-        float | None, typer.Option("--max-latency-ms", min=0, help="Longest time for one text (median).")
+        float | None, typer.Option("--max-latency-ms", min=0, help="Largest median time per text.")
     ] = None,
-    max_size_mb: Annotated[float | None, typer.Option("--max-size-mb", min=0, help="Largest saved model.")] = None,
+    max_size_mb: Annotated[
+        float | None, typer.Option("--max-size-mb", min=0, help="Largest size of the saved model.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Advise which checkpoint, method and number of labels to choose; exit code 1 if nothing meets the wish."""
+    """Advise on checkpoint, method and number of labels; exit code 1 if nothing meets the wish."""
     quiet_libraries()
-    from kit.workflows.verbs import advise as run
+    from kit.workflows.advise import advise as run
 
     advice = run(study, target=target, label_cost=label_cost, max_latency_ms=max_latency_ms, max_size_mb=max_size_mb)
     if as_json:

@@ -25,19 +25,32 @@ if TYPE_CHECKING:
     from kit.measurement.speed import LengthSpeed, Speed, Turn
 
 _TARGET = "kit.workflows.bench_worker:serve"
-_MODEL_FILES = ("config.json", "tfidf.json", "adapter_config.json")  # of which a folder with a model has one
-_BATCHES = (8, 32, 128)  # texts handed to the model at once, of which the fastest is taken
+_MODEL_FILES = ("config.json", "tfidf.json", "adapter_config.json")  # a folder with a model has one of these
+_BATCHES = (8, 32, 128)  # batch sizes to try, of which the fastest is used
 
 
 @dataclass(frozen=True)
 class Subject:
-    """One model that is measured. size_bytes: of all its files. memory_bytes: resident, of its whole process.
+    """One measured model.
 
-    batch: texts at a time with which its throughput was measured. tokens_per_second: of translations, by the model's
-    own tokenizer, at that batch; None for a classifier. joules: for a thousand texts at that batch; None without
-    codecarbon. speedups: against the first subject, for a single text and many at a time; None for the first.
-    interval_ms: 95 % interval of p50_ms. by_length: p50 of short, medium and long texts. warning: why the times are
-    doubtful; empty on an idle machine. measured_on: subject that was timed, if it does the same arithmetic.
+    Attributes:
+        name: Id of the run, or name of the folder.
+        backend: Library that runs the model.
+        size_bytes: Size of all files of the model.
+        load_seconds: Duration of loading the model.
+        memory_bytes: Resident memory of the whole process.
+        batch: Batch size with which the throughput was measured.
+        p50_ms: Median milliseconds per text.
+        p95_ms: 95th percentile of all predictions.
+        p99_ms: 99th percentile of all predictions.
+        texts_per_second: Throughput in batches.
+        tokens_per_second: Generated tokens per second in batches, by the model's tokenizer; None for a classifier.
+        joules: Energy for 1,000 texts in batches; None without codecarbon.
+        speedups: Speedup over the first subject, per text and in batches; None for the first.
+        interval_ms: 95 % interval of `p50_ms`.
+        by_length: Median times of short, medium and long texts.
+        warning: Reason to doubt the times; empty on an idle machine.
+        measured_on: Subject that was timed instead, if it has the same arithmetic.
     """
 
     name: str
@@ -69,30 +82,32 @@ def bench(
     compiled: bool = False,
     energy: bool = True,
 ) -> list[Subject]:
-    """Measure speed, memory and size of models in turns, each in its own process, against the first of them.
+    """Measure speed, memory and size of models in turns, each in its own process, compared with the first model.
 
     Args:
         folders: Runs, or folders with saved models.
-        texts: A file with one text per line, or texts; None takes the test texts of the first run. A random sample with
+        texts: A file with one text per line, or texts; None uses the test texts of the first run. A random sample with
             their length distribution is measured.
-        rounds: In each, every model takes its turn; intervals need at least three. Rounds in which the machine was busy
-            are repeated.
-        compiled: Whether to measure PyTorch models with torch.compile as well.
-        energy: Whether to measure the energy for a thousand texts, which takes some seconds per model.
+        rounds: Number of rounds, in each of which every model has its turn; intervals need at least three. Rounds in
+            which the machine was busy are repeated.
+        compiled: Also measure PyTorch models with torch.compile.
+        energy: Measure the energy for 1,000 texts, which takes a few seconds per model.
 
     Returns:
         One entry per model and backend, in the order of the folders.
 
     Raises:
-        RecordError: A run is damaged.
-        ModelError: A folder holds no model.
-        DataError: There are no texts.
+        RecordError: If a run is damaged.
+        ModelError: If a folder contains no model.
+        DataError: If there are no texts.
     """
-    found = [_resolve(folder) for folder in folders]
-    rows = _texts(texts, [record for _, _, record in found if record is not None])
-    backends = [(name, folder, "eager") for name, folder, _ in found]
+    models = [_resolve(folder) for folder in folders]
+    rows = _texts(texts, [record for _, _, record in models if record is not None])
+    backends = [(name, folder, "eager") for name, folder, _ in models]
     if compiled:
-        backends += [(name, folder, "compile") for name, folder, _ in found if (folder / "model.safetensors").is_file()]
+        backends += [
+            (name, folder, "compile") for name, folder, _ in models if (folder / "model.safetensors").is_file()
+        ]
     sample = _sample(rows)
     processes = [_Process(name, folder, backend, sample) for name, folder, backend in backends]
     try:
@@ -103,7 +118,7 @@ def bench(
 
 
 class _Process:
-    """A process that holds one model and measures it when asked."""
+    """A process that loads one model and measures it on request."""
 
     def __init__(self, name: str, folder: Path, backend: str, sample: _Sample) -> None:
         self.name, self.folder, self.backend = name, folder, backend
@@ -115,10 +130,10 @@ class _Process:
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        self._answer()
+        self._receive()
 
     def ask(self, do: str, **job: Any) -> dict[str, Any]:
-        """The result of one measurement. Raises TrainingError if it failed."""
+        """Return the result of one measurement. Raises TrainingError if it failed."""
         assert self._process.stdin is not None
         context, self._context = self._context, {}  # the process keeps it
         try:
@@ -126,17 +141,17 @@ class _Process:
             self._process.stdin.flush()
         except BrokenPipeError as error:
             raise TrainingError(f"the process that measures {self.name} died") from error
-        found = self._answer()
-        if "error" in found:
-            raise TrainingError(f"{self.name} ({self.backend}) cannot be measured: {found['error']}")
-        return found
+        models = self._receive()
+        if "error" in models:
+            raise TrainingError(f"{self.name} ({self.backend}) cannot be measured: {models['error']}")
+        return models
 
     def close(self) -> None:
         """End the process."""
         self._process.kill()
         self._process.communicate()
 
-    def _answer(self) -> dict[str, Any]:
+    def _receive(self) -> dict[str, Any]:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
@@ -180,7 +195,7 @@ def _measure(processes: list[_Process], sample: _Sample, rounds: int, energy: bo
 
 @dataclass(frozen=True)
 class _Measured:
-    """Times of a subject, those of the first subject (None for the first), its speed and the fastest batch size."""
+    """Times of a subject and of the first subject (None for the first), its speed and fastest batch size."""
 
     times: Times
     first: Times | None
@@ -217,7 +232,7 @@ def _subject(process: _Process, fact: dict[str, Any], measured: _Measured, energ
 
 
 def _leaders(processes: list[_Process]) -> list[int]:
-    """Return for each process the first one whose model does the same arithmetic; that one is timed for both."""
+    """Return, per process, the index of the first one with the same arithmetic, which is timed for both."""
     from kit.models.signature import compute_signature
 
     signatures = [(compute_signature(process.folder), process.backend) for process in processes]
@@ -225,24 +240,24 @@ def _leaders(processes: list[_Process]) -> list[int]:
 
 
 def _turn(process: _Process, batch: int, long_outputs: bool) -> Turn:
-    """Return one turn of a model in its own process. long_outputs: see `speed.fewer`."""
+    """Return one turn of a model in its process. long_outputs: See `speed.fewer`."""
     from kit.measurement.speed import Turn
 
-    single, many = process.ask("latency", long_outputs=long_outputs), process.ask("rate", batch=batch)
-    return Turn(single["ms"], many["rate"], single["cpu"] + many["cpu"])
+    single, batched = process.ask("latency", long_outputs=long_outputs), process.ask("rate", batch=batch)
+    return Turn(single["ms"], batched["rate"], single["cpu"] + batched["cpu"])
 
 
 def _best_batch(process: _Process) -> int:
     rates = {}
     for batch in _BATCHES:
         if process.backend == "compile":
-            process.ask("rate", batch=batch)  # it compiles anew for another shape
+            process.ask("rate", batch=batch)  # a new shape compiles again
         rates[batch] = process.ask("rate", batch=batch)["rate"]
     return max(rates, key=lambda batch: rates[batch])
 
 
 def _resolve(folder: str | Path) -> tuple[str, Path, Record | None]:
-    """Return the name, the model's folder, and the Record that it belongs to, if any, checked by their manifests."""
+    """Return the name, the folder of the model and its Record, if any, all checked by their manifests."""
     folder = Path(folder)
     if (folder / RECORD_FILE).is_file():
         record = Record.load(folder)
@@ -263,34 +278,34 @@ def _resolve(folder: str | Path) -> tuple[str, Path, Record | None]:
 
 
 def _size(folder: Path) -> int:
-    """Bytes of a model's files; an exported folder may hold other formats of it in folders of their own."""
-    others = [each for each in folder.iterdir() if any((each / name).is_file() for name in _MODEL_FILES)]
+    """Return the size of a model's files, without other formats of it in subfolders of an exported folder."""
+    others = [path for path in folder.iterdir() if any((path / name).is_file() for name in _MODEL_FILES)]
     own = [path for path in folder.rglob("*") if not any(other in path.parents for other in others)]
     return sum(path.stat().st_size for path in own if path.is_file())
 
 
-def _texts(given: str | Path | Sequence[tuple[str, ...]] | None, records: list[Record]) -> list[tuple[str, ...]]:
-    if isinstance(given, str | Path):
-        path = Path(given)
+def _texts(source: str | Path | Sequence[tuple[str, ...]] | None, records: list[Record]) -> list[tuple[str, ...]]:
+    if isinstance(source, str | Path):
+        path = Path(source)
         if not path.is_file():
             raise DataError(f"there is no file {path}")
         rows: list[tuple[str, ...]] = [(line,) for line in path.read_text("utf-8").splitlines() if line.strip()]
-    elif given is not None:
-        rows = list(given)
+    elif source is not None:
+        rows = list(source)
     elif records:
         from kit.runs.request import Shared
 
         rows = list(Shared().cleaned(records[0].recipe.data).splits.test.texts)
     else:
-        raise DataError("no texts to measure with: none of the folders is a run", "give a file: --texts texts.txt")
+        raise DataError("no texts to measure with: none of the folders is a run", "pass a file: --texts texts.txt")
     if not rows:
-        raise DataError(f"{given or 'the test set'} has no text")
+        raise DataError(f"{source or 'the test set'} has no text")
     return rows
 
 
 @dataclass(frozen=True)
 class _Sample:
-    """Texts that are measured one at a time, and in batches."""
+    """Texts to measure one at a time (`rows`) and in batches (`many`)."""
 
     rows: list[tuple[str, ...]]
     many: list[tuple[str, ...]]

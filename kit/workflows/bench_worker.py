@@ -1,4 +1,4 @@
-"""Measurements of one model in its own process, for `kit.bench`."""
+"""Measurements of one model in its own process, for `kit bench`."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Any
 
 RATE_TEXTS = 256
-_RATE_SENTENCES = 64  # of translators, which take a hundred times as long for each
+_RATE_SENTENCES = 64  # for translators, which take a hundred times as long per text
 
 
 def serve(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
-    """Do one measurement in the process of a model; see `_Process`."""
+    """Run one measurement in the process of a model; see `bench._Process`."""
     try:
         return _MEASUREMENTS[job["do"]](context, job)
     except Exception as error:
         return {"error": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"}
 
 
-_held: dict[str, Any] = {}  # of this process: the model, and the texts
+_state: dict[str, Any] = {}  # the model and the texts of this process
 
 
 def _load(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
@@ -39,8 +39,8 @@ def _load(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
         predictor.model = torch.compile(predictor.model, dynamic=True)  # type: ignore[assignment]
         backend = "compile"
     translates = isinstance(predictor, Translator | Ct2Translator)
-    _held.update(predictor=predictor, translates=translates)
-    _held.update(singles=[tuple(row) for row in context["rows"]], texts=[tuple(row) for row in context["many"]])
+    _state.update(predictor=predictor, translates=translates)
+    _state.update(singles=[tuple(row) for row in context["rows"]], texts=[tuple(row) for row in context["many"]])
     return {
         "backend": backend,
         "seconds": seconds,
@@ -54,36 +54,36 @@ def _latency(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
     from kit.measurement.speed import fewer, time_turn
 
     began = time.process_time()
-    turn = time_turn(_held["predictor"].outputs, fewer(_held["singles"], job["long_outputs"]))
+    turn = time_turn(_state["predictor"].outputs, fewer(_state["singles"], job["long_outputs"]))
     return {"ms": turn.milliseconds, "cpu": time.process_time() - began}
 
 
 def _rate(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
     began, cpu = time.perf_counter(), time.process_time()
-    done = _answer_all(int(job["batch"]))
+    done = _predict_all(int(job["batch"]))
     return {"rate": done / (time.perf_counter() - began), "cpu": time.process_time() - cpu}
 
 
 def _tokens(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
-    """Tokens that a translation has in the mean; None of a classifier."""
-    if not _held["translates"]:
+    """Return the mean number of tokens per translation; None for a classifier."""
+    if not _state["translates"]:
         return {"each": None}
-    predictor, texts = _held["predictor"], _held["texts"][:_RATE_SENTENCES]
+    predictor, texts = _state["predictor"], _state["texts"][:_RATE_SENTENCES]
     return {"each": predictor.tokens(predictor.outputs(texts).tolist()) / len(texts)}
 
 
 def _energy(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
     from kit.measurement.energy import energy_joules
 
-    joules = energy_joules(lambda: _answer_all(int(job["batch"])))
+    joules = energy_joules(lambda: _predict_all(int(job["batch"])))
     return {"joules": None if joules is None else 1_000 * joules}
 
 
-def _answer_all(size: int) -> int:
-    """Answer the texts, so many at once; how many there were."""
-    texts = _held["texts"][: _RATE_SENTENCES if _held["translates"] else RATE_TEXTS]
+def _predict_all(size: int) -> int:
+    """Predict all texts in batches of `size`, and return their number."""
+    texts = _state["texts"][: _RATE_SENTENCES if _state["translates"] else RATE_TEXTS]
     for start in range(0, len(texts), size):
-        _held["predictor"].outputs(texts[start : start + size])
+        _state["predictor"].outputs(texts[start : start + size])
     return len(texts)
 
 

@@ -1,7 +1,4 @@
-"""Check: everything a run would do, without doing it.
-
-Knows requests and plans. Trains nothing and writes nothing but caches.
-"""
+"""Preview of a run: everything up to training, without training."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Preview:
-    """rows: (name, value) for people. warnings: what the audit found worth saying. finished: the run exists already."""
+    """Preview of a run as (name, value) rows, with warnings of the audit; `finished` if the run exists already."""
 
     run_id: str
     rows: list[tuple[str, str]]
@@ -34,17 +31,17 @@ class Preview:
 
 
 def check(recipe: Recipe, shared: Shared | None = None) -> Preview:
-    """Load and audit the data, draw the budget, check the checkpoint and time a few steps. Trains nothing.
+    """Load and audit the data, draw the budget, check the checkpoint and time a few steps, without training.
 
     Args:
-        recipe: What a run would be asked for.
-        shared: Data and checkpoints that are loaded already.
+        recipe: Recipe of the run.
+        shared: Data and checkpoints that are already loaded.
 
     Returns:
-        What a run would do, in rows for people, and warnings about the data.
+        The run in rows for the user, and warnings about the data.
 
     Raises:
-        KitError: What would keep a run from starting.
+        KitError: For any problem that would keep the run from starting.
     """
     from kit.runtime.file_types import RECORD_FILE
 
@@ -75,7 +72,7 @@ def check(recipe: Recipe, shared: Shared | None = None) -> Preview:
 
 
 def _teacher_words(teacher: Preview) -> str:
-    """Which run teaches, and how long it takes to make."""
+    """Return the id of the teacher's run with its state or estimated time."""
     state = "finished" if teacher.finished else dict(teacher.rows)["estimated time"]
     return f"the teacher, {teacher.run_id} ({state})"
 
@@ -146,10 +143,12 @@ def _pooling_rows(recipe: Recipe) -> list[tuple[str, str]]:
 
 def _route_rows(recipe: Recipe) -> list[tuple[str, str]]:
     section = recipe.translation
-    told = [f"codes {section.codes[0]} to {section.codes[1]}"] if section.codes else []
-    told += [f"prefix {section.prefix!r}"] if section.prefix else []
-    told += [f"a vocabulary of {section.vocabulary:,} tokens at most, made of the budget"] if section.vocabulary else []
-    return [("translation", ", ".join([*told, f"{section.beams} beams"]))]
+    details = [f"codes {section.codes[0]} to {section.codes[1]}"] if section.codes else []
+    details += [f"prefix {section.prefix!r}"] if section.prefix else []
+    details += (
+        [f"a vocabulary of at most {section.vocabulary:,} tokens, built from the budget"] if section.vocabulary else []
+    )
+    return [("translation", ", ".join([*details, f"{section.beams} beams"]))]
 
 
 def _distillation_rows(request: Request) -> list[tuple[str, str]]:

@@ -1,7 +1,7 @@
-"""Compression: a finished run, and after each step of a chain a Record of the smaller model.
+"""Compression of a finished run in steps, each with a Record of the smaller model.
 
-A step that costs more than the gate allows is undone: the chain goes on without it. Gates look at validation examples
-and at the pool's texts; the test examples only say what came of it.
+A step that costs more than the gate allows is undone, and the chain continues without it. Gates use validation examples
+and texts of the pool; the test examples only measure the result.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from kit.methods import Job
     from kit.models.saved_kind import Kind
 
-CHAIN_FILE = "chain.json"  # beside the Record that a chain ends with, which is its start if every step was undone
-MADE = 4  # part of every id: raise it when steps make something else of the same model
+CHAIN_FILE = "chain.json"  # in the last Record of a chain, which is the start if every step was undone
+MADE = 4  # part of every id: raise it if steps produce another result for the same model
 
 
 @dataclass(frozen=True)
@@ -42,36 +42,36 @@ class Compression:
 
     @property
     def record(self) -> Record:
-        """The Record that the chain ends with: the last whose step stayed."""
-        stayed = [link.record for link in self.links if link.gate.passed]
-        return stayed[-1] if stayed else self.source
+        """Last Record of the chain: the last step that was not undone, or the start."""
+        kept = [link.record for link in self.links if link.gate.passed]
+        return kept[-1] if kept else self.source
 
     @property
     def lines(self) -> list[str]:
-        """Metrics of the start with notes on its classes, and a line or two for each step."""
+        """Metrics of the start with notes on its classes, and one or two lines per step."""
         metric = self.source.main_metric
         beside = f", {self.source.beside}" if self.source.beside else ""
         start = f"{self.source.id}: {shown(metric, self.source.metrics[metric])}{beside}"
-        notes = self.source.class_notes(self.source.metrics)  # every step shows recall of classes
+        notes = self.source.class_notes(self.source.metrics)  # every step prints the recall of classes
         return [start, *notes, *(line for link in self.links for line in link.lines)]
 
 
 def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared: Shared | None = None) -> Compression:
-    """Take the steps of `compress.steps`, each on the model that the one before left. Each step gives a Record.
+    """Apply the steps of `compress.steps`, each to the result of the step before. Each step writes a Record.
 
-    Finished steps are found again, so a chain that was killed continues where it was.
+    Finished steps are reused, so an interrupted chain continues.
 
     Args:
-        recipe: Its own run is compressed, and made first if it is not there, unless `compress.source` names another.
-        force: Whether to repeat finished steps.
-        quiet: Whether to print no progress.
-        shared: Data and checkpoints that are loaded already.
+        recipe: Recipe whose run is compressed, and trained first if necessary, unless `compress.source` names another.
+        force: Repeat finished steps.
+        quiet: Print no progress.
+        shared: Data and checkpoints that are already loaded.
 
     Returns:
-        The start of the chain and its steps; `record` is the Record that the chain ends with.
+        The start of the chain and its steps; `record` is the last Record of the chain.
 
     Raises:
-        KitError: A step cannot work, which is found before anything is computed, or failed while running.
+        KitError: If a step is impossible, which is found before any computation, or fails while running.
     """
     from kit.compression import TECHNIQUES
     from kit.compression.base import attempts
@@ -98,16 +98,16 @@ def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared
         job.progress.say(warning)
     trials: list[Trial] = []
     for step in section.steps:
-        for tried in attempts(TECHNIQUES[step.technique], step, start):
+        for attempt in attempts(TECHNIQUES[step.technique], step, start):
             try:
-                record = _take(tried, source, start, judge, force)
+                record = _step_record(attempt, source, start, judge, force)
             except KitError as error:
-                if tried is step:
+                if attempt is step:
                     raise
                 job.progress.say(f"{step.technique}, other settings: {error.message}")
                 continue
             predictor = load_predictor(record.model_folder, backend=record.backend)
-            trials.append(Trial(tried, record, judge.gate(predictor), predictor))
+            trials.append(Trial(attempt, record, judge.gate(predictor), predictor))
             job.progress.say(f"{step.technique}: {trials[-1].gate.outcome}")
             if trials[-1].gate.passed:
                 source = record
@@ -118,9 +118,12 @@ def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared
 
 
 def _require_chain(section: CompressSection, start: Record | None, recipe: Recipe) -> None:
-    """Raise ModelError for a step that cannot work on what the steps before it leave: before anything is computed.
+    """Raise ModelError if a step cannot follow the steps before it, before any computation.
 
-    start: None while it is still to be trained, as the recipe says.
+    Args:
+        section: Section with the steps.
+        start: Record to compress; None if it is still to be trained with the recipe.
+        recipe: Recipe of the run.
     """
     from kit.compression import TECHNIQUES
     from kit.compression.base import foreseen_kind, kind_after, require_kind, works_first
@@ -129,23 +132,29 @@ def _require_chain(section: CompressSection, start: Record | None, recipe: Recip
     kind = kind_of(start.model_folder, start.backend) if start is not None else foreseen_kind(recipe)
     what = start.id if start is not None else recipe.method
     made_of = (start.content["settings"].get("compression") or {}).get("source") if start is not None else None
-    way_out = ""
-    before: tuple[str, Kind] | None = None  # the step before, and what it was taken of
+    remedy = ""
+    before: tuple[str, Kind] | None = None  # the step before, and the kind of model that it was applied to
     for step in section.steps:
         technique = TECHNIQUES[step.technique]
         if before is not None and works_first(technique, before[1], TECHNIQUES[before[0]]):
-            way_out = f"take {step.technique} before {before[0]}"
-        require_kind(step.technique, kind, technique.takes, what, made_of=made_of, way_out=way_out)
+            remedy = f"take {step.technique} before {before[0]}"
+        require_kind(step.technique, kind, technique.takes, what, made_of=made_of, remedy=remedy)
         technique.require(step, start)
-        before, made_of, way_out = (step.technique, kind), None, ""
+        before, made_of, remedy = (step.technique, kind), None, ""
         kind, what = kind_after(technique, kind), f"what {step.technique} leaves"
 
 
 def _job(recipe: Recipe, start: Record | None, quiet: bool, shared: Shared) -> Job:
-    """The data and the task of a run, and the machine that there is now.
+    """Return the data and the task of a run, with the hardware of this machine.
 
-    start: the run, if it is there: nothing else is asked of the place that it was made in. Raises DataError if the data
-    are no longer those that it was made of.
+    Args:
+        recipe: Recipe of the run.
+        start: Record of the run; None if it does not exist yet. With it, the checkpoint is not needed.
+        quiet: Print no progress.
+        shared: Data and checkpoints that are already loaded.
+
+    Raises:
+        DataError: If the data have changed since the run.
     """
     from kit.data import prepare
     from kit.data.changes import changed_data
@@ -156,7 +165,7 @@ def _job(recipe: Recipe, start: Record | None, quiet: bool, shared: Shared) -> J
     from kit.training.hardware import set_up_hardware
     from kit.training.progress import Progress
 
-    # In float32 where the run was to be; bfloat16, which this machine may lack, is not insisted on.
+    # Keep float32 if the run used it; bfloat16 is not required, because this machine may not support it.
     hardware = set_up_hardware("fp32" if recipe.train.precision == "fp32" else "auto")
     state = meet(hardware.device)
     data = prepare(recipe.data, recipe.train.seed, shared.cleaned(recipe.data))
@@ -164,8 +173,8 @@ def _job(recipe: Recipe, start: Record | None, quiet: bool, shared: Shared) -> J
     if start is not None:
         if data.fingerprints != start.content["data"]["fingerprints"]:
             raise DataError(
-                f"{changed_data(start.content['data'], data)} changed since {start.id} was made of them",
-                "restore them; or make that run again, then compress it",
+                f"{changed_data(start.content['data'], data)} changed since {start.id} was trained on them",
+                "restore them; or repeat that run, then compress it",
             )
         made_of = start.content["checkpoint"]
         if made_of is not None:
@@ -176,8 +185,8 @@ def _job(recipe: Recipe, start: Record | None, quiet: bool, shared: Shared) -> J
     return Job(recipe, task_for(recipe, data.labels), data, hardware, checkpoint, progress)
 
 
-def _take(step: Step, source: Record, start: Record, judge: Judge, force: bool) -> Record:
-    """Return the Record of one step, which is found if it has finished."""
+def _step_record(step: Step, source: Record, start: Record, judge: Judge, force: bool) -> Record:
+    """Return the Record of one step, computed unless it has finished."""
     from kit.compression import TECHNIQUES
     from kit.compression.gate import pool_of_steps
 
@@ -186,8 +195,8 @@ def _take(step: Step, source: Record, start: Record, judge: Judge, force: bool) 
     technique = TECHNIQUES[step.technique]
 
     def fit(placed: Job) -> Any:
-        seen = replace(placed.data, pool=placed.data.pool.take(pool_of_steps(job)))
-        fitted = technique.compress(step, source, replace(placed, data=seen))
+        limited = replace(placed.data, pool=placed.data.pool.take(pool_of_steps(job)))
+        fitted = technique.compress(step, source, replace(placed, data=limited))
         about: dict[str, Any] = {"technique": step.technique, "source": source.id, "start": start.id}
         if judge.validation is not None:
             changes = judge.recall_changes(fitted.predictor.outputs(placed.data.validation.texts))
@@ -200,18 +209,18 @@ def _take(step: Step, source: Record, start: Record, judge: Judge, force: bool) 
 
 
 def _chain_section(source: Record, step: Step) -> CompressSection:
-    """Return the section that leads from the trained run to this step, so that the Record's recipe makes it again."""
+    """Return the compression section from the trained run to this step, with which the Record can be reproduced."""
     from kit.publishing.reproduce import chain_steps
 
-    gate = GateSection(retained=None)  # the steps that stayed, whatever limits they met
+    gate = GateSection(retained=None)  # only the steps that were kept, whatever limits they had
     try:
         return CompressSection(steps=[*chain_steps(source), step], gate=gate)
-    except ValueError:  # no recipe may name these steps together: a vocabulary that is trimmed twice
+    except ValueError:  # not allowed together in a recipe, such as a vocabulary that is trimmed twice
         return CompressSection(steps=[step], gate=gate)
 
 
 def _id(step: Step, source: Record, job: Job) -> str:
-    """Readable, and ending in a hash of the step, the source's model and the data."""
+    """Return a readable id that ends with a hash of the step, the source's model and the data."""
     files = {name: sha for name, sha in source.content["files"].items() if name.startswith("model/")}
     content = {
         "format": FORMAT,

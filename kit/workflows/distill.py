@@ -1,6 +1,6 @@
-"""Distillation: a teacher's Record, a student's beside it, its control, and the verdict.
+"""Distillation: runs of a teacher, its student and a control for every seed, and the verdict over all seeds.
 
-Each of the three is a run like any other, found again if it has finished. Every seed has its own.
+Each of the three is a run like any other, reused if it has finished.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
     from kit.analysis.distillation_verdict import Cost, Verdict
 
-VERDICT_FILE = "verdict.json"  # beside the Record of the first seed's student
+VERDICT_FILE = "verdict.json"  # in the Record of the first seed's student
 
 
 @dataclass(frozen=True)
 class Distillation:
-    """Records by seed, and what they come to. controls: empty if none were wanted."""
+    """Records by seed and the verdict; `controls` is empty if none were trained."""
 
     students: tuple[Record, ...]
     controls: tuple[Record, ...]
@@ -52,21 +52,21 @@ def distill(
     quiet: bool = False,
     shared: Shared | None = None,
 ) -> Distillation:
-    """Make the teacher if the recipe names none, then the student and its control, and compare them.
+    """Train the teacher if the recipe does not name one, then the student and its control, and compare them.
 
     Args:
-        recipe: Of method distill; of any other method, its run is the teacher.
-        seeds: Number of seeds, from the recipe's own on.
-        controls: Whether to train the same student without a teacher.
-        force: Whether to repeat finished students.
-        quiet: Whether to print no progress.
-        shared: Data and checkpoints that are loaded already.
+        recipe: Recipe of method distill; the run of a recipe of any other method is the teacher.
+        seeds: Number of seeds, starting with the recipe's.
+        controls: Also train the same student without a teacher.
+        force: Repeat finished students.
+        quiet: Print no progress.
+        shared: Data and checkpoints that are already loaded.
 
     Returns:
         The students, their controls and the verdict.
 
     Raises:
-        KitError: Bad input, which is found before anything is trained, or a failure while running.
+        KitError: For invalid input, which is found before any training, or for a failure while running.
     """
     from kit.runtime.distributed import meet
     from kit.training.hardware import set_up_hardware
@@ -74,16 +74,16 @@ def distill(
     shared = shared or Shared()
     meet(set_up_hardware(recipe.train.precision).device)
     _refuse_early(recipe, controls, shared)
-    students, alone, teachers = [], [], []
+    students, control_records, teachers = [], [], []
     for seed in range(recipe.train.seed, recipe.train.seed + seeds):
         train = recipe.train.model_copy(update={"seed": seed})
         taught = with_teacher(recipe.model_copy(update={"train": train}), quiet=quiet, shared=shared)
         teachers.append([resolve_teacher(name, taught) for name in _names(taught)])
         students.append(run(taught, force=force, quiet=quiet, shared=shared))
         if controls:
-            alone.append(run(control_recipe(students[-1], teachers[-1][0]), quiet=quiet, shared=shared))
-    verdict = _judge(students, alone, teachers, shared)
-    done = Distillation(tuple(students), tuple(alone), verdict)
+            control_records.append(run(control_recipe(students[-1], teachers[-1][0]), quiet=quiet, shared=shared))
+    verdict = _judge(students, control_records, teachers, shared)
+    done = Distillation(tuple(students), tuple(control_records), verdict)
     _write(done)
     return done
 
@@ -93,32 +93,32 @@ def _names(recipe: Recipe) -> list[str]:
     return [named] if isinstance(named, str) else list(named or [])
 
 
-def _refuse_early(given: Recipe, controls: bool, shared: Shared) -> None:
-    """Raise for whatever would keep the student or its control from starting, before hours go into its teacher."""
+def _refuse_early(requested: Recipe, controls: bool, shared: Shared) -> None:
+    """Raise an error that would keep the student or its control from starting, before hours of teacher training."""
     from kit.runs.request import understand
 
-    recipe = student_recipe(given)
+    recipe = student_recipe(requested)
     request = understand(recipe, shared)
     if controls and request.teachers:
         require_control(request.recipe, request.teachers[0])
-    elif controls and teacher_recipe(given).method == "scratch":
+    elif controls and teacher_recipe(requested).method == "scratch":
         require_weights(request.recipe.distill.student, "it")
     if recipe.distill.teacher is None and request.checkpoint is None:
         raise RecipeError("there is nothing to fine-tune a teacher from", "set model.checkpoint", key="distill.teacher")
 
 
 def _judge(students: list[Record], controls: list[Record], teachers: list[list[Teacher]], shared: Shared) -> Verdict:
-    """The verdict over all seeds. teachers: of each seed."""
+    """Return the verdict over all seeds. teachers: The teachers of each seed."""
     from kit.analysis.distillation_verdict import Answers, judge
     from kit.tasks import task_for
 
     first = students[0]
     recipe = first.recipe
-    answers = [
+    outputs = [
         Answers(
             student.recipe.train.seed,
             student.predictions().outputs,
-            _teacher_answers(student, teachers[index], shared),
+            _teacher_outputs(student, teachers[index], shared),
             controls[index].predictions().outputs if controls else None,
         )
         for index, student in enumerate(students)
@@ -128,11 +128,11 @@ def _judge(students: list[Record], controls: list[Record], teachers: list[list[T
     if tests - {first.content["data"]["fingerprints"]["test"]}:
         notes.append(
             "the teacher was tested on other examples, so it may have been trained on some of these: "
-            "then its metric and what is retained say too much"
+            "then its metric and the retained share are not reliable"
         )
     task = task_for(recipe, first.labels)
     return judge(
-        answers,
+        outputs,
         task.targets(first.predictions().labels),
         task.measure,
         budget=first.content["data"]["sizes"]["budget"],
@@ -141,15 +141,15 @@ def _judge(students: list[Record], controls: list[Record], teachers: list[list[T
     )
 
 
-def _teacher_answers(student: Record, teachers: list[Teacher], shared: Shared) -> np.ndarray:
-    """The teachers' logits on the student's test examples, together: those in their Records, or computed once."""
+def _teacher_outputs(student: Record, teachers: list[Teacher], shared: Shared) -> np.ndarray:
+    """Return the teachers' averaged outputs on the student's test examples, from their Records or computed."""
     import numpy as np
 
     from kit.distillation.teacher_outputs import averaged, teacher_logits, teacher_translations
     from kit.training.progress import Progress
 
     data = student.content["data"]["fingerprints"]
-    found = []
+    logits_of_teachers = []
     for teacher in teachers:
         if teacher.record is not None and teacher.record.content["data"]["fingerprints"]["test"] == data["test"]:
             logits = teacher.record.predictions().outputs
@@ -161,12 +161,12 @@ def _teacher_answers(student: Record, teachers: list[Teacher], shared: Shared) -
             logits, _ = teacher_logits(teacher, texts, longest, Progress(quiet=True))
         if student.recipe.task == "translation":
             return logits
-        found.append(logits[:, teacher.order(student.labels)])
-    return averaged(found, student.recipe.data.multi_label)
+        logits_of_teachers.append(logits[:, teacher.order(student.labels)])
+    return averaged(logits_of_teachers, student.recipe.data.multi_label)
 
 
 def _costs(student: Record, teachers: list[Teacher], shared: Shared) -> tuple[Cost, Cost]:
-    """Size and speed of the student, and of all its teachers together, timed in turns."""
+    """Return size and speed of the student, and of all its teachers together, timed in turns."""
     from kit.analysis.distillation_verdict import Cost
     from kit.measurement.speed import latencies
     from kit.models.predictor import TransformerPredictor, load_predictor
@@ -174,7 +174,7 @@ def _costs(student: Record, teachers: list[Teacher], shared: Shared) -> tuple[Co
 
     predictors = [load_predictor(student.model_folder, backend=student.backend), *map(load_teacher, teachers)]
     for predictor in predictors:
-        if isinstance(predictor, TransformerPredictor):  # tokenizers of the Hub may have no limit of their own
+        if isinstance(predictor, TransformerPredictor):  # tokenizers of the Hub may have no limit
             predictor.max_length = min(predictor.max_length, student.recipe.data.max_length)
     texts = shared.cleaned(student.recipe.data).splits.test.texts
     translates = student.recipe.task == "translation"

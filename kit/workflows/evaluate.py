@@ -1,4 +1,4 @@
-"""Evaluate again: load a Record's model, predict its test examples anew, and compare with the stored predictions."""
+"""Evaluate a Record's saved model again, and compare its predictions with the stored ones."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from kit.records.record import Record
 if TYPE_CHECKING:
     from kit.data import Prepared
 
-TOLERANCE = 1e-3  # a logit on other hardware or another number of threads; the same machine gives below 1e-5
+TOLERANCE = 1e-3  # of a logit on other hardware or with another number of threads; below 1e-5 on the same machine
 _ROUNDING = 1e-6  # of a metric computed twice from the same numbers
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """metrics: computed anew. largest_difference: of any logit, from the Record's."""
+    """Metrics computed again, and the largest difference of a logit from the Record's."""
 
     record: Record
     metrics: dict[str, Estimate]
@@ -33,18 +33,18 @@ def evaluate(folder: str | Path, *, trust_remote_code: bool = False, comet: Path
 
     Args:
         folder: Folder of the run.
-        trust_remote_code: Whether the model may run code that its checkpoint brought along.
-        comet: A checkpoint of COMET for translations, whose score is one more metric.
+        trust_remote_code: Allow the model to run code from its checkpoint.
+        comet: A checkpoint of COMET for translations, which adds its score.
 
     Returns:
         The metrics, computed again, and the largest difference of a logit.
 
     Raises:
-        RecordError: The run is damaged.
-        DataError: The test examples changed.
-        VerificationError: A prediction differs from the stored one.
-        ModelError: COMET cannot be run.
-        RecipeError: COMET is for translations.
+        RecordError: If the run is damaged.
+        DataError: If the test examples changed.
+        VerificationError: If a prediction differs from the stored one.
+        ModelError: If COMET cannot be run.
+        RecipeError: If COMET is requested for a run that does not translate.
     """
     from kit.models.predictor import load_predictor, require_labels
     from kit.tasks import task_for
@@ -61,60 +61,63 @@ def evaluate(folder: str | Path, *, trust_remote_code: bool = False, comet: Path
     worst = int(differences.argmax())
     if not differences[worst] <= TOLERANCE:
         raise VerificationError(
-            f"{record.id} does not give its stored answers: "
+            f"{record.id} does not reproduce its stored predictions: "
             + task.describe_difference(f"test example {stored.ids[worst]}", float(differences[worst])),
             "the model or a library changed since; compare record.json's versions with `pip list`",
         )
     require_metrics(record, data)
     targets = task.targets(data.test.labels)
-    found = task.estimates(outputs, targets)
+    metrics = task.estimates(outputs, targets)
     if comet is not None:
         from kit.measurement.comet import comet as comet_of
 
-        found["comet"] = comet_of([row[0] for row in data.test.texts], list(outputs), list(targets), comet)
-    return Evaluation(record, found, float(differences[worst]))
+        metrics["comet"] = comet_of([row[0] for row in data.test.texts], list(outputs), list(targets), comet)
+    return Evaluation(record, metrics, float(differences[worst]))
 
 
 def _require_comet(record: Record, checkpoint: Path) -> None:
     from kit.measurement.comet import require_comet
 
     if record.recipe.task != "translation":
-        raise RecipeError(f"--comet: {record.id} does not translate", "COMET scores translations: leave it out")
+        raise RecipeError(f"--comet: {record.id} does not translate", "COMET scores translations: omit it")
     require_comet(checkpoint)
 
 
 def require_metrics(record: Record, data: Prepared) -> None:
-    """Raise RecordError if record.json says other metrics than the stored answers give."""
+    """Raise RecordError if record.json has other metrics than the stored predictions give."""
     from kit.tasks import task_for
 
     task = task_for(record.recipe, record.labels)
-    for name, found in task.estimates(record.predictions().outputs, task.targets(data.test.labels)).items():
-        said = record.metrics.get(name)
-        if said is None or not np.allclose(
-            (said.value, said.low, said.high), (found.value, found.low, found.high), rtol=0, atol=_ROUNDING
+    for name, computed in task.estimates(record.predictions().outputs, task.targets(data.test.labels)).items():
+        recorded = record.metrics.get(name)
+        if recorded is None or not np.allclose(
+            (recorded.value, recorded.low, recorded.high),
+            (computed.value, computed.low, computed.high),
+            rtol=0,
+            atol=_ROUNDING,
         ):
             raise RecordError(
-                f"{record.folder} is damaged: record.json says {name} {said}, its predictions give {found}",
+                f"{record.folder} is damaged: record.json has {name} {recorded}, its predictions give {computed}",
                 MAKE_AGAIN,
             )
 
 
 def require_same_data(record: Record, data: Prepared) -> None:
-    """Raise RecordError if record.json names other labels or text columns than the data."""
+    """Raise RecordError if record.json has other labels or text columns than the data."""
     for key, recorded, actual in (
         ("labels", record.labels, data.labels),
         ("data.text_columns", tuple(record.content["data"]["text_columns"]), data.splits.text_columns),
     ):
         if recorded != actual:
             raise RecordError(
-                f"{record.folder} is damaged: record.json says {key} {', '.join(map(str, recorded))}, not "
-                f"{', '.join(actual)} as the data do",
+                f"{record.folder} is damaged: record.json has {key} {', '.join(map(str, recorded))}, not "
+                f"{', '.join(actual)} as in the data",
                 MAKE_AGAIN,
             )
 
 
 def prepared_for(record: Record) -> Prepared:
-    """Return the data that a Record was made of. Raises DataError if its test examples are no longer those."""
+    """Return the data of a Record. Raises DataError if its test examples have changed."""
     from kit.data import prepare
     from kit.data.changes import changed_data
 
@@ -122,7 +125,7 @@ def prepared_for(record: Record) -> Prepared:
     data = prepare(recipe.data, recipe.train.seed)
     if data.fingerprints["test"] != record.content["data"]["fingerprints"]["test"]:
         raise DataError(
-            f"{changed_data(record.content['data'], data)} changed since {record.id} was made and tested on them",
-            "restore them; or make a new run of the new data with `kit finetune`",
+            f"{changed_data(record.content['data'], data)} changed since {record.id} was trained and tested on them",
+            "restore them; or start a new run on the new data with `kit finetune`",
         )
     return data

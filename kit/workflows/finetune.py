@@ -1,4 +1,4 @@
-"""Fit the method of a recipe on its labelled budget."""
+"""Train and test a run from a recipe."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ def finetune(
     keep_model: bool = True,
     shared: Shared | None = None,
 ) -> Record:
-    """Fit the recipe's method on its labelled budget, test it, and write a Record.
+    """Fit the recipe's method on its labelled budget, test it and write a Record.
 
-    Method distill first makes the teacher that the recipe does not name; its controls are left to `kit distill`. A
-    finished run is found again, and one that was killed continues.
+    Method distill first trains the teacher if the recipe does not name one; controls are trained by `kit distill` only.
+    A finished run is reused, and an interrupted one continues.
 
     Args:
-        recipe: What to run.
-        force: Whether to repeat a finished run.
-        quiet: Whether to print no progress.
-        keep_model: Whether to keep the saved model; the Record keeps everything else.
-        shared: Data and checkpoints that are loaded already.
+        recipe: Recipe of the run.
+        force: Repeat a finished run.
+        quiet: Print no progress.
+        keep_model: Keep the saved model; the Record keeps everything else.
+        shared: Data and checkpoints that are already loaded.
 
     Returns:
         The Record of the run.
 
     Raises:
-        KitError: What is wrong and what to do.
-        BusyError: Another process is making the same Record.
+        KitError: For invalid input, or for a failure while running.
+        BusyError: If another process is writing the same Record.
     """
     return run(recipe, force=force, quiet=quiet, keep_model=keep_model, shared=shared)

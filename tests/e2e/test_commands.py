@@ -200,7 +200,7 @@ def test_new_writes_a_recipe_that_runs(kit, reviews, tiny_checkpoint, tmp_path, 
     unknown = kit("new", "other.yaml", "--train", "tickets.csv", "--text", "txt")
     assert unknown.code == 2 and unknown.err.startswith("error: --text: column 'txt' is not in tickets.csv")
     refused = kit("new", "my.yaml", "--train", "tickets.csv")
-    assert (refused.code, "is there already" in refused.err) == (2, True)
+    assert (refused.code, "exists already" in refused.err) == (2, True)
 
 
 def test_schema_is_json_schema(kit) -> None:

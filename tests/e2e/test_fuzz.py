@@ -125,7 +125,7 @@ def attempt(forks: Forks, case: Case, seed: int, to: Path) -> str:
     process = forks.start(*case.command(folder), **{QUICK_EXIT: "1"})
     out, err = process.communicate()
     problems = [] if process.returncode in (0, 1, 2) else [f"exit code {process.returncode}"]
-    problems += [word for word in ("not foreseen", "Traceback") if word in out + err]
+    problems += [word for word in ("unexpected; `--debug`", "Traceback") if word in out + err]
     problems += ["no line"] if process.returncode and "error: " not in err else []
     problems += [f"{process.peak_bytes / 1e6:.0f} MB"] if process.peak_bytes > MAX_BYTES else []
     shutil.rmtree(to)

@@ -79,7 +79,7 @@ def push_folder(arguments: list[str]) -> None:
     """What `kit export --push` does once the folder is proven. arguments: the folder, the target's keys as JSON."""
     from huggingface_hub import constants
 
-    from kit.cli.tables import exit_code_of
+    from kit.cli.errors import exit_code_of
     from kit.publishing.hub_push import Target, push, require_target
     from kit.runtime.quiet_libraries import quiet_libraries
 

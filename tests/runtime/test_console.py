@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from kit.cli.tables import exit_code_of, print_table, warn
+from kit.cli.errors import exit_code_of
+from kit.cli.tables import print_table, warn
 from kit.errors import StreamError
 from kit.runtime.console import console, echo, echo_json, say
 from kit.runtime.printable import printable

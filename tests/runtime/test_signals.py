@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from kit.cli.tables import exit_code_of
+from kit.cli.errors import exit_code_of
 from kit.errors import DataError, DivergedError, KitError, OutputError, TrainingError
 from kit.runtime.leftovers import saved_in
 from kit.runtime.signals import NOTHING_SAVED, Stopped, deferring, forget_earlier, note_earlier, note_kept, stoppable

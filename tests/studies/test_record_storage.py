@@ -172,7 +172,7 @@ def test_a_cell_whose_record_cannot_be_kept_fails_with_the_reason_and_the_next_s
 def test_a_record_that_does_not_arrive_whole_is_a_failed_cell(recipe_file: Path, monkeypatch) -> None:
     monkeypatch.setattr(Storage, "keep", lambda self, record: shutil.rmtree(record.folder))
     done = study(small(recipe_file, "study.methods=[tfidf]"), storage="memory://there", engine="inline", quiet=True)
-    assert all("did not arrive there whole" in outcome.error for outcome in done.failed)
+    assert all("did not arrive there completely" in outcome.error for outcome in done.failed)
     assert len(done.failed) == 2
     assert not list(done.folder.parent.glob("*/record.json"))
 

@@ -313,9 +313,9 @@ def probes_of(pid: int) -> list[str]:
 
 
 DAMAGES = {
-    "record.json says accuracy 0.990": lambda content: content["metrics"]["accuracy"].update(value=0.99, high=1.0),
-    "record.json says labels positive, negative, not negative, positive": lambda content: content["labels"].reverse(),
-    "record.json says data.text_columns a, b": lambda content: content["data"].update(text_columns=["a", "b"]),
+    "record.json has accuracy 0.990": lambda content: content["metrics"]["accuracy"].update(value=0.99, high=1.0),
+    "record.json has labels positive, negative, not negative, positive": lambda content: content["labels"].reverse(),
+    "record.json has data.text_columns a, b": lambda content: content["data"].update(text_columns=["a", "b"]),
     "data.sizes.budget: it is missing": lambda content: content["data"].update(sizes={}),
     "checkpoint.name: it is missing": lambda content: content.update(checkpoint={}),
     "settings: it is not an object": lambda content: content.update(provenance=1, settings=None),

@@ -76,7 +76,7 @@ def test_a_recipe_that_is_there_is_not_overwritten_without_force() -> None:
     RECIPE.write_text("mine")
     with pytest.raises(OutputError) as caught:
         new_recipe(RECIPE, ["tickets.csv"], text=["body"], label="intent")
-    assert str(caught.value) == "my.yaml is there already\n  Choose another name, or --force to replace it."
+    assert str(caught.value) == "my.yaml exists already\n  Choose another name, or replace it with --force."
     assert RECIPE.read_text() == "mine"
     assert new_recipe(RECIPE, ["tickets.csv"], text=["body"], label="intent", force=True) == load_recipe(RECIPE)
 

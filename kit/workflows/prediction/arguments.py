@@ -1,4 +1,4 @@
-"""Arguments of a command that may be texts or names of files."""
+"""Classification of command arguments as texts or names of files."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ _HINT = "to predict these words as a text, pipe them in: echo '...' | kit predic
 
 @dataclass(frozen=True)
 class Arguments:
-    """Arguments that are all names of files, or all texts.
+    """Arguments that are either all names of files, or all texts.
 
     Attributes:
-        files: Existing files, in the order given.
-        texts: Texts, in the order given.
-        notes: What the user should know about texts that might have been meant as names.
+        files: Existing files in their order.
+        texts: Texts in their order.
+        notes: Notes for the user on texts that may have been meant as names of files.
     """
 
     files: tuple[Path, ...] = ()
@@ -88,15 +88,14 @@ class Arguments:
 
 
 def sort_arguments(arguments: Sequence[str]) -> Arguments:
-    """Return which arguments name files.
+    """Return arguments as files or texts.
 
     Raises:
-        DataError: An argument names a folder, or looks like the name of a file that does not exist; or files and texts
-            are mixed.
+        DataError: If an argument names a folder or appears to name a missing file, or files and texts are mixed.
     """
     files = [_existing_file(argument) for argument in arguments]
     if len(arguments) > 1 and "-" in arguments:
-        raise DataError("- stands for standard input and was given beside other arguments", "give one of them")
+        raise DataError("- stands for standard input and cannot be combined with other arguments", "use one of them")
     if not any(files):
         notes = [note for argument in arguments if (note := _doubt(argument))]
         return Arguments(texts=tuple(arguments), notes=tuple(notes))
@@ -105,13 +104,13 @@ def sort_arguments(arguments: Sequence[str]) -> Arguments:
             named = next(path for path in files if path is not None)
             raise DataError(
                 f"{named} is a file and {_shown(argument)} is not",
-                "give files or texts; to predict the name of a file as a text, pipe it in",
+                "pass files or texts; to predict the name of a file as a text, pipe it in",
             )
     return Arguments(files=tuple(path for path in files if path is not None))
 
 
 def _existing_file(argument: str) -> Path | None:
-    """Return the file that an argument names, None for a text. Raises DataError for a folder or a missing file."""
+    """Return the file that an argument names; None for a text. Raises DataError for a folder or a missing file."""
     if not argument.strip() or "\n" in argument or len(argument) > _LONGEST_PATH:
         return None
     try:
@@ -126,7 +125,7 @@ def _existing_file(argument: str) -> Path | None:
 
 
 def _refuse_missing(argument: str, error: Exception) -> None:
-    """Raise DataError if an argument that cannot be opened looks like the name of a file."""
+    """Raise DataError if an argument that cannot be opened appears to be the name of a file."""
     number = error.errno if isinstance(error, OSError) else None
     if number not in (None, errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG) and isinstance(error, OSError):
         raise DataError(f"{argument} cannot be read: {error.strerror}", _HINT) from error
@@ -134,7 +133,7 @@ def _refuse_missing(argument: str, error: Exception) -> None:
     if matching:
         raise DataError(
             f"{argument} is a pattern that matches {len(matching)} file{'s' if len(matching) > 1 else ''}",
-            "write it without quotes, so that the shell puts the names in its place",
+            "write it without quotes, so that the shell expands it",
         )
     if _looks_like_a_file(argument):
         no_file = "no file matches" if glob.has_magic(argument) else "there is no file"
@@ -170,7 +169,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _doubt(argument: str) -> str | None:
-    """Return a note on a text of one word that may have been meant as the name of a file."""
+    """Return a note on a text of one word that may have been meant as the name of a file; None if it is a text."""
     word = argument.strip()
     odd = _ONE_WORD_WITH_EXTENSION.fullmatch(word) or _WORDS_WITH_SLASH.fullmatch(word) or "*" in word
     if not odd or re.search(r"\s", word) or len(word) > _LONGEST_PATH:

@@ -1,4 +1,4 @@
-"""Check that rows to predict have the columns of the model's texts, and say which one to rename."""
+"""Check that rows to predict have the model's text columns, with the column to rename in the error."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _LONGEST_NAME = 30  # characters of a column; a longer one may be a text, if no 
 
 
 def require_text_columns(columns: Sequence[str], table: Table, kind: str, name: str) -> None:
-    """Raise DataError, with the column to rename, if the table lacks a column of the model."""
+    """Raise DataError with the column to rename if the table lacks a column of the model."""
     try:
         require_columns(columns, table, "predict", name)
     except DataError as error:
         missing = [column for column in columns if column not in table.columns]
-        error.hint = f"call the column{'s' if len(missing) > 1 else ''} with the texts {listed(missing)}"
+        error.hint = f"name the column{'s' if len(missing) > 1 else ''} with the texts {listed(missing)}"
         if (column := _column_of_texts(table)) and len(columns) == 1:
             error.hint = f"rename the column {quoted(column)} to {listed(missing)}"
         if kind in DELIMITED:
@@ -35,7 +35,7 @@ def require_text_columns(columns: Sequence[str], table: Table, kind: str, name: 
 
 
 def _column_of_texts(table: Table) -> str | None:
-    """Return the column that seems to hold the texts; None if it is unclear, or the file seems to have no header."""
+    """Return the column that probably has the texts; None if this is unclear, or there seems to be no header."""
     try:
         columns = guess_text_columns(table)
     except DataError:

@@ -1,4 +1,4 @@
-"""The format of content whose name does not tell it: standard input, text files, files with unknown extensions."""
+"""Detection of the format of content without a known extension: standard input, text files, other files."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _HEAD_LINES = 10_000  # lines searched for objects below the first
 
 @dataclass(frozen=True)
 class Format:
-    """How content is to be read.
+    """Detected format of content.
 
     Attributes:
         kind: An extension for `read_table`, or None for one text per line.
-        note: An assumption that the user should read, or an empty string.
+        note: An assumption for the user to read, or an empty string.
     """
 
     kind: str | None
@@ -40,7 +40,7 @@ class Format:
 
 @contextmanager
 def hints_for(columns: Sequence[str]) -> Iterator[None]:
-    """Leave `--format text` out of the hints of errors where a line cannot hold the several texts of a model."""
+    """Remove `--format text` from the hints of errors if the model reads several texts, which a line cannot contain."""
     try:
         yield
     except DataError as error:
@@ -53,16 +53,16 @@ def _for_columns(advice: str, columns: Sequence[str]) -> str:
 
 
 def detect_format(text: str, columns: Sequence[str], name: str, *, is_text_file: bool) -> Format:
-    """Return how content is to be read.
+    """Return the format of content.
 
     Args:
         text: The content.
-        columns: Names of the texts that the model reads.
+        columns: Names of the model's text columns.
         name: Name of the source, for messages.
-        is_text_file: Whether the extension says that the content is text, so that a header alone proves nothing.
+        is_text_file: The extension means text, so that a header alone proves nothing.
 
     Raises:
-        DataError: Some lines are JSON objects with these columns, and others are not.
+        DataError: If some lines are JSON objects with these columns and others are not.
     """
     detected = _detected(text, columns, name, is_text_file)
     return replace(detected, note=_for_columns(detected.note, columns))
@@ -83,7 +83,7 @@ def _detected(text: str, columns: Sequence[str], name: str, is_text_file: bool) 
 
 
 def _array(content: str, first_line: str, name: str, note: str) -> Format:
-    """Return JSON for an array of objects or strings, even for a damaged one, and text for other brackets."""
+    """Return JSON for an array of objects or strings, even if damaged, and text for other brackets."""
     try:
         items = json.loads(content)
     except (ValueError, RecursionError):
@@ -102,20 +102,20 @@ def _are_json_strings(content: str) -> bool:
 
 
 def _refuse_objects_below(text: str, columns: Sequence[str], name: str) -> None:
-    """Raise DataError if a line below the first is a JSON object for the model."""
+    """Raise DataError if a line after the first is a JSON object with the model's columns."""
     for number, line in enumerate(islice(text.split("\n"), _HEAD_LINES), start=1):
         if not _OBJECT.match(line.strip()):
             continue
         value = _parsed(line)
         if isinstance(value, dict) and (set(columns) <= set(value) or "translation" in value):
             raise DataError(
-                f"{name}, line {number} is a JSON object, and lines before it are not",
+                f"{name}, line {number} is a JSON object, but lines before it are not",
                 f"write all of them as JSON objects; or {AS_TEXTS}",
             )
 
 
 def _table(text: str, columns: Sequence[str], name: str, is_text_file: bool) -> Format:
-    """Return CSV or TSV if the first line is a header that names the texts of the model."""
+    """Return CSV or TSV if the first line is a header with the model's text columns."""
     start = text.lstrip("\ufeff\r\n")[:_LONGEST_HEADER]
     header = re.split(r"[\r\n]", start[take_excel_line(start)[1] :], maxsplit=1)[0]
     refuse_drawing(start, name)

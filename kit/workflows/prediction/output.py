@@ -1,4 +1,4 @@
-"""Tables of predictions: the input columns to keep beside the predictions, as CSV, JSON lines or Parquet."""
+"""Tables of predictions beside kept input columns, as CSV, JSON lines or Parquet."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     import pyarrow
 
 FORMATS = (".csv", ".jsonl", ".ndjson", ".parquet")
-# Written by hand because csv.writer leaves a lone carriage return unquoted, which readers take for the end of a row.
+# csv.writer is not used because it leaves a lone carriage return unquoted, which readers take for the end of a row.
 _TO_QUOTE = re.compile(r'[",\r\n]|^\s|\s$')
 
 
 class TableWriter(Protocol):
-    """Write rows of a table to a file."""
+    """Writer of table rows to a file."""
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Append rows that have a value for every column."""
+        """Append rows, each with a value for every column."""
 
     def close(self) -> None:
         """Finish the file."""
@@ -41,8 +41,8 @@ def check_output(path: Path, inputs: Sequence[Path], run: Path) -> None:
 
     Args:
         path: The file to write.
-        inputs: The files that are read.
-        run: The folder of the model, whose files must stay as they are.
+        inputs: The files to read.
+        run: Folder of the model, whose files must not change.
     """
     if path.suffix.lower() not in FORMATS:
         raise OutputError(
@@ -54,7 +54,7 @@ def check_output(path: Path, inputs: Sequence[Path], run: Path) -> None:
         raise OutputError(f"--out {path} is a folder", f"name a file in it: {path / 'predictions.csv'}")
     if target.exists() and not target.is_file():
         raise OutputError(f"--out {path} is not a regular file", "name a file")
-    if any(_is_same(target, each) for each in inputs):
+    if any(_is_same(target, source) for source in inputs):
         raise OutputError(f"--out {path} is the input file", "name another file")
     if target.is_relative_to(run.resolve()):
         raise OutputError(f"--out {path} is inside the folder of the model", "write the predictions somewhere else")
@@ -64,7 +64,7 @@ def check_output(path: Path, inputs: Sequence[Path], run: Path) -> None:
 def kept_columns(
     keep: Sequence[str], available: Sequence[str], predicted: Sequence[str], partial: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """Return the name in the output of every input column to keep, in the order of the output.
+    """Return the input columns to keep with their names in the output, in the order of the output.
 
     Args:
         keep: Names of input columns, `column=new name`, or `all`.
@@ -100,7 +100,7 @@ def _refuse_partial(name: str, partial: Mapping[str, str], available: Sequence[s
     if column in partial:
         raise DataError(
             f"--keep {name}: {partial[column]} has no column {column!r}, which other files have",
-            f"add the column there, or predict the file alone; columns of all files: {', '.join(available)}",
+            f"add the column to that file, or predict the file alone; columns of all files: {', '.join(available)}",
         )
 
 
@@ -112,9 +112,9 @@ def _refuse_collisions(kept: Mapping[str, str], predicted: Sequence[str]) -> Non
     used = set(predicted)
     for column, name in kept.items():
         if name in used:
-            what = "a prediction" if name in predicted else "another kept column"
+            use = "a prediction" if name in predicted else "another kept column"
             raise DataError(
-                f"--keep {column}: the output already has a column {name!r}, for {what}",
+                f"--keep {column}: the output already has a column {name!r}, for {use}",
                 f"give the kept column another name: --keep '{column}=input_{name}'",
             )
         used.add(name)
@@ -128,8 +128,8 @@ def table_writer(
 
     Args:
         path: The file; its extension is the format.
-        kept: Values of every kept column, by its name in the output; None for a column of texts.
-        example: A prediction as it will be written, for the names and types of its columns.
+        kept: Values of every kept column by its name in the output; None for a stream of texts.
+        example: A prediction with every column that is written, for their names and types.
 
     Raises:
         DataError: If Parquet cannot store the values of a kept column.
@@ -225,17 +225,17 @@ def _arrow_type(name: str, values: Sequence[Any]) -> pyarrow.DataType:
     import pyarrow
 
     try:
-        found = pyarrow.array([without_surrogates_inside(value) for value in values]).type
+        arrow_type = pyarrow.array([without_surrogates_inside(value) for value in values]).type
     except (pyarrow.ArrowException, OverflowError) as error:
         raise DataError(
             f"--keep {name}: {_mixture(values)}; Parquet needs one type",
             "write .csv or .jsonl, or leave the column out",
         ) from error
-    return pyarrow.string() if pyarrow.types.is_null(found) else found
+    return pyarrow.string() if pyarrow.types.is_null(arrow_type) else arrow_type
 
 
 def _cell(value: Any) -> str:
-    """Return a value as the text of a CSV cell: lists and objects as JSON, missing values as nothing."""
+    """Return a value as the text of a CSV cell: lists and objects as JSON, missing values as an empty text."""
     if isinstance(value, str):
         return value
     if value is None or (isinstance(value, float) and math.isnan(value)):
@@ -249,7 +249,7 @@ def _quoted(cell: str) -> str:
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
-    """Yield a draft, and put it in a file's place if the block ends without an error.
+    """Yield a draft, and move it to its final path if the block ends without an error.
 
     The draft is in a temporary folder beside the file, which the next start of kit removes if this process is killed.
     """

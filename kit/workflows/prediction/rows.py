@@ -1,4 +1,4 @@
-"""Rows to predict: texts from arguments, from files of every format, or from standard input."""
+"""Rows to predict: texts from arguments, from files of any format, or from standard input."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _UNREADABLE = {
     **dict.fromkeys((".xlsx", ".xls", ".ods"), "save the sheet as CSV"),
     **dict.fromkeys((".zip", ".tar", ".tgz", ".7z", ".bz2", ".xz", ".zst"), "unpack it first (.gz is read as it is)"),
     **dict.fromkeys((".pdf", ".doc", ".docx", ".odt", ".rtf"), "save its text as .txt, one text per line"),
-    ".tmx": "a translation memory: give its sentences, one per line",
+    ".tmx": "a translation memory: extract its sentences, one per line",
 }
 _WHOLE_BYTES = 200_000_000  # larger plain text is predicted as a stream
 _HEAD_BYTES = 1_000_000
@@ -38,8 +38,8 @@ class Row:
     """One row to predict.
 
     Attributes:
-        texts: The texts that the model reads.
-        place: Where the row stands, for messages.
+        texts: The model's texts.
+        place: Position of the row, for messages.
         kept: Values of the columns to keep.
     """
 
@@ -54,10 +54,10 @@ class PredictionInput:
 
     Attributes:
         tables: Name and rows of every source; empty if the rows are a stream.
-        text_columns: Names of the texts that the model reads.
+        text_columns: Names of the model's text columns.
         files: The files that were read.
-        notes: Assumptions and repairs that the user should read.
-        stream: Function that yields the texts of a source too large to read whole, with their lines.
+        notes: Assumptions and repairs for the user to read.
+        stream: Function that yields the texts of a source too large to read whole, with their line numbers.
     """
 
     tables: tuple[tuple[str, Table], ...]
@@ -68,7 +68,7 @@ class PredictionInput:
 
     @property
     def count(self) -> int | None:
-        """The number of rows, None for a stream."""
+        """Number of rows; None for a stream."""
         return None if self.stream else sum(len(table) for _, table in self.tables)
 
     @property
@@ -82,16 +82,18 @@ class PredictionInput:
     @property
     def partial_columns(self) -> dict[str, str]:
         """Columns that only some sources have, each with the name of the first source that lacks it."""
-        every = dict.fromkeys(column for _, table in self.tables for column in table.columns)
-        lacking = {column: [name for name, table in self.tables if column not in table.columns] for column in every}
+        all_columns = dict.fromkeys(column for _, table in self.tables for column in table.columns)
+        lacking = {
+            column: [name for name, table in self.tables if column not in table.columns] for column in all_columns
+        }
         return {column: names[0] for column, names in lacking.items() if names}
 
     def values(self, column: str) -> list[Any] | None:
-        """Return all values of a column, None for a stream of texts."""
+        """Return all values of a column; None for a stream of texts."""
         return None if self.stream else [value for _, table in self.tables for value in table.columns[column]]
 
     def rows(self, keep: Sequence[str] = ()) -> Iterator[Row]:
-        """Yield the rows, with the values of the columns to keep."""
+        """Yield the rows with the values of the columns to keep."""
         if self.stream:
             for line, text in self.stream():
                 yield Row((text,), f"line {line}", dict.fromkeys(keep, text))
@@ -105,7 +107,7 @@ class PredictionInput:
 
 
 def as_text(value: Any) -> str:
-    """Return a cell as training reads it: nothing as an empty text, a number as it is written."""
+    """Return a cell as training reads it: missing values as an empty text, numbers as they are written."""
     return "" if is_missing(value) else str(value)
 
 
@@ -113,12 +115,12 @@ def from_texts(texts: Sequence[str], columns: Sequence[str]) -> PredictionInput:
     """Return texts from arguments: one per row, or exactly two for a model of text pairs.
 
     Raises:
-        DataError: A model of text pairs gets another number of texts.
+        DataError: If a model of text pairs gets another number of texts.
     """
     if len(columns) > 1 and len(texts) != len(columns):
         raise DataError(
             f"the model reads {' and '.join(columns)} together, got {len(texts)} text{'s' if len(texts) > 1 else ''}",
-            f"give one of each; several pairs go into a file with the columns {', '.join(columns)}",
+            f"pass one of each; for several pairs, use a file with the columns {', '.join(columns)}",
         )
     rows = [texts] if len(columns) > 1 else [[text] for text in texts]
     content = {column: [row[place] for row in rows] for place, column in enumerate(columns)}
@@ -131,16 +133,16 @@ def from_texts(texts: Sequence[str], columns: Sequence[str]) -> PredictionInput:
 def from_files(
     paths: Sequence[Path], columns: Sequence[str], reading: Reading, format: str | None = None
 ) -> PredictionInput:
-    """Return the rows of files, one file after the other.
+    """Return the rows of files, one file after another.
 
     Args:
         paths: Files of any format that training reads, or with one text per line.
-        columns: Names of the texts that the model reads.
-        reading: How the training files were read.
-        format: A key of `FORMATS`; None takes it from the extension and the content.
+        columns: Names of the model's text columns.
+        reading: Settings with which the training files were read.
+        format: A key of `FORMATS`; None detects it from the extension and the content.
 
     Raises:
-        DataError: A file is missing, damaged, or has no such columns. Names the file, and the line if there is one.
+        DataError: If a file is missing, damaged, or lacks these columns; with the file, and the line if there is one.
     """
     if len(paths) == 1 and _is_large_text(paths[0], columns, format):
         stream = file_stream(paths[0])
@@ -154,7 +156,7 @@ def from_files(
 def from_standard_input(
     columns: Sequence[str], reading: Reading, format: str | None = None, source: BinaryIO | None = None
 ) -> PredictionInput:
-    """Return the rows of standard input, in any format that files may have, also as gzip. Raises like `from_files`."""
+    """Return the rows of standard input in any format of files, or gzip. Raises DataError like `from_files`."""
     stream = source or sys.stdin.buffer
     data = stream.read(_WHOLE_BYTES)
     if len(data) == _WHOLE_BYTES:
@@ -175,7 +177,7 @@ def _read_file(
         raise DataError(f"{path}: kit does not read {suffixes[-1]} files", hint)
     kind = data_format(path)
     if format is None and kind is not None:
-        return _fitting(lambda way: read_table(path, way), kind, columns, reading, str(path))
+        return _fitting(lambda candidate: read_table(path, candidate), kind, columns, reading, str(path))
     is_stream = str(path).startswith("/dev/")  # process substitution, /dev/stdin
     data = path.read_bytes() if is_stream else read_bytes(path, reading)
     is_text = any(suffix in _TEXT_EXTENSIONS for suffix in suffixes[-2:])
@@ -185,7 +187,7 @@ def _read_file(
 def _parse(
     data: bytes, name: str, columns: Sequence[str], reading: Reading, format: str | None, is_text_file: bool = False
 ) -> tuple[Table, tuple[str, ...]]:
-    """Return the rows of content in a given or detected format, and what was assumed."""
+    """Return the rows of content in the requested or detected format, with notes on assumptions."""
     if data.startswith(_GZIP):
         data = gunzip(data, name, reading)
     kind, note = FORMATS[format or "text"], ""
@@ -199,7 +201,7 @@ def _parse(
         table = _text_table(decode_text(data, name, Path(name).suffix), columns, name)
         return table, (*notes, *table.notes)
     try:
-        table, more = _fitting(lambda way: parse_table(data, name, kind, way), kind, columns, reading, name)
+        table, more = _fitting(lambda candidate: parse_table(data, name, kind, candidate), kind, columns, reading, name)
     except DataError as error:
         if format is None and kind != ".parquet" and AS_TEXTS not in error.hint:
             error.hint = "; ".join(filter(None, (error.hint, AS_TEXTS)))
@@ -208,12 +210,12 @@ def _parse(
 
 
 def _text_table(text: str, columns: Sequence[str], name: str) -> Table:
-    """Return one text per line. Only a line feed, with a carriage return before it or not, ends a line."""
+    """Return one text per line; lines end with a line feed, with or without a carriage return before it."""
     if len(columns) > 1:
         example = ", ".join(f'"{column}": "..."' for column in columns)
         raise DataError(
-            f"{name}: the model reads {' and '.join(columns)} together, and a line of text is one text",
-            f"give a CSV with these columns, or JSON lines: {{{example}}}",
+            f"{name}: the model reads {' and '.join(columns)} together, but a line of text is only one text",
+            f"use a CSV file with these columns, or JSON lines: {{{example}}}",
         )
     lines = split_lines(text)
     table = Table.of({columns[0]: lines}, "line", range(1, len(lines) + 1))
@@ -227,7 +229,7 @@ def _text_table(text: str, columns: Sequence[str], name: str) -> Table:
 def _fitting(
     read: Callable[[Reading], Table], kind: str, columns: Sequence[str], reading: Reading, name: str
 ) -> tuple[Table, tuple[str, ...]]:
-    """Return a table that has the columns of the model, with a row for every blank line of a delimited file."""
+    """Return a table with the model's columns, and with a row for every blank line of a delimited file."""
     reading = replace(reading, required=tuple(columns), for_prediction=True)
     table = _read_delimited(read, columns, reading) if kind in DELIMITED else read(reading)
     if kind in DELIMITED:
@@ -243,13 +245,13 @@ def _fitting(
 
 
 def _read_delimited(read: Callable[[Reading], Table], columns: Sequence[str], reading: Reading) -> Table:
-    """Return a table whose header is its first line if that names the model's columns, else as training reads it."""
+    """Return a table whose first line is the header if it has the model's columns, otherwise as training reads it."""
     tables: list[Table] = []
     errors: list[DataError] = []
-    ways = (replace(reading, header="first"), reading, replace(reading, header="first", separator=None))
-    for way in ways if reading.separator else ways[:2]:
+    candidates = (replace(reading, header="first"), reading, replace(reading, header="first", separator=None))
+    for candidate in candidates if reading.separator else candidates[:2]:
         try:
-            table = read(way)
+            table = read(candidate)
         except DataError as error:
             errors.append(error)
             continue
@@ -262,7 +264,7 @@ def _read_delimited(read: Callable[[Reading], Table], columns: Sequence[str], re
 
 
 def _unnested(table: Table, columns: Sequence[str]) -> Table:
-    """Return the table with the source language of a column `translation`, which data sets of parallel text have."""
+    """Return the table with the texts in a nested column `translation`, as in data sets of parallel text."""
     values = table.columns.get("translation")
     if set(columns) <= set(table.columns) or values is None or not all(isinstance(value, dict) for value in values):
         return table
@@ -271,7 +273,7 @@ def _unnested(table: Table, columns: Sequence[str]) -> Table:
 
 
 def _is_large_text(path: Path, columns: Sequence[str], format: str | None) -> bool:
-    """Return whether a file is plain text that is predicted line by line, because it is too large to read whole."""
+    """Return whether a file is plain text that is too large to read whole, and is predicted line by line."""
     if format not in (None, "text") or len(columns) > 1 or data_format(path) is not None:
         return False
     try:

@@ -1,4 +1,4 @@
-"""Warnings about texts that were predicted, but not as they stand: empty ones and those that were cut."""
+"""Warnings about predicted texts that are empty or were cut."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SHOWN = 5
 
 
 class TextWarnings:
-    """Count empty and cut texts while predictions pass."""
+    """Counts of empty and cut texts in a stream of predictions."""
 
     def __init__(self) -> None:
         self._total = 0
@@ -20,7 +20,7 @@ class TextWarnings:
         self._counts = {"empty": 0, "cut": 0}
 
     def watch(self, rows: Iterable[Row], predictions: Iterable[dict[str, Any]]) -> Iterator[tuple[Row, dict[str, Any]]]:
-        """Yield every row with its prediction."""
+        """Yield every row with its prediction, counting empty and cut texts."""
         for row, prediction in zip(rows, predictions, strict=True):
             self._total += 1
             if any(map(is_blank, row.texts)):
@@ -30,7 +30,7 @@ class TextWarnings:
             yield row, prediction
 
     def lines(self) -> list[str]:
-        """Return one line per kind of text that was seen."""
+        """Return one line per kind of text, if there were any."""
         words = {
             "empty": ("is empty", "are empty"),
             "cut": ("is longer than the model reads and was cut", "are longer than the model reads and were cut"),
@@ -51,5 +51,5 @@ class TextWarnings:
 
 
 def as_columns(prediction: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a prediction with a value for every column: flags that it lacks are false."""
+    """Return a prediction with a value for every column; missing flags are false."""
     return {name: prediction.get(name, False) for name in columns}

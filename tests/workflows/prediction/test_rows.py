@@ -80,7 +80,7 @@ def test_parquet_is_read_from_a_file_and_a_pipe(read, tmp_path: Path) -> None:  
         ("a.json", '[\n{"text": "one"},\n{"text": "two",}\n]', "line 3: not valid JSON"),
         ("a.jsonl", '{"text": ["one"]}\n', "line 1: the value of 'text' is a list"),
         ("a.jsonl", '{"text": "one"}\n7\n', "line 2: expected an object, got int"),
-        ("a.txt", 'one\n{"text": "two"}\n', "line 2 is a JSON object, and lines before it are not"),
+        ("a.txt", 'one\n{"text": "two"}\n', "line 2 is a JSON object, but lines before it are not"),
         ("a.csv", "body,id\none,1\n", r"column 'text' is not in .* \(columns: body, id\)"),
         ("a.csv", "id,text\n1,one\n2\n", "line 3: 1 field where the header has 2"),
         ("a.txt", b"one\ncaf\xe9\n", "not UTF-8: byte 0xe9 in line 2"),

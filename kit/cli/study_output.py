@@ -1,0 +1,106 @@
+"""Output of `kit study`: estimates of a dry run, and means by series and budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from dataclasses import asdict
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from kit.cli.tables import baseline_scores, print_table, warn
+from kit.measurement.units import shown_value
+from kit.runtime.console import echo, echo_json
+
+if TYPE_CHECKING:
+    from kit.measurement.durations import Span
+    from kit.records.record import Record
+    from kit.studies.grid import Cell, Series
+    from kit.workflows.study import Study
+
+
+def print_estimates(seconds: Mapping[Cell, Span], finished: Set[Cell], workers: int) -> None:
+    """Print the unfinished cells of a study with their time, one row per series and budget."""
+    from kit.measurement.durations import total
+
+    rows: dict[tuple[Any, int], list[Cell]] = {}
+    for cell in sorted(seconds.keys() - finished, key=lambda cell: (cell.method, cell.checkpoint or "", cell.budget)):
+        rows.setdefault((cell.series, cell.budget), []).append(cell)
+    print_table(
+        ["method", "checkpoint", "budget", "cells", "a cell", "together"],
+        [
+            (
+                series[0],
+                series[1] or "-",
+                str(budget),
+                str(len(cells)),
+                seconds[cells[0]].words,
+                total(seconds[cell] for cell in cells).words,
+            )
+            for (series, budget), cells in rows.items()
+        ],
+    )
+    together = total(seconds[cell] for cells in rows.values() for cell in cells).scaled(1 / workers)
+    echo(f"{len(seconds)} cells, {len(finished)} of them finished; {together.words} for the rest. Nothing was run.")
+    if together.warning:
+        warn(f"times: {together.warning}")
+
+
+def print_study(study: Study, as_json: bool) -> None:
+    """Print the outcome of a study: means by series and budget, baselines, then the failed cells."""
+    # One Record at a time: all Records of a large grid do not fit in memory.
+    finished = ((outcome.cell, study.ledger.record(outcome)) for outcome in study.finished)
+    values: dict[str, dict[Cell, float]] = {}
+    first: Record | None = None
+    for cell, record in finished:
+        if record is not None:
+            first = first or record
+            for name in first.shown_metrics:
+                values.setdefault(name, {})[cell] = record.metrics[name].value
+    main = study.ledger.recipe.main_metric
+    if as_json:
+        cells = [
+            {**asdict(cell), "value": value, **{name: values[name][cell] for name in values if name != main}}
+            for cell, value in values.get(main, {}).items()
+        ]
+        echo_json(
+            {
+                "folder": str(study.folder),
+                "cells": cells,
+                "failed": [{**asdict(outcome.cell), "error": outcome.error} for outcome in study.failed],
+                "open": [asdict(cell) for cell in study.open],
+                **({} if first is None else baseline_scores(first)),
+            }
+        )
+        return
+    for name, by_cell in values.items():
+        _print_means(name, by_cell, first)
+    for note in first.class_notes(values) if first is not None else ():
+        echo(note)
+    for outcome in study.failed:
+        cell = outcome.cell
+        echo(f"failed: {cell.name}: {outcome.error}", err=True)
+    if study.open:
+        echo(
+            f"{len(study.open)} cells are open: the time limit (study.max_minutes) was reached; the command continues"
+        )
+    echo(f"next: kit report {study.folder}")
+
+
+def _print_means(metric: str, values: Mapping[Cell, float], first: Record | None) -> None:
+    """Print the mean of one metric per series and budget, with the baselines below."""
+    points: dict[Series, dict[int, list[float]]] = {}
+    for cell, value in values.items():
+        points.setdefault(cell.series, {}).setdefault(cell.budget, []).append(value)
+    budgets = sorted({cell.budget for cell in values})
+    rows = []
+    for series, by_budget in points.items():
+        means = [
+            f"{shown_value(metric, fmean(by_budget[b]))} ({len(by_budget[b])})" if b in by_budget else "-"
+            for b in budgets
+        ]
+        rows.append((" ".join(part for part in series if part), *means))
+    baselines = {"chance": first.baselines.chance, "majority": first.baselines.majority} if first else {}
+    for name, baseline in baselines.items():
+        if metric in baseline:
+            rows.append((name, *(shown_value(metric, baseline[metric]) for _ in budgets)))
+    print_table([f"{metric}, mean (seeds)", *map(str, budgets)], rows)
