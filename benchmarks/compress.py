@@ -36,7 +36,7 @@ def main() -> None:
     """Make or find all models, then print the two tables."""
     arguments = arguments_given()
     chains = arguments.steps or ["vocabulary, {int8-onnx: {embeddings: int4}}", "int4-onnx"]
-    from kit.analysis.distillation_verdict import Answers, Cost, judge
+    from kit.analysis.distillation_verdict import Cost, SeedOutputs, judge
     from kit.data.labels import encode_labels
     from kit.measurement.measure import LabelMeasure
     from kit.recipe import load_recipe
@@ -72,7 +72,8 @@ def main() -> None:
     kinds = {"student": students, "teacher, int8 by ONNX Runtime": plain, **finals}
     for name, records in kinds.items():
         answers = [
-            Answers(seed, *pair, None) for seed, pair in enumerate(zip(logits(records), logits(teachers), strict=True))
+            SeedOutputs(seed, *pair, None)
+            for seed, pair in enumerate(zip(logits(records), logits(teachers), strict=True))
         ]
         found = judge(answers, targets, LabelMeasure("accuracy", ordered=True), budget=2000, costs=(none, none))
         assert found.retained is not None

@@ -119,7 +119,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Answers:
+class SeedOutputs:
     """Outputs of one seed on the same n test examples; control is None if none was trained."""
 
     seed: int
@@ -129,7 +129,7 @@ class Answers:
 
 
 def judge(
-    answers: Sequence[Answers],
+    answers: Sequence[SeedOutputs],
     targets: np.ndarray,
     measure: Measure,
     *,
@@ -222,7 +222,7 @@ def _point(
     return point(budget, runs, measure.main)
 
 
-def _agreement(answers: Sequence[Answers], seeds: list[int], measure: Measure) -> Estimate:
+def _agreement(answers: Sequence[SeedOutputs], seeds: list[int], measure: Measure) -> Estimate:
     """Return the share of test examples with equal predictions, as the accuracy of a point."""
     same = [measure.same(seed_outputs.student, seed_outputs.teacher) for seed_outputs in answers]
     # Two labels per example, of which the right one means that the student agrees with the teacher.

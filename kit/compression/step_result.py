@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kit.analysis.distillation_verdict import Answers, Cost, Verdict, judge, ratio_words
+from kit.analysis.distillation_verdict import Cost, SeedOutputs, Verdict, judge, ratio_words
 from kit.compression.gate import Gate
 from kit.compression.recall import RecallChange, recall_changes, recall_line
 from kit.measurement.intervals import Estimate, shown, wilson_interval
@@ -143,7 +143,7 @@ def _link(trial: Trial, start: Record, costs: tuple[Cost, Cost], job: Job) -> Li
     after, before = record.predictions(), start.predictions()
     targets = job.task.targets(after.labels)
     verdict = judge(
-        [Answers(job.recipe.train.seed, after.outputs, before.outputs, None)],
+        [SeedOutputs(job.recipe.train.seed, ours.outputs, theirs.outputs, None)],
         targets,
         job.task.measure,
         budget=len(job.data.train) + len(job.data.validation),

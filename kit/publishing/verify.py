@@ -169,12 +169,12 @@ def _written(answer: str | np.ndarray) -> str:
 
 
 def _against(logits: np.ndarray, of: Record, run: Record, task: Task) -> Verdict:
-    from kit.analysis.distillation_verdict import Answers, Cost, judge
+    from kit.analysis.distillation_verdict import Cost, SeedOutputs, judge
 
     costs = [Cost(int(each.content["model_bytes"]), int(each.content["parameters"]), None) for each in (of, run)]
     theirs = run.predictions()
     return judge(
-        [Answers(run.recipe.train.seed, logits, theirs.outputs, None)],
+        [SeedOutputs(run.recipe.train.seed, logits, theirs.outputs, None)],
         task.targets(theirs.labels),
         task.measure,
         budget=int(run.content["data"]["sizes"]["budget"]),

@@ -109,13 +109,13 @@ def _refuse_early(requested: Recipe, controls: bool, shared: Shared) -> None:
 
 def _judge(students: list[Record], controls: list[Record], teachers: list[list[Teacher]], shared: Shared) -> Verdict:
     """Return the verdict over all seeds. teachers: The teachers of each seed."""
-    from kit.analysis.distillation_verdict import Answers, judge
+    from kit.analysis.distillation_verdict import SeedOutputs, judge
     from kit.tasks import task_for
 
     first = students[0]
     recipe = first.recipe
     outputs = [
-        Answers(
+        SeedOutputs(
             student.recipe.train.seed,
             student.predictions().outputs,
             _teacher_outputs(student, teachers[index], shared),

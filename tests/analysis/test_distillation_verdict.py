@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kit.analysis.distillation_verdict import Answers, Cost, judge, ratio_words
+from kit.analysis.distillation_verdict import Cost, SeedOutputs, judge, ratio_words
 from kit.measurement.intervals import bootstrap_scores
 from kit.measurement.measure import LabelMeasure
 
@@ -29,7 +29,7 @@ def seeds(count: int, rates: tuple[float, float, float], examples: int = 1_000, 
             logits(0.7 * hard + 0.3 * random.random(examples) < np.quantile(0.7 * hard + 0.15, rate), targets)
             for rate in rates
         ]
-        found.append(Answers(number, parts[0], parts[1], parts[2] if with_control else None))
+        found.append(SeedOutputs(number, parts[0], parts[1], parts[2] if with_control else None))
     return found, targets
 
 
@@ -97,7 +97,7 @@ def test_a_teacher_that_knows_nothing_can_lose_nothing() -> None:
     targets = np.zeros(50, np.int64)
     targets[:25] = 1
     never = logits(np.zeros(50, bool), targets)
-    found = verdict([Answers(0, never, never, never)], targets)
+    found = verdict([SeedOutputs(0, never, never, never)], targets)
     assert found.retained is None
     assert "the retained share is undefined" in found.lines[1]
 
@@ -107,10 +107,10 @@ def test_what_is_near_nothing_has_no_share_and_no_share_is_below_nothing() -> No
     right = np.zeros((3, 60), bool)
     right[0, :30] = right[1, :1] = True
     half, one, none = (logits(row, targets) for row in right)
-    assert verdict([Answers(0, half, one, None)], targets).retained is None
-    retained = verdict([Answers(0, one, half, None)], targets).retained
+    assert verdict([SeedOutputs(0, half, one, None)], targets).retained is None
+    retained = verdict([SeedOutputs(0, one, half, None)], targets).retained
     assert retained is not None and 0 <= retained.low < retained.value < retained.high < 0.2
-    assert verdict([Answers(0, none, half, None)], targets).retained.low == 0
+    assert verdict([SeedOutputs(0, none, half, None)], targets).retained.low == 0
 
 
 def test_of_one_seed_the_interval_is_that_of_its_record() -> None:
@@ -125,7 +125,7 @@ def test_several_labels_agree_when_all_of_them_do() -> None:
     student = teacher.copy()
     student[0, 0] *= -1
     measure = LabelMeasure("macro_f1", multi_label=True)
-    found = judge([Answers(0, student, teacher, None)], targets, measure, budget=10, costs=COSTS)
+    found = judge([SeedOutputs(0, student, teacher, None)], targets, measure, budget=10, costs=COSTS)
     assert found.agreement.value == pytest.approx(0.75)
     assert found.teacher.value == pytest.approx(1.0)
 
