@@ -25,7 +25,7 @@ FORM_NAMES = {
 _NEXT = 2  # the headline predicts the metric at this multiple of the largest budget
 
 
-def answer(
+def headline(
     series: Sequence[Series], comparisons: Sequence[Comparison], worth: Sequence[Transfer], metric: str
 ) -> tuple[str, ...]:
     """Return the headline of a report, most important sentence first; empty if no cell has finished."""

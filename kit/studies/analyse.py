@@ -15,7 +15,7 @@ from kit.analysis.curve import CurveRefused, Fit, fit_learning_curve
 from kit.analysis.failed_seeds import failed_to_train, fitness
 from kit.analysis.findings import CellRow, Findings, Series
 from kit.analysis.frontier import frontier
-from kit.analysis.headline import answer
+from kit.analysis.headline import headline
 from kit.analysis.points import Point, Run, errors, metric_samples, point
 from kit.analysis.pretraining_value import Transfer, effective_data
 from kit.errors import RecordError
@@ -74,7 +74,7 @@ def analyse(folder: str | Path, *, derived: bool = False) -> Findings:
         labels=record.labels,
         training_examples=int(ledger.content["data"]["training_examples"]),
         test_examples=len(targets),
-        answer=answer(series, comparisons, worth, measure.main),
+        answer=headline(series, comparisons, worth, measure.main),
         notes=tuple(study_notes(ledger, cells, series, [one.record for one in finished])),
         series=series,
         comparisons=comparisons,

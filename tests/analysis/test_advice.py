@@ -7,7 +7,7 @@ import pytest
 
 from kit.analysis.advice import advise
 from kit.analysis.advice_options import Wish
-from kit.analysis.headline import answer
+from kit.analysis.headline import headline
 from kit.analysis.points import Point, Run, metric_samples, point
 from kit.errors import DataError
 from kit.measurement.baselines import Baselines
@@ -176,7 +176,7 @@ def test_of_equal_choices_the_quicker_and_smaller_is_taken() -> None:
         advice = advise(study, wish)
         assert advice.choice is not None
         assert (advice.choice.series, advice.choice.labels) == ("tfidf", 100)
-    assert answer(study.series, (), (), "accuracy")[0].startswith("Best at 400 labels: tfidf")
+    assert headline(study.series, (), (), "accuracy")[0].startswith("Best at 400 labels: tfidf")
 
 
 def test_a_lone_series_is_better_than_nothing_for_sure() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from kit.analysis.comparison import all_pairs
 from kit.analysis.findings import Series
-from kit.analysis.headline import answer
+from kit.analysis.headline import headline
 from kit.analysis.points import point
 from kit.analysis.pretraining_value import Transfer
 from tests.support.study_findings import STUDY, findings, series
@@ -17,7 +17,7 @@ from tests.support.study_findings import STUDY, findings, series
 def test_the_answer_names_the_best_what_it_beats_and_what_more_labels_give() -> None:
     comparisons = all_pairs([(one.name, one.points) for one in STUDY.series])
     worth = [Transfer("finetune", 100, 8.0, 5.0, 12.0), Transfer("finetune", 800, None, 8.0, None)]
-    said = answer(STUDY.series, comparisons, worth, "accuracy")
+    said = headline(STUDY.series, comparisons, worth, "accuracy")
     assert said[0].startswith("Best at 800 labels: finetune, accuracy 85.0 % [")
     assert "It is significantly better than probe and tfidf there." in said
     assert any(sentence.startswith("With 100 labels the highest mean is that of probe, 72.0 %") for sentence in said)
@@ -33,10 +33,10 @@ def test_a_difference_that_may_be_luck_is_called_that() -> None:
     levels = {"finetune": (0.70, 0.76, 0.80, 0.82), "lora": (0.7, 0.75, 0.8, 0.818)}
     close = findings(*[series(name, values, 7.0, 1) for name, values in levels.items()])
     comparisons = all_pairs([(one.name, one.points) for one in close.series])
-    said = answer(close.series, comparisons, (), "accuracy")
+    said = headline(close.series, comparisons, (), "accuracy")
     assert said[0].startswith("Highest mean at 800 labels: finetune")
     assert said[1].startswith("No significant difference there from lora (+0.2 points [-")
-    assert answer((), (), (), "accuracy") == ()
+    assert headline((), (), (), "accuracy") == ()
 
 
 def of_seeds(each: Series, count: int) -> Series:
@@ -47,7 +47,7 @@ def of_seeds(each: Series, count: int) -> Series:
 def test_a_lead_of_few_seeds_is_not_tested(count: int, words: str) -> None:
     study = [of_seeds(one, count) for one in STUDY.series]
     comparisons = all_pairs([(one.name, one.points) for one in study])
-    said = " ".join(answer(study, comparisons, (), "accuracy"))
+    said = " ".join(headline(study, comparisons, (), "accuracy"))
     assert all(comparison.difference.low > 0 for comparison in comparisons if comparison.a == "finetune")
     assert f"is not tested: {words}; the bootstrap test over seeds and test examples needs 3 seeds" in said
     assert "No significant difference" not in said
@@ -55,5 +55,5 @@ def test_a_lead_of_few_seeds_is_not_tested(count: int, words: str) -> None:
 
 
 def test_a_study_of_one_method_names_no_highest_mean_at_the_smallest_budget() -> None:
-    assert any("the highest mean is that of" in line for line in answer(STUDY.series, (), (), "accuracy"))
-    assert not any("the highest mean is that of" in line for line in answer(STUDY.series[:1], (), (), "accuracy"))
+    assert any("the highest mean is that of" in line for line in headline(STUDY.series, (), (), "accuracy"))
+    assert not any("the highest mean is that of" in line for line in headline(STUDY.series[:1], (), (), "accuracy"))
