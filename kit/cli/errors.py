@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kit.errors import KitError, OutputError, StreamError, SystemRefusalError, TrainingError
 from kit.runtime.console import drop_output, echo, finish_output
-from kit.runtime.distributed import first_to_tell, lost_process
+from kit.runtime.distributed import is_first_failure, lost_process
 from kit.runtime.signals import Stopped, stoppable
 
 
@@ -98,7 +98,7 @@ def _name(error: Exception) -> str:
 def _print_error(message: str) -> None:
     if os.environ.get("KIT_DEBUG"):
         echo(traceback.format_exc(), err=True)
-    if first_to_tell():
+    if is_first_failure():
         echo(f"error: {message}", err=True)
 
 

@@ -149,7 +149,7 @@ def _is_set(variable: str) -> bool:
     return os.environ.get(variable, "").lower() in ("1", "true")
 
 
-def any_says(yes: bool) -> bool:
+def any_process(yes: bool) -> bool:
     """Return whether the value is true in any process. Every process must call this."""
     return bool(largest(int(yes)))
 
@@ -188,7 +188,7 @@ def lost_process(error: Exception) -> KitError | None:
     )
 
 
-def first_to_tell() -> bool:
+def is_first_failure() -> bool:
     """Return whether this process is the first of its launch to fail, so that it reports its error.
 
     The processes count failures in the launch's store, which the launcher keeps open whichever process dies. If the

@@ -16,8 +16,9 @@ from torch.utils.data import DataLoader
 from transformers import Trainer
 
 from kit.data.batching import LengthSampler, SharedBatches, passes_of, split_batch, without_fillers
-from kit.errors import DivergedError, OutputError
-from kit.runtime.distributed import any_says, sharded_by
+from kit.errors import DivergedError, OutputError, TrainingError
+from kit.models.checkpoints.loading import quiet
+from kit.runtime.distributed import any_process, sharded_by
 from kit.runtime.files import writing_to
 from kit.runtime.signals import SAME_COMMAND, Stopped
 from kit.training.cpu_kernels import fast_training
@@ -160,9 +161,9 @@ class KitTrainer(Trainer):
             OutputError: A checkpoint that is needed cannot be written.
             Stopped: A signal came.
         """
-        signal_number = self.stop.signal_number
-        due = any_says(time.monotonic() - self.last_save >= self.fitting.section.checkpoint_seconds)
-        needed = self._at_end or signal_number or self.args.load_best_model_at_end
+        number = self.stop.signal_number
+        due = any_process(time.monotonic() - self.last_save >= self.fitting.section.checkpoint_seconds)
+        needed = self._at_end or number or self.args.load_best_model_at_end
         try:
             if needed or due:
                 self._save_with_room(*args, **kwargs)
