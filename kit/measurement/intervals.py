@@ -20,7 +20,7 @@ from scipy.special import ndtri
 
 from kit.measurement.logits import Floats
 from kit.measurement.measure import Measure
-from kit.measurement.units import NO_SHARES, OF_HUNDRED
+from kit.measurement.units import NOT_SHARES, OF_HUNDRED
 
 # Resamples x examples that are held in memory at once: 64 MB.
 _CELLS = 8_000_000
@@ -50,7 +50,7 @@ def shown(name: str, estimate: Estimate) -> str:
     """Return a metric for messages: shares as percentages, translation scores out of 100, other metrics as they are."""
     if name in OF_HUNDRED:
         return f"{100 * estimate.value:.1f} [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
-    return estimate.format(percent=name not in NO_SHARES)
+    return estimate.format(percent=name not in NOT_SHARES)
 
 
 def bootstrap_scores(

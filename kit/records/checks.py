@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import MAKE_AGAIN, RecordError
-from kit.measurement.units import NO_SHARES, OF_HUNDRED
+from kit.measurement.units import NOT_SHARES, OF_HUNDRED
 from kit.recipe import Recipe
 from kit.runtime.file_types import RecordContent, require_types
 from kit.runtime.names import plain_name
@@ -112,7 +112,7 @@ def _require_metrics(path: Path, content: dict[str, Any]) -> None:
     if content["main_metric"] not in metrics:
         raise RecordError(f"{path} is damaged: metrics has no {content['main_metric']}", MAKE_AGAIN)
     for name, estimate in metrics.items():
-        limit = _MAX_METRIC if name in (*NO_SHARES, *OF_HUNDRED) else 1.0 + 1e-9  # tolerance for rounding of means
+        limit = _MAX_METRIC if name in (*NOT_SHARES, *OF_HUNDRED) else 1.0 + 1e-9  # a mean is rounded
         if not all(abs(estimate[key]) <= limit for key in ("value", "low", "high")):
             raise RecordError(f"{path} is damaged: metrics.{name} is out of range", MAKE_AGAIN)
 

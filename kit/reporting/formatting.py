@@ -9,7 +9,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 from kit.measurement.intervals import Estimate, shown
-from kit.measurement.units import NO_SHARES, shown_difference
+from kit.measurement.units import NOT_SHARES, shown_difference
 
 if TYPE_CHECKING:
     from kit.analysis.curve import Fit
@@ -39,7 +39,7 @@ def title(metric: str) -> str:
 
 def is_share(metric: str) -> bool:
     """Whether people read the metric as a percentage."""
-    return metric not in NO_SHARES
+    return metric not in NOT_SHARES
 
 
 def between(metric: str, value: float | None, low: float | None, high: float | None) -> str:
