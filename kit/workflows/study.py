@@ -78,7 +78,7 @@ def study(
         WorkerError: If a worker must not run cells.
     """
     place = Place(engine, address, workers, Storage(storage) if storage is not None else None)
-    place.require_sense()
+    place.require_consistent()
     require_writable(Path(recipe.runs))
     folder = Path(recipe.runs) / (recipe.study.name or name)
     with started(place, folder) as running:  # workers import libraries during planning

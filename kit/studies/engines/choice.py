@@ -46,7 +46,7 @@ class Place:
         """True if several cells run at the same time."""
         return self.engine == "ray" or (self.engine == "local" and _workers(self) > 1)
 
-    def require_sense(self) -> None:
+    def require_consistent(self) -> None:
         """Raise RecipeError for options that the engine does not have, OutputError if the storage is not writable."""
         if self.address is not None and self.engine != "ray":
             raise RecipeError(
