@@ -25,7 +25,7 @@ def test_the_fewest_labels_that_meet_the_target_are_chosen() -> None:
     assert "91.0 MB" in advice.lines[0]
 
 
-def test_a_choice_at_the_edge_of_the_target_is_not_sure_and_says_what_to_measure() -> None:
+def test_a_choice_near_the_target_is_unsure() -> None:
     advice = advise(STUDY, Wish(target=0.849))
     assert advice.choice is not None
     assert advice.choice.probability is not None
@@ -43,7 +43,7 @@ def test_a_choice_far_above_the_target_is_sure() -> None:
     assert any(line.startswith("sure: ") for line in advice.lines)
 
 
-def test_a_safer_choice_is_named_beside_an_unsure_one() -> None:
+def test_a_safer_choice_is_listed_beside_an_unsure_one() -> None:
     advice = advise(STUDY, Wish(target=0.755))
     assert advice.choice is not None
     assert advice.choice.labels == 200
@@ -51,7 +51,7 @@ def test_a_safer_choice_is_named_beside_an_unsure_one() -> None:
     assert (advice.safer.series, advice.safer.labels) == ("finetune", 400)
 
 
-def test_beyond_what_was_measured_the_curve_answers_with_its_own_error() -> None:
+def test_the_curve_predicts_beyond_the_measured_budgets() -> None:
     advice = advise(STUDY, Wish(target=0.87))
     assert advice.choice is not None
     assert not advice.choice.measured
@@ -63,7 +63,7 @@ def test_beyond_what_was_measured_the_curve_answers_with_its_own_error() -> None
     assert any(f"finetune with {advice.choice.labels:,} labels (add it to study.budgets)" in x for x in advice.lines)
 
 
-def test_choices_that_cannot_be_told_apart_are_no_headline() -> None:
+def test_close_choices_are_undecided() -> None:
     levels = {"finetune": 0.82, "lora": 0.821, "probe": 0.819, "tfidf": 0.6}
     close = findings(*[series(name, (value,), 7.0, 1_000) for name, value in levels.items()])
     advice = advise(close, Wish())
@@ -79,7 +79,7 @@ def test_choices_that_cannot_be_told_apart_are_no_headline() -> None:
     ("latency", "line"),
     [(7.0, "needs the fewest labels: probe with 100 labels"), (0.4, "lightest of them: lora with 200 labels")],
 )
-def test_of_close_choices_the_cheapest_is_named(latency: float, line: str) -> None:
+def test_the_cheapest_of_close_choices_is_listed(latency: float, line: str) -> None:
     probe = series("probe", (0.82,), 7.2, 1_005)
     lora = series("lora", (0.5, 0.821), latency, 1_000)
     lines = advise(findings(probe, replace(lora, points=lora.points[1:])), Wish()).lines
@@ -97,7 +97,7 @@ def test_a_choice_no_better_than_the_majority_is_undecided(wish: Wish) -> None:
     assert any(line.startswith("to measure next: ") for line in advice.lines)
 
 
-def test_a_target_below_the_majority_is_named_first() -> None:
+def test_a_target_below_the_majority_is_reported_first() -> None:
     baselines = Baselines({"accuracy": 0.5}, {"accuracy": 0.6}, ("no",))
     study = replace(STUDY, baselines=baselines)
     line = "the target of 60.0 % needs no model: always predicting 'no' has accuracy 60.0 %"
@@ -107,14 +107,14 @@ def test_a_target_below_the_majority_is_named_first() -> None:
     assert high[-1] == "to measure next: a larger budget; at 800 labels it is no better than the majority"
 
 
-def test_evidence_that_nobody_measures_is_counted() -> None:
+def test_excessive_evidence_is_counted() -> None:
     edge = STUDY.series[0].points[1].estimate.value - 0.0004
     [line] = [one for one in advise(findings(STUDY.series[0]), Wish(target=edge)).lines if "would be needed" in one]
     assert line.startswith("to measure next: nothing; at 200 labels it is too close to the target: about ")
     assert line.endswith(" more test examples would be needed, and larger budgets are measured")
 
 
-def test_two_seeds_are_too_few_to_compare_by() -> None:
+def test_two_seeds_are_too_few_to_compare() -> None:
     pairs = [replace(each, points=tuple(point(p.budget, p.runs[:2]) for p in each.points)) for each in STUDY.series]
     advice = advise(findings(*pairs), Wish())
     assert not advice.sure
@@ -133,7 +133,7 @@ def test_one_seed_makes_nothing_sure() -> None:
         assert any(line.startswith("to measure next: 4 more seeds") for line in advice.lines)
 
 
-def test_without_a_target_it_is_sure_only_if_the_runner_up_is_plainly_worse() -> None:
+def test_without_a_target_only_a_clear_lead_is_sure() -> None:
     assert advise(STUDY, Wish()).sure
     near = findings(
         series("finetune", (0.70, 0.76, 0.81, 0.85), 7.0, 1), series("lora", (0.70, 0.76, 0.81, 0.849), 7.0, 1)
@@ -154,13 +154,13 @@ def test_a_target_that_no_metric_can_have_is_refused(target) -> None:
 
 
 @pytest.mark.parametrize("target", [0.73, 73])
-def test_a_target_of_translations_may_be_of_a_hundred(target) -> None:
+def test_a_bleu_target_may_be_out_of_100(target) -> None:
     advice = advise(replace(STUDY, metric="bleu"), Wish(target=target))
     assert advice.choice is not None and advice.choice.labels == 200
     assert " 76.0 [" in advice.lines[0]
 
 
-def test_no_error_among_few_test_examples_does_not_make_a_higher_target_sure() -> None:
+def test_few_test_examples_without_error_are_not_sure() -> None:
     study = findings(perfect("probe", 7.0, 1_000))
     advice = advise(study, Wish(target=0.99))
     assert advice.choice is not None
@@ -170,7 +170,7 @@ def test_no_error_among_few_test_examples_does_not_make_a_higher_target_sure() -
     assert advise(study, Wish(target=0.85)).sure  # 32 of 32: above 0.89 at 97.5 %
 
 
-def test_of_equal_choices_the_quicker_and_smaller_is_taken() -> None:
+def test_the_faster_and_smaller_of_equal_choices_wins() -> None:
     study = findings(perfect("finetune", 13.0, 91_000_000), perfect("tfidf", 0.4, 11_000))
     for wish in (Wish(), Wish(target=0.85)):
         advice = advise(study, wish)
@@ -179,13 +179,13 @@ def test_of_equal_choices_the_quicker_and_smaller_is_taken() -> None:
     assert headline(study.series, (), (), "accuracy")[0].startswith("Best at 400 labels: tfidf")
 
 
-def test_a_lone_series_is_better_than_nothing_for_sure() -> None:
+def test_a_single_series_is_never_sure() -> None:
     advice = advise(findings(STUDY.series[0]), Wish())
     assert not advice.sure
     assert advice.lines[-1] == "there is no other series within the limits to compare with"
 
 
-def test_what_is_given_up_is_significant_only_after_all_that_might_have_been_the_best() -> None:
+def test_the_given_up_gap_is_corrected_for_all_options() -> None:
     levels = {"finetune": (0.800, 0.802, 0.803, 0.822), "lora": (0.806, 0.806, 0.807, 0.807)}
     close = findings(*[series(name, values, 7.0, 1) for name, values in levels.items()])
     advice = advise(close, Wish(target=0.80))
@@ -193,7 +193,7 @@ def test_what_is_given_up_is_significant_only_after_all_that_might_have_been_the
 
 
 @pytest.mark.parametrize(("seed_sd", "examples"), [(0.03, 1_000), (0.001, 200)])
-def test_what_to_measure_next_makes_the_interval_end_at_the_target(seed_sd, examples) -> None:
+def test_the_suggested_measurement_moves_the_interval_to_the_target(seed_sd, examples) -> None:
     def measured(seeds: int, examples: int) -> Point:
         spread = np.linspace(-1, 1, seeds)
         spread = 0.8 + seed_sd * spread / spread.std(ddof=1)
@@ -212,7 +212,7 @@ def test_what_to_measure_next_makes_the_interval_end_at_the_target(seed_sd, exam
     assert more.estimate.low == pytest.approx(target, abs=0.01)
 
 
-def test_a_curve_does_not_overrule_what_was_measured() -> None:
+def test_a_curve_does_not_overrule_a_measurement() -> None:
     bumpy = series("finetune", (0.70, 0.76, 0.81, 0.812), 7.0, 1_000)
     assert bumpy.fit is not None
     target = 0.8125
@@ -220,7 +220,7 @@ def test_a_curve_does_not_overrule_what_was_measured() -> None:
     assert options.choice is None or options.choice.labels > 800
 
 
-def test_two_that_answer_alike_are_called_that_and_no_test_set_shows_perfection() -> None:
+def test_equal_models_and_a_perfect_target_are_reported() -> None:
     study = findings(perfect("finetune", 13.0, 91_000_000), perfect("tfidf", 0.4, 11_000))
     lines = advise(study, Wish()).lines
     assert "not sure: the runner-up is as good in all of the resamples, and no lighter" in lines
@@ -230,7 +230,7 @@ def test_two_that_answer_alike_are_called_that_and_no_test_set_shows_perfection(
     )
 
 
-def test_a_budget_that_is_too_close_to_tell_is_not_sent_to_larger_ones_that_are_measured() -> None:
+def test_a_measured_larger_budget_is_not_suggested() -> None:
     edge = STUDY.series[0].points[1].estimate.value - 0.0004
     lines = advise(findings(STUDY.series[0]), Wish(target=edge)).lines
     assert any(line.endswith("and larger budgets are measured") for line in lines)

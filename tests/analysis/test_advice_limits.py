@@ -13,7 +13,7 @@ from kit.analysis.points import point
 from tests.support.study_findings import BUDGETS, STUDY, findings, series
 
 
-def test_limits_leave_series_out_with_the_reason() -> None:
+def test_series_beyond_a_limit_are_left_out_with_the_reason() -> None:
     advice = advise(STUDY, Wish(max_latency_ms=5))
     assert advice.choice is not None
     assert (advice.choice.series, advice.choice.labels) == ("tfidf", 800)
@@ -27,7 +27,7 @@ def test_limits_leave_series_out_with_the_reason() -> None:
     assert advise(unmeasured, Wish(max_latency_ms=5)).choice is None
 
 
-def test_an_unsure_choice_names_the_better_run_to_compress() -> None:
+def test_an_unsure_choice_suggests_compressing_the_better_run() -> None:
     tight = Wish(max_latency_ms=5)
     advice = advise(STUDY, tight)  # tfidf is the only one within the limit, and worse
     assert advice.commands == ("kit compress runs/r0",)
@@ -41,7 +41,7 @@ def test_an_unsure_choice_names_the_better_run_to_compress() -> None:
     assert advise(untimed, tight).commands == ()
 
 
-def test_what_is_beyond_a_limit_is_described_once() -> None:
+def test_exceeded_limits_are_described_once() -> None:
     busy = replace(STUDY.series[0], speed=replace(STUDY.series[0].speed, warning="the machine was busy"))
     [_, near, *_, last] = advise(findings(busy), Wish(max_latency_ms=5, max_size_bytes=25e6)).lines
     assert near.endswith("], 7.0 ms per text, 91.0 MB; above 5 ms and above 25 MB")
@@ -51,7 +51,7 @@ def test_what_is_beyond_a_limit_is_described_once() -> None:
     )
 
 
-def test_a_latency_limit_inside_an_interval_is_said() -> None:
+def test_a_latency_limit_inside_an_interval_is_reported() -> None:
     speed = replace(STUDY.series[0].speed, low_ms=5.5, high_ms=9.0)
     study = findings(replace(STUDY.series[0], speed=speed))
     [(_, why)] = advise(study, Wish(max_latency_ms=6)).excluded
@@ -67,7 +67,7 @@ def test_a_latency_limit_inside_an_interval_is_said() -> None:
     assert both.lines[-1].startswith("latencies of finetune were measured on a busy machine")
 
 
-def test_a_model_that_grows_with_the_budget_is_left_out_only_where_it_is_too_large() -> None:
+def test_a_growing_model_is_left_out_only_above_the_limit() -> None:
     tfidf = STUDY.series[2]
     grown = [replace(p, runs=tuple(replace(run, model_bytes=1_000 * p.budget) for run in p.runs)) for p in tfidf.points]
     advice = advise(findings(replace(tfidf, points=tuple(grown))), Wish(max_size_bytes=250_000))
@@ -76,7 +76,7 @@ def test_a_model_that_grows_with_the_budget_is_left_out_only_where_it_is_too_lar
     assert advice.excluded == ()
 
 
-def test_what_cannot_be_reached_is_said_with_what_comes_nearest() -> None:
+def test_an_unreachable_target_lists_the_nearest_option() -> None:
     advice = advise(findings(*STUDY.series[1:]), Wish(target=0.95))
     assert advice.choice is None
     assert not advice.sure
@@ -89,7 +89,7 @@ def test_what_cannot_be_reached_is_said_with_what_comes_nearest() -> None:
     assert advice.lines[4] == f"to try: {advice.commands[0]}"
 
 
-def test_limits_that_nothing_meets_name_the_command_to_try() -> None:
+def test_unreachable_limits_suggest_a_command() -> None:
     advice = advise(replace(STUDY, runs="my runs"), Wish(target=0.82, max_latency_ms=5, max_size_bytes=25e6))
     assert advice.choice is None
     assert advice.lines[0].endswith("reaches accuracy 82.0 % within 5 ms per text and 25 MB")
@@ -97,7 +97,7 @@ def test_limits_that_nothing_meets_name_the_command_to_try() -> None:
     assert advice.commands == ("kit compress 'my runs/r0'", "kit distill --teacher 'my runs/r0' --student layers:3")
 
 
-def test_a_compressed_run_is_chosen_where_the_study_has_nothing() -> None:
+def test_a_compressed_run_is_chosen_if_no_study_run_fits() -> None:
     small = replace(series("finetune + int8-onnx", (0.69, 0.75, 0.80, 0.847), 0.7, 4_900_000), fit=None)
     study = replace(STUDY, candidates=(replace(small, points=small.points[-1:]),))
     advice = advise(study, Wish(target=0.82, max_latency_ms=5, max_size_bytes=25e6))
@@ -107,7 +107,7 @@ def test_a_compressed_run_is_chosen_where_the_study_has_nothing() -> None:
     assert tighter.commands == ("kit distill --teacher runs/r0 --student layers:3",)
 
 
-def test_an_unfinished_study_says_so() -> None:
+def test_advice_on_an_unfinished_study_is_marked() -> None:
     cells = [CellRow("finetune", 100, seed, "finished" if seed < 2 else "open") for seed in range(5)]
     untimed = tuple(replace(one, speed=None) for one in STUDY.series)
     slow = replace(STUDY, series=untimed, cells=tuple(cells))
@@ -127,7 +127,7 @@ def test_an_unfinished_study_says_so() -> None:
     assert advise(called, Wish(max_latency_ms=5)).commands == ("kit study 'my recipe.yaml' --set study.seeds=2",)
 
 
-def test_the_command_to_try_is_never_the_grid_of_the_study() -> None:
+def test_the_suggested_command_never_repeats_the_grid() -> None:
     cells = [CellRow("probe", budget, 0, "open" if budget == 1_600 else "finished") for budget in (*BUDGETS, 1_600)]
     study = replace(findings(*STUDY.series[1:]), cells=tuple(cells))
     advice = advise(study, Wish(target=0.95))
@@ -145,7 +145,7 @@ def test_the_command_to_try_is_never_the_grid_of_the_study() -> None:
     )
 
 
-def test_without_a_fit_the_reason_is_given() -> None:
+def test_the_reason_for_a_missing_fit_is_reported() -> None:
     few = findings(series("finetune", (0.7, 0.75, 0.8), 7.0, 1_000))
     advice = advise(few, Wish(target=0.9))
     assert advice.choice is None
@@ -154,7 +154,7 @@ def test_without_a_fit_the_reason_is_given() -> None:
     )
 
 
-def test_a_predicted_model_that_grows_is_held_to_the_limit_at_the_predicted_labels() -> None:
+def test_a_growing_model_is_limited_at_the_predicted_labels() -> None:
     tfidf = replace(series("finetune", (0.70, 0.76, 0.81, 0.85), 0.3, 0), name="tfidf", method="tfidf")
     grown = [replace(p, runs=tuple(replace(run, model_bytes=1_000 * p.budget) for run in p.runs)) for p in tfidf.points]
     study = findings(replace(tfidf, points=tuple(grown)))
@@ -165,7 +165,7 @@ def test_a_predicted_model_that_grows_is_held_to_the_limit_at_the_predicted_labe
     assert f"about {free.model_bytes / 1e6:.1f} MB" in advise(study, Wish(target=0.87)).lines[1]
 
 
-def test_labels_that_the_data_do_not_have_are_told() -> None:
+def test_missing_labels_are_reported() -> None:
     few = replace(STUDY, training_examples=900)
     advice = advise(few, Wish(target=0.87))
     assert advice.choice is not None
@@ -177,7 +177,7 @@ def test_labels_that_the_data_do_not_have_are_told() -> None:
     )
 
 
-def test_where_only_the_size_is_in_the_way_that_is_said() -> None:
+def test_a_size_beyond_the_limit_is_reported() -> None:
     tfidf = STUDY.series[2]
     grown = [replace(p, runs=tuple(replace(run, model_bytes=1_000 * p.budget) for run in p.runs)) for p in tfidf.points]
     advice = advise(findings(replace(tfidf, points=tuple(grown))), Wish(target=0.70, max_size_bytes=450_000))
@@ -204,7 +204,7 @@ def test_a_compressed_run_of_one_seed_is_never_the_choice(wish: Wish) -> None:
     assert f"{next_line}much seeds differ" in advice.lines
 
 
-def test_a_damaged_file_of_latencies_is_named() -> None:
+def test_a_damaged_file_of_latencies_is_reported() -> None:
     untimed = replace(STUDY, series=tuple(replace(one, speed=None) for one in STUDY.series), speed_damage="is damaged")
     line = "latencies are not known: runs/s/speed.json is damaged; `kit study RECIPE` measures them again"
     for wish in (Wish(), Wish(max_latency_ms=5)):

@@ -57,7 +57,7 @@ def test_mcnemar_agrees_with_the_binomial_test(only_a: int, only_b: int) -> None
     assert mcnemar(second, first) == pytest.approx(expected)
 
 
-def test_mcnemar_of_the_same_answers_is_1() -> None:
+def test_mcnemar_of_equal_predictions_is_1() -> None:
     assert mcnemar([True, False], [True, False]) == 1
     with pytest.raises(ValueError, match="differ in shape"):
         mcnemar([True], [True, False])
@@ -109,7 +109,7 @@ def test_one_seed_is_the_paired_bootstrap_of_examples() -> None:
     assert "; not tested: 1 seed; the bootstrap test over seeds and test examples needs 3 seeds" in found.line
 
 
-def test_seeds_that_differ_together_do_not_hide_a_difference() -> None:
+def test_paired_seed_variance_does_not_hide_a_difference() -> None:
     generator = np.random.default_rng(4)
     base = generator.random((5, 500)) < np.array([[0.6], [0.65], [0.7], [0.75], [0.8]])
     better = base | (generator.random((5, 500)) < 0.1)
@@ -133,7 +133,7 @@ def test_some_common_seeds_are_paired() -> None:
     assert found.difference.low < found.difference.value < found.difference.high
 
 
-def test_swapping_a_and_b_turns_the_difference_round() -> None:
+def test_swapping_a_and_b_negates_the_difference() -> None:
     first, second = two_methods(3, 300, 0.01, 0.05, np.random.default_rng(9))
     a, b = make_point(first), make_point(second)
     there, back = compare([("a", a, "b", b), ("b", b, "a", a)])
@@ -145,7 +145,7 @@ def test_swapping_a_and_b_turns_the_difference_round() -> None:
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
-def test_models_that_answer_alike_do_not_differ(seeds: int) -> None:
+def test_equal_predictions_have_no_difference(seeds: int) -> None:
     right = np.random.default_rng(0).random((seeds, 100)) < 0.7
     found = one(make_point(right), make_point(right))
     assert (found.difference.value, found.p_bootstrap, found.p_mcnemar) == (0, 1, 1)
@@ -161,7 +161,7 @@ def test_a_single_example_proves_nothing() -> None:
     assert found.difference.high == 1
 
 
-def test_right_everywhere_against_wrong_everywhere_is_mcnemars_test() -> None:
+def test_all_right_against_all_wrong_is_mcnemars_test() -> None:
     found = one(make_point(np.ones((2, 12), bool)), make_point(np.zeros((2, 12), bool)))
     assert found.p_bootstrap == pytest.approx(2 * 2 * 0.5**12)
     assert not found.significant  # whatever p is, two seeds are too few
@@ -170,7 +170,7 @@ def test_right_everywhere_against_wrong_everywhere_is_mcnemars_test() -> None:
 
 
 @pytest.mark.parametrize(("seeds", "seed_sd"), [(2, 0.005), (2, 0.02), (3, 0.03), (5, 0.005), (5, 0.03)])
-def test_methods_that_do_not_differ_are_seldom_found_to(seeds: int, seed_sd: float) -> None:
+def test_equal_methods_are_rarely_significant(seeds: int, seed_sd: float) -> None:
     generator = np.random.default_rng([seeds, round(1000 * seed_sd)])
     repetitions = 150
     found = [
@@ -183,14 +183,14 @@ def test_methods_that_do_not_differ_are_seldom_found_to(seeds: int, seed_sd: flo
     assert abs(outside - wrong) <= 2  # the interval says what the p value says
 
 
-def test_methods_that_differ_are_found_to() -> None:
+def test_different_methods_are_significant() -> None:
     generator = np.random.default_rng(8)
     found = [one(*map(make_point, two_methods(5, 400, 0.01, 0.06, generator))) for _ in range(40)]
     assert sum(comparison.significant for comparison in found) >= 32
     assert all(comparison.difference.value > 0 for comparison in found)
 
 
-def test_many_comparisons_can_still_find_a_clear_difference() -> None:
+def test_a_clear_difference_survives_many_comparisons() -> None:
     """With 1,000 replicates a count alone could not fall below 0.002, 0.09 after the correction for 45."""
     generator = np.random.default_rng(0)
     hard = generator.normal(size=500)
@@ -228,7 +228,7 @@ def test_a_normal_tail_has_no_floor() -> None:
     assert _tail(6.0, 1.0, 1e-6, 4) == pytest.approx(norm.sf(6), rel=0.05)
 
 
-def test_lines_are_for_people() -> None:
+def test_lines_describe_comparisons() -> None:
     found = Comparison("a", "b", 1024, Estimate(-0.032, -0.053, -0.011), 0.002, 0.004, 0.0063, 5, 10, 42, together=3)
     assert found.line == (
         "b is better than a at 1,024 labels: accuracy +3.2 points [1.1, 5.3], p = 0.0063 (corrected for 3 comparisons)"
@@ -252,7 +252,7 @@ def test_words_never_contradict_the_interval(seeds, low, high, p, together) -> N
         assert "no significant difference" not in comparison.line
 
 
-def test_untested_pairs_do_not_weigh_on_the_correction() -> None:
+def test_untested_pairs_do_not_affect_the_correction() -> None:
     right = np.random.default_rng(3).random((3, 60)) < 0.7
     whole, few = make_point(right), make_point(right[:2])
     comparisons = compare([("a", whole, "b", whole), ("a", whole, "c", few)])

@@ -36,7 +36,7 @@ def fitted(shape, n=N, sd=0.002) -> Fit:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_noise_free_data_give_back_their_form_parameters_and_future(form):
+def test_noise_free_data_recover_their_form(form):
     fit = fitted(form)
     assert fit.form == form
     assert fit.curve.parameters == pytest.approx(PAPER[form], rel=1e-4)
@@ -71,7 +71,7 @@ def test_fit_is_the_minimum_that_scipy_finds(form):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_fit_falls_within_nought_and_one_and_inverts(form):
+def test_every_fit_falls_within_zero_and_one(form):
     curves = np.random.default_rng(0).random((100, 6))
     rows = fit_rows(form, N, curves, np.ones(6))
     errors = errors_at(form, rows, N, np.geomspace(64, 1e7, 60))
@@ -149,7 +149,7 @@ def test_predictions_end_at_eight_times_and_start_at_the_smallest():
         (N - 64, np.full(6, 0.3), np.full((9, 6), 0.3), "1 or more"),
     ],
 )
-def test_numbers_without_sense_are_an_error(budgets, errors, replicates, message):
+def test_invalid_numbers_are_an_error(budgets, errors, replicates, message):
     with pytest.raises(ValueError, match=message) as raised:
         fit_learning_curve(budgets, errors, replicates)
     assert not isinstance(raised.value, CurveRefused)
@@ -167,7 +167,7 @@ def test_labels_for_inverts_predict(shape):
         assert fit.curve.labels(target) == pytest.approx(n, rel=1e-6)
 
 
-def test_ends_of_the_interval_for_labels_are_where_the_band_crosses():
+def test_the_label_interval_ends_where_the_band_crosses():
     fit = fitted("pow3", sd=0.006)
     needed = fit.labels_for(fit.predict(1500).value)
     assert fit.predict(needed.low).low == pytest.approx(fit.predict(1500).value, abs=1e-3)
@@ -175,7 +175,7 @@ def test_ends_of_the_interval_for_labels_are_where_the_band_crosses():
     assert fit.predict(needed.high).high == pytest.approx(fit.predict(1500).value, abs=1e-3)
 
 
-def test_an_error_below_the_ceiling_needs_more_than_can_be_said():
+def test_an_unreachable_error_has_no_number_of_labels():
     fit = fitted("pow4")
     assert fit.curve.labels(0.05) == np.inf
     needed = fit.labels_for(0.05)
@@ -188,13 +188,13 @@ def test_an_error_below_the_ceiling_needs_more_than_can_be_said():
     assert fit.labels_for(0.0).value is None
 
 
-def test_an_error_above_the_smallest_budget_is_answered_by_that():
+def test_a_large_error_needs_the_smallest_budget():
     needed = fitted("pow3").labels_for(0.9)
     assert (needed.value, needed.low, needed.high) == (64, 64, 64)
 
 
 @pytest.mark.parametrize("shape", ["pow3", "exponential", "logarithmic"])
-def test_intervals_hold_the_truth_at_twice_the_largest_budget(shape):
+def test_intervals_cover_twice_the_largest_budget(shape):
     held, widths = [], []
     for n in (N[:5], 64 * 4.0 ** np.arange(4)):
         truth = SHAPES[shape](2 * n[-1])
@@ -231,7 +231,7 @@ def test_order_and_repetition_of_budgets_do_not_matter():
     assert mixed.predict(4096).low == pytest.approx(plain.predict(4096).low)
 
 
-def test_flat_curves_are_said_to_be_flat():
+def test_flat_curves_are_recognized():
     errors = np.array([0.301, 0.298, 0.3, 0.302, 0.299, 0.3])
     fit = fit_learning_curve(N, errors, around(errors, 0.01))
     assert fit.form == "last"
@@ -240,7 +240,7 @@ def test_flat_curves_are_said_to_be_flat():
     assert fit.labels_for(0.31).value == 64
 
 
-def test_last_interpolates_what_was_measured():
+def test_last_interpolates_the_measurements():
     # plainly down and then a step that no form has: the last level predicts best
     errors = np.array([0.5, 0.5, 0.5, 0.2, 0.2, 0.2])
     fit = fit_learning_curve(N, errors, around(errors, 1e-4))
@@ -264,7 +264,7 @@ def test_no_variance_and_no_slope(level):
         assert (needed.value, needed.low, needed.high) == (None, fit.largest, None)
 
 
-def test_a_point_without_variance_does_not_rule_the_fit():
+def test_a_point_without_variance_does_not_dominate_the_fit():
     errors = SHAPES["pow3"](N)
     errors[-1] = 0.0
     samples = around(errors, 0.02)
@@ -302,7 +302,7 @@ def test_replicates_are_evenly_spaced_rows_and_repeatable():
     assert errors_at(one.form, one.replicates[7:8], N, N) == pytest.approx(errors_at(one.form, alone, N, N), abs=1e-5)
 
 
-def test_a_whole_fit_takes_a_fraction_of_a_second():
+def test_a_whole_fit_is_fast():
     errors = SHAPES["pow4"](N)
     samples = around(errors, 0.01, rows=200)
     start = time.process_time()

@@ -38,7 +38,7 @@ def verdict(answers, targets, **changes):
     return judge(answers, targets, LabelMeasure("accuracy"), **settings)
 
 
-def test_the_figures_are_those_by_hand() -> None:
+def test_the_figures_equal_manual_results() -> None:
     answers, targets = seeds(3, (0.79, 0.80, 0.75))
     found = verdict(answers, targets)
     rates = {
@@ -53,7 +53,7 @@ def test_the_figures_are_those_by_hand() -> None:
     assert found.gain.difference.value == pytest.approx(rates["student"] - rates["control"])
 
 
-def test_the_interval_of_what_is_retained_covers_it() -> None:
+def test_the_interval_of_the_retained_share_covers_it() -> None:
     """100 simulated distillations of 3 seeds: the ratio of the true rates is in 95 % intervals 90 times or more."""
     rates = (0.78, 0.80, 0.75)
     (many,), targets = seeds(1, rates, examples=200_000, seed=99)
@@ -85,7 +85,7 @@ def test_the_words_fit_the_figures(count, rates, words) -> None:
         assert not any("helped" in line or "hurt" in line or "better" in line for line in found.lines)
 
 
-def test_without_controls_nothing_is_said_of_a_gain() -> None:
+def test_without_controls_no_gain_is_reported() -> None:
     answers, targets = seeds(2, (0.79, 0.80, 0.75), with_control=False)
     found = verdict(answers, targets)
     assert found.control is None and found.gain is None
@@ -93,7 +93,7 @@ def test_without_controls_nothing_is_said_of_a_gain() -> None:
     assert "67 % smaller" in found.lines[2] and "3.0x as fast" in found.lines[2]
 
 
-def test_a_teacher_that_knows_nothing_can_lose_nothing() -> None:
+def test_a_useless_teacher_has_no_retained_share() -> None:
     targets = np.zeros(50, np.int64)
     targets[:25] = 1
     never = logits(np.zeros(50, bool), targets)
@@ -102,7 +102,7 @@ def test_a_teacher_that_knows_nothing_can_lose_nothing() -> None:
     assert "the retained share is undefined" in found.lines[1]
 
 
-def test_what_is_near_nothing_has_no_share_and_no_share_is_below_nothing() -> None:
+def test_retained_shares_are_defined_and_not_negative() -> None:
     targets = np.ones(60, np.int64)
     right = np.zeros((3, 60), bool)
     right[0, :30] = right[1, :1] = True
@@ -113,7 +113,7 @@ def test_what_is_near_nothing_has_no_share_and_no_share_is_below_nothing() -> No
     assert verdict([SeedOutputs(0, none, half, None)], targets).retained.low == 0
 
 
-def test_of_one_seed_the_interval_is_that_of_its_record() -> None:
+def test_one_seed_has_the_interval_of_its_record() -> None:
     answers, targets = seeds(1, (0.79, 0.80, 0.75), with_control=False)
     found = verdict(answers, targets)
     assert found.teacher == bootstrap_scores(answers[0].teacher, targets, LabelMeasure("accuracy"))["accuracy"]

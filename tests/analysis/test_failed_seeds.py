@@ -26,7 +26,7 @@ def constant(n: int = 400, share: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
     return np.tile([1.0, 0.0], (n, 1)), (np.arange(n) >= share * n).astype(int)
 
 
-def test_a_run_at_chance_on_training_examples_too_failed_to_train() -> None:
+def test_a_run_at_chance_on_training_examples_failed() -> None:
     found = failed_to_train(0.5, *constant(), TRAINED_BADLY, [0.8, 0.79, 0.81])
     assert found == (
         "failed to train: no better than the most frequent label, also on training examples "
@@ -44,7 +44,7 @@ def test_a_run_at_chance_on_training_examples_too_failed_to_train() -> None:
         ([], []),
     ],
 )
-def test_other_runs_at_chance_are_no_better_than_the_most_frequent_label(
+def test_other_runs_at_chance_are_compared_with_the_majority(
     evaluations: list[dict[str, float]] | None, peers: list[float]
 ) -> None:
     found = failed_to_train(0.5, *constant(), evaluations, peers)
@@ -62,14 +62,14 @@ def test_runs_that_learned_something_are_not_flagged(right: float) -> None:
     assert failed_to_train(right, logits, targets, TRAINED_WELL, [right, right + 0.01]) == ""
 
 
-def test_finding_a_rare_label_at_the_cost_of_the_frequent_one_is_no_failure() -> None:
+def test_trading_a_frequent_for_a_rare_label_is_not_flagged() -> None:
     targets = np.repeat([0, 1], [360, 40])
     guess = np.concatenate([np.repeat([0, 1], [325, 35]), np.repeat([0, 1], [8, 32])])
     assert (guess == targets).mean() < 0.9  # the share of label 0
     assert failed_to_train(0.75, np.eye(2)[guess], targets, TRAINED_BADLY, []) == ""
 
 
-def test_one_label_for_almost_everything_is_flagged_even_if_the_rest_is_right() -> None:
+def test_a_nearly_constant_prediction_is_flagged() -> None:
     targets = np.arange(400) % 4
     guess = np.zeros(400, int)
     guess[[1, 2, 3]] = [1, 2, 3]  # three right answers in 400 are no sign of learning
@@ -103,7 +103,7 @@ def test_several_labels() -> None:
     assert failed_to_train(0.6, found, targets, TRAINED_WELL, []) == ""
 
 
-def test_a_test_set_of_one_label_cannot_tell() -> None:
+def test_a_test_set_of_one_label_flags_nothing() -> None:
     assert failed_to_train(1.0, np.array([[1.0, 0.0]]), np.array([0]), None, []) == ""
     assert failed_to_train(1.0, np.tile([1.0, 0.0], (50, 1)), np.zeros(50, int), None, [1.0] * 5) == ""
 

@@ -55,7 +55,7 @@ def test_nothing_and_a_wrong_number_of_directions() -> None:
         non_dominated(np.zeros((3, 2)), (True,))
 
 
-def test_thousands_of_rows_take_no_time() -> None:
+def test_thousands_of_rows_are_fast() -> None:
     rows = np.random.default_rng(0).random((5000, 4))
     start = time.perf_counter()
     found = non_dominated(rows, (True, False, False, False))
@@ -110,7 +110,7 @@ def test_choices_weigh_metric_latency_size_and_labels() -> None:
     assert (found[-1].latency_ms, found[-1].model_bytes) == (None, None)
 
 
-def test_noise_in_latency_and_bytes_of_names_decide_nothing() -> None:
+def test_small_differences_in_latency_and_size_are_ignored() -> None:
     found = frontier([series("better", {100: 0.8}, 15.2, 91_000_163), series("worse", {100: 0.7}, 14.6, 91_000_000)])
     assert [choice.dominated for choice in found] == [False, True]
     assert found[0].latency_ms == 15.2  # what is shown is what was measured
@@ -125,7 +125,7 @@ def test_latencies_whose_intervals_overlap_are_equal() -> None:
     assert [choice.dominated for choice in apart] == [True, False]
 
 
-def test_without_any_measured_speed_the_rest_decides() -> None:
+def test_without_measured_speeds_the_other_columns_decide() -> None:
     found = frontier([series("a", {10: 0.8, 20: 0.79}, None, None)])
     assert [choice.dominated for choice in found] == [False, True]
     assert frontier([]) == ()

@@ -14,7 +14,7 @@ from kit.analysis.pretraining_value import Transfer
 from tests.support.study_findings import STUDY, findings, series
 
 
-def test_the_answer_names_the_best_what_it_beats_and_what_more_labels_give() -> None:
+def test_the_headline_covers_best_method_rivals_and_more_labels() -> None:
     comparisons = all_pairs([(one.name, one.points) for one in STUDY.series])
     worth = [Transfer("finetune", 100, 8.0, 5.0, 12.0), Transfer("finetune", 800, None, 8.0, None)]
     said = headline(STUDY.series, comparisons, worth, "accuracy")
@@ -29,7 +29,7 @@ def test_the_answer_names_the_best_what_it_beats_and_what_more_labels_give() -> 
     )
 
 
-def test_a_difference_that_may_be_luck_is_called_that() -> None:
+def test_an_insignificant_difference_is_reported_as_such() -> None:
     levels = {"finetune": (0.70, 0.76, 0.80, 0.82), "lora": (0.7, 0.75, 0.8, 0.818)}
     close = findings(*[series(name, values, 7.0, 1) for name, values in levels.items()])
     comparisons = all_pairs([(one.name, one.points) for one in close.series])
@@ -54,6 +54,6 @@ def test_a_lead_of_few_seeds_is_not_tested(count: int, words: str) -> None:
     assert "Its lead over probe (+8.5 points [" in said
 
 
-def test_a_study_of_one_method_names_no_highest_mean_at_the_smallest_budget() -> None:
+def test_one_method_has_no_highest_mean_at_the_smallest_budget() -> None:
     assert any("the highest mean is that of" in line for line in headline(STUDY.series, (), (), "accuracy"))
     assert not any("the highest mean is that of" in line for line in headline(STUDY.series[:1], (), (), "accuracy"))

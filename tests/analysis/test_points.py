@@ -51,7 +51,7 @@ def study(
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "mcc", "mae"])
-def test_samples_are_scores_of_the_examples_drawn(metric: str) -> None:
+def test_samples_are_scores_of_the_drawn_examples(metric: str) -> None:
     logits, targets = answers(3, 60, 4)
     values, samples = metric_samples(
         logits, targets, LabelMeasure(metric, ordered=True, multi_label=False), resamples=40, seed=7
@@ -87,7 +87,7 @@ def test_batches_of_resamples_change_nothing(metric: str, monkeypatch: pytest.Mo
         assert found == pytest.approx(expected, abs=1e-12)
 
 
-def test_no_runs_have_no_samples_and_a_wrong_metric_is_named() -> None:
+def test_a_wrong_metric_is_reported() -> None:
     targets = np.zeros(5, int)
     values, samples = metric_samples([], targets, LabelMeasure("accuracy"), resamples=9)
     assert (values.shape, samples.shape) == ((0,), (0, 9))
@@ -141,7 +141,7 @@ def test_seeds_that_differ_have_the_interval_of_student(seeds: int) -> None:
     assert 0 <= found.estimate.low <= found.estimate.value <= found.estimate.high <= 1
 
 
-def test_all_right_and_all_wrong_take_the_wilson_interval() -> None:
+def test_all_right_and_all_wrong_have_the_wilson_interval() -> None:
     for right, share in ((np.ones((3, 50), bool), 1.0), (np.zeros((1, 50), bool), 0.0), (np.ones((1, 1), bool), 1.0)):
         found = point(10, runs_of(right)).estimate
         examples = right.shape[1]
@@ -172,7 +172,7 @@ def test_points_with_the_same_seeds_are_paired() -> None:
 
 @pytest.mark.parametrize("seeds", [2, 3, 5, 10])
 @pytest.mark.parametrize(("examples", "seed_sd"), [(200, 0.005), (200, 0.03), (1000, 0.01), (1000, 0.03)])
-def test_intervals_cover_the_truth_as_often_as_they_say(seeds: int, examples: int, seed_sd: float) -> None:
+def test_intervals_cover_the_truth_at_their_level(seeds: int, examples: int, seed_sd: float) -> None:
     repetitions = 120
     right, truth = study(seeds, examples, seed_sd, repetitions)
     found = [point(10, runs_of(some)).estimate for some in right]
@@ -184,7 +184,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say(seeds: int, examples: in
     assert width < ideal * {2: 5, 3: 2.2, 5: 1.6, 10: 1.35}[seeds]
 
 
-def test_errors_are_what_is_missing() -> None:
+def test_errors_are_one_minus_the_metric() -> None:
     points = [point(budget, runs_of(np.random.default_rng(budget).random((3, 20)) < 0.8)) for budget in (10, 20)]
     values, replicates = errors(points)
     assert values == pytest.approx([1 - each.estimate.value for each in points])
@@ -194,7 +194,7 @@ def test_errors_are_what_is_missing() -> None:
     assert errors([])[1].shape == (0, 0)
 
 
-def test_runs_that_are_no_point_are_refused() -> None:
+def test_invalid_runs_of_a_point_are_refused() -> None:
     runs = runs_of(np.ones((2, 5), bool))
     with pytest.raises(ValueError, match="at least one run"):
         point(10, [])

@@ -32,7 +32,7 @@ SCRATCH = series(N, scratch_error(N))
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3.5, 8])
-def test_a_curve_against_itself_shifted_is_worth_the_shift(factor):
+def test_a_shifted_curve_is_worth_the_shift(factor):
     budgets = N[:4]
     answers = effective_data("lora", series(budgets, scratch_error(factor * budgets)), SCRATCH, fit_of(SCRATCH))
     assert [answer.budget for answer in answers] == list(budgets)
@@ -48,7 +48,7 @@ def test_a_curve_against_itself_shifted_is_worth_the_shift(factor):
 
 
 @pytest.mark.parametrize("factor", [1, 2, 4])
-def test_without_a_curve_points_answer_within_their_range(factor):
+def test_without_a_curve_the_points_are_used(factor):
     budgets = N[1:4]
     answers = effective_data("lora", series(budgets, scratch_error(factor * budgets)), SCRATCH)
     assert [answer.times for answer in answers] == pytest.approx([factor] * 3)
@@ -74,7 +74,7 @@ def test_order_of_points_does_not_matter():
     assert effective_data("a", pretrained[::-1], SCRATCH[::-1]) == effective_data("a", pretrained, SCRATCH)
 
 
-def test_beyond_what_can_be_said_there_is_a_lower_bound():
+def test_beyond_the_range_there_is_a_lower_bound():
     pretrained = series([100], [0.01])
     (with_points,) = effective_data("finetune", pretrained, SCRATCH)
     assert (with_points.times, with_points.low, with_points.high) == (None, 20.48, None)
@@ -84,7 +84,7 @@ def test_beyond_what_can_be_said_there_is_a_lower_bound():
     assert 20.48 < with_curve.low <= 8 * 20.48
 
 
-def test_the_lower_bound_is_what_is_certain():
+def test_the_lower_bound_holds_for_nearly_all_replicates():
     """Pretrained just better than the last point of scratch: in many replicates scratch does get there."""
     noise = np.random.default_rng(1).normal(0, 0.01, (200, 1))
     points = series(N, scratch_error(N), 0 * noise)
@@ -96,12 +96,12 @@ def test_the_lower_bound_is_what_is_certain():
 
 
 @pytest.mark.parametrize("curve", [True, False])
-def test_scratch_that_is_as_good_already_gives_at_most(curve):
+def test_scratch_that_is_better_gives_an_upper_bound(curve):
     (answer,) = effective_data("probe", series([640], [0.45]), SCRATCH, fit_of(SCRATCH) if curve else None)
     assert (answer.times, answer.low, answer.high) == pytest.approx((0.1, 0, 0.1))
 
 
-def test_one_point_of_scratch_and_none():
+def test_scratch_with_one_point_or_none():
     worse, better = series([100], [0.5]), series([100], [0.1])
     (at_most,) = effective_data("probe", worse, SCRATCH[:1])
     assert (at_most.times, at_most.low) == (0.64, 0)

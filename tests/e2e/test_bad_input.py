@@ -73,7 +73,7 @@ def test_wrong_column_lists_the_columns(refused) -> None:
     assert "did you mean 'label'?" in message.lower()
 
 
-def test_a_label_in_test_that_train_has_not(refused) -> None:
+def test_a_test_label_missing_in_train(refused) -> None:
     Path("test.csv").write_text("text,label\na film,good\nanother,superb\n")
     assert "superb" in refused("--set", "data.test=test.csv")
 
@@ -173,11 +173,11 @@ def test_a_translation_without_its_languages(refused) -> None:
     )
 
 
-def test_a_tracker_that_is_not_there(refused) -> None:
+def test_a_missing_tracker(refused) -> None:
     assert "train.report_to: tracker 'wandbb' is not available" in refused("--set", "train.report_to=[wandbb]")
 
 
-def test_bf16_where_the_processor_does_not_compute_in_it(refused) -> None:
+def test_bf16_on_a_processor_without_it(refused) -> None:
     from kit.training.hardware import computes_bf16
 
     if computes_bf16("cpu"):
@@ -207,14 +207,14 @@ def small_disk(tmp_path: Path):
     subprocess.run(["umount", "-l", str(mount)], check=True)
 
 
-def test_a_disk_too_small_is_refused_before_training(kit, folder, small_disk) -> None:
+def test_a_small_disk_is_refused_before_training(kit, folder, small_disk) -> None:
     done = kit("finetune", "recipe.yaml", "--set", f"runs={small_disk / 'runs'}")
     assert done.code == 2
     assert "MB are free" in done.err
     assert not [path for path in (small_disk / "runs").iterdir() if path.name != ".locks"]
 
 
-def test_a_disk_that_fills_while_training_is_one_line(kit, folder, small_disk, monkeypatch) -> None:
+def test_a_disk_that_fills_during_training_is_one_line(kit, folder, small_disk, monkeypatch) -> None:
     """Past the check in advance (another program took the space), writing fails inside the libraries."""
     monkeypatch.setattr("kit.runtime.files.shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 0, 10**9))
     done = kit("finetune", "recipe.yaml", "--set", f"runs={small_disk / 'runs'}")
@@ -258,7 +258,7 @@ def test_a_refused_write_keeps_the_checkpoints(kit, folder, where, monkeypatch) 
     assert json.loads(again.out)["metrics"] == undisturbed["metrics"]
 
 
-def test_a_runs_folder_deleted_while_training_is_one_line(kit, folder, monkeypatch) -> None:
+def test_a_runs_folder_deleted_during_training_is_one_line(kit, folder, monkeypatch) -> None:
     def deleted(*arguments, **settings):
         shutil.rmtree("runs")
         return original(*arguments, **settings)
@@ -277,13 +277,13 @@ def test_the_debug_flag_shows_the_traceback(kit_forked, folder) -> None:
 
 
 @pytest.mark.parametrize("command", ["evaluate", "predict"])
-def test_a_folder_that_is_no_record(kit, folder, command) -> None:
+def test_a_folder_without_a_record(kit, folder, command) -> None:
     done = kit(command, "nowhere", *(["text"] if command == "predict" else []))
     assert done.code == 2
     assert "nowhere is not a Record" in done.err
 
 
-def test_predicting_a_file_that_is_not_there(kit, folder) -> None:
+def test_predicting_a_missing_file(kit, folder) -> None:
     kit("finetune", "recipe.yaml")
     (run,) = [path for path in Path("runs").iterdir() if not path.name.startswith(".")]
     done = kit("predict", run, "--file", "nothing.txt")
@@ -293,7 +293,7 @@ def test_predicting_a_file_that_is_not_there(kit, folder) -> None:
 
 
 @pytest.mark.parametrize("command", ["check", "finetune"])
-def test_texts_longer_than_the_model_has_positions(kit, folder, command) -> None:
+def test_texts_longer_than_the_positions_of_the_model(kit, folder, command) -> None:
     done = kit(command, "recipe.yaml", "--set", "data.max_length=1024")
     assert done.code == 2
     assert "--set data.max_length=1024: data.max_length: 1024 tokens are more than the 512" in done.err
@@ -301,7 +301,7 @@ def test_texts_longer_than_the_model_has_positions(kit, folder, command) -> None
 
 
 @pytest.mark.parametrize("command", ["check", "finetune"])
-def test_layers_that_cannot_leave_padding_out(kit, folder, tiny_checkpoint, command) -> None:
+def test_layers_that_need_padding(kit, folder, tiny_checkpoint, command) -> None:
     from transformers import DebertaV2Config, DebertaV2Model
 
     shutil.copytree(
@@ -316,7 +316,7 @@ def test_layers_that_cannot_leave_padding_out(kit, folder, tiny_checkpoint, comm
     assert "Traceback" not in done.err
 
 
-def test_check_refuses_what_a_run_would_refuse_before_it_starts(kit, folder) -> None:
+def test_check_refuses_like_a_run(kit, folder) -> None:
     assert "train.report_to" in kit("check", "recipe.yaml", "--set", "train.report_to=[foo]").err
     Path("file").touch()
     done = kit("check", "recipe.yaml", "--set", "runs=file/runs")

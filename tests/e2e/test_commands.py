@@ -67,7 +67,7 @@ def test_a_run_leaves_a_complete_record(trained) -> None:
     assert hidden == [".locks"]
 
 
-def test_predictions_are_those_the_metrics_were_computed_from(trained) -> None:
+def test_stored_predictions_give_the_stored_metrics(trained) -> None:
     record = Record.load(trained)
     stored = record.predictions()
     truth = [record.labels.index(names[0]) for names in stored.labels]
@@ -132,7 +132,7 @@ def test_the_same_request_finds_the_finished_run(kit, recipe_file) -> None:
     assert Record.load(first["folder"]).content["created"] >= record.content["created"]
 
 
-def test_a_run_that_moved_its_data_is_still_found(kit, recipe_file, reviews, tmp_path) -> None:
+def test_moved_data_have_the_same_run(kit, recipe_file, reviews, tmp_path) -> None:
     """The id is of the content: another path to the same files and weights is the same run."""
     first = json.loads(kit("finetune", recipe_file, "--json").out)
     moved = shutil.copytree(reviews, tmp_path / "elsewhere")
@@ -150,7 +150,7 @@ def test_a_damaged_record_is_run_again(kit, recipe_file) -> None:
     assert json.loads(again.out)["metrics"] == first["metrics"]
 
 
-def test_a_killed_run_continues_and_ends_as_an_uninterrupted_one(recipe_file, tmp_path, start, kit_forked) -> None:
+def test_a_killed_run_continues_with_the_same_results(recipe_file, tmp_path, start, kit_forked) -> None:
     """SIGKILL as soon as a checkpoint is whole; the same command again; the same metrics as without the kill."""
     command = ["finetune", recipe_file, "--json"]
     command += ["--set", "train.epochs=12", "--set", "train.evaluations=12", "--set", "train.checkpoint_seconds=0"]
@@ -240,7 +240,7 @@ def test_intent_recipe_on_a_local_folder(kit, banking77, tiny_checkpoint, tmp_pa
     assert json.loads(done.out)["metrics"]["accuracy"]["value"] == pytest.approx(0.678, abs=0.03)
 
 
-def test_predict_reads_tables_and_refuses_names_of_no_file(trained, kit, tmp_path) -> None:
+def test_predict_reads_tables_and_refuses_missing_files(trained, kit, tmp_path) -> None:
     (tmp_path / "more.csv").write_text('\ufefftext,other\n"a, gripping film",1\ndull,2\n', "utf-8")
     done = kit("predict", trained, tmp_path / "more.csv")
     assert [json.loads(line)["text"] for line in done.out.splitlines()] == ["a, gripping film", "dull"]
@@ -257,7 +257,7 @@ def test_a_single_string_is_one_text(trained) -> None:
     assert [answer["text"] for answer in predict(trained, "dull")] == ["dull"]
 
 
-def test_what_was_guessed_and_what_is_default_do_not_change_the_run(kit, recipe_file, trained) -> None:
+def test_explicit_defaults_do_not_change_the_run(kit, recipe_file, trained) -> None:
     def run_of(*overrides: str) -> str:
         done = kit("check", recipe_file, *[part for override in overrides for part in ("--set", override)])
         assert done.code == 0, done.err
@@ -268,7 +268,7 @@ def test_what_was_guessed_and_what_is_default_do_not_change_the_run(kit, recipe_
     assert run_of("train.learning_rate=2e-4") != plain
 
 
-def test_a_reader_that_has_seen_enough_is_no_failure() -> None:
+def test_a_closed_pipe_is_not_a_failure() -> None:
     """`kit ... | head`: here the reader is gone before the first line."""
     command = f"set -o pipefail; {sys.executable} -m kit.cli schema | true"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)

@@ -134,7 +134,7 @@ def error_of(done: Result) -> str:
     return done.err[done.err.index("error: ") :].removeprefix("error: ")
 
 
-def test_a_record_keeps_the_commits_it_was_made_from(run: Path, hub: HubServer) -> None:
+def test_a_record_has_the_commits_of_its_sources(run: Path, hub: HubServer) -> None:
     record = json.loads((run / "record.json").read_text("utf-8"))
     assert record["checkpoint"]["revision"] == first(hub, "user/tiny")
     assert record["data"]["revision"] == first(hub, "datasets/user/reviews")
@@ -195,7 +195,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("setting", REFUSED)
-def test_what_cannot_be_used_is_refused(
+def test_unusable_repositories_are_refused(
     setting: str, hub: HubServer, kit: KitShell, recipe: Path, home: Path, reviews: Path
 ) -> None:
     said = error_of(kit("finetune", recipe, "--set", f"data.source={reviews}", "--set", setting)).splitlines()
@@ -222,7 +222,7 @@ def test_code_of_a_teacher_is_not_run_and_its_key_is_named(
     assert not (home / "mark").exists()
 
 
-def test_a_token_opens_what_is_private_if_it_is_valid(hub: HubServer, kit: KitShell, recipe: Path, run: Path) -> None:
+def test_a_valid_token_opens_private_repositories(hub: HubServer, kit: KitShell, recipe: Path, run: Path) -> None:
     wanted = ("finetune", recipe, "--set", "model.checkpoint=user/private")
     assert "the Hub does not accept your token" in error_of(kit(*wanted, HF_TOKEN="hf_of_nobody"))
     opened = kit("check", *wanted[1:], HF_TOKEN=hub.token)
@@ -230,7 +230,7 @@ def test_a_token_opens_what_is_private_if_it_is_valid(hub: HubServer, kit: KitSh
     assert "user/private" in opened.out
 
 
-def test_a_busy_hub_is_asked_again(hub: HubServer, kit: KitShell, recipe: Path, run: Path) -> None:
+def test_requests_to_a_busy_hub_are_repeated(hub: HubServer, kit: KitShell, recipe: Path, run: Path) -> None:
     hub.fail("GET /api/models/user/tiny/revision/", 503, times=2)
     hub.fail("GET /api/datasets/user/reviews", 429, times=1)
     done = kit("finetune", recipe)
@@ -248,7 +248,7 @@ def test_a_broken_hub_is_one_line(hub: HubServer, kit: KitShell, recipe: Path, r
     hub.heal()
 
 
-def test_code_runs_where_the_recipe_trusts_it(
+def test_code_runs_only_if_the_recipe_trusts_it(
     hub: HubServer, kit: KitShell, recipe: Path, run: Path, home: Path
 ) -> None:
     mark, trust = home / "mark", ("--set", "model.checkpoint=user/own", "--set", "model.trust_remote_code=true")
@@ -269,7 +269,7 @@ def test_code_runs_where_the_recipe_trusts_it(
     assert json.loads(answer.out)["label"] in ("negative", "positive")
 
 
-def test_without_a_network_what_was_downloaded_serves(hub: HubServer, kit: KitShell, run: Path, recipe: Path) -> None:
+def test_without_a_network_downloaded_files_are_used(hub: HubServer, kit: KitShell, run: Path, recipe: Path) -> None:
     with hub.gone():
         assert f"found the finished run {run.name}" in kit("finetune", recipe).err
         cold = error_of(kit("finetune", recipe, "--set", "model.checkpoint=user/other"))
@@ -278,7 +278,7 @@ def test_without_a_network_what_was_downloaded_serves(hub: HubServer, kit: KitSh
         assert "there is no file user/other, and the Hub, where it may be a data set, cannot be reached" in cold
 
 
-def test_offline_mode_asks_nothing(hub: HubServer, kit: KitShell, run: Path) -> None:
+def test_offline_mode_sends_no_requests(hub: HubServer, kit: KitShell, run: Path) -> None:
     asked = len(hub.requests)
     sha256, *cold = kit("offline", "user/tiny", "user/other").out.splitlines()
     assert sha256 == json.loads((run / "record.json").read_text("utf-8"))["checkpoint"]["sha256"]

@@ -99,7 +99,7 @@ def same_answers(by_one: Record, by_two: Record, tolerance: float = ROUNDING) ->
     assert np.abs(ours.outputs - theirs.outputs).max() < tolerance
 
 
-def test_two_processes_take_the_steps_of_one(write, start, kit_forked) -> None:
+def test_two_processes_train_like_one(write, start, kit_forked) -> None:
     one, two = write("one"), write("two", report_to=["tensorboard"])
     alone(kit_forked, "finetune", one)
     printed = together(start, "finetune", two)
@@ -119,7 +119,7 @@ def test_two_processes_take_the_steps_of_one(write, start, kit_forked) -> None:
     assert np.ptp(by_two.predictions().outputs) > 100 * ROUNDING, "the model has learnt something that can differ"
 
 
-def test_a_batch_of_fewer_examples_than_processes_is_that_of_one(write, start, kit_forked) -> None:
+def test_a_batch_smaller_than_the_processes_trains_like_one(write, start, kit_forked) -> None:
     """Each epoch ends with a batch of one example, of the teacher's 106 and of its student's 141."""
     given = ["--set", "distill.student={layers: 1}", "--set", "distill.losses.hidden=1.0", "--set", "distill.pool=35"]
     given += ["--set", "data.validation=0"]
@@ -138,7 +138,7 @@ def test_a_batch_of_fewer_examples_than_processes_is_that_of_one(write, start, k
     assert [record.content["training"]["plan"]["steps"] for record in records[0]] == [8, 60]
 
 
-def test_student_and_steps_that_learn_are_those_of_one_process(write, start, kit_forked, tmp_path: Path) -> None:
+def test_distillation_and_compression_train_like_one_process(write, start, kit_forked, tmp_path: Path) -> None:
     """Distillation from answers and layers, then pruning with recovery, then learning with the rounding simulated."""
     caches = {name: tmp_path / f"cache-{name}" for name in ("one", "two")}
     steps = "{prune: {heads: 0.5, neurons: 0.25, epochs: 1}},{int8-torch: {aware: 1.0}}"
@@ -173,7 +173,7 @@ def written_translation(recipe: Recipe, path: Path) -> Path:
     return path
 
 
-def test_a_translator_of_two_processes_is_that_of_one(warm_recipe: Recipe, start, kit_forked, tmp_path: Path) -> None:
+def test_a_translator_of_two_processes_trains_like_one(warm_recipe: Recipe, start, kit_forked, tmp_path: Path) -> None:
     records = []
     for name in ("one", "two"):
         path = written_translation(warm_recipe, tmp_path / f"{name}.yaml")
@@ -200,9 +200,7 @@ def uninterrupted(write, kit_forked) -> np.ndarray:
     return record_of(recipe).predictions().outputs
 
 
-def test_a_signal_saves_a_checkpoint_from_which_any_number_of_processes_continues(
-    write, start, kit_forked, uninterrupted
-) -> None:
+def test_any_number_of_processes_continues_after_a_signal(write, start, kit_forked, uninterrupted) -> None:
     recipe = write("stopped", **LONG)
     for count, number in ((1, signal.SIGINT), (2, signal.SIGTERM), (3, signal.SIGTERM)):  # 3 do not divide 16
         before = saved(recipe)
@@ -232,7 +230,7 @@ def test_a_killed_process_ends_the_others_with_one_error(write, start) -> None:
     assert saved(recipe) > 0, "its checkpoint is there, to be continued"
 
 
-def test_a_silent_process_ends_the_others_when_the_time_limit_is_over(write, start) -> None:
+def test_a_silent_process_ends_the_others_after_the_limit(write, start) -> None:
     recipe = write("silent", **LONG)
     launch = launched(start, 2, "finetune", recipe, KIT_TIMEOUT_SECONDS="3")
     wait_for(lambda: saved(recipe) > 0, launch)
@@ -243,7 +241,7 @@ def test_a_silent_process_ends_the_others_when_the_time_limit_is_over(write, sta
     launch.results()
 
 
-def test_an_error_of_any_process_is_told_once(write, start, tmp_path: Path) -> None:
+def test_an_error_of_any_process_is_printed_once(write, start, tmp_path: Path) -> None:
     recipe = write()
     wrong = launched(start, 2, "finetune", recipe, "--set", "data.label=lable").results()
     assert wrong[0].code == 2, "the first process reads the data; the other finds it gone"
@@ -266,7 +264,7 @@ CONFIGS = sorted([REPOSITORY / "accelerate_config.yaml", *(REPOSITORY / "recipes
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_accelerate_takes_its_files_and_they_say_what_was_run(path: Path) -> None:
+def test_accelerate_reads_the_shipped_configurations(path: Path) -> None:
     from accelerate.commands.config.config_args import load_config_from_file
 
     config = load_config_from_file(str(path))
@@ -275,7 +273,7 @@ def test_accelerate_takes_its_files_and_they_say_what_was_run(path: Path) -> Non
     assert len(CONFIGS) == 6
 
 
-def test_two_machines_are_two_launches_that_meet(write, start, tmp_path: Path) -> None:
+def test_launches_on_two_machines_meet(write, start, tmp_path: Path) -> None:
     """By accelerate itself, with the file for two machines: one process on each, here both on this one."""
     recipe = write("apart", epochs=1, evaluations=1)
     with socket.socket() as free:

@@ -49,7 +49,7 @@ ZERO3 = {**ZERO2, "ACCELERATE_DEEPSPEED_ZERO_STAGE": "3"}
 
 
 @pytest.mark.parametrize("launch", [FSDP, ZERO2, ZERO3], ids=["fsdp2", "zero2", "zero3"])
-def test_a_sharded_launch_takes_the_steps_of_one_process(launch, write, start, kit_forked) -> None:
+def test_a_sharded_launch_trains_like_one_process(launch, write, start, kit_forked) -> None:
     """In several passes a step, its tables trained, averaged at the end; and a launch's bf16 changes nothing."""
     if launch is not FSDP:
         pytest.importorskip("deepspeed", reason="an optional package, which GPUs are for")
@@ -73,7 +73,7 @@ def test_a_sharded_launch_takes_the_steps_of_one_process(launch, write, start, k
     assert again.code == 0, again.err
 
 
-def test_parts_of_a_checkpoint_are_continued_by_a_sharded_launch(write, start, kit_forked) -> None:
+def test_a_sharded_launch_continues_a_sharded_checkpoint(write, start, kit_forked) -> None:
     steps = {"epochs": 12, "evaluations": 4, "learning_rate": 1e-4}  # 72, a checkpoint every 18
     whole, recipe = write("whole", **steps), write("stopped", **steps)
     alone(kit_forked, "finetune", whole)
@@ -132,7 +132,7 @@ def test_a_sharded_translator_keeps_its_tied_weights(warm_recipe: Recipe, start,
         ({**ZERO3, "ACCELERATE_DEEPSPEED_CONFIG_FILE": "zero.json"}, "deepspeed_config_file", "deepspeed-zero3.yaml"),
     ],
 )
-def test_a_sharded_launch_that_is_not_proven_is_refused(launch, message, hint, monkeypatch) -> None:
+def test_unsupported_sharded_launches_are_refused(launch, message, hint, monkeypatch) -> None:
     for variable, value in {"WORLD_SIZE": "2", **launch}.items():
         monkeypatch.setenv(variable, value)
     monkeypatch.setattr("kit.runtime.distributed._OWN", {})  # what is set for launches that get so far
@@ -143,7 +143,7 @@ def test_a_sharded_launch_that_is_not_proven_is_refused(launch, message, hint, m
     assert dict(os.environ) == before
 
 
-def test_a_refused_launch_leaves_no_folder_behind_unless_something_was_saved(recipe_file: Path, monkeypatch) -> None:
+def test_a_refused_launch_keeps_only_saved_checkpoints(recipe_file: Path, monkeypatch) -> None:
     refused = "kit.methods.classification.finetune.fit_model"
     recipe = load_recipe(recipe_file)
 

@@ -30,7 +30,7 @@ def content(train: dict[str, int], test: dict[str, int], **data: object) -> dict
     }  # fmt: skip
 
 
-def test_the_majority_scores_what_a_constant_prediction_scores() -> None:
+def test_the_majority_scores_like_a_constant_prediction() -> None:
     truth = np.repeat(np.arange(4), SUPPORT)
     always = np.full(100, 1)
     majority = label_baselines(SUPPORT, 1, LABELS, ordered=True).majority
@@ -80,7 +80,7 @@ def test_the_majority_is_that_of_the_training_examples() -> None:
     assert run_baselines(several, lambda: sets).majority["exact_match"] == 0.5
 
 
-def test_words_stand_beside_a_metric_and_say_what_is_not_better() -> None:
+def test_baselines_are_worded_beside_a_metric() -> None:
     baselines = label_baselines([22, 20, 20, 19, 19], 0, "abcde")
     assert baselines.beside("accuracy", Estimate(0.212, 0.18, 0.25)) == (
         "21.2 % [18.0, 25.0] (chance 20.0 %, majority 22.0 %)"
@@ -107,7 +107,7 @@ def test_classes_with_few_test_examples_are_named() -> None:
     assert many.startswith("4 of 5 classes have fewer than 20 test examples ('c' 2, 'd' 3, 'e' 4 and 1 more), too few ")
 
 
-def test_unbalanced_classes_say_which_metric_decides() -> None:
+def test_the_words_on_unbalanced_classes_name_the_metric() -> None:
     counts = {"billing": 90, "legal": 2}
     assert "`metric: macro_f1`" in balance_words(counts, "accuracy")
     assert balance_words(counts, "macro_f1").endswith("decisions use macro_f1")

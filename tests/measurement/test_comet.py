@@ -49,7 +49,7 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_every_sentence_counts_once_whatever_is_in_it(checkpoint) -> None:
+def test_every_sentence_counts_once(checkpoint) -> None:
     translations = ["ein hund", "", "zwei\nkatzen", "drei", "ein\u2028haus", "vier"]
     found = comet(["s"] * 6, translations, ["ein hund", "eine katze", "zwei katzen", "drei", "x", "y"], checkpoint)
     assert found.value == pytest.approx(0.6)
@@ -65,13 +65,13 @@ def test_evaluate_adds_the_score_of_a_translation(checkpoint, scratch_run, kit) 
     assert "0.300 [0.300, 0.300]" in kit("evaluate", scratch_run, "--comet", checkpoint).out
 
 
-def test_what_the_command_says_when_it_fails_is_told(checkpoint) -> None:
+def test_the_error_of_the_command_is_reported(checkpoint) -> None:
     checkpoint.write_text("broken", "utf-8")
     with pytest.raises(ModelError, match="comet-score failed: RuntimeError: invalid magic number"):
         comet(["a"], ["b"], ["c"], checkpoint)
 
 
-def test_what_cannot_be_scored_is_refused_before_anything_is_answered(
+def test_unscorable_input_is_refused_before_prediction(
     checkpoint, scratch_run, trained, kit, tmp_path, monkeypatch
 ) -> None:
     monkeypatch.setattr("kit.models.predictor.load_predictor", None)

@@ -47,7 +47,7 @@ def test_chunks_of_several_steps_count_by_step() -> None:
         (3_600, 9_000, "about 60 min to 2.5 h"), (0, 0.4, "about 0 s"),
     ],
 )  # fmt: skip
-def test_spans_are_said_in_one_unit_where_possible(low: float, high: float, words: str) -> None:
+def test_spans_use_one_unit_if_possible(low: float, high: float, words: str) -> None:
     assert Span((low + high) / 2, low, high).words == words
 
 

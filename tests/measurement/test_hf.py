@@ -31,7 +31,7 @@ def sample(n: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
     return logits, targets
 
 
-def test_scores_are_those_of_the_functions() -> None:
+def test_scores_equal_the_functions() -> None:
     logits, targets = sample(200, 4)
     found = hf.score(logits, targets, ordered=True)
     expected = metrics.classification_scores(logits, targets, ordered=True)
@@ -40,7 +40,7 @@ def test_scores_are_those_of_the_functions() -> None:
     assert "mae" not in hf.score(logits, targets)
 
 
-def test_metrics_one_by_one_are_those_of_a_run() -> None:
+def test_single_metrics_equal_the_scores_of_a_run() -> None:
     logits, targets = sample(200, 4)
     of_classes = [hf.Accuracy, hf.MacroPrecision, hf.MacroRecall, hf.MacroF1, hf.MatthewsCorrelation]
     guessed = {"predictions": logits.argmax(1), "references": targets}
@@ -50,7 +50,7 @@ def test_metrics_one_by_one_are_those_of_a_run() -> None:
     assert found == pytest.approx(hf.score(logits, targets, ordered=True), abs=1e-12)
 
 
-def test_multi_label_metrics_one_by_one_are_those_of_a_run() -> None:
+def test_single_multi_label_metrics_equal_the_scores_of_a_run() -> None:
     logits = np.random.default_rng(0).normal(size=(200, 5))
     targets = (logits + np.random.default_rng(1).normal(size=(200, 5)) > 0).astype(int)
     decided = {"predictions": (logits > 0).astype(int), "references": targets}
@@ -60,7 +60,7 @@ def test_multi_label_metrics_one_by_one_are_those_of_a_run() -> None:
     assert found == pytest.approx(hf.score(logits, targets, multi_label=True), abs=1e-12)
 
 
-def test_multi_label_scores_are_those_of_the_functions() -> None:
+def test_multi_label_scores_equal_the_functions() -> None:
     logits = np.random.default_rng(0).normal(size=(200, 5))
     targets = (logits + np.random.default_rng(1).normal(size=(200, 5)) > 0).astype(int)
     found = hf.score(logits, targets, multi_label=True)
@@ -81,7 +81,7 @@ def test_scores_by_class() -> None:
     assert hf.score_by_class(logits, labels, multi_label=True) == {k: v.tolist() for k, v in by_label.items()}
 
 
-def test_metrics_are_used_like_any_of_evaluate() -> None:
+def test_metrics_combine_like_other_evaluate_metrics() -> None:
     assert hf.Accuracy().compute(predictions=[0, 1, 1, 0], references=[0, 1, 0, 0]) == {"accuracy": 0.75}
     together = evaluate.combine([hf.Accuracy(), hf.MacroF1(), hf.ConfusionMatrix()])
     found = together.compute(predictions=[0, 1, 1], references=[0, 1, 0])
@@ -114,7 +114,7 @@ def test_every_metric_describes_itself() -> None:
         (hf.CalibrationError, {"predictions": [[0.0, 1.0]], "references": [5]}, "targets must be 0 to 1"),
     ],
 )
-def test_what_cannot_be_scored_is_named(metric: Any, inputs: dict[str, Any], message: str) -> None:
+def test_unscorable_input_is_reported(metric: Any, inputs: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         metric().compute(**inputs)
     with pytest.raises(ValueError, match="logits are empty"):
@@ -127,7 +127,7 @@ def test_nothing_is_left_behind(cache: Path) -> None:
     assert [path for path in cache.rglob("*") if path.name != "temporary"] == []
 
 
-def test_a_large_test_set_takes_no_time() -> None:
+def test_a_large_test_set_is_fast() -> None:
     logits, targets = sample(3080, 77)
     start = time.perf_counter()
     hf.score(logits, targets, ordered=True)

@@ -89,7 +89,7 @@ def test_batches_of_resamples_change_nothing(monkeypatch: pytest.MonkeyPatch) ->
     assert bootstrap_scores(*sample(100, 3), LabelMeasure("accuracy"), resamples=50) == whole
 
 
-def test_the_seed_decides() -> None:
+def test_intervals_depend_on_the_seed() -> None:
     data = sample(200, 3)
     assert bootstrap_scores(*data, LabelMeasure("accuracy"), seed=1) == bootstrap_scores(
         *data, LabelMeasure("accuracy"), seed=1
@@ -100,7 +100,7 @@ def test_the_seed_decides() -> None:
 
 
 @pytest.mark.parametrize("accuracy", [0.6, 0.85])
-def test_intervals_cover_the_true_accuracy_as_often_as_they_say(accuracy: float) -> None:
+def test_intervals_cover_the_true_accuracy_at_their_level(accuracy: float) -> None:
     repetitions, n = 400, 100
     right = np.random.default_rng(5).random((repetitions, n)) < accuracy
     covered = 0
@@ -125,7 +125,7 @@ def test_intervals_narrow_with_the_level_and_the_number_of_examples() -> None:
 
 @pytest.mark.parametrize(("target", "value"), [(0, 1.0), (1, 0.0)])
 @pytest.mark.parametrize("n", [1, 50])
-def test_all_right_or_all_wrong_takes_the_wilson_interval(target: int, value: float, n: int) -> None:
+def test_all_right_or_all_wrong_has_the_wilson_interval(target: int, value: float, n: int) -> None:
     logits, targets = np.tile([1.0, 0.0], (n, 1)), np.full(n, target)
     found = bootstrap_scores(logits, targets, LabelMeasure("accuracy"))["accuracy"]
     expected = binomtest(round(value * n), n).proportion_ci(method="wilson")
@@ -148,7 +148,7 @@ def test_percentile_interval() -> None:
     assert percentile_interval(np.arange(101), level=0.9) == pytest.approx((5, 95))
 
 
-def test_what_has_no_interval_is_named() -> None:
+def test_input_without_an_interval_is_reported() -> None:
     with pytest.raises(ValueError, match="logits are empty"):
         bootstrap_scores(np.empty((0, 2)), np.array([]), LabelMeasure("accuracy"))
     with pytest.raises(ValueError, match="samples are empty"):
@@ -157,20 +157,20 @@ def test_what_has_no_interval_is_named() -> None:
         wilson_interval(5, 4)
 
 
-def test_estimates_show_themselves() -> None:
+def test_estimates_are_formatted() -> None:
     estimate = Estimate(0.8124, 0.789, 0.8336)
     assert estimate.format(percent=True) == "81.2 % [78.9, 83.4]"
     assert str(estimate) == "0.812 [0.789, 0.834]"
 
 
-def test_a_thousand_resamples_take_no_time() -> None:
+def test_a_thousand_resamples_are_fast() -> None:
     logits, targets = sample(3080, 77)
     start = time.perf_counter()
     bootstrap_scores(logits, targets, LabelMeasure("accuracy", ordered=True))
     assert time.perf_counter() - start < 5  # 0.3 s on two idle cores; machines that run tests are busy
 
 
-def test_the_spread_is_the_standard_deviation_of_normal_samples_and_finite_for_heavy_tails() -> None:
+def test_the_spread_is_finite_for_heavy_tails() -> None:
     generator = np.random.default_rng(0)
     assert spread(generator.normal(3, 2, (20_000, 2))) == pytest.approx([2, 2], rel=0.05)
     assert spread(generator.standard_t(1.5, 20_000)) < 2  # whose standard deviation is infinite

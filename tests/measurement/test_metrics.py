@@ -68,7 +68,7 @@ def test_the_functions_agree_with_the_scores() -> None:
     assert metrics.mean_absolute_error_of_index(confusion) == pytest.approx(scores["mae"])
 
 
-def test_per_class_agrees_with_scikit_learn_and_is_zero_where_undefined() -> None:
+def test_per_class_agrees_with_scikit_learn() -> None:
     targets, guess = np.array([0, 0, 1, 1, 3]), np.array([0, 1, 1, 1, 4])
     found = metrics.per_class(metrics.confusion_matrix(targets, guess, 6))
     expected = reference.precision_recall_fscore_support(targets, guess, labels=range(6), zero_division=0)
@@ -77,7 +77,7 @@ def test_per_class_agrees_with_scikit_learn_and_is_zero_where_undefined() -> Non
     assert list(found) == ["precision", "recall", "f1", "support"]
 
 
-def test_a_class_that_never_occurs_does_not_lower_the_macro_average() -> None:
+def test_absent_classes_do_not_lower_macro_averages() -> None:
     perfect = np.diag([3, 4, 0])
     assert metrics.macro(perfect) == {"macro_precision": 1.0, "macro_recall": 1.0, "macro_f1": 1.0}
 
@@ -166,7 +166,7 @@ def test_probabilities_are_stable() -> None:
         ([[0.0, 1.0]], [2], "targets must be 0 to 1, got 2 to 2"),
     ],
 )
-def test_what_cannot_be_scored_is_named(logits: Any, targets: Any, message: str) -> None:
+def test_unscorable_input_is_reported(logits: Any, targets: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         metrics.classification_scores(logits, targets)
 
@@ -182,6 +182,6 @@ def test_multi_label_targets_are_checked() -> None:
     ("targets", "guess", "message"),
     [([], [], "targets are empty"), ([0], [0, 1], "differ in shape"), ([0], [3], "predictions must be 0 to 1")],
 )
-def test_confusion_checks_what_it_counts(targets: list[int], guess: list[int], message: str) -> None:
+def test_confusion_matrix_checks_its_arguments(targets: list[int], guess: list[int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         metrics.confusion_matrix(targets, guess, 2)

@@ -17,7 +17,7 @@ def simulated(factor: float, rounds: int, seed: int, disturbance: np.ndarray) ->
     return Times(latencies, rates)
 
 
-def test_a_ratio_is_blind_to_disturbed_rounds() -> None:
+def test_a_ratio_ignores_disturbed_rounds() -> None:
     disturbance = np.array([1.0, 3.0, 1.0, 2.0, 5.0])
     first, other = simulated(8.0, 5, 0, disturbance), simulated(2.0, 5, 1, disturbance)
     single, many = speedups(first, other)
@@ -25,7 +25,7 @@ def test_a_ratio_is_blind_to_disturbed_rounds() -> None:
     assert many.value == pytest.approx(4.0, rel=0.05)
 
 
-def test_intervals_hold_about_as_often_as_they_say() -> None:
+def test_intervals_of_ratios_cover_at_their_level() -> None:
     held = 0
     for trial in range(60):
         quiet = np.ones(5)
@@ -34,7 +34,7 @@ def test_intervals_hold_about_as_often_as_they_say() -> None:
     assert held >= 50
 
 
-def test_times_of_other_rounds_are_refused() -> None:
+def test_times_of_different_rounds_are_refused() -> None:
     quiet = np.ones(5)
     with pytest.raises(ValueError, match="not of the same rounds"):
         speedups(simulated(1.0, 5, 0, quiet), simulated(1.0, 4, 0, np.ones(4)))

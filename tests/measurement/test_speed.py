@@ -72,7 +72,7 @@ def test_a_busy_round_is_repeated_and_left_out() -> None:
     assert sitting.times[0].latencies[:, 0].tolist() == [10, 10, 10] and not sitting.warning
 
 
-def test_a_slow_round_is_repeated_though_no_load_was_seen() -> None:
+def test_a_slow_round_is_repeated_without_measured_load() -> None:
     times = recorded(20, 10, 10, 10)  # the first one was cold
     sitting = take_turns([lambda: next(times)], 3, Meter([None] * 4))
     assert sitting.times[0].latencies[:, 0].tolist() == [10, 10, 10]
@@ -95,7 +95,7 @@ def test_short_medium_and_long_texts_have_a_median_each() -> None:
     assert by_length(Times(np.array([[5.0]]), np.array([])), [7]) == (LengthSpeed(7, 5.0),)
 
 
-def test_latencies_weigh_all_lengths_of_a_file_that_begins_with_long_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_latencies_weigh_all_text_lengths(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(np.cumsum(np.full(10_000, 0.001)))
     lengths: list[int] = []
     monkeypatch.setattr(speed.time, "perf_counter", lambda: float(next(clock)))
@@ -124,12 +124,12 @@ def test_speeds_are_read_back() -> None:
         b'{"format": 2, "speeds": {"run": {"p50_ms": 1, "p95_ms": 2, "hardware": "cpu", "by_length": [1]}}}',
     ],
 )  # fmt: skip
-def test_other_content_is_not_read_as_speeds(content: bytes) -> None:
+def test_other_content_is_refused_as_speeds(content: bytes) -> None:
     with pytest.raises(ValueError):
         speeds_from_json(content)
 
 
-def test_load_counts_other_processes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_counts_only_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     # wall time, CPU time of all processes on the cores, and of the measured ones
     readings = iter([(0.0, 50.0, 1.0), (0.1, 50.1, 1.1), (1.0, 51.5, 2.0), (2.0, 53.5, 2.0)])
     monkeypatch.setattr(LoadMeter, "_counts", lambda self, children: next(readings))

@@ -34,7 +34,7 @@ def worse(references: np.ndarray, seed: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", list(THEIRS))
-def test_scores_are_those_of_sacrebleu(references, name) -> None:
+def test_scores_equal_sacrebleu(references, name) -> None:
     outputs = worse(references, 0)
     parts = TranslationMeasure(names=(name,)).tally(outputs, references)
     for rows in (np.arange(200), np.arange(3), np.arange(50, 51), np.array([0]), np.array([7, 7, 9])):
@@ -45,7 +45,7 @@ def test_scores_are_those_of_sacrebleu(references, name) -> None:
 
 
 @pytest.mark.parametrize("outputs", [["", ""], ["x", "y z"], ["Ein Mann", "geht"], ["Ein Mann geht.", "geht weg"]])
-def test_odd_translations_score_as_in_sacrebleu(outputs) -> None:
+def test_odd_translations_score_like_sacrebleu(outputs) -> None:
     references = np.asarray(["Ein Mann geht.", "Zwei Hunde laufen."], object)
     measure = TranslationMeasure()
     found = measure.scores(
@@ -77,7 +77,7 @@ def test_signatures_name_the_tokenizer() -> None:
     ("languages", "tokenizer"),
     [(("zho_Hans", "cmn", "yue", "zh-TW"), "zh"), (("jpn_Jpan", "ja_XX", "kor_Hang"), "char"), (("deu_Latn",), "13a")],
 )
-def test_a_language_has_its_words_by_whatever_code(languages, tokenizer) -> None:
+def test_all_codes_of_a_language_have_the_same_tokenizer(languages, tokenizer) -> None:
     for language in languages:
         assert f"tok:{tokenizer}|" in TranslationMeasure(language=language).signatures()["bleu"]
 

@@ -28,20 +28,20 @@ def assert_harmless(shown: str) -> None:
 
 
 @pytest.mark.parametrize("err", [False, True])
-def test_lines_show_what_a_terminal_would_obey(capsys, err) -> None:
+def test_lines_escape_control_characters(capsys, err) -> None:
     echo(HOSTILE, err=err)
     warn(HOSTILE)
     shown = capsys.readouterr()
     assert_harmless(shown.out + shown.err)
 
 
-def test_progress_and_board_show_what_a_terminal_would_obey(capsys) -> None:
+def test_progress_and_board_escape_control_characters(capsys) -> None:
     Progress().say(HOSTILE)
     Board({}, "accuracy", quiet=False).say(HOSTILE)
     assert_harmless(capsys.readouterr().err)
 
 
-def test_tables_show_what_a_terminal_would_obey(capsys) -> None:
+def test_tables_escape_control_characters(capsys) -> None:
     print_table([HOSTILE, "[red]column"], [[HOSTILE, "[bold]cell :smile:"]])
     shown = capsys.readouterr().out
     assert_harmless(shown)
@@ -60,7 +60,7 @@ def test_errors_keep_their_hint_below(capsys) -> None:
     assert shown.startswith("error: there is no label a\\x1b") and shown.endswith("\n  name another\n")
 
 
-def test_what_rich_draws_is_printable_in_its_colours(monkeypatch) -> None:
+def test_rich_output_is_printable_and_keeps_its_colours(monkeypatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm-256color")
     drawing = console()
@@ -71,7 +71,7 @@ def test_what_rich_draws_is_printable_in_its_colours(monkeypatch) -> None:
     assert "\x1b[31mred" not in drawing.file.getvalue() and "\\x1b[31mred" in drawing.file.getvalue()
 
 
-def test_words_of_any_script_are_printed_as_they_are(capsys) -> None:
+def test_words_of_any_script_are_printed_unchanged(capsys) -> None:
     for text in ("Grüße", "ありがとう", "می\u200cخواهم", "👩\u200d🚀 ☕️", "שלום"):
         assert printable(text) == text
     echo("two lines\n  the second")
@@ -85,7 +85,7 @@ def test_json_is_valid_and_has_the_same_content(capsys) -> None:
     assert json.loads(shown) == {HOSTILE: [HOSTILE, "Grüße 👩\u200d🚀"]}
 
 
-def test_an_output_of_few_characters_shows_the_others_as_escapes(monkeypatch) -> None:
+def test_an_ascii_output_escapes_other_characters(monkeypatch) -> None:
     narrow = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", narrow)
     echo("Grüße")
@@ -99,7 +99,7 @@ class _Full(io.StringIO):
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_a_full_output_is_an_error_and_a_full_error_output_is_not(monkeypatch) -> None:
+def test_only_a_full_standard_output_is_an_error(monkeypatch) -> None:
     monkeypatch.setattr(sys, "stdout", _Full())
     monkeypatch.setattr(sys, "stderr", _Full())
     with pytest.raises(StreamError, match="cannot write to standard output: No space left"):

@@ -20,7 +20,7 @@ def test_a_file_is_replaced_whole(tmp_path) -> None:
     assert [p.name for p in path.parent.iterdir()] == ["file.txt"]
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path, monkeypatch) -> None:
+def test_a_failed_write_leaves_only_the_old_file(tmp_path, monkeypatch) -> None:
     path = tmp_path / "file.txt"
     write_atomically(path, "old")
 
@@ -49,7 +49,7 @@ def test_files_and_folders_follow_the_umask(tmp_path, umask, file, folder) -> No
         assert path.stat().st_mode & 0o777 == (folder if path.is_dir() else file), path
 
 
-def test_publishing_replaces_what_stands_there(tmp_path) -> None:
+def test_publishing_replaces_the_old_folder(tmp_path) -> None:
     draft, final = tmp_path / ".draft", tmp_path / "final"
     for folder, text in ((final, "old"), (draft, "new")):
         folder.mkdir()
@@ -59,7 +59,7 @@ def test_publishing_replaces_what_stands_there(tmp_path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["final"]
 
 
-def test_what_libraries_say_of_a_refusal_is_understood(tmp_path) -> None:
+def test_write_errors_inside_messages_of_libraries_are_recognized(tmp_path) -> None:
     with pytest.raises(OutputError, match="the disk is full"), writing_to(tmp_path):
         raise RuntimeError("I/O error: No space left on device (os error 28)")
     with pytest.raises(OutputError, match="the disk is full"), writing_to(tmp_path):
@@ -72,14 +72,14 @@ def test_what_libraries_say_of_a_refusal_is_understood(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOMEM])
-def test_a_disk_that_fills_or_fails_is_a_failure_while_running(tmp_path, number) -> None:
+def test_a_full_or_failing_disk_has_exit_code_1(tmp_path, number) -> None:
     with pytest.raises(OutputError) as caught, writing_to(tmp_path):
         raise OSError(number, os.strerror(number))
     assert caught.value.exit_code == 1
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR])
-def test_a_refused_place_is_bad_input_until_work_has_begun(tmp_path, number) -> None:
+def test_a_refused_folder_is_bad_input_until_work_begins(tmp_path, number) -> None:
     for began, code in ((False, 2), (True, 1)):
         with pytest.raises(OutputError) as caught, writing_to(tmp_path, began=began):
             raise OSError(number, os.strerror(number))
@@ -97,7 +97,7 @@ def test_a_full_disk_before_the_start_is_bad_input(tmp_path, monkeypatch) -> Non
 
 
 @pytest.mark.parametrize(("flag", "reason"), [(os.ST_RDONLY, "the file system is read-only"), (0, "no permission to")])
-def test_a_read_only_file_system_is_named_as_such(tmp_path, monkeypatch, flag, reason) -> None:
+def test_a_read_only_file_system_is_reported(tmp_path, monkeypatch, flag, reason) -> None:
     monkeypatch.setattr("kit.runtime.files.os.access", lambda *_: False)
     monkeypatch.setattr("kit.runtime.files.os.statvfs", lambda _: SimpleNamespace(f_flag=flag))
     with pytest.raises(OutputError, match=reason) as caught:
@@ -105,7 +105,7 @@ def test_a_read_only_file_system_is_named_as_such(tmp_path, monkeypatch, flag, r
     assert caught.value.exit_code == 2
 
 
-def test_too_little_space_is_said_in_advance(tmp_path) -> None:
+def test_too_little_space_is_reported_in_advance(tmp_path) -> None:
     require_space(tmp_path, 1000)
     with pytest.raises(OutputError, match="a run needs about 1000000000000 MB"):
         require_space(tmp_path, 10**18)

@@ -26,7 +26,7 @@ def test_a_retry_after_is_seconds_or_a_date() -> None:
     assert retry_after_s(RefusedError(503)) == retry_after_s(ValueError("no answer")) == 0
 
 
-def test_what_the_hub_asks_for_is_waited_at_least_and_a_minute_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retries_wait_for_retry_after_up_to_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
     monkeypatch.setattr("kit.runtime.hub_client.time", SimpleNamespace(sleep=waits.append, time=time.time))
     answers = iter([RefusedError(429, Retry_After="30"), RefusedError(503, Retry_After="1"), RefusedError(503), "done"])

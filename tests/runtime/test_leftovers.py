@@ -44,7 +44,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_next_start_removes_what_a_killed_process_left(places: Path) -> None:
+def test_the_next_start_removes_folders_of_killed_processes(places: Path) -> None:
     (places / "out" / "old" / "weights").write_text("mine", "utf-8")
     command = [sys.executable, "-c", KILLED, str(places / "out")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -148,7 +148,7 @@ def test_a_temporary_folder_is_private_and_removed(places: Path) -> None:
     assert list((places / "tmp").iterdir()) == []
 
 
-def test_a_cache_that_cannot_be_written_does_not_matter(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unwritable_cache_is_ignored(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KIT_CACHE", "/proc/none")
     with in_use(places / "out" / f".kit-export-{HASH}"), temporary_folder("export", places / "out"):
         remove_leftovers.__wrapped__()

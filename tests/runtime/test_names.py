@@ -42,7 +42,7 @@ def test_paths_that_lead_out_are_refused(path) -> None:
         plain_path(path, "files")
 
 
-def test_an_absolute_path_is_called_absolute() -> None:
+def test_an_absolute_path_is_reported_as_absolute() -> None:
     with pytest.raises(RecordError, match="is not a path inside the folder: it is absolute") as caught:
         plain_path("/etc/passwd", "files")
     assert caught.value.hint == "kit writes no such name: do not use files that you do not trust"
@@ -67,7 +67,7 @@ NAMES = {
 
 
 @pytest.mark.parametrize("place", NAMES)
-def test_a_sealed_record_with_a_path_for_a_name_is_refused(copy: Path, place: str, kit) -> None:
+def test_a_sealed_record_with_a_path_as_name_is_refused(copy: Path, place: str, kit) -> None:
     edit(copy / "record.json", NAMES[place], reseal=True)
     with pytest.raises(RecordError):
         Record.read(copy)
@@ -75,7 +75,7 @@ def test_a_sealed_record_with_a_path_for_a_name_is_refused(copy: Path, place: st
     assert listed.code == 0 and copy.name not in listed.out and "left out: " in listed.err
 
 
-def test_a_folder_outside_the_cache_is_not_made_or_removed(tiny_run: Path, tmp_path: Path, monkeypatch) -> None:
+def test_a_folder_outside_the_cache_is_not_created_or_removed(tiny_run: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("KIT_CACHE", str(tmp_path / "cache"))
     record = Record(tiny_run, {**Record.read(tiny_run).content, "id": "../../victim"})
     with pytest.raises(RecordError, match="is not a plain name"), kept(record):
@@ -83,13 +83,13 @@ def test_a_folder_outside_the_cache_is_not_made_or_removed(tiny_run: Path, tmp_p
 
 
 @pytest.mark.parametrize("id_", ["../victim", "/victim", ".."])
-def test_a_storage_is_not_asked_for_a_path(id_: str, tmp_path: Path) -> None:
+def test_a_storage_refuses_a_path_as_id(id_: str, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="is not a plain name"):
         Storage(str(tmp_path / "there")).fetch(id_, tmp_path / "runs")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_storage_does_not_pass_one_run_off_as_another(copy: Path, tmp_path: Path) -> None:
+def test_a_storage_does_not_return_another_run(copy: Path, tmp_path: Path) -> None:
     storage = Storage(str(tmp_path / "there"))
     storage.keep(Record.load(copy))
     (tmp_path / "there" / copy.name).rename(tmp_path / "there" / "better-run")
@@ -97,7 +97,7 @@ def test_a_storage_does_not_pass_one_run_off_as_another(copy: Path, tmp_path: Pa
     assert list((tmp_path / "here").iterdir()) == []
 
 
-def test_links_in_a_folder_do_not_go_to_a_storage(copy: Path, tmp_path: Path) -> None:
+def test_links_are_not_copied_to_a_storage(copy: Path, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret", "utf-8")
     (copy / "logs" / "latest").symlink_to(tmp_path / "secret")
     Storage(str(tmp_path / "there")).keep(Record.load(copy))
@@ -149,7 +149,7 @@ def test_a_revision_is_not_a_path(revision: str) -> None:
         resolve_checkpoint(ModelSection(checkpoint="user/model", revision=revision))
 
 
-def test_links_are_followed_inside_a_folder_and_the_cache_of_the_hub(tmp_path: Path) -> None:
+def test_links_are_followed_in_a_folder_and_the_hub_cache(tmp_path: Path) -> None:
     snapshot = tmp_path / "models--user--name" / "snapshots" / "abc"
     blobs = tmp_path / "models--user--name" / "blobs"
     for folder in (snapshot / "1_Pooling", blobs):
@@ -167,7 +167,7 @@ def test_links_are_followed_inside_a_folder_and_the_cache_of_the_hub(tmp_path: P
         regular_files(snapshot)
 
 
-def test_what_is_neither_a_file_nor_a_folder_is_refused(tmp_path: Path) -> None:
+def test_special_files_and_broken_links_are_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "config.json")
     with pytest.raises(RecordError, match="is neither a file nor a folder"):
         regular_files(tmp_path)
@@ -179,7 +179,7 @@ def test_what_is_neither_a_file_nor_a_folder_is_refused(tmp_path: Path) -> None:
         (tmp_path / "loop").unlink()
 
 
-def test_a_link_that_no_manifest_lists_is_to_be_removed(tmp_path: Path) -> None:
+def test_the_hint_for_an_unlisted_link_is_to_remove_it(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "notes.txt").symlink_to("/etc/passwd")
     for listed, hint in (((), "remove it"), (("deep/notes.txt",), "copy the file there if you trust it")):
@@ -188,7 +188,7 @@ def test_a_link_that_no_manifest_lists_is_to_be_removed(tmp_path: Path) -> None:
         assert caught.value.hint == hint
 
 
-def test_files_of_file_managers_are_left_out_and_links_in_their_place_are_not(tmp_path: Path) -> None:
+def test_files_of_file_managers_are_left_out_but_not_links(tmp_path: Path) -> None:
     (tmp_path / "onnx").mkdir()
     for name in (".DS_Store", "Thumbs.db", "desktop.ini", "onnx/.DS_Store", "onnx/ds_store", "config.json"):
         (tmp_path / name).write_text("x", "utf-8")

@@ -18,12 +18,12 @@ def interrupt() -> None:
 
 
 @pytest.mark.parametrize(("number", "words"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "stopped by SIGTERM")])
-def test_a_command_that_saved_nothing_says_so(capsys, number, words) -> None:
+def test_a_stopped_command_reports_that_nothing_was_saved(capsys, number, words) -> None:
     assert exit_code_of(lambda: os.kill(os.getpid(), number)) == 128 + number
     assert capsys.readouterr().err == f"error: {words}\n  {NOTHING_SAVED}\n"
 
 
-def test_a_command_names_what_it_saved(capsys) -> None:
+def test_a_stopped_command_reports_what_was_saved(capsys) -> None:
     def command() -> None:
         note_kept("run", "step 3 of a-run")
         note_kept("run", "step 4 of a-run")
@@ -56,7 +56,7 @@ def test_a_command_stopped_while_loading_names_earlier_checkpoints(tmp_path, cap
     assert NOTHING_SAVED in capsys.readouterr().err
 
 
-def test_one_signal_waits_for_the_step_and_a_second_does_not(capfd) -> None:
+def test_only_the_first_signal_waits_for_the_step(capfd) -> None:
     with stoppable():
         with pytest.raises(Stopped), deferring() as received:
             assert received() == 0

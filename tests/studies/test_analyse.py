@@ -26,7 +26,7 @@ def copied(studied: Path, tmp_path: Path) -> Path:
     return tmp_path / "runs" / studied.name
 
 
-def test_means_are_those_of_the_records(studied: Path) -> None:
+def test_means_equal_the_records(studied: Path) -> None:
     found = analyse(studied)
     assert [each.name for each in found.series] == ["tfidf", "probe", "scratch"]
     for series in found.series:
@@ -43,7 +43,7 @@ def test_means_are_those_of_the_records(studied: Path) -> None:
     assert found.test_examples == len(Record.load(studied.parent / found.cells[0].record).predictions().ids)
 
 
-def test_every_cell_is_accounted_for_and_failures_are_said(studied: Path) -> None:
+def test_every_cell_is_listed_with_its_state(studied: Path) -> None:
     found = analyse(studied)
     states = [row.state for row in found.cells]
     assert len(states) == 32
@@ -55,7 +55,7 @@ def test_every_cell_is_accounted_for_and_failures_are_said(studied: Path) -> Non
     assert any("2 seeds" in note for note in found.notes)
 
 
-def test_comparisons_transfer_and_frontier_are_of_the_series_that_finished(studied: Path) -> None:
+def test_findings_cover_the_finished_series(studied: Path) -> None:
     found = analyse(studied)
     assert {(c.a, c.b, c.budget) for c in found.comparisons} == {
         ("tfidf", "probe", 160), ("tfidf", "scratch", 160), ("probe", "scratch", 160),
@@ -93,14 +93,14 @@ def test_a_cell_without_its_record_is_open_again(copied: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["[]", "{", '{"format": 1, "speeds": {}}'])
-def test_a_damaged_file_of_latencies_is_named(tmp_path: Path, content: str) -> None:
+def test_a_damaged_file_of_latencies_is_reported(tmp_path: Path, content: str) -> None:
     (tmp_path / "speed.json").write_text(content)
     assert Ledger(tmp_path, {}).speed_damage == "is damaged or of an earlier version of kit"
     (tmp_path / "speed.json").unlink()
     assert Ledger(tmp_path, {}).speed_damage == ""
 
 
-def test_answers_that_were_changed_by_hand_are_left_out(copied: Path) -> None:
+def test_edited_predictions_are_left_out(copied: Path) -> None:
     one, other = (sorted(copied.parent.glob(f"tfidf-{budget}-s0-*"))[0] for budget in (20, 40))
     shutil.copy(one / "predictions.parquet", other / "predictions.parquet")
     (sorted(copied.parent.glob("tfidf-80-s0-*"))[0] / "predictions.parquet").write_bytes(b"PAR1")
@@ -109,14 +109,14 @@ def test_answers_that_were_changed_by_hand_are_left_out(copied: Path) -> None:
     assert {where for where, state in states.items() if state == "open"} == {(40, 0), (80, 0), (160, 0)}
 
 
-def test_a_study_without_a_finished_cell_says_so(copied: Path) -> None:
+def test_a_study_without_a_finished_cell_is_an_error(copied: Path) -> None:
     for path in (copied / "cells").glob("*.json"):
         path.unlink()
     with pytest.raises(RecordError, match=r"is unfinished: 0 of \d+ cells"):
         analyse(copied)
 
 
-def test_series_are_named_by_their_checkpoint_only_where_there_are_several() -> None:
+def test_series_have_checkpoint_names_only_if_there_are_several() -> None:
     one = [Cell("finetune", "org/small", 10, 0), Cell("tfidf", None, 10, 0)]
     assert list(series_names(one).values()) == ["finetune", "tfidf"]
     two = [*one, Cell("finetune", "org/large", 10, 0)]
@@ -140,7 +140,7 @@ def test_the_report_command_writes_page_text_tables_and_pictures(copied: Path, k
     assert (copied / "charts" / "curves.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_the_advise_command_speaks_and_gives_json(studied: Path, kit: Kit) -> None:
+def test_the_advise_command_prints_lines_and_json(studied: Path, kit: Kit) -> None:
     best = max(point.estimate.value for each in analyse(studied).series for point in each.points)
     said = kit("advise", studied, "--target", "0.4", "--label-cost", "0.1", "--max-size-mb", "50")
     assert said.code == 0, said.err
@@ -159,7 +159,7 @@ def test_the_advise_command_speaks_and_gives_json(studied: Path, kit: Kit) -> No
 
 
 @pytest.mark.parametrize("command", ["report", "advise"])
-def test_a_folder_that_is_no_study_is_bad_input(command: str, tmp_path: Path, kit: Kit) -> None:
+def test_a_folder_without_a_study_is_bad_input(command: str, tmp_path: Path, kit: Kit) -> None:
     done = kit(command, tmp_path)
     assert done.code == 2
     assert "is not a study: it has no study.json" in done.err

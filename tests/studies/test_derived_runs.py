@@ -70,8 +70,8 @@ def test_each_step_of_a_chain_is_named_by_its_technique(runs: Path) -> None:
     assert steps == {"one": ("vocabulary",), "two": ("vocabulary", "int8-onnx")}
 
 
-def test_foreign_circular_and_damaged_runs_are_no_candidates(runs: Path) -> None:
-    root = cell(runs)
+def test_foreign_circular_and_damaged_runs_are_left_out(runs: Path) -> None:
+    root = probe(runs)
     made_from(root, "circle", compression={"technique": "int8-onnx", "source": "circle"})
     made_from(root, "orphan", compression={"technique": "int8-onnx", "source": "elsewhere"})
     compressed(root, "damaged").folder.joinpath("predictions.parquet").write_bytes(b"PAR1")
@@ -80,7 +80,7 @@ def test_foreign_circular_and_damaged_runs_are_no_candidates(runs: Path) -> None
     assert derived_runs(runs, [root], root.predictions()) == []
 
 
-def test_a_compressed_run_is_a_candidate_with_the_latency_of_one_sitting(runs: Path, untimed: None) -> None:
+def test_a_compressed_run_is_timed_with_the_study(runs: Path, untimed: None) -> None:
     study = runs / next(path.parent.name for path in runs.glob("*/study.json"))
     compressed(cell(runs), "small")
     findings = analyse(study, derived=True)

@@ -50,7 +50,7 @@ def test_seeds_by_default_are_more_on_small_budgets() -> None:
     assert [sum(cell.budget == budget for cell in cells) for budget in (64, 65)] == [10, 5]
 
 
-def test_budgets_by_default_double_up_to_the_largest_and_cover_every_class() -> None:
+def test_default_budgets_double_and_cover_every_class() -> None:
     cells = plan_cells(recipe({"budgets": None}, data={"source": "x.csv", "budget": 800}), 1000, 2)
     assert [cell.budget for cell in cells] == [50, 100, 200, 400, 800]
     many = plan_cells(recipe({"budgets": None}, data={"source": "x.csv"}), 1000, 77)
@@ -66,7 +66,7 @@ def test_budgets_that_no_cell_could_draw_are_refused(budget, message) -> None:
         plan_cells(recipe({"budgets": [500, budget]}), 1000, 77)
 
 
-def test_what_is_tuned_for_one_method_does_not_reach_the_others() -> None:
+def test_tuned_settings_apply_to_their_method_only() -> None:
     tuned = recipe(
         {"methods": ["finetune", "scratch"]}, train={"learning_rate": 3e-5, "epochs": 2, "weight_decay": 0.1}
     )
@@ -76,13 +76,13 @@ def test_what_is_tuned_for_one_method_does_not_reach_the_others() -> None:
     assert (other.learning_rate, other.epochs, other.weight_decay, other.seed) == (None, None, 0.1, 4)
 
 
-def test_a_revision_is_that_of_its_checkpoint_alone() -> None:
+def test_a_revision_applies_to_its_checkpoint_only() -> None:
     pinned = recipe(model={"checkpoint": "org/small", "revision": "v1"})
     assert cell_recipe(pinned, Cell("finetune", "org/small", 100, 0)).model.revision == "v1"
     assert cell_recipe(pinned, Cell("finetune", "org/large", 100, 0)).model.revision is None
 
 
-def test_keys_change_with_what_a_result_follows_from_and_with_nothing_else() -> None:
+def test_keys_change_only_with_inputs_of_a_result() -> None:
     cell = Cell("finetune", "org/small", 100, 0)
     prints = {None: "data", "org/small": "weights"}
 
@@ -106,7 +106,7 @@ def test_keys_change_with_the_defaults_of_kit(monkeypatch) -> None:
     assert cell_keys(recipe(), [cell], {None: "data"})[cell] != before
 
 
-def test_five_thousand_cells_are_planned_in_under_five_seconds() -> None:
+def test_five_thousand_cells_are_planned_in_five_seconds() -> None:
     axes = {
         "methods": ["finetune", "lora", "probe", "scratch", "tfidf"],
         "checkpoints": [f"org/model-{k}" for k in range(12)],

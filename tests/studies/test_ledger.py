@@ -38,7 +38,7 @@ def test_a_whole_cell_is_not_damaged(ledger: Ledger) -> None:
         ({"cell": {"method": "lora", "checkpoint": None, "budget": 20, "seed": 0}}, "is damaged: it is of another"),
     ],
 )
-def test_a_damaged_file_of_a_cell_is_named(ledger: Ledger, change: dict[str, object], message: str) -> None:
+def test_a_damaged_file_of_a_cell_is_reported(ledger: Ledger, change: dict[str, object], message: str) -> None:
     file = ledger.folder / "cells" / f"{CELL.name}.json"
     file.write_text(json.dumps({**json.loads(file.read_text("utf-8")), **change}), "utf-8")
     (line,) = ledger.damage
@@ -46,6 +46,6 @@ def test_a_damaged_file_of_a_cell_is_named(ledger: Ledger, change: dict[str, obj
     assert ledger.outcome(CELL, "k") is None
 
 
-def test_a_file_of_a_cell_that_is_no_json_is_named(ledger: Ledger) -> None:
+def test_a_cell_file_without_json_is_reported(ledger: Ledger) -> None:
     (ledger.folder / "cells" / f"{CELL.name}.json").write_text("{", "utf-8")
     assert "is damaged: Expecting property name" in ledger.damage[0]

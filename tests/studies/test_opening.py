@@ -25,7 +25,7 @@ DATA: dict[str, Any] = {"description": "", "labels": [], "training_examples": 1,
         ({"study": {"seeds": 2}}, "a", "other weights or an earlier version of kit"),
     ],
 )
-def test_what_makes_a_study_train_again_is_named(
+def test_changes_that_repeat_cells_are_reported(
     change: dict[str, Any], fingerprint: str, what: str, tmp_path: Path
 ) -> None:
     recipe = {"task": "sentiment", "method": "tfidf", "data": {"source": "x.csv"}}
@@ -39,7 +39,7 @@ def test_what_makes_a_study_train_again_is_named(
     assert dropped_cells(tmp_path, plan) == [f"1 cell finished before with {what}, and is trained again"]
 
 
-def test_the_command_that_continues_a_study_has_its_recipe_and_overrides(tmp_path: Path) -> None:
+def test_the_command_of_a_study_has_its_overrides(tmp_path: Path) -> None:
     recipe = Recipe.model_validate({"task": "sentiment", "method": "tfidf", "data": {"source": "x.csv"}})
     facts = {**DATA, "fingerprints": {"train": "a", "test": "t"}}
     assert Ledger.start(tmp_path, recipe, {CELL: "key"}, facts).command == "kit study RECIPE"

@@ -88,7 +88,7 @@ def test_time_left_subtracts_running_cells_and_shares_workers(monkeypatch) -> No
     assert progress.time_left().seconds == pytest.approx(((10 - 4) + (18 - 4) + 18) / 2)
 
 
-def test_the_first_cell_says_nothing_about_other_kinds(monkeypatch) -> None:
+def test_the_first_cell_is_no_estimate_for_other_kinds(monkeypatch) -> None:
     progress = board(monkeypatch, CELLS[:4])
     took(progress, CELLS[0], 500.0, recorded=400.0)
     assert progress.time_left() is None
@@ -118,20 +118,20 @@ def test_another_method_on_a_checkpoint_gives_a_wide_estimate(monkeypatch) -> No
     assert "about 11 to 44 s left" in progress.headline()
 
 
-def test_a_method_with_far_less_arithmetic_says_nothing_about_others(monkeypatch) -> None:
+def test_a_method_with_less_arithmetic_is_no_estimate(monkeypatch) -> None:
     progress = warmed(monkeypatch, Cell("probe", "org/small", 10, 0), Cell("finetune", "org/small", 100, 0))
     took(progress, Cell("probe", "org/small", 10, 0), 11.0)
     assert progress.time_left() is None
 
 
-def test_a_cell_that_was_found_says_nothing_of_the_pace(monkeypatch) -> None:
+def test_a_reused_cell_is_no_estimate(monkeypatch) -> None:
     made = board(monkeypatch)
     made.ended(CELLS[0], Estimate(0.75, 0.7, 0.8))
     assert made.time_left() is None
     assert "1 of 5 cells done" in made.headline()
 
 
-def test_records_finished_before_do_not_feed_the_time_left(monkeypatch) -> None:
+def test_reused_records_do_not_affect_the_time_left(monkeypatch) -> None:
     cells = [Cell("finetune", "org/small", 50, seed) for seed in range(6)]
     progress = board(monkeypatch, cells)
     for cell in cells[:3]:
@@ -143,14 +143,14 @@ def test_records_finished_before_do_not_feed_the_time_left(monkeypatch) -> None:
     assert progress.time_left().seconds == pytest.approx(41)
 
 
-def test_a_log_line_says_finished_before(capsys) -> None:
+def test_the_log_marks_reused_cells(capsys) -> None:
     with Board(dict.fromkeys(CELLS, 1.0), "accuracy", quiet=False) as board:
         board.started(CELLS[0])
         board.ended(CELLS[0], Estimate(0.75, 0.7, 0.8), found=True)
     assert capsys.readouterr().err.endswith("75.0 % [70.0, 80.0] (finished before)\n")
 
 
-def test_a_log_file_gets_a_line_for_each_cell(capsys) -> None:
+def test_the_log_has_a_line_per_cell(capsys) -> None:
     with Board(dict.fromkeys(CELLS, 1.0), "accuracy", quiet=False) as made:
         made.started(CELLS[0])
         made.ended(CELLS[0], Estimate(0.75, 0.7, 0.8))

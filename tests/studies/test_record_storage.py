@@ -69,7 +69,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
-def test_a_record_comes_back_as_it_went(storage: Storage, record: Record, tmp_path: Path) -> None:
+def test_a_record_survives_the_storage(storage: Storage, record: Record, tmp_path: Path) -> None:
     assert not storage.fetch(record.id, tmp_path / "back")
     storage.keep(record)
     storage.keep(record)
@@ -84,7 +84,9 @@ def test_a_record_comes_back_as_it_went(storage: Storage, record: Record, tmp_pa
 
 @pytest.mark.parametrize("name", [RECORD_FILE, "predictions.parquet"])
 @pytest.mark.parametrize("content", [None, b"", b'{"format": 2'])
-def test_what_is_not_whole_is_no_record(record: Record, tmp_path: Path, name: str, content: bytes | None) -> None:
+def test_an_incomplete_record_counts_as_missing(
+    record: Record, tmp_path: Path, name: str, content: bytes | None
+) -> None:
     storage = Storage(f"{tmp_path}/there")
     storage.keep(record)
     file = tmp_path / "there" / record.id / name
@@ -106,7 +108,7 @@ def test_a_record_that_names_files_elsewhere_is_not_followed(record: Record, tmp
     assert not list(tmp_path.glob("back/**/outside"))
 
 
-def test_what_fails_for_a_while_is_tried_again(record: Record, tmp_path: Path, breaking: Break) -> None:
+def test_temporary_failures_are_retried(record: Record, tmp_path: Path, breaking: Break) -> None:
     tried = breaking("put_file", 3)
     storage = Storage("memory://there")
     storage.keep(record)
@@ -114,7 +116,7 @@ def test_what_fails_for_a_while_is_tried_again(record: Record, tmp_path: Path, b
     assert storage.fetch(record.id, tmp_path / "back")
 
 
-def test_what_keeps_failing_says_why_and_leaves_no_record(record: Record, tmp_path: Path, breaking: Break) -> None:
+def test_permanent_failures_leave_no_record(record: Record, tmp_path: Path, breaking: Break) -> None:
     tried = breaking("pipe_file", 10**6)  # half-way: all other files are there by then
     storage = Storage("memory://there")
     with pytest.raises(OutputError, match=r"writing failed in 4 attempts: OSError: the line went dead"):
@@ -123,9 +125,7 @@ def test_what_keeps_failing_says_why_and_leaves_no_record(record: Record, tmp_pa
     assert not storage.fetch(record.id, tmp_path / "back")
 
 
-def test_a_study_goes_through_the_storage_and_is_found_there_from_elsewhere(
-    recipe_file: Path, kit: Kit, tmp_path: Path
-) -> None:
+def test_a_study_is_reused_from_the_storage_elsewhere(recipe_file: Path, kit: Kit, tmp_path: Path) -> None:
     grid = ["study.methods=[tfidf, distill, finetune]", "study.budgets=[20, 40]", "study.seeds=1",
             "distill.student.layers=1", "data.budget=null"]  # fmt: skip
     here = study(load_recipe(recipe_file, grid), storage="memory://there", engine="inline", quiet=True)
@@ -147,9 +147,7 @@ def test_a_study_goes_through_the_storage_and_is_found_there_from_elsewhere(
     assert made == [path.read_bytes() for path in sorted((tmp_path / "runs").glob("*/record.json"))]
 
 
-def test_a_cell_whose_record_cannot_be_kept_fails_with_the_reason_and_the_next_start_makes_it(
-    recipe_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cell_whose_record_cannot_be_stored_is_repeated(recipe_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = small(recipe_file, "study.methods=[tfidf]")
     memory = fsspec.implementations.memory.MemoryFileSystem
     right = memory.put_file
@@ -169,7 +167,7 @@ def test_a_cell_whose_record_cannot_be_kept_fails_with_the_reason_and_the_next_s
     assert len(study(recipe, storage="memory://there", engine="inline", quiet=True).finished) == 2
 
 
-def test_a_record_that_does_not_arrive_whole_is_a_failed_cell(recipe_file: Path, monkeypatch) -> None:
+def test_an_incompletely_stored_record_fails_its_cell(recipe_file: Path, monkeypatch) -> None:
     monkeypatch.setattr(Storage, "keep", lambda self, record: shutil.rmtree(record.folder))
     done = study(small(recipe_file, "study.methods=[tfidf]"), storage="memory://there", engine="inline", quiet=True)
     assert all("did not arrive there completely" in outcome.error for outcome in done.failed)
@@ -177,7 +175,7 @@ def test_a_record_that_does_not_arrive_whole_is_a_failed_cell(recipe_file: Path,
     assert not list(done.folder.parent.glob("*/record.json"))
 
 
-def test_a_storage_that_workers_do_not_see_is_bad_input(recipe_file: Path, kit: Kit) -> None:
+def test_a_storage_that_workers_cannot_access_is_bad_input(recipe_file: Path, kit: Kit) -> None:
     done = kit("study", recipe_file, "--engine", "ray", "--storage", "memory://there")
     assert done.code == 2
     assert "--storage memory://there: workers are other processes" in done.err
@@ -193,9 +191,7 @@ def test_a_storage_that_workers_do_not_see_is_bad_input(recipe_file: Path, kit: 
         ("/proc/there", OutputError, "writing failed in 4 attempts", "may write there"),
     ],
 )
-def test_a_storage_that_cannot_serve_is_refused_before_anything_runs(
-    recipe_file, monkeypatch, url, error, message, hint
-) -> None:
+def test_an_unusable_storage_is_refused_before_any_run(recipe_file, monkeypatch, url, error, message, hint) -> None:
     monkeypatch.setitem(sys.modules, "s3fs", None)
     with pytest.raises(error) as caught:
         study(small(recipe_file), storage=url, quiet=True)

@@ -55,7 +55,7 @@ def test_models_are_measured_against_the_first(pair: list[Path], measured: list[
     assert first.interval_ms[0] <= first.p50_ms <= first.interval_ms[1] and len(first.by_length) == 3
 
 
-def test_models_of_one_signature_share_a_figure(pair: list[Path], plain: Path, monkeypatch) -> None:
+def test_models_with_the_same_signature_are_timed_once(pair: list[Path], plain: Path, monkeypatch) -> None:
     asked: list[str] = []
     ask = _Process.ask
 
@@ -69,7 +69,7 @@ def test_models_of_one_signature_share_a_figure(pair: list[Path], plain: Path, m
     assert f"{other.name} latency" not in asked
 
 
-def test_the_command_shows_what_was_measured(pair: list[Path], measured: list[Subject], kit, monkeypatch) -> None:
+def test_the_command_prints_the_measurements(pair: list[Path], measured: list[Subject], kit, monkeypatch) -> None:
     asked = []
     monkeypatch.setattr(
         import_module("kit.workflows.bench"),
@@ -84,7 +84,7 @@ def test_the_command_shows_what_was_measured(pair: list[Path], measured: list[Su
     assert first["p50_ms"] == measured[0].p50_ms and asked[1][1]["texts"] == Path("some.txt")
 
 
-def test_texts_are_those_of_a_file_or_of_the_first_run(pair: list[Path], plain: Path, tmp_path: Path) -> None:
+def test_texts_come_from_a_file_or_the_first_run(pair: list[Path], plain: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="none of the folders is a run"):
         bench([plain])
     texts = tmp_path / "texts.txt"
@@ -95,7 +95,7 @@ def test_texts_are_those_of_a_file_or_of_the_first_run(pair: list[Path], plain: 
     assert _texts(None, [record]) == list(rows)
 
 
-def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="neither a run nor a folder with a saved model"):
         bench([tmp_path])
     (tmp_path / "adapter_config.json").write_text("{}")

@@ -38,7 +38,7 @@ def test_a_repeated_run_that_was_killed_is_continued(tmp_path, tiny_checkpoint, 
     assert fresh.content["training"]["notes"] == []
 
 
-def test_answers_that_are_no_numbers_leave_nothing(tmp_path, tiny_checkpoint, monkeypatch) -> None:
+def test_non_finite_predictions_leave_no_folder(tmp_path, tiny_checkpoint, monkeypatch) -> None:
     recipe = recipe_for("single", "finetune", tmp_path, tiny_checkpoint)
     monkeypatch.setattr(
         kit.models.predictor.TransformerPredictor,

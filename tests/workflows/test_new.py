@@ -29,7 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_columns_given_are_written_with_what_was_found() -> None:
+def test_the_recipe_has_columns_and_comments() -> None:
     recipe = new_recipe(RECIPE, ["tickets.csv"], ["more.csv"], text=["body"], label="intent", checkpoint="org/model")
     assert RECIPE.read_text() == (
         "# kit check my.yaml shows what a run would do, kit finetune my.yaml runs it.\n"
@@ -47,7 +47,7 @@ def test_columns_given_are_written_with_what_was_found() -> None:
     assert load_recipe(RECIPE) == recipe
 
 
-def test_columns_are_guessed() -> None:
+def test_columns_are_detected() -> None:
     recipe = new_recipe(RECIPE, ["pairs.csv"])
     assert recipe.data.text == ["premise", "hypothesis"]
     assert recipe.data.label == "label"
@@ -72,7 +72,7 @@ def test_several_files() -> None:
     assert recipe.data.source == ["tickets.csv", "more.csv"]
 
 
-def test_a_recipe_that_is_there_is_not_overwritten_without_force() -> None:
+def test_an_existing_recipe_is_overwritten_only_with_force() -> None:
     RECIPE.write_text("mine")
     with pytest.raises(OutputError) as caught:
         new_recipe(RECIPE, ["tickets.csv"], text=["body"], label="intent")
@@ -81,7 +81,7 @@ def test_a_recipe_that_is_there_is_not_overwritten_without_force() -> None:
     assert new_recipe(RECIPE, ["tickets.csv"], text=["body"], label="intent", force=True) == load_recipe(RECIPE)
 
 
-def test_a_wrong_column_writes_nothing_and_lists_those_there_are() -> None:
+def test_a_wrong_column_writes_nothing_and_lists_the_columns() -> None:
     with pytest.raises(DataError, match="body"):
         new_recipe(RECIPE, ["tickets.csv"], text=["bdy"], label="intent")
     assert not RECIPE.exists()
@@ -93,7 +93,7 @@ def test_a_missing_file_writes_nothing() -> None:
     assert not RECIPE.exists()
 
 
-def test_values_that_no_recipe_can_have() -> None:
+def test_values_that_are_invalid_in_a_recipe() -> None:
     with pytest.raises(RecipeError) as caught:
         new_recipe(RECIPE, ["tickets.csv"], text=["a", "b", "c"], label="")
     assert str(caught.value) == (
@@ -103,7 +103,7 @@ def test_values_that_no_recipe_can_have() -> None:
         new_recipe(RECIPE, [])
 
 
-def test_a_folder_is_no_recipe(folder: Path) -> None:
+def test_a_folder_as_recipe_path_is_refused(folder: Path) -> None:
     with pytest.raises(OutputError) as caught:
         new_recipe(folder, ["tickets.csv"])
     assert caught.value.message == f"{folder} is a folder"
@@ -114,7 +114,7 @@ def test_a_path_that_cannot_be_written() -> None:
         new_recipe(Path("tickets.csv/my.yaml"), ["tickets.csv"], text=["body"], label="intent")
 
 
-def test_the_default_checkpoint_is_local_where_the_demo_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_checkpoint_is_local_if_the_demo_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert default_checkpoint() == "sentence-transformers/all-MiniLM-L6-v2"
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
@@ -150,7 +150,7 @@ def test_translations() -> None:
         new_recipe(RECIPE, ["pairs.jsonl"], languages=["en"], force=True)
 
 
-def test_several_labels_an_example() -> None:
+def test_several_labels_per_example() -> None:
     tags = (["pay"], ["refund"], ["pay", "refund"], [])
     rows = [json.dumps({"body": f"request {i} of mine", "tags": tags[i % 4]}) for i in range(40)]
     Path("tags.jsonl").write_text("\n".join(rows))
@@ -161,7 +161,7 @@ def test_several_labels_an_example() -> None:
     assert load_recipe(RECIPE) == recipe
 
 
-def test_one_column_per_label_is_noticed() -> None:
+def test_one_column_per_label_is_detected() -> None:
     rows = [f"{i},a comment {i},{i % 2},{int(i % 3 == 0)},{int(i % 5 == 0)}" for i in range(30)]
     Path("comments.csv").write_text("\n".join(["id,comment_text,toxic,rude,threat", *rows]))
     notes: list[str] = []
@@ -174,7 +174,7 @@ def test_one_column_per_label_is_noticed() -> None:
     assert two.data.label == ["toxic", "threat"]
 
 
-def test_the_separator_found_is_written() -> None:
+def test_the_detected_separator_is_written() -> None:
     rows = [f"a request {i},{('pay', 'pay;refund', 'refund', 'refund;other', 'other')[i % 5]}" for i in range(30)]
     Path("tags.csv").write_text("\n".join(["body,tags", *rows]))
     assert new_recipe(RECIPE, ["tags.csv"], multi_label=True).data.label_separator == ";"
@@ -191,7 +191,7 @@ NASTY = (
 
 
 @pytest.mark.parametrize("name", NASTY)
-def test_a_recipe_with_any_column_and_label_names_loads_as_written(name: str) -> None:
+def test_recipes_with_any_names_load_as_written(name: str) -> None:
     label = f"label {name}"
     rows = [json.dumps({f"text {name}": f"word{i} of a text", label: (name, "other")[i % 2]}) for i in range(10)]
     Path("nasty.jsonl").write_text("\n".join(rows))
@@ -213,7 +213,7 @@ def test_a_recipe_that_changes_when_read_again_is_not_written(monkeypatch: pytes
     assert not RECIPE.exists()
 
 
-def test_a_missing_header_is_said_and_written() -> None:
+def test_a_missing_header_is_reported_and_written() -> None:
     rows = [f"please help me with request {i},{('pay', 'refund')[i % 2]}" for i in range(20)]
     Path("bare.csv").write_text("\n".join(rows))
     said: list[str] = []

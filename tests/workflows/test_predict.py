@@ -15,14 +15,14 @@ from kit.workflows.predict import _not_translated
 from tests.conftest import Kit
 
 
-def test_a_text_that_is_cut_says_so(tiny_run: Path) -> None:
+def test_a_cut_text_is_marked(tiny_run: Path) -> None:
     whole, cut = predict(tiny_run, ["a fine film", "a fine film " * 50])
     assert "cut" not in whole and cut["cut"] is True
     again = next(predict(tiny_run, "a fine film " * 60))
     assert again["scores"] == cut["scores"], "the rest was not read"
 
 
-def test_sources_in_the_target_language_are_told_of_once(kit: Kit, scratch_run: Path, captions: Path) -> None:
+def test_sources_in_the_target_language_are_reported_once(kit: Kit, scratch_run: Path, captions: Path) -> None:
     german = (captions / "test.de").read_text("utf-8").splitlines()
     done = kit("predict", str(scratch_run), *german)
     assert done.code == 0 and len(done.out.splitlines()) == len(german)
@@ -31,7 +31,7 @@ def test_sources_in_the_target_language_are_told_of_once(kit: Kit, scratch_run: 
     assert "appear to be" not in kit("predict", str(scratch_run), "--file", str(captions / "test.en")).err
 
 
-def test_texts_that_come_back_as_they_were_are_told_of(scratch_run: Path) -> None:
+def test_unchanged_translations_are_reported(scratch_run: Path) -> None:
     served = find_served(scratch_run)
     names = [f"Anna Berg {number} Oslo Bergen" for number in range(6)]
     told = _not_translated(names, [{"translation": name} for name in names], served)

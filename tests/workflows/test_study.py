@@ -54,7 +54,7 @@ def trainings(runs: Path) -> dict[str, int]:
     return {path.parent.name: path.stat().st_ino for path in runs.glob("[!.]*/record.json")}
 
 
-def test_finished_cells_are_not_run_again_and_a_larger_grid_runs_only_what_is_new(recipe_file: Path) -> None:
+def test_a_larger_grid_runs_only_new_cells(recipe_file: Path) -> None:
     recipe = small(recipe_file)
     first = study(recipe)
     assert (len(first.finished), len(first.failed), len(first.open)) == (4, 0, 0)
@@ -67,7 +67,7 @@ def test_finished_cells_are_not_run_again_and_a_larger_grid_runs_only_what_is_ne
     assert len(again) == 6
 
 
-def test_a_smaller_or_changed_grid_says_what_its_report_will_not_have(recipe_file: Path, kit: Kit) -> None:
+def test_a_changed_grid_reports_dropped_cells(recipe_file: Path, kit: Kit) -> None:
     options = [f"--set={each}" for each in ("study.budgets=[20, 40]", "study.seeds=1", "data.budget=null")]
     first = kit("study", recipe_file, "--engine", "inline", *options, "--set", "study.methods=[tfidf, probe]")
     assert first.code == 0
@@ -83,9 +83,7 @@ def test_a_smaller_or_changed_grid_says_what_its_report_will_not_have(recipe_fil
     assert "finished cells of the study" not in changed.err
 
 
-def test_cells_and_runs_of_kit_finetune_are_the_same_records(
-    recipe_file: Path, kit: Kit, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_cells_and_finetune_runs_share_records(recipe_file: Path, kit: Kit, capsys: pytest.CaptureFixture[str]) -> None:
     done = kit("finetune", recipe_file, "--set", "method=tfidf", "--set", "data.budget=20", "--json")
     recipe = small(recipe_file)
     made = trainings(Path(recipe.runs))
@@ -95,7 +93,7 @@ def test_cells_and_runs_of_kit_finetune_are_the_same_records(
     assert {name: after[name] for name in made} == made == {json.loads(done.out)["id"]: next(iter(made.values()))}
 
 
-def test_a_failed_cell_is_recorded_stops_no_other_and_is_retried(recipe_file: Path, kit_forked: Kit) -> None:
+def test_a_failed_cell_is_recorded_and_retried(recipe_file: Path, kit_forked: Kit) -> None:
     # No text vectors can be had from a head of the architecture's own, so `train.contrastive` cannot be served.
     given = ["study.methods=[tfidf, finetune]", "study.budgets=[20]", "study.seeds=1", "data.budget=null",
              "model.pooling=native", "train.contrastive=0.5"]  # fmt: skip
@@ -116,7 +114,7 @@ def test_a_failed_cell_is_recorded_stops_no_other_and_is_retried(recipe_file: Pa
     assert content["failed"] == content["open"] == []
 
 
-def test_a_record_damaged_by_hand_is_noticed_and_made_again(recipe_file: Path) -> None:
+def test_a_damaged_record_of_a_cell_is_repeated(recipe_file: Path) -> None:
     recipe = small(recipe_file)
     folder = study(recipe).folder
     before = table(folder)
@@ -148,7 +146,7 @@ def test_a_record_damaged_by_hand_is_noticed_and_made_again(recipe_file: Path) -
     }  # found, though its file was damaged
 
 
-def test_without_time_cells_stay_open_and_the_next_start_goes_on(recipe_file: Path) -> None:
+def test_open_cells_are_run_by_the_next_start(recipe_file: Path) -> None:
     recipe = small(recipe_file, "study.max_minutes=0.0001")
     stopped = study(recipe)
     assert len(stopped.open) + len(stopped.finished) == 4
@@ -156,7 +154,7 @@ def test_without_time_cells_stay_open_and_the_next_start_goes_on(recipe_file: Pa
     assert len(study(small(recipe_file)).finished) == 4
 
 
-def test_models_that_are_not_kept_are_still_proven_and_one_a_series_stays(recipe_file: Path, kit: Kit) -> None:
+def test_one_model_per_series_is_always_kept(recipe_file: Path, kit: Kit) -> None:
     done = study(small(recipe_file, "study.keep_models=false"))
     kept = {outcome.cell.name: done.ledger.record(outcome).model_folder.is_dir() for outcome in done.finished}  # type: ignore[union-attr]
     assert {name.split("-")[0] for name, there in kept.items() if there} == {"tfidf", "probe"}
@@ -174,7 +172,7 @@ def test_models_that_are_not_kept_are_still_proven_and_one_a_series_stays(recipe
     )
 
 
-def test_a_method_that_cannot_serve_the_recipe_is_refused_before_anything_runs(recipe_file: Path) -> None:
+def test_an_unsuitable_method_is_refused_before_any_run(recipe_file: Path) -> None:
     with pytest.raises(
         RecipeError, match=r"probe cannot serve this recipe: model\.pooling: native has no text vectors"
     ):
@@ -182,20 +180,20 @@ def test_a_method_that_cannot_serve_the_recipe_is_refused_before_anything_runs(r
     assert not (recipe_file.parent / "runs").exists()
 
 
-def test_a_budget_below_the_classes_is_refused_before_anything_runs(recipe_file: Path) -> None:
+def test_an_impossible_budget_is_refused_before_any_run(recipe_file: Path) -> None:
     with pytest.raises(BudgetError, match=r"study\.budgets: 5000 is more than the \d+ training examples"):
         study(small(recipe_file, "study.budgets=[20, 5000]"))
     assert not (recipe_file.parent / "runs").exists()
 
 
 @pytest.mark.parametrize("options", [["--address", "auto"], ["--engine", "inline", "--workers", "2"]])
-def test_options_that_the_engine_has_no_use_for_are_refused(recipe_file: Path, kit: Kit, options) -> None:
+def test_options_of_other_engines_are_refused(recipe_file: Path, kit: Kit, options) -> None:
     done = kit("study", recipe_file, *options)
     assert done.code == 2
     assert "only --engine" in done.err
 
 
-def test_a_checkpoint_of_the_grid_that_is_not_there_is_named_by_its_key(recipe_file: Path, kit: Kit) -> None:
+def test_a_missing_checkpoint_of_the_grid_is_reported(recipe_file: Path, kit: Kit) -> None:
     done = kit("study", recipe_file, "--set", "study.checkpoints=[nope/nope]")
     assert done.code == 2
     assert "--set study.checkpoints=[nope/nope]: study.checkpoints: nope/nope" in done.err
@@ -218,9 +216,7 @@ def test_a_checkpoint_of_the_grid_that_is_not_there_is_named_by_its_key(recipe_f
         ("task=translation", "task: translation needs data.languages"),
     ],
 )
-def test_bad_studies_end_with_exit_code_2_and_a_line_that_says_why(
-    recipe_file: Path, kit: Kit, override, message
-) -> None:
+def test_invalid_studies_have_exit_code_2(recipe_file: Path, kit: Kit, override, message) -> None:
     done = kit("study", recipe_file, "--set", override)
     assert done.code == 2
     assert message in done.err
@@ -228,7 +224,7 @@ def test_bad_studies_end_with_exit_code_2_and_a_line_that_says_why(
     assert not (recipe_file.parent / "runs").exists()
 
 
-def test_the_dry_run_prints_every_cell_with_a_time_and_runs_none(recipe_file: Path, kit: Kit) -> None:
+def test_the_dry_run_prints_times_and_runs_nothing(recipe_file: Path, kit: Kit) -> None:
     done = kit(
         "study", recipe_file, "--dry-run", "--set", "study.methods=[tfidf, probe, finetune]", "--set",
         "study.budgets=[40, 80]", "--set", "study.seeds=2", "--set", "data.budget=null",
@@ -242,7 +238,7 @@ def test_the_dry_run_prints_every_cell_with_a_time_and_runs_none(recipe_file: Pa
     assert not (recipe_file.parent / "runs").exists()
 
 
-def test_the_dry_run_leaves_out_what_has_finished(recipe_file: Path, kit: Kit) -> None:
+def test_the_dry_run_leaves_out_finished_cells(recipe_file: Path, kit: Kit) -> None:
     run_study(small(recipe_file), name="study-recipe", engine="inline", quiet=True)
     given = ["study.methods=[tfidf, probe]", "study.budgets=[20, 40, 60]", "study.seeds=1", "data.budget=null"]
     done = kit("study", recipe_file, "--dry-run", *[part for override in given for part in ("--set", override)])
@@ -251,7 +247,7 @@ def test_the_dry_run_leaves_out_what_has_finished(recipe_file: Path, kit: Kit) -
     assert [(row[0], row[2]) for row in rows] == [("probe", "60"), ("tfidf", "60")]
 
 
-def test_two_starts_at_once_share_the_work_and_run_each_cell_once(recipe_file: Path, start: Start) -> None:
+def test_simultaneous_starts_run_each_cell_once(recipe_file: Path, start: Start) -> None:
     options = ["--set", "study.methods=[finetune, probe]", "--set", "study.budgets=[40]", "--set", "study.seeds=2",
                "--set", "data.budget=null", "--engine", "inline"]  # fmt: skip
     both = [start("study", recipe_file, *options) for _ in range(2)]
@@ -271,7 +267,7 @@ def test_two_starts_at_once_share_the_work_and_run_each_cell_once(recipe_file: P
     assert ends[0][0].split("next:")[0] == ends[1][0].split("next:")[0]
 
 
-def test_a_study_killed_at_ten_random_moments_ends_as_one_that_was_not(
+def test_a_study_killed_ten_times_has_the_same_results(
     recipe_file: Path, tmp_path: Path, start: Start, kit_forked: Kit
 ) -> None:
     """SIGKILL ten times: while it starts and amid cells, in this process or in a worker, which must die with it."""

@@ -24,7 +24,7 @@ def require_valid_study(command: str) -> None:
     assert given["address"]
 
 
-def test_the_kuberay_file_is_a_job_that_kit_understands() -> None:
+def test_the_kuberay_file_is_a_valid_job() -> None:
     (job,) = yaml.safe_load_all((FOLDER / "kuberay.yaml").read_text("utf-8"))
     assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
     assert job["metadata"]["name"]
@@ -42,7 +42,7 @@ def test_the_kuberay_file_is_a_job_that_kit_understands() -> None:
     assert worker["minReplicas"] <= worker["replicas"] <= worker["maxReplicas"]
 
 
-def test_the_slurm_script_is_one_that_bash_and_kit_understand() -> None:
+def test_the_slurm_script_is_valid() -> None:
     script = FOLDER / "slurm.sh"
     subprocess.run(["bash", "-n", script], check=True)
     lines = script.read_text("utf-8").splitlines()

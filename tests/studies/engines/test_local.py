@@ -58,7 +58,7 @@ def test_workers_on_a_cpu_share_its_cores(tmp_path: Path, monkeypatch: pytest.Mo
     assert {result["threads"] for _, result in results(engine, iter([{"number": 0}]))} == {"4"}
 
 
-def test_a_worker_that_dies_costs_its_job_and_no_other(tmp_path: Path) -> None:
+def test_a_dead_worker_fails_only_its_own_job(tmp_path: Path) -> None:
     jobs = [{"number": 0}, {"number": 1, "die": True}, {"number": 2}, {"number": 3, "die_once": str(tmp_path / "x")}]
     done = {job["number"]: result for job, result in results(LocalEngine(TARGET, 1, 0, tmp_path), iter(jobs))}
     assert (done[0]["sum"], done[2]["sum"]) == (0, 2)
@@ -67,7 +67,7 @@ def test_a_worker_that_dies_costs_its_job_and_no_other(tmp_path: Path) -> None:
     assert "exit code 3" in done[3]["died"]
 
 
-def test_a_worker_that_cannot_start_is_an_error_that_says_where_to_look(tmp_path: Path) -> None:
+def test_a_worker_that_cannot_start_names_its_log(tmp_path: Path) -> None:
     engine = LocalEngine("no.such:function", 1, 0, tmp_path)
     with pytest.raises(TrainingError, match="die during their start") as caught:
         results(engine, iter([{"number": 0}]))
@@ -75,7 +75,7 @@ def test_a_worker_that_cannot_start_is_an_error_that_says_where_to_look(tmp_path
     assert "ModuleNotFoundError" in (tmp_path / "worker-0.log").read_text()
 
 
-def test_none_from_the_jobs_means_ask_again(tmp_path: Path) -> None:
+def test_none_from_the_jobs_means_try_again(tmp_path: Path) -> None:
     jobs: Iterator[JobData | None] = iter([{"number": 1}, None, {"number": 2}, None])
     done = results(LocalEngine(TARGET, 1, 0, tmp_path), jobs)
     assert [result["sum"] for _, result in done] == [1, 2]

@@ -22,7 +22,7 @@ GRID = ["study.methods=[tfidf, probe, finetune]", "study.budgets=[20, 40]", "stu
 
 
 @pytest.mark.timeout(600)
-def test_a_study_on_two_nodes_one_of_which_is_lost_gives_the_same_table(
+def test_losing_one_of_two_nodes_gives_the_same_table(
     recipe_file: Path, tmp_path: Path, start: Start, kit_forked: Kit
 ) -> None:
     from ray.cluster_utils import Cluster
@@ -67,7 +67,7 @@ def test_a_study_on_two_nodes_one_of_which_is_lost_gives_the_same_table(
     assert kept == {path.parent.name for path in runs.glob("*/record.json")}
 
 
-def test_a_cluster_that_does_not_answer_is_said_in_one_line(recipe_file: Path) -> None:
+def test_an_unreachable_cluster_is_one_line(recipe_file: Path) -> None:
     recipe = load_recipe(recipe_file, GRID)
     with pytest.raises(OutputError, match="no Ray cluster responds there") as caught:
         study(recipe, engine="ray", address="127.0.0.1:1", quiet=True)

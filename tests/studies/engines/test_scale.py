@@ -92,7 +92,7 @@ def calls(function: Callable[[], object]) -> int:
     return count
 
 
-def test_ten_thousand_cells_on_two_hundred_failing_nodes_are_each_run_once(grid, monkeypatch) -> None:
+def test_ten_thousand_cells_on_failing_nodes_run_once(grid, monkeypatch) -> None:
     recipe = grid(20, 100)
     plan, record, ray = plan_study(recipe), any_record(recipe), cluster(monkeypatch)
     assert len(plan.cells) == 10_000
@@ -116,7 +116,7 @@ def test_ten_thousand_cells_on_two_hundred_failing_nodes_are_each_run_once(grid,
 
 
 @pytest.mark.parametrize("place", [Place("local", workers=2), Place("ray"), Place("local"), Place("inline")])
-def test_where_several_cells_run_at_once_a_seed_ends_with_its_short_ones(place, grid, tmp_path) -> None:
+def test_parallel_cells_of_a_seed_start_with_the_longest(place, grid, tmp_path) -> None:
     recipe = grid(3, 2)
     methods = recipe.study.model_copy(update={"methods": ["tfidf", "distill", "probe", "finetune"]})
     recipe = recipe.model_copy(update={"study": methods})
@@ -142,7 +142,7 @@ def test_where_several_cells_run_at_once_a_seed_ends_with_its_short_ones(place, 
     assert plan.efforts[cells[-1]] == min(plan.efforts.values())
 
 
-def test_four_times_the_cells_cost_four_times_the_work(grid, monkeypatch) -> None:
+def test_work_grows_linearly_with_the_cells(grid, monkeypatch) -> None:
     found = {}
     for budgets, seeds in ((6, 4), (12, 8)):
         recipe = grid(budgets, seeds)
@@ -158,7 +158,7 @@ def test_four_times_the_cells_cost_four_times_the_work(grid, monkeypatch) -> Non
     assert more_running <= 4.4 * running
 
 
-def test_the_driver_keeps_of_each_cell_how_it_ended_and_nothing_more(grid, monkeypatch) -> None:
+def test_the_driver_keeps_only_the_outcome_of_each_cell(grid, monkeypatch) -> None:
     recipe = grid(10, 10)
     plan, record = plan_study(recipe), any_record(recipe)
     cluster(monkeypatch)
@@ -183,7 +183,7 @@ def test_workers_without_kit_end_the_study_with_the_reason(grid, monkeypatch) ->
     assert not list(ledger.folder.glob("cells/*"))
 
 
-def test_cells_ask_for_the_share_of_a_gpu_that_their_weights_need(grid) -> None:
+def test_cells_request_gpu_shares_by_their_weights(grid) -> None:
     plan = plan_study(grid(1, 1))
     (checkpoint,) = {cell.checkpoint for cell in plan.cells if cell.checkpoint}
     finetuned = Cell("finetune", checkpoint, 10, 0)

@@ -65,7 +65,7 @@ def test_a_quoted_pattern_names_its_files(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("word", ["tickets.data1", "Node.js", "/shrug", "f***", "nowhere/x", "and/or"])
-def test_a_word_like_a_name_gets_a_note(folder: Path, word: str) -> None:
+def test_a_word_like_a_file_name_gets_a_note(folder: Path, word: str) -> None:
     arguments = sort_arguments([word])
     assert arguments.texts == (word,)
     assert arguments.notes == (f"{word!r} is predicted as a text: there is no file of this name",)

@@ -68,7 +68,7 @@ def test_texts_are_kept_by_default(tiny_run: Path, kit: Kit, tickets: Path) -> N
 
 
 @pytest.mark.parametrize("extension", [".csv", ".jsonl", ".parquet"])
-def test_odd_values_come_back_as_they_were(tmp_path: Path, extension: str) -> None:
+def test_odd_values_are_read_back_unchanged(tmp_path: Path, extension: str) -> None:
     path = tmp_path / f"out{extension}"
     held = [["a"], ["a", "b, c"], [], ['"quoted"'], ["it's"], *([["a"]] * (len(ODD) - 5))]
     write(path, {"id": list(range(len(ODD))), "text": ODD}, [{**EXAMPLE, "labels": labels} for labels in held])
@@ -126,7 +126,7 @@ def test_columns_are_renamed_or_refused() -> None:
             kept_columns(keep, available, predicted)
 
 
-def test_outputs_that_would_do_harm_are_refused(tmp_path: Path, tickets: Path) -> None:
+def test_harmful_output_paths_are_refused(tmp_path: Path, tickets: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "link.csv").symlink_to(tickets)
     for name, message in (
@@ -149,7 +149,7 @@ def test_a_failed_prediction_leaves_the_old_table(tmp_path: Path) -> None:
     assert path.read_text("utf-8") == "old\n" and [each.name for each in tmp_path.iterdir()] == ["out.csv"]
 
 
-def test_a_column_of_some_files_only_is_refused_with_the_file() -> None:
+def test_a_column_missing_in_a_file_is_refused() -> None:
     with pytest.raises(DataError, match=r"b\.csv has no column 'ticket_id', which other files have"):
         kept_columns(["ticket_id"], ["text"], ["label"], {"ticket_id": "b.csv"})
     with pytest.raises(DataError, match=r"b\.csv has no column"):

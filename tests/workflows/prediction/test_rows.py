@@ -150,7 +150,7 @@ def test_a_text_file_read_as_a_table_is_noted(read, content: str) -> None:  # ty
         ("a.csv", "text,id\none\n", "columns may be separated by a comma,"),
     ],
 )
-def test_hints_name_what_can_be_typed(read, name: str, content: str, hint: str) -> None:  # type: ignore[no-untyped-def]
+def test_hints_name_command_options(read, name: str, content: str, hint: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(DataError) as caught:
         read(name, content)
     assert hint in caught.value.hint and "data." not in caught.value.hint
@@ -161,7 +161,7 @@ def test_a_header_in_a_text_file_is_a_text_with_a_note(read) -> None:  # type: i
     assert texts(source) == ["text", "one"] and "--format csv" in source.notes[0]
 
 
-def test_pairs_of_a_translation_are_read_by_their_source() -> None:
+def test_nested_translations_are_read_by_their_source() -> None:
     content = '{"translation": {"en": "Two dogs.", "de": "Zwei Hunde."}}\n{"translation": {"en": "One."}}\n'
     assert texts(from_pipe(content, ("en",))) == ["Two dogs.", "One."]
     with pytest.raises(DataError, match="line 1: no key 'fr'"):
@@ -193,7 +193,7 @@ def test_unusual_separators_are_found_in_files_and_pipes(read, mark: str) -> Non
     assert texts(read("a.csv", content)) == texts(from_pipe(content)) == [*"abcd"]
 
 
-def test_hints_do_not_turn_the_first_text_into_a_name(read) -> None:  # type: ignore[no-untyped-def]
+def test_hints_do_not_rename_the_first_text(read) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(DataError) as caught:
         read("a.csv", "good fun\nbad dull\nlovely day\n")
     assert caught.value.hint.startswith("add the line text above the first line of the file; --format text")
@@ -202,7 +202,7 @@ def test_hints_do_not_turn_the_first_text_into_a_name(read) -> None:  # type: ig
     assert "if that line is an example, add a line with the names of the columns above it" in caught.value.hint
 
 
-def test_columns_of_some_files_only_are_known(tmp_path: Path) -> None:
+def test_columns_missing_in_some_files_are_listed(tmp_path: Path) -> None:
     paths = [tmp_path / "a.csv", tmp_path / "b.csv"]
     paths[0].write_text("text,id\none,1\n")
     paths[1].write_text("text\ntwo\n")
