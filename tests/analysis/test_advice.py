@@ -115,7 +115,10 @@ def test_excessive_evidence_is_counted() -> None:
 
 
 def test_two_seeds_are_too_few_to_compare() -> None:
-    pairs = [replace(each, points=tuple(point(p.budget, p.runs[:2]) for p in each.points)) for each in STUDY.series]
+    pairs = [
+        replace(one_series, points=tuple(point(p.budget, p.runs[:2]) for p in one_series.points))
+        for one_series in STUDY.series
+    ]
     advice = advise(findings(*pairs), Wish())
     assert not advice.sure
     few = "two seeds are too few for a test, which needs 3 that both have"
@@ -124,7 +127,10 @@ def test_two_seeds_are_too_few_to_compare() -> None:
 
 
 def test_one_seed_makes_nothing_sure() -> None:
-    lone = [replace(each, points=tuple(point(p.budget, p.runs[:1]) for p in each.points)) for each in STUDY.series]
+    lone = [
+        replace(one_series, points=tuple(point(p.budget, p.runs[:1]) for p in one_series.points))
+        for one_series in STUDY.series
+    ]
     for wish in (Wish(target=0.5), Wish()):
         advice = advise(findings(*lone), wish)
         assert not advice.sure
@@ -205,10 +211,10 @@ def test_the_suggested_measurement_moves_the_interval_to_the_target(seed_sd, exa
     target = 0.77 if examples > 500 else 0.78
     start = replace(STUDY.series[0], points=(measured(3, examples),), fit=None)
     advice = advise(findings(start), Wish(target=target))
-    said = next(line for line in advice.lines if line.startswith("to measure next: about"))
-    number = int(said.split()[4].replace(",", ""))
-    more = measured(3 + number, examples) if "seeds differ most" in said else measured(3, examples + number)
-    assert ("seeds differ most" in said) == (seed_sd > 0.01)
+    suggestion = next(line for line in advice.lines if line.startswith("to measure next: about"))
+    number = int(suggestion.split()[4].replace(",", ""))
+    more = measured(3 + number, examples) if "seeds differ most" in suggestion else measured(3, examples + number)
+    assert ("seeds differ most" in suggestion) == (seed_sd > 0.01)
     assert more.estimate.low == pytest.approx(target, abs=0.01)
 
 

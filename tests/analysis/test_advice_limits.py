@@ -1,4 +1,4 @@
-"""Advice where limits, open cells or missing labels leave choices out."""
+"""Advice if limits, open cells or missing labels exclude choices."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_an_unsure_choice_suggests_compressing_the_better_run() -> None:
     small = replace(STUDY, candidates=(replace(STUDY.series[2], name="finetune + int8-onnx"),))
     assert advise(small, tight).commands == ("kit distill --teacher runs/r0 --student layers:3",)  # compressed before
     best = findings(replace(STUDY.series[2], name="probe", speed=STUDY.series[0].speed), STUDY.series[2])
-    assert advise(best, tight).commands == ()  # what is left out is no better
+    assert advise(best, tight).commands == ()  # the excluded option is not better
     assert advise(STUDY, Wish(target=0.66, max_latency_ms=5)).commands == ()
     untimed = findings(replace(STUDY.series[0], speed=None), STUDY.series[2])
     assert advise(untimed, tight).commands == ()

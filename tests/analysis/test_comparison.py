@@ -1,4 +1,4 @@
-"""Comparisons: p values agree with independent references and are wrong no more often than they say."""
+"""P values agree with independent references, and have their nominal error rate."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def weights_of(n: int, resamples: int) -> np.ndarray:
 
 
 def make_point(right: np.ndarray, seeds: list[int] | None = None, budget: int = 64, metric: str = "accuracy") -> Point:
-    """A point from (runs, n) right answers."""
+    """Return a point from (runs, n) right predictions."""
     samples = right.astype(float) @ weights_of(right.shape[1], 1000).T
     runs = [
         Run(f"r{seed}", seed, float(row.mean()), row, sample)
@@ -34,14 +34,14 @@ def make_point(right: np.ndarray, seeds: list[int] | None = None, budget: int = 
 def two_methods(
     seeds: int, examples: int, seed_sd: float, gap: float, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Right answers (seeds, examples) of two methods that agree on what is hard, `gap` apart in accuracy."""
+    """Return (seeds, examples) right predictions of two methods that share hard examples, `gap` apart."""
     hard = generator.normal(0, np.sqrt(0.7), (1, examples))
-    found = []
+    result = []
     for accuracy in (0.75 + gap, 0.75):
         middle = norm.ppf(accuracy)
         of_seed = generator.normal(0, seed_sd / norm.pdf(middle), (seeds, 1))
-        found.append(middle + of_seed + hard + generator.normal(0, np.sqrt(0.3), (seeds, examples)) > 0)
-    return found[0], found[1]
+        result.append(middle + of_seed + hard + generator.normal(0, np.sqrt(0.3), (seeds, examples)) > 0)
+    return result[0], result[1]
 
 
 def one(a: Point, b: Point) -> Comparison:
@@ -79,7 +79,7 @@ def test_holm_by_hand() -> None:
 
 
 def test_holm_is_the_step_down_procedure() -> None:
-    """Rejected are the smallest p values, as long as each is below 0.05 / (those left)."""
+    """The smallest p values are rejected, while each is below 0.05 / (remaining tests)."""
     generator = np.random.default_rng(0)
     for _ in range(50):
         p_values = generator.random(8) ** 4
@@ -96,17 +96,19 @@ def test_holm_is_the_step_down_procedure() -> None:
 def test_one_seed_is_the_paired_bootstrap_of_examples() -> None:
     generator = np.random.default_rng(1)
     first, second = two_methods(1, 400, 0, 0.04, generator)
-    found = one(make_point(first), make_point(second))
+    result = one(make_point(first), make_point(second))
     gaps = first[0].astype(int) - second[0].astype(int)
     drawn = gaps[generator.integers(0, 400, (20_000, 400))].mean(axis=1)
-    assert found.difference.value == pytest.approx(gaps.mean())
-    assert (found.difference.low, found.difference.high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.006)
+    assert result.difference.value == pytest.approx(gaps.mean())
+    assert (result.difference.low, result.difference.high) == pytest.approx(
+        np.quantile(drawn, [0.025, 0.975]), abs=0.006
+    )
     above, below = (np.mean(some) + np.mean(drawn == 0) / 2 for some in (drawn > 0, drawn < 0))
-    assert found.p_bootstrap == pytest.approx(2 * min(above, below), abs=0.05)
-    assert found.p_mcnemar == pytest.approx(mcnemar(first[0], second[0]))
-    assert (found.seeds, found.one_run) == (1, True)
-    assert (found.only_a, found.only_b) == ((gaps == 1).sum(), (gaps == -1).sum())
-    assert "; not tested: 1 seed; the bootstrap test over seeds and test examples needs 3 seeds" in found.line
+    assert result.p_bootstrap == pytest.approx(2 * min(above, below), abs=0.05)
+    assert result.p_mcnemar == pytest.approx(mcnemar(first[0], second[0]))
+    assert (result.seeds, result.one_run) == (1, True)
+    assert (result.only_a, result.only_b) == ((gaps == 1).sum(), (gaps == -1).sum())
+    assert "; not tested: 1 seed; the bootstrap test over seeds and test examples needs 3 seeds" in result.line
 
 
 def test_paired_seed_variance_does_not_hide_a_difference() -> None:
@@ -127,45 +129,47 @@ def test_paired_seed_variance_does_not_hide_a_difference() -> None:
 def test_some_common_seeds_are_paired() -> None:
     generator = np.random.default_rng(4)
     first, second = two_methods(5, 300, 0.01, 0.05, generator)
-    found = one(make_point(first), make_point(second[:3], [0, 1, 7]))
-    assert found.seeds == 2
-    assert found.only_a == round(np.mean([(first[k] & ~second[k]).sum() for k in (0, 1)]))
-    assert found.difference.low < found.difference.value < found.difference.high
+    result = one(make_point(first), make_point(second[:3], [0, 1, 7]))
+    assert result.seeds == 2
+    assert result.only_a == round(np.mean([(first[k] & ~second[k]).sum() for k in (0, 1)]))
+    assert result.difference.low < result.difference.value < result.difference.high
 
 
 def test_swapping_a_and_b_negates_the_difference() -> None:
     first, second = two_methods(3, 300, 0.01, 0.05, np.random.default_rng(9))
     a, b = make_point(first), make_point(second)
-    there, back = compare([("a", a, "b", b), ("b", b, "a", a)])
-    assert back.difference.value == -there.difference.value
-    assert (back.difference.low, back.difference.high) == pytest.approx((-there.difference.high, -there.difference.low))
-    assert (back.only_a, back.only_b) == (there.only_b, there.only_a)
-    assert back.p_bootstrap == pytest.approx(there.p_bootstrap)
-    assert back.line == there.line
+    forward, backward = compare([("a", a, "b", b), ("b", b, "a", a)])
+    assert backward.difference.value == -forward.difference.value
+    assert (backward.difference.low, backward.difference.high) == pytest.approx(
+        (-forward.difference.high, -forward.difference.low)
+    )
+    assert (backward.only_a, backward.only_b) == (forward.only_b, forward.only_a)
+    assert backward.p_bootstrap == pytest.approx(forward.p_bootstrap)
+    assert backward.line == forward.line
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_equal_predictions_have_no_difference(seeds: int) -> None:
     right = np.random.default_rng(0).random((seeds, 100)) < 0.7
-    found = one(make_point(right), make_point(right))
-    assert (found.difference.value, found.p_bootstrap, found.p_mcnemar) == (0, 1, 1)
-    # No example of 100 is answered differently: of all texts up to 3.7 % may be (Wilson).
+    result = one(make_point(right), make_point(right))
+    assert (result.difference.value, result.p_bootstrap, result.p_mcnemar) == (0, 1, 1)
+    # No example of 100 is predicted differently; up to 3.7 % of all texts may be (Wilson).
     expected = binomtest(0, 100).proportion_ci(method="wilson").high
-    assert (found.difference.low, found.difference.high) == pytest.approx((-expected, expected))
+    assert (result.difference.low, result.difference.high) == pytest.approx((-expected, expected))
 
 
 def test_a_single_example_proves_nothing() -> None:
-    found = one(make_point(np.ones((1, 1), bool)), make_point(np.zeros((1, 1), bool)))
-    assert (found.difference.value, found.p_bootstrap) == (1, 1)
-    assert found.difference.low < 0
-    assert found.difference.high == 1
+    result = one(make_point(np.ones((1, 1), bool)), make_point(np.zeros((1, 1), bool)))
+    assert (result.difference.value, result.p_bootstrap) == (1, 1)
+    assert result.difference.low < 0
+    assert result.difference.high == 1
 
 
 def test_all_right_against_all_wrong_is_mcnemars_test() -> None:
-    found = one(make_point(np.ones((2, 12), bool)), make_point(np.zeros((2, 12), bool)))
-    assert found.p_bootstrap == pytest.approx(2 * 2 * 0.5**12)
-    assert not found.significant  # whatever p is, two seeds are too few
-    assert "not tested: 2 seeds" in found.line
+    result = one(make_point(np.ones((2, 12), bool)), make_point(np.zeros((2, 12), bool)))
+    assert result.p_bootstrap == pytest.approx(2 * 2 * 0.5**12)
+    assert not result.significant  # whatever p is, two seeds are too few
+    assert "not tested: 2 seeds" in result.line
     assert one(make_point(np.ones((3, 12), bool)), make_point(np.zeros((3, 12), bool))).significant
 
 
@@ -173,21 +177,21 @@ def test_all_right_against_all_wrong_is_mcnemars_test() -> None:
 def test_equal_methods_are_rarely_significant(seeds: int, seed_sd: float) -> None:
     generator = np.random.default_rng([seeds, round(1000 * seed_sd)])
     repetitions = 150
-    found = [
+    result = [
         one(*(make_point(right) for right in two_methods(seeds, 400, seed_sd, 0, generator)))
         for _ in range(repetitions)
     ]
-    wrong = sum(comparison.p_bootstrap < 0.05 for comparison in found)
+    wrong = sum(comparison.p_bootstrap < 0.05 for comparison in result)
     assert wrong <= 15  # 5 % are 7.5, and three standard errors are 8
-    outside = sum(not comparison.difference.low <= 0 <= comparison.difference.high for comparison in found)
-    assert abs(outside - wrong) <= 2  # the interval says what the p value says
+    outside = sum(not comparison.difference.low <= 0 <= comparison.difference.high for comparison in result)
+    assert abs(outside - wrong) <= 2  # interval and p value agree
 
 
 def test_different_methods_are_significant() -> None:
     generator = np.random.default_rng(8)
-    found = [one(*map(make_point, two_methods(5, 400, 0.01, 0.06, generator))) for _ in range(40)]
-    assert sum(comparison.significant for comparison in found) >= 32
-    assert all(comparison.difference.value > 0 for comparison in found)
+    result = [one(*map(make_point, two_methods(5, 400, 0.01, 0.06, generator))) for _ in range(40)]
+    assert sum(comparison.significant for comparison in result) >= 32
+    assert all(comparison.difference.value > 0 for comparison in result)
 
 
 def test_a_clear_difference_survives_many_comparisons() -> None:
@@ -198,10 +202,10 @@ def test_a_clear_difference_survives_many_comparisons() -> None:
         make_point(norm.ppf(0.7 if index else 0.95) * 1.4 + hard + generator.normal(size=(5, 500)) > 0)
         for index in range(10)
     ]
-    found = all_pairs([(f"m{index}", [each]) for index, each in enumerate(points)])
-    assert len(found) == found[0].together == 45
-    assert {comparison.b for comparison in found if comparison.significant} >= {f"m{index}" for index in range(1, 10)}
-    assert not any(comparison.significant for comparison in found if comparison.a != "m0")
+    result = all_pairs([(f"m{index}", [item]) for index, item in enumerate(points)])
+    assert len(result) == result[0].together == 45
+    assert {comparison.b for comparison in result if comparison.significant} >= {f"m{index}" for index in range(1, 10)}
+    assert not any(comparison.significant for comparison in result if comparison.a != "m0")
 
 
 def test_pairs_are_compared_at_the_largest_budget_they_share() -> None:
@@ -210,8 +214,8 @@ def test_pairs_are_compared_at_the_largest_budget_they_share() -> None:
     def at(*budgets: int) -> list[Point]:
         return [make_point(right, budget=budget) for budget in budgets]
 
-    found = all_pairs([("a", at(10, 20, 40)), ("b", at(10, 20)), ("c", at(20, 10)), ("d", at(80))])
-    assert [(each.a, each.b, each.budget) for each in found] == [("a", "b", 20), ("a", "c", 20), ("b", "c", 20)]
+    result = all_pairs([("a", at(10, 20, 40)), ("b", at(10, 20)), ("c", at(20, 10)), ("d", at(80))])
+    assert [(item.a, item.b, item.budget) for item in result] == [("a", "b", 20), ("a", "c", 20), ("b", "c", 20)]
     assert all_pairs([]) == ()
 
 
@@ -229,11 +233,11 @@ def test_a_normal_tail_has_no_floor() -> None:
 
 
 def test_lines_describe_comparisons() -> None:
-    found = Comparison("a", "b", 1024, Estimate(-0.032, -0.053, -0.011), 0.002, 0.004, 0.0063, 5, 10, 42, together=3)
-    assert found.line == (
+    result = Comparison("a", "b", 1024, Estimate(-0.032, -0.053, -0.011), 0.002, 0.004, 0.0063, 5, 10, 42, together=3)
+    assert result.line == (
         "b is better than a at 1,024 labels: accuracy +3.2 points [1.1, 5.3], p = 0.0063 (corrected for 3 comparisons)"
     )
-    assert "p < 0.001 (" in replace(found, p_holm=2e-5).line
+    assert "p < 0.001 (" in replace(result, p_holm=2e-5).line
     unclear = Comparison("a", "b", 64, Estimate(0.004, -0.01, 0.018), 0.61, 0.5, 0.61, 5, 10, 9, metric="mcc")
     assert unclear.line == "no significant difference: a and b at 64 labels: mcc +0.004 [-0.010, 0.018], p = 0.61"
 

@@ -24,7 +24,7 @@ PAPER = {
 
 
 def around(errors, sd, rows=100, seed=0):
-    """Replicates as a bootstrap gives them: half of the noise is shared by all budgets."""
+    """Return replicates like those of a bootstrap, with half of the noise shared by all budgets."""
     generator = np.random.default_rng(seed)
     own, shared = generator.normal(0, sd, (rows, len(errors))), generator.normal(0, sd, (rows, 1))
     return np.clip(errors + (own + shared) / np.sqrt(2), 0, 1)
@@ -55,10 +55,10 @@ def test_fit_is_the_minimum_that_scipy_finds(form):
     boxes = {"pow3": ([0, 0.02, 0], [1, 8, 1]), "pow4": ([0, 0.02, 0, 0.64], [1, 12, 1, 4096])}
     weights = 1 / np.linspace(0.02, 0.008, 6) ** 2
     curves = around(SHAPES["pow4"](N), 0.01, rows=4)
-    mine = ((errors_at(form, fit_rows(form, N, curves, weights), N, N) - curves) ** 2 * weights).sum(axis=1)
-    for curve, loss in zip(curves, mine, strict=True):
+    losses = ((errors_at(form, fit_rows(form, N, curves, weights), N, N) - curves) ** 2 * weights).sum(axis=1)
+    for curve, loss in zip(curves, losses, strict=True):
         starts = [[0.3, b, 0.05, 200][: FORMS[form].size] for b in (0.3, 1.5)]
-        found = [
+        fits = [
             least_squares(
                 lambda p, curve=curve: (functions[form](p) - curve) * np.sqrt(weights),
                 start,
@@ -67,7 +67,7 @@ def test_fit_is_the_minimum_that_scipy_finds(form):
             )
             for start in starts
         ]
-        assert loss <= 2 * min(each.cost for each in found) * (1 + 1e-4) + 1e-9
+        assert loss <= 2 * min(candidate.cost for candidate in fits) * (1 + 1e-4) + 1e-9
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -205,7 +205,7 @@ def test_intervals_cover_twice_the_largest_budget(shape):
             held.append(band.low <= truth <= band.high)
             widths.append(band.high - band.low)
     assert np.mean(held) >= 0.9
-    # not by saying nothing, where a form is right
+    # intervals are narrow if a form is right
     assert shape != "pow3" or np.median(widths) < 0.15
 
 

@@ -1,4 +1,4 @@
-"""The verdict: figures by hand, intervals that cover, and words that do not claim more than there is."""
+"""The verdict: manual results, coverage of intervals, and words that match the figures."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ COSTS = (Cost(30_000_000, 7_000_000, 2.0), Cost(90_000_000, 22_000_000, 6.0))
 
 
 def logits(right: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Answers to a question with two labels, right where `right` says so."""
+    """Return logits of two labels that are right where `right` is true."""
     answer = np.where(right, targets, 1 - targets)
     return np.stack([1.0 - answer, answer.astype(float)], axis=1)
 
 
 def seeds(count: int, rates: tuple[float, float, float], examples: int = 1_000, seed: int = 0, with_control=True):
-    """Student, teacher and control that are right at these rates; a control that agrees with nobody in particular."""
+    """Return outputs of student, teacher and control that are right at these rates, and the targets."""
     random = np.random.default_rng(seed)
     targets = random.integers(0, 2, examples)
     hard = random.random(examples)  # easy examples are easy for all
-    found = []
+    result = []
     for number in range(count):
         parts = [
             logits(0.7 * hard + 0.3 * random.random(examples) < np.quantile(0.7 * hard + 0.15, rate), targets)
             for rate in rates
         ]
-        found.append(SeedOutputs(number, parts[0], parts[1], parts[2] if with_control else None))
-    return found, targets
+        result.append(SeedOutputs(number, parts[0], parts[1], parts[2] if with_control else None))
+    return result, targets
 
 
 def verdict(answers, targets, **changes):
@@ -40,21 +40,23 @@ def verdict(answers, targets, **changes):
 
 def test_the_figures_equal_manual_results() -> None:
     answers, targets = seeds(3, (0.79, 0.80, 0.75))
-    found = verdict(answers, targets)
+    result = verdict(answers, targets)
     rates = {
-        kind: np.mean([(getattr(each, kind).argmax(1) == targets).mean() for each in answers])
+        kind: np.mean([(getattr(seed_outputs, kind).argmax(1) == targets).mean() for seed_outputs in answers])
         for kind in ("student", "teacher", "control")
     }
-    assert found.student.value == pytest.approx(rates["student"])
-    assert found.retained.value == pytest.approx(rates["student"] / rates["teacher"])
-    assert found.retained.low < found.retained.value < found.retained.high
-    agreement = np.mean([(each.student.argmax(1) == each.teacher.argmax(1)).mean() for each in answers])
-    assert found.agreement.value == pytest.approx(agreement)
-    assert found.gain.difference.value == pytest.approx(rates["student"] - rates["control"])
+    assert result.student.value == pytest.approx(rates["student"])
+    assert result.retained.value == pytest.approx(rates["student"] / rates["teacher"])
+    assert result.retained.low < result.retained.value < result.retained.high
+    agreement = np.mean(
+        [(seed_outputs.student.argmax(1) == seed_outputs.teacher.argmax(1)).mean() for seed_outputs in answers]
+    )
+    assert result.agreement.value == pytest.approx(agreement)
+    assert result.gain.difference.value == pytest.approx(rates["student"] - rates["control"])
 
 
 def test_the_interval_of_the_retained_share_covers_it() -> None:
-    """100 simulated distillations of 3 seeds: the ratio of the true rates is in 95 % intervals 90 times or more."""
+    """At least 90 of 100 simulated 95 % intervals contain the ratio of the true rates."""
     rates = (0.78, 0.80, 0.75)
     (many,), targets = seeds(1, rates, examples=200_000, seed=99)
     student, teacher = ((logits.argmax(1) == targets).mean() for logits in (many.student, many.teacher))
@@ -62,8 +64,8 @@ def test_the_interval_of_the_retained_share_covers_it() -> None:
     inside = 0
     for seed in range(100):
         answers, targets = seeds(3, rates, seed=seed)
-        found = verdict(answers, targets).retained
-        inside += found.low <= truth <= found.high
+        result = verdict(answers, targets).retained
+        inside += result.low <= truth <= result.high
     assert inside >= 90
 
 
@@ -79,27 +81,27 @@ def test_the_interval_of_the_retained_share_covers_it() -> None:
 )
 def test_the_words_fit_the_figures(count, rates, words) -> None:
     answers, targets = seeds(count, rates)
-    found = verdict(answers, targets)
-    assert any(words in line for line in found.lines), found.lines
+    result = verdict(answers, targets)
+    assert any(words in line for line in result.lines), result.lines
     if count < 3:
-        assert not any("helped" in line or "hurt" in line or "better" in line for line in found.lines)
+        assert not any("helped" in line or "hurt" in line or "better" in line for line in result.lines)
 
 
 def test_without_controls_no_gain_is_reported() -> None:
     answers, targets = seeds(2, (0.79, 0.80, 0.75), with_control=False)
-    found = verdict(answers, targets)
-    assert found.control is None and found.gain is None
-    assert not any("distillation" in line for line in found.lines)
-    assert "67 % smaller" in found.lines[2] and "3.0x as fast" in found.lines[2]
+    result = verdict(answers, targets)
+    assert result.control is None and result.gain is None
+    assert not any("distillation" in line for line in result.lines)
+    assert "67 % smaller" in result.lines[2] and "3.0x as fast" in result.lines[2]
 
 
 def test_a_useless_teacher_has_no_retained_share() -> None:
     targets = np.zeros(50, np.int64)
     targets[:25] = 1
     never = logits(np.zeros(50, bool), targets)
-    found = verdict([SeedOutputs(0, never, never, never)], targets)
-    assert found.retained is None
-    assert "the retained share is undefined" in found.lines[1]
+    result = verdict([SeedOutputs(0, never, never, never)], targets)
+    assert result.retained is None
+    assert "the retained share is undefined" in result.lines[1]
 
 
 def test_retained_shares_are_defined_and_not_negative() -> None:
@@ -115,8 +117,8 @@ def test_retained_shares_are_defined_and_not_negative() -> None:
 
 def test_one_seed_has_the_interval_of_its_record() -> None:
     answers, targets = seeds(1, (0.79, 0.80, 0.75), with_control=False)
-    found = verdict(answers, targets)
-    assert found.teacher == bootstrap_scores(answers[0].teacher, targets, LabelMeasure("accuracy"))["accuracy"]
+    result = verdict(answers, targets)
+    assert result.teacher == bootstrap_scores(answers[0].teacher, targets, LabelMeasure("accuracy"))["accuracy"]
 
 
 def test_several_labels_agree_when_all_of_them_do() -> None:
@@ -125,9 +127,9 @@ def test_several_labels_agree_when_all_of_them_do() -> None:
     student = teacher.copy()
     student[0, 0] *= -1
     measure = LabelMeasure("macro_f1", multi_label=True)
-    found = judge([SeedOutputs(0, student, teacher, None)], targets, measure, budget=10, costs=COSTS)
-    assert found.agreement.value == pytest.approx(0.75)
-    assert found.teacher.value == pytest.approx(1.0)
+    result = judge([SeedOutputs(0, student, teacher, None)], targets, measure, budget=10, costs=COSTS)
+    assert result.agreement.value == pytest.approx(0.75)
+    assert result.teacher.value == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(

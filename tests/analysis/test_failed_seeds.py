@@ -1,4 +1,4 @@
-"""Health: failed seeds are flagged, seeds that are merely worse are not."""
+"""Failed seeds are flagged; seeds that are only worse are not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TRAINED_WELL = [{"step": 10, "train_metric": 0.6}, {"step": 20, "train_metric": 
 
 
 def answers(right: float, n: int = 400, classes: int = 2, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Logits that are right with this probability, and targets of equal shares."""
+    """Return logits that are right with this probability, and balanced targets."""
     generator = np.random.default_rng(seed)
     targets = np.arange(n) % classes
     others = (targets + generator.integers(1, classes, n)) % classes
@@ -22,24 +22,24 @@ def answers(right: float, n: int = 400, classes: int = 2, seed: int = 0) -> tupl
 
 
 def constant(n: int = 400, share: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
-    """Logits that always give label 0, which this share of the examples has."""
+    """Return logits that always predict label 0, which this share of the examples has."""
     return np.tile([1.0, 0.0], (n, 1)), (np.arange(n) >= share * n).astype(int)
 
 
 def test_a_run_at_chance_on_training_examples_failed() -> None:
-    found = failed_to_train(0.5, *constant(), TRAINED_BADLY, [0.8, 0.79, 0.81])
-    assert found == (
+    flag_words = failed_to_train(0.5, *constant(), TRAINED_BADLY, [0.8, 0.79, 0.81])
+    assert flag_words == (
         "failed to train: no better than the most frequent label, also on training examples "
         "(50.0 % right, the most frequent label has 50.0 %)"
     )
-    assert failed_to_train(0.5, *constant(), TRAINED_BADLY, []) == found
+    assert failed_to_train(0.5, *constant(), TRAINED_BADLY, []) == flag_words
 
 
 @pytest.mark.parametrize(
     ("evaluations", "peers"),
     [
         (TRAINED_BADLY, [0.51, 0.49, 0.5]),  # the whole method is at chance
-        (TRAINED_WELL, [0.8, 0.8]),  # it learned its training examples, and nothing of the others
+        (TRAINED_WELL, [0.8, 0.8]),  # it learned only its training examples
         (None, [0.8, 0.8]),
         ([], []),
     ],
@@ -47,8 +47,8 @@ def test_a_run_at_chance_on_training_examples_failed() -> None:
 def test_other_runs_at_chance_are_compared_with_the_majority(
     evaluations: list[dict[str, float]] | None, peers: list[float]
 ) -> None:
-    found = failed_to_train(0.5, *constant(), evaluations, peers)
-    assert found.startswith("no better than the most frequent label (50.0 % right")
+    flag_words = failed_to_train(0.5, *constant(), evaluations, peers)
+    assert flag_words.startswith("no better than the most frequent label (50.0 % right")
 
 
 def test_chance_need_not_be_constant() -> None:
@@ -73,11 +73,11 @@ def test_a_nearly_constant_prediction_is_flagged() -> None:
     targets = np.arange(400) % 4
     guess = np.zeros(400, int)
     guess[[1, 2, 3]] = [1, 2, 3]  # three right answers in 400 are no sign of learning
-    found = failed_to_train(0.26, np.eye(4)[guess], targets, None, [])
-    assert found.startswith("no better than the most frequent label (25.8 % right")
+    flag_words = failed_to_train(0.26, np.eye(4)[guess], targets, None, [])
+    assert flag_words.startswith("no better than the most frequent label (25.8 % right")
     rare = np.repeat([0, 1], [990, 110])
-    found = failed_to_train(0.91, np.eye(2)[np.repeat([0, 1], [1090, 10])], rare, TRAINED_WELL, [0.91])
-    assert found == "predicts the same for 99.1 % of the test examples"
+    flag_words = failed_to_train(0.91, np.eye(2)[np.repeat([0, 1], [1090, 10])], rare, TRAINED_WELL, [0.91])
+    assert flag_words == "predicts the same for 99.1 % of the test examples"
 
 
 def test_a_run_far_below_the_other_seeds_is_flagged() -> None:
@@ -85,7 +85,7 @@ def test_a_run_far_below_the_other_seeds_is_flagged() -> None:
     assert failed_to_train(0.7, logits, targets, TRAINED_WELL, [0.8, 0.81, 0.79, 0.8]) == (
         "10.0 points below the median of the other seeds"
     )
-    assert failed_to_train(0.7, logits, targets, TRAINED_WELL, [0.8, 0.81, 0.79]) == ""  # too few to say
+    assert failed_to_train(0.7, logits, targets, TRAINED_WELL, [0.8, 0.81, 0.79]) == ""  # too few peers
     assert failed_to_train(0.76, logits, targets, TRAINED_WELL, [0.8, 0.8, 0.8, 0.8]) == ""  # within 5 points
     assert failed_to_train(0.7, logits, targets, TRAINED_WELL, [0.7, 0.9, 0.75, 0.85]) == ""  # others differ as much
     assert failed_to_train(0.9, logits, targets, TRAINED_WELL, [0.7, 0.7, 0.7, 0.7]) == ""  # above
@@ -96,11 +96,11 @@ def test_several_labels() -> None:
     targets = (generator.random((300, 4)) < 0.2).astype(int)
     nothing = np.full((300, 4), -1.0)
     assert failed_to_train(0.0, nothing, targets, [{"train_metric": 0.0}], [0.5]).startswith("failed to train")
-    found = np.where((targets == 1) | (generator.random((300, 4)) < 0.25), 1.0, -1.0)
-    right = (found > 0) == targets
+    flag_words = np.where((targets == 1) | (generator.random((300, 4)) < 0.25), 1.0, -1.0)
+    right = (flag_words > 0) == targets
     none_at_all = (targets == 0).all(axis=1).mean()
     assert right.all(axis=1).mean() < none_at_all  # exact match below that of no label at all
-    assert failed_to_train(0.6, found, targets, TRAINED_WELL, []) == ""
+    assert failed_to_train(0.6, flag_words, targets, TRAINED_WELL, []) == ""
 
 
 def test_a_test_set_of_one_label_flags_nothing() -> None:

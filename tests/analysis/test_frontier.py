@@ -1,4 +1,4 @@
-"""The frontier: the same rows as a comparison of every row with every other."""
+"""The frontier agrees with a comparison of all pairs of rows."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from kit.measurement.intervals import Estimate
 
 def dominates(first: np.ndarray, second: np.ndarray, maximise: tuple[bool, ...]) -> bool:
     better = False
-    for mine, other, more in zip(first, second, maximise, strict=True):
+    for own_value, other, more in zip(first, second, maximise, strict=True):
         if math.isnan(other):
             continue
-        if math.isnan(mine) or (mine < other if more else mine > other):
+        if math.isnan(own_value) or (own_value < other if more else own_value > other):
             return False
-        better |= mine != other
+        better |= own_value != other
     return better
 
 
@@ -44,7 +44,7 @@ def test_ties_are_kept() -> None:
 
 def test_unknown_values() -> None:
     rows = np.array([[0.9, np.nan], [0.8, 5.0], [0.7, np.nan], [0.7, 6.0]])
-    # The first may be slow: it beats only those of which no more is known. The last is beaten by the second.
+    # The first may be slow: it dominates only rows with an unknown value. The second dominates the last.
     assert non_dominated(rows, (True, False)).tolist() == [True, True, False, False]
     assert non_dominated(np.full((3, 2), np.nan), (True, True)).all()
 
@@ -58,9 +58,9 @@ def test_nothing_and_a_wrong_number_of_directions() -> None:
 def test_thousands_of_rows_are_fast() -> None:
     rows = np.random.default_rng(0).random((5000, 4))
     start = time.perf_counter()
-    found = non_dominated(rows, (True, False, False, False))
+    choices = non_dominated(rows, (True, False, False, False))
     assert time.perf_counter() - start < 10  # 0.4 s on an idle core; machines that run tests are busy
-    assert 100 < found.sum() < 2000
+    assert 100 < choices.sum() < 2000
 
 
 def series(
@@ -87,7 +87,7 @@ def series(
 
 
 def test_choices_weigh_metric_latency_size_and_labels() -> None:
-    found = frontier(
+    choices = frontier(
         [
             series("big", {100: 0.8, 1000: 0.9}, 20.0, 90),
             series("small", {100: 0.7, 1000: 0.85}, 2.0, 9),
@@ -95,7 +95,7 @@ def test_choices_weigh_metric_latency_size_and_labels() -> None:
             series("unmeasured", {100: 0.75, 1000: 0.76}, None, None),
         ]
     )
-    assert [(choice.series, choice.budget, choice.dominated) for choice in found] == [
+    assert [(choice.series, choice.budget, choice.dominated) for choice in choices] == [
         ("big", 100, False),
         ("big", 1000, False),
         ("small", 100, False),
@@ -105,15 +105,15 @@ def test_choices_weigh_metric_latency_size_and_labels() -> None:
         ("unmeasured", 100, True),
         ("unmeasured", 1000, True),
     ]
-    assert (found[0].metric, found[0].low, found[0].high) == pytest.approx((0.8, 0.78, 0.82))
-    assert (found[0].latency_ms, found[0].model_bytes) == (20.0, 90)
-    assert (found[-1].latency_ms, found[-1].model_bytes) == (None, None)
+    assert (choices[0].metric, choices[0].low, choices[0].high) == pytest.approx((0.8, 0.78, 0.82))
+    assert (choices[0].latency_ms, choices[0].model_bytes) == (20.0, 90)
+    assert (choices[-1].latency_ms, choices[-1].model_bytes) == (None, None)
 
 
 def test_small_differences_in_latency_and_size_are_ignored() -> None:
-    found = frontier([series("better", {100: 0.8}, 15.2, 91_000_163), series("worse", {100: 0.7}, 14.6, 91_000_000)])
-    assert [choice.dominated for choice in found] == [False, True]
-    assert found[0].latency_ms == 15.2  # what is shown is what was measured
+    choices = frontier([series("better", {100: 0.8}, 15.2, 91_000_163), series("worse", {100: 0.7}, 14.6, 91_000_000)])
+    assert [choice.dominated for choice in choices] == [False, True]
+    assert choices[0].latency_ms == 15.2  # the measured latency is kept
 
 
 def test_latencies_whose_intervals_overlap_are_equal() -> None:
@@ -126,6 +126,6 @@ def test_latencies_whose_intervals_overlap_are_equal() -> None:
 
 
 def test_without_measured_speeds_the_other_columns_decide() -> None:
-    found = frontier([series("a", {10: 0.8, 20: 0.79}, None, None)])
-    assert [choice.dominated for choice in found] == [False, True]
+    choices = frontier([series("a", {10: 0.8, 20: 0.79}, None, None)])
+    assert [choice.dominated for choice in choices] == [False, True]
     assert frontier([]) == ()

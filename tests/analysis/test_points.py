@@ -1,4 +1,4 @@
-"""Points: samples are those of the metrics, and intervals cover the truth over seeds and test examples."""
+"""Points: samples equal the metrics, and intervals cover seeds and test examples."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def weights_of(n: int, resamples: int) -> np.ndarray:
 
 
 def runs_of(right: np.ndarray, seeds: list[int] | None = None, resamples: int = 1000) -> list[Run]:
-    """Runs from (runs, n) right answers."""
+    """Return runs from (runs, n) right predictions."""
     samples = right.astype(float) @ weights_of(right.shape[1], resamples).T
     return [
         Run(f"r{seed}", seed, float(row.mean()), row, sample)
@@ -41,7 +41,7 @@ def runs_of(right: np.ndarray, seeds: list[int] | None = None, resamples: int = 
 def study(
     seeds: int, examples: int, seed_sd: float, repetitions: int, accuracy: float = 0.8
 ) -> tuple[np.ndarray, float]:
-    """(repetitions, seeds, examples) right answers to the same examples, and the accuracy of an endless study."""
+    """Return (repetitions, seeds, examples) right predictions, and the accuracy of an infinite study."""
     generator = np.random.default_rng([seeds, examples, round(1000 * seed_sd)])
     middle, spread = norm.ppf(accuracy), seed_sd / norm.pdf(norm.ppf(accuracy))
     of_seed = generator.normal(0, spread, (repetitions, seeds, 1))
@@ -83,8 +83,8 @@ def test_batches_of_resamples_change_nothing(metric: str, monkeypatch: pytest.Mo
     data = answers(300, 40, 3)
     whole = metric_samples(*data, LabelMeasure(metric), resamples=25)
     monkeypatch.setattr("kit.measurement.intervals._CELLS", 280)
-    for expected, found in zip(whole, metric_samples(*data, LabelMeasure(metric), resamples=25), strict=True):
-        assert found == pytest.approx(expected, abs=1e-12)
+    for expected, result in zip(whole, metric_samples(*data, LabelMeasure(metric), resamples=25), strict=True):
+        assert result == pytest.approx(expected, abs=1e-12)
 
 
 def test_a_wrong_metric_is_reported() -> None:
@@ -118,43 +118,43 @@ def test_one_seed_has_the_interval_of_the_test_sample() -> None:
     logits, targets = answers(1, 400, 3)
     values, samples = metric_samples(logits, targets, LabelMeasure("accuracy"))
     right = LabelMeasure("accuracy").right(logits[0], targets)
-    found = point(64, [Run("a", 3, float(values[0]), right, samples[0])])
+    result = point(64, [Run("a", 3, float(values[0]), right, samples[0])])
     expected = bootstrap_scores(logits[0], targets, LabelMeasure("accuracy"))["accuracy"]
-    assert found.estimate.value == expected.value
-    assert found.estimate.low == pytest.approx(expected.low, abs=0.002)
-    assert found.estimate.high == pytest.approx(expected.high, abs=0.002)
-    assert (found.budget, found.seed_sd, found.metric) == (64, None, "accuracy")
+    assert result.estimate.value == expected.value
+    assert result.estimate.low == pytest.approx(expected.low, abs=0.002)
+    assert result.estimate.high == pytest.approx(expected.high, abs=0.002)
+    assert (result.budget, result.seed_sd, result.metric) == (64, None, "accuracy")
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])
 def test_seeds_that_differ_have_the_interval_of_student(seeds: int) -> None:
-    """All examples of a run are right, or all wrong: what is left are the seeds."""
+    """All examples of a run are right, or all wrong, so that only seeds differ."""
     right = np.zeros((seeds, 30), bool)
     right[: seeds // 2] = True
     runs = runs_of(right, resamples=20_000)
-    found = point(10, runs)
+    result = point(10, runs)
     values = right.mean(axis=1)
     error = values.std(ddof=1) / np.sqrt(seeds)
-    low, high = np.quantile(found.replicates, [0.025, 0.975])
-    assert found.seed_sd == pytest.approx(values.std(ddof=1))
+    low, high = np.quantile(result.replicates, [0.025, 0.975])
+    assert result.seed_sd == pytest.approx(values.std(ddof=1))
     assert (high - low) / 2 == pytest.approx(student.ppf(0.975, seeds - 1) * error, rel=0.05)
-    assert 0 <= found.estimate.low <= found.estimate.value <= found.estimate.high <= 1
+    assert 0 <= result.estimate.low <= result.estimate.value <= result.estimate.high <= 1
 
 
 def test_all_right_and_all_wrong_have_the_wilson_interval() -> None:
     for right, share in ((np.ones((3, 50), bool), 1.0), (np.zeros((1, 50), bool), 0.0), (np.ones((1, 1), bool), 1.0)):
-        found = point(10, runs_of(right)).estimate
+        result = point(10, runs_of(right)).estimate
         examples = right.shape[1]
         expected = binomtest(round(share * examples), examples).proportion_ci(method="wilson")
-        assert (found.value, found.low, found.high) == pytest.approx((share, expected.low, expected.high))
+        assert (result.value, result.low, result.high) == pytest.approx((share, expected.low, expected.high))
 
 
 def test_intervals_stay_in_the_range_of_the_metric() -> None:
     right = np.random.default_rng(0).random((3, 10)) < np.array([[0.9], [0.9], [0.2]])
-    found = point(10, runs_of(right))
-    assert found.replicates.min() < 0
-    assert found.estimate.low == 0
-    assert found.estimate.high == 1
+    result = point(10, runs_of(right))
+    assert result.replicates.min() < 0
+    assert result.estimate.low == 0
+    assert result.estimate.high == 1
     assert point(10, runs_of(right), "mcc").estimate.low < 0
 
 
@@ -175,19 +175,19 @@ def test_points_with_the_same_seeds_are_paired() -> None:
 def test_intervals_cover_the_truth_at_their_level(seeds: int, examples: int, seed_sd: float) -> None:
     repetitions = 120
     right, truth = study(seeds, examples, seed_sd, repetitions)
-    found = [point(10, runs_of(some)).estimate for some in right]
-    covered = sum(estimate.low <= truth <= estimate.high for estimate in found)
+    result = [point(10, runs_of(some)).estimate for some in right]
+    covered = sum(estimate.low <= truth <= estimate.high for estimate in result)
     # 95 % of 120 is 114, and three standard errors are 7.
     assert covered >= 107
-    width = np.mean([estimate.high - estimate.low for estimate in found])
-    ideal = 2 * 1.96 * right.mean(axis=(1, 2)).std()  # what one would use who knew the variances
+    width = np.mean([estimate.high - estimate.low for estimate in result])
+    ideal = 2 * 1.96 * right.mean(axis=(1, 2)).std()  # the width for known variances
     assert width < ideal * {2: 5, 3: 2.2, 5: 1.6, 10: 1.35}[seeds]
 
 
 def test_errors_are_one_minus_the_metric() -> None:
     points = [point(budget, runs_of(np.random.default_rng(budget).random((3, 20)) < 0.8)) for budget in (10, 20)]
     values, replicates = errors(points)
-    assert values == pytest.approx([1 - each.estimate.value for each in points])
+    assert values == pytest.approx([1 - measured.estimate.value for measured in points])
     assert replicates.shape == (1000, 2)
     assert replicates.min() == 0  # replicates of the metric lie above 1
     assert replicates[:, 1] == pytest.approx(np.clip(1 - points[1].replicates, 0, 1))

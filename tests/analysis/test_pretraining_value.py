@@ -15,7 +15,7 @@ def scratch_error(n):
 
 
 def series(budgets, errors, noise=NOISE):
-    """Points with these errors; the noise, (B, 1) or (B, k), is that of shared test examples."""
+    """Return points with these errors and (B, 1) or (B, k) noise of shared test examples."""
     replicates = np.clip(1 - (np.asarray(errors) + noise), 0, 1)
     return [
         Point(int(n), (), Estimate(1 - e, 1 - e, 1 - e), None, replicates[:, j])
@@ -40,10 +40,10 @@ def test_a_shifted_curve_is_worth_the_shift(factor):
         assert answer.series == "lora"
         assert answer.times == pytest.approx(factor, rel=1e-4)
         if 64 < factor * answer.budget <= 2048:
-            # the noise is shared by both, and so cancels
+            # both share the noise, so it cancels
             assert (answer.low, answer.high) == pytest.approx((factor, factor), rel=0.02)
         elif factor * answer.budget > 2048:
-            # nothing is shared with the doubt about scratch beyond its budgets
+            # the uncertainty of scratch beyond its budgets is independent
             assert answer.low < 0.98 * factor
 
 
@@ -52,7 +52,7 @@ def test_without_a_curve_the_points_are_used(factor):
     budgets = N[1:4]
     answers = effective_data("lora", series(budgets, scratch_error(factor * budgets)), SCRATCH)
     assert [answer.times for answer in answers] == pytest.approx([factor] * 3)
-    # the noise is shared by both, so that the comparison has next to none
+    # both share the noise, so it cancels
     assert all(answer.high / answer.low < 1.15 for answer in answers if answer.low and answer.high)
 
 
@@ -85,7 +85,7 @@ def test_beyond_the_range_there_is_a_lower_bound():
 
 
 def test_the_lower_bound_holds_for_nearly_all_replicates():
-    """Pretrained just better than the last point of scratch: in many replicates scratch does get there."""
+    """Pretrained is slightly better than the last point of scratch, which many replicates reach."""
     noise = np.random.default_rng(1).normal(0, 0.01, (200, 1))
     points = series(N, scratch_error(N), 0 * noise)
     error = scratch_error(2048) - 0.002

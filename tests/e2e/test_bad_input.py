@@ -1,4 +1,4 @@
-"""Bad input: one clear line, exit code 2, no traceback, nothing half-written."""
+"""Invalid input: one clear line, exit code 2, no traceback, no partial files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CSV = "text,label\n" + "".join(f"a fine film number {i},{'good' if i % 2 else 'b
 
 @pytest.fixture
 def folder(tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to run in, with data.csv and recipe.yaml that are right; each test breaks one thing."""
+    """Return the working folder, with a valid data.csv and recipe.yaml; each test breaks one thing."""
     monkeypatch.chdir(tmp_path)
     Path("data.csv").write_text(CSV, "utf-8")
     Path("recipe.yaml").write_text(
@@ -36,7 +36,7 @@ def folder(tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.fixture
 def refused(kit, folder):
-    """Run `kit finetune recipe.yaml`, check that it was refused as it must be, and return the message."""
+    """Return a function that runs `kit finetune recipe.yaml`, checks its refusal and returns the message."""
 
     def run(*arguments: str) -> str:
         before = {path for path in folder.rglob("*") if "runs" in path.parts}
@@ -195,13 +195,13 @@ def test_training_that_diverges_exits_with_1_and_leaves_nothing(kit, folder) -> 
 
 @pytest.fixture
 def small_disk(tmp_path: Path):
-    """A file system of 4 MB, where the machine lets us make one."""
+    """Yield a file system of 4 MB, if the machine can mount one."""
     mount = tmp_path / "disk"
     mount.mkdir()
-    made = subprocess.run(
+    mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(mount)], capture_output=True, check=False
     )
-    if made.returncode != 0:
+    if mounted.returncode != 0:
         pytest.skip("mounting a small file system needs root")
     yield mount
     subprocess.run(["umount", "-l", str(mount)], check=True)
@@ -215,7 +215,7 @@ def test_a_small_disk_is_refused_before_training(kit, folder, small_disk) -> Non
 
 
 def test_a_disk_that_fills_during_training_is_one_line(kit, folder, small_disk, monkeypatch) -> None:
-    """Past the check in advance (another program took the space), writing fails inside the libraries."""
+    """Writing fails inside libraries, after the check in advance passed."""
     monkeypatch.setattr("kit.runtime.files.shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 0, 10**9))
     done = kit("finetune", "recipe.yaml", "--set", f"runs={small_disk / 'runs'}")
     assert done.code == 1, done.err
@@ -223,7 +223,7 @@ def test_a_disk_that_fills_during_training_is_one_line(kit, folder, small_disk, 
     assert "Traceback" not in done.err
     drafts = list((small_disk / "runs").glob(".*.partial"))
     checkpoints = [file for draft in drafts for file in draft.rglob("checkpoint-*/files.json")]
-    assert bool(drafts) is bool(checkpoints), "a draft is kept for its checkpoints alone"
+    assert bool(drafts) is bool(checkpoints), "a draft is kept only for its checkpoints"
     assert ("; the next start continues from there" in done.err) is bool(checkpoints)
 
 
@@ -309,8 +309,8 @@ def test_layers_that_need_padding(kit, folder, tiny_checkpoint, command) -> None
     )
     shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
     DebertaV2Model(DebertaV2Config(**shape, vocab_size=30_522)).save_pretrained("other")
-    asked = ("--set", "model.checkpoint=other", "--set", "train.padding_free=true")
-    done = kit(command, "recipe.yaml", *asked)
+    settings = ("--set", "model.checkpoint=other", "--set", "train.padding_free=true")
+    done = kit(command, "recipe.yaml", *settings)
     assert done.code == 2, done.out
     assert "train.padding_free: a deberta-v2 model cannot be trained without padding" in done.err
     assert "Traceback" not in done.err

@@ -1,4 +1,4 @@
-"""Whole commands as a user types them, on small slices of the real data and the real checkpoint."""
+"""Whole commands on small slices of the real data and the real checkpoint."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.conftest import REPOSITORY, SENTIMENT
 
 
 def record_of(runs: Path) -> Record:
-    """The only Record in a folder of runs."""
+    """Return the only Record in a folder of runs."""
     (path,) = runs.glob("*/record.json")
     return Record.load(path.parent)
 
@@ -78,10 +78,10 @@ def test_stored_predictions_give_the_stored_metrics(trained) -> None:
 def test_evaluate_in_a_fresh_process_gives_the_same_numbers(trained, kit_forked) -> None:
     done = kit_forked("evaluate", trained, "--json")
     assert done.code == 0, done.err
-    found = json.loads(done.out)
+    evaluation = json.loads(done.out)
     record = Record.load(trained)
-    assert found["largest_difference"] < 1e-4
-    for name, (value, low, high) in found["metrics"].items():
+    assert evaluation["largest_difference"] < 1e-4
+    for name, (value, low, high) in evaluation["metrics"].items():
         stored = record.metrics[name]
         assert (value, low, high) == pytest.approx((stored.value, stored.low, stored.high), abs=1e-6), name
 
@@ -133,7 +133,7 @@ def test_the_same_request_finds_the_finished_run(kit, recipe_file) -> None:
 
 
 def test_moved_data_have_the_same_run(kit, recipe_file, reviews, tmp_path) -> None:
-    """The id is of the content: another path to the same files and weights is the same run."""
+    """The id depends on the content, not on the path of the files and weights."""
     first = json.loads(kit("finetune", recipe_file, "--json").out)
     moved = shutil.copytree(reviews, tmp_path / "elsewhere")
     again = kit("finetune", recipe_file, "--json", "--set", f"data.source={moved}")
@@ -151,7 +151,7 @@ def test_a_damaged_record_is_run_again(kit, recipe_file) -> None:
 
 
 def test_a_killed_run_continues_with_the_same_results(recipe_file, tmp_path, start, kit_forked) -> None:
-    """SIGKILL as soon as a checkpoint is whole; the same command again; the same metrics as without the kill."""
+    """SIGKILL once a checkpoint is complete; the same command then gives the same metrics."""
     command = ["finetune", recipe_file, "--json"]
     command += ["--set", "train.epochs=12", "--set", "train.evaluations=12", "--set", "train.checkpoint_seconds=0"]
     whole = kit_forked(*command, "--set", f"runs={tmp_path / 'whole'}")
@@ -170,7 +170,7 @@ def test_a_killed_run_continues_with_the_same_results(recipe_file, tmp_path, sta
 
 
 def test_launched_by_accelerate(recipe_file, tmp_path, kit_forked) -> None:
-    """In a fresh process, by the configuration that is shipped: every test example once, and metrics as without it."""
+    """The shipped configuration predicts every test example once, with the same metrics."""
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
     launcher = [str(Path(sys.executable).parent / "accelerate"), "launch"]
     command = [*launcher, "--config_file", str(REPOSITORY / "accelerate_config.yaml"), "-m", "kit.finetune"]
@@ -231,7 +231,7 @@ def test_every_shipped_recipe_is_valid() -> None:
 
 
 def test_intent_recipe_on_a_local_folder(kit, banking77, tiny_checkpoint, tmp_path) -> None:
-    """The shipped recipe for a Hub data set runs on a local folder by one override; columns are guessed."""
+    """The shipped recipe for a Hub data set runs on a local folder with one override."""
     done = kit(
         "finetune", REPOSITORY / "recipes" / "intent.yaml", "--set", f"data.source={banking77}", "--json",
         "--set", "method=tfidf", "--set", f"runs={tmp_path}",
@@ -269,7 +269,7 @@ def test_explicit_defaults_do_not_change_the_run(kit, recipe_file, trained) -> N
 
 
 def test_a_closed_pipe_is_not_a_failure() -> None:
-    """`kit ... | head`: here the reader is gone before the first line."""
+    """As in `kit ... | head`, but the reader is gone before the first line."""
     command = f"set -o pipefail; {sys.executable} -m kit.cli schema | true"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert done.returncode == 0 and not done.stderr

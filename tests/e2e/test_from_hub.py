@@ -1,4 +1,4 @@
-"""Checkpoints and data sets from the Hub: the real client and the real commands, against a Hub on this machine."""
+"""Checkpoints and data sets from a Hub on this machine, with the real client and commands."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _INT = {"dtype": "I32", "shape": [4]}
 
 
 def safetensors(header: object, length: int | None = None) -> bytes:
-    """A file with this header, which may lie, over 16 bytes of data. length: what it says of the header's length."""
+    """Return a file with 16 bytes of data and this header, of which length and content may be false."""
     text = json.dumps(header).encode()
     return struct.pack("<Q", len(text) if length is None else length) + text + bytes(16)
 
 
 def act(arguments: list[str]) -> None:
-    """The command line, or `offline NAME ...`: checkpoints found as where HF_HUB_OFFLINE is set, which is read once."""
+    """Run a command, or `offline NAME ...`, which resolves checkpoints in offline mode."""
     from huggingface_hub import constants
 
     from kit.cli.app import main
@@ -62,7 +62,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def hub(tiny_checkpoint: Path, reviews: Path) -> Iterator[HubServer]:
-    """A Hub with a good checkpoint and a good data set, and with many bad ones."""
+    """Yield a Hub with a valid checkpoint and data set, and many invalid checkpoints."""
     good = {str(path.relative_to(tiny_checkpoint)): path.read_bytes() for path in tiny_checkpoint.rglob("*.*")}
     weightless = {path: content for path, content in good.items() if path != "model.safetensors"}
     index = json.dumps({"weight_map": {"a": "../../a.safetensors"}}).encode()
@@ -99,7 +99,7 @@ def kit(hub: HubServer, home: Path) -> Iterator[KitShell]:
 
 @pytest.fixture(scope="module")
 def recipe(home: Path) -> Path:
-    """A recipe that names a checkpoint and a data set on the Hub and trains in a second."""
+    """Return a recipe with a checkpoint and a data set on the Hub that trains in a second."""
     path = home / "recipe.yaml"
     path.write_text(
         f"task: classification\nruns: {home / 'runs'}\n"
@@ -112,7 +112,7 @@ def recipe(home: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def run(kit: KitShell, recipe: Path, hub: HubServer) -> Path:
-    """The Record of that recipe. Tests leave on main what it was made from, but for README files."""
+    """Return the run of the recipe. Tests keep its sources on main, except README files."""
     done = kit("finetune", recipe)
     assert done.code == 0, done.err
     return folder_of(done)
@@ -123,12 +123,12 @@ def folder_of(done: Result) -> Path:
 
 
 def first(hub: HubServer, repository: str) -> str:
-    """Id of a repository's first commit."""
+    """Return the id of a repository's first commit."""
     return next(iter(hub.repositories[repository].commits))
 
 
 def error_of(done: Result) -> str:
-    """The error, and its hint on the next line; checked to be one that kit foresees."""
+    """Return the error with its hint, after checking that it is a foreseen one."""
     assert done.code == 2, done.out + done.err
     assert "Traceback" not in done.out + done.err
     return done.err[done.err.index("error: ") :].removeprefix("error: ")
@@ -198,10 +198,10 @@ REFUSED = {
 def test_unusable_repositories_are_refused(
     setting: str, hub: HubServer, kit: KitShell, recipe: Path, home: Path, reviews: Path
 ) -> None:
-    said = error_of(kit("finetune", recipe, "--set", f"data.source={reviews}", "--set", setting)).splitlines()
-    for line, expected in zip(said, REFUSED[setting], strict=False):
+    lines = error_of(kit("finetune", recipe, "--set", f"data.source={reviews}", "--set", setting)).splitlines()
+    for line, expected in zip(lines, REFUSED[setting], strict=False):
         assert expected.replace("HUB", hub.url) in line
-    assert len(REFUSED[setting]) <= len(said) <= 2
+    assert len(REFUSED[setting]) <= len(lines) <= 2
     assert not (home / "mark").exists()
     assert not list(home.rglob("evil.json")) and not Path("/evil.json").exists()
 
@@ -215,17 +215,17 @@ def test_files_that_could_run_stay_on_the_hub(hub: HubServer, kit: KitShell, rec
 def test_code_of_a_teacher_is_not_run_and_its_key_is_named(
     hub: HubServer, kit: KitShell, recipe: Path, reviews: Path, home: Path
 ) -> None:
-    wanted = ("--set", f"data.source={reviews}", "--set", "method=distill", "--set", "distill.teacher=user/own")
-    said = error_of(kit("finetune", recipe, *wanted)).splitlines()
-    assert said[0].endswith("distill.teacher: user/own needs to run its own code (modeling_own.OwnClassifier)")
-    assert said[1:] == ["  take a checkpoint that transformers has a class for"]
+    arguments = ("--set", f"data.source={reviews}", "--set", "method=distill", "--set", "distill.teacher=user/own")
+    lines = error_of(kit("finetune", recipe, *arguments)).splitlines()
+    assert lines[0].endswith("distill.teacher: user/own wants to run code of its own (modeling_own.OwnClassifier)")
+    assert lines[1:] == ["  take a checkpoint that transformers has a class for"]
     assert not (home / "mark").exists()
 
 
 def test_a_valid_token_opens_private_repositories(hub: HubServer, kit: KitShell, recipe: Path, run: Path) -> None:
-    wanted = ("finetune", recipe, "--set", "model.checkpoint=user/private")
-    assert "the Hub does not accept your token" in error_of(kit(*wanted, HF_TOKEN="hf_of_nobody"))
-    opened = kit("check", *wanted[1:], HF_TOKEN=hub.token)
+    arguments = ("finetune", recipe, "--set", "model.checkpoint=user/private")
+    assert "the Hub does not accept your token" in error_of(kit(*arguments, HF_TOKEN="hf_of_nobody"))
+    opened = kit("check", *arguments[1:], HF_TOKEN=hub.token)
     assert opened.code == 0, opened.err
     assert "user/private" in opened.out
 
@@ -239,12 +239,12 @@ def test_requests_to_a_busy_hub_are_repeated(hub: HubServer, kit: KitShell, reci
 
 def test_a_broken_hub_is_one_line(hub: HubServer, kit: KitShell, recipe: Path, reviews: Path) -> None:
     hub.add_model("user/new", {"config.json": b"{}"})
-    wanted = ("finetune", recipe, "--set", f"data.source={reviews}", "--set", "model.checkpoint=user/new")
+    arguments = ("finetune", recipe, "--set", f"data.source={reviews}", "--set", "model.checkpoint=user/new")
     hub.fail("/api/models/user/new/", 503, times=None)
-    assert error_of(kit(*wanted)).splitlines()[0].endswith("the Hub refused user/new: 503 Service Unavailable")
+    assert error_of(kit(*arguments)).splitlines()[0].endswith("the Hub refused user/new: 503 Service Unavailable")
     hub.heal()
     hub.fail("/api/models/user/new/", drop="request", times=None)
-    assert "user/new is not a local folder, and the Hub cannot be reached" in error_of(kit(*wanted))
+    assert "user/new is not a local folder, and the Hub cannot be reached" in error_of(kit(*arguments))
     hub.heal()
 
 
@@ -262,8 +262,8 @@ def test_code_runs_only_if_the_recipe_trusts_it(
     mark.unlink()
     taught = ("--set", "method=distill", "--set", f"distill.teacher={folder_of(done)}")
     assert "distill.teacher: " in error_of(kit("finetune", recipe, *taught)) and not mark.exists()
-    said = error_of(kit("predict", folder_of(done), "a fine film"))
-    assert "needs to run its own code (modeling_own.OwnClassifier)" in said and "--trust-remote-code" in said
+    lines = error_of(kit("predict", folder_of(done), "a fine film"))
+    assert "wants to run code of its own (modeling_own.OwnClassifier)" in lines and "--trust-remote-code" in lines
     assert not mark.exists()
     answer = kit("predict", folder_of(done), "--trust-remote-code", "a fine film")
     assert json.loads(answer.out)["label"] in ("negative", "positive")
@@ -279,9 +279,9 @@ def test_without_a_network_downloaded_files_are_used(hub: HubServer, kit: KitShe
 
 
 def test_offline_mode_sends_no_requests(hub: HubServer, kit: KitShell, run: Path) -> None:
-    asked = len(hub.requests)
+    requests_before = len(hub.requests)
     sha256, *cold = kit("offline", "user/tiny", "user/other").out.splitlines()
     assert sha256 == json.loads((run / "record.json").read_text("utf-8"))["checkpoint"]["sha256"]
     assert "user/other is not a local folder, and the Hub cannot be reached" in cold[0]
     assert cold[1].startswith("  unset HF_HUB_OFFLINE to download it, or name a local folder")
-    assert len(hub.requests) == asked
+    assert len(hub.requests) == requests_before

@@ -1,4 +1,4 @@
-"""Damaged files: every command ends with one line and an exit code of its own, and takes little memory."""
+"""Damaged files: every command ends with one line and a regular exit code, in little memory."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ MAX_BYTES = 2_000_000_000
 
 @dataclass(frozen=True)
 class Case:
-    """A file to damage, in a folder that is copied first, and the command that reads it.
+    """A file to damage in a copy of its folder, and the command that reads it.
 
-    reseal: write hashes that fit the damaged files, as someone would who has changed them on purpose.
+    reseal: Write hashes that match the damaged files, as after a deliberate change.
     """
 
     name: str
@@ -103,7 +103,7 @@ def _reseal(folder: Path, name: str) -> None:
 
 
 def _copied(case: Case, to: Path) -> Path:
-    """Link the files of a case's folder into a new one; the runs of a study stay beside it."""
+    """Link the files of a case's folder into a new one, with the runs of a study beside it."""
     if case.folder.name.startswith("study-"):
         to.mkdir()
         for run in case.folder.parent.iterdir():
@@ -114,7 +114,7 @@ def _copied(case: Case, to: Path) -> Path:
 
 
 def attempt(forks: Forks, case: Case, seed: int, to: Path) -> str:
-    """Damage a file, run the command that reads it, and return what was wrong with how it ended."""
+    """Damage a file, run the command that reads it, and return the problems of its exit."""
     folder = _copied(case, to)
     path = folder / case.name
     content = damaged(path, case.changes, seed)
@@ -137,7 +137,7 @@ def test_damaged_files_of_every_kind_end_in_one_line(cases: list[Case], tmp_path
     assert sum(case.count for case in cases) >= 300
     forks = Forks()
     try:
-        found = [
+        problems = [
             line
             for number, case in enumerate(cases)
             for seed in range(case.count)
@@ -145,4 +145,4 @@ def test_damaged_files_of_every_kind_end_in_one_line(cases: list[Case], tmp_path
         ]
     finally:
         forks.close()
-    assert not found, "\n".join(found)
+    assert not problems, "\n".join(problems)

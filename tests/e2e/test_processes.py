@@ -1,4 +1,4 @@
-"""Several processes: the results of one, one writer, one error told, and what happens when a process dies."""
+"""Several processes: the results of one, one writer, one error, and deaths of processes."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from kit.records.record import Record
 from tests.conftest import REPOSITORY
 from tests.support.launches import Launch, launched
 
-# Losses and answers of the same steps: sums in another order, nothing else.
+# Losses and predictions of the same steps differ only by the order of sums.
 ROUNDING = 2e-4
 
 
 @pytest.fixture(scope="module")
 def uneven(reviews: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The reviews, with an odd number of test examples."""
+    """Return the reviews with an odd number of test examples."""
     folder = tmp_path_factory.mktemp("uneven")
     shutil.copy(reviews / "train.csv", folder)
     pd.read_csv(reviews / "test.csv").head(41).to_csv(folder / "test.csv", index=False)
@@ -38,7 +38,7 @@ def uneven(reviews: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def write(uneven: Path, tiny_checkpoint: Path, tmp_path: Path):
-    """Write a recipe whose steps are the same on one and two processes: no dropout, no pairs compared."""
+    """Return a function that writes a recipe without dropout, whose steps are the same on two processes."""
 
     def written(name: str = "recipe", method: str = "finetune", **train: object) -> Path:
         recipe = Recipe(
@@ -71,7 +71,7 @@ def alone(kit_forked, *arguments: object, **environment: str) -> None:
 
 
 def saved(recipe: Path) -> int:
-    """The last step that the unfinished run has saved, 0 if none."""
+    """Return the last saved step of the unfinished run, 0 if there is none."""
     runs = recipe.with_name(f"{recipe.stem}-runs")
     states = runs.glob(".*.partial/checkpoints/checkpoint-*/files.json")
     return max((int(state.parent.name.rpartition("-")[2]) for state in states), default=0)
@@ -85,18 +85,18 @@ def wait_for(reached: Callable[[], bool], launch: Launch) -> None:
 
 
 def together(start, *arguments: object, count: int = 2, **environment: str) -> list[str]:
-    """What each process printed."""
+    """Run a command in several processes and return their outputs."""
     results = launched(start, count, *arguments, **environment).results()
-    assert [each.code for each in results] == [0] * count, "\n".join(each.err for each in results)
-    return [each.out for each in results]
+    assert [item.code for item in results] == [0] * count, "\n".join(item.err for item in results)
+    return [item.out for item in results]
 
 
 def same_answers(by_one: Record, by_two: Record, tolerance: float = ROUNDING) -> None:
-    """Of classifiers: to each test example once."""
-    ours, theirs = by_one.predictions(), by_two.predictions()
-    assert len(set(theirs.ids.tolist())) == len(theirs.ids) == len(ours.ids)
-    assert ours.ids.tolist() == theirs.ids.tolist()
-    assert np.abs(ours.outputs - theirs.outputs).max() < tolerance
+    """Check that two classifiers have the same outputs, one per test example."""
+    entry_of_one, entry_of_two = by_one.predictions(), by_two.predictions()
+    assert len(set(entry_of_two.ids.tolist())) == len(entry_of_two.ids) == len(entry_of_one.ids)
+    assert entry_of_one.ids.tolist() == entry_of_two.ids.tolist()
+    assert np.abs(entry_of_one.outputs - entry_of_two.outputs).max() < tolerance
 
 
 def test_two_processes_train_like_one(write, start, kit_forked) -> None:
@@ -112,42 +112,56 @@ def test_two_processes_train_like_one(write, start, kit_forked) -> None:
     assert plans[0]["device_batch"] == 16 and plans[1] == {**plans[0], "device_batch": 8}
     histories = [record.content["training"]["history"] for record in (by_one, by_two)]
     assert [entry["step"] for entry in histories[0]] == [entry["step"] for entry in histories[1]]
-    for ours, theirs in zip(*histories, strict=True):
-        for name in {"loss", "grad_norm", "validation_loss", "train_loss"} & ours.keys():
-            assert ours[name] == pytest.approx(theirs[name], rel=2e-3), (name, ours["step"])
+    for entry_of_one, entry_of_two in zip(*histories, strict=True):
+        for name in {"loss", "grad_norm", "validation_loss", "train_loss"} & entry_of_one.keys():
+            assert entry_of_one[name] == pytest.approx(entry_of_two[name], rel=2e-3), (name, entry_of_one["step"])
     same_answers(by_one, by_two)
     assert np.ptp(by_two.predictions().outputs) > 100 * ROUNDING, "the model has learnt something that can differ"
 
 
 def test_a_batch_smaller_than_the_processes_trains_like_one(write, start, kit_forked) -> None:
-    """Each epoch ends with a batch of one example, of the teacher's 106 and of its student's 141."""
-    given = ["--set", "distill.student={layers: 1}", "--set", "distill.losses.hidden=1.0", "--set", "distill.pool=35"]
-    given += ["--set", "data.validation=0"]
+    """The epochs of teacher (106 examples) and student (141) end with a batch of one example."""
+    settings = [
+        "--set",
+        "distill.student={layers: 1}",
+        "--set",
+        "distill.losses.hidden=1.0",
+        "--set",
+        "distill.pool=35",
+    ]
+    settings += ["--set", "data.validation=0"]
     records = []
     for name in ("one", "three"):
         recipe = write(name, epochs=2, batch_size=35)
         if name == "one":
-            alone(kit_forked, "distill", recipe, "--no-controls", *given)
+            alone(kit_forked, "distill", recipe, "--no-controls", *settings)
         else:
-            together(start, "distill", recipe, "--no-controls", *given, count=3)
+            together(start, "distill", recipe, "--no-controls", *settings, count=3)
         runs = recipe.with_name(f"{name}-runs")
         records.append([Record.load(next(runs.glob(f"{kind}-*"))) for kind in ("finetune", "distill")])
-    assert records[0][0].id == records[1][0].id  # a student's is that of its teacher's weights, which rounding changes
+    assert records[0][0].id == records[1][0].id  # a student's id depends on its teacher's rounded weights
     for by_one, by_three in zip(*records, strict=True):
         same_answers(by_one, by_three)
     assert [record.content["training"]["plan"]["steps"] for record in records[0]] == [8, 60]
 
 
 def test_distillation_and_compression_train_like_one_process(write, start, kit_forked, tmp_path: Path) -> None:
-    """Distillation from answers and layers, then pruning with recovery, then learning with the rounding simulated."""
+    """Distillation from outputs and layers, pruning with recovery, and quantization-aware training."""
     caches = {name: tmp_path / f"cache-{name}" for name in ("one", "two")}
     steps = "{prune: {heads: 0.5, neurons: 0.25, epochs: 1}},{int8-torch: {aware: 1.0}}"
-    given = ["--set", "distill.student={layers: 1}", "--set", "distill.losses.hidden=1.0", "--set", "distill.pool=40"]
+    settings = [
+        "--set",
+        "distill.student={layers: 1}",
+        "--set",
+        "distill.losses.hidden=1.0",
+        "--set",
+        "distill.pool=40",
+    ]
     records: dict[str, list[Record]] = {}
     for name, run in (("one", alone), ("two", together)):
         runner = kit_forked if name == "one" else start
         recipe, environment = write(name, epochs=2), {"KIT_CACHE": str(caches[name])}
-        run(runner, "distill", recipe, "--no-controls", *given, **environment)
+        run(runner, "distill", recipe, "--no-controls", *settings, **environment)
         runs = tmp_path / f"{name}-runs"
         (student,) = runs.glob("distill-*")
         run(runner, "compress", student, "--steps", steps, "--set", "compress.gate.retained=null", **environment)
@@ -158,13 +172,13 @@ def test_distillation_and_compression_train_like_one_process(write, start, kit_f
         assert by_one.id.rpartition("-")[0] == by_two.id.rpartition("-")[0]
         same_answers(by_one, by_two, tolerance=0.02)
     kept = [sorted(file.name.split(".")[:2] for file in cache.glob("teachers/*/*.npy")) for cache in caches.values()]
-    assert kept[0] == kept[1], "every shard of a teacher's answers once"
+    assert kept[0] == kept[1], "every shard of the teacher's outputs once"
     answered = [record.content["settings"]["teacher_answers_computed"] for record in (by[1] for by in records.values())]
     assert answered[0] == answered[1] == [{"texts": 135, "of": 135}]
 
 
 def written_translation(recipe: Recipe, path: Path) -> Path:
-    """The recipe of a translation without dropout, written to a path, its runs beside it."""
+    """Write the recipe of a translation without dropout, with its runs beside it, and return the path."""
     train = recipe.train.model_copy(update={"precision": "fp32", "dropout": 0.0})
     section = recipe.translation.model_copy(update={"decoder_dropout": 0.0})
     update = {"runs": str(path.with_name(f"{path.stem}-runs")), "train": train, "translation": section}
@@ -180,9 +194,9 @@ def test_a_translator_of_two_processes_trains_like_one(warm_recipe: Recipe, star
         alone(kit_forked, "finetune", path) if name == "one" else together(start, "finetune", path)
         records.append(record_of(path))
     by_one, by_two = records
-    losses = [[entry["validation_loss"] for entry in each.content["training"]["evaluations"]] for each in records]
+    losses = [[entry["validation_loss"] for entry in item.content["training"]["evaluations"]] for item in records]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4) and losses[0][-1] < losses[0][0]
-    answers = [each.predictions() for each in records]
+    answers = [item.predictions() for item in records]
     assert len(set(answers[1].ids.tolist())) == 20 and answers[0].ids.tolist() == answers[1].ids.tolist()
     assert np.mean(answers[0].outputs == answers[1].outputs) >= 0.9  # rounding may decide between two words
     assert by_one.metrics["chrf"].value == pytest.approx(by_two.metrics["chrf"].value, abs=2.0)
@@ -194,7 +208,7 @@ LONG = {"epochs": 24, "evaluations": 6, "learning_rate": 1e-4}  # 144 steps, a c
 
 @pytest.fixture
 def uninterrupted(write, kit_forked) -> np.ndarray:
-    """Answers of the long run to the test examples."""
+    """Return the outputs of the long run on the test examples."""
     recipe = write("whole", **LONG)
     alone(kit_forked, "finetune", recipe)
     return record_of(recipe).predictions().outputs
@@ -208,9 +222,9 @@ def test_any_number_of_processes_continues_after_a_signal(write, start, kit_fork
         wait_for(lambda before=before: saved(recipe) > before, launch)
         launch.processes[-1].send_signal(number)
         results = launch.results()
-        assert [each.code for each in results] == [128 + number] * count, results
-        told = [line for each in results for line in each.err.splitlines() if "error" in line]
-        assert len(told) == 1 and told[0].startswith(STOPPED[number]) and told[0].endswith("of 144")
+        assert [item.code for item in results] == [128 + number] * count, results
+        errors = [line for item in results for line in item.err.splitlines() if "error" in line]
+        assert len(errors) == 1 and errors[0].startswith(STOPPED[number]) and errors[0].endswith("of 144")
     alone(kit_forked, "finetune", recipe)
     record = record_of(recipe)
     assert "saved by 3 processes, on 1 process" in record.content["training"]["notes"][0]
@@ -227,7 +241,7 @@ def test_a_killed_process_ends_the_others_with_one_error(write, start) -> None:
     assert time.monotonic() - began < 20
     assert (first.code, second.code) == (1, -signal.SIGKILL)
     assert "error: another process of this launch ended" in first.err and "Traceback" not in first.err
-    assert saved(recipe) > 0, "its checkpoint is there, to be continued"
+    assert saved(recipe) > 0, "its checkpoint remains, to be continued"
 
 
 def test_a_silent_process_ends_the_others_after_the_limit(write, start) -> None:
@@ -245,7 +259,7 @@ def test_an_error_of_any_process_is_printed_once(write, start, tmp_path: Path) -
     recipe = write()
     wrong = launched(start, 2, "finetune", recipe, "--set", "data.label=lable").results()
     assert wrong[0].code == 2, "the first process reads the data; the other finds it gone"
-    assert "".join(each.err for each in wrong).count("error: ") == 1
+    assert "".join(item.err for item in wrong).count("error: ") == 1
     own = launched(start, 2, "finetune", recipe, ranks=[{"KIT_TIMEOUT_SECONDS": "5"}, {"KIT_TIMEOUT_SECONDS": "soon"}])
     first, second = own.results()
     assert (first.code, second.code) == (1, 2) and "error: " not in first.err
@@ -274,7 +288,7 @@ def test_accelerate_reads_the_shipped_configurations(path: Path) -> None:
 
 
 def test_launches_on_two_machines_meet(write, start, tmp_path: Path) -> None:
-    """By accelerate itself, with the file for two machines: one process on each, here both on this one."""
+    """Launch by accelerate with the file for two machines, both on this machine."""
     recipe = write("apart", epochs=1, evaluations=1)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

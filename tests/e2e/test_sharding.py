@@ -1,4 +1,4 @@
-"""Launches that shard the model: the results of one process, checkpoints in parts, and what is refused."""
+"""Launches that shard the model: results of one process, sharded checkpoints, refusals."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ ZERO3 = {**ZERO2, "ACCELERATE_DEEPSPEED_ZERO_STAGE": "3"}
 
 @pytest.mark.parametrize("launch", [FSDP, ZERO2, ZERO3], ids=["fsdp2", "zero2", "zero3"])
 def test_a_sharded_launch_trains_like_one_process(launch, write, start, kit_forked) -> None:
-    """In several passes a step, its tables trained, averaged at the end; and a launch's bf16 changes nothing."""
+    """With gradient accumulation, trained embeddings and averaged weights; bf16 of the launch is ignored."""
     if launch is not FSDP:
         pytest.importorskip("deepspeed", reason="an optional package, which GPUs are for")
-    given = {"batch_size": 80, "average": 2, "freeze_embeddings": False}
-    one, two = write("one", **given), write("two", **given)
+    settings = {"batch_size": 80, "average": 2, "freeze_embeddings": False}
+    one, two = write("one", **settings), write("two", **settings)
     alone(kit_forked, "finetune", one)
     printed = together(start, "finetune", two, **launch, ACCELERATE_MIXED_PRECISION="bf16")
     assert "accuracy" in printed[0] and printed[1] == "", "one process prints the Record"
@@ -64,9 +64,9 @@ def test_a_sharded_launch_trains_like_one_process(launch, write, start, kit_fork
     assert plans[1] == {**plans[0], "device_batch": 40}
     histories = [record.content["training"]["history"] for record in (by_one, by_two)]
     assert [entry["step"] for entry in histories[0]] == [entry["step"] for entry in histories[1]]
-    for ours, theirs in zip(*histories, strict=True):
-        for name in {"loss", "grad_norm", "validation_loss", "train_loss"} & ours.keys():
-            assert ours[name] == pytest.approx(theirs[name], rel=2e-3), (name, ours["step"])
+    for entry_of_one, entry_of_two in zip(*histories, strict=True):
+        for name in {"loss", "grad_norm", "validation_loss", "train_loss"} & entry_of_one.keys():
+            assert entry_of_one[name] == pytest.approx(entry_of_two[name], rel=2e-3), (name, entry_of_one["step"])
     same_answers(by_one, by_two)
     assert by_one.metrics["accuracy"].value == by_two.metrics["accuracy"].value
     again = kit_forked("evaluate", by_two.folder)
@@ -81,9 +81,9 @@ def test_a_sharded_launch_continues_a_sharded_checkpoint(write, start, kit_forke
     wait_for(lambda: saved(recipe) > 0, launch)
     launch.processes[-1].send_signal(signal.SIGTERM)
     results = launch.results()
-    assert [each.code for each in results] == [143] * 2, results
-    told = [line for each in results for line in each.err.splitlines() if "error" in line]
-    assert len(told) == 1 and told[0].startswith("error: stopped by SIGTERM after step ")
+    assert [item.code for item in results] == [143] * 2, results
+    errors = [line for item in results for line in item.err.splitlines() if "error" in line]
+    assert len(errors) == 1 and errors[0].startswith("error: stopped by SIGTERM after step ")
     runs = recipe.with_name(f"{recipe.stem}-runs")
     half = _elements_by_process(next(runs.glob(".*.partial/checkpoints/checkpoint-*/optimizer_0")))
     assert len(half) == 2 and min(half) > 0.45 * sum(half), "each process has half of the optimizer's state"
@@ -97,7 +97,7 @@ def test_a_sharded_launch_continues_a_sharded_checkpoint(write, start, kit_forke
 
 
 def _elements_by_process(folder: Path) -> list[int]:
-    """Of the moments of Adam in a checkpoint's folder."""
+    """Return the elements of Adam's moments per process in a checkpoint."""
     from torch.distributed.checkpoint import FileSystemReader
 
     count: dict[str, int] = {}
@@ -115,7 +115,7 @@ def test_a_sharded_translator_keeps_its_tied_weights(warm_recipe: Recipe, start,
     for name in ("one", "two"):
         path = written_translation(warm_recipe, tmp_path / f"{name}.yaml")
         alone(kit_forked, "finetune", path) if name == "one" else together(start, "finetune", path, **FSDP)
-        losses.append([each["validation_loss"] for each in record_of(path).content["training"]["evaluations"]])
+        losses.append([item["validation_loss"] for item in record_of(path).content["training"]["evaluations"]])
     assert losses[0] == pytest.approx(losses[1], rel=1e-4) and losses[0][-1] < losses[0][0]
 
 
@@ -135,7 +135,7 @@ def test_a_sharded_translator_keeps_its_tied_weights(warm_recipe: Recipe, start,
 def test_unsupported_sharded_launches_are_refused(launch, message, hint, monkeypatch) -> None:
     for variable, value in {"WORLD_SIZE": "2", **launch}.items():
         monkeypatch.setenv(variable, value)
-    monkeypatch.setattr("kit.runtime.distributed._OWN", {})  # what is set for launches that get so far
+    monkeypatch.setattr("kit.runtime.distributed._OWN", {})  # set only for accepted launches
     before = dict(os.environ)
     with pytest.raises(LaunchError, match=message) as caught:
         meet("cpu")

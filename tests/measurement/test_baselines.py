@@ -1,4 +1,4 @@
-"""Baselines: what reads no text scores what a simulation of it scores, and words say what is not better."""
+"""Baselines agree with simulations of constant and random predictions."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""COMET by its command. The package cannot be installed beside kit's libraries: a stand-in takes the same arguments.
+"""COMET by its command, replaced by a stand-in, because the package conflicts with kit's libraries.
 
-It reads the files and writes the scores as `comet-score` of unbabel-comet 2.2 does.
+The stand-in has the arguments and file formats of `comet-score` in unbabel-comet 2.2.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ json.dump({{given.t: rows}}, open(given.to_json, "w"))
 
 @pytest.fixture
 def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The command on the path, and a file for it to read."""
+    """Put the command on the path, and return a file that stands for its checkpoint."""
     command = tmp_path / "bin" / "comet-score"
     command.parent.mkdir()
     command.write_text(COMMAND, "utf-8")
@@ -51,17 +51,17 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_every_sentence_counts_once(checkpoint) -> None:
     translations = ["ein hund", "", "zwei\nkatzen", "drei", "ein\u2028haus", "vier"]
-    found = comet(["s"] * 6, translations, ["ein hund", "eine katze", "zwei katzen", "drei", "x", "y"], checkpoint)
-    assert found.value == pytest.approx(0.6)
-    assert 0.3 <= found.low < 0.5 and 0.7 < found.high <= 0.9
+    score = comet(["s"] * 6, translations, ["ein hund", "eine katze", "zwei katzen", "drei", "x", "y"], checkpoint)
+    assert score.value == pytest.approx(0.6)
+    assert 0.3 <= score.low < 0.5 and 0.7 < score.high <= 0.9
 
 
 def test_evaluate_adds_the_score_of_a_translation(checkpoint, scratch_run, kit) -> None:
     done = kit("evaluate", scratch_run, "--comet", checkpoint, "--json")
     assert done.code == 0, done.err
-    found = json.loads(done.out)["metrics"]
-    assert found["comet"] == pytest.approx([0.3, 0.3, 0.3])  # so bad a model gets no sentence right
-    assert found["bleu"][0] == pytest.approx(Record.read(scratch_run).metrics["bleu"].value)
+    score = json.loads(done.out)["metrics"]
+    assert score["comet"] == pytest.approx([0.3, 0.3, 0.3])  # the model translates no sentence correctly
+    assert score["bleu"][0] == pytest.approx(Record.read(scratch_run).metrics["bleu"].value)
     assert "0.300 [0.300, 0.300]" in kit("evaluate", scratch_run, "--comet", checkpoint).out
 
 

@@ -1,4 +1,4 @@
-"""The `evaluate.Metric` classes: the same figures as the plain functions, nothing left behind, no network."""
+"""The `evaluate.Metric` classes equal the plain functions, and leave no files behind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kit.measurement import hf, metrics
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """All that metrics write goes here, whatever the machine's settings."""
+    """Redirect everything that metrics write to this folder."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(evaluate.config, "HF_METRICS_CACHE", str(tmp_path / "cache"))
@@ -33,10 +33,10 @@ def sample(n: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
 
 def test_scores_equal_the_functions() -> None:
     logits, targets = sample(200, 4)
-    found = hf.score(logits, targets, ordered=True)
+    scores = hf.score(logits, targets, ordered=True)
     expected = metrics.classification_scores(logits, targets, ordered=True)
-    assert list(found) == list(expected)
-    assert found == pytest.approx(expected, abs=1e-12)
+    assert list(scores) == list(expected)
+    assert scores == pytest.approx(expected, abs=1e-12)
     assert "mae" not in hf.score(logits, targets)
 
 
@@ -44,38 +44,38 @@ def test_single_metrics_equal_the_scores_of_a_run() -> None:
     logits, targets = sample(200, 4)
     of_classes = [hf.Accuracy, hf.MacroPrecision, hf.MacroRecall, hf.MacroF1, hf.MatthewsCorrelation]
     guessed = {"predictions": logits.argmax(1), "references": targets}
-    found = evaluate.combine([kind() for kind in [*of_classes, hf.MeanAbsoluteError]]).compute(**guessed)
+    scores = evaluate.combine([kind() for kind in [*of_classes, hf.MeanAbsoluteError]]).compute(**guessed)
     of_logits = evaluate.combine([hf.LogLoss(), hf.CalibrationError()])
-    found |= of_logits.compute(predictions=logits, references=targets)
-    assert found == pytest.approx(hf.score(logits, targets, ordered=True), abs=1e-12)
+    scores |= of_logits.compute(predictions=logits, references=targets)
+    assert scores == pytest.approx(hf.score(logits, targets, ordered=True), abs=1e-12)
 
 
 def test_single_multi_label_metrics_equal_the_scores_of_a_run() -> None:
     logits = np.random.default_rng(0).normal(size=(200, 5))
     targets = (logits + np.random.default_rng(1).normal(size=(200, 5)) > 0).astype(int)
     decided = {"predictions": (logits > 0).astype(int), "references": targets}
-    found = evaluate.combine([hf.ExactMatch(), hf.LabelAverages()]).compute(**decided)
+    scores = evaluate.combine([hf.ExactMatch(), hf.LabelAverages()]).compute(**decided)
     of_logits = evaluate.combine([hf.LabelLogLoss(), hf.LabelCalibrationError()])
-    found |= of_logits.compute(predictions=logits, references=targets)
-    assert found == pytest.approx(hf.score(logits, targets, multi_label=True), abs=1e-12)
+    scores |= of_logits.compute(predictions=logits, references=targets)
+    assert scores == pytest.approx(hf.score(logits, targets, multi_label=True), abs=1e-12)
 
 
 def test_multi_label_scores_equal_the_functions() -> None:
     logits = np.random.default_rng(0).normal(size=(200, 5))
     targets = (logits + np.random.default_rng(1).normal(size=(200, 5)) > 0).astype(int)
-    found = hf.score(logits, targets, multi_label=True)
+    scores = hf.score(logits, targets, multi_label=True)
     expected = metrics.multi_label_scores(logits, targets)
-    assert list(found) == list(expected)
-    assert found == pytest.approx(expected, abs=1e-12)
+    assert list(scores) == list(expected)
+    assert scores == pytest.approx(expected, abs=1e-12)
 
 
 def test_scores_by_class() -> None:
     logits, targets = sample(200, 4)
     targets[targets == 3] = 0
     confusion = metrics.confusion_matrix(targets, logits.argmax(1), 4)
-    found = hf.score_by_class(logits, targets)
-    assert found.pop("confusion_matrix") == confusion.tolist()
-    assert found == {name: values.tolist() for name, values in metrics.per_class(confusion).items()}
+    scores = hf.score_by_class(logits, targets)
+    assert scores.pop("confusion_matrix") == confusion.tolist()
+    assert scores == {name: values.tolist() for name, values in metrics.per_class(confusion).items()}
     labels = np.eye(4, dtype=int)[targets]
     by_label = metrics.multi_label_per_class(logits, labels)
     assert hf.score_by_class(logits, labels, multi_label=True) == {k: v.tolist() for k, v in by_label.items()}
@@ -84,8 +84,8 @@ def test_scores_by_class() -> None:
 def test_metrics_combine_like_other_evaluate_metrics() -> None:
     assert hf.Accuracy().compute(predictions=[0, 1, 1, 0], references=[0, 1, 0, 0]) == {"accuracy": 0.75}
     together = evaluate.combine([hf.Accuracy(), hf.MacroF1(), hf.ConfusionMatrix()])
-    found = together.compute(predictions=[0, 1, 1], references=[0, 1, 0])
-    assert found == {
+    scores = together.compute(predictions=[0, 1, 1], references=[0, 1, 0])
+    assert scores == {
         "accuracy": pytest.approx(2 / 3),
         "macro_f1": pytest.approx(2 / 3),
         "confusion_matrix": [[1, 1], [0, 1]],
@@ -103,7 +103,7 @@ def test_metrics_add_up_batches() -> None:
 def test_every_metric_describes_itself() -> None:
     for kind in (hf.Accuracy, hf.PerClass, hf.LogLoss, hf.CalibrationError, hf.LabelAverages, hf.MeanAbsoluteError):
         assert kind().description
-        assert "Inputs: " in kind().inputs_description
+        assert kind().inputs_description.startswith("Metric of ")
 
 
 @pytest.mark.parametrize(

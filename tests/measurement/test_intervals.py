@@ -1,4 +1,4 @@
-"""Intervals: they cover the truth as often as they say, and have a width where the bootstrap has none."""
+"""Intervals cover the truth at their level, and have a width where the bootstrap has none."""
 
 from __future__ import annotations
 
@@ -127,10 +127,10 @@ def test_intervals_narrow_with_the_level_and_the_number_of_examples() -> None:
 @pytest.mark.parametrize("n", [1, 50])
 def test_all_right_or_all_wrong_has_the_wilson_interval(target: int, value: float, n: int) -> None:
     logits, targets = np.tile([1.0, 0.0], (n, 1)), np.full(n, target)
-    found = bootstrap_scores(logits, targets, LabelMeasure("accuracy"))["accuracy"]
+    interval = bootstrap_scores(logits, targets, LabelMeasure("accuracy"))["accuracy"]
     expected = binomtest(round(value * n), n).proportion_ci(method="wilson")
-    assert (found.value, found.low, found.high) == pytest.approx((value, expected.low, expected.high))
-    assert found.high - found.low > 0.05
+    assert (interval.value, interval.low, interval.high) == pytest.approx((value, expected.low, expected.high))
+    assert interval.high - interval.low > 0.05
     one_hot = np.eye(2, dtype=int)[targets]
     assert bootstrap_scores(logits, one_hot, LabelMeasure("exact_match", multi_label=True))["exact_match"].value in (
         0.0,

@@ -1,4 +1,4 @@
-"""Metrics against scikit-learn as an independent reference, and against figures worked out by hand."""
+"""Metrics against scikit-learn as an independent reference, and against manual results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kit.measurement.logits import sigmoid, softmax
 
 
 def sample(n: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Logits that are right more often than not, and targets in which some classes are rare."""
+    """Return mostly right logits, and targets with rare classes."""
     generator = np.random.default_rng(seed)
     targets = np.minimum(generator.geometric(0.3, n) - 1, classes - 1)
     logits = generator.normal(size=(n, classes)) * 2
@@ -70,11 +70,11 @@ def test_the_functions_agree_with_the_scores() -> None:
 
 def test_per_class_agrees_with_scikit_learn() -> None:
     targets, guess = np.array([0, 0, 1, 1, 3]), np.array([0, 1, 1, 1, 4])
-    found = metrics.per_class(metrics.confusion_matrix(targets, guess, 6))
+    by_class = metrics.per_class(metrics.confusion_matrix(targets, guess, 6))
     expected = reference.precision_recall_fscore_support(targets, guess, labels=range(6), zero_division=0)
-    for values, wanted in zip(found.values(), expected, strict=True):
-        np.testing.assert_allclose(values.astype(float), wanted)
-    assert list(found) == ["precision", "recall", "f1", "support"]
+    for values, expected_columns in zip(by_class.values(), expected, strict=True):
+        np.testing.assert_allclose(values.astype(float), expected_columns)
+    assert list(by_class) == ["precision", "recall", "f1", "support"]
 
 
 def test_absent_classes_do_not_lower_macro_averages() -> None:
@@ -139,8 +139,8 @@ def test_multi_label_scores_agree_with_scikit_learn() -> None:
     assert metrics.exact_match(logits, targets) == pytest.approx(expected["exact_match"])
     assert metrics.binary_log_loss(logits, targets) == pytest.approx(expected["log_loss"])
     by_label = metrics.multi_label_per_class(logits, targets)
-    wanted = reference.precision_recall_fscore_support(targets, guess, zero_division=0)
-    for values, column in zip(by_label.values(), wanted, strict=True):
+    expected_columns = reference.precision_recall_fscore_support(targets, guess, zero_division=0)
+    for values, column in zip(by_label.values(), expected_columns, strict=True):
         np.testing.assert_allclose(values.astype(float), column)
 
 

@@ -1,4 +1,4 @@
-"""Ratios of times: right on average, with intervals that hold, and blind to what disturbs a whole round."""
+"""Ratios of times are unbiased, cover at their level, and ignore disturbed rounds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kit.measurement.speed import by_length
 
 
 def simulated(factor: float, rounds: int, seed: int, disturbance: np.ndarray) -> Times:
-    """A model that takes `factor` ms a text, times what disturbs each round."""
+    """Return times of a model that takes `factor` ms per text, times the disturbance of each round."""
     generator = np.random.default_rng(seed)
     latencies = factor * disturbance[:, None] * generator.lognormal(0, 0.1, (rounds, 40))
     rates = 1_000 / factor / disturbance * generator.lognormal(0, 0.02, rounds)

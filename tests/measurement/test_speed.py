@@ -1,4 +1,4 @@
-"""Speed: one sample for all commands, rounds in turns, and a busy machine that is noticed."""
+"""Speed: one sample for all commands, rounds in turns, and warnings on a busy machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LONG_FIRST = [("word " * 200,)] * 60 + [(f"{'x' * (number % 90)} short",) for nu
 
 
 class Meter(LoadMeter):
-    """A meter that reads recorded loads."""
+    """Meter that returns recorded loads."""
 
     def __init__(self, loads: list[float | None]) -> None:
         super().__init__(threads=2)

@@ -1,4 +1,4 @@
-"""Output: text from data cannot command a terminal, and outputs that take no more are noticed."""
+"""Output: control characters in data are escaped, and full outputs are errors."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_rich_output_is_printable_and_keeps_its_colours(monkeypatch) -> None:
     drawing.file = io.StringIO()
     drawing.print(f"[bold]{HOSTILE}[/bold]")
     say(drawing, HOSTILE)
-    assert "\x1b[1m" in drawing.file.getvalue(), "styles of kit's own stay"
+    assert "\x1b[1m" in drawing.file.getvalue(), "kit's own styles stay"
     assert "\x1b[31mred" not in drawing.file.getvalue() and "\\x1b[31mred" in drawing.file.getvalue()
 
 
@@ -111,7 +111,7 @@ def test_only_a_full_standard_output_is_an_error(monkeypatch) -> None:
 
 
 class _Refusing(io.TextIOBase):
-    """A standard output on a full disk: the text is held back, and each flush fails."""
+    """Standard output on a full disk: text is buffered, and each flush fails."""
 
     def write(self, text: str) -> int:
         return len(text)

@@ -1,4 +1,4 @@
-"""Patience with the Hub: how long it is waited for."""
+"""Retries of requests to the Hub, and their pauses."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class RefusedError(Exception):
 def test_a_retry_after_is_seconds_or_a_date() -> None:
     assert retry_after_s(RefusedError(429, Retry_After="12")) == 12
     assert 25 < retry_after_s(RefusedError(503, Retry_After=formatdate(time.time() + 30, usegmt=True))) <= 30
-    for said in ("", "soon", "-3", formatdate(0)):
-        assert retry_after_s(RefusedError(503, Retry_After=said)) == 0
+    for header in ("", "soon", "-3", formatdate(0)):
+        assert retry_after_s(RefusedError(503, Retry_After=header)) == 0
     assert retry_after_s(RefusedError(503)) == retry_after_s(ValueError("no answer")) == 0
 
 

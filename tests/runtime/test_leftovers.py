@@ -1,4 +1,4 @@
-"""What killed processes leave is removed by the next start, and nothing else is."""
+"""The next start removes folders of killed processes, and nothing else."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ with temporary_folder("probe") as one, temporary_folder("export", where) as two,
 
 @pytest.fixture
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A temporary directory and a cache of their own, and a folder to export to."""
+    """Return a folder with its own temporary directory, cache and export folder."""
     for name in ("tmp", "out/old", "cache"):
         (tmp_path / name).mkdir(parents=True)
     monkeypatch.setenv("KIT_CACHE", str(tmp_path / "cache"))
@@ -64,7 +64,7 @@ def test_the_next_start_removes_folders_of_killed_processes(places: Path) -> Non
 
 
 def abandoned(folder: Path, text: str = "") -> Path:
-    """Make a folder as a killed process would have left it."""
+    """Create a folder as a killed process leaves it."""
     folder.mkdir()
     (folder / "file").write_text(text, "utf-8")
     mark = "kit: locked while a process uses the folder of this name\n"

@@ -1,4 +1,4 @@
-"""Names from files and users never lead out of their folder."""
+"""Names from files and users stay inside their folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: what a command says it has saved."""
+"""Ctrl-C and SIGTERM: the saved work that a command reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a real study says: findings, report and advice from its Records."""
+"""Findings, report and advice from the Records of a real study."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from tests.conftest import Kit
 
 @pytest.fixture
 def copied(studied: Path, tmp_path: Path) -> Path:
-    """The study with its Records, to be changed."""
+    """Return a copy of the study with its Records, to be changed."""
     shutil.copytree(studied.parent, tmp_path / "runs", ignore=shutil.ignore_patterns("model", "logs"))
     return tmp_path / "runs" / studied.name
 
 
 def test_means_equal_the_records(studied: Path) -> None:
-    found = analyse(studied)
-    assert [each.name for each in found.series] == ["tfidf", "probe", "scratch"]
-    for series in found.series:
+    findings = analyse(studied)
+    assert [item.name for item in findings.series] == ["tfidf", "probe", "scratch"]
+    for series in findings.series:
         assert [point.budget for point in series.points] == [20, 40, 80, 160]
         for point in series.points:
             values = [Record.load(studied.parent / run.record).metrics["accuracy"].value for run in point.runs]
@@ -40,31 +40,31 @@ def test_means_equal_the_records(studied: Path) -> None:
         assert 0 < series.speed.p50_ms <= series.speed.p95_ms
         assert series.model_bytes
         assert series.fit is not None or series.refusal
-    assert found.test_examples == len(Record.load(studied.parent / found.cells[0].record).predictions().ids)
+    assert findings.test_examples == len(Record.load(studied.parent / findings.cells[0].record).predictions().ids)
 
 
 def test_every_cell_is_listed_with_its_state(studied: Path) -> None:
-    found = analyse(studied)
-    states = [row.state for row in found.cells]
+    findings = analyse(studied)
+    states = [row.state for row in findings.cells]
     assert len(states) == 32
     assert states.count("finished") == 24
-    failed = [row for row in found.cells if row.state == "failed"]
+    failed = [row for row in findings.cells if row.state == "failed"]
     assert {row.series for row in failed} == {"lora"}
     assert all("lora.targets: ['nowhere'] are not modules" in row.error for row in failed)
-    assert "8 of 32 cells failed, and are missing from the means." in found.notes
-    assert any("2 seeds" in note for note in found.notes)
+    assert "8 of 32 cells failed, and are missing from the means." in findings.notes
+    assert any("2 seeds" in note for note in findings.notes)
 
 
 def test_findings_cover_the_finished_series(studied: Path) -> None:
-    found = analyse(studied)
-    assert {(c.a, c.b, c.budget) for c in found.comparisons} == {
+    findings = analyse(studied)
+    assert {(c.a, c.b, c.budget) for c in findings.comparisons} == {
         ("tfidf", "probe", 160), ("tfidf", "scratch", 160), ("probe", "scratch", 160),
     }  # fmt: skip
-    assert all(c.judgement.words == "not tested: 2 seeds" for c in found.comparisons)
-    assert [(each.series, each.budget) for each in found.worth] == [("probe", b) for b in (20, 40, 80, 160)]
-    assert len(found.frontier) == 12
-    assert not all(choice.dominated for choice in found.frontier)
-    assert found.answer[0].startswith("Highest mean at 160 labels: ")
+    assert all(c.judgement.words == "not tested: 2 seeds" for c in findings.comparisons)
+    assert [(item.series, item.budget) for item in findings.worth] == [("probe", b) for b in (20, 40, 80, 160)]
+    assert len(findings.frontier) == 12
+    assert not all(choice.dominated for choice in findings.frontier)
+    assert findings.answer[0].startswith("Highest mean at 160 labels: ")
 
 
 def test_records_of_other_test_examples_do_not_mix(copied: Path) -> None:
@@ -87,9 +87,9 @@ def test_records_of_other_test_examples_do_not_mix(copied: Path) -> None:
 def test_a_cell_without_its_record_is_open_again(copied: Path) -> None:
     gone = next(copied.parent.glob("tfidf-20-*"))
     shutil.rmtree(gone)
-    found = analyse(copied)
-    assert sum(row.state == "open" for row in found.cells) == 1
-    assert any(note.startswith("1 of 32 cells have not been run") or "1 of 32" in note for note in found.notes)
+    findings = analyse(copied)
+    assert sum(row.state == "open" for row in findings.cells) == 1
+    assert any(note.startswith("1 of 32 cells have not been run") or "1 of 32" in note for note in findings.notes)
 
 
 @pytest.mark.parametrize("content", ["[]", "{", '{"format": 1, "speeds": {}}'])
@@ -121,8 +121,8 @@ def test_series_have_checkpoint_names_only_if_there_are_several() -> None:
     assert list(series_names(one).values()) == ["finetune", "tfidf"]
     two = [*one, Cell("finetune", "org/large", 10, 0)]
     assert list(series_names(two).values()) == ["finetune small", "tfidf", "finetune large"]
-    alike = [*one, Cell("finetune", "other/small", 10, 0)]
-    assert list(series_names(alike).values()) == ["finetune org/small", "tfidf", "finetune other/small"]
+    ambiguous = [*one, Cell("finetune", "other/small", 10, 0)]
+    assert list(series_names(ambiguous).values()) == ["finetune org/small", "tfidf", "finetune other/small"]
 
 
 def test_the_report_command_writes_page_text_tables_and_pictures(copied: Path, kit: Kit) -> None:
@@ -141,12 +141,12 @@ def test_the_report_command_writes_page_text_tables_and_pictures(copied: Path, k
 
 
 def test_the_advise_command_prints_lines_and_json(studied: Path, kit: Kit) -> None:
-    best = max(point.estimate.value for each in analyse(studied).series for point in each.points)
-    said = kit("advise", studied, "--target", "0.4", "--label-cost", "0.1", "--max-size-mb", "50")
-    assert said.code == 0, said.err
-    assert said.out.startswith("the target of 40.0 % needs no model: always predicting ")
-    assert "\nundecided: " in said.out
-    assert "for labels" in said.out
+    best = max(point.estimate.value for item in analyse(studied).series for point in item.points)
+    advice = kit("advise", studied, "--target", "0.4", "--label-cost", "0.1", "--max-size-mb", "50")
+    assert advice.code == 0, advice.err
+    assert advice.out.startswith("the target of 40.0 % needs no model: always predicting ")
+    assert "\nundecided: " in advice.out
+    assert "for labels" in advice.out
     content = json.loads(kit("advise", studied, "--json").out)
     assert content["choice"]["metric"]["value"] == pytest.approx(best)
     lines = kit("advise", studied).out.splitlines()

@@ -1,4 +1,4 @@
-"""Workers that must not run a cell, or cannot: each says what to do about it."""
+"""Workers that must not or cannot run a cell return the reason and the remedy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ JOB = {"cell": asdict(Cell("tfidf", None, 20, 0)), "keep_model": True}
 
 @pytest.fixture
 def context(recipe_file: Path) -> dict[str, Any]:
-    """What workers of a study of TF-IDF are told."""
+    """Return the context of workers in a study of TF-IDF."""
     plan = plan_study(load_recipe(recipe_file, GRID))
     return {
         "recipe": plan.recipe.model_dump(mode="json"),
@@ -48,9 +48,9 @@ def test_a_worker_with_other_versions_refuses(context, monkeypatch) -> None:
 
 def test_builds_for_other_hardware_are_the_same_version(monkeypatch) -> None:
     monkeypatch.setattr("kit.runtime.versions._version", lambda _: "2.13.0+cpu")
-    here = versions()
+    cpu_versions = versions()
     monkeypatch.setattr("kit.runtime.versions._version", lambda _: "2.13.0+cu128")
-    assert versions() == here
+    assert versions() == cpu_versions
 
 
 def test_a_study_continues_once_a_refusing_worker_is_repaired(recipe_file, monkeypatch) -> None:
@@ -60,7 +60,7 @@ def test_a_study_continues_once_a_refusing_worker_is_repaired(recipe_file, monke
         with pytest.raises(WorkerError, match=r"transformers 4\.57\.0 there") as caught:
             study(recipe, engine="inline", quiet=True)
     assert caught.value.exit_code == 2
-    assert "install the same everywhere" in caught.value.hint
+    assert "install the same versions everywhere" in caught.value.hint
     assert not list(Path(recipe.runs).glob("*/record.json"))
     assert len(study(recipe, engine="inline", quiet=True).finished) == 2
 
@@ -86,12 +86,12 @@ def test_another_missing_package_is_reported(context, monkeypatch) -> None:
 
 
 def test_a_worker_frees_gpu_memory_between_cells(context, monkeypatch) -> None:
-    given: list[str] = []
+    freed: list[str] = []
     monkeypatch.setattr("torch.cuda.is_initialized", lambda: True)
-    monkeypatch.setattr("torch.cuda.empty_cache", lambda: given.append("back"))
+    monkeypatch.setattr("torch.cuda.empty_cache", lambda: freed.append("back"))
     assert "record" in cell.run(context, JOB)
     assert "error" in cell.run({**context, "data": {}}, JOB)
-    assert given == ["back", "back"]
+    assert freed == ["back", "back"]
 
 
 def test_a_worker_reports_a_record_that_was_finished_before(context, monkeypatch) -> None:

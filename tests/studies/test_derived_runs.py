@@ -1,4 +1,4 @@
-"""Derived runs: compressed and distilled runs are found beside the study that they were made from."""
+"""Compressed and distilled runs that were derived from a study."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from kit.studies.derived_runs import derived_runs
 
 @pytest.fixture
 def runs(studied: Path, tmp_path: Path) -> Path:
-    """A copy of the study's folder of runs."""
+    """Return a copy of the study's folder of runs."""
     shutil.copytree(studied.parent, tmp_path / "runs")
     return tmp_path / "runs"
 
 
 def made_from(source: Record, name: str, techniques: Sequence[str] = ("int8-onnx",), **settings: object) -> Record:
-    """A copy of a Record that says that it was made from another one."""
+    """Return a copy of a Record that names another Record as its source."""
     folder = shutil.copytree(source.folder, source.folder.with_name(name))
     content = json.loads((folder / "record.json").read_text())
     content |= {"id": name, "settings": {**content["settings"], **settings}}

@@ -25,7 +25,7 @@ def recipe(study: dict[str, object] | None = None, **sections: object) -> Recipe
 def test_every_combination_is_one_cell_seed_by_seed() -> None:
     cells = plan_cells(recipe({"methods": ["probe", "finetune"], "budgets": [50, 100], "seeds": 2}), 1000, 2)
     assert len(cells) == len(set(cells)) == 8
-    assert [cell.seed for cell in cells] == [0] * 4 + [1] * 4  # whatever stops it, all series have come equally far
+    assert [cell.seed for cell in cells] == [0] * 4 + [1] * 4  # an interrupted study has all series at the same seed
     assert [cell.budget for cell in cells[:4]] == [50, 50, 100, 100]
 
 

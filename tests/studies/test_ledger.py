@@ -1,4 +1,4 @@
-"""The files of a study's cells: what is wrong with a damaged one is named."""
+"""Damaged files of a study's cells are reported."""
 
 from __future__ import annotations
 

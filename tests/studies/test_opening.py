@@ -1,4 +1,4 @@
-"""Lines of a study about what its report leaves out or trains again."""
+"""Opening lines about cells that are dropped or run again."""
 
 from __future__ import annotations
 

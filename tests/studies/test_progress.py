@@ -22,19 +22,19 @@ def board(monkeypatch: pytest.MonkeyPatch, cells: Sequence[Cell] = CELLS) -> Boa
     return board
 
 
-def drawn(made: Board) -> str:
+def drawn(progress: Board) -> str:
     console = Console(file=io.StringIO(), width=120)
-    console.print(made._render())
+    console.print(progress._render())
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
 
 def test_the_table_shows_cells_done_running_and_failed(monkeypatch) -> None:
-    made = board(monkeypatch)
-    made.started(CELLS[0])
-    made.ended(CELLS[0], Estimate(0.75, 0.7, 0.8))
-    made.started(CELLS[1])
-    made.ended(CELLS[2], None, "it broke")
-    text = drawn(made)
+    progress = board(monkeypatch)
+    progress.started(CELLS[0])
+    progress.ended(CELLS[0], Estimate(0.75, 0.7, 0.8))
+    progress.started(CELLS[1])
+    progress.ended(CELLS[2], None, "it broke")
+    text = drawn(progress)
     assert "1 of 5 cells done, 1 running, 1 failed" in text
     finetune = next(line for line in text.splitlines() if line.strip().startswith("finetune"))
     assert "75.0 % 1/2 running" in finetune
@@ -46,18 +46,18 @@ def test_the_table_shows_cells_done_running_and_failed(monkeypatch) -> None:
     ]
 
 
-def took(made: Board, cell: Cell, seconds: float, recorded: float | None = None, found: bool = False) -> None:
-    made.started(cell)
-    made.clock["now"] += seconds  # type: ignore[attr-defined]
-    made.ended(cell, Estimate(0.75, 0.7, 0.8), seconds=recorded, found=found)
+def took(progress: Board, cell: Cell, seconds: float, recorded: float | None = None, found: bool = False) -> None:
+    progress.started(cell)
+    progress.clock["now"] += seconds  # type: ignore[attr-defined]
+    progress.ended(cell, Estimate(0.75, 0.7, 0.8), seconds=recorded, found=found)
 
 
 def test_time_left_is_unknown_before_a_similar_cell_ended(monkeypatch) -> None:
-    made = board(monkeypatch)
-    assert made.time_left() is None
-    took(made, CELLS[4], 3.0)  # TF-IDF says nothing about the others
-    assert made.time_left() is None
-    assert "left" not in made.headline()
+    progress = board(monkeypatch)
+    assert progress.time_left() is None
+    took(progress, CELLS[4], 3.0)  # TF-IDF is no estimate for the others
+    assert progress.time_left() is None
+    assert "left" not in progress.headline()
 
 
 def test_time_left_uses_the_median_of_cells_of_the_same_kind(monkeypatch) -> None:
@@ -72,7 +72,7 @@ def test_time_left_uses_the_median_of_cells_of_the_same_kind(monkeypatch) -> Non
 
 
 def warmed(monkeypatch, *cells: Cell) -> Board:
-    """A board whose first cell, of TF-IDF, has ended."""
+    """Return a board whose first cell, of TF-IDF, has ended."""
     progress = board(monkeypatch, [CELLS[4], *cells])
     took(progress, CELLS[4], 1.0)
     return progress
@@ -125,10 +125,10 @@ def test_a_method_with_less_arithmetic_is_no_estimate(monkeypatch) -> None:
 
 
 def test_a_reused_cell_is_no_estimate(monkeypatch) -> None:
-    made = board(monkeypatch)
-    made.ended(CELLS[0], Estimate(0.75, 0.7, 0.8))
-    assert made.time_left() is None
-    assert "1 of 5 cells done" in made.headline()
+    progress = board(monkeypatch)
+    progress.ended(CELLS[0], Estimate(0.75, 0.7, 0.8))
+    assert progress.time_left() is None
+    assert "1 of 5 cells done" in progress.headline()
 
 
 def test_reused_records_do_not_affect_the_time_left(monkeypatch) -> None:
@@ -151,11 +151,11 @@ def test_the_log_marks_reused_cells(capsys) -> None:
 
 
 def test_the_log_has_a_line_per_cell(capsys) -> None:
-    with Board(dict.fromkeys(CELLS, 1.0), "accuracy", quiet=False) as made:
-        made.started(CELLS[0])
-        made.ended(CELLS[0], Estimate(0.75, 0.7, 0.8))
-        made.started(CELLS[4])
-        made.ended(CELLS[4], None, "no words")
+    with Board(dict.fromkeys(CELLS, 1.0), "accuracy", quiet=False) as progress:
+        progress.started(CELLS[0])
+        progress.ended(CELLS[0], Estimate(0.75, 0.7, 0.8))
+        progress.started(CELLS[4])
+        progress.ended(CELLS[4], None, "no words")
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("[1/5] finetune org/small 50 seed 0: 75.0 % [70.0, 80.0] (0 s)")
     assert lines[1].startswith("[2/5] tfidf 100 seed 0: failed: no words (0 s)")

@@ -1,4 +1,4 @@
-"""Storage in the local and the memory file system, whole and failing; and studies whose Records go through it."""
+"""Storage in the local and the memory file system, with failures, and studies that use it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ Break = Callable[[str, int], list[str]]
 
 @pytest.fixture
 def breaking(monkeypatch: pytest.MonkeyPatch) -> Break:
-    """Let a call of the memory file system fail from its first on, so many times; gives the list of what was tried."""
+    """Return a function that fails the first calls of the memory file system and returns their paths."""
 
     def broken(name: str, times: int) -> list[str]:
         right, tried = getattr(fsspec.filesystem("memory"), name), []
@@ -65,8 +65,8 @@ def breaking(monkeypatch: pytest.MonkeyPatch) -> Break:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    found = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 def test_a_record_survives_the_storage(storage: Storage, record: Record, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_temporary_failures_are_retried(record: Record, tmp_path: Path, breaking
 
 
 def test_permanent_failures_leave_no_record(record: Record, tmp_path: Path, breaking: Break) -> None:
-    tried = breaking("pipe_file", 10**6)  # half-way: all other files are there by then
+    tried = breaking("pipe_file", 10**6)  # record.json is written last
     storage = Storage("memory://there")
     with pytest.raises(OutputError, match=r"writing failed in 4 attempts: OSError: the line went dead"):
         storage.keep(record)
@@ -128,23 +128,23 @@ def test_permanent_failures_leave_no_record(record: Record, tmp_path: Path, brea
 def test_a_study_is_reused_from_the_storage_elsewhere(recipe_file: Path, kit: Kit, tmp_path: Path) -> None:
     grid = ["study.methods=[tfidf, distill, finetune]", "study.budgets=[20, 40]", "study.seeds=1",
             "distill.student.layers=1", "data.budget=null"]  # fmt: skip
-    here = study(load_recipe(recipe_file, grid), storage="memory://there", engine="inline", quiet=True)
-    assert (len(here.finished), [outcome.error for outcome in here.failed]) == (6, [])
-    ids = {outcome.record for outcome in here.finished}
-    # No more was made than the grid asks for: the teachers of the students are its own cells.
+    original = study(load_recipe(recipe_file, grid), storage="memory://there", engine="inline", quiet=True)
+    assert (len(original.finished), [outcome.error for outcome in original.failed]) == (6, [])
+    ids = {outcome.record for outcome in original.finished}
+    # Only the cells of the grid were run: the teachers of the students are cells themselves.
     assert {path.split("/")[2] for path in fsspec.filesystem("memory").find("/there")} == ids
     assert not list(Path(recipe_file).parent.glob("runs/.*.fetched"))
-    assert len(here.ledger.speeds()) == 3
-    assert kit("report", here.folder).code == kit("advise", here.folder).code == 0
-    there = study(
+    assert len(original.ledger.speeds()) == 3
+    assert kit("report", original.folder).code == kit("advise", original.folder).code == 0
+    again = study(
         load_recipe(recipe_file, [*grid, f"runs={tmp_path / 'elsewhere'}"]),
         storage="memory://there",
         engine="inline",
         quiet=True,
     )
-    assert table(there.folder) == table(here.folder)
-    made = [path.read_bytes() for path in sorted((tmp_path / "elsewhere").glob("*/record.json"))]
-    assert made == [path.read_bytes() for path in sorted((tmp_path / "runs").glob("*/record.json"))]
+    assert table(again.folder) == table(original.folder)
+    copied = [path.read_bytes() for path in sorted((tmp_path / "elsewhere").glob("*/record.json"))]
+    assert copied == [path.read_bytes() for path in sorted((tmp_path / "runs").glob("*/record.json"))]
 
 
 def test_a_cell_whose_record_cannot_be_stored_is_repeated(recipe_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Bench: real models in processes of their own."""
+"""Bench of real models, each in its own process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kit.workflows.bench import Subject, _Process, _texts
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory, reviews: Path, tiny_checkpoint: Path) -> list[Path]:
-    """A tiny network and a TF-IDF model of the same task."""
+    """Return runs of a tiny network and a TF-IDF model of the same task."""
     runs = str(tmp_path_factory.mktemp("bench") / "runs")
     data = {"source": str(reviews), "text": "text", "label": "label", "budget": 60, "max_length": 32}
     shared = {"task": "classification", "runs": runs, "data": data, "model": {"checkpoint": str(tiny_checkpoint)}}
@@ -29,15 +29,15 @@ def pair(tmp_path_factory, reviews: Path, tiny_checkpoint: Path) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def plain(pair: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The network's model alone, as it is exported."""
+    """Return the network's model without its run, as exported."""
     folder = Path(shutil.copytree(pair[0] / "model", tmp_path_factory.mktemp("bench") / "exported"))
-    shutil.copytree(pair[0] / "model", folder / "onnx")  # another format, which is no part of its size
+    shutil.copytree(pair[0] / "model", folder / "onnx")  # another format, which does not count as its size
     return folder
 
 
 @pytest.fixture(scope="module")
 def measured(pair: list[Path], plain: Path) -> list[Subject]:
-    """A folder that is no run, and a run beside it, whose test texts are taken."""
+    """Measure an exported folder and a run, with the test texts of the run."""
     return bench([plain, pair[1]], rounds=3)
 
 
@@ -56,32 +56,32 @@ def test_models_are_measured_against_the_first(pair: list[Path], measured: list[
 
 
 def test_models_with_the_same_signature_are_timed_once(pair: list[Path], plain: Path, monkeypatch) -> None:
-    asked: list[str] = []
+    requests: list[str] = []
     ask = _Process.ask
 
     def counted(process: _Process, do: str, **job: object) -> dict[str, object]:
-        asked.append(f"{process.name} {do}")
+        requests.append(f"{process.name} {do}")
         return ask(process, do, **job)
 
     monkeypatch.setattr(_Process, "ask", counted)
     first, other = bench([plain, pair[0]], texts=[("some",), ("other texts",)], rounds=1, energy=False)
     assert (other.p50_ms, other.measured_on) == (first.p50_ms, "exported")
-    assert f"{other.name} latency" not in asked
+    assert f"{other.name} latency" not in requests
 
 
 def test_the_command_prints_the_measurements(pair: list[Path], measured: list[Subject], kit, monkeypatch) -> None:
-    asked = []
+    requests = []
     monkeypatch.setattr(
         import_module("kit.workflows.bench"),
         "bench",
-        lambda folders, **options: asked.append((folders, options)) or measured,
+        lambda folders, **options: requests.append((folders, options)) or measured,
     )
     shown = kit("bench", *pair, "--rounds", 3, "--compile")
     assert shown.code == 0 and "exported" in shown.out and "texts/s" in shown.out
-    assert asked == [(pair, {"texts": None, "rounds": 3, "compiled": True})]
+    assert requests == [(pair, {"texts": None, "rounds": 3, "compiled": True})]
     first, other = json.loads(kit("bench", *pair, "--texts", "some.txt", "--json").out)
     assert first["speedups"] is None and other["speedups"][0]["value"] == measured[1].speedups[0].value
-    assert first["p50_ms"] == measured[0].p50_ms and asked[1][1]["texts"] == Path("some.txt")
+    assert first["p50_ms"] == measured[0].p50_ms and requests[1][1]["texts"] == Path("some.txt")
 
 
 def test_texts_come_from_a_file_or_the_first_run(pair: list[Path], plain: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The main verb's draft folder: what is kept of a run that was killed."""
+"""Draft folders of killed and failed runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.methods.test_contract import recipe_for
 
 
 class _Killed(BaseException):
-    """As little foreseen as SIGKILL."""
+    """Stand-in for SIGKILL, which no code catches."""
 
 
 def test_a_repeated_run_that_was_killed_is_continued(tmp_path, tiny_checkpoint, monkeypatch) -> None:

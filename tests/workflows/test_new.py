@@ -1,4 +1,4 @@
-"""`kit new`: a recipe for the user's own data, valid as it stands, never over another one."""
+"""`kit new`: a valid recipe for the user's own data, never over another file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RECIPE = Path("my.yaml")
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with tickets, an intent for each, and sentence pairs."""
+    """Return a folder with labelled tickets and sentence pairs."""
     monkeypatch.chdir(tmp_path)
     rows = [f"{i},please help me with request {i},{('pay', 'refund', 'other')[i % 3]}" for i in range(30)]
     Path("tickets.csv").write_text("\n".join(["id,body,intent", *rows]) + "\n")
@@ -216,9 +216,9 @@ def test_a_recipe_that_changes_when_read_again_is_not_written(monkeypatch: pytes
 def test_a_missing_header_is_reported_and_written() -> None:
     rows = [f"please help me with request {i},{('pay', 'refund')[i % 2]}" for i in range(20)]
     Path("bare.csv").write_text("\n".join(rows))
-    said: list[str] = []
-    recipe = new_recipe(RECIPE, ["bare.csv"], tell=said.append)
+    notes: list[str] = []
+    recipe = new_recipe(RECIPE, ["bare.csv"], tell=notes.append)
     assert (recipe.data.header, recipe.data.text, recipe.data.label) == ("none", "column 1", "column 2")
-    assert said[0].startswith("bare.csv seems to have no header")
+    assert notes[0].startswith("bare.csv seems to have no header")
     assert new_recipe(RECIPE, ["bare.csv"], header=["body", "intent"], force=True).data.text == "body"
     assert load_recipe(RECIPE).data.header == ["body", "intent"]

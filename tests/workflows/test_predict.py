@@ -1,4 +1,4 @@
-"""Predictions from Python and from the command: their order, their number, and warnings about texts."""
+"""Predictions from Python and the command: order, number, and warnings about texts."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def test_sources_in_the_target_language_are_reported_once(kit: Kit, scratch_run:
 def test_unchanged_translations_are_reported(scratch_run: Path) -> None:
     served = find_served(scratch_run)
     names = [f"Anna Berg {number} Oslo Bergen" for number in range(6)]
-    told = _not_translated(names, [{"translation": name} for name in names], served)
-    assert told is not None and "100 % of the words are unchanged" in told
+    warning = _not_translated(names, [{"translation": name} for name in names], served)
+    assert warning is not None and "100 % of the words are unchanged" in warning
     assert _not_translated(names[:2], [{"translation": name} for name in names[:2]], served) is None, "too few words"
     assert _not_translated(names, [{"translation": "ein Hund"} for _ in names], served) is None
 
@@ -70,7 +70,7 @@ def test_a_table_of_pandas_is_refused_and_its_column_read(tiny_run: Path) -> Non
     frame = pd.DataFrame({"text": ["fine", "dull"]})
     with pytest.raises(DataError, match="expected strings, got"):
         next(predict(tiny_run, frame))
-    assert [each["text"] for each in predict(tiny_run, frame["text"])] == ["fine", "dull"]
+    assert [prediction["text"] for prediction in predict(tiny_run, frame["text"])] == ["fine", "dull"]
 
 
 def test_half_characters_are_predicted_as_u_fffd(tiny_run: Path, kit: Kit, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The study as a user runs it: real cells on a tiny checkpoint, killed, doubled, damaged, short of time."""
+"""Whole studies of real cells on a tiny checkpoint: killed, simultaneous, damaged, short of time."""
 
 from __future__ import annotations
 
@@ -25,32 +25,32 @@ Table = dict[str, tuple[str, dict[str, float]]]
 
 
 def small(recipe_file: Path, *overrides: str) -> Recipe:
-    """A study of four cells that take a second together, unless overridden."""
+    """Return the recipe of a study of four cells that take a second together."""
     grid = ["study.methods=[tfidf, probe]", "study.budgets=[20, 40]", "study.seeds=1", "data.budget=null"]
     return load_recipe(recipe_file, [*grid, *overrides])
 
 
 def study(recipe: Recipe) -> Study:
-    """The study in this process: starting workers takes longer than all of these cells."""
+    """Run a study in this process: starting workers takes longer than these cells."""
     return run_study(recipe, engine="inline", quiet=True)
 
 
 def table(folder: Path) -> Table:
-    """Every finished cell with its Record's id and metrics: what a study comes down to."""
+    """Return the id and metrics of each cell's Record."""
     ledger = Ledger.load(folder)
-    found: Table = {}
+    rows: Table = {}
     for cell, key in ledger.cells.items():
         outcome = ledger.outcome(cell, key)
         assert outcome is not None, f"{cell.name} has not ended"
         assert outcome.state == "finished", outcome.error
         record = ledger.record(outcome, whole=True)
         assert record is not None
-        found[cell.name] = (record.id, {name: estimate.value for name, estimate in record.metrics.items()})
-    return found
+        rows[cell.name] = (record.id, {name: estimate.value for name, estimate in record.metrics.items()})
+    return rows
 
 
 def trainings(runs: Path) -> dict[str, int]:
-    """How often each Record was made: its inode changes when it is made again. Drafts are in hidden folders."""
+    """Return the inode of each record.json, which changes if the run is repeated; drafts are left out."""
     return {path.parent.name: path.stat().st_ino for path in runs.glob("[!.]*/record.json")}
 
 
@@ -58,17 +58,17 @@ def test_a_larger_grid_runs_only_new_cells(recipe_file: Path) -> None:
     recipe = small(recipe_file)
     first = study(recipe)
     assert (len(first.finished), len(first.failed), len(first.open)) == (4, 0, 0)
-    made = trainings(Path(recipe.runs))
+    inodes = trainings(Path(recipe.runs))
     wider = small(recipe_file, "study.budgets=[20, 40, 60]")
     second = study(wider)
     assert len(second.finished) == 6
     again = trainings(Path(recipe.runs))
-    assert {name: again[name] for name in made} == made
+    assert {name: again[name] for name in inodes} == inodes
     assert len(again) == 6
 
 
 def test_a_changed_grid_reports_dropped_cells(recipe_file: Path, kit: Kit) -> None:
-    options = [f"--set={each}" for each in ("study.budgets=[20, 40]", "study.seeds=1", "data.budget=null")]
+    options = [f"--set={override}" for override in ("study.budgets=[20, 40]", "study.seeds=1", "data.budget=null")]
     first = kit("study", recipe_file, "--engine", "inline", *options, "--set", "study.methods=[tfidf, probe]")
     assert first.code == 0
     assert "finished cell" not in first.err
@@ -86,18 +86,18 @@ def test_a_changed_grid_reports_dropped_cells(recipe_file: Path, kit: Kit) -> No
 def test_cells_and_finetune_runs_share_records(recipe_file: Path, kit: Kit, capsys: pytest.CaptureFixture[str]) -> None:
     done = kit("finetune", recipe_file, "--set", "method=tfidf", "--set", "data.budget=20", "--json")
     recipe = small(recipe_file)
-    made = trainings(Path(recipe.runs))
+    inodes = trainings(Path(recipe.runs))
     run_study(recipe, engine="inline")
     assert "4 cells: 2 series, 2 budgets; 1 of them finished before; " in capsys.readouterr().err
     after = trainings(Path(recipe.runs))
-    assert {name: after[name] for name in made} == made == {json.loads(done.out)["id"]: next(iter(made.values()))}
+    assert {name: after[name] for name in inodes} == inodes == {json.loads(done.out)["id"]: next(iter(inodes.values()))}
 
 
 def test_a_failed_cell_is_recorded_and_retried(recipe_file: Path, kit_forked: Kit) -> None:
-    # No text vectors can be had from a head of the architecture's own, so `train.contrastive` cannot be served.
-    given = ["study.methods=[tfidf, finetune]", "study.budgets=[20]", "study.seeds=1", "data.budget=null",
+    # A native head gives no text vectors, so `train.contrastive` fails.
+    overrides = ["study.methods=[tfidf, finetune]", "study.budgets=[20]", "study.seeds=1", "data.budget=null",
              "model.pooling=native", "train.contrastive=0.5"]  # fmt: skip
-    options = [part for override in given for part in ("--set", override)]
+    options = [part for override in overrides for part in ("--set", override)]
     failed = kit_forked("study", recipe_file, "--engine", "inline", *options)
     assert failed.code == 1
     assert "1 of the study's cells failed" in failed.err
@@ -119,16 +119,16 @@ def test_a_damaged_record_of_a_cell_is_repeated(recipe_file: Path) -> None:
     folder = study(recipe).folder
     before = table(folder)
     runs = Path(recipe.runs)
-    made = trainings(runs)
+    inodes = trainings(runs)
     damaged = before["tfidf-20-s0"][0]
     predictions = runs / damaged / "predictions.parquet"
     predictions.write_bytes(predictions.read_bytes()[:-10] + b"0123456789")
     gone = before["tfidf-40-s0"][0]
     shutil.rmtree(runs / gone)
     edited = next(row[0] for name, row in before.items() if name.startswith("probe") and "-40-" in name)
-    said = json.loads((runs / edited / "record.json").read_text("utf-8"))
-    said["metrics"]["accuracy"]["value"] = 0.99
-    (runs / edited / "record.json").write_text(json.dumps(said), "utf-8")
+    content = json.loads((runs / edited / "record.json").read_text("utf-8"))
+    content["metrics"]["accuracy"]["value"] = 0.99
+    (runs / edited / "record.json").write_text(json.dumps(content), "utf-8")
     (folder / "cells" / "probe-junk.json").write_text("{")
     next(folder.glob("cells/probe-*-20-s0.json")).write_text('{"cell": 3}')
     assert Ledger.load(folder).damage == [
@@ -138,11 +138,11 @@ def test_a_damaged_record_of_a_cell_is_repeated(recipe_file: Path) -> None:
     study(recipe)
     assert table(folder) == before and Ledger.load(folder).damage == []
     again = trainings(runs)
-    assert again[damaged] != made[damaged] and again[edited] != made[edited]
+    assert again[damaged] != inodes[damaged] and again[edited] != inodes[edited]
     assert gone in again
-    kept = [name for name in made if name not in (damaged, gone, edited)]
+    kept = [name for name in inodes if name not in (damaged, gone, edited)]
     assert {name: again[name] for name in kept} == {
-        name: made[name] for name in kept
+        name: inodes[name] for name in kept
     }  # found, though its file was damaged
 
 
@@ -157,7 +157,7 @@ def test_open_cells_are_run_by_the_next_start(recipe_file: Path) -> None:
 def test_one_model_per_series_is_always_kept(recipe_file: Path, kit: Kit) -> None:
     done = study(small(recipe_file, "study.keep_models=false"))
     kept = {outcome.cell.name: done.ledger.record(outcome).model_folder.is_dir() for outcome in done.finished}  # type: ignore[union-attr]
-    assert {name.split("-")[0] for name, there in kept.items() if there} == {"tfidf", "probe"}
+    assert {name.split("-")[0] for name, exists in kept.items() if exists} == {"tfidf", "probe"}
     assert sorted(kept.values()) == [False, False, True, True]
     assert all(outcome.record in done.ledger.speeds() for outcome in done.finished if kept[outcome.cell.name])
     without = next(outcome for outcome in done.finished if not kept[outcome.cell.name])
@@ -240,8 +240,8 @@ def test_the_dry_run_prints_times_and_runs_nothing(recipe_file: Path, kit: Kit) 
 
 def test_the_dry_run_leaves_out_finished_cells(recipe_file: Path, kit: Kit) -> None:
     run_study(small(recipe_file), name="study-recipe", engine="inline", quiet=True)
-    given = ["study.methods=[tfidf, probe]", "study.budgets=[20, 40, 60]", "study.seeds=1", "data.budget=null"]
-    done = kit("study", recipe_file, "--dry-run", *[part for override in given for part in ("--set", override)])
+    overrides = ["study.methods=[tfidf, probe]", "study.budgets=[20, 40, 60]", "study.seeds=1", "data.budget=null"]
+    done = kit("study", recipe_file, "--dry-run", *[part for override in overrides for part in ("--set", override)])
     assert "6 cells, 4 of them finished; about" in done.out
     rows = [line.split() for line in done.out.splitlines() if line.split()[:1] in (["tfidf"], ["probe"])]
     assert [(row[0], row[2]) for row in rows] == [("probe", "60"), ("tfidf", "60")]
@@ -252,25 +252,25 @@ def test_simultaneous_starts_run_each_cell_once(recipe_file: Path, start: Start)
                "--set", "data.budget=null", "--engine", "inline"]  # fmt: skip
     both = [start("study", recipe_file, *options) for _ in range(2)]
     runs = recipe_file.parent / "runs"
-    made: dict[str, int] = {}
+    inodes: dict[str, int] = {}
     while any(process.poll() is None for process in both):
         now = trainings(runs)
-        assert {name: now.get(name) for name in made} == made, "a cell was run twice"
-        made = now
+        assert {name: now.get(name) for name in inodes} == inodes, "a cell was run twice"
+        inodes = now
         time.sleep(0.02)
     ends = [process.communicate() for process in both]
     assert [process.returncode for process in both] == [0, 0], ends
     folder = runs / "study-recipe"
     assert len(table(folder)) == len(trainings(runs)) == 4
     assert "Traceback" not in "".join(err for _, err in ends)
-    # Each has waited for what the other ran: both print the whole table.
+    # Each waits for the cells of the other, so both print the whole table.
     assert ends[0][0].split("next:")[0] == ends[1][0].split("next:")[0]
 
 
 def test_a_study_killed_ten_times_has_the_same_results(
     recipe_file: Path, tmp_path: Path, start: Start, kit_forked: Kit
 ) -> None:
-    """SIGKILL ten times: while it starts and amid cells, in this process or in a worker, which must die with it."""
+    """SIGKILL at random moments, of a study with cells in its own process or in a worker."""
     command = ["study", recipe_file, "--set", "study.methods=[probe, finetune]", "--set",
                "study.budgets=[20, 40]", "--set", "study.seeds=2", "--set", "data.budget=null", "--set",
                "train.checkpoint_seconds=0"]  # fmt: skip
@@ -281,21 +281,21 @@ def test_a_study_killed_ten_times_has_the_same_results(
     assert done.code == 0, done.err
     expected = table(whole / "study-recipe")
     moments = random.Random(3)
-    made: dict[str, int] = {}
+    inodes: dict[str, int] = {}
     for number in range(10):
-        engine = () if number == 5 else ("--engine", "inline")  # worker processes, where nothing is said
+        engine = () if number == 5 else ("--engine", "inline")  # worker processes if no engine is set
         process = start(*command, *engine, "--set", f"runs={runs}")
-        while not engine and len(trainings(runs)) == len(made):  # it takes long to start
+        while not engine and len(trainings(runs)) == len(inodes):  # it takes long to start
             assert process.poll() is None
             time.sleep(0.01)
         time.sleep(moments.uniform(0, longest))
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, "the study had ended"
         now = trainings(runs)
-        assert {name: now.get(name) for name in made} == made, "a finished cell was lost or run again"
-        made = now
+        assert {name: now.get(name) for name in inodes} == inodes, "a finished cell was lost or run again"
+        inodes = now
     last = kit_forked(*command, "--engine", "inline", "--set", f"runs={runs}")
     assert last.code == 0, last.err
     assert table(runs / "study-recipe") == expected
-    assert {name: number for name, number in trainings(runs).items() if name in made} == made
+    assert {name: number for name, number in trainings(runs).items() if name in inodes} == inodes
     assert not list(runs.glob(".*.partial"))

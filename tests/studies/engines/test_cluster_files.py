@@ -1,4 +1,4 @@
-"""The files for clusters: whole, and in step with kit."""
+"""The shipped files for clusters are valid and match kit."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ FOLDER = Path(__file__).parents[3] / "recipes" / "ray"
 
 
 def require_valid_study(command: str) -> None:
-    """Fail unless the options of a `kit study` command are those that kit has."""
+    """Fail unless `kit study` has the options of the command."""
     program, verb, *arguments = shlex.split(command)
     assert (program, verb) == ("kit", "study")
     study = typer.main.get_command(app).commands["study"]  # type: ignore[attr-defined]
-    given = study.make_context("study", [str(FOLDER / "kuberay.yaml"), *arguments[1:]]).params
-    assert given["engine"] == "ray"
-    assert given["address"]
+    parameters = study.make_context("study", [str(FOLDER / "kuberay.yaml"), *arguments[1:]]).params
+    assert parameters["engine"] == "ray"
+    assert parameters["address"]
 
 
 def test_the_kuberay_file_is_a_valid_job() -> None:
@@ -47,6 +47,6 @@ def test_the_slurm_script_is_valid() -> None:
     subprocess.run(["bash", "-n", script], check=True)
     lines = script.read_text("utf-8").splitlines()
     assert lines[0] == "#!/usr/bin/env bash"
-    asked = {line.split("=")[0] for line in lines if line.startswith("#SBATCH ")}
-    assert {"#SBATCH --nodes", "#SBATCH --ntasks-per-node", "#SBATCH --cpus-per-task"} <= asked
+    directives = {line.split("=")[0] for line in lines if line.startswith("#SBATCH ")}
+    assert {"#SBATCH --nodes", "#SBATCH --ntasks-per-node", "#SBATCH --cpus-per-task"} <= directives
     require_valid_study(lines[-1])

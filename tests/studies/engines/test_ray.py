@@ -1,6 +1,6 @@
-"""A real Ray cluster on this machine: two nodes, one of which is lost in the middle of a study.
+"""A real Ray cluster of two nodes on this machine, one of which is lost during a study.
 
-Records come through a storage; workers write nowhere else that the driver reads.
+Records are passed through a storage only.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ def test_losing_one_of_two_nodes_gives_the_same_table(
 ) -> None:
     from ray.cluster_utils import Cluster
 
-    here = tmp_path / "here"
-    given = [part for override in [*GRID, f"runs={here}"] for part in ("--set", override)]
+    inline_runs = tmp_path / "here"
+    inline_options = [part for override in [*GRID, f"runs={inline_runs}"] for part in ("--set", override)]
     one = {"OMP_NUM_THREADS": "1"}  # as many as a task of one core gets
-    alone = kit_forked("study", recipe_file, "--engine", "inline", *given, **one)
+    alone = kit_forked("study", recipe_file, "--engine", "inline", *inline_options, **one)
     assert alone.code == 0, alone.err
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    # Ray believes what it is told of GPUs: networks ask for a quarter of one, TF-IDF for none.
+    # Ray does not check the number of GPUs: networks request a quarter of one, TF-IDF none.
     nodes = [cluster.add_node(num_cpus=1, num_gpus=1) for _ in range(2)]
     cluster.wait_for_nodes()
     runs, storage = tmp_path / "ray", tmp_path / "storage"
@@ -62,7 +62,7 @@ def test_losing_one_of_two_nodes_gives_the_same_table(
             process.send_signal(signal.SIGKILL)
         cluster.shutdown()
     assert process.returncode == 0, out + err
-    assert table(runs / "study-recipe") == table(here / "study-recipe")
+    assert table(runs / "study-recipe") == table(inline_runs / "study-recipe")
     kept = {path.parent.name for path in storage.glob("*/record.json")}
     assert kept == {path.parent.name for path in runs.glob("*/record.json")}
 

@@ -1,4 +1,4 @@
-"""The scheduler with ten thousand cells, on a simulated cluster that loses nodes all the time. Nothing is trained."""
+"""The scheduler with ten thousand cells on a simulated cluster that keeps losing nodes; nothing is trained."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ METHODS, NODES = 5, 200
 
 
 def ended(context: JobData, job: JobData) -> JobData:
-    """What a worker gives: all cells share one Record."""
+    """Return the result of a worker, with one Record for all cells."""
     if "time" in job:
         return {"speeds": speeds_to_json(dict.fromkeys(job["time"], Speed(1.0, 1.0, "simulated")))}
     return {"record": context["record"]}
@@ -42,8 +42,8 @@ def named(_: str, context: JobData, job: JobData) -> str:
 
 @pytest.fixture
 def grid(recipe_file: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], Recipe]:
-    """A recipe with this many budgets and seeds."""
-    monkeypatch.setattr("kit.runtime.files.os.fsync", lambda _: None)  # a disk that is slow is no matter here
+    """Return a function that makes a recipe with this many budgets and seeds."""
+    monkeypatch.setattr("kit.runtime.files.os.fsync", lambda _: None)  # a slow disk does not matter here
 
     def made(budgets: int, seeds: int) -> Recipe:
         sizes = [10 + 2 * k for k in range(budgets)]
@@ -72,12 +72,12 @@ def run(plan: Plan, record: str) -> Study:
 
 
 def any_record(recipe: Recipe) -> str:
-    update = {"method": "tfidf", "data": recipe.data.model_copy(update={"budget": 21})}  # no cell of the grid
+    update = {"method": "tfidf", "data": recipe.data.model_copy(update={"budget": 21})}  # not a cell of the grid
     return finetune(recipe.model_copy(update=update), quiet=True).id
 
 
 def calls(function: Callable[[], object]) -> int:
-    """Calls of Python functions and of C functions: what a computation costs, on any machine and whatever else runs."""
+    """Return the number of calls of Python and C functions, a cost that does not depend on the machine."""
     count = 0
 
     def counted(_: object, event: str, __: object) -> None:
@@ -143,17 +143,17 @@ def test_parallel_cells_of_a_seed_start_with_the_longest(place, grid, tmp_path) 
 
 
 def test_work_grows_linearly_with_the_cells(grid, monkeypatch) -> None:
-    found = {}
+    counts = {}
     for budgets, seeds in ((6, 4), (12, 8)):
         recipe = grid(budgets, seeds)
         record = any_record(recipe)
-        plan_study(recipe)  # so that what is computed once and kept counts for neither
+        plan_study(recipe)  # cached computations count for neither
         cluster(monkeypatch)
         plans: list[Plan] = []
         planning = calls(lambda recipe=recipe, plans=plans: plans.append(plan_study(recipe)))
         running = calls(lambda plans=plans, record=record: run(plans[0], record))
-        found[len(plans[0].cells)] = planning, running
-    (planning, running), (more_planning, more_running) = found[120], found[480]
+        counts[len(plans[0].cells)] = planning, running
+    (planning, running), (more_planning, more_running) = counts[120], counts[480]
     assert more_planning <= 4.4 * planning
     assert more_running <= 4.4 * running
 
@@ -193,8 +193,8 @@ def test_cells_request_gpu_shares_by_their_weights(grid) -> None:
         plan.model_bytes[checkpoint] = size
         shares[size] = plan.gpu_share(finetuned)
     assert shares == {90_000_000: 0.25, 440_000_000: 0.5, 1_300_000_000: 1.0}
-    said = replace(plan, recipe=plan.recipe.model_copy(update={"study": StudySection(gpus=0.1)}))
-    assert (said.gpu_share(finetuned), said.gpu_share(Cell("tfidf", None, 10, 0))) == (0.1, 0)
+    configured = replace(plan, recipe=plan.recipe.model_copy(update={"study": StudySection(gpus=0.1)}))
+    assert (configured.gpu_share(finetuned), configured.gpu_share(Cell("tfidf", None, 10, 0))) == (0.1, 0)
 
 
 def test_tasks_get_their_share_of_a_node(monkeypatch) -> None:

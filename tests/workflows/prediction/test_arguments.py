@@ -1,4 +1,4 @@
-"""Which arguments of `kit predict` are names of files, and which are texts."""
+"""Arguments of `kit predict` as names of files or texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of predictions: columns, formats, values that come back as they were, and files that stay as they are."""
+"""Tables of predictions: columns, formats, unchanged values, and protected files."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ def test_a_table_has_kept_columns_and_predictions(tiny_run: Path, kit: Kit, tick
     assert table["ticket_id"] == ["007", "008", "009"]
     assert table["text"] == ['a fine, "big" film', "=dull\rand\nlong", " dull "]
     printed = [json.loads(line) for line in kit("predict", tiny_run, tickets).out.splitlines()]
-    assert table["label"] == [each["label"] for each in printed]
-    assert list(map(float, table["score"])) == [each["score"] for each in printed]
-    scores = [json.loads(each) if isinstance(each, str) else each for each in table["scores"]]
-    assert scores == [each["scores"] for each in printed]
+    assert table["label"] == [item["label"] for item in printed]
+    assert list(map(float, table["score"])) == [item["score"] for item in printed]
+    scores = [json.loads(item) if isinstance(item, str) else item for item in table["scores"]]
+    assert scores == [item["scores"] for item in printed]
     assert [path.name for path in tickets.parent.iterdir() if path.name.startswith(".")] == []
 
 
@@ -146,7 +146,7 @@ def test_a_failed_prediction_leaves_the_old_table(tmp_path: Path) -> None:
     with pytest.raises(DataError), table_writer(path, {"x": ["a"]}, EXAMPLE) as writer:
         writer.write([{"x": "a", **EXAMPLE}])
         raise DataError("line 2")
-    assert path.read_text("utf-8") == "old\n" and [each.name for each in tmp_path.iterdir()] == ["out.csv"]
+    assert path.read_text("utf-8") == "old\n" and [item.name for item in tmp_path.iterdir()] == ["out.csv"]
 
 
 def test_a_column_missing_in_a_file_is_refused() -> None:

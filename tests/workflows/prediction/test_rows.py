@@ -1,4 +1,4 @@
-"""Rows to predict from files and standard input: as many as the source has, in its order, or an error with the line."""
+"""Rows to predict from files and standard input: all rows in order, or an error with the line."""
 
 from __future__ import annotations
 
