@@ -138,7 +138,7 @@ def _require_chain(section: CompressSection, start: Record | None, recipe: Recip
         technique = TECHNIQUES[step.technique]
         if before is not None and works_first(technique, before[1], TECHNIQUES[before[0]]):
             remedy = f"take {step.technique} before {before[0]}"
-        require_kind(step.technique, kind, technique.takes, what, made_of=made_of, remedy=remedy)
+        require_kind(step.technique, kind, technique.takes, what, made_of=made_of, way_out=remedy)
         technique.require(step, start)
         before, made_of, remedy = (step.technique, kind), None, ""
         kind, what = kind_after(technique, kind), f"what {step.technique} leaves"
