@@ -143,7 +143,7 @@ def _link(trial: Trial, start: Record, costs: tuple[Cost, Cost], job: Job) -> Li
     after, before = record.predictions(), start.predictions()
     targets = job.task.targets(after.labels)
     verdict = judge(
-        [SeedOutputs(job.recipe.train.seed, ours.outputs, theirs.outputs, None)],
+        [SeedOutputs(job.recipe.train.seed, after.outputs, before.outputs, None)],
         targets,
         job.task.measure,
         budget=len(job.data.train) + len(job.data.validation),

@@ -167,7 +167,7 @@ def time_models(ids: list[str], shared: Shared, recipe: Recipe, storage: Storage
 
     hardware = set_up_hardware(recipe.train.precision)
     texts = shared.cleaned(recipe.data).splits.test.texts
-    models = HeldModels(recipe.model.trust_remote_code)
+    models = LoadedModels(recipe.model.trust_remote_code)
     by_signature: dict[str, list[str]] = {}
     folders: dict[str, Path] = {}
     unmeasured: dict[str, str] = {}

@@ -16,8 +16,7 @@ from torch.utils.data import DataLoader
 from transformers import Trainer
 
 from kit.data.batching import LengthSampler, SharedBatches, passes_of, split_batch, without_fillers
-from kit.errors import DivergedError, OutputError, TrainingError
-from kit.models.checkpoints.loading import quiet
+from kit.errors import DivergedError, OutputError
 from kit.runtime.distributed import any_process, sharded_by
 from kit.runtime.files import writing_to
 from kit.runtime.signals import SAME_COMMAND, Stopped
@@ -161,9 +160,9 @@ class KitTrainer(Trainer):
             OutputError: A checkpoint that is needed cannot be written.
             Stopped: A signal came.
         """
-        number = self.stop.signal_number
+        signal_number = self.stop.signal_number
         due = any_process(time.monotonic() - self.last_save >= self.fitting.section.checkpoint_seconds)
-        needed = self._at_end or number or self.args.load_best_model_at_end
+        needed = self._at_end or signal_number or self.args.load_best_model_at_end
         try:
             if needed or due:
                 self._save_with_room(*args, **kwargs)

@@ -91,7 +91,9 @@ def prediction_columns(served: Served) -> dict[str, Any]:
 
 def _predict_chunk(chunk: list[Texts], predictor: Predictor, task: Task) -> list[dict[str, Any]]:
     predictions = []
-    for row, prediction, cut in zip(chunk, task.answers(predictor.outputs(chunk)), predictor.cut(chunk), strict=True):
+    for row, prediction, cut in zip(
+        chunk, task.predictions(predictor.outputs(chunk)), predictor.cut(chunk), strict=True
+    ):
         if cut:
             prediction["cut"] = True
         if _is_copy(row, prediction.get("translation")):

@@ -217,7 +217,7 @@ def test_code_of_a_teacher_is_not_run_and_its_key_is_named(
 ) -> None:
     arguments = ("--set", f"data.source={reviews}", "--set", "method=distill", "--set", "distill.teacher=user/own")
     lines = error_of(kit("finetune", recipe, *arguments)).splitlines()
-    assert lines[0].endswith("distill.teacher: user/own wants to run code of its own (modeling_own.OwnClassifier)")
+    assert lines[0].endswith("distill.teacher: user/own needs to run its own code (modeling_own.OwnClassifier)")
     assert lines[1:] == ["  take a checkpoint that transformers has a class for"]
     assert not (home / "mark").exists()
 
@@ -263,7 +263,7 @@ def test_code_runs_only_if_the_recipe_trusts_it(
     taught = ("--set", "method=distill", "--set", f"distill.teacher={folder_of(done)}")
     assert "distill.teacher: " in error_of(kit("finetune", recipe, *taught)) and not mark.exists()
     lines = error_of(kit("predict", folder_of(done), "a fine film"))
-    assert "wants to run code of its own (modeling_own.OwnClassifier)" in lines and "--trust-remote-code" in lines
+    assert "needs to run its own code (modeling_own.OwnClassifier)" in lines and "--trust-remote-code" in lines
     assert not mark.exists()
     answer = kit("predict", folder_of(done), "--trust-remote-code", "a fine film")
     assert json.loads(answer.out)["label"] in ("negative", "positive")

@@ -71,7 +71,7 @@ def test_each_step_of_a_chain_is_named_by_its_technique(runs: Path) -> None:
 
 
 def test_foreign_circular_and_damaged_runs_are_left_out(runs: Path) -> None:
-    root = probe(runs)
+    root = cell(runs)
     made_from(root, "circle", compression={"technique": "int8-onnx", "source": "circle"})
     made_from(root, "orphan", compression={"technique": "int8-onnx", "source": "elsewhere"})
     compressed(root, "damaged").folder.joinpath("predictions.parquet").write_bytes(b"PAR1")

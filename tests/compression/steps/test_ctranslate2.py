@@ -17,7 +17,7 @@ from kit.models.backends.ctranslate2 import Ct2Translator
 from kit.models.predictor import load_predictor
 from kit.models.saved_kind import Kind, kind_of
 from kit.models.translation.bpe import train_bpe
-from kit.models.translation.generation_settings import set_search, tell_route
+from kit.models.translation.generation_settings import apply_route, set_search
 from kit.models.translation.languages import find_route
 from kit.models.translation.seq2seq import Tongues, load_translator
 from kit.models.translation.translator import Translator
@@ -231,7 +231,7 @@ def test_tokenizers_of_all_families_are_converted(family, tmp_path) -> None:
     BUILDERS[family](tmp_path, lines)
     model, tongues = load_translator(tmp_path)
     route = find_route(tongues.source, model.config.model_type, ("en", "de"), None, None)
-    set_search(model, 1, 1.0, 24, tell_route(model, tongues.source, route), 2.0)
+    set_search(model, 1, 1.0, 24, apply_route(model, tongues.source, route), 2.0)
     translator = Translator(model, tongues, 24, route.prefix)
     texts = [(line,) for line in lines]
     converted = module.converted(translator, "float32", tmp_path / "ct2")
