@@ -1,7 +1,4 @@
-"""Rows: the findings as the rows of numbers that charts draw.
-
-Knows findings. Knows nothing of Altair, colours or pages. Names become values of rows here, never names of fields.
-"""
+"""Rows of numbers and text that the charts draw. Names of users become values of rows, never names of fields."""
 
 from __future__ import annotations
 
@@ -22,21 +19,21 @@ Rows = list[dict[str, Any]]
 
 _STEPS = 40  # points of a drawn curve
 _SPREAD = 0.05  # share of an axis over which series are set apart
-_GAP = 0.008  # share of an axis between two of them, if there is room
-_BESIDE = 1.02
+_GAP = 0.008  # share of an axis between neighbouring series, if there is room
+_SEED_OFFSET = 1.02  # factor by which dots of seeds are moved to the right of their mean
 
 
 def mean_rows(series: Series, metric: str, aside: float = 1.0) -> Rows:
-    """The mean over seeds at each budget. aside: factor by which x is set apart from that of other series."""
+    """Return the mean over seeds at each budget. aside: Factor that moves x away from other series."""
     return [_mean_row(series, point, metric) | {"x": point.budget * aside} for point in series.points]
 
 
 def seed_rows(series: Series, metric: str, aside: float = 1.0) -> Rows:
-    """Every run, flagged or not, a little to the right of the mean, whose interval would hide it."""
+    """Return every run, slightly to the right of the mean so that the interval of the mean does not cover it."""
     return [
         {
             "series": plain(series.name),
-            "x": point.budget * aside * _BESIDE,
+            "x": point.budget * aside * _SEED_OFFSET,
             "y": run.value,
             "low": run.value,
             "high": run.value,
@@ -52,67 +49,67 @@ def seed_rows(series: Series, metric: str, aside: float = 1.0) -> Rows:
 
 
 def curve_rows(series: Series, metric: str) -> Rows:
-    """The fitted curve as far as it may be asked, `ahead` where it predicts; without one the means, to be connected."""
+    """Return points of the fitted curve up to its limit, `ahead` if predicted; without a curve, return the means."""
     fit = series.fit
     if fit is None:
         return [row | {"ahead": False, "fitted": False} for row in mean_rows(series, metric)]
-    start, bought, end = float(min(fit.budgets)), float(max(fit.budgets)), float(fit.largest)
+    start, measured, end = float(min(fit.budgets)), float(max(fit.budgets)), float(fit.largest)
     rows: Rows = []
-    for first, last, ahead in ((start, bought, False), (bought, end, True)):
+    for first, last, ahead in ((start, measured, False), (measured, end, True)):
         for n in _spaced(first, last):
-            found = predicted(fit, n)
-            if found is not None:
+            estimate = predicted(fit, n)
+            if estimate is not None:
                 rows.append(
                     {
                         "series": plain(series.name),
                         "x": n,
-                        "y": found.value,
-                        "low": found.low,
-                        "high": found.high,
+                        "y": estimate.value,
+                        "low": estimate.low,
+                        "high": estimate.high,
                         "ahead": ahead,
                         "fitted": True,
                         "labels": f"{n:,.0f}",
-                        "shown": shown(metric, found),
+                        "shown": shown(metric, estimate),
                     }
                 )
     return rows
 
 
 def ladder_rows(findings: Findings) -> Rows:
-    """The mean of every series on a checkpoint at every budget, by size of the model; none for fewer than two sizes.
+    """Return the mean of each series at each budget by size of its checkpoint; empty for fewer than two sizes.
 
-    Size is the number of parameters, or if one is unknown the bytes of the saved model.
+    Size is the number of parameters, or the bytes of the saved models if a number is unknown.
     """
-    some = [each for each in findings.series if each.checkpoint and each.points]
-    sizes = [each.parameters for each in some]
+    sized = [series for series in findings.series if series.checkpoint and series.points]
+    sizes = [series.parameters for series in sized]
     if not all(sizes):
-        sizes = [each.model_bytes or 0 for each in some]
+        sizes = [series.model_bytes or 0 for series in sized]
     if len(set(sizes)) < 2 or not all(sizes):
         return []
-    methods = list(dict.fromkeys(each.method for each in some))
-    apart = math.log(max(sizes) / min(sizes))
+    methods = list(dict.fromkeys(series.method for series in sized))
+    width = math.log(max(sizes) / min(sizes))
     rows: Rows = []
-    for each, size in zip(some, sizes, strict=True):
-        aside = math.exp(set_aside(methods.index(each.method), len(methods)) * apart)
-        for point in each.points:
-            row = _mean_row(each, point, findings.metric)
+    for series, size in zip(sized, sizes, strict=True):
+        aside = math.exp(set_aside(methods.index(series.method), len(methods)) * width)
+        for point in series.points:
+            row = _mean_row(series, point, findings.metric)
             rows.append(row | {"x": size * aside, "size": size, "budget": point.budget})
     return rows
 
 
 def choice_rows(findings: Findings) -> Rows:
-    """The choices whose latency is known. weight: labels, or with one budget and known sizes, MB of the saved model."""
+    """Return the choices with a latency. Their weight is the number of labels or the size, see `weighs_labels`."""
     timed = [choice for choice in findings.frontier if choice.latency_ms]
     return [_choice_row(choice, findings.metric, weighs_labels(timed)) for choice in timed]
 
 
 def weighs_labels(choices: Sequence[Choice]) -> bool:
-    """Whether dots are sized by labels: they differ, or sizes are not known."""
+    """Return whether the area of dots shows labels, not MB: the budgets differ, or a size is unknown."""
     return len({choice.budget for choice in choices}) > 1 or any(choice.model_bytes is None for choice in choices)
 
 
 def envelope(rows: Rows) -> Rows:
-    """The best metric there is within each latency: the corners of a staircase."""
+    """Return the best metric within each latency, as corners of a staircase."""
     best = -math.inf
     corners: Rows = []
     for row in sorted(rows, key=lambda row: (row["x"], -row["y"])):
@@ -123,7 +120,7 @@ def envelope(rows: Rows) -> Rows:
 
 
 def set_aside(index: int, count: int) -> float:
-    """How far, as a share of the axis, series `index` of `count` is moved so that intervals do not hide each other."""
+    """Return the shift of series `index` of `count` as a share of the axis, which keeps all intervals visible."""
     return (index - (count - 1) / 2) * min(_GAP, _SPREAD / count)
 
 
@@ -155,14 +152,14 @@ def _choice_row(choice: Choice, metric: str, by_labels: bool) -> dict[str, Any]:
         "shown": between(metric, choice.metric, choice.low, choice.high),
         "latency": f"{choice.latency_ms:.3g} ms",
         "saved": "not kept" if size is None else megabytes(size),
-        "beaten": choice.dominated,
-        "said": "yes" if choice.dominated else "no",
+        "dominated": choice.dominated,
+        "verdict": "yes" if choice.dominated else "no",
     }
 
 
 def _spaced(first: float, last: float) -> list[float]:
-    """Numbers of labels from first to last, evenly in their logarithm; none if there is no way to go."""
+    """Return numbers of labels from first to last with equal ratios; empty if last is not larger than first."""
     if last <= first:
         return []
     inner = [first * (last / first) ** (step / (_STEPS - 1)) for step in range(1, _STEPS - 1)]
-    return [first, *inner, last]  # the ends exactly: a fit answers not a rounding error beyond its largest
+    return [first, *inner, last]  # exact ends: a fit refuses a prediction beyond its limit, even by a rounding error

@@ -1,7 +1,4 @@
-"""Tables: the report as Markdown, and every cell of the study as CSV.
-
-Knows findings and the rules of both formats. Knows nothing of HTML or charts.
-"""
+"""The report as Markdown, and the cells and means of the study as CSV."""
 
 from __future__ import annotations
 
@@ -10,10 +7,10 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from kit.reporting import predictions
-from kit.reporting import study_tables as facts
+from kit.reporting import cost_tables, predictions, result_tables, study_tables
 from kit.reporting.formatting import plain, title
 from kit.reporting.markdown import code, inline
+from kit.reporting.text_tables import Table, TableCell
 
 if TYPE_CHECKING:
     from kit.analysis.findings import Findings
@@ -21,28 +18,31 @@ if TYPE_CHECKING:
 _CELL_FIELDS = (
     "series", "budget", "seed", "state", "metric", "low", "high", "seconds", "diagnosis", "flag", "record", "error",
 )  # fmt: skip
-_CURVE_FIELDS = ("series", "method", "checkpoint", "parameters", "budget", "seeds", "mean", "low", "high", "seed_sd")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_POINT_FIELDS = ("series", "method", "checkpoint", "parameters", "budget", "seeds", "mean", "low", "high", "seed_sd")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def markdown(findings: Findings) -> str:
-    """The report as GitHub's Markdown: the same facts as the page, without its charts and its table of all cells."""
-    about = f"{findings.task}, {findings.metric}, {findings.test_examples:,} test examples, {findings.created}"
+    """Return the report as GitHub Markdown, without the charts and the table of all cells on the page."""
+    subtitle = f"{findings.task}, {findings.metric}, {findings.test_examples:,} test examples, {findings.created}"
     parts = [
         f"# {inline(findings.study)}",
-        inline(about),
+        inline(subtitle),
         *[inline(sentence) for sentence in findings.answer],
-        *_list("What to know", findings.notes),
-        *_section(title(findings.metric), facts.means(findings), *facts.other_means(findings)),
+        *_list("Notes", findings.notes),
+        *_section(title(findings.metric), result_tables.means(findings), *result_tables.other_means(findings)),
         *_section(
-            "More labels", predictions.ahead(findings), predictions.needed(findings), predictions.refusals(findings)
+            "Predictions for more labels",
+            predictions.ahead(findings),
+            predictions.needed(findings),
+            predictions.refusals(findings),
         ),
-        *_section("Comparisons", facts.comparisons(findings)),
-        *_section("What pretraining is worth", facts.worth(findings)),
-        *_section("Sizes", facts.ladder(findings)),
-        *_section("Cost", facts.choices(findings), facts.speeds(findings)),
-        *_section("Data", facts.data(findings)),
-        *_section("Environment", facts.environment(findings)),
+        *_section("Comparisons", result_tables.comparisons(findings)),
+        *_section("Value of pretraining", result_tables.pretraining_value(findings)),
+        *_section("Sizes", cost_tables.ladder(findings)),
+        *_section("Cost", cost_tables.choices(findings), cost_tables.speeds(findings)),
+        *_section("Data", study_tables.data(findings)),
+        *_section("Environment", study_tables.environment(findings)),
         "## Reproduce",
         code(findings.command, "sh"),
         code(findings.recipe, "yaml"),
@@ -51,21 +51,21 @@ def markdown(findings: Findings) -> str:
 
 
 def cells_csv(findings: Findings) -> str:
-    """Every cell of the grid, failed ones with their error; UTF-8, numbers unrounded, nothing in it a formula."""
+    """Return every cell of the grid as CSV, with unrounded numbers, and without text that spreadsheets execute."""
     return _csv(_CELL_FIELDS, ([getattr(row, field) for field in _CELL_FIELDS] for row in findings.cells))
 
 
 def points_csv(findings: Findings) -> str:
-    """The mean over seeds of every series at every budget, with its interval."""
+    """Return the mean over seeds of every series at every budget as CSV, with its interval."""
     rows = (
         [
-            each.name, each.method, each.checkpoint, each.parameters, point.budget, len(point.runs),
+            series.name, series.method, series.checkpoint, series.parameters, point.budget, len(point.runs),
             point.estimate.value, point.estimate.low, point.estimate.high, point.seed_sd,
         ]
-        for each in findings.series
-        for point in each.points
+        for series in findings.series
+        for point in series.points
     )  # fmt: skip
-    return _csv(_CURVE_FIELDS, rows)
+    return _csv(_POINT_FIELDS, rows)
 
 
 def _csv(header: Iterable[str], rows: Iterable[Sequence[object]]) -> str:
@@ -77,11 +77,11 @@ def _csv(header: Iterable[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _harmless(value: object) -> object:
-    """Text that a spreadsheet would take for a formula gets a quote before it (OWASP: CSV injection); numbers stay."""
+    """Return a value with a quote before text that a spreadsheet reads as a formula (OWASP: CSV injection)."""
     if not isinstance(value, str):
         return value
     value = plain(value)
-    return f"'{value}" if value.lstrip(" ").startswith(_FORMULA) else value
+    return f"'{value}" if value.lstrip(" ").startswith(_FORMULA_STARTS) else value
 
 
 def _list(heading: str, items: Iterable[str]) -> list[str]:
@@ -89,18 +89,18 @@ def _list(heading: str, items: Iterable[str]) -> list[str]:
     return [f"## {heading}", "\n".join(lines)] if lines else []
 
 
-def _section(heading: str, *tables: facts.Table) -> list[str]:
+def _section(heading: str, *tables: Table) -> list[str]:
     shown = [text for table in tables if table for text in (inline(table.caption), _table(table))]
     return [f"## {inline(heading)}", *shown] if shown else []
 
 
-def _table(table: facts.Table) -> str:
+def _table(table: Table) -> str:
     header = [inline(column.name) for column in table.columns]
     rule = ["---:" if column.number else "---" for column in table.columns]
     rows = [[_cell(cell) for cell in row] for row in table.rows]
     return "\n".join(f"| {' | '.join(row)} |" for row in (header, rule, *rows))
 
 
-def _cell(cell: facts.Cell) -> str:
+def _cell(cell: TableCell) -> str:
     text = inline(cell.text)
     return f"{text}<br>{inline(cell.note)}" if cell.note else text

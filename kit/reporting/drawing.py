@@ -1,9 +1,7 @@
-"""Drawing: axes, looks and marks that the charts share.
+"""Axes, looks and marks that the charts share. Colours are configuration, see `theme`.
 
-Knows Altair and rows. Knows nothing of findings, nor of colours: a scheme's colours are configuration, see `theme`.
-
-Names of users are values of rows and of scale domains only, never names of fields nor part of an expression, so nothing
-in them is ever run.
+Names of users are values of rows and of scale domains only, never names of fields or parts of expressions, so their
+content is never executed.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ WIDTH, HEIGHT = 720, 400
 
 @dataclass(frozen=True)
 class Scale:
-    """An axis that several fields share. low, high: ends. Marks beyond them are clipped."""
+    """Axis from `low` to `high` that several fields share. Marks beyond the ends are clipped."""
 
     heading: str
     low: float
@@ -35,11 +33,11 @@ class Scale:
     ticks: tuple[float, ...] = ()
 
     def x(self, field: str = "x") -> alt.X:
-        """The field along this axis."""
+        """Return the horizontal encoding of a field on this axis."""
         return alt.X(f"{field}:Q", title=self.heading, scale=self._scale(), axis=self._axis(grid=False))
 
     def y(self, field: str = "y") -> alt.Y:
-        """The field up this axis."""
+        """Return the vertical encoding of a field on this axis."""
         return alt.Y(f"{field}:Q", title=self.heading, scale=self._scale(), axis=self._axis(grid=True))
 
     def _scale(self) -> alt.Scale:
@@ -52,7 +50,7 @@ class Scale:
 
 
 class Look:
-    """Colour, shape and dash of names: three ways to tell each apart, for those who do not see one of them.
+    """Colour, shape and dash of names, so that readers who cannot see one of them can use another.
 
     There are 8 colours, 7 shapes and 5 dashes; as these have no common factor, 56 names differ in colour or in shape.
     """
@@ -63,81 +61,81 @@ class Look:
         dashes = [list(DASHES[index % len(DASHES)]) for index in range(count)]
         self.color = alt.Color(f"{field}:N", title="Method", scale=alt.Scale(domain=domain))
         self.shape = alt.Shape(f"{field}:N", title="Method", scale=alt.Scale(domain=domain, range=shapes))
-        # Legends of the same domain become one, and leaving out one leaves out all: so this domain has one name more.
+        # Vega merges legends with equal domains, and `legend=None` would remove all: this domain has an extra name.
         dashed = alt.Scale(domain=[*domain, ""], range=[*dashes, [1, 0]])
         self.dash = alt.StrokeDash(f"{field}:N", scale=dashed, legend=None)
 
 
 def metric_scale(metric: str, rows: Rows, bands: Sequence[dict[str, Any]] = (), dots: Sequence[float] = ()) -> Scale:
-    """Return the axis of a metric: as long as values and usual intervals of `rows` need, with a little room.
+    """Return the axis of a metric, which covers the values and the usual intervals of `rows`, with a margin.
 
-    An interval gets no more room beyond the values than a fifth of their span, or twice the median half width of all
-    intervals: a single one that says nothing does not flatten all others. What goes beyond is cut off, see
+    Beyond the values, intervals get at most a fifth of the span of the values, or twice the median half width of all
+    intervals, so that a single wide interval does not flatten the chart. Longer intervals are clipped, see
     `clip_layers`.
 
     Args:
         metric: Name of the metric.
         rows: Values with intervals.
-        bands: Bands of predictions, which may be wide: beyond `rows` they get at most half the span.
+        bands: Bands of predictions, which may be wide: beyond `rows` they get at most half of the span.
         dots: Values without an interval.
     """
     values = [*(row["y"] for row in rows), *dots]
-    least, most = min(values), max(values)
-    halves = [max(row["y"] - row["low"], row["high"] - row["y"]) for row in rows]
-    reach = max((most - least) / 5, 2 * median(halves), 0.01)
-    ends = [max(row["low"], least - reach) for row in rows], [min(row["high"], most + reach) for row in rows]
-    least, most = min([least, *ends[0]]), max([most, *ends[1]])
-    span = max(most - least, 0.02)
-    low = min([least, *(max(row["low"], least - span / 2) for row in bands)]) - 0.05 * span
-    high = max([most, *(min(row["high"], most + span / 2) for row in bands)]) + 0.05 * span
+    lowest, highest = min(values), max(values)
+    half_widths = [max(row["y"] - row["low"], row["high"] - row["y"]) for row in rows]
+    reach = max((highest - lowest) / 5, 2 * median(half_widths), 0.01)
+    ends = [max(row["low"], lowest - reach) for row in rows], [min(row["high"], highest + reach) for row in rows]
+    lowest, highest = min([lowest, *ends[0]]), max([highest, *ends[1]])
+    span = max(highest - lowest, 0.02)
+    low = min([lowest, *(max(row["low"], lowest - span / 2) for row in bands)]) - 0.05 * span
+    high = max([highest, *(min(row["high"], highest + span / 2) for row in bands)]) + 0.05 * span
     if is_share(metric):
         return Scale(title(metric), max(low, 0.0), min(high, 1.0), log=False, form=".0%")
     return Scale(title(metric), low, high, log=False, form=".2f")
 
 
-def clip_layers(rows: Rows, x: Scale, y: Scale, color: Any, told: list[alt.Tooltip]) -> list[Any]:
-    """Return arrows at the ends of the axis for the intervals that go beyond it."""
+def clip_layers(rows: Rows, x: Scale, y: Scale, color: Any, tooltip: list[alt.Tooltip]) -> list[Any]:
+    """Return arrows at the ends of the axis for intervals that extend beyond it."""
     below = [row | {"end": y.low} for row in rows if row["low"] < y.low]
     above = [row | {"end": y.high} for row in rows if row["high"] > y.high]
     marks = [
         *([table(below).mark_text(text="▼", fontSize=10, baseline="bottom")] if below else []),
         *([table(above).mark_text(text="▲", fontSize=10, baseline="top")] if above else []),
     ]
-    return [mark.encode(x=x.x(), y=y.y("end"), color=color, tooltip=told) for mark in marks]
+    return [mark.encode(x=x.x(), y=y.y("end"), color=color, tooltip=tooltip) for mark in marks]
 
 
 def log_scale(heading: str, values: Sequence[float], form: str, ticks: Sequence[float] = ()) -> Scale:
-    """A logarithmic axis around `values`, with ticks at 1, 2, 5, 10 ... or at those given."""
-    room = max(max(values) / min(values), 2.0) ** 0.06
-    low, high = min(values) / room, max(values) * room
+    """Return a logarithmic axis that covers `values`, with these ticks, or with ticks at 1, 2, 5, 10, ..."""
+    margin = max(max(values) / min(values), 2.0) ** 0.06
+    low, high = min(values) / margin, max(values) * margin
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    usual = [float(digit) * 10.0**exponent for exponent in exponents for digit in (1, 2, 5)]
-    return Scale(heading, low, high, True, form, tuple(ticks or [tick for tick in usual if low <= tick <= high]))
+    regular = [float(digit) * 10.0**exponent for exponent in exponents for digit in (1, 2, 5)]
+    return Scale(heading, low, high, True, form, tuple(ticks or [tick for tick in regular if low <= tick <= high]))
 
 
 def table(rows: Iterable[dict[str, Any]]) -> alt.Chart:
-    """A chart without marks over rows, as they are."""
+    """Return a chart of these rows, without marks."""
     return alt.Chart(alt.InlineData(values=list(rows)))
 
 
 def tips(**headings: str) -> list[alt.Tooltip]:
-    """What is shown on hovering: field=heading, text as the rows have it."""
+    """Return tooltips that show fields of a row as text, by field=heading."""
     return [alt.Tooltip(f"{field}:N", title=heading) for field, heading in headings.items()]
 
 
 def chart(layers: Sequence[Any], description: str) -> alt.LayerChart:
-    """Layers as one chart; description: what a screen reader says."""
+    """Return the layers as one chart. description: Text for screen readers."""
     return alt.LayerChart(layer=list(layers)).properties(width=WIDTH, height=HEIGHT, description=description)
 
 
 def curve_layers(rows: Rows, x: Scale, y: Scale, look: Look) -> list[Any]:
-    """Bands and lines; ahead of what was measured both are fainter, and lines are dotted."""
+    """Return bands and lines of curves; predictions are fainter, with dotted lines."""
     layers: list[Any] = []
     for ahead, opacity, width in ((False, 0.13, 1.8), (True, 0.07, 1.6)):
         part = [row for row in rows if row["ahead"] is ahead]
-        banded = [row for row in part if row["fitted"]]
-        if banded:
-            band = table(banded).mark_area(opacity=opacity, line=False, clip=True)
+        fitted = [row for row in part if row["fitted"]]
+        if fitted:
+            band = table(fitted).mark_area(opacity=opacity, line=False, clip=True)
             layers.append(band.encode(x=x.x(), y=y.y("low"), y2="high:Q", color=look.color))
         if part:
             line = table(part).mark_line(strokeWidth=width, strokeCap="round", clip=True)
@@ -152,7 +150,7 @@ def curve_layers(rows: Rows, x: Scale, y: Scale, look: Look) -> list[Any]:
 
 
 def seed_layers(rows: Rows, x: Scale, y: Scale, look: Look) -> list[Any]:
-    """A faint dot for every run; a cross for those that failed to train."""
+    """Return a faint dot for every run, and a cross for every run that failed to train."""
     headings = {"name": "Method", "labels": "Labels", "seed": "Seed", "shown": "Value"}
     faint = table(row for row in rows if not row["flagged"]).mark_circle(size=26, opacity=0.45)
     layers = [faint.encode(x=x.x(), y=y.y(), color=look.color, tooltip=tips(**headings))]
@@ -163,7 +161,7 @@ def seed_layers(rows: Rows, x: Scale, y: Scale, look: Look) -> list[Any]:
 
 
 def mean_layers(rows: Rows, x: Scale, y: Scale, look: Look) -> list[Any]:
-    """A mark for every mean, and a line over its interval."""
+    """Return a mark for every mean, and a line over its interval."""
     bar = table(rows).mark_rule(strokeWidth=1.6, clip=True)
     dot = table(rows).mark_point(size=75, filled=True, opacity=1)
     tooltip = tips(name="Method", labels="Labels", shown="Mean", seeds="Seeds")
@@ -175,10 +173,10 @@ def mean_layers(rows: Rows, x: Scale, y: Scale, look: Look) -> list[Any]:
 
 
 def divide(bought: float, x: Scale) -> list[Any]:
-    """A line where measurements end and predictions begin."""
-    base = table([{"x": bought, "what": "predicted →"}])
+    """Return a vertical line where measurements end and predictions begin."""
+    base = table([{"x": bought, "note": "predicted →"}])
     text = base.mark_text(align="left", baseline="top", dx=6)
     return [
         base.mark_rule(strokeDash=[2, 3], opacity=0.7).encode(x=x.x()),
-        text.encode(x=x.x(), y=alt.value(2), text="what:N"),
+        text.encode(x=x.x(), y=alt.value(2), text="note:N"),
     ]

@@ -1,7 +1,4 @@
-"""Words: numbers and names as the report writes them.
-
-Knows metrics and fits. Knows nothing of HTML, Markdown or charts: whoever writes those escapes.
-"""
+"""Numbers and names as the report writes them. The writers of HTML and Markdown escape them."""
 
 from __future__ import annotations
 
@@ -14,21 +11,21 @@ from kit.measurement.units import NOT_SHARES, shown_difference
 if TYPE_CHECKING:
     from kit.analysis.curve import Fit
 
-NOTHING = "–"  # where there is no value
-_TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+NOTHING = "–"  # stands for a missing value
+_DIRECTION_CONTROLS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
 def plain(text: object) -> str:
-    """Text that every format can carry.
+    """Return the text without characters that a format cannot represent.
 
-    What is replaced: lone surrogates, control characters but tab and newline, and those that turn the direction of all
-    text after them.
+    Lone surrogates, control characters except tab and newline, and characters that change the direction of the text
+    after them are replaced.
     """
-    return "".join("\ufffd" if _unfit(letter) else letter for letter in str(text))
+    return "".join("\ufffd" if _is_unsafe(character) else character for character in str(text))
 
 
 def title(metric: str) -> str:
-    """A metric's name for people: `macro_f1` is `Macro F1`."""
+    """Return the name of a metric in words: `Macro F1` for `macro_f1`."""
     name = metric.replace("_", " ").replace(" f1", " F1")
     if metric == "chrf":
         return "chrF++"
@@ -38,12 +35,12 @@ def title(metric: str) -> str:
 
 
 def is_share(metric: str) -> bool:
-    """Whether people read the metric as a percentage."""
-    return metric not in NOT_SHARES
+    """Return whether the metric is shown as a percentage."""
+    return metric not in NO_SHARES
 
 
 def between(metric: str, value: float | None, low: float | None, high: float | None) -> str:
-    """A value with its interval, if it has one."""
+    """Return a value with its interval, if there is one."""
     if value is None:
         return NOTHING
     if low is None or high is None:
@@ -51,25 +48,27 @@ def between(metric: str, value: float | None, low: float | None, high: float | N
     return shown(metric, Estimate(value, low, high))
 
 
-def difference(metric: str, found: Estimate) -> str:
-    """A difference with its interval."""
-    low, high = (shown_difference(metric, end, signed=True).removesuffix(" points") for end in (found.low, found.high))
-    return f"{shown_difference(metric, found.value, signed=True)} [{low}, {high}]"
+def difference(metric: str, estimate: Estimate) -> str:
+    """Return a difference with its interval."""
+    low, high = (
+        shown_difference(metric, end, signed=True).removesuffix(" points") for end in (estimate.low, estimate.high)
+    )
+    return f"{shown_difference(metric, estimate.value, signed=True)} [{low}, {high}]"
 
 
 def p_value(p: float) -> str:
-    """`0.034`, or `< 0.001`."""
+    """Return a p value, such as `0.034` or `< 0.001`."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def labels(count: float) -> str:
-    """A number of labels, to three digits where it is an estimate above a thousand."""
+    """Return a number of labels, rounded to three digits above a thousand."""
     rounded = float(f"{count:.3g}") if count >= 1000 else count
     return f"{rounded:,.0f}"
 
 
 def predicted(fit: Fit, n: float) -> Estimate | None:
-    """The metric that a curve gives at n labels (curves are of the error); None where it says nothing."""
+    """Return the metric that a curve of the error predicts for n labels; None where it cannot predict."""
     from kit.analysis.curve import CurveRefused
     from kit.analysis.points import metric_of
 
@@ -79,5 +78,7 @@ def predicted(fit: Fit, n: float) -> Estimate | None:
         return None
 
 
-def _unfit(letter: str) -> bool:
-    return letter in _TURNS or (unicodedata.category(letter) in ("Cc", "Cs") and letter not in "\t\n")
+def _is_unsafe(character: str) -> bool:
+    if character in _DIRECTION_CONTROLS:
+        return True
+    return unicodedata.category(character) in ("Cc", "Cs") and character not in "\t\n"

@@ -1,7 +1,4 @@
-"""Markdown: text that is shown as it is, whatever is in it.
-
-Knows Markdown. Knows nothing of what is written.
-"""
+"""Markdown that shows any text literally."""
 
 from __future__ import annotations
 
@@ -14,36 +11,36 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$<>&-])")
 
 
 def inline(text: str) -> str:
-    """Text as one line that Markdown shows as it is: nothing of it becomes a tag, a link, a heading or a new column."""
+    """Return the text as one escaped line, which contains no tag, link, heading or column separator."""
     line = " ".join(plain(text).split())
-    # `&lt;` and not `\<`: some renderers, among them those that allow raw HTML, look for tags before escapes.
+    # `&lt;` and not `\<`: renderers that allow raw HTML may look for tags before they process escapes.
     escaped = _SPECIAL.sub(_escape, line)
     return re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", escaped)
 
 
-def _escape(found: re.Match[str]) -> str:
-    letter = found.group(1)
-    return {"<": "&lt;", ">": "&gt;", "&": "&amp;"}.get(letter, f"\\{letter}")
+def _escape(match: re.Match[str]) -> str:
+    character = match.group(1)
+    return {"<": "&lt;", ">": "&gt;", "&": "&amp;"}.get(character, f"\\{character}")
 
 
 def span(text: str) -> str:
-    """Text as code within a line, which Markdown shows as it is. Not for tables, whose columns it may cut."""
+    """Return the text as inline code. Not for tables, where a `|` in it would start a new column."""
     line = " ".join(plain(text).split())
     fence = _fence(line, 1)
     return f"{fence} {line} {fence}" if not line or "`" in (line[0], line[-1]) else f"{fence}{line}{fence}"
 
 
 def code(text: str, language: str) -> str:
-    """A fenced block, its fence longer than any run of backticks in the text."""
+    """Return a fenced code block, with a fence longer than any run of backticks in the text."""
     fence = _fence(text, 3)
     return f"{fence}{language}\n{plain(text).rstrip()}\n{fence}"
 
 
-def _fence(text: str, least: int) -> str:
-    return "`" * max(least, *(len(run) + 1 for run in re.findall(r"`+", text)), least)
+def _fence(text: str, min_length: int) -> str:
+    return "`" * max(min_length, *(len(run) + 1 for run in re.findall(r"`+", text)), min_length)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of texts that may be anything."""
+    """Return a table; the cells are escaped, the header is not."""
     lines = [header, ["---"] * len(header), *([inline(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-LEGEND, BESIDE = 26, 20  # most characters of a name in a legend, and of one beside a mark
+LEGEND, BESIDE = 26, 20  # maximum characters of a name in a legend, and beside a mark
 
 
 def short_names(names: Iterable[str], most: int) -> dict[str, str]:
-    """Return each name with at most `most` characters, no two of them equal.
+    """Return a short name for each name, all of them different.
 
-    Long names lose their middle, where a longer end is kept until all names differ. Names that differ only in a part
-    that is lost for any end get that part, or a number.
+    Long names are shortened in the middle, with as much of the end as is needed for all names to differ. If no length
+    of the end is enough, they get a number.
 
     Args:
-        names: Names that differ.
-        most: Number of characters, at least 8.
+        names: Different names.
+        most: Maximum number of characters, at least 8.
     """
     unique = list(dict.fromkeys(names))
     if all(len(name) <= most for name in unique):
@@ -32,7 +32,7 @@ def _elided(name: str, most: int, tail: int) -> str:
 
 
 def _numbered(names: list[str], most: int) -> dict[str, str]:
-    """Return the names with a number where their middle is lost."""
+    """Return the names, with a number after those that are shortened."""
     room = most - len(str(len(names))) - 3
     return {
         name: f"{_elided(name, room, room // 2)} ({number})" if len(name) > room else name

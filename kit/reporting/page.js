@@ -1,4 +1,4 @@
-// What the page does: draws its charts, sorts and filters its tables. Reads data, runs none of it.
+// Draws the charts, sorts and filters the tables. Data are never executed.
 "use strict";
 (() => {
   const { specs, light, dark } = JSON.parse(document.getElementById("charts").textContent);
@@ -15,7 +15,7 @@
     return { ...scheme, legend: { ...scheme.legend, columns, labelLimit, layout: { bottom } } };
   }
 
-  async function draw(holder, mine) {
+  async function draw(holder, drawing) {
     const width = Math.floor(holder.clientWidth);
     const scheme = prefersDark.matches ? "dark" : "light";
     const spec = {
@@ -28,12 +28,12 @@
       mode: "vega-lite",
       renderer: "svg",
       actions: false,
-      ast: true, // expressions are interpreted: the content security policy allows no eval
+      ast: true, // Vega interprets expressions, as the content security policy forbids eval
       defaultStyle: false,
       tooltip: { disableDefaultStyle: true },
       config: config(scheme === "dark" ? dark : light, width),
     });
-    if (mine !== round) return result.finalize();
+    if (drawing !== round) return result.finalize();
     drawn.get(holder)?.finalize();
     drawn.set(holder, result);
     holder.dataset.scheme = scheme;
@@ -41,11 +41,11 @@
   }
 
   async function drawAll() {
-    const mine = ++round;
+    const drawing = ++round;
     for (const holder of document.querySelectorAll("[data-chart]")) {
-      if (mine === round) await draw(holder, mine);
+      if (drawing === round) await draw(holder, drawing);
     }
-    if (mine === round) document.documentElement.dataset.charts = "drawn";
+    if (drawing === round) document.documentElement.dataset.charts = "drawn";
   }
 
   let waiting = 0;
@@ -69,7 +69,7 @@
     const [left, right] = [a.cells[column], b.cells[column]];
     const [x, y] = [left.dataset.key, right.dataset.key];
     if (x !== undefined && y !== undefined) return direction * (Number(x) - Number(y));
-    if (x !== undefined || y !== undefined) return x === undefined ? 1 : -1; // without a value: last, either way
+    if (x !== undefined || y !== undefined) return x === undefined ? 1 : -1; // rows without a value come last in both directions
     const [s, t] = [left.textContent, right.textContent];
     if ((s === "–") !== (t === "–")) return s === "–" ? 1 : -1;
     return direction * collator.compare(s, t);
@@ -99,7 +99,7 @@
   for (const button of document.querySelectorAll("button.sort")) button.addEventListener("click", () => sort(button));
   for (const input of document.querySelectorAll("[data-filters]")) {
     input.addEventListener("input", () => filter(input));
-    if (input.value) filter(input); // kept by the browser over a reload
+    if (input.value) filter(input); // the browser keeps the text when the page is reloaded
   }
 
   drawAll();

@@ -1,11 +1,8 @@
-"""Page: the report as one HTML file that opens anywhere, with no network.
+"""The report as one HTML file that needs no network.
 
-Knows findings, facts, charts and the template. Knows nothing of how the findings came about.
-
-Everything that people or programs wrote is escaped by the template; only the two scripts and the styles, which are part
-of the program, are put in as they are. Should something slip through all the same, the page's content security policy
-runs no script but those two, which it knows by their sha256. Vega computes with its interpreter, so the policy need not
-allow `eval`.
+The template escapes all text of users and programs. Only the two scripts and the styles, which are part of kit, are
+inserted unescaped. As a second barrier, the content security policy of the page allows no script except these two, by
+their sha256. Vega uses its interpreter, so the policy need not allow `eval`.
 """
 
 from __future__ import annotations
@@ -19,52 +16,60 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kit.reporting import predictions
-from kit.reporting import study_tables as facts
+from kit.reporting import cost_tables, predictions, result_tables, study_tables
 from kit.reporting.formatting import plain, title
+from kit.reporting.text_tables import Table
 from kit.reporting.theme import DARK, FONT, LIGHT, Palette, vega_config
 
 if TYPE_CHECKING:
     from kit.analysis.findings import Findings
 
 _HERE = Path(__file__).parent
-_CURVES = (
-    "Marks are means over seeds, with their 95 % interval; faint dots are single seeds, crosses are seeds that failed "
-    "to train. Lines are fitted learning curves with 95 % bands, dotted where they predict: at most 8 times the "
-    "largest budget. A method without a fitted curve has its means connected. Methods are set slightly apart sideways. "
-    "▲ and ▼ mark intervals that go on beyond the axis."
+_CLIPPED = "▲ and ▼ mark intervals that extend beyond the axis."
+_CURVES_INTRO = (
+    "Marks are means over seeds with their 95 % interval; faint dots are single seeds, crosses are seeds that failed "
+    "to train. Lines are fitted learning curves with 95 % bands, dotted where they predict: up to 8 times the largest "
+    "budget. If a method has no fitted curve, its means are connected. Methods are moved slightly sideways so that "
+    f"they do not overlap. {_CLIPPED}"
 )
-_SIZES = (
-    "Each line is one method at one number of labels, over the sizes of its checkpoints. Bars are 95 % intervals; "
-    "▲ and ▼ mark those that go on beyond the axis."
+_SIZES_INTRO = (
+    "Each line is one method with one number of labels, over the sizes of its checkpoints. Bars are 95 % intervals. "
+    f"{_CLIPPED}"
 )
-_FRONTIER = (
-    "Filled: no other choice is at least as good in metric, latency, size and labels. Dashed stairs: the best "
-    "metric within each latency. Larger dots: more labels, or with one budget a larger model. Bars: 95 % intervals; "
-    "▲ and ▼ mark those that go on beyond the axis."
+_FRONTIER_INTRO = (
+    "Filled dots: no other choice is at least as good in metric, latency, size and labels and better in one of them. "
+    "Dashed line: the best metric within each latency. Larger dots: more labels, or with a single budget a larger "
+    f"model. Bars are 95 % intervals. {_CLIPPED}"
 )
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page.
+    """Section of the page.
 
-    chart: name of its chart, if it has one. hidden: tables that are the chart's numbers, folded away below it.
-    filtered: tables whose rows can be sorted and filtered. blocks: (heading, text) to be copied.
+    Attributes:
+        id: Id of the HTML element.
+        heading: Heading.
+        intro: Text below the chart.
+        chart: Name of the chart; empty for none.
+        hidden: Tables with the numbers of the chart, folded below it.
+        tables: Tables that are always visible.
+        filtered: Tables whose rows can be sorted and filtered.
+        blocks: Headings and texts to copy.
     """
 
     id: str
     heading: str
     intro: str = ""
     chart: str = ""
-    hidden: tuple[facts.Table, ...] = ()
-    tables: tuple[facts.Table, ...] = ()
-    filtered: tuple[facts.Table, ...] = ()
+    hidden: tuple[Table, ...] = ()
+    tables: tuple[Table, ...] = ()
+    filtered: tuple[Table, ...] = ()
     blocks: tuple[tuple[str, str], ...] = ()
 
 
 def page(findings: Findings) -> str:
-    """The whole report as HTML, about 1 MB of which are the libraries that draw its charts."""
+    """Return the report as HTML; about 1 MB of it are the libraries that draw the charts."""
     from kit.reporting.charts import all_charts
 
     specs = {name: chart.to_dict() for name, chart in all_charts(findings).items()}
@@ -91,29 +96,33 @@ def page(findings: Findings) -> str:
 
 
 def _sections(findings: Findings, drawn: set[str]) -> Iterator[Section]:
-    """The parts of the page, in the order in which people read them."""
+    """Yield the sections of the page in order."""
     metric = title(findings.metric)
-    more = tuple(t for t in (predictions.ahead(findings), predictions.needed(findings)) if t)
-    yield _figure("curves", "Learning curves", _CURVES, drawn, facts.seeds(findings))
-    yield Section("means", f"{metric} by budget", tables=(facts.means(findings), *facts.other_means(findings)))
-    yield Section("predictions", "More labels", tables=(*more, predictions.refusals(findings)))
-    yield Section("comparisons", "Comparisons", tables=(facts.comparisons(findings),))
-    yield Section("worth", "What pretraining is worth", tables=(facts.worth(findings),))
+    predicted = tuple(table for table in (predictions.ahead(findings), predictions.needed(findings)) if table)
+    yield _figure("curves", "Learning curves", _CURVES_INTRO, drawn, result_tables.seeds(findings))
+    yield Section(
+        "means", f"{metric} by budget", tables=(result_tables.means(findings), *result_tables.other_means(findings))
+    )
+    yield Section("predictions", "Predictions for more labels", tables=(*predicted, predictions.refusals(findings)))
+    yield Section("comparisons", "Comparisons", tables=(result_tables.comparisons(findings),))
+    yield Section("worth", "Value of pretraining", tables=(result_tables.pretraining_value(findings),))
     if "sizes" in drawn:
-        yield _figure("sizes", "Size ladder", _SIZES, drawn, facts.ladder(findings))
+        yield _figure("sizes", "Size ladder", _SIZES_INTRO, drawn, cost_tables.ladder(findings))
     if "frontier" in drawn:
-        yield _figure("frontier", "Frontier", _FRONTIER, drawn, facts.choices(findings), facts.speeds(findings))
+        yield _figure(
+            "frontier", "Frontier", _FRONTIER_INTRO, drawn, cost_tables.choices(findings), cost_tables.speeds(findings)
+        )
     else:
-        yield Section("frontier", "Cost", tables=(facts.choices(findings),))
-    yield Section("cells", "All cells", filtered=(facts.cells(findings),))
-    yield Section("data", "Data and audit", tables=(facts.data(findings),))
-    yield Section("environment", "Environment", tables=(facts.environment(findings),))
+        yield Section("frontier", "Cost", tables=(cost_tables.choices(findings),))
+    yield Section("cells", "All cells", filtered=(study_tables.cells(findings),))
+    yield Section("data", "Data and audit", tables=(study_tables.data(findings),))
+    yield Section("environment", "Environment", tables=(study_tables.environment(findings),))
     blocks = (("Command", plain(findings.command)), ("Recipe", plain(findings.recipe)))
     yield Section("reproduce", "Reproduce", blocks=tuple((name, text) for name, text in blocks if text.strip()))
 
 
-def _figure(name: str, heading: str, intro: str, drawn: set[str], *numbers: facts.Table) -> Section:
-    """A chart with its numbers below it."""
+def _figure(name: str, heading: str, intro: str, drawn: set[str], *numbers: Table) -> Section:
+    """Return a section with a chart and the tables of its numbers."""
     return Section(name, heading, intro, chart=name if name in drawn else "", hidden=numbers)
 
 
@@ -123,11 +132,11 @@ def _has_content(section: Section) -> bool:
 
 @cache
 def _vega() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script."""
+    """Return Vega, Vega-Lite and Vega-Embed as one script."""
     import vl_convert
 
     bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-    # What would end the script element, or hide its end, can only be inside strings; there a backslash changes nothing.
+    # Sequences that end the script element or hide its end occur only in strings, where a backslash changes nothing.
     return bundle.replace("\r", "").replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
@@ -149,7 +158,7 @@ def _read(name: str) -> str:
 
 
 def _unbroken(text: str) -> str:
-    """No line break between a number and its percent sign."""
+    """Return the text with a non-breaking space before percent signs."""
     return re.sub(r"(?<=\d) %", "\u00a0%", text)
 
 
@@ -158,8 +167,8 @@ def _sha256(script: str) -> str:
 
 
 def _variables(palette: Palette) -> str:
-    """A palette as CSS variables."""
-    colours = [f"--{each.name}: {getattr(palette, each.name)};" for each in fields(palette) if each.type == "str"]
+    """Return the colours of a palette as CSS variables."""
+    colours = [f"--{entry.name}: {getattr(palette, entry.name)};" for entry in fields(palette) if entry.type == "str"]
     return f":root {{ --font: {FONT}; {' '.join(colours)} }}"
 
 

@@ -1,9 +1,7 @@
-"""Theme: the colours of the page and of its charts, once for light and once for dark.
-
-Knows colours and Vega's configuration. Knows nothing of findings.
+"""Colours of the page and of its charts, for light and dark schemes.
 
 Series have the colours of Okabe & Ito 2008 (Color Universal Design), which people with any kind of colour blindness can
-tell apart; black turns white on dark ground. Some of them are pale, so charts always add a shape or a dash.
+distinguish; black becomes white on a dark background. Some colours are pale, so charts always add a shape or a dash.
 """
 
 from __future__ import annotations
@@ -18,7 +16,10 @@ DASHES = ((1, 0), (8, 3), (4, 2), (10, 3, 2, 3), (14, 4))
 
 @dataclass(frozen=True)
 class Palette:
-    """Colours of one scheme. text, muted, accent, bad: at least 4.5:1 on page and panel (WCAG 2.2, level AA)."""
+    """Colours of one scheme.
+
+    `text`, `muted`, `accent` and `bad` have a contrast of at least 4.5:1 on `page` and `panel` (WCAG 2.2, level AA).
+    """
 
     page: str
     panel: str
@@ -40,7 +41,7 @@ LIGHT = Palette(
     rule="#d5dade",
     accent="#0a58a6",
     bad="#a8261c",
-    series=(*_OKABE_ITO, "#000000", "#B8A900"),  # Okabe & Ito's yellow, darkened: it cannot be seen on white
+    series=(*_OKABE_ITO, "#000000", "#B8A900"),  # Okabe & Ito's yellow, darkened, as it is invisible on white
     ramp=("#6baed6", "#08306b"),
 )
 DARK = Palette(
@@ -57,7 +58,7 @@ DARK = Palette(
 
 
 def vega_config(palette: Palette) -> dict[str, Any]:
-    """Vega-Lite's configuration of a palette: what a chart leaves open, so that one chart serves both schemes."""
+    """Return the Vega-Lite configuration of a palette; it sets the colours that charts leave open."""
     axis = {
         "domainColor": palette.rule,
         "tickColor": palette.rule,

@@ -1,7 +1,4 @@
-"""Report: what a study found, for people: a page, Markdown, CSV and pictures.
-
-Reads findings and nothing else. Altair and vl-convert are imported only when something is drawn.
-"""
+"""Files of the report of a study. Altair and vl-convert are imported only when a chart is drawn."""
 
 from __future__ import annotations
 
@@ -17,14 +14,20 @@ if TYPE_CHECKING:
 
 __all__ = ["cells_csv", "markdown", "page", "pictures", "points_csv", "write_report"]
 
-_SCALE = 2.0  # pixels a unit: sharp on paper and on dense screens
+_SCALE = 2.0  # pixels per unit, for print and high-resolution screens
 
 
 def write_report(folder: Path, findings: Findings) -> list[Path]:
-    """Write report.html, report.md, report.csv (every cell), points.csv (means) and charts/*.png; returns their paths.
+    """Write report.html, report.md, report.csv (cells), points.csv (means) and charts/*.png.
 
-    Everything is made before anything is written. A picture of an earlier report that is not drawn any more is removed.
-    Raises OutputError if `folder` cannot be written to.
+    All content is computed before the first file is written. Charts of an earlier report that are no longer drawn are
+    removed.
+
+    Returns:
+        Paths of the written files.
+
+    Raises:
+        OutputError: The folder is not writable.
     """
     files: dict[str, str | bytes] = {
         "report.html": page(findings),
@@ -42,7 +45,7 @@ def write_report(folder: Path, findings: Findings) -> list[Path]:
 
 
 def pictures(findings: Findings) -> dict[str, bytes]:
-    """Every chart as a PNG on white, by name."""
+    """Return every chart by name, as a PNG on a white background."""
     import vl_convert
 
     from kit.reporting.charts import all_charts

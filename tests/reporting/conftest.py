@@ -1,4 +1,4 @@
-"""Studies made by hand, with everything a report has to cope with: failures, flags, refusals and hostile text."""
+"""Synthetic studies with failures, flags, refused predictions and hostile text."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ HOSTILE = (
 
 
 BUDGETS = (100, 200, 400, 800)
-# name, method, checkpoint, parameters, error at 100 labels, power, ms a text
+# name, method, checkpoint, parameters, error at 100 labels, power, ms per text
 _SERIES = (
     ("finetune minilm", "finetune", "minilm", 22_700_000, 0.34, 0.26, 7.2),
     ("probe minilm", "probe", "minilm", 22_700_000, 0.28, 0.12, 7.1),
@@ -70,54 +70,54 @@ def _fit(points: Sequence[Point]) -> Fit:
 
 def _series(names: Sequence[str]) -> tuple[Series, ...]:
     random = np.random.default_rng(3)
-    found = []
+    all_series = []
     for name, (_, method, checkpoint, parameters, start, power, latency) in zip(names, _SERIES, strict=True):
         points = tuple(
             _point(budget, start * (budget / 100) ** -power, random, method == "finetune" and budget == 100)
             for budget in BUDGETS
         )
         refused = method == "lora"
-        found.append(
+        all_series.append(
             Series(
                 name, method, checkpoint, parameters, points, Speed(latency, 1.4 * latency, "2 cores"), 4 * parameters,
                 None if refused else _fit(points),
                 "lora has 4 budgets but its metric falls from 200 to 400 labels; no form fits" if refused else "",
             )
         )  # fmt: skip
-    return tuple(found)
+    return tuple(all_series)
 
 
 def _comparisons(series: Sequence[Series]) -> tuple[Comparison, ...]:
-    found = []
+    comparisons = []
     for index, (a, b) in enumerate(pairwise(series)):
         gap = a.points[-1].estimate.value - b.points[-1].estimate.value
         p = (0.0002, 0.001, 0.03, 0.4, 0.9)[index]
-        found.append(
+        comparisons.append(
             Comparison(a.name, b.name, 800, Estimate(gap, gap - 0.02, gap + 0.02), p, p / 2, min(1, 5 * p), 3, 40, 22)
         )
-    return tuple(found)
+    return tuple(comparisons)
 
 
 def _choices(series: Sequence[Series]) -> tuple[Choice, ...]:
-    rows = [(each, point) for each in series for point in each.points]
+    rows = [(one, point) for one in series for point in one.points]
     return tuple(
         Choice(
-            each.name, point.budget, point.estimate.value, point.estimate.low, point.estimate.high,
-            each.speed.p50_ms if each.speed else None, each.model_bytes,
-            dominated=each.method in ("scratch", "lora") or (each.method == "finetune" and point.budget < 400),
+            one.name, point.budget, point.estimate.value, point.estimate.low, point.estimate.high,
+            one.speed.p50_ms if one.speed else None, one.model_bytes,
+            dominated=one.method in ("scratch", "lora") or (one.method == "finetune" and point.budget < 400),
         )
-        for each, point in rows
+        for one, point in rows
     )  # fmt: skip
 
 
 def _cells(series: Sequence[Series], error: str) -> tuple[CellRow, ...]:
     rows = [
         CellRow(
-            each.name, point.budget, run.seed, "finished", run.value, run.value - 0.03, run.value + 0.03,
-            12.5 * each.points.index(point) + run.seed, "converged", run.flag, run.record,
+            one.name, point.budget, run.seed, "finished", run.value, run.value - 0.03, run.value + 0.03,
+            12.5 * one.points.index(point) + run.seed, "converged", run.flag, run.record,
         )
-        for each in series
-        for point in each.points
+        for one in series
+        for point in one.points
         for run in point.runs
     ]  # fmt: skip
     return (
@@ -127,12 +127,12 @@ def _cells(series: Sequence[Series], error: str) -> tuple[CellRow, ...]:
     )
 
 
-def study(names: Sequence[str], labels: tuple[str, ...], said: str = "") -> Findings:
-    """Six series on two checkpoints at four budgets; `said` is put wherever a program or a person may have a say."""
+def study(names: Sequence[str], labels: tuple[str, ...], text: str = "") -> Findings:
+    """Return a study with six series, two checkpoints and four budgets; `text` is added to its texts."""
     series = _series(names)
     best = series[3]
     return Findings(
-        study=f"Support tickets {said}".strip(),
+        study=f"Support tickets {text}".strip(),
         created="2025-11-03 14:20",
         task="classification",
         metric="accuracy",
@@ -147,7 +147,7 @@ def study(names: Sequence[str], labels: tuple[str, ...], said: str = "") -> Find
         ),
         notes=(
             "Three seeds: intervals for seeds are wide.",
-            f"2 of 74 cells have no result: 1 failed, 1 open. {said}",
+            f"2 of 74 cells have no result: 1 failed, 1 open. {text}",
             "2 seeds failed to train and are counted in the means.",
         ),
         series=series,
@@ -158,34 +158,34 @@ def study(names: Sequence[str], labels: tuple[str, ...], said: str = "") -> Find
             Transfer(series[3].name, 800, 7.2, 3.1, None),
         ),
         frontier=_choices(series),
-        cells=_cells(series, f"OutOfMemory: needs 4 GB {said}".strip()),
-        data=(("source", f"tickets.csv {said}".strip()), ("test examples also in train", "12, dropped from train")),
+        cells=_cells(series, f"OutOfMemory: needs 4 GB {text}".strip()),
+        data=(("source", f"tickets.csv {text}".strip()), ("test examples also in train", "12, dropped from train")),
         environment={
             "python": "3.11.9",
             "packages": {"torch": "2.9.0", "transformers": "5.20.1"},
             "cores": 2,
-            said: said,
+            text: text,
         },
-        recipe=f"task: classification\nmethod: finetune\ndata:\n  source: tickets.csv {said}\n",
-        command=f"kit study recipes/tickets.yaml {said}".strip(),
+        recipe=f"task: classification\nmethod: finetune\ndata:\n  source: tickets.csv {text}\n",
+        command=f"kit study recipes/tickets.yaml {text}".strip(),
     )
 
 
 @pytest.fixture(scope="session")
 def findings() -> Findings:
-    """A study as it usually is."""
+    """A typical study."""
     return study([row[0] for row in _SERIES], ("billing", "delivery", "other"))
 
 
 @pytest.fixture(scope="session")
 def hostile() -> Findings:
-    """The same study, written by an enemy: every name and every message tries to be more than text."""
+    """The same study with hostile names and messages, which try to be more than text."""
     return study((*HOSTILE[:5], HOSTILE[7]), HOSTILE, " ".join(HOSTILE))
 
 
 @pytest.fixture(scope="session")
 def bare(findings: Findings) -> Findings:
-    """The least there is: one method, one budget, one seed; nothing predicted, compared or timed."""
+    """The smallest study: one method, one budget, one seed; no predictions, comparisons or latencies."""
     first = findings.series[5]
     point = first.points[0]
     one = replace(point, runs=point.runs[:1], seed_sd=None)
@@ -198,5 +198,5 @@ def bare(findings: Findings) -> Findings:
 
 @pytest.fixture(scope="session")
 def nothing(bare: Findings) -> Findings:
-    """A study of which no cell has finished."""
+    """A study without a finished cell."""
     return replace(bare, series=(), answer=())

@@ -1,4 +1,4 @@
-"""The page in a real browser: it draws, sorts, filters, follows the scheme, fits a phone, and runs nothing else."""
+"""The page in a real browser: charts, sorting, filters, colour schemes, small screens and security policy."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _column(browser: Driver, column: int) -> list[str]:
 
 
 def _contrast(browser: Driver, selector: str) -> float:
-    """WCAG contrast of an element's text on the first ground below it that is not transparent."""
+    """Return the WCAG contrast of an element's text with the first opaque background below it."""
     script = """
       let element = document.querySelector(arguments[0]);
       const colour = getComputedStyle(element).color;
@@ -107,20 +107,18 @@ def _contrast(browser: Driver, selector: str) -> float:
     return (max(luminances) + 0.05) / (min(luminances) + 0.05)
 
 
-@pytest.mark.parametrize("which", ["usual", "hostile"])
-def test_charts_are_drawn_without_a_complaint_and_without_the_network(
-    browser: Driver, files: dict[str, Path], which: str
-) -> None:
-    _open(browser, files[which])
+@pytest.mark.parametrize("kind", ["usual", "hostile"])
+def test_charts_are_drawn_without_errors_and_network(browser: Driver, files: dict[str, Path], kind: str) -> None:
+    _open(browser, files[kind])
     counts = browser.execute_script(
         "return [...document.querySelectorAll('[data-chart]')].map((e) => e.querySelectorAll('svg path').length)"
     )
     assert [count > 40 for count in counts] == [True] * 3, counts
     _quiet(browser)
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
-    assert files[which].as_uri() in asked
-    assert [url for url in asked if not url.startswith(("file://", "data:"))] == []
+    urls = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+    assert files[kind].as_uri() in urls
+    assert [url for url in urls if not url.startswith(("file://", "data:"))] == []
 
 
 def test_hostile_names_are_shown_in_charts_and_tooltips(browser: Driver, files: dict[str, Path]) -> None:
@@ -132,21 +130,21 @@ def test_hostile_names_are_shown_in_charts_and_tooltips(browser: Driver, files: 
     assert HOSTILE[7] in legend
     browser.execute_script("document.documentElement.style.scrollBehavior = 'auto'")
     marks = browser.find_elements("css selector", "[data-chart=curves] svg .mark-symbol.role-mark path")
-    told = ""
+    tooltip = ""
     for mark in marks[::-1]:
         browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", mark)
         ActionChains(browser, duration=0).move_to_element(mark).perform()
-        told = browser.execute_script("return document.getElementById('vg-tooltip-element')?.textContent ?? ''")
-        if told:
+        tooltip = browser.execute_script("return document.getElementById('vg-tooltip-element')?.textContent ?? ''")
+        if tooltip:
             break
-    assert any(name in told for name in HOSTILE[:8]), told
+    assert any(name in tooltip for name in HOSTILE[:8]), tooltip
     inside = "return document.querySelectorAll('#vg-tooltip-element :is(script, img)').length"
     assert browser.execute_script(inside) == 0
     assert browser.execute_script("return document.querySelectorAll('body img, svg image, svg a').length") == 0
     _quiet(browser)
 
 
-def test_the_policy_stops_a_script_that_got_in_all_the_same(browser: Driver, files: dict[str, Path]) -> None:
+def test_policy_stops_an_injected_script(browser: Driver, files: dict[str, Path]) -> None:
     _open(browser, files["usual"])
     script = "const s = document.createElement('script'); s.textContent = 'window.pwned = 1'; document.body.append(s);"
     browser.execute_script(script)
@@ -175,7 +173,7 @@ def test_headers_sort_by_keyboard(browser: Driver, files: dict[str, Path]) -> No
     assert browser.execute_script(ordered) == ["descending"]
 
 
-def test_the_filter_shows_rows_that_contain_every_word(browser: Driver, files: dict[str, Path]) -> None:
+def test_filter_shows_rows_with_every_word(browser: Driver, files: dict[str, Path]) -> None:
     _open(browser, files["usual"])
     box = browser.find_element("css selector", "#cells input")
     box.send_keys("failed train")
@@ -191,7 +189,7 @@ def test_the_filter_shows_rows_that_contain_every_word(browser: Driver, files: d
     assert status.text == "0 of 74 rows"
 
 
-def test_the_page_follows_the_scheme(browser: Driver, files: dict[str, Path]) -> None:
+def test_page_follows_the_colour_scheme(browser: Driver, files: dict[str, Path]) -> None:
     from selenium.webdriver.support.ui import WebDriverWait
 
     _open(browser, files["usual"])
@@ -210,9 +208,9 @@ def test_the_page_follows_the_scheme(browser: Driver, files: dict[str, Path]) ->
     _quiet(browser)
 
 
-@pytest.mark.parametrize("which", ["usual", "hostile"])
-def test_a_phone_never_scrolls_sideways(browser: Driver, files: dict[str, Path], which: str) -> None:
-    _open(browser, files[which], width=360)
+@pytest.mark.parametrize("kind", ["usual", "hostile"])
+def test_page_does_not_scroll_sideways_on_a_phone(browser: Driver, files: dict[str, Path], kind: str) -> None:
+    _open(browser, files[kind], width=360)
     browser.execute_script("document.querySelectorAll('details').forEach((e) => { e.open = true; })")
     assert browser.execute_script("return document.scrollingElement.scrollWidth") <= 360
     assert browser.execute_script("return document.documentElement.clientWidth") == 360
@@ -237,11 +235,11 @@ def test_charts_follow_the_width(browser: Driver, files: dict[str, Path]) -> Non
 
 
 @pytest.mark.parametrize("width", [1200, 1300, 1400])
-def test_tables_fit_their_place_on_a_laptop(browser: Driver, files: dict[str, Path], width: int) -> None:
+def test_tables_fit_their_container_on_a_laptop(browser: Driver, files: dict[str, Path], width: int) -> None:
     _open(browser, files["usual"], width=width)
     script = (
-        "document.querySelectorAll('details').forEach((each) => each.open = true);"
-        "return [...document.querySelectorAll('.scroll')].filter((each) => each.scrollWidth > each.clientWidth)"
-        ".map((each) => each.querySelector('table').id)"
+        "document.querySelectorAll('details').forEach((box) => box.open = true);"
+        "return [...document.querySelectorAll('.scroll')].filter((box) => box.scrollWidth > box.clientWidth)"
+        ".map((box) => box.querySelector('table').id)"
     )
     assert browser.execute_script(script) == []

@@ -1,4 +1,4 @@
-"""Charts: what they draw, and that every one can be drawn."""
+"""Charts: their rows and marks, and the files that are drawn."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from tests.reporting.conftest import BUDGETS
 
 
 def _rows(spec: dict[str, Any], mark: str) -> list[dict[str, Any]]:
-    """The rows of all layers with this mark."""
-    found = []
+    """Return the rows of all layers with this mark."""
+    rows: list[dict[str, Any]] = []
     for layer in spec["layer"]:
         if layer["mark"]["type"] == mark:
-            found += spec["datasets"][layer["data"]["name"]] if "name" in layer["data"] else layer["data"]["values"]
-    return found
+            rows += spec["datasets"][layer["data"]["name"]] if "name" in layer["data"] else layer["data"]["values"]
+    return rows
 
 
-def test_curves_show_every_seed_and_cross_out_the_flagged(findings: Findings) -> None:
+def test_curves_show_every_seed_and_mark_flagged_seeds(findings: Findings) -> None:
     chart = learning_curves(findings)
     assert chart is not None
     spec = chart.to_dict()
@@ -46,7 +46,7 @@ def test_curves_show_every_seed_and_cross_out_the_flagged(findings: Findings) ->
     ]
 
 
-def test_curves_reach_eight_times_the_largest_budget_and_not_further(findings: Findings) -> None:
+def test_curves_end_at_eight_times_the_largest_budget(findings: Findings) -> None:
     rows = curve_rows(findings.series[0], "accuracy")
     ahead = [row["x"] for row in rows if row["ahead"]]
     assert (min(ahead), max(ahead)) == (800, 6400)
@@ -58,7 +58,7 @@ def test_curves_reach_eight_times_the_largest_budget_and_not_further(findings: F
     assert dotted[0]["encoding"]["x"]["scale"]["type"] == "log"
 
 
-def test_curves_are_the_metric_and_not_the_error(findings: Findings) -> None:
+def test_curves_show_the_metric_not_the_error(findings: Findings) -> None:
     series = findings.series[0]
     assert series.fit is not None
     row = next(row for row in curve_rows(series, "accuracy") if row["x"] == 800)
@@ -67,17 +67,17 @@ def test_curves_are_the_metric_and_not_the_error(findings: Findings) -> None:
     assert row["low"] <= row["y"] <= row["high"]
 
 
-def test_without_a_fit_means_are_connected_and_nothing_is_predicted(findings: Findings) -> None:
+def test_means_are_connected_without_a_fit(findings: Findings) -> None:
     rows = curve_rows(findings.series[4], "accuracy")
     assert [row["x"] for row in rows] == list(BUDGETS)
     assert not any(row["ahead"] or row["fitted"] for row in rows)
 
 
-def test_a_curve_that_refuses_below_its_budgets_is_drawn_where_it_answers(findings: Findings) -> None:
+def test_fitted_curve_has_a_fixed_number_of_points(findings: Findings) -> None:
     assert len(curve_rows(findings.series[0], "accuracy")) == 2 * 40
 
 
-def test_series_are_set_apart_within_the_promised_share() -> None:
+def test_series_are_moved_within_the_documented_share() -> None:
     for count in (1, 2, 6, 40):
         aside = [set_aside(index, count) for index in range(count)]
         assert max(aside) - min(aside) <= 0.05
@@ -94,40 +94,40 @@ def test_ladder_needs_two_sizes(findings: Findings) -> None:
     chart = size_ladder(findings)
     assert chart is not None
     assert len(_rows(chart.to_dict(), "point")) == 5 * 4
-    small = tuple(each for each in findings.series if each.checkpoint != "mpnet")
+    small = tuple(series for series in findings.series if series.checkpoint != "mpnet")
     assert size_ladder(replace(findings, series=small)) is None
 
 
-def test_ladder_falls_back_on_bytes(findings: Findings) -> None:
-    unknown = tuple(replace(each, parameters=0) for each in findings.series)
+def test_ladder_uses_bytes_without_parameters(findings: Findings) -> None:
+    unknown = tuple(replace(series, parameters=0) for series in findings.series)
     assert {row["size"] for row in ladder_rows(replace(findings, series=unknown))} == {90_800_000, 436_000_000}
-    lost = tuple(replace(each, model_bytes=None) for each in unknown)
+    lost = tuple(replace(series, model_bytes=None) for series in unknown)
     assert ladder_rows(replace(findings, series=lost)) == []
 
 
-def test_frontier_needs_latency_and_marks_what_is_beaten(findings: Findings) -> None:
+def test_frontier_needs_latency_and_marks_dominated_choices(findings: Findings) -> None:
     chart = frontier(findings)
     assert chart is not None
     points = _rows(chart.to_dict(), "point")
     assert len(points) == 24
-    assert sum(row["beaten"] for row in points) == sum(choice.dominated for choice in findings.frontier) > 0
-    slow = tuple(replace(choice, latency_ms=None) for choice in findings.frontier)
-    assert frontier(replace(findings, frontier=slow)) is None
+    assert sum(row["dominated"] for row in points) == sum(choice.dominated for choice in findings.frontier) > 0
+    untimed = tuple(replace(choice, latency_ms=None) for choice in findings.frontier)
+    assert frontier(replace(findings, frontier=untimed)) is None
 
 
-def test_stairs_only_rise() -> None:
+def test_best_metric_within_latency_only_rises() -> None:
     rows = [{"x": x, "y": y} for x, y in ((3, 0.5), (1, 0.6), (2, 0.55), (4, 0.9), (1, 0.4), (5, 0.9))]
     assert envelope(rows) == [{"x": 1, "y": 0.6}, {"x": 4, "y": 0.9}]
 
 
-def test_dots_are_sized_by_model_where_budgets_do_not_differ(findings: Findings) -> None:
+def test_dots_show_model_size_with_a_single_budget(findings: Findings) -> None:
     one = replace(findings, frontier=tuple(choice for choice in findings.frontier if choice.budget == 800))
     assert {row["weight"] for row in choice_rows(one)} == {90.8, 436.0, 0.164}
     assert {row["weight"] for row in choice_rows(findings)} == set(BUDGETS)
 
 
 @pytest.mark.parametrize("budgets", [BUDGETS[:1], BUDGETS[:2], BUDGETS])
-def test_the_legend_of_sizes_has_one_entry_per_budget(findings: Findings, budgets: Sequence[int]) -> None:
+def test_size_legend_has_one_entry_per_budget(findings: Findings, budgets: Sequence[int]) -> None:
     choices = tuple(choice for choice in findings.frontier if choice.budget in budgets)
     chart = frontier(replace(findings, frontier=choices))
     assert chart is not None
@@ -137,19 +137,19 @@ def test_the_legend_of_sizes_has_one_entry_per_budget(findings: Findings, budget
     assert len(budgets) == 1 or values == list(budgets)
 
 
-def test_names_of_users_are_never_fields(hostile: Findings) -> None:
+def test_names_of_users_are_not_fields(hostile: Findings) -> None:
     for name, chart in all_charts(hostile).items():
         text = json.dumps(chart.to_dict()["layer"])
         fields = set(re.findall(r'"field": "([^"]*)"', text))
         assert fields <= {
             "x", "y", "low", "high", "series", "method", "checkpoint", "labels", "shown", "seed", "seeds", "flag",
-            "what", "name", "weight", "latency", "saved", "said",
+            "note", "name", "weight", "latency", "saved", "verdict",
         }, name  # fmt: skip
         assert "expr" not in text
         assert "pwned" not in json.dumps(chart.to_dict()["description"])
 
 
-def test_other_metrics_are_no_percentages(findings: Findings) -> None:
+def test_mcc_is_not_a_percentage(findings: Findings) -> None:
     chart = learning_curves(replace(findings, metric="mcc"))
     assert chart is not None
     spec = chart.to_dict()
@@ -162,7 +162,7 @@ def test_other_metrics_are_no_percentages(findings: Findings) -> None:
 
 
 def _wide(findings: Findings) -> Findings:
-    """The study with one interval from 0 to 1."""
+    """Return the study with one interval from 0 to 1."""
     first = findings.series[0]
     point = replace(first.points[0], estimate=Estimate(0.66, 0.0, 1.0))
     choices = (replace(findings.frontier[0], low=0.0, high=1.0, dominated=False), *findings.frontier[1:])
@@ -186,13 +186,13 @@ def test_one_wide_interval_does_not_stretch_the_axis(findings: Findings, draw: C
     assert not [layer for layer in usual["layer"] if layer["mark"].get("text") == "▼"]
 
 
-def test_long_names_stay_apart_in_legends_and_beside_sizes(findings: Findings) -> None:
+def test_shortened_names_are_different(findings: Findings) -> None:
     long = "sentence-transformers/paraphrase-multilingual-MiniLM"
     names = {"minilm": f"{long}-L12-v2", "mpnet": f"{long}-L24-v2"}
     series = tuple(
-        replace(one, checkpoint=name, name=f"{one.method} {name}")
-        for one in findings.series
-        if (name := names.get(one.checkpoint or ""))
+        replace(original, checkpoint=name, name=f"{original.method} {name}")
+        for original in findings.series
+        if (name := names.get(original.checkpoint or ""))
     )
     for chart in (learning_curves, size_ladder):
         spec = chart(replace(findings, series=series)).to_dict()  # type: ignore[union-attr]
@@ -211,31 +211,31 @@ def test_names_that_differ_in_their_middle_get_numbers() -> None:
     assert short_names(["tfidf", "probe"], 20) == {"tfidf": "tfidf", "probe": "probe"}
 
 
-def test_nothing_measured_is_nothing_drawn(nothing: Findings, bare: Findings) -> None:
+def test_study_without_results_has_no_charts(nothing: Findings, bare: Findings) -> None:
     assert all_charts(nothing) == {}
     assert list(all_charts(bare)) == ["curves"]
     assert seed_rows(bare.series[0], "accuracy")
 
 
 def test_targets_are_round_and_above_the_best(findings: Findings) -> None:
-    best = max(point.estimate.value for each in findings.series for point in each.points)
-    found = targets(findings)
-    assert best < found[0] <= best + 0.02
-    assert [round(b - a, 6) for a, b in pairwise(found)] == [0.02] * 3
+    best = max(point.estimate.value for series in findings.series for point in series.points)
+    values = targets(findings)
+    assert best < values[0] <= best + 0.02
+    assert [round(b - a, 6) for a, b in pairwise(values)] == [0.02] * 3
     assert all(target < 1 for target in targets(_better(findings)))
 
 
 def _better(findings: Findings) -> Findings:
-    """A study in which the first method is all but perfect."""
+    """Return the study with an almost perfect first method."""
     first = findings.series[0]
     last = replace(first.points[-1], estimate=Estimate(0.995, 0.99, 1.0))
     return replace(findings, series=(replace(first, points=(*first.points[:-1], last)), *findings.series[1:]))
 
 
-def test_labels_out_of_reach_are_said_to_be_more(findings: Findings) -> None:
+def test_unreachable_targets_need_more_labels_than_the_limit(findings: Findings) -> None:
     table = needed(findings)
     scratch = next(row for row in table.rows if row[0].text == "scratch minilm")
-    assert [(cell.text, cell.note) for cell in scratch[2:]] == [("more than 6,400", "interval from 6,400")] * 4
+    assert [(cell.text, cell.note) for cell in scratch[2:]] == [("more than 6,400", "interval starts at 6,400")] * 4
 
 
 @pytest.mark.parametrize("palette", [LIGHT, DARK], ids=["light", "dark"])
@@ -248,7 +248,7 @@ def test_text_has_contrast(palette: Palette) -> None:
 
 
 def _contrast(first: str, second: str) -> float:
-    """WCAG 2.2 contrast ratio."""
+    """Return the contrast ratio of two colours (WCAG 2.2)."""
 
     def luminance(colour: str) -> float:
         parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
@@ -259,7 +259,7 @@ def _contrast(first: str, second: str) -> float:
     return (light + 0.05) / (dark + 0.05)
 
 
-def test_report_is_written_whole(findings: Findings, bare: Findings, tmp_path: Path) -> None:
+def test_report_has_all_files_and_no_old_charts(findings: Findings, bare: Findings, tmp_path: Path) -> None:
     paths = write_report(tmp_path / "report", findings)
     names = [str(path.relative_to(tmp_path / "report")) for path in paths]
     assert names == [
@@ -275,12 +275,12 @@ def test_report_is_written_whole(findings: Findings, bare: Findings, tmp_path: P
     assert [path.name for path in (tmp_path / "report" / "charts").iterdir()] == ["curves.png"]
 
 
-def test_hostile_names_can_be_painted(hostile: Findings) -> None:
+def test_charts_with_hostile_names_are_drawn(hostile: Findings) -> None:
     assert len(pictures(hostile)) == 3
 
 
-def test_importing_the_report_imports_no_drawing_library() -> None:
+def test_import_of_the_report_imports_no_drawing_library() -> None:
     heavy = ("altair", "vl_convert", "jinja2", "torch", "pandas")
-    code = f"import sys, kit.report; print([name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout.strip() == "[]"
+    code = f"import sys, kit.reporting.write; print([name for name in {heavy} if name in sys.modules])"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert process.stdout.strip() == "[]"

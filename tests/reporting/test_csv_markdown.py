@@ -1,4 +1,4 @@
-"""The report as Markdown and CSV: complete, and harmless whatever names are."""
+"""The report as Markdown and CSV: completeness, and escaping of any text."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from tests.reporting.conftest import BUDGETS, HOSTILE
 
 
 def _tables(text: str) -> list[list[str]]:
-    """Runs of lines that are a table."""
-    found: list[list[str]] = [[]]
+    """Return the lines of each table."""
+    tables: list[list[str]] = [[]]
     for line in text.splitlines():
         if line.startswith("|"):
-            found[-1].append(line)
-        elif found[-1]:
-            found.append([])
-    return [table for table in found if table]
+            tables[-1].append(line)
+        elif tables[-1]:
+            tables.append([])
+    return [table for table in tables if table]
 
 
-def test_markdown_starts_with_the_answer_and_has_every_part(findings: Findings) -> None:
+def test_markdown_starts_with_the_main_result_and_has_every_section(findings: Findings) -> None:
     text = markdown(findings)
     assert text.startswith("# Support tickets\n")
-    assert text.index("Best at 800 labels") < text.index("## What to know") < text.index("## Accuracy")
+    assert text.index("Best at 800 labels") < text.index("## Notes") < text.index("## Accuracy")
     headings = re.findall(r"^## (.*)", text, flags=re.M)
     assert headings == [
-        "What to know", "Accuracy", "More labels", "Comparisons", "What pretraining is worth", "Sizes", "Cost", "Data",
-        "Environment", "Reproduce",
+        "Notes", "Accuracy", "Predictions for more labels", "Comparisons", "Value of pretraining", "Sizes", "Cost",
+        "Data", "Environment", "Reproduce",
     ]  # fmt: skip
 
 
@@ -42,14 +42,14 @@ def test_markdown_has_every_mean_with_its_interval(findings: Findings) -> None:
     for series in findings.series:
         row = next(line for line in text.splitlines() if line.startswith(f"| {series.name} |"))
         for point in series.points:
-            found = point.estimate
-            interval = f"{100 * found.value:.1f} % \\[{100 * found.low:.1f}, {100 * found.high:.1f}\\]"
+            estimate = point.estimate
+            interval = f"{100 * estimate.value:.1f} % \\[{100 * estimate.low:.1f}, {100 * estimate.high:.1f}\\]"
             assert interval in row, (series.name, point.budget)
 
 
-def test_predictions_stand_beside_the_error_of_their_back_test(findings: Findings) -> None:
-    table = next(table for table in _tables(markdown(findings)) if "Back\\-test: off by" in table[0])
-    fitted = [each for each in findings.series if each.fit]
+def test_predictions_have_their_back_test_error(findings: Findings) -> None:
+    table = next(table for table in _tables(markdown(findings)) if "Back\\-test error" in table[0])
+    fitted = [series for series in findings.series if series.fit]
     assert len(table) - 2 == len(fitted) == 5
     for row, series in zip(table[2:], fitted, strict=True):
         assert series.fit is not None
@@ -57,7 +57,7 @@ def test_predictions_stand_beside_the_error_of_their_back_test(findings: Finding
         assert "6,400 labels" in row, "a prediction at 8 times the largest budget"
 
 
-def test_text_that_looks_like_a_list_item_is_none(findings: Findings) -> None:
+def test_text_that_looks_like_markup_is_escaped(findings: Findings) -> None:
     text = markdown(replace(findings, answer=("1. of all", "- second", "# third", "2.5 times")))
     assert "\n1\\. of all\n" in text
     assert "\n\\- second\n" in text
@@ -65,20 +65,20 @@ def test_text_that_looks_like_a_list_item_is_none(findings: Findings) -> None:
     assert "\n2.5 times\n" in text
 
 
-def test_refusals_say_why(findings: Findings) -> None:
+def test_refused_predictions_have_a_reason(findings: Findings) -> None:
     assert "metric falls from 200 to 400 labels; no form fits" in markdown(findings)
 
 
-@pytest.mark.parametrize("which", ["findings", "hostile"])
-def test_every_row_of_a_table_has_the_same_columns(which: str, request: pytest.FixtureRequest) -> None:
-    tables = _tables(markdown(request.getfixturevalue(which)))
+@pytest.mark.parametrize("study", ["findings", "hostile"])
+def test_every_row_of_a_table_has_the_same_columns(study: str, request: pytest.FixtureRequest) -> None:
+    tables = _tables(markdown(request.getfixturevalue(study)))
     assert len(tables) >= 9
     for table in tables:
         counts = {len(re.findall(r"(?<!\\)\|", line)) for line in table}
         assert len(counts) == 1, table[0]
 
 
-def test_hostile_names_are_no_markup_in_markdown(hostile: Findings) -> None:
+def test_hostile_names_are_escaped_in_markdown(hostile: Findings) -> None:
     text = markdown(hostile)
     prose = re.sub(r"^(`{3,}).*?^\1$", "", text, flags=re.M | re.S)
     assert "&lt;script&gt;alert" in prose
@@ -87,13 +87,13 @@ def test_hostile_names_are_no_markup_in_markdown(hostile: Findings) -> None:
     text.encode()
 
 
-def test_a_fence_is_longer_than_any_in_the_recipe(findings: Findings) -> None:
+def test_fence_is_longer_than_any_fence_in_the_recipe(findings: Findings) -> None:
     text = markdown(replace(findings, recipe="a: 1\n````\n# not a heading of the report\n````\n"))
     fences = re.findall(r"^`{3,}.*$", text, flags=re.M)
     assert fences == ["```sh", "```", "`````yaml", "````", "````", "`````"]
 
 
-def test_csv_has_every_cell_failed_ones_with_their_error(findings: Findings) -> None:
+def test_csv_has_every_cell_and_the_errors(findings: Findings) -> None:
     rows = list(csv.DictReader(io.StringIO(cells_csv(findings), newline="")))
     assert len(rows) == len(findings.cells) == 74
     for row, cell in zip(rows, findings.cells, strict=True):
@@ -107,7 +107,7 @@ def test_csv_has_every_cell_failed_ones_with_their_error(findings: Findings) -> 
 def test_text_is_never_a_formula(findings: Findings, text: str) -> None:
     row = replace(findings.cells[0], series=text, metric=-0.25)
     written = next(csv.DictReader(io.StringIO(cells_csv(replace(findings, cells=(row,))), newline="")))
-    assert written["series"].startswith(("'", "\ufffd")), "a carriage return does not get that far"
+    assert written["series"].startswith(("'", "\ufffd")), "a carriage return is replaced before"
     assert written["metric"] == "-0.25", "a negative number stays a number"
 
 
@@ -125,6 +125,6 @@ def test_hostile_text_survives_csv(hostile: Findings) -> None:
     assert "\ud800" not in rows[-2]["error"]
 
 
-def test_a_study_without_results_is_still_a_report(nothing: Findings, bare: Findings) -> None:
+def test_markdown_of_a_study_without_results(nothing: Findings, bare: Findings) -> None:
     assert "| Method |" not in markdown(nothing)
     assert "one budget is no curve" in markdown(bare)

@@ -1,4 +1,4 @@
-"""The page as text: order, structure, escaping. How it behaves is in test_browser."""
+"""The page as text: order, structure and escaping. test_browser tests its behaviour."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.reporting.conftest import HOSTILE
 
 
 class _Reader(HTMLParser):
-    """Elements with their attributes, and the text of the page; what is in scripts and styles apart."""
+    """Parser that collects elements with attributes, scripts, and the text of the page."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -60,17 +60,17 @@ def attacked(hostile: Findings) -> _Reader:
     return _Reader(page(hostile))
 
 
-def test_parts_come_in_the_order_people_read_them(read: _Reader) -> None:
+def test_sections_have_a_fixed_order(read: _Reader) -> None:
     sections = [attributes["id"] for tag, attributes in read.elements if tag == "section"]
     assert sections == [
         "answer", "notes", "curves", "means", "predictions", "comparisons", "worth", "sizes", "frontier", "cells",
         "data", "environment", "reproduce",
     ]  # fmt: skip
     links = [attributes["href"] for tag, attributes in read.elements if tag == "a"]
-    assert links == ["#answer", *(f"#{section}" for section in sections)], "the skip link, and one to each part"
+    assert links == ["#answer", *(f"#{section}" for section in sections)], "the skip link, and a link to each section"
 
 
-def test_structure_is_readable_by_machines(read: _Reader) -> None:
+def test_structure_is_accessible(read: _Reader) -> None:
     counts = Counter(tag for tag, _ in read.elements)
     assert counts["h1"] == counts["main"] == counts["nav"] == 1
     assert counts["caption"] == counts["table"] >= 12
@@ -88,7 +88,7 @@ def test_structure_is_readable_by_machines(read: _Reader) -> None:
 
 def test_every_fact_is_on_the_page(read: _Reader, findings: Findings) -> None:
     text = re.sub(r"[\s\u00a0]+", " ", read.text)
-    for said in (
+    for expected in (
         *findings.answer,
         *findings.notes,
         findings.command,
@@ -96,7 +96,7 @@ def test_every_fact_is_on_the_page(read: _Reader, findings: Findings) -> None:
         "torch",
         "12, dropped",
     ):
-        assert said in text, said
+        assert expected in text, expected
     for line in (comparison.line for comparison in findings.comparisons):
         assert line in text
     for series in findings.series:
@@ -107,7 +107,7 @@ def test_every_fact_is_on_the_page(read: _Reader, findings: Findings) -> None:
     assert text.count("failed to train: no better") >= 2
 
 
-def test_nothing_is_loaded_from_elsewhere(read: _Reader, html: str) -> None:
+def test_page_loads_no_external_files(read: _Reader, html: str) -> None:
     for tag, attributes in read.elements:
         assert tag not in ("img", "iframe", "object", "embed", "base", "form")
         for name in ("src", "href"):
@@ -118,7 +118,7 @@ def test_nothing_is_loaded_from_elsewhere(read: _Reader, html: str) -> None:
     assert "@import" not in styles[0]
 
 
-def test_policy_runs_these_two_scripts_and_no_other(attacked: _Reader) -> None:
+def test_policy_allows_only_two_scripts(attacked: _Reader) -> None:
     policy = next(a["content"] for t, a in attacked.elements if t == "meta" and a.get("http-equiv"))
     assert policy is not None
     rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
@@ -128,8 +128,8 @@ def test_policy_runs_these_two_scripts_and_no_other(attacked: _Reader) -> None:
     assert len(hashes) == 2
 
 
-def test_hostile_text_is_text(attacked: _Reader, read: _Reader) -> None:
-    """The page of an enemy has the same elements as that of a friend, rows for its many labels and notes apart."""
+def test_hostile_text_is_escaped(attacked: _Reader, read: _Reader) -> None:
+    """The hostile page has the same kinds of elements as the usual page."""
     assert len(attacked.scripts) == len(read.scripts) == 3
     assert {tag for tag, _ in attacked.elements} == {tag for tag, _ in read.elements}
     assert not any(name.startswith("on") for _, attributes in attacked.elements for name in attributes)
@@ -141,7 +141,7 @@ def test_hostile_text_is_text(attacked: _Reader, read: _Reader) -> None:
     assert "49" not in re.findall(r"\{\{.*?\}\}|\b49\b(?=\}\})", text)
 
 
-def test_data_in_the_page_cannot_end_its_script(attacked: _Reader) -> None:
+def test_data_cannot_end_their_script_element(attacked: _Reader) -> None:
     data = attacked.scripts[0]
     assert not re.search(r"[<>&\u2028\u2029]", data)
     charts = json.loads(data)
@@ -151,11 +151,11 @@ def test_data_in_the_page_cannot_end_its_script(attacked: _Reader) -> None:
         assert not re.search(r"</script|<!--", script, flags=re.I)
 
 
-def test_size_is_that_of_the_libraries_and_little_more(html: str) -> None:
+def test_page_is_little_larger_than_its_libraries(html: str) -> None:
     assert 0.9e6 < len(html.encode()) < 1.4e6
 
 
-def test_little_to_say_is_a_page_too(bare: Findings, nothing: Findings) -> None:
+def test_page_of_a_small_study(bare: Findings, nothing: Findings) -> None:
     read = _Reader(page(bare))
     sections = [attributes["id"] for tag, attributes in read.elements if tag == "section"]
     assert sections == ["answer", "curves", "means", "predictions", "cells", "reproduce"]
