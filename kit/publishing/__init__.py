@@ -1,1 +1,1 @@
-"""Publishing: what a run becomes when it leaves this machine, proven to answer as it did."""
+"""Publishing: export a run as a verified folder that loads without kit, and push it to the Hub."""

@@ -1,4 +1,4 @@
-"""Model card of an exported model: use, results, proof, limits, training and reproduction.
+"""Model card of an exported model: use, results, verification, limits, training and reproduction.
 
 Every sentence is written from the Record and from measurements. The metadata give the Hub its results (`model-index`).
 """
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from kit.measurement.intervals import shown
 from kit.measurement.units import shown_value
 from kit.publishing import card_translation as translation
-from kit.publishing.card_facts import CardFacts, CardFormat
+from kit.publishing.card_facts import CardFacts
 from kit.publishing.card_metadata import card_metadata
+from kit.publishing.card_usage import usage
 from kit.records.record import Record
 from kit.reporting.formatting import title
 from kit.reporting.markdown import code, inline, span, table
@@ -19,22 +20,22 @@ from kit.reporting.markdown import code, inline, span, table
 if TYPE_CHECKING:
     from kit.publishing.reproduce import Reproduction
 
-_SHOWN_LABELS = 40
+_MAX_LABELS = 40
 
 
 def model_card(record: Record, facts: CardFacts) -> str:
-    """The card as Markdown with metadata in front."""
+    """Return the card as Markdown, with metadata in front."""
     sections = [
         f"# {inline(facts.name)}",
-        _what(record, facts),
+        _summary(record, facts),
         "## Use",
-        *(_use(each, record, facts) for each in facts.formats),
+        *(usage(exported, record, facts) for exported in facts.formats),
         "## Results",
         _results(record),
-        *(["How it came about:", "\n".join(f"- {inline(line)}" for line in facts.history)] if facts.history else []),
-        *(_speed(record, facts) if facts.speeds else []),
-        "## Proof",
-        _proof(facts),
+        *_history(facts),
+        *(_speed(facts) if facts.speeds else []),
+        "## Verification",
+        _verification(facts),
         "## Limits",
         "\n".join(f"- {line}" for line in _limits(record, facts)),
         "## Training",
@@ -44,146 +45,42 @@ def model_card(record: Record, facts: CardFacts) -> str:
     return f"---\n{card_metadata(record, facts)}\n---\n\n" + "\n\n".join(sections) + "\n"
 
 
-def _what(record: Record, facts: CardFacts) -> str:
+def _summary(record: Record, facts: CardFacts) -> str:
+    """Return what the model predicts and what it was trained from."""
     content = record.content
     if _translates(record):
-        return f"{translation.what_it_does(record)}\n\n{_whence(record, facts)}"
+        return f"{translation.summary(record)}\n\n{_origin(record, facts)}"
     labels = [span(label) for label in record.labels]
-    listed = ", ".join(labels[:_SHOWN_LABELS])
-    if len(labels) > _SHOWN_LABELS:
-        listed += f" and {len(labels) - _SHOWN_LABELS} more (kit.json has all)"
-    several = "any number of" if record.recipe.data.multi_label else "one of"
-    texts = " and ".join(span(column) for column in content["data"]["text_columns"])
-    given = "a text" if len(content["data"]["text_columns"]) == 1 else "two texts"
-    return f"Gives {given} ({texts}) {several} {len(labels)} labels: {listed}.\n\n{_whence(record, facts)}"
+    listed = ", ".join(labels[:_MAX_LABELS])
+    if len(labels) > _MAX_LABELS:
+        listed += f" and {len(labels) - _MAX_LABELS} more (kit.json lists all of them)"
+    number = "any number of" if record.recipe.data.multi_label else "one of"
+    columns = content["data"]["text_columns"]
+    texts = " and ".join(span(column) for column in columns)
+    subject = "a text" if len(columns) == 1 else "a pair of texts"
+    return f"Assigns {number} {len(labels)} labels to {subject} ({texts}): {listed}.\n\n{_origin(record, facts)}"
 
 
-def _whence(record: Record, facts: CardFacts) -> str:
-    """What it was made of."""
+def _origin(record: Record, facts: CardFacts) -> str:
+    """Return the base checkpoint, the method, the sizes of the data and of the model."""
     content, sizes = record.content, record.content["data"]["sizes"]
     checkpoint = content["checkpoint"]
-    base = (
-        f"It starts from {inline(facts.checkpoint or 'a checkpoint')}" if checkpoint else "It starts from no checkpoint"
-    )
-    if checkpoint and checkpoint["revision"]:
-        base += f" at revision `{checkpoint['revision']}`"
-    licence = f" (licence: {inline(facts.licence)})" if facts.licence else " (licence not known)" if checkpoint else ""
-    named = "pairs of texts" if _translates(record) else "labelled examples"
+    base = "without a pretrained checkpoint"
+    if checkpoint:
+        base = f"from {inline(facts.checkpoint or 'a checkpoint')}"
+        if checkpoint["revision"]:
+            base += f" at revision `{checkpoint['revision']}`"
+        base += f" (licence: {inline(facts.licence or 'unknown')})"
+    examples = "pairs of texts" if _translates(record) else "labelled examples"
     return (
-        f"{base}{licence}, method `{record.how}`, with {sizes['budget']:,} {named} "
-        f"({sizes['train']:,} to learn from, {sizes['validation']:,} to validate on) and {sizes['test']:,} for the "
-        f"test. "
-        f"{content['parameters']:,} parameters."
+        f"Trained {base} with method `{record.how}` on {sizes['budget']:,} {examples} "
+        f"({sizes['train']:,} for training, {sizes['validation']:,} for validation) and tested on {sizes['test']:,}. "
+        f"The model has {content['parameters']:,} parameters."
     )
 
 
 def _translates(record: Record) -> bool:
     return record.recipe.task == "translation"
-
-
-def _use(each: CardFormat, record: Record, facts: CardFacts) -> str:
-    where = "" if each.folder == "." else f"/{each.folder}"
-    lines = {
-        "transformers": _with_transformers,
-        "peft": _with_peft,
-        "onnxruntime": _with_onnxruntime,
-        "kit": _with_kit,
-        "seq2seq": _with_seq2seq,
-        "ctranslate2": _with_ctranslate2,
-        "onnx-seq2seq": _with_graphs,
-    }
-    needs = f"`pip install {each.packages}`"
-    if each.loader == "kit":  # which no package index has
-        needs = "kit itself, installed from a copy of its repository: `pip install .` there"
-    intro = f"**{each.name}**" + (f" (in `{each.folder}/`)" if where else "") + f": {needs}"
-    if each.arguments.get("trust_remote_code"):
-        intro += (
-            ". transformers has no class for this shape: `trust_remote_code` lets it load the one in the "
-            "folder's `modeling_*.py`"
-        )
-    return intro + "\n\n" + code(lines[each.loader](each, record, facts), "python")
-
-
-def _with_transformers(each: CardFormat, record: Record, facts: CardFacts) -> str:
-    arguments = "".join(f", {name}={value!r}" for name, value in each.arguments.items())
-    several = ", top_k=None" if record.recipe.data.multi_label else ""
-    return (
-        "from transformers import pipeline\n"
-        f'classify = pipeline("text-classification", "{_place(facts, each)}"{arguments})\n'
-        f"print(classify({_example(record)}{several}))"
-    )
-
-
-def _with_peft(each: CardFormat, record: Record, facts: CardFacts) -> str:
-    return (
-        "from peft import AutoPeftModelForSequenceClassification\n"
-        "from transformers import AutoTokenizer, pipeline\n"
-        "model = AutoPeftModelForSequenceClassification.from_pretrained(\n"
-        f'    "{_place(facts, each)}", num_labels={len(record.labels)}, ignore_mismatched_sizes=True,\n'
-        f"    id2label={dict(enumerate(record.labels))!r})\n"
-        f'tokenizer = AutoTokenizer.from_pretrained("{_place(facts, each)}")\n'
-        'classify = pipeline("text-classification", model=model, tokenizer=tokenizer, truncation=True)\n'
-        f"print(classify({_example(record)}))"
-    )
-
-
-def _with_onnxruntime(each: CardFormat, record: Record, facts: CardFacts) -> str:
-    pair = ", " if len(record.content["data"]["text_columns"]) > 1 else ""
-    texts = '"a text"' + (pair + '"another"' if pair else "")
-    return (
-        "import json, numpy as np, onnxruntime\n"
-        "from tokenizers import Tokenizer\n"
-        f"{_downloaded(facts, each)}\n"
-        'tokenizer = Tokenizer.from_file(f"{folder}/tokenizer.json")\n'
-        f"tokenizer.no_padding(); tokenizer.enable_truncation({record.recipe.data.max_length})\n"
-        'session = onnxruntime.InferenceSession(f"{folder}/model.onnx", providers=["CPUExecutionProvider"])\n'
-        f"text = tokenizer.encode({texts})\n"
-        'given = {"input_ids": text.ids, "attention_mask": text.attention_mask, "token_type_ids": text.type_ids}\n'
-        "given = {each.name: np.array([given[each.name]], np.int64) for each in session.get_inputs()}\n"
-        'logits = session.run(["logits"], given)[0][0]\n'
-        'names = json.load(open(f"{folder}/config.json"))["id2label"]\n'
-        + (
-            "print([names[str(index)] for index in np.flatnonzero(logits > 0)])"
-            if record.recipe.data.multi_label
-            else "print(names[str(logits.argmax())])"
-        )
-    )
-
-
-def _with_seq2seq(each: CardFormat, record: Record, facts: CardFacts) -> str:
-    return translation.with_seq2seq(_place(facts, each), each.arguments)
-
-
-def _with_ctranslate2(each: CardFormat, record: Record, facts: CardFacts) -> str:
-    return translation.with_ctranslate2(_downloaded(facts, each), each.arguments)
-
-
-def _with_graphs(each: CardFormat, record: Record, facts: CardFacts) -> str:
-    return translation.with_graphs(_downloaded(facts, each), each.arguments, record.recipe.data.max_length)
-
-
-def _place(facts: CardFacts, each: CardFormat) -> str:
-    return facts.name if each.folder == "." else f"{facts.name}/{each.folder}"
-
-
-def _downloaded(facts: CardFacts, each: CardFormat) -> str:
-    inside = "" if each.folder == "." else f"/{each.folder}"
-    if "/" not in facts.name:
-        return f'folder = "{facts.name}{inside}"'
-    joined = f' + "{inside}"' if inside else ""
-    return f'from huggingface_hub import snapshot_download\nfolder = snapshot_download("{facts.name}"){joined}'
-
-
-def _with_kit(each: CardFormat, record: Record, facts: CardFacts) -> str:
-    pair = len(record.content["data"]["text_columns"]) > 1
-    example = '[("a text", "another")]' if pair else '"a text"'
-    return f'from kit import predict\nprint(list(predict("{_place(facts, each)}", {example})))'
-
-
-def _example(record: Record) -> str:
-    if len(record.content["data"]["text_columns"]) > 1:
-        return '{"text": "a text", "text_pair": "another"}'
-    return '"a text"'
 
 
 def _results(record: Record) -> str:
@@ -194,88 +91,105 @@ def _results(record: Record) -> str:
     if not _translates(record):
         return _label_results(record, header, names)
     text = table(header, [(title(name), shown(name, metrics[name])) for name in names])
-    text += "\n\nBy sacrebleu:\n\n" + "\n".join(translation.signature_lines(record))
+    text += "\n\nSignatures of sacrebleu:\n\n" + "\n".join(translation.signature_lines(record))
     loss = record.loss_on_references
-    return text if loss is None else f"{text}\n\nLoss on the references: {loss:.3f} a token of the model's own."
+    return text if loss is None else f"{text}\n\nLoss on the references: {loss:.3f} per token of the model's tokenizer."
 
 
 def _label_results(record: Record, header: list[str], names: list[str]) -> str:
-    """The metrics beside a random guess and the most frequent label."""
+    """Return the metrics with those of a random guess and of the most frequent label."""
     metrics, baselines = record.metrics, record.baselines
-    both = (baselines.chance, baselines.majority)
+    references = (baselines.chance, baselines.majority)
     rows = [
-        (title(name), shown(name, metrics[name]), *(shown_value(name, b[name]) if name in b else "" for b in both))
+        (
+            title(name),
+            shown(name, metrics[name]),
+            *(shown_value(name, values[name]) if name in values else "" for values in references),
+        )
         for name in names
     ]
-    lines = [table([*header, "chance", "majority"], rows)]
     worse = baselines.not_beaten(record.main_metric, metrics[record.main_metric])
-    return "\n\n".join(
-        [*lines, *(inline(f"{line[0].upper()}{line[1:]}.") for line in (worse, *record.class_notes(names)) if line)]
+    notes = [line for line in (worse, *record.class_notes(names)) if line]
+    sentences = [inline(f"{line[0].upper()}{line[1:]}.") for line in notes]
+    return "\n\n".join([table([*header, "chance", "majority"], rows), *sentences])
+
+
+def _history(facts: CardFacts) -> list[str]:
+    """Return the verdicts of distillation and compression; empty for a model that was only trained."""
+    if not facts.history:
+        return []
+    return ["Distillation and compression:", "\n".join(f"- {inline(line)}" for line in facts.history)]
+
+
+def _speed(facts: CardFacts) -> list[str]:
+    header, *rows = facts.speeds
+    return ["## Speed and size", table(list(header), rows), *map(inline, facts.speed_notes)]
+
+
+def _verification(facts: CardFacts) -> str:
+    lines = [f"- `{exported.name}`: {inline(exported.proof)}" for exported in facts.formats]
+    without_kit = " without kit" * all(exported.loader != "kit" for exported in facts.formats)
+    intro = (
+        f"Each format was loaded in a new process{without_kit}, without the files of the run, and its predictions on "
+        "the test examples were compared with those of the run"
     )
-
-
-def _speed(record: Record, facts: CardFacts) -> list[str]:
-    head, *rows = facts.speeds
-    return ["## Speed and size", table(list(head), rows), *map(inline, facts.speed_notes)]
-
-
-def _proof(facts: CardFacts) -> str:
-    lines = [f"- `{each.name}`: {inline(each.proof)}" for each in facts.formats]
-    without = " without kit" * all(each.loader != "kit" for each in facts.formats)
-    about = (
-        f"Each format was loaded in a fresh process{without}, with nothing of the run's folder, and answered the test"
-    )
-    return f"{about} examples:\n\n" + "\n".join(lines)
+    return f"{intro}:\n\n" + "\n".join(lines)
 
 
 def _limits(record: Record, facts: CardFacts) -> list[str]:
-    found = []
+    lines = []
     if facts.cut is not None:
-        longest = record.recipe.data.max_length
-        found.append(f"Texts are cut after {longest} tokens ({100 * facts.cut:.1f} % of the test texts).")
+        max_length = record.recipe.data.max_length
+        lines.append(
+            f"Texts are truncated to {max_length} tokens ({100 * facts.cut:.1f} % of the test texts are longer)."
+        )
     if facts.vocabulary:
         trimmed = facts.vocabulary
-        share = 100 * trimmed["new_texts_read_differently"]
-        found.append(
-            f"Its vocabulary has {trimmed['tokens']:,} of {trimmed['tokens_before']:,} tokens: about {share:.0f} % "
-            "of new texts have a word that is read in smaller pieces than before."
+        changed = 100 * trimmed["new_texts_read_differently"]
+        lines.append(
+            f"The vocabulary was reduced to {trimmed['tokens']:,} of {trimmed['tokens_before']:,} tokens: about "
+            f"{changed:.0f} % of new texts contain a word that is split into smaller pieces than before."
         )
-    known = f"Languages: {', '.join(facts.languages)}." if facts.languages else "Its languages were not declared."
-    found.append(f"{known} It was tested on texts like those it was trained on, and on no others.")
+    languages = f"Languages: {', '.join(facts.languages)}." if facts.languages else "Its languages were not declared."
+    lines.append(f"{languages} The model was tested only on texts like those it was trained on.")
     if "ece" in record.metrics:
-        found.append(f"Scores are not exact probabilities: calibration error {shown('ece', record.metrics['ece'])}.")
+        error = shown("ece", record.metrics["ece"])
+        lines.append(f"Scores are not exact probabilities: the expected calibration error is {error}.")
     if _translates(record):
-        return found + translation.limits(record)
-    found.append(
-        "It gives one of its labels to every text, also to one that none of them fits."
-        * (not record.recipe.data.multi_label)
-    )
-    return [line for line in found if line]
+        return lines + translation.limits(record)
+    if not record.recipe.data.multi_label:
+        lines.append("The model assigns one of its labels to every text, even if none of them fits.")
+    return lines
 
 
 def _training(record: Record, facts: CardFacts) -> str:
     content, data = record.content, record.content["data"]
-    where = content["provenance"]
-    licence = facts.data_licence or "not known"
-    prints = ", ".join(f"{name} `{sha[:16]}`" for name, sha in data["fingerprints"].items())
-    versions = {"kit": where["kit"], "commit": where["commit"], "python": where["python"], **where["versions"]}
+    provenance = content["provenance"]
+    licence = facts.data_licence or "unknown"
+    hashes = ", ".join(f"{name} `{sha[:16]}`" for name, sha in data["fingerprints"].items())
+    versions = {
+        "kit": provenance["kit"],
+        "commit": provenance["commit"],
+        "python": provenance["python"],
+        **provenance["versions"],
+    }
     packages = "\n".join(f"{name}=={version}" for name, version in versions.items() if version)
     return (
-        f"Data: {inline(_source(facts))}, licence: {inline(licence)}; sha256 of the splits: {prints}"
+        f"Data: {inline(_source(facts))}, licence: {inline(licence)}; sha256 of the splits: {hashes}"
         + (f"; revision `{data['revision']}`" if data["revision"] else "")
-        + f".\n\nMade on {inline(where['cpu'])}, {where['cores']} cores"
-        + (f", {inline(', '.join(where['gpus']))}" if where["gpus"] else "")
+        + f".\n\nCreated on {inline(provenance['cpu'])}, {provenance['cores']} cores"
+        + (f", {inline(', '.join(provenance['gpus']))}" if provenance["gpus"] else "")
         + f", with these versions:\n\n{code(packages, '')}"
     )
 
 
 def _reproduction(reproduction: Reproduction) -> str:
-    """Recipes and commands that make the run again in an empty folder, and the files that it must hold."""
-    parts = [f"In an empty folder, these commands make the run `{reproduction.run}` again."]
+    """Return the recipes and commands that repeat the run in an empty folder, and the files that it must contain."""
+    parts = [f"In an empty folder, the commands below reproduce the run `{reproduction.run}`."]
     if reproduction.missing:
-        parts.append(f"Something is missing: {inline(' '.join(reproduction.missing))}")
+        parts.append(f"Some inputs are missing: {inline(' '.join(reproduction.missing))}")
     if reproduction.files:
-        parts.append("The folder must hold these files, which are not part of this repository:")
+        parts.append("The folder must contain these files, which are not part of this repository:")
         parts.append(table(["file", "sha256"], list(reproduction.files.items())))
     for name, recipe in reproduction.recipes.items():
         parts += [f"`{name}`:", code(recipe, "yaml")]
@@ -284,6 +198,7 @@ def _reproduction(reproduction: Reproduction) -> str:
 
 
 def _source(facts: CardFacts) -> str:
-    where = facts.recipe["data"].get("where") or {}
-    chosen = ", ".join(f"{key}={value}" for key, value in where.items())
-    return str(facts.recipe["data"]["source"]) + (f" ({chosen})" if chosen else "")
+    """Return the source of the data, with the filter on its rows."""
+    filters = facts.recipe["data"].get("where") or {}
+    conditions = ", ".join(f"{key}={value}" for key, value in filters.items())
+    return str(facts.recipe["data"]["source"]) + (f" ({conditions})" if conditions else "")

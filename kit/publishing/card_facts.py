@@ -40,8 +40,8 @@ class CardFacts:
         history: How the model was distilled and compressed, one line each.
         formats: Exported formats; the first one lies at the top of the folder.
         vocabulary: Notes on the tokens that were removed, if the vocabulary was trimmed.
-        cut: Share of the test texts that are too long; None where nothing is cut.
-        speeds: Rows of the table of speeds; the first names what they were measured on.
+        cut: Share of the test texts that are truncated; None for models without a tokenizer.
+        speeds: Rows of the table of speeds, the header first.
         speed_notes: Sentences below the table of speeds.
         checkpoint: Checkpoint that training started from.
         base: Hub id of the base model.
@@ -49,7 +49,7 @@ class CardFacts:
         dataset: Hub id of the data.
         data_licence: Licence of the data.
         languages: Language codes of the texts.
-        reproduction: Recipes and commands that make the run again.
+        reproduction: Recipes and commands that repeat the run.
     """
 
     name: str

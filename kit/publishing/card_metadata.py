@@ -1,7 +1,4 @@
-"""The metadata in front of a model card, of which the Hub makes its search, its widget and its table of results.
-
-Knows Records. Knows nothing of the card's text.
-"""
+"""Metadata at the top of a model card: the Hub reads its search index, widget and table of results from them."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from kit.reporting.formatting import title
 if TYPE_CHECKING:
     from kit.publishing.card_facts import CardFacts
 
-# As the Hub names them.
+# Names of the metrics on the Hub, where they differ.
 _METRIC_TYPES = {
     "macro_f1": "f1",
     "macro_precision": "precision",
@@ -33,12 +30,12 @@ _TAGS = {"onnxruntime": ["onnx"], "onnx-seq2seq": ["onnx"], "ctranslate2": ["ctr
 
 
 def card_metadata(record: Record, facts: CardFacts) -> str:
-    """As YAML."""
+    """Return the metadata as YAML."""
     from huggingface_hub import EvalResult, ModelCardData
 
     data, translates = record.content["data"], record.recipe.task == "translation"
     kind = "translation" if translates else "text-classification"
-    times, places = (100, 2) if translates else (1, 4)  # scores of translations are told from 0 to 100
+    scale, places = (100, 2) if translates else (1, 4)  # translation scores run from 0 to 100
     results = [
         EvalResult(
             task_type=kind,
@@ -47,9 +44,9 @@ def card_metadata(record: Record, facts: CardFacts) -> str:
             dataset_revision=data["revision"] if facts.dataset else None,
             dataset_split="test",
             metric_type=_METRIC_TYPES.get(name, name),
-            metric_name=f"{title(name)} (95 % interval {times * estimate.low:.{places}f} to "
-            f"{times * estimate.high:.{places}f})",
-            metric_value=round(times * estimate.value, places),
+            metric_name=f"{title(name)} (95 % interval {scale * estimate.low:.{places}f} to "
+            f"{scale * estimate.high:.{places}f})",
+            metric_value=round(scale * estimate.value, places),
         )
         for name, estimate in record.metrics.items()
     ]

@@ -1,9 +1,7 @@
-"""The push: a verified folder becomes one commit of a repository on the Hub.
+"""Push of a verified folder to the Hub, as one commit of a model repository.
 
-Through huggingface_hub alone. The token is that of the login or of HF_TOKEN; it is never shown. A push can be repeated:
-before it sends anything, and after an answer was lost, it looks whether the Hub has all of it already.
-
-Knows the Hub's changes. Knows nothing of how the folder was made.
+The token is that of the login or of HF_TOKEN. A push can be repeated: kit first checks whether the Hub already has the
+content, also after a lost response.
 """
 
 from __future__ import annotations
@@ -15,17 +13,22 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import ExportError, RecipeError, first_line
-from kit.publishing.remote import State, asked, find_state, find_written
+from kit.publishing.remote import State, find_state, find_written, send
 from kit.runtime.hub_client import is_offline, page
 from kit.runtime.names import regular_files
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where to push.
+    """Repository to push to.
 
-    revision: a branch. pull_request: propose the commit instead of making it. overwrite: a repository that kit did not
-    make, and files that it did not put there.
+    Attributes:
+        name: Id of the repository, `user/name`.
+        private: Whether a new repository is private.
+        revision: Branch; None for the main branch.
+        message: First line of the commit message; None for the default.
+        pull_request: Whether to open a pull request with the commit.
+        overwrite: Whether to replace files that kit did not push, also in a repository that kit did not create.
     """
 
     name: str
@@ -38,7 +41,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Pushed:
-    """What came of it. commit: its id. address: of the commit, or of the pull request."""
+    """Result of a push: id of the commit, and address of the commit or of the pull request."""
 
     commit: str
     address: str
@@ -46,26 +49,37 @@ class Pushed:
 
 @dataclass(frozen=True)
 class _Change:
-    """What the commit is to do. before: what is there. ours: files by their path there. gone: paths to delete."""
+    """Change that a commit makes.
+
+    Attributes:
+        before: Content of the repository before the commit.
+        files: Local files by their path in the repository.
+        deleted: Paths to delete.
+    """
 
     before: State
-    ours: dict[str, Path]
-    gone: tuple[str, ...]
+    files: dict[str, Path]
+    deleted: tuple[str, ...]
 
     def missing(self, state: State) -> str | None:
-        """The first path that is not as it is to be after the commit; None if all are."""
-        kept = {name: each for name, each in self.before.files.items() if name not in self.ours}
-        for name in self.gone:
+        """Return the first path whose content is not as the commit leaves it; None if all are."""
+        kept = {name: digest for name, digest in self.before.files.items() if name not in self.files}
+        for name in self.deleted:
             del kept[name]
-        wrong = (name for name, path in self.ours.items() if not state.has(name, path))
-        others = {name: each for name, each in state.files.items() if name not in self.ours}
+        wrong = (name for name, path in self.files.items() if not state.has(name, path))
+        others = {name: digest for name, digest in state.files.items() if name not in self.files}
         return next(wrong, None) or next(
             (name for name in sorted(kept | others) if kept.get(name) != others.get(name)), None
         )
 
 
 def require_target(target: Target) -> None:
-    """Raise RecipeError without a login, ExportError if the repository is not kit's to write to: before any work."""
+    """Check a target before anything is computed.
+
+    Raises:
+        RecipeError: The name is invalid, kit is offline, or the user is not logged in.
+        ExportError: The token is read-only, or kit may not write to the repository.
+    """
     from huggingface_hub import get_token
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
@@ -73,77 +87,88 @@ def require_target(target: Target) -> None:
     try:
         validate_repo_id(target.name)
     except HFValidationError as error:
-        raise RecipeError(f"--push: {first_line(error)}", "name it as user/name") from error
+        raise RecipeError(f"--push: {first_line(error)}", "use a name such as user/name") from error
     if "/" not in target.name:
-        raise RecipeError(f"--push: {target.name} does not say whose it is", "name it as user/name")
+        raise RecipeError(f"--push: {target.name} has no owner", "use a name such as user/name")
     if is_offline():
-        raise RecipeError("--push: HF_HUB_OFFLINE is set, so that the Hub is not asked", "unset it")
+        raise RecipeError("--push: HF_HUB_OFFLINE is set, so kit cannot reach the Hub", "unset it")
     if get_token() is None:
-        raise RecipeError("--push: you are not logged in to the Hub", "`hf auth login`, or set HF_TOKEN")
+        raise RecipeError("--push: you are not logged in to the Hub", "run `hf auth login`, or set HF_TOKEN")
     if _login(target).get("auth", {}).get("accessToken", {}).get("role") == "read":
-        raise ExportError("--push: your token only reads", "take one with write access: `hf auth login`, or HF_TOKEN")
-    there = find_state(target.name, target.revision)
-    if there is not None:
-        _writable(target, there)
+        raise ExportError(
+            "--push: your token is read-only", "use a token with write access: `hf auth login`, or HF_TOKEN"
+        )
+    state = find_state(target.name, target.revision)
+    if state is not None:
+        _deletable(target, state)
 
 
 def push(folder: Path, target: Target, about: str) -> Pushed:
-    """Make the repository if it is not there, and of the folder one commit that leaves none of kit's older files.
+    """Commit a folder to a repository, which is created if it does not exist.
 
-    about: first line of the commit if the target has no message. Files that people put beside kit's are left alone,
-    unless the target says otherwise. Raises ExportError, in words, for what the Hub refuses, and if it does not have
-    what was sent.
+    The commit deletes older files of kit. Files of other people are kept, unless the target overwrites them.
+
+    Args:
+        folder: Folder to push.
+        target: Repository, branch and options.
+        about: First line of the commit message if the target has no message.
+
+    Returns:
+        The new commit, or an earlier one with the same content.
+
+    Raises:
+        ExportError: The Hub refuses the push, or does not have the content afterwards.
     """
     from huggingface_hub import HfApi
 
     api, branch = HfApi(), target.revision
-    asked(target.name, lambda: api.create_repo(target.name, private=target.private, exist_ok=True))
+    send(target.name, lambda: api.create_repo(target.name, private=target.private, exist_ok=True))
     if branch is not None and not branch.startswith("refs/") and not target.pull_request:
-        asked(target.name, lambda: api.create_branch(target.name, branch=branch, exist_ok=True))
+        send(target.name, lambda: api.create_branch(target.name, branch=branch, exist_ok=True))
     before = find_state(target.name, branch)
     if before is None:
-        raise ExportError(f"--push: the Hub does not show {target.name}", "start the same command again")
-    ours = regular_files(folder, ExportError)
-    gone = tuple(sorted(_writable(target, before) - set(ours)))
-    change = _Change(before, ours, gone)
-    found = _find(target, change)
-    if found is not None:
-        return found
+        raise ExportError(f"--push: the Hub does not show {target.name}", "run the same command again")
+    files = regular_files(folder, ExportError)
+    deleted = tuple(sorted(_deletable(target, before) - set(files)))
+    change = _Change(before, files, deleted)
+    earlier = _find_earlier(target, change)
+    if earlier is not None:
+        return earlier
     try:
-        made = _commit(target, change, target.message or about)
+        pushed = _commit(target, change, target.message or about)
     except ExportError:
         with suppress(ExportError):
-            found = _find(target, change)
-        if found is None:
+            earlier = _find_earlier(target, change)
+        if earlier is None:
             raise
-        return found  # the answer alone was lost
-    state = find_state(target.name, made.commit)
-    wrong = change.missing(state) if state is not None else next(iter(ours))
+        return earlier  # the commit was made, only its response was lost
+    state = find_state(target.name, pushed.commit)
+    wrong = change.missing(state) if state is not None else next(iter(files))
     if wrong is not None:
-        raise ExportError(f"--push: the Hub does not have {wrong} as it was sent", "start the same command again")
-    return made
+        raise ExportError(f"--push: the Hub does not have {wrong} as it was sent", "run the same command again")
+    return pushed
 
 
-def _writable(target: Target, there: State) -> set[str]:
-    """Paths that a push may delete. Raises ExportError for a repository that is not kit's to write to."""
+def _deletable(target: Target, state: State) -> set[str]:
+    """Return the paths that a push may delete. Raise ExportError if kit may not write to the repository."""
     if target.overwrite:
-        return set(there.files)
-    written = find_written(target.name, there)
+        return set(state.files)
+    written = find_written(target.name, state)
     if written is None and not target.pull_request:
         raise ExportError(
-            f"--push: {target.name} is on the Hub already and was not made by kit",
-            "choose another name, propose it with --pr, or replace its files with --overwrite",
+            f"--push: {target.name} exists on the Hub and was not created by kit",
+            "choose another name, open a pull request with --pr, or replace its files with --overwrite",
         )
-    return (written or set()) & set(there.files)
+    return (written or set()) & set(state.files)
 
 
 def _commit(target: Target, change: _Change, message: str) -> Pushed:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
     api = HfApi()
-    sent = [(name, path) for name, path in change.ours.items() if not change.before.has(name, path)]
-    additions = [CommitOperationAdd(name, str(path)) for name, path in sent]
-    asked(
+    changed = [(name, path) for name, path in change.files.items() if not change.before.has(name, path)]
+    additions = [CommitOperationAdd(name, str(path)) for name, path in changed]
+    send(
         target.name,
         lambda: api.preupload_lfs_files(
             target.name,
@@ -152,28 +177,28 @@ def _commit(target: Target, change: _Change, message: str) -> Pushed:
             create_pr=target.pull_request,
             free_memory=False,
         ),
-        patient=False,
+        retry=False,
     )
-    done: Any = asked(
+    commit: Any = send(
         target.name,
         lambda: api.create_commit(
             target.name,
-            [*additions, *(CommitOperationDelete(name) for name in change.gone)],
+            [*additions, *(CommitOperationDelete(name) for name in change.deleted)],
             commit_message=message,
             revision=target.revision,
-            parent_commit=change.before.commit,  # nobody's change in between is lost, and none of ours made twice
+            parent_commit=change.before.commit,  # refuses the commit if the branch has changed since
             create_pr=target.pull_request,
         ),
-        twice=not target.pull_request,
+        repeat_broken=not target.pull_request,
     )
-    return Pushed(str(done.oid), str(done.pr_url or done.commit_url))
+    return Pushed(str(commit.oid), str(commit.pr_url or commit.commit_url))
 
 
-def _find(target: Target, change: _Change) -> Pushed | None:
-    """The push, if the Hub has it already: on the branch, or proposed."""
+def _find_earlier(target: Target, change: _Change) -> Pushed | None:
+    """Return an earlier push with the same content, on the branch or in a pull request; None if there is none."""
     states = [(target.revision, f"{page(target.name)}/commit/{{}}")]
     if target.pull_request:
-        states += _proposed(target)
+        states += _pull_requests(target)
     for revision, address in states:
         state = find_state(target.name, revision)
         if state is not None and change.missing(state) is None:
@@ -181,11 +206,11 @@ def _find(target: Target, change: _Change) -> Pushed | None:
     return None
 
 
-def _proposed(target: Target) -> Iterator[tuple[str | None, str]]:
-    """Ref and address of each open pull request of the user."""
+def _pull_requests(target: Target) -> Iterator[tuple[str | None, str]]:
+    """Yield the git reference and the address of each open pull request of the user."""
     from huggingface_hub import HfApi
 
-    found = asked(
+    discussions = send(
         target.name,
         lambda: list(
             HfApi().get_repo_discussions(
@@ -193,12 +218,12 @@ def _proposed(target: Target) -> Iterator[tuple[str | None, str]]:
             )
         ),
     )
-    for each in found:
-        yield each.git_reference, f"{page(target.name)}/discussions/{each.num}"
+    for discussion in discussions:
+        yield discussion.git_reference, f"{page(target.name)}/discussions/{discussion.num}"
 
 
 def _login(target: Target) -> dict[str, Any]:
-    """Who the token belongs to, and what it may."""
+    """Return the token's account and permissions."""
     from huggingface_hub import whoami
 
-    return asked(target.name, lambda: whoami(cache=True))
+    return send(target.name, lambda: whoami(cache=True))

@@ -1,4 +1,4 @@
-"""The languages that a model card states: those of the training texts, not those of the checkpoint."""
+"""Languages on a model card: those of the training texts, which may differ from those of the checkpoint."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from kit.data.scripts import is_written_in, language_of, main_script
 
 
 def card_languages(texts: Sequence[str], of_data: Sequence[str], of_checkpoint: Sequence[str]) -> tuple[str, ...]:
-    """Return the languages of a classifier; empty where a language would be a guess.
+    """Return the languages of a classifier; empty if a language would be a guess.
 
-    A declared language counts if the training texts are in its script. Those of the data set come first, then the one
-    language that uses the script, then the checkpoint's if it declares just one that fits.
+    A declared language counts if the training texts are written in its script. The languages of the data set have
+    priority, then the only language that uses the script, then the language of the checkpoint if exactly one fits.
 
     Args:
         texts: Training texts.
-        of_data: Declared by the data set.
-        of_checkpoint: Declared by the checkpoint.
+        of_data: Languages that the data set declares.
+        of_checkpoint: Languages that the checkpoint declares.
     """
     script = main_script(texts)
     if script is None:
         return ()
     if languages := _in_script(of_data, script):
         return languages
-    if own := language_of(script):
-        return (own,)
+    if only_language := language_of(script):
+        return (only_language,)
     languages = _in_script(of_checkpoint, script)
     return languages if len(languages) == 1 and _reads_like(texts, primary(languages[0])) else ()
 

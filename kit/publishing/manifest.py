@@ -1,11 +1,9 @@
-"""The manifest of an exported folder, `kit.json`: what is in it, and what a model must know beside its weights.
+"""Manifest of an exported folder, `kit.json`: its files, and what a model needs beside its weights.
 
-    exported/README.md       the model card
-             kit.json        this
-             ...             the first format's files: what `from_pretrained` and `kit predict` read
-             <format>/...    those of each other format, whole in themselves
-
-Knows the folder's layout and checks that it is whole.
+exported/README.md       the model card
+         kit.json        the manifest
+         ...             files of the first format, which `from_pretrained` and `kit predict` read
+         <format>/...    files of each further format, complete in themselves
 """
 
 from __future__ import annotations
@@ -27,21 +25,27 @@ from kit.runtime.seals import require_seal, sealed
 
 CARD_FILE = "README.md"
 _FORMAT = 2
-_UNSEALED = 1  # format of earlier versions, without the manifest's own hash and the backends
-_MEND = "export it again"
-_SHOWN = 5
-_OF_TOOLS = (".git", ".gitattributes", ".gitignore", ".cache")  # what git and the Hub's client put beside the files
-# Files that no library reads with a model: what people write about it.
+_UNSEALED = 1  # format of earlier versions, which has no hash of the manifest and no backends
+_EXPORT_AGAIN = "export it again"
+_MAX_SHOWN = 5
+_TOOL_FILES = (".git", ".gitattributes", ".gitignore", ".cache")  # files of git and of the Hub client
+# Documents that people add to a model; no library reads them when it loads the model.
 _DOCUMENTS = re.compile(r"(LICEN[CS]E|NOTICE|CITATION)(\.(txt|cff))?|[^/]+\.(md|png|jpe?g|gif|svg|pdf)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an exported folder is.
+    """Content of an exported folder.
 
-    record: id of the run it was made of. how: how its model came about. recipe: the run's, without local paths. labels:
-    in logit order. text_columns: names of the texts of an example. formats: folder of each inside the exported one.
-    backends: library that runs each format. proven: what was proven of it, see `kit.publishing.reuse`.
+    Attributes:
+        record: Id of the exported run.
+        how: Method, and the compression of the model.
+        recipe: Recipe of the run, without local paths.
+        labels: Labels in the order of the logits.
+        text_columns: Names of the texts of an example.
+        formats: Folder of each format, relative to the exported folder.
+        backends: Library that runs each format.
+        proven: Result of the verification, see `kit.publishing.reuse`.
     """
 
     record: str
@@ -54,7 +58,7 @@ class Manifest:
     proven: dict[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
-        """Write kit.json with its own hash and that of every file except the card, which people may edit."""
+        """Write kit.json with a hash of itself and of every file except the card, which people may edit."""
         files = {
             name: file_sha256(path)
             for name, path in regular_files(folder).items()
@@ -65,19 +69,22 @@ class Manifest:
 
 
 def read_manifest(folder: Path, whole: bool = True) -> Manifest:
-    """Return the manifest of an exported folder, checked by its own hash.
+    """Return the manifest of an exported folder, checked against its own hash.
 
-    whole: Check that the folder consists of the files that were written, except for what git, the Hub's client and
-    people put beside them, and no library reads.
+    Args:
+        folder: Exported folder.
+        whole: Whether to check that the folder consists of the exported files. Files of git and of the Hub client, and
+            documents that people add, are ignored.
 
-    Raises RecordError if there is no manifest, it or a file was changed, or a file is missing or unknown.
+    Raises:
+        RecordError: The manifest is missing, the manifest or a file was changed, or a file is missing or unlisted.
     """
     path = folder / MANIFEST_FILE
-    content = read_object(path, hint=_MEND)
+    content = read_object(path, hint=_EXPORT_AGAIN)
     if content.get("made_by") != "kit":
-        raise RecordError(f"{path} was not written by `kit export`", _MEND)
-    _require_vouched(path, content)
-    require_types(path, content, ManifestContent, _MEND)
+        raise RecordError(f"{path} was not written by `kit export`", _EXPORT_AGAIN)
+    _require_intact(path, content)
+    require_types(path, content, ManifestContent, _EXPORT_AGAIN)
     _require_recipe(path, content["recipe"])
     manifest = Manifest(
         record=plain_name(content["record"], f"{path}: record"),
@@ -97,9 +104,10 @@ def read_manifest(folder: Path, whole: bool = True) -> Manifest:
 
 
 def written_files(folder: Path) -> set[str] | None:
-    """Return the paths of the files that `kit export` put into a folder; None if its manifest does not vouch for them.
+    """Return the paths of the files that `kit export` wrote into a folder; None without a valid manifest.
 
-    Manifests of earlier versions have no hash of their own; their lists are good enough to replace a folder by.
+    Manifests of earlier versions have no hash of themselves. Their list of files is accepted here, as it only
+    decides whether the folder may be replaced.
     """
     path = folder / MANIFEST_FILE
     try:
@@ -107,38 +115,40 @@ def written_files(folder: Path) -> set[str] | None:
         if content["made_by"] != "kit":
             return None
         if content["format"] != _UNSEALED:
-            _require_vouched(path, content)
+            _require_intact(path, content)
         return {plain_path(name, f"{path}: files") for name in content["files"]} | {MANIFEST_FILE, CARD_FILE}
     except (OSError, ValueError, KeyError, TypeError, RecursionError, RecordError):
         return None
 
 
-def _require_vouched(path: Path, content: dict[str, Any]) -> None:
-    """Raise RecordError if a manifest is of another format or was changed."""
+def _require_intact(path: Path, content: dict[str, Any]) -> None:
+    """Raise RecordError if a manifest has another format version or was changed."""
     if content.get("format") == _UNSEALED:
-        raise RecordError(f"{path} was written by an earlier version of kit, without a hash of its own", _MEND)
-    require_format(path, content, _FORMAT, _MEND)
-    require_seal(path, content, _MEND)
+        raise RecordError(f"{path} was written by an earlier version of kit, without a hash of itself", _EXPORT_AGAIN)
+    require_format(path, content, _FORMAT, _EXPORT_AGAIN)
+    require_seal(path, content, _EXPORT_AGAIN)
 
 
 def _require_recipe(path: Path, content: object) -> None:
-    """Raise RecordError if a manifest's recipe is not one."""
+    """Raise RecordError if the recipe of a manifest is invalid."""
     try:
         Recipe.model_validate(content)
     except ValueError as error:
-        raise RecordError(f"{path} is damaged: its recipe is not valid", _MEND) from error
+        raise RecordError(f"{path} is damaged: its recipe is not valid", _EXPORT_AGAIN) from error
 
 
 def _backends(path: Path, content: dict[str, Any]) -> dict[str, Backend]:
-    """Return the library that runs each format. Raises RecordError where kit.json names none."""
+    """Return the library that runs each format. Raise RecordError if kit.json does not name one."""
     try:
         return {name: Backend(content["backends"][name]) for name in content["formats"]}
     except (KeyError, ValueError) as error:
-        raise RecordError(f"{path} is damaged: backends does not name the library of each format", _MEND) from error
+        raise RecordError(
+            f"{path} is damaged: backends does not name the library of each format", _EXPORT_AGAIN
+        ) from error
 
 
 def _folders(path: Path, formats: dict[str, str]) -> dict[str, str]:
-    """Return the folder of each format. Raises RecordError for one outside the exported folder."""
+    """Return the folder of each format. Raise RecordError for a folder outside the exported folder."""
     for name, folder in formats.items():
         plain_name(name, f"{path}: formats")
         if folder != ".":
@@ -147,16 +157,16 @@ def _folders(path: Path, formats: dict[str, str]) -> dict[str, str]:
 
 
 def _require_exact(folder: Path, files: dict[str, str]) -> None:
-    """Raise RecordError if a listed file is missing or changed, or a file is there that is not listed."""
-    present = regular_files(folder, skip=_OF_TOOLS, listed=files)
+    """Raise RecordError if a listed file is missing or changed, or if the folder has an unlisted file."""
+    present = regular_files(folder, skip=_TOOL_FILES, listed=files)
     for name, expected in files.items():
         if name not in present:
-            raise RecordError(f"{folder} is damaged: {name} is missing", _MEND)
+            raise RecordError(f"{folder} is damaged: {name} is missing", _EXPORT_AGAIN)
         if file_sha256(present[name]) != expected:
-            raise RecordError(f"{folder} is damaged: {name} was changed", _MEND)
+            raise RecordError(f"{folder} is damaged: {name} was changed", _EXPORT_AGAIN)
     unlisted = sorted(name for name in set(present) - set(files) - {MANIFEST_FILE} if not _DOCUMENTS.fullmatch(name))
     if unlisted:
         raise RecordError(
-            f"{folder} has files that {MANIFEST_FILE} does not list: {', '.join(unlisted[:_SHOWN])}",
-            f"move them out of the folder, or {_MEND}",
+            f"{folder} has files that {MANIFEST_FILE} does not list: {', '.join(unlisted[:_MAX_SHOWN])}",
+            f"move them out of the folder, or {_EXPORT_AGAIN}",
         )

@@ -1,7 +1,4 @@
-"""Paths of this machine in what recipes and Records say: found, and cut down to what others may read.
-
-Knows plain data and which keys hold what stands in the data. Knows nothing of files.
-"""
+"""Local paths in recipes and Records: listed, and shortened for publication."""
 
 from __future__ import annotations
 
@@ -16,15 +13,15 @@ _NO_PATHS = (
     "label",
     "label_separator",
     "label_map",
-)  # what stands in the data, a slash or not
+)  # keys whose values come from the data, where a slash does not make a path
 
 
 def public(content: Any) -> Any:
-    """A recipe without the folders of this machine: of a path that leads out of the current one, the last name."""
+    """Return plain data with every path that leads out of the current folder cut to its last part."""
     if isinstance(content, dict):
         return {key: value if key in _NO_PATHS else public(value) for key, value in content.items()}
     if isinstance(content, list):
-        return [public(each) for each in content]
+        return [public(item) for item in content]
     if isinstance(content, str) and _is_local(content):
         return Path(content).name or content
     return content
@@ -35,13 +32,13 @@ def _is_local(text: str) -> bool:
 
 
 def local_paths(content: Any) -> Iterator[Path]:
-    """Paths in plain data that lead out of the current folder."""
+    """Yield the paths in plain data that lead out of the current folder."""
     if isinstance(content, dict):
         for key, value in content.items():
             if key not in _NO_PATHS:
                 yield from local_paths(value)
     elif isinstance(content, list):
-        for each in content:
-            yield from local_paths(each)
+        for item in content:
+            yield from local_paths(item)
     elif isinstance(content, str) and _is_local(content):
         yield Path(content).expanduser()

@@ -1,7 +1,4 @@
-"""The repository on the Hub: what is in it, and words for what the Hub refuses or does not answer.
-
-Knows huggingface_hub's requests that change nothing. Knows nothing of what is to be pushed.
-"""
+"""Requests to a model repository on the Hub, and messages for failed requests."""
 
 from __future__ import annotations
 
@@ -19,30 +16,38 @@ from kit.runtime.files import file_sha256
 from kit.runtime.hub_client import is_broken, patiently, refusal, status_of
 
 T = TypeVar("T")
-HUB_FILE = ".gitattributes"  # which the Hub writes itself, and changes when it stores a large file
-_SILENCE = 6  # times what HF_HUB_DOWNLOAD_TIMEOUT allows a download (10 s): a commit takes the Hub longer
+HUB_FILE = ".gitattributes"  # the Hub creates this file, and changes it when it stores a large file
+_TIMEOUT_FACTOR = 6  # times HF_HUB_DOWNLOAD_TIMEOUT (10 s by default): commits take longer than downloads
 
 
 @dataclass(frozen=True)
 class State:
-    """What a repository has at one commit. files: the Hub's id of each by path, but for the Hub's own."""
+    """Content of a repository at one commit.
+
+    Attributes:
+        commit: Id of the commit.
+        files: Hash of each file by path (sha256 for large files, otherwise the git id), without `.gitattributes`.
+    """
 
     commit: str
     files: dict[str, str]
 
     def has(self, name: str, path: Path) -> bool:
-        """Whether a file is there with the content of a local one."""
-        found = self.files.get(name)
-        return found is not None and found == (file_sha256(path) if len(found) == 64 else _git_id(path))
+        """Return whether the repository has a file with the content of a local file."""
+        digest = self.files.get(name)
+        return digest is not None and digest == (file_sha256(path) if len(digest) == 64 else _git_id(path))
 
 
 def find_state(name: str, revision: str | None) -> State | None:
-    """What is there at a revision, at the head of main where there is no such revision; None without a repository."""
+    """Return the content of a repository at a revision.
+
+    A revision that does not exist stands for the head of the main branch. None if the repository does not exist.
+    """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
     from huggingface_hub.hf_api import RepoFile
 
-    def ask() -> State | None:
+    def request_state() -> State | None:
         api = HfApi()
         try:
             info = api.model_info(name, revision=revision)
@@ -53,47 +58,53 @@ def find_state(name: str, revision: str | None) -> State | None:
                 raise
             return None
         entries = api.list_repo_tree(name, recursive=True, revision=info.sha)
-        files = [each for each in entries if isinstance(each, RepoFile) and each.path != HUB_FILE]
-        return State(str(info.sha), {each.path: each.lfs.sha256 if each.lfs else each.blob_id for each in files})
+        files = [entry for entry in entries if isinstance(entry, RepoFile) and entry.path != HUB_FILE]
+        return State(str(info.sha), {file.path: file.lfs.sha256 if file.lfs else file.blob_id for file in files})
 
-    return asked(name, ask)
+    return send(name, request_state)
 
 
 def find_written(name: str, state: State) -> set[str] | None:
-    """Files of a repository that kit put there; None if somebody else made it."""
+    """Return the paths that kit wrote to a repository; None if kit did not create the repository."""
     from huggingface_hub import hf_hub_download
 
     if not state.files:
-        return set()  # made by a push that was broken off
+        return set()  # created by a push that was interrupted
     if MANIFEST_FILE not in state.files:
         return None
-    manifest = asked(name, lambda: hf_hub_download(name, MANIFEST_FILE, revision=state.commit))
+    manifest = send(name, lambda: hf_hub_download(name, MANIFEST_FILE, revision=state.commit))
     return written_files(Path(manifest).parent)
 
 
-def asked(name: str, ask: Callable[[], T], *, twice: bool = True, patient: bool = True) -> T:
-    """What the Hub answers, asked again where that may help. Raises ExportError with one clear line.
+def send(name: str, request: Callable[[], T], *, repeat_broken: bool = True, retry: bool = True) -> T:
+    """Return the response of the Hub, with retries where they may help.
 
-    twice: whether it does no harm to ask for it once more where the answer was lost. patient: False for what the client
-    itself asks again.
+    Args:
+        name: Repository, for messages.
+        request: Call of the Hub client.
+        repeat_broken: Whether the request may be repeated after its response was lost.
+        retry: False for requests that the client itself repeats.
+
+    Raises:
+        ExportError: The request failed.
     """
     from huggingface_hub import get_session
 
     def limited() -> T:
-        get_session().timeout = _time_limit_s()  # the client's own is none: it would wait for a dead Hub forever
-        with _without_bars():
-            return ask()
+        get_session().timeout = _time_limit_s()  # the client has no limit by default
+        with _progress_bars_off():
+            return request()
 
     try:
-        return patiently(limited, broken=twice) if patient else limited()
-    except Exception as error:  # which class a broken connection raises depends on the HTTP library beneath
-        message, hint = _words(error, name)
+        return patiently(limited, broken=repeat_broken) if retry else limited()
+    except Exception as error:  # the class for a broken connection depends on the HTTP library
+        message, hint = _message_and_hint(error, name)
         raise ExportError(f"--push: {message}", hint) from error
 
 
 @contextmanager
-def _without_bars() -> Iterator[None]:
-    """No progress bars of the client: kit says itself what it pushes."""
+def _progress_bars_off() -> Iterator[None]:
+    """Turn off the progress bars of the client, as kit reports what it pushes."""
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     if are_progress_bars_disabled():
@@ -106,19 +117,19 @@ def _without_bars() -> Iterator[None]:
         enable_progress_bars()
 
 
-def _words(error: Exception, name: str) -> tuple[str, str]:
+def _message_and_hint(error: Exception, name: str) -> tuple[str, str]:
     status = status_of(error)
-    if type(error) is ValueError and status == 400:  # the card's metadata: what is wrong with them is in its text
+    if type(error) is ValueError and status == 400:  # the client found an error in the metadata of the card
         return f"the Hub refused {name}: {' '.join(str(error).split())[:300]}", ""
     if status is not None:
         message, hint = refusal(error, name)
         if status == 403:
-            hint = "your token may not write there: take one with write access, or another name"
+            hint = "your token has no write access to this repository: use a token that has, or another name"
         if status in (409, 412):
-            hint = "somebody else changed it meanwhile: start the same command again"
+            hint = "the repository was changed in the meantime: run the same command again"
         return message, hint
     if is_broken(error):
-        return f"the connection to the Hub failed: {first_line(_root(error))}", "start the same command again"
+        return f"the connection to the Hub failed: {first_line(_root(error))}", "run the same command again"
     return f"{name} was not pushed: {first_line(error)}", ""
 
 
@@ -131,7 +142,7 @@ def _root(error: BaseException) -> BaseException:
 def _time_limit_s() -> float:
     from huggingface_hub import constants
 
-    return float(_SILENCE * constants.HF_HUB_DOWNLOAD_TIMEOUT)
+    return float(_TIMEOUT_FACTOR * constants.HF_HUB_DOWNLOAD_TIMEOUT)
 
 
 def _git_id(path: Path) -> str:

@@ -1,6 +1,6 @@
-"""Reproduction of a run: recipes and commands that give the same id, and the files that they need.
+"""Reproduction of a run: recipes and commands that give the same run id, and the files that they need.
 
-Nothing in it names a path of this machine: local files get names of their own, relative to an empty folder.
+The recipes contain no local paths: local files get new names, relative to an empty folder.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from kit.records.record import Record
 from kit.runtime.file_types import RECORD_FILE
 from kit.runtime.files import file_sha256
 
-RUNS = "runs"  # folder of the runs that the commands make
+RUNS = "runs"  # folder that the commands write runs to
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """Commands that make a run again in a folder that holds the needed files.
+    """Commands that repeat a run in a folder that contains the needed files.
 
-    Args:
-        run: Id of the run that the last command ends with.
+    Attributes:
+        run: Id of the run that the last command produces.
         recipes: YAML by file name.
-        commands: In order; each reads one of the recipes.
-        files: sha256 of each needed file, by its name relative to the folder.
-        missing: Sentences about what could not be described, because it is no longer on this machine.
+        commands: Commands in order; each reads one of the recipes.
+        files: sha256 of each needed file, by its path relative to the folder.
+        missing: Sentences about inputs that are no longer on this machine.
     """
 
     run: str
@@ -45,7 +45,7 @@ class Reproduction:
 
 
 def reproduction_of(record: Record) -> Reproduction:
-    """Return how to make a run again, with its teachers and all steps of its compression."""
+    """Return the commands that repeat a run, with those of its teachers and all its compression steps."""
     writer = _Writer()
     writer.write(record, "model")
     files = {name: file_sha256(path) for name, path in sorted(writer.places.files.items())}
@@ -54,16 +54,23 @@ def reproduction_of(record: Record) -> Reproduction:
 
 @dataclass
 class _Places:
-    """Names for local files and folders.
+    """New names of local files and folders.
 
-    names: by the path as a recipe has it. files: path of each file by its new name.
+    Attributes:
+        names: New name by path, as a recipe contains it.
+        files: Path of each file by its new name.
     """
 
     names: dict[str, str] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
 
     def name(self, value: str, used: Sequence[Path]) -> str:
-        """Return a name for a file, a folder, a glob or a stem; `used` are the files that are read because of it."""
+        """Return the new name of a path in a recipe.
+
+        Args:
+            value: A file, a folder, a glob, or a common stem of several files.
+            used: Files that the path stands for.
+        """
         if value not in self.names:
             path = Path(value).expanduser()
             if path.is_file():
@@ -78,7 +85,7 @@ class _Places:
         return self.names[value]
 
     def _free(self, name: str) -> str:
-        """Return the name, in a folder of its own if the name is in use."""
+        """Return the name, in a new folder if the name is in use."""
         used = {path.split("/")[0] for path in (*self.files, *self.names.values())} | {RUNS}
         candidate, number = name, 2
         while candidate.split("/")[0] in used:
@@ -88,7 +95,15 @@ class _Places:
 
 @dataclass
 class _Writer:
-    """Recipes and commands, teachers first. done: names of the runs that are written already."""
+    """Collects recipes and commands, teachers first.
+
+    Attributes:
+        recipes: YAML by file name.
+        commands: Commands in order.
+        missing: Sentences about missing inputs.
+        places: New names of local files.
+        done: Ids of the runs that are written already.
+    """
 
     recipes: dict[str, str] = field(default_factory=dict)
     commands: list[str] = field(default_factory=list)
@@ -97,7 +112,7 @@ class _Writer:
     done: set[str] = field(default_factory=set)
 
     def write(self, record: Record, name: str) -> None:
-        """Add what makes a run, after what makes its teachers."""
+        """Add the recipe and the command of a run, after those of its teachers."""
         if record.id in self.done:
             return
         self.done.add(record.id)
@@ -114,7 +129,7 @@ class _Writer:
         return f"{name}-{number + 1}.yaml" if number else f"{name}.yaml"
 
     def _teachers(self, record: Record, recipe: Recipe) -> str | list[str] | None:
-        """Return the teachers as the recipe is to name them: runs by the folder that their commands make."""
+        """Return the teachers as the new recipe names them: runs by the folder that their commands write."""
         teacher = recipe.distill.teacher
         names = [self._teacher(record, name) for name in ([teacher] if isinstance(teacher, str) else teacher or [])]
         return names[0] if isinstance(teacher, str) else names or None
@@ -129,7 +144,7 @@ class _Writer:
         return str(self._checkpoint(name))
 
     def _portable(self, recipe: Recipe, record: Record) -> Recipe:
-        """Return the recipe with names for local files, and revisions for what is from the Hub."""
+        """Return the recipe with new names for local files, and with revisions for data and checkpoints of the Hub."""
         data, content = recipe.data, record.content
         languages = None if data.languages is None else data.language_pair
         update: dict[str, Any] = {
@@ -158,53 +173,53 @@ class _Writer:
         )
 
     def _data(
-        self, given: str | list[str] | None, key: str, languages: tuple[str, str] | None
+        self, source: str | list[str] | None, key: str, languages: tuple[str, str] | None
     ) -> str | list[str] | None:
-        if given is None:
+        if source is None:
             return None
-        if isinstance(given, list) and languages is None:
-            return [str(self._data(name, key, None)) for name in given]
-        names = [given] if isinstance(given, str) else given
+        if isinstance(source, list) and languages is None:
+            return [str(self._data(name, key, None)) for name in source]
+        names = [source] if isinstance(source, str) else source
         try:
-            used = list(_data_files(given, key, languages))
+            used = list(_data_files(source, key, languages))
         except KitError:
-            self.missing += [f"{Path(name).name} ({key}) is no longer there." for name in names]
+            self.missing += [f"{Path(name).name} ({key}) was not found." for name in names]
             names = [Path(name).name for name in names]
         else:
             names = [self.places.name(name, used) for name in names] if used else names
-        return names[0] if isinstance(given, str) else names
+        return names[0] if isinstance(source, str) else names
 
     def _checkpoint(self, name: str | None) -> str | None:
-        """Return a name for a local checkpoint; of the Hub and of packages the name as it is."""
+        """Return a new name for a local checkpoint; names on the Hub and in packages stay as they are."""
         if name is None:
             return None
         folder = Path(name).expanduser()
         if folder.is_dir():
             return self.places.name(name, [path for path in sorted(folder.rglob("*")) if path.is_file()])
         if folder.is_absolute() or name.startswith((".", "~")):
-            self.missing.append(f"The checkpoint {folder.name} is no longer there.")
+            self.missing.append(f"The checkpoint {folder.name} was not found.")
             return folder.name
         return name
 
 
 def chain_steps(record: Record) -> list[Step]:
-    """Return the steps of compression that lead from a trained run to this one; none if this is a trained run.
+    """Return the compression steps from the trained run to this one; empty for a trained run.
 
-    The recipe of a Record holds all of them. Earlier versions of kit wrote the last one alone: the others are in the
-    Records that it was made of.
+    The recipe of a Record contains all of them. Earlier versions of kit wrote the last step alone: the steps before it
+    are in the Records that the run was compressed from.
     """
-    about = record.content["settings"].get("compression")
-    if about is None:
+    compression = record.content["settings"].get("compression")
+    if compression is None:
         return []
     steps = list(record.recipe.compress.steps)
-    source = record.folder.parent / str(about["source"])
+    source = record.folder.parent / str(compression["source"])
     if len(steps) == 1 and source != record.folder and (source / RECORD_FILE).is_file():
         return chain_steps(Record.read(source)) + steps
     return steps
 
 
 def _chain(steps: Sequence[Step]) -> str:
-    """Return the section of a recipe that takes these steps, whatever they cost; empty without steps."""
+    """Return the recipe section that runs these compression steps without a gate; empty without steps."""
     if not steps:
         return ""
     listed: list[Any] = []
@@ -215,17 +230,17 @@ def _chain(steps: Sequence[Step]) -> str:
     return yaml.safe_dump({"compress": {"steps": listed, "gate": None}}, sort_keys=False)
 
 
-def _data_files(given: str | list[str], key: str, languages: tuple[str, str] | None) -> Iterator[Path]:
-    """Yield the files that a name in a data section stands for; none on the Hub or in a package."""
+def _data_files(source: str | list[str], key: str, languages: tuple[str, str] | None) -> Iterator[Path]:
+    """Yield the local files of a data source; none for data on the Hub or in a package."""
     from kit.data.locate import Files, locate
     from kit.data.parallel_files import aligned_files
 
-    pairs = None if languages is None else aligned_files(given, key, languages)
+    pairs = None if languages is None else aligned_files(source, key, languages)
     if pairs is not None:
         for pair in pairs.values():
             yield from pair
         return
-    located, names = locate(given, key, languages), [given] if isinstance(given, str) else given
+    located, names = locate(source, key, languages), [source] if isinstance(source, str) else source
     if isinstance(located, Files) and not all(":" in name and not Path(name).exists() for name in names):
         for paths in located.splits.values():
             for path in paths:
@@ -233,7 +248,7 @@ def _data_files(given: str | list[str], key: str, languages: tuple[str, str] | N
 
 
 def _folder_of(path: Path) -> Path:
-    """Return the folder of a glob or of a stem: the longest part without wildcards."""
+    """Return the folder of a glob or of a stem: the longest leading part without wildcards."""
     folder = path.parent
     while glob.has_magic(str(folder)):
         folder = folder.parent

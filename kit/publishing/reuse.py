@@ -1,9 +1,7 @@
-"""Found again: a folder that was proven for the same run, formats and kit is whole, and need not be made once more.
+"""Reuse of a verified folder that was exported before from the same run with the same options.
 
-A push that the Hub refused is repeated so. What was asked for is known by its content: a digest of the run's files, the
-formats, the card's name, kit's own code and the libraries that write the formats.
-
-Knows manifests and proofs. Knows nothing of the Hub.
+A push that failed can be repeated without a new export. A digest identifies the request: the files of the run, the
+formats, the name on the card, the code of kit and the versions of the libraries that write the formats.
 """
 
 from __future__ import annotations
@@ -32,23 +30,28 @@ _WRITERS = (*PACKAGES, "onnx", "onnxscript", "onnxruntime", "torchao")
 
 
 def request_of(record: Record, formats: Sequence[Format], name: str, speed: bool, history: Sequence[str]) -> str:
-    """Digest of all that an exported folder depends on.
+    """Return the digest of everything that an exported folder depends on.
 
-    name: the card's. speed: whether it says how fast the formats are. history: what the card says beside the Record.
+    Args:
+        record: Run to export.
+        formats: Formats to write.
+        name: Name on the card.
+        speed: Whether the card has a section on speed.
+        history: Verdicts of distillation and compression on the card.
     """
     code = [path for folder in package_folders("kit") for path in sorted(folder.rglob("*.py"))]
-    asked = {
+    request = {
         "record": [file_sha256(record.folder / RECORD_FILE), record.content["files"]],
-        "formats": [asdict(each) for each in formats],
+        "formats": [asdict(planned) for planned in formats],
         "card": [name, speed, list(history)],
         "kit": [file_sha256(path) for path in code],
         "libraries": {package: _version(package) for package in _WRITERS},
     }
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
 
 
-def told(request: str, folder: Path, proofs: dict[str, Proof]) -> dict[str, Any]:
-    """What a manifest keeps of a proof. folder: with its card, which no other digest covers."""
+def proof_entry(request: str, folder: Path, proofs: dict[str, Proof]) -> dict[str, Any]:
+    """Return the proofs of an exported folder for its manifest, with the hash of the card, which `files` omits."""
     return {
         "request": request,
         "card": file_sha256(folder / CARD_FILE),
@@ -57,7 +60,7 @@ def told(request: str, folder: Path, proofs: dict[str, Proof]) -> dict[str, Any]
 
 
 def find_proven(folder: Path, request: str) -> dict[str, Proof] | None:
-    """Proofs of a folder that was made for this request, if each of its files is as it was and no other is there."""
+    """Return the proofs of a folder if it was exported for this request and its files are unchanged; None otherwise."""
     try:
         proven = read_manifest(folder).proven
         if proven["request"] != request or proven["card"] != file_sha256(folder / CARD_FILE):
@@ -66,14 +69,15 @@ def find_proven(folder: Path, request: str) -> dict[str, Proof] | None:
             return None
         return {name: _proof(fields) for name, fields in proven["formats"].items()}
     except (RecordError, OSError, KeyError, TypeError, AttributeError):
-        return None  # none is there, or it is not whole
+        return None  # there is no exported folder, or it is damaged
 
 
 @contextmanager
-def kept(record: Record) -> Iterator[Path]:
-    """Where the proven folder of a run waits for its push where it has no other place: one a run, in kit's cache.
+def cached_export(record: Record) -> Iterator[Path]:
+    """Yield the cache folder in which a verified export waits for its push, one per run.
 
-    Raises BusyError while another process is at it.
+    Raises:
+        BusyError: Another process is pushing the same run.
     """
     from kit.data.encode import cache_folder
 

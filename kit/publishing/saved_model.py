@@ -1,7 +1,4 @@
-"""What answers texts: the model of a Record, or of an exported folder, with what is known of its texts and labels.
-
-Knows both kinds of folders. Knows nothing of how models compute.
-"""
+"""Saved models that can predict: the model of a Record or of an exported folder, with its recipe and labels."""
 
 from __future__ import annotations
 
@@ -18,7 +15,16 @@ from kit.runtime.file_types import MANIFEST_FILE, RECORD_FILE
 
 @dataclass(frozen=True)
 class Served:
-    """A model that is whole. name: the run's. text_columns: names of the texts of an example."""
+    """A saved model whose files were checked.
+
+    Attributes:
+        name: Id of the run.
+        model_folder: Folder of the model's files.
+        backend: Library that runs the model.
+        recipe: Recipe of the run.
+        labels: Labels in the order of the logits.
+        text_columns: Names of the texts of an example.
+    """
 
     name: str
     model_folder: Path
@@ -29,9 +35,11 @@ class Served:
 
 
 def find_served(folder: str | Path) -> Served:
-    """The model that a folder holds: a Record, an exported folder, or the folder of one of its formats.
+    """Return the model in a Record, in an exported folder, or in the folder of one of its formats.
 
-    Raises RecordError if it is none of them, or damaged, ModelError for an adapter alone.
+    Raises:
+        RecordError: The folder is none of these, or is damaged.
+        ModelError: The folder has an adapter without its base model.
     """
     folder = Path(folder)
     if not (folder / RECORD_FILE).is_file():
@@ -52,13 +60,13 @@ def _exported(root: Path, folder: Path) -> Served:
     backend = manifest.backends[name]
     if backend is Backend.ADAPTER:
         raise ModelError(
-            f"{folder} is an adapter alone, which kit does not answer with",
-            f"{root / CARD_FILE} says how peft does; `--format safetensors` exports all weights",
+            f"{folder} is an adapter without its base model, which kit cannot predict with",
+            f"{root / CARD_FILE} shows how to load it with peft; `--format safetensors` exports all weights",
         )
     recipe = Recipe.model_validate(manifest.recipe)
     return Served(manifest.record, folder, backend, recipe, manifest.labels, manifest.text_columns)
 
 
 def _folders(manifest: Manifest) -> list[str]:
-    """Return the formats of an exported folder and where they are, for the user."""
+    """Return the formats of an exported folder and their places, for messages."""
     return [f"{name} in {'the folder itself' if place == '.' else place}" for name, place in manifest.formats.items()]

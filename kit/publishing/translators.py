@@ -1,7 +1,4 @@
-"""How translators are loaded where kit is not installed.
-
-Knows the folders of saved translators. Knows nothing of cards.
-"""
+"""Loaders of exported translation models without kit, and the arguments of these loaders."""
 
 from __future__ import annotations
 
@@ -16,40 +13,42 @@ from kit.models.saved_kind import Kind
 from kit.models.translation.seq2seq import TARGET
 from kit.runtime.json_files import read_object
 
-# What loads a translator's graphs: its lines take the likeliest token each time.
-LIKELIEST = "onnx-seq2seq"
+GREEDY = "onnx-seq2seq"  # loader of ONNX graphs of translation models, which decodes greedily
 
 
-def translating(kind: Kind, folder: Path) -> tuple[str, dict[str, Any]]:
-    """What loads a translator of this kind, and what has to be said to it, as the model in a folder has it.
+def translation_loader(kind: Kind, folder: Path) -> tuple[str, dict[str, Any]]:
+    """Return the loader of this kind of translation model and its arguments, read from the model's folder.
 
-    prefix: text before every source. target: whether the target has a tokenizer of its own. first: token that
-    translations begin with. suppress: tokens that they have none of; torch reads both in the folder.
-    Raises ModelError for graphs whose tokenizer only transformers can read.
+    The arguments are `prefix` (text before every source text), `target` (whether the target side has its own
+    tokenizer), `first` (token that translations begin with) and `suppress` (tokens that translations never contain).
+    PyTorch models have `first` and `suppress` in their generation configuration.
+
+    Raises:
+        ModelError: ONNX graphs are requested, and only transformers can read the tokenizer.
     """
-    source = backend_in(folder)  # the run's own model, which a format of another kind may be made from
+    source = backend_in(folder)  # backend of the run's own model; `kind` may be another one, made from it
     file = folder / (FACTS_FILE if source is Backend.CT2 else "config.json")
     arguments: dict[str, Any] = {"prefix": str(read_object(file, ModelError).get("prefix") or "")}
     if kind in (Kind.ONNX, Kind.QUANTIZED_ONNX):
         return _graphs(folder, arguments)
     if kind is not Kind.CT2:
-        half = {"dtype": "float32"} if kind is Kind.HALF else {}  # as it was tested
+        half = {"dtype": "float32"} if kind is Kind.HALF else {}  # the run was tested in float32
         return "seq2seq", {**arguments, "target": (folder / TARGET).is_dir(), **half}
     search = read_object(folder / SEARCH_FILE, ModelError)
     names = load_tokenizer(folder).convert_ids_to_tokens
     first = search.get("forced_bos_token_id")
-    suppress = [names(each) for each in search.get("bad_words_ids") or []]
+    suppress = [names(ids) for ids in search.get("bad_words_ids") or []]
     return "ctranslate2", {**arguments, "first": None if first is None else names(first), "suppress": suppress}
 
 
 def _graphs(folder: Path, arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Graphs are told the numbers of tokens: their lines take the likeliest each time, without transformers."""
+    """Return the loader of ONNX graphs, whose arguments are token ids: it decodes greedily, without transformers."""
     if not (folder / "tokenizer.json").is_file():
         raise ModelError(
-            "onnx: the model's tokenizer has no tokenizer.json, which is all that is read without transformers",
+            "onnx: the model's tokenizer has no tokenizer.json, which loading without transformers needs",
             "export safetensors or ct2",
         )
     search = read_object(folder / SEARCH_FILE, ModelError)
-    suppress = [each[0] for each in search.get("bad_words_ids") or [] if len(each) == 1]
-    told = {"target": (folder / TARGET).is_dir(), "first": search.get("forced_bos_token_id"), "suppress": suppress}
-    return LIKELIEST, {**arguments, **told}
+    suppress = [ids[0] for ids in search.get("bad_words_ids") or [] if len(ids) == 1]
+    first = search.get("forced_bos_token_id")
+    return GREEDY, {**arguments, "target": (folder / TARGET).is_dir(), "first": first, "suppress": suppress}

@@ -1,7 +1,4 @@
-"""Verification: an exported folder answers the test examples in a process of its own, as the run did.
-
-Knows answers and processes. Knows nothing of how a format is written.
-"""
+"""Verification of an exported format: a new process predicts the test examples, and kit compares the predictions."""
 
 from __future__ import annotations
 
@@ -21,9 +18,9 @@ from kit.errors import ExportError
 from kit.measurement.intervals import Estimate
 from kit.models.predictor import load_predictor
 from kit.models.translation.translator import Translator
-from kit.publishing import standalone_check as probe
+from kit.publishing import standalone_check
 from kit.publishing.formats import Format
-from kit.publishing.translators import LIKELIEST
+from kit.publishing.translators import GREEDY
 from kit.records.record import Record
 from kit.runtime.temporary import temporary_folder
 from kit.tasks import Task, task_for
@@ -31,21 +28,25 @@ from kit.tasks import Task, task_for
 if TYPE_CHECKING:
     from kit.analysis.distillation_verdict import Verdict
 
-EXACT = 1e-3  # of a logit: the same sums in another order, or by another library, give below 1e-4
-_TIE = 1e-5  # two labels nearer than this are told apart by rounding alone
-_SHOWN = 5
+MAX_DIFFERENCE = 1e-3  # of a logit; another order of summation or another library gives less than 1e-4
+_TIE = 1e-5  # labels whose logits are closer than this may change places by rounding
+_MAX_SHOWN = 5
 _TIME_LIMIT_S = 3_600
 
 
 @dataclass(frozen=True)
 class Proof:
-    """What an exported format gave on the test examples.
+    """Result of the verification of an exported format.
 
-    examples: how many. tokens: whether the tokens of their texts were compared too. translations: whether the answers
-    are some, else labels. largest_difference: of any logit, from the answers of the model that was exported. retained,
-    agreement: of these answers against those that the run stored, where the format rounds its numbers; else None.
-    greedy: whether translations took the likeliest token each time, without a search. alone: whether each text was
-    answered by itself, where the run's stored answers were given in batches, on which they depend a little.
+    Attributes:
+        examples: Number of test examples.
+        tokens: Whether the token ids of the texts were compared too.
+        translations: Whether the predictions are translations, otherwise labels.
+        largest_difference: Largest difference of a logit from the predictions of the model that was exported.
+        retained: Share of the run's metric that is retained; None if the predictions equal those that the run stored.
+        agreement: Share of test examples with the label that the run stored; None if all predictions equal those.
+        greedy: Whether translations were decoded greedily.
+        alone: Whether each text was predicted by itself, because the run's predictions depend slightly on their batch.
     """
 
     examples: int
@@ -59,123 +60,153 @@ class Proof:
 
     @property
     def line(self) -> str:
-        """For people."""
-        compared = "translations" if self.translations else "labels and tokens" if self.tokens else "labels"
-        line = f"without kit the same {compared} as with it on all {self.examples:,} test examples"
+        """Result in words, for the card and the terminal."""
+        compared = "translations" if self.translations else "labels from the same tokens" if self.tokens else "labels"
+        one_by_one = self.alone and not self.translations
+        line = f"predicts the same {compared} as kit on all {self.examples:,} test examples"
         if not self.translations:
-            line += f", largest difference of a logit {self.largest_difference:.1g}"
+            line += f", largest logit difference {self.largest_difference:.1g}"
         if self.greedy:
-            line += ", without a search"
-        elif self.alone and not self.translations:
-            line += ", each text alone"
+            line += ", with greedy decoding"
+        elif one_by_one:
+            line += ", one text at a time"
         if self.agreement is not None:
-            kept = f"retains {self.retained.format(percent=True)} of the run's metric, " if self.retained else ""
-            of = "the run's answers in batches" if self.alone and not self.translations else "the run"
-            of += ", which searches," if self.greedy else ""
-            line += f"; {kept}agrees with {of} on {self.agreement.format(percent=True)} of these test examples"
+            retained = f"retains {self.retained.format(percent=True)} of the run's metric, " if self.retained else ""
+            reference = "the run's batched predictions" if one_by_one else "the run's predictions"
+            reference += " with its own search settings" if self.greedy else ""
+            agreement = self.agreement.format(percent=True)
+            line += f"; {retained}agrees with {reference} on {agreement} of these test examples"
         return line
 
 
-def verify(made: Format, folder: Path, of: Record, run: Record, data: Prepared) -> Proof:
-    """Let a fresh process answer, and compare with what was stored.
+def verify(exported: Format, folder: Path, source: Record, run: Record, data: Prepared) -> Proof:
+    """Predict the test examples in a new process and compare the predictions with the stored ones.
 
-    of: the Record whose files the format has. run: what is exported; another one where the format rounds its numbers.
-    A model that rounds activations by the batch is compared as it answers one text after the other, and graphs of a
-    translator as it translates without a search.
-    Raises ExportError if the process fails, or labels, their order, tokens or answers differ.
+    A model whose predictions depend on the batch is compared as it predicts one text at a time, and ONNX graphs of a
+    translation model as they decode greedily.
+
+    Args:
+        exported: Format to verify.
+        folder: Folder of the exported files.
+        source: Record whose files the format has.
+        run: Record that is exported; another one than `source` for formats that a compression step computes.
+        data: Data of the run.
+
+    Raises:
+        ExportError: The process fails, or labels, their order, tokens or predictions differ.
     """
     texts, task = data.test.texts, task_for(run.recipe, run.labels)
-    stored = of.predictions().outputs
-    model = load_predictor(of.model_folder, backend=of.backend)
-    if made.loader == LIKELIEST and isinstance(model, Translator):
+    stored = source.predictions().outputs
+    model = load_predictor(source.model_folder, backend=source.backend)
+    if exported.loader == GREEDY and isinstance(model, Translator):
         model.search_greedily()
     alone = model.depends_on_batch
     expected = np.concatenate([model.outputs([text]) for text in texts]) if alone else stored
-    found = _ask(made, folder, of, texts, alone)
-    if tuple(found["labels"]) != of.labels:
-        raise ExportError(f"{made.name}: labels are {in_line(found['labels'])}, not {in_line(of.labels)}, in order")
-    _require_same_tokens(made, of, texts, found.get("tokens"))
-    translates = "translations" in found
-    logits = np.asarray(found["translations"], object) if translates else np.asarray(found["logits"], np.float32)
-    differences = task.differences(logits, expected)
-    wrong = ~(differences <= EXACT) | (~task.measure.same(logits, expected) & (differences > _TIE))
+    predictions = _predict_in_new_process(exported, folder, source, texts, alone)
+    labels = predictions["labels"]
+    if tuple(labels) != source.labels:
+        raise ExportError(f"{exported.name}: labels are {in_line(labels)}, not {in_line(source.labels)}, in order")
+    _require_same_tokens(exported, source, texts, predictions.get("tokens"))
+    translates = "translations" in predictions
+    outputs = (
+        np.asarray(predictions["translations"], object) if translates else np.asarray(predictions["logits"], np.float32)
+    )
+    differences = task.differences(outputs, expected)
+    wrong = ~(differences <= MAX_DIFFERENCE) | (~task.measure.same(outputs, expected) & (differences > _TIE))
     if wrong.any():
-        raise ExportError(_differing(made, of, data, wrong, logits, expected), "nothing was exported")
-    rounded = alone or of.id != run.id
-    verdict = _against(logits, of, run, task) if rounded else None
-    retained, agreement = (verdict.retained, verdict.agreement) if verdict else (None, None)
-    greedy = made.loader == LIKELIEST
+        raise ExportError(_difference_report(exported, source, data, wrong, outputs, expected), "nothing was exported")
+    may_differ = alone or source.id != run.id
+    verdict = _compare_with_run(outputs, source, run, task) if may_differ else None
     return Proof(
-        len(texts), "tokens" in found, translates, float(differences.max()), retained, agreement, greedy, alone
+        examples=len(texts),
+        tokens="tokens" in predictions,
+        translations=translates,
+        largest_difference=float(differences.max()),
+        retained=verdict.retained if verdict else None,
+        agreement=verdict.agreement if verdict else None,
+        greedy=exported.loader == GREEDY,
+        alone=alone,
     )
 
 
-def _ask(made: Format, folder: Path, of: Record, texts: list[tuple[str, ...]], alone: bool) -> dict[str, Any]:
+def _predict_in_new_process(
+    exported: Format, folder: Path, source: Record, texts: list[tuple[str, ...]], alone: bool
+) -> dict[str, Any]:
+    """Return the predictions of `standalone_check`, read from its JSON file."""
     with temporary_folder("probe") as scratch:
-        job, answers = scratch / "job.json", scratch / "answers.json"
+        job, predictions_file = scratch / "job.json", scratch / "predictions.json"
         job.write_text(
             json.dumps({
-                "loader": made.loader,
-                "arguments": {"model": str(folder), **made.arguments},
+                "loader": exported.loader,
+                "arguments": {"model": str(folder), **exported.arguments},
                 "texts": texts,
-                "labels": of.labels,
+                "labels": source.labels,
                 "alone": alone,
-                "max_length": of.recipe.data.max_length,
+                "max_length": source.recipe.data.max_length,
             }),
             "utf-8",
         )  # fmt: skip
         environment = {**os.environ, "TRANSFORMERS_VERBOSITY": "error", "HF_MODULES_CACHE": str(scratch)}
-        command = [sys.executable, str(probe.__file__), str(job), str(answers)]
-        done = subprocess.run(
+        command = [sys.executable, str(standalone_check.__file__), str(job), str(predictions_file)]
+        process = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=_TIME_LIMIT_S, cwd=scratch, env=environment
         )
-        if done.returncode:
-            last = (done.stderr.strip() or "it was killed").splitlines()[-1][:200]
-            raise ExportError(f"{made.name}: a process without kit cannot use the exported folder: {last}")
-        found: dict[str, Any] = json.loads(answers.read_text("utf-8"))
-        return found
+        if process.returncode:
+            last = (process.stderr.strip() or "it was killed").splitlines()[-1][:200]
+            raise ExportError(
+                f"{exported.name}: a new process cannot load the exported folder or predict with it: {last}"
+            )
+        predictions: dict[str, Any] = json.loads(predictions_file.read_text("utf-8"))
+        return predictions
 
 
 def _require_same_tokens(
-    made: Format, of: Record, texts: list[tuple[str, ...]], tokens: list[list[int]] | None
+    exported: Format, source: Record, texts: list[tuple[str, ...]], tokens: list[list[int]] | None
 ) -> None:
-    """Raise ExportError if a text is cut into other tokens than in the run."""
+    """Raise ExportError if a text is tokenized differently than in the run."""
     if tokens is None:
         return
     from kit.data.encode import encode
     from kit.models.checkpoints.loading import load_tokenizer
 
-    encoded = encode(texts, load_tokenizer(of.model_folder), of.recipe.data.max_length)
+    encoded = encode(texts, load_tokenizer(source.model_folder), source.recipe.data.max_length)
     for number, ids in enumerate(tokens):
         expected = encoded.input_ids[encoded.offsets[number] : encoded.offsets[number + 1]].tolist()
         if ids != expected:
-            raise ExportError(f"{made.name}: a text is cut into other tokens than in the run: {_short(texts[number])}")
+            raise ExportError(
+                f"{exported.name}: a text is tokenized differently than in the run: {_short(texts[number])}"
+            )
 
 
-def _differing(
-    made: Format, of: Record, data: Prepared, wrong: np.ndarray, logits: np.ndarray, stored: np.ndarray
+def _difference_report(
+    exported: Format, source: Record, data: Prepared, wrong: np.ndarray, outputs: np.ndarray, expected: np.ndarray
 ) -> str:
-    lines = [f"{made.name}: {int(wrong.sum())} of {len(wrong)} test examples are not answered as {of.id} answered them"]
-    for number in np.flatnonzero(wrong)[:_SHOWN]:
-        before, after = (_written(values[number]) for values in (stored, logits))
+    """Return a message with the first test examples whose predictions differ."""
+    count = f"{int(wrong.sum())} of {len(wrong)} test examples"
+    lines = [f"{exported.name}: the predictions for {count} differ from those of {source.id}"]
+    for number in np.flatnonzero(wrong)[:_MAX_SHOWN]:
+        before, after = (_written(values[number]) for values in (expected, outputs))
         lines.append(
             f"  example {data.test.ids[number]}: {before} before, {after} now: {_short(data.test.texts[number])}"
         )
     return "\n".join(lines)
 
 
-def _written(answer: str | np.ndarray) -> str:
-    return _short((answer,)) if isinstance(answer, str) else np.array2string(answer, precision=3)
+def _written(output: str | np.ndarray) -> str:
+    return _short((output,)) if isinstance(output, str) else np.array2string(output, precision=3)
 
 
-def _against(logits: np.ndarray, of: Record, run: Record, task: Task) -> Verdict:
-    from kit.analysis.distillation_verdict import Cost, SeedOutputs, judge
+def _compare_with_run(outputs: np.ndarray, source: Record, run: Record, task: Task) -> Verdict:
+    """Return the verdict on predictions that may differ from those that the run stored."""
+    from kit.analysis.distillation_verdict import Answers, Cost, judge
 
-    costs = [Cost(int(each.content["model_bytes"]), int(each.content["parameters"]), None) for each in (of, run)]
-    theirs = run.predictions()
+    costs = [
+        Cost(int(record.content["model_bytes"]), int(record.content["parameters"]), None) for record in (source, run)
+    ]
+    stored = run.predictions()
     return judge(
-        [SeedOutputs(run.recipe.train.seed, logits, theirs.outputs, None)],
-        task.targets(theirs.labels),
+        [Answers(run.recipe.train.seed, outputs, stored.outputs, None)],
+        task.targets(stored.labels),
         task.measure,
         budget=int(run.content["data"]["sizes"]["budget"]),
         costs=(costs[0], costs[1]),

@@ -1,4 +1,4 @@
-"""Languages on model cards are those of the training texts."""
+"""Languages on model cards."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FRENCH = [
         (["这家酒店非常好"], (), ("en",), ("zh",)),
         (["このホテルは最高です"], (), ("en",), ("ja",)),
         (["โรงแรมนี้ดีมาก"], (), (), ("th",)),
-        (["Отель отличный"], (), ("en",), ()),  # of several languages in this script
+        (["Отель отличный"], (), ("en",), ()),  # several languages use this script
         (["Отель отличный"], (), ("multilingual", "en", "ru"), ("ru",)),
         (["Отель отличный"], (), ("en", "ru", "uk"), ()),
         (["Отель отличный"], ("uk",), ("en",), ("uk",)),

@@ -1,4 +1,4 @@
-"""No file from elsewhere gets into a run, an exported folder or the Hub through a link."""
+"""Links that lead out of a folder are refused, so that no other file gets into a run, an export or the Hub."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ def checkpoint(tiny_checkpoint: Path, tmp_path: Path) -> Path:
     "name",
     ["chat_template.jinja", "added_tokens.json", "modeling_own.py", ".gitattributes", "README.md", "1_Pooling/x.json"],
 )
-def test_a_checkpoint_with_a_link_out_of_it_is_refused(name: str, checkpoint: Path, secret: Path, kit) -> None:
+def test_checkpoint_with_a_link_out_of_its_folder_is_refused(name: str, checkpoint: Path, secret: Path, kit) -> None:
     (checkpoint / name).symlink_to(secret)
     with pytest.raises(ModelError, match=rf"model\.checkpoint: .*{name} is a link that leads out of its folder"):
         resolve_checkpoint(ModelSection(checkpoint=str(checkpoint), trust_remote_code=True))
     with pytest.raises(ModelError, match=rf"distill\.teacher: .*{name} is a link"):
         resolve_teacher(str(checkpoint))
     if name == "chat_template.jinja":
-        done = kit("bench", checkpoint, "--texts", secret)
-        assert (done.code, f"{name} is a link" in done.err, SECRET in done.err) == (2, True, False)
+        result = kit("bench", checkpoint, "--texts", secret)
+        assert (result.code, f"{name} is a link" in result.err, SECRET in result.err) == (2, True, False)
 
 
-def test_relative_links_and_links_to_folders_are_refused_too(checkpoint: Path, secret: Path) -> None:
+def test_relative_links_and_links_to_folders_are_refused(checkpoint: Path, secret: Path) -> None:
     (checkpoint / "chat_template.jinja").symlink_to(Path("..") / "private" / "secret")
     with pytest.raises(ModelError, match="is a link that leads out of its folder"):
         resolve_checkpoint(ModelSection(checkpoint=str(checkpoint)))
@@ -58,7 +58,7 @@ def test_relative_links_and_links_to_folders_are_refused_too(checkpoint: Path, s
         resolve_checkpoint(ModelSection(checkpoint=str(checkpoint)))
 
 
-def test_a_snapshot_of_the_cache_of_the_hub_is_a_checkpoint(tiny_checkpoint: Path, tmp_path: Path) -> None:
+def test_snapshot_in_the_hub_cache_is_a_checkpoint(tiny_checkpoint: Path, tmp_path: Path) -> None:
     repository = tmp_path / "models--user--name"
     snapshot, blobs = repository / "snapshots" / "abc", repository / "blobs"
     blobs.mkdir(parents=True)
@@ -69,8 +69,8 @@ def test_a_snapshot_of_the_cache_of_the_hub_is_a_checkpoint(tiny_checkpoint: Pat
         link.symlink_to(blobs / str(number))
     (tmp_path / "by-another-name").symlink_to(snapshot)
     for folder in (snapshot, tmp_path / "by-another-name"):
-        found = resolve_checkpoint(ModelSection(checkpoint=str(folder)))
-        assert found.sha256 == resolve_checkpoint(ModelSection(checkpoint=str(tiny_checkpoint))).sha256
+        resolved = resolve_checkpoint(ModelSection(checkpoint=str(folder)))
+        assert resolved.sha256 == resolve_checkpoint(ModelSection(checkpoint=str(tiny_checkpoint))).sha256
 
 
 @pytest.fixture
@@ -79,8 +79,8 @@ def run(tiny_run: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["model", "model/tokenizer.json", "predictions.parquet", "model/chat_template.jinja"])
-def test_a_run_with_a_link_out_of_it_is_refused(name: str, run: Path, tmp_path: Path) -> None:
-    """Even where the link leads to the very content that was written."""
+def test_run_with_a_link_out_of_its_folder_is_refused(name: str, run: Path, tmp_path: Path) -> None:
+    """A link is refused even if it leads to the original content."""
     elsewhere = tmp_path / "elsewhere"
     if (run / name).exists():
         (run / name).rename(elsewhere)
@@ -94,24 +94,24 @@ def test_a_run_with_a_link_out_of_it_is_refused(name: str, run: Path, tmp_path: 
 
 
 def test_only_listed_files_are_copied(run: Path, secret: Path, tmp_path: Path) -> None:
-    """What is put there after the run was verified, too."""
+    """This includes files that are added after the run was verified."""
     record = Record.load(run)
-    [made] = plan_formats(record, ["safetensors"], with_code=True)
+    [planned] = plan_formats(record, ["safetensors"], with_code=True)
     (run / "model" / "notes.json").write_text(SECRET, "utf-8")
-    write_format(made, record, tmp_path / "out")
+    write_format(planned, record, tmp_path / "out")
     written = {path.name for path in (tmp_path / "out").iterdir()}
     listed = {name.removeprefix("model/") for name in record.content["files"] if name.startswith("model/")}
     assert written == listed | {"modeling_kit_pooled.py"}
     (run / "model" / "more.json").symlink_to(secret)
     with pytest.raises(RecordError, match=r"more\.json is a link"):
-        write_format(made, record, tmp_path / "out")
+        write_format(planned, record, tmp_path / "out")
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
-def test_a_folder_with_links_is_not_exported_to(kind: str, tiny_run: Path, secret: Path, tmp_path: Path) -> None:
+def test_folder_with_links_is_not_replaced(kind: str, tiny_run: Path, secret: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "link").symlink_to(secret if kind == "file" else secret.parent)
-    with pytest.raises(OutputError, match="is not empty and was not made by kit export"):
+    with pytest.raises(OutputError, match="is not empty and was not written by kit export"):
         export(tiny_run, to=tmp_path / "out", speed=False)
     assert secret.read_text("utf-8") == SECRET
 
@@ -119,7 +119,7 @@ def test_a_folder_with_links_is_not_exported_to(kind: str, tiny_run: Path, secre
 def test_links_are_not_pushed(secret: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / ".gitattributes").symlink_to(secret)
-    monkeypatch.setattr(hub_module, "asked", lambda name, ask, **more: None)
+    monkeypatch.setattr(hub_module, "send", lambda name, request, **options: None)
     monkeypatch.setattr(hub_module, "find_state", lambda name, revision: State("abc", {}))
     with pytest.raises(ExportError, match=r"\.gitattributes is a link that leads out of its folder"):
         push(tmp_path / "folder", Target("user/name"), "about")

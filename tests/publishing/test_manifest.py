@@ -1,4 +1,4 @@
-"""record.json and kit.json vouch for themselves and for every file of a model."""
+"""Hashes in record.json and kit.json: changed manifests and model files are refused."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def copy(tiny_run: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def words(reviews: Path, tmp_path_factory: pytest.TempPathFactory, forked_proofs: None) -> Exported:
-    """A run of TF-IDF, which is made in no time, as exported."""
+    """An exported TF-IDF run, which is fast to train."""
     folder = tmp_path_factory.mktemp("words")
     data = {"source": str(reviews), "text": "text", "label": "label", "budget": 60}
-    made = finetune(Recipe(task="classification", method="tfidf", runs=str(folder / "runs"), data=data), quiet=True)
-    return export(made.folder, to=folder / "exported", speed=False)
+    record = finetune(Recipe(task="classification", method="tfidf", runs=str(folder / "runs"), data=data), quiet=True)
+    return export(record.folder, to=folder / "exported", speed=False)
 
 
 @pytest.fixture
@@ -47,13 +47,13 @@ def exported(words: Exported, tmp_path: Path) -> Path:
     return Path(shutil.copytree(words.folder, tmp_path / "exported"))
 
 
-def better(content) -> None:
+def raise_accuracy(content) -> None:
     content["metrics"]["accuracy"].update(value=0.999, low=0.99, high=1.0)
 
 
 @pytest.mark.parametrize("unsealed", [False, True])
-def test_every_verb_refuses_an_edited_record(copy: Path, unsealed: bool, kit, tmp_path: Path) -> None:
-    edit(copy / "record.json", better)
+def test_edited_record_is_refused_by_every_command(copy: Path, unsealed: bool, kit, tmp_path: Path) -> None:
+    edit(copy / "record.json", raise_accuracy)
     if unsealed:
         edit(copy / "record.json", lambda content: content.pop("sha256"))
     words = "has no hash of its content" if unsealed else "record.json was changed"
@@ -65,8 +65,8 @@ def test_every_verb_refuses_an_edited_record(copy: Path, unsealed: bool, kit, tm
         "compress": [copy, "--steps", "onnx"],
     }
     for verb, arguments in verbs.items():
-        done = kit(verb, *arguments)
-        assert (done.code, words in done.err) == (2, True), (verb, done.err)
+        result = kit(verb, *arguments)
+        assert (result.code, words in result.err) == (2, True), (verb, result.err)
     with pytest.raises(RecordError, match=words):
         resolve_teacher(str(copy))
     listed = kit("list", copy.parent)
@@ -74,7 +74,7 @@ def test_every_verb_refuses_an_edited_record(copy: Path, unsealed: bool, kit, tm
 
 
 def drop_entry(folder: Path) -> None:
-    """Flip a model's weights and take its file out of the list."""
+    """Change the weights of a model and remove their file from the list."""
     edit(folder / "record.json", lambda content: content["files"].pop("model/model.safetensors"), reseal=True)
     weights = folder / "model" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-4] + b"abcd")
@@ -108,7 +108,7 @@ def add(name: str, text: str = "{}"):
         add("model/target/tokenizer.json"),
     ],
 )
-def test_a_run_has_exactly_the_files_it_lists(copy: Path, damage) -> None:
+def test_run_with_unlisted_files_is_refused(copy: Path, damage) -> None:
     damage(copy)
     for load in (Record.load, find_served, lambda folder: resolve_teacher(str(folder / "model")), recipe_and_compress):
         with pytest.raises(RecordError, match=r"does not list|are not listed"):
@@ -119,20 +119,20 @@ def recipe_and_compress(folder: Path) -> None:
     compress(compression_recipe(folder), quiet=True)
 
 
-def test_files_beside_the_models_are_left_alone(copy: Path) -> None:
+def test_other_files_in_a_run_are_ignored(copy: Path) -> None:
     (copy / "notes.txt").write_text("my notes", "utf-8")
     (copy / "chain.json").write_text("{}", "utf-8")
     assert Record.load(copy).id == copy.name
 
 
-def test_a_renamed_run_still_loads_but_not_as_another(copy: Path) -> None:
+def test_renamed_run_loads_with_its_old_id(copy: Path) -> None:
     moved = copy.rename(copy.with_name("mine"))
     assert Record.load(moved).id == copy.name
 
 
-def test_the_manifest_says_which_library_runs_the_model(copy: Path) -> None:
+def test_record_names_the_backend_of_the_model(copy: Path) -> None:
     assert Record.load(copy).content["backend"] == "torch"
-    edit(copy / "record.json", lambda content: content.pop("backend"), reseal=True)  # as earlier versions wrote it
+    edit(copy / "record.json", lambda content: content.pop("backend"), reseal=True)  # earlier versions wrote none
     assert Record.load(copy).backend is Backend.TORCH
     edit(copy / "record.json", lambda content: content.update(backend="tfidf"), reseal=True)
     with pytest.raises(RecordError, match="names the backend tfidf, its files are those of torch"):
@@ -151,12 +151,12 @@ def test_the_manifest_says_which_library_runs_the_model(copy: Path) -> None:
         (["adapter_config.json", "adapter_model.safetensors"], Backend.ADAPTER),
     ],
 )
-def test_the_backend_follows_from_the_listed_files(names, backend) -> None:
+def test_backend_follows_from_the_listed_files(names, backend) -> None:
     assert backend_of(names, Path("model")) is backend
 
 
 @pytest.mark.parametrize("name", ["tfidf.json", "onnx.json", "ct2.json", "decoder.onnx", "adapter_config.json"])
-def test_files_of_two_models_in_a_folder_are_refused(name: str, tiny_run: Path, tmp_path: Path, kit) -> None:
+def test_folder_with_files_of_two_models_is_refused(name: str, tiny_run: Path, tmp_path: Path, kit) -> None:
     folder = Path(shutil.copytree(tiny_run / "model", tmp_path / "plain"))
     (folder / name).write_text("{}", "utf-8")
     with pytest.raises(ModelError, match=f"has files of several models: .*{name}|has files of several models: {name}"):
@@ -167,8 +167,8 @@ def update(content, **values) -> None:
     content.update(values)
 
 
-def test_code_beside_a_model_does_not_run(tiny_run: Path, tmp_path: Path, kit) -> None:
-    """Not even where config.json, the list of files and the hash were all made to fit."""
+def test_code_in_a_model_folder_does_not_run(tiny_run: Path, tmp_path: Path, kit) -> None:
+    """The code does not run even if config.json, the list of files and the hash refer to it."""
     copy = Path(shutil.copytree(tiny_run, tmp_path / "run"))
     proof = tmp_path / "executed"
     (copy / "model" / "evil.py").write_text(f"open({str(proof)!r}, 'w')\nclass Evil: pass\n", "utf-8")
@@ -182,12 +182,12 @@ def test_code_beside_a_model_does_not_run(tiny_run: Path, tmp_path: Path, kit) -
             if path.is_file()
         }
         edit(copy / "record.json", partial(update, files={**Record.read(copy).content["files"], **files}), reseal=True)
-        done = kit("predict", copy, "a fine film")
-        assert "Traceback" not in done.err and not proof.exists(), (kind, done.err)
-    assert done.code == 2
+        result = kit("predict", copy, "a fine film")
+        assert "Traceback" not in result.err and not proof.exists(), (kind, result.err)
+    assert result.code == 2
 
 
-def test_an_exported_folder_predicts_and_vouches_for_itself(exported: Path, words: Exported) -> None:
+def test_exported_folder_with_added_documents_predicts(exported: Path, words: Exported) -> None:
     assert read_manifest(exported).backends == {"tfidf": Backend.TFIDF}
     (exported / "LICENSE").write_text("MIT", "utf-8")
     (exported / "plot.png").write_bytes(b"")
@@ -210,12 +210,15 @@ EDITS = {
 }
 
 
-@pytest.mark.parametrize("what", EDITS)
-def test_an_edited_manifest_is_refused_by_every_verb(exported: Path, what: str, kit) -> None:
-    edit(exported / "kit.json", EDITS[what])
+@pytest.mark.parametrize("edited", EDITS)
+def test_edited_manifest_is_refused_by_every_command(exported: Path, edited: str, kit) -> None:
+    edit(exported / "kit.json", EDITS[edited])
     for verb in (["predict", exported, "a fine film"], ["bench", exported, "--texts", exported / "README.md"]):
-        done = kit(*verb)
-        assert (done.code, "kit.json" in done.err, "Traceback" in done.err) == (2, True, False), (verb, done.err)
+        result = kit(*verb)
+        assert (result.code, "kit.json" in result.err, "Traceback" in result.err) == (2, True, False), (
+            verb,
+            result.err,
+        )
 
 
 RESEALED = {
@@ -225,39 +228,39 @@ RESEALED = {
     "record": lambda content: content.update(record="../../victim"),
     "backend": lambda content: content.update(backends={"tfidf": "pickle"}),
     "types": lambda content: content.update(formats=3),
-    "an entry less": lambda content: content["files"].pop("tfidf.safetensors"),
+    "a missing entry": lambda content: content["files"].pop("tfidf.safetensors"),
 }
 
 
-@pytest.mark.parametrize("what", RESEALED)
-def test_a_sealed_manifest_with_paths_for_names_is_refused(exported: Path, what: str) -> None:
-    edit(exported / "kit.json", RESEALED[what], reseal=True)
+@pytest.mark.parametrize("damage", RESEALED)
+def test_damaged_manifest_with_a_valid_hash_is_refused(exported: Path, damage: str) -> None:
+    edit(exported / "kit.json", RESEALED[damage], reseal=True)
     with pytest.raises(RecordError):
         find_served(exported)
 
 
 @pytest.mark.parametrize("name", ["onnx.json", "config.json", "evil.py", "onnx/model.onnx", "pickle.bin"])
-def test_an_exported_folder_has_exactly_the_files_it_lists(exported: Path, name: str) -> None:
+def test_exported_folder_with_an_unlisted_file_is_refused(exported: Path, name: str) -> None:
     add(name)(exported)
     with pytest.raises(RecordError, match=f"has files that kit.json does not list: {name}"):
         find_served(exported)
 
 
 @pytest.mark.parametrize("name", [".DS_Store", "Thumbs.db", "desktop.ini"])
-def test_files_of_file_managers_do_no_harm(exported: Path, copy: Path, name: str) -> None:
+def test_files_of_file_managers_are_ignored(exported: Path, copy: Path, name: str) -> None:
     add(name, "x")(exported)
     add(f"model/{name}", "x")(copy)
     assert find_served(exported).model_folder == exported
     assert f"model/{name}" not in Record.load(copy).listed_files()
 
 
-def test_a_manifest_with_text_for_its_format_is_damaged(exported: Path) -> None:
+def test_manifest_with_a_text_as_format_version_is_damaged(exported: Path) -> None:
     edit(exported / "kit.json", lambda content: content.update(format="2"), reseal=True)
     with pytest.raises(RecordError, match='format is "2", which is not a whole number'):
         find_served(exported)
 
 
-def test_a_manifest_that_was_edited_gives_no_files_away(exported: Path) -> None:
+def test_edited_manifest_lists_no_written_files(exported: Path) -> None:
     assert written_files(exported) is not None
     edit(exported / "kit.json", lambda content: content["files"].update({"thesis.txt": "0"}))
     assert written_files(exported) is None
@@ -274,7 +277,7 @@ def test_a_manifest_that_was_edited_gives_no_files_away(exported: Path) -> None:
         ("{}", "was not written by `kit"),
     ],
 )
-def test_a_kit_json_of_nobody_is_named(tmp_path: Path, content: str, message: str) -> None:
+def test_file_that_is_not_a_manifest_is_reported(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "kit.json").write_text(content, "utf-8")
     with pytest.raises(RecordError, match=rf"kit\.json .*{message}"):
         find_served(tmp_path)
@@ -292,21 +295,21 @@ def test_a_kit_json_of_nobody_is_named(tmp_path: Path, content: str, message: st
         ("files", ["a"], "files: it is not an object"),
     ],
 )
-def test_sealed_manifests_of_other_types_are_refused(exported: Path, key: str, value: object, message: str) -> None:
+def test_manifest_with_wrong_types_is_refused(exported: Path, key: str, value: object, message: str) -> None:
     edit(exported / "kit.json", lambda content: content.update({key: value}), reseal=True)
     with pytest.raises(RecordError) as caught:
         find_served(exported)
     assert caught.value.message == f"{exported / 'kit.json'} is damaged: {message}"
 
 
-def test_a_folder_without_a_model_names_the_formats(exported: Path) -> None:
+def test_error_for_a_missing_format_names_the_formats(exported: Path) -> None:
     with pytest.raises(RecordError, match="has no model in onnx") as caught:
         find_served(exported / "onnx")
     assert caught.value.hint == "it has tfidf in the folder itself"
 
 
 def forge(folder: Path, name: str, change) -> None:
-    """Edit a model's JSON file, and write hashes into record.json that fit it."""
+    """Edit a JSON file of a model and update its hash in record.json."""
     file = folder / name
     content = json.loads(file.read_text("utf-8"))
     file.write_text(json.dumps(change(content)), "utf-8")
@@ -318,16 +321,16 @@ TFIDF_CHANGES = {
     "nothing": lambda content: {},
     "no labels": lambda content: {**content, "id2label": None},
     "labels from 1": lambda content: {**content, "id2label": {"1": "a", "2": "b"}},
-    "a word less": lambda content: {**content, "vocabulary": content["vocabulary"][1:]},
+    "a missing word": lambda content: {**content, "vocabulary": content["vocabulary"][1:]},
     "no words": lambda content: {**content, "vocabulary": None},
     "another type": lambda content: {**content, "ngrams": []},
 }
 
 
-@pytest.mark.parametrize("what", TFIDF_CHANGES)
-def test_a_forged_tfidf_model_is_damaged(words: Exported, tmp_path: Path, what: str) -> None:
+@pytest.mark.parametrize("change", TFIDF_CHANGES)
+def test_forged_tfidf_model_is_refused(words: Exported, tmp_path: Path, change: str) -> None:
     copy = Path(shutil.copytree(words.record.folder, tmp_path / "copy"))
-    forge(copy, "model/tfidf.json", TFIDF_CHANGES[what])
+    forge(copy, "model/tfidf.json", TFIDF_CHANGES[change])
     with pytest.raises(ModelError, match=r"is damaged: id2label|cannot be loaded: ") as caught:
         list(predict(copy, ["a text"]))
     assert not any(word in str(caught.value) for word in ("NoneType", "subscriptable", "Error"))
@@ -342,14 +345,14 @@ def test_a_forged_tfidf_model_is_damaged(words: Exported, tmp_path: Path, what: 
         ("tokenizer_config.json", lambda content: {**content, "model_max_length": "x"}),
     ],
 )
-def test_a_forged_network_is_damaged(copy: Path, name: str, change) -> None:
+def test_forged_network_is_refused(copy: Path, name: str, change) -> None:
     forge(copy, f"model/{name}", change)
     with pytest.raises(ModelError):
         list(predict(copy, ["a text"]))
 
 
 @pytest.mark.parametrize("kind", ["device", "pipe"])
-def test_a_manifest_that_is_no_file_is_not_read(kind: str, tmp_path: Path) -> None:
+def test_manifest_that_is_not_a_file_is_not_read(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "kit.json"
     if kind == "pipe":
         os.mkfifo(path)
@@ -365,15 +368,15 @@ def test_manifests_are_plain_json(exported: Path) -> None:
     assert content["format"] == 2 and len(content["sha256"]) == 64
 
 
-def test_a_sealed_chain_of_other_types_is_damaged(tmp_path: Path) -> None:
-    for content, place in (({"source": "a", "lines": 3}, "lines"), ({"lines": []}, "source")):
+def test_chain_with_wrong_types_is_damaged(tmp_path: Path) -> None:
+    for content, key in (({"source": "a", "lines": 3}, "lines"), ({"lines": []}, "source")):
         (tmp_path / "chain.json").write_text(json.dumps(sealed(content)), "utf-8")
-        with pytest.raises(RecordError, match=rf"chain\.json is damaged: {place}: it is"):
+        with pytest.raises(RecordError, match=rf"chain\.json is damaged: {key}: it is"):
             read_sealed(tmp_path / "chain.json", ChainContent, "")
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"source": "a", "lines": ["100 %"]}', '{"sha256": "0", "lines": []}'])
-def test_an_edited_chain_gets_into_no_card(content: str, copy: Path, tmp_path: Path) -> None:
+def test_edited_chain_stops_the_export(content: str, copy: Path, tmp_path: Path) -> None:
     (copy / "chain.json").write_text(content, "utf-8")
     with pytest.raises(RecordError, match=r"chain\.json") as caught:
         export(copy, to=tmp_path / "out", formats=["onnx"], speed=False)

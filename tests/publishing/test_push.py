@@ -1,4 +1,4 @@
-"""Pushing to a Hub: the real client over real HTTP, pulled by others; what is refused, and what breaks on the way."""
+"""Pushes to a Hub server on this machine with the real client: content, refusals and broken connections."""
 
 from __future__ import annotations
 
@@ -28,34 +28,34 @@ TEXTS = ["a gripping, funny film", "so dull that i left", "日本 😀", "   "]
 
 
 def act(arguments: list[str]) -> None:
-    """The command line, `push FOLDER TARGET`, or `pull NAME TEXTS`: in one process, which has imported all once.
+    """Run a kit command, `push FOLDER TARGET`, or `pull NAME TEXTS`, in a process that has imported all libraries.
 
-    An adapter is proven in this process too: another format is in one that is started anew.
+    Adapters are verified in this process too, other formats in a new one.
     """
     from kit.cli.app import main
     from kit.publishing import verify
 
-    whole = verify.subprocess
-    verify.subprocess = SimpleNamespace(run=prove) if "adapter" in " ".join(arguments) else whole
+    original = verify.subprocess
+    verify.subprocess = SimpleNamespace(run=run_check) if "adapter" in " ".join(arguments) else original
     try:
         {"push": push_folder, "pull": pull}.get(arguments[0], lambda _: main(arguments))(arguments[1:])
     finally:
-        verify.subprocess = whole
+        verify.subprocess = original
 
 
 @contextmanager
 def without_kit() -> Iterator[None]:
-    """What is imported meanwhile cannot import kit."""
-    ours = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "kit"}
+    """Prevent imports of kit."""
+    modules = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "kit"}
     sys.modules["kit"] = None
     try:
         yield
     finally:
-        sys.modules.update(ours)
+        sys.modules.update(modules)
 
 
-def prove(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-    """Run the program that answers for the proof. command: as it would be started."""
+def run_check(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+    """Run the standalone check in this process. command: The command that would start it."""
     before = sys.argv
     sys.argv = command[1:]
     try:
@@ -67,16 +67,16 @@ def prove(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
 
 
 def pull(arguments: list[str]) -> None:
-    """What users of a model do who have no kit. arguments: a name on the Hub, texts as JSON."""
+    """Predict with a model from the Hub without kit. arguments: Name on the Hub, texts as JSON."""
     from transformers import pipeline
 
     with without_kit():
         classify = pipeline("text-classification", arguments[0], truncation=True, trust_remote_code=True)
-        sys.stdout.write(json.dumps([each["label"] for each in classify(json.loads(arguments[1]))]))
+        sys.stdout.write(json.dumps([prediction["label"] for prediction in classify(json.loads(arguments[1]))]))
 
 
 def push_folder(arguments: list[str]) -> None:
-    """What `kit export --push` does once the folder is proven. arguments: the folder, the target's keys as JSON."""
+    """Push a folder as `kit export --push` does. arguments: The folder, the fields of the target as JSON."""
     from huggingface_hub import constants
 
     from kit.cli.errors import exit_code_of
@@ -86,15 +86,17 @@ def push_folder(arguments: list[str]) -> None:
     quiet_libraries()
     folder, keys = arguments
     target = Target(**json.loads(keys))
-    constants.HF_HUB_OFFLINE = os.environ["HF_HUB_OFFLINE"] == "1"  # as it is read once, when that is imported
+    constants.HF_HUB_OFFLINE = (
+        os.environ["HF_HUB_OFFLINE"] == "1"
+    )  # the client reads the variable only when it is imported
 
-    def push_it() -> None:
+    def push_folder_to_target() -> None:
         require_target(target)
-        done = push(Path(folder), target, "as it was exported")
-        sys.stdout.write(f"{done.commit} {done.address}\n")
+        pushed = push(Path(folder), target, "exported by kit")
+        sys.stdout.write(f"{pushed.commit} {pushed.address}\n")
 
     try:
-        sys.exit(exit_code_of(push_it))
+        sys.exit(exit_code_of(push_folder_to_target))
     finally:
         constants.HF_HUB_OFFLINE = False
 
@@ -106,7 +108,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(hub: HubServer, home: Path) -> dict[str, str]:
-    """A second of silence, in place of ten, is what a download is given."""
+    """Settings of the client; a download times out after one second instead of ten."""
     hub.tokens[READER] = User("user", "read")
     return {**hub.environment(home / "cache", hub.token), "HF_HUB_DOWNLOAD_TIMEOUT": "1"}
 
@@ -119,23 +121,23 @@ def kit(environment: dict[str, str]) -> Iterator[KitShell]:
 
 @pytest.fixture(scope="module")
 def pushing(kit: KitShell) -> Callable[..., Result]:
-    """Pushes a folder to a target, given as JSON."""
+    """Function that pushes a folder to a target, as JSON."""
     return partial(kit, "push")
 
 
 @pytest.fixture(scope="module")
 def exported(kit: KitShell, hub: HubServer, home: Path, tiny_run: Path) -> Path:
-    """The folder of the first push, which the Hub refused when all had been proven, and took without a second proof."""
+    """Folder of the first push; the Hub refused it once, and the second push reused the verified folder."""
     command = ("export", tiny_run, "--to", home / "first" / "exported", "--push", NAME, "--with-code", "--no-speed")
     hub.fail("POST .*/commit/", status=503, times=None)
-    said = error_of(kit(*command), 1)
-    assert said == ["--push: the Hub refused user/opinions: 503 Service Unavailable", "wait, and start again"]
+    error = error_of(kit(*command), 1)
+    assert error == ["--push: the Hub refused user/opinions: 503 Service Unavailable", "wait, and start again"]
     assert [path.name for path in (home / "first").iterdir()] == ["exported"]
     hub.heal()
     done = kit(*command)
     assert done.code == 0, done.err
-    found, pushing = done.err.strip().splitlines()
-    assert found == f"found the folder again that was proven for {tiny_run.name}" and pushing.startswith("pushing ")
+    reused, pushing = done.err.strip().splitlines()
+    assert reused == f"reusing the verified folder of {tiny_run.name}" and pushing.startswith("pushing ")
     assert f"to {hub.url}/{NAME}/commit/{head(hub, NAME)}" in done.out
     assert hub.token not in done.out + done.err and "Traceback" not in done.err
     return home / "first" / "exported"
@@ -154,7 +156,7 @@ def _healed(hub: HubServer) -> Iterator[None]:
 
 
 def error_of(done: Result, code: int) -> list[str]:
-    """The error and its hint: two lines, one where there is nothing to do."""
+    """Return the lines of the error: message and hint, or the message alone."""
     assert done.code == code, done.out + done.err
     assert "Traceback" not in done.out + done.err
     lines = done.err[done.err.index("error: ") + len("error: ") :].strip().splitlines()
@@ -174,7 +176,7 @@ def content_of(repository: Repository, revision: str = "main") -> dict[str, byte
     return {path: content for path, content in repository.at(revision).files.items() if path != ".gitattributes"}
 
 
-def test_the_first_push_is_one_commit_of_a_private_repository(
+def test_first_push_is_one_commit_of_a_private_repository(
     exported: Path, hub: HubServer, tiny_run: Path, kit: KitShell
 ) -> None:
     repository = hub.repositories[NAME]
@@ -183,54 +185,52 @@ def test_the_first_push_is_one_commit_of_a_private_repository(
     assert content_of(repository) == files_of(exported)
     assert not any(hub.token.encode() in content for content in repository.files.values())
     card = ModelCard(repository.files["README.md"].decode())
-    assert {each.metric_type for each in card.data.eval_results} >= {"accuracy", "f1"}
+    assert {result.metric_type for result in card.data.eval_results} >= {"accuracy", "f1"}
     assert card.data.model_name == NAME and f'pipeline("text-classification", "{NAME}"' in card.text
 
     from kit import predict
 
     pulled = kit("pull", NAME, json.dumps(TEXTS))
-    assert json.loads(pulled.out) == [each["label"] for each in predict(tiny_run, TEXTS)]
+    assert json.loads(pulled.out) == [prediction["label"] for prediction in predict(tiny_run, TEXTS)]
 
 
 REFUSED = {
-    "no token": (2, ["--push: you are not logged in to the Hub", "`hf auth login`, or set HF_TOKEN"]),
-    "a token of nobody": (1, ["--push: the Hub does not accept your token", "log in with a token that is valid: "]),
-    "a token that reads": (1, ["--push: your token only reads", "take one with write access"]),
-    "no owner": (2, ["--push: opinions does not say whose it is", "name it as user/name"]),
-    "no name": (2, ["--push: Repo id must ", "name it as user/name"]),
+    "no token": (2, ["--push: you are not logged in to the Hub", "run `hf auth login`, or set HF_TOKEN"]),
+    "an unknown token": (1, ["--push: the Hub does not accept your token", "log in with a token that is valid: "]),
+    "a read-only token": (1, ["--push: your token is read-only", "use a token with write access"]),
+    "no owner": (2, ["--push: opinions has no owner", "use a name such as user/name"]),
+    "no name": (2, ["--push: Repo id must ", "use a name such as user/name"]),
     "a repository of others": (
         1,
         [
-            "--push: user/mine is on the Hub already and was not made by kit",
-            "choose another name, propose it with --pr, or replace its files with --overwrite",
+            "--push: user/mine exists on the Hub and was not created by kit",
+            "choose another name, open a pull request with --pr, or replace its files with --overwrite",
         ],
     ),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_pushed_is_refused_before_any_work(
-    case: str, hub: HubServer, kit: KitShell, tiny_run: Path
-) -> None:
+def test_push_is_refused_before_any_work(case: str, hub: HubServer, kit: KitShell, tiny_run: Path) -> None:
     hub.add_model("user/mine", {"README.md": b"# Years of work"})
     name = {"no owner": "opinions", "no name": "user/a/b", "a repository of others": "user/mine"}.get(case, NAME)
-    token = {"no token": "", "a token of nobody": "hf_of_nobody", "a token that reads": READER}.get(case, hub.token)
+    token = {"no token": "", "an unknown token": "hf_of_nobody", "a read-only token": READER}.get(case, hub.token)
     done = kit("export", tiny_run, "--push", name, "--no-speed", HF_TOKEN=token)
     code, words = REFUSED[case]
     for line, expected in zip(error_of(done, code), words, strict=True):
         assert line.startswith(expected)
-    assert "fresh process" not in done.err and not any(each in done.err + done.out for each in (READER, hub.token))
+    assert "new process" not in done.err and not any(token in done.err + done.out for token in (READER, hub.token))
 
 
-def test_offline_is_said_to_be_so(pushing: Callable[..., Result], home: Path) -> None:
-    said = error_of(pushing(home, json.dumps({"name": NAME}), HF_HUB_OFFLINE="1"), 2)
-    assert said == ["--push: HF_HUB_OFFLINE is set, so that the Hub is not asked", "unset it"]
+def test_push_offline_is_refused(pushing: Callable[..., Result], home: Path) -> None:
+    error = error_of(pushing(home, json.dumps({"name": NAME}), HF_HUB_OFFLINE="1"), 2)
+    assert error == ["--push: HF_HUB_OFFLINE is set, so kit cannot reach the Hub", "unset it"]
 
 
-def test_repositories_of_others_are_replaced_or_proposed_to(
+def test_repositories_of_others_need_overwrite_or_a_pull_request(
     hub: HubServer, pushing: Callable[..., Result], folder: Path
 ) -> None:
-    theirs = hub.add_model("other/theirs", {"README.md": b"# Years of work", "thesis.txt": b"more of it"})
+    foreign = hub.add_model("other/theirs", {"README.md": b"# Years of work", "thesis.txt": b"more of it"})
     mine = hub.add_model("user/mine", {"README.md": b"# Years of work", "thesis.txt": b"more of it"})
     over = pushing(folder, json.dumps({"name": "user/mine", "overwrite": True}))
     assert over.code == 0 and content_of(mine) == files_of(folder)
@@ -238,19 +238,19 @@ def test_repositories_of_others_are_replaced_or_proposed_to(
     hub.fail("POST .*/commit/", drop="response")
     proposed = pushing(folder, wanted)
     assert proposed.out.split()[1] == f"{hub.url}/other/theirs/discussions/1", proposed.err
-    assert content_of(theirs)["README.md"] == b"# Years of work"
-    assert content_of(theirs, "refs/pr/1") == {**files_of(folder), "thesis.txt": b"more of it"}
-    assert theirs.at("refs/pr/1").message == "kit was here"
-    assert pushing(folder, wanted).out == proposed.out and len(theirs.pull_requests) == 1
+    assert content_of(foreign)["README.md"] == b"# Years of work"
+    assert content_of(foreign, "refs/pr/1") == {**files_of(folder), "thesis.txt": b"more of it"}
+    assert foreign.at("refs/pr/1").message == "kit was here"
+    assert pushing(folder, wanted).out == proposed.out and len(foreign.pull_requests) == 1
     denied = pushing(folder, json.dumps({"name": "other/theirs", "overwrite": True}))
-    said = error_of(denied, 1)
-    assert said[0].startswith("--push: the Hub refused other/theirs: 403 Forbidden, Authorization error")
-    assert said[1] == "your token may not write there: take one with write access, or another name"
+    error = error_of(denied, 1)
+    assert error[0].startswith("--push: the Hub refused other/theirs: 403 Forbidden, Authorization error")
+    assert error[1] == "your token has no write access to this repository: use a token that has, or another name"
     nowhere = pushing(folder, json.dumps({"name": "other/new"}))
     assert "403 Forbidden, You don't have the rights to create a model under this namespace" in error_of(nowhere, 1)[0]
 
 
-def test_branches_and_who_may_see_a_repository(hub: HubServer, pushing: Callable[..., Result], folder: Path) -> None:
+def test_push_to_a_branch_of_a_public_repository(hub: HubServer, pushing: Callable[..., Result], folder: Path) -> None:
     target = {"name": "user/branches", "private": False, "revision": "v1", "message": "first version"}
     for _ in range(2):
         done = pushing(folder, json.dumps(target))
@@ -258,23 +258,23 @@ def test_branches_and_who_may_see_a_repository(hub: HubServer, pushing: Callable
     repository = hub.repositories["user/branches"]
     assert not repository.private and content_of(repository) == {}
     assert content_of(repository, "v1") == files_of(folder)
-    assert [each.message for each in repository.log("v1")] == ["first version", "initial commit"]
+    assert [commit.message for commit in repository.log("v1")] == ["first version", "initial commit"]
     unknown = pushing(folder, json.dumps({**target, "revision": "v2", "pull_request": True}))
     assert "the Hub refused user/branches: 404 Not Found, Invalid rev id: v2" in error_of(unknown, 1)[0]
 
 
-RIGHT = ""  # the push comes through all the same
-CHANGED = "somebody else changed it meanwhile: start the same command again"
+SUCCESS = ""  # the push succeeds in spite of the fault
+CHANGED = "the repository was changed in the meantime: run the same command again"
 FAULTS = {
-    "busy at first": ("GET /api/whoami-v2", {"status": 503}, RIGHT),
-    "busy twice": ("POST .*/commit/", {"status": 503, "times": 2}, RIGHT),
-    "metadata not looked at": ("POST /api/validate-yaml", {"drop": "response"}, RIGHT),
-    "commit broken off": ("POST .*/commit/", {"drop": "request"}, RIGHT),
-    "answer to commit lost": ("POST .*/commit/", {"drop": "response"}, RIGHT),
-    "no answer in time": ("POST .*/commit/", {"delay_s": 7.0}, RIGHT),
-    "upload broken off": ("PUT /lfs/", {"drop": "request"}, RIGHT),
-    "answer to upload lost": ("PUT /lfs/", {"drop": "response"}, RIGHT),
-    "nothing may be created": ("POST /api/repos/create", {"status": 401}, "the Hub does not accept your token"),
+    "busy at first": ("GET /api/whoami-v2", {"status": 503}, SUCCESS),
+    "busy twice": ("POST .*/commit/", {"status": 503, "times": 2}, SUCCESS),
+    "metadata check lost": ("POST /api/validate-yaml", {"drop": "response"}, SUCCESS),
+    "commit interrupted": ("POST .*/commit/", {"drop": "request"}, SUCCESS),
+    "commit response lost": ("POST .*/commit/", {"drop": "response"}, SUCCESS),
+    "response too late": ("POST .*/commit/", {"delay_s": 7.0}, SUCCESS),
+    "upload interrupted": ("PUT /lfs/", {"drop": "request"}, SUCCESS),
+    "upload response lost": ("PUT /lfs/", {"drop": "response"}, SUCCESS),
+    "token refused": ("POST /api/repos/create", {"status": 401}, "the Hub does not accept your token"),
     "metadata refused": (
         "POST /api/validate-yaml",
         {"status": 400},
@@ -282,8 +282,12 @@ FAULTS = {
     ),
     "upload refused": ("PUT /lfs/", {"status": 403}, "the Hub refused user/faulty: 403 Forbidden"),
     "conflict": ("POST .*/commit/", {"status": 409}, "the Hub refused user/faulty: 409 Conflict"),
-    "changed meanwhile": ("POST .*/commit/", {"status": 412}, "the Hub refused user/faulty: 412 Precondition Failed"),
-    "broken again and again": (
+    "changed in the meantime": (
+        "POST .*/commit/",
+        {"status": 412},
+        "the Hub refused user/faulty: 412 Precondition Failed",
+    ),
+    "broken every time": (
         "GET /api/models/",
         {"drop": "response", "times": 4},
         "the connection to the Hub failed",
@@ -292,9 +296,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("case", FAULTS)
-def test_a_push_that_fails_can_be_repeated(
-    case: str, hub: HubServer, pushing: Callable[..., Result], folder: Path
-) -> None:
+def test_failed_push_can_be_repeated(case: str, hub: HubServer, pushing: Callable[..., Result], folder: Path) -> None:
     hub.repositories.pop("user/faulty", None)
     hub.large.clear()
     match, fault, words = FAULTS[case]
@@ -302,21 +304,19 @@ def test_a_push_that_fails_can_be_repeated(
     wanted = json.dumps({"name": "user/faulty"})
     done = pushing(folder, wanted)
     if words:
-        said = error_of(done, 1)
-        assert said[0].startswith(f"--push: {words}")
-        assert fault.get("status") not in (409, 412) or said[1] == CHANGED
+        error = error_of(done, 1)
+        assert error[0].startswith(f"--push: {words}")
+        assert fault.get("status") not in (409, 412) or error[1] == CHANGED
         hub.heal()
         done = pushing(folder, wanted)
     assert done.code == 0, done.err
     repository = hub.repositories["user/faulty"]
     assert content_of(repository) == files_of(folder)
-    assert [each.message for each in repository.log()] == ["as it was exported", "initial commit"]
+    assert [commit.message for commit in repository.log()] == ["exported by kit", "initial commit"]
     assert done.out.split()[0] == head(hub, "user/faulty")
 
 
-def test_the_hub_is_left_alone_for_as_long_as_it_asks(
-    hub: HubServer, pushing: Callable[..., Result], folder: Path
-) -> None:
+def test_push_waits_as_long_as_the_hub_requests(hub: HubServer, pushing: Callable[..., Result], folder: Path) -> None:
     wanted = json.dumps({"name": "user/faulty"})
     hub.repositories.pop("user/faulty", None)
     for status in (429, 503):
@@ -325,22 +325,24 @@ def test_the_hub_is_left_alone_for_as_long_as_it_asks(
         assert pushing(folder, wanted).code == 0
         assert 2 <= time.monotonic() - began < 8
     hub.fail("GET /api/models/user/faulty", status=429, headers={"Retry-After": "3600"}, times=None)
-    asked = len(hub.find("GET /api/models/user/faulty"))
-    said = error_of(pushing(folder, wanted), 1)
-    assert said == ["--push: the Hub refused user/faulty: 429 Too Many Requests", "wait 3,600 s, and start again"]
-    assert len(hub.find("GET /api/models/user/faulty")) == asked + 1
+    requests_before = len(hub.find("GET /api/models/user/faulty"))
+    error = error_of(pushing(folder, wanted), 1)
+    assert error == ["--push: the Hub refused user/faulty: 429 Too Many Requests", "wait 3,600 s, and start again"]
+    assert len(hub.find("GET /api/models/user/faulty")) == requests_before + 1
 
 
-def test_a_push_has_no_bars_of_the_client(hub: HubServer, pushing: Callable[..., Result], folder: Path) -> None:
-    """With a variable that makes the client show them where nobody watches, too."""
+def test_push_shows_no_progress_bars_of_the_client(
+    hub: HubServer, pushing: Callable[..., Result], folder: Path
+) -> None:
+    """TQDM_POSITION makes the client show progress bars without a terminal."""
     hub.large.clear()
     done = pushing(folder, json.dumps({"name": "user/quiet"}), TQDM_POSITION="-1")
     assert done.code == 0 and hub.find("PUT /lfs/")
     assert done.err == ""
 
 
-def test_what_others_change_meanwhile_is_kept(hub: HubServer, pushing: Callable[..., Result], folder: Path) -> None:
-    """Another push comes between looking and committing: here in the time that the Hub takes to say that it is busy."""
+def test_commit_of_others_in_the_meantime_is_kept(hub: HubServer, pushing: Callable[..., Result], folder: Path) -> None:
+    """Another commit is made between the check and the push, while the Hub is busy."""
     import threading
 
     target = json.dumps({"name": "user/raced"})
@@ -349,22 +351,22 @@ def test_what_others_change_meanwhile_is_kept(hub: HubServer, pushing: Callable[
     (folder / "README.md").write_text("---\nlicense: mit\n---\nmine", "utf-8")
     hub.fail("POST .*/commit/", status=503, delay_s=1.5)
     other = threading.Timer(0.7, lambda: repository.commit({"README.md": b"theirs"}, "between"))
-    asked = len(hub.requests)
-    threading.Thread(target=lambda: _when_committing(hub, asked, other), daemon=True).start()
-    said = error_of(pushing(folder, target), 1)
-    assert "412 Precondition Failed, A commit has happened since" in said[0] and said[1] == CHANGED
+    requests_before = len(hub.requests)
+    threading.Thread(target=lambda: _when_committing(hub, requests_before, other), daemon=True).start()
+    error = error_of(pushing(folder, target), 1)
+    assert "412 Precondition Failed, A commit has happened since" in error[0] and error[1] == CHANGED
     assert repository.files["README.md"] == b"theirs"
 
 
-def _when_committing(hub: HubServer, asked: int, then) -> None:
-    while not any("/commit/" in each.line for each in hub.requests[asked:]):
+def _when_committing(hub: HubServer, requests_before: int, timer) -> None:
+    while not any("/commit/" in request.line for request in hub.requests[requests_before:]):
         time.sleep(0.02)
-    then.start()
+    timer.start()
 
 
 @pytest.fixture(scope="module")
 def adapted(kit: KitShell, hub: HubServer, home: Path, tiny_checkpoint: Path, reviews: Path) -> Path:
-    """A run of LoRA whose checkpoint, with a head of its own, and data are on the Hub."""
+    """A LoRA run whose checkpoint and data are on the Hub; the model has a native head."""
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     base = home / "base"
@@ -387,21 +389,21 @@ def adapted(kit: KitShell, hub: HubServer, home: Path, tiny_checkpoint: Path, re
 
 @pytest.fixture(scope="module")
 def adapter(adapted: Path, exported: Path, hub: HubServer, kit: KitShell, home: Path) -> Path:
-    """The exported adapter, whose base is found though it was changed, pushed where people put a picture meanwhile."""
+    """An exported adapter, pushed after the base on the Hub was changed and a picture was added to the repository."""
     hub.repositories["org/base"].commit({"config.json": b"{}"}, "a base that nobody can use any more")
     hub.repositories[NAME].commit({"picture.png": b"drawn by hand"})
     out = home / "adapter"
     target = ("--to", out, "--push", NAME, "--revision", "main", "--message", "an adapter")
-    done = kit("export", adapted, "--format", " adapter, adapter,", *target)  # with its speed, which is not measured
+    done = kit(
+        "export", adapted, "--format", " adapter, adapter,", *target
+    )  # speed is requested, but adapters are not measured
     assert done.code == 0, done.err
     return out
 
 
-def test_a_second_push_leaves_none_of_kits_older_files(
-    adapter: Path, hub: HubServer, pushing: Callable[..., Result]
-) -> None:
+def test_second_push_deletes_older_files_of_kit(adapter: Path, hub: HubServer, pushing: Callable[..., Result]) -> None:
     repository = hub.repositories[NAME]
-    assert [each.message for each in repository.log()][:2] == ["an adapter", "Update"]
+    assert [commit.message for commit in repository.log()][:2] == ["an adapter", "Update"]
     assert content_of(repository) == {**files_of(adapter), "picture.png": b"drawn by hand"}
     assert "adapter_model.safetensors" in repository.files and "model.safetensors" not in repository.files
     commit = head(hub, NAME)
@@ -411,12 +413,12 @@ def test_a_second_push_leaves_none_of_kits_older_files(
     assert whole.code == 0 and content_of(repository) == files_of(adapter)
 
 
-def test_an_adapter_alone_finds_its_base_on_the_hub(
+def test_exported_adapter_refers_to_its_base_on_the_hub(
     adapter: Path, hub: HubServer, kit: KitShell, pushing: Callable[..., Result]
 ) -> None:
     used = next(iter(hub.repositories["org/base"].commits))
-    said = error_of(kit("predict", adapter, "a text"), 2)
-    assert said[0] == f"{adapter} is an adapter alone, which kit does not answer with"
+    error = error_of(kit("predict", adapter, "a text"), 2)
+    assert error[0] == f"{adapter} is an adapter without its base model, which kit cannot predict with"
     proposed = pushing(adapter, json.dumps({"name": "user/adapter", "pull_request": True, "private": False}))
     assert proposed.code == 0, proposed.err
     repository = hub.repositories["user/adapter"]

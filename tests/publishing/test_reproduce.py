@@ -1,4 +1,4 @@
-"""The recipes and commands of a card make the same run again in an empty folder."""
+"""Recipes and commands on a card reproduce the run in an empty folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kit.workflows.compress import compress
 
 
 def card_of(record: Record) -> str:
-    """The model card of a run, as far as it says how to make it again."""
+    """Return a model card of a run with its section on reproduction."""
     facts = CardFacts(
         name="exported",
         recipe=record.recipe.model_dump(mode="json"),
@@ -32,12 +32,12 @@ def card_of(record: Record) -> str:
 
 
 def follow(card: str, folder: Path, sources: dict[str, Path], kit: Any, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Do what a card says in an empty folder; returns the id of the run that its last command ends with.
+    """Follow the section on reproduction in an empty folder; return the run id of the last command.
 
-    sources: folders with the files that the card names, by the first part of the name; "" for single files.
+    sources: Folders of the files that the card names, by the first part of the name; "" for single files.
     """
     section = card.partition("## Reproduce this model")[2]
-    assert "Something is missing" not in section and str(folder.parent) not in section
+    assert "inputs are missing" not in section and str(folder.parent) not in section
     for name, digest in re.findall(r"^\| (\S+) \| ([0-9a-f]{64}) \|$", section, re.MULTILINE):
         plain = name.replace("\\", "")
         first, _, rest = plain.partition("/")
@@ -56,12 +56,12 @@ def follow(card: str, folder: Path, sources: dict[str, Path], kit: Any, monkeypa
         result = kit(*arguments)
         assert program == "kit" and result.code == 0, result.err
         out = result.out
-    [ended] = re.findall(r"runs/(\S+)", out.splitlines()[-1] if "ends with" in out else out)[-1:]
-    return str(ended)
+    [run_id] = re.findall(r"runs/(\S+)", out.splitlines()[-1] if "ends with" in out else out)[-1:]
+    return str(run_id)
 
 
 def require_same_weights(run: Path, folder: Path) -> None:
-    """Skip where training again gives weights of other bits: then ids of what is made from them differ too."""
+    """Skip the test if repeated training gives other weights, which also change the ids of derived runs."""
     first, again = (Record.read(place).content["files"] for place in (run, folder / "runs" / run.name))
     if any(again[name] != digest for name, digest in first.items() if name.startswith("model/")):
         pytest.skip("training is not reproducible to the bit between the processes of this test run")
@@ -89,18 +89,18 @@ def test_card_of_a_chain_reproduces_all_its_steps(
     tiny_run: Path, empty: Path, sources: dict[str, Path], kit, monkeypatch, untimed: None
 ) -> None:
     trimmed = compressed(tiny_run, ["vocabulary"])
-    rounded = compressed(trimmed.folder, [{"int8-onnx": {"embeddings": "int4"}}])  # a chain that goes on with another
+    rounded = compressed(trimmed.folder, [{"int8-onnx": {"embeddings": "int4"}}])  # continues the chain
     card = card_of(rounded)
-    ended = follow(card, empty, sources, kit, monkeypatch)
+    run_id = follow(card, empty, sources, kit, monkeypatch)
     require_same_weights(tiny_run, empty)
-    assert ended == rounded.id
+    assert run_id == rounded.id
     assert {path.parent.name for path in empty.glob("runs/*/record.json")} == {tiny_run.name, trimmed.id, rounded.id}
-    recipe = empty / "record.yaml"  # of the Record itself, which names the data where they are
+    recipe = empty / "record.yaml"  # the recipe in the Record, with the original paths of the data
     recipe.write_text(recipe_to_yaml(rounded.recipe.model_copy(update={"runs": "runs"})), "utf-8")
     assert compress(Recipe.load(recipe), quiet=True).record.id == rounded.id
 
 
-def test_card_of_a_student_names_its_teacher_and_the_teachers_recipe(
+def test_card_of_a_student_reproduces_its_teacher_first(
     tiny_run: Path, empty: Path, sources: dict[str, Path], kit, monkeypatch, tmp_path: Path
 ) -> None:
     texts = tmp_path / "a" / "train.csv"
@@ -113,9 +113,9 @@ def test_card_of_a_student_names_its_teacher_and_the_teachers_recipe(
     reproduction = reproduction_of(student)
     assert reproduction.commands == ("kit finetune teacher.yaml", "kit finetune model.yaml")
     assert f"teacher: runs/{tiny_run.name}" in reproduction.recipes["model.yaml"]
-    ended = follow(card_of(student), empty, {**sources, "": texts.parent}, kit, monkeypatch)
+    run_id = follow(card_of(student), empty, {**sources, "": texts.parent}, kit, monkeypatch)
     require_same_weights(tiny_run, empty)
-    assert ended == student.id
+    assert run_id == student.id
 
 
 def test_card_of_an_adapter_reproduces_it(
@@ -128,9 +128,7 @@ def test_card_of_an_adapter_reproduces_it(
 
 
 @pytest.mark.parametrize("form", ["two files of one name", "glob", "list"])
-def test_local_files_get_names_of_their_own(
-    form: str, reviews: Path, empty: Path, kit, monkeypatch, tmp_path: Path
-) -> None:
+def test_local_files_get_new_names(form: str, reviews: Path, empty: Path, kit, monkeypatch, tmp_path: Path) -> None:
     for folder, name in (("one", "train"), ("two", "test")):
         (tmp_path / folder).mkdir()
         shutil.copy(reviews / f"{name}.csv", tmp_path / folder / "all.csv")
@@ -149,7 +147,7 @@ def test_local_files_get_names_of_their_own(
     assert follow(card_of(record), empty, places, kit, monkeypatch) == record.id
 
 
-def test_what_is_gone_is_named(tiny_run: Path, tmp_path: Path) -> None:
+def test_missing_inputs_are_listed(tiny_run: Path, tmp_path: Path) -> None:
     moved = shutil.copytree(tiny_run, tmp_path / "runs" / tiny_run.name)
     record = Record.read(moved)
     content = {**record.content["recipe"], "method": "distill"}
@@ -157,8 +155,8 @@ def test_what_is_gone_is_named(tiny_run: Path, tmp_path: Path) -> None:
     content["distill"] = {**content["distill"], "teacher": str(tmp_path / "runs" / "teacher-1")}
     reproduction = reproduction_of(Record(record.folder, {**record.content, "recipe": content}))
     assert reproduction.missing == (
-        "The checkpoint teacher-1 is no longer there.",
-        "gone.csv (data.source) is no longer there.",
+        "The checkpoint teacher-1 was not found.",
+        "gone.csv (data.source) was not found.",
     )
     assert str(tmp_path) not in reproduction.recipes["model.yaml"]
 

@@ -29,7 +29,7 @@ from kit.models.translation.seq2seq import Tongues, layers_to_round, warm_transl
 from kit.models.translation.translator import Translator
 from kit.publishing import standalone_check as probe
 from kit.publishing.formats import packages, plan_formats
-from kit.publishing.translators import translating
+from kit.publishing.translators import translation_loader
 from kit.recipe.sections.compression import CompressSection
 from kit.runs.derived_recipes import compression_recipe
 from kit.workflows.compress import Compression, compress
@@ -59,7 +59,7 @@ def translations_without_kit(folders: list[Path]) -> list[list[str]]:
     """Return the translations by plain transformers, computed as in the check of an export."""
     jobs = []
     for folder in folders:
-        loader, arguments = translating(kind_of(folder), folder)
+        loader, arguments = translation_loader(kind_of(folder), folder)
         assert loader == "seq2seq"
         jobs.append({"arguments": {"model": str(folder), **arguments}, "texts": TEXTS})
     command = [sys.executable, "-c", SCRIPT_WITHOUT_KIT, str(probe.__file__), json.dumps(jobs)]
