@@ -198,14 +198,14 @@ def _written(output: str | np.ndarray) -> str:
 
 def _compare_with_run(outputs: np.ndarray, source: Record, run: Record, task: Task) -> Verdict:
     """Return the verdict on predictions that may differ from those that the run stored."""
-    from kit.analysis.distillation_verdict import Answers, Cost, judge
+    from kit.analysis.distillation_verdict import Cost, SeedOutputs, judge
 
     costs = [
         Cost(int(record.content["model_bytes"]), int(record.content["parameters"]), None) for record in (source, run)
     ]
     stored = run.predictions()
     return judge(
-        [Answers(run.recipe.train.seed, outputs, stored.outputs, None)],
+        [SeedOutputs(run.recipe.train.seed, outputs, stored.outputs, None)],
         task.targets(stored.labels),
         task.measure,
         budget=int(run.content["data"]["sizes"]["budget"]),

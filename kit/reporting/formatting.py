@@ -36,7 +36,7 @@ def title(metric: str) -> str:
 
 def is_share(metric: str) -> bool:
     """Return whether the metric is shown as a percentage."""
-    return metric not in NO_SHARES
+    return metric not in NOT_SHARES
 
 
 def between(metric: str, value: float | None, low: float | None, high: float | None) -> str:
