@@ -180,14 +180,14 @@ def test_threads_share_the_batches_of_a_graph(compressed, reviews, monkeypatch) 
     monkeypatch.setattr("kit.models.backends.onnx.torch.get_num_threads", lambda: 3)
     threads = set()
     predictor = load_predictor(compressed["onnx"].record.model_folder)
-    original = predictor._answer
+    original = predictor._logits
 
     def watched(session, dataset, indices):
         threads.add(threading.current_thread().name)
         time.sleep(0.01)  # otherwise one thread may finish all batches before the others begin
         return original(session, dataset, indices)
 
-    monkeypatch.setattr(predictor, "_answer", watched)
+    monkeypatch.setattr(predictor, "_logits", watched)
     texts = pd.read_csv(reviews / "test.csv")["text"].tolist()
     rows = [(text,) for text in texts]
     together = predictor.outputs(rows)

@@ -479,7 +479,7 @@ class Measured:
         self._context = {"folder": str(folder), "backend": backend, **asdict(sample)}
 
     def ask(self, do: str, **job: object) -> dict[str, object]:
-        bench_worker._held = self._held
+        bench_worker._state = self._held
         return bench_worker.serve(self._context, {"do": do, **job})
 
     def close(self) -> None:
@@ -488,7 +488,7 @@ class Measured:
 
 def test_pruned_float16_model_needs_its_code(tiny_run: Path, tmp_path: Path, monkeypatch) -> None:
     """The card also has the speed relative to the original run."""
-    monkeypatch.setattr(bench_worker, "_held", {})
+    monkeypatch.setattr(bench_worker, "_state", {})
     monkeypatch.setattr(import_module("kit.workflows.bench"), "_Process", Measured)
     monkeypatch.setattr("kit.runtime.quiet_libraries.quiet_libraries", lambda: None)
     content = compression_recipe(tiny_run).model_dump()

@@ -117,7 +117,7 @@ def test_impossible_formats_of_translation_models_are_refused(scratch_run: Path,
 
 
 def test_bench_prints_sentences_and_tokens_per_second(both: Exported, scratch_run: Path, kit, monkeypatch) -> None:
-    from kit.cli.app import tables as terminal
+    from kit.cli import bench_output
 
     content = compression_recipe(scratch_run).model_dump()
     content["compress"] |= {"steps": ["ct2"], "gate": {"retained": None}}
@@ -130,8 +130,8 @@ def test_bench_prints_sentences_and_tokens_per_second(both: Exported, scratch_ru
     assert 1 <= tokens_per_text < 20.5
     assert model.tokens(["A man."]) == load_predictor(scratch_run / "model").tokens(["A man."]) > 1
     printed: list[tuple] = []
-    monkeypatch.setattr(terminal, "print_table", lambda columns, rows: printed.append((columns, rows)))
-    terminal.print_bench([first])
+    monkeypatch.setattr(bench_output, "print_table", lambda columns, rows: printed.append((columns, rows)))
+    bench_output.print_bench([first])
     columns, rows = printed[0]
     assert columns[6:8] == ["sentences/s (at once)", "tokens/s"] and len(rows[0]) == len(columns)
     assert rows[0][7] == f"{first.tokens_per_second:,.0f}"

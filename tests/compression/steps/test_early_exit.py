@@ -231,7 +231,9 @@ def test_only_torch_models_can_have_exits(kind: Kind, tiny_run: Path, monkeypatc
 
 
 def test_impossible_steps_are_refused_before_computation(tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(import_module("kit.workflows.compress"), "_take", lambda *args: pytest.fail("a step was taken"))
+    monkeypatch.setattr(
+        import_module("kit.workflows.compress"), "_step_record", lambda *args: pytest.fail("a step was taken")
+    )
     for after in ("int8-onnx", "onnx", "int8-bnb", "prune"):
         with pytest.raises(ModelError, match=f"{after}: what early-exit leaves is a model with early exits") as error:
             compress(chain(tiny_run, "early-exit", after), quiet=True)
