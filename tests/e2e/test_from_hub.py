@@ -218,7 +218,7 @@ def test_code_of_a_teacher_is_not_run_and_its_key_is_named(
     arguments = ("--set", f"data.source={reviews}", "--set", "method=distill", "--set", "distill.teacher=user/own")
     lines = error_of(kit("finetune", recipe, *arguments)).splitlines()
     assert lines[0].endswith("distill.teacher: user/own needs to run its own code (modeling_own.OwnClassifier)")
-    assert lines[1:] == ["  take a checkpoint that transformers has a class for"]
+    assert lines[1:] == ["  use a checkpoint whose class is part of transformers"]
     assert not (home / "mark").exists()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from kit.errors import KitError, ModelError, OutputError, RecordError
 from kit.models.checkpoints.checkpoint import resolve_checkpoint
-from kit.publishing.reuse import kept
+from kit.publishing.reuse import cached_export
 from kit.recipe import ModelSection
 from kit.records.record import Record
 from kit.runtime.names import plain_name, plain_path, regular_files
@@ -78,7 +78,7 @@ def test_a_sealed_record_with_a_path_as_name_is_refused(copy: Path, place: str, 
 def test_a_folder_outside_the_cache_is_not_created_or_removed(tiny_run: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("KIT_CACHE", str(tmp_path / "cache"))
     record = Record(tiny_run, {**Record.read(tiny_run).content, "id": "../../victim"})
-    with pytest.raises(RecordError, match="is not a plain name"), kept(record):
+    with pytest.raises(RecordError, match="is not a plain name"), cached_export(record):
         pytest.fail("entered")
 
 

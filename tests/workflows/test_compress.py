@@ -28,7 +28,7 @@ from kit.runs.request import Shared
 from kit.runtime.seals import sealed
 from kit.tasks.classification import Classification
 from kit.workflows.compress import CHAIN_FILE, Compression, _job, compress
-from kit.workflows.export import _history
+from kit.workflows.export_card import history
 
 # Texts unlike the film reviews that the vocabulary is trimmed to.
 STRANGE = ["😀👩‍👩‍👧", "这部电影很好看", "ab" * 50_000, "   ", "", "\u0000\ufeff", "ẞßſ ﬁ İ"]
@@ -416,11 +416,11 @@ def test_model_card_lists_only_the_steps_of_its_model(done: Compression, tiny_ru
     )
     try:
         histories = [
-            list(dict.fromkeys(line.partition(":")[0] for line in _history(record)))
+            list(dict.fromkeys(line.partition(":")[0] for line in history(record)))
             for record in (done.record, trimmed.record)
         ]
         assert histories == [[tiny_run.name, "vocabulary", "int8-onnx"], [tiny_run.name, "vocabulary"]]
-        assert _history(Record.read(tiny_run)) == []
+        assert history(Record.read(tiny_run)) == []
     finally:
         (tiny_run / CHAIN_FILE).unlink()
 
