@@ -120,7 +120,7 @@ def edited(folder, *path, value, reseal=True):
         (("recipe", "task"), "zzz", "its recipe is not valid"),
         (("metrics", "accuracy", "value"), 0.99, "record.json has accuracy 0.990 ["),
         (("metrics", "accuracy", "low"), 0.01, "record.json has accuracy"),
-        (("labels",), ["positive", "negative"], "decides between negative, positive, its Record between positive, neg"),
+        (("labels",), ["positive", "negative"], "predicts the labels negative, positive, its Record lists positive"),
     ],
 )
 def test_evaluate_refuses_values_changed_by_hand(copy, kit, path, value, message) -> None:
