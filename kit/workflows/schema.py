@@ -6,7 +6,11 @@ from typing import Any
 
 
 def schema() -> dict[str, Any]:
-    """Return the JSON Schema of recipes as plain data, with a description of every key."""
+    """Return the JSON Schema of recipes.
+
+    Returns:
+        Plain data with the type, the default and a description of every key, as `kit schema` prints it.
+    """
     from kit.recipe.load import recipe_schema
 
     return recipe_schema()
