@@ -45,6 +45,6 @@ def test_non_finite_predictions_leave_no_folder(tmp_path, tiny_checkpoint, monke
         "outputs",
         lambda self, texts: np.full((len(texts), 2), np.nan, np.float32),
     )
-    with pytest.raises(TrainingError, match="no longer numbers"):
+    with pytest.raises(TrainingError, match="not finite numbers"):
         finetune(recipe, quiet=True)
     assert [path.name for path in (tmp_path / "runs").iterdir()] == [".locks"]
