@@ -60,13 +60,6 @@ def follow(card: str, folder: Path, sources: dict[str, Path], kit: Any, monkeypa
     return str(run_id)
 
 
-def require_same_weights(run: Path, folder: Path) -> None:
-    """Skip the test if repeated training gives other weights, which also change the ids of derived runs."""
-    first, again = (Record.read(place).content["files"] for place in (run, folder / "runs" / run.name))
-    if any(again[name] != digest for name, digest in first.items() if name.startswith("model/")):
-        pytest.skip("training is not reproducible to the bit between the processes of this test run")
-
-
 @pytest.fixture
 def empty(tmp_path: Path) -> Path:
     folder = tmp_path / "empty"
@@ -92,7 +85,6 @@ def test_card_of_a_chain_reproduces_all_its_steps(
     rounded = compressed(trimmed.folder, [{"int8-onnx": {"embeddings": "int4"}}])  # continues the chain
     card = card_of(rounded)
     run_id = follow(card, empty, sources, kit, monkeypatch)
-    require_same_weights(tiny_run, empty)
     assert run_id == rounded.id
     assert {path.parent.name for path in empty.glob("runs/*/record.json")} == {tiny_run.name, trimmed.id, rounded.id}
     recipe = empty / "record.yaml"  # the recipe in the Record, with the original paths of the data
@@ -114,7 +106,6 @@ def test_card_of_a_student_reproduces_its_teacher_first(
     assert reproduction.commands == ("kit finetune teacher.yaml", "kit finetune model.yaml")
     assert f"teacher: runs/{tiny_run.name}" in reproduction.recipes["model.yaml"]
     run_id = follow(card_of(student), empty, {**sources, "": texts.parent}, kit, monkeypatch)
-    require_same_weights(tiny_run, empty)
     assert run_id == student.id
 
 
