@@ -76,3 +76,18 @@ def test_variables_are_named_after_what_they_hold() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(KIT)))
 def test_files_are_short(path: Path) -> None:
     assert len(path.read_text("utf-8").splitlines()) <= MAX_LINES
+
+
+def test_errors_carry_their_recipe_key_as_a_field() -> None:
+    sections = "data|model|train|lora|probe|tfidf|distill|compress|study|translation"
+    key = re.compile(rf"(task|method|metric|runs|({sections})\.\w+(\.\w+)*): ")
+    in_message = []
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and node.args and ast.unparse(node.func).endswith(("Error", "__init__")):
+                message = node.args[0]
+                parts = message.values if isinstance(message, ast.JoinedStr) else [message]
+                text = "".join(str(part.value) if isinstance(part, ast.Constant) else "x" for part in parts)
+                if key.match(text):
+                    in_message.append(f"{place(path, node)}: {text}")
+    assert not in_message, "\n".join(in_message)

@@ -80,7 +80,8 @@ def print_study(study: Study, as_json: bool) -> None:
         cell = outcome.cell
         echo(f"failed: {cell.name}: {outcome.error}", err=True)
     if study.open:
-        echo(f"{len(study.open)} cells are open: the time limit (study.max_minutes) was reached; the command continues")
+        reason = "the time limit (study.max_minutes) was reached"
+        echo(f"{len(study.open)} cells are open: {reason}; the same command continues")
     echo(f"next: kit report {study.folder}")
 
 

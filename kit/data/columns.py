@@ -74,8 +74,9 @@ class LabelPerColumnError(DataError):
 
     def __init__(self, columns: tuple[str, ...]) -> None:
         super().__init__(
-            f"data.label: {len(columns)} columns hold only 0 and 1, as if each were a label: {in_line(columns)}",
+            f"{len(columns)} columns hold only 0 and 1, as if each were a label: {in_line(columns)}",
             f"if they are, set {setting('data.label', columns)}; else set data.label to one column",
+            key="data.label",
         )
         self.columns = columns
 
@@ -166,10 +167,10 @@ def _ambiguous(role: str, candidates: list[str], table: Table) -> DataError:
         every = f"if each is a label: {setting('data.label', bits)}" if len(bits) > 1 else ""
         words = next((name for name in candidates if not _is_code(table.columns[name])), None)
         first = f"set data.{role} to one" if words is None else f"say which: {setting(f'data.{role}', words)}"
-        return DataError(
-            f"data.{role}: {several} could each be the {role} {columns}", f"{first}, or {every}" if every else first
-        )
-    return DataError(f"data.{role}: no column looks like the {role} {columns}", _hint_without_candidates(role, table))
+        hint = f"{first}, or {every}" if every else first
+        return DataError(f"{several} could each be the {role} {columns}", hint, key=f"data.{role}")
+    hint = _hint_without_candidates(role, table)
+    return DataError(f"no column looks like the {role} {columns}", hint, key=f"data.{role}")
 
 
 def _hint_without_candidates(role: str, table: Table) -> str:

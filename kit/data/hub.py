@@ -94,7 +94,7 @@ def _load(name: str, config: str | None, revision: str | None, reachable: bool) 
     except DatasetNotFoundError as error:
         if "gated" in str(error):  # the description of a gated data set is public, so _find_commit does not raise
             raise _gated(name) from error
-        raise DataError(f"{first_line(error)}", "check the spelling", key="data.source") from error
+        raise DataError(first_line(error), "check the spelling", key="data.source") from error
     except ConnectionError as error:
         raise DataError(
             f"there is no file {name}, and the Hub, where it may be a data set, cannot be reached",

@@ -175,9 +175,10 @@ def guess_language_column(table: Table, languages: tuple[str, str], side: int) -
     if column is None:
         key = ("text", "label")[side]
         raise DataError(
-            f"data.{key}: no column looks like the {('source', 'target')[side]} language {languages[side]} "
+            f"no column looks like the {('source', 'target')[side]} language {languages[side]} "
             f"(columns: {', '.join(table.columns)})",
             "set data.text to the column of the source texts and data.label to the column of the translations",
+            key=f"data.{key}",
         )
     return column
 

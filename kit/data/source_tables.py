@@ -63,8 +63,9 @@ def open_source(source: str | Sequence[str], key: str, data: DataSection) -> Sou
     for hub_key in ("revision", "config"):
         if key == "data.source" and data.test is None and getattr(data, hub_key) is not None:
             raise DataError(
-                f"data.{hub_key}: only data sets on the Hub have one, and {name} is not on the Hub",
+                f"only data sets on the Hub have one, and {name} is not on the Hub",
                 f"drop data.{hub_key}",
+                key=f"data.{hub_key}",
             )
     if languages is not None and pairs is not None:
         return Source(name, {split: partial(_read_pair, pair, languages, data) for split, pair in pairs.items()})
@@ -82,7 +83,9 @@ def _refuse_unused_keys(data: DataSection, name: str, paths: Sequence[Path]) -> 
     """Raise DataError if a key for delimited files is set and no file is delimited, unless there are test files."""
     key = "header" if data.header != "auto" else "separator" if data.separator is not None else None
     if key and data.test is None and not any(data_format(path) in DELIMITED for path in paths):
-        raise DataError(f"data.{key}: only CSV and TSV files have one, and {name} is neither", f"drop data.{key}")
+        raise DataError(
+            f"only CSV and TSV files have one, and {name} is neither", f"drop data.{key}", key=f"data.{key}"
+        )
 
 
 def _read_hub(read: Callable[[], Table], _names: tuple[str, ...]) -> Table:

@@ -157,7 +157,7 @@ def _pairs(table: Table, text: str, label: str, where: str) -> Examples:
     require_columns([label], table, "data.label", where)
     for key, name in (("text", text), ("label", label)):
         if any(isinstance(value, (list, dict, bytes)) for value in table.columns[name]):
-            raise DataError(f"data.{key}: column '{name}' does not hold text", "name a column of plain text")
+            raise DataError(f"column '{name}' does not hold text", "name a column of plain text", key=f"data.{key}")
     sides = [["" if is_missing(value) else str(value) for value in table.columns[name]] for name in (text, label)]
     references: list[tuple[str, ...]] = [() if is_blank(line) else (line,) for line in sides[1]]
     return Examples(table.rows, [(line,) for line in sides[0]], references)

@@ -154,11 +154,12 @@ def require_same_labels(teacher: Teacher, labels: tuple[str, ...], multi_label: 
     if set(teacher.labels) != set(labels):
         additional, missing = sorted(set(teacher.labels) - set(labels)), sorted(set(labels) - set(teacher.labels))
         raise ModelError(
-            f"distill.teacher: {teacher.name} decides between {listed(teacher.labels)}; "
+            f"{teacher.name} decides between {listed(teacher.labels)}; "
             f"the data have {listed(labels)}"
             + (f" (only the teacher: {listed(additional)})" if additional else "")
             + (f" (only the data: {listed(missing)})" if missing else ""),
             "labels are matched by name: take a teacher of this task, or rename the labels in the data",
+            key="distill.teacher",
         )
     if teacher.multi_label != multi_label:
         several, one = "several labels per example", "one label per example"

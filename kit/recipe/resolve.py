@@ -123,10 +123,12 @@ def _require_validation(recipe: Recipe, facts: Facts) -> None:
     train = recipe.train
     if facts.validation or recipe.method not in STEPS:
         return
-    for key, is_set in {"train.select: best": train.select == "best", "train.refit: true": bool(train.refit)}.items():
+    for key, value, is_set in (("select", "best", train.select == "best"), ("refit", "true", bool(train.refit))):
         if is_set:
             raise RecipeError(
-                f"{key} needs validation examples, and there are none", "raise data.validation or data.budget"
+                f"{value} needs validation examples, and there are none",
+                "raise data.validation or data.budget",
+                key=f"train.{key}",
             )
 
 

@@ -23,7 +23,9 @@ _FORBIDDEN = set('/\\:*?"<>|')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # devices on Windows
 
 
-def plain_name(name: object, what: str, error: type[KitError] = RecordError, hint: str = FOREIGN) -> str:
+def plain_name(
+    name: object, what: str, error: type[KitError] = RecordError, hint: str = FOREIGN, *, key: str = ""
+) -> str:
     """Return a name that is safe as one part of a path.
 
     Args:
@@ -31,6 +33,7 @@ def plain_name(name: object, what: str, error: type[KitError] = RecordError, hin
         what: Where the name comes from, for the message.
         error: Class of the error to raise.
         hint: What the user can do, who may not have written the name.
+        key: Recipe key that the name belongs to, if there is one.
 
     Raises:
         KitError: If the name is not text, empty, hidden (leading dot), too long, or has a separator, a drive, or a
@@ -38,11 +41,13 @@ def plain_name(name: object, what: str, error: type[KitError] = RecordError, hin
     """
     reason = _why_not_plain(name)
     if reason:
-        raise error(f"{what}: {_shown(name)} is not a plain name: {reason}", hint)
+        raise error(f"{what}: {_shown(name)} is not a plain name: {reason}", hint, key=key)
     return str(name)
 
 
-def plain_path(path: object, what: str, error: type[KitError] = RecordError, hint: str = FOREIGN) -> str:
+def plain_path(
+    path: object, what: str, error: type[KitError] = RecordError, hint: str = FOREIGN, *, key: str = ""
+) -> str:
     """Return a relative path, with '/' between its parts, that stays inside its folder. See `plain_name`."""
     parts = path.split("/") if isinstance(path, str) else [path]
     is_absolute = isinstance(path, str) and path.startswith("/")
@@ -50,7 +55,7 @@ def plain_path(path: object, what: str, error: type[KitError] = RecordError, hin
     if len(parts) > _MOST_PARTS:
         reasons.append("it has too many parts")
     if reasons:
-        raise error(f"{what}: {_shown(path)} is not a path inside the folder: {reasons[0]}", hint)
+        raise error(f"{what}: {_shown(path)} is not a path inside the folder: {reasons[0]}", hint, key=key)
     return str(path)
 
 

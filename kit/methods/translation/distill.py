@@ -152,14 +152,15 @@ def require_same_tokens(section: DistillSection, start: Path, teacher: Path | No
     student, key = section.student, "distill.losses.logits"
     hint = "leave it out: with distill.losses.sequence a student learns the translations of any teacher"
     if teacher is None:
-        raise RecipeError(f"{key}: this teacher returns translations without token probabilities", hint)
+        raise RecipeError("this teacher returns translations without token probabilities", hint, key=key)
     if student.checkpoint is None and student.init != "random":
         return
     tokens = None if student.init == "random" else tokens_of(start)
     if tokens is None or tokens != tokens_of(teacher):
         raise RecipeError(
-            f"{key}: {student.words} has other tokens than its teacher, so their probabilities cannot be compared",
+            f"{student.words} has other tokens than its teacher, so their probabilities cannot be compared",
             f"{hint}; or use layers of the teacher, which keep its tokens (distill.student: layers:1)",
+            key=key,
         )
 
 

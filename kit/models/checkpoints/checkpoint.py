@@ -116,7 +116,7 @@ def declared_pooling(folder: Path) -> tuple[str, bool] | None:
     if "Pooling" not in kinds or set(kinds) - {"Transformer", "Pooling", "Normalize"}:
         return None
     path = modules[kinds.index("Pooling")].get("path")
-    inner = folder / plain_path(path, f"model.checkpoint: {modules_file}: path", ModelError) if path else folder
+    inner = folder / plain_path(path, f"{modules_file}: path", ModelError, key="model.checkpoint") if path else folder
     pooling_file = inner / "config.json"
     if not pooling_file.is_file():
         return None
@@ -164,7 +164,7 @@ def _inside_package(name: str) -> Path:
             key="model.checkpoint",
         )
     hint = f"name a folder inside the package: {package}:FOLDER"
-    folder = roots[0] / plain_path(inner, f"model.checkpoint: {name}", ModelError, hint)
+    folder = roots[0] / plain_path(inner, name, ModelError, hint, key="model.checkpoint")
     if not folder.is_dir():
         raise ModelError(f"package {package} has no folder {inner}", key="model.checkpoint")
     return folder
@@ -227,8 +227,10 @@ def _shards(folder: Path, name: str, index_file: str) -> list[Path]:
     shards = index.get("weight_map") if isinstance(index, dict) else None
     if not isinstance(shards, dict) or not shards:
         raise ModelError(f"{name}/{index_file} does not list weight files", key="model.checkpoint")
-    message = f"model.checkpoint: {name}/{index_file} names files outside its folder"
-    return sorted({folder / plain_name(shard, message, ModelError) for shard in shards.values()})
+    message = f"{name}/{index_file} names files outside its folder"
+    return sorted(
+        {folder / plain_name(shard, message, ModelError, key="model.checkpoint") for shard in shards.values()}
+    )
 
 
 def _require_inside(folder: Path, name: str) -> None:

@@ -132,8 +132,9 @@ def _choose(wanted: str, known: list[str], key: str | None) -> str:
             key="data.languages",
         )
     raise RecipeError(
-        f"{key or 'data.languages'}: the checkpoint's tokenizer does not have '{wanted}' (nearest: {listed})",
+        f"the checkpoint's tokenizer does not have '{wanted}' (nearest: {listed})",
         f"set translation.codes to two of its {len(known)} languages, or use another checkpoint",
+        key=key or "data.languages",
     )
 
 
