@@ -115,8 +115,8 @@ def train_with_trainer(job: Job, rows: list[dict[str, Any]], bf16: bool) -> floa
 
 def train_with_kit(job: Job) -> float:
     """Samples/s of kit's training: all of the model, or adapters beside weights in 4 bits."""
-    from kit.methods.classification.finetune import pretrained_classifier, train_on_budget
-    from kit.methods.classification.lora import add_adapters
+    from kit.methods.encoders.finetune import pretrained_classifier, train_on_budget
+    from kit.methods.encoders.lora import add_adapters
     from kit.training.hardware import set_up_hardware
 
     set_up_hardware("auto")

@@ -174,8 +174,8 @@ def speed(arguments: argparse.Namespace) -> None:
 def one_side(arguments: argparse.Namespace) -> dict[str, float]:
     """Train the warm start for one epoch without looking at anything meanwhile."""
     from kit.methods import Job
-    from kit.methods.translation.methods import writer_of
-    from kit.methods.translation.writing import encode_pairs
+    from kit.methods.translators.methods import writer_of
+    from kit.methods.translators.writing import encode_pairs
     from kit.runs.request import understand
     from kit.training.hardware import set_up_hardware
     from kit.training.progress import Progress
@@ -192,7 +192,7 @@ def one_side(arguments: argparse.Namespace) -> dict[str, float]:
         writer = writer_of(job, job.data.train)
         pairs = encode_pairs(job.data.train, writer, job.recipe.data.max_length)
         if arguments.side == "kit":
-            from kit.methods.translation.methods import fit_writer
+            from kit.methods.translators.methods import fit_writer
 
             fitted = fit_writer(job, writer, pairs)
             assert fitted.training is not None

@@ -23,7 +23,7 @@ from kit.compression.recover import recover
 from kit.distillation.teacher import resolve_teacher
 from kit.errors import ModelError
 from kit.methods import Job
-from kit.methods.classification.encoder import encode_budget
+from kit.methods.encoders.encoder import encode_budget
 from kit.models.checkpoints.loading import HEADS, load_classifier
 from kit.models.predictor import TransformerPredictor
 from kit.models.saved_kind import Kind, kind_of

@@ -12,8 +12,8 @@ from kit.distillation.objectives import TeacherObjective, truth_of
 from kit.distillation.teacher import Teacher
 from kit.distillation.teacher_outputs import teacher_logits
 from kit.methods import Job
-from kit.methods.classification.distill import learn
-from kit.methods.classification.encoder import EncodedBudget
+from kit.methods.encoders.distill import learn
+from kit.methods.encoders.encoder import EncodedBudget
 from kit.models.checkpoints.loading import freeze_embeddings
 from kit.recipe import TrainSection
 from kit.recipe.sections.distillation import DistillSection

@@ -1,18 +1,18 @@
 """Registry of the methods, by name.
 
-To add a method, add a module in `classification` or `translation`, and a line in METHODS or TRANSLATING.
+To add a method, add a module in `encoders` or `translators`, and a line in METHODS or TRANSLATING.
 """
 
 from __future__ import annotations
 
 from kit.methods.base import Classifying, Fitted, Job, Method
-from kit.methods.classification.distill import Distill, Student
-from kit.methods.classification.finetune import Finetune
-from kit.methods.classification.lora import Lora
-from kit.methods.classification.probe import Probe
-from kit.methods.classification.tfidf import Tfidf
-from kit.methods.translation.distill import TranslateDistill, TranslateStudent
-from kit.methods.translation.methods import Translate, TranslateLora
+from kit.methods.encoders.distill import Distill, Student
+from kit.methods.encoders.finetune import Finetune
+from kit.methods.encoders.lora import Lora
+from kit.methods.encoders.probe import Probe
+from kit.methods.encoders.tfidf import Tfidf
+from kit.methods.translators.distill import TranslateDistill, TranslateStudent
+from kit.methods.translators.methods import Translate, TranslateLora
 
 METHODS: dict[str, Classifying] = {
     "finetune": Finetune("finetune", "pretrained"),

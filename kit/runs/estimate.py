@@ -55,8 +55,8 @@ def make_trial(request: Request, hardware: Hardware) -> Trial:
         return _translation_trial(request, hardware)
     from kit.data.batching import EncodedDataset
     from kit.data.encode import encode
-    from kit.methods.classification.distill import shaped
-    from kit.methods.classification.lora import add_adapters
+    from kit.methods.encoders.distill import shaped
+    from kit.methods.encoders.lora import add_adapters
     from kit.models.checkpoints.loading import (
         Head,
         Init,
@@ -104,9 +104,9 @@ def _translation_trial(request: Request, hardware: Hardware) -> Trial:
     For method distill, the references take the place of the teacher's translations.
     """
     from kit.methods import Job
-    from kit.methods.translation.distill import student_of
-    from kit.methods.translation.methods import freeze_source_embeddings, writer_of
-    from kit.methods.translation.writing import dataset_of, encode_pairs
+    from kit.methods.translators.distill import student_of
+    from kit.methods.translators.methods import freeze_source_embeddings, writer_of
+    from kit.methods.translators.writing import dataset_of, encode_pairs
     from kit.training.plan import make_plan
     from kit.training.progress import Progress
     from kit.training.timing import seconds_a_pass
@@ -168,7 +168,7 @@ def tfidf_seconds(request: Request) -> Span:
 
 def _tfidf_trial(request: Request) -> float:
     """Return the seconds of TF-IDF, extrapolated from one word count and one regression."""
-    from kit.methods.classification.linear import GRID, fit_linear
+    from kit.methods.encoders.linear import GRID, fit_linear
     from kit.models.backends.tfidf import join_pairs, new_vectoriser
 
     data, settings = request.data, request.recipe.tfidf

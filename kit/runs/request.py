@@ -128,7 +128,7 @@ def understand(recipe: Recipe, shared: Shared | None = None) -> Request:
     distill, transfer = None, None
     if recipe.method in ("distill", "student"):
         from kit.data.distillation_texts import transfer_set
-        from kit.methods.classification.distill import resolve_distill
+        from kit.methods.encoders.distill import resolve_distill
 
         assert checkpoint is not None
         transfer = transfer_set(recipe.distill, data, recipe.train.seed)
@@ -165,7 +165,7 @@ def _translation(
     distill, transfer = None, None
     if recipe.method in ("distill", "student"):
         from kit.data.distillation_texts import transfer_set
-        from kit.methods.translation.distill import require_same_tokens, resolve_translation_student
+        from kit.methods.translators.distill import require_same_tokens, resolve_translation_student
 
         if len(teachers) > 1:
             raise RecipeError("a translator has one teacher, and several are named", "name one", key="distill.teacher")

@@ -12,7 +12,7 @@ from kit import Recipe, Record, evaluate, finetune, predict
 from kit.data import prepare
 from kit.errors import ModelError
 from kit.methods import METHODS
-from kit.methods.classification.encoder import label_texts
+from kit.methods.encoders.encoder import label_texts
 from kit.models.saved_kind import Kind, kind_of
 from kit.recipe.keys import section_of
 from kit.recipe.section import Section

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from kit.methods.classification.encoder import LabelWatch, lessons_of
+from kit.methods.encoders.encoder import LabelWatch, lessons_of
 from kit.models.checkpoints.loading import Head, build_classifier
 from kit.recipe.sections.training import TrainSection
 from kit.tasks.classification import Classification

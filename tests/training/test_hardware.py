@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from kit.errors import RecipeError
-from kit.methods.classification.probe import ProbePredictor
+from kit.methods.encoders.probe import ProbePredictor
 from kit.models.inference import full_float32
 from kit.models.predictor import load_predictor
 from kit.runtime.versions import usable_cores

@@ -18,7 +18,7 @@ from kit.data.batching import EncodedDataset, sorted_batches
 from kit.distillation.teacher import resolve_teacher
 from kit.errors import ModelError
 from kit.methods import Fitted, Job
-from kit.methods.classification.encoder import EncodedBudget, encode_budget
+from kit.methods.encoders.encoder import EncodedBudget, encode_budget
 from kit.models.architectures.blocks import Block, find_blocks
 from kit.models.architectures.pooled import PooledClassifier, PooledConfig
 from kit.models.checkpoints.loading import load_classifier

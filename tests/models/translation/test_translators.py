@@ -16,7 +16,7 @@ from kit import Recipe, Record, evaluate, finetune, predict
 from kit.data.examples import Examples
 from kit.distillation.students.decoder import decoder_depth, with_decoder_layers
 from kit.errors import ModelError, RecipeError
-from kit.methods.translation.writing import Writer, dataset_of, encode_pairs
+from kit.methods.translators.writing import Writer, dataset_of, encode_pairs
 from kit.models.checkpoints.checkpoint import resolve_checkpoint
 from kit.models.checkpoints.loading import load_tokenizer
 from kit.models.translation.bpe import train_bpe

@@ -22,7 +22,7 @@ from kit.distillation.students.decoder import decoder_depth
 from kit.distillation.teacher import resolve_teacher
 from kit.errors import KitError, ModelError, RecipeError
 from kit.methods import TRANSLATING, Job, method_of
-from kit.methods.translation.methods import Translate, writer_of
+from kit.methods.translators.methods import Translate, writer_of
 from kit.models.checkpoints.checkpoint import resolve_checkpoint
 from kit.models.saved_kind import Kind, kind_of
 from kit.models.translation.seq2seq import load_translator, pretrained_translator

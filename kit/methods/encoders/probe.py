@@ -13,7 +13,7 @@ from accelerate import PartialState
 
 from kit.data.encode import encode
 from kit.methods.base import Fitted, Job
-from kit.methods.classification.encoder import encode_budget, fit_probe, new_predictor, set_head
+from kit.methods.encoders.encoder import encode_budget, fit_probe, new_predictor, set_head
 from kit.models.checkpoints.loading import Head, build_classifier, require_positions, resolve_pooling
 from kit.models.inference import full_float32
 from kit.models.predictor import Texts, TransformerPredictor

@@ -23,7 +23,7 @@ from kit.distillation.teacher import Teacher
 from kit.distillation.teacher_outputs import averaged, teacher_logits, token_outputs
 from kit.errors import ModelError, RecipeError
 from kit.methods.base import Fitted, Job
-from kit.methods.classification.encoder import (
+from kit.methods.encoders.encoder import (
     EncodedBudget,
     LabelWatch,
     encode_budget,
@@ -32,8 +32,8 @@ from kit.methods.classification.encoder import (
     set_head,
     start_head,
 )
-from kit.methods.classification.finetune import pretrained_classifier, train_on_budget
-from kit.methods.classification.masked_texts import texts_for_student, texts_for_teacher
+from kit.methods.encoders.finetune import pretrained_classifier, train_on_budget
+from kit.methods.encoders.masked_texts import texts_for_student, texts_for_teacher
 from kit.models.architectures.cnn_bilstm import small_classifier
 from kit.models.architectures.layers import encoder_of
 from kit.models.architectures.pooled import PooledConfig

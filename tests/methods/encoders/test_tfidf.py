@@ -12,7 +12,7 @@ import pytest
 from kit import Recipe, Record, finetune
 from kit.data.scripts import is_written_in, language_of, main_script, words_are_separated
 from kit.errors import DataError, ModelError
-from kit.methods.classification.linear import fit_linear
+from kit.methods.encoders.linear import fit_linear
 from kit.models.backends.tfidf import FILE, TfidfPredictor, new_vectoriser
 
 # Subjects, positive judgements and negative judgements; the judgement decides the label.

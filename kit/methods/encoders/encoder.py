@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kit.data.batching import EncodedDataset
 from kit.data.encode import encode
 from kit.methods.base import Job
-from kit.methods.classification.linear import DEFAULT_C, Linear, choose_c, fit_linear
+from kit.methods.encoders.linear import DEFAULT_C, Linear, choose_c, fit_linear
 from kit.models.checkpoints.loading import load_tokenizer
 from kit.models.inference import predict_logits
 from kit.models.predictor import TransformerPredictor

@@ -33,9 +33,9 @@ from kit.distillation.teacher import Teacher
 from kit.distillation.teacher_outputs import teacher_translations, teacher_words
 from kit.errors import ModelError, RecipeError
 from kit.methods.base import Fitted, Job
-from kit.methods.classification.distill import describe_teacher, sizes_of
-from kit.methods.translation.methods import fit_writer, pairs_of, writer_of
-from kit.methods.translation.writing import Writer, dataset_of
+from kit.methods.encoders.distill import describe_teacher, sizes_of
+from kit.methods.translators.methods import fit_writer, pairs_of, writer_of
+from kit.methods.translators.writing import Writer, dataset_of
 from kit.models.architectures.layers import spread_evenly
 from kit.models.translation.bpe import train_bpe
 from kit.models.translation.generation_settings import apply_route

@@ -16,7 +16,7 @@ from accelerate import PartialState
 from transformers import PreTrainedModel
 
 from kit.methods.base import Fitted, Job
-from kit.methods.classification.encoder import (
+from kit.methods.encoders.encoder import (
     EncodedBudget,
     LabelWatch,
     encode_budget,

@@ -72,7 +72,7 @@ def test_checkpoint_as_teacher_gets_the_languages(name, families, captions, tmp_
 
 @pytest.mark.parametrize("name", ["t5", "nllb"])
 def test_students_get_the_languages_of_their_teacher(name, families, captions, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("kit.methods.translation.distill.loops", lambda line: False)  # random weights loop
+    monkeypatch.setattr("kit.methods.translators.distill.loops", lambda line: False)  # random weights loop
     section = {"teacher": str(families[name]), "student": "layers:1"}
     done = distill(recipe_for(captions, tmp_path, method="distill", distill=section), quiet=True)
     for record in (done.students[0], done.controls[0]):
@@ -108,7 +108,7 @@ def test_student_of_another_family_gets_its_own_languages(families, captions, tm
 
 @pytest.mark.parametrize("name", ["t5", "nllb"])
 def test_fresh_student_has_a_control(name, families, captions, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("kit.methods.translation.distill.loops", lambda line: False)
+    monkeypatch.setattr("kit.methods.translators.distill.loops", lambda line: False)
     student = {"init": "random", "hidden_size": 16, "layers": 1}
     section = {"teacher": str(families[name]), "student": student}
     done = distill(recipe_for(captions, tmp_path, method="distill", distill=section), controls=False, quiet=True)

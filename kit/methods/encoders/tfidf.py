@@ -10,7 +10,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from kit.errors import DataError
 from kit.methods.base import Fitted, Job
-from kit.methods.classification.linear import DEFAULT_C, choose_c, fit_linear
+from kit.methods.encoders.linear import DEFAULT_C, choose_c, fit_linear
 from kit.models.backends.tfidf import TfidfPredictor, join_pairs, new_vectoriser
 
 _MIN_TEXTS = 10  # minimum number of validation texts for a warning about their share without features

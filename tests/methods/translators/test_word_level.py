@@ -18,7 +18,7 @@ from kit.distillation.objectives import WordObjective
 from kit.distillation.teacher import resolve_teacher
 from kit.distillation.teacher_outputs import teacher_words
 from kit.errors import KitError
-from kit.methods.translation.writing import Pairs, Writer, dataset_of, encode_pairs
+from kit.methods.translators.writing import Pairs, Writer, dataset_of, encode_pairs
 from kit.models.translation.translator import Translator
 from kit.runs.derived_recipes import taught_by, teacher_recipe
 from kit.runs.execute import run

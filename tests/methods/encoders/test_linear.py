@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from kit.methods.classification.linear import Linear, choose_c, fit_linear
+from kit.methods.encoders.linear import Linear, choose_c, fit_linear
 
 RANDOM = np.random.default_rng(0)
 FEATURES = RANDOM.normal(size=(200, 8))

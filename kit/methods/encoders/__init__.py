@@ -1,0 +1,1 @@
+"""Methods that train text encoders with a head, and TF-IDF with a linear model."""
