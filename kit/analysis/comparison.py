@@ -22,6 +22,7 @@ from kit.analysis.points import ROUNDING, Point, Run, metric_range, sample_part,
 from kit.analysis.significance import MIN_SEEDS, Judgement, Result, judge_difference, requirement
 from kit.measurement.intervals import Estimate, percentile_interval, wilson_interval
 from kit.measurement.logits import Floats
+from kit.measurement.units import NOT_SHARES, shown_difference
 
 _FEW = 10  # fewest replicates beyond 0 from which p is counted; with fewer, p is computed from the distribution
 
@@ -110,14 +111,13 @@ class Comparison:
     @property
     def size(self) -> str:
         """Difference in words: `+3.2 points [1.1, 5.3]`, or of a correlation `+0.032 [0.011, 0.053]`."""
-        value = self.difference.value
-        return f"{value:+.3f} {self.interval}" if self.metric == "mcc" else f"{100 * value:+.1f} points {self.interval}"
+        return f"{shown_difference(self.metric, self.difference.value, signed=True)} {self.interval}"
 
     @property
     def interval(self) -> str:
         """Interval in words: `[1.1, 5.3]` in points, or of a correlation `[0.011, 0.053]`."""
         low, high = self.difference.low, self.difference.high
-        return f"[{low:.3f}, {high:.3f}]" if self.metric == "mcc" else f"[{100 * low:.1f}, {100 * high:.1f}]"
+        return f"[{low:.3f}, {high:.3f}]" if self.metric in NOT_SHARES else f"[{100 * low:.1f}, {100 * high:.1f}]"
 
     def swapped(self) -> Comparison:
         """Return the same comparison with a and b exchanged."""

@@ -29,7 +29,7 @@ from scipy.special import stdtrit
 from kit.measurement.intervals import Estimate, percentile_interval, resample_weights, wilson_interval
 from kit.measurement.logits import Floats
 from kit.measurement.measure import Measure
-from kit.measurement.units import OF_HUNDRED
+from kit.measurement.units import NUMBER_SCORES, OF_HUNDRED
 
 _SHARES = ("accuracy", "exact_match")
 _MULTIPLIERS, _SCALES, _UNSEEN = (
@@ -155,7 +155,11 @@ def point(budget: int, runs: Sequence[Run], metric: str = "accuracy") -> Point:
     # A single run has the interval of its Record. The replicates are slightly wider, because they resample the mean.
     low, high = percentile_interval(replicates if len(ordered) > 1 else ordered[0].samples)
     correct = np.concatenate([run.correct for run in ordered])
-    if metric not in OF_HUNDRED and np.ptp(replicates) <= ROUNDING and (correct.all() or not correct.any()):
+    if (
+        metric not in (*OF_HUNDRED, *NUMBER_SCORES)
+        and np.ptp(replicates) <= ROUNDING
+        and (correct.all() or not correct.any())
+    ):
         examples = len(ordered[0].correct)
         low, high = wilson_interval(examples if correct.all() else 0, examples)
         replicates = value + (-1 if correct.all() else 1) * _unseen(examples, len(replicates))
@@ -181,7 +185,9 @@ def metric_of(error: Estimate) -> Estimate:
 
 def metric_range(metric: str) -> tuple[float, float]:
     """Return the lowest and the highest value of a main metric."""
-    return (-1.0, 1.0) if metric == "mcc" else (0.0, 1.0)
+    return {"mcc": (-1.0, 1.0), "pearson": (-1.0, 1.0), "spearman": (-1.0, 1.0), "r2": (-np.inf, 1.0)}.get(
+        metric, (0.0, 1.0)
+    )
 
 
 def sample_part(runs: Sequence[Run]) -> Floats:

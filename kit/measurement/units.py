@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-NOT_SHARES = ("log_loss", "mae", "mcc", "comet")  # metrics that are not percentages
+NUMBER_SCORES = ("mae", "rmse", "r2", "pearson", "spearman")  # of predicted numbers
+NOT_SHARES = ("log_loss", "mcc", "comet", *NUMBER_SCORES)  # metrics that are not percentages
 OF_HUNDRED = ("bleu", "chrf", "ter")  # shares that are printed without a percent sign
 
 

@@ -29,7 +29,7 @@ def title(metric: str) -> str:
     name = metric.replace("_", " ").replace(" f1", " F1")
     if metric == "chrf":
         return "chrF++"
-    if metric in ("mcc", "mae", "ece", "bleu", "ter"):
+    if metric in ("mcc", "mae", "rmse", "r2", "ece", "bleu", "ter"):
         return metric.upper()
     return name[:1].upper() + name[1:]
 
