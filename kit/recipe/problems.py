@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from kit.recipe.keys import KeyPath, Keys, dotted, section_of
+from kit.recipe.one_of import OneOf
 from kit.recipe.section import Section
 from kit.recipe.value_words import BOUNDS, EXPECTED
 
@@ -126,7 +127,7 @@ def _options(keys: Keys, key: KeyPath) -> str:
 
 def _allowed(keys: Keys, key: KeyPath) -> list[str]:
     field = keys.field(key)
-    return [str(value) for value in _literals(field.annotation)] if field else []
+    return [str(value) for part in (field.annotation, *field.metadata) for value in _choices_in(part)] if field else []
 
 
 def _alternatives(details: list[ErrorDetails]) -> str:
@@ -164,12 +165,14 @@ def _required(keys: Keys, key: KeyPath) -> list[KeyPath]:
     ]
 
 
-def _literals(annotation: Any) -> list[Any]:
-    """Return the values that the Literal types in an annotation allow."""
+def _choices_in(annotation: Any) -> list[Any]:
+    """Return the values that the Literal types and OneOf in an annotation allow."""
+    if isinstance(annotation, OneOf):
+        return list(annotation.names())
     arguments = get_args(annotation)
     if get_origin(annotation) is Literal:
         return list(arguments)
-    return [value for argument in arguments for value in _literals(argument)]
+    return [value for argument in arguments for value in _choices_in(argument)]
 
 
 def _position(key: KeyPath, detail: ErrorDetails) -> tuple[int, ...]:

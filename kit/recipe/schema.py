@@ -1,26 +1,30 @@
-"""The recipe: all keys that a user can set, and the contradictions between sections."""
+"""The recipe: all keys that a user can set, the rules of its task, and the contradictions between sections."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import model_validator
 
 from kit.recipe.draft import Draft
+from kit.recipe.one_of import OneOf
 from kit.recipe.section import Name, Section, refuse
 from kit.recipe.sections.compression import CompressSection
-from kit.recipe.sections.data import DataSection
+from kit.recipe.sections.data import DataSection, TargetKind
 from kit.recipe.sections.distillation import DistillSection
 from kit.recipe.sections.methods import LoraSection, MethodName, ProbeSection, TfidfSection
 from kit.recipe.sections.model import ModelSection
 from kit.recipe.sections.study import StudySection
 from kit.recipe.sections.training import TrainSection
-from kit.recipe.sections.translation import TRANSLATION_METHODS, TRANSLATION_METRICS, TranslationSection
+from kit.recipe.sections.translation import TranslationSection
+from kit.recipe.task_registry import metric_names, task_module, task_names
 
-TaskName = Literal["classification", "sentiment", "translation"]
-MetricName = Literal["accuracy", "macro_f1", "mcc", "exact_match", "bleu", "chrf"]
+TaskName = Annotated[str, OneOf(task_names)]
+MetricName = Annotated[str, OneOf(metric_names)]
+Family = Literal["encoders", "translators"]
 
 
 class Recipe(Section):
@@ -62,9 +66,13 @@ class Recipe(Section):
     @property
     def main_metric(self) -> str:
         """Name of the metric that runs are compared by, the default filled in."""
-        if self.task == "translation":
-            return self.metric or "bleu"
-        return self.metric or ("macro_f1" if self.data.multi_label else "accuracy")
+        return self.metric or self.rules.default_metric(self)
+
+    @property
+    def rules(self) -> TaskRules:
+        """Rules of the recipe's task."""
+        rules: TaskRules = task_module(self.task, "rules").RULES
+        return rules
 
     def request(self) -> dict[str, Any]:
         """Return the keys of a resolved recipe that a Record's id is made from, as plain data.
@@ -99,8 +107,7 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
         """Raise ValueError with one line per contradiction between keys."""
-        of_task = _contradictions_of_translation if self.task == "translation" else _contradictions_of_labels
-        refuse(of_task(self) | _contradictions(self))
+        refuse(self.rules.contradictions(self) | _contradictions(self))
         return self
 
     @property
@@ -110,7 +117,32 @@ class Recipe(Section):
             return self.distill.teacher is None
         if self.method == "student":
             return self.distill.student.checkpoint is None
-        return self.method != "tfidf" and (self.method, self.task) != ("scratch", "translation")
+        return self.method not in self.rules.methods_without_checkpoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskRules:
+    """Rules that a task adds to recipes.
+
+    Attributes:
+        family: Family of models that the task is solved with, a package in `kit.methods`.
+        targets: Kind of targets that the data have.
+        methods: Methods of the family that can be used.
+        methods_without_checkpoint: Those that do not start from `model.checkpoint`.
+        metrics: Metrics that runs can be compared by.
+        default_metric: Returns the metric of a recipe that names none.
+        contradictions: Returns messages about keys that contradict the task, each with whether it applies.
+        ordered: Whether the labels have a meaningful order.
+    """
+
+    family: Family
+    targets: TargetKind
+    methods: tuple[MethodName, ...]
+    methods_without_checkpoint: tuple[MethodName, ...]
+    metrics: tuple[str, ...]
+    default_metric: Callable[[Recipe], str]
+    contradictions: Callable[[Recipe], dict[str, bool]]
+    ordered: bool = False
 
 
 def _contradictions(recipe: Recipe) -> dict[str, bool]:
@@ -143,60 +175,4 @@ def _contradictions(recipe: Recipe) -> dict[str, bool]:
         "train.head: probe needs model.pooling auto, mean or cls; a native head cannot start from the probe": (
             train.head == "probe" and model.pooling == "native"
         ),
-    }
-
-
-def _contradictions_of_labels(recipe: Recipe) -> dict[str, bool]:
-    """Return messages about keys that contradict classification, each with whether it applies."""
-    metric, multi_label = recipe.metric, recipe.data.multi_label
-    return {
-        "data.languages: only for task translation; leave it out": recipe.data.languages is not None,
-        f"metric {metric} is for task translation": metric in TRANSLATION_METRICS,
-        "distill.losses.sequence: only for task translation; use logits": recipe.distill.losses.sequence is not None,
-        "metric exact_match needs data.multi_label; for one label per example, use accuracy": (
-            metric == "exact_match" and not multi_label
-        ),
-        f"metric {metric} needs one label per example; use macro_f1 or exact_match": (
-            metric in ("accuracy", "mcc") and multi_label
-        ),
-        "task: sentiment needs one label per example; use task: classification": (
-            multi_label and recipe.task == "sentiment"
-        ),
-    }
-
-
-def _contradictions_of_translation(recipe: Recipe) -> dict[str, bool]:
-    """Return messages about keys that contradict translation, each with whether it applies."""
-    data, train, method, metric = recipe.data, recipe.train, recipe.method, recipe.metric
-    losses, steps = recipe.distill.losses, recipe.compress.steps
-    unsupported = (["mse"] if losses.mse else []) + losses.of_tokens
-    return {
-        "task: translation needs data.languages, source and target language ([en, de])": data.languages is None,
-        f"metric {metric} is for labels; use bleu or chrf": metric not in (None, *TRANSLATION_METRICS),
-        f"method {method} cannot translate; {', '.join(TRANSLATION_METHODS)} can": method not in TRANSLATION_METHODS,
-        "data.multi_label: translation has no labels; leave it out": data.multi_label,
-        "data.labels: translation has no labels; leave it out": data.labels is not None,
-        "data.sampling: translation has no classes to balance": data.sampling == "balanced",
-        "train.refit: not available for translation; leave it out": bool(train.refit),
-        "lora.load: translation supports only float32; leave it out": recipe.lora.load != "float32",
-        f"distill.losses: translation supports sequence, logits and labels, not {', '.join(unsupported)}": (
-            bool(unsupported)
-        ),
-        "distill.losses: the student must learn from its teacher; give sequence or logits a weight": (
-            losses.sequence == 0 and not losses.logits
-        ),
-        "distill.temperature has no effect: distill.losses.logits has no weight": (
-            recipe.distill.temperature is not None and not losses.logits
-        ),
-        "model.pooling: not available for translation; leave it out": (recipe.model.pooling not in ("auto", "native")),
-        "train.head: probe is for classification; leave it out": train.head == "probe",
-        "compress.steps: aware is for classifiers; leave it out": (any(getattr(step, "aware", 0.0) for step in steps)),
-        "compress.steps: calibration: static is for classifiers; leave it out": (
-            any(getattr(step, "calibration", "") == "static" for step in steps)
-        ),
-        "compress.gate.worst_class: translation has no classes; leave it out": (
-            recipe.compress.gate.worst_class is not None
-        ),
-        "train.padding_free: only for encoders; leave it out": train.padding_free,
-        "train.contrastive: the contrastive loss compares labels; leave it out": bool(train.contrastive),
     }

@@ -110,11 +110,10 @@ def understand(recipe: Recipe, shared: Shared | None = None) -> Request:
     from kit.methods import METHODS, method_of
     from kit.recipe.defaults import Facts
     from kit.recipe.resolve import resolve
-    from kit.tasks import check_task, task_for
+    from kit.tasks import task_for
     from kit.training.progress import check_trackers
 
     shared = shared or Shared()
-    check_task(recipe)
     check_trackers(recipe.train)
     method = method_of(recipe.task, recipe.method)
     data = prepare(recipe.data, recipe.train.seed, shared.cleaned(recipe.data))

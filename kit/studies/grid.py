@@ -15,7 +15,7 @@ from kit.recipe.load import validated
 from kit.recipe.schema import Recipe
 from kit.recipe.sections.model import ModelSection
 from kit.recipe.sections.study import StudySection
-from kit.recipe.sections.translation import TRANSLATION_METHODS, TranslationSection
+from kit.recipe.sections.translation import TranslationSection
 from kit.records.record import FORMAT
 
 # Keys of `translation` that a method does not use.
@@ -143,13 +143,13 @@ def model_section(recipe: Recipe, checkpoint: str) -> ModelSection:
 def _methods(recipe: Recipe) -> list[str]:
     """Return the methods of the recipe, each once; by default, those that the task supports."""
     named = list(_unique(recipe.study.methods))
-    if recipe.task == "translation" and "methods" not in recipe.study.model_fields_set:
-        return [method for method in named if method in TRANSLATION_METHODS]
+    if "methods" not in recipe.study.model_fields_set:
+        return [method for method in named if method in recipe.rules.methods]
     return named
 
 
 def _checkpoints(recipe: Recipe, method: str) -> list[str | None]:
-    if method == "tfidf" or (recipe.task == "translation" and method == "scratch"):
+    if method in recipe.rules.methods_without_checkpoint:
         return [None]
     return list(_unique(recipe.study.checkpoints or [recipe.model.checkpoint]))
 

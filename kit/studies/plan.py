@@ -71,9 +71,6 @@ def plan_study(recipe: Recipe) -> Plan:
 
     Raises KitError for any problem that would fail all cells of a series.
     """
-    from kit.tasks import check_task
-
-    check_task(recipe)
     shared = Shared()
     cleaned = shared.cleaned(recipe.data)
     rows = cleaned.splits.train.labels

@@ -17,7 +17,7 @@ from kit.models.saved_kind import Kind, kind_of
 from kit.recipe.keys import section_of
 from kit.recipe.section import Section
 from kit.recipe.sections.compression import CompressSection
-from kit.tasks import TASKS
+from kit.recipe.task_registry import TASKS
 from kit.workflows.compress import compress
 from kit.workflows.study import study
 

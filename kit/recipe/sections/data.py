@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from enum import Enum
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -16,6 +17,14 @@ LabelName = Annotated[str, Field(coerce_numbers_to_str=True)]
 
 # Default of `data.validation`.
 VALIDATION_SHARE, MAX_VALIDATION_EXAMPLES = 0.1, 500
+
+
+class TargetKind(Enum):
+    """Kind of targets that the label column of the data holds."""
+
+    LABELS = "labels"
+    NUMBERS = "numbers"
+    REFERENCES = "references"
 
 
 class DataSection(Section):

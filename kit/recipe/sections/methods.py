@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
 from kit.recipe.section import Name, Section
 
 MethodName = Literal["finetune", "lora", "probe", "scratch", "tfidf", "distill", "student"]
+ENCODER_METHODS: tuple[MethodName, ...] = get_args(MethodName)
 
 
 class LoraSection(Section):

@@ -7,8 +7,9 @@ from typing import Annotated
 from pydantic import Field
 
 from kit.recipe.section import Name, Section
+from kit.recipe.sections.methods import MethodName
 
-TRANSLATION_METHODS = ("finetune", "lora", "scratch", "distill", "student")
+TRANSLATION_METHODS: tuple[MethodName, ...] = ("finetune", "lora", "scratch", "distill", "student")
 TRANSLATION_METRICS = ("bleu", "chrf")
 LABEL_SMOOTHING = 0.1
 # Defaults of a new decoder, and of the encoder below it.

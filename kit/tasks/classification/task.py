@@ -1,4 +1,4 @@
-"""Classification with one label per text, several labels per text, or ordered labels (sentiment)."""
+"""Classification task: one label per text, several labels per text, or ordered labels."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kit.data.encode import IGNORED
-from kit.data.label_words import in_line
-from kit.data.labels import are_numbers, encode_labels
-from kit.errors import RecipeError
+from kit.data.labels import encode_labels
 from kit.measurement.intervals import Estimate, bootstrap_scores
 from kit.measurement.logits import multi_label_predictions, sigmoid, softmax
 from kit.measurement.measure import LabelMeasure
@@ -41,24 +39,6 @@ class Classification:
     ordered: bool
     main_metric: str
     label_smoothing: float = 0.0
-
-    @classmethod
-    def from_recipe(cls, recipe: Recipe, labels: tuple[str, ...]) -> Classification:
-        """Return the task of a recipe. Raise RecipeError if sentiment labels are neither numbers nor in data.labels."""
-        if recipe.task == "sentiment" and len(labels) > 2 and recipe.data.labels is None and not are_numbers(labels):
-            raise RecipeError(
-                f"task sentiment needs the order of its {len(labels)} labels ({in_line(labels)})",
-                "list them in data.labels, lowest first; or set task: classification",
-                key="data.labels",
-            )
-        return cls(
-            recipe.task,
-            labels,
-            recipe.data.multi_label,
-            recipe.task == "sentiment",
-            recipe.main_metric,
-            recipe.train.label_smoothing or 0.0,
-        )
 
     @property
     def measure(self) -> LabelMeasure:
@@ -155,3 +135,15 @@ class Classification:
             label: {name: round(float(column[index]), 6) for name, column in columns.items()}
             for index, label in enumerate(self.labels)
         }
+
+
+def from_recipe(recipe: Recipe, labels: tuple[str, ...]) -> Classification:
+    """Return the task of a recipe."""
+    return Classification(
+        name=recipe.task,
+        labels=labels,
+        multi_label=recipe.data.multi_label,
+        ordered=False,
+        main_metric=recipe.main_metric,
+        label_smoothing=recipe.train.label_smoothing or 0.0,
+    )

@@ -1,4 +1,4 @@
-"""Translation from one language into another."""
+"""Translation task."""
 
 from __future__ import annotations
 
@@ -38,17 +38,6 @@ class Translation:
     label_smoothing: float = LABEL_SMOOTHING
     labels: tuple[str, ...] = ()
     multi_label: bool = False
-
-    @classmethod
-    def from_recipe(cls, recipe: Recipe, labels: tuple[str, ...]) -> Translation:
-        """Return the task of a recipe."""
-        smoothing = recipe.train.label_smoothing
-        return cls(
-            recipe.task,
-            recipe.data.language_pair,
-            recipe.main_metric,
-            LABEL_SMOOTHING if smoothing is None else smoothing,
-        )
 
     @property
     def measure(self) -> TranslationMeasure:
@@ -115,3 +104,14 @@ class Translation:
     def example_prediction(self) -> dict[str, Any]:
         """Prediction with every possible field."""
         return {"translation": "", "loops": False}
+
+
+def from_recipe(recipe: Recipe, labels: tuple[str, ...]) -> Translation:
+    """Return the task of a recipe."""
+    smoothing = recipe.train.label_smoothing
+    return Translation(
+        recipe.task,
+        recipe.data.language_pair,
+        recipe.main_metric,
+        LABEL_SMOOTHING if smoothing is None else smoothing,
+    )

@@ -1,0 +1,1 @@
+"""Classification with one or several labels per text."""
