@@ -14,7 +14,7 @@ from kit.data.audit import Key, normalise
 from kit.data.blank import is_blank
 from kit.data.columns import require_columns
 from kit.data.examples import Examples
-from kit.data.locate import HubData, locate
+from kit.data.locate import Files, locate
 from kit.data.prepare import Prepared
 from kit.data.readers import data_format, read_table
 from kit.data.reading import Reading
@@ -206,7 +206,7 @@ def _read(name: str, columns: tuple[str, ...], options: Reading) -> Texts:
             error.key = "distill.texts"
             raise
     source = locate(name, "distill.texts")
-    if isinstance(source, HubData) or list(source.splits) != [""]:
+    if not isinstance(source, Files) or list(source.splits) != [""]:
         raise DataError(f"{name} is not a file", "name .txt files or tables", key="distill.texts")
     rows: Texts = []
     for file in source.splits[""]:

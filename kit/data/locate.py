@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kit.data.demo import PREFIX, DemoSet, demo_set
 from kit.data.readers import FORMATS, data_format
 from kit.data.saved import METADATA, is_saved, saved_splits
 from kit.errors import DataError
@@ -39,12 +40,12 @@ def locate(
     key: str,
     languages: tuple[str, str] | None = None,
     taken: Sequence[str] = (),
-) -> Files | HubData:
-    """Return the files, or the data set on the Hub, that a recipe names.
+) -> Files | HubData | DemoSet:
+    """Return the files, the data set on the Hub or the demo set that a recipe names.
 
     Args:
-        source: Path, glob, folder with a file per split, file of an installed package (`package:path`), or id of a data
-            set; or a list of files and globs.
+        source: Path, glob, folder with a file per split, file of an installed package (`package:path`), demo set
+            (`demo:name`), or id of a data set; or a list of files and globs.
         key: Recipe key for error messages.
         languages: Source and target language of parallel text. None: texts with labels.
         taken: Names of the recipe's other files, which are not proposed in place of a missing file.
@@ -54,6 +55,8 @@ def locate(
     """
     names = [source] if isinstance(source, str) else list(source)
     if len(names) == 1:
+        if names[0].startswith(PREFIX):
+            return demo_set(names[0], key)
         folder = _local(names[0], key)
         if folder is not None and folder.is_dir():
             saved = saved_splits(folder)
@@ -85,6 +88,8 @@ def _local(name: str, key: str) -> Path | None:
             return path
     except OSError as error:
         raise DataError(f"{name} cannot be read: {error.strerror}", key=key) from error
+    if name.startswith(PREFIX):
+        raise DataError(f"a list names files, and {name} is a data set", "name it alone", key=key)
     package = _PACKAGE.fullmatch(name)
     return _inside_package(package[1], package[2], key) if package else None
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from kit.data.demo import DemoSet
 from kit.data.hub import load_hub
 from kit.data.label_words import in_line, quoted
 from kit.data.locate import Files, HubData, locate, split_name
@@ -40,7 +41,7 @@ def open_source(source: str | Sequence[str], key: str, data: DataSection) -> Sou
     """Return the source that a recipe names; its tables are not read yet.
 
     Args:
-        source: Path, glob, id of a data set, or a list of files.
+        source: Path, glob, demo set, id of a data set, or a list of files.
         key: `data.source` or `data.test`, for messages.
         data: Data section of the recipe.
 
@@ -69,6 +70,10 @@ def open_source(source: str | Sequence[str], key: str, data: DataSection) -> Sou
             )
     if languages is not None and pairs is not None:
         return Source(name, {split: partial(_read_pair, pair, languages, data) for split, pair in pairs.items()})
+    if isinstance(location, DemoSet):
+        _refuse_unused_keys(data, name, [])
+        tables = location.make(data)
+        return Source(name, {split: partial(_in_memory, table) for split, table in tables.items()})
     assert isinstance(location, Files)
     if key == "data.source":
         _refuse_unused_keys(data, name, [path for paths in location.splits.values() for path in paths])
@@ -90,6 +95,10 @@ def _refuse_unused_keys(data: DataSection, name: str, paths: Sequence[Path]) -> 
 
 def _read_hub(read: Callable[[], Table], _names: tuple[str, ...]) -> Table:
     return read()
+
+
+def _in_memory(table: Table, _names: tuple[str, ...]) -> Table:
+    return table
 
 
 def _read_pair(pair: Pair, languages: tuple[str, str], data: DataSection, _names: tuple[str, ...]) -> Table:

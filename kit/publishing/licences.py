@@ -10,6 +10,7 @@ from importlib.metadata import metadata as package_metadata
 from pathlib import Path
 from typing import Any
 
+from kit.data.demo import PREFIX, demo_set
 from kit.errors import ModelError
 from kit.runtime.files import package_folders
 from kit.runtime.hub_client import is_offline, patiently
@@ -60,7 +61,7 @@ def data_source(name: str, revision: str | None) -> Source:
         revision: Commit on the Hub; None for data that are not from the Hub.
     """
     if revision is None:
-        package = name.partition(":")[0]
+        package = demo_set(name, "data.source").packages[0] if name.startswith(PREFIX) else name.partition(":")[0]
         return Source(None, _package_licence(package) if ":" in name else None, ())
     from huggingface_hub import HfApi
 

@@ -31,8 +31,8 @@ class DataSection(Section):
     """Examples, their columns and labels, and the labelled budget."""
 
     source: Name | Annotated[list[Name], Field(min_length=1)]
-    """Data set id on the Hub; path, glob or list of paths; folder with train and test files; or `package:file` for a
-    file inside an installed Python package."""
+    """Data set id on the Hub; path, glob or list of paths; folder with train and test files; `package:file` for a file
+    inside an installed Python package; or `demo:translation`, which needs no download."""
     test: Name | list[Name] | None = None
     """File(s) with the test examples, in the same forms as `source`."""
     train_split: Name = "train"
