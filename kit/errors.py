@@ -6,6 +6,9 @@ line prints both and exits with `exit_code`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 # Remedies for a damaged or missing model: of a run, and of an exported folder.
 MAKE_AGAIN = "make the run again: `kit finetune RECIPE --force`, or `kit distill` or `kit compress` with --force"
 EXPORT_AGAIN = "export the run again"
@@ -121,6 +124,16 @@ class ExportError(KitError):
     """A model cannot be exported: its predictions differ elsewhere, or the Hub rejects it."""
 
     exit_code = 1
+
+
+@contextmanager
+def errors_about(key: str) -> Iterator[None]:
+    """Set the recipe key of errors about data and models that are raised inside."""
+    try:
+        yield
+    except (DataError, ModelError) as error:
+        error.key = key
+        raise
 
 
 def damage_words(error: BaseException) -> str:

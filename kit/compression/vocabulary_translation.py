@@ -26,9 +26,9 @@ from kit.compression.tokens import (
 from kit.data.encode import Encoded, encode
 from kit.errors import ModelError
 from kit.methods import Fitted, Job
+from kit.models.checkpoints.config_file import read_config
 from kit.models.translation.seq2seq import TARGET, Tongues
 from kit.models.translation.translator import Translator
-from kit.runtime.json_files import read_object
 
 _PROOF_PAIRS = 64  # pairs for which the trimmed model must compute the same logits
 
@@ -54,12 +54,12 @@ class _Tokenized:
 
 def require_one_table(folder: Path) -> None:
     """Raise ModelError for separate embedding matrices per side, unless it is an encoder with a decoder made by kit."""
-    config = read_object(folder / "config.json", ModelError)
-    if config["model_type"] == "encoder-decoder":
+    config = read_config(folder)
+    if config.model_type == "encoder-decoder":
         return
-    if not config.get("share_encoder_decoder_embeddings", True) or (folder / TARGET).is_dir():
+    if not config.shares_embeddings or (folder / TARGET).is_dir():
         raise ModelError(
-            f"vocabulary: this {config['model_type']} model has a table of embeddings for each side, which one trimmed "
+            f"vocabulary: this {config.model_type} model has a table of embeddings for each side, which one trimmed "
             "tokenizer cannot match",
             "remove this step from compress.steps; float16 and int8-torch make its file smaller",
         )

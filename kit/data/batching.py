@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,10 +16,18 @@ from torch.utils.data import BatchSampler, Dataset, Sampler
 
 from kit.data.encode import IGNORED, Encoded
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 Collate = Callable[[Sequence[int]], dict[str, torch.Tensor]]
 
 _POOL_BATCHES = 64  # batches sorted together; measured on Rotten Tomatoes: 2 % padding, 6 % with 16 batches
 _MIN_PASS_EXAMPLES = 16  # contrastive losses compare the examples of a pass with each other
+
+
+def pad_id_of(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return the id of the padding token; 0 if the tokenizer has none, as padded positions are masked anyway."""
+    return tokenizer.pad_token_id or 0
 
 
 class EncodedDataset(Dataset[int]):
@@ -36,6 +45,13 @@ class EncodedDataset(Dataset[int]):
         self.targets = targets
         self.pad_id = pad_id
         self.left = left
+
+    @classmethod
+    def for_tokenizer(
+        cls, encoded: Encoded, tokenizer: PreTrainedTokenizerBase, targets: np.ndarray | None = None
+    ) -> EncodedDataset:
+        """Create a dataset that pads with the token and on the side of the tokenizer."""
+        return cls(encoded, targets, pad_id_of(tokenizer), left=tokenizer.padding_side == "left")
 
     def __len__(self) -> int:
         return len(self.encoded)

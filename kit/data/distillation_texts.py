@@ -20,7 +20,7 @@ from kit.data.readers import data_format, read_table
 from kit.data.reading import Reading
 from kit.data.table import is_missing
 from kit.data.text_files import read_lines
-from kit.errors import DataError
+from kit.errors import DataError, errors_about
 from kit.recipe import Recipe
 from kit.recipe.sections.distillation import AugmentSection, DistillSection
 
@@ -200,11 +200,8 @@ def _read(name: str, columns: tuple[str, ...], options: Reading) -> Texts:
             raise DataError(
                 f"{name} has one text per line, the data have text pairs", "name a table", key="distill.texts"
             )
-        try:
+        with errors_about("distill.texts"):
             return [(line,) for line in read_lines(path, reading)]
-        except DataError as error:
-            error.key = "distill.texts"
-            raise
     source = locate(name, "distill.texts")
     if not isinstance(source, Files) or list(source.splits) != [""]:
         raise DataError(f"{name} is not a file", "name .txt files or tables", key="distill.texts")

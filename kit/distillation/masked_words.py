@@ -7,7 +7,7 @@ from accelerate import PartialState
 from transformers import AutoModelForMaskedLM
 
 from kit.data.distillation_texts import MASK
-from kit.errors import ModelError, first_line
+from kit.errors import ModelError, errors_about, first_line
 from kit.models.checkpoints.checkpoint import resolve_checkpoint
 from kit.models.checkpoints.loading import load_tokenizer, quiet
 from kit.models.predictor import Texts
@@ -29,11 +29,8 @@ def fill_masks(texts: Texts, checkpoint: str, max_length: int, seed: int) -> Tex
     Raises:
         ModelError: The checkpoint is missing or is not a masked language model.
     """
-    try:
+    with errors_about("distill.augment.checkpoint"):
         resolved = resolve_checkpoint(ModelSection(checkpoint=checkpoint))
-    except ModelError as error:
-        error.key = "distill.augment.checkpoint"
-        raise
     tokenizer = load_tokenizer(resolved.folder)
     try:
         with quiet():

@@ -16,6 +16,7 @@ import numpy as np
 from kit.data.label_words import listed
 from kit.errors import MAKE_AGAIN, ModelError
 from kit.models.checkpoints.checkpoint import Checkpoint, resolve_checkpoint
+from kit.models.checkpoints.config_file import read_config
 from kit.models.checkpoints.loading import load_tokenizer
 from kit.models.predictor import Predictor, load_predictor
 from kit.models.saved_kind import Kind, kind_of
@@ -26,7 +27,6 @@ from kit.models.translation.translator import Translator
 from kit.recipe import ModelSection, Recipe
 from kit.records.record import MODEL_FOLDER, Record
 from kit.runtime.file_types import RECORD_FILE
-from kit.runtime.json_files import read_object
 
 # Kinds of saved models from whose layers a student can be made.
 _KINDS_WITH_LAYERS = (Kind.TORCH, Kind.HALF, Kind.TRANSLATOR, Kind.WARM_TRANSLATOR)
@@ -103,12 +103,11 @@ def resolve_teacher(name: str, recipe: Recipe | None = None) -> Teacher:
     if folder.name == MODEL_FOLDER and (folder.parent / RECORD_FILE).is_file():
         return _from_record(name, Record.load(folder.parent))
     checkpoint = _safe_checkpoint(name)
-    config = read_object(checkpoint.folder / "config.json", ModelError)
-    architectures = [str(architecture) for architecture in config.get("architectures") or []]
-    if config.get("is_encoder_decoder"):
+    config = read_config(checkpoint.folder)
+    if config.is_translator:
         settings = None
         if recipe and recipe.data.languages:
-            settings = _translation_settings(checkpoint, str(config.get("model_type")), recipe)
+            settings = _translation_settings(checkpoint, config.model_type, recipe)
         sha256 = _digest(f"{checkpoint.sha256} {checkpoint.tokenizer_sha256} {_text_to_hash(settings)}")
         return Teacher(name, checkpoint.folder, (), False, None, sha256, checkpoint, None, settings)
     if recipe is not None and recipe.data.languages is not None:
@@ -117,15 +116,15 @@ def resolve_teacher(name: str, recipe: Recipe | None = None) -> Teacher:
             "fine-tune it first (kit finetune) and name that run, or leave distill.teacher out and kit does",
             key="distill.teacher",
         )
-    if not any(kind.endswith("ForSequenceClassification") or kind == "PooledClassifier" for kind in architectures):
+    if not any(name.endswith(("ForSequenceClassification", "PooledClassifier")) for name in config.architectures):
         raise ModelError(
             f"{name} is a pretrained checkpoint without a classification head",
             "fine-tune it first (kit finetune) and name that run, or leave distill.teacher out and kit does",
             key="distill.teacher",
         )
-    names = config.get("id2label") or {str(index): f"LABEL_{index}" for index in range(2)}
+    names = config.content.get("id2label") or {str(index): f"LABEL_{index}" for index in range(2)}
     labels = tuple(str(names[key]) for key in sorted(names, key=int))
-    multi_label = config.get("problem_type") == "multi_label_classification"
+    multi_label = config.content.get("problem_type") == "multi_label_classification"
     sha256 = _digest(f"{checkpoint.sha256} {checkpoint.tokenizer_sha256}")
     return Teacher(name, checkpoint.folder, labels, multi_label, None, sha256, checkpoint, None)
 

@@ -14,18 +14,17 @@ import torch
 from accelerate import PartialState
 from transformers import PreTrainedTokenizerBase
 
-from kit.data.batching import EncodedDataset, sorted_batches
+from kit.data.batching import EncodedDataset, pad_id_of, sorted_batches
 from kit.data.encode import Encoded
 from kit.distillation.output_cache import Computed, Shards, complete, sha_of
 from kit.distillation.teacher import Teacher, load_teacher
-from kit.errors import ModelError
 from kit.measurement.logits import sigmoid, softmax
 from kit.models.architectures.layers import capturing
+from kit.models.checkpoints.config_file import read_config
 from kit.models.checkpoints.loading import load_classifier
 from kit.models.inference import BATCH_TOKENS
 from kit.models.predictor import Texts, TransformerPredictor
 from kit.models.translation.translator import Translator
-from kit.runtime.json_files import read_object
 from kit.training.progress import Progress
 
 _FORMAT = 1  # part of every key: increase it when outputs change
@@ -220,12 +219,12 @@ def token_outputs(
         "bf16": bf16,
     }
     shards = Shards({**about, "places": places}, len(encoded), _TOKEN_SHARD, places)
-    width = int(read_object(teacher.folder / "config.json", ModelError).get("hidden_size") or 1_024)
+    width = int(read_config(teacher.folder).content.get("hidden_size") or 1_024)
 
     def compute() -> Callable[[int, int], dict[str, np.ndarray]]:
         model = load_classifier(teacher.folder).to(PartialState().device)
         return lambda start, stop: _token_vectors(
-            model, encoded.take(np.arange(start, stop)), tokenizer.pad_token_id or 0, places, bf16
+            model, encoded.take(np.arange(start, stop)), pad_id_of(tokenizer), places, bf16
         )
 
     needed = 2 * len(encoded.input_ids) * width * len(places)

@@ -60,7 +60,7 @@ def run_batches(
     """
     state = PartialState()
     device = next(model.parameters()).device
-    dataset = EncodedDataset(encoded, None, tokenizer.pad_token_id or 0, tokenizer.padding_side == "left")
+    dataset = EncodedDataset.for_tokenizer(encoded, tokenizer)
     batches = sorted_batches(encoded.lengths, BATCH_TOKENS[device.type])
     mine = batches[state.process_index :: state.num_processes]
     was_training = model.training

@@ -19,6 +19,7 @@ from kit.models.backends.onnx import OnnxPredictor
 from kit.models.backends.onnx_translator import OnnxTranslator
 from kit.models.backends.tfidf import FILE as TFIDF_FILE
 from kit.models.backends.tfidf import TfidfPredictor
+from kit.models.checkpoints.config_file import CONFIG_FILE, read_config
 from kit.models.checkpoints.loading import load_classifier, load_tokenizer, longest_text, quiet, save_tokenizer
 from kit.models.damage import listed_labels, loading, remedy
 from kit.models.inference import predict_logits
@@ -116,9 +117,9 @@ def load_predictor(folder: Path, trusted: bool = False, backend: Backend | None 
 def _load(folder: Path, trusted: bool, backend: Backend) -> Predictor:
     if backend in _LOADERS:
         return _LOADERS[backend](folder)
-    if backend is Backend.ADAPTER or not (folder / "config.json").is_file():
+    if backend is Backend.ADAPTER or not (folder / CONFIG_FILE).is_file():
         raise ModelError(f"{folder} does not contain a model that kit can load")
-    if read_object(folder / "config.json", ModelError).get("is_encoder_decoder"):
+    if read_config(folder).is_translator:
         return Translator.load(folder)
     model = load_classifier(folder, trusted)
     if not hasattr(model, "hf_quantizer"):  # quantized layers stay on the device that they were loaded on
@@ -145,7 +146,7 @@ def label_names(folder: Path, backend: Backend | None = None) -> tuple[str, ...]
     backend = backend or backend_in(folder)
     if backend in (Backend.CT2, Backend.ONNX_TRANSLATOR):
         return ()
-    file = folder / (TFIDF_FILE if backend is Backend.TFIDF else "config.json")
+    file = folder / (TFIDF_FILE if backend is Backend.TFIDF else CONFIG_FILE)
     content = read_object(file, ModelError)
     if content.get("is_encoder_decoder"):
         return ()  # a translator

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from kit.errors import MAKE_AGAIN, ModelError
 from kit.models.architectures.early_exit import EarlyExitConfig
 from kit.models.backends.backend import Backend, backend_in
 from kit.models.backends.onnx import FACTS_FILE
+from kit.models.checkpoints.config_file import ModelConfig, read_config
 from kit.runtime.json_files import read_object
 
 
@@ -51,16 +51,16 @@ def kind_of(folder: Path, backend: Backend | None = None) -> Kind:
         return Kind.ONNX if weights == "float32" else Kind.QUANTIZED_ONNX
     if backend is Backend.CT2:
         return Kind.CT2
-    return _kind_of_torch(read_object(folder / "config.json", ModelError))
+    return _kind_of_torch(read_config(folder))
 
 
-def _kind_of_torch(config: dict[str, Any]) -> Kind:
-    if "quantization_config" in config:
+def _kind_of_torch(config: ModelConfig) -> Kind:
+    if config.quantized:
         return Kind.QUANTIZED
-    if config.get("model_type") == EarlyExitConfig.model_type:
+    if config.model_type == EarlyExitConfig.model_type:
         return Kind.EARLY_EXIT
-    if config.get("dtype") in ("float16", "bfloat16"):
+    if config.content.get("dtype") in ("float16", "bfloat16"):
         return Kind.HALF
-    if config.get("is_encoder_decoder"):
-        return Kind.WARM_TRANSLATOR if config.get("model_type") == "encoder-decoder" else Kind.TRANSLATOR
+    if config.is_translator:
+        return Kind.WARM_TRANSLATOR if config.model_type == "encoder-decoder" else Kind.TRANSLATOR
     return Kind.TORCH

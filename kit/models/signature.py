@@ -10,6 +10,7 @@ from typing import Any
 
 from kit.errors import ModelError
 from kit.models.backends.onnx import GRAPH_FILE
+from kit.models.checkpoints.config_file import read_config
 from kit.models.saved_kind import Kind, kind_of
 from kit.runtime.json_files import read_object
 
@@ -44,7 +45,7 @@ def compute_signature(folder: Path) -> str:
 
 
 def _configuration(folder: Path) -> str:
-    content = read_object(folder / "config.json", ModelError)
+    content = read_config(folder).content
     labels = len(content.get("id2label") or {})
     return json.dumps([labels, _arithmetic(content)], sort_keys=True)
 

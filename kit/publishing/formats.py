@@ -13,6 +13,7 @@ from kit.errors import ModelError, RecipeError
 from kit.models.architectures import cnn_bilstm as small
 from kit.models.architectures import pooled
 from kit.models.backends.onnx import FACTS_FILE
+from kit.models.checkpoints.config_file import CONFIG_FILE, read_config
 from kit.models.checkpoints.origin import without_local_keys
 from kit.models.saved_kind import Kind, kind_of
 from kit.models.translation.seq2seq import TARGET
@@ -136,11 +137,11 @@ def write_format(planned: Format, record: Record, folder: Path) -> None:
         _edit(folder / "adapter_config.json", lambda config: config | base)
         return
     for path in folder.rglob("*.json"):
-        if path.name in ("config.json", "tokenizer_config.json"):
+        if path.name in (CONFIG_FILE, "tokenizer_config.json"):
             _edit(path, without_local_keys)
-    config = folder / "config.json"
+    config = folder / CONFIG_FILE
     if planned.loader == "transformers" and config.is_file():
-        kind = read_object(config, ModelError)["model_type"]
+        kind = read_config(folder).model_type
         if kind in _OWN_CODE:
             module, config_class, model_class = _OWN_CODE[kind]
             file = Path(str(module.__file__))
@@ -168,15 +169,13 @@ def _files_of(planned: Format, record: Record) -> dict[str, Path]:
 
 def packages(planned: Format, folder: Path) -> str:
     """Return the packages that load a written format, for `pip install`; empty for formats that only kit loads."""
-    config = folder / "config.json"
-    content = read_object(config, ModelError) if config.is_file() else {}
+    content = read_config(folder).content if (folder / CONFIG_FILE).is_file() else {}
     method = (content.get("quantization_config") or {}).get("quant_method", "")
     quantizer = _QUANTIZED_BY.get(method, "") if planned.loader in ("transformers", "seq2seq") else ""
     return _PACKAGES[planned.loader] + quantizer
 
 
 def _own_format(record: Record, kind: Kind) -> Format:
-    config = record.model_folder / "config.json"
     if kind is Kind.TFIDF:
         return Format("tfidf", None, "kit")
     if kind in (Kind.ONNX, Kind.QUANTIZED_ONNX):
@@ -191,13 +190,13 @@ def _own_format(record: Record, kind: Kind) -> Format:
             f"{record.id} has early exits, which neither transformers nor a graph can load",
             f"export the run it was compressed from: {record.content['settings']['compression']['source']}",
         )
-    model = read_object(config, ModelError)
-    if "auto_map" in model:
+    config = read_config(record.model_folder)
+    if "auto_map" in config.content:
         raise ModelError(
             f"{record.id} needs the code of its checkpoint, which kit does not publish",
             "export a graph instead: --format onnx",
         )
-    return Format("safetensors", None, *_loading(kind, model["model_type"], record))
+    return Format("safetensors", None, *_loading(kind, config.model_type, record))
 
 
 def _loading(kind: Kind, model_type: str, record: Record) -> tuple[str, dict[str, Any]]:
@@ -207,7 +206,7 @@ def _loading(kind: Kind, model_type: str, record: Record) -> tuple[str, dict[str
     if kind in (Kind.ONNX, Kind.QUANTIZED_ONNX):
         return "onnxruntime", {}
     arguments: dict[str, Any] = {"truncation": True}
-    if read_object(record.model_folder / "config.json", ModelError)["model_type"] in _OWN_CODE:
+    if read_config(record.model_folder).model_type in _OWN_CODE:
         arguments["trust_remote_code"] = True
     if kind is Kind.HALF:
         arguments["dtype"] = (
@@ -226,8 +225,7 @@ def _adapter(record: Record) -> Format:
         raise ModelError(
             f"--format adapter: {record.id} has no adapter", "train with method lora, or leave --format out"
         )
-    config = read_object(record.model_folder / "config.json", ModelError)
-    if config["model_type"] in _OWN_CODE:
+    if read_config(record.model_folder).model_type in _OWN_CODE:
         raise ModelError(
             f"--format adapter: {record.id} uses a pooling that transformers has no class for",
             "--format onnx exports the merged weights; or train with model.pooling native",

@@ -8,6 +8,7 @@ from typing import Any
 from kit.errors import ModelError
 from kit.models.backends.backend import Backend, backend_in
 from kit.models.backends.ctranslate2 import FACTS_FILE, SEARCH_FILE
+from kit.models.checkpoints.config_file import CONFIG_FILE
 from kit.models.checkpoints.loading import load_tokenizer
 from kit.models.saved_kind import Kind
 from kit.models.translation.seq2seq import TARGET
@@ -27,7 +28,7 @@ def translation_loader(kind: Kind, folder: Path) -> tuple[str, dict[str, Any]]:
         ModelError: ONNX graphs are requested, and only transformers can read the tokenizer.
     """
     source = backend_in(folder)  # backend of the run's own model; `kind` may be another one, made from it
-    file = folder / (FACTS_FILE if source is Backend.CT2 else "config.json")
+    file = folder / (FACTS_FILE if source is Backend.CT2 else CONFIG_FILE)
     arguments: dict[str, Any] = {"prefix": str(read_object(file, ModelError).get("prefix") or "")}
     if kind in (Kind.ONNX, Kind.QUANTIZED_ONNX):
         return _graphs(folder, arguments)

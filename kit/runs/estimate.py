@@ -86,7 +86,7 @@ def make_trial(request: Request, hardware: Hardware) -> Trial:
     tokenizer: PreTrainedTokenizerBase = load_tokenizer(checkpoint.folder, checkpoint.trusted)
     texts = request.transfer.texts if request.transfer and recipe.method == "distill" else data.train.texts
     encoded = encode(texts, tokenizer, recipe.data.max_length, checkpoint.tokenizer_sha256)
-    lessons = EncodedDataset(encoded, None, tokenizer.pad_token_id or 0, tokenizer.padding_side == "left")
+    lessons = EncodedDataset.for_tokenizer(encoded, tokenizer)
     if recipe.method not in STEPS:
         return Trial(model, encoded, None, seconds_a_pass(model, lessons, 32, False))
     if recipe.train.padding_free:

@@ -10,10 +10,9 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from kit.errors import ModelError, RecipeError
+from kit.errors import ModelError, RecipeError, errors_about
 from kit.recipe import DataSection, ModelSection, Recipe
 from kit.records.record import FORMAT
-from kit.runtime.json_files import read_object
 
 if TYPE_CHECKING:
     from kit.data import Cleaned, Prepared
@@ -203,6 +202,7 @@ def _facts_of_pairs(
     Raises:
         RecipeError: The checkpoint does not support the languages.
     """
+    from kit.models.checkpoints.config_file import read_config
     from kit.models.checkpoints.loading import load_tokenizer
     from kit.models.translation.languages import find_route
     from kit.models.translation.seq2seq import start_of
@@ -213,12 +213,13 @@ def _facts_of_pairs(
         start = "nothing"
     if start == "translator":
         assert checkpoint is not None
-        config = read_object(checkpoint.folder / "config.json", ModelError)
         section, languages = recipe.translation, recipe.data.language_pair
         if teachers and teachers[0].record and distill is not None and distill.student.checkpoint is None:
             section = teachers[0].record.recipe.translation  # a student of its layers has the same codes and prefix
         tokenizer = load_tokenizer(checkpoint.folder, checkpoint.trusted)
-        route = find_route(tokenizer, str(config.get("model_type")), languages, section.codes, section.prefix)
+        route = find_route(
+            tokenizer, read_config(checkpoint.folder).model_type, languages, section.codes, section.prefix
+        )
         codes, prefix = route.codes, route.prefix
     return Facts(
         text=data.splits.text_columns,
@@ -257,11 +258,8 @@ def _start(recipe: Recipe, teachers: tuple[Teacher, ...], shared: Shared) -> Che
     """Return the checkpoint that training starts from: for distillation the student's own, or else the teacher."""
     student = recipe.distill.student.checkpoint
     if recipe.method in ("distill", "student") and student is not None:
-        try:
+        with errors_about("distill.student.checkpoint"):
             return shared.checkpoint(recipe.model.model_copy(update={"checkpoint": student, "revision": None}))
-        except ModelError as error:
-            error.key = "distill.student.checkpoint"
-            raise
     if recipe.method != "distill" or not teachers:
         return shared.checkpoint(recipe.model)
     if teachers[0].checkpoint is None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from kit.errors import MAKE_AGAIN, DataError, ModelError, TrainingError
 from kit.measurement.intervals import Estimate
+from kit.models.checkpoints.config_file import CONFIG_FILE
 from kit.publishing.saved_model import find_served
 from kit.records.record import MODEL_FOLDER, Record, is_exported
 from kit.runtime.file_types import RECORD_FILE
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from kit.measurement.speed import LengthSpeed, Speed, Turn
 
 _TARGET = "kit.workflows.bench_worker:serve"
-_MODEL_FILES = ("config.json", "tfidf.json", "adapter_config.json")  # a folder with a model has one of these
+_MODEL_FILES = (CONFIG_FILE, "tfidf.json", "adapter_config.json")  # a folder with a model has one of these
 _BATCHES = (8, 32, 128)  # batch sizes to try, of which the fastest is used
 
 

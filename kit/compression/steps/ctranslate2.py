@@ -17,12 +17,12 @@ from kit.compression.proof import proof_texts, require_same
 from kit.errors import ModelError, first_line
 from kit.methods import Fitted, Job
 from kit.models.backends.ctranslate2 import Ct2Facts, Ct2Translator, require_ct2
+from kit.models.checkpoints.config_file import CONFIG_FILE, read_config
 from kit.models.checkpoints.loading import quiet, save_tokenizer
 from kit.models.saved_kind import Kind
 from kit.models.translation.translator import Translator
 from kit.recipe.sections.compression import Ct2Step
 from kit.records.record import Record
-from kit.runtime.json_files import read_object
 
 # Architectures that CTranslate2 can convert, by `model_type` in config.json.
 CONVERTED = ("marian", "bart", "mbart", "m2m_100", "pegasus", "t5", "mt5", "umt5")
@@ -39,11 +39,10 @@ class Ct2:
         require_ct2()
         if source is None:
             return
-        config = read_object(source.model_folder / "config.json", ModelError)
-        kind = config["model_type"]
-        shared = config.get("share_encoder_decoder_embeddings", True)
-        if kind not in CONVERTED or not shared:
-            what = kind if shared else f"{kind} with a table of embeddings for each side"
+        config = read_config(source.model_folder)
+        kind = config.model_type
+        if kind not in CONVERTED or not config.shares_embeddings:
+            what = kind if config.shares_embeddings else f"{kind} with a table of embeddings for each side"
             raise ModelError(
                 f"ct2: CTranslate2 cannot convert {source.id}, which is {what}",
                 f"it converts {', '.join(CONVERTED)}; distill into a student with `init: random`, then apply this step",
@@ -105,12 +104,12 @@ def _convert(translator: Translator, quantization: str, folder: Path) -> None:
 
 
 def _save_beside(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
-    own = (folder / "config.json").read_bytes()
+    own = (folder / CONFIG_FILE).read_bytes()
     assert model.generation_config is not None
     with quiet():
         model.generation_config.save_pretrained(folder)
     save_tokenizer(tokenizer, folder, max_length)
-    (folder / "config.json").write_bytes(own)
+    (folder / CONFIG_FILE).write_bytes(own)
 
 
 def _loader(config: str) -> Any:

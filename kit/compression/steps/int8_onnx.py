@@ -156,7 +156,7 @@ class _Batches:
         return next(self.batches, None)
 
     def _iterate(self, encoded: Encoded, tokenizer: PreTrainedTokenizerBase) -> Iterator[dict[str, np.ndarray]]:
-        dataset = EncodedDataset(encoded, None, tokenizer.pad_token_id or 0, tokenizer.padding_side == "left")
+        dataset = EncodedDataset.for_tokenizer(encoded, tokenizer)
         for indices in sorted_batches(encoded.lengths, 1_024):
             batch = dataset.collate(indices.tolist())
             yield {name: batch[name].numpy() for name in self.names}

@@ -99,9 +99,7 @@ def _exported(
         max_length: Maximum number of tokens per text.
     """
     model, tokenizer, texts = load_classifier(folder), load_tokenizer(folder), list(proof)
-    dataset = EncodedDataset(
-        encode(texts, tokenizer, max_length), None, tokenizer.pad_token_id or 0, tokenizer.padding_side == "left"
-    )
+    dataset = EncodedDataset.for_tokenizer(encode(texts, tokenizer, max_length), tokenizer)
     batch = dataset.collate([0, len(texts) - 1])
     names = list(batch)
     axes = {0: torch.export.Dim("batch", min=1, max=4_096), 1: torch.export.Dim("length", min=1, max=_positions(model))}

@@ -95,9 +95,7 @@ def _scores(
     gives the derivative of each example. The scores of a layer are normalized to a norm of 1.
     """
     examples = budget.train.encoded.take(np.arange(min(_SCORED_EXAMPLES, len(budget.train.targets))))
-    dataset = EncodedDataset(
-        examples, budget.train.targets, budget.tokenizer.pad_token_id or 0, budget.tokenizer.padding_side == "left"
-    )
+    dataset = EncodedDataset.for_tokenizer(examples, budget.tokenizer, budget.train.targets)
     heads = [torch.zeros(block.heads) for block in blocks]
     neurons = [torch.zeros(block.neurons) for block in blocks]
     factors: dict[torch.nn.Module, torch.Tensor] = {}

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 from transformers import PreTrainedModel
 
 from kit.errors import ModelError
+from kit.models.checkpoints.config_file import read_config
 from kit.models.translation.seq2seq import load_tongues, set_dropout, start_of
-from kit.runtime.json_files import read_object
 
 # Paths of the decoder layers in transformers' architectures.
 _DECODER_PATHS = ("decoder.bert.encoder.layer", "model.decoder.layers", "decoder.block", "decoder.layers")
@@ -21,9 +20,7 @@ def decoder_depth(folder: Path) -> int | None:
     """Return the number of decoder layers of a saved translator; None for a checkpoint without a decoder."""
     if start_of(folder) != "translator":
         return None
-    config = read_object(folder / "config.json", ModelError)
-    decoder = config.get("decoder")
-    decoder_config: dict[str, Any] = decoder if isinstance(decoder, dict) else config
+    decoder_config = read_config(folder).decoder
     for name in ("decoder_layers", "num_decoder_layers", "num_hidden_layers", "num_layers"):
         if isinstance(decoder_config.get(name), int):
             return int(decoder_config[name])
@@ -37,9 +34,7 @@ def tokens_of(folder: Path) -> tuple[dict[str, int], int] | None:
     """
     if start_of(folder) != "translator":
         return None
-    config = read_object(folder / "config.json", ModelError)
-    decoder = config.get("decoder")
-    decoder_config: dict[str, Any] = decoder if isinstance(decoder, dict) else config
+    decoder_config = read_config(folder).decoder
     size = int(decoder_config.get("decoder_vocab_size") or decoder_config["vocab_size"])
     return load_tongues(folder).target.get_vocab(), size
 

@@ -38,6 +38,7 @@ from kit.models.architectures.cnn_bilstm import small_classifier
 from kit.models.architectures.layers import encoder_of
 from kit.models.architectures.pooled import PooledConfig
 from kit.models.checkpoints.checkpoint import Checkpoint
+from kit.models.checkpoints.config_file import read_config
 from kit.models.checkpoints.loading import (
     DROPOUT_KEYS,
     Head,
@@ -48,7 +49,6 @@ from kit.models.checkpoints.loading import (
 )
 from kit.recipe import TrainSection
 from kit.recipe.sections.distillation import DistillSection, StudentSection
-from kit.runtime.json_files import read_object
 from kit.training.fit import fit_model
 from kit.training.interfaces import Fitting, Split, Training
 from kit.training.plan import make_plan
@@ -62,9 +62,9 @@ class Distill:
 
     def pooling(self, folder: Path, wanted: str) -> str | None:
         """Return the teacher's pooling if its configuration contains one, otherwise that of any checkpoint."""
-        config = read_object(folder / "config.json", ModelError)
-        if config.get("model_type") == PooledConfig.model_type:
-            return str(config.get("pooling", "mean"))
+        config = read_config(folder)
+        if config.model_type == PooledConfig.model_type:
+            return str(config.content.get("pooling", "mean"))
         return resolve_pooling(folder, wanted)
 
     def fit(self, job: Job) -> Fitted:

@@ -101,9 +101,7 @@ class LabelWatch:
 
 def lessons_of(split: Split, tokenizer: PreTrainedTokenizerBase) -> EncodedDataset:
     """Return the examples of a split as a dataset for training."""
-    return EncodedDataset(
-        split.encoded, split.targets, tokenizer.pad_token_id or 0, left=tokenizer.padding_side == "left"
-    )
+    return EncodedDataset.for_tokenizer(split.encoded, tokenizer, split.targets)
 
 
 def encode_budget(job: Job) -> EncodedBudget:

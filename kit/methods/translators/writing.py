@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from kit.data.batching import PairDataset, sorted_batches
+from kit.data.batching import PairDataset, pad_id_of, sorted_batches
 from kit.data.encode import IGNORED, Encoded, encode
 from kit.data.examples import Examples
 from kit.models.inference import BATCH_TOKENS
@@ -159,9 +159,7 @@ def key_of(tokenizer: PreTrainedTokenizerBase) -> str:
 def dataset_of(pairs: Pairs, writer: Writer, kind: type[PairDataset] = PairDataset) -> PairDataset:
     """Return the pairs as a dataset for training, of the class `kind`."""
     source, target = writer.tongues.source, writer.tongues.target
-    return kind(
-        pairs.source, pairs.target, (source.pad_token_id or 0, target.pad_token_id or 0), shift_of(writer.model)
-    )
+    return kind(pairs.source, pairs.target, (pad_id_of(source), pad_id_of(target)), shift_of(writer.model))
 
 
 def sources_of(examples: Examples, writer: Writer) -> list[tuple[str, ...]]:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from kit.errors import ModelError
+from kit.models.checkpoints.config_file import CONFIG_FILE
 
 
 class Backend(StrEnum):
@@ -53,7 +54,7 @@ def backend_of(files: Iterable[str], where: Path) -> Backend:
             f"{where} has files of several models: {', '.join(sorted(marks.values()))}",
             "remove the files that do not belong to the model, or create the model again",
         )
-    if not marks and "config.json" not in names:
+    if not marks and CONFIG_FILE not in names:
         raise ModelError(f"{where} does not contain a model that kit can load")
     return next(iter(marks), Backend.TORCH)
 

@@ -26,11 +26,12 @@ from transformers import PreTrainedTokenizerBase
 from kit.data.batching import EncodedDataset, sorted_batches
 from kit.data.encode import encode
 from kit.errors import ModelError, first_line
+from kit.models.checkpoints.config_file import CONFIG_FILE, read_config
 from kit.models.checkpoints.loading import load_tokenizer, longest_text, save_tokenizer
 from kit.models.damage import listed_labels, loading, remedy
 from kit.runtime.json_files import read_object
 
-GRAPH_FILE, FACTS_FILE, CONFIG_FILE = "model.onnx", "onnx.json", "config.json"
+GRAPH_FILE, FACTS_FILE = "model.onnx", "onnx.json"
 TOKENIZER_FILE = "tokenizer_config.json"
 # Padded tokens per batch of a thread. Threads with separate batches predict 1.4 times as many texts as threads that
 # share each batch, which wait for each other after every node: 1,375 instead of 973 per second on two cores, for three
@@ -77,7 +78,6 @@ class OnnxPredictor:
         self.graph, self.tokenizer, self.max_length = graph, tokenizer, max_length
         self._session = session_of(graph.model, 1, graph.file)
         self._inputs = [node.name for node in self._session.get_inputs()]
-        self._padding = tokenizer.pad_token_id or 0, tokenizer.padding_side == "left"
 
     @property
     def parameters(self) -> int:
@@ -96,7 +96,7 @@ class OnnxPredictor:
     def outputs(self, texts: list[tuple[str, ...]]) -> np.ndarray:
         """Return logits (n, labels) in float32."""
         encoded = encode(texts, self.tokenizer, self.max_length)
-        dataset = EncodedDataset(encoded, None, *self._padding)
+        dataset = EncodedDataset.for_tokenizer(encoded, self.tokenizer)
         batches = sorted_batches(encoded.lengths, _BATCH_TOKENS)
         if len(batches) == 1:
             results = [self._logits(self._shared_session, dataset, batches[0])]
@@ -151,7 +151,7 @@ class OnnxPredictor:
 
     def _require_consistent(self, folder: Path) -> None:
         """Predict a short text; raise ModelError if tokenizer, graph and label names do not fit together."""
-        dataset = EncodedDataset(encode([("a",)], self.tokenizer, self.max_length), None, *self._padding)
+        dataset = EncodedDataset.for_tokenizer(encode([("a",)], self.tokenizer, self.max_length), self.tokenizer)
         if missing := sorted(set(self._inputs) - set(dataset.arrays([0]))):
             raise ModelError(
                 f"{folder / TOKENIZER_FILE} names a tokenizer without {missing[0]}, which {GRAPH_FILE} needs",
@@ -173,7 +173,7 @@ def read_graph(folder: Path) -> Graph:
     """Read the graph saved in a folder. Raises ModelError if it is damaged."""
     with loading(folder):
         facts = read_object(folder / FACTS_FILE, ModelError)
-        config = read_object(folder / CONFIG_FILE, ModelError)
+        config = read_config(folder).content
         listed_labels(config, folder / CONFIG_FILE)
         model = (folder / GRAPH_FILE).read_bytes()
         file = str(folder / GRAPH_FILE)

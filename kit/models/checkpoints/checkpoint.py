@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kit.errors import ModelError
+from kit.errors import ModelError, errors_about
 from kit.models.checkpoints.code import code_of
+from kit.models.checkpoints.config_file import CONFIG_FILE, read_config
 from kit.models.checkpoints.download import download, pickle_refused
 from kit.models.checkpoints.sizes import require_possible_sizes
 from kit.recipe import ModelSection
@@ -29,7 +30,8 @@ TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", 
                    "tokenizer.model", "source.spm", "target.spm", "target_vocab.json")  # fmt: skip
 # Other files that determine how texts become tokens, and how token vectors become a prediction.
 TOKENIZER_SETTINGS = ("tokenizer_config.json", "merges.txt", "added_tokens.json", "special_tokens_map.json")
-MODEL_SETTINGS = ("config.json", "generation_config.json", "modules.json", "*Pooling*/config.json")
+MODEL_SETTINGS = (CONFIG_FILE, "generation_config.json", "modules.json", "*Pooling*/config.json")
+_COPY_AGAIN = "download or copy it again"
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def declared_pooling(folder: Path) -> tuple[str, bool] | None:
         return None
     path = modules[kinds.index("Pooling")].get("path")
     inner = folder / plain_path(path, f"{modules_file}: path", ModelError, key="model.checkpoint") if path else folder
-    pooling_file = inner / "config.json"
+    pooling_file = inner / CONFIG_FILE
     if not pooling_file.is_file():
         return None
     settings = _read_json(pooling_file)
@@ -171,19 +173,20 @@ def _inside_package(name: str) -> Path:
 
 
 def _check_config(folder: Path, name: str) -> None:
-    path = folder / "config.json"
+    path = folder / CONFIG_FILE
     if not path.is_file():
         model = folder / "model"
         hint = "name the folder that save_pretrained wrote, or a Hub id"
         raise ModelError(
             f"{name} has no config.json",
-            f"this is the folder of a run; its model is in {model}" if (model / "config.json").is_file() else hint,
+            f"this is the folder of a run; its model is in {model}" if (model / CONFIG_FILE).is_file() else hint,
             key="model.checkpoint",
         )
-    config = _read_json(path)
-    if not isinstance(config, dict) or "model_type" not in config:
-        raise ModelError(f"{name}/config.json does not name a model_type", key="model.checkpoint")
-    require_possible_sizes(config, name)
+    with errors_about("model.checkpoint"):
+        config = read_config(folder, _COPY_AGAIN)
+    if not config.model_type:
+        raise ModelError(f"{name}/{CONFIG_FILE} does not name a model_type", key="model.checkpoint")
+    require_possible_sizes(config.content, name)
 
 
 def _check_weights(folder: Path, name: str, allow_pickle: bool) -> list[Path]:
@@ -211,7 +214,7 @@ def _check_weights(folder: Path, name: str, allow_pickle: bool) -> list[Path]:
                 raise ModelError(f"{name}/{file.name} cannot be read: no permission", key="model.checkpoint") from error
             raise ModelError(
                 f"{name}/{file.name} is truncated or damaged: {error}",
-                "download or copy it again",
+                _COPY_AGAIN,
                 key="model.checkpoint",
             ) from error
     return files
@@ -238,11 +241,8 @@ def _require_inside(folder: Path, name: str) -> None:
 
     The target of a link would be copied into every run, and from there to the Hub.
     """
-    try:
+    with errors_about("model.checkpoint"):
         files = regular_files(folder, ModelError)
-    except ModelError as error:
-        error.key = "model.checkpoint"
-        raise
     if "adapter_config.json" in files:
         raise ModelError(
             f"{name} has an adapter (adapter_config.json), for which transformers would load the "
@@ -253,11 +253,8 @@ def _require_inside(folder: Path, name: str) -> None:
 
 
 def _read_json(path: Path) -> Any:
-    try:
-        return read_json(path, ModelError, "download or copy it again")
-    except ModelError as error:
-        error.key = "model.checkpoint"
-        raise
+    with errors_about("model.checkpoint"):
+        return read_json(path, ModelError, _COPY_AGAIN)
 
 
 def _sha256(files: list[Path]) -> str:

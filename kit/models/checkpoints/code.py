@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kit.errors import ModelError, RecordError
-from kit.runtime.json_files import read_json
+from kit.errors import ModelError
+from kit.models.checkpoints.config_file import read_config
 
 _KIT_PREFIX = "kit_"  # of the names of kit's own architectures
 _CODE_PACKAGE = "transformers_modules"  # package into which transformers imports such code
@@ -22,11 +22,10 @@ def code_of(folder: Path) -> str | None:
         Name in the model's files: `file.Class`, with the prefix `repository--` if the file is in another repository.
     """
     try:
-        config = read_json(folder / "config.json")
-    except RecordError:
+        config = read_config(folder)
+    except ModelError:
         return None  # the caller that reads the configuration raises the error
-    classes = config.get("auto_map") if isinstance(config, dict) else None
-    kind = str(config.get("model_type")) if isinstance(config, dict) else ""
+    classes, kind = config.content.get("auto_map"), config.model_type
     if not isinstance(classes, dict) or not classes or kind.startswith(_KIT_PREFIX):
         return None
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING  # takes seconds; few checkpoints have code

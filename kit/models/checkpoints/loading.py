@@ -29,9 +29,9 @@ from kit.models.architectures.pooled import PooledClassifier, PooledConfig
 from kit.models.architectures.quantization_fixes import leave_odd_layers_unpacked, leave_unpacked
 from kit.models.checkpoints.checkpoint import Checkpoint, declared_pooling
 from kit.models.checkpoints.code import code_of, require_trusted
+from kit.models.checkpoints.config_file import read_config
 from kit.models.checkpoints.sizes import require_memory
 from kit.models.damage import remedy
-from kit.runtime.json_files import read_object
 
 Init = Literal["pretrained", "scratch"]
 Bits = Literal["int8", "nf4"]
@@ -229,7 +229,7 @@ def load_classifier(folder: Path, trusted: bool = False) -> PreTrainedModel:
     """
     own_code = require_trusted(folder, trusted)
     try:
-        quantized = "quantization_config" in read_object(folder / "config.json", ModelError)
+        quantized = read_config(folder).quantized
         with quiet():
             model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
                 folder,

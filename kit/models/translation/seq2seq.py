@@ -28,8 +28,8 @@ from transformers import (
 
 from kit.errors import KitError, ModelError, damage_words
 from kit.models.checkpoints.checkpoint import Checkpoint
+from kit.models.checkpoints.config_file import read_config
 from kit.models.checkpoints.loading import DROPOUT_KEYS, load_tokenizer, quiet, refuse_missing
-from kit.runtime.json_files import read_object
 
 Start = Literal["translator", "encoder", "nothing"]
 
@@ -58,10 +58,10 @@ def start_of(folder: Path | None) -> Start:
     """
     if folder is None:
         return "nothing"
-    config = read_object(folder / "config.json", ModelError)
-    if config.get("is_encoder_decoder"):
+    config = read_config(folder)
+    if config.is_translator:
         return "translator"
-    kinds = [str(name) for name in config.get("architectures") or []]
+    kinds = config.architectures
     # XLM and FlauBERT are encoders; their masked language models have names that end in WithLMHeadModel.
     if any(name.endswith(("ForCausalLM", "LMHeadModel")) and not name.endswith("WithLMHeadModel") for name in kinds):
         raise ModelError(

@@ -17,17 +17,16 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from kit.data.batching import EncodedDataset, PairDataset, sorted_batches
+from kit.data.batching import EncodedDataset, PairDataset, pad_id_of, sorted_batches
 from kit.data.blank import is_blank
 from kit.data.encode import IGNORED, Encoded, encode
-from kit.errors import ModelError
 from kit.models.architectures.quantization_fixes import mend_names
+from kit.models.checkpoints.config_file import read_config
 from kit.models.checkpoints.loading import longest_text, quiet, save_tokenizer
 from kit.models.inference import BATCH_TOKENS, full_float32
 from kit.models.translation import greedy
 from kit.models.translation.lengths import Limits, limits_of
 from kit.models.translation.seq2seq import TARGET, Tongues, load_translator
-from kit.runtime.json_files import read_object
 
 # Maximum of padded source tokens x beams in a batch.
 SOURCE_TOKENS = {"cpu": 2_048, "mps": 16_384, "cuda": 65_536}
@@ -106,7 +105,7 @@ class Translator:
         model = self.model
         sources: list[tuple[str, ...]] = [(self.prefix + text[0],) for text in texts]
         encoded = encode(sources, self.tongues.source, self.max_length, self.tokenizer_key)
-        pads = (self.tongues.source.pad_token_id or 0, self.tongues.target.pad_token_id or 0)
+        pads = (pad_id_of(self.tongues.source), pad_id_of(self.tongues.target))
         dataset = PairDataset(encoded, translations, pads, shift_of(model))
         tokens = np.empty((len(translations.input_ids), count), np.int32)
         log_probabilities = np.empty(tokens.shape, np.float32)
@@ -153,8 +152,7 @@ class Translator:
         Raises:
             ModelError: If it is damaged.
         """
-        config = read_object(folder / "config.json", ModelError)
-        if "quantization_config" in config:  # quantized layers stay on the device that they were loaded on
+        if read_config(folder).quantized:  # quantized layers stay on the device that they were loaded on
             return cls.rounded(folder, device_map=PartialState().device)
         translator = cls.rounded(folder)
         translator.model.to(PartialState().device)
@@ -180,7 +178,7 @@ class Translator:
         """Translate sources; under several processes each translates a share and all return the whole."""
         state = PartialState()
         model, source = self.model, self.tongues.source
-        dataset = EncodedDataset(encoded, None, source.pad_token_id or 0, source.padding_side == "left")
+        dataset = EncodedDataset.for_tokenizer(encoded, source)
         config = model.generation_config
         assert config is not None
         batches = sorted_batches(encoded.lengths, max(1, self._batch_tokens // int(config.num_beams or 1)))
@@ -242,7 +240,7 @@ def longest_source(tongues: Tongues) -> int:
 
 def prefix_of(folder: Path) -> str:
     """Return the text before every source, as saved in the configuration."""
-    return str(read_object(folder / "config.json", ModelError).get("prefix") or "")
+    return read_config(folder).prefix
 
 
 def translate_written(
