@@ -43,6 +43,8 @@ def nested_budget(
     seed: int,
     targets: np.ndarray | None = None,
     balanced: bool = False,
+    *,
+    covered: bool = True,
 ) -> np.ndarray:
     """Return a stratified sample of `size` examples; for one seed, smaller samples are subsets of larger ones.
 
@@ -53,6 +55,7 @@ def nested_budget(
         targets: (n, labels) 0/1 if examples can have several labels, else None. The sample then begins with the first
             example of each label, because `labels` alone does not cover a label that is never the rarest of an example.
         balanced: As in `stratified_order`.
+        covered: Every class must have an example. If False, classes are only strata.
 
     Returns:
         (size,) positions in `labels`, in an order that depends only on the seed.
@@ -69,7 +72,7 @@ def nested_budget(
         needed, classes = len(first), int(present.any(0).sum())
     if size is None:
         return order
-    if size < needed:
+    if covered and size < needed:
         raise BudgetError(
             f"budget {size} cannot cover {classes} classes",
             f"every class needs a labelled example: set data.budget to {needed} or more",
