@@ -25,7 +25,7 @@ from kit.data.encode import cache_folder
 from kit.distillation.teacher import Teacher
 from kit.errors import LaunchError, RecordError, TrainingError
 from kit.runtime.files import require_space, write_atomically
-from kit.runtime.json_files import read_json
+from kit.runtime.json_files import json_sha256, read_json
 from kit.training.progress import Progress
 
 _ABOUT = "about.json"
@@ -56,8 +56,7 @@ class Shards:
     """
 
     def __init__(self, about: dict[str, object], count: int, size: int, places: list[str]) -> None:
-        key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
-        self.folder = cache_folder().with_name("teachers") / key[:32]
+        self.folder = cache_folder().with_name("teachers") / json_sha256(about)[:32]
         self.about, self.places = about, places
         self.ranges = [(start, min(start + size, count)) for start in range(0, count, size)]
 

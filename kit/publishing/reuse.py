@@ -6,8 +6,6 @@ formats, the name on the card, the code of kit and the versions of the libraries
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -23,6 +21,7 @@ from kit.publishing.verify import Proof
 from kit.records.record import Record
 from kit.runtime.file_types import RECORD_FILE
 from kit.runtime.files import file_sha256, locked, package_folders, require_space
+from kit.runtime.json_files import json_sha256
 from kit.runtime.names import plain_name, regular_files
 from kit.runtime.versions import PACKAGES
 
@@ -47,7 +46,7 @@ def request_of(record: Record, formats: Sequence[Format], name: str, speed: bool
         "kit": [file_sha256(path) for path in code],
         "libraries": {package: _version(package) for package in _WRITERS},
     }
-    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
+    return json_sha256(request)
 
 
 def proof_entry(request: str, folder: Path, proofs: dict[str, Proof]) -> dict[str, Any]:

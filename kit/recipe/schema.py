@@ -5,17 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import model_validator
 
 from kit.recipe.draft import Draft
 from kit.recipe.one_of import OneOf
-from kit.recipe.section import Name, Section, refuse
+from kit.recipe.section import NOT_IN_ID, InId, Name, Section, refuse
 from kit.recipe.sections.compression import CompressSection
 from kit.recipe.sections.data import DataSection, TargetKind
 from kit.recipe.sections.distillation import DistillSection
-from kit.recipe.sections.methods import LoraSection, MethodName, ProbeSection, TfidfSection
+from kit.recipe.sections.methods import (
+    NEURAL_METHODS,
+    TRAINED_METHODS,
+    LoraSection,
+    MethodName,
+    ProbeSection,
+    TfidfSection,
+)
 from kit.recipe.sections.model import ModelSection
 from kit.recipe.sections.study import StudySection
 from kit.recipe.sections.training import TrainSection
@@ -36,18 +43,18 @@ class Recipe(Section):
     """Method of training; `student` is the control of `distill`."""
     metric: MetricName | None = None
     """Main metric; by default accuracy, macro_f1 for several labels per example, and bleu for translation."""
-    runs: Name = "runs"
+    runs: Annotated[Name, NOT_IN_ID] = "runs"
     """Folder that Records are written to."""
     data: DataSection
-    model: ModelSection = ModelSection()
-    train: TrainSection = TrainSection()
-    lora: LoraSection = LoraSection()
-    probe: ProbeSection = ProbeSection()
-    tfidf: TfidfSection = TfidfSection()
-    distill: DistillSection = DistillSection()
-    compress: CompressSection = CompressSection()
-    translation: TranslationSection = TranslationSection()
-    study: StudySection = StudySection()
+    model: Annotated[ModelSection, InId(NEURAL_METHODS)] = ModelSection()
+    train: Annotated[TrainSection, InId(TRAINED_METHODS)] = TrainSection()
+    lora: Annotated[LoraSection, InId(("lora",))] = LoraSection()
+    probe: Annotated[ProbeSection, InId(NEURAL_METHODS)] = ProbeSection()
+    tfidf: Annotated[TfidfSection, InId(("tfidf",))] = TfidfSection()
+    distill: Annotated[DistillSection, InId(("distill",))] = DistillSection()
+    compress: Annotated[CompressSection, NOT_IN_ID] = CompressSection()
+    translation: Annotated[TranslationSection, InId(tasks=("translation",))] = TranslationSection()
+    study: Annotated[StudySection, NOT_IN_ID] = StudySection()
 
     @classmethod
     def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -73,36 +80,6 @@ class Recipe(Section):
         """Rules of the recipe's task."""
         rules: TaskRules = task_module(self.task, "rules").RULES
         return rules
-
-    def request(self) -> dict[str, Any]:
-        """Return the keys of a resolved recipe that a Record's id is made from, as plain data.
-
-        Keys that do not change the result are left out: sections of other methods, folders and experiment trackers.
-        """
-        unused = {"lora", "tfidf"} - {self.method}
-        if self.method not in ("distill", "student"):
-            unused.add("distill")
-        if self.method == "tfidf":
-            unused |= {"model", "train", "probe"}
-        content = self.model_dump(mode="json", exclude={"runs", "study", "compress"} | unused)
-        content = self.without_later_keys(content)
-        content["seed"] = self.train.seed
-        content["data"]["label_separator"] = self.data.label_separator or ","  # the default of older Records
-        if self.task != "translation":  # keys that older Records do not have
-            del content["translation"], content["data"]["languages"]
-            if "distill" in content:
-                del content["distill"]["losses"]["sequence"]
-        if "train" in content:
-            del content["train"]["report_to"], content["train"]["checkpoint_seconds"]
-            if content["train"]["average"] in (None, 1):  # a key that older Records do not have
-                del content["train"]["average"]
-            if not content["train"]["padding_free"]:
-                del content["train"]["padding_free"]
-        if self.method == "student":  # the other keys only decide the number of steps, which `train.epochs` contains
-            content["distill"] = {"student": content["distill"]["student"]}
-        if self.method == "probe":  # not trained by gradients
-            content["train"] = {"label_names": self.train.label_names}
-        return content
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, get_args
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationInfo, field_validator
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticKnownError
 
 Name = Annotated[str, StringConstraints(min_length=1)]
@@ -27,27 +29,53 @@ def refuse(contradictions: Mapping[str, bool]) -> None:
         raise ValueError("\n".join(message for message, holds in contradictions.items() if holds))
 
 
+@dataclass(frozen=True)
+class InId:
+    """Marker of a recipe key, in its `Annotated` type, that is part of an id only for some runs.
+
+    A key without a marker is part of every id, unless it has its default; see `kit.recipe.identity`. The marker of a
+    section applies to its keys, as far as they have no marker of their own.
+
+    Attributes:
+        methods: Methods whose result depends on the key; None for all.
+        tasks: Tasks whose result depends on the key; None for all.
+        unless: Names of contents, each of which is hashed in place of the key if an id has it.
+    """
+
+    methods: tuple[str, ...] | None = None
+    tasks: tuple[str, ...] | None = None
+    unless: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, field: FieldInfo) -> InId:
+        """Return the marker of a field; the default for a field without a marker."""
+        return next((item for item in field.metadata if isinstance(item, cls)), cls())
+
+    def within(self, section: InId) -> InId:
+        """Return the marker of a key, with the section's own marker for what it leaves open."""
+        return InId(
+            section.methods if self.methods is None else self.methods,
+            section.tasks if self.tasks is None else self.tasks,
+            self.unless or section.unless,
+        )
+
+    def applies(self, method: str, task: str, contents: Container[str]) -> bool:
+        """Return whether the key is part of the id of a run with these contents."""
+        return (
+            (self.methods is None or method in self.methods)
+            and (self.tasks is None or task in self.tasks)
+            and not any(name in contents for name in self.unless)
+        )
+
+
+NOT_IN_ID = InId(methods=())
+"""Marker of a key that changes no result."""
+
+
 class Section(BaseModel):
     """A part of the recipe: immutable, and without unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
-
-    later_keys: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
-    """Keys that older Records do not have, each with the values that change nothing. Requests leave a key out while it
-    has such a value, so that the ids of finished runs stay the same."""
-
-    def without_later_keys(self, content: dict[str, Any]) -> dict[str, Any]:
-        """Return dumped content without later keys that change nothing, in this section and in sections inside it.
-
-        Args:
-            content: `self.model_dump()`, complete or with some keys excluded.
-        """
-        kept = {}
-        for key, value in content.items():
-            field = getattr(self, key, None)
-            if key not in self.later_keys or field not in self.later_keys[key]:
-                kept[key] = field.without_later_keys(value) if isinstance(field, Section) else value
-        return kept
 
     @field_validator("*", mode="before")
     @classmethod

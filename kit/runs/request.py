@@ -5,14 +5,12 @@ All commands that need this use it, and it writes only caches.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kit.errors import ModelError, RecipeError, errors_about
 from kit.recipe import DataSection, ModelSection, Recipe
-from kit.records.record import FORMAT
+from kit.recipe.identity import identity_hash, keys_in_id, readable_id
 
 if TYPE_CHECKING:
     from kit.data import Cleaned, Prepared
@@ -47,25 +45,18 @@ class Request:
     @property
     def id(self) -> str:
         """Readable id of the run that ends in a hash of the resolved recipe, the data and the checkpoint's files."""
-        checkpoint, data = self.checkpoint, self.data
-        content = {
-            "format": FORMAT,
-            "request": _without_locations(self.recipe.request()),
-            "data": data.fingerprints,
-            "checkpoint": checkpoint and [checkpoint.sha256, checkpoint.tokenizer_sha256],
+        recipe, data, start = self.recipe, self.data, self.checkpoint
+        contents: dict[str, Any] = {
+            "examples": data.fingerprints,
+            "start": start and [start.sha256, start.tokenizer_sha256],
         }
-        if self.recipe.method == "distill":
-            content["teachers"] = [teacher.sha256 for teacher in self.teachers]
-            content["transfer"] = self.transfer and self.transfer.fingerprint()
-        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
-        parts = [
-            self.recipe.method,
-            *([checkpoint.short_name] if checkpoint else []),
-            str(len(data.train) + len(data.validation)),
-            f"s{self.recipe.train.seed}",
-            digest,
-        ]
-        return "-".join(parts)
+        if recipe.method == "distill":
+            contents["teachers"] = [teacher.sha256 for teacher in self.teachers]
+            contents["texts"] = self.transfer and self.transfer.fingerprint()
+        sha256 = identity_hash(keys_in_id(recipe, contents), contents)
+        budget = len(data.train) + len(data.validation)
+        name = start.short_name if start else None
+        return readable_id(recipe.method, name, budget, recipe.train.seed, sha256)
 
 
 @dataclass
@@ -269,15 +260,3 @@ def _start(recipe: Recipe, teachers: tuple[Teacher, ...], shared: Shared) -> Che
             key="distill.student",
         )
     return teachers[0].checkpoint
-
-
-def _without_locations(request: dict[str, Any]) -> dict[str, Any]:
-    """Return the request without locations and amounts of data and weights, because the id has their content hashes."""
-    for section, keys in {
-        "data": ("source", "test", "revision", "budget", "validation", "header", "separator", "max_bytes"),
-        "model": ("checkpoint", "revision", "trust_remote_code"),
-        "distill": ("teacher", "texts", "pool"),
-    }.items():
-        for key in keys:
-            request.get(section, {}).pop(key, None)
-    return request

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import stat
 from collections.abc import Mapping
@@ -46,6 +47,11 @@ def read_object(path: Path, error: type[KitError] = RecordError, hint: str = "")
     if not isinstance(content, dict):
         raise error(f"{path} is damaged: it does not contain a JSON object", hint)
     return content
+
+
+def json_sha256(content: Any) -> str:
+    """Return the sha256 of plain data, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def require_format(path: Path, content: Mapping[str, Any], version: int, hint: str = "") -> None:

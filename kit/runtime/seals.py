@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 from kit.errors import RecordError
 from kit.runtime.file_types import require_types
-from kit.runtime.json_files import read_object
+from kit.runtime.json_files import json_sha256, read_object
 
 SEAL = "sha256"
 
@@ -51,4 +49,4 @@ def require_seal(path: Path, content: dict[str, Any], hint: str) -> None:
 
 def _digest(content: dict[str, Any]) -> str:
     rest = {key: value for key, value in content.items() if key != SEAL}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+    return json_sha256(rest)

@@ -6,7 +6,6 @@ the worker. If the study has a storage, Records are written to a folder of the w
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -31,6 +30,7 @@ from kit.runs.derived_recipes import taught_by
 from kit.runs.execute import run as execute
 from kit.runs.request import Shared, understand
 from kit.runtime.files import locked
+from kit.runtime.json_files import json_sha256
 from kit.runtime.quiet_libraries import quiet_libraries
 from kit.runtime.versions import versions
 from kit.studies.engines.base import JobData
@@ -116,7 +116,7 @@ def _own_runs(recipe: Recipe, storage: Storage | None, job: JobData) -> Iterator
         yield recipe
         return
     content = [storage.url, recipe.model_dump(mode="json"), job]
-    name = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    name = json_sha256(content)[:16]
     folder = cache_folder().with_name("cells") / name
     with locked(folder.with_name(f".{name}.lock"), f"{folder} is in use"):
         try:

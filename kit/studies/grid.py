@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +10,12 @@ from typing import Any
 
 from kit.errors import BudgetError
 from kit.recipe.defaults import DEFAULTS, METHOD_DEFAULTS
+from kit.recipe.identity import identity_hash, keys_in_id
 from kit.recipe.load import validated
 from kit.recipe.schema import Recipe
 from kit.recipe.sections.model import ModelSection
 from kit.recipe.sections.study import StudySection
 from kit.recipe.sections.translation import TranslationSection
-from kit.records.record import FORMAT
 
 # Keys of `translation` that a method does not use.
 _UNUSED = {
@@ -118,20 +117,20 @@ def cell_keys(recipe: Recipe, cells: Sequence[Cell], prints: Mapping[str | None,
         cells: Cells of its grid.
         prints: Hashes of the data (under None) and of every checkpoint.
     """
-    parts: dict[Series, str] = {}
-    keys = {}
+    recipe_keys: dict[Series, dict[str, Any]] = {}
+    cell_hashes = {}
     for cell in cells:
-        if cell.series not in parts:
-            request = cell_recipe(recipe, cell).request()
-            for section, names in {"data": ("budget",), "train": ("seed",)}.items():
-                for name in names:
-                    request.get(section, {}).pop(name, None)
-            request.pop("seed")
-            content = [FORMAT, DEFAULTS, request, prints[None], prints.get(cell.checkpoint)]
-            parts[cell.series] = json.dumps(content, sort_keys=True)
-        text = f"{parts[cell.series]} {cell.budget} {cell.seed}"
-        keys[cell] = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return keys
+        contents = {
+            "defaults": DEFAULTS,
+            "data": prints[None],
+            "checkpoint": prints.get(cell.checkpoint),
+            "budget": cell.budget,
+            "seed": cell.seed,
+        }
+        if cell.series not in recipe_keys:
+            recipe_keys[cell.series] = keys_in_id(cell_recipe(recipe, cell), contents)
+        cell_hashes[cell] = identity_hash(recipe_keys[cell.series], contents)[:16]
+    return cell_hashes
 
 
 def model_section(recipe: Recipe, checkpoint: str) -> ModelSection:

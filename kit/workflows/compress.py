@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from kit.errors import DataError, KitError
 from kit.measurement.intervals import shown
 from kit.recipe import Recipe
+from kit.recipe.identity import identity_hash, readable_id
 from kit.recipe.sections.compression import CompressSection, GateSection, Step
-from kit.records.record import FORMAT, Record
+from kit.records.record import Record
 from kit.runs.execute import run
 from kit.runs.request import Shared
 from kit.runs.write_record import make_record
@@ -222,21 +223,18 @@ def _chain_section(source: Record, step: Step) -> CompressSection:
 def _id(step: Step, source: Record, job: Job) -> str:
     """Return a readable id that ends with a hash of the step, the source's model and the data."""
     files = {name: sha for name, sha in source.content["files"].items() if name.startswith("model/")}
-    content = {
-        "format": FORMAT,
+    contents = {
         "made": MADE,
-        "step": step.model_dump(mode="json"),
         "source": files,
         "data": job.data.fingerprints,
         "pool": hashlib.sha256(repr(job.data.pool.texts).encode()).hexdigest(),
     }
     if step.technique == "vocabulary" and job.transfer is not None:
-        content["transfer"] = job.transfer.fingerprint()
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
-    parts = [step.technique, str(len(job.data.train) + len(job.data.validation)), f"s{job.recipe.train.seed}", digest]
-    if job.checkpoint is not None:
-        parts.insert(1, job.checkpoint.short_name)
-    return "-".join(parts)
+        contents["texts"] = job.transfer.fingerprint()
+    sha256 = identity_hash(step.model_dump(mode="json", exclude_defaults=True), contents)
+    budget = len(job.data.train) + len(job.data.validation)
+    checkpoint = job.checkpoint.short_name if job.checkpoint else None
+    return readable_id(step.technique, checkpoint, budget, job.recipe.train.seed, sha256)
 
 
 def _write(done: Compression) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 from pydantic import ValidationError
 
 from kit.recipe import Recipe
+from kit.recipe.identity import keys_in_id
 from kit.recipe.keys import Keys, section_of
 from kit.recipe.section import Section, members
 from kit.recipe.sections.study import StudySection
@@ -59,11 +59,14 @@ BESIDE: dict[str, dict[str, Any]] = {
     "distill.relation_heads": {"losses": {"relations": 1.0}},
     "distill.augment.checkpoint": {"augment": {"copies": 1}},
 }
-# Keys that are not part of the request: the folder of Records, and progress.
-NO_EFFECT = {"runs", "train.report_to", "train.checkpoint_seconds"}
-# Keys of a grid of requests, which tests/test_study.py tests.
+# Keys that change no result: the folder of Records, progress, and what may be read.
+NO_EFFECT = {
+    "runs", "train.report_to", "train.checkpoint_seconds", "data.max_bytes", "model.allow_pickle",
+    "model.trust_remote_code",
+}  # fmt: skip
+# Keys of a grid of runs, which tests/studies/test_grid.py tests.
 GRID = {f"study.{name}" for name in StudySection.model_fields}
-# Steps after a run are not part of its request; tests/test_compress.py tests them.
+# Steps after a run are not part of its id; tests/workflows/test_compress.py tests them.
 CHAIN = {
     "compress.source",
     "compress.steps",
@@ -114,8 +117,13 @@ def recipe_with(key: str = "", value: Any = None, **top: Any) -> Recipe:
     return Recipe.model_validate(content)
 
 
+def in_id(recipe: Recipe) -> dict[str, Any]:
+    """The keys in the id of a run whose data and checkpoint are named, not hashed."""
+    return keys_in_id(recipe, ())
+
+
 @pytest.mark.parametrize("key", leaf_keys())
-def test_every_key_changes_the_request(key: str) -> None:
+def test_every_key_changes_the_id(key: str) -> None:
     owner = key.partition(".")[0]
     method = owner if owner in ("lora", "probe", "tfidf", "distill") else "finetune"
     value = other_value(key)
@@ -125,7 +133,7 @@ def test_every_key_changes_the_request(key: str) -> None:
     before = recipe_with(method=method, **copy.deepcopy(top))
     after = recipe_with(key, value, **({"method": method} if key != "method" else {}), **top)
     assert after != before, "the value is the default"
-    assert (after.request() == before.request()) == (key in NO_EFFECT | GRID | CHAIN)
+    assert (in_id(after) == in_id(before)) == (key in NO_EFFECT | GRID | CHAIN)
 
 
 def test_lists_of_keys_are_up_to_date() -> None:
@@ -144,13 +152,13 @@ def test_lists_of_keys_are_up_to_date() -> None:
         ("finetune", "translation.beams"),
     ],
 )
-def test_keys_of_other_methods_do_not_change_the_request(method: str, key: str) -> None:
-    assert recipe_with(key, other_value(key), method=method).request() == recipe_with(method=method).request()
+def test_keys_of_other_methods_do_not_change_the_id(method: str, key: str) -> None:
+    assert in_id(recipe_with(key, other_value(key), method=method)) == in_id(recipe_with(method=method))
 
 
 def test_the_seed_counts_for_every_method() -> None:
     for method in ("finetune", "lora", "probe", "scratch", "tfidf", "distill", "student"):
-        assert recipe_with("train.seed", 1, method=method).request() != recipe_with(method=method).request()
+        assert in_id(recipe_with("train.seed", 1, method=method)) != in_id(recipe_with(method=method))
 
 
 def test_a_recipe_cannot_be_changed() -> None:
@@ -285,13 +293,6 @@ def test_padding_free_is_refused(content: dict[str, Any], reason: str) -> None:
     assert caught.value.errors()[0]["msg"] == f"Value error, train.padding_free: {reason}"
 
 
-def test_padding_free_changes_the_request() -> None:
-    usual, free = (recipe_with(train={"padding_free": free}).request() for free in (False, True))
-    assert "padding_free" not in usual["train"]
-    assert free["train"].pop("padding_free") is True
-    assert usual == free
-
-
 def test_scratch_needs_no_checkpoint_to_translate() -> None:
     assert recipe_with(**PAIRS, method="scratch", model={}).model.checkpoint is None
     with pytest.raises(ValidationError, match=r"model.checkpoint is required for method finetune"):
@@ -313,17 +314,3 @@ def test_the_main_metric_has_a_default() -> None:
     assert recipe_with(metric="mcc").main_metric == "mcc"
     assert recipe_with(**PAIRS).main_metric == "bleu"
     assert recipe_with(**PAIRS, metric="chrf").main_metric == "chrf"
-
-
-def test_later_keys_leave_requests_unchanged() -> None:
-    class Inner(Section):
-        later_keys: ClassVar[Mapping[str, tuple[Any, ...]]] = {"new": (None, "off")}
-        old: int = 1
-        new: str | None = None
-
-    class Outer(Section):
-        inner: Inner = Inner()
-
-    for value, kept in ((None, False), ("off", False), ("on", True)):
-        outer = Outer(inner=Inner(new=value))
-        assert ("new" in outer.without_later_keys(outer.model_dump())["inner"]) is kept

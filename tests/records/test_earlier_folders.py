@@ -29,10 +29,12 @@ def test_a_run_is_listed_and_gives_the_same_predictions(earlier: Path) -> None:
     assert [one["label"] for one in kit.predict(f"runs/{RUN}", ["my card is lost", "a fee"])] == ["card", "fees"]
 
 
-def test_the_same_recipe_has_the_same_id(earlier: Path) -> None:
+def test_the_same_recipe_makes_a_new_run(earlier: Path) -> None:
     written = (Path("runs") / RUN / "record.json").stat().st_mtime_ns
-    assert kit.finetune(Recipe.load("recipe.yaml"), quiet=True).id == RUN
-    assert (Path("runs") / RUN / "record.json").stat().st_mtime_ns == written, "the run was found, not repeated"
+    record = kit.finetune(Recipe.load("recipe.yaml"), quiet=True)
+    assert record.id == "tfidf-40-s0-b645be82", "ids changed once; from then on they stay"
+    assert record.metrics == kit.Record.load(f"runs/{RUN}").metrics
+    assert (Path("runs") / RUN / "record.json").stat().st_mtime_ns == written
 
 
 def test_an_export_predicts_as_its_run(earlier: Path) -> None:
@@ -40,8 +42,11 @@ def test_an_export_predicts_as_its_run(earlier: Path) -> None:
     assert list(kit.predict("exported", texts)) == list(kit.predict(f"runs/{RUN}", texts))
 
 
-def test_a_study_is_reported_and_continued(earlier: Path) -> None:
+def test_a_study_is_reported_and_continued(earlier: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert kit.advise("runs/study-recipe").lines
     assert {path.name for path in kit.report("runs/study-recipe")} >= {"report.html", "report.csv"}
-    done = kit.study(Recipe.load("recipe.yaml"), name="study-recipe", engine="inline", quiet=True)
+    done = kit.study(Recipe.load("recipe.yaml"), name="study-recipe", engine="inline")
+    assert "2 cells finished before with other weights or an earlier version of kit, and are trained again" in (
+        capsys.readouterr().err
+    )
     assert len(done.finished) == 2 and not done.failed

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from enum import Enum
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from kit.recipe.section import Name, Section
+from kit.recipe.section import NOT_IN_ID, InId, Name, Section
 
 Scalar = str | int | float | bool
 # Label names in data are often numbers, which recipes list without quotes.
@@ -17,6 +16,9 @@ LabelName = Annotated[str, Field(coerce_numbers_to_str=True)]
 
 # Default of `data.validation`.
 VALIDATION_SHARE, MAX_VALIDATION_EXAMPLES = 0.1, 500
+
+# Locations and forms of the data: ids have the hash of the examples, cells of a study that of all data.
+_BY_CONTENT = InId(unless=("examples", "data"))
 
 
 class TargetKind(Enum):
@@ -30,10 +32,10 @@ class TargetKind(Enum):
 class DataSection(Section):
     """Examples, their columns and labels, and the labelled budget."""
 
-    source: Name | Annotated[list[Name], Field(min_length=1)]
+    source: Annotated[Name | Annotated[list[Name], Field(min_length=1)], _BY_CONTENT]
     """Data set id on the Hub; path, glob or list of paths; folder with train and test files; `package:file` for a file
     inside an installed Python package; or `demo:translation`, which needs no download."""
-    test: Name | list[Name] | None = None
+    test: Annotated[Name | list[Name] | None, _BY_CONTENT] = None
     """File(s) with the test examples, in the same forms as `source`."""
     train_split: Name = "train"
     """Name of the training split, if the source has named splits."""
@@ -47,15 +49,17 @@ class DataSection(Section):
     examples."""
     config: Name | None = None
     """Configuration name of a Hub data set with several configurations."""
-    revision: Name | None = None
+    revision: Annotated[Name | None, _BY_CONTENT] = None
     """Revision (branch, tag or commit) of a Hub data set."""
-    header: Literal["auto", "first", "none"] | Annotated[list[Name], Field(min_length=1)] = "auto"
+    header: Annotated[Literal["auto", "first", "none"] | Annotated[list[Name], Field(min_length=1)], _BY_CONTENT] = (
+        "auto"
+    )
     """Header of CSV and TSV files. `auto`: detect whether the file has a header, and stop if that is unclear. `first`:
     the first line is the header. `none`: the first line is an example, and the columns are named `column 1`,
     `column 2`. A list: column names of a file without a header."""
-    separator: Name | None = None
+    separator: Annotated[Name | None, _BY_CONTENT] = None
     """Column separator of CSV and TSV files (`tab` for a tab); by default detected."""
-    max_bytes: Annotated[int, Field(ge=1)] | None = None
+    max_bytes: Annotated[Annotated[int, Field(ge=1)] | None, NOT_IN_ID] = None
     """Maximum unpacked size of a compressed file (.gz, Parquet); by default 1 GB, and at most 100 times the file
     size."""
     where: dict[str, Scalar] = {}
@@ -80,24 +84,16 @@ class DataSection(Section):
     """Allow several labels or none per example: a list, or a string that is split at `label_separator`."""
     label_separator: Name | None = None
     """Separator between the labels of an example in a multi-label text file; by default detected."""
-    budget: Annotated[int, Field(ge=2)] | None = None
+    budget: Annotated[Annotated[int, Field(ge=2)] | None, InId(unless=("examples", "budget"))] = None
     """Number of labelled examples that the run may use, validation examples included; by default all."""
     sampling: Literal["proportional", "balanced"] = "proportional"
     """Classes in the budget: in the proportions of the data, or equally many examples per class as far as the data has
     them."""
-    validation: Annotated[float, Field(ge=0, lt=0.9)] | None = None
+    validation: Annotated[Annotated[float, Field(ge=0, lt=0.9)] | None, InId(unless=("examples",))] = None
     """Share of the budget that is held out of training for selection and diagnosis; by default a tenth, and at most 500
     examples, because further labels are worth more in training."""
     max_length: Annotated[int, Field(ge=4, le=8192)] = 128
     """Maximum text length in tokens. Longer texts are truncated, and the share of truncated texts is reported."""
-
-    later_keys: ClassVar[Mapping[str, tuple[Any, ...]]] = {
-        "header": ("auto",),
-        "separator": (None,),
-        "max_bytes": (None,),
-        "label_map": ({},),
-        "normalise_labels": (False,),
-    }
 
     @property
     def language_pair(self) -> tuple[str, str]:

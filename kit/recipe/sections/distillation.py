@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from kit.recipe.section import Name, Section, refuse
+from kit.recipe.section import InId, Name, Section, refuse
 
 _Layers = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 _Weight = Annotated[float, Field(ge=0)]
@@ -26,7 +26,7 @@ class StudentSection(Section):
 
     architecture: Literal["transformer", "cnn", "bilstm"] = "transformer"
     """A smaller copy of the teacher, or a convolutional or recurrent network on the tokens of its tokenizer."""
-    checkpoint: Name | None = None
+    checkpoint: Annotated[Name | None, InId(unless=("start",))] = None
     """Other pretrained weights, with their own tokenizer, instead of a copy of the teacher."""
     layers: Annotated[int, Field(ge=1)] | _Layers | None = None
     """Layers of the teacher that are copied: their numbers from 0, or how many, spread evenly; by default the first
@@ -163,10 +163,12 @@ class AugmentSection(Section):
 class DistillSection(Section):
     """A student that learns from the predictions of a teacher, for method distill; method student is its control."""
 
-    teacher: Name | Annotated[list[Name], Field(min_length=1)] | None = None
+    teacher: Annotated[Name | Annotated[list[Name], Field(min_length=1)] | None, InId(unless=("teachers",))] = None
     """Folder of a run, checkpoint with a head for these labels, or a list of them, whose probabilities are averaged; by
     default `model.checkpoint`, fine-tuned on the same budget first."""
-    student: Annotated[StudentSection, Field(json_schema_extra=_or_text)] = StudentSection()
+    student: Annotated[StudentSection, Field(json_schema_extra=_or_text), InId(("distill", "student"))] = (
+        StudentSection()
+    )
     """Shape and initial weights of the student."""
     losses: LossesSection = LossesSection()
     """Losses between student and teacher, each with its weight."""
@@ -179,9 +181,9 @@ class DistillSection(Section):
     relation_heads: Annotated[int, Field(ge=1)] | None = None
     """Number of heads that the vectors of self-attention are split into for the loss of relations; by default the
     number of the teacher's heads."""
-    pool: Annotated[int, Field(ge=0)] | None = None
+    pool: Annotated[Annotated[int, Field(ge=0)] | None, InId(unless=("texts",))] = None
     """Number of texts of the pool to distil on, in addition to those of the budget; by default all."""
-    texts: Name | Annotated[list[Name], Field(min_length=1)] | None = None
+    texts: Annotated[Name | Annotated[list[Name], Field(min_length=1)] | None, InId(unless=("texts",))] = None
     """File(s) with more texts, without labels: one text per line (.txt), or tables with the column(s) `data.text`."""
     sentences: Annotated[int, Field(ge=1)] | None = None
     """Number of sentences to distil on instead of the texts in these files, for files with longer texts. The sentences

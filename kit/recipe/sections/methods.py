@@ -9,7 +9,10 @@ from pydantic import Field
 from kit.recipe.section import Name, Section
 
 MethodName = Literal["finetune", "lora", "probe", "scratch", "tfidf", "distill", "student"]
-ENCODER_METHODS: tuple[MethodName, ...] = get_args(MethodName)
+METHODS: tuple[MethodName, ...] = get_args(MethodName)
+ENCODER_METHODS = METHODS
+NEURAL_METHODS = tuple(method for method in METHODS if method != "tfidf")
+TRAINED_METHODS = tuple(method for method in NEURAL_METHODS if method != "probe")  # by gradient steps
 
 
 class LoraSection(Section):
@@ -42,8 +45,6 @@ class ProbeSection(LinearSection):
 
 class TfidfSection(LinearSection):
     """TF-IDF and logistic regression, for method tfidf."""
-
-    later_keys = {"analyzer": ("auto", "word")}
 
     analyzer: Literal["auto", "word", "mixed", "char"] = "auto"
     """Features. `word`: words. `mixed`: words, and sequences of up to three characters for emoji and for scripts

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from kit.recipe.section import Name, Section
+from kit.recipe.section import NOT_IN_ID, InId, Name, Section
+from kit.recipe.sections.methods import METHODS, NEURAL_METHODS
 
 
 class TrainSection(Section):
@@ -16,7 +17,7 @@ class TrainSection(Section):
     """Passes over the training examples; by default derived from the method, the budget and the number of labels."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
     """Peak learning rate; the default depends on the method."""
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32), InId(METHODS, unless=("seed",))] = 0
     """Seed of the budget, the initial weights, dropout and the order of examples."""
     batch_size: Annotated[int, Field(ge=1)] | None = None
     """Examples per optimizer step, over all processes and accumulation steps; by default 16 on budgets up to 1,000
@@ -44,7 +45,7 @@ class TrainSection(Section):
     freeze_embeddings: bool | None = None
     """Keep the token embeddings unchanged, which saves memory and time, and keeps words that are not in the budget
     comparable with those that are; by default if the embeddings are pretrained."""
-    label_names: bool = True
+    label_names: Annotated[bool, InId(NEURAL_METHODS)] = True
     """Use each label name as one more training example, if all label names read like words: in the probe, and in
     fine-tuning that starts from the head of the probe."""
     select: Literal["last", "best"] = "last"
@@ -58,7 +59,7 @@ class TrainSection(Section):
     evaluations: Annotated[int, Field(ge=1, le=1000)] = 8
     """Maximum number of evaluations on the validation examples during training; checkpoints are saved at the same
     steps."""
-    checkpoint_seconds: Annotated[float, Field(ge=0)] = 30.0
+    checkpoint_seconds: Annotated[float, Field(ge=0), NOT_IN_ID] = 30.0
     """Minimum number of seconds between two checkpoints: about the time that a killed run loses. A checkpoint has three
     times the size of the weights."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -70,5 +71,5 @@ class TrainSection(Section):
     """Compute the layers of an encoder without padding tokens, if the architecture allows it; a CNN and a BiLSTM have
     no such layers. Batches hold texts of similar length, so there is little padding to save; on a CPU it is slower. It
     changes the random numbers of dropout."""
-    report_to: list[Name] = ["tensorboard"]
+    report_to: Annotated[list[Name], NOT_IN_ID] = ["tensorboard"]
     """Experiment trackers, by their names in transformers."""

@@ -100,12 +100,7 @@ def test_separation_of_words_is_detected(texts: list[str], separated: bool) -> N
     assert words_are_separated(texts) is separated
 
 
-def test_spaced_text_keeps_its_id_and_features() -> None:
-    section = {"task": "classification", "method": "tfidf", "data": {"source": "a.csv"}}
-    usual = Recipe.model_validate(section).request()
-    assert "analyzer" not in usual["tfidf"]
-    assert Recipe.model_validate(section | {"tfidf": {"analyzer": "word"}}).request() == usual
-    assert Recipe.model_validate(section | {"tfidf": {"analyzer": "mixed"}}).request() != usual
+def test_spaced_text_has_the_same_features_as_words() -> None:
     text = "Ein Café, zwei Cafés! You and I"
     words, mixed = (new_vectoriser(2, analyzer=name).build_analyzer()(text) for name in ("word", "mixed"))
     assert words == mixed
