@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
-from kit.analysis.curve_forms import FORMS, TINY, Floats, errors_at, first_reach, fit_rows, labels_at
+from kit.analysis.curve_forms import FORMS, TINY, errors_at, first_reach, fit_rows, labels_at
 from kit.analysis.curve_selection import choose, doubt, entrants, held_out, misfit
-from kit.measurement.intervals import Estimate, percentile_interval, spread
+from kit.measurement.intervals import Estimate, percentile_estimate, percentile_interval, spread
+from kit.measurement.logits import Floats
 
 # Predictions end at this multiple of the largest measured budget.
 REACH = 8
@@ -156,7 +157,7 @@ class Fit:
         if n < self.budgets[0]:
             start = f"the smallest measured budget, {self.budgets[0]:,} labels"
             raise CurveRefused(f"predictions start at {start}; {n:,.0f} is less")
-        return _estimate(float(self.curve.error(n)), self.paths(n)[:, 0])
+        return percentile_estimate(float(self.curve.error(n)), self.paths(n)[:, 0])
 
     def labels_for(self, error: float) -> Needed:
         """Return the labels that an error needs with a 95 % interval, from the paths of `predict`.
@@ -213,7 +214,7 @@ def fit_learning_curve(budgets: ArrayLike, errors: ArrayLike, replicates: ArrayL
     refitted = samples[rows]
     point, refits = fit_rows(form, n, measured, weights), fit_rows(form, n, refitted, weights)
     names = tuple(int(budget) for budget in n)
-    predicted = _estimate(float(measured[-1] + rivals[form]), held_out(form, n, refitted, weights))
+    predicted = percentile_estimate(float(measured[-1] + rivals[form]), held_out(form, n, refitted, weights))
     first, second = _normal_scores(len(rows))
     return Fit(
         budgets=names,
@@ -264,8 +265,3 @@ def _normal_scores(count: int) -> tuple[Floats, Floats]:
     scores = ndtri((np.arange(count) + 0.5) / count)
     generator = np.random.default_rng(0)
     return generator.permutation(scores), generator.permutation(scores)
-
-
-def _estimate(value: float, samples: Floats) -> Estimate:
-    low, high = percentile_interval(samples)
-    return Estimate(value, min(low, value), max(high, value))

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from kit.analysis.curve_forms import FORMS, TINY, Floats, errors_at, fit_rows
+from kit.analysis.curve_forms import FORMS, TINY, errors_at, fit_rows
 from kit.measurement.intervals import percentile_interval, spread
+from kit.measurement.logits import Floats
 
 
 def entrants(k: int) -> list[str]:

@@ -29,15 +29,14 @@ from scipy.special import stdtrit
 from kit.measurement.intervals import Estimate, percentile_interval, resample_weights, wilson_interval
 from kit.measurement.logits import Floats
 from kit.measurement.measure import Measure
-from kit.measurement.units import NUMBER_SCORES, OF_HUNDRED
+from kit.measurement.units import NUMBER_SCORES, OF_HUNDRED, PROPORTIONS
 
-_SHARES = ("accuracy", "exact_match")
 _MULTIPLIERS, _SCALES, _UNSEEN = (
     20_070,
     19_350,
     17_630,
 )  # seeds of generators, which differ from the seed of test resamples
-_Z = 1.959964
+Z_95 = 1.959964
 ROUNDING = 1e-12  # largest difference between means of equal numbers
 # Student's t with 1 degree of freedom makes intervals of two seeds that agree three times wider than necessary (99 %
 # covered); 1.5 covers 93 to 99 % if seeds differ by 0.5 to 3 points on 200 to 1,000 test examples, and 89 % in the
@@ -120,7 +119,7 @@ def metric_samples(
     Raises:
         ValueError: If the main metric does not fit the task, or outputs and targets do not match.
     """
-    if measure.main in _SHARES:
+    if measure.main in PROPORTIONS:
         return _sample_shares(outputs, targets, measure, resamples, seed)
     n = len(targets)
     values, samples = np.empty(len(outputs)), np.empty((len(outputs), resamples))
@@ -200,7 +199,7 @@ def sample_part(runs: Sequence[Run]) -> Floats:
     deviations = np.asarray(mean - mean.mean(), np.float64)
     if examples < 2 or np.ptp(mean) <= ROUNDING:
         return np.zeros_like(deviations)
-    return deviations * math.sqrt(examples / (examples - 1)) * float(stdtrit(examples - 1, 0.975)) / _Z
+    return deviations * math.sqrt(examples / (examples - 1)) * float(stdtrit(examples - 1, 0.975)) / Z_95
 
 
 def _unseen(examples: int, replicates: int) -> Floats:

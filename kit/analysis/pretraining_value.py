@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from kit.analysis.curve import NEVER, Fit
-from kit.analysis.curve_forms import Floats, first_reach, pooled
+from kit.analysis.curve_forms import first_reach, pooled
 from kit.analysis.points import Point, errors
 from kit.measurement.intervals import percentile_interval
+from kit.measurement.logits import Floats
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from scipy.special import stdtrit
 
-from kit.analysis.points import Point, sample_part, seed_freedom, seed_loadings
+from kit.analysis.points import Z_95, Point, sample_part, seed_freedom, seed_loadings
 
 _MOST_SEEDS, _MOST_TESTS = 50, 20  # largest number of seeds, and multiple of the test examples, to suggest
 _ENDLESS = 1e9  # largest number of seeds or test examples to print
-_Z = 1.959964
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class _Widths:
 
     @classmethod
     def of(cls, point: Point) -> _Widths:
-        seeds, sample, power = len(point.runs), _Z * float(sample_part(point.runs).std()), 2
+        seeds, sample, power = len(point.runs), Z_95 * float(sample_part(point.runs).std()), 2
         if sample == 0:  # without errors, the upper limit of the error rate falls with the number of examples
             sample, power = point.estimate.high - point.estimate.low, 1
         deviation = math.hypot(*seed_loadings(point.runs).values()) * math.sqrt(seeds)
@@ -78,7 +77,7 @@ def more_evidence(point: Point, goal: float) -> str | None:
 def endless_evidence(point: Point, goal: float) -> str:
     """Return the seeds and test examples needed, for numbers too large to suggest."""
     widths, room = _Widths.of(point), abs(point.estimate.value - goal) / math.sqrt(2)
-    seeds = (_Z * widths.deviation / room) ** 2 if room > 0 else math.inf
+    seeds = (Z_95 * widths.deviation / room) ** 2 if room > 0 else math.inf
     tests = widths.tests_for(room)
     if max(seeds, tests) > _ENDLESS:
         return "no number of seeds or test examples would be enough"

@@ -11,6 +11,7 @@ import numpy as np
 from kit.compression.recall import RecallChange, loss_words, recall_changes
 from kit.errors import RecipeError
 from kit.measurement.measure import LabelMeasure
+from kit.measurement.units import PROPORTIONS
 from kit.methods import Job
 from kit.models.predictor import Predictor
 from kit.recipe.sections.compression import GateSection
@@ -20,7 +21,6 @@ from kit.runtime.quantities import percent
 _POOL_SHARE, _MAX_POOL_TEXTS = 0.2, 1_000
 _COARSE_MARGIN = 0.005  # warn if the effective limit of `retained` is this far below the requested limit
 _ROUNDING = 1e-9
-_SHARES = ("accuracy", "exact_match")  # metrics in which all examples have the same weight
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ class Judge:
         If the metric is not a share of correct predictions, an example is assumed to weigh at most twice the average.
         """
         weight = 1 / self.score
-        if self.job.task.main_metric not in _SHARES:
+        if self.job.task.main_metric not in PROPORTIONS:
             weight = min(weight, 2.0)
         one = weight / len(self.job.data.validation)
         return min(self.section.retained or 0.0, 1 - one - 1e-9)

@@ -35,7 +35,7 @@ _BODIES = ("review", "content", "body", "utterance", "message", "comment", "twee
 _MIN_TEXT_DISTINCT = 0.5  # share of distinct values above which a column may hold texts
 _SAMPLE = 2_000  # rows that decide about the content of a column
 _MAX_CLASSES = 500
-_MAX_LABEL_CHARS = 60
+MAX_LABEL_CHARS = 60
 _MAX_EXAMPLE_CHARS = 30
 _MAX_LABEL_DISTINCT = 0.9  # share of distinct values above which a column does not hold labels, whatever its name
 _FEW_ROWS = 20  # below which the share of distinct values means little
@@ -293,5 +293,5 @@ def _is_label_like(values: Sequence[Any]) -> bool:
         if any(isinstance(item, (list, dict, bytes)) for item in items):
             return False
         kinds.update(items)
-    short = all(len(str(kind)) <= _MAX_LABEL_CHARS for kind in kinds)
+    short = all(len(str(kind)) <= MAX_LABEL_CHARS for kind in kinds)
     return short and 2 <= len(kinds) <= min(_MAX_CLASSES, len(values) // 2)

@@ -11,6 +11,7 @@ from typing import BinaryIO
 from kit.data.reading import Reading
 from kit.errors import DataError
 
+GZIP_MAGIC = b"\x1f\x8b"
 _CHUNK_BYTES = 1 << 20
 
 

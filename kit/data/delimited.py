@@ -9,22 +9,22 @@ from functools import partial
 from itertools import islice
 
 from kit.data.blank import strip_invisible
-from kit.data.delimited_records import BYTE_ORDER_MARK, Record, read_records
+from kit.data.delimited_records import Record, read_records
 from kit.data.headers import Verdict, is_known_name, judge_first_row
 from kit.data.reading import AS_TEXTS, Reading
-from kit.data.separators import NAMES, find_separator, refuse_drawing, take_comments, take_excel_line
+from kit.data.separators import LINE_END, NAMES, find_separator, refuse_drawing, take_comments, take_excel_line
 from kit.data.swallowed import find_swallowed
 from kit.data.table import Table
 from kit.data.width_hints import DOUBLED_QUOTES, width_hint
 from kit.errors import DataError
 from kit.recipe.setting import setting
+from kit.runtime.characters import BYTE_ORDER_MARK
 from kit.runtime.printable import printable
 
 _COMPARED_ROWS = 2_000  # with which the first row is compared
 _SHOWN = 5
 _SHOWN_CHARS = 40  # of a cell
 _RULE = re.compile(r":?(-{3,}|={3,}):?")
-_LINE_END = re.compile(r"\r\n|\n|\r")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def read_delimited(text: str, name: str, suffix: str, reading: Reading) -> Table
     refuse_drawing(text, name)
     excel_separator, length = take_excel_line(text)
     comments = take_comments(text[length:])
-    first_line = 1 + bool(length) + len(_LINE_END.findall(text[length : length + comments]))
+    first_line = 1 + bool(length) + len(LINE_END.findall(text[length : length + comments]))
     records = partial(read_records, name, text[length + comments :], first_line)
     separator = reading.separator or excel_separator or find_separator(records, suffix, name, reading)
     numbered = list(records(separator))

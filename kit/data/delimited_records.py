@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from kit.errors import DataError
+from kit.runtime.characters import BYTE_ORDER_MARK
 
-BYTE_ORDER_MARK = "\ufeff"
 _LONE_RETURN = re.compile(r"\r(?!\r*\n)")
-_QUOTED = re.compile(r'"[^"]*"')
+QUOTED = re.compile(r'"[^"]*"')
 _STAND_INS = "\ue000\uf8ff\U000f0000\x1a"  # characters that are very rare in texts
 
 Record = tuple[int, list[str]]  # line from 1, fields
@@ -51,7 +51,7 @@ def _has_spaces_after(separator: str, text: str) -> bool:
 
 def _lines(text: str) -> tuple[Iterable[str], str]:
     """Return the lines of a text, and the character that replaces carriage returns inside lines ("" for none)."""
-    if "\n" not in text or ("\r" in text and "\n" not in _QUOTED.sub("", text)):
+    if "\n" not in text or ("\r" in text and "\n" not in QUOTED.sub("", text)):
         return io.StringIO(text, newline=""), ""
     stand_in = next((mark for mark in _STAND_INS if mark not in text), "") if _LONE_RETURN.search(text) else ""
     return io.StringIO(_LONE_RETURN.sub(stand_in, text) if stand_in else text, newline="\n"), stand_in

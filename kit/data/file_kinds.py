@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+from kit.data.decompress import GZIP_MAGIC
 from kit.errors import DataError
 
 STANDARD_INPUT = "standard input"
@@ -12,7 +13,7 @@ _BINARY = (
     (b"ARROW1", "an Arrow file", "save it as Parquet or CSV"),
     (b"PK\x03\x04", "a ZIP archive or a spreadsheet (.xlsx, .ods)", "unpack the archive, or save the sheet as CSV"),
     (b"\xd0\xcf\x11\xe0", "a spreadsheet or document of Microsoft Office", "save the sheet as CSV"),
-    (b"\x1f\x8b", "a gzip file", "add .gz to its name"),
+    (GZIP_MAGIC, "a gzip file", "add .gz to its name"),
     (b"BZh", "a bzip2 file", "unpack it"),
     (b"\xfd7zXZ", "an xz file", "unpack it"),
     (b"7z\xbc\xaf", "a 7z archive", "unpack it"),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from kit.data.blank import strip_invisible
-from kit.data.columns import LABEL_NAMES, TEXT_NAMES, TEXT_PAIRS, WEAK_LABEL_NAMES
+from kit.data.columns import LABEL_NAMES, MAX_LABEL_CHARS, TEXT_NAMES, TEXT_PAIRS, WEAK_LABEL_NAMES
 from kit.data.scripts import UNSEPARATED
 
 Verdict = Literal["header", "doubtful header", "example", "unclear"]
@@ -25,7 +25,6 @@ _MIN_FORM_SHARE = 0.9  # of a column's cells with some form, from which the colu
 _SHORT_QUANTILE = 0.02  # of the lengths of texts: a shorter cell is more likely a name than a text
 _SENTENCE_WORDS, _SENTENCE_CHARS = 4, 25  # from which a cell is more likely a sentence than a name
 _MIN_ROWS = 4  # with fewer, it is unknown whether values recur
-_MAX_LABEL_CHARS = 60
 _MAX_TITLE_WORDS = 3  # of a name in title case: "Customer Message"
 _MAX_CODE_WORDS = 2  # of a code, date or time
 _MAX_NAME_LENGTH = 0.5  # of the length of the shortest texts, for a name without spaces
@@ -114,7 +113,7 @@ def _sign_of_form(cell: str, column: Sequence[str]) -> Sign:
 def _is_label_like(column: Sequence[str]) -> bool:
     """Return whether a column has few distinct short values."""
     kinds = set(column)
-    return len(column) >= _MIN_ROWS and len(kinds) <= len(column) // 2 and max(map(len, kinds)) <= _MAX_LABEL_CHARS
+    return len(column) >= _MIN_ROWS and len(kinds) <= len(column) // 2 and max(map(len, kinds)) <= MAX_LABEL_CHARS
 
 
 def _share(column: Sequence[str], has_form: Callable[[str], bool]) -> float:

@@ -14,12 +14,11 @@ from kit.data.class_labels import name_classes
 from kit.data.parquet import shortest_float
 from kit.data.table import Table
 from kit.errors import DataError, first_line
-from kit.runtime.hub_client import page, patiently, refusal
+from kit.runtime.hub_client import TIMEOUT_S, page, patiently, refusal
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-_TIMEOUT_S = 10.0
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -63,7 +62,7 @@ def _find_commit(name: str, revision: str | None) -> tuple[str | None, bool]:
     )
 
     try:
-        return patiently(lambda: HfApi().dataset_info(name, revision=revision, timeout=_TIMEOUT_S).sha), True
+        return patiently(lambda: HfApi().dataset_info(name, revision=revision, timeout=TIMEOUT_S).sha), True
     except GatedRepoError as error:
         raise _gated(name) from error
     except RevisionNotFoundError as error:

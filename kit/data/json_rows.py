@@ -12,10 +12,9 @@ from typing import Any
 from kit.data.delimited import two_columns
 from kit.data.table import Table, Unit
 from kit.errors import DataError
-from kit.runtime.characters import without_surrogates_inside
+from kit.runtime.characters import BYTE_ORDER_MARK, without_surrogates_inside
 
 _MAX_DEPTH = 100  # levels of lists and objects; the parser fails at about a thousand
-_BYTE_ORDER_MARK = "\ufeff"
 _EXPECTED = 'one object per line: {"text": "...", "label": "..."}'
 _ESCAPED_SURROGATE = re.compile(r"\\ud[89a-f]", re.IGNORECASE)
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -156,7 +155,7 @@ def _with_keys(value: Any, required: Sequence[str], where: str) -> Any:
 
 def _lines(text: str, name: str) -> Iterator[Item]:
     for line, content in enumerate(text.split("\n"), start=1):
-        value = content.lstrip(_BYTE_ORDER_MARK)  # a mark inside the file is from a file that was appended
+        value = content.lstrip(BYTE_ORDER_MARK)  # a mark inside the file is from a file that was appended
         if value.strip():
             yield line, _parse(value, f"{name}, line {line}")
 

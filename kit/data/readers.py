@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kit.data.decompress import gunzip
+from kit.data.decompress import GZIP_MAGIC, gunzip
 from kit.data.delimited import read_delimited
 from kit.data.file_kinds import refuse_stand_ins
 from kit.data.json_rows import read_json
@@ -20,7 +20,6 @@ from kit.errors import DataError
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".json", ".ndjson", ".parquet")
 DELIMITED = (".csv", ".tsv")
-_GZIP = b"\x1f\x8b"
 
 
 def data_format(path: Path) -> str | None:
@@ -68,7 +67,7 @@ def parse_table(data: bytes, name: str, kind: str, reading: Reading = DEFAULT_RE
     """
     if kind == ".parquet":
         return _with_rows(read_parquet(data, name, reading), name)
-    return _parse_text(gunzip(data, name, reading) if data.startswith(_GZIP) else data, name, kind, reading)
+    return _parse_text(gunzip(data, name, reading) if data.startswith(GZIP_MAGIC) else data, name, kind, reading)
 
 
 def _parse_text(data: bytes, name: str, kind: str, reading: Reading) -> Table:

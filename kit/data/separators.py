@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import dropwhile, islice
 
 from kit.data.blank import strip_invisible
+from kit.data.delimited_records import QUOTED
 from kit.data.headers import is_known_name
 from kit.data.reading import Reading
 from kit.errors import DataError
@@ -18,8 +19,7 @@ NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar
 _EXCEL_LINE = re.compile(r'"?sep=([^\r\n])"?[^\r\n\w]*(\r\n|\n|\r|$)', re.IGNORECASE)
 _SAMPLE = 1_000
 _HEAD_CHARS = 100_000  # below a comment, which decide whether it is a comment
-_LINE_END = re.compile(r"\r\n|\n|\r")
-_QUOTED = re.compile(r'"[^"]*"')
+LINE_END = re.compile(r"\r\n|\n|\r")
 _MIN_LINES = 3  # below a comment, with separators that the comment does not have
 _UNUSUAL = re.compile(r"[^\w\s\"'.()\[\]{}<>/\\-]|[\x01-\x08\x0e-\x1f]")
 _WORD = re.compile(r"[^\W\d]\w*")
@@ -37,7 +37,7 @@ def take_excel_line(text: str) -> tuple[str | None, int]:
 def take_comments(text: str) -> int:
     """Return the length of comment lines above the header that begin with #, such as `# exported 2024`."""
     length = 0
-    while text.startswith("#", length) and (end := _LINE_END.search(text, length)):
+    while text.startswith("#", length) and (end := LINE_END.search(text, length)):
         if not _is_comment(text[length : end.start()], text[end.end() :]):
             break
         length = end.end()
@@ -46,8 +46,8 @@ def take_comments(text: str) -> int:
 
 def _is_comment(line: str, below: str) -> bool:
     """Return whether `line` is not part of the table in the lines below it."""
-    line, below = (_QUOTED.sub("", text) for text in (line, below[:_HEAD_CHARS]))
-    lines = dropwhile(lambda other: other.startswith("#"), filter(None, _LINE_END.split(below)))
+    line, below = (QUOTED.sub("", text) for text in (line, below[:_HEAD_CHARS]))
+    lines = dropwhile(lambda other: other.startswith("#"), filter(None, LINE_END.split(below)))
     following = list(islice(lines, _MIN_LINES))
     if not following:
         return False

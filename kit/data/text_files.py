@@ -14,9 +14,9 @@ from kit.data.decompress import unpacked_chunks
 from kit.data.file_kinds import conversion_hint, encoding_hint, refuse_binary
 from kit.data.reading import DEFAULT_READING, Reading
 from kit.errors import DataError
+from kit.runtime.characters import BYTE_ORDER_MARK
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
-_BYTE_ORDER_MARK = "\ufeff"
 _END_OF_DOS_FILE = re.compile("\x1a[\r\n]*\\Z")  # Ctrl-Z
 _PROBE_BYTES = 1_000
 
@@ -58,7 +58,7 @@ def decode_text(data: bytes, name: str, suffix: str = "") -> str:
     if data.startswith(_UTF16) or _looks_like_utf16(data):
         raise DataError(f"{name} is not UTF-8 but UTF-16", conversion_hint("utf-16", name, suffix))
     try:
-        return _END_OF_DOS_FILE.sub("", data.decode().lstrip(_BYTE_ORDER_MARK))
+        return _END_OF_DOS_FILE.sub("", data.decode().lstrip(BYTE_ORDER_MARK))
     except UnicodeDecodeError as error:
         refuse_binary(data, name)
         line = data.count(b"\n", 0, error.start) + 1

@@ -21,9 +21,9 @@ import numpy as np
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
-from kit.data.encode import cache_folder
 from kit.distillation.teacher import Teacher
 from kit.errors import LaunchError, RecordError, TrainingError
+from kit.runtime.cache_folders import cache_root
 from kit.runtime.files import require_space, write_atomically
 from kit.runtime.json_files import json_sha256, read_json
 from kit.training.progress import Progress
@@ -56,7 +56,7 @@ class Shards:
     """
 
     def __init__(self, about: dict[str, object], count: int, size: int, places: list[str]) -> None:
-        self.folder = cache_folder().with_name("teachers") / json_sha256(about)[:32]
+        self.folder = cache_root() / "teachers" / json_sha256(about)[:32]
         self.about, self.places = about, places
         self.ranges = [(start, min(start + size, count)) for start in range(0, count, size)]
 

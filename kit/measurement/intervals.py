@@ -20,11 +20,10 @@ from scipy.special import ndtri
 
 from kit.measurement.logits import Floats
 from kit.measurement.measure import Measure
-from kit.measurement.units import NOT_SHARES, OF_HUNDRED
+from kit.measurement.units import NOT_SHARES, OF_HUNDRED, PROPORTIONS
 
 # Resamples x examples that are held in memory at once: 64 MB.
 _CELLS = 8_000_000
-_PROPORTIONS = ("accuracy", "exact_match")
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ def bootstrap_scores(
     estimates = {}
     for name, value in values.items():
         low, high = percentile_interval(np.concatenate([batch[name] for batch in batches]), level)
-        if name in _PROPORTIONS and float(value) in (0.0, 1.0):
+        if name in PROPORTIONS and float(value) in (0.0, 1.0):
             low, high = wilson_interval(round(float(value) * n), n, level)
         estimates[name] = Estimate(float(value), min(low, float(value)), max(high, float(value)), level)
     return estimates
@@ -100,6 +99,12 @@ def percentile_interval(samples: ArrayLike, level: float = 0.95) -> tuple[float,
     tail = (1 - level) / 2
     low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def percentile_estimate(value: float, samples: ArrayLike) -> Estimate:
+    """Return a value with the interval of its samples, widened to contain the value."""
+    low, high = percentile_interval(samples)
+    return Estimate(float(value), float(min(low, value)), float(max(high, value)))
 
 
 def spread(samples: ArrayLike) -> Floats:

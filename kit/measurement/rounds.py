@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kit.measurement.intervals import Estimate, percentile_interval
+from kit.measurement.intervals import Estimate, percentile_estimate
 
 _RESAMPLES = 1_000
 _NEIGHBOURS = 4  # texts of near-equal length that replace each other in resamples
@@ -59,7 +59,7 @@ def latency_interval(times: Times, lengths: Sequence[int], seed: int = 0) -> Est
     drawn = generator.integers(0, rounds, (_RESAMPLES, rounds))
     columns = generator.integers(starts, ends, (_RESAMPLES, texts))
     samples = ordered[drawn[:, :, None], columns[:, None, :]]
-    return _estimate(text_median(times.latencies), text_median(samples))
+    return percentile_estimate(text_median(times.latencies), text_median(samples))
 
 
 def speedups(first: Times, other: Times, seed: int = 0) -> tuple[Estimate, Estimate]:
@@ -90,9 +90,4 @@ def _ratio(ratio: Callable[[np.ndarray, np.ndarray], np.floating], times: Times,
     for index in range(_RESAMPLES):
         rows, columns = generator.integers(0, rounds, rounds), generator.integers(0, texts, texts)
         samples[index] = ratio(np.asarray(rows), np.asarray(columns))
-    return _estimate(float(ratio(np.arange(rounds), np.arange(texts))), samples)
-
-
-def _estimate(value: float, samples: Sequence[float] | np.ndarray) -> Estimate:
-    low, high = percentile_interval(samples)
-    return Estimate(float(value), float(min(low, value)), float(max(high, value)))
+    return percentile_estimate(float(ratio(np.arange(rounds), np.arange(texts))), samples)

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from kit.data.language_codes import primary
 from kit.measurement.logits import Floats
+from kit.measurement.units import OF_HUNDRED
 
-SCORES = ("bleu", "chrf", "ter")
 _ORDERS = 4  # longest n-gram that BLEU counts
 _TOKENIZERS = {
     "zh": "zh",
@@ -45,7 +45,7 @@ class TranslationMeasure:
 
     main: str = "bleu"
     language: str = ""
-    names: tuple[str, ...] = SCORES
+    names: tuple[str, ...] = OF_HUNDRED
 
     def alone(self) -> TranslationMeasure:
         """Return a measure of the main metric only: the other metrics take longer to compute."""
@@ -78,7 +78,7 @@ class TranslationMeasure:
     def signatures(self) -> dict[str, str]:
         """Return sacrebleu's signature of each score, with which others can compute the same scores."""
         parts = {}
-        for name in SCORES:
+        for name in OF_HUNDRED:
             scorer = self._scorer(name)
             scorer.corpus_score(["a"], [["a"]])  # the signature needs the number of references
             parts[name] = str(scorer.get_signature())

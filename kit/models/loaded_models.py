@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from kit.models.predictor import Predictor, Texts, load_predictor
+from kit.runtime.files import folder_bytes
 
 _MEMORY_SHARE = 0.25  # of the free memory, for the files of all loaded models
 
@@ -29,14 +30,10 @@ class LoadedModels:
     def predict(self, folder: Path, texts: Texts) -> np.ndarray:
         """Return the outputs of the model saved in a folder, see `Predictor.outputs`."""
         if folder not in self._loaded:
-            if sum(map(_size, [*self._loaded, folder])) > self._limit:
+            if sum(map(folder_bytes, [*self._loaded, folder])) > self._limit:
                 self._loaded.clear()
             self._loaded[folder] = load_predictor(folder, self._trusted)
         return self._loaded[folder].outputs(texts)
-
-
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _free_memory() -> float:

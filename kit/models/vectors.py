@@ -12,9 +12,10 @@ import numpy as np
 from accelerate import PartialState
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from kit.data.encode import Encoded, cache_folder
+from kit.data.encode import Encoded
 from kit.errors import OutputError
 from kit.models.inference import embed
+from kit.runtime.cache_folders import cache_root
 from kit.runtime.files import write_atomically
 
 _FORMAT = "1"  # part of every cache key: increase it when the computed vectors change
@@ -37,7 +38,7 @@ def text_vectors(
     """
     if PartialState().num_processes > 1:  # `embed` needs all processes, but only some may find the vectors cached
         return embed(model, encoded, tokenizer, bf16)
-    path = cache_folder().with_name("vectors") / f"{_key(model, encoded, weights_key, bf16)}.npy"
+    path = cache_root() / "vectors" / f"{_key(model, encoded, weights_key, bf16)}.npy"
     try:
         cached: np.ndarray = np.load(path, allow_pickle=False)
         if len(cached) == len(encoded):

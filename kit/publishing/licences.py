@@ -12,11 +12,11 @@ from typing import Any
 
 from kit.data.demo import PREFIX, demo_set
 from kit.errors import ModelError
+from kit.publishing.manifest import CARD_FILE
 from kit.runtime.files import package_folders
 from kit.runtime.hub_client import is_offline, patiently
 from kit.runtime.names import plain_path
 
-_CARD = "README.md"
 _MAX_CHARACTERS = 60  # of a licence name: some packages declare the whole text of their licence
 
 
@@ -84,9 +84,9 @@ def _folder_source(folder: Path, package: str | None) -> Source:
 
     licence: str | None = None
     languages: tuple[str, ...] = ()
-    if (folder / _CARD).is_file():
+    if (folder / CARD_FILE).is_file():
         try:
-            licence, languages = _declared(RepoCard.load(folder / _CARD).data.to_dict())
+            licence, languages = _declared(RepoCard.load(folder / CARD_FILE).data.to_dict())
         except ValueError as error:  # the metadata are not YAML
             logging.getLogger(__name__).debug("cannot read the card of %s: %s", folder, error)
     return Source(None, licence or (_package_licence(package) if package else None), languages)

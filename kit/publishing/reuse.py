@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,12 @@ from kit.publishing.formats import Format
 from kit.publishing.manifest import CARD_FILE, read_manifest, written_files
 from kit.publishing.verify import Proof
 from kit.records.record import Record
+from kit.runtime.cache_folders import cache_root
 from kit.runtime.file_types import RECORD_FILE
 from kit.runtime.files import file_sha256, locked, package_folders, require_space
 from kit.runtime.json_files import json_sha256
 from kit.runtime.names import plain_name, regular_files
-from kit.runtime.versions import PACKAGES
+from kit.runtime.versions import PACKAGES, package_version
 
 _WRITERS = (*PACKAGES, "onnx", "onnxscript", "onnxruntime", "torchao")
 
@@ -44,7 +44,7 @@ def request_of(record: Record, formats: Sequence[Format], name: str, speed: bool
         "formats": [asdict(planned) for planned in formats],
         "card": [name, speed, list(history)],
         "kit": [file_sha256(path) for path in code],
-        "libraries": {package: _version(package) for package in _WRITERS},
+        "libraries": {package: package_version(package) for package in _WRITERS},
     }
     return json_sha256(request)
 
@@ -78,9 +78,7 @@ def cached_export(record: Record) -> Iterator[Path]:
     Raises:
         BusyError: Another process is pushing the same run.
     """
-    from kit.data.encode import cache_folder
-
-    folder, name = cache_folder().with_name("exports"), plain_name(record.id, f"{record.folder}: id")
+    folder, name = cache_root() / "exports", plain_name(record.id, f"{record.folder}: id")
     require_space(folder, 0)
     with locked(folder / f".{name}.lock", f"{name} is being pushed"):
         yield folder / name
@@ -89,10 +87,3 @@ def cached_export(record: Record) -> Iterator[Path]:
 def _proof(fields: dict[str, Any]) -> Proof:
     estimates = {name: fields[name] and Estimate(**fields[name]) for name in ("retained", "agreement")}
     return Proof(**{**fields, **estimates})
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -1,4 +1,4 @@
-"""Characters that no text encoding can hold."""
+"""Characters that are not text: the byte order mark, and surrogates, which no encoding can hold."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from kit.errors import DataError
 
+BYTE_ORDER_MARK = "\ufeff"
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from kit.errors import first_line
 
 T = TypeVar("T")
+TIMEOUT_S = 10.0  # of requests for metadata
 _BUSY = (429, 500, 502, 503, 504)
 # By name: the HTTP library below has changed twice. JSONDecodeError: a page was returned in place of JSON.
 _BROKEN = {"TransportError", "ConnectionError", "TimeoutError", "JSONDecodeError"}

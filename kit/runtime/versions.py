@@ -23,10 +23,10 @@ def provenance() -> dict[str, Any]:
 
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
-        "kit": _version("kit"),
+        "kit": package_version("kit"),
         **_commit(),
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in PACKAGES},
+        "versions": {name: package_version(name) for name in PACKAGES},
         "platform": platform.platform(terse=True),
         "cpu": _cpu_name(),
         "cores": usable_cores(),
@@ -40,7 +40,7 @@ def versions() -> dict[str, str | None]:
 
     Builds of one version (2.13.0+cpu, 2.13.0+cu128) count as the same: machines with and without GPUs need both.
     """
-    installed = {name: _version(name) for name in ("kit", *PACKAGES)}
+    installed = {name: package_version(name) for name in ("kit", *PACKAGES)}
     public = {name: number and number.partition("+")[0] for name, number in installed.items()}
     return {"python": ".".join(platform.python_version_tuple()[:2]), **public}
 
@@ -79,7 +79,7 @@ def peak_gpu_memory_bytes() -> int | None:
 
 
 @cache
-def _version(package: str) -> str | None:
+def package_version(package: str) -> str | None:
     """Return a package's version at the first call, the one that is loaded; None if it is not installed."""
     try:
         return version(package)

@@ -21,7 +21,6 @@ from pathlib import Path
 import torch
 
 import kit.methods  # noqa: F401  import the libraries of every cell before the first one
-from kit.data.encode import cache_folder
 from kit.errors import BusyError, DataError, KitError, RecordError, first_line
 from kit.models.signature import compute_signature
 from kit.recipe import Recipe
@@ -29,6 +28,7 @@ from kit.records.record import Record
 from kit.runs.derived_recipes import taught_by
 from kit.runs.execute import run as execute
 from kit.runs.request import Shared, understand
+from kit.runtime.cache_folders import cache_root
 from kit.runtime.files import locked
 from kit.runtime.json_files import json_sha256
 from kit.runtime.quiet_libraries import quiet_libraries
@@ -117,7 +117,7 @@ def _own_runs(recipe: Recipe, storage: Storage | None, job: JobData) -> Iterator
         return
     content = [storage.url, recipe.model_dump(mode="json"), job]
     name = json_sha256(content)[:16]
-    folder = cache_folder().with_name("cells") / name
+    folder = cache_root() / "cells" / name
     with locked(folder.with_name(f".{name}.lock"), f"{folder} is in use"):
         try:
             yield recipe.model_copy(update={"runs": str(folder)})

@@ -6,12 +6,11 @@ from pathlib import Path
 
 from kit.errors import ModelError, first_line
 from kit.recipe import ModelSection
-from kit.runtime.hub_client import is_offline, page, patiently, refusal, status_of
+from kit.runtime.hub_client import TIMEOUT_S, is_offline, page, patiently, refusal, status_of
 from kit.runtime.names import plain_name
 
 _PATTERNS = ["*.json", "*.txt", "*.model", "*.spm", "*.safetensors", "*Pooling*/*"]
 _PICKLE = "pytorch_model.bin"
-_TIMEOUT_S = 10.0
 
 
 def download(name: str, model: ModelSection) -> tuple[Path, str]:
@@ -51,7 +50,7 @@ def _is_reachable(name: str, revision: str | None) -> bool:
     from huggingface_hub import HfApi
 
     try:
-        patiently(lambda: HfApi().model_info(name, revision=revision or "main", timeout=_TIMEOUT_S))
+        patiently(lambda: HfApi().model_info(name, revision=revision or "main", timeout=TIMEOUT_S))
     except Exception:  # `fetch` raises the same error if there is no cached copy
         return False
     return True

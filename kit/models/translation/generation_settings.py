@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from kit.errors import ModelError
 from kit.models.translation.languages import Route, ends_in_language, set_languages
+from kit.recipe.defaults import or_default
 
 
 def apply_route(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, route: Route) -> int | None:
@@ -62,16 +61,12 @@ def set_search(
         early_stopping=beams > 1,
         do_sample=False,
         max_new_tokens=longest,
-        pad_token_id=_default(config.pad_token_id, before.pad_token_id),
-        bos_token_id=_default(getattr(config, "bos_token_id", None), before.bos_token_id),  # T5 has none
-        eos_token_id=_default(config.eos_token_id, before.eos_token_id),
-        decoder_start_token_id=_default(before.decoder_start_token_id, start),
+        pad_token_id=or_default(config.pad_token_id, before.pad_token_id),
+        bos_token_id=or_default(getattr(config, "bos_token_id", None), before.bos_token_id),  # T5 has none
+        eos_token_id=or_default(config.eos_token_id, before.eos_token_id),
+        decoder_start_token_id=or_default(before.decoder_start_token_id, start),
         forced_bos_token_id=first,
         bad_words_ids=before.bad_words_ids,
         renormalize_logits=before.renormalize_logits,
         length_ratio=ratio,
     )
-
-
-def _default(value: Any, default: Any) -> Any:
-    return default if value is None else value

@@ -114,26 +114,13 @@ class DataSection(Section):
             return {**content, "multi_label": True}
         return content
 
-    @field_validator("label")
+    @field_validator("label", "labels", "header")
     @classmethod
-    def _distinct_label_columns(cls, label: str | list[str] | None) -> str | list[str] | None:
-        if isinstance(label, list) and len(set(label)) != len(label):
-            raise ValueError("columns must be distinct")
-        return label
-
-    @field_validator("labels")
-    @classmethod
-    def _distinct(cls, labels: list[str] | None) -> list[str] | None:
-        if labels is not None and len(set(labels)) != len(labels):
-            raise ValueError("label names must be distinct")
-        return labels
-
-    @field_validator("header")
-    @classmethod
-    def _distinct_columns(cls, header: str | list[str]) -> str | list[str]:
-        if isinstance(header, list) and len(set(header)) != len(header):
-            raise ValueError("column names must be distinct")
-        return header
+    def _distinct(cls, names: str | list[str] | None, field: ValidationInfo) -> str | list[str] | None:
+        if isinstance(names, list) and len(set(names)) != len(names):
+            kinds = {"label": "columns", "labels": "label names", "header": "column names"}
+            raise ValueError(f"{kinds[str(field.field_name)]} must be distinct")
+        return names
 
     @field_validator("label", "labels", mode="before")
     @classmethod

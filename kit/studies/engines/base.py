@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 # Engines read "gpus" of a job: the share of a GPU that it needs, 0 to 1; a whole GPU if absent.
 JobData = dict[str, Any]
+ASK_AGAIN_S = 0.5  # pause before the next request for a job if there was none
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,7 @@ import time
 from collections.abc import Iterator
 from importlib import import_module
 
-from kit.studies.engines.base import Event, JobData
-
-_ASK_AGAIN_S = 0.5
+from kit.studies.engines.base import ASK_AGAIN_S, Event, JobData
 
 
 class InlineEngine:
@@ -25,7 +23,7 @@ class InlineEngine:
         """Run each job in turn."""
         for job in jobs:
             if job is None:
-                time.sleep(_ASK_AGAIN_S)
+                time.sleep(ASK_AGAIN_S)
                 continue
             yield Event(job)
             yield Event(job, self._function(context, job))

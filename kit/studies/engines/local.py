@@ -20,9 +20,8 @@ from kit.errors import TrainingError
 from kit.runtime.files import make_folder
 from kit.runtime.versions import usable_cores
 from kit.runtime.worker import READY
-from kit.studies.engines.base import Event, JobData
+from kit.studies.engines.base import ASK_AGAIN_S, Event, JobData
 
-_ASK_AGAIN_S = 0.5
 _FAILED_STARTS = 3  # failed starts in a row after which another process will not help
 
 
@@ -78,7 +77,7 @@ class LocalEngine:
                     yield Event(job)
             if exhausted and all(worker.job is None for worker in self._workers):
                 return
-            for key, _ in self._selector.select(_ASK_AGAIN_S if waiting else None):
+            for key, _ in self._selector.select(ASK_AGAIN_S if waiting else None):
                 yield from self._read(self._workers[key.data])
 
     def close(self) -> None:

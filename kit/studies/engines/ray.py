@@ -16,9 +16,8 @@ from importlib import import_module
 from typing import Any
 
 from kit.errors import OutputError, first_line
-from kit.studies.engines.base import Event, JobData
+from kit.studies.engines.base import ASK_AGAIN_S, Event, JobData
 
-_ASK_AGAIN_S = 0.5
 _CONNECT_S = 10
 _RETRIES = 3  # retries of a task whose node or process died
 _Needs = dict[str, float]  # cores and GPUs, as Ray's options name them
@@ -85,9 +84,9 @@ class RayEngine:
                     running[self._task.options(**needs).remote(self._target, shared, job)] = job
                     yield Event(job)
             if not running:
-                time.sleep(_ASK_AGAIN_S if waiting else 0)
+                time.sleep(ASK_AGAIN_S if waiting else 0)
                 continue
-            done, _ = self._ray.wait(list(running), num_returns=1, timeout=_ASK_AGAIN_S)
+            done, _ = self._ray.wait(list(running), num_returns=1, timeout=ASK_AGAIN_S)
             for reference in done:
                 job = running.pop(reference)
                 in_use.subtract(self._needs(job))

@@ -16,6 +16,7 @@ from kit.data.headers import is_known_name
 from kit.data.reading import AS_TEXTS
 from kit.data.separators import find_unusual_separator, refuse_drawing, take_excel_line
 from kit.errors import DataError
+from kit.runtime.characters import BYTE_ORDER_MARK
 
 PARQUET_MAGIC = b"PAR1"
 _SEPARATORS = ",\t;|"
@@ -69,7 +70,7 @@ def detect_format(text: str, columns: Sequence[str], name: str, *, is_text_file:
 
 
 def _detected(text: str, columns: Sequence[str], name: str, is_text_file: bool) -> Format:
-    content = text.lstrip("\ufeff \t\r\n")
+    content = text.lstrip(f"{BYTE_ORDER_MARK} \t\r\n")
     first_line = content.split("\n", 1)[0].strip()
     note = f"{name} was read as JSON; {AS_TEXTS}" if is_text_file else ""
     if _OBJECT.match(first_line):
@@ -116,7 +117,7 @@ def _refuse_objects_below(text: str, columns: Sequence[str], name: str) -> None:
 
 def _table(text: str, columns: Sequence[str], name: str, is_text_file: bool) -> Format:
     """Return CSV or TSV if the first line is a header with the model's text columns."""
-    start = text.lstrip("\ufeff\r\n")[:_LONGEST_HEADER]
+    start = text.lstrip(f"{BYTE_ORDER_MARK}\r\n")[:_LONGEST_HEADER]
     header = re.split(r"[\r\n]", start[take_excel_line(start)[1] :], maxsplit=1)[0]
     refuse_drawing(start, name)
     unknown, s = "", "s" if len(columns) > 1 else ""

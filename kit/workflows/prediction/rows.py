@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from kit.data.decompress import gunzip
+from kit.data.decompress import GZIP_MAGIC, gunzip
 from kit.data.file_kinds import STANDARD_INPUT
 from kit.data.readers import DELIMITED, data_format, parse_table, read_table
 from kit.data.reading import AS_TEXTS, Reading
@@ -30,7 +30,6 @@ _UNREADABLE = {
 }
 _WHOLE_BYTES = 200_000_000  # larger plain text is predicted as a stream
 _HEAD_BYTES = 1_000_000
-_GZIP = b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
@@ -188,7 +187,7 @@ def _parse(
     data: bytes, name: str, columns: Sequence[str], reading: Reading, format: str | None, is_text_file: bool = False
 ) -> tuple[Table, tuple[str, ...]]:
     """Return the rows of content in the requested or detected format, with notes on assumptions."""
-    if data.startswith(_GZIP):
+    if data.startswith(GZIP_MAGIC):
         data = gunzip(data, name, reading)
     kind, note = FORMATS[format or "text"], ""
     if format is None and data.startswith(PARQUET_MAGIC):
@@ -286,7 +285,7 @@ def _is_large_text(path: Path, columns: Sequence[str], format: str | None) -> bo
 
 
 def _is_plain_text(head: bytes, columns: Sequence[str], format: str | None) -> bool:
-    if head.startswith((_GZIP, PARQUET_MAGIC)):
+    if head.startswith((GZIP_MAGIC, PARQUET_MAGIC)):
         return False
     whole_lines = head[: head.rfind(b"\n") + 1] or head
     text = whole_lines.decode("utf-8", "replace")
