@@ -93,7 +93,7 @@ def train_with_trainer(job: Job, rows: list[dict[str, Any]], bf16: bool) -> floa
     """Samples/s of transformers.Trainer as its documentation shows it, but that it writes no checkpoints."""
     from transformers import AutoModelForSequenceClassification, PrinterCallback, Trainer, TrainingArguments
 
-    from kit.models.checkpoints.loading import load_tokenizer, quiet
+    from kit.models.checkpoints.tokenizers import load_tokenizer, quiet
 
     assert job.checkpoint is not None
     folder = job.checkpoint.folder

@@ -53,7 +53,7 @@ def checkpoint_of(shape: Shape | None, folder: Path) -> str:
     from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
     from kit.models.checkpoints.checkpoint import resolve_checkpoint
-    from kit.models.checkpoints.loading import quiet
+    from kit.models.checkpoints.tokenizers import quiet
     from kit.recipe.sections.model import ModelSection
 
     if shape is None:
@@ -93,7 +93,7 @@ def job_for(checkpoint: str, reviews: Reviews, method: str, *more: str) -> Job:
 
 def rows_of(job: Job) -> list[dict[str, Any]]:
     """The training examples as Trainer takes them."""
-    from kit.models.checkpoints.loading import load_tokenizer
+    from kit.models.checkpoints.tokenizers import load_tokenizer
 
     assert job.checkpoint is not None
     texts = [row[0] for row in job.data.train.texts]

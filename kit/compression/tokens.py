@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from kit.data.encode import Encoded
 from kit.errors import ModelError, VerificationError, first_line
-from kit.models.checkpoints.loading import load_tokenizer, quiet
+from kit.models.checkpoints.tokenizers import load_tokenizer, quiet
 from kit.runtime.temporary import temporary_folder
 
 # Marks of the beginning or the continuation of a word, which are not part of the text.

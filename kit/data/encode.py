@@ -15,6 +15,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from kit.data.saved_tokenizer import SavedTokenizer
 from kit.errors import ModelError, OutputError, first_line
 from kit.runtime.cache_folders import cache_root
 from kit.runtime.files import write_atomically
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
 
+    AnyTokenizer = PreTrainedTokenizerBase | SavedTokenizer
     # Per text: token ids, token types (None without types), and whether the text was cut.
     _Rows = tuple[list[list[int]], list[list[int]] | None, list[bool]]
 
@@ -78,7 +80,7 @@ class Encoded:
 
 def encode(
     texts: list[tuple[str, ...]],
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: AnyTokenizer,
     max_length: int,
     cache_key: str | None = None,
     as_target: bool = False,
@@ -112,9 +114,7 @@ def cache_folder() -> Path:
     return cache_root() / "tokens"
 
 
-def _tokenise(
-    texts: list[tuple[str, ...]], tokenizer: PreTrainedTokenizerBase, max_length: int, as_target: bool
-) -> Encoded:
+def _tokenise(texts: list[tuple[str, ...]], tokenizer: AnyTokenizer, max_length: int, as_target: bool) -> Encoded:
     ids: list[np.ndarray] = []
     types: list[np.ndarray] = []
     lengths: list[int] = []
@@ -144,9 +144,8 @@ def _tokenise(
     )
 
 
-def _by_transformers(
-    texts: list[tuple[str, ...]], tokenizer: PreTrainedTokenizerBase, max_length: int, as_target: bool
-) -> _Rows:
+def _by_transformers(texts: list[tuple[str, ...]], tokenizer: AnyTokenizer, max_length: int, as_target: bool) -> _Rows:
+    assert not isinstance(tokenizer, SavedTokenizer)  # those are only read for inference
     columns = [list(column) for column in zip(*texts, strict=True)]
     inputs = {"text_target": columns[0]} if as_target else dict(zip(("text", "text_pair"), columns, strict=False))
     batch = tokenizer(**inputs, truncation=True, max_length=max_length)
@@ -157,16 +156,10 @@ def _by_transformers(
     return batch["input_ids"], batch.get("token_type_ids"), cut
 
 
-def _by_backend(
-    texts: list[tuple[str, ...]], tokenizer: PreTrainedTokenizerBase, backend: Tokenizer, max_length: int
-) -> _Rows:
+def _by_backend(texts: list[tuple[str, ...]], tokenizer: AnyTokenizer, backend: Tokenizer, max_length: int) -> _Rows:
     """Tokenise like `_by_transformers`, in half the time for a single text."""
-    from transformers.tokenization_utils_base import TruncationStrategy
-    from transformers.utils.generic import PaddingStrategy
-
-    tokenizer.set_truncation_and_padding(
-        PaddingStrategy.DO_NOT_PAD, TruncationStrategy.LONGEST_FIRST, max_length, 0, None, None
-    )
+    backend.no_padding()
+    backend.enable_truncation(max_length, direction=tokenizer.truncation_side)
     backend.encode_special_tokens = tokenizer.split_special_tokens
     if len(texts) == 1:
         first, *rest = texts[0]
@@ -177,8 +170,10 @@ def _by_backend(
     return [row.ids for row in rows], kinds, [bool(row.overflowing) for row in rows]
 
 
-def _backend(tokenizer: PreTrainedTokenizerBase) -> Tokenizer | None:
+def _backend(tokenizer: AnyTokenizer) -> Tokenizer | None:
     """Return the Rust tokenizer if calling it directly gives the same result as transformers, otherwise None."""
+    if isinstance(tokenizer, SavedTokenizer):
+        return tokenizer.backend_tokenizer
     from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
     kind = type(tokenizer)

@@ -9,7 +9,7 @@ from transformers import AutoModelForMaskedLM
 from kit.data.distillation_texts import MASK
 from kit.errors import ModelError, errors_about, first_line
 from kit.models.checkpoints.checkpoint import resolve_checkpoint
-from kit.models.checkpoints.loading import load_tokenizer, quiet
+from kit.models.checkpoints.tokenizers import load_tokenizer, quiet
 from kit.models.predictor import Texts
 from kit.recipe import ModelSection
 

@@ -17,7 +17,7 @@ from kit.data.label_words import listed
 from kit.errors import MAKE_AGAIN, ModelError
 from kit.models.checkpoints.checkpoint import Checkpoint, resolve_checkpoint
 from kit.models.checkpoints.config_file import read_config
-from kit.models.checkpoints.loading import load_tokenizer
+from kit.models.checkpoints.tokenizers import load_tokenizer
 from kit.models.predictor import Predictor, load_predictor
 from kit.models.saved_kind import Kind, kind_of
 from kit.models.translation.generation_settings import apply_route, set_search

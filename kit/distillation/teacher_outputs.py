@@ -14,8 +14,9 @@ import torch
 from accelerate import PartialState
 from transformers import PreTrainedTokenizerBase
 
-from kit.data.batching import EncodedDataset, pad_id_of, sorted_batches
+from kit.data.batching import EncodedDataset
 from kit.data.encode import Encoded
+from kit.data.padding import pad_id_of, sorted_batches
 from kit.distillation.output_cache import Computed, Shards, complete, sha_of
 from kit.distillation.teacher import Teacher, load_teacher
 from kit.measurement.logits import sigmoid, softmax

@@ -15,8 +15,9 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 from transformers import PreTrainedTokenizerBase
 
-from kit.data.batching import EncodedDataset, sorted_batches
+from kit.data.batching import EncodedDataset
 from kit.data.encode import Encoded
+from kit.data.padding import sorted_batches
 
 BATCH_TOKENS = {"cpu": 1_024, "mps": 16_384, "cuda": 65_536}
 

@@ -20,7 +20,8 @@ from kit.models.backends.onnx_translator import OnnxTranslator
 from kit.models.backends.tfidf import FILE as TFIDF_FILE
 from kit.models.backends.tfidf import TfidfPredictor
 from kit.models.checkpoints.config_file import CONFIG_FILE, read_config
-from kit.models.checkpoints.loading import load_classifier, load_tokenizer, longest_text, quiet, save_tokenizer
+from kit.models.checkpoints.loading import load_classifier
+from kit.models.checkpoints.tokenizers import load_tokenizer, longest_text, quiet, save_tokenizer
 from kit.models.damage import listed_labels, loading, remedy
 from kit.models.inference import predict_logits
 from kit.models.translation.translator import Translator

@@ -9,7 +9,7 @@ from kit.errors import ModelError
 from kit.models.backends.backend import Backend, backend_in
 from kit.models.backends.ctranslate2 import FACTS_FILE, SEARCH_FILE
 from kit.models.checkpoints.config_file import CONFIG_FILE
-from kit.models.checkpoints.loading import load_tokenizer
+from kit.models.checkpoints.tokenizers import load_tokenizer
 from kit.models.saved_kind import Kind
 from kit.models.translation.seq2seq import TARGET
 from kit.runtime.json_files import read_object

@@ -167,7 +167,7 @@ def _require_same_tokens(
     if tokens is None:
         return
     from kit.data.encode import encode
-    from kit.models.checkpoints.loading import load_tokenizer
+    from kit.models.checkpoints.tokenizers import load_tokenizer
 
     encoded = encode(texts, load_tokenizer(source.model_folder), source.recipe.data.max_length)
     for number, ids in enumerate(tokens):

@@ -63,9 +63,9 @@ def make_trial(request: Request, hardware: Hardware) -> Trial:
         build_classifier,
         freeze_embeddings,
         load_classifier,
-        load_tokenizer,
         require_positions,
     )
+    from kit.models.checkpoints.tokenizers import load_tokenizer
     from kit.recipe.defaults import STEPS
     from kit.training.padding_free import PaddingFree
     from kit.training.plan import make_plan
@@ -169,7 +169,8 @@ def tfidf_seconds(request: Request) -> Span:
 def _tfidf_trial(request: Request) -> float:
     """Return the seconds of TF-IDF, extrapolated from one word count and one regression."""
     from kit.methods.encoders.linear import GRID, fit_linear
-    from kit.models.backends.tfidf import join_pairs, new_vectoriser
+    from kit.methods.encoders.tfidf import new_vectoriser
+    from kit.models.backends.tfidf import join_pairs
 
     data, settings = request.data, request.recipe.tfidf
     began = time.perf_counter()

@@ -194,7 +194,7 @@ def _facts_of_pairs(
         RecipeError: The checkpoint does not support the languages.
     """
     from kit.models.checkpoints.config_file import read_config
-    from kit.models.checkpoints.loading import load_tokenizer
+    from kit.models.checkpoints.tokenizers import load_tokenizer
     from kit.models.translation.languages import find_route
     from kit.models.translation.seq2seq import start_of
     from kit.recipe.defaults import Facts

@@ -13,7 +13,7 @@ from accelerate import PartialState
 from transformers import PrinterCallback
 
 from kit.errors import TrainingError
-from kit.models.checkpoints.loading import quiet
+from kit.models.checkpoints.tokenizers import quiet
 from kit.runtime.signals import deferring
 from kit.training.arguments import arguments_of
 from kit.training.averaging import Averaging, averaged_steps

@@ -101,7 +101,7 @@ def _trimmed_vocabulary(record: Record) -> dict[str, Any] | None:
 def _truncated_share(record: Record, data: Prepared) -> float | None:
     """Return the share of the test texts that the model truncates; None for a model without a tokenizer."""
     from kit.data.encode import encode
-    from kit.models.checkpoints.loading import load_tokenizer
+    from kit.models.checkpoints.tokenizers import load_tokenizer
 
     if record.content["checkpoint"] is None:
         return None

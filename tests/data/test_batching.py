@@ -6,16 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from kit.data.batching import (
-    EncodedDataset,
-    LengthSampler,
-    SharedBatches,
-    passes_of,
-    sorted_batches,
-    split_batch,
-    without_fillers,
-)
+from kit.data.batching import EncodedDataset, LengthSampler, SharedBatches, passes_of, split_batch, without_fillers
 from kit.data.encode import IGNORED, Encoded
+from kit.data.padding import sorted_batches
 
 LENGTHS = np.random.default_rng(0).integers(3, 60, 997)
 

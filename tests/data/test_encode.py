@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from kit.data import encode as encode_module
 from kit.data.encode import cache_folder, encode
-from kit.models.checkpoints.loading import load_tokenizer, save_tokenizer
+from kit.models.checkpoints.tokenizers import load_tokenizer, save_tokenizer
 from kit.models.translation.bpe import train_bpe
 from tests.support.translators import mbart50
 

@@ -22,7 +22,8 @@ from kit.distillation.teacher import Teacher, resolve_teacher
 from kit.distillation.teacher_outputs import averaged, teacher_logits, token_outputs
 from kit.errors import LaunchError, OutputError
 from kit.models.architectures.layers import capturing
-from kit.models.checkpoints.loading import load_classifier, load_tokenizer
+from kit.models.checkpoints.loading import load_classifier
+from kit.models.checkpoints.tokenizers import load_tokenizer
 from kit.models.predictor import load_predictor
 from kit.training.progress import Progress
 

@@ -133,7 +133,8 @@ def test_adapter_predicts_as_the_merged_model(tmp_path, tiny_checkpoint) -> None
 
     from kit.data.encode import encode
     from kit.models.checkpoints.checkpoint import resolve_checkpoint
-    from kit.models.checkpoints.loading import Head, build_classifier, load_tokenizer
+    from kit.models.checkpoints.loading import Head, build_classifier
+    from kit.models.checkpoints.tokenizers import load_tokenizer
     from kit.models.inference import predict_logits
 
     recipe = recipe_for("single", "lora", tmp_path, tiny_checkpoint, epochs=6)

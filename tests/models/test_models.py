@@ -3,9 +3,11 @@ import pytest
 import torch
 
 from kit.data.encode import encode
-from kit.models.backends.tfidf import TfidfPredictor, new_vectoriser
+from kit.methods.encoders.tfidf import new_vectoriser, saved_features
+from kit.models.backends.tfidf import TfidfPredictor
 from kit.models.checkpoints.checkpoint import resolve_checkpoint
-from kit.models.checkpoints.loading import Head, build_classifier, load_tokenizer
+from kit.models.checkpoints.loading import Head, build_classifier
+from kit.models.checkpoints.tokenizers import load_tokenizer
 from kit.models.inference import embed, predict_logits
 from kit.models.predictor import TransformerPredictor, label_names, load_predictor
 from kit.recipe.sections.model import ModelSection
@@ -76,7 +78,7 @@ def test_dropout_is_set_everywhere(tiny) -> None:
 def test_tfidf_is_saved_without_pickle_and_loaded_unchanged(tmp_path) -> None:
     vectoriser = new_vectoriser(2).fit([row[0] for row in TEXTS])
     weights = np.random.default_rng(0).normal(size=(len(vectoriser.vocabulary_), 2))
-    predictor = TfidfPredictor(vectoriser, weights, np.array([0.1, -0.1]), ("bad", "good"))
+    predictor = TfidfPredictor(saved_features(vectoriser, 2, "word"), weights, np.array([0.1, -0.1]), ("bad", "good"))
     predictor.save(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"tfidf.json", "tfidf.safetensors"}
     assert np.array_equal(load_predictor(tmp_path).outputs(TEXTS), predictor.outputs(TEXTS))

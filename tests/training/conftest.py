@@ -7,7 +7,7 @@ import pytest
 
 from kit.data.encode import encode
 from kit.models.checkpoints.checkpoint import resolve_checkpoint
-from kit.models.checkpoints.loading import load_tokenizer
+from kit.models.checkpoints.tokenizers import load_tokenizer
 from kit.recipe.sections.model import ModelSection
 from kit.runs.write_record import quick_collection
 from kit.training.interfaces import Split

@@ -21,7 +21,7 @@ from kit.compression.gate import Gate, Judge, gate_texts, require_gate
 from kit.compression.step_result import batch_effect_words
 from kit.data.encode import encode
 from kit.errors import DataError, KitError, ModelError, RecipeError, RecordError
-from kit.models.checkpoints.loading import load_tokenizer
+from kit.models.checkpoints.tokenizers import load_tokenizer
 from kit.models.predictor import load_predictor
 from kit.runs.derived_recipes import compression_recipe
 from kit.runs.request import Shared

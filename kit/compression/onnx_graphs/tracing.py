@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from kit.errors import ModelError, first_line
-from kit.models.checkpoints.loading import quiet
+from kit.models.checkpoints.tokenizers import quiet
 from kit.runtime.files import file_sha256
 from kit.runtime.temporary import temporary_folder
 

@@ -18,7 +18,7 @@ from kit.errors import ModelError, first_line
 from kit.methods import Fitted, Job
 from kit.models.backends.ctranslate2 import Ct2Facts, Ct2Translator, require_ct2
 from kit.models.checkpoints.config_file import CONFIG_FILE, read_config
-from kit.models.checkpoints.loading import quiet, save_tokenizer
+from kit.models.checkpoints.tokenizers import quiet, save_tokenizer
 from kit.models.saved_kind import Kind
 from kit.models.translation.translator import Translator
 from kit.recipe.sections.compression import Ct2Step

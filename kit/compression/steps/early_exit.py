@@ -21,7 +21,8 @@ from kit.errors import ModelError
 from kit.measurement.intervals import spread
 from kit.methods import Fitted, Job
 from kit.models.architectures.early_exit import EarlyExitClassifier, confidence, require_same_alone, with_exits
-from kit.models.checkpoints.loading import load_classifier, load_tokenizer
+from kit.models.checkpoints.loading import load_classifier
+from kit.models.checkpoints.tokenizers import load_tokenizer
 from kit.models.inference import run_batches
 from kit.models.predictor import Texts, TransformerPredictor
 from kit.models.saved_kind import Kind

@@ -13,13 +13,14 @@ from kit.compression.aware import Rounding, learn_rounding, require_aware
 from kit.compression.base import changed_steps
 from kit.compression.onnx_graphs.four_bits import lookups, tables_in_four_bits
 from kit.compression.steps.onnx import graph_of, predictor_of
-from kit.data.batching import EncodedDataset, sorted_batches
+from kit.data.batching import EncodedDataset
 from kit.data.encode import Encoded, encode
+from kit.data.padding import sorted_batches
 from kit.errors import ModelError, first_line
 from kit.measurement.logits import decisions
 from kit.methods import Fitted, Job
 from kit.models.backends.onnx import OnnxPredictor, require_onnx
-from kit.models.checkpoints.loading import load_tokenizer
+from kit.models.checkpoints.tokenizers import load_tokenizer
 from kit.models.predictor import Texts
 from kit.models.saved_kind import Kind
 from kit.recipe.sections.compression import Int8OnnxStep

@@ -18,7 +18,8 @@ from kit.errors import ModelError
 from kit.methods import Fitted, Job
 from kit.models.backends.onnx import Graph, OnnxPredictor, read_graph, require_onnx
 from kit.models.backends.onnx_translator import Graphs, OnnxTranslator, is_onnx_translator
-from kit.models.checkpoints.loading import load_classifier, load_tokenizer
+from kit.models.checkpoints.loading import load_classifier
+from kit.models.checkpoints.tokenizers import load_tokenizer
 from kit.models.predictor import TransformerPredictor
 from kit.models.saved_kind import Kind, kind_of
 from kit.models.translation.seq2seq import load_tongues

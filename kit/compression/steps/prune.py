@@ -14,7 +14,8 @@ import torch
 from accelerate import PartialState
 
 from kit.compression.recover import recover
-from kit.data.batching import EncodedDataset, sorted_batches
+from kit.data.batching import EncodedDataset
+from kit.data.padding import sorted_batches
 from kit.distillation.teacher import resolve_teacher
 from kit.errors import ModelError
 from kit.methods import Fitted, Job

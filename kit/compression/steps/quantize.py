@@ -24,7 +24,8 @@ from kit.compression.base import changed_steps
 from kit.errors import ModelError, first_line
 from kit.methods import Fitted, Job
 from kit.models.architectures.quantization_fixes import leave_odd_layers_unpacked, packs
-from kit.models.checkpoints.loading import HEADS, Bits, load_tokenizer, quiet, rounded_on_load
+from kit.models.checkpoints.loading import HEADS, Bits, rounded_on_load
+from kit.models.checkpoints.tokenizers import load_tokenizer, quiet
 from kit.models.predictor import Predictor, Texts, TransformerPredictor, load_predictor
 from kit.models.saved_kind import Kind, kind_of
 from kit.models.translation.seq2seq import layers_to_round

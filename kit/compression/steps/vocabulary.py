@@ -29,7 +29,8 @@ from kit.errors import ModelError
 from kit.methods import Fitted, Job
 from kit.models.architectures.layers import encoder_of
 from kit.models.architectures.pooled import PooledConfig
-from kit.models.checkpoints.loading import load_classifier, load_tokenizer
+from kit.models.checkpoints.loading import load_classifier
+from kit.models.checkpoints.tokenizers import load_tokenizer
 from kit.models.predictor import TransformerPredictor
 from kit.models.saved_kind import Kind, kind_of
 from kit.recipe.sections.compression import VocabularyStep

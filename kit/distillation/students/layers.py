@@ -14,7 +14,7 @@ from kit.distillation.students.narrow import narrow_weights
 from kit.errors import ModelError, RecipeError, first_line
 from kit.models.architectures.layers import encoder_of, find_layers, spread_evenly
 from kit.models.architectures.pooled import PooledClassifier, PooledConfig
-from kit.models.checkpoints.loading import quiet
+from kit.models.checkpoints.tokenizers import quiet
 from kit.recipe.sections.distillation import StudentSection
 
 # Keys of configurations that a narrower student changes, after transformers' mapping of names; and all names for the

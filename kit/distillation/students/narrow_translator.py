@@ -11,7 +11,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from kit.distillation.students.layers import encoder_config, narrower
 from kit.distillation.students.narrow import narrow_weights
 from kit.errors import ModelError, RecipeError, first_line
-from kit.models.checkpoints.loading import quiet
+from kit.models.checkpoints.tokenizers import quiet
 from kit.models.translation.seq2seq import SCRATCH_HEADS, SCRATCH_INNER, SCRATCH_WIDTH, drop_pooler
 from kit.recipe.sections.distillation import StudentSection
 

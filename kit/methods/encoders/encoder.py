@@ -14,7 +14,7 @@ from kit.data.batching import EncodedDataset
 from kit.data.encode import encode
 from kit.methods.base import Job
 from kit.methods.encoders.linear import DEFAULT_C, Linear, choose_c, fit_linear
-from kit.models.checkpoints.loading import load_tokenizer
+from kit.models.checkpoints.tokenizers import load_tokenizer
 from kit.models.inference import predict_logits
 from kit.models.predictor import TransformerPredictor
 from kit.models.vectors import text_vectors

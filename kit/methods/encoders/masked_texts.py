@@ -9,7 +9,7 @@ from kit.distillation.masked_words import fill_masks
 from kit.distillation.teacher import Teacher
 from kit.errors import ModelError
 from kit.methods.base import Job
-from kit.models.checkpoints.loading import load_tokenizer
+from kit.models.checkpoints.tokenizers import load_tokenizer
 from kit.models.predictor import Texts
 
 

@@ -11,7 +11,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from kit.errors import DataError
 from kit.methods.base import Fitted, Job
 from kit.methods.encoders.linear import DEFAULT_C, choose_c, fit_linear
-from kit.models.backends.tfidf import TfidfPredictor, join_pairs, new_vectoriser
+from kit.models.backends.tfidf import TfidfFeatures, TfidfPredictor, join_pairs
+from kit.models.backends.tfidf_analyzers import CHARACTERS, analyzer_of
 
 _MIN_TEXTS = 10  # minimum number of validation texts for a warning about their share without features
 
@@ -36,7 +37,8 @@ class Tfidf:
         targets = np.concatenate([task.targets(data.train.labels), task.targets(data.validation.labels)])
         vectoriser = self._fit_words(job, texts)
         linear = fit_linear(vectoriser.transform(texts), targets, len(task.labels), chosen["C"])
-        predictor = TfidfPredictor(vectoriser, linear.weights, linear.bias, task.labels, analyzer=analyzer)
+        features = saved_features(vectoriser, job.recipe.tfidf.ngrams, analyzer)
+        predictor = TfidfPredictor(features, linear.weights, linear.bias, task.labels)
         return Fitted(predictor, None, {**chosen, "features": len(vectoriser.vocabulary_), "analyzer": analyzer})
 
     def _choose(self, job: Job) -> dict[str, Any]:
@@ -64,6 +66,31 @@ class Tfidf:
                 "" if analyzer == "char" else "set tfidf.analyzer to char",
                 key="tfidf.analyzer",
             ) from error
+
+
+def new_vectoriser(ngrams: int, max_features: int | None = None, *, analyzer: str = "word") -> TfidfVectorizer:
+    """Return a TF-IDF vectoriser with logarithmic counts.
+
+    Args:
+        ngrams: Longest n-gram of words.
+        max_features: Most frequent features to keep; None keeps all.
+        analyzer: Name of the analyzer, see `kit.models.backends.tfidf_analyzers`.
+
+    Raises:
+        ValueError: If there is no analyzer of this name.
+    """
+    return TfidfVectorizer(analyzer=analyzer_of(analyzer, ngrams), sublinear_tf=True, max_features=max_features)
+
+
+def saved_features(vectoriser: TfidfVectorizer, ngrams: int, analyzer: str) -> TfidfFeatures:
+    """Return the features of a fitted vectoriser, for a predictor."""
+    columns = vectoriser.vocabulary_
+    return TfidfFeatures(
+        sorted(columns, key=columns.__getitem__),
+        vectoriser.idf_,
+        CHARACTERS if analyzer == "char" else ngrams,
+        analyzer,
+    )
 
 
 def _share_without_features(features: Any, job: Job) -> float:

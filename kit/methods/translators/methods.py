@@ -22,7 +22,8 @@ from kit.errors import VerificationError
 from kit.methods.base import Fitted, Job
 from kit.methods.encoders.lora import MERGE_TOLERANCE, with_adapters
 from kit.methods.translators.writing import Pairs, PairWatch, Writer, dataset_of, encode_pairs
-from kit.models.checkpoints.loading import load_tokenizer, quiet, require_positions
+from kit.models.checkpoints.loading import require_positions
+from kit.models.checkpoints.tokenizers import load_tokenizer, quiet
 from kit.models.translation.bpe import train_bpe
 from kit.models.translation.generation_settings import apply_route, set_search
 from kit.models.translation.languages import Route

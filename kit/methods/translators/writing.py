@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from kit.data.batching import PairDataset, pad_id_of, sorted_batches
+from kit.data.batching import PairDataset
 from kit.data.encode import IGNORED, Encoded, encode
 from kit.data.examples import Examples
+from kit.data.padding import pad_id_of, sorted_batches
 from kit.models.inference import BATCH_TOKENS
 from kit.models.translation.seq2seq import Tongues
 from kit.models.translation.translator import shift_of

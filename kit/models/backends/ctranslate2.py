@@ -12,23 +12,26 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from transformers import PreTrainedTokenizerBase
 
-from kit.data.batching import sorted_batches
 from kit.data.encode import Encoded, encode
+from kit.data.padding import sorted_batches
 from kit.errors import ModelError, first_line
-from kit.models.checkpoints.loading import load_tokenizer, longest_text
+from kit.models.checkpoints.tokenizers import load_for_inference, longest_text
 from kit.models.damage import loading
 from kit.models.translation.lengths import limits_of
-from kit.models.translation.translator import SOURCE_TOKENS, count_tokens, translate_written
+from kit.models.translation.sources import SOURCE_TOKENS, count_tokens, translate_written
 from kit.runtime.json_files import read_object
+from kit.runtime.threads import thread_count
+
+if TYPE_CHECKING:
+    from kit.data.encode import AnyTokenizer
 
 # Texts per batch of a thread. Threads that share a text wait for each other after every small product: on two cores
 # that was 1.6 to 15 times slower for one text (models of width 512 and 128), and 1.4 to 3 times for many.
@@ -58,9 +61,7 @@ class Ct2Facts:
 class Ct2Translator:
     """Converted translator in a folder, with its tokenizer. Runs on the CPU, with as many threads as torch."""
 
-    def __init__(
-        self, folder: Path, facts: Ct2Facts, search: dict[str, Any], tokenizer: PreTrainedTokenizerBase
-    ) -> None:
+    def __init__(self, folder: Path, facts: Ct2Facts, search: dict[str, Any], tokenizer: AnyTokenizer) -> None:
         self.folder, self.facts, self.search, self.tokenizer = folder, facts, search, tokenizer
         self.max_length = longest_text(tokenizer)
         self._engine = _engine(folder)
@@ -109,7 +110,7 @@ class Ct2Translator:
         with loading(folder):
             facts = Ct2Facts(**read_object(folder / FACTS_FILE, ModelError))
             search = read_object(folder / SEARCH_FILE, ModelError)
-        return cls(folder, facts, search, load_tokenizer(folder))
+        return cls(folder, facts, search, load_for_inference(folder, decodes=True))
 
     def _translate(self, encoded: Encoded) -> list[str]:
         beams = int(self.search.get("num_beams") or 1)
@@ -131,11 +132,11 @@ class Ct2Translator:
 
     def _search(self, encoded: Encoded, rows: np.ndarray, beams: int, limit: int) -> list[list[str]]:
         """Translate the texts in these rows; return the tokens of each translation, at most `limit`."""
-        names, search = self.tokenizer.convert_ids_to_tokens, self.search
-        first = search.get("forced_bos_token_id")
+        names: Any = self.tokenizer.convert_ids_to_tokens
+        search, first = self.search, self.search.get("forced_bos_token_id")
         results = self._engine.translate_batch(
             [names(encoded.input_ids[slice(*encoded.offsets[[row, row + 1]])].tolist()) for row in rows],
-            target_prefix=None if first is None else [[names(first)]] * len(rows),
+            target_prefix=None if first is None else [names([first])] * len(rows),
             beam_size=beams,
             length_penalty=float(search.get("length_penalty", 1.0)),
             suppress_sequences=[names(ids) for ids in search.get("bad_words_ids") or []] or None,
@@ -156,10 +157,11 @@ def require_ct2() -> None:
 def _engine(folder: Path) -> Any:
     import ctranslate2
 
-    threads = torch.get_num_threads()
+    threads = thread_count()
     try:
         return ctranslate2.Translator(str(folder), device="cpu", inter_threads=threads, intra_threads=1)
     except Exception as error:
         raise ModelError(f"CTranslate2 cannot load the model in {folder}: {first_line(error)}") from error
     finally:
-        torch.set_num_threads(threads)  # creating an engine also sets torch's number of threads to one
+        if "torch" in sys.modules:  # creating an engine also sets torch's number of threads to one
+            sys.modules["torch"].set_num_threads(threads)

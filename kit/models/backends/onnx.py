@@ -17,19 +17,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from transformers import PreTrainedTokenizerBase
 
-from kit.data.batching import EncodedDataset, sorted_batches
-from kit.data.encode import encode
+from kit.data.encode import Encoded, encode
+from kit.data.padding import pad_id_of, padded, sorted_batches
 from kit.errors import ModelError, first_line
 from kit.models.checkpoints.config_file import CONFIG_FILE, read_config
-from kit.models.checkpoints.loading import load_tokenizer, longest_text, save_tokenizer
+from kit.models.checkpoints.tokenizers import load_for_inference, longest_text, save_tokenizer
 from kit.models.damage import listed_labels, loading, remedy
 from kit.runtime.json_files import read_object
+from kit.runtime.threads import thread_count
+
+if TYPE_CHECKING:
+    from kit.data.encode import AnyTokenizer
 
 GRAPH_FILE, FACTS_FILE = "model.onnx", "onnx.json"
 TOKENIZER_FILE = "tokenizer_config.json"
@@ -74,10 +76,11 @@ class OnnxPredictor:
     fastest for a short text.
     """
 
-    def __init__(self, graph: Graph, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
+    def __init__(self, graph: Graph, tokenizer: AnyTokenizer, max_length: int) -> None:
         self.graph, self.tokenizer, self.max_length = graph, tokenizer, max_length
         self._session = session_of(graph.model, 1, graph.file)
         self._inputs = [node.name for node in self._session.get_inputs()]
+        self._padding = pad_id_of(tokenizer), tokenizer.padding_side == "left"
 
     @property
     def parameters(self) -> int:
@@ -96,28 +99,27 @@ class OnnxPredictor:
     def outputs(self, texts: list[tuple[str, ...]]) -> np.ndarray:
         """Return logits (n, labels) in float32."""
         encoded = encode(texts, self.tokenizer, self.max_length)
-        dataset = EncodedDataset.for_tokenizer(encoded, self.tokenizer)
         batches = sorted_batches(encoded.lengths, _BATCH_TOKENS)
         if len(batches) == 1:
-            results = [self._logits(self._shared_session, dataset, batches[0])]
+            results = [self._logits(self._shared_session, encoded, batches[0])]
         else:
             # A session releases the interpreter's lock while it computes.
-            with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-                results = list(threads.map(partial(self._logits, self._session, dataset), batches))
+            with ThreadPoolExecutor(thread_count()) as threads:
+                results = list(threads.map(partial(self._logits, self._session, encoded), batches))
         logits = np.zeros((len(encoded), len(self.graph.config["id2label"])), np.float32)
         for indices, result in zip(batches, results, strict=True):
             logits[indices] = result
         return logits
 
-    def _logits(self, session: Any, dataset: EncodedDataset, indices: np.ndarray) -> np.ndarray:
-        batch = dataset.arrays(indices.tolist())
+    def _logits(self, session: Any, encoded: Encoded, indices: np.ndarray) -> np.ndarray:
+        batch = padded(encoded, indices.tolist(), *self._padding)
         logits: np.ndarray = session.run(["logits"], {name: batch[name] for name in self._inputs})[0]
         return logits
 
     @cached_property
     def _shared_session(self) -> Any:
         """Session with the number of threads that is fastest for a short text: one if there are few weights."""
-        maximum = torch.get_num_threads()
+        maximum = thread_count()
         best, shortest = self._session, _seconds(self._session, self._inputs) if maximum > 1 else 0.0
         threads = 2
         while threads <= maximum:
@@ -144,21 +146,21 @@ class OnnxPredictor:
         Raises:
             ModelError: If it is damaged or ONNX Runtime is not installed.
         """
-        tokenizer = load_tokenizer(folder)
+        tokenizer = load_for_inference(folder)
         predictor = cls(read_graph(folder), tokenizer, longest_text(tokenizer))
         predictor._require_consistent(folder)
         return predictor
 
     def _require_consistent(self, folder: Path) -> None:
         """Predict a short text; raise ModelError if tokenizer, graph and label names do not fit together."""
-        dataset = EncodedDataset.for_tokenizer(encode([("a",)], self.tokenizer, self.max_length), self.tokenizer)
-        if missing := sorted(set(self._inputs) - set(dataset.arrays([0]))):
+        encoded = encode([("a",)], self.tokenizer, self.max_length)
+        if missing := sorted(set(self._inputs) - set(padded(encoded, [0], *self._padding))):
             raise ModelError(
                 f"{folder / TOKENIZER_FILE} names a tokenizer without {missing[0]}, which {GRAPH_FILE} needs",
                 remedy(folder),
             )
         try:
-            width = self._logits(self._session, dataset, np.zeros(1, np.int64)).shape[-1]
+            width = self._logits(self._session, encoded, np.zeros(1, np.int64)).shape[-1]
         except Exception as error:  # errors of ONNX Runtime have no common class
             raise ModelError(f"{self.graph.file} cannot be run: {first_line(error)}", remedy(folder)) from error
         if width != len(self.graph.config["id2label"]):
@@ -218,7 +220,7 @@ def session_of(model: bytes, threads: int | None = None, name: str = "the model"
     except ImportError as error:
         raise ModelError("onnxruntime is not installed", "pip install 'kit[onnx]'") from error
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or torch.get_num_threads()
+    options.intra_op_num_threads = threads or thread_count()
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors; they are raised as well
     try:

@@ -29,7 +29,7 @@ from transformers.utils.generic import ModelOutput
 
 from kit.errors import ModelError
 from kit.models.backends.onnx import FACTS_FILE, session_of
-from kit.models.checkpoints.loading import quiet
+from kit.models.checkpoints.tokenizers import quiet
 from kit.models.damage import loading
 from kit.models.translation.seq2seq import Tongues, load_tongues
 from kit.models.translation.translator import Search, Translator, longest_source, prefix_of

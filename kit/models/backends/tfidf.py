@@ -1,56 +1,80 @@
 """TF-IDF with logistic regression as a predictor, the usual baseline of text classification.
 
-Saved as JSON (words) and safetensors (numbers): loading it runs no code.
+Saved as JSON (words) and safetensors (numbers): loading it runs no code. Features are those of scikit-learn, which is
+only imported to fit: `TfidfFeatures` computes the same numbers, bit for bit.
 """
 
 from __future__ import annotations
 
 import json
-import unicodedata
-from collections.abc import Callable
-from functools import partial
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
-from sklearn.feature_extraction.text import TfidfVectorizer
 
-from kit.data.scripts import RUNS
 from kit.errors import ModelError
+from kit.models.backends.tfidf_analyzers import analyzer_of
 from kit.models.damage import listed_labels, loading
 from kit.runtime.json_files import read_object
 
-ANALYZERS = ("word", "mixed", "char")
-_CHARACTERS = 4  # longest n-gram of characters, with analyzer `char`
-_UNSEPARATED_CHARACTERS = 3  # the same in text without spaces, with `mixed`: most words there have one or two
 FILE = "tfidf.json"
 WEIGHTS = "tfidf.safetensors"
 
 
-class TfidfPredictor:
-    """A fitted vectoriser and the weights of its linear model.
+class TfidfFeatures:
+    """TF-IDF of texts over a fixed vocabulary, with logarithmic counts and rows of unit length.
 
     Args:
-        vectoriser: Fitted, see `new_vectoriser`.
+        vocabulary: Features in the order of their columns.
+        idf: (features,) inverse document frequencies.
+        ngrams: Longest n-gram of words.
+        analyzer: Name of the analyzer, see `tfidf_analyzers`.
+    """
+
+    def __init__(self, vocabulary: list[str], idf: np.ndarray, ngrams: int, analyzer: str) -> None:
+        self.vocabulary, self.idf, self.ngrams, self.analyzer = vocabulary, idf, ngrams, analyzer
+        self._columns = {feature: column for column, feature in enumerate(vocabulary)}
+        self._analyze = analyzer_of(analyzer, ngrams)
+
+    def transform(self, texts: list[str]) -> Any:
+        """Return a sparse matrix (n, features) in float64."""
+        from scipy.sparse import csr_matrix
+
+        rows = [self._counts(text) for text in texts]
+        offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
+        columns = np.array([column for row in rows for column in row], np.int64)
+        values = np.log(np.array([count for row in rows for count in row.values()], np.float64))
+        values += 1.0
+        values *= self.idf[columns]
+        for start, stop in pairwise(offsets.tolist()):
+            if start < stop:  # the squares are added one after the other, as scikit-learn does
+                values[start:stop] /= np.sqrt(np.cumsum(values[start:stop] ** 2)[-1])
+        return csr_matrix((values, columns, offsets), shape=(len(texts), len(self.vocabulary)))
+
+    def _counts(self, text: str) -> dict[int, int]:
+        """Return the count of each of a text's features by its column, in ascending order."""
+        features = self._analyze(text)
+        counts = Counter(self._columns[feature] for feature in features if feature in self._columns)
+        return {column: counts[column] for column in sorted(counts)}
+
+
+class TfidfPredictor:
+    """Features and the weights of a linear model.
+
+    Args:
+        features: Features of texts.
         weights: (features, labels).
         bias: (labels,).
         labels: Names in logit order.
-        analyzer: Analyzer of the vectoriser.
     """
 
     depends_on_batch = False
 
-    def __init__(
-        self,
-        vectoriser: TfidfVectorizer,
-        weights: np.ndarray,
-        bias: np.ndarray,
-        labels: tuple[str, ...],
-        *,
-        analyzer: str = "word",
-    ) -> None:
-        self.vectoriser = vectoriser
-        self.analyzer = analyzer
+    def __init__(self, features: TfidfFeatures, weights: np.ndarray, bias: np.ndarray, labels: tuple[str, ...]) -> None:
+        self.features = features
         self.weights = weights
         self.bias = bias
         self.labels = labels
@@ -68,21 +92,21 @@ class TfidfPredictor:
         """Return logits (n, labels) in float32."""
         if not texts:
             return np.zeros((0, len(self.labels)), np.float32)
-        features = self.vectoriser.transform(join_pairs(texts))
+        features = self.features.transform(join_pairs(texts))
         return np.asarray(features @ self.weights + self.bias, np.float32)
 
     def save(self, folder: Path) -> None:
         """Write `tfidf.json` and `tfidf.safetensors`."""
         folder.mkdir(parents=True, exist_ok=True)
-        vocabulary = {word: int(index) for word, index in self.vectoriser.vocabulary_.items()}
+        features = self.features
         content = {
             "id2label": dict(enumerate(self.labels)),
-            "ngrams": self.vectoriser.ngram_range[1],
-            **({} if self.analyzer == "word" else {"analyzer": self.analyzer}),
-            "vocabulary": sorted(vocabulary, key=vocabulary.__getitem__),
+            "ngrams": features.ngrams,
+            **({} if features.analyzer == "word" else {"analyzer": features.analyzer}),
+            "vocabulary": features.vocabulary,
         }
         (folder / FILE).write_text(json.dumps(content, ensure_ascii=False), "utf-8")
-        arrays = {"weights": self.weights, "bias": self.bias, "idf": self.vectoriser.idf_}
+        arrays = {"weights": self.weights, "bias": self.bias, "idf": features.idf}
         save_file(
             {name: np.ascontiguousarray(array, np.float64) for name, array in arrays.items()},
             folder / WEIGHTS,
@@ -99,64 +123,15 @@ class TfidfPredictor:
             for name, shape in shapes.items():
                 if arrays[name].shape != shape:
                     raise ValueError(f"{WEIGHTS} and {FILE} have different sizes: {name}")
-            analyzer = content.get("analyzer", "word")
-            vectoriser = new_vectoriser(int(content["ngrams"]), vocabulary=vocabulary, analyzer=analyzer)
-            vectoriser.idf_ = arrays["idf"]
-            vectoriser.transform(["a text"])
-            return cls(vectoriser, arrays["weights"], arrays["bias"], labels, analyzer=analyzer)
+            _require_features(vocabulary)
+            features = TfidfFeatures(vocabulary, arrays["idf"], int(content["ngrams"]), content.get("analyzer", "word"))
+            return cls(features, arrays["weights"], arrays["bias"], labels)
 
 
-def new_vectoriser(
-    ngrams: int, max_features: int | None = None, vocabulary: list[str] | None = None, *, analyzer: str = "word"
-) -> TfidfVectorizer:
-    """Return a TF-IDF vectoriser with logarithmic counts.
-
-    Words of one letter are kept: `I` and `a` matter in short texts.
-
-    Args:
-        ngrams: Longest n-gram of words.
-        max_features: Most frequent features to keep; None keeps all.
-        vocabulary: Features in the order of their columns; None learns them.
-        analyzer: `word`; `char` for the characters of each word and their neighbours; `mixed` for words where spaces
-            separate them, and for characters of the scripts without spaces and of emoji.
-
-    Raises:
-        ValueError: If the analyzer is not one of these.
-    """
-    if analyzer not in ANALYZERS:
-        raise ValueError(f"the analyzer is {analyzer}, not {', '.join(ANALYZERS)}")
-    shared = {"sublinear_tf": True, "max_features": max_features, "vocabulary": vocabulary}
-    if analyzer == "char":
-        return TfidfVectorizer(analyzer="char_wb", ngram_range=(1, _CHARACTERS), preprocessor=_composed, **shared)
-    kind = _MixedVectoriser if analyzer == "mixed" else TfidfVectorizer
-    pattern = r"(?u)\b\w+\b|[!?]"
-    return kind(ngram_range=(1, ngrams), strip_accents="unicode", token_pattern=pattern, **shared)
-
-
-class _MixedVectoriser(TfidfVectorizer):  # type: ignore[misc]
-    """N-grams of words and, in scripts without spaces, n-grams of characters."""
-
-    def build_analyzer(self) -> Callable[[str], list[str]]:
-        """Return a function from a text to its features."""
-        return partial(_mixed_features, super().build_analyzer())
-
-
-def _mixed_features(words: Callable[[str], list[str]], text: str) -> list[str]:
-    text = unicodedata.normalize("NFKC", text).replace("\ufe0f", "")  # the same emoji with and without its selector
-    features = words(RUNS.sub(" ", text))
-    for run in RUNS.findall(text):
-        padded = f" {run} "  # its start and end are features too
-        features += run
-        features += [
-            padded[start : start + length]
-            for length in range(2, _UNSEPARATED_CHARACTERS + 1)
-            for start in range(len(padded) - length + 1)
-        ]
-    return features
-
-
-def _composed(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).casefold()
+def _require_features(vocabulary: list[str]) -> None:
+    """Raise ValueError if a saved vocabulary is not a list of distinct features."""
+    if not isinstance(vocabulary, list) or not vocabulary or len(set(vocabulary)) != len(vocabulary):
+        raise ValueError(f"vocabulary in {FILE} is not a list of distinct features")
 
 
 def join_pairs(texts: list[tuple[str, ...]]) -> list[str]:

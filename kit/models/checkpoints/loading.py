@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,13 +13,10 @@ from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForSequenceClassification,
-    AutoTokenizer,
     BitsAndBytesConfig,
     PreTrainedConfig,
     PreTrainedModel,
-    PreTrainedTokenizerBase,
 )
-from transformers.utils import logging as transformers_logging
 
 from kit.errors import KitError, ModelError, RecipeError, damage_words
 from kit.models.architectures import cnn_bilstm as small  # noqa: F401 (saved models of these architectures can be loaded)
@@ -31,7 +27,7 @@ from kit.models.checkpoints.checkpoint import Checkpoint, declared_pooling
 from kit.models.checkpoints.code import code_of, require_trusted
 from kit.models.checkpoints.config_file import read_config
 from kit.models.checkpoints.sizes import require_memory
-from kit.models.damage import remedy
+from kit.models.checkpoints.tokenizers import quiet
 
 Init = Literal["pretrained", "scratch"]
 Bits = Literal["int8", "nf4"]
@@ -47,8 +43,6 @@ HEADS = ("classifier", "score", "out_proj", "pre_classifier")
 
 # Names of their tables of position embeddings.
 _POSITIONS = ("position_embeddings", "embed_positions", "wpe")
-
-_LONGEST = 8_192  # tokens of a text if the tokenizer sets no maximum; recipes do not allow more
 
 
 @dataclass(frozen=True)
@@ -71,52 +65,6 @@ class Head:
             "label2id": {label: index for index, label in enumerate(self.labels)},
             "problem_type": "multi_label_classification" if self.multi_label else "single_label_classification",
         }
-
-
-def load_tokenizer(folder: Path, trusted: bool = False) -> PreTrainedTokenizerBase:
-    """Load the tokenizer saved in a folder.
-
-    Raises:
-        ModelError: If it cannot be read, or needs its own code and is not trusted.
-    """
-    try:
-        with quiet():
-            tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=trusted)
-    except Exception as error:
-        if not trusted and "trust_remote_code" in str(error):
-            raise ModelError(
-                f"the tokenizer in {folder} needs to run its own code",
-                "read that code; if you trust it, `kit predict` and `kit evaluate` run it with --trust-remote-code, "
-                "training with `model.trust_remote_code: true`",
-            ) from error
-        raise ModelError(f"the tokenizer in {folder} cannot be read: {damage_words(error)}", remedy(folder)) from error
-    return tokenizer
-
-
-def longest_text(tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return the maximum number of tokens of a text: that of a tokenizer, or of recipes if it is smaller.
-
-    Raises:
-        ValueError: If the tokenizer's maximum is not a positive number.
-    """
-    length = tokenizer.model_max_length
-    if not isinstance(length, int | float) or length < 1:
-        raise ValueError("model_max_length in tokenizer_config.json is not a positive number")
-    return int(min(length, _LONGEST))
-
-
-def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path, max_length: int) -> None:
-    """Save a tokenizer with its maximum length, without its last settings of truncation and padding.
-
-    The Rust part of a tokenizer remembers these settings, and the saved file would depend on them.
-    """
-    tokenizer.model_max_length = max_length
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is not None:
-        backend.no_truncation()
-        backend.no_padding()
-    with quiet():
-        tokenizer.save_pretrained(folder)
 
 
 def build_classifier(
@@ -243,19 +191,6 @@ def load_classifier(folder: Path, trusted: bool = False) -> PreTrainedModel:
     leave_odd_layers_unpacked(model)
     model.eval()  # type: ignore[no-untyped-call]
     return model
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence transformers' progress bars and load reports; kit raises its own errors."""
-    level = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(level)
-        transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def _quantization(bits: Bits | None) -> dict[str, Any]:

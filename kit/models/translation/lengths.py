@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
-from transformers import StoppingCriteria
 
 # A translation has at most this many times the tokens of its source (more if the training data has longer ones), plus a
 # constant number.
@@ -24,18 +22,3 @@ def limits_of(sources: np.ndarray, search: Mapping[str, Any]) -> np.ndarray:
     limits = (float(search.get("length_ratio", LEAST_RATIO)) * np.asarray(sources)).astype(np.int64) + _EXTRA_TOKENS
     maximum = search.get("max_new_tokens")
     return limits if maximum is None else np.minimum(limits, int(maximum))
-
-
-class Limits(StoppingCriteria):
-    """Stopping criterion with a limit per translation, which holds for each of its hypotheses.
-
-    Args:
-        limits: (batch,) maximum number of tokens after the start token.
-    """
-
-    def __init__(self, limits: torch.Tensor) -> None:
-        self.limits = limits
-
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-        """Return (batch * hypotheses,) bool: True for hypotheses that have reached their limit."""
-        return input_ids.shape[1] - 1 >= self.limits.repeat_interleave(len(input_ids) // len(self.limits))

@@ -29,7 +29,8 @@ from transformers import (
 from kit.errors import KitError, ModelError, damage_words
 from kit.models.checkpoints.checkpoint import Checkpoint
 from kit.models.checkpoints.config_file import read_config
-from kit.models.checkpoints.loading import DROPOUT_KEYS, load_tokenizer, quiet, refuse_missing
+from kit.models.checkpoints.loading import DROPOUT_KEYS, refuse_missing
+from kit.models.checkpoints.tokenizers import load_tokenizer, quiet
 
 Start = Literal["translator", "encoder", "nothing"]
 

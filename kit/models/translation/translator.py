@@ -15,21 +15,21 @@ import numpy as np
 import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
-from kit.data.batching import EncodedDataset, PairDataset, pad_id_of, sorted_batches
-from kit.data.blank import is_blank
+from kit.data.batching import EncodedDataset, PairDataset
 from kit.data.encode import IGNORED, Encoded, encode
+from kit.data.padding import pad_id_of, sorted_batches
 from kit.models.architectures.quantization_fixes import mend_names
 from kit.models.checkpoints.config_file import read_config
-from kit.models.checkpoints.loading import longest_text, quiet, save_tokenizer
+from kit.models.checkpoints.tokenizers import longest_text, quiet, save_tokenizer
 from kit.models.inference import BATCH_TOKENS, full_float32
 from kit.models.translation import greedy
-from kit.models.translation.lengths import Limits, limits_of
+from kit.models.translation.lengths import limits_of
 from kit.models.translation.seq2seq import TARGET, Tongues, load_translator
+from kit.models.translation.sources import SOURCE_TOKENS, count_tokens, translate_written
+from kit.models.translation.stopping import Limits
 
-# Maximum of padded source tokens x beams in a batch.
-SOURCE_TOKENS = {"cpu": 2_048, "mps": 16_384, "cuda": 65_536}
 Search = Callable[[PreTrainedModel, np.ndarray], list[str]]
 
 
@@ -241,29 +241,3 @@ def longest_source(tongues: Tongues) -> int:
 def prefix_of(folder: Path) -> str:
     """Return the text before every source, as saved in the configuration."""
     return read_config(folder).prefix
-
-
-def translate_written(
-    texts: list[tuple[str, ...]], prefix: str, translate: Callable[[list[tuple[str, ...]]], list[str]]
-) -> np.ndarray:
-    """Translate the texts that are not blank.
-
-    Args:
-        texts: Sources.
-        prefix: Text before every source.
-        translate: Function from sources to translations.
-
-    Returns:
-        (n,) translations; empty strings for blank texts.
-    """
-    written = [row for row, text in enumerate(texts) if not is_blank(text[0])]
-    translations = np.full(len(texts), "", object)
-    if written:
-        translations[written] = np.asarray(translate([(prefix + texts[row][0],) for row in written]), object)
-    return translations
-
-
-def count_tokens(tokenizer: PreTrainedTokenizerBase, lines: list[str]) -> int:
-    """Return the number of tokens of translations, without special tokens."""
-    ids = tokenizer(text_target=lines, add_special_tokens=False)["input_ids"]
-    return sum(map(len, ids))

@@ -14,7 +14,7 @@ from kit import Record, evaluate, predict
 from kit.compression.onnx_graphs import translator_graphs as module
 from kit.errors import ModelError
 from kit.models.backends.onnx_translator import OnnxTranslator
-from kit.models.checkpoints.loading import load_tokenizer
+from kit.models.checkpoints.tokenizers import load_tokenizer
 from kit.models.predictor import load_predictor
 from kit.models.saved_kind import Kind, kind_of
 from kit.models.translation.generation_settings import set_search

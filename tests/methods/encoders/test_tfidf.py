@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
 
 from kit import Recipe, Record, finetune
 from kit.data.scripts import is_written_in, language_of, main_script, words_are_separated
 from kit.errors import DataError, ModelError
 from kit.methods.encoders.linear import fit_linear
-from kit.models.backends.tfidf import FILE, TfidfPredictor, new_vectoriser
+from kit.methods.encoders.tfidf import new_vectoriser, saved_features
+from kit.models.backends.tfidf import FILE, TfidfPredictor
+from kit.models.backends.tfidf_analyzers import analyzer_of
 
 # Subjects, positive judgements and negative judgements; the judgement decides the label.
 SENTENCES = {
@@ -44,6 +48,13 @@ def reviews(language: str, count: int) -> tuple[list[str], list[str]]:
         texts.append(f"{place}{chr(0x4E00 + i) if language == 'zh' else i}{judgements[i // 2 % 2]}")
         labels.append("neg" if i % 2 else "pos")
     return texts, labels
+
+
+ENGLISH = (
+    "A fine film, and I do not say so lightly!",
+    "Don't go? The plot is thin; the jokes (all 3) fall flat.",
+    "Ein Café, zwei CAFÉS! ﬁne",
+)
 
 
 @pytest.mark.parametrize("language", SENTENCES)
@@ -113,12 +124,34 @@ def test_mixed_counts_words_and_characters() -> None:
 
 
 @pytest.mark.parametrize("analyzer", ["word", "mixed", "char"])
+def test_features_equal_scikit_learn_bit_for_bit(analyzer: str) -> None:
+    texts = [*reviews("zh", 12)[0], *ENGLISH, "这个 battery life 差❤️", "a a a", "ǅ İ"]
+    vectoriser = new_vectoriser(2, analyzer=analyzer).fit(texts)
+    features = saved_features(vectoriser, 2, analyzer)
+    for rows in (texts, [*texts[::-1], "", "unknown", "😀"], ["a"], [""]):
+        expected, actual = vectoriser.transform(rows), features.transform(rows)
+        weights = np.linspace(-1, 1, 3 * expected.shape[1]).reshape(-1, 3)
+        assert np.array_equal(actual.toarray(), expected.toarray())
+        assert np.array_equal(actual @ weights, expected @ weights)
+
+
+@pytest.mark.parametrize("ngrams", [1, 2, 3])
+def test_words_equal_those_of_scikit_learn(ngrams: int) -> None:
+    options = {"strip_accents": "unicode", "token_pattern": r"(?u)\b\w+\b|[!?]"}
+    words = TfidfVectorizer(ngram_range=(1, ngrams), **options).build_analyzer()
+    characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4)).build_analyzer()
+    for text in (*ENGLISH, "", "  I\tam \n", "İstanbul ﬁne ǅ"):
+        assert analyzer_of("word", ngrams)(text) == words(text)
+        assert analyzer_of("char", ngrams)(text) == characters(unicodedata.normalize("NFKC", text).casefold())
+
+
+@pytest.mark.parametrize("analyzer", ["word", "mixed", "char"])
 def test_saved_model_keeps_its_analyzer(analyzer: str, tmp_path: Path) -> None:
     texts, labels = reviews("zh", 12)
     texts = [f"{text} fine words" for text in texts]
     vectoriser = new_vectoriser(2, analyzer=analyzer).fit(texts)
     fitted = fit_linear(vectoriser.transform(texts), np.array([name == "pos" for name in labels], int), 2, 1.0)
-    predictor = TfidfPredictor(vectoriser, fitted.weights, fitted.bias, ("neg", "pos"), analyzer=analyzer)
+    predictor = TfidfPredictor(saved_features(vectoriser, 2, analyzer), fitted.weights, fitted.bias, ("neg", "pos"))
     predictor.save(tmp_path)
     rows = [(text,) for text in texts]
     assert np.allclose(TfidfPredictor.load(tmp_path).outputs(rows), predictor.outputs(rows))

@@ -11,8 +11,9 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from kit.compression.steps.ctranslate2 import converted
 from kit.models.translation.generation_settings import set_search
-from kit.models.translation.lengths import Limits, limits_of
+from kit.models.translation.lengths import limits_of
 from kit.models.translation.seq2seq import Tongues
+from kit.models.translation.stopping import Limits
 from kit.models.translation.translator import Translator
 from tests.support.translators import BUILDERS
 

@@ -18,7 +18,7 @@ from kit.distillation.students.decoder import decoder_depth, with_decoder_layers
 from kit.errors import ModelError, RecipeError
 from kit.methods.translators.writing import Writer, dataset_of, encode_pairs
 from kit.models.checkpoints.checkpoint import resolve_checkpoint
-from kit.models.checkpoints.loading import load_tokenizer
+from kit.models.checkpoints.tokenizers import load_tokenizer
 from kit.models.translation.bpe import train_bpe
 from kit.models.translation.generation_settings import apply_route
 from kit.models.translation.languages import Route, find_route
