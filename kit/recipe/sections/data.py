@@ -34,7 +34,7 @@ class DataSection(Section):
 
     source: Annotated[Name | Annotated[list[Name], Field(min_length=1)], _BY_CONTENT]
     """Data set id on the Hub; path, glob or list of paths; folder with train and test files; `package:file` for a file
-    inside an installed Python package; or `demo:translation`, which needs no download."""
+    inside an installed Python package; or `demo:ratings` or `demo:translation`, which need no download."""
     test: Annotated[Name | list[Name] | None, _BY_CONTENT] = None
     """File(s) with the test examples, in the same forms as `source`."""
     train_split: Name = "train"
