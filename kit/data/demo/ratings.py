@@ -94,12 +94,12 @@ def _groups(texts: Sequence[str]) -> list[str]:
             place = group[place]
         return place
 
-    seen: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
+    places_of: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
     for place, text in enumerate(texts):
         words = re.findall(r"\w+", text.lower())
         for start in range(max(1, len(words) - _SHINGLE + 1)):
-            seen[tuple(words[start : start + _SHINGLE])].append(place)
-    for places in seen.values():
+            places_of[tuple(words[start : start + _SHINGLE])].append(place)
+    for places in places_of.values():
         for other in places[1:]:
             group[first(other)] = first(places[0])
     return [hashes[first(place)] for place in range(len(texts))]
