@@ -42,9 +42,9 @@ def recover(
     logits, _ = teacher_logits(teacher, texts, max_length, job.progress, job.hardware.bf16)
     model.to(PartialState().device)
     objective = TeacherObjective(
-        task=job.task,
+        task=job.encoder_task,
         section=DistillSection().resolved(translates=False),
-        logits=torch.from_numpy(logits[:, teacher.order(job.task.labels)].astype(np.float32)).to(model.device),
+        logits=torch.from_numpy(job.task.align(logits, teacher.labels).astype(np.float32)).to(model.device),
         truth=truth_of(budget.train.targets, len(encoded)).to(model.device),
         tokens=None,
         lengths=encoded.lengths,

@@ -16,11 +16,10 @@ from kit.data.encode import IGNORED
 from kit.distillation.teacher_outputs import TokenOutputs
 from kit.models.architectures.layers import Captured, capturing, encoder_of
 from kit.recipe.sections.distillation import DistillSection
-from kit.tasks.base import Task
+from kit.tasks.base import EncoderTask, Task
 from kit.training.losses import (
     attention_relations,
     logit_error,
-    softened_divergence,
     token_cosine,
     token_error,
     word_cross_entropy,
@@ -31,7 +30,7 @@ _PROJECTIONS = "distill_projections"
 
 @dataclass(frozen=True)
 class TeacherObjective:
-    """Weighted sum of the losses of a classifier's distillation.
+    """Weighted sum of the losses of an encoder's distillation.
 
     The `labels` of a pass are positions in the transfer set, or all IGNORED. Teacher logits and true labels are on the
     student's device, because a look-up on the host would make each step wait for the device. The teacher's token
@@ -51,7 +50,7 @@ class TeacherObjective:
             student.
     """
 
-    task: Task
+    task: EncoderTask
     section: DistillSection
     logits: torch.Tensor
     truth: torch.Tensor
@@ -73,7 +72,7 @@ class TeacherObjective:
             total = torch.zeros((), device=device)
             if weights.logits:
                 assert self.section.temperature is not None
-                loss = softened_divergence(logits, teacher_logits, self.section.temperature, self.task.multi_label)
+                loss = self.task.divergence(logits, teacher_logits, self.section.temperature)
                 total = total + weights.logits * loss
             if weights.mse:
                 total = total + weights.mse * logit_error(logits, teacher_logits)

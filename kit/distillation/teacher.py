@@ -11,8 +11,6 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from kit.data.label_words import listed
 from kit.errors import MAKE_AGAIN, ModelError
 from kit.models.checkpoints.checkpoint import Checkpoint, resolve_checkpoint
@@ -79,10 +77,6 @@ class Teacher:
     def compressed(self) -> bool:
         """True for the Record of a compressed model."""
         return self.record is not None and "compression" in self.record.content["settings"]
-
-    def order(self, labels: tuple[str, ...]) -> np.ndarray:
-        """Return the index (labels,) of the teacher's logit for each label."""
-        return np.asarray([self.labels.index(label) for label in labels])
 
 
 def resolve_teacher(name: str, recipe: Recipe | None = None) -> Teacher:

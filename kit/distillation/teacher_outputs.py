@@ -19,7 +19,6 @@ from kit.data.encode import Encoded
 from kit.data.padding import pad_id_of, sorted_batches
 from kit.distillation.output_cache import Computed, Shards, complete, sha_of
 from kit.distillation.teacher import Teacher, load_teacher
-from kit.measurement.logits import sigmoid, softmax
 from kit.models.architectures.layers import capturing
 from kit.models.checkpoints.config_file import read_config
 from kit.models.checkpoints.loading import load_classifier
@@ -231,21 +230,6 @@ def token_outputs(
     needed = 2 * len(encoded.input_ids) * width * len(places)
     computed = complete(shards, needed, compute, teacher, progress, alone=True)
     return TokenOutputs(shards, encoded), computed
-
-
-def averaged(all_logits: list[np.ndarray], multi_label: bool) -> np.ndarray:
-    """Return float32 logits (n, labels) for the mean probabilities of several teachers.
-
-    Args:
-        all_logits: (n, labels) logits per teacher; those of a single teacher are returned unchanged.
-        multi_label: Probabilities are sigmoids of the logits rather than their softmax.
-    """
-    if len(all_logits) == 1:
-        return all_logits[0].astype(np.float32)
-    activation = sigmoid if multi_label else softmax
-    probabilities = [np.asarray(activation(logits.astype(np.float64))) for logits in all_logits]
-    mean = np.clip(np.mean(probabilities, axis=0), 1e-7, 1 - 1e-7)
-    return np.asarray(np.log(mean / (1 - mean)) if multi_label else np.log(mean), np.float32)
 
 
 def _token_vectors(

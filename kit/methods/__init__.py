@@ -1,41 +1,26 @@
-"""Registry of the methods, by name.
+"""Registry of the families of models, each with its methods.
 
-To add a method, add a module in `encoders` or `translators`, and a line in METHODS or TRANSLATING.
+To add a method, add a module in the package of its family, and a line in the METHODS of that package.
 """
 
 from __future__ import annotations
 
-from kit.methods.base import Classifying, Fitted, Job, Method
-from kit.methods.encoders.distill import Distill, Student
-from kit.methods.encoders.finetune import Finetune
-from kit.methods.encoders.lora import Lora
-from kit.methods.encoders.probe import Probe
-from kit.methods.encoders.tfidf import Tfidf
-from kit.methods.translators.distill import TranslateDistill, TranslateStudent
-from kit.methods.translators.methods import Translate, TranslateLora
+from kit.methods.base import Family, Fitted, Job, Method
+from kit.methods.encoders.family import Encoders
+from kit.methods.translators.family import Translators
+from kit.recipe import Recipe
 
-METHODS: dict[str, Classifying] = {
-    "finetune": Finetune("finetune", "pretrained"),
-    "scratch": Finetune("scratch", "scratch"),
-    "lora": Lora(),
-    "probe": Probe(),
-    "tfidf": Tfidf(),
-    "distill": Distill(),
-    "student": Student(),
-}
-
-TRANSLATING: dict[str, Method] = {
-    "finetune": Translate("finetune"),
-    "scratch": Translate("scratch", needs_checkpoint=False),
-    "lora": TranslateLora(),
-    "distill": TranslateDistill(),
-    "student": TranslateStudent(),
-}
+FAMILIES: dict[str, Family] = {"encoders": Encoders(), "translators": Translators()}
 
 
-def method_of(task: str, name: str) -> Method:
-    """Return the method with this name for a task."""
-    return TRANSLATING[name] if task == "translation" else METHODS[name]
+def family_of(recipe: Recipe) -> Family:
+    """Return the family of models that the recipe's task is solved with."""
+    return FAMILIES[recipe.rules.family]
 
 
-__all__ = ["METHODS", "TRANSLATING", "Fitted", "Job", "Method", "method_of"]
+def method_of(recipe: Recipe) -> Method:
+    """Return the recipe's method."""
+    return family_of(recipe).methods[recipe.method]
+
+
+__all__ = ["FAMILIES", "Family", "Fitted", "Job", "Method", "family_of", "method_of"]

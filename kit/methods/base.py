@@ -1,20 +1,28 @@
-"""The Method interface: fit a model on a labelled budget."""
+"""Interfaces: a method fits a model on a labelled budget, and a family of models has methods."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
+
+import numpy as np
+from transformers import PreTrainedModel
 
 from kit.data import Prepared
 from kit.data.distillation_texts import TransferSet
+from kit.data.encode import Encoded
 from kit.distillation.teacher import Teacher
+from kit.measurement.durations import Span
 from kit.models.checkpoints.checkpoint import Checkpoint
-from kit.models.predictor import Predictor
-from kit.recipe import Recipe
-from kit.tasks import Task
+from kit.models.predictor import Predictor, Texts
+from kit.recipe import ModelSection, Recipe
+from kit.recipe.defaults import Facts
+from kit.tasks.base import EncoderTask, Task
 from kit.training.hardware import Hardware
 from kit.training.interfaces import Training
+from kit.training.plan import Plan
 from kit.training.progress import Progress
 
 
@@ -45,6 +53,11 @@ class Job:
     transfer: TransferSet | None = None
     workdir: Path = Path()
     logs: Path = Path()
+
+    @property
+    def encoder_task(self) -> EncoderTask:
+        """The task, for the methods for encoders."""
+        return cast(EncoderTask, self.task)
 
     @property
     def weights_key(self) -> str:
@@ -89,8 +102,8 @@ class Method(Protocol):
         """Fit a model on the training examples, with choices on the validation examples; test labels are not used."""
 
 
-class Classifying(Method, Protocol):
-    """A way to fit a classifier."""
+class EncoderMethod(Method, Protocol):
+    """A way to fit an encoder."""
 
     def pooling(self, folder: Path, wanted: str) -> str | None:
         """Return the pooling of token vectors to text vectors; None for a native head or a model without token vectors.
@@ -99,3 +112,104 @@ class Classifying(Method, Protocol):
             folder: Folder of the checkpoint.
             wanted: The recipe's `model.pooling`.
         """
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Inputs of a run before its defaults are filled in.
+
+    Attributes:
+        recipe: Recipe with open defaults.
+        data: Labelled budget, pool and test split.
+        checkpoint: Checkpoint that the weights start from; None for methods without one.
+        teachers: Teachers for method distill; empty if the teacher has to be trained first.
+        find_checkpoint: Returns the checkpoint that a model section names.
+    """
+
+    recipe: Recipe
+    data: Prepared
+    checkpoint: Checkpoint | None
+    teachers: tuple[Teacher, ...]
+    find_checkpoint: Callable[[ModelSection], Checkpoint]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Numbers of examples of a run.
+
+    Attributes:
+        train: Training examples.
+        validation: Validation examples.
+        test: Test examples.
+        transfer: Texts to distil on; 0 for methods without a student.
+    """
+
+    train: int
+    validation: int
+    test: int
+    transfer: int = 0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The model that a run would train, with its encoded texts, plan and measured time.
+
+    Attributes:
+        model: Model as it would be trained.
+        encoded: Training texts as tokens.
+        plan: Plan of the training; None for a probe.
+        seconds_a_pass: Time of one example's forward pass, a third of its share of a training step.
+        references: Reference translations as tokens; None for models that do not write texts.
+    """
+
+    model: PreTrainedModel
+    encoded: Encoded
+    plan: Plan | None
+    seconds_a_pass: Span
+    references: Encoded | None = None
+
+
+class Family(Protocol):
+    """Family of models that tasks are solved with."""
+
+    @property
+    def methods(self) -> Mapping[str, Method]:
+        """Methods by name."""
+
+    def facts(self, inputs: Inputs) -> tuple[Facts, TransferSet | None]:
+        """Return the facts that the defaults of a run depend on, and its texts to distil on.
+
+        Raises:
+            RecipeError: The student is not possible, or a key does not fit the checkpoint.
+            ModelError: The checkpoint does not fit the recipe.
+        """
+
+    def foreseen_facts(self, recipe: Recipe, labels: tuple[str, ...], sizes: Sizes) -> Facts:
+        """Return these facts for a checkpoint that is not read yet, assuming the one that takes longest."""
+
+    def require_teacher(self, teacher: Teacher, inputs: Inputs) -> None:
+        """Raise ModelError unless a teacher fits the task. `inputs` do not have their teachers yet."""
+
+    def teacher_outputs(self, teacher: Teacher, texts: Texts, max_length: int, progress: Progress) -> np.ndarray:
+        """Return the outputs of a teacher for n texts, from the cache or computed, in the order of its own labels.
+
+        Args:
+            teacher: The teacher.
+            texts: The texts.
+            max_length: Longest text in tokens, for a teacher without a limit of its own.
+            progress: Output for people.
+        """
+
+    def trial(self, job: Job) -> Trial:
+        """Build the model of a job with a checkpoint or random weights, and time it on the job's training texts."""
+
+    def passes(self, recipe: Recipe, sizes: Sizes) -> float:
+        """Return the cost of a run in forward passes of one example; a training step counts three.
+
+        Args:
+            recipe: Resolved recipe of a method other than tfidf.
+            sizes: Numbers of examples.
+        """
+
+    def model_rows(self, recipe: Recipe) -> list[tuple[str, str]]:
+        """Return properties of the model of a resolved recipe, as (name, value) for people."""

@@ -38,7 +38,7 @@ def run(
         KitError: Bad input, or a failure while running.
         BusyError: Another process is writing the same Record.
     """
-    from kit.methods import Job, method_of
+    from kit.methods import method_of
     from kit.runtime.distributed import meet
     from kit.training.hardware import set_up_hardware
     from kit.training.progress import Progress
@@ -50,17 +50,8 @@ def run(
     state = meet(hardware.device)
     with state.main_process_first():  # the first process downloads and fills the caches
         request = understand(recipe, shared)
-    job = Job(
-        recipe=request.recipe,
-        task=request.task,
-        data=request.data,
-        hardware=hardware,
-        checkpoint=request.checkpoint,
-        progress=Progress(quiet or not state.is_main_process),
-        teachers=request.teachers,
-        transfer=request.transfer,
-    )
-    fit = method_of(recipe.task, recipe.method).fit
+    job = request.job(hardware, Progress(quiet or not state.is_main_process))
+    fit = method_of(recipe).fit
     return make_record(Path(recipe.runs) / request.id, job, fit, began=began, force=force, keep_model=keep_model)
 
 

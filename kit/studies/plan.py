@@ -136,7 +136,7 @@ def estimate_seconds(plan: Plan) -> dict[Cell, Span]:
         if cell.series in pace:
             continue
         request = understand(cell_recipe(plan.recipe, cell), plan.shared)
-        if request.checkpoint is None and plan.recipe.task != "translation":
+        if cell.method == "tfidf":
             pace[cell.series] = tfidf_seconds(request).scaled(1 / plan.efforts[cell])
         else:
             pace[cell.series] = make_trial(request, hardware).seconds_a_pass
@@ -166,49 +166,24 @@ def _efforts(recipe: Recipe, cells: list[Cell], cleaned: Cleaned) -> dict[Cell, 
 
 
 def _effort(recipe: Recipe, cell: Cell, cleaned: Cleaned) -> float:
-    """Return a cell's effort before its model is built, assuming that the checkpoint declares its pooling."""
-    from kit.recipe.defaults import STEPS, Facts
+    """Return a cell's effort before its model is built, see `Family.foreseen_facts`."""
+    from kit.methods import family_of
+    from kit.methods.base import Sizes
+    from kit.recipe.defaults import STEPS
     from kit.recipe.resolve import resolve
-    from kit.runs.estimate import TEACHER_PASSES
-    from kit.training.plan import forward_passes, make_plan
 
     test = len(cleaned.splits.test)
-    if recipe.task == "translation":
-        return _translation_effort(recipe, cell, cleaned)
-    if cell.checkpoint is None:
+    if cell.method == "tfidf":
         return (cell.budget + test) * _TFIDF_PASS
     if cell.method not in STEPS:
         return float(cell.budget)  # the vectors of test examples are shared by all cells of the series
     held = _held_out(recipe, cell)
     train = cell.budget - held
-    labels = cleaned.splits.labels
     try:
         transfer = _transfer(recipe, train, len(cleaned.splits.train) - cell.budget)
-        facts = Facts(("text",), ("label",), labels, train, held, "mean", recipe.distill, transfer)
-        resolved = resolve(recipe, facts).train
-        if cell.method == "distill":
-            teacher_passes = TEACHER_PASSES * transfer
-            return forward_passes(resolved, make_plan(resolved, transfer), train, held, test) + teacher_passes
-        return forward_passes(resolved, make_plan(resolved, train), train, held, test)
-    except KitError:
-        return 1.0  # the cell will fail at its start
-
-
-def _translation_effort(recipe: Recipe, cell: Cell, cleaned: Cleaned) -> float:
-    """Return a cell's effort before its model is built, assuming an encoder, which takes longest."""
-    from kit.recipe.defaults import Facts
-    from kit.recipe.resolve import resolve
-    from kit.runs.estimate import translation_passes
-
-    held, test = _held_out(recipe, cell), len(cleaned.splits.test)
-    train = cell.budget - held
-    try:
-        transfer = _transfer(recipe, train, len(cleaned.splits.train) - cell.budget)
-        section = recipe.distill if cell.method == "distill" else None
-        fresh = cell.checkpoint is None or (section is not None and section.student.init == "random")
-        start = "nothing" if fresh else "encoder"
-        facts = Facts(("text",), ("label",), (), train, held, None, section, transfer, start)
-        return translation_passes(resolve(recipe, facts), (train, held, test), transfer)
+        family, sizes = family_of(recipe), Sizes(train, held, test, transfer)
+        facts = family.foreseen_facts(recipe, cleaned.splits.labels, sizes)
+        return family.passes(resolve(recipe, facts), sizes)
     except KitError:
         return 1.0  # the cell will fail at its start
 

@@ -16,6 +16,9 @@ from kit.measurement.measure import Measure
 if TYPE_CHECKING:
     import torch
 
+    from kit.models.checkpoints.head import Head
+    from kit.models.linear import LinearFit
+
 
 class Task(Protocol):
     """Kind of problem that a model solves."""
@@ -55,6 +58,12 @@ class Task(Protocol):
     def details(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
         """Return results that are not single numbers, such as scores per label and the confusion matrix."""
 
+    def align(self, outputs: np.ndarray, labels: tuple[str, ...]) -> np.ndarray:
+        """Return the outputs of a model with these labels in the order of the task's labels."""
+
+    def average(self, outputs: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the outputs of several models together, such as several teachers; of one model unchanged."""
+
     def differences(self, outputs: np.ndarray, others: np.ndarray) -> np.ndarray:
         """Return the difference (n,) of two models' outputs per text; 0 if the outputs are equal."""
 
@@ -67,3 +76,21 @@ class Task(Protocol):
     @property
     def example_prediction(self) -> dict[str, Any]:
         """Prediction with every possible field, for the columns of a table of predictions."""
+
+
+class EncoderTask(Task, Protocol):
+    """Task of a text encoder with a head: the outputs of a text are a fixed number of real values."""
+
+    @property
+    def head(self) -> Head:
+        """Head of an encoder for the task's outputs."""
+
+    @property
+    def linear(self) -> LinearFit:
+        """Fit of a linear model from features to the task's outputs."""
+
+    def losses(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Return the loss (n,) of each example, by which weights and settings are selected on validation examples."""
+
+    def divergence(self, student: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:
+        """Return the loss between the outputs (n, outputs) of student and teacher, summed over examples."""

@@ -50,7 +50,7 @@ def check(recipe: Recipe, shared: Shared | None = None) -> Preview:
     request = understand(recipe, shared)
     run_id, data = request.id, request.data
     rows = [("run", run_id), *_data_rows(data, request.recipe.data.languages)]
-    if request.checkpoint is not None or recipe.task == "translation":
+    if recipe.method != "tfidf":
         rows += _model_rows(request)
     if "compress" in recipe.model_fields_set:
         steps = ", ".join(step.technique for step in recipe.compress.steps)
@@ -92,6 +92,7 @@ def _data_rows(data: Prepared, languages: list[str] | None) -> list[tuple[str, s
 
 
 def _model_rows(request: Request) -> list[tuple[str, str]]:
+    from kit.methods import family_of
     from kit.training.hardware import set_up_hardware
 
     recipe, checkpoint = request.recipe, request.checkpoint
@@ -105,7 +106,7 @@ def _model_rows(request: Request) -> list[tuple[str, str]]:
         ("checkpoint", name),
         ("parameters", f"{parameters / 1e6:.1f} M"),
         *(_code_rows(checkpoint) if checkpoint is not None else []),
-        *(_route_rows(recipe) if recipe.task == "translation" else _pooling_rows(recipe)),
+        *family_of(recipe).model_rows(recipe),
         ("tokens", _token_words(trial.encoded, "texts", recipe)),
         *(
             []
@@ -135,20 +136,6 @@ def _token_words(encoded: Encoded, what: str, recipe: Recipe) -> str:
 def _code_rows(checkpoint: Checkpoint) -> list[tuple[str, str]]:
     words = f"runs {checkpoint.code} (model.trust_remote_code)" if checkpoint.code else "may run, none is needed"
     return [("code of its own", words)] if checkpoint.trusted else []
-
-
-def _pooling_rows(recipe: Recipe) -> list[tuple[str, str]]:
-    return [("pooling", "native head" if recipe.model.pooling == "native" else recipe.model.pooling)]
-
-
-def _route_rows(recipe: Recipe) -> list[tuple[str, str]]:
-    section = recipe.translation
-    details = [f"codes {section.codes[0]} to {section.codes[1]}"] if section.codes else []
-    details += [f"prefix {section.prefix!r}"] if section.prefix else []
-    details += (
-        [f"a vocabulary of at most {section.vocabulary:,} tokens, built from the budget"] if section.vocabulary else []
-    )
-    return [("translation", ", ".join([*details, f"{section.beams} beams"]))]
 
 
 def _distillation_rows(request: Request) -> list[tuple[str, str]]:

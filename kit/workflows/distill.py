@@ -143,26 +143,21 @@ def _judge(students: list[Record], controls: list[Record], teachers: list[list[T
 
 def _teacher_outputs(student: Record, teachers: list[Teacher], shared: Shared) -> np.ndarray:
     """Return the teachers' averaged outputs on the student's test examples, from their Records or computed."""
-    import numpy as np
-
-    from kit.distillation.teacher_outputs import averaged, teacher_logits, teacher_translations
+    from kit.methods import family_of
+    from kit.tasks import task_for
     from kit.training.progress import Progress
 
-    data = student.content["data"]["fingerprints"]
-    logits_of_teachers = []
+    recipe, data = student.recipe, student.content["data"]["fingerprints"]
+    task, outputs_of = task_for(recipe, student.labels), family_of(recipe).teacher_outputs
+    outputs = []
     for teacher in teachers:
         if teacher.record is not None and teacher.record.content["data"]["fingerprints"]["test"] == data["test"]:
-            logits = teacher.record.predictions().outputs
+            own = teacher.record.predictions().outputs
         else:
-            texts = shared.cleaned(student.recipe.data).splits.test.texts
-            longest = student.recipe.data.max_length
-            if student.recipe.task == "translation":
-                return np.asarray(teacher_translations(teacher, texts, Progress(quiet=True))[0], object)
-            logits, _ = teacher_logits(teacher, texts, longest, Progress(quiet=True))
-        if student.recipe.task == "translation":
-            return logits
-        logits_of_teachers.append(logits[:, teacher.order(student.labels)])
-    return averaged(logits_of_teachers, student.recipe.data.multi_label)
+            texts = shared.cleaned(recipe.data).splits.test.texts
+            own = outputs_of(teacher, texts, recipe.data.max_length, Progress(quiet=True))
+        outputs.append(task.align(own, teacher.labels))
+    return task.average(outputs)
 
 
 def _costs(student: Record, teachers: list[Teacher], shared: Shared) -> tuple[Cost, Cost]:

@@ -19,7 +19,7 @@ import kit.distillation.teacher_outputs as outputs_module
 from kit import Recipe, finetune
 from kit.data.encode import encode
 from kit.distillation.teacher import Teacher, resolve_teacher
-from kit.distillation.teacher_outputs import averaged, teacher_logits, token_outputs
+from kit.distillation.teacher_outputs import teacher_logits, token_outputs
 from kit.errors import LaunchError, OutputError
 from kit.models.architectures.layers import capturing
 from kit.models.checkpoints.loading import load_classifier
@@ -236,13 +236,3 @@ def test_token_vectors_equal_those_of_the_teacher(teachers, cache) -> None:
                 assert not vectors[row, length:].any()
     assert token_outputs(teacher, encoded, tokenizer, places, QUIET)[1].texts == 0
     assert isinstance(outputs.arrays["query"][0], np.memmap)
-
-
-def test_probabilities_of_several_teachers_are_averaged() -> None:
-    first, second = np.array([[2.0, 0.0, -1.0]]), np.array([[-1.0, 3.0, 0.5]])
-    probabilities = [np.exp(logits) / np.exp(logits).sum() for logits in (first, second)]
-    single = averaged([first, second], multi_label=False)
-    assert np.allclose(np.exp(single), np.mean(probabilities, axis=0), atol=1e-6)
-    several = averaged([first, second], multi_label=True)
-    assert np.allclose(1 / (1 + np.exp(-several)), np.mean([1 / (1 + np.exp(-e)) for e in (first, second)], axis=0))
-    assert np.allclose(averaged([first], multi_label=False), first)

@@ -11,8 +11,8 @@ import pytest
 from kit import Recipe, Record, evaluate, finetune, predict
 from kit.data import prepare
 from kit.errors import ModelError
-from kit.methods import METHODS
 from kit.methods.encoders.encoder import label_texts
+from kit.methods.encoders.family import METHODS
 from kit.models.saved_kind import Kind, kind_of
 from kit.recipe.keys import section_of
 from kit.recipe.section import Section
@@ -133,7 +133,8 @@ def test_adapter_predicts_as_the_merged_model(tmp_path, tiny_checkpoint) -> None
 
     from kit.data.encode import encode
     from kit.models.checkpoints.checkpoint import resolve_checkpoint
-    from kit.models.checkpoints.loading import Head, build_classifier
+    from kit.models.checkpoints.head import Head
+    from kit.models.checkpoints.loading import build_classifier
     from kit.models.checkpoints.tokenizers import load_tokenizer
     from kit.models.inference import predict_logits
 

@@ -6,7 +6,8 @@ from kit.data.encode import encode
 from kit.methods.encoders.tfidf import new_vectoriser, saved_features
 from kit.models.backends.tfidf import TfidfPredictor
 from kit.models.checkpoints.checkpoint import resolve_checkpoint
-from kit.models.checkpoints.loading import Head, build_classifier
+from kit.models.checkpoints.head import Head
+from kit.models.checkpoints.loading import build_classifier
 from kit.models.checkpoints.tokenizers import load_tokenizer
 from kit.models.inference import embed, predict_logits
 from kit.models.predictor import TransformerPredictor, label_names, load_predictor

@@ -8,7 +8,8 @@ import pytest
 from kit.data.encode import cache_folder, encode
 from kit.models import vectors
 from kit.models.checkpoints.checkpoint import resolve_checkpoint
-from kit.models.checkpoints.loading import Head, build_classifier
+from kit.models.checkpoints.head import Head
+from kit.models.checkpoints.loading import build_classifier
 from kit.models.checkpoints.tokenizers import load_tokenizer
 from kit.models.inference import embed
 from kit.models.vectors import text_vectors

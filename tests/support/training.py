@@ -7,9 +7,10 @@ from dataclasses import replace
 import torch
 
 from kit.methods.encoders.encoder import LabelWatch, lessons_of
-from kit.models.checkpoints.loading import Head, build_classifier
+from kit.models.checkpoints.head import Head
+from kit.models.checkpoints.loading import build_classifier
 from kit.recipe.sections.training import TrainSection
-from kit.tasks.classification import Classification
+from kit.tasks.classification.task import Classification
 from kit.training.fit import fit_model
 from kit.training.hardware import Hardware
 from kit.training.interfaces import Fitting

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
+from kit.tasks.classification.divergence import softened_divergence
 from kit.training.losses import (
     attention_relations,
     logit_error,
-    softened_divergence,
     supervised_contrastive,
     token_cosine,
     token_error,

@@ -10,8 +10,8 @@ import torch
 
 from kit.distillation.objectives import TeacherObjective, truth_of
 from kit.recipe.sections.distillation import DistillSection, LossesSection
-from kit.tasks.classification import Classification
-from kit.training.losses import softened_divergence
+from kit.tasks.classification.divergence import softened_divergence
+from kit.tasks.classification.task import Classification
 from kit.training.objective import LabelObjective
 
 ONE = Classification("classification", ("a", "b", "c"), False, False, "accuracy", label_smoothing=0.1)

@@ -26,7 +26,7 @@ from kit.models.predictor import load_predictor
 from kit.runs.derived_recipes import compression_recipe
 from kit.runs.request import Shared
 from kit.runtime.seals import sealed
-from kit.tasks.classification import Classification
+from kit.tasks.classification.task import Classification
 from kit.workflows.compress import CHAIN_FILE, Compression, _job, compress
 from kit.workflows.export_card import history
 

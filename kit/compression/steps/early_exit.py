@@ -29,7 +29,7 @@ from kit.models.saved_kind import Kind
 from kit.recipe.sections.compression import EarlyExitStep
 from kit.records.record import Record
 from kit.runtime.quantities import percent
-from kit.training.losses import softened_divergence
+from kit.tasks.classification.divergence import softened_divergence
 
 # The curve's thresholds: from "all texts exit after the first block" to "none exits early". Fixed numbers, because a
 # threshold equal to the confidence of a text may be exceeded in a batch but not alone, by rounding.

@@ -20,7 +20,7 @@ from kit.data.encode import Encoded, encode
 from kit.distillation.objectives import TeacherObjective, places, projected, truth_of
 from kit.distillation.students.layers import encoder_config, last_to_last, reorder_labels, require_shape, shrink
 from kit.distillation.teacher import Teacher
-from kit.distillation.teacher_outputs import averaged, teacher_logits, token_outputs
+from kit.distillation.teacher_outputs import teacher_logits, token_outputs
 from kit.errors import ModelError, RecipeError
 from kit.methods.base import Fitted, Job
 from kit.methods.encoders.encoder import (
@@ -39,9 +39,9 @@ from kit.models.architectures.layers import encoder_of
 from kit.models.architectures.pooled import PooledConfig
 from kit.models.checkpoints.checkpoint import Checkpoint
 from kit.models.checkpoints.config_file import read_config
+from kit.models.checkpoints.head import Head
 from kit.models.checkpoints.loading import (
     DROPOUT_KEYS,
-    Head,
     freeze_embeddings,
     load_classifier,
     require_positions,
@@ -79,7 +79,7 @@ class Distill:
         for teacher in job.teachers:
             teacher_texts = texts_for_teacher(job, teacher, texts, budget.tokenizer)
             logits, origin = teacher_logits(teacher, teacher_texts, max_length, progress, bf16)
-            predictions.append(logits[:, teacher.order(job.task.labels)])
+            predictions.append(job.task.align(logits, teacher.labels))
             computed.append(origin)
         layer_map = tuple(section.layer_map or ())
         student_places, teacher_places = places(section, layer_map)
@@ -93,9 +93,9 @@ class Distill:
         require_positions(model, max_length)
         settings = _prepare(job, model, budget)
         objective = TeacherObjective(
-            task=job.task,
+            task=job.encoder_task,
             section=section,
-            logits=torch.from_numpy(averaged(predictions, job.task.multi_label)).to(model.device),
+            logits=torch.from_numpy(job.task.average(predictions)).to(model.device),
             truth=truth_of(budget.train.targets, len(encoded)).to(model.device),
             tokens=tokens,
             lengths=encoded.lengths,
@@ -169,7 +169,7 @@ def learn(
             model=model,
             objective=objective,
             lessons=lessons_of(Split(encoded, np.arange(len(encoded))), budget.tokenizer),
-            watch=LabelWatch(job.task, budget.tokenizer, budget.train, budget.validation),
+            watch=LabelWatch(job.encoder_task, budget.tokenizer, budget.train, budget.validation),
             section=section,
             plan=make_plan(section, len(encoded), PartialState().num_processes),
             hardware=job.hardware,
@@ -260,7 +260,7 @@ def shaped(section: StudentSection, head: Head, source: PreTrainedModel) -> PreT
 
 
 def _shaped(job: Job, source: PreTrainedModel) -> PreTrainedModel:
-    return shaped(job.recipe.distill.student, Head(job.task.labels, job.task.multi_label), source)
+    return shaped(job.recipe.distill.student, job.encoder_task.head, source)
 
 
 def _prepare(job: Job, model: PreTrainedModel, budget: EncodedBudget) -> dict[str, Any]:

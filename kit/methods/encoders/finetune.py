@@ -27,7 +27,6 @@ from kit.methods.encoders.encoder import (
 )
 from kit.models.checkpoints.loading import (
     Bits,
-    Head,
     Init,
     build_classifier,
     freeze_embeddings,
@@ -72,7 +71,7 @@ class Trained:
 def pretrained_classifier(job: Job, init: Init = "pretrained", bits: Bits | None = None) -> PreTrainedModel:
     """Build a classifier from the recipe's checkpoint, with a head for the task's labels."""
     assert job.checkpoint is not None
-    head = Head(job.task.labels, job.task.multi_label)
+    head = job.encoder_task.head
     return build_classifier(job.checkpoint, head, init, job.recipe.model.pooling, job.recipe.train.dropout, bits)
 
 
@@ -135,7 +134,7 @@ def _train(
         model=adapted,
         objective=LabelObjective(job.task, plan.contrastive),
         lessons=lessons_of(train, budget.tokenizer),
-        watch=LabelWatch(job.task, budget.tokenizer, train, budget.validation),
+        watch=LabelWatch(job.encoder_task, budget.tokenizer, train, budget.validation),
         section=recipe.train,
         plan=plan,
         hardware=job.hardware,

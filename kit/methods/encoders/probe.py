@@ -14,7 +14,7 @@ from accelerate import PartialState
 from kit.data.encode import encode
 from kit.methods.base import Fitted, Job
 from kit.methods.encoders.encoder import encode_budget, fit_probe, new_predictor, set_head
-from kit.models.checkpoints.loading import Head, build_classifier, require_positions, resolve_pooling
+from kit.models.checkpoints.loading import build_classifier, require_positions, resolve_pooling
 from kit.models.inference import full_float32
 from kit.models.predictor import Texts, TransformerPredictor
 from kit.models.vectors import text_vectors
@@ -35,7 +35,7 @@ class Probe:
         assert job.checkpoint is not None
         torch.manual_seed(job.recipe.train.seed)
         budget = encode_budget(job)
-        head = Head(job.task.labels, job.task.multi_label)
+        head = job.encoder_task.head
         model = build_classifier(job.checkpoint, head, "pretrained", job.recipe.model.pooling)
         model.to(PartialState().device)
         require_positions(model, job.recipe.data.max_length)

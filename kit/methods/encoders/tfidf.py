@@ -1,4 +1,4 @@
-"""TF-IDF and logistic regression, fitted on the budget: the baseline that needs no pretrained weights."""
+"""TF-IDF and a linear model, fitted on the budget: the baseline that needs no pretrained weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from kit.errors import DataError
 from kit.methods.base import Fitted, Job
-from kit.methods.encoders.linear import DEFAULT_C, choose_c, fit_linear
 from kit.models.backends.tfidf import TfidfFeatures, TfidfPredictor, join_pairs
 from kit.models.backends.tfidf_analyzers import CHARACTERS, analyzer_of
 
@@ -18,7 +17,7 @@ _MIN_TEXTS = 10  # minimum number of validation texts for a warning about their 
 
 
 class Tfidf:
-    """Logistic regression on TF-IDF features of words and word pairs, or of characters."""
+    """Linear model on TF-IDF features of words and word pairs, or of characters."""
 
     name = "tfidf"
     needs_checkpoint = False
@@ -29,30 +28,29 @@ class Tfidf:
 
     def fit(self, job: Job) -> Fitted:
         """Choose C on the validation examples, and fit on training and validation examples."""
-        data, task, analyzer = job.data, job.task, job.recipe.tfidf.analyzer
+        data, task, analyzer = job.data, job.encoder_task, job.recipe.tfidf.analyzer
         if analyzer == "mixed":
             job.progress.say("tfidf: also counts characters (analyzer mixed) in texts without spaces between words")
         chosen = self._choose(job)
         texts = join_pairs(data.train.texts) + join_pairs(data.validation.texts)
         targets = np.concatenate([task.targets(data.train.labels), task.targets(data.validation.labels)])
         vectoriser = self._fit_words(job, texts)
-        linear = fit_linear(vectoriser.transform(texts), targets, len(task.labels), chosen["C"])
+        linear = task.linear.fit(vectoriser.transform(texts), targets, chosen["C"])
         features = saved_features(vectoriser, job.recipe.tfidf.ngrams, analyzer)
         predictor = TfidfPredictor(features, linear.weights, linear.bias, task.labels)
         return Fitted(predictor, None, {**chosen, "features": len(vectoriser.vocabulary_), "analyzer": analyzer})
 
     def _choose(self, job: Job) -> dict[str, Any]:
         """Return C, and the share of validation texts without any feature if there are validation texts."""
-        regularisation, data, task = job.recipe.tfidf.C, job.data, job.task
+        regularisation, data, task = job.recipe.tfidf.C, job.data, job.encoder_task
         if not len(data.validation):
-            return {"C": regularisation or DEFAULT_C}
+            return {"C": regularisation or task.linear.default}
         train_texts, held_out_texts = join_pairs(data.train.texts), join_pairs(data.validation.texts)
         targets, held_out = task.targets(data.train.labels), task.targets(data.validation.labels)
         vectoriser = self._fit_words(job, train_texts)
         features, outside = vectoriser.transform(train_texts), vectoriser.transform(held_out_texts)
-        chosen = regularisation or choose_c(
-            lambda c: fit_linear(features, targets, len(task.labels), c),
-            lambda fitted: task.scores(fitted.logits(outside), held_out)["log_loss"],
+        chosen = regularisation or task.linear.choose(
+            features, targets, lambda fitted: float(task.losses(fitted.logits(outside), held_out).mean())
         )
         return {"C": chosen, "texts_without_features": _share_without_features(outside, job)}
 

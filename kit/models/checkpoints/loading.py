@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +25,7 @@ from kit.models.architectures.quantization_fixes import leave_odd_layers_unpacke
 from kit.models.checkpoints.checkpoint import Checkpoint, declared_pooling
 from kit.models.checkpoints.code import code_of, require_trusted
 from kit.models.checkpoints.config_file import read_config
+from kit.models.checkpoints.head import Head
 from kit.models.checkpoints.sizes import require_memory
 from kit.models.checkpoints.tokenizers import quiet
 
@@ -43,28 +43,6 @@ HEADS = ("classifier", "score", "out_proj", "pre_classifier")
 
 # Names of their tables of position embeddings.
 _POSITIONS = ("position_embeddings", "embed_positions", "wpe")
-
-
-@dataclass(frozen=True)
-class Head:
-    """Labels that a classifier predicts.
-
-    Attributes:
-        labels: Names in logit order.
-        multi_label: True if a text can have several labels.
-    """
-
-    labels: tuple[str, ...]
-    multi_label: bool
-
-    def config(self) -> dict[str, Any]:
-        """Return the head's entries in config.json, which saves the label names with the model."""
-        return {
-            "num_labels": len(self.labels),
-            "id2label": dict(enumerate(self.labels)),
-            "label2id": {label: index for index, label in enumerate(self.labels)},
-            "problem_type": "multi_label_classification" if self.multi_label else "single_label_classification",
-        }
 
 
 def build_classifier(

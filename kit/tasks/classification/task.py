@@ -19,6 +19,9 @@ from kit.recipe import Recipe
 if TYPE_CHECKING:
     import torch
 
+    from kit.models.checkpoints.head import Head
+    from kit.models.linear import LinearFit
+
 
 @dataclass(frozen=True)
 class Classification:
@@ -95,6 +98,43 @@ class Classification:
         confusion = columns.pop("confusion_matrix", None)
         details: dict[str, Any] = {"per_label": self._by_label(columns)}
         return details if confusion is None else details | {"confusion": confusion}
+
+    def align(self, outputs: np.ndarray, labels: tuple[str, ...]) -> np.ndarray:
+        """Return logits of a model with these labels in the order of the task's labels."""
+        return outputs[:, [labels.index(label) for label in self.labels]]
+
+    def average(self, outputs: Sequence[np.ndarray]) -> np.ndarray:
+        """Return float32 logits (n, labels) for the mean probabilities of several models."""
+        if len(outputs) == 1:
+            return outputs[0].astype(np.float32)
+        activation = sigmoid if self.multi_label else softmax
+        probabilities = [np.asarray(activation(logits.astype(np.float64))) for logits in outputs]
+        mean = np.clip(np.mean(probabilities, axis=0), 1e-7, 1 - 1e-7)
+        return np.asarray(np.log(mean / (1 - mean)) if self.multi_label else np.log(mean), np.float32)
+
+    @property
+    def head(self) -> Head:
+        """Head with one logit per label."""
+        from kit.models.checkpoints.head import Head
+
+        return Head(self.labels, self.multi_label)
+
+    @property
+    def linear(self) -> LinearFit:
+        """Logistic regression."""
+        from kit.models.linear import logistic_regression  # scikit-learn takes seconds to import
+
+        return logistic_regression(len(self.labels))
+
+    def losses(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Return the cross-entropy (n,) of each example."""
+        return self.measure.tally(outputs, targets)["loss"][:, 0]
+
+    def divergence(self, student: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:
+        """Return the KL divergence of softened predictions, see `softened_divergence`."""
+        from kit.tasks.classification.divergence import softened_divergence
+
+        return softened_divergence(student, teacher, temperature, self.multi_label)
 
     def differences(self, outputs: np.ndarray, others: np.ndarray) -> np.ndarray:
         """Return the largest difference (n,) of a logit per text."""

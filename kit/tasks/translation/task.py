@@ -88,6 +88,14 @@ class Translation:
             "loops": int(sum(loops(line) for line in outputs)),
         }
 
+    def align(self, outputs: np.ndarray, labels: tuple[str, ...]) -> np.ndarray:
+        """Return the translations unchanged."""
+        return outputs
+
+    def average(self, outputs: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the translations of the first model: a translator has one teacher."""
+        return outputs[0]
+
     def differences(self, outputs: np.ndarray, others: np.ndarray) -> np.ndarray:
         """Return 0 for equal translations and 1 for different ones, (n,)."""
         return np.asarray(outputs != others, np.float64)

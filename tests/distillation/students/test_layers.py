@@ -20,7 +20,8 @@ from kit.errors import ModelError, RecipeError
 from kit.models.architectures.cnn_bilstm import SMALL, small_classifier
 from kit.models.architectures.layers import capturing, find_layers, spread_evenly
 from kit.models.checkpoints.checkpoint import resolve_checkpoint
-from kit.models.checkpoints.loading import Head, build_classifier, load_classifier
+from kit.models.checkpoints.head import Head
+from kit.models.checkpoints.loading import build_classifier, load_classifier
 from kit.recipe.sections.distillation import StudentSection
 from kit.recipe.sections.model import ModelSection
 

@@ -14,10 +14,10 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from kit import Recipe, Record, finetune
 from kit.data.scripts import is_written_in, language_of, main_script, words_are_separated
 from kit.errors import DataError, ModelError
-from kit.methods.encoders.linear import fit_linear
 from kit.methods.encoders.tfidf import new_vectoriser, saved_features
 from kit.models.backends.tfidf import FILE, TfidfPredictor
 from kit.models.backends.tfidf_analyzers import analyzer_of
+from kit.models.linear import fit_logistic
 
 # Subjects, positive judgements and negative judgements; the judgement decides the label.
 SENTENCES = {
@@ -150,7 +150,7 @@ def test_saved_model_keeps_its_analyzer(analyzer: str, tmp_path: Path) -> None:
     texts, labels = reviews("zh", 12)
     texts = [f"{text} fine words" for text in texts]
     vectoriser = new_vectoriser(2, analyzer=analyzer).fit(texts)
-    fitted = fit_linear(vectoriser.transform(texts), np.array([name == "pos" for name in labels], int), 2, 1.0)
+    fitted = fit_logistic(vectoriser.transform(texts), np.array([name == "pos" for name in labels], int), 2, 1.0)
     predictor = TfidfPredictor(saved_features(vectoriser, 2, analyzer), fitted.weights, fitted.bias, ("neg", "pos"))
     predictor.save(tmp_path)
     rows = [(text,) for text in texts]

@@ -21,14 +21,14 @@ from kit.compression.base import foreseen_kind
 from kit.distillation.students.decoder import decoder_depth
 from kit.distillation.teacher import resolve_teacher
 from kit.errors import KitError, ModelError, RecipeError
-from kit.methods import TRANSLATING, Job, method_of
-from kit.methods.translators.methods import Translate, writer_of
+from kit.methods import Job
+from kit.methods.translators.family import METHODS
+from kit.methods.translators.methods import writer_of
 from kit.models.checkpoints.checkpoint import resolve_checkpoint
 from kit.models.saved_kind import Kind, kind_of
 from kit.models.translation.seq2seq import load_translator, pretrained_translator
 from kit.models.translation.translator import Translator
 from kit.recipe.sections.model import ModelSection
-from kit.recipe.sections.translation import TRANSLATION_METHODS as NAMES
 from kit.runs.control import control_recipe
 from kit.runs.derived_recipes import distillation_recipe, taught_by, teacher_recipe
 from kit.runs.estimate import passes
@@ -36,7 +36,7 @@ from kit.runs.execute import run
 from kit.runs.request import understand
 from kit.studies.grid import Cell, cell_recipe
 from kit.studies.plan import plan_study
-from kit.tasks.translation import Translation
+from kit.tasks.translation.task import Translation
 from kit.training.hardware import set_up_hardware
 from kit.training.progress import Progress
 from kit.workflows.check import check
@@ -99,12 +99,6 @@ def changed(recipe: Recipe, **distill_keys: object) -> Recipe:
     return Recipe.model_validate(content)
 
 
-def test_registry_and_schema_have_the_same_methods() -> None:
-    assert set(TRANSLATING) == set(NAMES)
-    assert isinstance(method_of("translation", "finetune"), Translate)
-    assert not isinstance(method_of("classification", "finetune"), Translate)
-
-
 @pytest.mark.parametrize(("language", "ratio"), [("zh", 0.5), ("zho_Hans", 0.5), ("de", 1.0)])
 def test_length_ratio_counts_words_or_characters_by_language(language: str, ratio: float) -> None:
     task = Translation("translation", ("en", language), "chrf")
@@ -112,7 +106,7 @@ def test_length_ratio_counts_words_or_characters_by_language(language: str, rati
     assert task.details(*lines)["length_ratio"] == ratio
 
 
-@pytest.mark.parametrize("method", TRANSLATING)
+@pytest.mark.parametrize("method", METHODS)
 def test_method_gives_a_complete_record(method, captions, tiny_checkpoint, runs, teacher) -> None:
     recipe = recipe_of(captions, tiny_checkpoint, runs, method)
     record = finetune(taught_by(recipe, teacher) if method == "distill" else recipe, quiet=True)

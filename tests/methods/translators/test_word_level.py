@@ -23,7 +23,7 @@ from kit.models.translation.translator import Translator
 from kit.runs.derived_recipes import taught_by, teacher_recipe
 from kit.runs.execute import run
 from kit.runs.request import understand
-from kit.tasks.translation import Translation
+from kit.tasks.translation.task import Translation
 from kit.training.progress import Progress
 from kit.workflows.distill import distill
 from tests.support.translators import BUILDERS, marian

@@ -63,7 +63,8 @@ def test_pickle_is_refused_unless_allowed(copy) -> None:
     with pytest.raises(ModelError, match=r"in a pickle \(pytorch_model\.bin\)") as caught:
         resolve(copy)
     assert "model.allow_pickle: true" in caught.value.hint
-    from kit.models.checkpoints.loading import Head, build_classifier
+    from kit.models.checkpoints.head import Head
+    from kit.models.checkpoints.loading import build_classifier
 
     model = build_classifier(resolve(copy, allow_pickle=True), Head(("a", "b"), False), "pretrained")
     assert model.config.num_labels == 2
@@ -97,7 +98,8 @@ def test_a_damaged_config_is_refused(copy, content, message) -> None:
 def test_weights_of_another_shape_are_refused(copy) -> None:
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 4}))
-    from kit.models.checkpoints.loading import Head, build_classifier
+    from kit.models.checkpoints.head import Head
+    from kit.models.checkpoints.loading import build_classifier
 
     with pytest.raises(ModelError, match=r"lacks \d+ encoder weights"):
         build_classifier(resolve(copy), Head(("a", "b"), False), "pretrained")

@@ -1,4 +1,4 @@
-"""Logistic regression on fixed features, for the probe, TF-IDF, and the initial head of fine-tuning."""
+"""Linear models on fixed features, for the probe, TF-IDF, and the initial head of fine-tuning."""
 
 from __future__ import annotations
 
@@ -12,17 +12,15 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 Features = Any  # (n, d) numpy array or scipy sparse matrix
-GRID = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
-DEFAULT_C = 30.0  # without validation examples; the usual choice on normalized sentence embeddings
 
 
 @dataclass(frozen=True)
 class Linear:
-    """A fitted linear classifier.
+    """A fitted linear model.
 
     Args:
-        weights: (d, labels).
-        bias: (labels,).
+        weights: (d, outputs).
+        bias: (outputs,).
         C: Inverse regularization strength of the fit.
     """
 
@@ -31,11 +29,54 @@ class Linear:
     C: float
 
     def logits(self, features: Features) -> np.ndarray:
-        """Return the logits (n, labels)."""
+        """Return the outputs (n, outputs)."""
         return np.asarray(features @ self.weights + self.bias)
 
 
-def fit_linear(features: Features, targets: np.ndarray, labels: int, C: float) -> Linear:  # noqa: N803
+@dataclass(frozen=True)
+class LinearFit:
+    """Way to fit a linear model.
+
+    Attributes:
+        fit: Fits features (n, d) and targets with an inverse regularization strength.
+        grid: Inverse regularization strengths to choose from on validation examples, in ascending order.
+        default: Strength without validation examples.
+        start: Strength for the initial head of fine-tuning. It is more regularized, because a head that fits the
+            training examples perfectly leaves no gradient for the encoder.
+    """
+
+    fit: Callable[[Features, np.ndarray, float], Linear]
+    grid: tuple[float, ...]
+    default: float
+    start: float
+
+    def choose(self, features: Features, targets: np.ndarray, loss: Callable[[Linear], float]) -> float:
+        """Return the strength of the grid whose fit has the lowest loss.
+
+        Args:
+            features: (n, d) features of the training examples.
+            targets: Targets of the training examples.
+            loss: Returns the loss of a fit on the validation examples.
+        """
+        losses: list[float] = []
+        for candidate in self.grid:
+            losses.append(loss(self.fit(features, targets, candidate)))
+            if len(losses) > 1 and losses[-1] > losses[-2]:  # the loss is unimodal in C: stop after its minimum
+                break
+        return self.grid[int(np.argmin(losses))]
+
+
+def logistic_regression(labels: int) -> LinearFit:
+    """Return the fit of logistic regressions for this number of labels, see `fit_logistic`."""
+    return LinearFit(
+        fit=lambda features, targets, C: fit_logistic(features, targets, labels, C),  # noqa: N803
+        grid=(1.0, 3.0, 10.0, 30.0, 100.0, 300.0),
+        default=30.0,  # the usual choice on normalized sentence embeddings
+        start=10.0,
+    )
+
+
+def fit_logistic(features: Features, targets: np.ndarray, labels: int, C: float) -> Linear:  # noqa: N803
     """Fit by L-BFGS: a softmax over labels for targets (n,), or one binary regression per label for (n, labels).
 
     A label without examples gets a constant logit, so that small budgets do not fail. The same applies to a binary
@@ -59,21 +100,6 @@ def fit_linear(features: Features, targets: np.ndarray, labels: int, C: float) -
     weights[:, present] = rows.T
     bias[present] = intercept
     return Linear(weights, bias, C)
-
-
-def choose_c(fit: Callable[[float], Linear], loss: Callable[[Linear], float]) -> float:
-    """Return the C of the grid whose fit has the lowest loss.
-
-    Args:
-        fit: Fits on the training examples with a C.
-        loss: Returns the loss of a fit on the validation examples.
-    """
-    losses: list[float] = []
-    for candidate in GRID:
-        losses.append(loss(fit(candidate)))
-        if len(losses) > 1 and losses[-1] > losses[-2]:  # the loss is unimodal in C: stop after its minimum
-            break
-    return GRID[int(np.argmin(losses))]
 
 
 def _binary(features: Features, targets: np.ndarray, C: float) -> tuple[np.ndarray, float]:  # noqa: N803
