@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check lint format clean
+.PHONY: demo test check lint format docs linkcheck clean
 
 demo: $(VENV)/.installed
 	HF_HUB_OFFLINE=1 $(BIN)/accelerate launch --config_file accelerate_config.yaml -m kit.finetune recipes/sentiment.yaml
@@ -27,6 +27,15 @@ lint: $(VENV)/.installed
 format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Warnings are errors; a broken link between pages is a warning.
+docs: $(VENV)/.installed
+	HF_HUB_OFFLINE=1 $(BIN)/sphinx-build -q -W --keep-going -d build/doctrees -b html docs build/docs
+	@echo build/docs/index.html
+
+# Links to other sites, which need a network.
+linkcheck: $(VENV)/.installed
+	HF_HUB_OFFLINE=1 $(BIN)/sphinx-build -q -d build/doctrees -b linkcheck docs build/linkcheck
 
 # torch is asked for by its exact version first: a range may bring the several GB of a CUDA build to a machine
 # without a GPU.
