@@ -37,7 +37,7 @@ def context(recipe_file: Path) -> dict[str, Any]:
 
 
 def test_a_worker_with_other_versions_refuses(context, monkeypatch) -> None:
-    monkeypatch.setattr("kit.runtime.versions._version", lambda name: {"torch": "2.9.1+cu128"}.get(name, "1.0"))
+    monkeypatch.setattr("kit.runtime.versions.package_version", lambda name: {"torch": "2.9.1+cu128"}.get(name, "1.0"))
     context["versions"] = {**versions(), "torch": "2.13.0", "peft": None}
     refused = cell.run(context, JOB)["refused"]
     assert "torch 2.9.1 there, 2.13.0 where the study was started" in refused
@@ -47,9 +47,9 @@ def test_a_worker_with_other_versions_refuses(context, monkeypatch) -> None:
 
 
 def test_builds_for_other_hardware_are_the_same_version(monkeypatch) -> None:
-    monkeypatch.setattr("kit.runtime.versions._version", lambda _: "2.13.0+cpu")
+    monkeypatch.setattr("kit.runtime.versions.package_version", lambda _: "2.13.0+cpu")
     cpu_versions = versions()
-    monkeypatch.setattr("kit.runtime.versions._version", lambda _: "2.13.0+cu128")
+    monkeypatch.setattr("kit.runtime.versions.package_version", lambda _: "2.13.0+cu128")
     assert versions() == cpu_versions
 
 
