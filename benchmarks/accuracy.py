@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--runs", default=str(Path(tempfile.gettempdir()) / "kit-accuracy"))
     arguments = parser.parse_args()
     from kit.recipe import load_recipe
-    from kit.workflows.finetune import finetune
+    from kit.runs.execute import finetune
 
     summary: dict[str, dict[str, float]] = {}
     print(f"{'task':22}{'method':10}{'accuracy':>9}   each seed              to reach   published")

@@ -41,11 +41,11 @@ def recipe_for(data: str, runs: str, *overrides: str):  # noqa: ANN201
 def run_kit(teacher: str, runs: str, epochs: float) -> dict[str, float]:
     """The student by kit, with an empty cache: the teacher answers once."""
     from kit.records.record import Record
-    from kit.runs.execute import run
+    from kit.runs.execute import finetune
 
     recipe = recipe_for("sentiment", runs, f"distill.teacher={teacher}", f"train.epochs={epochs}", *OF_SPEED)
     began = time.perf_counter()
-    record = run(recipe, quiet=True)
+    record = finetune(recipe, quiet=True)
     seconds = time.perf_counter() - began
     return {"seconds": seconds, "accuracy": Record.load(record.folder).metrics["accuracy"].value}
 
@@ -115,10 +115,10 @@ def run_peer(teacher: str, runs: str, epochs: float) -> dict[str, float]:
 def speed(arguments: argparse.Namespace) -> None:
     """Each side in a process of its own, one after the other."""
     from kit.runs.derived_recipes import teacher_recipe
-    from kit.runs.execute import run
+    from kit.runs.execute import finetune
 
     with tempfile.TemporaryDirectory() as runs:
-        teacher = arguments.teacher or str(run(teacher_recipe(recipe_for("sentiment", runs)), quiet=True).folder)
+        teacher = arguments.teacher or str(finetune(teacher_recipe(recipe_for("sentiment", runs)), quiet=True).folder)
         found = {}
         for side in ("kit", "peer"):
             with tempfile.TemporaryDirectory() as own:

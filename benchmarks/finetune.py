@@ -79,7 +79,7 @@ def run_peer(examples: int, epochs: float, seed: int) -> dict[str, float]:
 def run_kit(examples: int, epochs: float, seed: int) -> dict[str, float]:
     """Kit with its defaults, through its public function."""
     from kit.data import prepare
-    from kit.workflows.finetune import finetune
+    from kit.runs.execute import finetune
 
     with tempfile.TemporaryDirectory() as folder:
         recipe = recipe_for(examples, epochs, seed, folder)

@@ -38,7 +38,7 @@ def recipe_for(arguments: argparse.Namespace, *overrides: str):  # noqa: ANN201
 def table(arguments: argparse.Namespace) -> None:
     """BLEU of every method at every budget, mean over seeds with its interval, and the time it took."""
     from kit.analysis.points import Run, metric_samples, point
-    from kit.runs.execute import run
+    from kit.runs.execute import finetune
     from kit.tasks import task_for
 
     print(f"{'method':>10}{'pairs':>8}  BLEU over {arguments.seeds} seeds        chrF++    TER     minutes")
@@ -46,7 +46,7 @@ def table(arguments: argparse.Namespace) -> None:
         for method in arguments.methods.split(","):
             size = "null" if budget == "all" else budget
             records = [
-                run(recipe_for(arguments, f"method={method}", f"data.budget={size}", f"train.seed={seed}"))
+                finetune(recipe_for(arguments, f"method={method}", f"data.budget={size}", f"train.seed={seed}"))
                 for seed in range(arguments.seeds)
             ]
             predictions = [record.predictions() for record in records]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kit.errors import KitError
     from kit.recipe import Recipe
     from kit.records.record import Record
+    from kit.runs.execute import finetune
     from kit.workflows.advise import advise
     from kit.workflows.bench import bench
     from kit.workflows.check import check
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from kit.workflows.distill import distill
     from kit.workflows.evaluate import evaluate
     from kit.workflows.export import export
-    from kit.workflows.finetune import finetune
     from kit.workflows.list_runs import list_runs
     from kit.workflows.new import new
     from kit.workflows.predict import predict
@@ -44,7 +44,7 @@ _HOMES = {
     "distill": "kit.workflows.distill",
     "evaluate": "kit.workflows.evaluate",
     "export": "kit.workflows.export",
-    "finetune": "kit.workflows.finetune",
+    "finetune": "kit.runs.execute",
     "list_runs": "kit.workflows.list_runs",
     "new": "kit.workflows.new",
     "predict": "kit.workflows.predict",

@@ -30,7 +30,7 @@ def finetune(
     loaded = load_recipe(recipe, overrides or [])
     _note_earlier(loaded)
     quiet_libraries()
-    from kit.workflows.finetune import finetune as run
+    from kit.runs.execute import finetune as run
 
     with located(recipe, overrides):
         record = run(loaded, force=force)

@@ -1,4 +1,4 @@
-"""Execute a recipe: load data and checkpoint, fit the method, test it and write the Record."""
+"""One run of a recipe: load data and checkpoint, fit the method, test it and write the Record."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kit.runs.request import Shared, understand
 from kit.runs.write_record import make_record
 
 
-def run(
+def finetune(
     recipe: Recipe,
     *,
     force: bool = False,
@@ -33,6 +33,9 @@ def run(
         keep_model: Keep the saved model. If False, the model is deleted after its size is measured, without the check
             that it predicts the same after loading; the Record keeps everything else.
         shared: Data and checkpoints that are loaded already; None to load them.
+
+    Returns:
+        The Record of the run.
 
     Raises:
         KitError: Bad input, or a failure while running.
@@ -68,4 +71,4 @@ def with_teacher(recipe: Recipe, *, quiet: bool = False, shared: Shared | None =
     student = student_recipe(recipe)
     if recipe.distill.teacher is not None:
         return student
-    return taught_by(student, run(teacher_recipe(recipe), quiet=quiet, shared=shared))
+    return taught_by(student, finetune(teacher_recipe(recipe), quiet=quiet, shared=shared))

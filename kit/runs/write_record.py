@@ -47,7 +47,7 @@ def make_record(
         fit: Function that fits the model.
         began: Start of the run on the clock of `time.perf_counter`, in seconds.
         force: Repeat a finished run.
-        keep_model: Keep the saved model, see `kit.runs.execute.run`.
+        keep_model: Keep the saved model, see `kit.runs.execute.finetune`.
 
     Raises:
         LaunchError: The machines of a launch do not share the folder.

@@ -26,7 +26,7 @@ from kit.models.signature import compute_signature
 from kit.recipe import Recipe
 from kit.records.record import Record
 from kit.runs.derived_recipes import taught_by
-from kit.runs.execute import run as execute
+from kit.runs.execute import finetune
 from kit.runs.request import Shared, understand
 from kit.runtime.cache_folders import cache_root
 from kit.runtime.files import locked
@@ -90,7 +90,7 @@ def _finished_record(requested: Recipe, keep_model: bool, shared: Shared, storag
     """Return the finished Record of a recipe, run if necessary, and keep it in the storage if there is one."""
     if storage is not None:
         storage.fetch(understand(requested, shared).id, Path(requested.runs))
-    record = execute(requested, quiet=True, keep_model=keep_model, shared=shared)
+    record = finetune(requested, quiet=True, keep_model=keep_model, shared=shared)
     if storage is not None:
         storage.keep(record)
     return record

@@ -18,7 +18,7 @@ from kit.recipe import Recipe
 from kit.recipe.identity import identity_hash, readable_id
 from kit.recipe.sections.compression import CompressSection, GateSection, Step
 from kit.records.record import Record
-from kit.runs.execute import run
+from kit.runs.execute import finetune
 from kit.runs.request import Shared
 from kit.runs.write_record import make_record
 from kit.runtime.files import write_atomically
@@ -85,7 +85,7 @@ def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared
     if section.source is None:
         _require_chain(section, None, recipe)
         require_gate(section.gate, _job(recipe, None, quiet, shared))
-        source = start = run(recipe, quiet=quiet, shared=shared)
+        source = start = finetune(recipe, quiet=quiet, shared=shared)
     else:
         source = start = Record.load(section.source)
     _require_chain(section, start, start.recipe)

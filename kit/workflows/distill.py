@@ -16,7 +16,7 @@ from kit.recipe import Recipe
 from kit.records.record import Record
 from kit.runs.control import control_recipe, require_control, require_weights
 from kit.runs.derived_recipes import student_recipe, teacher_recipe
-from kit.runs.execute import run, with_teacher
+from kit.runs.execute import finetune, with_teacher
 from kit.runs.request import Shared
 from kit.runtime.files import write_atomically
 from kit.runtime.seals import sealed
@@ -79,9 +79,9 @@ def distill(
         train = recipe.train.model_copy(update={"seed": seed})
         taught = with_teacher(recipe.model_copy(update={"train": train}), quiet=quiet, shared=shared)
         teachers.append([resolve_teacher(name, taught) for name in _names(taught)])
-        students.append(run(taught, force=force, quiet=quiet, shared=shared))
+        students.append(finetune(taught, force=force, quiet=quiet, shared=shared))
         if controls:
-            control_records.append(run(control_recipe(students[-1], teachers[-1][0]), quiet=quiet, shared=shared))
+            control_records.append(finetune(control_recipe(students[-1], teachers[-1][0]), quiet=quiet, shared=shared))
     verdict = _judge(students, control_records, teachers, shared)
     done = Distillation(tuple(students), tuple(control_records), verdict)
     _write(done)

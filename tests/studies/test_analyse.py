@@ -12,10 +12,10 @@ import pytest
 
 from kit.errors import RecordError
 from kit.records.record import Record
+from kit.runs.execute import finetune
 from kit.studies.analyse import analyse, series_names
 from kit.studies.grid import Cell
 from kit.studies.ledger import Ledger
-from kit.workflows.finetune import finetune
 from tests.conftest import Kit
 
 

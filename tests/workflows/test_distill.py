@@ -24,7 +24,6 @@ from kit.recipe.sections.distillation import DistillSection
 from kit.records.record import seal
 from kit.runs.control import control_recipe
 from kit.runs.derived_recipes import distillation_recipe, taught_by, teacher_recipe
-from kit.runs.execute import run
 from kit.workflows.distill import VERDICT_FILE
 from tests.support.launches import launched
 
@@ -114,7 +113,7 @@ def test_a_student_learns_the_predictions_of_its_teacher(base, teacher) -> None:
 
 def test_a_second_student_uses_the_cached_teacher_outputs(base, done, monkeypatch) -> None:
     monkeypatch.setattr(outputs_module, "load_teacher", lambda folder: pytest.fail("the teacher was loaded again"))
-    record = run(taught_by(changed(base, student={"layers": [0]}), _teacher_of(done)), quiet=True)
+    record = finetune(taught_by(changed(base, student={"layers": [0]}), _teacher_of(done)), quiet=True)
     assert record.content["settings"]["teacher_answers_computed"] == [{"texts": 0, "of": record_texts(record)}]
 
 
@@ -145,7 +144,7 @@ def test_the_labels_of_the_pool_are_never_read(base, teacher, monkeypatch) -> No
         original(self, **{**parts, "pool": replace(pool, labels=[Sealed(("?",))] * len(pool))})
 
     monkeypatch.setattr(Prepared, "__init__", sealing)
-    record = run(taught_by(changed(base, pool=90, losses={"labels": 0.5}), teacher), quiet=True)
+    record = finetune(taught_by(changed(base, pool=90, losses={"labels": 0.5}), teacher), quiet=True)
     assert pools[0] and record.content["settings"]["transfer_set"]["pool"] == 90
 
 
@@ -179,7 +178,7 @@ def test_every_loss_falls_during_training(losses, base, teacher) -> None:
     student = {**student, "init": "random"}  # a copy of the teacher has little to learn
     content["distill"] = {"student": student, "losses": losses, "teacher": str(teacher.folder), "pool": 60}
     content["train"] |= {"epochs": 8, "learning_rate": 2e-3, "evaluations": 1}
-    record = run(Recipe.model_validate(content), quiet=True)
+    record = finetune(Recipe.model_validate(content), quiet=True)
     logged = [entry["loss"] for entry in record.content["training"]["history"] if "loss" in entry]
     assert logged[-1] < logged[0]
     model = load_classifier(record.model_folder)
@@ -259,16 +258,18 @@ def test_labels_of_a_checkpoint_teacher_are_matched_by_name(base, teacher, tmp_p
 def test_texts_can_be_augmented_by_masked_copies(base, teacher, tmp_path, tiny_checkpoint) -> None:
     from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
 
-    plain = run(taught_by(changed(base, pool=20, augment={"copies": 1}), teacher), quiet=True)
+    plain = finetune(taught_by(changed(base, pool=20, augment={"copies": 1}), teacher), quiet=True)
     sizes = plain.content["settings"]["transfer_set"]
     assert sizes["augmented"] == sizes["labelled"] + sizes["pool"]
     config = BertConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
     BertForMaskedLM(config).save_pretrained(tmp_path / "masked")
     AutoTokenizer.from_pretrained(tiny_checkpoint).save_pretrained(tmp_path / "masked")
     recipe = changed(base, pool=20, augment={"copies": 1, "checkpoint": str(tmp_path / "masked")})
-    assert run(taught_by(recipe, teacher), quiet=True).content["settings"]["transfer_set"] == sizes
+    assert finetune(taught_by(recipe, teacher), quiet=True).content["settings"]["transfer_set"] == sizes
     with pytest.raises(ModelError, match=r"distill.augment.checkpoint: .* is not a masked language model"):
-        run(taught_by(changed(recipe, augment={"copies": 1, "checkpoint": str(tiny_checkpoint)}), teacher), quiet=True)
+        finetune(
+            taught_by(changed(recipe, augment={"copies": 1, "checkpoint": str(tiny_checkpoint)}), teacher), quiet=True
+        )
 
 
 def test_the_control_starts_where_the_teacher_started(base, teacher, done) -> None:
@@ -280,14 +281,14 @@ def test_the_control_starts_where_the_teacher_started(base, teacher, done) -> No
 
 def test_the_control_of_a_students_student_starts_from_original_layers(base, done, tiny_checkpoint, tmp_path) -> None:
     """Layer 0 of a student with layer 1 of its teacher is layer 1 of the checkpoint of that teacher."""
-    second = run(taught_by(changed(base, student={"layers": [0]}), done.record), quiet=True)
+    second = finetune(taught_by(changed(base, student={"layers": [0]}), done.record), quiet=True)
     between = resolve_teacher(str(done.record.folder))
     recipe = control_recipe(second, between)
     assert recipe.distill.student.layers == [1] and recipe.model.checkpoint == base.model.checkpoint
 
     own = shutil.copytree(tiny_checkpoint, tmp_path / "own")
-    other = run(taught_by(changed(base, student={"checkpoint": str(own)}), _teacher_of(done)), quiet=True)
-    third = run(taught_by(changed(base, student={"layers": [0]}), other), quiet=True)
+    other = finetune(taught_by(changed(base, student={"checkpoint": str(own)}), _teacher_of(done)), quiet=True)
+    third = finetune(taught_by(changed(base, student={"layers": [0]}), other), quiet=True)
     recipe = control_recipe(third, resolve_teacher(str(other.folder)))
     assert recipe.distill.student.layers == [0] and recipe.model.checkpoint == str(own)
 

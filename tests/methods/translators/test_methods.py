@@ -32,7 +32,6 @@ from kit.recipe.sections.model import ModelSection
 from kit.runs.control import control_recipe
 from kit.runs.derived_recipes import distillation_recipe, taught_by, teacher_recipe
 from kit.runs.estimate import passes
-from kit.runs.execute import run
 from kit.runs.request import understand
 from kit.studies.grid import Cell, cell_recipe
 from kit.studies.plan import plan_study
@@ -250,13 +249,13 @@ def test_teacher_translates_once_for_all_students(base, teacher, done, monkeypat
     loaded: list[Path] = []
     original = outputs_module.load_teacher
     monkeypatch.setattr(outputs_module, "load_teacher", lambda used: loaded.append(used.folder) or original(used))
-    second = run(taught_by(changed(base, student={"layers": [0, 1]}), teacher), quiet=True)
+    second = finetune(taught_by(changed(base, student={"layers": [0, 1]}), teacher), quiet=True)
     assert loaded == []
     assert second.content["settings"]["teacher_answers_computed"] == [{"texts": 0, "of": 55}]
     assert second.id != done.record.id
     train = teacher.recipe.train.model_copy(update={"seed": 0, "learning_rate": 4e-3})
     other = finetune(teacher.recipe.model_copy(update={"train": train}), quiet=True)
-    third = run(taught_by(base, other), quiet=True)
+    third = finetune(taught_by(base, other), quiet=True)
     assert loaded == [other.model_folder]
     assert third.content["settings"]["teacher_answers_computed"] == [{"texts": 55, "of": 55}]
 
@@ -265,8 +264,8 @@ def test_distillation_of_a_finished_run_uses_its_recipe(teacher) -> None:
     """Including the vocabulary, which the control has too."""
     recipe = changed(distillation_recipe([str(teacher.folder)]), student={"layers": [0]}, pool=0)
     recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"epochs": 1.0})})
-    student = run(recipe, quiet=True)
-    control = run(control_recipe(student, resolve_teacher(str(teacher.folder))), quiet=True)
+    student = finetune(recipe, quiet=True)
+    control = finetune(control_recipe(student, resolve_teacher(str(teacher.folder))), quiet=True)
     assert student.content["parameters"] == control.content["parameters"]
     assert control.recipe.translation.vocabulary == teacher.recipe.translation.vocabulary
 
@@ -298,8 +297,8 @@ def test_study_estimates_the_effort_of_a_student(student, base) -> None:
 def test_narrower_student_and_its_control(base, teacher) -> None:
     """Both sides have the requested width, with the teacher's decoder and with a fresh one."""
     narrow = {"layers": [1], "hidden_size": 16, "intermediate_size": 24}
-    student = run(taught_by(changed(base, student=narrow), teacher), quiet=True)
-    control = run(control_recipe(student, resolve_teacher(str(teacher.folder))), quiet=True)
+    student = finetune(taught_by(changed(base, student=narrow), teacher), quiet=True)
+    control = finetune(control_recipe(student, resolve_teacher(str(teacher.folder))), quiet=True)
     for record in (student, control):
         model, _ = load_translator(record.model_folder)
         for side in (model.encoder.config, model.decoder.config):
@@ -309,8 +308,8 @@ def test_narrower_student_and_its_control(base, teacher) -> None:
     line = first_source(base, "test")
     assert next(predict(student.folder, line))["translation"] == str(student.predictions().outputs[0])
     # A student of the student has the same width, and so does its control, which starts from the wide encoder.
-    second = run(taught_by(changed(base, student={"layers": [0]}), student), quiet=True)
-    second_control = run(control_recipe(second, resolve_teacher(str(student.folder))), quiet=True)
+    second = finetune(taught_by(changed(base, student={"layers": [0]}), student), quiet=True)
+    second_control = finetune(control_recipe(second, resolve_teacher(str(student.folder))), quiet=True)
     sizes = [record.content["parameters"] for record in (second, second_control, student)]
     assert len(set(sizes)) == 1
 
@@ -321,7 +320,7 @@ def first_source(base: Recipe, split: str) -> str:
 
 def test_student_with_random_weights(base, teacher) -> None:
     small = {"layers": 1, "init": "random", "hidden_size": 16, "heads": 2}
-    record = run(taught_by(changed(base, student=small), teacher), quiet=True)
+    record = finetune(taught_by(changed(base, student=small), teacher), quiet=True)
     model, tongues = load_translator(record.model_folder)
     assert model.config.model_type == "m2m_100" and model.config.d_model == 16
     assert model.config.decoder_layers == 1 and tongues.source is tongues.target
@@ -330,14 +329,14 @@ def test_student_with_random_weights(base, teacher) -> None:
 
 
 def test_student_with_its_own_checkpoint(base, teacher, tiny_checkpoint) -> None:
-    record = run(taught_by(changed(base, student=str(tiny_checkpoint)), teacher), quiet=True)
+    record = finetune(taught_by(changed(base, student=str(tiny_checkpoint)), teacher), quiet=True)
     assert record.content["checkpoint"]["name"] == str(tiny_checkpoint)
     assert decoder_depth(record.model_folder) == base.translation.decoder_layers
     assert evaluate(record.folder).largest_difference == 0
 
 
 def test_references_are_added_to_the_transfer_set(base, teacher, done) -> None:
-    record = run(taught_by(changed(base, losses={"labels": 0.5}), teacher), quiet=True)
+    record = finetune(taught_by(changed(base, losses={"labels": 0.5}), teacher), quiet=True)
     sizes = record.content["settings"]["transfer_set"]
     assert sizes["references"] == 45
     assert record.content["training"]["plan"]["steps"] > done.record.content["training"]["plan"]["steps"]
@@ -364,7 +363,7 @@ def test_labels_of_the_pool_are_never_read(base, teacher, monkeypatch) -> None:
         original(self, **{**parts, "pool": replace(parts["pool"], labels=sealed)})
 
     monkeypatch.setattr(Prepared, "__init__", sealing)
-    record = run(taught_by(changed(base, pool=7), teacher), quiet=True)
+    record = finetune(taught_by(changed(base, pool=7), teacher), quiet=True)
     assert pools[0] and record.content["settings"]["transfer_set"]["pool"] == 7
 
 
@@ -405,7 +404,7 @@ def test_teacher_from_random_weights(captions, tiny_checkpoint, base, runs) -> N
     """It has students of its layers, without a control, and fresh students with a control."""
     scratch = finetune(recipe_of(captions, tiny_checkpoint, runs, "scratch", train={"epochs": 20}), quiet=True)
     content = changed(taught_by(base, scratch), student={"layers": [0], "intermediate_size": 100}).model_dump()
-    student = run(Recipe.model_validate(content), quiet=True)
+    student = finetune(Recipe.model_validate(content), quiet=True)
     assert student.content["checkpoint"]["name"] == scratch.id
     model, _ = load_translator(student.model_folder)
     assert (model.config.decoder_layers, model.config.encoder_ffn_dim, model.config.decoder_ffn_dim) == (1, 100, 100)

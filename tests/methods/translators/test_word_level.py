@@ -21,7 +21,6 @@ from kit.errors import KitError
 from kit.methods.translators.writing import Pairs, Writer, dataset_of, encode_pairs
 from kit.models.translation.translator import Translator
 from kit.runs.derived_recipes import taught_by, teacher_recipe
-from kit.runs.execute import run
 from kit.runs.request import understand
 from kit.tasks.translation.task import Translation
 from kit.training.progress import Progress
@@ -65,7 +64,7 @@ def teacher(base) -> Record:
 
 @pytest.fixture(scope="module")
 def done(base, teacher) -> Record:
-    return run(taught_by(base, teacher), quiet=True)
+    return finetune(taught_by(base, teacher), quiet=True)
 
 
 @pytest.fixture(scope="module")
@@ -172,15 +171,15 @@ def test_probabilities_are_cached_for_one_teacher(base, teacher, done, tmp_path,
     original = outputs_module.load_teacher
     monkeypatch.setattr(outputs_module, "load_teacher", lambda folder: pytest.fail("the teacher was loaded"))
     alone = changed(base, losses={"logits": 1.0, "sequence": 0.0}, temperature=2.0)
-    second = run(taught_by(alone, teacher), quiet=True)
+    second = finetune(taught_by(alone, teacher), quiet=True)
     assert second.content["settings"]["teacher_answers_computed"] == [{"texts": 0, "of": n} for n in (55, lessons)]
     assert second.id != done.id
     elsewhere = taught_by(base, teacher).model_copy(update={"runs": str(tmp_path)})
-    repeated = run(elsewhere, quiet=True)
+    repeated = finetune(elsewhere, quiet=True)
     assert repeated.id == done.id
     assert repeated.predictions().outputs.tolist() == done.predictions().outputs.tolist()
     monkeypatch.setattr(outputs_module, "load_teacher", original)
-    third = run(taught_by(base, taught(base, 11)), quiet=True)
+    third = finetune(taught_by(base, taught(base, 11)), quiet=True)
     assert all(origin["texts"] == origin["of"] for origin in third.content["settings"]["teacher_answers_computed"])
 
 
@@ -222,7 +221,7 @@ def test_word_level_students_are_closer_to_their_teacher(base, teacher, examples
     distances = {}
     for name, losses in (("sequence", {}), ("words", {"logits": 1.0, "sequence": 0.0}), ("both", {"logits": 1.0})):
         content["distill"]["losses"] = losses
-        student = run(taught_by(Recipe.model_validate(content), teacher), quiet=True)
+        student = finetune(taught_by(Recipe.model_validate(content), teacher), quiet=True)
         distances[name] = divergence(teacher.model_folder, student.model_folder, examples)
     assert distances["words"] < distances["both"] < distances["sequence"], distances
 
@@ -257,7 +256,7 @@ def test_teacher_without_probabilities_is_refused(base, teacher, monkeypatch) ->
     without_checkpoint = replace(resolve_teacher(str(teacher.folder)), checkpoint=None)
     monkeypatch.setattr("kit.distillation.teacher.resolve_teacher", lambda *args: without_checkpoint)
     with pytest.raises(KitError) as caught:
-        run(taught_by(changed(base, student=str(teacher.model_folder)), teacher), quiet=True)
+        finetune(taught_by(changed(base, student=str(teacher.model_folder)), teacher), quiet=True)
     assert caught.value.message.startswith("distill.losses.logits: this teacher returns translations")
     assert caught.value.exit_code == 2
 
