@@ -18,6 +18,7 @@ from kit.data.balance import is_unbalanced
 from kit.data.blank import is_blank
 from kit.data.examples import Examples
 from kit.data.label_words import listed, quoted
+from kit.data.numbers import Distribution, values_of
 from kit.data.sources import Splits
 from kit.data.translation_checks import REASONS, copied_share, flaws, look_swapped
 from kit.errors import DataError
@@ -50,6 +51,7 @@ class Audit:
         flawed_test: Test pairs with one of these flaws; they are kept.
         swapped: Each side of the parallel text looks like the language of the other side.
         copied: Share of the translations' words that are also in their source text.
+        numbers_train, numbers_test: Distribution of the labels after cleaning, if they are numbers.
         notes: Assumptions, repairs and doubts from reading the data.
     """
 
@@ -73,6 +75,8 @@ class Audit:
     flawed_test: int = 0
     swapped: bool = False
     copied: float = 0.0
+    numbers_train: Distribution | None = None
+    numbers_test: Distribution | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -83,7 +87,7 @@ class Audit:
     def warnings(self) -> list[str]:
         """Return one sentence per defect that the user should know of; empty if there is none."""
         rows = [f"{sentence}: {outcome}" for sentence, outcome in self._row_defects()]
-        return [*self.notes, *rows, *self._corpus_defects(), *self._balance_warnings()]
+        return [*self.notes, *rows, *self._corpus_defects(), *self._balance_warnings(), *self._outlier_warnings()]
 
     def summary(self) -> str:
         """Return one line with the numbers of rows read and the reasons for dropping some."""
@@ -108,7 +112,7 @@ class Audit:
         ):
             if count and count >= _MIN_DUPLICATE_SHARE * rows:
                 defects.append((f"{_count_words(count, split, 'repeats', 'repeat')} an earlier one", outcome))
-        label = "no label" if self.labels_test else "no translation"
+        label = "no label" if self.labels_test or self.numbers_test else "no translation"
         for split, count, defect in (
             ("training", self.empty_train, "no text"),
             ("training", self.unlabelled_train, label),
@@ -141,6 +145,15 @@ class Audit:
             )
         return warnings
 
+    def _outlier_warnings(self) -> list[str]:
+        """Return a warning about labels that are far from the others, if they are numbers."""
+        warnings: list[str] = []
+        for split, numbers in (("training", self.numbers_train), ("test", self.numbers_test)):
+            if numbers and numbers.outliers:
+                are = _count_words(numbers.outliers, split, "has", "have")
+                warnings.append(f"{are} a label far from the others ({numbers.words}): check that it is right")
+        return warnings
+
     def _balance_warnings(self) -> list[str]:
         """Return warnings about unbalanced classes and labels without a test example."""
         warnings: list[str] = []
@@ -159,7 +172,9 @@ class Audit:
         return warnings
 
 
-def audit(splits: Splits, multi_label: bool, languages: tuple[str, str] | None = None) -> tuple[Splits, Audit]:
+def audit(
+    splits: Splits, multi_label: bool, languages: tuple[str, str] | None = None, *, numbers: bool = False
+) -> tuple[Splits, Audit]:
     """Return the splits without unusable examples, and the report on them.
 
     Args:
@@ -167,6 +182,7 @@ def audit(splits: Splits, multi_label: bool, languages: tuple[str, str] | None =
         multi_label: Whether an example can have several labels, or none.
         languages: Source and target language of parallel text, where a text may have several translations. None for
             texts with labels.
+        numbers: Whether the labels are numbers.
 
     Raises:
         DataError: No example is left in test, in train, or for one of the labels in train.
@@ -211,6 +227,7 @@ def audit(splits: Splits, multi_label: bool, languages: tuple[str, str] | None =
         labels_test=_counts(test, splits.labels),
         fingerprints={"train": cleaned.fingerprint(), "test": test.fingerprint()},
         notes=splits.notes,
+        **(_number_fields(cleaned, test) if numbers else {}),
         **(_pair_fields(cleaned, test, count, languages) if languages else {}),
     )
     _require_examples(cleaned, test, splits, report)
@@ -227,6 +244,12 @@ def _pair_fields(train: Examples, test: Examples, count: Counter[str], languages
         "swapped": look_swapped(*sides, languages),
         "copied": copied_share(*sides),
     }
+
+
+def _number_fields(train: Examples, test: Examples) -> dict[str, Any]:
+    """Return the fields of an Audit that only numbers have; nothing for a split without an example."""
+    parts = {"numbers_train": values_of(train.labels), "numbers_test": values_of(test.labels)}
+    return {name: Distribution.of(values) for name, values in parts.items() if len(values)}
 
 
 def _flaws(examples: Examples) -> list[str | None]:

@@ -110,8 +110,14 @@ def guess_label_column(table: Table, exclude: Collection[str] = ()) -> str:
         zero = [name for name in names.values() if _is_zero(table.columns[name])]  # a rare label may have no 1 here
         raise LabelPerColumnError(tuple(name for name in names.values() if name in candidates or name in zero))
     if len(candidates) != 1:
-        raise _ambiguous("label", candidates, table)
+        raise ambiguous_columns("label", candidates, table)
     return _require_unique(candidates[0], "label", table, exclude)
+
+
+def most_usual(columns: Sequence[str]) -> list[str]:
+    """Return the columns with a usual name of a label column, of a number first; without such columns all of them."""
+    names = {_plain(name): name for name in columns}
+    return [names[name] for name in (*WEAK_LABEL_NAMES, *_usual_names(names)) if name in names] or list(columns)
 
 
 def guess_text_columns(table: Table, exclude: Collection[str] = ()) -> tuple[str, ...]:
@@ -137,14 +143,14 @@ def guess_text_columns(table: Table, exclude: Collection[str] = ()) -> tuple[str
     varied = [(length, name) for length, name in lengths if _distinct_share(table.columns[name]) > _MIN_TEXT_DISTINCT]
     if varied and (len(varied) == 1 or varied[0][0] >= 2 * varied[1][0]):
         return (varied[0][1],)
-    raise _ambiguous("text", [name for _, name in varied], table)
+    raise ambiguous_columns("text", [name for _, name in varied], table)
 
 
 def _require_unique(name: str, role: str, table: Table, exclude: Collection[str]) -> str:
     """Return the name; raise DataError if another column's name differs only in case, spaces or hyphens."""
     twins = [other for other in table.columns if other not in exclude and _plain(other) == _plain(name)]
     if len(twins) > 1:
-        raise _ambiguous(role, twins, table)
+        raise ambiguous_columns(role, twins, table)
     return name
 
 
@@ -153,10 +159,10 @@ def _refuse_other_texts(name: str, names: Mapping[str, str], table: Table) -> No
     others = [names[other] for other in _BODIES if other in names]
     bodies = [other for other in others if _distinct_share(table.columns[other]) > _MIN_TEXT_DISTINCT]
     if name in bodies and len(bodies) > 1:
-        raise _ambiguous("text", bodies, table)
+        raise ambiguous_columns("text", bodies, table)
 
 
-def _ambiguous(role: str, candidates: list[str], table: Table) -> DataError:
+def ambiguous_columns(role: str, candidates: list[str], table: Table) -> DataError:
     """Return the error for no column, or several, that could hold the text or the label (`role`)."""
     columns = f"(columns: {in_line(list(table.columns), most=_MAX_COLUMNS_SHOWN)})"
     if len(candidates) > 1:

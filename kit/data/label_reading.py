@@ -22,9 +22,10 @@ from kit.data.label_writing import (
     writing_remark,
 )
 from kit.data.labels import label_order
+from kit.data.numbers import read_split_numbers
 from kit.data.table import Table, is_missing
 from kit.errors import DataError
-from kit.recipe.sections.data import DataSection
+from kit.recipe.sections.data import DataSection, TargetKind
 from kit.recipe.setting import setting
 
 _BIT_HINT = {  # by whether the cell is empty
@@ -41,16 +42,16 @@ class SplitLabels:
     Attributes:
         train: Label names of each training row.
         test: Label names of each test row; None without a test table.
-        order: All labels in the order of class indices.
-        separator: Character between the labels of a cell.
         notes: Sentences about assumptions and doubts that the user should read.
+        order: All labels in the order of class indices; empty for numbers.
+        separator: Character between the labels of a cell.
     """
 
     train: Labels
     test: Labels | None
-    order: tuple[str, ...]
-    separator: str
     notes: tuple[str, ...]
+    order: tuple[str, ...] = ()
+    separator: str = USUAL
 
 
 def read_split_labels(train: Table, test: Table | None, columns: Sequence[str], data: DataSection) -> SplitLabels:
@@ -65,6 +66,9 @@ def read_split_labels(train: Table, test: Table | None, columns: Sequence[str], 
     Raises:
         DataError: The labels cannot be read. The message names the column, and the row if there is one.
     """
+    if data.targets is TargetKind.NUMBERS:
+        numbers_of_test = None if test is None else LabelColumn(columns[0], test)
+        return SplitLabels(*read_split_numbers(LabelColumn(columns[0], train), numbers_of_test, data))
     notes: list[str] = []
     if len(columns) > 1:
         separator = data.label_separator or USUAL
@@ -86,7 +90,7 @@ def read_split_labels(train: Table, test: Table | None, columns: Sequence[str], 
     remarks = (typed, _joined(counts, data, separator), writing_remark(counts), missing_remark(counts))
     notes += filter(None, remarks)
     order = label_order(rows, _declared(columns, data))
-    return SplitLabels(rows, tested, order, separator, tuple(notes))
+    return SplitLabels(rows, tested, tuple(notes), order, separator)
 
 
 def _one_hot(table: Table, columns: Sequence[str]) -> Labels:

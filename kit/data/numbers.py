@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from kit.data.blank import is_blank
+from kit.data.columns import ambiguous_columns, most_usual
 from kit.data.label_column import LabelColumn, Labels, cell_words
 from kit.data.label_words import quoted
 from kit.data.labels import label_name
-from kit.data.table import is_missing
+from kit.data.table import Table, is_missing
 from kit.errors import DataError
 from kit.recipe.sections.data import DataSection
 from kit.recipe.setting import setting
@@ -87,7 +88,7 @@ class Distribution:
     def words(self) -> str:
         """The distribution in a few words: `1 to 10, mean 6.71, standard deviation 2.9`."""
         low, high = self.quantiles[0], self.quantiles[-1]
-        return f"{low:.4g} to {high:.4g}, mean {self.mean:.4g}, standard deviation {self.sd:.3g}"
+        return f"{low:.5g} to {high:.5g}, mean {self.mean:.4g}, standard deviation {self.sd:.3g}"
 
 
 def read_split_numbers(
@@ -141,6 +142,23 @@ def could_be_numbers(column: LabelColumn) -> bool:
     """Return whether every cell of a column that is not blank is a number, in one way of writing."""
     cells = [value for value in column.values if not _is_empty(value)]
     return bool(cells) and any(all(_read(value, sign) is not None for value in cells) for sign in DecimalSign)
+
+
+def guess_number_column(table: Table, exclude: Collection[str] = ()) -> str:
+    """Return the only column of numbers, or of several the only one with a usual name such as `rating`.
+
+    Args:
+        table: Table of training examples.
+        exclude: Columns that hold something else, such as the text.
+
+    Raises:
+        DataError: No column, or several, could hold the label.
+    """
+    columns = [LabelColumn(name, table) for name in table.columns if name not in exclude]
+    candidates = most_usual([column.name for column in columns if could_be_numbers(column)])
+    if len(candidates) != 1:
+        raise ambiguous_columns("label", candidates, table)
+    return candidates[0]
 
 
 def _decimal_of(column: LabelColumn, data: DataSection) -> DecimalSign:

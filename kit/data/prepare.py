@@ -10,8 +10,9 @@ from kit.data.audit import Audit, audit, normalise
 from kit.data.budget import hold_out, hold_out_sources, keep_covered, nested_budget, primary_class
 from kit.data.examples import Examples
 from kit.data.labels import encode_labels
+from kit.data.numbers import strata, values_of
 from kit.data.sources import Splits, load_splits
-from kit.recipe.sections.data import MAX_VALIDATION_EXAMPLES, VALIDATION_SHARE, DataSection
+from kit.recipe.sections.data import MAX_VALIDATION_EXAMPLES, VALIDATION_SHARE, DataSection, TargetKind
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class Prepared:
     """Data of a run.
 
     Attributes:
-        labels: Label names in the order of class indices.
+        labels: Names of the outputs of a model: label names in the order of class indices, the column of numbers, or
+            nothing for parallel text.
         multi_label: Whether an example can have several labels.
         train: Training examples of the budget, in budget order.
         validation: Validation examples of the budget. No source text of parallel text is in both.
@@ -53,7 +55,7 @@ class Cleaned:
 def clean(data: DataSection) -> Cleaned:
     """Load and audit the data. Raise DataError if that fails."""
     languages = None if data.languages is None else data.language_pair
-    return Cleaned(*audit(load_splits(data), data.multi_label, languages))
+    return Cleaned(*audit(load_splits(data), data.multi_label, languages, numbers=data.targets is TargetKind.NUMBERS))
 
 
 def prepare(data: DataSection, seed: int, cleaned: Cleaned | None = None) -> Prepared:
@@ -70,13 +72,11 @@ def prepare(data: DataSection, seed: int, cleaned: Cleaned | None = None) -> Pre
     """
     cleaned = cleaned or clean(data)
     splits, report = cleaned.splits, cleaned.audit
-    if data.languages is None:
-        targets = encode_labels(splits.train.labels, splits.labels, data.multi_label)
-    else:
-        targets = np.zeros(len(splits.train), np.int64)  # translations have no classes
+    targets = _targets(splits, data)
     classes = primary_class(targets) if data.multi_label else targets
     several = targets if data.multi_label else None
-    order = nested_budget(classes, data.budget, seed, several, data.sampling == "balanced")
+    covered = data.targets is not TargetKind.NUMBERS
+    order = nested_budget(classes, data.budget, seed, several, data.sampling == "balanced", covered=covered)
     share, most = (VALIDATION_SHARE, MAX_VALIDATION_EXAMPLES) if data.validation is None else (data.validation, None)
     pool = np.setdiff1d(np.arange(len(splits.train)), order)
     if data.languages is None:
@@ -90,7 +90,7 @@ def prepare(data: DataSection, seed: int, cleaned: Cleaned | None = None) -> Pre
         kept, held = keep_covered(targets[order], kept, held)
     train, validation = splits.train.take(order[kept]), splits.train.take(order[held])
     return Prepared(
-        labels=splits.labels,
+        labels=splits.label_columns if data.targets is TargetKind.NUMBERS else splits.labels,
         multi_label=data.multi_label,
         train=train,
         validation=validation,
@@ -104,3 +104,14 @@ def prepare(data: DataSection, seed: int, cleaned: Cleaned | None = None) -> Pre
             "test": report.fingerprints["test"],
         },
     )
+
+
+def _targets(splits: Splits, data: DataSection) -> np.ndarray:
+    """Return the classes by which training examples are stratified: (n,), or (n, labels) of 0 and 1 if multi-label."""
+    match data.targets:
+        case TargetKind.LABELS:
+            return encode_labels(splits.train.labels, splits.labels, data.multi_label)
+        case TargetKind.NUMBERS:
+            return strata(values_of(splits.train.labels))
+        case TargetKind.REFERENCES:
+            return np.zeros(len(splits.train), np.int64)  # translations have no classes

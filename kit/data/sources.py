@@ -13,15 +13,16 @@ from kit.data.budget import keep_covered, primary_class, split_off
 from kit.data.columns import guess_label_column, guess_text_columns, require_columns
 from kit.data.examples import Examples
 from kit.data.label_column import Labels
-from kit.data.label_reading import read_split_labels
+from kit.data.label_reading import SplitLabels, read_split_labels
 from kit.data.label_separators import USUAL
 from kit.data.labels import check_test_labels, encode_labels, label_name
+from kit.data.numbers import guess_number_column, strata, values_of
 from kit.data.parallel_files import by_language, guess_language_column
 from kit.data.reading import DEFAULT_READING, Reading, reading_of
 from kit.data.source_tables import Source, open_source
 from kit.data.table import Table, is_missing
 from kit.errors import DataError
-from kit.recipe.sections.data import DataSection, Scalar
+from kit.recipe.sections.data import DataSection, Scalar, TargetKind
 from kit.recipe.setting import setting
 
 _SHOWN = 6
@@ -34,7 +35,7 @@ class Splits:
     Attributes:
         train: Training examples.
         test: Test examples.
-        labels: All label names, in the order of class indices; empty for parallel text.
+        labels: All label names, in the order of class indices; empty for numbers and parallel text.
         text_columns: Names of the column with the text, or of the two columns of a text pair.
         label_columns: Name of the column with the labels, or of one 0/1 column per label.
         description: One line about the source and size of the data.
@@ -86,13 +87,14 @@ def _load_labelled(data: DataSection) -> Splits:
     labels = read_split_labels(train, table, label, data)
     whole = _examples(train, text, labels.train)
     if table is None:
-        kept, held = _split(encode_labels(labels.train, labels.order, data.multi_label), data)
+        kept, held = _split(labels, data)
         share = f"{data.test_size:.0f}" if data.test_size >= 1 else f"{100 * data.test_size:.4g} %"
         description = f"{_described(source.name, data)}, {len(train)} rows, test split off: {share}"
         parts = (whole.take(kept), whole.take(held))
     else:
         assert labels.test is not None
-        check_test_labels(labels.test, labels.order, where)
+        if labels.order:
+            check_test_labels(labels.test, labels.order, where)
         description = f"{_described(source.name, data)}, {len(train)} training rows, test: {where}, {len(table)} rows"
         description += _unused(data)
         parts = (whole, _examples(table, text, labels.test))
@@ -239,7 +241,8 @@ def _columns(table: Table, data: DataSection, where: str) -> tuple[tuple[str, ..
     text = (data.text,) if isinstance(data.text, str) else tuple(data.text or ())
     require_columns(text, table, "data.text", where)
     require_columns(data.label_columns, table, "data.label", where)
-    label = data.label_columns or (guess_label_column(table, exclude=text),)
+    guess = guess_number_column if data.targets is TargetKind.NUMBERS else guess_label_column
+    label = data.label_columns or (guess(table, exclude=text),)
     shared = [column for column in label if column in text]
     if shared:
         raise DataError(
@@ -257,8 +260,11 @@ def _examples(table: Table, text: tuple[str, ...], labels: Labels) -> Examples:
     return Examples(table.rows, list(zip(*columns, strict=True)), labels)
 
 
-def _split(targets: np.ndarray, data: DataSection) -> tuple[np.ndarray, np.ndarray]:
+def _split(labels: SplitLabels, data: DataSection) -> tuple[np.ndarray, np.ndarray]:
     """Return positions of training and test examples, which depend on `data.split_seed`, not on the training seed."""
+    if data.targets is TargetKind.NUMBERS:
+        return split_off(strata(values_of(labels.train)), data.test_size, data.split_seed)
+    targets = encode_labels(labels.train, labels.order, data.multi_label)
     if not data.multi_label:
         return split_off(targets, data.test_size, data.split_seed)
     kept, held = split_off(primary_class(targets), data.test_size, data.split_seed)

@@ -82,6 +82,12 @@ class Recipe(Section):
         return rules
 
     @model_validator(mode="after")
+    def _with_kind_of_targets(self) -> Self:
+        """Pass the kind of the task's targets to the data section."""
+        object.__setattr__(self, "data", self.data.with_targets(self.rules.targets))  # the recipe is frozen
+        return self
+
+    @model_validator(mode="after")
     def _is_consistent(self) -> Self:
         """Raise ValueError with one line per contradiction between keys."""
         refuse(self.rules.contradictions(self) | _contradictions(self))

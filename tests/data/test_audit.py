@@ -45,7 +45,7 @@ def test_unusable_training_rows_are_counted_once_and_dropped() -> None:
         "leaked_exact": 1, "leaked_normalised": 1, "duplicates_train": 1, "conflicting_train": 1, "duplicates_test": 1,
         "labels_train": {"neg": 1, "pos": 1}, "labels_test": {"neg": 1, "pos": 2},
         "identical_train": 0, "length_ratio_train": 0, "wrong_script_train": 0, "flawed_test": 0,
-        "swapped": False, "copied": 0.0, "notes": (),
+        "swapped": False, "copied": 0.0, "numbers_train": None, "numbers_test": None, "notes": (),
     }  # fmt: skip
     assert fingerprints == {"train": cleaned.train.fingerprint(), "test": cleaned.test.fingerprint()}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,12 @@ import pytest
 
 from kit.data.budget import hold_out, nested_budget, split_off
 from kit.data.label_column import LabelColumn
-from kit.data.numbers import Distribution, could_be_numbers, read_split_numbers, strata, values_of
+from kit.data.numbers import Distribution, could_be_numbers, guess_number_column, read_split_numbers, strata, values_of
+from kit.data.prepare import prepare
 from kit.data.table import Table
 from kit.errors import DataError
 from kit.recipe import DataSection
+from kit.recipe.sections.data import TargetKind
 
 
 def column(values: list[Any]) -> LabelColumn:
@@ -64,7 +67,7 @@ def test_a_decimal_comma_is_noted() -> None:
     [
         (["7", "good", "8"], 3, "'good' is not a number"),
         (["7", "8/10"], 3, "'8/10' is not a number"),
-        (["7,5", "7.5"], 3, "'7.5' is not a number"),
+        (["7,5", "8,1", "7.5"], 4, "'7.5' is not a number"),
         (["7", "inf"], 3, "inf is not a finite number below 1e+30"),
         ([7, float("-inf")], 3, "-inf is not a finite number below 1e+30"),
         (["1", "1e99"], 3, "1e99 is not a finite number below 1e+30"),
@@ -154,3 +157,53 @@ def test_a_distribution_counts_labels_far_from_the_rest() -> None:
 )
 def test_columns_of_numbers_are_recognized(cells, expected) -> None:
     assert could_be_numbers(column(cells)) is expected
+
+
+@pytest.fixture
+def section(tmp_path: Path) -> DataSection:
+    """Return the data section of 300 rows with a number, a few of them faulty."""
+    random = np.random.default_rng(0)
+    rows = [f"text number {place};{random.normal(5, 2):.2f}".replace(".", ",") for place in range(298)]
+    path = tmp_path / "ratings.csv"
+    path.write_text("\n".join(["text;rating", *rows, "without a number;", "far away;9999,5"]) + "\n", "utf-8")
+    return DataSection(source=str(path), test_size=0.25, budget=100).with_targets(TargetKind.NUMBERS)
+
+
+def test_prepared_numbers_are_split_and_budgeted_by_quantiles(section) -> None:
+    data = prepare(section, 0)
+    assert (data.labels, data.splits.labels) == (("rating",), ())
+    assert (len(data.train), len(data.validation), len(data.test)) == (90, 10, 75)
+    smaller = prepare(section.model_copy(update={"budget": 40}), 0)
+    assert {*smaller.train.ids} <= {*data.train.ids} and {*smaller.validation.ids} <= {*data.validation.ids}
+    assert len(prepare(section.model_copy(update={"budget": 3}), 0).train) == 3
+    medians = [np.median(values_of(part.labels)) for part in (data.train, data.test)]
+    assert medians == pytest.approx([5, 5], abs=0.6)
+
+
+def test_the_audit_describes_numbers_and_their_faults(section) -> None:
+    report = prepare(section, 0).audit
+    assert report.numbers_train is not None and report.numbers_test is not None
+    assert report.numbers_train.count + report.numbers_test.count == 299
+    warnings = " | ".join(report.warnings())
+    assert "numbers are read with a decimal comma" in warnings
+    assert "1 training example has no label: dropped" in warnings
+    assert "has a label far from the others" in warnings
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({"text": ["a b", "c d"], "price": ["1.5", "2"]}, "price"),
+        ({"text": ["a b", "c d"], "id": [1, 2], "rating": [3, 4]}, "rating"),
+        ({"text": ["a b", "c d"], "height": [1, 2], "width": [3, 4]}, None),
+        ({"text": ["a b", "c d"]}, None),
+    ],
+)
+def test_the_column_of_numbers_is_guessed_if_it_is_clear(columns, expected) -> None:
+    table = Table.of(columns)
+    if expected:
+        assert guess_number_column(table) == expected
+        return
+    with pytest.raises(DataError) as caught:
+        guess_number_column(table)
+    assert caught.value.key == "data.label"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from enum import Enum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from kit.recipe.section import NOT_IN_ID, InId, Name, Section
 
@@ -100,6 +100,19 @@ class DataSection(Section):
         """Source and target language of parallel text."""
         assert self.languages is not None
         return self.languages[0], self.languages[1]
+
+    _targets: TargetKind | None = PrivateAttr(None)
+
+    @property
+    def targets(self) -> TargetKind:
+        """Kind of targets in the label column: that of the recipe's task."""
+        return self._targets or (TargetKind.LABELS if self.languages is None else TargetKind.REFERENCES)
+
+    def with_targets(self, targets: TargetKind) -> Self:
+        """Return the section for a task with this kind of targets."""
+        section = self.model_copy()
+        section._targets = targets
+        return section
 
     @property
     def label_columns(self) -> tuple[str, ...]:
