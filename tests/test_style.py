@@ -12,6 +12,10 @@ import pytest
 KIT = Path(__file__).parents[1] / "kit"
 FILES = sorted(KIT.rglob("*.py"))
 MAX_LINES = 320
+MAX_FUNCTION_LINES = 50  # without the docstring, and without the signature of a command
+MAX_PARAMETERS = 7
+# Functions of the public API, whose options are keyword-only, and one that replaces a function of torch.
+MANY_PARAMETERS = {"new", "export", "study", "_plain_attention"}
 MIN_SHARE = 0.85  # of docstrings of functions that begin with a verb
 QUESTIONS = re.compile(r"(What|Whether|How|Where|Which|Who|Why|That which|Those)\b")
 NO_VERBS = re.compile(
@@ -91,3 +95,41 @@ def test_errors_carry_their_recipe_key_as_a_field() -> None:
                 if key.match(text):
                     in_message.append(f"{place(path, node)}: {text}")
     assert not in_message, "\n".join(in_message)
+
+
+def all_functions() -> Iterator[tuple[Path, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield path, node
+
+
+def is_command(path: Path) -> bool:
+    return path.parent.name == "cli"
+
+
+def lines_of(path: Path, node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Return the number of lines of a function without its docstring."""
+    docstring = node.body[0] if ast.get_docstring(node) else None
+    first = node.body[0].lineno if is_command(path) else node.lineno
+    last = node.end_lineno or first
+    return last - first + 1 - (0 if docstring is None else (docstring.end_lineno or 0) - docstring.lineno + 1)
+
+
+def test_functions_are_short() -> None:
+    long = [
+        f"{place(path, node)}: {node.name}"
+        for path, node in all_functions()
+        if lines_of(path, node) > MAX_FUNCTION_LINES
+    ]
+    assert not long, "\n".join(long)
+
+
+def test_functions_have_few_parameters() -> None:
+    many = [
+        f"{place(path, node)}: {node.name}"
+        for path, node in all_functions()
+        if not is_command(path) and node.name not in MANY_PARAMETERS
+        if len({a.arg for a in (*node.args.args, *node.args.kwonlyargs)} - {"self", "cls"}) > MAX_PARAMETERS
+    ]
+    assert not many, "\n".join(many)

@@ -146,7 +146,6 @@ def _fit_and_write(
         DivergedError: Predictions for the test examples are not finite.
         VerificationError: The saved model predicts differently.
     """
-    import numpy as np
     from accelerate import PartialState
 
     from kit.models.checkpoints.origin import forget_origin
@@ -162,11 +161,7 @@ def _fit_and_write(
     test_start = time.perf_counter()
     outputs = fitted.predictor.outputs(data.test.texts)
     test_end = time.perf_counter()
-    if outputs.dtype.kind == "f" and not np.isfinite(outputs).all():
-        raise DivergedError(
-            "the model's predictions for the test examples are not finite numbers",
-            "lower `train.learning_rate`, or set `train.precision: fp32`",
-        )
+    _require_finite(outputs)
     content: dict[str, Any] = {}
     earlier = fitted.training.earlier_seconds if fitted.training else 0.0
     if state.is_main_process:
@@ -194,9 +189,17 @@ def _fit_and_write(
         if not keep_model:
             shutil.rmtree(draft / MODEL_FOLDER)
         seal(draft, content)
-        shutil.rmtree(
-            job.workdir, ignore_errors=True
-        )  # last, so that a failure before this line loses no training steps
+        shutil.rmtree(job.workdir, ignore_errors=True)  # last: a failure before this line loses no training steps
+
+
+def _require_finite(outputs: np.ndarray) -> None:
+    import numpy as np
+
+    if outputs.dtype.kind == "f" and not np.isfinite(outputs).all():
+        raise DivergedError(
+            "the model's predictions for the test examples are not finite numbers",
+            "lower `train.learning_rate`, or set `train.precision: fp32`",
+        )
 
 
 def _inference_files(folder: Path) -> list[Path]:

@@ -111,11 +111,11 @@ def export(
     require_metrics(record, data)
     with cached_export(record) if place is None else nullcontext(place) as final:
         name = target.name if target else final.name
-        request = request_of(record, planned, name, speed, history(record))
-        proofs = find_proven(final, request)
+        order = _Order(planned, name, speed, request_of(record, planned, name, speed, history(record)))
+        proofs = find_proven(final, order.request)
         if proofs is None:
             with _draft(final.parent, record) as draft:
-                proofs = _write(record, planned, draft, data, say=say, name=name, speed=speed, request=request)
+                proofs = _write(record, order, draft, data, say)
                 publish(draft, final)
         else:
             remove_left_aside(final)
@@ -162,17 +162,24 @@ def _draft(parent: Path, record: Record) -> Iterator[Path]:
         yield draft
 
 
-def _write(
-    record: Record,
-    planned: list[Format],
-    draft: Path,
-    data: Prepared,
-    *,
-    say: Callable[[str], None],
-    name: str,
-    speed: bool,
-    request: str,
-) -> dict[str, Proof]:
+@dataclass(frozen=True)
+class _Order:
+    """Content of an export, as the user requested it.
+
+    Attributes:
+        formats: Formats of the model.
+        name: Name of the repository or folder, for the card.
+        speed: Measure the speed for the card.
+        request: Hash of everything that the exported folder depends on.
+    """
+
+    formats: list[Format]
+    name: str
+    speed: bool
+    request: str
+
+
+def _write(record: Record, order: _Order, draft: Path, data: Prepared, say: Callable[[str], None]) -> dict[str, Proof]:
     """Write and verify all formats, the card and the manifest. Raise ExportError for private content."""
     from kit.models.backends.backend import backend_in
     from kit.publishing.card import model_card
@@ -181,16 +188,16 @@ def _write(
     from kit.workflows.export_card import card_facts
     from kit.workflows.export_speed import SpeedSection, measure_speed
 
-    written = _write_formats(record, planned, draft, data, say)
+    written = _write_formats(record, order.formats, draft, data, say)
     recipe = public(record.recipe.model_dump(mode="json", exclude_defaults=True))
     speed_section = SpeedSection([], [])
     # An adapter alone is not measured: it runs as fast as the merged model.
     measured = {form.name: draft / form.folder for form in written.formats if form.loader != "peft"}
-    if speed and measured:
+    if order.speed and measured:
         say("measuring speed for the card, a minute or more (--no-speed omits it)")
         speed_section = measure_speed(record, measured, data.test.texts)
     facts = replace(
-        card_facts(record, written.first, data, name=name, recipe=recipe, formats=written.formats),
+        card_facts(record, written.first, data, name=order.name, recipe=recipe, formats=written.formats),
         reproduction=reproduction_of(written.first),
         speeds=speed_section.rows,
         speed_notes=speed_section.notes,
@@ -204,7 +211,7 @@ def _write(
         text_columns=tuple(record.content["data"]["text_columns"]),
         formats={form.name: form.folder for form in written.formats},
         backends={form.name: backend_in(draft / form.folder) for form in written.formats},
-        proven=proof_entry(request, draft, written.proofs),
+        proven=proof_entry(order.request, draft, written.proofs),
     ).write(draft)
     _require_private(record, draft)
     return written.proofs

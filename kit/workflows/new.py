@@ -96,25 +96,34 @@ def new(  # noqa: PLR0913
     if test:
         content["data"]["test"] = one_or_all(test)
     splits = _load(content)
-    columns = (*splits.text_columns, *splits.label_columns)
-    if languages is None or columns != tuple(languages):  # otherwise the columns are implied by the languages
-        content["data"] |= {"text": one_or_all(splits.text_columns), "label": one_or_all(splits.label_columns)}
-    if splits.headless:
-        content["data"]["header"] = "none"
-    if splits.label_separator != USUAL:
-        content["data"]["label_separator"] = splits.label_separator
+    _add_detected(content["data"], splits)
     recipe = validated(content)
-    text = _head(path) + recipe_to_yaml(recipe, _notes(splits, bool(test), multi_label=recipe.data.multi_label))
+    _write(recipe, path, _notes(splits, bool(test), multi_label=recipe.data.multi_label))
+    if tell:
+        for note in (*_columns_note(splits, label), *splits.notes):
+            tell(note)
+    return recipe
+
+
+def _add_detected(data: dict[str, Any], splits: Splits) -> None:
+    """Add the columns, header and separator that were detected in the data to the section `data`."""
+    columns = [*splits.text_columns, *splits.label_columns]
+    if columns != data["languages"]:  # otherwise the columns are implied by the languages
+        data |= {"text": one_or_all(splits.text_columns), "label": one_or_all(splits.label_columns)}
+    if splits.headless:
+        data["header"] = "none"
+    if splits.label_separator != USUAL:
+        data["label_separator"] = splits.label_separator
+
+
+def _write(recipe: Recipe, path: Path, notes: dict[str, str]) -> None:
+    text = _head(path) + recipe_to_yaml(recipe, notes)
     if recipe_from_yaml(text, str(path)) != recipe:
         raise RecipeError(
             "this recipe cannot be written as YAML: a name in it changes when it is read again",
             "rename the columns or labels that have unusual characters",
         )
     write_atomically(path, text)
-    if tell:
-        for note in (*_columns_note(splits, label), *splits.notes):
-            tell(note)
-    return recipe
 
 
 def _columns_note(splits: Splits, label: object) -> list[str]:

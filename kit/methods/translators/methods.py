@@ -148,16 +148,9 @@ def fit_writer(
     require_positions(writer.model, recipe.data.max_length)
     if recipe.train.freeze_embeddings:
         freeze_source_embeddings(writer.model)
-    max_length = recipe.data.max_length
-    validation = pairs_of(job, writer, job.data.validation)
-    test = pairs_of(job, writer, job.data.test)
+    validation, test = (pairs_of(job, writer, split) for split in (job.data.validation, job.data.test))
     plan = make_plan(recipe.train, len(pairs), PartialState().num_processes)
-    truncated = _share(pairs.target.truncated)
-    if truncated > _MAX_TRUNCATED:
-        job.progress.say(
-            f"data: {percent(truncated, 1)} of the references have more than {max_length} tokens (data.max_length) "
-            "and are cut: a translator learns to stop there"
-        )
+    _warn_of_truncation(job, pairs)
     settings: dict[str, Any] = {
         "device": job.hardware.device,
         "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
@@ -186,9 +179,18 @@ def fit_writer(
         "train": _share(pairs.source.truncated | pairs.target.truncated),
         "validation": _share(validation.source.truncated | validation.target.truncated),
         "test": _share(test.source.truncated),
-        "references": truncated,
+        "references": _share(pairs.target.truncated),
     }
     return Fitted(predictor_of(job, replace(writer, model=final), pairs), training, settings, truncation)
+
+
+def _warn_of_truncation(job: Job, pairs: Pairs) -> None:
+    truncated = _share(pairs.target.truncated)
+    if truncated > _MAX_TRUNCATED:
+        job.progress.say(
+            f"data: {percent(truncated, 1)} of the references have more than {job.recipe.data.max_length} tokens "
+            "(data.max_length) and are cut: a translator learns to stop there"
+        )
 
 
 def predictor_of(job: Job, writer: Writer, pairs: Pairs) -> Translator:
