@@ -132,7 +132,7 @@ def answers(folders: list[Path], arguments: argparse.Namespace) -> list[tuple[fl
     """
     import sacrebleu
 
-    from kit.models.predictor import load_predictor
+    from kit.models.load import load_predictor
 
     sources, references = (test_lines(arguments.source, language) for language in ("en", "de"))
     texts: list[tuple[str, ...]] = [(line,) for line in sources]

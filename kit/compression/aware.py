@@ -25,8 +25,9 @@ from kit.errors import ModelError
 from kit.methods import Job
 from kit.methods.encoders.encoder import encode_budget
 from kit.models.checkpoints.loading import HEADS, load_classifier
-from kit.models.predictor import TransformerPredictor
-from kit.models.saved_kind import Kind, kind_of
+from kit.models.classifier import TransformerPredictor
+from kit.models.kinds import form_of
+from kit.models.kinds.form import Form
 from kit.records.record import Record
 from kit.training.interfaces import Training
 
@@ -91,10 +92,10 @@ def require_aware(epochs: float, source: Record | None) -> None:
         return
     if find_spec("torchao") is None:
         raise ModelError("aware: torchao is not installed", "pip install 'kit[compress]'")
-    kind = None if source is None else kind_of(source.model_folder, source.backend)
-    if kind is Kind.ONNX:
+    kind = None if source is None else form_of(source.model_folder, source.backend)
+    if kind is Form.ONNX:
         raise ModelError("aware: a graph cannot be trained", "apply this step to the model that the graph was made of")
-    if kind in (Kind.TRANSLATOR, Kind.WARM_TRANSLATOR):
+    if kind in (Form.TRANSLATOR, Form.WARM_TRANSLATOR):
         raise ModelError(
             "aware: quantization-aware training is for classifiers; a translator is quantized as it is",
             "leave `aware` out; if quantization loses too much, float16 loses next to nothing",

@@ -8,7 +8,8 @@ from typing import Any, Protocol, TypeVar
 from kit.errors import ModelError
 from kit.methods import Fitted, Job
 from kit.models.checkpoints.checkpoint import resolve_checkpoint
-from kit.models.saved_kind import Kind, kind_of
+from kit.models.kinds import form_of
+from kit.models.kinds.form import Form
 from kit.models.translation.seq2seq import start_of
 from kit.recipe import Recipe
 from kit.recipe.section import Section
@@ -17,34 +18,34 @@ from kit.records.record import Record
 StepT = TypeVar("StepT", bound=Section)
 
 _WAY_OUT = {
-    Kind.HALF: "16 bits come last: compress the run it was made of",
-    Kind.QUANTIZED: "compress the run it was made of: quantization comes last",
-    Kind.EARLY_EXIT: "early-exit comes last, because no other step preserves the exits: apply it after this step, or "
+    Form.HALF: "16 bits come last: compress the run it was made of",
+    Form.QUANTIZED: "compress the run it was made of: quantization comes last",
+    Form.EARLY_EXIT: "early-exit comes last, because no other step preserves the exits: apply it after this step, or "
     "compress the run it was made of",
-    Kind.ONNX: "apply this step before onnx, to a classifier of torch",
-    Kind.QUANTIZED_ONNX: "compress the run it was made of: quantization comes last",
-    Kind.TORCH: "that step is for translators; int8-onnx makes a classifier smaller and faster",
-    Kind.TRANSLATOR: "that step is for classifiers; ct2 and int8-onnx make a translator smaller and faster; "
+    Form.ONNX: "apply this step before onnx, to a classifier of torch",
+    Form.QUANTIZED_ONNX: "compress the run it was made of: quantization comes last",
+    Form.TORCH: "that step is for translators; int8-onnx makes a classifier smaller and faster",
+    Form.TRANSLATOR: "that step is for classifiers; ct2 and int8-onnx make a translator smaller and faster; "
     "vocabulary, int8-torch, nf4-bnb and float16 make its file smaller",
-    Kind.WARM_TRANSLATOR: "int8-onnx makes it smaller and faster; vocabulary, int8-torch, nf4-bnb and float16 make its "
+    Form.WARM_TRANSLATOR: "int8-onnx makes it smaller and faster; vocabulary, int8-torch, nf4-bnb and float16 make its "
     "file smaller; ct2 supports students with `distill.student.init: random`",
-    Kind.CT2: "compress the run it was made of: ct2 comes last",
-    Kind.TFIDF: "it is small and fast already; compress a run with a checkpoint",
+    Form.CT2: "compress the run it was made of: ct2 comes last",
+    Form.TFIDF: "it is small and fast already; compress a run with a checkpoint",
 }
 
-_TRANSLATORS = (Kind.TRANSLATOR, Kind.WARM_TRANSLATOR, Kind.CT2)
+_TRANSLATORS = (Form.TRANSLATOR, Form.WARM_TRANSLATOR, Form.CT2)
 
 
 class Technique(Protocol):
     """A way to compress a model, with settings from a step, its section in `kit.recipe.sections.compression`."""
 
     @property
-    def takes(self) -> tuple[Kind, ...]:
+    def takes(self) -> tuple[Form, ...]:
         """Kinds of models that the technique applies to."""
 
     @property
-    def gives(self) -> Kind:
-        """Kind of the compressed model; TORCH if the technique preserves the kind, see `kind_after`."""
+    def gives(self) -> Form:
+        """Form of the compressed model; TORCH if the technique preserves the kind, see `form_after`."""
 
     def require(self, step: Any, source: Record | None) -> None:
         """Check the packages and properties of the model that the step requires.
@@ -71,25 +72,25 @@ class Technique(Protocol):
         """
 
 
-def foreseen_kind(recipe: Recipe) -> Kind:
+def foreseen_form(recipe: Recipe) -> Form:
     """Return the kind of model that a recipe's run will produce. Raises ModelError for a missing checkpoint."""
     if recipe.task != "translation":
-        return Kind.TFIDF if recipe.method == "tfidf" else Kind.TORCH
+        return Form.TFIDF if recipe.method == "tfidf" else Form.TORCH
     if recipe.method not in ("finetune", "lora") or recipe.model.checkpoint is None:
-        return Kind.TRANSLATOR
+        return Form.TRANSLATOR
     folder = resolve_checkpoint(recipe.model).folder
-    warm = start_of(folder) == "encoder" or kind_of(folder) is Kind.WARM_TRANSLATOR
-    return Kind.WARM_TRANSLATOR if warm else Kind.TRANSLATOR
+    warm = start_of(folder) == "encoder" or form_of(folder) is Form.WARM_TRANSLATOR
+    return Form.WARM_TRANSLATOR if warm else Form.TRANSLATOR
 
 
-def kind_after(technique: Technique, kind: Kind) -> Kind:
+def form_after(technique: Technique, kind: Form) -> Form:
     """Return the kind of the model after a technique is applied to a model of this kind."""
-    return kind if technique.gives is Kind.TORCH else technique.gives
+    return kind if technique.gives is Form.TORCH else technique.gives
 
 
-def works_first(technique: Technique, kind: Kind, other: Technique) -> bool:
+def works_first(technique: Technique, kind: Form, other: Technique) -> bool:
     """Return True if a technique applies to this kind of model, and `other` to the model that results."""
-    return kind in technique.takes and kind_after(technique, kind) in other.takes
+    return kind in technique.takes and form_after(technique, kind) in other.takes
 
 
 def attempts(technique: Technique, step: Any, source: Record) -> list[Any]:
@@ -108,14 +109,14 @@ def changed_steps(step: StepT, changes: list[dict[str, Any]]) -> list[StepT]:
     return [copy for copy in copies if copy != step]
 
 
-def require_kind(
-    technique: str, kind: Kind, allowed: tuple[Kind, ...], what: str, *, made_of: str | None = None, way_out: str = ""
+def require_form(
+    technique: str, kind: Form, allowed: tuple[Form, ...], what: str, *, made_of: str | None = None, way_out: str = ""
 ) -> None:
     """Raise ModelError, with the way out, unless a step applies to this kind of model.
 
     Args:
         technique: Name of the step.
-        kind: Kind of the model.
+        kind: Form of the model.
         allowed: Kinds of models that the step applies to.
         what: Name of the model in the message.
         made_of: Id of the run that the model was compressed from; None if it is not a compressed model.
@@ -123,7 +124,7 @@ def require_kind(
     """
     if kind in allowed:
         return
-    is_classifier = kind in (Kind.TORCH, Kind.EARLY_EXIT, Kind.TFIDF)
+    is_classifier = kind in (Form.TORCH, Form.EARLY_EXIT, Form.TFIDF)
     shown = [kind for kind in allowed if kind not in _TRANSLATORS] if is_classifier else []
     usual = _WAY_OUT.get(kind, "")
     if made_of is not None:

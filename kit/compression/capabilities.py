@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass
 
 from kit.compression import TECHNIQUES
-from kit.models.saved_kind import Kind
+from kit.models.kinds.form import Form
 
 WORKS = "works"
 _LAST = "refused: it comes last"
@@ -57,14 +57,14 @@ def capability_table() -> str:
 
 def _row(name: str) -> Capability:
     gives = TECHNIQUES[name].gives
-    train = WORKS if gives is Kind.TORCH else _BY_ADAPTERS if name.endswith("-bnb") else _LAST
-    export = "refused: no plain library exits early" if gives is Kind.EARLY_EXIT else WORKS
-    elsewhere = gives in (Kind.ONNX, Kind.QUANTIZED_ONNX, Kind.CT2)
+    train = WORKS if gives is Form.TORCH else _BY_ADAPTERS if name.endswith("-bnb") else _LAST
+    export = "refused: no plain library exits early" if gives is Form.EARLY_EXIT else WORKS
+    elsewhere = gives in (Form.ONNX, Form.QUANTIZED_ONNX, Form.CT2)
     gpu = "runs on the CPU" if elsewhere else _UNVERIFIED if name == "int8-torch" else WORKS
     return Capability(f"`{name}`", _models(name), train, WORKS, WORKS, WORKS, export, WORKS, gpu)
 
 
 def _models(name: str) -> str:
     takes = TECHNIQUES[name].takes
-    models = ["classifiers"] * (Kind.TORCH in takes) + ["translators"] * (Kind.TRANSLATOR in takes)
+    models = ["classifiers"] * (Form.TORCH in takes) + ["translators"] * (Form.TRANSLATOR in takes)
     return ", ".join(models)

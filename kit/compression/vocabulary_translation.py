@@ -27,7 +27,8 @@ from kit.data.encode import Encoded, encode
 from kit.errors import ModelError
 from kit.methods import Fitted, Job
 from kit.models.checkpoints.config_file import read_config
-from kit.models.translation.seq2seq import TARGET, Tongues
+from kit.models.checkpoints.tokenizers import TARGET
+from kit.models.translation.seq2seq import Tongues
 from kit.models.translation.translator import Translator
 
 _PROOF_PAIRS = 64  # pairs for which the trimmed model must compute the same logits

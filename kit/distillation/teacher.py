@@ -16,8 +16,10 @@ from kit.errors import MAKE_AGAIN, ModelError
 from kit.models.checkpoints.checkpoint import Checkpoint, resolve_checkpoint
 from kit.models.checkpoints.config_file import read_config
 from kit.models.checkpoints.tokenizers import load_tokenizer
-from kit.models.predictor import Predictor, load_predictor
-from kit.models.saved_kind import Kind, kind_of
+from kit.models.kinds import form_of
+from kit.models.kinds.form import Form
+from kit.models.load import load_predictor
+from kit.models.predictor import Predictor
 from kit.models.translation.generation_settings import apply_route, set_search
 from kit.models.translation.languages import Route, find_route
 from kit.models.translation.lengths import LEAST_RATIO
@@ -27,7 +29,7 @@ from kit.records.record import MODEL_FOLDER, Record
 from kit.runtime.file_types import RECORD_FILE
 
 # Kinds of saved models from whose layers a student can be made.
-_KINDS_WITH_LAYERS = (Kind.TORCH, Kind.HALF, Kind.TRANSLATOR, Kind.WARM_TRANSLATOR)
+_KINDS_WITH_LAYERS = (Form.TORCH, Form.HALF, Form.TRANSLATOR, Form.WARM_TRANSLATOR)
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,7 @@ def _from_record(name: str, record: Record) -> Teacher:
     files = {file: sha for file, sha in content["files"].items() if file.startswith(f"{MODEL_FOLDER}/")}
     sha256 = _digest(json.dumps(sorted(files.items())))
     checkpoint = None
-    if kind_of(record.model_folder, record.backend) in _KINDS_WITH_LAYERS:
+    if form_of(record.model_folder, record.backend) in _KINDS_WITH_LAYERS:
         saved = _safe_checkpoint(str(record.model_folder))
         start = (content["checkpoint"] or {}).get("name", record.id)  # a model from random weights is its own start
         checkpoint = Checkpoint(start, saved.folder, None, saved.sha256, saved.tokenizer_sha256)

@@ -22,8 +22,9 @@ from kit.distillation.teacher import Teacher, load_teacher
 from kit.models.architectures.layers import capturing
 from kit.models.checkpoints.config_file import read_config
 from kit.models.checkpoints.loading import load_classifier
+from kit.models.classifier import TransformerPredictor
 from kit.models.inference import BATCH_TOKENS
-from kit.models.predictor import Texts, TransformerPredictor
+from kit.models.predictor import Texts
 from kit.models.translation.translator import Translator
 from kit.training.progress import Progress
 

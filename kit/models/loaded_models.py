@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from kit.models.predictor import Predictor, Texts, load_predictor
+from kit.models.load import load_predictor
+from kit.models.predictor import Predictor, Texts
 from kit.runtime.files import folder_bytes
 
 _MEMORY_SHARE = 0.25  # of the free memory, for the files of all loaded models

@@ -128,7 +128,7 @@ def _speed(facts: CardFacts) -> list[str]:
 
 def _verification(facts: CardFacts) -> str:
     lines = [f"- `{exported.name}`: {inline(exported.proof)}" for exported in facts.formats]
-    without_kit = " without kit" * all(exported.loader != "kit" for exported in facts.formats)
+    without_kit = " without kit" * all(exported.packages for exported in facts.formats)
     intro = (
         f"Each format was loaded in a new process{without_kit}, without the files of the run, and its predictions on "
         "the test examples were compared with those of the run"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kit.models.kinds import KINDS
 from kit.records.record import Record
 from kit.reporting.formatting import title
 
@@ -18,15 +19,6 @@ _METRIC_TYPES = {
     "mcc": "matthews_correlation",
     "bleu": "sacrebleu",
 }
-_LIBRARIES = {
-    "onnxruntime": "onnx",
-    "onnx-seq2seq": "onnx",
-    "peft": "peft",
-    "transformers": "transformers",
-    "seq2seq": "transformers",
-    "ctranslate2": "ctranslate2",
-}
-_TAGS = {"onnxruntime": ["onnx"], "onnx-seq2seq": ["onnx"], "ctranslate2": ["ctranslate2"]}
 
 
 def card_metadata(record: Record, facts: CardFacts) -> str:
@@ -50,16 +42,16 @@ def card_metadata(record: Record, facts: CardFacts) -> str:
         )
         for name, estimate in record.metrics.items()
     ]
-    loader = facts.formats[0].loader
+    saved = KINDS[facts.formats[0].loader]
     card = ModelCardData(
         model_name=facts.name,
         license=facts.licence,
         language=list(facts.languages) or None,
         base_model=facts.base,
         datasets=[facts.dataset] if facts.dataset else None,
-        library_name=_LIBRARIES.get(loader),
+        library_name=saved.hub_library,
         pipeline_tag=kind,
-        tags=["kit", str(record.content["task"]), *_TAGS.get(loader, [])],
+        tags=["kit", str(record.content["task"]), *saved.hub_tags],
         metrics=sorted({_METRIC_TYPES.get(record.main_metric, record.main_metric)}),
         eval_results=results,
     )

@@ -10,36 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import ModelError, RecipeError
-from kit.models.architectures import cnn_bilstm as small
-from kit.models.architectures import pooled
-from kit.models.backends.onnx import FACTS_FILE
 from kit.models.checkpoints.config_file import CONFIG_FILE, read_config
 from kit.models.checkpoints.origin import without_local_keys
-from kit.models.saved_kind import Kind, kind_of
-from kit.models.translation.seq2seq import TARGET
-from kit.publishing.translators import GREEDY, translation_loader
+from kit.models.checkpoints.tokenizers import TARGET
+from kit.models.kinds import KINDS, STORED, SavedKind, form_of, kind_in, kind_of
+from kit.models.kinds.form import Form
+from kit.models.kinds.own_code import own_code
 from kit.records.record import MODEL_FOLDER, Record
 from kit.runtime.json_files import read_object
-from kit.runtime.names import plain_name, regular_files
+from kit.runtime.names import regular_files
 
 ADAPTER = "adapter"
 GRAPH = "onnx"
-_PACKAGES = {
-    "transformers": "transformers torch",
-    "peft": "peft transformers torch",
-    "onnxruntime": "onnxruntime tokenizers",
-    "kit": "",  # kit is in no package index
-    "seq2seq": "transformers torch",
-    "ctranslate2": "ctranslate2 transformers",
-    GREEDY: "onnxruntime tokenizers",
-}
-_QUANTIZED_BY = {"torchao": " torchao", "bitsandbytes": " bitsandbytes accelerate"}
-# Modules of the architectures of kit, which transformers loads as remote code. They do not import kit.
-_OWN_CODE = {
-    "kit_pooled": (pooled, "PooledConfig", "PooledClassifier"),
-    "kit_cnn": (small, "TextCnnConfig", "TextCnn"),
-    "kit_bilstm": (small, "BiLstmConfig", "BiLstm"),
-}
 
 
 @dataclass(frozen=True)
@@ -49,7 +31,7 @@ class Format:
     Attributes:
         name: Name for `--format`.
         step: Compression technique that produces it from a PyTorch model; None for the run's own files.
-        loader: Library or class that loads it, a key of the loaders in `standalone_check`.
+        loader: Name of the kind of saved model, and of its loader in `standalone_check`.
         arguments: Arguments of the loader, except the folder.
     """
 
@@ -57,6 +39,11 @@ class Format:
     step: str | None
     loader: str
     arguments: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> SavedKind:
+        """Kind of the exported model."""
+        return KINDS[self.loader]
 
 
 def plan_formats(record: Record, names: list[str], with_code: bool = False) -> list[Format]:
@@ -72,13 +59,12 @@ def plan_formats(record: Record, names: list[str], with_code: bool = False) -> l
         ModelError: The run cannot be exported in a format, or that format cannot be loaded without kit.
     """
     from kit.compression import TECHNIQUES
-    from kit.compression.base import require_kind
+    from kit.compression.base import require_form
     from kit.recipe.sections.compression import CompressSection
 
-    kind = kind_of(record.model_folder, record.backend)
-    own = _own_format(record, kind)
+    form, own = form_of(record.model_folder, record.backend), _own_format(record)
     planned = []
-    graph_instead = _needs_code(own) and not with_code and kind in TECHNIQUES[GRAPH].takes
+    graph_instead = _needs_code(own) and not with_code and form in TECHNIQUES[GRAPH].takes
     for name in dict.fromkeys(names or [GRAPH if graph_instead else own.name]):
         if name == own.name:
             planned.append(own)
@@ -86,9 +72,9 @@ def plan_formats(record: Record, names: list[str], with_code: bool = False) -> l
             planned.append(_adapter(record))
         elif name in _stored_by_techniques():
             technique = TECHNIQUES[name]
-            require_kind(name, kind, technique.takes, record.id)
+            require_form(name, form, technique.takes, record.id)
             technique.require(CompressSection.model_validate({"steps": [name]}).steps[0], record)
-            planned.append(Format(name, name, *_loading(technique.gives, name, record)))
+            planned.append(_format(name, name, kind_of(technique.gives, own.kind.translates), technique.gives, record))
         else:
             known = [
                 own.name,
@@ -97,7 +83,7 @@ def plan_formats(record: Record, names: list[str], with_code: bool = False) -> l
             ]
             raise RecipeError(f"--format: kit cannot export {record.id} as {name}", f"available: {', '.join(known)}")
     if not with_code:
-        _require_plain(planned, record, kind in TECHNIQUES[GRAPH].takes)
+        _require_plain(planned, record, form in TECHNIQUES[GRAPH].takes)
     return planned
 
 
@@ -139,16 +125,13 @@ def write_format(planned: Format, record: Record, folder: Path) -> None:
     for path in folder.rglob("*.json"):
         if path.name in (CONFIG_FILE, "tokenizer_config.json"):
             _edit(path, without_local_keys)
-    config = folder / CONFIG_FILE
-    if planned.loader == "transformers" and config.is_file():
-        kind = read_config(folder).model_type
-        if kind in _OWN_CODE:
-            module, config_class, model_class = _OWN_CODE[kind]
-            file = Path(str(module.__file__))
-            shutil.copyfile(file, folder / f"modeling_{kind}.py")
-            classes = {"AutoConfig": config_class, "AutoModelForSequenceClassification": model_class}
-            places = {auto: f"modeling_{kind}.{name}" for auto, name in classes.items()}
-            _edit(config, lambda content: content | {"auto_map": places})
+    code = planned.kind.code(folder)
+    if code is not None:
+        model_type = read_config(folder).model_type
+        shutil.copyfile(code.file, folder / f"modeling_{model_type}.py")
+        classes = {"AutoConfig": code.config_class, "AutoModelForSequenceClassification": code.model_class}
+        places = {auto: f"modeling_{model_type}.{name}" for auto, name in classes.items()}
+        _edit(folder / CONFIG_FILE, lambda content: content | {"auto_map": places})
 
 
 def _files_of(planned: Format, record: Record) -> dict[str, Path]:
@@ -167,52 +150,15 @@ def _files_of(planned: Format, record: Record) -> dict[str, Path]:
     return {name: files[prefix + place] for name, place in own.items() if Path(name).suffix not in (".py", ".md")}
 
 
-def packages(planned: Format, folder: Path) -> str:
-    """Return the packages that load a written format, for `pip install`; empty for formats that only kit loads."""
-    content = read_config(folder).content if (folder / CONFIG_FILE).is_file() else {}
-    method = (content.get("quantization_config") or {}).get("quant_method", "")
-    quantizer = _QUANTIZED_BY.get(method, "") if planned.loader in ("transformers", "seq2seq") else ""
-    return _PACKAGES[planned.loader] + quantizer
+def _own_format(record: Record) -> Format:
+    """Return the format of the files of a Record."""
+    folder, source = record.model_folder, (record.content["settings"].get("compression") or {}).get("source")
+    kind = kind_in(folder, record.backend)
+    return _format(kind.format_name(folder, record.id, source), None, kind, kind.form(folder), record)
 
 
-def _own_format(record: Record, kind: Kind) -> Format:
-    if kind is Kind.TFIDF:
-        return Format("tfidf", None, "kit")
-    if kind in (Kind.ONNX, Kind.QUANTIZED_ONNX):
-        facts = read_object(record.model_folder / FACTS_FILE, ModelError)
-        name = {"float32": "onnx"}.get(facts["weights"], f"{facts['weights']}-onnx")
-        plain_name(name, f"{record.model_folder / FACTS_FILE}: weights", ModelError)
-        return Format(name, None, *_loading(kind, "", record))
-    if kind is Kind.CT2:
-        return Format("ct2", None, *_loading(kind, "", record))
-    if kind is Kind.EARLY_EXIT:
-        raise ModelError(
-            f"{record.id} has early exits, which neither transformers nor a graph can load",
-            f"export the run it was compressed from: {record.content['settings']['compression']['source']}",
-        )
-    config = read_config(record.model_folder)
-    if "auto_map" in config.content:
-        raise ModelError(
-            f"{record.id} needs the code of its checkpoint, which kit does not publish",
-            "export a graph instead: --format onnx",
-        )
-    return Format("safetensors", None, *_loading(kind, config.model_type, record))
-
-
-def _loading(kind: Kind, model_type: str, record: Record) -> tuple[str, dict[str, Any]]:
-    """Return the loader of this kind of model without kit, and its arguments."""
-    if record.recipe.task == "translation":
-        return translation_loader(kind, record.model_folder)
-    if kind in (Kind.ONNX, Kind.QUANTIZED_ONNX):
-        return "onnxruntime", {}
-    arguments: dict[str, Any] = {"truncation": True}
-    if read_config(record.model_folder).model_type in _OWN_CODE:
-        arguments["trust_remote_code"] = True
-    if kind is Kind.HALF:
-        arguments["dtype"] = (
-            "float32"  # the run was tested in float32; float16 is slow on CPUs without 16-bit arithmetic
-        )
-    return "transformers", arguments
+def _format(name: str, step: str | None, kind: SavedKind, form: Form, record: Record) -> Format:
+    return Format(name, step, kind.name, kind.arguments(record.model_folder, form))
 
 
 def _adapter(record: Record) -> Format:
@@ -225,7 +171,7 @@ def _adapter(record: Record) -> Format:
         raise ModelError(
             f"--format adapter: {record.id} has no adapter", "train with method lora, or leave --format out"
         )
-    if read_config(record.model_folder).model_type in _OWN_CODE:
+    if own_code(record.model_folder) is not None:
         raise ModelError(
             f"--format adapter: {record.id} uses a pooling that transformers has no class for",
             "--format onnx exports the merged weights; or train with model.pooling native",
@@ -242,10 +188,7 @@ def _stored_by_techniques() -> list[str]:
     """Return the techniques that only change how a model is stored."""
     from kit.compression import TECHNIQUES
 
-    return [name for name, technique in TECHNIQUES.items() if technique.gives in _STORED_KINDS]
-
-
-_STORED_KINDS = (Kind.HALF, Kind.QUANTIZED, Kind.ONNX, Kind.QUANTIZED_ONNX, Kind.CT2)
+    return [name for name, technique in TECHNIQUES.items() if technique.gives in STORED]
 
 
 def _edit(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:

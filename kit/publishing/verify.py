@@ -16,11 +16,10 @@ from kit.data import Prepared
 from kit.data.label_words import in_line
 from kit.errors import ExportError
 from kit.measurement.intervals import Estimate
-from kit.models.predictor import load_predictor
+from kit.models.load import load_predictor
 from kit.models.translation.translator import Translator
 from kit.publishing import standalone_check
 from kit.publishing.formats import Format
-from kit.publishing.translators import GREEDY
 from kit.records.record import Record
 from kit.runtime.temporary import temporary_folder
 from kit.tasks import Task, task_for
@@ -98,7 +97,7 @@ def verify(exported: Format, folder: Path, source: Record, run: Record, data: Pr
     texts, task = data.test.texts, task_for(run.recipe, run.labels)
     stored = source.predictions().outputs
     model = load_predictor(source.model_folder, backend=source.backend)
-    if exported.loader == GREEDY and isinstance(model, Translator):
+    if exported.kind.greedy and isinstance(model, Translator):
         model.search_greedily()
     alone = model.depends_on_batch
     expected = np.concatenate([model.outputs([text]) for text in texts]) if alone else stored
@@ -124,7 +123,7 @@ def verify(exported: Format, folder: Path, source: Record, run: Record, data: Pr
         largest_difference=float(differences.max()),
         retained=verdict.retained if verdict else None,
         agreement=verdict.agreement if verdict else None,
-        greedy=exported.loader == GREEDY,
+        greedy=exported.kind.greedy,
         alone=alone,
     )
 

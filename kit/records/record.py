@@ -21,7 +21,8 @@ from typing import Any
 from kit.errors import MAKE_AGAIN, ModelError, RecordError
 from kit.measurement.baselines import Baselines, balance_words, few_examples_words, metrics_to_show, run_baselines
 from kit.measurement.intervals import Estimate, shown
-from kit.models.backends.backend import Backend, backend_of
+from kit.models.backends.backend import Backend
+from kit.models.kinds import backend_of
 from kit.recipe import Recipe
 from kit.records.checks import recipe_of_record, require_content
 from kit.records.predictions import PREDICTIONS_FILE, Predictions, read_predictions

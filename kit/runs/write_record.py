@@ -219,7 +219,7 @@ def _verify_reload(folder: Path, job: Job, texts: Texts, expected: np.ndarray) -
     Raises:
         VerificationError: The predictions or the label names differ.
     """
-    from kit.models.predictor import label_names, load_predictor
+    from kit.models.load import label_names, load_predictor
 
     reloaded = load_predictor(folder, job.recipe.model.trust_remote_code)
     change = float(job.task.differences(reloaded.outputs(texts), expected).max())

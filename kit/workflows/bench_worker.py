@@ -25,29 +25,33 @@ def _load(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
     from kit.runtime.quiet_libraries import quiet_libraries
 
     quiet_libraries()
-    import torch
+    from kit.models.kinds import kind_in
+    from kit.models.load import load_predictor
+    from kit.runtime.threads import thread_count
 
-    from kit.models.backends.ctranslate2 import Ct2Translator
-    from kit.models.predictor import TransformerPredictor, load_predictor
-    from kit.models.translation.translator import Translator
-
+    kind = kind_in(Path(context["folder"]))
+    kind.predictor()  # the time of loading is that of the model, without its libraries
     began = time.perf_counter()
     predictor = load_predictor(Path(context["folder"]))
     seconds = time.perf_counter() - began
-    backend = _BACKENDS.get(type(predictor).__name__, "eager")
-    if isinstance(predictor, TransformerPredictor) and context["backend"] == "compile":
-        predictor.model = torch.compile(predictor.model, dynamic=True)  # type: ignore[assignment]
-        backend = "compile"
-    translates = isinstance(predictor, Translator | Ct2Translator)
-    _state.update(predictor=predictor, translates=translates)
+    compiles = context["backend"] == "compile" and not kind.translates
+    if compiles:
+        _compile(predictor)
+    _state.update(predictor=predictor, translates=kind.translates)
     _state.update(singles=[tuple(row) for row in context["rows"]], texts=[tuple(row) for row in context["many"]])
     return {
-        "backend": backend,
+        "backend": "compile" if compiles else kind.runs_on,
         "seconds": seconds,
         "parameters": predictor.parameters,
-        "threads": torch.get_num_threads(),
-        "translates": translates,
+        "threads": thread_count(),
+        "translates": kind.translates,
     }
+
+
+def _compile(predictor: Any) -> None:
+    import torch
+
+    predictor.model = torch.compile(predictor.model, dynamic=True)
 
 
 def _latency(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
@@ -93,7 +97,6 @@ def _memory(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
     return {"bytes": peak_memory_bytes()}
 
 
-_BACKENDS = {"OnnxPredictor": "onnxruntime", "OnnxTranslator": "onnxruntime", "Ct2Translator": "ctranslate2"}
 _MEASUREMENTS = {
     "load": _load, "latency": _latency, "rate": _rate, "tokens": _tokens, "memory": _memory, "energy": _energy,
 }  # fmt: skip

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from kit.compression.gate import Judge
     from kit.compression.step_result import Link
     from kit.methods import Job
-    from kit.models.saved_kind import Kind
+    from kit.models.kinds.form import Form
 
 CHAIN_FILE = "chain.json"  # in the last Record of a chain, which is the start if every step was undone
 MADE = 4  # part of every id: raise it if steps produce another result for the same model
@@ -79,7 +79,7 @@ def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared
     from kit.compression.gate import Judge, require_gate
     from kit.compression.step_result import Trial, links_of
     from kit.data.distillation_texts import distilled_on
-    from kit.models.predictor import load_predictor
+    from kit.models.load import load_predictor
 
     section, shared = recipe.compress, shared or Shared()
     if section.source is None:
@@ -127,22 +127,22 @@ def _require_chain(section: CompressSection, start: Record | None, recipe: Recip
         recipe: Recipe of the run.
     """
     from kit.compression import TECHNIQUES
-    from kit.compression.base import foreseen_kind, kind_after, require_kind, works_first
-    from kit.models.saved_kind import kind_of
+    from kit.compression.base import foreseen_form, form_after, require_form, works_first
+    from kit.models.kinds import form_of
 
-    kind = kind_of(start.model_folder, start.backend) if start is not None else foreseen_kind(recipe)
+    kind = form_of(start.model_folder, start.backend) if start is not None else foreseen_form(recipe)
     what = start.id if start is not None else recipe.method
     made_of = (start.content["settings"].get("compression") or {}).get("source") if start is not None else None
     remedy = ""
-    before: tuple[str, Kind] | None = None  # the step before, and the kind of model that it was applied to
+    before: tuple[str, Form] | None = None  # the step before, and the kind of model that it was applied to
     for step in section.steps:
         technique = TECHNIQUES[step.technique]
         if before is not None and works_first(technique, before[1], TECHNIQUES[before[0]]):
             remedy = f"take {step.technique} before {before[0]}"
-        require_kind(step.technique, kind, technique.takes, what, made_of=made_of, way_out=remedy)
+        require_form(step.technique, kind, technique.takes, what, made_of=made_of, way_out=remedy)
         technique.require(step, start)
         before, made_of, remedy = (step.technique, kind), None, ""
-        kind, what = kind_after(technique, kind), f"what {step.technique} leaves"
+        kind, what = form_after(technique, kind), f"what {step.technique} leaves"
 
 
 def _job(recipe: Recipe, start: Record | None, quiet: bool, shared: Shared) -> Job:

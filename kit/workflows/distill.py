@@ -164,7 +164,8 @@ def _costs(student: Record, teachers: list[Teacher], shared: Shared) -> tuple[Co
     """Return size and speed of the student, and of all its teachers together, timed in turns."""
     from kit.analysis.distillation_verdict import Cost
     from kit.measurement.speed import latencies
-    from kit.models.predictor import TransformerPredictor, load_predictor
+    from kit.models.classifier import TransformerPredictor
+    from kit.models.load import load_predictor
     from kit.training.hardware import set_up_hardware
 
     predictors = [load_predictor(student.model_folder, backend=student.backend), *map(load_teacher, teachers)]

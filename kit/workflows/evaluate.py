@@ -46,7 +46,7 @@ def evaluate(folder: str | Path, *, trust_remote_code: bool = False, comet: Path
         ModelError: If COMET cannot be run.
         RecipeError: If COMET is requested for a run that does not translate.
     """
-    from kit.models.predictor import load_predictor, require_labels
+    from kit.models.load import load_predictor, require_labels
     from kit.tasks import task_for
 
     record = Record.load(folder)

@@ -181,7 +181,7 @@ class _Order:
 
 def _write(record: Record, order: _Order, draft: Path, data: Prepared, say: Callable[[str], None]) -> dict[str, Proof]:
     """Write and verify all formats, the card and the manifest. Raise ExportError for private content."""
-    from kit.models.backends.backend import backend_in
+    from kit.models.kinds import KINDS, backend_in
     from kit.publishing.card import model_card
     from kit.publishing.reproduce import reproduction_of
     from kit.publishing.reuse import proof_entry
@@ -192,7 +192,7 @@ def _write(record: Record, order: _Order, draft: Path, data: Prepared, say: Call
     recipe = public(record.recipe.model_dump(mode="json", exclude_defaults=True))
     speed_section = SpeedSection([], [])
     # An adapter alone is not measured: it runs as fast as the merged model.
-    measured = {form.name: draft / form.folder for form in written.formats if form.loader != "peft"}
+    measured = {form.name: draft / form.folder for form in written.formats if KINDS[form.loader].runs_on}
     if order.speed and measured:
         say("measuring speed for the card, a minute or more (--no-speed omits it)")
         speed_section = measure_speed(record, measured, data.test.texts)
@@ -231,7 +231,7 @@ def _write_formats(
 ) -> _WrittenFormats:
     """Write each format and verify it; the first format lies at the top of the folder."""
     from kit.publishing.card_facts import CardFormat
-    from kit.publishing.formats import packages, write_format
+    from kit.publishing.formats import write_format
     from kit.publishing.verify import verify
 
     proofs: dict[str, Proof] = {}
@@ -244,7 +244,7 @@ def _write_formats(
         say(f"writing {form.name} and predicting {len(data.test):,} test examples with it in a new process")
         write_format(form, source, draft / folder)
         proofs[form.name] = proof = verify(form, draft / folder, source, record, data)
-        required = packages(form, draft / folder)
+        required = form.kind.requirements(draft / folder)
         formats.append(CardFormat(form.name, folder, form.loader, form.arguments, required, proof.line))
     return _WrittenFormats(formats, proofs, first)
 

@@ -64,7 +64,7 @@ def predict_with(
     warn: Callable[[str], None] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield one prediction per text, like `predict`, for a model that is already located."""
-    from kit.models.predictor import load_predictor, require_labels
+    from kit.models.load import load_predictor, require_labels
     from kit.tasks import task_for
 
     rows = _checked(texts, served)

@@ -19,8 +19,9 @@ from kit import Recipe, Record, evaluate
 from kit.compression import TECHNIQUES
 from kit.compression.capabilities import WORKS, capabilities, capability_table
 from kit.errors import ModelError
-from kit.models.predictor import TransformerPredictor, load_predictor
-from kit.models.saved_kind import kind_of
+from kit.models.classifier import TransformerPredictor
+from kit.models.kinds import form_of
+from kit.models.load import load_predictor
 from kit.publishing.formats import plan_formats
 from kit.recipe.sections.compression import TECHNIQUES as SECTIONS
 from kit.runs.derived_recipes import compression_recipe
@@ -63,7 +64,7 @@ LOAD_ALL_SCRIPT = """
 import json, logging, sys
 logging.disable(logging.WARNING)
 from pathlib import Path
-from kit.models.predictor import load_predictor
+from kit.models.load import load_predictor
 from kit.publishing.formats import plan_formats
 folders, texts = json.loads(sys.argv[1])
 rows = [tuple(text) for text in texts]
@@ -105,7 +106,7 @@ def test_compressed_model_matches_its_record(case, compressed, reloaded, tiny_ru
     assert done.links[0].verdict.agreement.value >= MIN_AGREEMENT.get(case, 0.9)
     assert evaluate(record.folder).largest_difference < 1e-3
     assert {path.name for path in record.folder.iterdir()} <= FILES
-    assert kind_of(record.model_folder) is TECHNIQUES[technique].gives
+    assert form_of(record.model_folder) is TECHNIQUES[technique].gives
     predictor = load_predictor(record.model_folder)
     if isinstance(predictor, TransformerPredictor):
         assert predictor.model.device.type == ("cuda" if torch.cuda.is_available() else "cpu")

@@ -24,7 +24,7 @@ from kit.errors import LaunchError, OutputError
 from kit.models.architectures.layers import capturing
 from kit.models.checkpoints.loading import load_classifier
 from kit.models.checkpoints.tokenizers import load_tokenizer
-from kit.models.predictor import load_predictor
+from kit.models.load import load_predictor
 from kit.training.progress import Progress
 
 QUIET = Progress(quiet=True)

@@ -13,7 +13,8 @@ from kit.data import prepare
 from kit.errors import ModelError
 from kit.methods.encoders.encoder import label_texts
 from kit.methods.encoders.family import METHODS
-from kit.models.saved_kind import Kind, kind_of
+from kit.models.kinds import form_of
+from kit.models.kinds.form import Form
 from kit.recipe.keys import section_of
 from kit.recipe.section import Section
 from kit.recipe.sections.compression import CompressSection
@@ -175,7 +176,7 @@ def test_adapters_of_quantized_weights_are_merged_into_float32(tmp_path, tiny_ch
     assert "change_without_rounding" not in plain.content["settings"]
     assert not np.array_equal(plain.predictions().outputs, record.predictions().outputs)
     assert evaluate(record.folder).largest_difference < 1e-4
-    assert kind_of(record.model_folder) is Kind.TORCH and record.content["parameters"] == plain.content["parameters"]
+    assert form_of(record.model_folder) is Form.TORCH and record.content["parameters"] == plain.content["parameters"]
 
 
 def test_unknown_lora_targets_are_named(tmp_path, tiny_checkpoint) -> None:

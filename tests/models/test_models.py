@@ -9,8 +9,9 @@ from kit.models.checkpoints.checkpoint import resolve_checkpoint
 from kit.models.checkpoints.head import Head
 from kit.models.checkpoints.loading import build_classifier
 from kit.models.checkpoints.tokenizers import load_tokenizer
+from kit.models.classifier import TransformerPredictor
 from kit.models.inference import embed, predict_logits
-from kit.models.predictor import TransformerPredictor, label_names, load_predictor
+from kit.models.load import label_names, load_predictor
 from kit.recipe.sections.model import ModelSection
 
 TEXTS = [("a gripping, funny film",), ("dull",), ("one of the best films of the year, and then some more words",)] * 30

@@ -14,7 +14,8 @@ import pytest
 from kit import Recipe, finetune, predict
 from kit.distillation.teacher import resolve_teacher
 from kit.errors import ModelError, RecordError
-from kit.models.backends.backend import Backend, backend_of
+from kit.models.backends.backend import Backend
+from kit.models.kinds import backend_of
 from kit.publishing.manifest import read_manifest, written_files
 from kit.publishing.saved_model import find_served
 from kit.records.record import Record, is_exported

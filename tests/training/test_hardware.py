@@ -4,7 +4,7 @@ import torch
 from kit.errors import RecipeError
 from kit.methods.encoders.probe import ProbePredictor
 from kit.models.inference import full_float32
-from kit.models.predictor import load_predictor
+from kit.models.load import load_predictor
 from kit.runtime.versions import usable_cores
 from kit.training.hardware import coarse_float32, computes_bf16, set_up_hardware
 

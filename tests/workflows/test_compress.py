@@ -22,7 +22,7 @@ from kit.compression.step_result import batch_effect_words
 from kit.data.encode import encode
 from kit.errors import DataError, KitError, ModelError, RecipeError, RecordError
 from kit.models.checkpoints.tokenizers import load_tokenizer
-from kit.models.predictor import load_predictor
+from kit.models.load import load_predictor
 from kit.runs.derived_recipes import compression_recipe
 from kit.runs.request import Shared
 from kit.runtime.seals import sealed

@@ -19,7 +19,7 @@ from kit import Recipe, Record, distill, evaluate, finetune, predict
 from kit.distillation.teacher import resolve_teacher
 from kit.errors import KitError, ModelError, RecipeError, RecordError
 from kit.models.checkpoints.loading import load_classifier
-from kit.models.predictor import load_predictor
+from kit.models.load import load_predictor
 from kit.recipe.sections.distillation import DistillSection
 from kit.records.record import seal
 from kit.runs.control import control_recipe

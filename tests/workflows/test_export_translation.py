@@ -11,7 +11,7 @@ import yaml
 
 from kit import Record, predict
 from kit.errors import ExportError, ModelError
-from kit.models.predictor import load_predictor
+from kit.models.load import load_predictor
 from kit.runs.derived_recipes import compression_recipe
 from kit.workflows.bench import bench
 from kit.workflows.compress import compress

@@ -19,7 +19,7 @@ from kit.methods import Fitted, Job
 from kit.models.backends.ctranslate2 import Ct2Facts, Ct2Translator, require_ct2
 from kit.models.checkpoints.config_file import CONFIG_FILE, read_config
 from kit.models.checkpoints.tokenizers import quiet, save_tokenizer
-from kit.models.saved_kind import Kind
+from kit.models.kinds.form import Form
 from kit.models.translation.translator import Translator
 from kit.recipe.sections.compression import Ct2Step
 from kit.records.record import Record
@@ -31,8 +31,8 @@ CONVERTED = ("marian", "bart", "mbart", "m2m_100", "pegasus", "t5", "mt5", "umt5
 class Ct2:
     """A translator for CTranslate2."""
 
-    takes = (Kind.TRANSLATOR,)
-    gives = Kind.CT2
+    takes = (Form.TRANSLATOR,)
+    gives = Form.CT2
 
     def require(self, step: Ct2Step, source: Record | None) -> None:
         """Raise ModelError without the package, or if CTranslate2 cannot convert the architecture."""

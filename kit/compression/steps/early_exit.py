@@ -23,9 +23,10 @@ from kit.methods import Fitted, Job
 from kit.models.architectures.early_exit import EarlyExitClassifier, confidence, require_same_alone, with_exits
 from kit.models.checkpoints.loading import load_classifier
 from kit.models.checkpoints.tokenizers import load_tokenizer
+from kit.models.classifier import TransformerPredictor
 from kit.models.inference import run_batches
-from kit.models.predictor import Texts, TransformerPredictor
-from kit.models.saved_kind import Kind
+from kit.models.kinds.form import Form
+from kit.models.predictor import Texts
 from kit.recipe.sections.compression import EarlyExitStep
 from kit.records.record import Record
 from kit.runtime.quantities import percent
@@ -46,8 +47,8 @@ _MAX_VECTOR_BYTES = 2**29  # text vectors that exits are fitted on; for more tex
 class EarlyExit:
     """Early exit of texts after the first block with a confident prediction."""
 
-    takes = (Kind.TORCH,)
-    gives = Kind.EARLY_EXIT
+    takes = (Form.TORCH,)
+    gives = Form.EARLY_EXIT
 
     def require(self, step: EarlyExitStep, source: Record | None) -> None:
         """Raise ModelError unless the model can have exits, and the threshold is set or can be chosen."""

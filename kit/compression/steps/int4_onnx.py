@@ -11,7 +11,7 @@ from kit.compression.onnx_graphs.four_bits import matrices_in_four_bits, tables_
 from kit.compression.steps.onnx import graph_of, predictor_of
 from kit.methods import Fitted, Job
 from kit.models.backends.onnx import require_onnx
-from kit.models.saved_kind import Kind
+from kit.models.kinds.form import Form
 from kit.recipe.sections.compression import Int4OnnxStep
 from kit.records.record import Record
 
@@ -21,8 +21,8 @@ _SMALLEST_BLOCK = 16  # in ONNX Runtime
 class Int4Onnx:
     """Quantization of weight matrices and embedding matrices to 4 bits."""
 
-    takes = (Kind.TORCH, Kind.ONNX, Kind.TRANSLATOR, Kind.WARM_TRANSLATOR)
-    gives = Kind.QUANTIZED_ONNX
+    takes = (Form.TORCH, Form.ONNX, Form.TRANSLATOR, Form.WARM_TRANSLATOR)
+    gives = Form.QUANTIZED_ONNX
 
     def require(self, step: Int4OnnxStep, source: Record | None) -> None:
         """Raise ModelError without `kit[onnx]`, or if the requested training is not possible."""

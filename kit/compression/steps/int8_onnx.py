@@ -21,8 +21,8 @@ from kit.measurement.logits import decisions
 from kit.methods import Fitted, Job
 from kit.models.backends.onnx import OnnxPredictor, require_onnx
 from kit.models.checkpoints.tokenizers import load_tokenizer
+from kit.models.kinds.form import Form
 from kit.models.predictor import Texts
-from kit.models.saved_kind import Kind
 from kit.recipe.sections.compression import Int8OnnxStep
 from kit.records.record import Record
 from kit.runtime.quiet_libraries import without_warnings
@@ -35,8 +35,8 @@ _MIN_TABLE_SHARE = 0.125  # minimum size of a 4-bit table, as a share of the lar
 class Int8Onnx:
     """Quantization of weights to 8 bits (Jacob et al. 2018, arXiv:1712.05877), by ONNX Runtime's quantizers."""
 
-    takes = (Kind.TORCH, Kind.ONNX, Kind.TRANSLATOR, Kind.WARM_TRANSLATOR)
-    gives = Kind.QUANTIZED_ONNX
+    takes = (Form.TORCH, Form.ONNX, Form.TRANSLATOR, Form.WARM_TRANSLATOR)
+    gives = Form.QUANTIZED_ONNX
 
     def require(self, step: Int8OnnxStep, source: Record | None) -> None:
         """Raise ModelError without `kit[onnx]`, or if the requested training or calibration is not possible."""

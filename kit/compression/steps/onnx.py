@@ -20,8 +20,9 @@ from kit.models.backends.onnx import Graph, OnnxPredictor, read_graph, require_o
 from kit.models.backends.onnx_translator import Graphs, OnnxTranslator, is_onnx_translator
 from kit.models.checkpoints.loading import load_classifier
 from kit.models.checkpoints.tokenizers import load_tokenizer
-from kit.models.predictor import TransformerPredictor
-from kit.models.saved_kind import Kind, kind_of
+from kit.models.classifier import TransformerPredictor
+from kit.models.kinds import form_of
+from kit.models.kinds.form import Form
 from kit.models.translation.seq2seq import load_tongues
 from kit.models.translation.translator import longest_source, prefix_of
 from kit.recipe.sections.compression import OnnxStep
@@ -34,8 +35,8 @@ _PROOF_TEXTS = 64  # of the budget
 class Onnx:
     """Conversion of a torch model to a graph in float32."""
 
-    takes = (Kind.TORCH, Kind.TRANSLATOR, Kind.WARM_TRANSLATOR)
-    gives = Kind.ONNX
+    takes = (Form.TORCH, Form.TRANSLATOR, Form.WARM_TRANSLATOR)
+    gives = Form.ONNX
 
     def require(self, step: OnnxStep, source: Record | None) -> None:
         """Raise ModelError without the packages of `kit[onnx]`."""
@@ -70,10 +71,10 @@ def graph_of(folder: Path, job: Job) -> Graph | Graphs:
     Graphs are read if the folder has them; otherwise the model is traced. Raises ModelError if the model cannot be
     traced, or if its graph predicts differently.
     """
-    kind = kind_of(folder)
-    if is_onnx_translator(folder) or kind in (Kind.TRANSLATOR, Kind.WARM_TRANSLATOR):
+    kind = form_of(folder)
+    if is_onnx_translator(folder) or kind in (Form.TRANSLATOR, Form.WARM_TRANSLATOR):
         return graphs_of(folder, job)
-    if kind is Kind.ONNX:
+    if kind is Form.ONNX:
         return read_graph(folder)
     texts = job.data.train.texts[:_PROOF_TEXTS]
     return _exported(folder, content_of(folder), tuple(texts), job.recipe.data.max_length)

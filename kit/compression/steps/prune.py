@@ -23,8 +23,8 @@ from kit.methods.encoders.encoder import EncodedBudget, encode_budget
 from kit.models.architectures.blocks import Block, find_blocks
 from kit.models.architectures.pooled import PooledClassifier, PooledConfig
 from kit.models.checkpoints.loading import load_classifier
-from kit.models.predictor import TransformerPredictor
-from kit.models.saved_kind import Kind
+from kit.models.classifier import TransformerPredictor
+from kit.models.kinds.form import Form
 from kit.recipe.sections.compression import PruneStep
 from kit.records.record import Record
 
@@ -36,8 +36,8 @@ _NEURON_MULTIPLE = 8  # numbers of neurons per layer are rounded to this, for fa
 class Prune:
     """Removal of attention heads and feed-forward neurons from encoders with BERT-like blocks."""
 
-    takes = (Kind.TORCH,)
-    gives = Kind.TORCH
+    takes = (Form.TORCH,)
+    gives = Form.TORCH
 
     def require(self, step: PruneStep, source: Record | None) -> None:
         """Raise ModelError unless the model is a pooled encoder with BERT-like blocks.

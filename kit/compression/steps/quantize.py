@@ -26,8 +26,11 @@ from kit.methods import Fitted, Job
 from kit.models.architectures.quantization_fixes import leave_odd_layers_unpacked, packs
 from kit.models.checkpoints.loading import HEADS, Bits, rounded_on_load
 from kit.models.checkpoints.tokenizers import load_tokenizer, quiet
-from kit.models.predictor import Predictor, Texts, TransformerPredictor, load_predictor
-from kit.models.saved_kind import Kind, kind_of
+from kit.models.classifier import TransformerPredictor
+from kit.models.kinds import form_of
+from kit.models.kinds.form import Form
+from kit.models.load import load_predictor
+from kit.models.predictor import Predictor, Texts
 from kit.models.translation.seq2seq import layers_to_round
 from kit.models.translation.translator import Translator
 from kit.recipe.sections.compression import BitsAndBytesStep, HalfStep, Int8TorchStep
@@ -37,8 +40,8 @@ from kit.records.record import Record
 class Int8Torch:
     """Quantization of linear layers to 8 bits by torchao."""
 
-    takes = (Kind.TORCH, Kind.TRANSLATOR, Kind.WARM_TRANSLATOR)
-    gives = Kind.QUANTIZED
+    takes = (Form.TORCH, Form.TRANSLATOR, Form.WARM_TRANSLATOR)
+    gives = Form.QUANTIZED
 
     def require(self, step: Int8TorchStep, source: Record | None) -> None:
         """Raise ModelError without torchao, or if the requested training is not possible."""
@@ -63,8 +66,8 @@ class Int8Torch:
 class BitsAndBytes:
     """Quantization of linear layers to 8 or 4 bits by bitsandbytes."""
 
-    takes = (Kind.TORCH, Kind.TRANSLATOR, Kind.WARM_TRANSLATOR)
-    gives = Kind.QUANTIZED
+    takes = (Form.TORCH, Form.TRANSLATOR, Form.WARM_TRANSLATOR)
+    gives = Form.QUANTIZED
 
     def require(self, step: BitsAndBytesStep, source: Record | None) -> None:
         """Raise ModelError without bitsandbytes, or for 4 bits if the shape of no layer allows it."""
@@ -91,8 +94,8 @@ class BitsAndBytes:
 class Half:
     """Storage of weights in 16 bits, with computation in float32."""
 
-    takes = (Kind.TORCH, Kind.TRANSLATOR, Kind.WARM_TRANSLATOR)
-    gives = Kind.HALF
+    takes = (Form.TORCH, Form.TRANSLATOR, Form.WARM_TRANSLATOR)
+    gives = Form.HALF
 
     def require(self, step: HalfStep, source: Record | None) -> None:
         """Do nothing: the step requires only torch."""
@@ -181,7 +184,7 @@ def _quantized(folder: Path, job: Job, config: Any) -> Fitted:
     loading = {"quantization_config": config, "device_map": job.hardware.device}
     predictor: TransformerPredictor | Translator
     try:
-        if kind_of(folder) is Kind.TORCH:
+        if form_of(folder) is Form.TORCH:
             predictor = TransformerPredictor(
                 _classifier(folder, loading), load_tokenizer(folder), job.recipe.data.max_length
             )
@@ -212,7 +215,7 @@ def _unquantized_layers(source: Record, bits: Bits = "int8") -> list[str]:
 def _layers(source: Record) -> tuple[dict[str, nn.Linear], list[str]]:
     """Return the linear layers to quantize, by name and without weights, and the names of excluded layers."""
     folder = source.model_folder
-    if kind_of(folder) is not Kind.TORCH:
+    if form_of(folder) is not Form.TORCH:
         return layers_to_round(folder)
     with quiet(), torch.device("meta"):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)

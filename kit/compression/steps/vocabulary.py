@@ -31,8 +31,9 @@ from kit.models.architectures.layers import encoder_of
 from kit.models.architectures.pooled import PooledConfig
 from kit.models.checkpoints.loading import load_classifier
 from kit.models.checkpoints.tokenizers import load_tokenizer
-from kit.models.predictor import TransformerPredictor
-from kit.models.saved_kind import Kind, kind_of
+from kit.models.classifier import TransformerPredictor
+from kit.models.kinds import form_of
+from kit.models.kinds.form import Form
 from kit.recipe.sections.compression import VocabularyStep
 from kit.records.record import Record
 
@@ -45,8 +46,8 @@ class Vocabulary:
     Validation texts are not counted, because the gate uses them.
     """
 
-    takes = (Kind.TORCH, Kind.TRANSLATOR, Kind.WARM_TRANSLATOR)
-    gives = Kind.TORCH
+    takes = (Form.TORCH, Form.TRANSLATOR, Form.WARM_TRANSLATOR)
+    gives = Form.TORCH
 
     def require(self, step: VocabularyStep, source: Record | None) -> None:
         """Raise ModelError without skeletoken, or if the tokenizer or the embedding matrices cannot be trimmed."""
@@ -60,7 +61,7 @@ class Vocabulary:
                 f"vocabulary: {type(tokenizer).__name__} has no tokenizer.json, so it cannot be edited",
                 "remove this step from compress.steps",
             )
-        if kind_of(source.model_folder, source.backend) is not Kind.TORCH:
+        if form_of(source.model_folder, source.backend) is not Form.TORCH:
             require_one_table(source.model_folder)
 
     def variants(self, step: VocabularyStep) -> list[VocabularyStep]:
@@ -69,7 +70,7 @@ class Vocabulary:
 
     def compress(self, step: VocabularyStep, source: Record, job: Job) -> Fitted:
         """Trim tokenizer and model, and check that texts whose tokens are all kept get the same logits."""
-        if kind_of(source.model_folder, source.backend) is not Kind.TORCH:
+        if form_of(source.model_folder, source.backend) is not Form.TORCH:
             return trim_translator(source.model_folder, job, step.max_size)
         model, tokenizer = load_classifier(source.model_folder), load_tokenizer(source.model_folder)
         max_length = job.recipe.data.max_length

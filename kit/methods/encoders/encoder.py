@@ -14,9 +14,9 @@ from kit.data.batching import EncodedDataset
 from kit.data.encode import encode
 from kit.methods.base import Job
 from kit.models.checkpoints.tokenizers import load_tokenizer
+from kit.models.classifier import TransformerPredictor
 from kit.models.inference import predict_logits
 from kit.models.linear import Linear
-from kit.models.predictor import TransformerPredictor
 from kit.models.vectors import text_vectors
 from kit.tasks.base import EncoderTask
 from kit.training.diagnosis import loss_parts

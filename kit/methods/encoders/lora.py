@@ -19,8 +19,8 @@ from kit.methods.encoders.encoder import new_predictor
 from kit.methods.encoders.finetune import pretrained_classifier, train_on_budget
 from kit.models.checkpoints.loading import resolve_pooling
 from kit.models.checkpoints.tokenizers import quiet
+from kit.models.classifier import TransformerPredictor
 from kit.models.inference import predict_logits
-from kit.models.predictor import TransformerPredictor
 from kit.recipe.sections.methods import LoraSection
 from kit.runtime.quiet_libraries import without_warnings
 

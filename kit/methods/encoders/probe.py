@@ -15,8 +15,9 @@ from kit.data.encode import encode
 from kit.methods.base import Fitted, Job
 from kit.methods.encoders.encoder import encode_budget, fit_probe, new_predictor, set_head
 from kit.models.checkpoints.loading import build_classifier, require_positions, resolve_pooling
+from kit.models.classifier import TransformerPredictor
 from kit.models.inference import full_float32
-from kit.models.predictor import Texts, TransformerPredictor
+from kit.models.predictor import Texts
 from kit.models.vectors import text_vectors
 
 

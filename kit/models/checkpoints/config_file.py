@@ -10,6 +10,7 @@ from kit.errors import ModelError
 from kit.runtime.json_files import read_object
 
 CONFIG_FILE = "config.json"
+EARLY_EXIT_TYPE = "kit_early_exit"  # model_type of a classifier with early exits
 _TYPES: dict[str, tuple[type, str]] = {
     "model_type": (str, "text"),
     "architectures": (list, "a list"),

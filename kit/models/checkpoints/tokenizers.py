@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from kit.data.encode import AnyTokenizer
 
+TARGET = "target"  # subfolder of a translator with the tokenizer of the target, if it differs from the source's
 _LONGEST = 8_192  # tokens of a text if the tokenizer sets no maximum; recipes do not allow more
 
 

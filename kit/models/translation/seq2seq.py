@@ -30,14 +30,13 @@ from kit.errors import KitError, ModelError, damage_words
 from kit.models.checkpoints.checkpoint import Checkpoint
 from kit.models.checkpoints.config_file import read_config
 from kit.models.checkpoints.loading import DROPOUT_KEYS, refuse_missing
-from kit.models.checkpoints.tokenizers import load_tokenizer, quiet
+from kit.models.checkpoints.tokenizers import TARGET, load_tokenizer, quiet
 
 Start = Literal["translator", "encoder", "nothing"]
 
 # Shape of a Transformer trained from scratch on some ten thousand pairs: a larger one memorises them.
 SCRATCH_LAYERS, SCRATCH_WIDTH, SCRATCH_INNER, SCRATCH_HEADS, SCRATCH_DROPOUT = 4, 128, 256, 4, 0.3
 _MIN_POSITIONS = 512  # of a new decoder
-TARGET = "target"  # subfolder of a saved model with the tokenizer of the target, if it differs from the source's
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,11 @@ from kit.data.encode import IGNORED, Encoded, encode
 from kit.data.padding import pad_id_of, sorted_batches
 from kit.models.architectures.quantization_fixes import mend_names
 from kit.models.checkpoints.config_file import read_config
-from kit.models.checkpoints.tokenizers import longest_text, quiet, save_tokenizer
+from kit.models.checkpoints.tokenizers import TARGET, longest_text, quiet, save_tokenizer
 from kit.models.inference import BATCH_TOKENS, full_float32
 from kit.models.translation import greedy
 from kit.models.translation.lengths import limits_of
-from kit.models.translation.seq2seq import TARGET, Tongues, load_translator
+from kit.models.translation.seq2seq import Tongues, load_translator
 from kit.models.translation.sources import SOURCE_TOKENS, count_tokens, translate_written
 from kit.models.translation.stopping import Limits
 

@@ -15,8 +15,9 @@ from kit.compression.onnx_graphs import translator_graphs as module
 from kit.errors import ModelError
 from kit.models.backends.onnx_translator import OnnxTranslator
 from kit.models.checkpoints.tokenizers import load_tokenizer
-from kit.models.predictor import load_predictor
-from kit.models.saved_kind import Kind, kind_of
+from kit.models.kinds import form_of
+from kit.models.kinds.form import Form
+from kit.models.load import load_predictor
 from kit.models.translation.generation_settings import set_search
 from kit.models.translation.seq2seq import Tongues, load_translator
 from kit.models.translation.translator import Translator
@@ -37,7 +38,7 @@ def float32(done: Compression) -> Record:
 
 
 def test_float32_graphs_translate_as_torch(float32, warm_run) -> None:
-    assert kind_of(float32.model_folder) is Kind.ONNX
+    assert form_of(float32.model_folder) is Form.ONNX
     before, after = Record.load(warm_run).predictions().outputs, float32.predictions().outputs
     assert len(after) == 20 and any(before) and (after == before).mean() >= 0.95
     assert load_predictor(float32.model_folder).parameters == load_predictor(warm_run / "model").parameters
@@ -63,7 +64,7 @@ def test_graphs_hold_only_their_weights_and_no_local_paths(float32, warm_run, ti
 
 def test_int8_is_smaller_and_a_complete_record(done, float32) -> None:
     record = Record.load(done.record.folder)
-    assert kind_of(record.model_folder) is Kind.QUANTIZED_ONNX and record.how.startswith("int8-onnx of")
+    assert form_of(record.model_folder) is Form.QUANTIZED_ONNX and record.how.startswith("int8-onnx of")
     sizes = [
         sum((run.model_folder / f"{side}.onnx").stat().st_size for side in ("encoder", "decoder"))
         for run in (record, float32)

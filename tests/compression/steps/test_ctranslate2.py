@@ -14,8 +14,9 @@ from kit.compression.capabilities import WORKS, capabilities
 from kit.compression.steps import ctranslate2 as module
 from kit.errors import ModelError
 from kit.models.backends.ctranslate2 import Ct2Translator
-from kit.models.predictor import load_predictor
-from kit.models.saved_kind import Kind, kind_of
+from kit.models.kinds import form_of
+from kit.models.kinds.form import Form
+from kit.models.load import load_predictor
 from kit.models.translation.bpe import train_bpe
 from kit.models.translation.generation_settings import apply_route, set_search
 from kit.models.translation.languages import find_route
@@ -66,7 +67,7 @@ def test_texts_are_shared_among_independent_threads(done, monkeypatch) -> None:
     texts = [(f"A man is at the {place} of number {number}.",) for number in range(40) for place in ("door", "sea")]
     expected = load_predictor(folder).outputs(texts)
     with monkeypatch.context() as patched:
-        patched.setattr("kit.models.backends.ctranslate2.torch.get_num_threads", lambda: 3)
+        patched.setattr("kit.models.backends.ctranslate2.thread_count", lambda: 3)
         shared = load_predictor(folder)
         assert shared._engine.num_translators == 3
         assert shared.outputs(texts).tolist() == expected.tolist()
@@ -75,7 +76,7 @@ def test_texts_are_shared_among_independent_threads(done, monkeypatch) -> None:
 
 def test_int8_is_smaller_and_a_complete_record(done, scratch_run) -> None:
     record = Record.load(done["int8"].record.folder)
-    assert kind_of(record.model_folder) is Kind.CT2
+    assert form_of(record.model_folder) is Form.CT2
     assert record.content["model_bytes"] < done["float32"].record.content["model_bytes"] / 1.7
     assert evaluate(record.folder).largest_difference == 0
     assert set(record.metrics) == {"bleu", "chrf", "ter"} and record.how == "ct2 of scratch"
@@ -170,7 +171,7 @@ def test_damaged_model_is_named(done, tmp_path) -> None:
 def test_float16_halves_a_translator_that_ct2_cannot_convert(warm_run) -> None:
     half = compress(chain(warm_run, ["float16"]), quiet=True).record
     sizes = [(folder / "model/model.safetensors").stat().st_size for folder in (half.folder, warm_run)]
-    assert sizes[0] < 0.55 * sizes[1] and kind_of(half.model_folder) is Kind.HALF
+    assert sizes[0] < 0.55 * sizes[1] and form_of(half.model_folder) is Form.HALF
     assert isinstance(load_predictor(half.model_folder), Translator)
 
 

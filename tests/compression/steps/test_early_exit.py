@@ -22,8 +22,8 @@ from kit.models.architectures.cnn_bilstm import TextCnn, TextCnnConfig
 from kit.models.architectures.early_exit import EarlyExitClassifier, confidence, require_same_alone, with_exits
 from kit.models.architectures.pooled import PooledClassifier, PooledConfig
 from kit.models.checkpoints.loading import load_classifier
-from kit.models.predictor import load_predictor
-from kit.models.saved_kind import Kind
+from kit.models.kinds.form import Form
+from kit.models.load import load_predictor
 from kit.recipe.sections.compression import EarlyExitStep
 from kit.runs.derived_recipes import compression_recipe
 from kit.runs.request import Shared
@@ -222,9 +222,9 @@ def test_blocks_with_unknown_inputs_are_refused(monkeypatch: pytest.MonkeyPatch)
         require_same_alone(with_exits(classifier(BertConfig(num_hidden_layers=3, **SIZES))))
 
 
-@pytest.mark.parametrize("kind", sorted(set(Kind) - {Kind.TORCH}))
-def test_only_torch_models_can_have_exits(kind: Kind, tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kit.models.saved_kind.kind_of", lambda *args: kind)
+@pytest.mark.parametrize("kind", sorted(set(Form) - {Form.TORCH}))
+def test_only_torch_models_can_have_exits(kind: Form, tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kit.models.kinds.form_of", lambda *args: kind)
     with pytest.raises(ModelError, match=re.escape(f"is {kind}; this step works on a classifier of torch")) as error:
         compress(chain(tiny_run, "early-exit"), quiet=True)
     assert error.value.hint

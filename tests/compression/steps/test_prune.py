@@ -11,7 +11,7 @@ from kit.compression.steps.prune import _kept
 from kit.errors import ModelError
 from kit.models.architectures.blocks import find_blocks
 from kit.models.checkpoints.loading import load_classifier
-from kit.models.predictor import load_predictor
+from kit.models.load import load_predictor
 from kit.runs.derived_recipes import compression_recipe
 from kit.workflows.compress import compress
 
@@ -53,7 +53,7 @@ def test_heads_and_neurons_without_effect_are_removed_first(source: Record, tmp_
             block.joined.weight[:, : block.head_size] = 0
             block.outer.weight[:, ::2] = 0
     from kit.methods import Fitted
-    from kit.models.predictor import TransformerPredictor
+    from kit.models.classifier import TransformerPredictor
     from kit.runs.request import Shared
     from kit.runs.write_record import make_record
     from kit.workflows.compress import _job

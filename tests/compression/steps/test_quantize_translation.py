@@ -21,15 +21,15 @@ from kit.compression.steps.quantize import _SavedPredictor
 from kit.errors import ModelError
 from kit.models.checkpoints.checkpoint import Checkpoint
 from kit.models.checkpoints.loading import rounded_on_load
-from kit.models.predictor import load_predictor
-from kit.models.saved_kind import Kind, kind_of
+from kit.models.kinds import form_of, kind_in
+from kit.models.kinds.form import Form
+from kit.models.load import load_predictor
 from kit.models.translation.bpe import train_bpe
 from kit.models.translation.generation_settings import set_search
 from kit.models.translation.seq2seq import Tongues, layers_to_round, warm_translator
 from kit.models.translation.translator import Translator
 from kit.publishing import standalone_check as probe
-from kit.publishing.formats import packages, plan_formats
-from kit.publishing.translators import translation_loader
+from kit.publishing.formats import plan_formats
 from kit.recipe.sections.compression import CompressSection
 from kit.runs.derived_recipes import compression_recipe
 from kit.workflows.compress import Compression, compress
@@ -59,9 +59,9 @@ def translations_without_kit(folders: list[Path]) -> list[list[str]]:
     """Return the translations by plain transformers, computed as in the check of an export."""
     jobs = []
     for folder in folders:
-        loader, arguments = translation_loader(kind_of(folder), folder)
-        assert loader == "seq2seq"
-        jobs.append({"arguments": {"model": str(folder), **arguments}, "texts": TEXTS})
+        kind = kind_in(folder)
+        assert kind.name == "seq2seq"
+        jobs.append({"arguments": {"model": str(folder), **kind.arguments(folder, kind.form(folder))}, "texts": TEXTS})
     command = [sys.executable, "-c", SCRIPT_WITHOUT_KIT, str(probe.__file__), json.dumps(jobs)]
     process = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
     assert process.returncode == 0, process.stderr[-2000:]
@@ -148,7 +148,7 @@ def config_of(name: str, kept: list[str]) -> Any:
 def test_quantized_translator_matches_its_record(step, compressed, request) -> None:
     run, smaller = CASES[step]
     source, record = Record.read(request.getfixturevalue(run)), Record.load(compressed[step].record.folder)
-    assert kind_of(record.model_folder) is Kind.QUANTIZED
+    assert form_of(record.model_folder) is Form.QUANTIZED
     assert record.content["model_bytes"] * smaller < source.content["model_bytes"]
     assert evaluate(record.folder).largest_difference == 0
     model = load_predictor(record.model_folder)
@@ -197,7 +197,7 @@ def test_exports_name_the_packages_that_load_them(compressed, scratch_run) -> No
         [with_step] = plan_formats(Record.read(scratch_run), [step])
         [quantized] = plan_formats(compressed[step].record, [])
         assert with_step.step == step and with_step.loader == quantized.loader == "seq2seq"
-        assert packages(quantized, compressed[step].record.model_folder) == f"transformers torch {library}"
+        assert quantized.kind.requirements(compressed[step].record.model_folder) == f"transformers torch {library}"
 
 
 def test_impossible_steps_are_refused_before_computation(compressed, scratch_run, warm_run, monkeypatch) -> None:

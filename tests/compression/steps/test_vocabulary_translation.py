@@ -23,8 +23,9 @@ from transformers import (
 from kit import Recipe, Record, evaluate
 from kit.compression.vocabulary_translation import trim_translator
 from kit.errors import ModelError
-from kit.models.predictor import load_predictor
-from kit.models.saved_kind import Kind, kind_of
+from kit.models.kinds import form_of
+from kit.models.kinds.form import Form
+from kit.models.load import load_predictor
 from kit.models.translation.bpe import train_bpe
 from kit.models.translation.generation_settings import set_search
 from kit.models.translation.translator import Translator
@@ -175,7 +176,7 @@ def test_fresh_decoder_keeps_its_target_vocabulary(warm_run) -> None:
     done = compress(chain(warm_run, ["vocabulary", "int8-torch"]), quiet=True)
     record = Record.load(done.links[0].record.folder)
     source = Record.read(warm_run)
-    assert kind_of(record.model_folder) is Kind.WARM_TRANSLATOR and done.links[0].gate.passed
+    assert form_of(record.model_folder) is Form.WARM_TRANSLATOR and done.links[0].gate.passed
     assert record.content["model_bytes"] < source.content["model_bytes"] / 4
     assert record.content["settings"]["sides"] == "source" and evaluate(record.folder).largest_difference == 0
     assert any("The target vocabulary is unchanged" in line for line in done.links[0].lines)
@@ -184,7 +185,7 @@ def test_fresh_decoder_keeps_its_target_vocabulary(warm_run) -> None:
         old, new = (json.loads((run.model_folder / place).read_text("utf-8")) for run in (source, record))
         assert old == new
     assert record.content["settings"]["texts_read_differently"] == 0
-    assert kind_of(done.record.model_folder) is Kind.QUANTIZED
+    assert form_of(done.record.model_folder) is Form.QUANTIZED
 
 
 def test_maximum_size_removes_rare_tokens(sides, trimmed) -> None:

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer
 from kit import Recipe, finetune
 from kit.distillation.teacher import load_teacher, resolve_teacher
 from kit.models.checkpoints.tokenizers import load_tokenizer
-from kit.models.predictor import load_predictor
+from kit.models.load import load_predictor
 from kit.models.translation.generation_settings import apply_route, set_search
 from kit.models.translation.lengths import LEAST_RATIO
 from kit.models.translation.seq2seq import load_translator

@@ -17,7 +17,7 @@ from torch import nn
 
 import kit.distillation.teacher_outputs as outputs_module
 from kit import Recipe, Record, distill, evaluate, finetune, predict
-from kit.compression.base import foreseen_kind
+from kit.compression.base import foreseen_form
 from kit.distillation.students.decoder import decoder_depth
 from kit.distillation.teacher import resolve_teacher
 from kit.errors import KitError, ModelError, RecipeError
@@ -25,7 +25,8 @@ from kit.methods import Job
 from kit.methods.translators.family import METHODS
 from kit.methods.translators.methods import writer_of
 from kit.models.checkpoints.checkpoint import resolve_checkpoint
-from kit.models.saved_kind import Kind, kind_of
+from kit.models.kinds import form_of
+from kit.models.kinds.form import Form
 from kit.models.translation.seq2seq import load_translator, pretrained_translator
 from kit.models.translation.translator import Translator
 from kit.recipe.sections.model import ModelSection
@@ -160,7 +161,7 @@ def test_translator_made_of_an_encoder_can_be_finetuned(captions, teacher, runs)
     for name in ("tokenizer.json", "target/tokenizer.json"):
         assert (record.model_folder / name).read_bytes() == (start / name).read_bytes()
     assert evaluate(record.folder).largest_difference == 0
-    assert foreseen_kind(recipe) is kind_of(record.model_folder) is Kind.WARM_TRANSLATOR
+    assert foreseen_form(recipe) is form_of(record.model_folder) is Form.WARM_TRANSLATOR
     with pytest.raises(ModelError) as caught:
         finetune(recipe_of(captions, teacher.folder, runs), quiet=True)
     assert caught.value.hint == f"this is the folder of a run; its model is in {start}"

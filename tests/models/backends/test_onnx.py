@@ -12,7 +12,7 @@ from kit.errors import EXPORT_AGAIN, MAKE_AGAIN, ModelError
 from kit.models.backends.backend import Backend
 from kit.models.backends.onnx import Graph, OnnxPredictor
 from kit.models.damage import remedy
-from kit.models.predictor import load_predictor
+from kit.models.load import load_predictor
 
 
 def graph_of(inputs: list[str], output: str = "logits") -> bytes:

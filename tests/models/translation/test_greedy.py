@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForSeq2SeqLM, GenerationConfig
 
-from kit.models.predictor import load_predictor
+from kit.models.load import load_predictor
 from kit.models.translation.greedy import likeliest_tokens, settings_for
 from tests.support.translators import BUILDERS
 

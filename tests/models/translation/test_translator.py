@@ -11,7 +11,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from kit import Recipe, Record, finetune, predict
 from kit.distillation.students.decoder import with_decoder_layers
-from kit.models.predictor import load_predictor
+from kit.models.load import load_predictor
 from kit.models.translation.seq2seq import load_translator
 
 
