@@ -178,7 +178,7 @@ def _is_refused(call: Callable[[], object]) -> bool:
 
 
 def test_threads_share_the_batches_of_a_graph(compressed, reviews, monkeypatch) -> None:
-    monkeypatch.setattr("kit.models.backends.onnx.torch.get_num_threads", lambda: 3)
+    monkeypatch.setattr("kit.models.backends.onnx.thread_count", lambda: 3)
     threads = set()
     predictor = load_predictor(compressed["onnx"].record.model_folder)
     original = predictor._logits
@@ -201,7 +201,7 @@ def test_threads_share_the_batches_of_a_graph(compressed, reviews, monkeypatch) 
 @pytest.mark.parametrize(("seconds", "expected"), [([3, 2, 1], 4), ([3, 2, 2], 2), ([1, 2, 0], 1)])
 def test_single_text_gets_the_fastest_number_of_threads(seconds, expected, compressed, monkeypatch) -> None:
     predictor = load_predictor(compressed["onnx"].record.model_folder)
-    monkeypatch.setattr("kit.models.backends.onnx.torch.get_num_threads", lambda: 4)
+    monkeypatch.setattr("kit.models.backends.onnx.thread_count", lambda: 4)
     measured = iter(seconds)
     monkeypatch.setattr("kit.models.backends.onnx._seconds", lambda session, inputs: next(measured))
     assert predictor._shared_session.get_session_options().intra_op_num_threads == expected
