@@ -114,6 +114,7 @@ class Findings:
         runs: Folder of all runs.
         no_latency: Reason for missing latencies of candidates.
         study_command: The command that continues the study.
+        student: Student to suggest for distillation; None for the default.
         speed_damage: Damage of the file of latencies, as a verb phrase; empty if there is none.
     """
 
@@ -140,6 +141,7 @@ class Findings:
     candidates: tuple[Series, ...] = ()
     runs: str = "runs"
     no_latency: str = ""
+    student: str | None = None
     speed_damage: str = ""
     study_command: str = "kit study RECIPE"
 

@@ -168,7 +168,7 @@ def _smaller(option: Option, findings: Findings) -> list[str]:
     point = min(root.points, key=lambda point: abs(point.budget - option.labels))
     saved = next((run for run in point.runs if run.model_bytes is not None), point.runs[0])
     run = shlex.quote(f"{findings.runs}/{saved.record}")
-    student = "" if findings.task == "translation" else " --student layers:3"
+    student = "" if findings.student is None else f" --student {findings.student}"
     distil = f"kit distill --teacher {run}{student}"
     derived = [candidate.name for candidate in findings.candidates if candidate.name.startswith(f"{root.name} + ")]
     compressed_before = any(not name.startswith(f"{root.name} + distill") for name in derived)

@@ -126,7 +126,7 @@ def links_of(trials: Sequence[Trial], start: Record, before: Predictor, job: Job
 
 def _costs(records: Sequence[Record], predictors: Sequence[Predictor], job: Job) -> list[Cost]:
     models = [predictor.outputs for predictor in predictors]
-    speeds = latencies(models, job.data.test.texts, job.hardware.words, job.recipe.task == "translation")
+    speeds = latencies(models, job.data.test.texts, job.hardware.words, job.recipe.rules.writes_text)
     return [
         Cost(int(record.content["model_bytes"]), predictor.parameters, speed.p50_ms, speed.interval, speed.warning)
         for record, predictor, speed in zip(records, predictors, speeds, strict=True)

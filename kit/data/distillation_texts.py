@@ -22,6 +22,7 @@ from kit.data.table import is_missing
 from kit.data.text_files import read_lines
 from kit.errors import DataError, errors_about
 from kit.recipe import Recipe
+from kit.recipe.sections.data import TargetKind
 from kit.recipe.sections.distillation import AugmentSection, DistillSection
 
 Texts = list[tuple[str, ...]]
@@ -97,7 +98,11 @@ def distilled_on(recipe: Recipe, data: Prepared) -> TransferSet | None:
     Raises:
         DataError: The files no longer exist.
     """
-    if recipe.task == "translation" or recipe.method not in ("distill", "student") or recipe.distill.texts is None:
+    if (
+        recipe.rules.targets is TargetKind.REFERENCES
+        or recipe.method not in ("distill", "student")
+        or recipe.distill.texts is None
+    ):
         return None
     return transfer_set(recipe.distill.model_copy(update={"pool": None}), data, recipe.train.seed)
 

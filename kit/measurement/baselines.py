@@ -108,7 +108,9 @@ def label_set_baselines(
     return Baselines(chance, constant, tuple(labels[index] for index in majority))
 
 
-def run_baselines(content: Mapping[str, Any], test_labels: Callable[[], Sequence[tuple[str, ...]]]) -> Baselines:
+def run_baselines(
+    content: Mapping[str, Any], test_labels: Callable[[], Sequence[tuple[str, ...]]], ordered: bool = False
+) -> Baselines:
     """Return the baselines of a finished run.
 
     The majority is that of the training examples after cleaning and before the budget is drawn. In multi-label tasks
@@ -118,6 +120,7 @@ def run_baselines(content: Mapping[str, Any], test_labels: Callable[[], Sequence
     Args:
         content: The run's record.json.
         test_labels: Reads the labels of the test examples; called for multi-label tasks only.
+        ordered: Whether the labels have an order.
     """
     labels, data = list(content["labels"]), content["data"]
     if not labels:
@@ -127,7 +130,7 @@ def run_baselines(content: Mapping[str, Any], test_labels: Callable[[], Sequence
     if not content["recipe"]["data"].get("multi_label"):
         train = data["audit"]["labels_train"]
         most = max(range(len(labels)), key=lambda index: int(train.get(labels[index], 0)))
-        return label_baselines(support, most, labels, ordered=content["task"] == "sentiment")
+        return label_baselines(support, most, labels, ordered=ordered)
     sets = [frozenset(names) for names in test_labels()]
     noted = data.get("most_frequent_labels")
     majority = frozenset(noted) if noted is not None else max(sorted(set(sets), key=sorted), key=sets.count)

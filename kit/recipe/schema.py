@@ -116,6 +116,9 @@ class TaskRules:
         default_metric: Returns the metric of a recipe that names none.
         contradictions: Returns messages about keys that contradict the task, each with whether it applies.
         ordered: Whether the labels have a meaningful order.
+        writes_text: Whether a prediction is a text that is written token by token, which takes long.
+        output_column: Name of the column with the outputs in predictions.parquet: texts, or lists of numbers.
+        student: Student that a study suggests for distillation; None for the default.
     """
 
     family: Family
@@ -126,6 +129,9 @@ class TaskRules:
     default_metric: Callable[[Recipe], str]
     contradictions: Callable[[Recipe], dict[str, bool]]
     ordered: bool = False
+    writes_text: bool = False
+    output_column: str = "logits"
+    student: str | None = "layers:3"
 
 
 def _contradictions(recipe: Recipe) -> dict[str, bool]:

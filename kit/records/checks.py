@@ -12,6 +12,7 @@ from typing import Any
 from kit.errors import MAKE_AGAIN, RecordError
 from kit.measurement.units import NOT_SHARES, OF_HUNDRED
 from kit.recipe import Recipe
+from kit.recipe.sections.data import TargetKind
 from kit.runtime.file_types import RecordContent, require_types
 from kit.runtime.names import plain_name
 
@@ -60,11 +61,11 @@ def require_agreement(path: Path, content: Mapping[str, Any], recipe: Recipe) ->
 
 def _contradictions_of_labels(labels: list[str], audit: Mapping[str, Any], recipe: Recipe) -> dict[str, bool]:
     """Return possible problems with the labels, each with True if the Record has it."""
-    translates = recipe.task == "translation"
+    targets = recipe.rules.targets
     counted_labels = [set(counts) for key in ("labels_train", "labels_test") if (counts := audit.get(key))]
     return {
-        "a translation has no labels": translates and bool(labels),
-        f"labels: {len(labels)} where at least two are needed": not translates and len(labels) < 2,
+        f"a {recipe.task} has no labels": targets is TargetKind.REFERENCES and bool(labels),
+        f"labels: {len(labels)} where at least two are needed": targets is TargetKind.LABELS and len(labels) < 2,
         "labels names a label twice": len(set(labels)) < len(labels),
         "labels are not those that data.audit counts": any(names != set(labels) for names in counted_labels),
     }

@@ -31,12 +31,13 @@ class Predictions:
     outputs: np.ndarray
 
 
-def read_predictions(file: Path, labels: tuple[str, ...]) -> Predictions:
+def read_predictions(file: Path, labels: tuple[str, ...], column: str) -> Predictions:
     """Return the content of a predictions.parquet.
 
     Args:
         file: The file.
-        labels: Label names of the Record; empty for translation.
+        labels: Label names of the Record; empty if the labels are not names.
+        column: Name of the column with the outputs.
 
     Raises:
         RecordError: The file cannot be read or has other labels.
@@ -46,9 +47,8 @@ def read_predictions(file: Path, labels: tuple[str, ...]) -> Predictions:
     try:
         table = pq.read_table(file).to_pydict()
         names = [tuple(row) for row in table["labels"]]
-        is_translation = "translation" in table
-        column = table["translation" if is_translation else "logits"]
-        outputs = np.asarray(column, object if is_translation else np.float32)
+        cells = table[column]
+        outputs = np.asarray(cells, object if isinstance(next(iter(cells), None), str) else np.float32)
         if labels and not {name for row in names for name in row} <= {*labels}:
             raise ValueError("it has labels that record.json does not list")
         return Predictions(np.asarray(table["id"], np.int64), names, outputs)
@@ -57,10 +57,14 @@ def read_predictions(file: Path, labels: tuple[str, ...]) -> Predictions:
         raise RecordError(f"{file.parent} is damaged: {problem}", MAKE_AGAIN) from error
 
 
-def write_predictions(folder: Path, examples: Examples, outputs: np.ndarray) -> None:
-    """Write predictions.parquet.
+def write_predictions(folder: Path, examples: Examples, outputs: np.ndarray, column: str) -> None:
+    """Write predictions.parquet: id (int64), labels (list of names), and outputs (str, or list of float32).
 
-    Its columns are id (int64), labels (list of names), and logits (list of float32) or translation (str).
+    Args:
+        folder: Folder of the Record.
+        examples: Test examples.
+        outputs: (n,) texts, or (n, outputs) numbers.
+        column: Name of the column with the outputs.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -70,7 +74,7 @@ def write_predictions(folder: Path, examples: Examples, outputs: np.ndarray) -> 
         "labels": pa.array([list(names) for names in examples.labels], pa.list_(pa.string())),
     }
     if outputs.dtype.kind == "f":
-        columns["logits"] = pa.array(list(outputs.astype(np.float32)), pa.list_(pa.float32()))
+        columns[column] = pa.array(list(outputs.astype(np.float32)), pa.list_(pa.float32()))
     else:
-        columns["translation"] = pa.array(list(outputs), pa.string())
+        columns[column] = pa.array(list(outputs), pa.string())
     pq.write_table(pa.table(columns), folder / PREDICTIONS_FILE)

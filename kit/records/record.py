@@ -24,6 +24,7 @@ from kit.measurement.intervals import Estimate, shown
 from kit.models.backends.backend import Backend
 from kit.models.kinds import backend_of
 from kit.recipe import Recipe
+from kit.recipe.sections.data import TargetKind
 from kit.records.checks import recipe_of_record, require_content
 from kit.records.predictions import PREDICTIONS_FILE, Predictions, read_predictions
 from kit.records.summary import origin_rows, training_rows
@@ -158,7 +159,10 @@ class Record:
     def baselines(self) -> Baselines:
         """Scores of a random guess and of the most frequent label; empty if they cannot be computed."""
         try:
-            return run_baselines(self.content, lambda: self.predictions().labels)
+            rules = self.recipe.rules
+            if rules.targets is not TargetKind.LABELS:
+                return Baselines()
+            return run_baselines(self.content, lambda: self.predictions().labels, rules.ordered)
         except (RecordError, OSError, KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError):
             return Baselines()
 
@@ -209,7 +213,7 @@ class Record:
         file = self.folder / PREDICTIONS_FILE
         if not file.is_file() or file_sha256(file) != self.content["files"].get(PREDICTIONS_FILE):
             raise RecordError(f"{self.folder} is damaged: {PREDICTIONS_FILE} was changed", MAKE_AGAIN)
-        return read_predictions(file, self.labels)
+        return read_predictions(file, self.labels, self.recipe.rules.output_column)
 
     def rows(self) -> list[tuple[str, str]]:
         """Return a table of two columns with a summary of the Record."""

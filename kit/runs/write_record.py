@@ -177,7 +177,7 @@ def _fit_and_write(
         _verify_reload(draft / MODEL_FOLDER, job, sample, expected)
     if state.is_main_process:
         job.logs.mkdir(exist_ok=True)
-        write_predictions(draft, data.test, outputs)
+        write_predictions(draft, data.test, outputs, job.recipe.rules.output_column)
         content["seconds"] = {
             "fit": test_start - fit_start + earlier,
             "test": test_end - test_start,

@@ -91,6 +91,7 @@ def analyse(folder: str | Path, *, derived: bool = False) -> Findings:
         runs=str(ledger.folder.parent),
         no_latency=no_latency,
         study_command=ledger.command,
+        student=ledger.recipe.rules.student,
         speed_damage=ledger.speed_damage,
     )
 

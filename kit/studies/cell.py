@@ -182,7 +182,7 @@ def time_models(ids: list[str], shared: Shared, recipe: Recipe, storage: Storage
         except Exception as error:
             unmeasured[run_id] = _words(error)
     timed = [partial(models.predict, folders[signature]) for signature in by_signature]
-    measured = latencies(timed, texts, hardware.words, recipe.task == "translation") if timed else []
+    measured = latencies(timed, texts, hardware.words, recipe.rules.writes_text) if timed else []
     speeds = {
         run_id: replace(speed, measured_on="" if run_id == group[0] else group[0])
         for group, speed in zip(by_signature.values(), measured, strict=True)

@@ -173,9 +173,10 @@ def _costs(student: Record, teachers: list[Teacher], shared: Shared) -> tuple[Co
         if isinstance(predictor, TransformerPredictor):  # tokenizers of the Hub may have no limit
             predictor.max_length = min(predictor.max_length, student.recipe.data.max_length)
     texts = shared.cleaned(student.recipe.data).splits.test.texts
-    translates = student.recipe.task == "translation"
     hardware = set_up_hardware(student.recipe.train.precision).words
-    own, *others = latencies([predictor.outputs for predictor in predictors], texts, hardware, translates)
+    own, *others = latencies(
+        [predictor.outputs for predictor in predictors], texts, hardware, student.recipe.rules.writes_text
+    )
     sizes = [_bytes(folder) for folder in (student.model_folder, *(teacher.folder for teacher in teachers))]
     parameters = [predictor.parameters for predictor in predictors]
     together = (sum(speed.interval[0] for speed in others), sum(speed.interval[1] for speed in others))

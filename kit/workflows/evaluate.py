@@ -10,6 +10,7 @@ import numpy as np
 
 from kit.errors import MAKE_AGAIN, DataError, RecipeError, RecordError, VerificationError
 from kit.measurement.intervals import Estimate
+from kit.recipe.sections.data import TargetKind
 from kit.records.record import Record
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def evaluate(folder: str | Path, *, trust_remote_code: bool = False, comet: Path
 def _require_comet(record: Record, checkpoint: Path) -> None:
     from kit.measurement.comet import require_comet
 
-    if record.recipe.task != "translation":
+    if record.recipe.rules.targets is not TargetKind.REFERENCES:
         raise RecipeError(f"--comet: {record.id} does not translate", "COMET scores translations: omit it")
     require_comet(checkpoint)
 

@@ -45,7 +45,7 @@ def findings(*all_series: Series) -> Findings:
         study="s", created="", task="sentiment", metric="accuracy", labels=("no", "yes"), training_examples=7_000,
         test_examples=EXAMPLES,
         answer=(), notes=(), series=all_series, comparisons=(), worth=(), frontier=(), cells=(), data=(),
-        environment={}, recipe="", command="",
+        environment={}, recipe="", command="", student="layers:3",
     )  # fmt: skip
 
 

@@ -42,7 +42,7 @@ class Int8Onnx:
         """Raise ModelError without `kit[onnx]`, or if the requested training or calibration is not possible."""
         require_onnx()
         require_aware(step.aware, source)
-        if step.calibration == "static" and source is not None and source.recipe.task == "translation":
+        if step.calibration == "static" and source is not None and source.recipe.rules.writes_text:
             raise ModelError(
                 "int8-onnx: calibration: static computes ranges on texts, but the inputs of a decoder are not known "
                 "before it generates them",

@@ -52,4 +52,7 @@ RULES = TaskRules(
     metrics=TRANSLATION_METRICS,
     default_metric=lambda recipe: "bleu",
     contradictions=_contradictions_of_translation,
+    writes_text=True,
+    output_column="translation",
+    student=None,
 )
