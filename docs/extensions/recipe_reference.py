@@ -199,8 +199,8 @@ def _defaults() -> str:
             "On larger budgets, training takes enough epochs for "
             f"{defaults.VISITS:,} examples per class, within the same upper bound.",
             "",
-            "Translation, by the weights that training starts from. The learning rate for random weights is for token "
-            f"vectors of width {defaults.RATE_WIDTH} and falls with the width.",
+            "Translation, by the weights that training starts from. For a student with random weights, the learning "
+            f"rate is for token vectors of width {defaults.RATE_WIDTH}, and falls with the square root of the width.",
             "",
             "| training starts from | learning rate | with `lora` | batch size | epochs | average |",
             "|---|---|---|---|---|---|",
