@@ -70,8 +70,11 @@ class Task(Protocol):
     def describe_difference(self, text_name: str, difference: float) -> str:
         """Return a sentence on the difference of two outputs for one text, named `text_name`."""
 
-    def predictions(self, outputs: np.ndarray) -> list[dict[str, Any]]:
-        """Return the prediction for each output, as printed by `kit predict`."""
+    def predictions(self, texts: Sequence[tuple[str, ...]], outputs: np.ndarray) -> list[dict[str, Any]]:
+        """Return the prediction for each text and its output, as printed by `kit predict`."""
+
+    def warning(self, texts: Sequence[tuple[str, ...]], outputs: np.ndarray, model: str) -> str | None:
+        """Return a warning if the model, with this name, seems not to be for these texts; None otherwise."""
 
     @property
     def example_prediction(self) -> dict[str, Any]:

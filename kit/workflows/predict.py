@@ -8,19 +8,13 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kit.data.translation_checks import copied_share, looks_like
 from kit.errors import DataError
 from kit.publishing.saved_model import Served, find_served
 from kit.runtime.characters import without_surrogates
-from kit.runtime.quantities import percent
 
 if TYPE_CHECKING:
-    from kit.models.predictor import Predictor
-    from kit.tasks.base import Task
+    pass
 
-_COPY_WORDS = 3  # a shorter text may be a name, whose translation is the same
-_COPIED = 0.5  # share of copied words above which the model does not translate; names and numbers are far fewer
-_MIN_WORDS = 20  # fewest words for which the share of copied words is meaningful
 _CHUNK = 1_024  # texts per call of the model, which bounds the memory for a stream and lets progress be shown
 _SHOWN = 60  # characters
 
@@ -72,34 +66,20 @@ def predict_with(
     require_labels(served.model_folder, served.labels, served.backend)
     predictor = load_predictor(served.model_folder, trust_remote_code, served.backend)
     while chunk := list(islice(rows, _CHUNK)):
-        predictions = _predict_chunk(chunk, predictor, task)
-        if warn and served.recipe.task == "translation":
-            warning = _not_translated([row[0] for row in chunk], predictions, served)
-            if warning:
-                warn(warning)
-                warn = None
-        yield from predictions
+        outputs = predictor.outputs(chunk)
+        warning = task.warning(chunk, outputs, served.name) if warn else None
+        if warn and warning:
+            warn(warning)
+            warn = None
+        for row, prediction, cut in zip(chunk, task.predictions(chunk, outputs), predictor.cut(chunk), strict=True):
+            yield {"text": row[0] if len(row) == 1 else list(row), **prediction, **({"cut": True} if cut else {})}
 
 
 def prediction_columns(served: Served) -> dict[str, Any]:
     """Return an example of every field that a prediction of a model can have, by name, without the text."""
     from kit.tasks import task_for
 
-    example = task_for(served.recipe, served.labels).example_prediction
-    return {**example, **({"copied": False} if "translation" in example else {}), "cut": False}
-
-
-def _predict_chunk(chunk: list[Texts], predictor: Predictor, task: Task) -> list[dict[str, Any]]:
-    predictions = []
-    for row, prediction, cut in zip(
-        chunk, task.predictions(predictor.outputs(chunk)), predictor.cut(chunk), strict=True
-    ):
-        if cut:
-            prediction["cut"] = True
-        if _is_copy(row, prediction.get("translation")):
-            prediction["copied"] = True
-        predictions.append({"text": row[0] if len(row) == 1 else list(row), **prediction})
-    return predictions
+    return {**task_for(served.recipe, served.labels).example_prediction, "cut": False}
 
 
 def _checked(texts: object, served: Served) -> Iterator[Texts]:
@@ -152,26 +132,3 @@ def _described(value: object) -> str:
         return "None"
     shown = repr(value)
     return f"{shown if len(shown) <= _SHOWN else f'{shown[:_SHOWN]}...'} ({type(value).__name__})"
-
-
-def _not_translated(sources: list[str], predictions: list[dict[str, Any]], served: Served) -> str | None:
-    """Return a warning if sources are not in the language that a translator reads; None if they seem to be."""
-    languages = served.recipe.data.languages
-    assert languages is not None
-    source, target = languages
-    if looks_like(sources, target, source):
-        return f"these texts appear to be in {target}; {served.name} translates from {source} to {target}"
-    translations = [prediction["translation"] for prediction in predictions]
-    copied = copied_share(sources, translations)
-    if copied >= _COPIED and sum(len(line.split()) for line in translations) >= _MIN_WORDS:
-        return (
-            f"{percent(copied)} of the words are unchanged in the translations: are these texts in {source}, "
-            f"which {served.name} translates to {target}?"
-        )
-    return None
-
-
-def _is_copy(row: Texts, translation: object) -> bool:
-    """Return whether a translation equals its source, so that the text is in the target or an unknown language."""
-    words = row[0].split()
-    return isinstance(translation, str) and len(words) >= _COPY_WORDS and translation.split() == words

@@ -144,7 +144,7 @@ class Classification:
         """Return a sentence on the difference of a logit."""
         return f"a logit of {text_name} differs by {difference:.2g}"
 
-    def predictions(self, outputs: np.ndarray) -> list[dict[str, Any]]:
+    def predictions(self, texts: Sequence[tuple[str, ...]], outputs: np.ndarray) -> list[dict[str, Any]]:
         """Return the label (or labels) of each text, and the probability of every label."""
         probabilities = sigmoid(outputs) if self.multi_label else softmax(outputs)
         predictions: list[dict[str, Any]] = []
@@ -158,6 +158,9 @@ class Classification:
                 predictions.append({"label": best, "score": scores[best]})
             predictions[-1]["scores"] = scores
         return predictions
+
+    def warning(self, texts: Sequence[tuple[str, ...]], outputs: np.ndarray, model: str) -> None:
+        """Return None: any text can be classified."""
 
     @property
     def example_prediction(self) -> dict[str, Any]:

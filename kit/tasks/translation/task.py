@@ -14,6 +14,7 @@ from kit.measurement.intervals import Estimate, bootstrap_scores
 from kit.measurement.translation import TranslationMeasure
 from kit.recipe import Recipe
 from kit.recipe.sections.translation import LABEL_SMOOTHING
+from kit.tasks.translation.untranslated import is_copy, untranslated_warning
 
 if TYPE_CHECKING:
     import torch
@@ -104,14 +105,26 @@ class Translation:
         """Return a sentence on a different translation."""
         return f"the translation of {text_name} is different"
 
-    def predictions(self, outputs: np.ndarray) -> list[dict[str, Any]]:
-        """Return the translations, with `loops` if a translation repeats itself because the model did not stop."""
-        return [{"translation": line, **({"loops": True} if loops(line) else {})} for line in outputs]
+    def predictions(self, texts: Sequence[tuple[str, ...]], outputs: np.ndarray) -> list[dict[str, Any]]:
+        """Return the translations.
+
+        `loops` marks a translation that repeats itself because the model did not stop, `copied` one that equals its
+        source text.
+        """
+        predictions = []
+        for row, line in zip(texts, outputs, strict=True):
+            marks = {"loops": loops(line), "copied": is_copy(row[0], line)}
+            predictions.append({"translation": line} | {name: True for name, holds in marks.items() if holds})
+        return predictions
+
+    def warning(self, texts: Sequence[tuple[str, ...]], outputs: np.ndarray, model: str) -> str | None:
+        """Return a warning if texts appear to be in another language than the source language."""
+        return untranslated_warning([row[0] for row in texts], list(outputs), self.languages, model)
 
     @property
     def example_prediction(self) -> dict[str, Any]:
         """Prediction with every possible field."""
-        return {"translation": "", "loops": False}
+        return {"translation": "", "loops": False, "copied": False}
 
 
 def from_recipe(recipe: Recipe, labels: tuple[str, ...]) -> Translation:
