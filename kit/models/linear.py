@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 
 Features = Any  # (n, d) numpy array or scipy sparse matrix
 
@@ -91,7 +89,7 @@ def fit_logistic(features: Features, targets: np.ndarray, labels: int, C: float)
     if len(present) == 1:
         bias[present[0]] = 0.0
         return Linear(weights, bias, C)
-    model = _regression(C).fit(features, targets)
+    model = _regression(features, targets, C)
     if len(present) == 2:  # scikit-learn fits one column for two labels: split it evenly
         rows = np.concatenate([-model.coef_, model.coef_]) / 2
         intercept = np.concatenate([-model.intercept_, model.intercept_]) / 2
@@ -106,19 +104,15 @@ def _binary(features: Features, targets: np.ndarray, C: float) -> tuple[np.ndarr
     positives = int(targets.sum())
     if positives in (0, len(targets)):
         return np.zeros(features.shape[1]), 5.0 if positives else -5.0
-    model = _regression(C).fit(features, targets.astype(int))
+    model = _regression(features, targets.astype(int), C)
     return model.coef_[0], float(model.intercept_[0])
 
 
-def _regression(C: float) -> _QuietRegression:  # noqa: N803
-    return _QuietRegression(C=C, max_iter=500)
+def _regression(features: Features, targets: np.ndarray, C: float) -> Any:  # noqa: N803
+    """Fit scikit-learn's regression; at the limit of iterations, which it warns of, the fit is good enough."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
 
-
-class _QuietRegression(LogisticRegression):  # type: ignore[misc]
-    """Logistic regression without the warning of the iteration limit, at which the fit is good enough."""
-
-    def fit(self, features: Features, targets: np.ndarray) -> _QuietRegression:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            super().fit(features, targets)
-        return self
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return LogisticRegression(C=C, max_iter=500).fit(features, targets)

@@ -19,6 +19,7 @@ from kit.training.arguments import arguments_of
 from kit.training.averaging import Averaging, averaged_steps
 from kit.training.interfaces import Fitting, Training
 from kit.training.model_sharding import TrainedModel, trained_model
+from kit.training.progress_bar import trainer_callbacks
 from kit.training.recovery import (
     Clock,
     Resumption,
@@ -87,7 +88,7 @@ def build_trainer(fitting: Fitting, trained: TrainedModel, stop: StopBetweenStep
         stop,
         args=arguments_of(fitting),
         eval_dataset=lessons if fitting.watch.validated else None,
-        callbacks=fitting.progress.callbacks(fitting.section, fitting.logs, fitting.watch.metric),
+        callbacks=trainer_callbacks(fitting.progress, fitting.section, fitting.logs, fitting.watch.metric),
     )
     trainer.add_callback(Clock(trainer))
     trainer.add_callback(stop)

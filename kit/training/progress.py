@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
-from typing import Any
 
-from accelerate import PartialState
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as RichProgress
-from transformers import TrainerCallback
 
 from kit.errors import RecipeError
 from kit.measurement.durations import Pace, Span
@@ -60,7 +55,7 @@ class Progress:
             if count:
                 pace.add(now - last, count)
             done, last = done + count, now
-            left = _words(pace.left(total - done))
+            left = time_left(pace.left(total - done))
             if bar is not None and task is not None:
                 bar.update(task, completed=done, left=left)
             elif now - last_line >= _LINE_SECONDS and done < total:
@@ -76,25 +71,11 @@ class Progress:
         columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn(f"{unit} "), left)
         return RichProgress(*columns, console=self.console, transient=True)
 
-    def callbacks(self, train: TrainSection, logs: Path, metric: str) -> list[TrainerCallback]:
-        """Return the trainer's callbacks: the bar, and TensorBoard if the recipe reports to it.
-
-        Args:
-            train: Section of the recipe.
-            logs: Folder for TensorBoard's files.
-            metric: Name of the metric that is printed beside the loss.
-        """
-        callbacks: list[TrainerCallback] = [_Bar(self, metric)]
-        if "tensorboard" in train.report_to and PartialState().is_main_process:  # an unused writer leaves a file
-            from torch.utils.tensorboard import SummaryWriter
-            from transformers.integrations.integration_utils import TensorBoardCallback
-
-            callbacks.append(TensorBoardCallback(SummaryWriter(log_dir=str(logs))))  # type: ignore[no-untyped-call]
-        return callbacks
-
 
 def check_trackers(train: TrainSection) -> None:
     """Raise RecipeError for a tracker in `train.report_to` that transformers does not support or is not installed."""
+    if set(train.report_to) <= {"tensorboard"}:  # a dependency of kit
+        return
     from transformers.integrations.integration_utils import get_available_reporting_integrations
 
     integrations: list[str] = get_available_reporting_integrations()  # type: ignore[no-untyped-call]
@@ -108,68 +89,6 @@ def check_trackers(train: TrainSection) -> None:
             )
 
 
-class _Bar(TrainerCallback):
-    """Callback that draws a bar on a terminal; elsewhere it prints evaluation lines only, to keep logs readable."""
-
-    def __init__(self, progress: Progress, metric: str) -> None:
-        self.progress = progress
-        self.metric = metric
-        self.bar: RichProgress | None = None
-        self.task: Any = None
-        self.steps, self.evaluations = Pace(), Pace()
-        self.last = 0.0
-        self.evaluated = self.every = 0  # step of the last evaluation, and steps between two
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.last, self.evaluated = time.perf_counter(), state.global_step
-        self.steps, self.evaluations = Pace(), Pace()
-        if self.progress.quiet or not self.progress.console.is_terminal:
-            return
-        self.bar = self.progress.bar("training", "steps")
-        self.task = self.bar.add_task("train", total=state.max_steps, completed=state.global_step, left="")
-        self.bar.start()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.steps.add(self._lap())
-        if self.bar is not None:
-            self.bar.update(self.task, completed=state.global_step, left=_words(self._left(state)))
-
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._lap()  # saving does not count as part of the next step
-
-    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        metrics: dict[str, float] = kwargs["metrics"]
-        self.evaluations.add(self._lap())
-        self.every = state.global_step - self.evaluated or self.every
-        self.evaluated = state.global_step
-        left = _words(self._left(state))
-        name = self.metric
-        self.progress.say(
-            f"step {state.global_step:>5}/{state.max_steps}  "
-            f"loss: train {metrics['train_loss']:.3f} validation {metrics['validation_loss']:.3f}  "
-            f"{name}: train {metrics[f'train_{name}']:.3f} validation {metrics[f'validation_{name}']:.3f}"
-            f"{left and f'  {left}'}"
-        )
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.bar is not None:
-            self.bar.stop()
-            self.bar = None
-
-    def _lap(self) -> float:
-        """Return the seconds since the last call."""
-        last, self.last = self.last, time.perf_counter()
-        return self.last - last
-
-    def _left(self, state: Any) -> Span | None:
-        """Return the time of the remaining steps and evaluations; None if it is unknown."""
-        steps = self.steps.left(state.max_steps - state.global_step)
-        if steps is None or not self.every:
-            return steps
-        pauses = math.ceil((state.max_steps - self.evaluated) / self.every)
-        return steps + (self.evaluations.left_at_first(pauses) or Span.fixed(0.0))
-
-
-def _words(left: Span | None) -> str:
+def time_left(left: Span | None) -> str:
     """Return the remaining time in words; empty if it is unknown or less than a second."""
     return f"{left.words} left" if left is not None and left.high >= 1 else ""

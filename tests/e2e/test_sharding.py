@@ -144,7 +144,7 @@ def test_unsupported_sharded_launches_are_refused(launch, message, hint, monkeyp
 
 
 def test_a_refused_launch_keeps_only_saved_checkpoints(recipe_file: Path, monkeypatch) -> None:
-    refused = "kit.methods.encoders.finetune.fit_model"
+    refused = "kit.training.fit.fit_model"
     recipe = load_recipe(recipe_file)
 
     def refuse(fitting: Fitting) -> None:

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from kit.training import progress
-from kit.training.progress import Progress, _Bar
+from kit.training.progress import Progress
+from kit.training.progress_bar import _Bar
 from kit.training.timing import pass_span
 
 

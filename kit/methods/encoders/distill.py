@@ -49,7 +49,6 @@ from kit.models.checkpoints.loading import (
 )
 from kit.recipe import TrainSection
 from kit.recipe.sections.distillation import DistillSection, StudentSection
-from kit.training.fit import fit_model
 from kit.training.interfaces import Fitting, Split, Training
 from kit.training.plan import make_plan
 
@@ -164,6 +163,8 @@ def learn(
         objective: Loss with the teacher's outputs for these texts.
         section: Resolved training settings.
     """
+    from kit.training.fit import fit_model  # transformers' Trainer takes seconds to import
+
     return fit_model(
         Fitting(
             model=model,

@@ -33,7 +33,6 @@ from kit.models.checkpoints.loading import (
     require_positions,
     resolve_pooling,
 )
-from kit.training.fit import fit_model
 from kit.training.interfaces import REFIT_FOLDER, SECOND_TRAINING, Fitting, Training
 from kit.training.objective import LabelObjective
 from kit.training.plan import make_plan
@@ -127,6 +126,8 @@ def _train(
         train = budget.train.joined(budget.names)
     if recipe.train.freeze_embeddings:
         freeze_embeddings(model)
+    from kit.training.fit import fit_model  # transformers' Trainer takes seconds to import
+
     adapted = adapt(model)
     settings["trained_parameters"] = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
     plan = make_plan(recipe.train, len(train.targets), PartialState().num_processes)

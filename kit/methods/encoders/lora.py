@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from accelerate import PartialState
-from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import PreTrainedModel
 
 from kit.errors import ModelError, VerificationError
@@ -79,6 +78,8 @@ def _with_float32_weights(job: Job, adapter: Path) -> PreTrainedModel:
     model = pretrained_classifier(job)
     model.to(PartialState().device)
     with quiet():
+        from peft import PeftModel
+
         wrapped: PreTrainedModel = PeftModel.from_pretrained(model, str(adapter))  # type: ignore[assignment]
     return wrapped
 
@@ -116,6 +117,8 @@ def with_adapters(
     Raises:
         ModelError: The model does not have the target modules.
     """
+    from peft import LoraConfig, get_peft_model  # takes seconds to import
+
     config = LoraConfig(
         r=lora.r,
         lora_alpha=lora.alpha,  # type: ignore[arg-type]

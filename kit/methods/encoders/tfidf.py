@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from kit.errors import DataError
 from kit.methods.base import Fitted, Job
 from kit.models.backends.tfidf import TfidfFeatures, TfidfPredictor, join_pairs
 from kit.models.backends.tfidf_analyzers import CHARACTERS, analyzer_of
+
+if TYPE_CHECKING:
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
 _MIN_TEXTS = 10  # minimum number of validation texts for a warning about their share without features
 
@@ -77,6 +79,8 @@ def new_vectoriser(ngrams: int, max_features: int | None = None, *, analyzer: st
     Raises:
         ValueError: If there is no analyzer of this name.
     """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     return TfidfVectorizer(analyzer=analyzer_of(analyzer, ngrams), sublinear_tf=True, max_features=max_features)
 
 

@@ -39,7 +39,6 @@ from kit.models.translation.seq2seq import (
 from kit.models.translation.translator import Translator
 from kit.recipe.sections.translation import DECODER_DROPOUT, ENCODER_RATE
 from kit.runtime.quantities import percent
-from kit.training.fit import fit_model
 from kit.training.interfaces import Fitting
 from kit.training.objective import LabelObjective, Objective
 from kit.training.plan import make_plan
@@ -142,6 +141,8 @@ def fit_writer(
         lessons: Training pairs with labels for `objective`; by default the pairs with their target tokens.
         objective: Loss of training; by default the cross-entropy of the target tokens.
     """
+    from kit.training.fit import fit_model  # transformers' Trainer takes seconds to import
+
     recipe = job.recipe
     model = wrapped or writer.model
     model.to(PartialState().device)
