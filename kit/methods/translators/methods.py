@@ -176,13 +176,17 @@ def fit_writer(
     final = finish() if finish is not None else writer.model
     # Computed with the final weights, which may be a mean, or those of an earlier step.
     settings["loss_on_references"] = {"validation": watch.loss(final, validation), "test": watch.loss(final, test)}
-    truncation = {
+    truncation = _truncated_shares(pairs, validation, test)
+    return Fitted(predictor_of(job, replace(writer, model=final), pairs), training, settings, truncation)
+
+
+def _truncated_shares(pairs: Pairs, validation: Pairs, test: Pairs) -> dict[str, float]:
+    return {
         "train": _share(pairs.source.truncated | pairs.target.truncated),
         "validation": _share(validation.source.truncated | validation.target.truncated),
         "test": _share(test.source.truncated),
         "references": _share(pairs.target.truncated),
     }
-    return Fitted(predictor_of(job, replace(writer, model=final), pairs), training, settings, truncation)
 
 
 def _warn_of_truncation(job: Job, pairs: Pairs) -> None:
