@@ -10,8 +10,6 @@ import pytest
 
 from kit import predict
 from kit.errors import DataError
-from kit.publishing.saved_model import find_served
-from kit.workflows.predict import _not_translated
 from tests.conftest import Kit
 
 
@@ -29,15 +27,6 @@ def test_sources_in_the_target_language_are_reported_once(kit: Kit, scratch_run:
     (line,) = [line for line in done.err.splitlines() if "appear to be" in line]
     assert "appear to be in de" in line and "from en to de" in line
     assert "appear to be" not in kit("predict", str(scratch_run), "--file", str(captions / "test.en")).err
-
-
-def test_unchanged_translations_are_reported(scratch_run: Path) -> None:
-    served = find_served(scratch_run)
-    names = [f"Anna Berg {number} Oslo Bergen" for number in range(6)]
-    warning = _not_translated(names, [{"translation": name} for name in names], served)
-    assert warning is not None and "100 % of the words are unchanged" in warning
-    assert _not_translated(names[:2], [{"translation": name} for name in names[:2]], served) is None, "too few words"
-    assert _not_translated(names, [{"translation": "ein Hund"} for _ in names], served) is None
 
 
 def texts_of(out: str) -> list[str]:
