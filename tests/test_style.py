@@ -12,6 +12,10 @@ import pytest
 KIT = Path(__file__).parents[1] / "kit"
 FILES = sorted(KIT.rglob("*.py"))
 MAX_LINES = 320
+MAX_SUMMARY = 88  # characters of the first line of a docstring
+LONG_SUMMARIES = 870  # of 2,700; lower it whenever there are fewer
+MAX_POSITIONAL = 3  # arguments in a call of a function of kit
+POSITIONAL_CALLS = 215  # with more positional arguments; lower it whenever there are fewer
 MAX_FUNCTION_LINES = 50  # without the docstring, and without the signature of a command
 MAX_PARAMETERS = 7
 # Functions of the public API, whose options are keyword-only, and one that replaces a function of torch.
@@ -133,3 +137,18 @@ def test_functions_have_few_parameters() -> None:
         if len({a.arg for a in (*node.args.args, *node.args.kwonlyargs)} - {"self", "cls"}) > MAX_PARAMETERS
     ]
     assert not many, "\n".join(many)
+
+
+def test_first_lines_of_docstrings_are_short() -> None:
+    kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    nodes = [node for path in FILES for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, kinds)]
+    firsts = [text.splitlines()[0] for node in nodes if (text := ast.get_docstring(node))]
+    assert sum(len(first) > MAX_SUMMARY for first in firsts) <= LONG_SUMMARIES
+
+
+def test_calls_name_their_arguments() -> None:
+    trees = [ast.parse(path.read_text("utf-8")) for path in FILES]
+    kit_names = {node.name for tree in trees for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    own = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id in kit_names]
+    assert sum(len(call.args) > MAX_POSITIONAL for call in own) <= POSITIONAL_CALLS

@@ -1,1 +1,4 @@
-"""Analysis: from the finished cells of a study to answers with intervals. Pure functions of numbers."""
+"""Analysis: from the finished cells of a study to answers with intervals.
+
+Pure functions of numbers.
+"""

@@ -91,8 +91,8 @@ def advise(findings: Findings, wish: Wish) -> Advice:
         advice, lines = replace(advice, commands=nearest.commands), list(nearest.lines)
     else:
         certainty = certainty_of(advice.choice, advice.runner_up, findings)
-        advice = _with_certainty(advice, certainty, options, findings, wish)
-        lines = _lines(advice, certainty, findings, wish)
+        advice = _with_certainty(advice, certainty, options, findings=findings, wish=wish)
+        lines = _lines(advice, certainty, findings, wish=wish)
     lines += [f"to try: {command}" for command in advice.commands]
     lines = [*_needs_no_model(findings, wish), *_framed(lines, advice, findings), *latency_lines(findings)]
     lines += findings.class_notes
@@ -106,7 +106,7 @@ def _first_choice(order: Sequence[Option], excluded: tuple[tuple[str, str], ...]
     safer = None
     if choice and choice.probability is not None and (choice.probability < SURE or _flaws(choice, findings)):
         safer = next((o for o in order if (o.probability or 0) >= SURE and not _flaws(o, findings)), None)
-    return Advice(choice, runner_up, safer, excluded, unfinished=findings.unfinished)
+    return Advice(choice, runner_up, safer, excluded=excluded, unfinished=findings.unfinished)
 
 
 def _with_certainty(
@@ -167,7 +167,7 @@ def _lines(advice: Advice, certainty: float, findings: Findings, wish: Wish) -> 
     return [
         *first,
         *_given_up(advice, findings),
-        *_certainty_lines(advice, certainty, findings, wish),
+        *_certainty_lines(advice, certainty, findings, wish=wish),
     ]
 
 
@@ -249,7 +249,7 @@ def _certainty_lines(advice: Advice, certainty: float, findings: Findings, wish:
     # Undecided advice on a single option begins with its reasons.
     begun = not advice.decided and (wish.target is not None or advice.contenders[0].share >= DECIDED)
     unsure = [] if begun else [f"not sure: {'; '.join([reason, *_few_seeds(point, wish)])}"]
-    return [*unsure, f"to measure next: {_to_measure(choice, other, point, findings, wish)}"]
+    return [*unsure, f"to measure next: {_to_measure(choice, other, point, findings=findings, wish=wish)}"]
 
 
 def _few_seeds(point: Point | None, wish: Wish) -> list[str]:
@@ -271,7 +271,7 @@ def _to_measure(choice: Option, other: Option | None, point: Point | None, findi
         return f"{MIN_SEEDS} more seeds {at}"
     if len(point.runs) == 1 and any(choice.series == candidate.name for candidate in findings.candidates):
         return f"the same steps from runs of 4 more seeds {at}: one seed does not show how much seeds differ"
-    goal, close = _goal(choice, other, findings, wish)
+    goal, close = _goal(choice, other, findings, wish=wish)
     is_no_better = choice.metric.value <= findings.baselines.majority.get(findings.metric, -np.inf) + 1e-9
     missing = None if is_no_better else more_evidence(point, goal)
     if missing is not None:

@@ -73,7 +73,9 @@ def series_of(option: Option, findings: Findings) -> Series:
 
 
 def breaks(series: Series, wish: Wish, no_latency: str = "") -> str:
-    """Return the limit that a series exceeds, in words; empty if none. Unknown latencies and sizes exceed any limit.
+    """Return the limit that a series exceeds, in words; empty if none.
+
+    Unknown latencies and sizes exceed any limit.
 
     Args:
         series: Series with its points.
@@ -96,7 +98,10 @@ def breaks(series: Series, wish: Wish, no_latency: str = "") -> str:
 
 
 def latency_doubt(speed: Speed | None, wish: Wish) -> str:
-    """Return that the limit is inside the interval of the latency, in words; empty if not, or without a limit."""
+    """Return that the limit is inside the interval of the latency, in words.
+
+    The result is empty if not, or without a limit.
+    """
     if speed is None or wish.max_latency_ms is None:
         return ""
     low, high = speed.interval
@@ -105,7 +110,10 @@ def latency_doubt(speed: Speed | None, wish: Wish) -> str:
 
 
 def latency_lines(findings: Findings) -> list[str]:
-    """Return a line about latencies of a busy machine or a damaged file of latencies; none if all is well."""
+    """Return a line about latencies of a busy machine or a damaged file of latencies.
+
+    The result is empty if all is well.
+    """
     file = f"{findings.runs}/{findings.study}/{SPEED_FILE}"
     if findings.speed_damage:
         again = f"`{findings.study_command}` measures them again"

@@ -122,7 +122,7 @@ class Comparison:
     def swapped(self) -> Comparison:
         """Return the same comparison with a and b exchanged."""
         estimate = self.difference
-        negated = Estimate(-estimate.value, -estimate.high, -estimate.low, estimate.level)
+        negated = Estimate(-estimate.value, -estimate.high, -estimate.low, level=estimate.level)
         return replace(self, a=self.b, b=self.a, difference=negated, only_a=self.only_b, only_b=self.only_a)
 
 
@@ -195,7 +195,7 @@ def holm(p_values: ArrayLike) -> Floats:
 
 
 def _compare(a: str, point_a: Point, b: str, point_b: Point) -> Comparison:
-    _check(a, point_a, b, point_b)
+    _check(a, point_a, b, point_b=point_b)
     paired = _paired_runs(point_a, point_b)
     p_mcnemar = combined([mcnemar(first.correct, second.correct) for first, second in paired])
     difference = point_a.estimate.value - point_b.estimate.value
@@ -206,7 +206,7 @@ def _compare(a: str, point_a: Point, b: str, point_b: Point) -> Comparison:
     if np.ptp(whole) > ROUNDING or seed_error > ROUNDING:
         fewest = min((len(point.runs) for point in (point_a, point_b) if len(point.runs) > 1), default=2)
         low, high = percentile_interval(replicates)
-        tail = _tail(abs(difference), float(sample.std(ddof=1)), seed_error, seed_freedom(fewest))
+        tail = _tail(abs(difference), float(sample.std(ddof=1)), seed_error, freedom=seed_freedom(fewest))
         p_bootstrap = _p_value(replicates, 2 * tail)
     else:
         low, high = _same_everywhere(difference, len(point_a.runs[0].correct))

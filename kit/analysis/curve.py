@@ -59,12 +59,12 @@ class Curve:
         """Return the error at numbers of labels n of any shape, in the same shape."""
         at = np.asarray(n, np.float64)
         rows, budgets = np.array([self.row]), np.array(self.budgets, np.float64)
-        errors: Floats = errors_at(self.form, rows, budgets, at.ravel())[0].reshape(at.shape)
+        errors: Floats = errors_at(self.form, rows, budgets, n=at.ravel())[0].reshape(at.shape)
         return errors
 
     def labels(self, error: float) -> float:
         """Return the number of labels for an error: inf if the curve never reaches it, 0 if it is always below."""
-        return float(labels_at(self.form, np.array([self.row]), np.array(self.budgets, np.float64), error)[0])
+        return float(labels_at(self.form, np.array([self.row]), np.array(self.budgets, np.float64), errors=error)[0])
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ class Fit:
         """Return (R, m) errors of each replicate, with its offset and drift, at m ascending numbers of labels."""
         at = np.atleast_1d(np.asarray(n, np.float64))
         end = float(self.budgets[-1])
-        fitted = errors_at(self.form, self.replicates, np.array(self.budgets, np.float64), np.append(at, end))
+        fitted = errors_at(self.form, self.replicates, np.array(self.budgets, np.float64), n=np.append(at, end))
         fitted += self.offset[:, None]
         beyond = np.maximum(np.log(at / end), 0)
         drifted = np.minimum(fitted[:, :-1] + self.drift[:, None] * beyond, fitted[:, -1:])
@@ -208,13 +208,13 @@ def fit_learning_curve(budgets: ArrayLike, errors: ArrayLike, replicates: ArrayL
     """
     n, measured, samples = _checked(budgets, errors, replicates)
     weights = 1 / _variances(samples)
-    rivals = {form: float(held_out(form, n, measured, weights)[0] - measured[-1]) for form in entrants(len(n))}
+    rivals = {form: float(held_out(form, n, measured, weights=weights)[0] - measured[-1]) for form in entrants(len(n))}
     form = choose(rivals, samples)
     rows = np.linspace(0, len(samples) - 1, min(len(samples), _MOST_REPLICATES)).round().astype(np.intp)
     refitted = samples[rows]
-    point, refits = fit_rows(form, n, measured, weights), fit_rows(form, n, refitted, weights)
+    point, refits = fit_rows(form, n, measured, weights=weights), fit_rows(form, n, refitted, weights=weights)
     names = tuple(int(budget) for budget in n)
-    predicted = percentile_estimate(float(measured[-1] + rivals[form]), held_out(form, n, refitted, weights))
+    predicted = percentile_estimate(float(measured[-1] + rivals[form]), held_out(form, n, refitted, weights=weights))
     first, second = _normal_scores(len(rows))
     return Fit(
         budgets=names,
@@ -223,9 +223,9 @@ def fit_learning_curve(budgets: ArrayLike, errors: ArrayLike, replicates: ArrayL
         curve=Curve(form, tuple(point[0].tolist()), names),
         replicates=refits,
         rows=rows,
-        offset=first * misfit(form, point, n, measured, weights),
+        offset=first * misfit(form, point, n, measured=measured, weights=weights),
         drift=second * doubt(form, rivals, samples) / float(np.log(n[-1] / n[-2])),
-        backtest=Backtest(names[-1], predicted, float(measured[-1]), rivals[form], rivals),
+        backtest=Backtest(names[-1], predicted, float(measured[-1]), error=rivals[form], rivals=rivals),
     )
 
 

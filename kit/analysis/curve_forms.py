@@ -65,7 +65,7 @@ def fit_rows(name: str, budgets: Floats, errors: ArrayLike, weights: Floats) -> 
     form = FORMS[name]
     box = form.box(float(budgets[0]), float(budgets[-1]))
     solve = partial(_solve, form, budgets, weights / weights.sum())
-    logs = _descend(solve, curves, _valley(solve, curves, box), box)
+    logs = _descend(solve, curves, _valley(solve, curves, box), box=box)
     floor, drop, _ = solve(curves, logs)
     shape = np.exp(logs)
     drop = drop / form.decay(budgets[:1], shape)[:, 0]

@@ -20,7 +20,9 @@ def entrants(k: int) -> list[str]:
 def held_out(form: str, n: Floats, curves: Floats, weights: Floats) -> Floats:
     """Return (r,) errors at the largest budget, predicted from the smaller ones."""
     smaller = n[:-1]
-    return errors_at(form, fit_rows(form, smaller, np.atleast_2d(curves)[:, :-1], weights[:-1]), smaller, n[-1:])[:, 0]
+    return errors_at(
+        form, fit_rows(form, smaller, np.atleast_2d(curves)[:, :-1], weights=weights[:-1]), smaller, n=n[-1:]
+    )[:, 0]
 
 
 def choose(rivals: dict[str, float], samples: Floats) -> str:
@@ -52,6 +54,6 @@ def misfit(form: str, point: Floats, n: Floats, measured: Floats, weights: Float
     """Return the standard deviation of the points about the curve beyond their noise, 1 in weighted residuals."""
     if form == "last":
         return 0.0
-    residuals = errors_at(form, point, n, n)[0] - measured
+    residuals = errors_at(form, point, n, n=n)[0] - measured
     excess = float(residuals**2 @ weights) / (len(n) - FORMS[form].size) - 1
     return float(np.sqrt(max(excess, 0.0) / weights.mean()))

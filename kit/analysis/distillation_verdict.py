@@ -157,7 +157,10 @@ def judge(
     if len(controls) == len(answers):
         kinds["control"] = controls
     seeds = [seed_outputs.seed for seed_outputs in answers]
-    points = {kind: _point(kind, outputs, seeds, targets, measure, budget) for kind, outputs in kinds.items()}
+    points = {
+        kind: _point(kind, outputs, seeds, targets=targets, measure=measure, budget=budget)
+        for kind, outputs in kinds.items()
+    }
     student, teacher = points["student"], points["teacher"]
     retained = None
     if min(teacher.estimate.value, percentile_interval(teacher.replicates)[0]) > _LEAST:
@@ -216,7 +219,7 @@ def _point(
 ) -> Point:
     values, samples = metric_samples(outputs, targets, measure)
     runs = [
-        Run(f"{kind} {seed}", seed, float(value), measure.right(seed_outputs, targets), sample)
+        Run(f"{kind} {seed}", seed, float(value), correct=measure.right(seed_outputs, targets), samples=sample)
         for seed, seed_outputs, value, sample in zip(seeds, outputs, values, samples, strict=True)
     ]
     return point(budget, runs, measure.main)
@@ -228,4 +231,4 @@ def _agreement(answers: Sequence[SeedOutputs], seeds: list[int], measure: Measur
     # Two labels per example, of which the right one means that the student agrees with the teacher.
     logits = [np.stack([~agrees, agrees], axis=1).astype(np.float64) for agrees in same]
     truth = np.ones(len(same[0]), np.int64)
-    return _point("agreement", logits, seeds, truth, LabelMeasure("accuracy"), 0).estimate
+    return _point("agreement", logits, seeds, targets=truth, measure=LabelMeasure("accuracy"), budget=0).estimate

@@ -44,7 +44,10 @@ class Series:
     others: Mapping[str, tuple[Point, ...]] = field(default_factory=dict)
 
     def beside(self, budget: int) -> str:
-        """Return the other metrics at a budget in words: `macro_f1 61.0 % [58.2, 63.9]`; empty if there are none."""
+        """Return the other metrics at a budget in words: `macro_f1 61.0 % [58.2, 63.9]`.
+
+        The result is empty if there are none.
+        """
         others = [(name, p) for name, points in self.others.items() for p in points if p.budget == budget]
         return ", ".join(f"{name} {shown(name, p.estimate)}" for name, p in others)
 
@@ -147,7 +150,10 @@ class Findings:
 
     @property
     def unfinished(self) -> str:
-        """Number of finished cells in words: `unfinished: 12 of 48 cells`; empty if no cell is open."""
+        """Number of finished cells in words: `unfinished: 12 of 48 cells`.
+
+        The result is empty if no cell is open.
+        """
         finished = sum(cell.state == "finished" for cell in self.cells)
         is_open = any(cell.state == "open" for cell in self.cells)
         return f"unfinished: {finished} of {len(self.cells)} cells" if is_open else ""

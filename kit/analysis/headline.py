@@ -28,7 +28,10 @@ _NEXT = 2  # the headline predicts the metric at this multiple of the largest bu
 def headline(
     series: Sequence[Series], comparisons: Sequence[Comparison], worth: Sequence[Transfer], metric: str
 ) -> tuple[str, ...]:
-    """Return the headline of a report, most important sentence first; empty if no cell has finished."""
+    """Return the headline of a report, most important sentence first.
+
+    The result is empty if no cell has finished.
+    """
     measured = [candidate for candidate in series if candidate.points]
     if not measured:
         return ()
@@ -106,7 +109,7 @@ def _more_labels(best: Series, metric: str) -> list[str]:
     sentences = []
     if len(best.points) > 1:
         before, last = best.points[-2:]
-        sentences += _last_gain(best.name, before, last, metric)
+        sentences += _last_gain(best.name, before, last, metric=metric)
     if best.fit is None:
         return [*sentences, f"The gain from more labels is not predicted: {best.refusal}"]
     ahead = _NEXT * best.points[-1].budget
@@ -158,7 +161,10 @@ def _worth(worth: Sequence[Transfer], series: Sequence[Series]) -> list[str]:
 
 
 def scratch_backtest(series: Sequence[Series]) -> str:
-    """Return the largest error of the learning curves of `scratch` at their largest budget; empty without a curve."""
+    """Return the largest error of the learning curves of `scratch` at their largest budget.
+
+    The result is empty without a curve.
+    """
     tests = [
         candidate.fit.backtest for candidate in series if candidate.method == "scratch" and candidate.fit is not None
     ]

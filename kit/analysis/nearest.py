@@ -83,13 +83,19 @@ def _below_target(within: Sequence[Option], findings: Findings, wish: Wish) -> t
 
 
 def labels_missing(labels: int, findings: Findings) -> str:
-    """Return the number of labels that the data lack, as the end of a sentence; empty if they have enough."""
+    """Return the number of labels that the data lack, as the end of a sentence.
+
+    The result is empty if they have enough.
+    """
     more = labels - findings.training_examples
     return f"; the data have {findings.training_examples:,} labels: {more:,} more are needed" if more > 0 else ""
 
 
 def _untimed(findings: Findings, wish: Wish) -> str:
-    """Return the number of models without a latency in an unfinished study, in words; empty if irrelevant."""
+    """Return the number of models without a latency in an unfinished study, in words.
+
+    The result is empty if irrelevant.
+    """
     if not findings.unfinished or wish.max_latency_ms is None:
         return ""
     models = [series for series in findings.options if series.points]
@@ -136,7 +142,9 @@ def _over(option: Option, wish: Wish) -> str:
 
 
 def better_left_out(findings: Findings, wish: Wish, choice: Option) -> tuple[str, ...]:
-    """Return the command for the best measured option that only exceeds latency or size; none if none is better.
+    """Return the command for the best measured option that only exceeds latency or size.
+
+    The result is empty if none is better.
 
     For an unfinished study, the command that continues it is returned instead.
 

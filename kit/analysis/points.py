@@ -120,17 +120,17 @@ def metric_samples(
         ValueError: If the main metric does not fit the task, or outputs and targets do not match.
     """
     if measure.main in PROPORTIONS:
-        return _sample_shares(outputs, targets, measure, resamples, seed)
+        return _sample_shares(outputs, targets, measure, resamples=resamples, seed=seed)
     n = len(targets)
     values, samples = np.empty(len(outputs)), np.empty((len(outputs), resamples))
     for index, run in enumerate(outputs):
         parts = measure.tally(run, targets)
         whole = {name: part.sum(axis=0) for name, part in parts.items()}
-        values[index] = _score(measure, whole, whole, n)
+        values[index] = _score(measure, whole, whole, n=n)
         done = 0
         for weights in resample_weights(n, resamples, seed):
             sums = {name: weights @ part for name, part in parts.items()}
-            samples[index, done : done + len(weights)] = _score(measure, sums, whole, n)
+            samples[index, done : done + len(weights)] = _score(measure, sums, whole, n=n)
             done += len(weights)
     return values, samples
 
@@ -165,7 +165,7 @@ def point(budget: int, runs: Sequence[Run], metric: str = "accuracy") -> Point:
     least, most = metric_range(metric)
     estimate = Estimate(value, min(max(low, least), value), max(min(high, most), value))
     deviation = float(values.std(ddof=1)) if len(values) > 1 else None
-    return Point(budget, ordered, estimate, deviation, replicates, metric)
+    return Point(budget, ordered, estimate, seed_sd=deviation, replicates=replicates, metric=metric)
 
 
 def errors(points: Sequence[Point]) -> tuple[Floats, Floats]:
@@ -179,7 +179,7 @@ def errors(points: Sequence[Point]) -> tuple[Floats, Floats]:
 
 def metric_of(error: Estimate) -> Estimate:
     """Return the metric that an error of `errors` stands for."""
-    return Estimate(1 - error.value, 1 - error.high, 1 - error.low, error.level)
+    return Estimate(1 - error.value, 1 - error.high, 1 - error.low, level=error.level)
 
 
 def metric_range(metric: str) -> tuple[float, float]:
@@ -258,7 +258,10 @@ def _slices(rows: int) -> Iterator[slice]:
 
 
 def _score(measure: Measure, sums: dict[str, Floats], whole: dict[str, Floats], n: int) -> Floats:
-    """Return the main metric of resamples. Raise ValueError if the task does not have this metric."""
+    """Return the main metric of resamples.
+
+    Raise ValueError if the task does not have this metric.
+    """
     scores = measure.scores(sums, n, whole)
     if measure.main not in scores:
         raise ValueError(f"metric {measure.main} does not fit the task, which has {', '.join(scores)}")

@@ -87,5 +87,5 @@ def _transfer(series: str, budget: int, value: float, reached: Floats, smallest:
     # At the smallest budget the labels are only known to be that many or fewer.
     low = 0.0 if low <= smallest else min(low, limit) / budget
     if value > limit:
-        return Transfer(series, budget, None, low, None)
-    return Transfer(series, budget, value / budget, low, max(high, value) / budget if high <= limit else None)
+        return Transfer(series, budget, None, low=low, high=None)
+    return Transfer(series, budget, value / budget, low=low, high=max(high, value) / budget if high <= limit else None)

@@ -44,7 +44,10 @@ class _Widths:
         return float(stdtrit(seed_freedom(seeds), 0.975)) * self.deviation / math.sqrt(seeds)
 
     def seeds_for(self, room: float) -> int | None:
-        """Return the least number of seeds whose part fits into `room`; None above the largest number to suggest."""
+        """Return the least number of seeds whose part fits into `room`.
+
+        The result is None above the largest number to suggest.
+        """
         return next((n for n in range(self.seeds + 1, _MOST_SEEDS + 1) if self.of_seeds(n) <= room), None)
 
     def tests_for(self, room: float) -> float:

@@ -42,7 +42,10 @@ def exit_code_of(command: Callable[[], object]) -> int:
 
 
 def _ended(command: Callable[[], object]) -> int:
-    """Return a command's exit code. Raises StreamError or BrokenPipeError if its output cannot be written in full."""
+    """Return a command's exit code.
+
+    Raises StreamError or BrokenPipeError if its output cannot be written in full.
+    """
     code = 0
     try:
         command()

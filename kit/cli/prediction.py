@@ -57,7 +57,7 @@ def run_prediction(request: Request) -> None:
         predicted = warnings.watch(*_predictions(source.rows(), served, request))
         print_predictions(prediction for _, prediction in predicted)
     else:
-        _write_table(request, request.out, source, served, warnings)
+        _write_table(request, request.out, source, served=served, warnings=warnings)
     for line in warnings.lines():
         warn(line)
 
@@ -71,11 +71,11 @@ def _read_input(request: Request, served: Served) -> PredictionInput:
     columns = served.text_columns
     reading = reading_of(served.recipe.data)
     if files and files != [Path("-")]:
-        return from_files([path.expanduser() for path in files], columns, reading, request.format)
+        return from_files([path.expanduser() for path in files], columns, reading, format=request.format)
     if arguments and arguments != ["-"]:
         sorted_arguments = sort_arguments(arguments)
         if sorted_arguments.files:
-            return from_files(sorted_arguments.files, columns, reading, request.format)
+            return from_files(sorted_arguments.files, columns, reading, format=request.format)
         for note in sorted_arguments.notes:
             warn(note)
         return from_texts(sorted_arguments.texts, columns)
@@ -105,7 +105,7 @@ def _write_table(request: Request, path: Path, source: PredictionInput, served: 
     check_output(path, source.files, run.parent if is_exported(run.parent) else run)
     example = prediction_columns(served)
     partial = source.partial_columns
-    keep = kept_columns(request.keep or source.text_columns, source.columns, list(example), partial)
+    keep = kept_columns(request.keep or source.text_columns, source.columns, list(example), partial=partial)
     if "all" in request.keep and partial:
         left_out = ", ".join(f"{column!r} (not in {name})" for column, name in partial.items())
         warn(f"--keep all: columns that only some files have are left out: {left_out}")
@@ -114,7 +114,7 @@ def _write_table(request: Request, path: Path, source: PredictionInput, served: 
     progress = nullcontext() if source.count is None else Progress().counting("predicting", source.count, "texts")
     with table_writer(path, values, example) as writer, progress as advance:
         while rows := list(islice(predicted, _ROWS_PER_WRITE)):
-            writer.write([_table_row(row, prediction, keep, example) for row, prediction in rows])
+            writer.write([_table_row(row, prediction, keep, example=example) for row, prediction in rows])
             if advance:
                 advance(len(rows))
 

@@ -51,7 +51,11 @@ def export(  # noqa: PLR0913, PLR0917
         raise RecipeError("--format is empty", "omit it, or name formats: --format onnx,int8-onnx")
     if push is None and (revision or message or pull_request):
         raise RecipeError("--revision, --message and --pr belong to a push", "add --push user/name")
-    target = None if push is None else Target(push, private, revision, message, pull_request, overwrite)
+    target = (
+        None
+        if push is None
+        else Target(push, private, revision, message=message, pull_request=pull_request, overwrite=overwrite)
+    )
     done = run_export(
         run,
         formats=names,

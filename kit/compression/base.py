@@ -73,7 +73,10 @@ class Technique(Protocol):
 
 
 def foreseen_form(recipe: Recipe) -> Form:
-    """Return the kind of model that a recipe's run will produce. Raises ModelError for a missing checkpoint."""
+    """Return the kind of model that a recipe's run will produce.
+
+    Raises ModelError for a missing checkpoint.
+    """
     if recipe.task != "translation":
         return Form.TFIDF if recipe.method == "tfidf" else Form.TORCH
     if recipe.method not in ("finetune", "lora") or recipe.model.checkpoint is None:

@@ -48,7 +48,9 @@ class RecallChange:
 def recall_changes(
     before: np.ndarray, after: np.ndarray, targets: np.ndarray, labels: Sequence[str], measure: Measure
 ) -> tuple[RecallChange, ...]:
-    """Return the change of each class that has examples, the largest loss first; empty for translations.
+    """Return the change of each class that has examples, the largest loss first.
+
+    The result is empty for translations.
 
     Args:
         before: Outputs of the model that the chain starts from, (n, labels).
@@ -65,17 +67,17 @@ def recall_changes(
         members = first["support"][:, index] > 0
         if members.any():
             hits = [tally["hits"][members, index] > 0 for tally in (first, second)]
-            changes.append(_change(label, hits[0], hits[1], len(labels)))
+            changes.append(_change(label, hits[0], hits[1], classes=len(labels)))
     return tuple(sorted(changes, key=lambda change: (-change.loss.value, -change.count)))
 
 
 def _change(label: str, before: np.ndarray, after: np.ndarray, classes: int) -> RecallChange:
     """Return the change of a class, given for each of its examples if it was predicted correctly before and after."""
     count = len(before)
-    low, high = paired_interval(int((before & ~after).sum()), int((after & ~before).sum()), count, classes)
+    low, high = paired_interval(int((before & ~after).sum()), int((after & ~before).sum()), count, comparisons=classes)
     value = float(before.mean() - after.mean())
     loss = Estimate(value, min(low, value), max(high, value))
-    return RecallChange(label, count, float(before.mean()), float(after.mean()), loss)
+    return RecallChange(label, count, float(before.mean()), after=float(after.mean()), loss=loss)
 
 
 def paired_interval(lost: int, gained: int, count: int, comparisons: int = 1) -> tuple[float, float]:
@@ -97,7 +99,9 @@ def paired_interval(lost: int, gained: int, count: int, comparisons: int = 1) ->
 
 
 def loss_words(changes: Sequence[RecallChange], classes: int, examples: int) -> str:
-    """Return a phrase on the largest loss of recall on validation examples; empty without classes.
+    """Return a phrase on the largest loss of recall on validation examples.
+
+    The result is empty without classes.
 
     Args:
         changes: Change of each class that has validation examples, the largest loss first.
@@ -120,7 +124,10 @@ def loss_words(changes: Sequence[RecallChange], classes: int, examples: int) -> 
 
 
 def recall_line(changes: Sequence[RecallChange]) -> str:
-    """Return a line on the recall of classes on test examples, the largest loss first; empty without classes."""
+    """Return a line on the recall of classes on test examples, the largest loss first.
+
+    The result is empty without classes.
+    """
     if not changes:
         return ""
     shown = [

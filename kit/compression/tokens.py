@@ -86,7 +86,10 @@ def _is_basic(token: str) -> bool:
 
 
 def trimmed_tokenizer(tokenizer: PreTrainedTokenizerBase, kept: set[int]) -> PreTrainedTokenizerBase:
-    """Return a tokenizer with only the tokens of these ids, renumbered. Raises ModelError if it cannot be edited."""
+    """Return a tokenizer with only the tokens of these ids, renumbered.
+
+    Raises ModelError if it cannot be edited.
+    """
     from skeletoken import TokenizerModel
 
     removed = [token for token, index in tokenizer.get_vocab().items() if index not in kept]

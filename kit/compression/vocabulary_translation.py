@@ -36,7 +36,10 @@ _PROOF_PAIRS = 64  # pairs for which the trimmed model must compute the same log
 
 @dataclass(frozen=True)
 class _Tokenized:
-    """Tokenized sources and targets. With `joint`, one tokenizer is used for both, so the targets' tokens count too."""
+    """Tokenized sources and targets.
+
+    With `joint`, one tokenizer is used for both, so the targets' tokens count too.
+    """
 
     sources: Encoded
     targets: Encoded

@@ -99,19 +99,19 @@ class Audit:
         defects: list[tuple[str, str]] = []
         if self.leaked:
             leaked = (
-                f"{_count_words(self.leaked, 'training', 'is', 'are')} also in test ({self.leaked_exact} exactly, "
-                f"{self.leaked_normalised} except for case or space)"
+                f"{_count_words(self.leaked, 'training', 'is', plural='are')} also in test "
+                f"({self.leaked_exact} exactly, {self.leaked_normalised} except for case or space)"
             )
             defects.append((leaked, f"{_DROPPED} from train"))
         if self.conflicting_train:
-            repeat = _count_words(self.conflicting_train, "training", "repeats", "repeat")
+            repeat = _count_words(self.conflicting_train, "training", "repeats", plural="repeat")
             defects.append((f"{repeat} an earlier text with another label", _DROPPED))
         for split, count, rows, outcome in (
             ("training", self.duplicates_train, self.rows_train, _DROPPED),
             ("test", self.duplicates_test, self.rows_test, _KEPT),
         ):
             if count and count >= _MIN_DUPLICATE_SHARE * rows:
-                defects.append((f"{_count_words(count, split, 'repeats', 'repeat')} an earlier one", outcome))
+                defects.append((f"{_count_words(count, split, 'repeats', plural='repeat')} an earlier one", outcome))
         label = "no label" if self.labels_test or self.numbers_test else "no translation"
         for split, count, defect in (
             ("training", self.empty_train, "no text"),
@@ -123,10 +123,10 @@ class Audit:
             ("training", self.wrong_script_train, "letters of another script than the rest"),
         ):
             if count:
-                defects.append((f"{_count_words(count, split, 'has', 'have')} {defect}", _DROPPED))
+                defects.append((f"{_count_words(count, split, 'has', plural='have')} {defect}", _DROPPED))
         if self.flawed_test:
             flawed = _count_words(
-                self.flawed_test, "test", "does not look like a translation", "do not look like translations"
+                self.flawed_test, "test", "does not look like a translation", plural="do not look like translations"
             )
             defects.append((flawed, _KEPT))
         return defects
@@ -150,7 +150,7 @@ class Audit:
         warnings: list[str] = []
         for split, numbers in (("training", self.numbers_train), ("test", self.numbers_test)):
             if numbers and numbers.outliers:
-                are = _count_words(numbers.outliers, split, "has", "have")
+                are = _count_words(numbers.outliers, split, "has", plural="have")
                 warnings.append(f"{are} a label far from the others ({numbers.words}): check that it is right")
         return warnings
 
@@ -228,9 +228,9 @@ def audit(
         fingerprints={"train": cleaned.fingerprint(), "test": test.fingerprint()},
         notes=splits.notes,
         **(_number_fields(cleaned, test) if numbers else {}),
-        **(_pair_fields(cleaned, test, count, languages) if languages else {}),
+        **(_pair_fields(cleaned, test, count, languages=languages) if languages else {}),
     )
-    _require_examples(cleaned, test, splits, report)
+    _require_examples(cleaned, test, splits, report=report)
     return replace(splits, train=cleaned, test=test), report
 
 

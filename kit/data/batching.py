@@ -66,7 +66,7 @@ class EncodedDataset(Dataset[int]):
 
     def arrays(self, indices: Sequence[int]) -> dict[str, np.ndarray]:
         """Return the arrays of `padded`, and labels if any."""
-        batch = padded(self.encoded, indices, self.pad_id, self.left)
+        batch = padded(self.encoded, indices, self.pad_id, left=self.left)
         if self.targets is not None:
             batch["labels"] = np.ascontiguousarray(self.targets[list(indices)])
         return batch

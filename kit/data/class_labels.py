@@ -24,7 +24,10 @@ class UnnamedClass:
 
 
 def declared_features(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
-    """Return the descriptions of columns from the metadata of an Arrow schema; empty if there are none."""
+    """Return the descriptions of columns from the metadata of an Arrow schema.
+
+    The result is empty if there are none.
+    """
     try:
         content = json.loads((metadata or {}).get(b"huggingface", b"{}"))
         features = content["info"]["features"]

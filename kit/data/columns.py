@@ -111,7 +111,7 @@ def guess_label_column(table: Table, exclude: Collection[str] = ()) -> str:
         raise LabelPerColumnError(tuple(name for name in names.values() if name in candidates or name in zero))
     if len(candidates) != 1:
         raise ambiguous_columns("label", candidates, table)
-    return _require_unique(candidates[0], "label", table, exclude)
+    return _require_unique(candidates[0], "label", table, exclude=exclude)
 
 
 def most_usual(columns: Sequence[str]) -> list[str]:
@@ -138,7 +138,7 @@ def guess_text_columns(table: Table, exclude: Collection[str] = ()) -> tuple[str
         for form in (name, f"{name}_text"):
             if form in names:
                 _refuse_other_texts(names[form], names, table)
-                return (_require_unique(names[form], "text", table, exclude),)
+                return (_require_unique(names[form], "text", table, exclude=exclude),)
     lengths = sorted(((_mean_length(table.columns[name]), name) for name in names.values()), reverse=True)
     varied = [(length, name) for length, name in lengths if _distinct_share(table.columns[name]) > _MIN_TEXT_DISTINCT]
     if varied and (len(varied) == 1 or varied[0][0] >= 2 * varied[1][0]):

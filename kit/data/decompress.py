@@ -34,7 +34,7 @@ def unpacked_chunks(stream: BinaryIO, name: str, reading: Reading) -> Iterator[b
             while chunk := content.read(_CHUNK_BYTES):
                 unpacked += len(chunk)
                 if unpacked > limit:
-                    raise too_large(name, limit, packed, reading)
+                    raise too_large(name, limit, packed, reading=reading)
                 yield chunk
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{name} is not a valid gzip file: {error}", "download or copy it again") from error

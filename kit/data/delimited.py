@@ -62,7 +62,7 @@ def read_delimited(text: str, name: str, suffix: str, reading: Reading) -> Table
     comments = take_comments(text[length:])
     first_line = 1 + bool(length) + len(LINE_END.findall(text[length : length + comments]))
     records = partial(read_records, name, text[length + comments :], first_line)
-    separator = reading.separator or excel_separator or find_separator(records, suffix, name, reading)
+    separator = reading.separator or excel_separator or find_separator(records, suffix, name, reading=reading)
     numbered = list(records(separator))
     while numbered and _is_blank(numbered[0][1], cells=reading.header in ("auto", "first")):
         numbered.pop(0)
@@ -72,12 +72,12 @@ def read_delimited(text: str, name: str, suffix: str, reading: Reading) -> Table
     _require_distinct(header, name, reading)
     if header.records and len(numbered) == 1:
         raise DataError(f"{name} has a header and no rows", AS_TEXTS if reading.for_prediction else "")
-    table = _table(numbered[header.records :], header, name, partial(_wrong_width, reading, separator))
+    table = _table(numbered[header.records :], header, name, wrong_width=partial(_wrong_width, reading, separator))
     rows = [record for record in numbered[header.records :] if len(record[1]) == len(header.names)]
     notes = (
-        *_separator_notes(name, separator, reading, excel_separator),
+        *_separator_notes(name, separator, reading, excel_separator=excel_separator),
         *([f"{name}: the comment above the header is left out"] if comments else []),
-        *_header_notes(name, header, numbered[0], reading),
+        *_header_notes(name, header, numbered[0], reading=reading),
         *table.notes,
         *_quote_notes(name, find_swallowed(rows, separator)),
     )
@@ -118,7 +118,7 @@ def _table(
     columns = zip(*(fields for _, fields in rows), strict=True) if rows else [[] for _ in header.names]
     content = {column: list(values) for column, values in zip(header.names, columns, strict=True)}
     table = Table.of(content, "line", [line for line, _ in rows])
-    notes = _repeated_notes(name, repeated, reordered, foreign)
+    notes = _repeated_notes(name, repeated, reordered, foreign=foreign)
     if has_rule:
         notes = (f"{name}: the line of dashes below the header is left out", *notes)
     return replace(table, blank=tuple(blank), headless=header.made_up, delimited=True, notes=notes)
@@ -136,11 +136,16 @@ def _header(numbered: Sequence[Record], name: str, reading: Reading) -> _Header:
         return _declared(list(reading.header), numbered, name)
     if set(first) & {strip_invisible(column) for column in reading.columns}:
         return _Header(named, 1)
-    return _judged(numbered, _Header(named, 1), _Header(made_up, 0, made_up=True, assumed=True), name, reading)
+    return _judged(
+        numbered, _Header(named, 1), _Header(made_up, 0, made_up=True, assumed=True), name=name, reading=reading
+    )
 
 
 def _judged(numbered: Sequence[Record], header: _Header, example: _Header, name: str, reading: Reading) -> _Header:
-    """Return `header` or, if the first line is an example, `example`. Raise DataError if that is unclear."""
+    """Return `header` or, if the first line is an example, `example`.
+
+    Raise DataError if that is unclear.
+    """
     first, verdict = _names(numbered[0][1]), _verdict(numbered)
     if len(reading.known_names) == len(first) and not _continues_with_header(first, reading.known_names, verdict):
         return example
@@ -185,7 +190,9 @@ def _names(fields: Iterable[str]) -> list[str]:
 
 
 def _header_order(fields: Sequence[str], names: Sequence[str]) -> list[int] | None:
-    """Return the positions of the header's names in a row that repeats the header; None for other rows.
+    """Return the positions of the header's names in a row that repeats the header.
+
+    The result is None for other rows.
 
     Case is ignored, and another `sep=;` line counts as the header.
     """

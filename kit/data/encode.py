@@ -63,7 +63,7 @@ class Encoded:
         flat = np.concatenate(pieces) if pieces else np.zeros(0, np.int64)
         types = None if self.token_types is None else self.token_types[flat]
         offsets = np.concatenate([[0], np.cumsum(self.lengths[indices])]).astype(np.int64)
-        return Encoded(self.input_ids[flat], types, offsets, self.truncated[indices])
+        return Encoded(self.input_ids[flat], types, offsets, truncated=self.truncated[indices])
 
     def joined(self, other: Encoded) -> Encoded:
         """Append the texts of `other`, which must be encoded by the same tokenizer."""
@@ -74,7 +74,7 @@ class Encoded:
             np.concatenate([self.input_ids, other.input_ids]),
             types,
             np.concatenate([self.offsets, self.offsets[-1] + other.offsets[1:]]),
-            np.concatenate([self.truncated, other.truncated]),
+            truncated=np.concatenate([self.truncated, other.truncated]),
         )
 
 
@@ -103,7 +103,7 @@ def encode(
         cached = _read(path)
         if cached is not None:
             return cached
-    encoded = _tokenise(texts, tokenizer, max_length, as_target)
+    encoded = _tokenise(texts, tokenizer, max_length, as_target=as_target)
     if path is not None:
         _write(path, encoded)
     return encoded
@@ -124,9 +124,9 @@ def _tokenise(texts: list[tuple[str, ...]], tokenizer: AnyTokenizer, max_length:
         chunk = texts[start : start + _CHUNK_TEXTS]
         try:
             if backend is None:
-                rows, kinds, cut = _by_transformers(chunk, tokenizer, max_length, as_target)
+                rows, kinds, cut = _by_transformers(chunk, tokenizer, max_length, as_target=as_target)
             else:
-                rows, kinds, cut = _by_backend(chunk, tokenizer, backend, max_length)
+                rows, kinds, cut = _by_backend(chunk, tokenizer, backend, max_length=max_length)
         except Exception as error:
             if type(error) is not Exception:  # Rust tokenizers raise only the base class
                 raise
@@ -140,7 +140,7 @@ def _tokenise(texts: list[tuple[str, ...]], tokenizer: AnyTokenizer, max_length:
         np.concatenate(ids) if ids else np.zeros(0, np.int32),
         np.concatenate(types) if types else None,
         np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64),
-        np.asarray(truncated, bool),
+        truncated=np.asarray(truncated, bool),
     )
 
 
@@ -197,7 +197,9 @@ def _read(path: Path) -> Encoded | None:
     """Return the cached arrays; None for a damaged file."""
     try:
         with np.load(path) as arrays:
-            return Encoded(arrays["input_ids"], arrays.get("token_types"), arrays["offsets"], arrays["truncated"])
+            return Encoded(
+                arrays["input_ids"], arrays.get("token_types"), arrays["offsets"], truncated=arrays["truncated"]
+            )
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return None
 

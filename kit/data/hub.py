@@ -38,7 +38,7 @@ def load_hub(name: str, config: str | None, revision: str | None) -> tuple[dict[
             loading script.
     """
     commit, reachable = _find_commit(name, revision)
-    loaded = _load(name, config, commit or revision, reachable)
+    loaded = _load(name, config, commit or revision, reachable=reachable)
     splits: dict[str, Callable[[], Table]] = {str(split): partial(to_table, data) for split, data in loaded.items()}
     loaded_commit = commit or _cached_commit(loaded)
     if revision and _COMMIT.fullmatch(revision) and loaded_commit not in (None, revision):

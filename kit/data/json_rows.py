@@ -1,4 +1,7 @@
-"""Tables from JSON: an array of objects, one object per line, or indented objects. Values keep their types."""
+"""Tables from JSON: an array of objects, one object per line, or indented objects.
+
+Values keep their types.
+"""
 
 from __future__ import annotations
 
@@ -114,7 +117,10 @@ def _objects(text: str, name: str) -> list[Item]:
 
 
 def _indented(text: str, name: str) -> Iterator[Item]:
-    """Yield the values of a file in which every value begins on a new line. Raise DataError with the line."""
+    """Yield the values of a file in which every value begins on a new line.
+
+    Raise DataError with the line.
+    """
     decoder = json.JSONDecoder(object_pairs_hook=_distinct)
     position, line = 0, 1
     while (start := _end_of_blank(text, position)) < len(text):

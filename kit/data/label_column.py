@@ -34,7 +34,10 @@ class LabelColumn:
         return DataError(f"{where}: {problem}", hint, key="data.label")
 
     def cells(self) -> Iterator[tuple[int, Any]]:
-        """Yield position and cell of every row. Raise DataError for a cell that cannot hold labels."""
+        """Yield position and cell of every row.
+
+        Raise DataError for a cell that cannot hold labels.
+        """
         for place, value in enumerate(self.values):
             for item in value if isinstance(value, (list, tuple)) else [value]:
                 if isinstance(item, (UnnamedClass, dict, bytes)):

@@ -41,7 +41,10 @@ class LabelForm:
     _incomplete: list[str] = field(default_factory=list, compare=False, repr=False)
 
     def read(self, column: LabelColumn) -> Labels:
-        """Return the label names of each row; () for a row without a label. Raise DataError that names the row."""
+        """Return the label names of each row; () for a row without a label.
+
+        Raise DataError that names the row.
+        """
         return [self._labels(column, place, value) for place, value in column.cells()]
 
     def notes(self) -> list[str]:
@@ -75,7 +78,7 @@ class LabelForm:
             return (name,) if name else ()
         items = _list_in(column, place, value)
         if self.places:
-            return self._held(column, place, items if items is not None else tokens_of(str(value)), value)
+            return self._held(column, place, items if items is not None else tokens_of(str(value)), cell=value)
         if items is not None:
             names = self._names(column, place, items)
             if len(set(names)) != len(names) and bits_of(items):
@@ -100,7 +103,7 @@ class LabelForm:
         if not self.several:
             raise DataError(f"column {quoted(column.name)} holds lists of labels", _SEVERAL, key="data.label")
         if self.places:
-            return self._held(column, place, value, value)
+            return self._held(column, place, value, cell=value)
         names = self._names(column, place, value)
         if len(set(names)) != len(names):
             raise _repeated(column, place, value)

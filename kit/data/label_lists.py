@@ -121,7 +121,10 @@ def _decoded(text: str) -> str:
 
 
 def _without_brackets(text: str) -> list[Any] | None:
-    """Return the items of a bullet list, a pandas Series or a Scala list; None for other cells."""
+    """Return the items of a bullet list, a pandas Series or a Scala list.
+
+    The result is None for other cells.
+    """
     if _BULLETS.fullmatch(text):
         return [line[1:].strip() for line in text.split("\n") if line.strip()]
     scala = _SCALA.fullmatch(text)
@@ -214,7 +217,10 @@ def _items(inside: str, braces: bool) -> list[Any]:
 
 
 def _joined(items: list[Any], inside: str, commas: int) -> list[Any]:
-    """Return the values of items. Items without quotes between commas may have spaces: [credit card, fees]."""
+    """Return the values of items.
+
+    Items without quotes between commas may have spaces: [credit card, fees].
+    """
     if not commas or not any(isinstance(item, _Word) for item in items):
         return [_value(item) for item in items]
     if any(not isinstance(item, _Word) and isinstance(item, str) for item in items):

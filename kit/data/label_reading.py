@@ -76,7 +76,7 @@ def read_split_labels(train: Table, test: Table | None, columns: Sequence[str], 
         _require_ones(rows, columns, data)
     else:
         column = LabelColumn(columns[0], train)
-        form, assumed = find_form(column, data.multi_label, data.label_separator, data.labels)
+        form, assumed = find_form(column, data.multi_label, data.label_separator, declared=data.labels)
         separator = form.separator
         rows, tested = form.read(column), None if test is None else form.read(LabelColumn(columns[0], test))
         if assumed:
@@ -90,7 +90,7 @@ def read_split_labels(train: Table, test: Table | None, columns: Sequence[str], 
     remarks = (typed, _joined(counts, data, separator), writing_remark(counts), missing_remark(counts))
     notes += filter(None, remarks)
     order = label_order(rows, _declared(columns, data))
-    return SplitLabels(rows, tested, tuple(notes), order, separator)
+    return SplitLabels(rows, tested, tuple(notes), order=order, separator=separator)
 
 
 def _one_hot(table: Table, columns: Sequence[str]) -> Labels:

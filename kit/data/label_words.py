@@ -39,7 +39,9 @@ def _rest(names: Sequence[str], most: int) -> str:
 
 
 def did_you_mean(names: Sequence[str], known: Collection[str]) -> str:
-    """Return a question that proposes a known name in place of a similar one; empty if none is similar.
+    """Return a question that proposes a known name in place of a similar one.
+
+    The result is empty if none is similar.
 
     Numbers are never similar: 1 and -1 are different labels.
     """

@@ -160,7 +160,10 @@ def _groups(names: Sequence[str]) -> list[list[str]]:
 
 
 def writing_remark(counts: Mapping[str, int]) -> str | None:
-    """Return a warning with the groups of labels that differ only in spelling; None if there are none."""
+    """Return a warning with the groups of labels that differ only in spelling.
+
+    The result is None if there are none.
+    """
     groups = spelling_groups(counts)
     if not groups:
         return None

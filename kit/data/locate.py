@@ -62,7 +62,7 @@ def locate(
             saved = saved_splits(folder)
             if saved is not None:
                 return Files({split: (path,) for split, path in saved.items()})
-            return Files(_splits_of(folder, names[0], key, languages))
+            return Files(_splits_of(folder, names[0], key, languages=languages))
         if folder is None and not glob.has_magic(names[0]) and _is_hub_id(names[0]):
             return HubData(names[0])
     files = list(dict.fromkeys(path for name in names for path in _files(name, key, taken)))
@@ -81,7 +81,10 @@ def _is_hub_id(name: str) -> bool:
 
 
 def _local(name: str, key: str) -> Path | None:
-    """Return the path of an existing file or folder, also in an installed package; None if there is none."""
+    """Return the path of an existing file or folder, also in an installed package.
+
+    The result is None if there is none.
+    """
     path = Path(name).expanduser()
     try:
         if path.exists():
@@ -154,7 +157,10 @@ def _is_data(path: Path, languages: tuple[str, str] | None) -> bool:
 
 
 def _splits_of(folder: Path, name: str, key: str, languages: tuple[str, str] | None) -> dict[str, tuple[Path, ...]]:
-    """Return the data files of a folder by split. If the folder has none, use its subfolder `data`."""
+    """Return the data files of a folder by split.
+
+    If the folder has none, use its subfolder `data`.
+    """
     for place in (folder, folder / "data"):
         files = sorted(path for path in place.glob("*") if path.is_file() and _is_data(path, languages))
         if files:

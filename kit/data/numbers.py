@@ -162,7 +162,10 @@ def guess_number_column(table: Table, exclude: Collection[str] = ()) -> str:
 
 
 def _decimal_of(column: LabelColumn, data: DataSection) -> DecimalSign:
-    """Return the decimal sign of a column. Raise DataError if a comma may be decimal or separate thousands."""
+    """Return the decimal sign of a column.
+
+    Raise DataError if a comma may be decimal or separate thousands.
+    """
     cells = [(place, _mapped(value, data)) for place, value in column.cells()]
     texts = [(place, _plain(value)) for place, value in cells if isinstance(value, str) and not is_blank(value)]
     with_comma = [(place, text) for place, text in texts if "," in text]
@@ -209,7 +212,10 @@ def _not_a_number(column: LabelColumn, place: int, value: Any) -> DataError:
 
 
 def _read(value: Any, sign: DecimalSign) -> float | None:
-    """Return the number in a cell; None for text that is not one. Infinite numbers are returned as they are."""
+    """Return the number in a cell; None for text that is not one.
+
+    Infinite numbers are returned as they are.
+    """
     if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
         return None
     if not isinstance(value, str):

@@ -29,7 +29,9 @@ _XML_LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 
 
 def aligned_files(source: str | Sequence[str], key: str, languages: tuple[str, str]) -> dict[str, Pair] | None:
-    """Return pairs of files with one sentence per line, by split ("" if there is one); None if `source` has no pair.
+    """Return pairs of files with one sentence per line, by split ("" if there is one).
+
+    The result is None if `source` has no pair.
 
     Args:
         source: Folder with `train.en` and `train.de` (or .gz), common name of two such files, glob that matches them,
@@ -51,7 +53,7 @@ def aligned_files(source: str | Sequence[str], key: str, languages: tuple[str, s
     pair = [_existing(path.with_name(f"{stem}.{language}")) for language in languages]
     if not any(pair):
         return None
-    return {"": _require_both(pair, path.with_name(stem), key, languages)}
+    return {"": _require_both(pair, path.with_name(stem), key, languages=languages)}
 
 
 def read_aligned(pair: Pair, languages: tuple[str, str], reading: Reading = DEFAULT_READING) -> Table:
@@ -220,13 +222,15 @@ def _pair_of_glob(pattern: Path, key: str, languages: tuple[str, str]) -> dict[s
         raise DataError(f"{pattern} matches more than one pair of files: {several}", "name one of them", key=key)
     folder, stem = stems[0]
     pair = [_existing(folder / f"{stem}.{language}") for language in languages]
-    return {"": _require_both(pair, folder / stem, key, languages)}
+    return {"": _require_both(pair, folder / stem, key, languages=languages)}
 
 
 def _pairs_in_folder(folder: Path, key: str, languages: tuple[str, str]) -> dict[str, Pair] | None:
     stems = sorted({stem for path in folder.iterdir() if path.is_file() and (stem := _stem(path, languages))})
     pairs = {
-        stem: _require_both([_existing(folder / f"{stem}.{code}") for code in languages], folder / stem, key, languages)
+        stem: _require_both(
+            [_existing(folder / f"{stem}.{code}") for code in languages], folder / stem, key, languages=languages
+        )
         for stem in stems
     }
     if not pairs:

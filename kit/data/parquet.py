@@ -44,8 +44,8 @@ def read_parquet(data: bytes | Path, name: str, reading: Reading) -> Table:
         texts = [field.name for field in schema if any(check(field.type) for check in has_text)]
         file = _open(data, texts)
         _require_distinct(schema.names, name)
-        _require_small(file.metadata, name, reading, packed)
-        batches = list(_limited(file.iter_batches(_BATCH_ROWS), name, reading, packed))
+        _require_small(file.metadata, name, reading, packed=packed)
+        batches = list(_limited(file.iter_batches(_BATCH_ROWS), name, reading, packed=packed))
         table = pyarrow.Table.from_batches(batches, file.schema_arrow)
         kept = [column for column in schema.names if not column.startswith("__index_level_")]
         columns = {column: _values(table[column], column, name) for column in kept}
@@ -85,7 +85,7 @@ def _require_small(metadata: Any, name: str, reading: Reading, packed: int) -> N
     cells = sum(group.num_rows for group in groups) * max(1, metadata.num_columns)
     limit = reading.unpacked_limit(packed)
     if unpacked > limit or cells * _CELL_BYTES > _most_cells(limit):
-        raise too_large(name, limit, packed, reading)
+        raise too_large(name, limit, packed, reading=reading)
 
 
 def _most_cells(limit: int) -> int:
@@ -99,7 +99,7 @@ def _limited(batches: Iterator[Any], name: str, reading: Reading, packed: int) -
     for batch in batches:
         unpacked += sum(_size(column) for column in batch.columns)
         if unpacked > limit:
-            raise too_large(name, limit, packed, reading)
+            raise too_large(name, limit, packed, reading=reading)
         yield batch
 
 

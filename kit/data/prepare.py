@@ -76,7 +76,9 @@ def prepare(data: DataSection, seed: int, cleaned: Cleaned | None = None) -> Pre
     classes = primary_class(targets) if data.multi_label else targets
     several = targets if data.multi_label else None
     covered = data.targets is not TargetKind.NUMBERS
-    order = nested_budget(classes, data.budget, seed, several, data.sampling == "balanced", covered=covered)
+    order = nested_budget(
+        classes, data.budget, seed, targets=several, balanced=data.sampling == "balanced", covered=covered
+    )
     share, most = (VALIDATION_SHARE, MAX_VALIDATION_EXAMPLES) if data.validation is None else (data.validation, None)
     pool = np.setdiff1d(np.arange(len(splits.train)), order)
     if data.languages is None:

@@ -50,7 +50,7 @@ def read_table(path: Path, reading: Reading = DEFAULT_READING) -> Table:
     if kind == ".parquet":
         with reading_file(path):
             return _with_rows(read_parquet(path, str(path), reading), str(path))
-    return _parse_text(read_bytes(path, reading), str(path), kind, reading)
+    return _parse_text(read_bytes(path, reading), str(path), kind, reading=reading)
 
 
 def parse_table(data: bytes, name: str, kind: str, reading: Reading = DEFAULT_READING) -> Table:
@@ -67,7 +67,9 @@ def parse_table(data: bytes, name: str, kind: str, reading: Reading = DEFAULT_RE
     """
     if kind == ".parquet":
         return _with_rows(read_parquet(data, name, reading), name)
-    return _parse_text(gunzip(data, name, reading) if data.startswith(GZIP_MAGIC) else data, name, kind, reading)
+    return _parse_text(
+        gunzip(data, name, reading) if data.startswith(GZIP_MAGIC) else data, name, kind, reading=reading
+    )
 
 
 def _parse_text(data: bytes, name: str, kind: str, reading: Reading) -> Table:
@@ -76,7 +78,7 @@ def _parse_text(data: bytes, name: str, kind: str, reading: Reading) -> Table:
     if not text.strip():
         raise DataError(f"{name} is empty")
     if kind in DELIMITED:
-        return _with_rows(read_delimited(text, name, kind, reading), name)
+        return _with_rows(read_delimited(text, name, kind, reading=reading), name)
     return _with_rows(read_json(text, name, reading.required), name)
 
 

@@ -57,4 +57,4 @@ def reading_of(data: DataSection) -> Reading:
     header: Header = tuple(data.header) if isinstance(data.header, list) else data.header
     named = (data.text, data.label, list(data.where))
     columns = [name for names in named for name in ([names] if isinstance(names, str) else names or ())]
-    return Reading(header, data.separator, data.max_bytes, tuple(columns))
+    return Reading(header, data.separator, data.max_bytes, columns=tuple(columns))

@@ -20,7 +20,9 @@ def is_saved(folder: Path) -> bool:
 
 
 def saved_splits(folder: Path) -> dict[str, Path] | None:
-    """Return the folder of each split ("" for a single Dataset); None for folders of another kind.
+    """Return the folder of each split ("" for a single Dataset).
+
+    The result is None for folders of another kind.
 
     Raises:
         DataError: A Dataset lacks a file, or a DatasetDict has no split or lacks a split that it lists.
@@ -67,7 +69,10 @@ def _refuse_outside(folder: Path) -> None:
 
 
 def read_saved(folder: Path) -> Table:
-    """Return the rows of a Dataset written by `save_to_disk`. Raise DataError if it is damaged."""
+    """Return the rows of a Dataset written by `save_to_disk`.
+
+    Raise DataError if it is damaged.
+    """
     from datasets import Dataset
 
     from kit.data.hub import to_table

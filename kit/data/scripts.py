@@ -95,7 +95,10 @@ def language_of(script: str | None) -> str | None:
 
 
 def is_written_in(language: str, script: str) -> bool:
-    """Return whether a language (ISO 639-1 code) is written in a script. Languages not listed are written in Latin."""
+    """Return whether a language (ISO 639-1 code) is written in a script.
+
+    Languages not listed are written in Latin.
+    """
     return script in _SCRIPTS_OF_LANGUAGE.get(language, ("LATIN",))
 
 

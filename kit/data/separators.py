@@ -123,7 +123,10 @@ def refuse_drawing(text: str, name: str) -> None:
 
 
 def _sample(records: Records, mark: str) -> list[list[str]]:
-    """Return the first rows split at a separator; none if the separator conflicts with their quotes."""
+    """Return the first rows split at a separator.
+
+    The result is empty if the separator conflicts with their quotes.
+    """
     try:
         rows = [row for _, row in islice(records(mark), _SAMPLE)]
     except DataError:

@@ -50,7 +50,7 @@ def open_source(source: str | Sequence[str], key: str, data: DataSection) -> Sou
     """
     languages = None if data.languages is None else data.language_pair
     pairs = None if languages is None else aligned_files(source, key, languages)
-    location = locate(source, key, languages, _names(data.source) + _names(data.test)) if pairs is None else None
+    location = locate(source, key, languages, taken=_names(data.source) + _names(data.test)) if pairs is None else None
     name = (
         source
         if isinstance(source, str)
@@ -116,7 +116,7 @@ def _read_files(paths: Sequence[Path], key: str, data: DataSection, names: tuple
     try:
         tables = _read_in_turn(paths, data, names)
         whole = concatenate(tables)
-        return replace(whole, notes=(*whole.notes, *_partial_columns(paths, tables, data, whole)))
+        return replace(whole, notes=(*whole.notes, *_partial_columns(paths, tables, data, whole=whole)))
     except DataError as error:
         error.key = error.key or key
         raise
@@ -150,7 +150,10 @@ def _partial_columns(paths: Sequence[Path], tables: Sequence[Table], data: DataS
 
 
 def _read_in_turn(paths: Sequence[Path], data: DataSection, names: tuple[str, ...]) -> list[Table]:
-    """Read files of one split. Files without a header get the column names of the first file with a header."""
+    """Read files of one split.
+
+    Files without a header get the column names of the first file with a header.
+    """
     reading, tables = reading_of(data), []
     for path in paths:
         table = _read_file(path, data, replace(reading, known_names=names))

@@ -82,9 +82,9 @@ def _load_labelled(data: DataSection) -> Splits:
     where, table = tested or ("", None)
     if table is not None:
         table = _keep_where(table, data, where)
-        require_columns(text, table, "data.text", where, as_in_training=True)
-        require_columns(label, table, "data.label", where, as_in_training=True)
-    labels = read_split_labels(train, table, label, data)
+        require_columns(text, table, "data.text", where=where, as_in_training=True)
+        require_columns(label, table, "data.label", where=where, as_in_training=True)
+    labels = read_split_labels(train, table, label, data=data)
     whole = _examples(train, text, labels.train)
     if table is None:
         kept, held = _split(labels, data)
@@ -99,7 +99,7 @@ def _load_labelled(data: DataSection) -> Splits:
         description += _unused(data)
         parts = (whole, _examples(table, text, labels.test))
     splits = Splits(*parts, labels.order, text, label, description, source.revision, notes=labels.notes)
-    splits = _with_sources(replace(splits, label_separator=labels.separator), source, data, where)
+    splits = _with_sources(replace(splits, label_separator=labels.separator), source, data, where=where)
     return _with_notes(splits, train, *([] if table is None else [table]))
 
 
@@ -129,7 +129,7 @@ def _load_pairs(data: DataSection, languages: tuple[str, str]) -> Splits:
         raise DataError(
             f"column '{label}' is also data.text", "name the column with the translations", key="data.label"
         )
-    whole = _pairs(train, columns[0], label, source.name)
+    whole = _pairs(train, columns[0], label, where=source.name)
     tables = [train]
     described = f"{_described(source.name, data)}, {languages[0]}-{languages[1]}, {len(train):,}"
     if tested is None:
@@ -141,11 +141,11 @@ def _load_pairs(data: DataSection, languages: tuple[str, str]) -> Splits:
         where, table = tested
         table = by_language(_keep_where(table, data, where), languages, where)
         tables.append(table)
-        parts = (whole, _pairs(table, columns[0], label, where))
+        parts = (whole, _pairs(table, columns[0], label, where=where))
         description = f"{described} training pairs, test: {where}, {len(table):,} pairs{_unused(data)}"
     splits = Splits(*parts, (), (columns[0],), (label,), description, source.revision)
     where = "" if tested is None else tested[0]
-    return _with_notes(_with_sources(splits, source, data, where), *tables)
+    return _with_notes(_with_sources(splits, source, data, where=where), *tables)
 
 
 def _unused(data: DataSection) -> str:
@@ -155,8 +155,8 @@ def _unused(data: DataSection) -> str:
 
 
 def _pairs(table: Table, text: str, label: str, where: str) -> Examples:
-    require_columns([text], table, "data.text", where)
-    require_columns([label], table, "data.label", where)
+    require_columns([text], table, "data.text", where=where)
+    require_columns([label], table, "data.label", where=where)
     for key, name in (("text", text), ("label", label)):
         if any(isinstance(value, (list, dict, bytes)) for value in table.columns[name]):
             raise DataError(f"column '{name}' does not hold text", "name a column of plain text", key=f"data.{key}")
@@ -179,7 +179,9 @@ def _train_table(source: Source, data: DataSection) -> Table:
 
 
 def _test_table(source: Source, data: DataSection, names: tuple[str, ...]) -> tuple[str, Table] | None:
-    """Return the name and the table of the test examples; None if they must be split off train.
+    """Return the name and the table of the test examples.
+
+    The result is None if they must be split off train.
 
     names: columns of the training examples.
     """
@@ -209,7 +211,7 @@ def _test_table(source: Source, data: DataSection, names: tuple[str, ...]) -> tu
 def _keep_where(table: Table, data: DataSection, where: str) -> Table:
     """Return the rows that satisfy `data.where`."""
     for column, wanted in data.where.items():
-        require_columns([column], table, "data.where", where)
+        require_columns([column], table, "data.where", where=where)
         values = ["" if is_missing(value) else label_name(value) for value in table.columns[column]]
         accepted = {value for value in set(values) if _equals(value, wanted)}
         kept = [place for place, value in enumerate(values) if value in accepted]
@@ -239,8 +241,8 @@ def _equals(name: str, wanted: Scalar) -> bool:
 def _columns(table: Table, data: DataSection, where: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the text and label columns that the recipe names, otherwise guessed ones."""
     text = (data.text,) if isinstance(data.text, str) else tuple(data.text or ())
-    require_columns(text, table, "data.text", where)
-    require_columns(data.label_columns, table, "data.label", where)
+    require_columns(text, table, "data.text", where=where)
+    require_columns(data.label_columns, table, "data.label", where=where)
     guess = guess_number_column if data.targets is TargetKind.NUMBERS else guess_label_column
     label = data.label_columns or (guess(table, exclude=text),)
     shared = [column for column in label if column in text]

@@ -68,6 +68,9 @@ def _are_rows(rows: Sequence[Sequence[str]], kinds: Sequence[frozenset[str]]) ->
 
 
 def _recurring(column: Sequence[str]) -> frozenset[str]:
-    """Return the values of a column with few values, such as labels; none for a column of texts."""
+    """Return the values of a column with few values, such as labels.
+
+    The result is empty for a column of texts.
+    """
     values = frozenset(column)
     return values if len(column) >= _MIN_COLUMN_ROWS and len(values) <= len(column) // 2 else frozenset()

@@ -36,7 +36,10 @@ def reading_file(path: Path) -> Iterator[None]:
 
 
 def read_bytes(path: Path, reading: Reading = DEFAULT_READING) -> bytes:
-    """Return the content of a file, unpacked if it is a .gz. Raise DataError if it cannot be read."""
+    """Return the content of a file, unpacked if it is a .gz.
+
+    Raise DataError if it cannot be read.
+    """
     with reading_file(path):
         if path.suffix.lower() != ".gz":
             return path.read_bytes()
@@ -64,7 +67,7 @@ def decode_text(data: bytes, name: str, suffix: str = "") -> str:
         line = data.count(b"\n", 0, error.start) + 1
         raise DataError(
             f"{name} is not UTF-8: byte 0x{data[error.start]:02x} in line {line} (byte {error.start} of the file)",
-            encoding_hint(data, error.start, name, suffix),
+            encoding_hint(data, error.start, name, suffix=suffix),
         ) from error
 
 
@@ -76,7 +79,10 @@ def _looks_like_utf16(data: bytes) -> bool:
 
 
 def read_text(path: Path, reading: Reading = DEFAULT_READING) -> str:
-    """Return the content of a text file, plain or as .gz. Raise DataError if it is missing, damaged or not UTF-8."""
+    """Return the content of a text file, plain or as .gz.
+
+    Raise DataError if it is missing, damaged or not UTF-8.
+    """
     return decode_text(read_bytes(path, reading), str(path), path.suffix)
 
 
@@ -90,7 +96,10 @@ def read_lines(path: Path, reading: Reading = DEFAULT_READING) -> list[str]:
 
 
 def split_lines(text: str) -> list[str]:
-    """Return the lines of a text. Only a line feed ends a line, and carriage returns before it are left out."""
+    """Return the lines of a text.
+
+    Only a line feed ends a line, and carriage returns before it are left out.
+    """
     lines = text.split("\n")
     if not lines[-1]:
         lines.pop()
@@ -122,6 +131,6 @@ def stream_lines(head: bytes, stream: BinaryIO, name: str) -> Iterator[tuple[int
         except UnicodeDecodeError as error:
             raise DataError(
                 f"{name} is not UTF-8: byte 0x{line[error.start]:02x} in line {number}",
-                encoding_hint(line, error.start, name, ""),
+                encoding_hint(line, error.start, name, suffix=""),
             ) from error
         yield number, text.removesuffix("\n").rstrip("\r")

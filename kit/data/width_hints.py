@@ -30,7 +30,7 @@ def width_hint(fields: Sequence[str], separator: str, columns: int, *, for_predi
         return f"quotes enclose the whole line, so that {mark} does not separate: remove them"
     if len(fields) > 1 and all(map(is_known_name, fields)):
         return "the line looks like the header of another file: concatenate files with the same columns only"
-    return _separator_hint(fields, separator, mark, columns, for_prediction)
+    return _separator_hint(fields, separator, mark, columns=columns, for_prediction=for_prediction)
 
 
 def _separator_hint(fields: Sequence[str], separator: str, mark: str, columns: int, for_prediction: bool) -> str:

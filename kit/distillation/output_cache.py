@@ -61,7 +61,10 @@ class Shards:
         self.ranges = [(start, min(start + size, count)) for start in range(0, count, size)]
 
     def missing(self) -> list[int]:
-        """Return the numbers of missing or damaged shards. A folder with another about.json is deleted first."""
+        """Return the numbers of missing or damaged shards.
+
+        A folder with another about.json is deleted first.
+        """
         try:
             same = read_json(self.folder / _ABOUT) == self.about
         except RecordError:

@@ -24,16 +24,16 @@ class Span:
 
     def __add__(self, other: Span) -> Span:
         warning = self.warning or other.warning
-        return Span(self.seconds + other.seconds, self.low + other.low, self.high + other.high, warning)
+        return Span(self.seconds + other.seconds, self.low + other.low, self.high + other.high, warning=warning)
 
     def scaled(self, factor: float) -> Span:
         """Return the duration of `factor` times the work."""
-        return Span(factor * self.seconds, factor * self.low, factor * self.high, self.warning)
+        return Span(factor * self.seconds, factor * self.low, factor * self.high, warning=self.warning)
 
     def less(self, seconds: float) -> Span:
         """Return the rest of the duration after some seconds."""
         left = [max(0.0, value - seconds) for value in (self.seconds, self.low, self.high)]
-        return Span(left[0], left[1], left[2], self.warning)
+        return Span(left[0], left[1], left[2], warning=self.warning)
 
     @property
     def words(self) -> str:

@@ -87,12 +87,15 @@ def bootstrap_scores(
         low, high = percentile_interval(np.concatenate([batch[name] for batch in batches]), level)
         if name in PROPORTIONS and float(value) in (0.0, 1.0):
             low, high = wilson_interval(round(float(value) * n), n, level)
-        estimates[name] = Estimate(float(value), min(low, float(value)), max(high, float(value)), level)
+        estimates[name] = Estimate(float(value), min(low, float(value)), max(high, float(value)), level=level)
     return estimates
 
 
 def percentile_interval(samples: ArrayLike, level: float = 0.95) -> tuple[float, float]:
-    """Return the ends (low, high) of the middle `level` of the samples. Raises ValueError if there are none."""
+    """Return the ends (low, high) of the middle `level` of the samples.
+
+    Raises ValueError if there are none.
+    """
     values = np.asarray(samples, np.float64)
     if values.size == 0:
         raise ValueError("samples are empty")

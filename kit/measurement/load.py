@@ -26,7 +26,9 @@ class LoadMeter:
         self._start = self._counts(0.0)
 
     def lap(self, children_seconds: float = 0.0) -> float | None:
-        """Return the mean number of cores that other processes used since the last lap; None if the lap is too short.
+        """Return the mean number of cores that other processes used since the last lap.
+
+        The result is None if the lap is too short.
 
         A lap that is too short is continued by the next one.
 
@@ -53,7 +55,10 @@ class LoadMeter:
 
 
 def _busy_seconds(cores: list[int] | None, statistics: Path = Path("/proc/stat")) -> float | None:
-    """Return the CPU time used on these cores since the machine started, stolen time included; None if unknown."""
+    """Return the CPU time used on these cores since the machine started, stolen time included.
+
+    The result is None if unknown.
+    """
     try:
         lines = [line.split() for line in statistics.read_text("ascii").splitlines()]
     except (OSError, ValueError):

@@ -36,7 +36,10 @@ class RegressionMeasure:
     main: str = "r2"
 
     def tally(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, Floats]:
-        """Return each example's summands for `scores`: arrays (n, width). Raises ValueError, see `check_numbers`."""
+        """Return each example's summands for `scores`: arrays (n, width).
+
+        Raises ValueError, see `check_numbers`.
+        """
         predictions, truth = check_numbers(outputs, targets)
         center = truth.mean()  # sums of squares of large numbers would lose their digits
         errors, values, wanted = predictions - truth, predictions - center, truth - center

@@ -179,7 +179,7 @@ def latencies(
     began = time.perf_counter()
     timed = fewer(timed_texts(texts), long_outputs)
     sitting = take_turns([partial(time_turn, model, timed) for model in models], meter=LoadMeter(_threads()))
-    return speeds_of(sitting, timed, hardware, time.perf_counter() - began)
+    return speeds_of(sitting, timed, hardware, seconds=time.perf_counter() - began)
 
 
 def speeds_of(sitting: Sitting, texts: Sequence[Text], hardware: str, seconds: float) -> list[Speed]:
@@ -221,7 +221,10 @@ def speeds_to_json(speeds: dict[str, Speed]) -> str:
 
 
 def speeds_from_json(content: bytes) -> dict[str, Speed]:
-    """Return the speeds in a study's speed.json by Record id. Raises ValueError for other content."""
+    """Return the speeds in a study's speed.json by Record id.
+
+    Raises ValueError for other content.
+    """
     document = _adapter().validate_json(content, strict=True)
     if document.get("format") != FORMAT or not isinstance(document.get("speeds"), dict):
         raise ValueError(f"not speeds of format {FORMAT}")

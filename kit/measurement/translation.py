@@ -52,7 +52,10 @@ class TranslationMeasure:
         return replace(self, names=(self.main,))
 
     def tally(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, Floats]:
-        """Return each sentence's counts: arrays (n, width). Raises ValueError if references are missing."""
+        """Return each sentence's counts: arrays (n, width).
+
+        Raises ValueError if references are missing.
+        """
         if len(outputs) != len(targets) or not len(outputs):
             raise ValueError(f"{len(outputs)} translations for {len(targets)} references")
         parts = {}

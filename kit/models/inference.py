@@ -88,7 +88,7 @@ def predict_logits(
     model: torch.nn.Module, encoded: Encoded, tokenizer: PreTrainedTokenizerBase, bf16: bool = False
 ) -> np.ndarray:
     """Return logits (n, labels) in float32; see `run_batches` for `bf16`."""
-    return run_batches(model, encoded, tokenizer, lambda network, batch: network(**batch).logits, bf16)
+    return run_batches(model, encoded, tokenizer, forward=lambda network, batch: network(**batch).logits, bf16=bf16)
 
 
 def embed(
@@ -98,4 +98,4 @@ def embed(
 
     The model needs a method `embed`, see `PooledClassifier`.
     """
-    return run_batches(model, encoded, tokenizer, lambda network, batch: network.embed(**batch), bf16)  # type: ignore[operator]
+    return run_batches(model, encoded, tokenizer, forward=lambda network, batch: network.embed(**batch), bf16=bf16)  # type: ignore[operator]

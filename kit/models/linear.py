@@ -67,7 +67,7 @@ class LinearFit:
 def logistic_regression(labels: int) -> LinearFit:
     """Return the fit of logistic regressions for this number of labels, see `fit_logistic`."""
     return LinearFit(
-        fit=lambda features, targets, C: fit_logistic(features, targets, labels, C),  # noqa: N803
+        fit=lambda features, targets, C: fit_logistic(features, targets, labels, C=C),  # noqa: N803
         grid=(1.0, 3.0, 10.0, 30.0, 100.0, 300.0),
         default=30.0,  # the usual choice on normalized sentence embeddings
         start=10.0,

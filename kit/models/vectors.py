@@ -37,15 +37,15 @@ def text_vectors(
         bf16: See `inference.run_batches`.
     """
     if PartialState().num_processes > 1:  # `embed` needs all processes, but only some may find the vectors cached
-        return embed(model, encoded, tokenizer, bf16)
-    path = cache_root() / "vectors" / f"{_key(model, encoded, weights_key, bf16)}.npy"
+        return embed(model, encoded, tokenizer, bf16=bf16)
+    path = cache_root() / "vectors" / f"{_key(model, encoded, weights_key, bf16=bf16)}.npy"
     try:
         cached: np.ndarray = np.load(path, allow_pickle=False)
         if len(cached) == len(encoded):
             return cached
     except (OSError, ValueError, EOFError):
         pass  # missing or damaged: computed below
-    vectors = embed(model, encoded, tokenizer, bf16)
+    vectors = embed(model, encoded, tokenizer, bf16=bf16)
     buffer = BytesIO()
     np.save(buffer, vectors)
     try:

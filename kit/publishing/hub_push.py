@@ -150,7 +150,10 @@ def push(folder: Path, target: Target, about: str) -> Pushed:
 
 
 def _deletable(target: Target, state: State) -> set[str]:
-    """Return the paths that a push may delete. Raise ExportError if kit may not write to the repository."""
+    """Return the paths that a push may delete.
+
+    Raise ExportError if kit may not write to the repository.
+    """
     if target.overwrite:
         return set(state.files)
     written = find_written(target.name, state)
@@ -195,7 +198,10 @@ def _commit(target: Target, change: _Change, message: str) -> Pushed:
 
 
 def _find_earlier(target: Target, change: _Change) -> Pushed | None:
-    """Return an earlier push with the same content, on the branch or in a pull request; None if there is none."""
+    """Return an earlier push with the same content, on the branch or in a pull request.
+
+    The result is None if there is none.
+    """
     states = [(target.revision, f"{page(target.name)}/commit/{{}}")]
     if target.pull_request:
         states += _pull_requests(target)

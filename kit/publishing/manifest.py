@@ -84,7 +84,7 @@ def read_manifest(folder: Path, whole: bool = True) -> Manifest:
     if content.get("made_by") != "kit":
         raise RecordError(f"{path} was not written by `kit export`", _EXPORT_AGAIN)
     _require_intact(path, content)
-    require_types(path, content, ManifestContent, _EXPORT_AGAIN)
+    require_types(path, content, ManifestContent, hint=_EXPORT_AGAIN)
     _require_recipe(path, content["recipe"])
     manifest = Manifest(
         record=plain_name(content["record"], f"{path}: record"),
@@ -104,7 +104,9 @@ def read_manifest(folder: Path, whole: bool = True) -> Manifest:
 
 
 def written_files(folder: Path) -> set[str] | None:
-    """Return the paths of the files that `kit export` wrote into a folder; None without a valid manifest.
+    """Return the paths of the files that `kit export` wrote into a folder.
+
+    The result is None without a valid manifest.
 
     Manifests of earlier versions have no hash of themselves. Their list of files is accepted here, as it only
     decides whether the folder may be replaced.
@@ -125,7 +127,7 @@ def _require_intact(path: Path, content: dict[str, Any]) -> None:
     """Raise RecordError if a manifest has another format version or was changed."""
     if content.get("format") == _UNSEALED:
         raise RecordError(f"{path} was written by an earlier version of kit, without a hash of itself", _EXPORT_AGAIN)
-    require_format(path, content, _FORMAT, _EXPORT_AGAIN)
+    require_format(path, content, _FORMAT, hint=_EXPORT_AGAIN)
     require_seal(path, content, _EXPORT_AGAIN)
 
 
@@ -138,7 +140,10 @@ def _require_recipe(path: Path, content: object) -> None:
 
 
 def _backends(path: Path, content: dict[str, Any]) -> dict[str, Backend]:
-    """Return the library that runs each format. Raise RecordError if kit.json does not name one."""
+    """Return the library that runs each format.
+
+    Raise RecordError if kit.json does not name one.
+    """
     try:
         return {name: Backend(content["backends"][name]) for name in content["formats"]}
     except (KeyError, ValueError) as error:
@@ -148,7 +153,10 @@ def _backends(path: Path, content: dict[str, Any]) -> dict[str, Backend]:
 
 
 def _folders(path: Path, formats: dict[str, str]) -> dict[str, str]:
-    """Return the folder of each format. Raise RecordError for a folder outside the exported folder."""
+    """Return the folder of each format.
+
+    Raise RecordError for a folder outside the exported folder.
+    """
     for name, folder in formats.items():
         plain_name(name, f"{path}: formats")
         if folder != ".":

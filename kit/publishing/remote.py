@@ -65,7 +65,10 @@ def find_state(name: str, revision: str | None) -> State | None:
 
 
 def find_written(name: str, state: State) -> set[str] | None:
-    """Return the paths that kit wrote to a repository; None if kit did not create the repository."""
+    """Return the paths that kit wrote to a repository.
+
+    The result is None if kit did not create the repository.
+    """
     from huggingface_hub import hf_hub_download
 
     if not state.files:

@@ -66,7 +66,10 @@ class Draft(Generic[SchemaT]):
         return cls(schema, name, content, {key: Place(line, f"{name}:{line}") for key, line in parser.lines.items()})
 
     def override(self, overrides: Sequence[str]) -> None:
-        """Set keys by `key=value`, where the value is YAML; the last one of the same key counts. Raises RecipeError."""
+        """Set keys by `key=value`, where the value is YAML; the last one of the same key counts.
+
+        Raises RecipeError.
+        """
         for number, override in enumerate(overrides):
             self._set(override, Place(MAX_BYTES + number, f"--set {override}"))  # after all lines of a file
 
@@ -129,7 +132,10 @@ class Draft(Generic[SchemaT]):
 
 
 def _read(path: Path) -> str:
-    """Return the text of a recipe file. Raises RecipeError, with the recipes nearby as the hint."""
+    """Return the text of a recipe file.
+
+    Raises RecipeError, with the recipes nearby as the hint.
+    """
     if path.is_dir():
         raise RecipeError(f"{path} is a folder, not a recipe", _nearby(path, path.name))
     try:

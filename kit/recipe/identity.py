@@ -24,7 +24,7 @@ def keys_in_id(recipe: Recipe, contents: Container[str]) -> dict[str, Any]:
         recipe: The recipe.
         contents: Names of the contents that are hashed beside the keys, see `InId.unless`.
     """
-    return _keys_in_id(recipe, recipe, contents, InId())
+    return _keys_in_id(recipe, recipe, contents, outer=InId())
 
 
 def identity_hash(keys: Mapping[str, Any], contents: Mapping[str, Any]) -> str:
@@ -51,7 +51,7 @@ def _keys_in_id(recipe: Recipe, section: Section, contents: Container[str], oute
         marker = InId.of(type(section).model_fields[name]).within(outer)
         inner = getattr(section, name)
         if isinstance(inner, Section):
-            if inner_keys := _keys_in_id(recipe, inner, contents, marker):
+            if inner_keys := _keys_in_id(recipe, inner, contents, outer=marker):
                 keys[name] = inner_keys
         elif marker.applies(recipe.method, recipe.task, contents):
             keys[name] = value

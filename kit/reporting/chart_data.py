@@ -1,4 +1,7 @@
-"""Rows of numbers and text that the charts draw. Names of users become values of rows, never names of fields."""
+"""Rows of numbers and text that the charts draw.
+
+Names of users become values of rows, never names of fields.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +79,9 @@ def curve_rows(series: Series, metric: str) -> Rows:
 
 
 def ladder_rows(findings: Findings) -> Rows:
-    """Return the mean of each series at each budget by size of its checkpoint; empty for fewer than two sizes.
+    """Return the mean of each series at each budget by size of its checkpoint.
+
+    The result is empty for fewer than two sizes.
 
     Size is the number of parameters, or the bytes of the saved models if a number is unknown.
     """
@@ -98,7 +103,10 @@ def ladder_rows(findings: Findings) -> Rows:
 
 
 def choice_rows(findings: Findings) -> Rows:
-    """Return the choices with a latency. Their weight is the number of labels or the size, see `weighs_labels`."""
+    """Return the choices with a latency.
+
+    Their weight is the number of labels or the size, see `weighs_labels`.
+    """
     timed = [choice for choice in findings.frontier if choice.latency_ms]
     return [_choice_row(choice, findings.metric, weighs_labels(timed)) for choice in timed]
 
@@ -149,7 +157,7 @@ def _choice_row(choice: Choice, metric: str, by_labels: bool) -> dict[str, Any]:
         "high": choice.high,
         "weight": choice.budget if by_labels else (size or 0) / 1e6,
         "labels": f"{choice.budget:,}",
-        "shown": between(metric, choice.metric, choice.low, choice.high),
+        "shown": between(metric, choice.metric, choice.low, high=choice.high),
         "latency": f"{choice.latency_ms:.3g} ms",
         "saved": "not kept" if size is None else megabytes(size),
         "dominated": choice.dominated,
@@ -158,7 +166,10 @@ def _choice_row(choice: Choice, metric: str, by_labels: bool) -> dict[str, Any]:
 
 
 def _spaced(first: float, last: float) -> list[float]:
-    """Return numbers of labels from first to last with equal ratios; empty if last is not larger than first."""
+    """Return numbers of labels from first to last with equal ratios.
+
+    The result is empty if last is not larger than first.
+    """
     if last <= first:
         return []
     inner = [first * (last / first) ** (step / (_STEPS - 1)) for step in range(1, _STEPS - 1)]

@@ -67,7 +67,7 @@ def learning_curves(findings: Findings) -> alt.LayerChart | None:
     bought = budgets[-1]
     largest = max([bought, *(series.fit.largest for series in measured if series.fit)])
     ahead = [bought * times for times in (2, 4, 8) if bought * times <= largest * 1.001]
-    x = log_scale("Labels (log scale)", [budgets[0], largest], ",", [*budgets, *ahead])
+    x = log_scale("Labels (log scale)", [budgets[0], largest], ",", ticks=[*budgets, *ahead])
     means: Rows = []
     seeds: Rows = []
     curves: Rows = []
@@ -82,9 +82,9 @@ def learning_curves(findings: Findings) -> alt.LayerChart | None:
     look = Look(list(short.values()))
     layers = [
         *(divide(bought, x) if largest > bought else []),
-        *curve_layers(curves, x, y, look),
-        *seed_layers(seeds, x, y, look),
-        *mean_layers(means, x, y, look),
+        *curve_layers(curves, x, y, look=look),
+        *seed_layers(seeds, x, y, look=look),
+        *mean_layers(means, x, y, look=look),
     ]
     return chart(
         layers,
@@ -105,7 +105,7 @@ def size_ladder(findings: Findings) -> alt.LayerChart | None:
     heading = "Parameters (log scale)" if by_parameters else "Bytes of the saved model (log scale)"
     short = short_names((row["checkpoint"] for row in rows), BESIDE)
     names = {row["size"]: short[row["checkpoint"]] for row in rows}
-    x = log_scale(heading, [row["x"] for row in rows], ".3~s", sorted(names) if len(names) <= _MAX_NAMES else ())
+    x = log_scale(heading, [row["x"] for row in rows], ".3~s", ticks=sorted(names) if len(names) <= _MAX_NAMES else ())
     y = metric_scale(findings.metric, rows)
     budgets = [f"{budget:,}" for budget in sorted({row["budget"] for row in rows})]
     colour = alt.Color("labels:O", title="Labels", scale=alt.Scale(domain=budgets), legend=alt.Legend(columns=4))
@@ -118,7 +118,7 @@ def size_ladder(findings: Findings) -> alt.LayerChart | None:
         line.encode(x=x.x(), y=y.y(), color=colour, strokeDash=look.dash, detail="labels:N"),
         bar.encode(x=x.x(), y=y.y("low"), y2="high:Q", color=colour),
         dot.encode(x=x.x(), y=y.y(), color=colour, shape=look.shape, tooltip=tooltip),
-        *clip_layers(rows, x, y, colour, tooltip),
+        *clip_layers(rows, x, y, color=colour, tooltip=tooltip),
     ]
     if len(names) <= _MAX_NAMES:
         # Names alternate between two lines, as neighbouring sizes may be close.
@@ -168,7 +168,7 @@ def frontier(findings: Findings) -> alt.LayerChart | None:
     layers = [
         stairs.encode(x=x.x(), y=y.y()),
         bar.encode(x=x.x(), y=y.y("low"), y2="high:Q", color=look.color),
-        *clip_layers(best, x, y, look.color, tooltip),
+        *clip_layers(best, x, y, color=look.color, tooltip=tooltip),
         faint.encode(**channels),
         full.encode(**channels),
     ]

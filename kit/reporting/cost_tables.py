@@ -49,7 +49,7 @@ def choices(findings: Findings) -> Table:
             (
                 text_cell(choice.series),
                 TableCell(f"{choice.budget:,}", key=choice.budget),
-                TableCell(between(findings.metric, choice.metric, choice.low, choice.high), key=choice.metric),
+                TableCell(between(findings.metric, choice.metric, choice.low, high=choice.high), key=choice.metric),
                 latency,
                 _size(choice.model_bytes),
                 TableCell("yes" if choice.dominated else "no"),

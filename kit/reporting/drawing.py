@@ -110,7 +110,9 @@ def log_scale(heading: str, values: Sequence[float], form: str, ticks: Sequence[
     low, high = min(values) / margin, max(values) * margin
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     regular = [float(digit) * 10.0**exponent for exponent in exponents for digit in (1, 2, 5)]
-    return Scale(heading, low, high, True, form, tuple(ticks or [tick for tick in regular if low <= tick <= high]))
+    return Scale(
+        heading, low, high, log=True, form=form, ticks=tuple(ticks or [tick for tick in regular if low <= tick <= high])
+    )
 
 
 def table(rows: Iterable[dict[str, Any]]) -> alt.Chart:
@@ -168,7 +170,7 @@ def mean_layers(rows: Rows, x: Scale, y: Scale, look: Look) -> list[Any]:
     return [
         bar.encode(x=x.x(), y=y.y("low"), y2="high:Q", color=look.color),
         dot.encode(x=x.x(), y=y.y(), color=look.color, shape=look.shape, tooltip=tooltip),
-        *clip_layers(rows, x, y, look.color, tooltip),
+        *clip_layers(rows, x, y, color=look.color, tooltip=tooltip),
     ]
 
 

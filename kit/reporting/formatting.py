@@ -1,4 +1,7 @@
-"""Numbers and names as the report writes them. The writers of HTML and Markdown escape them."""
+"""Numbers and names as the report writes them.
+
+The writers of HTML and Markdown escape them.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +71,10 @@ def labels(count: float) -> str:
 
 
 def predicted(fit: Fit, n: float) -> Estimate | None:
-    """Return the metric that a curve of the error predicts for n labels; None where it cannot predict."""
+    """Return the metric that a curve of the error predicts for n labels.
+
+    The result is None where it cannot predict.
+    """
     from kit.analysis.curve import CurveRefused
     from kit.analysis.points import metric_of
 

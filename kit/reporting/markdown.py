@@ -24,7 +24,10 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def span(text: str) -> str:
-    """Return the text as inline code. Not for tables, where a `|` in it would start a new column."""
+    """Return the text as inline code.
+
+    Not for tables, where a `|` in it would start a new column.
+    """
     line = " ".join(plain(text).split())
     fence = _fence(line, 1)
     return f"{fence} {line} {fence}" if not line or "`" in (line[0], line[-1]) else f"{fence}{line}{fence}"

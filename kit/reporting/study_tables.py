@@ -47,7 +47,7 @@ def _cell_row(row: CellRow, metric: str) -> tuple[TableCell, ...]:
         TableCell(f"{row.budget:,}", key=row.budget),
         TableCell(str(row.seed), key=row.seed),
         text_cell(row.state, bad=failed),
-        TableCell(between(metric, row.metric, row.low, row.high), key=row.metric),
+        TableCell(between(metric, row.metric, row.low, high=row.high), key=row.metric),
         EMPTY if row.seconds is None else TableCell(duration(row.seconds), key=row.seconds),
         text_cell(row.error or row.flag, bad=bool(row.error or row.flag)),
         text_cell(row.diagnosis),

@@ -1,4 +1,7 @@
-"""Files of the report of a study. Altair and vl-convert are imported only when a chart is drawn."""
+"""Files of the report of a study.
+
+Altair and vl-convert are imported only when a chart is drawn.
+"""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def passes(request: Request) -> float:
     from kit.methods.base import Sizes
 
     data, transfer = request.data, request.transfer
-    sizes = Sizes(len(data.train), len(data.validation), len(data.test), len(transfer) if transfer else 0)
+    sizes = Sizes(len(data.train), len(data.validation), len(data.test), transfer=len(transfer) if transfer else 0)
     return family_of(request.recipe).passes(request.recipe, sizes)
 
 

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 def echo(message: str, err: bool = False) -> None:
-    """Print text that may contain data. Raises StreamError if standard output cannot be written."""
+    """Print text that may contain data.
+
+    Raises StreamError if standard output cannot be written.
+    """
     if err:
         _write_error(f"{printable_lines(message)}\n")
     else:
@@ -27,7 +30,10 @@ def echo(message: str, err: bool = False) -> None:
 
 
 def echo_json(value: object, indent: int | None = None) -> None:
-    """Print a value as JSON, with terminal control characters escaped. Raises StreamError like `echo`."""
+    """Print a value as JSON, with terminal control characters escaped.
+
+    Raises StreamError like `echo`.
+    """
     line = json_line(value)
     if indent is not None or (getattr(sys.stdout, "encoding", "") or "").lower().replace("-", "") != "utf8":
         line = json.dumps(json.loads(line), indent=indent)

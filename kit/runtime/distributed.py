@@ -58,7 +58,10 @@ def meet(device: str) -> PartialState:
 
 
 def limit_seconds() -> float:
-    """Return the seconds that a process waits for another. Raises LaunchError if the variable is not a number."""
+    """Return the seconds that a process waits for another.
+
+    Raises LaunchError if the variable is not a number.
+    """
     text = os.environ.get(LIMIT, str(_LIMIT_SECONDS))
     try:
         seconds = float(text)
@@ -70,7 +73,10 @@ def limit_seconds() -> float:
 
 
 def sharded_by() -> str | None:
-    """Return how this launch shards the model: `FSDP`, `ZeRO-2` or `ZeRO-3`; None if it does not."""
+    """Return how this launch shards the model: `FSDP`, `ZeRO-2` or `ZeRO-3`.
+
+    The result is None if it does not.
+    """
     if _is_set("ACCELERATE_USE_FSDP"):
         return "FSDP"
     if _is_set("ACCELERATE_USE_DEEPSPEED"):
@@ -79,7 +85,9 @@ def sharded_by() -> str | None:
 
 
 def _set_up_shards() -> None:
-    """Set the launch variables that kit decides for sharded models. Raises LaunchError for untested settings.
+    """Set the launch variables that kit decides for sharded models.
+
+    Raises LaunchError for untested settings.
 
     The recipe sets precision, clipping and accumulation. Every process loads the whole model, so that no process is
     without weights, and each process writes its own checkpoint shard.
@@ -155,7 +163,10 @@ def any_process(yes: bool) -> bool:
 
 
 def largest(number: int) -> int:
-    """Return the largest number of all processes. Every process must call this; the exchange waits for no GPU."""
+    """Return the largest number of all processes.
+
+    Every process must call this; the exchange waits for no GPU.
+    """
     from accelerate import PartialState
 
     if PartialState().num_processes == 1:

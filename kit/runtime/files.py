@@ -152,7 +152,10 @@ def _share_as_folder(folder: Path) -> None:
 
 
 def package_folders(package: str) -> list[Path]:
-    """Return the folders of an installed Python package; none if it is not installed or not a package."""
+    """Return the folders of an installed Python package.
+
+    The result is empty if it is not installed or not a package.
+    """
     try:
         spec = importlib.util.find_spec(package) if package.isidentifier() else None
     except (ImportError, ValueError):

@@ -22,7 +22,9 @@ _LONGEST_WAIT_S = 60.0  # longest Retry-After to wait for; beyond that, the user
 
 
 def patiently(ask: Callable[[], T], *, broken: bool = False) -> T:
-    """Return the result of a request, repeated while the Hub is busy. Only for requests that may run twice.
+    """Return the result of a request, repeated while the Hub is busy.
+
+    Only for requests that may run twice.
 
     huggingface_hub itself repeats only some requests. A Retry-After of up to a minute is waited for; a longer one ends
     the attempts.

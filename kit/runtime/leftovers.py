@@ -83,7 +83,10 @@ def checkpoint_words(checkpoint: Path) -> str:
 
 
 def saved_in(runs: Path) -> str:
-    """Return the newest checkpoint of each unfinished run in a folder, for the user; empty if there is none."""
+    """Return the newest checkpoint of each unfinished run in a folder, for the user.
+
+    The result is empty if there is none.
+    """
     with suppress(OSError):
         drafts = [(match["run"], path) for path in runs.iterdir() if (match := _DRAFT.fullmatch(path.name))]
         saved = [(run, saved_checkpoints(path)[-1:]) for run, path in sorted(drafts) if not path.is_symlink()]

@@ -48,7 +48,10 @@ def plain_name(
 def plain_path(
     path: object, what: str, error: type[KitError] = RecordError, hint: str = FOREIGN, *, key: str = ""
 ) -> str:
-    """Return a relative path, with '/' between its parts, that stays inside its folder. See `plain_name`."""
+    """Return a relative path, with '/' between its parts, that stays inside its folder.
+
+    See `plain_name`.
+    """
     parts = path.split("/") if isinstance(path, str) else [path]
     is_absolute = isinstance(path, str) and path.startswith("/")
     reasons = ["it is absolute"] if is_absolute else [reason for part in parts if (reason := _why_not_plain(part))]
@@ -82,7 +85,7 @@ def regular_files(
     Raises:
         KitError: For a link that leads elsewhere or to a folder, and for anything that is not a file or a folder.
     """
-    places = _Places(_roots(folder), folder, listed, error)
+    places = _Places(_roots(folder), folder, listed, error=error)
     chosen = (entry for entry in _entries(folder, error) if not only or entry.name in only)
     entries = (entry for entry in chosen if entry.name not in skip)
     return {path.relative_to(folder).as_posix(): path for path in _walk(entries, places)}
@@ -90,7 +93,10 @@ def regular_files(
 
 @dataclass(frozen=True)
 class _Places:
-    """Allowed targets of the links in a folder, and the error for other links. See `regular_files`."""
+    """Allowed targets of the links in a folder, and the error for other links.
+
+    See `regular_files`.
+    """
 
     roots: list[Path]
     folder: Path

@@ -30,7 +30,7 @@ def read_sealed(path: Path, schema: type, hint: str) -> dict[str, Any]:
     """
     content = read_object(path, hint=hint)
     require_seal(path, content, hint)
-    require_types(path, content, schema, hint)
+    require_types(path, content, schema, hint=hint)
     return content
 
 

@@ -111,7 +111,10 @@ def remove_abandoned(place: Path) -> int:
 
 
 def _remove_if_abandoned(lock: Path, folder: Path) -> bool:
-    """Remove a folder and its lock if no process holds the lock. Returns False if it is still in use."""
+    """Remove a folder and its lock if no process holds the lock.
+
+    Returns False if it is still in use.
+    """
     try:
         descriptor = os.open(lock, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:

@@ -36,7 +36,9 @@ def provenance() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str | None]:
-    """Return the versions that results depend on: Python, kit and its libraries; None for one that is not installed.
+    """Return the versions that results depend on: Python, kit and its libraries.
+
+    The result is None for one that is not installed.
 
     Builds of one version (2.13.0+cpu, 2.13.0+cu128) count as the same: machines with and without GPUs need both.
     """
@@ -72,7 +74,10 @@ def peak_memory_bytes() -> int:
 
 
 def peak_gpu_memory_bytes() -> int | None:
-    """Return the most memory that tensors of this process used on its GPU so far, in bytes; None without a GPU."""
+    """Return the most memory that tensors of this process used on its GPU so far, in bytes.
+
+    The result is None without a GPU.
+    """
     import torch
 
     return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
@@ -80,7 +85,10 @@ def peak_gpu_memory_bytes() -> int | None:
 
 @cache
 def package_version(package: str) -> str | None:
-    """Return a package's version at the first call, the one that is loaded; None if it is not installed."""
+    """Return a package's version at the first call, the one that is loaded.
+
+    The result is None if it is not installed.
+    """
     try:
         return version(package)
     except PackageNotFoundError:
@@ -89,7 +97,10 @@ def package_version(package: str) -> str | None:
 
 @cache
 def _commit() -> dict[str, Any]:
-    """Return the commit and dirty flag of kit's checkout at the first call; None for an installed copy."""
+    """Return the commit and dirty flag of kit's checkout at the first call.
+
+    The result is None for an installed copy.
+    """
     folder = Path(__file__).resolve().parent
     if not (folder.parent / ".git").exists():
         return {"commit": None, "dirty": None}

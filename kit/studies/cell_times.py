@@ -34,7 +34,9 @@ class CellTimes:
         times.setdefault((cell.series, cell.budget), []).append(seconds)
 
     def left(self, open_cells: Mapping[Kind, int], running: Mapping[Cell, float]) -> Span | None:
-        """Return the time of all cells that have not ended, run in sequence; None if too little is known.
+        """Return the time of all cells that have not ended, run in sequence.
+
+        The result is None if too little is known.
 
         Args:
             open_cells: Number of cells of each kind that have not ended.
@@ -58,7 +60,10 @@ class CellTimes:
         )
 
     def estimate(self, kind: Kind) -> Span | None:
-        """Return the time of a cell from its kind, its series or its checkpoint, in this order; None if unknown."""
+        """Return the time of a cell from its kind, its series or its checkpoint, in this order.
+
+        The result is None if unknown.
+        """
         if kind in self._warm:
             return spread_of(self._warm[kind])
         if kind in self._cold:

@@ -67,11 +67,11 @@ def plan_cells(recipe: Recipe, available: int, smallest: int) -> list[Cell]:
         BudgetError: For a budget that no cell can draw.
     """
     study = recipe.study
-    budgets = _budgets(study, recipe.data.budget or available, available, smallest)
+    budgets = _budgets(study, recipe.data.budget or available, available, smallest=smallest)
     series = [(method, checkpoint) for method in _methods(recipe) for checkpoint in _checkpoints(recipe, method)]
     seeds = {budget: _seeds(study.seeds, budget) for budget in budgets}
     cells = [
-        (order, Cell(method, checkpoint, budget, seed))
+        (order, Cell(method, checkpoint, budget, seed=seed))
         for budget in budgets
         for order, seed in enumerate(seeds[budget])
         for method, checkpoint in series

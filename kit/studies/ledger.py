@@ -112,8 +112,8 @@ class Ledger:
             hint = "`kit study RECIPE` creates one and prints its folder"
             raise RecordError(f"{folder} is not a study: it has no {STUDY_FILE}", hint)
         content = read_object(path, hint=_AGAIN)
-        require_format(path, content, FORMAT, _AGAIN)
-        require_types(path, content, StudyContent, _AGAIN)
+        require_format(path, content, FORMAT, hint=_AGAIN)
+        require_types(path, content, StudyContent, hint=_AGAIN)
         try:
             Recipe.model_validate(content["recipe"])
         except ValueError as error:
@@ -136,13 +136,15 @@ class Ledger:
     def cells(self) -> dict[Cell, str]:
         """Cells of the grid with their keys."""
         rows = [dict(row) for row in self.content["cells"]]
-        cells = {Cell(row["method"], row["checkpoint"], row["budget"], row["seed"]): row["key"] for row in rows}
+        cells = {Cell(row["method"], row["checkpoint"], row["budget"], seed=row["seed"]): row["key"] for row in rows}
         for cell in cells:
             plain_name(cell.name, f"{self.folder / STUDY_FILE}: cells")
         return cells
 
     def outcome(self, cell: Cell, key: str, say: Callable[[str], object] = lambda line: None) -> Outcome | None:
-        """Return the outcome of a cell; None if it has not ended, had other inputs, or its file is damaged.
+        """Return the outcome of a cell.
+
+        The result is None if it has not ended, had other inputs, or its file is damaged.
 
         Args:
             cell: The cell.
@@ -157,7 +159,10 @@ class Ledger:
         return outcome if outcome is not None and outcome.key == key else None
 
     def _read_outcome(self, cell: Cell) -> Outcome | None:
-        """Return the content of a cell's file, None if there is none. Raises RecordError if it is damaged."""
+        """Return the content of a cell's file, None if there is none.
+
+        Raises RecordError if it is damaged.
+        """
         path = self.folder / _CELLS / f"{cell.name}.json"
         if not os.path.lexists(path):
             return None
@@ -186,7 +191,9 @@ class Ledger:
         write_atomically(path, json.dumps(asdict(outcome), indent=1, ensure_ascii=False) + "\n")
 
     def record(self, outcome: Outcome, *, whole: bool = False) -> Record | None:
-        """Return the Record of a cell; None if the cell failed, or its Record is gone, damaged or of another run.
+        """Return the Record of a cell.
+
+        The result is None if the cell failed, or its Record is gone, damaged or of another run.
 
         Args:
             outcome: Outcome of the cell.
@@ -202,7 +209,10 @@ class Ledger:
         return record if record.id == outcome.record else None
 
     def speeds(self) -> dict[str, Speed]:
-        """Return the measured speeds by Record id; empty if there are none, or the file is damaged."""
+        """Return the measured speeds by Record id.
+
+        The result is empty if there are none, or the file is damaged.
+        """
         try:
             return speeds_from_json((self.folder / SPEED_FILE).read_bytes())
         except (OSError, ValueError):

@@ -99,11 +99,15 @@ def plan_study(recipe: Recipe) -> Plan:
         "warnings": cleaned.audit.warnings(),
     }
     efforts = _efforts(recipe, cells, cleaned)
-    return Plan(recipe, shared, prints, cell_keys(recipe, cells, prints), efforts, facts, sizes)
+    return Plan(
+        recipe, shared, prints, cells=cell_keys(recipe, cells, prints), efforts=efforts, facts=facts, model_bytes=sizes
+    )
 
 
 def find_record(plan: Plan, cell: Cell) -> Record | None:
-    """Return the finished Record that a cell would produce, from any command; None if there is none.
+    """Return the finished Record that a cell would produce, from any command.
+
+    The result is None if there is none.
 
     The id of a Record depends on the drawn data, so it is computed only if a folder has a name of the same form.
     """
@@ -181,7 +185,7 @@ def _effort(recipe: Recipe, cell: Cell, cleaned: Cleaned) -> float:
     train = cell.budget - held
     try:
         transfer = _transfer(recipe, train, len(cleaned.splits.train) - cell.budget)
-        family, sizes = family_of(recipe), Sizes(train, held, test, transfer)
+        family, sizes = family_of(recipe), Sizes(train, held, test, transfer=transfer)
         facts = family.foreseen_facts(recipe, cleaned.splits.labels, sizes)
         return family.passes(resolve(recipe, facts), sizes)
     except KitError:

@@ -41,7 +41,10 @@ class Averaging(TrainerCallback):
         self.model, self.trained, self.folder, self.steps, self.evaluates = model, trained, folder, steps, evaluates
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Save the weights of a step, and average after the last one. Raises OutputError if the disk is full."""
+        """Save the weights of a step, and average after the last one.
+
+        Raises OutputError if the disk is full.
+        """
         if state.global_step not in self.steps:
             return
         self.trained.gather()

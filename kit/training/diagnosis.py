@@ -107,7 +107,10 @@ def diagnose(evaluations: Sequence[Evaluation], parts: Sequence[Sequence[float]]
 
 
 def _insufficient_data(evaluations: Sequence[Evaluation]) -> Diagnosis | None:
-    """Return the diagnosis of a run with too few evaluations or examples; None if there are enough."""
+    """Return the diagnosis of a run with too few evaluations or examples.
+
+    The result is None if there are enough.
+    """
     if not evaluations:
         return Diagnosis("unknown", None, "unknown: there are no validation examples")
     count = evaluations[-1].validation_examples

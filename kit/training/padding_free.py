@@ -70,7 +70,7 @@ def rows_of(mask: np.ndarray, device: torch.device) -> dict[str, Rows]:
         return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
     places = on_device(np.flatnonzero(mask))
-    return {_ROWS: Rows(places, on_device(offsets), int(lengths.min()), int(lengths.max()))}
+    return {_ROWS: Rows(places, on_device(offsets), int(lengths.min()), longest=int(lengths.max()))}
 
 
 class PaddingFree:

@@ -43,7 +43,10 @@ class StopBetweenSteps(TrainerCallback):
         self.signal_number = 0
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Set `signal_number` if any process got a signal. All processes call this after every step."""
+        """Set `signal_number` if any process got a signal.
+
+        All processes call this after every step.
+        """
         self.signal_number = largest(self.received())
         if self.signal_number:
             control.should_save = True
@@ -129,7 +132,10 @@ def _require_whole(folder: Path) -> None:
 
 
 def _plan_of(folder: Path, plan: Plan) -> Plan:
-    """Return the plan that a whole checkpoint was made with. Raises _UnusableError for another run's plan."""
+    """Return the plan that a whole checkpoint was made with.
+
+    Raises _UnusableError for another run's plan.
+    """
     processes, plans = PartialState().num_processes, {plan.device_batch: plan}
     smaller = plan
     while smaller.device_batch > 1 and processes == 1:

@@ -38,11 +38,11 @@ def seconds_a_pass(model: PreTrainedModel, lessons: Lessons, batch_size: int, bf
     model.train()
     batches = _typical_batches(lessons, batch_size)
     meter = LoadMeter(torch.get_num_threads())
-    _step(model, lessons, batches[-1], bf16)
+    _step(model, lessons, batches[-1], bf16=bf16)
     rounds: list[list[float]] = []
     began = time.perf_counter()
     while not rounds or (len(rounds) < _MAX_ROUNDS and time.perf_counter() - began < _MAX_SECONDS):
-        rounds.append([_step(model, lessons, batch, bf16) / len(batch) for batch in batches])
+        rounds.append([_step(model, lessons, batch, bf16=bf16) / len(batch) for batch in batches])
     others = meter.lap()
     warning = ""
     if others is not None and meter.is_busy(others):
@@ -60,7 +60,7 @@ def pass_span(rounds: Sequence[Sequence[float]], warning: str = "") -> Span:
     batch_times = list(zip(*rounds, strict=True))
     share = _OPTIMIZER_FACTOR / 3
     middle, low, high = (share * mean(statistic(times) for times in batch_times) for statistic in (median, min, max))
-    return Span.around(middle, low, high, warning)
+    return Span.around(middle, low, high, warning=warning)
 
 
 def _typical_batches(lessons: Lessons, batch_size: int) -> list[np.ndarray]:

@@ -78,7 +78,9 @@ class KitTrainer(Trainer):
         order = LengthSampler(self.fitting.lessons.sizes, plan.batch_size, self.fitting.section.seed)
         loader: DataLoader[int] = DataLoader(
             self.train_dataset,  # type: ignore[arg-type]
-            batch_sampler=SharedBatches(order, plan.accumulation, accelerator.num_processes, accelerator.process_index),
+            batch_sampler=SharedBatches(
+                order, plan.accumulation, accelerator.num_processes, index=accelerator.process_index
+            ),
             collate_fn=self.data_collator,
             pin_memory=self.args.dataloader_pin_memory,
         )
@@ -137,7 +139,10 @@ class KitTrainer(Trainer):
         return [part | rows_of(part_mask, self.args.device) for part, part_mask in zip(parts, masks, strict=True)]
 
     def _compiled(self, model: torch.nn.Module) -> torch.nn.Module:
-        """Return the compiled model; it is compiled once. Transformers' own setting is for the whole process."""
+        """Return the compiled model; it is compiled once.
+
+        Transformers' own setting is for the whole process.
+        """
         if self.compiled is None:
             self.fitting.progress.say(
                 "the first step compiles the code of all steps: this takes minutes, counts in the times below, and "
@@ -232,7 +237,10 @@ class KitTrainer(Trainer):
         return metrics
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Pass numbers on to the trackers. Raises DivergedError if the training loss is not a finite number."""
+        """Pass numbers on to the trackers.
+
+        Raises DivergedError if the training loss is not a finite number.
+        """
         if not math.isfinite(logs.get("loss", 0.0)) or not math.isfinite(logs.get("grad_norm", 0.0)):
             raise self._diverged("training loss")
         super().log({**logs, "seconds": round(self.seconds(), 3)}, *args, **kwargs)

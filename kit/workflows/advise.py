@@ -38,4 +38,4 @@ def advise(
     from kit.studies.analyse import analyse
 
     max_size_bytes = None if max_size_mb is None else 1e6 * max_size_mb
-    return choose(analyse(study, derived=True), Wish(target, label_cost, max_latency_ms, max_size_bytes))
+    return choose(analyse(study, derived=True), Wish(target, label_cost, max_latency_ms, max_size_bytes=max_size_bytes))

@@ -34,7 +34,7 @@ def files() -> list[Path]:
 def test_vectors_of_the_encoder_are_computed_once(encoder, monkeypatch) -> None:
     first = text_vectors(*encoder, "weights")
     assert np.array_equal(first, embed(*encoder))
-    monkeypatch.setattr(vectors, "embed", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr(vectors, "embed", lambda *_, **__: pytest.fail("computed again"))
     assert np.array_equal(text_vectors(*encoder, "weights"), first)
     assert len(files()) == 1
 

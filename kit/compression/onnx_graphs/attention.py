@@ -31,14 +31,20 @@ class Attending(nn.Module):
                 attention.self = _Node(attention.get_submodule("self"), self)
 
     def forward(self, attention_mask: torch.Tensor, **inputs: torch.Tensor) -> torch.Tensor:
-        """Return the logits (batch, labels). `attention_mask` is (batch, length), with 1 for tokens."""
+        """Return the logits (batch, labels).
+
+        `attention_mask` is (batch, length), with 1 for tokens.
+        """
         self.mask = attention_mask.to(torch.int32)
         logits: torch.Tensor = self.model(attention_mask=attention_mask, **inputs).logits
         return logits
 
 
 class _Node(nn.Module):
-    """Self-attention with one matrix product for queries, keys and values, and the operator. Only for tracing."""
+    """Self-attention with one matrix product for queries, keys and values, and the operator.
+
+    Only for tracing.
+    """
 
     def __init__(self, inner: nn.Module, owner: Attending) -> None:
         super().__init__()

@@ -56,22 +56,31 @@ def _exported(folder: Path, content: tuple[tuple[str, str], ...], proof: tuple[t
     past = [torch.zeros(2, shape[1], 2, shape[3]) for _ in cross]
     batch, source, before = _axes(model)
     inputs, texts = ["input_ids", "attention_mask"], {0: batch, 1: source}
-    encoder = traced(_Encoder(model).eval(), (ids, mask), (texts, texts), inputs, _names("cross", layers), str(folder))
+    encoder = traced(
+        _Encoder(model).eval(),
+        (ids, mask),
+        (texts, texts),
+        inputs=inputs,
+        outputs=_names("cross", layers),
+        what=str(folder),
+    )
     caches = [{0: batch, 2: before}] * len(past) + [{0: batch, 2: source}] * len(cross)
     decoder = traced(
         _Decoder(model, layers).eval(),
         (ids[:, :1], mask, *past, *cross),
         ({0: batch}, texts, tuple(caches)),
-        [*inputs, *_names("past", layers), *_names("cross", layers)],
-        ["logits", *_names("present", layers)],
-        str(folder),
+        inputs=[*inputs, *_names("past", layers), *_names("cross", layers)],
+        outputs=["logits", *_names("present", layers)],
+        what=str(folder),
     )
     config = copy.deepcopy(model.config)
     config.name_or_path = ""  # a local path
     assert model.generation_config is not None
-    graphs = Graphs(encoder, decoder, original.parameters, "float32", config, model.generation_config)
-    converted = OnnxTranslator(graphs, original.tongues, original.max_length, original.prefix)
-    require_same(converted, original, list(proof), f"the pair of graphs of {folder}")
+    graphs = Graphs(
+        encoder, decoder, original.parameters, weights="float32", config=config, search=model.generation_config
+    )
+    converted = OnnxTranslator(graphs, original.tongues, original.max_length, prefix=original.prefix)
+    require_same(converted, original, list(proof), what=f"the pair of graphs of {folder}")
     return graphs
 
 

@@ -87,7 +87,10 @@ def _convert(translator: Translator, quantization: str, folder: Path) -> None:
     model, tokenizer = translator.model, translator.tongues.source
 
     class InMemory(Converter):  # type: ignore[misc]
-        """Converter of the model in memory, in float32. CTranslate2's own converter reads a folder."""
+        """Converter of the model in memory, in float32.
+
+        CTranslate2's own converter reads a folder.
+        """
 
         def _load(self) -> Any:
             with torch.no_grad():

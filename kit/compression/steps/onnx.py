@@ -81,7 +81,10 @@ def graph_of(folder: Path, job: Job) -> Graph | Graphs:
 
 
 def predictor_of(graph: Graph | Graphs, folder: Path, job: Job) -> OnnxPredictor | OnnxTranslator:
-    """Return the predictor of a graph. `folder` is that of the original model, with its tokenizers."""
+    """Return the predictor of a graph.
+
+    `folder` is that of the original model, with its tokenizers.
+    """
     if isinstance(graph, Graphs):
         tongues = load_tongues(folder)
         return OnnxTranslator(graph, tongues, longest_source(tongues), prefix_of(folder))

@@ -180,7 +180,10 @@ class _SavedPredictor(_WrappedPredictor):
 
 
 def _quantized(folder: Path, job: Job, config: Any) -> Fitted:
-    """Load the model in a folder with a quantization config of transformers. Raises ModelError if that fails."""
+    """Load the model in a folder with a quantization config of transformers.
+
+    Raises ModelError if that fails.
+    """
     loading = {"quantization_config": config, "device_map": job.hardware.device}
     predictor: TransformerPredictor | Translator
     try:

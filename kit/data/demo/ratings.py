@@ -39,7 +39,9 @@ OTHER_RATINGS = (
 
 
 def ratings(data: DataSection) -> dict[str, Table]:
-    """Return reviews with a rating from 0 to 10, as train and test. Near duplicates are in the same split.
+    """Return reviews with a rating from 0 to 10, as train and test.
+
+    Near duplicates are in the same split.
 
     Raises:
         DataError: The recipe has languages, which reviews with a rating do not need.
@@ -51,7 +53,10 @@ def ratings(data: DataSection) -> dict[str, Table]:
 
 @lru_cache(maxsize=1)
 def _tables() -> dict[str, Table]:
-    """Return the reviews of each split. A group of near duplicates is in the split that its hash decides."""
+    """Return the reviews of each split.
+
+    A group of near duplicates is in the split that its hash decides.
+    """
     examples = [(_without_ratings(text), rating) for text, rating in _rated_reviews()]
     parts: dict[str, list[tuple[str, str]]] = {"train": [], "test": []}
     for example, group in zip(examples, _groups([text for text, _ in examples]), strict=True):

@@ -17,7 +17,10 @@ _DECODER_PATHS = ("decoder.bert.encoder.layer", "model.decoder.layers", "decoder
 
 
 def decoder_depth(folder: Path) -> int | None:
-    """Return the number of decoder layers of a saved translator; None for a checkpoint without a decoder."""
+    """Return the number of decoder layers of a saved translator.
+
+    The result is None for a checkpoint without a decoder.
+    """
     if start_of(folder) != "translator":
         return None
     decoder_config = read_config(folder).decoder

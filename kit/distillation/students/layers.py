@@ -41,7 +41,10 @@ class Shape:
 
 
 def encoder_config(folder: Path) -> PreTrainedConfig:
-    """Return the encoder's configuration of a checkpoint or a classifier saved by kit. Raises ModelError."""
+    """Return the encoder's configuration of a checkpoint or a classifier saved by kit.
+
+    Raises ModelError.
+    """
     try:
         with quiet():
             config: PreTrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=False)
@@ -131,7 +134,7 @@ def _shape(section: StudentSection, source: PreTrainedConfig) -> Shape:
         )
     count, width, heads, inner = (int(size or 0) for size in sizes)
     layers = _layers(section.layers, count)
-    return Shape(layers, *narrower(section, width, heads, inner))
+    return Shape(layers, *narrower(section, width, heads, inner=inner))
 
 
 def narrower(section: StudentSection, width: int, heads: int, inner: int) -> tuple[int, int, int]:

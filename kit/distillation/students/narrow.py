@@ -65,7 +65,7 @@ def narrow_weights(weights: Weights, student: PreTrainedModel, section: StudentS
             for key, role in roles.items()
             if not separate or (key.startswith("decoder.") and role != "CE") == (side == "decoder.")
         }
-        projections[side] = _projection(weights, side_roles, width, section.init)
+        projections[side] = _projection(weights, side_roles, width, init=section.init)
     result = {}
     for key, shape in shapes.items():
         if key not in roles:
@@ -78,7 +78,7 @@ def narrow_weights(weights: Weights, student: PreTrainedModel, section: StudentS
             "I": _neurons(layer_weights, roles, inner),
         }
         own = projections["decoder." if separate and key.startswith("decoder.") else ""]
-        result[key] = _narrow(weights[key], roles[key], {"H": own, "N": own, "E": projections[""]}, kept)
+        result[key] = _narrow(weights[key], roles[key], {"H": own, "N": own, "E": projections[""]}, kept=kept)
         if result[key].shape != shape:
             raise _unsupported(student, key)
     return result | {key: weights[key] for key in shapes if key not in roles and key in weights}

@@ -41,10 +41,10 @@ def translator_widths(section: StudentSection, folder: Path | None) -> StudentSe
     if kind in _T5:
         if section.heads is not None:
             raise RecipeError("the heads of a T5 model cannot change", "leave it out", key="distill.student.heads")
-        hidden, _, neurons = narrower(section, width, width, inner)  # the width of T5's heads is independent
+        hidden, _, neurons = narrower(section, width, width, inner=inner)  # the width of T5's heads is independent
         student_heads = heads
     else:
-        hidden, student_heads, neurons = narrower(section, width, heads, inner)
+        hidden, student_heads, neurons = narrower(section, width, heads, inner=inner)
     if hidden != width and kind not in _RESIZABLE:
         raise RecipeError(
             f"the position vectors of a {kind} model depend on its width, which cannot change",
@@ -86,7 +86,10 @@ def narrow_translator(model: PreTrainedModel, section: StudentSection) -> PreTra
 
 
 def _sizes(folder: Path | None) -> tuple[str, int, int, int]:
-    """Return model type, width, heads and neurons. Raises ModelError if encoder and decoder differ in them."""
+    """Return model type, width, heads and neurons.
+
+    Raises ModelError if encoder and decoder differ in them.
+    """
     if folder is None:
         return "m2m_100", SCRATCH_WIDTH, SCRATCH_HEADS, SCRATCH_INNER
     config = encoder_config(folder)

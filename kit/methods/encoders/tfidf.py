@@ -39,7 +39,7 @@ class Tfidf:
         vectoriser = self._fit_words(job, texts)
         linear = task.linear.fit(vectoriser.transform(texts), targets, chosen["C"])
         features = saved_features(vectoriser, job.recipe.tfidf.ngrams, analyzer)
-        predictor = TfidfPredictor(features, linear.weights, linear.bias, task.labels)
+        predictor = TfidfPredictor(features, linear.weights, linear.bias, labels=task.labels)
         return Fitted(predictor, None, {**chosen, "features": len(vectoriser.vocabulary_), "analyzer": analyzer})
 
     def _choose(self, job: Job) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def saved_features(vectoriser: TfidfVectorizer, ngrams: int, analyzer: str) -> T
         sorted(columns, key=columns.__getitem__),
         vectoriser.idf_,
         CHARACTERS if analyzer == "char" else ngrams,
-        analyzer,
+        analyzer=analyzer,
     )
 
 

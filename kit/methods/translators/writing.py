@@ -99,7 +99,10 @@ class PairWatch:
         return len(self.validation) > 0
 
     def look(self, model: PreTrainedModel, bf16: bool) -> Look:
-        """Evaluate the model, see `Watch`. Each token is predicted from the previous tokens of the reference."""
+        """Evaluate the model, see `Watch`.
+
+        Each token is predicted from the previous tokens of the reference.
+        """
         rows = np.linspace(0, len(self.train) - 1, min(len(self.train), TRAIN_SAMPLE)).astype(int)
         sample = Pairs(self.train.source.take(rows), self.train.target.take(rows))
         parts = {"train": self._score(sample, model, bf16), "validation": self._score(self.validation, model, bf16)}
@@ -144,11 +147,11 @@ def encode_pairs(examples: Examples, writer: Writer, max_length: int) -> Pairs:
     source, target = writer.tongues.source, writer.tongues.target
     key = writer.tokenizer_key
     lines: list[tuple[str, ...]] = [(labels[0],) for labels in examples.labels]
-    sources = encode(sources_of(examples, writer), source, max_length, key)
+    sources = encode(sources_of(examples, writer), source, max_length, cache_key=key)
     if target is not source:
-        targets = encode(lines, target, max_length, key_of(target))
+        targets = encode(lines, target, max_length, cache_key=key_of(target))
     else:
-        targets = encode(lines, target, max_length, None if key is None else f"{key} target", as_target=True)
+        targets = encode(lines, target, max_length, cache_key=None if key is None else f"{key} target", as_target=True)
     return Pairs(sources, targets)
 
 

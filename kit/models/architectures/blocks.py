@@ -69,7 +69,7 @@ def find_blocks(model: PreTrainedModel) -> list[Block]:
                 "use distillation instead: kit distill with fewer layers or a smaller width",
             )
         query, key, value, joined, inner, outer = layers
-        blocks.append(Block(query, key, value, joined, inner, outer, head_size))
+        blocks.append(Block(query, key, value, joined=joined, inner=inner, outer=outer, head_size=head_size))
     return blocks
 
 

@@ -59,7 +59,10 @@ class Ct2Facts:
 
 
 class Ct2Translator:
-    """Converted translator in a folder, with its tokenizer. Runs on the CPU, with as many threads as torch."""
+    """Converted translator in a folder, with its tokenizer.
+
+    Runs on the CPU, with as many threads as torch.
+    """
 
     def __init__(self, folder: Path, facts: Ct2Facts, search: dict[str, Any], tokenizer: AnyTokenizer) -> None:
         self.folder, self.facts, self.search, self.tokenizer = folder, facts, search, tokenizer
@@ -118,7 +121,7 @@ class Ct2Translator:
         translations: list[list[str]] = [[]] * len(encoded)
 
         def search(rows: np.ndarray, limit: int) -> None:
-            for row, tokens in zip(rows, self._search(encoded, rows, beams, limit), strict=True):
+            for row, tokens in zip(rows, self._search(encoded, rows, beams, limit=limit), strict=True):
                 translations[row] = tokens
 
         for rows in sorted_batches(encoded.lengths, max(1, SOURCE_TOKENS["cpu"] // beams)):

@@ -70,7 +70,9 @@ class Graph:
 
 
 class OnnxPredictor:
-    """Graph in ONNX Runtime with its tokenizer and maximum length. Runs on the CPU, with as many threads as torch.
+    """Graph in ONNX Runtime with its tokenizer and maximum length.
+
+    Runs on the CPU, with as many threads as torch.
 
     Each thread computes its own batches. If there is only one batch, it is shared by the number of threads that is
     fastest for a short text.
@@ -180,7 +182,7 @@ def read_graph(folder: Path) -> Graph:
         model = (folder / GRAPH_FILE).read_bytes()
         file = str(folder / GRAPH_FILE)
         weights, activations = str(facts["weights"]), str(facts["activations"])
-        return Graph(model, int(facts["parameters"]), weights, activations, config, file)
+        return Graph(model, int(facts["parameters"]), weights, activations=activations, config=config, file=file)
 
 
 def require_onnx() -> None:

@@ -215,8 +215,8 @@ def read_graphs(folder: Path) -> Graphs:
             (folder / ENCODER_FILE).read_bytes(),
             (folder / DECODER_FILE).read_bytes(),
             int(facts["parameters"]),
-            str(facts["weights"]),
-            AutoConfig.from_pretrained(folder, trust_remote_code=False),
-            GenerationConfig.from_pretrained(folder),
-            f"{folder}/",
+            weights=str(facts["weights"]),
+            config=AutoConfig.from_pretrained(folder, trust_remote_code=False),
+            search=GenerationConfig.from_pretrained(folder),
+            folder=f"{folder}/",
         )

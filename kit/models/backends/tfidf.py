@@ -124,7 +124,9 @@ class TfidfPredictor:
                 if arrays[name].shape != shape:
                     raise ValueError(f"{WEIGHTS} and {FILE} have different sizes: {name}")
             _require_features(vocabulary)
-            features = TfidfFeatures(vocabulary, arrays["idf"], int(content["ngrams"]), content.get("analyzer", "word"))
+            features = TfidfFeatures(
+                vocabulary, arrays["idf"], int(content["ngrams"]), analyzer=content.get("analyzer", "word")
+            )
             return cls(features, arrays["weights"], arrays["bias"], labels)
 
 

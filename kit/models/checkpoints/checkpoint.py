@@ -166,7 +166,7 @@ def _inside_package(name: str) -> Path:
             key="model.checkpoint",
         )
     hint = f"name a folder inside the package: {package}:FOLDER"
-    folder = roots[0] / plain_path(inner, name, ModelError, hint, key="model.checkpoint")
+    folder = roots[0] / plain_path(inner, name, ModelError, hint=hint, key="model.checkpoint")
     if not folder.is_dir():
         raise ModelError(f"package {package} has no folder {inner}", key="model.checkpoint")
     return folder

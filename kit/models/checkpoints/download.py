@@ -25,7 +25,7 @@ def download(name: str, model: ModelSection) -> tuple[Path, str]:
     from huggingface_hub import snapshot_download
 
     for part in (model.revision or "main").split("/"):
-        plain_name(part, "model.revision", ModelError, "name a branch, a tag or a commit")
+        plain_name(part, "model.revision", ModelError, hint="name a branch, a tag or a commit")
     patterns = _PATTERNS + ["*.bin"] * model.allow_pickle + ["*.py"] * model.trust_remote_code
 
     def fetch() -> Path:

@@ -78,14 +78,14 @@ def build_classifier(
                         setattr(config, key, dropout)
             kind = resolve_pooling(checkpoint.folder, pooling)
             if kind is None:
-                return _native(checkpoint, config, head, init, _quantization(bits))
+                return _native(checkpoint, config, head, init=init, quantization=_quantization(bits))
             if own_code:
                 raise ModelError(
                     f"{checkpoint.name} runs its own code, which cannot be saved with a model with {kind} pooling",
                     "use its native head: method finetune, lora or scratch, and model.pooling native",
                     key="model.checkpoint",
                 )
-            encoder = _encoder(checkpoint, config, init, _quantization(bits))
+            encoder = _encoder(checkpoint, config, init, quantization=_quantization(bits))
             declared = declared_pooling(checkpoint.folder)
             # Normalised vectors keep only angles, which carry meaning in pretrained encoders alone.
             normalize = declared is not None and declared[1] and init == "pretrained"

@@ -1,4 +1,7 @@
-"""Kinds of saved models. To add a kind, write a module in this package and add an instance to KINDS."""
+"""Kinds of saved models.
+
+To add a kind, write a module in this package and add an instance to KINDS.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,10 @@ def backend_of(files: Iterable[str], where: Path) -> Backend:
 
 
 def backend_in(folder: Path) -> Backend:
-    """Return the backend of the model in a folder without a manifest. Raises ModelError, see `backend_of`."""
+    """Return the backend of the model in a folder without a manifest.
+
+    Raises ModelError, see `backend_of`.
+    """
     return backend_of((path.name for path in folder.iterdir() if path.is_file()), folder)
 
 

@@ -11,7 +11,9 @@ from kit.models.checkpoints.config_file import read_config
 
 @dataclass(frozen=True)
 class OwnCode:
-    """Module of an architecture of kit, which transformers loads as remote code. It does not import kit.
+    """Module of an architecture of kit, which transformers loads as remote code.
+
+    It does not import kit.
 
     Attributes:
         module: Name of the module.
@@ -38,5 +40,8 @@ _OWN_CODE = {
 
 
 def own_code(folder: Path) -> OwnCode | None:
-    """Return the module that transformers needs for an architecture of kit; None for other architectures."""
+    """Return the module that transformers needs for an architecture of kit.
+
+    The result is None for other architectures.
+    """
     return _OWN_CODE.get(read_config(folder).model_type)

@@ -48,7 +48,10 @@ class TorchClassifier(SavedKind):
         return listed_labels(read_config(folder).content, folder / CONFIG_FILE)
 
     def format_name(self, folder: Path, run: str, source: str | None) -> str:
-        """Return `safetensors`. Raise ModelError for early exits, and for a checkpoint with code of its own."""
+        """Return `safetensors`.
+
+        Raise ModelError for early exits, and for a checkpoint with code of its own.
+        """
         if self.form(folder) is Form.EARLY_EXIT:
             raise ModelError(
                 f"{run} has early exits, which neither transformers nor a graph can load",
@@ -106,7 +109,10 @@ def saved_form(folder: Path) -> Form | None:
 
 
 def quantizer(folder: Path) -> str:
-    """Return the package that quantized an exported model, after a space; empty for other models."""
+    """Return the package that quantized an exported model, after a space.
+
+    The result is empty for other models.
+    """
     config = folder / CONFIG_FILE
     content = read_config(folder).content if config.is_file() else {}
     return _QUANTIZED_BY.get((content.get("quantization_config") or {}).get("quant_method", ""), "")

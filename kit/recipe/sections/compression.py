@@ -163,7 +163,10 @@ Step = (
 
 
 class GateSection(Section):
-    """Limits on the loss of quality. A step that exceeds a limit is undone, and the chain continues without it."""
+    """Limits on the loss of quality.
+
+    A step that exceeds a limit is undone, and the chain continues without it.
+    """
 
     retained: _Share | None = 0.99
     """Minimum share of the main metric on the validation examples, relative to the model that the chain starts from.
@@ -213,7 +216,10 @@ class CompressSection(Section):
 
 
 def _step(step: Any) -> Any:
-    """Return the section of a step. Raises ValueError for an unknown technique or key, and for an invalid value."""
+    """Return the section of a step.
+
+    Raises ValueError for an unknown technique or key, and for an invalid value.
+    """
     if isinstance(step, _Step):
         return step
     keys = _keys_of(step)

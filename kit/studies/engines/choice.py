@@ -107,7 +107,7 @@ def _engine(place: Place, folder: Path) -> Engine:
         return RayEngine(_TARGET, place.address)
     if place.engine == "inline":
         return InlineEngine(_TARGET)
-    return LocalEngine(_TARGET, _workers(place), _gpus(), folder / "logs")
+    return LocalEngine(_TARGET, _workers(place), _gpus(), logs=folder / "logs")
 
 
 def _workers(place: Place) -> int:

@@ -85,7 +85,7 @@ class Classification:
 
         values = score(outputs, targets, ordered=self.ordered, multi_label=self.multi_label)
         intervals = bootstrap_scores(outputs, targets, self.measure)
-        return {name: Estimate(values[name], part.low, part.high, part.level) for name, part in intervals.items()}
+        return {name: Estimate(values[name], part.low, part.high, level=part.level) for name, part in intervals.items()}
 
     def details(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
         """Return precision, recall, F1 and support per label; unless multi-label, also the confusion matrix.
@@ -134,7 +134,7 @@ class Classification:
         """Return the KL divergence of softened predictions, see `softened_divergence`."""
         from kit.tasks.classification.divergence import softened_divergence
 
-        return softened_divergence(student, teacher, temperature, self.multi_label)
+        return softened_divergence(student, teacher, temperature, multi_label=self.multi_label)
 
     def differences(self, outputs: np.ndarray, others: np.ndarray) -> np.ndarray:
         """Return the largest difference (n,) of a logit per text."""

@@ -13,7 +13,10 @@ from kit.tasks.classification.task import from_recipe as classification_of
 
 
 def from_recipe(recipe: Recipe, labels: tuple[str, ...]) -> Classification:
-    """Return the task of a recipe. Raise RecipeError for more than two labels without an order."""
+    """Return the task of a recipe.
+
+    Raise RecipeError for more than two labels without an order.
+    """
     if len(labels) > 2 and recipe.data.labels is None and not are_numbers(labels):
         raise RecipeError(
             f"task sentiment needs the order of its {len(labels)} labels ({in_line(labels)})",

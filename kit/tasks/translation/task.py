@@ -134,5 +134,5 @@ def from_recipe(recipe: Recipe, labels: tuple[str, ...]) -> Translation:
         recipe.task,
         recipe.data.language_pair,
         recipe.main_metric,
-        LABEL_SMOOTHING if smoothing is None else smoothing,
+        label_smoothing=LABEL_SMOOTHING if smoothing is None else smoothing,
     )

@@ -21,7 +21,9 @@ def is_copy(text: str, translation: str) -> bool:
 def untranslated_warning(
     texts: Sequence[str], translations: Sequence[str], languages: tuple[str, str], model: str
 ) -> str | None:
-    """Return a warning if texts are not in the language that a translator reads; None if they seem to be.
+    """Return a warning if texts are not in the language that a translator reads.
+
+    The result is None if they seem to be.
 
     Args:
         texts: The texts.

@@ -110,7 +110,10 @@ def sort_arguments(arguments: Sequence[str]) -> Arguments:
 
 
 def _existing_file(argument: str) -> Path | None:
-    """Return the file that an argument names; None for a text. Raises DataError for a folder or a missing file."""
+    """Return the file that an argument names; None for a text.
+
+    Raises DataError for a folder or a missing file.
+    """
     if not argument.strip() or "\n" in argument or len(argument) > _LONGEST_PATH:
         return None
     try:
@@ -169,7 +172,10 @@ def _is_folder(path: Path) -> bool:
 
 
 def _doubt(argument: str) -> str | None:
-    """Return a note on a text of one word that may have been meant as the name of a file; None if it is a text."""
+    """Return a note on a text of one word that may have been meant as the name of a file.
+
+    The result is None if it is a text.
+    """
     word = argument.strip()
     odd = _ONE_WORD_WITH_EXTENSION.fullmatch(word) or _WORDS_WITH_SLASH.fullmatch(word) or "*" in word
     if not odd or re.search(r"\s", word) or len(word) > _LONGEST_PATH:

@@ -18,7 +18,7 @@ _LONGEST_NAME = 30  # characters of a column; a longer one may be a text, if no 
 def require_text_columns(columns: Sequence[str], table: Table, kind: str, name: str) -> None:
     """Raise DataError with the column to rename if the table lacks a column of the model."""
     try:
-        require_columns(columns, table, "predict", name)
+        require_columns(columns, table, "predict", where=name)
     except DataError as error:
         missing = [column for column in columns if column not in table.columns]
         error.hint = f"name the column{'s' if len(missing) > 1 else ''} with the texts {listed(missing)}"
@@ -35,7 +35,10 @@ def require_text_columns(columns: Sequence[str], table: Table, kind: str, name: 
 
 
 def _column_of_texts(table: Table) -> str | None:
-    """Return the column that probably has the texts; None if this is unclear, or there seems to be no header."""
+    """Return the column that probably has the texts.
+
+    The result is None if this is unclear, or there seems to be no header.
+    """
     try:
         columns = guess_text_columns(table)
     except DataError:

@@ -65,7 +65,7 @@ def detect_format(text: str, columns: Sequence[str], name: str, *, is_text_file:
     Raises:
         DataError: If some lines are JSON objects with these columns and others are not.
     """
-    detected = _detected(text, columns, name, is_text_file)
+    detected = _detected(text, columns, name, is_text_file=is_text_file)
     return replace(detected, note=_for_columns(detected.note, columns))
 
 
@@ -76,11 +76,11 @@ def _detected(text: str, columns: Sequence[str], name: str, is_text_file: bool) 
     if _OBJECT.match(first_line):
         return Format(".jsonl", note)
     if first_line.startswith("["):
-        return _array(content, first_line, name, note)
+        return _array(content, first_line, name, note=note)
     if first_line.startswith('"') and len(columns) == 1 and not is_text_file and _are_json_strings(content):
         return Format(".jsonl", f"{name} was read as JSON: one string per line; {AS_TEXTS}")
     _refuse_objects_below(text, columns, name)
-    return _table(text, columns, name, is_text_file)
+    return _table(text, columns, name, is_text_file=is_text_file)
 
 
 def _array(content: str, first_line: str, name: str, note: str) -> Format:

@@ -139,7 +139,7 @@ def table_writer(
     kind = path.suffix.lower()
     schema = _arrow_schema(kept, example) if kind == ".parquet" else None
     with _replacing(path) as draft:
-        writer = _open_writer(draft, kind, [*kept, *example], schema)
+        writer = _open_writer(draft, kind, [*kept, *example], schema=schema)
         try:
             yield writer
         finally:

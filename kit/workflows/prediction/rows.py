@@ -147,15 +147,20 @@ def from_files(
         stream = file_stream(paths[0])
         return PredictionInput((), tuple(columns), tuple(paths), stream=stream)
     with hints_for(columns):
-        read = [_read_file(path, columns, reading, format) for path in paths]
+        read = [_read_file(path, columns, reading, format=format) for path in paths]
     tables = tuple((str(path), table) for path, (table, _) in zip(paths, read, strict=True))
-    return PredictionInput(tables, tuple(columns), tuple(paths), tuple(note for _, notes in read for note in notes))
+    return PredictionInput(
+        tables, tuple(columns), tuple(paths), notes=tuple(note for _, notes in read for note in notes)
+    )
 
 
 def from_standard_input(
     columns: Sequence[str], reading: Reading, format: str | None = None, source: BinaryIO | None = None
 ) -> PredictionInput:
-    """Return the rows of standard input in any format of files, or gzip. Raises DataError like `from_files`."""
+    """Return the rows of standard input in any format of files, or gzip.
+
+    Raises DataError like `from_files`.
+    """
     stream = source or sys.stdin.buffer
     data = stream.read(_WHOLE_BYTES)
     if len(data) == _WHOLE_BYTES:
@@ -163,7 +168,7 @@ def from_standard_input(
             return PredictionInput((), tuple(columns), stream=lambda: stream_lines(data, stream, STANDARD_INPUT))
         data += stream.read()
     with hints_for(columns):
-        table, notes = _parse(data, STANDARD_INPUT, columns, reading, format)
+        table, notes = _parse(data, STANDARD_INPUT, columns, reading=reading, format=format)
     return PredictionInput(((STANDARD_INPUT, table),), tuple(columns), notes=notes)
 
 
@@ -176,11 +181,11 @@ def _read_file(
         raise DataError(f"{path}: kit does not read {suffixes[-1]} files", hint)
     kind = data_format(path)
     if format is None and kind is not None:
-        return _fitting(lambda candidate: read_table(path, candidate), kind, columns, reading, str(path))
+        return _fitting(lambda candidate: read_table(path, candidate), kind, columns, reading=reading, name=str(path))
     is_stream = str(path).startswith("/dev/")  # process substitution, /dev/stdin
     data = path.read_bytes() if is_stream else read_bytes(path, reading)
     is_text = any(suffix in _TEXT_EXTENSIONS for suffix in suffixes[-2:])
-    return _parse(data, str(path), columns, reading, format, is_text)
+    return _parse(data, str(path), columns, reading=reading, format=format, is_text_file=is_text)
 
 
 def _parse(
@@ -200,7 +205,13 @@ def _parse(
         table = _text_table(decode_text(data, name, Path(name).suffix), columns, name)
         return table, (*notes, *table.notes)
     try:
-        table, more = _fitting(lambda candidate: parse_table(data, name, kind, candidate), kind, columns, reading, name)
+        table, more = _fitting(
+            lambda candidate: parse_table(data, name, kind, reading=candidate),
+            kind,
+            columns,
+            reading=reading,
+            name=name,
+        )
     except DataError as error:
         if format is None and kind != ".parquet" and AS_TEXTS not in error.hint:
             error.hint = "; ".join(filter(None, (error.hint, AS_TEXTS)))
@@ -234,7 +245,7 @@ def _fitting(
     if kind in DELIMITED:
         table = table.with_blank_rows()
     table = _unnested(table, columns)
-    require_text_columns(columns, table, kind, name)
+    require_text_columns(columns, table, kind, name=name)
     for column in columns:
         for index, value in enumerate(table.columns[column]):
             if isinstance(value, (list, dict, tuple, bytes)):

@@ -121,8 +121,8 @@ def test_relative_positions_of_t5_count_previous_steps(captions, tmp_path) -> No
 
 def test_graphs_with_other_translations_are_refused(warm_run, monkeypatch) -> None:
     monkeypatch.setattr(module, "_exported", module._exported.__wrapped__)
-    monkeypatch.setattr(module, "traced", lambda *args: b"")
-    monkeypatch.setattr(OnnxTranslator, "__init__", lambda self, *args: None)
+    monkeypatch.setattr(module, "traced", lambda *args, **options: b"")
+    monkeypatch.setattr(OnnxTranslator, "__init__", lambda self, *args, **options: None)
     monkeypatch.setattr(OnnxTranslator, "outputs", lambda self, texts: np.full(len(texts), "x", object))
     with pytest.raises(ModelError, match="translates only 0 % of 45 texts as the model does") as error:
         compress(chain(warm_run, [{"int8-onnx": {"per_channel": False}}]), quiet=True)

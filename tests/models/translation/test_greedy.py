@@ -115,6 +115,10 @@ def test_graphs_match_torch_and_run_batches_in_threads(tmp_path: Path, warm_run:
     monkeypatch.setattr("kit.models.backends.onnx_translator.torch.get_num_threads", lambda: 3)
     used_models = set()
     search = graphs._search
-    monkeypatch.setattr(graphs, "_search", lambda *arguments: used_models.add(id(arguments[2])) or search(*arguments))
+    monkeypatch.setattr(
+        graphs,
+        "_search",
+        lambda *arguments, **options: used_models.add(id(arguments[2])) or search(*arguments, **options),
+    )
     assert np.array_equal(graphs.outputs(TEXTS), alone)
     assert used_models == {id(graphs._single_threaded)}
