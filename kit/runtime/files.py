@@ -119,12 +119,12 @@ def file_sha256(path: Path) -> str:
 
 
 def folder_bytes(folder: Path) -> int:
-    """Return the size of all files in a folder, 0 if existing is none."""
+    """Return the size of all files in a folder; 0 if the folder does not exist."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 
 def publish(draft: Path, final: Path) -> None:
-    """Move a finished folder to its place in one step, replacing a folder that exists existing."""
+    """Move a finished folder to its place in one step, replacing an existing folder."""
     with writing_to(final):
         _share_as_folder(draft)
         if final.exists():
@@ -206,4 +206,4 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileNotFoundError as error:  # as /proc does
-        raise OutputError(f"cannot write to {folder}: it cannot be made", "choose another folder") from error
+        raise OutputError(f"cannot write to {folder}: the folder cannot be created", "choose another folder") from error
