@@ -15,7 +15,7 @@ from kit.publishing.card_metadata import card_metadata
 from kit.publishing.card_usage import usage
 from kit.records.record import Record
 from kit.reporting.formatting import title
-from kit.reporting.markdown import code, inline, span, table
+from kit.runtime.markdown import code, inline, span, table
 
 if TYPE_CHECKING:
     from kit.publishing.reproduce import Reproduction

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kit.records.record import Record
-from kit.reporting.markdown import span
+from kit.runtime.markdown import span
 
 
 def summary(record: Record) -> str:

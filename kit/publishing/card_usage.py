@@ -5,7 +5,7 @@ from __future__ import annotations
 from kit.models.kinds import KINDS, CardExample
 from kit.publishing.card_facts import CardFacts, CardFormat
 from kit.records.record import Record
-from kit.reporting.markdown import code
+from kit.runtime.markdown import code
 
 
 def usage(exported: CardFormat, record: Record, facts: CardFacts) -> str:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from kit.measurement.intervals import shown
 from kit.measurement.units import shown_value
-from kit.reporting.formatting import between, plain, predicted
+from kit.reporting.formatting import between, predicted
+from kit.runtime.characters import plain
 from kit.runtime.quantities import megabytes
 
 if TYPE_CHECKING:

@@ -32,8 +32,9 @@ from kit.reporting.drawing import (
     table,
     tips,
 )
-from kit.reporting.formatting import plain, title
+from kit.reporting.formatting import title
 from kit.reporting.names import BESIDE, LEGEND, short_names
+from kit.runtime.characters import plain
 
 if TYPE_CHECKING:
     from kit.analysis.findings import Findings

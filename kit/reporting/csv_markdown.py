@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from kit.reporting import cost_tables, predictions, result_tables, study_tables
-from kit.reporting.formatting import plain, title
-from kit.reporting.markdown import code, inline
+from kit.reporting.formatting import title
 from kit.reporting.text_tables import Table, TableCell
+from kit.runtime.characters import plain
+from kit.runtime.markdown import code, inline
 
 if TYPE_CHECKING:
     from kit.analysis.findings import Findings

@@ -5,7 +5,6 @@ The writers of HTML and Markdown escape them.
 
 from __future__ import annotations
 
-import unicodedata
 from typing import TYPE_CHECKING
 
 from kit.measurement.intervals import Estimate, shown
@@ -15,16 +14,6 @@ if TYPE_CHECKING:
     from kit.analysis.curve import Fit
 
 NOTHING = "–"  # stands for a missing value
-_DIRECTION_CONTROLS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-
-
-def plain(text: object) -> str:
-    """Return the text without characters that a format cannot represent.
-
-    Lone surrogates, control characters except tab and newline, and characters that change the direction of the text
-    after them are replaced.
-    """
-    return "".join("\ufffd" if _is_unsafe(character) else character for character in str(text))
 
 
 def title(metric: str) -> str:
@@ -82,9 +71,3 @@ def predicted(fit: Fit, n: float) -> Estimate | None:
         return metric_of(fit.predict(n))
     except CurveRefused:
         return None
-
-
-def _is_unsafe(character: str) -> bool:
-    if character in _DIRECTION_CONTROLS:
-        return True
-    return unicodedata.category(character) in ("Cc", "Cs") and character not in "\t\n"

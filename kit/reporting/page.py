@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kit.reporting import cost_tables, predictions, result_tables, study_tables
-from kit.reporting.formatting import plain, title
+from kit.reporting.formatting import title
 from kit.reporting.text_tables import Table
 from kit.reporting.theme import DARK, FONT, LIGHT, Palette, vega_config
+from kit.runtime.characters import plain
 
 if TYPE_CHECKING:
     from kit.analysis.findings import Findings

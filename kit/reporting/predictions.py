@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from kit.measurement.intervals import Estimate, shown
 from kit.measurement.units import shown_difference, shown_value
-from kit.reporting.formatting import is_share, labels, plain, predicted, title
+from kit.reporting.formatting import is_share, labels, predicted, title
 from kit.reporting.text_tables import EMPTY, Table, TableCell, columns, text_cell
+from kit.runtime.characters import plain
 
 if TYPE_CHECKING:
     from kit.analysis.curve import Fit

@@ -9,8 +9,9 @@ from kit.analysis.headline import scratch_backtest
 from kit.analysis.significance import MIN_SEEDS
 from kit.measurement.intervals import shown
 from kit.measurement.units import OF_HUNDRED, shown_difference, shown_value
-from kit.reporting.formatting import NOTHING, difference, p_value, plain, title
+from kit.reporting.formatting import NOTHING, difference, p_value, title
 from kit.reporting.text_tables import EMPTY, Table, TableCell, columns, text_cell
+from kit.runtime.characters import plain
 
 if TYPE_CHECKING:
     from kit.analysis.comparison import Comparison

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kit.reporting.formatting import between, plain, title
+from kit.reporting.formatting import between, title
 from kit.reporting.text_tables import EMPTY, Table, TableCell, columns, text_cell
+from kit.runtime.characters import plain
 from kit.runtime.quantities import duration
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from kit.reporting.formatting import NOTHING, plain
+from kit.reporting.formatting import NOTHING
+from kit.runtime.characters import plain
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,16 @@
-"""Characters that are not text: the byte order mark, and surrogates, which no encoding can hold."""
+"""Characters that are not text: the byte order mark, surrogates, which no encoding can hold, and control characters."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
 from kit.errors import DataError
 
 BYTE_ORDER_MARK = "\ufeff"
+_DIRECTION_CONTROLS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
@@ -43,3 +45,18 @@ def require_utf8(arguments: Iterable[str]) -> None:
                 f"the argument {without_surrogates(argument)!r} has bytes that are not UTF-8",
                 "a terminal with another encoding may have changed it; rename a file or folder that is called so",
             )
+
+
+def plain(text: object) -> str:
+    """Return the text without characters that a format cannot represent.
+
+    Lone surrogates, control characters except tab and newline, and characters that change the direction of the text
+    after them are replaced.
+    """
+    return "".join("\ufffd" if _is_unsafe(character) else character for character in str(text))
+
+
+def _is_unsafe(character: str) -> bool:
+    if character in _DIRECTION_CONTROLS:
+        return True
+    return unicodedata.category(character) in ("Cc", "Cs") and character not in "\t\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from kit.reporting.formatting import plain
+from kit.runtime.characters import plain
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$<>&-])")
 
