@@ -7,11 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 from kit.errors import ModelError
 from kit.methods import Fitted, Job
-from kit.models.checkpoints.checkpoint import resolve_checkpoint
-from kit.models.kinds import form_of
 from kit.models.kinds.form import Form
-from kit.models.translation.seq2seq import start_of
-from kit.recipe import Recipe
 from kit.recipe.section import Section
 from kit.records.record import Record
 
@@ -70,20 +66,6 @@ class Technique(Protocol):
             job: Recipe, task and data of the source. Only texts and labels of its budget and pool are used, never those
                 of the test split.
         """
-
-
-def foreseen_form(recipe: Recipe) -> Form:
-    """Return the kind of model that a recipe's run will produce.
-
-    Raises ModelError for a missing checkpoint.
-    """
-    if recipe.task != "translation":
-        return Form.TFIDF if recipe.method == "tfidf" else Form.TORCH
-    if recipe.method not in ("finetune", "lora") or recipe.model.checkpoint is None:
-        return Form.TRANSLATOR
-    folder = resolve_checkpoint(recipe.model).folder
-    warm = start_of(folder) == "encoder" or form_of(folder) is Form.WARM_TRANSLATOR
-    return Form.WARM_TRANSLATOR if warm else Form.TRANSLATOR
 
 
 def form_after(technique: Technique, kind: Form) -> Form:

@@ -16,6 +16,7 @@ from kit.data.encode import Encoded
 from kit.distillation.teacher import Teacher
 from kit.measurement.durations import Span
 from kit.models.checkpoints.checkpoint import Checkpoint
+from kit.models.kinds.form import Form
 from kit.models.predictor import Predictor, Texts
 from kit.recipe import ModelSection, Recipe
 from kit.recipe.defaults import Facts
@@ -210,6 +211,9 @@ class Family(Protocol):
             recipe: Resolved recipe of a method other than tfidf.
             sizes: Numbers of examples.
         """
+
+    def foreseen_form(self, recipe: Recipe) -> Form:
+        """Return the form of the model that a run will save. Raises ModelError for a missing checkpoint."""
 
     def model_rows(self, recipe: Recipe) -> list[tuple[str, str]]:
         """Return properties of the model of a resolved recipe, as (name, value) for people."""

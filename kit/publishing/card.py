@@ -9,59 +9,46 @@ from typing import TYPE_CHECKING
 
 from kit.measurement.intervals import shown
 from kit.measurement.units import shown_value
-from kit.publishing import card_translation as translation
 from kit.publishing.card_facts import CardFacts
 from kit.publishing.card_metadata import card_metadata
 from kit.publishing.card_usage import usage
 from kit.records.record import Record
 from kit.reporting.formatting import title
-from kit.runtime.markdown import code, inline, span, table
+from kit.runtime.markdown import code, inline, table
+from kit.tasks import task_for
+from kit.tasks.base import CardText
 
 if TYPE_CHECKING:
     from kit.publishing.reproduce import Reproduction
 
-_MAX_LABELS = 40
-
 
 def model_card(record: Record, facts: CardFacts) -> str:
     """Return the card as Markdown, with metadata in front."""
+    content = record.content["data"]
+    task = task_for(record.recipe, record.labels)
+    text = task.card_text(content["text_columns"], record.content["details"], content["sizes"]["test"])
     sections = [
         f"# {inline(facts.name)}",
-        _summary(record, facts),
+        text.summary,
+        _origin(record, facts, text),
         "## Use",
         *(usage(exported, record, facts) for exported in facts.formats),
         "## Results",
-        _results(record),
+        *_results(record, text),
         *_history(facts),
         *(_speed(facts) if facts.speeds else []),
         "## Verification",
         _verification(facts),
         "## Limits",
-        "\n".join(f"- {line}" for line in _limits(record, facts)),
+        "\n".join(f"- {line}" for line in (*_limits(record, facts), *text.limits)),
         "## Training",
         _training(record, facts),
         *(["## Reproduce this model", _reproduction(facts.reproduction)] if facts.reproduction else []),
     ]
-    return f"---\n{card_metadata(record, facts)}\n---\n\n" + "\n\n".join(sections) + "\n"
+    return f"---\n{card_metadata(record, facts, text.pipeline)}\n---\n\n" + "\n\n".join(sections) + "\n"
 
 
-def _summary(record: Record, facts: CardFacts) -> str:
-    """Return what the model predicts and what it was trained from."""
-    content = record.content
-    if _translates(record):
-        return f"{translation.summary(record)}\n\n{_origin(record, facts)}"
-    labels = [span(label) for label in record.labels]
-    listed = ", ".join(labels[:_MAX_LABELS])
-    if len(labels) > _MAX_LABELS:
-        listed += f" and {len(labels) - _MAX_LABELS} more (kit.json lists all of them)"
-    number = "any number of" if record.recipe.data.multi_label else "one of"
-    columns = content["data"]["text_columns"]
-    texts = " and ".join(span(column) for column in columns)
-    subject = "a text" if len(columns) == 1 else "a pair of texts"
-    return f"Assigns {number} {len(labels)} labels to {subject} ({texts}): {listed}.\n\n{_origin(record, facts)}"
-
-
-def _origin(record: Record, facts: CardFacts) -> str:
+def _origin(record: Record, facts: CardFacts, text: CardText) -> str:
     """Return the base checkpoint, the method, the sizes of the data and of the model."""
     content, sizes = record.content, record.content["data"]["sizes"]
     checkpoint = content["checkpoint"]
@@ -71,47 +58,35 @@ def _origin(record: Record, facts: CardFacts) -> str:
         if checkpoint["revision"]:
             base += f" at revision `{checkpoint['revision']}`"
         base += f" (licence: {inline(facts.licence or 'unknown')})"
-    examples = "pairs of texts" if _translates(record) else "labelled examples"
     return (
-        f"Trained {base} with method `{record.how}` on {sizes['budget']:,} {examples} "
+        f"Trained {base} with method `{record.how}` on {sizes['budget']:,} {text.examples} "
         f"({sizes['train']:,} for training, {sizes['validation']:,} for validation) and tested on {sizes['test']:,}. "
         f"The model has {content['parameters']:,} parameters."
     )
 
 
-def _translates(record: Record) -> bool:
-    return record.recipe.task == "translation"
-
-
-def _results(record: Record) -> str:
-    metrics = record.metrics
+def _results(record: Record, text: CardText) -> list[str]:
+    """Return the metrics, beside those of a random guess and of the most frequent label if there are any, and notes."""
+    metrics, baselines = record.metrics, record.baselines
     names = [record.main_metric, *(name for name in metrics if name != record.main_metric)]
     count = record.content["data"]["sizes"]["test"]
-    header = ["metric", f"on {count:,} test examples, with 95 % interval"]
-    if not _translates(record):
-        return _label_results(record, header, names)
-    text = table(header, [(title(name), shown(name, metrics[name])) for name in names])
-    text += "\n\nSignatures of sacrebleu:\n\n" + "\n".join(translation.signature_lines(record))
-    loss = record.loss_on_references
-    return text if loss is None else f"{text}\n\nLoss on the references: {loss:.3f} per token of the model's tokenizer."
-
-
-def _label_results(record: Record, header: list[str], names: list[str]) -> str:
-    """Return the metrics with those of a random guess and of the most frequent label."""
-    metrics, baselines = record.metrics, record.baselines
-    references = (baselines.chance, baselines.majority)
+    references = {"chance": baselines.chance, "majority": baselines.majority} if baselines.majority else {}
+    header = ["metric", f"on {count:,} test examples, with 95 % interval", *references]
     rows = [
         (
             title(name),
             shown(name, metrics[name]),
-            *(shown_value(name, values[name]) if name in values else "" for values in references),
+            *(shown_value(name, values[name]) if name in values else "" for values in references.values()),
         )
         for name in names
     ]
     worse = baselines.not_beaten(record.main_metric, metrics[record.main_metric])
     notes = [line for line in (worse, *record.class_notes(names)) if line]
     sentences = [inline(f"{line[0].upper()}{line[1:]}.") for line in notes]
-    return "\n\n".join([table([*header, "chance", "majority"], rows), *sentences])
+    loss = record.loss_on_references
+    if loss is not None:
+        sentences.append(f"Loss on the references: {loss:.3f} per token of the model's tokenizer.")
+    return [table(header, rows), *text.results, *sentences]
 
 
 def _history(facts: CardFacts) -> list[str]:
@@ -155,10 +130,6 @@ def _limits(record: Record, facts: CardFacts) -> list[str]:
     if "ece" in record.metrics:
         error = shown("ece", record.metrics["ece"])
         lines.append(f"Scores are not exact probabilities: the expected calibration error is {error}.")
-    if _translates(record):
-        return lines + translation.limits(record)
-    if not record.recipe.data.multi_label:
-        lines.append("The model assigns one of its labels to every text, even if none of them fits.")
     return lines
 
 

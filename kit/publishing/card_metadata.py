@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kit.measurement.intervals import Estimate
+from kit.measurement.units import OF_HUNDRED
 from kit.models.kinds import KINDS
 from kit.records.record import Record
 from kit.reporting.formatting import title
@@ -21,24 +23,27 @@ _METRIC_TYPES = {
 }
 
 
-def card_metadata(record: Record, facts: CardFacts) -> str:
-    """Return the metadata as YAML."""
+def card_metadata(record: Record, facts: CardFacts, pipeline: str) -> str:
+    """Return the metadata as YAML.
+
+    Args:
+        record: Record of the run.
+        facts: Facts of the export.
+        pipeline: Name of the task on the Hub.
+    """
     from huggingface_hub import EvalResult, ModelCardData
 
-    data, translates = record.content["data"], record.recipe.task == "translation"
-    kind = "translation" if translates else "text-classification"
-    scale, places = (100, 2) if translates else (1, 4)  # translation scores run from 0 to 100
+    data = record.content["data"]
     results = [
         EvalResult(
-            task_type=kind,
+            task_type=pipeline,
             dataset_type=facts.dataset or "private",
             dataset_name=facts.dataset or str(facts.recipe["data"]["source"]),
             dataset_revision=data["revision"] if facts.dataset else None,
             dataset_split="test",
             metric_type=_METRIC_TYPES.get(name, name),
-            metric_name=f"{title(name)} (95 % interval {scale * estimate.low:.{places}f} to "
-            f"{scale * estimate.high:.{places}f})",
-            metric_value=round(scale * estimate.value, places),
+            metric_name=_name_with_interval(name, estimate),
+            metric_value=_scaled(name, estimate.value),
         )
         for name, estimate in record.metrics.items()
     ]
@@ -50,9 +55,24 @@ def card_metadata(record: Record, facts: CardFacts) -> str:
         base_model=facts.base,
         datasets=[facts.dataset] if facts.dataset else None,
         library_name=saved.hub_library,
-        pipeline_tag=kind,
+        pipeline_tag=pipeline,
         tags=["kit", str(record.content["task"]), *saved.hub_tags],
         metrics=sorted({_METRIC_TYPES.get(record.main_metric, record.main_metric)}),
         eval_results=results,
     )
     return str(card.to_yaml()).strip()
+
+
+def _name_with_interval(metric: str, estimate: Estimate) -> str:
+    places = _places(metric)
+    low, high = (f"{_scaled(metric, end):.{places}f}" for end in (estimate.low, estimate.high))
+    return f"{title(metric)} (95 % interval {low} to {high})"
+
+
+def _scaled(metric: str, value: float) -> float:
+    """Return a value on the scale of the Hub, where scores of translations run from 0 to 100."""
+    return round((100 if metric in OF_HUNDRED else 1) * value, _places(metric))
+
+
+def _places(metric: str) -> int:
+    return 2 if metric in OF_HUNDRED else 4

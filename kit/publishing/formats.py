@@ -162,7 +162,7 @@ def _format(name: str, step: str | None, kind: SavedKind, form: Form, record: Re
 
 
 def _adapter(record: Record) -> Format:
-    if record.recipe.task == "translation":
+    if record.recipe.rules.writes_text:
         raise ModelError(
             f"--format adapter: {record.id} is a translation model, whose adapter is not kept",
             "--format safetensors exports the merged weights",

@@ -5,7 +5,8 @@ The outputs of a model are an array with one row per text: logits of labels, or 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -18,6 +19,25 @@ if TYPE_CHECKING:
 
     from kit.models.checkpoints.head import Head
     from kit.models.linear import LinearFit
+
+
+@dataclass(frozen=True)
+class CardText:
+    """Parts of a model card that depend on the task, as Markdown.
+
+    Attributes:
+        pipeline: Name of the task on the Hub.
+        summary: Sentence on what the model does.
+        examples: Noun for the training examples.
+        results: Paragraphs below the table of metrics.
+        limits: Sentences on the limits of the model.
+    """
+
+    pipeline: str
+    summary: str
+    examples: str = "labelled examples"
+    results: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
 
 
 class Task(Protocol):
@@ -75,6 +95,15 @@ class Task(Protocol):
 
     def warning(self, texts: Sequence[tuple[str, ...]], outputs: np.ndarray, model: str) -> str | None:
         """Return a warning if the model, with this name, seems not to be for these texts; None otherwise."""
+
+    def card_text(self, columns: Sequence[str], details: Mapping[str, Any], tested: int) -> CardText:
+        """Return the task's parts of a model card.
+
+        Args:
+            columns: Names of the text columns.
+            details: Result of `details` on the test examples.
+            tested: Number of test examples.
+        """
 
     @property
     def example_prediction(self) -> dict[str, Any]:

@@ -127,10 +127,11 @@ def _require_chain(section: CompressSection, start: Record | None, recipe: Recip
         recipe: Recipe of the run.
     """
     from kit.compression import TECHNIQUES
-    from kit.compression.base import foreseen_form, form_after, require_form, works_first
+    from kit.compression.base import form_after, require_form, works_first
+    from kit.methods import family_of
     from kit.models.kinds import form_of
 
-    kind = form_of(start.model_folder, start.backend) if start is not None else foreseen_form(recipe)
+    kind = form_of(start.model_folder, start.backend) if start is not None else family_of(recipe).foreseen_form(recipe)
     what = start.id if start is not None else recipe.method
     made_of = (start.content["settings"].get("compression") or {}).get("source") if start is not None else None
     remedy = ""

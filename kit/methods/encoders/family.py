@@ -26,6 +26,7 @@ from kit.models.checkpoints.loading import (
     require_positions,
 )
 from kit.models.checkpoints.tokenizers import load_tokenizer
+from kit.models.kinds.form import Form
 from kit.models.predictor import Texts
 from kit.recipe import Recipe
 from kit.recipe.defaults import STEPS, Facts
@@ -135,6 +136,10 @@ class Encoders:
         plan = make_plan(recipe.train, lessons)
         training = forward_passes(recipe.train, plan, sizes.train, sizes.validation, sizes.test)
         return training + (_TEACHER_PASSES * lessons if distils else 0)
+
+    def foreseen_form(self, recipe: Recipe) -> Form:
+        """Return the form of the saved model, see `Family`."""
+        return Form.TFIDF if recipe.method == "tfidf" else Form.TORCH
 
     def model_rows(self, recipe: Recipe) -> list[tuple[str, str]]:
         """Return the pooling of a resolved recipe."""

@@ -20,8 +20,11 @@ from kit.methods.translators.distill import (
 )
 from kit.methods.translators.methods import Translate, TranslateLora, freeze_source_embeddings, writer_of
 from kit.methods.translators.writing import dataset_of, encode_pairs
+from kit.models.checkpoints.checkpoint import resolve_checkpoint
 from kit.models.checkpoints.config_file import read_config
 from kit.models.checkpoints.tokenizers import load_tokenizer
+from kit.models.kinds import form_of
+from kit.models.kinds.form import Form
 from kit.models.predictor import Texts
 from kit.models.translation.languages import Route, find_route
 from kit.models.translation.seq2seq import start_of
@@ -121,6 +124,14 @@ class Translators:
         transfer = sizes.transfer if recipe.method == "distill" else 0
         plan = make_plan(train, transfer if recipe.method == "distill" else sizes.train)
         return forward_passes(train, plan, sizes.train, sizes.validation, 0) + writing * (sizes.test + transfer)
+
+    def foreseen_form(self, recipe: Recipe) -> Form:
+        """Return the form of the saved model, see `Family`."""
+        if recipe.method not in ("finetune", "lora") or recipe.model.checkpoint is None:
+            return Form.TRANSLATOR
+        folder = resolve_checkpoint(recipe.model).folder
+        warm = start_of(folder) == "encoder" or form_of(folder) is Form.WARM_TRANSLATOR
+        return Form.WARM_TRANSLATOR if warm else Form.TRANSLATOR
 
     def model_rows(self, recipe: Recipe) -> list[tuple[str, str]]:
         """Return the codes, prefix, vocabulary and beams of a resolved recipe."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,8 @@ from kit.measurement.logits import multi_label_predictions, sigmoid, softmax
 from kit.measurement.measure import LabelMeasure
 from kit.measurement.metrics import classification_scores, multi_label_scores
 from kit.recipe import Recipe
+from kit.tasks.base import CardText
+from kit.tasks.classification.card import card_text
 
 if TYPE_CHECKING:
     import torch
@@ -161,6 +163,10 @@ class Classification:
 
     def warning(self, texts: Sequence[tuple[str, ...]], outputs: np.ndarray, model: str) -> None:
         """Return None: any text can be classified."""
+
+    def card_text(self, columns: Sequence[str], details: Mapping[str, Any], tested: int) -> CardText:
+        """Return the task's parts of a model card."""
+        return card_text(self.labels, self.multi_label, columns)
 
     @property
     def example_prediction(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,8 @@ from kit.measurement.intervals import Estimate, bootstrap_scores
 from kit.measurement.translation import TranslationMeasure
 from kit.recipe import Recipe
 from kit.recipe.sections.translation import LABEL_SMOOTHING
+from kit.tasks.base import CardText
+from kit.tasks.translation.card import card_text
 from kit.tasks.translation.untranslated import is_copy, untranslated_warning
 
 if TYPE_CHECKING:
@@ -120,6 +122,10 @@ class Translation:
     def warning(self, texts: Sequence[tuple[str, ...]], outputs: np.ndarray, model: str) -> str | None:
         """Return a warning if texts appear to be in another language than the source language."""
         return untranslated_warning([row[0] for row in texts], list(outputs), self.languages, model)
+
+    def card_text(self, columns: Sequence[str], details: Mapping[str, Any], tested: int) -> CardText:
+        """Return the task's parts of a model card."""
+        return card_text(self.languages, details, tested)
 
     @property
     def example_prediction(self) -> dict[str, Any]:
