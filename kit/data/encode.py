@@ -15,6 +15,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from kit.data.marian_tokenizer import MarianTokenizer
 from kit.data.saved_tokenizer import SavedTokenizer
 from kit.errors import ModelError, OutputError, first_line
 from kit.runtime.cache_folders import cache_root
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
 
-    AnyTokenizer = PreTrainedTokenizerBase | SavedTokenizer
+    AnyTokenizer = PreTrainedTokenizerBase | SavedTokenizer | MarianTokenizer
     # Per text: token ids, token types (None without types), and whether the text was cut.
     _Rows = tuple[list[list[int]], list[list[int]] | None, list[bool]]
 
@@ -119,14 +120,10 @@ def _tokenise(texts: list[tuple[str, ...]], tokenizer: AnyTokenizer, max_length:
     types: list[np.ndarray] = []
     lengths: list[int] = []
     truncated: list[bool] = []
-    backend = None if as_target else _backend(tokenizer)
     for start in range(0, len(texts), _CHUNK_TEXTS):
         chunk = texts[start : start + _CHUNK_TEXTS]
         try:
-            if backend is None:
-                rows, kinds, cut = _by_transformers(chunk, tokenizer, max_length, as_target=as_target)
-            else:
-                rows, kinds, cut = _by_backend(chunk, tokenizer, backend, max_length=max_length)
+            rows, kinds, cut = _rows(chunk, tokenizer, max_length, as_target=as_target)
         except Exception as error:
             if type(error) is not Exception:  # Rust tokenizers raise only the base class
                 raise
@@ -144,8 +141,19 @@ def _tokenise(texts: list[tuple[str, ...]], tokenizer: AnyTokenizer, max_length:
     )
 
 
-def _by_transformers(texts: list[tuple[str, ...]], tokenizer: AnyTokenizer, max_length: int, as_target: bool) -> _Rows:
-    assert not isinstance(tokenizer, SavedTokenizer)  # those are only read for inference
+def _rows(texts: list[tuple[str, ...]], tokenizer: AnyTokenizer, max_length: int, as_target: bool) -> _Rows:
+    if isinstance(tokenizer, MarianTokenizer):
+        return tokenizer.rows(texts, max_length)
+    if isinstance(tokenizer, SavedTokenizer):
+        return _by_backend(texts, tokenizer, tokenizer.backend_tokenizer, max_length=max_length)
+    if as_target or _is_customized(tokenizer):
+        return _by_transformers(texts, tokenizer, max_length, as_target=as_target)
+    return _by_backend(texts, tokenizer, tokenizer.backend_tokenizer, max_length=max_length)
+
+
+def _by_transformers(
+    texts: list[tuple[str, ...]], tokenizer: PreTrainedTokenizerBase, max_length: int, as_target: bool
+) -> _Rows:
     columns = [list(column) for column in zip(*texts, strict=True)]
     inputs = {"text_target": columns[0]} if as_target else dict(zip(("text", "text_pair"), columns, strict=False))
     batch = tokenizer(**inputs, truncation=True, max_length=max_length)
@@ -156,7 +164,12 @@ def _by_transformers(texts: list[tuple[str, ...]], tokenizer: AnyTokenizer, max_
     return batch["input_ids"], batch.get("token_type_ids"), cut
 
 
-def _by_backend(texts: list[tuple[str, ...]], tokenizer: AnyTokenizer, backend: Tokenizer, max_length: int) -> _Rows:
+def _by_backend(
+    texts: list[tuple[str, ...]],
+    tokenizer: PreTrainedTokenizerBase | SavedTokenizer,
+    backend: Tokenizer,
+    max_length: int,
+) -> _Rows:
     """Tokenise like `_by_transformers`, in half the time for a single text."""
     backend.no_padding()
     backend.enable_truncation(max_length, direction=tokenizer.truncation_side)
@@ -170,20 +183,17 @@ def _by_backend(texts: list[tuple[str, ...]], tokenizer: AnyTokenizer, backend: 
     return [row.ids for row in rows], kinds, [bool(row.overflowing) for row in rows]
 
 
-def _backend(tokenizer: AnyTokenizer) -> Tokenizer | None:
-    """Return the Rust tokenizer if calling it directly gives the same result as transformers, otherwise None."""
-    if isinstance(tokenizer, SavedTokenizer):
-        return tokenizer.backend_tokenizer
+def _is_customized(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Return False if calling the Rust tokenizer directly gives the same result as transformers."""
     from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
     kind = type(tokenizer)
-    is_customized = (
+    return (
         not issubclass(kind, PreTrainedTokenizerFast)
         or kind.__call__ is not PreTrainedTokenizerBase.__call__
         or kind._encode_plus is not PreTrainedTokenizerFast._encode_plus
         or hasattr(kind, "_switch_to_input_mode")
     )
-    return None if is_customized else tokenizer.backend_tokenizer
 
 
 def _cache_path(texts: list[tuple[str, ...]], cache_key: str, max_length: int) -> Path:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kit.data.marian_tokenizer import MarianTokenizer, read_marian_tokenizer
 from kit.runtime.json_files import read_object
 
 if TYPE_CHECKING:
@@ -17,8 +18,15 @@ CLASSES = {
     "TokenizersBackend": False, "PreTrainedTokenizerFast": False, "BertTokenizer": True, "BertTokenizerFast": True,
     "ElectraTokenizer": True, "DistilBertTokenizer": False, "MPNetTokenizer": False, "RobertaTokenizer": False,
     "XLMRobertaTokenizer": False, "DebertaTokenizer": True, "DebertaV2Tokenizer": True, "AlbertTokenizer": False,
-    "CamembertTokenizer": False, "BartTokenizer": False, "T5Tokenizer": False,
+    "CamembertTokenizer": False, "BartTokenizer": False, "T5Tokenizer": False, "NllbTokenizer": False,
+    "MBartTokenizer": False, "MBart50Tokenizer": False,
 }  # fmt: skip
+# Settings that name the tokens which these classes add to a source text, in order.
+LANGUAGES = {
+    "NllbTokenizer": ("src_lang", "eos_token"),
+    "MBart50Tokenizer": ("src_lang", "eos_token"),
+    "MBartTokenizer": ("eos_token", "src_lang"),
+}
 _FILE, _SETTINGS_FILE = "tokenizer.json", "tokenizer_config.json"
 _UNLIMITED = 10**30  # as in transformers
 _NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
@@ -67,7 +75,7 @@ class SavedTokenizer:
         return sum(len(row) for row in self.backend_tokenizer.encode_batch_fast(lines, add_special_tokens=False))
 
 
-def read_saved_tokenizer(folder: Path, decodes: bool = False) -> SavedTokenizer | None:
+def read_saved_tokenizer(folder: Path, decodes: bool = False) -> SavedTokenizer | MarianTokenizer | None:
     """Read the tokenizer in a folder without transformers.
 
     Args:
@@ -82,6 +90,8 @@ def read_saved_tokenizer(folder: Path, decodes: bool = False) -> SavedTokenizer 
 
     try:
         settings = read_object(folder / _SETTINGS_FILE)
+        if settings.get("tokenizer_class") == "MarianTokenizer":
+            return read_marian_tokenizer(folder)
         if not _is_plain(settings) or (decodes and settings.get("clean_up_tokenization_spaces")):
             return None
         special = {name: _content(settings[name]) for name in _NAMES if settings.get(name) is not None}
@@ -91,6 +101,9 @@ def read_saved_tokenizer(folder: Path, decodes: bool = False) -> SavedTokenizer 
         return None
     unknown = any(backend.token_to_id(token) is None for token in [*special.values(), *extra])
     if unknown or backend.truncation or backend.padding:
+        return None
+    languages = LANGUAGES.get(settings["tokenizer_class"])
+    if languages and backend.encode("").tokens != [_content(settings.get(name, "")) for name in languages]:
         return None
     types = ("token_type_ids",) * CLASSES[settings["tokenizer_class"]]
     return SavedTokenizer(

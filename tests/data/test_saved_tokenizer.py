@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from kit.data.encode import encode
 from kit.data.padding import pad_id_of, padded
-from kit.data.saved_tokenizer import CLASSES, read_saved_tokenizer
+from kit.data.saved_tokenizer import CLASSES, LANGUAGES, read_saved_tokenizer
 from kit.models.checkpoints.tokenizers import load_for_inference, load_tokenizer, longest_text, save_tokenizer
 from kit.models.translation.bpe import train_bpe
 from kit.models.translation.sources import count_tokens
@@ -41,6 +41,30 @@ def byte_level(folder: Path, tiny_checkpoint: Path) -> None:
 def t5(folder: Path, tiny_checkpoint: Path) -> None:
     BUILDERS["t5"](folder / "model", LINES * 20)
     save_tokenizer(load_tokenizer(folder / "model"), folder, 24)
+
+
+@pytest.mark.parametrize("name", ["marian", "multi_marian", "nllb", "mbart50", "mbart25"])
+def test_translators_encode_and_decode_like_transformers(name: str, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    BUILDERS[name](tmp_path / "model", LINES * 20)
+    usual = load_tokenizer(tmp_path / "model")
+    if name.startswith(("nllb", "mbart")):
+        usual.src_lang = "eng_Latn" if name == "nllb" else "en_XX"
+    save_tokenizer(usual, tmp_path, 24)
+    saved, usual = read_saved_tokenizer(tmp_path, decodes=True), load_tokenizer(tmp_path)
+    assert saved is not None
+    rows = [*TEXTS, (">>deu<< a fine film",), (">>fra<<film >>deu<<",), ("  two  spaces \n and </s>a line ",)]
+    actual, expected = (encode(rows, tokenizer, 24) for tokenizer in (saved, usual))
+    assert actual.input_ids.tolist() == expected.input_ids.tolist()
+    assert actual.offsets.tolist() == expected.offsets.tolist()
+    assert actual.truncated.tolist() == expected.truncated.tolist()
+    assert pad_id_of(saved) == pad_id_of(usual)
+    ids = [row["input_ids"] for row in map(usual, (text for text, *_ in rows))]
+    assert saved.batch_decode(ids, skip_special_tokens=True) == usual.batch_decode(ids, skip_special_tokens=True)
+    names = [usual.convert_ids_to_tokens(row) for row in ids]
+    assert [saved.convert_ids_to_tokens(row) for row in ids] == names
+    assert [saved.convert_tokens_to_ids(row) for row in names] == [usual.convert_tokens_to_ids(row) for row in names]
+    assert count_tokens(saved, LINES) == count_tokens(usual, LINES)
 
 
 @pytest.fixture(params=[bert, byte_level, t5])
@@ -91,7 +115,7 @@ def test_listed_classes_encode_as_their_file(name: str) -> None:
     assert kind.__call__ is PreTrainedTokenizerBase.__call__
     assert kind._encode_plus is PreTrainedTokenizerFast._encode_plus
     assert kind._decode is PreTrainedTokenizerFast._decode
-    assert not hasattr(kind, "_switch_to_input_mode")
+    assert hasattr(kind, "_switch_to_input_mode") == (name in LANGUAGES)
     assert ("token_type_ids" in kind.model_input_names) == CLASSES[name]
     assert (kind.padding_side, kind.truncation_side) == ("right", "right")
 
@@ -100,6 +124,7 @@ def test_listed_classes_encode_as_their_file(name: str) -> None:
     "change",
     [
         {"tokenizer_class": "NllbTokenizer"},
+        {"tokenizer_class": "M2M100Tokenizer"},
         {"backend": None},
         {"auto_map": {"AutoTokenizer": ["code.Tokenizer", None]}},
         {"add_bos_token": True},

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kit.data.marian_tokenizer import MarianTokenizer
 from kit.data.saved_tokenizer import SavedTokenizer, read_saved_tokenizer
 from kit.errors import ModelError, damage_words
 from kit.models.damage import remedy
@@ -72,7 +73,7 @@ def save_tokenizer(tokenizer: AnyTokenizer, folder: Path, max_length: int) -> No
 
     The Rust part of a tokenizer remembers these settings, and the saved file would depend on them.
     """
-    if isinstance(tokenizer, SavedTokenizer):
+    if isinstance(tokenizer, SavedTokenizer | MarianTokenizer):
         tokenizer = load_tokenizer(tokenizer.folder)
     tokenizer.model_max_length = max_length
     backend = getattr(tokenizer, "backend_tokenizer", None)

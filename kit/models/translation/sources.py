@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kit.data.blank import is_blank
+from kit.data.marian_tokenizer import MarianTokenizer
 from kit.data.saved_tokenizer import SavedTokenizer
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def translate_written(
 
 def count_tokens(tokenizer: AnyTokenizer, lines: list[str]) -> int:
     """Return the number of tokens of translations, without special tokens."""
-    if isinstance(tokenizer, SavedTokenizer):
+    if isinstance(tokenizer, SavedTokenizer | MarianTokenizer):
         return tokenizer.count_tokens(lines)
     ids = tokenizer(text_target=lines, add_special_tokens=False)["input_ids"]
     return sum(map(len, ids))
