@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,9 +20,10 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from kit.compression.recover import recover
-from kit.distillation.teacher import resolve_teacher
+from kit.distillation.teacher import checkpoint_of, resolve_teacher
 from kit.errors import ModelError
 from kit.methods import Job
+from kit.methods.base import CheckpointJob
 from kit.methods.encoders.encoder import encode_budget
 from kit.models.checkpoints.loading import HEADS, load_classifier
 from kit.models.classifier import TransformerPredictor
@@ -71,13 +72,11 @@ def learn_rounding(source: Record, job: Job, rounding: Rounding, epochs: float) 
         return source.model_folder, None
     require_aware(epochs, source)
     folder = job.workdir / "aware"
-    teacher = resolve_teacher(str(source.folder))
-    assert teacher.checkpoint is not None
-    job = replace(job, checkpoint=teacher.checkpoint)
+    start = CheckpointJob.starting_from(checkpoint_of(source), job)
     model = load_classifier(source.model_folder)
-    budget = encode_budget(job)
+    budget = encode_budget(start)
     with _simulated(model, rounding):
-        training = recover(model, teacher, budget, job, epochs, _LEARNING_RATE)
+        training = recover(model, resolve_teacher(str(source.folder)), budget, start, epochs, _LEARNING_RATE)
     model.cpu().eval()  # type: ignore[no-untyped-call]
     state = PartialState()
     if state.is_main_process:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from kit.compression.recall import RecallChange, loss_words, recall_changes
+from kit.data import Prepared
+from kit.data.examples import Examples
 from kit.errors import RecipeError
 from kit.measurement.measure import LabelMeasure
 from kit.measurement.units import PROPORTIONS
@@ -16,6 +18,7 @@ from kit.methods import Job
 from kit.models.predictor import Predictor
 from kit.recipe.sections.compression import GateSection
 from kit.runtime.quantities import percent
+from kit.tasks import Task
 
 # Size of the part of the pool that is reserved for gates.
 _POOL_SHARE, _MAX_POOL_TEXTS = 0.2, 1_000
@@ -79,7 +82,7 @@ class Judge:
     @classmethod
     def of(cls, section: GateSection, job: Job, start: Predictor) -> Judge:
         """Compute the outputs of the start once for all steps. Raises RecipeError if its main metric is 0."""
-        wanted = section.retained is not None or _has_classes(job)
+        wanted = section.retained is not None or _has_classes(job.task)
         outputs = start.outputs(job.data.validation.texts) if wanted and len(job.data.validation) else None
         score = _score(job, outputs) if section.retained is not None and outputs is not None else 0.0
         if section.retained is not None and score <= 0:
@@ -89,7 +92,7 @@ class Judge:
                 key="compress.gate.retained",
             )
         predictions = start.outputs(gate_texts(job)) if section.agreement is not None else np.zeros((0, 1))
-        return cls(section, job, score, predictions, outputs if _has_classes(job) else None)
+        return cls(section, job, score, predictions, outputs if _has_classes(job.task) else None)
 
     def gate(self, model: Predictor) -> Gate:
         """Compare a step's model with the start, and decide if the step stays."""
@@ -164,7 +167,7 @@ class Judge:
         limit = self.section.retained
         if limit is None or (least := self.least_retained) > limit - _COARSE_MARGIN:
             return ""
-        advice, texts = "set data.validation to have more of them", len(_rows(self.job))
+        advice, texts = "set data.validation to have more of them", len(_rows(self.job.data.pool))
         if self.section.agreement is None and texts:
             advice = f"set compress.gate.agreement to compare predictions for {texts:,} texts without labels too"
         return (
@@ -187,27 +190,27 @@ class Judge:
         return min(self.section.retained or 0.0, 1 - one - 1e-9)
 
 
-def require_gate(section: GateSection, job: Job) -> None:
+def require_gate(section: GateSection, task: Task, data: Prepared) -> None:
     """Raise RecipeError for a limit without data to measure it on. Called before training."""
-    if section.retained is not None and not len(job.data.validation):
+    if section.retained is not None and not len(data.validation):
         raise RecipeError(
             "there are no validation examples to measure it on",
             "set it to null, and set compress.gate.agreement, which needs no labels",
             key="compress.gate.retained",
         )
-    if section.worst_class is not None and not _has_classes(job):
+    if section.worst_class is not None and not _has_classes(task):
         raise RecipeError(
             "a translation has no classes",
             "leave it out; compress.gate.retained and compress.gate.agreement apply to translations",
             key="compress.gate.worst_class",
         )
-    if section.worst_class is not None and not len(job.data.validation):
+    if section.worst_class is not None and not len(data.validation):
         raise RecipeError(
             "there are no validation examples to compute recall on",
             "set it to null, or set data.validation above 0 and train the model again",
             key="compress.gate.worst_class",
         )
-    if section.agreement is not None and not len(_rows(job)):
+    if section.agreement is not None and not len(_rows(data.pool)):
         raise RecipeError(
             "there are too few texts outside the budget to measure it on",
             "set it to null, or lower data.budget",
@@ -217,23 +220,23 @@ def require_gate(section: GateSection, job: Job) -> None:
 
 def gate_texts(job: Job) -> list[tuple[str, ...]]:
     """Return the texts of the pool that are reserved for gates."""
-    return job.data.pool.take(_rows(job)).texts
+    return job.data.pool.take(_rows(job.data.pool)).texts
 
 
 def pool_of_steps(job: Job) -> np.ndarray:
     """Return the rows of the pool that steps may use."""
-    return np.setdiff1d(np.arange(len(job.data.pool)), _rows(job))
+    return np.setdiff1d(np.arange(len(job.data.pool)), _rows(job.data.pool))
 
 
-def _rows(job: Job) -> np.ndarray:
+def _rows(pool: Examples) -> np.ndarray:
     # A random sample, because files are often sorted by label or by time.
-    count = min(_MAX_POOL_TEXTS, int(_POOL_SHARE * len(job.data.pool)))
-    return np.sort(np.random.default_rng(0).permutation(len(job.data.pool))[:count])
+    count = min(_MAX_POOL_TEXTS, int(_POOL_SHARE * len(pool)))
+    return np.sort(np.random.default_rng(0).permutation(len(pool))[:count])
 
 
 def _score(job: Job, outputs: np.ndarray) -> float:
     return job.task.scores(outputs, job.task.targets(job.data.validation.labels))[job.task.main_metric]
 
 
-def _has_classes(job: Job) -> bool:
-    return isinstance(job.task.measure, LabelMeasure)
+def _has_classes(task: Task) -> bool:
+    return isinstance(task.measure, LabelMeasure)

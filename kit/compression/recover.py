@@ -11,11 +11,12 @@ from kit.data.encode import encode
 from kit.distillation.objectives import TeacherObjective, truth_of
 from kit.distillation.teacher import Teacher
 from kit.distillation.teacher_outputs import teacher_logits
-from kit.methods import Job
+from kit.methods.base import CheckpointJob
 from kit.methods.encoders.distill import learn
 from kit.methods.encoders.encoder import EncodedBudget
 from kit.models.checkpoints.loading import freeze_embeddings
 from kit.recipe import TrainSection
+from kit.recipe.resolved import ResolvedDistill, ResolvedTrain
 from kit.recipe.sections.distillation import DistillSection
 from kit.training.interfaces import Training
 
@@ -23,7 +24,12 @@ _BATCH_SIZE = 32
 
 
 def recover(
-    model: PreTrainedModel, teacher: Teacher, budget: EncodedBudget, job: Job, epochs: float, learning_rate: float
+    model: PreTrainedModel,
+    teacher: Teacher,
+    budget: EncodedBudget,
+    job: CheckpointJob,
+    epochs: float,
+    learning_rate: float,
 ) -> Training:
     """Train the model in place on the logits of the teacher, with frozen token embeddings.
 
@@ -31,19 +37,18 @@ def recover(
         model: Classifier after the change, modified in place.
         teacher: The same classifier before the change.
         budget: Encoded budget of the job.
-        job: Job whose `checkpoint` is the teacher's.
+        job: Job that starts from the teacher.
         epochs: Passes over the texts of budget and pool.
         learning_rate: Peak learning rate.
     """
-    assert teacher.checkpoint is not None
     texts = job.data.train.texts + job.data.pool.texts
     max_length = job.recipe.data.max_length
-    encoded = encode(texts, budget.tokenizer, max_length, teacher.checkpoint.tokenizer_sha256)
+    encoded = encode(texts, budget.tokenizer, max_length, job.checkpoint.tokenizer_sha256)
     logits, _ = teacher_logits(teacher, texts, max_length, job.progress, job.hardware.bf16)
     model.to(PartialState().device)
     objective = TeacherObjective(
         task=job.encoder_task,
-        section=DistillSection().resolved(translates=False),
+        section=ResolvedDistill.of(DistillSection(), translates=False),
         logits=torch.from_numpy(job.task.align(logits, teacher.labels).astype(np.float32)).to(model.device),
         truth=truth_of(budget.train.targets, len(encoded)).to(model.device),
         tokens=None,
@@ -51,15 +56,16 @@ def recover(
         layer_map=(),
         relation_heads=1,
     )
-    train = job.recipe.train.model_copy(
-        update={
-            "epochs": epochs,
-            "learning_rate": learning_rate,
-            "batch_size": _BATCH_SIZE,
-            "contrastive": 0.0,
-            "average": 1,
-            "select": TrainSection.model_fields["select"].default,
-        }
+    train = ResolvedTrain.from_section(
+        job.recipe.train,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        batch_size=_BATCH_SIZE,
+        contrastive=0.0,
+        average=1,
+        select=TrainSection.model_fields["select"].default,
+        refit=False,
+        freeze_embeddings=True,
     )
     freeze_embeddings(model)
     model.train()

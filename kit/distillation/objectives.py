@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from kit.data.encode import IGNORED
 from kit.distillation.teacher_outputs import TokenOutputs
 from kit.models.architectures.layers import Captured, capturing, encoder_of
-from kit.recipe.sections.distillation import DistillSection
+from kit.recipe.resolved import ResolvedDistill, SoftTargets
 from kit.tasks.base import EncoderTask, Task
 from kit.training.losses import (
     attention_relations,
@@ -51,7 +51,7 @@ class TeacherObjective:
     """
 
     task: EncoderTask
-    section: DistillSection
+    section: ResolvedDistill
     logits: torch.Tensor
     truth: torch.Tensor
     tokens: TokenOutputs | None
@@ -70,21 +70,19 @@ class TeacherObjective:
         with torch.autocast(device.type, enabled=False):
             teacher_logits = self.logits[labels]
             total = torch.zeros((), device=device)
-            if weights.logits:
-                assert self.section.temperature is not None
-                loss = self.task.divergence(logits, teacher_logits, self.section.temperature)
-                total = total + weights.logits * loss
+            if (soft := self.section.soft_targets) is not None:
+                loss = self.task.divergence(logits, teacher_logits, soft.temperature)
+                total = total + soft.weight * loss
             if weights.mse:
                 total = total + weights.mse * logit_error(logits, teacher_logits)
             if weights.labels:
                 total = total + weights.labels * self.task.loss(logits, self.truth[labels])
             if self.tokens is not None:
-                total = total + self._token_losses(labels.cpu().numpy(), device)
+                total = total + self._token_losses(self.tokens, labels.cpu().numpy(), device)
         return total * weight_of_pass / items
 
-    def _token_losses(self, positions: np.ndarray, device: torch.device) -> torch.Tensor:
-        """Return the weighted sum of the losses on token vectors, for texts at these positions."""
-        assert self.tokens is not None
+    def _token_losses(self, tokens: TokenOutputs, positions: np.ndarray, device: torch.device) -> torch.Tensor:
+        """Return the weighted sum of the losses on the teacher's token vectors, for texts at these positions."""
         weights = self.section.losses
         length = next(iter(self.captured.values())).shape[1]
         mask = (torch.arange(length)[None, :] < torch.from_numpy(self.lengths[positions])[:, None]).to(device)
@@ -93,7 +91,7 @@ class TeacherObjective:
             vectors = self.captured[place].float()
             if place in self.projections:
                 vectors = self.projections[place](vectors)
-            return vectors, self.tokens.batch(teacher_place, positions, length).to(device)  # type: ignore[union-attr]
+            return vectors, tokens.batch(teacher_place, positions, length).to(device)
 
         total = torch.zeros((), device=device)
         if weights.hidden:
@@ -140,7 +138,7 @@ class WordObjective:
     """
 
     task: Task
-    section: DistillSection
+    section: ResolvedDistill
     tokens: torch.Tensor
     written: int
     words: TokenOutputs | None
@@ -158,17 +156,19 @@ class WordObjective:
             for weight, part in ((weights.sequence, labels < self.written), (weights.labels, labels >= self.written)):
                 if weight:
                     total = total + weight * self.task.loss(logits, targets.masked_fill(~part, IGNORED))
-            if self.words is not None and weights.logits:
+            if self.words is not None and (soft := self.section.soft_targets) is not None:
                 likeliest = (self.words.rows(name, places.numpy()).to(device) for name in ("log_chances", "tokens"))
-                total = total + weights.logits * self._word_loss(logits[known], *likeliest)
+                total = total + _word_loss(soft, logits[known], *likeliest)
         return total / items
 
-    def _word_loss(self, logits: torch.Tensor, log_chances: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-        assert self.section.temperature is not None
-        return word_cross_entropy(logits, log_chances, tokens.long(), self.section.temperature)
+
+def _word_loss(
+    soft: SoftTargets, logits: torch.Tensor, log_chances: torch.Tensor, tokens: torch.Tensor
+) -> torch.Tensor:
+    return soft.weight * word_cross_entropy(logits, log_chances, tokens.long(), soft.temperature)
 
 
-def places(section: DistillSection, layer_map: tuple[int, ...]) -> tuple[list[str], list[str]]:
+def places(section: ResolvedDistill, layer_map: tuple[int, ...]) -> tuple[list[str], list[str]]:
     """Return the places of token vectors that the losses compare, in the student and in the teacher.
 
     Args:

@@ -125,6 +125,13 @@ def resolve_teacher(name: str, recipe: Recipe | None = None) -> Teacher:
     return Teacher(name, checkpoint.folder, labels, multi_label, None, sha256, checkpoint, None)
 
 
+def checkpoint_of(record: Record) -> Checkpoint:
+    """Return the weights and the tokenizer of a Record's model, under the name of the checkpoint it started from."""
+    saved = _safe_checkpoint(str(record.model_folder))
+    start = (record.content["checkpoint"] or {}).get("name", record.id)  # random weights have no other name
+    return Checkpoint(start, saved.folder, None, saved.sha256, saved.tokenizer_sha256)
+
+
 def load_teacher(teacher: Teacher) -> Predictor:
     """Load the model of a teacher for inference. Raises ModelError if it cannot be loaded."""
     settings = teacher.translation_settings
@@ -189,9 +196,7 @@ def _from_record(name: str, record: Record) -> Teacher:
     sha256 = _digest(json.dumps(sorted(files.items())))
     checkpoint = None
     if form_of(record.model_folder, record.backend) in _KINDS_WITH_LAYERS:
-        saved = _safe_checkpoint(str(record.model_folder))
-        start = (content["checkpoint"] or {}).get("name", record.id)  # a model from random weights is its own start
-        checkpoint = Checkpoint(start, saved.folder, None, saved.sha256, saved.tokenizer_sha256)
+        checkpoint = checkpoint_of(record)
     recipe = record.recipe
     return Teacher(
         name,

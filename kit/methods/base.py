@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 from transformers import PreTrainedModel
@@ -20,6 +20,7 @@ from kit.models.kinds.form import Form
 from kit.models.predictor import Predictor, Texts
 from kit.recipe import ModelSection, Recipe
 from kit.recipe.defaults import Facts
+from kit.recipe.resolved import DistillationRecipe, ResolvedRecipe, TrainingRecipe
 from kit.tasks.base import EncoderTask, Task
 from kit.training.hardware import Hardware
 from kit.training.interfaces import Training
@@ -27,30 +28,28 @@ from kit.training.plan import Plan
 from kit.training.progress import Progress
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
-    """Inputs of a method.
+    """Inputs of a method, or of a compression.
 
     Args:
-        recipe: Resolved recipe.
+        recipe: Recipe of the run.
         task: Task of the recipe.
         data: Labelled budget, pool and test split.
         hardware: Device and precision.
-        checkpoint: Checkpoint that the weights start from; None for methods without one.
         progress: Receiver of progress messages.
-        teachers: Teachers of a distillation.
-        transfer: Texts of a distillation; None for other methods.
+        checkpoint: Checkpoint that the weights start from; None for methods without one.
+        transfer: Texts of a distillation; None for other runs.
         workdir: Folder for training checkpoints, which is kept if the run is killed.
         logs: Folder for files of experiment trackers, which becomes part of the Record.
     """
 
-    recipe: Recipe
+    recipe: ResolvedRecipe
     task: Task
     data: Prepared
     hardware: Hardware
-    checkpoint: Checkpoint | None
     progress: Progress
-    teachers: tuple[Teacher, ...] = ()
+    checkpoint: Checkpoint | None = None
     transfer: TransferSet | None = None
     workdir: Path = Path()
     logs: Path = Path()
@@ -60,15 +59,53 @@ class Job:
         """The task, for the methods for encoders."""
         return cast(EncoderTask, self.task)
 
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingJob(Job):
+    """Inputs of a method that trains by gradient steps."""
+
+    recipe: TrainingRecipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointJob(Job):
+    """Inputs of a method that starts from a checkpoint."""
+
+    checkpoint: Checkpoint
+
+    @classmethod
+    def starting_from(cls, checkpoint: Checkpoint, job: Job) -> CheckpointJob:
+        """Return a job with another checkpoint."""
+        return CheckpointJob(**vars(job) | {"checkpoint": checkpoint})
+
     @property
     def weights_key(self) -> str:
         """Identifier of the weights that training starts from, for cache keys."""
-        assert self.checkpoint is not None
         if self.recipe.method == "lora" and self.recipe.lora.load != "float32":
             return f"{self.checkpoint.sha256} {self.recipe.lora.load}"
         if self.recipe.method not in ("distill", "student"):
             return self.checkpoint.sha256
         return f"{self.checkpoint.sha256} {self.recipe.distill.student.model_dump_json()}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneJob(TrainingJob, CheckpointJob):
+    """Inputs of a method that trains from a checkpoint."""
+
+    checkpoint: Checkpoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillationJob(FinetuneJob):
+    """Inputs of a student or of its control, which has no teachers.
+
+    Args:
+        teachers: Teachers of the student.
+    """
+
+    recipe: DistillationRecipe
+    transfer: TransferSet
+    teachers: tuple[Teacher, ...]
 
 
 @dataclass(frozen=True)
@@ -88,8 +125,12 @@ class Fitted:
     truncation: dict[str, float] = field(default_factory=dict)
 
 
-class Method(Protocol):
-    """A way to fit a model."""
+JobT_contra = TypeVar("JobT_contra", bound=Job, contravariant=True)
+RecipeT_contra = TypeVar("RecipeT_contra", bound=ResolvedRecipe, contravariant=True)
+
+
+class Method(Protocol[JobT_contra]):
+    """A way to fit a model from the inputs in a job."""
 
     @property
     def name(self) -> str:
@@ -99,11 +140,11 @@ class Method(Protocol):
     def needs_checkpoint(self) -> bool:
         """True if the method uses `model.checkpoint`."""
 
-    def fit(self, job: Job) -> Fitted:
+    def fit(self, job: JobT_contra) -> Fitted:
         """Fit a model on the training examples, with choices on the validation examples; test labels are not used."""
 
 
-class EncoderMethod(Method, Protocol):
+class EncoderMethod(Method[JobT_contra], Protocol):
     """A way to fit an encoder."""
 
     def pooling(self, folder: Path, wanted: str) -> str | None:
@@ -170,11 +211,11 @@ class Trial:
     references: Encoded | None = None
 
 
-class Family(Protocol):
+class Family(Protocol[JobT_contra, RecipeT_contra]):
     """Family of models that tasks are solved with."""
 
     @property
-    def methods(self) -> Mapping[str, Method]:
+    def methods(self) -> Mapping[str, Method[Any]]:
         """Methods by name."""
 
     def facts(self, inputs: Inputs) -> tuple[Facts, TransferSet | None]:
@@ -201,10 +242,10 @@ class Family(Protocol):
             progress: Output for people.
         """
 
-    def trial(self, job: Job) -> Trial:
+    def trial(self, job: JobT_contra) -> Trial:
         """Build the model of a job with a checkpoint or random weights, and time it on the job's training texts."""
 
-    def passes(self, recipe: Recipe, sizes: Sizes) -> float:
+    def passes(self, recipe: RecipeT_contra, sizes: Sizes) -> float:
         """Return the cost of a run in forward passes of one example; a training step counts three.
 
         Args:
@@ -215,5 +256,5 @@ class Family(Protocol):
     def foreseen_form(self, recipe: Recipe) -> Form:
         """Return the form of the model that a run will save. Raises ModelError for a missing checkpoint."""
 
-    def model_rows(self, recipe: Recipe) -> list[tuple[str, str]]:
+    def model_rows(self, recipe: RecipeT_contra) -> list[tuple[str, str]]:
         """Return properties of the model of a resolved recipe, as (name, value) for people."""

@@ -13,6 +13,7 @@ from kit.recipe.draft import Draft
 from kit.recipe.keys import Keys
 from kit.recipe.problems import problems_of
 from kit.recipe.schema import Recipe
+from kit.recipe.section import Section
 from kit.recipe.yaml_text import to_yaml
 
 load_recipe = Recipe.load
@@ -31,6 +32,20 @@ def validated(content: Mapping[str, Any]) -> Recipe:
         return Recipe.model_validate(content)
     except ValidationError as error:
         raise RecipeError("; ".join(problem.message for problem in problems_of(error, Recipe))) from None
+
+
+def derived(recipe: Recipe, **changes: Any) -> Recipe:
+    """Return the recipe of another run, with open defaults, that has the values of this one except for some.
+
+    Args:
+        recipe: The recipe, which may be resolved.
+        **changes: New values and sections, as plain data or as sections.
+
+    Raises:
+        RecipeError: The values contradict each other.
+    """
+    plain = {key: value.model_dump() if isinstance(value, Section) else value for key, value in changes.items()}
+    return validated(recipe.model_dump() | plain)
 
 
 def recipe_from_yaml(text: str, name: str) -> Recipe:

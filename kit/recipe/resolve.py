@@ -22,13 +22,14 @@ from kit.recipe.defaults import (
     or_default,
 )
 from kit.recipe.resolve_translation import resolve_translation
+from kit.recipe.resolved import ResolvedDistill, ResolvedRecipe, ResolvedTrain, TrainingRecipe
 from kit.recipe.schema import Recipe
 from kit.recipe.section import one_or_all
 from kit.recipe.sections.distillation import DistillSection
 from kit.recipe.sections.study import StudySection
 
 
-def resolve(recipe: Recipe, facts: Facts) -> Recipe:
+def resolve(recipe: Recipe, facts: Facts) -> ResolvedRecipe:
     """Return the recipe with the defaults filled in that depend on the method, the data and the checkpoint.
 
     Values that stay None have a meaning: all examples, the usual share of validation examples, the checkpoint's own
@@ -37,10 +38,24 @@ def resolve(recipe: Recipe, facts: Facts) -> Recipe:
     Raises:
         RecipeError: A key has no effect with these data or this checkpoint.
     """
+    if recipe.method in STEPS:
+        return resolve_training(recipe, facts)
+    return ResolvedRecipe.model_construct(**dict(recipe) | _sections(recipe, facts))
+
+
+def resolve_training(recipe: Recipe, facts: Facts) -> TrainingRecipe:
+    """Return the resolved recipe of a method that trains by gradient steps, see `resolve`."""
     _require_validation(recipe, facts)
     if recipe.task == "translation":
         return resolve_translation(recipe, facts)
     _refuse_idle_keys(recipe, facts)
+    distill = None if facts.distill is None else ResolvedDistill.of(facts.distill, translates=False)
+    train = ResolvedTrain.from_section(recipe.train, **_train(recipe, facts))
+    return TrainingRecipe.of(recipe, distill, train=train, **_sections(recipe, facts))
+
+
+def _sections(recipe: Recipe, facts: Facts) -> dict[str, Any]:
+    """Return the resolved values of the sections that all methods have."""
     data: dict[str, Any] = {
         "text": one_or_all(facts.text),
         "label": one_or_all(facts.label),
@@ -52,18 +67,12 @@ def resolve(recipe: Recipe, facts: Facts) -> Recipe:
         "data": recipe.data.model_copy(update=data),
         "study": StudySection(),  # a run has the same id in every study
     }
-    if recipe.method == "tfidf":
-        analyzer = recipe.tfidf.analyzer
-        if analyzer == "auto":
-            analyzer = "word" if facts.separated else "mixed"
-        update["tfidf"] = recipe.tfidf.model_copy(update={"analyzer": analyzer})
-    else:
-        update["model"] = recipe.model.model_copy(update={"pooling": facts.pooling or "native"})
-    if facts.distill is not None:
-        update["distill"] = facts.distill.resolved(translates=False)
-    if recipe.method in STEPS:
-        update["train"] = recipe.train.model_copy(update=_train(recipe, facts))
-    return recipe.model_copy(update=update)
+    if recipe.method != "tfidf":
+        return update | {"model": recipe.model.model_copy(update={"pooling": facts.pooling or "native"})}
+    analyzer = recipe.tfidf.analyzer
+    if analyzer == "auto":
+        analyzer = "word" if facts.separated else "mixed"
+    return update | {"tfidf": recipe.tfidf.model_copy(update={"analyzer": analyzer})}
 
 
 def _train(recipe: Recipe, facts: Facts) -> dict[str, Any]:

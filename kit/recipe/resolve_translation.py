@@ -7,25 +7,25 @@ from typing import Any
 
 from kit.errors import RecipeError
 from kit.recipe.defaults import FEW_PAIRS, RATE_WIDTH, TRANSLATION, VOCABULARY, Facts, or_default
+from kit.recipe.resolved import ResolvedDistill, ResolvedTrain, TrainingRecipe
 from kit.recipe.schema import Recipe
 from kit.recipe.sections.study import StudySection
 from kit.recipe.sections.translation import DECODER_DROPOUT, DECODER_LAYERS, ENCODER_RATE, LABEL_SMOOTHING
 
 
-def resolve_translation(recipe: Recipe, facts: Facts) -> Recipe:
+def resolve_translation(recipe: Recipe, facts: Facts) -> TrainingRecipe:
     """Return the recipe for translation with every default filled in, see `kit.recipe.resolve.resolve`."""
     _refuse_idle_keys(recipe, facts)
-    update: dict[str, Any] = {
-        "metric": recipe.main_metric,
-        "data": recipe.data.model_copy(update={"text": facts.text[0], "label": facts.label[0]}),
-        "study": StudySection(),
-        "model": recipe.model.model_copy(update={"pooling": "native"}),
-        "translation": recipe.translation.model_copy(update=_translation(recipe, facts)),
-        "train": recipe.train.model_copy(update=_train(recipe, facts)),
-    }
-    if facts.distill is not None:
-        update["distill"] = facts.distill.resolved(translates=True)
-    return recipe.model_copy(update=update)
+    return TrainingRecipe.of(
+        recipe,
+        None if facts.distill is None else ResolvedDistill.of(facts.distill, translates=True),
+        metric=recipe.main_metric,
+        data=recipe.data.model_copy(update={"text": facts.text[0], "label": facts.label[0]}),
+        study=StudySection(),
+        model=recipe.model.model_copy(update={"pooling": "native"}),
+        translation=recipe.translation.model_copy(update=_translation(recipe, facts)),
+        train=ResolvedTrain.from_section(recipe.train, **_train(recipe, facts)),
+    )
 
 
 def _translation(recipe: Recipe, facts: Facts) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
@@ -76,6 +76,11 @@ class Section(BaseModel):
     """A part of the recipe: immutable, and without unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+    @classmethod
+    def from_section(cls, section: Section, **values: Any) -> Self:
+        """Return this kind of section with the content of another one, in which some values are replaced."""
+        return cls.model_construct(**dict(section) | values)
 
     @field_validator("*", mode="before")
     @classmethod

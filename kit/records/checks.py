@@ -12,6 +12,7 @@ from typing import Any
 from kit.errors import MAKE_AGAIN, RecordError
 from kit.measurement.units import NOT_SHARES, OF_HUNDRED
 from kit.recipe import Recipe
+from kit.recipe.resolved import ResolvedRecipe
 from kit.recipe.sections.data import TargetKind
 from kit.runtime.file_types import RecordContent, require_types
 from kit.runtime.names import plain_name
@@ -29,10 +30,10 @@ def require_content(path: Path, content: dict[str, Any]) -> None:
     require_agreement(path, content, recipe_of_record(path.parent, content))
 
 
-def recipe_of_record(folder: Path, content: Mapping[str, Any]) -> Recipe:
+def recipe_of_record(folder: Path, content: Mapping[str, Any]) -> ResolvedRecipe:
     """Return the recipe in a record.json. Raises RecordError if it is not valid, e.g. because of an unknown key."""
     try:
-        return Recipe.model_validate(content["recipe"])
+        return ResolvedRecipe.model_validate(content["recipe"])
     except ValueError as error:
         raise RecordError(f"{folder} is damaged: its recipe is not valid", MAKE_AGAIN) from error
 

@@ -23,7 +23,7 @@ from kit.measurement.baselines import Baselines, balance_words, few_examples_wor
 from kit.measurement.intervals import Estimate, shown
 from kit.models.backends.backend import Backend
 from kit.models.kinds import backend_of
-from kit.recipe import Recipe
+from kit.recipe.resolved import ResolvedRecipe
 from kit.recipe.sections.data import TargetKind
 from kit.records.checks import recipe_of_record, require_content
 from kit.records.predictions import PREDICTIONS_FILE, Predictions, read_predictions
@@ -130,7 +130,7 @@ class Record:
         return str(self.content["id"])
 
     @property
-    def recipe(self) -> Recipe:
+    def recipe(self) -> ResolvedRecipe:
         """Recipe of the run with all defaults filled in."""
         return recipe_of_record(self.folder, self.content)
 

@@ -13,7 +13,7 @@ from kit.distillation.teacher import Teacher, resolve_teacher
 from kit.errors import KitError, RecipeError
 from kit.recipe import ModelSection, Recipe
 from kit.recipe.defaults import METHOD_DEFAULTS, epochs_of
-from kit.recipe.load import validated
+from kit.recipe.load import derived
 from kit.recipe.sections.distillation import DistillSection, StudentSection
 from kit.records.record import Record
 
@@ -48,8 +48,7 @@ def control_recipe(student: Record, teacher: Teacher) -> Recipe:
     if record is not None and not _has_own_weights(section):  # student and teacher have the same decoder settings
         decoder_settings = {key: getattr(record.recipe.translation, key) for key in _NEW_DECODER_KEYS}
         update["translation"] = recipe.translation.model_copy(update=decoder_settings)
-    update["train"] = recipe.train.model_copy(update=train)
-    return validated(recipe.model_copy(update=update).model_dump())
+    return derived(recipe, train=recipe.train.model_dump() | train, **update)
 
 
 def require_control(recipe: Recipe, teacher: Teacher) -> None:

@@ -10,7 +10,7 @@ from kit.distillation.teacher import resolve_teacher
 from kit.errors import RecordError
 from kit.recipe import Recipe
 from kit.recipe.defaults import METHOD_DEFAULTS
-from kit.recipe.load import validated
+from kit.recipe.load import derived
 from kit.recipe.sections.compression import CompressSection
 from kit.recipe.sections.distillation import DistillSection
 from kit.recipe.sections.study import StudySection
@@ -21,8 +21,7 @@ def student_recipe(recipe: Recipe) -> Recipe:
     """Return the recipe with method distill; keys of `train` that depend on the method get their defaults."""
     if recipe.method == "distill":
         return recipe
-    update = {"method": "distill", "train": recipe.train.model_copy(update=METHOD_DEFAULTS)}
-    return validated(recipe.model_copy(update=update).model_dump())
+    return derived(recipe, method="distill", train=recipe.train.model_dump() | METHOD_DEFAULTS)
 
 
 def taught_by(recipe: Recipe, teacher: Record) -> Recipe:
@@ -36,10 +35,10 @@ def teacher_recipe(recipe: Recipe) -> Recipe:
     For method distill, this is the recipe's checkpoint, fine-tuned with defaults, because the keys of `train` are for
     the student. For any other method, the run of the recipe itself is the teacher.
     """
-    update: dict[str, Any] = {"distill": DistillSection(), "study": StudySection()}
+    changes: dict[str, Any] = {"distill": DistillSection(), "study": StudySection()}
     if recipe.method == "distill":
-        update |= {"method": "finetune", "train": recipe.train.model_copy(update=METHOD_DEFAULTS)}
-    return validated(recipe.model_copy(update=update).model_dump())
+        changes |= {"method": "finetune", "train": recipe.train.model_dump() | METHOD_DEFAULTS}
+    return derived(recipe, **changes)
 
 
 def distillation_recipe(teachers: Sequence[str]) -> Recipe:
@@ -60,14 +59,14 @@ def distillation_recipe(teachers: Sequence[str]) -> Recipe:
     recipe = record.recipe
     # Language codes and prefix belong to the teacher's tokenizer; a student of another family has its own.
     translation = recipe.translation.model_copy(update={"codes": None, "prefix": None})
-    update = {
-        "method": "distill",
-        "runs": str(record.folder.parent),
-        "distill": DistillSection(teacher=list(teachers)),
-        "translation": translation,
-        "train": recipe.train.model_copy(update=METHOD_DEFAULTS | {"batch_size": None, "refit": None}),
-    }
-    return validated(recipe.model_copy(update=update).model_dump())
+    return derived(
+        recipe,
+        method="distill",
+        runs=str(record.folder.parent),
+        distill=DistillSection(teacher=list(teachers)),
+        translation=translation,
+        train=recipe.train.model_dump() | METHOD_DEFAULTS | {"batch_size": None, "refit": None},
+    )
 
 
 def compression_recipe(source: str | Path) -> Recipe:
@@ -76,4 +75,4 @@ def compression_recipe(source: str | Path) -> Recipe:
     Raises:
         RecordError: The folder is not a Record.
     """
-    return Record.read(source).recipe.model_copy(update={"compress": CompressSection(source=str(source))})
+    return derived(Record.read(source).recipe, compress=CompressSection(source=str(source)))

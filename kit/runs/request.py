@@ -6,11 +6,12 @@ All commands that need this use it, and it writes only caches.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from kit.errors import ModelError, errors_about
 from kit.recipe import DataSection, ModelSection, Recipe
 from kit.recipe.identity import identity_hash, keys_in_id, readable_id
+from kit.recipe.resolved import DistillationRecipe, ResolvedRecipe, TrainingRecipe
 
 if TYPE_CHECKING:
     from kit.data import Cleaned, Prepared
@@ -21,6 +22,15 @@ if TYPE_CHECKING:
     from kit.tasks import Task
     from kit.training.hardware import Hardware
     from kit.training.progress import Progress
+
+
+class _JobInputs(TypedDict):
+    """Inputs that all jobs have."""
+
+    task: Task
+    data: Prepared
+    hardware: Hardware
+    progress: Progress
 
 
 @dataclass(frozen=True)
@@ -36,7 +46,7 @@ class Request:
         transfer: Texts to distil on; None for methods without a student.
     """
 
-    recipe: Recipe
+    recipe: ResolvedRecipe
     task: Task
     data: Prepared
     checkpoint: Checkpoint | None
@@ -60,19 +70,24 @@ class Request:
         return readable_id(recipe.method, name, budget, recipe.train.seed, sha256)
 
     def job(self, hardware: Hardware, progress: Progress) -> Job:
-        """Return the job of this run for its method."""
-        from kit.methods.base import Job
+        """Return the job of this run, of the kind that its method takes."""
+        from kit.data.distillation_texts import TransferSet
+        from kit.methods.base import CheckpointJob, DistillationJob, FinetuneJob, Job, TrainingJob
+        from kit.models.checkpoints.checkpoint import Checkpoint
 
-        return Job(
-            recipe=self.recipe,
-            task=self.task,
-            data=self.data,
-            hardware=hardware,
-            checkpoint=self.checkpoint,
-            progress=progress,
-            teachers=self.teachers,
-            transfer=self.transfer,
-        )
+        inputs: _JobInputs = {"task": self.task, "data": self.data, "hardware": hardware, "progress": progress}
+        match self.recipe, self.checkpoint, self.transfer:
+            case DistillationRecipe() as recipe, Checkpoint() as start, TransferSet() as texts:
+                return DistillationJob(
+                    recipe=recipe, checkpoint=start, transfer=texts, teachers=self.teachers, **inputs
+                )
+            case TrainingRecipe() as recipe, Checkpoint() as start, _:
+                return FinetuneJob(recipe=recipe, checkpoint=start, **inputs)
+            case TrainingRecipe() as recipe, None, _:
+                return TrainingJob(recipe=recipe, **inputs)
+            case recipe, Checkpoint() as start, _:
+                return CheckpointJob(recipe=recipe, checkpoint=start, **inputs)
+        return Job(recipe=self.recipe, **inputs)
 
 
 @dataclass

@@ -92,7 +92,7 @@ def build_trainer(fitting: Fitting, trained: TrainedModel, stop: StopBetweenStep
     )
     trainer.add_callback(Clock(trainer))
     trainer.add_callback(stop)
-    if (count := fitting.section.average or 1) > 1:
+    if (count := fitting.section.average) > 1:
         steps = averaged_steps(fitting.plan, count)
         trainer.add_callback(Averaging(fitting.model, trained, fitting.workdir, steps, fitting.watch.validated))
     trainer.remove_callback(PrinterCallback)  # kit prints its own lines

@@ -12,7 +12,7 @@ import torch
 from transformers import PreTrainedModel
 
 from kit.data.encode import Encoded
-from kit.recipe import TrainSection
+from kit.recipe.resolved import ResolvedTrain
 from kit.training.diagnosis import Diagnosis, Evaluation
 from kit.training.hardware import Hardware
 from kit.training.objective import Objective
@@ -139,7 +139,7 @@ class Fitting:
     objective: Objective
     lessons: Lessons
     watch: Watch
-    section: TrainSection
+    section: ResolvedTrain
     plan: Plan
     hardware: Hardware
     workdir: Path

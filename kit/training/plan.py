@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 from kit.errors import RecipeError
-from kit.recipe import TrainSection
+from kit.recipe.resolved import ResolvedTrain
 
 DIAGNOSED = 3  # evaluations that a diagnosis needs
 _MIN_STEPS_BETWEEN_EVALUATIONS = 10
@@ -43,11 +43,11 @@ class Plan:
         return replace(self, device_batch=device_batch, accumulation=math.ceil(self.batch_size / device_batch))
 
 
-def make_plan(train: TrainSection, examples: int, processes: int = 1) -> Plan:
+def make_plan(train: ResolvedTrain, examples: int, processes: int = 1) -> Plan:
     """Derive steps and batch sizes. The batch of one step is the same for any number of processes.
 
     Args:
-        train: Section of a resolved recipe.
+        train: Resolved training settings.
         examples: Number of training examples.
         processes: Processes that share each batch.
 
@@ -55,8 +55,6 @@ def make_plan(train: TrainSection, examples: int, processes: int = 1) -> Plan:
         RecipeError: The batch has fewer examples than accumulation steps.
     """
     epochs, batch_size = train.epochs, train.batch_size
-    assert epochs is not None and batch_size is not None
-    assert train.learning_rate is not None and train.contrastive is not None
     if batch_size < train.accumulation:
         raise RecipeError(
             f"{batch_size} is below train.accumulation: {train.accumulation}",
@@ -83,11 +81,11 @@ def _steps_between_evaluations(steps: int, evaluations: int) -> int:
     return max(math.ceil(steps / evaluations), min(_MIN_STEPS_BETWEEN_EVALUATIONS, max(1, steps // fewest)))
 
 
-def forward_passes(train: TrainSection, plan: Plan, training: int, validation: int, test: int) -> float:
+def forward_passes(train: ResolvedTrain, plan: Plan, training: int, validation: int, test: int) -> float:
     """Return the cost of a whole run in forward passes of one example; a backward pass counts as two.
 
     Args:
-        train: Section of a resolved recipe.
+        train: Resolved training settings.
         plan: Plan of the run.
         training: Number of training examples.
         validation: Number of validation examples.

@@ -16,6 +16,7 @@ from kit.runtime.quantities import percent
 
 if TYPE_CHECKING:
     from kit.data import Prepared
+    from kit.data.distillation_texts import TransferSet
     from kit.data.encode import Encoded
     from kit.models.checkpoints.checkpoint import Checkpoint
 
@@ -101,7 +102,7 @@ def _model_rows(request: Request) -> list[tuple[str, str]]:
     plan = trial.plan
     parameters = sum(parameter.numel() for parameter in trial.model.parameters())
     name = checkpoint.name if checkpoint is not None else "none, random weights"
-    rows = _distillation_rows(request) if request.transfer is not None and recipe.method == "distill" else []
+    rows = _distillation_rows(request, request.transfer) if request.transfer and recipe.method == "distill" else []
     rows += [
         ("checkpoint", name),
         ("parameters", f"{parameters / 1e6:.1f} M"),
@@ -138,9 +139,8 @@ def _code_rows(checkpoint: Checkpoint) -> list[tuple[str, str]]:
     return [("code of its own", words)] if checkpoint.trusted else []
 
 
-def _distillation_rows(request: Request) -> list[tuple[str, str]]:
-    recipe, transfer = request.recipe, request.transfer
-    assert transfer is not None
+def _distillation_rows(request: Request, transfer: TransferSet) -> list[tuple[str, str]]:
+    recipe = request.recipe
     weights = recipe.distill.losses.model_dump()
     first = f"{recipe.model.checkpoint}, fine-tuned on the budget first"
     sizes = f"{transfer.labelled} of the budget, {transfer.pool} of the pool"

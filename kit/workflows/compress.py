@@ -78,21 +78,24 @@ def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared
     from kit.compression.base import attempts
     from kit.compression.gate import Judge, require_gate
     from kit.compression.step_result import Trial, links_of
+    from kit.data import prepare
     from kit.data.distillation_texts import distilled_on
     from kit.models.load import load_predictor
+    from kit.tasks import task_for
 
     section, shared = recipe.compress, shared or Shared()
     if section.source is None:
         _require_chain(section, None, recipe)
-        require_gate(section.gate, _job(recipe, None, quiet, shared))
+        data = prepare(recipe.data, recipe.train.seed, shared.cleaned(recipe.data))
+        require_gate(section.gate, task_for(recipe, data.labels), data)
         source = start = finetune(recipe, quiet=quiet, shared=shared)
     else:
         source = start = Record.load(section.source)
     _require_chain(section, start, start.recipe)
-    job = _job(start.recipe, start, quiet, shared)
+    job = _job(start, quiet, shared)
     if any(step.technique == "vocabulary" for step in section.steps):
         job = replace(job, transfer=distilled_on(job.recipe, job.data))
-    require_gate(section.gate, job)
+    require_gate(section.gate, job.task, job.data)
     before = load_predictor(start.model_folder, backend=start.backend)
     judge = Judge.of(section.gate, job, before)
     for warning in filter(None, (judge.coarse, judge.few)):
@@ -146,12 +149,11 @@ def _require_chain(section: CompressSection, start: Record | None, recipe: Recip
         kind, what = form_after(technique, kind), f"what {step.technique} leaves"
 
 
-def _job(recipe: Recipe, start: Record | None, quiet: bool, shared: Shared) -> Job:
-    """Return the data and the task of a run, with the hardware of this machine.
+def _job(start: Record, quiet: bool, shared: Shared) -> Job:
+    """Return the data and the task of a run, with the hardware of this machine. The run's checkpoint is not needed.
 
     Args:
-        recipe: Recipe of the run.
-        start: Record of the run; None if it does not exist yet. With it, the checkpoint is not needed.
+        start: Record of the run.
         quiet: Print no progress.
         shared: Data and checkpoints that are already loaded.
 
@@ -167,24 +169,29 @@ def _job(recipe: Recipe, start: Record | None, quiet: bool, shared: Shared) -> J
     from kit.training.hardware import set_up_hardware
     from kit.training.progress import Progress
 
+    recipe = start.recipe
     # Keep float32 if the run used it; bfloat16 is not required, because this machine may not support it.
     hardware = set_up_hardware("fp32" if recipe.train.precision == "fp32" else "auto")
     state = meet(hardware.device)
     data = prepare(recipe.data, recipe.train.seed, shared.cleaned(recipe.data))
-    checkpoint = None
-    if start is not None:
-        if data.fingerprints != start.content["data"]["fingerprints"]:
-            raise DataError(
-                f"{changed_data(start.content['data'], data)} changed since {start.id} was trained on them",
-                "restore them; or repeat that run, then compress it",
-            )
-        made_of = start.content["checkpoint"]
-        if made_of is not None:
-            checkpoint = Checkpoint(
-                made_of["name"], start.model_folder, None, made_of["sha256"], made_of["tokenizer_sha256"]
-            )
-    progress = Progress(quiet or not state.is_main_process)
-    return Job(recipe, task_for(recipe, data.labels), data, hardware, checkpoint, progress)
+    if data.fingerprints != start.content["data"]["fingerprints"]:
+        raise DataError(
+            f"{changed_data(start.content['data'], data)} changed since {start.id} was trained on them",
+            "restore them; or repeat that run, then compress it",
+        )
+    checkpoint, made_of = None, start.content["checkpoint"]
+    if made_of is not None:
+        checkpoint = Checkpoint(
+            made_of["name"], start.model_folder, None, made_of["sha256"], made_of["tokenizer_sha256"]
+        )
+    return Job(
+        recipe=recipe,
+        task=task_for(recipe, data.labels),
+        data=data,
+        hardware=hardware,
+        progress=Progress(quiet or not state.is_main_process),
+        checkpoint=checkpoint,
+    )
 
 
 def _step_record(step: Step, source: Record, start: Record, judge: Judge, force: bool) -> Record:

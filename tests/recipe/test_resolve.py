@@ -12,6 +12,7 @@ from kit.recipe import Recipe
 from kit.recipe.defaults import EPOCHS, LEARNING_RATE, RATE_WIDTH, STEPS, Facts
 from kit.recipe.identity import keys_in_id
 from kit.recipe.resolve import resolve
+from kit.recipe.resolved import TrainingRecipe
 from kit.recipe.sections.distillation import DistillSection
 from kit.training.plan import make_plan
 
@@ -62,7 +63,7 @@ def test_explicit_defaults_give_the_same_id() -> None:
 def test_resolving_twice_changes_nothing(method: str) -> None:
     once = resolve(recipe(method), FACTS)
     assert resolve(once, FACTS) == once
-    assert Recipe.model_validate(once.model_dump()) == once
+    assert TrainingRecipe.model_validate(once.model_dump()) == once
     assert once.train.learning_rate == LEARNING_RATE[method]
     assert resolve(recipe(method, learning_rate=0.5), FACTS).train.learning_rate == 0.5
 
@@ -142,7 +143,7 @@ def test_translation_from_random_weights_averages_weights() -> None:
     assert resolve(translator(select="best"), nothing).train.average == 1
     assert resolve(translator(evaluations=2), nothing).train.average == 2
     done = resolve(translator(), nothing)
-    assert resolve(done, nothing) == done == Recipe.model_validate(done.model_dump())
+    assert resolve(done, nothing) == done == TrainingRecipe.model_validate(done.model_dump())
 
 
 def test_width_and_texts_set_rate_and_vocabulary_of_random_students() -> None:

@@ -9,7 +9,7 @@ import torch
 from kit.methods.encoders.encoder import LabelWatch, lessons_of
 from kit.models.checkpoints.head import Head
 from kit.models.checkpoints.loading import build_classifier
-from kit.recipe.sections.training import TrainSection
+from kit.recipe.resolved import ResolvedTrain
 from kit.tasks.classification.task import Classification
 from kit.training.fit import fit_model
 from kit.training.hardware import Hardware
@@ -22,12 +22,21 @@ from kit.training.trainer import KitTrainer
 LABELS = ("negative", "positive")
 TASK = Classification("classification", LABELS, False, False, "accuracy")
 FP32 = Hardware("cpu", False, 2)
-SECTION = TrainSection(
-    batch_size=16, epochs=3, learning_rate=1e-3, contrastive=0.5, evaluations=4, checkpoint_seconds=0, report_to=[]
+SECTION = ResolvedTrain(
+    batch_size=16,
+    epochs=3,
+    learning_rate=1e-3,
+    contrastive=0.5,
+    average=1,
+    refit=False,
+    freeze_embeddings=False,
+    evaluations=4,
+    checkpoint_seconds=0,
+    report_to=[],
 )
 
 
-def changed(**values) -> TrainSection:
+def changed(**values) -> ResolvedTrain:
     return SECTION.model_copy(update=values)
 
 

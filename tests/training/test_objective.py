@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from kit.distillation.objectives import TeacherObjective, truth_of
-from kit.recipe.sections.distillation import DistillSection, LossesSection
+from kit.recipe.resolved import ResolvedDistill
+from kit.recipe.sections.distillation import LossesSection
 from kit.tasks.classification.divergence import softened_divergence
 from kit.tasks.classification.task import Classification
 from kit.training.objective import LabelObjective
@@ -23,7 +24,7 @@ TEXTS = 8  # in the transfer set; the first three have labels
 def taught(task: Classification, device: str = "cpu") -> TeacherObjective:
     return TeacherObjective(
         task=task,
-        section=DistillSection(losses=LossesSection(logits=1.0, mse=0.5, labels=2.0)).resolved(translates=False),
+        section=ResolvedDistill(losses=LossesSection(logits=1.0, mse=0.5, labels=2.0), temperature=2.0),
         logits=torch.randn(TEXTS, 3, generator=torch.Generator().manual_seed(0)).to(device),
         truth=truth_of(TARGETS[task.multi_label], TEXTS).to(device),
         tokens=None,

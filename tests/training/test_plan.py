@@ -1,12 +1,13 @@
 import pytest
 
 from kit.errors import RecipeError
-from kit.recipe import TrainSection
+from kit.recipe.resolved import ResolvedTrain
 from kit.training.plan import make_plan
 
 
-def section(**train) -> TrainSection:
-    return TrainSection(learning_rate=1e-4, contrastive=0.0, **train)
+def section(**train) -> ResolvedTrain:
+    usual = {"learning_rate": 1e-4, "contrastive": 0.0, "average": 1, "refit": False, "freeze_embeddings": False}
+    return ResolvedTrain(**usual | train)
 
 
 def test_steps_follow_from_examples_and_epochs() -> None:

@@ -214,14 +214,15 @@ def test_variants_are_tried_before_a_step_is_undone(done: Compression, tiny_run:
 def test_chain_uses_the_precision_of_its_run(precision, bf16, tiny_run: Path, monkeypatch) -> None:
     monkeypatch.setattr("kit.training.hardware.computes_bf16", lambda device: True)
     record = Record.read(tiny_run)
-    train = record.recipe.train.model_copy(update={"precision": precision})
-    job = _job(record.recipe.model_copy(update={"train": train}), record, True, Shared())
+    recipe = record.content["recipe"]
+    recipe |= {"train": recipe["train"] | {"precision": precision}}
+    job = _job(record, True, Shared())
     assert job.hardware.bf16 is bf16
 
 
 def test_gate_allows_the_loss_of_one_validation_example(tiny_run: Path) -> None:
     record, start = Record.read(tiny_run), load_predictor(tiny_run / "model")
-    job = _job(record.recipe, record, True, Shared())
+    job = _job(record, True, Shared())
     section = Recipe.model_validate(
         {**record.recipe.model_dump(), "compress": {"gate": {"retained": 0.99}}}
     ).compress.gate
@@ -245,7 +246,7 @@ def test_gate_allows_the_loss_of_one_validation_example(tiny_run: Path) -> None:
 
 def test_gate_limits_the_loss_of_the_worst_class(tiny_run: Path) -> None:
     record, start = Record.read(tiny_run), load_predictor(tiny_run / "model")
-    job = _job(record.recipe, record, True, Shared())
+    job = _job(record, True, Shared())
     judge = Judge.of(chain(tiny_run, ["onnx"], worst_class=0.25).compress.gate, job, start)
     outputs, targets = judge.validation, job.task.targets(job.data.validation.labels)
     assert outputs is not None and "fewer than 4 validation examples" not in judge.few
@@ -289,16 +290,16 @@ def test_worst_class_needs_classes_and_validation_examples(tiny_run: Path) -> No
     with pytest.raises(ValueError, match=r"compress\.gate\.worst_class: translation has no classes"):
         Recipe.model_validate(pairs | {"compress": {"gate": {"worst_class": 0.05}}})
     record = Record.read(tiny_run)
-    job = _job(record.recipe, record, True, Shared())
-    empty = replace(job, data=replace(job.data, validation=job.data.validation.take([])))
+    job = _job(record, True, Shared())
+    empty = replace(job.data, validation=job.data.validation.take([]))
     section = chain(tiny_run, ["onnx"], worst_class=0.05).compress.gate
     with pytest.raises(RecipeError, match="there are no validation examples to compute recall on"):
-        require_gate(section, empty)
+        require_gate(section, job.task, empty)
 
 
 def test_agreement_is_with_predictions_of_the_start(tiny_run: Path) -> None:
     record, start = Record.read(tiny_run), load_predictor(tiny_run / "model")
-    job = _job(record.recipe, record, True, Shared())
+    job = _job(record, True, Shared())
     section = chain(tiny_run, ["onnx"], agreement=0.9).compress.gate
     judge = Judge.of(section, job, start)
     texts, validation = len(judge.predictions), judge.validation

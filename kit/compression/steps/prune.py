@@ -6,7 +6,6 @@ arXiv:1905.10650; Molchanov et al. 2019, arXiv:1906.10771). The unpruned model i
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +15,10 @@ from accelerate import PartialState
 from kit.compression.recover import recover
 from kit.data.batching import EncodedDataset
 from kit.data.padding import sorted_batches
-from kit.distillation.teacher import resolve_teacher
+from kit.distillation.teacher import checkpoint_of, resolve_teacher
 from kit.errors import ModelError
 from kit.methods import Fitted, Job
+from kit.methods.base import CheckpointJob
 from kit.methods.encoders.encoder import EncodedBudget, encode_budget
 from kit.models.architectures.blocks import Block, find_blocks
 from kit.models.architectures.pooled import PooledClassifier, PooledConfig
@@ -61,11 +61,10 @@ class Prune:
     def compress(self, step: PruneStep, source: Record, job: Job) -> Fitted:
         """Score heads and neurons on training examples, remove the lowest, and recover on budget and pool."""
         teacher = resolve_teacher(str(source.folder))
-        assert teacher.checkpoint is not None
-        job = replace(job, checkpoint=teacher.checkpoint)
+        start = CheckpointJob.starting_from(checkpoint_of(source), job)
         model = load_classifier(source.model_folder)
         model.to(PartialState().device)
-        budget = encode_budget(job)
+        budget = encode_budget(start)
         blocks = find_blocks(model)
         before = sum(parameter.numel() for parameter in model.parameters())
         heads, neurons = _scores(model, blocks, budget, job)
@@ -77,7 +76,7 @@ class Prune:
         assert isinstance(model.config, PooledConfig)
         model.config.kept_heads = [len(rows) for rows in kept_heads]
         model.config.kept_neurons = [len(rows) for rows in kept_neurons]
-        training = recover(model, teacher, budget, job, step.epochs, step.learning_rate) if step.epochs else None
+        training = recover(model, teacher, budget, start, step.epochs, step.learning_rate) if step.epochs else None
         settings: dict[str, Any] = {
             "device": job.hardware.device,
             "heads": model.config.kept_heads,

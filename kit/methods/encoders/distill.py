@@ -22,7 +22,7 @@ from kit.distillation.students.layers import encoder_config, last_to_last, reord
 from kit.distillation.teacher import Teacher
 from kit.distillation.teacher_outputs import teacher_logits, token_outputs
 from kit.errors import ModelError, RecipeError
-from kit.methods.base import Fitted, Job
+from kit.methods.base import DistillationJob, Fitted, Job
 from kit.methods.encoders.encoder import (
     EncodedBudget,
     LabelWatch,
@@ -47,7 +47,7 @@ from kit.models.checkpoints.loading import (
     require_positions,
     resolve_pooling,
 )
-from kit.recipe import TrainSection
+from kit.recipe.resolved import ResolvedTrain
 from kit.recipe.sections.distillation import DistillSection, StudentSection
 from kit.training.interfaces import Fitting, Split, Training
 from kit.training.plan import make_plan
@@ -66,12 +66,11 @@ class Distill:
             return str(config.content.get("pooling", "mean"))
         return resolve_pooling(folder, wanted)
 
-    def fit(self, job: Job) -> Fitted:
+    def fit(self, job: DistillationJob) -> Fitted:
         """Compute the teachers' predictions for the transfer set once, then train the student on them."""
-        assert job.transfer is not None and job.checkpoint is not None
         recipe, section, progress = job.recipe, job.recipe.distill, job.progress
         budget = encode_budget(job)
-        texts = texts_for_student(job, job.transfer, budget.tokenizer)
+        texts = texts_for_student(job, budget.tokenizer)
         max_length, bf16 = recipe.data.max_length, job.hardware.bf16
         encoded = encode(texts, budget.tokenizer, max_length, job.checkpoint.tokenizer_sha256)
         predictions, computed = [], []
@@ -122,16 +121,15 @@ class Student:
         """Return the pooling that the recipe or the checkpoint specifies."""
         return resolve_pooling(folder, wanted)
 
-    def fit(self, job: Job) -> Fitted:
+    def fit(self, job: DistillationJob) -> Fitted:
         """Fine-tune the student on the budget."""
         trained = train_on_budget(job, lambda: _shaped(job, pretrained_classifier(job)), lambda model: model)
         predictor = new_predictor(job, trained.model, trained.budget.tokenizer)
         return Fitted(predictor, trained.training, trained.settings, trained.budget.truncation)
 
 
-def student_of_teacher(job: Job) -> PreTrainedModel:
+def student_of_teacher(job: DistillationJob) -> PreTrainedModel:
     """Build the student from the teacher's weights, or from the student's own checkpoint with a new head."""
-    assert job.checkpoint is not None
     if job.recipe.distill.student.checkpoint is not None:
         return pretrained_classifier(job)
     source = load_classifier(job.checkpoint.folder)
@@ -151,12 +149,12 @@ def learn(
     budget: EncodedBudget,
     encoded: Encoded,
     objective: TeacherObjective,
-    section: TrainSection,
+    section: ResolvedTrain,
 ) -> Training:
     """Train a model in place on its teacher's outputs.
 
     Args:
-        job: Job of the training.
+        job: DistillationJob of the training.
         model: Student.
         budget: Encoded budget, on which the student is evaluated during training.
         encoded: Texts of the transfer set.
@@ -260,11 +258,11 @@ def shaped(section: StudentSection, head: Head, source: PreTrainedModel) -> PreT
     return small_classifier(section.architecture, section.hidden_size, layers, table, head.config())
 
 
-def _shaped(job: Job, source: PreTrainedModel) -> PreTrainedModel:
+def _shaped(job: DistillationJob, source: PreTrainedModel) -> PreTrainedModel:
     return shaped(job.recipe.distill.student, job.encoder_task.head, source)
 
 
-def _prepare(job: Job, model: PreTrainedModel, budget: EncodedBudget) -> dict[str, Any]:
+def _prepare(job: DistillationJob, model: PreTrainedModel, budget: EncodedBudget) -> dict[str, Any]:
     """Fit the head and freeze the embeddings if the recipe requests it, and return the settings for the Record."""
     settings: dict[str, Any] = {"device": job.hardware.device}
     if job.recipe.train.head == "probe":

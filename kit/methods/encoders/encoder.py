@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kit.data.batching import EncodedDataset
 from kit.data.encode import encode
-from kit.methods.base import Job
+from kit.methods.base import CheckpointJob
 from kit.models.checkpoints.tokenizers import load_tokenizer
 from kit.models.classifier import TransformerPredictor
 from kit.models.inference import predict_logits
@@ -101,9 +101,8 @@ def lessons_of(split: Split, tokenizer: PreTrainedTokenizerBase) -> EncodedDatas
     return EncodedDataset.for_tokenizer(split.encoded, tokenizer, split.targets)
 
 
-def encode_budget(job: Job) -> EncodedBudget:
+def encode_budget(job: CheckpointJob) -> EncodedBudget:
     """Tokenize train, validation and test splits; the test split for its share of truncated texts and to cache it."""
-    assert job.checkpoint is not None
     tokenizer = load_tokenizer(job.checkpoint.folder, job.checkpoint.trusted)
     key, max_length = job.checkpoint.tokenizer_sha256, job.recipe.data.max_length
     parts = {name: getattr(job.data, name) for name in ("train", "validation", "test")}
@@ -118,20 +117,21 @@ def encode_budget(job: Job) -> EncodedBudget:
     return EncodedBudget(tokenizer, train, validation, names, truncation)
 
 
-def new_predictor(job: Job, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> TransformerPredictor:
+def new_predictor(
+    job: CheckpointJob, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+) -> TransformerPredictor:
     """Return the predictor of a fitted classifier."""
-    assert job.checkpoint is not None
     return TransformerPredictor(model, tokenizer, job.recipe.data.max_length, job.checkpoint.tokenizer_sha256)
 
 
-def start_head(job: Job, model: PreTrainedModel, budget: EncodedBudget) -> Linear:
+def start_head(job: CheckpointJob, model: PreTrainedModel, budget: EncodedBudget) -> Linear:
     """Fit a linear model on the encoder's text vectors as the initial head for fine-tuning."""
     vectors, targets = _vectors(job, model, budget, budget.train.joined(budget.names))
     linear = job.encoder_task.linear
     return linear.fit(vectors, targets, job.recipe.probe.C or linear.start)
 
 
-def fit_probe(job: Job, model: PreTrainedModel, budget: EncodedBudget) -> Linear:
+def fit_probe(job: CheckpointJob, model: PreTrainedModel, budget: EncodedBudget) -> Linear:
     """Fit a linear model on the encoder's text vectors as the final head.
 
     C is chosen on the validation examples, which are then added to the training examples. Each label name is an
@@ -148,7 +148,9 @@ def fit_probe(job: Job, model: PreTrainedModel, budget: EncodedBudget) -> Linear
     return linear.fit(np.concatenate([vectors, held_out]), np.concatenate([targets, truth]), chosen)
 
 
-def _vectors(job: Job, model: PreTrainedModel, budget: EncodedBudget, split: Split) -> tuple[np.ndarray, np.ndarray]:
+def _vectors(
+    job: CheckpointJob, model: PreTrainedModel, budget: EncodedBudget, split: Split
+) -> tuple[np.ndarray, np.ndarray]:
     vectors = text_vectors(model, split.encoded, budget.tokenizer, job.weights_key, job.hardware.bf16)
     return vectors, split.targets
 

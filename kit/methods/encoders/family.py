@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from kit.data.encode import encode
 from kit.data.scripts import words_are_separated
 from kit.distillation.teacher import Teacher, require_same_labels
 from kit.distillation.teacher_outputs import teacher_logits
-from kit.methods.base import EncoderMethod, Inputs, Job, Sizes, Trial
+from kit.methods.base import CheckpointJob, DistillationJob, EncoderMethod, FinetuneJob, Inputs, Sizes, Trial
 from kit.methods.encoders.distill import Distill, Student, resolve_distill, shaped
 from kit.methods.encoders.finetune import Finetune
 from kit.methods.encoders.lora import Lora, add_adapters
@@ -29,13 +30,14 @@ from kit.models.checkpoints.tokenizers import load_tokenizer
 from kit.models.kinds.form import Form
 from kit.models.predictor import Texts
 from kit.recipe import Recipe
-from kit.recipe.defaults import STEPS, Facts
+from kit.recipe.defaults import Facts
+from kit.recipe.resolved import ResolvedRecipe, TrainingRecipe
 from kit.training.padding_free import PaddingFree
 from kit.training.plan import forward_passes, make_plan
 from kit.training.progress import Progress
 from kit.training.timing import seconds_a_pass
 
-METHODS: dict[str, EncoderMethod] = {
+METHODS: dict[str, EncoderMethod[Any]] = {
     "finetune": Finetune("finetune", "pretrained"),
     "scratch": Finetune("scratch", "scratch"),
     "lora": Lora(),
@@ -52,7 +54,7 @@ _PROBE_BATCH = 32
 class Encoders:
     """Text encoders with a head, and linear models on TF-IDF features."""
 
-    methods: Mapping[str, EncoderMethod] = METHODS
+    methods: Mapping[str, EncoderMethod[Any]] = METHODS
 
     def facts(self, inputs: Inputs) -> tuple[Facts, TransferSet | None]:
         """Return the facts for defaults, see `Family`."""
@@ -100,13 +102,12 @@ class Encoders:
         """Return a teacher's logits, see `Family`."""
         return teacher_logits(teacher, texts, max_length, progress)[0]
 
-    def trial(self, job: Job) -> Trial:
+    def trial(self, job: CheckpointJob) -> Trial:
         """Build and time an encoder, see `Family`."""
         recipe, checkpoint, head = job.recipe, job.checkpoint, job.encoder_task.head
-        assert checkpoint is not None
         init: Init = "scratch" if recipe.method == "scratch" else "pretrained"
-        student = recipe.distill.student if recipe.method in ("distill", "student") else None
-        if job.teachers and student is not None and student.checkpoint is None:
+        student = recipe.distill.student if isinstance(job, DistillationJob) else None
+        if isinstance(job, DistillationJob) and job.teachers and recipe.distill.student.checkpoint is None:
             model = load_classifier(checkpoint.folder)
         else:
             model = build_classifier(checkpoint, head, init, recipe.model.pooling, recipe.train.dropout)
@@ -117,19 +118,19 @@ class Encoders:
         texts = job.transfer.texts if job.transfer and recipe.method == "distill" else job.data.train.texts
         encoded = encode(texts, tokenizer, recipe.data.max_length, checkpoint.tokenizer_sha256)
         lessons = EncodedDataset.for_tokenizer(encoded, tokenizer)
-        if recipe.method not in STEPS:
+        if not isinstance(job, FinetuneJob):
             return Trial(model, encoded, None, seconds_a_pass(model, lessons, _PROBE_BATCH, False))
         if recipe.train.padding_free:
             PaddingFree(model).end()
-        plan = make_plan(recipe.train, len(encoded))
+        plan = make_plan(job.recipe.train, len(encoded))
         if recipe.train.freeze_embeddings:
             freeze_embeddings(model)
         timed = add_adapters(model, recipe.lora) if recipe.method == "lora" else model
         return Trial(model, encoded, plan, seconds_a_pass(timed, lessons, plan.device_batch, job.hardware.bf16))
 
-    def passes(self, recipe: Recipe, sizes: Sizes) -> float:
+    def passes(self, recipe: ResolvedRecipe, sizes: Sizes) -> float:
         """Return the cost of a run, see `Family`."""
-        if recipe.method not in STEPS:
+        if not isinstance(recipe, TrainingRecipe):
             return float(sizes.train + sizes.validation + sizes.test)
         distils = recipe.method == "distill"
         lessons = sizes.transfer if distils else sizes.train
@@ -141,7 +142,7 @@ class Encoders:
         """Return the form of the saved model, see `Family`."""
         return Form.TFIDF if recipe.method == "tfidf" else Form.TORCH
 
-    def model_rows(self, recipe: Recipe) -> list[tuple[str, str]]:
+    def model_rows(self, recipe: ResolvedRecipe) -> list[tuple[str, str]]:
         """Return the pooling of a resolved recipe."""
         pooling = recipe.model.pooling
         return [("pooling", "native head" if pooling == "native" else pooling)]

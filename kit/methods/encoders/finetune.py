@@ -15,7 +15,7 @@ import torch
 from accelerate import PartialState
 from transformers import PreTrainedModel
 
-from kit.methods.base import Fitted, Job
+from kit.methods.base import FinetuneJob, Fitted
 from kit.methods.encoders.encoder import (
     EncodedBudget,
     LabelWatch,
@@ -50,7 +50,7 @@ class Finetune:
         """Return the pooling that the recipe or the checkpoint specifies."""
         return resolve_pooling(folder, wanted)
 
-    def fit(self, job: Job) -> Fitted:
+    def fit(self, job: FinetuneJob) -> Fitted:
         """Train on the budget's training examples."""
         trained = train_on_budget(job, lambda: pretrained_classifier(job, self.init), lambda model: model)
         predictor = new_predictor(job, trained.model, trained.budget.tokenizer)
@@ -67,15 +67,14 @@ class Trained:
     settings: dict[str, Any]
 
 
-def pretrained_classifier(job: Job, init: Init = "pretrained", bits: Bits | None = None) -> PreTrainedModel:
+def pretrained_classifier(job: FinetuneJob, init: Init = "pretrained", bits: Bits | None = None) -> PreTrainedModel:
     """Build a classifier from the recipe's checkpoint, with a head for the task's labels."""
-    assert job.checkpoint is not None
     head = job.encoder_task.head
     return build_classifier(job.checkpoint, head, init, job.recipe.model.pooling, job.recipe.train.dropout, bits)
 
 
 def train_on_budget(
-    job: Job, build: Callable[[], PreTrainedModel], adapt: Callable[[PreTrainedModel], PreTrainedModel]
+    job: FinetuneJob, build: Callable[[], PreTrainedModel], adapt: Callable[[PreTrainedModel], PreTrainedModel]
 ) -> Trained:
     """Train on the training examples, and with `train.refit` once more on the whole budget.
 
@@ -83,7 +82,7 @@ def train_on_budget(
     of the final model, and the first training has shown the effect of the same steps.
 
     Args:
-        job: Job of the method.
+        job: FinetuneJob of the method.
         build: Returns the classifier that training starts from.
         adapt: Wraps the classifier after its head is initialized.
     """
@@ -105,7 +104,7 @@ def train_on_budget(
 
 
 def _train(
-    job: Job,
+    job: FinetuneJob,
     build: Callable[[], PreTrainedModel],
     adapt: Callable[[PreTrainedModel], PreTrainedModel],
     budget: EncodedBudget,

@@ -13,7 +13,7 @@ from accelerate import PartialState
 from transformers import PreTrainedModel
 
 from kit.errors import ModelError, VerificationError
-from kit.methods.base import Fitted, Job
+from kit.methods.base import FinetuneJob, Fitted
 from kit.methods.encoders.encoder import new_predictor
 from kit.methods.encoders.finetune import pretrained_classifier, train_on_budget
 from kit.models.checkpoints.loading import resolve_pooling
@@ -38,7 +38,7 @@ class Lora:
         """Return the pooling that the recipe or the checkpoint specifies."""
         return resolve_pooling(folder, wanted)
 
-    def fit(self, job: Job) -> Fitted:
+    def fit(self, job: FinetuneJob) -> Fitted:
         """Train adapters and head, merge the adapters, and check that merging does not change the logits.
 
         Raises VerificationError if it does.
@@ -73,7 +73,7 @@ class Lora:
         return Fitted(predictor, trained.training, settings, budget.truncation)
 
 
-def _with_float32_weights(job: Job, adapter: Path) -> PreTrainedModel:
+def _with_float32_weights(job: FinetuneJob, adapter: Path) -> PreTrainedModel:
     """Load the checkpoint in float32 with adapters and head that were trained on its quantized weights."""
     model = pretrained_classifier(job)
     model.to(PartialState().device)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from transformers import PreTrainedTokenizerBase
 
-from kit.data.distillation_texts import MASK, TransferSet
+from kit.data.distillation_texts import MASK
 from kit.distillation.masked_words import fill_masks
 from kit.distillation.teacher import Teacher
 from kit.errors import ModelError
-from kit.methods.base import Job
+from kit.methods.base import DistillationJob
 from kit.models.checkpoints.tokenizers import load_tokenizer
 from kit.models.predictor import Texts
 
 
-def texts_for_student(job: Job, transfer: TransferSet, tokenizer: PreTrainedTokenizerBase) -> Texts:
+def texts_for_student(job: DistillationJob, tokenizer: PreTrainedTokenizerBase) -> Texts:
     """Return the texts of the transfer set, with masks replaced by predicted words or the student's mask token."""
+    transfer = job.transfer
     if not transfer.augmented:
         return transfer.texts
     section = job.recipe.distill.augment
@@ -24,9 +25,10 @@ def texts_for_student(job: Job, transfer: TransferSet, tokenizer: PreTrainedToke
     return plain + _replaced(masked, MASK, _mask_of(tokenizer, "the student"))
 
 
-def texts_for_teacher(job: Job, teacher: Teacher, texts: Texts, tokenizer: PreTrainedTokenizerBase) -> Texts:
+def texts_for_teacher(
+    job: DistillationJob, teacher: Teacher, texts: Texts, tokenizer: PreTrainedTokenizerBase
+) -> Texts:
     """Return the texts with the teacher's mask token in place of the student's."""
-    assert job.transfer is not None
     if not job.transfer.augmented or job.recipe.distill.augment.checkpoint is not None:
         return texts
     if teacher.checkpoint is None:

@@ -12,7 +12,7 @@ import torch
 from accelerate import PartialState
 
 from kit.data.encode import encode
-from kit.methods.base import Fitted, Job
+from kit.methods.base import CheckpointJob, Fitted
 from kit.methods.encoders.encoder import encode_budget, fit_probe, new_predictor, set_head
 from kit.models.checkpoints.loading import build_classifier, require_positions, resolve_pooling
 from kit.models.classifier import TransformerPredictor
@@ -31,9 +31,8 @@ class Probe:
         """Return the pooling of the recipe or the checkpoint; by default the mean of all token vectors."""
         return resolve_pooling(folder, wanted) or "mean"
 
-    def fit(self, job: Job) -> Fitted:
+    def fit(self, job: CheckpointJob) -> Fitted:
         """Choose C on the validation examples, and fit on training and validation examples."""
-        assert job.checkpoint is not None
         torch.manual_seed(job.recipe.train.seed)
         budget = encode_budget(job)
         head = job.encoder_task.head

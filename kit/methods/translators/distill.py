@@ -32,7 +32,7 @@ from kit.distillation.students.narrow_translator import narrow_translator, trans
 from kit.distillation.teacher import Teacher
 from kit.distillation.teacher_outputs import teacher_translations, teacher_words
 from kit.errors import ModelError, RecipeError
-from kit.methods.base import Fitted, Job
+from kit.methods.base import DistillationJob, Fitted
 from kit.methods.encoders.distill import describe_teacher, sizes_of
 from kit.methods.translators.methods import fit_writer, pairs_of, writer_of
 from kit.methods.translators.writing import Writer, dataset_of
@@ -53,9 +53,8 @@ class TranslateDistill:
     name: str = "distill"
     needs_checkpoint: bool = True
 
-    def fit(self, job: Job) -> Fitted:
+    def fit(self, job: DistillationJob) -> Fitted:
         """Compute the teacher's translations once, then train the student on them."""
-        assert job.transfer is not None
         teacher, section = job.teachers[0], job.recipe.distill
         translated, computed = _translate(job, teacher)
         lessons = _with_references(translated, job)
@@ -94,17 +93,17 @@ class TranslateStudent:
     name: str = "student"
     needs_checkpoint: bool = True
 
-    def fit(self, job: Job) -> Fitted:
+    def fit(self, job: DistillationJob) -> Fitted:
         """Train the student on the budget."""
         writer = student_of(job, job.data.train)
         return fit_writer(job, writer, pairs_of(job, writer, job.data.train))
 
 
-def student_of(job: Job, lessons: Examples) -> Writer:
+def student_of(job: DistillationJob, lessons: Examples) -> Writer:
     """Build the student from its teacher, or as a control from the checkpoint that its teacher starts from.
 
     Args:
-        job: Job of the student; without teachers for a control.
+        job: DistillationJob of the student; without teachers for a control.
         lessons: Training pairs, on which the tokenizer of a fresh student is trained.
     """
     section = job.recipe.distill.student
@@ -118,8 +117,7 @@ def student_of(job: Job, lessons: Examples) -> Writer:
     return _of_start(job, section, section.layers, lessons)
 
 
-def _of_teacher(job: Job, section: StudentSection, layers: list[int]) -> Writer:
-    assert job.checkpoint is not None
+def _of_teacher(job: DistillationJob, section: StudentSection, layers: list[int]) -> Writer:
     model, tongues = load_translator(job.checkpoint.folder)
     asked = job.teachers[0].translation_settings
     if asked is not None:
@@ -133,7 +131,7 @@ def _of_teacher(job: Job, section: StudentSection, layers: list[int]) -> Writer:
     return Writer(model, tongues, prefix, first)
 
 
-def _of_start(job: Job, section: StudentSection, layers: list[int], examples: Examples) -> Writer:
+def _of_start(job: DistillationJob, section: StudentSection, layers: list[int], examples: Examples) -> Writer:
     translation = job.recipe.translation.model_copy(update={"decoder_layers": len(layers)})
     writer = writer_of(replace(job, recipe=job.recipe.model_copy(update={"translation": translation})), examples)
     model = with_decoder_layers(writer.model, layers) if _start(job) == "translator" else writer.model
@@ -226,7 +224,7 @@ def resolve_translation_student(
     return section.model_copy(update={"layers": kept_layers})
 
 
-def _fresh(job: Job, section: StudentSection, lessons: Examples) -> Writer:
+def _fresh(job: DistillationJob, section: StudentSection, lessons: Examples) -> Writer:
     """Build a small Transformer with random weights and a joint vocabulary, trained on the training pairs."""
     assert isinstance(section.layers, int) and section.hidden_size and section.heads and section.intermediate_size
     max_length = job.recipe.data.max_length
@@ -245,12 +243,11 @@ def _fresh(job: Job, section: StudentSection, lessons: Examples) -> Writer:
     return Writer(model, Tongues(joint, joint), "", None)
 
 
-def _translate(job: Job, teacher: Teacher) -> tuple[Examples, Computed]:
+def _translate(job: DistillationJob, teacher: Teacher) -> tuple[Examples, Computed]:
     """Return the teacher's translations of the transfer set, except empty and repetitive ones.
 
     Raises ModelError if no translation is left.
     """
-    assert job.transfer is not None
     lines, computed = teacher_translations(teacher, job.transfer.texts, job.progress)
     rows = [row for row, line in enumerate(lines) if line and not loops(line)]
     if not rows:
@@ -263,7 +260,7 @@ def _translate(job: Job, teacher: Teacher) -> tuple[Examples, Computed]:
     return Examples(np.asarray(rows, np.int64), texts, [(lines[row],) for row in rows]), computed
 
 
-def _with_references(translated: Examples, job: Job) -> Examples:
+def _with_references(translated: Examples, job: DistillationJob) -> Examples:
     """Add the budget's references to the teacher's translations if the loss on labels has a weight."""
     if not job.recipe.distill.losses.labels:
         return translated
@@ -273,5 +270,5 @@ def _with_references(translated: Examples, job: Job) -> Examples:
     )
 
 
-def _start(job: Job) -> str:
-    return start_of(job.checkpoint.folder if job.checkpoint is not None else None)
+def _start(job: DistillationJob) -> str:
+    return start_of(job.checkpoint.folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from kit.data.distillation_texts import TransferSet, transfer_set
 from kit.distillation.teacher import Teacher, require_same_labels, require_same_languages
 from kit.distillation.teacher_outputs import teacher_translations
 from kit.errors import RecipeError
-from kit.methods.base import Inputs, Job, Method, Sizes, Trial
+from kit.methods.base import DistillationJob, FinetuneJob, Inputs, Method, Sizes, TrainingJob, Trial
 from kit.methods.translators.distill import (
     TranslateDistill,
     TranslateStudent,
@@ -18,8 +19,15 @@ from kit.methods.translators.distill import (
     resolve_translation_student,
     student_of,
 )
-from kit.methods.translators.methods import Translate, TranslateLora, freeze_source_embeddings, writer_of
-from kit.methods.translators.writing import dataset_of, encode_pairs
+from kit.methods.translators.methods import (
+    Translate,
+    TranslateLora,
+    TranslateScratch,
+    freeze_source_embeddings,
+    scratch_writer,
+    writer_of,
+)
+from kit.methods.translators.writing import Writer, dataset_of, encode_pairs
 from kit.models.checkpoints.checkpoint import resolve_checkpoint
 from kit.models.checkpoints.config_file import read_config
 from kit.models.checkpoints.tokenizers import load_tokenizer
@@ -30,14 +38,15 @@ from kit.models.translation.languages import Route, find_route
 from kit.models.translation.seq2seq import start_of
 from kit.recipe import Recipe
 from kit.recipe.defaults import Facts
+from kit.recipe.resolved import TrainingRecipe
 from kit.recipe.sections.distillation import DistillSection
 from kit.training.plan import forward_passes, make_plan
 from kit.training.progress import Progress
 from kit.training.timing import seconds_a_pass
 
-METHODS: dict[str, Method] = {
-    "finetune": Translate("finetune"),
-    "scratch": Translate("scratch", needs_checkpoint=False),
+METHODS: dict[str, Method[Any]] = {
+    "finetune": Translate(),
+    "scratch": TranslateScratch(),
     "lora": TranslateLora(),
     "distill": TranslateDistill(),
     "student": TranslateStudent(),
@@ -49,7 +58,7 @@ _WRITING_PASSES = 1.0
 class Translators:
     """Encoder-decoders that translate texts."""
 
-    methods: Mapping[str, Method] = METHODS
+    methods: Mapping[str, Method[Any]] = METHODS
 
     def facts(self, inputs: Inputs) -> tuple[Facts, TransferSet | None]:
         """Return the facts for defaults, see `Family`."""
@@ -103,13 +112,13 @@ class Translators:
         """Return a teacher's translations, see `Family`."""
         return np.asarray(teacher_translations(teacher, texts, progress)[0], object)
 
-    def trial(self, job: Job) -> Trial:
+    def trial(self, job: TrainingJob) -> Trial:
         """Build the translator of a job and time it on the budget's pairs, see `Family`.
 
         For method distill, the references take the place of the teacher's translations.
         """
         recipe, examples = job.recipe, job.data.train
-        writer = (student_of if recipe.method in ("distill", "student") else writer_of)(job, examples)
+        writer = _start_writer(job)
         if recipe.train.freeze_embeddings:
             freeze_source_embeddings(writer.model)
         pairs = encode_pairs(examples, writer, recipe.data.max_length)
@@ -118,7 +127,7 @@ class Translators:
         seconds = seconds_a_pass(writer.model, dataset_of(pairs, writer), plan.device_batch, job.hardware.bf16)
         return Trial(writer.model, pairs.source, plan, seconds, pairs.target)
 
-    def passes(self, recipe: Recipe, sizes: Sizes) -> float:
+    def passes(self, recipe: TrainingRecipe, sizes: Sizes) -> float:
         """Return the cost of a run, see `Family`."""
         train, writing = recipe.train, _WRITING_PASSES * (1 + recipe.translation.beams / 4)
         transfer = sizes.transfer if recipe.method == "distill" else 0
@@ -133,7 +142,7 @@ class Translators:
         warm = start_of(folder) == "encoder" or form_of(folder) is Form.WARM_TRANSLATOR
         return Form.WARM_TRANSLATOR if warm else Form.TRANSLATOR
 
-    def model_rows(self, recipe: Recipe) -> list[tuple[str, str]]:
+    def model_rows(self, recipe: TrainingRecipe) -> list[tuple[str, str]]:
         """Return the codes, prefix, vocabulary and beams of a resolved recipe."""
         section = recipe.translation
         details = [f"codes {section.codes[0]} to {section.codes[1]}"] if section.codes else []
@@ -141,6 +150,13 @@ class Translators:
         if section.vocabulary:
             details.append(f"a vocabulary of at most {section.vocabulary:,} tokens, built from the budget")
         return [("translation", ", ".join([*details, f"{section.beams} beams"]))]
+
+
+def _start_writer(job: TrainingJob) -> Writer:
+    """Build the model that training starts from."""
+    if isinstance(job, DistillationJob):
+        return student_of(job, job.data.train)
+    return writer_of(job, job.data.train) if isinstance(job, FinetuneJob) else scratch_writer(job, job.data.train)
 
 
 def _require_plain_distillation(inputs: Inputs) -> None:

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 from kit.data.batching import PairDataset
 from kit.data.examples import Examples
 from kit.errors import VerificationError
-from kit.methods.base import Fitted, Job
+from kit.methods.base import FinetuneJob, Fitted, Job, TrainingJob
 from kit.methods.encoders.lora import MERGE_TOLERANCE, with_adapters
 from kit.methods.translators.writing import Pairs, PairWatch, Writer, dataset_of, encode_pairs
 from kit.models.checkpoints.loading import require_positions
@@ -51,14 +51,27 @@ _RATIO_QUANTILE, _RATIO_MARGIN = 0.99, 1.5
 
 @dataclass(frozen=True)
 class Translate:
-    """Training of all weights, except token embeddings that the recipe freezes."""
+    """Training of all weights of a checkpoint, except token embeddings that the recipe freezes."""
 
-    name: str
+    name: str = "finetune"
     needs_checkpoint: bool = True
 
-    def fit(self, job: Job) -> Fitted:
+    def fit(self, job: FinetuneJob) -> Fitted:
         """Train on the budget's training pairs."""
         writer = writer_of(job, job.data.train)
+        return fit_writer(job, writer, pairs_of(job, writer, job.data.train))
+
+
+@dataclass(frozen=True)
+class TranslateScratch:
+    """Training of a small Transformer from random weights."""
+
+    name: str = "scratch"
+    needs_checkpoint: bool = False
+
+    def fit(self, job: TrainingJob) -> Fitted:
+        """Train on the budget's training pairs."""
+        writer = scratch_writer(job, job.data.train)
         return fit_writer(job, writer, pairs_of(job, writer, job.data.train))
 
 
@@ -69,7 +82,7 @@ class TranslateLora:
     name: str = "lora"
     needs_checkpoint: bool = True
 
-    def fit(self, job: Job) -> Fitted:
+    def fit(self, job: FinetuneJob) -> Fitted:
         """Train adapters and merge them. Raises VerificationError if merging changes the logits."""
         writer = writer_of(job, job.data.train)
         wrapped = _with_adapters(job, writer.model)
@@ -77,27 +90,34 @@ class TranslateLora:
         return fit_writer(job, writer, pairs, wrapped, finish=lambda: _merged(wrapped, writer, pairs))
 
 
-def writer_of(job: Job, examples: Examples) -> Writer:
+def scratch_writer(job: TrainingJob, examples: Examples) -> Writer:
+    """Build a model with random weights.
+
+    Args:
+        job: Job of the method.
+        examples: Training pairs, on which a joint tokenizer is trained.
+    """
+    recipe, max_length = job.recipe, job.recipe.data.max_length
+    torch.manual_seed(recipe.train.seed)
+    texts = [texts[0] for texts in examples.texts] + [labels[0] for labels in examples.labels]
+    joint = train_bpe(texts, recipe.translation.vocabulary or 0, max_length)
+    return Writer(scratch_translator(joint, max_length, recipe.train.dropout), Tongues(joint, joint), "", None)
+
+
+def writer_of(job: FinetuneJob, examples: Examples) -> Writer:
     """Build the model that training starts from.
 
     Args:
         job: Job of the method.
-        examples: Training pairs, on which missing tokenizers are trained.
+        examples: Training pairs, on which a missing tokenizer of the target language is trained.
     """
     recipe, max_length = job.recipe, job.recipe.data.max_length
     torch.manual_seed(recipe.train.seed)
-    start = start_of(job.checkpoint.folder if job.checkpoint is not None else None)
-    targets = [labels[0] for labels in examples.labels]
-    size, dropout = recipe.translation.vocabulary or 0, recipe.train.dropout
-    if start == "nothing":
-        joint = train_bpe([texts[0] for texts in examples.texts] + targets, size, max_length)
-        return Writer(scratch_translator(joint, max_length, dropout), Tongues(joint, joint), "", None)
-    assert job.checkpoint is not None
-    key = job.checkpoint.tokenizer_sha256
-    if start == "encoder":
-        tokenizer = load_tokenizer(job.checkpoint.folder, job.checkpoint.trusted)
-        target = train_bpe(targets, size, max_length)
+    dropout, key = recipe.train.dropout, job.checkpoint.tokenizer_sha256
+    if start_of(job.checkpoint.folder) == "encoder":
         section = recipe.translation
+        tokenizer = load_tokenizer(job.checkpoint.folder, job.checkpoint.trusted)
+        target = train_bpe([labels[0] for labels in examples.labels], section.vocabulary or 0, max_length)
         decoder_dropout = DECODER_DROPOUT if section.decoder_dropout is None else section.decoder_dropout
         model = warm_translator(job.checkpoint, target, section.decoder_layers, dropout, decoder_dropout)
         shares = {} if recipe.method == "lora" else {"encoder.": section.encoder_rate or ENCODER_RATE}
@@ -121,7 +141,7 @@ def pairs_of(job: Job, writer: Writer, examples: Examples) -> Pairs:
 
 
 def fit_writer(
-    job: Job,
+    job: TrainingJob,
     writer: Writer,
     pairs: Pairs,
     wrapped: PreTrainedModel | None = None,

@@ -219,19 +219,3 @@ class DistillSection(Section):
         }
         refuse(contradictions)
         return self
-
-    def resolved(self, translates: bool) -> DistillSection:
-        """Return the section with default weights and temperature filled in.
-
-        Args:
-            translates: Whether the student is a translation model.
-        """
-        losses, temperature = self.losses, self.temperature
-        logits = (0.0 if translates else 1.0) if losses.logits is None else losses.logits
-        sequence = 1.0 if translates and losses.sequence is None else losses.sequence
-        if temperature is None and not translates:
-            temperature = 2.0
-        elif temperature is None and logits:
-            temperature = 1.0
-        losses = losses.model_copy(update={"logits": logits, "sequence": sequence})
-        return self.model_copy(update={"losses": losses, "temperature": temperature})

@@ -43,7 +43,7 @@ def chain(folder: Path, *steps: object) -> Recipe:
 
 
 def job_of(record: Record) -> Job:
-    return _job(record.recipe, record, True, Shared())
+    return _job(record, True, Shared())
 
 
 def classifier(config: PreTrainedConfig, **settings: object) -> PooledClassifier:

@@ -21,7 +21,6 @@ from kit.compression.base import foreseen_form
 from kit.distillation.students.decoder import decoder_depth
 from kit.distillation.teacher import resolve_teacher
 from kit.errors import KitError, ModelError, RecipeError
-from kit.methods import Job
 from kit.methods.translators.family import METHODS
 from kit.methods.translators.methods import writer_of
 from kit.models.checkpoints.checkpoint import resolve_checkpoint
@@ -137,8 +136,7 @@ def test_fresh_decoder_has_higher_rate_and_dropout(captions, tiny_checkpoint, ru
     writers = []
     for keys in (dict.fromkeys(settings), settings):
         request = understand(recipe_of(captions, tiny_checkpoint, runs, translation=keys))
-        hardware = set_up_hardware("fp32")
-        job = Job(request.recipe, request.task, request.data, hardware, request.checkpoint, Progress(quiet=True))
+        job = request.job(set_up_hardware("fp32"), Progress(quiet=True))
         writers.append(writer_of(job, request.data.train))
     default, other = writers
     assert (default.rate_shares, other.rate_shares) == ({"encoder.": 0.2}, {"encoder.": 1.0})
