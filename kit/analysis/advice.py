@@ -86,13 +86,14 @@ def advise(findings: Findings, wish: Wish) -> Advice:
     within_limits = [option for series in allowed for option in options_of(series, wish)]
     options = [option for option in within_limits if fits(option, wish)]
     advice = _first_choice(ranked(options, wish), tuple(broken.items()), findings)
-    if advice.choice is None:
+    choice = advice.choice
+    if choice is None:
         nearest = nothing_qualifies(findings, wish, within_limits)
         advice, lines = replace(advice, commands=nearest.commands), list(nearest.lines)
     else:
-        certainty = certainty_of(advice.choice, advice.runner_up, findings)
-        advice = _with_certainty(advice, certainty, options, findings=findings, wish=wish)
-        lines = _lines(advice, certainty, findings, wish=wish)
+        certainty = certainty_of(choice, advice.runner_up, findings)
+        advice = _with_certainty(advice, choice, certainty, options, findings=findings, wish=wish)
+        lines = _lines(advice, choice, certainty, findings=findings, wish=wish)
     lines += [f"to try: {command}" for command in advice.commands]
     lines = [*_needs_no_model(findings, wish), *_framed(lines, advice, findings), *latency_lines(findings)]
     lines += findings.class_notes
@@ -110,11 +111,9 @@ def _first_choice(order: Sequence[Option], excluded: tuple[tuple[str, str], ...]
 
 
 def _with_certainty(
-    advice: Advice, certainty: float, options: Sequence[Option], findings: Findings, wish: Wish
+    advice: Advice, choice: Option, certainty: float, options: Sequence[Option], *, findings: Findings, wish: Wish
 ) -> Advice:
     """Return the advice with its contenders, certainty and commands that may give a better choice."""
-    choice = advice.choice
-    assert choice is not None
     contenders = contenders_of(options, findings, wish)
     share = contenders[0].share if choice.probability is None else choice.probability
     decided = share >= DECIDED and not _flaws(choice, findings)
@@ -152,29 +151,26 @@ def _framed(lines: Sequence[str], advice: Advice, findings: Findings) -> list[st
     return [*first, *lines, *others, *last]
 
 
-def _lines(advice: Advice, certainty: float, findings: Findings, wish: Wish) -> list[str]:
+def _lines(advice: Advice, choice: Option, certainty: float, *, findings: Findings, wish: Wish) -> list[str]:
     """Return the sentences about the choice, its alternatives and its certainty."""
-    choice = advice.choice
-    assert choice is not None
     if advice.decided:
         first = [f"choose {describe(choice, findings, wish)}"]
         if advice.runner_up is not None:
             first.append(f"runner-up: {describe(advice.runner_up, findings, wish)}")
     else:
-        first = _undecided(advice, findings, wish)
+        first = _undecided(advice, choice, findings, wish=wish)
     if advice.safer is not None:
         first.append(f"safer: {describe(advice.safer, findings, wish)}")
     return [
         *first,
-        *_given_up(advice, findings),
-        *_certainty_lines(advice, certainty, findings, wish=wish),
+        *_given_up(advice, choice, findings),
+        *_certainty_lines(advice, choice, certainty, findings=findings, wish=wish),
     ]
 
 
-def _undecided(advice: Advice, findings: Findings, wish: Wish) -> list[str]:
+def _undecided(advice: Advice, choice: Option, findings: Findings, *, wish: Wish) -> list[str]:
     """Return the reason why the choice is not decided, and describe the options that may be the choice."""
-    choice, contenders, flaws = advice.choice, advice.contenders, []
-    assert choice is not None
+    contenders, flaws = advice.contenders, []
     if choice.probability is not None and choice.probability < DECIDED:
         target = shown_value(findings.metric, wish.target or 0)
         flaws = [f"reaches {target} in only {percent(choice.probability)} of the resamples"]
@@ -207,10 +203,8 @@ def _needs_no_model(findings: Findings, wish: Wish) -> list[str]:
     return [f"the target of {target} needs no model: {findings.baselines.always} has {findings.metric} {value}"]
 
 
-def _given_up(advice: Advice, findings: Findings) -> list[str]:
+def _given_up(advice: Advice, choice: Option, findings: Findings) -> list[str]:
     """Return the gap to the best measured option, tested with a correction for all options."""
-    choice = advice.choice
-    assert choice is not None
     measured = [(series.name, point) for series in findings.options for point in series.points]
     best_series, best = max(measured, key=lambda pair: pair[1].estimate.value)
     gap = best.estimate.value - choice.metric.value
@@ -230,10 +224,9 @@ def _given_up(advice: Advice, findings: Findings) -> list[str]:
     return [line]
 
 
-def _certainty_lines(advice: Advice, certainty: float, findings: Findings, wish: Wish) -> list[str]:
+def _certainty_lines(advice: Advice, choice: Option, certainty: float, *, findings: Findings, wish: Wish) -> list[str]:
     """Return the certainty of the choice in words, and the next measurement if it is not sure."""
-    choice, other = advice.choice, advice.runner_up
-    assert choice is not None
+    other = advice.runner_up
     point, rival = measured_point(choice, findings), other and measured_point(other, findings)
     if wish.target is not None:
         reason = f"{percent(certainty)} of the resamples reach {shown_value(findings.metric, wish.target)}"

@@ -86,7 +86,7 @@ class Verdict:
         )
         sentences.append(self._cost())
         if self.gain is not None:
-            sentences.append(self._gain())
+            sentences.append(self._gain(self.gain))
         return sentences + list(self.notes)
 
     def _cost(self) -> str:
@@ -102,10 +102,9 @@ class Verdict:
             line += f"; {student.warning}" if student.warning else ""
         return line
 
-    def _gain(self) -> str:
+    def _gain(self, gain: Comparison) -> str:
         """Return the gain over the control in words, by the outcome of the test."""
-        assert self.gain is not None
-        size, judgement = f"{self.gain.size} over the same student trained without a teacher", self.gain.judgement
+        size, judgement = f"{gain.size} over the same student trained without a teacher", gain.judgement
         if judgement.result is Result.NOT_TESTED:
             more = f"; --seeds {MIN_SEEDS} or more" if self.seeds < MIN_SEEDS else ""
             return f"distillation gave {size}; {judgement.words} ({requirement()}{more})"
@@ -113,7 +112,7 @@ class Verdict:
             return f"no significant gain from distillation: {size}"
         if judgement.result is not Result.SIGNIFICANT:
             return f"distillation gave {size}; {judgement.words}"
-        if self.gain.difference.value > 0:
+        if gain.difference.value > 0:
             return f"distillation helped: {size}"
         return f"distillation hurt: {size}; the control is better"
 

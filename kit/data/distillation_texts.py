@@ -82,7 +82,9 @@ def transfer_set(section: DistillSection, data: Prepared, seed: int) -> Transfer
     """
     texts = list(data.train.texts)
     pool = _from_pool(data.pool, section.pool, seed)
-    extra, dropped = _from_files(section, data, pool, seed) if section.texts is not None else ([], 0)
+    extra, dropped = [], 0  # type: Texts, int
+    if section.texts is not None:
+        extra, dropped = _from_files(_names(section.texts), section, data, pool=pool, seed=seed)
     texts += pool + extra
     if not texts:
         raise DataError("distill: there is no text to distil on", "raise data.budget, or name files in distill.texts")
@@ -130,10 +132,11 @@ def _from_pool(pool: Examples, most: int | None, seed: int) -> Texts:
     return [pool.texts[index] for index in order]
 
 
-def _from_files(section: DistillSection, data: Prepared, pool: Texts, seed: int) -> tuple[Texts, int]:
+def _from_files(
+    files: list[str], section: DistillSection, data: Prepared, *, pool: Texts, seed: int
+) -> tuple[Texts, int]:
     """Return the distinct usable texts of the recipe's files, or their sentences, and the number of other texts."""
-    assert section.texts is not None
-    rows = [row for name in _names(section.texts) for row in _read(name, data.splits.text_columns, data.splits.reading)]
+    rows = [row for name in files for row in _read(name, data.splits.text_columns, data.splits.reading)]
     known = {
         normalise(row) for part in (data.test.texts, data.train.texts, data.validation.texts, pool) for row in part
     }

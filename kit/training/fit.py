@@ -103,7 +103,10 @@ def _resumption_notes(resumption: Resumption, fitting: Fitting) -> list[str]:
     """Return lines on how an interrupted run continues; none for a new run."""
     stage = f"{fitting.stage}: " if fitting.stage else ""
     if resumption.checkpoint is not None:
-        return [f"{stage}{line}" for line in (*resumption.problems, continued(resumption, bool(stage)))]
+        return [
+            f"{stage}{line}"
+            for line in (*resumption.problems, continued(resumption.checkpoint, resumption, bool(stage)))
+        ]
     if not resumption.problems:
         return []
     return [f"{stage}{line}" for line in (*resumption.problems, "no checkpoint is whole: training starts from step 0")]

@@ -183,17 +183,16 @@ def _require_same_shards(checkpoint: Path) -> None:
         )
 
 
-def continued(resumption: Resumption, one_of_several: bool = False) -> str:
+def continued(checkpoint: Path, resumption: Resumption, one_of_several: bool = False) -> str:
     """Return the note for people on a resumed run.
 
     The note mentions another number of processes: from the checkpoint on, dropout then draws other numbers.
 
     Args:
-        resumption: State that training continues from, with a checkpoint.
+        checkpoint: The checkpoint.
+        resumption: State that training continues from.
         one_of_several: The run has further trainings, so the end of this one is not the end of the run.
     """
-    checkpoint = resumption.checkpoint
-    assert checkpoint is not None
     step = _step_of(checkpoint)
     if one_of_several and step >= resumption.plan.steps:
         return "finished by an earlier start"

@@ -143,14 +143,15 @@ class KitTrainer(Trainer):
 
         Transformers' own setting is for the whole process.
         """
-        if self.compiled is None:
-            self.fitting.progress.say(
-                "the first step compiles the code of all steps: this takes minutes, counts in the times below, and "
-                "starts over if it is interrupted"
-            )
-            self.compiled = torch.compile(model, dynamic=True)  # type: ignore[assignment]
-        assert self.compiled is not None
-        return self.compiled
+        if self.compiled is not None:
+            return self.compiled
+        self.fitting.progress.say(
+            "the first step compiles the code of all steps: this takes minutes, counts in the times below, and "
+            "starts over if it is interrupted"
+        )
+        compiled: torch.nn.Module = torch.compile(model, dynamic=True)  # type: ignore[assignment]
+        self.compiled = compiled
+        return compiled
 
     def autocast_smart_context_manager(self, cache_enabled: bool | None = True) -> torch.autocast:
         """Return autocast to bfloat16 for training steps if the hardware supports it; evaluations use the same."""

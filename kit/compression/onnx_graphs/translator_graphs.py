@@ -21,6 +21,7 @@ from kit.compression.onnx_graphs.tracing import content_of, traced
 from kit.compression.proof import proof_texts, require_same
 from kit.methods import Job
 from kit.models.backends.onnx_translator import Graphs, OnnxTranslator, is_onnx_translator, read_graphs
+from kit.models.translation.generation_settings import settings_of
 from kit.models.translation.translator import Translator
 
 _DEFAULT_POSITIONS = 8_192  # for models without a maximum in their configuration
@@ -75,10 +76,7 @@ def _exported(folder: Path, content: tuple[tuple[str, str], ...], proof: tuple[t
     )
     config = copy.deepcopy(model.config)
     config.name_or_path = ""  # a local path
-    assert model.generation_config is not None
-    graphs = Graphs(
-        encoder, decoder, original.parameters, weights="float32", config=config, search=model.generation_config
-    )
+    graphs = Graphs(encoder, decoder, original.parameters, weights="float32", config=config, search=settings_of(model))
     converted = OnnxTranslator(graphs, original.tongues, original.max_length, prefix=original.prefix)
     require_same(converted, original, list(proof), what=f"the pair of graphs of {folder}")
     return graphs

@@ -20,6 +20,7 @@ from kit.models.backends.ctranslate2 import Ct2Facts, Ct2Translator, require_ct2
 from kit.models.checkpoints.config_file import CONFIG_FILE, read_config
 from kit.models.checkpoints.tokenizers import quiet, save_tokenizer
 from kit.models.kinds.form import Form
+from kit.models.translation.generation_settings import settings_of
 from kit.models.translation.translator import Translator
 from kit.recipe.sections.compression import Ct2Step
 from kit.records.record import Record
@@ -108,9 +109,8 @@ def _convert(translator: Translator, quantization: str, folder: Path) -> None:
 
 def _save_beside(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
     own = (folder / CONFIG_FILE).read_bytes()
-    assert model.generation_config is not None
     with quiet():
-        model.generation_config.save_pretrained(folder)
+        settings_of(model).save_pretrained(folder)
     save_tokenizer(tokenizer, folder, max_length)
     (folder / CONFIG_FILE).write_bytes(own)
 
@@ -151,8 +151,7 @@ def _loader(config: str) -> Any:
         def set_config(self, config: Any, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
             super().set_config(config, model, tokenizer)
             config.bos_token = config.bos_token or config.eos_token  # required by CTranslate2, but opus-mt has none
-            assert model.generation_config is not None
-            start = model.generation_config.decoder_start_token_id
+            start = settings_of(model).decoder_start_token_id
             config.decoder_start_token = tokenizer.convert_ids_to_tokens(start)
 
     return Loader()

@@ -9,6 +9,13 @@ from kit.models.translation.languages import Route, ends_in_language, set_langua
 from kit.recipe.defaults import or_default
 
 
+def settings_of(model: PreTrainedModel) -> GenerationConfig:
+    """Return the generation settings of a model. Raise ModelError if its architecture does not write texts."""
+    if model.generation_config is None:
+        raise ModelError(f"a {model.config.model_type} model does not write texts", key="model.checkpoint")
+    return model.generation_config
+
+
 def apply_route(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, route: Route) -> int | None:
     """Set the languages of a checkpoint's tokenizer and model.
 
@@ -30,8 +37,7 @@ def apply_route(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rout
             'set "legacy_behaviour": false in its tokenizer_config.json',
             key="model.checkpoint",
         )
-    for config in (model.config, model.generation_config):
-        assert config is not None
+    for config in (model.config, settings_of(model)):
         config.decoder_start_token_id = first
     return None
 
@@ -51,9 +57,7 @@ def set_search(
         first: Token that every translation begins with; None if there is none.
         ratio: Maximum ratio of the tokens of a translation to those of its source; transformers ignores it.
     """
-    before = model.generation_config
-    config = model.config
-    assert before is not None
+    before, config = settings_of(model), model.config
     start = getattr(config, "decoder_start_token_id", None)
     model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
         num_beams=beams,

@@ -31,6 +31,7 @@ from kit.models.checkpoints.checkpoint import Checkpoint
 from kit.models.checkpoints.config_file import read_config
 from kit.models.checkpoints.loading import DROPOUT_KEYS, refuse_missing
 from kit.models.checkpoints.tokenizers import TARGET, load_tokenizer, quiet
+from kit.models.translation.generation_settings import settings_of
 
 Start = Literal["translator", "encoder", "nothing"]
 
@@ -305,8 +306,7 @@ def drop_pooler(encoder: Any) -> None:
 
 
 def _set_special_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, start: int | None) -> None:
-    for config in (model.config, model.generation_config):
-        assert config is not None
+    for config in (model.config, settings_of(model)):
         config.decoder_start_token_id = start
         config.pad_token_id = tokenizer.pad_token_id
         config.eos_token_id = tokenizer.eos_token_id

@@ -25,6 +25,7 @@ from kit.models.checkpoints.config_file import read_config
 from kit.models.checkpoints.tokenizers import TARGET, longest_text, quiet, save_tokenizer
 from kit.models.inference import BATCH_TOKENS, full_float32
 from kit.models.translation import greedy
+from kit.models.translation.generation_settings import settings_of
 from kit.models.translation.lengths import limits_of
 from kit.models.translation.seq2seq import Tongues, load_translator
 from kit.models.translation.sources import SOURCE_TOKENS, count_tokens, translate_written
@@ -70,8 +71,7 @@ class Translator:
 
     def search_greedily(self) -> None:
         """Replace the saved search by greedy search."""
-        config = self.model.generation_config
-        assert config is not None
+        config = settings_of(self.model)
         config.num_beams, config.early_stopping, config.do_sample = 1, False, False
 
     def cut(self, texts: list[tuple[str, ...]]) -> np.ndarray:
@@ -179,8 +179,7 @@ class Translator:
         state = PartialState()
         model, source = self.model, self.tongues.source
         dataset = EncodedDataset.for_tokenizer(encoded, source)
-        config = model.generation_config
-        assert config is not None
+        config = settings_of(model)
         batches = sorted_batches(encoded.lengths, max(1, self._batch_tokens // int(config.num_beams or 1)))
         mine = batches[state.process_index :: state.num_processes]
         was_training = model.training
@@ -207,8 +206,7 @@ class Translator:
         self, encoded: Encoded, dataset: EncodedDataset, model: PreTrainedModel, indices: np.ndarray
     ) -> list[str]:
         """Translate the texts with these indices, with the search settings of the model."""
-        config, device = model.generation_config, model.device
-        assert config is not None
+        config, device = settings_of(model), model.device
         limits = torch.from_numpy(limits_of(encoded.lengths[indices], config.to_dict())).to(device)
         with torch.inference_mode(), torch.autocast(device.type, enabled=False):
             batch = {name: part.to(device) for name, part in dataset.collate(indices.tolist()).items()}
