@@ -15,6 +15,7 @@ MAX_LINES = 320
 MAX_SUMMARY = 88  # characters of the first line of a docstring
 LONG_SUMMARIES = 870  # of 2,700; lower it whenever there are fewer
 MAX_POSITIONAL = 3  # arguments in a call of a function of kit
+PRESENCE_ASSERTS = 19
 POSITIONAL_CALLS = 215  # with more positional arguments; lower it whenever there are fewer
 MAX_FUNCTION_LINES = 50  # without the docstring, and without the signature of a command
 MAX_PARAMETERS = 7
@@ -152,3 +153,13 @@ def test_calls_name_their_arguments() -> None:
     calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
     own = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id in kit_names]
     assert sum(len(call.args) > MAX_POSITIONAL for call in own) <= POSITIONAL_CALLS
+
+
+def test_types_replace_assertions_that_a_value_is_there() -> None:
+    asserts = [node for path in FILES for node in ast.walk(ast.parse(path.read_text("utf-8"))) if is_presence(node)]
+    assert len(asserts) <= PRESENCE_ASSERTS
+
+
+def is_presence(node: ast.AST) -> bool:
+    """Return True for `assert value is not None`."""
+    return isinstance(node, ast.Assert) and "is not None" in ast.unparse(node.test)
