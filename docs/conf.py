@@ -5,6 +5,9 @@ from __future__ import annotations
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE / "extensions"), str(HERE.parent)]
@@ -20,6 +23,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
     "sphinxcontrib.typer",
+    "capability_table",
     "package_layers",
     "recipe_reference",
 ]
@@ -35,6 +39,7 @@ suppress_warnings = ["toc.not_readable", "myst.xref_missing", "ref.term"]
 default_role = "code"
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
+napoleon_use_ivar = True
 napoleon_use_rtype = False
 
 # Pages
@@ -49,3 +54,13 @@ copybutton_prompt_text = r"\$ |>>> |\.\.\. "
 copybutton_prompt_is_regexp = True
 copybutton_line_continuation_character = "\\"
 linkcheck_timeout = 20
+
+
+def _signature(app: Sphinx, what: str, name: str, *more: Any) -> tuple[str, None] | None:
+    """Return no signature for Recipe, which would be the whole schema; the page on recipes has it."""
+    return ("", None) if name == "kit.Recipe" else None
+
+
+def setup(app: Sphinx) -> None:
+    """Connect the hooks of this file."""
+    app.connect("autodoc-process-signature", _signature)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import textwrap
 import tomllib
 from html import escape
 from pathlib import Path
@@ -13,7 +14,9 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 REPOSITORY = Path(__file__).parents[2]
-WIDTH, ROW, GAP = 860, 34, 6
+WIDTH, GAP = 860, 8
+TITLE, LINE = 32, 17  # heights of a box with a name only, and of a line below the name
+CHARACTER = 7.2  # width, at most on average
 
 
 def layers() -> list[list[str]]:
@@ -33,35 +36,37 @@ def role(module: str) -> str:
 
 
 def picture() -> str:
-    """Return the layers as SVG: one row per layer, a box per package."""
-    rows = layers()
-    height = len(rows) * (ROW + GAP)
-    parts = [
-        f'<svg class="layers" viewBox="0 0 {WIDTH} {height}" role="img" '
-        f'aria-label="The layers of kit, each of which imports only those below it">'
-    ]
-    for number, row in enumerate(rows):
+    """Return the layers as SVG: one row per layer, a box per package with its purpose."""
+    parts, y = [], 0
+    for row in layers():
         width = (WIDTH - GAP * (len(row) - 1)) / len(row)
-        for place, module in enumerate(row):
-            x, y = place * (width + GAP), number * (ROW + GAP)
-            name = module.rpartition(".")[2]
-            parts.append(
-                f'<rect x="{x + 1:g}" y="{y + 1}" width="{width - 2:g}" height="{ROW - 2}" rx="5"/>'
-                f'<text x="{x + width / 2:g}" y="{y + 22}" text-anchor="middle" font-size="15">{escape(name)}</text>'
-            )
-    return "".join([*parts, "</svg>"])
+        purposes = [textwrap.wrap(role(module), int(width / CHARACTER)) for module in row]
+        height = TITLE + LINE * max(map(len, purposes))
+        for place, (module, lines) in enumerate(zip(row, purposes, strict=True)):
+            parts.append(_box(place * (width + GAP), y, width - 2, height, [module.rpartition(".")[2], *lines]))
+        y += height + GAP
+    label = "The packages of kit in layers. Each package imports only packages in layers below it."
+    return f'<svg class="layers" viewBox="0 0 {WIDTH} {y}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+
+
+def _box(x: float, y: float, width: float, height: float, lines: list[str]) -> str:
+    """Return a box with lines of text, the first of which is the name."""
+    texts = [
+        f'<text class="{"purpose" if number else "name"}" x="{x + 14:g}" y="{y + 22 + LINE * number:g}">'
+        f"{escape(line).replace('`', '')}</text>"
+        for number, line in enumerate(lines)
+    ]
+    return f'<rect x="{x + 1:g}" y="{y + 1:g}" width="{width:g}" height="{height:g}" rx="6"/>{"".join(texts)}'
 
 
 class PackageLayers(SphinxDirective):
-    """Picture of the layers, and a table with the purpose of each package."""
+    """Picture of the layers, with the purpose of each package."""
 
     def run(self) -> list[nodes.Node]:
-        """Return the nodes of the picture and the table."""
-        for name in ("pyproject.toml", "kit/__init__.py"):
-            self.env.note_dependency(str(REPOSITORY / name))
-        rows = [f"| `{module}` | {role(module)} |" for row in layers() for module in row]
-        table = "\n".join(["| package | purpose |", "|---|---|", *rows])
-        return [nodes.raw("", picture(), format="html"), *self.parse_text_to_nodes(table)]
+        """Return the picture."""
+        for file in (Path(__file__), REPOSITORY / "pyproject.toml", *REPOSITORY.glob("kit/*/__init__.py")):
+            self.env.note_dependency(str(file))
+        return [nodes.raw("", picture(), format="html")]
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

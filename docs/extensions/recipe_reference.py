@@ -91,7 +91,7 @@ def _entry(path: str, key: Schema) -> str:
     else:
         default = f"default: `{_value(key['default'])}`"
     idle = "; not part of the id of a run" if _marker(path) == NOT_IN_ID else ""
-    return f":::{{recipe-key}} {path}\n*{_type(key)}*; {default}{idle}\n\n{_linked(key['description'])}\n:::"
+    return f":::{{recipe-key}} {path}\n{_type(key)}; {default}{idle}\n\n{_linked(key['description'])}\n:::"
 
 
 def _type(key: Schema) -> str:
@@ -115,7 +115,8 @@ def _list(key: Schema) -> str:
         return "list of techniques"
     low, high = key.get("minItems", 0), key.get("maxItems")
     count = "two " if low == high == 2 else "one or two " if high == 2 else "two or more " if low == 2 else ""
-    return f"list of {count}({_type(key['items'])})"
+    kind = _type(key["items"])
+    return f"list of {count}{kind.replace('whole number', 'whole numbers')}"
 
 
 def _value(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Registry of the compression techniques.
+"""Compression: techniques, chains of them, and the gate that limits their loss of quality.
 
 To add a technique, add a module in `steps`, its recipe section in `kit.recipe.sections.compression`, and a line in
 TECHNIQUES.

@@ -1,1 +1,1 @@
-"""Measurement: how good a model is, and how sure that is."""
+"""Measurement: metrics and baselines, intervals, speed, energy."""

@@ -1,4 +1,4 @@
-"""Registry of the families of models, each with its methods.
+"""Methods of training, one package per family of models.
 
 To add a method, add a module in the package of its family, and a line in the METHODS of that package.
 """

@@ -17,6 +17,7 @@ Conventions of pages (docs/**/*.md, and README.md for the code blocks):
     others    text, csv, json, html, bash, makefile, dockerfile, toml, diff: not checked.
 - A comment `% file: NAME` on the line before a block writes it to that file, for the Python blocks after it.
 - A comment is a line that begins with `%`; it is not shown.
+- Generated tables: ```{capability-table}``` (compression techniques), ```{package-layers}``` (architecture).
 """
 
 from __future__ import annotations
