@@ -106,7 +106,7 @@ def verify(exported: Format, folder: Path, source: Record, run: Record, data: Pr
     if tuple(labels) != source.labels:
         raise ExportError(f"{exported.name}: labels are {in_line(labels)}, not {in_line(source.labels)}, in order")
     _require_same_tokens(exported, source, texts, predictions.get("tokens"))
-    translates = "translations" in predictions
+    translates = exported.kind.translates
     outputs = (
         np.asarray(predictions["translations"], object) if translates else np.asarray(predictions["logits"], np.float32)
     )

@@ -53,6 +53,6 @@ def _keys_in_id(recipe: Recipe, section: Section, contents: Container[str], oute
         if isinstance(inner, Section):
             if inner_keys := _keys_in_id(recipe, inner, contents, outer=marker):
                 keys[name] = inner_keys
-        elif marker.applies(recipe.method, recipe.task, contents):
+        elif marker.applies(recipe.method, recipe.rules.family, contents):
             keys[name] = value
     return keys

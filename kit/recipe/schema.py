@@ -53,7 +53,7 @@ class Recipe(Section):
     tfidf: Annotated[TfidfSection, InId(("tfidf",))] = TfidfSection()
     distill: Annotated[DistillSection, InId(("distill",))] = DistillSection()
     compress: Annotated[CompressSection, NOT_IN_ID] = CompressSection()
-    translation: Annotated[TranslationSection, InId(tasks=("translation",))] = TranslationSection()
+    translation: Annotated[TranslationSection, InId(families=("translators",))] = TranslationSection()
     study: Annotated[StudySection, NOT_IN_ID] = StudySection()
 
     @classmethod

@@ -38,12 +38,12 @@ class InId:
 
     Attributes:
         methods: Methods whose result depends on the key; None for all.
-        tasks: Tasks whose result depends on the key; None for all.
+        families: Families of models whose result depends on the key; None for all.
         unless: Names of contents, each of which is hashed in place of the key if an id has it.
     """
 
     methods: tuple[str, ...] | None = None
-    tasks: tuple[str, ...] | None = None
+    families: tuple[str, ...] | None = None
     unless: tuple[str, ...] = ()
 
     @classmethod
@@ -55,15 +55,15 @@ class InId:
         """Return the marker of a key, with the section's own marker for what it leaves open."""
         return InId(
             section.methods if self.methods is None else self.methods,
-            section.tasks if self.tasks is None else self.tasks,
+            section.families if self.families is None else self.families,
             self.unless or section.unless,
         )
 
-    def applies(self, method: str, task: str, contents: Container[str]) -> bool:
+    def applies(self, method: str, family: str, contents: Container[str]) -> bool:
         """Return whether the key is part of the id of a run with these contents."""
         return (
             (self.methods is None or method in self.methods)
-            and (self.tasks is None or task in self.tasks)
+            and (self.families is None or family in self.families)
             and not any(name in contents for name in self.unless)
         )
 

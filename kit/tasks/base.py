@@ -63,6 +63,10 @@ class Task(Protocol):
     def measure(self) -> Measure:
         """Metrics of outputs against targets."""
 
+    @property
+    def targets_row(self) -> tuple[str, str]:
+        """Name and description of the targets for people: `("labels", "no, yes")`."""
+
     def targets(self, labels: Sequence[tuple[str, ...]]) -> np.ndarray:
         """Return targets (n, ...) for `measure` from the label names, or the reference, of each example."""
 

@@ -15,7 +15,6 @@ from kit.runtime.files import require_writable
 from kit.runtime.quantities import percent
 
 if TYPE_CHECKING:
-    from kit.data import Prepared
     from kit.data.distillation_texts import TransferSet
     from kit.data.encode import Encoded
     from kit.models.checkpoints.checkpoint import Checkpoint
@@ -50,7 +49,7 @@ def check(recipe: Recipe, shared: Shared | None = None) -> Preview:
     shared = shared or Shared()
     request = understand(recipe, shared)
     run_id, data = request.id, request.data
-    rows = [("run", run_id), *_data_rows(data, request.recipe.data.languages)]
+    rows = [("run", run_id), *_data_rows(request)]
     if recipe.method != "tfidf":
         rows += _model_rows(request)
     if "compress" in recipe.model_fields_set:
@@ -78,14 +77,13 @@ def _teacher_words(teacher: Preview) -> str:
     return f"the teacher, {teacher.run_id} ({state})"
 
 
-def _data_rows(data: Prepared, languages: list[str] | None) -> list[tuple[str, str]]:
-    shown = in_line(data.labels, most=6)
+def _data_rows(request: Request) -> list[tuple[str, str]]:
+    data = request.data
     budget = len(data.train) + len(data.validation)
-    of_labels = ("languages", " to ".join(languages)) if languages else ("labels", shown)
     return [
         ("data", data.splits.description),
         ("columns", f"text: {' + '.join(data.splits.text_columns)}; label: {in_line(data.splits.label_columns)}"),
-        of_labels,
+        request.task.targets_row,
         ("budget", f"{budget} labelled examples: {len(data.train)} train, {len(data.validation)} validation"),
         ("pool", f"{len(data.pool)} examples outside the budget"),
         ("test", f"{len(data.test)} examples"),

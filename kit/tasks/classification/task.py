@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kit.data.encode import IGNORED
+from kit.data.label_words import in_line
 from kit.data.labels import encode_labels
 from kit.measurement.intervals import Estimate, bootstrap_scores
 from kit.measurement.logits import multi_label_predictions, sigmoid, softmax
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
     from kit.models.checkpoints.head import Head
     from kit.models.linear import LinearFit
+
+
+_SHOWN_LABELS = 6
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,11 @@ class Classification:
     def measure(self) -> LabelMeasure:
         """Metrics of logits against targets."""
         return LabelMeasure(self.main_metric, self.ordered, self.multi_label)
+
+    @property
+    def targets_row(self) -> tuple[str, str]:
+        """First label names."""
+        return "labels", in_line(self.labels, most=_SHOWN_LABELS)
 
     def targets(self, labels: Sequence[tuple[str, ...]]) -> np.ndarray:
         """Return class indices (n,) int64; if multi-label, (n, labels) float32 0/1."""

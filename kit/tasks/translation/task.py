@@ -47,6 +47,11 @@ class Translation:
         """Metrics of translations against references."""
         return TranslationMeasure(self.main_metric, self.languages[1])
 
+    @property
+    def targets_row(self) -> tuple[str, str]:
+        """Source and target language."""
+        return "languages", " to ".join(self.languages)
+
     def targets(self, labels: Sequence[tuple[str, ...]]) -> np.ndarray:
         """Return the references (n,)."""
         return np.asarray([reference[0] for reference in labels], object)
