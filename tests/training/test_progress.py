@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from kit.training import progress
+from kit.training import progress, progress_bar
 from kit.training.progress import Progress
 from kit.training.progress_bar import _Bar
 from kit.training.timing import pass_span
@@ -23,6 +23,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     fake = Clock()
     monkeypatch.setattr(progress, "time", fake)
+    monkeypatch.setattr(progress_bar, "time", fake)
     return fake
 
 
