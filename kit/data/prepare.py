@@ -54,7 +54,7 @@ class Cleaned:
 
 def clean(data: DataSection) -> Cleaned:
     """Load and audit the data. Raise DataError if that fails."""
-    languages = None if data.languages is None else data.language_pair
+    languages = data.language_pair if data.targets is TargetKind.REFERENCES else None
     return Cleaned(*audit(load_splits(data), data.multi_label, languages, numbers=data.targets is TargetKind.NUMBERS))
 
 
@@ -81,7 +81,7 @@ def prepare(data: DataSection, seed: int, cleaned: Cleaned | None = None) -> Pre
     )
     share, most = (VALIDATION_SHARE, MAX_VALIDATION_EXAMPLES) if data.validation is None else (data.validation, None)
     pool = np.setdiff1d(np.arange(len(splits.train)), order)
-    if data.languages is None:
+    if data.targets is not TargetKind.REFERENCES:
         kept, held = hold_out(classes[order], share, most)
     else:  # a text may have several translations
         sources = [normalise(texts) for texts in splits.train.texts]

@@ -69,7 +69,8 @@ def load_splits(data: DataSection) -> Splits:
     Raises:
         DataError: Data are missing, cannot be read or do not fit the recipe.
     """
-    loaded = _load_labelled(data) if data.languages is None else _load_pairs(data, data.language_pair)
+    is_parallel = data.targets is TargetKind.REFERENCES
+    loaded = _load_pairs(data, data.language_pair) if is_parallel else _load_labelled(data)
     return replace(loaded, reading=reading_of(data))
 
 

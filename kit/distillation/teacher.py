@@ -106,7 +106,7 @@ def resolve_teacher(name: str, recipe: Recipe | None = None) -> Teacher:
             settings = _translation_settings(checkpoint, config.model_type, recipe)
         sha256 = _digest(f"{checkpoint.sha256} {checkpoint.tokenizer_sha256} {_text_to_hash(settings)}")
         return Teacher(name, checkpoint.folder, (), False, None, sha256, checkpoint, None, settings)
-    if recipe is not None and recipe.data.languages is not None:
+    if recipe is not None and recipe.rules.writes_text:
         raise ModelError(
             f"{name} is a checkpoint that does not translate",
             "fine-tune it first (kit finetune) and name that run, or leave distill.teacher out and kit does",
