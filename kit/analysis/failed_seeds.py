@@ -21,6 +21,7 @@ from kit.runtime.quantities import percent
 _WEAK = 0.1  # correlation of predictions and truth below which predictions do not depend on the text
 _ALWAYS = 0.99  # share of test examples with the same prediction that counts as constant
 _SAME = 0.3  # share of test examples with the same translation above which a model ignores its source
+_FLAT = 0.05  # spread of predicted numbers, relative to the targets, below which a model ignores its text
 _GAP = 0.05  # of the metric: smaller differences are not a failure, and do not show that other seeds did better
 _SCALED_MADS = 5.0
 _LEAST_PEERS = 4
@@ -38,8 +39,8 @@ def failed_to_train(
 
     Args:
         value: Main metric on the test examples, where higher is better.
-        outputs: (n, K) logits, or (n,) translations.
-        targets: (n,) class indices, (n, K) of 0 and 1, or (n,) references.
+        outputs: (n, K) logits, (n, 1) predicted numbers, or (n,) translations.
+        targets: (n,) class indices, (n, K) of 0 and 1, (n,) numbers in floating point, or (n,) references.
         evaluations: Evaluations in the Record's `training`; None for methods without training.
         peers: Metrics of the other seeds of the same method and budget.
 
@@ -54,6 +55,10 @@ def failed_to_train(
             else ""
         )
         return repeated or _far_below(value, peers)
+    if targets.dtype.kind == "f" and targets.ndim == 1:
+        if outputs.std() < _FLAT * targets.std():
+            return "predicts nearly the same number for all test examples"
+        return _far_below(value, peers)
     predictions, truth, correlation = _predictions(outputs, targets)
     right = float((predictions == truth).mean())
     most_frequent = _largest_share(truth)

@@ -17,6 +17,7 @@ from kit.runtime.quiet_libraries import quiet_libraries
 
 # Options of `kit new` for the keys of the recipe that it writes.
 OPTION_OF_KEY = {
+    "task": "--task",
     "data.source": "--train",
     "data.test": "--test",
     "data.text": "--text",
@@ -68,6 +69,7 @@ def new(  # noqa: PLR0913, PLR0917
         str | None,
         typer.Option("--languages", metavar="FROM,TO", help="Languages, if the examples are translations, e.g. en,de."),
     ] = None,
+    task: Annotated[str | None, typer.Option("--task", help="Task of the recipe. Detected if absent.")] = None,
     header: Annotated[
         str,
         typer.Option("--header", help="Header of CSV or TSV files: first (line), none, or column names: text,label."),
@@ -100,6 +102,7 @@ def new(  # noqa: PLR0913, PLR0917
             label_separator=label_separator,
             labels=None if labels is None else _names(labels),
             languages=None if languages is None else [name.strip() for name in languages.split(",")],
+            task=task,
             header=_header("none" if no_header else header),
             separator=separator,
             max_bytes=max_bytes,

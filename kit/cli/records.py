@@ -117,7 +117,7 @@ def _listed(record: Record) -> list[tuple[str, ...]]:
     )
     rows: list[tuple[str, ...]] = []
     for name in record.shown_metrics:
-        scores = [values.get(name) for values in (baselines.chance, baselines.majority)]
+        scores = [baselines.by_name.get(rule, {}).get(name) for rule in ("chance", "majority")]
         rows.append(
             (
                 *(run_columns if not rows else [""] * len(run_columns)),

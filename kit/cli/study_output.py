@@ -98,7 +98,7 @@ def _print_means(metric: str, values: Mapping[Cell, float], first: Record | None
             for b in budgets
         ]
         rows.append((" ".join(part for part in series if part), *means))
-    baselines = {"chance": first.baselines.chance, "majority": first.baselines.majority} if first else {}
+    baselines = first.baselines.by_name if first else {}
     for name, baseline in baselines.items():
         if metric in baseline:
             rows.append((name, *(shown_value(metric, baseline[metric]) for _ in budgets)))

@@ -75,11 +75,11 @@ def summary(record: Record) -> dict[str, object]:
 
 
 def baseline_scores(record: Record) -> dict[str, dict[str, dict[str, float]]]:
-    """Return the scores of a random guess and of the most frequent label, for JSON."""
+    """Return the scores of two rules that read no text by name, for JSON."""
     baselines = record.baselines
     if not baselines.chance:
         return {}
-    return {"baselines": {"chance": dict(baselines.chance), "majority": dict(baselines.majority)}}
+    return {"baselines": {name: dict(values) for name, values in baselines.by_name.items()}}
 
 
 def print_table(columns: list[str], rows: Sequence[Sequence[str]], header: bool = True) -> None:

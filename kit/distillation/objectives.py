@@ -112,13 +112,14 @@ class TeacherObjective:
 
 
 def truth_of(targets: np.ndarray, count: int) -> torch.Tensor:
-    """Return the true labels (count, ...) of a transfer set, IGNORED for texts without a label.
+    """Return the true labels (count, ...) of a transfer set, for texts without a label IGNORED, or NaN for numbers.
 
     Args:
         targets: (n, ...) targets of the first n texts.
         count: Number of texts in the transfer set.
     """
-    truth = np.full((count, *targets.shape[1:]), IGNORED, targets.dtype)
+    missing = np.nan if targets.dtype == np.float64 else IGNORED  # any other value can be a label
+    truth = np.full((count, *targets.shape[1:]), missing, targets.dtype)
     truth[: len(targets)] = targets
     return torch.from_numpy(truth)
 

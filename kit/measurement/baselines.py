@@ -1,4 +1,8 @@
-"""Scores of two rules that read no text: a uniform random guess, and always the most frequent training label."""
+"""Scores of two rules that read no text.
+
+For labels, they are a uniform random guess and the most frequent training label; for numbers, the median and the mean
+of the training labels.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +13,14 @@ from typing import Any
 import numpy as np
 
 from kit.data.balance import is_unbalanced
+from kit.data.numbers import values_of
 from kit.measurement.intervals import Estimate, shown
 from kit.measurement.logits import Floats
 from kit.measurement.metrics import scores
+from kit.measurement.regression import RegressionMeasure
 from kit.measurement.units import shown_value
+from kit.recipe.schema import TaskRules
+from kit.recipe.sections.data import TargetKind
 
 MIN_CLASS_EXAMPLES = 20  # with fewer examples, the recall of a class is too coarse to trust or to compare
 _MOST_NAMED = 3
@@ -25,23 +33,34 @@ class Baselines:
     Attributes:
         chance: Expected score of a uniform random guess; in multi-label tasks each label is guessed with probability
             1/2.
-        majority: Score of always predicting `labels`.
+        majority: Score of always predicting `labels`, or the mean.
         labels: Most frequent label (or set of labels) of the training examples.
+        names: Names of the two rules.
+        number: Mean of the training labels, if they are numbers; `chance` is then the score of their median.
     """
 
     chance: Mapping[str, float] = field(default_factory=dict)
     majority: Mapping[str, float] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
+    names: tuple[str, str] = ("chance", "majority")
+    number: float | None = None
+
+    @property
+    def by_name(self) -> dict[str, Mapping[str, float]]:
+        """Scores of the two rules by name; empty scores if they are unknown."""
+        return dict(zip(self.names, (self.chance, self.majority), strict=True))
 
     @property
     def always(self) -> str:
         """The majority rule in words: `always predicting 'no'`."""
+        if self.number is not None:
+            return f"always predicting the mean, {self.number:.4g}"
         labels = " and ".join(f"'{label}'" for label in self.labels) or "no label"
         return f"always predicting {labels}"
 
     def words(self, metric: str) -> str:
         """Return `chance 20.0 %, majority 22.0 %`, or the one of the two that has this metric."""
-        parts = [("chance", self.chance), ("majority", self.majority)]
+        parts = self.by_name.items()
         return ", ".join(f"{name} {shown_value(metric, values[metric])}" for name, values in parts if metric in values)
 
     def beside(self, metric: str, estimate: Estimate) -> str:
@@ -106,6 +125,36 @@ def label_set_baselines(
     if exact is not None:
         constant["exact_match"] = exact
     return Baselines(chance, constant, tuple(labels[index] for index in majority))
+
+
+def number_baselines(train: Mapping[str, Any], targets: np.ndarray) -> Baselines:
+    """Return the baselines of a task whose labels are numbers.
+
+    Args:
+        train: Distribution of the training labels, as data.
+        targets: (n,) labels of the test examples.
+    """
+    measure = RegressionMeasure()
+    scored = []
+    for constant in (train["quantiles"][2], train["mean"]):
+        parts = measure.tally(np.full(len(targets), constant), targets)
+        sums = {name: part.sum(axis=0) for name, part in parts.items()}
+        scored.append({name: float(value) for name, value in measure.scores(sums, len(targets)).items()})
+    median, mean = scored
+    return Baselines(median, mean, names=("median", "mean"), number=float(train["mean"]))
+
+
+def baselines_of(
+    content: Mapping[str, Any], test_labels: Callable[[], Sequence[tuple[str, ...]]], rules: TaskRules
+) -> Baselines:
+    """Return the baselines of a finished run, see `run_baselines`; empty ones for a task without them."""
+    match rules.targets:
+        case TargetKind.LABELS:
+            return run_baselines(content, test_labels, rules.ordered)
+        case TargetKind.NUMBERS:
+            return number_baselines(content["data"]["audit"]["numbers_train"], values_of(test_labels()))
+        case TargetKind.REFERENCES:
+            return Baselines()
 
 
 def run_baselines(

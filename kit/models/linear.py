@@ -74,6 +74,21 @@ def logistic_regression(labels: int) -> LinearFit:
     )
 
 
+def ridge_regression() -> LinearFit:
+    """Return the fit of a ridge regression, see `fit_ridge`."""
+    return LinearFit(fit=fit_ridge, grid=(0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0), default=1.0, start=1.0)
+
+
+def fit_ridge(features: Features, targets: np.ndarray, C: float) -> Linear:  # noqa: N803
+    """Fit numbers (n,) by least squares with the penalty 1 / C on the squared weights."""
+    from sklearn.linear_model import Ridge
+
+    sparse = not isinstance(features, np.ndarray)
+    model = Ridge(1 / C, solver="sparse_cg" if sparse else "cholesky", tol=1e-6)
+    model.fit(features if sparse else features.astype(np.float64), targets)
+    return Linear(model.coef_[:, None], np.array([model.intercept_]), C)
+
+
 def fit_logistic(features: Features, targets: np.ndarray, labels: int, C: float) -> Linear:  # noqa: N803
     """Fit by L-BFGS: a softmax over labels for targets (n,), or one binary regression per label for (n, labels).
 

@@ -70,7 +70,7 @@ def _results(record: Record, text: CardText) -> list[str]:
     metrics, baselines = record.metrics, record.baselines
     names = [record.main_metric, *(name for name in metrics if name != record.main_metric)]
     count = record.content["data"]["sizes"]["test"]
-    references = {"chance": baselines.chance, "majority": baselines.majority} if baselines.majority else {}
+    references = baselines.by_name if baselines.majority else {}
     header = ["metric", f"on {count:,} test examples, with 95 % interval", *references]
     rows = [
         (

@@ -25,6 +25,7 @@ from kit.recipe.resolve_translation import resolve_translation
 from kit.recipe.resolved import ResolvedDistill, ResolvedRecipe, ResolvedTrain, TrainingRecipe
 from kit.recipe.schema import Recipe
 from kit.recipe.section import one_or_all
+from kit.recipe.sections.data import TargetKind
 from kit.recipe.sections.distillation import DistillSection
 from kit.recipe.sections.study import StudySection
 
@@ -56,12 +57,9 @@ def resolve_training(recipe: Recipe, facts: Facts) -> TrainingRecipe:
 
 def _sections(recipe: Recipe, facts: Facts) -> dict[str, Any]:
     """Return the resolved values of the sections that all methods have."""
-    data: dict[str, Any] = {
-        "text": one_or_all(facts.text),
-        "label": one_or_all(facts.label),
-        "labels": list(facts.labels),
-        "label_separator": facts.label_separator,
-    }
+    data: dict[str, Any] = {"text": one_or_all(facts.text), "label": one_or_all(facts.label)}
+    if _has_names(recipe):
+        data |= {"labels": list(facts.labels), "label_separator": facts.label_separator}
     update: dict[str, Any] = {
         "metric": recipe.main_metric,
         "data": recipe.data.model_copy(update=data),
@@ -79,7 +77,7 @@ def _train(recipe: Recipe, facts: Facts) -> dict[str, Any]:
     """Return the resolved values of the section `train`."""
     train, method, is_small = recipe.train, recipe.method, facts.budget <= SMALL_BUDGET
     is_pretrained, is_pooled = method != "scratch" and _is_pretrained(facts.distill), facts.pooling is not None
-    has_contrastive_loss = is_pooled and not recipe.data.multi_label
+    has_contrastive_loss = is_pooled and _has_names(recipe) and not recipe.data.multi_label
     student = None if facts.distill is None else facts.distill.student
     if method in ("distill", "student"):
         is_small, dropout = facts.transfer <= SMALL_BUDGET, 0.0 if method == "distill" else None
@@ -97,7 +95,7 @@ def _train(recipe: Recipe, facts: Facts) -> dict[str, Any]:
         "contrastive": or_default(train.contrastive, CONTRASTIVE[method] if has_contrastive_loss else 0.0),
         "dropout": or_default(train.dropout, dropout),
         "head": head,
-        "label_names": train.label_names and head == "probe",
+        "label_names": train.label_names and head == "probe" and _has_names(recipe),
         "average": train.average or 1,
         "padding_free": train.padding_free and (student is None or student.architecture == "transformer"),
         "freeze_embeddings": or_default(train.freeze_embeddings, is_pretrained),
@@ -106,6 +104,11 @@ def _train(recipe: Recipe, facts: Facts) -> dict[str, Any]:
         and method != "distill"
         and or_default(train.refit, is_small and train.select == "last"),
     }
+
+
+def _has_names(recipe: Recipe) -> bool:
+    """Return whether labels have names, unlike numbers and translations."""
+    return recipe.data.targets is TargetKind.LABELS
 
 
 def _is_pretrained(distill: DistillSection | None) -> bool:

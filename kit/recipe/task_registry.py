@@ -12,6 +12,7 @@ from types import ModuleType
 
 TASKS = {
     "classification": "kit.tasks.classification",
+    "regression": "kit.tasks.regression",
     "sentiment": "kit.tasks.sentiment",
     "translation": "kit.tasks.translation",
 }

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import MAKE_AGAIN, RecordError
-from kit.measurement.units import NOT_SHARES, OF_HUNDRED
+from kit.measurement.units import NOT_SHARES, NUMBER_SCORES, OF_HUNDRED
 from kit.recipe import Recipe
 from kit.recipe.resolved import ResolvedRecipe
 from kit.recipe.sections.data import TargetKind
 from kit.runtime.file_types import RecordContent, require_types
 from kit.runtime.names import plain_name
 
+_MAX_NUMBER = 1e100  # for scores in the units of the labels
 _MAX_METRIC = 1e6  # for losses and other metrics that are not shares
 _TFIDF_FILE = "model/tfidf.json"
 _WITHOUT_CHECKPOINT = ("tfidf", "scratch", "distill", "student")
@@ -114,7 +115,9 @@ def _require_metrics(path: Path, content: dict[str, Any]) -> None:
     if content["main_metric"] not in metrics:
         raise RecordError(f"{path} is damaged: metrics has no {content['main_metric']}", MAKE_AGAIN)
     for name, estimate in metrics.items():
-        limit = _MAX_METRIC if name in (*NOT_SHARES, *OF_HUNDRED) else 1.0 + 1e-9  # a mean is rounded
+        limit = (
+            _MAX_NUMBER if name in NUMBER_SCORES else _MAX_METRIC if name in (*NOT_SHARES, *OF_HUNDRED) else 1.0 + 1e-9
+        )  # a mean is rounded
         if not all(abs(estimate[key]) <= limit for key in ("value", "low", "high")):
             raise RecordError(f"{path} is damaged: metrics.{name} is out of range", MAKE_AGAIN)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import MAKE_AGAIN, ModelError, RecordError
-from kit.measurement.baselines import Baselines, balance_words, few_examples_words, metrics_to_show, run_baselines
+from kit.measurement.baselines import Baselines, balance_words, baselines_of, few_examples_words, metrics_to_show
 from kit.measurement.intervals import Estimate, shown
 from kit.models.backends.backend import Backend
 from kit.models.kinds import backend_of
@@ -157,12 +157,9 @@ class Record:
 
     @cached_property
     def baselines(self) -> Baselines:
-        """Scores of a random guess and of the most frequent label; empty if they cannot be computed."""
+        """Scores of two rules that read no text; empty if they cannot be computed."""
         try:
-            rules = self.recipe.rules
-            if rules.targets is not TargetKind.LABELS:
-                return Baselines()
-            return run_baselines(self.content, lambda: self.predictions().labels, rules.ordered)
+            return baselines_of(self.content, lambda: self.predictions().labels, self.recipe.rules)
         except (RecordError, OSError, KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError):
             return Baselines()
 
@@ -213,7 +210,8 @@ class Record:
         file = self.folder / PREDICTIONS_FILE
         if not file.is_file() or file_sha256(file) != self.content["files"].get(PREDICTIONS_FILE):
             raise RecordError(f"{self.folder} is damaged: {PREDICTIONS_FILE} was changed", MAKE_AGAIN)
-        return read_predictions(file, self.labels, self.recipe.rules.output_column)
+        rules = self.recipe.rules
+        return read_predictions(file, self.labels if rules.targets is TargetKind.LABELS else (), rules.output_column)
 
     def rows(self) -> list[tuple[str, str]]:
         """Return a table of two columns with a summary of the Record."""

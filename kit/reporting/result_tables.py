@@ -41,10 +41,10 @@ def _means(findings: Findings, metric: str, points: Mapping[str, Sequence[Point]
         rows.append((text_cell(name), *(_mean_cell(metric, by_budget.get(budget)) for budget in budgets)))
     baselines = findings.baselines
     always = " and ".join(f"“{plain(label)}”" for label in baselines.labels) or "no label"
-    for name, note, values in (
-        ("chance", "a uniform random guess", baselines.chance),
-        ("majority", f"always {always}", baselines.majority),
-    ):
+    notes = (
+        ("a uniform random guess", f"always {always}") if baselines.number is None else ("of the training labels",) * 2
+    )
+    for (name, values), note in zip(baselines.by_name.items(), notes, strict=True):
         if metric in values:
             cell = TableCell(shown_value(metric, values[metric]), key=values[metric])
             rows.append((text_cell(name, note), *(cell for _ in budgets)))

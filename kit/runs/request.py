@@ -138,7 +138,7 @@ def understand(recipe: Recipe, shared: Shared | None = None) -> Request:
     data = prepare(recipe.data, recipe.train.seed, shared.cleaned(recipe.data))
     if data.splits.headless:  # small files with the same columns can then be read for predictions
         recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"header": "none"})})
-    task, family = task_for(recipe, data.labels), family_of(recipe)
+    task, family = task_for(recipe, data.labels, data.train), family_of(recipe)
     inputs = Inputs(recipe, data, None, (), shared.checkpoint)
     teachers = _teachers(inputs) if recipe.method == "distill" else ()
     checkpoint = _start(recipe, teachers, shared) if method_of(recipe).needs_checkpoint else None

@@ -65,7 +65,7 @@ def _baseline_notes(series: Sequence[Series], record: Record) -> list[str]:
         notes.append(f"Baselines, {metric}: {words} ({baselines.always}).")
     weak = [one.name for one in series if baselines.not_beaten(metric, one.points[-1].estimate)]
     if weak:
-        notes.append(f"Not better than the majority even with their largest budget: {', '.join(weak)}.")
+        notes.append(f"Not better than the {baselines.names[1]} even with their largest budget: {', '.join(weak)}.")
     return notes + [f"{note[0].upper()}{note[1:]}." for note in record.class_notes(record.shown_metrics)]
 
 

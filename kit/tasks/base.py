@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from kit.data import Examples
 from kit.measurement.intervals import Estimate
 from kit.measurement.measure import Measure
 
@@ -58,6 +59,9 @@ class Task(Protocol):
     @property
     def main_metric(self) -> str:
         """Name of the metric by which runs are compared."""
+
+    def trained_on(self, examples: Examples) -> Task:
+        """Return the task with everything that models take from these training examples beside the examples."""
 
     @property
     def measure(self) -> Measure:

@@ -13,6 +13,7 @@ from accelerate import PartialState
 from transformers import PrinterCallback
 
 from kit.errors import TrainingError
+from kit.models.checkpoints.head_scale import standardized
 from kit.models.checkpoints.tokenizers import quiet
 from kit.runtime.signals import deferring
 from kit.training.arguments import arguments_of
@@ -42,6 +43,12 @@ def fit_model(fitting: Fitting) -> Training:
         DivergedError: The loss is no longer a finite number.
         TrainingError: Memory is too small for a single example.
     """
+    with standardized(fitting.model, fitting.scale):
+        return _fit(fitting)
+
+
+def _fit(fitting: Fitting) -> Training:
+    """Train the model, see `fit_model`."""
     model, workdir, progress = fitting.model, fitting.workdir, fitting.progress
     start_file = fitting.start_file
     workdir.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ import torch
 from transformers import PreTrainedModel
 
 from kit.data.encode import Encoded
+from kit.models.checkpoints.head import Scale
 from kit.recipe.resolved import ResolvedTrain
 from kit.training.diagnosis import Diagnosis, Evaluation
 from kit.training.hardware import Hardware
@@ -133,6 +134,7 @@ class Fitting:
         progress: Output for people.
         rate_shares: Per prefix of parameter names, the share of the learning rate that these parameters get.
         stage: Name of this training for people, if the run has several trainings.
+        scale: Scale of the numbers that the model predicts; None for other outputs.
     """
 
     model: PreTrainedModel
@@ -147,6 +149,7 @@ class Fitting:
     progress: Progress
     rate_shares: Mapping[str, float] = field(default_factory=dict)
     stage: str = ""
+    scale: Scale | None = None
 
     @property
     def start_file(self) -> Path:

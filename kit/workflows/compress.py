@@ -186,7 +186,7 @@ def _job(start: Record, quiet: bool, shared: Shared) -> Job:
         )
     return Job(
         recipe=recipe,
-        task=task_for(recipe, data.labels),
+        task=task_for(recipe, data.labels, data.train),
         data=data,
         hardware=hardware,
         progress=Progress(quiet or not state.is_main_process),

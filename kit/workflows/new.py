@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 from kit.data.columns import LabelPerColumnError
 from kit.data.label_separators import USUAL
 from kit.data.label_words import in_line
-from kit.errors import OutputError, RecipeError
+from kit.data.labels import are_numbers
+from kit.data.numbers import Distribution, values_of
+from kit.errors import DataError, OutputError, RecipeError
 from kit.recipe import Recipe
 from kit.recipe.load import recipe_from_yaml, recipe_to_yaml, validated
 from kit.recipe.section import one_or_all
+from kit.recipe.sections.data import DataSection, TargetKind
 from kit.recipe.yaml_text import comment
 from kit.runtime.files import write_atomically
 
@@ -37,6 +40,7 @@ def new(  # noqa: PLR0913
     label_separator: str | None = None,
     labels: Sequence[str] | None = None,
     languages: Sequence[str] | None = None,
+    task: str | None = None,
     header: str | Sequence[str] = "auto",
     separator: str | None = None,
     max_bytes: int | None = None,
@@ -56,6 +60,7 @@ def new(  # noqa: PLR0913
         label_separator: Separator of the labels in one cell; detected if None.
         labels: Label names in order, for 0/1 vectors or ordered labels.
         languages: Source and target language, if the examples are translations.
+        task: Task of the recipe; detected if None.
         header: As `data.header` in a recipe.
         separator: As `data.separator` in a recipe.
         max_bytes: As `data.max_bytes` in a recipe.
@@ -73,12 +78,9 @@ def new(  # noqa: PLR0913
     """
     path = Path(path)
     train, test = ([source] if isinstance(source, str) else source for source in (train, test))
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder", f"Name a file, for example {path / 'recipe.yaml'}.")
-    if path.exists() and not force:
-        raise OutputError(f"{path} exists already", "Choose another name, or replace it with --force.")
+    _require_new(path, force)
     content: dict[str, Any] = {
-        "task": "classification" if languages is None else "translation",
+        "task": task or ("classification" if languages is None else "translation"),
         "data": {
             "source": one_or_all(train),
             "languages": None if languages is None else list(languages),
@@ -95,14 +97,22 @@ def new(  # noqa: PLR0913
     }
     if test:
         content["data"]["test"] = one_or_all(test)
-    splits = _load(content)
+    splits = _load(content) if task or languages or labels or multi_label else _load_detected(content)
     _add_detected(content["data"], splits)
     recipe = validated(content)
-    _write(recipe, path, _notes(splits, bool(test), multi_label=recipe.data.multi_label))
+    _write(recipe, path, _notes(splits, bool(test), recipe.data))
     if tell:
-        for note in (*_columns_note(splits, label), *splits.notes):
+        for note in (*_columns_note(splits, label), *_task_note(recipe, task), *splits.notes):
             tell(note)
     return recipe
+
+
+def _require_new(path: Path, force: bool) -> None:
+    """Raise OutputError if the path is a folder, or exists and must not be replaced."""
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder", f"Name a file, for example {path / 'recipe.yaml'}.")
+    if path.exists() and not force:
+        raise OutputError(f"{path} exists already", "Choose another name, or replace it with --force.")
 
 
 def _add_detected(data: dict[str, Any], splits: Splits) -> None:
@@ -124,6 +134,14 @@ def _write(recipe: Recipe, path: Path, notes: dict[str, str]) -> None:
             "rename the columns or labels that have unusual characters",
         )
     write_atomically(path, text)
+
+
+def _task_note(recipe: Recipe, task: str | None) -> list[str]:
+    """Return a note on a task that was detected."""
+    if task or recipe.data.targets is not TargetKind.NUMBERS:
+        return []
+    label = in_line(recipe.data.label_columns)
+    return [f"column {label} holds many different numbers (if they are codes of classes, task: classification)"]
 
 
 def _columns_note(splits: Splits, label: object) -> list[str]:
@@ -149,6 +167,28 @@ def _load(content: dict[str, Any]) -> Splits:
         return load_splits(validated(content).data)
 
 
+def _load_detected(content: dict[str, Any]) -> Splits:
+    """Return the splits; the task of the content becomes regression if the labels are numbers on a scale."""
+    from kit.tasks.regression.detection import are_measurements
+
+    numbers = {**content, "task": "regression", "data": {**content["data"], "multi_label": False}}
+    try:
+        splits = _load(content)
+        if content["data"]["multi_label"] or not are_measurements(splits.labels):
+            return splits
+    except DataError as error:
+        if error.key != "data.label":
+            raise
+        try:
+            splits = _load(numbers)
+        except DataError:
+            raise error from None
+        content["task"] = "regression"
+        return splits
+    content["task"] = "regression"
+    return _load(numbers)
+
+
 def _head(path: Path) -> str:
     name = shlex.quote(str(path))
     lines = (
@@ -158,18 +198,23 @@ def _head(path: Path) -> str:
     return "".join(f"{comment(line)}\n" for line in lines)
 
 
-def _notes(splits: Splits, with_test: bool, multi_label: bool) -> dict[str, str]:
+def _notes(splits: Splits, with_test: bool, data: DataSection) -> dict[str, str]:
     """Return comments on the detected data by key."""
     train, test = f"{len(splits.train):,} training", f"{len(splits.test):,} test examples"
     notes = {
         "data.source": f"{train} examples" if with_test else f"{train} and {test}",
         "data.test": test,
     }
-    if not splits.labels:  # translations have no labels
+    if data.targets is TargetKind.REFERENCES:
         return notes | {"data.languages": "from, to"}
+    if data.targets is TargetKind.NUMBERS:
+        numbers = Distribution.of(values_of([row for row in splits.train.labels if row]))
+        return notes | {"data.label": f"numbers: {numbers.words}"}
     one_hot = "one 0/1 column per label, " if len(splits.label_columns) > 1 else ""
-    if not multi_label:
+    if not data.multi_label:
         notes["task"] = "or sentiment, if the labels have an order (then list them, lowest first, in data.labels)"
+        if are_numbers(splits.labels):
+            notes["task"] += "; or regression, if they are numbers on a scale"
     return notes | {
         "data.label": f"{one_hot}{len(splits.labels)} labels: {in_line(splits.labels, most=5)}",
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,6 +39,8 @@ def rows(kind: str) -> list[dict[str, object]]:
         elif kind == "ordered":
             words = (bad, f"{good} and {bad}", good)[i % 3]
             examples.append({"text": f"the film {i} is {words}", "label": i % 3})
+        elif kind == "number":
+            examples.append({"text": f"the film {i} is {good if i % 2 else bad}", "label": 70 + 10 * (i % 2) + i / 40})
         elif kind == "pair":
             same = good if i % 2 else bad
             examples.append({"premise": f"film {i} is {good}", "hypothesis": f"it is {same}", "label": int(i % 2)})
@@ -53,7 +56,13 @@ KINDS = {
     "ordered": ("sentiment", {"text": "text", "label": "label"}),
     "pair": ("classification", {"text": ["premise", "hypothesis"], "label": "label"}),
     "multi": ("classification", {"text": "text", "label": "labels", "multi_label": True}),
+    "number": ("regression", {"text": "text", "label": "label"}),
 }
+
+
+def numbers_of(prediction: dict[str, Any]) -> list[float]:
+    """Return the scores of the labels, or the predicted number."""
+    return list(prediction["scores"].values()) if "scores" in prediction else [prediction["prediction"]]
 
 
 def recipe_for(kind: str, method: str, folder: Path, checkpoint: Path, **train: object) -> Recipe:
@@ -101,13 +110,16 @@ def test_method_gives_a_complete_record(method, kind, tmp_path, tiny_checkpoint)
     assert evaluated.metrics == record.metrics
     main = record.metrics[record.main_metric]
     assert main.low <= main.value <= main.high
-    assert ("mae" in record.metrics) == (kind == "ordered")
+    assert ("mae" in record.metrics) == (kind in ("ordered", "number"))
     # Predictions are the same one by one and in a batch.
     texts = data.test.texts[:3]
     together = list(predict(record.folder, texts))
     alone = [next(predict(record.folder, [text])) for text in texts]
-    scores = [[list(row["scores"].values()) for row in predictions] for predictions in (together, alone)]
-    assert np.abs(np.array(scores[0]) - np.array(scores[1])).max() < 1e-5
+    scores = [[numbers_of(row) for row in predictions] for predictions in (together, alone)]
+    assert np.array(scores[0]) == pytest.approx(np.array(scores[1]), abs=1e-5, rel=1e-5)
+    if kind == "number":
+        assert all(60 < prediction["prediction"] < 95 for prediction in together)
+        return
     assert set(together[0]["scores"]) == set(data.labels)
     assert ("labels" in together[0]) == (kind == "multi")
 

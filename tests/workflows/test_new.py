@@ -222,3 +222,42 @@ def test_a_missing_header_is_reported_and_written() -> None:
     assert notes[0].startswith("bare.csv seems to have no header")
     assert new_recipe(RECIPE, ["bare.csv"], header=["body", "intent"], force=True).data.text == "body"
     assert load_recipe(RECIPE).data.header == ["body", "intent"]
+
+
+def numbers_file(values: list[str]) -> str:
+    """Write texts with these numbers in the column `rating`, and return the name of the file."""
+    lines = [f"text number {place};{value}" for place, value in enumerate(values * (60 // len(values) + 1))]
+    Path("numbers.csv").write_text("\n".join(["text;rating", *lines]) + "\n", "utf-8")
+    return "numbers.csv"
+
+
+@pytest.mark.parametrize(
+    ("values", "task"),
+    [
+        ([f"{place / 7:.3f}" for place in range(60)], "regression"),
+        ([f"{place / 7:.1f}".replace(".", ",") for place in range(60)], "regression"),
+        ([str(3 * place) for place in range(40)], "regression"),
+        ([str(place) for place in range(1, 11)], "classification"),
+        (["0", "1"], "classification"),
+    ],
+    ids=["decimals", "decimal comma", "many whole numbers", "a few whole numbers", "bits"],
+)
+def test_many_different_numbers_are_a_task_of_regression(values, task, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    notes: list[str] = []
+    recipe = new_recipe("r.yaml", numbers_file(values), tell=notes.append)
+    assert (recipe.task, recipe.data.label) == (task, "rating")
+    assert any("holds many different numbers" in note for note in notes) is (task == "regression")
+    assert Recipe.load("r.yaml") == recipe
+
+
+@pytest.mark.parametrize(
+    "values", [[str(place) for place in range(30)], ["0", "0.5", "1"]], ids=["codes", "a few decimals"]
+)
+def test_numbers_that_may_be_classes_need_the_task(values, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = numbers_file(values)
+    with pytest.raises(DataError, match="may be numbers on a scale or codes of classes"):
+        new_recipe("r.yaml", source)
+    for task in ("regression", "classification"):
+        assert new_recipe(f"{task}.yaml", source, task=task).task == task

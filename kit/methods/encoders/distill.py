@@ -40,6 +40,7 @@ from kit.models.architectures.pooled import PooledConfig
 from kit.models.checkpoints.checkpoint import Checkpoint
 from kit.models.checkpoints.config_file import read_config
 from kit.models.checkpoints.head import Head
+from kit.models.checkpoints.head_scale import to_units
 from kit.models.checkpoints.loading import (
     DROPOUT_KEYS,
     freeze_embeddings,
@@ -175,6 +176,7 @@ def learn(
             workdir=job.workdir,
             logs=job.logs,
             progress=job.progress,
+            scale=job.encoder_task.head.scale,
         )
     )
 
@@ -255,7 +257,9 @@ def shaped(section: StudentSection, head: Head, source: PreTrainedModel) -> PreT
     if section.init == "random":
         table = torch.randn_like(table)
     layers = section.layers if isinstance(section.layers, int) else 1
-    return small_classifier(section.architecture, section.hidden_size, layers, table, head.config())
+    model = small_classifier(section.architecture, section.hidden_size, layers, table, head.config())
+    to_units(model, head.scale)
+    return model
 
 
 def _shaped(job: DistillationJob, source: PreTrainedModel) -> PreTrainedModel:

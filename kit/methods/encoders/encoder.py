@@ -78,6 +78,8 @@ class LabelWatch:
         sample = np.linspace(0, len(self.train.targets) - 1, count).astype(int)
         examples = Split(self.train.encoded.take(sample), self.train.targets[sample]).joined(self.validation)
         logits = predict_logits(model, examples.encoded, self.tokenizer, bf16)
+        if (scale := self.task.head.scale) is not None:
+            logits = scale.original(logits)
         parts = (("train", slice(None, count)), ("validation", slice(count, None)))
         scores = {
             k: v for name, rows in parts for k, v in self._scores(name, logits[rows], examples.targets[rows]).items()
@@ -111,7 +113,8 @@ def encode_budget(job: CheckpointJob) -> EncodedBudget:
     train = Split(encoded["train"], job.task.targets(job.data.train.labels))
     validation = Split(encoded["validation"], job.task.targets(job.data.validation.labels))
     one_column = len(job.data.train.texts[0]) == 1
-    texts = label_texts(job.task.labels) if one_column and job.recipe.train.label_names else []
+    has_names = one_column and job.recipe.train.label_names and job.encoder_task.head.scale is None
+    texts = label_texts(job.task.labels) if has_names else []
     named = job.task.targets([(label,) for label in job.task.labels[: len(texts)]])
     names = Split(encode([(text,) for text in texts], tokenizer, max_length), named)
     return EncodedBudget(tokenizer, train, validation, names, truncation)

@@ -142,5 +142,6 @@ def _train(
         logs=job.logs,
         progress=job.progress,
         stage=stage,
+        scale=job.encoder_task.head.scale,
     )
     return Trained(adapted, budget, fit_model(fitting), settings)

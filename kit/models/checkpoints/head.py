@@ -7,18 +7,34 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class Scale:
+    """Mean and standard deviation of numbers, for models that are trained on standardized numbers."""
+
+    mean: float
+    deviation: float
+
+    def standardized(self, numbers: Any) -> Any:
+        """Return an array or tensor of numbers as training uses them, with mean 0 and standard deviation 1."""
+        return (numbers - self.mean) / self.deviation
+
+    def original(self, numbers: Any) -> Any:
+        """Return standardized numbers in the units of the labels."""
+        return numbers * self.deviation + self.mean
+
+
+@dataclass(frozen=True)
 class Head:
     """Outputs of a text encoder.
 
     Attributes:
         labels: Names of the outputs in their order.
         multi_label: True if a text can have several labels.
-        numbers: True if the outputs are numbers, not logits of labels.
+        scale: Scale of the numbers that the model predicts; None if the outputs are logits of labels.
     """
 
     labels: tuple[str, ...]
-    multi_label: bool
-    numbers: bool = False
+    multi_label: bool = False
+    scale: Scale | None = None
 
     def config(self) -> dict[str, Any]:
         """Return the head's entries in config.json, which saves the label names with the model."""
@@ -31,6 +47,6 @@ class Head:
 
     @property
     def _problem_type(self) -> str:
-        if self.numbers:
+        if self.scale is not None:
             return "regression"
         return "multi_label_classification" if self.multi_label else "single_label_classification"

@@ -26,6 +26,7 @@ from kit.models.checkpoints.checkpoint import Checkpoint, declared_pooling
 from kit.models.checkpoints.code import code_of, require_trusted
 from kit.models.checkpoints.config_file import read_config
 from kit.models.checkpoints.head import Head
+from kit.models.checkpoints.head_scale import to_units
 from kit.models.checkpoints.sizes import require_memory
 from kit.models.checkpoints.tokenizers import quiet
 
@@ -78,7 +79,9 @@ def build_classifier(
                         setattr(config, key, dropout)
             kind = resolve_pooling(checkpoint.folder, pooling)
             if kind is None:
-                return _native(checkpoint, config, head, init=init, quantization=_quantization(bits))
+                native = _native(checkpoint, config, head, init=init, quantization=_quantization(bits))
+                to_units(native, head.scale)
+                return native
             if own_code:
                 raise ModelError(
                     f"{checkpoint.name} runs its own code, which cannot be saved with a model with {kind} pooling",
@@ -90,9 +93,11 @@ def build_classifier(
             # Normalised vectors keep only angles, which carry meaning in pretrained encoders alone.
             normalize = declared is not None and declared[1] and init == "pretrained"
             settings: dict[str, Any] = {"pooling": kind, "normalize": normalize}
-            return PooledClassifier(
+            model = PooledClassifier(
                 PooledConfig(encoder=encoder.config.to_dict(), **settings, **head.config()), encoder
             )
+            to_units(model, head.scale)
+            return model
     except KitError:
         raise
     except Exception as error:  # a damaged configuration or pickle can raise anything in the libraries

@@ -31,11 +31,12 @@ class Adapter(SavedKind):
 
     def example(self, card: CardExample) -> str:
         """Return code for peft."""
+        problem = 'problem_type="regression", ' if card.predicts_number else ""
         return (
             "from peft import AutoPeftModelForSequenceClassification\n"
             "from transformers import AutoTokenizer, pipeline\n"
             "model = AutoPeftModelForSequenceClassification.from_pretrained(\n"
-            f'    "{card.place}", num_labels={len(card.labels)}, ignore_mismatched_sizes=True,\n'
+            f'    "{card.place}", num_labels={len(card.labels)}, {problem}ignore_mismatched_sizes=True,\n'
             f"    id2label={dict(enumerate(card.labels))!r})\n"
             f'tokenizer = AutoTokenizer.from_pretrained("{card.place}")\n'
             'classify = pipeline("text-classification", model=model, tokenizer=tokenizer, truncation=True)\n'

@@ -35,6 +35,11 @@ class CardExample:
     reads_pairs: bool
     multi_label: bool
 
+    @property
+    def predicts_number(self) -> bool:
+        """True if the only output is a number."""
+        return len(self.labels) == 1
+
 
 class SavedKind:
     """Kind of saved model. Methods import the libraries that they need, and no others.

@@ -65,7 +65,9 @@ class OnnxClassifier(SavedKind):
             'logits = session.run(["logits"], inputs)[0][0]\n'
             'labels = json.load(open(f"{folder}/config.json"))["id2label"]\n'
             + (
-                "print([labels[str(index)] for index in np.flatnonzero(logits > 0)])"
+                "print({labels['0']: float(logits[0])})"
+                if card.predicts_number
+                else "print([labels[str(index)] for index in np.flatnonzero(logits > 0)])"
                 if card.multi_label
                 else "print(labels[str(logits.argmax())])"
             )

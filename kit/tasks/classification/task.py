@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kit.data.encode import IGNORED
+from kit.data.examples import Examples
 from kit.data.label_words import in_line
 from kit.data.labels import encode_labels
 from kit.measurement.intervals import Estimate, bootstrap_scores
@@ -48,6 +49,10 @@ class Classification:
     ordered: bool
     main_metric: str
     label_smoothing: float = 0.0
+
+    def trained_on(self, examples: Examples) -> Classification:
+        """Return the task unchanged."""
+        return self
 
     @property
     def measure(self) -> LabelMeasure:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kit.data.encode import IGNORED
+from kit.data.examples import Examples
 from kit.data.translation_checks import loops
 from kit.measurement.intervals import Estimate, bootstrap_scores
 from kit.measurement.translation import TranslationMeasure
@@ -41,6 +42,10 @@ class Translation:
     label_smoothing: float = LABEL_SMOOTHING
     labels: tuple[str, ...] = ()
     multi_label: bool = False
+
+    def trained_on(self, examples: Examples) -> Translation:
+        """Return the task unchanged."""
+        return self
 
     @property
     def measure(self) -> TranslationMeasure:
