@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import os
 import pickle
 import socket
@@ -21,6 +20,7 @@ from filelock import FileLock
 
 from tests.support.hub_server import HubServer
 from tests.support.kit_shell import Result
+from tests.support.language_names import write_language_names
 from tests.support.plain_processes import PlainProcesses
 from tests.support.processes import Forked, Forks
 
@@ -32,9 +32,6 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 REPOSITORY = Path(__file__).parents[1]
 SENTIMENT = REPOSITORY / "recipes" / "sentiment.yaml"
-MULTI30K = REPOSITORY.parent / "shared" / "data" / "multi30k"
-BANKING77 = REPOSITORY.parent / "shared" / "data" / "banking77"
-
 
 # The files that take longest, by seconds of a core: those run first, so that two workers end at the same time.
 SLOW = (
@@ -112,11 +109,9 @@ def _torch_threads() -> int | None:
 
 
 @pytest.fixture(scope="session")
-def banking77() -> Path:
-    """The folder of BANKING77; tests that need it are skipped where it is absent."""
-    if not BANKING77.is_dir():
-        pytest.skip("BANKING77 is not beside the repository (../shared/data/banking77)")
-    return BANKING77
+def language_names(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with lists of countries in 77 languages and the language of each list, for tests of many classes."""
+    return write_language_names(tmp_path_factory.mktemp("languages"))
 
 
 @pytest.fixture(scope="session")
@@ -169,21 +164,18 @@ def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def multi30k() -> Path:
-    """The folder of Multi30k; tests that need it are skipped where it is absent."""
-    if not MULTI30K.is_dir():
-        pytest.skip("Multi30k is not beside the repository (../shared/data/multi30k)")
-    return MULTI30K
+def captions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """80 real pairs of `demo:translation` in aligned files: 60 to learn from, 20 to test on."""
+    from kit.data.sources import load_splits
+    from kit.recipe.sections.data import DataSection
 
-
-@pytest.fixture(scope="session")
-def captions(tmp_path_factory: pytest.TempPathFactory, multi30k: Path) -> Path:
-    """80 real pairs of Multi30k in aligned files: 60 to learn from, 20 to test on."""
     folder = tmp_path_factory.mktemp("captions")
-    for name, split, count in (("train", "train", 60), ("test_2016_flickr", "test", 20)):
-        for language in ("en", "de"):
-            lines = gzip.decompress((multi30k / f"{name}.{language}.gz").read_bytes()).decode().split("\n")
-            (folder / f"{split}.{language}").write_text("\n".join(lines[:count]), "utf-8")
+    splits = load_splits(DataSection(source="demo:translation", languages=["en", "de"]))
+    for name, part, count in (("train", splits.train, 60), ("test", splits.test, 20)):
+        pairs = [(texts[0], labels[0]) for texts, labels in zip(part.texts, part.labels, strict=True)]
+        chosen = [pair for pair in pairs if min(len(line.split()) for line in pair) > 2][:count]
+        for side, language in enumerate(("en", "de")):
+            (folder / f"{name}.{language}").write_text("\n".join(pair[side] for pair in chosen), "utf-8")
     return folder
 
 
@@ -274,7 +266,7 @@ def _translation(data: Path, folder: Path, method: str, checkpoint: Path | None)
 @pytest.fixture(scope="session")
 def scratch_recipe(captions: Path, tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     recipe = _translation(captions, tmp_path_factory.mktemp("scratch"), "scratch", None)
-    more = recipe.train.model_copy(update={"epochs": 4.0, "learning_rate": 3e-3})  # until it writes something for all
+    more = recipe.train.model_copy(update={"epochs": 8.0, "learning_rate": 3e-3})  # until it writes something for all
     return recipe.model_copy(update={"train": more})
 
 

@@ -44,6 +44,16 @@ def place(path: Path, node: ast.AST) -> str:
     return f"{path.relative_to(KIT.parent)}:{getattr(node, 'lineno', 1)}"
 
 
+def test_tests_read_nothing_outside_the_repository() -> None:
+    """A clone has no neighbours: data for tests are in the repository or in installed packages."""
+    tests = KIT.parent / "tests"
+    above = re.compile(r"REPOSITORY\.parent\b|parents\[(\d+)\]")
+    for path in sorted(tests.rglob("*.py")):
+        depth = len(path.relative_to(KIT.parent).parts) - 1
+        for match in above.finditer(path.read_text("utf-8")):
+            assert match[1] is not None and int(match[1]) <= depth, f"{path}: {match[0]} is outside the repository"
+
+
 def test_docstrings_of_functions_begin_with_a_verb() -> None:
     texts = [(place(path, node), text.splitlines()[0]) for path, node, text in functions()]
     others = [f"{where}: {line}" for where, line in texts if NO_VERBS.match(line)]

@@ -25,9 +25,9 @@ def test_rotten_tomatoes_from_its_package() -> None:
     assert min(splits.train.ids) >= 25_000  # rows are numbered as in the file, before `where`
 
 
-def test_banking77_needs_no_column_names(banking77: Path) -> None:
-    splits = load(source=str(banking77))
-    assert (len(splits.train), len(splits.test), len(splits.labels)) == (10_003, 3_080, 77)
+def test_folder_needs_no_column_names(language_names: Path) -> None:
+    splits = load(source=str(language_names))
+    assert (len(splits.train), len(splits.test), len(splits.labels)) == (3_080, 777, 77)
     assert (splits.text_columns, splits.label_columns) == (("text",), ("category",))
     assert splits.labels == tuple(sorted(splits.labels))
 

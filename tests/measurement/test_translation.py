@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import gzip
-from pathlib import Path
-
 import numpy as np
 import pytest
 from sacrebleu.metrics import BLEU, CHRF, TER
 
+from kit.data.sources import load_splits
 from kit.measurement.intervals import bootstrap_scores
 from kit.measurement.translation import TranslationMeasure
+from kit.recipe.sections.data import DataSection
 
 SCORERS = {"bleu": BLEU(), "chrf": CHRF(word_order=2), "ter": TER()}
 
 
 @pytest.fixture(scope="module")
-def references(multi30k: Path) -> np.ndarray:
-    lines = gzip.decompress((multi30k / "val.de.gz").read_bytes()).decode().split("\n")[:200]
-    return np.asarray(lines, object)
+def references() -> np.ndarray:
+    test = load_splits(DataSection(source="demo:translation", languages=["en", "de"])).test
+    return np.asarray([labels[0] for labels in test.labels[:200]], object)
 
 
 def worse(references: np.ndarray, seed: int) -> np.ndarray:

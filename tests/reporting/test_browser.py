@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from selenium import webdriver
 
 from kit.analysis.findings import Findings
 from kit.reporting.page import page
 from tests.reporting.conftest import HOSTILE
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium and chromedriver are not installed")
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 
-onnx = pytest.importorskip("onnx", reason="onnx is not installed: pip install 'kit[onnx]'")
-
-from kit.compression.onnx_graphs.four_bits import lookups, tables_in_four_bits  # noqa: E402
+from kit.compression.onnx_graphs.four_bits import lookups, tables_in_four_bits
 
 WORDS, POSITIONS, ODD = (5_000, 64), (128, 64), (700, 33)
 

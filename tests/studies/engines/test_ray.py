@@ -17,7 +17,6 @@ from kit.workflows.study import study
 from tests.conftest import Kit
 from tests.workflows.test_study import Start, table
 
-pytest.importorskip("ray", reason="ray is not installed: pip install 'kit[ray]'")
 GRID = ["study.methods=[tfidf, probe, finetune]", "study.budgets=[20, 40]", "study.seeds=1", "data.budget=null"]
 
 
