@@ -22,7 +22,7 @@ from tests.support.hub_server import HubServer
 from tests.support.kit_shell import Result
 from tests.support.language_names import write_language_names
 from tests.support.plain_processes import PlainProcesses
-from tests.support.processes import Forked, Forks
+from tests.support.processes import QUICK_CLOCKS, Forked, Forks
 
 if TYPE_CHECKING:
     from kit import Recipe
@@ -83,13 +83,11 @@ def _private_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(autouse=True, scope="session")
 def _quick_clocks() -> Iterator[None]:
     """Time models on fewer texts: each comparison of two would take a second."""
-    import kit.measurement.speed as module
+    from kit.measurement import speed
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(module, "_TIMED_TEXTS", 12)
-        patched.setattr(module, "_WARM_UP", 2)
-        patched.setattr(module, "_ROUNDS", 2)
-        patched.setattr(module, "_REPEATS", 1)
+        for setting, value in QUICK_CLOCKS.items():
+            patched.setattr(speed, setting, value)
         yield
 
 

@@ -4,38 +4,26 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.conftest import Kit
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
 SIDES = ("Trainer", "Trainer, bf16", "kit", "kit, no padding")
 
 
-def start(*arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {
-        **os.environ,
-        "CUDA_VISIBLE_DEVICES": "",
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(BENCHMARK.parents[1]),
-    }
-    command = [sys.executable, str(BENCHMARK), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=280, check=False, env=environment)
+def test_it_asks_for_a_gpu(kit_forked: Kit) -> None:
+    done = kit_forked(program=str(BENCHMARK))
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "needs a CUDA GPU, and torch sees none; --try-on-cpu tries the code path\n"
 
 
-def test_it_asks_for_a_gpu() -> None:
-    done = start()
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "needs a CUDA GPU, and torch sees none; --try-on-cpu tries the code path\n"
-
-
-def test_every_side_of_every_model_is_measured() -> None:
-    done = start("--try-on-cpu")
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
+def test_every_side_of_every_model_is_measured(kit_forked: Kit) -> None:
+    done = kit_forked("--try-on-cpu", program=str(BENCHMARK), OMP_NUM_THREADS="1")
+    assert done.code == 0, done.err
+    lines = done.out.splitlines()
     assert lines[0] == "tiny models on a CPU, to try the code path: the figures mean nothing"
     expected = [(model, side) for model in ("MiniLM", "BERT-base", "BERT-large") for side in SIDES]
     expected.append(("BERT-large", "kit, QLoRA"))

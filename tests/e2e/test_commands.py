@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -15,6 +14,7 @@ import pytest
 
 from kit.records.record import Record
 from tests.conftest import REPOSITORY, SENTIMENT
+from tests.support.processes import ACCELERATE
 
 
 def record_of(runs: Path) -> Record:
@@ -171,14 +171,12 @@ def test_a_killed_run_continues_with_the_same_results(recipe_file, tmp_path, sta
 
 def test_launched_by_accelerate(recipe_file, tmp_path, kit_forked) -> None:
     """The shipped configuration predicts every test example once, with the same metrics."""
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    launcher = [str(Path(sys.executable).parent / "accelerate"), "launch"]
-    command = [*launcher, "--config_file", str(REPOSITORY / "accelerate_config.yaml"), "-m", "kit.finetune"]
-    done = subprocess.run(
-        [*command, str(recipe_file), "--json"], capture_output=True, text=True, env=environment, check=False
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    summary = json.loads(done.stdout.strip().splitlines()[-1])
+    done = kit_forked(
+        "launch", "--config_file", REPOSITORY / "accelerate_config.yaml", "-m", "kit.finetune", recipe_file, "--json",
+        program=ACCELERATE, ACCELERATE_USE_CPU="true", OMP_NUM_THREADS="1",
+    )  # fmt: skip
+    assert done.code == 0, done.err[-2000:]
+    summary = json.loads(done.out.strip().splitlines()[-1])
     record = record_of(recipe_file.parent / "runs")
     assert summary["id"] == record.id
     assert len(record.predictions().ids) == record.content["data"]["sizes"]["test"] == 100

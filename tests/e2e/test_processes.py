@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +19,7 @@ from kit import Recipe
 from kit.records.record import Record
 from tests.conftest import REPOSITORY
 from tests.support.launches import Launch, launched
+from tests.support.processes import ACCELERATE
 
 # Losses and predictions of the same steps differ only by the order of sums.
 ROUNDING = 2e-4
@@ -293,21 +291,16 @@ def test_launches_on_two_machines_meet(write, start, tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    command = [
-        *(str(Path(sys.executable).parent / "accelerate"), "launch", "--num_processes", "2"),
-        *("--config_file", str(REPOSITORY / "recipes" / "accelerate" / "two-machines.yaml")),
-        *("--main_process_port", port, "-m", "kit.finetune", str(recipe), "--json"),
-    ]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    options = ("--config_file", REPOSITORY / "recipes" / "accelerate" / "two-machines.yaml", "--num_processes", "2")
     machines = [
-        subprocess.Popen(
-            [*command[:2], "--machine_rank", str(rank), *command[2:]],
-            env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start(
+            "launch", "--machine_rank", rank, *options, "--main_process_port", port, "-m", "kit.finetune", recipe,
+            "--json", program=ACCELERATE, ACCELERATE_USE_CPU="true", OMP_NUM_THREADS="1",
         )
         for rank in range(2)
     ]  # fmt: skip
-    ends = [machine.communicate(timeout=200) for machine in machines]
-    assert [machine.returncode for machine in machines] == [0, 0], "\n".join(err[-2000:] for _, err in ends)
+    ends = [machine.communicate() for machine in machines]
+    assert [machine.wait() for machine in machines] == [0, 0], "\n".join(err[-2000:] for _, err in ends)
     assert json.loads(ends[0][0].strip().splitlines()[-1])["id"] == record_of(recipe).id and ends[1][0] == ""
     same = write("near", epochs=1, evaluations=1)
     together(start, "finetune", same)

@@ -10,6 +10,7 @@ import errno
 import gc
 import json
 import os
+import runpy
 import select
 import signal
 import socket
@@ -18,12 +19,22 @@ import sys
 import time
 from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 from typing import IO, Any
 
+ACCELERATE = "accelerate.commands.accelerate_cli"  # module of the command `accelerate`
 QUICK_EXIT = "KIT_TESTS_QUICK_EXIT"  # variable for commands that leave nothing to clean up: it saves a second
 _FDS = 3  # standard input, output and error
 _READY = b"ready"
 _START_S, _END_S = 240, 1_200
+# Libraries that commands import late: each forked process would import them again, in one to two seconds.
+# onnxruntime is not among them: it starts a thread when it is imported, for which a forked process waits at its end.
+_LIBRARIES = (
+    ACCELERATE, "evaluate", "onnxscript", "rich.console", "sklearn.linear_model", "typer.rich_utils",
+    "torch.onnx._internal.exporter._core", "torch.utils.tensorboard",
+)  # fmt: skip
+# Settings of `kit.measurement.speed` with which each comparison of two models takes less than a second.
+QUICK_CLOCKS = {"_TIMED_TEXTS": 12, "_WARM_UP": 2, "_ROUNDS": 2, "_REPEATS": 1}
 _NO_GPU = {"CUDA_VISIBLE_DEVICES": ""}  # which could not be used after a fork
 
 
@@ -96,10 +107,11 @@ class Forks:
             self._socket.close()
             time.sleep(0.05)
 
-    def start(self, *arguments: object, stdin: str = "", **environment: str) -> Forked:
-        """Start `kit` with these arguments, in the current folder."""
+    def start(self, *arguments: object, stdin: str = "", program: str = "kit.cli.app", **environment: str) -> Forked:
+        """Start `kit`, the `main` of another module or another script, with these arguments, in the current folder."""
         given, output, errors = os.pipe(), os.pipe(), os.pipe()
         order = {
+            "program": program,
             "arguments": [str(argument) for argument in arguments],
             "environment": {**os.environ, **environment},
             "folder": str(Path.cwd()),
@@ -141,15 +153,15 @@ def _start_unless_there(name: str) -> subprocess.Popen[bytes] | None:
 
 def _serve(listener: socket.socket) -> None:
     """Do as the workers of pytest say, until none is left."""
+    import kit
+    from kit.measurement import speed
+
     os.environ.update(_NO_GPU)
-    for name in (
-        "kit.workflows.compress",
-        "kit.workflows.distill",
-        "kit.workflows.study",
-        "evaluate",
-        "sklearn.linear_model",
-    ):
+    modules = [module.name for module in walk_packages(kit.__path__, "kit.") if not module.name.endswith("__main__")]
+    for name in (*_LIBRARIES, *modules):
         import_module(name)
+    for setting, value in QUICK_CLOCKS.items():
+        setattr(speed, setting, value)
     gc.freeze()  # or the first collection in each forked process would copy all memory
     connections: list[socket.socket] = []
     while True:
@@ -196,8 +208,6 @@ def _obeyed(connection: socket.socket, sockets: list[socket.socket]) -> bool:
 def _run(order: dict[str, Any], fds: list[int]) -> None:
     import torch
 
-    from kit.cli.app import main
-
     for number, fd in enumerate(fds):
         os.dup2(fd, number)
         os.close(fd)
@@ -206,7 +216,12 @@ def _run(order: dict[str, Any], fds: list[int]) -> None:
     os.chdir(order["folder"])
     if "OMP_NUM_THREADS" in os.environ:  # which torch has read already
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    main(order["arguments"])
+    sys.argv = [order["program"], *order["arguments"]]
+    if order["program"].endswith(".py"):
+        sys.path.insert(0, str(Path(order["program"]).parent))
+        runpy.run_path(order["program"], run_name="__main__")
+    else:
+        import_module(order["program"]).main()
 
 
 if __name__ == "__main__":
