@@ -74,7 +74,7 @@ def test_the_error_of_the_command_is_reported(checkpoint) -> None:
 def test_unscorable_input_is_refused_before_prediction(
     checkpoint, scratch_run, trained, kit, tmp_path, monkeypatch
 ) -> None:
-    monkeypatch.setattr("kit.models.predictor.load_predictor", None)
+    monkeypatch.setattr("kit.models.load.load_predictor", None)
     other = kit("evaluate", trained, "--comet", checkpoint)
     assert other.code == 2 and f"{trained.name} does not translate" in other.err
     absent = kit("evaluate", scratch_run, "--comet", tmp_path / "absent.ckpt")

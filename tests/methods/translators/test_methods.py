@@ -17,10 +17,10 @@ from torch import nn
 
 import kit.distillation.teacher_outputs as outputs_module
 from kit import Recipe, Record, distill, evaluate, finetune, predict
-from kit.compression.base import foreseen_form
 from kit.distillation.students.decoder import decoder_depth
 from kit.distillation.teacher import resolve_teacher
 from kit.errors import KitError, ModelError, RecipeError
+from kit.methods import family_of
 from kit.methods.translators.family import METHODS
 from kit.methods.translators.methods import writer_of
 from kit.models.checkpoints.checkpoint import resolve_checkpoint
@@ -159,7 +159,7 @@ def test_translator_made_of_an_encoder_can_be_finetuned(captions, teacher, runs)
     for name in ("tokenizer.json", "target/tokenizer.json"):
         assert (record.model_folder / name).read_bytes() == (start / name).read_bytes()
     assert evaluate(record.folder).largest_difference == 0
-    assert foreseen_form(recipe) is form_of(record.model_folder) is Form.WARM_TRANSLATOR
+    assert family_of(recipe).foreseen_form(recipe) is form_of(record.model_folder) is Form.WARM_TRANSLATOR
     with pytest.raises(ModelError) as caught:
         finetune(recipe_of(captions, teacher.folder, runs), quiet=True)
     assert caught.value.hint == f"this is the folder of a run; its model is in {start}"
