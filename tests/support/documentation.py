@@ -89,8 +89,9 @@ class Page:
     def _blocks(self, text: str, offset: int) -> Iterator[Block]:
         marker = ""
         for token in MARKDOWN.parse(text):
-            if token.type == "myst_line_comment":
-                marker = token.content.strip()
+            comment = re.fullmatch(r"(?:<!--|%)?(.*?)(?:-->)?", token.content.strip())
+            if token.type in ("myst_line_comment", "html_block") and comment:
+                marker = comment[1].strip()
                 continue
             if token.type in ("fence", "colon_fence"):
                 yield from self._block(token, offset, marker)
