@@ -38,11 +38,12 @@ class Recipe(Section):
     """A run: the task, the data, the model and its training."""
 
     task: TaskName
-    """Classification, sentiment (classification with ordered labels) or translation."""
+    """Classification, sentiment (classification with ordered labels), regression (numbers) or translation."""
     method: MethodName = "finetune"
     """Method of training; `student` is the control of `distill`."""
     metric: MetricName | None = None
-    """Main metric; by default accuracy, macro_f1 for several labels per example, and bleu for translation."""
+    """Main metric; by default accuracy, macro_f1 for several labels per example, r2 for numbers, and bleu for
+    translation."""
     runs: Annotated[Name, NOT_IN_ID] = "runs"
     """Folder that Records are written to."""
     data: DataSection
