@@ -55,3 +55,17 @@ def check(logits: ArrayLike, targets: ArrayLike, multi_label: bool) -> tuple[Flo
     if truth.min() < 0 or truth.max() >= limit:
         raise ValueError(f"targets must be 0 to {limit - 1}, got {truth.min()} to {truth.max()}")
     return values, truth.astype(np.int64)
+
+
+def largest_change(outputs: ArrayLike, expected: ArrayLike) -> float:
+    """Return the largest difference of a logit; of a single number, in standard deviations of the expected numbers.
+
+    Args:
+        outputs: (n, K) outputs.
+        expected: (n, K) outputs of another form of the same model.
+    """
+    values, others = np.asarray(outputs, np.float64), np.asarray(expected, np.float64)
+    change = float(np.abs(values - others).max())
+    if others.shape[1] > 1:
+        return change
+    return change / (float(others.std()) or float(np.abs(others).max()) or 1.0)

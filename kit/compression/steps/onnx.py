@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
 import torch
 from transformers import PreTrainedModel
 
@@ -15,6 +14,7 @@ from kit.compression.onnx_graphs.translator_graphs import graphs_of
 from kit.data.batching import EncodedDataset
 from kit.data.encode import encode
 from kit.errors import ModelError
+from kit.measurement.logits import largest_change
 from kit.methods import Fitted, Job
 from kit.models.backends.onnx import Graph, OnnxPredictor, read_graph, require_onnx
 from kit.models.backends.onnx_translator import Graphs, OnnxTranslator, is_onnx_translator
@@ -115,7 +115,7 @@ def _exported(
     config = model.config.to_dict()
     config.pop("_name_or_path", None)  # a local path
     converted = Graph(graph, parameters, "float32", "float32", config)
-    change = float(np.abs(OnnxPredictor(converted, tokenizer, max_length).outputs(texts) - expected).max())
+    change = largest_change(OnnxPredictor(converted, tokenizer, max_length).outputs(texts), expected)
     if not change <= _MAX_DIFFERENCE:
         raise ModelError(f"the graph of {folder} does not predict as the model does (a logit differs by {change:.2g})")
     return converted

@@ -13,6 +13,7 @@ from accelerate import PartialState
 from transformers import PreTrainedModel
 
 from kit.errors import ModelError, VerificationError
+from kit.measurement.logits import largest_change
 from kit.methods.base import FinetuneJob, Fitted
 from kit.methods.encoders.encoder import new_predictor
 from kit.methods.encoders.finetune import pretrained_classifier, train_on_budget
@@ -62,7 +63,7 @@ class Lora:
             settings["change_without_rounding"] = float(np.abs(before - quantized).max())
         merged = wrapped.merge_and_unload()  # type: ignore[operator]
         after = predict_logits(merged, sample, budget.tokenizer)
-        change = float(np.abs(after - before).max())
+        change = largest_change(after, before)
         if not change <= MERGE_TOLERANCE:
             raise VerificationError(
                 f"merging the LoRA adapter changed a logit by {change:.2g}",
