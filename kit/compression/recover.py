@@ -48,7 +48,7 @@ def recover(
     model.to(PartialState().device)
     objective = TeacherObjective(
         task=job.encoder_task,
-        section=ResolvedDistill.of(DistillSection(), translates=False),
+        section=ResolvedDistill.of_encoder(DistillSection()),
         logits=torch.from_numpy(job.task.align(logits, teacher.labels).astype(np.float32)).to(model.device),
         truth=truth_of(budget.train.targets, len(encoded)).to(model.device),
         tokens=None,

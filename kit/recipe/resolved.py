@@ -42,19 +42,23 @@ class ResolvedDistill(DistillSection):
     """Settings of a distillation whose losses all have their weights."""
 
     @classmethod
-    def of(cls, section: DistillSection, translates: bool) -> Self:
-        """Return the section with default weights and temperature filled in.
+    def of_encoder(cls, section: DistillSection) -> Self:
+        """Return the section of an encoder's recipe with default weight of logits and temperature filled in."""
+        logits = 1.0 if section.losses.logits is None else section.losses.logits
+        losses = section.losses.model_copy(update={"logits": logits})
+        temperature = 2.0 if section.temperature is None else section.temperature
+        return cls.from_section(section, losses=losses, temperature=temperature)
 
-        Args:
-            section: The recipe's section.
-            translates: Whether the student is a translation model.
+    @classmethod
+    def of_translator(cls, section: DistillSection) -> Self:
+        """Return the section of a translator's recipe with default weights and temperature filled in.
+
+        The loss of logits has no weight by default, because the student then needs the teacher's tokens.
         """
         losses, temperature = section.losses, section.temperature
-        logits = (0.0 if translates else 1.0) if losses.logits is None else losses.logits
-        sequence = 1.0 if translates and losses.sequence is None else losses.sequence
-        if temperature is None and not translates:
-            temperature = 2.0
-        elif temperature is None and logits:
+        logits = 0.0 if losses.logits is None else losses.logits
+        sequence = 1.0 if losses.sequence is None else losses.sequence
+        if temperature is None and logits:
             temperature = 1.0
         losses = losses.model_copy(update={"logits": logits, "sequence": sequence})
         return cls.from_section(section, losses=losses, temperature=temperature)

@@ -1,4 +1,4 @@
-"""Resolution of recipes for translation."""
+"""Resolution of recipes for translators."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from kit.recipe.sections.study import StudySection
 from kit.recipe.sections.translation import DECODER_DROPOUT, DECODER_LAYERS, ENCODER_RATE, LABEL_SMOOTHING
 
 
-def resolve_translation(recipe: Recipe, facts: Facts) -> TrainingRecipe:
-    """Return the recipe for translation with every default filled in, see `kit.recipe.resolve.resolve`."""
+def resolve_translator(recipe: Recipe, facts: Facts) -> TrainingRecipe:
+    """Return the resolved recipe of a translator, see `kit.recipe.resolve`."""
     _refuse_idle_keys(recipe, facts)
     return TrainingRecipe.of(
         recipe,
-        None if facts.distill is None else ResolvedDistill.of(facts.distill, translates=True),
+        None if facts.distill is None else ResolvedDistill.of_translator(facts.distill),
         metric=recipe.main_metric,
         data=recipe.data.model_copy(update={"text": facts.text[0], "label": facts.label[0]}),
         study=StudySection(),
