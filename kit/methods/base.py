@@ -1,4 +1,4 @@
-"""Interfaces: a method fits a model on a labelled budget, and a family of models has methods."""
+"""Interfaces of methods, which fit models, and of families of models."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Trial:
-    """The model that a run would train, with its encoded texts, plan and measured time.
+    """Model that a run would train, with its encoded texts, plan and measured time.
 
     Attributes:
         model: Model as it would be trained.
@@ -219,7 +219,7 @@ class Family(Protocol[JobT_contra, RecipeT_contra]):
         """Methods by name."""
 
     def facts(self, inputs: Inputs) -> tuple[Facts, TransferSet | None]:
-        """Return the facts that the defaults of a run depend on, and its texts to distil on.
+        """Return the facts for the defaults of a run, and its texts to distil on.
 
         Raises:
             RecipeError: The student is not possible, or a key does not fit the checkpoint.
@@ -227,10 +227,10 @@ class Family(Protocol[JobT_contra, RecipeT_contra]):
         """
 
     def foreseen_facts(self, recipe: Recipe, labels: tuple[str, ...], sizes: Sizes) -> Facts:
-        """Return these facts for a checkpoint that is not read yet, assuming the one that takes longest."""
+        """Return these facts before the checkpoint is read, assuming the slowest kind."""
 
     def require_teacher(self, teacher: Teacher, inputs: Inputs) -> None:
-        """Raise ModelError unless a teacher fits the task. `inputs` do not have their teachers yet."""
+        """Raise ModelError unless a teacher fits the task."""
 
     def teacher_outputs(self, teacher: Teacher, texts: Texts, max_length: int, progress: Progress) -> np.ndarray:
         """Return the outputs of a teacher for n texts, from the cache or computed, in the order of its own labels.
@@ -243,7 +243,7 @@ class Family(Protocol[JobT_contra, RecipeT_contra]):
         """
 
     def trial(self, job: JobT_contra) -> Trial:
-        """Build the model of a job with a checkpoint or random weights, and time it on the job's training texts."""
+        """Build the model of a job, and time it on the job's training texts."""
 
     def passes(self, recipe: RecipeT_contra, sizes: Sizes) -> float:
         """Return the cost of a run in forward passes of one example; a training step counts three.
@@ -257,4 +257,4 @@ class Family(Protocol[JobT_contra, RecipeT_contra]):
         """Return the form of the model that a run will save. Raises ModelError for a missing checkpoint."""
 
     def model_rows(self, recipe: RecipeT_contra) -> list[tuple[str, str]]:
-        """Return properties of the model of a resolved recipe, as (name, value) for people."""
+        """Return properties of a resolved recipe's model, as (name, value) for people."""

@@ -26,7 +26,7 @@ from kit.recipe.sections.study import StudySection
 
 
 def resolve_encoder(recipe: Recipe, facts: Facts) -> TrainingRecipe:
-    """Return the resolved recipe of an encoder that trains by gradient steps, see `kit.recipe.resolve`."""
+    """Return the resolved recipe of an encoder that is trained, see `resolve`."""
     _refuse_idle_keys(recipe, facts)
     distill = None if facts.distill is None else ResolvedDistill.of_encoder(facts.distill)
     train = ResolvedTrain.from_section(recipe.train, **_train(recipe, facts))

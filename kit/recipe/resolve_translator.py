@@ -14,7 +14,7 @@ from kit.recipe.sections.translation import DECODER_DROPOUT, DECODER_LAYERS, ENC
 
 
 def resolve_translator(recipe: Recipe, facts: Facts) -> TrainingRecipe:
-    """Return the resolved recipe of a translator, see `kit.recipe.resolve`."""
+    """Return the resolved recipe of a translator, see `resolve`."""
     _refuse_idle_keys(recipe, facts)
     return TrainingRecipe.of(
         recipe,

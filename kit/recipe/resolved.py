@@ -43,7 +43,7 @@ class ResolvedDistill(DistillSection):
 
     @classmethod
     def of_encoder(cls, section: DistillSection) -> Self:
-        """Return the section of an encoder's recipe with default weight of logits and temperature filled in."""
+        """Return an encoder's section with default weight and temperature filled in."""
         logits = 1.0 if section.losses.logits is None else section.losses.logits
         losses = section.losses.model_copy(update={"logits": logits})
         temperature = 2.0 if section.temperature is None else section.temperature
@@ -51,7 +51,7 @@ class ResolvedDistill(DistillSection):
 
     @classmethod
     def of_translator(cls, section: DistillSection) -> Self:
-        """Return the section of a translator's recipe with default weights and temperature filled in.
+        """Return a translator's section with default weights and temperature filled in.
 
         The loss of logits has no weight by default, because the student then needs the teacher's tokens.
         """

@@ -87,10 +87,10 @@ class Task(Protocol):
         """Return results that are not single numbers, such as scores per label and the confusion matrix."""
 
     def align(self, outputs: np.ndarray, labels: tuple[str, ...]) -> np.ndarray:
-        """Return the outputs of a model with these labels in the order of the task's labels."""
+        """Return outputs of a model with these labels in the order of the task."""
 
     def average(self, outputs: Sequence[np.ndarray]) -> np.ndarray:
-        """Return the outputs of several models together, such as several teachers; of one model unchanged."""
+        """Return the joint outputs of several models, such as several teachers."""
 
     def differences(self, outputs: np.ndarray, others: np.ndarray) -> np.ndarray:
         """Return the difference (n,) of two models' outputs per text; 0 if the outputs are equal."""
@@ -102,7 +102,7 @@ class Task(Protocol):
         """Return the prediction for each text and its output, as printed by `kit predict`."""
 
     def warning(self, texts: Sequence[tuple[str, ...]], outputs: np.ndarray, model: str) -> str | None:
-        """Return a warning if the model, with this name, seems not to be for these texts; None otherwise."""
+        """Return a warning if the texts seem not to be for this model; None otherwise."""
 
     def card_text(self, columns: Sequence[str], details: Mapping[str, Any], tested: int) -> CardText:
         """Return the task's parts of a model card.
@@ -119,7 +119,7 @@ class Task(Protocol):
 
 
 class EncoderTask(Task, Protocol):
-    """Task of a text encoder with a head: the outputs of a text are a fixed number of real values."""
+    """Task of a text encoder, whose outputs are a fixed number of real values."""
 
     @property
     def head(self) -> Head:
@@ -130,7 +130,7 @@ class EncoderTask(Task, Protocol):
         """Fit of a linear model from features to the task's outputs."""
 
     def losses(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """Return the loss (n,) of each example, by which weights and settings are selected on validation examples."""
+        """Return the loss (n,) of each example, for selection by validation loss."""
 
     def divergence(self, student: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:
-        """Return the loss between the outputs (n, outputs) of student and teacher, summed over examples."""
+        """Return the loss between outputs of student and teacher, summed over examples."""

@@ -8,6 +8,7 @@ from tests.recipe.conftest import Fail, Load
 
 BASE = "task: classification\nmodel: {checkpoint: org/model}\ndata:\n  source: tickets.csv\n"
 APPLY = "!!python/object/apply:os.system"
+METRICS = "accuracy, macro_f1, mcc, exact_match, r2, pearson, spearman, bleu, chrf"
 METHODS = "one of finetune, lora, probe, scratch, tfidf, distill, student"
 TOP_KEYS = "task, method, metric, runs, data, model, train, lora, probe, tfidf, distill, compress, translation, study"
 
@@ -25,7 +26,7 @@ def test_all_problems_are_reported_at_once(fail: Fail) -> None:
     assert str(error) == "\n".join(
         [
             "r.yaml: 7 problems, nothing was run",
-            "  r.yaml: task is required: one of classification, sentiment, translation",
+            "  r.yaml: task is required: one of classification, regression, sentiment, translation",
             "  r.yaml:1: data.source is required",
             "  r.yaml:2: data.budget must be at least 2, got 1",
             "  r.yaml:4: train.learning_rte is not a key; did you mean learning_rate?",
@@ -51,7 +52,7 @@ def test_all_problems_are_reported_at_once(fail: Fail) -> None:
         ("study: {budgets: [a]}", "study.budgets[0] must be a whole number or one of all, got 'a'"),
         ("study: {seeds: [4294967296]}", "study.seeds[0] must be less than 4294967296, got 4294967296"),
         ("method: 5", f"method must be {METHODS}, got 5"),
-        ("metric: f1", "metric must be one of accuracy, macro_f1, mcc, exact_match, bleu, chrf, got 'f1'"),
+        ("metric: f1", f"metric must be one of {METRICS}, got 'f1'"),
         ("lora: 3", "lora is a section with the keys r, alpha, dropout, targets, load, got 3"),
         ("train: {batch_size: many}", "train.batch_size must be a whole number, got 'many'"),
         ("train: {batch_size: 2.5}", "train.batch_size must be a whole number, got 2.5"),

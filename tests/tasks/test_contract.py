@@ -42,6 +42,12 @@ LOGITS = np.asarray([[2.0, 0.0, -1.0], [0.5, 1.0, 0.0], [-1.0, 0.0, 3.0], [0.0, 
 SAMPLES = {
     "classification": Sample({}, ("a", "b", "c"), [("a",), ("b",), ("c",), ("a",)], LOGITS),
     "sentiment": Sample({}, ("1", "2", "3"), [("1",), ("2",), ("3",), ("1",)], LOGITS),
+    "regression": Sample(
+        {},
+        ("rating",),
+        [("1",), ("2.5",), ("3",), ("4.5",)],
+        np.asarray([[1.5], [2.0], [3.5], [4.0]], np.float32),
+    ),
     "translation": Sample(
         {"languages": ["en", "de"]},
         (),

@@ -168,7 +168,7 @@ def _require_plain_distillation(inputs: Inputs) -> None:
 
 
 def _resolve_distill(inputs: Inputs) -> DistillSection:
-    """Return the section with the complete shape of the student. Raise RecipeError if it cannot learn."""
+    """Return the section with the complete shape of the student."""
     recipe, checkpoint, teachers = inputs.recipe, inputs.checkpoint, inputs.teachers
     depth = recipe.translation.decoder_layers if recipe.method == "distill" else None
     student = resolve_translation_student(recipe.distill.student, checkpoint.folder if checkpoint else None, depth)
@@ -181,7 +181,7 @@ def _resolve_distill(inputs: Inputs) -> DistillSection:
 
 
 def _route(inputs: Inputs, distill: DistillSection | None) -> Route:
-    """Return codes and prefix of a translation checkpoint. Raise RecipeError if it does not support the languages."""
+    """Return codes and prefix of a translation checkpoint for the languages."""
     recipe, checkpoint, teachers = inputs.recipe, inputs.checkpoint, inputs.teachers
     assert checkpoint is not None
     section = recipe.translation

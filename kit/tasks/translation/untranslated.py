@@ -1,4 +1,4 @@
-"""Texts that a translator cannot translate: copies, and texts that are not in the source language."""
+"""Detection of copies, and of texts that are not in the source language."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MIN_WORDS = 20  # fewest words for which the share of copied words is meaningfu
 
 
 def is_copy(text: str, translation: str) -> bool:
-    """Return whether a translation equals its source, so that the text is in the target or an unknown language."""
+    """Return whether a translation of several words equals its source."""
     words = text.split()
     return len(words) >= _COPY_WORDS and translation.split() == words
 
