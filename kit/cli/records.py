@@ -46,7 +46,7 @@ def evaluate(
     count = evaluation.record.content["data"]["sizes"]["test"]
     logits = (
         ""
-        if evaluation.record.content["task"] == "translation"
+        if evaluation.record.recipe.rules.writes_text
         else (f" (largest logit difference {evaluation.largest_difference:.1g})")
     )
     echo(f"same predictions as the Record on all {count} test examples{logits}")
