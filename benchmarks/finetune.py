@@ -84,7 +84,7 @@ def run_kit(examples: int, epochs: float, seed: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         recipe = recipe_for(examples, epochs, seed, folder)
         record = finetune(recipe, quiet=True)
-        content = record.content
+        content = record.to_dict()
         rate = content["training"]["samples_per_second"]
         accuracy = record.metrics["accuracy"].value
         peak = content["peak_memory_bytes"]

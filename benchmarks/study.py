@@ -169,7 +169,7 @@ def run_kit(
         predictions = record.predictions()
         truth = [record.labels.index(names[0]) for names in predictions.labels]
         right = (predictions.outputs.argmax(1) == truth).astype(int).tolist()
-        content = record.content
+        content = record.to_dict()
         found.setdefault((content["method"], content["data"]["sizes"]["budget"]), []).append(right)
         total += content["seconds"]["total"]
         busy += content["seconds"]["fit"] + content["seconds"]["test"]

@@ -63,9 +63,9 @@ def table(arguments: argparse.Namespace) -> None:
                 )
                 for seed, record in enumerate(records)
             ]
-            found = point(records[0].content["data"]["sizes"]["budget"], runs, measure.main).estimate
+            found = point(records[0].content.data.sizes.budget, runs, measure.main).estimate
             others = [sum(r.metrics[name].value for r in records) / len(records) for name in ("chrf", "ter")]
-            minutes = " ".join(f"{record.content['seconds']['total'] / 60:.0f}" for record in records)
+            minutes = " ".join(f"{record.content.seconds.total / 60:.0f}" for record in records)
             shown = f"{100 * found.value:.1f} [{100 * found.low:.1f}, {100 * found.high:.1f}]"
             print(
                 f"{method:>10}{budget:>8}  {shown:<24}{100 * others[0]:>8.1f}{100 * others[1]:>8.1f}  {minutes}",

@@ -8,8 +8,7 @@ beside the mean and never removes a run from it, because a user who trains once 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -32,7 +31,7 @@ def failed_to_train(
     value: float,
     outputs: np.ndarray,
     targets: np.ndarray,
-    evaluations: Sequence[Mapping[str, Any]] | None,
+    train_metric: float | None,
     peers: Sequence[float],
 ) -> str:
     """Return the symptom of a run that failed to train, in a few words; empty if it did not fail.
@@ -41,7 +40,7 @@ def failed_to_train(
         value: Main metric on the test examples, where higher is better.
         outputs: (n, K) logits, (n, 1) predicted numbers, or (n,) translations.
         targets: (n,) class indices, (n, K) of 0 and 1, (n,) numbers in floating point, or (n,) references.
-        evaluations: Evaluations in the Record's `training`; None for methods without training.
+        train_metric: Main metric on training examples at the end of training; None for methods without training.
         peers: Metrics of the other seeds of the same method and budget.
 
     Raises:
@@ -65,7 +64,7 @@ def failed_to_train(
     # Plus one standard error: a share that is above by chance does not count as above.
     chance = most_frequent + math.sqrt(most_frequent * (1 - most_frequent) / len(truth))
     if most_frequent < 1 and right <= chance and correlation < _WEAK:  # a single label shows nothing
-        return _at_chance(value, right, most_frequent, evaluations, peers)
+        return _at_chance(value, right, most_frequent, train_metric, peers)
     constant = _largest_share(predictions)
     if constant >= _ALWAYS and most_frequent < _ALWAYS - _GAP:
         return f"predicts the same for {percent(constant, 1)} of the test examples"
@@ -87,7 +86,7 @@ def _at_chance(
     value: float,
     right: float,
     most_frequent: float,
-    evaluations: Sequence[Mapping[str, Any]] | None,
+    train_metric: float | None,
     peers: Sequence[float],
 ) -> str:
     """Return the symptom of a run that is no better than the most frequent label.
@@ -97,7 +96,7 @@ def _at_chance(
     """
     reached = f"{percent(right, 1)} right, the most frequent label has {percent(most_frequent, 1)}"
     alone = not peers or float(np.median(peers)) > value + _GAP
-    if evaluations and alone and evaluations[-1]["train_metric"] <= value + 2 * _GAP:
+    if train_metric is not None and alone and train_metric <= value + 2 * _GAP:
         return f"failed to train: no better than the most frequent label, also on training examples ({reached})"
     return f"no better than the most frequent label ({reached})"
 

@@ -43,7 +43,7 @@ def evaluate(
     print_table(["metric", "value [95 % interval]"], rows)
     for note in evaluation.record.class_notes(evaluation.metrics):
         echo(note)
-    count = evaluation.record.content["data"]["sizes"]["test"]
+    count = evaluation.record.content.data.sizes.test
     logits = (
         ""
         if evaluation.record.recipe.rules.writes_text
@@ -112,8 +112,8 @@ def _listed(record: Record) -> list[tuple[str, ...]]:
     run_columns = (
         record.id,
         record.how,
-        str((record.content["checkpoint"] or {}).get("name", "-")),
-        str(record.content["data"]["sizes"]["budget"]),
+        record.content.checkpoint_name or "-",
+        str(record.content.data.sizes.budget),
     )
     rows: list[tuple[str, ...]] = []
     for name in record.shown_metrics:
@@ -124,7 +124,7 @@ def _listed(record: Record) -> list[tuple[str, ...]]:
                 name,
                 shown(name, record.metrics[name]),
                 *("-" if value is None else shown_value(name, value) for value in scores),
-                "" if rows else f"{record.content['seconds']['total']:.0f} s",
+                "" if rows else f"{record.content.seconds.total:.0f} s",
             )
         )
     return rows

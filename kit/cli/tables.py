@@ -64,13 +64,13 @@ def summary(record: Record) -> dict[str, object]:
     return {
         "id": record.id,
         "folder": str(record.folder),
-        "method": content["method"],
-        "checkpoint": (content["checkpoint"] or {}).get("name"),
-        "budget": content["data"]["sizes"]["budget"],
+        "method": content.method,
+        "checkpoint": content.checkpoint_name,
+        "budget": content.data.sizes.budget,
         "main_metric": record.main_metric,
-        "metrics": content["metrics"],
+        "metrics": {name: metric.to_dict() for name, metric in content.metrics.items()},
         **baseline_scores(record),
-        "seconds": content["seconds"]["total"],
+        "seconds": content.seconds.total,
     }
 
 

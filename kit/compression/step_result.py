@@ -15,6 +15,7 @@ from kit.measurement.speed import latencies
 from kit.methods import Job
 from kit.models.predictor import Predictor
 from kit.recipe.sections.compression import Step
+from kit.records.content import RecordedSettings
 from kit.records.record import Record
 from kit.runtime.quantities import megabytes, percent
 
@@ -44,13 +45,13 @@ class Link:
     @property
     def lines(self) -> list[str]:
         """Lines on the result of the step, its effect on new texts, and the recall of classes on test examples."""
-        more = [_removed_tokens_line(self.record.content["settings"]), recall_line(self.test_recall)]
+        more = [_removed_tokens_line(self.record.content.settings), recall_line(self.test_recall)]
         return [self.line, *(f"{self.technique}: {text}" for text in more if text)]
 
     @property
     def line(self) -> str:
         """Result of the step in one line."""
-        verdict, settings = self.verdict, self.record.content["settings"]
+        verdict, settings = self.verdict, self.record.content.settings
         cost, start_cost = verdict.student_cost, verdict.teacher_cost
         parts = [
             f"{shown(verdict.metric, verdict.student)}",
@@ -62,7 +63,7 @@ class Link:
             self._tokens(settings),
             self._layers(settings),
             self._conversion(settings),
-            batch_effect_words(settings.get("batch_effect") or {}),
+            batch_effect_words(settings.batch_effect or {}),
             _calibration_words(self.calibration),
             self.gate.recall_words,
         ]
@@ -84,21 +85,21 @@ class Link:
             **asdict(self.verdict),
         }
 
-    def _tokens(self, settings: dict[str, Any]) -> str:
-        if "tokens_before" not in settings:
+    def _tokens(self, settings: RecordedSettings) -> str:
+        if settings.tokens_before is None:
             return ""
-        return f"{settings['tokens']:,} of {settings['tokens_before']:,} tokens"
+        return f"{settings.tokens:,} of {settings.tokens_before:,} tokens"
 
-    def _layers(self, settings: dict[str, Any]) -> str:
-        if self.technique != "early-exit" or "chosen" not in settings:
+    def _layers(self, settings: RecordedSettings) -> str:
+        chosen = settings.chosen
+        if self.technique != "early-exit" or chosen is None:
             return ""
-        chosen = settings["chosen"]
         return f"{chosen['layers']:.1f} of {len(chosen['leave'])} layers per text, on validation examples"
 
-    def _conversion(self, settings: dict[str, Any]) -> str:
+    def _conversion(self, settings: RecordedSettings) -> str:
         if self.technique != "ct2":
             return ""
-        same, texts = percent(settings["float32_same"]), settings["float32_texts"]
+        same, texts = percent(settings.float32_same), settings.float32_texts
         return f"same translation as torch before quantization for {same} of {texts} texts"
 
 
@@ -128,7 +129,7 @@ def _costs(records: Sequence[Record], predictors: Sequence[Predictor], job: Job)
     models = [predictor.outputs for predictor in predictors]
     speeds = latencies(models, job.data.test.texts, job.hardware.words, job.recipe.rules.writes_text)
     return [
-        Cost(int(record.content["model_bytes"]), predictor.parameters, speed.p50_ms, speed.interval, speed.warning)
+        Cost(record.content.model_bytes, predictor.parameters, speed.p50_ms, speed.interval, speed.warning)
         for record, predictor, speed in zip(records, predictors, speeds, strict=True)
     ]
 
@@ -177,12 +178,12 @@ def _calibration_words(calibration: tuple[float, float] | None) -> str:
     return f"calibration error {percent(after, 1)} (before: {percent(before, 1)})"
 
 
-def _removed_tokens_line(settings: dict[str, Any]) -> str:
+def _removed_tokens_line(settings: RecordedSettings) -> str:
     """Return a sentence on the share of new texts with removed tokens; empty if no vocabulary was trimmed."""
-    if "tokens_before" not in settings:
+    if settings.new_texts_read_differently is None:
         return ""
-    one_side = settings.get("sides") == "source"
-    share = f"About {percent(settings['new_texts_read_differently'])} of new {'source ' * one_side}texts"
+    one_side = settings.sides == "source"
+    share = f"About {percent(settings.new_texts_read_differently)} of new {'source ' * one_side}texts"
     unchanged = " The target vocabulary is unchanged: it was built from the training texts." * one_side
     return f"{share} contain a removed token, and are split into smaller tokens.{unchanged}"
 

@@ -7,7 +7,6 @@ teacher and data are matched by name.
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +24,9 @@ from kit.models.translation.languages import Route, find_route
 from kit.models.translation.lengths import LEAST_RATIO
 from kit.models.translation.translator import Translator
 from kit.recipe import ModelSection, Recipe
-from kit.records.record import MODEL_FOLDER, Record
-from kit.runtime.file_types import RECORD_FILE
+from kit.records.record import Record
+from kit.runtime.file_types import MODEL_FOLDER, RECORD_FILE
+from kit.runtime.json_files import json_sha256
 
 # Kinds of saved models from whose layers a student can be made.
 _KINDS_WITH_LAYERS = (Form.TORCH, Form.HALF, Form.TRANSLATOR, Form.WARM_TRANSLATOR)
@@ -78,7 +78,7 @@ class Teacher:
     @property
     def compressed(self) -> bool:
         """True for the Record of a compressed model."""
-        return self.record is not None and "compression" in self.record.content["settings"]
+        return self.record is not None and self.record.content.settings.compression is not None
 
 
 def resolve_teacher(name: str, recipe: Recipe | None = None) -> Teacher:
@@ -128,7 +128,7 @@ def resolve_teacher(name: str, recipe: Recipe | None = None) -> Teacher:
 def checkpoint_of(record: Record) -> Checkpoint:
     """Return the weights and the tokenizer of a Record's model, under the name of the checkpoint it started from."""
     saved = _safe_checkpoint(str(record.model_folder))
-    start = (record.content["checkpoint"] or {}).get("name", record.id)  # random weights have no other name
+    start = record.content.checkpoint_name or record.id  # random weights have no other name
     return Checkpoint(start, saved.folder, None, saved.sha256, saved.tokenizer_sha256)
 
 
@@ -192,8 +192,7 @@ def _from_record(name: str, record: Record) -> Teacher:
         raise ModelError(
             f"{name} kept no model", f"{MAKE_AGAIN}; in a study, with `keep_models: true`", key="distill.teacher"
         )
-    files = {file: sha for file, sha in content["files"].items() if file.startswith(f"{MODEL_FOLDER}/")}
-    sha256 = _digest(json.dumps(sorted(files.items())))
+    sha256 = json_sha256(sorted(content.model_files.items()))
     checkpoint = None
     if form_of(record.model_folder, record.backend) in _KINDS_WITH_LAYERS:
         checkpoint = checkpoint_of(record)

@@ -6,21 +6,18 @@ of the training labels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from kit.data.balance import is_unbalanced
-from kit.data.numbers import values_of
 from kit.measurement.intervals import Estimate, shown
 from kit.measurement.logits import Floats
 from kit.measurement.metrics import scores
 from kit.measurement.regression import RegressionMeasure
 from kit.measurement.units import shown_value
-from kit.recipe.schema import TaskRules
-from kit.recipe.sections.data import TargetKind
 
 MIN_CLASS_EXAMPLES = 20  # with fewer examples, the recall of a class is too coarse to trust or to compare
 _MOST_NAMED = 3
@@ -144,47 +141,43 @@ def number_baselines(train: Mapping[str, Any], targets: np.ndarray) -> Baselines
     return Baselines(median, mean, names=("median", "mean"), number=float(train["mean"]))
 
 
-def baselines_of(
-    content: Mapping[str, Any], test_labels: Callable[[], Sequence[tuple[str, ...]]], rules: TaskRules
-) -> Baselines:
-    """Return the baselines of a finished run, see `run_baselines`; empty ones for a task without them."""
-    match rules.targets:
-        case TargetKind.LABELS:
-            return run_baselines(content, test_labels, rules.ordered)
-        case TargetKind.NUMBERS:
-            return number_baselines(content["data"]["audit"]["numbers_train"], values_of(test_labels()))
-        case TargetKind.REFERENCES:
-            return Baselines()
-
-
 def run_baselines(
-    content: Mapping[str, Any], test_labels: Callable[[], Sequence[tuple[str, ...]]], ordered: bool = False
+    labels: Sequence[str], train: Mapping[str, int], test: Mapping[str, int], *, ordered: bool
 ) -> Baselines:
-    """Return the baselines of a finished run.
+    """Return the baselines of a run with one label per example.
 
-    The majority is that of the training examples after cleaning and before the budget is drawn. In multi-label tasks
-    the run notes the most frequent set of its budget; for Records of earlier versions, which lack it, the most frequent
-    set of the test examples is used.
+    The majority is that of the training examples after cleaning and before the budget is drawn.
 
     Args:
-        content: The run's record.json.
-        test_labels: Reads the labels of the test examples; called for multi-label tasks only.
-        ordered: Whether the labels have an order.
+        labels: Label names in order.
+        train: Training examples per label.
+        test: Test examples per label.
+        ordered: The labels are ordered, as in sentiment.
     """
-    labels, data = list(content["labels"]), content["data"]
-    if not labels:
-        return Baselines()
-    counts = data["audit"]["labels_test"]
-    support = [int(counts.get(label, 0)) for label in labels]
-    if not content["recipe"]["data"].get("multi_label"):
-        train = data["audit"]["labels_train"]
-        most = max(range(len(labels)), key=lambda index: int(train.get(labels[index], 0)))
-        return label_baselines(support, most, labels, ordered=ordered)
-    sets = [frozenset(names) for names in test_labels()]
-    noted = data.get("most_frequent_labels")
-    majority = frozenset(noted) if noted is not None else max(sorted(set(sets), key=sorted), key=sets.count)
-    indices = [index for index, label in enumerate(labels) if label in majority]
-    return label_set_baselines(support, len(sets), indices, labels, sets.count(majority) / len(sets))
+    most = max(range(len(labels)), key=lambda index: train.get(labels[index], 0))
+    return label_baselines([test.get(label, 0) for label in labels], most, labels, ordered=ordered)
+
+
+def run_set_baselines(
+    labels: Sequence[str],
+    test: Mapping[str, int],
+    test_labels: Sequence[Sequence[str]],
+    most_frequent: Sequence[str] | None,
+) -> Baselines:
+    """Return the baselines of a run with several labels per example.
+
+    Args:
+        labels: Label names in order.
+        test: Test examples per label.
+        test_labels: Labels of each test example.
+        most_frequent: The most frequent set of labels in the budget. Records of earlier versions lack it, and the most
+            frequent set of the test examples is used.
+    """
+    sets = [frozenset(names) for names in test_labels]
+    most = max(sorted(set(sets), key=sorted), key=sets.count) if most_frequent is None else frozenset(most_frequent)
+    indices = [index for index, label in enumerate(labels) if label in most]
+    support = [test.get(label, 0) for label in labels]
+    return label_set_baselines(support, len(sets), indices, labels, sets.count(most) / len(sets))
 
 
 def metrics_to_show(main: str, counts: Sequence[int], multi_label: bool) -> tuple[str, ...]:

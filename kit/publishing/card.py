@@ -12,6 +12,7 @@ from kit.measurement.units import shown_value
 from kit.publishing.card_facts import CardFacts
 from kit.publishing.card_metadata import card_metadata
 from kit.publishing.card_usage import usage
+from kit.records.content import Provenance
 from kit.records.record import Record
 from kit.reporting.formatting import title
 from kit.runtime.markdown import code, inline, table
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
 
 def model_card(record: Record, facts: CardFacts) -> str:
     """Return the card as Markdown, with metadata in front."""
-    content = record.content["data"]
+    data = record.content.data
     task = task_for(record.recipe, record.labels)
-    text = task.card_text(content["text_columns"], record.content["details"], content["sizes"]["test"])
+    text = task.card_text(data.text_columns, record.content.details.to_dict(), data.sizes.test)
     sections = [
         f"# {inline(facts.name)}",
         text.summary,
@@ -50,18 +51,18 @@ def model_card(record: Record, facts: CardFacts) -> str:
 
 def _origin(record: Record, facts: CardFacts, text: CardText) -> str:
     """Return the base checkpoint, the method, the sizes of the data and of the model."""
-    content, sizes = record.content, record.content["data"]["sizes"]
-    checkpoint = content["checkpoint"]
+    content, sizes = record.content, record.content.data.sizes
+    checkpoint = content.checkpoint
     base = "without a pretrained checkpoint"
     if checkpoint:
         base = f"from {inline(facts.checkpoint or 'a checkpoint')}"
-        if checkpoint["revision"]:
-            base += f" at revision `{checkpoint['revision']}`"
+        if checkpoint.revision:
+            base += f" at revision `{checkpoint.revision}`"
         base += f" (licence: {inline(facts.licence or 'unknown')})"
     return (
-        f"Trained {base} with method `{record.how}` on {sizes['budget']:,} {text.examples} "
-        f"({sizes['train']:,} for training, {sizes['validation']:,} for validation) and tested on {sizes['test']:,}. "
-        f"The model has {content['parameters']:,} parameters."
+        f"Trained {base} with method `{record.how}` on {sizes.budget:,} {text.examples} "
+        f"({sizes.train:,} for training, {sizes.validation:,} for validation) and tested on {sizes.test:,}. "
+        f"The model has {content.parameters:,} parameters."
     )
 
 
@@ -69,7 +70,7 @@ def _results(record: Record, text: CardText) -> list[str]:
     """Return the metrics, beside those of a random guess and of the most frequent label if there are any, and notes."""
     metrics, baselines = record.metrics, record.baselines
     names = [record.main_metric, *(name for name in metrics if name != record.main_metric)]
-    count = record.content["data"]["sizes"]["test"]
+    count = record.content.data.sizes.test
     references = baselines.by_name if baselines.majority else {}
     header = ["metric", f"on {count:,} test examples, with 95 % interval", *references]
     rows = [
@@ -120,9 +121,9 @@ def _limits(record: Record, facts: CardFacts) -> list[str]:
         )
     if facts.vocabulary:
         trimmed = facts.vocabulary
-        changed = 100 * trimmed["new_texts_read_differently"]
+        changed = 100 * (trimmed.new_texts_read_differently or 0.0)
         lines.append(
-            f"The vocabulary was reduced to {trimmed['tokens']:,} of {trimmed['tokens_before']:,} tokens: about "
+            f"The vocabulary was reduced to {trimmed.tokens:,} of {trimmed.tokens_before or 0:,} tokens: about "
             f"{changed:.0f} % of new texts contain a word that is split into smaller pieces than before."
         )
     languages = f"Languages: {', '.join(facts.languages)}." if facts.languages else "Its languages were not declared."
@@ -134,22 +135,22 @@ def _limits(record: Record, facts: CardFacts) -> list[str]:
 
 
 def _training(record: Record, facts: CardFacts) -> str:
-    content, data = record.content, record.content["data"]
-    provenance = content["provenance"]
+    content, data = record.content, record.content.data
+    provenance = Provenance.model_validate(content.provenance)
     licence = facts.data_licence or "unknown"
-    hashes = ", ".join(f"{name} `{sha[:16]}`" for name, sha in data["fingerprints"].items())
+    hashes = ", ".join(f"{name} `{sha[:16]}`" for name, sha in data.fingerprints.items())
     versions = {
-        "kit": provenance["kit"],
-        "commit": provenance["commit"],
-        "python": provenance["python"],
-        **provenance["versions"],
+        "kit": provenance.kit,
+        "commit": provenance.commit,
+        "python": provenance.python,
+        **provenance.versions,
     }
     packages = "\n".join(f"{name}=={version}" for name, version in versions.items() if version)
     return (
         f"Data: {inline(_source(facts))}, licence: {inline(licence)}; sha256 of the splits: {hashes}"
-        + (f"; revision `{data['revision']}`" if data["revision"] else "")
-        + f".\n\nCreated on {inline(provenance['cpu'])}, {provenance['cores']} cores"
-        + (f", {inline(', '.join(provenance['gpus']))}" if provenance["gpus"] else "")
+        + (f"; revision `{data.revision}`" if data.revision else "")
+        + f".\n\nCreated on {inline(provenance.cpu)}, {provenance.cores} cores"
+        + (f", {inline(', '.join(provenance.gpus))}" if provenance.gpus else "")
         + f", with these versions:\n\n{code(packages, '')}"
     )
 

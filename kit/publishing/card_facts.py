@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kit.publishing.reproduce import Reproduction
+from kit.records.content import RecordedSettings
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class CardFacts:
     recipe: dict[str, Any]
     history: Sequence[str]
     formats: Sequence[CardFormat]
-    vocabulary: dict[str, Any] | None = None
+    vocabulary: RecordedSettings | None = None
     cut: float | None = None
     speeds: Sequence[Sequence[str]] = ()
     speed_notes: Sequence[str] = ()

@@ -33,13 +33,13 @@ def card_metadata(record: Record, facts: CardFacts, pipeline: str) -> str:
     """
     from huggingface_hub import EvalResult, ModelCardData
 
-    data = record.content["data"]
+    data = record.content.data
     results = [
         EvalResult(
             task_type=pipeline,
             dataset_type=facts.dataset or "private",
             dataset_name=facts.dataset or str(facts.recipe["data"]["source"]),
-            dataset_revision=data["revision"] if facts.dataset else None,
+            dataset_revision=data.revision if facts.dataset else None,
             dataset_split="test",
             metric_type=_METRIC_TYPES.get(name, name),
             metric_name=_name_with_interval(name, estimate),
@@ -56,7 +56,7 @@ def card_metadata(record: Record, facts: CardFacts, pipeline: str) -> str:
         datasets=[facts.dataset] if facts.dataset else None,
         library_name=saved.hub_library,
         pipeline_tag=pipeline,
-        tags=["kit", str(record.content["task"]), *saved.hub_tags],
+        tags=["kit", record.content.task, *saved.hub_tags],
         metrics=sorted({_METRIC_TYPES.get(record.main_metric, record.main_metric)}),
         eval_results=results,
     )

@@ -26,7 +26,7 @@ def usage(exported: CardFormat, record: Record, facts: CardFacts) -> str:
         arguments=exported.arguments,
         labels=record.labels,
         max_length=record.recipe.data.max_length,
-        reads_pairs=len(record.content["data"]["text_columns"]) > 1,
+        reads_pairs=len(record.content.data.text_columns) > 1,
         multi_label=record.recipe.data.multi_label,
     )
     return intro + "\n\n" + code(KINDS[exported.loader].example(example), "python")

@@ -16,7 +16,8 @@ from kit.models.checkpoints.tokenizers import TARGET
 from kit.models.kinds import KINDS, STORED, SavedKind, form_of, kind_in, kind_of
 from kit.models.kinds.form import Form
 from kit.models.kinds.own_code import own_code
-from kit.records.record import MODEL_FOLDER, Record
+from kit.records.record import Record
+from kit.runtime.file_types import MODEL_FOLDER
 from kit.runtime.json_files import read_object
 from kit.runtime.names import regular_files
 
@@ -90,7 +91,7 @@ def plan_formats(record: Record, names: list[str], with_code: bool = False) -> l
 def _require_plain(formats: list[Format], record: Record, has_graph: bool) -> None:
     """Raise ModelError if a format needs remote code: users of a model should not have to trust code."""
     for planned in filter(_needs_code, formats):
-        source = (record.content["settings"].get("compression") or {}).get("source")
+        source = record.content.compressed_from
         graph = f"--format {GRAPH} needs no code" if has_graph else f"{source} with --format {GRAPH} needs no code"
         raise ModelError(
             f"--format {planned.name}: transformers alone cannot load the architecture of {record.id}, it needs a file "
@@ -118,9 +119,9 @@ def write_format(planned: Format, record: Record, folder: Path) -> None:
         place.parent.mkdir(exist_ok=True)
         shutil.copyfile(path, place)
     if planned.name == ADAPTER:
-        checkpoint = record.content["checkpoint"]
-        base = {"base_model_name_or_path": checkpoint["name"], "revision": checkpoint["revision"]}
-        _edit(folder / "adapter_config.json", lambda config: config | base)
+        checkpoint = record.content.checkpoint
+        keys = checkpoint and {"base_model_name_or_path": checkpoint.name, "revision": checkpoint.revision}
+        _edit(folder / "adapter_config.json", lambda config: config | (keys or {}))
         return
     for path in folder.rglob("*.json"):
         if path.name in (CONFIG_FILE, "tokenizer_config.json"):
@@ -140,7 +141,7 @@ def _files_of(planned: Format, record: Record) -> dict[str, Path]:
     An adapter includes the tokenizer of its model; a merged model does not include its adapter.
     """
     prefix = f"{MODEL_FOLDER}/"
-    listed = [name.removeprefix(prefix) for name in record.content["files"] if name.startswith(prefix)]
+    listed = [name.removeprefix(prefix) for name in record.content.files if name.startswith(prefix)]
     adapter = {name.removeprefix(f"{ADAPTER}/"): name for name in listed if name.startswith(f"{ADAPTER}/")}
     own = {name: name for name in listed if "/" not in name or name.startswith(f"{TARGET}/")}
     if planned.name == ADAPTER:
@@ -152,7 +153,7 @@ def _files_of(planned: Format, record: Record) -> dict[str, Path]:
 
 def _own_format(record: Record) -> Format:
     """Return the format of the files of a Record."""
-    folder, source = record.model_folder, (record.content["settings"].get("compression") or {}).get("source")
+    folder, source = record.model_folder, record.content.compressed_from
     kind = kind_in(folder, record.backend)
     return _format(kind.format_name(folder, record.id, source), None, kind, kind.form(folder), record)
 
@@ -176,9 +177,10 @@ def _adapter(record: Record) -> Format:
             f"--format adapter: {record.id} uses a pooling that transformers has no class for",
             "--format onnx exports the merged weights; or train with model.pooling native",
         )
-    if record.content["checkpoint"]["revision"] is None:
+    checkpoint = record.content.checkpoint
+    if checkpoint is None or checkpoint.revision is None:
         raise ModelError(
-            f"--format adapter: its base checkpoint {record.content['checkpoint']['name']} is not on the Hub",
+            f"--format adapter: its base checkpoint {record.content.checkpoint_name} is not on the Hub",
             "--format safetensors exports the merged weights",
         )
     return Format(ADAPTER, None, "peft")

@@ -13,6 +13,7 @@ from typing import Any
 from kit.data.demo import PREFIX, demo_set
 from kit.errors import ModelError
 from kit.publishing.manifest import CARD_FILE
+from kit.records.content import RecordedCheckpoint
 from kit.runtime.files import package_folders
 from kit.runtime.hub_client import is_offline, patiently
 from kit.runtime.names import plain_path
@@ -35,11 +36,11 @@ class Source:
     languages: tuple[str, ...]
 
 
-def checkpoint_source(checkpoint: dict[str, Any] | None) -> Source:
+def checkpoint_source(checkpoint: RecordedCheckpoint | None) -> Source:
     """Return the source of a checkpoint as a Record describes it; None stands for no checkpoint."""
     if checkpoint is None:
         return Source(None, None, ())
-    name, revision = str(checkpoint["name"]), checkpoint["revision"]
+    name, revision = checkpoint.name, checkpoint.revision
     if revision is not None:
         from huggingface_hub import HfApi
 

@@ -150,13 +150,13 @@ class _Writer:
         update: dict[str, Any] = {
             key: self._data(getattr(data, key), f"data.{key}", languages) for key in ("source", "test")
         }
-        if content["data"]["revision"]:
-            update["revision"] = content["data"]["revision"]
+        if content.data.revision:
+            update["revision"] = content.data.revision
         section, checkpoint = recipe.distill, recipe.model.checkpoint
         model: dict[str, Any] = {"checkpoint": self._checkpoint(checkpoint)}
-        origin = content["checkpoint"]
-        if origin is not None and origin["name"] == checkpoint and origin["revision"]:
-            model["revision"] = origin["revision"]
+        origin = content.checkpoint
+        if origin is not None and origin.name == checkpoint and origin.revision:
+            model["revision"] = origin.revision
         student = {"checkpoint": self._checkpoint(section.student.checkpoint)}
         augment = {"checkpoint": self._checkpoint(section.augment.checkpoint)}
         distill = {
@@ -208,11 +208,11 @@ def chain_steps(record: Record) -> list[Step]:
     The recipe of a Record contains all of them. Earlier versions of kit wrote the last step alone: the steps before it
     are in the Records that the run was compressed from.
     """
-    compression = record.content["settings"].get("compression")
+    compression = record.content.settings.compression
     if compression is None:
         return []
     steps = list(record.recipe.compress.steps)
-    source = record.folder.parent / str(compression["source"])
+    source = record.folder.parent / compression.source
     if len(steps) == 1 and source != record.folder and (source / RECORD_FILE).is_file():
         return chain_steps(Record.read(source)) + steps
     return steps

@@ -40,7 +40,7 @@ def request_of(record: Record, formats: Sequence[Format], name: str, speed: bool
     """
     code = [path for folder in package_folders("kit") for path in sorted(folder.rglob("*.py"))]
     request = {
-        "record": [file_sha256(record.folder / RECORD_FILE), record.content["files"]],
+        "record": [file_sha256(record.folder / RECORD_FILE), record.content.files],
         "formats": [asdict(planned) for planned in formats],
         "card": [name, speed, list(history)],
         "kit": [file_sha256(path) for path in code],

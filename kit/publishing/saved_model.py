@@ -47,7 +47,7 @@ def find_served(folder: str | Path) -> Served:
             if (root / MANIFEST_FILE).is_file():
                 return _exported(root, folder)
     record = Record.load(folder)
-    columns = tuple(record.content["data"]["text_columns"])
+    columns = record.content.data.text_columns
     return Served(record.id, record.model_folder, record.backend, record.recipe, record.labels, columns)
 
 

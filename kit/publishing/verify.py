@@ -199,15 +199,13 @@ def _compare_with_run(outputs: np.ndarray, source: Record, run: Record, task: Ta
     """Return the verdict on predictions that may differ from those that the run stored."""
     from kit.analysis.distillation_verdict import Cost, SeedOutputs, judge
 
-    costs = [
-        Cost(int(record.content["model_bytes"]), int(record.content["parameters"]), None) for record in (source, run)
-    ]
+    costs = [Cost(record.content.model_bytes, record.content.parameters, None) for record in (source, run)]
     stored = run.predictions()
     return judge(
         [SeedOutputs(run.recipe.train.seed, outputs, stored.outputs, None)],
         task.targets(stored.labels),
         task.measure,
-        budget=int(run.content["data"]["sizes"]["budget"]),
+        budget=run.content.data.sizes.budget,
         costs=(costs[0], costs[1]),
     )
 

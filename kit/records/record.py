@@ -10,32 +10,40 @@ A Record is written once, atomically, and never changed. Everything after traini
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from kit.data.numbers import values_of
 from kit.errors import MAKE_AGAIN, ModelError, RecordError
-from kit.measurement.baselines import Baselines, balance_words, baselines_of, few_examples_words, metrics_to_show
+from kit.measurement.baselines import (
+    Baselines,
+    balance_words,
+    few_examples_words,
+    metrics_to_show,
+    number_baselines,
+    run_baselines,
+    run_set_baselines,
+)
 from kit.measurement.intervals import Estimate, shown
 from kit.models.backends.backend import Backend
 from kit.models.kinds import backend_of
 from kit.recipe.resolved import ResolvedRecipe
 from kit.recipe.sections.data import TargetKind
-from kit.records.checks import recipe_of_record, require_content
+from kit.records.checks import checked_content, recipe_of_record
+from kit.records.content import RecordContent
 from kit.records.predictions import PREDICTIONS_FILE, Predictions, read_predictions
 from kit.records.summary import origin_rows, training_rows
-from kit.runtime.file_types import MANIFEST_FILE, RECORD_FILE
+from kit.runtime.file_types import MANIFEST_FILE, MODEL_FOLDER, RECORD_FILE
 from kit.runtime.files import file_sha256, write_atomically
 from kit.runtime.json_files import read_object, require_format
-from kit.runtime.names import plain_path, regular_files
+from kit.runtime.names import regular_files
 from kit.runtime.seals import require_seal, sealed
 
 FORMAT = 2
-MODEL_FOLDER = "model"
 _KEYS = (
     "id", "created", "method", "task", "main_metric", "labels", "recipe", "data", "checkpoint", "training",
     "metrics", "seconds", "peak_memory_bytes", "model_bytes", "files",
@@ -50,11 +58,11 @@ class Record:
 
     Attributes:
         folder: Folder of the Record.
-        content: record.json as plain data; the properties return its parts.
+        content: Content of record.json; `to_dict` returns it as plain data.
     """
 
     folder: Path
-    content: dict[str, Any]
+    content: RecordContent
 
     @classmethod
     def load(cls, folder: str | Path) -> Record:
@@ -66,7 +74,7 @@ class Record:
         """
         record = cls.read(folder)
         files = record.listed_files()
-        for name, expected in record.content["files"].items():
+        for name, expected in record.content.files.items():
             if name not in files:
                 raise RecordError(f"{record.folder} is damaged: {name} is missing", MAKE_AGAIN)
             if file_sha256(files[name]) != expected:
@@ -90,14 +98,12 @@ class Record:
         if missing := [key for key in ("format", *_KEYS) if key not in content]:
             raise RecordError(f"{path} is damaged: it has no {', '.join(missing)}", MAKE_AGAIN)
         require_seal(path, content, MAKE_AGAIN)
-        require_content(path, content)
-        _require_files(path, content["files"])
-        return cls(folder, content)
+        return cls(folder, checked_content(path, content))
 
     def listed_files(self) -> dict[str, Path]:
         """Return the files of the Record on disk. Raises RecordError if record.json does not list one of them."""
-        files = regular_files(self.folder, only=(PREDICTIONS_FILE, MODEL_FOLDER), listed=self.content["files"])
-        if unlisted := sorted(set(files) - set(self.content["files"])):
+        files = regular_files(self.folder, only=(PREDICTIONS_FILE, MODEL_FOLDER), listed=list(self.content.files))
+        if unlisted := sorted(set(files) - set(self.content.files)):
             raise RecordError(
                 f"{self.folder} has files that {RECORD_FILE} does not list: {', '.join(unlisted[:_MAX_FILES_SHOWN])}",
                 f"remove them, or {MAKE_AGAIN}",
@@ -112,13 +118,13 @@ class Record:
             RecordError: record.json and the files do not agree.
             ModelError: No model was kept.
         """
-        names = [name.removeprefix(_MODEL) for name in self.content["files"] if name.startswith(_MODEL)]
+        names = [name.removeprefix(_MODEL) for name in self.content.model_files]
         if not names:
             raise ModelError(f"{self.folder} kept no model", f"{MAKE_AGAIN}; in a study, with `keep_models: true`")
         listed = backend_of(names, self.model_folder)
-        if self.content.get("backend", listed) != listed:
+        if self.content.backend not in (None, listed):
             raise RecordError(
-                f"{self.folder} is damaged: {RECORD_FILE} names the backend {self.content['backend']}, its files are "
+                f"{self.folder} is damaged: {RECORD_FILE} names the backend {self.content.backend}, its files are "
                 f"those of {listed}",
                 MAKE_AGAIN,
             )
@@ -127,7 +133,7 @@ class Record:
     @property
     def id(self) -> str:
         """Name of the run, with a hash of its request, data and checkpoint."""
-        return str(self.content["id"])
+        return self.content.id
 
     @property
     def recipe(self) -> ResolvedRecipe:
@@ -137,31 +143,42 @@ class Record:
     @property
     def labels(self) -> tuple[str, ...]:
         """Label names in logit order."""
-        return tuple(self.content["labels"])
+        return self.content.labels
 
     @property
     def main_metric(self) -> str:
         """Name of the metric by which runs are compared."""
-        return str(self.content["main_metric"])
+        return self.content.main_metric
 
     @property
     def loss_on_references(self) -> float | None:
         """Per-token loss of a translator on the test references; None if it was not measured."""
-        losses = self.content["settings"].get("loss_on_references")
+        losses = self.content.settings.loss_on_references
         return losses["test"] if isinstance(losses, dict) else None  # earlier Records have only the validation loss
 
     @property
     def metrics(self) -> dict[str, Estimate]:
         """Test metrics with their intervals."""
-        return {name: Estimate(**fields) for name, fields in self.content["metrics"].items()}
+        return {name: Estimate(one.value, one.low, one.high, one.level) for name, one in self.content.metrics.items()}
 
     @cached_property
     def baselines(self) -> Baselines:
         """Scores of two rules that read no text; empty if they cannot be computed."""
         try:
-            return baselines_of(self.content, lambda: self.predictions().labels, self.recipe.rules)
-        except (RecordError, OSError, KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError):
+            return self._baselines()
+        except (RecordError, OSError, ValueError, ZeroDivisionError):
             return Baselines()
+
+    def _baselines(self) -> Baselines:
+        rules, data = self.recipe.rules, self.content.data
+        train, test = self._label_counts("train"), self._label_counts("test")
+        if rules.targets is TargetKind.NUMBERS and data.audit.numbers_train is not None:
+            return number_baselines(data.audit.numbers_train, values_of(self.predictions().labels))
+        if rules.targets is TargetKind.LABELS and self._multi_label and test:
+            return run_set_baselines(self.labels, test, self.predictions().labels, data.most_frequent_labels)
+        if rules.targets is TargetKind.LABELS and train and test:
+            return run_baselines(self.labels, train, test, ordered=rules.ordered)
+        return Baselines()
 
     @property
     def shown_metrics(self) -> tuple[str, ...]:
@@ -186,19 +203,18 @@ class Record:
         return tuple(note for note in (balance, few) if note)
 
     def _label_counts(self, split: str) -> dict[str, int]:
-        counts = self.content["data"].get("audit", {}).get(f"labels_{split}")
-        return {k: v for k, v in counts.items() if isinstance(v, int)} if isinstance(counts, dict) else {}
+        audit = self.content.data.audit
+        return (audit.labels_train if split == "train" else audit.labels_test) or {}
 
     @property
     def _multi_label(self) -> bool:
-        return bool(self.content["recipe"].get("data", {}).get("multi_label"))
+        return bool(self.content.recipe.data.get("multi_label"))
 
     @property
     def how(self) -> str:
         """Method of the model, after the compression technique if it was compressed: `prune of finetune`."""
-        compression = self.content.get("settings", {}).get("compression")
-        method = str(self.content["method"])
-        return method if compression is None else f"{compression['technique']} of {method}"
+        compression, method = self.content.settings.compression, self.content.method
+        return method if compression is None else f"{compression.technique} of {method}"
 
     @property
     def model_folder(self) -> Path:
@@ -208,19 +224,23 @@ class Record:
     def predictions(self) -> Predictions:
         """Return the stored predictions for the test examples. Raises RecordError if the file is missing or changed."""
         file = self.folder / PREDICTIONS_FILE
-        if not file.is_file() or file_sha256(file) != self.content["files"].get(PREDICTIONS_FILE):
+        if not file.is_file() or file_sha256(file) != self.content.files.get(PREDICTIONS_FILE):
             raise RecordError(f"{self.folder} is damaged: {PREDICTIONS_FILE} was changed", MAKE_AGAIN)
         rules = self.recipe.rules
         return read_predictions(file, self.labels if rules.targets is TargetKind.LABELS else (), rules.output_column)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return record.json as plain data."""
+        return self.content.to_dict()
+
     def rows(self) -> list[tuple[str, str]]:
         """Return a table of two columns with a summary of the Record."""
         content = self.content
-        seconds, memory = content["seconds"]["total"], content["peak_memory_bytes"] / 1e6
+        seconds, memory = content.seconds.total, content.peak_memory_bytes / 1e6
         return [
             *origin_rows(self.folder, self.content, self.how),
             *self._metric_rows(),
-            *training_rows(content["training"]),
+            *training_rows(content.training),
             ("time", f"{seconds:.1f} s"),
             ("peak memory", f"{memory:.0f} MB"),
             ("folder", str(self.folder)),
@@ -247,7 +267,7 @@ class Record:
         return f"Record({self.id}: {self.main_metric} {shown(self.main_metric, self.metrics[self.main_metric])})"
 
 
-def seal(folder: Path, content: dict[str, Any]) -> None:
+def seal(folder: Path, content: Mapping[str, Any]) -> None:
     """Write record.json, the last file, with its own hash, the backend and the hashes of predictions and model files.
 
     Args:
@@ -259,8 +279,7 @@ def seal(folder: Path, content: dict[str, Any]) -> None:
     whole = {"format": FORMAT, **content}
     if names := [name.removeprefix(_MODEL) for name in files if name.startswith(_MODEL)]:
         whole["backend"] = backend_of(names, folder / MODEL_FOLDER)
-    text = json.dumps(sealed({**whole, "files": files}), indent=1, ensure_ascii=False, allow_nan=False)
-    write_atomically(folder / RECORD_FILE, text + "\n")
+    write_atomically(folder / RECORD_FILE, RecordContent.model_validate(sealed({**whole, "files": files})).to_json())
 
 
 def is_exported(folder: Path) -> bool:
@@ -281,16 +300,6 @@ def _missing_record_message(folder: Path) -> tuple[str, str]:
     return f"{folder} is not a Record: it has no {RECORD_FILE}", "`kit list` shows all runs"
 
 
-def _require_files(path: Path, files: dict[str, str]) -> None:
-    """Raise RecordError if record.json does not list the predictions, or lists a file that Records do not have."""
-    if PREDICTIONS_FILE not in files:
-        raise RecordError(f"{path.parent} is damaged: its files are not listed", MAKE_AGAIN)
-    for name in files:
-        plain_path(name, f"{path}: files")
-        if not (name == PREDICTIONS_FILE or name.startswith(_MODEL)):
-            raise RecordError(f"{path}: files: {name} is not a file of a Record", MAKE_AGAIN)
-
-
 def list_records(runs: Path) -> tuple[list[Record], list[str]]:
     """Return the Records in a folder, oldest first, and one line per Record that cannot be read.
 
@@ -306,4 +315,4 @@ def list_records(runs: Path) -> tuple[list[Record], list[str]]:
             records.append(record)
         except RecordError as error:
             problems.append(error.message)
-    return sorted(records, key=lambda record: str(record.content["created"])), problems
+    return sorted(records, key=lambda record: record.content.created), problems

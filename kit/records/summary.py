@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from kit.records.checks import recipe_of_record
+from kit.records.content import RecordContent, RecordedTraining
 
 
-def origin_rows(folder: Path, content: Mapping[str, Any], method: str) -> list[tuple[str, str]]:
+def origin_rows(folder: Path, content: RecordContent, method: str) -> list[tuple[str, str]]:
     """Return the rows on the method, the data and the source of a model.
 
     Args:
@@ -17,36 +16,35 @@ def origin_rows(folder: Path, content: Mapping[str, Any], method: str) -> list[t
         content: Content of record.json.
         method: Method in words, see `Record.how`.
     """
-    settings = content.get("settings", {})
-    sizes = content["data"]["sizes"]
+    settings, sizes = content.settings, content.data.sizes
     rows = [
-        ("run", str(content["id"])),
+        ("run", content.id),
         ("method", method),
-        ("checkpoint", str((content["checkpoint"] or {}).get("name", "-"))),
-        ("data", str(content["data"]["description"])),
-        ("labels bought", f"{sizes['budget']} ({sizes['train']} train, {sizes['validation']} validation)"),
-        ("test examples", str(sizes["test"])),
+        ("checkpoint", content.checkpoint_name or "-"),
+        ("data", content.data.description),
+        ("labels bought", f"{sizes.budget} ({sizes.train} train, {sizes.validation} validation)"),
+        ("test examples", str(sizes.test)),
     ]
-    if "teachers" in settings:
+    if settings.teachers and settings.transfer_set is not None:
         rows += [
-            ("teacher", ", ".join(teacher["record"] or teacher["name"] for teacher in settings["teachers"])),
+            ("teacher", ", ".join(teacher.record or teacher.name for teacher in settings.teachers)),
             ("student", recipe_of_record(folder, content).distill.student.words),
-            ("distilled on", f"{settings['transfer_set']['texts']} texts"),
+            ("distilled on", f"{settings.transfer_set.texts} texts"),
         ]
-    if "compression" in settings:
-        rows.append(("compressed from", settings["compression"]["source"]))
+    if settings.compression is not None:
+        rows.append(("compressed from", settings.compression.source))
     return rows
 
 
-def training_rows(training: dict[str, Any] | None) -> list[tuple[str, str]]:
+def training_rows(training: RecordedTraining | None) -> list[tuple[str, str]]:
     """Return the rows on a training run; none for a method without training steps."""
     if training is None:
         return []
-    plan = training["plan"]
-    epochs = f"{plan['epochs']:g} epoch{'' if plan['epochs'] == 1 else 's'}"
-    settings = f"{plan['steps']} steps, {epochs}, rate {plan['learning_rate']:g}"
+    plan = training.plan
+    epochs = f"{plan.epochs:g} epoch{'' if plan.epochs == 1 else 's'}"
+    settings = f"{plan.steps} steps, {epochs}, rate {plan.learning_rate:g}"
     return [
-        ("training", f"{settings}, {training['precision']}"),
-        ("speed", f"{training['samples_per_second']:.1f} samples/s"),
-        ("diagnosis", training["diagnosis"]["line"]),
+        ("training", f"{settings}, {training.precision}"),
+        ("speed", f"{training.samples_per_second:.1f} samples/s"),
+        ("diagnosis", training.diagnosis.line),
     ]

@@ -35,11 +35,13 @@ def control_recipe(student: Record, teacher: Teacher) -> Recipe:
     Raises:
         RecipeError: There are no weights for a control to start from.
     """
-    recipe, training = student.recipe, student.content["training"]
-    sizes, plan = student.content["data"]["sizes"], training["plan"]
+    recipe, training = student.recipe, student.content.training
+    if training is None:
+        raise RecipeError(f"{student.id} was not trained by steps, so it has no control", _NO_CONTROLS_HINT)
+    plan = training.plan
     train = METHOD_DEFAULTS | {
-        "epochs": epochs_of(plan["steps"], sizes["train"], plan["batch_size"]),
-        "batch_size": plan["batch_size"],
+        "epochs": epochs_of(plan.steps, student.content.data.sizes.train, plan.batch_size),
+        "batch_size": plan.batch_size,
         "refit": False,
     }
     model, section = _start(recipe.model, recipe.distill.student, teacher)
@@ -151,7 +153,7 @@ def _teacher_of(student: Record) -> Teacher:
     """
     names = student.recipe.distill.teacher
     first = names[0] if isinstance(names, list) else str(names)
-    beside = student.folder.parent / str(student.content["settings"]["teachers"][0]["record"])
+    beside = student.folder.parent / str(student.content.settings.teachers[0].record)
     missing = not Path(first).expanduser().exists()
     try:
         return resolve_teacher(str(beside) if missing and beside.exists() else first)

@@ -1,4 +1,4 @@
-"""Content of record.json: the description of a run and its results as plain data."""
+"""Description of a run and its results for record.json."""
 
 from __future__ import annotations
 
@@ -10,6 +10,19 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from kit.recipe.section import one_or_all
+from kit.records.content import (
+    RecordedAudit,
+    RecordedCheckpoint,
+    RecordedData,
+    RecordedDetails,
+    RecordedEstimate,
+    RecordedRecipe,
+    RecordedSeeds,
+    RecordedSettings,
+    RecordedSizes,
+    RecordedTraining,
+    RunDescription,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,55 +32,62 @@ if TYPE_CHECKING:
     from kit.models.checkpoints.checkpoint import Checkpoint
 
 
-def describe(job: Job, fitted: Fitted, outputs: np.ndarray) -> dict[str, Any]:
-    """Return the content of record.json except id, times, sizes and hashes.
+def describe(run_id: str, job: Job, fitted: Fitted, outputs: np.ndarray) -> RunDescription:
+    """Return the description of a run and its results.
 
     Args:
+        run_id: Id of the run.
         job: What was fitted.
         fitted: The fitted model, its settings and its training.
         outputs: (n, labels) logits or (n,) translations of the test examples.
     """
     from kit.runtime.versions import provenance
 
-    recipe, task, checkpoint = job.recipe, job.task, job.checkpoint
+    recipe, task = job.recipe, job.task
     targets = task.targets(job.data.test.labels)
-    return {
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "method": recipe.method,
-        "task": recipe.task,
-        "main_metric": task.main_metric,
-        "labels": list(task.labels),
-        "recipe": recipe.model_dump(mode="json"),
-        "seeds": {"train": recipe.train.seed, "split": recipe.data.split_seed},
-        "data": _describe_data(job.data, fitted),
-        "checkpoint": checkpoint and _describe_checkpoint(checkpoint),
-        "settings": fitted.settings,
-        "parameters": fitted.predictor.parameters,
-        "training": fitted.training and _plain(asdict(fitted.training)),
-        "metrics": {name: asdict(estimate) for name, estimate in task.estimates(outputs, targets).items()},
-        "details": task.details(outputs, targets),
-        "provenance": provenance(),
-    }
+    training = None
+    if fitted.training is not None:
+        training = RecordedTraining.model_validate(_plain(asdict(fitted.training)))
+    estimates = task.estimates(outputs, targets)
+    return RunDescription(
+        id=run_id,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        method=recipe.method,
+        task=recipe.task,
+        main_metric=task.main_metric,
+        labels=task.labels,
+        recipe=RecordedRecipe.model_validate(recipe.model_dump(mode="json")),
+        seeds=RecordedSeeds(train=recipe.train.seed, split=recipe.data.split_seed),
+        data=_describe_data(job.data, fitted),
+        checkpoint=None if job.checkpoint is None else _describe_checkpoint(job.checkpoint),
+        settings=RecordedSettings.model_validate(fitted.settings),
+        parameters=fitted.predictor.parameters,
+        training=training,
+        metrics={name: RecordedEstimate(**asdict(estimate)) for name, estimate in estimates.items()},
+        details=RecordedDetails.model_validate(task.details(outputs, targets)),
+        provenance=provenance(),
+    )
 
 
-def _describe_data(data: Prepared, fitted: Fitted) -> dict[str, Any]:
-    sizes = {
-        "train": len(data.train),
-        "validation": len(data.validation),
-        "pool": len(data.pool),
-        "test": len(data.test),
-    }
-    return {
-        "description": data.splits.description,
-        "revision": data.splits.revision,
-        "text_columns": list(data.splits.text_columns),
-        "label_column": one_or_all(data.splits.label_columns),
-        "sizes": {"budget": sizes["train"] + sizes["validation"], **sizes},
-        "fingerprints": data.fingerprints,
-        "most_frequent_labels": _most_frequent([*data.train.labels, *data.validation.labels]) if data.labels else None,
-        "audit": _plain(asdict(data.audit)),
-        "truncation": fitted.truncation,
-    }
+def _describe_data(data: Prepared, fitted: Fitted) -> RecordedData:
+    sizes = RecordedSizes(
+        budget=len(data.train) + len(data.validation),
+        train=len(data.train),
+        validation=len(data.validation),
+        pool=len(data.pool),
+        test=len(data.test),
+    )
+    return RecordedData(
+        description=data.splits.description,
+        revision=data.splits.revision,
+        text_columns=data.splits.text_columns,
+        label_column=one_or_all(data.splits.label_columns),
+        sizes=sizes,
+        fingerprints=data.fingerprints,
+        most_frequent_labels=_most_frequent([*data.train.labels, *data.validation.labels]) if data.labels else None,
+        audit=RecordedAudit.model_validate(_plain(asdict(data.audit))),
+        truncation=fitted.truncation,
+    )
 
 
 def _most_frequent(label_sets: Sequence[tuple[str, ...]]) -> list[str]:
@@ -77,13 +97,13 @@ def _most_frequent(label_sets: Sequence[tuple[str, ...]]) -> list[str]:
     return list(min(labels for labels, count in counts.items() if count == highest))
 
 
-def _describe_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
-    return {
-        "name": checkpoint.name,
-        "revision": checkpoint.revision,
-        "sha256": checkpoint.sha256,
-        "tokenizer_sha256": checkpoint.tokenizer_sha256,
-    }
+def _describe_checkpoint(checkpoint: Checkpoint) -> RecordedCheckpoint:
+    return RecordedCheckpoint(
+        name=checkpoint.name,
+        revision=checkpoint.revision,
+        sha256=checkpoint.sha256,
+        tokenizer_sha256=checkpoint.tokenizer_sha256,
+    )
 
 
 def _plain(value: Any) -> Any:

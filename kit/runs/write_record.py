@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kit.errors import DivergedError, LaunchError, RecordError, VerificationError
+from kit.records.content import RecordedSeconds, RunCosts, RunDescription
 from kit.records.predictions import write_predictions
-from kit.records.record import MODEL_FOLDER, Record, seal
+from kit.records.record import Record, seal
 from kit.runs.description import describe
 from kit.runs.draft import forced_marker, open_draft
+from kit.runtime.file_types import MODEL_FOLDER
 from kit.runtime.files import publish
 from kit.runtime.signals import note_kept
 
@@ -162,12 +164,12 @@ def _fit_and_write(
     outputs = fitted.predictor.outputs(data.test.texts)
     test_end = time.perf_counter()
     _require_finite(outputs)
-    content: dict[str, Any] = {}
+    description: RunDescription | None = None
     earlier = fitted.training.earlier_seconds if fitted.training else 0.0
     if state.is_main_process:
         fitted.predictor.save(draft / MODEL_FOLDER)
         forget_origin(draft / MODEL_FOLDER, job.checkpoint)
-        content = {"id": run_id, **describe(job, fitted, outputs)}
+        description = describe(run_id, job, fitted, outputs)
     sample = data.test.texts[:RELOAD_SAMPLE]
     expected = fitted.predictor.outputs(sample) if fitted.predictor.depends_on_batch else outputs[: len(sample)]
     del fitted  # the saved model takes its place in memory
@@ -175,20 +177,22 @@ def _fit_and_write(
     state.wait_for_everyone()
     if keep_model:
         _verify_reload(draft / MODEL_FOLDER, job, sample, expected)
-    if state.is_main_process:
+    if description is not None:
         job.logs.mkdir(exist_ok=True)
         write_predictions(draft, data.test, outputs, job.recipe.rules.output_column)
-        content["seconds"] = {
-            "fit": test_start - fit_start + earlier,
-            "test": test_end - test_start,
-            "total": time.perf_counter() - began + earlier,
-        }
-        content["peak_memory_bytes"] = peak_memory_bytes()
-        content["peak_gpu_memory_bytes"] = peak_gpu_memory_bytes()
-        content["model_bytes"] = sum(file.stat().st_size for file in _inference_files(draft / MODEL_FOLDER))
+        costs = RunCosts(
+            seconds=RecordedSeconds(
+                fit=test_start - fit_start + earlier,
+                test=test_end - test_start,
+                total=time.perf_counter() - began + earlier,
+            ),
+            peak_memory_bytes=peak_memory_bytes(),
+            peak_gpu_memory_bytes=peak_gpu_memory_bytes(),
+            model_bytes=sum(file.stat().st_size for file in _inference_files(draft / MODEL_FOLDER)),
+        )
         if not keep_model:
             shutil.rmtree(draft / MODEL_FOLDER)
-        seal(draft, content)
+        seal(draft, {**description.to_dict(), **costs.to_dict()})
         shutil.rmtree(job.workdir, ignore_errors=True)  # last: a failure before this line loses no training steps
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from kit.analysis.pretraining_value import Transfer, effective_data
 from kit.errors import RecordError
 from kit.measurement.measure import LabelMeasure, Measure
 from kit.recipe.load import recipe_to_yaml
+from kit.records.content import RecordedData
 from kit.records.record import Record
 from kit.studies.derived_runs import with_candidates
 from kit.studies.grid import Cell
@@ -81,8 +81,8 @@ def analyse(folder: str | Path, *, derived: bool = False) -> Findings:
         worth=worth,
         frontier=frontier(series),
         cells=cells,
-        data=tuple(_data_rows(ledger, record.content)),
-        environment=dict(record.content["provenance"]),
+        data=tuple(_data_rows(ledger, record.content.data)),
+        environment=dict(record.content.provenance),
         recipe=recipe_to_yaml(ledger.recipe),
         command=f"kit study RECIPE --set study.name={ledger.folder.name}   # RECIPE: the recipe below, in a file",
         baselines=record.baselines,
@@ -138,17 +138,17 @@ def _runs(finished: Sequence[_Finished], targets: np.ndarray, measure: Measure) 
 
 def _run(finished: _Finished, value: float, samples: np.ndarray, correct: np.ndarray) -> Run:
     content = finished.record.content
-    diagnosis = (content["training"] or {}).get("diagnosis") or {}
+    diagnosis = content.training.diagnosis if content.training is not None else None
     return Run(
         record=finished.record.id,
         seed=finished.cell.seed,
         value=value,
         correct=correct,
         samples=samples,
-        verdict=diagnosis.get("verdict", ""),
-        line=diagnosis.get("line", ""),
-        seconds=content["seconds"]["fit"],
-        model_bytes=content["model_bytes"],
+        verdict=diagnosis.verdict if diagnosis is not None else "",
+        line=diagnosis.line if diagnosis is not None else "",
+        seconds=content.seconds.fit,
+        model_bytes=content.model_bytes,
     )
 
 
@@ -160,8 +160,9 @@ def _flagged(finished: Sequence[_Finished], runs: Mapping[Cell, Run], targets: n
     flagged = {}
     for one in finished:
         others = [value for cell, value in peers[one.cell.series, one.cell.budget] if cell != one.cell]
-        evaluations = (one.record.content["training"] or {}).get("evaluations")
-        flag = failed_to_train(runs[one.cell].value, one.outputs, targets, evaluations, others)
+        training = one.record.content.training
+        train_metric = training.evaluations[-1].train_metric if training is not None and training.evaluations else None
+        flag = failed_to_train(runs[one.cell].value, one.outputs, targets, train_metric, others)
         flagged[one.cell] = replace(runs[one.cell], flag=flag)
     return flagged
 
@@ -213,10 +214,10 @@ def _series(
                 name=name,
                 method=key[0],
                 checkpoint=key[1],
-                parameters=int(last.content["parameters"]),
+                parameters=last.content.parameters,
                 points=points,
                 speed=next((speeds[one.record.id] for one in own if one.record.id in speeds), None),
-                model_bytes=last.content["model_bytes"],
+                model_bytes=last.content.model_bytes,
                 fit=fit,
                 refusal=refusal,
                 others={other: _points(cells, scored, other) for other, scored in others.items()},
@@ -278,7 +279,7 @@ def _cell_rows(
             rows.append(
                 CellRow(
                     name, cell.budget, cell.seed, "finished", run.value, estimate.low, estimate.high,
-                    record.content["seconds"]["total"], _diagnosis(run), run.flag, record.id,
+                    record.content.seconds.total, _diagnosis(run), run.flag, record.id,
                 )
             )  # fmt: skip
         elif outcome is not None and outcome.state == "failed":
@@ -293,17 +294,17 @@ def _diagnosis(run: Run) -> str:
     return run.line if outcome == "unknown" else f"{outcome}: {run.line}"
 
 
-def _data_rows(ledger: Ledger, first: dict[str, Any]) -> list[tuple[str, str]]:
-    data, audit = ledger.content["data"], Counter(first["data"]["audit"])
+def _data_rows(ledger: Ledger, first: RecordedData) -> list[tuple[str, str]]:
+    data, audit = ledger.content["data"], first.audit
     rows = [
         ("data", data["description"]),
         ("training examples to buy labels from", f"{data['training_examples']:,}"),
         ("test examples", f"{data['test_examples']:,}"),
-        ("dropped from train: also in test", f"{audit['leaked_exact'] + audit['leaked_normalised']:,}"),
-        ("dropped from train: repetitions", f"{audit['duplicates_train'] + audit['conflicting_train']:,}"),
+        ("dropped from train: also in test", f"{audit.leaked:,}"),
+        ("dropped from train: repetitions", f"{audit.duplicates_train + audit.conflicting_train:,}"),
         ("fingerprint of train (sha256)", data["fingerprints"]["train"]),
         ("fingerprint of test (sha256)", data["fingerprints"]["test"]),
     ]
-    if first["data"].get("revision"):
-        rows.append(("revision", first["data"]["revision"]))
+    if first.revision:
+        rows.append(("revision", first.revision))
     return rows

@@ -66,7 +66,7 @@ def run(context: JobData, job: JobData) -> JobData:
             if "time" in job:
                 return time_models(job["time"], shared, recipe, storage)
             record = _cell(Cell(**job["cell"]), recipe, job["keep_model"], shared, storage)
-            return {"record": record.id, "found": record.content["created"] < began}
+            return {"record": record.id, "found": record.content.created < began}
     except BusyError:
         return {"busy": True}
     except Exception as error:

@@ -38,7 +38,7 @@ class Derived:
     @property
     def budget(self) -> int:
         """Number of labelled examples that the run used."""
-        return int(self.record.content["data"]["sizes"]["budget"])
+        return self.record.content.data.sizes.budget
 
     @property
     def seed(self) -> int:
@@ -84,18 +84,18 @@ def derived_runs(runs: Path, roots: Sequence[Record], truth: Predictions) -> lis
         truth: Predictions of one of them, for its test examples.
     """
     root_ids = {record.id for record in roots}
-    tested = {str(record.content["data"]["fingerprints"].get("test")) for record in roots}
+    tested = {record.content.data.fingerprints.get("test") for record in roots}
     others = {record.id: record for record in list_records(runs)[0] if record.id not in root_ids}
     derived = []
     for record in others.values():
         try:
             origin = _origin(record, others, root_ids)
-            if origin is None or str(record.content["data"]["fingerprints"].get("test")) not in tested:
+            if origin is None or record.content.data.fingerprints.get("test") not in tested:
                 continue
             predictions = Record.load(record.folder).predictions()
             _ = record.recipe
-        except (RecordError, KeyError, TypeError, AttributeError):
-            continue  # damaged, or of another shape: not a candidate
+        except RecordError:
+            continue  # damaged: not a candidate
         if predictions.ids.tolist() == truth.ids.tolist() and predictions.labels == truth.labels:
             derived.append(Derived(record, *origin, predictions.outputs))
     return derived
@@ -105,13 +105,13 @@ def _origin(record: Record, others: Mapping[str, Record], root_ids: set[str]) ->
     """Return the root of a Record and the steps from there; None if it has no root."""
     steps: list[str] = []
     for _ in range(len(others) + 1):
-        settings = record.content["settings"]
-        if compression := settings.get("compression"):
+        settings = record.content.settings
+        if settings.compression is not None:
             steps.append(_step_words(record))
-            source = str(compression["source"])
-        elif teachers := settings.get("teachers"):
+            source = settings.compression.source
+        elif settings.teachers:
             steps.append(f"distill ({record.recipe.distill.student.words})")
-            ids = [str(teacher["record"]) for teacher in teachers if teacher["record"]]
+            ids = [teacher.record for teacher in settings.teachers if teacher.record]
             source = next((name for name in ids if name in root_ids or name in others), "")
         else:
             return None
@@ -148,7 +148,7 @@ def candidate_series(
     values, samples = metric_samples([source.outputs for source in derived], targets, measure)
     groups: dict[tuple[str, tuple[str, ...]], dict[tuple[int, int], tuple[Record, Run]]] = {}
     for member, value, sample in zip(derived, values.tolist(), samples, strict=True):
-        right, size = measure.right(member.outputs, targets), int(member.record.content["model_bytes"])
+        right, size = measure.right(member.outputs, targets), member.record.content.model_bytes
         run = Run(member.record.id, member.seed, value, right, sample, model_bytes=size)
         # The newest of several runs with the same seed counts: Records are listed oldest first.
         groups.setdefault((roots[member.root].name, member.steps), {})[member.budget, member.seed] = (
@@ -168,10 +168,10 @@ def _as_series(
         name=" + ".join([root.name, *steps]),
         method=root.method,
         checkpoint=root.checkpoint,
-        parameters=int(last.content["parameters"]),
+        parameters=last.content.parameters,
         points=tuple(point(b, [run for (at, _), (_, run) in runs.items() if at == b], metric) for b in budgets),
         speed=None,
-        model_bytes=int(last.content["model_bytes"]),
+        model_bytes=last.content.model_bytes,
         fit=None,
         refusal="it was derived from a run of the study, at the labels of that run only",
     )
@@ -209,7 +209,7 @@ def measure_together(ledger: Ledger, records: Sequence[Record]) -> str:
     recipe = ledger.recipe.model_copy(update={"runs": str(ledger.folder.parent)})
     shared = Shared()
     try:
-        tested = records[0].content["data"]["fingerprints"]["test"]
+        tested = records[0].content.data.fingerprints["test"]
         if shared.cleaned(recipe.data).audit.fingerprints["test"] != tested:
             return f"the data of {recipe.data.source} changed since the study was run"
         result = time_models(wanted, shared, recipe, None)

@@ -90,7 +90,7 @@ def _data_notes(ledger: Ledger, records: Sequence[Record]) -> list[str]:
     warnings = ledger.content["data"]["warnings"]
     notes = [f"Data: {w}." for w in warnings if not (balance_noted and w.startswith("classes are unbalanced"))]
     for split, texts in (("test", "test texts"), ("references", "references to learn from")):
-        cut = max((record.content["data"]["truncation"].get(split, 0.0) for record in records), default=0.0)
+        cut = max((record.content.data.truncation.get(split, 0.0) for record in records), default=0.0)
         if cut > 0.01:
             notes.append(f"{percent(cut, 1)} of the {texts} are longer than data.max_length and are cut.")
     return notes

@@ -96,7 +96,7 @@ class Storage:
     def _copy(self, run_id: str, seal: bytes, draft: Path) -> None:
         file_system, root = self._place
         (draft / RECORD_FILE).write_bytes(seal)
-        for name in Record.read(draft).content["files"]:
+        for name in Record.read(draft).content.files:
             (draft / name).parent.mkdir(parents=True, exist_ok=True)
             try:
                 self._retried("reading", partial(file_system.get_file, f"{root}/{run_id}/{name}", str(draft / name)))
@@ -153,6 +153,6 @@ class Storage:
 def _is_sealed_by(seal: bytes, folder: Path) -> bool:
     """Return whether a folder contains the whole Record with this record.json."""
     try:
-        return bool(Record.load(folder).content == json.loads(seal))
+        return bool(Record.load(folder).to_dict() == json.loads(seal))
     except (RecordError, ValueError):
         return False

@@ -15,8 +15,8 @@ from kit.errors import MAKE_AGAIN, DataError, ModelError, TrainingError
 from kit.measurement.intervals import Estimate
 from kit.models.checkpoints.config_file import CONFIG_FILE
 from kit.publishing.saved_model import find_served
-from kit.records.record import MODEL_FOLDER, Record, is_exported
-from kit.runtime.file_types import RECORD_FILE
+from kit.records.record import Record, is_exported
+from kit.runtime.file_types import MODEL_FOLDER, RECORD_FILE
 from kit.runtime.names import regular_files
 from kit.runtime.worker import READY
 from kit.workflows.bench_worker import RATE_TEXTS

@@ -136,7 +136,7 @@ def _require_chain(section: CompressSection, start: Record | None, recipe: Recip
 
     kind = form_of(start.model_folder, start.backend) if start is not None else family_of(recipe).foreseen_form(recipe)
     what = start.id if start is not None else recipe.method
-    made_of = (start.content["settings"].get("compression") or {}).get("source") if start is not None else None
+    made_of = start.content.compressed_from if start is not None else None
     remedy = ""
     before: tuple[str, Form] | None = None  # the step before, and the kind of model that it was applied to
     for step in section.steps:
@@ -174,16 +174,15 @@ def _job(start: Record, quiet: bool, shared: Shared) -> Job:
     hardware = set_up_hardware("fp32" if recipe.train.precision == "fp32" else "auto")
     state = meet(hardware.device)
     data = prepare(recipe.data, recipe.train.seed, shared.cleaned(recipe.data))
-    if data.fingerprints != start.content["data"]["fingerprints"]:
+    if data.fingerprints != start.content.data.fingerprints:
+        changed = changed_data(start.content.data.fingerprints, start.content.data.audit, data)
         raise DataError(
-            f"{changed_data(start.content['data'], data)} changed since {start.id} was trained on them",
+            f"{changed} changed since {start.id} was trained on them",
             "restore them; or repeat that run, then compress it",
         )
-    checkpoint, made_of = None, start.content["checkpoint"]
+    checkpoint, made_of = None, start.content.checkpoint
     if made_of is not None:
-        checkpoint = Checkpoint(
-            made_of["name"], start.model_folder, None, made_of["sha256"], made_of["tokenizer_sha256"]
-        )
+        checkpoint = Checkpoint(made_of.name, start.model_folder, None, made_of.sha256, made_of.tokenizer_sha256)
     return Job(
         recipe=recipe,
         task=task_for(recipe, data.labels, data.train),
@@ -230,10 +229,9 @@ def _chain_section(source: Record, step: Step) -> CompressSection:
 
 def _id(step: Step, source: Record, job: Job) -> str:
     """Return a readable id that ends with a hash of the step, the source's model and the data."""
-    files = {name: sha for name, sha in source.content["files"].items() if name.startswith("model/")}
     contents = {
         "made": MADE,
-        "source": files,
+        "source": source.content.model_files,
         "data": job.data.fingerprints,
         "pool": hashlib.sha256(repr(job.data.pool.texts).encode()).hexdigest(),
     }

@@ -124,8 +124,8 @@ def _judge(students: list[Record], controls: list[Record], teachers: list[list[T
         for index, student in enumerate(students)
     ]
     notes = []
-    tests = {t.record.content["data"]["fingerprints"]["test"] for t in teachers[0] if t.record is not None}
-    if tests - {first.content["data"]["fingerprints"]["test"]}:
+    tests = {t.record.content.data.fingerprints["test"] for t in teachers[0] if t.record is not None}
+    if tests - {first.content.data.fingerprints["test"]}:
         notes.append(
             "the teacher was tested on other examples, so it may have been trained on some of these: "
             "then its metric and the retained share are not reliable"
@@ -135,7 +135,7 @@ def _judge(students: list[Record], controls: list[Record], teachers: list[list[T
         outputs,
         task.targets(first.predictions().labels),
         task.measure,
-        budget=first.content["data"]["sizes"]["budget"],
+        budget=first.content.data.sizes.budget,
         costs=_costs(first, teachers[0], shared),
         notes=notes,
     )
@@ -147,11 +147,11 @@ def _teacher_outputs(student: Record, teachers: list[Teacher], shared: Shared) -
     from kit.tasks import task_for
     from kit.training.progress import Progress
 
-    recipe, data = student.recipe, student.content["data"]["fingerprints"]
+    recipe, data = student.recipe, student.content.data.fingerprints
     task, outputs_of = task_for(recipe, student.labels), family_of(recipe).teacher_outputs
     outputs = []
     for teacher in teachers:
-        if teacher.record is not None and teacher.record.content["data"]["fingerprints"]["test"] == data["test"]:
+        if teacher.record is not None and teacher.record.content.data.fingerprints["test"] == data["test"]:
             own = teacher.record.predictions().outputs
         else:
             texts = shared.cleaned(recipe.data).splits.test.texts

@@ -107,7 +107,7 @@ def require_same_data(record: Record, data: Prepared) -> None:
     """Raise RecordError if record.json has other labels or text columns than the data."""
     for key, recorded, actual in (
         ("labels", record.labels, data.labels),
-        ("data.text_columns", tuple(record.content["data"]["text_columns"]), data.splits.text_columns),
+        ("data.text_columns", record.content.data.text_columns, data.splits.text_columns),
     ):
         if recorded != actual:
             raise RecordError(
@@ -124,9 +124,10 @@ def prepared_for(record: Record) -> Prepared:
 
     recipe = record.recipe
     data = prepare(recipe.data, recipe.train.seed)
-    if data.fingerprints["test"] != record.content["data"]["fingerprints"]["test"]:
+    if data.fingerprints["test"] != record.content.data.fingerprints["test"]:
+        changed = changed_data(record.content.data.fingerprints, record.content.data.audit, data)
         raise DataError(
-            f"{changed_data(record.content['data'], data)} changed since {record.id} was trained and tested on them",
+            f"{changed} changed since {record.id} was trained and tested on them",
             "restore them; or start a new run on the new data with `kit finetune`",
         )
     return data

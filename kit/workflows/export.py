@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 from kit.errors import MAKE_AGAIN, OutputError, RecipeError
 from kit.publishing.manifest import CARD_FILE, Manifest, written_files
 from kit.publishing.private_paths import local_paths, public
+from kit.records.content import CardContent
 from kit.records.record import Record
-from kit.runtime.file_types import RECORD_FILE, CardContent, require_types
+from kit.runtime.file_types import RECORD_FILE, read_types
 from kit.runtime.files import publish, remove_left_aside, require_space, writing_to
 from kit.runtime.names import OF_FILE_MANAGERS
 from kit.runtime.quantities import megabytes
@@ -101,7 +102,7 @@ def export(
             "no place to export to", "pass a folder (--to exported/), a repository (--push user/name), or both"
         )
     record = Record.load(Path(run).resolve())
-    require_types(record.folder / RECORD_FILE, record.content, CardContent, MAKE_AGAIN)
+    read_types(record.folder / RECORD_FILE, record.to_dict(), CardContent, MAKE_AGAIN)
     planned = plan_formats(record, list(formats), with_code)
     place = None if to is None else _place(Path(to), overwrite, record)
     if target is not None:
@@ -157,7 +158,7 @@ def _place(to: Path, overwrite: bool, record: Record) -> Path:
 @contextmanager
 def _draft(parent: Path, record: Record) -> Iterator[Path]:
     """Yield a temporary folder in the parent of the exported folder; it is removed if it is not moved away."""
-    require_space(parent, 4 * int(record.content["model_bytes"]))
+    require_space(parent, 4 * record.content.model_bytes)
     with writing_to(parent), temporary_folder("export", parent) as draft:
         yield draft
 
@@ -208,7 +209,7 @@ def _write(record: Record, order: _Order, draft: Path, data: Prepared, say: Call
         how=record.how,
         recipe=recipe,
         labels=record.labels,
-        text_columns=tuple(record.content["data"]["text_columns"]),
+        text_columns=record.content.data.text_columns,
         formats={form.name: form.folder for form in written.formats},
         backends={form.name: backend_in(draft / form.folder) for form in written.formats},
         proven=proof_entry(order.request, draft, written.proofs),
@@ -254,7 +255,7 @@ def _require_private(record: Record, folder: Path) -> None:
 
     from kit.publishing.privacy import require_private
 
-    local = local_paths([record.content["recipe"], record.content["checkpoint"]])
+    local = local_paths([record.content.recipe.to_dict(), record.content.checkpoint_name])
     require_private(folder, (record.folder.parent.resolve(), folder.parent, Path(constants.HF_HOME), *local))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kit.publishing.private_paths import public
+from kit.records.content import RecordedSettings
 from kit.records.record import Record
 from kit.runtime.file_types import RECORD_FILE, ChainContent, VerdictContent
 from kit.runtime.seals import read_sealed
@@ -39,8 +40,8 @@ def card_facts(
     from kit.publishing.card_facts import CardFacts
     from kit.publishing.licences import checkpoint_source, data_source
 
-    checkpoint = checkpoint_source(record.content["checkpoint"])
-    revision = record.content["data"]["revision"]
+    checkpoint = checkpoint_source(record.content.checkpoint)
+    revision = record.content.data.revision
     source = data_source(record.recipe.data.source, revision) if isinstance(record.recipe.data.source, str) else None
     return CardFacts(
         name=name,
@@ -49,7 +50,7 @@ def card_facts(
         formats=formats,
         vocabulary=_trimmed_vocabulary(first),
         cut=_truncated_share(first, data),
-        checkpoint=public((record.content["checkpoint"] or {}).get("name")),
+        checkpoint=public(record.content.checkpoint_name),
         base=checkpoint.hub,
         licence=checkpoint.licence,
         dataset=source.hub if source else None,
@@ -92,10 +93,10 @@ def history(record: Record) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
-def _trimmed_vocabulary(record: Record) -> dict[str, Any] | None:
-    """Return the notes of the step that trimmed the vocabulary of this run or of a predecessor; None without one."""
-    all_settings = (ancestor.content["settings"] for ancestor in _ancestors(record))
-    return next((settings for settings in all_settings if "new_texts_read_differently" in settings), None)
+def _trimmed_vocabulary(record: Record) -> RecordedSettings | None:
+    """Return the settings of the step that trimmed the vocabulary; None without one."""
+    all_settings = (ancestor.content.settings for ancestor in _ancestors(record))
+    return next((settings for settings in all_settings if settings.new_texts_read_differently is not None), None)
 
 
 def _truncated_share(record: Record, data: Prepared) -> float | None:
@@ -103,7 +104,7 @@ def _truncated_share(record: Record, data: Prepared) -> float | None:
     from kit.data.encode import encode
     from kit.models.checkpoints.tokenizers import load_tokenizer
 
-    if record.content["checkpoint"] is None:
+    if record.content.checkpoint is None:
         return None
     encoded = encode(data.test.texts, load_tokenizer(record.model_folder), record.recipe.data.max_length)
     return float(encoded.truncated.mean())
@@ -112,12 +113,12 @@ def _truncated_share(record: Record, data: Prepared) -> float | None:
 def _ancestors(record: Record) -> list[Record]:
     """Return the run and the runs that it was compressed from, as far as they still exist, the latest first."""
     records = [record]
-    while compression := records[-1].content["settings"].get("compression"):
-        folder = records[-1].folder.parent / compression["source"]
+    while compression := records[-1].content.settings.compression:
+        folder = records[-1].folder.parent / compression.source
         if not (folder / RECORD_FILE).is_file() or any(folder == known.folder for known in records):
             break
         source = Record.read(folder)
-        if source.id != compression["source"]:
+        if source.id != compression.source:
             break
         records.append(source)
     return records

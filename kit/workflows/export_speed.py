@@ -85,8 +85,8 @@ def _speedup(speedups: tuple[Estimate, Estimate] | None) -> str:
 
 def _predecessor(record: Record) -> list[Path]:
     """Return the folder of the teacher or of the first source of compression; empty if its model no longer exists."""
-    settings, runs = record.content["settings"], record.folder.parent
-    names = [str(teacher["record"]) for teacher in settings.get("teachers", []) if teacher["record"]][:1]
-    if "compression" in settings:
-        names = [settings["compression"]["start"]]
+    settings, runs = record.content.settings, record.folder.parent
+    names = [teacher.record for teacher in settings.teachers if teacher.record][:1]
+    if settings.compression is not None and settings.compression.start is not None:
+        names = [settings.compression.start]
     return [runs / name for name in names if (runs / name / "model").is_dir()]

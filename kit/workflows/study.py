@@ -269,7 +269,7 @@ class _Work:
         """Keep an outcome. found: The Record had been finished before, so that the worker had nothing to run."""
         self.outcomes[outcome.cell] = outcome
         value = record.metrics[record.main_metric] if record else None
-        seconds = record.content["seconds"]["total"] if record else None
+        seconds = record.content.seconds.total if record else None
         self.board.ended(outcome.cell, value, outcome.error, seconds, found=found)
 
     def _time_models(self, engine: Engine, context: JobData) -> None:

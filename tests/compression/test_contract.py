@@ -100,7 +100,7 @@ def test_compressed_model_matches_its_record(case, compressed, reloaded, tiny_ru
     done, (_, smaller) = compressed[case], CASES[case]
     record, source = Record.load(done.record.folder), Record.read(tiny_run)
     technique = case.partition(",")[0]
-    assert record.content["model_bytes"] * smaller < source.content["model_bytes"]
+    assert record.to_dict()["model_bytes"] * smaller < source.to_dict()["model_bytes"]
     assert done.links[0].verdict.agreement.value >= MIN_AGREEMENT.get(case, 0.9)
     assert evaluate(record.folder).largest_difference < 1e-3
     assert {path.name for path in record.folder.iterdir()} <= FILES

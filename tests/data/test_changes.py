@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from kit.data import Prepared, prepare
-from kit.data.changes import changed_data
+from kit.data.changes import RowCounts, changed_data
 from kit.recipe import DataSection
 
 
@@ -21,8 +20,8 @@ def write(path: Path, start: int, stop: int) -> str:
     return str(path)
 
 
-def recorded(data: Prepared) -> dict[str, object]:
-    return {"fingerprints": data.fingerprints, "audit": asdict(data.audit)}
+def recorded(data: Prepared) -> tuple[dict[str, str], RowCounts]:
+    return data.fingerprints, data.audit
 
 
 @pytest.mark.parametrize("form", ["files", "folder"])
@@ -47,7 +46,7 @@ def test_changed_source_is_named(form: str, train, test, changed: tuple[str, ...
     before = recorded(prepare(section, 0))
     for path, span in zip(paths.values(), (train, test), strict=True):
         write(path, *span)
-    words = changed_data(before, prepare(section, 0))
+    words = changed_data(*before, prepare(section, 0))
     for name, path in paths.items():
         source = f"split '{name}' of {tmp_path}" if form == "folder" else str(path)
         named = f"the {name if name == 'test' else 'training'} examples ({source})"
@@ -58,6 +57,6 @@ def test_changed_source_is_named(form: str, train, test, changed: tuple[str, ...
 def test_single_file_is_named_once(tmp_path: Path) -> None:
     section = DataSection(source=write(tmp_path / "all.csv", 0, 80), text="text", label="label")
     before = recorded(prepare(section, 0))
-    assert changed_data(before, prepare(section, 0)) == ""
+    assert changed_data(*before, prepare(section, 0)) == ""
     write(tmp_path / "all.csv", 0, 81)
-    assert changed_data(before, prepare(section, 0)) == str(tmp_path / "all.csv")
+    assert changed_data(*before, prepare(section, 0)) == str(tmp_path / "all.csv")

@@ -19,7 +19,7 @@ def test_one_column_per_label_from_training_to_evaluation(tmp_path: Path) -> Non
     data = {"source": str(tmp_path / "comments.csv"), "text": "comment", "label": NAMES}
     content = {"task": "classification", "method": "tfidf", "runs": str(tmp_path / "runs"), "data": data}
     record = finetune(Recipe.model_validate(content), quiet=True)
-    assert (record.recipe.data.label, record.content["data"]["label_column"]) == (NAMES, NAMES)
+    assert (record.recipe.data.label, record.to_dict()["data"]["label_column"]) == (NAMES, NAMES)
     assert evaluate(record.folder).largest_difference == 0
     (prediction,) = predict(record.folder, "toxic rude words")
     assert list(prediction["scores"]) == NAMES

@@ -45,7 +45,7 @@ def test_help_does_not_import_heavy_modules() -> None:
 
 def test_a_run_leaves_a_complete_record(trained) -> None:
     record = Record.load(trained)
-    content = record.content
+    content = record.to_dict()
     assert content["method"] == "finetune"
     assert content["data"]["sizes"]["budget"] == 96
     assert content["data"]["sizes"]["test"] == 200
@@ -129,7 +129,7 @@ def test_the_same_request_finds_the_finished_run(kit, recipe_file) -> None:
     record = Record.load(first["folder"])
     forced = kit("finetune", recipe_file, "--json", "--force")
     assert json.loads(forced.out)["metrics"] == first["metrics"]
-    assert Record.load(first["folder"]).content["created"] >= record.content["created"]
+    assert Record.load(first["folder"]).to_dict()["created"] >= record.to_dict()["created"]
 
 
 def test_moved_data_have_the_same_run(kit, recipe_file, reviews, tmp_path) -> None:
@@ -179,7 +179,7 @@ def test_launched_by_accelerate(recipe_file, tmp_path, kit_forked) -> None:
     summary = json.loads(done.out.strip().splitlines()[-1])
     record = record_of(recipe_file.parent / "runs")
     assert summary["id"] == record.id
-    assert len(record.predictions().ids) == record.content["data"]["sizes"]["test"] == 100
+    assert len(record.predictions().ids) == record.to_dict()["data"]["sizes"]["test"] == 100
     assert len(set(record.predictions().ids.tolist())) == 100
     alone = tmp_path / "alone"
     assert kit_forked("finetune", recipe_file, "--set", f"runs={alone}").code == 0

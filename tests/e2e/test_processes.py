@@ -106,9 +106,9 @@ def test_two_processes_train_like_one(write, start, kit_forked) -> None:
     by_one, by_two = record_of(one), record_of(two)
     assert by_one.id == by_two.id
     assert len(list((by_two.folder / "logs").glob("events*"))) == 1, "one process writes for TensorBoard"
-    plans = [record.content["training"]["plan"] for record in (by_one, by_two)]
+    plans = [record.to_dict()["training"]["plan"] for record in (by_one, by_two)]
     assert plans[0]["device_batch"] == 16 and plans[1] == {**plans[0], "device_batch": 8}
-    histories = [record.content["training"]["history"] for record in (by_one, by_two)]
+    histories = [record.to_dict()["training"]["history"] for record in (by_one, by_two)]
     assert [entry["step"] for entry in histories[0]] == [entry["step"] for entry in histories[1]]
     for entry_of_one, entry_of_two in zip(*histories, strict=True):
         for name in {"loss", "grad_norm", "validation_loss", "train_loss"} & entry_of_one.keys():
@@ -140,7 +140,7 @@ def test_a_batch_smaller_than_the_processes_trains_like_one(write, start, kit_fo
     assert records[0][0].id == records[1][0].id  # a student's id depends on its teacher's rounded weights
     for by_one, by_three in zip(*records, strict=True):
         same_answers(by_one, by_three)
-    assert [record.content["training"]["plan"]["steps"] for record in records[0]] == [8, 60]
+    assert [record.to_dict()["training"]["plan"]["steps"] for record in records[0]] == [8, 60]
 
 
 def test_distillation_and_compression_train_like_one_process(write, start, kit_forked, tmp_path: Path) -> None:
@@ -171,7 +171,9 @@ def test_distillation_and_compression_train_like_one_process(write, start, kit_f
         same_answers(by_one, by_two, tolerance=0.02)
     kept = [sorted(file.name.split(".")[:2] for file in cache.glob("teachers/*/*.npy")) for cache in caches.values()]
     assert kept[0] == kept[1], "every shard of the teacher's outputs once"
-    answered = [record.content["settings"]["teacher_answers_computed"] for record in (by[1] for by in records.values())]
+    answered = [
+        record.to_dict()["settings"]["teacher_answers_computed"] for record in (by[1] for by in records.values())
+    ]
     assert answered[0] == answered[1] == [{"texts": 135, "of": 135}]
 
 
@@ -192,7 +194,7 @@ def test_a_translator_of_two_processes_trains_like_one(warm_recipe: Recipe, star
         alone(kit_forked, "finetune", path) if name == "one" else together(start, "finetune", path)
         records.append(record_of(path))
     by_one, by_two = records
-    losses = [[entry["validation_loss"] for entry in item.content["training"]["evaluations"]] for item in records]
+    losses = [[entry["validation_loss"] for entry in item.to_dict()["training"]["evaluations"]] for item in records]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4) and losses[0][-1] < losses[0][0]
     answers = [item.predictions() for item in records]
     assert len(set(answers[1].ids.tolist())) == 20 and answers[0].ids.tolist() == answers[1].ids.tolist()
@@ -225,7 +227,7 @@ def test_any_number_of_processes_continues_after_a_signal(write, start, kit_fork
         assert len(errors) == 1 and errors[0].startswith(STOPPED[number]) and errors[0].endswith("of 144")
     alone(kit_forked, "finetune", recipe)
     record = record_of(recipe)
-    assert "saved by 3 processes, on 1 process" in record.content["training"]["notes"][0]
+    assert "saved by 3 processes, on 1 process" in record.to_dict()["training"]["notes"][0]
     assert np.abs(record.predictions().outputs - uninterrupted).max() < ROUNDING
 
 

@@ -64,9 +64,9 @@ def test_a_sharded_launch_trains_like_one_process(launch, write, start, kit_fork
     assert "accuracy" in printed[0] and printed[1] == "", "one process prints the Record"
     by_one, by_two = record_of(one), record_of(two)
     assert by_one.id == by_two.id
-    plans = [record.content["training"]["plan"] for record in (by_one, by_two)]
+    plans = [record.to_dict()["training"]["plan"] for record in (by_one, by_two)]
     assert plans[1] == {**plans[0], "device_batch": 40}
-    histories = [record.content["training"]["history"] for record in (by_one, by_two)]
+    histories = [record.to_dict()["training"]["history"] for record in (by_one, by_two)]
     assert [entry["step"] for entry in histories[0]] == [entry["step"] for entry in histories[1]]
     for entry_of_one, entry_of_two in zip(*histories, strict=True):
         for name in {"loss", "grad_norm", "validation_loss", "train_loss"} & entry_of_one.keys():
@@ -96,7 +96,7 @@ def test_a_sharded_launch_continues_a_sharded_checkpoint(write, start, kit_forke
     assert "begun on shards of the model (FSDP), and this launch trains whole models" in refused.err
     together(start, "finetune", recipe, **FSDP)
     record = record_of(recipe)
-    assert record.content["training"]["notes"][0].startswith("continued from step")
+    assert record.to_dict()["training"]["notes"][0].startswith("continued from step")
     same_answers(record_of(whole), record)
 
 
@@ -119,7 +119,7 @@ def test_a_sharded_translator_keeps_its_tied_weights(warm_recipe: Recipe, start,
     for name in ("one", "two"):
         path = written_translation(warm_recipe, tmp_path / f"{name}.yaml")
         alone(kit_forked, "finetune", path) if name == "one" else together(start, "finetune", path, **FSDP)
-        losses.append([item["validation_loss"] for item in record_of(path).content["training"]["evaluations"]])
+        losses.append([item["validation_loss"] for item in record_of(path).to_dict()["training"]["evaluations"]])
     assert losses[0] == pytest.approx(losses[1], rel=1e-4) and losses[0][-1] < losses[0][0]
 
 

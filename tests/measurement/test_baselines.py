@@ -14,20 +14,12 @@ from kit.measurement.baselines import (
     label_set_baselines,
     metrics_to_show,
     run_baselines,
+    run_set_baselines,
 )
 from kit.measurement.intervals import Estimate
 
 SUPPORT = [50, 30, 15, 5]
 LABELS = ("a", "b", "c", "d")
-
-
-def content(train: dict[str, int], test: dict[str, int], **data: object) -> dict[str, object]:
-    audit = {"labels_train": train, "labels_test": test}
-    several = "most_frequent_labels" in data
-    return {
-        "labels": list(test), "task": "classification", "recipe": {"data": {"multi_label": several}},
-        "data": {"audit": audit, **data},
-    }  # fmt: skip
 
 
 def test_the_majority_scores_like_a_constant_prediction() -> None:
@@ -71,13 +63,12 @@ def test_sets_of_labels_have_the_most_frequent_set_as_majority() -> None:
 
 
 def test_the_majority_is_that_of_the_training_examples() -> None:
-    baselines = run_baselines(content({"no": 10, "yes": 90}, {"no": 78, "yes": 22}), list)
+    baselines = run_baselines(("no", "yes"), {"no": 10, "yes": 90}, {"no": 78, "yes": 22}, ordered=False)
     assert (baselines.labels, baselines.majority["accuracy"]) == (("yes",), 0.22)
     sets = [("x",)] * 3 + [("x", "y")] * 5 + [()] * 2
-    several = content({"x": 1, "y": 1}, {"x": 8, "y": 5}, most_frequent_labels=[])
-    assert run_baselines(several, lambda: sets).majority["exact_match"] == 0.2
-    several["data"]["most_frequent_labels"] = None  # as in earlier Records  # type: ignore[index]
-    assert run_baselines(several, lambda: sets).majority["exact_match"] == 0.5
+    for most_frequent, exact in (([], 0.2), (None, 0.5)):  # None: as in earlier Records
+        several = run_set_baselines(("x", "y"), {"x": 8, "y": 5}, sets, most_frequent)
+        assert several.majority["exact_match"] == exact
 
 
 def test_baselines_are_worded_beside_a_metric() -> None:

@@ -159,7 +159,7 @@ def test_adapter_predicts_as_the_merged_model(tmp_path, tiny_checkpoint) -> None
     tokenizer = load_tokenizer(tiny_checkpoint)
     logits = predict_logits(adapted, encode(data.test.texts, tokenizer, 24), tokenizer)
     assert np.abs(logits - record.predictions().outputs).max() < 1e-4
-    assert record.content["settings"]["trained_parameters"] < record.content["parameters"] / 10
+    assert record.to_dict()["settings"]["trained_parameters"] < record.to_dict()["parameters"] / 10
 
 
 @pytest.mark.parametrize(("method", "frozen", "setting"), [
@@ -184,11 +184,11 @@ def test_adapters_of_quantized_weights_are_merged_into_float32(tmp_path, tiny_ch
     recipe = recipe_for("single", "lora", tmp_path, tiny_checkpoint, epochs=6)
     quantized = recipe.model_copy(update={"lora": recipe.lora.model_copy(update={"load": "nf4"})})
     plain, record = finetune(recipe, quiet=True), finetune(quantized, quiet=True)
-    assert record.content["settings"]["change_without_rounding"] > 1e-4
-    assert "change_without_rounding" not in plain.content["settings"]
+    assert record.to_dict()["settings"]["change_without_rounding"] > 1e-4
+    assert "change_without_rounding" not in plain.to_dict()["settings"]
     assert not np.array_equal(plain.predictions().outputs, record.predictions().outputs)
     assert evaluate(record.folder).largest_difference < 1e-4
-    assert form_of(record.model_folder) is Form.TORCH and record.content["parameters"] == plain.content["parameters"]
+    assert form_of(record.model_folder) is Form.TORCH and record.content.parameters == plain.content.parameters
 
 
 def test_unknown_lora_targets_are_named(tmp_path, tiny_checkpoint) -> None:
@@ -235,7 +235,7 @@ def test_refit_trains_on_the_whole_budget(tmp_path, tiny_checkpoint) -> None:
     records = {}
     for refit in (None, False):
         recipe = recipe_for("single", "finetune", tmp_path, tiny_checkpoint, refit=refit)
-        records[refit] = finetune(recipe, quiet=True).content
+        records[refit] = finetune(recipe, quiet=True).to_dict()
     assert records[None]["settings"]["refit_steps"] >= records[None]["training"]["plan"]["steps"]
     assert "refit_steps" not in records[False]["settings"]
     # The Record reports the first training; the final model is trained on more examples.

@@ -100,7 +100,7 @@ def test_only_listed_files_are_copied(run: Path, secret: Path, tmp_path: Path) -
     (run / "model" / "notes.json").write_text(SECRET, "utf-8")
     write_format(planned, record, tmp_path / "out")
     written = {path.name for path in (tmp_path / "out").iterdir()}
-    listed = {name.removeprefix("model/") for name in record.content["files"] if name.startswith("model/")}
+    listed = {name.removeprefix("model/") for name in record.to_dict()["files"] if name.startswith("model/")}
     assert written == listed | {"modeling_kit_pooled.py"}
     (run / "model" / "more.json").symlink_to(secret)
     with pytest.raises(RecordError, match=r"more\.json is a link"):

@@ -132,7 +132,7 @@ def test_renamed_run_loads_with_its_old_id(copy: Path) -> None:
 
 
 def test_record_names_the_backend_of_the_model(copy: Path) -> None:
-    assert Record.load(copy).content["backend"] == "torch"
+    assert Record.load(copy).to_dict()["backend"] == "torch"
     edit(copy / "record.json", lambda content: content.pop("backend"), reseal=True)  # earlier versions wrote none
     assert Record.load(copy).backend is Backend.TORCH
     edit(copy / "record.json", lambda content: content.update(backend="tfidf"), reseal=True)
@@ -182,7 +182,7 @@ def test_code_in_a_model_folder_does_not_run(tiny_run: Path, tmp_path: Path, kit
             for path in (copy / "model").rglob("*")
             if path.is_file()
         }
-        edit(copy / "record.json", partial(update, files={**Record.read(copy).content["files"], **files}), reseal=True)
+        edit(copy / "record.json", partial(update, files=Record.read(copy).content.files | files), reseal=True)
         result = kit("predict", copy, "a fine film")
         assert "Traceback" not in result.err and not proof.exists(), (kind, result.err)
     assert result.code == 2

@@ -17,6 +17,7 @@ from kit.recipe.load import recipe_to_yaml
 from kit.runs.derived_recipes import compression_recipe
 from kit.runtime.files import file_sha256
 from kit.workflows.compress import compress
+from tests.support.sealing import edited
 
 
 def card_of(record: Record) -> str:
@@ -141,10 +142,10 @@ def test_local_files_get_new_names(form: str, reviews: Path, empty: Path, kit, m
 def test_missing_inputs_are_listed(tiny_run: Path, tmp_path: Path) -> None:
     moved = shutil.copytree(tiny_run, tmp_path / "runs" / tiny_run.name)
     record = Record.read(moved)
-    content = {**record.content["recipe"], "method": "distill"}
+    content = {**record.to_dict()["recipe"], "method": "distill"}
     content["data"] = {**content["data"], "source": str(tmp_path / "gone.csv")}
     content["distill"] = {**content["distill"], "teacher": str(tmp_path / "runs" / "teacher-1")}
-    reproduction = reproduction_of(Record(record.folder, {**record.content, "recipe": content}))
+    reproduction = reproduction_of(edited(record, recipe=content))
     assert reproduction.missing == (
         "The checkpoint teacher-1 was not found.",
         "gone.csv (data.source) was not found.",
@@ -156,7 +157,7 @@ def test_steps_of_older_records_are_collected(tiny_run: Path) -> None:
     trimmed = compressed(tiny_run, ["vocabulary"])
     halved = compressed(trimmed.folder, ["float16"])
     assert [step.technique for step in chain_steps(halved)] == ["vocabulary", "float16"]
-    recipe = {**halved.content["recipe"], "compress": {"steps": ["float16"]}}
-    older = Record(halved.folder, {**halved.content, "recipe": recipe})
+    recipe = {**halved.to_dict()["recipe"], "compress": {"steps": ["float16"]}}
+    older = edited(halved, recipe=recipe)
     assert [step.technique for step in chain_steps(older)] == ["vocabulary", "float16"]
     assert chain_steps(Record.read(tiny_run)) == []

@@ -6,6 +6,7 @@ import pytest
 from kit.errors import RecordError
 from kit.records.record import Record, list_records
 from tests.support.sealing import edit
+from tests.support.sealing import edited as edited_record
 
 ONNX = {"source": "a", "technique": "onnx"}
 
@@ -25,19 +26,23 @@ def test_a_whole_record_loads_and_has_a_summary(copy) -> None:
     assert record.id in record._repr_html_()
 
 
+def with_counts(record: Record, **counts: dict[str, int] | None) -> Record:
+    """Return a Record whose audit has other counts."""
+    data = record.to_dict()["data"]
+    return edited_record(record, data=data | {"audit": data["audit"] | counts})
+
+
 def test_a_record_without_counts_has_no_baselines(copy) -> None:
-    record = Record.read(copy)
-    record.content["data"]["audit"] = {"labels_test": None}
+    record = with_counts(Record.read(copy), labels_train=None, labels_test=None)
     assert record.baselines.words("accuracy") == ""
     assert record.shown_metrics == ("accuracy",)
 
 
 def test_unbalanced_classes_show_both_metrics(copy) -> None:
-    record = Record.read(copy)
-    record.content["data"]["audit"]["labels_train"] = {"0": 10, "1": 110}
+    record = with_counts(Record.read(copy), labels_train={"0": 10, "1": 110})
     assert record.shown_metrics == ("accuracy", "macro_f1")
     assert record.beside.startswith("macro_f1 ")
-    record.content["data"]["audit"]["labels_test"] = {"0": 2, "1": 118}
+    record = with_counts(record, labels_test={"0": 2, "1": 118})
     balance, few = record.class_notes(record.shown_metrics)
     assert "decisions use accuracy; `metric: macro_f1`" in balance
     assert few == "'0' has 2 test examples, too few to trust its recall or macro averages"
@@ -138,8 +143,7 @@ def test_an_edited_record_is_refused(copy) -> None:
 
 
 def test_predictions_of_other_labels_are_refused(copy) -> None:
-    record = Record.read(copy)
-    record.content["labels"] = ["negative", "b"]
+    record = edited_record(Record.read(copy), labels=["negative", "b"])
     with pytest.raises(RecordError, match=r"it has labels that record\.json does not list"):
         record.predictions()
 

@@ -16,7 +16,7 @@ from kit.records.record import Record
 from kit.runtime.names import plain_name, plain_path, regular_files
 from kit.studies.ledger import Ledger
 from kit.studies.record_storage import Storage
-from tests.support.sealing import edit
+from tests.support.sealing import edit, edited
 
 BAD_NAMES = [
     "", ".", "..", ".hidden", "/etc", "a/b", "a\\b", "C:", "C:x", "a\0b", "a\nb", "a\x1b[2J", "x" * 201, "é" * 101,
@@ -77,7 +77,7 @@ def test_a_sealed_record_with_a_path_as_name_is_refused(copy: Path, place: str, 
 
 def test_a_folder_outside_the_cache_is_not_created_or_removed(tiny_run: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("KIT_CACHE", str(tmp_path / "cache"))
-    record = Record(tiny_run, {**Record.read(tiny_run).content, "id": "../../victim"})
+    record = edited(Record.read(tiny_run), id="../../victim")
     with pytest.raises(RecordError, match="is not a plain name"), cached_export(record):
         pytest.fail("entered")
 

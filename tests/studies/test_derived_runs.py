@@ -76,7 +76,7 @@ def test_foreign_circular_and_damaged_runs_are_left_out(runs: Path) -> None:
     made_from(root, "orphan", compression={"technique": "int8-onnx", "source": "elsewhere"})
     compressed(root, "damaged").folder.joinpath("predictions.parquet").write_bytes(b"PAR1")
     tested_elsewhere = compressed(root, "other").folder / "record.json"
-    tested_elsewhere.write_text(tested_elsewhere.read_text().replace(root.content["data"]["fingerprints"]["test"], "0"))
+    tested_elsewhere.write_text(tested_elsewhere.read_text().replace(root.content.data.fingerprints["test"], "0"))
     assert derived_runs(runs, [root], root.predictions()) == []
 
 

@@ -7,7 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from kit.records.content import RecordContent
+from kit.records.record import Record
 from kit.runtime.seals import sealed
+
+
+def edited(record: Record, **values: Any) -> Record:
+    """Return a Record with other values in its content; its folder stays as it is."""
+    return Record(record.folder, RecordContent.model_validate({**record.to_dict(), **values}))
 
 
 def edit(file: Path, change: Callable[[dict[str, Any]], object], *, reseal: bool = False) -> Path:

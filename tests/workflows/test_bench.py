@@ -48,7 +48,7 @@ def test_models_are_measured_against_the_first(pair: list[Path], measured: list[
     assert other.speedups is not None
     assert other.speedups[0].low <= other.speedups[0].value <= other.speedups[0].high
     assert other.p50_ms <= other.p95_ms <= other.p99_ms
-    assert first.size_bytes == Record.load(pair[0]).content["model_bytes"] > 1e6
+    assert first.size_bytes == Record.load(pair[0]).to_dict()["model_bytes"] > 1e6
     assert first.memory_bytes > 1e8 and first.texts_per_second > 100
     assert first.joules is not None and other.joules is not None and 0 < other.joules < first.joules
     assert other.speedups[0].value == pytest.approx(first.p50_ms / other.p50_ms)

@@ -53,9 +53,11 @@ def test_every_step_is_a_complete_record(done: Compression, tiny_run: Path) -> N
         record = Record.load(link.record.folder)
         assert evaluate(record.folder).largest_difference < 1e-3
         assert set(next(predict(record.folder, "a fine film"))["scores"]) == {"negative", "positive"}
-        assert record.content["settings"]["compression"]["start"] == tiny_run.name
+        assert record.to_dict()["settings"]["compression"]["start"] == tiny_run.name
         assert link.verdict.agreement.value > 0.6
-    sizes = [Record.read(tiny_run).content["model_bytes"]] + [link.record.content["model_bytes"] for link in done.links]
+    sizes = [Record.read(tiny_run).to_dict()["model_bytes"]] + [
+        link.record.to_dict()["model_bytes"] for link in done.links
+    ]
     assert sizes == sorted(sizes, reverse=True) and sizes[-1] < sizes[0] / 5
     assert done.record == done.links[-1].record
     written = json.loads((done.record.folder / CHAIN_FILE).read_text("utf-8"))
@@ -180,7 +182,7 @@ def test_killed_chain_ends_with_the_same_records(
 
 
 def _model_files(record: Record) -> dict[str, object]:
-    return {name: entry for name, entry in record.content["files"].items() if name.startswith("model/")}
+    return {name: entry for name, entry in record.to_dict()["files"].items() if name.startswith("model/")}
 
 
 def test_step_that_loses_too_much_is_undone(tiny_run: Path, monkeypatch) -> None:
@@ -194,7 +196,7 @@ def test_step_that_loses_too_much_is_undone(tiny_run: Path, monkeypatch) -> None
     for link, heads in ((first, 0.9), (gentler, 0.45)):
         assert not link.gate.passed and link.gate.agreement < 0.999
         assert f"prune (heads: {heads}" in link.line and "UNDONE by the gate: agrees on" in link.line
-    assert last.gate.passed and last.record.content["settings"]["compression"]["source"] == tiny_run.name
+    assert last.gate.passed and last.record.to_dict()["settings"]["compression"]["source"] == tiny_run.name
     assert last.verdict.agreement.value == 1.0, "applied to the start, not to the undone model"
     assert compressed.record == last.record
 
@@ -205,7 +207,7 @@ def test_variants_are_tried_before_a_step_is_undone(done: Compression, tiny_run:
     compressed = compress(chain(tiny_run, [{"vocabulary": {"max_size": 2_100}}], agreement=0.5), quiet=True)
     first, second = compressed.links
     assert first.line.startswith("vocabulary (max_size: 2100)") and "UNDONE by the gate: agrees on 10.0 %" in first.line
-    assert first.record.content["settings"]["tokens"] == 2_100
+    assert first.record.to_dict()["settings"]["tokens"] == 2_100
     assert compressed.record.id == second.record.id == done.links[0].record.id
     assert "of 30,522 tokens" in second.line and "calibration error" in second.line
 
@@ -214,7 +216,7 @@ def test_variants_are_tried_before_a_step_is_undone(done: Compression, tiny_run:
 def test_chain_uses_the_precision_of_its_run(precision, bf16, tiny_run: Path, monkeypatch) -> None:
     monkeypatch.setattr("kit.training.hardware.computes_bf16", lambda device: True)
     record = Record.read(tiny_run)
-    recipe = record.content["recipe"]
+    recipe = record.to_dict()["recipe"]
     recipe |= {"train": recipe["train"] | {"precision": precision}}
     job = _job(record, True, Shared())
     assert job.hardware.bf16 is bf16
@@ -271,11 +273,11 @@ def test_gate_limits_the_loss_of_the_worst_class(tiny_run: Path) -> None:
 def test_steps_report_recall_per_class(done: Compression, kit, tiny_run: Path) -> None:
     link = done.links[-1]
     assert link.gate.worst_class is not None
-    saved = link.record.content["settings"]["compression"]["largest_recall_loss"]
+    saved = link.record.to_dict()["settings"]["compression"]["largest_recall_loss"]
     assert saved == asdict(link.gate.worst_class), "Record and gate use the same validation examples"
-    assert link.record.content["settings"]["compression"]["recall_words"] == link.gate.recall_words
+    assert link.record.to_dict()["settings"]["compression"]["recall_words"] == link.gate.recall_words
     assert "too few" in link.gate.recall_words and link.gate.recall_words in link.line
-    after = {name: row["recall"] for name, row in link.record.content["details"]["per_label"].items()}
+    after = {name: row["recall"] for name, row in link.record.to_dict()["details"]["per_label"].items()}
     assert {change.label: pytest.approx(change.after, abs=1e-6) for change in link.test_recall} == after
     printed = kit(
         "compress", tiny_run, "--steps", "vocabulary,int8-onnx", "--set", "compress.gate.retained=null", "--json"
@@ -325,7 +327,7 @@ def test_gate_reads_labels_only_of_validation_examples(done: Compression, tiny_r
     monkeypatch.setattr("kit.runs.write_record._fit_and_write", lambda *args: pytest.fail("the step was repeated"))
     gate = compress(chain(tiny_run, ["vocabulary"], retained=0.5, agreement=0.4), quiet=True).links[0].gate
     assert gate.retained > 0.5 and 0.4 < gate.agreement <= 1.0
-    validation = Record.read(tiny_run).content["data"]["sizes"]["validation"]
+    validation = Record.read(tiny_run).to_dict()["data"]["sizes"]["validation"]
     assert read_by_gate and all(len(part) == validation for part in read_by_gate)
 
 
@@ -340,7 +342,7 @@ def test_float32_graph_predicts_as_torch_in_any_batch(tiny_run: Path) -> None:
 
 
 def test_effect_of_the_batch_on_dynamic_ranges_is_reported(done: Compression) -> None:
-    effect = done.record.content["settings"]["batch_effect"]
+    effect = done.record.to_dict()["settings"]["batch_effect"]
     assert effect["largest_difference"] > 0 and effect["other_labels"] < 0.3
     assert batch_effect_words(effect) in done.lines[-2]
     assert load_predictor(done.record.model_folder).depends_on_batch

@@ -71,14 +71,14 @@ def test_padding_free_students_with_token_losses_are_refused(base: Recipe) -> No
 
 def test_a_student_is_compared_with_teacher_and_control(base, teacher, done) -> None:
     student, control = done.record, done.controls[0]
-    assert student.content["settings"]["teachers"][0]["record"] == teacher.id
-    assert student.content["method"] == "distill" and control.content["method"] == "student"
-    assert student.content["parameters"] == control.content["parameters"]
-    assert student.content["training"]["plan"]["steps"] == control.content["training"]["plan"]["steps"]
-    assert student.content["data"]["fingerprints"] == control.content["data"]["fingerprints"]
+    assert student.to_dict()["settings"]["teachers"][0]["record"] == teacher.id
+    assert student.to_dict()["method"] == "distill" and control.to_dict()["method"] == "student"
+    assert student.to_dict()["parameters"] == control.to_dict()["parameters"]
+    assert student.to_dict()["training"]["plan"]["steps"] == control.to_dict()["training"]["plan"]["steps"]
+    assert student.to_dict()["data"]["fingerprints"] == control.to_dict()["data"]["fingerprints"]
     rows = dict(student.rows())
     assert rows["teacher"] == teacher.id and rows["student"] == "layers 1 of width 32 and 64 neurons"
-    sizes = student.content["settings"]["transfer_set"]
+    sizes = student.to_dict()["settings"]["transfer_set"]
     assert rows["distilled on"] == f"{sizes['texts']} texts"
     assert sizes["texts"] == sizes["labelled"] + sizes["pool"] > 250
     for record in (student, control):
@@ -114,7 +114,7 @@ def test_a_student_learns_the_predictions_of_its_teacher(base, teacher) -> None:
 def test_a_second_student_uses_the_cached_teacher_outputs(base, done, monkeypatch) -> None:
     monkeypatch.setattr(outputs_module, "load_teacher", lambda folder: pytest.fail("the teacher was loaded again"))
     record = finetune(taught_by(changed(base, student={"layers": [0]}), _teacher_of(done)), quiet=True)
-    assert record.content["settings"]["teacher_answers_computed"] == [{"texts": 0, "of": record_texts(record)}]
+    assert record.to_dict()["settings"]["teacher_answers_computed"] == [{"texts": 0, "of": record_texts(record)}]
 
 
 def _teacher_of(done) -> Record:
@@ -122,7 +122,7 @@ def _teacher_of(done) -> Record:
 
 
 def record_texts(record: Record) -> int:
-    return record.content["settings"]["transfer_set"]["texts"]
+    return record.to_dict()["settings"]["transfer_set"]["texts"]
 
 
 def test_the_labels_of_the_pool_are_never_read(base, teacher, monkeypatch) -> None:
@@ -145,7 +145,7 @@ def test_the_labels_of_the_pool_are_never_read(base, teacher, monkeypatch) -> No
 
     monkeypatch.setattr(Prepared, "__init__", sealing)
     record = finetune(taught_by(changed(base, pool=90, losses={"labels": 0.5}), teacher), quiet=True)
-    assert pools[0] and record.content["settings"]["transfer_set"]["pool"] == 90
+    assert pools[0] and record.to_dict()["settings"]["transfer_set"]["pool"] == 90
 
 
 STUDENTS = {
@@ -163,9 +163,9 @@ def test_every_kind_of_student_is_trained_saved_and_loaded(kind, base, teacher) 
     result = distill(changed(base, **STUDENTS[kind], teacher=str(teacher.folder)), quiet=True)
     for record in (result.record, result.controls[0]):
         assert evaluate(record.folder).largest_difference < 1e-4
-    assert result.record.content["parameters"] == result.controls[0].content["parameters"]
+    assert result.record.to_dict()["parameters"] == result.controls[0].to_dict()["parameters"]
     if kind not in ("cnn", "bilstm"):  # their embedding table is wider than that of the tiny teacher
-        assert result.record.content["parameters"] < teacher.content["parameters"]
+        assert result.record.to_dict()["parameters"] < teacher.to_dict()["parameters"]
 
 
 @pytest.mark.parametrize("losses", [
@@ -179,7 +179,7 @@ def test_every_loss_falls_during_training(losses, base, teacher) -> None:
     content["distill"] = {"student": student, "losses": losses, "teacher": str(teacher.folder), "pool": 60}
     content["train"] |= {"epochs": 8, "learning_rate": 2e-3, "evaluations": 1}
     record = finetune(Recipe.model_validate(content), quiet=True)
-    logged = [entry["loss"] for entry in record.content["training"]["history"] if "loss" in entry]
+    logged = [entry["loss"] for entry in record.to_dict()["training"]["history"] if "loss" in entry]
     assert logged[-1] < logged[0]
     model = load_classifier(record.model_folder)
     assert not any("projection" in name for name, _ in model.named_parameters()), "only the student is saved"
@@ -205,7 +205,7 @@ def test_a_student_with_its_own_checkpoint_uses_its_own_tokenizer(base, teacher,
     ).save_pretrained(tmp_path / "other")
     recipe = changed(base, student=str(tmp_path / "other"), teacher=str(teacher.folder))
     result = distill(recipe, quiet=True)
-    assert result.record.content["checkpoint"]["name"] == str(tmp_path / "other")
+    assert result.record.to_dict()["checkpoint"]["name"] == str(tmp_path / "other")
     assert len(load_predictor(result.record.model_folder).tokenizer) == len(words)
     assert evaluate(result.record.folder).largest_difference < 1e-4
     with pytest.raises(RecipeError, match=r"distill.losses.hidden: .* has a tokenizer of its own"):
@@ -217,7 +217,7 @@ def test_several_teachers_are_averaged(base, teacher) -> None:
         base.model_copy(update={"method": "tfidf", "train": base.train.model_copy(update={"seed": 0})}), quiet=True
     )
     result = distill(changed(base, teacher=[str(teacher.folder), str(other.folder)]), controls=False, quiet=True)
-    assert len(result.record.content["settings"]["teachers"]) == 2
+    assert len(result.record.to_dict()["settings"]["teachers"]) == 2
     probabilities = [torch.softmax(torch.tensor(r.predictions().outputs), -1).numpy() for r in (teacher, other)]
     truth = np.array([LABELS.index(names[0]) for names in teacher.predictions().labels])
     assert result.verdict.teacher.value == pytest.approx(
@@ -230,7 +230,7 @@ def test_a_teacher_without_layers_needs_a_student_checkpoint(base, tiny_checkpoi
     with pytest.raises(ModelError, match="has no layers to make a student from"):
         distill(changed(base, teacher=str(words.folder)), quiet=True)
     result = distill(changed(base, teacher=str(words.folder), student=str(tiny_checkpoint)), quiet=True)
-    assert result.record.content["settings"]["teachers"][0]["record"] == words.id
+    assert result.record.to_dict()["settings"]["teachers"][0]["record"] == words.id
     assert len(result.controls) == 1
 
 
@@ -259,13 +259,13 @@ def test_texts_can_be_augmented_by_masked_copies(base, teacher, tmp_path, tiny_c
     from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
 
     plain = finetune(taught_by(changed(base, pool=20, augment={"copies": 1}), teacher), quiet=True)
-    sizes = plain.content["settings"]["transfer_set"]
+    sizes = plain.to_dict()["settings"]["transfer_set"]
     assert sizes["augmented"] == sizes["labelled"] + sizes["pool"]
     config = BertConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
     BertForMaskedLM(config).save_pretrained(tmp_path / "masked")
     AutoTokenizer.from_pretrained(tiny_checkpoint).save_pretrained(tmp_path / "masked")
     recipe = changed(base, pool=20, augment={"copies": 1, "checkpoint": str(tmp_path / "masked")})
-    assert finetune(taught_by(recipe, teacher), quiet=True).content["settings"]["transfer_set"] == sizes
+    assert finetune(taught_by(recipe, teacher), quiet=True).to_dict()["settings"]["transfer_set"] == sizes
     with pytest.raises(ModelError, match=r"distill.augment.checkpoint: .* is not a masked language model"):
         finetune(
             taught_by(changed(recipe, augment={"copies": 1, "checkpoint": str(tiny_checkpoint)}), teacher), quiet=True
@@ -410,11 +410,11 @@ def test_two_processes_distil_together(base, tmp_path, start) -> None:
     assert json.loads((student.folder / VERDICT_FILE).read_text("utf-8"))["lines"] == result["verdict"]["lines"]
     assert len(list((tmp_path / "runs").glob("*/record.json"))) == 3
     alone = distill(base, controls=False, quiet=True).record
-    assert student.content["training"]["plan"]["steps"] == alone.content["training"]["plan"]["steps"]
+    assert student.to_dict()["training"]["plan"]["steps"] == alone.to_dict()["training"]["plan"]["steps"]
     assert np.abs(student.predictions().outputs - alone.predictions().outputs).max() < 0.05
-    (name,) = [settings["record"] for settings in student.content["settings"]["teachers"]]
+    (name,) = [settings["record"] for settings in student.to_dict()["settings"]["teachers"]]
     taught, by_one = Record.load(tmp_path / "runs" / name), Record.load(Path(base.runs) / name)
-    assert taught.content["method"] == "finetune" and len(taught.predictions().ids) == 100
+    assert taught.to_dict()["method"] == "finetune" and len(taught.predictions().ids) == 100
     assert taught.predictions().ids.tolist() == by_one.predictions().ids.tolist()
     assert np.abs(taught.predictions().outputs - by_one.predictions().outputs).max() < 0.05
 
@@ -436,9 +436,9 @@ def test_studies_use_their_own_cell_as_teacher(base, reviews, tiny_checkpoint, t
     records = {(o.cell.method, o.cell.budget): result.ledger.record(o) for o in result.finished}
     assert len(records) == 6
     for budget in (20, 40):
-        taught = records["distill", budget].content["settings"]["teachers"][0]
+        taught = records["distill", budget].to_dict()["settings"]["teachers"][0]
         assert taught["record"] == records["finetune", budget].id
-        plans = [records[method, budget].content["training"]["plan"] for method in ("distill", "student")]
+        plans = [records[method, budget].to_dict()["training"]["plan"] for method in ("distill", "student")]
         assert plans[0]["steps"] == plans[1]["steps"]
     assert len(list((tmp_path / "runs").glob("*/record.json"))) == 6
 
@@ -448,8 +448,8 @@ def test_a_recipe_for_another_method_is_the_teacher(base, tmp_path) -> None:
     recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"epochs": None})})
     result = distill(recipe, controls=False, quiet=True)
     probe = finetune(recipe, quiet=True)
-    assert result.record.content["settings"]["teachers"][0]["record"] == probe.id
-    assert result.record.content["method"] == "distill"
+    assert result.record.to_dict()["settings"]["teachers"][0]["record"] == probe.id
+    assert result.record.to_dict()["method"] == "distill"
 
 
 def test_moved_runs_are_found_by_relative_paths(base, teacher, done, tmp_path, monkeypatch) -> None:

@@ -142,9 +142,9 @@ def test_card_contains_the_results_of_the_record(exported: Exported, tiny_run: P
     for text in (
         "`negative`, `positive`", "trust_remote_code", "onnxruntime.InferenceSession",
         "Texts are truncated to 32 tokens",
-        record.content["data"]["fingerprints"]["test"][:16], "- `int8-onnx`: predicts the same",
+        record.to_dict()["data"]["fingerprints"]["test"][:16], "- `int8-onnx`: predicts the same",
         "`pip install onnxruntime tokenizers`",
-        f"torch=={record.content['provenance']['versions']['torch']}",
+        f"torch=={record.to_dict()['provenance']['versions']['torch']}",
     ):  # fmt: skip
         assert text in card.text, text
     block = card.text.split("```yaml\n")[1].split("```")[0]

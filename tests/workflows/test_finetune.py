@@ -31,11 +31,11 @@ def test_a_repeated_run_that_was_killed_is_continued(tmp_path, tiny_checkpoint, 
         finetune(recipe, force=True, quiet=True)
     monkeypatch.undo()
     again = finetune(recipe, force=True, quiet=True)
-    assert again.content["training"]["notes"] == ["continued from step 5 of an interrupted run"]
+    assert again.to_dict()["training"]["notes"] == ["continued from step 5 of an interrupted run"]
     assert again.metrics == whole.metrics
-    assert again.content["seconds"]["total"] > again.content["training"]["seconds"] > 0
+    assert again.to_dict()["seconds"]["total"] > again.to_dict()["training"]["seconds"] > 0
     fresh = finetune(recipe, force=True, quiet=True)
-    assert fresh.content["training"]["notes"] == []
+    assert fresh.to_dict()["training"]["notes"] == []
 
 
 def test_non_finite_predictions_leave_no_folder(tmp_path, tiny_checkpoint, monkeypatch) -> None:

@@ -161,7 +161,7 @@ def test_one_model_per_series_is_always_kept(recipe_file: Path, kit: Kit) -> Non
     assert sorted(kept.values()) == [False, False, True, True]
     assert all(outcome.record in done.ledger.speeds() for outcome in done.finished if kept[outcome.cell.name])
     without = next(outcome for outcome in done.finished if not kept[outcome.cell.name])
-    assert done.ledger.record(without).content["model_bytes"] > 1_000  # type: ignore[union-attr]
+    assert done.ledger.record(without).to_dict()["model_bytes"] > 1_000  # type: ignore[union-attr]
     refused = kit("predict", done.folder.parent / without.record, "a text")
     assert refused.code == 2
     assert "kept no model" in refused.err

@@ -54,7 +54,7 @@ class EarlyExit:
         """Raise ModelError unless the model can have exits, and the threshold is set or can be chosen."""
         if source is None:
             return
-        if step.threshold is None and not source.content["data"]["sizes"]["validation"]:
+        if step.threshold is None and not source.content.data.sizes.validation:
             raise _no_validation_error()
         require_same_alone(with_exits(load_classifier(source.model_folder)))
 

@@ -92,7 +92,7 @@ def first_logits(model: OnnxTranslator) -> np.ndarray:
 def test_int4_is_smaller_than_float32(float32) -> None:
     small = compress(chain(float32.folder, ["int4-onnx"]), quiet=True).record
     assert json.loads((small.model_folder / "onnx.json").read_text("utf-8"))["weights"] == "int4"
-    assert small.content["model_bytes"] < float32.content["model_bytes"]
+    assert small.to_dict()["model_bytes"] < float32.to_dict()["model_bytes"]
     assert any(small.predictions().outputs)
 
 

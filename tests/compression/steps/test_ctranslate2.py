@@ -45,7 +45,7 @@ def test_float32_translates_as_torch(done, scratch_run) -> None:
     record = done["float32"].record
     before, after = Record.load(scratch_run).predictions().outputs, record.predictions().outputs
     assert len(after) == 20 and (after == before).mean() >= 0.95
-    assert record.content["settings"]["float32_same"] >= 0.95
+    assert record.to_dict()["settings"]["float32_same"] >= 0.95
     assert "same translation as torch before quantization for" in done["float32"].links[0].line
     model, start = load_predictor(record.model_folder), load_predictor(scratch_run / "model")
     assert model.parameters == start.parameters
@@ -77,7 +77,7 @@ def test_texts_are_shared_among_independent_threads(done, monkeypatch) -> None:
 def test_int8_is_smaller_and_a_complete_record(done, scratch_run) -> None:
     record = Record.load(done["int8"].record.folder)
     assert form_of(record.model_folder) is Form.CT2
-    assert record.content["model_bytes"] < done["float32"].record.content["model_bytes"] / 1.7
+    assert record.to_dict()["model_bytes"] < done["float32"].record.to_dict()["model_bytes"] / 1.7
     assert evaluate(record.folder).largest_difference == 0
     assert set(record.metrics) == {"bleu", "chrf", "ter"} and record.how == "ct2 of scratch"
     verdict = done["int8"].links[0].verdict

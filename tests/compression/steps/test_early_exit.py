@@ -28,6 +28,7 @@ from kit.recipe.sections.compression import EarlyExitStep
 from kit.runs.derived_recipes import compression_recipe
 from kit.runs.request import Shared
 from kit.workflows.compress import _job, compress
+from tests.support.sealing import edited
 
 TEXTS = [
     (text,)
@@ -66,7 +67,7 @@ def done(tiny_run: Path) -> Record:
 
 
 def test_threshold_is_chosen_on_validation_examples(done: Record) -> None:
-    settings = done.content["settings"]
+    settings = done.to_dict()["settings"]
     curve, chosen = settings["curve"], settings["chosen"]
     layers = [point["layers"] for point in curve]
     assert layers == sorted(layers) and (layers[0], layers[-1]) == (1.0, 2.0)
@@ -82,7 +83,7 @@ def test_threshold_is_chosen_on_validation_examples(done: Record) -> None:
 def test_points_of_the_curve_are_measured_correctly(done: Record, tiny_run: Path) -> None:
     job = job_of(Record.read(tiny_run))
     predictor = load_predictor(done.model_folder)
-    for point in done.content["settings"]["curve"][::5]:
+    for point in done.to_dict()["settings"]["curve"][::5]:
         predictor.model.config.threshold = point["threshold"]
         logits = predictor.outputs(job.data.validation.texts)
         assert job.task.scores(logits, job.task.targets(job.data.validation.labels))["accuracy"] == point["accuracy"]
@@ -238,8 +239,8 @@ def test_impossible_steps_are_refused_before_computation(tiny_run: Path, monkeyp
         with pytest.raises(ModelError, match=f"{after}: what early-exit leaves is a model with early exits") as error:
             compress(chain(tiny_run, "early-exit", after), quiet=True)
         assert ("take prune before early-exit" if after == "prune" else "early-exit comes last") in error.value.hint
-    source = Record.read(tiny_run)
-    monkeypatch.setitem(source.content["data"]["sizes"], "validation", 0)
+    data = Record.read(tiny_run).to_dict()["data"]
+    source = edited(Record.read(tiny_run), data=data | {"sizes": data["sizes"] | {"validation": 0}})
     with pytest.raises(ModelError, match="no validation examples to choose the threshold on") as error:
         TECHNIQUES["early-exit"].require(EarlyExitStep(), source)
     assert "threshold: 0.95" in error.value.hint

@@ -31,13 +31,13 @@ def source(tiny_run) -> Record:
 def test_pruned_units_are_removed_from_the_file(source: Record) -> None:
     done = compress(chain(source.folder, {"prune": {"heads": 0.5, "neurons": 0.5}}), quiet=True)
     record = done.record
-    settings = record.content["settings"]
+    settings = record.to_dict()["settings"]
     model = load_classifier(record.model_folder)
     blocks = find_blocks(model)
     assert [block.heads for block in blocks] == settings["heads"] and sum(settings["heads"]) == 2
     assert [block.neurons for block in blocks] == settings["neurons"] and sum(settings["neurons"]) == 64
-    assert record.content["parameters"] < settings["parameters_before"]
-    assert record.content["training"]["plan"]["epochs"] == 1.0
+    assert record.to_dict()["parameters"] < settings["parameters_before"]
+    assert record.to_dict()["training"]["plan"]["epochs"] == 1.0
     assert evaluate(record.folder).largest_difference < 1e-4
     graph = compress(chain(record.folder, {"onnx": None}), quiet=True).record
     texts = [("a fine film",), ("not so fine, and long, and longer than that",)]
@@ -66,9 +66,9 @@ def test_heads_and_neurons_without_effect_are_removed_first(source: Record, tmp_
     )
     step = {"prune": {"heads": 0.5, "neurons": 0.5, "epochs": 0}}
     record = compress(chain(zeroed.folder, step), quiet=True).record
-    assert record.content["training"] is None
+    assert record.to_dict()["training"] is None
     assert np.abs(record.predictions().outputs - zeroed.predictions().outputs).max() < 1e-5
-    assert record.content["settings"]["heads"] == [1, 1] and record.content["settings"]["neurons"] == [32, 32]
+    assert record.to_dict()["settings"]["heads"] == [1, 1] and record.to_dict()["settings"]["neurons"] == [32, 32]
 
 
 def test_lowest_scores_are_removed_and_every_layer_keeps_a_unit() -> None:

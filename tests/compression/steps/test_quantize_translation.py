@@ -149,7 +149,7 @@ def test_quantized_translator_matches_its_record(step, compressed, request) -> N
     run, smaller = CASES[step]
     source, record = Record.read(request.getfixturevalue(run)), Record.load(compressed[step].record.folder)
     assert form_of(record.model_folder) is Form.QUANTIZED
-    assert record.content["model_bytes"] * smaller < source.content["model_bytes"]
+    assert record.to_dict()["model_bytes"] * smaller < source.to_dict()["model_bytes"]
     assert evaluate(record.folder).largest_difference == 0
     model = load_predictor(record.model_folder)
     assert isinstance(model, Translator)

@@ -177,14 +177,14 @@ def test_fresh_decoder_keeps_its_target_vocabulary(warm_run) -> None:
     record = Record.load(done.links[0].record.folder)
     source = Record.read(warm_run)
     assert form_of(record.model_folder) is Form.WARM_TRANSLATOR and done.links[0].gate.passed
-    assert record.content["model_bytes"] < source.content["model_bytes"] / 4
-    assert record.content["settings"]["sides"] == "source" and evaluate(record.folder).largest_difference == 0
+    assert record.to_dict()["model_bytes"] < source.to_dict()["model_bytes"] / 4
+    assert record.to_dict()["settings"]["sides"] == "source" and evaluate(record.folder).largest_difference == 0
     assert any("The target vocabulary is unchanged" in line for line in done.links[0].lines)
     for name in ("tokenizer.json", "generation_config.json"):
         place = f"target/{name}" if name == "tokenizer.json" else name
         old, new = (json.loads((run.model_folder / place).read_text("utf-8")) for run in (source, record))
         assert old == new
-    assert record.content["settings"]["texts_read_differently"] == 0
+    assert record.to_dict()["settings"]["texts_read_differently"] == 0
     assert form_of(done.record.model_folder) is Form.QUANTIZED
 
 

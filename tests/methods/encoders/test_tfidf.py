@@ -61,8 +61,8 @@ ENGLISH = (
 def test_tfidf_learns_from_texts_without_spaces(language: str, tmp_path: Path) -> None:
     record = train(tmp_path, *reviews(language, 60))
     assert record.metrics["accuracy"].value > 0.9
-    assert record.content["settings"]["analyzer"] == record.content["recipe"]["tfidf"]["analyzer"] == "mixed"
-    assert record.content["settings"]["texts_without_features"] == 0
+    assert record.to_dict()["settings"]["analyzer"] == record.to_dict()["recipe"]["tfidf"]["analyzer"] == "mixed"
+    assert record.to_dict()["settings"]["texts_without_features"] == 0
 
 
 def test_tfidf_learns_from_emoji(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_tfidf_learns_from_emoji(tmp_path: Path) -> None:
 def test_texts_without_common_words_give_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = [f"{chr(97 + i % 26)}{chr(97 + i // 26)}{'ella' if i % 2 else 'ard'}" for i in range(200)]
     record = train(tmp_path, names, ["woman" if i % 2 else "man" for i in range(200)], quiet=False)
-    assert record.content["settings"]["texts_without_features"] == 1
+    assert record.to_dict()["settings"]["texts_without_features"] == 1
     assert "no word in common with the training texts" in capsys.readouterr().err
     named = train(tmp_path, names, ["woman" if i % 2 else "man" for i in range(200)], analyzer="char")
     assert named.metrics["accuracy"].value == 1

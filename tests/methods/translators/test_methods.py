@@ -109,7 +109,7 @@ def test_length_ratio_counts_words_or_characters_by_language(language: str, rati
 def test_method_gives_a_complete_record(method, captions, tiny_checkpoint, runs, teacher) -> None:
     recipe = recipe_of(captions, tiny_checkpoint, runs, method)
     record = finetune(taught_by(recipe, teacher) if method == "distill" else recipe, quiet=True)
-    content = record.content
+    content = record.to_dict()
     assert set(record.metrics) == {"bleu", "chrf", "ter"} and record.main_metric == "bleu"
     for estimate in record.metrics.values():
         assert estimate.low <= estimate.value <= estimate.high
@@ -154,8 +154,8 @@ def test_translator_made_of_an_encoder_can_be_finetuned(captions, teacher, runs)
     start = teacher.model_folder
     recipe = recipe_of(captions, start, runs, train={"epochs": 2}, translation={"vocabulary": None} | NOT_FRESH)
     record = finetune(recipe, quiet=True)
-    history = record.content["training"]["evaluations"]
-    assert history[0]["validation_loss"] < teacher.content["training"]["evaluations"][-1]["validation_loss"] + 0.05
+    history = record.to_dict()["training"]["evaluations"]
+    assert history[0]["validation_loss"] < teacher.to_dict()["training"]["evaluations"][-1]["validation_loss"] + 0.05
     for name in ("tokenizer.json", "target/tokenizer.json"):
         assert (record.model_folder / name).read_bytes() == (start / name).read_bytes()
     assert evaluate(record.folder).largest_difference == 0
@@ -198,7 +198,7 @@ def test_repetitive_translations_are_flagged(captions, tmp_path, runs) -> None:
     marian(tmp_path, lines)
     recipe = recipe_of(captions, tmp_path, runs, translation={"vocabulary": None, **NOT_FRESH})
     record = finetune(recipe, quiet=True)
-    assert record.content["details"]["loops"] > 10
+    assert record.to_dict()["details"]["loops"] > 10
     assert next(predict(record.folder, ["Two men walk."])).get("loops") is True
     with_vocabulary = recipe_of(captions, tmp_path, runs, translation=dict.fromkeys(QUICK))
     with pytest.raises(KitError) as caught:
@@ -210,8 +210,8 @@ def test_adapters_are_merged(captions, tiny_checkpoint, runs, teacher) -> None:
     record = finetune(recipe_of(captions, tiny_checkpoint, runs, "lora"), quiet=True)
     model, _ = load_translator(record.model_folder)
     assert not any("lora" in name for name in model.state_dict())
-    assert record.content["parameters"] == teacher.content["parameters"]
-    assert record.content["settings"]["trained_parameters"] < teacher.content["settings"]["trained_parameters"]
+    assert record.to_dict()["parameters"] == teacher.to_dict()["parameters"]
+    assert record.to_dict()["settings"]["trained_parameters"] < teacher.to_dict()["settings"]["trained_parameters"]
     missing = recipe_of(captions, tiny_checkpoint, runs, "lora", train={"seed": 1}).model_dump()
     missing["lora"]["targets"] = ["q_proj"]
     with pytest.raises(ModelError, match=r"lora\.targets: \['q_proj'\] are not modules of this model"):
@@ -220,12 +220,12 @@ def test_adapters_are_merged(captions, tiny_checkpoint, runs, teacher) -> None:
 
 def test_student_is_compared_with_teacher_and_control(teacher, done) -> None:
     student, control = done.record, done.controls[0]
-    assert student.content["settings"]["teachers"][0]["record"] == teacher.id
-    sizes = student.content["settings"]["transfer_set"]
+    assert student.to_dict()["settings"]["teachers"][0]["record"] == teacher.id
+    sizes = student.to_dict()["settings"]["transfer_set"]
     assert sizes["texts"] == sizes["labelled"] + sizes["pool"] == 45 + 10
     assert sizes["references"] == 0 and sizes["not_translated"] < 55
-    assert student.content["parameters"] == control.content["parameters"] < teacher.content["parameters"]
-    assert student.content["training"]["plan"]["steps"] == control.content["training"]["plan"]["steps"]
+    assert student.to_dict()["parameters"] == control.to_dict()["parameters"] < teacher.to_dict()["parameters"]
+    assert student.to_dict()["training"]["plan"]["steps"] == control.to_dict()["training"]["plan"]["steps"]
     assert decoder_depth(student.model_folder) == decoder_depth(control.model_folder) == 1
     assert decoder_depth(teacher.model_folder) == 2
     for record in (student, control):
@@ -243,20 +243,20 @@ def test_student_is_compared_with_teacher_and_control(teacher, done) -> None:
 
 def test_teacher_translates_once_for_all_students(base, teacher, done, monkeypatch) -> None:
     """Another student needs no inference of the teacher; another teacher does."""
-    computed = done.record.content["settings"]["teacher_answers_computed"]
+    computed = done.record.to_dict()["settings"]["teacher_answers_computed"]
     assert [origin["of"] for origin in computed] == [55]
     loaded: list[Path] = []
     original = outputs_module.load_teacher
     monkeypatch.setattr(outputs_module, "load_teacher", lambda used: loaded.append(used.folder) or original(used))
     second = finetune(taught_by(changed(base, student={"layers": [0, 1]}), teacher), quiet=True)
     assert loaded == []
-    assert second.content["settings"]["teacher_answers_computed"] == [{"texts": 0, "of": 55}]
+    assert second.to_dict()["settings"]["teacher_answers_computed"] == [{"texts": 0, "of": 55}]
     assert second.id != done.record.id
     train = teacher.recipe.train.model_copy(update={"seed": 0, "learning_rate": 4e-3})
     other = finetune(teacher.recipe.model_copy(update={"train": train}), quiet=True)
     third = finetune(taught_by(base, other), quiet=True)
     assert loaded == [other.model_folder]
-    assert third.content["settings"]["teacher_answers_computed"] == [{"texts": 55, "of": 55}]
+    assert third.to_dict()["settings"]["teacher_answers_computed"] == [{"texts": 55, "of": 55}]
 
 
 def test_distillation_of_a_finished_run_uses_its_recipe(teacher) -> None:
@@ -265,7 +265,7 @@ def test_distillation_of_a_finished_run_uses_its_recipe(teacher) -> None:
     recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"epochs": 1.0})})
     student = finetune(recipe, quiet=True)
     control = finetune(control_recipe(student, resolve_teacher(str(teacher.folder))), quiet=True)
-    assert student.content["parameters"] == control.content["parameters"]
+    assert student.to_dict()["parameters"] == control.to_dict()["parameters"]
     assert control.recipe.translation.vocabulary == teacher.recipe.translation.vocabulary
 
 
@@ -303,13 +303,13 @@ def test_narrower_student_and_its_control(base, teacher) -> None:
         for side in (model.encoder.config, model.decoder.config):
             assert (side.hidden_size, side.num_attention_heads, side.intermediate_size) == (16, 1, 24)
         assert evaluate(record.folder).largest_difference == 0
-    assert student.content["parameters"] == control.content["parameters"] < teacher.content["parameters"]
+    assert student.to_dict()["parameters"] == control.to_dict()["parameters"] < teacher.to_dict()["parameters"]
     line = first_source(base, "test")
     assert next(predict(student.folder, line))["translation"] == str(student.predictions().outputs[0])
     # A student of the student has the same width, and so does its control, which starts from the wide encoder.
     second = finetune(taught_by(changed(base, student={"layers": [0]}), student), quiet=True)
     second_control = finetune(control_recipe(second, resolve_teacher(str(student.folder))), quiet=True)
-    sizes = [record.content["parameters"] for record in (second, second_control, student)]
+    sizes = [record.to_dict()["parameters"] for record in (second, second_control, student)]
     assert len(set(sizes)) == 1
 
 
@@ -329,16 +329,16 @@ def test_student_with_random_weights(base, teacher) -> None:
 
 def test_student_with_its_own_checkpoint(base, teacher, tiny_checkpoint) -> None:
     record = finetune(taught_by(changed(base, student=str(tiny_checkpoint)), teacher), quiet=True)
-    assert record.content["checkpoint"]["name"] == str(tiny_checkpoint)
+    assert record.to_dict()["checkpoint"]["name"] == str(tiny_checkpoint)
     assert decoder_depth(record.model_folder) == base.translation.decoder_layers
     assert evaluate(record.folder).largest_difference == 0
 
 
 def test_references_are_added_to_the_transfer_set(base, teacher, done) -> None:
     record = finetune(taught_by(changed(base, losses={"labels": 0.5}), teacher), quiet=True)
-    sizes = record.content["settings"]["transfer_set"]
+    sizes = record.to_dict()["settings"]["transfer_set"]
     assert sizes["references"] == 45
-    assert record.content["training"]["plan"]["steps"] > done.record.content["training"]["plan"]["steps"]
+    assert record.to_dict()["training"]["plan"]["steps"] > done.record.to_dict()["training"]["plan"]["steps"]
 
 
 def test_labels_of_the_pool_are_never_read(base, teacher, monkeypatch) -> None:
@@ -363,7 +363,7 @@ def test_labels_of_the_pool_are_never_read(base, teacher, monkeypatch) -> None:
 
     monkeypatch.setattr(Prepared, "__init__", sealing)
     record = finetune(taught_by(changed(base, pool=7), teacher), quiet=True)
-    assert pools[0] and record.content["settings"]["transfer_set"]["pool"] == 7
+    assert pools[0] and record.to_dict()["settings"]["transfer_set"]["pool"] == 7
 
 
 @pytest.mark.parametrize(
@@ -404,14 +404,14 @@ def test_teacher_from_random_weights(captions, tiny_checkpoint, base, runs) -> N
     scratch = finetune(recipe_of(captions, tiny_checkpoint, runs, "scratch", train={"epochs": 20}), quiet=True)
     content = changed(taught_by(base, scratch), student={"layers": [0], "intermediate_size": 100}).model_dump()
     student = finetune(Recipe.model_validate(content), quiet=True)
-    assert student.content["checkpoint"]["name"] == scratch.id
+    assert student.to_dict()["checkpoint"]["name"] == scratch.id
     model, _ = load_translator(student.model_folder)
     assert (model.config.decoder_layers, model.config.encoder_ffn_dim, model.config.decoder_ffn_dim) == (1, 100, 100)
     with pytest.raises(RecipeError, match="starts from random weights, and a control would start from pretrained ones"):
         control_recipe(student, resolve_teacher(str(scratch.folder)))
     fresh = taught_by(changed(base, student={"init": "random", "hidden_size": 16, "layers": 1}), scratch)
     done = distill(fresh, quiet=True)
-    assert done.record.content["parameters"] == done.controls[0].content["parameters"]
+    assert done.record.to_dict()["parameters"] == done.controls[0].to_dict()["parameters"]
 
 
 def test_classifier_cannot_teach_translation(base, tiny_run) -> None:
@@ -496,7 +496,7 @@ def test_precision_is_never_fp16(captions, tiny_checkpoint, runs) -> None:
     capable = set_up_hardware("auto").precision == "bf16"
     precision = "bf16" if capable else "fp32"
     record = finetune(recipe_of(captions, tiny_checkpoint, runs, train={"precision": precision}), quiet=True)
-    assert record.content["training"]["precision"] == precision
+    assert record.to_dict()["training"]["precision"] == precision
     assert load_translator(record.model_folder)[0].dtype.itemsize == 4, "saved and decoded in float32"
     with pytest.raises(ValueError, match="precision"):
         recipe_of(captions, tiny_checkpoint, runs, train={"precision": "fp16"})
@@ -505,10 +505,10 @@ def test_precision_is_never_fp16(captions, tiny_checkpoint, runs) -> None:
 def test_best_weights_have_the_lowest_loss_on_references(captions, tiny_checkpoint, runs) -> None:
     recipe = recipe_of(captions, tiny_checkpoint, runs, train={"select": "best", "epochs": 2, "learning_rate": 0.02})
     record = finetune(recipe, quiet=True)
-    losses = [evaluation["validation_loss"] for evaluation in record.content["training"]["evaluations"]]
+    losses = [evaluation["validation_loss"] for evaluation in record.to_dict()["training"]["evaluations"]]
     assert len(losses) >= 2 and all(np.isfinite(losses))
-    assert record.content["settings"]["loss_on_references"]["validation"] == pytest.approx(min(losses), rel=0.01)
-    test = record.content["settings"]["loss_on_references"]["test"]
+    assert record.to_dict()["settings"]["loss_on_references"]["validation"] == pytest.approx(min(losses), rel=0.01)
+    test = record.to_dict()["settings"]["loss_on_references"]["test"]
     assert min(losses) / 3 < test < 3 * min(losses) and f"{test:.3f} per token" in str(dict(record.rows()))
     nothing = recipe_of(captions, tiny_checkpoint, runs, train={"select": "best"}, data={"validation": 0})
     with pytest.raises(KitError) as caught:

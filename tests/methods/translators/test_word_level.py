@@ -163,8 +163,8 @@ def test_loss_is_the_weighted_sum_of_its_parts(base, teacher, examples, cache) -
 
 
 def test_probabilities_are_cached_for_one_teacher(base, teacher, done, tmp_path, monkeypatch) -> None:
-    computed = done.content["settings"]["teacher_answers_computed"]
-    lessons = 55 - done.content["settings"]["transfer_set"]["not_translated"]
+    computed = done.to_dict()["settings"]["teacher_answers_computed"]
+    lessons = 55 - done.to_dict()["settings"]["transfer_set"]["not_translated"]
     assert [origin["of"] for origin in computed] == [55, lessons]
     section = done.recipe.distill
     assert (section.losses.logits, section.losses.sequence, section.temperature) == (1.0, 1.0, 1.0)
@@ -172,7 +172,7 @@ def test_probabilities_are_cached_for_one_teacher(base, teacher, done, tmp_path,
     monkeypatch.setattr(outputs_module, "load_teacher", lambda folder: pytest.fail("the teacher was loaded"))
     alone = changed(base, losses={"logits": 1.0, "sequence": 0.0}, temperature=2.0)
     second = finetune(taught_by(alone, teacher), quiet=True)
-    assert second.content["settings"]["teacher_answers_computed"] == [{"texts": 0, "of": n} for n in (55, lessons)]
+    assert second.to_dict()["settings"]["teacher_answers_computed"] == [{"texts": 0, "of": n} for n in (55, lessons)]
     assert second.id != done.id
     elsewhere = taught_by(base, teacher).model_copy(update={"runs": str(tmp_path)})
     repeated = finetune(elsewhere, quiet=True)
@@ -180,7 +180,7 @@ def test_probabilities_are_cached_for_one_teacher(base, teacher, done, tmp_path,
     assert repeated.predictions().outputs.tolist() == done.predictions().outputs.tolist()
     monkeypatch.setattr(outputs_module, "load_teacher", original)
     third = finetune(taught_by(base, taught(base, 11)), quiet=True)
-    assert all(origin["texts"] == origin["of"] for origin in third.content["settings"]["teacher_answers_computed"])
+    assert all(origin["texts"] == origin["of"] for origin in third.to_dict()["settings"]["teacher_answers_computed"])
 
 
 def test_killed_computation_resumes_after_the_last_shard(teacher, examples, cache, monkeypatch) -> None:

@@ -190,7 +190,7 @@ def test_training_batches_contain_labels_and_shifted_inputs(name, checkpoint, ti
 @pytest.mark.parametrize("name", BUILDERS)
 def test_a_checkpoint_is_trained_saved_and_loaded(name, captions, checkpoint, runs) -> None:
     record = finetune(recipe_of(captions, checkpoint(name), runs), quiet=True)
-    evaluations = record.content["training"]["evaluations"]
+    evaluations = record.to_dict()["training"]["evaluations"]
     assert evaluations[-1]["train_loss"] < evaluations[0]["train_loss"]
     assert record.recipe.translation.prefix == ROUTES[name].prefix
     assert record.recipe.translation.codes == (list(ROUTES[name].codes) if ROUTES[name].codes else None)
@@ -253,7 +253,7 @@ def test_other_codes_give_another_run(captions, checkpoint, runs) -> None:
     assert records[0].id != records[1].id
     for record in records:
         assert evaluate(record.folder).largest_difference == 0
-    assert records[0].content["training"]["evaluations"] != records[1].content["training"]["evaluations"]
+    assert records[0].to_dict()["training"]["evaluations"] != records[1].to_dict()["training"]["evaluations"]
 
 
 @pytest.mark.parametrize("name", ["t5", "marian", "mbart50"])
@@ -261,7 +261,7 @@ def test_lora_is_merged_into_a_translator(name, captions, checkpoint, runs) -> N
     recipe = recipe_of(captions, checkpoint(name), runs, method="lora")
     record = finetune(recipe, quiet=True)
     assert evaluate(record.folder).largest_difference == 0
-    evaluations = record.content["training"]["evaluations"]
+    evaluations = record.to_dict()["training"]["evaluations"]
     assert evaluations[-1]["train_loss"] < evaluations[0]["train_loss"]
     assert not any("lora" in key for key in Translator.load(record.model_folder).model.state_dict())
 
