@@ -24,6 +24,7 @@ Conventions of pages (docs/**/*.md, and README.md for the code blocks):
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -47,7 +48,7 @@ LANGUAGES = (
 GENERATED = ("reference/recipe", "reference/cli", "reference/python")
 MAX_LINES = 300
 # Words of the glossary that are also everyday words: linked only where a page explains them.
-EVERYDAY = {"method", "run", "seed", "task", "metric", "model", "test", "label", "text"}
+EVERYDAY = {"advice", "agreement", "chance", "head", "interval", "majority", "method", "probe", "run", "seed"}
 
 
 def page_names(*without: str) -> list[str]:
@@ -92,7 +93,8 @@ def test_terms_are_linked_to_the_glossary_at_their_first_use(name: str) -> None:
 
 def first_use_without_link(page: Page, term: str) -> str:
     """Return the beginning of the first paragraph that uses a term, unless the first use is a link."""
-    word = re.compile(rf"(?<![\w-]){re.escape(term)}s?(?![\w-])", re.IGNORECASE)
+    flags = re.IGNORECASE if term.islower() else re.NOFLAG  # a Record is not a record
+    word = re.compile(rf"(?<![\w-]){re.escape(term)}s?(?![\w-])", flags)
     for paragraph in page.paragraphs:
         for kind, text in paragraph:
             if kind == "term" and text.lower() == term.lower():
@@ -104,3 +106,15 @@ def first_use_without_link(page: Page, term: str) -> str:
 
 def without_code(text: str) -> str:
     return re.sub(r"^(`{3,}).*?^\1", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_first_uses_are_found(tmp_path: Path) -> None:
+    path = tmp_path / "page.md"
+    path.write_text(
+        "# A pool\n\n| pool |\n|---|\n| pool |\n\n`pool` and [pool](a.md)\n\n- the\n  {term}`pools <pool>`\n\nA pool.\n"
+    )
+    page = Page(path)
+    assert first_use_without_link(page, "pool") == ""
+    path.write_text("The\npools and the {term}`pool`.\n")
+    assert first_use_without_link(Page(path), "pool").startswith("The pools")
+    assert first_use_without_link(Page(path), "Pool") == ""
