@@ -73,7 +73,6 @@ def checkpoint_of(shape: Shape | None, folder: Path) -> str:
 
 def job_for(checkpoint: str, reviews: Reviews, method: str, *more: str) -> Job:
     """One epoch on the same reviews, whatever the checkpoint, the method, and more of the recipe."""
-    from kit.methods import Job
     from kit.recipe import load_recipe
     from kit.runs.request import understand
     from kit.training.hardware import set_up_hardware
@@ -88,7 +87,7 @@ def job_for(checkpoint: str, reviews: Reviews, method: str, *more: str) -> Job:
     recipe = load_recipe(RECIPE, [*(f"{key}={value}" for key, value in overrides.items()), *more])
     request = understand(recipe, reviews.shared)
     hardware, progress = set_up_hardware("auto"), Progress(quiet=True)
-    return Job(request.recipe, request.task, request.data, hardware, request.checkpoint, progress)
+    return request.job(hardware, progress)
 
 
 def rows_of(job: Job) -> list[dict[str, Any]]:

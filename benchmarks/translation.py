@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -173,7 +174,6 @@ def speed(arguments: argparse.Namespace) -> None:
 
 def one_side(arguments: argparse.Namespace) -> dict[str, float]:
     """Train the warm start for one epoch without looking at anything meanwhile."""
-    from kit.methods import Job
     from kit.methods.translators.methods import writer_of
     from kit.methods.translators.writing import encode_pairs
     from kit.runs.request import understand
@@ -187,8 +187,8 @@ def one_side(arguments: argparse.Namespace) -> dict[str, float]:
         hardware = set_up_hardware("auto")
         request = understand(recipe)
         progress = Progress(quiet=True)
-        job = Job(request.recipe, request.task, request.data, hardware, request.checkpoint, progress)
-        job = Job(**{**vars(job), "workdir": Path(folder) / "work", "logs": Path(folder) / "logs"})
+        job = request.job(hardware, progress)
+        job = replace(job, workdir=Path(folder) / "work", logs=Path(folder) / "logs")
         writer = writer_of(job, job.data.train)
         pairs = encode_pairs(job.data.train, writer, job.recipe.data.max_length)
         if arguments.side == "kit":
