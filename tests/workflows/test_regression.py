@@ -12,6 +12,7 @@ import pytest
 from kit import Recipe, Record, evaluate, export, finetune, predict
 from kit.workflows.advise import advise
 from kit.workflows.compress import compress
+from kit.workflows.distill import distill
 from kit.workflows.report import report
 from kit.workflows.study import study
 
@@ -92,3 +93,13 @@ def test_a_study_compares_methods_by_the_metric(content: dict[str, Any]) -> None
     text = next(file for file in report(folder) if file.suffix == ".md").read_text()
     assert "r2" in text and "always predicting the mean" in text
     assert advise(folder, target=0.5).choice is not None
+
+
+def test_a_student_learns_the_numbers_of_its_teacher(record: Record, content: dict[str, Any]) -> None:
+    section = {"teacher": str(record.folder), "student": {"layers": 1}}
+    recipe = Recipe.model_validate(content | {"method": "distill", "distill": section})
+    done = distill(recipe, quiet=True)
+    verdict = done.verdict
+    assert verdict.student.value > 0.7 and verdict.control is not None
+    assert verdict.retained is not None and verdict.retained.value > 0.7
+    assert done.record.metrics["mae"].value < 200
