@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from pygments.lexers.special import TextLexer
 from sphinx.application import Sphinx
 
 HERE = Path(__file__).parent
@@ -63,4 +64,5 @@ def _signature(app: Sphinx, what: str, name: str, *more: Any) -> tuple[str, None
 
 def setup(app: Sphinx) -> None:
     """Connect the hooks of this file."""
+    app.add_lexer("csv", TextLexer)  # Pygments has none
     app.connect("autodoc-process-signature", _signature)

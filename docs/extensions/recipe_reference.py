@@ -55,8 +55,7 @@ def reference() -> str:
 
 def _section(schema: Schema, path: str, section: Schema) -> Iterator[str]:
     """Yield the description and the keys of a section, those of the sections inside it included."""
-    yield _linked(section.get("description", ""))
-    yield _use(path)
+    yield f":::{{recipe-key}} {path}\nsection\n\n{_linked(section['description'])}\n\n{_use(path)}\n:::"
     for name, key in section["properties"].items():
         inner = f"{path}.{name}"
         reference = key.get("$ref") or next((part["$ref"] for part in key.get("anyOf", []) if "$ref" in part), None)
@@ -160,7 +159,7 @@ def _rules(task: str) -> TaskRules:
 
 def _linked(text: str) -> str:
     """Return a description in which names of keys are links."""
-    paths = {dotted(path) for path in Keys(Recipe).paths() if len(path) > 1 and Keys(Recipe).section(path) is None}
+    paths = {dotted(path) for path in Keys(Recipe).paths() if len(path) > 1}
     return re.sub(r"`([a-z_.]+)`", lambda match: f"{{key}}{match[0]}" if match[1] in paths else match[0], text)
 
 

@@ -164,7 +164,7 @@ def problem_of_recipe(content: object) -> str:
     """Return why YAML is neither a recipe nor a part of one."""
     if not isinstance(content, dict):
         return f"not a recipe or a part of one, but {type(content).__name__}; mark it with `% {NO_RECIPE}`"
-    is_complete = "task" in content and "source" in (content.get("data") or {})
+    is_complete = {"task", "data", "model"} <= set(content) and "source" in (content["data"] or {})
     problems = []
     for recipe in [{}] if is_complete else bases():
         try:
