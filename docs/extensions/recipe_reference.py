@@ -55,7 +55,7 @@ def reference() -> str:
 
 def _section(schema: Schema, path: str, section: Schema) -> Iterator[str]:
     """Yield the description and the keys of a section, those of the sections inside it included."""
-    yield f":::{{recipe-key}} {path}\nsection\n\n{_linked(section['description'])}\n\n{_use(path)}\n:::"
+    yield f":::{{recipe-section}} {path}\n:::\n\n{_linked(section['description'])} {_use(path)}"
     for name, key in section["properties"].items():
         inner = f"{path}.{name}"
         reference = key.get("$ref") or next((part["$ref"] for part in key.get("anyOf", []) if "$ref" in part), None)
@@ -223,6 +223,18 @@ def _epochs(method: str) -> str:
     return f"{defaults.STEPS[method]:,} steps, {low} to {high} epochs"
 
 
+class RecipeSection(SphinxDirective):
+    """Place that the role `key` links to for a section."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Return an invisible target."""
+        target = nodes.target("", "", ids=[f"recipe-key-{self.arguments[0]}"])
+        self.env.domains.standard_domain.note_object("recipe-key", self.arguments[0], target["ids"][0], target)
+        return [target]
+
+
 class RecipeReference(SphinxDirective):
     """The reference of all keys."""
 
@@ -237,5 +249,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Add the directive and the role to Sphinx."""
     app.add_object_type("recipe-key", "key", objname="recipe key", indextemplate="pair: %s; recipe key")
     app.add_role_to_domain("std", "key", XRefRole(warn_dangling=True), override=True)
+    app.add_directive("recipe-section", RecipeSection)
     app.add_directive("recipe-reference", RecipeReference)
     return {"parallel_read_safe": True}
