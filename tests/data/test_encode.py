@@ -38,7 +38,7 @@ def test_pairs_have_token_types(tokenizer) -> None:
 def test_second_call_reads_the_cache(tokenizer, monkeypatch) -> None:
     first = encode(TEXTS, tokenizer, 16, cache_key="key")
 
-    def fail(*_):
+    def fail(*_, **__):
         raise AssertionError("tokenised again")
 
     monkeypatch.setattr(encode_module, "_tokenise", fail)
