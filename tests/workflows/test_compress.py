@@ -100,7 +100,7 @@ def test_tokens_of_distillation_texts_are_kept(done: Compression, tiny_run: Path
     )
     trimmed = set(after)
     removed = [token for token in before if token.isalpha() and token not in trimmed]
-    reserved = gate_texts(_job(Record.read(tiny_run).recipe, Record.read(tiny_run), True, Shared()))
+    reserved = gate_texts(_job(Record.read(tiny_run), True, Shared()))
     file = tmp_path / "others.txt"
     file.write_text("\n".join([f"a {removed[0]} of {removed[1]}", *(row[0] for row in reserved)]), "utf-8")
     content = Record.read(tiny_run).recipe.model_dump()
@@ -216,10 +216,9 @@ def test_variants_are_tried_before_a_step_is_undone(done: Compression, tiny_run:
 def test_chain_uses_the_precision_of_its_run(precision, bf16, tiny_run: Path, monkeypatch) -> None:
     monkeypatch.setattr("kit.training.hardware.computes_bf16", lambda device: True)
     record = Record.read(tiny_run)
-    recipe = record.to_dict()["recipe"]
-    recipe |= {"train": recipe["train"] | {"precision": precision}}
-    job = _job(record, True, Shared())
-    assert job.hardware.bf16 is bf16
+    train = record.recipe.train.model_copy(update={"precision": precision})
+    monkeypatch.setattr(Record, "recipe", record.recipe.model_copy(update={"train": train}))
+    assert _job(record, True, Shared()).hardware.bf16 is bf16
 
 
 def test_gate_allows_the_loss_of_one_validation_example(tiny_run: Path) -> None:
