@@ -14,6 +14,7 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 from torch import nn
+from transformers import MarianMTModel
 
 import kit.distillation.teacher_outputs as outputs_module
 from kit import Recipe, Record, distill, evaluate, finetune, predict
@@ -192,10 +193,14 @@ def test_empty_and_long_texts_are_translated(captions, teacher) -> None:
 
 
 def test_repetitive_translations_are_flagged(captions, tmp_path, runs) -> None:
-    """A translator with random weights and little training repeats one word up to the maximum length."""
+    """A translator with a large bias for one word repeats it up to the maximum length."""
     lines = [line for code in ("en", "de") for line in (captions / f"train.{code}").read_text("utf-8").split("\n")]
     torch.manual_seed(0)
     marian(tmp_path, lines)
+    model = MarianMTModel.from_pretrained(tmp_path)
+    vocabulary = json.loads((tmp_path / "vocab.json").read_text("utf-8"))
+    model.final_logits_bias[0, next(place for piece, place in vocabulary.items() if piece.strip("▁").isalpha())] = 50.0
+    model.save_pretrained(tmp_path)
     recipe = recipe_of(captions, tmp_path, runs, translation={"vocabulary": None, **NOT_FRESH})
     record = finetune(recipe, quiet=True)
     assert record.to_dict()["details"]["loops"] > 10
