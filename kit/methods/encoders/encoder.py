@@ -112,12 +112,17 @@ def encode_budget(job: CheckpointJob) -> EncodedBudget:
     truncation = {name: float(part.truncated.mean()) if len(part) else 0.0 for name, part in encoded.items()}
     train = Split(encoded["train"], job.task.targets(job.data.train.labels))
     validation = Split(encoded["validation"], job.task.targets(job.data.validation.labels))
-    one_column = len(job.data.train.texts[0]) == 1
-    has_names = one_column and job.recipe.train.label_names and job.encoder_task.head.scale is None
-    texts = label_texts(job.task.labels) if has_names else []
+    texts = label_names_to_learn(job)
     named = job.task.targets([(label,) for label in job.task.labels[: len(texts)]])
     names = Split(encode([(text,) for text in texts], tokenizer, max_length), named)
     return EncodedBudget(tokenizer, train, validation, names, truncation)
+
+
+def label_names_to_learn(job: CheckpointJob) -> list[str]:
+    """Return the label names that are training examples (`train.label_names`), in the order of the labels."""
+    one_column = len(job.data.train.texts[0]) == 1
+    has_names = one_column and job.recipe.train.label_names and job.encoder_task.head.scale is None
+    return label_texts(job.task.labels) if has_names else []
 
 
 def new_predictor(

@@ -15,6 +15,7 @@ from kit.distillation.teacher import Teacher, require_same_labels
 from kit.distillation.teacher_outputs import teacher_logits
 from kit.methods.base import CheckpointJob, DistillationJob, EncoderMethod, FinetuneJob, Inputs, Sizes, Trial
 from kit.methods.encoders.distill import Distill, Student, resolve_distill, shaped
+from kit.methods.encoders.encoder import label_names_to_learn
 from kit.methods.encoders.finetune import Finetune
 from kit.methods.encoders.lora import Lora, add_adapters
 from kit.methods.encoders.probe import Probe
@@ -122,7 +123,8 @@ class Encoders:
             return Trial(model, encoded, None, seconds_a_pass(model, lessons, _PROBE_BATCH, False))
         if recipe.train.padding_free:
             PaddingFree(model).end()
-        plan = make_plan(job.recipe.train, len(encoded))
+        names = [] if recipe.method == "distill" else label_names_to_learn(job)
+        plan = make_plan(job.recipe.train, len(encoded) + len(names))
         if recipe.train.freeze_embeddings:
             freeze_embeddings(model)
         timed = add_adapters(model, recipe.lora) if recipe.method == "lora" else model
