@@ -33,8 +33,6 @@ exclude_patterns = ["extensions"]
 # Markdown
 myst_enable_extensions = ["attrs_block", "attrs_inline", "colon_fence", "deflist", "fieldlist"]
 myst_heading_anchors = 3
-# Pages that are being written: remove these lines once every page of the table of contents exists.
-suppress_warnings = ["toc.not_readable", "myst.xref_missing", "ref.term"]
 
 # Docstrings: Google sections; `code` between single backticks, as in Markdown.
 default_role = "code"
