@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import re
 
-import pytest
-
 from tests.support.documentation import REPOSITORY, Page
 
 README = Page(REPOSITORY / "README.md")
 MAX_LINES, MAX_WORDS = 180, 1_300
-# Remove once the short README is there.
-pytestmark = pytest.mark.skipif(len(README.text.splitlines()) > 500, reason="the README is still to be rewritten")
 
 
 def test_readme_is_short() -> None:
