@@ -12,7 +12,6 @@ import typer
 from kit.cli.bench_output import print_bench
 from kit.cli.options import AsJson, RunFolder, TrustRemoteCode
 from kit.cli.tables import print_table, summary
-from kit.measurement.units import shown_value
 from kit.runtime.console import echo, echo_json
 from kit.runtime.quiet_libraries import quiet_libraries
 
@@ -44,12 +43,9 @@ def evaluate(
     for note in evaluation.record.class_notes(evaluation.metrics):
         echo(note)
     count = evaluation.record.content.data.sizes.test
-    logits = (
-        ""
-        if evaluation.record.recipe.rules.writes_text
-        else (f" (largest logit difference {evaluation.largest_difference:.1g})")
-    )
-    echo(f"same predictions as the Record on all {count} test examples{logits}")
+    writes_text = evaluation.record.recipe.rules.writes_text
+    difference = "" if writes_text else f" (largest difference {evaluation.largest_difference:.1g})"
+    echo(f"same predictions as the Record on all {count} test examples{difference}")
 
 
 def predict(
@@ -117,13 +113,12 @@ def _listed(record: Record) -> list[tuple[str, ...]]:
     )
     rows: list[tuple[str, ...]] = []
     for name in record.shown_metrics:
-        scores = [baselines.by_name.get(rule, {}).get(name) for rule in ("chance", "majority")]
         rows.append(
             (
                 *(run_columns if not rows else [""] * len(run_columns)),
                 name,
                 shown(name, record.metrics[name]),
-                *("-" if value is None else shown_value(name, value) for value in scores),
+                baselines.words(name) or "-",
                 "" if rows else f"{record.content.seconds.total:.0f} s",
             )
         )
@@ -146,7 +141,7 @@ def list_runs(
     else:
         columns = ["run", "method", "checkpoint", "budget", "metric", "value [95 % interval]"]
         rows = [row for record in records for row in _listed(record)]
-        print_table([*columns, "chance", "majority", "time"], rows)
+        print_table([*columns, "baselines", "time"], rows)
         notes = Counter(note for record in records for note in record.class_notes(record.shown_metrics))
         for note, count in notes.items():
             echo(f"{count} run{'' if count == 1 else 's'}: {note}")

@@ -75,7 +75,7 @@ def summary(record: Record) -> dict[str, object]:
 
 
 def baseline_scores(record: Record) -> dict[str, dict[str, dict[str, float]]]:
-    """Return the scores of two rules that read no text by name, for JSON."""
+    """Return the scores of the two rules that read no text, by name and metric, for JSON."""
     baselines = record.baselines
     if not baselines.chance:
         return {}

@@ -18,7 +18,7 @@ _WAY_OUT = {
     Form.QUANTIZED: "compress the run it was made of: quantization comes last",
     Form.EARLY_EXIT: "early-exit comes last, because no other step preserves the exits: apply it after this step, or "
     "compress the run it was made of",
-    Form.ONNX: "apply this step before onnx, to a classifier of torch",
+    Form.ONNX: "apply this step before onnx",
     Form.QUANTIZED_ONNX: "compress the run it was made of: quantization comes last",
     Form.TORCH: "that step is for translators; int8-onnx makes a classifier smaller and faster",
     Form.TRANSLATOR: "that step is for classifiers; ct2 and int8-onnx make a translator smaller and faster; "

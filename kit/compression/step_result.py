@@ -155,7 +155,7 @@ def _link(trial: Trial, start: Record, costs: tuple[Cost, Cost], job: Job) -> Li
 
 
 def batch_effect_words(effect: Mapping[str, Any]) -> str:
-    """Return the share of texts whose label differs between alone and in a batch; empty if unknown.
+    """Return the share of texts whose prediction differs between alone and in a batch; empty if unknown.
 
     Args:
         effect: `batch_effect` of a Record's settings. Records of earlier versions lack the number of texts, and get no
@@ -165,10 +165,10 @@ def batch_effect_words(effect: Mapping[str, Any]) -> str:
         return ""
     share = effect["other_labels"]
     if "texts" not in effect:
-        return f"alone or in a batch: another label for {percent(share, 1)} of training texts"
+        return f"alone or in a batch: another prediction for {percent(share, 1)} of training texts"
     estimate = Estimate(share, *wilson_interval(round(share * effect["texts"]), effect["texts"]))
     words = f"{estimate.format(percent=True)} of {effect['texts']:,} training texts"
-    return f"alone or in a batch: another label for {words}"
+    return f"alone or in a batch: another prediction for {words}"
 
 
 def _calibration_words(calibration: tuple[float, float] | None) -> str:

@@ -27,7 +27,7 @@ from kit.tasks import Task, task_for
 if TYPE_CHECKING:
     from kit.analysis.distillation_verdict import Verdict
 
-MAX_DIFFERENCE = 1e-3  # of a logit; another order of summation or another library gives less than 1e-4
+MAX_DIFFERENCE = 1e-3  # of `Task.differences`; another order of summation or another library gives less than 1e-4
 _TIE = 1e-5  # labels whose logits are closer than this may change places by rounding
 _MAX_SHOWN = 5
 _TIME_LIMIT_S = 3_600
@@ -40,10 +40,10 @@ class Proof:
     Attributes:
         examples: Number of test examples.
         tokens: Whether the token ids of the texts were compared too.
-        translations: Whether the predictions are translations, otherwise labels.
-        largest_difference: Largest difference of a logit from the predictions of the model that was exported.
+        translations: Whether the predictions are translations.
+        largest_difference: Largest difference of an output from those of the model that was exported.
         retained: Share of the run's metric that is retained; None if the predictions equal those that the run stored.
-        agreement: Share of test examples with the label that the run stored; None if all predictions equal those.
+        agreement: Share of test examples with the prediction that the run stored; None if all predictions equal those.
         greedy: Whether translations were decoded greedily.
         alone: Whether each text was predicted by itself, because the run's predictions depend slightly on their batch.
     """
@@ -64,7 +64,7 @@ class Proof:
         one_by_one = self.alone and not self.translations
         line = f"predicts the same {compared} as kit on all {self.examples:,} test examples"
         if not self.translations:
-            line += f", largest logit difference {self.largest_difference:.1g}"
+            line += f", largest difference {self.largest_difference:.1g}"
         if self.greedy:
             line += ", with greedy decoding"
         elif one_by_one:

@@ -16,13 +16,13 @@ from kit.records.record import Record
 if TYPE_CHECKING:
     from kit.data import Prepared
 
-TOLERANCE = 1e-3  # of a logit on other hardware or with another number of threads; below 1e-5 on the same machine
+TOLERANCE = 1e-3  # of `Task.differences` on other hardware or with other threads; below 1e-5 on the same machine
 _ROUNDING = 1e-6  # of a metric computed twice from the same numbers
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Metrics computed again, and the largest difference of a logit from the Record's."""
+    """Metrics computed again, and the largest difference of an output from the Record's, see `Task.differences`."""
 
     record: Record
     metrics: dict[str, Estimate]
@@ -38,7 +38,7 @@ def evaluate(folder: str | Path, *, trust_remote_code: bool = False, comet: Path
         comet: A checkpoint of COMET for translations, which adds its score.
 
     Returns:
-        The metrics, computed again, and the largest difference of a logit.
+        The metrics, computed again, and the largest difference of an output.
 
     Raises:
         RecordError: If the run is damaged.

@@ -16,5 +16,5 @@ from kit.compression.step_result import batch_effect_words
     ],
 )
 def test_batch_effect_is_shown_with_an_interval(effect: dict[str, float], words: str) -> None:
-    assert batch_effect_words(effect) == f"alone or in a batch: another label for {words}"
+    assert batch_effect_words(effect) == f"alone or in a batch: another prediction for {words}"
     assert batch_effect_words({}) == ""

@@ -222,7 +222,7 @@ METHODS = "finetune, lora, scratch, distill, student"
         (BASE | {"data": PAIRS["data"]}, "data.languages: only for task translation; leave it out"),
         ({"method": "probe"}, f"method probe cannot translate; {METHODS} can"),
         ({"method": "tfidf"}, f"method tfidf cannot translate; {METHODS} can"),
-        ({"metric": "accuracy"}, "metric accuracy is for labels; use bleu or chrf"),
+        ({"metric": "accuracy"}, "metric accuracy is for task classification or sentiment"),
         (BASE | {"metric": "bleu"}, "metric bleu is for task translation"),
         ({"data": PAIRS["data"] | {"multi_label": True}}, "data.multi_label: translation has no labels; leave it out"),
         (
@@ -252,7 +252,7 @@ METHODS = "finetune, lora, scratch, distill, student"
             BASE | {"distill": {"losses": {"sequence": 1}}},
             "distill.losses.sequence: only for task translation; use logits",
         ),
-        ({"train": {"head": "probe"}}, "train.head: probe is for classification; leave it out"),
+        ({"train": {"head": "probe"}}, "train.head: probe is only for encoders; leave it out"),
     ],
 )
 def test_keys_that_contradict_translation_are_refused(content: dict[str, Any], reason: str) -> None:

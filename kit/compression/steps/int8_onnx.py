@@ -17,7 +17,6 @@ from kit.data.batching import EncodedDataset
 from kit.data.encode import Encoded, encode
 from kit.data.padding import sorted_batches
 from kit.errors import ModelError, first_line
-from kit.measurement.logits import decisions
 from kit.methods import Fitted, Job
 from kit.models.backends.onnx import OnnxPredictor, require_onnx
 from kit.models.checkpoints.tokenizers import load_tokenizer
@@ -88,14 +87,14 @@ def _batch_effect(predictor: OnnxPredictor, texts: Texts, job: Job) -> dict[str,
     """Measure how outputs depend on the other texts of a batch, because dynamic ranges are computed per batch.
 
     Returns:
-        The largest difference between outputs alone and in a batch, the share of texts with another label, and the
-        split and number of texts.
+        The largest difference between outputs alone and in a batch, the share of texts with another prediction, and
+        the split and number of texts.
     """
     together, alone = predictor.outputs(texts), np.concatenate([predictor.outputs([text]) for text in texts])
-    other = decisions(together, job.task.multi_label) != decisions(alone, job.task.multi_label)
+    other = ~job.task.measure.same(alone, together)
     return {
         "largest_difference": float(np.abs(together - alone).max()),
-        "other_labels": float(other.any(axis=1).mean()),
+        "other_labels": float(other.mean()),
         "split": "train",
         "texts": len(texts),
     }

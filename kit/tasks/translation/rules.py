@@ -5,16 +5,18 @@ from __future__ import annotations
 from kit.recipe.schema import Recipe, TaskRules
 from kit.recipe.sections.data import TargetKind
 from kit.recipe.sections.translation import TRANSLATION_METHODS, TRANSLATION_METRICS
+from kit.recipe.task_registry import tasks_with_metric
 
 
 def _contradictions_of_translation(recipe: Recipe) -> dict[str, bool]:
     """Return messages about keys that contradict translation, each with whether it applies."""
     data, train, method, metric = recipe.data, recipe.train, recipe.method, recipe.metric
     losses, steps = recipe.distill.losses, recipe.compress.steps
+    tasks = [] if metric is None else tasks_with_metric(metric)
     unsupported = (["mse"] if losses.mse else []) + losses.of_tokens
     return {
         "task: translation needs data.languages, source and target language ([en, de])": data.languages is None,
-        f"metric {metric} is for labels; use bleu or chrf": metric not in (None, *TRANSLATION_METRICS),
+        f"metric {metric} is for task {' or '.join(tasks)}": metric not in (None, *TRANSLATION_METRICS),
         f"method {method} cannot translate; {', '.join(TRANSLATION_METHODS)} can": method not in TRANSLATION_METHODS,
         "data.multi_label: translation has no labels; leave it out": data.multi_label,
         "data.labels: translation has no labels; leave it out": data.labels is not None,
@@ -31,7 +33,7 @@ def _contradictions_of_translation(recipe: Recipe) -> dict[str, bool]:
             recipe.distill.temperature is not None and not losses.logits
         ),
         "model.pooling: not available for translation; leave it out": (recipe.model.pooling not in ("auto", "native")),
-        "train.head: probe is for classification; leave it out": train.head == "probe",
+        "train.head: probe is only for encoders; leave it out": train.head == "probe",
         "compress.steps: aware is for classifiers; leave it out": (any(getattr(step, "aware", 0.0) for step in steps)),
         "compress.steps: calibration: static is for classifiers; leave it out": (
             any(getattr(step, "calibration", "") == "static" for step in steps)
