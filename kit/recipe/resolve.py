@@ -1,7 +1,8 @@
 """Resolution of recipes: every default that the schema leaves open is filled in.
 
-A Record's id is made from the resolved recipe, so recipes that ask for the same run have the same id, and a default
-that changes in a later version of kit changes the id.
+A Record's id is made from the resolved recipe, so recipes that ask for the same run have the same id. A default
+in `kit.recipe.defaults` that changes in a later version of kit changes the id; for a default of the schema, raise
+`identity.FORMAT`.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class InId:
     Attributes:
         methods: Methods whose result depends on the key; None for all.
         families: Families of models whose result depends on the key; None for all.
-        unless: Names of contents, each of which is hashed in place of the key if an id has it.
+        unless: Names of contents; the key is left out of an id that contains one of them, which determines its effect.
     """
 
     methods: tuple[str, ...] | None = None

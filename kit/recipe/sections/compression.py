@@ -36,8 +36,8 @@ class VocabularyStep(_Step):
     technique: Literal["vocabulary"] = "vocabulary"
     """Removal of unused tokens."""
     max_size: Annotated[int, Field(ge=1)] | None = None
-    """Maximum number of tokens to keep, the most frequent first; by default all tokens that the texts of budget and
-    pool use, and for translation the references of the budget."""
+    """Maximum number of tokens to keep, the most frequent first; by default all tokens that training examples and
+    pool use, and for translation the references of the training examples."""
 
 
 class PruneStep(_Step):
@@ -50,7 +50,7 @@ class PruneStep(_Step):
     neurons: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """Share of the feed-forward neurons to remove."""
     epochs: Annotated[float, Field(ge=0)] = 1.0
-    """Passes over budget and pool to recover; 0 skips the recovery."""
+    """Passes over training examples and pool to recover; 0 skips the recovery."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 1.0e-4
     """Peak learning rate of the recovery."""
 
@@ -68,7 +68,7 @@ class EarlyExitStep(_Step):
     technique: Literal["early-exit"] = "early-exit"
     """Early exit from the encoder for most texts."""
     retained: _Share = 0.99
-    """Minimum share, less one standard error, of the last classifier's main metric on the validation examples. The
+    """Minimum share of the last classifier's main metric on the validation examples, less one standard error. The
     lowest threshold is chosen from which on all thresholds reach it."""
     threshold: Annotated[float, Field(ge=0, le=1)] | None = None
     """Confidence above which a text exits: the largest probability, or with several labels that of the least certain
@@ -86,8 +86,8 @@ class _QuantizedStep(_Step):
     """A step that quantizes weights for arithmetic with few bits."""
 
     aware: Annotated[float, Field(ge=0)] = 0.0
-    """Passes over budget and pool of quantization-aware training of a classifier before it is quantized; 0 quantizes it
-    as it is."""
+    """Passes over training examples and pool of quantization-aware training of a classifier before it is quantized; 0
+    quantizes it as it is."""
 
 
 class Int8OnnxStep(_QuantizedStep):
@@ -96,8 +96,8 @@ class Int8OnnxStep(_QuantizedStep):
     technique: Literal["int8-onnx"] = "int8-onnx"
     """ONNX Runtime in 8 bits."""
     calibration: Literal["dynamic", "static"] = "dynamic"
-    """Ranges of activations: `dynamic`, computed for each batch, or `static`, fixed beforehand on texts of the
-    budget."""
+    """Ranges of activations: `dynamic`, computed for each batch, or `static`, fixed beforehand on training
+    examples."""
     per_channel: bool = True
     """Use one scale per column of a weight matrix instead of one scale per matrix."""
     weights: Literal["int8", "uint8"] = "int8"

@@ -30,7 +30,8 @@ class StudentSection(Section):
     """Other pretrained weights, with their own tokenizer, instead of a copy of the teacher."""
     layers: Annotated[int, Field(ge=1)] | _Layers | None = None
     """Layers of the teacher that are copied: their numbers from 0, or how many, spread evenly; by default the first
-    half. For a translation model, the layers of its decoder. For a bilstm, its number of layers."""
+    half. For a translation model, the layers of its decoder, by default half of them, spread evenly. For a bilstm, its
+    number of layers."""
     hidden_size: Annotated[int, Field(ge=2)] | None = None
     """Width of the token vectors, by default the teacher's; number of filters of a cnn or units of a bilstm, by default
     128."""
@@ -125,8 +126,9 @@ class LossesSection(Section):
 
     logits: _Weight | None = None
     """Kullback-Leibler divergence between the predictions, softened by `distill.temperature` (Hinton et al. 2015); by
-    default 1. For translation, between the predictions of each target token (word-level, Kim & Rush 2016); by default
-    0, because the student then needs the teacher's target tokens."""
+    default 1. For regression, the squared error of the predictions. For translation, the divergence between the
+    predictions of each target token (word-level, Kim & Rush 2016); by default 0, because the student then needs the
+    teacher's target tokens."""
     sequence: _Weight | None = None
     """Cross-entropy on the teacher's translations (sequence-level, Kim & Rush 2016); by default 1. For task
     translation."""

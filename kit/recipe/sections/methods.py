@@ -33,18 +33,21 @@ class LoraSection(Section):
 
 
 class LinearSection(Section):
-    """Regularization of a logistic regression."""
+    """Regularization of a linear model."""
 
     C: Annotated[float, Field(gt=0)] | None = None
     """Inverse regularization strength; by default chosen on the validation examples."""
 
 
 class ProbeSection(LinearSection):
-    """Logistic regression on frozen embeddings, for method probe and for `train.head: probe`."""
+    """Linear model (logistic regression, or ridge regression for numbers) on frozen embeddings.
+
+    For method probe and for `train.head: probe`.
+    """
 
 
 class TfidfSection(LinearSection):
-    """TF-IDF and logistic regression, for method tfidf."""
+    """TF-IDF and a linear model (logistic regression, or ridge regression for numbers), for method tfidf."""
 
     analyzer: Literal["auto", "word", "mixed", "char"] = "auto"
     """Features. `word`: words. `mixed`: words, and sequences of up to three characters for emoji and for scripts

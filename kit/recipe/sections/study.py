@@ -28,7 +28,8 @@ class StudySection(Section):
     budgets: Annotated[list[Annotated[int, Field(ge=2)] | Literal["all"]], Field(min_length=1)] | None = None
     """Numbers of labelled examples, or `all`; by default five budgets that double up to `data.budget`."""
     seeds: Annotated[int, Field(ge=1)] | Annotated[list[_Seed], Field(min_length=1)] | None = None
-    """Number of seeds (0, 1, ...) per cell, or a list of seeds; by default 10 for budgets up to 64, otherwise 5."""
+    """Number of seeds (0, 1, ...) per method, checkpoint and budget, or a list of seeds; by default 10 for budgets up
+    to 64, otherwise 5."""
     keep_models: bool = True
     """Keep the weights of every cell. A large grid may need more disk space than there is."""
     gpus: Annotated[float, Field(gt=0, le=1)] | None = None

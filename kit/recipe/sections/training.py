@@ -14,7 +14,8 @@ class TrainSection(Section):
     """Optimization, regularization and checkpoints of a training run."""
 
     epochs: Annotated[float, Field(gt=0)] | None = None
-    """Passes over the training examples; by default derived from the method, the budget and the number of labels."""
+    """Passes over the training examples, or for method distill over the texts to distil on; by default derived from the
+    method, the budget and the number of labels."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
     """Peak learning rate; the default depends on the method."""
     seed: Annotated[int, Field(ge=0, lt=2**32), InId(METHODS, unless=("seed",))] = 0
@@ -37,14 +38,16 @@ class TrainSection(Section):
     """Weight of the supervised contrastive loss on text vectors, for a pooled encoder and one label per example; the
     default depends on the method."""
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """Dropout in the encoder; by default the checkpoint's own, except for pretrained weights on budgets above 1,000,
-    where the default is 0 because dropout only costs time. On a CPU it is rounded to the nearest 1/256."""
+    """Dropout in the encoder; by default the checkpoint's own; 0 for method distill, and for encoders with pretrained
+    weights on budgets above 1,000, because dropout only costs time there. On a CPU it is rounded to the nearest
+    1/256."""
     head: Literal["auto", "probe", "random"] = "auto"
-    """Initial weights of the classification head: the logistic regression of the probe (`auto`, if method and pooling
-    allow it), or random weights."""
+    """Initial weights of the head. `probe`: the linear model of method probe. `random`: random weights. `auto`: those
+    of the probe, if method and pooling allow it, otherwise random weights."""
     freeze_embeddings: bool | None = None
     """Keep the token embeddings unchanged, which saves memory and time, and keeps words that are not in the budget
-    comparable with those that are; by default if the embeddings are pretrained."""
+    comparable with those that are; by default if the embeddings are pretrained, except for a checkpoint that can
+    translate."""
     label_names: Annotated[bool, InId(NEURAL_METHODS)] = True
     """Use each label name as one more training example, if all label names read like words: in the probe, and in
     fine-tuning that starts from the head of the probe."""
