@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kit.analysis.points import Point
 from kit.measurement.logits import check, multi_label_predictions
 from kit.measurement.metrics import confusion_matrix, matthews
 from kit.runtime.quantities import percent
@@ -74,12 +73,6 @@ def failed_to_train(
 def fitness(verdict: str) -> str:
     """Return `under-fitted`, `well fitted` or `over-fitted` for a verdict of `training.diagnosis`, else `unknown`."""
     return _FITNESS.get(verdict, "unknown")
-
-
-def mean_without_flagged(point: Point) -> float | None:
-    """Return the mean over runs without a flag; None if no run or every run is flagged."""
-    values = [run.value for run in point.runs if not run.flag]
-    return sum(values) / len(values) if 0 < len(values) < len(point.runs) else None
 
 
 def _at_chance(

@@ -68,17 +68,6 @@ def _read_items(text: str, name: str, required: Sequence[str]) -> tuple[list[Ite
     return items, unit
 
 
-def parse_value(text: str, where: str) -> Any:
-    """Return the value of one JSON text, with half surrogate pairs as U+FFFD.
-
-    Raises:
-        DataError: It is not valid JSON, has a key twice, or is nested too deeply.
-    """
-    value = _parse(text, where)
-    _require_shallow(value, where)
-    return without_surrogates_inside(value) if _ESCAPED_SURROGATE.search(text) else value
-
-
 def _array(text: str, name: str) -> list[Item] | None:
     """Return the items of a file that is one JSON array; None if it has one value per line."""
     if not text.lstrip().startswith("["):

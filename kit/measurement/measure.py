@@ -1,6 +1,6 @@
-"""Measures: scores of a model's outputs, for labels and for translations.
+"""Measures: scores of a model's outputs, for labels, numbers and translations.
 
-Every score is a function of sums over examples. Intervals, comparisons and curves therefore use the same code for both
+Every score is a function of sums over examples. Intervals, comparisons and curves therefore use the same code for all
 kinds of outputs: they resample the result of `tally` and never read the outputs.
 """
 
@@ -79,8 +79,6 @@ class LabelMeasure:
 
     def right(self, outputs: np.ndarray, targets: np.ndarray) -> NDArray[np.bool_]:
         """Return (n,) whether every label of each example is right."""
-        if self.main in ("accuracy", "exact_match") and (self.main == "exact_match") != self.multi_label:
-            raise ValueError(f"metric {self.main} does not fit a task with multi_label {self.multi_label}")
         values, truth = check(outputs, targets, self.multi_label)
         wanted = truth if self.multi_label else truth[:, None]
         return np.asarray((decisions(values, self.multi_label) == wanted).all(axis=1))

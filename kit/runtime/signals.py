@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-INTERRUPTED = 130  # exit codes: 128 and the signal's number, as shells count
-TERMINATED = 143
 NOTHING_SAVED = "nothing was saved: the same command starts from the beginning"
 SAME_COMMAND = "the same command continues from there"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -32,7 +30,7 @@ class Stopped(BaseException):  # not an Exception: libraries that catch Exceptio
     def __init__(self, signal_number: int, where: str = "", hint: str | None = None) -> None:
         self.signal_number, self.where, self.hint = signal_number, where, hint
         self.message = f"{_WORDS[signal.Signals(signal_number)]}{where}"
-        self.exit_code = 128 + signal_number
+        self.exit_code = 128 + signal_number  # as shells count
         super().__init__(self.message)
 
     def __str__(self) -> str:

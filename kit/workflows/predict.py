@@ -6,14 +6,11 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kit.errors import DataError
 from kit.publishing.saved_model import Served, find_served
 from kit.runtime.characters import without_surrogates
-
-if TYPE_CHECKING:
-    pass
 
 _CHUNK = 1_024  # texts per call of the model, which bounds the memory for a stream and lets progress be shown
 _SHOWN = 60  # characters
@@ -31,8 +28,8 @@ def predict(
     """Yield one prediction per text, in order.
 
     Every prediction has `text`, then `label`, `score` and `scores`; for multi-label `labels` and `scores`; for
-    translation `translation`, `loops` if it repeats itself, and `copied` if it equals the source text. `cut` is true if
-    the text has more tokens than the model reads.
+    translation `translation`, `loops` if it repeats itself, and `copied` if it equals the source text; for regression
+    `prediction`. `cut` is true if the text has more tokens than the model reads.
 
     Args:
         folder: A run, an exported model, or one format of it.

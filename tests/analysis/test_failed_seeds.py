@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kit.analysis.failed_seeds import failed_to_train, fitness, mean_without_flagged
-from kit.analysis.points import Run, point
+from kit.analysis.failed_seeds import failed_to_train, fitness
 from kit.training.diagnosis import Verdict
 
 # Accuracy on training examples at the end of training.
@@ -117,14 +116,3 @@ def test_verdicts_have_a_fitness() -> None:
     for verdict, expected in verdicts.items():
         assert fitness(verdict) == expected
     assert fitness("") == "unknown"
-
-
-def test_the_mean_without_flagged_seeds() -> None:
-    def with_flags(*flags: str) -> float | None:
-        right = np.arange(10) < 8
-        runs = [Run("r", s, 0.8 - 0.3 * bool(flag), right, np.full(5, 0.8), flag=flag) for s, flag in enumerate(flags)]
-        return mean_without_flagged(point(10, runs))
-
-    assert with_flags("", "failed", "") == pytest.approx(0.8)
-    assert with_flags("", "") is None
-    assert with_flags("failed", "failed") is None
