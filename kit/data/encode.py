@@ -1,4 +1,4 @@
-"""Tokenised texts as flat arrays, cached on disk by their content.
+"""Tokenized texts as flat arrays, cached on disk by their content.
 
 A million short texts are three flat arrays instead of a million Python lists. Another run, or another cell of a study,
 on the same texts reads them from the cache.
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 IGNORED = -100  # a target that losses leave out: the filling of short rows, and examples without a label
 _FORMAT = b"1"  # part of every cache key; increase it when the layout changes
-_CHUNK_TEXTS = 20_000  # tokenised per call, to bound memory
+_CHUNK_TEXTS = 20_000  # tokenized per call, to bound memory
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def encode(
     cache_key: str | None = None,
     as_target: bool = False,
 ) -> Encoded:
-    """Tokenise texts or text pairs, cut at `max_length` tokens.
+    """Tokenize texts or text pairs, cut at `max_length` tokens.
 
     Args:
         texts: Tuples of one text, or of two texts.
@@ -104,18 +104,18 @@ def encode(
         cached = _read(path)
         if cached is not None:
             return cached
-    encoded = _tokenise(texts, tokenizer, max_length, as_target=as_target)
+    encoded = _tokenize(texts, tokenizer, max_length, as_target=as_target)
     if path is not None:
         _write(path, encoded)
     return encoded
 
 
 def cache_folder() -> Path:
-    """Return the folder for tokenised texts."""
+    """Return the folder for tokenized texts."""
     return cache_root() / "tokens"
 
 
-def _tokenise(texts: list[tuple[str, ...]], tokenizer: AnyTokenizer, max_length: int, as_target: bool) -> Encoded:
+def _tokenize(texts: list[tuple[str, ...]], tokenizer: AnyTokenizer, max_length: int, as_target: bool) -> Encoded:
     ids: list[np.ndarray] = []
     types: list[np.ndarray] = []
     lengths: list[int] = []
@@ -170,7 +170,7 @@ def _by_backend(
     backend: Tokenizer,
     max_length: int,
 ) -> _Rows:
-    """Tokenise like `_by_transformers`, in half the time for a single text."""
+    """Tokenize like `_by_transformers`, in half the time for a single text."""
     backend.no_padding()
     backend.enable_truncation(max_length, direction=tokenizer.truncation_side)
     backend.encode_special_tokens = tokenizer.split_special_tokens
@@ -223,4 +223,4 @@ def _write(path: Path, encoded: Encoded) -> None:
     try:
         write_atomically(path, buffer.getvalue())
     except OutputError:
-        return  # the cache only saves time: if it cannot be written, the next run tokenises again
+        return  # the cache only saves time: if it cannot be written, the next run tokenizes again

@@ -28,7 +28,7 @@ class Source:
     Attributes:
         name: Name of the source for messages.
         splits: Functions by split; the only split is "" if the source has no named splits. The argument is the names of
-            the columns of the training data, so that a file without a header is recognised; () if there are none.
+            the columns of the training data, so that a file without a header is recognized; () if there are none.
         revision: Commit of a data set on the Hub. None: other sources, or unknown.
     """
 

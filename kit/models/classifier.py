@@ -22,7 +22,7 @@ class TransformerPredictor:
         model: The classifier.
         tokenizer: Tokenizer of the texts.
         max_length: Maximum number of tokens of a text; longer texts are truncated.
-        tokenizer_key: Hash of the tokenizer's files, the key for caching tokenised texts; None to cache none.
+        tokenizer_key: Hash of the tokenizer's files, the key for caching tokenized texts; None to cache none.
     """
 
     def __init__(

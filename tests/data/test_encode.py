@@ -41,7 +41,7 @@ def test_second_call_reads_the_cache(tokenizer, monkeypatch) -> None:
     def fail(*_, **__):
         raise AssertionError("tokenised again")
 
-    monkeypatch.setattr(encode_module, "_tokenise", fail)
+    monkeypatch.setattr(encode_module, "_tokenize", fail)
     second = encode(TEXTS, tokenizer, 16, cache_key="key")
     assert np.array_equal(first.input_ids, second.input_ids)
     assert np.array_equal(first.offsets, second.offsets)

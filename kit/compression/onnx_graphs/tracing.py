@@ -64,9 +64,9 @@ def _finished(graph: bytes) -> bytes:
     import onnx
 
     model = onnx.load_from_string(graph)
-    normalised = {node.input[0] for node in model.graph.node if node.op_type == "LayerNormalization"}
+    normalized = {node.input[0] for node in model.graph.node if node.op_type == "LayerNormalization"}
     for node in model.graph.node:
-        if node.op_type == "Add" and node.output[0] in normalised:
+        if node.op_type == "Add" and node.output[0] in normalized:
             node.op_type = "Sum"
     for part in (model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer):
         del part.metadata_props[:]

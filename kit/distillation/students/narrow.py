@@ -3,7 +3,7 @@
 Token vectors x of width d become P' x of width k. The columns of P (d, k) are unit vectors: the axes of the most
 important dimensions (`neurons`), or the principal directions of the token embeddings (`svd`, a truncated singular value
 decomposition). Weights that read token vectors are multiplied by P on that side, weights that write them by P', and the
-scale g of a normalisation becomes the diagonal of P' diag(g) P. The attention heads and feed-forward neurons with the
+scale g of a normalization becomes the diagonal of P' diag(g) P. The attention heads and feed-forward neurons with the
 largest weights are kept. Encoder and decoder have separate P if they have separate embedding tables.
 """
 

@@ -44,14 +44,14 @@ class Tfidf:
 
     def _choose(self, job: Job) -> dict[str, Any]:
         """Return C, and the share of validation texts without any feature if there are validation texts."""
-        regularisation, data, task = job.recipe.tfidf.C, job.data, job.encoder_task
+        regularization, data, task = job.recipe.tfidf.C, job.data, job.encoder_task
         if not len(data.validation):
-            return {"C": regularisation or task.linear.default}
+            return {"C": regularization or task.linear.default}
         train_texts, held_out_texts = join_pairs(data.train.texts), join_pairs(data.validation.texts)
         targets, held_out = task.targets(data.train.labels), task.targets(data.validation.labels)
         vectoriser = self._fit_words(job, train_texts)
         features, outside = vectoriser.transform(train_texts), vectoriser.transform(held_out_texts)
-        chosen = regularisation or task.linear.choose(
+        chosen = regularization or task.linear.choose(
             features, targets, lambda fitted: float(task.losses(fitted.logits(outside), held_out).mean())
         )
         return {"C": chosen, "texts_without_features": _share_without_features(outside, job)}

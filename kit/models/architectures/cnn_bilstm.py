@@ -134,7 +134,7 @@ for _config, _model in SMALL.values():
 def small_classifier(
     architecture: str, width: int, layers: int, table: torch.Tensor, head: dict[str, Any]
 ) -> PreTrainedModel:
-    """Return a small classifier whose token embeddings are initialised from a larger model's.
+    """Return a small classifier whose token embeddings are initialized from a larger model's.
 
     Args:
         architecture: Key of `SMALL`.

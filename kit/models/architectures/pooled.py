@@ -1,6 +1,6 @@
 """A classifier on pooled token vectors, for encoders that declare how their vectors are pooled.
 
-Sentence-embedding checkpoints are trained with mean (or first-token) pooling, often normalised. The architecture's own
+Sentence-embedding checkpoints are trained with mean (or first-token) pooling, often normalized. The architecture's own
 classification head ignores that, which costs several points with few labels. This model keeps the declared pooling and
 adds one linear layer.
 
@@ -76,7 +76,7 @@ class PooledOutput(ModelOutput):
 
 
 class PooledClassifier(PreTrainedModel):  # type: ignore[no-untyped-call]
-    """Encoder, pooling, optional L2 normalisation, linear layer."""
+    """Encoder, pooling, optional L2 normalization, linear layer."""
 
     config_class = PooledConfig
     base_model_prefix = "encoder"

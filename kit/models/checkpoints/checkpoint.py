@@ -102,7 +102,7 @@ def declared_pooling(folder: Path) -> tuple[str, bool] | None:
     """Return the pooling that a checkpoint declares in files of sentence-transformers.
 
     Returns:
-        `mean` or `cls`, and True if vectors are normalised; None if the checkpoint declares no pooling that kit
+        `mean` or `cls`, and True if vectors are normalized; None if the checkpoint declares no pooling that kit
         supports.
 
     Raises:

@@ -90,7 +90,7 @@ def build_classifier(
                 )
             encoder = _encoder(checkpoint, config, init, quantization=_quantization(bits))
             declared = declared_pooling(checkpoint.folder)
-            # Normalised vectors keep only angles, which carry meaning in pretrained encoders alone.
+            # Normalized vectors keep only angles, which carry meaning in pretrained encoders alone.
             normalize = declared is not None and declared[1] and init == "pretrained"
             settings: dict[str, Any] = {"pooling": kind, "normalize": normalize}
             model = PooledClassifier(
@@ -130,7 +130,7 @@ def require_positions(model: PreTrainedModel, max_length: int) -> None:
 
 
 def freeze_embeddings(model: PreTrainedModel) -> None:
-    """Exclude the encoder's embedding layer (its tables and their layer normalisation) from training."""
+    """Exclude the encoder's embedding layer (its tables and their layer normalization) from training."""
     layer = getattr(model.base_model, "embeddings", None) or model.get_input_embeddings()
     layer.requires_grad_(False)
 

@@ -47,7 +47,7 @@ class SavedKind:
     Attributes:
         name: Name of the kind, and of its loader in `kit.publishing.standalone_check`.
         backend: Library that runs the model, as `record.json` names it.
-        mark: File that only models of this backend have; empty if they are recognised by their weights.
+        mark: File that only models of this backend have; empty if they are recognized by their weights.
         forms: Forms that models of this kind can have.
         translates: True for translators, False for classifiers.
         greedy: True if the loader without kit decodes greedily.

@@ -35,7 +35,7 @@ from kit.models.translation.generation_settings import settings_of
 
 Start = Literal["translator", "encoder", "nothing"]
 
-# Shape of a Transformer trained from scratch on some ten thousand pairs: a larger one memorises them.
+# Shape of a Transformer trained from scratch on some ten thousand pairs: a larger one memorizes them.
 SCRATCH_LAYERS, SCRATCH_WIDTH, SCRATCH_INNER, SCRATCH_HEADS, SCRATCH_DROPOUT = 4, 128, 256, 4, 0.3
 _MIN_POSITIONS = 512  # of a new decoder
 
@@ -186,9 +186,9 @@ def scratch_translator(
 ) -> PreTrainedModel:
     """Return a small Transformer over a tokenizer of both languages, with random weights, in float32 on the CPU.
 
-    It normalises before each block. With normalisation after the block, an encoder trained on ten thousand pairs at a
+    It normalizes before each block. With normalization after the block, an encoder trained on ten thousand pairs at a
     practical learning rate soon has the same vector for every token (see Xiong et al. 2020, arXiv:2002.04745).
-    Matrices are initialised as in Glorot & Bengio 2010, like those of the original Transformer.
+    Matrices are initialized as in Glorot & Bengio 2010, like those of the original Transformer.
 
     Args:
         joint: Tokenizer of both languages.

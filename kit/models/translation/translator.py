@@ -42,7 +42,7 @@ class Translator:
         tongues: Tokenizers of source and target.
         max_length: Maximum number of tokens of a source; longer ones are truncated.
         prefix: Text before every source.
-        tokenizer_key: Hash of the source tokenizer's files, the key for caching tokenised texts; None to cache none.
+        tokenizer_key: Hash of the source tokenizer's files, the key for caching tokenized texts; None to cache none.
     """
 
     def __init__(
