@@ -1,4 +1,4 @@
-"""Evidence: the number of seeds or test examples that shows on which side of a value a mean lies."""
+"""Numbers of seeds and test examples that suffice to show on which side of a value a mean lies."""
 
 from __future__ import annotations
 

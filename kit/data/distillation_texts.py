@@ -93,7 +93,7 @@ def transfer_set(section: DistillSection, data: Prepared, seed: int) -> Transfer
 
 
 def distilled_on(recipe: Recipe, data: Prepared) -> TransferSet | None:
-    """Return the texts that a student was distilled on; None if no text is from a file.
+    """Return the texts that a student was distilled on; None for translation, and if no text is from a file.
 
     The whole pool is included, so that a text of the pool does not count as a text from a file.
 
@@ -168,7 +168,7 @@ def _sentences(texts: Texts, like: Texts, most: int, known: set[Key], seed: int)
         texts: Texts to split into sentences.
         like: Texts whose lengths, without the shortest and longest 5 %, are the range of lengths of the sentences.
         most: Number of sentences.
-        known: Normalised texts to leave out.
+        known: Normalized texts to leave out.
         seed: Seed of the selection.
 
     Raises:

@@ -37,7 +37,7 @@ class Job:
         task: Task of the recipe.
         data: Labelled budget, pool and test split.
         hardware: Device and precision.
-        progress: Receiver of progress messages.
+        progress: Output for people.
         checkpoint: Checkpoint that the weights start from; None for methods without one.
         transfer: Texts of a distillation; None for other runs.
         workdir: Folder for training checkpoints, which is kept if the run is killed.

@@ -22,7 +22,10 @@ class Predictor(Protocol):
         """True if a prediction can depend on the other texts of its batch."""
 
     def outputs(self, texts: Texts) -> np.ndarray:
-        """Return a row per text: (n, labels) float32 logits of a classifier, or (n,) strings of a translator."""
+        """Return a row per text.
+
+        These are (n, labels) float32 logits, (n, 1) float32 numbers of a regression, or (n,) strings of a translator.
+        """
 
     def cut(self, texts: Texts) -> np.ndarray:
         """Return (n,) bool: True for texts that are truncated to the model's maximum length."""

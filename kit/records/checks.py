@@ -118,9 +118,11 @@ def _require_metrics(path: Path, content: RecordContent) -> None:
     if content.main_metric not in content.metrics:
         raise RecordError(f"{path} is damaged: metrics has no {content.main_metric}", MAKE_AGAIN)
     for name, estimate in content.metrics.items():
-        limit = (
-            _MAX_NUMBER if name in NUMBER_SCORES else _MAX_METRIC if name in (*NOT_SHARES, *OF_HUNDRED) else 1.0 + 1e-9
-        )  # a mean is rounded
+        limit = 1.0 + 1e-9  # of a share: a mean is rounded
+        if name in NUMBER_SCORES:
+            limit = _MAX_NUMBER
+        elif name in (*NOT_SHARES, *OF_HUNDRED):
+            limit = _MAX_METRIC
         if not all(abs(value) <= limit for value in (estimate.value, estimate.low, estimate.high)):
             raise RecordError(f"{path} is damaged: metrics.{name} is out of range", MAKE_AGAIN)
 

@@ -22,8 +22,8 @@ class Predictions:
 
     Attributes:
         ids: (n,) row of each example in its source.
-        labels: n tuples of true label names, or with the reference translation.
-        outputs: (n, labels) float32 logits, or (n,) translations.
+        labels: n tuples of true label names, or with the number or the reference translation.
+        outputs: (n, labels) float32 logits, (n, 1) predicted numbers, or (n,) translations.
     """
 
     ids: np.ndarray

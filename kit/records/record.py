@@ -1,7 +1,7 @@
 """The Record: one finished run on disk, with its recipe, settings and results.
 
     runs/<id>/record.json          everything about the run, as plain data
-              predictions.parquet  id, label(s), and logits or translation of every test example
+              predictions.parquet  id, label(s), and logits, number or translation of every test example
               model/               weights (safetensors), tokenizer, label names; absent if not kept
               logs/                trackers' files
 

@@ -39,7 +39,7 @@ def describe(run_id: str, job: Job, fitted: Fitted, outputs: np.ndarray) -> RunD
         run_id: Id of the run.
         job: What was fitted.
         fitted: The fitted model, its settings and its training.
-        outputs: (n, labels) logits or (n,) translations of the test examples.
+        outputs: (n, labels) logits, (n, 1) numbers or (n,) translations of the test examples.
     """
     from kit.runtime.versions import provenance
 

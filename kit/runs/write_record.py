@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from kit.training.progress import Progress
 
 RELOAD_SAMPLE = 32  # test examples for which fitted and saved model must predict the same
-LOGIT_TOLERANCE = 1e-4  # float32 rounding differences between batches of different shape are below 1e-5
+LOGIT_TOLERANCE = 1e-4  # of `Task.differences`; float32 rounding in batches of different shape is below 1e-5
 
 
 def make_record(

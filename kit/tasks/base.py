@@ -1,6 +1,6 @@
 """Interface of tasks: targets, loss, metrics and predictions.
 
-The outputs of a model are an array with one row per text: logits of labels, or translations.
+The outputs of a model are an array with one row per text: logits of labels, predicted numbers, or translations.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Task(Protocol):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Label names in the order of the logits; empty if the task has no labels."""
+        """Label names in the order of the logits, or the column of the numbers; empty for translation."""
 
     @property
     def multi_label(self) -> bool:
@@ -72,7 +72,7 @@ class Task(Protocol):
         """Name and description of the targets for people: `("labels", "no, yes")`."""
 
     def targets(self, labels: Sequence[tuple[str, ...]]) -> np.ndarray:
-        """Return targets (n, ...) for `measure` from the label names, or the reference, of each example."""
+        """Return targets (n, ...) for `measure` from the label names, the number or the reference of each example."""
 
     def loss(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Return the loss, a scalar summed over all targets of a batch that are not IGNORED; the trainer divides."""

@@ -23,7 +23,7 @@ from kit.training.progress import Progress
 
 @dataclass(frozen=True)
 class Split:
-    """Encoded texts with their targets: class indices (n,), or zeros and ones (n, labels)."""
+    """Encoded texts with their targets: class indices (n,), zeros and ones (n, labels), or numbers (n,)."""
 
     encoded: Encoded
     targets: np.ndarray

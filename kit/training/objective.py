@@ -39,7 +39,7 @@ class LabelObjective:
     contrastive: float
 
     def __call__(self, outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
-        """Return the loss; `labels` are class indices (n,), or zeros and ones (n, labels)."""
+        """Return the loss; `labels` are class indices (n,), zeros and ones (n, labels), or numbers (n,)."""
         items = labels.numel() if num_items_in_batch is None else num_items_in_batch
         with torch.autocast(labels.device.type, enabled=False):
             total = self.task.loss(outputs["logits"], labels) / items

@@ -1,4 +1,4 @@
-"""Progress of a run on the terminal: a bar with the remaining time, and a line per evaluation."""
+"""Output of a run on the terminal: messages, and bars with the remaining time."""
 
 from __future__ import annotations
 

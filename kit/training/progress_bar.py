@@ -1,4 +1,4 @@
-"""Progress of the trainer: a bar with the remaining time, and a line per evaluation."""
+"""Callbacks of the trainer for its progress: a bar with the remaining time, and a line per evaluation."""
 
 from __future__ import annotations
 

