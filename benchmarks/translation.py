@@ -214,7 +214,7 @@ def one_side(arguments: argparse.Namespace) -> dict[str, float]:
             model=writer.model,
             args=settings,
             train_dataset=rows,
-            data_collator=DataCollatorForSeq2Seq(writer.tongues.source, model=writer.model),
+            data_collator=DataCollatorForSeq2Seq(writer.tokenizer_pair.source, model=writer.model),
         )
         return {"pairs_per_second": len(rows) / trainer.train().metrics["train_runtime"]}
 

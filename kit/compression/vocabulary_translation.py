@@ -28,7 +28,7 @@ from kit.errors import ModelError
 from kit.methods import Fitted, Job
 from kit.models.checkpoints.config_file import read_config
 from kit.models.checkpoints.tokenizers import TARGET
-from kit.models.translation.seq2seq import Tongues
+from kit.models.translation.seq2seq import TokenizerPair
 from kit.models.translation.translator import Translator
 
 _PROOF_PAIRS = 64  # pairs for which the trimmed model must compute the same logits
@@ -82,16 +82,16 @@ def trim_translator(folder: Path, job: Job, max_size: int | None) -> Fitted:
         VerificationError: A text is tokenized differently although all its tokens are kept.
     """
     original = Translator.load(folder)
-    model, before = original.model, original.tongues.source
-    joint = original.tongues.target is before
+    model, before = original.model, original.tokenizer_pair.source
+    joint = original.tokenizer_pair.target is before
     encoder = model.get_encoder()
     configs = [model.config, model.generation_config] if joint else [model.config.encoder, encoder.config]
-    old = _tokenize(job, original.prefix, original.tongues)
+    old = _tokenize(job, original.prefix, original.tokenizer_pair)
     kept = kept_tokens(old.counted, before, max_size) | named_tokens(configs, len(before))
     after = trimmed_tokenizer(before, kept)
     origin = origins(before, after)
-    tongues = Tongues(after, after if joint else original.tongues.target)
-    new = _tokenize(job, original.prefix, tongues)
+    tokenizer_pair = TokenizerPair(after, after if joint else original.tokenizer_pair.target)
+    new = _tokenize(job, original.prefix, tokenizer_pair)
     changed = changed_texts(old.counted, new.counted, origin)
     require_same_reading(old.counted, changed, kept)
     rows = _same_pairs(changed, old)
@@ -114,17 +114,17 @@ def trim_translator(folder: Path, job: Job, max_size: int | None) -> Fitted:
         "new_texts_read_differently": expected_change(old.sources, before, max_size, old.targets if joint else None),
         "pairs_proven": len(rows),
     }
-    return Fitted(Translator(model, tongues, original.max_length, original.prefix), settings=settings)
+    return Fitted(Translator(model, tokenizer_pair, original.max_length, original.prefix), settings=settings)
 
 
-def _tokenize(job: Job, prefix: str, tongues: Tongues) -> _Tokenized:
+def _tokenize(job: Job, prefix: str, tokenizer_pair: TokenizerPair) -> _Tokenized:
     """Tokenize the sources of budget and pool, and the references of the budget only."""
     max_length = job.recipe.data.max_length
     texts: list[tuple[str, ...]] = [(prefix + text[0],) for text in job.data.train.texts + job.data.pool.texts]
     references: list[tuple[str, ...]] = [(labels[0],) for labels in job.data.train.labels]
-    sources = encode(texts, tongues.source, max_length)
-    targets = encode(references, tongues.target, max_length, as_target=True)
-    return _Tokenized(sources, targets, tongues.target is tongues.source)
+    sources = encode(texts, tokenizer_pair.source, max_length)
+    targets = encode(references, tokenizer_pair.target, max_length, as_target=True)
+    return _Tokenized(sources, targets, tokenizer_pair.target is tokenizer_pair.source)
 
 
 def _same_pairs(changed: np.ndarray, tokenized: _Tokenized) -> list[int]:

@@ -139,7 +139,7 @@ def load_teacher(teacher: Teacher) -> Predictor:
         backend = teacher.record.backend if teacher.record is not None else None
         return load_predictor(teacher.folder, backend=backend)
     translator = Translator.load(teacher.folder)
-    first = apply_route(translator.model, translator.tongues.source, settings.route)
+    first = apply_route(translator.model, translator.tokenizer_pair.source, settings.route)
     set_search(translator.model, settings.beams, settings.length_penalty, settings.max_length, first, LEAST_RATIO)
     translator.prefix, translator.max_length = settings.route.prefix, min(settings.max_length, translator.max_length)
     return translator

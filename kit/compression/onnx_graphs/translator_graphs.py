@@ -77,7 +77,7 @@ def _exported(folder: Path, content: tuple[tuple[str, str], ...], proof: tuple[t
     config = copy.deepcopy(model.config)
     config.name_or_path = ""  # a local path
     graphs = Graphs(encoder, decoder, original.parameters, weights="float32", config=config, search=settings_of(model))
-    converted = OnnxTranslator(graphs, original.tongues, original.max_length, prefix=original.prefix)
+    converted = OnnxTranslator(graphs, original.tokenizer_pair, original.max_length, prefix=original.prefix)
     require_same(converted, original, list(proof), what=f"the pair of graphs of {folder}")
     return graphs
 

@@ -85,7 +85,7 @@ def converted(translator: Translator, quantization: str, folder: Path) -> Ct2Tra
 def _convert(translator: Translator, quantization: str, folder: Path) -> None:
     from ctranslate2.converters import Converter
 
-    model, tokenizer = translator.model, translator.tongues.source
+    model, tokenizer = translator.model, translator.tokenizer_pair.source
 
     class InMemory(Converter):  # type: ignore[misc]
         """Converter of the model in memory, in float32.

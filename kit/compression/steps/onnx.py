@@ -23,7 +23,7 @@ from kit.models.checkpoints.tokenizers import load_tokenizer
 from kit.models.classifier import TransformerPredictor
 from kit.models.kinds import form_of
 from kit.models.kinds.form import Form
-from kit.models.translation.seq2seq import load_tongues
+from kit.models.translation.seq2seq import load_tokenizer_pair
 from kit.models.translation.translator import longest_source, prefix_of
 from kit.recipe.sections.compression import OnnxStep
 from kit.records.record import Record
@@ -86,8 +86,8 @@ def predictor_of(graph: Graph | Graphs, folder: Path, job: Job) -> OnnxPredictor
     `folder` is that of the original model, with its tokenizers.
     """
     if isinstance(graph, Graphs):
-        tongues = load_tongues(folder)
-        return OnnxTranslator(graph, tongues, longest_source(tongues), prefix_of(folder))
+        tokenizer_pair = load_tokenizer_pair(folder)
+        return OnnxTranslator(graph, tokenizer_pair, longest_source(tokenizer_pair), prefix_of(folder))
     return OnnxPredictor(graph, load_tokenizer(folder), job.recipe.data.max_length)
 
 

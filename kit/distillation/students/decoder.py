@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from kit.errors import ModelError
 from kit.models.checkpoints.config_file import read_config
-from kit.models.translation.seq2seq import load_tongues, set_dropout, start_of
+from kit.models.translation.seq2seq import load_tokenizer_pair, set_dropout, start_of
 
 # Paths of the decoder layers in transformers' architectures.
 _DECODER_PATHS = ("decoder.bert.encoder.layer", "model.decoder.layers", "decoder.block", "decoder.layers")
@@ -39,7 +39,7 @@ def tokens_of(folder: Path) -> tuple[dict[str, int], int] | None:
         return None
     decoder_config = read_config(folder).decoder
     size = int(decoder_config.get("decoder_vocab_size") or decoder_config["vocab_size"])
-    return load_tongues(folder).target.get_vocab(), size
+    return load_tokenizer_pair(folder).target.get_vocab(), size
 
 
 def with_decoder_layers(model: PreTrainedModel, layers: list[int]) -> PreTrainedModel:

@@ -39,7 +39,7 @@ from kit.methods.translators.writing import Writer, dataset_of
 from kit.models.architectures.layers import spread_evenly
 from kit.models.translation.bpe import train_bpe
 from kit.models.translation.generation_settings import apply_route
-from kit.models.translation.seq2seq import Tongues, load_translator, scratch_translator, start_of
+from kit.models.translation.seq2seq import TokenizerPair, load_translator, scratch_translator, start_of
 from kit.recipe.sections.distillation import DistillSection, StudentSection
 
 # Number of encoder layers of a fresh student; `layers` in the recipe is the number of decoder layers.
@@ -118,17 +118,17 @@ def student_of(job: DistillationJob, lessons: Examples) -> Writer:
 
 
 def _of_teacher(job: DistillationJob, section: StudentSection, layers: list[int]) -> Writer:
-    model, tongues = load_translator(job.checkpoint.folder)
+    model, tokenizer_pair = load_translator(job.checkpoint.folder)
     asked = job.teachers[0].translation_settings
     if asked is not None:
-        first, prefix = apply_route(model, tongues.source, asked.route), asked.route.prefix
+        first, prefix = apply_route(model, tokenizer_pair.source, asked.route), asked.route.prefix
     else:  # the teacher was saved with its languages and with their first token
         first = model.generation_config.forced_bos_token_id if model.generation_config else None
         prefix = str(getattr(model.config, "prefix", "") or "")
     model = narrow_translator(with_decoder_layers(model, layers), section)
     set_all_dropout(model, job.recipe.train.dropout)
     model.train()
-    return Writer(model, tongues, prefix, first)
+    return Writer(model, tokenizer_pair, prefix, first)
 
 
 def _of_start(job: DistillationJob, section: StudentSection, layers: list[int], examples: Examples) -> Writer:
@@ -240,7 +240,7 @@ def _fresh(job: DistillationJob, section: StudentSection, lessons: Examples) -> 
         inner=section.intermediate_size,
         layers=(FRESH_ENCODER, section.layers),
     )
-    return Writer(model, Tongues(joint, joint), "", None)
+    return Writer(model, TokenizerPair(joint, joint), "", None)
 
 
 def _translate(job: DistillationJob, teacher: Teacher) -> tuple[Examples, Computed]:

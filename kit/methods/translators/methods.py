@@ -29,8 +29,8 @@ from kit.models.translation.generation_settings import apply_route, set_search
 from kit.models.translation.languages import Route
 from kit.models.translation.lengths import LEAST_RATIO
 from kit.models.translation.seq2seq import (
-    Tongues,
-    load_tongues,
+    TokenizerPair,
+    load_tokenizer_pair,
     pretrained_translator,
     scratch_translator,
     start_of,
@@ -101,7 +101,7 @@ def scratch_writer(job: TrainingJob, examples: Examples) -> Writer:
     torch.manual_seed(recipe.train.seed)
     texts = [texts[0] for texts in examples.texts] + [labels[0] for labels in examples.labels]
     joint = train_bpe(texts, recipe.translation.vocabulary or 0, max_length)
-    return Writer(scratch_translator(joint, max_length, recipe.train.dropout), Tongues(joint, joint), "", None)
+    return Writer(scratch_translator(joint, max_length, recipe.train.dropout), TokenizerPair(joint, joint), "", None)
 
 
 def writer_of(job: FinetuneJob, examples: Examples) -> Writer:
@@ -121,12 +121,12 @@ def writer_of(job: FinetuneJob, examples: Examples) -> Writer:
         decoder_dropout = DECODER_DROPOUT if section.decoder_dropout is None else section.decoder_dropout
         model = warm_translator(job.checkpoint, target, section.decoder_layers, dropout, decoder_dropout)
         shares = {} if recipe.method == "lora" else {"encoder.": section.encoder_rate or ENCODER_RATE}
-        return Writer(model, Tongues(tokenizer, target), "", None, key, shares)
-    tongues, route = load_tongues(job.checkpoint.folder, job.checkpoint.trusted), route_of(job)
+        return Writer(model, TokenizerPair(tokenizer, target), "", None, key, shares)
+    tokenizer_pair, route = load_tokenizer_pair(job.checkpoint.folder, job.checkpoint.trusted), route_of(job)
     model = pretrained_translator(job.checkpoint, dropout)
-    first = apply_route(model, tongues.source, route)
+    first = apply_route(model, tokenizer_pair.source, route)
     key = f"{key} {route.codes}"  # tokens depend on the language
-    return Writer(model, tongues, recipe.translation.prefix or "", first, key)
+    return Writer(model, tokenizer_pair, recipe.translation.prefix or "", first, key)
 
 
 def route_of(job: Job) -> Route:
@@ -175,7 +175,7 @@ def fit_writer(
     settings: dict[str, Any] = {
         "device": job.hardware.device,
         "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
-        "target_tokens": len(writer.tongues.target),
+        "target_tokens": len(writer.tokenizer_pair.target),
     }
     watch = PairWatch(writer, pairs, validation)
     training = fit_model(
@@ -229,7 +229,7 @@ def predictor_of(job: Job, writer: Writer, pairs: Pairs) -> Translator:
     section, max_length = job.recipe.translation, job.recipe.data.max_length
     ratio = float(np.quantile(pairs.target.lengths / pairs.source.lengths, _RATIO_QUANTILE)) * _RATIO_MARGIN
     set_search(writer.model, section.beams, section.length_penalty, max_length, writer.first, max(ratio, LEAST_RATIO))
-    return Translator(writer.model, writer.tongues, max_length, writer.prefix, writer.tokenizer_key)
+    return Translator(writer.model, writer.tokenizer_pair, max_length, writer.prefix, writer.tokenizer_key)
 
 
 def freeze_source_embeddings(model: PreTrainedModel) -> None:

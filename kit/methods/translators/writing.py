@@ -15,7 +15,7 @@ from kit.data.encode import IGNORED, Encoded, encode
 from kit.data.examples import Examples
 from kit.data.padding import pad_id_of, sorted_batches
 from kit.models.inference import BATCH_TOKENS
-from kit.models.translation.seq2seq import Tongues
+from kit.models.translation.seq2seq import TokenizerPair
 from kit.models.translation.translator import shift_of
 from kit.training.diagnosis import loss_parts
 from kit.training.interfaces import Look
@@ -28,7 +28,7 @@ class Writer:
 
     Args:
         model: Encoder-decoder.
-        tongues: Tokenizers of source and target.
+        tokenizer_pair: Tokenizers of source and target.
         prefix: Text before every source.
         first: Id of the token that translations begin with; None for the model's default.
         tokenizer_key: Identifier of the tokenizers for cache keys; None disables the cache.
@@ -36,7 +36,7 @@ class Writer:
     """
 
     model: PreTrainedModel
-    tongues: Tongues
+    tokenizer_pair: TokenizerPair
     prefix: str
     first: int | None
     tokenizer_key: str | None = None
@@ -144,7 +144,7 @@ class PairWatch:
 
 def encode_pairs(examples: Examples, writer: Writer, max_length: int) -> Pairs:
     """Tokenize sources, with the writer's prefix, and targets."""
-    source, target = writer.tongues.source, writer.tongues.target
+    source, target = writer.tokenizer_pair.source, writer.tokenizer_pair.target
     key = writer.tokenizer_key
     lines: list[tuple[str, ...]] = [(labels[0],) for labels in examples.labels]
     sources = encode(sources_of(examples, writer), source, max_length, cache_key=key)
@@ -162,7 +162,7 @@ def key_of(tokenizer: PreTrainedTokenizerBase) -> str:
 
 def dataset_of(pairs: Pairs, writer: Writer, kind: type[PairDataset] = PairDataset) -> PairDataset:
     """Return the pairs as a dataset for training, of the class `kind`."""
-    source, target = writer.tongues.source, writer.tongues.target
+    source, target = writer.tokenizer_pair.source, writer.tokenizer_pair.target
     return kind(pairs.source, pairs.target, (pad_id_of(source), pad_id_of(target)), shift_of(writer.model))
 
 

@@ -31,7 +31,7 @@ from kit.errors import ModelError
 from kit.models.backends.onnx import FACTS_FILE, session_of
 from kit.models.checkpoints.tokenizers import quiet
 from kit.models.damage import loading
-from kit.models.translation.seq2seq import Tongues, load_tongues
+from kit.models.translation.seq2seq import TokenizerPair, load_tokenizer_pair
 from kit.models.translation.translator import Search, Translator, longest_source, prefix_of
 from kit.runtime.json_files import read_object
 
@@ -68,8 +68,8 @@ class Graphs:
 class OnnxTranslator(Translator):
     """Translator whose graphs run in ONNX Runtime, on the CPU, with as many threads as torch."""
 
-    def __init__(self, graphs: Graphs, tongues: Tongues, max_length: int, prefix: str = "") -> None:
-        super().__init__(GraphModel(graphs), tongues, max_length, prefix)
+    def __init__(self, graphs: Graphs, tokenizer_pair: TokenizerPair, max_length: int, prefix: str = "") -> None:
+        super().__init__(GraphModel(graphs), tokenizer_pair, max_length, prefix)
         self.graphs = graphs
 
     @property
@@ -112,8 +112,8 @@ class OnnxTranslator(Translator):
         Raises:
             ModelError: If it is damaged or ONNX Runtime is not installed.
         """
-        graphs, tongues = read_graphs(folder), load_tongues(folder)
-        return cls(graphs, tongues, longest_source(tongues), prefix_of(folder))
+        graphs, tokenizer_pair = read_graphs(folder), load_tokenizer_pair(folder)
+        return cls(graphs, tokenizer_pair, longest_source(tokenizer_pair), prefix_of(folder))
 
 
 class GraphModel(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyped-call]

@@ -41,7 +41,7 @@ _MIN_POSITIONS = 512  # of a new decoder
 
 
 @dataclass(frozen=True)
-class Tongues:
+class TokenizerPair:
     """Tokenizers of source and target, which are the same object if both sides share one."""
 
     source: PreTrainedTokenizerBase
@@ -234,7 +234,7 @@ def scratch_translator(
     return model
 
 
-def load_translator(folder: Path, **quantization: Any) -> tuple[PreTrainedModel, Tongues]:
+def load_translator(folder: Path, **quantization: Any) -> tuple[PreTrainedModel, TokenizerPair]:
     """Load a translator that kit saved, in evaluation mode, which computes in float32.
 
     Args:
@@ -254,7 +254,7 @@ def load_translator(folder: Path, **quantization: Any) -> tuple[PreTrainedModel,
     if model.config.model_type == "encoder-decoder":
         drop_pooler(model.get_encoder())
     model.eval()  # type: ignore[no-untyped-call]
-    return model, load_tongues(folder)
+    return model, load_tokenizer_pair(folder)
 
 
 def layers_to_round(folder: Path) -> tuple[dict[str, torch.nn.Linear], list[str]]:
@@ -276,7 +276,7 @@ def layers_to_round(folder: Path) -> tuple[dict[str, torch.nn.Linear], list[str]
     }, kept
 
 
-def load_tongues(folder: Path, trusted: bool = False) -> Tongues:
+def load_tokenizer_pair(folder: Path, trusted: bool = False) -> TokenizerPair:
     """Load the tokenizers of a translator: one for both sides, or one for each.
 
     Args:
@@ -285,7 +285,7 @@ def load_tongues(folder: Path, trusted: bool = False) -> Tongues:
     """
     source = load_tokenizer(folder, trusted)
     target = load_tokenizer(folder / TARGET, trusted) if (folder / TARGET).is_dir() else source
-    return Tongues(source, target)
+    return TokenizerPair(source, target)
 
 
 def set_dropout(config: Any, rate: float | None) -> None:

@@ -27,7 +27,7 @@ from kit.models.inference import BATCH_TOKENS, full_float32
 from kit.models.translation import greedy
 from kit.models.translation.generation_settings import settings_of
 from kit.models.translation.lengths import limits_of
-from kit.models.translation.seq2seq import Tongues, load_translator
+from kit.models.translation.seq2seq import TokenizerPair, load_translator
 from kit.models.translation.sources import SOURCE_TOKENS, count_tokens, translate_written
 from kit.models.translation.stopping import Limits
 
@@ -39,7 +39,7 @@ class Translator:
 
     Args:
         model: Torch model, whose generation settings are those of the search.
-        tongues: Tokenizers of source and target.
+        tokenizer_pair: Tokenizers of source and target.
         max_length: Maximum number of tokens of a source; longer ones are truncated.
         prefix: Text before every source.
         tokenizer_key: Hash of the source tokenizer's files, the key for caching tokenized texts; None to cache none.
@@ -48,13 +48,13 @@ class Translator:
     def __init__(
         self,
         model: PreTrainedModel,
-        tongues: Tongues,
+        tokenizer_pair: TokenizerPair,
         max_length: int,
         prefix: str = "",
         tokenizer_key: str | None = None,
     ) -> None:
         self.model = model
-        self.tongues = tongues
+        self.tokenizer_pair = tokenizer_pair
         self.max_length = max_length
         self.prefix = prefix
         self.tokenizer_key = tokenizer_key
@@ -77,11 +77,11 @@ class Translator:
     def cut(self, texts: list[tuple[str, ...]]) -> np.ndarray:
         """Return (n,) bool: True for texts that are truncated to the model's maximum length."""
         sources: list[tuple[str, ...]] = [(self.prefix + text[0],) for text in texts]
-        return encode(sources, self.tongues.source, self.max_length, self.tokenizer_key).truncated
+        return encode(sources, self.tokenizer_pair.source, self.max_length, self.tokenizer_key).truncated
 
     def outputs(self, texts: list[tuple[str, ...]]) -> np.ndarray:
         """Return (n,) translations; that of a blank text is empty."""
-        source, longest, key = self.tongues.source, self.max_length, self.tokenizer_key
+        source, longest, key = self.tokenizer_pair.source, self.max_length, self.tokenizer_key
         return translate_written(
             texts, self.prefix, lambda sources: self._translate(encode(sources, source, longest, key))
         )
@@ -104,8 +104,8 @@ class Translator:
         """
         model = self.model
         sources: list[tuple[str, ...]] = [(self.prefix + text[0],) for text in texts]
-        encoded = encode(sources, self.tongues.source, self.max_length, self.tokenizer_key)
-        pads = (pad_id_of(self.tongues.source), pad_id_of(self.tongues.target))
+        encoded = encode(sources, self.tokenizer_pair.source, self.max_length, self.tokenizer_key)
+        pads = (pad_id_of(self.tokenizer_pair.source), pad_id_of(self.tokenizer_pair.target))
         dataset = PairDataset(encoded, translations, pads, shift_of(model))
         tokens = np.empty((len(translations.input_ids), count), np.int32)
         log_probabilities = np.empty(tokens.shape, np.float32)
@@ -127,7 +127,7 @@ class Translator:
 
     def tokens(self, lines: list[str]) -> int:
         """Return the number of tokens of translations."""
-        return count_tokens(self.tongues.target, lines)
+        return count_tokens(self.tokenizer_pair.target, lines)
 
     def save(self, folder: Path) -> None:
         """Save weights, configuration, generation settings and tokenizers."""
@@ -139,9 +139,9 @@ class Translator:
 
     def save_tokenizers(self, folder: Path) -> None:
         """Save the source tokenizer and, in a subfolder, the target tokenizer if it differs."""
-        places = {folder: self.tongues.source}
-        if self.tongues.target is not self.tongues.source:
-            places[folder / TARGET] = self.tongues.target
+        places = {folder: self.tokenizer_pair.source}
+        if self.tokenizer_pair.target is not self.tokenizer_pair.source:
+            places[folder / TARGET] = self.tokenizer_pair.target
         for place, tokenizer in places.items():
             save_tokenizer(tokenizer, place, self.max_length)
 
@@ -166,8 +166,8 @@ class Translator:
             folder: The model's folder.
             **quantization: Arguments of transformers' `from_pretrained`.
         """
-        model, tongues = load_translator(folder, **quantization)
-        return cls(model, tongues, longest_source(tongues), prefix_of(folder))
+        model, tokenizer_pair = load_translator(folder, **quantization)
+        return cls(model, tokenizer_pair, longest_source(tokenizer_pair), prefix_of(folder))
 
     @property
     def _batch_tokens(self) -> int:
@@ -177,7 +177,7 @@ class Translator:
     def _translate(self, encoded: Encoded) -> list[str]:
         """Translate sources; under several processes each translates a share and all return the whole."""
         state = PartialState()
-        model, source = self.model, self.tongues.source
+        model, source = self.model, self.tokenizer_pair.source
         dataset = EncodedDataset.for_tokenizer(encoded, source)
         config = settings_of(model)
         batches = sorted_batches(encoded.lengths, max(1, self._batch_tokens // int(config.num_beams or 1)))
@@ -213,7 +213,7 @@ class Translator:
             batch.pop("token_type_ids", None)
             kind = greedy.settings_for(config, limits) or {"stopping_criteria": [Limits(limits)]}
             ids = model.generate(**batch, **kind, max_new_tokens=int(limits.max()))  # type: ignore[operator]
-        lines: list[str] = self.tongues.target.batch_decode(ids, skip_special_tokens=True)
+        lines: list[str] = self.tokenizer_pair.target.batch_decode(ids, skip_special_tokens=True)
         return lines
 
 
@@ -231,9 +231,9 @@ def shift_of(model: PreTrainedModel) -> Callable[[torch.Tensor], torch.Tensor]:
     return shifted
 
 
-def longest_source(tongues: Tongues) -> int:
+def longest_source(tokenizer_pair: TokenizerPair) -> int:
     """Return the maximum number of tokens of a source, as saved with its tokenizer."""
-    return longest_text(tongues.source)
+    return longest_text(tokenizer_pair.source)
 
 
 def prefix_of(folder: Path) -> str:

@@ -19,7 +19,7 @@ from kit.models.kinds import form_of
 from kit.models.kinds.form import Form
 from kit.models.load import load_predictor
 from kit.models.translation.generation_settings import set_search
-from kit.models.translation.seq2seq import Tongues, load_translator
+from kit.models.translation.seq2seq import TokenizerPair, load_translator
 from kit.models.translation.translator import Translator
 from kit.recipe import Recipe
 from kit.workflows.compress import Compression, compress
@@ -82,7 +82,7 @@ def test_int8_is_smaller_and_a_complete_record(done, float32) -> None:
 
 def first_logits(model: OnnxTranslator) -> np.ndarray:
     """Return the logits of the first token of a translation."""
-    source = model.tongues.source("A man is here.", return_tensors="pt", return_token_type_ids=False)
+    source = model.tokenizer_pair.source("A man is here.", return_tensors="pt", return_token_type_ids=False)
     cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
     start = torch.tensor([[model.model.generation_config.decoder_start_token_id]])
     outputs = model.model(start, model.model.get_encoder()(**source), source["attention_mask"], cache)
@@ -104,11 +104,11 @@ def test_relative_positions_of_t5_count_previous_steps(captions, tmp_path) -> No
     model, _ = load_translator(tmp_path)
     tokenizer = load_tokenizer(tmp_path)
     set_search(model, 2, 1.0, 24, None, 2.0)
-    torch_side = Translator(model, Tongues(tokenizer, tokenizer), 64)
+    torch_side = Translator(model, TokenizerPair(tokenizer, tokenizer), 64)
     folder = tmp_path / "saved"
     torch_side.save(folder)
     graphs = module._exported(folder, (), tuple((line,) for line in lines[:4]))
-    onnx_side = OnnxTranslator(graphs, torch_side.tongues, 64)
+    onnx_side = OnnxTranslator(graphs, torch_side.tokenizer_pair, 64)
     texts = [(line,) for line in [*lines[:20], "a"]]
     for beams in (2, 1):
         for translator in (onnx_side, torch_side):

@@ -20,7 +20,7 @@ from kit.models.load import load_predictor
 from kit.models.translation.bpe import train_bpe
 from kit.models.translation.generation_settings import apply_route, set_search
 from kit.models.translation.languages import find_route
-from kit.models.translation.seq2seq import Tongues, load_translator
+from kit.models.translation.seq2seq import TokenizerPair, load_translator
 from kit.models.translation.translator import Translator
 from kit.runs.derived_recipes import compression_recipe
 from kit.workflows.compress import Compression, compress
@@ -216,7 +216,7 @@ def test_converted_architectures_translate_as_torch(kind, first, tmp_path) -> No
     torch.manual_seed(0)
     model = _model(kind, len(tokenizer)).eval()
     set_search(model, 4, 1.2, 24, first, 2.0)
-    translator = Translator(model, Tongues(tokenizer, tokenizer), 24, "to german: ")
+    translator = Translator(model, TokenizerPair(tokenizer, tokenizer), 24, "to german: ")
     texts = [(line,) for line in lines]
     expected = translator.outputs(texts)
     converted = module.converted(translator, "float32", tmp_path / "ct2")
@@ -230,10 +230,10 @@ def test_tokenizers_of_all_families_are_converted(family, tmp_path) -> None:
     lines = [f"a {size} {thing}" for size in ("big", "small") for thing in ("dog", "man", "red car", "house")]
     torch.manual_seed(0)
     BUILDERS[family](tmp_path, lines)
-    model, tongues = load_translator(tmp_path)
-    route = find_route(tongues.source, model.config.model_type, ("en", "de"), None, None)
-    set_search(model, 1, 1.0, 24, apply_route(model, tongues.source, route), 2.0)
-    translator = Translator(model, tongues, 24, route.prefix)
+    model, tokenizer_pair = load_translator(tmp_path)
+    route = find_route(tokenizer_pair.source, model.config.model_type, ("en", "de"), None, None)
+    set_search(model, 1, 1.0, 24, apply_route(model, tokenizer_pair.source, route), 2.0)
+    translator = Translator(model, tokenizer_pair, 24, route.prefix)
     texts = [(line,) for line in lines]
     converted = module.converted(translator, "float32", tmp_path / "ct2")
     assert converted.outputs(texts).tolist() == translator.outputs(texts).tolist()

@@ -26,7 +26,7 @@ from kit.models.kinds.form import Form
 from kit.models.load import load_predictor
 from kit.models.translation.bpe import train_bpe
 from kit.models.translation.generation_settings import set_search
-from kit.models.translation.seq2seq import Tongues, layers_to_round, warm_translator
+from kit.models.translation.seq2seq import TokenizerPair, layers_to_round, warm_translator
 from kit.models.translation.translator import Translator
 from kit.publishing import standalone_check as probe
 from kit.publishing.formats import plan_formats
@@ -93,9 +93,9 @@ def lines(captions: Path) -> list[str]:
     return [line for side in ("en", "de") for line in (captions / f"train.{side}").read_text("utf-8").split("\n")]
 
 
-def saved(model: Any, tongues: Tongues, folder: Path) -> Path:
+def saved(model: Any, tokenizer_pair: TokenizerPair, folder: Path) -> Path:
     set_search(model, 2, 1.0, 8, None, 2.0)
-    Translator(model, tongues, 24).save(folder)
+    Translator(model, tokenizer_pair, 24).save(folder)
     return folder
 
 
@@ -103,7 +103,7 @@ def family(name: str) -> Callable[[Path, list[str]], Path]:
     def build(place: Path, lines: list[str]) -> Path:
         BUILDERS[name](place, lines)
         model = Translator.load(place)
-        return saved(model.model, model.tongues, place / "saved")
+        return saved(model.model, model.tokenizer_pair, place / "saved")
 
     return build
 
@@ -114,7 +114,7 @@ def wide_t5(place: Path, lines: list[str]) -> Path:
     shape = {"d_model": 64, "d_kv": 32, "d_ff": 128, "num_layers": 1, "num_heads": 2, "initializer_factor": 3.0}
     ends = {"decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 2}
     model = T5ForConditionalGeneration(T5Config(vocab_size=len(tokenizer), **shape, **ends))
-    return saved(model, Tongues(tokenizer, tokenizer), place / "saved")
+    return saved(model, TokenizerPair(tokenizer, tokenizer), place / "saved")
 
 
 def wide_warm(place: Path, lines: list[str]) -> Path:
@@ -123,7 +123,7 @@ def wide_warm(place: Path, lines: list[str]) -> Path:
     shape = {"hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 128}
     BertModel(BertConfig(vocab_size=len(tokenizer), initializer_range=0.2, **shape)).save_pretrained(place)
     model = warm_translator(Checkpoint("wide", place, None, "", ""), tokenizer, 1, None, 0.0)
-    return saved(model, Tongues(tokenizer, train_bpe(lines, 300, 24)), place / "saved")
+    return saved(model, TokenizerPair(tokenizer, train_bpe(lines, 300, 24)), place / "saved")
 
 
 # Architectures with their quantizations; int8-torch quantizes activations too.

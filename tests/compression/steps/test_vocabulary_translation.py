@@ -107,10 +107,10 @@ def saved(name: str, place: Path, lines: list[str]) -> Path:
     built = Translator.load(place)
     first = None
     if codes:
-        built.tongues.source.src_lang, built.tongues.source.tgt_lang = codes
-        first = built.tongues.source.convert_tokens_to_ids(codes[1])
+        built.tokenizer_pair.source.src_lang, built.tokenizer_pair.source.tgt_lang = codes
+        first = built.tokenizer_pair.source.convert_tokens_to_ids(codes[1])
     set_search(built.model, 2, 1.0, 12, first, 2.0)
-    Translator(built.model, built.tongues, 24, PREFIX).save(place / "saved")
+    Translator(built.model, built.tokenizer_pair, 24, PREFIX).save(place / "saved")
     return place / "saved"
 
 
@@ -118,7 +118,7 @@ def logits(folder: Path, source: str, target: str) -> tuple[torch.Tensor, list[s
     """Return the logits of a pair by plain transformers, and the tokens in their order."""
     translator = load_predictor(folder)
     assert isinstance(translator, Translator)
-    tokenizer = translator.tongues.source
+    tokenizer = translator.tokenizer_pair.source
     model = AutoModelForSeq2SeqLM.from_pretrained(folder).eval()
     ids = tokenizer([PREFIX + source], text_target=[target], truncation=True, return_tensors="pt")
     with torch.inference_mode():
@@ -162,14 +162,14 @@ def test_special_tokens_get_their_new_ids(trimmed) -> None:
             assert tokens[0] == tokens[1], key
     _, after, _ = trimmed["nllb"]
     first = load_predictor(after).model.generation_config.forced_bos_token_id
-    assert load_predictor(after).tongues.source.convert_ids_to_tokens(first) == "deu_Latn"
+    assert load_predictor(after).tokenizer_pair.source.convert_ids_to_tokens(first) == "deu_Latn"
 
 
 def _tokens(translator: Translator, ids: Any) -> Any:
     """Replace ids in nested lists by tokens."""
     if isinstance(ids, list):
         return [_tokens(translator, item) for item in ids]
-    return None if ids is None else translator.tongues.source.convert_ids_to_tokens(ids)
+    return None if ids is None else translator.tokenizer_pair.source.convert_ids_to_tokens(ids)
 
 
 def test_fresh_decoder_keeps_its_target_vocabulary(warm_run) -> None:

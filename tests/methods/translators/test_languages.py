@@ -61,10 +61,10 @@ def test_checkpoint_as_teacher_gets_the_languages(name, families, captions, tmp_
     teacher = resolve_teacher(str(folder), recipe)
     settings = teacher.translation_settings
     assert settings is not None and settings.route == ROUTES[name]
-    model, tongues = load_translator(folder)
-    first = apply_route(model, tongues.source, ROUTES[name])
+    model, tokenizer_pair = load_translator(folder)
+    first = apply_route(model, tokenizer_pair.source, ROUTES[name])
     set_search(model, 2, 1.0, 24, first, LEAST_RATIO)
-    expected = Translator(model, tongues, 24, ROUTES[name].prefix).outputs(SOURCES)
+    expected = Translator(model, tokenizer_pair, 24, ROUTES[name].prefix).outputs(SOURCES)
     assert load_teacher(teacher).outputs(SOURCES).tolist() == expected.tolist()
     greedy = recipe.model_copy(update={"translation": recipe.translation.model_copy(update={"beams": 1})})
     assert resolve_teacher(str(folder), greedy).sha256 != teacher.sha256, "the cache key depends on decoding"

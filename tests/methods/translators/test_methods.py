@@ -325,9 +325,9 @@ def first_source(base: Recipe, split: str) -> str:
 def test_student_with_random_weights(base, teacher) -> None:
     small = {"layers": 1, "init": "random", "hidden_size": 16, "heads": 2}
     record = finetune(taught_by(changed(base, student=small), teacher), quiet=True)
-    model, tongues = load_translator(record.model_folder)
+    model, tokenizer_pair = load_translator(record.model_folder)
     assert model.config.model_type == "m2m_100" and model.config.d_model == 16
-    assert model.config.decoder_layers == 1 and tongues.source is tongues.target
+    assert model.config.decoder_layers == 1 and tokenizer_pair.source is tokenizer_pair.target
     assert record.recipe.train.learning_rate == base.train.learning_rate
     assert evaluate(record.folder).largest_difference == 0
 

@@ -89,7 +89,7 @@ def changed(recipe: Recipe, **distill_keys: object) -> Recipe:
 
 def pairs_for(folder: Path, examples: Examples) -> tuple[Translator, Writer, Pairs]:
     translator = Translator.load(folder)
-    writer = Writer(translator.model, translator.tongues, translator.prefix, None)
+    writer = Writer(translator.model, translator.tokenizer_pair, translator.prefix, None)
     return translator, writer, encode_pairs(examples, writer, 24)
 
 
@@ -144,7 +144,7 @@ def test_loss_is_the_weighted_sum_of_its_parts(base, teacher, examples, cache) -
     rows = [4, 0, 2, 3]
     batch, plain = dataset_of(pairs, writer, PlacedPairDataset).collate(rows), dataset_of(pairs, writer).collate(rows)
     labels = batch.pop("labels")
-    logits = torch.randn(*labels.shape, len(writer.tongues.target), generator=torch.Generator().manual_seed(0))
+    logits = torch.randn(*labels.shape, len(writer.tokenizer_pair.target), generator=torch.Generator().manual_seed(0))
     expected = 0.0
     for row, index in enumerate(rows):
         hard = smoothed.loss(logits[row : row + 1], plain["labels"][row : row + 1])

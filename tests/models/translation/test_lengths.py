@@ -12,7 +12,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from kit.compression.steps.ctranslate2 import converted
 from kit.models.translation.generation_settings import set_search
 from kit.models.translation.lengths import limits_of
-from kit.models.translation.seq2seq import Tongues
+from kit.models.translation.seq2seq import TokenizerPair
 from kit.models.translation.stopping import Limits
 from kit.models.translation.translator import Translator
 from tests.support.translators import BUILDERS
@@ -32,7 +32,7 @@ def endless(folder: Path, family: str, beams: int) -> Translator:
     )
     tokenizer = AutoTokenizer.from_pretrained(folder)
     set_search(model, beams, 1.0, 100, None, 2.0)
-    return Translator(model, Tongues(tokenizer, tokenizer), 100)
+    return Translator(model, TokenizerPair(tokenizer, tokenizer), 100)
 
 
 @pytest.mark.parametrize("beams", [1, 3])

@@ -22,7 +22,13 @@ from kit.models.checkpoints.tokenizers import load_tokenizer
 from kit.models.translation.bpe import train_bpe
 from kit.models.translation.generation_settings import apply_route
 from kit.models.translation.languages import Route, find_route
-from kit.models.translation.seq2seq import Tongues, pretrained_translator, scratch_translator, start_of, warm_translator
+from kit.models.translation.seq2seq import (
+    TokenizerPair,
+    pretrained_translator,
+    scratch_translator,
+    start_of,
+    warm_translator,
+)
 from kit.models.translation.translator import Translator
 from kit.recipe.sections.model import ModelSection
 from tests.support.translators import BUILDERS
@@ -91,16 +97,16 @@ def writer_for(name: str, checkpoint: Checkpoint, tiny_checkpoint: Path, lines: 
     if name == "warm":
         target = train_bpe(lines[60:], 400, 24)
         model = warm_translator(resolve_checkpoint(ModelSection(checkpoint=str(tiny_checkpoint))), target, 1, 0.0, 0.0)
-        return Writer(model, Tongues(load_tokenizer(tiny_checkpoint), target), "", None)
+        return Writer(model, TokenizerPair(load_tokenizer(tiny_checkpoint), target), "", None)
     if name == "scratch":
         joint = train_bpe(lines, 400, 24)
         model = scratch_translator(joint, 24, 0.0, width=16, heads=2, inner=32, layers=(2, 1))
-        return Writer(model, Tongues(joint, joint), "", None)
+        return Writer(model, TokenizerPair(joint, joint), "", None)
     folder = checkpoint(name)
     tokenizer = load_tokenizer(folder)
     model = pretrained_translator(resolve_checkpoint(ModelSection(checkpoint=str(folder))), None)
     first = apply_route(model, tokenizer, ROUTES[name])
-    return Writer(model, Tongues(tokenizer, tokenizer), ROUTES[name].prefix, first)
+    return Writer(model, TokenizerPair(tokenizer, tokenizer), ROUTES[name].prefix, first)
 
 
 @pytest.mark.parametrize("name", BUILDERS)
@@ -153,7 +159,7 @@ def test_training_batches_contain_labels_and_shifted_inputs(name, checkpoint, ti
     rows = [0, 3, 5]
     examples = Examples(np.asarray(rows), [(lines[row],) for row in rows], [(lines[60 + row],) for row in rows])
     batch = dataset_of(encode_pairs(examples, writer, 64), writer).collate([0, 1, 2])
-    source, target = writer.tongues.source, writer.tongues.target
+    source, target = writer.tokenizer_pair.source, writer.tokenizer_pair.target
     pad, end, start = target.pad_token_id, target.eos_token_id, writer.model.config.decoder_start_token_id
     known = batch["labels"] != -100
     for row in range(3):
@@ -271,7 +277,7 @@ def test_a_student_has_the_selected_decoder_layers(name, checkpoint, tiny_checkp
     """All layers give the same model; the last layer alone gives another, which is saved and loaded unchanged."""
     writer = writer_for(name, checkpoint, tiny_checkpoint, lines)
     if name == "warm":
-        target = writer.tongues.target
+        target = writer.tokenizer_pair.target
         model = warm_translator(resolve_checkpoint(ModelSection(checkpoint=str(tiny_checkpoint))), target, 2, 0.0, 0.0)
         writer = replace(writer, model=model)
     examples = Examples(np.arange(2), [(lines[0],), (lines[1],)], [(lines[60],), (lines[61],)])
