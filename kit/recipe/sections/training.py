@@ -57,8 +57,8 @@ class TrainSection(Section):
     """Number of evaluations, counted from the end of training, at which weights are averaged into the final weights; by
     default 1, which keeps the last weights, and 3 for translation from random weights."""
     refit: bool | None = None
-    """After the metrics are measured, train again with the validation examples included; by default on budgets up to
-    1,000."""
+    """After the first training, train a second model with the validation examples included. It replaces the first, and
+    the test metrics are those of the second. By default on budgets up to 1,000."""
     evaluations: Annotated[int, Field(ge=1, le=1000)] = 8
     """Maximum number of evaluations on the validation examples during training; checkpoints are saved at the same
     steps."""
