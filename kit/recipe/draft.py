@@ -136,9 +136,9 @@ def _read(path: Path) -> str:
 
     Raises RecipeError, with the recipes nearby as the hint.
     """
-    if path.is_dir():
-        raise RecipeError(f"{path} is a folder, not a recipe", _nearby(path, path.name))
     try:
+        if path.is_dir():
+            raise RecipeError(f"{path} is a folder, not a recipe", _nearby(path, path.name))
         if path.is_fifo() and not path.is_relative_to("/dev"):  # reading may block forever
             raise RecipeError(f"{path} is not a regular file", _ADVICE)
         if path.stat().st_size > MAX_BYTES:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -58,9 +60,10 @@ def test_heads_and_neurons_without_effect_are_removed_first(source: Record, tmp_
     from kit.runs.write_record import make_record
     from kit.workflows.compress import _job
 
+    untrained = source.recipe.model_copy(update={"method": "probe"})  # a method without training steps
     zeroed = make_record(
         tmp_path / "runs" / "zeroed",
-        _job(source.recipe.model_copy(update={"method": "probe"}), source, True, Shared()),  # which has no training
+        replace(_job(source, True, Shared()), recipe=untrained),
         lambda job: Fitted(TransformerPredictor(model, tokenizer, 32)),
         began=0.0,
     )

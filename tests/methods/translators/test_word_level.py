@@ -20,6 +20,7 @@ from kit.distillation.teacher_outputs import teacher_words
 from kit.errors import KitError
 from kit.methods.translators.writing import Pairs, Writer, dataset_of, encode_pairs
 from kit.models.translation.translator import Translator
+from kit.recipe.resolved import ResolvedDistill
 from kit.runs.derived_recipes import taught_by, teacher_recipe
 from kit.runs.request import understand
 from kit.tasks.translation.task import Translation
@@ -137,7 +138,8 @@ def test_loss_is_the_weighted_sum_of_its_parts(base, teacher, examples, cache) -
     """Compare with each part computed separately: three translations and two references, in a batch of four."""
     translator, writer, pairs = pairs_for(teacher.model_folder, examples.take(range(5)))
     words, _ = teacher_words(resolve_teacher(str(teacher.folder)), examples.texts[:5], pairs.target, QUIET)
-    section = changed(base, losses={"logits": 0.5, "sequence": 0.25, "labels": 2.0}, temperature=3.0).distill
+    losses = {"logits": 0.5, "sequence": 0.25, "labels": 2.0}
+    section = ResolvedDistill.of_translator(changed(base, losses=losses, temperature=3.0).distill)
     smoothed = Translation("translation", ("en", "de"), "bleu", 0.1)
     tokens = torch.from_numpy(pairs.target.input_ids).long()
     objective = WordObjective(smoothed, section, tokens, int(pairs.target.offsets[3]), words)
