@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import kit.models.predictor
+import kit.models.classifier
 from kit import finetune
 from kit.errors import TrainingError
 from tests.methods.test_contract import recipe_for
@@ -41,7 +41,7 @@ def test_a_repeated_run_that_was_killed_is_continued(tmp_path, tiny_checkpoint, 
 def test_non_finite_predictions_leave_no_folder(tmp_path, tiny_checkpoint, monkeypatch) -> None:
     recipe = recipe_for("single", "finetune", tmp_path, tiny_checkpoint)
     monkeypatch.setattr(
-        kit.models.predictor.TransformerPredictor,
+        kit.models.classifier.TransformerPredictor,
         "outputs",
         lambda self, texts: np.full((len(texts), 2), np.nan, np.float32),
     )

@@ -77,7 +77,7 @@ def test_an_export_predicts_the_number_in_a_pipeline(record: Record, tmp_path: P
     from transformers import pipeline
 
     folder = tmp_path / "exported"
-    export(record.folder, formats=["safetensors"], to=folder, speed=False)
+    export(record.folder, formats=["safetensors"], to=folder, with_code=True, speed=False)
     assert json.loads((folder / "config.json").read_text())["problem_type"] == "regression"
     card = (folder / "README.md").read_text()
     assert "Predicts the number `price` for a text" in card and "| median | mean |" in card
