@@ -19,7 +19,7 @@ from kit.training.hardware import coarse_float32
 from kit.training.interfaces import Lessons
 
 _BATCHES = 3  # short, medium and long
-_MAX_ROUNDS, _MAX_SECONDS = 8, 3.0  # over these batches
+_MAX_ROUNDS, _MAX_SECONDS = 8, 1.0  # over these batches
 _OPTIMIZER_FACTOR = 1.1  # time of a step in multiples of its forward and backward pass
 
 
