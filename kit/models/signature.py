@@ -11,13 +11,13 @@ from typing import Any
 from kit.errors import ModelError
 from kit.models.backends.onnx import GRAPH_FILE
 from kit.models.checkpoints.config_file import read_config
-from kit.models.kinds import form_of
+from kit.models.kinds import form_of, kind_in
 from kit.models.kinds.form import Form
 from kit.runtime.json_files import read_object
 
-# Kinds whose time per text depends on the values of the weights: the vocabulary, the exits taken, the length of
-# translations.
-_WEIGHT_DEPENDENT = (Form.TFIDF, Form.EARLY_EXIT, Form.TRANSLATOR, Form.WARM_TRANSLATOR, Form.CT2)
+# Forms of classifiers whose time per text depends on the values of the weights: the vocabulary, or the exits taken.
+# The time of every translator does, because the weights decide how long a translation is.
+_WEIGHT_DEPENDENT = (Form.TFIDF, Form.EARLY_EXIT)
 # Keys of a config.json that do not change the arithmetic of inference.
 _IGNORED_KEYS = {
     "_name_or_path", "id2label", "label2id", "transformers_version", "architectures", "problem_type", "finetuning_task",
@@ -38,10 +38,10 @@ def compute_signature(folder: Path) -> str:
     Raises:
         ModelError: If the folder does not contain a model.
     """
-    kind = form_of(folder)
-    if kind in _WEIGHT_DEPENDENT:
+    form = form_of(folder)
+    if form in _WEIGHT_DEPENDENT or kind_in(folder).translates:
         return f"only {folder.resolve()}"
-    parts = [str(kind), _configuration(folder), *_tokenizer(folder), *_weights(folder)]
+    parts = [str(form), _configuration(folder), *_tokenizer(folder), *_weights(folder)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

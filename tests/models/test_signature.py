@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from kit.models.signature import compute_signature
 
@@ -45,3 +47,13 @@ def test_methods_on_one_checkpoint_share_a_signature(studied: Path) -> None:
     assert signatures["probe"] == signatures["scratch"] and len(signatures["probe"]) == 1
     assert not signatures["tfidf"] & signatures["probe"]
     assert len(signatures["tfidf"]) == len(list(studied.parent.glob("tfidf*/model")))  # each has its own vocabulary
+
+
+def test_translators_share_no_signature_in_any_precision(scratch_run: Path, tmp_path: Path) -> None:
+    """Two translators of equal shapes in 16 bits still write translations of different lengths."""
+    folders = [Path(shutil.copytree(scratch_run / "model", tmp_path / name)) for name in ("first", "second")]
+    for folder in folders:
+        weights = {name: weight.to(torch.float16) for name, weight in load_file(folder / "model.safetensors").items()}
+        save_file(weights, folder / "model.safetensors", {"format": "pt"})
+        changed(folder, dtype="float16")
+    assert len({compute_signature(folder) for folder in folders}) == 2
