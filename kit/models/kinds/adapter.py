@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NoReturn
 
+from kit.errors import ModelError
 from kit.models.backends.backend import Backend
 from kit.models.kinds.base import CardExample, SavedKind, refuse
 from kit.models.kinds.form import Form
@@ -27,6 +29,14 @@ class Adapter(SavedKind):
 
     def load(self, folder: Path, trusted: bool) -> Predictor:
         """Raise ModelError."""
+        raise refuse(folder)
+
+    def predictor(self) -> NoReturn:
+        """Raise ModelError: kit loads an adapter only together with its base model."""
+        raise ModelError("an adapter without its base model cannot predict")
+
+    def format_name(self, folder: Path, run: str, source: str | None) -> str:
+        """Raise ModelError: a run never consists of an adapter alone."""
         raise refuse(folder)
 
     def example(self, card: CardExample) -> str:

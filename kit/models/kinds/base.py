@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ class CardExample:
         return len(self.labels) == 1
 
 
-class SavedKind:
+class SavedKind(ABC):
     """Kind of saved model. Methods import the libraries that they need, and no others.
 
     Attributes:
@@ -72,9 +73,9 @@ class SavedKind:
         """Return the form of the model in a folder."""
         return self.forms[0]
 
+    @abstractmethod
     def predictor(self) -> type[Any]:
         """Import the predictor's class with the libraries that it needs, and return it."""
-        raise NotImplementedError
 
     def load(self, folder: Path, trusted: bool) -> Predictor:
         """Load the model, on the best available device. Raises ModelError if it is damaged or needs untrusted code."""
@@ -85,6 +86,7 @@ class SavedKind:
         """Return the label names saved with a model, in logit order; empty for a translator."""
         return ()
 
+    @abstractmethod
     def format_name(self, folder: Path, run: str, source: str | None) -> str:
         """Return the name of the format in which the model's own files are exported.
 
@@ -96,7 +98,6 @@ class SavedKind:
         Raises:
             ModelError: If the model cannot be exported.
         """
-        raise NotImplementedError
 
     def arguments(self, folder: Path, form: Form) -> dict[str, Any]:
         """Return the arguments of the loader without kit.
@@ -118,9 +119,9 @@ class SavedKind:
         """Return the packages that load an exported model, for `pip install`."""
         return self.packages
 
+    @abstractmethod
     def example(self, card: CardExample) -> str:
         """Return Python code that loads an exported model and predicts a text."""
-        raise NotImplementedError
 
 
 def refuse(folder: Path) -> ModelError:
