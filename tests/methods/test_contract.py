@@ -92,7 +92,7 @@ def translation_for(method: str, pairs: Path, folder: Path, checkpoint: Path) ->
 
 
 def test_every_task_of_the_registry_is_covered() -> None:
-    # Translation has its own methods, with the same checks in translation/test_methods.py.
+    # Translation has its own methods, with the same checks in translators/test_training.py.
     assert {task for task, _ in KINDS.values()} | {"translation"} == set(TASKS)
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +23,7 @@ from kit.records.record import seal
 from kit.runs.control import control_recipe
 from kit.runs.derived_recipes import distillation_recipe, taught_by, teacher_recipe
 from kit.workflows.distill import VERDICT_FILE
+from tests.support.kills import kill_at
 from tests.support.launches import launched
 
 LABELS = ("negative", "positive")
@@ -381,13 +380,7 @@ def test_a_killed_command_resumes_to_the_same_student(base, teacher, done, tmp_p
         lambda: any(cache.glob("teachers/*/about.json")),
         lambda: any((tmp_path / "runs").glob(".distill*.partial/checkpoints/checkpoint-*")),
     )
-    for reached in stages:
-        process = start(*command, KIT_CACHE=str(cache))
-        while not reached():
-            assert process.poll() is None
-            time.sleep(0.001)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+    kill_at(start, stages, *command, KIT_CACHE=str(cache))
     finished = kit_forked(*command, KIT_CACHE=str(cache))
     assert finished.code == 0, finished.err
     record = Record.load(json.loads(finished.out)["students"][0]["folder"])

@@ -34,7 +34,7 @@ from kit.distillation.teacher_outputs import teacher_translations, teacher_words
 from kit.errors import ModelError, RecipeError
 from kit.methods.base import DistillationJob, Fitted
 from kit.methods.encoders.distill import describe_teacher, sizes_of
-from kit.methods.translators.methods import fit_writer, pairs_of, writer_of
+from kit.methods.translators.training import fit_writer, pairs_of, writer_of
 from kit.methods.translators.writing import Writer, dataset_of
 from kit.models.architectures.layers import spread_evenly
 from kit.models.translation.bpe import train_bpe
@@ -84,19 +84,6 @@ class TranslateDistill:
             },
         }
         return replace(fitted, settings={**fitted.settings, **settings})
-
-
-@dataclass(frozen=True)
-class TranslateStudent:
-    """The control of distillation: the same student, trained for as many steps on the budget's references."""
-
-    name: str = "student"
-    needs_checkpoint: bool = True
-
-    def fit(self, job: DistillationJob) -> Fitted:
-        """Train the student on the budget."""
-        writer = student_of(job, job.data.train)
-        return fit_writer(job, writer, pairs_of(job, writer, job.data.train))
 
 
 def student_of(job: DistillationJob, lessons: Examples) -> Writer:

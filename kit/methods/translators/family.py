@@ -14,15 +14,13 @@ from kit.errors import RecipeError
 from kit.methods.base import DistillationJob, FinetuneJob, Inputs, Method, Sizes, TrainingJob, Trial
 from kit.methods.translators.distill import (
     TranslateDistill,
-    TranslateStudent,
     require_same_tokens,
     resolve_translation_student,
     student_of,
 )
-from kit.methods.translators.methods import (
+from kit.methods.translators.training import (
     Translate,
     TranslateLora,
-    TranslateScratch,
     freeze_source_embeddings,
     scratch_writer,
     writer_of,
@@ -45,11 +43,11 @@ from kit.training.progress import Progress
 from kit.training.timing import seconds_a_pass
 
 METHODS: dict[str, Method[Any]] = {
-    "finetune": Translate(),
-    "scratch": TranslateScratch(),
+    "finetune": Translate("finetune", writer_of),
+    "scratch": Translate("scratch", scratch_writer, needs_checkpoint=False),
     "lora": TranslateLora(),
     "distill": TranslateDistill(),
-    "student": TranslateStudent(),
+    "student": Translate("student", student_of),  # the control: trained on the references, for as many steps
 }
 # Time of a translation without the beams, in forward passes of a pair.
 _WRITING_PASSES = 1.0

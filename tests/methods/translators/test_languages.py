@@ -20,7 +20,7 @@ from kit.models.translation.translator import Translator
 from kit.recipe.load import validated
 from kit.runs.control import control_recipe
 from kit.runs.derived_recipes import distillation_recipe
-from kit.runs.request import understand
+from kit.runs.request import make_request
 from kit.workflows.distill import distill
 from tests.models.translation.test_translators import ROUTES
 from tests.support.translators import BUILDERS
@@ -97,7 +97,7 @@ def test_student_of_another_family_gets_its_own_languages(families, captions, tm
     def student(section: dict[str, object] | str) -> Recipe:
         content = recipe.model_dump()
         content["distill"]["student"] = section
-        return understand(validated(content)).recipe
+        return make_request(validated(content)).recipe
 
     assert student("layers:1").translation.prefix == "translate English to German: "
     assert student({"checkpoint": str(families["marian"])}).translation.prefix == ""
@@ -112,20 +112,20 @@ def test_fresh_student_has_a_control(name, families, captions, tmp_path, monkeyp
     student = {"init": "random", "hidden_size": 16, "layers": 1}
     section = {"teacher": str(families[name]), "student": student}
     done = distill(recipe_for(captions, tmp_path, method="distill", distill=section), controls=False, quiet=True)
-    control = understand(control_recipe(done.record, resolve_teacher(str(families[name])))).recipe
+    control = make_request(control_recipe(done.record, resolve_teacher(str(families[name])))).recipe
     assert control.method == "student" and control.distill.student == done.record.recipe.distill.student
     assert (control.translation.codes, control.translation.prefix) == (None, "")
 
 
 def test_explicit_default_prefix_gives_the_same_run(families, captions, tmp_path) -> None:
     recipe = recipe_for(captions, tmp_path, model={"checkpoint": str(families["multi_marian"])})
-    implicit = understand(recipe)
+    implicit = make_request(recipe)
     section = recipe.translation.model_copy(update={"prefix": implicit.recipe.translation.prefix})
-    explicit = understand(recipe.model_copy(update={"translation": section}))
+    explicit = make_request(recipe.model_copy(update={"translation": section}))
     assert implicit.recipe.translation.prefix == explicit.recipe.translation.prefix == ">>deu<< "
     assert implicit.id == explicit.id
     other = recipe.translation.model_copy(update={"prefix": ">>fra<< "})
-    assert understand(recipe.model_copy(update={"translation": other})).recipe.translation.prefix == ">>fra<< "
+    assert make_request(recipe.model_copy(update={"translation": other})).recipe.translation.prefix == ">>fra<< "
 
 
 def test_language_code_after_the_text_is_only_for_mbart(families) -> None:

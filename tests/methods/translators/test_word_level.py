@@ -22,7 +22,7 @@ from kit.methods.translators.writing import Pairs, Writer, dataset_of, encode_pa
 from kit.models.translation.translator import Translator
 from kit.recipe.resolved import ResolvedDistill
 from kit.runs.derived_recipes import taught_by, teacher_recipe
-from kit.runs.request import understand
+from kit.runs.request import make_request
 from kit.tasks.translation.task import Translation
 from kit.training.progress import Progress
 from kit.workflows.distill import distill
@@ -268,9 +268,9 @@ def test_checkpoint_with_the_same_tokens_can_be_a_student(base, examples, tmp_pa
     for name, training_lines in (("teacher", lines), ("same", lines), ("other", lines[::-3])):
         (tmp_path / name).mkdir()
         marian(tmp_path / name, training_lines)
-    understand(changed(base, teacher=str(tmp_path / "teacher"), student=str(tmp_path / "same")))
+    make_request(changed(base, teacher=str(tmp_path / "teacher"), student=str(tmp_path / "same")))
     with pytest.raises(KitError, match="has other tokens than its teacher"):
-        understand(changed(base, teacher=str(tmp_path / "teacher"), student=str(tmp_path / "other")))
+        make_request(changed(base, teacher=str(tmp_path / "teacher"), student=str(tmp_path / "other")))
 
 
 def test_command_distills_by_recipe_and_from_a_run(kit, base, teacher, captions, tiny_checkpoint) -> None:

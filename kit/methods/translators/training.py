@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -49,29 +49,26 @@ _MAX_TRUNCATED = 0.01  # warn if a larger share of the references is truncated
 _RATIO_QUANTILE, _RATIO_MARGIN = 0.99, 1.5
 
 
-@dataclass(frozen=True)
-class Translate:
-    """Training of all weights of a checkpoint, except token embeddings that the recipe freezes."""
+JobT = TypeVar("JobT", bound=TrainingJob)
 
-    name: str = "finetune"
+
+@dataclass(frozen=True)
+class Translate(Generic[JobT]):
+    """Training on the budget's pairs.
+
+    Attributes:
+        name: Name of the method.
+        build: Returns the model that training starts from, for the training pairs.
+        needs_checkpoint: True if the model starts from `model.checkpoint`.
+    """
+
+    name: str
+    build: Callable[[JobT, Examples], Writer]
     needs_checkpoint: bool = True
 
-    def fit(self, job: FinetuneJob) -> Fitted:
-        """Train on the budget's training pairs."""
-        writer = writer_of(job, job.data.train)
-        return fit_writer(job, writer, pairs_of(job, writer, job.data.train))
-
-
-@dataclass(frozen=True)
-class TranslateScratch:
-    """Training of a small Transformer from random weights."""
-
-    name: str = "scratch"
-    needs_checkpoint: bool = False
-
-    def fit(self, job: TrainingJob) -> Fitted:
-        """Train on the budget's training pairs."""
-        writer = scratch_writer(job, job.data.train)
+    def fit(self, job: JobT) -> Fitted:
+        """Train all weights, except token embeddings that the recipe freezes."""
+        writer = self.build(job, job.data.train)
         return fit_writer(job, writer, pairs_of(job, writer, job.data.train))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import time
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from kit.distillation.teacher import resolve_teacher
 from kit.errors import KitError, ModelError, RecipeError
 from kit.methods import family_of
 from kit.methods.translators.family import METHODS
-from kit.methods.translators.methods import writer_of
+from kit.methods.translators.training import writer_of
 from kit.models.checkpoints.checkpoint import resolve_checkpoint
 from kit.models.kinds import form_of
 from kit.models.kinds.form import Form
@@ -35,7 +34,7 @@ from kit.recipe.sections.model import ModelSection
 from kit.runs.control import control_recipe
 from kit.runs.derived_recipes import distillation_recipe, taught_by, teacher_recipe
 from kit.runs.estimate import passes
-from kit.runs.request import understand
+from kit.runs.request import make_request
 from kit.studies.grid import Cell, cell_recipe
 from kit.studies.plan import plan_study
 from kit.tasks.translation.task import Translation
@@ -43,6 +42,7 @@ from kit.training.hardware import set_up_hardware
 from kit.training.progress import Progress
 from kit.workflows.check import check
 from kit.workflows.distill import VERDICT_FILE
+from tests.support.kills import kill_at
 from tests.support.translators import marian
 
 # Settings to learn within a few steps.
@@ -138,7 +138,7 @@ def test_fresh_decoder_has_higher_rate_and_dropout(captions, tiny_checkpoint, ru
     settings = {"decoder_dropout": 0.0, "encoder_rate": 1.0}
     writers = []
     for keys in (dict.fromkeys(settings), settings):
-        request = understand(recipe_of(captions, tiny_checkpoint, runs, translation=keys))
+        request = make_request(recipe_of(captions, tiny_checkpoint, runs, translation=keys))
         job = request.job(set_up_hardware("fp32"), Progress(quiet=True))
         writers.append(writer_of(job, request.data.train))
     default, other = writers
@@ -150,7 +150,7 @@ def test_fresh_decoder_has_higher_rate_and_dropout(captions, tiny_checkpoint, ru
     assert default.model.encoder.config.hidden_dropout_prob == other.model.encoder.config.hidden_dropout_prob != 0.3
     for keys in (settings, {"decoder_layers": 2}):
         with pytest.raises(RecipeError, match="are for an encoder-only checkpoint"):
-            understand(recipe_of(captions, tiny_checkpoint, runs, "scratch", translation=keys))
+            make_request(recipe_of(captions, tiny_checkpoint, runs, "scratch", translation=keys))
 
 
 def test_translator_made_of_an_encoder_can_be_finetuned(captions, teacher, runs) -> None:
@@ -296,7 +296,7 @@ def test_study_estimates_the_effort_of_a_student(student, base) -> None:
     content["study"] = {"methods": ["finetune", "distill"], "budgets": [30, 50], "seeds": 1}
     plan = plan_study(Recipe.model_validate(content))
     for cell in plan.cells:
-        request = understand(cell_recipe(plan.recipe, cell), plan.shared)
+        request = make_request(cell_recipe(plan.recipe, cell), plan.shared)
         assert plan.efforts[cell] == pytest.approx(passes(request), rel=0.01)
 
 
@@ -414,7 +414,7 @@ def test_teacher_of_the_other_direction_is_refused(base, teacher) -> None:
     recipe = taught_by(base, teacher).model_dump()
     recipe["data"]["languages"] = ["de", "en"]
     with pytest.raises(ModelError, match="translates en to de; the recipe has de to en"):
-        understand(Recipe.model_validate(recipe))
+        make_request(Recipe.model_validate(recipe))
 
 
 def test_teacher_from_random_weights(captions, tiny_checkpoint, base, runs) -> None:
@@ -456,11 +456,11 @@ def test_study_ignores_keys_of_other_methods(captions, tiny_checkpoint, runs) ->
     assert recipe.translation.decoder_dropout == 0.0
     for method in ("finetune", "scratch", "lora"):
         checkpoint = None if method == "scratch" else str(tiny_checkpoint)
-        section = understand(cell_recipe(recipe, Cell(method, checkpoint, 40, 0))).recipe.translation
+        section = make_request(cell_recipe(recipe, Cell(method, checkpoint, 40, 0))).recipe.translation
         expected = {"finetune": (0.0, 1.0), "scratch": (None, None), "lora": (0.0, None)}[method]
         assert (section.decoder_dropout, section.encoder_rate) == expected
     with pytest.raises(RecipeError, match=r"translation.encoder_rate: method lora trains adapters"):
-        understand(recipe_of(captions, tiny_checkpoint, runs, "lora", translation={"encoder_rate": 0.5}))
+        make_request(recipe_of(captions, tiny_checkpoint, runs, "lora", translation={"encoder_rate": 0.5}))
 
 
 def test_encoder_with_missing_weights_is_refused(captions, tiny_checkpoint, runs, tmp_path) -> None:
@@ -496,13 +496,7 @@ def test_killed_distillation_ends_with_the_same_student(base, teacher, done, tmp
         lambda: any(cache.glob("teachers/*/about.json")),
         lambda: any((tmp_path / "runs").glob(".distill*.partial/checkpoints/checkpoint-*")),
     )
-    for reached in moments:
-        process = start(*command, KIT_CACHE=str(cache))
-        while not reached():
-            assert process.poll() is None
-            time.sleep(0.001)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+    kill_at(start, moments, *command, KIT_CACHE=str(cache))
     finished = kit_forked(*command, KIT_CACHE=str(cache))
     assert finished.code == 0, finished.err
     record = Record.load(next(path.parent for path in (tmp_path / "runs").glob("*/record.json")))
