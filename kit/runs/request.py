@@ -91,7 +91,7 @@ class Request:
 
 
 @dataclass
-class Shared:
+class LoadedInputs:
     """Cache of cleaned splits and hashed checkpoints, shared by the cells of a study."""
 
     _splits: dict[str, Cleaned] = field(default_factory=dict)
@@ -116,7 +116,7 @@ class Shared:
         return self._checkpoints[key]
 
 
-def understand(recipe: Recipe, shared: Shared | None = None) -> Request:
+def make_request(recipe: Recipe, shared: LoadedInputs | None = None) -> Request:
     """Load and audit the data, draw the budget, find the checkpoint and fill in the defaults.
 
     Args:
@@ -133,7 +133,7 @@ def understand(recipe: Recipe, shared: Shared | None = None) -> Request:
     from kit.tasks import task_for
     from kit.training.progress import check_trackers
 
-    shared = shared or Shared()
+    shared = shared or LoadedInputs()
     check_trackers(recipe.train)
     data = prepare(recipe.data, recipe.train.seed, shared.cleaned(recipe.data))
     if data.splits.headless:  # small files with the same columns can then be read for predictions
@@ -163,7 +163,7 @@ def _teachers(inputs: Inputs) -> tuple[Teacher, ...]:
     return teachers
 
 
-def _start(recipe: Recipe, teachers: tuple[Teacher, ...], shared: Shared) -> Checkpoint:
+def _start(recipe: Recipe, teachers: tuple[Teacher, ...], shared: LoadedInputs) -> Checkpoint:
     """Return the checkpoint that training starts from: for distillation the student's own, or else the teacher."""
     student = recipe.distill.student.checkpoint
     if recipe.method in ("distill", "student") and student is not None:

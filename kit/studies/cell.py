@@ -27,7 +27,7 @@ from kit.recipe import Recipe
 from kit.records.record import Record
 from kit.runs.derived_recipes import taught_by
 from kit.runs.execute import finetune
-from kit.runs.request import Shared, understand
+from kit.runs.request import LoadedInputs, make_request
 from kit.runtime.cache_folders import cache_root
 from kit.runtime.files import locked
 from kit.runtime.json_files import json_sha256
@@ -76,7 +76,7 @@ def run(context: JobData, job: JobData) -> JobData:
             torch.cuda.empty_cache()  # leave the memory to other workers on the same GPU
 
 
-def _cell(cell: Cell, recipe: Recipe, keep_model: bool, shared: Shared, storage: Storage | None) -> Record:
+def _cell(cell: Cell, recipe: Recipe, keep_model: bool, shared: LoadedInputs, storage: Storage | None) -> Record:
     """Return the cell's Record. A distilled cell without a teacher gets the study's own finetune cell, run if open."""
     requested = cell_recipe(recipe, cell)
     if cell.method == "distill" and requested.distill.teacher is None:
@@ -86,10 +86,10 @@ def _cell(cell: Cell, recipe: Recipe, keep_model: bool, shared: Shared, storage:
     return _finished_record(requested, keep_model, shared, storage)
 
 
-def _finished_record(requested: Recipe, keep_model: bool, shared: Shared, storage: Storage | None) -> Record:
+def _finished_record(requested: Recipe, keep_model: bool, shared: LoadedInputs, storage: Storage | None) -> Record:
     """Return the finished Record of a recipe, run if necessary, and keep it in the storage if there is one."""
     if storage is not None:
-        storage.fetch(understand(requested, shared).id, Path(requested.runs))
+        storage.fetch(make_request(requested, shared).id, Path(requested.runs))
     record = finetune(requested, quiet=True, keep_model=keep_model, shared=shared)
     if storage is not None:
         storage.keep(record)
@@ -147,19 +147,19 @@ def _differences(expected: dict[str, str | None], actual: dict[str, str | None])
 
 
 @lru_cache(maxsize=1)
-def _shared(context: str) -> Shared:
+def _shared(context: str) -> LoadedInputs:
     """Return the data shared by the cells of a study, one object per study and process."""
-    return Shared()
+    return LoadedInputs()
 
 
-def _require_same_data(shared: Shared, recipe: Recipe, expected: dict[str, str]) -> None:
+def _require_same_data(shared: LoadedInputs, recipe: Recipe, expected: dict[str, str]) -> None:
     if shared.cleaned(recipe.data).audit.fingerprints != expected:
         raise DataError(
             f"{recipe.data.source} changed since the study began", "start the study again", key="data.source"
         )
 
 
-def time_models(ids: list[str], shared: Shared, recipe: Recipe, storage: Storage | None) -> JobData:
+def time_models(ids: list[str], shared: LoadedInputs, recipe: Recipe, storage: Storage | None) -> JobData:
     """Measure saved models in turns, one model per compute signature, and return their speeds."""
     from kit.measurement.speed import latencies, speeds_to_json
     from kit.models.loaded_models import LoadedModels

@@ -200,14 +200,14 @@ def measure_together(ledger: Ledger, records: Sequence[Record]) -> str:
     Returns:
         Reason for missing latencies; empty if there are none.
     """
-    from kit.runs.request import Shared
+    from kit.runs.request import LoadedInputs
     from kit.studies.cell import time_models
 
     wanted = [record.id for record in records]
     if all(name in ledger.speeds() for name in wanted):
         return ""
     recipe = ledger.recipe.model_copy(update={"runs": str(ledger.folder.parent)})
-    shared = Shared()
+    shared = LoadedInputs()
     try:
         tested = records[0].content.data.fingerprints["test"]
         if shared.cleaned(recipe.data).audit.fingerprints["test"] != tested:

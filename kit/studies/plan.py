@@ -11,7 +11,7 @@ from kit.errors import KitError, RecipeError
 from kit.measurement.durations import Span
 from kit.recipe import Recipe
 from kit.records.record import Record
-from kit.runs.request import Shared, understand
+from kit.runs.request import LoadedInputs, make_request
 from kit.studies.grid import Cell, Series, cell_keys, cell_recipe, model_section, plan_cells
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Plan:
     """
 
     recipe: Recipe
-    shared: Shared
+    shared: LoadedInputs
     prints: dict[str | None, str]
     cells: dict[Cell, str]
     efforts: dict[Cell, float]
@@ -71,7 +71,7 @@ def plan_study(recipe: Recipe) -> Plan:
 
     Raises KitError for any problem that would fail all cells of a series.
     """
-    shared = Shared()
+    shared = LoadedInputs()
     cleaned = shared.cleaned(recipe.data)
     rows = cleaned.splits.train.labels
     several = recipe.data.multi_label
@@ -123,7 +123,7 @@ def find_record(plan: Plan, cell: Cell) -> Record | None:
             if teacher is None:
                 return None
             wanted = taught_by(wanted, teacher)
-        record = Record.load(runs / understand(wanted, plan.shared).id)
+        record = Record.load(runs / make_request(wanted, plan.shared).id)
     except KitError:
         return None  # no such Record, a damaged one, or a cell that will fail
     return record if record.id == record.folder.name else None
@@ -139,7 +139,7 @@ def estimate_seconds(plan: Plan) -> dict[Cell, Span]:
     for cell in sorted(plan.cells, key=lambda cell: -cell.budget):
         if cell.series in pace:
             continue
-        request = understand(cell_recipe(plan.recipe, cell), plan.shared)
+        request = make_request(cell_recipe(plan.recipe, cell), plan.shared)
         if cell.method == "tfidf":
             pace[cell.series] = tfidf_seconds(request).scaled(1 / plan.efforts[cell])
         else:

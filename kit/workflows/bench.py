@@ -294,9 +294,9 @@ def _texts(source: str | Path | Sequence[tuple[str, ...]] | None, records: list[
     elif source is not None:
         rows = list(source)
     elif records:
-        from kit.runs.request import Shared
+        from kit.runs.request import LoadedInputs
 
-        rows = list(Shared().cleaned(records[0].recipe.data).splits.test.texts)
+        rows = list(LoadedInputs().cleaned(records[0].recipe.data).splits.test.texts)
     else:
         raise DataError("no texts to measure with: none of the folders is a run", "pass a file: --texts texts.txt")
     if not rows:

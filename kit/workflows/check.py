@@ -10,7 +10,7 @@ from kit.data.label_words import in_line
 from kit.recipe import Recipe
 from kit.runs.derived_recipes import teacher_recipe
 from kit.runs.estimate import make_trial, passes
-from kit.runs.request import Request, Shared, understand
+from kit.runs.request import LoadedInputs, Request, make_request
 from kit.runtime.files import require_writable
 from kit.runtime.quantities import percent
 
@@ -30,7 +30,7 @@ class Preview:
     finished: bool
 
 
-def check(recipe: Recipe, shared: Shared | None = None) -> Preview:
+def check(recipe: Recipe, shared: LoadedInputs | None = None) -> Preview:
     """Load and audit the data, draw the budget, check the checkpoint and time a few steps, without training.
 
     Args:
@@ -46,8 +46,8 @@ def check(recipe: Recipe, shared: Shared | None = None) -> Preview:
     from kit.runtime.file_types import RECORD_FILE
 
     require_writable(Path(recipe.runs))
-    shared = shared or Shared()
-    request = understand(recipe, shared)
+    shared = shared or LoadedInputs()
+    request = make_request(recipe, shared)
     run_id, data = request.id, request.data
     rows = [("run", run_id), *_data_rows(request)]
     if recipe.method != "tfidf":

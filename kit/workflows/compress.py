@@ -19,7 +19,7 @@ from kit.recipe.identity import identity_hash, readable_id
 from kit.recipe.sections.compression import CompressSection, GateSection, Step
 from kit.records.record import Record
 from kit.runs.execute import finetune
-from kit.runs.request import Shared
+from kit.runs.request import LoadedInputs
 from kit.runs.write_record import make_record
 from kit.runtime.files import write_atomically
 from kit.runtime.seals import sealed
@@ -57,7 +57,9 @@ class Compression:
         return [start, *notes, *(line for link in self.links for line in link.lines)]
 
 
-def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared: Shared | None = None) -> Compression:
+def compress(
+    recipe: Recipe, *, force: bool = False, quiet: bool = False, shared: LoadedInputs | None = None
+) -> Compression:
     """Apply the steps of `compress.steps`, each to the result of the step before. Each step writes a Record.
 
     Finished steps are reused, so an interrupted chain continues.
@@ -83,7 +85,7 @@ def compress(recipe: Recipe, *, force: bool = False, quiet: bool = False, shared
     from kit.models.load import load_predictor
     from kit.tasks import task_for
 
-    section, shared = recipe.compress, shared or Shared()
+    section, shared = recipe.compress, shared or LoadedInputs()
     if section.source is None:
         _require_chain(section, None, recipe)
         data = prepare(recipe.data, recipe.train.seed, shared.cleaned(recipe.data))
@@ -149,7 +151,7 @@ def _require_chain(section: CompressSection, start: Record | None, recipe: Recip
         kind, what = form_after(technique, kind), f"what {step.technique} leaves"
 
 
-def _job(start: Record, quiet: bool, shared: Shared) -> Job:
+def _job(start: Record, quiet: bool, shared: LoadedInputs) -> Job:
     """Return the data and the task of a run, with the hardware of this machine. The run's checkpoint is not needed.
 
     Args:

@@ -17,7 +17,7 @@ from kit.records.record import Record
 from kit.runs.control import control_recipe, require_control, require_weights
 from kit.runs.derived_recipes import student_recipe, teacher_recipe
 from kit.runs.execute import finetune, with_teacher
-from kit.runs.request import Shared
+from kit.runs.request import LoadedInputs
 from kit.runtime.files import write_atomically
 from kit.runtime.seals import sealed
 
@@ -50,7 +50,7 @@ def distill(
     controls: bool = True,
     force: bool = False,
     quiet: bool = False,
-    shared: Shared | None = None,
+    shared: LoadedInputs | None = None,
 ) -> Distillation:
     """Train the teacher if the recipe does not name one, then the student and its control, and compare them.
 
@@ -71,7 +71,7 @@ def distill(
     from kit.runtime.distributed import meet
     from kit.training.hardware import set_up_hardware
 
-    shared = shared or Shared()
+    shared = shared or LoadedInputs()
     meet(set_up_hardware(recipe.train.precision).device)
     _refuse_early(recipe, controls, shared)
     students, control_records, teachers = [], [], []
@@ -93,12 +93,12 @@ def _names(recipe: Recipe) -> list[str]:
     return [named] if isinstance(named, str) else list(named or [])
 
 
-def _refuse_early(requested: Recipe, controls: bool, shared: Shared) -> None:
+def _refuse_early(requested: Recipe, controls: bool, shared: LoadedInputs) -> None:
     """Raise an error that would keep the student or its control from starting, before hours of teacher training."""
-    from kit.runs.request import understand
+    from kit.runs.request import make_request
 
     recipe = student_recipe(requested)
-    request = understand(recipe, shared)
+    request = make_request(recipe, shared)
     if controls and request.teachers:
         require_control(request.recipe, request.teachers[0])
     elif controls and teacher_recipe(requested).method == "scratch":
@@ -107,7 +107,9 @@ def _refuse_early(requested: Recipe, controls: bool, shared: Shared) -> None:
         raise RecipeError("there is nothing to fine-tune a teacher from", "set model.checkpoint", key="distill.teacher")
 
 
-def _judge(students: list[Record], controls: list[Record], teachers: list[list[Teacher]], shared: Shared) -> Verdict:
+def _judge(
+    students: list[Record], controls: list[Record], teachers: list[list[Teacher]], shared: LoadedInputs
+) -> Verdict:
     """Return the verdict over all seeds. teachers: The teachers of each seed."""
     from kit.analysis.distillation_verdict import SeedOutputs, judge
     from kit.tasks import task_for
@@ -141,7 +143,7 @@ def _judge(students: list[Record], controls: list[Record], teachers: list[list[T
     )
 
 
-def _teacher_outputs(student: Record, teachers: list[Teacher], shared: Shared) -> np.ndarray:
+def _teacher_outputs(student: Record, teachers: list[Teacher], shared: LoadedInputs) -> np.ndarray:
     """Return the teachers' averaged outputs on the student's test examples, from their Records or computed."""
     from kit.methods import family_of
     from kit.tasks import task_for
@@ -160,7 +162,7 @@ def _teacher_outputs(student: Record, teachers: list[Teacher], shared: Shared) -
     return task.average(outputs)
 
 
-def _costs(student: Record, teachers: list[Teacher], shared: Shared) -> tuple[Cost, Cost]:
+def _costs(student: Record, teachers: list[Teacher], shared: LoadedInputs) -> tuple[Cost, Cost]:
     """Return size and speed of the student, and of all its teachers together, timed in turns."""
     from kit.analysis.distillation_verdict import Cost
     from kit.measurement.speed import latencies

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kit import Recipe, finetune
 from kit.runs.estimate import make_trial
-from kit.runs.request import understand
+from kit.runs.request import make_request
 from kit.training.hardware import set_up_hardware
 
 
@@ -27,7 +27,7 @@ def test_plan_counts_label_names_as_examples(reviews, tiny_checkpoint, tmp_path)
         }
     )
     hardware = set_up_hardware("fp32")
-    plan = make_trial(understand(recipe), hardware).plan
+    plan = make_trial(make_request(recipe), hardware).plan
     assert plan is not None
     record = finetune(recipe, quiet=True)
     assert plan.steps == record.to_dict()["training"]["plan"]["steps"] == 3

@@ -11,7 +11,7 @@ import pytest
 
 from kit import Recipe, Record, bench, finetune
 from kit.errors import DataError, ModelError
-from kit.runs.request import Shared
+from kit.runs.request import LoadedInputs
 from kit.workflows.bench import Subject, _Process, _texts
 
 
@@ -91,7 +91,7 @@ def test_texts_come_from_a_file_or_the_first_run(pair: list[Path], plain: Path, 
     texts.write_text("a fine film\n\nnot so fine\n", "utf-8")
     assert _texts(texts, []) == [("a fine film",), ("not so fine",)]
     record = Record.read(pair[0])
-    rows = Shared().cleaned(record.recipe.data).splits.test.texts
+    rows = LoadedInputs().cleaned(record.recipe.data).splits.test.texts
     assert _texts(None, [record]) == list(rows)
 
 

@@ -24,7 +24,7 @@ from kit.errors import DataError, KitError, ModelError, RecipeError, RecordError
 from kit.models.checkpoints.tokenizers import load_tokenizer
 from kit.models.load import load_predictor
 from kit.runs.derived_recipes import compression_recipe
-from kit.runs.request import Shared
+from kit.runs.request import LoadedInputs
 from kit.runtime.seals import sealed
 from kit.tasks.classification.task import Classification
 from kit.workflows.compress import CHAIN_FILE, Compression, _job, compress
@@ -86,7 +86,7 @@ def test_texts_with_kept_tokens_get_the_same_logits(done: Compression, tiny_run:
 
 
 def _test_texts(folder: Path) -> list[tuple[str, ...]]:
-    return Shared().cleaned(Record.read(folder).recipe.data).splits.test.texts
+    return LoadedInputs().cleaned(Record.read(folder).recipe.data).splits.test.texts
 
 
 def _ids(predictor, text: tuple[str, ...]) -> list[int]:
@@ -100,7 +100,7 @@ def test_tokens_of_distillation_texts_are_kept(done: Compression, tiny_run: Path
     )
     trimmed = set(after)
     removed = [token for token in before if token.isalpha() and token not in trimmed]
-    reserved = gate_texts(_job(Record.read(tiny_run), True, Shared()))
+    reserved = gate_texts(_job(Record.read(tiny_run), True, LoadedInputs()))
     file = tmp_path / "others.txt"
     file.write_text("\n".join([f"a {removed[0]} of {removed[1]}", *(row[0] for row in reserved)]), "utf-8")
     content = Record.read(tiny_run).recipe.model_dump()
@@ -218,12 +218,12 @@ def test_chain_uses_the_precision_of_its_run(precision, bf16, tiny_run: Path, mo
     record = Record.read(tiny_run)
     train = record.recipe.train.model_copy(update={"precision": precision})
     monkeypatch.setattr(Record, "recipe", record.recipe.model_copy(update={"train": train}))
-    assert _job(record, True, Shared()).hardware.bf16 is bf16
+    assert _job(record, True, LoadedInputs()).hardware.bf16 is bf16
 
 
 def test_gate_allows_the_loss_of_one_validation_example(tiny_run: Path) -> None:
     record, start = Record.read(tiny_run), load_predictor(tiny_run / "model")
-    job = _job(record, True, Shared())
+    job = _job(record, True, LoadedInputs())
     section = Recipe.model_validate(
         {**record.recipe.model_dump(), "compress": {"gate": {"retained": 0.99}}}
     ).compress.gate
@@ -247,7 +247,7 @@ def test_gate_allows_the_loss_of_one_validation_example(tiny_run: Path) -> None:
 
 def test_gate_limits_the_loss_of_the_worst_class(tiny_run: Path) -> None:
     record, start = Record.read(tiny_run), load_predictor(tiny_run / "model")
-    job = _job(record, True, Shared())
+    job = _job(record, True, LoadedInputs())
     judge = Judge.of(chain(tiny_run, ["onnx"], worst_class=0.25).compress.gate, job, start)
     outputs, targets = judge.validation, job.task.targets(job.data.validation.labels)
     assert outputs is not None and "fewer than 4 validation examples" not in judge.few
@@ -291,7 +291,7 @@ def test_worst_class_needs_classes_and_validation_examples(tiny_run: Path) -> No
     with pytest.raises(ValueError, match=r"compress\.gate\.worst_class: translation has no classes"):
         Recipe.model_validate(pairs | {"compress": {"gate": {"worst_class": 0.05}}})
     record = Record.read(tiny_run)
-    job = _job(record, True, Shared())
+    job = _job(record, True, LoadedInputs())
     empty = replace(job.data, validation=job.data.validation.take([]))
     section = chain(tiny_run, ["onnx"], worst_class=0.05).compress.gate
     with pytest.raises(RecipeError, match="there are no validation examples to compute recall on"):
@@ -300,7 +300,7 @@ def test_worst_class_needs_classes_and_validation_examples(tiny_run: Path) -> No
 
 def test_agreement_is_with_predictions_of_the_start(tiny_run: Path) -> None:
     record, start = Record.read(tiny_run), load_predictor(tiny_run / "model")
-    job = _job(record, True, Shared())
+    job = _job(record, True, LoadedInputs())
     section = chain(tiny_run, ["onnx"], agreement=0.9).compress.gate
     judge = Judge.of(section, job, start)
     texts, validation = len(judge.predictions), judge.validation
@@ -402,11 +402,11 @@ def test_graph_can_teach_but_has_no_layers_for_students(done: Compression, tiny_
     trimmed = resolve_teacher(str(done.links[0].record.folder))
     assert trimmed.checkpoint is not None
     with pytest.raises(ModelError, match="has no layers to make a student from"):
-        from kit.runs.request import understand
+        from kit.runs.request import make_request
 
         recipe = Record.read(tiny_run).recipe
         section = recipe.distill.model_copy(update={"teacher": str(done.record.folder)})
-        understand(recipe.model_copy(update={"method": "distill", "distill": section}))
+        make_request(recipe.model_copy(update={"method": "distill", "distill": section}))
 
 
 def test_model_card_lists_only_the_steps_of_its_model(done: Compression, tiny_run: Path) -> None:

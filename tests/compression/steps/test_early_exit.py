@@ -26,7 +26,7 @@ from kit.models.kinds.form import Form
 from kit.models.load import load_predictor
 from kit.recipe.sections.compression import EarlyExitStep
 from kit.runs.derived_recipes import compression_recipe
-from kit.runs.request import Shared
+from kit.runs.request import LoadedInputs
 from kit.workflows.compress import _job, compress
 from tests.support.sealing import edited
 
@@ -44,7 +44,7 @@ def chain(folder: Path, *steps: object) -> Recipe:
 
 
 def job_of(record: Record) -> Job:
-    return _job(record, True, Shared())
+    return _job(record, True, LoadedInputs())
 
 
 def classifier(config: PreTrainedConfig, **settings: object) -> PooledClassifier:
