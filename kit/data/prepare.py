@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +13,11 @@ from kit.data.labels import encode_labels
 from kit.data.numbers import strata, values_of
 from kit.data.sources import Splits, load_splits
 from kit.recipe.sections.data import MAX_VALIDATION_EXAMPLES, VALIDATION_SHARE, DataSection, TargetKind
+
+_IDLE_SAMPLING = (
+    "data.sampling: balanced has no effect without data.budget: all training examples are used; set data.budget, or "
+    "leave it out"
+)
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,8 @@ def prepare(data: DataSection, seed: int, cleaned: Cleaned | None = None) -> Pre
     """
     cleaned = cleaned or clean(data)
     splits, report = cleaned.splits, cleaned.audit
+    if data.sampling == "balanced" and data.budget is None:
+        report = replace(report, notes=(*report.notes, _IDLE_SAMPLING))
     targets = _targets(splits, data)
     classes = primary_class(targets) if data.multi_label else targets
     several = targets if data.multi_label else None

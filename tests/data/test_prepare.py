@@ -103,3 +103,10 @@ def test_smallest_multi_label_budget_has_every_label(tmp_path: Path, seed: int) 
     with pytest.raises(BudgetError) as caught:
         prepared(seed, budget=2, **section)
     assert caught.value.message == "data.budget: budget 2 cannot cover 5 classes"
+
+
+def test_balanced_sampling_without_a_budget_is_reported(reviews: Path) -> None:
+    note = "data.sampling: balanced has no effect without data.budget"
+    idle, used = (prepared(source=str(reviews), sampling="balanced", budget=budget) for budget in (None, 50))
+    assert any(warning.startswith(note) for warning in idle.audit.warnings())
+    assert not any(warning.startswith(note) for warning in used.audit.warnings())
