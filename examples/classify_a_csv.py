@@ -31,7 +31,7 @@ print(Path("reviews.csv").read_text("utf-8")[:400])
 # %%
 import kit
 
-kit.new("reviews.yaml", "reviews.csv", force=True, tell=print)
+kit.new("reviews.yaml", "reviews.csv", force=True, warn=print)
 print(Path("reviews.yaml").read_text("utf-8"))
 
 # %% [markdown]

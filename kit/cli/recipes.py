@@ -108,7 +108,7 @@ def new(  # noqa: PLR0913, PLR0917
             max_bytes=max_bytes,
             checkpoint=checkpoint,
             force=force,
-            tell=lambda note: echo(f"data: {with_options(note, OPTION_OF_KEY)}"),
+            warn=lambda note: echo(f"data: {with_options(note, OPTION_OF_KEY)}"),
         )
     columns = f"text {recipe.data.text}, label {in_line(recipe.data.label_columns)}"
     echo(f"wrote {path}: {columns if languages is None else f'translations, {languages}'}")

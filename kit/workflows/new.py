@@ -46,7 +46,7 @@ def new(  # noqa: PLR0913
     max_bytes: int | None = None,
     checkpoint: str | None = None,
     force: bool = False,
-    tell: Callable[[str], None] | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> Recipe:
     """Write a recipe for the user's own data, with the columns detected in the data.
 
@@ -66,7 +66,7 @@ def new(  # noqa: PLR0913
         max_bytes: As `data.max_bytes` in a recipe.
         checkpoint: Pretrained weights; None uses a small sentence encoder.
         force: Replace an existing recipe.
-        tell: Called with each assumption that was made while reading the files.
+        warn: Called with each assumption that was made while reading the files.
 
     Returns:
         The recipe as loaded from the file.
@@ -101,9 +101,9 @@ def new(  # noqa: PLR0913
     _add_detected(content["data"], splits)
     recipe = validated(content)
     _write(recipe, path, _notes(splits, bool(test), recipe.data))
-    if tell:
+    if warn:
         for note in (*_columns_note(splits, label), *_task_note(recipe, task), *splits.notes):
-            tell(note)
+            warn(note)
     return recipe
 
 

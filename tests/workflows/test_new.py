@@ -165,7 +165,7 @@ def test_one_column_per_label_is_detected() -> None:
     rows = [f"{i},a comment {i},{i % 2},{int(i % 3 == 0)},{int(i % 5 == 0)}" for i in range(30)]
     Path("comments.csv").write_text("\n".join(["id,comment_text,toxic,rude,threat", *rows]))
     notes: list[str] = []
-    recipe = new_recipe(RECIPE, ["comments.csv"], tell=notes.append)
+    recipe = new_recipe(RECIPE, ["comments.csv"], warn=notes.append)
     assert (recipe.data.label, recipe.data.multi_label) == (["toxic", "rude", "threat"], True)
     assert load_recipe(RECIPE) == recipe
     assert "# one 0/1 column per label, 3 labels: toxic, rude, threat" in RECIPE.read_text()
@@ -217,7 +217,7 @@ def test_a_missing_header_is_reported_and_written() -> None:
     rows = [f"please help me with request {i},{('pay', 'refund')[i % 2]}" for i in range(20)]
     Path("bare.csv").write_text("\n".join(rows))
     notes: list[str] = []
-    recipe = new_recipe(RECIPE, ["bare.csv"], tell=notes.append)
+    recipe = new_recipe(RECIPE, ["bare.csv"], warn=notes.append)
     assert (recipe.data.header, recipe.data.text, recipe.data.label) == ("none", "column 1", "column 2")
     assert notes[0].startswith("bare.csv seems to have no header")
     assert new_recipe(RECIPE, ["bare.csv"], header=["body", "intent"], force=True).data.text == "body"
@@ -245,7 +245,7 @@ def numbers_file(values: list[str]) -> str:
 def test_many_different_numbers_are_a_task_of_regression(values, task, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     notes: list[str] = []
-    recipe = new_recipe("r.yaml", numbers_file(values), tell=notes.append)
+    recipe = new_recipe("r.yaml", numbers_file(values), warn=notes.append)
     assert (recipe.task, recipe.data.label) == (task, "rating")
     assert any("holds many different numbers" in note for note in notes) is (task == "regression")
     assert Recipe.load("r.yaml") == recipe
