@@ -1,4 +1,4 @@
-"""Analysis: from the finished cells of a study to answers with intervals.
+"""Analysis: from the finished cells of a study to results with intervals.
 
 Pure functions of numbers.
 """

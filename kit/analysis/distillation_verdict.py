@@ -128,7 +128,7 @@ class SeedOutputs:
 
 
 def judge(
-    answers: Sequence[SeedOutputs],
+    outputs_by_seed: Sequence[SeedOutputs],
     targets: np.ndarray,
     measure: Measure,
     *,
@@ -141,7 +141,7 @@ def judge(
     The interval of the retained share is that of a ratio of means, from replicates of both on the same resamples.
 
     Args:
-        answers: Outputs per seed.
+        outputs_by_seed: Outputs of the models of each seed.
         targets: Targets of the test examples, as `metric_samples` takes them.
         measure: Metrics of the task.
         budget: Number of labels.
@@ -149,13 +149,13 @@ def judge(
         notes: Further sentences of the verdict.
     """
     kinds = {
-        "student": [seed_outputs.student for seed_outputs in answers],
-        "teacher": [seed_outputs.teacher for seed_outputs in answers],
+        "student": [seed_outputs.student for seed_outputs in outputs_by_seed],
+        "teacher": [seed_outputs.teacher for seed_outputs in outputs_by_seed],
     }
-    controls = [seed_outputs.control for seed_outputs in answers if seed_outputs.control is not None]
-    if len(controls) == len(answers):
+    controls = [seed_outputs.control for seed_outputs in outputs_by_seed if seed_outputs.control is not None]
+    if len(controls) == len(outputs_by_seed):
         kinds["control"] = controls
-    seeds = [seed_outputs.seed for seed_outputs in answers]
+    seeds = [seed_outputs.seed for seed_outputs in outputs_by_seed]
     points = {
         kind: _point(kind, outputs, seeds, targets=targets, measure=measure, budget=budget)
         for kind, outputs in kinds.items()
@@ -175,9 +175,9 @@ def judge(
         student=student.estimate,
         control=control.estimate if control else None,
         retained=retained,
-        agreement=_agreement(answers, seeds, measure),
+        agreement=_agreement(outputs_by_seed, seeds, measure),
         gain=gain,
-        seeds=len(answers),
+        seeds=len(outputs_by_seed),
         student_cost=costs[0],
         teacher_cost=costs[1],
         notes=tuple(notes),
@@ -224,9 +224,9 @@ def _point(
     return point(budget, runs, measure.main)
 
 
-def _agreement(answers: Sequence[SeedOutputs], seeds: list[int], measure: Measure) -> Estimate:
+def _agreement(outputs_by_seed: Sequence[SeedOutputs], seeds: list[int], measure: Measure) -> Estimate:
     """Return the share of test examples with equal predictions, as the accuracy of a point."""
-    same = [measure.same(seed_outputs.student, seed_outputs.teacher) for seed_outputs in answers]
+    same = [measure.same(seed_outputs.student, seed_outputs.teacher) for seed_outputs in outputs_by_seed]
     # Two labels per example, of which the right one means that the student agrees with the teacher.
     logits = [np.stack([~agrees, agrees], axis=1).astype(np.float64) for agrees in same]
     truth = np.ones(len(same[0]), np.int64)
