@@ -79,7 +79,7 @@ class WriteError(OutputError):
 
 
 class SystemRefusalError(KitError):
-    """The operating system refuses to read or write, where no other class says more."""
+    """The operating system refuses to read or write, and no other class fits better."""
 
     exit_code = 1
 
@@ -143,7 +143,7 @@ def damage_words(error: BaseException) -> str:
     if isinstance(error, (TypeError, AttributeError)):
         return "a value has another type than kit writes"
     if "ignore_mismatched_sizes" in str(error):  # transformers names its own argument
-        return "its weights have other sizes than its config.json says"
+        return "its weights have other sizes than in its config.json"
     return first_line(error)
 
 

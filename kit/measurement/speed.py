@@ -92,7 +92,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Sitting:
-    """Times of several models measured in turns; `warning` says why they are doubtful, empty on an idle machine."""
+    """Times of several models measured in turns; `warning` is the reason for doubt, empty on an idle machine."""
 
     times: list[Times]
     rounds: int

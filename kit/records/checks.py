@@ -47,9 +47,9 @@ def require_agreement(path: Path, content: RecordContent, recipe: Recipe) -> Non
     """Raise RecordError for the first value in a record.json that contradicts its recipe or another value."""
     sizes, seeds = content.data.sizes, content.seeds
     contradictions = {
-        f"task is {content.task}, its recipe says {recipe.task}": content.task != recipe.task,
-        f"method is {content.method}, its recipe says {recipe.method}": content.method != recipe.method,
-        f"main_metric is {content.main_metric}, its recipe says {recipe.main_metric}": (
+        f"task is {content.task}, its recipe has {recipe.task}": content.task != recipe.task,
+        f"method is {content.method}, its recipe has {recipe.method}": content.method != recipe.method,
+        f"main_metric is {content.main_metric}, its recipe has {recipe.main_metric}": (
             content.main_metric != recipe.main_metric
         ),
         "seeds are not those of its recipe": (
