@@ -13,7 +13,7 @@ from kit.models.translation.bpe import train_bpe
 from tests.support.translators import mbart50
 
 PAIRS = [("", "b"), ("a man sleeps", "someone rests [SEP] 日本 😀"), ("w " * 9, "v " * 40)]
-TEXTS = [("a gripping, funny film",), ("dull",), ("word " * 50,)]
+TEXTS = [("a gripping, funny film",), ("good",), ("word " * 50,)]
 
 
 @pytest.fixture(scope="module")

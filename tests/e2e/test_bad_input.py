@@ -197,14 +197,14 @@ def write_nothing(*_: object, **__: object) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path, monkeypatch):
-    """Yield a file system of 4 MB; a folder that seems to be one if the machine cannot mount it, as only root may."""
+    """Yield a file system of 1 MB; a folder that seems to be one if the machine cannot mount it, as only root may."""
     mount = tmp_path / "disk"
     mount.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(mount)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(mount)], capture_output=True, check=False
     )
     if mounted.returncode != 0:
-        monkeypatch.setattr("kit.runtime.files.shutil.disk_usage", lambda _: shutil._ntuple_diskusage(2**22, 0, 2**22))
+        monkeypatch.setattr("kit.runtime.files.shutil.disk_usage", lambda _: shutil._ntuple_diskusage(2**20, 0, 2**20))
         monkeypatch.setattr("torch.save", write_nothing)
         monkeypatch.setattr("transformers.modeling_utils.safe_save_file", write_nothing)
     yield mount

@@ -107,7 +107,7 @@ def test_a_student_learns_the_predictions_of_its_teacher(base, teacher) -> None:
     recipe = base.model_copy(update={"train": base.train.model_copy(update={"epochs": 15, "learning_rate": 3e-3})})
     result = distill(recipe, controls=False, quiet=True)
     start = distill(base, controls=False, quiet=True)
-    assert result.verdict.agreement.value > max(0.85, start.verdict.agreement.value - 0.02)
+    assert result.verdict.agreement.value >= max(0.85, start.verdict.agreement.value - 0.02)
 
 
 def test_a_second_student_uses_the_cached_teacher_outputs(base, done, monkeypatch) -> None:

@@ -506,7 +506,7 @@ def test_pruned_float16_model_needs_its_code(tiny_run: Path, tmp_path: Path, mon
     assert "one text, median ms" in speeds[0] and "x as fast" in speeds[3] and len(speeds) == 4
     assert "dtype='float32'" in card and "float16: " in card
     assert re.search(r"- Texts are truncated to 32 tokens \(\d+\.\d % of the test texts are longer\)", card)
-    assert re.search(r"- The vocabulary was reduced to [\d,]+ of 30,522 tokens: about \d+ % of new texts", card)
+    assert re.search(r"- The vocabulary was reduced to [\d,]+ of 6,000 tokens: about \d+ % of new texts", card)
     assert card.index("- vocabulary: ") < card.index("- prune ") < card.index("- float16: ")
 
 

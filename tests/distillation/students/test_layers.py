@@ -27,7 +27,7 @@ from kit.recipe.sections.model import ModelSection
 
 HEAD = Head(("bad", "good"), multi_label=False)
 SIZE = {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 64}
-IDS = torch.tensor([[101, 7592, 2088, 102], [101, 2204, 102, 0]])
+IDS = torch.tensor([[101, 2143, 2088, 102], [101, 2204, 102, 0]])
 MASK = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]])
 
 
