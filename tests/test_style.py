@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,10 +31,15 @@ NO_VERBS = re.compile(
 VAGUE = {"found", "told", "each", "given", "seen", "made"}
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
 def functions() -> Iterator[tuple[Path, ast.FunctionDef | ast.AsyncFunctionDef, str]]:
     """Yield each function with a docstring, except properties, whose docstrings are noun phrases."""
     for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (text := ast.get_docstring(node)):
                 decorators = {getattr(one, "id", getattr(one, "attr", "")) for one in node.decorator_list}
                 if not decorators & {"property", "cached_property"}:
@@ -62,12 +68,7 @@ def test_docstrings_of_functions_begin_with_a_verb() -> None:
 
 def test_no_docstring_begins_with_a_question_word() -> None:
     kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-    nodes = [
-        (path, node)
-        for path in FILES
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if isinstance(node, kinds)
-    ]
+    nodes = [(path, node) for path in FILES for node in ast.walk(parsed(path)) if isinstance(node, kinds)]
     found = [
         f"{place(p, n)}: {text.splitlines()[0]}"
         for p, n in nodes
@@ -77,7 +78,7 @@ def test_no_docstring_begins_with_a_question_word() -> None:
 
 
 def test_modules_do_not_say_what_they_know() -> None:
-    docs = {path: ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "" for path in FILES}
+    docs = {path: ast.get_docstring(parsed(path)) or "" for path in FILES}
     assert not [str(path) for path, text in docs.items() if re.search(r"\bKnows\b", text)]
     assert not [str(path) for path, text in docs.items() if not text]
 
@@ -86,7 +87,7 @@ def test_variables_are_named_after_what_they_hold() -> None:
     vague = [
         f"{place(path, node)}: {node.id}"
         for path in FILES
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in VAGUE
     ]
     assert not vague, "\n".join(vague)
@@ -102,7 +103,7 @@ def test_errors_carry_their_recipe_key_as_a_field() -> None:
     key = re.compile(rf"(task|method|metric|runs|({sections})\.\w+(\.\w+)*): ")
     in_message = []
     for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.Call) and node.args and ast.unparse(node.func).endswith(("Error", "__init__")):
                 message = node.args[0]
                 parts = message.values if isinstance(message, ast.JoinedStr) else [message]
@@ -114,7 +115,7 @@ def test_errors_carry_their_recipe_key_as_a_field() -> None:
 
 def all_functions() -> Iterator[tuple[Path, ast.FunctionDef | ast.AsyncFunctionDef]]:
     for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 yield path, node
 
@@ -152,13 +153,13 @@ def test_functions_have_few_parameters() -> None:
 
 def test_first_lines_of_docstrings_are_short() -> None:
     kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-    nodes = [node for path in FILES for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, kinds)]
+    nodes = [node for path in FILES for node in ast.walk(parsed(path)) if isinstance(node, kinds)]
     firsts = [text.splitlines()[0] for node in nodes if (text := ast.get_docstring(node))]
     assert sum(len(first) > MAX_SUMMARY for first in firsts) <= LONG_SUMMARIES
 
 
 def test_calls_name_their_arguments() -> None:
-    trees = [ast.parse(path.read_text("utf-8")) for path in FILES]
+    trees = [parsed(path) for path in FILES]
     kit_names = {node.name for tree in trees for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
     own = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id in kit_names]
@@ -166,7 +167,7 @@ def test_calls_name_their_arguments() -> None:
 
 
 def test_types_replace_assertions_that_a_value_is_there() -> None:
-    asserts = [node for path in FILES for node in ast.walk(ast.parse(path.read_text("utf-8"))) if is_presence(node)]
+    asserts = [node for path in FILES for node in ast.walk(parsed(path)) if is_presence(node)]
     assert len(asserts) <= PRESENCE_ASSERTS
 
 

@@ -34,7 +34,9 @@ def act(arguments: list[str]) -> None:
     """
     from kit.cli.app import main
     from kit.publishing import verify
+    from kit.runtime import hub_client
 
+    hub_client._WAITS_S = (0.1, 0.2, 0.4)
     original = verify.subprocess
     verify.subprocess = SimpleNamespace(run=run_check) if "adapter" in " ".join(arguments) else original
     try:

@@ -17,6 +17,10 @@ from kit.workflows.study import study
 from tests.conftest import Kit
 from tests.workflows.test_study import Start, table
 
+# By default, Ray looks for a lost node for 15 seconds.
+LOST_AFTER_SECONDS = {
+    "health_check_initial_delay_ms": 1_000, "health_check_period_ms": 500, "health_check_failure_threshold": 4,
+}  # fmt: skip
 GRID = ["study.methods=[tfidf, probe, finetune]", "study.budgets=[20, 40]", "study.seeds=1", "data.budget=null"]
 
 
@@ -31,7 +35,8 @@ def test_losing_one_of_two_nodes_gives_the_same_table(
     one = {"OMP_NUM_THREADS": "1"}  # as many as a task of one core gets
     alone = kit_forked("study", recipe_file, "--engine", "inline", *inline_options, **one)
     assert alone.code == 0, alone.err
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    head = {"num_cpus": 0, "include_dashboard": False, "_system_config": LOST_AFTER_SECONDS}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     # Ray does not check the number of GPUs: networks request a quarter of one, TF-IDF none.
     nodes = [cluster.add_node(num_cpus=1, num_gpus=1) for _ in range(2)]
     cluster.wait_for_nodes()
