@@ -49,7 +49,7 @@ def evaluate(
 
 
 def predict(
-    run: RunFolder,
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, or of an exported model.")],
     texts: Annotated[
         list[str] | None,
         typer.Argument(help="Texts, or files as for --file; none (or -) reads standard input."),

@@ -127,7 +127,7 @@ def advise(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Advise on checkpoint, method and number of labels; exit code 1 if nothing meets the wish."""
+    """Advise on checkpoint, method and number of labels; exit code 1 if nothing meets the target and limits."""
     quiet_libraries()
     from kit.workflows.advise import advise as run
 

@@ -19,6 +19,8 @@ from kit.records.content import RecordedSettings
 from kit.records.record import Record
 from kit.runtime.quantities import megabytes, percent
 
+_MANY_NEW_TEXTS = 0.5  # share of new texts with removed tokens above which the step is likely to lower the metric
+
 
 @dataclass(frozen=True)
 class Link:
@@ -45,7 +47,7 @@ class Link:
     @property
     def lines(self) -> list[str]:
         """Lines on the result of the step, its effect on new texts, and the recall of classes on test examples."""
-        more = [_removed_tokens_line(self.record.content.settings), recall_line(self.test_recall)]
+        more = [removed_tokens_line(self.record.content.settings), recall_line(self.test_recall)]
         return [self.line, *(f"{self.technique}: {text}" for text in more if text)]
 
     @property
@@ -178,14 +180,16 @@ def _calibration_words(calibration: tuple[float, float] | None) -> str:
     return f"calibration error {percent(after, 1)} (before: {percent(before, 1)})"
 
 
-def _removed_tokens_line(settings: RecordedSettings) -> str:
+def removed_tokens_line(settings: RecordedSettings) -> str:
     """Return a sentence on the share of new texts with removed tokens; empty if no vocabulary was trimmed."""
     if settings.new_texts_read_differently is None:
         return ""
     one_side = settings.sides == "source"
     share = f"About {percent(settings.new_texts_read_differently)} of new {'source ' * one_side}texts"
     unchanged = " The target vocabulary is unchanged: it was built from the training texts." * one_side
-    return f"{share} contain a removed token, and are split into smaller tokens.{unchanged}"
+    split = f"{share} contain a removed token, and are split into smaller tokens."
+    remedy = " If the metric fell too far, leave out `vocabulary`."
+    return split + remedy * (settings.new_texts_read_differently > _MANY_NEW_TEXTS) + unchanged
 
 
 def _speed_words(cost: Cost, start: Cost) -> str:

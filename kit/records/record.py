@@ -297,7 +297,9 @@ def _missing_record_message(folder: Path) -> tuple[str, str]:
             f"{folder} is an exported folder, not a Record",
             f"name the run that it was made from: `record` in its {MANIFEST_FILE}",
         )
-    return f"{folder} is not a Record: it has no {RECORD_FILE}", "`kit list` shows all runs"
+    problem = f"it has no {RECORD_FILE}" if folder.exists() else "there is no such folder"
+    hint = "`kit list` shows all runs; `hf download USER/NAME --local-dir FOLDER` copies a model from the Hub"
+    return f"{folder} is not a Record: {problem}", hint
 
 
 def list_records(runs: Path) -> tuple[list[Record], list[str]]:

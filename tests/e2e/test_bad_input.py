@@ -285,7 +285,8 @@ def test_the_debug_flag_shows_the_traceback(kit_forked, folder) -> None:
 def test_a_folder_without_a_record(kit, folder, command) -> None:
     done = kit(command, "nowhere", *(["text"] if command == "predict" else []))
     assert done.code == 2
-    assert "nowhere is not a Record" in done.err
+    assert "nowhere is not a Record: there is no such folder" in done.err
+    assert "hf download USER/NAME --local-dir FOLDER" in done.err
 
 
 def test_predicting_a_missing_file(kit, folder) -> None:
