@@ -167,7 +167,10 @@ def _exceeds(option: Option, wish: Wish) -> bool:
 
 
 def _smaller(option: Option, findings: Findings) -> list[str]:
-    """Return the commands that derive a smaller and faster model from the model of an option."""
+    """Return the commands that derive a smaller and faster model from the model of an option.
+
+    A student of a study is not distilled again: the suggested student would be as large.
+    """
     series = series_of(option, findings)
     if series.method == "tfidf" or not series.points:
         return []
@@ -177,10 +180,10 @@ def _smaller(option: Option, findings: Findings) -> list[str]:
     saved = next((run for run in point.runs if run.model_bytes is not None), point.runs[0])
     run = shlex.quote(f"{findings.runs}/{saved.record}")
     student = "" if findings.student is None else f" --student {findings.student}"
-    distil = f"kit distill --teacher {run}{student}"
+    distil = [] if root.method == "distill" else [f"kit distill --teacher {run}{student}"]
     derived = [candidate.name for candidate in findings.candidates if candidate.name.startswith(f"{root.name} + ")]
     compressed_before = any(not name.startswith(f"{root.name} + distill") for name in derived)
-    return [distil] if is_derived or compressed_before else [f"kit compress {run}", distil]
+    return distil if is_derived or compressed_before else [f"kit compress {run}", *distil]
 
 
 def _root(derived: Series, findings: Findings) -> Series:

@@ -97,6 +97,12 @@ def test_unreachable_limits_suggest_a_command() -> None:
     assert advice.commands == ("kit compress 'my runs/r0'", "kit distill --teacher 'my runs/r0' --student layers:3")
 
 
+def test_a_student_is_compressed_but_not_distilled_again() -> None:
+    student = replace(STUDY.series[0], name="distill", method="distill")
+    wish = Wish(target=0.82, max_latency_ms=5, max_size_bytes=25e6)
+    assert advise(findings(student), wish).commands == ("kit compress runs/r0",)
+
+
 def test_a_compressed_run_is_chosen_if_no_study_run_fits() -> None:
     small = replace(series("finetune + int8-onnx", (0.69, 0.75, 0.80, 0.847), 0.7, 4_900_000), fit=None)
     study = replace(STUDY, candidates=(replace(small, points=small.points[-1:]),))
