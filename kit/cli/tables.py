@@ -10,8 +10,8 @@ from kit.runtime.console import echo, echo_drawn, echo_json
 from kit.runtime.printable import printable
 
 if TYPE_CHECKING:
+    from kit.compression.chain import Compression
     from kit.records.record import Record
-    from kit.workflows.compress import Compression
     from kit.workflows.distill import Distillation
 
 

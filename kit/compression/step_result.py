@@ -11,7 +11,7 @@ from kit.analysis.distillation_verdict import Cost, SeedOutputs, Verdict, judge,
 from kit.compression.gate import Gate
 from kit.compression.recall import RecallChange, recall_changes, recall_line
 from kit.measurement.intervals import Estimate, shown, wilson_interval
-from kit.measurement.speed import latencies
+from kit.measurement.speed import Speed, latencies
 from kit.methods import Job
 from kit.models.predictor import Predictor
 from kit.recipe.sections.compression import Step
@@ -115,23 +115,29 @@ class Trial:
     predictor: Predictor
 
 
-def links_of(trials: Sequence[Trial], start: Record, before: Predictor, job: Job) -> list[Link]:
+def links_of(trials: Sequence[Trial], start: Record, before: Predictor, job: Job, *, timed: bool = True) -> list[Link]:
     """Compare the models of a chain's steps with its start (`before`) by predictions, size and speed.
 
-    All models are timed in turns, so that the times of different steps can be compared.
+    All models are timed in turns, so that the times of different steps can be compared, unless `timed` is False.
     """
     if not trials:
         return []
     records = [start, *(trial.record for trial in trials)]
-    costs = _costs(records, [before, *(trial.predictor for trial in trials)], job)
+    predictors = [before, *(trial.predictor for trial in trials)]
+    costs = _costs(records, predictors, _speeds(predictors, job) if timed else [None] * len(records))
     return [_link(trial, start, (cost, costs[0]), job) for trial, cost in zip(trials, costs[1:], strict=True)]
 
 
-def _costs(records: Sequence[Record], predictors: Sequence[Predictor], job: Job) -> list[Cost]:
+def _speeds(predictors: Sequence[Predictor], job: Job) -> Sequence[Speed]:
     models = [predictor.outputs for predictor in predictors]
-    speeds = latencies(models, job.data.test.texts, job.hardware.words, job.recipe.rules.writes_text)
+    return latencies(models, job.data.test.texts, job.hardware.words, job.recipe.rules.writes_text)
+
+
+def _costs(records: Sequence[Record], predictors: Sequence[Predictor], speeds: Sequence[Speed | None]) -> list[Cost]:
     return [
-        Cost(record.content.model_bytes, predictor.parameters, speed.p50_ms, speed.interval, speed.warning)
+        Cost(record.content.model_bytes, predictor.parameters, None)
+        if speed is None
+        else Cost(record.content.model_bytes, predictor.parameters, speed.p50_ms, speed.interval, speed.warning)
         for record, predictor, speed in zip(records, predictors, speeds, strict=True)
     ]
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from kit.compression.chain_steps import chain_steps
 from kit.errors import KitError
 from kit.recipe import Recipe
 from kit.recipe.load import recipe_to_yaml
@@ -200,22 +201,6 @@ class _Writer:
             self.missing.append(f"The checkpoint {folder.name} was not found.")
             return folder.name
         return name
-
-
-def chain_steps(record: Record) -> list[Step]:
-    """Return the compression steps from the trained run to this one; empty for a trained run.
-
-    The recipe of a Record contains all of them. Earlier versions of kit wrote the last step alone: the steps before it
-    are in the Records that the run was compressed from.
-    """
-    compression = record.content.settings.compression
-    if compression is None:
-        return []
-    steps = list(record.recipe.compress.steps)
-    source = record.folder.parent / compression.source
-    if len(steps) == 1 and source != record.folder and (source / RECORD_FILE).is_file():
-        return chain_steps(Record.read(source)) + steps
-    return steps
 
 
 def _chain(steps: Sequence[Step]) -> str:

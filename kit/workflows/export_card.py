@@ -74,7 +74,7 @@ def history(record: Record) -> list[str]:
     The verdict of a compression chain lies beside the Record that the chain ended with. A chain that undid all its
     steps ended with its source and is skipped. The verdict of a chain covers all runs back to its source.
     """
-    from kit.workflows.compress import CHAIN_FILE
+    from kit.compression.chain import CHAIN_FILE
     from kit.workflows.distill import VERDICT_FILE
 
     lines: list[str] = []

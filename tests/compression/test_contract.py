@@ -18,6 +18,7 @@ import torch
 from kit import Recipe, Record, evaluate
 from kit.compression import TECHNIQUES
 from kit.compression.capabilities import WORKS, capabilities, capability_table
+from kit.compression.chain import Compression, require_chain
 from kit.errors import ModelError
 from kit.models.classifier import TransformerPredictor
 from kit.models.kinds import form_of
@@ -25,7 +26,7 @@ from kit.models.load import load_predictor
 from kit.publishing.formats import plan_formats
 from kit.recipe.sections.compression import TECHNIQUES as SECTIONS
 from kit.runs.derived_recipes import compression_recipe
-from kit.workflows.compress import Compression, _require_chain, compress
+from kit.workflows.compress import compress
 
 # Each technique with its settings, and the minimum factor by which the file shrinks. Nearly all of the tiny model is
 # its embedding matrix, which only some techniques change.
@@ -161,7 +162,7 @@ def test_cells_of_the_capability_table_are_true(compressed, tiny_run) -> None:
         assert _is_refused(lambda: plan_formats(record, [], with_code=True)) == (row.export != WORKS), row  # noqa: B023
         last = chain(tiny_run, [technique, {"prune": {"epochs": 0.1}}]).compress
         start = Record.read(tiny_run)
-        refused = _is_refused(lambda: _require_chain(last, start, start.recipe))  # noqa: B023
+        refused = _is_refused(lambda: require_chain(last, start, start.recipe))  # noqa: B023
         assert refused == (row.train != WORKS), row
 
 

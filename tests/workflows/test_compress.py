@@ -14,9 +14,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-import kit.compression.step_result as link_module
+import kit.compression.chain as chain_module
 import kit.compression.steps.int8_onnx as int8_module
 from kit import Recipe, Record, evaluate, finetune, predict
+from kit.compression.chain import CHAIN_FILE, Compression, job_of
 from kit.compression.gate import Gate, Judge, gate_texts, require_gate
 from kit.compression.step_result import batch_effect_words
 from kit.data.encode import encode
@@ -27,7 +28,7 @@ from kit.runs.derived_recipes import compression_recipe
 from kit.runs.request import LoadedInputs
 from kit.runtime.seals import sealed
 from kit.tasks.classification.task import Classification
-from kit.workflows.compress import CHAIN_FILE, Compression, _job, compress
+from kit.workflows.compress import compress
 from kit.workflows.export_card import history
 
 # Texts unlike the film reviews that the vocabulary is trimmed to.
@@ -100,7 +101,7 @@ def test_tokens_of_distillation_texts_are_kept(done: Compression, tiny_run: Path
     )
     trimmed = set(after)
     removed = [token for token in before if token.isalpha() and token not in trimmed]
-    reserved = gate_texts(_job(Record.read(tiny_run), True, LoadedInputs()))
+    reserved = gate_texts(job_of(Record.read(tiny_run), True, LoadedInputs()))
     file = tmp_path / "others.txt"
     file.write_text("\n".join([f"a {removed[0]} of {removed[1]}", *(row[0] for row in reserved)]), "utf-8")
     content = Record.read(tiny_run).recipe.model_dump()
@@ -218,12 +219,12 @@ def test_chain_uses_the_precision_of_its_run(precision, bf16, tiny_run: Path, mo
     record = Record.read(tiny_run)
     train = record.recipe.train.model_copy(update={"precision": precision})
     monkeypatch.setattr(Record, "recipe", record.recipe.model_copy(update={"train": train}))
-    assert _job(record, True, LoadedInputs()).hardware.bf16 is bf16
+    assert job_of(record, True, LoadedInputs()).hardware.bf16 is bf16
 
 
 def test_gate_allows_the_loss_of_one_validation_example(tiny_run: Path) -> None:
     record, start = Record.read(tiny_run), load_predictor(tiny_run / "model")
-    job = _job(record, True, LoadedInputs())
+    job = job_of(record, True, LoadedInputs())
     section = Recipe.model_validate(
         {**record.recipe.model_dump(), "compress": {"gate": {"retained": 0.99}}}
     ).compress.gate
@@ -247,7 +248,7 @@ def test_gate_allows_the_loss_of_one_validation_example(tiny_run: Path) -> None:
 
 def test_gate_limits_the_loss_of_the_worst_class(tiny_run: Path) -> None:
     record, start = Record.read(tiny_run), load_predictor(tiny_run / "model")
-    job = _job(record, True, LoadedInputs())
+    job = job_of(record, True, LoadedInputs())
     judge = Judge.of(chain(tiny_run, ["onnx"], worst_class=0.25).compress.gate, job, start)
     outputs, targets = judge.validation, job.task.targets(job.data.validation.labels)
     assert outputs is not None and "fewer than 4 validation examples" not in judge.few
@@ -291,7 +292,7 @@ def test_worst_class_needs_classes_and_validation_examples(tiny_run: Path) -> No
     with pytest.raises(ValueError, match=r"compress\.gate\.worst_class: translation has no classes"):
         Recipe.model_validate(pairs | {"compress": {"gate": {"worst_class": 0.05}}})
     record = Record.read(tiny_run)
-    job = _job(record, True, LoadedInputs())
+    job = job_of(record, True, LoadedInputs())
     empty = replace(job.data, validation=job.data.validation.take([]))
     section = chain(tiny_run, ["onnx"], worst_class=0.05).compress.gate
     with pytest.raises(RecipeError, match="there are no validation examples to compute recall on"):
@@ -300,7 +301,7 @@ def test_worst_class_needs_classes_and_validation_examples(tiny_run: Path) -> No
 
 def test_agreement_is_with_predictions_of_the_start(tiny_run: Path) -> None:
     record, start = Record.read(tiny_run), load_predictor(tiny_run / "model")
-    job = _job(record, True, LoadedInputs())
+    job = job_of(record, True, LoadedInputs())
     section = chain(tiny_run, ["onnx"], agreement=0.9).compress.gate
     judge = Judge.of(section, job, start)
     texts, validation = len(judge.predictions), judge.validation
@@ -320,9 +321,11 @@ def test_agreement_is_with_predictions_of_the_start(tiny_run: Path) -> None:
 
 def test_gate_reads_labels_only_of_validation_examples(done: Compression, tiny_run: Path, monkeypatch) -> None:
     labels_read, read_by_gate = [], []
-    original, compare = Classification.targets, link_module.links_of
+    original, compare = Classification.targets, chain_module.links_of
     monkeypatch.setattr(Classification, "targets", lambda self, part: labels_read.append(part) or original(self, part))
-    monkeypatch.setattr(link_module, "links_of", lambda *args: read_by_gate.extend(labels_read) or compare(*args))
+    monkeypatch.setattr(
+        chain_module, "links_of", lambda *args, **keys: read_by_gate.extend(labels_read) or compare(*args, **keys)
+    )
     monkeypatch.setattr("kit.runs.write_record._fit_and_write", lambda *args: pytest.fail("the step was repeated"))
     gate = compress(chain(tiny_run, ["vocabulary"], retained=0.5, agreement=0.4), quiet=True).links[0].gate
     assert gate.retained > 0.5 and 0.4 < gate.agreement <= 1.0

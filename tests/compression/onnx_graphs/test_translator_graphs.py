@@ -11,6 +11,7 @@ import torch
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
 from kit import Record, evaluate, predict
+from kit.compression.chain import Compression
 from kit.compression.onnx_graphs import translator_graphs as module
 from kit.errors import ModelError
 from kit.models.backends.onnx_translator import OnnxTranslator
@@ -22,7 +23,7 @@ from kit.models.translation.generation_settings import set_search
 from kit.models.translation.seq2seq import TokenizerPair, load_translator
 from kit.models.translation.translator import Translator
 from kit.recipe import Recipe
-from kit.workflows.compress import Compression, compress
+from kit.workflows.compress import compress
 from tests.compression.steps.test_ctranslate2 import chain
 from tests.support.translators import BUILDERS
 

@@ -11,6 +11,7 @@ import torch
 
 from kit import Recipe, Record, evaluate, predict
 from kit.compression.capabilities import WORKS, capabilities
+from kit.compression.chain import Compression
 from kit.compression.steps import ctranslate2 as module
 from kit.errors import ModelError
 from kit.models.backends.ctranslate2 import Ct2Translator
@@ -23,7 +24,7 @@ from kit.models.translation.languages import find_route
 from kit.models.translation.seq2seq import TokenizerPair, load_translator
 from kit.models.translation.translator import Translator
 from kit.runs.derived_recipes import compression_recipe
-from kit.workflows.compress import Compression, compress
+from kit.workflows.compress import compress
 from tests.support.translators import BUILDERS
 
 

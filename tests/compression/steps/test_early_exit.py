@@ -14,6 +14,7 @@ from transformers import BertConfig, DistilBertConfig, ModernBertConfig, MPNetCo
 
 from kit import Recipe, Record, evaluate
 from kit.compression import TECHNIQUES
+from kit.compression.chain import job_of
 from kit.compression.steps.early_exit import _chosen, _fit_exit
 from kit.data.examples import Examples
 from kit.errors import ModelError
@@ -27,7 +28,7 @@ from kit.models.load import load_predictor
 from kit.recipe.sections.compression import EarlyExitStep
 from kit.runs.derived_recipes import compression_recipe
 from kit.runs.request import LoadedInputs
-from kit.workflows.compress import _job, compress
+from kit.workflows.compress import compress
 from tests.support.sealing import edited
 
 TEXTS = [
@@ -43,8 +44,8 @@ def chain(folder: Path, *steps: object) -> Recipe:
     return Recipe.model_validate(content)
 
 
-def job_of(record: Record) -> Job:
-    return _job(record, True, LoadedInputs())
+def prepared_job(record: Record) -> Job:
+    return job_of(record, True, LoadedInputs())
 
 
 def classifier(config: PreTrainedConfig, **settings: object) -> PooledClassifier:
@@ -81,7 +82,7 @@ def test_threshold_is_chosen_on_validation_examples(done: Record) -> None:
 
 
 def test_points_of_the_curve_are_measured_correctly(done: Record, tiny_run: Path) -> None:
-    job = job_of(Record.read(tiny_run))
+    job = prepared_job(Record.read(tiny_run))
     predictor = load_predictor(done.model_folder)
     for point in done.to_dict()["settings"]["curve"][::5]:
         predictor.model.config.threshold = point["threshold"]
@@ -91,7 +92,7 @@ def test_points_of_the_curve_are_measured_correctly(done: Record, tiny_run: Path
 
 def test_only_labels_of_validation_examples_are_used(tiny_run: Path) -> None:
     """The exits and their threshold are the same if all other labels change."""
-    job = job_of(Record.read(tiny_run))
+    job = prepared_job(Record.read(tiny_run))
 
     def flipped(part: Examples) -> Examples:
         return replace(part, labels=[(job.data.labels[row[0] == job.data.labels[0]],) for row in part.labels])
@@ -108,7 +109,7 @@ def test_only_labels_of_validation_examples_are_used(tiny_run: Path) -> None:
 
 def test_threshold_of_one_changes_no_bit_of_the_outputs(tiny_run: Path) -> None:
     source = Record.read(tiny_run)
-    fitted = TECHNIQUES["early-exit"].compress(EarlyExitStep(threshold=1), source, job_of(source))
+    fitted = TECHNIQUES["early-exit"].compress(EarlyExitStep(threshold=1), source, prepared_job(source))
     assert np.array_equal(fitted.predictor.outputs(TEXTS), load_predictor(source.model_folder).outputs(TEXTS))
     assert fitted.settings["chosen"]["layers"] == 2
 
@@ -233,7 +234,7 @@ def test_only_torch_models_can_have_exits(kind: Form, tiny_run: Path, monkeypatc
 
 def test_impossible_steps_are_refused_before_computation(tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        import_module("kit.workflows.compress"), "_step_record", lambda *args: pytest.fail("a step was taken")
+        import_module("kit.compression.chain"), "_step_record", lambda *args: pytest.fail("a step was taken")
     )
     for after in ("int8-onnx", "onnx", "int8-bnb", "prune"):
         with pytest.raises(ModelError, match=f"{after}: what early-exit leaves is a model with early exits") as error:

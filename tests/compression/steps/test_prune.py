@@ -54,16 +54,16 @@ def test_heads_and_neurons_without_effect_are_removed_first(source: Record, tmp_
         for block in find_blocks(model):
             block.joined.weight[:, : block.head_size] = 0
             block.outer.weight[:, ::2] = 0
+    from kit.compression.chain import job_of
     from kit.methods import Fitted
     from kit.models.classifier import TransformerPredictor
     from kit.runs.request import LoadedInputs
     from kit.runs.write_record import make_record
-    from kit.workflows.compress import _job
 
     untrained = source.recipe.model_copy(update={"method": "probe"})  # a method without training steps
     zeroed = make_record(
         tmp_path / "runs" / "zeroed",
-        replace(_job(source, True, LoadedInputs()), recipe=untrained),
+        replace(job_of(source, True, LoadedInputs()), recipe=untrained),
         lambda job: Fitted(TransformerPredictor(model, tokenizer, 32)),
         began=0.0,
     )

@@ -17,6 +17,7 @@ from transformers import AutoModelForSeq2SeqLM, BertConfig, BertModel, T5Config,
 from kit import Recipe, Record, evaluate
 from kit.compression import TECHNIQUES
 from kit.compression.base import attempts
+from kit.compression.chain import Compression
 from kit.compression.steps.quantize import _SavedPredictor
 from kit.errors import ModelError
 from kit.models.checkpoints.checkpoint import Checkpoint
@@ -32,7 +33,7 @@ from kit.publishing import standalone_check as probe
 from kit.publishing.formats import plan_formats
 from kit.recipe.sections.compression import CompressSection
 from kit.runs.derived_recipes import compression_recipe
-from kit.workflows.compress import Compression, compress
+from kit.workflows.compress import compress
 from tests.compression.steps.test_vocabulary_translation import sides, trimmed  # noqa: F401 (fixtures)
 from tests.support.translators import BUILDERS
 
