@@ -66,6 +66,8 @@ def _section(schema: Schema, path: str, section: Schema) -> Iterator[str]:
             yield from _section(schema, inner, schema["$defs"][reference.rpartition("/")[2]])
         if inner == "compress.steps":
             yield from _techniques(schema)
+        if inner == "study.variants":
+            yield from _variants(schema)
 
 
 def _techniques(schema: Schema) -> Iterator[str]:
@@ -77,6 +79,13 @@ def _techniques(schema: Schema) -> Iterator[str]:
         yield f"#### `{technique}`"
         yield _linked(section["description"]) + ("" if keys else " It has no keys.")
         yield from (_entry(f"{technique}.{name}", key) for name, key in keys.items())
+
+
+def _variants(schema: Schema) -> Iterator[str]:
+    """Yield the keys of a variant."""
+    section = schema["$defs"]["Variant"]
+    yield f"### Keys of an item of `study.variants`\n\n{_linked(section['description'])}"
+    yield from (_entry(f"variant.{name}", key) for name, key in section["properties"].items())
 
 
 def _entry(path: str, key: Schema) -> str:
@@ -103,7 +112,8 @@ def _type(key: Schema) -> str:
     if key["type"] == "array":
         return _list(key)
     if key["type"] == "object":
-        return f"mapping of names to: {_type(key['additionalProperties'])}"
+        values = key["additionalProperties"]
+        return "mapping of keys to values" if values is True else f"mapping of names to: {_type(values)}"
     bounds = [f"{word} {key[name]:,g}" for name, word in BOUNDS.items() if name in key]
     return " ".join([TYPES[key["type"]], ", ".join(bounds)]).rstrip()
 
@@ -112,6 +122,8 @@ def _list(key: Schema) -> str:
     """Return the type of a list in words."""
     if any("$ref" in part for part in key["items"].get("anyOf", [])):
         return "list of techniques"
+    if "$ref" in key["items"]:
+        return "list of names of methods, or of mappings with the keys below"
     low, high = key.get("minItems", 0), key.get("maxItems")
     count = "two " if low == high == 2 else "one or two " if high == 2 else "two or more " if low == 2 else ""
     kind = _type(key["items"])

@@ -85,9 +85,12 @@ class Draft(Generic[SchemaT]):
             name: {} for name, value in self.content.items() if value is None and keys.section((name,))
         }
         try:
-            return self.schema.model_validate(self.content | empty)
+            recipe = self.schema.model_validate(self.content | empty)
         except ValidationError as error:
             raise RecipeError(self._report(problems_of(error, self.schema))) from None
+        if problems := recipe.problems():
+            raise RecipeError(self._report([Problem(path, message) for path, message in problems]))
+        return recipe
 
     def place(self, path: KeyPath) -> Place:
         """Return the place of a key: its own, that of the first key inside it, or that of its section."""

@@ -8,9 +8,10 @@ from typing import get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from kit.recipe.section import Section
+from kit.recipe.section import Section, members
 
 KeyPath = tuple[str, ...]
+"""Names of keys from the outermost; an item of a list of sections has the name `[0]`, see `item_name`."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,9 @@ class Keys:
         """Return the field at a path, or None if the schema has no such key."""
         field, section = None, self.schema  # type: FieldInfo | None, type[Section] | None
         for part in path:
+            if field is not None and _is_item(part):
+                section = item_section(field)
+                continue
             field = section.model_fields.get(part) if section else None
             if field is None:
                 return None
@@ -34,7 +38,9 @@ class Keys:
         if not path:
             return self.schema
         field = self.field(path)
-        return section_of(field) if field else None
+        if field is None:
+            return None
+        return item_section(field) if _is_item(path[-1]) else section_of(field)
 
     def is_mapping(self, path: KeyPath) -> bool:
         """Return True if the value at a path is a mapping whose keys the user chooses, such as `data.where`."""
@@ -42,8 +48,8 @@ class Keys:
         return field is not None and get_origin(field.annotation) is dict
 
     def split(self, key: str) -> KeyPath:
-        """Return the path of a dotted key; below a mapping such as `data.where`, the rest is one name."""
-        parts = tuple(key.split("."))
+        """Return the path of a key as people write it; below a mapping such as `data.where`, the rest is one name."""
+        parts = tuple(key.replace("[", ".[").split("."))
         for depth in range(1, len(parts)):
             if self.is_mapping(parts[:depth]):
                 return (*parts[:depth], ".".join(parts[depth:]))
@@ -62,12 +68,31 @@ def section_of(field: FieldInfo) -> type[Section] | None:
     return None
 
 
+def item_section(field: FieldInfo) -> type[Section] | None:
+    """Return the section that the items of a list are, or None for any other value."""
+    for kind in members(field.annotation):
+        if get_origin(kind) is list:
+            (item,) = get_args(kind)
+            if isinstance(item, type) and issubclass(item, Section):
+                return item
+    return None
+
+
+def item_name(number: int) -> str:
+    """Return the name of an item of a list in a path. number: Its position, from 0."""
+    return f"[{number}]"
+
+
 def dotted(path: Iterable[str | int]) -> str:
     """Return a path as people write it: `("data", "text", 1)` as `data.text[1]`."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+        text += item_name(part) if isinstance(part, int) else part if _is_item(part) else f".{part}"
     return text.removeprefix(".")
+
+
+def _is_item(name: str) -> bool:
+    return name.startswith("[")
 
 
 def _paths(section: type[Section], prefix: KeyPath) -> list[KeyPath]:

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from kit.recipe.keys import KeyPath, Keys, dotted, section_of
+from kit.recipe.keys import KeyPath, Keys, dotted, item_name, item_section, section_of
 from kit.recipe.one_of import OneOf
 from kit.recipe.section import Section
 from kit.recipe.value_words import BOUNDS, EXPECTED
@@ -52,11 +52,14 @@ def nearest(name: str, candidates: Iterable[str]) -> str | None:
 
 
 def _key(keys: Keys, location: tuple[int | str, ...]) -> KeyPath:
-    """Return pydantic's location of an error without positions in lists and members of unions."""
+    """Return pydantic's location of an error without positions in lists of values and members of unions."""
     key: KeyPath = ()
     for part in location:
         field = keys.field(key)
-        is_value = field is not None and section_of(field) is None
+        if isinstance(part, int) and field is not None and item_section(field) is not None:
+            key = (*key, item_name(part))
+            continue
+        is_value = field is not None and keys.section(key) is None and item_section(field) is None
         if is_value and not keys.is_mapping(key):
             return key
         key = (*key, str(part))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import model_validator
+from pydantic import ValidationError, model_validator
 
+from kit.recipe.defaults import METHOD_DEFAULTS
 from kit.recipe.draft import Draft
+from kit.recipe.keys import KeyPath, Keys, dotted, item_name
 from kit.recipe.one_of import OneOf
+from kit.recipe.problems import Problem, nearest, problems_of
 from kit.recipe.section import NOT_IN_ID, InId, Name, Section, refuse
 from kit.recipe.sections.compression import CompressSection
 from kit.recipe.sections.data import DataSection, TargetKind
@@ -24,11 +27,24 @@ from kit.recipe.sections.methods import (
     TfidfSection,
 )
 from kit.recipe.sections.model import ModelSection
-from kit.recipe.sections.study import StudySection
+from kit.recipe.sections.study import StudySection, Variant
 from kit.recipe.sections.training import TrainSection
 from kit.recipe.sections.translation import TranslationSection
 from kit.recipe.task_registry import metric_names, task_module, task_names
 
+# Keys of `translation` that a method does not use.
+_UNUSED = {
+    "scratch": ("codes", "prefix", "decoder_layers", "decoder_dropout", "encoder_rate"),
+    "lora": ("encoder_rate",),
+}
+_KEYS_OF_GRID = {
+    "data.budget": "study.budgets",
+    "train.seed": "study.seeds",
+    "model.checkpoint": "study.checkpoints",
+    "model.revision": "study.checkpoints",
+    "method": "the key `method` of the variant",
+}
+_DATA_OF_VARIANTS = ("data.max_length", "data.sampling", "data.validation")
 TaskName = Annotated[str, OneOf(task_names)]
 MetricName = Annotated[str, OneOf(metric_names)]
 Family = Literal["encoders", "translators"]
@@ -82,6 +98,45 @@ class Recipe(Section):
         rules: TaskRules = task_module(self.task, "rules").RULES
         return rules
 
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        """Variants of the study; without named ones, each method that the task supports."""
+        study = self.study
+        if study.variants is not None:
+            return tuple(study.variants)
+        methods = dict.fromkeys(study.methods)
+        if "methods" not in study.model_fields_set:
+            methods = {method: None for method in methods if method in self.rules.methods}
+        return tuple(Variant(method=method) for method in methods)
+
+    def content_of(self, variant: Variant) -> dict[str, Any]:
+        """Return the recipe of a trained variant as plain data, without budget and seed.
+
+        Keys of `train` and `translation` whose good values depend on the method keep their defaults, unless the variant
+        has the recipe's own method.
+
+        Raises ValueError for a key of `set` that is inside a value.
+        """
+        content = self.model_dump() | {"study": {}}
+        if variant.method != self.method:
+            content["method"] = variant.method
+            content["train"] |= METHOD_DEFAULTS
+            defaults = TranslationSection()
+            content["translation"] |= {key: getattr(defaults, key) for key in _UNUSED.get(str(variant.method), ())}
+        for key, value in variant.set.items():
+            section = content
+            *outer, last = Keys(Recipe).split(key)
+            for part in outer:
+                section = section.setdefault(part, {})
+                if not isinstance(section, dict):
+                    raise ValueError(f"{key} is not a key: {part} is not a section")
+            section[last] = value
+        return content
+
+    def problems(self) -> list[tuple[KeyPath, str]]:
+        """Return problems of the study's variants, as the path of a key and a sentence."""
+        return _problems_of_variants(self)
+
     @model_validator(mode="after")
     def _with_kind_of_targets(self) -> Self:
         """Pass the kind of the task's targets to the data section."""
@@ -133,6 +188,90 @@ class TaskRules:
     writes_text: bool = False
     output_column: str = "logits"
     student: str | None = "layers:3"
+
+
+def _problems_of_variants(recipe: Recipe) -> list[tuple[KeyPath, str]]:
+    """Return the problems of all variants, those of single variants first."""
+    variants = recipe.study.variants or []
+    names = [variant.name for variant in variants]
+    problems: list[tuple[KeyPath, str]] = []
+    for number, variant in enumerate(variants):
+        path = ("study", "variants", item_name(number))
+        problems += [((*path, *key), f"{dotted(path)}: {message}") for key, message in _of_variant(recipe, variant)]
+    for start in () if problems else names:
+        if (circle := _circle(start, {variant.name: variant.of for variant in variants})) is not None:
+            place = ("study", "variants", item_name(names.index(start)), "of")
+            return [(place, f"{dotted(place)}: these variants are made of each other: {', '.join(circle)}")]
+    return problems or _repeated_variants(recipe, variants)
+
+
+def _of_variant(recipe: Recipe, variant: Variant) -> list[tuple[KeyPath, str]]:
+    """Return the problems of one variant, each as the path inside it and a sentence."""
+    names = [other.name for other in recipe.variants]
+    if variant.of is not None and variant.of not in names:
+        close = nearest(variant.of, names)
+        more = f"did you mean {close}?" if close else f"variants are {', '.join(names)}"
+        return [(("of",), f"there is no variant {variant.of}; {more}")]
+    if variant.method is None:
+        return []
+    refused: list[tuple[KeyPath, str]] = [(("set", key), why) for key in variant.set if (why := _refused_in_set(key))]
+    if refused:
+        return refused
+    try:
+        Recipe.model_validate(recipe.content_of(variant))
+    except ValidationError as error:
+        return [_in_variant(variant, problem) for problem in problems_of(error, Recipe)]
+    except ValueError as error:
+        return [(("set",), str(error))]
+    return []
+
+
+def _in_variant(variant: Variant, problem: Problem) -> tuple[KeyPath, str]:
+    """Return a problem of a variant's recipe at the key of the variant that has to change."""
+    key = dotted(problem.path)
+    return (("set", key) if key in variant.set else ()), f"{variant.name}: {problem.message}"
+
+
+def _refused_in_set(key: str) -> str:
+    """Return why a variant cannot set a key; empty for a key that it can set."""
+    section = key.partition(".")[0]
+    if key in _KEYS_OF_GRID:
+        return f"{key} belongs to the grid: use {_KEYS_OF_GRID[key]}"
+    if section == "compress":
+        return f"{key} has no effect on training: write a variant with `of` and `steps`"
+    if section in ("task", "metric", "runs", "study") or (section == "data" and key not in _DATA_OF_VARIANTS):
+        return f"{key} is the same for all variants of a study: set it at the top level of the recipe"
+    return ""
+
+
+def _circle(start: str, sources: Mapping[str, str | None]) -> list[str] | None:
+    """Return the variants from one back to itself; None without a circle."""
+    passed = [start]
+    while (source := sources.get(passed[-1])) is not None:
+        if source in passed:
+            return passed[passed.index(source) :]
+        passed.append(source)
+    return None
+
+
+def _repeated_variants(recipe: Recipe, variants: Sequence[Variant]) -> list[tuple[KeyPath, str]]:
+    """Return a problem for each variant whose runs are those of a variant before it."""
+    problems: list[tuple[KeyPath, str]] = []
+    for number, variant in enumerate(variants):
+        for earlier in variants[:number]:
+            if _same_runs(recipe, variant, earlier):
+                path = ("study", "variants", item_name(number))
+                problems.append((path, f"{dotted(path)}: {variant.name} has the same runs as {earlier.name}"))
+                break
+    return problems
+
+
+def _same_runs(recipe: Recipe, one: Variant, other: Variant) -> bool:
+    if one.of != other.of or one.method != other.method or one.steps != other.steps:
+        return False
+    return one.method is None or Recipe.model_validate(recipe.content_of(one)) == Recipe.model_validate(
+        recipe.content_of(other)
+    )
 
 
 def _contradictions(recipe: Recipe) -> dict[str, bool]:

@@ -82,6 +82,10 @@ class Section(BaseModel):
         """Return this kind of section with the content of another one, in which some values are replaced."""
         return cls.model_construct(**dict(section) | values)
 
+    def problems(self) -> list[tuple[tuple[str, ...], str]]:
+        """Return problems of a whole recipe, each as the path of its key and a sentence."""
+        return []
+
     @field_validator("*", mode="before")
     @classmethod
     def _refuse_bool_as_number(cls, value: Any, info: ValidationInfo) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from kit.errors import RecipeError
-from kit.recipe.keys import KeyPath, dotted
+from kit.recipe.keys import KeyPath, dotted, item_name
 from kit.runtime.printable import printable
 
 MAX_VALUES = 10_000  # a text of a few lines can expand to billions of values by aliases
@@ -106,10 +106,14 @@ class YamlParser:
         if isinstance(node, yaml.MappingNode) and node.tag == f"{_PREFIX}map":
             return self._mapping(node, path, parents)
         if isinstance(node, yaml.SequenceNode) and node.tag == f"{_PREFIX}seq":
-            return [self._value(item, path, parents) for item in node.value]
+            return [self._item(item, (*path, item_name(number)), parents) for number, item in enumerate(node.value)]
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node)
         raise self._forbidden_tag(node)
+
+    def _item(self, node: yaml.Node, path: KeyPath, parents: tuple[int, ...]) -> Any:
+        self.lines[path] = node.start_mark.line + 1
+        return self._value(node, path, parents)
 
     def _mapping(self, node: yaml.MappingNode, path: KeyPath, parents: tuple[int, ...]) -> dict[str, Any]:
         content: dict[str, Any] = {}

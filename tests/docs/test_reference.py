@@ -14,6 +14,7 @@ from kit.cli.app import app
 from kit.recipe.keys import Keys, dotted
 from kit.recipe.schema import Recipe
 from kit.recipe.sections.compression import TECHNIQUES
+from kit.recipe.sections.study import Variant
 from tests.support.documentation import DOCS
 
 pytestmark = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # of the extensions
@@ -37,6 +38,7 @@ def test_every_key_is_documented(built: Sphinx) -> None:
     expected |= {
         f"{name}.{key}" for name, kind in TECHNIQUES.items() for key in kind.model_fields if key != "technique"
     }
+    expected |= {f"variant.{key}" for key in Variant.model_fields}
     documented = {name for kind, name in built.env.domains.standard_domain.objects if kind == "recipe-key"}
     assert documented == expected
 

@@ -23,6 +23,7 @@ BASE: dict[str, Any] = {
 PAIRS: dict[str, Any] = {"task": "translation", "data": {"source": "corpus", "languages": ["en", "de"]}}
 # A value other than the default, for keys whose type does not give one.
 OTHER: dict[str, Any] = {
+    "study.variants": [{"name": "tfidf", "method": "tfidf"}],
     "task": "sentiment",
     "metric": "macro_f1",
     "runs": "elsewhere",

@@ -199,12 +199,8 @@ class CompressSection(Section):
     @field_validator("steps", mode="before")
     @classmethod
     def _steps(cls, value: Any) -> Any:
-        """Return the steps that names and short forms such as `{int8-onnx: {per_channel: false}}` stand for."""
-        if isinstance(value, str):
-            value = [name.strip() for name in value.split(",") if name.strip()]
-        if not isinstance(value, list):
-            return value
-        return [_step(step) for step in value]
+        """Return the steps that names and short forms stand for."""
+        return as_steps(value)
 
     @field_validator("steps")
     @classmethod
@@ -213,6 +209,20 @@ class CompressSection(Section):
         if sum(isinstance(step, VocabularyStep) for step in steps) > 1:
             raise ValueError("vocabulary is given twice: the second one would have nothing to remove")
         return steps
+
+
+def as_steps(value: Any) -> Any:
+    """Return the steps that names and short forms stand for.
+
+    A short form is a mapping such as `{int8-onnx: {per_channel: false}}`.
+
+    Raises ValueError for an unknown technique or key, and for an invalid value.
+    """
+    if isinstance(value, str):
+        value = [name.strip() for name in value.split(",") if name.strip()]
+    if not isinstance(value, list):
+        return value
+    return [_step(step) for step in value]
 
 
 def _step(step: Any) -> Any:
